@@ -1,0 +1,86 @@
+#include "harness/base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char empty[1];
+
+void pg_buf_init(pg_buf *buf) { *buf = (pg_buf){.data = empty}; }
+
+void pg_buf_release(pg_buf *buf)
+{
+    if (buf->data != empty)
+        free(buf->data);
+    pg_buf_init(buf);
+}
+
+void pg_buf_clear(pg_buf *buf)
+{
+    buf->size = 0;
+    buf->failed = false;
+    if (buf->data != empty)
+        buf->data[0] = 0;
+}
+
+static bool reserve(pg_buf *buf, size_t more)
+{
+    if (buf->failed)
+        return false;
+    if (more < buf->capacity - buf->size && buf->data != empty)
+        return true;
+    size_t need = buf->size + more + 1, capacity = buf->capacity ? buf->capacity : 64;
+    if (need < buf->size)
+        return !(buf->failed = true);
+    while (capacity < need)
+        capacity = capacity > need / 2 ? need : 2 * capacity;
+    char *data = realloc(buf->data == empty ? NULL : buf->data, capacity);
+    if (!data)
+        return !(buf->failed = true);
+    buf->data = data;
+    buf->capacity = capacity;
+    return true;
+}
+
+void pg_buf_add(pg_buf *buf, const void *bytes, size_t size)
+{
+    if (!reserve(buf, size))
+        return;
+    if (size)
+        memcpy(buf->data + buf->size, bytes, size);
+    buf->size += size;
+    buf->data[buf->size] = 0;
+}
+
+void pg_buf_puts(pg_buf *buf, const char *text) { pg_buf_add(buf, text, strlen(text)); }
+
+void pg_buf_printf(pg_buf *buf, const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (length < 0)
+        buf->failed = true;
+    else if (reserve(buf, (size_t)length)) {
+        vsnprintf(buf->data + buf->size, (size_t)length + 1, format, again);
+        buf->size += (size_t)length;
+    }
+    va_end(again);
+}
+
+int pg_buf_check(const pg_buf *buf) { return buf->failed ? pg_fail(PG_ENOMEM, "out of memory") : PG_OK; }
+
+char *pg_buf_take(pg_buf *buf)
+{
+    char *text = NULL;
+    if (!buf->failed && (buf->data != empty || reserve(buf, 0))) {
+        text = buf->data;
+        text[buf->size] = 0;
+        buf->data = empty;
+    }
+    pg_buf_release(buf);
+    return text;
+}

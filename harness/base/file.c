@@ -1,0 +1,186 @@
+/* Whole files, and writers that replace a file at once. See file.h. */
+#include "harness/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int pg_file_read(const char *path, size_t max, char **data, size_t *size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return pg_fail(errno == ENOENT || errno == ENOTDIR ? PG_EMISSING : PG_EIO, "%s: %s", path, strerror(errno));
+    int code = PG_OK;
+    char *bytes = NULL;
+    size_t done = 0;
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        code = pg_fail(PG_EIO, "%s: %s", path, strerror(errno));
+        goto out;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        code = pg_fail(PG_EINPUT, "%s: not a regular file", path);
+        goto out;
+    }
+    if ((uintmax_t)status.st_size > max) {
+        code = pg_fail(PG_EINPUT, "%s: %jd bytes, at most %zu are read", path, (intmax_t)status.st_size, max);
+        goto out;
+    }
+    size_t total = (size_t)status.st_size;
+    bytes = malloc(total + 1);
+    if (!bytes) {
+        code = pg_fail(PG_ENOMEM, "%s: out of memory for %zu bytes", path, total);
+        goto out;
+    }
+    while (done < total) {
+        ssize_t n = read(fd, bytes + done, total - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            code = pg_fail(PG_EIO, "%s: cannot be read: %s", path, strerror(errno));
+            goto out;
+        }
+        if (n == 0) {
+            code = pg_fail(PG_EIO, "%s: shrank from %zu to %zu bytes while it was read", path, total, done);
+            goto out;
+        }
+        done += (size_t)n;
+    }
+    bytes[total] = 0;
+    *data = bytes;
+    *size = total;
+    bytes = NULL;
+out:
+    free(bytes);
+    close(fd);
+    return code;
+}
+
+int pg_file_begin(pg_file_writer *writer, const char *path)
+{
+    *writer = (pg_file_writer){0};
+    writer->path = strdup(path);
+    if (!writer->path || asprintf(&writer->temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) {
+        writer->temporary = NULL;
+        pg_file_abort(writer);
+        return pg_fail(PG_ENOMEM, "%s: out of memory", path);
+    }
+    int fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd >= 0 && !(writer->stream = fdopen(fd, "wb"))) {
+        close(fd);
+        unlink(writer->temporary);
+    }
+    if (!writer->stream) {
+        int code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
+        free(writer->temporary); /* not ours, or gone already */
+        writer->temporary = NULL;
+        pg_file_abort(writer);
+        return code;
+    }
+    return PG_OK;
+}
+
+static int sync_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    if (!folder)
+        return -1;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    if (fd < 0)
+        return -1;
+    int failed = fsync(fd);
+    if (failed && (errno == EINVAL || errno == ENOTSUP)) /* file systems that cannot sync a folder */
+        failed = 0;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return failed;
+}
+
+int pg_file_commit(pg_file_writer *writer)
+{
+    int failed = ferror(writer->stream) || fflush(writer->stream) != 0 || fsync(fileno(writer->stream)) != 0;
+    int error = errno;
+    if (fclose(writer->stream) != 0 && !failed) {
+        failed = 1;
+        error = errno;
+    }
+    writer->stream = NULL;
+    if (!failed && rename(writer->temporary, writer->path) != 0) {
+        failed = 1;
+        error = errno;
+    }
+    int code = PG_OK;
+    if (failed)
+        code = pg_fail(PG_EIO, "%s: cannot be written: %s", writer->path, strerror(error ? error : EIO));
+    else {
+        free(writer->temporary);
+        writer->temporary = NULL;
+        if (sync_parent(writer->path) != 0)
+            code = pg_fail(PG_EIO, "%s: its folder cannot be synchronised: %s", writer->path, strerror(errno));
+    }
+    pg_file_abort(writer);
+    return code;
+}
+
+void pg_file_abort(pg_file_writer *writer)
+{
+    if (writer->stream)
+        fclose(writer->stream);
+    if (writer->temporary)
+        unlink(writer->temporary);
+    free(writer->temporary);
+    free(writer->path);
+    *writer = (pg_file_writer){0};
+}
+
+int pg_file_write(const char *path, const void *data, size_t size)
+{
+    pg_file_writer writer;
+    int code = pg_file_begin(&writer, path);
+    if (code)
+        return code;
+    errno = 0;
+    if (size && fwrite(data, 1, size, writer.stream) != size) {
+        code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno ? errno : EIO));
+        pg_file_abort(&writer);
+        return code;
+    }
+    return pg_file_commit(&writer);
+}
+
+int64_t pg_file_size(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (int64_t)status.st_size : -1;
+}
+
+int pg_make_folders(const char *path)
+{
+    char *partial = strdup(path);
+    if (!partial)
+        return pg_fail(PG_ENOMEM, "%s: out of memory", path);
+    int code = PG_OK;
+    for (char *p = partial + (*partial == '/'); !code; p++) {
+        if (*p != '/' && *p != 0)
+            continue;
+        char end = *p;
+        *p = 0;
+        struct stat status;
+        if (*partial && mkdir(partial, 0777) != 0 && !(stat(partial, &status) == 0 && S_ISDIR(status.st_mode))) {
+            if (stat(partial, &status) == 0)
+                errno = ENOTDIR;
+            code = pg_fail(PG_EIO, "%s: folder cannot be made: %s", partial, strerror(errno));
+        }
+        *p = end;
+        if (!end)
+            break;
+    }
+    free(partial);
+    return code;
+}

@@ -1,0 +1,93 @@
+/* SHA-256 by libcrypto's EVP interface. Threads: one pg_hash per thread. */
+#include "harness/base/hash.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pg_hash {
+    EVP_MD_CTX *context;
+};
+
+int pg_hash_new(pg_hash **out)
+{
+    pg_hash *hash = calloc(1, sizeof *hash);
+    if (!hash)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    hash->context = EVP_MD_CTX_new();
+    if (!hash->context || EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) != 1) {
+        pg_hash_free(hash);
+        return pg_fail(PG_ENOMEM, "libcrypto cannot start a SHA-256 digest");
+    }
+    *out = hash;
+    return PG_OK;
+}
+
+int pg_hash_add(pg_hash *hash, const void *bytes, size_t size)
+{
+    if (size && EVP_DigestUpdate(hash->context, bytes, size) != 1)
+        return pg_fail(PG_ENOMEM, "libcrypto cannot extend a SHA-256 digest");
+    return PG_OK;
+}
+
+int pg_hash_finish(pg_hash *hash, char hex[PG_HASH_HEX])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    if (EVP_DigestFinal_ex(hash->context, digest, &size) != 1 || size != 32)
+        return pg_fail(PG_ENOMEM, "libcrypto cannot finish a SHA-256 digest");
+    static const char digits[] = "0123456789abcdef";
+    for (unsigned i = 0; i < size; i++) {
+        hex[2 * i] = digits[digest[i] >> 4];
+        hex[2 * i + 1] = digits[digest[i] & 15];
+    }
+    hex[2 * size] = 0;
+    return PG_OK;
+}
+
+void pg_hash_free(pg_hash *hash)
+{
+    if (!hash)
+        return;
+    EVP_MD_CTX_free(hash->context);
+    free(hash);
+}
+
+int pg_hash_bytes(const void *bytes, size_t size, char hex[PG_HASH_HEX])
+{
+    pg_hash *hash = NULL;
+    int code = pg_hash_new(&hash);
+    if (!code)
+        code = pg_hash_add(hash, bytes, size);
+    if (!code)
+        code = pg_hash_finish(hash, hex);
+    pg_hash_free(hash);
+    return code;
+}
+
+int pg_hash_file(const char *path, char hex[PG_HASH_HEX])
+{
+    enum { CHUNK = 1 << 17 };
+    FILE *stream = fopen(path, "rbe");
+    if (!stream)
+        return pg_fail(errno == ENOENT ? PG_EMISSING : PG_EIO, "%s: %s", path, strerror(errno));
+    pg_hash *hash = NULL;
+    char *chunk = malloc(CHUNK);
+    int code = chunk ? pg_hash_new(&hash) : pg_fail(PG_ENOMEM, "out of memory");
+    while (!code) {
+        size_t n = fread(chunk, 1, CHUNK, stream);
+        if (n == 0)
+            break;
+        code = pg_hash_add(hash, chunk, n);
+    }
+    if (!code && ferror(stream))
+        code = pg_fail(PG_EIO, "%s: cannot be read: %s", path, strerror(errno));
+    if (!code)
+        code = pg_hash_finish(hash, hex);
+    pg_hash_free(hash);
+    free(chunk);
+    fclose(stream);
+    return code;
+}

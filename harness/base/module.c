@@ -1,0 +1,22 @@
+/* Settling a module's options. See module.h. */
+#include "harness/base/module.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+int pg_module_configure(const pg_module *module, const char *kind, const char *const *pairs, size_t n, void *config)
+{
+    assert(module->config_size <= PG_CONFIG_MAX);
+    char owner[128];
+    snprintf(owner, sizeof owner, "%s %s", kind, module->name);
+    memset(config, 0, module->config_size);
+    pg_options_defaults(module->options, config);
+    for (size_t i = 0; i < n; i++) {
+        int code = pg_options_set_pair(module->options, config, owner, pairs[i]);
+        if (code)
+            return code;
+    }
+    int code = module->settle ? module->settle(config) : PG_OK;
+    return code ? pg_fail_at(code, "%s", owner) : PG_OK;
+}

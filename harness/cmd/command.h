@@ -1,0 +1,32 @@
+/* A subcommand is one file in harness/cmd with one descriptor; make gathers the PG_COMMAND(...) lines into the list. */
+#ifndef PG_CMD_COMMAND_H
+#define PG_CMD_COMMAND_H
+
+#include "harness/base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Global options, accepted before and after the subcommand's name. */
+typedef struct pg_context {
+    const char *db_path;   /* --db, default ./patchgauge.db */
+    const char *data_dir;  /* --data, $PATCHGAUGE_DATA, ./data */
+    const char *cache_dir; /* --cache, default $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge */
+    int64_t cache_bytes;   /* --cache-size */
+    bool quiet;
+} pg_context;
+
+typedef struct pg_command {
+    const char *name;
+    const char *synopsis; /* "certify FEATURES.npy LABELS.npy --defense NAME --window HxW [options]" */
+    const char *summary;  /* one line */
+    const char *help;     /* options and examples, shown by `patchgauge help NAME` and `NAME --help` */
+    /* argv[0] is the subcommand's name; global options are already taken out. Returns an error code; main prints the
+     * message and turns it into an exit code. --help is handled by main. */
+    int (*run)(const pg_context *context, int argc, char **argv);
+} pg_command;
+
+extern const pg_command *const pg_commands[]; /* NULL-terminated, sorted by name */
+#define PG_COMMAND(id) extern const pg_command pg_command_##id;
+
+#endif
