@@ -3,6 +3,11 @@ MODE ?= release
 B    := $(if $(filter release,$(MODE)),build,build/$(MODE))
 CC   ?= gcc
 CXX  ?= g++
+# All cores unless -j says otherwise.
+ifeq ($(MAKELEVEL)$(filter -j% --jobs%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
+endif
+MAKEFLAGS += --no-print-directory
 
 WARN  := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-sign-conversion
 OPT_release := -O2 -g1
@@ -28,9 +33,11 @@ GEN_C   := $(B)/gen/registry.c
 TEST_C  := $(wildcard tests/test_*.c)
 LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/registry.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
-TESTS   := $(TEST_C:tests/%.c=$(B)/tests/%)
+TESTS   := $(if $(ONLY),$(ONLY:%=$(B)/tests/test_%),$(TEST_C:tests/%.c=$(B)/tests/%))
+BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE
+.PHONY: all help clean FORCE torch deps test-deps demo results tests test bench mutate bundle
+.DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
 help: ## this list
@@ -39,10 +46,10 @@ help: ## this list
 $(B)/patchgauge: $(CMD_O) $(B)/libpatchgauge.a
 	$(CC) $(OPT) -pthread -rdynamic -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
-$(B)/libpatchgauge.a: $(LIB_O)
-	@rm -f $@; ar rcs $@ $^
+$(B)/libpatchgauge.a: $(LIB_O) $(B)/gen/objects
+	@rm -f $@; ar rcs $@ $(LIB_O)
 
-$(B)/o/defenses/%.o: OPT += -O3 -fno-trapping-math
+$(B)/o/defenses/%.o: OPT += $(if $(filter release,$(MODE)),-O3) -fno-trapping-math
 $(B)/o/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
@@ -50,34 +57,65 @@ $(B)/o/%.o: %.cc
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) -c -o $@ $<
 
-# Registries: the PG_DEFENSE, PG_ATTACK, PG_MODEL and PG_COMMAND lines of the folders become lists, sorted by name.
-$(B)/gen/registry.c: harness/gather.sh $(wildcard defenses/*.c attacks/*.c models/*.c)
-	@mkdir -p $(@D)
-	@sh harness/gather.sh modules > $@.tmp && mv $@.tmp $@
-$(B)/gen/commands.c: harness/gather.sh $(wildcard harness/cmd/*.c)
-	@mkdir -p $(@D)
-	@sh harness/gather.sh commands > $@.tmp && mv $@.tmp $@
+# Registries: the PG_DEFENSE, PG_ATTACK, PG_MODEL and PG_COMMAND lines of the folders become lists, sorted by name. Made every
+# time but replaced only when changed, so that a removed file is noticed as well; the list of objects likewise.
+if_changed = @mkdir -p $(@D); $(1) > $@.tmp && if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+$(B)/gen/registry.c: FORCE
+	$(call if_changed,sh harness/gather.sh modules)
+$(B)/gen/commands.c: FORCE
+	$(call if_changed,sh harness/gather.sh commands)
+$(B)/gen/objects: FORCE
+	$(call if_changed,echo $(LIB_O) $(CMD_O))
 $(B)/gen/%.o: $(B)/gen/%.c
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 # The shim: one exported symbol, built against Debian's libtorch or another one (make torch LIBTORCH=DIR).
 TORCH_INC := $(if $(LIBTORCH),-I$(LIBTORCH)/include -I$(LIBTORCH)/include/torch/csrc/api/include,-I/usr/include/torch/csrc/api/include)
-TORCH_LIB := $(if $(LIBTORCH),-L$(LIBTORCH)/lib -Wl$(comma)-rpath$(comma)$(LIBTORCH)/lib) -ltorch_cpu -lc10
+TORCH_LIB := $(if $(LIBTORCH),-L$(LIBTORCH)/lib -Wl$(comma)-rpath$(comma)$(LIBTORCH)/lib) -Wl$(comma)--no-as-needed -ltorch -ltorch_cpu -lc10
 comma := ,
 TORCH_O := $(patsubst %.cpp,$(B)/o/%.o,$(wildcard models/torch/*.cpp))
-$(B)/o/models/torch/%.o: models/torch/%.cpp
+$(B)/gen/torch-flags: FORCE
+	$(call if_changed,echo $(CXX) $(TORCH_INC) $(TORCH_LIB) $(TORCH_CXXFLAGS))
+$(B)/o/models/torch/%.o: models/torch/%.cpp $(B)/gen/torch-flags
 	@mkdir -p $(@D)
-	$(CXX) -I. -isystem /usr/include -std=c++17 -O2 -fPIC -fvisibility=hidden -MMD -MP $(TORCH_INC) $(TORCH_CXXFLAGS) -c -o $@ $<
+	$(CXX) -I. -std=c++17 -O2 -fPIC -fvisibility=hidden -MMD -MP $(TORCH_INC) $(TORCH_CXXFLAGS) -c -o $@ $<
 $(B)/patchgauge-torch.so: $(TORCH_O)
-	$(CXX) -shared -o $@ $^ $(TORCH_LIB)
+	$(CXX) -shared -o $@ $(TORCH_O) $(TORCH_LIB) $(LDFLAGS)
 torch: $(B)/patchgauge-torch.so ## the libtorch shim alone (LIBTORCH=DIR for another libtorch)
 
 clean: ## remove what was built (not build/data)
-	rm -rf build/o build/gen build/tests build/asan build/tsan build/cov build/debug build/patchgauge build/*.so build/*.a
+	rm -rf build/o build/gen build/tests build/asan build/tsan build/cov build/debug build/demo build/bundle build/patchgauge \
+	    build/*.so build/*.a
 
+# Packages (Debian 12 names) and probes stand in harness/deps.sh; nothing is installed when everything is found.
+deps: ## what the build needs: checked, and installed with apt where missing
+	@LIBTORCH=$(LIBTORCH) sh harness/deps.sh build
+test-deps: ## the same with what the tests need
+	@LIBTORCH=$(LIBTORCH) sh harness/deps.sh build test
+
+demo: deps ## a small matrix on the built-in synthetic data: table and figure in build/demo
+	@$(MAKE) all
+	@sh experiments/demo.sh $(B)/patchgauge
+
+results: all ## experiments/RESULTS.md, from the databases of the runs
+	sh experiments/results.sh $(B)/patchgauge
+
+# Tests: one cmocka program per file, linked with the library.
 $(B)/tests/%: tests/%.c $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $< $(B)/libpatchgauge.a -lcmocka $(LDFLAGS) $(LDLIBS)
-tests: all $(TESTS)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MF $@.d -MT $@ -o $@ $< $(B)/libpatchgauge.a -lcmocka $(LDFLAGS) $(LDLIBS)
+tests: all $(TESTS) ## build the tests
+test: test-deps ## build and run all tests (ONLY="stats table" for some); the last line counts them
+	@$(MAKE) tests
+	@PATCHGAUGE=$(B)/patchgauge sh tests/run.sh $(B)/tests $(TESTS)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+bench: all $(BENCHES) ## speed of the certifiers and of the forward pass
+	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
+
+mutate: all ## mutate defenses/*.c mechanically and count what the tests kill
+	@sh tests/mutate.sh
+
+bundle: all ## program, shim and libraries in build/bundle, to run on another machine
+	@sh harness/bundle.sh $(B) "$(CC)" "$(CXX)"
+
+-include $(LIB_O:.o=.d) $(CMD_O:.o=.d) $(TORCH_O:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)

@@ -1,0 +1,92 @@
+#!/bin/sh
+# deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`) or to unpack the development data
+# (`data`) is there, by the packages' Debian 12 names.
+#
+# Something is there when its package is installed or when a probe finds it (a command, a header that compiles), so that this also
+# passes where apt does not exist. What is missing is installed with apt-get, through sudo when not root. Needs no compiler.
+# LIBTORCH=DIR in the environment stands for libtorch-dev.
+set -eu
+
+# group, package, probe (command | header for C | c++ header | font)
+table='
+build gcc                     command gcc
+build g++                     command g++
+build libc6-dev               c       stdio.h
+build libtorch-dev            c++     ATen/ATen.h
+build libopenblas-dev         c       cblas.h
+build libsqlite3-dev          c       sqlite3.h
+build libtomlplusplus-dev     c++     toml++/toml.h
+build libjansson-dev          c       jansson.h
+build libssl-dev              c       openssl/evp.h
+build libcurl4-openssl-dev    c       curl/curl.h
+build libarchive-dev          c       archive.h
+build librandom123-dev        c       Random123/philox.h
+build gnuplot-nox             command gnuplot
+build fonts-dejavu-core       font    DejaVuSans.ttf
+test  libcmocka-dev           cmocka  cmocka.h
+data  libjxl-tools            command djxl
+data  zstd                    command zstd
+data  python3                 command python3
+'
+
+installed() { # package
+    command -v dpkg-query >/dev/null 2>&1 &&
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+compiles() { # language, compiler, header
+    command -v "$2" >/dev/null 2>&1 &&
+        printf '#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <setjmp.h>\n#include <%s>\n' "$3" |
+        "$2" ${CPPFLAGS:-} -E -x "$1" - >/dev/null 2>&1
+}
+
+probe() { # kind, what
+    case $1 in
+    command) command -v "$2" >/dev/null 2>&1 ;;
+    c | cmocka) compiles c "${CC:-gcc}" "$2" ;;
+    c++) compiles c++ "${CXX:-g++}" "$2" ;;
+    font) find /usr/share/fonts /usr/local/share/fonts "${HOME:-/}/.fonts" -name "$2" 2>/dev/null | grep -q . ;;
+    esac
+}
+
+[ $# -ge 1 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+found='' missing=''
+for group in "$@"; do
+    rows=$(echo "$table" | awk -v g="$group" '$1 == g { print $2 " " $3 " " $4 }')
+    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test or data)" >&2; exit 2; }
+    while read -r package kind what; do
+        if [ "$package" = libtorch-dev ] && [ -n "${LIBTORCH:-}" ]; then
+            found="$found libtorch($LIBTORCH)"
+        elif installed "$package" || probe "$kind" "$what"; then
+            found="$found $package"
+        else
+            missing="$missing $package"
+        fi
+    done <<EOF
+$rows
+EOF
+done
+
+[ -z "$found" ] || echo "deps: found:$found"
+[ -n "$missing" ] || exit 0
+echo "deps: missing:$missing"
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "deps: no apt-get here: install what these Debian packages hold, then run this again:$missing" >&2
+    exit 1
+fi
+root=''
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 ||
+        { echo "deps: neither root nor sudo: run as root: apt-get install --no-install-recommends$missing" >&2; exit 1; }
+    root='sudo'
+fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+quietly() { # command...: its output is shown only when it fails
+    "$@" >"$log" 2>&1 || { tail -n 20 "$log" >&2; echo "deps: failed: $*" >&2; exit 1; }
+}
+echo "deps: apt-get update"
+quietly $root apt-get -q update
+echo "deps: apt-get install --no-install-recommends$missing"
+# shellcheck disable=SC2086 # $missing is a list
+quietly $root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $missing
