@@ -1,0 +1,74 @@
+/* From a matrix file to the list of its cells.
+ *
+ * A matrix is expanded (fixed, axes, zip, exclude, -S), every row is settled against the registries, the data set's manifest and
+ * the header of the weights, and becomes a cell with an identity that no file name, key order or spelling of a default can
+ * change. No libtorch, no database: what is done already is asked of the store (harness/plan/tasks.h). One thread. */
+#ifndef PG_PLAN_PLAN_H
+#define PG_PLAN_PLAN_H
+
+#include "db/store.h"
+#include "defenses/defense.h"
+#include "models/model.h"
+
+typedef struct pg_plan pg_plan;
+
+typedef struct pg_plan_request {
+    const char *matrix_path;
+    const char *const *overrides; /* "key=a,b", each replaces one key of the file; n_overrides of them */
+    size_t n_overrides;
+    const char *data_dir;
+} pg_plan_request;
+
+/* Forward passes that cells share: everything a network needs. Borrowed by its cells from the plan. */
+typedef struct pg_forward {
+    char id[PG_HASH_HEX];  /* SHA-256 of canonical */
+    char *canonical;       /* sorted key=value lines */
+    char *dataset;         /* "cifar10:test" */
+    char *weights;         /* path as given, or "null" */
+    char **model_pairs;    /* "option=value" of the model given by the matrix */
+    size_t n_model_pairs;
+    pg_dtype dtype;
+    int batch;
+    pg_weights_info info;
+    char dataset_hash[PG_HASH_HEX];
+    char dataset_split[16];
+    int64_t dataset_images;
+    int dataset_height, dataset_width, dataset_classes;
+} pg_forward;
+
+typedef struct pg_cell {
+    char id[PG_HASH_HEX];      /* SHA-256 of canonical: the identity */
+    char *canonical;           /* identity: sorted key=value lines, content hashes, module versions; no file names */
+    char *settings;            /* the same settings with names instead of hashes and versions: equal for a stale cell */
+    char *details;             /* what was derived: window, certificate, delta, map, hashes; key=value lines */
+    pg_setting *values;        /* settings and details, sorted by key */
+    size_t n_values;
+    const pg_forward *forward;
+    const pg_defense *defense;
+    void *config;              /* settled options of the defense */
+    int patch_height, patch_width; /* pixels */
+    pg_window window;          /* positions such a patch touches */
+    bool has_delta;
+    int64_t delta;             /* grid units; 0 where the locality was not measured */
+    int64_t first, count;      /* images */
+} pg_cell;
+
+/* Reads a matrix and settles it; *new*, pg_plan_free. All problems of the file are printed to standard error, one line each with
+ * file and line number; the recorded message counts them. PG_EINPUT, PG_EMISSING, PG_EDAMAGED, ... */
+int pg_plan_open(const pg_plan_request *request, pg_plan **out) PG_MUST_USE;
+void pg_plan_free(pg_plan *plan);
+
+const char *pg_plan_name(const pg_plan *plan); /* `name` of the file, else its file name without .toml. Borrowed */
+size_t pg_plan_count(const pg_plan *plan);
+const pg_cell *pg_plan_at(const pg_plan *plan, size_t i); /* in the order of rows: the first axis changes slowest */
+const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id); /* NULL if absent */
+
+/* Value of a key in a cell, as a table shows it: "patch" as written ("2.4%"), options in canonical form, defaults included; ""
+ * where the cell has no such key. Keys without a dot fall back to an option of the cell's defense. Borrowed. */
+const char *pg_cell_value(const pg_cell *cell, const char *key);
+
+/* The keys that the matrix lets vary (axes, then zip lists), in the order of lines. */
+size_t pg_plan_axes(const pg_plan *plan);
+const char *pg_plan_axis(const pg_plan *plan, size_t i); /* borrowed */
+
+#endif
