@@ -1,0 +1,85 @@
+/* Models turn images into local logits u[H][W][N] and state their geometry. They know nothing of defenses.
+ *
+ * An architecture is a const descriptor (pg_model); a network is an architecture with weights, ready to run. Describing a
+ * weights file reads its header only and needs no libtorch; opening a network loads libtorch on first use. */
+#ifndef PG_MODELS_MODEL_H
+#define PG_MODELS_MODEL_H
+
+#include "harness/base/hash.h"
+#include "harness/base/module.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One axis of the map: how positions see the input. */
+typedef struct pg_axis {
+    int positions; /* size of the map along this axis */
+    int field;     /* receptive field, pixels; 0: larger than the image, no window smaller than the map */
+    int stride;    /* pixels between neighbouring positions */
+    int padding;   /* pixels before the first field starts */
+    bool wrap;     /* fields wrap round the image's edge */
+} pg_axis;
+
+typedef struct pg_geometry {
+    int input_height, input_width; /* pixels */
+    pg_axis rows, columns;
+    int classes;
+} pg_geometry;
+
+/* Positions of one axis that a patch of `patch_px` input pixels can touch at the worst place, cut to the map.
+ * PatchGuard, Eq. 2, but counted position by position, so that wrapping axes and edges are exact. */
+int pg_axis_window(const pg_axis *axis, int input_px, int patch_px);
+
+/* What a weights file says of itself, from its header. */
+typedef struct pg_weights_info {
+    char model[64];                /* architecture: pg_model name */
+    int model_version;
+    char hash[PG_HASH_HEX];        /* SHA-256 of the file: part of identity */
+    uint8_t config[PG_CONFIG_MAX]; /* settled options of the architecture */
+    pg_geometry geometry;
+    char dataset_hash[PG_HASH_HEX]; /* of the training data, "" if unknown */
+    bool has_delta;                /* locality was measured: delta_grid is valid */
+    int64_t delta_grid;            /* largest change of any logit outside the window, units of 2^-20 */
+    int64_t delta_trials;
+} pg_weights_info;
+
+/* Describes weights: a safetensors file, or "null" for the built-in null model (options from `pairs`, n of them, "key=value").
+ * PG_EMISSING, PG_EDAMAGED, PG_EINPUT. */
+int pg_weights_describe(const char *weights, const char *const *pairs, size_t n, pg_weights_info *out) PG_MUST_USE;
+
+typedef enum pg_dtype { PG_DTYPE_F32, PG_DTYPE_BF16 } pg_dtype;
+
+typedef struct pg_network_options {
+    const char *device; /* "auto", "cpu", "cuda:N" */
+    pg_dtype dtype;
+    int batch;          /* images per forward pass; a smaller last batch is padded to it, so that results are reproducible */
+    int threads;        /* 0: all cores this process may use */
+} pg_network_options;
+
+typedef struct pg_network pg_network;
+
+/* *new*, pg_network_close. Weights as in pg_weights_describe. */
+int pg_network_open(const char *weights, const char *const *pairs, size_t n, const pg_network_options *options,
+                    pg_network **out) PG_MUST_USE;
+void pg_network_close(pg_network *network);
+const pg_weights_info *pg_network_info(const pg_network *network); /* borrowed */
+const char *pg_network_device(const pg_network *network);          /* "cpu", "cuda:0"; borrowed */
+
+/* Local logits of count <= batch images: pixels[count][3][input_height][input_width] as read from the data set, result
+ * logits[count][H][W][N]. `first` is the index of the first image in its data set (only the null model looks at it). */
+int pg_network_forward(pg_network *network, const uint8_t *pixels, int64_t first, int count, float *logits) PG_MUST_USE;
+
+/* Architecture descriptor. */
+typedef struct pg_model {
+    pg_module module;
+    bool needs_torch;
+    /* required: from settled options, input size and classes; PG_EINPUT where they do not fit */
+    int (*geometry)(const void *config, int input_height, int input_width, int classes, pg_geometry *out);
+    const struct pg_model_hooks *hooks; /* the part that runs; see models/network.h */
+} pg_model;
+
+extern const pg_model *const pg_models[]; /* gathered by make from PG_MODEL(...) lines; NULL-terminated, sorted */
+const pg_model *pg_model_find(const char *name); /* NULL with PG_EINPUT's message (nearest name) */
+#define PG_MODEL(id) extern const pg_model pg_model_##id;
+
+#endif

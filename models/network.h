@@ -1,0 +1,81 @@
+/* The inside of models/: how an architecture is written, how its parameters are kept.
+ *
+ * An architecture is one function over layers (models/layers.h). It is run in one of three passes: traced without libtorch, which
+ * yields the list of parameters and the geometry from the layers themselves; for training; for evaluation. */
+#ifndef PG_MODELS_NETWORK_H
+#define PG_MODELS_NETWORK_H
+
+#include "harness/base/rng.h"
+#include "models/model.h"
+#include "models/torch/torch.h"
+
+typedef enum pg_pass { PG_PASS_TRACE, PG_PASS_TRAIN, PG_PASS_EVAL } pg_pass;
+
+typedef enum pg_parameter_kind {
+    PG_PARAMETER_WEIGHT, /* convolution or linear: decayed, Kaiming-normal start */
+    PG_PARAMETER_BIAS,   /* starts at 0 */
+    PG_PARAMETER_SCALE,  /* batch norm weight: starts at 1 */
+    PG_PARAMETER_SHIFT,  /* batch norm bias: starts at 0 */
+    PG_PARAMETER_MEAN,   /* running statistics: not trained */
+    PG_PARAMETER_VAR,
+} pg_parameter_kind;
+
+typedef struct pg_parameter {
+    char name[64];
+    pg_parameter_kind kind;
+    int rank;
+    int64_t shape[4];
+    pg_tensor *tensor;               /* owned; NULL while traced */
+    pg_tensor *folded, *folded_bias; /* owned, optional: convolution weight with its batch norm folded in */
+} pg_parameter;
+
+typedef struct pg_parameters {
+    pg_parameter *items; /* in the order in which the architecture asks for them */
+    size_t n, capacity;
+} pg_parameters;
+
+void pg_parameters_release(pg_parameters *parameters, const pg_torch *torch /* NULL if never loaded */);
+int64_t pg_parameter_elements(const pg_parameter *parameter);
+static inline bool pg_parameter_trained(const pg_parameter *p) { return p->kind < PG_PARAMETER_MEAN; }
+
+/* A value on its way through the layers: [n][channels][rows][columns] and how it sees the input. */
+typedef struct pg_value {
+    pg_tensor *tensor; /* borrowed from the scope; NULL while traced */
+    int channels;
+    pg_axis rows, columns;
+} pg_value;
+
+typedef struct pg_builder {
+    pg_pass pass;
+    pg_scope *scope; /* NULL while traced */
+    pg_parameters *parameters;
+    size_t next;     /* the parameter the next layer asks for */
+    int classes;
+    int error;       /* trace: the first failure (its message is the thread's) */
+    pg_rng rng;      /* train: random choices of the architecture (bands) */
+} pg_builder;
+
+struct pg_model_hooks {
+    /* Models over libtorch. pixels [n][3][h][w] in [0, 1] -> local logits [n][classes][H][W]. */
+    pg_value (*forward)(pg_builder *b, const void *config, pg_value pixels);
+    /* optional: what training looks at, as logits [n][classes]; the mean over the positions of forward without it. */
+    pg_value (*train)(pg_builder *b, const void *config, pg_value pixels);
+    /* Models without libtorch have only this: logits[count][H][W][N] of images first .. first+count-1 of their data set. */
+    int (*compute)(const void *config, const pg_geometry *geometry, const uint8_t *pixels, int64_t first, int count, float *logits);
+};
+
+/* Runs the architecture without libtorch: its parameters (released by the caller) and the geometry of its output. */
+int pg_model_trace(const pg_model *model, const void *config, int input_height, int input_width, int classes, pg_parameters *parameters,
+                   pg_geometry *geometry) PG_MUST_USE;
+/* The same for architectures whose `geometry` hook is the traced one. */
+int pg_model_traced_geometry(const pg_model *model, const void *config, int input_height, int input_width, int classes,
+                             pg_geometry *geometry) PG_MUST_USE;
+
+/* Local logits [n][classes][H][W] of pixels [n][3][h][w], u8 or float in [0, 1]; temporaries in `scope`. */
+pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
+                            pg_tensor *pixels);
+/* What training looks at: [n][classes]. `rng` for the architecture's random choices. */
+pg_tensor *pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters,
+                                 int classes, pg_tensor *pixels, pg_rng rng);
+
+#endif

@@ -1,0 +1,102 @@
+/* Finds and loads the libtorch shim. See torch.h. */
+#include "models/torch/torch.h"
+
+#include <cpuid.h>
+#include <dlfcn.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const pg_torch *loaded; /* written once, under the lock */
+
+static int cores(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+bool pg_cpu_has_fast_bf16(void)
+{
+    unsigned a, b, c, d;
+    if (!__builtin_cpu_supports("avx512bw"))
+        return false;
+    bool amx = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (1u << 22)); /* AMX-BF16 */
+    bool dot = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));  /* AVX512_BF16 */
+    return amx || dot;
+}
+
+static int find_shim(char path[PATH_MAX])
+{
+    const char *chosen = getenv("PATCHGAUGE_TORCH");
+    if (chosen && *chosen) {
+        snprintf(path, PATH_MAX, "%s", chosen);
+        return access(path, R_OK) == 0 ? PG_OK : pg_fail(PG_EMISSING, "PATCHGAUGE_TORCH names %s, which cannot be read", path);
+    }
+    static const char name[] = "patchgauge-torch.so";
+    char self[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (size < 0)
+        return pg_fail(PG_EIO, "cannot read /proc/self/exe");
+    self[size] = 0;
+    const char *folder = dirname(self);
+    /* beside the program; for programs in build/tests, one folder up; installed: lib/patchgauge */
+    static const char *const places[] = {"", "../", "../lib/patchgauge/"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (snprintf(path, PATH_MAX, "%s/%s%s", folder, places[i], name) < PATH_MAX && access(path, R_OK) == 0)
+            return PG_OK;
+    }
+    return pg_fail(PG_EMISSING, "the libtorch shim %s is not beside the program in %s: build it with `make torch`, or name it in PATCHGAUGE_TORCH",
+                   name, folder);
+}
+
+static int load(int threads)
+{
+    char path[PATH_MAX];
+    int e = find_shim(path);
+    if (e)
+        return e;
+    setenv("OMP_PROC_BIND", "true", 0);
+    setenv("OPENBLAS_NUM_THREADS", "1", 0);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
+        setenv("ATEN_CPU_CAPABILITY", "avx512", 0);
+    if (threads <= 0)
+        threads = cores();
+    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!object)
+        return pg_fail(PG_ETORCH, "cannot load the libtorch shim: %s (is libtorch installed? on Debian: apt-get install libtorch-dev)",
+                       dlerror());
+    pg_torch_table_fn *table = NULL;
+    *(void **)&table = dlsym(object, "pg_torch_table");
+    const pg_torch *torch = table ? table(PG_TORCH_VERSION) : NULL;
+    if (!torch) {
+        dlclose(object);
+        return pg_fail(PG_ETORCH, "%s is not a shim of this program's version (%d): rebuild it with `make torch`", path, PG_TORCH_VERSION);
+    }
+    if (torch->configure(threads))
+        return pg_fail(PG_ETORCH, "libtorch could not be set to %d threads", threads);
+    loaded = torch;
+    return PG_OK;
+}
+
+int pg_torch_load(int threads, const pg_torch **out)
+{
+    pthread_mutex_lock(&lock);
+    int e = loaded ? PG_OK : load(threads);
+    *out = loaded;
+    pthread_mutex_unlock(&lock);
+    return e;
+}
+
+int pg_scope_check(const pg_scope *s)
+{
+    if (!s)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    return s->error ? pg_fail(s->error, "%s", s->message) : PG_OK;
+}
