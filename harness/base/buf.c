@@ -1,3 +1,4 @@
+/* A growable byte buffer. See buf.h. */
 #include "harness/base/buf.h"
 
 #include <stdarg.h>

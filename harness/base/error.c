@@ -1,3 +1,4 @@
+/* Error table and the thread's last message. See error.h. */
 #include "harness/base/error.h"
 
 #include <stdarg.h>
@@ -17,6 +18,15 @@ static const struct {
 };
 static const size_t n_errors = sizeof errors / sizeof *errors;
 
+/* Names from files and the command line reach messages: no control character of theirs reaches a terminal. */
+static void keep(const char *fresh)
+{
+    snprintf(message, sizeof message, "%s", fresh);
+    for (char *p = message; *p; p++)
+        if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
+            *p = '?';
+}
+
 int pg_fail(int code, const char *format, ...)
 {
     /* Formatted aside: the arguments may point into the message that is being replaced. */
@@ -25,7 +35,7 @@ int pg_fail(int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(fresh, sizeof fresh, format, args);
     va_end(args);
-    memcpy(message, fresh, sizeof message);
+    keep(fresh);
     return code;
 }
 
@@ -37,8 +47,7 @@ int pg_fail_at(int code, const char *format, ...)
     vsnprintf(prefix, sizeof prefix, format, args);
     va_end(args);
     snprintf(fresh, sizeof fresh, "%s: %s", prefix, message);
-    fresh[PG_MESSAGE_MAX - 1] = 0;
-    memcpy(message, fresh, PG_MESSAGE_MAX);
+    keep(fresh);
     return code;
 }
 

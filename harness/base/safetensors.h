@@ -12,14 +12,18 @@
 #include <stdint.h>
 
 typedef enum pg_st_dtype { PG_ST_F16, PG_ST_BF16, PG_ST_F32, PG_ST_F64, PG_ST_I32, PG_ST_I64, PG_ST_U8 } pg_st_dtype;
-enum { PG_ST_MAX_DIM = 8 };
+enum { PG_ST_MAX_DIM = 8, PG_ST_MAX_HEADER = 16 << 20 };
+
+/* "F16" and bytes an element. */
+const char *pg_st_dtype_name(pg_st_dtype dtype);
+size_t pg_st_item_size(pg_st_dtype dtype);
 
 typedef struct pg_st_tensor {
     const char *name;       /* borrowed from the file */
     pg_st_dtype dtype;
     int rank;
     int64_t shape[PG_ST_MAX_DIM];
-    const void *data;       /* borrowed, little endian, row-major, aligned to 8 bytes */
+    const void *data;       /* borrowed, little endian, row-major, aligned to its element size */
     size_t size;            /* bytes */
 } pg_st_tensor;
 
@@ -37,8 +41,9 @@ const char *pg_st_hash(const pg_st_file *file);                                /
 /* Reads header and metadata only (tensors have data NULL): cheap for planning; the hash still covers the whole file. */
 int pg_st_open_header(const char *path, pg_st_file **out) PG_MUST_USE;
 
-/* Writes tensors in the given order and metadata sorted by key: same contents, same bytes. Atomic. `keys` and `values`
- * have n_metadata entries. */
+/* Writes metadata sorted by key and tensors in the given order, those with larger elements first, so that each is aligned:
+ * same contents, same bytes. Atomic. `keys` and `values` have n_metadata entries. PG_EINPUT for names given twice, text that
+ * is not UTF-8, or a size that does not fit the shape. */
 int pg_st_write(const char *path, const pg_st_tensor *tensors, size_t n, const char *const *keys, const char *const *values,
                 size_t n_metadata) PG_MUST_USE;
 
