@@ -1,8 +1,12 @@
 # patchgauge. `make help` lists the targets.
 MODE ?= release
 B    := $(if $(filter release,$(MODE)),build,build/$(MODE))
-CC   ?= gcc
-CXX  ?= g++
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
 # All cores unless -j says otherwise.
 ifeq ($(MAKELEVEL)$(filter -j% --jobs%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)

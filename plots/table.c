@@ -1,0 +1,334 @@
+/* See table.h: metrics, lookups, notes, and the formats for programs (CSV, JSON). */
+#include "plots/table.h"
+#include "harness/base/option.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double grid_unit = 1.0 / 1048576.0; /* 2^-20 */
+
+#define AT(field) offsetof(pg_table_entry, field)
+const pg_metric pg_metrics[] = {
+    {"clean", "prediction of the defense on the clean image is right", PG_METRIC_SHARE, AT(clean)},
+    {"certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified)},
+    {"certified_published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE, AT(published)},
+    {"false_positive", "a masking defense masks something on the clean image", PG_METRIC_SHARE, AT(masked)},
+    {"case_0", "failure case 0 of the published certificate: wrong before masking", PG_METRIC_SHARE, AT(cases[0])},
+    {"case_1", "failure case 1 of the published certificate: cases I and IV", PG_METRIC_SHARE, AT(cases[1])},
+    {"case_2", "failure case 2 of the published certificate: case II", PG_METRIC_SHARE, AT(cases[2])},
+    {"case_3", "failure case 3 of the published certificate: case III", PG_METRIC_SHARE, AT(cases[3])},
+    {"case_4", "failure case 4 of the published certificate: none, certified", PG_METRIC_SHARE, AT(cases[4])},
+    {"nonfinite", "images with a NaN or an infinity among their local logits", PG_METRIC_COUNT, AT(nonfinite)},
+    {"smallest_margin", "smallest positive margin of a certified image", PG_METRIC_GRID, AT(smallest_margin)},
+    {"delta", "largest measured change outside the receptive fields", PG_METRIC_GRID, AT(delta)},
+    {NULL, NULL, PG_METRIC_COUNT, 0},
+};
+
+const char *const pg_table_formats[] = {"text", "md", "csv", "json", NULL};
+
+int pg_metric_find(const char *name, const pg_metric **out)
+{
+    const char *names[sizeof pg_metrics / sizeof *pg_metrics] = {NULL};
+    for (size_t i = 0; pg_metrics[i].name != NULL; i++) {
+        if (strcmp(pg_metrics[i].name, name) == 0) {
+            *out = &pg_metrics[i];
+            return PG_OK;
+        }
+        names[i] = pg_metrics[i].name;
+    }
+    const char *near = pg_nearest(name, names);
+    return pg_fail(PG_EINPUT, "unknown metric '%s'%s%s%s; `patchgauge help table` lists them", name, near ? " (did you mean '" : "",
+                   near ? near : "", near ? "'?)" : "");
+}
+
+int64_t pg_metric_of(const pg_metric *metric, const pg_table_entry *entry)
+{
+    int64_t value;
+    memcpy(&value, (const char *)entry + metric->offset, sizeof value);
+    return value;
+}
+
+int pg_table_labels(const pg_table *table, bool columns, const char ***labels, size_t *n)
+{
+    const char **list = malloc((table->n_entries + 1) * sizeof *list);
+    if (list == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory for the labels of a table");
+    size_t count = 0;
+    for (size_t i = 0; i < table->n_entries; i++) {
+        const char *label = columns ? table->entries[i].column : table->entries[i].row;
+        size_t j = 0;
+        while (j < count && strcmp(list[j], label) != 0)
+            j++;
+        if (j == count)
+            list[count++] = label;
+    }
+    *labels = list;
+    *n = count;
+    return PG_OK;
+}
+
+const pg_table_entry *pg_table_at(const pg_table *table, const char *row, const char *column)
+{
+    for (size_t i = 0; i < table->n_entries; i++)
+        if (strcmp(table->entries[i].row, row) == 0 && strcmp(table->entries[i].column, column) == 0)
+            return &table->entries[i];
+    return NULL;
+}
+
+static int check_unique(const pg_table *table)
+{
+    for (size_t i = 0; i < table->n_entries; i++) {
+        const pg_table_entry *e = &table->entries[i];
+        if (pg_table_at(table, e->row, e->column) != e)
+            return pg_fail(PG_EINPUT, "several cells share row '%s' and column '%s': name more keys in --rows or --cols", e->row,
+                           e->column);
+    }
+    return PG_OK;
+}
+
+/* ---- Notes ------------------------------------------------------------------------------------------------------------ */
+
+/* A label on one line. */
+static void flat_label(const char *label, pg_buf *out)
+{
+    for (; *label != '\0'; label++) {
+        char c = *label == '\n' ? ' ' : *label;
+        pg_buf_add(out, (unsigned char)c < 0x20 || c == 0x7f ? "?" : &c, 1);
+    }
+}
+
+static void note_incomplete(const pg_table *table, const char *prefix, pg_buf *out)
+{
+    size_t cells = 0, listed = 0;
+    for (size_t i = 0; i < table->n_entries; i++)
+        cells += table->entries[i].n < table->entries[i].expected;
+    if (cells == 0)
+        return;
+    pg_buf_printf(out, "%snot complete, %zu of %zu cells (images done):", prefix, cells, table->n_entries);
+    for (size_t i = 0; i < table->n_entries && listed < 8; i++) {
+        const pg_table_entry *e = &table->entries[i];
+        if (e->n >= e->expected)
+            continue;
+        pg_buf_puts(out, listed++ > 0 ? "; " : " ");
+        flat_label(e->row, out);
+        pg_buf_puts(out, " / ");
+        flat_label(e->column, out);
+        pg_buf_printf(out, " (%lld of %lld)", (long long)e->n, (long long)e->expected);
+    }
+    pg_buf_puts(out, listed < cells ? "; ...\n" : "\n");
+}
+
+/* One note for each weights file that some certificate rests on. */
+static void note_locality(const pg_table *table, const char *prefix, pg_buf *out)
+{
+    for (size_t i = 0; i < table->n_entries; i++) {
+        const pg_table_entry *e = &table->entries[i];
+        bool told = false;
+        for (size_t j = 0; j < i && !told; j++)
+            told = strcmp(table->entries[j].weights, e->weights) == 0 && table->entries[j].delta == e->delta;
+        if (told || e->delta == 0)
+            continue;
+        if (e->delta < 0) {
+            pg_buf_printf(out, "%slocality not measured for ", prefix);
+            flat_label(e->weights, out);
+            pg_buf_puts(out, ": certificates assume that nothing changes outside the receptive fields\n");
+        } else {
+            pg_buf_printf(out, "%slocality of ", prefix);
+            flat_label(e->weights, out);
+            pg_buf_printf(out, ": outside the receptive fields evidence changed by up to %lld / 2^20; every certificate survives it\n",
+                          (long long)e->delta);
+        }
+    }
+}
+
+void pg_table_notes(const pg_table *table, const char *prefix, pg_buf *out)
+{
+    int64_t nonfinite = 0;
+    bool published = false;
+    for (size_t i = 0; i < table->n_entries; i++) {
+        published |= table->entries[i].published >= 0;
+        if (table->entries[i].nonfinite > nonfinite)
+            nonfinite = table->entries[i].nonfinite;
+    }
+    note_incomplete(table, prefix, out);
+    note_locality(table, prefix, out);
+    if (published)
+        pg_buf_printf(out, "%scertified_published is no proof: the published rule checks the predicted class only and can be broken\n",
+                      prefix);
+    if (nonfinite > 0)
+        pg_buf_printf(out, "%sNaN or infinity in the local logits of up to %lld images a cell: counted as wrong and not certified\n",
+                      prefix, (long long)nonfinite);
+}
+
+/* ---- Formats for programs ---------------------------------------------------------------------------------------------- */
+
+typedef struct numbers {
+    bool has_value, has_interval;
+    double value, lo, hi;
+} numbers;
+
+/* Shares in percent. Nothing where no image is done yet. */
+static numbers numbers_of(const pg_metric *metric, const pg_table_entry *entry)
+{
+    int64_t count = pg_metric_of(metric, entry);
+    numbers out = {0};
+    if (entry->n == 0)
+        return out;
+    out.has_value = true;
+    if (metric->kind == PG_METRIC_SHARE) {
+        pg_interval share = pg_wilson(count, entry->n);
+        out.has_interval = true;
+        out.value = 100 * share.value;
+        out.lo = 100 * share.lo;
+        out.hi = 100 * share.hi;
+    } else {
+        out.value = (double)count * (metric->kind == PG_METRIC_GRID ? grid_unit : 1);
+    }
+    return out;
+}
+
+static void csv_text(const char *text, pg_buf *out)
+{
+    bool quote = strpbrk(text, ",\"\r\n") != NULL;
+    if (quote)
+        pg_buf_puts(out, "\"");
+    for (; *text != '\0'; text++) {
+        char c = *text == '\n' ? ' ' : *text;
+        if (c == '"')
+            pg_buf_puts(out, "\"");
+        pg_buf_add(out, &c, 1);
+    }
+    if (quote)
+        pg_buf_puts(out, "\"");
+}
+
+/* Six decimals are finer than one image of any data set and round-trip the grid's unit for reading. */
+static void csv_number(bool has, double value, pg_buf *out)
+{
+    pg_buf_puts(out, ",");
+    if (has)
+        pg_buf_printf(out, "%.6f", value);
+}
+
+static void csv_row(const char *row, const char *column, const pg_metric *metric, const pg_table_entry *entry, pg_buf *out)
+{
+    numbers v = numbers_of(metric, entry);
+    csv_text(row, out);
+    pg_buf_puts(out, ",");
+    csv_text(column, out);
+    pg_buf_printf(out, ",%s", metric->name);
+    csv_number(v.has_value, v.value, out);
+    csv_number(v.has_interval, v.lo, out);
+    csv_number(v.has_interval, v.hi, out);
+    pg_buf_printf(out, ",%lld\n", (long long)entry->n);
+}
+
+static json_t *json_label(const char *text)
+{
+    pg_buf flat;
+    pg_buf_init(&flat);
+    flat_label(text, &flat);
+    json_t *string = json_string(flat.data); /* NULL where it is no UTF-8 */
+    pg_buf_release(&flat);
+    return string ? string : json_string("?");
+}
+
+static json_t *json_number(bool has, double value)
+{
+    return has ? json_real(round(value * 1e6) / 1e6) : json_null();
+}
+
+static json_t *json_row(const pg_table *table, const pg_metric *metric, const pg_table_entry *entry)
+{
+    numbers v = numbers_of(metric, entry);
+    json_t *row = json_object();
+    if (row == NULL)
+        return NULL;
+    int failed = json_object_set_new(row, table->row_key, json_label(entry->row));
+    failed |= json_object_set_new(row, table->column_key, json_label(entry->column));
+    failed |= json_object_set_new(row, "metric", json_string(metric->name));
+    failed |= json_object_set_new(row, "value", json_number(v.has_value, v.value));
+    failed |= json_object_set_new(row, "lo", json_number(v.has_interval, v.lo));
+    failed |= json_object_set_new(row, "hi", json_number(v.has_interval, v.hi));
+    failed |= json_object_set_new(row, "n", json_integer(entry->n));
+    if (failed) {
+        json_decref(row);
+        return NULL;
+    }
+    return row;
+}
+
+/* Calls for every row, column and metric that exists, in the order of the text table. */
+static int each_number(const pg_table *table, json_t *list, pg_buf *csv)
+{
+    const char **rows = NULL, **columns = NULL;
+    size_t n_rows, n_columns;
+    int code = pg_table_labels(table, false, &rows, &n_rows);
+    if (code == PG_OK)
+        code = pg_table_labels(table, true, &columns, &n_columns);
+    for (size_t r = 0; code == PG_OK && r < n_rows; r++)
+        for (size_t c = 0; code == PG_OK && c < n_columns; c++) {
+            const pg_table_entry *entry = pg_table_at(table, rows[r], columns[c]);
+            for (size_t m = 0; code == PG_OK && entry != NULL && m < table->n_metrics; m++) {
+                if (pg_metric_of(table->metrics[m], entry) < 0)
+                    continue;
+                if (csv != NULL)
+                    csv_row(rows[r], columns[c], table->metrics[m], entry, csv);
+                else if (json_array_append_new(list, json_row(table, table->metrics[m], entry)) != 0)
+                    code = pg_fail(PG_ENOMEM, "out of memory for a table");
+            }
+        }
+    free(rows);
+    free(columns);
+    return code;
+}
+
+static int print_csv(const pg_table *table, pg_buf *out)
+{
+    csv_text(table->row_key, out);
+    pg_buf_puts(out, ",");
+    csv_text(table->column_key, out);
+    pg_buf_puts(out, ",metric,value,lo,hi,n\n");
+    return each_number(table, NULL, out);
+}
+
+static int print_json(const pg_table *table, pg_buf *out)
+{
+    json_t *list = json_array();
+    char *text = NULL;
+    int code = each_number(table, list, NULL);
+    if (code == PG_OK) {
+        text = json_dumps(list, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
+        if (text == NULL)
+            code = pg_fail(PG_ENOMEM, "out of memory for a table");
+        else
+            pg_buf_printf(out, "%s\n", text);
+    }
+    free(text);
+    json_decref(list);
+    return code;
+}
+
+int pg_table_print(const pg_table *table, pg_table_format format, pg_buf *out)
+{
+    assert(table->n_metrics > 0);
+    int code = check_unique(table);
+    if (code != PG_OK)
+        return code;
+    switch (format) {
+    case PG_TABLE_CSV:
+        code = print_csv(table, out);
+        break;
+    case PG_TABLE_JSON:
+        code = print_json(table, out);
+        break;
+    case PG_TABLE_TEXT:
+    case PG_TABLE_MD:
+        code = pg_table_print_text(table, format == PG_TABLE_MD, out);
+        break;
+    }
+    return code != PG_OK ? code : pg_buf_check(out);
+}

@@ -1,0 +1,83 @@
+/* Result tables: cells laid out by row and column, several metrics each, as text, Markdown, CSV or JSON.
+ *
+ * A table is built from plain entries, one per cell of the matrix, so that it knows nothing of matrices or databases. Shares are
+ * printed in percent with their 95% Wilson interval and with n, the number of images behind them. Below a text or Markdown table
+ * stand notes on everything a reader must know to trust it: cells that are not complete, certificates that assume an unmeasured
+ * locality, certificates that are no proofs, images that could not be judged.
+ * Thread-safe: nothing is shared. */
+#ifndef PG_PLOTS_TABLE_H
+#define PG_PLOTS_TABLE_H
+
+#include "harness/base/buf.h"
+#include "plots/stats.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PG_TABLE_CASES = 5 };
+
+/* One cell of the matrix with the sums of its outcomes. Strings are borrowed and outlive the table. Counts are negative where
+ * the cell has no such number: certified as published only where the rule has such a certificate, and so on. */
+typedef struct pg_table_entry {
+    const char *row, *column;      /* labels; "\n" separates the parts of a label */
+    const char *weights;           /* short name, for notes */
+    int64_t expected;              /* images the cell is to have */
+    int64_t n;                     /* images it has */
+    int64_t clean, certified;      /* of n */
+    int64_t published;             /* certified as published */
+    int64_t cases[PG_TABLE_CASES]; /* failure cases of the published certificate */
+    int64_t masked;                /* clean images on which a masking rule masks something */
+    int64_t nonfinite;             /* images with a NaN or an infinity */
+    int64_t smallest_margin;       /* grid units (2^-20) */
+    int64_t delta;                 /* measured locality, grid units, that every certificate survives; negative: not measured */
+} pg_table_entry;
+
+typedef enum pg_metric_kind {
+    PG_METRIC_SHARE, /* a count of images, shown in percent of n with an interval */
+    PG_METRIC_COUNT, /* a count, shown as it is */
+    PG_METRIC_GRID,  /* grid units, shown in units of evidence */
+} pg_metric_kind;
+
+typedef struct pg_metric {
+    const char *name;    /* as in --metrics and in the CSV */
+    const char *summary; /* one line */
+    pg_metric_kind kind;
+    size_t offset; /* of the int64_t in pg_table_entry; negative: not defined for this cell */
+} pg_metric;
+
+extern const pg_metric pg_metrics[]; /* ends with name NULL */
+
+/* PG_EINPUT with the nearest name. */
+int pg_metric_find(const char *name, const pg_metric **out) PG_MUST_USE;
+int64_t pg_metric_of(const pg_metric *metric, const pg_table_entry *entry);
+
+typedef enum pg_table_format { PG_TABLE_TEXT, PG_TABLE_MD, PG_TABLE_CSV, PG_TABLE_JSON } pg_table_format;
+extern const char *const pg_table_formats[]; /* names in the order of the enum, then NULL */
+
+/* Rows and columns appear in the order of their first entry. Everything is borrowed. */
+typedef struct pg_table {
+    const char *title;                /* one line above text and Markdown; may be NULL */
+    const char *row_key, *column_key; /* headings: "defense", "patch" */
+    const pg_table_entry *entries;    /* at most one per row and column */
+    size_t n_entries;
+    const pg_metric *const *metrics;
+    size_t n_metrics;
+} pg_table;
+
+/* Appends the whole table; text and Markdown with their notes. PG_EINPUT where two entries share row and column; PG_ENOMEM. */
+int pg_table_print(const pg_table *table, pg_table_format format, pg_buf *out) PG_MUST_USE;
+
+/* Appends the notes alone, one a line, each behind `prefix`; for formats that have no place for them. */
+void pg_table_notes(const pg_table *table, const char *prefix, pg_buf *out);
+
+/* ---- Shared by the writers -------------------------------------------------------------------------------------------- */
+
+/* The labels of one side in the order of their first appearance; *new* array of borrowed strings, free(). PG_ENOMEM. */
+int pg_table_labels(const pg_table *table, bool columns, const char ***labels, size_t *n) PG_MUST_USE;
+/* The entry of a row and column, NULL if there is none. */
+const pg_table_entry *pg_table_at(const pg_table *table, const char *row, const char *column);
+/* Text and Markdown (table_text.c). */
+int pg_table_print_text(const pg_table *table, bool markdown, pg_buf *out) PG_MUST_USE;
+
+#endif

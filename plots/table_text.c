@@ -1,0 +1,296 @@
+/* Tables for people: text and Markdown, laid out for 80 columns.
+ *
+ * Every row of the table takes one line per metric; the parts of its label go down its lines. Columns that do not fit beside
+ * each other follow in a further block with the same rows. */
+#include "plots/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE = 80, CELL_MAX = 64 };
+
+typedef struct layout {
+    const pg_table *table;
+    bool markdown;
+    const char **rows, **columns;
+    size_t n_rows, n_columns;
+    bool same_n;     /* every cell has the same n: said once above the table */
+    size_t label_w, metric_w;
+    size_t *width;   /* of each column */
+} layout;
+
+/* Characters of UTF-8 text; good enough for alignment. */
+static size_t text_width(const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+/* The i-th part of a label with nothing in it that a terminal or Markdown would act on; false if it has no such part. */
+static bool label_part(const layout *l, const char *label, size_t i, pg_buf *out)
+{
+    pg_buf_clear(out);
+    for (; i > 0; i--) {
+        label = strchr(label, '\n');
+        if (label == NULL)
+            return false;
+        label++;
+    }
+    for (; *label != '\0' && *label != '\n'; label++) {
+        if ((unsigned char)*label < 0x20 || *label == 0x7f) {
+            pg_buf_puts(out, "?");
+            continue;
+        }
+        if (l->markdown && strchr("|*_`<\\", *label) != NULL)
+            pg_buf_puts(out, "\\");
+        pg_buf_add(out, label, 1);
+    }
+    return true;
+}
+
+/* Column headings carry the name of their key: "patch 5". */
+static bool heading_part(const layout *l, const char *label, size_t i, pg_buf *out)
+{
+    pg_buf part;
+    pg_buf_init(&part);
+    bool has = label_part(l, label, i, &part);
+    pg_buf_clear(out);
+    if (has && i == 0)
+        pg_buf_printf(out, "%.*s %s", (int)strcspn(l->table->column_key, ","), l->table->column_key, part.data);
+    else if (has)
+        pg_buf_puts(out, part.data);
+    pg_buf_release(&part);
+    return has;
+}
+
+static size_t label_parts(const char *label)
+{
+    size_t n = 1;
+    for (; *label != '\0'; label++)
+        n += *label == '\n';
+    return n;
+}
+
+static void cell_text(const pg_metric *metric, const pg_table_entry *entry, char out[CELL_MAX])
+{
+    out[0] = '\0';
+    int64_t count = entry != NULL ? pg_metric_of(metric, entry) : -1;
+    if (count < 0)
+        return;
+    const char *star = entry->n < entry->expected ? "*" : "";
+    if (entry->n == 0)
+        snprintf(out, CELL_MAX, "    -%s", star);
+    else if (metric->kind == PG_METRIC_COUNT)
+        snprintf(out, CELL_MAX, "%5lld%s", (long long)count, star);
+    else if (metric->kind == PG_METRIC_GRID)
+        snprintf(out, CELL_MAX, "%.6f%s", (double)count / 1048576.0, star);
+    else {
+        pg_interval share = pg_wilson(count, entry->n);
+        snprintf(out, CELL_MAX, "%5.1f (%.1f-%.1f)%s", 100 * share.value, 100 * share.lo, 100 * share.hi, star);
+    }
+}
+
+/* ---- Layout ------------------------------------------------------------------------------------------------------------- */
+
+static void widen(size_t *width, size_t to)
+{
+    if (to > *width)
+        *width = to;
+}
+
+static int layout_make(layout *l)
+{
+    const pg_table *t = l->table;
+    int code = pg_table_labels(t, false, &l->rows, &l->n_rows);
+    if (code == PG_OK)
+        code = pg_table_labels(t, true, &l->columns, &l->n_columns);
+    if (code != PG_OK)
+        return code;
+    l->width = calloc(l->n_columns + 1, sizeof *l->width);
+    if (l->width == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory for a table");
+    l->same_n = true;
+    for (size_t i = 1; i < t->n_entries; i++)
+        l->same_n &= t->entries[i].n == t->entries[0].n;
+
+    pg_buf part;
+    pg_buf_init(&part);
+    l->label_w = text_width(t->row_key);
+    l->metric_w = strlen("metric");
+    for (size_t r = 0; r < l->n_rows; r++)
+        for (size_t i = 0; label_part(l, l->rows[r], i, &part); i++)
+            widen(&l->label_w, text_width(part.data));
+    for (size_t m = 0; m < t->n_metrics; m++)
+        widen(&l->metric_w, strlen(t->metrics[m]->name));
+    for (size_t c = 0; c < l->n_columns; c++) {
+        for (size_t i = 0; heading_part(l, l->columns[c], i, &part); i++)
+            widen(&l->width[c], text_width(part.data));
+        for (size_t r = 0; r < l->n_rows; r++)
+            for (size_t m = 0; m < t->n_metrics; m++) {
+                char text[CELL_MAX];
+                cell_text(t->metrics[m], pg_table_at(t, l->rows[r], l->columns[c]), text);
+                widen(&l->width[c], strlen(text));
+            }
+    }
+    pg_buf_release(&part);
+    return PG_OK;
+}
+
+/* The end of the block of columns that starts at `first`. */
+static size_t block_end(const layout *l, size_t first)
+{
+    size_t gap = l->markdown ? 3 : 2, used = l->label_w + gap + l->metric_w + (l->markdown ? 4 : 0), end = first;
+    while (end < l->n_columns && (end == first || used + gap + l->width[end] <= PAGE)) {
+        used += gap + l->width[end];
+        end++;
+    }
+    return end;
+}
+
+/* ---- Printing ------------------------------------------------------------------------------------------------------------ */
+
+static void field(const layout *l, const char *text, size_t width, bool last, pg_buf *out)
+{
+    pg_buf_puts(out, l->markdown ? "| " : "");
+    pg_buf_puts(out, text);
+    if (l->markdown || !last)
+        for (size_t i = text_width(text); i < width; i++)
+            pg_buf_puts(out, " ");
+    pg_buf_puts(out, l->markdown ? " " : last ? "" : "  ");
+}
+
+static void end_line(const layout *l, pg_buf *out)
+{
+    while (!l->markdown && out->size > 0 && out->data[out->size - 1] == ' ')
+        out->data[--out->size] = '\0';
+    pg_buf_puts(out, l->markdown ? "|\n" : "\n");
+}
+
+static void rule(const layout *l, size_t first, size_t end, pg_buf *out)
+{
+    const char *dash = "--------------------------------------------------------------------------------";
+    size_t n = end - first + 2;
+    for (size_t i = 0; i < n; i++) {
+        size_t width = i == 0 ? l->label_w : i == 1 ? l->metric_w : l->width[first + i - 2];
+        pg_buf_puts(out, l->markdown ? "|-" : "");
+        for (size_t left = width; left > 0;) {
+            size_t take = left < strlen(dash) ? left : strlen(dash);
+            pg_buf_add(out, dash, take);
+            left -= take;
+        }
+        pg_buf_puts(out, l->markdown ? "-" : i + 1 < n ? "  " : "");
+    }
+    pg_buf_puts(out, l->markdown ? "|\n" : "\n");
+}
+
+static void print_heading(const layout *l, size_t first, size_t end, pg_buf *out)
+{
+    size_t lines = 1;
+    for (size_t c = first; c < end; c++)
+        widen(&lines, label_parts(l->columns[c]));
+    pg_buf part;
+    pg_buf_init(&part);
+    if (l->markdown) { /* Markdown has one heading line: parts go behind each other */
+        field(l, l->table->row_key, l->label_w, false, out);
+        field(l, "metric", l->metric_w, false, out);
+        for (size_t c = first; c < end; c++) {
+            pg_buf all;
+            pg_buf_init(&all);
+            for (size_t i = 0; heading_part(l, l->columns[c], i, &part); i++)
+                pg_buf_printf(&all, "%s%s", i > 0 ? " " : "", part.data);
+            field(l, all.data, l->width[c], false, out);
+            pg_buf_release(&all);
+        }
+        end_line(l, out);
+    }
+    for (size_t i = 0; !l->markdown && i < lines; i++) {
+        field(l, i == 0 ? l->table->row_key : "", l->label_w, false, out);
+        field(l, i == 0 ? "metric" : "", l->metric_w, false, out);
+        for (size_t c = first; c < end; c++) {
+            heading_part(l, l->columns[c], i, &part);
+            field(l, part.data, l->width[c], c + 1 == end, out);
+        }
+        end_line(l, out);
+    }
+    pg_buf_release(&part);
+    rule(l, first, end, out);
+}
+
+/* The lines of a row: the metrics that some cell of the row has, then n where it differs, and as many as the label needs. */
+static void print_row(const layout *l, const char *row, size_t first, size_t end, pg_buf *out)
+{
+    pg_buf part;
+    pg_buf_init(&part);
+    size_t line = 0;
+    for (size_t m = 0; m <= l->table->n_metrics || line < label_parts(row); m++) {
+        const pg_metric *metric = m < l->table->n_metrics ? l->table->metrics[m] : NULL;
+        bool is_n = m == l->table->n_metrics && !l->same_n, any = is_n || m > l->table->n_metrics;
+        for (size_t c = 0; metric != NULL && c < l->n_columns; c++) {
+            const pg_table_entry *entry = pg_table_at(l->table, row, l->columns[c]);
+            any |= entry != NULL && pg_metric_of(metric, entry) >= 0;
+        }
+        if (!any && (metric != NULL || line >= label_parts(row)))
+            continue;
+        label_part(l, row, line++, &part);
+        field(l, part.data, l->label_w, false, out);
+        field(l, metric != NULL ? metric->name : is_n ? "n" : "", l->metric_w, false, out);
+        for (size_t c = first; c < end; c++) {
+            const pg_table_entry *entry = pg_table_at(l->table, row, l->columns[c]);
+            char text[CELL_MAX] = "";
+            if (metric != NULL)
+                cell_text(metric, entry, text);
+            else if (is_n && entry != NULL)
+                snprintf(text, sizeof text, "%5lld", (long long)entry->n);
+            field(l, text, l->width[c], c + 1 == end, out);
+        }
+        end_line(l, out);
+    }
+    pg_buf_release(&part);
+}
+
+static void print_title(const layout *l, pg_buf *out)
+{
+    const pg_table *t = l->table;
+    if (t->title != NULL) {
+        pg_buf line;
+        pg_buf_init(&line);
+        label_part(l, t->title, 0, &line);
+        pg_buf_printf(out, l->markdown ? "**%s**\n\n" : "%s\n", line.data);
+        pg_buf_release(&line);
+    }
+    pg_buf_puts(out, "% of images, 95% Wilson interval in parentheses");
+    if (l->same_n && t->n_entries > 0)
+        pg_buf_printf(out, "; n = %lld images in every cell", (long long)t->entries[0].n);
+    pg_buf_puts(out, "\n\n");
+}
+
+int pg_table_print_text(const pg_table *table, bool markdown, pg_buf *out)
+{
+    layout l = {.table = table, .markdown = markdown};
+    int code = layout_make(&l);
+    if (code != PG_OK)
+        goto out;
+    print_title(&l, out);
+    for (size_t first = 0; first < l.n_columns;) {
+        size_t end = block_end(&l, first);
+        print_heading(&l, first, end, out);
+        for (size_t r = 0; r < l.n_rows; r++)
+            print_row(&l, l.rows[r], first, end, out);
+        pg_buf_puts(out, end < l.n_columns ? "\n" : "");
+        first = end;
+    }
+    pg_buf notes;
+    pg_buf_init(&notes);
+    pg_table_notes(table, markdown ? "- " : "* ", &notes);
+    if (notes.size > 0)
+        pg_buf_printf(out, "\n%s", notes.data);
+    pg_buf_release(&notes);
+out:
+    free(l.rows);
+    free(l.columns);
+    free(l.width);
+    return code;
+}

@@ -1,0 +1,61 @@
+/* Unit tests of plots/stats: intervals against values computed by hand from Wilson's formula. */
+#include "plots/stats.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+static void near(double got, double want)
+{
+    if (!(fabs(got - want) < 5e-7))
+        print_error("got %.9f, want %.9f\n", got, want);
+    assert_true(fabs(got - want) < 5e-7);
+}
+
+/* Known values: 81 of 263 is the example of Newcombe (1998), table I, there 0.2553 to 0.3662; the others of the same table. */
+static void wilson_matches_newcombe(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t count, n;
+        double lo, hi;
+    } rows[] = {{81, 263, 0.2553, 0.3662}, {15, 148, 0.0624, 0.1605}, {0, 20, 0.0, 0.1611}, {1, 29, 0.0061, 0.1718}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        pg_interval got = pg_wilson(rows[i].count, rows[i].n);
+        assert_true(fabs(got.lo - rows[i].lo) < 5.1e-5);
+        assert_true(fabs(got.hi - rows[i].hi) < 5.1e-5);
+    }
+}
+
+static void wilson_is_exact_in_its_formula(void **state)
+{
+    (void)state;
+    pg_interval got = pg_wilson(5620, 10000);
+    near(got.value, 0.562);
+    near(got.lo, 0.5522538);
+    near(got.hi, 0.5716985);
+    near(pg_wilson(1, 1).lo, 0.2065493);
+}
+
+static void wilson_at_the_ends(void **state)
+{
+    (void)state;
+    pg_interval none = pg_wilson(0, 10), all = pg_wilson(10, 10), empty = pg_wilson(0, 0);
+    assert_true(none.lo == 0.0 && none.value == 0.0);
+    near(none.hi, 0.2775328);
+    assert_true(all.hi == 1.0 && all.value == 1.0);
+    near(all.lo, 1 - 0.2775328);
+    assert_true(isnan(empty.value) && isnan(empty.lo) && isnan(empty.hi));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wilson_matches_newcombe),
+        cmocka_unit_test(wilson_is_exact_in_its_formula),
+        cmocka_unit_test(wilson_at_the_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

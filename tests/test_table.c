@@ -1,0 +1,224 @@
+/* Unit tests of plots/table: layout, notes and formats, on entries made by hand. */
+#include "plots/table.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const pg_table_entry whole = {
+    .weights = "net", .expected = 1000, .n = 1000, .clean = 912, .certified = 480, .published = -1,
+    .cases = {-1, -1, -1, -1, -1}, .masked = -1, .smallest_margin = -1,
+};
+
+static pg_table_entry entry(const char *row, const char *column)
+{
+    pg_table_entry e = whole;
+    e.row = row;
+    e.column = column;
+    return e;
+}
+
+static char *print(const pg_table_entry *entries, size_t n, const char *metrics, pg_table_format format)
+{
+    const pg_metric *list[8];
+    pg_table table = {.title = "demo", .row_key = "defense", .column_key = "patch", .entries = entries, .n_entries = n, .metrics = list};
+    char names[128];
+    strcpy(names, metrics);
+    for (char *name = strtok(names, ","); name != NULL; name = strtok(NULL, ","))
+        assert_int_equal(pg_metric_find(name, &list[table.n_metrics++]), PG_OK);
+    pg_buf out;
+    pg_buf_init(&out);
+    assert_int_equal(pg_table_print(&table, format, &out), PG_OK);
+    return pg_buf_take(&out);
+}
+
+static void expect(const pg_table_entry *entries, size_t n, const char *metrics, pg_table_format format, const char *want)
+{
+    char *got = print(entries, n, metrics, format);
+    assert_string_equal(got, want);
+    free(got);
+}
+
+static bool has(const pg_table_entry *entries, size_t n, pg_table_format format, const char *piece)
+{
+    char *got = print(entries, n, "clean,certified", format);
+    bool found = strstr(got, piece) != NULL;
+    free(got);
+    return found;
+}
+
+static void text_lays_out_rows_columns_and_metrics(void **state)
+{
+    (void)state;
+    const pg_table_entry e[] = {entry("mean", "2"), entry("mean", "8"), entry("ds\nrule=votes", "2"), entry("ds\nrule=votes", "8")};
+    expect(e, 4, "clean,certified,certified_published", PG_TABLE_TEXT,
+           "demo\n"
+           "% of images, 95% Wilson interval in parentheses; n = 1000 images in every cell\n"
+           "\n"
+           "defense     metric               patch 2            patch 8\n"
+           "----------  -------------------  -----------------  -----------------\n"
+           "mean        clean                 91.2 (89.3-92.8)   91.2 (89.3-92.8)\n"
+           "            certified             48.0 (44.9-51.1)   48.0 (44.9-51.1)\n"
+           "ds          clean                 91.2 (89.3-92.8)   91.2 (89.3-92.8)\n"
+           "rule=votes  certified             48.0 (44.9-51.1)   48.0 (44.9-51.1)\n");
+}
+
+static void markdown_escapes_what_it_would_act_on(void **state)
+{
+    (void)state;
+    const pg_table_entry e[] = {entry("a|b", "2")};
+    expect(e, 1, "clean", PG_TABLE_MD,
+           "**demo**\n\n"
+           "% of images, 95% Wilson interval in parentheses; n = 1000 images in every cell\n"
+           "\n"
+           "| defense | metric | patch 2           |\n"
+           "|---------|--------|-------------------|\n"
+           "| a\\|b    | clean  |  91.2 (89.3-92.8) |\n");
+}
+
+static void text_stays_within_80_columns(void **state)
+{
+    (void)state;
+    pg_table_entry e[12];
+    static const char *const columns[] = {"1", "2", "3", "4", "5", "6"};
+    for (size_t i = 0; i < 12; i++)
+        e[i] = entry(i < 6 ? "mean" : "robust-masking\nweights=ds4-resnet18", columns[i % 6]);
+    for (int format = PG_TABLE_TEXT; format <= PG_TABLE_MD; format++) {
+        char *got = print(e, 12, "clean,certified", (pg_table_format)format);
+        size_t blocks = 0;
+        for (char *line = strtok(got, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+            assert_true(strlen(line) <= 80);
+            blocks += strstr(line, "metric") != NULL && strstr(line, "patch") != NULL;
+        }
+        assert_true(blocks >= 2);
+        free(got);
+    }
+}
+
+static void control_characters_never_reach_the_terminal(void **state)
+{
+    (void)state;
+    const pg_table_entry e[] = {entry("me\x1b[2Jan", "2")};
+    assert_true(has(e, 1, PG_TABLE_TEXT, "me?[2Jan"));
+}
+
+static void cells_that_differ_in_n_show_it(void **state)
+{
+    (void)state;
+    pg_table_entry e[] = {entry("mean", "2"), entry("mean", "8"), entry("ds", "2")};
+    e[1].n = 10;
+    e[1].clean = 10;
+    e[1].certified = 0;
+    e[2].n = 0;
+    e[2].clean = e[2].certified = 0;
+    expect(e, 3, "clean", PG_TABLE_TEXT,
+           "demo\n"
+           "% of images, 95% Wilson interval in parentheses\n"
+           "\n"
+           "defense  metric  patch 2            patch 8\n"
+           "-------  ------  -----------------  -------------------\n"
+           "mean     clean    91.2 (89.3-92.8)  100.0 (72.2-100.0)*\n"
+           "         n        1000                 10\n"
+           "ds       clean       -*\n"
+           "         n           0\n"
+           "\n"
+           "* not complete, 2 of 3 cells (images done): mean / 8 (10 of 1000); ds / 2 (0 of 1000)\n");
+}
+
+static void notes_say_what_certificates_assume(void **state)
+{
+    (void)state;
+    pg_table_entry e[] = {entry("mean", "2")};
+    assert_false(has(e, 1, PG_TABLE_TEXT, "locality"));
+    e[0].delta = -1;
+    assert_true(has(e, 1, PG_TABLE_TEXT, "locality not measured for net"));
+    e[0].delta = 3;
+    assert_true(has(e, 1, PG_TABLE_MD, "- locality of net: outside the receptive fields evidence changed by up to 3 / 2^20"));
+    assert_false(has(e, 1, PG_TABLE_TEXT, "no proof"));
+    e[0].published = 500;
+    assert_true(has(e, 1, PG_TABLE_TEXT, "certified_published is no proof"));
+    assert_false(has(e, 1, PG_TABLE_TEXT, "NaN"));
+    e[0].nonfinite = 2;
+    assert_true(has(e, 1, PG_TABLE_TEXT, "of up to 2 images a cell"));
+}
+
+static void csv_has_the_contract_columns(void **state)
+{
+    (void)state;
+    pg_table_entry e[] = {entry("mean", "2"), entry("say \"x\", y", "2")};
+    e[0].published = 0;
+    e[1].n = 0;
+    e[1].clean = 0;
+    expect(e, 2, "clean,certified_published,nonfinite", PG_TABLE_CSV,
+           "defense,patch,metric,value,lo,hi,n\n"
+           "mean,2,clean,91.200000,89.282775,92.801900,1000\n"
+           "mean,2,certified_published,0.000000,0.000000,0.382676,1000\n"
+           "mean,2,nonfinite,0.000000,,,1000\n"
+           "\"say \"\"x\"\", y\",2,clean,,,,0\n"
+           "\"say \"\"x\"\", y\",2,nonfinite,,,,0\n");
+}
+
+static void json_has_the_same_keys(void **state)
+{
+    (void)state;
+    pg_table_entry e[] = {entry("mean", "5x8"), entry("ds", "5x8")};
+    e[1].n = 0;
+    char *got = print(e, 2, "clean", PG_TABLE_JSON);
+    json_error_t error;
+    json_t *list = json_loads(got, 0, &error);
+    assert_non_null(list);
+    assert_int_equal(json_array_size(list), 2);
+    const json_t *first = json_array_get(list, 0), *second = json_array_get(list, 1);
+    assert_string_equal(json_string_value(json_object_get(first, "defense")), "mean");
+    assert_string_equal(json_string_value(json_object_get(first, "patch")), "5x8");
+    assert_string_equal(json_string_value(json_object_get(first, "metric")), "clean");
+    assert_true(json_real_value(json_object_get(first, "value")) == 91.2);
+    assert_true(json_real_value(json_object_get(first, "lo")) == 89.282775);
+    assert_int_equal(json_integer_value(json_object_get(first, "n")), 1000);
+    assert_true(json_is_null(json_object_get(second, "value")));
+    assert_int_equal(json_object_size(first), 7);
+    json_decref(list);
+    free(got);
+}
+
+static void twice_the_same_place_is_an_error(void **state)
+{
+    (void)state;
+    const pg_table_entry e[] = {entry("mean", "2"), entry("mean", "2")};
+    const pg_metric *metric = &pg_metrics[0];
+    pg_table table = {.row_key = "defense", .column_key = "patch", .entries = e, .n_entries = 2, .metrics = &metric, .n_metrics = 1};
+    pg_buf out;
+    pg_buf_init(&out);
+    assert_int_equal(pg_table_print(&table, PG_TABLE_TEXT, &out), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "row 'mean' and column '2'"));
+    pg_buf_release(&out);
+}
+
+static void unknown_metrics_name_the_nearest(void **state)
+{
+    (void)state;
+    const pg_metric *metric;
+    assert_int_equal(pg_metric_find("certifed", &metric), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "certified"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_lays_out_rows_columns_and_metrics),
+        cmocka_unit_test(markdown_escapes_what_it_would_act_on),
+        cmocka_unit_test(text_stays_within_80_columns),
+        cmocka_unit_test(control_characters_never_reach_the_terminal),
+        cmocka_unit_test(cells_that_differ_in_n_show_it),
+        cmocka_unit_test(notes_say_what_certificates_assume),
+        cmocka_unit_test(csv_has_the_contract_columns),
+        cmocka_unit_test(json_has_the_same_keys),
+        cmocka_unit_test(twice_the_same_place_is_an_error),
+        cmocka_unit_test(unknown_metrics_name_the_nearest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
