@@ -1,0 +1,226 @@
+/* Reads imported CIFAR-10. See cifar10.h. Threads: reads use pread, so one data set serves many threads. */
+#include "harness/data/cifar10.h"
+
+#include "harness/base/buf.h"
+#include "harness/base/file.h"
+#include "harness/data/manifest.h"
+#include "harness/data/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *const pg_cifar10_files[] = {PG_CIFAR10_META,    "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                        "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin",   NULL};
+
+enum { MOST_PARTS = 8, CHUNK = 64, PIXELS = PG_CIFAR10_RECORD - 1 };
+
+/* A run of images in one file. */
+typedef struct part {
+    const pg_manifest_file *file;
+    char *path;
+    int fd;
+    int64_t first, count;
+} part;
+
+typedef struct state {
+    pg_manifest manifest;
+    part parts[MOST_PARTS];
+    int n_parts;
+} state;
+
+static int open_part(state *s, const char *folder, const char *name, int64_t first, int64_t count)
+{
+    part *p = &s->parts[s->n_parts++];
+    p->file = pg_manifest_find(&s->manifest, name);
+    p->first = first;
+    p->count = count;
+    if (asprintf(&p->path, "%s/%s", folder, name) < 0) {
+        p->path = NULL;
+        return pg_fail(PG_ENOMEM, "out of memory");
+    }
+    p->fd = open(p->path, O_RDONLY | O_CLOEXEC);
+    if (p->fd < 0)
+        return pg_fail(PG_EDAMAGED, "%s: %s: fetch or import cifar10 again", p->path, strerror(errno));
+    int64_t bytes = pg_file_size(p->path);
+    if (bytes != p->file->bytes || bytes != p->file->images * PG_CIFAR10_RECORD)
+        return pg_fail(PG_EDAMAGED, "%s: %lld bytes, the manifest says %lld: fetch or import cifar10 again", p->path,
+                       (long long)bytes, (long long)p->file->bytes);
+    return PG_OK;
+}
+
+/* Parts of images [first, first + count) of the five training files in order. */
+static int open_train(state *s, const char *folder, int64_t first, int64_t count)
+{
+    int code = PG_OK;
+    int64_t at = 0;
+    for (int i = 1; i <= 5 && !code; i++) {
+        int64_t images = pg_manifest_find(&s->manifest, pg_cifar10_files[i])->images;
+        int64_t lo = first > at ? first : at, hi = first + count < at + images ? first + count : at + images;
+        if (lo < hi)
+            code = open_part(s, folder, pg_cifar10_files[i], lo - at, hi - lo);
+        at += images;
+    }
+    return code;
+}
+
+static int open_split(state *s, const char *folder, const char *split)
+{
+    int64_t train = 0;
+    for (int i = 1; i <= 5; i++)
+        train += pg_manifest_find(&s->manifest, pg_cifar10_files[i])->images;
+    int64_t held_out = train / 10;
+    if (strcmp(split, "train") == 0)
+        return open_train(s, folder, 0, train);
+    if (strcmp(split, "fit") == 0)
+        return open_train(s, folder, 0, train - held_out);
+    if (strcmp(split, "val") == 0)
+        return open_train(s, folder, train - held_out, held_out);
+    return open_part(s, folder, "test_batch.bin", 0, pg_manifest_find(&s->manifest, "test_batch.bin")->images);
+}
+
+static int check_manifest(const pg_manifest *manifest, const char *folder)
+{
+    bool good = strcmp(manifest->name, "cifar10") == 0 && manifest->height == 32 && manifest->width == 32 &&
+                manifest->n_classes == PG_CIFAR10_CLASSES;
+    for (int i = 0; pg_cifar10_files[i]; i++) {
+        const pg_manifest_file *file = pg_manifest_find(manifest, pg_cifar10_files[i]);
+        good = good && file && file->images < INT32_MAX && (i == 0 || file->images > 0);
+    }
+    if (!good)
+        return pg_fail(PG_EDAMAGED, "%s/manifest.json is not that of cifar10: fetch or import cifar10 again", folder);
+    return PG_OK;
+}
+
+/* The identity: content of the parts in order, class order, split. No file names, no times. */
+static int hash_split(const state *s, pg_dataset_info *info)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_printf(&text, "format=%d\ndataset=%s\nsplit=%s\nshape=3x%dx%d\n", PG_MANIFEST_FORMAT, info->name, info->split, info->height,
+                  info->width);
+    for (int i = 0; i < info->classes; i++)
+        pg_buf_printf(&text, "class=%s\n", info->class_names[i]);
+    for (int i = 0; i < s->n_parts; i++)
+        pg_buf_printf(&text, "part=%s:%lld:%lld\n", s->parts[i].file->hash, (long long)s->parts[i].first,
+                      (long long)s->parts[i].count);
+    int code = pg_buf_check(&text);
+    if (!code)
+        code = pg_hash_bytes(text.data, text.size, info->hash);
+    pg_buf_release(&text);
+    return code;
+}
+
+static int cifar10_open(const char *data_dir, pg_dataset *dataset)
+{
+    pg_dataset_info *info = &dataset->info;
+    state *s = dataset->state = calloc(1, sizeof *s);
+    char *folder = NULL;
+    if (!s || asprintf(&folder, "%s/cifar10", data_dir) < 0)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = pg_manifest_read(folder, &s->manifest);
+    if (code == PG_EMISSING)
+        pg_fail(code, "cifar10 is not in %s: `patchgauge data fetch cifar10` or `patchgauge data import cifar10 DIR` puts it there",
+                data_dir);
+    if (!code)
+        code = check_manifest(&s->manifest, folder);
+    if (!code)
+        code = open_split(s, folder, info->split);
+    if (!code) {
+        info->height = s->manifest.height;
+        info->width = s->manifest.width;
+        info->classes = s->manifest.n_classes;
+        info->class_names = (const char *const *)s->manifest.classes;
+        for (int i = 0; i < s->n_parts; i++)
+            info->images += s->parts[i].count;
+        code = hash_split(s, info);
+    }
+    free(folder);
+    return code;
+}
+
+static void cifar10_close(pg_dataset *dataset)
+{
+    state *s = dataset->state;
+    if (!s)
+        return;
+    for (int i = 0; i < s->n_parts; i++) {
+        if (s->parts[i].path && s->parts[i].fd >= 0)
+            close(s->parts[i].fd);
+        free(s->parts[i].path);
+    }
+    pg_manifest_release(&s->manifest);
+    free(s);
+}
+
+static int read_bytes(const part *p, void *out, size_t size, int64_t offset)
+{
+    char *at = out;
+    while (size) {
+        ssize_t n = pread(p->fd, at, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n ? pg_fail(PG_EIO, "%s: cannot be read: %s", p->path, strerror(errno))
+                     : pg_fail(PG_EDAMAGED, "%s: ends early: fetch or import cifar10 again", p->path);
+        at += n;
+        offset += n;
+        size -= (size_t)n;
+    }
+    return PG_OK;
+}
+
+static int read_part(const part *p, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels)
+{
+    uint8_t *records = malloc((size_t)CHUNK * PG_CIFAR10_RECORD);
+    int code = records ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    for (int64_t done = 0; done < count && !code;) {
+        int64_t n = count - done < CHUNK ? count - done : CHUNK, from = p->first + first + done;
+        code = read_bytes(p, records, (size_t)n * PG_CIFAR10_RECORD, from * PG_CIFAR10_RECORD);
+        for (int64_t i = 0; i < n && !code; i++) {
+            const uint8_t *record = records + i * PG_CIFAR10_RECORD;
+            if (*record >= PG_CIFAR10_CLASSES)
+                code = pg_fail(PG_EDAMAGED, "%s: image %lld has label %d, right would be 0 to 9", p->path, (long long)(from + i), *record);
+            else if (labels)
+                labels[done + i] = *record;
+            if (pixels)
+                memcpy(pixels + (done + i) * PIXELS, record + 1, PIXELS);
+        }
+        done += n;
+    }
+    free(records);
+    return code;
+}
+
+static int cifar10_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels)
+{
+    const state *s = dataset->state;
+    int code = PG_OK;
+    for (int i = 0; i < s->n_parts && count && !code; i++) {
+        const part *p = &s->parts[i];
+        if (first >= p->count) {
+            first -= p->count;
+            continue;
+        }
+        int64_t n = count < p->count - first ? count : p->count - first;
+        code = read_part(p, first, n, pixels, labels);
+        pixels = pixels ? pixels + n * PIXELS : NULL;
+        labels = labels ? labels + n : NULL;
+        count -= n;
+        first = 0;
+    }
+    return code;
+}
+
+static const char *const splits[] = {"train", "test", "fit", "val", NULL};
+const pg_data_kind pg_data_cifar10 = {
+    .name = "cifar10",
+    .summary = "CIFAR-10, 32 x 32 photographs of ten classes",
+    .splits = splits,
+    .open = cifar10_open,
+    .read = cifar10_read,
+    .close = cifar10_close,
+};

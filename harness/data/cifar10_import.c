@@ -1,0 +1,178 @@
+/* Checks CIFAR-10 files and puts them in place. See cifar10.h. */
+#include "harness/data/cifar10.h"
+
+#include "harness/base/file.h"
+#include "harness/data/folder.h"
+#include "harness/data/manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { META_MAX = 4096 };
+
+static int read_class_names(const char *path, pg_manifest *manifest)
+{
+    char *text = NULL, *rest = NULL;
+    size_t size = 0;
+    const char *names[PG_CIFAR10_CLASSES + 1];
+    int n = 0;
+    int code = pg_file_read(path, META_MAX, &text, &size);
+    if (code)
+        return code;
+    for (char *line = strtok_r(text, "\r\n", &rest); line && n <= PG_CIFAR10_CLASSES; line = strtok_r(NULL, "\r\n", &rest))
+        names[n++] = line;
+    if (n != PG_CIFAR10_CLASSES)
+        code = pg_fail(PG_EINPUT, "%s: %s10 class names, right would be 10 lines with one each", path,
+                       n < PG_CIFAR10_CLASSES ? "fewer than " : "more than ");
+    else {
+        code = pg_manifest_set_classes(manifest, names, n);
+        if (code)
+            pg_fail_at(code, "%s", path);
+    }
+    free(text);
+    return code;
+}
+
+/* A hard link, or a copy where the file system has none between the two folders. */
+static int link_or_copy(const char *from, const char *to)
+{
+    enum { CHUNK = 1 << 17 };
+    if (linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
+        return PG_OK;
+    FILE *in = fopen(from, "rbe");
+    if (!in)
+        return pg_fail(PG_EIO, "%s: %s", from, strerror(errno));
+    pg_file_writer writer;
+    char *chunk = malloc(CHUNK);
+    int code = chunk ? pg_file_begin(&writer, to) : pg_fail(PG_ENOMEM, "out of memory");
+    if (!code) {
+        size_t n;
+        while (!code && (n = fread(chunk, 1, CHUNK, in)) > 0)
+            if (fwrite(chunk, 1, n, writer.stream) != n)
+                code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
+        if (!code && ferror(in))
+            code = pg_fail(PG_EIO, "%s: cannot be read: %s", from, strerror(errno));
+        if (!code)
+            code = pg_file_commit(&writer);
+        pg_file_abort(&writer);
+    }
+    free(chunk);
+    fclose(in);
+    return code;
+}
+
+static int check_labels(const char *path, int64_t images)
+{
+    FILE *stream = fopen(path, "rbe");
+    if (!stream)
+        return pg_fail(PG_EIO, "%s: %s", path, strerror(errno));
+    unsigned char record[PG_CIFAR10_RECORD];
+    int code = PG_OK;
+    for (int64_t i = 0; i < images && !code; i++)
+        if (fread(record, sizeof record, 1, stream) != 1)
+            code = pg_fail(PG_EIO, "%s: cannot be read to its end", path);
+        else if (record[0] >= PG_CIFAR10_CLASSES)
+            code = pg_fail(PG_EINPUT, "%s: image %lld has label %d, right would be 0 to %d", path, (long long)i, record[0],
+                           PG_CIFAR10_CLASSES - 1);
+    fclose(stream);
+    return code;
+}
+
+static int check_source(const char *path, int64_t images)
+{
+    int64_t bytes = pg_file_size(path);
+    if (bytes < 0)
+        return pg_fail(PG_EMISSING, "%s: no such file: the folder of cifar-10-binary.tar.gz has it", path);
+    if (images && bytes != images * PG_CIFAR10_RECORD)
+        return pg_fail(PG_EINPUT, "%s: %lld bytes%s, right would be %lld (%lld images of %d bytes)", path, (long long)bytes,
+                       bytes % PG_CIFAR10_RECORD ? ", not a whole number of images" : "", (long long)(images * PG_CIFAR10_RECORD),
+                       (long long)images, PG_CIFAR10_RECORD);
+    return PG_OK;
+}
+
+static int join(const char *folder, const char *name, char **out)
+{
+    if (asprintf(out, "%s/%s", folder, name) >= 0)
+        return PG_OK;
+    *out = NULL;
+    return pg_fail(PG_ENOMEM, "out of memory");
+}
+
+/* Everything that can be wrong with the source is found here, before anything is written. */
+static int check_all(const char *source, int64_t images, pg_manifest *manifest)
+{
+    struct stat status;
+    if (stat(source, &status) != 0 || !S_ISDIR(status.st_mode))
+        return pg_fail(PG_EMISSING, "%s: no such folder", source);
+    int code = PG_OK;
+    for (int pass = 0; pass < 2 && !code; pass++) /* cheap checks of all files first */
+        for (int i = 0; pg_cifar10_files[i] && !code; i++) {
+            char *path = NULL;
+            bool batch = strcmp(pg_cifar10_files[i], PG_CIFAR10_META) != 0;
+            code = join(source, pg_cifar10_files[i], &path);
+            if (!code && pass == 0)
+                code = check_source(path, batch ? images : 0);
+            if (!code && pass == 0 && !batch)
+                code = read_class_names(path, manifest);
+            if (!code && pass == 1 && batch)
+                code = check_labels(path, images);
+            free(path);
+        }
+    return code;
+}
+
+static int take_file(const char *source, const char *target, const char *name, int64_t images, pg_manifest_file *file)
+{
+    char *from = NULL, *to = NULL;
+    int code = join(source, name, &from);
+    if (!code)
+        code = join(target, name, &to);
+    if (!code)
+        code = link_or_copy(from, to);
+    if (!code)
+        code = pg_hash_file(to, file->hash);
+    if (!code) {
+        snprintf(file->name, sizeof file->name, "%s", name);
+        file->images = images;
+        file->bytes = pg_file_size(to);
+        if (images && file->bytes != images * PG_CIFAR10_RECORD)
+            code = pg_fail(PG_EIO, "%s: changed while it was imported", from);
+    }
+    free(from);
+    free(to);
+    return code;
+}
+
+int pg_cifar10_import(const char *data_dir, const char *source, int64_t images_per_file)
+{
+    char *folder = NULL, *target = NULL;
+    pg_manifest manifest = {.name = "cifar10", .height = 32, .width = 32};
+    int code = check_all(source, images_per_file, &manifest);
+    if (!code)
+        code = join(data_dir, "cifar10", &target);
+    if (!code)
+        code = pg_folder_make(data_dir, "cifar10", "import", &folder);
+    if (code)
+        goto out;
+    for (int i = 0; pg_cifar10_files[i] && !code; i++) {
+        bool batch = strcmp(pg_cifar10_files[i], PG_CIFAR10_META) != 0;
+        code = take_file(source, folder, pg_cifar10_files[i], batch ? images_per_file : 0, &manifest.files[manifest.n_files++]);
+    }
+    if (!code)
+        code = pg_manifest_write(folder, &manifest);
+    if (!code)
+        code = pg_folder_replace(folder, target);
+    if (code)
+        pg_folder_remove(folder);
+out:
+    pg_manifest_release(&manifest);
+    free(folder);
+    free(target);
+    return code;
+}

@@ -1,0 +1,227 @@
+/* Reading, writing and verifying manifests. See manifest.h. Manifests are untrusted: every field is checked. */
+#include "harness/data/manifest.h"
+
+#include "harness/base/buf.h"
+#include "harness/base/file.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_BYTES = 1 << 20, MOST_SIDE = 4096 };
+
+static char *join(const char *folder, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+}
+
+static bool plain(const char *text, size_t room)
+{
+    if (!*text || strlen(text) >= room)
+        return false;
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f || *text == '"' || *text == '\\')
+            return false;
+    return true;
+}
+
+void pg_manifest_release(pg_manifest *manifest)
+{
+    for (int i = 0; manifest->classes && i < manifest->n_classes; i++)
+        free(manifest->classes[i]);
+    free(manifest->classes);
+    *manifest = (pg_manifest){0};
+}
+
+int pg_manifest_set_classes(pg_manifest *manifest, const char *const *names, int n)
+{
+    manifest->classes = calloc((size_t)n + 1, sizeof *manifest->classes);
+    if (!manifest->classes)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    manifest->n_classes = n;
+    for (int i = 0; i < n; i++) {
+        if (!plain(names[i], PG_MANIFEST_NAME))
+            return pg_fail(PG_EINPUT, "class %d is named '%s': right would be 1 to %d printable bytes", i, names[i],
+                           PG_MANIFEST_NAME - 1);
+        for (int j = 0; j < i; j++)
+            if (strcmp(names[i], names[j]) == 0)
+                return pg_fail(PG_EINPUT, "classes %d and %d have the same name '%s'", j, i, names[i]);
+        if (!(manifest->classes[i] = strdup(names[i])))
+            return pg_fail(PG_ENOMEM, "out of memory");
+    }
+    return PG_OK;
+}
+
+const pg_manifest_file *pg_manifest_find(const pg_manifest *manifest, const char *file)
+{
+    for (int i = 0; i < manifest->n_files; i++)
+        if (strcmp(manifest->files[i].name, file) == 0)
+            return &manifest->files[i];
+    return NULL;
+}
+
+static bool is_hash(const char *text)
+{
+    return strlen(text) == PG_HASH_HEX - 1 && strspn(text, "0123456789abcdef") == PG_HASH_HEX - 1;
+}
+
+static int read_file(const json_t *entry, pg_manifest_file *out)
+{
+    const char *name = json_string_value(json_object_get(entry, "name"));
+    const char *hash = json_string_value(json_object_get(entry, "sha256"));
+    const json_t *bytes = json_object_get(entry, "bytes"), *images = json_object_get(entry, "images");
+    if (!name || !plain(name, sizeof out->name) || strchr(name, '/') || *name == '.')
+        return pg_fail(PG_EDAMAGED, "a file has no plain name");
+    if (!hash || !is_hash(hash))
+        return pg_fail(PG_EDAMAGED, "file '%s': sha256 is not 64 lower-case hexadecimal digits", name);
+    if (!json_is_integer(bytes) || !json_is_integer(images) || json_integer_value(bytes) < 0 || json_integer_value(images) < 0)
+        return pg_fail(PG_EDAMAGED, "file '%s': bytes or images is not an integer of 0 or more", name);
+    strcpy(out->name, name);
+    strcpy(out->hash, hash);
+    out->bytes = json_integer_value(bytes);
+    out->images = json_integer_value(images);
+    return PG_OK;
+}
+
+static int read_shape(const json_t *shape, pg_manifest *out)
+{
+    json_int_t side[3] = {0};
+    for (size_t i = 0; i < 3; i++)
+        side[i] = json_integer_value(json_array_get(shape, i));
+    if (json_array_size(shape) != 3 || side[0] != 3 || side[1] < 1 || side[1] > MOST_SIDE || side[2] < 1 || side[2] > MOST_SIDE)
+        return pg_fail(PG_EDAMAGED, "shape is not [3, height, width] with sides from 1 to %d", MOST_SIDE);
+    out->height = (int)side[1];
+    out->width = (int)side[2];
+    return PG_OK;
+}
+
+static int read_classes(const json_t *classes, pg_manifest *out)
+{
+    size_t n = json_array_size(classes);
+    if (n < 1 || n > PG_MANIFEST_CLASSES)
+        return pg_fail(PG_EDAMAGED, "classes is not a list of 1 to %d names", PG_MANIFEST_CLASSES);
+    const char *names[PG_MANIFEST_CLASSES];
+    for (size_t i = 0; i < n; i++)
+        if (!(names[i] = json_string_value(json_array_get(classes, i))))
+            return pg_fail(PG_EDAMAGED, "class %zu is not a string", i);
+    int code = pg_manifest_set_classes(out, names, (int)n);
+    return code == PG_EINPUT ? PG_EDAMAGED : code;
+}
+
+static int read_object(const json_t *root, pg_manifest *out)
+{
+    const char *name = json_string_value(json_object_get(root, "name"));
+    const json_t *format = json_object_get(root, "format"), *files = json_object_get(root, "files");
+    if (!json_is_integer(format) || json_integer_value(format) != PG_MANIFEST_FORMAT)
+        return pg_fail(PG_EDAMAGED, "format is not %d", PG_MANIFEST_FORMAT);
+    if (!name || !plain(name, sizeof out->name))
+        return pg_fail(PG_EDAMAGED, "name is not a plain name");
+    strcpy(out->name, name);
+    int code = read_shape(json_object_get(root, "shape"), out);
+    if (!code)
+        code = read_classes(json_object_get(root, "classes"), out);
+    size_t n = json_array_size(files);
+    if (!code && (n < 1 || n > PG_MANIFEST_FILES))
+        code = pg_fail(PG_EDAMAGED, "files is not a list of 1 to %d files", PG_MANIFEST_FILES);
+    for (size_t i = 0; !code && i < n; i++) {
+        code = read_file(json_array_get(files, i), &out->files[i]);
+        if (!code && i && strcmp(out->files[i - 1].name, out->files[i].name) >= 0)
+            code = pg_fail(PG_EDAMAGED, "files are not sorted by name, each once");
+        out->n_files = (int)i + 1;
+    }
+    return code;
+}
+
+int pg_manifest_read(const char *folder, pg_manifest *out)
+{
+    *out = (pg_manifest){0};
+    char *path = join(folder, "manifest.json"), *text = NULL;
+    size_t size = 0;
+    json_error_t error;
+    if (!path)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = pg_file_read(path, MOST_BYTES, &text, &size);
+    if (!code) {
+        json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+        if (root)
+            code = read_object(root, out);
+        else
+            code = pg_fail(PG_EDAMAGED, "line %d: not valid JSON: %s", error.line, error.text);
+        json_decref(root);
+        if (code)
+            pg_fail_at(code, "%s", path);
+    }
+    free(text);
+    free(path);
+    return code;
+}
+
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(((const pg_manifest_file *)left)->name, ((const pg_manifest_file *)right)->name);
+}
+
+int pg_manifest_write(const char *folder, pg_manifest *manifest)
+{
+    qsort(manifest->files, (size_t)manifest->n_files, sizeof *manifest->files, by_name);
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_printf(&text, "{\n  \"format\": %d,\n  \"name\": \"%s\",\n  \"shape\": [3, %d, %d],\n  \"classes\": [", PG_MANIFEST_FORMAT,
+                  manifest->name, manifest->height, manifest->width);
+    for (int i = 0; i < manifest->n_classes; i++)
+        pg_buf_printf(&text, "%s\"%s\"", i ? ", " : "", manifest->classes[i]);
+    pg_buf_puts(&text, "],\n  \"files\": [");
+    for (int i = 0; i < manifest->n_files; i++) {
+        const pg_manifest_file *file = &manifest->files[i];
+        pg_buf_printf(&text, "%s\n    {\"name\": \"%s\", \"bytes\": %lld, \"images\": %lld, \"sha256\": \"%s\"}", i ? "," : "",
+                      file->name, (long long)file->bytes, (long long)file->images, file->hash);
+    }
+    pg_buf_puts(&text, "\n  ]\n}\n");
+    char *path = join(folder, "manifest.json");
+    int code = path ? pg_buf_check(&text) : pg_fail(PG_ENOMEM, "out of memory");
+    if (!code)
+        code = pg_file_write(path, text.data, text.size);
+    free(path);
+    pg_buf_release(&text);
+    return code;
+}
+
+/* NULL, or what is wrong with the file, in `fault`. */
+static const char *fault_of(const char *path, const pg_manifest_file *file, char *fault, size_t room)
+{
+    int64_t bytes = pg_file_size(path);
+    char hash[PG_HASH_HEX];
+    if (bytes < 0)
+        snprintf(fault, room, "missing");
+    else if (bytes != file->bytes)
+        snprintf(fault, room, "%lld bytes, the manifest says %lld", (long long)bytes, (long long)file->bytes);
+    else if (pg_hash_file(path, hash))
+        snprintf(fault, room, "cannot be read: %s", pg_error_message());
+    else if (strcmp(hash, file->hash) != 0)
+        snprintf(fault, room, "SHA-256 is %s, the manifest says %s", hash, file->hash);
+    else
+        return NULL;
+    return fault;
+}
+
+int pg_manifest_verify(const char *folder, const pg_manifest *manifest, pg_manifest_report *report, void *context)
+{
+    int damaged = 0;
+    for (int i = 0; i < manifest->n_files; i++) {
+        char fault_text[PG_MESSAGE_MAX];
+        char *path = join(folder, manifest->files[i].name);
+        if (!path)
+            return pg_fail(PG_ENOMEM, "out of memory");
+        const char *fault = fault_of(path, &manifest->files[i], fault_text, sizeof fault_text);
+        free(path);
+        damaged += fault != NULL;
+        if (report)
+            report(context, &manifest->files[i], fault);
+    }
+    if (damaged)
+        return pg_fail(PG_EDAMAGED, "%s: %d of %d files damaged: fetch or import %s again", folder, damaged, manifest->n_files,
+                       manifest->name);
+    return PG_OK;
+}
