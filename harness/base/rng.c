@@ -41,6 +41,18 @@ uint64_t pg_rng_u64(pg_rng *rng)
     return (uint64_t)high << 32 | low;
 }
 
+void pg_rng_fill(pg_rng *rng, uint32_t *out, uint32_t n)
+{
+    for (; n && (rng->index & 3); n--)
+        *out++ = pg_rng_u32(rng);
+    for (; n >= 4; n -= 4, out += 4, rng->index += 4) {
+        philox4x32_ctr_t block = block_of(rng);
+        memcpy(out, block.v, sizeof block.v);
+    }
+    for (; n; n--)
+        *out++ = pg_rng_u32(rng);
+}
+
 /* Lemire, "Fast random integer generation in an interval", 2019: multiply, and reject the few that would bias. */
 uint32_t pg_rng_below(pg_rng *rng, uint32_t bound)
 {
