@@ -55,14 +55,14 @@ typedef struct pg_builder {
     pg_rng rng;      /* train: random choices of the architecture (bands) */
 } pg_builder;
 
-struct pg_model_hooks {
+typedef struct pg_model_hooks {
     /* Models over libtorch. pixels [n][3][h][w] in [0, 1] -> local logits [n][classes][H][W]. */
     pg_value (*forward)(pg_builder *b, const void *config, pg_value pixels);
     /* optional: what training looks at, as logits [n][classes]; the mean over the positions of forward without it. */
     pg_value (*train)(pg_builder *b, const void *config, pg_value pixels);
     /* Models without libtorch have only this: logits[count][H][W][N] of images first .. first+count-1 of their data set. */
     int (*compute)(const void *config, const pg_geometry *geometry, const uint8_t *pixels, int64_t first, int count, float *logits);
-};
+} pg_model_hooks;
 
 /* Runs the architecture without libtorch: its parameters (released by the caller) and the geometry of its output. */
 int pg_model_trace(const pg_model *model, const void *config, int input_height, int input_width, int classes, pg_parameters *parameters,

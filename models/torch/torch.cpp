@@ -140,6 +140,8 @@ IntArrayRef list(int n, const int64_t *values) { return IntArrayRef(values, size
 
 c10::Device device_of(const char *name) { return c10::Device(std::string(name)); }
 
+at::TensorOptions on(const pg_scope *s, at::ScalarType type) { return at::TensorOptions(type).device(device_of(s->device)); }
+
 // ---- set-up
 
 int configure(int threads)
@@ -181,15 +183,15 @@ void tensor_free(pg_tensor *x) { delete x; }
 
 pg_tensor *from_data(pg_scope *s, const void *data, pg_tensor_type type, int rank, const int64_t *shape)
 {
-    BUILD(at::from_blob(const_cast<void *>(data), list(rank, shape), at::TensorOptions(scalar(type))).clone());
+    BUILD(at::from_blob(const_cast<void *>(data), list(rank, shape), at::TensorOptions(scalar(type))).to(device_of(s->device), scalar(type), false, true));
 }
 pg_tensor *full(pg_scope *s, double value, pg_tensor_type type, int rank, const int64_t *shape)
 {
-    BUILD(at::full(list(rank, shape), value, at::TensorOptions(scalar(type))));
+    BUILD(at::full(list(rank, shape), value, on(s, scalar(type))));
 }
-pg_tensor *arange(pg_scope *s, int64_t count, pg_tensor_type type) { BUILD(at::arange(count, at::TensorOptions(scalar(type)))); }
-pg_tensor *uniform(pg_scope *s, int rank, const int64_t *shape) { BUILD(at::rand(list(rank, shape), at::TensorOptions(at::kFloat))); }
-pg_tensor *normal(pg_scope *s, int rank, const int64_t *shape) { BUILD(at::randn(list(rank, shape), at::TensorOptions(at::kFloat))); }
+pg_tensor *arange(pg_scope *s, int64_t count, pg_tensor_type type) { BUILD(at::arange(count, on(s, scalar(type)))); }
+pg_tensor *uniform(pg_scope *s, int rank, const int64_t *shape) { BUILD(at::rand(list(rank, shape), on(s, at::kFloat))); }
+pg_tensor *normal(pg_scope *s, int rank, const int64_t *shape) { BUILD(at::randn(list(rank, shape), on(s, at::kFloat))); }
 pg_tensor *like(pg_scope *s, pg_tensor *x, double value) { BUILD(at::full_like(in(x), value)); }
 int seed(uint64_t value)
 {
@@ -537,8 +539,10 @@ const pg_torch table = {
 pg_scope *scope_new()
 {
     Scope *s = new (std::nothrow) Scope{};
-    if (s)
+    if (s) {
         s->torch = &table;
+        std::strcpy(s->device, "cpu");
+    }
     return s;
 }
 

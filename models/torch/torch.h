@@ -38,6 +38,7 @@ typedef struct pg_module_script pg_module_script; /* a TorchScript module; opaqu
 typedef struct pg_torch pg_torch;
 typedef struct pg_scope {
     const pg_torch *torch;
+    char device[16];                /* where creation puts tensors: "cpu" (the start) or "cuda:N"; the owner may set it */
     int error;                      /* PG_OK or the first failure's code */
     char message[PG_MESSAGE_MAX];   /* its message: the function and what libtorch said, one line */
 } pg_scope;
@@ -62,7 +63,7 @@ struct pg_torch {
     pg_tensor *(*keep)(pg_scope *s, pg_tensor *x); /* *new*: the same storage, owned by the caller */
     void (*tensor_free)(pg_tensor *x);
 
-    /* ---- creation. `shape` has `rank` entries. from_data copies; device is "cpu" or "cuda:N" */
+    /* ---- creation. `shape` has `rank` entries. from_data copies; all on the scope's device */
     pg_tensor *(*from_data)(pg_scope *s, const void *data, pg_tensor_type type, int rank, const int64_t *shape);
     pg_tensor *(*full)(pg_scope *s, double value, pg_tensor_type type, int rank, const int64_t *shape);
     pg_tensor *(*arange)(pg_scope *s, int64_t count, pg_tensor_type type); /* 0 .. count-1 */

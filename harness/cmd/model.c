@@ -1,0 +1,168 @@
+/* patchgauge model train | inspect. */
+#include "harness/cmd/command.h"
+
+#include "harness/base/file.h"
+#include "harness/base/log.h"
+#include "harness/base/safetensors.h"
+#include "models/network.h"
+#include "models/train.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+PG_COMMAND(model)
+
+enum { MAX_PAIRS = 32, FIRST_TRAIN_OPTION = 1000 };
+
+typedef struct arguments {
+    const char *data, *val, *out, *device;
+    const char *pairs[MAX_PAIRS];
+    size_t n_pairs;
+    pg_train_options options;
+} arguments;
+
+/* Fixed options, then one per row of the training table. */
+static int long_options(struct option *out, size_t max)
+{
+    static const struct option fixed[] = {
+        {"data", required_argument, NULL, 'D'},   {"val", required_argument, NULL, 'V'}, {"out", required_argument, NULL, 'o'},
+        {"device", required_argument, NULL, 'd'}, {"set", required_argument, NULL, 's'},
+    };
+    size_t n = sizeof fixed / sizeof *fixed;
+    memcpy(out, fixed, sizeof fixed);
+    for (int i = 0; pg_train_option_table[i].name && n + 1 < max; i++)
+        out[n++] = (struct option){pg_train_option_table[i].name, required_argument, NULL, FIRST_TRAIN_OPTION + i};
+    out[n] = (struct option){0};
+    return (int)n;
+}
+
+static int parse(int argc, char **argv, arguments *a)
+{
+    struct option options[64];
+    long_options(options, 64);
+    pg_options_defaults(pg_train_option_table, &a->options);
+    optind = 0;
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, ":o:", options, NULL)) != -1;) {
+        int e = PG_OK;
+        switch (c) {
+        case 'D': a->data = optarg; break;
+        case 'V': a->val = optarg; break;
+        case 'o': a->out = optarg; break;
+        case 'd': a->device = optarg; break;
+        case 's':
+            if (a->n_pairs == MAX_PAIRS)
+                return pg_fail(PG_EUSAGE, "more than %d --set options", MAX_PAIRS);
+            a->pairs[a->n_pairs++] = optarg;
+            break;
+        case ':': return pg_fail(PG_EUSAGE, "%s wants a value; see `patchgauge help model`", argv[optind - 1]);
+        case '?': return pg_fail(PG_EUSAGE, "unknown option %s; see `patchgauge help model`", argv[optind - 1]);
+        default:
+            e = pg_options_set(pg_train_option_table, &a->options, "model train", pg_train_option_table[c - FIRST_TRAIN_OPTION].name, optarg);
+        }
+        if (e)
+            return e;
+    }
+    return PG_OK;
+}
+
+static int train(const pg_context *context, int argc, char **argv)
+{
+    arguments a = {.device = "auto"};
+    int e = parse(argc, argv, &a);
+    if (e)
+        return e;
+    if (optind + 1 != argc)
+        return pg_fail(PG_EUSAGE, "model train wants one architecture; `patchgauge list models` shows them");
+    if (!a.data || !a.out)
+        return pg_fail(PG_EUSAGE, "model train wants --data NAME:SPLIT and -o FILE");
+    const pg_model *model = pg_model_find(argv[optind]);
+    if (!model)
+        return PG_EINPUT;
+    if (!model->needs_torch)
+        return pg_fail(PG_EINPUT, "model %s has nothing to train", model->module.name);
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    e = pg_module_configure(&model->module, "model", a.pairs, a.n_pairs, config);
+    if (e)
+        return e;
+    return pg_train(&(pg_train_job){.model = model, .config = config, .data_dir = context->data_dir, .data = a.data, .val = a.val, .out = a.out,
+                                    .device = a.device, .options = &a.options});
+}
+
+static void print_axis(const char *name, const pg_axis *a)
+{
+    if (a->field > 0)
+        printf("%-12s %d positions, receptive field %d px, stride %d px, padding %d px%s\n", name, a->positions, a->field, a->stride, a->padding,
+               a->wrap ? ", wraps" : "");
+    else
+        printf("%-12s %d position that sees everything\n", name, a->positions);
+}
+
+static int inspect(const pg_context *context, int argc, char **argv)
+{
+    (void)context;
+    if (argc != 2)
+        return pg_fail(PG_EUSAGE, "model inspect wants one weights file");
+    pg_weights_info info;
+    int e = pg_weights_describe(argv[1], NULL, 0, &info);
+    if (e)
+        return e;
+    const pg_geometry *g = &info.geometry;
+    pg_buf options;
+    pg_buf_init(&options);
+    pg_options_canonical(pg_model_find(info.model)->module.options, info.config, "", false, &options);
+    for (size_t i = 0; i < options.size; i++)
+        if (options.data[i] == '\n')
+            options.data[i] = i + 1 < options.size ? ' ' : 0;
+    printf("%-12s %s (version %d)\n%-12s %s\n%-12s %s\n", "model", info.model, info.model_version, "options", options.data, "sha256", info.hash);
+    pg_buf_release(&options);
+    printf("%-12s 3 x %d x %d pixels, %d classes\n", "input", g->input_height, g->input_width, g->classes);
+    print_axis("rows", &g->rows);
+    print_axis("columns", &g->columns);
+    if (info.has_delta)
+        printf("%-12s delta %" PRId64 " grid units in %" PRId64 " trials\n", "locality", info.delta_grid, info.delta_trials);
+    else
+        printf("%-12s not measured\n", "locality");
+    if (strcmp(argv[1], "null") == 0)
+        return PG_OK;
+    pg_st_file *f = NULL;
+    e = pg_st_open_header(argv[1], &f);
+    static const char *const keys[] = {"dataset", "dataset_hash", "seed", "command", "training"};
+    for (size_t i = 0; !e && i < sizeof keys / sizeof *keys; i++)
+        if (pg_st_metadata(f, keys[i]))
+            printf("%-12s %s\n", keys[i], pg_st_metadata(f, keys[i]));
+    pg_st_close(f);
+    return e;
+}
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    if (argc >= 2 && strcmp(argv[1], "train") == 0)
+        return train(context, argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "inspect") == 0)
+        return inspect(context, argc - 1, argv + 1);
+    return pg_fail(PG_EUSAGE, "model wants train or inspect; see `patchgauge help model`");
+}
+
+const pg_command pg_command_model = {
+    .name = "model",
+    .synopsis = "model train ARCHITECTURE --data NAME:SPLIT [--val NAME:SPLIT] -o FILE [options] | model inspect FILE",
+    .summary = "train an architecture; show what a weights file holds",
+    .help = "model train ARCHITECTURE --data NAME:SPLIT -o FILE\n"
+            "  --data NAME:SPLIT   images to learn from (cifar10:fit leaves out the last 5,000 training images)\n"
+            "  --val NAME:SPLIT    images to validate on after every epoch (cifar10:val: those 5,000)\n"
+            "  -o, --out FILE      weights file; FILE.checkpoint and FILE.log.csv stand beside it while training\n"
+            "  --device D          auto, cpu or cuda:N\n"
+            "  --set KEY=VALUE     an option of the architecture (`patchgauge help model NAME`)\n"
+            "  --epochs, --batch, --rate, --schedule cosine|step, --warmup, --momentum, --nesterov, --decay, --smoothing,\n"
+            "  --ema, --crop, --flip, --dtype auto|f32|bf16, --half, --seed, --threads\n"
+            "\n"
+            "The state is kept after every epoch: the same command goes on where it was stopped or killed, and ends in the\n"
+            "same bytes as an undisturbed run with the same number of threads.\n"
+            "\n"
+            "model inspect FILE prints architecture, geometry, measured locality, training command and curve.\n",
+    .run = run,
+};

@@ -1,0 +1,252 @@
+#include "models/checkpoint.h"
+
+#include "harness/base/file.h"
+#include "harness/base/log.h"
+#include "harness/base/safetensors.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char format_name[] = "patchgauge.checkpoint.1";
+
+static void checkpoint_path(char path[4096], const char *out) { snprintf(path, 4096, "%s.checkpoint", out); }
+
+/* The command in canonical form: every option that changes results, the data by hash. */
+static char *canonical_command(const pg_train_job *job, const pg_dataset_info *data, bool bf16)
+{
+    pg_buf b, options;
+    pg_buf_init(&b);
+    pg_buf_init(&options);
+    pg_buf_printf(&b, "patchgauge model train %s --data %s", job->model->module.name, job->data);
+    if (job->val)
+        pg_buf_printf(&b, " --val %s", job->val);
+    pg_options_canonical(job->model->module.options, job->config, " --set ", true, &options);
+    for (const pg_option *row = pg_train_option_table; row->name; row++)
+        if (!row->recorded_only) {
+            pg_buf_printf(&options, " --%s ", row->name);
+            if (strcmp(row->name, "dtype") == 0)
+                pg_buf_puts(&options, bf16 ? "bf16" : "f32");
+            else
+                pg_option_format(row, job->options, &options);
+        }
+    for (size_t i = 0; i < options.size; i++)
+        if (options.data[i] != '\n')
+            pg_buf_add(&b, &options.data[i], 1);
+    pg_buf_printf(&b, " # data %s", data->hash);
+    pg_buf_release(&options);
+    return pg_buf_take(&b);
+}
+
+/* Kaiming-normal by fan-out for convolutions, by fan-in for linear layers; see pg_parameter_kind for the rest. */
+static int init_one(pg_scope *s, pg_parameter *p, uint64_t seed, uint32_t item)
+{
+    size_t n = (size_t)pg_parameter_elements(p);
+    float *values = calloc(n, sizeof *values);
+    if (!values)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    if (p->kind == PG_PARAMETER_SCALE || p->kind == PG_PARAMETER_VAR)
+        for (size_t i = 0; i < n; i++)
+            values[i] = 1;
+    if (p->kind == PG_PARAMETER_WEIGHT) {
+        double fan = p->rank == 4 ? (double)(p->shape[0] * p->shape[2] * p->shape[3]) : 3.0 * (double)p->shape[1];
+        pg_rng rng = pg_rng_make(seed, PG_STREAM_INIT, item);
+        for (size_t i = 0; i < n; i++)
+            values[i] = (float)(pg_rng_normal(&rng) * sqrt(2 / fan));
+    }
+    pg_tensor *x = s->torch->from_data(s, values, PG_T_F32, p->rank, p->shape);
+    p->tensor = s->torch->keep(s, p->rank == 4 ? s->torch->channels_last(s, x) : x);
+    s->torch->scope_clear(s);
+    free(values);
+    return pg_scope_check(s);
+}
+
+/* The same list with tensors of its own: copies, or zeros. */
+static int clone_parameters(pg_scope *s, const pg_parameters *from, double scale, pg_parameters *to)
+{
+    const pg_torch *t = s->torch;
+    *to = (pg_parameters){.items = malloc(from->n * sizeof *to->items), .n = from->n, .capacity = from->n};
+    if (!to->items) {
+        to->n = 0;
+        return pg_fail(PG_ENOMEM, "out of memory");
+    }
+    memcpy(to->items, from->items, from->n * sizeof *to->items);
+    for (size_t i = 0; i < to->n; i++) {
+        to->items[i].tensor = t->keep(s, t->affine(s, from->items[i].tensor, scale, 0));
+        t->scope_clear(s);
+    }
+    return pg_scope_check(s);
+}
+
+static int start_fresh(pg_checkpoint *c, pg_scope *s, const pg_train_job *job, const pg_dataset_info *data)
+{
+    pg_geometry geometry;
+    int e = job->model->geometry(job->config, data->height, data->width, data->classes, &geometry);
+    if (!e)
+        e = pg_model_trace(job->model, job->config, data->height, data->width, data->classes, &c->current, &geometry);
+    for (size_t i = 0; !e && i < c->current.n; i++)
+        e = init_one(s, &c->current.items[i], (uint64_t)job->options->seed, (uint32_t)i);
+    if (!e)
+        e = clone_parameters(s, &c->current, 1, &c->averaged);
+    return e ? e : clone_parameters(s, &c->current, 0, &c->momenta);
+}
+
+static const char *const prefixes[] = {"current.", "averaged.", "momenta."};
+
+static pg_parameters *part(pg_checkpoint *c, int which) { return which == 0 ? &c->current : which == 1 ? &c->averaged : &c->momenta; }
+
+static int load_part(const pg_st_file *f, pg_scope *s, const char *prefix, pg_parameters *ps)
+{
+    for (size_t i = 0; i < ps->n; i++) {
+        pg_parameter *p = &ps->items[i];
+        char name[96];
+        snprintf(name, sizeof name, "%s%s", prefix, p->name);
+        const pg_st_tensor *st = pg_st_find(f, name);
+        if (!st || st->dtype != PG_ST_F32 || st->rank != p->rank || memcmp(st->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0)
+            return pg_fail(PG_EDAMAGED, "tensor '%s' is missing or of the wrong shape", name);
+        s->torch->copy(s, p->tensor, s->torch->from_data(s, st->data, PG_T_F32, st->rank, st->shape));
+        s->torch->scope_clear(s);
+    }
+    return pg_scope_check(s);
+}
+
+static int load_curve(pg_checkpoint *c, const char *text)
+{
+    json_error_t error;
+    json_t *curve = json_loads(text ? text : "", 0, &error), *entry;
+    size_t i;
+    if (!json_is_array(curve)) {
+        json_decref(curve);
+        return pg_fail(PG_EDAMAGED, "metadata 'training' is not a list of epochs");
+    }
+    int e = PG_OK;
+    json_array_foreach(curve, i, entry) {
+        json_t *val = json_object_get(entry, "val");
+        if (!e)
+            e = pg_checkpoint_add_epoch(c, json_number_value(json_object_get(entry, "loss")), json_is_number(val) ? json_number_value(val) : NAN);
+    }
+    json_decref(curve);
+    return e;
+}
+
+static int resume(pg_checkpoint *c, pg_scope *s, const char *path)
+{
+    pg_st_file *f = NULL;
+    int e = pg_st_open(path, &f);
+    if (e)
+        return e;
+    const char *format = pg_st_metadata(f, "format"), *command = pg_st_metadata(f, "command");
+    if (!format || strcmp(format, format_name) != 0 || !command)
+        e = pg_fail(PG_EDAMAGED, "no checkpoint of this program");
+    else if (strcmp(command, c->command) != 0)
+        e = pg_fail(PG_EINPUT, "belongs to another run (%s): choose another -o, or remove it", command);
+    for (int i = 0; !e && i < 3; i++)
+        e = load_part(f, s, prefixes[i], part(c, i));
+    if (!e)
+        e = load_curve(c, pg_st_metadata(f, "training"));
+    pg_st_close(f);
+    if (e)
+        return pg_fail_at(e, "%s", path);
+    pg_info("going on after epoch %ld", (long)c->n_epochs);
+    return PG_OK;
+}
+
+int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data, bool bf16)
+{
+    char path[4096];
+    checkpoint_path(path, job->out);
+    c->command = canonical_command(job, data, bf16);
+    if (!c->command)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int e = start_fresh(c, scope, job, data);
+    if (!e && pg_file_size(path) >= 0)
+        e = resume(c, scope, path);
+    return e;
+}
+
+int pg_checkpoint_add_epoch(pg_checkpoint *c, double loss, double val_accuracy)
+{
+    pg_epoch *epochs = realloc(c->epochs, (size_t)(c->n_epochs + 1) * sizeof *epochs);
+    if (!epochs)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    c->epochs = epochs;
+    epochs[c->n_epochs++] = (pg_epoch){loss, val_accuracy};
+    return PG_OK;
+}
+
+void pg_checkpoint_curve(const pg_checkpoint *c, pg_buf *out)
+{
+    pg_buf_puts(out, "[");
+    for (int64_t i = 0; i < c->n_epochs; i++) {
+        pg_buf_puts(out, i ? ",{\"loss\":" : "{\"loss\":");
+        pg_format_double(round(c->epochs[i].loss * 1e6) / 1e6, out);
+        if (!isnan(c->epochs[i].val_accuracy)) {
+            pg_buf_puts(out, ",\"val\":");
+            pg_format_double(round(c->epochs[i].val_accuracy * 1e6) / 1e6, out);
+        }
+        pg_buf_puts(out, "}");
+    }
+    pg_buf_puts(out, "]");
+}
+
+static int save_tensors(const pg_checkpoint *c, pg_scope *s, pg_st_tensor *tensors, char (*names)[96])
+{
+    size_t n = c->current.n;
+    for (size_t i = 0; i < 3 * n; i++) {
+        int which = (int)(i / n);
+        const pg_parameter *p = &part((pg_checkpoint *)c, which)->items[i % n];
+        size_t count = (size_t)pg_parameter_elements(p);
+        snprintf(names[i], sizeof names[i], "%s%s", prefixes[which], p->name);
+        tensors[i] = (pg_st_tensor){.name = names[i], .dtype = PG_ST_F32, .rank = p->rank, .size = 4 * count, .data = malloc(4 * count)};
+        memcpy(tensors[i].shape, p->shape, sizeof p->shape);
+        if (!tensors[i].data)
+            return pg_fail(PG_ENOMEM, "out of memory");
+        s->torch->read(s, p->tensor, (void *)tensors[i].data, PG_T_F32, (int64_t)count);
+        s->torch->scope_clear(s);
+    }
+    return pg_scope_check(s);
+}
+
+int pg_checkpoint_save(const pg_checkpoint *c, pg_scope *scope, const char *out)
+{
+    size_t n = 3 * c->current.n;
+    char path[4096];
+    checkpoint_path(path, out);
+    pg_st_tensor *tensors = calloc(n, sizeof *tensors);
+    char(*names)[96] = calloc(n, sizeof *names);
+    pg_buf curve;
+    pg_buf_init(&curve);
+    pg_checkpoint_curve(c, &curve);
+    int e = tensors && names ? pg_buf_check(&curve) : pg_fail(PG_ENOMEM, "out of memory");
+    if (!e)
+        e = save_tensors(c, scope, tensors, names);
+    const char *keys[] = {"format", "command", "training"}, *values[] = {format_name, c->command, curve.data};
+    if (!e)
+        e = pg_st_write(path, tensors, n, keys, values, 3);
+    for (size_t i = 0; tensors && i < n; i++)
+        free((void *)tensors[i].data);
+    free(tensors);
+    free(names);
+    pg_buf_release(&curve);
+    return e;
+}
+
+int pg_checkpoint_remove(const char *out)
+{
+    char path[4096];
+    checkpoint_path(path, out);
+    return unlink(path) == 0 ? PG_OK : pg_fail(PG_EIO, "cannot remove %s", path);
+}
+
+void pg_checkpoint_release(pg_checkpoint *c, const pg_torch *torch)
+{
+    pg_parameters_release(&c->current, torch);
+    pg_parameters_release(&c->averaged, torch);
+    pg_parameters_release(&c->momenta, torch);
+    free(c->epochs);
+    free(c->command);
+    *c = (pg_checkpoint){0};
+}

@@ -1,0 +1,183 @@
+#include "models/layers.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double bn_epsilon = 1e-5, bn_momentum = 0.1;
+
+void pg_layer_name(char out[64], const char *prefix, const char *suffix) { snprintf(out, 64, "%s.%s", prefix, suffix); }
+
+static int add_parameter(pg_parameters *ps, const pg_parameter *p)
+{
+    if (ps->n == ps->capacity) {
+        size_t capacity = ps->capacity ? 2 * ps->capacity : 64;
+        pg_parameter *items = realloc(ps->items, capacity * sizeof *items);
+        if (!items)
+            return pg_fail(PG_ENOMEM, "out of memory");
+        ps->items = items;
+        ps->capacity = capacity;
+    }
+    ps->items[ps->n++] = *p;
+    return PG_OK;
+}
+
+/* The next parameter: declared while traced (NULL is returned), looked up in the same order otherwise. */
+static pg_parameter *parameter(pg_builder *b, const char *layer, const char *suffix, pg_parameter_kind kind, int rank, const int64_t *shape)
+{
+    pg_parameter p = {.kind = kind, .rank = rank};
+    pg_layer_name(p.name, layer, suffix);
+    memcpy(p.shape, shape, (size_t)rank * sizeof *shape);
+    size_t at = b->next++;
+    if (b->pass == PG_PASS_TRACE) {
+        if (!b->error)
+            b->error = add_parameter(b->parameters, &p);
+        return NULL;
+    }
+    assert(at < b->parameters->n && strcmp(b->parameters->items[at].name, p.name) == 0);
+    return &b->parameters->items[at];
+}
+
+static pg_axis convolve_axis(pg_builder *b, pg_axis a, int kernel, int stride, int padding)
+{
+    int span = a.positions + 2 * padding - kernel;
+    if (span < 0) {
+        if (!b->error)
+            b->error = pg_fail(PG_EINPUT, "the input is too small for this architecture: a kernel of %d meets %d positions", kernel, a.positions);
+        span = 0;
+    }
+    a.field += (kernel - 1) * a.stride;
+    a.padding += padding * a.stride;
+    a.stride *= stride;
+    a.positions = span / stride + 1;
+    return a;
+}
+
+pg_value pg_layer_input(pg_builder *b, pg_tensor *pixels, int channels, int height, int width)
+{
+    (void)b;
+    pg_axis rows = {.positions = height, .field = 1, .stride = 1}, columns = {.positions = width, .field = 1, .stride = 1};
+    return (pg_value){.tensor = pixels, .channels = channels, .rows = rows, .columns = columns};
+}
+
+static pg_tensor *batch_norm(pg_builder *b, pg_tensor *x, pg_parameter *const bn[4])
+{
+    return b->scope->torch->batch_norm(b->scope, x, bn[0]->tensor, bn[1]->tensor, bn[2]->tensor, bn[3]->tensor, b->pass == PG_PASS_TRAIN,
+                                       bn_momentum, bn_epsilon);
+}
+
+pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv c)
+{
+    int64_t shape[4] = {c.out, x.channels, c.kernel, c.kernel}, channels = c.out;
+    pg_parameter *weight = parameter(b, conv, "weight", PG_PARAMETER_WEIGHT, 4, shape);
+    pg_parameter *norm[4] = {parameter(b, bn, "weight", PG_PARAMETER_SCALE, 1, &channels), parameter(b, bn, "bias", PG_PARAMETER_SHIFT, 1, &channels),
+                             parameter(b, bn, "running_mean", PG_PARAMETER_MEAN, 1, &channels),
+                             parameter(b, bn, "running_var", PG_PARAMETER_VAR, 1, &channels)};
+    bool middle_row = c.kernel == 3 && c.padding == 1 && x.rows.positions == 1;
+    if (b->pass != PG_PASS_TRACE) {
+        const pg_torch *t = b->scope->torch;
+        bool folded = b->pass == PG_PASS_EVAL && weight->folded;
+        pg_tensor *w = folded ? weight->folded : weight->tensor;
+        if (middle_row)
+            w = t->slice(b->scope, w, 2, 1, 2, 1);
+        x.tensor = t->conv2d(b->scope, x.tensor, w, folded ? weight->folded_bias : NULL, c.stride, c.stride, middle_row ? 0 : c.padding, c.padding, 1);
+        if (!folded)
+            x.tensor = batch_norm(b, x.tensor, norm);
+    }
+    x.channels = c.out;
+    x.rows = convolve_axis(b, x.rows, c.kernel, c.stride, c.padding);
+    x.columns = convolve_axis(b, x.columns, c.kernel, c.stride, c.padding);
+    return x;
+}
+
+pg_value pg_layer_relu(pg_builder *b, pg_value x)
+{
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = b->scope->torch->relu(b->scope, x.tensor);
+    return x;
+}
+
+/* What a position of the sum sees is what either term sees: both start at the same pixel up to padding. */
+static pg_axis add_axis(pg_axis x, pg_axis y)
+{
+    assert(x.stride == y.stride);
+    int first = x.padding > y.padding ? x.padding : y.padding;
+    int last_x = x.field - x.padding, last_y = y.field - y.padding;
+    pg_axis a = x;
+    a.padding = first;
+    a.field = first + (last_x > last_y ? last_x : last_y);
+    a.positions = x.positions < y.positions ? x.positions : y.positions;
+    return a;
+}
+
+static pg_tensor *crop(pg_builder *b, pg_value x, pg_axis rows, pg_axis columns)
+{
+    const pg_torch *t = b->scope->torch;
+    if (x.rows.positions > rows.positions)
+        x.tensor = t->slice(b->scope, x.tensor, 2, 0, rows.positions, 1);
+    if (x.columns.positions > columns.positions)
+        x.tensor = t->slice(b->scope, x.tensor, 3, 0, columns.positions, 1);
+    return x.tensor;
+}
+
+pg_value pg_layer_add(pg_builder *b, pg_value x, pg_value y)
+{
+    assert(x.channels == y.channels);
+    pg_value sum = {.channels = x.channels, .rows = add_axis(x.rows, y.rows), .columns = add_axis(x.columns, y.columns)};
+    if (b->pass != PG_PASS_TRACE)
+        sum.tensor = b->scope->torch->add(b->scope, crop(b, x, sum.rows, sum.columns), crop(b, y, sum.rows, sum.columns));
+    return sum;
+}
+
+pg_value pg_layer_global_mean(pg_builder *b, pg_value x)
+{
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = b->scope->torch->mean(b->scope, x.tensor, 2, (const int64_t[]){2, 3}, true);
+    x.rows = x.columns = (pg_axis){.positions = 1, .field = 0, .stride = 1};
+    return x;
+}
+
+pg_value pg_layer_classifier(pg_builder *b, const char *name, pg_value x)
+{
+    int64_t shape[2] = {b->classes, x.channels};
+    pg_parameter *weight = parameter(b, name, "weight", PG_PARAMETER_WEIGHT, 2, shape);
+    pg_parameter *bias = parameter(b, name, "bias", PG_PARAMETER_BIAS, 1, shape);
+    if (b->pass != PG_PASS_TRACE) {
+        const pg_torch *t = b->scope->torch;
+        pg_tensor *nhwc = t->permute(b->scope, x.tensor, 4, (const int64_t[]){0, 2, 3, 1});
+        pg_tensor *logits = t->linear(b->scope, nhwc, weight->tensor, bias->tensor);
+        x.tensor = t->permute(b->scope, logits, 4, (const int64_t[]){0, 3, 1, 2});
+    }
+    x.channels = b->classes;
+    return x;
+}
+
+static pg_value basic_block(pg_builder *b, const char *prefix, pg_value x, int out, int stride)
+{
+    char conv[64], bn[64];
+    pg_layer_name(conv, prefix, "conv1");
+    pg_layer_name(bn, prefix, "bn1");
+    pg_value y = pg_layer_relu(b, pg_layer_conv_bn(b, conv, bn, x, (pg_conv){out, 3, stride, 1}));
+    pg_layer_name(conv, prefix, "conv2");
+    pg_layer_name(bn, prefix, "bn2");
+    y = pg_layer_conv_bn(b, conv, bn, y, (pg_conv){out, 3, 1, 1});
+    if (stride != 1 || x.channels != out) {
+        pg_layer_name(conv, prefix, "downsample.0");
+        pg_layer_name(bn, prefix, "downsample.1");
+        x = pg_layer_conv_bn(b, conv, bn, x, (pg_conv){out, 1, stride, 0});
+    }
+    return pg_layer_relu(b, pg_layer_add(b, y, x));
+}
+
+pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width)
+{
+    x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv1", "bn1", x, (pg_conv){width, 3, 1, 1}));
+    for (int stage = 0; stage < 4; stage++)
+        for (int block = 0; block < 2; block++) {
+            char prefix[32];
+            snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
+            x = basic_block(b, prefix, x, width << stage, stage > 0 && block == 0 ? 2 : 1);
+        }
+    return pg_layer_classifier(b, "fc", pg_layer_global_mean(b, x));
+}

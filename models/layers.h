@@ -1,0 +1,36 @@
+/* The layers architectures are written in. Each takes and returns a pg_value and asks for its parameters by name; the geometry
+ * (receptive field, stride, positions) is carried along, so that it is never stated twice.
+ *
+ * Names follow the public layouts: "layer1.0.conv1" has the parameter "layer1.0.conv1.weight", its batch norm "layer1.0.bn1" the
+ * parameters weight, bias, running_mean, running_var. */
+#ifndef PG_MODELS_LAYERS_H
+#define PG_MODELS_LAYERS_H
+
+#include "models/network.h"
+
+typedef struct pg_conv {
+    int out;             /* channels */
+    int kernel;          /* square */
+    int stride, padding; /* zero padding */
+} pg_conv;
+
+/* The input of an architecture: geometry of single pixels. */
+pg_value pg_layer_input(pg_builder *b, pg_tensor *pixels, int channels, int height, int width);
+/* Convolution without bias, batch norm; `conv` and `bn` are the names. Where the map is one row high, only the middle row of a
+ * 3 x 3 kernel with padding 1 can meet anything but zeros, and only that row is used (exact). */
+pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape);
+pg_value pg_layer_relu(pg_builder *b, pg_value x);
+/* x + y; the larger map is cropped at the bottom and the right. */
+pg_value pg_layer_add(pg_builder *b, pg_value x, pg_value y);
+/* The mean over all positions: a 1 x 1 map that sees the whole input. */
+pg_value pg_layer_global_mean(pg_builder *b, pg_value x);
+/* Logits at every position: a 1 x 1 convolution with bias, named like a linear layer (weight [classes][channels]). */
+pg_value pg_layer_classifier(pg_builder *b, const char *name, pg_value x);
+
+/* ResNet-18's trunk for small images (He et al. 2016; 3 x 3 stem, no pooling): stem, eight basic blocks, global mean, classifier. */
+pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width);
+
+/* "prefix.suffix" into out. */
+void pg_layer_name(char out[64], const char *prefix, const char *suffix);
+
+#endif

@@ -1,0 +1,265 @@
+/* Networks: tracing, parameters, forward passes. See model.h and network.h. */
+#include "models/network.h"
+#include "models/layers.h"
+#include "models/weights.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pg_network {
+    pg_weights_info info;
+    const pg_model *model;
+    pg_network_options options;
+    char device[16];
+    const pg_torch *torch; /* NULL for models without libtorch */
+    pg_scope *scope;
+    pg_parameters parameters;
+    uint8_t *padded; /* one full batch */
+};
+
+void pg_parameters_release(pg_parameters *ps, const pg_torch *torch)
+{
+    for (size_t i = 0; torch && i < ps->n; i++) {
+        torch->tensor_free(ps->items[i].tensor);
+        torch->tensor_free(ps->items[i].folded);
+        torch->tensor_free(ps->items[i].folded_bias);
+    }
+    free(ps->items);
+    *ps = (pg_parameters){0};
+}
+
+int64_t pg_parameter_elements(const pg_parameter *p)
+{
+    int64_t n = 1;
+    for (int i = 0; i < p->rank; i++)
+        n *= p->shape[i];
+    return n;
+}
+
+int pg_model_trace(const pg_model *model, const void *config, int height, int width, int classes, pg_parameters *parameters, pg_geometry *geometry)
+{
+    pg_builder b = {.pass = PG_PASS_TRACE, .parameters = parameters, .classes = classes};
+    *parameters = (pg_parameters){0};
+    pg_value out = model->hooks->forward(&b, config, pg_layer_input(&b, NULL, 3, height, width));
+    if (b.error) {
+        pg_parameters_release(parameters, NULL);
+        return b.error;
+    }
+    *geometry = (pg_geometry){.input_height = height, .input_width = width, .rows = out.rows, .columns = out.columns, .classes = classes};
+    return PG_OK;
+}
+
+int pg_model_traced_geometry(const pg_model *model, const void *config, int height, int width, int classes, pg_geometry *out)
+{
+    pg_parameters parameters;
+    int e = pg_model_trace(model, config, height, width, classes, &parameters, out);
+    if (!e)
+        pg_parameters_release(&parameters, NULL);
+    return e;
+}
+
+/* u8 pixels to [0, 1]; floats as they are. */
+static pg_value input(pg_builder *b, pg_tensor *pixels)
+{
+    const pg_torch *t = b->scope->torch;
+    if (pixels && t->type(pixels) == PG_T_U8)
+        pixels = t->affine(b->scope, t->to_type(b->scope, pixels, PG_T_F32), 1.0 / 255, 0);
+    if (t->rank(pixels) == 4 && t->size(pixels, 1) == 3)
+        return pg_layer_input(b, pixels, 3, (int)t->size(pixels, 2), (int)t->size(pixels, 3));
+    if (!b->scope->error) {
+        b->scope->error = PG_ESHAPE;
+        snprintf(b->scope->message, sizeof b->scope->message, "a model wants pixels of shape [n][3][height][width]");
+    }
+    return pg_layer_input(b, NULL, 3, 1, 1);
+}
+
+pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
+                            pg_tensor *pixels)
+{
+    pg_builder b = {.pass = pass, .scope = scope, .parameters = parameters, .classes = classes};
+    pg_value x = input(&b, pixels);
+    return scope->error ? NULL : model->hooks->forward(&b, config, x).tensor;
+}
+
+pg_tensor *pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
+                                 pg_tensor *pixels, pg_rng rng)
+{
+    pg_builder b = {.pass = pass, .scope = scope, .parameters = parameters, .classes = classes, .rng = rng};
+    pg_value x = input(&b, pixels);
+    if (scope->error)
+        return NULL;
+    if (model->hooks->train)
+        return model->hooks->train(&b, config, x).tensor;
+    x = model->hooks->forward(&b, config, x);
+    return scope->torch->mean(scope, x.tensor, 2, (const int64_t[]){2, 3}, false);
+}
+
+/* Convolution followed by batch norm in evaluation: weight * scale / sqrt(var + eps), and a bias. */
+static int fold(pg_scope *s, pg_parameters *ps)
+{
+    const pg_torch *t = s->torch;
+    for (size_t i = 0; i + 4 < ps->n; i++) {
+        pg_parameter *p = &ps->items[i];
+        if (p->rank != 4 || p[1].kind != PG_PARAMETER_SCALE)
+            continue;
+        pg_tensor *gain = t->div(s, p[1].tensor, t->sqrt(s, t->affine(s, p[4].tensor, 1, 1e-5)));
+        pg_tensor *column = t->reshape(s, gain, 4, (const int64_t[]){p->shape[0], 1, 1, 1});
+        p->folded = t->keep(s, t->channels_last(s, t->mul(s, p->tensor, column)));
+        p->folded_bias = t->keep(s, t->sub(s, p[2].tensor, t->mul(s, p[3].tensor, gain)));
+        t->scope_clear(s);
+    }
+    return pg_scope_check(s);
+}
+
+int pg_device_choose(const pg_torch *t, const char *asked, char device[16])
+{
+    int n = t->cuda_devices();
+    if (!asked || strcmp(asked, "auto") == 0) {
+        snprintf(device, 16, "%s", n > 0 ? "cuda:0" : "cpu");
+        return PG_OK;
+    }
+    int index = 0;
+    if (strcmp(asked, "cpu") != 0 && (strncmp(asked, "cuda:", 5) != 0 || sscanf(asked + 5, "%d", &index) != 1 || index < 0))
+        return pg_fail(PG_EINPUT, "unknown device '%s': auto, cpu or cuda:N", asked);
+    if (strcmp(asked, "cpu") != 0 && index >= n)
+        return pg_fail(PG_EINPUT, "device %s is not there: this libtorch sees %d CUDA devices", asked, n);
+    snprintf(device, 16, "%s", asked);
+    return PG_OK;
+}
+
+static int open_torch(pg_network *n, const char *weights)
+{
+    int e = pg_torch_load(n->options.threads, &n->torch);
+    if (!e)
+        e = pg_device_choose(n->torch, n->options.device, n->device);
+    if (e)
+        return e;
+    bool cuda = strncmp(n->device, "cuda", 4) == 0;
+    if (n->options.dtype == PG_DTYPE_BF16 && !cuda && !pg_cpu_has_fast_bf16())
+        return pg_fail(PG_EUNSUPPORTED, "dtype bf16 needs a CPU with AMX or AVX-512 bf16, or a GPU; use f32");
+    n->torch->grad_mode(false);
+    n->scope = n->torch->scope_new();
+    if (!n->scope)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    snprintf(n->scope->device, sizeof n->scope->device, "%s", n->device);
+    const pg_geometry *g = &n->info.geometry;
+    pg_geometry traced;
+    e = pg_model_trace(n->model, n->info.config, g->input_height, g->input_width, g->classes, &n->parameters, &traced);
+    if (!e)
+        e = pg_weights_load(weights, n->scope, &n->parameters);
+    return e ? e : fold(n->scope, &n->parameters);
+}
+
+int pg_network_open(const char *weights, const char *const *pairs, size_t n_pairs, const pg_network_options *options, pg_network **out)
+{
+    *out = NULL;
+    pg_network *n = calloc(1, sizeof *n);
+    if (!n)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    n->options = *options;
+    snprintf(n->device, sizeof n->device, "cpu");
+    int e = options->batch >= 1 ? PG_OK : pg_fail(PG_EINPUT, "batch %d: at least 1", options->batch);
+    if (!e)
+        e = pg_weights_describe(weights, pairs, n_pairs, &n->info);
+    if (!e) {
+        n->model = pg_model_find(n->info.model);
+        if (n->model->needs_torch)
+            e = open_torch(n, weights);
+    }
+    if (!e) {
+        const pg_geometry *g = &n->info.geometry;
+        n->padded = calloc((size_t)options->batch * 3 * g->input_height * g->input_width, 1);
+        if (!n->padded)
+            e = pg_fail(PG_ENOMEM, "out of memory");
+    }
+    if (e)
+        pg_network_close(n);
+    else
+        *out = n;
+    return e;
+}
+
+void pg_network_close(pg_network *n)
+{
+    if (!n)
+        return;
+    pg_parameters_release(&n->parameters, n->torch);
+    if (n->torch)
+        n->torch->scope_free(n->scope);
+    free(n->padded);
+    free(n);
+}
+
+const pg_weights_info *pg_network_info(const pg_network *n) { return &n->info; }
+const char *pg_network_device(const pg_network *n) { return n->device; }
+
+/* logits [batch][classes][H][W] -> the first `count` images as [H][W][classes]. */
+static int read_logits(pg_network *n, pg_tensor *logits, int count, float *out)
+{
+    const pg_geometry *g = &n->info.geometry;
+    pg_scope *s = n->scope;
+    int64_t total = (int64_t)count * g->rows.positions * g->columns.positions * g->classes;
+    logits = n->torch->slice(s, logits, 0, 0, count, 1);
+    logits = n->torch->permute(s, logits, 4, (const int64_t[]){0, 2, 3, 1});
+    n->torch->read(s, logits, out, PG_T_F32, total);
+    return pg_scope_check(s);
+}
+
+int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int count, float *logits)
+{
+    const pg_geometry *g = &n->info.geometry;
+    assert(count >= 1 && count <= n->options.batch);
+    if (!n->model->needs_torch)
+        return n->model->hooks->compute(n->info.config, g, pixels, first, count, logits);
+    size_t image = (size_t)3 * g->input_height * g->input_width;
+    memcpy(n->padded, pixels, (size_t)count * image);
+    memset(n->padded + (size_t)count * image, 0, (size_t)(n->options.batch - count) * image);
+    pg_scope *s = n->scope;
+    s->error = PG_OK;
+    bool bf16 = n->options.dtype == PG_DTYPE_BF16;
+    n->torch->grad_mode(false);
+    if (bf16)
+        n->torch->autocast(s, n->device, true);
+    pg_tensor *x = n->torch->from_data(s, n->padded, PG_T_U8, 4, (const int64_t[]){n->options.batch, 3, g->input_height, g->input_width});
+    pg_tensor *u = pg_model_forward(n->model, n->info.config, PG_PASS_EVAL, s, &n->parameters, g->classes, x);
+    if (bf16)
+        n->torch->autocast(s, n->device, false);
+    int e = read_logits(n, u, count, logits);
+    n->torch->scope_clear(s);
+    return e;
+}
+
+const pg_model *pg_model_find(const char *name)
+{
+    const char *names[64] = {0};
+    for (size_t i = 0; pg_models[i] && i < 63; i++) {
+        if (strcmp(pg_models[i]->module.name, name) == 0)
+            return pg_models[i];
+        names[i] = pg_models[i]->module.name;
+    }
+    const char *near = pg_nearest(name, names);
+    pg_fail(PG_EINPUT, "unknown model '%s'%s%s%s; `patchgauge list models` shows all", name, near ? ", did you mean '" : "", near ? near : "",
+            near ? "'?" : "");
+    return NULL;
+}
+
+int pg_axis_window(const pg_axis *axis, int input_px, int patch_px)
+{
+    if (axis->field <= 0 || axis->positions <= 1 || patch_px >= input_px)
+        return axis->positions;
+    int worst = 0;
+    for (int start = 0; start + patch_px <= input_px; start++) {
+        int touched = 0;
+        for (int i = 0; i < axis->positions; i++) {
+            int left = i * axis->stride - axis->padding, right = left + axis->field; /* pixels [left, right) */
+            bool meets = left < start + patch_px && right > start;
+            for (int turn = -1; axis->wrap && !meets && turn <= 1; turn += 2)
+                meets = left + turn * input_px < start + patch_px && right + turn * input_px > start;
+            touched += meets;
+        }
+        worst = touched > worst ? touched : worst;
+    }
+    return worst;
+}

@@ -1,0 +1,42 @@
+/* ResNet-18 for small images (He et al. 2016, with the 3 x 3 stem that is usual at 32 px): one position that sees everything. The
+ * undefended baseline, and the classifier behind image-level defenses. */
+#include "models/layers.h"
+
+typedef struct resnet18 {
+    int64_t width;
+} resnet18;
+
+PG_MODEL(resnet18)
+
+static const pg_option options[] = {
+    {.name = "width", .type = PG_OPTION_INT, .offset = offsetof(resnet18, width), .fallback = "64", .min = 4, .max = 512,
+     .help = "channels of the first stage; each stage doubles them"},
+    {0},
+};
+
+static pg_value normalise(pg_builder *b, pg_value x)
+{
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = b->scope->torch->affine(b->scope, x.tensor, 4.0, -2.0);
+    return x;
+}
+
+static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
+{
+    const resnet18 *c = config;
+    return pg_resnet18_trunk(b, normalise(b, pixels), (int)c->width);
+}
+
+static const pg_model_hooks hooks = {.forward = forward};
+static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)
+{
+    return pg_model_traced_geometry(&pg_model_resnet18, config, height, width, classes, out);
+}
+
+const pg_model pg_model_resnet18 = {
+    .module = {.name = "resnet18", .summary = "ResNet-18, the whole image at one position", .source = "He et al. 2016, Deep Residual Learning",
+               .version = 1, .options = options, .config_size = sizeof(resnet18)},
+    .needs_torch = true,
+    .geometry = geometry,
+    .hooks = &hooks,
+};

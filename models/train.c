@@ -1,0 +1,375 @@
+/* Training: SGD with momentum, cosine or step schedule, crop and flip, moving average of the weights. See train.h. */
+#include "models/train.h"
+
+#include "harness/base/file.h"
+#include "harness/base/log.h"
+#include "harness/data/dataset.h"
+#include "models/checkpoint.h"
+#include "models/weights.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SCHEDULE_COSINE, SCHEDULE_STEP };
+enum { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16 };
+static const char *const schedules[] = {"cosine", "step", NULL};
+static const char *const dtypes[] = {"auto", "f32", "bf16", NULL};
+
+#define AT(field) .offset = offsetof(pg_train_options, field)
+const pg_option pg_train_option_table[] = {
+    {.name = "epochs", .type = PG_OPTION_INT, AT(epochs), .fallback = "100", .min = 1, .max = 10000, .help = "passes over the training images"},
+    {.name = "batch", .type = PG_OPTION_INT, AT(batch), .fallback = "128", .min = 2, .max = 65536, .help = "images a step"},
+    {.name = "rate", .type = PG_OPTION_DECIMAL, AT(rate), .fallback = "0.1", .min = 1e-9, .max = 100, .help = "largest learning rate"},
+    {.name = "schedule", .type = PG_OPTION_CHOICE, AT(schedule), .fallback = "cosine", .choices = schedules,
+     .help = "cosine to 0, or step: a tenth at 1/2 and at 3/4 of the epochs"},
+    {.name = "warmup", .type = PG_OPTION_INT, AT(warmup), .fallback = "0", .min = 0, .max = 1000, .help = "epochs of linear rise at the start"},
+    {.name = "momentum", .type = PG_OPTION_DECIMAL, AT(momentum), .fallback = "0.9", .min = 0, .max = 1, .help = "of SGD"},
+    {.name = "nesterov", .type = PG_OPTION_BOOL, AT(nesterov), .fallback = "true", .help = "Nesterov's momentum"},
+    {.name = "decay", .type = PG_OPTION_DECIMAL, AT(decay), .fallback = "0.0005", .min = 0, .max = 1, .help = "weight decay, on convolution and linear weights"},
+    {.name = "smoothing", .type = PG_OPTION_DECIMAL, AT(smoothing), .fallback = "0", .min = 0, .max = 0.99, .help = "label smoothing"},
+    {.name = "ema", .type = PG_OPTION_DECIMAL, AT(ema), .fallback = "0.999", .min = 0, .max = 0.99999,
+     .help = "moving average of the weights, which is what is validated and written; 0: off"},
+    {.name = "crop", .type = PG_OPTION_INT, AT(crop), .fallback = "4", .min = 0, .max = 64, .help = "random crop from the image padded by so many black pixels"},
+    {.name = "flip", .type = PG_OPTION_BOOL, AT(flip), .fallback = "true", .help = "random horizontal flip"},
+    {.name = "dtype", .type = PG_OPTION_CHOICE, AT(dtype), .fallback = "auto", .choices = dtypes,
+     .help = "bf16 autocast where the processor is fast at it (auto)"},
+    {.name = "half", .type = PG_OPTION_BOOL, AT(half), .fallback = "true", .help = "write the weights in half precision"},
+    {.name = "seed", .type = PG_OPTION_INT, AT(seed), .fallback = "1", .min = 0, .max = 1e15, .help = "of weights, order and augmentation"},
+    {.name = "threads", .type = PG_OPTION_INT, AT(threads), .fallback = "0", .min = 0, .max = 1024, .recorded_only = true,
+     .help = "cores to use; 0: all (the last bits depend on it)"},
+    {0},
+};
+#undef AT
+
+typedef struct images {
+    pg_dataset *dataset;
+    const pg_dataset_info *info;
+    uint8_t *pixels;
+    int32_t *labels;
+} images;
+
+typedef struct training {
+    const pg_train_job *job;
+    const pg_train_options *o;
+    images fit, val;
+    const pg_torch *t;
+    pg_scope *s;
+    pg_checkpoint state;
+    char device[16];
+    bool bf16;
+    uint8_t *batch;   /* [batch][3][h][w] */
+    int64_t *labels;  /* [batch] */
+    uint32_t *order;  /* of the epoch */
+    pg_tensor **trained, **momenta; /* borrowed from state; n_trained each */
+    double *decays;
+    int n_trained;
+} training;
+
+static volatile sig_atomic_t stop_asked;
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    stop_asked = 1;
+}
+
+static int open_images(const char *data_dir, const char *spec, images *out)
+{
+    int e = pg_dataset_open(data_dir, spec, &out->dataset);
+    if (e)
+        return e;
+    out->info = pg_dataset_info_of(out->dataset);
+    size_t n = (size_t)out->info->images, image = (size_t)3 * out->info->height * out->info->width;
+    out->pixels = malloc(n * image);
+    out->labels = malloc(n * sizeof *out->labels);
+    if (!out->pixels || !out->labels)
+        return pg_fail(PG_ENOMEM, "no memory for the images of %s", spec);
+    return pg_dataset_read(out->dataset, 0, out->info->images, out->pixels, out->labels);
+}
+
+static void close_images(images *i)
+{
+    pg_dataset_close(i->dataset);
+    free(i->pixels);
+    free(i->labels);
+}
+
+/* Copies one image moved by (dy, dx), black where it leaves the frame, mirrored if asked. */
+static void augment(const uint8_t *from, uint8_t *to, int height, int width, int dy, int dx, bool mirror)
+{
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < height; y++)
+            for (int x = 0; x < width; x++) {
+                int sy = y + dy, sx = (mirror ? width - 1 - x : x) + dx;
+                bool inside = sy >= 0 && sy < height && sx >= 0 && sx < width;
+                to[(c * height + y) * width + x] = inside ? from[(c * height + sy) * width + sx] : 0;
+            }
+}
+
+static void fill_batch(training *r, int64_t epoch, int64_t first)
+{
+    const pg_dataset_info *info = r->fit.info;
+    size_t image = (size_t)3 * info->height * info->width;
+    for (int64_t i = 0; i < r->o->batch; i++) {
+        uint32_t at = r->order[first + i];
+        pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_AUGMENT, at);
+        rng.index = (uint64_t)epoch * 16;
+        uint32_t range = (uint32_t)(2 * r->o->crop + 1);
+        int dy = (int)(pg_rng_below(&rng, range) - r->o->crop), dx = (int)(pg_rng_below(&rng, range) - r->o->crop);
+        bool mirror = r->o->flip && pg_rng_below(&rng, 2);
+        augment(r->fit.pixels + at * image, r->batch + (size_t)i * image, info->height, info->width, dy, dx, mirror);
+        r->labels[i] = r->fit.labels[at];
+    }
+}
+
+/* step of all steps, both over the whole run. */
+static double rate_at(const pg_train_options *o, int64_t step, int64_t steps_an_epoch)
+{
+    int64_t rise = o->warmup * steps_an_epoch, all = o->epochs * steps_an_epoch;
+    if (step < rise)
+        return o->rate * (double)(step + 1) / (double)rise;
+    double share = all > rise ? (double)(step - rise) / (double)(all - rise) : 0;
+    if (o->schedule == SCHEDULE_STEP)
+        return o->rate * (share < 0.5 ? 1 : share < 0.75 ? 0.1 : 0.01);
+    return o->rate * 0.5 * (1 + cos(M_PI * share));
+}
+
+static int average(training *r, int64_t step)
+{
+    if (r->o->ema <= 0)
+        return PG_OK;
+    double warm = (double)(1 + step) / (double)(10 + step), keep = r->o->ema < warm ? r->o->ema : warm;
+    for (size_t i = 0; i < r->state.current.n; i++)
+        r->t->lerp(r->s, r->state.averaged.items[i].tensor, r->state.current.items[i].tensor, 1 - keep);
+    return pg_scope_check(r->s);
+}
+
+static int one_step(training *r, int64_t epoch, int64_t step, int64_t steps_an_epoch, double *loss_sum)
+{
+    const pg_torch *t = r->t;
+    const pg_dataset_info *info = r->fit.info;
+    pg_scope *s = r->s;
+    fill_batch(r, epoch, (step % steps_an_epoch) * r->o->batch);
+    t->grad_mode(true);
+    if (r->bf16)
+        t->autocast(s, r->device, true);
+    pg_tensor *x = t->from_data(s, r->batch, PG_T_U8, 4, (const int64_t[]){r->o->batch, 3, info->height, info->width});
+    pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_AUGMENT, UINT32_MAX);
+    rng.index = (uint64_t)step * 2 * (uint64_t)r->o->batch;
+    pg_tensor *logits = pg_model_train_logits(r->job->model, r->job->config, PG_PASS_TRAIN, s, &r->state.current, info->classes, x, rng);
+    if (r->bf16)
+        t->autocast(s, r->device, false);
+    pg_tensor *labels = t->from_data(s, r->labels, PG_T_I64, 1, &r->o->batch);
+    pg_tensor *loss = t->cross_entropy(s, t->to_type(s, logits, PG_T_F32), labels, r->o->smoothing);
+    t->backward(s, loss);
+    t->sgd(s, r->n_trained, r->trained, r->momenta, r->decays, rate_at(r->o, step, steps_an_epoch), r->o->momentum, r->o->nesterov);
+    t->grad_mode(false);
+    int e = average(r, step);
+    double value = t->item(s, loss);
+    if (!e)
+        e = pg_scope_check(s);
+    t->scope_clear(s);
+    *loss_sum += value;
+    if (!e && !isfinite(value))
+        e = pg_fail(PG_EINPUT, "the loss is not finite at epoch %ld: training diverged; lower --rate", (long)epoch + 1);
+    return e;
+}
+
+/* Accuracy of the averaged weights on what training looks at, always the same choice of it. */
+static int validate(training *r, double *accuracy)
+{
+    const pg_torch *t = r->t;
+    const pg_dataset_info *info = r->val.info;
+    size_t image = (size_t)3 * info->height * info->width;
+    pg_parameters *weights = r->o->ema > 0 ? &r->state.averaged : &r->state.current;
+    int64_t correct = 0;
+    for (int64_t first = 0; first < info->images; first += 250) {
+        int64_t n = info->images - first < 250 ? info->images - first : 250;
+        int64_t chosen[250];
+        if (r->bf16)
+            t->autocast(r->s, r->device, true);
+        pg_tensor *x = t->from_data(r->s, r->val.pixels + (size_t)first * image, PG_T_U8, 4, (const int64_t[]){n, 3, info->height, info->width});
+        pg_rng rng = pg_rng_make(0, PG_STREAM_AUGMENT, (uint32_t)first);
+        pg_tensor *logits = pg_model_train_logits(r->job->model, r->job->config, PG_PASS_EVAL, r->s, weights, info->classes, x, rng);
+        if (r->bf16)
+            t->autocast(r->s, r->device, false);
+        t->read(r->s, t->argmax(r->s, logits, 1), chosen, PG_T_I64, n);
+        t->scope_clear(r->s);
+        int e = pg_scope_check(r->s);
+        if (e)
+            return e;
+        for (int64_t i = 0; i < n; i++)
+            correct += chosen[i] == r->val.labels[first + i];
+    }
+    *accuracy = (double)correct / (double)info->images;
+    return PG_OK;
+}
+
+/* One line an epoch beside the weights: what the metadata may not hold, since it differs from run to run. */
+static void log_epoch(const training *r, double wall_s, double images_per_s)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s.log.csv", r->job->out);
+    bool fresh = pg_file_size(path) <= 0;
+    FILE *f = fopen(path, "ae");
+    if (!f)
+        return;
+    const pg_epoch *last = &r->state.epochs[r->state.n_epochs - 1];
+    if (fresh)
+        fprintf(f, "epoch,loss,val_accuracy,wall_s,images_per_s,threads,dtype,device\n");
+    fprintf(f, "%ld,%.6f,%.4f,%.1f,%.0f,%d,%s,%s\n", (long)r->state.n_epochs, last->loss, last->val_accuracy, wall_s, images_per_s, r->t->threads(),
+            r->bf16 ? "bf16" : "f32", r->device);
+    fclose(f);
+}
+
+static int one_epoch(training *r, int64_t epoch)
+{
+    int64_t n = r->fit.info->images, steps = n / r->o->batch;
+    double start = pg_now_s(), loss = 0, accuracy = NAN;
+    for (int64_t i = 0; i < n; i++)
+        r->order[i] = (uint32_t)i;
+    pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_SHUFFLE, (uint32_t)epoch);
+    pg_rng_shuffle(&rng, r->order, (uint32_t)n);
+    pg_progress bar;
+    char note[96], label[48];
+    snprintf(label, sizeof label, "epoch %ld/%ld", (long)epoch + 1, (long)r->o->epochs);
+    pg_progress_start(&bar, label, 0, steps * r->o->batch);
+    for (int64_t i = 0; i < steps; i++) {
+        int e = one_step(r, epoch, epoch * steps + i, steps, &loss);
+        if (e)
+            return e;
+        if (stop_asked)
+            return pg_fail(PG_EINTERRUPTED, "interrupted in epoch %ld; the same command goes on from the last whole epoch", (long)epoch + 1);
+        double left = (pg_now_s() - start) / (double)(i + 1) * (double)((r->o->epochs - epoch) * steps - i - 1);
+        snprintf(note, sizeof note, "loss %.3f, all epochs in %.0f min", loss / (double)(i + 1), left / 60);
+        pg_progress_update(&bar, (i + 1) * r->o->batch, note);
+    }
+    pg_progress_finish(&bar);
+    double images_per_s = (double)(steps * r->o->batch) / (pg_now_s() - start);
+    int e = r->val.info ? validate(r, &accuracy) : PG_OK;
+    if (!e)
+        e = pg_checkpoint_add_epoch(&r->state, loss / (double)steps, accuracy);
+    if (!e)
+        e = pg_checkpoint_save(&r->state, r->s, r->job->out);
+    if (!e) {
+        log_epoch(r, pg_now_s() - start, images_per_s);
+        pg_info("epoch %ld/%ld: loss %.4f, validation %.4f, %.0f images/s", (long)epoch + 1, (long)r->o->epochs, loss / (double)steps, accuracy,
+                images_per_s);
+    }
+    return e;
+}
+
+static int collect_trained(training *r)
+{
+    size_t n = r->state.current.n;
+    r->trained = calloc(n, sizeof *r->trained);
+    r->momenta = calloc(n, sizeof *r->momenta);
+    r->decays = calloc(n, sizeof *r->decays);
+    if (!r->trained || !r->momenta || !r->decays)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        const pg_parameter *p = &r->state.current.items[i];
+        if (!pg_parameter_trained(p))
+            continue;
+        r->t->requires_grad(r->s, p->tensor, true);
+        r->trained[r->n_trained] = p->tensor;
+        r->momenta[r->n_trained] = r->state.momenta.items[i].tensor;
+        r->decays[r->n_trained++] = p->kind == PG_PARAMETER_WEIGHT ? r->o->decay : 0;
+    }
+    return pg_scope_check(r->s);
+}
+
+static int prepare(training *r)
+{
+    const pg_train_job *job = r->job;
+    int e = open_images(job->data_dir, job->data, &r->fit);
+    if (!e && job->val)
+        e = open_images(job->data_dir, job->val, &r->val);
+    if (!e && r->fit.info->images < r->o->batch)
+        e = pg_fail(PG_EINPUT, "a batch of %ld is larger than the %ld images of %s", (long)r->o->batch, (long)r->fit.info->images, job->data);
+    if (!e)
+        e = pg_torch_load((int)r->o->threads, &r->t);
+    if (!e)
+        e = pg_device_choose(r->t, job->device, r->device);
+    if (e)
+        return e;
+    bool cuda = strncmp(r->device, "cuda", 4) == 0;
+    r->bf16 = r->o->dtype == DTYPE_BF16 || (r->o->dtype == DTYPE_AUTO && (cuda || pg_cpu_has_fast_bf16()));
+    if (r->bf16 && !cuda && !pg_cpu_has_fast_bf16())
+        return pg_fail(PG_EUNSUPPORTED, "--dtype bf16 needs a CPU with AMX or AVX-512 bf16, or a GPU; use f32");
+    r->s = r->t->scope_new();
+    if (!r->s)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    snprintf(r->s->device, sizeof r->s->device, "%s", r->device);
+    const pg_dataset_info *info = r->fit.info;
+    r->batch = malloc((size_t)r->o->batch * 3 * info->height * info->width);
+    r->labels = malloc((size_t)r->o->batch * sizeof *r->labels);
+    r->order = malloc((size_t)info->images * sizeof *r->order);
+    if (!r->batch || !r->labels || !r->order)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    e = pg_checkpoint_start(&r->state, r->s, job, info, r->bf16);
+    return e ? e : collect_trained(r);
+}
+
+static int finish(training *r)
+{
+    const pg_train_job *job = r->job;
+    const pg_dataset_info *info = r->fit.info;
+    pg_buf curve;
+    pg_buf_init(&curve);
+    pg_checkpoint_curve(&r->state, &curve);
+    pg_weights_record record = {.model = job->model, .config = job->config, .input_height = info->height, .input_width = info->width,
+                                .classes = info->classes, .dataset = job->data, .dataset_hash = info->hash, .command = r->state.command,
+                                .training = curve.data, .seed = (uint64_t)r->o->seed};
+    const pg_parameters *weights = r->o->ema > 0 ? &r->state.averaged : &r->state.current;
+    int e = pg_buf_check(&curve);
+    if (!e)
+        e = pg_weights_save(job->out, r->s, weights, &record, r->o->half);
+    int64_t trials = 64, delta = -1;
+    if (!e)
+        e = pg_locality_measure(job->out, job->data_dir, job->val ? job->val : job->data, r->device, trials, (uint64_t)r->o->seed, &delta);
+    if (!e && delta >= 0) {
+        record.has_delta = true;
+        record.delta_grid = delta;
+        record.delta_trials = trials;
+        e = pg_weights_save(job->out, r->s, weights, &record, r->o->half);
+    }
+    pg_buf_release(&curve);
+    return e ? e : pg_checkpoint_remove(job->out);
+}
+
+static void release(training *r)
+{
+    pg_checkpoint_release(&r->state, r->t);
+    if (r->t)
+        r->t->scope_free(r->s);
+    close_images(&r->fit);
+    close_images(&r->val);
+    free(r->batch);
+    free(r->labels);
+    free(r->order);
+    free(r->trained);
+    free(r->momenta);
+    free(r->decays);
+}
+
+int pg_train(const pg_train_job *job)
+{
+    training r = {.job = job, .o = job->options};
+    struct sigaction action = {.sa_handler = on_signal}, before_int, before_term;
+    stop_asked = 0;
+    sigaction(SIGINT, &action, &before_int);
+    sigaction(SIGTERM, &action, &before_term);
+    int e = prepare(&r);
+    for (int64_t epoch = r.state.n_epochs; !e && epoch < job->options->epochs; epoch++)
+        e = one_epoch(&r, epoch);
+    if (!e)
+        e = finish(&r);
+    release(&r);
+    sigaction(SIGINT, &before_int, NULL);
+    sigaction(SIGTERM, &before_term, NULL);
+    return e;
+}

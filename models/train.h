@@ -1,0 +1,38 @@
+/* Training. One run is a pure function of its options, seed, data and number of threads: random numbers come from counters, and
+ * a checkpoint is written after every epoch, so that a run that was killed goes on from there and ends in the same bytes. */
+#ifndef PG_MODELS_TRAIN_H
+#define PG_MODELS_TRAIN_H
+
+#include "models/model.h"
+
+typedef struct pg_train_options {
+    int64_t epochs, batch, warmup, crop, seed;
+    double rate, momentum, decay, smoothing, ema;
+    bool flip, nesterov, half;
+    int schedule, dtype;
+    int64_t threads; /* recorded only */
+} pg_train_options;
+
+/* The option table behind pg_train_options: --epochs, --batch and so on. */
+extern const pg_option pg_train_option_table[];
+
+typedef struct pg_train_job {
+    const pg_model *model;
+    const void *config;        /* settled */
+    const char *data_dir;
+    const char *data, *val;    /* data sets; val NULL: none */
+    const char *out;           /* weights file; OUT.checkpoint and OUT.log.csv beside it while training */
+    const char *device;
+    const pg_train_options *options;
+} pg_train_job;
+
+/* Trains and writes the weights. Goes on from OUT.checkpoint where it belongs to the same options (PG_EINPUT where it does not).
+ * PG_EINTERRUPTED after SIGINT or SIGTERM, with the last epoch kept. */
+int pg_train(const pg_train_job *job) PG_MUST_USE;
+
+/* Measures locality (largest change of a logit outside the window, grid units) of weights on a data set: random
+ * contents in random patches, `trials` times. Models whose every position sees everything have none: *delta = -1. */
+int pg_locality_measure(const char *weights, const char *data_dir, const char *dataset, const char *device, int64_t trials, uint64_t seed,
+                        int64_t *delta) PG_MUST_USE;
+
+#endif

@@ -1,0 +1,261 @@
+#include "models/weights.h"
+
+#include "harness/base/safetensors.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char format_name[] = "patchgauge.weights";
+
+/* "key=value;key=value" -> settled config. */
+static int parse_options(const pg_model *model, const char *text, void *config)
+{
+    char *copy = strdup(text ? text : ""), *pairs[32], *rest = copy;
+    size_t n = 0;
+    if (!copy)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    for (char *pair; (pair = strsep(&rest, ";")) && n < 32;)
+        if (*pair)
+            pairs[n++] = pair;
+    int e = pg_module_configure(&model->module, "model", (const char *const *)pairs, n, config);
+    free(copy);
+    return e;
+}
+
+static int metadata_int(const pg_st_file *f, const char *key, int64_t lo, int64_t hi, int64_t *out)
+{
+    const char *text = pg_st_metadata(f, key);
+    if (!text || pg_parse_int(text, out) || *out < lo || *out > hi)
+        return pg_fail(PG_EDAMAGED, "metadata '%s' is %s%s%s; a whole number from %ld to %ld is needed", key, text ? "'" : "missing", text ? text : "",
+                       text ? "'" : "", (long)lo, (long)hi);
+    return PG_OK;
+}
+
+static int read_locality(const pg_st_file *f, pg_weights_info *out)
+{
+    const char *text = pg_st_metadata(f, "locality");
+    long delta, trials;
+    char tail;
+    if (!text)
+        return PG_OK;
+    if (sscanf(text, "%ld:%ld%c", &delta, &trials, &tail) != 2 || delta < 0 || trials < 1)
+        return pg_fail(PG_EDAMAGED, "metadata 'locality' is '%s'; DELTA:TRIALS in whole numbers is needed", text);
+    out->has_delta = true;
+    out->delta_grid = delta;
+    out->delta_trials = trials;
+    return PG_OK;
+}
+
+static int describe_file(const pg_st_file *f, pg_weights_info *out)
+{
+    const char *format = pg_st_metadata(f, "format"), *name = pg_st_metadata(f, "model"), *size = pg_st_metadata(f, "input");
+    const char *dataset_hash = pg_st_metadata(f, "dataset_hash");
+    if (!format || strcmp(format, format_name) != 0 || !name)
+        return pg_fail(PG_EINPUT, "no weights of this program: the metadata record (format = %s) is missing; `patchgauge model train` writes it", format_name);
+    const pg_model *model = pg_model_find(name);
+    if (!model)
+        return PG_EINPUT;
+    int64_t version, classes;
+    int height, width;
+    int e = metadata_int(f, "model_version", 1, 1000000, &version);
+    if (!e)
+        e = metadata_int(f, "classes", 2, 100000, &classes);
+    if (!e && (!size || pg_parse_size(size, &height, &width) || height > 4096 || width > 4096))
+        e = pg_fail(PG_EDAMAGED, "metadata 'input' is '%s'; HxW up to 4096 is needed", size ? size : "");
+    if (!e && version != model->module.version)
+        e = pg_fail(PG_EUNSUPPORTED, "made for version %ld of model %s; this program has version %d", (long)version, name, model->module.version);
+    if (!e)
+        e = parse_options(model, pg_st_metadata(f, "options"), out->config);
+    if (!e)
+        e = model->geometry(out->config, height, width, (int)classes, &out->geometry);
+    if (!e)
+        e = read_locality(f, out);
+    if (e)
+        return e;
+    snprintf(out->model, sizeof out->model, "%s", name);
+    snprintf(out->hash, sizeof out->hash, "%s", pg_st_hash(f));
+    snprintf(out->dataset_hash, sizeof out->dataset_hash, "%s", dataset_hash ? dataset_hash : "");
+    out->model_version = (int)version;
+    return PG_OK;
+}
+
+/* The null model's "weights" are its options: their hash stands for the content. */
+static int describe_null(const char *const *pairs, size_t n, pg_weights_info *out)
+{
+    const pg_model *model = pg_model_find("null");
+    if (!model)
+        return PG_EINPUT;
+    int e = pg_module_configure(&model->module, "model", pairs, n, out->config);
+    if (!e)
+        e = model->geometry(out->config, 0, 0, 0, &out->geometry);
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_options_canonical(model->module.options, out->config, "null.", true, &text);
+    if (!e)
+        e = pg_buf_check(&text);
+    if (!e)
+        e = pg_hash_bytes(text.data, text.size, out->hash);
+    pg_buf_release(&text);
+    snprintf(out->model, sizeof out->model, "null");
+    out->model_version = model->module.version;
+    out->has_delta = true; /* logits of a position depend on nothing else */
+    out->delta_trials = 1;
+    return e;
+}
+
+int pg_weights_describe(const char *weights, const char *const *pairs, size_t n, pg_weights_info *out)
+{
+    memset(out, 0, sizeof *out);
+    if (strcmp(weights, "null") == 0)
+        return describe_null(pairs, n, out);
+    pg_st_file *f = NULL;
+    int e = pg_st_open_header(weights, &f);
+    if (!e && (e = describe_file(f, out)))
+        pg_fail_at(e, "%s", weights);
+    pg_st_close(f);
+    return e;
+}
+
+static int load_one(const pg_st_file *f, pg_scope *s, pg_parameter *p)
+{
+    const pg_st_tensor *st = pg_st_find(f, p->name);
+    if (!st)
+        return pg_fail(PG_EDAMAGED, "tensor '%s' is missing", p->name);
+    bool same = st->rank == p->rank;
+    for (int i = 0; same && i < p->rank; i++)
+        same = st->shape[i] == p->shape[i];
+    if (!same)
+        return pg_fail(PG_EDAMAGED, "tensor '%s' has another shape than the architecture and its options say", p->name);
+    size_t count = (size_t)pg_parameter_elements(p);
+    float *values = malloc(count * sizeof *values);
+    if (!values)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int e = pg_st_to_float(st, values, count);
+    for (size_t i = 0; !e && i < count; i++)
+        if (!isfinite(values[i]))
+            e = pg_fail(PG_EDAMAGED, "tensor '%s' holds a value that is not finite", p->name);
+    if (!e) {
+        const pg_torch *t = s->torch;
+        pg_tensor *x = t->from_data(s, values, PG_T_F32, p->rank, p->shape);
+        p->tensor = t->keep(s, p->rank == 4 ? t->channels_last(s, x) : x);
+        e = pg_scope_check(s);
+        t->scope_clear(s);
+    }
+    free(values);
+    return e;
+}
+
+int pg_weights_load(const char *path, pg_scope *scope, pg_parameters *parameters)
+{
+    pg_st_file *f = NULL;
+    int e = pg_st_open(path, &f);
+    if (e)
+        return e;
+    if (pg_st_count(f) != parameters->n)
+        e = pg_fail(PG_EDAMAGED, "%zu tensors, but the architecture has %zu", pg_st_count(f), parameters->n);
+    for (size_t i = 0; !e && i < parameters->n; i++)
+        e = load_one(f, scope, &parameters->items[i]);
+    pg_st_close(f);
+    return e ? pg_fail_at(e, "%s", path) : PG_OK;
+}
+
+/* *new* halves of values[count]. */
+static int to_half(const char *name, const float *values, size_t count, void **out)
+{
+    uint16_t *half = malloc(count * sizeof *half);
+    if (!half)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    *out = half;
+    for (size_t i = 0; i < count; i++) {
+        half[i] = pg_half_from_float(values[i]);
+        if (!isfinite(pg_half_to_float(half[i])))
+            return pg_fail(PG_EINPUT, "tensor '%s' holds %g, which half precision cannot; write it as float32", name, (double)values[i]);
+    }
+    return PG_OK;
+}
+
+/* Reads one parameter back; *new* bytes in out->data, row-major. */
+static int save_one(pg_scope *s, const pg_parameter *p, bool half, pg_st_tensor *out)
+{
+    size_t count = (size_t)pg_parameter_elements(p);
+    float *values = malloc(count * sizeof *values);
+    *out = (pg_st_tensor){.name = p->name, .dtype = half ? PG_ST_F16 : PG_ST_F32, .rank = p->rank, .size = count * (half ? 2 : 4)};
+    memcpy(out->shape, p->shape, sizeof p->shape);
+    if (!values)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    s->torch->read(s, p->tensor, values, PG_T_F32, (int64_t)count);
+    s->torch->scope_clear(s);
+    int e = pg_scope_check(s);
+    void *data = values;
+    if (!e && half) {
+        e = to_half(p->name, values, count, &data);
+        if (data != values)
+            free(values);
+    }
+    out->data = data;
+    return e;
+}
+
+enum { MAX_KEYS = 16 };
+typedef struct metadata {
+    const char *keys[MAX_KEYS], *values[MAX_KEYS];
+    size_t n;
+} metadata;
+
+static void put(metadata *m, const char *key, const char *value)
+{
+    if (value) {
+        m->keys[m->n] = key;
+        m->values[m->n++] = value;
+    }
+}
+
+static int write_file(const char *path, const pg_st_tensor *tensors, size_t n, const pg_weights_record *r)
+{
+    char version[16], classes[16], input[32], seed[24], locality[48];
+    snprintf(version, sizeof version, "%d", r->model->module.version);
+    snprintf(classes, sizeof classes, "%d", r->classes);
+    snprintf(input, sizeof input, "%dx%d", r->input_height, r->input_width);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seed);
+    snprintf(locality, sizeof locality, "%lld:%lld", (long long)r->delta_grid, (long long)r->delta_trials);
+    pg_buf options;
+    pg_buf_init(&options);
+    pg_options_canonical(r->model->module.options, r->config, "", true, &options);
+    for (size_t i = 0; i < options.size; i++)
+        if (options.data[i] == '\n')
+            options.data[i] = ';';
+    metadata m = {0};
+    put(&m, "format", format_name);
+    put(&m, "model", r->model->module.name);
+    put(&m, "model_version", version);
+    put(&m, "options", options.data);
+    put(&m, "classes", classes);
+    put(&m, "input", input);
+    put(&m, "dataset", r->dataset);
+    put(&m, "dataset_hash", r->dataset_hash);
+    put(&m, "command", r->command);
+    put(&m, "seed", seed);
+    put(&m, "training", r->training);
+    put(&m, "locality", r->has_delta ? locality : NULL);
+    int e = pg_buf_check(&options);
+    if (!e)
+        e = pg_st_write(path, tensors, n, m.keys, m.values, m.n);
+    pg_buf_release(&options);
+    return e;
+}
+
+int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *parameters, const pg_weights_record *record, bool half)
+{
+    pg_st_tensor *tensors = calloc(parameters->n, sizeof *tensors);
+    int e = tensors ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    for (size_t i = 0; !e && i < parameters->n; i++)
+        e = save_one(scope, &parameters->items[i], half, &tensors[i]);
+    if (!e)
+        e = write_file(path, tensors, parameters->n, record);
+    for (size_t i = 0; tensors && i < parameters->n; i++)
+        free((void *)tensors[i].data);
+    free(tensors);
+    return e;
+}

@@ -1,0 +1,31 @@
+/* Weights files: safetensors with a record of what they are and how they came to be.
+ *
+ * Metadata keys: format ("patchgauge.weights"), model, model_version, options (canonical "key=value;..."), classes, input
+ * ("HxW"), dataset, dataset_hash, command, seed, training (JSON: one entry an epoch), locality ("DELTA:TRIALS", grid units). */
+#ifndef PG_MODELS_WEIGHTS_H
+#define PG_MODELS_WEIGHTS_H
+
+#include "models/network.h"
+
+/* What a file says besides its tensors; strings *new* where given, NULL where unknown. */
+typedef struct pg_weights_record {
+    const pg_model *model;
+    const void *config;
+    int input_height, input_width, classes;
+    const char *dataset, *dataset_hash, *command, *training;
+    uint64_t seed;
+    bool has_delta;
+    int64_t delta_grid, delta_trials;
+} pg_weights_record;
+
+/* Fills the traced parameters with new tensors of the scope's device, float32. PG_EDAMAGED where names, shapes or types differ, or a value
+ * is not finite. */
+int pg_weights_load(const char *path, pg_scope *scope, pg_parameters *parameters) PG_MUST_USE;
+
+/* Writes the parameters and their record, atomically; half: as float16 (PG_EINPUT where a value overflows). Same content, same bytes. */
+int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *parameters, const pg_weights_record *record, bool half) PG_MUST_USE;
+
+/* The device for "auto", "cpu" or "cuda:N". */
+int pg_device_choose(const pg_torch *torch, const char *asked, char device[16]) PG_MUST_USE;
+
+#endif
