@@ -35,7 +35,7 @@ CMD_C   := $(wildcard harness/cmd/*.c)
 LIB_CC  := $(wildcard harness/plan/*.cc)
 GEN_C   := $(B)/gen/registry.c
 TEST_C  := $(wildcard tests/test_*.c)
-LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/registry.o
+LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/registry.o $(B)/gen/figures.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
 TESTS   := $(if $(ONLY),$(ONLY:%=$(B)/tests/test_%),$(TEST_C:tests/%.c=$(B)/tests/%))
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
@@ -66,6 +66,8 @@ $(B)/o/%.o: %.cc
 if_changed = @mkdir -p $(@D); $(1) > $@.tmp && if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
 $(B)/gen/registry.c: FORCE
 	$(call if_changed,sh harness/gather.sh modules)
+$(B)/gen/figures.c: FORCE
+	$(call if_changed,sh harness/gather.sh figures)
 $(B)/gen/commands.c: FORCE
 	$(call if_changed,sh harness/gather.sh commands)
 $(B)/gen/objects: FORCE

@@ -1,0 +1,104 @@
+/* Figure `accuracy`: clean and certified accuracy by row (defense) and column (patch size), with 95% intervals.
+ *
+ * Data file: blocks apart by two blank lines. Block 0: the title. Block 1: position and label of every row. Then for every column
+ * and metric (clean, certified, certified as published) one block: its legend, then position, value, lo, hi, n of each row, in
+ * percent. A block without points stands for a metric that no cell of the column has. */
+#include "plots/figure.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+PG_FIGURE(accuracy)
+
+/* As many as there are pairs of open and filled point shapes. */
+enum { COLUMNS_MAX = 6, METRICS = 3 };
+
+static const struct {
+    const char *name, *legend;
+} series[METRICS] = {
+    {"clean", "clean"},
+    {"certified", "certified"},
+    {"certified_published", "certified as published (no proof)"},
+};
+
+/* One block; returns the number of its points. */
+static size_t write_series(const pg_table *table, const char **rows, size_t n_rows, const char *column, size_t which, pg_buf *out)
+{
+    const pg_metric *metric = NULL;
+    if (pg_metric_find(series[which].name, &metric) != PG_OK)
+        return 0;
+    size_t points = 0;
+    pg_buf_printf(out, "\n\n%.*s ", (int)strcspn(table->column_key, ","), table->column_key);
+    pg_figure_text(column, out);
+    pg_buf_printf(out, ": %s\n", series[which].legend);
+    for (size_t r = 0; r < n_rows; r++) {
+        const pg_table_entry *entry = pg_table_at(table, rows[r], column);
+        int64_t count = entry != NULL && entry->n > 0 ? pg_metric_of(metric, entry) : -1;
+        if (count < 0)
+            continue;
+        pg_interval share = pg_wilson(count, entry->n);
+        pg_buf_printf(out, "%zu\t%.4f\t%.4f\t%.4f\t%lld\n", r + 1, 100 * share.value, 100 * share.lo, 100 * share.hi,
+                      (long long)entry->n);
+        points++;
+    }
+    if (points == 0) /* gnuplot counts only blocks that hold something */
+        pg_buf_puts(out, "nan\tnan\tnan\tnan\t0\n");
+    return points;
+}
+
+static void write_rows(const pg_table *table, const char **rows, size_t n_rows, pg_buf *out)
+{
+    int64_t least = INT64_MAX, most = 0;
+    for (size_t i = 0; i < table->n_entries; i++) {
+        least = table->entries[i].n < least ? table->entries[i].n : least;
+        most = table->entries[i].n > most ? table->entries[i].n : most;
+    }
+    pg_figure_text(table->title != NULL ? table->title : "accuracy", out);
+    if (least == most)
+        pg_buf_printf(out, "\tn = %lld images", (long long)most);
+    else
+        pg_buf_printf(out, "\tn = %lld to %lld images: not all cells are complete", (long long)least, (long long)most);
+    pg_buf_puts(out, "\n\n\n");
+    for (size_t r = 0; r < n_rows; r++) {
+        pg_buf_printf(out, "%zu\t", r + 1);
+        pg_figure_text(rows[r], out);
+        pg_buf_puts(out, "\n");
+    }
+}
+
+static int write(const pg_table *table, pg_figure_data *out)
+{
+    const char **rows = NULL, **columns = NULL;
+    size_t n_rows = 0, n_columns = 0, points = 0, published = 0;
+    int code = pg_table_labels(table, false, &rows, &n_rows);
+    if (code == PG_OK)
+        code = pg_table_labels(table, true, &columns, &n_columns);
+    if (code != PG_OK)
+        goto out;
+    if (n_columns > COLUMNS_MAX) {
+        code = pg_fail(PG_EINPUT, "figure accuracy shows at most %d columns, not %zu: leave some out with -S %s=...", COLUMNS_MAX,
+                       n_columns, table->column_key);
+        goto out;
+    }
+    write_rows(table, rows, n_rows, &out->data);
+    for (size_t c = 0; c < n_columns; c++)
+        for (size_t which = 0; which < METRICS; which++) {
+            size_t n = write_series(table, rows, n_rows, columns[c], which, &out->data);
+            points += n;
+            published += which == 2 ? n : 0;
+        }
+    if (points == 0)
+        code = pg_fail(PG_EINPUT, "no cell of this matrix has results yet: run `patchgauge run` on it first");
+    pg_buf_printf(&out->prelude, "rows = %zu\ncolumns = %zu\npublished = %d\n", n_rows, n_columns, published > 0);
+out:
+    free(rows);
+    free(columns);
+    return code;
+}
+
+const pg_figure pg_figure_accuracy = {
+    .name = "accuracy",
+    .summary = "clean and certified accuracy by defense and patch size, with 95% intervals",
+    .script = pg_script_accuracy,
+    .write = write,
+};

@@ -1,0 +1,175 @@
+/* The gnuplot driver, and what all figures share. See figure.h. */
+#include "harness/base/file.h"
+#include "harness/base/option.h"
+#include "plots/figure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CANNOT_START = 127, SAID_MAX = 600 };
+
+int pg_figure_find(const char *name, const pg_figure **out)
+{
+    const char *names[64] = {NULL};
+    for (size_t i = 0; pg_figures[i] != NULL && i + 1 < sizeof names / sizeof *names; i++) {
+        if (strcmp(pg_figures[i]->name, name) == 0) {
+            *out = pg_figures[i];
+            return PG_OK;
+        }
+        names[i] = pg_figures[i]->name;
+    }
+    const char *near = pg_nearest(name, names);
+    return pg_fail(PG_EINPUT, "unknown figure '%s'%s%s%s; `patchgauge help plot` lists them", name, near ? " (did you mean '" : "",
+                   near ? near : "", near ? "'?)" : "");
+}
+
+void pg_figure_text(const char *label, pg_buf *out)
+{
+    for (; *label != '\0'; label++) {
+        char c = *label;
+        if (c == '\n')
+            pg_buf_puts(out, ", ");
+        else if ((unsigned char)c < 0x20 || c == 0x7f)
+            pg_buf_puts(out, "?");
+        else
+            pg_buf_add(out, c == '"' ? "'" : c == '\\' ? "/" : &c, 1);
+    }
+}
+
+/* The child: gnuplot in `folder`, its messages into `out`, without anything of the user's that would change the picture. */
+static void exec_gnuplot(const char *folder, const char *script, int out)
+{
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (chdir(folder) != 0 || null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
+        _exit(1);
+    unsetenv("GNUTERM");
+    unsetenv("GNUPLOT_LIB");
+    setenv("LC_ALL", "C.UTF-8", 1);
+    execlp("gnuplot", "gnuplot", "-d", script, (char *)NULL);
+    _exit(errno == ENOENT ? CANNOT_START : 1);
+}
+
+/* Reads all that gnuplot says, keeps the beginning. */
+static void listen_to(int in, char said[SAID_MAX])
+{
+    size_t size = 0;
+    char piece[512];
+    for (;;) {
+        ssize_t n = read(in, piece, sizeof piece);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        size_t take = (size_t)n < SAID_MAX - 1 - size ? (size_t)n : SAID_MAX - 1 - size;
+        memcpy(said + size, piece, take);
+        size += take;
+    }
+    said[size] = '\0';
+    for (char *c = said; *c != '\0'; c++) /* one line, nothing for the terminal to act on */
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+}
+
+int pg_gnuplot_run(const char *folder, const char *script)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return pg_fail(PG_EIO, "cannot make a pipe to gnuplot: %s", strerror(errno));
+    pid_t child = fork();
+    if (child < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return pg_fail(PG_EIO, "cannot start gnuplot: %s", strerror(errno));
+    }
+    if (child == 0)
+        exec_gnuplot(folder, script, ends[1]);
+    close(ends[1]);
+    char said[SAID_MAX];
+    listen_to(ends[0], said);
+    close(ends[0]);
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_START)
+        return pg_fail(PG_EMISSING, "gnuplot is not installed; on Debian: apt-get install gnuplot-nox");
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        return pg_fail(PG_EIO, "gnuplot failed on %s/%s: %s", folder, script, said);
+    return PG_OK;
+}
+
+static int write_beside(const char *folder, const char *name, const char *end, const pg_buf *text)
+{
+    pg_buf path;
+    pg_buf_init(&path);
+    pg_buf_printf(&path, "%s/%s.%s", folder, name, end);
+    int code = pg_buf_check(&path);
+    if (code == PG_OK)
+        code = pg_file_write(path.data, text->data, text->size);
+    pg_buf_release(&path);
+    return code;
+}
+
+/* Before: removes pictures of an earlier run. After: both exist and have something in them. */
+static int check_pictures(const char *folder, const char *name, bool before)
+{
+    static const char *const ends[] = {"svg", "png"};
+    int code = PG_OK;
+    for (size_t i = 0; i < 2 && code == PG_OK; i++) {
+        pg_buf path;
+        pg_buf_init(&path);
+        pg_buf_printf(&path, "%s/%s.%s", folder, name, ends[i]);
+        code = pg_buf_check(&path);
+        if (code == PG_OK && before)
+            unlink(path.data);
+        else if (code == PG_OK && pg_file_size(path.data) < 100)
+            code = pg_fail(PG_EIO, "gnuplot drew nothing into %s", path.data);
+        pg_buf_release(&path);
+    }
+    return code;
+}
+
+int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *folder)
+{
+    pg_figure_data parts;
+    pg_buf script, file;
+    pg_buf_init(&parts.data);
+    pg_buf_init(&parts.prelude);
+    pg_buf_init(&script);
+    pg_buf_init(&file);
+    pg_buf_printf(&script, "# Draws %s.svg and %s.png from %s.tsv: gnuplot -d %s.gp\n", figure->name, figure->name, figure->name,
+                  figure->name);
+    int code = figure->write(table, &parts);
+    if (code == PG_OK)
+        code = pg_buf_check(&parts.data);
+    if (code == PG_OK)
+        code = pg_buf_check(&parts.prelude);
+    pg_buf_puts(&script, parts.prelude.data);
+    pg_buf_puts(&script, figure->script);
+    pg_buf_printf(&file, "%s.gp", figure->name);
+    if (code == PG_OK)
+        code = pg_buf_check(&script);
+    if (code == PG_OK)
+        code = pg_buf_check(&file);
+    if (code == PG_OK)
+        code = pg_make_folders(folder);
+    if (code == PG_OK)
+        code = write_beside(folder, figure->name, "tsv", &parts.data);
+    if (code == PG_OK)
+        code = write_beside(folder, figure->name, "gp", &script);
+    if (code == PG_OK)
+        code = check_pictures(folder, figure->name, true);
+    if (code == PG_OK)
+        code = pg_gnuplot_run(folder, file.data);
+    if (code == PG_OK)
+        code = check_pictures(folder, figure->name, false);
+    pg_buf_release(&parts.data);
+    pg_buf_release(&parts.prelude);
+    pg_buf_release(&script);
+    pg_buf_release(&file);
+    return code;
+}
