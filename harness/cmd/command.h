@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* Global options, accepted before and after the subcommand's name. */
 typedef struct pg_context {
@@ -28,5 +29,17 @@ typedef struct pg_command {
 
 extern const pg_command *const pg_commands[]; /* NULL-terminated, sorted by name */
 #define PG_COMMAND(id) extern const pg_command pg_command_##id;
+
+/* The named command, or NULL with PG_EUSAGE's message (nearest name). */
+const pg_command *pg_command_find(const char *name);
+
+/* For getopt_long's '?' and ':' (main sets opterr to 0): PG_EUSAGE with the option's name, the nearest one of `options` (the
+ * struct option array, may be NULL) and where help is. argv[0] is the subcommand's name. */
+struct option;
+int pg_command_option_error(char **argv, const struct option *options, int result);
+
+/* The overview, and the page of one command. */
+void pg_help_overview(FILE *stream);
+void pg_help_command(const pg_command *command, FILE *stream);
 
 #endif

@@ -5,7 +5,7 @@
 #ifndef PG_DATA_CIFAR10_H
 #define PG_DATA_CIFAR10_H
 
-#include "harness/base/error.h"
+#include "harness/data/fetch.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,5 +20,10 @@ extern const char *const pg_cifar10_files[];
  * nothing; data imported before are replaced. Files must hold images_per_file images each, PG_CIFAR10_IMAGES unless a test
  * says otherwise. PG_EMISSING, PG_EINPUT (size, label, class names), PG_EIO. */
 int pg_cifar10_import(const char *data_dir, const char *source, int64_t images_per_file) PG_MUST_USE;
+
+/* Downloads the archive into DATA, checks it, and imports what is in it. What arrived before an interruption is kept and used
+ * by the next call. Errors of pg_fetch_run, pg_unpack and pg_cifar10_import. */
+extern const pg_fetch pg_cifar10_official;
+int pg_cifar10_fetch(const char *data_dir, const pg_fetch *fetch, int64_t images_per_file) PG_MUST_USE;
 
 #endif

@@ -1,0 +1,123 @@
+/* `patchgauge help`: the overview, the page of a command, the options of a module. */
+#include "defenses/defense.h"
+#include "harness/base/option.h"
+#include "harness/base/version.h"
+#include "harness/cmd/command.h"
+#include "models/model.h"
+
+#include <string.h>
+
+PG_COMMAND(help)
+
+void pg_help_overview(FILE *stream)
+{
+    fprintf(stream, "patchgauge %s: how well image classifiers stand up to adversarial patches\n\n"
+                    "usage: patchgauge [global options] COMMAND [arguments]\n\ncommands:\n",
+            PG_VERSION);
+    for (int i = 0; pg_commands[i]; i++)
+        fprintf(stream, "  %-10s %s\n", pg_commands[i]->name, pg_commands[i]->summary);
+    fputs("\nglobal options, before or after the command:\n"
+          "  --db FILE          the database (default ./patchgauge.db)\n"
+          "  --data DIR         imported data sets (default $PATCHGAUGE_DATA, else ./data)\n"
+          "  --cache DIR        the feature cache (default $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge)\n"
+          "  --cache-size SIZE  its largest size, as 512M or 10GiB; 0 turns it off (default 10GiB)\n"
+          "  --quiet            no information and no progress on standard error\n"
+          "  --version, --help\n\n"
+          "`patchgauge help COMMAND`, `patchgauge help defense NAME` and `patchgauge help model NAME` say more.\n"
+          "exit codes: 0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"
+          "            4 system error; 5 an audit broke a sound certificate\n",
+          stream);
+}
+
+void pg_help_command(const pg_command *command, FILE *stream)
+{
+    fprintf(stream, "usage: patchgauge %s\n\n%s\n", command->synopsis, command->summary);
+    if (command->help && *command->help) {
+        size_t length = strlen(command->help);
+        fprintf(stream, "\n%s%s", command->help, command->help[length - 1] == '\n' ? "" : "\n");
+    }
+}
+
+static int print_module(const pg_module *module, const char *kind)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_printf(&text, "%s %s (version %d)\n%s\nsource: %s\n", kind, module->name, module->version, module->summary, module->source);
+    if (module->options->name) {
+        pg_buf_puts(&text, "\noptions, as KEY=VALUE:\n");
+        pg_options_help(module->options, &text);
+    } else
+        pg_buf_puts(&text, "\nno options\n");
+    int code = pg_buf_check(&text);
+    if (!code)
+        fputs(text.data, stdout);
+    pg_buf_release(&text);
+    return code;
+}
+
+/* The module of this name, without a message: a topic may be anything. */
+static const pg_module *find_module(const char *name, const char **kind)
+{
+    for (int i = 0; pg_defenses[i]; i++)
+        if (strcmp(pg_defenses[i]->module.name, name) == 0) {
+            *kind = "defense";
+            return &pg_defenses[i]->module;
+        }
+    for (int i = 0; pg_models[i]; i++)
+        if (strcmp(pg_models[i]->module.name, name) == 0) {
+            *kind = "model";
+            return &pg_models[i]->module;
+        }
+    return NULL;
+}
+
+static int help_topic(const char *topic)
+{
+    for (int i = 0; pg_commands[i]; i++)
+        if (strcmp(pg_commands[i]->name, topic) == 0) {
+            pg_help_command(pg_commands[i], stdout);
+            return PG_OK;
+        }
+    const char *kind = NULL;
+    const pg_module *module = find_module(topic, &kind);
+    if (module)
+        return print_module(module, kind);
+    (void)pg_command_find(topic); /* for its message */
+    return PG_EUSAGE;
+}
+
+static int help_module(const char *kind, const char *name)
+{
+    if (strcmp(kind, "defense") == 0) {
+        const pg_defense *defense = pg_defense_find(name);
+        return defense ? print_module(&defense->module, kind) : PG_EINPUT;
+    }
+    if (strcmp(kind, "model") == 0) {
+        const pg_model *model = pg_model_find(name);
+        return model ? print_module(&model->module, kind) : PG_EINPUT;
+    }
+    return pg_fail(PG_EUSAGE, "help %s %s: right would be `help defense NAME` or `help model NAME`", kind, name);
+}
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    (void)context;
+    if (argc > 3)
+        return pg_fail(PG_EUSAGE, "help: too many arguments: right would be `help [COMMAND]`, `help defense NAME` or `help model NAME`");
+    if (argc == 3)
+        return help_module(argv[1], argv[2]);
+    if (argc == 2)
+        return help_topic(argv[1]);
+    pg_help_overview(stdout);
+    return PG_OK;
+}
+
+const pg_command pg_command_help = {
+    .name = "help",
+    .synopsis = "help [COMMAND | defense NAME | model NAME]",
+    .summary = "what a command does, or the options of a defense or model",
+    .help = "examples:\n"
+            "  patchgauge help certify\n"
+            "  patchgauge help defense robust-masking\n",
+    .run = run,
+};

@@ -1,0 +1,91 @@
+/* `patchgauge list`: the modules and data sets there are. */
+#include "defenses/defense.h"
+#include "harness/base/log.h"
+#include "harness/base/option.h"
+#include "harness/cmd/command.h"
+#include "harness/data/source.h"
+#include "models/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+PG_COMMAND(list)
+
+static int list_models(const pg_context *context)
+{
+    (void)context;
+    for (int i = 0; pg_models[i]; i++)
+        printf("  %-20s %s%s\n", pg_models[i]->module.name, pg_models[i]->module.summary,
+               pg_models[i]->needs_torch ? "" : " (needs no libtorch)");
+    return PG_OK;
+}
+
+static int list_attacks(const pg_context *context)
+{
+    (void)context;
+    pg_info("no attacks are built in");
+    return PG_OK;
+}
+
+static int list_defenses(const pg_context *context)
+{
+    (void)context;
+    for (int i = 0; pg_defenses[i]; i++)
+        printf("  %-20s %s\n", pg_defenses[i]->module.name, pg_defenses[i]->module.summary);
+    return PG_OK;
+}
+
+/* One line a split; where a data set is not there or damaged, the reason instead. */
+static int list_datasets(const pg_context *context)
+{
+    for (int i = 0; pg_data_kinds[i]; i++)
+        for (int j = 0; pg_data_kinds[i]->splits[j]; j++) {
+            char spec[64];
+            pg_dataset *dataset = NULL;
+            snprintf(spec, sizeof spec, "%s:%s", pg_data_kinds[i]->name, pg_data_kinds[i]->splits[j]);
+            int code = pg_dataset_open(context->data_dir, spec, &dataset);
+            if (code == PG_EMISSING || code == PG_EDAMAGED) {
+                printf("  %-20s %s\n", pg_data_kinds[i]->name, pg_error_message());
+                break;
+            }
+            if (code)
+                return code;
+            const pg_dataset_info *info = pg_dataset_info_of(dataset);
+            printf("  %-20s %lld images, %d x %d px, %d classes, hash %.12s\n", spec, (long long)info->images, info->height,
+                   info->width, info->classes, info->hash);
+            pg_dataset_close(dataset);
+        }
+    return PG_OK;
+}
+
+static const char *const topics[] = {"models", "attacks", "defenses", "datasets", NULL};
+static int (*const listers[])(const pg_context *) = {list_models, list_attacks, list_defenses, list_datasets};
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    if (argc > 2)
+        return pg_fail(PG_EUSAGE, "list: too many arguments: right would be `list [models|attacks|defenses|datasets]`");
+    bool any = false;
+    int code = PG_OK;
+    for (int i = 0; topics[i] && !code; i++) {
+        if (argc == 2 && strcmp(argv[1], topics[i]) != 0)
+            continue;
+        any = true;
+        if (argc == 1)
+            printf("%s:\n", topics[i]);
+        code = listers[i](context);
+    }
+    if (any)
+        return code;
+    const char *near = pg_nearest(argv[1], topics);
+    return pg_fail(PG_EUSAGE, "list: unknown topic '%s': %s%s%s", argv[1], near ? "did you mean '" : "right would be one of ",
+                   near ? near : "models, attacks, defenses, datasets", near ? "'?" : "");
+}
+
+const pg_command pg_command_list = {
+    .name = "list",
+    .synopsis = "list [models|attacks|defenses|datasets]",
+    .summary = "the modules and data sets there are",
+    .help = "Data sets are looked for in the --data folder.\n",
+    .run = run,
+};

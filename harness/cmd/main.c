@@ -1,0 +1,239 @@
+/* The program: global options, the subcommand, its exit code. Loads neither libtorch nor a BLAS. */
+#include "harness/base/log.h"
+#include "harness/base/option.h"
+#include "harness/base/version.h"
+#include "harness/cmd/command.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const global_names[] = {"--db", "--data", "--cache", "--cache-size", "--quiet", "--version", "--help", NULL};
+
+enum { DB, DATA, CACHE, CACHE_SIZE, VALUED, QUIET = VALUED, VERSION, HELP, NONE };
+
+/* Which global option an argument is; its value, if it has one behind '=', in `value`. */
+static int global_of(const char *argument, const char **value)
+{
+    *value = NULL;
+    for (int i = 0; i < NONE; i++) {
+        size_t length = strlen(global_names[i]);
+        if (strncmp(argument, global_names[i], length) != 0)
+            continue;
+        if (argument[length] == 0)
+            return i;
+        if (argument[length] == '=' && i < VALUED) {
+            *value = argument + length + 1;
+            return i;
+        }
+    }
+    return NONE;
+}
+
+/* "10G", "512MiB", "0": bytes, in powers of 1024. */
+static int parse_bytes(const char *text, int64_t *out)
+{
+    static const char *const suffixes[] = {"", "K", "M", "G", "T"};
+    size_t digits = strspn(text, "0123456789");
+    char number[24];
+    int64_t value = 0;
+    bool good = digits > 0 && digits < sizeof number;
+    if (good) {
+        memcpy(number, text, digits);
+        number[digits] = 0;
+        good = !pg_parse_int(number, &value);
+    }
+    const char *unit = text + digits;
+    for (int i = 0; good && i < 5; i++) {
+        size_t length = strlen(suffixes[i]);
+        if (strncmp(unit, suffixes[i], length) == 0 &&
+            (unit[length] == 0 || (length && (strcmp(unit + length, "iB") == 0 || strcmp(unit + length, "i") == 0))) &&
+            value <= INT64_MAX >> 10 * i) {
+            *out = value << 10 * i;
+            return PG_OK;
+        }
+    }
+    return pg_fail(PG_EUSAGE, "--cache-size %s: right would be a number of bytes, as 0, 512M or 10GiB", text);
+}
+
+typedef struct invocation {
+    pg_context context;
+    bool version, help;
+    int argc; /* what is left: the subcommand and its arguments */
+    char **argv;
+} invocation;
+
+static int set_global(invocation *request, int which, const char *value)
+{
+    pg_context *context = &request->context;
+    switch (which) {
+    case DB:
+        context->db_path = value;
+        break;
+    case DATA:
+        context->data_dir = value;
+        break;
+    case CACHE:
+        context->cache_dir = value;
+        break;
+    case CACHE_SIZE:
+        return parse_bytes(value, &context->cache_bytes);
+    case QUIET:
+        context->quiet = true;
+        break;
+    case VERSION:
+        request->version = true;
+        break;
+    default:
+        request->help = true;
+    }
+    if (which < CACHE_SIZE && !*value)
+        return pg_fail(PG_EUSAGE, "%s wants a path, not an empty text", global_names[which]);
+    return PG_OK;
+}
+
+/* Takes the global options out of argv, wherever they stand before "--". */
+static int take_globals(int argc, char **argv, invocation *request)
+{
+    bool open = true;
+    for (int i = 1; i < argc; i++) {
+        const char *value;
+        int which = open ? global_of(argv[i], &value) : NONE;
+        open = open && strcmp(argv[i], "--") != 0;
+        if (open && request->argc == 0 && strcmp(argv[i], "-h") == 0)
+            which = HELP;
+        if (which == NONE) {
+            request->argv[request->argc++] = argv[i];
+            continue;
+        }
+        if (which < VALUED && !value && !(value = ++i < argc ? argv[i] : NULL))
+            return pg_fail(PG_EUSAGE, "%s wants a value", global_names[which]);
+        int code = set_global(request, which, value);
+        if (code)
+            return code;
+    }
+    request->argv[request->argc] = NULL;
+    return PG_OK;
+}
+
+const pg_command *pg_command_find(const char *name)
+{
+    enum { MOST = 64 };
+    const char *names[MOST + 1] = {NULL};
+    for (int i = 0; pg_commands[i] && i < MOST; i++) {
+        if (strcmp(pg_commands[i]->name, name) == 0)
+            return pg_commands[i];
+        names[i] = pg_commands[i]->name;
+    }
+    const char *near = pg_nearest(name, names);
+    if (near)
+        pg_fail(PG_EUSAGE, "unknown command '%s': did you mean '%s'?", name, near);
+    else
+        pg_fail(PG_EUSAGE, "unknown command '%s': `patchgauge help` lists the commands", name);
+    return NULL;
+}
+
+static int fail_unknown_option(const char *command, const char *given, const struct option *options)
+{
+    enum { MOST = 64 };
+    const char *names[MOST + sizeof global_names / sizeof *global_names] = {NULL}, *name = given + strspn(given, "-");
+    char bare[64];
+    int n = 0;
+    snprintf(bare, sizeof bare, "%.*s", (int)strcspn(name, "="), name);
+    for (; options && options[n].name && n < MOST; n++)
+        names[n] = options[n].name;
+    for (int i = 0; global_names[i]; i++)
+        names[n++] = global_names[i] + 2;
+    const char *near = given[1] == '-' ? pg_nearest(bare, names) : NULL;
+    if (near)
+        return pg_fail(PG_EUSAGE, "%s: unknown option '%s': did you mean '--%s'?", command, given, near);
+    return pg_fail(PG_EUSAGE, "%s: unknown option '%s': `patchgauge help %s` lists the options", command, given, command);
+}
+
+int pg_command_option_error(char **argv, const struct option *options, int result)
+{
+    const char *given = optind > 0 ? argv[optind - 1] : "";
+    char letter[3] = {'-', (char)optopt, 0};
+    if (optopt == 0 || (result == '?' && given[0] == '-' && given[1] == '-' && !options))
+        return fail_unknown_option(argv[0], given, options);
+    for (int i = 0; options && options[i].name; i++)
+        if (options[i].val == optopt && options[i].flag == NULL) {
+            const char *what = options[i].has_arg == required_argument ? "wants a value" : "takes no value";
+            return pg_fail(PG_EUSAGE, "%s: option '--%s' %s: see `patchgauge help %s`", argv[0], options[i].name, what, argv[0]);
+        }
+    if (result == ':')
+        return pg_fail(PG_EUSAGE, "%s: option '%s' wants a value: see `patchgauge help %s`", argv[0], letter, argv[0]);
+    return fail_unknown_option(argv[0], letter, options);
+}
+
+static int dispatch(invocation *request)
+{
+    if (request->version) {
+        printf("patchgauge %s\n", PG_VERSION);
+        return PG_OK;
+    }
+    if (request->argc == 0) {
+        pg_help_overview(request->help ? stdout : stderr);
+        return request->help ? PG_OK : pg_fail(PG_EUSAGE, "no command given");
+    }
+    if (request->argv[0][0] == '-')
+        return fail_unknown_option("help", request->argv[0], NULL);
+    const pg_command *command = pg_command_find(request->argv[0]);
+    if (!command)
+        return PG_EUSAGE;
+    if (request->help) {
+        pg_help_command(command, stdout);
+        return PG_OK;
+    }
+    opterr = 0; /* commands report by pg_command_option_error */
+    return command->run(&request->context, request->argc, request->argv);
+}
+
+/* $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge; *new*, NULL if out of memory */
+static char *default_cache(void)
+{
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char *path = NULL;
+    int length = base && *base == '/' ? asprintf(&path, "%s/patchgauge", base)
+                                      : asprintf(&path, "%s/.cache/patchgauge", home && *home ? home : ".");
+    return length < 0 ? NULL : path;
+}
+
+/* Results must have reached standard output before the program says that all is well. */
+static int check_output(int code)
+{
+    errno = 0;
+    bool failed = ferror(stdout) != 0;
+    failed |= fclose(stdout) != 0;
+    if (failed && !code)
+        code = pg_fail(PG_EIO, "standard output cannot be written: %s", strerror(errno ? errno : EIO));
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, not a death in the middle of a transaction */
+    const char *data = getenv("PATCHGAUGE_DATA");
+    char *cache = default_cache();
+    invocation request = {
+        .context = {.db_path = "./patchgauge.db",
+                    .data_dir = data && *data ? data : "./data",
+                    .cache_dir = cache,
+                    .cache_bytes = (int64_t)10 << 30},
+        .argv = calloc((size_t)argc + 1, sizeof *argv),
+    };
+    int code = cache && request.argv ? take_globals(argc, argv, &request) : pg_fail(PG_ENOMEM, "out of memory");
+    pg_log_quiet(request.context.quiet);
+    if (!code)
+        code = dispatch(&request);
+    code = check_output(code);
+    if (code) {
+        const char *message = pg_error_message();
+        fprintf(stderr, "patchgauge: %s\n", *message ? message : pg_error_text(code));
+    }
+    free(request.argv);
+    free(cache);
+    return pg_error_exit_code(code);
+}
