@@ -1,8 +1,8 @@
 /* Figure `accuracy`: clean and certified accuracy by row (defense) and column (patch size), with 95% intervals.
  *
  * Data file: blocks apart by two blank lines. Block 0: the title. Block 1: position and label of every row. Then for every column
- * and metric (clean, certified, certified as published) one block: its legend, then position, value, lo, hi, n of each row, in
- * percent. A block without points stands for a metric that no cell of the column has. */
+ * and metric (clean, certified, certified as published) one block: position, value, lo, hi, n of each row, in percent; the
+ * certified one starts with the column's legend. A block of "nan" stands for a metric that no cell of the column has. */
 #include "plots/figure.h"
 
 #include <stdlib.h>
@@ -12,25 +12,24 @@ PG_FIGURE(accuracy)
 
 /* As many as there are pairs of open and filled point shapes. */
 enum { COLUMNS_MAX = 6, METRICS = 3 };
+/* Characters of a row's label and of the title that the picture has room for. */
+enum { LABEL_MAX = 44, TITLE_MAX = 90 };
 
-static const struct {
-    const char *name, *legend;
-} series[METRICS] = {
-    {"clean", "clean"},
-    {"certified", "certified"},
-    {"certified_published", "certified as published (no proof)"},
-};
+static const char *const series[METRICS] = {"clean", "certified", "certified_published"};
 
 /* One block; returns the number of its points. */
 static size_t write_series(const pg_table *table, const char **rows, size_t n_rows, const char *column, size_t which, pg_buf *out)
 {
     const pg_metric *metric = NULL;
-    if (pg_metric_find(series[which].name, &metric) != PG_OK)
+    if (pg_metric_find(series[which], &metric) != PG_OK)
         return 0;
     size_t points = 0;
-    pg_buf_printf(out, "\n\n%.*s ", (int)strcspn(table->column_key, ","), table->column_key);
-    pg_figure_text(column, out);
-    pg_buf_printf(out, ": %s\n", series[which].legend);
+    pg_buf_printf(out, "\n\n# %s: row, value, lo, hi (percent), n\n", series[which]);
+    if (which == 1) {
+        pg_buf_printf(out, "%.*s ", (int)strcspn(table->column_key, ","), table->column_key);
+        pg_figure_text(column, out);
+        pg_buf_puts(out, "\n");
+    }
     for (size_t r = 0; r < n_rows; r++) {
         const pg_table_entry *entry = pg_table_at(table, rows[r], column);
         int64_t count = entry != NULL && entry->n > 0 ? pg_metric_of(metric, entry) : -1;
@@ -46,14 +45,35 @@ static size_t write_series(const pg_table *table, const char **rows, size_t n_ro
     return points;
 }
 
-static void write_rows(const pg_table *table, const char **rows, size_t n_rows, pg_buf *out)
+/* The label as one field of at most `max` characters; returns their number. */
+static size_t write_label(const char *label, size_t max, pg_buf *out)
 {
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_figure_text(label, &text);
+    size_t n = 0, cut = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        n += ((unsigned char)text.data[i] & 0xc0) != 0x80;
+        cut = n <= max - 3 ? i + 1 : cut;
+    }
+    if (n > max)
+        pg_buf_printf(out, "%.*s...", (int)cut, text.data);
+    else
+        pg_buf_puts(out, text.data);
+    pg_buf_release(&text);
+    return n > max ? max : n;
+}
+
+/* Blocks 0 and 1; returns the length of the longest label. */
+static size_t write_rows(const pg_table *table, const char **rows, size_t n_rows, pg_buf *out)
+{
+    size_t longest = 0;
     int64_t least = INT64_MAX, most = 0;
     for (size_t i = 0; i < table->n_entries; i++) {
         least = table->entries[i].n < least ? table->entries[i].n : least;
         most = table->entries[i].n > most ? table->entries[i].n : most;
     }
-    pg_figure_text(table->title != NULL ? table->title : "accuracy", out);
+    write_label(table->title != NULL ? table->title : "accuracy", TITLE_MAX, out);
     if (least == most)
         pg_buf_printf(out, "\tn = %lld images", (long long)most);
     else
@@ -61,9 +81,11 @@ static void write_rows(const pg_table *table, const char **rows, size_t n_rows, 
     pg_buf_puts(out, "\n\n\n");
     for (size_t r = 0; r < n_rows; r++) {
         pg_buf_printf(out, "%zu\t", r + 1);
-        pg_figure_text(rows[r], out);
+        size_t n = write_label(rows[r], LABEL_MAX, out);
+        longest = n > longest ? n : longest;
         pg_buf_puts(out, "\n");
     }
+    return longest;
 }
 
 static int write(const pg_table *table, pg_figure_data *out)
@@ -80,7 +102,7 @@ static int write(const pg_table *table, pg_figure_data *out)
                        n_columns, table->column_key);
         goto out;
     }
-    write_rows(table, rows, n_rows, &out->data);
+    size_t longest = write_rows(table, rows, n_rows, &out->data);
     for (size_t c = 0; c < n_columns; c++)
         for (size_t which = 0; which < METRICS; which++) {
             size_t n = write_series(table, rows, n_rows, columns[c], which, &out->data);
@@ -89,7 +111,8 @@ static int write(const pg_table *table, pg_figure_data *out)
         }
     if (points == 0)
         code = pg_fail(PG_EINPUT, "no cell of this matrix has results yet: run `patchgauge run` on it first");
-    pg_buf_printf(&out->prelude, "rows = %zu\ncolumns = %zu\npublished = %d\n", n_rows, n_columns, published > 0);
+    pg_buf_printf(&out->prelude, "rows = %zu\ncolumns = %zu\npublished = %d\nlabel_width = %zu\n", n_rows, n_columns,
+                  published > 0, longest);
 out:
     free(rows);
     free(columns);

@@ -80,8 +80,8 @@ static void the_files_lie_side_by_side(void **state)
     assert_memory_equal(png, "\x89PNG", 4);
     assert_non_null(strstr(data, "a title\tn = 1000 images\n"));
     assert_non_null(strstr(data, "\n6\trobust-masking, scope=predicted\n"));
-    assert_non_null(strstr(data, "patch 2: certified as published (no proof)\n6\t60.0000\t"));
-    static const char *const words[] = {">mean<", ">robust-masking, scope=predicted<", ">a title<", ">patch 2: certified<", "patch 5: clean",
+    assert_non_null(strstr(data, "# certified_published: row, value, lo, hi (percent), n\n6\t60.0000\t"));
+    static const char *const words[] = {">mean<", ">robust-masking, scope=predicted<", ">a title<", ">patch 2<", ">patch 5<",
                                         "n = 1000 images", "no proof"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         assert_non_null(strstr(svg, words[i]));
@@ -106,18 +106,30 @@ static void the_same_table_gives_the_same_picture(void **state)
 static void labels_are_never_code(void **state)
 {
     (void)state;
-    const char *evil = "`touch pwned`\n\"; system('touch pwned') #\t@x <script>alert(1)</script>&_{a}^b \\";
+    const char *evil = "`touch pwned`\"; system('touch pwned')#\t@x\\", *markup = "<script>x</script>&_{a}^b";
     assert_int_equal(draw(evil, 2, folder), PG_OK);
     char path[128];
     snprintf(path, sizeof path, "%s/pwned", folder);
     assert_int_not_equal(access(path, F_OK), 0);
     char *script = read_file("accuracy.gp"), *svg = read_file("accuracy.svg");
     assert_null(strstr(script, "touch"));
+    assert_non_null(strstr(svg, "`touch pwned`'; system("));
+    free(svg);
+    assert_int_equal(draw(markup, 2, folder), PG_OK);
+    svg = read_file("accuracy.svg");
     assert_null(strstr(svg, "<script>"));
-    assert_non_null(strstr(svg, "`touch pwned`"));
     assert_non_null(strstr(svg, "_{a}^b"));
     free(script);
     free(svg);
+}
+
+static void long_labels_are_cut(void **state)
+{
+    (void)state;
+    assert_int_equal(draw("0123456789012345678901234567890123456789\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 2, folder), PG_OK);
+    char *data = read_file("accuracy.tsv");
+    assert_non_null(strstr(data, "\n1\t0123456789012345678901234567890123456789\xc3\xa9...\n"));
+    free(data);
 }
 
 static void too_many_columns_and_no_results_are_refused(void **state)
@@ -166,6 +178,7 @@ int main(void)
         cmocka_unit_test(the_files_lie_side_by_side),
         cmocka_unit_test(the_same_table_gives_the_same_picture),
         cmocka_unit_test(labels_are_never_code),
+        cmocka_unit_test(long_labels_are_cut),
         cmocka_unit_test(too_many_columns_and_no_results_are_refused),
         cmocka_unit_test(gnuplot_errors_are_reported),
         cmocka_unit_test(unknown_figures_name_the_nearest),
