@@ -1,0 +1,284 @@
+/* See layout.h. */
+#include "harness/cmd/layout.h"
+
+#include "db/store.h"
+#include "harness/base/log.h"
+#include "harness/base/option.h"
+#include "harness/plan/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEYS_MAX = 16, KEY_MAX = 128 };
+
+/* Keys of one side of the table. */
+typedef struct keys {
+    char text[KEYS_MAX][KEY_MAX];
+    size_t n;
+} keys;
+
+static int add_key(const char *key, size_t size, keys *out)
+{
+    if (size == 0 || size >= KEY_MAX || out->n == KEYS_MAX)
+        return pg_fail(PG_EUSAGE, "a list of keys is at most %d names, with commas between them", KEYS_MAX);
+    memcpy(out->text[out->n], key, size);
+    out->text[out->n++][size] = '\0';
+    return PG_OK;
+}
+
+static int split_keys(const char *list, keys *out)
+{
+    int code = PG_OK;
+    while (code == PG_OK) {
+        size_t size = strcspn(list, ",");
+        code = add_key(list, size, out);
+        if (list[size] == '\0')
+            break;
+        list += size + 1;
+    }
+    return code;
+}
+
+static bool has_key(const keys *list, const char *key)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const char *dot = strchr(key, '.');
+        if (strcmp(list->text[i], key) == 0 || (dot != NULL && strcmp(list->text[i], dot + 1) == 0))
+            return true;
+    }
+    return false;
+}
+
+/* More than one value, cells without the key not counted. */
+static bool key_varies(const pg_plan *plan, const char *key)
+{
+    const char *first = "";
+    for (size_t i = 0; i < pg_plan_count(plan); i++) {
+        const char *value = pg_cell_value(pg_plan_at(plan, i), key);
+        if (value[0] != '\0' && first[0] != '\0' && strcmp(value, first) != 0)
+            return true;
+        if (first[0] == '\0')
+            first = value;
+    }
+    return false;
+}
+
+/* Every key must exist in some cell; otherwise the nearest of those that the matrix lets vary is offered. */
+static int check_keys(const pg_plan *plan, const char *option, const keys *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        bool known = false;
+        for (size_t j = 0; j < pg_plan_count(plan) && !known; j++)
+            known = pg_cell_value(pg_plan_at(plan, j), list->text[i])[0] != '\0';
+        if (known)
+            continue;
+        const char *names[KEYS_MAX + 4] = {"defense", "patch", "weights"};
+        for (size_t j = 0; j < pg_plan_axes(plan) && j < KEYS_MAX; j++)
+            names[3 + j] = pg_plan_axis(plan, j);
+        const char *near = pg_nearest(list->text[i], names);
+        return pg_fail(PG_EINPUT, "%s: no cell of this matrix has a setting '%s'%s%s%s", option, list->text[i],
+                       near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    }
+    return PG_OK;
+}
+
+/* ---- Labels -------------------------------------------------------------------------------------------------------------- */
+
+/* File name of a path without folder and ".safetensors". */
+static void stem(const char *path, pg_buf *out)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL && slash[1] != '\0' ? slash + 1 : path;
+    size_t size = strlen(name), end = strlen(".safetensors");
+    if (size > end && strcmp(name + size - end, ".safetensors") == 0)
+        size -= end;
+    pg_buf_add(out, name, size);
+}
+
+/* Weights are shown by their stem, unless another file of the matrix has the same one. */
+static void short_weights(const pg_plan *plan, const char *path, pg_buf *out)
+{
+    bool clash = false;
+    pg_buf mine, other;
+    pg_buf_init(&mine);
+    pg_buf_init(&other);
+    stem(path, &mine);
+    for (size_t i = 0; i < pg_plan_count(plan) && !clash; i++) {
+        const char *value = pg_cell_value(pg_plan_at(plan, i), "weights");
+        pg_buf_clear(&other);
+        stem(value, &other);
+        clash = strcmp(value, path) != 0 && strcmp(mine.data, other.data) == 0;
+    }
+    pg_buf_puts(out, clash ? path : mine.data);
+    pg_buf_release(&mine);
+    pg_buf_release(&other);
+}
+
+static void add_value(const pg_plan *plan, const pg_cell *cell, const char *key, pg_buf *out)
+{
+    const char *value = pg_cell_value(cell, key);
+    if (strcmp(key, "weights") == 0)
+        short_weights(plan, value, out);
+    else
+        pg_buf_puts(out, value[0] != '\0' ? value : "-");
+}
+
+/* "robust-masking\nthreshold=0.2": the named keys by value, the others as key=value, one part each. */
+static int make_label(const pg_plan *plan, const pg_cell *cell, const keys *named, const keys *others, char **out)
+{
+    pg_buf label;
+    pg_buf_init(&label);
+    for (size_t i = 0; i < named->n; i++) {
+        pg_buf_puts(&label, i > 0 ? "\n" : "");
+        add_value(plan, cell, named->text[i], &label);
+    }
+    for (size_t i = 0; others != NULL && i < others->n; i++) {
+        const char *key = others->text[i], *dot = strrchr(key, '.');
+        if (pg_cell_value(cell, key)[0] == '\0')
+            continue;
+        pg_buf_puts(&label, "\n");
+        if (strcmp(key, "weights") != 0 && strcmp(key, "dataset") != 0)
+            pg_buf_printf(&label, "%s=", dot != NULL ? dot + 1 : key);
+        add_value(plan, cell, key, &label);
+    }
+    *out = pg_buf_take(&label);
+    return *out != NULL ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a label");
+}
+
+/* "demo: synthetic:test, synthetic-ds": what all cells have in common. */
+static int make_title(const pg_plan *plan, char **out)
+{
+    pg_buf title;
+    pg_buf_init(&title);
+    pg_buf_puts(&title, pg_plan_name(plan));
+    const char *separator = ": ";
+    static const char *const shown[] = {"dataset", "weights"};
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        if (pg_plan_count(plan) == 0 || key_varies(plan, shown[i]))
+            continue;
+        pg_buf_puts(&title, separator);
+        add_value(plan, pg_plan_at(plan, 0), shown[i], &title);
+        separator = ", ";
+    }
+    *out = pg_buf_take(&title);
+    return *out != NULL ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a title");
+}
+
+/* ---- Cells --------------------------------------------------------------------------------------------------------------- */
+
+static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_table_entry *entry)
+{
+    entry->expected = cell->count;
+    entry->n = result->n;
+    entry->clean = result->clean;
+    entry->certified = result->certified;
+    entry->published = result->has_published ? result->certified_published : -1;
+    for (size_t i = 0; i < PG_TABLE_CASES; i++)
+        entry->cases[i] = result->has_published ? result->cases[i] : -1;
+    entry->masked = result->masked;
+    entry->nonfinite = result->nonfinite;
+    entry->smallest_margin = result->has_smallest_margin ? result->smallest_margin : -1;
+    entry->delta = cell->has_delta ? cell->delta : -1;
+}
+
+static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell, const keys sides[3], pg_table_entry *entry)
+{
+    char *row = NULL, *column = NULL;
+    pg_buf weights;
+    pg_buf_init(&weights);
+    pg_cell_result result = {0};
+    int code = pg_store_cell(store, cell->id, &result);
+    if (code == PG_OK) {
+        fill_counts(cell, &result, entry);
+        pg_cell_result_release(&result);
+    }
+    short_weights(plan, pg_cell_value(cell, "weights"), &weights);
+    if (code == PG_OK)
+        code = make_label(plan, cell, &sides[0], &sides[2], &row);
+    if (code == PG_OK)
+        code = make_label(plan, cell, &sides[1], NULL, &column);
+    if (code == PG_OK)
+        code = pg_buf_check(&weights);
+    entry->row = row;
+    entry->column = column;
+    entry->weights = pg_buf_take(&weights);
+    return code;
+}
+
+static int find_metrics(const char *list, pg_layout *out)
+{
+    keys names = {.n = 0};
+    int code = split_keys(list, &names);
+    for (size_t i = 0; code == PG_OK && i < names.n; i++)
+        code = pg_metric_find(names.text[i], &out->metrics[out->table.n_metrics++]);
+    return code;
+}
+
+/* Named keys of both sides, then the others that vary, in the order of the matrix file. */
+static int choose_keys(const pg_plan *plan, const pg_layout_request *request, keys sides[3])
+{
+    int code = split_keys(request->rows, &sides[0]);
+    if (code == PG_OK)
+        code = split_keys(request->cols, &sides[1]);
+    if (code == PG_OK)
+        code = check_keys(plan, "--rows", &sides[0]);
+    if (code == PG_OK)
+        code = check_keys(plan, "--cols", &sides[1]);
+    for (size_t i = 0; code == PG_OK && i < pg_plan_axes(plan); i++) {
+        const char *key = pg_plan_axis(plan, i);
+        if (!has_key(&sides[0], key) && !has_key(&sides[1], key) && key_varies(plan, key))
+            code = add_key(key, strlen(key), &sides[2]);
+    }
+    return code;
+}
+
+int pg_layout_make(const pg_context *context, const pg_layout_request *request, pg_layout *out)
+{
+    *out = (pg_layout){0};
+    keys sides[3] = {0};
+    pg_plan *plan = NULL;
+    pg_store *store = NULL;
+    const pg_plan_request planned = {.matrix_path = request->matrix,
+                                     .overrides = request->overrides,
+                                     .n_overrides = request->n_overrides,
+                                     .data_dir = context->data_dir};
+    int code = find_metrics(request->metrics, out);
+    if (code == PG_OK)
+        code = pg_plan_open(&planned, &plan);
+    if (code == PG_OK)
+        code = choose_keys(plan, request, sides);
+    if (code == PG_OK)
+        code = make_title(plan, &out->title);
+    if (code == PG_OK)
+        code = pg_store_open(context->db_path, PG_STORE_READ, &store);
+    if (code != PG_OK)
+        goto out;
+    out->entries = calloc(pg_plan_count(plan) + 1, sizeof *out->entries);
+    if (out->entries == NULL) {
+        code = pg_fail(PG_ENOMEM, "out of memory for %zu cells", pg_plan_count(plan));
+        goto out;
+    }
+    for (size_t i = 0; code == PG_OK && i < pg_plan_count(plan); i++)
+        code = make_entry(plan, store, pg_plan_at(plan, i), sides, &out->entries[out->table.n_entries++]);
+    out->table.title = out->title;
+    out->table.row_key = request->rows;
+    out->table.column_key = request->cols;
+    out->table.entries = out->entries;
+    out->table.metrics = out->metrics;
+out:
+    pg_store_close(store);
+    pg_plan_free(plan);
+    return code;
+}
+
+void pg_layout_release(pg_layout *layout)
+{
+    for (size_t i = 0; layout->entries != NULL && i < layout->table.n_entries; i++) {
+        free((char *)layout->entries[i].row);
+        free((char *)layout->entries[i].column);
+        free((char *)layout->entries[i].weights);
+    }
+    free(layout->entries);
+    free(layout->title);
+    *layout = (pg_layout){0};
+}

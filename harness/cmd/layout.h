@@ -1,0 +1,32 @@
+/* A matrix laid out as a table: its cells by row and column, each with what the store knows of it. For `table` and `plot`. */
+#ifndef PG_CMD_LAYOUT_H
+#define PG_CMD_LAYOUT_H
+
+#include "harness/cmd/command.h"
+#include "plots/table.h"
+
+enum { PG_LAYOUT_MAX = 32 };
+
+/* What both commands read from their arguments. Everything is borrowed from argv. */
+typedef struct pg_layout_request {
+    const char *matrix;     /* path of the matrix file */
+    const char *rows, *cols; /* keys, comma-separated: "defense", "defense,weights" */
+    const char *metrics;    /* names, comma-separated */
+    const char *overrides[PG_LAYOUT_MAX]; /* -S key=a,b */
+    size_t n_overrides;
+} pg_layout_request;
+
+typedef struct pg_layout {
+    pg_table table; /* ready to print; its strings belong to the layout */
+    pg_table_entry *entries;
+    const pg_metric *metrics[PG_LAYOUT_MAX];
+    char *title;
+} pg_layout;
+
+/* Reads the matrix, looks every cell up in the store (read only, no libtorch) and lays the cells out. Settings that vary and are
+ * named neither by rows nor by cols become part of the row's label, so that no two cells are ever merged. *new* inside,
+ * pg_layout_release, also after a failure. PG_EINPUT, PG_EMISSING (no matrix, no database), ... */
+int pg_layout_make(const pg_context *context, const pg_layout_request *request, pg_layout *out) PG_MUST_USE;
+void pg_layout_release(pg_layout *layout);
+
+#endif

@@ -1,0 +1,90 @@
+/* patchgauge plot: figures from the cells of a matrix. */
+#include "harness/base/log.h"
+#include "harness/cmd/command.h"
+#include "harness/cmd/layout.h"
+#include "plots/figure.h"
+
+#include <getopt.h>
+#include <string.h>
+
+PG_COMMAND(plot)
+
+static int parse(int argc, char **argv, pg_layout_request *request, const char **figure, const char **folder)
+{
+    static const struct option options[] = {{"rows", required_argument, NULL, 'r'},
+                                            {"cols", required_argument, NULL, 'c'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {NULL, 0, NULL, 0}};
+    *request = (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,certified,certified_published"};
+    *folder = "figures";
+    optind = 0;
+    for (int c; (c = getopt_long(argc, argv, ":o:S:", options, NULL)) != -1;) {
+        switch (c) {
+        case 'r':
+            request->rows = optarg;
+            break;
+        case 'c':
+            request->cols = optarg;
+            break;
+        case 'o':
+            *folder = optarg;
+            break;
+        case 'S':
+            if (request->n_overrides == PG_LAYOUT_MAX)
+                return pg_fail(PG_EUSAGE, "more than %d -S options", PG_LAYOUT_MAX);
+            request->overrides[request->n_overrides++] = optarg;
+            break;
+        default:
+            return pg_command_option_error(argv, options, c);
+        }
+    }
+    if (optind + 2 != argc)
+        return pg_fail(PG_EUSAGE, "a figure and a matrix file are needed; usage: patchgauge plot FIGURE|all MATRIX.toml");
+    *figure = argv[optind];
+    request->matrix = argv[optind + 1];
+    return PG_OK;
+}
+
+static int draw(const pg_figure *figure, const pg_table *table, const char *folder)
+{
+    int code = pg_figure_draw(figure, table, folder);
+    if (code == PG_OK)
+        pg_info("%s/%s.svg, .png, .gp, .tsv", folder, figure->name);
+    return code;
+}
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    pg_layout_request request;
+    const char *name = NULL, *folder = NULL;
+    const pg_figure *figure = NULL;
+    pg_layout layout = {0};
+    int code = parse(argc, argv, &request, &name, &folder);
+    if (code == PG_OK && strcmp(name, "all") != 0)
+        code = pg_figure_find(name, &figure);
+    if (code == PG_OK)
+        code = pg_layout_make(context, &request, &layout);
+    for (size_t i = 0; code == PG_OK && pg_figures[i] != NULL; i++)
+        if (figure == NULL || figure == pg_figures[i])
+            code = draw(pg_figures[i], &layout.table, folder);
+    pg_layout_release(&layout);
+    return code;
+}
+
+const pg_command pg_command_plot = {
+    .name = "plot",
+    .synopsis = "plot FIGURE|all MATRIX.toml [-o DIR] [--rows KEYS] [--cols KEYS] [-S key=a,b]...",
+    .summary = "draw figures from the cells of a matrix (gnuplot; SVG and PNG)",
+    .help = "Figures:\n"
+            "  accuracy         clean and certified accuracy by defense and patch size, with 95% intervals\n"
+            "\n"
+            "  -o, --output DIR folder for the pictures, the data file and the gnuplot script (default: figures)\n"
+            "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
+            "  --cols KEYS      settings that make the columns (default: patch), at most six values\n"
+            "  -S key=a,b       replaces one key of the matrix file\n"
+            "\n"
+            "DIR/FIGURE.gp draws the same pictures again from DIR/FIGURE.tsv: gnuplot -d FIGURE.gp\n"
+            "\n"
+            "  patchgauge plot accuracy experiments/demo.toml -o build/demo\n",
+    .run = run,
+};
