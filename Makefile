@@ -26,6 +26,8 @@ endif
 CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE
 ALL_CFLAGS   = -std=c17 $(OPT) $(WARN) -ffp-contract=off -fPIC -pthread -MMD -MP $(CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(OPT) -Wall -Wextra -fPIC -pthread -MMD -MP $(CXXFLAGS)
+# Libraries in lib/ beside the program come first, and for libraries of libraries too: what `make bundle` rests on.
+RUN_PATH := -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib'
 LDLIBS := -lsqlite3 -ljansson -lcrypto -lcurl -larchive -ldl -lm -lstdc++
 
 # One pattern per room. models/torch/*.cpp is the shim and a shared object of its own; defenses get -O3.
@@ -35,7 +37,7 @@ CMD_C   := $(wildcard harness/cmd/*.c)
 LIB_CC  := $(wildcard harness/plan/*.cc)
 GEN_C   := $(B)/gen/registry.c
 TEST_C  := $(wildcard tests/test_*.c)
-LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/registry.o $(B)/gen/figures.o
+LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/schema.o $(B)/gen/registry.o $(B)/gen/figures.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
 TESTS   := $(if $(ONLY),$(ONLY:%=$(B)/tests/test_%),$(TEST_C:tests/%.c=$(B)/tests/%))
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
@@ -48,7 +50,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  %-14s %s\n", $$1, $$2}'
 
 $(B)/patchgauge: $(CMD_O) $(B)/libpatchgauge.a
-	$(CC) $(OPT) -pthread -rdynamic -o $@ $^ $(LDFLAGS) $(LDLIBS)
+	$(CC) $(OPT) -pthread -rdynamic $(RUN_PATH) -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 $(B)/libpatchgauge.a: $(LIB_O) $(B)/gen/objects
 	@rm -f $@; ar rcs $@ $(LIB_O)
@@ -70,6 +72,8 @@ $(B)/gen/figures.c: FORCE
 	$(call if_changed,sh harness/gather.sh figures)
 $(B)/gen/commands.c: FORCE
 	$(call if_changed,sh harness/gather.sh commands)
+$(B)/gen/schema.c: FORCE
+	$(call if_changed,sh db/embed.sh)
 $(B)/gen/objects: FORCE
 	$(call if_changed,echo $(LIB_O) $(CMD_O))
 $(B)/gen/%.o: $(B)/gen/%.c
@@ -86,7 +90,7 @@ $(B)/o/models/torch/%.o: models/torch/%.cpp $(B)/gen/torch-flags
 	@mkdir -p $(@D)
 	$(CXX) -I. -std=c++17 -O2 -fPIC -fvisibility=hidden -MMD -MP $(TORCH_INC) $(TORCH_CXXFLAGS) -c -o $@ $<
 $(B)/patchgauge-torch.so: $(TORCH_O)
-	$(CXX) -shared -o $@ $(TORCH_O) $(TORCH_LIB) $(LDFLAGS)
+	$(CXX) -shared $(RUN_PATH) -o $@ $(TORCH_O) $(TORCH_LIB) $(LDFLAGS)
 torch: $(B)/patchgauge-torch.so ## the libtorch shim alone (LIBTORCH=DIR for another libtorch)
 
 clean: ## remove what was built (not build/data)
@@ -122,6 +126,6 @@ mutate: all ## mutate defenses/*.c mechanically and count what the tests kill
 	@sh tests/mutate.sh
 
 bundle: all ## program, shim and libraries in build/bundle, to run on another machine
-	@sh harness/bundle.sh $(B) "$(CC)" "$(CXX)"
+	@sh harness/bundle.sh $(B)
 
 -include $(LIB_O:.o=.d) $(CMD_O:.o=.d) $(TORCH_O:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)

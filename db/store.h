@@ -6,7 +6,7 @@
 #ifndef PG_DB_STORE_H
 #define PG_DB_STORE_H
 
-#include "harness/base/error.h"
+#include "harness/base/buf.h"
 #include "harness/base/hash.h"
 
 #include <stdbool.h>
@@ -27,9 +27,17 @@ void pg_store_close(pg_store *store);
 
 /* ---- Results: what tables, figures and `ls` read ---------------------------------------------------------------------- */
 
+/* Settings travel as text, one "key=value\n" a line; newlines and backslashes in values are escaped. */
 typedef struct pg_setting {
-    char *key, *value;
+    const char *key, *value;
 } pg_setting;
+void pg_settings_add(pg_buf *text, const char *key, const char *value);
+/* Parses several texts into one list sorted by key (of equal keys the first text's comes first). *new*: free(*out), one block
+ * with the strings in it. Lines without "=" are PG_EDAMAGED. */
+int pg_settings_parse(const char *const *texts, size_t n_texts, pg_setting **out, size_t *n) PG_MUST_USE;
+/* Value of a key, "" if absent. Borrowed. A key without a dot that is no key of its own is looked up as an option of the cell's
+ * defense: "threshold" reads "robust-masking.threshold". */
+const char *pg_settings_value(const pg_setting *settings, size_t n, const char *key);
 
 typedef enum pg_cell_state {
     PG_CELL_NEW,     /* no outcome yet, or not in the store at all */
@@ -46,7 +54,8 @@ typedef struct pg_cell_result {
     char cell_id[PG_HASH_HEX];
     bool known;                /* false: the store has no such cell; all else is zero */
     pg_cell_state state;
-    int64_t images;            /* the cell asks for */
+    char *error;               /* PG_CELL_FAILED: the reason; else NULL */
+    int64_t first, images;     /* the cell asks for this many images from `first` on */
     int64_t n;                 /* have an outcome */
     int64_t clean;             /* defended prediction is the label, no patch */
     int64_t certified;         /* counted certificates */
@@ -67,8 +76,7 @@ typedef struct pg_cell_result {
 /* Result of one cell by full id. `out` is *new* inside, pg_cell_result_release; also valid (known = false) for an absent cell. */
 int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out) PG_MUST_USE;
 void pg_cell_result_release(pg_cell_result *result);
-/* Value of a setting, "" if the cell has none of that key. Borrowed. A key without a dot that is no key of its own is looked up
- * as an option of the cell's defense: "threshold" reads "robust-masking.threshold". */
+/* Value of a setting of the cell, as pg_settings_value. */
 const char *pg_cell_result_setting(const pg_cell_result *result, const char *key);
 
 /* Every cell in the order of creation; one pass over the file. `each` returns PG_OK to go on; its code is passed on. */
@@ -95,5 +103,105 @@ typedef struct pg_pair_counts {
     int64_t both, only_a, only_b, neither;
 } pg_pair_counts;
 int pg_store_compare(pg_store *store, const char *cell_a, const char *cell_b, char what, pg_pair_counts *out) PG_MUST_USE;
+
+/* Images, labels and summaries checked against their checksums, and SQLite's own integrity and foreign keys. PG_EDAMAGED with the
+ * first fault found. Reads the whole file. */
+int pg_store_check(pg_store *store) PG_MUST_USE;
+
+/* ---- Planning: which cells are asked for, which tasks are missing -------------------------------------------------------- */
+
+typedef struct pg_store_forward_row {
+    const char *forward_key, *canonical;
+    const char *dataset_hash, *dataset_split, *dataset_name;
+    int64_t dataset_images;
+    int dataset_classes;
+    int64_t chunk; /* images of a task; tasks start at multiples of it */
+} pg_store_forward_row;
+
+typedef struct pg_store_cell_row {
+    const char *cell_id, *canonical, *settings, *details;
+    int64_t first, count;
+    bool has_delta;
+    int64_t delta;
+    size_t forward; /* index into the forwards of the plan */
+} pg_store_cell_row;
+
+typedef struct pg_store_plan_row {
+    const char *name, *matrix, *overrides;
+    const pg_store_forward_row *forwards;
+    size_t n_forwards;
+    const pg_store_cell_row *cells; /* in the order of rows, no id twice */
+    size_t n_cells;
+} pg_store_plan_row;
+
+/* Records forwards, cells and plan, creates the tasks that no task covers yet, makes failed tasks pending again, and makes the
+ * tasks of these cells the ones that pg_store_claim hands out on this connection. One transaction. */
+int pg_store_plan(pg_store *store, const pg_store_plan_row *plan) PG_MUST_USE;
+
+/* A cell with the same settings but another id that has outcomes: the newest, or "" and NULL. `canonical` is *new* (free). */
+int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, char stale_id[PG_HASH_HEX], char **canonical) PG_MUST_USE;
+
+/* Tasks of the last pg_store_plan on this connection. */
+typedef struct pg_store_progress {
+    int64_t tasks, pending, running, done, failed;
+    int64_t images, images_done; /* summed over tasks: forward passes */
+} pg_store_progress;
+int pg_store_progress_of(pg_store *store, pg_store_progress *out) PG_MUST_USE;
+
+/* ---- Running: workers and tasks ------------------------------------------------------------------------------------------- */
+
+enum { PG_ATTEMPTS_MAX = 3 };
+
+typedef struct pg_store_worker_row {
+    const char *revision, *versions, *device;
+    int threads;
+} pg_store_worker_row;
+
+/* Takes a lock file beside the store, by which others see that this worker lives, and records the worker. PG_EIO, PG_EDB. */
+int pg_store_worker_start(pg_store *store, const pg_store_worker_row *worker) PG_MUST_USE;
+void pg_store_worker_end(pg_store *store); /* harmless where none was started; pg_store_close does it too */
+
+/* Tasks of workers whose lock is free become pending again, with a higher epoch. No clock is asked. */
+int pg_store_reap(pg_store *store, int64_t *requeued) PG_MUST_USE;
+
+typedef struct pg_task {
+    int64_t task, epoch, first, count;
+    int attempts; /* that failed so far */
+    char forward_key[PG_HASH_HEX];
+    size_t n_cells;
+    int64_t *cells;                 /* keys */
+    char (*cell_ids)[PG_HASH_HEX];
+} pg_task;
+
+/* Claims the next pending task of the plan, by one statement; *new* inside, pg_task_release. *got = false: none is left. */
+int pg_store_claim(pg_store *store, pg_task *out, bool *got) PG_MUST_USE;
+void pg_task_release(pg_task *task);
+
+typedef struct pg_attempt {
+    const char *device;
+    int batch;
+    double wall_s, read_s, forward_s, certify_s;
+    int64_t peak_bytes;
+} pg_attempt;
+
+/* Stores outcomes[n_cells][count], summaries and the attempt, and marks the task done: all or nothing. *counted = false: the task
+ * was given to somebody else meanwhile (the epoch is stale); then nothing but the attempt is recorded. */
+int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
+                    bool *counted) PG_MUST_USE;
+/* Records a failed attempt; the task becomes pending again, or failed at the third (*given_up). */
+int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, bool *given_up) PG_MUST_USE;
+/* Gives a claimed task back untouched. */
+int pg_store_return(pg_store *store, const pg_task *task) PG_MUST_USE;
+
+/* Attempts at the tasks of a cell, oldest first. */
+typedef struct pg_attempt_record {
+    int64_t task, first, count, epoch;
+    const char *result, *host, *device, *revision, *versions, *error, *finished; /* borrowed during the call */
+    int64_t pid, peak_bytes;
+    int batch, threads;
+    double wall_s, read_s, forward_s, certify_s;
+} pg_attempt_record;
+int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(const pg_attempt_record *record, void *context),
+                          void *context) PG_MUST_USE;
 
 #endif

@@ -67,6 +67,12 @@ const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id); /* NULL i
  * where the cell has no such key. Keys without a dot fall back to an option of the cell's defense. Borrowed. */
 const char *pg_cell_value(const pg_cell *cell, const char *key);
 
+/* The forward passes of the cells. Some may be left over and serve no cell. */
+size_t pg_plan_forwards(const pg_plan *plan);
+const pg_forward *pg_plan_forward(const pg_plan *plan, size_t i);
+const char *pg_plan_matrix_text(const pg_plan *plan); /* the file as it was read; borrowed */
+const char *pg_plan_overrides(const pg_plan *plan);   /* one a line; borrowed */
+
 /* The keys that the matrix lets vary (axes, then zip lists), in the order of lines. */
 size_t pg_plan_axes(const pg_plan *plan);
 const char *pg_plan_axis(const pg_plan *plan, size_t i); /* borrowed */

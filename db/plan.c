@@ -1,0 +1,267 @@
+/* Recording a plan and creating the tasks that are missing. See store.h.
+ *
+ * A task serves cells that share a forward pass over a run of images. A cell's images that no task of it covers are cut at multiples
+ * of the forward's chunk; pieces with equal bounds become one task. A pending task that also serves cells of other plans
+ * is not run by this plan: its share of this plan's cells is taken out first, so that a worker knows every cell it serves. */
+#include "db/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct piece {
+    int64_t forward, first, count, cell;
+} piece;
+
+typedef struct pieces {
+    piece *items;
+    size_t n, capacity;
+} pieces;
+
+static int add_piece(pieces *list, piece item)
+{
+    if (list->n == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 256;
+        piece *items = realloc(list->items, capacity * sizeof *items);
+        if (!items)
+            return pg_fail(PG_ENOMEM, "planning: out of memory for %zu pieces", capacity);
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->n++] = item;
+    return PG_OK;
+}
+
+/* [first, end) cut at multiples of chunk. */
+static int add_range(pieces *list, int64_t forward, int64_t cell, int64_t first, int64_t end, int64_t chunk)
+{
+    int code = PG_OK;
+    while (code == PG_OK && first < end) {
+        int64_t next = (first / chunk + 1) * chunk;
+        next = next < end ? next : end;
+        code = add_piece(list, (piece){forward, first, next - first, cell});
+        first = next;
+    }
+    return code;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const piece *x = a, *y = b;
+    if (x->forward != y->forward)
+        return x->forward < y->forward ? -1 : 1;
+    if (x->first != y->first)
+        return x->first < y->first ? -1 : 1;
+    if (x->count != y->count)
+        return x->count < y->count ? -1 : 1;
+    return x->cell < y->cell ? -1 : x->cell > y->cell;
+}
+
+static int one_int(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *out)
+{
+    int step = pg_db_step(store, row, doing);
+    *out = step == 1 ? sqlite3_column_int64(row, 0) : 0;
+    pg_db_done(row);
+    return step == 1 ? PG_OK : step < 0 ? step : pg_fail(PG_EDB, "%s: %s: the row is not there", store->path, doing);
+}
+
+static int record_forward(pg_store *store, const pg_store_forward_row *f, int64_t *key)
+{
+    static const char doing[] = "recording a forward pass";
+    int64_t dataset = 0;
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_run(store, "recording a data set",
+                         "INSERT INTO dataset (hash, split, name, images, classes) VALUES (?1, ?2, ?3, ?4, ?5)"
+                         " ON CONFLICT DO NOTHING",
+                         "tttib", f->dataset_hash, f->dataset_split, f->dataset_name, f->dataset_images, f->dataset_classes);
+    if (code == PG_OK)
+        code = pg_db_get(store, "SELECT dataset FROM dataset WHERE hash = ?1 AND split = ?2", &row, "tt", f->dataset_hash,
+                         f->dataset_split);
+    if (code == PG_OK)
+        code = one_int(store, row, doing, &dataset);
+    if (code == PG_OK)
+        code = pg_db_run(store, doing,
+                         "INSERT INTO forward (forward_key, canonical, dataset) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING", "tti",
+                         f->forward_key, f->canonical, dataset);
+    if (code == PG_OK)
+        code = pg_db_get(store, "SELECT forward FROM forward WHERE forward_key = ?1", &row, "t", f->forward_key);
+    return code == PG_OK ? one_int(store, row, doing, key) : code;
+}
+
+/* Names and details follow the newest plan; identity never changes. */
+static int record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forward, int64_t *key)
+{
+    char settings_id[PG_HASH_HEX];
+    sqlite3_stmt *row = NULL;
+    int code = pg_hash_bytes(c->settings, strlen(c->settings), settings_id);
+    if (code == PG_OK)
+        code = pg_db_run(store, "recording a cell",
+                         "INSERT INTO cell (cell_id, forward, first, count, canonical, settings, settings_id, details, delta, checksum)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (cell_id) DO UPDATE SET settings = ?6,"
+                         " settings_id = ?7, details = ?8, checksum = ?10 WHERE checksum <> ?10 AND canonical = ?5",
+                         "tiiittttoi", c->cell_id, forward, c->first, c->count, c->canonical, c->settings, settings_id, c->details,
+                         c->has_delta ? &c->delta : NULL, pg_db_cell_checksum(c));
+    if (code == PG_OK)
+        code = pg_db_get(store, "SELECT cell FROM cell WHERE cell_id = ?1 AND canonical = ?2", &row, "tt", c->cell_id, c->canonical);
+    return code == PG_OK ? one_int(store, row, "recording a cell", key) : code;
+}
+
+static int record_plan(pg_store *store, const pg_store_plan_row *plan, const int64_t *cells)
+{
+    pg_hash *hash = NULL;
+    char plan_id[PG_HASH_HEX], now[32];
+    int64_t key = 0;
+    int code = pg_hash_new(&hash);
+    for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++)
+        code = pg_hash_add(hash, plan->cells[i].cell_id, PG_HASH_HEX);
+    if (code == PG_OK)
+        code = pg_hash_finish(hash, plan_id);
+    pg_hash_free(hash);
+    if (code != PG_OK)
+        return code;
+    pg_db_time(now);
+    code = pg_db_run(store, "recording the plan",
+                     "INSERT INTO plan (plan_id, name, matrix, overrides, created) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+                     "ttttt", plan_id, plan->name, plan->matrix, plan->overrides, now);
+    if (code != PG_OK || sqlite3_changes(store->db) == 0)
+        return code;
+    key = sqlite3_last_insert_rowid(store->db);
+    for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++)
+        code = pg_db_run(store, "recording the plan", "INSERT INTO plan_cell VALUES (?1, ?2, ?3)", "iii", key, (int64_t)i, cells[i]);
+    return code;
+}
+
+/* Failed tasks get a new chance; cells of this plan leave pending tasks that serve strangers. */
+static int free_tasks(pg_store *store)
+{
+    static const char doing[] = "sorting out tasks";
+    int code = pg_db_run(store, doing,
+                         "UPDATE task SET state = 'pending', attempts = 0 WHERE state = 'failed' AND task IN"
+                         " (SELECT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell)",
+                         "");
+    if (code == PG_OK)
+        code = pg_db_run(store, doing,
+                         "INSERT INTO temp.shared SELECT t.task FROM task t WHERE t.state = 'pending' AND t.state <> 'done'"
+                         " AND EXISTS (SELECT 1 FROM task_cell a WHERE a.task = t.task AND a.cell IN temp.wanted_cell)"
+                         " AND EXISTS (SELECT 1 FROM task_cell b WHERE b.task = t.task AND b.cell NOT IN temp.wanted_cell)",
+                         "");
+    if (code == PG_OK)
+        code = pg_db_run(store, doing, "DELETE FROM task_cell WHERE task IN temp.shared AND cell IN temp.wanted_cell", "");
+    return code;
+}
+
+/* Pieces of one cell that no task of it covers. */
+static int find_missing(pg_store *store, const pg_store_cell_row *c, int64_t cell, int64_t forward, int64_t chunk, pieces *out)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int64_t at = c->first, end = c->first + c->count;
+    int code = pg_db_get(store,
+                         "SELECT t.first, t.count FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = ?1 ORDER BY t.first",
+                         &row, "i", cell);
+    while (code == PG_OK && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
+        int64_t first = sqlite3_column_int64(row, 0), next = first + sqlite3_column_int64(row, 1);
+        if (first > at)
+            code = add_range(out, forward, cell, at, first < end ? first : end, chunk);
+        at = next > at ? next : at;
+    }
+    pg_db_done(row);
+    if (code == PG_OK && step < 0)
+        code = step;
+    return code == PG_OK ? add_range(out, forward, cell, at, end, chunk) : code;
+}
+
+static int create_tasks(pg_store *store, pieces *list)
+{
+    int code = PG_OK;
+    int64_t task = 0;
+    if (list->n > 1)
+        qsort(list->items, list->n, sizeof *list->items, by_place);
+    for (size_t i = 0; code == PG_OK && i < list->n; i++) {
+        const piece *p = &list->items[i], *before = p - 1;
+        if (i == 0 || p->forward != before->forward || p->first != before->first || p->count != before->count) {
+            code = pg_db_run(store, "creating a task", "INSERT INTO task (forward, first, count) VALUES (?1, ?2, ?3)", "iii",
+                             p->forward, p->first, p->count);
+            task = sqlite3_last_insert_rowid(store->db);
+        }
+        if (code == PG_OK)
+            code = pg_db_run(store, "creating a task", "INSERT INTO task_cell VALUES (?1, ?2)", "ii", task, p->cell);
+    }
+    return code;
+}
+
+static int reset_temporary(pg_store *store)
+{
+    static const char sql[] = "CREATE TEMP TABLE IF NOT EXISTS wanted_cell (cell INTEGER PRIMARY KEY);"
+                              "CREATE TEMP TABLE IF NOT EXISTS wanted (task INTEGER PRIMARY KEY);"
+                              "CREATE TEMP TABLE IF NOT EXISTS shared (task INTEGER PRIMARY KEY);"
+                              "DELETE FROM temp.wanted_cell; DELETE FROM temp.wanted; DELETE FROM temp.shared;";
+    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? PG_OK : pg_db_fail(store, "preparing to plan");
+}
+
+static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *forwards, int64_t *cells, pieces *list)
+{
+    int code = reset_temporary(store);
+    for (size_t i = 0; code == PG_OK && i < plan->n_forwards; i++)
+        code = record_forward(store, &plan->forwards[i], &forwards[i]);
+    for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
+        code = record_cell(store, &plan->cells[i], forwards[plan->cells[i].forward], &cells[i]);
+        if (code == PG_OK)
+            code = pg_db_run(store, "planning", "INSERT INTO temp.wanted_cell VALUES (?1)", "i", cells[i]);
+    }
+    if (code == PG_OK)
+        code = record_plan(store, plan, cells);
+    if (code == PG_OK)
+        code = free_tasks(store);
+    for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
+        size_t f = plan->cells[i].forward;
+        code = find_missing(store, &plan->cells[i], cells[i], forwards[f], plan->forwards[f].chunk, list);
+    }
+    if (code == PG_OK)
+        code = create_tasks(store, list);
+    if (code == PG_OK)
+        code = pg_db_run(store, "planning",
+                         "INSERT INTO temp.wanted SELECT DISTINCT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell",
+                         "");
+    return code;
+}
+
+int pg_store_plan(pg_store *store, const pg_store_plan_row *plan)
+{
+    pieces list = {0};
+    int64_t *forwards = calloc(plan->n_forwards + 1, sizeof *forwards);
+    int64_t *cells = calloc(plan->n_cells + 1, sizeof *cells);
+    int code = forwards && cells ? pg_db_begin(store) : pg_fail(PG_ENOMEM, "planning: out of memory");
+    if (code == PG_OK)
+        code = pg_db_end(store, plan_all(store, plan, forwards, cells, &list));
+    store->wanted = code == PG_OK;
+    free(list.items);
+    free(forwards);
+    free(cells);
+    return code;
+}
+
+int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, char stale_id[PG_HASH_HEX], char **canonical)
+{
+    char settings_id[PG_HASH_HEX];
+    stale_id[0] = 0;
+    *canonical = NULL;
+    sqlite3_stmt *row = NULL;
+    int code = pg_hash_bytes(settings, strlen(settings), settings_id);
+    if (code == PG_OK)
+        code = pg_db_get(store,
+                         "SELECT cell_id, canonical FROM cell c WHERE settings_id = ?1 AND cell_id <> ?2"
+                         " AND EXISTS (SELECT 1 FROM summary s WHERE s.cell = c.cell) ORDER BY cell DESC LIMIT 1",
+                         &row, "tt", settings_id, cell_id);
+    if (code == PG_OK) {
+        int step = pg_db_step(store, row, "looking for older results");
+        code = step < 0 ? step : PG_OK;
+        if (step == 1 && sqlite3_column_bytes(row, 0) == PG_HASH_HEX - 1) {
+            memcpy(stale_id, pg_db_text(row, 0), PG_HASH_HEX);
+            *canonical = strdup(pg_db_text(row, 1));
+            if (!*canonical)
+                code = pg_fail(PG_ENOMEM, "planning: out of memory");
+        }
+    }
+    pg_db_done(row);
+    return code;
+}

@@ -1,0 +1,273 @@
+/* Results: what tables, figures, `ls` and `show` read. See store.h. */
+#include "db/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *pg_cell_state_name(pg_cell_state state)
+{
+    static const char *const names[] = {"new", "partial", "done", "failed"};
+    return (unsigned)state < sizeof names / sizeof *names ? names[state] : "?";
+}
+
+int64_t pg_db_cell_checksum(const pg_store_cell_row *row)
+{
+    uint64_t hash = pg_fnv_text(pg_fnv_start, row->cell_id);
+    hash = pg_fnv_text(hash, row->canonical);
+    hash = pg_fnv_text(hash, row->settings);
+    hash = pg_fnv_text(hash, row->details);
+    hash = pg_fnv_int(pg_fnv_int(hash, row->first), row->count);
+    return (int64_t)pg_fnv_int(hash, row->has_delta ? row->delta : -1);
+}
+
+int64_t pg_db_summary_checksum(const int64_t *numbers, size_t n)
+{
+    uint64_t hash = pg_fnv_start;
+    for (size_t i = 0; i < n; i++)
+        hash = pg_fnv_int(hash, numbers[i]);
+    return (int64_t)hash;
+}
+
+/* Columns of a cell as every query here selects them. */
+#define CELL_COLUMNS "c.cell, c.cell_id, c.canonical, c.settings, c.details, c.first, c.count, c.delta, c.checksum"
+
+static int fill_cell(pg_store *store, sqlite3_stmt *row, pg_cell_result *out)
+{
+    pg_store_cell_row cell = {
+        .cell_id = pg_db_text(row, 1),
+        .canonical = pg_db_text(row, 2),
+        .settings = pg_db_text(row, 3),
+        .details = pg_db_text(row, 4),
+        .first = sqlite3_column_int64(row, 5),
+        .count = sqlite3_column_int64(row, 6),
+        .has_delta = sqlite3_column_type(row, 7) != SQLITE_NULL,
+        .delta = sqlite3_column_int64(row, 7),
+    };
+    if (strlen(cell.cell_id) != PG_HASH_HEX - 1 || pg_db_cell_checksum(&cell) != sqlite3_column_int64(row, 8))
+        return pg_fail(PG_EDAMAGED, "%s: cell %.16s: its row does not match its checksum; restore a backup", store->path,
+                       cell.cell_id);
+    memcpy(out->cell_id, cell.cell_id, PG_HASH_HEX);
+    out->known = true;
+    out->first = cell.first;
+    out->images = cell.count;
+    out->has_delta = cell.has_delta;
+    out->delta = cell.delta;
+    const char *texts[] = {cell.settings, cell.details};
+    return pg_settings_parse(texts, 2, &out->settings, &out->n_settings);
+}
+
+/* Adds one summary row; its columns from the second on are the numbers that the checksum covers. */
+static int add_summary(pg_store *store, sqlite3_stmt *row, pg_cell_result *out)
+{
+    int64_t v[PG_DB_SUMMARY_NUMBERS];
+    for (int i = 0; i < PG_DB_SUMMARY_NUMBERS; i++)
+        v[i] = sqlite3_column_int64(row, i);
+    if (pg_db_summary_checksum(v, PG_DB_SUMMARY_NUMBERS) != sqlite3_column_int64(row, PG_DB_SUMMARY_NUMBERS))
+        return pg_fail(PG_EDAMAGED, "%s: cell %.16s: a summary row does not match its checksum; restore a backup", store->path,
+                       out->cell_id);
+    out->n += v[0];
+    out->clean += v[1];
+    out->certified += v[2];
+    out->certified_published += v[3];
+    out->nonfinite += v[4];
+    out->masked += v[5];
+    for (int i = 0; i < PG_CASES; i++) {
+        out->cases[i] += v[6 + i];
+        out->has_published |= v[6 + i] > 0;
+    }
+    out->attacked_n += v[11];
+    out->attacked += v[12];
+    if (v[13] > 0 && (!out->has_smallest_margin || v[13] < out->smallest_margin)) {
+        out->has_smallest_margin = true;
+        out->smallest_margin = v[13];
+    }
+    return PG_OK;
+}
+
+static int fill_counts(pg_store *store, int64_t cell, pg_cell_result *out)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(store,
+                         "SELECT n, clean, certified, published, nonfinite, masked, case0, case1, case2, case3, case4, attacked_n,"
+                         " attacked, ifnull(margin, 0), outcomes, checksum FROM summary WHERE cell = ?1",
+                         &row, "i", cell);
+    while (code == PG_OK && (step = pg_db_step(store, row, "reading a summary")) == 1)
+        code = add_summary(store, row, out);
+    pg_db_done(row);
+    if (code == PG_OK && step < 0)
+        code = step;
+    if (code != PG_OK)
+        return code;
+    out->state = out->n == 0 ? PG_CELL_NEW : out->n < out->images ? PG_CELL_PARTIAL : PG_CELL_DONE;
+    if (out->state == PG_CELL_DONE)
+        return PG_OK;
+    code = pg_db_get(store,
+                     "SELECT t.error FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = ?1 AND t.state = 'failed'"
+                     " ORDER BY t.first LIMIT 1",
+                     &row, "i", cell);
+    if (code == PG_OK && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
+        out->state = PG_CELL_FAILED;
+        out->error = strdup(pg_db_text(row, 0));
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out)
+{
+    *out = (pg_cell_result){.known = false};
+    strncpy(out->cell_id, cell_id, PG_HASH_HEX - 1);
+    sqlite3_stmt *row = NULL;
+    int64_t cell = 0;
+    int code = pg_db_get(store, "SELECT " CELL_COLUMNS " FROM cell c WHERE c.cell_id = ?1", &row, "t", cell_id);
+    if (code == PG_OK) {
+        int step = pg_db_step(store, row, "reading a cell");
+        if (step == 1) {
+            cell = sqlite3_column_int64(row, 0);
+            code = fill_cell(store, row, out);
+        } else {
+            code = step;
+        }
+    }
+    pg_db_done(row);
+    if (code == PG_OK && out->known)
+        code = fill_counts(store, cell, out);
+    if (code != PG_OK)
+        pg_cell_result_release(out);
+    return code;
+}
+
+void pg_cell_result_release(pg_cell_result *result)
+{
+    free(result->settings);
+    free(result->error);
+    result->settings = NULL;
+    result->error = NULL;
+    result->n_settings = 0;
+}
+
+const char *pg_cell_result_setting(const pg_cell_result *result, const char *key)
+{
+    return pg_settings_value(result->settings, result->n_settings, key);
+}
+
+int pg_store_each_cell(pg_store *store, int (*each)(const pg_cell_result *result, void *context), void *context)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(store, "SELECT " CELL_COLUMNS " FROM cell c ORDER BY c.cell", &row, "");
+    while (code == PG_OK && (step = pg_db_step(store, row, "reading cells")) == 1) {
+        pg_cell_result result = {.known = false};
+        code = fill_cell(store, row, &result);
+        if (code == PG_OK)
+            code = fill_counts(store, sqlite3_column_int64(row, 0), &result);
+        if (code == PG_OK)
+            code = each(&result, context);
+        pg_cell_result_release(&result);
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_HEX])
+{
+    size_t length = strlen(prefix);
+    if (length < 4 || length >= PG_HASH_HEX || strspn(prefix, "0123456789abcdef") != length)
+        return pg_fail(PG_EINPUT, "\"%s\" is no cell id; give at least its first 4 hexadecimal digits, see `patchgauge ls`", prefix);
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_get(store, "SELECT cell_id FROM cell WHERE cell_id >= ?1 AND cell_id < ?1 || 'g' ORDER BY cell_id LIMIT 2", &row,
+                         "t", prefix);
+    if (code == PG_OK) {
+        int step = pg_db_step(store, row, "looking for a cell");
+        if (step == 1) {
+            strncpy(cell_id, pg_db_text(row, 0), PG_HASH_HEX);
+            cell_id[PG_HASH_HEX - 1] = 0;
+            step = pg_db_step(store, row, "looking for a cell");
+            code = step == 1 ? pg_fail(PG_EINPUT, "several cells start with \"%s\"; give more digits", prefix) : step;
+        } else {
+            code = step < 0 ? step : pg_fail(PG_EMISSING, "%s: no cell starts with \"%s\"; see `patchgauge ls`", store->path, prefix);
+        }
+    }
+    pg_db_done(row);
+    return code;
+}
+
+#define OUTCOME_COLUMNS                                                                                                            \
+    "o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case FROM cell c"                    \
+    " JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"                                                   \
+    " JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
+
+int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(const pg_outcome *outcome, void *context), void *context)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(store, "SELECT " OUTCOME_COLUMNS " WHERE c.cell_id = ?1 ORDER BY o.image", &row, "t", cell_id);
+    while (code == PG_OK && (step = pg_db_step(store, row, "reading outcomes")) == 1) {
+        pg_outcome outcome = {
+            .image = sqlite3_column_int64(row, 0),
+            .label = sqlite3_column_int(row, 1),
+            .prediction = sqlite3_column_int(row, 2),
+            .certified = sqlite3_column_int(row, 3) != 0,
+            .certified_published = sqlite3_column_int(row, 4) != 0,
+            .masked = sqlite3_column_int(row, 5) != 0,
+            .has_margin = sqlite3_column_type(row, 6) != SQLITE_NULL,
+            .margin = sqlite3_column_int64(row, 6),
+            .failure_case = sqlite3_column_type(row, 7) == SQLITE_NULL ? -1 : (int8_t)sqlite3_column_int(row, 7),
+        };
+        code = each(&outcome, context);
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+static int same_images(pg_store *store, const char *cell_a, const char *cell_b)
+{
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_get(store,
+                         "SELECT fa.dataset = fb.dataset AND a.first = b.first AND a.count = b.count,"
+                         " (SELECT count(*) FROM outcome WHERE cell = a.cell) = a.count"
+                         " AND (SELECT count(*) FROM outcome WHERE cell = b.cell) = b.count"
+                         " FROM cell a, cell b JOIN forward fa ON fa.forward = a.forward JOIN forward fb ON fb.forward = b.forward"
+                         " WHERE a.cell_id = ?1 AND b.cell_id = ?2",
+                         &row, "tt", cell_a, cell_b);
+    if (code == PG_OK) {
+        int step = pg_db_step(store, row, "comparing cells");
+        if (step == 0)
+            code = pg_fail(PG_EMISSING, "%s: one of the cells %.12s and %.12s is not in the store", store->path, cell_a, cell_b);
+        else if (step < 0)
+            code = step;
+        else if (!sqlite3_column_int(row, 0))
+            code = pg_fail(PG_EINPUT, "cells %.12s and %.12s do not have the same images", cell_a, cell_b);
+        else if (!sqlite3_column_int(row, 1))
+            code = pg_fail(PG_EINPUT, "cells %.12s and %.12s are not finished both; run their matrix first", cell_a, cell_b);
+    }
+    pg_db_done(row);
+    return code;
+}
+
+int pg_store_compare(pg_store *store, const char *cell_a, const char *cell_b, char what, pg_pair_counts *out)
+{
+    *out = (pg_pair_counts){0};
+    int code = same_images(store, cell_a, cell_b);
+    if (code != PG_OK)
+        return code;
+    sqlite3_stmt *row = NULL;
+    code = pg_db_get(store,
+                     "WITH pair AS (SELECT CASE ?3 WHEN 's' THEN oa.certified ELSE oa.prediction = l.label END AS a,"
+                     "  CASE ?3 WHEN 's' THEN ob.certified ELSE ob.prediction = l.label END AS b"
+                     "  FROM cell ca JOIN cell cb ON cb.cell_id = ?2 JOIN forward f ON f.forward = ca.forward"
+                     "  JOIN outcome oa ON oa.cell = ca.cell JOIN outcome ob ON ob.cell = cb.cell AND ob.image = oa.image"
+                     "  JOIN label l ON l.dataset = f.dataset AND l.image = oa.image WHERE ca.cell_id = ?1)"
+                     " SELECT sum(a AND b), sum(a AND NOT b), sum(b AND NOT a), sum(NOT a AND NOT b) FROM pair",
+                     &row, "ttt", cell_a, cell_b, what == 's' ? "s" : "c");
+    if (code == PG_OK) {
+        int step = pg_db_step(store, row, "comparing cells");
+        code = step < 0 ? step : PG_OK;
+        if (step == 1)
+            *out = (pg_pair_counts){sqlite3_column_int64(row, 0), sqlite3_column_int64(row, 1), sqlite3_column_int64(row, 2),
+                                    sqlite3_column_int64(row, 3)};
+    }
+    pg_db_done(row);
+    return code;
+}

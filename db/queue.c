@@ -1,0 +1,242 @@
+/* Claiming, finishing and failing tasks. See store.h.
+ *
+ * A claim is one UPDATE that raises the task's epoch; a finish is one UPDATE that names epoch and owner, inside the transaction that
+ * stores the outcomes. A worker whose task was given away meanwhile changes no row and its outcomes are dropped. */
+#include "db/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int read_cells(pg_store *store, pg_task *task)
+{
+    sqlite3_stmt *row = NULL;
+    int64_t n = 0;
+    int step = 0;
+    int code = pg_db_get(store, "SELECT count(*) FROM task_cell WHERE task = ?1", &row, "i", task->task);
+    if (code == PG_OK && (step = pg_db_step(store, row, "reading the cells of a task")) == 1)
+        n = sqlite3_column_int64(row, 0);
+    pg_db_done(row);
+    if (code != PG_OK || step < 0)
+        return code != PG_OK ? code : step;
+    task->cells = calloc((size_t)n + 1, sizeof *task->cells);
+    task->cell_ids = calloc((size_t)n + 1, sizeof *task->cell_ids);
+    if (!task->cells || !task->cell_ids)
+        return pg_fail(PG_ENOMEM, "claiming a task: out of memory");
+    code = pg_db_get(store,
+                     "SELECT c.cell, c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell WHERE tc.task = ?1 ORDER BY tc.cell",
+                     &row, "i", task->task);
+    while (code == PG_OK && (int64_t)task->n_cells < n && (step = pg_db_step(store, row, "reading the cells of a task")) == 1) {
+        task->cells[task->n_cells] = sqlite3_column_int64(row, 0);
+        strncpy(task->cell_ids[task->n_cells], pg_db_text(row, 1), PG_HASH_HEX - 1);
+        task->n_cells++;
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+int pg_store_claim(pg_store *store, pg_task *out, bool *got)
+{
+    *out = (pg_task){0};
+    *got = false;
+    if (!store->wanted || !store->worker)
+        return pg_fail(PG_EDB, "%s: no plan or no worker on this connection", store->path);
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_get(store,
+                         "UPDATE task SET state = 'running', owner = ?1, epoch = epoch + 1 WHERE task = (SELECT t.task FROM task t"
+                         " WHERE t.state = 'pending' AND t.state <> 'done' AND t.task IN temp.wanted"
+                         " ORDER BY t.forward, t.first LIMIT 1)"
+                         " RETURNING task, epoch, first, count, attempts,"
+                         " (SELECT forward_key FROM forward f WHERE f.forward = task.forward)",
+                         &row, "i", store->worker);
+    while (code == PG_OK) { /* to the end: the row is committed when the statement is done */
+        int step = pg_db_step(store, row, "claiming a task");
+        if (step != 1) {
+            code = step;
+            break;
+        }
+        *got = true;
+        out->task = sqlite3_column_int64(row, 0);
+        out->epoch = sqlite3_column_int64(row, 1);
+        out->first = sqlite3_column_int64(row, 2);
+        out->count = sqlite3_column_int64(row, 3);
+        out->attempts = sqlite3_column_int(row, 4);
+        strncpy(out->forward_key, pg_db_text(row, 5), PG_HASH_HEX - 1);
+    }
+    pg_db_done(row);
+    if (code == PG_OK && *got)
+        code = read_cells(store, out);
+    if (code != PG_OK)
+        pg_task_release(out);
+    return code;
+}
+
+void pg_task_release(pg_task *task)
+{
+    free(task->cells);
+    free(task->cell_ids);
+    task->cells = NULL;
+    task->cell_ids = NULL;
+    task->n_cells = 0;
+}
+
+static int record_attempt(pg_store *store, const pg_task *task, const pg_attempt *a, const char *result, const char *error)
+{
+    char now[32];
+    pg_db_time(now);
+    return pg_db_run(store, "recording an attempt",
+                     "INSERT INTO attempt (task, worker, epoch, result, device, batch, wall_s, read_s, forward_s, certify_s,"
+                     " peak_bytes, error, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                     "iiittbddddit" "t", task->task, store->worker, task->epoch, result, a->device, a->batch, a->wall_s, a->read_s,
+                     a->forward_s, a->certify_s, a->peak_bytes, error, now);
+}
+
+/* Labels are facts of the data set: a label that differs from the stored one means that the data changed under its hash. */
+static int store_labels(pg_store *store, const pg_task *task, const pg_outcome *outcomes)
+{
+    int code = PG_OK;
+    for (int64_t i = 0; code == PG_OK && i < task->count; i++)
+        code = pg_db_run(store, "storing labels",
+                         "INSERT INTO label (dataset, image, label) SELECT f.dataset, ?2, ?3 FROM task t"
+                         " JOIN forward f ON f.forward = t.forward WHERE t.task = ?1 ON CONFLICT DO NOTHING",
+                         "iib", task->task, outcomes[i].image, outcomes[i].label);
+    sqlite3_stmt *row = NULL;
+    int64_t sum = 0;
+    for (int64_t i = 0; i < task->count; i++)
+        sum += (outcomes[i].image + 1) * (outcomes[i].label + 1);
+    if (code == PG_OK)
+        code = pg_db_get(store,
+                         "SELECT sum((l.image + 1) * (l.label + 1)) FROM task t JOIN forward f ON f.forward = t.forward"
+                         " JOIN label l ON l.dataset = f.dataset AND l.image BETWEEN ?2 AND ?3 WHERE t.task = ?1",
+                         &row, "iii", task->task, task->first, task->first + task->count - 1);
+    if (code == PG_OK) {
+        int step = pg_db_step(store, row, "checking labels");
+        if (step < 0)
+            code = step;
+        else if (step == 0 || sqlite3_column_int64(row, 0) != sum)
+            code = pg_fail(PG_EDAMAGED, "%s: stored labels of images %lld to %lld differ from the data set's; the data changed under"
+                                        " its manifest, see `patchgauge data verify`",
+                           store->path, (long long)task->first, (long long)(task->first + task->count - 1));
+    }
+    pg_db_done(row);
+    return code;
+}
+
+uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *o, int attacked)
+{
+    hash = pg_fnv_int(pg_fnv_int(hash, o->image), o->label);
+    hash = pg_fnv_int(hash, o->prediction);
+    hash = pg_fnv_int(hash, (o->certified ? 1 : 0) + (o->certified_published ? 2 : 0) + (o->masked ? 4 : 0) + (o->has_margin ? 8 : 0));
+    hash = pg_fnv_int(hash, o->has_margin ? o->margin : 0);
+    return pg_fnv_int(pg_fnv_int(hash, o->failure_case), attacked);
+}
+
+static void add_to_summary(const pg_outcome *o, int64_t v[PG_DB_SUMMARY_NUMBERS])
+{
+    v[0]++;
+    v[1] += o->prediction == o->label;
+    v[2] += o->certified;
+    v[3] += o->certified_published;
+    v[4] += o->prediction < 0;
+    v[5] += o->masked;
+    if (o->failure_case >= 0 && o->failure_case < PG_CASES)
+        v[6 + o->failure_case]++;
+    if (o->certified && o->has_margin && o->margin > 0 && (v[13] == 0 || o->margin < v[13]))
+        v[13] = o->margin;
+}
+
+static int store_cell_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes)
+{
+    int64_t v[PG_DB_SUMMARY_NUMBERS] = {0};
+    uint64_t hash = pg_fnv_start;
+    int code = PG_OK;
+    for (int64_t i = 0; code == PG_OK && i < task->count; i++) {
+        const pg_outcome *o = &outcomes[i];
+        int64_t failure_case = o->failure_case;
+        add_to_summary(o, v);
+        hash = pg_db_outcome_checksum(hash, o, -2);
+        code = pg_db_run(store, "storing outcomes",
+                         "INSERT INTO outcome (cell, image, prediction, certified, published, masked, margin, failure_case)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                         "iibbbboo", cell, o->image, o->prediction, (int)o->certified, (int)o->certified_published, (int)o->masked,
+                         o->has_margin ? &o->margin : NULL, failure_case >= 0 ? &failure_case : NULL);
+    }
+    v[14] = (int64_t)hash;
+    if (code != PG_OK)
+        return code;
+    return pg_db_run(store, "storing a summary",
+                     "INSERT INTO summary (cell, task, attempt, n, clean, certified, published, nonfinite, masked, case0, case1, case2,"
+                     " case3, case4, attacked_n, attacked, margin, outcomes, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+                     " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                     "iiiiiiiiiiiiiiii" "oii", cell, task->task, attempt, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9],
+                     v[10], v[11], v[12], v[13] ? &v[13] : NULL, v[14], pg_db_summary_checksum(v, PG_DB_SUMMARY_NUMBERS));
+}
+
+int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes, bool *counted)
+{
+    *counted = false;
+    int code = pg_db_begin(store);
+    if (code != PG_OK)
+        return code;
+    code = pg_db_run(store, "finishing a task",
+                     "UPDATE task SET state = 'done', owner = NULL WHERE task = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'running'",
+                     "iii", task->task, task->epoch, store->worker);
+    bool mine = code == PG_OK && sqlite3_changes(store->db) == 1;
+    if (code == PG_OK)
+        code = record_attempt(store, task, attempt, mine ? "done" : "stale", NULL);
+    int64_t row = sqlite3_last_insert_rowid(store->db);
+    if (code == PG_OK && mine)
+        code = store_labels(store, task, outcomes);
+    for (size_t i = 0; code == PG_OK && mine && i < task->n_cells; i++)
+        code = store_cell_outcomes(store, task, task->cells[i], row, outcomes + (int64_t)i * task->count);
+    code = pg_db_end(store, code);
+    *counted = code == PG_OK && mine;
+    return code;
+}
+
+int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, bool *given_up)
+{
+    *given_up = false;
+    int code = pg_db_begin(store);
+    if (code != PG_OK)
+        return code;
+    code = pg_db_run(store, "recording a failure",
+                     "UPDATE task SET attempts = attempts + 1, owner = NULL, error = ?4,"
+                     " state = CASE WHEN attempts + 1 >= ?5 THEN 'failed' ELSE 'pending' END"
+                     " WHERE task = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'running'",
+                     "iiitb", task->task, task->epoch, store->worker, error, (int)PG_ATTEMPTS_MAX);
+    bool mine = code == PG_OK && sqlite3_changes(store->db) == 1;
+    if (code == PG_OK)
+        code = record_attempt(store, task, attempt, mine ? "failed" : "stale", error);
+    code = pg_db_end(store, code);
+    *given_up = code == PG_OK && mine && task->attempts + 1 >= PG_ATTEMPTS_MAX;
+    return code;
+}
+
+int pg_store_return(pg_store *store, const pg_task *task)
+{
+    return pg_db_run(store, "giving a task back",
+                     "UPDATE task SET state = 'pending', owner = NULL WHERE task = ?1 AND epoch = ?2 AND owner = ?3"
+                     " AND state = 'running'",
+                     "iii", task->task, task->epoch, store->worker);
+}
+
+int pg_store_progress_of(pg_store *store, pg_store_progress *out)
+{
+    *out = (pg_store_progress){0};
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_get(store,
+                         "SELECT count(*), sum(state = 'pending'), sum(state = 'running'), sum(state = 'done'), sum(state = 'failed'),"
+                         " sum(count), sum((state = 'done') * count) FROM task WHERE task IN temp.wanted",
+                         &row, "");
+    if (code == PG_OK) {
+        int step = pg_db_step(store, row, "counting tasks");
+        code = step < 0 ? step : PG_OK;
+        if (step == 1) {
+            int64_t *fields[] = {&out->tasks, &out->pending, &out->running, &out->done, &out->failed, &out->images, &out->images_done};
+            for (int i = 0; i < 7; i++)
+                *fields[i] = sqlite3_column_int64(row, i);
+        }
+    }
+    pg_db_done(row);
+    return code;
+}

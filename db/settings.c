@@ -1,0 +1,105 @@
+/* Settings as text: "key=value" lines, sorted by key when read. Pure functions. */
+#include "db/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void pg_settings_add(pg_buf *text, const char *key, const char *value)
+{
+    pg_buf_puts(text, key);
+    pg_buf_puts(text, "=");
+    for (const char *c = value; *c; c++) {
+        if (*c == '\n')
+            pg_buf_puts(text, "\\n");
+        else if (*c == '\\')
+            pg_buf_puts(text, "\\\\");
+        else
+            pg_buf_add(text, c, 1);
+    }
+    pg_buf_puts(text, "\n");
+}
+
+/* Undoes the escapes of one line in place and cuts it at its "=". */
+static int split_line(char *line, pg_setting *out)
+{
+    char *value = strchr(line, '=');
+    if (!value)
+        return pg_fail(PG_EDAMAGED, "settings: line \"%.60s\" has no '='", line);
+    *value++ = 0;
+    char *to = value;
+    for (const char *from = value; *from; from++) {
+        if (*from == '\\' && (from[1] == 'n' || from[1] == '\\'))
+            *to++ = *++from == 'n' ? '\n' : '\\';
+        else
+            *to++ = *from;
+    }
+    *to = 0;
+    *out = (pg_setting){.key = line, .value = value};
+    return PG_OK;
+}
+
+static void sort(pg_setting *settings, size_t n)
+{
+    for (size_t i = 1; i < n; i++) { /* insertion: short, nearly sorted lists, and stable */
+        pg_setting moved = settings[i];
+        size_t k = i;
+        for (; k > 0 && strcmp(settings[k - 1].key, moved.key) > 0; k--)
+            settings[k] = settings[k - 1];
+        settings[k] = moved;
+    }
+}
+
+int pg_settings_parse(const char *const *texts, size_t n_texts, pg_setting **out, size_t *n)
+{
+    size_t lines = 0, bytes = 0;
+    for (size_t t = 0; t < n_texts; t++) {
+        bytes += strlen(texts[t]) + 1;
+        for (const char *c = texts[t]; *c; c++)
+            lines += *c == '\n';
+    }
+    pg_setting *settings = malloc((lines + n_texts) * sizeof *settings + bytes + 1);
+    if (!settings)
+        return pg_fail(PG_ENOMEM, "settings: out of memory");
+    char *at = (char *)(settings + lines + n_texts);
+    size_t found = 0;
+    for (size_t t = 0; t < n_texts; t++) {
+        size_t size = strlen(texts[t]);
+        memcpy(at, texts[t], size + 1);
+        for (char *line = at, *end; *line; line = end) {
+            end = line + strcspn(line, "\n");
+            if (*end)
+                *end++ = 0;
+            if (split_line(line, &settings[found++]) != PG_OK) {
+                free(settings);
+                return PG_EDAMAGED;
+            }
+        }
+        at += size + 1;
+    }
+    sort(settings, found);
+    *out = settings;
+    *n = found;
+    return PG_OK;
+}
+
+static const char *exact_value(const pg_setting *settings, size_t n, const char *key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(settings[i].key, key) == 0)
+            return settings[i].value;
+    return NULL;
+}
+
+const char *pg_settings_value(const pg_setting *settings, size_t n, const char *key)
+{
+    const char *value = exact_value(settings, n, key);
+    const char *defense = value || strchr(key, '.') ? NULL : exact_value(settings, n, "defense");
+    if (defense) {
+        size_t length = strlen(defense);
+        for (size_t i = 0; i < n && !value; i++)
+            if (strncmp(settings[i].key, defense, length) == 0 && settings[i].key[length] == '.' &&
+                strcmp(settings[i].key + length + 1, key) == 0)
+                value = settings[i].value;
+    }
+    return value ? value : "";
+}

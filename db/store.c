@@ -1,0 +1,320 @@
+/* Opening, migrating and talking to the SQLite file. See store.h; queries are in query.c, tasks in queue.c, planning in tasks.c.
+ *
+ * Journal mode is DELETE with synchronous = EXTRA: the SQLite of Debian 12 (3.40) predates the fix of the race in WAL's reset, and
+ * WAL needs shared memory that network file systems do not have. A commit is then durable when it returns, power loss included. */
+#include "db/internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BUSY_TIMEOUT_MS = 60000 };
+
+static int error_code(int sqlite_code)
+{
+    switch (sqlite_code & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return PG_EDAMAGED;
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_IOERR:
+    case SQLITE_FULL:
+        return PG_EIO;
+    case SQLITE_NOMEM:
+        return PG_ENOMEM;
+    default:
+        return PG_EDB;
+    }
+}
+
+static const char *hint(int sqlite_code)
+{
+    switch (sqlite_code & 0xff) {
+    case SQLITE_BUSY:
+        return "; another process has held the database for a minute";
+    case SQLITE_FULL:
+        return "; free some space and run again, finished work is kept";
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+        return "; file and folder must be writable";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return "; restore a backup, or move the file away and run again";
+    default:
+        return "";
+    }
+}
+
+int pg_db_fail(pg_store *store, const char *doing)
+{
+    int code = store->db ? sqlite3_extended_errcode(store->db) : SQLITE_NOMEM;
+    return pg_fail(error_code(code), "%s: %s: %s%s", store->path, doing, store->db ? sqlite3_errmsg(store->db) : "out of memory",
+                   hint(code));
+}
+
+static int bind_all(sqlite3_stmt *statement, const char *types, va_list args)
+{
+    int code = SQLITE_OK;
+    for (int i = 1; *types && code == SQLITE_OK; types++, i++) {
+        if (*types == 'i') {
+            code = sqlite3_bind_int64(statement, i, va_arg(args, int64_t));
+        } else if (*types == 'b') {
+            code = sqlite3_bind_int(statement, i, va_arg(args, int));
+        } else if (*types == 'd') {
+            code = sqlite3_bind_double(statement, i, va_arg(args, double));
+        } else if (*types == 't') {
+            const char *text = va_arg(args, const char *);
+            code = text ? sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC) : sqlite3_bind_null(statement, i);
+        } else {
+            const int64_t *value = va_arg(args, const int64_t *);
+            code = value ? sqlite3_bind_int64(statement, i, *value) : sqlite3_bind_null(statement, i);
+        }
+    }
+    return code;
+}
+
+static int get_bound(pg_store *store, const char *sql, sqlite3_stmt **out, const char *types, va_list args)
+{
+    size_t i = 0;
+    while (i < PG_DB_STATEMENTS - 1 && store->cache[i].sql && store->cache[i].sql != sql)
+        i++;
+    if (store->cache[i].sql != sql) { /* the last place is taken over where all are in use */
+        sqlite3_finalize(store->cache[i].statement);
+        store->cache[i].sql = NULL;
+        store->cache[i].statement = NULL;
+        if (sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &store->cache[i].statement, NULL) != SQLITE_OK)
+            return pg_db_fail(store, "preparing a statement");
+        store->cache[i].sql = sql;
+    }
+    sqlite3_stmt *statement = store->cache[i].statement;
+    sqlite3_reset(statement);
+    if (bind_all(statement, types, args) != SQLITE_OK)
+        return pg_db_fail(store, "binding a value");
+    *out = statement;
+    return PG_OK;
+}
+
+int pg_db_get(pg_store *store, const char *sql, sqlite3_stmt **out, const char *types, ...)
+{
+    va_list args;
+    va_start(args, types);
+    int code = get_bound(store, sql, out, types, args);
+    va_end(args);
+    return code;
+}
+
+int pg_db_step(pg_store *store, sqlite3_stmt *statement, const char *doing)
+{
+    int code = sqlite3_step(statement);
+    return code == SQLITE_ROW ? 1 : code == SQLITE_DONE ? 0 : pg_db_fail(store, doing);
+}
+
+void pg_db_done(sqlite3_stmt *statement)
+{
+    if (statement)
+        sqlite3_reset(statement);
+}
+
+int pg_db_run(pg_store *store, const char *doing, const char *sql, const char *types, ...)
+{
+    va_list args;
+    va_start(args, types);
+    sqlite3_stmt *statement = NULL;
+    int code = get_bound(store, sql, &statement, types, args);
+    va_end(args);
+    while (code == PG_OK) {
+        int step = pg_db_step(store, statement, doing);
+        if (step == 0)
+            break;
+        code = step < 0 ? step : PG_OK;
+    }
+    pg_db_done(statement);
+    return code;
+}
+
+int pg_db_begin(pg_store *store)
+{
+    if (store->read_only)
+        return pg_fail(PG_EDB, "%s: is open for reading only", store->path);
+    return pg_db_run(store, "starting a transaction", "BEGIN IMMEDIATE", "");
+}
+
+int pg_db_end(pg_store *store, int code)
+{
+    if (code == PG_OK) {
+        code = pg_db_run(store, "committing", "COMMIT", "");
+        if (code == PG_OK)
+            return PG_OK;
+    }
+    char message[PG_MESSAGE_MAX];
+    snprintf(message, sizeof message, "%s", pg_error_message());
+    if (!sqlite3_get_autocommit(store->db))
+        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    return pg_fail(code, "%s", message);
+}
+
+const char *pg_db_text(sqlite3_stmt *statement, int column)
+{
+    const unsigned char *text = sqlite3_column_text(statement, column);
+    return text ? (const char *)text : "";
+}
+
+uint64_t pg_fnv_text(uint64_t hash, const char *text)
+{
+    do
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    while (*text++); /* the zero byte counts, so that neighbouring texts cannot trade letters */
+    return hash;
+}
+
+uint64_t pg_fnv_int(uint64_t hash, int64_t value)
+{
+    uint64_t bits = (uint64_t)value;
+    for (int i = 0; i < 8; i++, bits >>= 8)
+        hash = (hash ^ (bits & 0xff)) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+void pg_db_time(char out[32])
+{
+    time_t now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+static int pragma_int(pg_store *store, const char *sql, int *out)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = pg_db_get(store, sql, &statement, "");
+    if (code == PG_OK) {
+        int step = pg_db_step(store, statement, "opening");
+        code = step < 0 ? step : PG_OK;
+        *out = step == 1 ? sqlite3_column_int(statement, 0) : 0;
+    }
+    pg_db_done(statement);
+    return code;
+}
+
+static int execute(pg_store *store, const char *sql, const char *doing)
+{
+    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? PG_OK : pg_db_fail(store, doing);
+}
+
+static int write_store_id(pg_store *store)
+{
+    return pg_db_run(store, "naming the store", "INSERT OR IGNORE INTO meta VALUES ('store_id', lower(hex(randomblob(16))))", "");
+}
+
+int pg_db_migrate(pg_store *store, const pg_migration *list)
+{
+    int version = 0, application = 0, objects = 0, last = 0;
+    for (const pg_migration *m = list; m->version; m++)
+        last = m->version;
+    int code = pragma_int(store, "PRAGMA user_version", &version);
+    if (code == PG_OK)
+        code = pragma_int(store, "PRAGMA application_id", &application);
+    if (code == PG_OK)
+        code = pragma_int(store, "SELECT count(*) FROM sqlite_schema", &objects);
+    if (code != PG_OK)
+        return code;
+    bool empty = objects == 0 && version == 0 && application == 0;
+    if (!empty && application != PG_DB_APPLICATION_ID)
+        return pg_fail(PG_EDAMAGED, "%s: is an SQLite file, but not of patchgauge; name another one with --db", store->path);
+    if (version > last)
+        return pg_fail(PG_EUNSUPPORTED, "%s: written by a newer patchgauge (format %d, this one knows up to %d); update the program",
+                       store->path, version, last);
+    if (version == last)
+        return PG_OK;
+    if (store->read_only)
+        return empty ? pg_fail(PG_EMISSING, "%s: holds no results yet; run a matrix first", store->path)
+                     : pg_fail(PG_EUNSUPPORTED, "%s: written by an older patchgauge (format %d); `patchgauge run` brings it up to %d",
+                               store->path, version, last);
+    code = pg_db_begin(store);
+    if (code != PG_OK)
+        return code;
+    code = pragma_int(store, "PRAGMA user_version", &version); /* again: another process may have been faster */
+    char pragma[64];
+    for (const pg_migration *m = list; code == PG_OK && m->version; m++) {
+        if (m->version <= version)
+            continue;
+        snprintf(pragma, sizeof pragma, "PRAGMA user_version = %d", m->version);
+        code = execute(store, m->sql, "bringing the format up to date");
+        if (code == PG_OK)
+            code = execute(store, pragma, "bringing the format up to date");
+    }
+    if (code == PG_OK) {
+        snprintf(pragma, sizeof pragma, "PRAGMA application_id = %d", (int)PG_DB_APPLICATION_ID);
+        code = execute(store, pragma, "creating");
+    }
+    if (code == PG_OK)
+        code = write_store_id(store);
+    return pg_db_end(store, code);
+}
+
+static int configure(pg_store *store)
+{
+    sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
+    sqlite3_extended_result_codes(store->db, 1);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    int code = execute(store, "PRAGMA foreign_keys = ON; PRAGMA synchronous = EXTRA; PRAGMA temp_store = MEMORY;"
+                              "PRAGMA cell_size_check = ON; PRAGMA cache_size = -65536;",
+                       "opening");
+    if (code == PG_OK)
+        code = store->read_only ? execute(store, "PRAGMA query_only = ON", "opening")
+                                : execute(store, "PRAGMA journal_mode = DELETE", "opening");
+    return code;
+}
+
+int pg_store_open(const char *path, pg_store_mode mode, pg_store **out)
+{
+    pg_store *store = calloc(1, sizeof *store);
+    if (!store || !(store->path = strdup(path))) {
+        free(store);
+        return pg_fail(PG_ENOMEM, "%s: out of memory", path);
+    }
+    store->lock_fd = -1;
+    store->read_only = mode == PG_STORE_READ;
+    int code = PG_OK;
+    if (store->read_only && access(path, F_OK) != 0) {
+        code = pg_fail(PG_EMISSING, "%s: no such database (%s); run a matrix first, or name one with --db", path, strerror(errno));
+        goto out;
+    }
+    /* Readers open for writing too where they may: rolling back the journal of a killed writer needs it. */
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (store->read_only ? 0 : SQLITE_OPEN_CREATE);
+    if (sqlite3_open_v2(path, &store->db, flags, NULL) != SQLITE_OK) {
+        code = pg_db_fail(store, "opening");
+        goto out;
+    }
+    code = configure(store);
+    if (code == PG_OK)
+        code = pg_db_migrate(store, pg_migrations);
+out:
+    if (code != PG_OK) {
+        pg_store_close(store);
+        return code;
+    }
+    *out = store;
+    return PG_OK;
+}
+
+void pg_store_close(pg_store *store)
+{
+    if (!store)
+        return;
+    pg_store_worker_end(store);
+    for (size_t i = 0; i < PG_DB_STATEMENTS; i++)
+        sqlite3_finalize(store->cache[i].statement);
+    sqlite3_close(store->db);
+    free(store->path);
+    free(store);
+}

@@ -1,0 +1,159 @@
+/* Workers and their lock files. See store.h.
+ *
+ * A worker lives as long as it holds flock() on "<store>.worker-<token>". The kernel drops the lock with the process, however it
+ * dies, so nobody needs a heartbeat or a clock, and a stopped worker keeps its tasks until it is killed. */
+#include "db/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum { TOKEN_BYTES = 16 };
+
+static char *lock_path_of(const pg_store *store, const char *token)
+{
+    pg_buf path;
+    pg_buf_init(&path);
+    pg_buf_printf(&path, "%s.worker-%s", store->path, token);
+    return pg_buf_take(&path);
+}
+
+static int make_token(char token[2 * TOKEN_BYTES + 1])
+{
+    unsigned char bytes[TOKEN_BYTES];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return pg_fail(PG_EIO, "no random bytes from the kernel: %s", strerror(errno));
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(token + 2 * i, 3, "%02x", bytes[i]);
+    return PG_OK;
+}
+
+static int take_lock(pg_store *store, const char *token)
+{
+    store->lock_path = lock_path_of(store, token);
+    if (!store->lock_path)
+        return pg_fail(PG_ENOMEM, "%s: out of memory", store->path);
+    store->lock_fd = open(store->lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (store->lock_fd < 0)
+        return pg_fail(PG_EIO, "%s: the worker's lock file cannot be made: %s; the database's folder must be writable",
+                       store->lock_path, strerror(errno));
+    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return pg_fail(PG_EIO, "%s: cannot be locked: %s; keep the database on a local file system", store->lock_path,
+                       strerror(errno));
+    return PG_OK;
+}
+
+static void drop_lock(pg_store *store)
+{
+    if (store->lock_fd >= 0) {
+        unlink(store->lock_path);
+        close(store->lock_fd);
+    }
+    free(store->lock_path);
+    store->lock_path = NULL;
+    store->lock_fd = -1;
+}
+
+int pg_store_worker_start(pg_store *store, const pg_store_worker_row *worker)
+{
+    char token[2 * TOKEN_BYTES + 1], host[256] = "", now[32];
+    gethostname(host, sizeof host - 1);
+    pg_db_time(now);
+    int code = make_token(token);
+    if (code == PG_OK)
+        code = take_lock(store, token); /* first the lock, then the row: a row without a lock is a dead worker */
+    if (code == PG_OK)
+        code = pg_db_run(store, "recording the worker",
+                         "INSERT INTO worker (token, host, pid, revision, versions, device, threads, started)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                         "ttitttbt", token, host, (int64_t)getpid(), worker->revision, worker->versions, worker->device,
+                         worker->threads, now);
+    if (code == PG_OK)
+        store->worker = sqlite3_last_insert_rowid(store->db);
+    else
+        drop_lock(store);
+    return code;
+}
+
+void pg_store_worker_end(pg_store *store)
+{
+    if (store->worker) {
+        char now[32];
+        pg_db_time(now);
+        /* Best effort: a worker without an end and without a lock counts as dead, which it then is. */
+        if (pg_db_run(store, "signing off", "UPDATE worker SET ended = ?2 WHERE worker = ?1", "it", store->worker, now) != PG_OK)
+            store->worker = 0;
+    }
+    store->worker = 0;
+    drop_lock(store);
+}
+
+/* True where no process holds the lock. The file is removed then: its token is never used again. */
+static bool is_dead(const pg_store *store, const char *token)
+{
+    char *path = lock_path_of(store, token);
+    if (!path)
+        return false;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    bool dead = fd < 0 ? errno == ENOENT : flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (dead && fd >= 0)
+        unlink(path);
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return dead;
+}
+
+static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
+{
+    char now[32];
+    pg_db_time(now);
+    int code = pg_db_begin(store);
+    if (code != PG_OK)
+        return code;
+    code = pg_db_run(store, "recording lost attempts",
+                     "INSERT INTO attempt (task, worker, epoch, result, device, batch, wall_s, read_s, forward_s, certify_s,"
+                     " peak_bytes, error, finished) SELECT t.task, t.owner, t.epoch, 'lost', w.device, 0, 0, 0, 0, 0, 0,"
+                     " 'its worker, process ' || w.pid || ' on ' || w.host || ', died', ?2 FROM task t"
+                     " JOIN worker w ON w.worker = t.owner WHERE t.state = 'running' AND t.state <> 'done' AND t.owner = ?1",
+                     "it", worker, now);
+    if (code == PG_OK)
+        code = pg_db_run(store, "taking tasks back",
+                         "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1"
+                         " WHERE state = 'running' AND state <> 'done' AND owner = ?1",
+                         "i", worker);
+    if (code == PG_OK) {
+        *requeued += sqlite3_changes(store->db);
+        code = pg_db_run(store, "recording a dead worker", "UPDATE worker SET ended = ?2 WHERE worker = ?1 AND ended IS NULL", "it",
+                         worker, now);
+    }
+    return pg_db_end(store, code);
+}
+
+int pg_store_reap(pg_store *store, int64_t *requeued)
+{
+    int64_t dead[64];
+    *requeued = 0;
+    for (size_t n = 64; n == 64;) { /* a full batch: there may be more */
+        n = 0;
+        sqlite3_stmt *row = NULL;
+        int step = 0;
+        int code = pg_db_get(store, "SELECT worker, token FROM worker WHERE ended IS NULL AND worker <> ?1", &row, "i", store->worker);
+        while (code == PG_OK && n < 64 && (step = pg_db_step(store, row, "looking for dead workers")) == 1)
+            if (is_dead(store, pg_db_text(row, 1)))
+                dead[n++] = sqlite3_column_int64(row, 0);
+        pg_db_done(row);
+        if (code == PG_OK && step < 0)
+            code = step;
+        for (size_t i = 0; code == PG_OK && i < n; i++)
+            code = requeue(store, dead[i], requeued);
+        if (code != PG_OK)
+            return code;
+    }
+    return PG_OK;
+}

@@ -1,0 +1,220 @@
+/* Matrix file -> plan. See plan.h. */
+#include "harness/plan/settle.h"
+
+#include "harness/base/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MATRIX_BYTES_MAX = 16 << 20 };
+
+struct pg_plan {
+    char *name, *matrix_text, *overrides;
+    pg_cell *cells;
+    size_t n_cells;
+    pg_forward **forwards;
+    size_t n_forwards;
+    char **axes;
+    size_t n_axes;
+    size_t *index; /* open addressing by cell id: position + 1, 0 for free */
+    size_t index_size; /* a power of two */
+};
+
+/* ---- Cells by id ------------------------------------------------------------------------------------------------------------- */
+
+static size_t place_of(const pg_plan *plan, const char *id)
+{
+    char head[17] = {0};
+    memcpy(head, id, 16);
+    size_t at = (size_t)strtoull(head, NULL, 16) & (plan->index_size - 1);
+    while (plan->index[at] && strcmp(plan->cells[plan->index[at] - 1].id, id) != 0)
+        at = (at + 1) & (plan->index_size - 1);
+    return at;
+}
+
+const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id)
+{
+    if (strlen(cell_id) != PG_HASH_HEX - 1)
+        return NULL;
+    size_t at = plan->index[place_of(plan, cell_id)];
+    return at ? &plan->cells[at - 1] : NULL;
+}
+
+static int grow(pg_plan *plan)
+{
+    size_t capacity = plan->index_size ? plan->index_size : 64;
+    if (plan->index_size && 2 * (plan->n_cells + 1) <= plan->index_size)
+        return PG_OK;
+    capacity = plan->index_size ? 2 * capacity : capacity;
+    pg_cell *cells = realloc(plan->cells, capacity * sizeof *cells);
+    if (cells)
+        plan->cells = cells;
+    size_t *index = calloc(capacity, sizeof *index);
+    if (!cells || !index) {
+        free(index);
+        return pg_fail(PG_ENOMEM, "planning: out of memory");
+    }
+    free(plan->index);
+    plan->index = index;
+    plan->index_size = capacity;
+    for (size_t i = 0; i < plan->n_cells; i++)
+        index[place_of(plan, plan->cells[i].id)] = i + 1;
+    return PG_OK;
+}
+
+/* Takes the cell over, or drops it where the plan has its like. */
+static int keep_cell(pg_plan *plan, pg_cell *cell)
+{
+    int code = grow(plan);
+    if (code != PG_OK)
+        return code;
+    size_t at = place_of(plan, cell->id);
+    if (plan->index[at]) {
+        pg_cell_release(cell);
+        return PG_OK;
+    }
+    plan->cells[plan->n_cells++] = *cell;
+    plan->index[at] = plan->n_cells;
+    return PG_OK;
+}
+
+/* ---- Reading ------------------------------------------------------------------------------------------------------------------ */
+
+static int expand(pg_plan *plan, pg_settler *settler, const pg_matrix *matrix)
+{
+    const pg_toml_value **values = calloc(matrix->n_keys + 1, sizeof *values);
+    int code = values ? PG_OK : pg_fail(PG_ENOMEM, "planning: out of memory");
+    for (size_t i = 0; code == PG_OK && i < matrix->rows; i++) {
+        pg_cell cell;
+        bool ok = false;
+        if (!pg_matrix_row(matrix, i, values))
+            continue;
+        code = pg_settler_cell(settler, values, &cell, &ok);
+        if (code != PG_OK || !ok)
+            continue;
+        code = keep_cell(plan, &cell);
+        if (code != PG_OK)
+            pg_cell_release(&cell);
+    }
+    free(values);
+    return code;
+}
+
+/* Rows that named the same content in different ways share one forward pass. */
+static void share_forwards(pg_plan *plan)
+{
+    for (size_t i = 0; i < plan->n_cells; i++)
+        for (size_t f = 0; f < plan->n_forwards; f++)
+            if (plan->forwards[f]->canonical && strcmp(plan->forwards[f]->id, plan->cells[i].forward->id) == 0) {
+                plan->cells[i].forward = plan->forwards[f];
+                break;
+            }
+}
+
+static int keep_names(pg_plan *plan, const pg_matrix *matrix, const pg_plan_request *request)
+{
+    const char *slash = strrchr(request->matrix_path, '/');
+    const char *base = slash ? slash + 1 : request->matrix_path;
+    size_t length = strlen(base);
+    if (length > 5 && strcmp(base + length - 5, ".toml") == 0)
+        length -= 5;
+    plan->name = matrix->name ? strdup(matrix->name) : strndup(base, length);
+    plan->axes = calloc(matrix->n_keys + 1, sizeof *plan->axes);
+    bool failed = !plan->name || !plan->axes;
+    for (size_t i = 0; !failed && i < matrix->n_keys; i++)
+        if (pg_matrix_varies(matrix, i))
+            failed = !(plan->axes[plan->n_axes++] = strdup(matrix->keys[i].key));
+    pg_buf overrides;
+    pg_buf_init(&overrides);
+    for (size_t i = 0; i < request->n_overrides; i++)
+        pg_buf_printf(&overrides, "%s\n", request->overrides[i]);
+    plan->overrides = pg_buf_take(&overrides);
+    pg_buf_release(&overrides);
+    return failed || !plan->overrides ? pg_fail(PG_ENOMEM, "planning: out of memory") : PG_OK;
+}
+
+static int report(const pg_problems *problems)
+{
+    fwrite(problems->text.data, 1, problems->text.size, stderr);
+    return pg_fail(PG_EINPUT, "%s: %zu problem%s; nothing was done", problems->path, problems->n, problems->n == 1 ? "" : "s");
+}
+
+static int settle(pg_plan *plan, const pg_plan_request *request, const pg_matrix *matrix, pg_problems *problems)
+{
+    pg_settler settler = {0};
+    int code = pg_settler_init(&settler, request->data_dir, matrix, problems);
+    if (code == PG_OK && problems->n == 0)
+        code = expand(plan, &settler, matrix);
+    plan->forwards = settler.forwards;
+    plan->n_forwards = settler.n_forwards;
+    settler.forwards = NULL;
+    pg_settler_release(&settler);
+    if (code == PG_OK && problems->n > 0)
+        code = report(problems);
+    if (code == PG_OK && plan->n_cells == 0)
+        code = pg_fail(PG_EINPUT, "%s: no rows are left after [[exclude]]", request->matrix_path);
+    if (code == PG_OK) {
+        share_forwards(plan);
+        code = keep_names(plan, matrix, request);
+    }
+    return code;
+}
+
+int pg_plan_open(const pg_plan_request *request, pg_plan **out)
+{
+    size_t size = 0;
+    pg_matrix matrix = {0};
+    pg_problems problems;
+    pg_problems_init(&problems, request->matrix_path);
+    pg_plan *plan = calloc(1, sizeof *plan);
+    int code = plan ? pg_file_read(request->matrix_path, MATRIX_BYTES_MAX, &plan->matrix_text, &size)
+                    : pg_fail(PG_ENOMEM, "planning: out of memory");
+    if (code == PG_OK && memchr(plan->matrix_text, 0, size))
+        code = pg_fail(PG_EINPUT, "%s: holds a zero byte; a matrix file is text", request->matrix_path);
+    if (code == PG_OK)
+        code = pg_matrix_read(request->matrix_path, plan->matrix_text, size, request->overrides, request->n_overrides, &problems,
+                              &matrix);
+    if (code == PG_OK)
+        code = settle(plan, request, &matrix, &problems);
+    pg_matrix_release(&matrix);
+    pg_problems_release(&problems);
+    if (code != PG_OK)
+        pg_plan_free(plan);
+    else
+        *out = plan;
+    return code;
+}
+
+void pg_plan_free(pg_plan *plan)
+{
+    if (!plan)
+        return;
+    for (size_t i = 0; i < plan->n_cells; i++)
+        pg_cell_release(&plan->cells[i]);
+    for (size_t i = 0; i < plan->n_forwards; i++)
+        pg_forward_free(plan->forwards[i]);
+    for (size_t i = 0; i < plan->n_axes; i++)
+        free(plan->axes[i]);
+    free(plan->axes);
+    free(plan->forwards);
+    free(plan->cells);
+    free(plan->index);
+    free(plan->name);
+    free(plan->matrix_text);
+    free(plan->overrides);
+    free(plan);
+}
+
+/* ---- Asking ---------------------------------------------------------------------------------------------------------------------- */
+
+const char *pg_plan_name(const pg_plan *plan) { return plan->name; }
+const char *pg_plan_matrix_text(const pg_plan *plan) { return plan->matrix_text; }
+const char *pg_plan_overrides(const pg_plan *plan) { return plan->overrides; }
+size_t pg_plan_count(const pg_plan *plan) { return plan->n_cells; }
+const pg_cell *pg_plan_at(const pg_plan *plan, size_t i) { return &plan->cells[i]; }
+size_t pg_plan_forwards(const pg_plan *plan) { return plan->n_forwards; }
+const pg_forward *pg_plan_forward(const pg_plan *plan, size_t i) { return plan->forwards[i]; }
+size_t pg_plan_axes(const pg_plan *plan) { return plan->n_axes; }
+const char *pg_plan_axis(const pg_plan *plan, size_t i) { return plan->axes[i]; }
+const char *pg_cell_value(const pg_cell *cell, const char *key) { return pg_settings_value(cell->values, cell->n_values, key); }

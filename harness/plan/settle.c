@@ -1,0 +1,332 @@
+/* Keys and single values of a matrix: what is known, what is in range. Rows are settled in cells.c. See settle.h. */
+#include "harness/plan/settle.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const pg_key pg_keys[PG_KEYS + 1] = {
+    [PG_KEY_ATTACK] = {"attack", "none", "none (clean images and certificates)"},
+    [PG_KEY_ATTACKER] = {"attacker", "input", "input or network: whether the patch is put on before or after a resize"},
+    [PG_KEY_BATCH] = {"batch", "128", "images of a forward pass, 1 to 4096"},
+    [PG_KEY_DATASET] = {"dataset", NULL, "NAME:SPLIT, as in `patchgauge list datasets`"},
+    [PG_KEY_DEFENSE] = {"defense", NULL, "a name of `patchgauge list defenses`"},
+    [PG_KEY_DTYPE] = {"dtype", "fp32", "fp32 or bf16"},
+    [PG_KEY_IMAGES] = {"images", "", "FIRST:END, images FIRST to END - 1 of the split"},
+    [PG_KEY_PATCH] = {"patch", NULL, "pixels (5), height x width (5x8) or a share of the image (2.4%)"},
+    [PG_KEY_SEED] = {"seed", "0", "a whole number from 0"},
+    [PG_KEY_WEIGHTS] = {"weights", NULL, "a weights file, or null for the built-in null model"},
+};
+
+static const char *const attackers[] = {"input", "network", NULL};
+static const char *const dtypes[] = {"fp32", "bf16", NULL};
+
+/* ---- Names ------------------------------------------------------------------------------------------------------------- */
+
+enum { NAMES_MAX = 256 };
+
+static size_t module_names(const char **names)
+{
+    size_t n = 0;
+    for (size_t i = 0; pg_defenses[i] && n < NAMES_MAX; i++)
+        names[n++] = pg_defenses[i]->module.name;
+    for (size_t i = 0; pg_models[i] && n < NAMES_MAX; i++)
+        names[n++] = pg_models[i]->module.name;
+    names[n] = NULL;
+    return n;
+}
+
+static const pg_module *find_module(const char *name, const char **kind)
+{
+    for (size_t i = 0; pg_defenses[i]; i++)
+        if (strcmp(pg_defenses[i]->module.name, name) == 0) {
+            *kind = "defense";
+            return &pg_defenses[i]->module;
+        }
+    for (size_t i = 0; pg_models[i]; i++)
+        if (strcmp(pg_models[i]->module.name, name) == 0) {
+            *kind = "model";
+            return &pg_models[i]->module;
+        }
+    return NULL;
+}
+
+static int find_key(const char *name)
+{
+    for (int i = 0; i < PG_KEYS; i++)
+        if (strcmp(pg_keys[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+/* ---- Values ------------------------------------------------------------------------------------------------------------- */
+
+int pg_patch_parse(const char *text, int height, int width, int *patch_height, int *patch_width)
+{
+    size_t length = strlen(text);
+    if (length > 1 && text[length - 1] == '%' && length < 16) {
+        char number[16];
+        int64_t ppm;
+        memcpy(number, text, length - 1);
+        number[length - 1] = 0;
+        if (pg_parse_ppm(number, &ppm) != PG_OK || ppm <= 0 || ppm > 100000000)
+            return pg_fail(PG_EINPUT, "patch \"%s\": a share is more than 0%% and at most 100%%, with at most 6 decimals", text);
+        /* percent in millionths: share = ppm / 10^8; p * p >= 0.97 * share * height * width, in integers */
+        int64_t need = INT64_C(97) * ppm * height * width;
+        int64_t side = 1;
+        while (side * side * INT64_C(10000000000) < need)
+            side++;
+        *patch_height = *patch_width = (int)side;
+    } else if (pg_parse_size(text, patch_height, patch_width) != PG_OK) {
+        return pg_fail(PG_EINPUT, "patch \"%s\": write pixels (5), height x width (5x8) or a share of the image (2.4%%)", text);
+    }
+    if (*patch_height > height || *patch_width > width)
+        return pg_fail(PG_EINPUT, "patch \"%s\" (%d x %d pixels) is larger than the image (%d x %d)", text, *patch_height, *patch_width,
+                       height, width);
+    return PG_OK;
+}
+
+static void check_choice(pg_settler *s, const pg_toml_value *v, const char *key, const char *const *choices)
+{
+    pg_buf list;
+    pg_buf_init(&list);
+    for (int i = 0; choices[i]; i++) {
+        if (strcmp(choices[i], v->text) == 0) {
+            pg_buf_release(&list);
+            return;
+        }
+        pg_buf_printf(&list, "%s%s", i ? ", " : "", choices[i]);
+    }
+    const char *near = pg_nearest(v->text, choices);
+    pg_problem(s->problems, v->line, key, "%s \"%s\" is none of %s%s%s%s", key, v->text, list.data, near ? "; did you mean \"" : "",
+               near ? near : "", near ? "\"?" : "");
+    pg_buf_release(&list);
+}
+
+static void check_int(pg_settler *s, const pg_toml_value *v, const char *key, int64_t most, int64_t least)
+{
+    int64_t value;
+    if (pg_parse_int(v->text, &value) != PG_OK || value < least || value > most)
+        pg_problem(s->problems, v->line, key, "%s \"%s\": a whole number from %lld to %lld is needed", key, v->text, (long long)least,
+                   (long long)most);
+}
+
+static void check_images(pg_settler *s, const pg_toml_value *v)
+{
+    char *colon = strchr(v->text, ':');
+    int64_t first = 0, end = 0;
+    bool good = colon != NULL;
+    if (good) {
+        *colon = 0;
+        good = pg_parse_int(v->text, &first) == PG_OK && pg_parse_int(colon + 1, &end) == PG_OK && first >= 0 && end > first;
+        *colon = ':';
+    }
+    if (!good)
+        pg_problem(s->problems, v->line, "images", "images \"%s\": write FIRST:END with 0 <= FIRST < END", v->text);
+}
+
+static void check_defense(pg_settler *s, const pg_toml_value *v)
+{
+    const pg_defense *defense = pg_defense_find(v->text);
+    if (!defense)
+        pg_problem(s->problems, v->line, "defense", "%s", pg_error_message());
+    else if (defense->level != PG_LEVEL_FEATURE)
+        pg_problem(s->problems, v->line, "defense", "defense %s works on images; this version runs defenses of features only", v->text);
+}
+
+static void check_known_value(pg_settler *s, pg_key_id id, const pg_toml_value *v)
+{
+    int height, width;
+    switch (id) {
+    case PG_KEY_ATTACK:
+        if (strcmp(v->text, "none") != 0)
+            pg_problem(s->problems, v->line, "attack", "unknown attack \"%s\"; this version has none but \"none\"", v->text);
+        break;
+    case PG_KEY_ATTACKER:
+        check_choice(s, v, "attacker", attackers);
+        break;
+    case PG_KEY_BATCH:
+        check_int(s, v, "batch", 4096, 1);
+        break;
+    case PG_KEY_DEFENSE:
+        check_defense(s, v);
+        break;
+    case PG_KEY_DTYPE:
+        check_choice(s, v, "dtype", dtypes);
+        break;
+    case PG_KEY_IMAGES:
+        check_images(s, v);
+        break;
+    case PG_KEY_PATCH:
+        if (pg_patch_parse(v->text, PG_SIDE_MAX, PG_SIDE_MAX, &height, &width) != PG_OK)
+            pg_problem(s->problems, v->line, "patch", "%s", pg_error_message());
+        break;
+    case PG_KEY_SEED:
+        check_int(s, v, "seed", INT64_MAX, 0);
+        break;
+    case PG_KEY_DATASET:
+        if (!pg_settler_dataset(s, v->text))
+            pg_problem(s->problems, v->line, "dataset", "%s", pg_error_message());
+        break;
+    case PG_KEY_WEIGHTS:
+        if (!pg_settler_weights(s, v->text))
+            pg_problem(s->problems, v->line, "weights", "%s", pg_error_message());
+        break;
+    default:
+        break;
+    }
+}
+
+/* "MODULE.option": the module's own table judges. */
+static void check_option(pg_settler *s, const pg_matrix_key *key)
+{
+    const char *dot = strrchr(key->key, '.'), *kind = "", *names[NAMES_MAX + 1];
+    char *name = strndup(key->key, (size_t)(dot - key->key));
+    const pg_module *module = name ? find_module(name, &kind) : NULL;
+    _Alignas(max_align_t) unsigned char config[PG_CONFIG_MAX] = {0};
+    if (!module) {
+        module_names(names);
+        const char *near = name ? pg_nearest(name, names) : NULL;
+        pg_problem(s->problems, key->line, key->key, "unknown module \"%s\" in \"%s\"%s%s%s", name ? name : "", key->key,
+                   near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        free(name);
+        return;
+    }
+    char owner[160];
+    snprintf(owner, sizeof owner, "%s %s", kind, module->name);
+    pg_options_defaults(module->options, config);
+    for (size_t i = 0; i < key->n; i++)
+        if (pg_options_set(module->options, config, owner, dot + 1, key->values[i].text) != PG_OK)
+            pg_problem(s->problems, key->values[i].line, key->key, "%s", pg_error_message());
+    free(name);
+}
+
+static void check_key(pg_settler *s, size_t index)
+{
+    const pg_matrix_key *key = &s->matrix->keys[index];
+    int id = find_key(key->key);
+    if (id >= 0) {
+        s->key_of[id] = (int)index;
+        for (size_t i = 0; i < key->n; i++)
+            check_known_value(s, (pg_key_id)id, &key->values[i]);
+    } else if (strchr(key->key, '.')) {
+        check_option(s, key);
+    } else {
+        const char *names[PG_KEYS + 1] = {0};
+        for (int i = 0; i < PG_KEYS; i++)
+            names[i] = pg_keys[i].name;
+        const char *near = pg_nearest(key->key, names);
+        pg_problem(s->problems, key->line, key->key, "unknown key \"%s\"%s%s%s; options of modules are written MODULE.option", key->key,
+                   near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+}
+
+/* A key of [[exclude]] that the matrix does not set would silently exclude nothing. */
+static void check_excludes(pg_settler *s)
+{
+    const pg_matrix *m = s->matrix;
+    for (size_t i = 0; i < m->toml.n; i++) {
+        const pg_toml_entry *e = &m->toml.entries[i];
+        if (strcmp(e->section, "exclude") != 0 || !*e->key)
+            continue;
+        const char **names = calloc(m->n_keys + 1, sizeof *names);
+        bool found = false;
+        for (size_t k = 0; k < m->n_keys; k++) {
+            found |= strcmp(m->keys[k].key, e->key) == 0;
+            if (names)
+                names[k] = m->keys[k].key;
+        }
+        const char *near = names && !found ? pg_nearest(e->key, names) : NULL;
+        if (!found)
+            pg_problem(s->problems, e->line, e->key, "[[exclude]] names \"%s\", which the matrix does not set%s%s%s", e->key,
+                       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        free(names);
+    }
+}
+
+int pg_settler_init(pg_settler *s, const char *data_dir, const pg_matrix *matrix, pg_problems *problems)
+{
+    *s = (pg_settler){.data_dir = data_dir, .matrix = matrix, .problems = problems};
+    for (int i = 0; i < PG_KEYS; i++)
+        s->key_of[i] = -1;
+    for (size_t i = 0; i < matrix->n_keys; i++)
+        check_key(s, i);
+    check_excludes(s);
+    for (int i = 0; i < PG_KEYS; i++)
+        if (s->key_of[i] < 0 && !pg_keys[i].fallback)
+            pg_problem(problems, 1, pg_keys[i].name, "\"%s\" is missing: %s", pg_keys[i].name, pg_keys[i].help);
+    return pg_buf_check(&problems->text);
+}
+
+const pg_dataset_info *pg_settler_dataset(pg_settler *s, const char *spec)
+{
+    for (size_t i = 0; i < s->n_datasets; i++)
+        if (strcmp(s->datasets[i]->spec, spec) == 0)
+            return &s->datasets[i]->info;
+    pg_dataset *dataset = NULL;
+    if (pg_dataset_open(s->data_dir, spec, &dataset) != PG_OK)
+        return NULL;
+    pg_seen_dataset **grown = realloc(s->datasets, (s->n_datasets + 1) * sizeof *grown);
+    pg_seen_dataset *seen = calloc(1, sizeof *seen);
+    char *copy = strdup(spec);
+    if (grown)
+        s->datasets = grown;
+    if (!grown || !seen || !copy) {
+        free(seen);
+        free(copy);
+        pg_dataset_close(dataset);
+        pg_fail(PG_ENOMEM, "out of memory");
+        return NULL;
+    }
+    seen->spec = copy;
+    seen->info = *pg_dataset_info_of(dataset);
+    seen->info.class_names = NULL;
+    s->datasets[s->n_datasets++] = seen;
+    pg_dataset_close(dataset);
+    return &seen->info;
+}
+
+const pg_weights_info *pg_settler_weights(pg_settler *s, const char *weights)
+{
+    for (size_t i = 0; i < s->n_weights; i++)
+        if (strcmp(s->weights[i]->weights, weights) == 0)
+            return &s->weights[i]->info;
+    pg_seen_weights **grown = realloc(s->weights, (s->n_weights + 1) * sizeof *grown);
+    pg_seen_weights *seen = calloc(1, sizeof *seen);
+    char *copy = strdup(weights);
+    if (grown)
+        s->weights = grown;
+    if (!grown || !seen || !copy)
+        pg_fail(PG_ENOMEM, "out of memory");
+    if (!grown || !seen || !copy || pg_weights_describe(weights, NULL, 0, &seen->info) != PG_OK) {
+        free(seen);
+        free(copy);
+        return NULL;
+    }
+    seen->weights = copy;
+    s->weights[s->n_weights++] = seen;
+    return &seen->info;
+}
+
+void pg_settler_release(pg_settler *s)
+{
+    for (size_t i = 0; i < s->n_datasets; i++) {
+        free(s->datasets[i]->spec);
+        free(s->datasets[i]);
+    }
+    for (size_t i = 0; i < s->n_weights; i++) {
+        free(s->weights[i]->weights);
+        free(s->weights[i]);
+    }
+    for (size_t i = 0; i < s->n_forwards; i++) {
+        free(s->forward_names[i]);
+        if (s->forwards)
+            pg_forward_free(s->forwards[i]);
+    }
+    free(s->datasets);
+    free(s->weights);
+    free(s->forwards);
+    free(s->forward_names);
+    *s = (pg_settler){0};
+}

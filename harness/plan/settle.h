@@ -1,0 +1,79 @@
+/* From one row of a matrix to a cell: registries, data set, weights, patch, identity. Private to harness/plan. */
+#ifndef PG_PLAN_SETTLE_H
+#define PG_PLAN_SETTLE_H
+
+#include "harness/data/dataset.h"
+#include "harness/plan/matrix.h"
+#include "harness/plan/plan.h"
+
+/* Keys that are not options of modules. */
+typedef enum pg_key_id {
+    PG_KEY_ATTACK,
+    PG_KEY_ATTACKER,
+    PG_KEY_BATCH,
+    PG_KEY_DATASET,
+    PG_KEY_DEFENSE,
+    PG_KEY_DTYPE,
+    PG_KEY_IMAGES,
+    PG_KEY_PATCH,
+    PG_KEY_SEED,
+    PG_KEY_WEIGHTS,
+    PG_KEYS
+} pg_key_id;
+
+typedef struct pg_key {
+    const char *name;
+    const char *fallback; /* NULL: has to be given */
+    const char *help;
+} pg_key;
+extern const pg_key pg_keys[PG_KEYS + 1]; /* by name; ends with a NULL name */
+
+enum { PG_SIDE_MAX = 1 << 14 }; /* pixels: shares of larger images would not fit 64 bits */
+
+/* Data sets and weights that were looked at, so that each is looked at once. */
+typedef struct pg_seen_dataset {
+    char *spec;
+    pg_dataset_info info; /* without class_names */
+} pg_seen_dataset;
+typedef struct pg_seen_weights {
+    char *weights;
+    pg_weights_info info; /* with default options */
+} pg_seen_weights;
+
+typedef struct pg_settler {
+    const char *data_dir;
+    pg_problems *problems;
+    const pg_matrix *matrix;
+    int key_of[PG_KEYS];      /* index into matrix->keys, -1: not given */
+    pg_seen_dataset **datasets;
+    size_t n_datasets;
+    pg_seen_weights **weights;
+    size_t n_weights;
+    pg_forward **forwards;    /* owned by the plan */
+    char **forward_names;     /* what each was settled from */
+    size_t n_forwards;
+} pg_settler;
+
+/* Checks every key and every value of the matrix on its own; all faults go to problems. PG_ENOMEM only. */
+int pg_settler_init(pg_settler *settler, const char *data_dir, const pg_matrix *matrix, pg_problems *problems) PG_MUST_USE;
+/* Forwards are handed to the plan first. */
+void pg_settler_release(pg_settler *settler);
+
+/* Looked at once, then remembered. NULL with the message recorded. Borrowed. */
+const pg_dataset_info *pg_settler_dataset(pg_settler *settler, const char *spec);
+const pg_weights_info *pg_settler_weights(pg_settler *settler, const char *weights);
+
+/* One row; *new* inside `out`, pg_cell_release. Faults go to problems (*ok = false); the code is for failures of the system. */
+int pg_settler_cell(pg_settler *settler, const pg_toml_value **values, pg_cell *out, bool *ok) PG_MUST_USE;
+void pg_cell_release(pg_cell *cell);
+void pg_forward_free(pg_forward *forward);
+
+/* "5", "5x8", "2.4%" to pixels on an image of this size. A share becomes the side of the smallest square that has at least 97% of
+ * it: 0.4/2.4/6.2% of 32 px are 2/5/8, 1/2/3% of 224 px are 23/32/39, 2% of 299 px is 42, as in the paper, whose shares are
+ * rounded. PG_EINPUT. */
+int pg_patch_parse(const char *text, int height, int width, int *patch_height, int *patch_width) PG_MUST_USE;
+
+/* Canonical text: lines sorted, so that the order of keys is no matter. In place. */
+int pg_lines_sort(pg_buf *text) PG_MUST_USE;
+
+#endif

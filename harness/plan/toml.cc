@@ -1,0 +1,174 @@
+// The only C++ of the harness: toml++ behind the C functions of toml.h. No exception leaves this file.
+extern "C" {
+#include "harness/plan/toml.h"
+}
+
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+#include <vector>
+
+namespace {
+
+struct item {
+    std::string section, key;
+    int table, line, column;
+    bool array;
+    std::vector<std::pair<std::string, int>> values;
+};
+
+struct problem {
+    int line;
+    std::string text;
+};
+
+int line_of(const toml::node &node) { return static_cast<int>(node.source().begin.line); }
+
+template <typename T> std::string number_text(T value)
+{
+    char digits[64];
+    auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+    return std::string(digits, end);
+}
+
+// Text of a scalar; throws `problem` for what is none.
+std::string scalar_text(const toml::node &node)
+{
+    if (auto text = node.as_string())
+        return text->get();
+    if (auto integer = node.as_integer())
+        return number_text(integer->get());
+    if (auto decimal = node.as_floating_point())
+        return std::isinf(decimal->get()) ? (decimal->get() < 0 ? "-inf" : "inf") : number_text(decimal->get());
+    if (auto truth = node.as_boolean())
+        return truth->get() ? "true" : "false";
+    throw problem{line_of(node), "expected a string, a number, true or false, or a list of them"};
+}
+
+void add_value(std::vector<item> &items, const std::string &section, int table, const std::string &name, const toml::key &key,
+               const toml::node &node)
+{
+    if (auto nested = node.as_table()) { // robust-masking.threshold = 0 without quotes
+        for (auto &&[k, v] : *nested)
+            add_value(items, section, table, name + "." + std::string(k.str()), k, v);
+        return;
+    }
+    item made{section, name, table, static_cast<int>(key.source().begin.line), static_cast<int>(key.source().begin.column),
+              node.is_array(), {}};
+    if (auto list = node.as_array()) {
+        for (auto &&element : *list)
+            made.values.emplace_back(scalar_text(element), line_of(element));
+    } else {
+        made.values.emplace_back(scalar_text(node), line_of(node));
+    }
+    items.push_back(std::move(made));
+}
+
+void add_table(std::vector<item> &items, const std::string &section, int table, const toml::table &from)
+{
+    if (from.empty())
+        items.push_back(item{section, "", table, line_of(from), static_cast<int>(from.source().begin.column), false, {}});
+    for (auto &&[k, v] : from)
+        add_value(items, section, table, std::string(k.str()), k, v);
+}
+
+std::vector<item> flatten(const toml::table &root)
+{
+    std::vector<item> items;
+    for (auto &&[k, v] : root) {
+        std::string name(k.str());
+        if (auto table = v.as_table()) {
+            add_table(items, name, -1, *table);
+        } else if (v.is_array_of_tables()) {
+            int n = 0;
+            for (auto &&element : *v.as_array())
+                add_table(items, name, n++, *element.as_table());
+        } else {
+            add_value(items, "", -1, name, k, v);
+        }
+    }
+    std::stable_sort(items.begin(), items.end(),
+                     [](const item &a, const item &b) { return a.line != b.line ? a.line < b.line : a.column < b.column; });
+    return items;
+}
+
+char *copy(const std::string &text)
+{
+    char *made = static_cast<char *>(std::malloc(text.size() + 1));
+    if (!made)
+        throw std::bad_alloc();
+    std::memcpy(made, text.c_str(), text.size() + 1);
+    return made;
+}
+
+void give(const std::vector<item> &items, pg_toml *out)
+{
+    out->entries = static_cast<pg_toml_entry *>(std::calloc(items.size() + 1, sizeof *out->entries));
+    if (!out->entries)
+        throw std::bad_alloc();
+    for (const item &from : items) {
+        pg_toml_entry &to = out->entries[out->n++];
+        to.section = copy(from.section);
+        to.key = copy(from.key);
+        to.table = from.table;
+        to.line = from.line;
+        to.array = from.array;
+        to.values = static_cast<pg_toml_value *>(std::calloc(from.values.size() + 1, sizeof *to.values));
+        if (!to.values)
+            throw std::bad_alloc();
+        for (const auto &[text, line] : from.values) {
+            if (text.find('\0') != std::string::npos)
+                throw problem{line, "a zero byte in a string"};
+            to.values[to.n].text = copy(text);
+            to.values[to.n++].line = line;
+        }
+    }
+}
+
+} // namespace
+
+extern "C" int pg_toml_parse(const char *path, const char *text, size_t size, pg_toml *out)
+{
+    *out = pg_toml{};
+    try {
+        toml::parse_result parsed = toml::parse(std::string_view(text, size), std::string_view(path));
+        if (!parsed) {
+            const toml::parse_error &error = parsed.error();
+            return pg_fail(PG_EINPUT, "%s:%d: %s", path, static_cast<int>(error.source().begin.line),
+                           std::string(error.description()).c_str());
+        }
+        give(flatten(parsed.table()), out);
+        return PG_OK;
+    } catch (const problem &fault) {
+        pg_toml_release(out);
+        return pg_fail(PG_EINPUT, "%s:%d: %s", path, fault.line, fault.text.c_str());
+    } catch (const std::bad_alloc &) {
+        pg_toml_release(out);
+        return pg_fail(PG_ENOMEM, "%s: out of memory", path);
+    } catch (...) {
+        pg_toml_release(out);
+        return pg_fail(PG_EINPUT, "%s: cannot be read as TOML", path);
+    }
+}
+
+extern "C" void pg_toml_release(pg_toml *toml)
+{
+    for (size_t i = 0; i < toml->n; i++) {
+        pg_toml_entry &entry = toml->entries[i];
+        for (size_t k = 0; k < entry.n; k++)
+            std::free(entry.values[k].text);
+        std::free(entry.values);
+        std::free(entry.section);
+        std::free(entry.key);
+    }
+    std::free(toml->entries);
+    *toml = pg_toml{};
+}
