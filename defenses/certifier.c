@@ -1,0 +1,219 @@
+#include "defenses/certifier.h"
+
+#include "defenses/evidence.h"
+#include "defenses/rule.h"
+#include "defenses/windows.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* Jobs that one call of a certify hook serves: one defense, one window, one delta, several configurations. */
+typedef struct job_batch {
+    const pg_defense *defense;
+    pg_window window;
+    int64_t delta;
+    size_t first, n; /* entries of the certifier's arrays */
+} job_batch;
+
+/* Batches that read the same evidence. */
+typedef struct job_group {
+    pg_evidence_spec spec;
+    size_t first, n; /* batches */
+} job_group;
+
+struct pg_certifier {
+    int height, width, classes;
+    bool wrap_rows, wrap_columns;
+    size_t n_jobs, n_groups, n_batches;
+    job_group *groups;
+    job_batch *batches;
+    /* in the order of the batches */
+    const void **configs;
+    size_t *job; /* index of the caller */
+    pg_verdict *verdicts;
+    int32_t *q;
+    double *row;
+    void *scratch;
+};
+
+static int check_job(const pg_job *job, size_t i, int height, int width, int classes)
+{
+    const char *name = job->defense->module.name;
+    if (job->defense->level != PG_LEVEL_FEATURE)
+        return pg_fail(PG_EUNSUPPORTED, "job %zu: defense %s works on images, not on local features", i, name);
+    if (job->window.height < 1 || job->window.width < 1)
+        return pg_fail(PG_EINPUT, "job %zu: a window of %dx%d positions; both have to be at least 1", i, job->window.height,
+                       job->window.width);
+    if (job->delta < 0)
+        return pg_fail(PG_EINPUT, "job %zu: locality delta is %lld; it has to be at least 0", i, (long long)job->delta);
+    int code = job->defense->check ? job->defense->check(job->config, height, width, classes) : PG_OK;
+    return code ? pg_fail_at(code, "defense %s", name) : PG_OK;
+}
+
+static int check_map(int height, int width, int classes)
+{
+    if (height < 1 || width < 1 || classes < 1)
+        return pg_fail(PG_EINPUT, "a feature map of %dx%dx%d; height, width and classes have to be at least 1", height, width,
+                       classes);
+    if ((int64_t)height * width > PG_POSITIONS_MAX)
+        return pg_fail(PG_EINPUT, "a feature map of %dx%d positions; at most %d are supported", height, width, PG_POSITIONS_MAX);
+    if (classes > PG_POSITIONS_MAX)
+        return pg_fail(PG_EINPUT, "%d classes; at most %d are supported", classes, PG_POSITIONS_MAX);
+    return PG_OK;
+}
+
+/* The window cut to the map, so that equal windows are found equal. */
+static pg_window cut(pg_window window, int height, int width)
+{
+    return (pg_window){window.height < height ? window.height : height, window.width < width ? window.width : width};
+}
+
+static bool same_batch(const job_batch *a, const job_batch *b)
+{
+    return a->defense == b->defense && a->window.height == b->window.height && a->window.width == b->window.width &&
+           a->delta == b->delta;
+}
+
+/* Orders the jobs into groups and batches, in the order of their first appearance. `taken`: n_jobs flags, all false. */
+static void arrange(pg_certifier *c, const pg_job *jobs, const pg_evidence_spec *specs, bool *taken)
+{
+    size_t placed = 0;
+    for (size_t g = 0; g < c->n_jobs; g++) {
+        if (taken[g])
+            continue;
+        job_group *group = &c->groups[c->n_groups++];
+        group->spec = specs[g];
+        group->first = c->n_batches;
+        for (size_t b = g; b < c->n_jobs; b++) {
+            if (taken[b] || !pg_evidence_same(&specs[b], &group->spec))
+                continue;
+            job_batch *batch = &c->batches[c->n_batches++];
+            group->n++;
+            batch->defense = jobs[b].defense;
+            batch->window = cut(jobs[b].window, c->height, c->width);
+            batch->delta = jobs[b].delta;
+            batch->first = placed;
+            for (size_t i = b; i < c->n_jobs; i++) {
+                job_batch other = {jobs[i].defense, cut(jobs[i].window, c->height, c->width), jobs[i].delta, 0, 0};
+                if (taken[i] || !pg_evidence_same(&specs[i], &group->spec) || !same_batch(batch, &other))
+                    continue;
+                taken[i] = true;
+                c->configs[placed] = jobs[i].config;
+                c->job[placed++] = i;
+                batch->n++;
+            }
+        }
+    }
+}
+
+static size_t largest_scratch(const pg_certifier *c)
+{
+    size_t largest = 64;
+    for (size_t b = 0; b < c->n_batches; b++) {
+        size_t size = c->batches[b].defense->scratch_size(c->height, c->width, c->classes, c->batches[b].n);
+        largest = size > largest ? size : largest;
+    }
+    return (largest + 63) & ~(size_t)63;
+}
+
+int pg_certifier_new(const pg_job *jobs, size_t n, int height, int width, int classes, bool wrap_rows, bool wrap_columns,
+                     pg_certifier **out)
+{
+    *out = NULL;
+    int code = check_map(height, width, classes);
+    for (size_t i = 0; i < n && !code; i++)
+        code = check_job(&jobs[i], i, height, width, classes);
+    if (code)
+        return code;
+    size_t values = (size_t)height * (size_t)width * (size_t)classes, slots = n ? n : 1;
+    pg_evidence_spec *specs = calloc(slots, sizeof *specs);
+    bool *taken = calloc(slots, sizeof *taken);
+    pg_certifier *c = calloc(1, sizeof *c);
+    if (!specs || !taken || !c)
+        goto out;
+    *c = (pg_certifier){.height = height, .width = width, .classes = classes, .wrap_rows = wrap_rows, .wrap_columns = wrap_columns,
+                        .n_jobs = n};
+    c->groups = calloc(slots, sizeof *c->groups);
+    c->batches = calloc(slots, sizeof *c->batches);
+    c->configs = calloc(slots, sizeof *c->configs);
+    c->job = calloc(slots, sizeof *c->job);
+    c->verdicts = calloc(slots, sizeof *c->verdicts);
+    c->row = calloc((size_t)classes, sizeof *c->row);
+    c->q = values <= SIZE_MAX / 8 ? aligned_alloc(64, (values * sizeof *c->q + 63) & ~(size_t)63) : NULL;
+    if (!c->groups || !c->batches || !c->configs || !c->job || !c->verdicts || !c->row || !c->q)
+        goto out;
+    for (size_t i = 0; i < n; i++)
+        jobs[i].defense->evidence(jobs[i].config, &specs[i]);
+    arrange(c, jobs, specs, taken);
+    c->scratch = aligned_alloc(64, largest_scratch(c));
+    if (c->scratch) {
+        *out = c;
+        c = NULL;
+    }
+out:
+    free(specs);
+    free(taken);
+    pg_certifier_free(c);
+    return *out ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for feature maps of %dx%dx%d", height, width, classes);
+}
+
+void pg_certifier_free(pg_certifier *c)
+{
+    if (!c)
+        return;
+    free(c->groups);
+    free(c->batches);
+    free(c->configs);
+    free(c->job);
+    free(c->verdicts);
+    free(c->row);
+    free(c->q);
+    free(c->scratch);
+    free(c);
+}
+
+/* Certifies the batches of a group from the evidence in c->q. */
+static void certify_group(pg_certifier *c, const job_group *group, int label, pg_verdict *out)
+{
+    pg_evidence evidence = {.q = c->q, .height = c->height, .width = c->width, .classes = c->classes,
+                            .wrap_rows = c->wrap_rows, .wrap_columns = c->wrap_columns, .spec = &group->spec};
+    for (size_t b = group->first; b < group->first + group->n; b++) {
+        const job_batch *batch = &c->batches[b];
+        batch->defense->certify(&evidence, batch->window, batch->delta, label, c->configs + batch->first, batch->n, c->scratch,
+                                c->verdicts + batch->first);
+        for (size_t i = batch->first; i < batch->first + batch->n; i++)
+            out[c->job[i]] = c->verdicts[i];
+    }
+}
+
+static void refuse_all(const pg_certifier *c, pg_verdict *out)
+{
+    for (size_t i = 0; i < c->n_jobs; i++)
+        out[i] = pg_verdict_of(-1);
+}
+
+void pg_certifier_image_f32(pg_certifier *c, const float *logits, int label, pg_verdict *out)
+{
+    assert(label >= 0 && label < c->classes);
+    size_t positions = (size_t)c->height * (size_t)c->width;
+    for (size_t g = 0; g < c->n_groups; g++) {
+        if (!pg_evidence_f32(&c->groups[g].spec, logits, positions, c->classes, c->row, c->q)) {
+            refuse_all(c, out);
+            return;
+        }
+        certify_group(c, &c->groups[g], label, out);
+    }
+}
+
+void pg_certifier_image_f64(pg_certifier *c, const double *logits, int label, pg_verdict *out)
+{
+    assert(label >= 0 && label < c->classes);
+    size_t positions = (size_t)c->height * (size_t)c->width;
+    for (size_t g = 0; g < c->n_groups; g++) {
+        if (!pg_evidence_f64(&c->groups[g].spec, logits, positions, c->classes, c->row, c->q)) {
+            refuse_all(c, out);
+            return;
+        }
+        certify_group(c, &c->groups[g], label, out);
+    }
+}

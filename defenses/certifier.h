@@ -1,0 +1,28 @@
+/* Many cells, one pass: certifies one image's local logits for every (defense, options, window, delta) at once.
+ *
+ * Jobs that read the same evidence share one integer tensor; jobs of one defense that differ only in options such as the
+ * threshold share its running sums. One certifier per thread. */
+#ifndef PG_DEFENSES_CERTIFIER_H
+#define PG_DEFENSES_CERTIFIER_H
+
+#include "defenses/defense.h"
+
+typedef struct pg_job {
+    const pg_defense *defense;
+    const void *config; /* settled; borrowed until pg_certifier_free */
+    pg_window window;   /* may exceed the map: it is cut to it */
+    int64_t delta;      /* grid units, >= 0 */
+} pg_job;
+
+typedef struct pg_certifier pg_certifier;
+
+/* *new*. height, width, classes of the local logits. PG_EINPUT, PG_ENOMEM. */
+int pg_certifier_new(const pg_job *jobs, size_t n, int height, int width, int classes, bool wrap_rows, bool wrap_columns,
+                     pg_certifier **out) PG_MUST_USE;
+void pg_certifier_free(pg_certifier *certifier);
+
+/* One image: logits[height][width][classes], float or double; label in [0, classes). Writes out[n] in the order of the jobs. */
+void pg_certifier_image_f32(pg_certifier *certifier, const float *logits, int label, pg_verdict *out);
+void pg_certifier_image_f64(pg_certifier *certifier, const double *logits, int label, pg_verdict *out);
+
+#endif

@@ -1,0 +1,63 @@
+/* clip: the arg max of the sums of clipped features.
+ *
+ * Source: PatchGuard, section VI-B and Table XXI (logits clipped to [0, 15]); certificate definitions, section 3: the label must
+ * win with every position of a window at the lower bound for it and at the upper bound for a rival. The bounds of a confidence or
+ * a vote are cut to [0, 1], which is all that an attacker can reach. With an infinite bound nothing is certified. */
+#include "defenses/rule.h"
+
+typedef struct clip_config {
+    int feature;
+    double theta;
+    pg_range clip;
+} clip_config;
+
+static const pg_option clip_options[] = {
+    PG_FEATURE_OPTIONS(clip_config),
+    {.name = "clip",
+     .type = PG_OPTION_RANGE,
+     .offset = offsetof(clip_config, clip),
+     .fallback = "0:15",
+     .help = "bounds of a feature; inf for none, which certifies nothing"},
+    {0},
+};
+
+static void clip_evidence(const void *config, pg_evidence_spec *out)
+{
+    const clip_config *c = config;
+    *out = (pg_evidence_spec){
+        .feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = c->clip.lo, .clip_hi = c->clip.hi};
+    pg_evidence_settle(out);
+}
+
+static int clip_settle(void *config)
+{
+    clip_config *c = config;
+    pg_evidence_spec spec;
+    clip_evidence(config, &spec);
+    c->theta = spec.theta;
+    c->clip = (pg_range){spec.clip_lo, spec.clip_hi};
+    return PG_OK;
+}
+
+static pg_certificate clip_certificate(const void *config)
+{
+    (void)config;
+    return PG_CERTIFICATE_EXACT;
+}
+
+PG_DEFENSE(clip)
+const pg_defense pg_defense_clip = {
+    .module = {.name = "clip",
+               .summary = "the largest sum of clipped features",
+               .source = "Xiang et al. 2021 (PatchGuard), VI-B",
+               .version = 1,
+               .options = clip_options,
+               .config_size = sizeof(clip_config),
+               .settle = clip_settle},
+    .level = PG_LEVEL_FEATURE,
+    .certificate = clip_certificate,
+    .evidence = clip_evidence,
+    .certify = pg_sum_rule_certify,
+    .scratch_size = pg_sum_rule_scratch,
+    .predict = pg_sum_rule_predict,
+};

@@ -1,0 +1,82 @@
+/* A defense turns the local logits of an image into a prediction and a certificate.
+ *
+ * It is integer arithmetic on one tensor: evidence q[H][W][N] on the grid of 2^-20 (defenses/evidence.h), and knows nothing of
+ * models, files or GPUs. Source of every rule: the certificate definitions named in each file. Hooks are pure: no state is
+ * kept between calls, so one descriptor serves every thread. */
+#ifndef PG_DEFENSES_DEFENSE_H
+#define PG_DEFENSES_DEFENSE_H
+
+#include "harness/base/module.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum pg_level { PG_LEVEL_FEATURE, PG_LEVEL_IMAGE } pg_level;
+typedef enum pg_feature { PG_FEATURE_LOGITS, PG_FEATURE_CONFIDENCE, PG_FEATURE_PREDICTION } pg_feature;
+
+/* How local logits become evidence: what has to be equal for two cells to share one integer tensor. */
+typedef struct pg_evidence_spec {
+    pg_feature feature;
+    double theta;           /* prediction only; 0: one vote for the arg max, > 0: a vote for every class at or above it */
+    double clip_lo, clip_hi; /* after the feature type; -INFINITY, INFINITY: not clipped */
+    bool tanh_cbn;          /* tanh(0.05 u - 1) instead of clipping (Clipped BagNet) */
+} pg_evidence_spec;
+
+/* The integer tensor of one image. Rows, columns, classes: q[(row * width + column) * classes + c]. */
+typedef struct pg_evidence {
+    const int32_t *q;
+    int height, width, classes;
+    bool wrap_rows, wrap_columns;
+    const pg_evidence_spec *spec;
+} pg_evidence;
+
+typedef struct pg_window {
+    int height, width; /* positions a patch can touch, each already cut to the map; >= 1 */
+} pg_window;
+
+typedef enum pg_certificate {
+    PG_CERTIFICATE_NONE,  /* printed, never counted (published but unsound) */
+    PG_CERTIFICATE_SOUND, /* a proof; may refuse images that no attack breaks */
+    PG_CERTIFICATE_EXACT, /* a proof, and up to ties a refused image has an attack */
+} pg_certificate;
+
+typedef struct pg_verdict {
+    int prediction;           /* class, or -1 where the tensor holds a NaN or an infinity */
+    bool certified;           /* counted certificate */
+    bool certified_published; /* the paper's own certificate, where the rule has one (robust-masking, predicted) */
+    bool has_margin;
+    bool masked;              /* masking defenses: something is masked on the clean tensor */
+    int8_t failure_case;      /* 0..4 for robust-masking predicted, else -1 */
+    int64_t margin;           /* grid units (2^-20), if has_margin */
+} pg_verdict;
+
+typedef struct pg_defense {
+    pg_module module;
+    pg_level level;
+    /* required: what the certificate of this configuration is worth; also false `available` reasons for users */
+    pg_certificate (*certificate)(const void *config);
+    /* required (feature level): the evidence this configuration reads */
+    void (*evidence)(const void *config, pg_evidence_spec *out);
+    /* optional: refuses options that make no sense on maps of this size; PG_EINPUT with a message */
+    int (*check)(const void *config, int height, int width, int classes);
+    /* required (feature level): one image, `n` settled configurations that share the evidence. label in [0, classes).
+     * delta >= 0: measured locality in grid units. Writes out[n]. `scratch` has the bytes that scratch_size stated.
+     * Cannot fail. */
+    void (*certify)(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs, size_t n,
+                    void *scratch, pg_verdict *out);
+    /* required with certify: bytes of scratch for maps up to height x width x classes and n configurations */
+    size_t (*scratch_size)(int height, int width, int classes, size_t n);
+    /* required: the prediction alone, the only judge of an audit; config settled */
+    int (*predict)(const pg_evidence *evidence, pg_window window, const void *config, void *scratch);
+} pg_defense;
+
+/* The list that make gathers from the PG_DEFENSE(...) lines of defenses/; NULL-terminated, sorted by name. */
+extern const pg_defense *const pg_defenses[];
+/* The named defense, or NULL with PG_EINPUT's message (nearest name). */
+const pg_defense *pg_defense_find(const char *name);
+
+/* In a defense's file: PG_DEFENSE(robust_masking) names `const pg_defense pg_defense_robust_masking`. */
+#define PG_DEFENSE(id) extern const pg_defense pg_defense_##id;
+
+#endif

@@ -1,0 +1,273 @@
+#include "defenses/masks.h"
+
+#include "defenses/clones.h"
+
+#include <string.h>
+
+/* Planes --------------------------------------------------------------------------------------------------------------- */
+
+void pg_plane_carve(pg_arena *arena, int height, int width, pg_plane *plane)
+{
+    size_t h = (size_t)height, w = (size_t)width;
+    plane->prefix = pg_arena_take(arena, (2 * h + 1) * (2 * w + 1), sizeof *plane->prefix);
+    plane->sum = pg_arena_take(arena, h * w, sizeof *plane->sum);
+}
+
+/* The sum of the unrolled map over rows [top, top + height) and columns [left, left + width). */
+static inline int64_t rectangle(const pg_plane *plane, int top, int left, int height, int width)
+{
+    const int64_t *above = plane->prefix + (size_t)top * (size_t)plane->stride + (size_t)left;
+    const int64_t *below = above + (size_t)height * (size_t)plane->stride;
+    return below[width] - below[0] - (above[width] - above[0]);
+}
+
+void pg_plane_run(pg_plane *plane, const pg_evidence *evidence, const pg_windows *windows, int class)
+{
+    const pg_axis *rows = &windows->rows, *columns = &windows->columns;
+    plane->windows = windows;
+    plane->stride = columns->span + 1;
+    size_t stride = (size_t)plane->stride, classes = (size_t)evidence->classes, width = (size_t)evidence->width;
+    memset(plane->prefix, 0, stride * sizeof *plane->prefix);
+    for (int row = 0; row < rows->span; row++) {
+        int source_row = row < rows->size ? row : row - rows->size;
+        const int32_t *q = evidence->q + (size_t)source_row * width * classes + (size_t)class;
+        const int64_t *above = plane->prefix + (size_t)row * stride;
+        int64_t *to = plane->prefix + (size_t)(row + 1) * stride, sum = 0;
+        to[0] = 0;
+        for (int column = 0; column < columns->span; column++) {
+            int source = column < columns->size ? column : column - columns->size;
+            sum += q[(size_t)source * classes];
+            to[column + 1] = above[column + 1] + sum;
+        }
+    }
+    int64_t *sum = plane->sum;
+    for (int top = 0; top < rows->places; top++)
+        for (int left = 0; left < columns->places; left++)
+            *sum++ = rectangle(plane, top, left, rows->length, columns->length);
+}
+
+/* Disjoint windows ------------------------------------------------------------------------------------------------------ */
+
+static const pg_heaviest nothing = {PG_NONE, 0};
+
+void pg_apart_carve(pg_arena *arena, int height, int width, pg_apart *apart)
+{
+    size_t h = (size_t)height, w = (size_t)width, longest = h > w ? h : w;
+    apart->rows = pg_arena_take(arena, h, sizeof *apart->rows);
+    apart->columns = pg_arena_take(arena, w, sizeof *apart->columns);
+    apart->line = pg_arena_take(arena, longest, sizeof *apart->line);
+    apart->work = pg_arena_take(arena, 4 * longest, sizeof *apart->work);
+}
+
+/* out[a] = the heaviest of line[b] over the places b that are disjoint from a: b <= a - length or b >= a + length. */
+static void apart_straight(const pg_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
+{
+    int n = axis->places;
+    pg_heaviest *up_to = work, *from = work + n;
+    for (int i = 0; i < n; i++)
+        up_to[i] = i ? pg_heavier(up_to[i - 1], line[i]) : line[i];
+    for (int i = n - 1; i >= 0; i--)
+        from[i] = i < n - 1 ? pg_heavier(from[i + 1], line[i]) : line[i];
+    for (int a = 0; a < n; a++) {
+        out[a] = a - axis->length >= 0 ? up_to[a - axis->length] : nothing;
+        if (a + axis->length < n)
+            out[a] = pg_heavier(out[a], from[a + axis->length]);
+    }
+}
+
+/* The same on a ring: b runs from a + length to a + size - length. The ring is laid out twice and cut into blocks as long as
+ * that run; a run is then the end of one block and the start of the next. */
+static void apart_ring(const pg_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
+{
+    int size = axis->size, run = size - 2 * axis->length + 1;
+    pg_heaviest *up_to = work, *from = work + 2 * size;
+    for (int i = 0; run > 0 && i < 2 * size; i++)
+        up_to[i] = i % run ? pg_heavier(up_to[i - 1], line[i % size]) : line[i % size];
+    for (int i = 2 * size - 1; run > 0 && i >= 0; i--)
+        from[i] = i < 2 * size - 1 && (i + 1) % run ? pg_heavier(from[i + 1], line[i % size]) : line[i % size];
+    for (int a = 0; a < size; a++)
+        out[a] = run > 0 ? pg_heavier(from[a + axis->length], up_to[a + size - axis->length]) : nothing;
+}
+
+static void apart_axis(const pg_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
+{
+    if (axis->wrap)
+        apart_ring(axis, line, work, out);
+    else
+        apart_straight(axis, line, work, out);
+}
+
+void pg_apart_run(pg_apart *apart, const pg_windows *windows, const int64_t *sum)
+{
+    const pg_axis *rows = &windows->rows, *columns = &windows->columns;
+    for (int top = 0; top < rows->places; top++) {
+        apart->line[top] = nothing;
+        for (int left = 0; left < columns->places; left++) {
+            int w = top * columns->places + left;
+            apart->line[top] = pg_heavier(apart->line[top], (pg_heaviest){sum[w], w});
+        }
+    }
+    apart_axis(rows, apart->line, apart->work, apart->rows);
+    for (int left = 0; left < columns->places; left++) {
+        apart->line[left] = nothing;
+        for (int top = 0; top < rows->places; top++) {
+            int w = top * columns->places + left;
+            apart->line[left] = pg_heavier(apart->line[left], (pg_heaviest){sum[w], w});
+        }
+    }
+    apart_axis(columns, apart->line, apart->work, apart->columns);
+}
+
+/* Overlapping windows ---------------------------------------------------------------------------------------------------- */
+
+/* First and last shift between windows of an axis that may overlap. */
+static int first_shift(const pg_axis *axis) { return axis->wrap ? 0 : 1 - axis->length; }
+static int last_shift(const pg_axis *axis) { return axis->wrap ? axis->size - 1 : axis->length - 1; }
+
+/* Arrays of one common stride in which the window at (top, left) has index top * stride + left, with room around them so that a
+ * shift or a run may leave the row; sums of places that do not exist are PG_NONE and never the largest. */
+typedef struct field {
+    size_t stride, pad;
+    int64_t *sum;   /* [2 * rows][stride] sums of windows, laid out twice along wrapping axes */
+    int64_t *rows;  /* [rows][stride] prefix sums along the columns over the shared rows of a shift */
+    int64_t *best;  /* [rows][stride] */
+} field;
+
+static void field_carve(pg_arena *arena, size_t places, size_t stride, field *f)
+{
+    f->stride = f->pad = stride;
+    f->sum = pg_arena_take(arena, 2 * places * stride + 2 * stride, sizeof *f->sum);
+    f->rows = pg_arena_take(arena, places * stride + 2 * stride, sizeof *f->rows);
+    f->best = pg_arena_take(arena, places * stride + 2 * stride, sizeof *f->best);
+}
+
+size_t pg_touching_work_size(int height, int width)
+{
+    pg_arena arena = {0};
+    field f;
+    field_carve(&arena, (size_t)height, 2 * (size_t)width + 1, &f);
+    return arena.used;
+}
+
+static void field_fill(const pg_plane *plane, field *f)
+{
+    const pg_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
+    size_t total = 2 * (size_t)rows->places * f->stride + 2 * f->stride;
+    for (size_t i = 0; i < total; i++)
+        f->sum[i] = PG_NONE;
+    int down = rows->wrap ? 2 * rows->places : rows->places, right = columns->wrap ? 2 * columns->places : columns->places;
+    for (int top = 0; top < down; top++)
+        for (int left = 0; left < right; left++)
+            f->sum[f->pad + (size_t)top * f->stride + (size_t)left] =
+                plane->sum[top % rows->places * columns->places + left % columns->places];
+}
+
+/* rows[top][j] = the sum over the shared rows of the windows at top, columns before j. */
+static void shared_rows(const pg_plane *plane, const pg_run *runs, int n_runs, field *f)
+{
+    for (int top = 0; top < plane->windows->rows.places; top++) {
+        int64_t *to = f->rows + (size_t)top * f->stride;
+        for (int r = 0; r < n_runs; r++) {
+            const int64_t *above = plane->prefix + (size_t)(top + runs[r].start) * (size_t)plane->stride;
+            const int64_t *below = above + (size_t)runs[r].length * (size_t)plane->stride;
+            for (int j = 0; j < plane->stride; j++)
+                to[j] = (r ? to[j] : 0) + below[j] - above[j];
+        }
+    }
+}
+
+/* best[i] = max(best[i], sum[i] - (what the window at sum[i] shares with the one at i)). */
+PG_CLONES static void raise_one_run(size_t n, const int64_t *sum, const int64_t *rows, pg_run a, int64_t *best)
+{
+    const int64_t *start = rows + a.start, *end = start + a.length;
+    for (size_t i = 0; i < n; i++) {
+        int64_t held = sum[i] - (end[i] - start[i]);
+        best[i] = held > best[i] ? held : best[i];
+    }
+}
+
+PG_CLONES static void raise_two_runs(size_t n, const int64_t *sum, const int64_t *rows, pg_run a, pg_run b, int64_t *best)
+{
+    for (size_t i = 0; i < n; i++) {
+        int64_t shared = rows[i + (size_t)(a.start + a.length)] - rows[i + (size_t)a.start] +
+                         rows[i + (size_t)(b.start + b.length)] - rows[i + (size_t)b.start];
+        int64_t held = sum[i] - shared;
+        best[i] = held > best[i] ? held : best[i];
+    }
+}
+
+/* All pairs (w, x) with x `down` rows below w. */
+static void raise_shift(const pg_plane *plane, int down, field *f)
+{
+    const pg_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
+    int first = down < 0 ? -down : 0, last = rows->wrap || down < 0 ? rows->places : rows->places - down;
+    if (first >= last)
+        return;
+    size_t start = (size_t)first * f->stride, n = (size_t)(last - first) * f->stride;
+    for (int right = first_shift(columns); right <= last_shift(columns); right++) {
+        pg_run runs[2];
+        int n_runs = pg_axis_overlap(columns, right, runs);
+        const int64_t *sum = f->sum + f->pad + (ptrdiff_t)start + (ptrdiff_t)down * (ptrdiff_t)f->stride + right;
+        if (n_runs == 1)
+            raise_one_run(n, sum, f->rows + start, runs[0], f->best + start);
+        else if (n_runs == 2)
+            raise_two_runs(n, sum, f->rows + start, runs[0], runs[1], f->best + start);
+    }
+}
+
+void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching)
+{
+    const pg_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
+    size_t stride = (size_t)(columns->wrap ? 2 * columns->size : columns->span + 1);
+    pg_arena arena = {.base = work};
+    field f;
+    field_carve(&arena, (size_t)rows->places, stride, &f);
+    field_fill(plane, &f);
+    memset(f.rows, 0, ((size_t)rows->places + 2) * stride * sizeof *f.rows);
+    memset(f.best, 0, ((size_t)rows->places + 2) * stride * sizeof *f.best);
+    for (int down = first_shift(rows); down <= last_shift(rows); down++) {
+        pg_run runs[2];
+        int n_runs = pg_axis_overlap(rows, down, runs);
+        if (!n_runs)
+            continue;
+        shared_rows(plane, runs, n_runs, &f);
+        raise_shift(plane, down, &f);
+    }
+    for (int top = 0; top < rows->places; top++)
+        memcpy(touching + (size_t)top * (size_t)columns->places, f.best + (size_t)top * stride,
+               (size_t)columns->places * sizeof *touching);
+}
+
+/* The place that lies `shift` from `place`, or -1. */
+static int place_at(const pg_axis *axis, int place, int shift)
+{
+    int at = place + shift;
+    if (axis->wrap)
+        return at < axis->size ? at : at - axis->size;
+    return at >= 0 && at < axis->places ? at : -1;
+}
+
+int64_t pg_touching_feasible(const pg_plane *plane, int top, int left, int64_t limit, int64_t threshold_ppm, int64_t rest)
+{
+    const pg_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
+    int64_t best = 0;
+    for (int down = first_shift(rows); down <= last_shift(rows); down++) {
+        pg_run row_runs[2], column_runs[2];
+        int n_rows = pg_axis_overlap(rows, down, row_runs), x_top = place_at(rows, top, down);
+        for (int right = first_shift(columns); n_rows && x_top >= 0 && right <= last_shift(columns); right++) {
+            int n_columns = pg_axis_overlap(columns, right, column_runs), x_left = place_at(columns, left, right);
+            if (!n_columns || x_left < 0)
+                continue;
+            int64_t held = plane->sum[x_top * columns->places + x_left], shared = 0;
+            for (int r = 0; r < n_rows; r++)
+                for (int c = 0; c < n_columns; c++) {
+                    held -= rectangle(plane, top + row_runs[r].start, left + column_runs[c].start, row_runs[r].length,
+                                      column_runs[c].length);
+                    shared += (int64_t)row_runs[r].length * column_runs[c].length;
+                }
+            bool chosen = (pg_int128)(held + shared * limit) * PG_PPM > (pg_int128)threshold_ppm * (rest + shared * limit);
+            best = chosen && held > best ? held : best;
+        }
+    }
+    return best;
+}

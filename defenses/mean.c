@@ -1,0 +1,51 @@
+/* mean: the undefended aggregation, the arg max of the sums over all positions.
+ *
+ * Source: PatchGuard, section III-A; certificate definitions, section 3. On logits, which have no bound, nothing is ever certified;
+ * on confidences and votes the rule is that of clip with [0, 1]. */
+#include "defenses/rule.h"
+
+#include <math.h>
+
+typedef struct mean_config {
+    int feature;
+    double theta;
+} mean_config;
+
+static const pg_option mean_options[] = {PG_FEATURE_OPTIONS(mean_config), {0}};
+
+static void mean_evidence(const void *config, pg_evidence_spec *out)
+{
+    const mean_config *c = config;
+    *out = (pg_evidence_spec){.feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = -INFINITY, .clip_hi = INFINITY};
+    pg_evidence_settle(out);
+}
+
+static int mean_settle(void *config)
+{
+    mean_config *c = config;
+    c->theta = c->feature == PG_FEATURE_PREDICTION ? c->theta : 0.0;
+    return PG_OK;
+}
+
+static pg_certificate mean_certificate(const void *config)
+{
+    (void)config;
+    return PG_CERTIFICATE_EXACT;
+}
+
+PG_DEFENSE(mean)
+const pg_defense pg_defense_mean = {
+    .module = {.name = "mean",
+               .summary = "no defense: the largest sum over all positions",
+               .source = "Xiang et al. 2021 (PatchGuard), III-A",
+               .version = 1,
+               .options = mean_options,
+               .config_size = sizeof(mean_config),
+               .settle = mean_settle},
+    .level = PG_LEVEL_FEATURE,
+    .certificate = mean_certificate,
+    .evidence = mean_evidence,
+    .certify = pg_sum_rule_certify,
+    .scratch_size = pg_sum_rule_scratch,
+    .predict = pg_sum_rule_predict,
+};

@@ -1,0 +1,134 @@
+/* median: the class with the largest lower median over all positions.
+ *
+ * Source: PatchGuard, section VI-B and appendix F; certificate definitions, section 3. With L = (m - 1) / 2 rounded down, a window of k
+ * positions can lower the label's median to the (L - k)-th smallest of the m - k values outside it, and raise a rival's to the
+ * L-th. If k > L the attacker owns the median and nothing is certified; otherwise L < m - k holds by itself. */
+#include "defenses/order.h"
+#include "defenses/rule.h"
+
+#include <math.h>
+
+typedef struct median_config {
+    int feature;
+    double theta;
+} median_config;
+
+static const pg_option median_options[] = {PG_FEATURE_OPTIONS(median_config), {0}};
+
+static void median_evidence(const void *config, pg_evidence_spec *out)
+{
+    const median_config *c = config;
+    *out = (pg_evidence_spec){.feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = -INFINITY, .clip_hi = INFINITY};
+    pg_evidence_settle(out);
+}
+
+static int median_settle(void *config)
+{
+    median_config *c = config;
+    c->theta = c->feature == PG_FEATURE_PREDICTION ? c->theta : 0.0;
+    return PG_OK;
+}
+
+static pg_certificate median_certificate(const void *config)
+{
+    (void)config;
+    return PG_CERTIFICATE_EXACT;
+}
+
+typedef struct scratch {
+    pg_order order;
+    int64_t *score;       /* [classes] medians */
+    int64_t *own, *rival; /* [windows] the label's worst median, the best one of a rival */
+} scratch;
+
+static void carve(pg_arena *arena, int height, int width, int classes, scratch *s)
+{
+    size_t windows = (size_t)height * (size_t)width;
+    pg_order_carve(arena, height, width, &s->order);
+    s->score = pg_arena_take(arena, (size_t)classes, sizeof *s->score);
+    s->own = pg_arena_take(arena, windows, sizeof *s->own);
+    s->rival = pg_arena_take(arena, windows, sizeof *s->rival);
+}
+
+static size_t median_scratch(int height, int width, int classes, size_t n)
+{
+    (void)n;
+    pg_arena arena = {0};
+    scratch s;
+    carve(&arena, height, width, classes, &s);
+    return arena.used;
+}
+
+static int lower_median(const pg_evidence *evidence) { return (evidence->height * evidence->width - 1) / 2; }
+
+/* The r-th value outside every window, into `to`: kept where larger than what is there. */
+static void raise_to_outside(const pg_order *order, int r, int64_t *to)
+{
+    for (int top = 0; top < order->windows->rows.places; top++)
+        for (int left = 0; left < order->windows->columns.places; left++, to++) {
+            int64_t value = order->value[pg_order_outside(order, top, left, r)];
+            *to = value > *to ? value : *to;
+        }
+}
+
+static void median_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
+                           size_t n, void *memory, pg_verdict *out)
+{
+    (void)configs;
+    pg_windows windows = pg_windows_of(evidence, window);
+    pg_arena arena = {.base = memory};
+    scratch s;
+    carve(&arena, evidence->height, evidence->width, evidence->classes, &s);
+    for (int w = 0; w < windows.count; w++)
+        s.own[w] = s.rival[w] = PG_NONE;
+    int middle = lower_median(evidence);
+    bool attackable = windows.k > middle;
+    for (int c = 0; c < evidence->classes; c++) {
+        pg_order_sort(&s.order, evidence, &windows, c);
+        s.score[c] = s.order.value[middle];
+        if (!attackable)
+            raise_to_outside(&s.order, c == label ? middle - (int)windows.k : middle, c == label ? s.own : s.rival);
+    }
+    pg_verdict verdict = pg_verdict_of(pg_argmax(s.score, evidence->classes));
+    if (verdict.prediction == label && !attackable) {
+        verdict.margin = INT64_MAX;
+        for (int w = 0; w < windows.count; w++)
+            if (s.rival[w] != PG_NONE && s.own[w] - s.rival[w] < verdict.margin)
+                verdict.margin = s.own[w] - s.rival[w];
+        verdict.certified = pg_survives(verdict.margin, 1, delta);
+        verdict.has_margin = evidence->classes > 1;
+    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = verdict;
+}
+
+static int median_predict(const pg_evidence *evidence, pg_window window, const void *config, void *memory)
+{
+    (void)config;
+    pg_windows windows = pg_windows_of(evidence, window);
+    pg_arena arena = {.base = memory};
+    scratch s;
+    carve(&arena, evidence->height, evidence->width, evidence->classes, &s);
+    for (int c = 0; c < evidence->classes; c++) {
+        pg_order_sort(&s.order, evidence, &windows, c);
+        s.score[c] = s.order.value[lower_median(evidence)];
+    }
+    return pg_argmax(s.score, evidence->classes);
+}
+
+PG_DEFENSE(median)
+const pg_defense pg_defense_median = {
+    .module = {.name = "median",
+               .summary = "the largest median over all positions",
+               .source = "Xiang et al. 2021 (PatchGuard), VI-B and appendix F",
+               .version = 1,
+               .options = median_options,
+               .config_size = sizeof(median_config),
+               .settle = median_settle},
+    .level = PG_LEVEL_FEATURE,
+    .certificate = median_certificate,
+    .evidence = median_evidence,
+    .certify = median_certify,
+    .scratch_size = median_scratch,
+    .predict = median_predict,
+};

@@ -1,0 +1,319 @@
+/* robust-masking: the heaviest window of a class is left out of its sum when it holds more than a share T of it.
+ *
+ * Source: certificate definitions, sections 4 and 5; PatchGuard, Algorithm 1, and its per-class revision. Scope per-class masks each
+ * class on its own and has a proof; scope predicted is the paper's Algorithm 1, which masks the heaviest window of the largest class
+ * for all classes, and reports the paper's Algorithm 2 as a published certificate that is never counted. That certificate knows no
+ * locality, so delta has no part in it.
+ *
+ * Per class, for a malicious window w: lb is the least that masking can leave the label, ub the most that it can leave a rival c:
+ *   ub = t_c / (1 - T), t_c the sum of c outside w; with a finite clip c_h at most t_c + k c_h,
+ *   lb = t_y - B if B > T t_y, B the most that any window holds outside w; else t_y less the most that a window overlapping w
+ *        holds outside it that the attacker can have masked (none: t_y).
+ * ub grows with t_c, so the strongest rival outside w stands for all. */
+#include "defenses/masks.h"
+#include "defenses/published.h"
+#include "defenses/rule.h"
+
+#include <math.h>
+
+enum { SCOPE_PER_CLASS, SCOPE_PREDICTED };
+static const char *const scopes[] = {"per-class", "predicted", NULL};
+
+typedef struct masking_config {
+    int scope, feature;
+    double theta;
+    pg_range clip;
+    int64_t threshold_ppm;
+} masking_config;
+
+static const pg_option masking_options[] = {
+    {.name = "scope",
+     .type = PG_OPTION_CHOICE,
+     .offset = offsetof(masking_config, scope),
+     .fallback = "per-class",
+     .choices = scopes,
+     .help = "per-class: every class masked on its own, certified; predicted: as published, no proof"},
+    PG_FEATURE_OPTIONS(masking_config),
+    {.name = "clip",
+     .type = PG_OPTION_RANGE,
+     .offset = offsetof(masking_config, clip),
+     .fallback = "auto",
+     .help = "bounds of a feature, the lower one 0; auto: 0:inf for logits, else 0:1"},
+    {.name = "threshold",
+     .type = PG_OPTION_PPM,
+     .offset = offsetof(masking_config, threshold_ppm),
+     .fallback = "0",
+     .min = 0,
+     .max = 1,
+     .help = "share T of a class's evidence above which its heaviest window is masked"},
+    {0},
+};
+
+static void masking_evidence(const void *config, pg_evidence_spec *out)
+{
+    const masking_config *c = config;
+    *out = (pg_evidence_spec){
+        .feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = c->clip.lo, .clip_hi = c->clip.hi};
+    pg_evidence_settle(out);
+}
+
+static int masking_settle(void *config)
+{
+    masking_config *c = config;
+    if (isnan(c->clip.lo))
+        c->clip = (pg_range){0.0, c->feature == PG_FEATURE_LOGITS ? INFINITY : 1.0};
+    if (c->clip.lo != 0.0)
+        return pg_fail(PG_EINPUT, "clip=%g:%g: the lower bound has to be 0, since masking takes evidence to be at least 0",
+                       c->clip.lo, c->clip.hi);
+    pg_evidence_spec spec;
+    masking_evidence(config, &spec);
+    c->theta = spec.theta;
+    c->clip = (pg_range){0.0, spec.clip_hi};
+    return PG_OK;
+}
+
+static pg_certificate masking_certificate(const void *config)
+{
+    const masking_config *c = config;
+    if (c->scope == SCOPE_PREDICTED)
+        return PG_CERTIFICATE_NONE;
+    return c->threshold_ppm == 0 ? PG_CERTIFICATE_EXACT : PG_CERTIFICATE_SOUND;
+}
+
+/* Whether a window holds more than the share T of a total. */
+static bool exceeds(int64_t window, int64_t threshold_ppm, int64_t total)
+{
+    return (pg_int128)window * PG_PPM > (pg_int128)threshold_ppm * total;
+}
+
+/* Everything about an image and a window size that the thresholds share. */
+typedef struct image {
+    const pg_evidence *evidence;
+    pg_windows windows;
+    int label;
+    int64_t delta;
+    pg_sums sums;
+    pg_plane own, other;    /* of the label; of one class after the other */
+    pg_apart apart;
+    int64_t *score;         /* [classes] */
+    int64_t *benign;        /* [windows] heaviest window of the label disjoint from w, PG_NONE if there is none */
+    int64_t *touching;      /* [windows] most that a window overlapping w holds of the label outside w */
+    pg_published published;
+    void *work;
+} image;
+
+static void carve(pg_arena *arena, int height, int width, int classes, image *im)
+{
+    size_t windows = (size_t)height * (size_t)width;
+    pg_sums_carve(arena, height, width, classes, &im->sums);
+    pg_plane_carve(arena, height, width, &im->own);
+    pg_plane_carve(arena, height, width, &im->other);
+    pg_apart_carve(arena, height, width, &im->apart);
+    im->score = pg_arena_take(arena, (size_t)classes, sizeof *im->score);
+    im->benign = pg_arena_take(arena, windows, sizeof *im->benign);
+    im->touching = pg_arena_take(arena, windows, sizeof *im->touching);
+    size_t sums_work = pg_sums_work_size(height, width, classes), touching_work = pg_touching_work_size(height, width);
+    im->work = pg_arena_take(arena, sums_work > touching_work ? sums_work : touching_work, 1);
+}
+
+static size_t masking_scratch(int height, int width, int classes, size_t n)
+{
+    (void)n;
+    pg_arena arena = {0};
+    image im;
+    carve(&arena, height, width, classes, &im);
+    return arena.used;
+}
+
+/* Prediction of scope per-class; `masked` (may be NULL): whether anything is. */
+static int predict_per_class(const pg_sums *sums, int classes, int64_t threshold_ppm, int64_t *score, bool *masked)
+{
+    bool any = false;
+    for (int c = 0; c < classes; c++) {
+        bool mask = exceeds(sums->heaviest[c], threshold_ppm, sums->total[c]);
+        score[c] = sums->total[c] - (mask ? sums->heaviest[c] : 0);
+        any |= mask;
+    }
+    if (masked)
+        *masked = any;
+    return pg_argmax(score, classes);
+}
+
+/* Prediction of scope predicted (Algorithm 1). `plane` is room for the class with the largest total. */
+static int predict_predicted(const pg_evidence *evidence, const pg_windows *windows, const int64_t *total, int64_t threshold_ppm,
+                             pg_plane *plane, int64_t *score, bool *masked)
+{
+    int largest = pg_argmax(total, evidence->classes), classes = evidence->classes;
+    pg_plane_run(plane, evidence, windows, largest);
+    int x = pg_argmax(plane->sum, windows->count), top = x / windows->columns.places, left = x % windows->columns.places;
+    bool mask = exceeds(plane->sum[x], threshold_ppm, total[largest]);
+    if (masked)
+        *masked = mask;
+    if (!mask)
+        return largest;
+    for (int c = 0; c < classes; c++)
+        score[c] = total[c];
+    for (int r = 0; r < windows->rows.length; r++)
+        for (int s = 0; s < windows->columns.length; s++) {
+            int row = (top + r) % evidence->height, column = (left + s) % evidence->width;
+            const int32_t *q = evidence->q + ((size_t)row * (size_t)evidence->width + (size_t)column) * (size_t)classes;
+            for (int c = 0; c < classes; c++)
+                score[c] -= q[c];
+        }
+    return pg_argmax(score, classes);
+}
+
+/* The numbers of one threshold. */
+typedef struct bounds {
+    int64_t threshold_ppm, keep_ppm; /* T and 1 - T */
+    bool limited;                    /* c_h is finite */
+    int64_t limit, reach;            /* c_h and k c_h on the grid */
+} bounds;
+
+/* Whether lb exceeds ub for a rival with t outside the window: it has to beat one of the two upper bounds. */
+static bool beats(const bounds *b, int64_t lb, int64_t t)
+{
+    return (pg_int128)lb * b->keep_ppm > (pg_int128)t * PG_PPM || (b->limited && lb > t + b->reach);
+}
+
+/* Whether lb - ub rounded down is below `margin`. Never true for an unbounded rival: see unbounded(). */
+static bool below(const bounds *b, int64_t lb, int64_t t, int64_t margin)
+{
+    bool scaled = b->keep_ppm == 0 || (pg_int128)t * PG_PPM > ((pg_int128)lb - margin) * b->keep_ppm;
+    return scaled && !(b->limited && lb - (t + b->reach) >= margin);
+}
+
+/* lb - ub rounded down; not for an unbounded rival. */
+static int64_t difference(const bounds *b, int64_t lb, int64_t t)
+{
+    pg_int128 best = -((pg_int128)1 << 100);
+    if (b->keep_ppm > 0)
+        best = (pg_int128)lb - ((pg_int128)t * PG_PPM + b->keep_ppm - 1) / b->keep_ppm;
+    if (b->limited && (pg_int128)lb - t - b->reach > best)
+        best = (pg_int128)lb - t - b->reach;
+    return best < INT64_MIN ? INT64_MIN : (int64_t)best;
+}
+
+/* The condition with measured locality: every position outside w may move by delta, against the label and for the rival. */
+static bool survives(const image *im, const bounds *b, int64_t rest, int64_t heaviest, int64_t t)
+{
+    pg_int128 leak = (pg_int128)im->windows.outside * im->delta;
+    pg_int128 label = (pg_int128)rest - heaviest - leak, rival = (pg_int128)t + leak;
+    if (label <= 0)
+        return false; /* also keeps the products below small */
+    return label * b->keep_ppm > rival * PG_PPM || (b->limited && label > rival + b->reach);
+}
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static pg_verdict certify_per_class(const image *im, const masking_config *config)
+{
+    bool masked;
+    pg_verdict verdict =
+        pg_verdict_of(predict_per_class(&im->sums, im->evidence->classes, config->threshold_ppm, im->score, &masked));
+    verdict.masked = masked;
+    bounds b = {.threshold_ppm = config->threshold_ppm, .keep_ppm = PG_PPM - config->threshold_ppm};
+    int64_t lo;
+    b.limited = pg_evidence_range(im->evidence->spec, &lo, &b.limit);
+    b.reach = im->windows.k * b.limit;
+    if (verdict.prediction != im->label || (b.keep_ppm == 0 && !b.limited))
+        return verdict;
+    bool certified = im->windows.outside > 0;
+    verdict.margin = INT64_MAX;
+    for (int w = 0; w < im->windows.count; w++) {
+        int64_t t = larger(im->sums.before[w], im->sums.after[w]), rest = im->sums.total[im->label] - im->sums.own[w];
+        if (t == PG_NONE)
+            continue; /* the label is the only class */
+        int64_t heaviest = larger(im->benign[w], im->touching[w]), lb = rest - heaviest;
+        if (!exceeds(heaviest, b.threshold_ppm, rest)) {
+            /* Nothing is masked with w empty; the attacker may feed a window that overlaps w until it is. */
+            lb = rest - im->touching[w];
+            if (b.limited && (!beats(&b, lb, t) || below(&b, lb, t, verdict.margin))) {
+                int columns = im->windows.columns.places;
+                lb = rest - pg_touching_feasible(&im->own, w / columns, w % columns, b.limit, b.threshold_ppm, rest);
+            }
+        }
+        certified = certified && beats(&b, lb, t) && (im->delta == 0 || survives(im, &b, rest, heaviest, t));
+        if (below(&b, lb, t, verdict.margin))
+            verdict.margin = difference(&b, lb, t);
+    }
+    verdict.has_margin = verdict.margin != INT64_MAX;
+    verdict.certified = certified;
+    return verdict;
+}
+
+static pg_verdict certify_predicted(image *im, const masking_config *config)
+{
+    bool masked;
+    pg_verdict verdict = pg_verdict_of(predict_predicted(im->evidence, &im->windows, im->sums.total, config->threshold_ppm,
+                                                         &im->other, im->score, &masked));
+    verdict.masked = masked;
+    verdict.failure_case = pg_published_case(&im->published, &im->windows, &im->sums, im->label, config->threshold_ppm);
+    verdict.certified_published = verdict.failure_case == 4;
+    return verdict;
+}
+
+/* One pass for all thresholds. */
+static void examine(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
+                    size_t n, void *scratch, image *im)
+{
+    *im = (image){.evidence = evidence, .windows = pg_windows_of(evidence, window), .label = label, .delta = delta};
+    pg_arena arena = {.base = scratch};
+    carve(&arena, evidence->height, evidence->width, evidence->classes, im);
+    pg_sums_run(evidence, &im->windows, label, im->work, &im->sums);
+    pg_plane_run(&im->own, evidence, &im->windows, label);
+    pg_apart_run(&im->apart, &im->windows, im->own.sum);
+    for (int w = 0; w < im->windows.count; w++) {
+        int columns = im->windows.columns.places;
+        im->benign[w] = pg_heavier(im->apart.rows[w / columns], im->apart.columns[w % columns]).sum;
+    }
+    pg_touching_run(&im->own, im->work, im->touching);
+    bool published = false;
+    for (size_t i = 0; i < n; i++)
+        published |= ((const masking_config *)configs[i])->scope == SCOPE_PREDICTED;
+    if (published)
+        im->published = pg_published_run(evidence, &im->windows, &im->sums, label, &im->own, im->touching, &im->other, &im->apart);
+}
+
+static void masking_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label,
+                            const void *const *configs, size_t n, void *scratch, pg_verdict *out)
+{
+    image im;
+    examine(evidence, window, delta, label, configs, n, scratch, &im);
+    for (size_t i = 0; i < n; i++) {
+        const masking_config *config = configs[i];
+        out[i] = config->scope == SCOPE_PREDICTED ? certify_predicted(&im, config) : certify_per_class(&im, config);
+    }
+}
+
+static int masking_predict(const pg_evidence *evidence, pg_window window, const void *config, void *scratch)
+{
+    const masking_config *c = config;
+    pg_windows windows = pg_windows_of(evidence, window);
+    pg_arena arena = {.base = scratch};
+    image im;
+    carve(&arena, evidence->height, evidence->width, evidence->classes, &im);
+    if (c->scope == SCOPE_PREDICTED) {
+        pg_totals(evidence, im.sums.total);
+        return predict_predicted(evidence, &windows, im.sums.total, c->threshold_ppm, &im.own, im.score, NULL);
+    }
+    pg_sums_run(evidence, &windows, 0, im.work, &im.sums);
+    return predict_per_class(&im.sums, evidence->classes, c->threshold_ppm, im.score, NULL);
+}
+
+PG_DEFENSE(robust_masking)
+const pg_defense pg_defense_robust_masking = {
+    .module = {.name = "robust-masking",
+               .summary = "leaves the heaviest window out where it holds too large a share",
+               .source = "Xiang et al. 2021 (PatchGuard), III-D and IV, and its per-class revision",
+               .version = 1,
+               .options = masking_options,
+               .config_size = sizeof(masking_config),
+               .settle = masking_settle},
+    .level = PG_LEVEL_FEATURE,
+    .certificate = masking_certificate,
+    .evidence = masking_evidence,
+    .certify = masking_certify,
+    .scratch_size = masking_scratch,
+    .predict = masking_predict,
+};

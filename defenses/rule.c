@@ -1,0 +1,63 @@
+#include "defenses/rule.h"
+
+const char *const pg_feature_names[] = {
+    [PG_FEATURE_LOGITS] = "logits", [PG_FEATURE_CONFIDENCE] = "confidence", [PG_FEATURE_PREDICTION] = "prediction", NULL};
+
+pg_verdict pg_verdict_of(int prediction) { return (pg_verdict){.prediction = prediction, .failure_case = -1}; }
+
+bool pg_survives(int64_t margin, int64_t values, int64_t delta) { return margin > (pg_int128)2 * values * delta; }
+
+size_t pg_sum_rule_scratch(int height, int width, int classes, size_t n)
+{
+    (void)n;
+    pg_arena arena = {0};
+    pg_sums sums;
+    pg_sums_carve(&arena, height, width, classes, &sums);
+    return arena.used + pg_sums_work_size(height, width, classes);
+}
+
+/* Nothing of the condition depends on options beyond the evidence, so all configurations get one verdict. */
+static pg_verdict certify_one(const pg_evidence *evidence, pg_window window, int64_t delta, int label, void *scratch)
+{
+    pg_windows windows = pg_windows_of(evidence, window);
+    pg_arena arena = {.base = scratch};
+    pg_sums sums;
+    pg_sums_carve(&arena, evidence->height, evidence->width, evidence->classes, &sums);
+    pg_sums_run(evidence, &windows, label, arena.base + arena.used, &sums);
+    pg_verdict verdict = pg_verdict_of(pg_argmax(sums.total, evidence->classes));
+    int64_t lo, hi;
+    if (verdict.prediction != label || !pg_evidence_range(evidence->spec, &lo, &hi))
+        return verdict;
+    bool certified = windows.outside > 0;
+    for (int w = 0; w < windows.count; w++) {
+        int64_t rival = sums.before[w] > sums.after[w] ? sums.before[w] : sums.after[w];
+        if (rival == PG_NONE)
+            continue; /* the label is the only class */
+        int64_t margin = sums.total[label] - sums.own[w] + windows.k * lo - (rival + windows.k * hi);
+        if (!verdict.has_margin || margin < verdict.margin)
+            verdict.margin = margin;
+        verdict.has_margin = true;
+    }
+    if (verdict.has_margin)
+        certified = certified && pg_survives(verdict.margin, windows.outside, delta);
+    verdict.certified = certified;
+    return verdict;
+}
+
+void pg_sum_rule_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
+                         size_t n, void *scratch, pg_verdict *out)
+{
+    (void)configs;
+    pg_verdict verdict = certify_one(evidence, window, delta, label, scratch);
+    for (size_t i = 0; i < n; i++)
+        out[i] = verdict;
+}
+
+int pg_sum_rule_predict(const pg_evidence *evidence, pg_window window, const void *config, void *scratch)
+{
+    (void)window;
+    (void)config;
+    int64_t *total = scratch;
+    pg_totals(evidence, total);
+    return pg_argmax(total, evidence->classes);
+}

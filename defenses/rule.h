@@ -1,0 +1,40 @@
+/* What the rules share: verdicts, the locality condition, and the whole rule of defenses that only add up.
+ *
+ * Source: certificate definitions, sections 2 and 3. */
+#ifndef PG_DEFENSES_RULE_H
+#define PG_DEFENSES_RULE_H
+
+#include "defenses/windows.h"
+
+/* The names behind pg_feature, for option tables. */
+extern const char *const pg_feature_names[];
+
+/* The option rows that defenses with a choice of feature have in common; `config_type` has int feature, double theta. */
+#define PG_FEATURE_OPTIONS(config_type)                                                                                            \
+    {.name = "feature",                                                                                                            \
+     .type = PG_OPTION_CHOICE,                                                                                                     \
+     .offset = offsetof(config_type, feature),                                                                                     \
+     .fallback = "logits",                                                                                                         \
+     .choices = pg_feature_names,                                                                                                  \
+     .help = "what a position says about a class"},                                                                                \
+        {.name = "theta",                                                                                                          \
+         .type = PG_OPTION_DECIMAL,                                                                                                \
+         .offset = offsetof(config_type, theta),                                                                                   \
+         .fallback = "0",                                                                                                          \
+         .min = 0,                                                                                                                 \
+         .max = 1,                                                                                                                 \
+         .help = "prediction: a vote for every class of at least this confidence; 0: one vote, for the largest"}
+
+/* A verdict with nothing but its prediction. */
+pg_verdict pg_verdict_of(int prediction);
+
+/* Whether a margin survives a change of at most delta in each of `values` values on either side; with delta 0: is positive. */
+bool pg_survives(int64_t margin, int64_t values, int64_t delta);
+
+/* Defenses that predict the arg max of the totals and whose values have the range of the evidence (mean, clip, cbn). */
+size_t pg_sum_rule_scratch(int height, int width, int classes, size_t n);
+void pg_sum_rule_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
+                         size_t n, void *scratch, pg_verdict *out);
+int pg_sum_rule_predict(const pg_evidence *evidence, pg_window window, const void *config, void *scratch);
+
+#endif

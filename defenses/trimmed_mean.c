@@ -1,0 +1,168 @@
+/* trimmed-mean: the class with the largest sum after its t smallest and t largest values are dropped.
+ *
+ * Source: certificate definitions, section 3. A window of k <= t positions can at worst put k values of the label at the bottom and
+ * k of a rival at the top: of the m - k values outside it, sorted, the label keeps [t - k, m - k - t) and the rival [t, m - t). With
+ * k > t nothing is certified; for confidences and votes, whose values are bounded, that refuses more than an attack can reach,
+ * which is why only logits are called exact. */
+#include "defenses/order.h"
+#include "defenses/rule.h"
+
+#include <math.h>
+
+typedef struct trimmed_config {
+    int feature;
+    double theta;
+    int64_t trim;
+} trimmed_config;
+
+static const pg_option trimmed_options[] = {
+    PG_FEATURE_OPTIONS(trimmed_config),
+    {.name = "trim",
+     .type = PG_OPTION_INT,
+     .offset = offsetof(trimmed_config, trim),
+     .fallback = "4",
+     .min = 0,
+     .max = PG_POSITIONS_MAX,
+     .help = "values dropped at either end; certifies windows of at most this many positions"},
+    {0},
+};
+
+static void trimmed_evidence(const void *config, pg_evidence_spec *out)
+{
+    const trimmed_config *c = config;
+    *out = (pg_evidence_spec){.feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = -INFINITY, .clip_hi = INFINITY};
+    pg_evidence_settle(out);
+}
+
+static int trimmed_settle(void *config)
+{
+    trimmed_config *c = config;
+    c->theta = c->feature == PG_FEATURE_PREDICTION ? c->theta : 0.0;
+    return PG_OK;
+}
+
+static int trimmed_check(const void *config, int height, int width, int classes)
+{
+    (void)classes;
+    long long trim = (long long)((const trimmed_config *)config)->trim, positions = (long long)height * width;
+    if (2 * trim < positions)
+        return PG_OK;
+    return pg_fail(PG_EINPUT, "trim=%lld drops all of the %lld positions of a %dx%d map; at most %lld leaves one", trim, positions,
+                   height, width, (positions - 1) / 2);
+}
+
+static pg_certificate trimmed_certificate(const void *config)
+{
+    return ((const trimmed_config *)config)->feature == PG_FEATURE_LOGITS ? PG_CERTIFICATE_EXACT : PG_CERTIFICATE_SOUND;
+}
+
+typedef struct scratch {
+    pg_order order;
+    int64_t *score;       /* [n][classes] trimmed sums */
+    int64_t *own, *rival; /* [n][windows] the label's worst sum, the best one of a rival */
+} scratch;
+
+static void carve(pg_arena *arena, int height, int width, int classes, size_t n, scratch *s)
+{
+    size_t windows = (size_t)height * (size_t)width;
+    pg_order_carve(arena, height, width, &s->order);
+    s->score = pg_arena_take(arena, n * (size_t)classes, sizeof *s->score);
+    s->own = pg_arena_take(arena, n * windows, sizeof *s->own);
+    s->rival = pg_arena_take(arena, n * windows, sizeof *s->rival);
+}
+
+static size_t trimmed_scratch(int height, int width, int classes, size_t n)
+{
+    pg_arena arena = {0};
+    scratch s;
+    carve(&arena, height, width, classes, n, &s);
+    return arena.used;
+}
+
+static int64_t trimmed_sum(const pg_order *order, int trim)
+{
+    return order->prefix[order->positions - trim] - order->prefix[trim];
+}
+
+/* The sum of the outside ranks [from, to) for every window, into `sums`: kept where larger than what is there. */
+static void raise_to_outside(const pg_order *order, int from, int to, int64_t *sums)
+{
+    for (int top = 0; top < order->windows->rows.places; top++)
+        for (int left = 0; left < order->windows->columns.places; left++, sums++) {
+            int64_t sum = pg_order_outside_sum(order, top, left, from, to);
+            *sums = sum > *sums ? sum : *sums;
+        }
+}
+
+static pg_verdict judge(const pg_evidence *evidence, const pg_windows *windows, int64_t delta, int label, int64_t trim,
+                        const int64_t *score, const int64_t *own, const int64_t *rival)
+{
+    pg_verdict verdict = pg_verdict_of(pg_argmax(score, evidence->classes));
+    if (verdict.prediction != label || windows->k > trim)
+        return verdict;
+    verdict.margin = INT64_MAX;
+    for (int w = 0; w < windows->count; w++)
+        if (rival[w] != PG_NONE && own[w] - rival[w] < verdict.margin)
+            verdict.margin = own[w] - rival[w];
+    verdict.certified = pg_survives(verdict.margin, windows->outside, delta);
+    verdict.has_margin = evidence->classes > 1;
+    return verdict;
+}
+
+static void trimmed_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label,
+                            const void *const *configs, size_t n, void *memory, pg_verdict *out)
+{
+    pg_windows windows = pg_windows_of(evidence, window);
+    pg_arena arena = {.base = memory};
+    scratch s;
+    carve(&arena, evidence->height, evidence->width, evidence->classes, n, &s);
+    size_t count = (size_t)windows.count, classes = (size_t)evidence->classes;
+    int m = evidence->height * evidence->width, k = (int)windows.k;
+    for (size_t i = 0; i < n * count; i++)
+        s.own[i] = s.rival[i] = PG_NONE;
+    for (int c = 0; c < evidence->classes; c++) {
+        pg_order_sort(&s.order, evidence, &windows, c);
+        for (size_t i = 0; i < n; i++) {
+            int trim = (int)((const trimmed_config *)configs[i])->trim;
+            s.score[i * classes + (size_t)c] = trimmed_sum(&s.order, trim);
+            if (k <= trim && c == label)
+                raise_to_outside(&s.order, trim - k, m - k - trim, s.own + i * count);
+            else if (k <= trim)
+                raise_to_outside(&s.order, trim, m - trim, s.rival + i * count);
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = judge(evidence, &windows, delta, label, ((const trimmed_config *)configs[i])->trim, s.score + i * classes,
+                       s.own + i * count, s.rival + i * count);
+}
+
+static int trimmed_predict(const pg_evidence *evidence, pg_window window, const void *config, void *memory)
+{
+    pg_windows windows = pg_windows_of(evidence, window);
+    pg_arena arena = {.base = memory};
+    scratch s;
+    carve(&arena, evidence->height, evidence->width, evidence->classes, 1, &s);
+    for (int c = 0; c < evidence->classes; c++) {
+        pg_order_sort(&s.order, evidence, &windows, c);
+        s.score[c] = trimmed_sum(&s.order, (int)((const trimmed_config *)config)->trim);
+    }
+    return pg_argmax(s.score, evidence->classes);
+}
+
+PG_DEFENSE(trimmed_mean)
+const pg_defense pg_defense_trimmed_mean = {
+    .module = {.name = "trimmed-mean",
+               .summary = "the largest sum without the t smallest and t largest values of a class",
+               .source = "certificate definitions, section 3",
+               .version = 1,
+               .options = trimmed_options,
+               .config_size = sizeof(trimmed_config),
+               .settle = trimmed_settle},
+    .level = PG_LEVEL_FEATURE,
+    .certificate = trimmed_certificate,
+    .evidence = trimmed_evidence,
+    .check = trimmed_check,
+    .certify = trimmed_certify,
+    .scratch_size = trimmed_scratch,
+    .predict = trimmed_predict,
+};

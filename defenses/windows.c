@@ -1,0 +1,62 @@
+#include "defenses/windows.h"
+
+#include <assert.h>
+
+static pg_axis axis_of(int size, int wanted, bool wrap)
+{
+    pg_axis axis = {.size = size, .length = wanted < size ? wanted : size};
+    axis.wrap = wrap && axis.length < size;
+    axis.places = axis.wrap ? size : size - axis.length + 1;
+    axis.span = axis.places + axis.length - 1;
+    return axis;
+}
+
+pg_windows pg_windows_of(const pg_evidence *evidence, pg_window window)
+{
+    assert(window.height >= 1 && window.width >= 1);
+    pg_windows w = {.rows = axis_of(evidence->height, window.height, evidence->wrap_rows),
+                    .columns = axis_of(evidence->width, window.width, evidence->wrap_columns)};
+    w.count = w.rows.places * w.columns.places;
+    w.k = (int64_t)w.rows.length * w.columns.length;
+    w.outside = (int64_t)evidence->height * evidence->width - w.k;
+    return w;
+}
+
+int pg_axis_overlap(const pg_axis *axis, int shift, pg_run runs[2])
+{
+    int n = 0, length = axis->length;
+    if (shift >= 0 && shift < length)
+        runs[n++] = (pg_run){shift, length - shift};
+    if (!axis->wrap && shift < 0 && -shift < length)
+        runs[n++] = (pg_run){0, length + shift};
+    if (axis->wrap && shift + length > axis->size)
+        runs[n++] = (pg_run){0, shift + length - axis->size};
+    return n;
+}
+
+void pg_totals(const pg_evidence *evidence, int64_t *total)
+{
+    int classes = evidence->classes;
+    size_t positions = (size_t)evidence->height * (size_t)evidence->width;
+    const int32_t *q = evidence->q;
+    for (int c = 0; c < classes; c++)
+        total[c] = 0;
+    for (size_t i = 0; i < positions; i++, q += classes)
+        for (int c = 0; c < classes; c++)
+            total[c] += q[c];
+}
+
+int pg_argmax(const int64_t *values, int n)
+{
+    int best = 0;
+    for (int c = 1; c < n; c++)
+        best = values[c] > values[best] ? c : best;
+    return best;
+}
+
+void *pg_arena_take(pg_arena *arena, size_t count, size_t item)
+{
+    size_t start = arena->used;
+    arena->used += (count * item + 63) & ~(size_t)63;
+    return arena->base ? arena->base + start : NULL;
+}
