@@ -1,0 +1,358 @@
+/* The contract of modules: walks every registered defense and model and checks what defense.h, model.h and module.h demand of all.
+ *
+ * A new module needs no line here: it is found in the gathered lists. Runs the program ($PATCHGAUGE, default build/patchgauge) to
+ * see that `list` and `help` show every module. */
+#include "defenses/defense.h"
+#include "defenses/evidence.h"
+#include "harness/base/rng.h"
+#include "models/network.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { SIDE = 6, CLASSES = 4, POSITIONS = SIDE * SIDE, OUTPUT_MAX = 1 << 18 };
+
+/* Says which module a failure is about. */
+#define CHECK(condition, module, ...)                                        \
+    do {                                                                     \
+        if (!(condition)) {                                                  \
+            print_error("%s: ", (module)->name);                             \
+            print_error(__VA_ARGS__);                                        \
+            print_error("\n");                                               \
+            fail();                                                          \
+        }                                                                    \
+    } while (0)
+
+typedef void (*visit_module)(const pg_module *module, const char *kind);
+
+static void each_module(visit_module visit)
+{
+    for (size_t i = 0; pg_defenses[i] != NULL; i++)
+        visit(&pg_defenses[i]->module, "defense");
+    for (size_t i = 0; pg_models[i] != NULL; i++)
+        visit(&pg_models[i]->module, "model");
+}
+
+/* ---- What a module states ------------------------------------------------------------------------------------------------ */
+
+static bool good_name(const char *name)
+{
+    if (name == NULL || !islower((unsigned char)name[0]) || strlen(name) > 40)
+        return false;
+    for (; *name != '\0'; name++)
+        if (!islower((unsigned char)*name) && !isdigit((unsigned char)*name) && *name != '-')
+            return false;
+    return true;
+}
+
+static bool one_line(const char *text) { return text != NULL && text[0] != '\0' && strchr(text, '\n') == NULL; }
+
+static void check_statement(const pg_module *m, const char *kind)
+{
+    assert_true(good_name(m->name));
+    CHECK(one_line(m->summary) && strlen(m->summary) <= 100, m, "%s without a summary of one line of at most 100 characters", kind);
+    CHECK(one_line(m->source), m, "no source");
+    CHECK(m->version >= 1, m, "version %d", m->version);
+    CHECK(m->options != NULL, m, "no option table (an empty one for none)");
+    CHECK(m->config_size <= PG_CONFIG_MAX, m, "configuration of %zu bytes", m->config_size);
+}
+
+static void every_module_states_what_it_is(void **state)
+{
+    (void)state;
+    each_module(check_statement);
+    assert_true(pg_defenses[0] != NULL && pg_models[0] != NULL);
+}
+
+static void lists_are_sorted_and_names_unique(void **state)
+{
+    (void)state;
+    for (size_t i = 1; pg_defenses[i] != NULL; i++)
+        assert_true(strcmp(pg_defenses[i - 1]->module.name, pg_defenses[i]->module.name) < 0);
+    for (size_t i = 1; pg_models[i] != NULL; i++)
+        assert_true(strcmp(pg_models[i - 1]->module.name, pg_models[i]->module.name) < 0);
+    for (size_t i = 0; pg_defenses[i] != NULL; i++)
+        assert_ptr_equal(pg_defense_find(pg_defenses[i]->module.name), pg_defenses[i]);
+    for (size_t i = 0; pg_models[i] != NULL; i++)
+        assert_ptr_equal(pg_model_find(pg_models[i]->module.name), pg_models[i]);
+}
+
+/* ---- Option tables --------------------------------------------------------------------------------------------------------- */
+
+static size_t field_size(pg_option_type type)
+{
+    static const size_t sizes[] = {[PG_OPTION_BOOL] = sizeof(bool),      [PG_OPTION_INT] = sizeof(int64_t),
+                                   [PG_OPTION_DECIMAL] = sizeof(double), [PG_OPTION_PPM] = sizeof(int64_t),
+                                   [PG_OPTION_CHOICE] = sizeof(int),     [PG_OPTION_RANGE] = sizeof(pg_range),
+                                   [PG_OPTION_TEXT] = PG_OPTION_TEXT_MAX};
+    return sizes[type];
+}
+
+static void check_rows(const pg_module *m, const char *kind)
+{
+    (void)kind;
+    for (const pg_option *row = m->options; row->name != NULL; row++) {
+        CHECK(good_name(row->name), m, "option name '%s'", row->name);
+        CHECK(one_line(row->help), m, "option %s without help of one line", row->name);
+        CHECK(row->fallback != NULL, m, "option %s without a default", row->name);
+        CHECK(row->offset + field_size(row->type) <= m->config_size, m, "option %s lies outside the configuration", row->name);
+        CHECK((row->type == PG_OPTION_CHOICE) == (row->choices != NULL), m, "option %s: choices", row->name);
+        CHECK(row->min <= row->max, m, "option %s: range", row->name);
+        for (const pg_option *other = m->options; other != row; other++) {
+            CHECK(strcmp(other->name, row->name) != 0, m, "option %s twice", row->name);
+            bool apart = other->offset + field_size(other->type) <= row->offset || row->offset + field_size(row->type) <= other->offset;
+            CHECK(apart, m, "options %s and %s share memory", other->name, row->name);
+        }
+    }
+}
+
+/* Defaults and every choice are accepted, print as they were set, and what is out of range is refused by name. */
+static void check_values(const pg_module *m, const char *kind)
+{
+    uint8_t config[PG_CONFIG_MAX], again[PG_CONFIG_MAX];
+    for (const pg_option *row = m->options; row->name != NULL; row++) {
+        pg_options_defaults(m->options, config);
+        memcpy(again, config, sizeof again);
+        CHECK(pg_options_set(m->options, config, kind, row->name, row->fallback) == PG_OK, m, "%s", pg_error_message());
+        pg_buf text;
+        pg_buf_init(&text);
+        pg_option_format(row, config, &text);
+        CHECK(pg_options_set(m->options, again, kind, row->name, text.data) == PG_OK, m, "option %s cannot read '%s'", row->name,
+              text.data);
+        pg_buf second;
+        pg_buf_init(&second);
+        pg_option_format(row, again, &second);
+        CHECK(strcmp(text.data, second.data) == 0, m, "option %s: '%s' reads back as '%s'", row->name, text.data, second.data);
+        pg_buf_release(&text);
+        pg_buf_release(&second);
+        for (size_t i = 0; row->choices != NULL && row->choices[i] != NULL; i++)
+            CHECK(pg_options_set(m->options, config, kind, row->name, row->choices[i]) == PG_OK, m, "%s", pg_error_message());
+        if (row->type != PG_OPTION_TEXT) {
+            CHECK(pg_options_set(m->options, config, kind, row->name, "no such value") == PG_EINPUT, m, "option %s takes nonsense", row->name);
+            CHECK(strstr(pg_error_message(), row->name) != NULL, m, "the message does not name the option: %s", pg_error_message());
+        }
+        bool limited = row->min != 0 || row->max != 0;
+        if (limited && (row->type == PG_OPTION_INT || row->type == PG_OPTION_DECIMAL || row->type == PG_OPTION_PPM)) {
+            char beyond[2][64];
+            snprintf(beyond[0], sizeof beyond[0], "%.0f", floor(row->min) - 1);
+            snprintf(beyond[1], sizeof beyond[1], "%.0f", ceil(row->max) + 1);
+            for (int i = 0; i < 2; i++)
+                CHECK(pg_options_set(m->options, config, kind, row->name, beyond[i]) == PG_EINPUT, m, "option %s takes %s", row->name,
+                      beyond[i]);
+        }
+    }
+}
+
+static void check_defaults_settle(const pg_module *m, const char *kind)
+{
+    uint8_t config[PG_CONFIG_MAX];
+    CHECK(pg_module_configure(m, kind, NULL, 0, config) == PG_OK, m, "%s", pg_error_message());
+    const char *pair = "no-such-option=1";
+    CHECK(pg_module_configure(m, kind, &pair, 1, config) == PG_EINPUT, m, "takes an unknown option");
+}
+
+static void option_tables_are_whole(void **state)
+{
+    (void)state;
+    each_module(check_rows);
+}
+
+static void option_values_are_checked(void **state)
+{
+    (void)state;
+    each_module(check_values);
+}
+
+static void defaults_make_a_configuration(void **state)
+{
+    (void)state;
+    each_module(check_defaults_settle);
+}
+
+/* ---- Hooks ------------------------------------------------------------------------------------------------------------------ */
+
+static void every_required_hook_is_there(void **state)
+{
+    (void)state;
+    for (size_t i = 0; pg_defenses[i] != NULL; i++) {
+        const pg_defense *d = pg_defenses[i];
+        CHECK(d->certificate != NULL && d->predict != NULL, &d->module, "certificate or predict is missing");
+        if (d->level == PG_LEVEL_FEATURE)
+            CHECK(d->evidence != NULL && d->certify != NULL && d->scratch_size != NULL, &d->module, "a required hook is missing");
+    }
+    for (size_t i = 0; pg_models[i] != NULL; i++) {
+        const pg_model *m = pg_models[i];
+        CHECK(m->geometry != NULL && m->hooks != NULL, &m->module, "geometry or hooks are missing");
+        if (m->needs_torch)
+            CHECK(m->hooks->forward != NULL, &m->module, "forward is missing");
+        else
+            CHECK(m->hooks->compute != NULL, &m->module, "compute is missing");
+    }
+}
+
+/* Every defense answers on a small tensor: verdicts in range, nothing certified that is wrong, one configuration among several as
+ * alone, predict and certify agree. */
+static void check_defense(const pg_defense *d, const pg_evidence *evidence, pg_window window, const void *config)
+{
+    void *scratch = malloc(d->scratch_size(SIDE, SIDE, CLASSES, 2) + 1);
+    assert_non_null(scratch);
+    int prediction = d->predict(evidence, window, config, scratch);
+    CHECK(prediction >= 0 && prediction < CLASSES, &d->module, "predicts %d", prediction);
+    for (int label = 0; label < CLASSES; label++) {
+        const void *both[2] = {config, config};
+        pg_verdict one, two[2];
+        d->certify(evidence, window, 0, label, both, 1, scratch, &one);
+        d->certify(evidence, window, 0, label, both, 2, scratch, two);
+        CHECK(one.prediction == prediction, &d->module, "certify predicts %d, predict says %d", one.prediction, prediction);
+        CHECK(!one.certified || one.prediction == label, &d->module, "certifies a wrong prediction");
+        CHECK(!one.certified || d->certificate(config) != PG_CERTIFICATE_NONE, &d->module, "certifies without a certificate");
+        CHECK(one.has_margin || one.margin == 0, &d->module, "a margin that is not there");
+        CHECK(one.failure_case >= -1 && one.failure_case <= 4, &d->module, "failure case %d", one.failure_case);
+        for (int i = 0; i < 2; i++)
+            CHECK(two[i].prediction == one.prediction && two[i].certified == one.certified && two[i].margin == one.margin &&
+                      two[i].masked == one.masked && two[i].failure_case == one.failure_case,
+                  &d->module, "the answer depends on the other configurations");
+    }
+    free(scratch);
+}
+
+static void every_defense_answers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; pg_defenses[i] != NULL; i++) {
+        const pg_defense *d = pg_defenses[i];
+        if (d->level != PG_LEVEL_FEATURE)
+            continue;
+        uint8_t config[PG_CONFIG_MAX];
+        assert_int_equal(pg_module_configure(&d->module, "defense", NULL, 0, config), PG_OK);
+        pg_evidence_spec spec;
+        d->evidence(config, &spec);
+        CHECK(spec.clip_lo <= spec.clip_hi, &d->module, "clips to %g:%g", spec.clip_lo, spec.clip_hi);
+        int32_t q[POSITIONS * CLASSES];
+        pg_rng rng = pg_rng_make(7, PG_STREAM_TEST, (uint32_t)i);
+        for (int c = 0; c < POSITIONS * CLASSES; c++)
+            q[c] = (int32_t)(pg_rng_unit(&rng) * (1 << 20));
+        for (int wrap = 0; wrap < 4; wrap++) {
+            pg_evidence evidence = {.q = q, .height = SIDE, .width = SIDE, .classes = CLASSES, .wrap_rows = wrap & 1, .wrap_columns = wrap >> 1, .spec = &spec};
+            check_defense(d, &evidence, (pg_window){2, 1}, config);
+            check_defense(d, &evidence, (pg_window){SIDE, SIDE}, config);
+        }
+    }
+}
+
+static void check_axis(const pg_module *m, const pg_axis *axis)
+{
+    CHECK(axis->positions >= 1 && axis->stride >= 0 && axis->field >= 0, m, "positions %d, stride %d, field %d", axis->positions,
+          axis->stride, axis->field);
+    int previous = 0;
+    for (int patch = 1; patch <= 32; patch++) {
+        int touched = pg_axis_window(axis, 32, patch);
+        CHECK(touched >= 1 && touched <= axis->positions && touched >= previous, m, "a patch of %d px touches %d positions", patch, touched);
+        previous = touched;
+    }
+}
+
+static void every_model_has_a_geometry(void **state)
+{
+    (void)state;
+    for (size_t i = 0; pg_models[i] != NULL; i++) {
+        const pg_model *m = pg_models[i];
+        uint8_t config[PG_CONFIG_MAX];
+        pg_geometry geometry = {0};
+        assert_int_equal(pg_module_configure(&m->module, "model", NULL, 0, config), PG_OK);
+        CHECK(m->geometry(config, 224, 224, 10, &geometry) == PG_OK || m->geometry(config, 32, 32, 10, &geometry) == PG_OK, &m->module,
+              "fits neither 32 nor 224 px: %s", pg_error_message());
+        CHECK(geometry.classes == 10, &m->module, "%d classes of 10", geometry.classes);
+        if (m->geometry(config, 32, 32, 10, &geometry) == PG_OK) {
+            check_axis(&m->module, &geometry.rows);
+            check_axis(&m->module, &geometry.columns);
+        }
+        CHECK(m->geometry(config, 1, 1, 10, &geometry) != PG_OK || geometry.rows.positions >= 1, &m->module, "an empty map at 1 px");
+    }
+}
+
+/* ---- What users see ---------------------------------------------------------------------------------------------------------- */
+
+/* Standard output of the program; fails the test where it does not end well. *new*. */
+static char *run_program(const char *arguments)
+{
+    const char *program = getenv("PATCHGAUGE");
+    char command[512];
+    snprintf(command, sizeof command, "%s %s", program != NULL ? program : "build/patchgauge", arguments);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    char *text = calloc(1, OUTPUT_MAX);
+    size_t size = fread(text, 1, OUTPUT_MAX - 1, pipe);
+    int status = pclose(pipe);
+    if (status != 0 || size == 0)
+        print_error("%s: status %d, %zu bytes\n", command, status, size);
+    assert_int_equal(status, 0);
+    return text;
+}
+
+/* A line of `text` that names the module in its first column and carries its summary. */
+static bool is_listed(const char *text, const pg_module *m)
+{
+    size_t size = strlen(m->name);
+    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+        line += strspn(line, " \n");
+        if (strncmp(line, m->name, size) == 0 && line[size] == ' ') {
+            const char *summary = strstr(line, m->summary), *end = strchr(line, '\n');
+            return summary != NULL && (end == NULL || summary < end);
+        }
+        if (*line == '\0')
+            break;
+    }
+    return false;
+}
+
+static const char *listing;
+
+static void check_listed(const pg_module *m, const char *kind) { CHECK(is_listed(listing, m), m, "%s is not listed", kind); }
+
+static void list_shows_every_module(void **state)
+{
+    (void)state;
+    char *text = run_program("list");
+    listing = text;
+    each_module(check_listed);
+    free(text);
+}
+
+static void check_help(const pg_module *m, const char *kind)
+{
+    char arguments[128];
+    snprintf(arguments, sizeof arguments, "help %s %s", kind, m->name);
+    char *text = run_program(arguments);
+    CHECK(strstr(text, m->summary) != NULL && strstr(text, m->source) != NULL, m, "help without summary or source");
+    for (const pg_option *row = m->options; row->name != NULL; row++) {
+        CHECK(strstr(text, row->name) != NULL && strstr(text, row->help) != NULL, m, "help without option %s", row->name);
+        CHECK(strstr(text, row->fallback) != NULL, m, "help without the default of %s", row->name);
+    }
+    free(text);
+}
+
+static void help_shows_every_option(void **state)
+{
+    (void)state;
+    each_module(check_help);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_module_states_what_it_is), cmocka_unit_test(lists_are_sorted_and_names_unique),
+        cmocka_unit_test(option_tables_are_whole),        cmocka_unit_test(option_values_are_checked),
+        cmocka_unit_test(defaults_make_a_configuration),  cmocka_unit_test(every_required_hook_is_there),
+        cmocka_unit_test(every_defense_answers),          cmocka_unit_test(every_model_has_a_geometry),
+        cmocka_unit_test(list_shows_every_module),        cmocka_unit_test(help_shows_every_option),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
