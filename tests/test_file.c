@@ -1,0 +1,123 @@
+/* Whole files, atomic writers, folders. */
+#include "harness/base/file.h"
+#include "tests/scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static void reads_what_was_written(void **state)
+{
+    (void)state;
+    char *data = NULL;
+    size_t size = 0;
+    assert_int_equal(pg_file_write(scratch_path("a"), "one\0two", 7), PG_OK);
+    assert_int_equal(pg_file_read(scratch_path("a"), 7, &data, &size), PG_OK);
+    assert_int_equal(size, 7);
+    assert_memory_equal(data, "one\0two", 8); /* and a zero byte behind */
+    free(data);
+    assert_int_equal(pg_file_write(scratch_path("a"), "", 0), PG_OK);
+    assert_int_equal(pg_file_size(scratch_path("a")), 0);
+    assert_int_equal(pg_file_read(scratch_path("a"), 0, &data, &size), PG_OK);
+    assert_string_equal(data, "");
+    free(data);
+}
+
+static void refuses_what_is_too_large_or_no_file(void **state)
+{
+    (void)state;
+    char *data = NULL;
+    size_t size = 0;
+    scratch_write("big", "12345678", 8);
+    assert_int_equal(pg_file_read(scratch_path("big"), 7, &data, &size), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "at most 7"));
+    assert_int_equal(pg_file_read(scratch_path("none"), 7, &data, &size), PG_EMISSING);
+    assert_int_equal(pg_file_read(scratch_folder, 7, &data, &size), PG_EINPUT);
+    assert_int_equal(mkfifo(scratch_path("fifo"), 0600), 0);
+    assert_int_equal(pg_file_read(scratch_path("fifo"), 7, &data, &size), PG_EINPUT); /* and does not wait for a writer */
+    assert_int_equal(pg_file_size(scratch_path("none")), -1);
+    assert_int_equal(pg_file_size(scratch_folder), -1);
+    assert_null(data);
+}
+
+static void a_file_appears_at_commit_or_not_at_all(void **state)
+{
+    (void)state;
+    pg_file_writer writer;
+    scratch_write("old", "old", 3);
+    int before = scratch_count(scratch_folder);
+    assert_int_equal(pg_file_begin(&writer, scratch_path("old")), PG_OK);
+    fputs("new contents", writer.stream);
+    assert_int_equal(pg_file_size(scratch_path("old")), 3);
+    assert_int_equal(scratch_count(scratch_folder), before + 1);
+    pg_file_abort(&writer);
+    pg_file_abort(&writer);
+    assert_int_equal(scratch_count(scratch_folder), before);
+    assert_int_equal(pg_file_size(scratch_path("old")), 3);
+    assert_int_equal(pg_file_begin(&writer, scratch_path("old")), PG_OK);
+    fputs("new contents", writer.stream);
+    assert_int_equal(pg_file_commit(&writer), PG_OK);
+    pg_file_abort(&writer);
+    assert_int_equal(pg_file_size(scratch_path("old")), 12);
+    assert_int_equal(scratch_count(scratch_folder), before);
+}
+
+static void failed_writes_leave_nothing(void **state)
+{
+    (void)state;
+    pg_file_writer writer;
+    assert_int_equal(pg_file_write(scratch_path("no/such/folder"), "x", 1), PG_EIO);
+    assert_int_equal(mkdir(scratch_path("target"), 0700), 0);
+    int before = scratch_count(scratch_folder);
+    assert_int_equal(pg_file_begin(&writer, scratch_path("target")), PG_OK); /* a folder cannot be replaced by a file */
+    fputs("x", writer.stream);
+    assert_int_equal(pg_file_commit(&writer), PG_EIO);
+    assert_int_equal(scratch_count(scratch_folder), before);
+    /* the temporary name may not be somebody's link */
+    char link[600];
+    snprintf(link, sizeof link, "%s.tmp.%ld", scratch_path("victim"), (long)getpid());
+    scratch_write("precious", "precious", 8);
+    assert_int_equal(symlink(scratch_path("precious"), link), 0);
+    assert_int_equal(pg_file_write(scratch_path("victim"), "x", 1), PG_EIO);
+    assert_int_equal(pg_file_size(scratch_path("precious")), 8);
+}
+
+static void a_full_disk_is_an_error(void **state)
+{
+    (void)state;
+    pg_file_writer writer;
+    assert_int_equal(pg_file_begin(&writer, scratch_path("full")), PG_OK);
+    FILE *full = fopen("/dev/full", "w");
+    if (!full)
+        skip();
+    FILE *own = writer.stream;
+    writer.stream = full;
+    fputs("x", full);
+    assert_int_equal(pg_file_commit(&writer), PG_EIO);
+    fclose(own);
+    assert_int_equal(pg_file_size(scratch_path("full")), -1);
+}
+
+static void folders_are_made_with_their_parents(void **state)
+{
+    (void)state;
+    struct stat status;
+    assert_int_equal(pg_make_folders(scratch_path("x/y/z")), PG_OK);
+    assert_int_equal(stat(scratch_path("x/y/z"), &status), 0);
+    assert_int_equal(pg_make_folders(scratch_path("x/y/z/")), PG_OK);
+    scratch_write("x/file", "", 0);
+    assert_int_equal(pg_make_folders(scratch_path("x/file/under")), PG_EIO);
+    assert_non_null(strstr(pg_error_message(), "x/file"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_what_was_written),      cmocka_unit_test(refuses_what_is_too_large_or_no_file),
+        cmocka_unit_test(a_file_appears_at_commit_or_not_at_all), cmocka_unit_test(failed_writes_leave_nothing),
+        cmocka_unit_test(a_full_disk_is_an_error),     cmocka_unit_test(folders_are_made_with_their_parents),
+    };
+    return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
