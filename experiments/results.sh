@@ -1,0 +1,74 @@
+#!/bin/sh
+# results.sh PROGRAM [DATABASE [MATRIX.toml...]]: writes experiments/RESULTS.md from the database of the runs and the weights files:
+# per matrix the table, below all of them how every network was trained. Default: ./patchgauge.db and experiments/results/*.toml.
+set -eu
+[ $# -ge 1 ] || { sed -n '2,3s/^# //p' "$0" >&2; exit 2; }
+program=$1
+database=${2:-patchgauge.db}
+[ $# -lt 2 ] && shift 1 || shift 2
+[ $# -gt 0 ] || set -- experiments/results/*.toml
+out=experiments/RESULTS.md
+temporary=$(mktemp)
+trap 'rm -f "$temporary"' EXIT
+
+# "weights" values of a matrix file, one a line.
+weights_of() { sed -n '/^ *weights *=/s/^[^=]*=//p' "$1" | tr -d '[]" ' | tr ',' '\n' | grep -v '^null$' || true; }
+
+# The curve of `model inspect` (one JSON list): first, about every twelfth and last epoch.
+curve() {
+    tr '{' '\n' | sed -n 's/.*"loss":\([^,}]*\).*"val":\([^,}]*\).*/\1 \2/p' | awk '
+        { loss[NR] = $1; val[NR] = $2 }
+        END {
+            step = int((NR + 11) / 12)
+            if (step < 1) step = 1
+            print "| epoch | training loss | validation accuracy |"
+            print "|------:|--------------:|--------------------:|"
+            for (i = 1; i <= NR; i++)
+                if (i == 1 || i == NR || i % step == 0)
+                    printf "| %5d | %13.4f | %18.2f%% |\n", i, loss[i], 100 * val[i]
+        }'
+}
+
+training() { # weights file
+    echo "### $(basename "$1" .safetensors)"
+    echo
+    echo '```'
+    "$program" model inspect "$1" | grep -v '^training ' | fold -s -w 100
+    echo '```'
+    if [ -f "$1.log.csv" ]; then
+        echo
+        awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i ~ /^(wall_s|seconds)$/) c = i; next }
+                 c { s += $c } END { if (c) printf "Training took %.0f minutes.\n", s / 60 }' "$1.log.csv"
+    fi
+    if "$program" model inspect "$1" | grep -q '^training '; then
+        echo
+        "$program" model inspect "$1" | sed -n 's/^training *//p' | curve
+    fi
+    echo
+}
+
+{
+    echo "# Results"
+    echo
+    echo "Written by \`make results\` from the database of the runs; every number is measured on the weights file whose hash stands below."
+    echo "Shares are in percent of the images, with 95% Wilson intervals."
+    echo
+    for matrix in "$@"; do
+        [ -f "$matrix" ] || { echo "results: no matrix file $matrix" >&2; exit 2; }
+        echo "## $(basename "$matrix" .toml)"
+        echo
+        sed -n '/^#/!q; s/^# *//p' "$matrix"
+        echo
+        echo "\`patchgauge run $matrix\`"
+        echo
+        "$program" --db "$database" table "$matrix" -f md
+        echo
+    done
+    echo "## Networks"
+    echo
+    for matrix in "$@"; do weights_of "$matrix"; done | awk '!seen[$0]++' | while read -r weights; do
+        training "$weights"
+    done
+} >"$temporary"
+cp "$temporary" "$out"
+echo "results: $out"
