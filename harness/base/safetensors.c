@@ -193,7 +193,7 @@ out:
 static int parse_header(pg_st_file *file, const char *header, size_t size)
 {
     json_error_t error;
-    if (size < 2 || header[0] != '{')
+    if (size < 1 || header[0] != '{')
         return pg_fail(PG_EDAMAGED, "its header does not start with '{'");
     file->root = json_loadb(header, size, JSON_REJECT_DUPLICATES, &error);
     if (!file->root && json_error_code(&error) == json_error_out_of_memory)
