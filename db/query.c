@@ -271,3 +271,44 @@ int pg_store_compare(pg_store *store, const char *cell_a, const char *cell_b, ch
     pg_db_done(row);
     return code;
 }
+
+int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(const pg_attempt_record *record, void *context),
+                          void *context)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(store,
+                         "SELECT t.task, t.first, t.count, a.epoch, a.result, w.host, a.device, a.library, w.revision, w.versions,"
+                         " a.error, a.finished, w.pid, a.peak_bytes, a.batch, a.threads, a.wall_s, a.read_s, a.forward_s, a.certify_s"
+                         " FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
+                         " JOIN attempt a ON a.task = t.task LEFT JOIN worker w ON w.worker = a.worker"
+                         " WHERE c.cell_id = ?1 ORDER BY a.attempt",
+                         &row, "t", cell_id);
+    while (code == PG_OK && (step = pg_db_step(store, row, "reading attempts")) == 1) {
+        pg_attempt_record record = {
+            .task = sqlite3_column_int64(row, 0),
+            .first = sqlite3_column_int64(row, 1),
+            .count = sqlite3_column_int64(row, 2),
+            .epoch = sqlite3_column_int64(row, 3),
+            .result = pg_db_text(row, 4),
+            .host = pg_db_text(row, 5),
+            .device = pg_db_text(row, 6),
+            .library = pg_db_text(row, 7),
+            .revision = pg_db_text(row, 8),
+            .versions = pg_db_text(row, 9),
+            .error = pg_db_text(row, 10),
+            .finished = pg_db_text(row, 11),
+            .pid = sqlite3_column_int64(row, 12),
+            .peak_bytes = sqlite3_column_int64(row, 13),
+            .batch = sqlite3_column_int(row, 14),
+            .threads = sqlite3_column_int(row, 15),
+            .wall_s = sqlite3_column_double(row, 16),
+            .read_s = sqlite3_column_double(row, 17),
+            .forward_s = sqlite3_column_double(row, 18),
+            .certify_s = sqlite3_column_double(row, 19),
+        };
+        code = each(&record, context);
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}

@@ -84,9 +84,9 @@ static int record_attempt(pg_store *store, const pg_task *task, const pg_attempt
     char now[32];
     pg_db_time(now);
     return pg_db_run(store, "recording an attempt",
-                     "INSERT INTO attempt (task, worker, epoch, result, device, batch, wall_s, read_s, forward_s, certify_s,"
-                     " peak_bytes, error, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-                     "iiittbddddit" "t", task->task, store->worker, task->epoch, result, a->device, a->batch, a->wall_s, a->read_s,
+                     "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, wall_s, read_s, forward_s,"
+                     " certify_s, peak_bytes, error, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                     "iiitttbbddddit" "t", task->task, store->worker, task->epoch, result, a->device, a->library, a->threads, a->batch, a->wall_s, a->read_s,
                      a->forward_s, a->certify_s, a->peak_bytes, error, now);
 }
 
@@ -193,7 +193,7 @@ int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *atte
     return code;
 }
 
-int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, bool *given_up)
+int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max, bool *given_up)
 {
     *given_up = false;
     int code = pg_db_begin(store);
@@ -203,12 +203,12 @@ int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attemp
                      "UPDATE task SET attempts = attempts + 1, owner = NULL, error = ?4,"
                      " state = CASE WHEN attempts + 1 >= ?5 THEN 'failed' ELSE 'pending' END"
                      " WHERE task = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'running'",
-                     "iiitb", task->task, task->epoch, store->worker, error, (int)PG_ATTEMPTS_MAX);
+                     "iiitb", task->task, task->epoch, store->worker, error, attempts_max);
     bool mine = code == PG_OK && sqlite3_changes(store->db) == 1;
     if (code == PG_OK)
         code = record_attempt(store, task, attempt, mine ? "failed" : "stale", error);
     code = pg_db_end(store, code);
-    *given_up = code == PG_OK && mine && task->attempts + 1 >= PG_ATTEMPTS_MAX;
+    *given_up = code == PG_OK && mine && task->attempts + 1 >= attempts_max;
     return code;
 }
 

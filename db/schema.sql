@@ -115,7 +115,9 @@ CREATE TABLE attempt (
     worker      INTEGER REFERENCES worker,
     epoch       INTEGER NOT NULL,
     result      TEXT NOT NULL CHECK (result IN ('done', 'failed', 'lost', 'stale')),
-    device      TEXT NOT NULL,
+    device      TEXT NOT NULL,                    -- used: "cpu", "cuda:0"
+    library     TEXT NOT NULL,                    -- that computed: "libtorch 1.13.1", or "" for models without one
+    threads     INTEGER NOT NULL CHECK (threads >= 0), -- of the forward pass
     batch       INTEGER NOT NULL CHECK (batch >= 0), -- used; smaller than the forward's: memory ran out, not byte-identical
     wall_s      REAL NOT NULL,
     read_s      REAL NOT NULL,

@@ -178,8 +178,8 @@ int pg_store_claim(pg_store *store, pg_task *out, bool *got) PG_MUST_USE;
 void pg_task_release(pg_task *task);
 
 typedef struct pg_attempt {
-    const char *device;
-    int batch;
+    const char *device, *library; /* used; "" for no library */
+    int threads, batch;
     double wall_s, read_s, forward_s, certify_s;
     int64_t peak_bytes;
 } pg_attempt;
@@ -188,15 +188,16 @@ typedef struct pg_attempt {
  * was given to somebody else meanwhile (the epoch is stale); then nothing but the attempt is recorded. */
 int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
                     bool *counted) PG_MUST_USE;
-/* Records a failed attempt; the task becomes pending again, or failed at the third (*given_up). */
-int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, bool *given_up) PG_MUST_USE;
+/* Records a failed attempt; the task becomes pending again, or failed where it was number attempts_max (*given_up). */
+int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max,
+                  bool *given_up) PG_MUST_USE;
 /* Gives a claimed task back untouched. */
 int pg_store_return(pg_store *store, const pg_task *task) PG_MUST_USE;
 
 /* Attempts at the tasks of a cell, oldest first. */
 typedef struct pg_attempt_record {
     int64_t task, first, count, epoch;
-    const char *result, *host, *device, *revision, *versions, *error, *finished; /* borrowed during the call */
+    const char *result, *host, *device, *library, *revision, *versions, *error, *finished; /* borrowed during the call */
     int64_t pid, peak_bytes;
     int batch, threads;
     double wall_s, read_s, forward_s, certify_s;

@@ -1,0 +1,69 @@
+/* patchgauge ls: the cells of the store, one a line. */
+#include "harness/cmd/command.h"
+#include "db/store.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+PG_COMMAND(ls)
+
+static void print_share(int64_t count, int64_t n)
+{
+    if (n > 0)
+        printf(" %7.2f", 100.0 * (double)count / (double)n);
+    else
+        printf(" %7s", "-");
+}
+
+/* Options of the defense, as "threshold=0.2 feature=logits". */
+static void print_options(const pg_cell_result *r, const char *defense)
+{
+    size_t length = strlen(defense);
+    for (size_t i = 0; i < r->n_settings; i++)
+        if (strncmp(r->settings[i].key, defense, length) == 0 && r->settings[i].key[length] == '.' &&
+            strcmp(r->settings[i].key + length + 1, "version") != 0)
+            printf(" %s=%s", r->settings[i].key + length + 1, r->settings[i].value);
+}
+
+static int print_cell(const pg_cell_result *r, void *context)
+{
+    int64_t *rows = context;
+    if ((*rows)++ == 0)
+        printf("%-12s %-7s %13s %7s %7s  %s\n", "cell", "state", "images", "clean%", "cert%", "settings");
+    const char *defense = pg_cell_result_setting(r, "defense");
+    printf("%.12s %-7s %6" PRId64 "/%-6" PRId64, r->cell_id, pg_cell_state_name(r->state), r->n, r->images);
+    print_share(r->clean, r->n);
+    print_share(r->certified, r->n);
+    printf("  %s patch=%s", defense, pg_cell_result_setting(r, "patch"));
+    print_options(r, defense);
+    printf(" %s %s%s\n", pg_cell_result_setting(r, "dataset"), pg_cell_result_setting(r, "weights"),
+           r->has_delta ? "" : " (locality not measured)");
+    return PG_OK;
+}
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    if (argc > 1)
+        return pg_fail(PG_EUSAGE, "ls takes no arguments, but was given \"%s\"", argv[1]);
+    pg_store *store = NULL;
+    int64_t rows = 0;
+    int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
+    if (code == PG_OK)
+        code = pg_store_each_cell(store, print_cell, &rows);
+    pg_store_close(store);
+    if (code == PG_OK && (ferror(stdout) || fflush(stdout) != 0))
+        code = pg_fail(PG_EIO, "cannot write to standard output");
+    return code;
+}
+
+const pg_command pg_command_ls = {
+    .name = "ls",
+    .synopsis = "ls",
+    .summary = "list the cells of the database",
+    .help = "One line a cell: the first digits of its id, its state (new, partial, done, failed), images with outcomes, clean and\n"
+            "certified accuracy so far in percent, defense, patch and options.\n"
+            "\n"
+            "  patchgauge ls --db results.db\n",
+    .run = run,
+};

@@ -1,0 +1,30 @@
+/* See matrix_args.h. */
+#include "harness/cmd/matrix_args.h"
+
+#include <getopt.h>
+
+int pg_matrix_args_override(pg_matrix_args *args, const char *text)
+{
+    if (args->n_overrides == PG_OVERRIDES_MAX)
+        return pg_fail(PG_EUSAGE, "more than %d -S options", (int)PG_OVERRIDES_MAX);
+    args->overrides[args->n_overrides++] = text;
+    return PG_OK;
+}
+
+int pg_matrix_args_file(pg_matrix_args *args, int argc, char **argv)
+{
+    if (optind + 1 != argc)
+        return pg_fail(PG_EUSAGE, "%s; usage: patchgauge %s MATRIX.toml", optind >= argc ? "no matrix file is given" : "one matrix file only",
+                       argv[0]);
+    args->matrix = argv[optind];
+    return PG_OK;
+}
+
+int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, pg_plan **out)
+{
+    pg_plan_request request = {.matrix_path = args->matrix,
+                               .overrides = args->overrides,
+                               .n_overrides = args->n_overrides,
+                               .data_dir = context->data_dir};
+    return pg_plan_open(&request, out);
+}

@@ -1,0 +1,100 @@
+/* patchgauge plan: what a matrix asks for and what of it is done. Writes nothing. */
+#include "harness/cmd/matrix_args.h"
+#include "harness/plan/tasks.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+PG_COMMAND(plan)
+
+/* The store, or NULL where there is no file yet. */
+static int open_store(const pg_context *context, pg_store **out)
+{
+    *out = NULL;
+    return access(context->db_path, F_OK) == 0 ? pg_store_open(context->db_path, PG_STORE_READ, out) : PG_OK;
+}
+
+/* "robust-masking patch=5 threshold=0.2": the defense and what varies. */
+static void print_cell(const pg_plan *plan, const pg_cell *cell, const pg_explained *e)
+{
+    printf("%-6s %.12s %s", pg_reason_name(e->reason), cell->id, pg_cell_value(cell, "defense"));
+    for (size_t i = 0; i < pg_plan_axes(plan); i++) {
+        const char *key = pg_plan_axis(plan, i), *value = pg_cell_value(cell, key);
+        if (strcmp(key, "defense") != 0 && *value)
+            printf(" %s=%s", key, value);
+    }
+    printf(": %s\n", e->why);
+}
+
+static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
+{
+    size_t counts[4] = {0};
+    int64_t left = 0;
+    for (size_t i = 0; i < pg_plan_count(plan); i++) {
+        const pg_cell *cell = pg_plan_at(plan, i);
+        pg_explained e;
+        int code = pg_plan_explain(cell, store, &e);
+        if (code != PG_OK)
+            return code;
+        counts[e.reason]++;
+        left += e.images - e.done;
+        if (explain)
+            print_cell(plan, cell, &e);
+        free(e.why);
+    }
+    printf("%s: %zu cells: %zu new, %zu done, %zu stale, %zu failed; %" PRId64 " outcomes to compute\n", pg_plan_name(plan),
+           pg_plan_count(plan), counts[PG_REASON_NEW], counts[PG_REASON_DONE], counts[PG_REASON_STALE], counts[PG_REASON_FAILED], left);
+    return ferror(stdout) || fflush(stdout) != 0 ? pg_fail(PG_EIO, "cannot write to standard output") : PG_OK;
+}
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    static const struct option options[] = {{"explain", no_argument, NULL, 'e'}, {NULL, 0, NULL, 0}};
+    pg_matrix_args args = {0};
+    bool explain = false;
+    int code = PG_OK;
+    optind = 0;
+    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":S:", options, NULL)) != -1;) {
+        if (c == 'e')
+            explain = true;
+        else if (c == 'S')
+            code = pg_matrix_args_override(&args, optarg);
+        else
+            code = pg_command_option_error(argv, options, c);
+    }
+    if (code == PG_OK)
+        code = pg_matrix_args_file(&args, argc, argv);
+    pg_plan *plan = NULL;
+    pg_store *store = NULL;
+    if (code == PG_OK)
+        code = pg_matrix_args_open(context, &args, &plan);
+    if (code == PG_OK)
+        code = open_store(context, &store);
+    if (code == PG_OK)
+        code = print_plan(plan, store, explain);
+    pg_store_close(store);
+    pg_plan_free(plan);
+    return code;
+}
+
+const pg_command pg_command_plan = {
+    .name = "plan",
+    .synopsis = "plan MATRIX.toml [-S key=a,b]... [--explain]",
+    .summary = "say what a matrix asks for and what of it is done",
+    .help = "Checks the matrix file: all problems are reported with line numbers. Writes nothing.\n"
+            "\n"
+            "  --explain    one line a cell: state, id, what varies, reason. States:\n"
+            "               new      not all images have outcomes\n"
+            "               done     all have\n"
+            "               stale    there are outcomes of the same settings, but weights, data or a module changed\n"
+            "               failed   a task gave up after three attempts; run tries again\n"
+            "  -S KEY=A,B   replace one key of the file, several values are an axis; may be given several times\n"
+            "\n"
+            "  patchgauge plan experiments/demo.toml --explain\n"
+            "  patchgauge plan experiments/demo.toml -S patch=2,5 -S images=0:100\n",
+    .run = run,
+};

@@ -1,0 +1,177 @@
+/* patchgauge run: computes the cells of a matrix that are missing. */
+#include "harness/base/log.h"
+#include "harness/base/option.h"
+#include "harness/base/version.h"
+#include "harness/cmd/matrix_args.h"
+#include "harness/plan/tasks.h"
+#include "harness/run/run.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+PG_COMMAND(run)
+
+typedef struct arguments {
+    pg_matrix_args matrix;
+    const char *device;
+    int64_t workers, threads, task_images;
+} arguments;
+
+static int read_number(const char *option, const char *text, int64_t least, int64_t most, int64_t *out)
+{
+    if (pg_parse_int(text, out) != PG_OK || *out < least || *out > most)
+        return pg_fail(PG_EUSAGE, "%s %s: right would be a whole number from %" PRId64 " to %" PRId64, option, text, least, most);
+    return PG_OK;
+}
+
+static int check_device(const char *text)
+{
+    int64_t index = 0;
+    if (strcmp(text, "auto") == 0 || strcmp(text, "cpu") == 0 ||
+        (strncmp(text, "cuda:", 5) == 0 && pg_parse_int(text + 5, &index) == PG_OK && index >= 0 && index < 1024))
+        return PG_OK;
+    return pg_fail(PG_EUSAGE, "--device %s: right would be auto, cpu or cuda:N", text);
+}
+
+static int parse(int argc, char **argv, arguments *a)
+{
+    static const struct option options[] = {{"jobs", required_argument, NULL, 'j'},
+                                            {"device", required_argument, NULL, 'd'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"task-images", required_argument, NULL, 'i'},
+                                            {NULL, 0, NULL, 0}};
+    *a = (arguments){.device = "auto", .workers = 1, .task_images = PG_TASK_IMAGES};
+    int code = PG_OK;
+    optind = 0;
+    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":S:j:", options, NULL)) != -1;) {
+        if (c == 'S')
+            code = pg_matrix_args_override(&a->matrix, optarg);
+        else if (c == 'j')
+            code = read_number("-j", optarg, 1, 1024, &a->workers);
+        else if (c == 't')
+            code = read_number("--threads", optarg, 0, 1024, &a->threads);
+        else if (c == 'i')
+            code = read_number("--task-images", optarg, 1, 1000000, &a->task_images);
+        else if (c == 'd')
+            code = check_device(a->device = optarg);
+        else
+            code = pg_command_option_error(argv, options, c);
+    }
+    if (code == PG_OK && a->workers > 1)
+        code = pg_fail(PG_EUNSUPPORTED, "-j %" PRId64 ": several workers are not there yet; one worker uses all cores", a->workers);
+    return code == PG_OK ? pg_matrix_args_file(&a->matrix, argc, argv) : code;
+}
+
+/* What computed, for the record: lines that trace a number to a program and a machine. */
+static int describe_program(char hash[PG_HASH_HEX], pg_buf *versions)
+{
+    struct utsname system;
+    int code = pg_hash_file("/proc/self/exe", hash);
+    if (code != PG_OK)
+        return code;
+    pg_settings_add(versions, "program", PG_VERSION);
+    pg_settings_add(versions, "program.sha256", hash);
+    if (uname(&system) == 0) {
+        pg_settings_add(versions, "machine", system.machine);
+        pg_settings_add(versions, "system", system.release);
+    }
+    return pg_buf_check(versions);
+}
+
+static int start_worker(pg_store *store, const arguments *a)
+{
+    char hash[PG_HASH_HEX], revision[64];
+    pg_buf versions;
+    pg_buf_init(&versions);
+    int code = describe_program(hash, &versions);
+    if (code == PG_OK) {
+        snprintf(revision, sizeof revision, "%s-%.12s", PG_VERSION, hash);
+        pg_store_worker_row row = {
+            .revision = revision, .versions = versions.data, .device = a->device, .threads = (int)a->threads};
+        code = pg_store_worker_start(store, &row);
+    }
+    pg_buf_release(&versions);
+    return code;
+}
+
+static int verdict(const pg_store_progress *left, const pg_run_report *report, const char *matrix)
+{
+    if (report->tasks || report->images)
+        pg_info("%" PRId64 " images in %" PRId64 " tasks, %.1f s (%.0f images/s)", report->images, report->tasks, report->wall_s,
+                (double)report->images / (report->wall_s > 0 ? report->wall_s : 1));
+    if (report->interrupted && left->pending + left->running > 0)
+        return pg_fail(PG_EINTERRUPTED, "interrupted: %" PRId64 " of %" PRId64 " tasks are done and kept; the same command goes on",
+                       left->done, left->tasks);
+    if (left->failed > 0)
+        return pg_fail(PG_ECELLS, "%" PRId64 " of %" PRId64 " tasks failed; `patchgauge plan %s --explain` says why", left->failed,
+                       left->tasks, matrix);
+    if (left->done < left->tasks)
+        return pg_fail(PG_EDB, "%" PRId64 " of %" PRId64 " tasks were not run", left->tasks - left->done, left->tasks);
+    return PG_OK;
+}
+
+static int run_plan(const pg_context *context, const arguments *a, const pg_plan *plan, pg_store *store)
+{
+    pg_store_progress progress;
+    pg_run_report report = {0};
+    int code = pg_plan_record(plan, store, a->task_images);
+    if (code == PG_OK)
+        code = pg_store_progress_of(store, &progress);
+    if (code != PG_OK)
+        return code;
+    pg_info("%s: %zu cells, %" PRId64 " of %" PRId64 " tasks are done", pg_plan_name(plan), pg_plan_count(plan), progress.done,
+            progress.tasks);
+    if (progress.done == progress.tasks)
+        return PG_OK;
+    code = start_worker(store, a);
+    if (code != PG_OK)
+        return code;
+    pg_signals_catch();
+    pg_run_request request = {.plan = plan, .store = store, .data_dir = context->data_dir, .device = a->device, .threads = (int)a->threads};
+    code = pg_run(&request, &report);
+    pg_store_worker_end(store);
+    if (code == PG_OK)
+        code = pg_store_progress_of(store, &progress);
+    return code == PG_OK ? verdict(&progress, &report, a->matrix.matrix) : code;
+}
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    arguments a;
+    pg_plan *plan = NULL;
+    pg_store *store = NULL;
+    int code = parse(argc, argv, &a);
+    if (code == PG_OK)
+        code = pg_matrix_args_open(context, &a.matrix, &plan);
+    if (code == PG_OK)
+        code = pg_store_open(context->db_path, PG_STORE_WRITE, &store);
+    if (code == PG_OK)
+        code = run_plan(context, &a, plan, store);
+    pg_store_close(store);
+    pg_plan_free(plan);
+    return code;
+}
+
+const pg_command pg_command_run = {
+    .name = "run",
+    .synopsis = "run MATRIX.toml [-j N] [--device auto|cpu|cuda:N] [-S key=a,b]...",
+    .summary = "compute the cells of a matrix that are missing",
+    .help = "Cells that share a forward pass are computed together; images with outcomes are not computed again. Work is committed\n"
+            "task by task: after an interruption, a crash or kill -9 the same command goes on where it stopped. The first Ctrl-C or\n"
+            "TERM lets the task in hand finish, the second ends at once. A task that fails is tried three times, then left out\n"
+            "while the rest goes on (exit code 1).\n"
+            "\n"
+            "  -S KEY=A,B        replace one key of the file, several values are an axis; may be given several times\n"
+            "  --device D        auto (default), cpu, cuda:N\n"
+            "  --threads N       cores of a forward pass; default 0: all\n"
+            "  -j, --jobs N      workers; this version has one, which uses all cores\n"
+            "  --task-images N   images of a task; default 256, rounded up to whole batches\n"
+            "\n"
+            "  patchgauge run experiments/demo.toml\n"
+            "  patchgauge run experiments/demo.toml -S images=0:100 --db try.db\n",
+    .run = run,
+};

@@ -1,0 +1,112 @@
+/* patchgauge show: all that is known of one cell. */
+#include "harness/cmd/command.h"
+#include "db/store.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+PG_COMMAND(show)
+
+static const double grid = 1.0 / (1 << 20);
+
+static void print_count(const char *name, int64_t count, int64_t n)
+{
+    printf("  %-20s %" PRId64, name, count);
+    if (n > 0)
+        printf(" (%.2f%%)", 100.0 * (double)count / (double)n);
+    printf("\n");
+}
+
+static void print_results(const pg_cell_result *r)
+{
+    printf("results\n  %-20s %" PRId64 " of %" PRId64 " (images %" PRId64 ":%" PRId64 ")\n", "images", r->n, r->images, r->first,
+           r->first + r->images);
+    print_count("clean correct", r->clean, r->n);
+    print_count("certified", r->certified, r->n);
+    if (r->has_published) {
+        print_count("certified_published", r->certified_published, r->n);
+        printf("  %-20s", "failure cases 0-4");
+        for (int i = 0; i < PG_CASES; i++)
+            printf(" %" PRId64, r->cases[i]);
+        printf("\n");
+    }
+    print_count("masked, clean image", r->masked, r->n);
+    print_count("non-finite", r->nonfinite, r->n);
+    if (r->attacked_n)
+        print_count("right under attack", r->attacked, r->attacked_n);
+    if (r->has_smallest_margin)
+        printf("  %-20s %.9f\n", "smallest margin > 0", (double)r->smallest_margin * grid);
+    if (r->has_delta)
+        printf("  %-20s delta %" PRId64 " (%.9f), applied to every certificate\n", "locality", r->delta, (double)r->delta * grid);
+    else
+        printf("  %-20s not measured; delta 0 was used\n", "locality");
+}
+
+static void print_settings(const pg_cell_result *r)
+{
+    printf("settings\n");
+    for (size_t i = 0; i < r->n_settings; i++)
+        printf("  %-28s %s\n", r->settings[i].key, r->settings[i].value);
+}
+
+static int print_attempt(const pg_attempt_record *a, void *context)
+{
+    int64_t *rows = context;
+    if ((*rows)++ == 0)
+        printf("attempts\n");
+    printf("  images %" PRId64 ":%" PRId64 " %s, epoch %" PRId64 ", %s, %s pid %" PRId64, a->first, a->first + a->count, a->result,
+           a->epoch, a->finished, a->host, a->pid);
+    if (*a->device)
+        printf(", %s", a->device);
+    if (*a->library)
+        printf(", %s", a->library);
+    if (a->batch)
+        printf(", %d threads, batch %d, %.3f s (read %.3f, forward %.3f, certify %.3f), peak %" PRId64 " MiB", a->threads, a->batch,
+               a->wall_s, a->read_s, a->forward_s, a->certify_s, a->peak_bytes >> 20);
+    printf(", patchgauge %s%s%s\n", a->revision, *a->error ? ": " : "", a->error);
+    return PG_OK;
+}
+
+static int show(pg_store *store, const char *cell_id)
+{
+    pg_cell_result result;
+    int64_t attempts = 0;
+    int code = pg_store_cell(store, cell_id, &result);
+    if (code != PG_OK)
+        return code;
+    printf("cell %s\nstate %s%s%s\n", result.cell_id, pg_cell_state_name(result.state), result.error ? ": " : "",
+           result.error ? result.error : "");
+    print_settings(&result);
+    print_results(&result);
+    pg_cell_result_release(&result);
+    return pg_store_each_attempt(store, cell_id, print_attempt, &attempts);
+}
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    if (argc != 2)
+        return pg_fail(PG_EUSAGE, "show wants one cell id, or the start of one; `patchgauge ls` lists them");
+    char cell_id[PG_HASH_HEX];
+    pg_store *store = NULL;
+    int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
+    if (code == PG_OK)
+        code = pg_store_resolve(store, argv[1], cell_id);
+    if (code == PG_OK)
+        code = show(store, cell_id);
+    pg_store_close(store);
+    if (code == PG_OK && (ferror(stdout) || fflush(stdout) != 0))
+        code = pg_fail(PG_EIO, "cannot write to standard output");
+    return code;
+}
+
+const pg_command pg_command_show = {
+    .name = "show",
+    .synopsis = "show CELL",
+    .summary = "show all that is known of one cell",
+    .help = "CELL is a cell id or its first digits, at least four. Prints settings and content hashes, results so far with\n"
+            "failure cases, smallest margin and locality, and every attempt with machine, library and times.\n"
+            "\n"
+            "  patchgauge show 1f3a\n",
+    .run = run,
+};

@@ -1,0 +1,160 @@
+/* The clerk: the one thread of a worker that talks to the store. See run.h. */
+#include "harness/run/pipeline.h"
+
+#include "harness/base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+static const double poll_s = 0.1, wait_for_others_s = 0.5;
+
+static int64_t peak_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+static void keep_error(pg_pipeline *p, int code)
+{
+    if (p->code == PG_OK) {
+        p->code = code;
+        snprintf(p->message, sizeof p->message, "%s", pg_error_message());
+    }
+}
+
+static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt *attempt)
+{
+    bool given_up = false;
+    bool repeated = work->final && strcmp(work->message, p->open_message) == 0;
+    int code = pg_store_fail(p->request->store, &work->task, attempt, work->message, work->final ? 1 : PG_ATTEMPTS_MAX, &given_up);
+    if (code != PG_OK)
+        return code;
+    if (work->final) {
+        p->open_code = work->code;
+        snprintf(p->open_message, sizeof p->open_message, "%s", work->message);
+    }
+    p->report.failed += given_up;
+    p->report.retried += !given_up;
+    if (!repeated)
+        pg_warn("images %lld to %lld: %s%s", (long long)work->task.first, (long long)(work->task.first + work->task.count - 1),
+                work->message, given_up ? "; given up" : "; will be tried again");
+    return PG_OK;
+}
+
+/* Ends a task that went through all stages. */
+static int finish(pg_pipeline *p, pg_work *work)
+{
+    pg_store *store = p->request->store;
+    pg_attempt attempt = {.device = work->device,
+                          .library = work->library,
+                          .threads = work->threads,
+                          .batch = work->forward->batch,
+                          .wall_s = pg_now_s() - work->begun_s,
+                          .read_s = work->read_s,
+                          .forward_s = work->forward_s,
+                          .certify_s = work->certify_s,
+                          .peak_bytes = peak_bytes()};
+    if (work->returned)
+        return pg_store_return(store, &work->task);
+    if (work->code != PG_OK)
+        return record_failure(p, work, &attempt);
+    bool counted = false;
+    int code = pg_store_finish(store, &work->task, &attempt, work->outcomes, &counted);
+    if (code == PG_OK && counted) {
+        p->report.tasks++;
+        p->report.images += work->task.count;
+    } else if (code == PG_OK) {
+        p->report.stale++;
+        pg_warn("images %lld to %lld: finished after the task was given to another worker; its result counts, this one does not",
+                (long long)work->task.first, (long long)(work->task.first + work->task.count - 1));
+    }
+    return code;
+}
+
+/* Claims one task and sends it on its way. */
+static int claim(pg_pipeline *p, bool *got)
+{
+    pg_task task;
+    int code = pg_store_claim(p->request->store, &task, got);
+    if (code != PG_OK || !*got)
+        return code;
+    pg_work *work = pg_work_new(p->request->plan, &task);
+    if (!work)
+        return PG_EDB;
+    pg_queue_push(&p->to_read, work);
+    return PG_OK;
+}
+
+/* Nothing is in flight and nothing is pending: done, unless other workers hold tasks that may come back. */
+static int wait_for_others(pg_pipeline *p, bool *more, bool *told)
+{
+    pg_store_progress now;
+    int64_t requeued = 0;
+    int code = pg_store_progress_of(p->request->store, &now);
+    if (code == PG_OK && now.running > 0)
+        code = pg_store_reap(p->request->store, &requeued);
+    *more = code == PG_OK && (now.running > 0 || now.pending > 0);
+    if (*more && now.pending == 0 && requeued == 0) {
+        if (!*told)
+            pg_info("waiting for %lld tasks that another run holds", (long long)now.running);
+        *told = true;
+        nanosleep(&(struct timespec){.tv_nsec = (long)(wait_for_others_s * 1e9)}, NULL);
+    }
+    return code;
+}
+
+static int start(pg_pipeline *p, pg_progress *progress, int64_t *before)
+{
+    int64_t requeued = 0;
+    pg_store_progress now;
+    int code = pg_store_reap(p->request->store, &requeued);
+    if (code == PG_OK && requeued > 0)
+        pg_info("%lld tasks of workers that died are taken up again", (long long)requeued);
+    if (code == PG_OK)
+        code = pg_store_progress_of(p->request->store, &now);
+    if (code == PG_OK) {
+        *before = now.images_done;
+        pg_progress_start(progress, "images", now.images_done, now.images);
+    }
+    return code;
+}
+
+void *pg_clerk_main(void *context)
+{
+    pg_pipeline *p = context;
+    pg_progress progress;
+    int64_t before = 0;
+    int in_flight = 0, code = start(p, &progress, &before);
+    bool started = code == PG_OK, more = true, told = false;
+    while (more) {
+        bool got = true;
+        while (code == PG_OK && got && in_flight < PG_TASKS_IN_FLIGHT && !pg_signals_stopping()) {
+            code = claim(p, &got);
+            in_flight += code == PG_OK && got;
+        }
+        if (in_flight == 0) {
+            more = code == PG_OK && !pg_signals_stopping();
+            if (more)
+                code = wait_for_others(p, &more, &told);
+        } else {
+            pg_work *work = pg_queue_pop_within(&p->to_commit, poll_s);
+            if (work) {
+                if (code == PG_OK) /* once the store failed, nothing more is sent to it */
+                    code = finish(p, work);
+                pg_work_free(work);
+                in_flight--;
+            }
+        }
+        if (code != PG_OK)
+            keep_error(p, code);
+        if (started)
+            pg_progress_update(&progress, before + atomic_load(&p->forwarded), NULL);
+    }
+    if (started)
+        pg_progress_finish(&progress);
+    p->report.interrupted = pg_signals_stopping();
+    pg_queue_close(&p->to_read);
+    return NULL;
+}

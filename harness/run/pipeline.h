@@ -1,0 +1,63 @@
+/* What the stages of a worker share. Private to harness/run. */
+#ifndef PG_RUN_PIPELINE_H
+#define PG_RUN_PIPELINE_H
+
+#include "defenses/certifier.h"
+#include "harness/data/dataset.h"
+#include "harness/run/queue.h"
+#include "harness/run/run.h"
+
+#include <stdatomic.h>
+
+enum { PG_TASKS_IN_FLIGHT = 4, PG_BATCHES_IN_FLIGHT = 4, PG_CERTIFY_THREADS_MAX = 64 };
+
+/* A task on its way. Every stage hands it on, failed or not; the clerk ends it. */
+typedef struct pg_work {
+    pg_task task;
+    const pg_forward *forward;
+    pg_job *jobs;           /* one per cell of the task, in its order */
+    int64_t start, images;  /* read and forwarded: from a multiple of the batch on, so that image i is always at place i % batch */
+    uint8_t *pixels;        /* [images][3][height][width] */
+    int32_t *labels;        /* [images] */
+    pg_outcome *outcomes;   /* [cells][task.count] */
+    atomic_int open;        /* batches not yet certified, and one for the forward stage; who closes the last hands the task on */
+    pthread_mutex_t mutex;  /* of what follows */
+    int code;               /* the first failure, and its message */
+    char message[PG_MESSAGE_MAX];
+    bool final;             /* trying again is no use */
+    bool returned;          /* not started: the run stops */
+    double begun_s, read_s, forward_s, certify_s;
+    char device[16];
+    const char *library;    /* borrowed; "" for none */
+    int threads;
+} pg_work;
+
+typedef struct pg_batch {
+    pg_work *work;
+    int64_t first; /* image */
+    int count;
+    float *logits; /* [count][H][W][N], behind `skip` images that the task does not want */
+    int skip;
+} pg_batch;
+
+typedef struct pg_pipeline {
+    const pg_run_request *request;
+    pg_queue to_read, to_forward, to_certify, to_commit;
+    atomic_llong forwarded; /* images, for the progress */
+    pg_run_report report;   /* of the clerk */
+    int code;               /* of the clerk: the store failed */
+    char message[PG_MESSAGE_MAX];
+    int open_code;          /* of the clerk: the last final failure of a task */
+    char open_message[PG_MESSAGE_MAX];
+} pg_pipeline;
+
+pg_work *pg_work_new(const pg_plan *plan, pg_task *task); /* takes the task over; NULL with a message */
+void pg_work_free(pg_work *work);
+void pg_work_fail(pg_work *work, int code, bool final); /* with the thread's message; the first one counts */
+void pg_work_close(pg_pipeline *pipeline, pg_work *work); /* closes one of `open` */
+
+void *pg_reader_main(void *pipeline);
+void *pg_certify_main(void *pipeline);
+void *pg_clerk_main(void *pipeline);
+
+#endif

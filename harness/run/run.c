@@ -1,0 +1,206 @@
+/* A worker: starts the stages, and is itself the one that runs the network. See run.h. */
+#include "harness/run/pipeline.h"
+
+#include "harness/base/log.h"
+#include "models/torch/torch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The network that is open, and why others could not be opened. */
+typedef struct forward_state {
+    pg_network *network;
+    const pg_forward *forward;
+    const char *library;
+    int threads;
+    const pg_forward **broken;
+    int *broken_code;
+    char (*broken_message)[PG_MESSAGE_MAX];
+    size_t n_broken, most;
+} forward_state;
+
+static int open_network(const pg_run_request *request, const pg_forward *f, forward_state *s)
+{
+    pg_network_close(s->network);
+    s->network = NULL;
+    s->forward = NULL;
+    s->library = "";
+    s->threads = 1;
+    pg_network_options options = {.device = request->device, .dtype = f->dtype, .batch = f->batch, .threads = request->threads};
+    int code = pg_network_open(f->weights, (const char *const *)f->model_pairs, f->n_model_pairs, &options, &s->network);
+    if (code != PG_OK)
+        return code;
+    const pg_weights_info *info = pg_network_info(s->network);
+    if (strcmp(info->hash, f->info.hash) != 0)
+        return pg_fail(PG_EINPUT, "%s changed since it was planned; plan and run again", f->weights);
+    const pg_model *model = pg_model_find(info->model);
+    const pg_torch *torch = NULL;
+    if (model && model->needs_torch && pg_torch_load(request->threads, &torch) == PG_OK) {
+        s->library = torch->library;
+        s->threads = torch->threads();
+    }
+    s->forward = f;
+    return PG_OK;
+}
+
+/* The network of the work; a network that could not be opened is not tried again for every task. */
+static int choose_network(const pg_run_request *request, const pg_forward *f, forward_state *s)
+{
+    if (s->forward == f)
+        return PG_OK;
+    for (size_t i = 0; i < s->n_broken; i++)
+        if (s->broken[i] == f)
+            return pg_fail(s->broken_code[i], "%s", s->broken_message[i]);
+    int code = open_network(request, f, s);
+    if (code != PG_OK && s->n_broken < s->most) {
+        s->broken[s->n_broken] = f;
+        s->broken_code[s->n_broken] = code;
+        snprintf(s->broken_message[s->n_broken++], PG_MESSAGE_MAX, "%s", pg_error_message());
+    }
+    return code;
+}
+
+/* One batch through the network and on to the certify threads. */
+static int forward_batch(pg_pipeline *p, pg_work *work, pg_network *network, int64_t first)
+{
+    const pg_forward *f = work->forward;
+    const pg_geometry *g = &f->info.geometry;
+    int64_t end = work->task.first + work->task.count, left = end - first;
+    size_t image = (size_t)3 * (size_t)f->dataset_height * (size_t)f->dataset_width;
+    size_t tensor = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
+    pg_batch *batch = calloc(1, sizeof *batch);
+    if (batch) {
+        *batch = (pg_batch){.work = work, .first = first, .count = left < f->batch ? (int)left : f->batch};
+        batch->skip = work->task.first > first ? (int)(work->task.first - first) : 0;
+        batch->logits = malloc((size_t)batch->count * tensor * sizeof(float));
+    }
+    int code = batch && batch->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for the logits of a batch");
+    if (code == PG_OK)
+        code = pg_network_forward(network, work->pixels + (size_t)(first - work->start) * image, first, batch->count, batch->logits);
+    if (code != PG_OK) {
+        if (batch)
+            free(batch->logits);
+        free(batch);
+        return code;
+    }
+    atomic_fetch_add(&p->forwarded, batch->count - batch->skip);
+    atomic_fetch_add(&work->open, 1);
+    pg_queue_push(&p->to_certify, batch);
+    return PG_OK;
+}
+
+static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
+{
+    int code = choose_network(p->request, work->forward, s);
+    if (code != PG_OK) {
+        pg_work_fail(work, code, true);
+        return;
+    }
+    double begun_s = pg_now_s();
+    snprintf(work->device, sizeof work->device, "%s", pg_network_device(s->network));
+    work->library = s->library;
+    work->threads = s->threads;
+    for (int64_t at = work->start; code == PG_OK && at < work->start + work->images; at += work->forward->batch)
+        code = forward_batch(p, work, s->network, at);
+    work->forward_s = pg_now_s() - begun_s;
+    if (code != PG_OK)
+        pg_work_fail(work, code, false);
+    free(work->pixels);
+    work->pixels = NULL;
+}
+
+static void forward_all(pg_pipeline *p, forward_state *s)
+{
+    for (pg_work *work; (work = pg_queue_pop(&p->to_forward));) {
+        if (pg_signals_stopping())
+            work->returned = true;
+        else if (work->code == PG_OK)
+            forward_work(p, work, s);
+        pg_work_close(p, work);
+    }
+}
+
+/* ---- Threads ------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct crew {
+    pthread_t clerk, reader, certify[PG_CERTIFY_THREADS_MAX];
+    int n_certify;
+    bool has_clerk, has_reader;
+} crew;
+
+static int start_crew(pg_pipeline *p, crew *c)
+{
+    int wanted = p->request->certify_threads > 0 ? p->request->certify_threads : pg_cores();
+    wanted = wanted > PG_CERTIFY_THREADS_MAX ? PG_CERTIFY_THREADS_MAX : wanted;
+    bool good = true;
+    for (; good && c->n_certify < wanted; c->n_certify += good)
+        good = pthread_create(&c->certify[c->n_certify], NULL, pg_certify_main, p) == 0;
+    good = c->n_certify > 0;
+    c->has_reader = good && pthread_create(&c->reader, NULL, pg_reader_main, p) == 0;
+    c->has_clerk = c->has_reader && pthread_create(&c->clerk, NULL, pg_clerk_main, p) == 0;
+    if (c->has_clerk)
+        return PG_OK;
+    pg_queue_close(&p->to_read);
+    return pg_fail(PG_ENOMEM, "threads cannot be started");
+}
+
+static void end_crew(pg_pipeline *p, crew *c)
+{
+    if (c->has_clerk)
+        pthread_join(c->clerk, NULL);
+    if (c->has_reader)
+        pthread_join(c->reader, NULL);
+    pg_queue_close(&p->to_certify);
+    for (int i = 0; i < c->n_certify; i++)
+        pthread_join(c->certify[i], NULL);
+}
+
+/* Nothing ran because no network opened: that is the message to show, not a count of failed cells. */
+static int verdict_of(const pg_pipeline *p)
+{
+    if (p->code != PG_OK)
+        return pg_fail(p->code, "%s", p->message);
+    if (p->open_code != PG_OK && p->report.tasks == 0)
+        return pg_fail(p->open_code, "%s", p->open_message);
+    return PG_OK;
+}
+
+int pg_run(const pg_run_request *request, pg_run_report *report)
+{
+    pg_pipeline *p = calloc(1, sizeof *p);
+    size_t most = pg_plan_forwards(request->plan) + 1;
+    forward_state state = {.broken = calloc(most, sizeof *state.broken),
+                           .broken_code = calloc(most, sizeof *state.broken_code),
+                           .broken_message = calloc(most, sizeof *state.broken_message),
+                           .most = most,
+                           .library = ""};
+    crew threads = {0};
+    double begun_s = pg_now_s();
+    int code = p && state.broken && state.broken_code && state.broken_message ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK) {
+        p->request = request;
+        pg_queue_init(&p->to_read, PG_TASKS_IN_FLIGHT);
+        pg_queue_init(&p->to_forward, PG_TASKS_IN_FLIGHT);
+        pg_queue_init(&p->to_certify, PG_BATCHES_IN_FLIGHT);
+        pg_queue_init(&p->to_commit, PG_TASKS_IN_FLIGHT);
+        code = start_crew(p, &threads);
+        if (code == PG_OK)
+            forward_all(p, &state);
+        end_crew(p, &threads);
+        if (code == PG_OK)
+            code = verdict_of(p);
+        *report = p->report;
+        report->wall_s = pg_now_s() - begun_s;
+        pg_queue_release(&p->to_read);
+        pg_queue_release(&p->to_forward);
+        pg_queue_release(&p->to_certify);
+        pg_queue_release(&p->to_commit);
+    }
+    pg_network_close(state.network);
+    free(state.broken);
+    free(state.broken_code);
+    free(state.broken_message);
+    free(p);
+    return code;
+}

@@ -1,0 +1,43 @@
+/* One worker: claims tasks of a plan, reads, forwards, certifies and commits them, all in overlap.
+ *
+ *   clerk thread: claims a task ------> reader thread: pixels, labels --+
+ *        ^                                                             v
+ *        +--- certify threads: verdicts <--- caller's thread: local logits
+ *
+ * The clerk alone talks to the store, the caller's thread alone to libtorch. The other threads are started before the first
+ * network is opened, since loading libtorch binds its thread and those started later to a core. */
+#ifndef PG_RUN_RUN_H
+#define PG_RUN_RUN_H
+
+#include "harness/plan/plan.h"
+
+typedef struct pg_run_request {
+    const pg_plan *plan;
+    pg_store *store;      /* open for writing, with the plan recorded and a worker started; lent for the time of the call */
+    const char *data_dir;
+    const char *device;   /* "auto", "cpu", "cuda:N" */
+    int threads;          /* of the forward pass; 0: all cores */
+    int certify_threads;  /* 0: as many as cores */
+} pg_run_request;
+
+typedef struct pg_run_report {
+    int64_t tasks, images;   /* committed by this call; images forwarded */
+    int64_t failed;          /* tasks given up by this call */
+    int64_t retried;         /* attempts that failed and were followed by another */
+    int64_t stale;           /* finished too late to count */
+    bool interrupted;
+    double wall_s;
+} pg_run_report;
+
+/* Runs until no task of the plan is left, or a signal asked to stop (pg_signals_stopping). PG_OK also where tasks failed (see the report)
+ * or it was interrupted; PG_EDB, PG_EIO, ... where the store failed: committed work is kept; the code of the network where nothing
+ * at all could be run because no network opened. */
+int pg_run(const pg_run_request *request, pg_run_report *report) PG_MUST_USE;
+
+/* From here on the first SIGINT, SIGTERM or SIGUSR1 makes pg_signals_stopping true, a second SIGINT or SIGTERM ends the program. */
+void pg_signals_catch(void);
+bool pg_signals_stopping(void);
+
+int pg_cores(void); /* this process may use, >= 1 */
+
+#endif

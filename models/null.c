@@ -1,0 +1,115 @@
+/* The null model: local logits from a hash of seed, image, position and class. It needs neither libtorch nor a weights file and
+ * serves tests of everything else, from planning to tables, on maps of any shape.
+ *
+ * An image has a favourite class and a share of positions, between 0.3 and 1, that votes for it, so that predictions, margins and
+ * certificates vary. Logits are a pure function of the index: batch, order and threads are no matter. */
+#include "models/network.h"
+
+#include <math.h>
+#include <time.h>
+
+typedef struct null_config {
+    int64_t height, width, classes, input_height, input_width;
+    int64_t field, stride, padding;
+    int wrap;
+    int64_t seed, nan_every, fail_image, sleep_us;
+} null_config;
+
+PG_MODEL(null)
+
+enum { WRAP_NONE, WRAP_W, WRAP_H, WRAP_HW };
+static const char *const wraps[] = {"none", "w", "h", "hw", NULL};
+
+#define AT(field_) offsetof(null_config, field_)
+static const pg_option options[] = {
+    {.name = "classes", .type = PG_OPTION_INT, .offset = AT(classes), .fallback = "10", .min = 2, .max = 100000, .help = "classes"},
+    {.name = "fail_image", .type = PG_OPTION_INT, .offset = AT(fail_image), .fallback = "-1", .min = -1, .max = 1e9,
+     .recorded_only = true, .help = "the forward pass that holds this image fails; -1: none"},
+    {.name = "field", .type = PG_OPTION_INT, .offset = AT(field), .fallback = "7", .min = 1, .max = 4096,
+     .help = "receptive field it claims, pixels"},
+    {.name = "height", .type = PG_OPTION_INT, .offset = AT(height), .fallback = "6", .min = 1, .max = 1024, .help = "rows of the map"},
+    {.name = "input_height", .type = PG_OPTION_INT, .offset = AT(input_height), .fallback = "32", .min = 1, .max = 4096,
+     .help = "height of the images, pixels"},
+    {.name = "input_width", .type = PG_OPTION_INT, .offset = AT(input_width), .fallback = "32", .min = 1, .max = 4096,
+     .help = "width of the images, pixels"},
+    {.name = "nan_every", .type = PG_OPTION_INT, .offset = AT(nan_every), .fallback = "0", .min = 0, .max = 1e9,
+     .help = "a NaN in one image of so many; 0: never"},
+    {.name = "padding", .type = PG_OPTION_INT, .offset = AT(padding), .fallback = "0", .min = 0, .max = 4096,
+     .help = "pixels before the first field"},
+    {.name = "seed", .type = PG_OPTION_INT, .offset = AT(seed), .fallback = "0", .min = 0, .max = 1e15, .help = "seed of the hash"},
+    {.name = "sleep_us", .type = PG_OPTION_INT, .offset = AT(sleep_us), .fallback = "0", .min = 0, .max = 1e7, .recorded_only = true,
+     .help = "time an image takes, microseconds"},
+    {.name = "stride", .type = PG_OPTION_INT, .offset = AT(stride), .fallback = "5", .min = 1, .max = 4096,
+     .help = "stride it claims, pixels"},
+    {.name = "width", .type = PG_OPTION_INT, .offset = AT(width), .fallback = "6", .min = 1, .max = 1024, .help = "columns of the map"},
+    {.name = "wrap", .type = PG_OPTION_CHOICE, .offset = AT(wrap), .fallback = "none", .choices = wraps,
+     .help = "axes on which the map wraps"},
+    {0},
+};
+
+static pg_axis axis_of(const null_config *c, int64_t positions, bool wrap)
+{
+    return (pg_axis){.positions = (int)positions, .field = (int)c->field, .stride = (int)c->stride, .padding = (int)c->padding, .wrap = wrap};
+}
+
+/* The input and the classes are options: what is asked for has to agree, 0 asks for nothing. */
+static int geometry(const void *config, int input_height, int input_width, int classes, pg_geometry *out)
+{
+    const null_config *c = config;
+    if ((input_height && input_height != c->input_height) || (input_width && input_width != c->input_width) ||
+        (classes && classes != c->classes))
+        return pg_fail(PG_EINPUT, "the null model is set to %dx%d pixels and %d classes, asked for %dx%d and %d", (int)c->input_height,
+                       (int)c->input_width, (int)c->classes, input_height, input_width, classes);
+    *out = (pg_geometry){
+        .input_height = (int)c->input_height,
+        .input_width = (int)c->input_width,
+        .rows = axis_of(c, c->height, c->wrap == WRAP_H || c->wrap == WRAP_HW),
+        .columns = axis_of(c, c->width, c->wrap == WRAP_W || c->wrap == WRAP_HW),
+        .classes = (int)c->classes,
+    };
+    return PG_OK;
+}
+
+/* logits[H][W][N] of one image. */
+static void image_logits(const null_config *c, int64_t image, float *logits)
+{
+    pg_rng rng = pg_rng_make((uint64_t)c->seed, PG_STREAM_NULL_MODEL, (uint32_t)image);
+    uint32_t favourite = pg_rng_below(&rng, (uint32_t)c->classes);
+    uint32_t share = 1288490188u + pg_rng_below(&rng, 3006477108u); /* of 2^32: 0.3 to 1 */
+    int64_t positions = c->height * c->width;
+    for (int64_t p = 0; p < positions; p++) {
+        float *u = logits + p * c->classes;
+        for (int64_t k = 0; k < c->classes; k++)
+            u[k] = (float)(pg_rng_u32(&rng) >> 16) * 0x1p-15f; /* [0, 2), exact */
+        if (pg_rng_u32(&rng) < share)
+            u[favourite] += 3.0f;
+    }
+    if (c->nan_every && image % c->nan_every == c->nan_every - 1)
+        logits[image % positions * c->classes] = NAN;
+}
+
+static int compute(const void *config, const pg_geometry *g, const uint8_t *pixels, int64_t first, int count, float *logits)
+{
+    const null_config *c = config;
+    size_t size = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
+    (void)pixels;
+    for (int i = 0; i < count; i++) {
+        if (first + i == c->fail_image)
+            return pg_fail(PG_ETORCH, "the null model was told to fail at image %lld", (long long)c->fail_image);
+        image_logits(c, first + i, logits + (size_t)i * size);
+    }
+    int64_t sleep_us = c->sleep_us * count;
+    if (sleep_us > 0)
+        nanosleep(&(struct timespec){.tv_sec = sleep_us / 1000000, .tv_nsec = sleep_us % 1000000 * 1000}, NULL);
+    return PG_OK;
+}
+
+static const pg_model_hooks hooks = {.compute = compute};
+
+const pg_model pg_model_null = {
+    .module = {.name = "null", .summary = "logits from a hash, for tests: no libtorch, no file", .source = "none", .version = 1,
+               .options = options, .config_size = sizeof(null_config)},
+    .needs_torch = false,
+    .geometry = geometry,
+    .hooks = &hooks,
+};
