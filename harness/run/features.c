@@ -1,0 +1,172 @@
+/* See features.h. Images are forwarded in the batches of `run`, image i at place i % batch, so verdicts on the files are those of a run. */
+#include "harness/run/features.h"
+
+#include "harness/base/file.h"
+#include "harness/base/log.h"
+#include "harness/base/npy.h"
+#include "harness/base/option.h"
+#include "harness/base/version.h"
+#include "harness/data/dataset.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct output {
+    pg_file_writer features, labels, meta;
+} output;
+
+static int write_all(FILE *stream, const void *data, size_t size)
+{
+    return fwrite(data, 1, size, stream) == size ? PG_OK : pg_fail(PG_EIO, "features cannot be written: the disk may be full");
+}
+
+/* One aligned batch: read, forward, write what was asked for. */
+static int write_batch(const pg_features_request *r, const pg_dataset *dataset, pg_network *network, int64_t at, uint8_t *pixels,
+                       int32_t *labels, float *logits, output *out)
+{
+    const pg_geometry *g = &pg_network_info(network)->geometry;
+    size_t tensor = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
+    int64_t stop = at + r->batch < r->end ? at + r->batch : r->end, from = at > r->first ? at : r->first;
+    int code = pg_dataset_read(dataset, at, stop - at, pixels, labels);
+    if (code == PG_OK)
+        code = pg_network_forward(network, pixels, at, (int)(stop - at), logits);
+    if (code == PG_OK)
+        code = write_all(out->features.stream, logits + (size_t)(from - at) * tensor, (size_t)(stop - from) * tensor * sizeof *logits);
+    if (code == PG_OK)
+        code = write_all(out->labels.stream, labels + (from - at), (size_t)(stop - from) * sizeof *labels);
+    return code;
+}
+
+static int write_arrays(const pg_features_request *r, const pg_dataset *dataset, pg_network *network, output *out)
+{
+    const pg_geometry *g = &pg_network_info(network)->geometry;
+    int64_t n = r->end - r->first, shape[] = {n, g->rows.positions, g->columns.positions, g->classes};
+    size_t image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
+    size_t tensor = (size_t)shape[1] * (size_t)shape[2] * (size_t)shape[3];
+    uint8_t *pixels = malloc((size_t)r->batch * image);
+    int32_t *labels = malloc((size_t)r->batch * sizeof *labels);
+    float *logits = malloc((size_t)r->batch * tensor * sizeof *logits);
+    int code = pixels && labels && logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a batch of %d images", r->batch);
+    if (code == PG_OK)
+        code = pg_npy_write_header(out->features.stream, PG_NPY_F4, 4, shape);
+    if (code == PG_OK)
+        code = pg_npy_write_header(out->labels.stream, PG_NPY_I4, 1, shape);
+    pg_progress progress;
+    pg_progress_start(&progress, "images", 0, n);
+    for (int64_t at = r->first / r->batch * r->batch; code == PG_OK && at < r->end; at += r->batch) {
+        code = write_batch(r, dataset, network, at, pixels, labels, logits, out);
+        pg_progress_update(&progress, (at + r->batch < r->end ? at + r->batch : r->end) - r->first, NULL);
+    }
+    pg_progress_finish(&progress);
+    free(pixels);
+    free(labels);
+    free(logits);
+    return code;
+}
+
+static json_t *axis_json(const pg_axis *a)
+{
+    return json_pack("{s:i, s:i, s:i, s:i, s:b}", "positions", a->positions, "field", a->field, "stride", a->stride, "padding", a->padding,
+                     "wrap", a->wrap);
+}
+
+static int write_meta(const pg_features_request *r, const pg_dataset_info *data, pg_network *network, FILE *stream)
+{
+    const pg_weights_info *info = pg_network_info(network);
+    const pg_geometry *g = &info->geometry;
+    json_t *delta = info->has_delta ? json_integer(info->delta_grid) : json_null();
+    json_t *meta = json_pack("{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:[ii], s:i, s:o, s:o}",
+                             "format", "patchgauge.features.1", "version", PG_VERSION, "weights", r->weights, strlen(r->weights),
+                             "weights_sha256", info->hash, "model", info->model, "model_version",
+                             info->model_version, "dataset", r->dataset, "dataset_sha256", data->hash, "split", data->split, "delta_unit", "2^-20",
+                             "first", (json_int_t)r->first, "images", (json_int_t)(r->end - r->first), "batch", r->batch, "dtype",
+                             r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "device", pg_network_device(network), "delta", delta, "input",
+                             g->input_height, g->input_width, "classes", g->classes, "rows", axis_json(&g->rows), "columns",
+                             axis_json(&g->columns));
+    if (!meta)
+        return pg_fail(PG_EINPUT, "meta.json cannot be made: a name is not UTF-8");
+    char *text = json_dumps(meta, JSON_INDENT(2) | JSON_SORT_KEYS);
+    json_decref(meta);
+    int code = text ? write_all(stream, text, strlen(text)) : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK)
+        code = write_all(stream, "\n", 1);
+    free(text);
+    return code;
+}
+
+static int begin(const char *folder, const char *name, pg_file_writer *writer)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s", folder, name) < 0)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = pg_file_begin(writer, path);
+    free(path);
+    return code;
+}
+
+static int write_files(const pg_features_request *r, const pg_dataset *dataset, pg_network *network)
+{
+    output out = {0};
+    int code = pg_make_folders(r->folder);
+    if (code == PG_OK)
+        code = begin(r->folder, "features.npy", &out.features);
+    if (code == PG_OK)
+        code = begin(r->folder, "labels.npy", &out.labels);
+    if (code == PG_OK)
+        code = begin(r->folder, "meta.json", &out.meta);
+    if (code == PG_OK)
+        code = write_arrays(r, dataset, network, &out);
+    if (code == PG_OK)
+        code = write_meta(r, pg_dataset_info_of(dataset), network, out.meta.stream);
+    if (code == PG_OK)
+        code = pg_file_commit(&out.features);
+    if (code == PG_OK)
+        code = pg_file_commit(&out.labels);
+    if (code == PG_OK)
+        code = pg_file_commit(&out.meta);
+    pg_file_abort(&out.features);
+    pg_file_abort(&out.labels);
+    pg_file_abort(&out.meta);
+    return code;
+}
+
+static int check(const pg_features_request *r, const pg_dataset_info *data, const pg_weights_info *info)
+{
+    const pg_geometry *g = &info->geometry;
+    if (r->end > data->images || r->first < 0 || r->first >= r->end)
+        return pg_fail(PG_EINPUT, "images %lld:%lld: %s has the images 0:%lld", (long long)r->first, (long long)r->end, r->dataset,
+                       (long long)data->images);
+    if (g->input_height != data->height || g->input_width != data->width)
+        return pg_fail(PG_EINPUT, "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", r->weights,
+                       g->input_height, g->input_width, r->dataset, data->height, data->width);
+    if (g->classes != data->classes)
+        return pg_fail(PG_EINPUT, "%s has %d classes, %s has %d", r->weights, g->classes, r->dataset, data->classes);
+    return PG_OK;
+}
+
+int pg_features_write(const pg_features_request *request)
+{
+    pg_features_request r = *request;
+    pg_weights_info info;
+    pg_dataset *dataset = NULL;
+    pg_network *network = NULL;
+    int code = pg_dataset_open(r.data_dir, r.dataset, &dataset);
+    if (code == PG_OK && r.all) {
+        r.first = 0;
+        r.end = pg_dataset_info_of(dataset)->images;
+    }
+    if (code == PG_OK)
+        code = pg_weights_describe(r.weights, r.pairs, r.n_pairs, &info);
+    if (code == PG_OK)
+        code = check(&r, pg_dataset_info_of(dataset), &info);
+    pg_network_options options = {.device = r.device, .dtype = r.dtype, .batch = r.batch, .threads = r.threads};
+    if (code == PG_OK)
+        code = pg_network_open(r.weights, r.pairs, r.n_pairs, &options, &network);
+    if (code == PG_OK)
+        code = write_files(&r, dataset, network);
+    pg_network_close(network);
+    pg_dataset_close(dataset);
+    return code;
+}
