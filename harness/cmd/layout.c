@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS_MAX = 16, KEY_MAX = 128 };
+enum { KEYS_MAX = PG_LAYOUT_METRICS, KEY_MAX = 128 };
 
 /* Keys of one side of the table. */
 typedef struct keys {
@@ -238,13 +238,9 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
     keys sides[3] = {0};
     pg_plan *plan = NULL;
     pg_store *store = NULL;
-    const pg_plan_request planned = {.matrix_path = request->matrix,
-                                     .overrides = request->overrides,
-                                     .n_overrides = request->n_overrides,
-                                     .data_dir = context->data_dir};
     int code = find_metrics(request->metrics, out);
     if (code == PG_OK)
-        code = pg_plan_open(&planned, &plan);
+        code = pg_matrix_args_open(context, &request->matrix, &plan);
     if (code == PG_OK)
         code = choose_keys(plan, request, sides);
     if (code == PG_OK)

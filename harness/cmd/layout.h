@@ -3,23 +3,22 @@
 #define PG_CMD_LAYOUT_H
 
 #include "harness/cmd/command.h"
+#include "harness/cmd/matrix_args.h"
 #include "plots/table.h"
 
-enum { PG_LAYOUT_MAX = 32 };
+enum { PG_LAYOUT_METRICS = 16 };
 
 /* What both commands read from their arguments. Everything is borrowed from argv. */
 typedef struct pg_layout_request {
-    const char *matrix;     /* path of the matrix file */
+    pg_matrix_args matrix;
     const char *rows, *cols; /* keys, comma-separated: "defense", "defense,weights" */
-    const char *metrics;    /* names, comma-separated */
-    const char *overrides[PG_LAYOUT_MAX]; /* -S key=a,b */
-    size_t n_overrides;
+    const char *metrics;     /* names, comma-separated */
 } pg_layout_request;
 
 typedef struct pg_layout {
     pg_table table; /* ready to print; its strings belong to the layout */
     pg_table_entry *entries;
-    const pg_metric *metrics[PG_LAYOUT_MAX];
+    const pg_metric *metrics[PG_LAYOUT_METRICS];
     char *title;
 } pg_layout;
 

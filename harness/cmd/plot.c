@@ -19,6 +19,7 @@ static int parse(int argc, char **argv, pg_layout_request *request, const char *
     *folder = "figures";
     optind = 0;
     for (int c; (c = getopt_long(argc, argv, ":o:S:", options, NULL)) != -1;) {
+        int code = PG_OK;
         switch (c) {
         case 'r':
             request->rows = optarg;
@@ -30,19 +31,18 @@ static int parse(int argc, char **argv, pg_layout_request *request, const char *
             *folder = optarg;
             break;
         case 'S':
-            if (request->n_overrides == PG_LAYOUT_MAX)
-                return pg_fail(PG_EUSAGE, "more than %d -S options", PG_LAYOUT_MAX);
-            request->overrides[request->n_overrides++] = optarg;
+            code = pg_matrix_args_override(&request->matrix, optarg);
             break;
         default:
             return pg_command_option_error(argv, options, c);
         }
+        if (code != PG_OK)
+            return code;
     }
     if (optind + 2 != argc)
         return pg_fail(PG_EUSAGE, "a figure and a matrix file are needed; usage: patchgauge plot FIGURE|all MATRIX.toml");
-    *figure = argv[optind];
-    request->matrix = argv[optind + 1];
-    return PG_OK;
+    *figure = argv[optind++];
+    return pg_matrix_args_file(&request->matrix, argc, argv);
 }
 
 static int draw(const pg_figure *figure, const pg_table *table, const char *folder)

@@ -44,9 +44,7 @@ static int parse(int argc, char **argv, pg_layout_request *request, pg_table_for
             code = find_format(optarg, format);
             break;
         case 'S':
-            if (request->n_overrides == PG_LAYOUT_MAX)
-                return pg_fail(PG_EUSAGE, "more than %d -S options", PG_LAYOUT_MAX);
-            request->overrides[request->n_overrides++] = optarg;
+            code = pg_matrix_args_override(&request->matrix, optarg);
             break;
         default:
             return pg_command_option_error(argv, options, c);
@@ -54,10 +52,7 @@ static int parse(int argc, char **argv, pg_layout_request *request, pg_table_for
         if (code != PG_OK)
             return code;
     }
-    if (optind + 1 != argc)
-        return pg_fail(PG_EUSAGE, "%s; usage: patchgauge table MATRIX.toml", optind == argc ? "no matrix file given" : "one matrix file only");
-    request->matrix = argv[optind];
-    return PG_OK;
+    return pg_matrix_args_file(&request->matrix, argc, argv);
 }
 
 /* Standard output for the table; notes that the format has no place for go to standard error. */

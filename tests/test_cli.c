@@ -1,0 +1,220 @@
+/* End to end through the program ($PATCHGAUGE, default build/patchgauge): a matrix on the null model is run, printed in every format
+ * and drawn; bad input ends with exit code 2, one message and nothing written. Needs no libtorch and no real images. */
+#include "harness/base/file.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { OUTPUT_MAX = 1 << 18 };
+
+static char folder[] = "/tmp/pg-test-cli-XXXXXX";
+static char output[OUTPUT_MAX];
+
+static const char matrix[] = "name = \"small\"\n"
+                             "[fixed]\n"
+                             "dataset = \"synthetic:test\"\n"
+                             "images = \"0:96\"\n"
+                             "weights = \"null\"\n"
+                             "[axes]\n"
+                             "defense = [\"mean\", \"ds\", \"robust-masking\"]\n"
+                             "patch = [2, 8]\n"
+                             "\"robust-masking.threshold\" = [0, 0.2]\n"
+                             "\"robust-masking.scope\" = [\"per-class\", \"predicted\"]\n";
+
+static void put(const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(pg_file_write(path, text, strlen(text)), PG_OK);
+}
+
+/* Exit code of `$P ARGUMENTS`, where $P is the program with the database $DIR/db; both output streams in `output`. */
+static int run(const char *command)
+{
+    char line[2048];
+    const char *program = getenv("PATCHGAUGE");
+    snprintf(line, sizeof line, "DIR=%s; P='%s --db %s/db --cache %s/cache'; exec 2>&1; %s", folder,
+             program != NULL ? program : "build/patchgauge", folder, folder, command);
+    FILE *pipe = popen(line, "r");
+    assert_non_null(pipe);
+    size_t size = fread(output, 1, sizeof output - 1, pipe);
+    output[size] = '\0';
+    return WEXITSTATUS(pclose(pipe));
+}
+
+static void expect(const char *piece)
+{
+    if (strstr(output, piece) == NULL)
+        print_error("not in the output: %s\n%s\n", piece, output);
+    assert_non_null(strstr(output, piece));
+}
+
+static void ok(const char *command)
+{
+    int code = run(command);
+    if (code != 0)
+        print_error("%s: exit code %d\n%s\n", command, code, output);
+    assert_int_equal(code, 0);
+}
+
+static int run_matrix(void **state)
+{
+    (void)state;
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    put("m.toml", matrix);
+    int code = run("$P --quiet run $DIR/m.toml");
+    if (code != 0)
+        print_error("%s\n", output);
+    return code;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return run("rm -rf $DIR");
+}
+
+static void table_is_complete_and_readable(void **state)
+{
+    (void)state;
+    ok("$P --quiet table $DIR/m.toml");
+    expect("small: synthetic:test, null\n");
+    expect("n = 96 images in every cell");
+    expect("defense");
+    expect("patch 2");
+    expect("patch 8");
+    expect("scope=predicted");
+    expect("threshold=0.2");
+    expect("certified_published is no proof");
+    assert_null(strstr(output, "not complete"));
+    for (char *line = strtok(output, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        if (line[0] != '*')
+            assert_true(strlen(line) <= 80);
+}
+
+/* 1 mean, 1 ds, 2 x 2 robust-masking, at 2 patches: 12 cells; of these 4 have the published certificate. */
+static void csv_and_json_hold_the_same_numbers(void **state)
+{
+    (void)state;
+    ok("$P --quiet table $DIR/m.toml --rows defense --cols patch -f csv");
+    size_t lines = 0;
+    for (const char *c = output; *c != '\0'; c++)
+        lines += *c == '\n';
+    assert_int_equal(lines, 1 + 12 * 2 + 4);
+    assert_int_equal(strncmp(output, "defense,patch,metric,value,lo,hi,n\n", 35), 0);
+    expect("mean,2,certified,0.000000,0.000000,");
+    double csv = 0;
+    assert_int_equal(sscanf(strstr(output, "mean,8,clean,"), "mean,8,clean,%lf", &csv), 1);
+    ok("$P --quiet table $DIR/m.toml --rows defense --cols patch -f json");
+    json_t *list = json_loads(output, 0, NULL);
+    assert_non_null(list);
+    assert_int_equal(json_array_size(list), lines - 1);
+    double json = -1;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *row = json_array_get(list, i);
+        if (strcmp(json_string_value(json_object_get(row, "defense")), "mean") == 0 &&
+            strcmp(json_string_value(json_object_get(row, "patch")), "8") == 0 &&
+            strcmp(json_string_value(json_object_get(row, "metric")), "clean") == 0)
+            json = json_real_value(json_object_get(row, "value"));
+        assert_int_equal(json_integer_value(json_object_get(row, "n")), 96);
+    }
+    assert_true(json == csv);
+    json_decref(list);
+}
+
+static void rows_columns_and_overrides_are_free(void **state)
+{
+    (void)state;
+    ok("$P --quiet table $DIR/m.toml -S defense=robust-masking -S robust-masking.scope=per-class --rows threshold --cols patch -f csv --metrics clean");
+    expect("threshold,patch,metric,value,lo,hi,n\n0,2,clean,");
+    expect("\n0.2,8,clean,");
+    assert_null(strstr(output, "scope"));
+    ok("$P --quiet table $DIR/m.toml --rows patch --cols defense -S defense=mean,ds -f md");
+    expect("| defense mean");
+}
+
+static void cells_without_results_are_marked(void **state)
+{
+    (void)state;
+    ok("$P --quiet table $DIR/m.toml -S patch=2,3 -S defense=mean");
+    expect("-*");
+    expect("not complete, 1 of 2 cells");
+    assert_int_equal(run("$P plot accuracy $DIR/m.toml -S patch=3 -o $DIR/none"), 2);
+    expect("no cell of this matrix has results yet");
+}
+
+static void the_figure_is_drawn(void **state)
+{
+    (void)state;
+    ok("$P plot accuracy $DIR/m.toml -o $DIR/figures && cd $DIR/figures && ls");
+    expect("accuracy.gp\naccuracy.png\naccuracy.svg\naccuracy.tsv\n");
+    ok("$P plot all $DIR/m.toml -o $DIR/all && test -s $DIR/all/accuracy.svg");
+}
+
+static void bad_input_is_one_message_and_writes_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *command, *message;
+    } rows[] = {
+        {"table", "no matrix file"},
+        {"table $DIR/absent.toml", "absent.toml"},
+        {"table $DIR/m.toml -f xml", "text, md, csv or json"},
+        {"table $DIR/m.toml --metrics certifed", "did you mean 'certified'"},
+        {"table $DIR/m.toml --rows defens", "did you mean 'defense'"},
+        {"table $DIR/m.toml --rows ''", "list of keys"},
+        {"table $DIR/m.toml -S defense=means", "mean"},
+        {"table $DIR/m.toml --db $DIR/other", "no such database"},
+        {"plot acuracy $DIR/m.toml", "did you mean 'accuracy'"},
+        {"plot accuracy", "usage: patchgauge plot"},
+        {"plot accuracy $DIR/m.toml --cols defense,threshold -S patch=2 -o $DIR/m.toml/x", ""},
+        {"run $DIR/absent.toml --db $DIR/other", "absent.toml"},
+        {"run $DIR/m.toml -S pach=2 --db $DIR/other", "patch"},
+        {"run $DIR/m.toml -S patch=99 --db $DIR/other", "patch"},
+        {"tabel", "did you mean 'table'"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char command[512];
+        snprintf(command, sizeof command, "$P %s", rows[i].command);
+        int code = run(command);
+        if (code != 2 && strstr(rows[i].command, "m.toml/x") == NULL)
+            print_error("%s: exit code %d\n%s\n", rows[i].command, code, output);
+        if (strstr(rows[i].command, "m.toml/x") != NULL)
+            assert_int_equal(code, 4); /* a file where a folder is to be: a system error */
+        else
+            assert_int_equal(code, 2);
+        expect(rows[i].message);
+    }
+    assert_int_not_equal(run("ls $DIR/other"), 0);
+}
+
+static void a_full_disk_is_a_system_error(void **state)
+{
+    (void)state;
+    if (access("/dev/full", W_OK) != 0)
+        skip();
+    assert_int_equal(run("$P --quiet table $DIR/m.toml >/dev/full"), 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table_is_complete_and_readable),
+        cmocka_unit_test(csv_and_json_hold_the_same_numbers),
+        cmocka_unit_test(rows_columns_and_overrides_are_free),
+        cmocka_unit_test(cells_without_results_are_marked),
+        cmocka_unit_test(the_figure_is_drawn),
+        cmocka_unit_test(bad_input_is_one_message_and_writes_nothing),
+        cmocka_unit_test(a_full_disk_is_a_system_error),
+    };
+    return cmocka_run_group_tests(tests, run_matrix, remove_folder);
+}
