@@ -67,13 +67,21 @@ static pg_tensor *batch_norm(pg_builder *b, pg_tensor *x, pg_parameter *const bn
                                        bn_momentum, bn_epsilon);
 }
 
+/* Asks for the four parameters of a batch norm. */
+static void norm_parameters(pg_builder *b, const char *bn, int64_t channels, pg_parameter *norm[4])
+{
+    norm[0] = parameter(b, bn, "weight", PG_PARAMETER_SCALE, 1, &channels);
+    norm[1] = parameter(b, bn, "bias", PG_PARAMETER_SHIFT, 1, &channels);
+    norm[2] = parameter(b, bn, "running_mean", PG_PARAMETER_MEAN, 1, &channels);
+    norm[3] = parameter(b, bn, "running_var", PG_PARAMETER_VAR, 1, &channels);
+}
+
 pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv c)
 {
-    int64_t shape[4] = {c.out, x.channels, c.kernel, c.kernel}, channels = c.out;
-    pg_parameter *weight = parameter(b, conv, "weight", PG_PARAMETER_WEIGHT, 4, shape);
-    pg_parameter *norm[4] = {parameter(b, bn, "weight", PG_PARAMETER_SCALE, 1, &channels), parameter(b, bn, "bias", PG_PARAMETER_SHIFT, 1, &channels),
-                             parameter(b, bn, "running_mean", PG_PARAMETER_MEAN, 1, &channels),
-                             parameter(b, bn, "running_var", PG_PARAMETER_VAR, 1, &channels)};
+    pg_parameter *weight = parameter(b, conv, "weight", PG_PARAMETER_WEIGHT, 4, (const int64_t[]){c.out, x.channels, c.kernel, c.kernel});
+    pg_parameter *norm[4] = {0};
+    if (bn)
+        norm_parameters(b, bn, c.out, norm);
     bool middle_row = c.kernel == 3 && c.padding == 1 && x.rows.positions == 1;
     if (b->pass != PG_PASS_TRACE) {
         const pg_torch *t = b->scope->torch;
@@ -82,7 +90,7 @@ pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_va
         if (middle_row)
             w = t->slice(b->scope, w, 2, 1, 2, 1);
         x.tensor = t->conv2d(b->scope, x.tensor, w, folded ? weight->folded_bias : NULL, c.stride, c.stride, middle_row ? 0 : c.padding, c.padding, 1);
-        if (!folded)
+        if (bn && !folded)
             x.tensor = batch_norm(b, x.tensor, norm);
     }
     x.channels = c.out;

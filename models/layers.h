@@ -16,7 +16,7 @@ typedef struct pg_conv {
 
 /* The input of an architecture: geometry of single pixels. */
 pg_value pg_layer_input(pg_builder *b, pg_tensor *pixels, int channels, int height, int width);
-/* Convolution without bias, batch norm; `conv` and `bn` are the names. Where the map is one row high, only the middle row of a
+/* Convolution without bias, then batch norm (none where `bn` is NULL); `conv` and `bn` are the names. Where the map is one row high, only the middle row of a
  * 3 x 3 kernel with padding 1 can meet anything but zeros, and only that row is used (exact). */
 pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape);
 pg_value pg_layer_relu(pg_builder *b, pg_value x);

@@ -1,0 +1,127 @@
+/* BagNets (Brendel & Bethge 2019): ResNet-50 with almost all kernels 1 x 1 and no padding, so that every position of the last map sees
+ * a small square of the image. PatchGuard, section 3.1, uses bagnet9, 17 and 33 at 192 and 224 px.
+ *
+ * Stem: 1 x 1, then 3 x 3. Four stages of bottlenecks; the first block of a stage carries its stride, and has a 3 x 3 kernel
+ * where `kernel3` has a 1. The shortcut is cropped at the bottom and the right to fit. Options make small-field nets for
+ * images of 32 px: kernel3=1100, strides=1,2,1,1 sees 7 px at every second pixel. */
+#include "models/layers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+PG_MODEL(bagnet9)
+PG_MODEL(bagnet17)
+PG_MODEL(bagnet33)
+
+enum { STAGES = 4, EXPANSION = 4 };
+
+typedef struct bagnet {
+    int64_t width;
+    char kernel3[PG_OPTION_TEXT_MAX], strides[PG_OPTION_TEXT_MAX], blocks[PG_OPTION_TEXT_MAX];
+} bagnet;
+
+#define BAGNET_OPTIONS(kernel3_default)                                                                                                  \
+    {                                                                                                                                    \
+        {.name = "width", .type = PG_OPTION_INT, .offset = offsetof(bagnet, width), .fallback = "64", .min = 4, .max = 512,             \
+         .help = "channels of the stem; the stages end in 4, 8, 16, 32 times as many"},                                                  \
+        {.name = "kernel3", .type = PG_OPTION_TEXT, .offset = offsetof(bagnet, kernel3), .fallback = kernel3_default,                    \
+         .help = "one digit a stage: 1 where its first block has a 3 x 3 kernel"},                                                       \
+        {.name = "strides", .type = PG_OPTION_TEXT, .offset = offsetof(bagnet, strides), .fallback = "2,2,2,1",                          \
+         .help = "stride of each stage, 1 to 4, separated by commas"},                                                                   \
+        {.name = "blocks", .type = PG_OPTION_TEXT, .offset = offsetof(bagnet, blocks), .fallback = "3,4,6,3",                            \
+         .help = "bottlenecks of each stage, 1 to 36, separated by commas"},                                                             \
+        {0},                                                                                                                             \
+    }
+
+static const pg_option options9[] = BAGNET_OPTIONS("1100");
+static const pg_option options17[] = BAGNET_OPTIONS("1110");
+static const pg_option options33[] = BAGNET_OPTIONS("1111");
+
+/* "a,b,c,d", each in [1, max]. */
+static bool parse_list(const char *text, int max, int out[STAGES])
+{
+    char tail;
+    int n = sscanf(text, "%d,%d,%d,%d%c", &out[0], &out[1], &out[2], &out[3], &tail);
+    for (int i = 0; n == STAGES && i < STAGES; i++)
+        if (out[i] < 1 || out[i] > max)
+            n = 0;
+    return n == STAGES && strspn(text, "0123456789,") == strlen(text);
+}
+
+static int settle(void *config)
+{
+    const bagnet *c = config;
+    int list[STAGES];
+    if (strlen(c->kernel3) != STAGES || strspn(c->kernel3, "01") != STAGES)
+        return pg_fail(PG_EINPUT, "kernel3 is '%s': four digits, 0 or 1, are needed", c->kernel3);
+    if (!parse_list(c->strides, 4, list))
+        return pg_fail(PG_EINPUT, "strides is '%s': four numbers from 1 to 4, separated by commas, are needed", c->strides);
+    if (!parse_list(c->blocks, 36, list))
+        return pg_fail(PG_EINPUT, "blocks is '%s': four numbers from 1 to 36, separated by commas, are needed", c->blocks);
+    return PG_OK;
+}
+
+static pg_value step(pg_builder *b, const char *prefix, int i, pg_value x, pg_conv shape)
+{
+    char layer[16], conv[64], bn[64];
+    snprintf(layer, sizeof layer, "conv%d", i);
+    pg_layer_name(conv, prefix, layer);
+    snprintf(layer, sizeof layer, "bn%d", i);
+    pg_layer_name(bn, prefix, layer);
+    return pg_layer_conv_bn(b, conv, bn, x, shape);
+}
+
+static pg_value bottleneck(pg_builder *b, const char *prefix, pg_value x, int planes, int kernel, int stride)
+{
+    pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){planes, 1, 1, 0}));
+    y = pg_layer_relu(b, step(b, prefix, 2, y, (pg_conv){planes, kernel, stride, 0}));
+    y = step(b, prefix, 3, y, (pg_conv){EXPANSION * planes, 1, 1, 0});
+    if (stride != 1 || x.channels != EXPANSION * planes) {
+        char conv[64], bn[64];
+        pg_layer_name(conv, prefix, "downsample.0");
+        pg_layer_name(bn, prefix, "downsample.1");
+        x = pg_layer_conv_bn(b, conv, bn, x, (pg_conv){EXPANSION * planes, 1, stride, 0});
+    }
+    return pg_layer_relu(b, pg_layer_add(b, y, x));
+}
+
+static pg_value forward(pg_builder *b, const void *config, pg_value x)
+{
+    const bagnet *c = config;
+    int strides[STAGES] = {0}, blocks[STAGES] = {0};
+    parse_list(c->strides, 4, strides); /* settled before */
+    parse_list(c->blocks, 36, blocks);
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = b->scope->torch->channels_last(b->scope, b->scope->torch->affine(b->scope, x.tensor, 4.0, -2.0));
+    x = pg_layer_conv_bn(b, "conv1", NULL, x, (pg_conv){(int)c->width, 1, 1, 0});
+    x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv2", "bn1", x, (pg_conv){(int)c->width, 3, 1, 0}));
+    for (int stage = 0; stage < STAGES; stage++)
+        for (int block = 0; block < blocks[stage]; block++) {
+            char prefix[32];
+            snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
+            bool first = block == 0;
+            x = bottleneck(b, prefix, x, (int)c->width << stage, first && c->kernel3[stage] == '1' ? 3 : 1, first ? strides[stage] : 1);
+        }
+    return pg_layer_classifier(b, "fc", x);
+}
+
+static const pg_model_hooks hooks = {.forward = forward};
+
+/* The three differ in defaults only, so any of them traces all. */
+static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)
+{
+    return pg_model_traced_geometry(&pg_model_bagnet17, config, height, width, classes, out);
+}
+
+#define BAGNET(n, table)                                                                                                                 \
+    const pg_model pg_model_bagnet##n = {                                                                                                \
+        .module = {.name = "bagnet" #n, .summary = "BagNet, local logits that see " #n " x " #n " pixels",                               \
+                   .source = "Brendel & Bethge 2019, Approximating CNNs with Bag-of-local-Features models", .version = 1,               \
+                   .options = table, .config_size = sizeof(bagnet), .settle = settle},                                                   \
+        .needs_torch = true,                                                                                                             \
+        .geometry = geometry,                                                                                                            \
+        .hooks = &hooks,                                                                                                                 \
+    }
+BAGNET(9, options9);
+BAGNET(17, options17);
+BAGNET(33, options33);

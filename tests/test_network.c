@@ -1,0 +1,312 @@
+/* Networks over libtorch: weights files, the two encodings of bands, folding, padding of batches, locality. */
+#include "harness/base/file.h"
+#include "harness/base/rng.h"
+#include "harness/base/safetensors.h"
+#include "models/layers.h"
+#include "models/train.h"
+#include "models/weights.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { SIDE = 32, CLASSES = 10, IMAGE = 3 * SIDE * SIDE };
+static const pg_torch *t;
+static char folder[] = "/tmp/pg-network-XXXXXX";
+
+typedef struct net {
+    const pg_model *model;
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    pg_parameters parameters;
+    pg_geometry geometry;
+    pg_scope *scope;
+} net;
+
+static void random_pixels(uint8_t *pixels, int n, uint32_t item)
+{
+    pg_rng rng = pg_rng_make(5, PG_STREAM_TEST, item);
+    for (int i = 0; i < n * IMAGE; i++)
+        pixels[i] = (uint8_t)pg_rng_below(&rng, 256);
+}
+
+/* A network with random weights and running statistics that are not the trivial ones. */
+static net random_net(const char *name, size_t n, const char *const *pairs)
+{
+    net x = {.model = pg_model_find(name)};
+    assert_int_equal(pg_module_configure(&x.model->module, "model", pairs, n, x.config), PG_OK);
+    assert_int_equal(x.model->geometry(x.config, SIDE, SIDE, CLASSES, &x.geometry), PG_OK);
+    assert_int_equal(pg_model_trace(x.model, x.config, SIDE, SIDE, CLASSES, &x.parameters, &x.geometry), PG_OK);
+    x.scope = t->scope_new();
+    for (size_t i = 0; i < x.parameters.n; i++) {
+        pg_parameter *p = &x.parameters.items[i];
+        size_t count = (size_t)pg_parameter_elements(p);
+        float *values = malloc(count * sizeof *values);
+        pg_rng rng = pg_rng_make(9, PG_STREAM_TEST, (uint32_t)i);
+        double fan = p->kind == PG_PARAMETER_WEIGHT ? (double)count / (double)p->shape[0] : 1;
+        for (size_t k = 0; k < count; k++) {
+            double v = pg_rng_normal(&rng);
+            values[k] = (float)(p->kind == PG_PARAMETER_WEIGHT ? v * sqrt(2 / fan) : p->kind == PG_PARAMETER_SCALE ? 1 + 0.1 * v
+                                                                                 : p->kind == PG_PARAMETER_VAR     ? 0.5 + pg_rng_unit(&rng)
+                                                                                                                   : 0.1 * v);
+        }
+        p->tensor = t->keep(x.scope, t->from_data(x.scope, values, PG_T_F32, p->rank, p->shape));
+        t->scope_clear(x.scope);
+        free(values);
+    }
+    assert_int_equal(pg_scope_check(x.scope), PG_OK);
+    return x;
+}
+
+static void release(net *x)
+{
+    pg_parameters_release(&x->parameters, t);
+    t->scope_free(x->scope);
+}
+
+static void save(const net *x, const char *path, bool half)
+{
+    pg_weights_record r = {.model = x->model, .config = x->config, .input_height = SIDE, .input_width = SIDE, .classes = CLASSES,
+                           .dataset = "synthetic:train", .dataset_hash = "00", .command = "test", .training = "[]", .seed = 1};
+    assert_int_equal(pg_weights_save(path, x->scope, &x->parameters, &r, half), PG_OK);
+}
+
+static void path_of(char path[128], const char *name) { snprintf(path, 128, "%s/%s", folder, name); }
+
+static pg_network *open_net(const char *path, int batch)
+{
+    pg_network *n = NULL;
+    int e = pg_network_open(path, NULL, 0, &(pg_network_options){.device = "cpu", .batch = batch}, &n);
+    if (e)
+        fail_msg("%s", pg_error_message());
+    return n;
+}
+
+static double largest_difference(const float *x, const float *y, size_t n)
+{
+    double worst = 0;
+    for (size_t i = 0; i < n; i++)
+        worst = fmax(worst, fabs((double)x[i] - (double)y[i]));
+    return worst;
+}
+
+/* A file that is read back gives the logits of the network that was saved; folding changes last bits only. */
+static void saved_networks_come_back(void **state)
+{
+    (void)state;
+    char path[128];
+    path_of(path, "bagnet.safetensors");
+    const char *const pairs[] = {"width=8", "kernel3=1100", "strides=1,2,1,1", "blocks=1,1,1,1"};
+    net x = random_net("bagnet17", 4, pairs);
+    save(&x, path, false);
+    uint8_t pixels[2 * IMAGE];
+    random_pixels(pixels, 2, 0);
+    size_t map = (size_t)(x.geometry.rows.positions * x.geometry.columns.positions * CLASSES);
+    float *want = malloc(2 * map * sizeof *want), *got = malloc(2 * map * sizeof *got);
+    pg_tensor *in = t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){2, 3, SIDE, SIDE});
+    pg_tensor *u = pg_model_forward(x.model, x.config, PG_PASS_EVAL, x.scope, &x.parameters, CLASSES, in);
+    t->read(x.scope, t->permute(x.scope, u, 4, (const int64_t[]){0, 2, 3, 1}), want, PG_T_F32, (int64_t)(2 * map));
+    assert_int_equal(pg_scope_check(x.scope), PG_OK);
+    pg_network *n = open_net(path, 4);
+    assert_int_equal(pg_network_forward(n, pixels, 0, 2, got), PG_OK);
+    double difference = largest_difference(want, got, 2 * map);
+    print_message("folded and padded against plain: largest difference %.2g\n", difference);
+    assert_true(difference < 1e-4);
+    assert_true(fabs((double)want[0]) > 1e-3);
+    free(want);
+    free(got);
+    pg_network_close(n);
+    release(&x);
+}
+
+/* A partial batch gives the same bytes as the same images in a full one. */
+static void partial_batches_are_padded(void **state)
+{
+    (void)state;
+    char path[128];
+    path_of(path, "bagnet.safetensors");
+    uint8_t pixels[4 * IMAGE];
+    random_pixels(pixels, 4, 1);
+    pg_network *n = open_net(path, 4);
+    const pg_geometry *g = &pg_network_info(n)->geometry;
+    size_t map = (size_t)(g->rows.positions * g->columns.positions * CLASSES);
+    float *full = malloc(4 * map * sizeof *full), *part = malloc(map * sizeof *part);
+    assert_int_equal(pg_network_forward(n, pixels, 0, 4, full), PG_OK);
+    assert_int_equal(pg_network_forward(n, pixels, 0, 1, part), PG_OK);
+    assert_memory_equal(full, part, map * sizeof *part);
+    free(full);
+    free(part);
+    pg_network_close(n);
+}
+
+/* The logits of column j, by hand: cut the band out (it wraps), encode it, and run the trunk untransposed. */
+static void transposed_bands_are_the_plain_ones(void **state)
+{
+    (void)state;
+    const char *const pairs[] = {"width=8"};
+    net x = random_net("ds-resnet18", 1, pairs);
+    pg_scope *s = x.scope;
+    uint8_t pixels[IMAGE];
+    random_pixels(pixels, 1, 2);
+    float all[SIDE * CLASSES], one[CLASSES], band[5 * SIDE * 4];
+    pg_tensor *in = t->from_data(s, pixels, PG_T_U8, 4, (const int64_t[]){1, 3, SIDE, SIDE});
+    pg_tensor *u = pg_model_forward(x.model, x.config, PG_PASS_EVAL, s, &x.parameters, CLASSES, in);
+    t->read(s, t->permute(s, u, 4, (const int64_t[]){0, 2, 3, 1}), all, PG_T_F32, SIDE * CLASSES);
+    /* the same kernels with rows and columns exchanged, on the band as it stands in the image */
+    for (size_t i = 0; i < x.parameters.n; i++)
+        if (x.parameters.items[i].rank == 4) {
+            pg_tensor *turned = t->keep(s, t->contiguous(s, t->permute(s, x.parameters.items[i].tensor, 4, (const int64_t[]){0, 1, 3, 2})));
+            t->tensor_free(x.parameters.items[i].tensor);
+            x.parameters.items[i].tensor = turned;
+        }
+    double worst = 0;
+    for (int j = 0; j < SIDE; j++) {
+        for (int c = 0; c < 5; c++)
+            for (int y = 0; y < SIDE; y++)
+                for (int k = 0; k < 4; k++) {
+                    int column = (j + k) % SIDE;
+                    double angle = 2 * M_PI * (column + 0.5) / SIDE;
+                    double v = c < 3 ? pixels[(c * SIDE + y) * SIDE + column] / 255.0 * 4 - 2 : c == 3 ? cos(angle) : sin(angle);
+                    band[(c * SIDE + y) * 4 + k] = (float)v;
+                }
+        pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &x.parameters, .classes = CLASSES};
+        pg_tensor *batch = t->from_data(s, band, PG_T_F32, 4, (const int64_t[]){1, 5, SIDE, 4});
+        pg_value logits = pg_resnet18_trunk(&b, pg_layer_input(&b, batch, 5, SIDE, 4), 8);
+        t->read(s, logits.tensor, one, PG_T_F32, CLASSES);
+        worst = fmax(worst, largest_difference(one, all + j * CLASSES, CLASSES));
+    }
+    assert_int_equal(pg_scope_check(s), PG_OK);
+    print_message("transposed against plain bands: largest difference %.2g\n", worst);
+    assert_true(worst < 1e-4);
+    release(&x);
+}
+
+/* The published encoding sees nothing outside the band: pixels there may change without any effect on its column. */
+static void ablated_bands_see_only_themselves(void **state)
+{
+    (void)state;
+    const char *const pairs[] = {"width=4", "encoding=ablation"};
+    net x = random_net("ds-resnet18", 2, pairs);
+    uint8_t pixels[2 * IMAGE];
+    random_pixels(pixels, 1, 3);
+    memcpy(pixels + IMAGE, pixels, IMAGE);
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < SIDE; y++)
+            for (int k = 0; k < 5; k++)
+                pixels[IMAGE + (c * SIDE + y) * SIDE + 10 + k] = (uint8_t)(17 * k + y);
+    float all[2 * SIDE * CLASSES];
+    pg_tensor *in = t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){2, 3, SIDE, SIDE});
+    pg_tensor *u = pg_model_forward(x.model, x.config, PG_PASS_EVAL, x.scope, &x.parameters, CLASSES, in);
+    t->read(x.scope, t->permute(x.scope, u, 4, (const int64_t[]){0, 2, 3, 1}), all, PG_T_F32, 2 * SIDE * CLASSES);
+    assert_int_equal(pg_scope_check(x.scope), PG_OK);
+    for (int j = 0; j < SIDE; j++) {
+        bool meets = j + 3 >= 10 && j <= 14;
+        int same = memcmp(all + j * CLASSES, all + (SIDE + j) * CLASSES, CLASSES * sizeof *all) == 0;
+        assert_int_equal(same, !meets);
+    }
+    release(&x);
+}
+
+/* A patch changes positions inside its window, and outside it nothing but by the measured delta. */
+static void locality_is_measured(void **state)
+{
+    (void)state;
+    char bands[128], bagnet[128], global[128];
+    path_of(bands, "ds.safetensors");
+    path_of(bagnet, "bagnet.safetensors");
+    path_of(global, "resnet.safetensors");
+    const char *const width[] = {"width=8"};
+    net ds = random_net("ds-resnet18", 1, width), resnet = random_net("resnet18", 1, width);
+    save(&ds, bands, true);
+    save(&resnet, global, true);
+    const char *const files[] = {bands, bagnet};
+    for (int i = 0; i < 2; i++) {
+        int64_t delta = -2;
+        assert_int_equal(pg_locality_measure(files[i], "unused", "synthetic:val", "cpu", 32, 1, &delta), PG_OK);
+        print_message("locality delta: %ld grid units\n", (long)delta);
+        assert_true(delta >= 0 && delta < 1048576 / 1000);
+    }
+    int64_t none;
+    assert_int_equal(pg_locality_measure(global, "unused", "synthetic:val", "cpu", 4, 1, &none), PG_OK);
+    assert_int_equal(none, -1);
+    release(&ds);
+    release(&resnet);
+}
+
+static void flip_byte(const char *from, const char *to, size_t at, bool truncate)
+{
+    char *data;
+    size_t size;
+    assert_int_equal(pg_file_read(from, 1 << 24, &data, &size), PG_OK);
+    if (!truncate)
+        data[at] = (char)(data[at] ^ 0x7f);
+    assert_int_equal(pg_file_write(to, data, truncate ? at : size), PG_OK);
+    free(data);
+}
+
+static void damaged_weights_are_refused(void **state)
+{
+    (void)state;
+    char good[128], bad[128];
+    path_of(good, "ds.safetensors");
+    path_of(bad, "bad.safetensors");
+    pg_network *n = NULL;
+    pg_network_options o = {.device = "cpu", .batch = 1};
+    for (size_t at = 0; at < 64; at += 7) {
+        flip_byte(good, bad, at, false);
+        assert_int_not_equal(pg_network_open(bad, NULL, 0, &o, &n), PG_OK);
+        assert_null(n);
+    }
+    flip_byte(good, bad, 5000, true);
+    int e = pg_network_open(bad, NULL, 0, &o, &n);
+    assert_int_equal(pg_error_exit_code(e), 2);
+    assert_non_null(strstr(pg_error_message(), "bad.safetensors"));
+    assert_int_equal(pg_network_open("/nonexistent.safetensors", NULL, 0, &o, &n), PG_EMISSING);
+    o.device = "cuda:99";
+    assert_int_equal(pg_network_open(good, NULL, 0, &o, &n), PG_EINPUT);
+    o.device = "teapot";
+    assert_int_equal(pg_network_open(good, NULL, 0, &o, &n), PG_EINPUT);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    int e = pg_torch_load(1, &t);
+    if (e)
+        fprintf(stderr, "%s\n", pg_error_message());
+    else
+        t->grad_mode(false);
+    return e;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ds", "bagnet", "resnet", "bad"};
+    for (size_t i = 0; i < 4; i++) {
+        char path[160];
+        snprintf(path, sizeof path, "%s/%s.safetensors", folder, names[i]);
+        unlink(path);
+    }
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(saved_networks_come_back),
+        cmocka_unit_test(partial_batches_are_padded),
+        cmocka_unit_test(transposed_bands_are_the_plain_ones),
+        cmocka_unit_test(ablated_bands_see_only_themselves),
+        cmocka_unit_test(locality_is_measured),
+        cmocka_unit_test(damaged_weights_are_refused),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,150 @@
+/* Training: it learns, it goes on after kills to the same bytes, it refuses what is not its own. */
+#include "harness/base/file.h"
+#include "harness/base/hash.h"
+#include "harness/base/log.h"
+#include "harness/base/rng.h"
+#include "models/train.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/pg-train-XXXXXX";
+
+static int train(const char *out, int64_t epochs, const char *rate)
+{
+    const pg_model *model = pg_model_find("bagnet17");
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    const char *const pairs[] = {"width=4", "kernel3=1100", "strides=1,2,1,1", "blocks=1,1,1,1"};
+    pg_train_options options;
+    pg_options_defaults(pg_train_option_table, &options);
+    options.epochs = epochs;
+    options.batch = 64;
+    options.threads = 1;
+    int e = pg_options_set(pg_train_option_table, &options, "train", "rate", rate);
+    if (!e)
+        e = pg_module_configure(&model->module, "model", pairs, 4, config);
+    return e ? e
+             : pg_train(&(pg_train_job){.model = model, .config = config, .data_dir = "unused", .data = "synthetic:val", .val = "synthetic:test",
+                                        .out = out, .device = "cpu", .options = &options});
+}
+
+/* The exit status of a child that trains, or -1 where it was killed: after so many seconds (0: never), or as soon as a checkpoint
+ * stands. */
+static int train_child(const char *out, double kill_after_s, bool kill_at_checkpoint)
+{
+    char checkpoint[96];
+    snprintf(checkpoint, sizeof checkpoint, "%s.checkpoint", out);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(train(out, 4, "0.1") ? 1 : 0);
+    double start = pg_now_s();
+    int status;
+    for (pid_t ended = 0; ended == 0;) {
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
+        bool late = kill_after_s > 0 && pg_now_s() - start > kill_after_s;
+        if (late || (kill_at_checkpoint && pg_file_size(checkpoint) > 0))
+            kill(child, SIGKILL);
+        ended = waitpid(child, &status, WNOHANG);
+        assert_true(ended >= 0);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void three_kills_change_nothing(void **state)
+{
+    (void)state;
+    char plain[64], killed[64], a[PG_HASH_HEX], b[PG_HASH_HEX], checkpoint[96];
+    snprintf(plain, sizeof plain, "%s/plain", folder);
+    snprintf(killed, sizeof killed, "%s/killed", folder);
+    snprintf(checkpoint, sizeof checkpoint, "%s.checkpoint", killed);
+    double start = pg_now_s();
+    assert_int_equal(train_child(plain, 0, false), 0);
+    double whole = pg_now_s() - start;
+    pg_rng rng = pg_rng_make((uint64_t)(start * 1e6), PG_STREAM_TEST, 0);
+    int kills = 0, seen = 0;
+    for (int i = 0; i < 3; i++) {
+        bool at_checkpoint = i == 1; /* one kill surely leaves something to go on from */
+        kills += train_child(killed, at_checkpoint ? 0 : whole * (0.2 + 0.3 * pg_rng_unit(&rng)), at_checkpoint) == -1;
+        seen += pg_file_size(checkpoint) > 0;
+    }
+    assert_int_equal(train_child(killed, 0, false), 0);
+    print_message("%d kills, %d of them with a checkpoint behind\n", kills, seen);
+    assert_true(kills >= 1);
+    assert_int_equal(pg_hash_file(plain, a), PG_OK);
+    assert_int_equal(pg_hash_file(killed, b), PG_OK);
+    assert_string_equal(a, b);
+    assert_int_equal(pg_file_size(checkpoint), -1); /* cleaned up at the end */
+}
+
+static void the_record_says_how_it_came_to_be(void **state)
+{
+    (void)state;
+    char plain[64];
+    snprintf(plain, sizeof plain, "%s/plain", folder);
+    pg_weights_info info;
+    assert_int_equal(pg_weights_describe(plain, NULL, 0, &info), PG_OK);
+    assert_string_equal(info.model, "bagnet17");
+    assert_int_equal(info.geometry.rows.field, 7);
+    assert_int_equal(strlen(info.dataset_hash), 64);
+    assert_true(info.has_delta);
+    assert_true(info.delta_trials > 0);
+}
+
+static void another_command_does_not_take_over_a_checkpoint(void **state)
+{
+    (void)state;
+    char out[64], checkpoint[96];
+    snprintf(out, sizeof out, "%s/other", folder);
+    snprintf(checkpoint, sizeof checkpoint, "%s.checkpoint", out);
+    assert_int_equal(train_child(out, 0, true), -1);
+    assert_int_equal(train(out, 5, "0.1"), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "belongs to another run"));
+    assert_true(pg_file_size(checkpoint) > 0); /* and it is still there */
+    assert_int_equal(truncate(checkpoint, pg_file_size(checkpoint) / 2), 0);
+    assert_int_equal(train(out, 4, "0.1"), PG_EDAMAGED);
+}
+
+static void divergence_is_said(void **state)
+{
+    (void)state;
+    char out[64];
+    snprintf(out, sizeof out, "%s/diverged", folder);
+    assert_int_equal(train(out, 1, "100"), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "diverged"));
+    assert_int_equal(pg_file_size(out), -1);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    pg_log_quiet(true);
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(three_kills_change_nothing),
+        cmocka_unit_test(the_record_says_how_it_came_to_be),
+        cmocka_unit_test(another_command_does_not_take_over_a_checkpoint),
+        cmocka_unit_test(divergence_is_said),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
