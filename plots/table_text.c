@@ -124,7 +124,9 @@ static int layout_make(layout *l)
         for (size_t i = 0; label_part(l, l->rows[r], i, &part); i++)
             widen(&l->label_w, text_width(part.data));
     for (size_t m = 0; m < t->n_metrics; m++)
-        widen(&l->metric_w, strlen(t->metrics[m]->name));
+        for (size_t i = 0; i < t->n_entries; i++)
+            if (pg_metric_of(t->metrics[m], &t->entries[i]) >= 0)
+                widen(&l->metric_w, strlen(t->metrics[m]->name));
     for (size_t c = 0; c < l->n_columns; c++) {
         for (size_t i = 0; heading_part(l, l->columns[c], i, &part); i++)
             widen(&l->width[c], text_width(part.data));

@@ -59,12 +59,12 @@ static void text_lays_out_rows_columns_and_metrics(void **state)
            "demo\n"
            "% of images, 95% Wilson interval in parentheses; n = 1000 images in every cell\n"
            "\n"
-           "defense     metric               patch 2            patch 8\n"
-           "----------  -------------------  -----------------  -----------------\n"
-           "mean        clean                 91.2 (89.3-92.8)   91.2 (89.3-92.8)\n"
-           "            certified             48.0 (44.9-51.1)   48.0 (44.9-51.1)\n"
-           "ds          clean                 91.2 (89.3-92.8)   91.2 (89.3-92.8)\n"
-           "rule=votes  certified             48.0 (44.9-51.1)   48.0 (44.9-51.1)\n");
+           "defense     metric     patch 2            patch 8\n"
+           "----------  ---------  -----------------  -----------------\n"
+           "mean        clean       91.2 (89.3-92.8)   91.2 (89.3-92.8)\n"
+           "            certified   48.0 (44.9-51.1)   48.0 (44.9-51.1)\n"
+           "ds          clean       91.2 (89.3-92.8)   91.2 (89.3-92.8)\n"
+           "rule=votes  certified   48.0 (44.9-51.1)   48.0 (44.9-51.1)\n");
 }
 
 static void markdown_escapes_what_it_would_act_on(void **state)
