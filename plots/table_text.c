@@ -1,4 +1,4 @@
-/* Tables for people: text and Markdown, laid out for 80 columns.
+/* Tables for people: text for terminals of 80 columns, Markdown for pages that show about 100.
  *
  * Every row of the table takes one line per metric; the parts of its label go down its lines. Columns that do not fit beside
  * each other follow in a further block with the same rows. */
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 80, CELL_MAX = 64 };
+enum { PAGE_TEXT = 80, PAGE_MARKDOWN = 104, CELL_MAX = 64 };
 
 typedef struct layout {
     const pg_table *table;
@@ -144,8 +144,9 @@ static int layout_make(layout *l)
 /* The end of the block of columns that starts at `first`. */
 static size_t block_end(const layout *l, size_t first)
 {
+    size_t page = l->markdown ? PAGE_MARKDOWN : PAGE_TEXT;
     size_t gap = l->markdown ? 3 : 2, used = l->label_w + gap + l->metric_w + (l->markdown ? 4 : 0), end = first;
-    while (end < l->n_columns && (end == first || used + gap + l->width[end] <= PAGE)) {
+    while (end < l->n_columns && (end == first || used + gap + l->width[end] <= page)) {
         used += gap + l->width[end];
         end++;
     }

@@ -80,7 +80,7 @@ static void markdown_escapes_what_it_would_act_on(void **state)
            "| a\\|b    | clean  |  91.2 (89.3-92.8) |\n");
 }
 
-static void text_stays_within_80_columns(void **state)
+static void wide_tables_go_on_in_further_blocks(void **state)
 {
     (void)state;
     pg_table_entry e[12];
@@ -89,9 +89,9 @@ static void text_stays_within_80_columns(void **state)
         e[i] = entry(i < 6 ? "mean" : "robust-masking\nweights=ds4-resnet18", columns[i % 6]);
     for (int format = PG_TABLE_TEXT; format <= PG_TABLE_MD; format++) {
         char *got = print(e, 12, "clean,certified", (pg_table_format)format);
-        size_t blocks = 0;
+        size_t blocks = 0, page = format == PG_TABLE_TEXT ? 80 : 104;
         for (char *line = strtok(got, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-            assert_true(strlen(line) <= 80);
+            assert_true(strlen(line) <= page);
             blocks += strstr(line, "metric") != NULL && strstr(line, "patch") != NULL;
         }
         assert_true(blocks >= 2);
@@ -211,7 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_lays_out_rows_columns_and_metrics),
         cmocka_unit_test(markdown_escapes_what_it_would_act_on),
-        cmocka_unit_test(text_stays_within_80_columns),
+        cmocka_unit_test(wide_tables_go_on_in_further_blocks),
         cmocka_unit_test(control_characters_never_reach_the_terminal),
         cmocka_unit_test(cells_that_differ_in_n_show_it),
         cmocka_unit_test(notes_say_what_certificates_assume),
