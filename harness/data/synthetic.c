@@ -12,17 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONSTANTS(X)                                                                             \
-    X(VERSION, 1)                                                                                \
-    X(SEED, 20210)                                                                               \
-    X(GLYPHS, 30)       /* drawn in each image */                                                \
-    X(OTHERS, 4)        /* of these, of any class */                                             \
-    X(RIVALS, 13)       /* of these, at most so many of one rival class: uniform from 0 */       \
-    X(CONTRAST_MIN, 40) /* of a glyph against its background, 8-bit steps of the strongest channel */ \
-    X(CONTRAST_MAX, 90)                                                                          \
-    X(CLUTTER, 6)       /* rectangles behind the glyphs */                                       \
-    X(CLUTTER_STEP, 36) /* largest brightness step of a rectangle */                             \
-    X(NOISE, 14)        /* largest noise of a pixel */
+#define CONSTANTS(X)                                                                                  \
+    X(VERSION, 1)                                                                                     \
+    X(SEED, 20210)                                                                                    \
+    X(GLYPHS, 36)        /* drawn in each image */                                                    \
+    X(OTHERS, 3)         /* of these, of any class */                                                 \
+    X(RIVALS, 17)        /* of these, at most so many of one rival class: uniform from 0 */           \
+    X(CONTRAST_MIN, 64)  /* of a glyph above its background, 8-bit steps of the strongest channel */  \
+    X(CONTRAST_MAX, 110)                                                                              \
+    X(KNOT_MIN, 64)      /* the background's colours */                                               \
+    X(KNOT_MAX, 159)                                                                                  \
+    X(CLUTTER, 4)        /* rectangles behind the glyphs */                                           \
+    X(CLUTTER_STEP, 36)  /* largest brightness step of a rectangle */                                 \
+    X(NOISE, 10)         /* largest noise of a pixel */
 
 enum {
 #define AS_ENUM(name, value) name = value,
@@ -38,7 +40,7 @@ enum {
     TRIES = 8, /* places tried for a glyph before it may cover another one */
 };
 
-/* Bit y * 3 + x. About half of the pixels of each are set, and no two look alike when moved, mirrored or inverted (largest
+/* Bit y * 3 + x. About half of the pixels of each are set, and no two look alike when moved or mirrored (largest
  * correlation 7 of 15). */
 static const uint16_t glyphs[CLASSES] = {0x780f, 0x29f4, 0x65ac, 0x0c9b, 0x32cb, 0x3d0a, 0x2aae, 0x0787, 0x7152, 0x1347};
 static const char *const class_names[CLASSES] = {"glyph-0", "glyph-1", "glyph-2", "glyph-3", "glyph-4",
@@ -56,7 +58,7 @@ static void paint_background(pg_rng *rng, canvas out)
     int knots[KNOTS][KNOTS];
     for (int c = 0; c < 3; c++) {
         for (int i = 0; i < KNOTS * KNOTS; i++)
-            knots[i / KNOTS][i % KNOTS] = between(rng, 64, 191);
+            knots[i / KNOTS][i % KNOTS] = between(rng, KNOT_MIN, KNOT_MAX);
         for (int y = 0; y < SIDE; y++)
             for (int x = 0; x < SIDE; x++) {
                 const int *above = &knots[y / KNOT_PX][x / KNOT_PX], *below = above + KNOTS;
@@ -81,7 +83,7 @@ static void paint_clutter(pg_rng *rng, canvas out)
     }
 }
 
-/* One glyph at a free place, lighter or darker than what is behind it, in a colour of its own. `taken` has a bit per pixel. */
+/* One glyph at a free place, lighter than what is behind it, in a colour of its own. `taken` has a bit per pixel. */
 static void paint_glyph(pg_rng *rng, int kind, uint32_t taken[SIDE], canvas out)
 {
     int top = 0, left = 0;
@@ -95,8 +97,6 @@ static void paint_glyph(pg_rng *rng, int kind, uint32_t taken[SIDE], canvas out)
             break;
     }
     int contrast = between(rng, CONTRAST_MIN, CONTRAST_MAX), step[3];
-    if (between(rng, 0, 1))
-        contrast = -contrast;
     for (int c = 0; c < 3; c++)
         step[c] = contrast * between(rng, 1, 4) / 4;
     for (int y = 0; y < GLYPH_HEIGHT; y++)
