@@ -42,12 +42,13 @@ static void each_module(visit_module visit)
 
 /* ---- What a module states ------------------------------------------------------------------------------------------------ */
 
-static bool good_name(const char *name)
+/* Lower-case letters, digits and dashes; option names may have underscores as well. */
+static bool good_name(const char *name, const char *more)
 {
     if (name == NULL || !islower((unsigned char)name[0]) || strlen(name) > 40)
         return false;
     for (; *name != '\0'; name++)
-        if (!islower((unsigned char)*name) && !isdigit((unsigned char)*name) && *name != '-')
+        if (!islower((unsigned char)*name) && !isdigit((unsigned char)*name) && *name != '-' && strchr(more, *name) == NULL)
             return false;
     return true;
 }
@@ -56,7 +57,7 @@ static bool one_line(const char *text) { return text != NULL && text[0] != '\0' 
 
 static void check_statement(const pg_module *m, const char *kind)
 {
-    assert_true(good_name(m->name));
+    assert_true(good_name(m->name, ""));
     CHECK(one_line(m->summary) && strlen(m->summary) <= 100, m, "%s without a summary of one line of at most 100 characters", kind);
     CHECK(one_line(m->source), m, "no source");
     CHECK(m->version >= 1, m, "version %d", m->version);
@@ -99,7 +100,7 @@ static void check_rows(const pg_module *m, const char *kind)
 {
     (void)kind;
     for (const pg_option *row = m->options; row->name != NULL; row++) {
-        CHECK(good_name(row->name), m, "option name '%s'", row->name);
+        CHECK(good_name(row->name, "_"), m, "option name '%s'", row->name);
         CHECK(one_line(row->help), m, "option %s without help of one line", row->name);
         CHECK(row->fallback != NULL, m, "option %s without a default", row->name);
         CHECK(row->offset + field_size(row->type) <= m->config_size, m, "option %s lies outside the configuration", row->name);
@@ -201,7 +202,7 @@ static void every_required_hook_is_there(void **state)
  * alone, predict and certify agree. */
 static void check_defense(const pg_defense *d, const pg_evidence *evidence, pg_window window, const void *config)
 {
-    void *scratch = malloc(d->scratch_size(SIDE, SIDE, CLASSES, 2) + 1);
+    void *scratch = aligned_alloc(64, (d->scratch_size(SIDE, SIDE, CLASSES, 2) + 64) & ~(size_t)63);
     assert_non_null(scratch);
     int prediction = d->predict(evidence, window, config, scratch);
     CHECK(prediction >= 0 && prediction < CLASSES, &d->module, "predicts %d", prediction);
