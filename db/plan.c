@@ -126,7 +126,7 @@ static int record_plan(pg_store *store, const pg_store_plan_row *plan, const int
         return code;
     key = sqlite3_last_insert_rowid(store->db);
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++)
-        code = pg_db_run(store, "recording the plan", "INSERT INTO plan_cell VALUES (?1, ?2, ?3)", "iii", key, (int64_t)i, cells[i]);
+        code = pg_db_run(store, "recording the plan", "INSERT INTO plan_cell (plan, position, cell) VALUES (?1, ?2, ?3)", "iii", key, (int64_t)i, cells[i]);
     return code;
 }
 
@@ -184,7 +184,7 @@ static int create_tasks(pg_store *store, pieces *list)
             task = sqlite3_last_insert_rowid(store->db);
         }
         if (code == PG_OK)
-            code = pg_db_run(store, "creating a task", "INSERT INTO task_cell VALUES (?1, ?2)", "ii", task, p->cell);
+            code = pg_db_run(store, "creating a task", "INSERT INTO task_cell (task, cell) VALUES (?1, ?2)", "ii", task, p->cell);
     }
     return code;
 }

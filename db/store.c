@@ -209,7 +209,7 @@ static int execute(pg_store *store, const char *sql, const char *doing)
 
 static int write_store_id(pg_store *store)
 {
-    return pg_db_run(store, "naming the store", "INSERT OR IGNORE INTO meta VALUES ('store_id', lower(hex(randomblob(16))))", "");
+    return pg_db_run(store, "naming the store", "INSERT OR IGNORE INTO meta (key, value) VALUES ('store_id', lower(hex(randomblob(16))))", "");
 }
 
 int pg_db_migrate(pg_store *store, const pg_migration *list)

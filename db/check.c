@@ -1,0 +1,120 @@
+/* Checking a whole store: SQLite's own integrity, foreign keys, and every checksum of ours. See store.h. */
+#include "db/internal.h"
+
+#include <string.h>
+
+/* The statement's first row, if it has one, names the fault. */
+static int expect_nothing(pg_store *store, const char *sql, const char *what)
+{
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_get(store, sql, &row, "");
+    if (code == PG_OK) {
+        int step = pg_db_step(store, row, "checking");
+        code = step < 0    ? step
+               : step == 1 ? pg_fail(PG_EDAMAGED, "%s: %s: %s; restore a backup", store->path, what, pg_db_text(row, 0))
+                           : PG_OK;
+    }
+    pg_db_done(row);
+    return code;
+}
+
+static int ignore_cell(const pg_cell_result *result, void *context)
+{
+    (void)result;
+    (void)context;
+    return PG_OK; /* reading it has checked the sums of the row and of its summaries */
+}
+
+/* Ids are the SHA-256 of what they name. */
+static int check_ids(pg_store *store, const char *sql, const char *what)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(store, sql, &row, "");
+    while (code == PG_OK && (step = pg_db_step(store, row, "checking ids")) == 1) {
+        char id[PG_HASH_HEX];
+        const char *text = pg_db_text(row, 1);
+        code = pg_hash_bytes(text, strlen(text), id);
+        if (code == PG_OK && strcmp(id, pg_db_text(row, 0)) != 0)
+            code = pg_fail(PG_EDAMAGED, "%s: %s %.16s is not the hash of its text; restore a backup", store->path, what,
+                           pg_db_text(row, 0));
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+/* Outcomes of one summary row, in the order in which they were written. */
+static int check_outcomes(pg_store *store, int64_t cell, int64_t first, int64_t count, int64_t wanted)
+{
+    sqlite3_stmt *row = NULL;
+    uint64_t hash = pg_fnv_start;
+    int64_t n = 0;
+    int step = 0;
+    int code = pg_db_get(store,
+                         "SELECT o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case,"
+                         " o.attacked FROM cell c JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"
+                         " JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
+                         " WHERE c.cell = ?1 AND o.image BETWEEN ?2 AND ?3 ORDER BY o.image",
+                         &row, "iii", cell, first, first + count - 1);
+    while (code == PG_OK && (step = pg_db_step(store, row, "checking outcomes")) == 1) {
+        pg_outcome o = {.image = sqlite3_column_int64(row, 0),
+                        .label = sqlite3_column_int(row, 1),
+                        .prediction = sqlite3_column_int(row, 2),
+                        .certified = sqlite3_column_int(row, 3) != 0,
+                        .certified_published = sqlite3_column_int(row, 4) != 0,
+                        .masked = sqlite3_column_int(row, 5) != 0,
+                        .has_margin = sqlite3_column_type(row, 6) != SQLITE_NULL,
+                        .margin = sqlite3_column_int64(row, 6),
+                        .failure_case = sqlite3_column_type(row, 7) == SQLITE_NULL ? -1 : (int8_t)sqlite3_column_int(row, 7)};
+        hash = pg_db_outcome_checksum(hash, &o, sqlite3_column_type(row, 8) == SQLITE_NULL ? -2 : sqlite3_column_int(row, 8));
+        n++;
+    }
+    pg_db_done(row);
+    if (code == PG_OK && step < 0)
+        code = step;
+    if (code == PG_OK && (n != count || (int64_t)hash != wanted))
+        code = pg_fail(PG_EDAMAGED, "%s: outcomes of images %lld to %lld of cell number %lld do not match their checksum; restore a backup",
+                       store->path, (long long)first, (long long)(first + count - 1), (long long)cell);
+    return code;
+}
+
+static int check_all_outcomes(pg_store *store)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(store,
+                         "SELECT s.cell, t.first, t.count, s.outcomes FROM summary s JOIN task t ON t.task = s.task"
+                         " ORDER BY s.cell, t.first",
+                         &row, "");
+    while (code == PG_OK && (step = pg_db_step(store, row, "checking summaries")) == 1)
+        code = check_outcomes(store, sqlite3_column_int64(row, 0), sqlite3_column_int64(row, 1), sqlite3_column_int64(row, 2),
+                              sqlite3_column_int64(row, 3));
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+int pg_store_check(pg_store *store)
+{
+    int code = expect_nothing(store, "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", "damaged");
+    if (code == PG_OK)
+        code = expect_nothing(store, "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1", "a row points nowhere in table");
+    if (code == PG_OK)
+        code = expect_nothing(store,
+                              "SELECT 'task ' || t.task FROM task t JOIN task_cell tc ON tc.task = t.task LEFT JOIN summary s"
+                              " ON s.task = t.task AND s.cell = tc.cell WHERE (t.state = 'done') <> (s.task IS NOT NULL) LIMIT 1",
+                              "half-written");
+    if (code == PG_OK)
+        code = expect_nothing(store,
+                              "SELECT c.cell_id FROM cell c WHERE (SELECT count(*) FROM outcome o WHERE o.cell = c.cell) <>"
+                              " (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell = c.cell) LIMIT 1",
+                              "outcomes without a task in cell");
+    if (code == PG_OK)
+        code = check_ids(store, "SELECT cell_id, canonical FROM cell", "cell");
+    if (code == PG_OK)
+        code = check_ids(store, "SELECT settings_id, settings FROM cell", "settings id");
+    if (code == PG_OK)
+        code = check_ids(store, "SELECT forward_key, canonical FROM forward", "forward pass");
+    if (code == PG_OK)
+        code = pg_store_each_cell(store, ignore_cell, NULL);
+    return code == PG_OK ? check_all_outcomes(store) : code;
+}
