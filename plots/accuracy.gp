@@ -30,6 +30,7 @@ set grid xtics lt 1 lc rgb "#dddddd" lw 0.6
 set border 3 lc rgb "#444444"
 set tics nomirror
 set bmargin 5.4
+set rmargin 4
 set key at screen 0.5, screen 0.02 center bottom horizontal maxcols columns noenhanced Left reverse samplen 1.2
 set bars 0.4
 do for [r = 1:rows - 1] { set arrow from graph 0, first r + 0.5 to graph 1, first r + 0.5 nohead lt 1 lc rgb "#eeeeee" lw 0.6 back }
