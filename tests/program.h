@@ -1,0 +1,59 @@
+/* For tests: run the program itself ($PATCHGAUGE, default build/patchgauge) with a database in the scratch folder. */
+#ifndef PG_TESTS_PROGRAM_H
+#define PG_TESTS_PROGRAM_H
+
+#include "tests/scratch.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+
+static char program_output[1 << 18]; /* both streams of the last program_run */
+
+static inline const char *program_path(void)
+{
+    const char *path = getenv("PATCHGAUGE");
+    return path && *path ? path : "build/patchgauge";
+}
+
+/* Runs `PROGRAM --db SCRATCH/DB ARGUMENTS` through the shell; its exit code. */
+static inline int program_run(const char *db, const char *format, ...)
+{
+    char arguments[2048], line[4096];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(arguments, sizeof arguments, format, args);
+    va_end(args);
+    snprintf(line, sizeof line, "exec 2>&1; exec %s --db '%s/%s' %s", program_path(), scratch_folder, db, arguments);
+    FILE *pipe = popen(line, "r");
+    if (!pipe)
+        abort();
+    size_t size = fread(program_output, 1, sizeof program_output - 1, pipe);
+    program_output[size] = 0;
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Starts `PROGRAM --db SCRATCH/DB run MATRIX --quiet` with what is said put away; its process id. */
+static inline pid_t program_start(const char *db, const char *matrix)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", scratch_folder, db);
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    setpgid(0, 0);
+    if (freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr))
+        execl(program_path(), program_path(), "--db", path, "run", matrix, "--task-images", "8", "--quiet", (char *)NULL);
+    _exit(127);
+}
+
+static inline int program_wait(pid_t child)
+{
+    int status = 0;
+    if (waitpid(child, &status, 0) != child)
+        abort();
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+#endif

@@ -1,0 +1,477 @@
+/* Matrix files to cells: order of rows, zip, exclude, overrides; identity; what is reported for a bad file; reasons. */
+#include "harness/base/file.h"
+#include "harness/base/safetensors.h"
+#include "harness/plan/settle.h"
+#include "harness/plan/tasks.h"
+#include "tests/program.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static char problems[1 << 16]; /* what the last open printed */
+
+/* Opens a matrix of this text with overrides that end with NULL; standard error goes to `problems`. */
+static int open_matrix(const char *text, const char *const *overrides, pg_plan **out)
+{
+    size_t n = 0;
+    while (overrides && overrides[n])
+        n++;
+    scratch_write("m.toml", text, strlen(text));
+    pg_plan_request request = {.matrix_path = scratch_path("m.toml"), .overrides = overrides, .n_overrides = n, .data_dir = "build/data"};
+    fflush(stderr);
+    int saved = dup(STDERR_FILENO);
+    FILE *capture = fopen(scratch_path("stderr"), "w+");
+    assert_non_null(capture);
+    dup2(fileno(capture), STDERR_FILENO);
+    *out = NULL;
+    int code = pg_plan_open(&request, out);
+    fflush(stderr);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    rewind(capture);
+    size_t size = fread(problems, 1, sizeof problems - 1, capture);
+    problems[size] = 0;
+    fclose(capture);
+    if (code != PG_OK)
+        snprintf(problems + size, sizeof problems - size, "%s\n", pg_error_message());
+    return code;
+}
+
+static pg_plan *must_open(const char *text, const char *const *overrides)
+{
+    pg_plan *plan = NULL;
+    if (open_matrix(text, overrides, &plan) != PG_OK)
+        fail_msg("%s", problems);
+    return plan;
+}
+
+/* The cells as "defense/patch/threshold/seed ..." in the order of rows. */
+static void expect_rows(const char *text, const char *const *overrides, const char *want)
+{
+    pg_plan *plan = must_open(text, overrides);
+    pg_buf rows;
+    pg_buf_init(&rows);
+    for (size_t i = 0; i < pg_plan_count(plan); i++) {
+        const pg_cell *c = pg_plan_at(plan, i);
+        pg_buf_printf(&rows, "%s%s/%s/%s/%s", i ? " " : "", pg_cell_value(c, "defense"), pg_cell_value(c, "patch"),
+                      pg_cell_value(c, "threshold"), pg_cell_value(c, "seed"));
+        assert_ptr_equal(pg_plan_find(plan, c->id), c);
+    }
+    assert_string_equal(rows.data, want);
+    pg_buf_release(&rows);
+    pg_plan_free(plan);
+}
+
+#define HEAD "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\n"
+
+/* ---- Rows -------------------------------------------------------------------------------------------------------------------- */
+
+static void test_order_of_rows(void **state)
+{
+    (void)state;
+    expect_rows(HEAD "[axes]\ndefense = [\"mean\", \"ds\"]\npatch = [2, 5]\n", NULL, "mean/2//0 mean/5//0 ds/2//0 ds/5//0");
+    expect_rows(HEAD "[axes]\npatch = [5, 2]\ndefense = [\"mean\", \"ds\"]\n", NULL, "mean/5//0 ds/5//0 mean/2//0 ds/2//0");
+}
+
+static void test_options_of_others_make_no_duplicates(void **state)
+{
+    (void)state;
+    expect_rows(HEAD "[axes]\ndefense = [\"mean\", \"robust-masking\"]\npatch = [2]\n\"robust-masking.threshold\" = [0, 0.2, 0.20, \"0.4\"]\n",
+                NULL, "mean/2//0 robust-masking/2/0/0 robust-masking/2/0.2/0 robust-masking/2/0.4/0");
+    expect_rows(HEAD "[axes]\ndefense = [\"robust-masking\"]\npatch = [2]\nrobust-masking.threshold = [0, 0.2]\n", NULL,
+                "robust-masking/2/0/0 robust-masking/2/0.2/0");
+}
+
+static void test_zip(void **state)
+{
+    (void)state;
+    expect_rows(HEAD "[axes]\ndefense = [\"mean\", \"ds\"]\n[[zip]]\npatch = [2, 5, 8]\nseed = [1, 2, 3]\n", NULL,
+                "mean/2//1 mean/5//2 mean/8//3 ds/2//1 ds/5//2 ds/8//3");
+    expect_rows(HEAD "[[zip]]\npatch = [2, 5]\nseed = [1, 2]\n[[zip]]\ndefense = [\"mean\", \"robust-masking\"]\n"
+                     "\"robust-masking.threshold\" = [0, 0.5]\n",
+                NULL, "mean/2//1 robust-masking/2/0.5/1 mean/5//2 robust-masking/5/0.5/2");
+}
+
+static void test_exclude(void **state)
+{
+    (void)state;
+    static const char text[] = HEAD "[axes]\ndefense = [\"mean\", \"ds\", \"robust-masking\"]\npatch = [2, 5, \"2.4%\", 8]\n"
+                                    "\"robust-masking.threshold\" = [0, 0.2]\n"
+                                    "[[exclude]]\ndefense = \"mean\"\npatch = [2, \"2.4%\"]\n"
+                                    "[[exclude]]\n\"robust-masking.threshold\" = 0.20\n[[exclude]]\npatch = 8\n";
+    expect_rows(text, NULL, "mean/5//0 ds/2//0 ds/5//0 robust-masking/2/0/0 robust-masking/5/0/0");
+    pg_plan *plan = NULL;
+    assert_int_equal(open_matrix(HEAD "[axes]\ndefense = [\"mean\"]\npatch = [2]\n[[exclude]]\npatch = 2\n", NULL, &plan), PG_EINPUT);
+    assert_non_null(strstr(problems, "no rows"));
+}
+
+static void test_the_page_example(void **state)
+{
+    (void)state;
+    static const char text[] = "name = \"threshold\"\n" HEAD
+                               "[axes]\ndefense = [\"mean\", \"ds\", \"robust-masking\"]\npatch = [2, 5, \"5x8\", \"2.4%\"]\n"
+                               "\"robust-masking.threshold\" = [0, 0.2, 0.4]\n[[zip]]\n\"clip.clip\" = [\"0:15\", \"0:5\"]\nseed = [1, 2]\n"
+                               "[[exclude]]\ndefense = \"mean\"\npatch = \"2.4%\"\n";
+    pg_plan *plan = must_open(text, NULL);
+    assert_string_equal(pg_plan_name(plan), "threshold");
+    assert_int_equal(pg_plan_count(plan), (1 + 1 + 3) * 3 * 2); /* 2.4% of 32 px is 5: the same cells */
+    assert_int_equal(pg_plan_axes(plan), 5);
+    assert_string_equal(pg_plan_axis(plan, 0), "defense");
+    assert_string_equal(pg_plan_axis(plan, 2), "robust-masking.threshold");
+    assert_string_equal(pg_plan_axis(plan, 4), "seed");
+    pg_plan_free(plan);
+}
+
+static void test_overrides(void **state)
+{
+    (void)state;
+    static const char text[] = HEAD "defense = \"mean\"\n[axes]\npatch = [2, 5]\n[[zip]]\nseed = [1, 2]\nattacker = [\"input\", \"network\"]\n";
+    expect_rows(text, (const char *[]){"patch=8", NULL}, "mean/8//1 mean/8//2");
+    expect_rows(text, (const char *[]){"patch=8", "defense=ds,mean", "seed=4,5", NULL}, "ds/8//4 ds/8//5 mean/8//4 mean/8//5");
+    expect_rows(text, (const char *[]){"images=0:10,10:20", "patch=8", NULL}, "mean/8//1 mean/8//1 mean/8//2 mean/8//2");
+    pg_plan *plan = NULL;
+    assert_int_equal(open_matrix(text, (const char *[]){"patch=8,x", NULL}, &plan), PG_EINPUT);
+    assert_non_null(strstr(problems, "-S patch: patch \"x\""));
+    assert_int_equal(open_matrix(text, (const char *[]){"seed=1,2,3", NULL}, &plan), PG_EINPUT);
+    assert_non_null(strstr(problems, "-S seed: 3 values"));
+    assert_int_equal(open_matrix(text, (const char *[]){"pach=1", NULL}, &plan), PG_EINPUT);
+    assert_non_null(strstr(problems, "did you mean \"patch\""));
+    assert_int_equal(open_matrix(text, (const char *[]){"patch", NULL}, &plan), PG_EUSAGE);
+}
+
+/* ---- Patch sizes -------------------------------------------------------------------------------------------------------------- */
+
+static void test_shares_of_the_paper(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int image, side;
+    } cases[] = {{"0.4%", 32, 2},   {"2.4%", 32, 5},   {"6.2%", 32, 8},  {"1%", 224, 23},  {"2%", 224, 32},   {"3%", 224, 39},
+                 {"0.4%", 192, 12}, {"2.4%", 192, 30}, {"6.2%", 192, 48}, {"2%", 299, 42}, {"100%", 32, 32}, {"0.000001%", 32, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int h = 0, w = 0;
+        assert_int_equal(pg_patch_parse(cases[i].text, cases[i].image, cases[i].image, &h, &w), PG_OK);
+        assert_int_equal(h, cases[i].side);
+        assert_int_equal(w, cases[i].side);
+    }
+    int h = 0, w = 0;
+    assert_int_equal(pg_patch_parse("5x8", 32, 32, &h, &w), PG_OK);
+    assert_int_equal(h, 5);
+    assert_int_equal(w, 8);
+    static const char *const bad[] = {"", "0", "x", "5x", "-1", "5.5", "0%", "101%", "%", "33", "5x33", "2.4 %", "1e1%", "0.1234567%"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (pg_patch_parse(bad[i], 32, 32, &h, &w) != PG_EINPUT)
+            fail_msg("\"%s\" was taken as %d x %d", bad[i], h, w);
+}
+
+static void test_windows(void **state)
+{
+    (void)state;
+    pg_plan *plan = must_open(HEAD "defense = \"ds\"\nnull.height = 1\nnull.width = 32\nnull.field = 4\nnull.stride = 1\nnull.wrap = \"w\"\n"
+                                   "[axes]\npatch = [2, 5, 8, \"5x8\", \"8x5\"]\n",
+                              NULL);
+    static const char *const windows[] = {"1x5", "1x8", "1x11", "1x11", "1x8"};
+    for (size_t i = 0; i < 5; i++)
+        assert_string_equal(pg_cell_value(pg_plan_at(plan, i), "window"), windows[i]);
+    assert_string_equal(pg_cell_value(pg_plan_at(plan, 0), "locality"), "measured");
+    pg_plan_free(plan);
+}
+
+/* ---- Identity ------------------------------------------------------------------------------------------------------------------ */
+
+static void id_of(const char *text, char id[PG_HASH_HEX])
+{
+    pg_plan *plan = must_open(text, NULL);
+    assert_int_equal(pg_plan_count(plan), 1);
+    memcpy(id, pg_plan_at(plan, 0)->id, PG_HASH_HEX);
+    pg_plan_free(plan);
+}
+
+/* A weights file whose header says resnet18; `note` changes its content. */
+static void write_weights(const char *name, const char *note)
+{
+    static const char *const keys[] = {"format", "model", "model_version", "options", "classes", "input", "command"};
+    float zero = 0;
+    pg_st_tensor tensor = {.name = "t", .dtype = PG_ST_F32, .rank = 1, .shape = {1}, .data = &zero, .size = sizeof zero};
+    const char *values[] = {"patchgauge.weights", "resnet18", "1", "", "10", "32x32", note};
+    if (pg_st_write(scratch_path(name), &tensor, 1, keys, values, 7) != PG_OK)
+        fail_msg("%s", pg_error_message());
+}
+
+static const char *weights_matrix(const char *file, const char *rest)
+{
+    static char text[2048];
+    snprintf(text, sizeof text, "[fixed]\ndataset = \"synthetic:test\"\nweights = \"%s\"\n%s", scratch_path(file), rest);
+    return text;
+}
+
+static void test_identity(void **state)
+{
+    (void)state;
+    static const char *const same[] = {
+        "patch = 5\nrobust-masking.threshold = 0.20\n",
+        "\"robust-masking.threshold\" = \"0.2\"\npatch = \"5x5\"\n",
+        "patch = \"2.4%\"\nrobust-masking.threshold = 0.2\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nrobust-masking.scope = \"per-class\"\nrobust-masking.feature = \"logits\"\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nattack = \"none\"\nattacker = \"input\"\nseed = 0\ndtype = \"fp32\"\nbatch = 128\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nimages = \"0:2000\"\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nclip.clip = \"0:7\"\nmedian.feature = \"confidence\"\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nnull.seed = 0\nnull.sleep_us = 7\n",
+    };
+    static const char *const other[] = {
+        "patch = 5\n",
+        "patch = 4\nrobust-masking.threshold = 0.2\n",
+        "patch = 5\nrobust-masking.threshold = 0.200001\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nseed = 1\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nbatch = 64\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nattacker = \"network\"\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nimages = \"0:1999\"\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nnull.seed = 1\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nrobust-masking.scope = \"predicted\"\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\ndtype = \"bf16\"\n",
+    };
+    char text[1024], first[PG_HASH_HEX], id[PG_HASH_HEX];
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        snprintf(text, sizeof text, HEAD "defense = \"robust-masking\"\n%s", same[i]);
+        id_of(text, id);
+        if (i == 0)
+            memcpy(first, id, sizeof first);
+        assert_string_equal(id, first);
+    }
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        snprintf(text, sizeof text, HEAD "defense = \"robust-masking\"\n%s", other[i]);
+        id_of(text, id);
+        if (strcmp(id, first) == 0)
+            fail_msg("the same id for\n%s", other[i]);
+    }
+}
+
+/* The canonical form is a promise: old results are found by it. */
+static void test_canonical_form(void **state)
+{
+    (void)state;
+    pg_plan *plan = must_open(HEAD "defense = \"ds\"\npatch = \"5x8\"\nimages = \"10:20\"\n", NULL);
+    const pg_cell *c = pg_plan_at(plan, 0);
+    char id[PG_HASH_HEX];
+    assert_int_equal(pg_hash_bytes(c->canonical, strlen(c->canonical), id), PG_OK);
+    assert_string_equal(id, c->id);
+    static const char *const lines[] = {"attack=none\n", "\nattacker=input\n", "\nbatch=128\n", "\ncell=1\n", "\ndataset.hash=",
+                                        "\ndataset.split=test\n", "\ndefense=ds\n", "\ndefense.version=1\n", "\nds.rule=", "\ndtype=fp32\n",
+                                        "\nimages=10:20\n", "\nmodel=null\n", "\nmodel.seed=0\n", "\npatch=5x8\n", "\nseed=0\n",
+                                        "\nweights.hash="};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (!strstr(c->canonical, lines[i]))
+            fail_msg("%s is not in\n%s", lines[i], c->canonical);
+    assert_null(strstr(c->canonical, "synthetic"));
+    for (const char *line = c->canonical, *next; (next = strchr(line, '\n')) && next[1]; line = next + 1)
+        assert_true(strncmp(line, next + 1, strcspn(line, "\n") + 1) < 0); /* sorted, none twice */
+    pg_plan_free(plan);
+}
+
+static void test_weights_by_content(void **state)
+{
+    (void)state;
+    char first[PG_HASH_HEX], id[PG_HASH_HEX];
+    write_weights("a.safetensors", "train");
+    id_of(weights_matrix("a.safetensors", "defense = \"mean\"\npatch = 5\n"), first);
+    assert_int_equal(rename(scratch_path("a.safetensors"), scratch_path("b c.safetensors")), 0);
+    id_of(weights_matrix("b c.safetensors", "defense = \"mean\"\npatch = 5\n"), id);
+    assert_string_equal(id, first);
+    write_weights("b c.safetensors", "train --epochs 2");
+    id_of(weights_matrix("b c.safetensors", "defense = \"mean\"\npatch = 5\n"), id);
+    assert_string_not_equal(id, first);
+    pg_plan *plan = must_open(weights_matrix("b c.safetensors", "defense = \"mean\"\npatch = 5\n"), NULL);
+    assert_string_equal(pg_cell_value(pg_plan_at(plan, 0), "locality"), "not measured");
+    assert_false(pg_plan_at(plan, 0)->has_delta);
+    pg_plan_free(plan);
+    /* two names of one content share cells and forward passes */
+    char both[2048];
+    write_weights("a.safetensors", "train --epochs 2");
+    snprintf(both, sizeof both, "[fixed]\ndataset = \"synthetic:test\"\npatch = 5\ndefense = \"mean\"\n[axes]\nweights = [\"%s\", \"%s\"]\n",
+             scratch_path("a.safetensors"), scratch_path("b c.safetensors"));
+    id_of(both, first);
+    assert_string_equal(id, first);
+}
+
+/* ---- Problems ------------------------------------------------------------------------------------------------------------------- */
+
+static void test_all_problems_with_lines(void **state)
+{
+    (void)state;
+    static const char text[] = "[fixed]\n"                                 /* 1 */
+                               "dataset = \"synthetic:tst\"\n"             /* 2 */
+                               "weights = \"nowhere.safetensors\"\n"       /* 3 */
+                               "bach = 64\n"                               /* 4 */
+                               "batch = 0\n"                               /* 5 */
+                               "images = [\"0:1\"]\n"                      /* 6 */
+                               "[axis]\n"                                  /* 7 */
+                               "seed = [1]\n"                              /* 8 */
+                               "[axes]\n"                                  /* 9 */
+                               "defense = [\"mean\", \"clap\"]\n"          /* 10 */
+                               "patch = [0,\n"                             /* 11 */
+                               "  \"120%\"]\n"                             /* 12 */
+                               "\"robust-masking.treshold\" = [0]\n"       /* 13 */
+                               "\"robust-masking.threshold\" = [0,\n"      /* 14 */
+                               "  7,\n"                                    /* 15 */
+                               "  0.12345678]\n"                           /* 16 */
+                               "\"robust-maskin.threshold\" = 1\n"         /* 17 */
+                               "dtype = \"fp16\"\n"                        /* 18 */
+                               "attack = \"lavan\"\n"                      /* 19 */
+                               "attacker = [\"inptu\"]\n"                  /* 20 */
+                               "ds.theta = []\n"                           /* 21 */
+                               "[[zip]]\n"                                 /* 22 */
+                               "\"clip.clip\" = [\"0:15\", \"5:0\"]\n"     /* 23 */
+                               "\"clip.feature\" = [\"logits\"]\n"         /* 24 */
+                               "[[exclude]]\n"                             /* 25 */
+                               "defence = \"mean\"\n";                     /* 26 */
+    static const char *const want[] = {
+        ":2: data set synthetic has no split 'tst'", ":3: nowhere.safetensors", ":4: unknown key \"bach\", did you mean \"batch\"",
+        ":5: batch \"0\"", ":6: \"images\" is a list", ":8: unknown section \"axis\", did you mean \"axes\"", ":10: unknown defense 'clap'",
+        ":11: patch \"0\"", ":12: patch \"120%\"", ":13: defense robust-masking: unknown option 'treshold'",
+        ":15: defense robust-masking: option threshold=7", ":16: defense robust-masking: option threshold=0.12345678",
+        ":17: unknown module \"robust-maskin\"", ":18: dtype \"fp16\" is none of fp32, bf16", ":19: unknown attack \"lavan\"",
+        ":20: attacker \"inptu\" is none of input, network; did you mean \"input\"", ":21: \"ds.theta\" is an empty list",
+        ":23: defense clip: option clip=5:0", ":24: \"clip.feature\" has 1 values", ":26: [[exclude]] names \"defence\""};
+    pg_plan *plan = NULL;
+    assert_int_equal(open_matrix(text, NULL, &plan), PG_EINPUT);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        if (!strstr(problems, want[i]))
+            fail_msg("\"%s\" is not in\n%s", want[i], problems);
+    size_t lines = 0;
+    for (const char *c = problems; *c; c++)
+        lines += *c == '\n';
+    assert_int_equal(lines, sizeof want / sizeof *want + 1); /* each once, and the count */
+    char count[32];
+    snprintf(count, sizeof count, "%zu problems", sizeof want / sizeof *want);
+    assert_non_null(strstr(problems, count));
+}
+
+static void expect_problem(const char *text, const char *want)
+{
+    pg_plan *plan = NULL;
+    assert_int_equal(open_matrix(text, NULL, &plan), PG_EINPUT);
+    assert_null(plan);
+    if (!strstr(problems, want))
+        fail_msg("\"%s\" is not in\n%s", want, problems);
+}
+
+static void test_single_problems(void **state)
+{
+    (void)state;
+    expect_problem("", "\"dataset\" is missing");
+    expect_problem(HEAD "patch = 5\n", "\"defense\" is missing");
+    expect_problem("[fixed\n", "m.toml:1: ");
+    expect_problem("[fixed]\na = 1\na = 2\n", "m.toml:3: ");
+    expect_problem("[fixed]\nseed = 1979-05-27\n", "m.toml:2: expected a string");
+    expect_problem("[axes]\npatch = [[1]]\n", "m.toml:2: expected a string");
+    expect_problem("patch = 5\n", "m.toml:1: key \"patch\" stands outside the sections");
+    expect_problem("name = 5\nname2 = 1\n", "m.toml:2: key \"name2\"");
+    expect_problem("[[axes]]\npatch = [1]\n", "m.toml:2: write [axes]");
+    expect_problem("[zip]\npatch = [1]\n", "m.toml:2: write [[zip]]");
+    expect_problem("[fixed]\npatch = 5\n[axes]\npatch = [5]\n", "m.toml:4: \"patch\" is given twice, first in line 2");
+    expect_problem(HEAD "defense = \"mean\"\npatch = 33\n", "m.toml:5: patch \"33\" (33 x 33 pixels) is larger than the image (32 x 32)");
+    expect_problem(HEAD "defense = \"mean\"\npatch = 3\nimages = \"0:2001\"\n", "synthetic:test has the images 0:2000");
+    expect_problem(HEAD "defense = \"mean\"\npatch = 3\nimages = \"5:5\"\n", "write FIRST:END");
+    expect_problem(HEAD "defense = \"mean\"\npatch = 3\nnull.classes = 7\n", "m.toml:3: null has 7 classes, synthetic:test has 10");
+    expect_problem(HEAD "defense = \"mean\"\npatch = 3\nnull.input_width = 64\n", "does not resize");
+    expect_problem(HEAD "defense = \"robust-masking\"\npatch = 3\nrobust-masking.clip = \"1:5\"\n", "m.toml:4: defense robust-masking");
+    char many[4096] = HEAD "[axes]\n";
+    for (int i = 0; i < 7; i++)
+        snprintf(many + strlen(many), sizeof many - strlen(many), "a%d = [1,2,3,4,5,6,7,8]\n", i);
+    expect_problem(many, "more than 1000000 rows");
+    pg_plan *plan = NULL;
+    scratch_write("m.toml", "a\0b", 3);
+    pg_plan_request request = {.matrix_path = scratch_path("m.toml"), .data_dir = "."};
+    assert_int_equal(pg_plan_open(&request, &plan), PG_EINPUT);
+    request.matrix_path = scratch_path("none.toml");
+    assert_int_equal(pg_plan_open(&request, &plan), PG_EMISSING);
+}
+
+/* ---- Reasons -------------------------------------------------------------------------------------------------------------------- */
+
+static void test_reasons(void **state)
+{
+    (void)state;
+    static const char matrix[] = HEAD "images = \"0:40\"\ndefense = \"ds\"\npatch = 2\nbatch = 8\n";
+    scratch_write("r.toml", matrix, strlen(matrix));
+    assert_int_equal(program_run("r.db", "plan %s --explain", scratch_path("r.toml")), 0);
+    assert_non_null(strstr(program_output, "1 new, 0 done, 0 stale, 0 failed"));
+    assert_int_equal(access(scratch_path("r.db"), F_OK), -1); /* planning writes nothing */
+    assert_int_equal(program_run("r.db", "run %s --quiet", scratch_path("r.toml")), 0);
+    assert_int_equal(program_run("r.db", "plan %s --explain", scratch_path("r.toml")), 0);
+    assert_non_null(strstr(program_output, "0 new, 1 done, 0 stale, 0 failed"));
+    assert_int_equal(program_run("r.db", "run %s -S null.fail_image=20 -S patch=5 --task-images 8 --quiet", scratch_path("r.toml")), 1);
+    assert_int_equal(program_run("r.db", "plan %s -S patch=5 --explain", scratch_path("r.toml")), 0);
+    assert_non_null(strstr(program_output, "0 new, 0 done, 0 stale, 1 failed"));
+    assert_non_null(strstr(program_output, "told to fail at image 20; run tries again"));
+    assert_int_equal(program_run("r.db", "run %s -S patch=5 --quiet", scratch_path("r.toml")), 0);
+    assert_int_equal(program_run("r.db", "plan %s -S patch=2,5,8 --explain", scratch_path("r.toml")), 0);
+    assert_non_null(strstr(program_output, "1 new, 2 done, 0 stale, 0 failed"));
+}
+
+/* Weights of another content under the same name: stale, and the reason names the hash. */
+static void test_stale(void **state)
+{
+    (void)state;
+    pg_store *store = NULL;
+    pg_explained e;
+    write_weights("w.safetensors", "one");
+    char text[2048];
+    snprintf(text, sizeof text, "%s", weights_matrix("w.safetensors", "defense = \"mean\"\npatch = 5\nimages = \"0:4\"\nbatch = 4\n"));
+    pg_plan *plan = must_open(text, NULL);
+    assert_int_equal(pg_store_open(scratch_path("stale.db"), PG_STORE_WRITE, &store), PG_OK);
+    assert_int_equal(pg_plan_record(plan, store, 4), PG_OK);
+    assert_int_equal(pg_store_worker_start(store, &(pg_store_worker_row){.revision = "t", .versions = "", .device = "cpu"}), PG_OK);
+    pg_task task;
+    bool got = false, counted = false;
+    assert_int_equal(pg_store_claim(store, &task, &got), PG_OK);
+    assert_true(got);
+    pg_outcome outcomes[4] = {{.image = 0}, {.image = 1}, {.image = 2}, {.image = 3}};
+    assert_int_equal(pg_store_finish(store, &task, &(pg_attempt){.device = "cpu", .library = ""}, outcomes, &counted), PG_OK);
+    pg_task_release(&task);
+    assert_int_equal(pg_plan_explain(pg_plan_at(plan, 0), store, &e), PG_OK);
+    assert_int_equal(e.reason, PG_REASON_DONE);
+    free(e.why);
+    pg_plan_free(plan);
+    write_weights("w.safetensors", "two");
+    plan = must_open(text, NULL);
+    assert_int_equal(pg_plan_explain(pg_plan_at(plan, 0), store, &e), PG_OK);
+    assert_int_equal(e.reason, PG_REASON_STALE);
+    assert_non_null(strstr(e.why, "weights.hash was "));
+    assert_null(strstr(e.why, "dataset"));
+    free(e.why);
+    pg_plan_free(plan);
+    write_weights("w.safetensors", "one"); /* back again: the old results count */
+    plan = must_open(text, NULL);
+    assert_int_equal(pg_plan_explain(pg_plan_at(plan, 0), store, &e), PG_OK);
+    assert_int_equal(e.reason, PG_REASON_DONE);
+    free(e.why);
+    pg_plan_free(plan);
+    pg_store_close(store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order_of_rows),
+        cmocka_unit_test(test_options_of_others_make_no_duplicates),
+        cmocka_unit_test(test_zip),
+        cmocka_unit_test(test_exclude),
+        cmocka_unit_test(test_the_page_example),
+        cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_shares_of_the_paper),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_canonical_form),
+        cmocka_unit_test(test_weights_by_content),
+        cmocka_unit_test(test_all_problems_with_lines),
+        cmocka_unit_test(test_single_problems),
+        cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_stale),
+    };
+    return cmocka_run_group_tests_name("plan", tests, scratch_make, scratch_remove);
+}
