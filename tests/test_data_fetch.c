@@ -1,0 +1,538 @@
+/* Fetching against a server of our own on the loopback interface, which behaves and misbehaves as a test tells it to; and
+ * unpacking of archives that hold what they should not. */
+#include "harness/base/hash.h"
+#include "harness/base/log.h"
+#include "tests/cifar_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+/* ---- the server: answers each connection by the next behaviour of the list, the last one for ever */
+typedef enum behaviour {
+    END,
+    NORMAL,      /* ranges are honoured */
+    CUT,         /* a third of what is asked for, then the connection breaks */
+    SILENT,      /* the connection breaks at once */
+    NO_RANGE,    /* 200 and the whole file, whatever was asked for */
+    HTML,        /* 200 and a page, its length stated */
+    CHUNKED_HTML, /* the same, no length stated */
+    ENDLESS,     /* no length stated, more bytes than the file has */
+    NOT_FOUND,
+    FAILING,     /* 503 */
+    REFUSE_RANGE, /* 416 if a range is asked for */
+    WRONG_RANGE, /* 206 from another place */
+    WRONG_TOTAL, /* 206, and the file has another size */
+    OTHER_BYTES, /* the right size, other contents */
+    REDIRECT,
+} behaviour;
+
+static struct {
+    int listener, port;
+    pthread_t thread;
+    const char *file;
+    size_t size;
+    behaviour script[8];
+    int connections;        /* of this test */
+    long long ranges[64];   /* start asked for by each, -1: none */
+} server;
+
+static void send_all(int fd, const void *bytes, size_t size)
+{
+    const char *at = bytes;
+    while (size) {
+        ssize_t n = send(fd, at, size, MSG_NOSIGNAL);
+        if (n <= 0)
+            return;
+        at += n;
+        size -= (size_t)n;
+    }
+}
+
+static void __attribute__((format(printf, 2, 3))) send_head(int fd, const char *format, ...)
+{
+    char head[512];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(head, sizeof head, format, args);
+    va_end(args);
+    send_all(fd, head, (size_t)n);
+}
+
+static void send_file(int fd, bool ranged, size_t from, size_t end)
+{
+    if (ranged)
+        send_head(fd, "HTTP/1.1 206 Partial\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n\r\n", from, server.size - 1,
+                  server.size, server.size - from);
+    else
+        send_head(fd, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", server.size);
+    send_all(fd, server.file + from, end - from);
+}
+
+static void answer(int fd, behaviour how, long long range)
+{
+    static const char page[] = "<html>log in first</html>";
+    size_t from = range > 0 ? (size_t)range : 0, whole = server.size;
+    char *other;
+    switch (how) {
+    case NORMAL:
+        send_file(fd, range >= 0, from, whole);
+        break;
+    case CUT:
+        send_file(fd, range >= 0, from, from + (whole - from) / 3);
+        break;
+    case NO_RANGE:
+        send_file(fd, false, 0, whole);
+        break;
+    case HTML:
+        send_head(fd, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(page), page);
+        break;
+    case CHUNKED_HTML:
+        send_head(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n%s", page);
+        break;
+    case ENDLESS:
+        send_head(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        send_all(fd, server.file, whole);
+        send_all(fd, "more", 4);
+        break;
+    case NOT_FOUND:
+        send_head(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone");
+        break;
+    case FAILING:
+        send_head(fd, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+        break;
+    case REFUSE_RANGE:
+        if (range >= 0)
+            send_head(fd, "HTTP/1.1 416 No\r\nContent-Length: 0\r\n\r\n");
+        else
+            send_file(fd, false, 0, whole);
+        break;
+    case WRONG_RANGE:
+        send_file(fd, true, from + 1, whole);
+        break;
+    case WRONG_TOTAL:
+        send_head(fd, "HTTP/1.1 206 Partial\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n\r\n", from, whole, whole + 1,
+                  whole + 1 - from);
+        send_all(fd, server.file + from, whole - from);
+        send_all(fd, "x", 1);
+        break;
+    case OTHER_BYTES:
+        other = calloc(1, whole);
+        send_head(fd, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", whole);
+        send_all(fd, other, whole);
+        free(other);
+        break;
+    case REDIRECT:
+        send_head(fd, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/elsewhere\r\nContent-Length: 5\r\n\r\nmoved", server.port);
+        break;
+    default:
+        break;
+    }
+}
+
+static void *serve(void *unused)
+{
+    for (;;) {
+        int fd = accept(server.listener, NULL, NULL);
+        if (fd < 0)
+            return unused;
+        char request[4096];
+        size_t size = 0;
+        ssize_t n;
+        request[0] = 0;
+        while (!strstr(request, "\r\n\r\n") && size < sizeof request - 1 && (n = read(fd, request + size, sizeof request - 1 - size)) > 0)
+            request[size += (size_t)n] = 0;
+        const char *header = strcasestr(request, "\r\nRange: bytes=");
+        long long range = header ? strtoll(header + 15, NULL, 10) : -1;
+        int i = server.connections < 63 ? server.connections : 63, s = 0;
+        server.ranges[i] = range;
+        for (int k = 0; k < i && server.script[s + 1] != END; k++)
+            s++;
+        server.connections++;
+        answer(fd, server.script[s], range);
+        shutdown(fd, SHUT_WR);
+        while (read(fd, request, sizeof request) > 0)
+            continue;
+        close(fd);
+    }
+}
+
+static int server_start(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    server.listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (scratch_make(state) || bind(server.listener, (struct sockaddr *)&address, length) || listen(server.listener, 8) ||
+        getsockname(server.listener, (struct sockaddr *)&address, &length))
+        return -1;
+    server.port = ntohs(address.sin_port);
+    pg_log_quiet(true);
+    unsetenv("http_proxy");
+    setenv("no_proxy", "127.0.0.1", 1);
+    return pthread_create(&server.thread, NULL, serve, NULL);
+}
+
+static int server_stop(void **state)
+{
+    shutdown(server.listener, SHUT_RDWR);
+    pthread_join(server.thread, NULL);
+    close(server.listener);
+    return scratch_remove(state);
+}
+
+/* ---- archives */
+typedef struct entry {
+    const char *path;
+    const char *data;
+    size_t size;
+    char type; /* 'f', 'd', 'l' (symbolic link to data), 'h' (hard link to data) */
+} entry;
+
+typedef struct blob {
+    char *data;
+    size_t size, room;
+} blob;
+
+static void add_entry(struct archive *writer, const entry *e)
+{
+    struct archive_entry *header = archive_entry_new();
+    archive_entry_set_pathname(header, e->path);
+    archive_entry_set_filetype(header, e->type == 'd' ? AE_IFDIR : e->type == 'l' ? AE_IFLNK : AE_IFREG);
+    archive_entry_set_perm(header, 0644);
+    archive_entry_set_size(header, e->type == 'f' ? (la_int64_t)e->size : 0);
+    if (e->type == 'l')
+        archive_entry_set_symlink(header, e->data);
+    if (e->type == 'h')
+        archive_entry_set_hardlink(header, e->data);
+    assert_int_equal(archive_write_header(writer, header), ARCHIVE_OK);
+    if (e->type == 'f' && e->size)
+        assert_int_equal(archive_write_data(writer, e->data, e->size), (la_ssize_t)e->size);
+    archive_entry_free(header);
+}
+
+static blob pack(const entry *entries, size_t n)
+{
+    blob b = {.room = 1 << 22};
+    b.data = malloc(b.room);
+    struct archive *writer = archive_write_new();
+    archive_write_add_filter_gzip(writer);
+    archive_write_set_format_ustar(writer);
+    assert_int_equal(archive_write_open_memory(writer, b.data, b.room, &b.size), ARCHIVE_OK);
+    for (size_t i = 0; i < n; i++)
+        add_entry(writer, &entries[i]);
+    assert_int_equal(archive_write_close(writer), ARCHIVE_OK);
+    archive_write_free(writer);
+    return b;
+}
+
+enum { N_ENTRIES = 9 };
+
+/* The layout of the official archive: folder, readme, classes, six batches. */
+static void official(entry entries[N_ENTRIES], const char *batch, size_t size)
+{
+    static char paths[N_ENTRIES][64];
+    entries[0] = (entry){"cifar-10-batches-bin/", NULL, 0, 'd'};
+    entries[1] = (entry){"cifar-10-batches-bin/readme.html", "<a>", 3, 'f'};
+    for (int i = 0; pg_cifar10_files[i]; i++) {
+        snprintf(paths[i], sizeof paths[i], "cifar-10-batches-bin/%s", pg_cifar10_files[i]);
+        entries[2 + i] = i ? (entry){paths[i], batch, size, 'f'} : (entry){paths[i], fixture_classes, sizeof fixture_classes - 1, 'f'};
+    }
+}
+
+/* One batch of noise that does not compress, labels 0 to 9. */
+static const char *noise(void)
+{
+    static char batch[FIXTURE_IMAGES * PG_CIFAR10_RECORD];
+    uint32_t x = 1;
+    for (size_t i = 0; i < sizeof batch; i++) {
+        x = x * 1664525u + 1013904223u;
+        batch[i] = (char)(i % PG_CIFAR10_RECORD ? x >> 24 : i / PG_CIFAR10_RECORD);
+    }
+    return batch;
+}
+
+static blob good_archive(void)
+{
+    entry entries[N_ENTRIES];
+    official(entries, noise(), (size_t)FIXTURE_IMAGES * PG_CIFAR10_RECORD);
+    return pack(entries, N_ENTRIES);
+}
+
+/* ---- fetching */
+static char url[64], hash[PG_HASH_HEX];
+
+static pg_fetch offer(const blob *archive, const behaviour *script)
+{
+    server.file = archive->data;
+    server.size = archive->size;
+    server.connections = 0;
+    memset(server.script, 0, sizeof server.script);
+    for (int i = 0; i < 7 && script[i] != END; i++)
+        server.script[i] = script[i];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/cifar.tar.gz", server.port);
+    assert_int_equal(pg_hash_bytes(archive->data, archive->size, hash), PG_OK);
+    return (pg_fetch){.url = url, .sha256 = hash, .size = (int64_t)archive->size, .label = "test"};
+}
+
+#define SCRIPT(...) ((const behaviour[]){__VA_ARGS__, END})
+
+static void clear_data(void)
+{
+    if (access(scratch_path("data"), F_OK) == 0)
+        nftw(scratch_path("data"), scratch_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static int fetch_into(const pg_fetch *fetch) { return pg_cifar10_fetch(scratch_path("data"), fetch, FIXTURE_IMAGES); }
+
+static int64_t part_size(const pg_fetch *fetch)
+{
+    char name[128];
+    struct stat status;
+    snprintf(name, sizeof name, "data/.cifar10.%.16s.part", fetch->sha256);
+    return stat(scratch_path(name), &status) ? -1 : status.st_size;
+}
+
+static void expect_fetched(const pg_fetch *fetch)
+{
+    int code = fetch_into(fetch);
+    if (code)
+        print_message("%s\n", pg_error_message());
+    assert_int_equal(code, PG_OK);
+    assert_int_equal(scratch_count(scratch_path("data")), 1 + 8); /* the data, the manifest and nothing else */
+}
+
+/* Fails with this code and message; of the data set nothing is there. */
+static void expect_failure(const pg_fetch *fetch, int code, const char *message)
+{
+    int result = fetch_into(fetch);
+    if (result != code || !strstr(pg_error_message(), message))
+        print_message("%d %s\n", result, pg_error_message());
+    assert_int_equal(result, code);
+    assert_non_null(strstr(pg_error_message(), message));
+    assert_int_equal(scratch_count(scratch_path("data")), part_size(fetch) >= 0 ? 1 : 0);
+}
+
+static void a_download_is_checked_unpacked_and_imported(void **state)
+{
+    (void)state;
+    blob archive = good_archive();
+    pg_fetch fetch = offer(&archive, SCRIPT(NORMAL));
+    clear_data();
+    expect_fetched(&fetch);
+    assert_int_equal(server.connections, 1);
+    assert_int_equal(server.ranges[0], -1);
+    fetch = offer(&archive, SCRIPT(REDIRECT, NORMAL));
+    expect_fetched(&fetch); /* over what is there, by way of another address */
+    free(archive.data);
+}
+
+static void a_broken_connection_is_taken_up_again(void **state)
+{
+    (void)state;
+    blob archive = good_archive();
+    pg_fetch fetch = offer(&archive, SCRIPT(CUT, SILENT, CUT, NORMAL));
+    long long third = (long long)(archive.size / 3), later = third + (long long)((archive.size - archive.size / 3) / 3);
+    clear_data();
+    expect_fetched(&fetch);
+    /* curl asks once more by itself where a connection breaks before an answer begins: only the bytes count here */
+    assert_true(server.connections >= 4);
+    assert_int_equal(server.ranges[0], -1);
+    assert_int_equal(server.ranges[1], third);
+    assert_int_equal(server.ranges[server.connections - 1], later);
+    free(archive.data);
+}
+
+static void a_later_run_goes_on_where_the_first_stopped(void **state)
+{
+    (void)state;
+    blob archive = good_archive();
+    pg_fetch fetch = offer(&archive, SCRIPT(CUT, SILENT));
+    clear_data();
+    expect_failure(&fetch, PG_EIO, "127.0.0.1");
+    assert_int_equal(part_size(&fetch), archive.size / 3);
+    assert_true(server.connections < 20); /* it gave up */
+    fetch = offer(&archive, SCRIPT(NORMAL));
+    expect_fetched(&fetch);
+    assert_int_equal(server.connections, 1);
+    assert_int_equal(server.ranges[0], (long long)(archive.size / 3));
+    free(archive.data);
+}
+
+static void servers_without_ranges_start_anew(void **state)
+{
+    (void)state;
+    blob archive = good_archive();
+    const behaviour then[] = {NO_RANGE, REFUSE_RANGE};
+    for (int i = 0; i < 2; i++) {
+        pg_fetch fetch = offer(&archive, SCRIPT(CUT, then[i]));
+        clear_data();
+        expect_fetched(&fetch);
+        assert_int_equal(server.ranges[1], (long long)(archive.size / 3));
+        assert_int_equal(server.connections, 2 + i); /* refused: once more without a range */
+    }
+    free(archive.data);
+}
+
+static void other_contents_are_refused_and_removed(void **state)
+{
+    (void)state;
+    blob archive = good_archive();
+    const struct {
+        behaviour how;
+        int code;
+        const char *message;
+    } cases[] = {{OTHER_BYTES, PG_EDAMAGED, "has SHA-256"}, {HTML, PG_EDAMAGED, "has 25 bytes"},
+                 {CHUNKED_HTML, PG_EDAMAGED, "sent 25 bytes"}, {ENDLESS, PG_EDAMAGED, "more than"},
+                 {NOT_FOUND, PG_EMISSING, "answered 404"},    {FAILING, PG_EIO, "answered 503"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pg_fetch fetch = offer(&archive, SCRIPT(cases[i].how));
+        clear_data();
+        expect_failure(&fetch, cases[i].code, cases[i].message);
+        assert_int_equal(part_size(&fetch), -1); /* nothing that a later run would go on with */
+    }
+    free(archive.data);
+}
+
+static void wrong_ranges_are_refused(void **state)
+{
+    (void)state;
+    blob archive = good_archive();
+    pg_fetch fetch = offer(&archive, SCRIPT(CUT, WRONG_RANGE));
+    clear_data();
+    expect_failure(&fetch, PG_EIO, "another range");
+    fetch = offer(&archive, SCRIPT(WRONG_TOTAL));
+    expect_failure(&fetch, PG_EDAMAGED, "right would be");
+    assert_int_equal(part_size(&fetch), -1);
+    free(archive.data);
+}
+
+static void a_wrong_hash_or_size_given_is_an_error(void **state)
+{
+    (void)state;
+    blob archive = good_archive();
+    pg_fetch fetch = offer(&archive, SCRIPT(NORMAL));
+    fetch.sha256 = "0000000000000000000000000000000000000000000000000000000000000000";
+    clear_data();
+    expect_failure(&fetch, PG_EDAMAGED, "right would be 0000");
+    fetch = offer(&archive, SCRIPT(NORMAL));
+    fetch.size++;
+    expect_failure(&fetch, PG_EDAMAGED, "right would be");
+    fetch = offer(&archive, SCRIPT(NORMAL));
+    fetch.url = "file:///etc/hostname";
+    expect_failure(&fetch, PG_EINPUT, "http://");
+    fetch.url = "http://127.0.0.1:1/nobody-listens";
+    expect_failure(&fetch, PG_EIO, "127.0.0.1");
+    free(archive.data);
+}
+
+static void a_finished_download_is_not_repeated(void **state)
+{
+    (void)state;
+    blob archive = good_archive();
+    pg_fetch fetch = offer(&archive, SCRIPT(NOT_FOUND));
+    char name[128];
+    clear_data();
+    mkdir(scratch_path("data"), 0700);
+    snprintf(name, sizeof name, "data/.cifar10.%.16s.part", fetch.sha256);
+    scratch_write(name, archive.data, archive.size);
+    expect_fetched(&fetch);
+    assert_int_equal(server.connections, 0);
+    clear_data();
+    mkdir(scratch_path("data"), 0700);
+    archive.data[7] ^= 1; /* the part is damaged: found at the end, removed, and the next run is clean */
+    scratch_write(name, archive.data, archive.size);
+    archive.data[7] ^= 1;
+    expect_failure(&fetch, PG_EDAMAGED, "has SHA-256");
+    fetch = offer(&archive, SCRIPT(NORMAL));
+    expect_fetched(&fetch);
+    free(archive.data);
+}
+
+/* ---- archives with the right hash and the wrong contents */
+static void expect_bad_archive(const entry *entries, size_t n, int code, const char *message)
+{
+    blob archive = pack(entries, n);
+    pg_fetch fetch = offer(&archive, SCRIPT(NORMAL));
+    clear_data();
+    expect_failure(&fetch, code, message);
+    assert_int_equal(part_size(&fetch), -1);
+    assert_int_not_equal(access(scratch_path("escaped"), F_OK), 0);
+    free(archive.data);
+}
+
+static void archives_hold_what_they_should(void **state)
+{
+    (void)state;
+    entry entries[N_ENTRIES + 1];
+    const size_t size = (size_t)FIXTURE_IMAGES * PG_CIFAR10_RECORD;
+    char absolute[600];
+    snprintf(absolute, sizeof absolute, "%s", scratch_path("escaped"));
+    const entry extra[] = {{"../escaped", "x", 1, 'f'},
+                           {"cifar-10-batches-bin/../../escaped", "x", 1, 'f'},
+                           {absolute, "x", 1, 'f'},
+                           {"cifar-10-batches-bin/evil.sh", "x", 1, 'f'},
+                           {"test_batch.bin", noise(), size, 'f'},
+                           {"cifar-10-batches-bin/sub/", NULL, 0, 'd'}};
+    for (size_t i = 0; i < sizeof extra / sizeof *extra; i++) {
+        official(entries, noise(), size);
+        entries[N_ENTRIES] = extra[i];
+        expect_bad_archive(entries, N_ENTRIES + 1, PG_EDAMAGED, "does not belong there");
+    }
+    official(entries, noise(), size);
+    entries[N_ENTRIES] = entries[4];
+    expect_bad_archive(entries, N_ENTRIES + 1, PG_EDAMAGED, "twice");
+    expect_bad_archive(entries, N_ENTRIES - 1, PG_EDAMAGED, "has no 'cifar-10-batches-bin/test_batch.bin'");
+    entries[8] = (entry){entries[8].path, "/etc/hostname", 0, 'l'};
+    expect_bad_archive(entries, N_ENTRIES, PG_EDAMAGED, "not a regular file");
+    entries[8] = (entry){entries[8].path, "cifar-10-batches-bin/data_batch_1.bin", 0, 'h'};
+    expect_bad_archive(entries, N_ENTRIES, PG_EDAMAGED, "not a regular file");
+    official(entries, noise(), size);
+    entries[5].size--;
+    expect_bad_archive(entries, N_ENTRIES, PG_EDAMAGED, "has 30729 bytes, right would be 30730");
+    char *longer = malloc(size + 1);
+    memcpy(longer, noise(), size);
+    longer[size] = 0;
+    entries[5].data = longer;
+    entries[5].size = size + 1;
+    expect_bad_archive(entries, N_ENTRIES, PG_EDAMAGED, "more than 30730 bytes");
+    longer[0] = 10; /* a label */
+    entries[5].size = size;
+    expect_bad_archive(entries, N_ENTRIES, PG_EINPUT, "label 10");
+    free(longer);
+}
+
+static void archives_are_archives(void **state)
+{
+    (void)state;
+    blob archive = good_archive();
+    archive.size /= 2; /* cut, with a hash that fits */
+    pg_fetch fetch = offer(&archive, SCRIPT(NORMAL));
+    clear_data();
+    expect_failure(&fetch, PG_EDAMAGED, "sound archive");
+    memset(archive.data, 'x', archive.size);
+    fetch = offer(&archive, SCRIPT(NORMAL));
+    expect_failure(&fetch, PG_EDAMAGED, "sound archive");
+    free(archive.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_download_is_checked_unpacked_and_imported), cmocka_unit_test(a_broken_connection_is_taken_up_again),
+        cmocka_unit_test(a_later_run_goes_on_where_the_first_stopped), cmocka_unit_test(servers_without_ranges_start_anew),
+        cmocka_unit_test(other_contents_are_refused_and_removed),      cmocka_unit_test(wrong_ranges_are_refused),
+        cmocka_unit_test(a_wrong_hash_or_size_given_is_an_error),      cmocka_unit_test(a_finished_download_is_not_repeated),
+        cmocka_unit_test(archives_hold_what_they_should),              cmocka_unit_test(archives_are_archives),
+    };
+    return cmocka_run_group_tests(tests, server_start, server_stop);
+}
