@@ -35,7 +35,7 @@ typedef struct pg_weights_info {
     char model[64];                /* architecture: pg_model name */
     int model_version;
     char hash[PG_HASH_HEX];        /* SHA-256 of the file: part of identity */
-    uint8_t config[PG_CONFIG_MAX]; /* settled options of the architecture */
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX]; /* settled options of the architecture */
     pg_geometry geometry;
     char dataset_hash[PG_HASH_HEX]; /* of the training data, "" if unknown */
     bool has_delta;                /* locality was measured: delta_grid is valid */

@@ -117,7 +117,7 @@ static void check_rows(const pg_module *m, const char *kind)
 /* Defaults and every choice are accepted, print as they were set, and what is out of range is refused by name. */
 static void check_values(const pg_module *m, const char *kind)
 {
-    uint8_t config[PG_CONFIG_MAX], again[PG_CONFIG_MAX];
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX], again[PG_CONFIG_MAX];
     for (const pg_option *row = m->options; row->name != NULL; row++) {
         pg_options_defaults(m->options, config);
         memcpy(again, config, sizeof again);
@@ -153,7 +153,7 @@ static void check_values(const pg_module *m, const char *kind)
 
 static void check_defaults_settle(const pg_module *m, const char *kind)
 {
-    uint8_t config[PG_CONFIG_MAX];
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     CHECK(pg_module_configure(m, kind, NULL, 0, config) == PG_OK, m, "%s", pg_error_message());
     const char *pair = "no-such-option=1";
     CHECK(pg_module_configure(m, kind, &pair, 1, config) == PG_EINPUT, m, "takes an unknown option");
@@ -231,7 +231,7 @@ static void every_defense_answers(void **state)
         const pg_defense *d = pg_defenses[i];
         if (d->level != PG_LEVEL_FEATURE)
             continue;
-        uint8_t config[PG_CONFIG_MAX];
+        _Alignas(16) uint8_t config[PG_CONFIG_MAX];
         assert_int_equal(pg_module_configure(&d->module, "defense", NULL, 0, config), PG_OK);
         pg_evidence_spec spec;
         d->evidence(config, &spec);
@@ -265,7 +265,7 @@ static void every_model_has_a_geometry(void **state)
     (void)state;
     for (size_t i = 0; pg_models[i] != NULL; i++) {
         const pg_model *m = pg_models[i];
-        uint8_t config[PG_CONFIG_MAX];
+        _Alignas(16) uint8_t config[PG_CONFIG_MAX];
         pg_geometry geometry = {0};
         assert_int_equal(pg_module_configure(&m->module, "model", NULL, 0, config), PG_OK);
         CHECK(m->geometry(config, 224, 224, 10, &geometry) == PG_OK || m->geometry(config, 32, 32, 10, &geometry) == PG_OK, &m->module,
