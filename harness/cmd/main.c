@@ -135,6 +135,7 @@ const pg_command *pg_command_find(const char *name)
     return NULL;
 }
 
+/* `command` is "" before there is one. */
 static int fail_unknown_option(const char *command, const char *given, const struct option *options)
 {
     enum { MOST = 64 };
@@ -148,8 +149,9 @@ static int fail_unknown_option(const char *command, const char *given, const str
         names[n++] = global_names[i] + 2;
     const char *near = given[1] == '-' ? pg_nearest(bare, names) : NULL;
     if (near)
-        return pg_fail(PG_EUSAGE, "%s: unknown option '%s': did you mean '--%s'?", command, given, near);
-    return pg_fail(PG_EUSAGE, "%s: unknown option '%s': `patchgauge help %s` lists the options", command, given, command);
+        return pg_fail(PG_EUSAGE, "%s%sunknown option '%s': did you mean '--%s'?", command, *command ? ": " : "", given, near);
+    return pg_fail(PG_EUSAGE, "%s%sunknown option '%s': `patchgauge help%s%s` lists the options", command, *command ? ": " : "", given,
+                   *command ? " " : "", command);
 }
 
 int pg_command_option_error(char **argv, const struct option *options, int result)
@@ -179,7 +181,7 @@ static int dispatch(invocation *request)
         return request->help ? PG_OK : pg_fail(PG_EUSAGE, "no command given");
     }
     if (request->argv[0][0] == '-')
-        return fail_unknown_option("help", request->argv[0], NULL);
+        return fail_unknown_option("", request->argv[0], NULL);
     const pg_command *command = pg_command_find(request->argv[0]);
     if (!command)
         return PG_EUSAGE;
