@@ -21,7 +21,7 @@ static char *canonical_command(const pg_train_job *job, const pg_dataset_info *d
     pg_buf b, options;
     pg_buf_init(&b);
     pg_buf_init(&options);
-    pg_buf_printf(&b, "patchgauge model train %s --data %s", job->model->module.name, job->data);
+    pg_buf_printf(&b, "patchgauge model train %s --dataset %s", job->model->module.name, job->data);
     if (job->val)
         pg_buf_printf(&b, " --val %s", job->val);
     pg_options_canonical(job->model->module.options, job->config, " --set ", true, &options);

@@ -28,7 +28,7 @@ typedef struct arguments {
 static int long_options(struct option *out, size_t max)
 {
     static const struct option fixed[] = {
-        {"data", required_argument, NULL, 'D'},   {"val", required_argument, NULL, 'V'}, {"out", required_argument, NULL, 'o'},
+        {"dataset", required_argument, NULL, 'D'}, {"val", required_argument, NULL, 'V'}, {"out", required_argument, NULL, 'o'},
         {"device", required_argument, NULL, 'd'}, {"set", required_argument, NULL, 's'},
     };
     size_t n = sizeof fixed / sizeof *fixed;
@@ -78,7 +78,7 @@ static int train(const pg_context *context, int argc, char **argv)
     if (optind + 1 != argc)
         return pg_fail(PG_EUSAGE, "model train wants one architecture; `patchgauge list models` shows them");
     if (!a.data || !a.out)
-        return pg_fail(PG_EUSAGE, "model train wants --data NAME:SPLIT and -o FILE");
+        return pg_fail(PG_EUSAGE, "model train wants --dataset NAME:SPLIT and -o FILE");
     const pg_model *model = pg_model_find(argv[optind]);
     if (!model)
         return PG_EINPUT;
@@ -149,14 +149,14 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_model = {
     .name = "model",
-    .synopsis = "model train ARCHITECTURE --data NAME:SPLIT [--val NAME:SPLIT] -o FILE [options] | model inspect FILE",
+    .synopsis = "model train ARCHITECTURE --dataset NAME:SPLIT [--val NAME:SPLIT] -o FILE [options] | model inspect FILE",
     .summary = "train an architecture; show what a weights file holds",
-    .help = "model train ARCHITECTURE --data NAME:SPLIT -o FILE\n"
-            "  --data NAME:SPLIT   images to learn from (cifar10:fit leaves out the last 5,000 training images)\n"
-            "  --val NAME:SPLIT    images to validate on after every epoch (cifar10:val: those 5,000)\n"
-            "  -o, --out FILE      weights file; FILE.checkpoint and FILE.log.csv stand beside it while training\n"
-            "  --device D          auto, cpu or cuda:N\n"
-            "  --set KEY=VALUE     an option of the architecture (`patchgauge help model NAME`)\n"
+    .help = "model train ARCHITECTURE --dataset NAME:SPLIT -o FILE\n"
+            "  --dataset NAME:SPLIT  images to learn from (cifar10:fit leaves out the last 5,000 training images)\n"
+            "  --val NAME:SPLIT      images to validate on after every epoch (cifar10:val: those 5,000)\n"
+            "  -o, --out FILE        weights file; FILE.checkpoint and FILE.log.csv stand beside it while training\n"
+            "  --device D            auto, cpu or cuda:N\n"
+            "  --set KEY=VALUE       an option of the architecture (`patchgauge help model NAME`)\n"
             "  --epochs, --batch, --rate, --schedule cosine|step, --warmup, --momentum, --nesterov, --decay, --smoothing,\n"
             "  --ema, --crop, --flip, --dtype auto|f32|bf16, --half, --seed, --threads\n"
             "\n"
