@@ -4,6 +4,7 @@
  * dies, so nobody needs a heartbeat or a clock, and a stopped worker keeps its tasks until it is killed. */
 #include "db/internal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TOKEN_BYTES = 16 };
@@ -33,8 +35,11 @@ static int make_token(char token[2 * TOKEN_BYTES + 1])
     return PG_OK;
 }
 
-static int take_lock(pg_store *store, const char *token)
+/* Makes and locks the file. *lost: a sweeper took the new file for a dead worker's before it was locked; try another token. */
+static int take_lock(pg_store *store, const char *token, bool *lost)
 {
+    struct stat mine, there;
+    *lost = false;
     store->lock_path = lock_path_of(store, token);
     if (!store->lock_path)
         return pg_fail(PG_ENOMEM, "%s: out of memory", store->path);
@@ -42,9 +47,11 @@ static int take_lock(pg_store *store, const char *token)
     if (store->lock_fd < 0)
         return pg_fail(PG_EIO, "%s: the worker's lock file cannot be made: %s; the database's folder must be writable",
                        store->lock_path, strerror(errno));
-    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0)
+    bool locked = flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0;
+    if (!locked && errno != EWOULDBLOCK)
         return pg_fail(PG_EIO, "%s: cannot be locked: %s; keep the database on a local file system", store->lock_path,
                        strerror(errno));
+    *lost = !locked || fstat(store->lock_fd, &mine) != 0 || stat(store->lock_path, &there) != 0 || mine.st_ino != there.st_ino;
     return PG_OK;
 }
 
@@ -64,9 +71,14 @@ int pg_store_worker_start(pg_store *store, const pg_store_worker_row *worker)
     char token[2 * TOKEN_BYTES + 1], host[256] = "", now[32];
     gethostname(host, sizeof host - 1);
     pg_db_time(now);
-    int code = make_token(token);
-    if (code == PG_OK)
-        code = take_lock(store, token); /* first the lock, then the row: a row without a lock is a dead worker */
+    int code = PG_OK;
+    for (bool lost = true; code == PG_OK && lost;) {
+        drop_lock(store);
+        code = make_token(token);
+        if (code == PG_OK)
+            code = take_lock(store, token, &lost);
+    }
+    /* first the lock, then the row: a row without a lock is a dead worker */
     if (code == PG_OK)
         code = pg_db_run(store, "recording the worker",
                          "INSERT INTO worker (token, host, pid, revision, versions, device, threads, started)"
@@ -107,6 +119,24 @@ static bool is_dead(const pg_store *store, const char *token)
         close(fd);
     free(path);
     return dead;
+}
+
+/* Lock files of workers that died before they were recorded. Best effort: they only take up room. */
+static void sweep(const pg_store *store)
+{
+    const char *slash = strrchr(store->path, '/'), *base = slash ? slash + 1 : store->path;
+    char *folder = slash ? strndup(store->path, (size_t)(slash - store->path) + 1) : strdup(".");
+    DIR *entries = folder ? opendir(folder) : NULL;
+    size_t length = strlen(base);
+    for (struct dirent *e; entries && (e = readdir(entries));) {
+        const char *token = e->d_name + length + strlen(".worker-");
+        if (strncmp(e->d_name, base, length) == 0 && strncmp(e->d_name + length, ".worker-", strlen(".worker-")) == 0 &&
+            strlen(token) == 2 * TOKEN_BYTES && strspn(token, "0123456789abcdef") == 2 * TOKEN_BYTES)
+            is_dead(store, token);
+    }
+    if (entries)
+        closedir(entries);
+    free(folder);
 }
 
 static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
@@ -155,5 +185,6 @@ int pg_store_reap(pg_store *store, int64_t *requeued)
         if (code != PG_OK)
             return code;
     }
+    sweep(store);
     return PG_OK;
 }

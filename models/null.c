@@ -99,8 +99,9 @@ static int compute(const void *config, const pg_geometry *g, const uint8_t *pixe
         image_logits(c, first + i, logits + (size_t)i * size);
     }
     int64_t sleep_us = c->sleep_us * count;
-    if (sleep_us > 0)
-        nanosleep(&(struct timespec){.tv_sec = sleep_us / 1000000, .tv_nsec = sleep_us % 1000000 * 1000}, NULL);
+    struct timespec left = {.tv_sec = sleep_us / 1000000, .tv_nsec = sleep_us % 1000000 * 1000};
+    while (sleep_us > 0 && nanosleep(&left, &left) != 0)
+        ; /* a signal does not shorten it */
     return PG_OK;
 }
 

@@ -130,7 +130,6 @@ static int run_plan(const pg_context *context, const arguments *a, const pg_plan
     code = start_worker(store, a);
     if (code != PG_OK)
         return code;
-    pg_signals_catch();
     pg_run_request request = {.plan = plan, .store = store, .data_dir = context->data_dir, .device = a->device, .threads = (int)a->threads};
     code = pg_run(&request, &report);
     pg_store_worker_end(store);
@@ -145,8 +144,10 @@ static int run(const pg_context *context, int argc, char **argv)
     pg_plan *plan = NULL;
     pg_store *store = NULL;
     int code = parse(argc, argv, &a);
-    if (code == PG_OK)
+    if (code == PG_OK) {
+        pg_signals_catch();
         code = pg_matrix_args_open(context, &a.matrix, &plan);
+    }
     if (code == PG_OK)
         code = pg_store_open(context->db_path, PG_STORE_WRITE, &store);
     if (code == PG_OK)

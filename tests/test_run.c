@@ -1,0 +1,431 @@
+/* Running plans on the null model: resume after kill -9, signals, failing tasks, several runs at once, features and certify. */
+#include "db/store.h"
+#include "harness/base/buf.h"
+#include "harness/base/file.h"
+#include "harness/base/rng.h"
+#include "tests/program.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sqlite3.h>
+#include <time.h>
+#include <cmocka.h>
+
+static const char matrix[] = "name = \"resume\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:240\"\nbatch = 8\n"
+                             "[axes]\ndefense = [\"mean\", \"ds\", \"median\", \"robust-masking\"]\npatch = [2, 5]\n"
+                             "\"robust-masking.threshold\" = [0, 0.2]\n\"robust-masking.scope\" = [\"per-class\", \"predicted\"]\n";
+
+static int make(void **state)
+{
+    if (scratch_make(state) != 0)
+        return -1;
+    scratch_write("m.toml", matrix, strlen(matrix));
+    return 0;
+}
+
+/* ---- Everything a store knows of results, as text ----------------------------------------------------------------------------- */
+
+static int add_outcome(const pg_outcome *o, void *out)
+{
+    pg_buf_printf(out, "%lld %d %d %d %d %d %d %lld %d\n", (long long)o->image, o->label, o->prediction, o->certified, o->certified_published,
+                  o->masked, o->has_margin, (long long)o->margin, o->failure_case);
+    return PG_OK;
+}
+
+typedef struct dump_state {
+    pg_store *store;
+    pg_buf *out;
+} dump_state;
+
+static int add_cell(const pg_cell_result *r, void *context)
+{
+    dump_state *d = context;
+    assert_int_equal(r->state, PG_CELL_DONE);
+    pg_buf_printf(d->out, "%s %lld %lld %lld %lld\n", r->cell_id, (long long)r->n, (long long)r->clean, (long long)r->certified,
+                  (long long)r->certified_published);
+    return pg_store_each_outcome(d->store, r->cell_id, add_outcome, d->out);
+}
+
+static char *dump(const char *db)
+{
+    pg_buf text;
+    pg_store *store = NULL;
+    pg_buf_init(&text);
+    if (pg_store_open(scratch_path(db), PG_STORE_READ, &store) != PG_OK || pg_store_check(store) != PG_OK)
+        fail_msg("%s", pg_error_message());
+    dump_state d = {store, &text};
+    assert_int_equal(pg_store_each_cell(store, add_cell, &d), PG_OK);
+    pg_store_close(store);
+    char *result = pg_buf_take(&text);
+    assert_non_null(result);
+    return result;
+}
+
+/* Rows of the `attempt` table with this result, over all tasks of a cell. */
+static int count_attempt(const pg_attempt_record *a, void *context)
+{
+    int *counts = context;
+    counts[strcmp(a->result, "done") == 0 ? 0 : strcmp(a->result, "failed") == 0 ? 1 : strcmp(a->result, "lost") == 0 ? 2 : 3]++;
+    return PG_OK;
+}
+
+typedef struct attempts_state {
+    pg_store *store;
+    int counts[4];
+} attempts_state;
+
+static int add_attempts(const pg_cell_result *r, void *context)
+{
+    attempts_state *s = context;
+    return pg_store_each_attempt(s->store, r->cell_id, count_attempt, s->counts);
+}
+
+/* done, failed, lost, stale; summed over cells */
+static void count_attempts(const char *db, int counts[4])
+{
+    attempts_state s = {0};
+    assert_int_equal(pg_store_open(scratch_path(db), PG_STORE_READ, &s.store), PG_OK);
+    assert_int_equal(pg_store_each_cell(s.store, add_attempts, &s), PG_OK);
+    pg_store_close(s.store);
+    memcpy(counts, s.counts, sizeof s.counts);
+}
+
+static char *undisturbed(void)
+{
+    static char *text;
+    if (!text) {
+        int code = program_run("whole.db", "run %s --task-images 8 --quiet", scratch_path("m.toml"));
+        if (code != 0)
+            fail_msg("%d: %s", code, program_output);
+        text = dump("whole.db");
+    }
+    return text;
+}
+
+static char *table_of(const char *db)
+{
+    if (program_run(db, "table %s --rows defense --cols patch -f csv 2>/dev/null", scratch_path("m.toml")) != 0)
+        fail_msg("%s", program_output);
+    return strdup(program_output);
+}
+
+static void expect_undisturbed(const char *db)
+{
+    char *text = dump(db), *csv = table_of(db), *want = table_of("whole.db");
+    assert_string_equal(text, undisturbed());
+    assert_string_equal(csv, want);
+    free(text);
+    free(csv);
+    free(want);
+}
+
+static void sleep_s(double s) { nanosleep(&(struct timespec){(time_t)s, (long)((s - (double)(time_t)s) * 1e9)}, NULL); }
+
+/* Waits until the store answers this question with a number above 0. */
+static void wait_for(const char *db, const char *sql)
+{
+    for (int tries = 0; tries < 3000; tries++) {
+        sqlite3 *file = NULL;
+        sqlite3_stmt *row = NULL;
+        int64_t value = 0;
+        if (sqlite3_open_v2(scratch_path(db), &file, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK &&
+            sqlite3_prepare_v2(file, sql, -1, &row, NULL) == SQLITE_OK && sqlite3_step(row) == SQLITE_ROW)
+            value = sqlite3_column_int64(row, 0);
+        sqlite3_finalize(row);
+        sqlite3_close(file);
+        if (value > 0)
+            return;
+        sleep_s(0.01);
+    }
+    fail_msg("waited in vain for: %s", sql);
+}
+
+/* A matrix whose images take this long. */
+static void write_slow(const char *name, int microseconds)
+{
+    char text[2048];
+    const char *axes = strstr(matrix, "[axes]");
+    snprintf(text, sizeof text, "%.*snull.sleep_us = %d\n%s", (int)(axes - matrix), matrix, microseconds, axes);
+    scratch_write(name, text, strlen(text));
+}
+
+/* ---- Tests ----------------------------------------------------------------------------------------------------------------------- */
+
+/* Killed at random moments until it gets through: the same outcomes, each task counted once. */
+static void test_kill_and_resume(void **state)
+{
+    (void)state;
+    undisturbed();
+    pg_rng rng = pg_rng_make(3, PG_STREAM_TEST, 0);
+    const char *env = getenv("PG_TEST_KILLS");
+    int wanted = env ? atoi(env) : 25, kills = 0, rounds = 0;
+    while (kills < wanted) {
+        char db[32];
+        snprintf(db, sizeof db, "kill%d.db", rounds++);
+        int code = 0;
+        do {
+            pid_t child = program_start(db, scratch_path("m.toml"));
+            sleep_s(0.005 + 0.25 * pg_rng_unit(&rng));
+            if (kills < wanted)
+                kill(-child, SIGKILL);
+            code = program_wait(child);
+            assert_true(code == 0 || code == 128 + SIGKILL);
+            kills += code != 0;
+        } while (code != 0);
+        expect_undisturbed(db);
+        int counts[4], whole[4];
+        count_attempts(db, counts);
+        count_attempts("whole.db", whole);
+        assert_int_equal(counts[0], whole[0]);
+        assert_int_equal(counts[1] + counts[3], 0);
+    }
+    print_message("%d kills over %d databases\n", kills, rounds);
+    char command[600];
+    snprintf(command, sizeof command, "ls '%s' | grep -c worker-", scratch_folder);
+    assert_int_not_equal(system(command), 0); /* the last run of each database has swept up */
+}
+
+static void test_interrupt(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGINT, SIGTERM};
+    undisturbed();
+    for (int i = 0; i < 2; i++) {
+        char db[32];
+        snprintf(db, sizeof db, "stop%d.db", i);
+        write_slow("slow.toml", 2000);
+        pid_t child = program_start(db, scratch_path("slow.toml"));
+        wait_for(db, "SELECT count(*) FROM task WHERE state = 'done'");
+        kill(child, signals[i]);
+        assert_int_equal(program_wait(child), 3);
+        pg_store *store = NULL;
+        assert_int_equal(pg_store_open(scratch_path(db), PG_STORE_READ, &store), PG_OK);
+        assert_int_equal(pg_store_check(store), PG_OK);
+        pg_store_close(store);
+        int counts[4];
+        count_attempts(db, counts);
+        assert_int_equal(counts[1] + counts[2] + counts[3], 0); /* drained: nothing failed, nothing lost */
+        assert_int_equal(program_run(db, "run %s --task-images 8 --quiet", scratch_path("m.toml")), 0);
+        expect_undisturbed(db);
+    }
+}
+
+static void test_second_signal_ends_at_once(void **state)
+{
+    (void)state;
+    write_slow("stuck.toml", 4000000);
+    pid_t child = program_start("stuck.db", scratch_path("stuck.toml"));
+    wait_for("stuck.db", "SELECT count(*) FROM task WHERE state = 'running'");
+    sleep_s(1); /* it is asleep in its first batch for half a minute */
+    kill(child, SIGTERM);
+    sleep_s(0.5);
+    assert_int_equal(waitpid(child, NULL, WNOHANG), 0); /* draining */
+    kill(child, SIGTERM);
+    assert_int_equal(program_wait(child), 128 + SIGTERM);
+}
+
+/* Two runs at once share the tasks. */
+static void test_two_runs(void **state)
+{
+    (void)state;
+    undisturbed();
+    for (int i = 0; i < 3; i++) {
+        char db[32];
+        snprintf(db, sizeof db, "two%d.db", i);
+        pid_t a = program_start(db, scratch_path("m.toml")), b = program_start(db, scratch_path("m.toml"));
+        assert_int_equal(program_wait(a), 0);
+        assert_int_equal(program_wait(b), 0);
+        expect_undisturbed(db);
+    }
+}
+
+/* A task that fails is tried three times, the others go on; mended, only it is run again. */
+static void test_failing_task(void **state)
+{
+    (void)state;
+    undisturbed();
+    int counts[4], whole[4];
+    count_attempts("whole.db", whole);
+    assert_int_equal(program_run("fail.db", "run %s --task-images 8 -S null.fail_image=100", scratch_path("m.toml")), 1);
+    assert_non_null(strstr(program_output, "1 of 30 tasks failed"));
+    assert_non_null(strstr(program_output, "told to fail at image 100; given up"));
+    count_attempts("fail.db", counts);
+    assert_int_equal(counts[0], whole[0] / 30 * 29);
+    assert_int_equal(counts[1], whole[0] / 30 * 3);
+    assert_int_equal(program_run("fail.db", "ls"), 0);
+    assert_non_null(strstr(program_output, "failed     232/240"));
+    assert_int_equal(program_run("fail.db", "run %s --quiet", scratch_path("m.toml")), 0);
+    expect_undisturbed("fail.db");
+}
+
+/* A network that cannot be opened is one message and its exit code. */
+static void test_network_that_does_not_open(void **state)
+{
+    (void)state;
+    char line[2048];
+    const char *weights = "models/zoo/none.safetensors";
+    FILE *list = popen("ls models/zoo/*.safetensors 2>/dev/null | head -1", "r");
+    char found[512] = "";
+    if (list && fgets(found, sizeof found, list))
+        weights = strtok(found, "\n");
+    if (list)
+        pclose(list);
+    if (!found[0])
+        skip();
+    snprintf(line, sizeof line, "run %s --quiet -S weights=%s", scratch_path("m.toml"), weights);
+    setenv("PATCHGAUGE_TORCH", "/nonexistent/patchgauge-torch.so", 1);
+    int code = program_run("torch.db", "%s", line);
+    unsetenv("PATCHGAUGE_TORCH");
+    assert_int_equal(code, 4);
+    assert_non_null(strstr(program_output, "/nonexistent/patchgauge-torch.so"));
+}
+
+static void test_nothing_to_do(void **state)
+{
+    (void)state;
+    undisturbed();
+    int before[4], after[4];
+    count_attempts("whole.db", before);
+    assert_int_equal(program_run("whole.db", "run %s", scratch_path("m.toml")), 0);
+    assert_non_null(strstr(program_output, "30 of 30 tasks are done"));
+    assert_int_equal(program_run("whole.db", "run %s -S images=0:100 -S robust-masking.threshold=0", scratch_path("m.toml")), 0);
+    count_attempts("whole.db", after);
+    assert_true(after[0] > before[0]); /* another range is another cell */
+    assert_int_equal(program_run("whole.db", "run %s -j 2", scratch_path("m.toml")), 2);
+    assert_non_null(strstr(program_output, "several workers"));
+}
+
+/* An image's outcome does not depend on the range it was asked for in, nor on the size of tasks. */
+static void test_ranges_agree(void **state)
+{
+    (void)state;
+    assert_int_equal(program_run("part.db", "run %s --quiet -S images=13:101 -S defense=ds -S patch=5 --task-images 32", scratch_path("m.toml")),
+                     0);
+    assert_int_equal(program_run("full.db", "run %s --quiet -S images=0:240 -S defense=ds -S patch=5 --task-images 64", scratch_path("m.toml")),
+                     0);
+    char *part = dump("part.db"), *full = dump("full.db");
+    int lines = 0;
+    for (char *line = strtok(strchr(part, '\n') + 1, "\n"); line; line = strtok(NULL, "\n"), lines++)
+        if (!strstr(full, line))
+            fail_msg("not in the full range: %s", line);
+    assert_int_equal(lines, 88);
+    free(part);
+    free(full);
+}
+
+/* `certify` on the files of `features` gives the verdicts of `run`. */
+typedef struct verdicts {
+    const char *at; /* rest of the csv */
+    int64_t next;
+} verdicts;
+
+static int expect_row(const pg_outcome *o, void *context)
+{
+    verdicts *v = context;
+    int index, label, prediction, certified, used = 0;
+    char margin[64] = "", failure_case[8] = "", want_case[8] = "";
+    if (sscanf(v->at, "%d,%d,%d,%d,%n", &index, &label, &prediction, &certified, &used) != 4)
+        fail_msg("row %lld: %.40s", (long long)v->next, v->at);
+    sscanf(v->at + used, "%63[^,\n]", margin);
+    const char *comma = strchr(v->at + used, ',');
+    assert_non_null(comma);
+    sscanf(comma, ",%7[^\n]", failure_case);
+    if (o->failure_case >= 0)
+        snprintf(want_case, sizeof want_case, "%d", o->failure_case);
+    assert_int_equal(index, v->next++);
+    assert_int_equal(label, o->label);
+    assert_int_equal(prediction, o->prediction);
+    assert_int_equal(certified, o->certified);
+    assert_int_equal(*margin != 0, o->has_margin);
+    if (o->has_margin)
+        assert_int_equal(llround(atof(margin) * (1 << 20)), o->margin);
+    assert_string_equal(failure_case, want_case);
+    v->at = strchr(v->at, '\n') + 1;
+    return PG_OK;
+}
+
+static int compare_cell(const pg_cell_result *r, void *context)
+{
+    const char *defense = pg_cell_result_setting(r, "defense");
+    char options[512] = "";
+    for (size_t i = 0; i < r->n_settings; i++)
+        if (strncmp(r->settings[i].key, defense, strlen(defense)) == 0 && r->settings[i].key[strlen(defense)] == '.')
+            snprintf(options + strlen(options), sizeof options - strlen(options), " --set %s=%s", r->settings[i].key + strlen(defense) + 1,
+                     r->settings[i].value);
+    int code = program_run("none.db", "certify %s %s --defense %s --window %s --delta 0%s -f csv --quiet 2>/dev/null",
+                           scratch_path("f/features.npy"), scratch_path("f/labels.npy"), defense, pg_cell_result_setting(r, "window"), options);
+    if (code != 0)
+        fail_msg("%s", program_output);
+    verdicts v = {strchr(program_output, '\n') + 1, 0};
+    assert_int_equal(pg_store_each_outcome(context, r->cell_id, expect_row, &v), PG_OK);
+    assert_int_equal(v.next, 240);
+    return PG_OK;
+}
+
+static void test_features_certify_as_run(void **state)
+{
+    (void)state;
+    undisturbed();
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", scratch_path("f"));
+    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test --images 0:240 --batch 8 -o %s --quiet", folder),
+                     0);
+    assert_int_equal(scratch_count(folder), 3);
+    pg_store *store = NULL;
+    assert_int_equal(pg_store_open(scratch_path("whole.db"), PG_STORE_READ, &store), PG_OK);
+    pg_cell_result r;
+    char ids[64][PG_HASH_HEX];
+    size_t n = 0;
+    for (const char *line = undisturbed(); n < 64 && line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (strcspn(line, " \n") == PG_HASH_HEX - 1)
+            snprintf(ids[n++], PG_HASH_HEX, "%.64s", line);
+    assert_int_equal(n, 14); /* mean, ds, median, and four of robust masking; two patches */
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(pg_store_cell(store, ids[i], &r), PG_OK);
+        compare_cell(&r, store);
+        pg_cell_result_release(&r);
+    }
+    pg_store_close(store);
+    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test --images 0:4000 -o %s", scratch_path("g")), 2);
+    assert_int_equal(access(scratch_path("g"), F_OK), -1);
+    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test -o %s --set fail_image=50", folder), 4);
+    assert_int_equal(scratch_count(folder), 3); /* the old files, whole */
+}
+
+static void test_nonfinite_images_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(program_run("nan.db", "run %s --quiet -S null.nan_every=10 -S defense=ds -S patch=5", scratch_path("m.toml")), 0);
+    assert_int_equal(program_run("nan.db", "ls"), 0);
+    char id[13] = "";
+    const char *row = strchr(program_output, '\n');
+    assert_non_null(row);
+    snprintf(id, sizeof id, "%.12s", row + 1);
+    assert_int_equal(program_run("nan.db", "show %s", id), 0);
+    assert_non_null(strstr(program_output, "non-finite           24 (10.00%)"));
+    assert_int_equal(program_run("nan.db", "show %.3s", id), 2);
+    assert_int_equal(program_run("nowhere.db", "ls"), 2);
+    assert_int_equal(program_run("nowhere.db", "show abcd"), 2);
+    assert_int_equal(access(scratch_path("nowhere.db"), F_OK), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kill_and_resume),
+        cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_second_signal_ends_at_once),
+        cmocka_unit_test(test_two_runs),
+        cmocka_unit_test(test_failing_task),
+        cmocka_unit_test(test_network_that_does_not_open),
+        cmocka_unit_test(test_features_certify_as_run),
+        cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_ranges_agree),
+        cmocka_unit_test(test_nonfinite_images_are_counted),
+    };
+    return cmocka_run_group_tests_name("run", tests, make, scratch_remove);
+}
