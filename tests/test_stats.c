@@ -44,6 +44,8 @@ static void wilson_at_the_ends(void **state)
     (void)state;
     pg_interval none = pg_wilson(0, 10), all = pg_wilson(10, 10), empty = pg_wilson(0, 0);
     assert_true(none.lo == 0.0 && none.value == 0.0);
+    for (int64_t n = 1; n < 3000; n++) /* exactly, also where the formula rounds */
+        assert_true(pg_wilson(0, n).lo == 0.0 && pg_wilson(n, n).hi == 1.0);
     near(none.hi, 0.2775328);
     assert_true(all.hi == 1.0 && all.value == 1.0);
     near(all.lo, 1 - 0.2775328);
