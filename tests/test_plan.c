@@ -1,6 +1,5 @@
 /* Matrix files to cells: order of rows, zip, exclude, overrides; identity; what is reported for a bad file; reasons. */
 #include "harness/base/file.h"
-#include "harness/base/safetensors.h"
 #include "harness/plan/settle.h"
 #include "harness/plan/tasks.h"
 #include "tests/program.h"
@@ -189,17 +188,6 @@ static void id_of(const char *text, char id[PG_HASH_HEX])
     assert_int_equal(pg_plan_count(plan), 1);
     memcpy(id, pg_plan_at(plan, 0)->id, PG_HASH_HEX);
     pg_plan_free(plan);
-}
-
-/* A weights file whose header says resnet18; `note` changes its content. */
-static void write_weights(const char *name, const char *note)
-{
-    static const char *const keys[] = {"format", "model", "model_version", "options", "classes", "input", "command"};
-    float zero = 0;
-    pg_st_tensor tensor = {.name = "t", .dtype = PG_ST_F32, .rank = 1, .shape = {1}, .data = &zero, .size = sizeof zero};
-    const char *values[] = {"patchgauge.weights", "resnet18", "1", "", "10", "32x32", note};
-    if (pg_st_write(scratch_path(name), &tensor, 1, keys, values, 7) != PG_OK)
-        fail_msg("%s", pg_error_message());
 }
 
 static const char *weights_matrix(const char *file, const char *rest)
