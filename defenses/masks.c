@@ -124,21 +124,30 @@ void pg_apart_run(pg_apart *apart, const pg_windows *windows, const int64_t *sum
 static int first_shift(const pg_axis *axis) { return axis->wrap ? 0 : 1 - axis->length; }
 static int last_shift(const pg_axis *axis) { return axis->wrap ? axis->size - 1 : axis->length - 1; }
 
-/* Arrays of one common stride in which the window at (top, left) has index top * stride + left, with room around them so that a
- * shift or a run may leave the row; sums of places that do not exist are PG_NONE and never the largest. */
+/* Arrays of one common stride in which the window at (top, left) has index top * stride + left, each with a row of room before it
+ * and behind it, so that a shift may leave the row; sums of places that do not exist are PG_NONE and never the largest. */
 typedef struct field {
-    size_t stride, pad;
-    int64_t *sum;   /* [2 * rows][stride] sums of windows, laid out twice along wrapping axes */
-    int64_t *rows;  /* [rows][stride] prefix sums along the columns over the shared rows of a shift */
-    int64_t *best;  /* [rows][stride] */
+    size_t stride;
+    int64_t *sum;  /* [2 * rows][stride] sums of windows, laid out twice along wrapping axes */
+    int64_t *rows; /* [rows][stride] prefix sums along the columns over the rows that are shared at a shift */
+    int64_t *best; /* [rows][stride] */
+    int64_t *candidate, *work; /* [rows][stride] */
 } field;
+
+static int64_t *take_rows(pg_arena *arena, size_t rows, size_t stride)
+{
+    int64_t *start = pg_arena_take(arena, (rows + 3) * stride, sizeof *start);
+    return start ? start + stride : NULL;
+}
 
 static void field_carve(pg_arena *arena, size_t places, size_t stride, field *f)
 {
-    f->stride = f->pad = stride;
-    f->sum = pg_arena_take(arena, 2 * places * stride + 2 * stride, sizeof *f->sum);
-    f->rows = pg_arena_take(arena, places * stride + 2 * stride, sizeof *f->rows);
-    f->best = pg_arena_take(arena, places * stride + 2 * stride, sizeof *f->best);
+    f->stride = stride;
+    f->sum = take_rows(arena, 2 * places, stride);
+    f->rows = take_rows(arena, places, stride);
+    f->best = take_rows(arena, places, stride);
+    f->candidate = take_rows(arena, places, stride);
+    f->work = take_rows(arena, places, stride);
 }
 
 size_t pg_touching_work_size(int height, int width)
@@ -152,14 +161,18 @@ size_t pg_touching_work_size(int height, int width)
 static void field_fill(const pg_plane *plane, field *f)
 {
     const pg_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
-    size_t total = 2 * (size_t)rows->places * f->stride + 2 * f->stride;
-    for (size_t i = 0; i < total; i++)
-        f->sum[i] = PG_NONE;
+    size_t n = (size_t)rows->places * f->stride;
+    for (size_t i = 0; i < 2 * n + 3 * f->stride; i++)
+        f->sum[(ptrdiff_t)i - (ptrdiff_t)f->stride] = PG_NONE;
+    memset(f->rows - f->stride, 0, (n + 3 * f->stride) * sizeof *f->rows);
+    memset(f->best - f->stride, 0, (n + 3 * f->stride) * sizeof *f->best);
     int down = rows->wrap ? 2 * rows->places : rows->places, right = columns->wrap ? 2 * columns->places : columns->places;
-    for (int top = 0; top < down; top++)
+    for (int top = 0; top < down; top++) {
+        const int64_t *from = plane->sum + (size_t)(top % rows->places) * (size_t)columns->places;
+        int64_t *to = f->sum + (size_t)top * f->stride;
         for (int left = 0; left < right; left++)
-            f->sum[f->pad + (size_t)top * f->stride + (size_t)left] =
-                plane->sum[top % rows->places * columns->places + left % columns->places];
+            to[left] = from[left < columns->places ? left : left - columns->places];
+    }
 }
 
 /* rows[top][j] = the sum over the shared rows of the windows at top, columns before j. */
@@ -176,43 +189,87 @@ static void shared_rows(const pg_plane *plane, const pg_run *runs, int n_runs, f
     }
 }
 
-/* best[i] = max(best[i], sum[i] - (what the window at sum[i] shares with the one at i)). */
-PG_CLONES static void raise_one_run(size_t n, const int64_t *sum, const int64_t *rows, pg_run a, int64_t *best)
+/* Shifts to the right, from first to last, at which windows share the same ends: the columns from the start of x to the end of w
+ * (tail), those from the start of w to the end of x (head), or on a ring both. */
+typedef struct span {
+    int first, last;
+    bool tail, head;
+} span;
+
+static int spans_of(const pg_axis *axis, span out[3])
 {
-    const int64_t *start = rows + a.start, *end = start + a.length;
+    int size = axis->size, length = axis->length;
+    if (!axis->wrap) {
+        out[0] = (span){0, length - 1, true, false};
+        out[1] = (span){1 - length, -1, false, true};
+        return 2;
+    }
+    int meet = size - length + 1; /* from here on the end of x has come round to the start of w */
+    out[0] = (span){0, meet < length ? meet - 1 : length - 1, true, false};
+    out[1] = (span){meet, length - 1, true, true};
+    out[2] = (span){meet < length ? length : meet, size - 1, false, true};
+    return 3;
+}
+
+/* candidate[j] = sum[j] + before_x[j] * tail - before_end[j] * head */
+PG_CLONES static void split(size_t n, const int64_t *restrict sum, const int64_t *restrict tail, const int64_t *restrict head,
+                            int64_t *restrict candidate)
+{
+    if (tail && head)
+        for (size_t j = 0; j < n; j++)
+            candidate[j] = sum[j] + tail[j] - head[j];
+    else if (tail)
+        for (size_t j = 0; j < n; j++)
+            candidate[j] = sum[j] + tail[j];
+    else
+        for (size_t j = 0; j < n; j++)
+            candidate[j] = sum[j] - head[j];
+}
+
+/* to[j] = the larger of from[j] and from[j + step] */
+PG_CLONES static void larger_of_two(size_t n, const int64_t *restrict from, size_t step, int64_t *restrict to)
+{
+    const int64_t *ahead = from + step;
+    for (size_t j = 0; j < n; j++)
+        to[j] = from[j] > ahead[j] ? from[j] : ahead[j];
+}
+
+/* best[i] = the larger of best[i] and candidate[i] - tail[i] + head[i] */
+PG_CLONES static void join(size_t n, const int64_t *restrict candidate, const int64_t *restrict tail, const int64_t *restrict head,
+                           int64_t *restrict best)
+{
     for (size_t i = 0; i < n; i++) {
-        int64_t held = sum[i] - (end[i] - start[i]);
+        int64_t held = candidate[i] - (tail ? tail[i] : 0) + (head ? head[i] : 0);
         best[i] = held > best[i] ? held : best[i];
     }
 }
 
-PG_CLONES static void raise_two_runs(size_t n, const int64_t *sum, const int64_t *rows, pg_run a, pg_run b, int64_t *best)
-{
-    for (size_t i = 0; i < n; i++) {
-        int64_t shared = rows[i + (size_t)(a.start + a.length)] - rows[i + (size_t)a.start] +
-                         rows[i + (size_t)(b.start + b.length)] - rows[i + (size_t)b.start];
-        int64_t held = sum[i] - shared;
-        best[i] = held > best[i] ? held : best[i];
-    }
-}
-
-/* All pairs (w, x) with x `down` rows below w. */
-static void raise_shift(const pg_plane *plane, int down, field *f)
+/* All pairs (w, x) with x `down` rows below w and to its right by a shift of one span. With i the index of w and j that of x in
+ * the row of w, what they share is tail: rows[i + length] - rows[j], head: rows[j + length - ring] - rows[i]. So what x holds
+ * outside w is a part that depends on j alone, whose maximum over the span slides along, and a part that depends on i. */
+static void raise_span(const pg_plane *plane, int down, const span *s, field *f)
 {
     const pg_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
-    int first = down < 0 ? -down : 0, last = rows->wrap || down < 0 ? rows->places : rows->places - down;
-    if (first >= last)
+    int top = down < 0 ? -down : 0, end = rows->wrap || down < 0 ? rows->places : rows->places - down;
+    if (top >= end || s->first > s->last)
         return;
-    size_t start = (size_t)first * f->stride, n = (size_t)(last - first) * f->stride;
-    for (int right = first_shift(columns); right <= last_shift(columns); right++) {
-        pg_run runs[2];
-        int n_runs = pg_axis_overlap(columns, right, runs);
-        const int64_t *sum = f->sum + f->pad + (ptrdiff_t)start + (ptrdiff_t)down * (ptrdiff_t)f->stride + right;
-        if (n_runs == 1)
-            raise_one_run(n, sum, f->rows + start, runs[0], f->best + start);
-        else if (n_runs == 2)
-            raise_two_runs(n, sum, f->rows + start, runs[0], runs[1], f->best + start);
+    ptrdiff_t stride = (ptrdiff_t)f->stride, start = top * stride, length = columns->length, ring = columns->wrap ? columns->size : 0;
+    size_t n = (size_t)(end - top) * f->stride;
+    ptrdiff_t from = start + s->first; /* index j of the first x; the candidates are numbered from there */
+    size_t count = (size_t)(s->last - s->first + 1), more = n + count;
+    split(more, f->sum + from + down * stride, s->tail ? f->rows + from : NULL, s->head ? f->rows + from + length - ring : NULL,
+          f->candidate);
+    int64_t *have = f->candidate, *next = f->work;
+    for (size_t width = 1; width < count;) {
+        size_t step = width < count - width ? width : count - width;
+        more -= step;
+        larger_of_two(more, have, step, next);
+        int64_t *swap = have;
+        have = next;
+        next = swap;
+        width += step;
     }
+    join(n, have, s->tail ? f->rows + start + length : NULL, s->head ? f->rows + start : NULL, f->best + start);
 }
 
 void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching)
@@ -223,15 +280,15 @@ void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching)
     field f;
     field_carve(&arena, (size_t)rows->places, stride, &f);
     field_fill(plane, &f);
-    memset(f.rows, 0, ((size_t)rows->places + 2) * stride * sizeof *f.rows);
-    memset(f.best, 0, ((size_t)rows->places + 2) * stride * sizeof *f.best);
+    span spans[3];
+    int n_spans = spans_of(columns, spans);
     for (int down = first_shift(rows); down <= last_shift(rows); down++) {
         pg_run runs[2];
         int n_runs = pg_axis_overlap(rows, down, runs);
-        if (!n_runs)
-            continue;
-        shared_rows(plane, runs, n_runs, &f);
-        raise_shift(plane, down, &f);
+        if (n_runs)
+            shared_rows(plane, runs, n_runs, &f);
+        for (int i = 0; i < n_spans && n_runs; i++)
+            raise_span(plane, down, &spans[i], &f);
     }
     for (int top = 0; top < rows->places; top++)
         memcpy(touching + (size_t)top * (size_t)columns->places, f.best + (size_t)top * stride,

@@ -96,8 +96,10 @@ typedef struct image {
     pg_plane own, other;    /* of the label; of one class after the other */
     pg_apart apart;
     int64_t *score;         /* [classes] */
-    int64_t *benign;        /* [windows] heaviest window of the label disjoint from w, PG_NONE if there is none */
+    int64_t *rest;          /* [windows] sum of the label outside w: t_y */
+    int64_t *rival;         /* [windows] largest sum of a wrong class outside w: t_c; PG_NONE if there is no wrong class */
     int64_t *touching;      /* [windows] most that a window overlapping w holds of the label outside w */
+    int64_t *heaviest;      /* [windows] most that any window holds of the label outside w: B */
     pg_published published;
     void *work;
 } image;
@@ -110,8 +112,10 @@ static void carve(pg_arena *arena, int height, int width, int classes, image *im
     pg_plane_carve(arena, height, width, &im->other);
     pg_apart_carve(arena, height, width, &im->apart);
     im->score = pg_arena_take(arena, (size_t)classes, sizeof *im->score);
-    im->benign = pg_arena_take(arena, windows, sizeof *im->benign);
+    im->rest = pg_arena_take(arena, windows, sizeof *im->rest);
+    im->rival = pg_arena_take(arena, windows, sizeof *im->rival);
     im->touching = pg_arena_take(arena, windows, sizeof *im->touching);
+    im->heaviest = pg_arena_take(arena, windows, sizeof *im->heaviest);
     size_t sums_work = pg_sums_work_size(height, width, classes), touching_work = pg_touching_work_size(height, width);
     im->work = pg_arena_take(arena, sums_work > touching_work ? sums_work : touching_work, 1);
 }
@@ -206,6 +210,21 @@ static bool survives(const image *im, const bounds *b, int64_t rest, int64_t hea
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
+/* lb of window w against a rival with t outside it. Where the search for windows that can be fed is needed, it is left out if even
+ * the least lb beats the rival and does not lower the margin: the result is then that least lb, with which both still hold. */
+static int64_t lower_bound(const image *im, const bounds *b, int w, int64_t t, int64_t margin)
+{
+    int64_t rest = im->rest[w];
+    if (exceeds(im->heaviest[w], b->threshold_ppm, rest))
+        return rest - im->heaviest[w];
+    /* Nothing is masked with w empty; the attacker may feed a window that overlaps w until it is. */
+    int64_t least = rest - im->touching[w];
+    if (!b->limited || (beats(b, least, t) && !below(b, least, t, margin)))
+        return least;
+    int columns = im->windows.columns.places;
+    return rest - pg_touching_feasible(&im->own, w / columns, w % columns, b->limit, b->threshold_ppm, rest);
+}
+
 static pg_verdict certify_per_class(const image *im, const masking_config *config)
 {
     bool masked;
@@ -220,20 +239,9 @@ static pg_verdict certify_per_class(const image *im, const masking_config *confi
         return verdict;
     bool certified = im->windows.outside > 0;
     verdict.margin = INT64_MAX;
-    for (int w = 0; w < im->windows.count; w++) {
-        int64_t t = larger(im->sums.before[w], im->sums.after[w]), rest = im->sums.total[im->label] - im->sums.own[w];
-        if (t == PG_NONE)
-            continue; /* the label is the only class */
-        int64_t heaviest = larger(im->benign[w], im->touching[w]), lb = rest - heaviest;
-        if (!exceeds(heaviest, b.threshold_ppm, rest)) {
-            /* Nothing is masked with w empty; the attacker may feed a window that overlaps w until it is. */
-            lb = rest - im->touching[w];
-            if (b.limited && (!beats(&b, lb, t) || below(&b, lb, t, verdict.margin))) {
-                int columns = im->windows.columns.places;
-                lb = rest - pg_touching_feasible(&im->own, w / columns, w % columns, b.limit, b.threshold_ppm, rest);
-            }
-        }
-        certified = certified && beats(&b, lb, t) && (im->delta == 0 || survives(im, &b, rest, heaviest, t));
+    for (int w = 0; w < im->windows.count && im->rival[w] != PG_NONE; w++) {
+        int64_t t = im->rival[w], lb = lower_bound(im, &b, w, t, verdict.margin);
+        certified = certified && beats(&b, lb, t) && (im->delta == 0 || survives(im, &b, im->rest[w], im->heaviest[w], t));
         if (below(&b, lb, t, verdict.margin))
             verdict.margin = difference(&b, lb, t);
     }
@@ -263,11 +271,14 @@ static void examine(const pg_evidence *evidence, pg_window window, int64_t delta
     pg_sums_run(evidence, &im->windows, label, im->work, &im->sums);
     pg_plane_run(&im->own, evidence, &im->windows, label);
     pg_apart_run(&im->apart, &im->windows, im->own.sum);
-    for (int w = 0; w < im->windows.count; w++) {
-        int columns = im->windows.columns.places;
-        im->benign[w] = pg_heavier(im->apart.rows[w / columns], im->apart.columns[w % columns]).sum;
-    }
     pg_touching_run(&im->own, im->work, im->touching);
+    for (int top = 0, w = 0; top < im->windows.rows.places; top++)
+        for (int left = 0; left < im->windows.columns.places; left++, w++) {
+            int64_t benign = pg_heavier(im->apart.rows[top], im->apart.columns[left]).sum;
+            im->heaviest[w] = larger(benign, im->touching[w]);
+            im->rest[w] = im->sums.total[label] - im->sums.own[w];
+            im->rival[w] = larger(im->sums.before[w], im->sums.after[w]);
+        }
     bool published = false;
     for (size_t i = 0; i < n; i++)
         published |= ((const masking_config *)configs[i])->scope == SCOPE_PREDICTED;

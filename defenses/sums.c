@@ -2,7 +2,11 @@
  *
  * Classes are taken in blocks of lanes. A block is copied out with its columns unrolled, then one row of running column sums
  * slides down and one running window sum slides right, lane by lane; a lane holds one class. Lanes behind the last class hold
- * zeros and are never a rival. The width of a lane is int64, so no input can overflow. */
+ * zeros and are never a rival. Lanes are 32 bits wide where no window of the block can leave them, else 64: both are exact and
+ * give the same results (sums_lanes.h).
+ *
+ * A rival's sum outside a window is its total less its window sum, and window sums are bounded; so a rival whose total is further
+ * behind the largest one than twice the bound is never the strongest, and totals need only be kept relative to the largest. */
 #include "defenses/clones.h"
 #include "defenses/windows.h"
 
@@ -10,113 +14,127 @@
 
 enum { NARROW = 16, WIDE = 64 }; /* lanes of a block */
 
+/* Blocks, rows of lanes and arena pieces start on 64 bytes; said aloud, vector loops need no peeling. */
+#define ALIGNED(pointer) __builtin_assume_aligned(pointer, 64)
+
+/* Rivals in a block that lie on one side of the label. */
+typedef struct side {
+    int first, last; /* lanes [first, last) */
+    int64_t largest; /* of their totals */
+    int64_t *rest;   /* [windows] largest sum outside each window: before or after of pg_sums */
+} side;
+
 typedef struct pass {
     const pg_evidence *evidence;
     const pg_windows *windows;
-    int first, used; /* classes of the block */
-    int label;
     const pg_sums *sums;
-    int32_t *block;  /* [height][span][lanes] */
-    int64_t *column; /* [span][lanes]: sums over the rows of a window */
+    int first, used;         /* classes of the block */
+    int label;
+    bool holds_label;
+    side sides[2];           /* one side, or both where the block holds the label */
+    int64_t total[WIDE];
+    int32_t *block;          /* [height][span][lanes] */
+    void *column;            /* [span][lanes]: sums over the rows of a window */
 } pass;
 
-/* Copies a block with its columns unrolled and adds up its totals. */
-static inline void copy_block(const pass *p, int lanes, int64_t *total)
+/* Notes the largest sum outside window w, given relative to the largest total of the side. */
+static inline __attribute__((always_inline)) void record(const side *s, size_t w, int64_t relative)
+{
+    if (s->first < s->last && s->largest + relative > s->rest[w])
+        s->rest[w] = s->largest + relative;
+}
+
+#define LANE int32_t
+#define FLOOR (-(1 << 30))
+#define NAME(x) x##_32
+#include "defenses/sums_lanes.h"
+#undef LANE
+#undef FLOOR
+#undef NAME
+
+#define LANE int64_t
+#define FLOOR PG_NONE
+#define NAME(x) x##_64
+#include "defenses/sums_lanes.h"
+#undef LANE
+#undef FLOOR
+#undef NAME
+
+/* Copies one row of a block with its columns unrolled. Lanes behind the last class are zero. */
+static inline __attribute__((always_inline)) void copy_row(const pass *p, const int lanes, int row, int32_t *to)
 {
     const pg_evidence *e = p->evidence;
     int span = p->windows->columns.span;
-    size_t used = (size_t)p->used;
+    size_t classes = (size_t)e->classes, used = (size_t)p->used;
+    const int32_t *from = e->q + (size_t)row * (size_t)e->width * classes + (size_t)p->first;
     if (p->used < lanes)
-        memset(p->block, 0, (size_t)e->height * (size_t)span * (size_t)lanes * sizeof *p->block);
-    for (int row = 0; row < e->height; row++)
-        for (int column = 0; column < span; column++) {
-            int source = column < e->width ? column : column - e->width;
-            int32_t *to = p->block + ((size_t)row * (size_t)span + (size_t)column) * (size_t)lanes;
-            const int32_t *from = e->q + ((size_t)row * (size_t)e->width + (size_t)source) * (size_t)e->classes + p->first;
-            memcpy(to, from, used * sizeof *to);
-            if (column < e->width)
-                for (int c = 0; c < lanes; c++)
-                    total[c] += to[c];
-        }
-}
-
-/* The running sums over the rows [top, top + length) of the block, from those of top - 1. */
-static inline void slide_down(const pass *p, int lanes, int top)
-{
-    const pg_axis *rows = &p->windows->rows;
-    size_t n = (size_t)p->windows->columns.span * (size_t)lanes;
-    int64_t *column = p->column;
-    if (top == 0) {
-        memset(column, 0, n * sizeof *column);
-        for (int row = 0; row < rows->length; row++)
-            for (size_t i = 0; i < n; i++)
-                column[i] += p->block[(size_t)row * n + i];
-        return;
-    }
-    int entering = top + rows->length - 1;
-    const int32_t *in = p->block + (size_t)(entering < rows->size ? entering : entering - rows->size) * n;
-    const int32_t *out = p->block + (size_t)(top - 1) * n;
-    for (size_t i = 0; i < n; i++)
-        column[i] += (int64_t)in[i] - out[i];
-}
-
-/* One block. `lanes` and `mixed` (the block holds classes before and after the label) are constants of the caller. */
-static inline __attribute__((always_inline)) void pass_block(const pass *p, const int lanes, const bool mixed)
-{
-    const pg_axis *columns = &p->windows->columns;
-    const pg_sums *sums = p->sums;
-    int64_t total[WIDE] = {0}, heaviest[WIDE], window[WIDE], before[WIDE], after[WIDE];
-    copy_block(p, lanes, total);
-    bool all_before = p->first + p->used <= p->label;
-    for (int c = 0; c < lanes; c++) {
-        int class = p->first + c;
-        bool rival = c < p->used && class != p->label;
-        heaviest[c] = PG_NONE;
-        before[c] = rival && (!mixed || class < p->label) ? total[c] : PG_NONE;
-        after[c] = rival && class > p->label ? total[c] : PG_NONE;
-    }
-    int64_t *single = all_before ? sums->before : sums->after;
-    bool holds_label = p->label >= p->first && p->label < p->first + p->used;
-    size_t w = 0;
-    for (int top = 0; top < p->windows->rows.places; top++) {
-        slide_down(p, lanes, top);
-        memset(window, 0, sizeof window);
-        for (int column = 0; column < columns->length - 1; column++)
+        memset(to, 0, (size_t)span * (size_t)lanes * sizeof *to);
+    for (int column = 0; column < span; column++, to += lanes) {
+        const int32_t *source = from + (size_t)(column < e->width ? column : column - e->width) * classes;
+        if (p->used == lanes)
             for (int c = 0; c < lanes; c++)
-                window[c] += p->column[column * lanes + c];
-        for (int left = 0; left < columns->places; left++, w++) {
-            const int64_t *in = p->column + (left + columns->length - 1) * lanes, *out = p->column + left * lanes;
-            int64_t best_before = PG_NONE, best_after = PG_NONE;
-            for (int c = 0; c < lanes; c++) {
-                int64_t sum = window[c] + in[c];
-                heaviest[c] = sum > heaviest[c] ? sum : heaviest[c];
-                int64_t rest = before[c] - sum;
-                best_before = rest > best_before ? rest : best_before;
-                if (mixed) {
-                    rest = after[c] - sum;
-                    best_after = rest > best_after ? rest : best_after;
-                }
-                window[c] = sum;
-            }
-            if (holds_label)
-                sums->own[w] = window[p->label - p->first];
-            for (int c = 0; c < lanes; c++)
-                window[c] -= out[c];
-            if (mixed) {
-                sums->before[w] = best_before > sums->before[w] ? best_before : sums->before[w];
-                sums->after[w] = best_after > sums->after[w] ? best_after : sums->after[w];
-            } else {
-                single[w] = best_before > single[w] ? best_before : single[w];
-            }
-        }
+                to[c] = source[c];
+        else
+            for (size_t c = 0; c < used; c++)
+                to[c] = source[c];
     }
-    memcpy(sums->total + p->first, total, (size_t)p->used * sizeof *total);
-    memcpy(sums->heaviest + p->first, heaviest, (size_t)p->used * sizeof *heaviest);
 }
 
-PG_CLONES static void pass_narrow(const pass *p) { pass_block(p, NARROW, true); }
-PG_CLONES static void pass_wide(const pass *p) { pass_block(p, WIDE, false); }
-PG_CLONES static void pass_wide_mixed(const pass *p) { pass_block(p, WIDE, true); }
+/* Copies a block and adds up its totals. Returns a bound of its absolute values. */
+static inline __attribute__((always_inline)) int64_t copy_block(pass *p, const int lanes)
+{
+    int height = p->evidence->height, width = p->evidence->width, span = p->windows->columns.span;
+    _Alignas(64) int64_t total[WIDE] = {0};
+    int32_t bits = 0;
+    for (int row = 0; row < height; row++) {
+        int32_t *block = ALIGNED(p->block + (size_t)row * (size_t)span * (size_t)lanes);
+        copy_row(p, lanes, row, block);
+        for (int i = 0; i < width * lanes; i++)
+            bits |= block[i] ^ (block[i] >> 31);
+        for (int column = 0; column < width; column++)
+            for (int c = 0; c < lanes; c++)
+                total[c] += block[column * lanes + c];
+    }
+    memcpy(p->total, total, sizeof total);
+    int64_t bound = 1;
+    while (bound <= bits)
+        bound *= 2;
+    return bound;
+}
+
+static void set_side(pass *p, side *s, int first, int last, int64_t *rest)
+{
+    *s = (side){.first = first, .last = last, .rest = rest, .largest = PG_NONE};
+    for (int c = first; c < last; c++)
+        s->largest = p->total[c] > s->largest ? p->total[c] : s->largest;
+}
+
+static void set_sides(pass *p)
+{
+    int at = p->label - p->first;
+    p->sides[1] = (side){0};
+    if (p->holds_label) {
+        set_side(p, &p->sides[0], 0, at, p->sums->before);
+        set_side(p, &p->sides[1], at + 1, p->used, p->sums->after);
+    } else {
+        set_side(p, &p->sides[0], 0, p->used, at < 0 ? p->sums->after : p->sums->before);
+    }
+}
+
+static inline __attribute__((always_inline)) void pass_block(pass *p, const int lanes, const bool mixed)
+{
+    int64_t bound = copy_block(p, lanes);
+    memcpy(p->sums->total + p->first, p->total, (size_t)p->used * sizeof *p->total);
+    set_sides(p);
+    if (bound * p->windows->k <= 1 << 29)
+        slide_32(p, lanes, mixed);
+    else
+        slide_64(p, lanes, mixed);
+}
+
+PG_CLONES static void pass_narrow(pass *p) { pass_block(p, NARROW, true); }
+PG_CLONES static void pass_wide(pass *p) { pass_block(p, WIDE, false); }
+PG_CLONES static void pass_wide_mixed(pass *p) { pass_block(p, WIDE, true); }
 
 static int lanes_for(int classes) { return classes <= NARROW ? NARROW : WIDE; }
 
@@ -124,7 +142,7 @@ static void carve_work(pg_arena *arena, int height, int span, int classes, pass 
 {
     size_t row = (size_t)span * (size_t)lanes_for(classes);
     p->block = pg_arena_take(arena, (size_t)height * row, sizeof *p->block);
-    p->column = pg_arena_take(arena, row, sizeof *p->column);
+    p->column = pg_arena_take(arena, row, sizeof(int64_t));
 }
 
 size_t pg_sums_work_size(int height, int width, int classes)
@@ -155,16 +173,12 @@ void pg_sums_run(const pg_evidence *evidence, const pg_windows *windows, int lab
     int lanes = lanes_for(evidence->classes);
     for (p.first = 0; p.first < evidence->classes; p.first += lanes) {
         p.used = evidence->classes - p.first < lanes ? evidence->classes - p.first : lanes;
-        bool mixed = p.first <= label && label < p.first + p.used;
+        p.holds_label = p.first <= label && label < p.first + p.used;
         if (lanes == NARROW)
             pass_narrow(&p);
-        else if (mixed)
+        else if (p.holds_label)
             pass_wide_mixed(&p);
         else
             pass_wide(&p);
-    }
-    for (int w = 0; w < windows->count; w++) {
-        sums->before[w] = sums->before[w] > PG_NONE / 2 ? sums->before[w] : PG_NONE;
-        sums->after[w] = sums->after[w] > PG_NONE / 2 ? sums->after[w] : PG_NONE;
     }
 }
