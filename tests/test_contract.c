@@ -236,12 +236,14 @@ static void every_defense_answers(void **state)
         pg_evidence_spec spec;
         d->evidence(config, &spec);
         CHECK(spec.clip_lo <= spec.clip_hi, &d->module, "clips to %g:%g", spec.clip_lo, spec.clip_hi);
-        int32_t q[POSITIONS * CLASSES];
-        pg_rng rng = pg_rng_make(7, PG_STREAM_TEST, (uint32_t)i);
-        for (int c = 0; c < POSITIONS * CLASSES; c++)
-            q[c] = (int32_t)(pg_rng_unit(&rng) * (1 << 20));
-        for (int wrap = 0; wrap < 4; wrap++) {
-            pg_evidence evidence = {.q = q, .height = SIDE, .width = SIDE, .classes = CLASSES, .wrap_rows = wrap & 1, .wrap_columns = wrap >> 1, .spec = &spec};
+        for (uint32_t trial = 0; trial < 32; trial++) {
+            int32_t q[POSITIONS * CLASSES];
+            pg_rng rng = pg_rng_make(7, PG_STREAM_TEST, trial);
+            for (int c = 0; c < POSITIONS * CLASSES; c++)
+                q[c] = (int32_t)(pg_rng_unit(&rng) * (1 << 20));
+            pg_evidence evidence = {.q = q, .height = SIDE, .width = SIDE, .classes = CLASSES, .spec = &spec};
+            evidence.wrap_rows = trial & 1;
+            evidence.wrap_columns = trial >> 1 & 1;
             check_defense(d, &evidence, (pg_window){2, 1}, config);
             check_defense(d, &evidence, (pg_window){SIDE, SIDE}, config);
         }
