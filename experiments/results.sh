@@ -33,7 +33,7 @@ training() { # weights file
     echo "### $(basename "$1" .safetensors)"
     echo
     echo '```'
-    "$program" model inspect "$1" | grep -v '^training ' | fold -s -w 100
+    "$program" model inspect "$1" | grep -v '^training ' | fold -s -w 100 | sed 's/ *$//'
     echo '```'
     if [ -f "$1.log.csv" ]; then
         echo

@@ -13,7 +13,7 @@ PG_FIGURE(accuracy)
 /* As many as there are pairs of open and filled point shapes. */
 enum { COLUMNS_MAX = 6, METRICS = 3 };
 /* Characters of a row's label and of the title that the picture has room for. */
-enum { LABEL_MAX = 44, TITLE_MAX = 90 };
+enum { LABEL_MAX = 72, TITLE_MAX = 90 };
 
 static const char *const series[METRICS] = {"clean", "certified", "certified_published"};
 

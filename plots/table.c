@@ -12,19 +12,19 @@ static const double grid_unit = 1.0 / 1048576.0; /* 2^-20 */
 
 #define AT(field) offsetof(pg_table_entry, field)
 const pg_metric pg_metrics[] = {
-    {"clean", "prediction of the defense on the clean image is right", PG_METRIC_SHARE, AT(clean)},
-    {"certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified)},
-    {"certified_published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE, AT(published)},
-    {"false_positive", "a masking defense masks something on the clean image", PG_METRIC_SHARE, AT(masked)},
-    {"case_0", "failure case 0 of the published certificate: wrong before masking", PG_METRIC_SHARE, AT(cases[0])},
-    {"case_1", "failure case 1 of the published certificate: cases I and IV", PG_METRIC_SHARE, AT(cases[1])},
-    {"case_2", "failure case 2 of the published certificate: case II", PG_METRIC_SHARE, AT(cases[2])},
-    {"case_3", "failure case 3 of the published certificate: case III", PG_METRIC_SHARE, AT(cases[3])},
-    {"case_4", "failure case 4 of the published certificate: none, certified", PG_METRIC_SHARE, AT(cases[4])},
-    {"nonfinite", "images with a NaN or an infinity among their local logits", PG_METRIC_COUNT, AT(nonfinite)},
-    {"smallest_margin", "smallest positive margin of a certified image", PG_METRIC_GRID, AT(smallest_margin)},
-    {"delta", "largest measured change outside the receptive fields", PG_METRIC_GRID, AT(delta)},
-    {NULL, NULL, PG_METRIC_COUNT, 0},
+    {"clean", "clean", "prediction of the defense on the clean image is right", PG_METRIC_SHARE, AT(clean)},
+    {"certified", "certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified)},
+    {"certified_published", "published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE, AT(published)},
+    {"false_positive", "false positive", "a masking defense masks something on the clean image", PG_METRIC_SHARE, AT(masked)},
+    {"case_0", "case 0", "failure case 0 of the published certificate: wrong before masking", PG_METRIC_SHARE, AT(cases[0])},
+    {"case_1", "case 1", "failure case 1 of the published certificate: cases I and IV", PG_METRIC_SHARE, AT(cases[1])},
+    {"case_2", "case 2", "failure case 2 of the published certificate: case II", PG_METRIC_SHARE, AT(cases[2])},
+    {"case_3", "case 3", "failure case 3 of the published certificate: case III", PG_METRIC_SHARE, AT(cases[3])},
+    {"case_4", "case 4", "failure case 4 of the published certificate: none, certified", PG_METRIC_SHARE, AT(cases[4])},
+    {"nonfinite", "nonfinite", "images with a NaN or an infinity among their local logits", PG_METRIC_COUNT, AT(nonfinite)},
+    {"smallest_margin", "margin", "smallest positive margin of a certified image", PG_METRIC_GRID, AT(smallest_margin)},
+    {"delta", "delta", "largest measured change outside the receptive fields", PG_METRIC_GRID, AT(delta)},
+    {NULL, NULL, NULL, PG_METRIC_COUNT, 0},
 };
 
 const char *const pg_table_formats[] = {"text", "md", "csv", "json", NULL};
@@ -156,7 +156,7 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_buf *out)
     note_incomplete(table, prefix, out);
     note_locality(table, prefix, out);
     if (published)
-        pg_buf_printf(out, "%scertified_published is no proof: the published rule checks the predicted class only and can be broken\n",
+        pg_buf_printf(out, "%spublished (certified_published) is no proof: it is the paper's own certificate, which an attack can break\n",
                       prefix);
     if (nonfinite > 0)
         pg_buf_printf(out, "%sNaN or infinity in the local logits of up to %lld images a cell: counted as wrong and not certified\n",

@@ -41,6 +41,7 @@ typedef enum pg_metric_kind {
 
 typedef struct pg_metric {
     const char *name;    /* as in --metrics and in the CSV */
+    const char *label;   /* as tables for people show it */
     const char *summary; /* one line */
     pg_metric_kind kind;
     size_t offset; /* of the int64_t in pg_table_entry; negative: not defined for this cell */

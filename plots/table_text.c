@@ -17,6 +17,7 @@ typedef struct layout {
     size_t n_rows, n_columns;
     bool same_n;     /* every cell has the same n: said once above the table */
     size_t label_w, metric_w;
+    int digits;      /* width of a share: 4, or 5 where one is 100.0 */
     size_t *width;   /* of each column */
 } layout;
 
@@ -74,7 +75,7 @@ static size_t label_parts(const char *label)
     return n;
 }
 
-static void cell_text(const pg_metric *metric, const pg_table_entry *entry, char out[CELL_MAX])
+static void cell_text(const layout *l, const pg_metric *metric, const pg_table_entry *entry, char out[CELL_MAX])
 {
     out[0] = '\0';
     int64_t count = entry != NULL ? pg_metric_of(metric, entry) : -1;
@@ -82,14 +83,14 @@ static void cell_text(const pg_metric *metric, const pg_table_entry *entry, char
         return;
     const char *star = entry->n < entry->expected ? "*" : "";
     if (entry->n == 0)
-        snprintf(out, CELL_MAX, "    -%s", star);
+        snprintf(out, CELL_MAX, "%*s%s", l->digits, "-", star);
     else if (metric->kind == PG_METRIC_COUNT)
-        snprintf(out, CELL_MAX, "%5lld%s", (long long)count, star);
+        snprintf(out, CELL_MAX, "%*lld%s", l->digits, (long long)count, star);
     else if (metric->kind == PG_METRIC_GRID)
         snprintf(out, CELL_MAX, "%.6f%s", (double)count / 1048576.0, star);
     else {
         pg_interval share = pg_wilson(count, entry->n);
-        snprintf(out, CELL_MAX, "%5.1f (%.1f-%.1f)%s", 100 * share.value, 100 * share.lo, 100 * share.hi, star);
+        snprintf(out, CELL_MAX, "%*.1f (%.1f-%.1f)%s", l->digits, 100 * share.value, 100 * share.lo, 100 * share.hi, star);
     }
 }
 
@@ -116,6 +117,13 @@ static int layout_make(layout *l)
     for (size_t i = 1; i < t->n_entries; i++)
         l->same_n &= t->entries[i].n == t->entries[0].n;
 
+    l->digits = 4;
+    for (size_t i = 0; i < t->n_entries; i++)
+        for (size_t m = 0; m < t->n_metrics; m++)
+            if (t->entries[i].n > 0 && t->metrics[m]->kind == PG_METRIC_SHARE &&
+                2000 * pg_metric_of(t->metrics[m], &t->entries[i]) >= 1999 * t->entries[i].n)
+                l->digits = 5;
+
     pg_buf part;
     pg_buf_init(&part);
     l->label_w = text_width(t->row_key);
@@ -126,14 +134,14 @@ static int layout_make(layout *l)
     for (size_t m = 0; m < t->n_metrics; m++)
         for (size_t i = 0; i < t->n_entries; i++)
             if (pg_metric_of(t->metrics[m], &t->entries[i]) >= 0)
-                widen(&l->metric_w, strlen(t->metrics[m]->name));
+                widen(&l->metric_w, strlen(t->metrics[m]->label));
     for (size_t c = 0; c < l->n_columns; c++) {
         for (size_t i = 0; heading_part(l, l->columns[c], i, &part); i++)
             widen(&l->width[c], text_width(part.data));
         for (size_t r = 0; r < l->n_rows; r++)
             for (size_t m = 0; m < t->n_metrics; m++) {
                 char text[CELL_MAX];
-                cell_text(t->metrics[m], pg_table_at(t, l->rows[r], l->columns[c]), text);
+                cell_text(l, t->metrics[m], pg_table_at(t, l->rows[r], l->columns[c]), text);
                 widen(&l->width[c], strlen(text));
             }
     }
@@ -239,14 +247,14 @@ static void print_row(const layout *l, const char *row, size_t first, size_t end
             continue;
         label_part(l, row, line++, &part);
         field(l, part.data, l->label_w, false, out);
-        field(l, metric != NULL ? metric->name : is_n ? "n" : "", l->metric_w, false, out);
+        field(l, metric != NULL ? metric->label : is_n ? "n" : "", l->metric_w, false, out);
         for (size_t c = first; c < end; c++) {
             const pg_table_entry *entry = pg_table_at(l->table, row, l->columns[c]);
             char text[CELL_MAX] = "";
             if (metric != NULL)
-                cell_text(metric, entry, text);
+                cell_text(l, metric, entry, text);
             else if (is_n && entry != NULL)
-                snprintf(text, sizeof text, "%5lld", (long long)entry->n);
+                snprintf(text, sizeof text, "%*lld", l->digits, (long long)entry->n);
             field(l, text, l->width[c], c + 1 == end, out);
         }
         end_line(l, out);
@@ -270,6 +278,32 @@ static void print_title(const layout *l, pg_buf *out)
     pg_buf_puts(out, "\n\n");
 }
 
+/* Notes, broken at spaces where a line would be longer than the page. */
+static void print_notes(const layout *l, pg_buf *out)
+{
+    size_t page = l->markdown ? PAGE_MARKDOWN : PAGE_TEXT, column = 0;
+    pg_buf notes;
+    pg_buf_init(&notes);
+    pg_table_notes(l->table, l->markdown ? "- " : "* ", &notes);
+    pg_buf_puts(out, notes.size > 0 ? "\n" : "");
+    for (const char *word = notes.data; *word != '\0';) {
+        size_t size = strcspn(word, " \n");
+        if (column > 2 && column + 1 + size > page) {
+            pg_buf_puts(out, "\n ");
+            column = 1;
+        }
+        pg_buf_printf(out, "%s%.*s", column > 0 ? " " : "", (int)size, word);
+        column += size + (column > 0);
+        word += size;
+        if (*word == '\n') {
+            pg_buf_puts(out, "\n");
+            column = 0;
+        }
+        word += *word != '\0';
+    }
+    pg_buf_release(&notes);
+}
+
 int pg_table_print_text(const pg_table *table, bool markdown, pg_buf *out)
 {
     layout l = {.table = table, .markdown = markdown};
@@ -285,12 +319,7 @@ int pg_table_print_text(const pg_table *table, bool markdown, pg_buf *out)
         pg_buf_puts(out, end < l.n_columns ? "\n" : "");
         first = end;
     }
-    pg_buf notes;
-    pg_buf_init(&notes);
-    pg_table_notes(table, markdown ? "- " : "* ", &notes);
-    if (notes.size > 0)
-        pg_buf_printf(out, "\n%s", notes.data);
-    pg_buf_release(&notes);
+    print_notes(&l, out);
 out:
     free(l.rows);
     free(l.columns);

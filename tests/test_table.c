@@ -59,12 +59,12 @@ static void text_lays_out_rows_columns_and_metrics(void **state)
            "demo\n"
            "% of images, 95% Wilson interval in parentheses; n = 1000 images in every cell\n"
            "\n"
-           "defense     metric     patch 2            patch 8\n"
-           "----------  ---------  -----------------  -----------------\n"
-           "mean        clean       91.2 (89.3-92.8)   91.2 (89.3-92.8)\n"
-           "            certified   48.0 (44.9-51.1)   48.0 (44.9-51.1)\n"
-           "ds          clean       91.2 (89.3-92.8)   91.2 (89.3-92.8)\n"
-           "rule=votes  certified   48.0 (44.9-51.1)   48.0 (44.9-51.1)\n");
+           "defense     metric     patch 2           patch 8\n"
+           "----------  ---------  ----------------  ----------------\n"
+           "mean        clean      91.2 (89.3-92.8)  91.2 (89.3-92.8)\n"
+           "            certified  48.0 (44.9-51.1)  48.0 (44.9-51.1)\n"
+           "ds          clean      91.2 (89.3-92.8)  91.2 (89.3-92.8)\n"
+           "rule=votes  certified  48.0 (44.9-51.1)  48.0 (44.9-51.1)\n");
 }
 
 static void markdown_escapes_what_it_would_act_on(void **state)
@@ -75,9 +75,9 @@ static void markdown_escapes_what_it_would_act_on(void **state)
            "**demo**\n\n"
            "% of images, 95% Wilson interval in parentheses; n = 1000 images in every cell\n"
            "\n"
-           "| defense | metric | patch 2           |\n"
-           "|---------|--------|-------------------|\n"
-           "| a\\|b    | clean  |  91.2 (89.3-92.8) |\n");
+           "| defense | metric | patch 2          |\n"
+           "|---------|--------|------------------|\n"
+           "| a\\|b    | clean  | 91.2 (89.3-92.8) |\n");
 }
 
 static void wide_tables_go_on_in_further_blocks(void **state)
@@ -126,7 +126,8 @@ static void cells_that_differ_in_n_show_it(void **state)
            "ds       clean       -*\n"
            "         n           0\n"
            "\n"
-           "* not complete, 2 of 3 cells (images done): mean / 8 (10 of 1000); ds / 2 (0 of 1000)\n");
+           "* not complete, 2 of 3 cells (images done): mean / 8 (10 of 1000); ds / 2 (0 of\n"
+           "  1000)\n");
 }
 
 static void notes_say_what_certificates_assume(void **state)
@@ -137,10 +138,10 @@ static void notes_say_what_certificates_assume(void **state)
     e[0].delta = -1;
     assert_true(has(e, 1, PG_TABLE_TEXT, "locality not measured for net"));
     e[0].delta = 3;
-    assert_true(has(e, 1, PG_TABLE_MD, "- locality of net: outside the receptive fields evidence changed by up to 3 / 2^20"));
+    assert_true(has(e, 1, PG_TABLE_MD, "- locality of net: outside the receptive fields evidence changed by up to 3 / 2^20; every certificate\n  survives it\n"));
     assert_false(has(e, 1, PG_TABLE_TEXT, "no proof"));
     e[0].published = 0;
-    assert_true(has(e, 1, PG_TABLE_TEXT, "certified_published is no proof"));
+    assert_true(has(e, 1, PG_TABLE_TEXT, "published (certified_published) is no proof"));
     assert_false(has(e, 1, PG_TABLE_TEXT, "NaN"));
     e[0].nonfinite = 2;
     assert_true(has(e, 1, PG_TABLE_TEXT, "of up to 2 images a cell"));
