@@ -1,9 +1,8 @@
 /* The pass over the evidence behind every rule on sums: totals, window sums, and the strongest rival outside each window.
  *
- * Classes are taken in blocks of lanes. A block is copied out with its columns unrolled, then one row of running column sums
- * slides down and one running window sum slides right, lane by lane; a lane holds one class. Lanes behind the last class hold
- * zeros and are never a rival. Lanes are 32 bits wide where no window of the block can leave them, else 64: both are exact and
- * give the same results (sums_lanes.h).
+ * Classes are taken in blocks of lanes, a lane for a class. One row of running column sums slides down and one running window sum
+ * slides right. A block with fewer classes than lanes is copied out first: its other lanes hold zeros and are never a rival. Lanes
+ * are 32 bits wide where no window of the block can leave them, else 64: both are exact and give the same results (sums_lanes.h).
  *
  * A rival's sum outside a window is its total less its window sum, and window sums are bounded; so a rival whose total is further
  * behind the largest one than twice the bound is never the strongest, and totals need only be kept relative to the largest. */
@@ -33,7 +32,9 @@ typedef struct pass {
     bool holds_label;
     side sides[2];           /* one side, or both where the block holds the label */
     int64_t total[WIDE];
-    int32_t *block;          /* [height][span][lanes] */
+    const int32_t *source;   /* [height * width] positions of `lanes` values, `step` apart */
+    size_t step;
+    int32_t *block;          /* [height * width][lanes]: room for a copy */
     void *column;            /* [span][lanes]: sums over the rows of a window */
 } pass;
 
@@ -60,44 +61,42 @@ static inline __attribute__((always_inline)) void record(const side *s, size_t w
 #undef FLOOR
 #undef NAME
 
-/* Copies one row of a block with its columns unrolled. Lanes behind the last class are zero. */
-static inline __attribute__((always_inline)) void copy_row(const pass *p, const int lanes, int row, int32_t *to)
+/* Sets the source: the tensor itself, or a copy with zeros in the lanes that hold no class. */
+static inline __attribute__((always_inline)) void set_source(pass *p, const int lanes)
 {
     const pg_evidence *e = p->evidence;
-    int span = p->windows->columns.span;
-    size_t classes = (size_t)e->classes, used = (size_t)p->used;
-    const int32_t *from = e->q + (size_t)row * (size_t)e->width * classes + (size_t)p->first;
-    if (p->used < lanes)
-        memset(to, 0, (size_t)span * (size_t)lanes * sizeof *to);
-    for (int column = 0; column < span; column++, to += lanes) {
-        const int32_t *source = from + (size_t)(column < e->width ? column : column - e->width) * classes;
-        if (p->used == lanes)
-            for (int c = 0; c < lanes; c++)
-                to[c] = source[c];
-        else
-            for (size_t c = 0; c < used; c++)
-                to[c] = source[c];
-    }
+    p->source = e->q + p->first;
+    p->step = (size_t)e->classes;
+    if (p->used == lanes)
+        return;
+    size_t positions = (size_t)e->height * (size_t)e->width, used = (size_t)p->used;
+    memset(p->block, 0, positions * (size_t)lanes * sizeof *p->block);
+    for (size_t i = 0; i < positions; i++)
+        for (size_t c = 0; c < used; c++)
+            p->block[i * (size_t)lanes + c] = p->source[i * p->step + c];
+    p->source = p->block;
+    p->step = (size_t)lanes;
 }
 
-/* Copies a block and adds up its totals. Returns a bound of its absolute values. */
-static inline __attribute__((always_inline)) int64_t copy_block(pass *p, const int lanes)
+/* Adds up the totals of the block. Returns a bound of its absolute values. */
+static inline __attribute__((always_inline)) int64_t add_up(pass *p, const int lanes)
 {
-    int height = p->evidence->height, width = p->evidence->width, span = p->windows->columns.span;
+    size_t positions = (size_t)p->evidence->height * (size_t)p->evidence->width;
     _Alignas(64) int64_t total[WIDE] = {0};
-    int32_t bits = 0;
-    for (int row = 0; row < height; row++) {
-        int32_t *block = ALIGNED(p->block + (size_t)row * (size_t)span * (size_t)lanes);
-        copy_row(p, lanes, row, block);
-        for (int i = 0; i < width * lanes; i++)
-            bits |= block[i] ^ (block[i] >> 31);
-        for (int column = 0; column < width; column++)
-            for (int c = 0; c < lanes; c++)
-                total[c] += block[column * lanes + c];
+    _Alignas(64) int32_t bits[WIDE] = {0};
+    const int32_t *q = p->source;
+    for (size_t i = 0; i < positions; i++, q += p->step) {
+        for (int c = 0; c < lanes; c++)
+            total[c] += q[c];
+        for (int c = 0; c < lanes; c++)
+            bits[c] |= q[c] ^ (q[c] >> 31);
     }
     memcpy(p->total, total, sizeof total);
+    int32_t all = 0;
+    for (int c = 0; c < lanes; c++)
+        all |= bits[c];
     int64_t bound = 1;
-    while (bound <= bits)
+    while (bound <= all)
         bound *= 2;
     return bound;
 }
@@ -123,7 +122,8 @@ static void set_sides(pass *p)
 
 static inline __attribute__((always_inline)) void pass_block(pass *p, const int lanes, const bool mixed)
 {
-    int64_t bound = copy_block(p, lanes);
+    set_source(p, lanes);
+    int64_t bound = add_up(p, lanes);
     memcpy(p->sums->total + p->first, p->total, (size_t)p->used * sizeof *p->total);
     set_sides(p);
     if (bound * p->windows->k <= 1 << 29)
@@ -138,18 +138,18 @@ PG_CLONES static void pass_wide_mixed(pass *p) { pass_block(p, WIDE, true); }
 
 static int lanes_for(int classes) { return classes <= NARROW ? NARROW : WIDE; }
 
-static void carve_work(pg_arena *arena, int height, int span, int classes, pass *p)
+static void carve_work(pg_arena *arena, int height, int width, int classes, pass *p)
 {
-    size_t row = (size_t)span * (size_t)lanes_for(classes);
+    size_t row = (size_t)width * (size_t)lanes_for(classes);
     p->block = pg_arena_take(arena, (size_t)height * row, sizeof *p->block);
-    p->column = pg_arena_take(arena, row, sizeof(int64_t));
+    p->column = pg_arena_take(arena, 2 * row, sizeof(int64_t));
 }
 
 size_t pg_sums_work_size(int height, int width, int classes)
 {
     pg_arena arena = {0};
     pass p;
-    carve_work(&arena, height, 2 * width, classes, &p);
+    carve_work(&arena, height, width, classes, &p);
     return arena.used;
 }
 
@@ -167,7 +167,7 @@ void pg_sums_run(const pg_evidence *evidence, const pg_windows *windows, int lab
 {
     pass p = {.evidence = evidence, .windows = windows, .label = label, .sums = sums};
     pg_arena arena = {.base = work};
-    carve_work(&arena, evidence->height, windows->columns.span, evidence->classes, &p);
+    carve_work(&arena, evidence->height, evidence->width, evidence->classes, &p);
     for (int w = 0; w < windows->count; w++)
         sums->before[w] = sums->after[w] = PG_NONE;
     int lanes = lanes_for(evidence->classes);

@@ -1,26 +1,32 @@
 /* The inner part of sums.c for one width of integer: included twice, with LANE the type, FLOOR its "never a rival" and NAME(x) the
  * names. Sums of a window must stay within -FLOOR / 2 either way. See sums.c. */
 
-/* The running column sums over the rows [top, top + length) of the block, from those of top - 1. */
-static inline __attribute__((always_inline)) void NAME(slide_down)(const pass *p, int lanes, int top)
+/* The running column sums over the rows [top, top + length) of the block, from those of top - 1, then unrolled. */
+static inline __attribute__((always_inline)) void NAME(slide_down)(const pass *p, const int lanes, int top)
 {
-    const pg_axis *rows = &p->windows->rows;
-    size_t n = (size_t)p->windows->columns.span * (size_t)lanes;
-    LANE *restrict column = ALIGNED(p->column);
+    const pg_axis *rows = &p->windows->rows, *columns = &p->windows->columns;
+    int width = columns->size, entering = top + rows->length - 1;
+    size_t row = (size_t)width * p->step;
+    LANE *columns_sum = ALIGNED(p->column);
     if (top == 0) {
-        memset(column, 0, n * sizeof *column);
-        for (int row = 0; row < rows->length; row++) {
-            const int32_t *in = ALIGNED(p->block + (size_t)row * n);
-            for (size_t i = 0; i < n; i++)
-                column[i] += in[i];
+        memset(columns_sum, 0, (size_t)(width * lanes) * sizeof *columns_sum);
+        for (int r = 0; r < rows->length; r++)
+            for (int i = 0; i < width; i++) {
+                const int32_t *in = p->source + (size_t)r * row + (size_t)i * p->step;
+                LANE *to = ALIGNED(columns_sum + i * lanes);
+                for (int c = 0; c < lanes; c++)
+                    to[c] += in[c];
+            }
+    } else {
+        const int32_t *in = p->source + (size_t)(entering < rows->size ? entering : entering - rows->size) * row;
+        const int32_t *out = p->source + (size_t)(top - 1) * row;
+        for (int i = 0; i < width; i++, in += p->step, out += p->step) {
+            LANE *to = ALIGNED(columns_sum + i * lanes);
+            for (int c = 0; c < lanes; c++)
+                to[c] += (LANE)in[c] - (LANE)out[c];
         }
-        return;
     }
-    int entering = top + rows->length - 1;
-    const int32_t *in = ALIGNED(p->block + (size_t)(entering < rows->size ? entering : entering - rows->size) * n);
-    const int32_t *out = ALIGNED(p->block + (size_t)(top - 1) * n);
-    for (size_t i = 0; i < n; i++)
-        column[i] += (LANE)in[i] - (LANE)out[i];
+    memcpy(columns_sum + width * lanes, columns_sum, (size_t)((columns->span - width) * lanes) * sizeof *columns_sum);
 }
 
 /* Totals of the rivals in one side of the block, less the largest of them: what is too far behind to matter becomes FLOOR. */
