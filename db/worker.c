@@ -173,7 +173,11 @@ int pg_store_reap(pg_store *store, int64_t *requeued)
         n = 0;
         sqlite3_stmt *row = NULL;
         int step = 0;
-        int code = pg_db_get(store, "SELECT worker, token FROM worker WHERE ended IS NULL AND worker <> ?1", &row, "i", store->worker);
+        int code = pg_db_get(store,
+                             /* ended ones too: a worker that failed may have left tasks behind */
+                             "SELECT w.worker, w.token FROM worker w WHERE w.worker <> ?1 AND (w.ended IS NULL OR w.worker IN"
+                             " (SELECT t.owner FROM task t WHERE t.state = 'running' AND t.state <> 'done'))",
+                             &row, "i", store->worker);
         while (code == PG_OK && n < 64 && (step = pg_db_step(store, row, "looking for dead workers")) == 1)
             if (is_dead(store, pg_db_text(row, 1)))
                 dead[n++] = sqlite3_column_int64(row, 0);

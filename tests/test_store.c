@@ -458,6 +458,40 @@ static void test_dead_worker(void **state)
     assert_int_equal(scratch_count(scratch_folder), 1); /* no lock file is left behind */
 }
 
+/* A worker that ended with a task in hand, after a failure of its own, does not keep it. */
+static void test_ended_worker(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker(), *other = open_worker();
+    pg_task task;
+    int64_t requeued = 0;
+    plan(store, (const int[]){0}, 1, 0, CHUNK);
+    assert_true(claim(store, &task));
+    pg_task_release(&task);
+    assert_int_equal(pg_store_reap(other, &requeued), PG_OK);
+    assert_int_equal(requeued, 0);
+    pg_store_worker_end(store);
+    assert_int_equal(pg_store_reap(other, &requeued), PG_OK);
+    assert_int_equal(requeued, 1);
+    pg_store_close(store);
+    pg_store_close(other);
+}
+
+/* Lock files without a worker in the store are swept up, those of living workers are not. */
+static void test_orphaned_lock_files(void **state)
+{
+    (void)state;
+    int64_t requeued = 0;
+    pg_store *store = open_worker(), *other = open_worker();
+    scratch_write("t.db.worker-0123456789abcdef0123456789abcdef", "", 0);
+    scratch_write("t.db.worker-notes", "", 0);
+    assert_int_equal(pg_store_reap(store, &requeued), PG_OK);
+    assert_int_equal(scratch_count(scratch_folder), 4); /* the store, two locks, and what is none of ours */
+    pg_store_close(store);
+    pg_store_close(other);
+    assert_int_equal(scratch_count(scratch_folder), 2);
+}
+
 /* Killed inside the transaction, with pages of it in the file already: the next one to open rolls it back. */
 static void test_killed_in_transaction(void **state)
 {
@@ -774,6 +808,8 @@ int main(void)
         cmocka_unit_test_teardown(test_late_writer, clean),
         cmocka_unit_test_teardown(test_three_attempts, clean),
         cmocka_unit_test_teardown(test_dead_worker, clean),
+        cmocka_unit_test_teardown(test_ended_worker, clean),
+        cmocka_unit_test_teardown(test_orphaned_lock_files, clean),
         cmocka_unit_test_teardown(test_killed_in_transaction, clean),
         cmocka_unit_test_teardown(test_results, clean),
         cmocka_unit_test_teardown(test_compare_wants_equal_images, clean),

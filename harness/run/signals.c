@@ -3,13 +3,14 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 
-static volatile sig_atomic_t stopping;
+static atomic_bool stopping; /* lock-free, so a handler may set it */
 
 static void on_signal(int number)
 {
     (void)number;
-    stopping = 1;
+    atomic_store(&stopping, true);
 }
 
 void pg_signals_catch(void)
@@ -22,7 +23,7 @@ void pg_signals_catch(void)
     sigaction(SIGUSR1, &first, NULL);
 }
 
-bool pg_signals_stopping(void) { return stopping != 0; }
+bool pg_signals_stopping(void) { return atomic_load(&stopping); }
 
 int pg_cores(void)
 {
