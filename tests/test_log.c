@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <poll.h>
 
 /* Sends standard error into a file while a test speaks; returns what was said. */
 static int kept_stderr = -1;
@@ -104,9 +105,13 @@ static void progress_on_a_terminal_is_one_line_redrawn(void **state)
     pg_info("said in between");
     dup2(kept_stderr, STDERR_FILENO);
     close(kept_stderr);
-    ssize_t n = read(master, said, sizeof said - 1);
-    assert_true(n > 0);
-    said[n] = 0;
+    size_t size = 0; /* a terminal hands over in pieces, and some of them late */
+    struct pollfd ready = {.fd = master, .events = POLLIN};
+    for (said[0] = 0; size < sizeof said - 1 && !strstr(said, "between\r\n") && poll(&ready, 1, 5000) == 1; said[size] = 0) {
+        ssize_t n = read(master, said + size, sizeof said - 1 - size);
+        assert_true(n > 0);
+        size += (size_t)n;
+    }
     close(slave);
     close(master);
     assert_non_null(strstr(said, "\r\033[Kimages 4/10 40% "));
