@@ -133,6 +133,31 @@ static void links_are_followed_and_not_kept(void **state)
     assert_true(S_ISREG(status.st_mode));
 }
 
+/* Where the two folders are on one file system files are linked, else copied: memory is another one on most machines. */
+static void files_of_another_file_system_are_copied(void **state)
+{
+    (void)state;
+    char memory[] = "/dev/shm/patchgauge-test-XXXXXX", own[sizeof scratch_folder];
+    if (!mkdtemp(memory))
+        return;
+    memcpy(own, scratch_folder, sizeof own);
+    snprintf(scratch_folder, sizeof scratch_folder, "%s", memory);
+    fixture_write("source");
+    memcpy(scratch_folder, own, sizeof own);
+    char source[300];
+    snprintf(source, sizeof source, "%s/source", memory);
+    int code = pg_cifar10_import(scratch_path("data4"), source, FIXTURE_IMAGES);
+    nftw(memory, scratch_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal(code, PG_OK);
+    assert_int_equal(scratch_count(scratch_path("data4")), 1 + 8);
+    fixture_write("source");
+    assert_int_equal(import(FIXTURE_IMAGES), PG_OK); /* the same contents from here */
+    char first[PG_HASH_HEX], second[PG_HASH_HEX];
+    assert_int_equal(pg_hash_file(scratch_path("data/cifar10/manifest.json"), first), PG_OK);
+    assert_int_equal(pg_hash_file(scratch_path("data4/cifar10/manifest.json"), second), PG_OK);
+    assert_string_equal(first, second);
+}
+
 static void verify_names_each_damaged_file(void **state)
 {
     (void)state;
@@ -179,6 +204,7 @@ int main(void)
         cmocka_unit_test(bad_input_writes_nothing),        cmocka_unit_test(bad_class_names_write_nothing),
         cmocka_unit_test(an_official_size_is_asked_for),   cmocka_unit_test(an_import_is_whole_and_repeatable),
         cmocka_unit_test(links_are_followed_and_not_kept), cmocka_unit_test(verify_names_each_damaged_file),
+        cmocka_unit_test(files_of_another_file_system_are_copied),
         cmocka_unit_test(what_killed_processes_left_is_removed),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -73,7 +73,7 @@ static void every_type_takes_its_values(void **state)
         {"count", "8", "8"},           {"count", "+2", "2"},             {"count", "007", "7"},      {"rate", "0", "0"},
         {"rate", "2", "2"},            {"rate", "1e-3", "0.001"},        {"rate", "0.10", "0.1"},    {"rate", ".5", "0.5"},
         {"threshold", "0.2", "0.2"},   {"threshold", "0.200000", "0.2"}, {"threshold", "1", "1"},    {"threshold", "0.000001", "0.000001"},
-        {"threshold", "0", "0"},       {"rule", "window", "window"},     {"rule", "votes", "votes"}, {"clip", "auto", "auto"},
+        {"threshold", "0", "0"},         {"threshold", "0.987659", "0.987659"},       {"rule", "window", "window"},     {"rule", "votes", "votes"}, {"clip", "auto", "auto"},
         {"clip", "0:inf", "0:inf"},    {"clip", "-inf:inf", "-inf:inf"}, {"clip", "-1.5:2", "-1.5:2"}, {"clip", "3:3", "3:3"},
         {"limits", "-20:20", "-20:20"}, {"text", "any text, even =", "any text, even ="}, {"text", "", ""},
     };
@@ -238,6 +238,9 @@ static void nearest_names(void **state)
     const char *const names[] = {"clip", "cbn", "median", "robust-masking", "run", NULL};
     assert_string_equal(pg_nearest("clp", names), "clip");
     assert_string_equal(pg_nearest("lcip", names), "clip");
+    assert_string_equal(pg_nearest("clipp", names), "clip");
+    assert_string_equal(pg_nearest("cllipx", names), "clip");
+    assert_null(pg_nearest("cllipxx", names)); /* three steps are too many for seven letters */
     assert_string_equal(pg_nearest("robustmasking", names), "robust-masking");
     assert_string_equal(pg_nearest("robust", names), "robust-masking"); /* the start of a name */
     assert_string_equal(pg_nearest("rn", names), "run");

@@ -298,9 +298,7 @@ static size_t distance(const char *a, const char *b)
 const char *pg_nearest(const char *name, const char *const *names)
 {
     const char *best = NULL;
-    size_t length = strlen(name), least = length / 3 + 2;
-    if (length < 3)
-        least = 2;
+    size_t length = strlen(name), least = length < 4 ? 2 : length < 9 ? 3 : 4; /* fewer steps than this are near */
     for (; *names; names++) {
         size_t d = distance(name, *names);
         if (length >= 3 && strncmp(*names, name, length) == 0) /* the start of a name */
