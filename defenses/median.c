@@ -91,12 +91,11 @@ static void median_certify(const pg_evidence *evidence, pg_window window, int64_
     }
     pg_verdict verdict = pg_verdict_of(pg_argmax(s.score, evidence->classes));
     if (verdict.prediction == label && !attackable) {
-        verdict.margin = INT64_MAX;
+        int64_t least = INT64_MAX;
         for (int w = 0; w < windows.count; w++)
-            if (s.rival[w] != PG_NONE && s.own[w] - s.rival[w] < verdict.margin)
-                verdict.margin = s.own[w] - s.rival[w];
-        verdict.certified = pg_survives(verdict.margin, 1, delta);
-        verdict.has_margin = evidence->classes > 1;
+            if (s.rival[w] != PG_NONE && s.own[w] - s.rival[w] < least)
+                least = s.own[w] - s.rival[w];
+        pg_verdict_judge(&verdict, least, 1, delta);
     }
     for (size_t i = 0; i < n; i++)
         out[i] = verdict;

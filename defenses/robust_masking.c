@@ -246,6 +246,7 @@ static pg_verdict certify_per_class(const image *im, const masking_config *confi
             verdict.margin = difference(&b, lb, t);
     }
     verdict.has_margin = verdict.margin != INT64_MAX;
+    verdict.margin = verdict.has_margin ? verdict.margin : 0;
     verdict.certified = certified;
     return verdict;
 }

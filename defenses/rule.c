@@ -7,6 +7,13 @@ pg_verdict pg_verdict_of(int prediction) { return (pg_verdict){.prediction = pre
 
 bool pg_survives(int64_t margin, int64_t values, int64_t delta) { return margin > (pg_int128)2 * values * delta; }
 
+void pg_verdict_judge(pg_verdict *verdict, int64_t margin, int64_t values, int64_t delta)
+{
+    verdict->has_margin = margin != INT64_MAX;
+    verdict->margin = verdict->has_margin ? margin : 0;
+    verdict->certified = !verdict->has_margin || pg_survives(margin, values, delta);
+}
+
 size_t pg_sum_rule_scratch(int height, int width, int classes, size_t n)
 {
     (void)n;
@@ -28,19 +35,15 @@ static pg_verdict certify_one(const pg_evidence *evidence, pg_window window, int
     int64_t lo, hi;
     if (verdict.prediction != label || !pg_evidence_range(evidence->spec, &lo, &hi))
         return verdict;
-    bool certified = windows.outside > 0;
+    int64_t least = INT64_MAX;
     for (int w = 0; w < windows.count; w++) {
         int64_t rival = sums.before[w] > sums.after[w] ? sums.before[w] : sums.after[w];
-        if (rival == PG_NONE)
-            continue; /* the label is the only class */
         int64_t margin = sums.total[label] - sums.own[w] + windows.k * lo - (rival + windows.k * hi);
-        if (!verdict.has_margin || margin < verdict.margin)
-            verdict.margin = margin;
-        verdict.has_margin = true;
+        if (rival != PG_NONE && margin < least)
+            least = margin;
     }
-    if (verdict.has_margin)
-        certified = certified && pg_survives(verdict.margin, windows.outside, delta);
-    verdict.certified = certified;
+    pg_verdict_judge(&verdict, least, windows.outside, delta);
+    verdict.certified = verdict.certified && windows.outside > 0;
     return verdict;
 }
 

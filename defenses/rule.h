@@ -28,6 +28,10 @@ extern const char *const pg_feature_names[];
 /* A verdict with nothing but its prediction. */
 pg_verdict pg_verdict_of(int prediction);
 
+/* Fills in margin and certificate from the smallest margin of all windows and wrong classes; INT64_MAX where there is no wrong class,
+ * and so nothing to survive. */
+void pg_verdict_judge(pg_verdict *verdict, int64_t margin, int64_t values, int64_t delta);
+
 /* Whether a margin survives a change of at most delta in each of `values` values on either side; with delta 0: is positive. */
 bool pg_survives(int64_t margin, int64_t values, int64_t delta);
 

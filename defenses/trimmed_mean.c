@@ -100,12 +100,11 @@ static pg_verdict judge(const pg_evidence *evidence, const pg_windows *windows, 
     pg_verdict verdict = pg_verdict_of(pg_argmax(score, evidence->classes));
     if (verdict.prediction != label || windows->k > trim)
         return verdict;
-    verdict.margin = INT64_MAX;
+    int64_t least = INT64_MAX;
     for (int w = 0; w < windows->count; w++)
-        if (rival[w] != PG_NONE && own[w] - rival[w] < verdict.margin)
-            verdict.margin = own[w] - rival[w];
-    verdict.certified = pg_survives(verdict.margin, windows->outside, delta);
-    verdict.has_margin = evidence->classes > 1;
+        if (rival[w] != PG_NONE && own[w] - rival[w] < least)
+            least = own[w] - rival[w];
+    pg_verdict_judge(&verdict, least, windows->outside, delta);
     return verdict;
 }
 

@@ -1,0 +1,180 @@
+/* Every rule against the definitions evaluated term by term (oracle.h), on random evidence: maps that wrap and do not, windows of
+ * every shape, class counts around the widths of a block, ties, values at both ends of the range, locality. */
+#include "tests/rules.h"
+
+#include <time.h>
+
+typedef struct setup {
+    const rule_case *rule;
+    const pg_defense *defense;
+    _Alignas(16) unsigned char config[PG_CONFIG_MAX];
+    pg_evidence_spec spec;
+} setup;
+
+static void prepare(const rule_case *rule, setup *s)
+{
+    s->rule = rule;
+    s->defense = pg_defense_find(rule->defense);
+    assert_non_null(s->defense);
+    rule_configure(s->defense, rule->options, s->config);
+    s->defense->evidence(s->config, &s->spec);
+}
+
+static void explain(const setup *s, const oracle_map *m, int label, int64_t delta, const oracle_verdict *want,
+                    const pg_verdict *got)
+{
+    fail_msg("%s on %dx%dx%d (wrap %d %d), window %dx%d, label %d, delta %lld: expected prediction %d certified %d margin %d %lld "
+             "case %d masked %d, got %d %d %d %lld %d %d",
+             s->rule->id, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, m->window_height, m->window_width, label,
+             (long long)delta, want->prediction, want->certified, want->has_margin, (long long)want->margin,
+             want->failure_case, want->masked, got->prediction, got->certified, got->has_margin, (long long)got->margin,
+             got->failure_case, got->masked);
+}
+
+static bool agree(const oracle_verdict *want, const pg_verdict *got)
+{
+    return want->prediction == got->prediction && want->certified == got->certified && want->has_margin == got->has_margin &&
+           (!want->has_margin || want->margin == got->margin) && want->failure_case == got->failure_case &&
+           want->masked == got->masked && got->certified_published == (want->failure_case == 4);
+}
+
+/* One tensor: the certificate and the prediction of the hooks against the oracle. */
+static void compare(const setup *s, const oracle_map *m, int label, int64_t delta)
+{
+    pg_evidence evidence = {m->q, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &s->spec};
+    pg_window window = {m->window_height, m->window_width};
+    oracle_rule rule = s->rule->oracle;
+    rule.delta = delta;
+    oracle_verdict want = oracle_certify(&rule, m, label);
+    size_t size = (s->defense->scratch_size(m->height, m->width, m->classes, 1) + 127) & ~(size_t)63;
+    void *scratch = aligned_alloc(64, size);
+    memset(scratch, 0xa5, size);
+    const void *config = s->config;
+    pg_verdict got;
+    s->defense->certify(&evidence, window, delta, label, &config, 1, scratch, &got);
+    if (!agree(&want, &got))
+        explain(s, m, label, delta, &want, &got);
+    memset(scratch, 0x5a, size);
+    assert_int_equal(s->defense->predict(&evidence, window, s->config, scratch), want.prediction);
+    free(scratch);
+}
+
+static bool fits(const setup *s, const oracle_map *m)
+{
+    return s->rule->oracle.kind != ORACLE_TRIM || 2 * s->rule->oracle.trim < m->height * m->width;
+}
+
+static int one_of(pg_rng *rng, const int *values, int n) { return values[pg_rng_below(rng, (uint32_t)n)]; }
+
+static oracle_map random_map(pg_rng *rng, int height, int width, const int *classes, int n_classes)
+{
+    oracle_map m = {.height = 1 + (int)pg_rng_below(rng, (uint32_t)height), .width = 1 + (int)pg_rng_below(rng, (uint32_t)width)};
+    m.classes = one_of(rng, classes, n_classes);
+    m.wrap_rows = pg_rng_below(rng, 3) == 0;
+    m.wrap_columns = pg_rng_below(rng, 3) == 0;
+    m.window_height = 1 + (int)pg_rng_below(rng, (uint32_t)m.height);
+    m.window_width = 1 + (int)pg_rng_below(rng, (uint32_t)m.width);
+    return m;
+}
+
+static void run_random(const setup *s, int rounds, int height, int width, const int *classes, int n_classes)
+{
+    static int32_t q[ORACLE_POSITIONS * ORACLE_CLASSES];
+    for (int round = 0; round < rounds; round++) {
+        pg_rng rng = pg_rng_make(11, PG_STREAM_TEST, (uint32_t)(round + 100000 * (int)(s->rule - rule_cases) + 1000 * height));
+        oracle_map m = random_map(&rng, height, width, classes, n_classes);
+        int label = (int)pg_rng_below(&rng, (uint32_t)m.classes);
+        m.q = q;
+        rule_fill(&rng, s->rule->values, &s->rule->oracle, m.height * m.width, m.classes, label, q);
+        if (!fits(s, &m))
+            continue;
+        static const int64_t deltas[] = {0, 0, 1, 100, 100000, INT64_MAX};
+        compare(s, &m, label, deltas[pg_rng_below(&rng, 6)]);
+    }
+}
+
+static void small_maps_agree(void **state)
+{
+    (void)state;
+    static const int classes[] = {1, 2, 2, 3, 4, 5};
+    for (size_t i = 0; i < N_RULE_CASES; i++) {
+        setup s;
+        prepare(&rule_cases[i], &s);
+        run_random(&s, 400, 4, 6, classes, 6);
+    }
+}
+
+static void many_classes_agree(void **state)
+{
+    (void)state;
+    static const int classes[] = {15, 16, 17, 63, 64, 65, 130};
+    for (size_t i = 0; i < N_RULE_CASES; i++) {
+        setup s;
+        prepare(&rule_cases[i], &s);
+        run_random(&s, 25, 3, 5, classes, 7);
+    }
+}
+
+static void larger_maps_agree(void **state)
+{
+    (void)state;
+    static const int classes[] = {2, 3};
+    for (size_t i = 0; i < N_RULE_CASES; i++) {
+        setup s;
+        prepare(&rule_cases[i], &s);
+        run_random(&s, 12, 8, 9, classes, 2);
+        run_random(&s, 12, 1, 20, classes, 2);
+        run_random(&s, 4, 20, 1, classes, 2);
+    }
+}
+
+/* One call with many thresholds gives what one call each gives. */
+static void configurations_share_a_pass(void **state)
+{
+    (void)state;
+    enum { N = 12 };
+    static const char *const options[N] = {
+        "", "threshold=0.1", "threshold=0.2", "threshold=0.3", "threshold=0.4", "threshold=0.5", "threshold=0.6", "threshold=0.9",
+        "threshold=1", "scope=predicted", "scope=predicted threshold=0.3", "scope=predicted threshold=1"};
+    const pg_defense *defense = pg_defense_find("robust-masking");
+    static _Alignas(16) unsigned char configs[N][PG_CONFIG_MAX];
+    const void *pointers[N];
+    for (int i = 0; i < N; i++) {
+        rule_configure(defense, options[i], configs[i]);
+        pointers[i] = configs[i];
+    }
+    for (int round = 0; round < 40; round++) {
+        pg_rng rng = pg_rng_make(12, PG_STREAM_TEST, (uint32_t)round);
+        int32_t q[36 * 4];
+        oracle_rule rule = {.hi = RULE_UNIT};
+        pg_evidence_spec spec;
+        defense->evidence(configs[0], &spec);
+        rule_fill(&rng, VALUES_POSITIVE, &rule, 36, 4, 1, q);
+        pg_evidence evidence = {q, 6, 6, 4, round % 2, round % 3 == 0, &spec};
+        void *scratch = aligned_alloc(64, (defense->scratch_size(6, 6, 4, N) + 127) & ~(size_t)63);
+        pg_verdict together[N], alone;
+        defense->certify(&evidence, (pg_window){2, 3}, 0, 1, pointers, N, scratch, together);
+        for (int i = 0; i < N; i++) {
+            memset(&alone, 0, sizeof alone);
+            defense->certify(&evidence, (pg_window){2, 3}, 0, 1, pointers + i, 1, scratch, &alone);
+            assert_int_equal(alone.prediction, together[i].prediction);
+            assert_int_equal(alone.certified, together[i].certified);
+            assert_int_equal(alone.has_margin, together[i].has_margin);
+            assert_int_equal(alone.margin, together[i].margin);
+            assert_int_equal(alone.failure_case, together[i].failure_case);
+            assert_int_equal(alone.masked, together[i].masked);
+        }
+        free(scratch);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_maps_agree),
+        cmocka_unit_test(many_classes_agree),
+        cmocka_unit_test(larger_maps_agree),
+        cmocka_unit_test(configurations_share_a_pass),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
