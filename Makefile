@@ -119,10 +119,11 @@ test: test-deps ## build and run all tests (ONLY="stats table" for some); the la
 	@$(MAKE) tests
 	@PATCHGAUGE=$(B)/patchgauge sh tests/run.sh $(B)/tests $(TESTS)
 
-bench: all $(BENCHES) ## speed of the certifiers and of the forward pass
+bench: test-deps ## speed of the certifiers and of the forward pass
+	@$(MAKE) all $(BENCHES)
 	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
 
-mutate: all ## mutate defenses/*.c mechanically and count what the tests kill
+mutate: test-deps ## mutate defenses/*.c mechanically and count what the tests kill
 	@sh tests/mutate.sh
 
 bundle: all ## program, shim and libraries in build/bundle, to run on another machine
