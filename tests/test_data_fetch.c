@@ -457,6 +457,13 @@ static void a_finished_download_is_not_repeated(void **state)
     assert_int_equal(server.connections, 0);
     clear_data();
     mkdir(scratch_path("data"), 0700);
+    fetch = offer(&archive, SCRIPT(NORMAL)); /* a part that is too large is no part of it */
+    scratch_write(name, noise(), (size_t)FIXTURE_IMAGES * PG_CIFAR10_RECORD);
+    assert_int_equal(truncate(scratch_path(name), (off_t)archive.size + 1), 0);
+    expect_fetched(&fetch);
+    assert_int_equal(server.ranges[0], -1);
+    clear_data();
+    mkdir(scratch_path("data"), 0700);
     archive.data[7] ^= 1; /* the part is damaged: found at the end, removed, and the next run is clean */
     scratch_write(name, archive.data, archive.size);
     archive.data[7] ^= 1;

@@ -173,6 +173,11 @@ static void identity_is_content(void **state)
     import_again();
     hash_of("cifar10:test", again);
     assert_string_not_equal(test, again); /* class order */
+    fixture_write("source");
+    fixture_poke("source/" PG_CIFAR10_META, 0, 'A');
+    import_again();
+    hash_of("cifar10:test", again);
+    assert_string_not_equal(test, again); /* a name */
     scratch_write("source/" PG_CIFAR10_META, fixture_classes, sizeof fixture_classes - 1);
     fixture_write("source");
     import_again();
@@ -219,6 +224,8 @@ static void damaged_manifests_are_found(void **state)
                  {"data_batch_2", "data_batch_9"},
                  {"data_batch_2", "../data_ba_2"},
                  {"data_batch_2", "data/batch_2"},
+                 {"test_batch.bin", "trial_batch.bin"},
+                 {"\"images\": 10", "\"images\": 0"},
                  {"\"images\": 10", "\"images\": \"10\""},
                  {"\"bytes\": 30730", "\"bytes\": 30730.0"},
                  {"\"bytes\": 30730", "\"bytes\": -3073"},

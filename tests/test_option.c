@@ -89,7 +89,7 @@ static void every_type_refuses_other_values(void **state)
         {"count", "1.0"},     {"count", ""},        {"count", " 1"},         {"count", "1 "},       {"count", "0x1"},
         {"count", "99999999999999999999"},          {"rate", "-0.1"},        {"rate", "2.0001"},    {"rate", "inf"},
         {"rate", "nan"},      {"rate", "0,1"},      {"rate", "0x1p0"},       {"rate", "1."},        {"rate", "."},
-        {"rate", "1e"},       {"rate", "1e400"},    {"rate", "--1"},         {"threshold", "0.1234567"},
+        {"rate", "1e"},       {"rate", "1e400"},    {"rate", "--1"},         {"threshold", "0.1234567"}, {"threshold", "0.0000001"},
         {"threshold", "1.000001"}, {"threshold", "-0.1"}, {"threshold", "1e-1"}, {"threshold", ""}, {"threshold", "0."},
         {"threshold", "-"},   {"rule", "vote"},     {"rule", ""},            {"clip", "1"},         {"clip", "2:1"},
         {"clip", "a:b"},      {"clip", ":"},        {"clip", "1:2:3"},       {"clip", "nan:1"},     {"limits", "auto"},

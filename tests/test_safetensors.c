@@ -81,6 +81,8 @@ static void damaged_headers(void **state)
     expect_damaged("{\"__metadata__\":[]}", 0, "__metadata__");
     expect_damaged("{\"__metadata__\":{\"k\":1}}", 0, "__metadata__");
     expect_damaged("{\"a\":{}}", 0, "exactly dtype, shape and data_offsets");
+    expect_damaged("{\"a\":{\"type\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "exactly");
+    expect_damaged("{\"a\":{\"dtype\":\"F32\",\"form\":[4],\"data_offsets\":[0,16]}}", 16, "exactly");
     expect_damaged("{\"a\":7}", 0, "exactly dtype, shape and data_offsets");
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16],\"x\":1}}", 16, "exactly");
     expect_damaged("{" F32_4("", 0, 16) "}", 16, "empty");
@@ -100,6 +102,8 @@ static void damaged_tensors(void **state)
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0, "larger than any file");
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0]}}", 16, "pair");
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":\"0,16\"}}", 16, "pair");
+    expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[\"0\",16]}}", 16, "pair");
+    expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16,16]}}", 16, "pair");
     expect_damaged("{" F32_4("a", -16, 0) "}", 16, "outside");
     expect_damaged("{" F32_4("a", 16, 0) "}", 16, "outside");
     expect_damaged("{" F32_4("a", 0, 16) "}", 15, "outside");          /* truncated */
@@ -223,6 +227,13 @@ static void the_writer_refuses_bad_tensors(void **state)
         bad[0].name = names[i];
         assert_int_equal(pg_st_write(scratch_path("bad"), bad, 1, NULL, NULL, 0), PG_EINPUT);
     }
+    pg_st_file *file = NULL;
+    bad[0] = (pg_st_tensor){.name = "scalar", .dtype = PG_ST_U8, .rank = 0, .data = "x", .size = 1};
+    assert_int_equal(pg_st_write(scratch_path("scalar"), bad, 1, NULL, NULL, 0), PG_OK); /* no bad one */
+    assert_int_equal(pg_st_open(scratch_path("scalar"), &file), PG_OK);
+    assert_memory_equal(pg_st_find(file, "scalar")->data, "x", 1);
+    pg_st_close(file);
+    unlink(scratch_path("scalar"));
     assert_int_equal(pg_st_write(scratch_path("no/folder"), tensors, 1, NULL, NULL, 0), PG_EIO);
     assert_int_equal(scratch_count(scratch_folder), before);
 }
