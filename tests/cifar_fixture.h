@@ -8,7 +8,10 @@
 
 enum { FIXTURE_IMAGES = 10 };
 
-static inline unsigned char fixture_pixel(int file, int image, int at) { return (unsigned char)(file * 31 + image * 7 + at * 13 + at / 256); }
+static inline unsigned char fixture_pixel(int file, int image, int at)
+{
+    return (unsigned char)(file * 31 + image * 7 + at * 13 + at / 256);
+}
 
 static const char fixture_classes[] = "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n";
 

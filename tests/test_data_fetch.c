@@ -21,19 +21,19 @@
 /* ---- the server: answers each connection by the next behaviour of the list, the last one for ever */
 typedef enum behaviour {
     END,
-    NORMAL,      /* ranges are honoured */
-    CUT,         /* a third of what is asked for, then the connection breaks */
-    SILENT,      /* the connection breaks at once */
-    NO_RANGE,    /* 200 and the whole file, whatever was asked for */
-    HTML,        /* 200 and a page, its length stated */
+    NORMAL,       /* ranges are honoured */
+    CUT,          /* a third of what is asked for, then the connection breaks */
+    SILENT,       /* the connection breaks at once */
+    NO_RANGE,     /* 200 and the whole file, whatever was asked for */
+    HTML,         /* 200 and a page, its length stated */
     CHUNKED_HTML, /* the same, no length stated */
-    ENDLESS,     /* no length stated, more bytes than the file has */
+    ENDLESS,      /* no length stated, more bytes than the file has */
     NOT_FOUND,
-    FAILING,     /* 503 */
+    FAILING,      /* 503 */
     REFUSE_RANGE, /* 416 if a range is asked for */
-    WRONG_RANGE, /* 206 from another place */
-    WRONG_TOTAL, /* 206, and the file has another size */
-    OTHER_BYTES, /* the right size, other contents */
+    WRONG_RANGE,  /* 206 from another place */
+    WRONG_TOTAL,  /* 206, and the file has another size */
+    OTHER_BYTES,  /* the right size, other contents */
     REDIRECT,
 } behaviour;
 
@@ -43,8 +43,8 @@ static struct {
     const char *file;
     size_t size;
     behaviour script[8];
-    int connections;        /* of this test */
-    long long ranges[64];   /* start asked for by each, -1: none */
+    int connections;      /* of this test */
+    long long ranges[64]; /* start asked for by each, -1: none */
 } server;
 
 static void send_all(int fd, const void *bytes, size_t size)
@@ -72,8 +72,8 @@ static void __attribute__((format(printf, 2, 3))) send_head(int fd, const char *
 static void send_file(int fd, bool ranged, size_t from, size_t end)
 {
     if (ranged)
-        send_head(fd, "HTTP/1.1 206 Partial\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n\r\n", from, server.size - 1,
-                  server.size, server.size - from);
+        send_head(fd, "HTTP/1.1 206 Partial\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n\r\n", from,
+                  server.size - 1, server.size, server.size - from);
     else
         send_head(fd, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", server.size);
     send_all(fd, server.file + from, end - from);
@@ -121,8 +121,8 @@ static void answer(int fd, behaviour how, long long range)
         send_file(fd, true, from + 1, whole);
         break;
     case WRONG_TOTAL:
-        send_head(fd, "HTTP/1.1 206 Partial\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n\r\n", from, whole, whole + 1,
-                  whole + 1 - from);
+        send_head(fd, "HTTP/1.1 206 Partial\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n\r\n", from, whole,
+                  whole + 1, whole + 1 - from);
         send_all(fd, server.file + from, whole - from);
         send_all(fd, "x", 1);
         break;
@@ -133,7 +133,8 @@ static void answer(int fd, behaviour how, long long range)
         free(other);
         break;
     case REDIRECT:
-        send_head(fd, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/elsewhere\r\nContent-Length: 5\r\n\r\nmoved", server.port);
+        send_head(fd, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:%d/elsewhere\r\nContent-Length: 5\r\n\r\nmoved",
+                  server.port);
         break;
     default:
         break;
@@ -150,7 +151,8 @@ static void *serve(void *unused)
         size_t size = 0;
         ssize_t n;
         request[0] = 0;
-        while (!strstr(request, "\r\n\r\n") && size < sizeof request - 1 && (n = read(fd, request + size, sizeof request - 1 - size)) > 0)
+        while (!strstr(request, "\r\n\r\n") && size < sizeof request - 1 &&
+               (n = read(fd, request + size, sizeof request - 1 - size)) > 0)
             request[size += (size_t)n] = 0;
         const char *header = strcasestr(request, "\r\nRange: bytes=");
         long long range = header ? strtoll(header + 15, NULL, 10) : -1;
@@ -260,7 +262,8 @@ static void official(entry entries[N_ENTRIES])
     entries[1] = (entry){"cifar-10-batches-bin/readme.html", "<a>", 3, 'f'};
     for (int i = 0; pg_cifar10_files[i]; i++) {
         snprintf(paths[i], sizeof paths[i], "cifar-10-batches-bin/%s", pg_cifar10_files[i]);
-        entries[2 + i] = i ? (entry){paths[i], noise(), size, 'f'} : (entry){paths[i], fixture_classes, sizeof fixture_classes - 1, 'f'};
+        entries[2 + i] =
+            i ? (entry){paths[i], noise(), size, 'f'} : (entry){paths[i], fixture_classes, sizeof fixture_classes - 1, 'f'};
     }
 }
 
@@ -394,9 +397,9 @@ static void other_contents_are_refused_and_removed(void **state)
         behaviour how;
         int code;
         const char *message;
-    } cases[] = {{OTHER_BYTES, PG_EDAMAGED, "has SHA-256"}, {HTML, PG_EDAMAGED, "has 25 bytes"},
+    } cases[] = {{OTHER_BYTES, PG_EDAMAGED, "has SHA-256"},    {HTML, PG_EDAMAGED, "has 25 bytes"},
                  {CHUNKED_HTML, PG_EDAMAGED, "sent 25 bytes"}, {ENDLESS, PG_EDAMAGED, "more than"},
-                 {NOT_FOUND, PG_EMISSING, "answered 404"},    {FAILING, PG_EIO, "answered 503"}};
+                 {NOT_FOUND, PG_EMISSING, "answered 404"},     {FAILING, PG_EIO, "answered 503"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         pg_fetch fetch = offer(&archive, SCRIPT(cases[i].how));
         clear_data();
@@ -543,11 +546,16 @@ static void archives_are_archives(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_download_is_checked_unpacked_and_imported), cmocka_unit_test(a_broken_connection_is_taken_up_again),
-        cmocka_unit_test(a_later_run_goes_on_where_the_first_stopped), cmocka_unit_test(servers_without_ranges_start_anew),
-        cmocka_unit_test(other_contents_are_refused_and_removed),      cmocka_unit_test(wrong_ranges_are_refused),
-        cmocka_unit_test(a_wrong_hash_or_size_given_is_an_error),      cmocka_unit_test(a_finished_download_is_not_repeated),
-        cmocka_unit_test(archives_hold_what_they_should),              cmocka_unit_test(archives_are_archives),
+        cmocka_unit_test(a_download_is_checked_unpacked_and_imported),
+        cmocka_unit_test(a_broken_connection_is_taken_up_again),
+        cmocka_unit_test(a_later_run_goes_on_where_the_first_stopped),
+        cmocka_unit_test(servers_without_ranges_start_anew),
+        cmocka_unit_test(other_contents_are_refused_and_removed),
+        cmocka_unit_test(wrong_ranges_are_refused),
+        cmocka_unit_test(a_wrong_hash_or_size_given_is_an_error),
+        cmocka_unit_test(a_finished_download_is_not_repeated),
+        cmocka_unit_test(archives_hold_what_they_should),
+        cmocka_unit_test(archives_are_archives),
     };
     return cmocka_run_group_tests(tests, server_start, server_stop);
 }

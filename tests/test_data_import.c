@@ -201,9 +201,12 @@ static void what_killed_processes_left_is_removed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_input_writes_nothing),        cmocka_unit_test(bad_class_names_write_nothing),
-        cmocka_unit_test(an_official_size_is_asked_for),   cmocka_unit_test(an_import_is_whole_and_repeatable),
-        cmocka_unit_test(links_are_followed_and_not_kept), cmocka_unit_test(verify_names_each_damaged_file),
+        cmocka_unit_test(bad_input_writes_nothing),
+        cmocka_unit_test(bad_class_names_write_nothing),
+        cmocka_unit_test(an_official_size_is_asked_for),
+        cmocka_unit_test(an_import_is_whole_and_repeatable),
+        cmocka_unit_test(links_are_followed_and_not_kept),
+        cmocka_unit_test(verify_names_each_damaged_file),
         cmocka_unit_test(files_of_another_file_system_are_copied),
         cmocka_unit_test(what_killed_processes_left_is_removed),
     };

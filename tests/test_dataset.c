@@ -169,7 +169,8 @@ static void identity_is_content(void **state)
     hash_of("cifar10:test", again);
     assert_string_equal(test, again); /* not in this split */
     fixture_write("source");
-    scratch_write("source/" PG_CIFAR10_META, "automobile\nairplane\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n", sizeof fixture_classes - 1);
+    scratch_write("source/" PG_CIFAR10_META, "automobile\nairplane\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n",
+                  sizeof fixture_classes - 1);
     import_again();
     hash_of("cifar10:test", again);
     assert_string_not_equal(test, again); /* class order */
@@ -341,11 +342,16 @@ static void cifar10_is_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits_hold_their_images),    cmocka_unit_test(parts_can_be_read_alone),
-        cmocka_unit_test(threads_read_at_once),        cmocka_unit_test(wrong_names_are_explained),
-        cmocka_unit_test(identity_is_content),         cmocka_unit_test(damaged_files_are_found),
-        cmocka_unit_test(damaged_manifests_are_found), cmocka_unit_test(the_synthetic_set_is_pinned),
-        cmocka_unit_test(the_synthetic_classes_are_balanced), cmocka_unit_test(cifar10_is_whole),
+        cmocka_unit_test(splits_hold_their_images),
+        cmocka_unit_test(parts_can_be_read_alone),
+        cmocka_unit_test(threads_read_at_once),
+        cmocka_unit_test(wrong_names_are_explained),
+        cmocka_unit_test(identity_is_content),
+        cmocka_unit_test(damaged_files_are_found),
+        cmocka_unit_test(damaged_manifests_are_found),
+        cmocka_unit_test(the_synthetic_set_is_pinned),
+        cmocka_unit_test(the_synthetic_classes_are_balanced),
+        cmocka_unit_test(cifar10_is_whole),
     };
     return cmocka_run_group_tests(tests, import_fixture, scratch_remove);
 }

@@ -78,8 +78,8 @@ static void threads_have_their_own_message(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(codes_have_names_and_exit_codes),      cmocka_unit_test(messages_are_kept_and_prefixed),
-        cmocka_unit_test(long_messages_are_cut),                cmocka_unit_test(control_characters_do_not_reach_terminals),
+        cmocka_unit_test(codes_have_names_and_exit_codes), cmocka_unit_test(messages_are_kept_and_prefixed),
+        cmocka_unit_test(long_messages_are_cut),           cmocka_unit_test(control_characters_do_not_reach_terminals),
         cmocka_unit_test(threads_have_their_own_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

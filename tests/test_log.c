@@ -128,9 +128,12 @@ static void the_clock_goes_forward(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages_are_lines),        cmocka_unit_test(long_messages_are_cut_and_still_lines),
-        cmocka_unit_test(quiet_keeps_warnings_only), cmocka_unit_test(progress_ends_with_a_whole_line),
-        cmocka_unit_test(progress_on_a_terminal_is_one_line_redrawn), cmocka_unit_test(the_clock_goes_forward),
+        cmocka_unit_test(messages_are_lines),
+        cmocka_unit_test(long_messages_are_cut_and_still_lines),
+        cmocka_unit_test(quiet_keeps_warnings_only),
+        cmocka_unit_test(progress_ends_with_a_whole_line),
+        cmocka_unit_test(progress_on_a_terminal_is_one_line_redrawn),
+        cmocka_unit_test(the_clock_goes_forward),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -26,8 +26,8 @@ static int run(const char *line)
 {
     char command[2048];
     const char *program = getenv("PATCHGAUGE");
-    snprintf(command, sizeof command, "P=%s; DIR=%s; unset PATCHGAUGE_DATA; { %s; } >%s 2>%s </dev/null", program ? program : "build/patchgauge",
-             scratch_folder, line, scratch_path("out"), scratch_path("err"));
+    snprintf(command, sizeof command, "P=%s; DIR=%s; unset PATCHGAUGE_DATA; { %s; } >%s 2>%s </dev/null",
+             program ? program : "build/patchgauge", scratch_folder, line, scratch_path("out"), scratch_path("err"));
     int status = system(command);
     slurp("out", out, sizeof out);
     slurp("err", err, sizeof err);
@@ -78,7 +78,8 @@ static void every_command_has_its_page(void **state)
            0, "", "");
     expect("wc -l <$DIR/names | awk '$1 >= 4 { print \"enough\" }'", 0, "enough", "");
     expect("for kind in models defenses; do $P list $kind | awk '{ print $1 }' | while read -r name; do"
-           " $P help ${kind%s} $name | grep -q \"^${kind%s} $name (version\" || exit 9; $P help $name >/dev/null || exit 8; done; done",
+           " $P help ${kind%s} $name | grep -q \"^${kind%s} $name (version\" || exit 9; $P help $name >/dev/null || exit 8; "
+           "done; done",
            0, "", "");
 }
 
@@ -160,7 +161,8 @@ static void output_that_cannot_be_written_is_an_error(void **state)
     expect("$P help >/dev/full", 4, "", "standard output");
     expect("$P lst >/dev/full", 2, "", "unknown command"); /* the first failure counts */
     expect("{ $P help; echo \"code $?\" >&2; } | true", 0, "", "");
-    assert_non_null(strstr(err, "code ")); /* not killed by the pipe: its end is our message or, where the pipe took all, none */
+    assert_non_null(
+        strstr(err, "code ")); /* not killed by the pipe: its end is our message or, where the pipe took all, none */
 }
 
 /* Torch, BLAS and OpenMP come with the shim, in workers only. */
@@ -177,9 +179,12 @@ static void no_heavy_library_is_linked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(help_and_version),              cmocka_unit_test(every_command_has_its_page),
-        cmocka_unit_test(names_are_corrected),           cmocka_unit_test(global_options_stand_anywhere),
-        cmocka_unit_test(data_commands),                 cmocka_unit_test(output_that_cannot_be_written_is_an_error),
+        cmocka_unit_test(help_and_version),
+        cmocka_unit_test(every_command_has_its_page),
+        cmocka_unit_test(names_are_corrected),
+        cmocka_unit_test(global_options_stand_anywhere),
+        cmocka_unit_test(data_commands),
+        cmocka_unit_test(output_that_cannot_be_written_is_an_error),
         cmocka_unit_test(no_heavy_library_is_linked),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -29,15 +29,47 @@ typedef struct config {
 static const char *const rules[] = {"votes", "window", NULL};
 static const pg_option table[] = {
     {.name = "flag", .type = PG_OPTION_BOOL, .offset = offsetof(config, flag), .fallback = "no", .help = "a flag"},
-    {.name = "count", .type = PG_OPTION_INT, .offset = offsetof(config, count), .fallback = "3", .min = 1, .max = 8, .help = "a count"},
-    {.name = "rate", .type = PG_OPTION_DECIMAL, .offset = offsetof(config, rate), .fallback = "0.1", .min = 0, .max = 2, .help = "a rate"},
-    {.name = "threshold", .type = PG_OPTION_PPM, .offset = offsetof(config, threshold_ppm), .fallback = "0.2", .min = 0, .max = 1,
+    {.name = "count",
+     .type = PG_OPTION_INT,
+     .offset = offsetof(config, count),
+     .fallback = "3",
+     .min = 1,
+     .max = 8,
+     .help = "a count"},
+    {.name = "rate",
+     .type = PG_OPTION_DECIMAL,
+     .offset = offsetof(config, rate),
+     .fallback = "0.1",
+     .min = 0,
+     .max = 2,
+     .help = "a rate"},
+    {.name = "threshold",
+     .type = PG_OPTION_PPM,
+     .offset = offsetof(config, threshold_ppm),
+     .fallback = "0.2",
+     .min = 0,
+     .max = 1,
      .help = "a threshold"},
-    {.name = "rule", .type = PG_OPTION_CHOICE, .offset = offsetof(config, rule), .fallback = "votes", .choices = rules, .help = "a rule"},
+    {.name = "rule",
+     .type = PG_OPTION_CHOICE,
+     .offset = offsetof(config, rule),
+     .fallback = "votes",
+     .choices = rules,
+     .help = "a rule"},
     {.name = "clip", .type = PG_OPTION_RANGE, .offset = offsetof(config, clip), .fallback = "auto", .help = "a range"},
-    {.name = "limits", .type = PG_OPTION_RANGE, .offset = offsetof(config, limits), .fallback = "0:15", .min = -20, .max = 20,
+    {.name = "limits",
+     .type = PG_OPTION_RANGE,
+     .offset = offsetof(config, limits),
+     .fallback = "0:15",
+     .min = -20,
+     .max = 20,
      .help = "a bounded range"},
-    {.name = "text", .type = PG_OPTION_TEXT, .offset = offsetof(config, text), .fallback = "", .recorded_only = true, .help = "a text"},
+    {.name = "text",
+     .type = PG_OPTION_TEXT,
+     .offset = offsetof(config, text),
+     .fallback = "",
+     .recorded_only = true,
+     .help = "a text"},
     {0},
 };
 
@@ -68,14 +100,38 @@ static void every_type_takes_its_values(void **state)
 {
     (void)state;
     const char *const good[][3] = {
-        {"flag", "true", "true"},      {"flag", "no", "false"},          {"flag", "on", "true"},     {"flag", "0", "false"},
-        {"flag", "1", "true"},         {"flag", "off", "false"},         {"flag", "yes", "true"},    {"count", "1", "1"},
-        {"count", "8", "8"},           {"count", "+2", "2"},             {"count", "007", "7"},      {"rate", "0", "0"},
-        {"rate", "2", "2"},            {"rate", "1e-3", "0.001"},        {"rate", "0.10", "0.1"},    {"rate", ".5", "0.5"},
-        {"threshold", "0.2", "0.2"},   {"threshold", "0.200000", "0.2"}, {"threshold", "1", "1"},    {"threshold", "0.000001", "0.000001"},
-        {"threshold", "0", "0"},         {"threshold", "0.987659", "0.987659"},       {"rule", "window", "window"},     {"rule", "votes", "votes"}, {"clip", "auto", "auto"},
-        {"clip", "0:inf", "0:inf"},    {"clip", "-inf:inf", "-inf:inf"}, {"clip", "-1.5:2", "-1.5:2"}, {"clip", "3:3", "3:3"},
-        {"limits", "-20:20", "-20:20"}, {"text", "any text, even =", "any text, even ="}, {"text", "", ""},
+        {"flag", "true", "true"},
+        {"flag", "no", "false"},
+        {"flag", "on", "true"},
+        {"flag", "0", "false"},
+        {"flag", "1", "true"},
+        {"flag", "off", "false"},
+        {"flag", "yes", "true"},
+        {"count", "1", "1"},
+        {"count", "8", "8"},
+        {"count", "+2", "2"},
+        {"count", "007", "7"},
+        {"rate", "0", "0"},
+        {"rate", "2", "2"},
+        {"rate", "1e-3", "0.001"},
+        {"rate", "0.10", "0.1"},
+        {"rate", ".5", "0.5"},
+        {"threshold", "0.2", "0.2"},
+        {"threshold", "0.200000", "0.2"},
+        {"threshold", "1", "1"},
+        {"threshold", "0.000001", "0.000001"},
+        {"threshold", "0", "0"},
+        {"threshold", "0.987659", "0.987659"},
+        {"rule", "window", "window"},
+        {"rule", "votes", "votes"},
+        {"clip", "auto", "auto"},
+        {"clip", "0:inf", "0:inf"},
+        {"clip", "-inf:inf", "-inf:inf"},
+        {"clip", "-1.5:2", "-1.5:2"},
+        {"clip", "3:3", "3:3"},
+        {"limits", "-20:20", "-20:20"},
+        {"text", "any text, even =", "any text, even ="},
+        {"text", "", ""},
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_string_equal(set(good[i][0], good[i][1]), good[i][2]);
@@ -85,15 +141,50 @@ static void every_type_refuses_other_values(void **state)
 {
     (void)state;
     const char *const bad[][2] = {
-        {"flag", ""},         {"flag", "TRUE"},     {"flag", "2"},           {"count", "0"},        {"count", "9"},
-        {"count", "1.0"},     {"count", ""},        {"count", " 1"},         {"count", "1 "},       {"count", "0x1"},
-        {"count", "99999999999999999999"},          {"rate", "-0.1"},        {"rate", "2.0001"},    {"rate", "inf"},
-        {"rate", "nan"},      {"rate", "0,1"},      {"rate", "0x1p0"},       {"rate", "1."},        {"rate", "."},
-        {"rate", "1e"},       {"rate", "1e400"},    {"rate", "--1"},         {"threshold", "0.1234567"}, {"threshold", "0.0000001"},
-        {"threshold", "1.000001"}, {"threshold", "-0.1"}, {"threshold", "1e-1"}, {"threshold", ""}, {"threshold", "0."},
-        {"threshold", "-"},   {"rule", "vote"},     {"rule", ""},            {"clip", "1"},         {"clip", "2:1"},
-        {"clip", "a:b"},      {"clip", ":"},        {"clip", "1:2:3"},       {"clip", "nan:1"},     {"limits", "auto"},
-        {"limits", "0:21"},   {"limits", "-inf:0"}, {"text", "two\nlines"},  {"text", "bell\a"},    {"nothing", "1"},
+        {"flag", ""},
+        {"flag", "TRUE"},
+        {"flag", "2"},
+        {"count", "0"},
+        {"count", "9"},
+        {"count", "1.0"},
+        {"count", ""},
+        {"count", " 1"},
+        {"count", "1 "},
+        {"count", "0x1"},
+        {"count", "99999999999999999999"},
+        {"rate", "-0.1"},
+        {"rate", "2.0001"},
+        {"rate", "inf"},
+        {"rate", "nan"},
+        {"rate", "0,1"},
+        {"rate", "0x1p0"},
+        {"rate", "1."},
+        {"rate", "."},
+        {"rate", "1e"},
+        {"rate", "1e400"},
+        {"rate", "--1"},
+        {"threshold", "0.1234567"},
+        {"threshold", "0.0000001"},
+        {"threshold", "1.000001"},
+        {"threshold", "-0.1"},
+        {"threshold", "1e-1"},
+        {"threshold", ""},
+        {"threshold", "0."},
+        {"threshold", "-"},
+        {"rule", "vote"},
+        {"rule", ""},
+        {"clip", "1"},
+        {"clip", "2:1"},
+        {"clip", "a:b"},
+        {"clip", ":"},
+        {"clip", "1:2:3"},
+        {"clip", "nan:1"},
+        {"limits", "auto"},
+        {"limits", "0:21"},
+        {"limits", "-inf:0"},
+        {"text", "two\nlines"},
+        {"text", "bell\a"},
+        {"nothing", "1"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_string_equal(set(bad[i][0], bad[i][1]), "error");
@@ -112,14 +203,17 @@ static void errors_say_what_would_be_right(void **state)
     set("count", "9");
     assert_string_equal(pg_error_message(), "defense test: option count=9: right would be an integer from 1 to 8");
     set("threshold", "2");
-    assert_string_equal(pg_error_message(), "defense test: option threshold=2: right would be a number with at most 6 decimals from 0 to 1");
+    assert_string_equal(pg_error_message(),
+                        "defense test: option threshold=2: right would be a number with at most 6 decimals from 0 to 1");
     set("rule", "windw");
-    assert_string_equal(pg_error_message(), "defense test: option rule=windw: right would be one of votes, window; did you mean 'window'?");
+    assert_string_equal(pg_error_message(),
+                        "defense test: option rule=windw: right would be one of votes, window; did you mean 'window'?");
     set("treshold", "1");
     assert_string_equal(pg_error_message(), "defense test: unknown option 'treshold': did you mean 'threshold'?");
     set("qqqq", "1");
-    assert_string_equal(pg_error_message(),
-                        "defense test: unknown option 'qqqq': known are flag, count, rate, threshold, rule, clip, limits, text");
+    assert_string_equal(
+        pg_error_message(),
+        "defense test: unknown option 'qqqq': known are flag, count, rate, threshold, rule, clip, limits, text");
     config c;
     pg_options_defaults(table, &c);
     assert_int_equal(pg_options_set_pair(table, &c, "defense test", "count"), PG_EINPUT);
@@ -136,8 +230,9 @@ static void canonical_form_and_help(void **state)
     pg_buf_init(&out);
     pg_options_defaults(table, &c);
     pg_options_canonical(table, &c, "test.", true, &out);
-    assert_string_equal(out.data, "test.flag=false\ntest.count=3\ntest.rate=0.1\ntest.threshold=0.2\ntest.rule=votes\ntest.clip=auto\n"
-                                  "test.limits=0:15\n");
+    assert_string_equal(out.data,
+                        "test.flag=false\ntest.count=3\ntest.rate=0.1\ntest.threshold=0.2\ntest.rule=votes\ntest.clip=auto\n"
+                        "test.limits=0:15\n");
     pg_buf_clear(&out);
     pg_options_canonical(table, &c, "", false, &out);
     assert_non_null(strstr(out.data, "\ntext=\n"));
@@ -158,8 +253,17 @@ static void doubles_are_shortest_and_read_back(void **state)
     const struct {
         double value;
         const char *text;
-    } known[] = {{0.2, "0.2"}, {15, "15"}, {100, "100"}, {-0.0, "0"}, {1e-7, "1e-07"}, {0.1 + 0.2, "0.30000000000000004"},
-                 {INFINITY, "inf"}, {-INFINITY, "-inf"}, {1e22, "1e+22"}, {123456789.5, "123456789.5"}, {DBL_MAX, "1.7976931348623157e+308"},
+    } known[] = {{0.2, "0.2"},
+                 {15, "15"},
+                 {100, "100"},
+                 {-0.0, "0"},
+                 {1e-7, "1e-07"},
+                 {0.1 + 0.2, "0.30000000000000004"},
+                 {INFINITY, "inf"},
+                 {-INFINITY, "-inf"},
+                 {1e22, "1e+22"},
+                 {123456789.5, "123456789.5"},
+                 {DBL_MAX, "1.7976931348623157e+308"},
                  {5e-324, "5e-324"}};
     pg_buf out;
     pg_buf_init(&out);
@@ -205,8 +309,8 @@ static void integers_sizes_and_parts_per_million(void **state)
     assert_true(h == 5 && w == 5);
     assert_int_equal(pg_parse_size("5x8", &h, &w), PG_OK);
     assert_true(h == 5 && w == 8);
-    const char *const bad[] = {"", "0", "x", "5x", "x8", "5x0", "5x8x2", "-5", "5x-8", "5 x8", "+5", "5x+8", "1000001", "1.5",
-                               "99999999999999999999"};
+    const char *const bad[] = {
+        "", "0", "x", "5x", "x8", "5x0", "5x8x2", "-5", "5x-8", "5 x8", "+5", "5x+8", "1000001", "1.5", "99999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(pg_parse_size(bad[i], &h, &w), PG_EINPUT);
 }
@@ -265,7 +369,12 @@ static int settle(void *raw)
 static void modules_are_configured_and_settled(void **state)
 {
     (void)state;
-    const pg_module module = {.name = "test", .summary = "", .source = "", .version = 1, .options = table, .config_size = sizeof(config),
+    const pg_module module = {.name = "test",
+                              .summary = "",
+                              .source = "",
+                              .version = 1,
+                              .options = table,
+                              .config_size = sizeof(config),
                               .settle = settle};
     config c;
     const char *const good[] = {"count=2", "count=4", "rule=window"}, *const bad[] = {"count=8"}, *const unknown[] = {"cout=8"};

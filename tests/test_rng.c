@@ -134,8 +134,8 @@ static void shuffles_are_permutations_and_fair(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_the_published_generator), cmocka_unit_test(pinned_values),
-        cmocka_unit_test(a_draw_depends_on_its_place_only),    cmocka_unit_test(bounded_draws_are_uniform),
+        cmocka_unit_test(agrees_with_the_published_generator),  cmocka_unit_test(pinned_values),
+        cmocka_unit_test(a_draw_depends_on_its_place_only),     cmocka_unit_test(bounded_draws_are_uniform),
         cmocka_unit_test(units_and_normals_have_their_moments), cmocka_unit_test(shuffles_are_permutations_and_fair),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,8 +46,9 @@ static void sound_files_of_others_are_read(void **state)
     (void)state;
     pg_st_file *file = NULL;
     /* another order than the data's, padding, an empty tensor, a scalar, metadata between */
-    put("{" F32_4("b", 16, 32) ",\"__metadata__\":{\"k\":\"v\"},\"e\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[16,16]}," F32_4(
-            "a", 0, 16) ",\"s\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[32,40]}}    ",
+    put("{" F32_4("b", 16, 32) ",\"__metadata__\":{\"k\":\"v\"},\"e\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[16,"
+                               "16]}," F32_4("a", 0,
+                                             16) ",\"s\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[32,40]}}    ",
         40);
     assert_int_equal(pg_st_open(scratch_path("damaged"), &file), PG_OK);
     assert_int_equal(pg_st_count(file), 4);
@@ -77,7 +78,8 @@ static void damaged_headers(void **state)
     expect_damaged("{} {}", 0, "not valid JSON");
     expect_damaged("{\"a\":1,}", 0, "not valid JSON");
     expect_damaged("{" F32_4("a", 0, 16) "," F32_4("a", 16, 32) "}", 32, "duplicate");
-    expect_damaged("{\"a\xff\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "not valid JSON"); /* not UTF-8 */
+    expect_damaged("{\"a\xff\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16,
+                   "not valid JSON"); /* not UTF-8 */
     expect_damaged("{\"__metadata__\":[]}", 0, "__metadata__");
     expect_damaged("{\"__metadata__\":{\"k\":1}}", 0, "__metadata__");
     expect_damaged("{\"a\":{}}", 0, "exactly dtype, shape and data_offsets");
@@ -98,16 +100,18 @@ static void damaged_tensors(void **state)
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[-4],\"data_offsets\":[0,16]}}", 16, "shape");
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4.0],\"data_offsets\":[0,16]}}", 16, "shape");
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,4],\"data_offsets\":[0,16]}}", 16, "at most 8");
-    expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,16]}}", 16, "larger than any file");
-    expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0, "larger than any file");
+    expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,16]}}", 16,
+                   "larger than any file");
+    expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0,
+                   "larger than any file");
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0]}}", 16, "pair");
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":\"0,16\"}}", 16, "pair");
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[\"0\",16]}}", 16, "pair");
     expect_damaged("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16,16]}}", 16, "pair");
     expect_damaged("{" F32_4("a", -16, 0) "}", 16, "outside");
     expect_damaged("{" F32_4("a", 16, 0) "}", 16, "outside");
-    expect_damaged("{" F32_4("a", 0, 16) "}", 15, "outside");          /* truncated */
-    expect_damaged("{" F32_4("a", 0, 12) "}", 12, "span 12 bytes");     /* wrong size */
+    expect_damaged("{" F32_4("a", 0, 16) "}", 15, "outside");       /* truncated */
+    expect_damaged("{" F32_4("a", 0, 12) "}", 12, "span 12 bytes"); /* wrong size */
     expect_damaged("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}," F32_4("b", 2, 18) "}", 18, "misaligned");
     expect_damaged("{" F32_4("a", 0, 16) "," F32_4("b", 8, 24) "}", 24, "overlaps");
     expect_damaged("{" F32_4("a", 0, 16) "," F32_4("b", 0, 16) "}", 16, "overlaps");
@@ -188,7 +192,7 @@ static void the_same_contents_give_the_same_bytes(void **state)
 {
     (void)state;
     const char *const keys[] = {"b", "a"}, *const values[] = {"2", "1"}, *const sorted_keys[] = {"a", "b"},
-               *const sorted_values[] = {"1", "2"};
+                      *const sorted_values[] = {"1", "2"};
     char one[PG_HASH_HEX], two[PG_HASH_HEX];
     assert_int_equal(pg_st_write(scratch_path("one"), tensors, N_TENSORS, keys, values, 2), PG_OK);
     assert_int_equal(pg_st_write(scratch_path("two"), tensors, N_TENSORS, sorted_keys, sorted_values, 2), PG_OK);
@@ -201,10 +205,11 @@ static void the_same_contents_give_the_same_bytes(void **state)
     size_t n = fread(text, 1, sizeof text - 1, stream);
     fclose(stream);
     text[n] = 0;
-    const char *expected = "{\"__metadata__\":{\"a\":\"1\",\"b\":\"2\"},\"d \\\"quoted\\\" \\\\ ü\":{\"dtype\":\"F64\",\"shape\":[2],"
-                           "\"data_offsets\":[0,16]},\"none\":{\"dtype\":\"I64\",\"shape\":[0,5],\"data_offsets\":[16,16]},"
-                           "\"w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[16,40]},"
-                           "\"odd\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[40,46]}}";
+    const char *expected =
+        "{\"__metadata__\":{\"a\":\"1\",\"b\":\"2\"},\"d \\\"quoted\\\" \\\\ ü\":{\"dtype\":\"F64\",\"shape\":[2],"
+        "\"data_offsets\":[0,16]},\"none\":{\"dtype\":\"I64\",\"shape\":[0,5],\"data_offsets\":[16,16]},"
+        "\"w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[16,40]},"
+        "\"odd\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[40,46]}}";
     assert_memory_equal(text + 8, expected, strlen(expected));
     assert_int_equal((n - 46) % 8, 0);
 }
@@ -249,7 +254,8 @@ static void every_half_comes_back(void **state)
         else
             assert_int_equal(back, bits);
     }
-    assert_true(pg_half_to_float(0x3555) == 0x1.554p-2f && pg_half_to_float(0x0001) == 0x1p-24f && pg_half_to_float(0x7bff) == 65504);
+    assert_true(pg_half_to_float(0x3555) == 0x1.554p-2f && pg_half_to_float(0x0001) == 0x1p-24f &&
+                pg_half_to_float(0x7bff) == 65504);
 }
 
 static void halves_are_rounded_to_nearest_even(void **state)
@@ -258,10 +264,10 @@ static void halves_are_rounded_to_nearest_even(void **state)
     const struct {
         float value;
         uint16_t bits;
-    } known[] = {{1 + 0x1p-11f, 0x3c00},     {1 + 0x1.8p-10f, 0x3c02}, {1 + 0x1.004p-11f, 0x3c01}, {65519.996f, 0x7bff},
-                 {65520, 0x7c00},            {65536, 0x7c00},          {FLT_MAX, 0x7c00},          {-INFINITY, 0xfc00},
-                 {0x1p-25f, 0x0000},         {0x1.000002p-25f, 0x0001}, {0x1.8p-24f, 0x0002},      {0x1p-14f, 0x0400},
-                 {0x1.ffbp-15f, 0x03ff},     {0x1.ffcp-15f, 0x0400},   {-0x1p-30f, 0x8000},        {FLT_TRUE_MIN, 0}};
+    } known[] = {{1 + 0x1p-11f, 0x3c00}, {1 + 0x1.8p-10f, 0x3c02},  {1 + 0x1.004p-11f, 0x3c01}, {65519.996f, 0x7bff},
+                 {65520, 0x7c00},        {65536, 0x7c00},           {FLT_MAX, 0x7c00},          {-INFINITY, 0xfc00},
+                 {0x1p-25f, 0x0000},     {0x1.000002p-25f, 0x0001}, {0x1.8p-24f, 0x0002},       {0x1p-14f, 0x0400},
+                 {0x1.ffbp-15f, 0x03ff}, {0x1.ffcp-15f, 0x0400},    {-0x1p-30f, 0x8000},        {FLT_TRUE_MIN, 0}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         assert_int_equal(pg_half_from_float(known[i].value), known[i].bits);
     /* every value between two neighbours goes to the nearer one */
@@ -296,11 +302,16 @@ static void tensors_become_floats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sound_files_of_others_are_read), cmocka_unit_test(damaged_headers),
-        cmocka_unit_test(damaged_tensors),                cmocka_unit_test(damaged_lengths),
-        cmocka_unit_test(what_is_written_is_read),        cmocka_unit_test(the_same_contents_give_the_same_bytes),
-        cmocka_unit_test(the_writer_refuses_bad_tensors), cmocka_unit_test(every_half_comes_back),
-        cmocka_unit_test(halves_are_rounded_to_nearest_even), cmocka_unit_test(tensors_become_floats),
+        cmocka_unit_test(sound_files_of_others_are_read),
+        cmocka_unit_test(damaged_headers),
+        cmocka_unit_test(damaged_tensors),
+        cmocka_unit_test(damaged_lengths),
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(the_same_contents_give_the_same_bytes),
+        cmocka_unit_test(the_writer_refuses_bad_tensors),
+        cmocka_unit_test(every_half_comes_back),
+        cmocka_unit_test(halves_are_rounded_to_nearest_even),
+        cmocka_unit_test(tensors_become_floats),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

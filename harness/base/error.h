@@ -7,28 +7,28 @@
 #define PG_BASE_ERROR_H
 
 /* name, value, text, exit code of the program when this is the reason it stops */
-#define PG_ERRORS(X)                                                   \
-    X(PG_OK, 0, "ok", 0)                                               \
-    X(PG_EUSAGE, -1, "usage error", 2)                                 \
-    X(PG_EINPUT, -2, "bad input", 2)                                   \
-    X(PG_EMISSING, -3, "not found", 2)                                 \
-    X(PG_EDAMAGED, -4, "damaged file", 2)                              \
-    X(PG_EUNSUPPORTED, -5, "not supported", 2)                         \
-    X(PG_ECELLS, -6, "some cells failed", 1)                           \
-    X(PG_EINTERRUPTED, -7, "interrupted", 3)                           \
-    X(PG_EIO, -8, "input/output error", 4)                             \
-    X(PG_ENOMEM, -9, "out of memory", 4)                               \
-    X(PG_EDB, -10, "database error", 4)                                \
-    X(PG_ETORCH, -11, "libtorch error", 4)                             \
-    X(PG_ESHAPE, -12, "tensor shape error", 4)                         \
-    X(PG_EDEVICEMEM, -13, "out of device memory", 4)                   \
+#define PG_ERRORS(X)                                 \
+    X(PG_OK, 0, "ok", 0)                             \
+    X(PG_EUSAGE, -1, "usage error", 2)               \
+    X(PG_EINPUT, -2, "bad input", 2)                 \
+    X(PG_EMISSING, -3, "not found", 2)               \
+    X(PG_EDAMAGED, -4, "damaged file", 2)            \
+    X(PG_EUNSUPPORTED, -5, "not supported", 2)       \
+    X(PG_ECELLS, -6, "some cells failed", 1)         \
+    X(PG_EINTERRUPTED, -7, "interrupted", 3)         \
+    X(PG_EIO, -8, "input/output error", 4)           \
+    X(PG_ENOMEM, -9, "out of memory", 4)             \
+    X(PG_EDB, -10, "database error", 4)              \
+    X(PG_ETORCH, -11, "libtorch error", 4)           \
+    X(PG_ESHAPE, -12, "tensor shape error", 4)       \
+    X(PG_EDEVICEMEM, -13, "out of device memory", 4) \
     X(PG_EBROKEN, -14, "a sound certificate was broken", 5)
 
 #define PG_ERROR_ENUM(name, value, text, exit_code) name = (value),
 typedef enum pg_error { PG_ERRORS(PG_ERROR_ENUM) } pg_error;
 #undef PG_ERROR_ENUM
 
-#define PG_MUST_USE __attribute__((warn_unused_result))
+#define PG_MUST_USE          __attribute__((warn_unused_result))
 #define PG_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 enum { PG_MESSAGE_MAX = 1024 };

@@ -24,7 +24,7 @@ int pg_file_begin(pg_file_writer *writer, const char *path) PG_MUST_USE;
 int pg_file_commit(pg_file_writer *writer) PG_MUST_USE; /* on failure the temporary file is gone */
 void pg_file_abort(pg_file_writer *writer);             /* harmless after commit */
 
-int64_t pg_file_size(const char *path); /* -1 if there is no such regular file */
+int64_t pg_file_size(const char *path);            /* -1 if there is no such regular file */
 int pg_make_folders(const char *path) PG_MUST_USE; /* mkdir -p */
 
 #endif

@@ -9,7 +9,7 @@
 enum { PG_HASH_HEX = 65 }; /* 64 digits and the zero byte */
 
 typedef struct pg_hash pg_hash;
-int pg_hash_new(pg_hash **out) PG_MUST_USE;                       /* *new*, pg_hash_free */
+int pg_hash_new(pg_hash **out) PG_MUST_USE; /* *new*, pg_hash_free */
 int pg_hash_add(pg_hash *hash, const void *bytes, size_t size) PG_MUST_USE;
 int pg_hash_finish(pg_hash *hash, char hex[PG_HASH_HEX]) PG_MUST_USE; /* lower case; the hash is used up, free it */
 void pg_hash_free(pg_hash *hash);

@@ -11,7 +11,8 @@ void pg_log_quiet(bool quiet); /* set once by main before threads start: drops i
 void pg_info(const char *format, ...) PG_PRINTF(1, 2);
 void pg_warn(const char *format, ...) PG_PRINTF(1, 2);
 
-/* A bar on a terminal, else a line every few seconds: "label 1200/10000 12% 340/s eta 26s". Drawn at most ten times a second. */
+/* A bar on a terminal, else a line every few seconds: "label 1200/10000 12% 340/s eta 26s". Drawn at most ten times a second.
+ */
 typedef struct pg_progress {
     const char *label;
     int64_t total, done, first;

@@ -19,6 +19,7 @@ typedef struct pg_module {
 } pg_module;
 
 /* Defaults, then `n` "key=value" pairs, then settle. `kind` is "defense", "attack" or "model", for messages. */
-int pg_module_configure(const pg_module *module, const char *kind, const char *const *pairs, size_t n, void *config) PG_MUST_USE;
+int pg_module_configure(const pg_module *module, const char *kind, const char *const *pairs, size_t n,
+                        void *config) PG_MUST_USE;
 
 #endif

@@ -27,12 +27,9 @@ const pg_option *pg_option_find(const pg_option *table, const char *name)
 static void describe(const pg_option *row, pg_buf *out)
 {
     static const char *const kinds[] = {
-        [PG_OPTION_BOOL] = "true or false",
-        [PG_OPTION_INT] = "an integer",
-        [PG_OPTION_DECIMAL] = "a number",
-        [PG_OPTION_PPM] = "a number with at most 6 decimals",
-        [PG_OPTION_CHOICE] = "one of ",
-        [PG_OPTION_RANGE] = "a range LO:HI, LO <= HI",
+        [PG_OPTION_BOOL] = "true or false", [PG_OPTION_INT] = "an integer",
+        [PG_OPTION_DECIMAL] = "a number",   [PG_OPTION_PPM] = "a number with at most 6 decimals",
+        [PG_OPTION_CHOICE] = "one of ",     [PG_OPTION_RANGE] = "a range LO:HI, LO <= HI",
         [PG_OPTION_TEXT] = "a text",
     };
     pg_buf_puts(out, kinds[row->type]);

@@ -28,12 +28,12 @@ typedef struct pg_range {
 typedef struct pg_option {
     const char *name; /* lower case, as the user writes it */
     pg_option_type type;
-    size_t offset;               /* offsetof(struct, field) */
-    const char *fallback;        /* default, as the user would write it */
-    double min, max;             /* INT, DECIMAL, PPM, RANGE: inclusive limits */
-    const char *const *choices;  /* CHOICE: NULL-terminated */
-    bool recorded_only;          /* true: does not change results, not part of identity */
-    const char *help;            /* one line */
+    size_t offset;              /* offsetof(struct, field) */
+    const char *fallback;       /* default, as the user would write it */
+    double min, max;            /* INT, DECIMAL, PPM, RANGE: inclusive limits; both 0: none */
+    const char *const *choices; /* CHOICE: NULL-terminated */
+    bool recorded_only;         /* true: does not change results, not part of identity */
+    const char *help;           /* one line */
 } pg_option;
 
 /* Fills `config` with the fallbacks. Table errors are our own bugs (assert). */
@@ -60,13 +60,13 @@ const pg_option *pg_option_find(const pg_option *table, const char *name); /* NU
 /* The entry of NULL-terminated `names` nearest to `name` by edit distance, or NULL where none is near. Borrowed. */
 const char *pg_nearest(const char *name, const char *const *names);
 
-/* Shortest decimal text that reads back as the same double ("0.2", "15", "inf", "1e-07"); independent of the locale. */
+/* Shortest decimal text that reads back as the same double ("0.2", "15", "inf", "1e-07"); independent of the locale. -0 gives "0". */
 void pg_format_double(double value, pg_buf *out);
 
 /* Strict readers of a whole string, independent of the locale: PG_EINPUT (no message context) on anything else. */
-int pg_parse_double(const char *text, double *out) PG_MUST_USE;             /* finite or [+-]inf */
+int pg_parse_double(const char *text, double *out) PG_MUST_USE; /* finite or [+-]inf */
 int pg_parse_int(const char *text, int64_t *out) PG_MUST_USE;
-int pg_parse_ppm(const char *text, int64_t *out) PG_MUST_USE;               /* at most 6 decimals */
-int pg_parse_size(const char *text, int *height, int *width) PG_MUST_USE;   /* "5" or "5x8", both >= 1 */
+int pg_parse_ppm(const char *text, int64_t *out) PG_MUST_USE;             /* at most 6 decimals */
+int pg_parse_size(const char *text, int *height, int *width) PG_MUST_USE; /* "5" or "5x8", both >= 1 */
 
 #endif

@@ -28,9 +28,9 @@ pg_rng pg_rng_make(uint64_t seed, pg_stream stream, uint32_t item);
 uint32_t pg_rng_u32(pg_rng *rng);
 uint64_t pg_rng_u64(pg_rng *rng);
 void pg_rng_fill(pg_rng *rng, uint32_t *out, uint32_t n); /* the same as n calls of pg_rng_u32, four at a time */
-uint32_t pg_rng_below(pg_rng *rng, uint32_t bound); /* unbiased in [0, bound), bound >= 1 */
-double pg_rng_unit(pg_rng *rng);                    /* [0, 1), 53 bits */
-double pg_rng_normal(pg_rng *rng);                  /* standard normal; same bits on every machine (no libm) */
+uint32_t pg_rng_below(pg_rng *rng, uint32_t bound);       /* unbiased in [0, bound), bound >= 1 */
+double pg_rng_unit(pg_rng *rng);                          /* [0, 1), 53 bits */
+double pg_rng_normal(pg_rng *rng);                        /* standard normal; same bits on every machine (no libm) */
 void pg_rng_shuffle(pg_rng *rng, uint32_t *items, uint32_t n);
 
 #endif

@@ -89,8 +89,8 @@ static int read_offsets(const json_t *value, pg_st_tensor *tensor, size_t data_s
         return pg_fail(PG_EDAMAGED, "tensor '%s': data_offsets span %lld bytes, its shape and dtype %zu", tensor->name,
                        (long long)(e - b), tensor->size);
     if ((size_t)b % dtypes[tensor->dtype].size)
-        return pg_fail(PG_EDAMAGED, "tensor '%s': misaligned: it begins at byte %lld and has elements of %zu bytes", tensor->name,
-                       (long long)b, dtypes[tensor->dtype].size);
+        return pg_fail(PG_EDAMAGED, "tensor '%s': misaligned: it begins at byte %lld and has elements of %zu bytes",
+                       tensor->name, (long long)b, dtypes[tensor->dtype].size);
     *begin_out = (size_t)b;
     return PG_OK;
 }
@@ -116,9 +116,8 @@ static int check_metadata(json_t *metadata)
     json_t *value;
     if (metadata && !json_is_object(metadata))
         return pg_fail(PG_EDAMAGED, "__metadata__ is not an object");
-    json_object_foreach (metadata, key, value)
-        if (!json_is_string(value))
-            return pg_fail(PG_EDAMAGED, "__metadata__: '%s' is not a string", key);
+    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return pg_fail(
+        PG_EDAMAGED, "__metadata__: '%s' is not a string", key);
     return PG_OK;
 }
 
@@ -144,8 +143,8 @@ static int check_cover(const placed *all, size_t count, size_t data_size)
     for (size_t i = 0; i < count; i++) {
         const char *name = all[i].tensor.name;
         if (all[i].begin < end)
-            return pg_fail(PG_EDAMAGED, "tensor '%s' begins at byte %zu and overlaps '%s', which ends at %zu", name, all[i].begin,
-                           all[i - 1].tensor.name, end);
+            return pg_fail(PG_EDAMAGED, "tensor '%s' begins at byte %zu and overlaps '%s', which ends at %zu", name,
+                           all[i].begin, all[i - 1].tensor.name, end);
         if (all[i].begin > end)
             return pg_fail(PG_EDAMAGED, "%zu bytes before tensor '%s' belong to no tensor", all[i].begin - end, name);
         end += all[i].tensor.size;
@@ -170,7 +169,8 @@ static int read_tensors(pg_st_file *file)
         goto out;
     }
     const char *name;
-    json_object_foreach (file->root, name, entry) {
+    json_object_foreach(file->root, name, entry)
+    {
         if (entry == metadata)
             continue;
         code = read_tensor(name, entry, file->data_size, &all[n].tensor, &all[n].begin);
@@ -240,7 +240,8 @@ static int read_stream(pg_st_file *file, FILE *stream, size_t file_size, bool he
     for (int i = 0; i < 8; i++)
         length |= (uint64_t)length_bytes[i] << 8 * i;
     if (!code && length > PG_ST_MAX_HEADER)
-        code = pg_fail(PG_EDAMAGED, "states a header of %llu bytes, at most %d are read", (unsigned long long)length, PG_ST_MAX_HEADER);
+        code = pg_fail(PG_EDAMAGED, "states a header of %llu bytes, at most %d are read", (unsigned long long)length,
+                       PG_ST_MAX_HEADER);
     if (!code && length > file_size - 8)
         code = pg_fail(PG_EDAMAGED, "states a header of %llu bytes and has %zu in all", (unsigned long long)length, file_size);
     if (!code && !(header = malloc((size_t)length + 1)))

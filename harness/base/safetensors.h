@@ -19,12 +19,12 @@ const char *pg_st_dtype_name(pg_st_dtype dtype);
 size_t pg_st_item_size(pg_st_dtype dtype);
 
 typedef struct pg_st_tensor {
-    const char *name;       /* borrowed from the file */
+    const char *name; /* borrowed from the file */
     pg_st_dtype dtype;
     int rank;
     int64_t shape[PG_ST_MAX_DIM];
-    const void *data;       /* borrowed, little endian, row-major, aligned to its element size */
-    size_t size;            /* bytes */
+    const void *data; /* borrowed, little endian, row-major, aligned to its element size */
+    size_t size;      /* bytes */
 } pg_st_tensor;
 
 typedef struct pg_st_file pg_st_file;
@@ -33,10 +33,10 @@ typedef struct pg_st_file pg_st_file;
 int pg_st_open(const char *path, pg_st_file **out) PG_MUST_USE;
 void pg_st_close(pg_st_file *file);
 size_t pg_st_count(const pg_st_file *file);
-const pg_st_tensor *pg_st_at(const pg_st_file *file, size_t i);                /* in the order of the data */
-const pg_st_tensor *pg_st_find(const pg_st_file *file, const char *name);      /* NULL if absent */
-const char *pg_st_metadata(const pg_st_file *file, const char *key);           /* borrowed; NULL if absent */
-const char *pg_st_hash(const pg_st_file *file);                                /* SHA-256 of the whole file */
+const pg_st_tensor *pg_st_at(const pg_st_file *file, size_t i);           /* in the order of the data */
+const pg_st_tensor *pg_st_find(const pg_st_file *file, const char *name); /* NULL if absent */
+const char *pg_st_metadata(const pg_st_file *file, const char *key);      /* borrowed; NULL if absent */
+const char *pg_st_hash(const pg_st_file *file);                           /* SHA-256 of the whole file */
 
 /* Reads header and metadata only (tensors have data NULL): cheap for planning; the hash still covers the whole file. */
 int pg_st_open_header(const char *path, pg_st_file **out) PG_MUST_USE;

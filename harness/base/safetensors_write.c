@@ -59,7 +59,10 @@ static int add_metadata(pg_buf *out, const char *const *keys, const char *const 
     return code;
 }
 
-static int by_name(const void *left, const void *right) { return strcmp(*(const char *const *)left, *(const char *const *)right); }
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
 
 static int check_tensors(const pg_st_tensor *tensors, size_t n)
 {

@@ -66,8 +66,10 @@ static int set_size(const char *text, pg_fetch *fetch)
 
 static int run_fetch(const pg_context *context, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"url", required_argument, NULL, 'u'}, {"sha256", required_argument, NULL, 'h'}, {"size", required_argument, NULL, 's'}, {0}};
+    static const struct option options[] = {{"url", required_argument, NULL, 'u'},
+                                            {"sha256", required_argument, NULL, 'h'},
+                                            {"size", required_argument, NULL, 's'},
+                                            {0}};
     static char name[] = "data"; /* for messages */
     pg_fetch fetch = pg_cifar10_official;
     int code = PG_OK, result;
@@ -116,8 +118,8 @@ static int run_verify(const pg_context *context, int argc, char **argv)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_manifest_read(folder, &manifest);
     if (code == PG_EMISSING)
-        pg_fail(code, "%s is not in %s: `patchgauge data fetch %s` or `patchgauge data import %s DIR` puts it there", kind->name,
-                context->data_dir, kind->name, kind->name);
+        pg_fail(code, "%s is not in %s: `patchgauge data fetch %s` or `patchgauge data import %s DIR` puts it there",
+                kind->name, context->data_dir, kind->name, kind->name);
     if (!code)
         code = pg_manifest_verify(folder, &manifest, print_fault, NULL);
     if (!code)
@@ -145,18 +147,19 @@ const pg_command pg_command_data = {
     .name = "data",
     .synopsis = "data fetch cifar10 | data import cifar10 DIR | data verify NAME",
     .summary = "fetch, import or verify data sets",
-    .help = "fetch   downloads the official archive into the --data folder, checks its size and SHA-256, and imports it.\n"
-            "        An interrupted download goes on where it stopped.\n"
-            "  --url URL      another place of the archive\n"
-            "  --sha256 HEX   and its SHA-256\n"
-            "  --size BYTES   and its size, where it is another archive of the same layout\n"
-            "import  checks the files in DIR (six of 10,000 images, and batches.meta.txt) and puts them into the --data folder,\n"
-            "        as hard links where the file system allows them, all or nothing.\n"
-            "verify  reads every file again and compares its SHA-256 with the manifest; names each damaged file.\n"
-            "\n"
-            "examples:\n"
-            "  patchgauge data fetch cifar10\n"
-            "  patchgauge --data /big/disk data import cifar10 cifar-10-batches-bin\n"
-            "  patchgauge data verify cifar10\n",
+    .help =
+        "fetch   downloads the official archive into the --data folder, checks its size and SHA-256, and imports it.\n"
+        "        An interrupted download goes on where it stopped.\n"
+        "  --url URL      another place of the archive\n"
+        "  --sha256 HEX   and its SHA-256\n"
+        "  --size BYTES   and its size, where it is another archive of the same layout\n"
+        "import  checks the files in DIR (six of 10,000 images, and batches.meta.txt) and puts them into the --data folder,\n"
+        "        as hard links where the file system allows them, all or nothing.\n"
+        "verify  reads every file again and compares its SHA-256 with the manifest; names each damaged file.\n"
+        "\n"
+        "examples:\n"
+        "  patchgauge data fetch cifar10\n"
+        "  patchgauge --data /big/disk data import cifar10 cifar-10-batches-bin\n"
+        "  patchgauge data verify cifar10\n",
     .run = run,
 };

@@ -11,8 +11,9 @@ PG_COMMAND(help)
 
 void pg_help_overview(FILE *stream)
 {
-    fprintf(stream, "patchgauge %s: how well image classifiers stand up to adversarial patches\n\n"
-                    "usage: patchgauge [global options] COMMAND [arguments]\n\ncommands:\n",
+    fprintf(stream,
+            "patchgauge %s: how well image classifiers stand up to adversarial patches\n\n"
+            "usage: patchgauge [global options] COMMAND [arguments]\n\ncommands:\n",
             PG_VERSION);
     for (int i = 0; pg_commands[i]; i++)
         fprintf(stream, "  %-10s %s\n", pg_commands[i]->name, pg_commands[i]->summary);
@@ -42,7 +43,8 @@ static int print_module(const pg_module *module, const char *kind)
 {
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_printf(&text, "%s %s (version %d)\n%s\nsource: %s\n", kind, module->name, module->version, module->summary, module->source);
+    pg_buf_printf(&text, "%s %s (version %d)\n%s\nsource: %s\n", kind, module->name, module->version, module->summary,
+                  module->source);
     if (module->options->name) {
         pg_buf_puts(&text, "\noptions, as KEY=VALUE:\n");
         pg_options_help(module->options, &text);
@@ -103,7 +105,8 @@ static int run(const pg_context *context, int argc, char **argv)
 {
     (void)context;
     if (argc > 3)
-        return pg_fail(PG_EUSAGE, "help: too many arguments: right would be `help [COMMAND]`, `help defense NAME` or `help model NAME`");
+        return pg_fail(PG_EUSAGE,
+                       "help: too many arguments: right would be `help [COMMAND]`, `help defense NAME` or `help model NAME`");
     if (argc == 3)
         return help_module(argv[1], argv[2]);
     if (argc == 2)

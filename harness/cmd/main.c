@@ -150,8 +150,8 @@ static int fail_unknown_option(const char *command, const char *given, const str
     const char *near = given[1] == '-' ? pg_nearest(bare, names) : NULL;
     if (near)
         return pg_fail(PG_EUSAGE, "%s%sunknown option '%s': did you mean '--%s'?", command, *command ? ": " : "", given, near);
-    return pg_fail(PG_EUSAGE, "%s%sunknown option '%s': `patchgauge help%s%s` lists the options", command, *command ? ": " : "", given,
-                   *command ? " " : "", command);
+    return pg_fail(PG_EUSAGE, "%s%sunknown option '%s': `patchgauge help%s%s` lists the options", command, *command ? ": " : "",
+                   given, *command ? " " : "", command);
 }
 
 int pg_command_option_error(char **argv, const struct option *options, int result)
@@ -163,7 +163,8 @@ int pg_command_option_error(char **argv, const struct option *options, int resul
     for (int i = 0; options && options[i].name; i++)
         if (options[i].val == optopt && options[i].flag == NULL) {
             const char *what = options[i].has_arg == required_argument ? "wants a value" : "takes no value";
-            return pg_fail(PG_EUSAGE, "%s: option '--%s' %s: see `patchgauge help %s`", argv[0], options[i].name, what, argv[0]);
+            return pg_fail(PG_EUSAGE, "%s: option '--%s' %s: see `patchgauge help %s`", argv[0], options[i].name, what,
+                           argv[0]);
         }
     if (result == ':')
         return pg_fail(PG_EUSAGE, "%s: option '%s' wants a value: see `patchgauge help %s`", argv[0], letter, argv[0]);

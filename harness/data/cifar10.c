@@ -100,8 +100,8 @@ static int hash_split(const state *s, pg_dataset_info *info)
 {
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_printf(&text, "format=%d\ndataset=%s\nsplit=%s\nshape=3x%dx%d\n", PG_MANIFEST_FORMAT, info->name, info->split, info->height,
-                  info->width);
+    pg_buf_printf(&text, "format=%d\ndataset=%s\nsplit=%s\nshape=3x%dx%d\n", PG_MANIFEST_FORMAT, info->name, info->split,
+                  info->height, info->width);
     for (int i = 0; i < info->classes; i++)
         pg_buf_printf(&text, "class=%s\n", info->class_names[i]);
     for (int i = 0; i < s->n_parts; i++)
@@ -123,7 +123,8 @@ static int cifar10_open(const char *data_dir, pg_dataset *dataset)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_manifest_read(folder, &s->manifest);
     if (code == PG_EMISSING)
-        pg_fail(code, "cifar10 is not in %s: `patchgauge data fetch cifar10` or `patchgauge data import cifar10 DIR` puts it there",
+        pg_fail(code,
+                "cifar10 is not in %s: `patchgauge data fetch cifar10` or `patchgauge data import cifar10 DIR` puts it there",
                 data_dir);
     if (!code)
         code = check_manifest(&s->manifest, folder);
@@ -183,7 +184,8 @@ static int read_part(const part *p, int64_t first, int64_t count, uint8_t *pixel
         for (int64_t i = 0; i < n && !code; i++) {
             const uint8_t *record = records + i * PG_CIFAR10_RECORD;
             if (*record >= PG_CIFAR10_CLASSES)
-                code = pg_fail(PG_EDAMAGED, "%s: image %lld has label %d, right would be 0 to 9", p->path, (long long)(from + i), *record);
+                code = pg_fail(PG_EDAMAGED, "%s: image %lld has label %d, right would be 0 to 9", p->path,
+                               (long long)(from + i), *record);
             else if (labels)
                 labels[done + i] = *record;
             if (pixels)

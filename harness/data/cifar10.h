@@ -1,7 +1,8 @@
 /* CIFAR-10 in its official binary layout (Krizhevsky, "Learning multiple layers of features from tiny images", 2009).
  *
- * Six files of records of 1 + 3 x 32 x 32 bytes (label, then the planes R, G, B) and a list of class names. Imported data lie in
- * DATA/cifar10. Splits: train (data_batch_1 to 5 in order), test, fit and val (train without its last tenth, and that tenth). */
+ * Six files of records of 1 + 3 x 32 x 32 bytes (label, then the planes R, G, B) and a list of class names. Imported data lie
+ * in DATA/cifar10. Splits: train (data_batch_1 to 5 in order), test, fit and val (train without its last tenth, and that
+ * tenth). */
 #ifndef PG_DATA_CIFAR10_H
 #define PG_DATA_CIFAR10_H
 

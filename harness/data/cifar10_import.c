@@ -91,8 +91,8 @@ static int check_source(const char *path, int64_t images)
         return pg_fail(PG_EMISSING, "%s: no such file: the folder of cifar-10-binary.tar.gz has it", path);
     if (images && bytes != images * PG_CIFAR10_RECORD)
         return pg_fail(PG_EINPUT, "%s: %lld bytes%s, right would be %lld (%lld images of %d bytes)", path, (long long)bytes,
-                       bytes % PG_CIFAR10_RECORD ? ", not a whole number of images" : "", (long long)(images * PG_CIFAR10_RECORD),
-                       (long long)images, PG_CIFAR10_RECORD);
+                       bytes % PG_CIFAR10_RECORD ? ", not a whole number of images" : "",
+                       (long long)(images * PG_CIFAR10_RECORD), (long long)images, PG_CIFAR10_RECORD);
     return PG_OK;
 }
 

@@ -1,7 +1,8 @@
 /* Data sets: images as 8-bit RGB planes with labels, named "NAME:SPLIT" ("cifar10:test", "synthetic:train").
  *
- * A data set is what its manifest says: one SHA-256 per file, class order included. Opening checks the manifest and sizes; `data
- * verify` rehashes the files. The built-in synthetic set has no files: its manifest is its generator's version and seed. */
+ * A data set is what its manifest says: one SHA-256 per file, class order included. Opening checks the manifest and sizes;
+ * `data verify` rehashes the files. The built-in synthetic set has no files: its manifest is its generator's version and seed.
+ */
 #ifndef PG_DATA_DATASET_H
 #define PG_DATA_DATASET_H
 
@@ -15,7 +16,7 @@ typedef struct pg_dataset_info {
     char name[32], split[16];
     char hash[PG_HASH_HEX]; /* of the manifest: part of identity */
     int64_t images;
-    int height, width;      /* pixels; three planes R, G, B */
+    int height, width; /* pixels; three planes R, G, B */
     int classes;
     const char *const *class_names; /* classes entries, borrowed from the data set */
 } pg_dataset_info;

@@ -25,11 +25,11 @@ typedef struct transfer {
     const pg_fetch *fetch;
     CURL *curl;
     int fd;
-    int64_t have;    /* bytes in the file */
-    int64_t start;   /* where the answer begins, from Content-Range; -1: not said */
-    int64_t total;   /* of the whole file as the answer says it; -1: not said */
-    bool begun;      /* the body's first byte was seen */
-    int code;        /* our own verdict, with its message set; PG_OK if none */
+    int64_t have;  /* bytes in the file */
+    int64_t start; /* where the answer begins, from Content-Range; -1: not said */
+    int64_t total; /* of the whole file as the answer says it; -1: not said */
+    bool begun;    /* the body's first byte was seen */
+    int code;      /* our own verdict, with its message set; PG_OK if none */
     pg_progress progress;
 } transfer;
 
@@ -76,8 +76,8 @@ static int begin_body(transfer *t)
     if (status != 200)
         return pg_fail(PG_EMISSING, "%s: the server answered %ld", t->fetch->url, status);
     if (length >= 0 && length != t->fetch->size)
-        return pg_fail(PG_EDAMAGED, "%s: the server's file has %lld bytes, right would be %lld", t->fetch->url, (long long)length,
-                       (long long)t->fetch->size);
+        return pg_fail(PG_EDAMAGED, "%s: the server's file has %lld bytes, right would be %lld", t->fetch->url,
+                       (long long)length, (long long)t->fetch->size);
     if (t->have && ftruncate(t->fd, 0) != 0)
         return pg_fail(PG_EIO, "the download cannot be started anew: %s", strerror(errno));
     t->have = 0;

@@ -168,8 +168,8 @@ int pg_manifest_write(const char *folder, pg_manifest *manifest)
     qsort(manifest->files, (size_t)manifest->n_files, sizeof *manifest->files, by_name);
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_printf(&text, "{\n  \"format\": %d,\n  \"name\": \"%s\",\n  \"shape\": [3, %d, %d],\n  \"classes\": [", PG_MANIFEST_FORMAT,
-                  manifest->name, manifest->height, manifest->width);
+    pg_buf_printf(&text, "{\n  \"format\": %d,\n  \"name\": \"%s\",\n  \"shape\": [3, %d, %d],\n  \"classes\": [",
+                  PG_MANIFEST_FORMAT, manifest->name, manifest->height, manifest->width);
     for (int i = 0; i < manifest->n_classes; i++)
         pg_buf_printf(&text, "%s\"%s\"", i ? ", " : "", manifest->classes[i]);
     pg_buf_puts(&text, "],\n  \"files\": [");

@@ -23,7 +23,7 @@ struct pg_dataset {
 };
 
 extern const pg_data_kind pg_data_cifar10, pg_data_synthetic;
-extern const pg_data_kind *const pg_data_kinds[]; /* NULL-terminated */
+extern const pg_data_kind *const pg_data_kinds[];   /* NULL-terminated */
 const pg_data_kind *pg_data_find(const char *name); /* NULL with PG_EINPUT's message (nearest name) */
 
 #endif

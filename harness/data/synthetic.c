@@ -12,25 +12,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONSTANTS(X)                                                                                  \
-    X(VERSION, 1)                                                                                     \
-    X(SEED, 20210)                                                                                    \
-    X(GLYPHS, 36)        /* drawn in each image */                                                    \
-    X(OTHERS, 3)         /* of these, of any class */                                                 \
-    X(RIVALS, 17)        /* of these, at most so many of one rival class: uniform from 0 */           \
-    X(CONTRAST_MIN, 64)  /* of a glyph above its background, 8-bit steps of the strongest channel */  \
-    X(CONTRAST_MAX, 110)                                                                              \
-    X(KNOT_MIN, 64)      /* the background's colours */                                               \
-    X(KNOT_MAX, 159)                                                                                  \
-    X(CLUTTER, 4)        /* rectangles behind the glyphs */                                           \
-    X(CLUTTER_STEP, 36)  /* largest brightness step of a rectangle */                                 \
-    X(NOISE, 10)         /* largest noise of a pixel */
+#define CONSTANTS(X)                                                                                \
+    X(VERSION, 1)                                                                                   \
+    X(SEED, 20210)                                                                                  \
+    X(GLYPHS, 36)       /* drawn in each image */                                                   \
+    X(OTHERS, 3)        /* of these, of any class */                                                \
+    X(RIVALS, 17)       /* of these, at most so many of one rival class: uniform from 0 */          \
+    X(CONTRAST_MIN, 64) /* of a glyph above its background, 8-bit steps of the strongest channel */ \
+    X(CONTRAST_MAX, 110)                                                                            \
+    X(KNOT_MIN, 64) /* the background's colours */                                                  \
+    X(KNOT_MAX, 159)                                                                                \
+    X(CLUTTER, 4)       /* rectangles behind the glyphs */                                          \
+    X(CLUTTER_STEP, 36) /* largest brightness step of a rectangle */                                \
+    X(NOISE, 10)        /* largest noise of a pixel */
 
 enum {
 #define AS_ENUM(name, value) name = value,
     CONSTANTS(AS_ENUM)
 #undef AS_ENUM
-    SIDE = 32,
+        SIDE = 32,
     PLANE = SIDE * SIDE,
     CLASSES = 10,
     GLYPH_HEIGHT = 5,
@@ -162,8 +162,8 @@ static int synthetic_open(const char *data_dir, pg_dataset *dataset)
     info->class_names = class_names;
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_printf(&text, "dataset=%s\nsplit=%s\nimages=%lld\nshape=3x%dx%d\n", info->name, info->split, (long long)info->images, SIDE,
-                  SIDE);
+    pg_buf_printf(&text, "dataset=%s\nsplit=%s\nimages=%lld\nshape=3x%dx%d\n", info->name, info->split, (long long)info->images,
+                  SIDE, SIDE);
 #define AS_TEXT(name, value) pg_buf_printf(&text, #name "=%d\n", name);
     CONSTANTS(AS_TEXT)
 #undef AS_TEXT

@@ -93,8 +93,9 @@ int pg_unpack(const char *archive, const char *inside, const pg_unpack_file *fil
     if (result != ARCHIVE_OK)
         code = fail_archive(reader, archive);
     while (!code && (result = archive_read_next_header(reader, &entry)) != ARCHIVE_EOF)
-        code = result == ARCHIVE_OK || result == ARCHIVE_WARN ? take_entry(reader, entry, archive, inside, files, n, ignored, target)
-                                                              : fail_archive(reader, archive);
+        code = result == ARCHIVE_OK || result == ARCHIVE_WARN
+                   ? take_entry(reader, entry, archive, inside, files, n, ignored, target)
+                   : fail_archive(reader, archive);
     archive_read_free(reader);
     for (int i = 0; i < n && !code; i++) {
         char *path = NULL;
