@@ -100,7 +100,7 @@ static void small_maps_agree(void **state)
     for (size_t i = 0; i < N_RULE_CASES; i++) {
         setup s;
         prepare(&rule_cases[i], &s);
-        run_random(&s, 400, 4, 6, classes, 6);
+        run_random(&s, 2000, 4, 6, classes, 6);
     }
 }
 
@@ -111,7 +111,7 @@ static void many_classes_agree(void **state)
     for (size_t i = 0; i < N_RULE_CASES; i++) {
         setup s;
         prepare(&rule_cases[i], &s);
-        run_random(&s, 25, 3, 5, classes, 7);
+        run_random(&s, 100, 3, 5, classes, 7);
     }
 }
 
@@ -122,9 +122,9 @@ static void larger_maps_agree(void **state)
     for (size_t i = 0; i < N_RULE_CASES; i++) {
         setup s;
         prepare(&rule_cases[i], &s);
-        run_random(&s, 12, 8, 9, classes, 2);
-        run_random(&s, 12, 1, 20, classes, 2);
-        run_random(&s, 4, 20, 1, classes, 2);
+        run_random(&s, 50, 8, 9, classes, 2);
+        run_random(&s, 50, 1, 20, classes, 2);
+        run_random(&s, 20, 20, 1, classes, 2);
     }
 }
 
