@@ -100,7 +100,7 @@ static void test_exclude(void **state)
     static const char text[] = HEAD "[axes]\ndefense = [\"mean\", \"ds\", \"robust-masking\"]\npatch = [2, 5, \"2.4%\", 8]\n"
                                     "\"robust-masking.threshold\" = [0, 0.2]\n"
                                     "[[exclude]]\ndefense = \"mean\"\npatch = [2, \"2.4%\"]\n"
-                                    "[[exclude]]\n\"robust-masking.threshold\" = 0.20\n[[exclude]]\npatch = 8\n";
+                                    "[[exclude]]\n\"robust-masking.threshold\" = \"0.20\"\n[[exclude]]\npatch = 8\n";
     expect_rows(text, NULL, "mean/5//0 ds/2//0 ds/5//0 robust-masking/2/0/0 robust-masking/5/0/0");
     pg_plan *plan = NULL;
     assert_int_equal(open_matrix(HEAD "[axes]\ndefense = [\"mean\"]\npatch = [2]\n[[exclude]]\npatch = 2\n", NULL, &plan), PG_EINPUT);
@@ -130,6 +130,8 @@ static void test_overrides(void **state)
     static const char text[] = HEAD "defense = \"mean\"\n[axes]\npatch = [2, 5]\n[[zip]]\nseed = [1, 2]\nattacker = [\"input\", \"network\"]\n";
     expect_rows(text, (const char *[]){"patch=8", NULL}, "mean/8//1 mean/8//2");
     expect_rows(text, (const char *[]){"patch=8", "defense=ds,mean", "seed=4,5", NULL}, "ds/8//4 ds/8//5 mean/8//4 mean/8//5");
+    expect_rows(text, (const char *[]){"patch=8", "seed=7", NULL}, "mean/8//7 mean/8//7");
+    expect_rows(text, (const char *[]){"patch=8", "seed=7", "attacker=input", NULL}, "mean/8//7");
     expect_rows(text, (const char *[]){"images=0:10,10:20", "patch=8", NULL}, "mean/8//1 mean/8//1 mean/8//2 mean/8//2");
     pg_plan *plan = NULL;
     assert_int_equal(open_matrix(text, (const char *[]){"patch=8,x", NULL}, &plan), PG_EINPUT);

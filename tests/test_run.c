@@ -2,6 +2,7 @@
 #include "db/store.h"
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
+#include "harness/base/npy.h"
 #include "harness/base/rng.h"
 #include "tests/program.h"
 
@@ -211,6 +212,8 @@ static void test_interrupt(void **state)
         assert_int_equal(counts[1] + counts[2] + counts[3], 0); /* drained: nothing failed, nothing lost */
         assert_int_equal(program_run(db, "run %s --task-images 8 --quiet", scratch_path("m.toml")), 0);
         expect_undisturbed(db);
+        count_attempts(db, counts);
+        assert_int_equal(counts[1] + counts[2] + counts[3], 0); /* what was not begun was given back, not lost */
     }
 }
 
@@ -313,6 +316,50 @@ static void test_ranges_agree(void **state)
     assert_int_equal(program_run("part3.db", "run %s --quiet -S images=13:20 -S null.fail_image=7", scratch_path("m.toml")), 0);
     free(part);
     free(full);
+}
+
+/* Tasks of one forward pass that serve different cells, as many each. */
+static void test_tasks_with_different_cells(void **state)
+{
+    (void)state;
+    static const char zipped[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nbatch = 8\npatch = 5\n"
+                                 "[[zip]]\nimages = [\"0:16\", \"16:32\", \"32:48\"]\ndefense = [\"ds\", \"mean\", \"median\"]\n";
+    scratch_write("zip.toml", zipped, strlen(zipped));
+    assert_int_equal(program_run("zip.db", "run %s --quiet --task-images 8", scratch_path("zip.toml")), 0);
+    static const char *const defenses[] = {"ds", "mean", "median"};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(program_run("alone.db", "run %s --quiet --task-images 8 -S defense=%s -S images=%d:%d", scratch_path("zip.toml"),
+                                     defenses[i], 16 * i, 16 * i + 16),
+                         0);
+    char *together = dump("zip.db"), *alone = dump("alone.db");
+    assert_string_equal(together, alone);
+    free(together);
+    free(alone);
+}
+
+/* A range that starts within a batch. */
+static void test_features_of_a_range(void **state)
+{
+    (void)state;
+    pg_npy whole, part;
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", scratch_path("whole"));
+    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test --images 0:60 --batch 16 -o %s --quiet", folder),
+                     0);
+    snprintf(folder, sizeof folder, "%s", scratch_path("part"));
+    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test --images 21:50 --batch 16 -o %s --quiet", folder),
+                     0);
+    assert_int_equal(pg_npy_open(scratch_path("whole/features.npy"), &whole), PG_OK);
+    assert_int_equal(pg_npy_open(scratch_path("part/features.npy"), &part), PG_OK);
+    assert_int_equal(part.shape[0], 29);
+    assert_memory_equal(part.data, (const float *)whole.data + 21 * 360, 29 * 360 * sizeof(float));
+    pg_npy_release(&whole);
+    pg_npy_release(&part);
+    assert_int_equal(pg_npy_open(scratch_path("whole/labels.npy"), &whole), PG_OK);
+    assert_int_equal(pg_npy_open(scratch_path("part/labels.npy"), &part), PG_OK);
+    assert_memory_equal(part.data, (const int32_t *)whole.data + 21, 29 * sizeof(int32_t));
+    pg_npy_release(&whole);
+    pg_npy_release(&part);
 }
 
 /* `certify` on the files of `features` gives the verdicts of `run`. */
@@ -421,6 +468,8 @@ int main(void)
         cmocka_unit_test(test_failing_task),
         cmocka_unit_test(test_network_that_does_not_open),
         cmocka_unit_test(test_features_certify_as_run),
+        cmocka_unit_test(test_tasks_with_different_cells),
+        cmocka_unit_test(test_features_of_a_range),
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_ranges_agree),
         cmocka_unit_test(test_nonfinite_images_are_counted),

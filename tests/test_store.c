@@ -371,6 +371,15 @@ static void test_late_writer(void **state)
     assert_int_equal(number(late, "SELECT count(*) FROM attempt WHERE result = 'stale'"), 5);
     assert_int_equal(number(late, "SELECT count(*) FROM attempt WHERE result = 'done'"), 1);
     assert_int_equal(pg_store_check(late), PG_OK);
+    plan(late, (const int[]){2}, 1, 0, CHUNK); /* and where the worker got its own task again */
+    pg_task_release(&mine);
+    pg_task_release(&theirs);
+    assert_true(claim(late, &mine));
+    exec(other, "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1 WHERE state = 'running'");
+    assert_true(claim(late, &theirs));
+    assert_int_equal(mine.task, theirs.task);
+    assert_false(finish(late, &mine));
+    assert_true(finish(late, &theirs));
     pg_task_release(&mine);
     pg_task_release(&theirs);
     pg_store_close(late);

@@ -282,7 +282,9 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
     c->window.height = pg_axis_window(&g->rows, g->input_height, c->patch_height);
     c->window.width = pg_axis_window(&g->columns, g->input_width, c->patch_width);
     c->has_delta = f->info.has_delta;
-    c->delta = f->info.has_delta ? f->info.delta_grid : 0;
+    pg_evidence_spec spec;
+    c->defense->evidence(c->config, &spec);
+    c->delta = f->info.has_delta ? pg_evidence_delta(&spec, f->info.delta_grid) : 0;
 }
 
 static void settle_images(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)

@@ -164,7 +164,10 @@ static int apply_override(pg_matrix *m, const char *override, pg_problems *probl
     size_t sharing = 0;
     for (size_t i = 0; i < m->n_keys; i++)
         sharing += m->keys[i].walk == key->walk;
-    if (sharing > 1 && n != m->walks[key->walk].steps)
+    if (sharing > 1 && n == 1) { /* one value does not walk */
+        m->walks[m->n_walks] = (pg_matrix_walk){.steps = 1};
+        key->walk = m->n_walks++;
+    } else if (sharing > 1 && n != m->walks[key->walk].steps)
         pg_problem(problems, 0, name, "%zu values, but the lists it is zipped with have %zu", n, m->walks[key->walk].steps);
     m->walks[key->walk].steps = n;
     key->values = values;
