@@ -23,6 +23,10 @@ typedef struct pg_evidence_spec {
     bool tanh_cbn;          /* tanh(0.05 u - 1) instead of clipping (Clipped BagNet) */
 } pg_evidence_spec;
 
+/* The most that one value of evidence can change where a logit changes by at most `logit_delta` grid units (measured locality):
+ * nothing moves a logit, a confidence or a tanh further than the logit itself, up to one unit of rounding; a vote may flip. */
+int64_t pg_evidence_delta(const pg_evidence_spec *spec, int64_t logit_delta);
+
 /* The integer tensor of one image. Rows, columns, classes: q[(row * width + column) * classes + c]. */
 typedef struct pg_evidence {
     const int32_t *q;

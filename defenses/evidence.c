@@ -92,6 +92,16 @@ bool pg_evidence_range(const pg_evidence_spec *spec, int64_t *lo, int64_t *hi)
     return isfinite(settled.clip_lo) && isfinite(settled.clip_hi);
 }
 
+int64_t pg_evidence_delta(const pg_evidence_spec *spec, int64_t logit_delta)
+{
+    if (logit_delta == 0)
+        return 0;
+    if (spec->feature == PG_FEATURE_PREDICTION)
+        return PG_GRID;
+    bool plain = spec->feature == PG_FEATURE_LOGITS && !spec->tanh_cbn;
+    return logit_delta + (plain ? 0 : 1);
+}
+
 /* values[classes]: logits of one position become confidences. The sum runs in the order of the classes. */
 PG_CLONES static void softmax(double *values, int classes)
 {

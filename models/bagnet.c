@@ -29,7 +29,7 @@ typedef struct bagnet {
         {.name = "strides", .type = PG_OPTION_TEXT, .offset = offsetof(bagnet, strides), .fallback = "2,2,2,1",                          \
          .help = "stride of each stage, 1 to 4, separated by commas"},                                                                   \
         {.name = "blocks", .type = PG_OPTION_TEXT, .offset = offsetof(bagnet, blocks), .fallback = "3,4,6,3",                            \
-         .help = "bottlenecks of each stage, 1 to 36, separated by commas"},                                                             \
+         .help = "bottlenecks of each stage, 0 to 36, separated by commas; 0 leaves the stage out"},                                                             \
         {0},                                                                                                                             \
     }
 
@@ -37,13 +37,13 @@ static const pg_option options9[] = BAGNET_OPTIONS("1100");
 static const pg_option options17[] = BAGNET_OPTIONS("1110");
 static const pg_option options33[] = BAGNET_OPTIONS("1111");
 
-/* "a,b,c,d", each in [1, max]. */
-static bool parse_list(const char *text, int max, int out[STAGES])
+/* "a,b,c,d", each in [min, max]. */
+static bool parse_list(const char *text, int min, int max, int out[STAGES])
 {
     char tail;
     int n = sscanf(text, "%d,%d,%d,%d%c", &out[0], &out[1], &out[2], &out[3], &tail);
     for (int i = 0; n == STAGES && i < STAGES; i++)
-        if (out[i] < 1 || out[i] > max)
+        if (out[i] < min || out[i] > max)
             n = 0;
     return n == STAGES && strspn(text, "0123456789,") == strlen(text);
 }
@@ -54,10 +54,10 @@ static int settle(void *config)
     int list[STAGES];
     if (strlen(c->kernel3) != STAGES || strspn(c->kernel3, "01") != STAGES)
         return pg_fail(PG_EINPUT, "kernel3 is '%s': four digits, 0 or 1, are needed", c->kernel3);
-    if (!parse_list(c->strides, 4, list))
+    if (!parse_list(c->strides, 1, 4, list))
         return pg_fail(PG_EINPUT, "strides is '%s': four numbers from 1 to 4, separated by commas, are needed", c->strides);
-    if (!parse_list(c->blocks, 36, list))
-        return pg_fail(PG_EINPUT, "blocks is '%s': four numbers from 1 to 36, separated by commas, are needed", c->blocks);
+    if (!parse_list(c->blocks, 0, 36, list))
+        return pg_fail(PG_EINPUT, "blocks is '%s': four numbers from 0 to 36, separated by commas, are needed", c->blocks);
     return PG_OK;
 }
 
@@ -89,8 +89,8 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
 {
     const bagnet *c = config;
     int strides[STAGES] = {0}, blocks[STAGES] = {0};
-    parse_list(c->strides, 4, strides); /* settled before */
-    parse_list(c->blocks, 36, blocks);
+    parse_list(c->strides, 1, 4, strides); /* settled before */
+    parse_list(c->blocks, 0, 36, blocks);
     if (b->pass != PG_PASS_TRACE)
         x.tensor = b->scope->torch->channels_last(b->scope, b->scope->torch->affine(b->scope, x.tensor, 4.0, -2.0));
     x = pg_layer_conv_bn(b, "conv1", NULL, x, (pg_conv){(int)c->width, 1, 1, 0});

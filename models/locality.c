@@ -37,6 +37,8 @@ static int64_t largest_change(const pg_geometry *g, patch p, const float *before
             for (int c = 0; c < g->classes; c++) {
                 size_t i = ((size_t)y * (size_t)g->columns.positions + (size_t)x) * (size_t)g->classes + (size_t)c;
                 int64_t change = llabs(grid(after[i]) - grid(before[i]));
+                if (change == 0 && after[i] != before[i])
+                    change = 1; /* below the grid, and still a leak */
                 worst = change > worst ? change : worst;
             }
         }

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -246,9 +247,44 @@ static void ranges_are_what_an_attacker_reaches(void **state)
     expect_range(votes, true, 0, PG_GRID);
 }
 
+/* Against perturbed logits: no value of evidence moves further than is said. */
+static void leaks_move_evidence_no_further_than_said(void **state)
+{
+    (void)state;
+    static const pg_evidence_spec specs[] = {
+        {.feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY},
+        {.feature = PG_FEATURE_LOGITS, .clip_lo = 0, .clip_hi = 2},
+        {.feature = PG_FEATURE_CONFIDENCE, .clip_lo = -INFINITY, .clip_hi = INFINITY},
+        {.feature = PG_FEATURE_PREDICTION, .clip_lo = -INFINITY, .clip_hi = INFINITY},
+        {.feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY, .tanh_cbn = true},
+    };
+    enum { POSITIONS = 200, CLASSES = 4 };
+    static double u[POSITIONS * CLASSES], moved[POSITIONS * CLASSES];
+    static int32_t before[POSITIONS * CLASSES], after[POSITIONS * CLASSES];
+    double scratch[CLASSES];
+    for (int64_t delta = 1; delta < 5000; delta *= 7)
+        for (size_t s = 0; s < sizeof specs / sizeof *specs; s++) {
+            pg_rng rng = pg_rng_make((uint64_t)delta, PG_STREAM_TEST, (uint32_t)s);
+            for (int i = 0; i < POSITIONS * CLASSES; i++) {
+                u[i] = (double)(int64_t)(pg_rng_below(&rng, 8 * PG_GRID)) / PG_GRID - 4;
+                moved[i] = u[i] + (double)((int64_t)pg_rng_below(&rng, (uint32_t)(2 * delta + 1)) - delta) / PG_GRID;
+            }
+            assert_true(pg_evidence_f64(&specs[s], u, POSITIONS, CLASSES, scratch, before));
+            assert_true(pg_evidence_f64(&specs[s], moved, POSITIONS, CLASSES, scratch, after));
+            int64_t allowed = pg_evidence_delta(&specs[s], delta), worst = 0;
+            for (int i = 0; i < POSITIONS * CLASSES; i++)
+                worst = llabs((int64_t)after[i] - before[i]) > worst ? llabs((int64_t)after[i] - before[i]) : worst;
+            assert_true(worst <= allowed);
+            assert_true(worst > 0 || specs[s].feature == PG_FEATURE_PREDICTION || delta < 50);
+            assert_int_equal(pg_evidence_delta(&specs[s], 0), 0);
+        }
+    assert_int_equal(pg_evidence_delta(&specs[3], 1), PG_GRID); /* a vote may flip */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leaks_move_evidence_no_further_than_said),
         cmocka_unit_test(grid_rounds_half_to_even_and_saturates),
         cmocka_unit_test(exp_and_tanh_are_accurate),
         cmocka_unit_test(cbn_is_tanh_of_a_twentieth_less_one),
