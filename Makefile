@@ -30,6 +30,10 @@ ALL_CXXFLAGS = -std=c++17 $(OPT) -Wall -Wextra -fPIC -pthread -MMD -MP $(CXXFLAG
 RUN_PATH := -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib'
 LDLIBS := -lsqlite3 -ljansson -lcrypto -lcurl -larchive -ldl -lm -lstdc++
 
+# Commands are shown in short; V=1 shows them whole.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
+
 # One pattern per room. models/torch/*.cpp is the shim and a shared object of its own; defenses get -O3.
 LIB_C   := $(wildcard harness/base/*.c harness/data/*.c harness/plan/*.c harness/run/*.c models/*.c models/torch/*.c \
              defenses/*.c attacks/*.c db/*.c plots/*.c)
@@ -50,18 +54,22 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  %-14s %s\n", $$1, $$2}'
 
 $(B)/patchgauge: $(CMD_O) $(B)/libpatchgauge.a
-	$(CC) $(OPT) -pthread -rdynamic $(RUN_PATH) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+	$(call say,ld,$@)
+	$(Q)$(CC) $(OPT) -pthread -rdynamic $(RUN_PATH) -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 $(B)/libpatchgauge.a: $(LIB_O) $(B)/gen/objects
-	@rm -f $@; ar rcs $@ $(LIB_O)
+	$(call say,ar,$@)
+	$(Q)rm -f $@; ar rcs $@ $(LIB_O)
 
 $(B)/o/defenses/%.o: OPT += $(if $(filter release,$(MODE)),-O3) -fno-trapping-math
 $(B)/o/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+	$(call say,cc,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 $(B)/o/%.o: %.cc
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) -c -o $@ $<
+	$(call say,c++,$<)
+	$(Q)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) -c -o $@ $<
 
 # Registries: the PG_DEFENSE, PG_ATTACK, PG_MODEL and PG_COMMAND lines of the folders become lists, sorted by name. Made every
 # time but replaced only when changed, so that a removed file is noticed as well; the list of objects likewise.
@@ -77,7 +85,8 @@ $(B)/gen/schema.c: FORCE
 $(B)/gen/objects: FORCE
 	$(call if_changed,echo $(LIB_O) $(CMD_O))
 $(B)/gen/%.o: $(B)/gen/%.c
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+	$(call say,cc,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 comma := ,
 # The shim: one exported symbol, built against Debian's libtorch or another one (make torch LIBTORCH=DIR).
@@ -88,9 +97,11 @@ $(B)/gen/torch-flags: FORCE
 	$(call if_changed,echo $(CXX) $(TORCH_INC) $(TORCH_LIB) $(TORCH_CXXFLAGS))
 $(B)/o/models/torch/%.o: models/torch/%.cpp $(B)/gen/torch-flags
 	@mkdir -p $(@D)
-	$(CXX) -I. -std=c++17 -O2 -fPIC -fvisibility=hidden -MMD -MP $(TORCH_INC) $(TORCH_CXXFLAGS) -c -o $@ $<
+	$(call say,c++,$<)
+	$(Q)$(CXX) -I. -std=c++17 -O2 -fPIC -fvisibility=hidden -MMD -MP $(TORCH_INC) $(TORCH_CXXFLAGS) -c -o $@ $<
 $(B)/patchgauge-torch.so: $(TORCH_O)
-	$(CXX) -shared $(RUN_PATH) -o $@ $(TORCH_O) $(TORCH_LIB) $(LDFLAGS)
+	$(call say,ld,$@)
+	$(Q)$(CXX) -shared $(RUN_PATH) -o $@ $(TORCH_O) $(TORCH_LIB) $(LDFLAGS)
 torch: $(B)/patchgauge-torch.so ## the libtorch shim alone (LIBTORCH=DIR for another libtorch)
 
 clean: ## remove what was built (not build/data)
@@ -113,7 +124,8 @@ results: all ## experiments/RESULTS.md, from the databases of the runs
 # Tests: one cmocka program per file, linked with the library.
 $(B)/tests/%: tests/%.c $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MF $@.d -MT $@ -o $@ $< $(B)/libpatchgauge.a -lcmocka $(LDFLAGS) $(LDLIBS)
+	$(call say,cc,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MF $@.d -MT $@ -o $@ $< $(B)/libpatchgauge.a -lcmocka $(LDFLAGS) $(LDLIBS)
 tests: all $(TESTS) ## build the tests
 test: test-deps ## build and run all tests (ONLY="stats table" for some); the last line counts them
 	@$(MAKE) tests
