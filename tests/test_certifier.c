@@ -1,0 +1,209 @@
+/* Unit tests of defenses/certifier: many jobs at once give what one at a time gives, in the caller's order; bad jobs and bad values. */
+#include "defenses/certifier.h"
+#include "tests/rules.h"
+
+#include <math.h>
+
+enum { HEIGHT = 5, WIDTH = 6, CLASSES = 4, VALUES = HEIGHT * WIDTH * CLASSES };
+
+static void fill(uint32_t seed, int label, float *f, double *d)
+{
+    pg_rng rng = pg_rng_make(41, PG_STREAM_TEST, seed);
+    for (int i = 0; i < VALUES; i++) {
+        f[i] = (float)(6.0 * pg_rng_unit(&rng) - 2.0 + (i % CLASSES == label ? 3.0 : 0.0));
+        d[i] = (double)f[i];
+    }
+}
+
+static void expect_same(const pg_verdict *a, const pg_verdict *b)
+{
+    assert_int_equal(a->prediction, b->prediction);
+    assert_int_equal(a->certified, b->certified);
+    assert_int_equal(a->certified_published, b->certified_published);
+    assert_int_equal(a->has_margin, b->has_margin);
+    assert_int_equal(a->masked, b->masked);
+    assert_int_equal(a->failure_case, b->failure_case);
+    assert_int_equal(a->margin, b->margin);
+}
+
+static bool fits(const rule_case *rule) { return rule->oracle.kind != ORACLE_TRIM || 2 * rule->oracle.trim < HEIGHT * WIDTH; }
+
+static void many_jobs_are_like_one(void **state)
+{
+    (void)state;
+    enum { N = 3 * N_RULE_CASES };
+    static _Alignas(16) unsigned char configs[N][PG_CONFIG_MAX];
+    pg_job jobs[N];
+    static const pg_window windows[] = {{2, 2}, {3, 1}, {1, 9}};
+    for (size_t i = 0; i < N; i++) {
+        /* the rules in a scattered order, each with every window and another delta */
+        const rule_case *rule = &rule_cases[i * 7 % N_RULE_CASES];
+        assert_true(fits(rule));
+        jobs[i] = (pg_job){pg_defense_find(rule->defense), configs[i], windows[i / N_RULE_CASES], i % 2 ? 1000 : 0};
+        rule_configure(jobs[i].defense, rule->options, configs[i]);
+    }
+    pg_certifier *all;
+    assert_int_equal(pg_certifier_new(jobs, N, HEIGHT, WIDTH, CLASSES, true, false, &all), PG_OK);
+    int certified = 0;
+    for (uint32_t image = 0; image < 20; image++) {
+        float f[VALUES];
+        double d[VALUES];
+        pg_verdict together[N], wide[N], alone;
+        int label = (int)(image % CLASSES);
+        fill(image, label, f, d);
+        pg_certifier_image_f32(all, f, label, together);
+        pg_certifier_image_f64(all, d, label, wide);
+        for (size_t i = 0; i < N; i++) {
+            pg_certifier *one;
+            assert_int_equal(pg_certifier_new(&jobs[i], 1, HEIGHT, WIDTH, CLASSES, true, false, &one), PG_OK);
+            pg_certifier_image_f32(one, f, label, &alone);
+            expect_same(&together[i], &alone);
+            expect_same(&together[i], &wide[i]);
+            certified += alone.certified;
+            pg_certifier_free(one);
+        }
+    }
+    assert_true(certified > 100);
+    pg_certifier_free(all);
+}
+
+/* Windows that differ, deltas that differ and evidence that differs are kept apart. */
+static void jobs_are_told_apart(void **state)
+{
+    (void)state;
+    static _Alignas(16) unsigned char configs[6][PG_CONFIG_MAX];
+    const pg_defense *clip = pg_defense_find("clip");
+    static const char *const options[] = {"clip=0:3", "clip=0:3", "clip=0:3", "clip=0:3", "clip=0:2", "clip=-1:3"};
+    static const pg_window windows[] = {{1, 1}, {2, 1}, {1, 2}, {1, 1}, {1, 1}, {1, 1}};
+    static const int64_t deltas[] = {0, 0, 0, 1 << 19, 0, 0};
+    pg_job jobs[6];
+    for (int i = 0; i < 6; i++) {
+        rule_configure(clip, options[i], configs[i]);
+        jobs[i] = (pg_job){clip, configs[i], windows[i], deltas[i]};
+    }
+    /* 2 x 2, two classes; label 0: 3 2 / 2 2, class 1: 0 1 / 0 -1 */
+    static const float logits[8] = {3, 0, 2, 1, 2, 0, 2, -1};
+    pg_certifier *certifier;
+    pg_verdict v[6];
+    assert_int_equal(pg_certifier_new(jobs, 6, 2, 2, 2, false, false, &certifier), PG_OK);
+    pg_certifier_image_f32(certifier, logits, 0, v);
+    static const double margins[] = {6 - 1 - 3, 4 - 1 - 6, 4 - 0 - 6, 6 - 1 - 3, 6 - 1 - 2, 6 - 0 - 1 - 3};
+    static const bool certified[] = {true, false, false, false, true, true};
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(v[i].margin, (int64_t)(margins[i] * PG_GRID));
+        assert_int_equal(v[i].certified, certified[i]);
+    }
+    pg_certifier_free(certifier);
+}
+
+/* The two wraps are not confused. */
+static void axes_wrap_on_their_own(void **state)
+{
+    (void)state;
+    unsigned char config[PG_CONFIG_MAX];
+    const pg_defense *mask = pg_defense_find("robust-masking");
+    rule_configure(mask, "", config);
+    /* evidence of the label at the left and right end of a row: one window on a ring, two otherwise */
+    static const float row[8] = {4, 0, 0, 1, 0, 1, 4, 0};
+    for (int wrap = 0; wrap < 4; wrap++)
+        for (int turned = 0; turned < 2; turned++) {
+            pg_job job = {mask, config, turned ? (pg_window){2, 1} : (pg_window){1, 2}, 0};
+            pg_certifier *certifier;
+            pg_verdict v;
+            assert_int_equal(pg_certifier_new(&job, 1, turned ? 4 : 1, turned ? 1 : 4, 2, wrap & 1, wrap & 2, &certifier), PG_OK);
+            pg_certifier_image_f32(certifier, row, 0, &v);
+            bool ring = turned ? wrap & 1 : wrap & 2;
+            /* the worst window: on the ring both ends of the label, which leaves 0 against 2; else one end: 4 - 4 against 1 */
+            assert_int_equal(v.has_margin, true);
+            assert_int_equal(v.margin, ring ? -2 * PG_GRID : -PG_GRID);
+            pg_certifier_free(certifier);
+        }
+}
+
+static void a_nan_refuses_every_job(void **state)
+{
+    (void)state;
+    static _Alignas(16) unsigned char configs[N_RULE_CASES][PG_CONFIG_MAX];
+    pg_job jobs[N_RULE_CASES];
+    for (size_t i = 0; i < N_RULE_CASES; i++) {
+        jobs[i] = (pg_job){pg_defense_find(rule_cases[i].defense), configs[i], {1, 1}, 0};
+        rule_configure(jobs[i].defense, rule_cases[i].options, configs[i]);
+    }
+    pg_certifier *certifier;
+    assert_int_equal(pg_certifier_new(jobs, N_RULE_CASES, HEIGHT, WIDTH, CLASSES, false, false, &certifier), PG_OK);
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    for (int b = 0; b < 3; b++) {
+        float f[VALUES];
+        double d[VALUES];
+        pg_verdict v[2][N_RULE_CASES];
+        fill(0, 0, f, d);
+        d[VALUES - 1] = bad[b];
+        f[VALUES - 1] = (float)bad[b];
+        memset(v, 0x55, sizeof v);
+        pg_certifier_image_f32(certifier, f, 0, v[0]);
+        pg_certifier_image_f64(certifier, d, 0, v[1]);
+        static const pg_verdict refused = {.prediction = -1, .failure_case = -1};
+        for (int i = 0; i < 2; i++)
+            for (size_t j = 0; j < N_RULE_CASES; j++)
+                expect_same(&v[i][j], &refused);
+    }
+    pg_certifier_free(certifier);
+}
+
+static void no_jobs_are_fine(void **state)
+{
+    (void)state;
+    pg_certifier *certifier;
+    float logits[4] = {0};
+    assert_int_equal(pg_certifier_new(NULL, 0, 2, 1, 2, false, false, &certifier), PG_OK);
+    pg_certifier_image_f32(certifier, logits, 0, NULL);
+    pg_certifier_free(certifier);
+    pg_certifier_free(NULL);
+}
+
+static void expect_error(const pg_job *job, int height, int width, int classes, int code, const char *text)
+{
+    pg_certifier *certifier = (pg_certifier *)(uintptr_t)1;
+    assert_int_equal(pg_certifier_new(job, 1, height, width, classes, false, false, &certifier), code);
+    assert_null(certifier);
+    if (!strstr(pg_error_message(), text))
+        fail_msg("'%s' does not say '%s'", pg_error_message(), text);
+}
+
+static void bad_jobs_are_refused(void **state)
+{
+    (void)state;
+    unsigned char config[PG_CONFIG_MAX];
+    const pg_defense *trim = pg_defense_find("trimmed-mean");
+    rule_configure(trim, "trim=4", config);
+    pg_job good = {trim, config, {1, 1}, 0}, job;
+    pg_certifier *certifier;
+    assert_int_equal(pg_certifier_new(&good, 1, 3, 3, 2, false, false, &certifier), PG_OK); /* 9 - 8 leaves one */
+    pg_certifier_free(certifier);
+    expect_error(&good, 2, 4, 2, PG_EINPUT, "trim=4 drops all of the 8 positions of a 2x4 map; at most 3");
+    expect_error(&good, 0, 4, 2, PG_EINPUT, "0x4x2");
+    expect_error(&good, 4, 0, 2, PG_EINPUT, "4x0x2");
+    expect_error(&good, 4, 4, 0, PG_EINPUT, "4x4x0");
+    expect_error(&good, 1 << 13, 1 << 12, 1, PG_EINPUT, "at most 16777216");
+    expect_error(&good, 4, 4, (1 << 24) + 1, PG_EINPUT, "classes; at most");
+    job = good, job.window.height = 0;
+    expect_error(&job, 3, 3, 2, PG_EINPUT, "window of 0x1");
+    job = good, job.window.width = 0;
+    expect_error(&job, 3, 3, 2, PG_EINPUT, "window of 1x0");
+    job = good, job.delta = -1;
+    expect_error(&job, 3, 3, 2, PG_EINPUT, "delta is -1");
+    pg_defense image = *trim;
+    image.level = PG_LEVEL_IMAGE;
+    job = good, job.defense = &image;
+    expect_error(&job, 3, 3, 2, PG_EUNSUPPORTED, "works on images");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_jobs_are_like_one),  cmocka_unit_test(jobs_are_told_apart),
+        cmocka_unit_test(axes_wrap_on_their_own),  cmocka_unit_test(a_nan_refuses_every_job),
+        cmocka_unit_test(no_jobs_are_fine),        cmocka_unit_test(bad_jobs_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
