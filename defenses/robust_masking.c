@@ -187,7 +187,7 @@ static bool below(const bounds *b, int64_t lb, int64_t t, int64_t margin)
     return scaled && !(b->limited && lb - (t + b->reach) >= margin);
 }
 
-/* lb - ub rounded down; not for an unbounded rival. */
+/* lb - ub rounded down, saturating at the lower end; not for an unbounded rival. */
 static int64_t difference(const bounds *b, int64_t lb, int64_t t)
 {
     pg_int128 best = -((pg_int128)1 << 100);
