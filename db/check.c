@@ -73,7 +73,8 @@ static int check_outcomes(pg_store *store, int64_t cell, int64_t first, int64_t 
     if (code == PG_OK && step < 0)
         code = step;
     if (code == PG_OK && (n != count || (int64_t)hash != wanted))
-        code = pg_fail(PG_EDAMAGED, "%s: outcomes of images %lld to %lld of cell number %lld do not match their checksum; restore a backup",
+        code = pg_fail(PG_EDAMAGED,
+                       "%s: outcomes of images %lld to %lld of cell number %lld do not match their checksum; restore a backup",
                        store->path, (long long)first, (long long)(first + count - 1), (long long)cell);
     return code;
 }
@@ -95,14 +96,16 @@ static int check_all_outcomes(pg_store *store)
 
 int pg_store_check(pg_store *store)
 {
-    int code = expect_nothing(store, "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", "damaged");
+    int code =
+        expect_nothing(store, "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", "damaged");
     if (code == PG_OK)
         code = expect_nothing(store, "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1", "a row points nowhere in table");
     if (code == PG_OK)
-        code = expect_nothing(store,
-                              "SELECT 'task ' || t.task FROM task t JOIN task_cell tc ON tc.task = t.task LEFT JOIN summary s"
-                              " ON s.task = t.task AND s.cell = tc.cell WHERE (t.state = 'done') <> (s.task IS NOT NULL) LIMIT 1",
-                              "half-written");
+        code =
+            expect_nothing(store,
+                           "SELECT 'task ' || t.task FROM task t JOIN task_cell tc ON tc.task = t.task LEFT JOIN summary s"
+                           " ON s.task = t.task AND s.cell = tc.cell WHERE (t.state = 'done') <> (s.task IS NOT NULL) LIMIT 1",
+                           "half-written");
     if (code == PG_OK)
         code = expect_nothing(store,
                               "SELECT c.cell_id FROM cell c WHERE (SELECT count(*) FROM outcome o WHERE o.cell = c.cell) <>"

@@ -1,8 +1,9 @@
 /* Recording a plan and creating the tasks that are missing. See store.h.
  *
- * A task serves cells that share a forward pass over a run of images. A cell's images that no task of it covers are cut at multiples
- * of the forward's chunk; pieces with equal bounds become one task. A pending task that also serves cells of other plans
- * is not run by this plan: its share of this plan's cells is taken out first, so that a worker knows every cell it serves. */
+ * A task serves cells that share a forward pass over a run of images. A cell's images that no task of it covers are cut at
+ * multiples of the forward's chunk; pieces with equal bounds become one task. A pending task that also serves cells of other
+ * plans is not run by this plan: its share of this plan's cells is taken out first, so that a worker knows every cell it
+ * serves. */
 #include "db/internal.h"
 
 #include <stdlib.h>
@@ -80,8 +81,8 @@ static int record_forward(pg_store *store, const pg_store_forward_row *f, int64_
         code = one_int(store, row, doing, &dataset);
     if (code == PG_OK)
         code = pg_db_run(store, doing,
-                         "INSERT INTO forward (forward_key, canonical, dataset) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING", "tti",
-                         f->forward_key, f->canonical, dataset);
+                         "INSERT INTO forward (forward_key, canonical, dataset) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                         "tti", f->forward_key, f->canonical, dataset);
     if (code == PG_OK)
         code = pg_db_get(store, "SELECT forward FROM forward WHERE forward_key = ?1", &row, "t", f->forward_key);
     return code == PG_OK ? one_int(store, row, doing, key) : code;
@@ -94,14 +95,16 @@ static int record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forw
     sqlite3_stmt *row = NULL;
     int code = pg_hash_bytes(c->settings, strlen(c->settings), settings_id);
     if (code == PG_OK)
-        code = pg_db_run(store, "recording a cell",
-                         "INSERT INTO cell (cell_id, forward, first, count, canonical, settings, settings_id, details, delta, checksum)"
-                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (cell_id) DO UPDATE SET settings = ?6,"
-                         " settings_id = ?7, details = ?8, checksum = ?10 WHERE checksum <> ?10 AND canonical = ?5",
-                         "tiiittttoi", c->cell_id, forward, c->first, c->count, c->canonical, c->settings, settings_id, c->details,
-                         c->has_delta ? &c->delta : NULL, pg_db_cell_checksum(c));
+        code = pg_db_run(
+            store, "recording a cell",
+            "INSERT INTO cell (cell_id, forward, first, count, canonical, settings, settings_id, details, delta, checksum)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (cell_id) DO UPDATE SET settings = ?6,"
+            " settings_id = ?7, details = ?8, checksum = ?10 WHERE checksum <> ?10 AND canonical = ?5",
+            "tiiittttoi", c->cell_id, forward, c->first, c->count, c->canonical, c->settings, settings_id, c->details,
+            c->has_delta ? &c->delta : NULL, pg_db_cell_checksum(c));
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT cell FROM cell WHERE cell_id = ?1 AND canonical = ?2", &row, "tt", c->cell_id, c->canonical);
+        code = pg_db_get(store, "SELECT cell FROM cell WHERE cell_id = ?1 AND canonical = ?2", &row, "tt", c->cell_id,
+                         c->canonical);
     return code == PG_OK ? one_int(store, row, "recording a cell", key) : code;
 }
 
@@ -119,14 +122,16 @@ static int record_plan(pg_store *store, const pg_store_plan_row *plan, const int
     if (code != PG_OK)
         return code;
     pg_db_time(now);
-    code = pg_db_run(store, "recording the plan",
-                     "INSERT INTO plan (plan_id, name, matrix, overrides, created) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-                     "ttttt", plan_id, plan->name, plan->matrix, plan->overrides, now);
+    code = pg_db_run(
+        store, "recording the plan",
+        "INSERT INTO plan (plan_id, name, matrix, overrides, created) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        "ttttt", plan_id, plan->name, plan->matrix, plan->overrides, now);
     if (code != PG_OK || sqlite3_changes(store->db) == 0)
         return code;
     key = sqlite3_last_insert_rowid(store->db);
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++)
-        code = pg_db_run(store, "recording the plan", "INSERT INTO plan_cell (plan, position, cell) VALUES (?1, ?2, ?3)", "iii", key, (int64_t)i, cells[i]);
+        code = pg_db_run(store, "recording the plan", "INSERT INTO plan_cell (plan, position, cell) VALUES (?1, ?2, ?3)", "iii",
+                         key, (int64_t)i, cells[i]);
     return code;
 }
 
@@ -155,9 +160,9 @@ static int find_missing(pg_store *store, const pg_store_cell_row *c, int64_t cel
     sqlite3_stmt *row = NULL;
     int step = 0;
     int64_t at = c->first, end = c->first + c->count;
-    int code = pg_db_get(store,
-                         "SELECT t.first, t.count FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = ?1 ORDER BY t.first",
-                         &row, "i", cell);
+    int code = pg_db_get(
+        store, "SELECT t.first, t.count FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = ?1 ORDER BY t.first",
+        &row, "i", cell);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
         int64_t first = sqlite3_column_int64(row, 0), next = first + sqlite3_column_int64(row, 1);
         if (first > at)
@@ -184,7 +189,8 @@ static int create_tasks(pg_store *store, pieces *list)
             task = sqlite3_last_insert_rowid(store->db);
         }
         if (code == PG_OK)
-            code = pg_db_run(store, "creating a task", "INSERT INTO task_cell (task, cell) VALUES (?1, ?2)", "ii", task, p->cell);
+            code =
+                pg_db_run(store, "creating a task", "INSERT INTO task_cell (task, cell) VALUES (?1, ?2)", "ii", task, p->cell);
     }
     return code;
 }
@@ -219,9 +225,10 @@ static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *for
     if (code == PG_OK)
         code = create_tasks(store, list);
     if (code == PG_OK)
-        code = pg_db_run(store, "planning",
-                         "INSERT INTO temp.wanted SELECT DISTINCT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell",
-                         "");
+        code = pg_db_run(
+            store, "planning",
+            "INSERT INTO temp.wanted SELECT DISTINCT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell",
+            "");
     return code;
 }
 

@@ -88,10 +88,11 @@ static int fill_counts(pg_store *store, int64_t cell, pg_cell_result *out)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(store,
-                         "SELECT n, clean, certified, published, nonfinite, masked, case0, case1, case2, case3, case4, attacked_n,"
-                         " attacked, ifnull(margin, 0), outcomes, checksum FROM summary WHERE cell = ?1",
-                         &row, "i", cell);
+    int code =
+        pg_db_get(store,
+                  "SELECT n, clean, certified, published, nonfinite, masked, case0, case1, case2, case3, case4, attacked_n,"
+                  " attacked, ifnull(margin, 0), outcomes, checksum FROM summary WHERE cell = ?1",
+                  &row, "i", cell);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading a summary")) == 1)
         code = add_summary(store, row, out);
     pg_db_done(row);
@@ -102,10 +103,11 @@ static int fill_counts(pg_store *store, int64_t cell, pg_cell_result *out)
     out->state = out->n == 0 ? PG_CELL_NEW : out->n < out->images ? PG_CELL_PARTIAL : PG_CELL_DONE;
     if (out->state == PG_CELL_DONE)
         return PG_OK;
-    code = pg_db_get(store,
-                     "SELECT t.error FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = ?1 AND t.state = 'failed'"
-                     " ORDER BY t.first LIMIT 1",
-                     &row, "i", cell);
+    code =
+        pg_db_get(store,
+                  "SELECT t.error FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = ?1 AND t.state = 'failed'"
+                  " ORDER BY t.first LIMIT 1",
+                  &row, "i", cell);
     if (code == PG_OK && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
         out->state = PG_CELL_FAILED;
         out->error = strdup(pg_db_text(row, 0));
@@ -174,10 +176,11 @@ int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_H
 {
     size_t length = strlen(prefix);
     if (length < 4 || length >= PG_HASH_HEX || strspn(prefix, "0123456789abcdef") != length)
-        return pg_fail(PG_EINPUT, "\"%s\" is no cell id; give at least its first 4 hexadecimal digits, see `patchgauge ls`", prefix);
+        return pg_fail(PG_EINPUT, "\"%s\" is no cell id; give at least its first 4 hexadecimal digits, see `patchgauge ls`",
+                       prefix);
     sqlite3_stmt *row = NULL;
-    int code = pg_db_get(store, "SELECT cell_id FROM cell WHERE cell_id >= ?1 AND cell_id < ?1 || 'g' ORDER BY cell_id LIMIT 2", &row,
-                         "t", prefix);
+    int code = pg_db_get(store, "SELECT cell_id FROM cell WHERE cell_id >= ?1 AND cell_id < ?1 || 'g' ORDER BY cell_id LIMIT 2",
+                         &row, "t", prefix);
     if (code == PG_OK) {
         int step = pg_db_step(store, row, "looking for a cell");
         if (step == 1) {
@@ -186,19 +189,21 @@ int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_H
             step = pg_db_step(store, row, "looking for a cell");
             code = step == 1 ? pg_fail(PG_EINPUT, "several cells start with \"%s\"; give more digits", prefix) : step;
         } else {
-            code = step < 0 ? step : pg_fail(PG_EMISSING, "%s: no cell starts with \"%s\"; see `patchgauge ls`", store->path, prefix);
+            code = step < 0 ? step
+                            : pg_fail(PG_EMISSING, "%s: no cell starts with \"%s\"; see `patchgauge ls`", store->path, prefix);
         }
     }
     pg_db_done(row);
     return code;
 }
 
-#define OUTCOME_COLUMNS                                                                                                            \
-    "o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case FROM cell c"                    \
-    " JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"                                                   \
+#define OUTCOME_COLUMNS                                                                                        \
+    "o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case FROM cell c" \
+    " JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"                               \
     " JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
 
-int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(const pg_outcome *outcome, void *context), void *context)
+int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(const pg_outcome *outcome, void *context),
+                          void *context)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
@@ -224,17 +229,19 @@ int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(cons
 static int same_images(pg_store *store, const char *cell_a, const char *cell_b)
 {
     sqlite3_stmt *row = NULL;
-    int code = pg_db_get(store,
-                         "SELECT fa.dataset = fb.dataset AND a.first = b.first AND a.count = b.count,"
-                         " (SELECT count(*) FROM outcome WHERE cell = a.cell) = a.count"
-                         " AND (SELECT count(*) FROM outcome WHERE cell = b.cell) = b.count"
-                         " FROM cell a, cell b JOIN forward fa ON fa.forward = a.forward JOIN forward fb ON fb.forward = b.forward"
-                         " WHERE a.cell_id = ?1 AND b.cell_id = ?2",
-                         &row, "tt", cell_a, cell_b);
+    int code =
+        pg_db_get(store,
+                  "SELECT fa.dataset = fb.dataset AND a.first = b.first AND a.count = b.count,"
+                  " (SELECT count(*) FROM outcome WHERE cell = a.cell) = a.count"
+                  " AND (SELECT count(*) FROM outcome WHERE cell = b.cell) = b.count"
+                  " FROM cell a, cell b JOIN forward fa ON fa.forward = a.forward JOIN forward fb ON fb.forward = b.forward"
+                  " WHERE a.cell_id = ?1 AND b.cell_id = ?2",
+                  &row, "tt", cell_a, cell_b);
     if (code == PG_OK) {
         int step = pg_db_step(store, row, "comparing cells");
         if (step == 0)
-            code = pg_fail(PG_EMISSING, "%s: one of the cells %.12s and %.12s is not in the store", store->path, cell_a, cell_b);
+            code =
+                pg_fail(PG_EMISSING, "%s: one of the cells %.12s and %.12s is not in the store", store->path, cell_a, cell_b);
         else if (step < 0)
             code = step;
         else if (!sqlite3_column_int(row, 0))
@@ -277,13 +284,14 @@ int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(cons
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(store,
-                         "SELECT t.task, t.first, t.count, a.epoch, a.result, w.host, a.device, a.library, w.revision, w.versions,"
-                         " a.error, a.finished, w.pid, a.peak_bytes, a.batch, a.threads, a.wall_s, a.read_s, a.forward_s, a.certify_s"
-                         " FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
-                         " JOIN attempt a ON a.task = t.task LEFT JOIN worker w ON w.worker = a.worker"
-                         " WHERE c.cell_id = ?1 ORDER BY a.attempt",
-                         &row, "t", cell_id);
+    int code =
+        pg_db_get(store,
+                  "SELECT t.task, t.first, t.count, a.epoch, a.result, w.host, a.device, a.library, w.revision, w.versions,"
+                  " a.error, a.finished, w.pid, a.peak_bytes, a.batch, a.threads, a.wall_s, a.read_s, a.forward_s, a.certify_s"
+                  " FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
+                  " JOIN attempt a ON a.task = t.task LEFT JOIN worker w ON w.worker = a.worker"
+                  " WHERE c.cell_id = ?1 ORDER BY a.attempt",
+                  &row, "t", cell_id);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading attempts")) == 1) {
         pg_attempt_record record = {
             .task = sqlite3_column_int64(row, 0),

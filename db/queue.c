@@ -1,7 +1,7 @@
 /* Claiming, finishing and failing tasks. See store.h.
  *
- * A claim is one UPDATE that raises the task's epoch; a finish is one UPDATE that names epoch and owner, inside the transaction that
- * stores the outcomes. A worker whose task was given away meanwhile changes no row and its outcomes are dropped. */
+ * A claim is one UPDATE that raises the task's epoch; a finish is one UPDATE that names epoch and owner, inside the transaction
+ * that stores the outcomes. A worker whose task was given away meanwhile changes no row and its outcomes are dropped. */
 #include "db/internal.h"
 
 #include <stdlib.h>
@@ -22,9 +22,9 @@ static int read_cells(pg_store *store, pg_task *task)
     task->cell_ids = calloc((size_t)n + 1, sizeof *task->cell_ids);
     if (!task->cells || !task->cell_ids)
         return pg_fail(PG_ENOMEM, "claiming a task: out of memory");
-    code = pg_db_get(store,
-                     "SELECT c.cell, c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell WHERE tc.task = ?1 ORDER BY tc.cell",
-                     &row, "i", task->task);
+    code = pg_db_get(
+        store, "SELECT c.cell, c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell WHERE tc.task = ?1 ORDER BY tc.cell",
+        &row, "i", task->task);
     while (code == PG_OK && (int64_t)task->n_cells < n && (step = pg_db_step(store, row, "reading the cells of a task")) == 1) {
         task->cells[task->n_cells] = sqlite3_column_int64(row, 0);
         strncpy(task->cell_ids[task->n_cells], pg_db_text(row, 1), PG_HASH_HEX - 1);
@@ -41,13 +41,14 @@ int pg_store_claim(pg_store *store, pg_task *out, bool *got)
     if (!store->wanted || !store->worker)
         return pg_fail(PG_EDB, "%s: no plan or no worker on this connection", store->path);
     sqlite3_stmt *row = NULL;
-    int code = pg_db_get(store,
-                         "UPDATE task SET state = 'running', owner = ?1, epoch = epoch + 1 WHERE task = (SELECT t.task FROM task t"
-                         " WHERE t.state = 'pending' AND t.state <> 'done' AND t.task IN temp.wanted"
-                         " ORDER BY t.forward, t.first LIMIT 1)"
-                         " RETURNING task, epoch, first, count, attempts,"
-                         " (SELECT forward_key FROM forward f WHERE f.forward = task.forward)",
-                         &row, "i", store->worker);
+    int code =
+        pg_db_get(store,
+                  "UPDATE task SET state = 'running', owner = ?1, epoch = epoch + 1 WHERE task = (SELECT t.task FROM task t"
+                  " WHERE t.state = 'pending' AND t.state <> 'done' AND t.task IN temp.wanted"
+                  " ORDER BY t.forward, t.first LIMIT 1)"
+                  " RETURNING task, epoch, first, count, attempts,"
+                  " (SELECT forward_key FROM forward f WHERE f.forward = task.forward)",
+                  &row, "i", store->worker);
     while (code == PG_OK) { /* to the end: the row is committed when the statement is done */
         int step = pg_db_step(store, row, "claiming a task");
         if (step != 1) {
@@ -83,11 +84,14 @@ static int record_attempt(pg_store *store, const pg_task *task, const pg_attempt
 {
     char now[32];
     pg_db_time(now);
-    return pg_db_run(store, "recording an attempt",
-                     "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, wall_s, read_s, forward_s,"
-                     " certify_s, peak_bytes, error, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-                     "iiitttbbddddit" "t", task->task, store->worker, task->epoch, result, a->device, a->library, a->threads, a->batch, a->wall_s, a->read_s,
-                     a->forward_s, a->certify_s, a->peak_bytes, error, now);
+    return pg_db_run(
+        store, "recording an attempt",
+        "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, wall_s, read_s, forward_s,"
+        " certify_s, peak_bytes, error, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        "iiitttbbddddit"
+        "t",
+        task->task, store->worker, task->epoch, result, a->device, a->library, a->threads, a->batch, a->wall_s, a->read_s,
+        a->forward_s, a->certify_s, a->peak_bytes, error, now);
 }
 
 /* Labels are facts of the data set: a label that differs from the stored one means that the data changed under its hash. */
@@ -113,8 +117,9 @@ static int store_labels(pg_store *store, const pg_task *task, const pg_outcome *
         if (step < 0)
             code = step;
         else if (step == 0 || sqlite3_column_int64(row, 0) != sum)
-            code = pg_fail(PG_EDAMAGED, "%s: stored labels of images %lld to %lld differ from the data set's; the data changed under"
-                                        " its manifest, see `patchgauge data verify`",
+            code = pg_fail(PG_EDAMAGED,
+                           "%s: stored labels of images %lld to %lld differ from the data set's; the data changed under"
+                           " its manifest, see `patchgauge data verify`",
                            store->path, (long long)task->first, (long long)(task->first + task->count - 1));
     }
     pg_db_done(row);
@@ -125,7 +130,8 @@ uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *o, int attacked
 {
     hash = pg_fnv_int(pg_fnv_int(hash, o->image), o->label);
     hash = pg_fnv_int(hash, o->prediction);
-    hash = pg_fnv_int(hash, (o->certified ? 1 : 0) + (o->certified_published ? 2 : 0) + (o->masked ? 4 : 0) + (o->has_margin ? 8 : 0));
+    hash = pg_fnv_int(hash, (o->certified ? 1 : 0) + (o->certified_published ? 2 : 0) + (o->masked ? 4 : 0) +
+                                (o->has_margin ? 8 : 0));
     hash = pg_fnv_int(hash, o->has_margin ? o->margin : 0);
     return pg_fnv_int(pg_fnv_int(hash, o->failure_case), attacked);
 }
@@ -157,18 +163,21 @@ static int store_cell_outcomes(pg_store *store, const pg_task *task, int64_t cel
         code = pg_db_run(store, "storing outcomes",
                          "INSERT INTO outcome (cell, image, prediction, certified, published, masked, margin, failure_case)"
                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                         "iibbbboo", cell, o->image, o->prediction, (int)o->certified, (int)o->certified_published, (int)o->masked,
-                         o->has_margin ? &o->margin : NULL, failure_case >= 0 ? &failure_case : NULL);
+                         "iibbbboo", cell, o->image, o->prediction, (int)o->certified, (int)o->certified_published,
+                         (int)o->masked, o->has_margin ? &o->margin : NULL, failure_case >= 0 ? &failure_case : NULL);
     }
     v[14] = (int64_t)hash;
     if (code != PG_OK)
         return code;
-    return pg_db_run(store, "storing a summary",
-                     "INSERT INTO summary (cell, task, attempt, n, clean, certified, published, nonfinite, masked, case0, case1, case2,"
-                     " case3, case4, attacked_n, attacked, margin, outcomes, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-                     " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
-                     "iiiiiiiiiiiiiiii" "oii", cell, task->task, attempt, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9],
-                     v[10], v[11], v[12], v[13] ? &v[13] : NULL, v[14], pg_db_summary_checksum(v, PG_DB_SUMMARY_NUMBERS));
+    return pg_db_run(
+        store, "storing a summary",
+        "INSERT INTO summary (cell, task, attempt, n, clean, certified, published, nonfinite, masked, case0, case1, case2,"
+        " case3, case4, attacked_n, attacked, margin, outcomes, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+        " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        "iiiiiiiiiiiiiiii"
+        "oii",
+        cell, task->task, attempt, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12],
+        v[13] ? &v[13] : NULL, v[14], pg_db_summary_checksum(v, PG_DB_SUMMARY_NUMBERS));
 }
 
 int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes, bool *counted)
@@ -177,9 +186,10 @@ int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *atte
     int code = pg_db_begin(store);
     if (code != PG_OK)
         return code;
-    code = pg_db_run(store, "finishing a task",
-                     "UPDATE task SET state = 'done', owner = NULL WHERE task = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'running'",
-                     "iii", task->task, task->epoch, store->worker);
+    code = pg_db_run(
+        store, "finishing a task",
+        "UPDATE task SET state = 'done', owner = NULL WHERE task = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'running'",
+        "iii", task->task, task->epoch, store->worker);
     bool mine = code == PG_OK && sqlite3_changes(store->db) == 1;
     if (code == PG_OK)
         code = record_attempt(store, task, attempt, mine ? "done" : "stale", NULL);
@@ -193,7 +203,8 @@ int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *atte
     return code;
 }
 
-int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max, bool *given_up)
+int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max,
+                  bool *given_up)
 {
     *given_up = false;
     int code = pg_db_begin(store);
@@ -224,15 +235,17 @@ int pg_store_progress_of(pg_store *store, pg_store_progress *out)
 {
     *out = (pg_store_progress){0};
     sqlite3_stmt *row = NULL;
-    int code = pg_db_get(store,
-                         "SELECT count(*), sum(state = 'pending'), sum(state = 'running'), sum(state = 'done'), sum(state = 'failed'),"
-                         " sum(count), sum((state = 'done') * count) FROM task WHERE task IN temp.wanted",
-                         &row, "");
+    int code =
+        pg_db_get(store,
+                  "SELECT count(*), sum(state = 'pending'), sum(state = 'running'), sum(state = 'done'), sum(state = 'failed'),"
+                  " sum(count), sum((state = 'done') * count) FROM task WHERE task IN temp.wanted",
+                  &row, "");
     if (code == PG_OK) {
         int step = pg_db_step(store, row, "counting tasks");
         code = step < 0 ? step : PG_OK;
         if (step == 1) {
-            int64_t *fields[] = {&out->tasks, &out->pending, &out->running, &out->done, &out->failed, &out->images, &out->images_done};
+            int64_t *fields[] = {&out->tasks,  &out->pending, &out->running,    &out->done,
+                                 &out->failed, &out->images,  &out->images_done};
             for (int i = 0; i < 7; i++)
                 *fields[i] = sqlite3_column_int64(row, i);
         }

@@ -1,7 +1,9 @@
-/* Opening, migrating and talking to the SQLite file. See store.h; queries are in query.c, tasks in queue.c, planning in tasks.c.
+/* Opening, migrating and talking to the SQLite file. See store.h; queries are in query.c, tasks in queue.c, planning in
+ * tasks.c.
  *
- * Journal mode is DELETE with synchronous = EXTRA: the SQLite of Debian 12 (3.40) predates the fix of the race in WAL's reset, and
- * WAL needs shared memory that network file systems do not have. A commit is then durable when it returns, power loss included. */
+ * Journal mode is DELETE with synchronous = EXTRA: the SQLite of Debian 12 (3.40) predates the fix of the race in WAL's reset,
+ * and WAL needs shared memory that network file systems do not have. A commit is then durable when it returns, power loss
+ * included. */
 #include "db/internal.h"
 
 #include <errno.h>
@@ -54,8 +56,8 @@ static const char *hint(int sqlite_code)
 int pg_db_fail(pg_store *store, const char *doing)
 {
     int code = store->db ? sqlite3_extended_errcode(store->db) : SQLITE_NOMEM;
-    return pg_fail(error_code(code), "%s: %s: %s%s", store->path, doing, store->db ? sqlite3_errmsg(store->db) : "out of memory",
-                   hint(code));
+    return pg_fail(error_code(code), "%s: %s: %s%s", store->path, doing,
+                   store->db ? sqlite3_errmsg(store->db) : "out of memory", hint(code));
 }
 
 static int bind_all(sqlite3_stmt *statement, const char *types, va_list args)
@@ -209,7 +211,8 @@ static int execute(pg_store *store, const char *sql, const char *doing)
 
 static int write_store_id(pg_store *store)
 {
-    return pg_db_run(store, "naming the store", "INSERT OR IGNORE INTO meta (key, value) VALUES ('store_id', lower(hex(randomblob(16))))", "");
+    return pg_db_run(store, "naming the store",
+                     "INSERT OR IGNORE INTO meta (key, value) VALUES ('store_id', lower(hex(randomblob(16))))", "");
 }
 
 int pg_db_migrate(pg_store *store, const pg_migration *list)
@@ -228,13 +231,15 @@ int pg_db_migrate(pg_store *store, const pg_migration *list)
     if (!empty && application != PG_DB_APPLICATION_ID)
         return pg_fail(PG_EDAMAGED, "%s: is an SQLite file, but not of patchgauge; name another one with --db", store->path);
     if (version > last)
-        return pg_fail(PG_EUNSUPPORTED, "%s: written by a newer patchgauge (format %d, this one knows up to %d); update the program",
+        return pg_fail(PG_EUNSUPPORTED,
+                       "%s: written by a newer patchgauge (format %d, this one knows up to %d); update the program",
                        store->path, version, last);
     if (version == last)
         return PG_OK;
     if (store->read_only)
         return empty ? pg_fail(PG_EMISSING, "%s: holds no results yet; run a matrix first", store->path)
-                     : pg_fail(PG_EUNSUPPORTED, "%s: written by an older patchgauge (format %d); `patchgauge run` brings it up to %d",
+                     : pg_fail(PG_EUNSUPPORTED,
+                               "%s: written by an older patchgauge (format %d); `patchgauge run` brings it up to %d",
                                store->path, version, last);
     code = pg_db_begin(store);
     if (code != PG_OK)
@@ -266,8 +271,9 @@ static int configure(pg_store *store)
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
-    int code = execute(store, "PRAGMA foreign_keys = ON; PRAGMA synchronous = EXTRA; PRAGMA temp_store = MEMORY;"
-                              "PRAGMA cell_size_check = ON; PRAGMA cache_size = -65536;",
+    int code = execute(store,
+                       "PRAGMA foreign_keys = ON; PRAGMA synchronous = EXTRA; PRAGMA temp_store = MEMORY;"
+                       "PRAGMA cell_size_check = ON; PRAGMA cache_size = -65536;",
                        "opening");
     if (code == PG_OK)
         code = store->read_only ? execute(store, "PRAGMA query_only = ON", "opening")
@@ -286,7 +292,8 @@ int pg_store_open(const char *path, pg_store_mode mode, pg_store **out)
     store->read_only = mode == PG_STORE_READ;
     int code = PG_OK;
     if (store->read_only && access(path, F_OK) != 0) {
-        code = pg_fail(PG_EMISSING, "%s: no such database (%s); run a matrix first, or name one with --db", path, strerror(errno));
+        code =
+            pg_fail(PG_EMISSING, "%s: no such database (%s); run a matrix first, or name one with --db", path, strerror(errno));
         goto out;
     }
     /* Readers open for writing too where they may: rolling back the journal of a killed writer needs it. */

@@ -20,12 +20,12 @@ typedef enum pg_store_mode {
     PG_STORE_WRITE, /* created where it does not exist, migrated where it is older */
 } pg_store_mode;
 
-/* *new*, pg_store_close. PG_EMISSING (READ), PG_EDAMAGED (not ours, or damaged), PG_EUNSUPPORTED (written by a newer version), PG_EIO
- * (folder not writable), PG_EDB. */
+/* *new*, pg_store_close. PG_EMISSING (READ), PG_EDAMAGED (not ours, or damaged), PG_EUNSUPPORTED (written by a newer version),
+ * PG_EIO (folder not writable), PG_EDB. */
 int pg_store_open(const char *path, pg_store_mode mode, pg_store **out) PG_MUST_USE;
 void pg_store_close(pg_store *store);
 
-/* ---- Results: what tables, figures and `ls` read ---------------------------------------------------------------------- */
+/* ---- Results: what tables, figures and `ls` read ---- */
 
 /* Settings travel as text, one "key=value\n" a line; newlines and backslashes in values are escaped. */
 typedef struct pg_setting {
@@ -52,28 +52,30 @@ enum { PG_CASES = 5 }; /* failure cases 0..4 of robust-masking, predicted */
 /* Counts over the images that have an outcome. Shares are counts / n. */
 typedef struct pg_cell_result {
     char cell_id[PG_HASH_HEX];
-    bool known;                /* false: the store has no such cell; all else is zero */
+    bool known; /* false: the store has no such cell; all else is zero */
     pg_cell_state state;
-    char *error;               /* PG_CELL_FAILED: the reason; else NULL */
-    int64_t first, images;     /* the cell asks for this many images from `first` on */
-    int64_t n;                 /* have an outcome */
-    int64_t clean;             /* defended prediction is the label, no patch */
-    int64_t certified;         /* counted certificates */
-    int64_t certified_published; /* the paper's own certificate, where the rule has one */
-    bool has_published;        /* the rule has a published certificate: cases[] is filled */
-    int64_t cases[PG_CASES];   /* how many images ended in each failure case */
-    int64_t nonfinite;         /* prediction -1 */
-    int64_t masked;            /* something is masked on the clean image: false positives of a masking defense */
+    char *error;                  /* PG_CELL_FAILED: the reason; else NULL */
+    int64_t first, images;        /* the cell asks for this many images from `first` on */
+    int64_t n;                    /* have an outcome */
+    int64_t clean;                /* defended prediction is the label, no patch */
+    int64_t certified;            /* counted certificates */
+    int64_t certified_published;  /* the paper's own certificate, where the rule has one */
+    bool has_published;           /* the rule has a published certificate: cases[] is filled */
+    int64_t cases[PG_CASES];      /* how many images ended in each failure case */
+    int64_t nonfinite;            /* prediction -1 */
+    int64_t masked;               /* something is masked on the clean image: false positives of a masking defense */
     int64_t attacked_n, attacked; /* images with an attack, and still right under it */
     bool has_smallest_margin;
-    int64_t smallest_margin;   /* smallest positive margin of a certified image, units of 2^-20 */
-    bool has_delta;            /* locality was measured; false: delta 0 was used, "locality not measured" */
-    int64_t delta;             /* grid units, applied to every certificate of the cell */
+    int64_t smallest_margin; /* smallest positive margin of a certified image, units of 2^-20 */
+    bool has_delta;          /* locality was measured; false: delta 0 was used, "locality not measured" */
+    int64_t delta;           /* grid units, applied to every certificate of the cell */
     size_t n_settings;
-    pg_setting *settings;      /* sorted by key: the settings as given, and details: "window", "certificate", "model", "delta", ... */
+    pg_setting
+        *settings; /* sorted by key: the settings as given, and details: "window", "certificate", "model", "delta", ... */
 } pg_cell_result;
 
-/* Result of one cell by full id. `out` is *new* inside, pg_cell_result_release; also valid (known = false) for an absent cell. */
+/* Result of one cell by full id. `out` is *new* inside, pg_cell_result_release; also valid (known = false) for an absent cell.
+ */
 int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out) PG_MUST_USE;
 void pg_cell_result_release(pg_cell_result *result);
 /* Value of a setting of the cell, as pg_settings_value. */
@@ -87,7 +89,7 @@ int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_H
 
 /* One image of one cell. */
 typedef struct pg_outcome {
-    int64_t image; /* index in the data set's split */
+    int64_t image;         /* index in the data set's split */
     int label, prediction; /* prediction -1: non-finite */
     bool certified, certified_published, masked, has_margin;
     int8_t failure_case; /* -1: none */
@@ -104,11 +106,11 @@ typedef struct pg_pair_counts {
 } pg_pair_counts;
 int pg_store_compare(pg_store *store, const char *cell_a, const char *cell_b, char what, pg_pair_counts *out) PG_MUST_USE;
 
-/* Images, labels and summaries checked against their checksums, and SQLite's own integrity and foreign keys. PG_EDAMAGED with the
- * first fault found. Reads the whole file. */
+/* Images, labels and summaries checked against their checksums, and SQLite's own integrity and foreign keys. PG_EDAMAGED with
+ * the first fault found. Reads the whole file. */
 int pg_store_check(pg_store *store) PG_MUST_USE;
 
-/* ---- Planning: which cells are asked for, which tasks are missing -------------------------------------------------------- */
+/* ---- Planning: which cells are asked for, which tasks are missing ---- */
 
 typedef struct pg_store_forward_row {
     const char *forward_key, *canonical;
@@ -139,7 +141,8 @@ typedef struct pg_store_plan_row {
 int pg_store_plan(pg_store *store, const pg_store_plan_row *plan) PG_MUST_USE;
 
 /* A cell with the same settings but another id that has outcomes: the newest, or "" and NULL. `canonical` is *new* (free). */
-int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, char stale_id[PG_HASH_HEX], char **canonical) PG_MUST_USE;
+int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, char stale_id[PG_HASH_HEX],
+                   char **canonical) PG_MUST_USE;
 
 /* Tasks of the last pg_store_plan on this connection. */
 typedef struct pg_store_progress {
@@ -148,7 +151,7 @@ typedef struct pg_store_progress {
 } pg_store_progress;
 int pg_store_progress_of(pg_store *store, pg_store_progress *out) PG_MUST_USE;
 
-/* ---- Running: workers and tasks ------------------------------------------------------------------------------------------- */
+/* ---- Running: workers and tasks ---- */
 
 enum { PG_ATTEMPTS_MAX = 3 };
 
@@ -169,7 +172,7 @@ typedef struct pg_task {
     int attempts; /* that failed so far */
     char forward_key[PG_HASH_HEX];
     size_t n_cells;
-    int64_t *cells;                 /* keys */
+    int64_t *cells; /* keys */
     char (*cell_ids)[PG_HASH_HEX];
 } pg_task;
 
@@ -184,8 +187,8 @@ typedef struct pg_attempt {
     int64_t peak_bytes;
 } pg_attempt;
 
-/* Stores outcomes[n_cells][count], summaries and the attempt, and marks the task done: all or nothing. *counted = false: the task
- * was given to somebody else meanwhile (the epoch is stale); then nothing but the attempt is recorded. */
+/* Stores outcomes[n_cells][count], summaries and the attempt, and marks the task done: all or nothing. *counted = false: the
+ * task was given to somebody else meanwhile (the epoch is stale); then nothing but the attempt is recorded. */
 int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
                     bool *counted) PG_MUST_USE;
 /* Records a failed attempt; the task becomes pending again, or failed where it was number attempts_max (*given_up). */

@@ -1,7 +1,7 @@
 /* Workers and their lock files. See store.h.
  *
- * A worker lives as long as it holds flock() on "<store>.worker-<token>". The kernel drops the lock with the process, however it
- * dies, so nobody needs a heartbeat or a clock, and a stopped worker keeps its tasks until it is killed. */
+ * A worker lives as long as it holds flock() on "<store>.worker-<token>". The kernel drops the lock with the process, however
+ * it dies, so nobody needs a heartbeat or a clock, and a stopped worker keeps its tasks until it is killed. */
 #include "db/internal.h"
 
 #include <dirent.h>
@@ -98,7 +98,8 @@ void pg_store_worker_end(pg_store *store)
         char now[32];
         pg_db_time(now);
         /* Best effort: a worker without an end and without a lock counts as dead, which it then is. */
-        if (pg_db_run(store, "signing off", "UPDATE worker SET ended = ?2 WHERE worker = ?1", "it", store->worker, now) != PG_OK)
+        if (pg_db_run(store, "signing off", "UPDATE worker SET ended = ?2 WHERE worker = ?1", "it", store->worker, now) !=
+            PG_OK)
             store->worker = 0;
     }
     store->worker = 0;
@@ -147,7 +148,8 @@ static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
     if (code != PG_OK)
         return code;
     code = pg_db_run(store, "recording lost attempts",
-                     "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, wall_s, read_s, forward_s, certify_s,"
+                     "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, wall_s, read_s, "
+                     "forward_s, certify_s,"
                      " peak_bytes, error, finished) SELECT t.task, t.owner, t.epoch, 'lost', w.device, '', 0, 0, 0, 0, 0, 0, 0,"
                      " 'its worker, process ' || w.pid || ' on ' || w.host || ', died', ?2 FROM task t"
                      " JOIN worker w ON w.worker = t.owner WHERE t.state = 'running' AND t.state <> 'done' AND t.owner = ?1",
@@ -159,8 +161,8 @@ static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
                          "i", worker);
     if (code == PG_OK) {
         *requeued += sqlite3_changes(store->db);
-        code = pg_db_run(store, "recording a dead worker", "UPDATE worker SET ended = ?2 WHERE worker = ?1 AND ended IS NULL", "it",
-                         worker, now);
+        code = pg_db_run(store, "recording a dead worker", "UPDATE worker SET ended = ?2 WHERE worker = ?1 AND ended IS NULL",
+                         "it", worker, now);
     }
     return pg_db_end(store, code);
 }

@@ -1,8 +1,8 @@
 /* The null model: local logits from a hash of seed, image, position and class. It needs neither libtorch nor a weights file and
  * serves tests of everything else, from planning to tables, on maps of any shape.
  *
- * An image has a favourite class and a share of positions, between 0.3 and 1, that votes for it, so that predictions, margins and
- * certificates vary. Logits are a pure function of the index: batch, order and threads are no matter. */
+ * An image has a favourite class and a share of positions, between 0.3 and 1, that votes for it, so that predictions, margins
+ * and certificates vary. Logits are a pure function of the index: batch, order and threads are no matter. */
 #include "models/network.h"
 
 #include <math.h>
@@ -20,6 +20,7 @@ PG_MODEL(null)
 enum { WRAP_NONE, WRAP_W, WRAP_H, WRAP_HW };
 static const char *const wraps[] = {"none", "w", "h", "hw", NULL};
 
+/* clang-format off */
 #define AT(field_) offsetof(null_config, field_)
 static const pg_option options[] = {
     {.name = "classes", .type = PG_OPTION_INT, .offset = AT(classes), .fallback = "10", .min = 2, .max = 100000, .help = "classes"},
@@ -46,10 +47,15 @@ static const pg_option options[] = {
      .help = "axes on which the map wraps"},
     {0},
 };
+/* clang-format on */
 
 static pg_axis axis_of(const null_config *c, int64_t positions, bool wrap)
 {
-    return (pg_axis){.positions = (int)positions, .field = (int)c->field, .stride = (int)c->stride, .padding = (int)c->padding, .wrap = wrap};
+    return (pg_axis){.positions = (int)positions,
+                     .field = (int)c->field,
+                     .stride = (int)c->stride,
+                     .padding = (int)c->padding,
+                     .wrap = wrap};
 }
 
 /* The input and the classes are options: what is asked for has to agree, 0 asks for nothing. */
@@ -58,8 +64,8 @@ static int geometry(const void *config, int input_height, int input_width, int c
     const null_config *c = config;
     if ((input_height && input_height != c->input_height) || (input_width && input_width != c->input_width) ||
         (classes && classes != c->classes))
-        return pg_fail(PG_EINPUT, "the null model is set to %dx%d pixels and %d classes, asked for %dx%d and %d", (int)c->input_height,
-                       (int)c->input_width, (int)c->classes, input_height, input_width, classes);
+        return pg_fail(PG_EINPUT, "the null model is set to %dx%d pixels and %d classes, asked for %dx%d and %d",
+                       (int)c->input_height, (int)c->input_width, (int)c->classes, input_height, input_width, classes);
     *out = (pg_geometry){
         .input_height = (int)c->input_height,
         .input_width = (int)c->input_width,
@@ -108,8 +114,12 @@ static int compute(const void *config, const pg_geometry *g, const uint8_t *pixe
 static const pg_model_hooks hooks = {.compute = compute};
 
 const pg_model pg_model_null = {
-    .module = {.name = "null", .summary = "logits from a hash, for tests: no libtorch, no file", .source = "none", .version = 1,
-               .options = options, .config_size = sizeof(null_config)},
+    .module = {.name = "null",
+               .summary = "logits from a hash, for tests: no libtorch, no file",
+               .source = "none",
+               .version = 1,
+               .options = options,
+               .config_size = sizeof(null_config)},
     .needs_torch = false,
     .geometry = geometry,
     .hooks = &hooks,

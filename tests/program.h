@@ -9,7 +9,8 @@
 #include <stdarg.h>
 #include <sys/wait.h>
 
-/* A weights file whose header says resnet18 for 32 px and ten classes; `note` changes its content. It describes, but does not open. */
+/* A weights file whose header says resnet18 for 32 px and ten classes; `note` changes its content. It describes, but does not
+ * open. */
 static inline void write_weights(const char *name, const char *note)
 {
     static const char *const keys[] = {"format", "model", "model_version", "options", "classes", "input", "command"};

@@ -123,8 +123,10 @@ static void test_faults_on_demand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logits_depend_on_the_image_only), cmocka_unit_test(test_values),
-        cmocka_unit_test(test_seed_changes_logits_and_hash),    cmocka_unit_test(test_geometry),
+        cmocka_unit_test(test_logits_depend_on_the_image_only),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_seed_changes_logits_and_hash),
+        cmocka_unit_test(test_geometry),
         cmocka_unit_test(test_faults_on_demand),
     };
     return cmocka_run_group_tests_name("null", tests, NULL, NULL);

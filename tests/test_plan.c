@@ -19,7 +19,8 @@ static int open_matrix(const char *text, const char *const *overrides, pg_plan *
     while (overrides && overrides[n])
         n++;
     scratch_write("m.toml", text, strlen(text));
-    pg_plan_request request = {.matrix_path = scratch_path("m.toml"), .overrides = overrides, .n_overrides = n, .data_dir = "build/data"};
+    pg_plan_request request = {
+        .matrix_path = scratch_path("m.toml"), .overrides = overrides, .n_overrides = n, .data_dir = "build/data"};
     fflush(stderr);
     int saved = dup(STDERR_FILENO);
     FILE *capture = fopen(scratch_path("stderr"), "w+");
@@ -66,7 +67,7 @@ static void expect_rows(const char *text, const char *const *overrides, const ch
 
 #define HEAD "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\n"
 
-/* ---- Rows -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Rows ---- */
 
 static void test_order_of_rows(void **state)
 {
@@ -78,7 +79,8 @@ static void test_order_of_rows(void **state)
 static void test_options_of_others_make_no_duplicates(void **state)
 {
     (void)state;
-    expect_rows(HEAD "[axes]\ndefense = [\"mean\", \"robust-masking\"]\npatch = [2]\n\"robust-masking.threshold\" = [0, 0.2, 0.20, \"0.4\"]\n",
+    expect_rows(HEAD "[axes]\ndefense = [\"mean\", \"robust-masking\"]\npatch = [2]\n\"robust-masking.threshold\" = [0, 0.2, "
+                     "0.20, \"0.4\"]\n",
                 NULL, "mean/2//0 robust-masking/2/0/0 robust-masking/2/0.2/0 robust-masking/2/0.4/0");
     expect_rows(HEAD "[axes]\ndefense = [\"robust-masking\"]\npatch = [2]\nrobust-masking.threshold = [0, 0.2]\n", NULL,
                 "robust-masking/2/0/0 robust-masking/2/0.2/0");
@@ -103,17 +105,19 @@ static void test_exclude(void **state)
                                     "[[exclude]]\n\"robust-masking.threshold\" = \"0.20\"\n[[exclude]]\npatch = 8\n";
     expect_rows(text, NULL, "mean/5//0 ds/2//0 ds/5//0 robust-masking/2/0/0 robust-masking/5/0/0");
     pg_plan *plan = NULL;
-    assert_int_equal(open_matrix(HEAD "[axes]\ndefense = [\"mean\"]\npatch = [2]\n[[exclude]]\npatch = 2\n", NULL, &plan), PG_EINPUT);
+    assert_int_equal(open_matrix(HEAD "[axes]\ndefense = [\"mean\"]\npatch = [2]\n[[exclude]]\npatch = 2\n", NULL, &plan),
+                     PG_EINPUT);
     assert_non_null(strstr(problems, "no rows"));
 }
 
 static void test_the_page_example(void **state)
 {
     (void)state;
-    static const char text[] = "name = \"threshold\"\n" HEAD
-                               "[axes]\ndefense = [\"mean\", \"ds\", \"robust-masking\"]\npatch = [2, 5, \"5x8\", \"2.4%\"]\n"
-                               "\"robust-masking.threshold\" = [0, 0.2, 0.4]\n[[zip]]\n\"clip.clip\" = [\"0:15\", \"0:5\"]\nseed = [1, 2]\n"
-                               "[[exclude]]\ndefense = \"mean\"\npatch = \"2.4%\"\n";
+    static const char text[] =
+        "name = \"threshold\"\n" HEAD
+        "[axes]\ndefense = [\"mean\", \"ds\", \"robust-masking\"]\npatch = [2, 5, \"5x8\", \"2.4%\"]\n"
+        "\"robust-masking.threshold\" = [0, 0.2, 0.4]\n[[zip]]\n\"clip.clip\" = [\"0:15\", \"0:5\"]\nseed = [1, 2]\n"
+        "[[exclude]]\ndefense = \"mean\"\npatch = \"2.4%\"\n";
     pg_plan *plan = must_open(text, NULL);
     assert_string_equal(pg_plan_name(plan), "threshold");
     assert_int_equal(pg_plan_count(plan), (1 + 1 + 3) * 3 * 2); /* 2.4% of 32 px is 5: the same cells */
@@ -127,7 +131,8 @@ static void test_the_page_example(void **state)
 static void test_overrides(void **state)
 {
     (void)state;
-    static const char text[] = HEAD "defense = \"mean\"\n[axes]\npatch = [2, 5]\n[[zip]]\nseed = [1, 2]\nattacker = [\"input\", \"network\"]\n";
+    static const char text[] =
+        HEAD "defense = \"mean\"\n[axes]\npatch = [2, 5]\n[[zip]]\nseed = [1, 2]\nattacker = [\"input\", \"network\"]\n";
     expect_rows(text, (const char *[]){"patch=8", NULL}, "mean/8//1 mean/8//2");
     expect_rows(text, (const char *[]){"patch=8", "defense=ds,mean", "seed=4,5", NULL}, "ds/8//4 ds/8//5 mean/8//4 mean/8//5");
     expect_rows(text, (const char *[]){"patch=8", "seed=7", NULL}, "mean/8//7 mean/8//7");
@@ -143,7 +148,7 @@ static void test_overrides(void **state)
     assert_int_equal(open_matrix(text, (const char *[]){"patch", NULL}, &plan), PG_EUSAGE);
 }
 
-/* ---- Patch sizes -------------------------------------------------------------------------------------------------------------- */
+/* ---- Patch sizes ---- */
 
 static void test_shares_of_the_paper(void **state)
 {
@@ -151,8 +156,9 @@ static void test_shares_of_the_paper(void **state)
     static const struct {
         const char *text;
         int image, side;
-    } cases[] = {{"0.4%", 32, 2},   {"2.4%", 32, 5},   {"6.2%", 32, 8},  {"1%", 224, 23},  {"2%", 224, 32},   {"3%", 224, 39},
-                 {"0.4%", 192, 12}, {"2.4%", 192, 30}, {"6.2%", 192, 48}, {"2%", 299, 42}, {"100%", 32, 32}, {"0.000001%", 32, 1}};
+    } cases[] = {{"0.4%", 32, 2},   {"2.4%", 32, 5}, {"6.2%", 32, 8},   {"1%", 224, 23},
+                 {"2%", 224, 32},   {"3%", 224, 39}, {"0.4%", 192, 12}, {"2.4%", 192, 30},
+                 {"6.2%", 192, 48}, {"2%", 299, 42}, {"100%", 32, 32},  {"0.000001%", 32, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int h = 0, w = 0;
         assert_int_equal(pg_patch_parse(cases[i].text, cases[i].image, cases[i].image, &h, &w), PG_OK);
@@ -163,7 +169,8 @@ static void test_shares_of_the_paper(void **state)
     assert_int_equal(pg_patch_parse("5x8", 32, 32, &h, &w), PG_OK);
     assert_int_equal(h, 5);
     assert_int_equal(w, 8);
-    static const char *const bad[] = {"", "0", "x", "5x", "-1", "5.5", "0%", "101%", "%", "33", "5x33", "2.4 %", "1e1%", "0.1234567%"};
+    static const char *const bad[] = {"",     "0", "x",  "5x",   "-1",    "5.5",  "0%",
+                                      "101%", "%", "33", "5x33", "2.4 %", "1e1%", "0.1234567%"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (pg_patch_parse(bad[i], 32, 32, &h, &w) != PG_EINPUT)
             fail_msg("\"%s\" was taken as %d x %d", bad[i], h, w);
@@ -172,9 +179,10 @@ static void test_shares_of_the_paper(void **state)
 static void test_windows(void **state)
 {
     (void)state;
-    pg_plan *plan = must_open(HEAD "defense = \"ds\"\nnull.height = 1\nnull.width = 32\nnull.field = 4\nnull.stride = 1\nnull.wrap = \"w\"\n"
-                                   "[axes]\npatch = [2, 5, 8, \"5x8\", \"8x5\"]\n",
-                              NULL);
+    pg_plan *plan = must_open(
+        HEAD "defense = \"ds\"\nnull.height = 1\nnull.width = 32\nnull.field = 4\nnull.stride = 1\nnull.wrap = \"w\"\n"
+             "[axes]\npatch = [2, 5, 8, \"5x8\", \"8x5\"]\n",
+        NULL);
     static const char *const windows[] = {"1x5", "1x8", "1x11", "1x11", "1x8"};
     for (size_t i = 0; i < 5; i++)
         assert_string_equal(pg_cell_value(pg_plan_at(plan, i), "window"), windows[i]);
@@ -182,7 +190,7 @@ static void test_windows(void **state)
     pg_plan_free(plan);
 }
 
-/* ---- Identity ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Identity ---- */
 
 static void id_of(const char *text, char id[PG_HASH_HEX])
 {
@@ -206,8 +214,10 @@ static void test_identity(void **state)
         "patch = 5\nrobust-masking.threshold = 0.20\n",
         "\"robust-masking.threshold\" = \"0.2\"\npatch = \"5x5\"\n",
         "patch = \"2.4%\"\nrobust-masking.threshold = 0.2\n",
-        "patch = 5\nrobust-masking.threshold = 0.2\nrobust-masking.scope = \"per-class\"\nrobust-masking.feature = \"logits\"\n",
-        "patch = 5\nrobust-masking.threshold = 0.2\nattack = \"none\"\nattacker = \"input\"\nseed = 0\ndtype = \"fp32\"\nbatch = 128\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nrobust-masking.scope = \"per-class\"\nrobust-masking.feature = "
+        "\"logits\"\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\nattack = \"none\"\nattacker = \"input\"\nseed = 0\ndtype = \"fp32\"\nbatch "
+        "= 128\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nimages = \"0:2000\"\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nclip.clip = \"0:7\"\nmedian.feature = \"confidence\"\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nnull.seed = 0\nnull.sleep_us = 7\n",
@@ -249,10 +259,11 @@ static void test_canonical_form(void **state)
     char id[PG_HASH_HEX];
     assert_int_equal(pg_hash_bytes(c->canonical, strlen(c->canonical), id), PG_OK);
     assert_string_equal(id, c->id);
-    static const char *const lines[] = {"attack=none\n", "\nattacker=input\n", "\nbatch=128\n", "\ncell=1\n", "\ndataset.hash=",
-                                        "\ndataset.split=test\n", "\ndefense=ds\n", "\ndefense.version=1\n", "\nds.rule=", "\ndtype=fp32\n",
-                                        "\nimages=10:20\n", "\nmodel=null\n", "\nmodel.seed=0\n", "\npatch=5x8\n", "\nseed=0\n",
-                                        "\nweights.hash="};
+    static const char *const lines[] = {
+        "attack=none\n",    "\nattacker=input\n",     "\nbatch=128\n",    "\ncell=1\n",
+        "\ndataset.hash=",  "\ndataset.split=test\n", "\ndefense=ds\n",   "\ndefense.version=1\n",
+        "\nds.rule=",       "\ndtype=fp32\n",         "\nimages=10:20\n", "\nmodel=null\n",
+        "\nmodel.seed=0\n", "\npatch=5x8\n",          "\nseed=0\n",       "\nweights.hash="};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (!strstr(c->canonical, lines[i]))
             fail_msg("%s is not in\n%s", lines[i], c->canonical);
@@ -281,51 +292,64 @@ static void test_weights_by_content(void **state)
     /* two names of one content share cells and forward passes */
     char both[2048];
     write_weights("a.safetensors", "train --epochs 2");
-    snprintf(both, sizeof both, "[fixed]\ndataset = \"synthetic:test\"\npatch = 5\ndefense = \"mean\"\n[axes]\nweights = [\"%s\", \"%s\"]\n",
+    snprintf(both, sizeof both,
+             "[fixed]\ndataset = \"synthetic:test\"\npatch = 5\ndefense = \"mean\"\n[axes]\nweights = [\"%s\", \"%s\"]\n",
              scratch_path("a.safetensors"), scratch_path("b c.safetensors"));
     id_of(both, first);
     assert_string_equal(id, first);
 }
 
-/* ---- Problems ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Problems ---- */
 
 static void test_all_problems_with_lines(void **state)
 {
     (void)state;
-    static const char text[] = "[fixed]\n"                                 /* 1 */
-                               "dataset = \"synthetic:tst\"\n"             /* 2 */
-                               "weights = \"nowhere.safetensors\"\n"       /* 3 */
-                               "bach = 64\n"                               /* 4 */
-                               "batch = 0\n"                               /* 5 */
-                               "images = [\"0:1\"]\n"                      /* 6 */
-                               "[axis]\n"                                  /* 7 */
-                               "seed = [1]\n"                              /* 8 */
-                               "[axes]\n"                                  /* 9 */
-                               "defense = [\"mean\", \"clap\"]\n"          /* 10 */
-                               "patch = [0,\n"                             /* 11 */
-                               "  \"120%\"]\n"                             /* 12 */
-                               "\"robust-masking.treshold\" = [0]\n"       /* 13 */
-                               "\"robust-masking.threshold\" = [0,\n"      /* 14 */
-                               "  7,\n"                                    /* 15 */
-                               "  0.12345678]\n"                           /* 16 */
-                               "\"robust-maskin.threshold\" = 1\n"         /* 17 */
-                               "dtype = \"fp16\"\n"                        /* 18 */
-                               "attack = \"lavan\"\n"                      /* 19 */
-                               "attacker = [\"inptu\"]\n"                  /* 20 */
-                               "ds.theta = []\n"                           /* 21 */
-                               "[[zip]]\n"                                 /* 22 */
-                               "\"clip.clip\" = [\"0:15\", \"5:0\"]\n"     /* 23 */
-                               "\"clip.feature\" = [\"logits\"]\n"         /* 24 */
-                               "[[exclude]]\n"                             /* 25 */
-                               "defence = \"mean\"\n";                     /* 26 */
-    static const char *const want[] = {
-        ":2: data set synthetic has no split 'tst'", ":3: nowhere.safetensors", ":4: unknown key \"bach\", did you mean \"batch\"",
-        ":5: batch \"0\"", ":6: \"images\" is a list", ":8: unknown section \"axis\", did you mean \"axes\"", ":10: unknown defense 'clap'",
-        ":11: patch \"0\"", ":12: patch \"120%\"", ":13: defense robust-masking: unknown option 'treshold'",
-        ":15: defense robust-masking: option threshold=7", ":16: defense robust-masking: option threshold=0.12345678",
-        ":17: unknown module \"robust-maskin\"", ":18: dtype \"fp16\" is none of fp32, bf16", ":19: unknown attack \"lavan\"",
-        ":20: attacker \"inptu\" is none of input, network; did you mean \"input\"", ":21: \"ds.theta\" is an empty list",
-        ":23: defense clip: option clip=5:0", ":24: \"clip.feature\" has 1 values", ":26: [[exclude]] names \"defence\""};
+    static const char text[] = "[fixed]\n"                             /* 1 */
+                               "dataset = \"synthetic:tst\"\n"         /* 2 */
+                               "weights = \"nowhere.safetensors\"\n"   /* 3 */
+                               "bach = 64\n"                           /* 4 */
+                               "batch = 0\n"                           /* 5 */
+                               "images = [\"0:1\"]\n"                  /* 6 */
+                               "[axis]\n"                              /* 7 */
+                               "seed = [1]\n"                          /* 8 */
+                               "[axes]\n"                              /* 9 */
+                               "defense = [\"mean\", \"clap\"]\n"      /* 10 */
+                               "patch = [0,\n"                         /* 11 */
+                               "  \"120%\"]\n"                         /* 12 */
+                               "\"robust-masking.treshold\" = [0]\n"   /* 13 */
+                               "\"robust-masking.threshold\" = [0,\n"  /* 14 */
+                               "  7,\n"                                /* 15 */
+                               "  0.12345678]\n"                       /* 16 */
+                               "\"robust-maskin.threshold\" = 1\n"     /* 17 */
+                               "dtype = \"fp16\"\n"                    /* 18 */
+                               "attack = \"lavan\"\n"                  /* 19 */
+                               "attacker = [\"inptu\"]\n"              /* 20 */
+                               "ds.theta = []\n"                       /* 21 */
+                               "[[zip]]\n"                             /* 22 */
+                               "\"clip.clip\" = [\"0:15\", \"5:0\"]\n" /* 23 */
+                               "\"clip.feature\" = [\"logits\"]\n"     /* 24 */
+                               "[[exclude]]\n"                         /* 25 */
+                               "defence = \"mean\"\n";                 /* 26 */
+    static const char *const want[] = {":2: data set synthetic has no split 'tst'",
+                                       ":3: nowhere.safetensors",
+                                       ":4: unknown key \"bach\", did you mean \"batch\"",
+                                       ":5: batch \"0\"",
+                                       ":6: \"images\" is a list",
+                                       ":8: unknown section \"axis\", did you mean \"axes\"",
+                                       ":10: unknown defense 'clap'",
+                                       ":11: patch \"0\"",
+                                       ":12: patch \"120%\"",
+                                       ":13: defense robust-masking: unknown option 'treshold'",
+                                       ":15: defense robust-masking: option threshold=7",
+                                       ":16: defense robust-masking: option threshold=0.12345678",
+                                       ":17: unknown module \"robust-maskin\"",
+                                       ":18: dtype \"fp16\" is none of fp32, bf16",
+                                       ":19: unknown attack \"lavan\"",
+                                       ":20: attacker \"inptu\" is none of input, network; did you mean \"input\"",
+                                       ":21: \"ds.theta\" is an empty list",
+                                       ":23: defense clip: option clip=5:0",
+                                       ":24: \"clip.feature\" has 1 values",
+                                       ":26: [[exclude]] names \"defence\""};
     pg_plan *plan = NULL;
     assert_int_equal(open_matrix(text, NULL, &plan), PG_EINPUT);
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)
@@ -363,12 +387,15 @@ static void test_single_problems(void **state)
     expect_problem("[[axes]]\npatch = [1]\n", "m.toml:2: write [axes]");
     expect_problem("[zip]\npatch = [1]\n", "m.toml:2: write [[zip]]");
     expect_problem("[fixed]\npatch = 5\n[axes]\npatch = [5]\n", "m.toml:4: \"patch\" is given twice, first in line 2");
-    expect_problem(HEAD "defense = \"mean\"\npatch = 33\n", "m.toml:5: patch \"33\" (33 x 33 pixels) is larger than the image (32 x 32)");
+    expect_problem(HEAD "defense = \"mean\"\npatch = 33\n",
+                   "m.toml:5: patch \"33\" (33 x 33 pixels) is larger than the image (32 x 32)");
     expect_problem(HEAD "defense = \"mean\"\npatch = 3\nimages = \"0:2001\"\n", "synthetic:test has the images 0:2000");
     expect_problem(HEAD "defense = \"mean\"\npatch = 3\nimages = \"5:5\"\n", "write FIRST:END");
-    expect_problem(HEAD "defense = \"mean\"\npatch = 3\nnull.classes = 7\n", "m.toml:3: null has 7 classes, synthetic:test has 10");
+    expect_problem(HEAD "defense = \"mean\"\npatch = 3\nnull.classes = 7\n",
+                   "m.toml:3: null has 7 classes, synthetic:test has 10");
     expect_problem(HEAD "defense = \"mean\"\npatch = 3\nnull.input_width = 64\n", "does not resize");
-    expect_problem(HEAD "defense = \"robust-masking\"\npatch = 3\nrobust-masking.clip = \"1:5\"\n", "m.toml:4: defense robust-masking");
+    expect_problem(HEAD "defense = \"robust-masking\"\npatch = 3\nrobust-masking.clip = \"1:5\"\n",
+                   "m.toml:4: defense robust-masking");
     char many[4096] = HEAD "[axes]\n";
     for (int i = 0; i < 7; i++)
         snprintf(many + strlen(many), sizeof many - strlen(many), "a%d = [1,2,3,4,5,6,7,8]\n", i);
@@ -381,7 +408,7 @@ static void test_single_problems(void **state)
     assert_int_equal(pg_plan_open(&request, &plan), PG_EMISSING);
 }
 
-/* ---- Reasons -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Reasons ---- */
 
 static void test_reasons(void **state)
 {
@@ -394,7 +421,8 @@ static void test_reasons(void **state)
     assert_int_equal(program_run("r.db", "run %s --quiet", scratch_path("r.toml")), 0);
     assert_int_equal(program_run("r.db", "plan %s --explain", scratch_path("r.toml")), 0);
     assert_non_null(strstr(program_output, "0 new, 1 done, 0 stale, 0 failed"));
-    assert_int_equal(program_run("r.db", "run %s -S null.fail_image=20 -S patch=5 --task-images 8 --quiet", scratch_path("r.toml")), 1);
+    assert_int_equal(
+        program_run("r.db", "run %s -S null.fail_image=20 -S patch=5 --task-images 8 --quiet", scratch_path("r.toml")), 1);
     assert_int_equal(program_run("r.db", "plan %s -S patch=5 --explain", scratch_path("r.toml")), 0);
     assert_non_null(strstr(program_output, "0 new, 0 done, 0 stale, 1 failed"));
     assert_non_null(strstr(program_output, "told to fail at image 20; run tries again"));
@@ -411,11 +439,13 @@ static void test_stale(void **state)
     pg_explained e;
     write_weights("w.safetensors", "one");
     char text[2048];
-    snprintf(text, sizeof text, "%s", weights_matrix("w.safetensors", "defense = \"mean\"\npatch = 5\nimages = \"0:4\"\nbatch = 4\n"));
+    snprintf(text, sizeof text, "%s",
+             weights_matrix("w.safetensors", "defense = \"mean\"\npatch = 5\nimages = \"0:4\"\nbatch = 4\n"));
     pg_plan *plan = must_open(text, NULL);
     assert_int_equal(pg_store_open(scratch_path("stale.db"), PG_STORE_WRITE, &store), PG_OK);
     assert_int_equal(pg_plan_record(plan, store, 4), PG_OK);
-    assert_int_equal(pg_store_worker_start(store, &(pg_store_worker_row){.revision = "t", .versions = "", .device = "cpu"}), PG_OK);
+    assert_int_equal(pg_store_worker_start(store, &(pg_store_worker_row){.revision = "t", .versions = "", .device = "cpu"}),
+                     PG_OK);
     pg_task task;
     bool got = false, counted = false;
     assert_int_equal(pg_store_claim(store, &task, &got), PG_OK);

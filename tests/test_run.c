@@ -16,9 +16,10 @@
 #include <time.h>
 #include <cmocka.h>
 
-static const char matrix[] = "name = \"resume\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:240\"\nbatch = 8\n"
-                             "[axes]\ndefense = [\"mean\", \"ds\", \"median\", \"robust-masking\"]\npatch = [2, 5]\n"
-                             "\"robust-masking.threshold\" = [0, 0.2]\n\"robust-masking.scope\" = [\"per-class\", \"predicted\"]\n";
+static const char matrix[] =
+    "name = \"resume\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:240\"\nbatch = 8\n"
+    "[axes]\ndefense = [\"mean\", \"ds\", \"median\", \"robust-masking\"]\npatch = [2, 5]\n"
+    "\"robust-masking.threshold\" = [0, 0.2]\n\"robust-masking.scope\" = [\"per-class\", \"predicted\"]\n";
 
 static int make(void **state)
 {
@@ -28,12 +29,12 @@ static int make(void **state)
     return 0;
 }
 
-/* ---- Everything a store knows of results, as text ----------------------------------------------------------------------------- */
+/* ---- Everything a store knows of results, as text ---- */
 
 static int add_outcome(const pg_outcome *o, void *out)
 {
-    pg_buf_printf(out, "%lld %d %d %d %d %d %d %lld %d\n", (long long)o->image, o->label, o->prediction, o->certified, o->certified_published,
-                  o->masked, o->has_margin, (long long)o->margin, o->failure_case);
+    pg_buf_printf(out, "%lld %d %d %d %d %d %d %lld %d\n", (long long)o->image, o->label, o->prediction, o->certified,
+                  o->certified_published, o->masked, o->has_margin, (long long)o->margin, o->failure_case);
     return PG_OK;
 }
 
@@ -70,7 +71,10 @@ static char *dump(const char *db)
 static int count_attempt(const pg_attempt_record *a, void *context)
 {
     int *counts = context;
-    counts[strcmp(a->result, "done") == 0 ? 0 : strcmp(a->result, "failed") == 0 ? 1 : strcmp(a->result, "lost") == 0 ? 2 : 3]++;
+    counts[strcmp(a->result, "done") == 0     ? 0
+           : strcmp(a->result, "failed") == 0 ? 1
+           : strcmp(a->result, "lost") == 0   ? 2
+                                              : 3]++;
     return PG_OK;
 }
 
@@ -154,7 +158,7 @@ static void write_slow(const char *name, int microseconds)
     scratch_write(name, text, strlen(text));
 }
 
-/* ---- Tests ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Tests ---- */
 
 /* Killed at random moments until it gets through: the same outcomes, each task counted once. */
 static void test_kill_and_resume(void **state)
@@ -290,7 +294,8 @@ static void test_nothing_to_do(void **state)
     count_attempts("whole.db", before);
     assert_int_equal(program_run("whole.db", "run %s", scratch_path("m.toml")), 0);
     assert_non_null(strstr(program_output, "30 of 30 tasks are done"));
-    assert_int_equal(program_run("whole.db", "run %s -S images=0:100 -S robust-masking.threshold=0", scratch_path("m.toml")), 0);
+    assert_int_equal(program_run("whole.db", "run %s -S images=0:100 -S robust-masking.threshold=0", scratch_path("m.toml")),
+                     0);
     count_attempts("whole.db", after);
     assert_true(after[0] > before[0]); /* another range is another cell */
     assert_int_equal(program_run("whole.db", "run %s -j 2", scratch_path("m.toml")), 2);
@@ -301,9 +306,11 @@ static void test_nothing_to_do(void **state)
 static void test_ranges_agree(void **state)
 {
     (void)state;
-    assert_int_equal(program_run("part.db", "run %s --quiet -S images=13:101 -S defense=ds -S patch=5 --task-images 32", scratch_path("m.toml")),
+    assert_int_equal(program_run("part.db", "run %s --quiet -S images=13:101 -S defense=ds -S patch=5 --task-images 32",
+                                 scratch_path("m.toml")),
                      0);
-    assert_int_equal(program_run("full.db", "run %s --quiet -S images=0:240 -S defense=ds -S patch=5 --task-images 64", scratch_path("m.toml")),
+    assert_int_equal(program_run("full.db", "run %s --quiet -S images=0:240 -S defense=ds -S patch=5 --task-images 64",
+                                 scratch_path("m.toml")),
                      0);
     char *part = dump("part.db"), *full = dump("full.db");
     int lines = 0;
@@ -322,14 +329,15 @@ static void test_ranges_agree(void **state)
 static void test_tasks_with_different_cells(void **state)
 {
     (void)state;
-    static const char zipped[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nbatch = 8\npatch = 5\n"
-                                 "[[zip]]\nimages = [\"0:16\", \"16:32\", \"32:48\"]\ndefense = [\"ds\", \"mean\", \"median\"]\n";
+    static const char zipped[] =
+        "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nbatch = 8\npatch = 5\n"
+        "[[zip]]\nimages = [\"0:16\", \"16:32\", \"32:48\"]\ndefense = [\"ds\", \"mean\", \"median\"]\n";
     scratch_write("zip.toml", zipped, strlen(zipped));
     assert_int_equal(program_run("zip.db", "run %s --quiet --task-images 8", scratch_path("zip.toml")), 0);
     static const char *const defenses[] = {"ds", "mean", "median"};
     for (int i = 0; i < 3; i++)
-        assert_int_equal(program_run("alone.db", "run %s --quiet --task-images 8 -S defense=%s -S images=%d:%d", scratch_path("zip.toml"),
-                                     defenses[i], 16 * i, 16 * i + 16),
+        assert_int_equal(program_run("alone.db", "run %s --quiet --task-images 8 -S defense=%s -S images=%d:%d",
+                                     scratch_path("zip.toml"), defenses[i], 16 * i, 16 * i + 16),
                          0);
     char *together = dump("zip.db"), *alone = dump("alone.db");
     assert_string_equal(together, alone);
@@ -344,10 +352,14 @@ static void test_features_of_a_range(void **state)
     pg_npy whole, part;
     char folder[512];
     snprintf(folder, sizeof folder, "%s", scratch_path("whole"));
-    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test --images 0:60 --batch 16 -o %s --quiet", folder),
+    assert_int_equal(program_run("none.db",
+                                 "features --weights null --dataset synthetic:test --images 0:60 --batch 16 -o %s --quiet",
+                                 folder),
                      0);
     snprintf(folder, sizeof folder, "%s", scratch_path("part"));
-    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test --images 21:50 --batch 16 -o %s --quiet", folder),
+    assert_int_equal(program_run("none.db",
+                                 "features --weights null --dataset synthetic:test --images 21:50 --batch 16 -o %s --quiet",
+                                 folder),
                      0);
     assert_int_equal(pg_npy_open(scratch_path("whole/features.npy"), &whole), PG_OK);
     assert_int_equal(pg_npy_open(scratch_path("part/features.npy"), &part), PG_OK);
@@ -399,10 +411,11 @@ static int compare_cell(const pg_cell_result *r, void *context)
     char options[512] = "";
     for (size_t i = 0; i < r->n_settings; i++)
         if (strncmp(r->settings[i].key, defense, strlen(defense)) == 0 && r->settings[i].key[strlen(defense)] == '.')
-            snprintf(options + strlen(options), sizeof options - strlen(options), " --set %s=%s", r->settings[i].key + strlen(defense) + 1,
-                     r->settings[i].value);
+            snprintf(options + strlen(options), sizeof options - strlen(options), " --set %s=%s",
+                     r->settings[i].key + strlen(defense) + 1, r->settings[i].value);
     int code = program_run("none.db", "certify %s %s --defense %s --window %s --delta 0%s -f csv --quiet 2>/dev/null",
-                           scratch_path("f/features.npy"), scratch_path("f/labels.npy"), defense, pg_cell_result_setting(r, "window"), options);
+                           scratch_path("f/features.npy"), scratch_path("f/labels.npy"), defense,
+                           pg_cell_result_setting(r, "window"), options);
     if (code != 0)
         fail_msg("%s", program_output);
     verdicts v = {strchr(program_output, '\n') + 1, 0};
@@ -417,7 +430,9 @@ static void test_features_certify_as_run(void **state)
     undisturbed();
     char folder[512];
     snprintf(folder, sizeof folder, "%s", scratch_path("f"));
-    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test --images 0:240 --batch 8 -o %s --quiet", folder),
+    assert_int_equal(program_run("none.db",
+                                 "features --weights null --dataset synthetic:test --images 0:240 --batch 8 -o %s --quiet",
+                                 folder),
                      0);
     assert_int_equal(scratch_count(folder), 3);
     pg_store *store = NULL;
@@ -435,16 +450,19 @@ static void test_features_certify_as_run(void **state)
         pg_cell_result_release(&r);
     }
     pg_store_close(store);
-    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test --images 0:4000 -o %s", scratch_path("g")), 2);
+    assert_int_equal(
+        program_run("none.db", "features --weights null --dataset synthetic:test --images 0:4000 -o %s", scratch_path("g")), 2);
     assert_int_equal(access(scratch_path("g"), F_OK), -1);
-    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test -o %s --set fail_image=50", folder), 4);
+    assert_int_equal(
+        program_run("none.db", "features --weights null --dataset synthetic:test -o %s --set fail_image=50", folder), 4);
     assert_int_equal(scratch_count(folder), 3); /* the old files, whole */
 }
 
 static void test_nonfinite_images_are_counted(void **state)
 {
     (void)state;
-    assert_int_equal(program_run("nan.db", "run %s --quiet -S null.nan_every=10 -S defense=ds -S patch=5", scratch_path("m.toml")), 0);
+    assert_int_equal(
+        program_run("nan.db", "run %s --quiet -S null.nan_every=10 -S defense=ds -S patch=5", scratch_path("m.toml")), 0);
     assert_int_equal(program_run("nan.db", "ls"), 0);
     char id[13] = "";
     const char *row = strchr(program_output, '\n');

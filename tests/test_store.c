@@ -43,20 +43,33 @@ static pg_store_cell_row cell_row(int i, int64_t first, int64_t count)
     snprintf(canonicals[i], sizeof canonicals[i], "cell=%d\n", i);
     snprintf(settings[i], sizeof settings[i], "defense=d%d\npatch=%d\n", i % 2, i);
     assert_int_equal(pg_hash_bytes(canonicals[i], strlen(canonicals[i]), ids[i]), PG_OK);
-    return (pg_store_cell_row){.cell_id = ids[i], .canonical = canonicals[i], .settings = settings[i], .details = "window=1x1\n",
-                               .first = first, .count = count, .has_delta = i != 1, .delta = 5};
+    return (pg_store_cell_row){.cell_id = ids[i],
+                               .canonical = canonicals[i],
+                               .settings = settings[i],
+                               .details = "window=1x1\n",
+                               .first = first,
+                               .count = count,
+                               .has_delta = i != 1,
+                               .delta = 5};
 }
 
 static int try_plan(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count)
 {
     static char key[PG_HASH_HEX];
     assert_int_equal(pg_hash_bytes("f\n", 2, key), PG_OK);
-    pg_store_forward_row forward = {.forward_key = key, .canonical = "f\n", .dataset_hash = hash_a, .dataset_split = "test",
-                                    .dataset_name = "d:test", .dataset_images = 100, .dataset_classes = 10, .chunk = CHUNK};
+    pg_store_forward_row forward = {.forward_key = key,
+                                    .canonical = "f\n",
+                                    .dataset_hash = hash_a,
+                                    .dataset_split = "test",
+                                    .dataset_name = "d:test",
+                                    .dataset_images = 100,
+                                    .dataset_classes = 10,
+                                    .chunk = CHUNK};
     pg_store_cell_row rows[8];
     for (size_t i = 0; i < n; i++)
         rows[i] = cell_row(cells[i], first, count);
-    pg_store_plan_row plan = {.name = "p", .matrix = "", .overrides = "", .forwards = &forward, .n_forwards = 1, .cells = rows, .n_cells = n};
+    pg_store_plan_row plan = {
+        .name = "p", .matrix = "", .overrides = "", .forwards = &forward, .n_forwards = 1, .cells = rows, .n_cells = n};
     return pg_store_plan(store, &plan);
 }
 
@@ -134,7 +147,7 @@ static int clean(void **state)
     return 0;
 }
 
-/* ---- Opening --------------------------------------------------------------------------------------------------------------- */
+/* ---- Opening ---- */
 
 static void test_create(void **state)
 {
@@ -145,8 +158,9 @@ static void test_create(void **state)
     assert_int_equal(number(store, "PRAGMA foreign_keys"), 1);
     assert_int_equal(number(store, "PRAGMA synchronous"), 3);
     assert_int_equal(number(store, "SELECT length(value) FROM meta WHERE key = 'store_id'"), 32);
-    assert_int_equal(number(store, "SELECT count(*) FROM pragma_table_list WHERE type = 'table' AND NOT strict AND name NOT LIKE 'sqlite%'"),
-                     0);
+    assert_int_equal(
+        number(store, "SELECT count(*) FROM pragma_table_list WHERE type = 'table' AND NOT strict AND name NOT LIKE 'sqlite%'"),
+        0);
     pg_store_close(store);
     pg_store_close(open_store(PG_STORE_READ));
 }
@@ -193,7 +207,8 @@ static void test_foreign_files_are_refused(void **state)
 static void test_migration(void **state)
 {
     (void)state;
-    static const pg_migration good[] = {{1, NULL}, {2, "ALTER TABLE meta ADD COLUMN note TEXT; CREATE TABLE extra (a TEXT) STRICT"}, {0, NULL}};
+    static const pg_migration good[] = {
+        {1, NULL}, {2, "ALTER TABLE meta ADD COLUMN note TEXT; CREATE TABLE extra (a TEXT) STRICT"}, {0, NULL}};
     static const pg_migration bad[] = {{1, NULL}, {2, "CREATE TABLE extra (a TEXT) STRICT; CREATE TABLE meta (a)"}, {0, NULL}};
     pg_store *store = open_store(PG_STORE_WRITE);
     assert_int_equal(pg_db_migrate(store, bad), PG_EDB);
@@ -246,7 +261,7 @@ static void test_read_only_folder(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* ---- Tasks ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Tasks ---- */
 
 static void test_tasks_of_a_plan(void **state)
 {
@@ -354,7 +369,7 @@ static void test_late_writer(void **state)
     plan(other, (const int[]){0, 1}, 2, 0, CHUNK);
     assert_true(claim(late, &mine));
     exec(other, "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1"); /* as the reaper does */
-    assert_false(finish(late, &mine)); /* before anybody took it */
+    assert_false(finish(late, &mine));                                                 /* before anybody took it */
     assert_true(claim(other, &theirs));
     assert_true(theirs.epoch > mine.epoch);
     assert_false(finish(late, &mine)); /* while it runs elsewhere */
@@ -531,7 +546,7 @@ static void test_killed_in_transaction(void **state)
     pg_store_close(store);
 }
 
-/* ---- Results ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Results ---- */
 
 static int count_outcome(const pg_outcome *o, void *context)
 {
@@ -631,10 +646,12 @@ static void test_resolve(void **state)
     assert_int_equal(pg_store_resolve(store, "0000000000", id), PG_EMISSING);
     assert_int_equal(pg_store_resolve(store, "xyzw", id), PG_EINPUT);
     assert_int_equal(pg_store_resolve(store, "aaaa' OR 1 --", id), PG_EINPUT);
-    exec(store, "INSERT INTO cell SELECT 98, 'bbbb1' || substr(cell_id, 6), forward, first, count, canonical, settings, settings_id,"
-                " details, delta, checksum FROM cell WHERE cell = 1");
-    exec(store, "INSERT INTO cell SELECT 99, 'bbbb2' || substr(cell_id, 6), forward, first, count, canonical, settings, settings_id,"
-                " details, delta, checksum FROM cell WHERE cell = 1");
+    exec(store,
+         "INSERT INTO cell SELECT 98, 'bbbb1' || substr(cell_id, 6), forward, first, count, canonical, settings, settings_id,"
+         " details, delta, checksum FROM cell WHERE cell = 1");
+    exec(store,
+         "INSERT INTO cell SELECT 99, 'bbbb2' || substr(cell_id, 6), forward, first, count, canonical, settings, settings_id,"
+         " details, delta, checksum FROM cell WHERE cell = 1");
     assert_int_equal(pg_store_resolve(store, "bbbb", id), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "several"));
     assert_int_equal(pg_store_resolve(store, "bbbb2", id), PG_OK);
@@ -664,7 +681,7 @@ static void test_labels_must_agree(void **state)
     pg_store_close(store);
 }
 
-/* ---- Damage -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Damage ---- */
 
 static int read_all(pg_store *store)
 {

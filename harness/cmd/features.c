@@ -35,7 +35,8 @@ static int read_images(const char *text, pg_features_request *r)
         memcpy(first, text, length);
         first[length] = 0;
         r->all = false;
-        if (pg_parse_int(first, &r->first) == PG_OK && pg_parse_int(colon + 1, &r->end) == PG_OK && r->first >= 0 && r->end > r->first)
+        if (pg_parse_int(first, &r->first) == PG_OK && pg_parse_int(colon + 1, &r->end) == PG_OK && r->first >= 0 &&
+            r->end > r->first)
             return PG_OK;
     }
     return pg_fail(PG_EUSAGE, "--images %s: right would be FIRST:END with 0 <= FIRST < END", text);
@@ -45,13 +46,24 @@ static int set(arguments *a, int option, const char *text)
 {
     pg_features_request *r = &a->request;
     switch (option) {
-    case 'w': r->weights = text; return PG_OK;
-    case 'd': r->dataset = text; return PG_OK;
-    case 'o': r->folder = text; return PG_OK;
-    case 'D': r->device = text; return PG_OK;
-    case 'i': return read_images(text, r);
-    case 'b': return read_number("--batch", text, 1, 4096, &r->batch);
-    case 't': return read_number("--threads", text, 0, 1024, &r->threads);
+    case 'w':
+        r->weights = text;
+        return PG_OK;
+    case 'd':
+        r->dataset = text;
+        return PG_OK;
+    case 'o':
+        r->folder = text;
+        return PG_OK;
+    case 'D':
+        r->device = text;
+        return PG_OK;
+    case 'i':
+        return read_images(text, r);
+    case 'b':
+        return read_number("--batch", text, 1, 4096, &r->batch);
+    case 't':
+        return read_number("--threads", text, 0, 1024, &r->threads);
     case 'y':
         if (strcmp(text, "fp32") != 0 && strcmp(text, "bf16") != 0)
             return pg_fail(PG_EUSAGE, "--dtype %s: right would be fp32 or bf16", text);
@@ -68,10 +80,11 @@ static int set(arguments *a, int option, const char *text)
 static int parse(int argc, char **argv, arguments *a)
 {
     static const struct option options[] = {
-        {"weights", required_argument, NULL, 'w'}, {"dataset", required_argument, NULL, 'd'}, {"images", required_argument, NULL, 'i'},
-        {"output", required_argument, NULL, 'o'},  {"device", required_argument, NULL, 'D'},  {"batch", required_argument, NULL, 'b'},
-        {"threads", required_argument, NULL, 't'}, {"dtype", required_argument, NULL, 'y'},   {"set", required_argument, NULL, 's'},
-        {NULL, 0, NULL, 0}};
+        {"weights", required_argument, NULL, 'w'}, {"dataset", required_argument, NULL, 'd'},
+        {"images", required_argument, NULL, 'i'},  {"output", required_argument, NULL, 'o'},
+        {"device", required_argument, NULL, 'D'},  {"batch", required_argument, NULL, 'b'},
+        {"threads", required_argument, NULL, 't'}, {"dtype", required_argument, NULL, 'y'},
+        {"set", required_argument, NULL, 's'},     {NULL, 0, NULL, 0}};
     a->request = (pg_features_request){.all = true, .device = "auto", .batch = 128, .pairs = a->pairs};
     optind = 0;
     for (int c; (c = getopt_long(argc, argv, ":o:", options, NULL)) != -1;) {
@@ -83,7 +96,9 @@ static int parse(int argc, char **argv, arguments *a)
         return pg_fail(PG_EUSAGE, "features takes options only, but was given \"%s\"", argv[optind]);
     if (!a->request.weights || !a->request.dataset || !a->request.folder)
         return pg_fail(PG_EUSAGE, "%s is missing; usage: patchgauge features --weights F --dataset D [--images A:B] -o DIR",
-                       !a->request.weights ? "--weights" : !a->request.dataset ? "--dataset" : "-o");
+                       !a->request.weights   ? "--weights"
+                       : !a->request.dataset ? "--dataset"
+                                             : "-o");
     return PG_OK;
 }
 
@@ -99,8 +114,10 @@ const pg_command pg_command_features = {
     .name = "features",
     .synopsis = "features --weights F --dataset D [--images A:B] -o DIR",
     .summary = "write the local logits of a model as .npy files",
-    .help = "Writes DIR/features.npy (float32, [n][H][W][N]), DIR/labels.npy (int32, [n]) and DIR/meta.json (geometry, hashes, delta).\n"
-            "`certify` on these files gives the verdicts of a run with the same batch and dtype. Files appear whole or not at all.\n"
+    .help = "Writes DIR/features.npy (float32, [n][H][W][N]), DIR/labels.npy (int32, [n]) and DIR/meta.json (geometry, hashes, "
+            "delta).\n"
+            "`certify` on these files gives the verdicts of a run with the same batch and dtype. Files appear whole or not at "
+            "all.\n"
             "\n"
             "  --weights F      weights file, or null\n"
             "  --dataset D      NAME:SPLIT\n"

@@ -61,9 +61,10 @@ const pg_command pg_command_ls = {
     .name = "ls",
     .synopsis = "ls",
     .summary = "list the cells of the database",
-    .help = "One line a cell: the first digits of its id, its state (new, partial, done, failed), images with outcomes, clean and\n"
-            "certified accuracy so far in percent, defense, patch and options.\n"
-            "\n"
-            "  patchgauge ls --db results.db\n",
+    .help =
+        "One line a cell: the first digits of its id, its state (new, partial, done, failed), images with outcomes, clean and\n"
+        "certified accuracy so far in percent, defense, patch and options.\n"
+        "\n"
+        "  patchgauge ls --db results.db\n",
     .run = run,
 };

@@ -14,8 +14,8 @@ int pg_matrix_args_override(pg_matrix_args *args, const char *text)
 int pg_matrix_args_file(pg_matrix_args *args, int argc, char **argv)
 {
     if (optind + 1 != argc)
-        return pg_fail(PG_EUSAGE, "%s; usage: patchgauge %s MATRIX.toml", optind >= argc ? "no matrix file is given" : "one matrix file only",
-                       argv[0]);
+        return pg_fail(PG_EUSAGE, "%s; usage: patchgauge %s MATRIX.toml",
+                       optind >= argc ? "no matrix file is given" : "one matrix file only", argv[0]);
     args->matrix = argv[optind];
     return PG_OK;
 }

@@ -24,7 +24,8 @@ typedef struct arguments {
 static int read_number(const char *option, const char *text, int64_t least, int64_t most, int64_t *out)
 {
     if (pg_parse_int(text, out) != PG_OK || *out < least || *out > most)
-        return pg_fail(PG_EUSAGE, "%s %s: right would be a whole number from %" PRId64 " to %" PRId64, option, text, least, most);
+        return pg_fail(PG_EUSAGE, "%s %s: right would be a whole number from %" PRId64 " to %" PRId64, option, text, least,
+                       most);
     return PG_OK;
 }
 
@@ -62,7 +63,8 @@ static int parse(int argc, char **argv, arguments *a)
             code = pg_command_option_error(argv, options, c);
     }
     if (code == PG_OK && a->workers > 1)
-        code = pg_fail(PG_EUNSUPPORTED, "-j %" PRId64 ": several workers are not there yet; one worker uses all cores", a->workers);
+        code = pg_fail(PG_EUNSUPPORTED, "-j %" PRId64 ": several workers are not there yet; one worker uses all cores",
+                       a->workers);
     return code == PG_OK ? pg_matrix_args_file(&a->matrix, argc, argv) : code;
 }
 
@@ -101,14 +103,15 @@ static int start_worker(pg_store *store, const arguments *a)
 static int verdict(const pg_store_progress *left, const pg_run_report *report, const char *matrix)
 {
     if (report->tasks || report->images)
-        pg_info("%" PRId64 " images in %" PRId64 " tasks, %.1f s (%.0f images/s)", report->images, report->tasks, report->wall_s,
-                (double)report->images / (report->wall_s > 0 ? report->wall_s : 1));
+        pg_info("%" PRId64 " images in %" PRId64 " tasks, %.1f s (%.0f images/s)", report->images, report->tasks,
+                report->wall_s, (double)report->images / (report->wall_s > 0 ? report->wall_s : 1));
     if (report->interrupted && left->pending + left->running > 0)
-        return pg_fail(PG_EINTERRUPTED, "interrupted: %" PRId64 " of %" PRId64 " tasks are done and kept; the same command goes on",
-                       left->done, left->tasks);
+        return pg_fail(PG_EINTERRUPTED,
+                       "interrupted: %" PRId64 " of %" PRId64 " tasks are done and kept; the same command goes on", left->done,
+                       left->tasks);
     if (left->failed > 0)
-        return pg_fail(PG_ECELLS, "%" PRId64 " of %" PRId64 " tasks failed; `patchgauge plan %s --explain` says why", left->failed,
-                       left->tasks, matrix);
+        return pg_fail(PG_ECELLS, "%" PRId64 " of %" PRId64 " tasks failed; `patchgauge plan %s --explain` says why",
+                       left->failed, left->tasks, matrix);
     if (left->done < left->tasks)
         return pg_fail(PG_EDB, "%" PRId64 " of %" PRId64 " tasks were not run", left->tasks - left->done, left->tasks);
     return PG_OK;
@@ -130,7 +133,8 @@ static int run_plan(const pg_context *context, const arguments *a, const pg_plan
     code = start_worker(store, a);
     if (code != PG_OK)
         return code;
-    pg_run_request request = {.plan = plan, .store = store, .data_dir = context->data_dir, .device = a->device, .threads = (int)a->threads};
+    pg_run_request request = {
+        .plan = plan, .store = store, .data_dir = context->data_dir, .device = a->device, .threads = (int)a->threads};
     code = pg_run(&request, &report);
     pg_store_worker_end(store);
     if (code == PG_OK)
@@ -161,18 +165,21 @@ const pg_command pg_command_run = {
     .name = "run",
     .synopsis = "run MATRIX.toml [-j N] [--device auto|cpu|cuda:N] [-S key=a,b]...",
     .summary = "compute the cells of a matrix that are missing",
-    .help = "Cells that share a forward pass are computed together; images with outcomes are not computed again. Work is committed\n"
-            "task by task: after an interruption, a crash or kill -9 the same command goes on where it stopped. The first Ctrl-C or\n"
-            "TERM lets the task in hand finish, the second ends at once. A task that fails is tried three times, then left out\n"
-            "while the rest goes on (exit code 1).\n"
-            "\n"
-            "  -S KEY=A,B        replace one key of the file, several values are an axis; may be given several times\n"
-            "  --device D        auto (default), cpu, cuda:N\n"
-            "  --threads N       cores of a forward pass; default 0: all\n"
-            "  -j, --jobs N      workers; this version has one, which uses all cores\n"
-            "  --task-images N   images of a task; default 256, rounded up to whole batches\n"
-            "\n"
-            "  patchgauge run experiments/demo.toml\n"
-            "  patchgauge run experiments/demo.toml -S images=0:100 --db try.db\n",
+    .help =
+        "Cells that share a forward pass are computed together; images with outcomes are not computed again. Work is "
+        "committed\n"
+        "task by task: after an interruption, a crash or kill -9 the same command goes on where it stopped. The first Ctrl-C "
+        "or\n"
+        "TERM lets the task in hand finish, the second ends at once. A task that fails is tried three times, then left out\n"
+        "while the rest goes on (exit code 1).\n"
+        "\n"
+        "  -S KEY=A,B        replace one key of the file, several values are an axis; may be given several times\n"
+        "  --device D        auto (default), cpu, cuda:N\n"
+        "  --threads N       cores of a forward pass; default 0: all\n"
+        "  -j, --jobs N      workers; this version has one, which uses all cores\n"
+        "  --task-images N   images of a task; default 256, rounded up to whole batches\n"
+        "\n"
+        "  patchgauge run experiments/demo.toml\n"
+        "  patchgauge run experiments/demo.toml -S images=0:100 --db try.db\n",
     .run = run,
 };

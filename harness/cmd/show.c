@@ -20,8 +20,8 @@ static void print_count(const char *name, int64_t count, int64_t n)
 
 static void print_results(const pg_cell_result *r)
 {
-    printf("results\n  %-20s %" PRId64 " of %" PRId64 " (images %" PRId64 ":%" PRId64 ")\n", "images", r->n, r->images, r->first,
-           r->first + r->images);
+    printf("results\n  %-20s %" PRId64 " of %" PRId64 " (images %" PRId64 ":%" PRId64 ")\n", "images", r->n, r->images,
+           r->first, r->first + r->images);
     print_count("clean correct", r->clean, r->n);
     print_count("certified", r->certified, r->n);
     if (r->has_published) {
@@ -38,7 +38,8 @@ static void print_results(const pg_cell_result *r)
     if (r->has_smallest_margin)
         printf("  %-20s %.9f\n", "smallest margin > 0", (double)r->smallest_margin * grid);
     if (r->has_delta)
-        printf("  %-20s delta %" PRId64 " (%.9f), applied to every certificate\n", "locality", r->delta, (double)r->delta * grid);
+        printf("  %-20s delta %" PRId64 " (%.9f), applied to every certificate\n", "locality", r->delta,
+               (double)r->delta * grid);
     else
         printf("  %-20s not measured; delta 0 was used\n", "locality");
 }
@@ -55,15 +56,15 @@ static int print_attempt(const pg_attempt_record *a, void *context)
     int64_t *rows = context;
     if ((*rows)++ == 0)
         printf("attempts\n");
-    printf("  images %" PRId64 ":%" PRId64 " %s, epoch %" PRId64 ", %s, %s pid %" PRId64, a->first, a->first + a->count, a->result,
-           a->epoch, a->finished, a->host, a->pid);
+    printf("  images %" PRId64 ":%" PRId64 " %s, epoch %" PRId64 ", %s, %s pid %" PRId64, a->first, a->first + a->count,
+           a->result, a->epoch, a->finished, a->host, a->pid);
     if (*a->device)
         printf(", %s", a->device);
     if (*a->library)
         printf(", %s", a->library);
     if (a->batch)
-        printf(", %d threads, batch %d, %.3f s (read %.3f, forward %.3f, certify %.3f), peak %" PRId64 " MiB", a->threads, a->batch,
-               a->wall_s, a->read_s, a->forward_s, a->certify_s, a->peak_bytes >> 20);
+        printf(", %d threads, batch %d, %.3f s (read %.3f, forward %.3f, certify %.3f), peak %" PRId64 " MiB", a->threads,
+               a->batch, a->wall_s, a->read_s, a->forward_s, a->certify_s, a->peak_bytes >> 20);
     printf(", patchgauge %s%s%s\n", a->revision, *a->error ? ": " : "", a->error);
     return PG_OK;
 }

@@ -1,8 +1,8 @@
 /* One row of a matrix becomes a cell: its forward pass, its defense, its window, its identity. See settle.h and plan.h.
  *
- * Identity is text: "key=value" lines in sorted order, with content hashes where the user wrote names, every option of the modules
- * in use with its settled value, and module versions. Options of other modules, names and times are not in it, so cells that
- * differ only there are the same cell. */
+ * Identity is text: "key=value" lines in sorted order, with content hashes where the user wrote names, every option of the
+ * modules in use with its settled value, and module versions. Options of other modules, names and times are not in it, so cells
+ * that differ only there are the same cell. */
 #include "harness/plan/settle.h"
 
 #include <stdio.h>
@@ -98,7 +98,7 @@ void pg_cell_release(pg_cell *c)
     *c = (pg_cell){0};
 }
 
-/* ---- Forward passes -------------------------------------------------------------------------------------------------------- */
+/* ---- Forward passes ---- */
 
 static void forward_text(const pg_forward *f, pg_buf *out)
 {
@@ -134,13 +134,13 @@ static bool check_fit(pg_settler *s, const pg_toml_value **values, const pg_forw
     const pg_geometry *g = &f->info.geometry;
     if (g->input_height != f->dataset_height || g->input_width != f->dataset_width) {
         pg_problem(s->problems, line_of(s, values, PG_KEY_WEIGHTS), "weights",
-                   "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", f->weights, g->input_height,
-                   g->input_width, f->dataset, f->dataset_height, f->dataset_width);
+                   "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", f->weights,
+                   g->input_height, g->input_width, f->dataset, f->dataset_height, f->dataset_width);
         return false;
     }
     if (g->classes != f->dataset_classes) {
-        pg_problem(s->problems, line_of(s, values, PG_KEY_WEIGHTS), "weights", "%s has %d classes, %s has %d", f->weights, g->classes,
-                   f->dataset, f->dataset_classes);
+        pg_problem(s->problems, line_of(s, values, PG_KEY_WEIGHTS), "weights", "%s has %d classes, %s has %d", f->weights,
+                   g->classes, f->dataset, f->dataset_classes);
         return false;
     }
     return true;
@@ -249,7 +249,7 @@ static int find_forward(pg_settler *s, const pg_toml_value **values, const pg_fo
     return PG_OK;
 }
 
-/* ---- Cells ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Cells ---- */
 
 static int settle_defense(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
@@ -260,7 +260,8 @@ static int settle_defense(pg_settler *s, const pg_toml_value **values, pg_cell *
     if (!c->defense || !c->config)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = module_pairs(s, values, c->defense->module.name, pairs, &n);
-    if (code == PG_OK && pg_module_configure(&c->defense->module, "defense", (const char *const *)pairs, n, c->config) != PG_OK) {
+    if (code == PG_OK &&
+        pg_module_configure(&c->defense->module, "defense", (const char *const *)pairs, n, c->config) != PG_OK) {
         pg_problem(s->problems, line_of(s, values, PG_KEY_DEFENSE), "defense", "%s", pg_error_message());
         *ok = false;
     }
@@ -273,8 +274,8 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
     const pg_forward *f = c->forward;
     const pg_geometry *g = &f->info.geometry;
     /* Model and data set have the same size here, so the patch of an attacker behind the resize is the same patch. */
-    if (pg_patch_parse(value_of(s, values, PG_KEY_PATCH), f->dataset_height, f->dataset_width, &c->patch_height, &c->patch_width) !=
-        PG_OK) {
+    if (pg_patch_parse(value_of(s, values, PG_KEY_PATCH), f->dataset_height, f->dataset_width, &c->patch_height,
+                       &c->patch_width) != PG_OK) {
         pg_problem(s->problems, line_of(s, values, PG_KEY_PATCH), "patch", "%s", pg_error_message());
         *ok = false;
         return;
@@ -297,9 +298,10 @@ static void settle_images(pg_settler *s, const pg_toml_value **values, pg_cell *
         char *colon = strchr(copy, ':');
         if (colon)
             *colon = 0;
-        if (!colon || pg_parse_int(copy, &first) != PG_OK || pg_parse_int(colon + 1, &end) != PG_OK || end > c->forward->dataset_images) {
-            pg_problem(s->problems, line_of(s, values, PG_KEY_IMAGES), "images", "images \"%s\": %s has the images 0:%lld", text,
-                       c->forward->dataset, (long long)c->forward->dataset_images);
+        if (!colon || pg_parse_int(copy, &first) != PG_OK || pg_parse_int(colon + 1, &end) != PG_OK ||
+            end > c->forward->dataset_images) {
+            pg_problem(s->problems, line_of(s, values, PG_KEY_IMAGES), "images", "images \"%s\": %s has the images 0:%lld",
+                       text, c->forward->dataset, (long long)c->forward->dataset_images);
             *ok = false;
         }
     }
@@ -373,7 +375,7 @@ static int make_details(pg_cell *c)
     pg_buf_printf(&text, "classes=%d\ndataset.hash=%s\n", g->classes, f->dataset_hash);
     pg_buf_printf(&text, "defense.version=%d\n", c->defense->module.version);
     if (c->has_delta)
-        pg_buf_printf(&text, "delta=%lld\n", (long long)c->delta);
+        pg_buf_printf(&text, "delta=%lld\ndelta.logits=%lld\n", (long long)c->delta, (long long)f->info.delta_grid);
     pg_buf_printf(&text, "forward=%s\nlocality=%s\n", f->id, c->has_delta ? "measured" : "not measured");
     pg_buf_printf(&text, "map=%dx%d\n", g->rows.positions, g->columns.positions);
     pg_settings_add(&text, "model", f->info.model);

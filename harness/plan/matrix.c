@@ -38,7 +38,7 @@ void pg_problem(pg_problems *problems, int line, const char *key, const char *fo
     pg_buf_release(&made);
 }
 
-/* ---- From the file to keys and walks ------------------------------------------------------------------------------------ */
+/* ---- From the file to keys and walks ---- */
 
 static const char *const sections[] = {"fixed", "axes", "zip", "exclude", NULL};
 
@@ -52,15 +52,16 @@ static void check_section(const pg_toml_entry *e, pg_problems *problems)
         pg_problem(problems, e->line, e->key, "unknown section \"%s\"%s%s%s; there are [fixed], [axes], [[zip]], [[exclude]]",
                    e->section, near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     } else if (many != (strcmp(e->section, "zip") == 0 || strcmp(e->section, "exclude") == 0)) {
-        pg_problem(problems, e->line, e->key, many ? "write [%s], there is only one" : "write [[%s]], there may be several", e->section);
+        pg_problem(problems, e->line, e->key, many ? "write [%s], there is only one" : "write [[%s]], there may be several",
+                   e->section);
     }
 }
 
 static void read_top(const pg_toml_entry *e, pg_matrix *m, pg_problems *problems)
 {
     if (strcmp(e->key, "name") != 0) {
-        pg_problem(problems, e->line, e->key, "key \"%s\" stands outside the sections, where only `name` does; write it under [fixed]",
-                   e->key);
+        pg_problem(problems, e->line, e->key,
+                   "key \"%s\" stands outside the sections, where only `name` does; write it under [fixed]", e->key);
     } else if (e->array || !*e->values[0].text || strlen(e->values[0].text) > 200) {
         pg_problem(problems, e->line, e->key, "name is one text of 1 to 200 bytes");
     } else {
@@ -110,14 +111,14 @@ static void add_entry(pg_matrix *m, const pg_toml_entry *e, int *zip, size_t *zi
         *zip_walk = m->n_walks++;
         *zip = zipped ? e->table : *zip;
     } else if (m->walks[*zip_walk].steps != e->n) {
-        pg_problem(problems, e->line, e->key, "\"%s\" has %zu values, the list it is zipped with in line %d has %zu", e->key, e->n,
-                   m->walks[*zip_walk].line, m->walks[*zip_walk].steps);
+        pg_problem(problems, e->line, e->key, "\"%s\" has %zu values, the list it is zipped with in line %d has %zu", e->key,
+                   e->n, m->walks[*zip_walk].line, m->walks[*zip_walk].steps);
         return;
     }
     add_key(m, e, *zip_walk, problems);
 }
 
-/* ---- Overrides ------------------------------------------------------------------------------------------------------------ */
+/* ---- Overrides ---- */
 
 /* "a,b" -> values; the copy of the text and the array stay with the matrix. */
 static int split_values(pg_matrix *m, const char *text, pg_toml_value **out, size_t *n)
@@ -227,7 +228,7 @@ void pg_matrix_release(pg_matrix *m)
     *m = (pg_matrix){0};
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Rows ---- */
 
 bool pg_matrix_varies(const pg_matrix *m, size_t key)
 {

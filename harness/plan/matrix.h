@@ -1,4 +1,5 @@
-/* Matrix files: fixed values, crossed axes, zipped lists, exclusions. Knows keys only as text; what they mean is settled in cells.c.
+/* Matrix files: fixed values, crossed axes, zipped lists, exclusions. Knows keys only as text; what they mean is settled in
+ * cells.c.
  *
  *   name = "threshold"
  *   [fixed]    one value per key
@@ -39,21 +40,21 @@ typedef struct pg_matrix_walk {
 } pg_matrix_walk;
 
 typedef struct pg_matrix {
-    pg_toml toml;      /* owns the text of the file's values */
+    pg_toml toml; /* owns the text of the file's values */
     char *name;
-    char **owned;      /* text of -S values */
+    char **owned; /* text of -S values */
     size_t n_owned;
     pg_matrix_key *keys; /* in the order of lines */
     size_t n_keys;
     pg_matrix_walk *walks;
     size_t n_walks;
-    size_t rows;       /* product of the walks, before exclusions */
+    size_t rows; /* product of the walks, before exclusions */
 } pg_matrix;
 
 enum { PG_MATRIX_ROWS_MAX = 1000000 };
 
-/* Parses text and overrides; *new* inside, pg_matrix_release. PG_EINPUT for a syntax error (its message alone); other faults go to
- * problems, and the matrix is then not to be expanded. */
+/* Parses text and overrides; *new* inside, pg_matrix_release. PG_EINPUT for a syntax error (its message alone); other faults go
+ * to problems, and the matrix is then not to be expanded. */
 int pg_matrix_read(const char *path, const char *text, size_t size, const char *const *overrides, size_t n_overrides,
                    pg_problems *problems, pg_matrix *out) PG_MUST_USE;
 void pg_matrix_release(pg_matrix *matrix);

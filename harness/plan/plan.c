@@ -17,11 +17,11 @@ struct pg_plan {
     size_t n_forwards;
     char **axes;
     size_t n_axes;
-    size_t *index; /* open addressing by cell id: position + 1, 0 for free */
+    size_t *index;     /* open addressing by cell id: position + 1, 0 for free */
     size_t index_size; /* a power of two */
 };
 
-/* ---- Cells by id ------------------------------------------------------------------------------------------------------------- */
+/* ---- Cells by id ---- */
 
 static size_t place_of(const pg_plan *plan, const char *id)
 {
@@ -79,7 +79,7 @@ static int keep_cell(pg_plan *plan, pg_cell *cell)
     return PG_OK;
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Reading ---- */
 
 static int expand(pg_plan *plan, pg_settler *settler, const pg_matrix *matrix)
 {
@@ -173,8 +173,8 @@ int pg_plan_open(const pg_plan_request *request, pg_plan **out)
     if (code == PG_OK && memchr(plan->matrix_text, 0, size))
         code = pg_fail(PG_EINPUT, "%s: holds a zero byte; a matrix file is text", request->matrix_path);
     if (code == PG_OK)
-        code = pg_matrix_read(request->matrix_path, plan->matrix_text, size, request->overrides, request->n_overrides, &problems,
-                              &matrix);
+        code = pg_matrix_read(request->matrix_path, plan->matrix_text, size, request->overrides, request->n_overrides,
+                              &problems, &matrix);
     if (code == PG_OK)
         code = settle(plan, request, &matrix, &problems);
     pg_matrix_release(&matrix);
@@ -206,7 +206,7 @@ void pg_plan_free(pg_plan *plan)
     free(plan);
 }
 
-/* ---- Asking ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Asking ---- */
 
 const char *pg_plan_name(const pg_plan *plan) { return plan->name; }
 const char *pg_plan_matrix_text(const pg_plan *plan) { return plan->matrix_text; }

@@ -1,7 +1,7 @@
 /* From a matrix file to the list of its cells.
  *
- * A matrix is expanded (fixed, axes, zip, exclude, -S), every row is settled against the registries, the data set's manifest and
- * the header of the weights, and becomes a cell with an identity that no file name, key order or spelling of a default can
+ * A matrix is expanded (fixed, axes, zip, exclude, -S), every row is settled against the registries, the data set's manifest
+ * and the header of the weights, and becomes a cell with an identity that no file name, key order or spelling of a default can
  * change. No libtorch, no database: what is done already is asked of the store (harness/plan/tasks.h). One thread. */
 #ifndef PG_PLAN_PLAN_H
 #define PG_PLAN_PLAN_H
@@ -21,11 +21,11 @@ typedef struct pg_plan_request {
 
 /* Forward passes that cells share: everything a network needs. Borrowed by its cells from the plan. */
 typedef struct pg_forward {
-    char id[PG_HASH_HEX];  /* SHA-256 of canonical */
-    char *canonical;       /* sorted key=value lines */
-    char *dataset;         /* "cifar10:test" */
-    char *weights;         /* path as given, or "null" */
-    char **model_pairs;    /* "option=value" of the model given by the matrix */
+    char id[PG_HASH_HEX]; /* SHA-256 of canonical */
+    char *canonical;      /* sorted key=value lines */
+    char *dataset;        /* "cifar10:test" */
+    char *weights;        /* path as given, or "null" */
+    char **model_pairs;   /* "option=value" of the model given by the matrix */
     size_t n_model_pairs;
     pg_dtype dtype;
     int batch;
@@ -37,24 +37,24 @@ typedef struct pg_forward {
 } pg_forward;
 
 typedef struct pg_cell {
-    char id[PG_HASH_HEX];      /* SHA-256 of canonical: the identity */
-    char *canonical;           /* identity: sorted key=value lines, content hashes, module versions; no file names */
-    char *settings;            /* the same settings with names instead of hashes and versions: equal for a stale cell */
-    char *details;             /* what was derived: window, certificate, delta, map, hashes; key=value lines */
-    pg_setting *values;        /* settings and details, sorted by key */
+    char id[PG_HASH_HEX]; /* SHA-256 of canonical: the identity */
+    char *canonical;      /* identity: sorted key=value lines, content hashes, module versions; no file names */
+    char *settings;       /* the same settings with names instead of hashes and versions: equal for a stale cell */
+    char *details;        /* what was derived: window, certificate, delta, map, hashes; key=value lines */
+    pg_setting *values;   /* settings and details, sorted by key */
     size_t n_values;
     const pg_forward *forward;
     const pg_defense *defense;
-    void *config;              /* settled options of the defense */
+    void *config;                  /* settled options of the defense */
     int patch_height, patch_width; /* pixels */
-    pg_window window;          /* positions such a patch touches */
+    pg_window window;              /* positions such a patch touches */
     bool has_delta;
-    int64_t delta;             /* grid units; 0 where the locality was not measured */
-    int64_t first, count;      /* images */
+    int64_t delta;        /* of the evidence, grid units; 0 where the locality was not measured */
+    int64_t first, count; /* images */
 } pg_cell;
 
-/* Reads a matrix and settles it; *new*, pg_plan_free. All problems of the file are printed to standard error, one line each with
- * file and line number; the recorded message counts them. PG_EINPUT, PG_EMISSING, PG_EDAMAGED, ... */
+/* Reads a matrix and settles it; *new*, pg_plan_free. All problems of the file are printed to standard error, one line each
+ * with file and line number; the recorded message counts them. PG_EINPUT, PG_EMISSING, PG_EDAMAGED, ... */
 int pg_plan_open(const pg_plan_request *request, pg_plan **out) PG_MUST_USE;
 void pg_plan_free(pg_plan *plan);
 

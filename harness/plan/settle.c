@@ -22,7 +22,7 @@ const pg_key pg_keys[PG_KEYS + 1] = {
 static const char *const attackers[] = {"input", "network", NULL};
 static const char *const dtypes[] = {"fp32", "bf16", NULL};
 
-/* ---- Names ------------------------------------------------------------------------------------------------------------- */
+/* ---- Names ---- */
 
 enum { NAMES_MAX = 256 };
 
@@ -60,7 +60,7 @@ static int find_key(const char *name)
     return -1;
 }
 
-/* ---- Values ------------------------------------------------------------------------------------------------------------- */
+/* ---- Values ---- */
 
 int pg_patch_parse(const char *text, int height, int width, int *patch_height, int *patch_width)
 {
@@ -71,7 +71,8 @@ int pg_patch_parse(const char *text, int height, int width, int *patch_height, i
         memcpy(number, text, length - 1);
         number[length - 1] = 0;
         if (pg_parse_ppm(number, &ppm) != PG_OK || ppm <= 0 || ppm > 100000000)
-            return pg_fail(PG_EINPUT, "patch \"%s\": a share is more than 0%% and at most 100%%, with at most 6 decimals", text);
+            return pg_fail(PG_EINPUT, "patch \"%s\": a share is more than 0%% and at most 100%%, with at most 6 decimals",
+                           text);
         /* percent in millionths: share = ppm / 10^8; p * p >= 0.97 * share * height * width, in integers */
         int64_t need = INT64_C(97) * ppm * height * width;
         int64_t side = 1;
@@ -82,8 +83,8 @@ int pg_patch_parse(const char *text, int height, int width, int *patch_height, i
         return pg_fail(PG_EINPUT, "patch \"%s\": write pixels (5), height x width (5x8) or a share of the image (2.4%%)", text);
     }
     if (*patch_height > height || *patch_width > width)
-        return pg_fail(PG_EINPUT, "patch \"%s\" (%d x %d pixels) is larger than the image (%d x %d)", text, *patch_height, *patch_width,
-                       height, width);
+        return pg_fail(PG_EINPUT, "patch \"%s\" (%d x %d pixels) is larger than the image (%d x %d)", text, *patch_height,
+                       *patch_width, height, width);
     return PG_OK;
 }
 
@@ -99,8 +100,8 @@ static void check_choice(pg_settler *s, const pg_toml_value *v, const char *key,
         pg_buf_printf(&list, "%s%s", i ? ", " : "", choices[i]);
     }
     const char *near = pg_nearest(v->text, choices);
-    pg_problem(s->problems, v->line, key, "%s \"%s\" is none of %s%s%s%s", key, v->text, list.data, near ? "; did you mean \"" : "",
-               near ? near : "", near ? "\"?" : "");
+    pg_problem(s->problems, v->line, key, "%s \"%s\" is none of %s%s%s%s", key, v->text, list.data,
+               near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     pg_buf_release(&list);
 }
 
@@ -108,8 +109,8 @@ static void check_int(pg_settler *s, const pg_toml_value *v, const char *key, in
 {
     int64_t value;
     if (pg_parse_int(v->text, &value) != PG_OK || value < least || value > most)
-        pg_problem(s->problems, v->line, key, "%s \"%s\": a whole number from %lld to %lld is needed", key, v->text, (long long)least,
-                   (long long)most);
+        pg_problem(s->problems, v->line, key, "%s \"%s\": a whole number from %lld to %lld is needed", key, v->text,
+                   (long long)least, (long long)most);
 }
 
 static void check_images(pg_settler *s, const pg_toml_value *v)
@@ -132,7 +133,8 @@ static void check_defense(pg_settler *s, const pg_toml_value *v)
     if (!defense)
         pg_problem(s->problems, v->line, "defense", "%s", pg_error_message());
     else if (defense->level != PG_LEVEL_FEATURE)
-        pg_problem(s->problems, v->line, "defense", "defense %s works on images; this version runs defenses of features only", v->text);
+        pg_problem(s->problems, v->line, "defense", "defense %s works on images; this version runs defenses of features only",
+                   v->text);
 }
 
 static void check_known_value(pg_settler *s, pg_key_id id, const pg_toml_value *v)
@@ -217,8 +219,8 @@ static void check_key(pg_settler *s, size_t index)
         for (int i = 0; i < PG_KEYS; i++)
             names[i] = pg_keys[i].name;
         const char *near = pg_nearest(key->key, names);
-        pg_problem(s->problems, key->line, key->key, "unknown key \"%s\"%s%s%s; options of modules are written MODULE.option", key->key,
-                   near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        pg_problem(s->problems, key->line, key->key, "unknown key \"%s\"%s%s%s; options of modules are written MODULE.option",
+                   key->key, near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     }
 }
 

@@ -44,13 +44,13 @@ typedef struct pg_settler {
     const char *data_dir;
     pg_problems *problems;
     const pg_matrix *matrix;
-    int key_of[PG_KEYS];      /* index into matrix->keys, -1: not given */
+    int key_of[PG_KEYS]; /* index into matrix->keys, -1: not given */
     pg_seen_dataset **datasets;
     size_t n_datasets;
     pg_seen_weights **weights;
     size_t n_weights;
-    pg_forward **forwards;    /* owned by the plan */
-    char **forward_names;     /* what each was settled from */
+    pg_forward **forwards; /* owned by the plan */
+    char **forward_names;  /* what each was settled from */
     size_t n_forwards;
 } pg_settler;
 
@@ -68,8 +68,8 @@ int pg_settler_cell(pg_settler *settler, const pg_toml_value **values, pg_cell *
 void pg_cell_release(pg_cell *cell);
 void pg_forward_free(pg_forward *forward);
 
-/* "5", "5x8", "2.4%" to pixels on an image of this size. A share becomes the side of the smallest square that has at least 97% of
- * it: 0.4/2.4/6.2% of 32 px are 2/5/8, 1/2/3% of 224 px are 23/32/39, 2% of 299 px is 42, as in the paper, whose shares are
+/* "5", "5x8", "2.4%" to pixels on an image of this size. A share becomes the side of the smallest square that has at least 97%
+ * of it: 0.4/2.4/6.2% of 32 px are 2/5/8, 1/2/3% of 224 px are 23/32/39, 2% of 299 px is 42, as in the paper, whose shares are
  * rounded. PG_EINPUT. */
 int pg_patch_parse(const char *text, int height, int width, int *patch_height, int *patch_width) PG_MUST_USE;
 

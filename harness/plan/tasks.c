@@ -12,7 +12,10 @@ const char *pg_reason_name(pg_reason reason)
 }
 
 /* Hashes are shown by their first digits. */
-static void add_short(pg_buf *out, const char *value) { pg_buf_printf(out, strlen(value) == PG_HASH_HEX - 1 ? "%.8s" : "%s", value); }
+static void add_short(pg_buf *out, const char *value)
+{
+    pg_buf_printf(out, strlen(value) == PG_HASH_HEX - 1 ? "%.8s" : "%s", value);
+}
 
 /* "weights.hash was 12ab34cd, is 98fe76dc; defense.version was 1, is 2" */
 static int describe_change(const char *before, const char *now, pg_buf *out)
@@ -92,8 +95,8 @@ static size_t forward_index(const pg_plan *plan, const pg_forward *forward)
     return i;
 }
 
-static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward_row *forwards, size_t *n_forwards, size_t *place,
-                      pg_store_cell_row *cells)
+static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward_row *forwards, size_t *n_forwards,
+                      size_t *place, pg_store_cell_row *cells)
 {
     *n_forwards = 0;
     for (size_t i = 0; i < pg_plan_forwards(plan); i++) {

@@ -5,7 +5,7 @@
 #include "harness/plan/plan.h"
 
 typedef enum pg_reason {
-    PG_REASON_NEW,    /* not all images have outcomes, and nothing older has */
+    PG_REASON_NEW, /* not all images have outcomes, and nothing older has */
     PG_REASON_DONE,
     PG_REASON_STALE,  /* the same settings have outcomes of another content or module version */
     PG_REASON_FAILED, /* a task gave up */

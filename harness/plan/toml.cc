@@ -3,7 +3,7 @@ extern "C" {
 #include "harness/plan/toml.h"
 }
 
-#define TOML_EXCEPTIONS 0
+#define TOML_EXCEPTIONS        0
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
 
@@ -16,7 +16,8 @@ extern "C" {
 #include <string>
 #include <vector>
 
-namespace {
+namespace
+{
 
 struct item {
     std::string section, key;
@@ -61,8 +62,9 @@ void add_value(std::vector<item> &items, const std::string &section, int table, 
             add_value(items, section, table, name + "." + std::string(k.str()), k, v);
         return;
     }
-    item made{section, name, table, static_cast<int>(key.source().begin.line), static_cast<int>(key.source().begin.column),
-              node.is_array(), {}};
+    item made{
+        section,         name, table, static_cast<int>(key.source().begin.line), static_cast<int>(key.source().begin.column),
+        node.is_array(), {}};
     if (auto list = node.as_array()) {
         for (auto &&element : *list)
             made.values.emplace_back(scalar_text(element), line_of(element));

@@ -1,4 +1,5 @@
-/* TOML as a flat list of "key = value" lines in the order of the file, with line numbers. The reader is toml++ behind one function. */
+/* TOML as a flat list of "key = value" lines in the order of the file, with line numbers. The reader is toml++ behind one
+ * function. */
 #ifndef PG_PLAN_TOML_H
 #define PG_PLAN_TOML_H
 
@@ -17,11 +18,11 @@ typedef struct pg_toml_value {
 } pg_toml_value;
 
 typedef struct pg_toml_entry {
-    char *section;  /* "" at the top, "axes" in [axes], "zip" in [[zip]] */
-    int table;      /* which [[...]] of its section, from 0; -1: not in an array of tables */
-    char *key;      /* a.b for nested tables as for "a.b"; "" stands for a section without lines */
+    char *section; /* "" at the top, "axes" in [axes], "zip" in [[zip]] */
+    int table;     /* which [[...]] of its section, from 0; -1: not in an array of tables */
+    char *key;     /* a.b for nested tables as for "a.b"; "" stands for a section without lines */
     int line;
-    bool array;     /* value is an array; else n is 1 */
+    bool array; /* value is an array; else n is 1 */
     size_t n;
     pg_toml_value *values;
 } pg_toml_entry;

@@ -28,7 +28,8 @@ static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt 
 {
     bool given_up = false;
     bool repeated = work->final && strcmp(work->message, p->open_message) == 0;
-    int code = pg_store_fail(p->request->store, &work->task, attempt, work->message, work->final ? 1 : PG_ATTEMPTS_MAX, &given_up);
+    int code =
+        pg_store_fail(p->request->store, &work->task, attempt, work->message, work->final ? 1 : PG_ATTEMPTS_MAX, &given_up);
     if (code != PG_OK)
         return code;
     if (work->final) {
@@ -67,8 +68,9 @@ static int finish(pg_pipeline *p, pg_work *work)
         p->report.images += work->task.count;
     } else if (code == PG_OK) {
         p->report.stale++;
-        pg_warn("images %lld to %lld: finished after the task was given to another worker; its result counts, this one does not",
-                (long long)work->task.first, (long long)(work->task.first + work->task.count - 1));
+        pg_warn(
+            "images %lld to %lld: finished after the task was given to another worker; its result counts, this one does not",
+            (long long)work->task.first, (long long)(work->task.first + work->task.count - 1));
     }
     return code;
 }

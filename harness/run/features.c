@@ -1,4 +1,5 @@
-/* See features.h. Images are forwarded in the batches of `run`, image i at place i % batch, so verdicts on the files are those of a run. */
+/* See features.h. Images are forwarded in the batches of `run`, image i at place i % batch, so verdicts on the files are those
+ * of a run. */
 #include "harness/run/features.h"
 
 #include "harness/base/file.h"
@@ -23,8 +24,8 @@ static int write_all(FILE *stream, const void *data, size_t size)
 }
 
 /* One aligned batch: read, forward, write what was asked for. */
-static int write_batch(const pg_features_request *r, const pg_dataset *dataset, pg_network *network, int64_t at, uint8_t *pixels,
-                       int32_t *labels, float *logits, output *out)
+static int write_batch(const pg_features_request *r, const pg_dataset *dataset, pg_network *network, int64_t at,
+                       uint8_t *pixels, int32_t *labels, float *logits, output *out)
 {
     const pg_geometry *g = &pg_network_info(network)->geometry;
     size_t tensor = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
@@ -33,7 +34,8 @@ static int write_batch(const pg_features_request *r, const pg_dataset *dataset, 
     if (code == PG_OK)
         code = pg_network_forward(network, pixels, at, (int)(stop - at), logits);
     if (code == PG_OK)
-        code = write_all(out->features.stream, logits + (size_t)(from - at) * tensor, (size_t)(stop - from) * tensor * sizeof *logits);
+        code = write_all(out->features.stream, logits + (size_t)(from - at) * tensor,
+                         (size_t)(stop - from) * tensor * sizeof *logits);
     if (code == PG_OK)
         code = write_all(out->labels.stream, labels + (from - at), (size_t)(stop - from) * sizeof *labels);
     return code;
@@ -68,8 +70,8 @@ static int write_arrays(const pg_features_request *r, const pg_dataset *dataset,
 
 static json_t *axis_json(const pg_axis *a)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:b}", "positions", a->positions, "field", a->field, "stride", a->stride, "padding", a->padding,
-                     "wrap", a->wrap);
+    return json_pack("{s:i, s:i, s:i, s:i, s:b}", "positions", a->positions, "field", a->field, "stride", a->stride, "padding",
+                     a->padding, "wrap", a->wrap);
 }
 
 static int write_meta(const pg_features_request *r, const pg_dataset_info *data, pg_network *network, FILE *stream)
@@ -77,14 +79,14 @@ static int write_meta(const pg_features_request *r, const pg_dataset_info *data,
     const pg_weights_info *info = pg_network_info(network);
     const pg_geometry *g = &info->geometry;
     json_t *delta = info->has_delta ? json_integer(info->delta_grid) : json_null();
-    json_t *meta = json_pack("{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:[ii], s:i, s:o, s:o}",
-                             "format", "patchgauge.features.1", "version", PG_VERSION, "weights", r->weights, strlen(r->weights),
-                             "weights_sha256", info->hash, "model", info->model, "model_version",
-                             info->model_version, "dataset", r->dataset, "dataset_sha256", data->hash, "split", data->split, "delta_unit", "2^-20",
-                             "first", (json_int_t)r->first, "images", (json_int_t)(r->end - r->first), "batch", r->batch, "dtype",
-                             r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "device", pg_network_device(network), "delta", delta, "input",
-                             g->input_height, g->input_width, "classes", g->classes, "rows", axis_json(&g->rows), "columns",
-                             axis_json(&g->columns));
+    json_t *meta = json_pack(
+        "{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:[ii], s:i, s:o, s:o}", "format",
+        "patchgauge.features.1", "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256", info->hash,
+        "model", info->model, "model_version", info->model_version, "dataset", r->dataset, "dataset_sha256", data->hash,
+        "split", data->split, "delta_unit", "2^-20", "first", (json_int_t)r->first, "images", (json_int_t)(r->end - r->first),
+        "batch", r->batch, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "device", pg_network_device(network), "delta",
+        delta, "input", g->input_height, g->input_width, "classes", g->classes, "rows", axis_json(&g->rows), "columns",
+        axis_json(&g->columns));
     if (!meta)
         return pg_fail(PG_EINPUT, "meta.json cannot be made: a name is not UTF-8");
     char *text = json_dumps(meta, JSON_INDENT(2) | JSON_SORT_KEYS);
@@ -136,8 +138,8 @@ static int check(const pg_features_request *r, const pg_dataset_info *data, cons
 {
     const pg_geometry *g = &info->geometry;
     if (r->end > data->images || r->first < 0 || r->first >= r->end)
-        return pg_fail(PG_EINPUT, "images %lld:%lld: %s has the images 0:%lld", (long long)r->first, (long long)r->end, r->dataset,
-                       (long long)data->images);
+        return pg_fail(PG_EINPUT, "images %lld:%lld: %s has the images 0:%lld", (long long)r->first, (long long)r->end,
+                       r->dataset, (long long)data->images);
     if (g->input_height != data->height || g->input_width != data->width)
         return pg_fail(PG_EINPUT, "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", r->weights,
                        g->input_height, g->input_width, r->dataset, data->height, data->width);

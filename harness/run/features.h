@@ -12,8 +12,8 @@ typedef struct pg_features_request {
     const char *device;
     int threads, batch;
     pg_dtype dtype;
-    bool all;                 /* the whole split; else: */
-    int64_t first, end;       /* images first to end - 1 */
+    bool all;           /* the whole split; else: */
+    int64_t first, end; /* images first to end - 1 */
     const char *folder;
 } pg_features_request;
 

@@ -15,20 +15,21 @@ enum { PG_TASKS_IN_FLIGHT = 4, PG_BATCHES_IN_FLIGHT = 4, PG_CERTIFY_THREADS_MAX 
 typedef struct pg_work {
     pg_task task;
     const pg_forward *forward;
-    pg_job *jobs;           /* one per cell of the task, in its order */
-    int64_t start, images;  /* read and forwarded: from a multiple of the batch on, so that image i is always at place i % batch */
-    uint8_t *pixels;        /* [images][3][height][width] */
-    int32_t *labels;        /* [images] */
-    pg_outcome *outcomes;   /* [cells][task.count] */
-    atomic_int open;        /* batches not yet certified, and one for the forward stage; who closes the last hands the task on */
-    pthread_mutex_t mutex;  /* of what follows */
-    int code;               /* the first failure, and its message */
+    pg_job *jobs; /* one per cell of the task, in its order */
+    int64_t start,
+        images;      /* read and forwarded: from a multiple of the batch on, so that image i is always at place i % batch */
+    uint8_t *pixels; /* [images][3][height][width] */
+    int32_t *labels; /* [images] */
+    pg_outcome *outcomes;  /* [cells][task.count] */
+    atomic_int open;       /* batches not yet certified, and one for the forward stage; who closes the last hands the task on */
+    pthread_mutex_t mutex; /* of what follows */
+    int code;              /* the first failure, and its message */
     char message[PG_MESSAGE_MAX];
-    bool final;             /* trying again is no use */
-    bool returned;          /* not started: the run stops */
+    bool final;    /* trying again is no use */
+    bool returned; /* not started: the run stops */
     double begun_s, read_s, forward_s, certify_s;
     char device[16];
-    const char *library;    /* borrowed; "" for none */
+    const char *library; /* borrowed; "" for none */
     int threads;
 } pg_work;
 
@@ -47,13 +48,13 @@ typedef struct pg_pipeline {
     pg_run_report report;   /* of the clerk */
     int code;               /* of the clerk: the store failed */
     char message[PG_MESSAGE_MAX];
-    int open_code;          /* of the clerk: the last final failure of a task */
+    int open_code; /* of the clerk: the last final failure of a task */
     char open_message[PG_MESSAGE_MAX];
 } pg_pipeline;
 
 pg_work *pg_work_new(const pg_plan *plan, pg_task *task); /* takes the task over; NULL with a message */
 void pg_work_free(pg_work *work);
-void pg_work_fail(pg_work *work, int code, bool final); /* with the thread's message; the first one counts */
+void pg_work_fail(pg_work *work, int code, bool final);   /* with the thread's message; the first one counts */
 void pg_work_close(pg_pipeline *pipeline, pg_work *work); /* closes one of `open` */
 
 void *pg_reader_main(void *pipeline);

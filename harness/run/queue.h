@@ -1,5 +1,5 @@
-/* A bounded queue of pointers between threads. push waits while it is full, pop while it is empty; after close, push returns false
- * and pop empties the queue, then returns NULL. */
+/* A bounded queue of pointers between threads. push waits while it is full, pop while it is empty; after close, push returns
+ * false and pop empties the queue, then returns NULL. */
 #ifndef PG_RUN_QUEUE_H
 #define PG_RUN_QUEUE_H
 

@@ -77,7 +77,8 @@ static int forward_batch(pg_pipeline *p, pg_work *work, pg_network *network, int
     }
     int code = batch && batch->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for the logits of a batch");
     if (code == PG_OK)
-        code = pg_network_forward(network, work->pixels + (size_t)(first - work->start) * image, first, batch->count, batch->logits);
+        code = pg_network_forward(network, work->pixels + (size_t)(first - work->start) * image, first, batch->count,
+                                  batch->logits);
     if (code != PG_OK) {
         if (batch)
             free(batch->logits);
@@ -121,7 +122,7 @@ static void forward_all(pg_pipeline *p, forward_state *s)
     }
 }
 
-/* ---- Threads ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Threads ---- */
 
 typedef struct crew {
     pthread_t clerk, reader, certify[PG_CERTIFY_THREADS_MAX];

@@ -13,28 +13,29 @@
 
 typedef struct pg_run_request {
     const pg_plan *plan;
-    pg_store *store;      /* open for writing, with the plan recorded and a worker started; lent for the time of the call */
+    pg_store *store; /* open for writing, with the plan recorded and a worker started; lent for the time of the call */
     const char *data_dir;
-    const char *device;   /* "auto", "cpu", "cuda:N" */
-    int threads;          /* of the forward pass; 0: all cores */
-    int certify_threads;  /* 0: as many as cores */
+    const char *device;  /* "auto", "cpu", "cuda:N" */
+    int threads;         /* of the forward pass; 0: all cores */
+    int certify_threads; /* 0: as many as cores */
 } pg_run_request;
 
 typedef struct pg_run_report {
-    int64_t tasks, images;   /* committed by this call; images forwarded */
-    int64_t failed;          /* tasks given up by this call */
-    int64_t retried;         /* attempts that failed and were followed by another */
-    int64_t stale;           /* finished too late to count */
+    int64_t tasks, images; /* committed by this call; images forwarded */
+    int64_t failed;        /* tasks given up by this call */
+    int64_t retried;       /* attempts that failed and were followed by another */
+    int64_t stale;         /* finished too late to count */
     bool interrupted;
     double wall_s;
 } pg_run_report;
 
-/* Runs until no task of the plan is left, or a signal asked to stop (pg_signals_stopping). PG_OK also where tasks failed (see the report)
- * or it was interrupted; PG_EDB, PG_EIO, ... where the store failed: committed work is kept; the code of the network where nothing
- * at all could be run because no network opened. */
+/* Runs until no task of the plan is left, or a signal asked to stop (pg_signals_stopping). PG_OK also where tasks failed (see
+ * the report) or it was interrupted; PG_EDB, PG_EIO, ... where the store failed: committed work is kept; the code of the
+ * network where nothing at all could be run because no network opened. */
 int pg_run(const pg_run_request *request, pg_run_report *report) PG_MUST_USE;
 
-/* From here on the first SIGINT, SIGTERM or SIGUSR1 makes pg_signals_stopping true, a second SIGINT or SIGTERM ends the program. */
+/* From here on the first SIGINT, SIGTERM or SIGUSR1 makes pg_signals_stopping true, a second SIGINT or SIGTERM ends the
+ * program. */
 void pg_signals_catch(void);
 bool pg_signals_stopping(void);
 

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Reader ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Reader -----------------------------------------------------------------------------------------------------------------
+ */
 
 static int read_work(pg_work *work, const pg_dataset *dataset)
 {
@@ -55,7 +56,8 @@ void *pg_reader_main(void *context)
     return NULL;
 }
 
-/* ---- Certify ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Certify ----------------------------------------------------------------------------------------------------------------
+ */
 
 /* A thread's certifier, for the cells of the task it last worked on. */
 typedef struct certify_state {
@@ -77,7 +79,8 @@ static void forget(certify_state *s)
 static int choose_certifier(certify_state *s, const pg_work *work)
 {
     size_t n = work->task.n_cells;
-    if (s->certifier && s->forward == work->forward && s->n_cells == n && memcmp(s->cells, work->task.cells, n * sizeof *s->cells) == 0)
+    if (s->certifier && s->forward == work->forward && s->n_cells == n &&
+        memcmp(s->cells, work->task.cells, n * sizeof *s->cells) == 0)
         return PG_OK;
     forget(s);
     const pg_geometry *g = &work->forward->info.geometry;
@@ -116,7 +119,8 @@ static int certify_batch(certify_state *s, const pg_batch *batch)
         int label = work->labels[image - work->start];
         pg_certifier_image_f32(s->certifier, batch->logits + (size_t)i * tensor, label, s->verdicts);
         for (size_t c = 0; c < work->task.n_cells; c++)
-            work->outcomes[(int64_t)c * work->task.count + image - work->task.first] = outcome_of(&s->verdicts[c], image, label);
+            work->outcomes[(int64_t)c * work->task.count + image - work->task.first] =
+                outcome_of(&s->verdicts[c], image, label);
     }
     return code;
 }

@@ -16,7 +16,8 @@ static int find_cells(const pg_plan *plan, pg_work *work)
             return pg_fail(PG_EDB, "task %lld serves cell %.12s, which the plan does not have", (long long)work->task.task,
                            work->task.cell_ids[i]);
         work->forward = cell->forward;
-        work->jobs[i] = (pg_job){.defense = cell->defense, .config = cell->config, .window = cell->window, .delta = cell->delta};
+        work->jobs[i] =
+            (pg_job){.defense = cell->defense, .config = cell->config, .window = cell->window, .delta = cell->delta};
     }
     return work->forward ? PG_OK : pg_fail(PG_EDB, "task %lld serves no cell", (long long)work->task.task);
 }
