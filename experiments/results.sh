@@ -5,7 +5,7 @@ set -eu
 [ $# -ge 1 ] || { sed -n '2,3s/^# //p' "$0" >&2; exit 2; }
 program=$1
 database=${2:-patchgauge.db}
-[ $# -lt 2 ] && shift 1 || shift 2
+if [ $# -lt 2 ]; then shift 1; else shift 2; fi
 [ $# -gt 0 ] || set -- experiments/results/*.toml
 out=experiments/RESULTS.md
 temporary=$(mktemp)

@@ -1,8 +1,8 @@
 /* Figure `accuracy`: clean and certified accuracy by row (defense) and column (patch size), with 95% intervals.
  *
- * Data file: blocks apart by two blank lines. Block 0: the title. Block 1: position and label of every row. Then for every column
- * and metric (clean, certified, certified as published) one block: position, value, lo, hi, n of each row, in percent; the
- * certified one starts with the column's legend. A block of "nan" stands for a metric that no cell of the column has. */
+ * Data file: blocks apart by two blank lines. Block 0: the title. Block 1: position and label of every row. Then for every
+ * column and metric (clean, certified, certified as published) one block: position, value, lo, hi, n of each row, in percent;
+ * the certified one starts with the column's legend. A block of "nan" stands for a metric that no cell of the column has. */
 #include "plots/figure.h"
 
 #include <stdlib.h>
@@ -18,7 +18,8 @@ enum { LABEL_MAX = 72, TITLE_MAX = 90 };
 static const char *const series[METRICS] = {"clean", "certified", "certified_published"};
 
 /* One block; returns the number of its points. */
-static size_t write_series(const pg_table *table, const char **rows, size_t n_rows, const char *column, size_t which, pg_buf *out)
+static size_t write_series(const pg_table *table, const char **rows, size_t n_rows, const char *column, size_t which,
+                           pg_buf *out)
 {
     const pg_metric *metric = NULL;
     if (pg_metric_find(series[which], &metric) != PG_OK)
@@ -98,8 +99,8 @@ static int write(const pg_table *table, pg_figure_data *out)
     if (code != PG_OK)
         goto out;
     if (n_columns > COLUMNS_MAX) {
-        code = pg_fail(PG_EINPUT, "figure accuracy shows at most %d columns, not %zu: leave some out with -S %s=...", COLUMNS_MAX,
-                       n_columns, table->column_key);
+        code = pg_fail(PG_EINPUT, "figure accuracy shows at most %d columns, not %zu: leave some out with -S %s=...",
+                       COLUMNS_MAX, n_columns, table->column_key);
         goto out;
     }
     size_t longest = write_rows(table, rows, n_rows, &out->data);

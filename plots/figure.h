@@ -1,9 +1,9 @@
 /* Figures: a data file, a gnuplot script and the pictures it draws, side by side in one folder.
  *
- * A figure is one C file that writes the data and one script of the same name (plots/NAME.gp), which make embeds into the program.
- * Make gathers the PG_FIGURE(...) lines into the list. Nothing that a user wrote (names, labels, paths) ever stands in a
- * script or on gnuplot's command line: text reaches gnuplot as data, numbers as a prelude that the driver writes.
- * One thread. */
+ * A figure is one C file that writes the data and one script of the same name (plots/NAME.gp), which make embeds into the
+ * program. Make gathers the PG_FIGURE(...) lines into the list. Nothing that a user wrote (names, labels, paths) ever stands in
+ * a script or on gnuplot's command line: text reaches gnuplot as data, numbers as a prelude that the driver writes. One thread.
+ */
 #ifndef PG_PLOTS_FIGURE_H
 #define PG_PLOTS_FIGURE_H
 
@@ -27,8 +27,8 @@ extern const pg_figure *const pg_figures[]; /* NULL-terminated, sorted by name *
 /* The named figure, or PG_EINPUT with the nearest name. */
 int pg_figure_find(const char *name, const pg_figure **out) PG_MUST_USE;
 
-/* Writes NAME.tsv and NAME.gp into `folder` (made where it does not exist) and has gnuplot draw NAME.svg and NAME.png beside them.
- * All data are made before anything is written. PG_EINPUT, PG_EMISSING (no gnuplot), PG_EIO. */
+/* Writes NAME.tsv and NAME.gp into `folder` (made where it does not exist) and has gnuplot draw NAME.svg and NAME.png beside
+ * them. All data are made before anything is written. PG_EINPUT, PG_EMISSING (no gnuplot), PG_EIO. */
 int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *folder) PG_MUST_USE;
 
 /* Appends a label as one field of a data file: one line, no tabs, nothing that gnuplot treats as more than text. */
@@ -37,7 +37,7 @@ void pg_figure_text(const char *label, pg_buf *out);
 /* Runs `gnuplot -d SCRIPT` in `folder`. PG_EMISSING where there is no gnuplot; PG_EIO with what gnuplot said where it fails. */
 int pg_gnuplot_run(const char *folder, const char *script) PG_MUST_USE;
 
-#define PG_FIGURE(id)                    \
+#define PG_FIGURE(id)                      \
     extern const pg_figure pg_figure_##id; \
     extern const char pg_script_##id[];
 

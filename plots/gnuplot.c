@@ -24,8 +24,8 @@ int pg_figure_find(const char *name, const pg_figure **out)
         names[i] = pg_figures[i]->name;
     }
     const char *near = pg_nearest(name, names);
-    return pg_fail(PG_EINPUT, "unknown figure '%s'%s%s%s; `patchgauge help plot` lists them", name, near ? " (did you mean '" : "",
-                   near ? near : "", near ? "'?)" : "");
+    return pg_fail(PG_EINPUT, "unknown figure '%s'%s%s%s; `patchgauge help plot` lists them", name,
+                   near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 
 void pg_figure_text(const char *label, pg_buf *out)
@@ -141,8 +141,8 @@ int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *f
     pg_buf_init(&parts.prelude);
     pg_buf_init(&script);
     pg_buf_init(&file);
-    pg_buf_printf(&script, "# Draws %s.svg and %s.png from %s.tsv: gnuplot -d %s.gp\n", figure->name, figure->name, figure->name,
-                  figure->name);
+    pg_buf_printf(&script, "# Draws %s.svg and %s.png from %s.tsv: gnuplot -d %s.gp\n", figure->name, figure->name,
+                  figure->name, figure->name);
     int code = figure->write(table, &parts);
     if (code == PG_OK)
         code = pg_buf_check(&parts.data);

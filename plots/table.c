@@ -14,7 +14,8 @@ static const double grid_unit = 1.0 / 1048576.0; /* 2^-20 */
 const pg_metric pg_metrics[] = {
     {"clean", "clean", "prediction of the defense on the clean image is right", PG_METRIC_SHARE, AT(clean)},
     {"certified", "certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified)},
-    {"certified_published", "published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE, AT(published)},
+    {"certified_published", "published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE,
+     AT(published)},
     {"false_positive", "false positive", "a masking defense masks something on the clean image", PG_METRIC_SHARE, AT(masked)},
     {"case_0", "case 0", "failure case 0 of the published certificate: wrong before masking", PG_METRIC_SHARE, AT(cases[0])},
     {"case_1", "case 1", "failure case 1 of the published certificate: cases I and IV", PG_METRIC_SHARE, AT(cases[1])},
@@ -40,8 +41,8 @@ int pg_metric_find(const char *name, const pg_metric **out)
         names[i] = pg_metrics[i].name;
     }
     const char *near = pg_nearest(name, names);
-    return pg_fail(PG_EINPUT, "unknown metric '%s'%s%s%s; `patchgauge help table` lists them", name, near ? " (did you mean '" : "",
-                   near ? near : "", near ? "'?)" : "");
+    return pg_fail(PG_EINPUT, "unknown metric '%s'%s%s%s; `patchgauge help table` lists them", name,
+                   near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 
 int64_t pg_metric_of(const pg_metric *metric, const pg_table_entry *entry)
@@ -83,8 +84,8 @@ static int check_unique(const pg_table *table)
     for (size_t i = 0; i < table->n_entries; i++) {
         const pg_table_entry *e = &table->entries[i];
         if (pg_table_at(table, e->row, e->column) != e)
-            return pg_fail(PG_EINPUT, "several cells share row '%s' and column '%s': name more keys in --rows or --cols", e->row,
-                           e->column);
+            return pg_fail(PG_EINPUT, "several cells share row '%s' and column '%s': name more keys in --rows or --cols",
+                           e->row, e->column);
     }
     return PG_OK;
 }
@@ -138,8 +139,9 @@ static void note_locality(const pg_table *table, const char *prefix, pg_buf *out
         } else {
             pg_buf_printf(out, "%slocality of ", prefix);
             flat_label(e->weights, out);
-            pg_buf_printf(out, ": outside the receptive fields evidence changed by up to %lld / 2^20; every certificate survives it\n",
-                          (long long)e->delta);
+            pg_buf_printf(
+                out, ": outside the receptive fields evidence changed by up to %lld / 2^20; every certificate survives it\n",
+                (long long)e->delta);
         }
     }
 }
@@ -156,10 +158,13 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_buf *out)
     note_incomplete(table, prefix, out);
     note_locality(table, prefix, out);
     if (published)
-        pg_buf_printf(out, "%spublished (certified_published) is no proof: it is the paper's own certificate, which an attack can break\n",
-                      prefix);
+        pg_buf_printf(
+            out,
+            "%spublished (certified_published) is no proof: it is the paper's own certificate, which an attack can break\n",
+            prefix);
     if (nonfinite > 0)
-        pg_buf_printf(out, "%sNaN or infinity in the local logits of up to %lld images a cell: counted as wrong and not certified\n",
+        pg_buf_printf(out,
+                      "%sNaN or infinity in the local logits of up to %lld images a cell: counted as wrong and not certified\n",
                       prefix, (long long)nonfinite);
 }
 
@@ -236,10 +241,7 @@ static json_t *json_label(const char *text)
     return string ? string : json_string("?");
 }
 
-static json_t *json_number(bool has, double value)
-{
-    return has ? json_real(round(value * 1e6) / 1e6) : json_null();
-}
+static json_t *json_number(bool has, double value) { return has ? json_real(round(value * 1e6) / 1e6) : json_null(); }
 
 static json_t *json_row(const pg_table *table, const pg_metric *metric, const pg_table_entry *entry)
 {

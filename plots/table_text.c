@@ -15,10 +15,10 @@ typedef struct layout {
     bool markdown;
     const char **rows, **columns;
     size_t n_rows, n_columns;
-    bool same_n;     /* every cell has the same n: said once above the table */
+    bool same_n; /* every cell has the same n: said once above the table */
     size_t label_w, metric_w;
-    int digits;      /* width of a share: 4, or 5 where one is 100.0 */
-    size_t *width;   /* of each column */
+    int digits;    /* width of a share: 4, or 5 where one is 100.0 */
+    size_t *width; /* of each column */
 } layout;
 
 /* Characters of UTF-8 text; good enough for alignment. */

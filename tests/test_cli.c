@@ -1,6 +1,7 @@
-/* End to end through the program ($PATCHGAUGE, default build/patchgauge): a matrix on the null model is run, printed in every format
- * and drawn; bad input ends with exit code 2, one message and nothing written. Needs no libtorch and no real images. */
+/* End to end through the program ($PATCHGAUGE, default build/patchgauge): a matrix on the null model is run, printed in every
+ * format and drawn; bad input ends with exit code 2, one message and nothing written. Needs no libtorch and no real images. */
 #include "harness/base/file.h"
+#include "plots/figure.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -133,7 +134,8 @@ static void csv_and_json_hold_the_same_numbers(void **state)
 static void rows_columns_and_overrides_are_free(void **state)
 {
     (void)state;
-    ok("$P --quiet table $DIR/m.toml -S defense=robust-masking -S robust-masking.scope=per-class --rows threshold --cols patch -f csv --metrics clean");
+    ok("$P --quiet table $DIR/m.toml -S defense=robust-masking -S robust-masking.scope=per-class --rows threshold --cols patch "
+       "-f csv --metrics clean");
     expect("threshold,patch,metric,value,lo,hi,n\n0,2,clean,");
     expect("\n0.2,8,clean,");
     assert_null(strstr(output, "scope"));
@@ -196,6 +198,23 @@ static void bad_input_is_one_message_and_writes_nothing(void **state)
     assert_int_not_equal(run("ls $DIR/other"), 0);
 }
 
+/* The pages are written by hand; the tables they speak of are not. */
+static void help_names_every_metric_figure_and_format(void **state)
+{
+    (void)state;
+    ok("$P help table");
+    for (size_t i = 0; pg_metrics[i].name != NULL; i++)
+        if (strncmp(pg_metrics[i].name, "case_", 5) != 0) /* "case_0 to case_4" */
+            expect(pg_metrics[i].name);
+    for (size_t i = 0; pg_table_formats[i] != NULL; i++)
+        expect(pg_table_formats[i]);
+    ok("$P help plot");
+    for (size_t i = 0; pg_figures[i] != NULL; i++) {
+        expect(pg_figures[i]->name);
+        expect(pg_figures[i]->summary);
+    }
+}
+
 static void a_full_disk_is_a_system_error(void **state)
 {
     (void)state;
@@ -213,6 +232,7 @@ int main(void)
         cmocka_unit_test(cells_without_results_are_marked),
         cmocka_unit_test(the_figure_is_drawn),
         cmocka_unit_test(bad_input_is_one_message_and_writes_nothing),
+        cmocka_unit_test(help_names_every_metric_figure_and_format),
         cmocka_unit_test(a_full_disk_is_a_system_error),
     };
     return cmocka_run_group_tests(tests, run_matrix, remove_folder);

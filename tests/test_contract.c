@@ -1,7 +1,8 @@
-/* The contract of modules: walks every registered defense and model and checks what defense.h, model.h and module.h demand of all.
+/* The contract of modules: walks every registered defense and model and checks what defense.h, model.h and module.h demand of
+ * all.
  *
- * A new module needs no line here: it is found in the gathered lists. Runs the program ($PATCHGAUGE, default build/patchgauge) to
- * see that `list` and `help` show every module. */
+ * A new module needs no line here: it is found in the gathered lists. Runs the program ($PATCHGAUGE, default build/patchgauge)
+ * to see that `list` and `help` show every module. */
 #include "defenses/defense.h"
 #include "defenses/evidence.h"
 #include "harness/base/rng.h"
@@ -20,14 +21,14 @@
 enum { SIDE = 6, CLASSES = 4, POSITIONS = SIDE * SIDE, OUTPUT_MAX = 1 << 18 };
 
 /* Says which module a failure is about. */
-#define CHECK(condition, module, ...)                                        \
-    do {                                                                     \
-        if (!(condition)) {                                                  \
-            print_error("%s: ", (module)->name);                             \
-            print_error(__VA_ARGS__);                                        \
-            print_error("\n");                                               \
-            fail();                                                          \
-        }                                                                    \
+#define CHECK(condition, module, ...)            \
+    do {                                         \
+        if (!(condition)) {                      \
+            print_error("%s: ", (module)->name); \
+            print_error(__VA_ARGS__);            \
+            print_error("\n");                   \
+            fail();                              \
+        }                                        \
     } while (0)
 
 typedef void (*visit_module)(const pg_module *module, const char *kind);
@@ -58,7 +59,8 @@ static bool one_line(const char *text) { return text != NULL && text[0] != '\0' 
 static void check_statement(const pg_module *m, const char *kind)
 {
     assert_true(good_name(m->name, ""));
-    CHECK(one_line(m->summary) && strlen(m->summary) <= 100, m, "%s without a summary of one line of at most 100 characters", kind);
+    CHECK(one_line(m->summary) && strlen(m->summary) <= 100, m, "%s without a summary of one line of at most 100 characters",
+          kind);
     CHECK(one_line(m->source), m, "no source");
     CHECK(m->version >= 1, m, "version %d", m->version);
     CHECK(m->options != NULL, m, "no option table (an empty one for none)");
@@ -85,14 +87,15 @@ static void lists_are_sorted_and_names_unique(void **state)
         assert_ptr_equal(pg_model_find(pg_models[i]->module.name), pg_models[i]);
 }
 
-/* ---- Option tables --------------------------------------------------------------------------------------------------------- */
+/* ---- Option tables ---------------------------------------------------------------------------------------------------------
+ */
 
 static size_t field_size(pg_option_type type)
 {
-    static const size_t sizes[] = {[PG_OPTION_BOOL] = sizeof(bool),      [PG_OPTION_INT] = sizeof(int64_t),
-                                   [PG_OPTION_DECIMAL] = sizeof(double), [PG_OPTION_PPM] = sizeof(int64_t),
-                                   [PG_OPTION_CHOICE] = sizeof(int),     [PG_OPTION_RANGE] = sizeof(pg_range),
-                                   [PG_OPTION_TEXT] = PG_OPTION_TEXT_MAX};
+    static const size_t sizes[] = {
+        [PG_OPTION_BOOL] = sizeof(bool),      [PG_OPTION_INT] = sizeof(int64_t), [PG_OPTION_DECIMAL] = sizeof(double),
+        [PG_OPTION_PPM] = sizeof(int64_t),    [PG_OPTION_CHOICE] = sizeof(int),  [PG_OPTION_RANGE] = sizeof(pg_range),
+        [PG_OPTION_TEXT] = PG_OPTION_TEXT_MAX};
     return sizes[type];
 }
 
@@ -108,7 +111,8 @@ static void check_rows(const pg_module *m, const char *kind)
         CHECK(row->min <= row->max, m, "option %s: range", row->name);
         for (const pg_option *other = m->options; other != row; other++) {
             CHECK(strcmp(other->name, row->name) != 0, m, "option %s twice", row->name);
-            bool apart = other->offset + field_size(other->type) <= row->offset || row->offset + field_size(row->type) <= other->offset;
+            bool apart =
+                other->offset + field_size(other->type) <= row->offset || row->offset + field_size(row->type) <= other->offset;
             CHECK(apart, m, "options %s and %s share memory", other->name, row->name);
         }
     }
@@ -125,8 +129,8 @@ static void check_values(const pg_module *m, const char *kind)
         pg_buf text;
         pg_buf_init(&text);
         pg_option_format(row, config, &text);
-        CHECK(pg_options_set(m->options, again, kind, row->name, text.data) == PG_OK, m, "option %s cannot read '%s'", row->name,
-              text.data);
+        CHECK(pg_options_set(m->options, again, kind, row->name, text.data) == PG_OK, m, "option %s cannot read '%s'",
+              row->name, text.data);
         pg_buf second;
         pg_buf_init(&second);
         pg_option_format(row, again, &second);
@@ -136,8 +140,10 @@ static void check_values(const pg_module *m, const char *kind)
         for (size_t i = 0; row->choices != NULL && row->choices[i] != NULL; i++)
             CHECK(pg_options_set(m->options, config, kind, row->name, row->choices[i]) == PG_OK, m, "%s", pg_error_message());
         if (row->type != PG_OPTION_TEXT) {
-            CHECK(pg_options_set(m->options, config, kind, row->name, "no such value") == PG_EINPUT, m, "option %s takes nonsense", row->name);
-            CHECK(strstr(pg_error_message(), row->name) != NULL, m, "the message does not name the option: %s", pg_error_message());
+            CHECK(pg_options_set(m->options, config, kind, row->name, "no such value") == PG_EINPUT, m,
+                  "option %s takes nonsense", row->name);
+            CHECK(strstr(pg_error_message(), row->name) != NULL, m, "the message does not name the option: %s",
+                  pg_error_message());
         }
         bool limited = row->min != 0 || row->max != 0;
         if (limited && (row->type == PG_OPTION_INT || row->type == PG_OPTION_DECIMAL || row->type == PG_OPTION_PPM)) {
@@ -145,8 +151,8 @@ static void check_values(const pg_module *m, const char *kind)
             snprintf(beyond[0], sizeof beyond[0], "%.0f", floor(row->min) - 1);
             snprintf(beyond[1], sizeof beyond[1], "%.0f", ceil(row->max) + 1);
             for (int i = 0; i < 2; i++)
-                CHECK(pg_options_set(m->options, config, kind, row->name, beyond[i]) == PG_EINPUT, m, "option %s takes %s", row->name,
-                      beyond[i]);
+                CHECK(pg_options_set(m->options, config, kind, row->name, beyond[i]) == PG_EINPUT, m, "option %s takes %s",
+                      row->name, beyond[i]);
         }
     }
 }
@@ -177,7 +183,8 @@ static void defaults_make_a_configuration(void **state)
     each_module(check_defaults_settle);
 }
 
-/* ---- Hooks ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Hooks ------------------------------------------------------------------------------------------------------------------
+ */
 
 static void every_required_hook_is_there(void **state)
 {
@@ -186,7 +193,8 @@ static void every_required_hook_is_there(void **state)
         const pg_defense *d = pg_defenses[i];
         CHECK(d->certificate != NULL && d->predict != NULL, &d->module, "certificate or predict is missing");
         if (d->level == PG_LEVEL_FEATURE)
-            CHECK(d->evidence != NULL && d->certify != NULL && d->scratch_size != NULL, &d->module, "a required hook is missing");
+            CHECK(d->evidence != NULL && d->certify != NULL && d->scratch_size != NULL, &d->module,
+                  "a required hook is missing");
     }
     for (size_t i = 0; pg_models[i] != NULL; i++) {
         const pg_model *m = pg_models[i];
@@ -198,8 +206,8 @@ static void every_required_hook_is_there(void **state)
     }
 }
 
-/* Every defense answers on a small tensor: verdicts in range, nothing certified that is wrong, one configuration among several as
- * alone, predict and certify agree. */
+/* Every defense answers on a small tensor: verdicts in range, nothing certified that is wrong, one configuration among several
+ * as alone, predict and certify agree. */
 static void check_defense(const pg_defense *d, const pg_evidence *evidence, pg_window window, const void *config)
 {
     void *scratch = aligned_alloc(64, (d->scratch_size(SIDE, SIDE, CLASSES, 2) + 64) & ~(size_t)63);
@@ -252,12 +260,13 @@ static void every_defense_answers(void **state)
 
 static void check_axis(const pg_module *m, const pg_axis *axis)
 {
-    CHECK(axis->positions >= 1 && axis->stride >= 0 && axis->field >= 0, m, "positions %d, stride %d, field %d", axis->positions,
-          axis->stride, axis->field);
+    CHECK(axis->positions >= 1 && axis->stride >= 0 && axis->field >= 0, m, "positions %d, stride %d, field %d",
+          axis->positions, axis->stride, axis->field);
     int previous = 0;
     for (int patch = 1; patch <= 32; patch++) {
         int touched = pg_axis_window(axis, 32, patch);
-        CHECK(touched >= 1 && touched <= axis->positions && touched >= previous, m, "a patch of %d px touches %d positions", patch, touched);
+        CHECK(touched >= 1 && touched <= axis->positions && touched >= previous, m, "a patch of %d px touches %d positions",
+              patch, touched);
         previous = touched;
     }
 }
@@ -270,18 +279,20 @@ static void every_model_has_a_geometry(void **state)
         _Alignas(16) uint8_t config[PG_CONFIG_MAX];
         pg_geometry geometry = {0};
         assert_int_equal(pg_module_configure(&m->module, "model", NULL, 0, config), PG_OK);
-        CHECK(m->geometry(config, 224, 224, 10, &geometry) == PG_OK || m->geometry(config, 32, 32, 10, &geometry) == PG_OK, &m->module,
-              "fits neither 32 nor 224 px: %s", pg_error_message());
+        CHECK(m->geometry(config, 224, 224, 10, &geometry) == PG_OK || m->geometry(config, 32, 32, 10, &geometry) == PG_OK,
+              &m->module, "fits neither 32 nor 224 px: %s", pg_error_message());
         CHECK(geometry.classes == 10, &m->module, "%d classes of 10", geometry.classes);
         if (m->geometry(config, 32, 32, 10, &geometry) == PG_OK) {
             check_axis(&m->module, &geometry.rows);
             check_axis(&m->module, &geometry.columns);
         }
-        CHECK(m->geometry(config, 1, 1, 10, &geometry) != PG_OK || geometry.rows.positions >= 1, &m->module, "an empty map at 1 px");
+        CHECK(m->geometry(config, 1, 1, 10, &geometry) != PG_OK || geometry.rows.positions >= 1, &m->module,
+              "an empty map at 1 px");
     }
 }
 
-/* ---- What users see ---------------------------------------------------------------------------------------------------------- */
+/* ---- What users see
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* Standard output of the program; fails the test where it does not end well. *new*. */
 static char *run_program(const char *arguments)

@@ -1,5 +1,5 @@
-/* The pages and the tree agree: paths that README, ARCHITECTURE and CONTRIBUTING name exist, their commands have a help page that knows
- * every long option used with them, and their make targets are listed by `make help`. */
+/* The pages and the tree agree: paths that README, ARCHITECTURE and CONTRIBUTING name exist, their commands have a help page
+ * that knows every long option used with them, and their make targets are listed by `make help`. */
 #include "harness/base/file.h"
 
 #include <ctype.h>

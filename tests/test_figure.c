@@ -81,8 +81,8 @@ static void the_files_lie_side_by_side(void **state)
     assert_non_null(strstr(data, "a title\tn = 1000 images\n"));
     assert_non_null(strstr(data, "\n6\trobust-masking, scope=predicted\n"));
     assert_non_null(strstr(data, "# certified_published: row, value, lo, hi (percent), n\n6\t60.0000\t"));
-    static const char *const words[] = {">mean<", ">robust-masking, scope=predicted<", ">a title<", ">patch 2<", ">patch 5<",
-                                        "n = 1000 images", "no proof"};
+    static const char *const words[] = {
+        ">mean<", ">robust-masking, scope=predicted<", ">a title<", ">patch 2<", ">patch 5<", "n = 1000 images", "no proof"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         assert_non_null(strstr(svg, words[i]));
     free(svg);
@@ -126,7 +126,10 @@ static void labels_are_never_code(void **state)
 static void long_labels_are_cut(void **state)
 {
     (void)state;
-    assert_int_equal(draw("01234567890123456789012345678901234567890123456789012345678901234567\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 2, folder), PG_OK);
+    assert_int_equal(
+        draw("01234567890123456789012345678901234567890123456789012345678901234567\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 2,
+             folder),
+        PG_OK);
     char *data = read_file("accuracy.tsv");
     assert_non_null(strstr(data, "\n1\t01234567890123456789012345678901234567890123456789012345678901234567\xc3\xa9...\n"));
     free(data);

@@ -183,7 +183,8 @@ static int bad_includes(const char *file, const char *text)
 static void a_broken_rule_is_seen(void **state)
 {
     (void)state;
-    assert_int_equal(bad_includes("defenses/x.c", "#include \"harness/base/buf.h\"\n#include <math.h>\n#include \"defenses/defense.h\""), 0);
+    assert_int_equal(
+        bad_includes("defenses/x.c", "#include \"harness/base/buf.h\"\n#include <math.h>\n#include \"defenses/defense.h\""), 0);
     assert_int_equal(bad_includes("defenses/x.c", "#include \"db/store.h\"\n  #  include \"models/model.h\"\n"), 2);
     assert_int_equal(bad_includes("defenses/x.c", "#include \"models/torch/torch.h\"\n"), 0);
     assert_int_equal(bad_includes("defenses/x.c", "#include \"models/torch/shim.h\"\n"), 1);

@@ -1,4 +1,5 @@
-/* Tests of what runs the tests: tests/run.sh counts and names what programs print, and .ci/run fails on a skip that is not expected. */
+/* Tests of what runs the tests: tests/run.sh counts and names what programs print, and .ci/run fails on a skip that is not
+ * expected. */
 #include "harness/base/file.h"
 
 #include <setjmp.h>
@@ -130,7 +131,8 @@ static void make_tree(const char *expected, int code)
     assert_int_equal(sh("rm -rf $DIR/tree && mkdir -p $DIR/tree/.ci $DIR/tree/tests && cp .ci/run $DIR/tree/.ci/run"), 0);
     put("tree/tests/expected-skips", expected);
     snprintf(text, sizeof text,
-             "test:\n\t@mkdir -p build/tests; echo test_good:b > build/tests/skipped.txt; echo '1 passed, 0 failed, 1 skipped'; exit %d\n",
+             "test:\n\t@mkdir -p build/tests; echo test_good:b > build/tests/skipped.txt; echo '1 passed, 0 failed, 1 "
+             "skipped'; exit %d\n",
              code);
     put("tree/Makefile", text);
 }
@@ -156,7 +158,8 @@ static void dependencies_are_named_where_apt_is_missing(void **state)
     assert_int_equal(sh("sh harness/deps.sh build test"), 0);
     expect("deps: found: gcc");
     /* a machine without apt and without anything but a shell's own tools */
-    assert_int_equal(sh("mkdir -p $DIR/bin && for t in awk sed id mktemp find grep rm tail; do ln -sf $(command -v $t) $DIR/bin/; done"), 0);
+    assert_int_equal(
+        sh("mkdir -p $DIR/bin && for t in awk sed id mktemp find grep rm tail; do ln -sf $(command -v $t) $DIR/bin/; done"), 0);
     assert_int_equal(sh("PATH=$DIR/bin /bin/sh harness/deps.sh build"), 1);
     expect("no apt-get here");
     expect(" libsqlite3-dev ");

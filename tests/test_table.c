@@ -10,8 +10,15 @@
 #include <cmocka.h>
 
 static const pg_table_entry whole = {
-    .weights = "net", .expected = 1000, .n = 1000, .clean = 912, .certified = 480, .published = -1,
-    .cases = {-1, -1, -1, -1, -1}, .masked = -1, .smallest_margin = -1,
+    .weights = "net",
+    .expected = 1000,
+    .n = 1000,
+    .clean = 912,
+    .certified = 480,
+    .published = -1,
+    .cases = {-1, -1, -1, -1, -1},
+    .masked = -1,
+    .smallest_margin = -1,
 };
 
 static pg_table_entry entry(const char *row, const char *column)
@@ -25,7 +32,8 @@ static pg_table_entry entry(const char *row, const char *column)
 static char *print(const pg_table_entry *entries, size_t n, const char *metrics, pg_table_format format)
 {
     const pg_metric *list[8];
-    pg_table table = {.title = "demo", .row_key = "defense", .column_key = "patch", .entries = entries, .n_entries = n, .metrics = list};
+    pg_table table = {
+        .title = "demo", .row_key = "defense", .column_key = "patch", .entries = entries, .n_entries = n, .metrics = list};
     char names[128];
     strcpy(names, metrics);
     for (char *name = strtok(names, ","); name != NULL; name = strtok(NULL, ","))
@@ -54,7 +62,8 @@ static bool has(const pg_table_entry *entries, size_t n, pg_table_format format,
 static void text_lays_out_rows_columns_and_metrics(void **state)
 {
     (void)state;
-    const pg_table_entry e[] = {entry("mean", "2"), entry("mean", "8"), entry("ds\nrule=votes", "2"), entry("ds\nrule=votes", "8")};
+    const pg_table_entry e[] = {entry("mean", "2"), entry("mean", "8"), entry("ds\nrule=votes", "2"),
+                                entry("ds\nrule=votes", "8")};
     expect(e, 4, "clean,certified,certified_published", PG_TABLE_TEXT,
            "demo\n"
            "% of images, 95% Wilson interval in parentheses; n = 1000 images in every cell\n"
@@ -138,7 +147,9 @@ static void notes_say_what_certificates_assume(void **state)
     e[0].delta = -1;
     assert_true(has(e, 1, PG_TABLE_TEXT, "locality not measured for net"));
     e[0].delta = 3;
-    assert_true(has(e, 1, PG_TABLE_MD, "- locality of net: outside the receptive fields evidence changed by up to 3 / 2^20; every certificate\n  survives it\n"));
+    assert_true(has(e, 1, PG_TABLE_MD,
+                    "- locality of net: outside the receptive fields evidence changed by up to 3 / 2^20; every certificate\n  "
+                    "survives it\n"));
     assert_false(has(e, 1, PG_TABLE_TEXT, "no proof"));
     e[0].published = 0;
     assert_true(has(e, 1, PG_TABLE_TEXT, "published (certified_published) is no proof"));
@@ -191,7 +202,8 @@ static void twice_the_same_place_is_an_error(void **state)
     (void)state;
     const pg_table_entry e[] = {entry("mean", "2"), entry("mean", "2")};
     const pg_metric *metric = &pg_metrics[0];
-    pg_table table = {.row_key = "defense", .column_key = "patch", .entries = e, .n_entries = 2, .metrics = &metric, .n_metrics = 1};
+    pg_table table = {
+        .row_key = "defense", .column_key = "patch", .entries = e, .n_entries = 2, .metrics = &metric, .n_metrics = 1};
     pg_buf out;
     pg_buf_init(&out);
     assert_int_equal(pg_table_print(&table, PG_TABLE_TEXT, &out), PG_EINPUT);
@@ -210,16 +222,11 @@ static void unknown_metrics_name_the_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_lays_out_rows_columns_and_metrics),
-        cmocka_unit_test(markdown_escapes_what_it_would_act_on),
-        cmocka_unit_test(wide_tables_go_on_in_further_blocks),
-        cmocka_unit_test(control_characters_never_reach_the_terminal),
-        cmocka_unit_test(cells_that_differ_in_n_show_it),
-        cmocka_unit_test(notes_say_what_certificates_assume),
-        cmocka_unit_test(csv_has_the_contract_columns),
-        cmocka_unit_test(json_has_the_same_keys),
-        cmocka_unit_test(twice_the_same_place_is_an_error),
-        cmocka_unit_test(unknown_metrics_name_the_nearest),
+        cmocka_unit_test(text_lays_out_rows_columns_and_metrics), cmocka_unit_test(markdown_escapes_what_it_would_act_on),
+        cmocka_unit_test(wide_tables_go_on_in_further_blocks),    cmocka_unit_test(control_characters_never_reach_the_terminal),
+        cmocka_unit_test(cells_that_differ_in_n_show_it),         cmocka_unit_test(notes_say_what_certificates_assume),
+        cmocka_unit_test(csv_has_the_contract_columns),           cmocka_unit_test(json_has_the_same_keys),
+        cmocka_unit_test(twice_the_same_place_is_an_error),       cmocka_unit_test(unknown_metrics_name_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

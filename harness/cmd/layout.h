@@ -22,8 +22,8 @@ typedef struct pg_layout {
     char *title;
 } pg_layout;
 
-/* Reads the matrix, looks every cell up in the store (read only, no libtorch) and lays the cells out. Settings that vary and are
- * named neither by rows nor by cols become part of the row's label, so that no two cells are ever merged. *new* inside,
+/* Reads the matrix, looks every cell up in the store (read only, no libtorch) and lays the cells out. Settings that vary and
+ * are named neither by rows nor by cols become part of the row's label, so that no two cells are ever merged. *new* inside,
  * pg_layout_release, also after a failure. PG_EINPUT, PG_EMISSING (no matrix, no database), ... */
 int pg_layout_make(const pg_context *context, const pg_layout_request *request, pg_layout *out) PG_MUST_USE;
 void pg_layout_release(pg_layout *layout);
