@@ -11,15 +11,17 @@
 
 /* A weights file whose header says resnet18 for 32 px and ten classes; `note` changes its content. It describes, but does not
  * open. */
-static inline void write_weights(const char *name, const char *note)
+static inline void write_weights_as(const char *name, const char *note, const char *locality)
 {
-    static const char *const keys[] = {"format", "model", "model_version", "options", "classes", "input", "command"};
+    static const char *const keys[] = {"format",  "model", "model_version", "options",
+                                       "classes", "input", "command",       "locality"};
     float zero = 0;
     pg_st_tensor tensor = {.name = "t", .dtype = PG_ST_F32, .rank = 1, .shape = {1}, .data = &zero, .size = sizeof zero};
-    const char *values[] = {"patchgauge.weights", "resnet18", "1", "", "10", "32x32", note};
-    if (pg_st_write(scratch_path(name), &tensor, 1, keys, values, 7) != PG_OK)
+    const char *values[] = {"patchgauge.weights", "resnet18", "1", "", "10", "32x32", note, locality};
+    if (pg_st_write(scratch_path(name), &tensor, 1, keys, values, locality ? 8 : 7) != PG_OK)
         abort();
 }
+static inline void write_weights(const char *name, const char *note) { write_weights_as(name, note, NULL); }
 
 static char program_output[1 << 18]; /* both streams of the last program_run */
 

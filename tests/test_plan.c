@@ -299,6 +299,26 @@ static void test_weights_by_content(void **state)
     assert_string_equal(id, first);
 }
 
+/* A measured locality becomes that of the evidence each defense reads, and is told apart from none. */
+static void test_locality(void **state)
+{
+    (void)state;
+    write_weights_as("l.safetensors", "", "3:1000");
+    pg_plan *plan = must_open(weights_matrix("l.safetensors", "patch = 5\n[axes]\ndefense = [\"mean\"]\n"
+                                                              "mean.feature = [\"logits\", \"confidence\", \"prediction\"]\n"),
+                              NULL);
+    static const int64_t want[] = {3, 4, 1 << 20};
+    assert_int_equal(pg_plan_count(plan), 3);
+    for (size_t i = 0; i < 3; i++) {
+        const pg_cell *c = pg_plan_at(plan, i);
+        assert_true(c->has_delta);
+        assert_int_equal(c->delta, want[i]);
+        assert_string_equal(pg_cell_value(c, "delta.logits"), "3");
+        assert_string_equal(pg_cell_value(c, "locality"), "measured");
+    }
+    pg_plan_free(plan);
+}
+
 /* ---- Problems ---- */
 
 static void test_all_problems_with_lines(void **state)
@@ -488,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_canonical_form),
         cmocka_unit_test(test_weights_by_content),
+        cmocka_unit_test(test_locality),
         cmocka_unit_test(test_all_problems_with_lines),
         cmocka_unit_test(test_single_problems),
         cmocka_unit_test(test_reasons),

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Reader -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- Reader ---- */
 
 static int read_work(pg_work *work, const pg_dataset *dataset)
 {
@@ -56,8 +55,7 @@ void *pg_reader_main(void *context)
     return NULL;
 }
 
-/* ---- Certify ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- Certify ---- */
 
 /* A thread's certifier, for the cells of the task it last worked on. */
 typedef struct certify_state {

@@ -1,0 +1,304 @@
+/* Tasks: what a plan creates, claims and epochs, late writers, dead workers, transactions cut short. */
+#include "tests/store_fixture.h"
+
+/* ---- Tasks ---- */
+
+static void test_tasks_of_a_plan(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker();
+    pg_store_progress progress;
+    plan_all(store);
+    assert_int_equal(pg_store_progress_of(store, &progress), PG_OK);
+    assert_int_equal(progress.tasks, 3); /* 0-3, 4-7, 8-9 */
+    assert_int_equal(progress.images, IMAGES);
+    plan_all(store); /* planning again changes nothing */
+    assert_int_equal(number(store, "SELECT count(*) FROM task"), 3);
+    assert_int_equal(number(store, "SELECT count(*) FROM task_cell"), 9);
+    pg_task task;
+    assert_true(claim(store, &task));
+    assert_int_equal(task.first, 0);
+    assert_int_equal(task.count, 4);
+    assert_int_equal(task.epoch, 1);
+    assert_int_equal(task.n_cells, 3);
+    assert_true(finish(store, &task));
+    pg_task_release(&task);
+    plan(store, (const int[]){0, 3}, 2, 2, 7); /* images 2-8: cell 0 has all, cell 3 needs 2-3, 4-7, 8 */
+    assert_int_equal(number(store, "SELECT count(*) FROM task t JOIN task_cell USING (task) JOIN cell c USING (cell)"
+                                   " WHERE c.canonical = 'cell=3\n' AND t.first = 2 AND t.count = 2"),
+                     1);
+    pg_store_close(store);
+}
+
+/* Another cell of the same forward pass gets tasks of its own; finished images are not asked for again. */
+static void test_new_cell_over_old_forward(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker();
+    pg_task task;
+    plan(store, (const int[]){0}, 1, 0, IMAGES);
+    while (claim(store, &task)) {
+        assert_true(finish(store, &task));
+        pg_task_release(&task);
+    }
+    plan(store, (const int[]){0, 1}, 2, 0, IMAGES);
+    int claimed = 0;
+    while (claim(store, &task)) {
+        claimed++;
+        assert_int_equal(task.n_cells, 1);
+        assert_string_equal(task.cell_ids[0], ids[1]);
+        assert_true(finish(store, &task));
+        pg_task_release(&task);
+    }
+    assert_int_equal(claimed, 3);
+    assert_int_equal(number(store, "SELECT count(*) FROM forward"), 1);
+    pg_store_close(store);
+}
+
+/* A pending task that serves a stranger's cell is left to the stranger. */
+static void test_pending_tasks_are_split(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker();
+    pg_task task;
+    plan(store, (const int[]){0, 1}, 2, 0, CHUNK);
+    plan(store, (const int[]){1, 2}, 2, 0, CHUNK);
+    int cells = 0;
+    while (claim(store, &task)) {
+        for (size_t i = 0; i < task.n_cells; i++, cells++)
+            assert_string_not_equal(task.cell_ids[i], ids[0]);
+        assert_true(finish(store, &task));
+        pg_task_release(&task);
+    }
+    assert_int_equal(cells, 2);
+    plan(store, (const int[]){0, 1}, 2, 0, CHUNK);
+    assert_true(claim(store, &task));
+    assert_int_equal(task.n_cells, 1);
+    assert_string_equal(task.cell_ids[0], ids[0]);
+    pg_task_release(&task);
+    pg_store_close(store);
+}
+
+static void test_claims_are_exclusive(void **state)
+{
+    (void)state;
+    pg_store *a = open_worker(), *b = open_worker();
+    pg_task ta, tb;
+    plan_all(a);
+    plan_all(b);
+    assert_true(claim(a, &ta));
+    assert_true(claim(b, &tb));
+    assert_int_not_equal(ta.task, tb.task);
+    pg_task_release(&ta);
+    assert_true(claim(a, &ta));
+    pg_task_release(&ta);
+    assert_false(claim(a, &ta));
+    assert_false(claim(b, &ta));
+    pg_task_release(&tb);
+    pg_store_close(a);
+    pg_store_close(b);
+}
+
+/* A worker that was given up and comes back with a result changes nothing; the result of the task's new owner counts. */
+static void test_late_writer(void **state)
+{
+    (void)state;
+    pg_store *late = open_worker(), *other = open_worker();
+    pg_task mine, theirs;
+    plan(late, (const int[]){0, 1}, 2, 0, CHUNK);
+    plan(other, (const int[]){0, 1}, 2, 0, CHUNK);
+    assert_true(claim(late, &mine));
+    exec(other, "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1"); /* as the reaper does */
+    assert_false(finish(late, &mine));                                                 /* before anybody took it */
+    assert_true(claim(other, &theirs));
+    assert_true(theirs.epoch > mine.epoch);
+    assert_false(finish(late, &mine)); /* while it runs elsewhere */
+    bool given_up = true;
+    assert_int_equal(pg_store_fail(late, &mine, &some_attempt, "late", PG_ATTEMPTS_MAX, &given_up), PG_OK);
+    assert_false(given_up);
+    assert_int_equal(pg_store_return(late, &mine), PG_OK);
+    assert_int_equal(number(late, "SELECT count(*) FROM outcome"), 0);
+    assert_int_equal(number(late, "SELECT count(*) FROM task WHERE state = 'running' AND attempts = 0"), 1);
+    assert_true(finish(other, &theirs));
+    assert_false(finish(late, &mine)); /* after it is done */
+    assert_false(finish(other, &theirs));
+    assert_int_equal(number(late, "SELECT count(*) FROM outcome"), 2 * CHUNK);
+    assert_int_equal(number(late, "SELECT count(*) FROM attempt WHERE result = 'stale'"), 5);
+    assert_int_equal(number(late, "SELECT count(*) FROM attempt WHERE result = 'done'"), 1);
+    assert_int_equal(pg_store_check(late), PG_OK);
+    plan(late, (const int[]){2}, 1, 0, CHUNK); /* and where the worker got its own task again */
+    pg_task_release(&mine);
+    pg_task_release(&theirs);
+    assert_true(claim(late, &mine));
+    exec(other, "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1 WHERE state = 'running'");
+    assert_true(claim(late, &theirs));
+    assert_int_equal(mine.task, theirs.task);
+    assert_false(finish(late, &mine));
+    assert_true(finish(late, &theirs));
+    pg_task_release(&mine);
+    pg_task_release(&theirs);
+    pg_store_close(late);
+    pg_store_close(other);
+}
+
+static void test_three_attempts(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker();
+    pg_task task;
+    bool given_up = false;
+    plan(store, (const int[]){0}, 1, 0, CHUNK);
+    for (int i = 1; i <= 3; i++) {
+        assert_true(claim(store, &task));
+        assert_int_equal(task.attempts, i - 1);
+        assert_int_equal(pg_store_fail(store, &task, &some_attempt, "broken", PG_ATTEMPTS_MAX, &given_up), PG_OK);
+        assert_int_equal(given_up, i == 3);
+        pg_task_release(&task);
+    }
+    assert_false(claim(store, &task));
+    pg_cell_result result;
+    assert_int_equal(pg_store_cell(store, ids[0], &result), PG_OK);
+    assert_int_equal(result.state, PG_CELL_FAILED);
+    assert_string_equal(result.error, "broken");
+    pg_cell_result_release(&result);
+    plan(store, (const int[]){0}, 1, 0, CHUNK); /* asked for again: tried again */
+    assert_true(claim(store, &task));
+    assert_int_equal(task.attempts, 0);
+    assert_true(finish(store, &task));
+    pg_task_release(&task);
+    assert_int_equal(pg_store_cell(store, ids[0], &result), PG_OK);
+    assert_int_equal(result.state, PG_CELL_DONE);
+    pg_cell_result_release(&result);
+    pg_store_close(store);
+}
+
+/* A child claims a task; while it lives, stopped or not, the task is its own; killed, it comes back with a higher epoch. */
+static void test_dead_worker(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker();
+    plan_all(store);
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        pg_store *mine = NULL;
+        pg_task task;
+        bool got = false;
+        int code = pg_store_open(scratch_path("t.db"), PG_STORE_WRITE, &mine);
+        code = code ? code : pg_store_worker_start(mine, &some_worker);
+        code = code ? code : try_plan(mine, (const int[]){0, 1, 2}, CELLS, 0, IMAGES);
+        code = code ? code : pg_store_claim(mine, &task, &got);
+        char byte = code == PG_OK && got;
+        if (write(ready[1], &byte, 1) != 1)
+            _exit(1);
+        pause();
+        _exit(1);
+    }
+    char byte = 0;
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 1);
+    int64_t requeued = -1;
+    kill(child, SIGSTOP);
+    assert_int_equal(pg_store_reap(store, &requeued), PG_OK);
+    assert_int_equal(requeued, 0);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(pg_store_reap(store, &requeued), PG_OK);
+    assert_int_equal(requeued, 1);
+    assert_int_equal(pg_store_reap(store, &requeued), PG_OK);
+    assert_int_equal(requeued, 0);
+    assert_int_equal(number(store, "SELECT count(*) FROM attempt WHERE result = 'lost'"), 1);
+    assert_int_equal(number(store, "SELECT count(*) FROM worker WHERE ended IS NULL"), 1);
+    assert_int_equal(number(store, "SELECT max(epoch) FROM task"), 2);
+    pg_task task;
+    int claimed = 0;
+    for (; claim(store, &task); claimed++)
+        pg_task_release(&task);
+    assert_int_equal(claimed, 3);
+    pg_store_close(store);
+    close(ready[0]);
+    close(ready[1]);
+    assert_int_equal(scratch_count(scratch_folder), 1); /* no lock file is left behind */
+}
+
+/* A worker that ended with a task in hand, after a failure of its own, does not keep it. */
+static void test_ended_worker(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker(), *other = open_worker();
+    pg_task task;
+    int64_t requeued = 0;
+    plan(store, (const int[]){0}, 1, 0, CHUNK);
+    assert_true(claim(store, &task));
+    pg_task_release(&task);
+    assert_int_equal(pg_store_reap(other, &requeued), PG_OK);
+    assert_int_equal(requeued, 0);
+    pg_store_worker_end(store);
+    assert_int_equal(pg_store_reap(other, &requeued), PG_OK);
+    assert_int_equal(requeued, 1);
+    pg_store_close(store);
+    pg_store_close(other);
+}
+
+/* Lock files without a worker in the store are swept up, those of living workers are not. */
+static void test_orphaned_lock_files(void **state)
+{
+    (void)state;
+    int64_t requeued = 0;
+    pg_store *store = open_worker(), *other = open_worker();
+    scratch_write("t.db.worker-0123456789abcdef0123456789abcdef", "", 0);
+    scratch_write("t.db.worker-notes", "", 0);
+    assert_int_equal(pg_store_reap(store, &requeued), PG_OK);
+    assert_int_equal(scratch_count(scratch_folder), 4); /* the store, two locks, and what is none of ours */
+    pg_store_close(store);
+    pg_store_close(other);
+    assert_int_equal(scratch_count(scratch_folder), 2);
+}
+
+/* Killed inside the transaction, with pages of it in the file already: the next one to open rolls it back. */
+static void test_killed_in_transaction(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker();
+    plan_all(store);
+    pg_store_close(store);
+    pid_t child = fork();
+    if (child == 0) {
+        pg_store *mine = NULL;
+        if (pg_store_open(scratch_path("t.db"), PG_STORE_WRITE, &mine) != PG_OK)
+            _exit(1);
+        sqlite3_exec(mine->db, "PRAGMA cache_size = 2; PRAGMA cache_spill = 1", NULL, NULL, NULL);
+        if (pg_db_begin(mine) != PG_OK)
+            _exit(2);
+        for (int64_t i = 0; i < 5000; i++)
+            if (pg_db_run(mine, "filling", "INSERT INTO outcome VALUES (1, ?1, 1, 0, 0, 0, NULL, NULL, NULL)", "i", i) != PG_OK)
+                _exit(3);
+        kill(getpid(), SIGKILL);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_true(pg_file_size(scratch_path("t.db-journal")) > 0); /* or nothing was tested */
+    store = open_store(PG_STORE_READ);
+    assert_int_equal(number(store, "SELECT count(*) FROM outcome"), 0);
+    assert_int_equal(pg_store_check(store), PG_OK);
+    pg_store_close(store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_tasks_of_a_plan, clean),
+        cmocka_unit_test_teardown(test_new_cell_over_old_forward, clean),
+        cmocka_unit_test_teardown(test_pending_tasks_are_split, clean),
+        cmocka_unit_test_teardown(test_claims_are_exclusive, clean),
+        cmocka_unit_test_teardown(test_late_writer, clean),
+        cmocka_unit_test_teardown(test_three_attempts, clean),
+        cmocka_unit_test_teardown(test_dead_worker, clean),
+        cmocka_unit_test_teardown(test_ended_worker, clean),
+        cmocka_unit_test_teardown(test_orphaned_lock_files, clean),
+        cmocka_unit_test_teardown(test_killed_in_transaction, clean),
+    };
+    return cmocka_run_group_tests_name("queue", tests, make, scratch_remove);
+}
