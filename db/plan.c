@@ -200,7 +200,9 @@ static int reset_temporary(pg_store *store)
     static const char sql[] = "CREATE TEMP TABLE IF NOT EXISTS wanted_cell (cell INTEGER PRIMARY KEY);"
                               "CREATE TEMP TABLE IF NOT EXISTS wanted (task INTEGER PRIMARY KEY);"
                               "CREATE TEMP TABLE IF NOT EXISTS shared (task INTEGER PRIMARY KEY);"
-                              "DELETE FROM temp.wanted_cell; DELETE FROM temp.wanted; DELETE FROM temp.shared;";
+                              "CREATE TEMP TABLE IF NOT EXISTS aside (task INTEGER PRIMARY KEY);"
+                              "DELETE FROM temp.wanted_cell; DELETE FROM temp.wanted; DELETE FROM temp.shared;"
+                              "DELETE FROM temp.aside;";
     return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? PG_OK : pg_db_fail(store, "preparing to plan");
 }
 

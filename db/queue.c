@@ -44,7 +44,7 @@ int pg_store_claim(pg_store *store, pg_task *out, bool *got)
     int code =
         pg_db_get(store,
                   "UPDATE task SET state = 'running', owner = ?1, epoch = epoch + 1 WHERE task = (SELECT t.task FROM task t"
-                  " WHERE t.state = 'pending' AND t.state <> 'done' AND t.task IN temp.wanted"
+                  " WHERE t.state = 'pending' AND t.state <> 'done' AND t.task IN temp.wanted AND t.task NOT IN temp.aside"
                   " ORDER BY t.forward, t.first LIMIT 1)"
                   " RETURNING task, epoch, first, count, attempts,"
                   " (SELECT forward_key FROM forward f WHERE f.forward = task.forward)",
@@ -235,11 +235,11 @@ int pg_store_progress_of(pg_store *store, pg_store_progress *out)
 {
     *out = (pg_store_progress){0};
     sqlite3_stmt *row = NULL;
-    int code =
-        pg_db_get(store,
-                  "SELECT count(*), sum(state = 'pending'), sum(state = 'running'), sum(state = 'done'), sum(state = 'failed'),"
-                  " sum(count), sum((state = 'done') * count) FROM task WHERE task IN temp.wanted",
-                  &row, "");
+    int code = pg_db_get(store,
+                         "SELECT count(*), sum(state = 'pending' AND task NOT IN temp.aside), sum(state = 'running'), "
+                         "sum(state = 'done'), sum(state = 'failed'),"
+                         " sum(count), sum((state = 'done') * count) FROM task WHERE task IN temp.wanted",
+                         &row, "");
     if (code == PG_OK) {
         int step = pg_db_step(store, row, "counting tasks");
         code = step < 0 ? step : PG_OK;
@@ -252,4 +252,24 @@ int pg_store_progress_of(pg_store *store, pg_store_progress *out)
     }
     pg_db_done(row);
     return code;
+}
+
+int pg_store_set_aside(pg_store *store, const pg_task *task)
+{
+    int code = pg_store_return(store, task);
+    if (code == PG_OK)
+        code = pg_db_run(store, "setting tasks aside",
+                         "INSERT OR IGNORE INTO temp.aside SELECT task FROM task WHERE task IN temp.wanted AND state <> 'done'"
+                         " AND forward = (SELECT forward FROM task WHERE task = ?1)",
+                         "i", task->task);
+    return code;
+}
+
+int pg_store_give_up_aside(pg_store *store, const char *forward_key, const char *error)
+{
+    return pg_db_run(
+        store, "giving tasks up",
+        "UPDATE task SET state = 'failed', error = ?2 WHERE task IN temp.aside AND state = 'pending' AND state <> 'done'"
+        " AND forward = (SELECT forward FROM forward WHERE forward_key = ?1)",
+        "tt", forward_key, error);
 }

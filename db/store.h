@@ -146,7 +146,7 @@ int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, c
 
 /* Tasks of the last pg_store_plan on this connection. */
 typedef struct pg_store_progress {
-    int64_t tasks, pending, running, done, failed;
+    int64_t tasks, pending, running, done, failed; /* pending without those set aside */
     int64_t images, images_done; /* summed over tasks: forward passes */
 } pg_store_progress;
 int pg_store_progress_of(pg_store *store, pg_store_progress *out) PG_MUST_USE;
@@ -196,6 +196,10 @@ int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attemp
                   bool *given_up) PG_MUST_USE;
 /* Gives a claimed task back untouched. */
 int pg_store_return(pg_store *store, const pg_task *task) PG_MUST_USE;
+/* Gives a claimed task back and hands out no other task of its forward pass on this connection: it cannot be run here. */
+int pg_store_set_aside(pg_store *store, const pg_task *task) PG_MUST_USE;
+/* Marks what was set aside as failed for this reason. */
+int pg_store_give_up_aside(pg_store *store, const char *forward_key, const char *error) PG_MUST_USE;
 
 /* Attempts at the tasks of a cell, oldest first. */
 typedef struct pg_attempt_record {

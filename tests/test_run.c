@@ -283,7 +283,18 @@ static void test_network_that_does_not_open(void **state)
     assert_non_null(strstr(program_output, "/nonexistent/patchgauge-torch.so"));
     assert_null(strstr(program_output, "tasks failed"));
     assert_int_equal(program_run("torch.db", "ls"), 0);
-    assert_non_null(strstr(program_output, "failed       0/240"));
+    assert_non_null(strstr(program_output, "new          0/240")); /* nothing could be run: nothing changed */
+    /* where another network runs, it goes on, and what does not open has failed for that reason */
+    setenv("PATCHGAUGE_TORCH", "/nonexistent/patchgauge-torch.so", 1);
+    code = program_run("torch.db", "run %s --quiet -S defense=ds -S weights=%s,null", scratch_path("m.toml"),
+                       scratch_path("w.safetensors"));
+    unsetenv("PATCHGAUGE_TORCH");
+    assert_int_equal(code, 1);
+    assert_int_equal(program_run("torch.db", "plan %s --explain -S defense=ds -S weights=%s,null", scratch_path("m.toml"),
+                                 scratch_path("w.safetensors")),
+                     0);
+    assert_non_null(strstr(program_output, "0 new, 2 done, 0 stale, 2 failed"));
+    assert_non_null(strstr(program_output, "/nonexistent/patchgauge-torch.so"));
 }
 
 static void test_nothing_to_do(void **state)

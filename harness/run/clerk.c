@@ -27,20 +27,13 @@ static void keep_error(pg_pipeline *p, int code)
 static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt *attempt)
 {
     bool given_up = false;
-    bool repeated = work->final && strcmp(work->message, p->open_message) == 0;
-    int code =
-        pg_store_fail(p->request->store, &work->task, attempt, work->message, work->final ? 1 : PG_ATTEMPTS_MAX, &given_up);
+    int code = pg_store_fail(p->request->store, &work->task, attempt, work->message, PG_ATTEMPTS_MAX, &given_up);
     if (code != PG_OK)
         return code;
-    if (work->final) {
-        p->open_code = work->code;
-        snprintf(p->open_message, sizeof p->open_message, "%s", work->message);
-    }
     p->report.failed += given_up;
     p->report.retried += !given_up;
-    if (!repeated)
-        pg_warn("images %lld to %lld: %s%s", (long long)work->task.first, (long long)(work->task.first + work->task.count - 1),
-                work->message, given_up ? "; given up" : "; will be tried again");
+    pg_warn("images %lld to %lld: %s%s", (long long)work->task.first, (long long)(work->task.first + work->task.count - 1),
+            work->message, given_up ? "; given up" : "; will be tried again");
     return PG_OK;
 }
 
@@ -59,6 +52,8 @@ static int finish(pg_pipeline *p, pg_work *work)
                           .peak_bytes = peak_bytes()};
     if (work->returned)
         return pg_store_return(store, &work->task);
+    if (work->unopened)
+        return pg_store_set_aside(store, &work->task);
     if (work->code != PG_OK)
         return record_failure(p, work, &attempt);
     bool counted = false;

@@ -25,7 +25,7 @@ typedef struct pg_work {
     pthread_mutex_t mutex; /* of what follows */
     int code;              /* the first failure, and its message */
     char message[PG_MESSAGE_MAX];
-    bool final;    /* trying again is no use */
+    bool unopened;          /* its network does not open: trying again is no use */
     bool returned; /* not started: the run stops */
     double begun_s, read_s, forward_s, certify_s;
     char device[16];
@@ -48,13 +48,11 @@ typedef struct pg_pipeline {
     pg_run_report report;   /* of the clerk */
     int code;               /* of the clerk: the store failed */
     char message[PG_MESSAGE_MAX];
-    int open_code; /* of the clerk: the last final failure of a task */
-    char open_message[PG_MESSAGE_MAX];
 } pg_pipeline;
 
 pg_work *pg_work_new(const pg_plan *plan, pg_task *task); /* takes the task over; NULL with a message */
 void pg_work_free(pg_work *work);
-void pg_work_fail(pg_work *work, int code, bool final);   /* with the thread's message; the first one counts */
+void pg_work_fail(pg_work *work, int code);   /* with the thread's message; the first one counts */
 void pg_work_close(pg_pipeline *pipeline, pg_work *work); /* closes one of `open` */
 
 void *pg_reader_main(void *pipeline);

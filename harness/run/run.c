@@ -54,6 +54,7 @@ static int choose_network(const pg_run_request *request, const pg_forward *f, fo
             return pg_fail(s->broken_code[i], "%s", s->broken_message[i]);
     int code = open_network(request, f, s);
     if (code != PG_OK && s->n_broken < s->most) {
+        pg_warn("%s: %s", f->weights, pg_error_message());
         s->broken[s->n_broken] = f;
         s->broken_code[s->n_broken] = code;
         snprintf(s->broken_message[s->n_broken++], PG_MESSAGE_MAX, "%s", pg_error_message());
@@ -95,7 +96,7 @@ static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
 {
     int code = choose_network(p->request, work->forward, s);
     if (code != PG_OK) {
-        pg_work_fail(work, code, true);
+        work->unopened = true;
         return;
     }
     double begun_s = pg_now_s();
@@ -106,7 +107,7 @@ static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
         code = forward_batch(p, work, s->network, at);
     work->forward_s = pg_now_s() - begun_s;
     if (code != PG_OK)
-        pg_work_fail(work, code, false);
+        pg_work_fail(work, code);
     free(work->pixels);
     work->pixels = NULL;
 }
@@ -157,14 +158,18 @@ static void end_crew(pg_pipeline *p, crew *c)
         pthread_join(c->certify[i], NULL);
 }
 
-/* Nothing ran because no network opened: that is the message to show, not a count of failed cells. */
-static int verdict_of(const pg_pipeline *p)
+/* Networks that did not open: where others did, their tasks failed for that reason; where nothing ran at all, that is the
+ * message to show, and the store does not change. */
+static int settle_broken(const pg_pipeline *p, const forward_state *s)
 {
     if (p->code != PG_OK)
         return pg_fail(p->code, "%s", p->message);
-    if (p->open_code != PG_OK && p->report.tasks == 0)
-        return pg_fail(p->open_code, "%s", p->open_message);
-    return PG_OK;
+    if (s->n_broken > 0 && p->report.tasks == 0)
+        return pg_fail(s->broken_code[0], "%s", s->broken_message[0]);
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < s->n_broken; i++)
+        code = pg_store_give_up_aside(p->request->store, s->broken[i]->id, s->broken_message[i]);
+    return code;
 }
 
 int pg_run(const pg_run_request *request, pg_run_report *report)
@@ -190,7 +195,7 @@ int pg_run(const pg_run_request *request, pg_run_report *report)
             forward_all(p, &state);
         end_crew(p, &threads);
         if (code == PG_OK)
-            code = verdict_of(p);
+            code = settle_broken(p, &state);
         *report = p->report;
         report->wall_s = pg_now_s() - begun_s;
         pg_queue_release(&p->to_read);

@@ -47,7 +47,7 @@ void *pg_reader_main(void *context)
             spec = "";
         work->read_s = pg_now_s() - begun_s;
         if (code != PG_OK)
-            pg_work_fail(work, code, false);
+            pg_work_fail(work, code);
         pg_queue_push(&p->to_forward, work);
     }
     pg_dataset_close(dataset);
@@ -132,7 +132,7 @@ void *pg_certify_main(void *context)
         double begun_s = pg_now_s();
         int code = certify_batch(&state, batch);
         if (code != PG_OK) {
-            pg_work_fail(work, code, false);
+            pg_work_fail(work, code);
             forget(&state);
         }
         pthread_mutex_lock(&work->mutex);

@@ -62,12 +62,11 @@ void pg_work_free(pg_work *work)
     free(work);
 }
 
-void pg_work_fail(pg_work *work, int code, bool final)
+void pg_work_fail(pg_work *work, int code)
 {
     pthread_mutex_lock(&work->mutex);
     if (work->code == PG_OK) {
         work->code = code;
-        work->final = final;
         snprintf(work->message, sizeof work->message, "%s", pg_error_message());
     }
     pthread_mutex_unlock(&work->mutex);
