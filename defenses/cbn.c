@@ -11,8 +11,7 @@ static const pg_option cbn_options[] = {{0}};
 static void cbn_evidence(const void *config, pg_evidence_spec *out)
 {
     (void)config;
-    *out = (pg_evidence_spec){
-        .feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY, .tanh_cbn = true};
+    *out = (pg_evidence_spec){.feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY, .tanh_cbn = true};
 }
 
 static pg_certificate cbn_certificate(const void *config)

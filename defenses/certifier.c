@@ -56,7 +56,8 @@ static int check_map(int height, int width, int classes)
         return pg_fail(PG_EINPUT, "a feature map of %dx%dx%d; height, width and classes have to be at least 1", height, width,
                        classes);
     if ((int64_t)height * width > PG_POSITIONS_MAX)
-        return pg_fail(PG_EINPUT, "a feature map of %dx%d positions; at most %d are supported", height, width, PG_POSITIONS_MAX);
+        return pg_fail(PG_EINPUT, "a feature map of %dx%d positions; at most %d are supported", height, width,
+                       PG_POSITIONS_MAX);
     if (classes > PG_POSITIONS_MAX)
         return pg_fail(PG_EINPUT, "%d classes; at most %d are supported", classes, PG_POSITIONS_MAX);
     return PG_OK;
@@ -131,7 +132,11 @@ int pg_certifier_new(const pg_job *jobs, size_t n, int height, int width, int cl
     pg_certifier *c = calloc(1, sizeof *c);
     if (!specs || !taken || !c)
         goto out;
-    *c = (pg_certifier){.height = height, .width = width, .classes = classes, .wrap_rows = wrap_rows, .wrap_columns = wrap_columns,
+    *c = (pg_certifier){.height = height,
+                        .width = width,
+                        .classes = classes,
+                        .wrap_rows = wrap_rows,
+                        .wrap_columns = wrap_columns,
                         .n_jobs = n};
     c->groups = calloc(slots, sizeof *c->groups);
     c->batches = calloc(slots, sizeof *c->batches);
@@ -139,7 +144,7 @@ int pg_certifier_new(const pg_job *jobs, size_t n, int height, int width, int cl
     c->job = calloc(slots, sizeof *c->job);
     c->verdicts = calloc(slots, sizeof *c->verdicts);
     c->row = calloc((size_t)classes, sizeof *c->row);
-    c->q = values <= SIZE_MAX / 8 ? aligned_alloc(64, (values * sizeof *c->q + 63) & ~(size_t)63) : NULL;
+    c->q = aligned_alloc(64, (values * sizeof *c->q + 63) & ~(size_t)63);
     if (!c->groups || !c->batches || !c->configs || !c->job || !c->verdicts || !c->row || !c->q)
         goto out;
     for (size_t i = 0; i < n; i++)
@@ -175,8 +180,13 @@ void pg_certifier_free(pg_certifier *c)
 /* Certifies the batches of a group from the evidence in c->q. */
 static void certify_group(pg_certifier *c, const job_group *group, int label, pg_verdict *out)
 {
-    pg_evidence evidence = {.q = c->q, .height = c->height, .width = c->width, .classes = c->classes,
-                            .wrap_rows = c->wrap_rows, .wrap_columns = c->wrap_columns, .spec = &group->spec};
+    pg_evidence evidence = {.q = c->q,
+                            .height = c->height,
+                            .width = c->width,
+                            .classes = c->classes,
+                            .wrap_rows = c->wrap_rows,
+                            .wrap_columns = c->wrap_columns,
+                            .spec = &group->spec};
     for (size_t b = group->first; b < group->first + group->n; b++) {
         const job_batch *batch = &c->batches[b];
         batch->defense->certify(&evidence, batch->window, batch->delta, label, c->configs + batch->first, batch->n, c->scratch,

@@ -1,8 +1,9 @@
 /* clip: the arg max of the sums of clipped features.
  *
- * Source: PatchGuard, section VI-B and Table XXI (logits clipped to [0, 15]); certificate definitions, section 3: the label must
- * win with every position of a window at the lower bound for it and at the upper bound for a rival. The bounds of a confidence or
- * a vote are cut to [0, 1], which is all that an attacker can reach. With an infinite bound nothing is certified. */
+ * Source: PatchGuard, section VI-B and Table XXI (logits clipped to [0, 15]); certificate definitions, section 3: the label
+ * must win with every position of a window at the lower bound for it and at the upper bound for a rival. The bounds of a
+ * confidence or a vote are cut to [0, 1], which is all that an attacker can reach. With an infinite bound nothing is certified.
+ */
 #include "defenses/rule.h"
 
 typedef struct clip_config {
@@ -24,8 +25,8 @@ static const pg_option clip_options[] = {
 static void clip_evidence(const void *config, pg_evidence_spec *out)
 {
     const clip_config *c = config;
-    *out = (pg_evidence_spec){
-        .feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = c->clip.lo, .clip_hi = c->clip.hi};
+    *out =
+        (pg_evidence_spec){.feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = c->clip.lo, .clip_hi = c->clip.hi};
     pg_evidence_settle(out);
 }
 

@@ -18,9 +18,9 @@ typedef enum pg_feature { PG_FEATURE_LOGITS, PG_FEATURE_CONFIDENCE, PG_FEATURE_P
 /* How local logits become evidence: what has to be equal for two cells to share one integer tensor. */
 typedef struct pg_evidence_spec {
     pg_feature feature;
-    double theta;           /* prediction only; 0: one vote for the arg max, > 0: a vote for every class at or above it */
+    double theta;            /* prediction only; 0: one vote for the arg max, > 0: a vote for every class at or above it */
     double clip_lo, clip_hi; /* after the feature type; -INFINITY, INFINITY: not clipped */
-    bool tanh_cbn;          /* tanh(0.05 u - 1) instead of clipping (Clipped BagNet) */
+    bool tanh_cbn;           /* tanh(0.05 u - 1) instead of clipping (Clipped BagNet) */
 } pg_evidence_spec;
 
 /* The most that one value of evidence can change where a logit changes by at most `logit_delta` grid units (measured locality):
@@ -50,14 +50,15 @@ typedef struct pg_verdict {
     bool certified;           /* counted certificate */
     bool certified_published; /* the paper's own certificate, where the rule has one (robust-masking, predicted) */
     bool has_margin;
-    bool masked;              /* masking defenses: something is masked on the clean tensor */
-    int8_t failure_case;      /* 0..4 for robust-masking predicted, else -1 */
-    int64_t margin;           /* grid units (2^-20), if has_margin */
+    bool masked;         /* masking defenses: something is masked on the clean tensor */
+    int8_t failure_case; /* 0..4 for robust-masking predicted, else -1 */
+    int64_t margin;      /* grid units (2^-20), if has_margin */
 } pg_verdict;
 
 typedef struct pg_defense {
     pg_module module;
     pg_level level;
+    bool masks; /* optional: the rule masks; its verdicts say whether on the clean tensor, for the false-positive rate */
     /* required: what the certificate of this configuration is worth; also false `available` reasons for users */
     pg_certificate (*certificate)(const void *config);
     /* required (feature level): the evidence this configuration reads */
@@ -65,10 +66,10 @@ typedef struct pg_defense {
     /* optional: refuses options that make no sense on maps of this size; PG_EINPUT with a message */
     int (*check)(const void *config, int height, int width, int classes);
     /* required (feature level): one image, `n` settled configurations that share the evidence. label in [0, classes).
-     * delta >= 0: measured locality in grid units. Writes out[n]. `scratch` has the bytes that scratch_size stated.
-     * Cannot fail. */
-    void (*certify)(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs, size_t n,
-                    void *scratch, pg_verdict *out);
+     * delta >= 0: measured locality in grid units. Writes out[n]. `scratch` has the bytes that scratch_size stated
+     * and is aligned to 64 bytes. Cannot fail. */
+    void (*certify)(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
+                    size_t n, void *scratch, pg_verdict *out);
     /* required with certify: bytes of scratch for maps up to height x width x classes and n configurations */
     size_t (*scratch_size)(int height, int width, int classes, size_t n);
     /* required: the prediction alone, the only judge of an audit; config settled */

@@ -1,9 +1,9 @@
 /* ds: de-randomized smoothing, the class with the most votes.
  *
- * Source: Levine & Feizi 2020 (rule votes: the label leads by more than twice the positions of a window, or by as many and comes
- * first); PatchGuard, appendix E (rule window: it leads outside every window by more than the positions of one). Ties go to the
- * lower class index, as in the prediction, so a tie may be certified: with margin 0. Measured locality (delta > 0) has to be
- * survived with a strictly larger margin, ties included. */
+ * Source: Levine & Feizi 2020 (rule votes: the label leads by more than twice the positions of a window, or by as many and
+ * comes first); PatchGuard, appendix E (rule window: it leads outside every window by more than the positions of one). Ties go
+ * to the lower class index, as in the prediction, so a tie may be certified: with margin 0. Measured locality (delta > 0) has
+ * to be survived with a strictly larger margin, ties included. */
 #include "defenses/rule.h"
 
 #include <math.h>
@@ -43,8 +43,7 @@ static const pg_option ds_options[] = {
 static void ds_evidence(const void *config, pg_evidence_spec *out)
 {
     const ds_config *c = config;
-    *out = (pg_evidence_spec){
-        .feature = PG_FEATURE_PREDICTION, .theta = c->theta, .clip_lo = -INFINITY, .clip_hi = INFINITY};
+    *out = (pg_evidence_spec){.feature = PG_FEATURE_PREDICTION, .theta = c->theta, .clip_lo = -INFINITY, .clip_hi = INFINITY};
     pg_evidence_settle(out);
 }
 

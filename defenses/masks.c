@@ -23,14 +23,14 @@ static inline int64_t rectangle(const pg_plane *plane, int top, int left, int he
 
 void pg_plane_run(pg_plane *plane, const pg_evidence *evidence, const pg_windows *windows, int class)
 {
-    const pg_axis *rows = &windows->rows, *columns = &windows->columns;
+    const pg_window_axis *rows = &windows->rows, *columns = &windows->columns;
     plane->windows = windows;
     plane->stride = columns->span + 1;
     size_t stride = (size_t)plane->stride, classes = (size_t)evidence->classes, width = (size_t)evidence->width;
     memset(plane->prefix, 0, stride * sizeof *plane->prefix);
     for (int row = 0; row < rows->span; row++) {
         int source_row = row < rows->size ? row : row - rows->size;
-        const int32_t *q = evidence->q + (size_t)source_row * width * classes + (size_t)class;
+        const int32_t *q = evidence->q + (size_t)source_row * width * classes + (size_t) class;
         const int64_t *above = plane->prefix + (size_t)row * stride;
         int64_t *to = plane->prefix + (size_t)(row + 1) * stride, sum = 0;
         to[0] = 0;
@@ -60,7 +60,7 @@ void pg_apart_carve(pg_arena *arena, int height, int width, pg_apart *apart)
 }
 
 /* out[a] = the heaviest of line[b] over the places b that are disjoint from a: b <= a - length or b >= a + length. */
-static void apart_straight(const pg_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
+static void apart_straight(const pg_window_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
 {
     int n = axis->places;
     pg_heaviest *up_to = work, *from = work + n;
@@ -77,7 +77,7 @@ static void apart_straight(const pg_axis *axis, const pg_heaviest *line, pg_heav
 
 /* The same on a ring: b runs from a + length to a + size - length. The ring is laid out twice and cut into blocks as long as
  * that run; a run is then the end of one block and the start of the next. */
-static void apart_ring(const pg_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
+static void apart_ring(const pg_window_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
 {
     int size = axis->size, run = size - 2 * axis->length + 1;
     pg_heaviest *up_to = work, *from = work + 2 * size;
@@ -89,7 +89,7 @@ static void apart_ring(const pg_axis *axis, const pg_heaviest *line, pg_heaviest
         out[a] = run > 0 ? pg_heavier(from[a + axis->length], up_to[a + size - axis->length]) : nothing;
 }
 
-static void apart_axis(const pg_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
+static void apart_axis(const pg_window_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
 {
     if (axis->wrap)
         apart_ring(axis, line, work, out);
@@ -99,7 +99,7 @@ static void apart_axis(const pg_axis *axis, const pg_heaviest *line, pg_heaviest
 
 void pg_apart_run(pg_apart *apart, const pg_windows *windows, const int64_t *sum)
 {
-    const pg_axis *rows = &windows->rows, *columns = &windows->columns;
+    const pg_window_axis *rows = &windows->rows, *columns = &windows->columns;
     for (int top = 0; top < rows->places; top++) {
         apart->line[top] = nothing;
         for (int left = 0; left < columns->places; left++) {
@@ -121,16 +121,16 @@ void pg_apart_run(pg_apart *apart, const pg_windows *windows, const int64_t *sum
 /* Overlapping windows ---------------------------------------------------------------------------------------------------- */
 
 /* First and last shift between windows of an axis that may overlap. */
-static int first_shift(const pg_axis *axis) { return axis->wrap ? 0 : 1 - axis->length; }
-static int last_shift(const pg_axis *axis) { return axis->wrap ? axis->size - 1 : axis->length - 1; }
+static int first_shift(const pg_window_axis *axis) { return axis->wrap ? 0 : 1 - axis->length; }
+static int last_shift(const pg_window_axis *axis) { return axis->wrap ? axis->size - 1 : axis->length - 1; }
 
-/* Arrays of one common stride in which the window at (top, left) has index top * stride + left, each with a row of room before it
- * and behind it, so that a shift may leave the row; sums of places that do not exist are PG_NONE and never the largest. */
+/* Arrays of one common stride in which the window at (top, left) has index top * stride + left, each with a row of room before
+ * it and behind it, so that a shift may leave the row; sums of places that do not exist are PG_NONE and never the largest. */
 typedef struct field {
     size_t stride;
-    int64_t *sum;  /* [2 * rows][stride] sums of windows, laid out twice along wrapping axes */
-    int64_t *rows; /* [rows][stride] prefix sums along the columns over the rows that are shared at a shift */
-    int64_t *best; /* [rows][stride] */
+    int64_t *sum;              /* [2 * rows][stride] sums of windows, laid out twice along wrapping axes */
+    int64_t *rows;             /* [rows][stride] prefix sums along the columns over the rows that are shared at a shift */
+    int64_t *best;             /* [rows][stride] */
     int64_t *candidate, *work; /* [rows][stride] */
 } field;
 
@@ -160,7 +160,7 @@ size_t pg_touching_work_size(int height, int width)
 
 static void field_fill(const pg_plane *plane, field *f)
 {
-    const pg_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
+    const pg_window_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
     size_t n = (size_t)rows->places * f->stride;
     for (size_t i = 0; i < 2 * n + 3 * f->stride; i++)
         f->sum[(ptrdiff_t)i - (ptrdiff_t)f->stride] = PG_NONE;
@@ -189,14 +189,14 @@ static void shared_rows(const pg_plane *plane, const pg_run *runs, int n_runs, f
     }
 }
 
-/* Shifts to the right, from first to last, at which windows share the same ends: the columns from the start of x to the end of w
- * (tail), those from the start of w to the end of x (head), or on a ring both. */
+/* Shifts to the right, from first to last, at which windows share the same ends: the columns from the start of x to the end of
+ * w (tail), those from the start of w to the end of x (head), or on a ring both. */
 typedef struct span {
     int first, last;
     bool tail, head;
 } span;
 
-static int spans_of(const pg_axis *axis, span out[3])
+static int spans_of(const pg_window_axis *axis, span out[3])
 {
     int size = axis->size, length = axis->length;
     if (!axis->wrap) {
@@ -235,8 +235,8 @@ PG_CLONES static void larger_of_two(size_t n, const int64_t *restrict from, size
 }
 
 /* best[i] = the larger of best[i] and candidate[i] - tail[i] + head[i] */
-PG_CLONES static void join(size_t n, const int64_t *restrict candidate, const int64_t *restrict tail, const int64_t *restrict head,
-                           int64_t *restrict best)
+PG_CLONES static void join(size_t n, const int64_t *restrict candidate, const int64_t *restrict tail,
+                           const int64_t *restrict head, int64_t *restrict best)
 {
     for (size_t i = 0; i < n; i++) {
         int64_t held = candidate[i] - (tail ? tail[i] : 0) + (head ? head[i] : 0);
@@ -249,11 +249,12 @@ PG_CLONES static void join(size_t n, const int64_t *restrict candidate, const in
  * outside w is a part that depends on j alone, whose maximum over the span slides along, and a part that depends on i. */
 static void raise_span(const pg_plane *plane, int down, const span *s, field *f)
 {
-    const pg_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
+    const pg_window_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
     int top = down < 0 ? -down : 0, end = rows->wrap || down < 0 ? rows->places : rows->places - down;
     if (top >= end || s->first > s->last)
         return;
-    ptrdiff_t stride = (ptrdiff_t)f->stride, start = top * stride, length = columns->length, ring = columns->wrap ? columns->size : 0;
+    ptrdiff_t stride = (ptrdiff_t)f->stride, start = top * stride, length = columns->length,
+              ring = columns->wrap ? columns->size : 0;
     size_t n = (size_t)(end - top) * f->stride;
     ptrdiff_t from = start + s->first; /* index j of the first x; the candidates are numbered from there */
     size_t count = (size_t)(s->last - s->first + 1), more = n + count;
@@ -274,7 +275,7 @@ static void raise_span(const pg_plane *plane, int down, const span *s, field *f)
 
 void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching)
 {
-    const pg_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
+    const pg_window_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
     size_t stride = (size_t)(columns->wrap ? 2 * columns->size : columns->span + 1);
     pg_arena arena = {.base = work};
     field f;
@@ -284,7 +285,7 @@ void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching)
     int n_spans = spans_of(columns, spans);
     for (int down = first_shift(rows); down <= last_shift(rows); down++) {
         pg_run runs[2];
-        int n_runs = pg_axis_overlap(rows, down, runs);
+        int n_runs = pg_window_overlap(rows, down, runs);
         if (n_runs)
             shared_rows(plane, runs, n_runs, &f);
         for (int i = 0; i < n_spans && n_runs; i++)
@@ -296,7 +297,7 @@ void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching)
 }
 
 /* The place that lies `shift` from `place`, or -1. */
-static int place_at(const pg_axis *axis, int place, int shift)
+static int place_at(const pg_window_axis *axis, int place, int shift)
 {
     int at = place + shift;
     if (axis->wrap)
@@ -306,13 +307,13 @@ static int place_at(const pg_axis *axis, int place, int shift)
 
 int64_t pg_touching_feasible(const pg_plane *plane, int top, int left, int64_t limit, int64_t threshold_ppm, int64_t rest)
 {
-    const pg_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
+    const pg_window_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
     int64_t best = 0;
     for (int down = first_shift(rows); down <= last_shift(rows); down++) {
         pg_run row_runs[2], column_runs[2];
-        int n_rows = pg_axis_overlap(rows, down, row_runs), x_top = place_at(rows, top, down);
+        int n_rows = pg_window_overlap(rows, down, row_runs), x_top = place_at(rows, top, down);
         for (int right = first_shift(columns); n_rows && x_top >= 0 && right <= last_shift(columns); right++) {
-            int n_columns = pg_axis_overlap(columns, right, column_runs), x_left = place_at(columns, left, right);
+            int n_columns = pg_window_overlap(columns, right, column_runs), x_left = place_at(columns, left, right);
             if (!n_columns || x_left < 0)
                 continue;
             int64_t held = plane->sum[x_top * columns->places + x_left], shared = 0;

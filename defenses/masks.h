@@ -1,9 +1,9 @@
 /* What masking one window can cost a class while another window is the attacker's.
  *
  * Source: PatchGuard, Algorithm 2 (cases II and III); certificate definitions, section 4. For a malicious window w and a masked
- * window x, what x holds outside w is its own sum if they are disjoint, else its sum without the positions of w. The map of one class
- * is unrolled so that no window wraps and kept as prefix sums; all pairs of overlapping windows are then taken shift by shift, in long
- * loops over all w at once. */
+ * window x, what x holds outside w is its own sum if they are disjoint, else its sum without the positions of w. The map of one
+ * class is unrolled so that no window wraps and kept as prefix sums; all pairs of overlapping windows are then taken shift by
+ * shift, in long loops over all w at once. */
 #ifndef PG_DEFENSES_MASKS_H
 #define PG_DEFENSES_MASKS_H
 
@@ -41,8 +41,8 @@ void pg_apart_run(pg_apart *apart, const pg_windows *windows, const int64_t *sum
 size_t pg_touching_work_size(int height, int width);
 void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching);
 
-/* The same over those windows x alone that masking can be made to choose by feeding the class inside w up to `limit` a position:
- * held + n limit > T (rest + n limit), n the positions x and w share, rest the sum outside w. 0 if there is none. */
+/* The same over those windows x alone that masking can be made to choose by feeding the class inside w up to `limit` a
+ * position: held + n limit > T (rest + n limit), n the positions x and w share, rest the sum outside w. 0 if there is none. */
 int64_t pg_touching_feasible(const pg_plane *plane, int top, int left, int64_t limit, int64_t threshold_ppm, int64_t rest);
 
 #endif

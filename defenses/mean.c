@@ -1,7 +1,7 @@
 /* mean: the undefended aggregation, the arg max of the sums over all positions.
  *
- * Source: PatchGuard, section III-A; certificate definitions, section 3. On logits, which have no bound, nothing is ever certified;
- * on confidences and votes the rule is that of clip with [0, 1]. */
+ * Source: PatchGuard, section III-A; certificate definitions, section 3. On logits, which have no bound, nothing is ever
+ * certified; on confidences and votes the rule is that of clip with [0, 1]. */
 #include "defenses/rule.h"
 
 #include <math.h>

@@ -38,7 +38,7 @@ void pg_order_sort(pg_order *order, const pg_evidence *evidence, const pg_window
     order->windows = windows;
     order->positions = n;
     for (int i = 0; i < n; i++) {
-        int32_t q = evidence->q[(size_t)i * (size_t)classes + (size_t)class];
+        int32_t q = evidence->q[(size_t)i * (size_t)classes + (size_t) class];
         order->keys[i] = (uint64_t)((uint32_t)q ^ 0x80000000u) << 32 | (uint32_t)i;
     }
     const uint64_t *sorted = sort_keys(order->keys, order->keys + n, (size_t)n);
@@ -46,7 +46,7 @@ void pg_order_sort(pg_order *order, const pg_evidence *evidence, const pg_window
     order->prefix[0] = 0;
     for (int i = 0; i < n; i++) {
         int position = (int)(sorted[i] & 0xffffffffu);
-        order->value[i] = evidence->q[(size_t)position * (size_t)classes + (size_t)class];
+        order->value[i] = evidence->q[(size_t)position * (size_t)classes + (size_t) class];
         order->prefix[i + 1] = order->prefix[i] + order->value[i];
         order->rank[(size_t)(position / width) * (size_t)span + (size_t)(position % width)] = i;
     }

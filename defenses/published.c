@@ -43,8 +43,8 @@ pg_published pg_published_run(const pg_evidence *evidence, const pg_windows *win
     return found;
 }
 
-/* Case I for the strongest target, which has the smallest lead: s1 = lead / rest < T, rest the label's sum outside w; 0 / 0 is no
- * failure. Case IV: the lead is negative. */
+/* Case I for the strongest target, which has the smallest lead: s1 = lead / rest < T, rest the label's sum outside w; 0 / 0 is
+ * no failure. Case IV: the lead is negative. */
 static bool case_one(const pg_windows *windows, const pg_sums *sums, int label, int64_t threshold_ppm)
 {
     for (int w = 0; w < windows->count; w++) {

@@ -1,15 +1,14 @@
 /* robust-masking: the heaviest window of a class is left out of its sum when it holds more than a share T of it.
  *
- * Source: certificate definitions, sections 4 and 5; PatchGuard, Algorithm 1, and its per-class revision. Scope per-class masks each
- * class on its own and has a proof; scope predicted is the paper's Algorithm 1, which masks the heaviest window of the largest class
- * for all classes, and reports the paper's Algorithm 2 as a published certificate that is never counted. That certificate knows no
- * locality, so delta has no part in it.
+ * Source: certificate definitions, sections 4 and 5; PatchGuard, Algorithm 1, and its per-class revision. Scope per-class masks
+ * each class on its own and has a proof; scope predicted is the paper's Algorithm 1, which masks the heaviest window of the
+ * largest class for all classes, and reports the paper's Algorithm 2 as a published certificate that is never counted. That
+ * certificate knows no locality, so delta has no part in it.
  *
- * Per class, for a malicious window w: lb is the least that masking can leave the label, ub the most that it can leave a rival c:
- *   ub = t_c / (1 - T), t_c the sum of c outside w; with a finite clip c_h at most t_c + k c_h,
- *   lb = t_y - B if B > T t_y, B the most that any window holds outside w; else t_y less the most that a window overlapping w
- *        holds outside it that the attacker can have masked (none: t_y).
- * ub grows with t_c, so the strongest rival outside w stands for all. */
+ * Per class, for a malicious window w: lb is the least that masking can leave the label, ub the most that it can leave a rival
+ * c: ub = t_c / (1 - T), t_c the sum of c outside w; with a finite clip c_h at most t_c + k c_h, lb = t_y - B if B > T t_y, B
+ * the most that any window holds outside w; else t_y less the most that a window overlapping w holds outside it that the
+ * attacker can have masked (none: t_y). ub grows with t_c, so the strongest rival outside w stands for all. */
 #include "defenses/masks.h"
 #include "defenses/published.h"
 #include "defenses/rule.h"
@@ -52,8 +51,8 @@ static const pg_option masking_options[] = {
 static void masking_evidence(const void *config, pg_evidence_spec *out)
 {
     const masking_config *c = config;
-    *out = (pg_evidence_spec){
-        .feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = c->clip.lo, .clip_hi = c->clip.hi};
+    *out =
+        (pg_evidence_spec){.feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = c->clip.lo, .clip_hi = c->clip.hi};
     pg_evidence_settle(out);
 }
 
@@ -93,13 +92,13 @@ typedef struct image {
     int label;
     int64_t delta;
     pg_sums sums;
-    pg_plane own, other;    /* of the label; of one class after the other */
+    pg_plane own, other; /* of the label; of one class after the other */
     pg_apart apart;
-    int64_t *score;         /* [classes] */
-    int64_t *rest;          /* [windows] sum of the label outside w: t_y */
-    int64_t *rival;         /* [windows] largest sum of a wrong class outside w: t_c; PG_NONE if there is no wrong class */
-    int64_t *touching;      /* [windows] most that a window overlapping w holds of the label outside w */
-    int64_t *heaviest;      /* [windows] most that any window holds of the label outside w: B */
+    int64_t *score;    /* [classes] */
+    int64_t *rest;     /* [windows] sum of the label outside w: t_y */
+    int64_t *rival;    /* [windows] largest sum of a wrong class outside w: t_c; PG_NONE if there is no wrong class */
+    int64_t *touching; /* [windows] most that a window overlapping w holds of the label outside w */
+    int64_t *heaviest; /* [windows] most that any window holds of the label outside w: B */
     pg_published published;
     void *work;
 } image;
@@ -144,8 +143,8 @@ static int predict_per_class(const pg_sums *sums, int classes, int64_t threshold
 }
 
 /* Prediction of scope predicted (Algorithm 1). `plane` is room for the class with the largest total. */
-static int predict_predicted(const pg_evidence *evidence, const pg_windows *windows, const int64_t *total, int64_t threshold_ppm,
-                             pg_plane *plane, int64_t *score, bool *masked)
+static int predict_predicted(const pg_evidence *evidence, const pg_windows *windows, const int64_t *total,
+                             int64_t threshold_ppm, pg_plane *plane, int64_t *score, bool *masked)
 {
     int largest = pg_argmax(total, evidence->classes), classes = evidence->classes;
     pg_plane_run(plane, evidence, windows, largest);
@@ -210,8 +209,9 @@ static bool survives(const image *im, const bounds *b, int64_t rest, int64_t hea
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* lb of window w against a rival with t outside it. Where the search for windows that can be fed is needed, it is left out if even
- * the least lb beats the rival and does not lower the margin: the result is then that least lb, with which both still hold. */
+/* lb of window w against a rival with t outside it. Where the search for windows that can be fed is needed, it is left out if
+ * even the least lb beats the rival and does not lower the margin: the result is then that least lb, with which both still
+ * hold. */
 static int64_t lower_bound(const image *im, const bounds *b, int w, int64_t t, int64_t margin)
 {
     int64_t rest = im->rest[w];
@@ -254,8 +254,8 @@ static pg_verdict certify_per_class(const image *im, const masking_config *confi
 static pg_verdict certify_predicted(image *im, const masking_config *config)
 {
     bool masked;
-    pg_verdict verdict = pg_verdict_of(predict_predicted(im->evidence, &im->windows, im->sums.total, config->threshold_ppm,
-                                                         &im->other, im->score, &masked));
+    pg_verdict verdict = pg_verdict_of(
+        predict_predicted(im->evidence, &im->windows, im->sums.total, config->threshold_ppm, &im->other, im->score, &masked));
     verdict.masked = masked;
     verdict.failure_case = pg_published_case(&im->published, &im->windows, &im->sums, im->label, config->threshold_ppm);
     verdict.certified_published = verdict.failure_case == 4;
@@ -284,11 +284,12 @@ static void examine(const pg_evidence *evidence, pg_window window, int64_t delta
     for (size_t i = 0; i < n; i++)
         published |= ((const masking_config *)configs[i])->scope == SCOPE_PREDICTED;
     if (published)
-        im->published = pg_published_run(evidence, &im->windows, &im->sums, label, &im->own, im->touching, &im->other, &im->apart);
+        im->published =
+            pg_published_run(evidence, &im->windows, &im->sums, label, &im->own, im->touching, &im->other, &im->apart);
 }
 
-static void masking_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label,
-                            const void *const *configs, size_t n, void *scratch, pg_verdict *out)
+static void masking_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
+                            size_t n, void *scratch, pg_verdict *out)
 {
     image im;
     examine(evidence, window, delta, label, configs, n, scratch, &im);
@@ -323,6 +324,7 @@ const pg_defense pg_defense_robust_masking = {
                .config_size = sizeof(masking_config),
                .settle = masking_settle},
     .level = PG_LEVEL_FEATURE,
+    .masks = true,
     .certificate = masking_certificate,
     .evidence = masking_evidence,
     .certify = masking_certify,

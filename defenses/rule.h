@@ -10,26 +10,23 @@
 extern const char *const pg_feature_names[];
 
 /* The option rows that defenses with a choice of feature have in common; `config_type` has int feature, double theta. */
-#define PG_FEATURE_OPTIONS(config_type)                                                                                            \
-    {.name = "feature",                                                                                                            \
-     .type = PG_OPTION_CHOICE,                                                                                                     \
-     .offset = offsetof(config_type, feature),                                                                                     \
-     .fallback = "logits",                                                                                                         \
-     .choices = pg_feature_names,                                                                                                  \
-     .help = "what a position says about a class"},                                                                                \
-        {.name = "theta",                                                                                                          \
-         .type = PG_OPTION_DECIMAL,                                                                                                \
-         .offset = offsetof(config_type, theta),                                                                                   \
-         .fallback = "0",                                                                                                          \
-         .min = 0,                                                                                                                 \
-         .max = 1,                                                                                                                 \
-         .help = "prediction: a vote for every class of at least this confidence; 0: one vote, for the largest"}
+#define PG_FEATURE_OPTIONS(config_type)                                                                                  \
+    {.name = "feature",                                                                                                  \
+     .type = PG_OPTION_CHOICE,                                                                                           \
+     .offset = offsetof(config_type, feature),                                                                           \
+     .fallback = "logits",                                                                                               \
+     .choices = pg_feature_names,                                                                                        \
+     .help = "what a position says about a class"},                                                                      \
+    {                                                                                                                    \
+        .name = "theta", .type = PG_OPTION_DECIMAL, .offset = offsetof(config_type, theta), .fallback = "0", .min = 0,   \
+        .max = 1, .help = "prediction: a vote for every class of at least this confidence; 0: one vote, for the largest" \
+    }
 
 /* A verdict with nothing but its prediction. */
 pg_verdict pg_verdict_of(int prediction);
 
-/* Fills in margin and certificate from the smallest margin of all windows and wrong classes; INT64_MAX where there is no wrong class,
- * and so nothing to survive. */
+/* Fills in margin and certificate from the smallest margin of all windows and wrong classes; INT64_MAX where there is no wrong
+ * class, and so nothing to survive. */
 void pg_verdict_judge(pg_verdict *verdict, int64_t margin, int64_t values, int64_t delta);
 
 /* Whether a margin survives a change of at most delta in each of `values` values on either side; with delta 0: is positive. */

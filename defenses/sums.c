@@ -1,11 +1,13 @@
 /* The pass over the evidence behind every rule on sums: totals, window sums, and the strongest rival outside each window.
  *
- * Classes are taken in blocks of lanes, a lane for a class. One row of running column sums slides down and one running window sum
- * slides right. A block with fewer classes than lanes is copied out first: its other lanes hold zeros and are never a rival. Lanes
- * are 32 bits wide where no window of the block can leave them, else 64: both are exact and give the same results (sums_lanes.h).
+ * Classes are taken in blocks of lanes, a lane for a class. One row of running column sums slides down and one running window
+ * sum slides right. A block with fewer classes than lanes is copied out first: its other lanes hold zeros and are never a
+ * rival. Lanes are 32 bits wide where no window of the block can leave them, else 64: both are exact and give the same results
+ * (sums_lanes.h).
  *
- * A rival's sum outside a window is its total less its window sum, and window sums are bounded; so a rival whose total is further
- * behind the largest one than twice the bound is never the strongest, and totals need only be kept relative to the largest. */
+ * A rival's sum outside a window is its total less its window sum, and window sums are bounded; so a rival whose total is
+ * further behind the largest one than twice the bound is never the strongest, and totals need only be kept relative to the
+ * largest. */
 #include "defenses/clones.h"
 #include "defenses/windows.h"
 
@@ -27,15 +29,15 @@ typedef struct pass {
     const pg_evidence *evidence;
     const pg_windows *windows;
     const pg_sums *sums;
-    int first, used;         /* classes of the block */
+    int first, used; /* classes of the block */
     int label;
     bool holds_label;
-    side sides[2];           /* one side, or both where the block holds the label */
+    side sides[2]; /* one side, or both where the block holds the label */
     int64_t total[WIDE];
-    const int32_t *source;   /* [height * width] positions of `lanes` values, `step` apart */
+    const int32_t *source; /* [height * width] positions of `lanes` values, `step` apart */
     size_t step;
-    int32_t *block;          /* [height * width][lanes]: room for a copy */
-    void *column;            /* [span][lanes]: sums over the rows of a window */
+    int32_t *block; /* [height * width][lanes]: room for a copy */
+    void *column;   /* [span][lanes]: sums over the rows of a window */
 } pass;
 
 /* Notes the largest sum outside window w, given relative to the largest total of the side. */
@@ -45,16 +47,16 @@ static inline __attribute__((always_inline)) void record(const side *s, size_t w
         s->rest[w] = s->largest + relative;
 }
 
-#define LANE int32_t
-#define FLOOR (-(1 << 30))
+#define LANE    int32_t
+#define FLOOR   (-(1 << 30))
 #define NAME(x) x##_32
 #include "defenses/sums_lanes.h"
 #undef LANE
 #undef FLOOR
 #undef NAME
 
-#define LANE int64_t
-#define FLOOR PG_NONE
+#define LANE    int64_t
+#define FLOOR   PG_NONE
 #define NAME(x) x##_64
 #include "defenses/sums_lanes.h"
 #undef LANE

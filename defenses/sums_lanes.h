@@ -1,10 +1,10 @@
-/* The inner part of sums.c for one width of integer: included twice, with LANE the type, FLOOR its "never a rival" and NAME(x) the
- * names. Sums of a window must stay within -FLOOR / 2 either way. See sums.c. */
+/* The inner part of sums.c for one width of integer: included twice, with LANE the type, FLOOR its "never a rival" and NAME(x)
+ * the names. Sums of a window must stay within -FLOOR / 2 either way. See sums.c. */
 
 /* The running column sums over the rows [top, top + length) of the block, from those of top - 1, then unrolled. */
 static inline __attribute__((always_inline)) void NAME(slide_down)(const pass *p, const int lanes, int top)
 {
-    const pg_axis *rows = &p->windows->rows, *columns = &p->windows->columns;
+    const pg_window_axis *rows = &p->windows->rows, *columns = &p->windows->columns;
     int width = columns->size, entering = top + rows->length - 1;
     size_t row = (size_t)width * p->step;
     LANE *columns_sum = ALIGNED(p->column);
@@ -41,7 +41,7 @@ static inline __attribute__((always_inline)) void NAME(behind)(int lanes, const 
 /* Slides the window over the block. `lanes` and `mixed` are constants of the caller. */
 static inline __attribute__((always_inline)) void NAME(slide)(const pass *p, const int lanes, const bool mixed)
 {
-    const pg_axis *columns = &p->windows->columns;
+    const pg_window_axis *columns = &p->windows->columns;
     _Alignas(64) LANE window[WIDE], heaviest[WIDE], first[WIDE], second[WIDE];
     NAME(behind)(lanes, p->total, &p->sides[0], first);
     NAME(behind)(lanes, p->total, &p->sides[1], second);

@@ -1,9 +1,9 @@
 /* trimmed-mean: the class with the largest sum after its t smallest and t largest values are dropped.
  *
- * Source: certificate definitions, section 3. A window of k <= t positions can at worst put k values of the label at the bottom and
- * k of a rival at the top: of the m - k values outside it, sorted, the label keeps [t - k, m - k - t) and the rival [t, m - t). With
- * k > t nothing is certified; for confidences and votes, whose values are bounded, that refuses more than an attack can reach,
- * which is why only logits are called exact. */
+ * Source: certificate definitions, section 3. A window of k <= t positions can at worst put k values of the label at the bottom
+ * and k of a rival at the top: of the m - k values outside it, sorted, the label keeps [t - k, m - k - t) and the rival [t, m -
+ * t). With k > t nothing is certified; for confidences and votes, whose values are bounded, that refuses more than an attack
+ * can reach, which is why only logits are called exact. */
 #include "defenses/order.h"
 #include "defenses/rule.h"
 
@@ -47,8 +47,8 @@ static int trimmed_check(const void *config, int height, int width, int classes)
     long long trim = (long long)((const trimmed_config *)config)->trim, positions = (long long)height * width;
     if (2 * trim < positions)
         return PG_OK;
-    return pg_fail(PG_EINPUT, "trim=%lld drops all of the %lld positions of a %dx%d map; at most %lld leaves one", trim, positions,
-                   height, width, (positions - 1) / 2);
+    return pg_fail(PG_EINPUT, "trim=%lld drops all of the %lld positions of a %dx%d map; at most %lld leaves one", trim,
+                   positions, height, width, (positions - 1) / 2);
 }
 
 static pg_certificate trimmed_certificate(const void *config)
@@ -108,8 +108,8 @@ static pg_verdict judge(const pg_evidence *evidence, const pg_windows *windows, 
     return verdict;
 }
 
-static void trimmed_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label,
-                            const void *const *configs, size_t n, void *memory, pg_verdict *out)
+static void trimmed_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
+                            size_t n, void *memory, pg_verdict *out)
 {
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = memory};

@@ -2,9 +2,9 @@
 
 #include <assert.h>
 
-static pg_axis axis_of(int size, int wanted, bool wrap)
+static pg_window_axis axis_of(int size, int wanted, bool wrap)
 {
-    pg_axis axis = {.size = size, .length = wanted < size ? wanted : size};
+    pg_window_axis axis = {.size = size, .length = wanted < size ? wanted : size};
     axis.wrap = wrap && axis.length < size;
     axis.places = axis.wrap ? size : size - axis.length + 1;
     axis.span = axis.places + axis.length - 1;
@@ -22,7 +22,7 @@ pg_windows pg_windows_of(const pg_evidence *evidence, pg_window window)
     return w;
 }
 
-int pg_axis_overlap(const pg_axis *axis, int shift, pg_run runs[2])
+int pg_window_overlap(const pg_window_axis *axis, int shift, pg_run runs[2])
 {
     int n = 0, length = axis->length;
     if (shift >= 0 && shift < length)

@@ -1,9 +1,9 @@
 /* Windows: every rectangle of positions that a patch can touch, and the sums inside and outside them.
  *
- * Source: PatchGuard, section III-D (windows) and Eq. 2; certificate definitions, sections 1 and 3. Windows are numbered row-major
- * by (top, left). On a wrapping axis they wrap; a window that covers an axis has one place on it. Sums are int64 and exact: maps
- * of at most PG_POSITIONS_MAX positions keep every sum below 2^54.
- * Pure functions over caller's memory, any thread. */
+ * Source: PatchGuard, section III-D (windows) and Eq. 2; certificate definitions, sections 1 and 3. Windows are numbered
+ * row-major by (top, left). On a wrapping axis they wrap; a window that covers an axis has one place on it. Sums are int64 and
+ * exact: maps of at most PG_POSITIONS_MAX positions keep every sum below 2^54. Pure functions over caller's memory, any thread.
+ */
 #ifndef PG_DEFENSES_WINDOWS_H
 #define PG_DEFENSES_WINDOWS_H
 
@@ -14,16 +14,16 @@ enum { PG_POSITIONS_MAX = 1 << 24 };
 /* "No class", "no window": below every sum, and far enough from the end of int64 for a sum to be added or taken away. */
 #define PG_NONE (-((int64_t)1 << 62))
 
-typedef struct pg_axis {
+typedef struct pg_window_axis {
     int size;   /* positions of the map */
     int length; /* positions of a window, in [1, size] */
     int places; /* windows along this axis */
     int span;   /* places + length - 1: positions of the axis unrolled so that no window wraps */
     bool wrap;  /* windows wrap: false where one place is all there is */
-} pg_axis;
+} pg_window_axis;
 
 typedef struct pg_windows {
-    pg_axis rows, columns;
+    pg_window_axis rows, columns;
     int count;       /* windows */
     int64_t k;       /* distinct positions of a window */
     int64_t outside; /* positions outside a window */
@@ -36,7 +36,7 @@ typedef struct pg_run {
     int start, length;
 } pg_run;
 /* Writes the 0, 1 or (wrapping, windows longer than half the axis) 2 runs. shift in (-size, size), in [0, size) if wrapping. */
-int pg_axis_overlap(const pg_axis *axis, int shift, pg_run runs[2]);
+int pg_window_overlap(const pg_window_axis *axis, int shift, pg_run runs[2]);
 
 /* Sums of one class over all positions. */
 void pg_totals(const pg_evidence *evidence, int64_t *total);

@@ -1,7 +1,8 @@
 /* Speed of the certifier on one core, against a vectorised sum of the same floats. Prints medians of one run.
  *
- * The tensors of a case together are larger than the last-level cache, so that each is read from memory, as after a forward pass of
- * a batch. Sum and certifier take turns, so that a busy neighbour slows both; times are those of the thread on its core. */
+ * The tensors of a case together are larger than the last-level cache, so that each is read from memory, as after a forward
+ * pass of a batch. Sum and certifier take turns, so that a busy neighbour slows both; times are those of the thread on its
+ * core. */
 #include "defenses/certifier.h"
 #include "harness/base/rng.h"
 
@@ -12,8 +13,8 @@
 enum { ROUNDS = 9, THRESHOLDS = 10 };
 
 /* Eight accumulators of sixteen lanes: the compiler keeps them in registers of whatever width there is. */
-__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline)) static float
-sum_of(const float *x, size_t n)
+__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline)) static float sum_of(const float *x,
+                                                                                                            size_t n)
 {
     float lanes[128] = {0}, sum = 0;
     size_t i = 0;
@@ -116,7 +117,8 @@ static int bench(shape s)
         sweep_s[round] = (cpu_s() - after_one) / (double)tensors;
     }
     double sum = median(sum_s), single = median(one_s), ten = median(sweep_s);
-    printf("%2d x %2d x %4d, window %dx%d: sum %.4f ms, certify %.4f ms (%.2f sums, %.0f tensors/s), %d thresholds %.2f times one; "
+    printf("%2d x %2d x %4d, window %dx%d: sum %.4f ms, certify %.4f ms (%.2f sums, %.0f tensors/s), %d thresholds %.2f times "
+           "one; "
            "%.0f%% certified\n",
            s.side, s.side, s.classes, s.window, s.window, 1e3 * sum, 1e3 * single, single / sum, 1 / single, THRESHOLDS,
            ten / single, 100.0 * (double)certified / (double)(ROUNDS * tensors));

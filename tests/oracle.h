@@ -1,4 +1,5 @@
-/* The certificate definitions, evaluated as they are written: every window, every class, every pair of windows, sums term by term.
+/* The certificate definitions, evaluated as they are written: every window, every class, every pair of windows, sums term by
+ * term.
  *
  * Shares nothing with defenses/ and takes integers only, so that tests can hold the program against it. Slow on purpose. */
 #ifndef PG_TESTS_ORACLE_H
@@ -19,14 +20,22 @@ typedef struct oracle_map {
     const int32_t *q;
 } oracle_map;
 
-typedef enum oracle_kind { ORACLE_SUM, ORACLE_VOTES, ORACLE_WINDOW, ORACLE_MEDIAN, ORACLE_TRIM, ORACLE_MASK, ORACLE_PREDICTED } oracle_kind;
+typedef enum oracle_kind {
+    ORACLE_SUM,
+    ORACLE_VOTES,
+    ORACLE_WINDOW,
+    ORACLE_MEDIAN,
+    ORACLE_TRIM,
+    ORACLE_MASK,
+    ORACLE_PREDICTED
+} oracle_kind;
 
 typedef struct oracle_rule {
     oracle_kind kind;
-    bool bounded;     /* SUM: both bounds finite; MASK: c_h finite */
-    int64_t lo, hi;   /* the range on the grid; c_h is hi */
-    int trim;         /* TRIM */
-    int64_t ppm;      /* MASK, PREDICTED */
+    bool bounded;   /* SUM: both bounds finite; MASK: c_h finite */
+    int64_t lo, hi; /* the range on the grid; c_h is hi */
+    int trim;       /* TRIM */
+    int64_t ppm;    /* MASK, PREDICTED */
     int64_t delta;
 } oracle_rule;
 
@@ -43,7 +52,10 @@ typedef struct oracle_windows {
     unsigned char has[ORACLE_POSITIONS][ORACLE_POSITIONS];
 } oracle_windows;
 
-static inline int oracle_places(int size, int length, bool wrap) { return length == size ? 1 : wrap ? size : size - length + 1; }
+static inline int oracle_places(int size, int length, bool wrap)
+{
+    return length == size ? 1 : wrap ? size : size - length + 1;
+}
 
 static inline oracle_windows *oracle_windows_of(const oracle_map *m)
 {
@@ -303,7 +315,8 @@ static inline oracle_verdict oracle_certify(const oracle_rule *r, const oracle_m
             least = !v.has_margin || margin < least ? margin : least;
             v.has_margin = true;
         }
-    bool never = (r->kind == ORACLE_SUM && !r->bounded) || (r->kind == ORACLE_MEDIAN && w->k > (m->height * m->width - 1) / 2) ||
+    bool never = (r->kind == ORACLE_SUM && !r->bounded) ||
+                 (r->kind == ORACLE_MEDIAN && w->k > (m->height * m->width - 1) / 2) ||
                  (r->kind == ORACLE_TRIM && w->k > r->trim) || (r->kind == ORACLE_MASK && r->ppm == 1000000 && !r->bounded);
     v.has_margin = v.has_margin && finite;
     v.margin = v.has_margin ? (int64_t)least : 0;

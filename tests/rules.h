@@ -1,4 +1,5 @@
-/* Every rule there is, as options of its defense and as a rule of the oracle; random evidence in the range that the rule reads. */
+/* Every rule there is, as options of its defense and as a rule of the oracle; random evidence in the range that the rule reads.
+ */
 #ifndef PG_TESTS_RULES_H
 #define PG_TESTS_RULES_H
 
@@ -43,17 +44,46 @@ static const rule_case rule_cases[] = {
     {"mask-0.5", "robust-masking", "threshold=0.5", VALUES_POSITIVE, {ORACLE_MASK, false, 0, 0, 0, 500000, 0}},
     {"mask-1", "robust-masking", "threshold=1", VALUES_POSITIVE, {ORACLE_MASK, false, 0, 0, 0, 1000000, 0}},
     {"mask-clip-0", "robust-masking", "clip=0:3", VALUES_CLIPPED, {ORACLE_MASK, true, 0, 3 * RULE_UNIT, 0, 0, 0}},
-    {"mask-clip-0.2", "robust-masking", "clip=0:3 threshold=0.2", VALUES_CLIPPED, {ORACLE_MASK, true, 0, 3 * RULE_UNIT, 0, 200000, 0}},
-    {"mask-clip-0.5", "robust-masking", "clip=0:3 threshold=0.5", VALUES_CLIPPED, {ORACLE_MASK, true, 0, 3 * RULE_UNIT, 0, 500000, 0}},
-    {"mask-clip-1", "robust-masking", "clip=0:3 threshold=1", VALUES_CLIPPED, {ORACLE_MASK, true, 0, 3 * RULE_UNIT, 0, 1000000, 0}},
-    {"mask-confidence-0.999999", "robust-masking", "feature=confidence threshold=0.999999", VALUES_UNIT,
+    {"mask-clip-0.2",
+     "robust-masking",
+     "clip=0:3 threshold=0.2",
+     VALUES_CLIPPED,
+     {ORACLE_MASK, true, 0, 3 * RULE_UNIT, 0, 200000, 0}},
+    {"mask-clip-0.5",
+     "robust-masking",
+     "clip=0:3 threshold=0.5",
+     VALUES_CLIPPED,
+     {ORACLE_MASK, true, 0, 3 * RULE_UNIT, 0, 500000, 0}},
+    {"mask-clip-1",
+     "robust-masking",
+     "clip=0:3 threshold=1",
+     VALUES_CLIPPED,
+     {ORACLE_MASK, true, 0, 3 * RULE_UNIT, 0, 1000000, 0}},
+    {"mask-confidence-0.999999",
+     "robust-masking",
+     "feature=confidence threshold=0.999999",
+     VALUES_UNIT,
      {ORACLE_MASK, true, 0, RULE_UNIT, 0, 999999, 0}},
-    {"mask-votes-0.3", "robust-masking", "feature=prediction threshold=0.3", VALUES_VOTES,
+    {"mask-votes-0.3",
+     "robust-masking",
+     "feature=prediction threshold=0.3",
+     VALUES_VOTES,
      {ORACLE_MASK, true, 0, RULE_UNIT, 0, 300000, 0}},
     {"predicted-0", "robust-masking", "scope=predicted", VALUES_POSITIVE, {ORACLE_PREDICTED, false, 0, 0, 0, 0, 0}},
-    {"predicted-0.2", "robust-masking", "scope=predicted threshold=0.2", VALUES_POSITIVE, {ORACLE_PREDICTED, false, 0, 0, 0, 200000, 0}},
-    {"predicted-0.6", "robust-masking", "scope=predicted threshold=0.6", VALUES_POSITIVE, {ORACLE_PREDICTED, false, 0, 0, 0, 600000, 0}},
-    {"predicted-votes-0", "robust-masking", "scope=predicted feature=prediction", VALUES_VOTES,
+    {"predicted-0.2",
+     "robust-masking",
+     "scope=predicted threshold=0.2",
+     VALUES_POSITIVE,
+     {ORACLE_PREDICTED, false, 0, 0, 0, 200000, 0}},
+    {"predicted-0.6",
+     "robust-masking",
+     "scope=predicted threshold=0.6",
+     VALUES_POSITIVE,
+     {ORACLE_PREDICTED, false, 0, 0, 0, 600000, 0}},
+    {"predicted-votes-0",
+     "robust-masking",
+     "scope=predicted feature=prediction",
+     VALUES_VOTES,
      {ORACLE_PREDICTED, true, 0, RULE_UNIT, 0, 0, 0}},
 };
 enum { N_RULE_CASES = sizeof rule_cases / sizeof *rule_cases };
@@ -84,7 +114,8 @@ static inline int32_t rule_value(pg_rng *rng, rule_values values, const oracle_r
         most = (int32_t)rule->hi;
     }
     if (style == 0)
-        return least + (int32_t)pg_rng_below(rng, 4) * (values == VALUES_UNIT ? RULE_UNIT / 3 : RULE_UNIT / 2) + (least ? -least : 0);
+        return least + (int32_t)pg_rng_below(rng, 4) * (values == VALUES_UNIT ? RULE_UNIT / 3 : RULE_UNIT / 2) +
+               (least ? -least : 0);
     if (style == 1)
         return least + (int32_t)((int64_t)pg_rng_below(rng, 1u << 30) * ((int64_t)most - least) >> 30);
     if (style == 2)

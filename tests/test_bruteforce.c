@@ -1,8 +1,8 @@
-/* Certificates against every content of every window, on small maps: the attacker's values come from a finite set that holds the
- * extremes, and all of them are tried at all positions of the window for all classes.
+/* Certificates against every content of every window, on small maps: the attacker's values come from a finite set that holds
+ * the extremes, and all of them are tried at all positions of the window for all classes.
  *
- * Sound: a certified image is never flipped, under the defense's own prediction, and (but for ds) no wrong class reaches even a tie.
- * Exact, for rules marked so: an image that is not certified has contents with which a wrong class reaches at least a tie.
+ * Sound: a certified image is never flipped, under the defense's own prediction, and (but for ds) no wrong class reaches even a
+ * tie. Exact, for rules marked so: an image that is not certified has contents with which a wrong class reaches at least a tie.
  * Locality: the same soundness when, besides, every value outside the window moves by up to delta. */
 #include "tests/rules.h"
 
@@ -270,7 +270,7 @@ static int32_t moved(const board *b, int32_t value, int32_t by)
     int64_t lo = b->rule->values == VALUES_ANY ? INT32_MIN : b->rule->values == VALUES_CLIPPED ? b->rule->oracle.lo : 0;
     int64_t hi = b->rule->values == VALUES_ANY || b->rule->values == VALUES_POSITIVE ? INT32_MAX
                  : b->rule->values == VALUES_CLIPPED                                 ? b->rule->oracle.hi
-                                                                                      : RULE_UNIT;
+                                                                                     : RULE_UNIT;
     int64_t sum = (int64_t)value + by;
     return (int32_t)(sum < lo ? lo : sum > hi ? hi : sum);
 }
@@ -375,14 +375,10 @@ static void published_certificate_is_broken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_by_three),
-        cmocka_unit_test(one_by_four_and_five),
-        cmocka_unit_test(two_by_three),
-        cmocka_unit_test(three_by_three),
-        cmocka_unit_test(three_classes),
-        cmocka_unit_test(locality_is_survived),
-        cmocka_unit_test(there_were_both),
-        cmocka_unit_test(published_certificate_is_broken),
+        cmocka_unit_test(one_by_three),    cmocka_unit_test(one_by_four_and_five),
+        cmocka_unit_test(two_by_three),    cmocka_unit_test(three_by_three),
+        cmocka_unit_test(three_classes),   cmocka_unit_test(locality_is_survived),
+        cmocka_unit_test(there_were_both), cmocka_unit_test(published_certificate_is_broken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

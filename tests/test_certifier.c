@@ -1,4 +1,5 @@
-/* Unit tests of defenses/certifier: many jobs at once give what one at a time gives, in the caller's order; bad jobs and bad values. */
+/* Unit tests of defenses/certifier: many jobs at once give what one at a time gives, in the caller's order; bad jobs and bad
+ * values. */
 #include "defenses/certifier.h"
 #include "tests/rules.h"
 
@@ -96,6 +97,41 @@ static void jobs_are_told_apart(void **state)
     pg_certifier_free(certifier);
 }
 
+/* A window larger than the map is one that covers that axis. */
+static void windows_are_cut_to_the_map(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{3, 7}, {7, 3}, {40, 2}};
+    for (int i = 0; i < 3; i++) {
+        int h = sizes[i][0], w = sizes[i][1];
+        unsigned char config[PG_CONFIG_MAX];
+        const pg_defense *mask = pg_defense_find("robust-masking");
+        rule_configure(mask, "", config);
+        const pg_job jobs[] = {
+            {mask, config, {99, 1}, 0}, {mask, config, {h, 1}, 0}, {mask, config, {1, 99}, 0}, {mask, config, {1, w}, 0}};
+        float logits[40 * 7 * 3];
+        pg_rng rng = pg_rng_make(42, PG_STREAM_TEST, (uint32_t)i);
+        for (int j = 0; j < h * w * 3; j++)
+            logits[j] = (float)pg_rng_unit(&rng) + (j % 3 == 2 ? 0.9f : 0.0f);
+        pg_certifier *certifier;
+        pg_verdict v[4];
+        assert_int_equal(pg_certifier_new(jobs, 4, h, w, 3, false, false, &certifier), PG_OK);
+        pg_certifier_image_f32(certifier, logits, 2, v);
+        assert_true(v[1].has_margin && v[3].has_margin && v[1].margin != v[3].margin);
+        expect_same(&v[0], &v[1]);
+        expect_same(&v[2], &v[3]);
+        pg_certifier_free(certifier);
+        /* the same, each on its own and as it is said in full */
+        for (int j = 0; j < 4; j++) {
+            pg_verdict alone;
+            assert_int_equal(pg_certifier_new(&jobs[j], 1, h, w, 3, false, false, &certifier), PG_OK);
+            pg_certifier_image_f32(certifier, logits, 2, &alone);
+            expect_same(&v[j], &alone);
+            pg_certifier_free(certifier);
+        }
+    }
+}
+
 /* The two wraps are not confused. */
 static void axes_wrap_on_their_own(void **state)
 {
@@ -110,7 +146,8 @@ static void axes_wrap_on_their_own(void **state)
             pg_job job = {mask, config, turned ? (pg_window){2, 1} : (pg_window){1, 2}, 0};
             pg_certifier *certifier;
             pg_verdict v;
-            assert_int_equal(pg_certifier_new(&job, 1, turned ? 4 : 1, turned ? 1 : 4, 2, wrap & 1, wrap & 2, &certifier), PG_OK);
+            assert_int_equal(pg_certifier_new(&job, 1, turned ? 4 : 1, turned ? 1 : 4, 2, wrap & 1, wrap & 2, &certifier),
+                             PG_OK);
             pg_certifier_image_f32(certifier, row, 0, &v);
             bool ring = turned ? wrap & 1 : wrap & 2;
             /* the worst window: on the ring both ends of the label, which leaves 0 against 2; else one end: 4 - 4 against 1 */
@@ -184,7 +221,13 @@ static void bad_jobs_are_refused(void **state)
     expect_error(&good, 0, 4, 2, PG_EINPUT, "0x4x2");
     expect_error(&good, 4, 0, 2, PG_EINPUT, "4x0x2");
     expect_error(&good, 4, 4, 0, PG_EINPUT, "4x4x0");
-    expect_error(&good, 1 << 13, 1 << 12, 1, PG_EINPUT, "at most 16777216");
+    expect_error(&good, 1 << 12, (1 << 12) + 1, 1, PG_EINPUT, "4096x4097 positions; at most 16777216");
+    expect_error(&good, 1 << 12, 1 << 12, 1 << 24, PG_ENOMEM, "4096x4096x16777216");
+    expect_error(&good, 1 << 11, 1 << 12, 1 << 24, PG_ENOMEM, "2048x4096x16777216");
+    assert_int_equal(pg_certifier_new(NULL, 0, 1 << 12, 1 << 12, 1, false, false, &certifier), PG_OK);
+    pg_certifier_free(certifier);
+    assert_int_equal(pg_certifier_new(NULL, 0, 1, 1, 1 << 24, false, false, &certifier), PG_OK);
+    pg_certifier_free(certifier);
     expect_error(&good, 4, 4, (1 << 24) + 1, PG_EINPUT, "classes; at most");
     job = good, job.window.height = 0;
     expect_error(&job, 3, 3, 2, PG_EINPUT, "window of 0x1");
@@ -201,9 +244,10 @@ static void bad_jobs_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_jobs_are_like_one),  cmocka_unit_test(jobs_are_told_apart),
-        cmocka_unit_test(axes_wrap_on_their_own),  cmocka_unit_test(a_nan_refuses_every_job),
-        cmocka_unit_test(no_jobs_are_fine),        cmocka_unit_test(bad_jobs_are_refused),
+        cmocka_unit_test(many_jobs_are_like_one),     cmocka_unit_test(jobs_are_told_apart),
+        cmocka_unit_test(windows_are_cut_to_the_map), cmocka_unit_test(axes_wrap_on_their_own),
+        cmocka_unit_test(a_nan_refuses_every_job),    cmocka_unit_test(no_jobs_are_fine),
+        cmocka_unit_test(bad_jobs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

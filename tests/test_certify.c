@@ -1,5 +1,5 @@
-/* The certify command, as users run it: output formats, every type of file, wraps, and each kind of bad input: one message, exit code
- * 2, nothing on standard output. Runs $PATCHGAUGE (default build/patchgauge). */
+/* The certify command, as users run it: output formats, every type of file, wraps, and each kind of bad input: one message,
+ * exit code 2, nothing on standard output. Runs $PATCHGAUGE (default build/patchgauge). */
 #include "harness/base/npy.h"
 #include "tests/scratch.h"
 
@@ -108,10 +108,10 @@ static void json_has_the_same_keys(void **state)
 {
     (void)state;
     assert_int_equal(certify("f4.npy i8.npy --defense robust-masking --window 1x1 -f json"), 0);
-    assert_string_equal(output,
-                        "[{\"index\": 0, \"label\": 0, \"prediction\": 0, \"certified\": 1, \"margin\": 3.000000000, \"case\": null},\n"
-                        " {\"index\": 1, \"label\": 1, \"prediction\": 0, \"certified\": 0, \"margin\": null, \"case\": null},\n"
-                        " {\"index\": 2, \"label\": 0, \"prediction\": -1, \"certified\": 0, \"margin\": null, \"case\": null}]\n");
+    assert_string_equal(
+        output, "[{\"index\": 0, \"label\": 0, \"prediction\": 0, \"certified\": 1, \"margin\": 3.000000000, \"case\": null},\n"
+                " {\"index\": 1, \"label\": 1, \"prediction\": 0, \"certified\": 0, \"margin\": null, \"case\": null},\n"
+                " {\"index\": 2, \"label\": 0, \"prediction\": -1, \"certified\": 0, \"margin\": null, \"case\": null}]\n");
     assert_int_equal(certify("empty.npy empty-labels.npy --defense mean --window 1x1 -f json"), 0);
     assert_string_equal(output, "[]\n");
     assert_int_equal(certify("empty.npy empty-labels.npy --defense mean --window 1x1"), 0);
@@ -140,7 +140,8 @@ static void every_type_of_label(void **state)
     static char first[OUTPUT_MAX];
     for (int i = 0; i < 16; i++) {
         char arguments[256];
-        snprintf(arguments, sizeof arguments, "f%d.npy %s.npy --defense ds --window 1x2 --set theta=0.3", i % 2 ? 8 : 4, names[i / 2]);
+        snprintf(arguments, sizeof arguments, "f%d.npy %s.npy --defense ds --window 1x2 --set theta=0.3", i % 2 ? 8 : 4,
+                 names[i / 2]);
         assert_int_equal(certify(arguments), 0);
         if (i == 0)
             strcpy(first, output);
@@ -160,15 +161,15 @@ static void wraps_are_named_by_axis(void **state)
         const char *file, *window, *wrap;
         bool wraps;
     } cases[] = {
-        {"row", "1x2", "", false},       {"row", "1x2", "--wrap", true},        {"row", "1x2", "--wrap=w", true},
-        {"row", "1x2", "--wrap=h", false}, {"row", "1x2", "--wrap=hw", true},     {"column4", "2x1", "", false},
+        {"row", "1x2", "", false},           {"row", "1x2", "--wrap", true},       {"row", "1x2", "--wrap=w", true},
+        {"row", "1x2", "--wrap=h", false},   {"row", "1x2", "--wrap=hw", true},    {"column4", "2x1", "", false},
         {"column4", "2x1", "--wrap", false}, {"column4", "2x1", "--wrap=h", true}, {"column4", "2x1", "--wrap=hw", true},
         {"column4", "2", "--wrap=wh", true}, {"column4", "2", "--wrap=w", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char arguments[256];
-        snprintf(arguments, sizeof arguments, "%s.npy one.npy --defense robust-masking --window %s %s", cases[i].file, cases[i].window,
-                 cases[i].wrap);
+        snprintf(arguments, sizeof arguments, "%s.npy one.npy --defense robust-masking --window %s %s", cases[i].file,
+                 cases[i].window, cases[i].wrap);
         assert_int_equal(certify(arguments), 0);
         assert_non_null(strstr(output, cases[i].wraps ? "0,0,0,0,-2.000000000," : "0,0,0,0,-1.000000000,"));
     }
@@ -229,16 +230,17 @@ static void bad_input_is_one_clear_error(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int code = certify(cases[i].arguments);
         if (code != 2 || output[0] || !strstr(errors, cases[i].text))
-            fail_msg("certify %s: exit code %d, '%s' on standard output, '%s' does not say '%s'", cases[i].arguments, code, output, errors,
-                     cases[i].text);
+            fail_msg("certify %s: exit code %d, '%s' on standard output, '%s' does not say '%s'", cases[i].arguments, code,
+                     output, errors, cases[i].text);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(csv_is_the_contract),   cmocka_unit_test(json_has_the_same_keys), cmocka_unit_test(margins_have_nine_decimals),
-        cmocka_unit_test(every_type_of_label),   cmocka_unit_test(wraps_are_named_by_axis), cmocka_unit_test(locality_is_applied),
+        cmocka_unit_test(csv_is_the_contract),          cmocka_unit_test(json_has_the_same_keys),
+        cmocka_unit_test(margins_have_nine_decimals),   cmocka_unit_test(every_type_of_label),
+        cmocka_unit_test(wraps_are_named_by_axis),      cmocka_unit_test(locality_is_applied),
         cmocka_unit_test(bad_input_is_one_clear_error),
     };
     return cmocka_run_group_tests(tests, set_up, scratch_remove);

@@ -1,5 +1,5 @@
-/* Unit tests of the defenses' descriptors: names, defaults, options that settle, options that are refused, what each certificate
- * is worth, and the few verdicts that a random test would miss. */
+/* Unit tests of the defenses' descriptors: names, defaults, options that settle, options that are refused, what each
+ * certificate is worth, and the few verdicts that a random test would miss. */
 #include "tests/rules.h"
 
 #include <math.h>
@@ -36,7 +36,8 @@ static void bad_options_are_refused(void **state)
 }
 
 /* The evidence that options settle on. */
-static void expect_evidence(const char *name, const char *options, pg_feature feature, double theta, double lo, double hi, bool tanh_cbn)
+static void expect_evidence(const char *name, const char *options, pg_feature feature, double theta, double lo, double hi,
+                            bool tanh_cbn)
 {
     const pg_defense *defense = pg_defense_find(name);
     unsigned char config[PG_CONFIG_MAX];
@@ -103,10 +104,16 @@ static void certificates_say_what_they_are_worth(void **state)
         const char *name, *options;
         pg_certificate worth;
     } cases[] = {
-        {"mean", "", PG_CERTIFICATE_EXACT}, {"clip", "", PG_CERTIFICATE_EXACT}, {"cbn", "", PG_CERTIFICATE_EXACT},
-        {"ds", "", PG_CERTIFICATE_SOUND}, {"ds", "rule=window", PG_CERTIFICATE_EXACT}, {"median", "", PG_CERTIFICATE_EXACT},
-        {"trimmed-mean", "", PG_CERTIFICATE_EXACT}, {"trimmed-mean", "feature=confidence", PG_CERTIFICATE_SOUND},
-        {"robust-masking", "", PG_CERTIFICATE_EXACT}, {"robust-masking", "threshold=0.000001", PG_CERTIFICATE_SOUND},
+        {"mean", "", PG_CERTIFICATE_EXACT},
+        {"clip", "", PG_CERTIFICATE_EXACT},
+        {"cbn", "", PG_CERTIFICATE_EXACT},
+        {"ds", "", PG_CERTIFICATE_SOUND},
+        {"ds", "rule=window", PG_CERTIFICATE_EXACT},
+        {"median", "", PG_CERTIFICATE_EXACT},
+        {"trimmed-mean", "", PG_CERTIFICATE_EXACT},
+        {"trimmed-mean", "feature=confidence", PG_CERTIFICATE_SOUND},
+        {"robust-masking", "", PG_CERTIFICATE_EXACT},
+        {"robust-masking", "threshold=0.000001", PG_CERTIFICATE_SOUND},
         {"robust-masking", "scope=predicted", PG_CERTIFICATE_NONE},
         {"robust-masking", "scope=predicted threshold=0.5", PG_CERTIFICATE_NONE},
     };
@@ -129,8 +136,8 @@ static void unknown_defenses_get_the_nearest_name(void **state)
 }
 
 /* One image by one rule. */
-static pg_verdict certify(const char *name, const char *options, int height, int width, int classes, pg_window window, int label,
-                          const int32_t *q)
+static pg_verdict certify(const char *name, const char *options, int height, int width, int classes, pg_window window,
+                          int label, const int32_t *q)
 {
     const pg_defense *defense = pg_defense_find(name);
     unsigned char config[PG_CONFIG_MAX];

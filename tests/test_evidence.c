@@ -20,10 +20,26 @@ static void grid_rounds_half_to_even_and_saturates(void **state)
         double x;
         int32_t q;
     } cases[] = {
-        {0.0, 0}, {-0.0, 0}, {1.0, 1 << 20}, {-1.0, -(1 << 20)},
-        {0x1p-21, 0}, {0x3p-21, 2}, {0x5p-21, 2}, {-0x1p-21, 0}, {-0x3p-21, -2}, {0x1.000002p-21, 1},
-        {1024.0, 1 << 30}, {1024.5, 1 << 30}, {1e300, 1 << 30}, {INFINITY, 1 << 30}, {-1024.0, -(1 << 30)}, {-1e300, -(1 << 30)},
-        {-INFINITY, -(1 << 30)}, {1023.9999999, (1 << 30)}, {1023.999999, (1 << 30) - 1}, {1024.0 - 0x3p-21, (1 << 30) - 2},
+        {0.0, 0},
+        {-0.0, 0},
+        {1.0, 1 << 20},
+        {-1.0, -(1 << 20)},
+        {0x1p-21, 0},
+        {0x3p-21, 2},
+        {0x5p-21, 2},
+        {-0x1p-21, 0},
+        {-0x3p-21, -2},
+        {0x1.000002p-21, 1},
+        {1024.0, 1 << 30},
+        {1024.5, 1 << 30},
+        {1e300, 1 << 30},
+        {INFINITY, 1 << 30},
+        {-1024.0, -(1 << 30)},
+        {-1e300, -(1 << 30)},
+        {-INFINITY, -(1 << 30)},
+        {1023.9999999, (1 << 30)},
+        {1023.999999, (1 << 30) - 1},
+        {1024.0 - 0x3p-21, (1 << 30) - 2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(pg_grid(cases[i].x), cases[i].q);
@@ -80,7 +96,8 @@ static void float_and_double_agree(void **state)
 {
     (void)state;
     enum { N = 4096 };
-    static const double clips[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 1.5}, {-1.3, 2.7}, {0.1, 0.1}, {-2000, 3000}, {-INFINITY, -1}};
+    static const double clips[][2] = {{-INFINITY, INFINITY}, {0, INFINITY},  {0, 1.5}, {-1.3, 2.7}, {0.1, 0.1},
+                                      {-2000, 3000},         {-INFINITY, -1}};
     static float f[N];
     static double d[N], row[64];
     static int32_t q[N], again[N];
@@ -118,9 +135,11 @@ static void float_and_double_agree(void **state)
 static void one_bad_value_is_enough(void **state)
 {
     (void)state;
-    static const pg_evidence_spec specs[] = {
-        {.clip_lo = -INFINITY, .clip_hi = INFINITY}, {.clip_lo = 0, .clip_hi = 1}, {.feature = PG_FEATURE_CONFIDENCE, .clip_hi = 1},
-        {.feature = PG_FEATURE_PREDICTION, .clip_hi = 1}, {.clip_lo = -INFINITY, .clip_hi = INFINITY, .tanh_cbn = true}};
+    static const pg_evidence_spec specs[] = {{.clip_lo = -INFINITY, .clip_hi = INFINITY},
+                                             {.clip_lo = 0, .clip_hi = 1},
+                                             {.feature = PG_FEATURE_CONFIDENCE, .clip_hi = 1},
+                                             {.feature = PG_FEATURE_PREDICTION, .clip_hi = 1},
+                                             {.clip_lo = -INFINITY, .clip_hi = INFINITY, .tanh_cbn = true}};
     static const double bad[] = {NAN, -NAN, INFINITY, -INFINITY};
     for (size_t s = 0; s < 5; s++)
         for (size_t b = 0; b < 4; b++)

@@ -220,9 +220,9 @@ static int remove_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_version_and_alignment),     cmocka_unit_test(other_spellings_of_the_header),
-        cmocka_unit_test(scalars_and_empty_arrays),        cmocka_unit_test(damaged_files_say_what_is_wrong),
-        cmocka_unit_test(every_prefix_is_refused),         cmocka_unit_test(missing_files_and_folders),
+        cmocka_unit_test(every_version_and_alignment), cmocka_unit_test(other_spellings_of_the_header),
+        cmocka_unit_test(scalars_and_empty_arrays),    cmocka_unit_test(damaged_files_say_what_is_wrong),
+        cmocka_unit_test(every_prefix_is_refused),     cmocka_unit_test(missing_files_and_folders),
         cmocka_unit_test(what_is_written_is_read),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

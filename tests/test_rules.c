@@ -1,5 +1,5 @@
-/* Every rule against the definitions evaluated term by term (oracle.h), on random evidence: maps that wrap and do not, windows of
- * every shape, class counts around the widths of a block, ties, values at both ends of the range, locality. */
+/* Every rule against the definitions evaluated term by term (oracle.h), on random evidence: maps that wrap and do not, windows
+ * of every shape, class counts around the widths of a block, ties, values at both ends of the range, locality. */
 #include "tests/rules.h"
 
 #include <time.h>
@@ -23,12 +23,12 @@ static void prepare(const rule_case *rule, setup *s)
 static void explain(const setup *s, const oracle_map *m, int label, int64_t delta, const oracle_verdict *want,
                     const pg_verdict *got)
 {
-    fail_msg("%s on %dx%dx%d (wrap %d %d), window %dx%d, label %d, delta %lld: expected prediction %d certified %d margin %d %lld "
-             "case %d masked %d, got %d %d %d %lld %d %d",
-             s->rule->id, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, m->window_height, m->window_width, label,
-             (long long)delta, want->prediction, want->certified, want->has_margin, (long long)want->margin,
-             want->failure_case, want->masked, got->prediction, got->certified, got->has_margin, (long long)got->margin,
-             got->failure_case, got->masked);
+    fail_msg(
+        "%s on %dx%dx%d (wrap %d %d), window %dx%d, label %d, delta %lld: expected prediction %d certified %d margin %d %lld "
+        "case %d masked %d, got %d %d %d %lld %d %d",
+        s->rule->id, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, m->window_height, m->window_width, label,
+        (long long)delta, want->prediction, want->certified, want->has_margin, (long long)want->margin, want->failure_case,
+        want->masked, got->prediction, got->certified, got->has_margin, (long long)got->margin, got->failure_case, got->masked);
 }
 
 static bool agree(const oracle_verdict *want, const pg_verdict *got)
@@ -68,7 +68,8 @@ static int one_of(pg_rng *rng, const int *values, int n) { return values[pg_rng_
 
 static oracle_map random_map(pg_rng *rng, int height, int width, const int *classes, int n_classes)
 {
-    oracle_map m = {.height = 1 + (int)pg_rng_below(rng, (uint32_t)height), .width = 1 + (int)pg_rng_below(rng, (uint32_t)width)};
+    oracle_map m = {.height = 1 + (int)pg_rng_below(rng, (uint32_t)height),
+                    .width = 1 + (int)pg_rng_below(rng, (uint32_t)width)};
     m.classes = one_of(rng, classes, n_classes);
     m.wrap_rows = pg_rng_below(rng, 3) == 0;
     m.wrap_columns = pg_rng_below(rng, 3) == 0;
@@ -133,9 +134,18 @@ static void configurations_share_a_pass(void **state)
 {
     (void)state;
     enum { N = 12 };
-    static const char *const options[N] = {
-        "", "threshold=0.1", "threshold=0.2", "threshold=0.3", "threshold=0.4", "threshold=0.5", "threshold=0.6", "threshold=0.9",
-        "threshold=1", "scope=predicted", "scope=predicted threshold=0.3", "scope=predicted threshold=1"};
+    static const char *const options[N] = {"",
+                                           "threshold=0.1",
+                                           "threshold=0.2",
+                                           "threshold=0.3",
+                                           "threshold=0.4",
+                                           "threshold=0.5",
+                                           "threshold=0.6",
+                                           "threshold=0.9",
+                                           "threshold=1",
+                                           "scope=predicted",
+                                           "scope=predicted threshold=0.3",
+                                           "scope=predicted threshold=1"};
     const pg_defense *defense = pg_defense_find("robust-masking");
     static _Alignas(16) unsigned char configs[N][PG_CONFIG_MAX];
     const void *pointers[N];

@@ -1,5 +1,5 @@
-/* The reference vectors of tests/reference: every rule on every set, prediction, certificate, margin and case. All rules of a set go
- * through one certifier at once, in float and in double. */
+/* The reference vectors of tests/reference: every rule on every set, prediction, certificate, margin and case. All rules of a
+ * set go through one certifier at once, in float and in double. */
 #include "defenses/certifier.h"
 #include "harness/base/file.h"
 #include "harness/base/npy.h"
@@ -37,7 +37,8 @@ static void configure(const json_t *rule, const pg_defense *defense, void *confi
     for (size_t i = 0; i < 3; i++)
         if (text_of(rule, names[i]) && !(cbn && i == 0))
             snprintf(pairs[n++], sizeof *pairs, "%s=%s", names[i], text_of(rule, names[i]));
-    json_t *theta = json_object_get(rule, "theta"), *clip = json_object_get(rule, "clip"), *trim = json_object_get(rule, "trim");
+    json_t *theta = json_object_get(rule, "theta"), *clip = json_object_get(rule, "clip"),
+           *trim = json_object_get(rule, "trim");
     json_t *ppm = json_object_get(rule, "threshold_ppm");
     if (theta)
         snprintf(pairs[n++], sizeof *pairs, "theta=%g", json_number_value(theta));
@@ -86,7 +87,8 @@ static int unload(void **state)
 /* verdicts[rule][image], for the rules that fit the map. */
 typedef pg_verdict answers[RULES_MAX][IMAGES_MAX];
 
-static void certify(const vectors *v, const json_t *geometry, const pg_npy *features, const pg_npy *labels, bool wide, answers out)
+static void certify(const vectors *v, const json_t *geometry, const pg_npy *features, const pg_npy *labels, bool wide,
+                    answers out)
 {
     pg_job jobs[RULES_MAX];
     size_t job_rule[RULES_MAX], n = 0;
@@ -96,11 +98,13 @@ static void certify(const vectors *v, const json_t *geometry, const pg_npy *feat
         if (v->defenses[r]->check && v->defenses[r]->check(v->configs[r], h, w, c))
             continue;
         jobs[n] = (pg_job){.defense = v->defenses[r], .config = v->configs[r]};
-        jobs[n].window = (pg_window){(int)json_integer_value(json_array_get(window, 0)), (int)json_integer_value(json_array_get(window, 1))};
+        jobs[n].window =
+            (pg_window){(int)json_integer_value(json_array_get(window, 0)), (int)json_integer_value(json_array_get(window, 1))};
         job_rule[n++] = r;
     }
     pg_certifier *certifier;
-    assert_int_equal(pg_certifier_new(jobs, n, h, w, c, false, json_is_true(json_object_get(geometry, "wrap")), &certifier), PG_OK);
+    assert_int_equal(pg_certifier_new(jobs, n, h, w, c, false, json_is_true(json_object_get(geometry, "wrap")), &certifier),
+                     PG_OK);
     size_t values = (size_t)h * (size_t)w * (size_t)c;
     double *doubles = malloc(values * sizeof *doubles);
     for (size_t i = 0; i < (size_t)labels->count; i++) {
@@ -135,8 +139,8 @@ static int differs(const vectors *v, char *line, answers got, const char *set)
     bool same = g->prediction == atoi(fields[3]) && g->certified == atoi(fields[4]) && g->has_margin == (fields[5][0] != 0) &&
                 (!g->has_margin || g->margin == atoll(fields[5])) && g->failure_case == (fields[6][0] ? atoi(fields[6]) : -1);
     if (!same)
-        print_error("%s %s image %s: expected %s %s '%s' '%s', got %d %d %lld %d\n", set, fields[0], fields[1], fields[3], fields[4],
-                    fields[5], fields[6], g->prediction, g->certified, (long long)g->margin, g->failure_case);
+        print_error("%s %s image %s: expected %s %s '%s' '%s', got %d %d %lld %d\n", set, fields[0], fields[1], fields[3],
+                    fields[4], fields[5], fields[6], g->prediction, g->certified, (long long)g->margin, g->failure_case);
     return !same;
 }
 

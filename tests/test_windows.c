@@ -46,7 +46,7 @@ static void check_geometry(scene *s)
     assert_int_equal(s->windows.count, s->sets->count);
     assert_int_equal(s->windows.k, s->sets->k);
     assert_int_equal(s->windows.outside, m->height * m->width - s->sets->k);
-    const pg_axis *a = &s->windows.columns;
+    const pg_window_axis *a = &s->windows.columns;
     assert_int_equal(a->size, m->width);
     assert_int_equal(a->length, m->window_width);
     assert_int_equal(a->span, a->places + a->length - 1);
@@ -74,12 +74,12 @@ static void overlaps_are_the_shared_positions(void **state)
     for (int size = 1; size <= 9; size++)
         for (int length = 1; length <= size; length++)
             for (int wrap = 0; wrap < (length < size ? 2 : 1); wrap++) {
-                pg_axis axis = {size, length, wrap ? size : size - length + 1, 0, wrap};
+                pg_window_axis axis = {size, length, wrap ? size : size - length + 1, 0, wrap};
                 for (int shift = wrap ? 0 : 1 - size; shift < size; shift++) {
                     /* the window at 0, or far enough from the start that x is not before the map */
                     int at = wrap ? 0 : size;
                     pg_run runs[2];
-                    int n = pg_axis_overlap(&axis, shift, runs);
+                    int n = pg_window_overlap(&axis, shift, runs);
                     for (int i = 0; i < length; i++) {
                         int position = at + i, start = at + shift, inside = 0, said = 0;
                         for (int j = 0; j < length; j++)
@@ -128,12 +128,13 @@ static void check_sums(scene *s)
 static void sums_are_those_of_the_sets(void **state)
 {
     (void)state;
-    each_scene(check_sums, -3, 8);                                  /* narrow lanes */
-    each_scene(check_sums, -PG_EVIDENCE_MAX, 1u << 31);       /* wide lanes */
-    each_scene(check_sums, -(1 << 25), 1u << 26);                   /* about the limit of the narrow ones */
+    each_scene(check_sums, -3, 8);                      /* narrow lanes */
+    each_scene(check_sums, -PG_EVIDENCE_MAX, 1u << 31); /* wide lanes */
+    each_scene(check_sums, -(1 << 25), 1u << 26);       /* about the limit of the narrow ones */
 }
 
-/* The narrow lanes at their limit: one class so far ahead that another's lag does not fit, and totals that do not fit either. */
+/* The narrow lanes at their limit: one class so far ahead that another's lag does not fit, and totals that do not fit either.
+ */
 static void lanes_do_not_overflow(void **state)
 {
     (void)state;
@@ -145,7 +146,11 @@ static void lanes_do_not_overflow(void **state)
             set_scene(&s, (oracle_map){2, 4, 3, false, k % 2, k > 2 ? 2 : 1, k % 2 ? 1 : 2, NULL}, (uint32_t)i, 0, 2);
             for (int p = 0; p < 8; p++)
                 for (int c = 0; c < 3; c++)
-                    s.q[3 * p + c] = values[(c == 0 ? i : c == 1 ? i / N : i / N / N) % N] + (values[p] > 0 ? -s.q[3 * p + c] : 0);
+                    s.q[3 * p + c] = values[(c == 0   ? i
+                                             : c == 1 ? i / N
+                                                      : i / N / N) %
+                                            N] +
+                                     (values[p] > 0 ? -s.q[3 * p + c] : 0);
             check_sums(&s);
         }
 }
@@ -208,10 +213,10 @@ static void masks_are_those_of_the_sets(void **state)
 static void long_rings_and_large_maps(void **state)
 {
     (void)state;
-    static const oracle_map maps[] = {{1, 60, 3, false, true, 1, 14, NULL}, {1, 33, 3, false, true, 1, 16, NULL},
-                                      {1, 33, 3, false, true, 1, 17, NULL}, {1, 33, 3, false, true, 1, 32, NULL},
+    static const oracle_map maps[] = {{1, 60, 3, false, true, 1, 14, NULL},  {1, 33, 3, false, true, 1, 16, NULL},
+                                      {1, 33, 3, false, true, 1, 17, NULL},  {1, 33, 3, false, true, 1, 32, NULL},
                                       {12, 13, 3, false, false, 5, 4, NULL}, {11, 12, 3, true, true, 4, 5, NULL},
-                                      {9, 9, 3, true, false, 6, 7, NULL},   {33, 1, 3, true, false, 11, 1, NULL}};
+                                      {9, 9, 3, true, false, 6, 7, NULL},    {33, 1, 3, true, false, 11, 1, NULL}};
     static scene s;
     for (uint32_t i = 0; i < sizeof maps / sizeof *maps; i++) {
         set_scene(&s, maps[i], i, 0, 100);

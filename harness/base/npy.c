@@ -1,5 +1,5 @@
-/* .npy files. See npy.h. The header is a Python dictionary with the keys descr, fortran_order and shape, each once, in any order;
- * nothing else is accepted. The file has to be exactly as long as the header says. */
+/* .npy files. See npy.h. The header is a Python dictionary with the keys descr, fortran_order and shape, each once, in any
+ * order; nothing else is accepted. The file has to be exactly as long as the header says. */
 #include "harness/base/npy.h"
 
 #include <errno.h>
@@ -101,8 +101,8 @@ static int set_dtype(const char *path, const char *descr, pg_npy *npy)
             npy->dtype = (pg_npy_dtype)i;
             return PG_OK;
         }
-    return pg_fail(PG_EUNSUPPORTED, "%s: elements of type '%s'; little-endian float32, float64 and integers are supported", path,
-                   descr);
+    return pg_fail(PG_EUNSUPPORTED, "%s: elements of type '%s'; little-endian float32, float64 and integers are supported",
+                   path, descr);
 }
 
 /* The dictionary. PG_EDAMAGED with what is wrong. */
@@ -120,8 +120,8 @@ static int parse_header(const char *path, cursor c, pg_npy *npy)
                     : strcmp(key, "shape") == 0         ? &has_shape
                                                         : NULL;
         if (!has || *has)
-            return pg_fail(PG_EDAMAGED, "%s: the header %s the key '%s'; descr, fortran_order and shape are expected once each", path,
-                           has ? "repeats" : "holds", key);
+            return pg_fail(PG_EDAMAGED, "%s: the header %s the key '%s'; descr, fortran_order and shape are expected once each",
+                           path, has ? "repeats" : "holds", key);
         *has = true;
         if (has == &has_type) {
             if (!take_string(&c, descr, sizeof descr))
@@ -250,13 +250,17 @@ int pg_npy_write_header(FILE *stream, pg_npy_dtype dtype, int rank, const int64_
     char text[512];
     int n = snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (", types[dtype].descr);
     for (int i = 0; i < rank; i++)
-        n += snprintf(text + n, sizeof text - (size_t)n, "%lld%s", (long long)shape[i], rank == 1 ? "," : i + 1 < rank ? ", " : "");
+        n += snprintf(text + n, sizeof text - (size_t)n, "%lld%s", (long long)shape[i],
+                      rank == 1      ? ","
+                      : i + 1 < rank ? ", "
+                                     : "");
     n += snprintf(text + n, sizeof text - (size_t)n, "), }");
     /* Spaces and a newline bring the elements to a multiple of 64. */
     int length = (10 + n + 1 + 63) / 64 * 64 - 10;
     unsigned char start[10] = {0, 0, 0, 0, 0, 0, 1, 0, (unsigned char)(length & 255), (unsigned char)(length >> 8)};
     memcpy(start, magic, sizeof magic);
-    if (fwrite(start, 1, sizeof start, stream) != sizeof start || fprintf(stream, "%s%*s\n", text, length - n - 1, "") != length)
+    if (fwrite(start, 1, sizeof start, stream) != sizeof start ||
+        fprintf(stream, "%s%*s\n", text, length - n - 1, "") != length)
         return pg_fail(PG_EIO, "writing a .npy header: %s", strerror(errno));
     return PG_OK;
 }

@@ -1,7 +1,7 @@
 /* `patchgauge certify`: any defense on dumped features, without a model.
  *
- * Source: certificate definitions, section 8. The rows are put together in memory and printed when all of them are there, so that a
- * failure prints none. */
+ * Source: certificate definitions, section 8. The rows are put together in memory and printed when all of them are there, so
+ * that a failure prints none. */
 #include "defenses/certifier.h"
 #include "harness/base/log.h"
 #include "harness/base/npy.h"
@@ -62,18 +62,21 @@ static int set_option(int option, const char *value, request *r)
         return PG_OK;
     default:
         r->format = strcmp(value, "json") == 0 ? FORMAT_JSON : FORMAT_CSV;
-        return r->format == FORMAT_JSON || strcmp(value, "csv") == 0 ? PG_OK
-                                                                      : pg_fail(PG_EUSAGE, "-f %s: right would be csv or json", value);
+        return r->format == FORMAT_JSON || strcmp(value, "csv") == 0
+                   ? PG_OK
+                   : pg_fail(PG_EUSAGE, "-f %s: right would be csv or json", value);
     }
 }
 
 static int parse(int argc, char **argv, request *r)
 {
-    static const struct option options[] = {
-        {"defense", required_argument, NULL, 'd'}, {"window", required_argument, NULL, 'w'},
-        {"wrap", optional_argument, NULL, 'r'},    {"delta", required_argument, NULL, 'e'},
-        {"set", required_argument, NULL, 's'},     {"format", required_argument, NULL, 'f'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"defense", required_argument, NULL, 'd'},
+                                            {"window", required_argument, NULL, 'w'},
+                                            {"wrap", optional_argument, NULL, 'r'},
+                                            {"delta", required_argument, NULL, 'e'},
+                                            {"set", required_argument, NULL, 's'},
+                                            {"format", required_argument, NULL, 'f'},
+                                            {NULL, 0, NULL, 0}};
     optind = 0;
     for (int c; (c = getopt_long(argc, argv, ":f:", options, NULL)) != -1;) {
         if (c == '?' || c == ':')
@@ -128,8 +131,8 @@ static int check_files(const request *r, const pg_npy *features, const pg_npy *l
     if (labels->dtype == PG_NPY_F4 || labels->dtype == PG_NPY_F8)
         return pg_fail(PG_EINPUT, "%s: floating point; labels are integers", r->labels_path);
     if (labels->rank != 1 || labels->shape[0] != features->shape[0])
-        return pg_fail(PG_EINPUT, "%s: rank %d with %lld entries; %lld features need labels of rank 1 with as many", r->labels_path,
-                       labels->rank, (long long)labels->count, (long long)features->shape[0]);
+        return pg_fail(PG_EINPUT, "%s: rank %d with %lld entries; %lld features need labels of rank 1 with as many",
+                       r->labels_path, labels->rank, (long long)labels->count, (long long)features->shape[0]);
     for (int i = 1; i < 4; i++)
         if (features->shape[i] < 1 || features->shape[i] > INT32_MAX)
             return pg_fail(PG_EINPUT, "%s: %lld positions or classes along axis %d; at least 1 and below 2^31 are needed",
@@ -157,8 +160,9 @@ static void print_row(row_format format, size_t index, int label, const pg_verdi
 {
     bool json = format == FORMAT_JSON;
     const char *absent = json ? "null" : "";
-    pg_buf_printf(out, json ? "%s{\"index\": %zu, \"label\": %d, \"prediction\": %d, \"certified\": %d, \"margin\": " : "%s%zu,%d,%d,%d,",
-                  json && index ? ",\n " : "", index, label, v->prediction, v->certified);
+    pg_buf_printf(
+        out, json ? "%s{\"index\": %zu, \"label\": %d, \"prediction\": %d, \"certified\": %d, \"margin\": " : "%s%zu,%d,%d,%d,",
+        json && index ? ",\n " : "", index, label, v->prediction, v->certified);
     if (v->has_margin)
         print_margin(v->margin, out);
     else
@@ -243,8 +247,9 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_certify = {
     .name = "certify",
-    .synopsis = "certify FEATURES.npy LABELS.npy --defense NAME --window HxW [--wrap[=w|h|hw]] [--delta D] [--set key=value]... "
-                "[-f csv|json]",
+    .synopsis =
+        "certify FEATURES.npy LABELS.npy --defense NAME --window HxW [--wrap[=w|h|hw]] [--delta D] [--set key=value]... "
+        "[-f csv|json]",
     .summary = "certify dumped features with any defense, without a model",
     .help = "  FEATURES.npy     float32 or float64 [images, height, width, classes]: local logits\n"
             "  LABELS.npy       integers [images]\n"
@@ -255,7 +260,8 @@ const pg_command pg_command_certify = {
             "  --set key=value  an option of the defense, see `patchgauge help defense NAME`\n"
             "  -f, --format F   csv (default) or json\n"
             "\n"
-            "Prints index, label, prediction, certified (0 or 1), margin (empty where there is none) and case (robust-masking with\n"
+            "Prints index, label, prediction, certified (0 or 1), margin (empty where there is none) and case (robust-masking "
+            "with\n"
             "scope=predicted alone: 4 is certified as published). Notes go to standard error.\n"
             "\n"
             "  patchgauge certify features.npy labels.npy --defense ds --window 1x8 --wrap --set rule=window\n"
