@@ -139,6 +139,9 @@ static void rows_columns_and_overrides_are_free(void **state)
     expect("threshold,patch,metric,value,lo,hi,n\n0,2,clean,");
     expect("\n0.2,8,clean,");
     assert_null(strstr(output, "scope"));
+    ok("$P --quiet table $DIR/m.toml --metrics false_positive -f csv");
+    expect("robust-masking");
+    assert_null(strstr(output, "mean"));
     ok("$P --quiet table $DIR/m.toml --rows patch --cols defense -S defense=mean,ds -f md");
     expect("| defense mean");
 }

@@ -222,6 +222,7 @@ static void check_defense(const pg_defense *d, const pg_evidence *evidence, pg_w
         CHECK(one.prediction == prediction, &d->module, "certify predicts %d, predict says %d", one.prediction, prediction);
         CHECK(!one.certified || one.prediction == label, &d->module, "certifies a wrong prediction");
         CHECK(!one.certified || d->certificate(config) != PG_CERTIFICATE_NONE, &d->module, "certifies without a certificate");
+        CHECK(!one.masked || d->masks, &d->module, "masks without saying so");
         CHECK(one.has_margin || one.margin == 0, &d->module, "a margin that is not there");
         CHECK(one.failure_case >= -1 && one.failure_case <= 4, &d->module, "failure case %d", one.failure_case);
         for (int i = 0; i < 2; i++)

@@ -175,7 +175,7 @@ static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_ta
     entry->published = result->has_published ? result->certified_published : -1;
     for (size_t i = 0; i < PG_TABLE_CASES; i++)
         entry->cases[i] = result->has_published ? result->cases[i] : -1;
-    entry->masked = result->masked;
+    entry->masked = cell->defense->masks ? result->masked : -1;
     entry->nonfinite = result->nonfinite;
     entry->smallest_margin = result->has_smallest_margin ? result->smallest_margin : -1;
     entry->delta = cell->has_delta ? cell->delta : -1;
