@@ -284,14 +284,14 @@ int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(cons
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code =
-        pg_db_get(store,
-                  "SELECT t.task, t.first, t.count, a.epoch, a.result, w.host, a.device, a.library, w.revision, w.versions,"
-                  " a.error, a.finished, w.pid, a.peak_bytes, a.batch, a.threads, a.wall_s, a.read_s, a.forward_s, a.certify_s"
-                  " FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
-                  " JOIN attempt a ON a.task = t.task LEFT JOIN worker w ON w.worker = a.worker"
-                  " WHERE c.cell_id = ?1 ORDER BY a.attempt",
-                  &row, "t", cell_id);
+    int code = pg_db_get(
+        store,
+        "SELECT t.task, t.first, t.count, a.epoch, a.result, w.host, a.device, a.library, w.revision, w.versions,"
+        " a.error, a.finished, w.pid, a.peak_bytes, a.batch, a.threads, a.wall_s, a.read_s, a.forward_s, a.certify_s, a.cached"
+        " FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
+        " JOIN attempt a ON a.task = t.task LEFT JOIN worker w ON w.worker = a.worker"
+        " WHERE c.cell_id = ?1 ORDER BY a.attempt",
+        &row, "t", cell_id);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading attempts")) == 1) {
         pg_attempt_record record = {
             .task = sqlite3_column_int64(row, 0),
@@ -314,6 +314,7 @@ int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(cons
             .read_s = sqlite3_column_double(row, 17),
             .forward_s = sqlite3_column_double(row, 18),
             .certify_s = sqlite3_column_double(row, 19),
+            .cached = sqlite3_column_int(row, 20),
         };
         code = each(&record, context);
     }

@@ -86,12 +86,13 @@ static int record_attempt(pg_store *store, const pg_task *task, const pg_attempt
     pg_db_time(now);
     return pg_db_run(
         store, "recording an attempt",
-        "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, wall_s, read_s, forward_s,"
-        " certify_s, peak_bytes, error, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        "iiitttbbddddit"
-        "t",
-        task->task, store->worker, task->epoch, result, a->device, a->library, a->threads, a->batch, a->wall_s, a->read_s,
-        a->forward_s, a->certify_s, a->peak_bytes, error, now);
+        "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, cached, wall_s, read_s,"
+        " forward_s, certify_s, peak_bytes, error, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
+        "?14, ?15, ?16)",
+        "iiitttbbbddddi"
+        "tt",
+        task->task, store->worker, task->epoch, result, a->device, a->library, a->threads, a->batch, a->cached, a->wall_s,
+        a->read_s, a->forward_s, a->certify_s, a->peak_bytes, error, now);
 }
 
 /* Labels are facts of the data set: a label that differs from the stored one means that the data changed under its hash. */

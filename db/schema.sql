@@ -119,6 +119,7 @@ CREATE TABLE attempt (
     library     TEXT NOT NULL,                    -- that computed: "libtorch 1.13.1", or "" for models without one
     threads     INTEGER NOT NULL CHECK (threads >= 0), -- of the forward pass
     batch       INTEGER NOT NULL CHECK (batch >= 0), -- used; smaller than the forward's: memory ran out, not byte-identical
+    cached      INTEGER NOT NULL CHECK (cached >= 0), -- images whose features came from the cache
     wall_s      REAL NOT NULL,
     read_s      REAL NOT NULL,
     forward_s   REAL NOT NULL,

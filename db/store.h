@@ -147,7 +147,7 @@ int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, c
 /* Tasks of the last pg_store_plan on this connection. */
 typedef struct pg_store_progress {
     int64_t tasks, pending, running, done, failed; /* pending without those set aside */
-    int64_t images, images_done; /* summed over tasks: forward passes */
+    int64_t images, images_done;                   /* summed over tasks: forward passes */
 } pg_store_progress;
 int pg_store_progress_of(pg_store *store, pg_store_progress *out) PG_MUST_USE;
 
@@ -182,7 +182,7 @@ void pg_task_release(pg_task *task);
 
 typedef struct pg_attempt {
     const char *device, *library; /* used; "" for no library */
-    int threads, batch;
+    int threads, batch, cached;   /* cached: images whose features came from the cache */
     double wall_s, read_s, forward_s, certify_s;
     int64_t peak_bytes;
 } pg_attempt;
@@ -206,7 +206,7 @@ typedef struct pg_attempt_record {
     int64_t task, first, count, epoch;
     const char *result, *host, *device, *library, *revision, *versions, *error, *finished; /* borrowed during the call */
     int64_t pid, peak_bytes;
-    int batch, threads;
+    int batch, threads, cached;
     double wall_s, read_s, forward_s, certify_s;
 } pg_attempt_record;
 int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(const pg_attempt_record *record, void *context),

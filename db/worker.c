@@ -148,9 +148,9 @@ static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
     if (code != PG_OK)
         return code;
     code = pg_db_run(store, "recording lost attempts",
-                     "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, wall_s, read_s, "
-                     "forward_s, certify_s,"
-                     " peak_bytes, error, finished) SELECT t.task, t.owner, t.epoch, 'lost', w.device, '', 0, 0, 0, 0, 0, 0, 0,"
+                     "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, cached, wall_s,"
+                     " read_s, forward_s, certify_s, peak_bytes, error, finished) SELECT t.task, t.owner, t.epoch, 'lost', "
+                     "w.device, '', 0, 0, 0, 0, 0, 0, 0, 0,"
                      " 'its worker, process ' || w.pid || ' on ' || w.host || ', died', ?2 FROM task t"
                      " JOIN worker w ON w.worker = t.owner WHERE t.state = 'running' AND t.state <> 'done' AND t.owner = ?1",
                      "it", worker, now);

@@ -356,6 +356,32 @@ static void test_tasks_with_different_cells(void **state)
     free(alone);
 }
 
+/* A real network twice: the second time from the cache, with the same outcomes. */
+static void test_features_from_the_cache(void **state)
+{
+    (void)state;
+    static const char real[] =
+        "[fixed]\ndataset = \"synthetic:test\"\nweights = \"models/zoo/synthetic-ds.safetensors\"\nbatch = 16\n"
+        "images = \"5:60\"\npatch = 2\n[axes]\ndefense = [\"ds\", \"mean\", \"robust-masking\"]\n";
+    if (access("models/zoo/synthetic-ds.safetensors", R_OK) != 0)
+        skip();
+    scratch_write("real.toml", real, strlen(real));
+    for (int i = 0; i < 2; i++) {
+        char db[32], id[PG_HASH_HEX];
+        snprintf(db, sizeof db, "real%d.db", i);
+        if (program_run(db, "run %s --quiet --device cpu --cache %s", scratch_path("real.toml"), scratch_path("cache")) != 0)
+            fail_msg("%s", program_output);
+        assert_int_equal(program_run(db, "ls"), 0);
+        snprintf(id, sizeof id, "%.12s", strchr(program_output, '\n') + 1);
+        assert_int_equal(program_run(db, "show %s", id), 0);
+        assert_int_equal(strstr(program_output, "55 images from the cache") != NULL, i == 1);
+    }
+    char *first = dump("real0.db"), *second = dump("real1.db");
+    assert_string_equal(first, second);
+    free(first);
+    free(second);
+}
+
 /* A range that starts within a batch. */
 static void test_features_of_a_range(void **state)
 {
@@ -499,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_features_certify_as_run),
         cmocka_unit_test(test_tasks_with_different_cells),
         cmocka_unit_test(test_features_of_a_range),
+        cmocka_unit_test(test_features_from_the_cache),
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_ranges_agree),
         cmocka_unit_test(test_nonfinite_images_are_counted),

@@ -133,8 +133,13 @@ static int run_plan(const pg_context *context, const arguments *a, const pg_plan
     code = start_worker(store, a);
     if (code != PG_OK)
         return code;
-    pg_run_request request = {
-        .plan = plan, .store = store, .data_dir = context->data_dir, .device = a->device, .threads = (int)a->threads};
+    pg_run_request request = {.plan = plan,
+                              .store = store,
+                              .data_dir = context->data_dir,
+                              .device = a->device,
+                              .threads = (int)a->threads,
+                              .cache_dir = context->cache_dir,
+                              .cache_bytes = context->cache_bytes};
     code = pg_run(&request, &report);
     pg_store_worker_end(store);
     if (code == PG_OK)

@@ -65,6 +65,8 @@ static int print_attempt(const pg_attempt_record *a, void *context)
     if (a->batch)
         printf(", %d threads, batch %d, %.3f s (read %.3f, forward %.3f, certify %.3f), peak %" PRId64 " MiB", a->threads,
                a->batch, a->wall_s, a->read_s, a->forward_s, a->certify_s, a->peak_bytes >> 20);
+    if (a->cached)
+        printf(", %d images from the cache", a->cached);
     printf(", patchgauge %s%s%s\n", a->revision, *a->error ? ": " : "", a->error);
     return PG_OK;
 }

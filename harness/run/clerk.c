@@ -45,6 +45,7 @@ static int finish(pg_pipeline *p, pg_work *work)
                           .library = work->library,
                           .threads = work->threads,
                           .batch = work->forward->batch,
+                          .cached = work->cached,
                           .wall_s = pg_now_s() - work->begun_s,
                           .read_s = work->read_s,
                           .forward_s = work->forward_s,

@@ -25,12 +25,12 @@ typedef struct pg_work {
     pthread_mutex_t mutex; /* of what follows */
     int code;              /* the first failure, and its message */
     char message[PG_MESSAGE_MAX];
-    bool unopened;          /* its network does not open: trying again is no use */
+    bool unopened; /* its network does not open: trying again is no use */
     bool returned; /* not started: the run stops */
     double begun_s, read_s, forward_s, certify_s;
     char device[16];
     const char *library; /* borrowed; "" for none */
-    int threads;
+    int threads, cached; /* cached: images whose features came from the cache */
 } pg_work;
 
 typedef struct pg_batch {
@@ -52,7 +52,7 @@ typedef struct pg_pipeline {
 
 pg_work *pg_work_new(const pg_plan *plan, pg_task *task); /* takes the task over; NULL with a message */
 void pg_work_free(pg_work *work);
-void pg_work_fail(pg_work *work, int code);   /* with the thread's message; the first one counts */
+void pg_work_fail(pg_work *work, int code);               /* with the thread's message; the first one counts */
 void pg_work_close(pg_pipeline *pipeline, pg_work *work); /* closes one of `open` */
 
 void *pg_reader_main(void *pipeline);

@@ -1,4 +1,5 @@
 /* A worker: starts the stages, and is itself the one that runs the network. See run.h. */
+#include "harness/run/cache.h"
 #include "harness/run/pipeline.h"
 
 #include "harness/base/log.h"
@@ -14,11 +15,22 @@ typedef struct forward_state {
     const pg_forward *forward;
     const char *library;
     int threads;
+    pg_cache *cache; /* NULL: off */
+    bool cacheable;  /* what the open network computes */
     const pg_forward **broken;
     int *broken_code;
     char (*broken_message)[PG_MESSAGE_MAX];
     size_t n_broken, most;
 } forward_state;
+
+/* Worth keeping: computed by libtorch on a processor that has a name, and small enough not to push itself out. */
+static bool is_cacheable(const pg_run_request *request, const pg_forward *f, const forward_state *s)
+{
+    const pg_geometry *g = &f->info.geometry;
+    double bytes = (double)g->rows.positions * g->columns.positions * g->classes * sizeof(float) * (double)f->dataset_images;
+    return s->cache && *s->library && strcmp(pg_network_device(s->network), "cpu") == 0 &&
+           bytes < 0.5 * (double)request->cache_bytes && pg_cache_key(s->cache, f->id, "cpu", s->library, s->threads);
+}
 
 static int open_network(const pg_run_request *request, const pg_forward *f, forward_state *s)
 {
@@ -27,6 +39,7 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
     s->forward = NULL;
     s->library = "";
     s->threads = 1;
+    s->cacheable = false;
     pg_network_options options = {.device = request->device, .dtype = f->dtype, .batch = f->batch, .threads = request->threads};
     int code = pg_network_open(f->weights, (const char *const *)f->model_pairs, f->n_model_pairs, &options, &s->network);
     if (code != PG_OK)
@@ -41,6 +54,7 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
         s->threads = torch->threads();
     }
     s->forward = f;
+    s->cacheable = is_cacheable(request, f, s);
     return PG_OK;
 }
 
@@ -62,8 +76,22 @@ static int choose_network(const pg_run_request *request, const pg_forward *f, fo
     return code;
 }
 
+/* Local logits of a batch, from the cache or from the network. */
+static int compute(forward_state *s, pg_work *work, const pg_batch *batch, const uint8_t *pixels, size_t tensor)
+{
+    size_t floats = (size_t)batch->count * tensor;
+    if (s->cacheable && pg_cache_read(s->cache, batch->first, batch->count, batch->logits, floats)) {
+        work->cached += batch->count - batch->skip;
+        return PG_OK;
+    }
+    int code = pg_network_forward(s->network, pixels, batch->first, batch->count, batch->logits);
+    if (code == PG_OK && s->cacheable)
+        pg_cache_write(s->cache, batch->first, batch->count, batch->logits, floats);
+    return code;
+}
+
 /* One batch through the network and on to the certify threads. */
-static int forward_batch(pg_pipeline *p, pg_work *work, pg_network *network, int64_t first)
+static int forward_batch(pg_pipeline *p, pg_work *work, forward_state *s, int64_t first)
 {
     const pg_forward *f = work->forward;
     const pg_geometry *g = &f->info.geometry;
@@ -78,8 +106,7 @@ static int forward_batch(pg_pipeline *p, pg_work *work, pg_network *network, int
     }
     int code = batch && batch->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for the logits of a batch");
     if (code == PG_OK)
-        code = pg_network_forward(network, work->pixels + (size_t)(first - work->start) * image, first, batch->count,
-                                  batch->logits);
+        code = compute(s, work, batch, work->pixels + (size_t)(first - work->start) * image, tensor);
     if (code != PG_OK) {
         if (batch)
             free(batch->logits);
@@ -104,7 +131,7 @@ static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
     work->library = s->library;
     work->threads = s->threads;
     for (int64_t at = work->start; code == PG_OK && at < work->start + work->images; at += work->forward->batch)
-        code = forward_batch(p, work, s->network, at);
+        code = forward_batch(p, work, s, at);
     work->forward_s = pg_now_s() - begun_s;
     if (code != PG_OK)
         pg_work_fail(work, code);
@@ -186,6 +213,7 @@ int pg_run(const pg_run_request *request, pg_run_report *report)
     int code = p && state.broken && state.broken_code && state.broken_message ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK) {
         p->request = request;
+        state.cache = pg_cache_new(request->cache_dir, request->cache_bytes);
         pg_queue_init(&p->to_read, PG_TASKS_IN_FLIGHT);
         pg_queue_init(&p->to_forward, PG_TASKS_IN_FLIGHT);
         pg_queue_init(&p->to_certify, PG_BATCHES_IN_FLIGHT);
@@ -204,6 +232,7 @@ int pg_run(const pg_run_request *request, pg_run_report *report)
         pg_queue_release(&p->to_commit);
     }
     pg_network_close(state.network);
+    pg_cache_free(state.cache);
     free(state.broken);
     free(state.broken_code);
     free(state.broken_message);

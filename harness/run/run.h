@@ -15,9 +15,11 @@ typedef struct pg_run_request {
     const pg_plan *plan;
     pg_store *store; /* open for writing, with the plan recorded and a worker started; lent for the time of the call */
     const char *data_dir;
-    const char *device;  /* "auto", "cpu", "cuda:N" */
-    int threads;         /* of the forward pass; 0: all cores */
-    int certify_threads; /* 0: as many as cores */
+    const char *device;    /* "auto", "cpu", "cuda:N" */
+    int threads;           /* of the forward pass; 0: all cores */
+    int certify_threads;   /* 0: as many as cores */
+    const char *cache_dir; /* folder of the feature cache, NULL for none */
+    int64_t cache_bytes;   /* its size; 0: off */
 } pg_run_request;
 
 typedef struct pg_run_report {
