@@ -91,7 +91,7 @@ $(B)/gen/%.o: $(B)/gen/%.c
 comma := ,
 # The shim: one exported symbol, built against Debian's libtorch or another one (make torch LIBTORCH=DIR).
 TORCH_INC := $(if $(LIBTORCH),-I$(LIBTORCH)/include -I$(LIBTORCH)/include/torch/csrc/api/include,-I/usr/include/torch/csrc/api/include)
-TORCH_LIB := $(if $(LIBTORCH),-L$(LIBTORCH)/lib -Wl$(comma)-rpath$(comma)$(LIBTORCH)/lib) -Wl$(comma)--no-as-needed -ltorch -ltorch_cpu -lc10
+TORCH_LIB := $(if $(LIBTORCH),-L$(LIBTORCH)/lib -Wl$(comma)-rpath$(comma)$(LIBTORCH)/lib) -Wl$(comma)--no-as-needed -ltorch -ltorch_cpu -lc10 $(if $(wildcard $(LIBTORCH)/lib/libc10_cuda.so),-ltorch_cuda -lc10_cuda)
 TORCH_O := $(patsubst %.cpp,$(B)/o/%.o,$(wildcard models/torch/*.cpp))
 $(B)/gen/torch-flags: FORCE
 	$(call if_changed,echo $(CXX) $(TORCH_INC) $(TORCH_LIB) $(TORCH_CXXFLAGS))

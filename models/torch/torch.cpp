@@ -4,9 +4,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/GradMode.h>
-#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
@@ -151,6 +150,11 @@ int configure(int threads)
         mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
         mallopt(M_TOP_PAD, 64 << 20);
         at::set_num_threads(threads);
+        // fp32 means fp32 on a GPU too: reduced products leak across receptive fields, and results have to repeat
+        at::globalContext().setAllowTF32CuBLAS(false);
+        at::globalContext().setAllowTF32CuDNN(false);
+        at::globalContext().setDeterministicCuDNN(true);
+        at::globalContext().setBenchmarkCuDNN(false);
         return PG_OK;
     } catch (...) {
         return PG_ETORCH;
@@ -162,7 +166,7 @@ int threads() { return at::get_num_threads(); }
 int cuda_devices()
 {
     try {
-        return at::hasCUDA() ? int(at::detail::getCUDAHooks().getNumGPUs()) : 0;
+        return c10::impl::hasDeviceGuardImpl(at::kCUDA) ? int(c10::impl::getDeviceGuardImpl(at::kCUDA)->deviceCount()) : 0;
     } catch (...) {
         return 0;
     }
