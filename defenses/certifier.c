@@ -66,7 +66,7 @@ static int check_map(int height, int width, int classes)
 /* The window cut to the map, so that equal windows are found equal. */
 static pg_window cut(pg_window window, int height, int width)
 {
-    return (pg_window){window.height < height ? window.height : height, window.width < width ? window.width : width};
+    return (pg_window){PG_MIN(window.height, height), PG_MIN(window.width, width)};
 }
 
 static bool same_batch(const job_batch *a, const job_batch *b)
@@ -112,7 +112,7 @@ static size_t largest_scratch(const pg_certifier *c)
     size_t largest = 64;
     for (size_t b = 0; b < c->n_batches; b++) {
         size_t size = c->batches[b].defense->scratch_size(c->height, c->width, c->classes, c->batches[b].n);
-        largest = size > largest ? size : largest;
+        largest = PG_MAX(size, largest);
     }
     return (largest + 63) & ~(size_t)63;
 }

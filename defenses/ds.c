@@ -85,7 +85,7 @@ static lead lead_window(const pg_windows *windows, int label, const pg_sums *sum
 static pg_verdict judge(int prediction, const pg_windows *windows, int64_t delta, lead l)
 {
     pg_verdict verdict = pg_verdict_of(prediction);
-    int64_t margin = l.before < l.after ? l.before : l.after;
+    int64_t margin = PG_MIN(l.before, l.after);
     bool certified = windows->outside > 0 && l.before > 0 && l.after >= 0;
     if (margin != INT64_MAX) {
         verdict.has_margin = true;

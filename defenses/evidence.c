@@ -8,13 +8,15 @@
 /* Adding and taking away 1.5 * 2^52 rounds half to even in the default rounding mode, for |x| <= 2^51. */
 static const double rounder = 0x1.8p52;
 
-/* min and max written so that a NaN becomes the bound, and so that they are one instruction each. */
-static inline double least(double a, double b) { return a < b ? a : b; }
-static inline double greatest(double a, double b) { return a > b ? a : b; }
+static inline double clamp(double x, double lo, double hi)
+{
+    double below = PG_MIN(x, hi);
+    return PG_MAX(below, lo);
+}
 
 static inline int32_t grid(double x)
 {
-    double scaled = greatest(least(x, 1024.0), -1024.0) * PG_GRID;
+    double scaled = clamp(x, -1024.0, 1024.0) * PG_GRID;
     return (int32_t)((scaled + rounder) - rounder);
 }
 
@@ -58,8 +60,6 @@ static inline double tanh_by_exp(double x)
 }
 
 double pg_tanh(double x) { return tanh_by_exp(x); }
-
-static inline double clamp(double x, double lo, double hi) { return greatest(least(x, hi), lo); }
 
 void pg_evidence_settle(pg_evidence_spec *spec)
 {
@@ -107,7 +107,7 @@ PG_CLONES static void softmax(double *values, int classes)
 {
     double top = values[0], sum = 0.0;
     for (int c = 1; c < classes; c++)
-        top = greatest(values[c], top);
+        top = PG_MAX(values[c], top);
     for (int c = 0; c < classes; c++)
         values[c] = exp_negative(values[c] - top);
     for (int c = 0; c < classes; c++)
@@ -166,11 +166,11 @@ PG_CLONES static int clipped_f32(const float *restrict logits, size_t n, int32_t
     for (size_t i = 0; i < n; i++) {
         float x = logits[i];
         bad |= !(__builtin_fabsf(x) <= 0x1.fffffep127f);
-        x = x < 1024.0f ? x : 1024.0f;
-        x = x > -1024.0f ? x : -1024.0f;
+        x = PG_MIN(x, 1024.0f);
+        x = PG_MAX(x, -1024.0f);
         int32_t v = (int32_t)__builtin_rintf(x * (float)PG_GRID);
-        v = v < hi ? v : hi;
-        q[i] = v > lo ? v : lo;
+        v = PG_MIN(v, hi);
+        q[i] = PG_MAX(v, lo);
     }
     return bad;
 }

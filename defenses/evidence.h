@@ -14,6 +14,10 @@ enum {
     PG_PPM = 1000000,          /* thresholds are parts per million */
 };
 
+/* The larger and the smaller of two; the second where they are equal, or the first is a NaN. Plain arguments only. */
+#define PG_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define PG_MIN(a, b) ((a) < (b) ? (a) : (b))
+
 /* Margins compared with thresholds and with locality are formed in 128 bits. */
 __extension__ typedef __int128 pg_int128;
 

@@ -52,7 +52,7 @@ static const pg_heaviest nothing = {PG_NONE, 0};
 
 void pg_apart_carve(pg_arena *arena, int height, int width, pg_apart *apart)
 {
-    size_t h = (size_t)height, w = (size_t)width, longest = h > w ? h : w;
+    size_t h = (size_t)height, w = (size_t)width, longest = PG_MAX(h, w);
     apart->rows = pg_arena_take(arena, h, sizeof *apart->rows);
     apart->columns = pg_arena_take(arena, w, sizeof *apart->columns);
     apart->line = pg_arena_take(arena, longest, sizeof *apart->line);
@@ -205,9 +205,9 @@ static int spans_of(const pg_window_axis *axis, span out[3])
         return 2;
     }
     int meet = size - length + 1; /* from here on the end of x has come round to the start of w */
-    out[0] = (span){0, meet < length ? meet - 1 : length - 1, true, false};
+    out[0] = (span){0, PG_MIN(meet, length) - 1, true, false};
     out[1] = (span){meet, length - 1, true, true};
-    out[2] = (span){meet < length ? length : meet, size - 1, false, true};
+    out[2] = (span){PG_MAX(meet, length), size - 1, false, true};
     return 3;
 }
 
@@ -231,7 +231,7 @@ PG_CLONES static void larger_of_two(size_t n, const int64_t *restrict from, size
 {
     const int64_t *ahead = from + step;
     for (size_t j = 0; j < n; j++)
-        to[j] = from[j] > ahead[j] ? from[j] : ahead[j];
+        to[j] = PG_MAX(from[j], ahead[j]);
 }
 
 /* best[i] = the larger of best[i] and candidate[i] - tail[i] + head[i] */
@@ -240,7 +240,7 @@ PG_CLONES static void join(size_t n, const int64_t *restrict candidate, const in
 {
     for (size_t i = 0; i < n; i++) {
         int64_t held = candidate[i] - (tail ? tail[i] : 0) + (head ? head[i] : 0);
-        best[i] = held > best[i] ? held : best[i];
+        best[i] = PG_MAX(held, best[i]);
     }
 }
 
@@ -262,7 +262,7 @@ static void raise_span(const pg_plane *plane, int down, const span *s, field *f)
           f->candidate);
     int64_t *have = f->candidate, *next = f->work;
     for (size_t width = 1; width < count;) {
-        size_t step = width < count - width ? width : count - width;
+        size_t step = PG_MIN(width, count - width);
         more -= step;
         larger_of_two(more, have, step, next);
         int64_t *swap = have;
@@ -324,7 +324,7 @@ int64_t pg_touching_feasible(const pg_plane *plane, int top, int left, int64_t l
                     shared += (int64_t)row_runs[r].length * column_runs[c].length;
                 }
             bool chosen = (pg_int128)(held + shared * limit) * PG_PPM > (pg_int128)threshold_ppm * (rest + shared * limit);
-            best = chosen && held > best ? held : best;
+            best = chosen ? PG_MAX(held, best) : best;
         }
     }
     return best;

@@ -67,7 +67,7 @@ static void raise_to_outside(const pg_order *order, int r, int64_t *to)
     for (int top = 0; top < order->windows->rows.places; top++)
         for (int left = 0; left < order->windows->columns.places; left++, to++) {
             int64_t value = order->value[pg_order_outside(order, top, left, r)];
-            *to = value > *to ? value : *to;
+            *to = PG_MAX(value, *to);
         }
 }
 

@@ -3,10 +3,7 @@
 /* Outside the window w: the label's sum less the target's, and the label's alone. */
 static int64_t outside(const pg_sums *sums, int class, int64_t inside) { return sums->total[class] - inside; }
 
-static int64_t strongest(const pg_sums *sums, int w)
-{
-    return sums->before[w] > sums->after[w] ? sums->before[w] : sums->after[w];
-}
+static int64_t strongest(const pg_sums *sums, int w) { return PG_MAX(sums->before[w], sums->after[w]); }
 
 /* Case II for one target: its heaviest window apart from w is masked, and the label loses more there than its lead. */
 static bool case_two(const pg_windows *windows, const pg_sums *sums, int label, int target, const pg_plane *own,

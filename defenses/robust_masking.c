@@ -116,7 +116,7 @@ static void carve(pg_arena *arena, int height, int width, int classes, image *im
     im->touching = pg_arena_take(arena, windows, sizeof *im->touching);
     im->heaviest = pg_arena_take(arena, windows, sizeof *im->heaviest);
     size_t sums_work = pg_sums_work_size(height, width, classes), touching_work = pg_touching_work_size(height, width);
-    im->work = pg_arena_take(arena, sums_work > touching_work ? sums_work : touching_work, 1);
+    im->work = pg_arena_take(arena, PG_MAX(sums_work, touching_work), 1);
 }
 
 static size_t masking_scratch(int height, int width, int classes, size_t n)
@@ -189,12 +189,12 @@ static bool below(const bounds *b, int64_t lb, int64_t t, int64_t margin)
 /* lb - ub rounded down, saturating at the lower end; not for an unbounded rival. */
 static int64_t difference(const bounds *b, int64_t lb, int64_t t)
 {
-    pg_int128 best = -((pg_int128)1 << 100);
-    if (b->keep_ppm > 0)
-        best = (pg_int128)lb - ((pg_int128)t * PG_PPM + b->keep_ppm - 1) / b->keep_ppm;
-    if (b->limited && (pg_int128)lb - t - b->reach > best)
-        best = (pg_int128)lb - t - b->reach;
-    return best < INT64_MIN ? INT64_MIN : (int64_t)best;
+    pg_int128 best = INT64_MIN, plain = (pg_int128)lb - t - b->reach;
+    if (b->keep_ppm > 0) {
+        pg_int128 scaled = lb - ((pg_int128)t * PG_PPM + b->keep_ppm - 1) / b->keep_ppm;
+        best = PG_MAX(scaled, best);
+    }
+    return (int64_t)(b->limited ? PG_MAX(plain, best) : best);
 }
 
 /* The condition with measured locality: every position outside w may move by delta, against the label and for the rival. */
@@ -206,8 +206,6 @@ static bool survives(const image *im, const bounds *b, int64_t rest, int64_t hea
         return false; /* also keeps the products below small */
     return label * b->keep_ppm > rival * PG_PPM || (b->limited && label > rival + b->reach);
 }
-
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* lb of window w against a rival with t outside it. Where the search for windows that can be fed is needed, it is left out if
  * even the least lb beats the rival and does not lower the margin: the result is then that least lb, with which both still
@@ -276,9 +274,9 @@ static void examine(const pg_evidence *evidence, pg_window window, int64_t delta
     for (int top = 0, w = 0; top < im->windows.rows.places; top++)
         for (int left = 0; left < im->windows.columns.places; left++, w++) {
             int64_t benign = pg_heavier(im->apart.rows[top], im->apart.columns[left]).sum;
-            im->heaviest[w] = larger(benign, im->touching[w]);
+            im->heaviest[w] = PG_MAX(benign, im->touching[w]);
             im->rest[w] = im->sums.total[label] - im->sums.own[w];
-            im->rival[w] = larger(im->sums.before[w], im->sums.after[w]);
+            im->rival[w] = PG_MAX(im->sums.before[w], im->sums.after[w]);
         }
     bool published = false;
     for (size_t i = 0; i < n; i++)

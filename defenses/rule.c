@@ -37,7 +37,7 @@ static pg_verdict certify_one(const pg_evidence *evidence, pg_window window, int
         return verdict;
     int64_t least = INT64_MAX;
     for (int w = 0; w < windows.count; w++) {
-        int64_t rival = sums.before[w] > sums.after[w] ? sums.before[w] : sums.after[w];
+        int64_t rival = PG_MAX(sums.before[w], sums.after[w]);
         int64_t margin = sums.total[label] - sums.own[w] + windows.k * lo - (rival + windows.k * hi);
         if (rival != PG_NONE && margin < least)
             least = margin;

@@ -43,8 +43,9 @@ typedef struct pass {
 /* Notes the largest sum outside window w, given relative to the largest total of the side. */
 static inline __attribute__((always_inline)) void record(const side *s, size_t w, int64_t relative)
 {
-    if (s->first < s->last && s->largest + relative > s->rest[w])
-        s->rest[w] = s->largest + relative;
+    int64_t rest = s->largest + relative;
+    if (s->first < s->last)
+        s->rest[w] = PG_MAX(rest, s->rest[w]);
 }
 
 #define LANE    int32_t
@@ -107,7 +108,7 @@ static void set_side(pass *p, side *s, int first, int last, int64_t *rest)
 {
     *s = (side){.first = first, .last = last, .rest = rest, .largest = PG_NONE};
     for (int c = first; c < last; c++)
-        s->largest = p->total[c] > s->largest ? p->total[c] : s->largest;
+        s->largest = PG_MAX(p->total[c], s->largest);
 }
 
 static void set_sides(pass *p)
@@ -174,7 +175,7 @@ void pg_sums_run(const pg_evidence *evidence, const pg_windows *windows, int lab
         sums->before[w] = sums->after[w] = PG_NONE;
     int lanes = lanes_for(evidence->classes);
     for (p.first = 0; p.first < evidence->classes; p.first += lanes) {
-        p.used = evidence->classes - p.first < lanes ? evidence->classes - p.first : lanes;
+        p.used = PG_MIN(evidence->classes - p.first, lanes);
         p.holds_label = p.first <= label && label < p.first + p.used;
         if (lanes == NARROW)
             pass_narrow(&p);

@@ -61,11 +61,11 @@ static inline __attribute__((always_inline)) void NAME(slide)(const pass *p, con
             LANE best = FLOOR + FLOOR / 2, best_second = best;
             for (int c = 0; c < lanes; c++) {
                 LANE sum = window[c] + in[c], rest = first[c] - sum;
-                heaviest[c] = sum > heaviest[c] ? sum : heaviest[c];
-                best = rest > best ? rest : best;
+                heaviest[c] = PG_MAX(sum, heaviest[c]);
+                best = PG_MAX(rest, best);
                 if (mixed) {
                     LANE rest_second = second[c] - sum;
-                    best_second = rest_second > best_second ? rest_second : best_second;
+                    best_second = PG_MAX(rest_second, best_second);
                 }
                 window[c] = sum;
             }

@@ -90,7 +90,7 @@ static void raise_to_outside(const pg_order *order, int from, int to, int64_t *s
     for (int top = 0; top < order->windows->rows.places; top++)
         for (int left = 0; left < order->windows->columns.places; left++, sums++) {
             int64_t sum = pg_order_outside_sum(order, top, left, from, to);
-            *sums = sum > *sums ? sum : *sums;
+            *sums = PG_MAX(sum, *sums);
         }
 }
 

@@ -4,7 +4,7 @@
 
 static pg_window_axis axis_of(int size, int wanted, bool wrap)
 {
-    pg_window_axis axis = {.size = size, .length = wanted < size ? wanted : size};
+    pg_window_axis axis = {.size = size, .length = PG_MIN(wanted, size)};
     axis.wrap = wrap && axis.length < size;
     axis.places = axis.wrap ? size : size - axis.length + 1;
     axis.span = axis.places + axis.length - 1;
