@@ -168,12 +168,13 @@ static void test_kill_and_resume(void **state)
     pg_rng rng = pg_rng_make(3, PG_STREAM_TEST, 0);
     const char *env = getenv("PG_TEST_KILLS");
     int wanted = env ? atoi(env) : 25, kills = 0, rounds = 0;
+    write_slow("paced.toml", 1000); /* a quarter of a second, however fast the machine */
     while (kills < wanted) {
         char db[32];
         snprintf(db, sizeof db, "kill%d.db", rounds++);
         int code = 0;
         do {
-            pid_t child = program_start(db, scratch_path("m.toml"));
+            pid_t child = program_start(db, scratch_path("paced.toml"));
             sleep_s(0.005 + 0.25 * pg_rng_unit(&rng));
             if (kills < wanted)
                 kill(-child, SIGKILL);

@@ -121,11 +121,16 @@ static int run_plan(const pg_context *context, const arguments *a, const pg_plan
 {
     pg_store_progress progress;
     pg_run_report report = {0};
+    int64_t requeued = 0;
     int code = pg_plan_record(plan, store, a->task_images);
+    if (code == PG_OK)
+        code = pg_store_reap(store, &requeued); /* also where nothing is left to do: it sweeps up after the dead */
     if (code == PG_OK)
         code = pg_store_progress_of(store, &progress);
     if (code != PG_OK)
         return code;
+    if (requeued > 0)
+        pg_info("%" PRId64 " tasks of a run that died are taken up again", requeued);
     pg_info("%s: %zu cells, %" PRId64 " of %" PRId64 " tasks are done", pg_plan_name(plan), pg_plan_count(plan), progress.done,
             progress.tasks);
     if (progress.done == progress.tasks)

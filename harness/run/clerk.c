@@ -108,8 +108,6 @@ static int start(pg_pipeline *p, pg_progress *progress, int64_t *before)
     int64_t requeued = 0;
     pg_store_progress now;
     int code = pg_store_reap(p->request->store, &requeued);
-    if (code == PG_OK && requeued > 0)
-        pg_info("%lld tasks of workers that died are taken up again", (long long)requeued);
     if (code == PG_OK)
         code = pg_store_progress_of(p->request->store, &now);
     if (code == PG_OK) {
