@@ -58,8 +58,8 @@ static int check_map(int height, int width, int classes)
     if ((int64_t)height * width > PG_POSITIONS_MAX)
         return pg_fail(PG_EINPUT, "a feature map of %dx%d positions; at most %d are supported", height, width,
                        PG_POSITIONS_MAX);
-    if (classes > PG_POSITIONS_MAX)
-        return pg_fail(PG_EINPUT, "%d classes; at most %d are supported", classes, PG_POSITIONS_MAX);
+    if (classes > PG_CLASSES_MAX)
+        return pg_fail(PG_EINPUT, "%d classes; at most %d are supported", classes, PG_CLASSES_MAX);
     return PG_OK;
 }
 

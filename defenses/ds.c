@@ -62,9 +62,8 @@ static lead lead_votes(const pg_evidence *evidence, const pg_windows *windows, i
     lead l = {INT64_MAX, INT64_MAX};
     for (int c = 0; c < evidence->classes; c++) {
         int64_t *side = c < label ? &l.before : &l.after;
-        int64_t margin = sums->total[label] - sums->total[c] - 2 * windows->k * PG_GRID;
-        if (c != label && margin < *side)
-            *side = margin;
+        if (c != label)
+            *side = pg_margin_over(sums->total[label] - 2 * windows->k * PG_GRID, sums->total[c], *side);
     }
     return l;
 }
@@ -74,10 +73,8 @@ static lead lead_window(const pg_windows *windows, int label, const pg_sums *sum
     lead l = {INT64_MAX, INT64_MAX};
     for (int w = 0; w < windows->count; w++) {
         int64_t own = sums->total[label] - sums->own[w] - windows->k * PG_GRID;
-        if (sums->before[w] != PG_NONE && own - sums->before[w] < l.before)
-            l.before = own - sums->before[w];
-        if (sums->after[w] != PG_NONE && own - sums->after[w] < l.after)
-            l.after = own - sums->after[w];
+        l.before = pg_margin_over(own, sums->before[w], l.before);
+        l.after = pg_margin_over(own, sums->after[w], l.after);
     }
     return l;
 }

@@ -93,8 +93,7 @@ static void median_certify(const pg_evidence *evidence, pg_window window, int64_
     if (verdict.prediction == label && !attackable) {
         int64_t least = INT64_MAX;
         for (int w = 0; w < windows.count; w++)
-            if (s.rival[w] != PG_NONE && s.own[w] - s.rival[w] < least)
-                least = s.own[w] - s.rival[w];
+            least = pg_margin_over(s.own[w], s.rival[w], least);
         pg_verdict_judge(&verdict, least, 1, delta);
     }
     for (size_t i = 0; i < n; i++)

@@ -7,6 +7,12 @@ pg_verdict pg_verdict_of(int prediction) { return (pg_verdict){.prediction = pre
 
 bool pg_survives(int64_t margin, int64_t values, int64_t delta) { return margin > (pg_int128)2 * values * delta; }
 
+int64_t pg_margin_over(int64_t own, int64_t rival, int64_t least)
+{
+    int64_t margin = own - rival;
+    return rival == PG_NONE ? least : PG_MIN(margin, least);
+}
+
 void pg_verdict_judge(pg_verdict *verdict, int64_t margin, int64_t values, int64_t delta)
 {
     verdict->has_margin = margin != INT64_MAX;
@@ -38,9 +44,7 @@ static pg_verdict certify_one(const pg_evidence *evidence, pg_window window, int
     int64_t least = INT64_MAX;
     for (int w = 0; w < windows.count; w++) {
         int64_t rival = PG_MAX(sums.before[w], sums.after[w]);
-        int64_t margin = sums.total[label] - sums.own[w] + windows.k * lo - (rival + windows.k * hi);
-        if (rival != PG_NONE && margin < least)
-            least = margin;
+        least = pg_margin_over(sums.total[label] - sums.own[w] + windows.k * (lo - hi), rival, least);
     }
     pg_verdict_judge(&verdict, least, windows.outside, delta);
     verdict.certified = verdict.certified && windows.outside > 0;

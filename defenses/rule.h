@@ -29,6 +29,9 @@ pg_verdict pg_verdict_of(int prediction);
  * class, and so nothing to survive. */
 void pg_verdict_judge(pg_verdict *verdict, int64_t margin, int64_t values, int64_t delta);
 
+/* The smaller of `least` and own - rival; a rival of PG_NONE is no class, and leaves `least` as it is. */
+int64_t pg_margin_over(int64_t own, int64_t rival, int64_t least);
+
 /* Whether a margin survives a change of at most delta in each of `values` values on either side; with delta 0: is positive. */
 bool pg_survives(int64_t margin, int64_t values, int64_t delta);
 

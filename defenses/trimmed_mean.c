@@ -102,8 +102,7 @@ static pg_verdict judge(const pg_evidence *evidence, const pg_windows *windows, 
         return verdict;
     int64_t least = INT64_MAX;
     for (int w = 0; w < windows->count; w++)
-        if (rival[w] != PG_NONE && own[w] - rival[w] < least)
-            least = own[w] - rival[w];
+        least = pg_margin_over(own[w], rival[w], least);
     pg_verdict_judge(&verdict, least, windows->outside, delta);
     return verdict;
 }

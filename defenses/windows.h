@@ -2,14 +2,14 @@
  *
  * Source: PatchGuard, section III-D (windows) and Eq. 2; certificate definitions, sections 1 and 3. Windows are numbered
  * row-major by (top, left). On a wrapping axis they wrap; a window that covers an axis has one place on it. Sums are int64 and
- * exact: maps of at most PG_POSITIONS_MAX positions keep every sum below 2^54. Pure functions over caller's memory, any thread.
+ * exact: maps of at most PG_POSITIONS_MAX positions keep every sum below 2^53. Pure functions over caller's memory, any thread.
  */
 #ifndef PG_DEFENSES_WINDOWS_H
 #define PG_DEFENSES_WINDOWS_H
 
 #include "defenses/evidence.h"
 
-enum { PG_POSITIONS_MAX = 1 << 24 };
+enum { PG_POSITIONS_MAX = 1 << 22, PG_CLASSES_MAX = 1 << 22 };
 
 /* "No class", "no window": below every sum, and far enough from the end of int64 for a sum to be added or taken away. */
 #define PG_NONE (-((int64_t)1 << 62))

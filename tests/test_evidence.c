@@ -298,6 +298,9 @@ static void leaks_move_evidence_no_further_than_said(void **state)
             assert_int_equal(pg_evidence_delta(&specs[s], 0), 0);
         }
     assert_int_equal(pg_evidence_delta(&specs[3], 1), PG_GRID); /* a vote may flip */
+    assert_int_equal(pg_evidence_delta(&specs[0], 7), 7);
+    assert_int_equal(pg_evidence_delta(&specs[2], 7), 8); /* rounding may add one */
+    assert_int_equal(pg_evidence_delta(&specs[4], 7), 8);
 }
 
 int main(void)
