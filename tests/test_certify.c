@@ -186,6 +186,10 @@ static void locality_is_applied(void **state)
     assert_non_null(strstr(output, "\n0,0,0,0,3.000000000,"));
     assert_int_equal(certify("f4.npy i8.npy --defense robust-masking --window 1x1"), 0);
     assert_non_null(strstr(errors, "locality not measured"));
+    assert_int_equal(certify("f4.npy i8.npy --defense robust-masking --window 1x1 --delta 0"), 0);
+    assert_null(strstr(errors, "locality"));
+    assert_int_equal(certify("f4.npy i8.npy --defense ds --window 1x1 --delta 5"), 0);
+    assert_non_null(strstr(errors, "says that none of them flips"));
 }
 
 static void bad_input_is_one_clear_error(void **state)

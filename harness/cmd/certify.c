@@ -20,7 +20,7 @@ typedef struct request {
     const char *features_path, *labels_path;
     const pg_defense *defense;
     pg_job job;
-    bool has_window, wrap_rows, wrap_columns;
+    bool has_window, has_delta, wrap_rows, wrap_columns;
     row_format format;
     const char **pairs; /* --set */
     size_t n_pairs;
@@ -54,6 +54,7 @@ static int set_option(int option, const char *value, request *r)
     case 'r':
         return set_wrap(value, r);
     case 'e':
+        r->has_delta = true;
         if (pg_parse_int(value, &r->job.delta) == PG_OK && r->job.delta >= 0)
             return PG_OK;
         return pg_fail(PG_EUSAGE, "--delta %s: right would be an integer of at least 0, in units of 2^-20", value);
@@ -212,8 +213,13 @@ static void say_what_it_is_worth(const request *r, size_t nonfinite)
     if (r->defense->certificate(r->config) == PG_CERTIFICATE_NONE)
         pg_warn("%s: case 4 is certified as published, which is not a proof: the column certified is 0 throughout",
                 r->defense->module.name);
-    if (r->job.delta == 0)
-        pg_info("locality not measured (--delta 0): certificates assume that nothing outside a window changes");
+    pg_evidence_spec spec;
+    r->defense->evidence(r->config, &spec);
+    if (!r->has_delta)
+        pg_info("locality not measured (no --delta): certificates assume that nothing outside a window changes");
+    else if (spec.feature == PG_FEATURE_PREDICTION && r->job.delta > 0 && r->job.delta < 1 << 20)
+        pg_warn("--delta %lld on votes says that none of them flips; a vote that may flip changes by 1048576",
+                (long long)r->job.delta);
 }
 
 static int run(const pg_context *context, int argc, char **argv)
@@ -256,7 +262,9 @@ const pg_command pg_command_certify = {
             "  --defense NAME   see `patchgauge list defenses`\n"
             "  --window HxW     positions of the map that a patch can touch; cut to the map\n"
             "  --wrap[=AXES]    the map wraps along its width (w, also --wrap alone: column bands), height (h) or both (hw)\n"
-            "  --delta D        measured locality, in units of 2^-20 of evidence (default 0: not measured)\n"
+            "  --delta D        measured locality: the most that evidence outside a window changes, in units of 2^-20 of what "
+            "the defense\n"
+            "                   reads; a vote that flips changes by 1048576 (default: not measured, taken as 0)\n"
             "  --set key=value  an option of the defense, see `patchgauge help defense NAME`\n"
             "  -f, --format F   csv (default) or json\n"
             "\n"
