@@ -1,6 +1,9 @@
 /* Finds and loads the libtorch shim. See torch.h. */
 #include "models/torch/torch.h"
 
+#include "harness/base/hash.h"
+#include "harness/base/log.h"
+
 #include <cpuid.h>
 #include <dlfcn.h>
 #include <libgen.h>
@@ -13,7 +16,8 @@
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static const pg_torch *loaded; /* written once, under the lock */
+static const pg_torch *loaded;       /* written once, under the lock */
+static char loaded_hash[PG_HASH_HEX]; /* likewise */
 
 static int cores(void)
 {
@@ -61,6 +65,12 @@ static int load(int threads)
     int e = find_shim(path);
     if (e)
         return e;
+    char hash[PG_HASH_HEX];
+    e = pg_hash_file(path, hash);
+    if (e)
+        return e;
+    if (getenv("PATCHGAUGE_TORCH"))
+        pg_info("libtorch shim: %s, SHA-256 %s", path, hash);
     setenv("OMP_PROC_BIND", "true", 0);
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
@@ -82,8 +92,11 @@ static int load(int threads)
     if (torch->configure(threads))
         return pg_fail(PG_ETORCH, "libtorch could not be set to %d threads", threads);
     loaded = torch;
+    memcpy(loaded_hash, hash, sizeof loaded_hash);
     return PG_OK;
 }
+
+const char *pg_torch_hash(void) { return loaded_hash; }
 
 int pg_torch_load(int threads, const pg_torch **out)
 {

@@ -191,6 +191,9 @@ typedef const pg_torch *pg_torch_table_fn(uint32_t version);
  * one message that says what to do. Later calls return the same table. */
 int pg_torch_load(int threads, const pg_torch **out) PG_MUST_USE;
 
+/* SHA-256 of the shim that is loaded; "" before. A shim that the user named in PATCHGAUGE_TORCH is printed with it. */
+const char *pg_torch_hash(void);
+
 /* The scope's first error as this thread's error, or PG_OK. */
 int pg_scope_check(const pg_scope *s) PG_MUST_USE;
 
