@@ -2,6 +2,15 @@
 
 #include <assert.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define GAP 64
+#else
+#define ASAN_POISON_MEMORY_REGION(start, size)   ((void)(start), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#define GAP                                      0
+#endif
+
 static pg_window_axis axis_of(int size, int wanted, bool wrap)
 {
     pg_window_axis axis = {.size = size, .length = PG_MIN(wanted, size)};
@@ -56,7 +65,12 @@ int pg_argmax(const int64_t *values, int n)
 
 void *pg_arena_take(pg_arena *arena, size_t count, size_t item)
 {
-    size_t start = arena->used;
-    arena->used += (count * item + 63) & ~(size_t)63;
-    return arena->base ? arena->base + start : NULL;
+    size_t size = count * item, room = ((size + 63) & ~(size_t)63) + GAP;
+    unsigned char *piece = arena->base ? arena->base + arena->used : NULL;
+    arena->used += room;
+    if (piece) {
+        ASAN_UNPOISON_MEMORY_REGION(piece, size);
+        ASAN_POISON_MEMORY_REGION(piece + size, room - size);
+    }
+    return piece;
 }

@@ -54,6 +54,8 @@ static void compare(const setup *s, const oracle_map *m, int label, int64_t delt
     s->defense->certify(&evidence, window, delta, label, &config, 1, scratch, &got);
     if (!agree(&want, &got))
         explain(s, m, label, delta, &want, &got);
+    free(scratch);
+    scratch = aligned_alloc(64, size);
     memset(scratch, 0x5a, size);
     assert_int_equal(s->defense->predict(&evidence, window, s->config, scratch), want.prediction);
     free(scratch);

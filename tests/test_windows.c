@@ -281,14 +281,18 @@ static void arenas_align(void **state)
     (void)state;
     pg_arena counted = {0};
     assert_null(pg_arena_take(&counted, 3, 8));
-    assert_int_equal(counted.used, 64);
+    size_t one = counted.used; /* 64, and under the address sanitizer a gap */
+    assert_true(one == 64 || one == 128);
     assert_null(pg_arena_take(&counted, 8, 8));
-    assert_int_equal(counted.used, 128);
-    _Alignas(64) unsigned char memory[192];
-    pg_arena arena = {.base = memory};
-    assert_ptr_equal(pg_arena_take(&arena, 1, 1), memory);
-    assert_ptr_equal(pg_arena_take(&arena, 65, 1), memory + 64);
-    assert_int_equal(arena.used, 192);
+    assert_int_equal(counted.used, 2 * one);
+    assert_null(pg_arena_take(&counted, 9, 8));
+    assert_int_equal(counted.used, 3 * one + 64);
+    pg_arena arena = {.base = aligned_alloc(64, counted.used)};
+    assert_ptr_equal(pg_arena_take(&arena, 1, 1), arena.base);
+    assert_ptr_equal(pg_arena_take(&arena, 64, 1), arena.base + one);
+    assert_ptr_equal(pg_arena_take(&arena, 65, 1), arena.base + 2 * one);
+    assert_int_equal(arena.used, counted.used);
+    free(arena.base);
 }
 
 int main(void)
