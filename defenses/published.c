@@ -27,7 +27,7 @@ pg_published pg_published_run(const pg_evidence *evidence, const pg_windows *win
         return found;
     for (int w = 0; w < windows->count; w++) {
         int64_t rival = strongest(sums, w);
-        if (rival != PG_NONE && touching[w] > outside(sums, label, own->sum[w]) - rival)
+        if (touching[w] > outside(sums, label, own->sum[w]) - rival)
             found.partial = true;
     }
     for (int target = 0; target < evidence->classes && !found.benign; target++) {
@@ -40,14 +40,13 @@ pg_published pg_published_run(const pg_evidence *evidence, const pg_windows *win
     return found;
 }
 
-/* Case I for the strongest target, which has the smallest lead: s1 = lead / rest < T, rest the label's sum outside w; 0 / 0 is
+/* PG_NONE in place of a rival makes the lead too large for every case: one class alone has no target.
+ * Case I for the strongest target, which has the smallest lead: s1 = lead / rest < T, rest the label's sum outside w; 0 / 0 is
  * no failure. Case IV: the lead is negative. */
 static bool case_one(const pg_windows *windows, const pg_sums *sums, int label, int64_t threshold_ppm)
 {
     for (int w = 0; w < windows->count; w++) {
         int64_t rival = strongest(sums, w), rest = outside(sums, label, sums->own[w]);
-        if (rival == PG_NONE)
-            continue;
         int64_t lead = rest - rival;
         if (lead < 0 || (pg_int128)lead * PG_PPM < (pg_int128)threshold_ppm * rest)
             return true;

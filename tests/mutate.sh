@@ -7,7 +7,7 @@
 set -eu
 work=${MUTATE_FOLDER:-build/mutate}
 cc=${CC:-gcc}
-flags="-std=c17 -w -ffp-contract=off -pthread -D_GNU_SOURCE -DPG_PLAIN -I$work/include -I."
+flags="-std=c17 -Werror=uninitialized -ffp-contract=off -pthread -D_GNU_SOURCE -DPG_PLAIN -I$work/include -I."
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
 libraries="-lcmocka -ljansson -lcrypto -lm"
 tests="windows rules defenses certifier vectors evidence bruteforce"

@@ -18,7 +18,7 @@ static void expect_refused(const char *name, const char *pair, const char *text)
 static void bad_options_are_refused(void **state)
 {
     (void)state;
-    expect_refused("robust-masking", "clip=-1:5", "lower bound has to be 0");
+    expect_refused("robust-masking", "clip=-1:5", "clip=-1:5: the lower bound has to be 0");
     expect_refused("robust-masking", "clip=1:5", "lower bound has to be 0");
     expect_refused("robust-masking", "clip=-inf:inf", "lower bound has to be 0");
     expect_refused("robust-masking", "threshold=1.1", "from 0 to 1");
@@ -122,6 +122,7 @@ static void certificates_say_what_they_are_worth(void **state)
         unsigned char config[PG_CONFIG_MAX];
         rule_configure(defense, cases[i].options, config);
         assert_int_equal(defense->certificate(config), cases[i].worth);
+        assert_int_equal(defense->masks, strcmp(cases[i].name, "robust-masking") == 0);
     }
 }
 

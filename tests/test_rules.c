@@ -131,6 +131,46 @@ static void larger_maps_agree(void **state)
     }
 }
 
+/* The largest delta that the oracle lets a certificate survive, found by halving; -1: none. */
+static int64_t largest_delta(const setup *s, const oracle_map *m, int label)
+{
+    int64_t good = -1, bad = (int64_t)1 << 40;
+    oracle_rule rule = s->rule->oracle;
+    while (bad - good > 1) {
+        rule.delta = good + (bad - good) / 2;
+        if (oracle_certify(&rule, m, label).certified)
+            good = rule.delta;
+        else
+            bad = rule.delta;
+    }
+    return good;
+}
+
+/* A certificate survives that delta, and not one grid unit more. */
+static void locality_has_a_sharp_edge(void **state)
+{
+    (void)state;
+    int edges = 0;
+    static int32_t q[24 * 4];
+    for (size_t i = 0; i < N_RULE_CASES; i++) {
+        setup s;
+        prepare(&rule_cases[i], &s);
+        for (uint32_t round = 0; round < 60; round++) {
+            pg_rng rng = pg_rng_make(14, PG_STREAM_TEST, round + 1000 * (uint32_t)i);
+            static const int classes[] = {2, 3, 4};
+            oracle_map m = random_map(&rng, 4, 6, classes, 3);
+            int label = (int)pg_rng_below(&rng, (uint32_t)m.classes);
+            m.q = q;
+            rule_fill(&rng, s.rule->values, &s.rule->oracle, m.height * m.width, m.classes, label, q);
+            int64_t delta = fits(&s, &m) ? largest_delta(&s, &m, label) : -1;
+            for (int64_t d = delta - 1; d <= delta + 1 && delta >= 0; d++)
+                compare(&s, &m, label, d < 0 ? 0 : d);
+            edges += delta > 0;
+        }
+    }
+    assert_true(edges > 200);
+}
+
 /* Maps that need the most scratch: one window short of an axis that wraps, sums that need wide lanes. */
 static void the_largest_windows_agree(void **state)
 {
@@ -157,39 +197,41 @@ static void the_largest_windows_agree(void **state)
             }
 }
 
-/* One call with many thresholds gives what one call each gives. */
+/* One call with many thresholds gives what one call each gives, whatever the order of the scopes. */
 static void configurations_share_a_pass(void **state)
 {
     (void)state;
-    enum { N = 12 };
-    static const char *const options[N] = {"",
+    enum { N = 10 };
+    static const char *const options[N] = {"scope=predicted",
+                                           "threshold=0",
                                            "threshold=0.1",
                                            "threshold=0.2",
-                                           "threshold=0.3",
+                                           "scope=predicted threshold=0.3",
+                                           "scope=predicted threshold=1",
                                            "threshold=0.4",
-                                           "threshold=0.5",
                                            "threshold=0.6",
                                            "threshold=0.9",
-                                           "threshold=1",
-                                           "scope=predicted",
-                                           "scope=predicted threshold=0.3",
-                                           "scope=predicted threshold=1"};
+                                           "threshold=1"};
+    static const char *const clips[] = {"", " clip=0:3", " feature=confidence"};
+    static const rule_values values[] = {VALUES_POSITIVE, VALUES_CLIPPED, VALUES_UNIT};
     const pg_defense *defense = pg_defense_find("robust-masking");
-    static _Alignas(16) unsigned char configs[N][PG_CONFIG_MAX];
-    const void *pointers[N];
-    for (int i = 0; i < N; i++) {
-        rule_configure(defense, options[i], configs[i]);
-        pointers[i] = configs[i];
-    }
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 240; round++) {
+        static _Alignas(16) unsigned char configs[N][PG_CONFIG_MAX];
+        const void *pointers[N];
+        for (int i = 0; i < N; i++) {
+            char text[128];
+            snprintf(text, sizeof text, "%s%s", options[i], clips[round % 3]);
+            rule_configure(defense, text, configs[i]);
+            pointers[i] = configs[i];
+        }
         pg_rng rng = pg_rng_make(12, PG_STREAM_TEST, (uint32_t)round);
         int32_t q[36 * 4];
-        oracle_rule rule = {.hi = RULE_UNIT};
+        oracle_rule rule = {.hi = 3 * RULE_UNIT};
         pg_evidence_spec spec;
         defense->evidence(configs[0], &spec);
-        rule_fill(&rng, VALUES_POSITIVE, &rule, 36, 4, 1, q);
-        pg_evidence evidence = {q, 6, 6, 4, round % 2, round % 3 == 0, &spec};
-        void *scratch = aligned_alloc(64, (defense->scratch_size(6, 6, 4, N) + 127) & ~(size_t)63);
+        rule_fill(&rng, values[round % 3], &rule, 36, 4, 1, q);
+        pg_evidence evidence = {q, 6, 6, 4, round % 2, round % 5 == 0, &spec};
+        void *scratch = aligned_alloc(64, (defense->scratch_size(6, 6, 4, N) + 63) & ~(size_t)63);
         pg_verdict together[N], alone;
         defense->certify(&evidence, (pg_window){2, 3}, 0, 1, pointers, N, scratch, together);
         for (int i = 0; i < N; i++) {
@@ -209,11 +251,9 @@ static void configurations_share_a_pass(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_maps_agree),
-        cmocka_unit_test(many_classes_agree),
-        cmocka_unit_test(larger_maps_agree),
-        cmocka_unit_test(the_largest_windows_agree),
-        cmocka_unit_test(configurations_share_a_pass),
+        cmocka_unit_test(small_maps_agree),          cmocka_unit_test(many_classes_agree),
+        cmocka_unit_test(larger_maps_agree),         cmocka_unit_test(locality_has_a_sharp_edge),
+        cmocka_unit_test(the_largest_windows_agree), cmocka_unit_test(configurations_share_a_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
