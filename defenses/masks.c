@@ -9,7 +9,7 @@
 void pg_plane_carve(pg_arena *arena, int height, int width, pg_plane *plane)
 {
     size_t h = (size_t)height, w = (size_t)width;
-    plane->prefix = pg_arena_take(arena, (2 * h + 1) * (2 * w + 1), sizeof *plane->prefix);
+    plane->prefix = pg_arena_take(arena, 4 * h * w, sizeof *plane->prefix); /* a span is shorter than twice its axis */
     plane->sum = pg_arena_take(arena, h * w, sizeof *plane->sum);
 }
 
