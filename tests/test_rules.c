@@ -41,7 +41,10 @@ static bool agree(const oracle_verdict *want, const pg_verdict *got)
 /* One tensor: the certificate and the prediction of the hooks against the oracle. */
 static void compare(const setup *s, const oracle_map *m, int label, int64_t delta)
 {
-    pg_evidence evidence = {m->q, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &s->spec};
+    size_t values = (size_t)(m->height * m->width * m->classes);
+    int32_t *q = malloc(values * sizeof *q); /* not a value more */
+    memcpy(q, m->q, values * sizeof *q);
+    pg_evidence evidence = {q, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &s->spec};
     pg_window window = {m->window_height, m->window_width};
     oracle_rule rule = s->rule->oracle;
     rule.delta = delta;
@@ -59,6 +62,7 @@ static void compare(const setup *s, const oracle_map *m, int label, int64_t delt
     memset(scratch, 0x5a, size);
     assert_int_equal(s->defense->predict(&evidence, window, s->config, scratch), want.prediction);
     free(scratch);
+    free(q);
 }
 
 static bool fits(const setup *s, const oracle_map *m)
