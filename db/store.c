@@ -215,16 +215,26 @@ static int write_store_id(pg_store *store)
                      "INSERT OR IGNORE INTO meta (key, value) VALUES ('store_id', lower(hex(randomblob(16))))", "");
 }
 
+/* What the file says it is, read at one moment: another process may be creating it just now. */
+static int identify(pg_store *store, int *version, int *application, int *objects)
+{
+    int code = execute(store, "BEGIN", "opening");
+    if (code != PG_OK)
+        return code;
+    code = pragma_int(store, "PRAGMA user_version", version);
+    if (code == PG_OK)
+        code = pragma_int(store, "PRAGMA application_id", application);
+    if (code == PG_OK)
+        code = pragma_int(store, "SELECT count(*) FROM sqlite_schema", objects);
+    return pg_db_end(store, code);
+}
+
 int pg_db_migrate(pg_store *store, const pg_migration *list)
 {
     int version = 0, application = 0, objects = 0, last = 0;
     for (const pg_migration *m = list; m->version; m++)
         last = m->version;
-    int code = pragma_int(store, "PRAGMA user_version", &version);
-    if (code == PG_OK)
-        code = pragma_int(store, "PRAGMA application_id", &application);
-    if (code == PG_OK)
-        code = pragma_int(store, "SELECT count(*) FROM sqlite_schema", &objects);
+    int code = identify(store, &version, &application, &objects);
     if (code != PG_OK)
         return code;
     bool empty = objects == 0 && version == 0 && application == 0;

@@ -29,7 +29,7 @@ static char *canonical_command(const pg_train_job *job, const pg_dataset_info *d
         if (!row->recorded_only) {
             pg_buf_printf(&options, " --%s ", row->name);
             if (strcmp(row->name, "dtype") == 0)
-                pg_buf_puts(&options, bf16 ? "bf16" : "f32");
+                pg_buf_puts(&options, bf16 ? "bf16" : "fp32");
             else
                 pg_option_format(row, job->options, &options);
         }

@@ -30,6 +30,24 @@ typedef struct pg_geometry {
  * PatchGuard, Eq. 2, but counted position by position, so that wrapping axes and edges are exact. */
 int pg_axis_window(const pg_axis *axis, int input_px, int patch_px);
 
+typedef enum pg_dtype { PG_DTYPE_F32, PG_DTYPE_BF16 } pg_dtype;
+
+/* What was measured of a network's locality; see models/locality.h. */
+typedef struct pg_locality {
+    bool measured;
+    int64_t delta_grid;  /* largest change of any logit outside the window, units of 2^-20 */
+    int64_t trials;
+    pg_dtype dtype;      /* of the forward passes that were measured, */
+    char device[8];      /* "cpu" or "cuda", */
+    int batch;           /* and their batch; 0: the model computes each position on its own, whatever these are */
+} pg_locality;
+
+/* Whether a measurement speaks for forward passes of this type and batch. */
+static inline bool pg_locality_covers(const pg_locality *l, pg_dtype dtype, int batch)
+{
+    return l->measured && (l->batch == 0 || (l->dtype == dtype && l->batch == batch));
+}
+
 /* What a weights file says of itself, from its header. */
 typedef struct pg_weights_info {
     char model[64];                /* architecture: pg_model name */
@@ -38,16 +56,14 @@ typedef struct pg_weights_info {
     _Alignas(16) uint8_t config[PG_CONFIG_MAX]; /* settled options of the architecture */
     pg_geometry geometry;
     char dataset_hash[PG_HASH_HEX]; /* of the training data, "" if unknown */
-    bool has_delta;                /* locality was measured: delta_grid is valid */
-    int64_t delta_grid;            /* largest change of any logit outside the window, units of 2^-20 */
-    int64_t delta_trials;
+    pg_locality locality;
 } pg_weights_info;
 
 /* Describes weights: a safetensors file, or "null" for the built-in null model (options from `pairs`, n of them, "key=value").
  * PG_EMISSING, PG_EDAMAGED, PG_EINPUT. */
 int pg_weights_describe(const char *weights, const char *const *pairs, size_t n, pg_weights_info *out) PG_MUST_USE;
 
-typedef enum pg_dtype { PG_DTYPE_F32, PG_DTYPE_BF16 } pg_dtype;
+enum { PG_BATCH_DEFAULT = 128 }; /* of evaluation, and so of locality */
 
 typedef struct pg_network_options {
     const char *device; /* "auto", "cpu", "cuda:N" */

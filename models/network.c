@@ -138,7 +138,7 @@ static int open_torch(pg_network *n, const char *weights)
         return e;
     bool cuda = strncmp(n->device, "cuda", 4) == 0;
     if (n->options.dtype == PG_DTYPE_BF16 && !cuda && !pg_cpu_has_fast_bf16())
-        return pg_fail(PG_EUNSUPPORTED, "dtype bf16 needs a CPU with AMX or AVX-512 bf16, or a GPU; use f32");
+        return pg_fail(PG_EUNSUPPORTED, "dtype bf16 needs a CPU with AMX or AVX-512 bf16, or a GPU; use fp32");
     n->torch->grad_mode(false);
     n->scope = n->torch->scope_new();
     if (!n->scope)

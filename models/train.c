@@ -5,6 +5,7 @@
 #include "harness/base/log.h"
 #include "harness/data/dataset.h"
 #include "models/checkpoint.h"
+#include "models/locality.h"
 #include "models/weights.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@
 enum { SCHEDULE_COSINE, SCHEDULE_STEP };
 enum { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16 };
 static const char *const schedules[] = {"cosine", "step", NULL};
-static const char *const dtypes[] = {"auto", "f32", "bf16", NULL};
+static const char *const dtypes[] = {"auto", "fp32", "bf16", NULL};
 
 #define AT(field) .offset = offsetof(pg_train_options, field)
 const pg_option pg_train_option_table[] = {
@@ -221,7 +222,7 @@ static void log_epoch(const training *r, double wall_s, double images_per_s)
     if (fresh)
         fprintf(f, "epoch,loss,val_accuracy,wall_s,images_per_s,threads,dtype,device\n");
     fprintf(f, "%ld,%.6f,%.4f,%.1f,%.0f,%d,%s,%s\n", (long)r->state.n_epochs, last->loss, last->val_accuracy, wall_s, images_per_s, r->t->threads(),
-            r->bf16 ? "bf16" : "f32", r->device);
+            r->bf16 ? "bf16" : "fp32", r->device);
     fclose(f);
 }
 
@@ -299,7 +300,7 @@ static int prepare(training *r)
     bool cuda = strncmp(r->device, "cuda", 4) == 0;
     r->bf16 = r->o->dtype == DTYPE_BF16 || (r->o->dtype == DTYPE_AUTO && (cuda || pg_cpu_has_fast_bf16()));
     if (r->bf16 && !cuda && !pg_cpu_has_fast_bf16())
-        return pg_fail(PG_EUNSUPPORTED, "--dtype bf16 needs a CPU with AMX or AVX-512 bf16, or a GPU; use f32");
+        return pg_fail(PG_EUNSUPPORTED, "--dtype bf16 needs a CPU with AMX or AVX-512 bf16, or a GPU; use fp32");
     r->s = r->t->scope_new();
     if (!r->s)
         return pg_fail(PG_ENOMEM, "out of memory");
@@ -328,15 +329,15 @@ static int finish(training *r)
     int e = pg_buf_check(&curve);
     if (!e)
         e = pg_weights_save(job->out, r->s, weights, &record, r->o->half);
-    int64_t trials = 64, delta = -1;
+    pg_locality locality;
     if (!e)
-        e = pg_locality_measure(job->out, job->data_dir, job->val ? job->val : job->data, r->device, trials, (uint64_t)r->o->seed, &delta);
-    if (!e && delta >= 0) {
-        record.has_delta = true;
-        record.delta_grid = delta;
-        record.delta_trials = trials;
-        e = pg_weights_save(job->out, r->s, weights, &record, r->o->half);
-    }
+        e = pg_locality_measure(job->out,
+                                &(pg_locality_request){.data_dir = job->data_dir, .dataset = job->val ? job->val : job->data, .device = r->device,
+                                                       .dtype = PG_DTYPE_F32, .batch = PG_BATCH_DEFAULT, .threads = (int)r->o->threads,
+                                                       .trials = PG_BATCH_DEFAULT, .seed = (uint64_t)r->o->seed},
+                                &locality);
+    if (!e)
+        e = pg_locality_record(job->out, &locality);
     pg_buf_release(&curve);
     return e ? e : pg_checkpoint_remove(job->out);
 }

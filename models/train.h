@@ -30,9 +30,4 @@ typedef struct pg_train_job {
  * PG_EINTERRUPTED after SIGINT or SIGTERM, with the last epoch kept. */
 int pg_train(const pg_train_job *job) PG_MUST_USE;
 
-/* Measures locality (largest change of a logit outside the window, grid units) of weights on a data set: random
- * contents in random patches, `trials` times. Models whose every position sees everything have none: *delta = -1. */
-int pg_locality_measure(const char *weights, const char *data_dir, const char *dataset, const char *device, int64_t trials, uint64_t seed,
-                        int64_t *delta) PG_MUST_USE;
-
 #endif

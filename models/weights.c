@@ -1,6 +1,7 @@
 #include "models/weights.h"
 
 #include "harness/base/safetensors.h"
+#include "models/locality.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -8,6 +9,9 @@
 #include <string.h>
 
 static const char format_name[] = "patchgauge.weights";
+
+const char *const pg_weights_keys[] = {"format",       "model",   "model_version", "options", "classes", "input", "dataset",
+                                       "dataset_hash", "command", "training",      "seed",    NULL};
 
 /* "key=value;key=value" -> settled config. */
 static int parse_options(const pg_model *model, const char *text, void *config)
@@ -33,21 +37,6 @@ static int metadata_int(const pg_st_file *f, const char *key, int64_t lo, int64_
     return PG_OK;
 }
 
-static int read_locality(const pg_st_file *f, pg_weights_info *out)
-{
-    const char *text = pg_st_metadata(f, "locality");
-    long delta, trials;
-    char tail;
-    if (!text)
-        return PG_OK;
-    if (sscanf(text, "%ld:%ld%c", &delta, &trials, &tail) != 2 || delta < 0 || trials < 1)
-        return pg_fail(PG_EDAMAGED, "metadata 'locality' is '%s'; DELTA:TRIALS in whole numbers is needed", text);
-    out->has_delta = true;
-    out->delta_grid = delta;
-    out->delta_trials = trials;
-    return PG_OK;
-}
-
 static int describe_file(const pg_st_file *f, pg_weights_info *out)
 {
     const char *format = pg_st_metadata(f, "format"), *name = pg_st_metadata(f, "model"), *size = pg_st_metadata(f, "input");
@@ -70,8 +59,9 @@ static int describe_file(const pg_st_file *f, pg_weights_info *out)
         e = parse_options(model, pg_st_metadata(f, "options"), out->config);
     if (!e)
         e = model->geometry(out->config, height, width, (int)classes, &out->geometry);
-    if (!e)
-        e = read_locality(f, out);
+    const char *locality = pg_st_metadata(f, "locality");
+    if (!e && locality)
+        e = pg_locality_parse(locality, &out->locality);
     if (e)
         return e;
     snprintf(out->model, sizeof out->model, "%s", name);
@@ -100,8 +90,7 @@ static int describe_null(const char *const *pairs, size_t n, pg_weights_info *ou
     pg_buf_release(&text);
     snprintf(out->model, sizeof out->model, "null");
     out->model_version = model->module.version;
-    out->has_delta = true; /* logits of a position depend on nothing else */
-    out->delta_trials = 1;
+    out->locality = (pg_locality){.measured = true}; /* logits of a position depend on nothing else */
     return e;
 }
 
@@ -198,9 +187,8 @@ static int save_one(pg_scope *s, const pg_parameter *p, bool half, pg_st_tensor 
     return e;
 }
 
-enum { MAX_KEYS = 16 };
 typedef struct metadata {
-    const char *keys[MAX_KEYS], *values[MAX_KEYS];
+    const char *keys[PG_WEIGHTS_KEYS_MAX], *values[PG_WEIGHTS_KEYS_MAX];
     size_t n;
 } metadata;
 
@@ -214,12 +202,11 @@ static void put(metadata *m, const char *key, const char *value)
 
 static int write_file(const char *path, const pg_st_tensor *tensors, size_t n, const pg_weights_record *r)
 {
-    char version[16], classes[16], input[32], seed[24], locality[48];
+    char version[16], classes[16], input[32], seed[24];
     snprintf(version, sizeof version, "%d", r->model->module.version);
     snprintf(classes, sizeof classes, "%d", r->classes);
     snprintf(input, sizeof input, "%dx%d", r->input_height, r->input_width);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seed);
-    snprintf(locality, sizeof locality, "%lld:%lld", (long long)r->delta_grid, (long long)r->delta_trials);
     pg_buf options;
     pg_buf_init(&options);
     pg_options_canonical(r->model->module.options, r->config, "", true, &options);
@@ -238,7 +225,6 @@ static int write_file(const char *path, const pg_st_tensor *tensors, size_t n, c
     put(&m, "command", r->command);
     put(&m, "seed", seed);
     put(&m, "training", r->training);
-    put(&m, "locality", r->has_delta ? locality : NULL);
     int e = pg_buf_check(&options);
     if (!e)
         e = pg_st_write(path, tensors, n, m.keys, m.values, m.n);

@@ -1,11 +1,16 @@
 /* Weights files: safetensors with a record of what they are and how they came to be.
  *
  * Metadata keys: format ("patchgauge.weights"), model, model_version, options (canonical "key=value;..."), classes, input
- * ("HxW"), dataset, dataset_hash, command, seed, training (JSON: one entry an epoch), locality ("DELTA:TRIALS", grid units). */
+ * ("HxW"), dataset, dataset_hash, command, seed, training (JSON: one entry an epoch), locality (models/locality.h). */
 #ifndef PG_MODELS_WEIGHTS_H
 #define PG_MODELS_WEIGHTS_H
 
+#include "models/locality.h"
 #include "models/network.h"
+
+/* Those keys, but for locality, which is added to a finished file; NULL-terminated. */
+enum { PG_WEIGHTS_KEYS_MAX = 16 };
+extern const char *const pg_weights_keys[];
 
 /* What a file says besides its tensors; strings *new* where given, NULL where unknown. */
 typedef struct pg_weights_record {
@@ -14,8 +19,6 @@ typedef struct pg_weights_record {
     int input_height, input_width, classes;
     const char *dataset, *dataset_hash, *command, *training;
     uint64_t seed;
-    bool has_delta;
-    int64_t delta_grid, delta_trials;
 } pg_weights_record;
 
 /* Fills the traced parameters with new tensors of the scope's device, float32. PG_EDAMAGED where names, shapes or types differ, or a value

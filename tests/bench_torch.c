@@ -1,5 +1,5 @@
 /* Speed of forward passes, images a second, medians of one run: what batch norm folding and the turned bands give. Random
- * weights; all cores that the process may use. Optional arguments: device and dtype (cpu f32). */
+ * weights; all cores that the process may use. Optional arguments: device and dtype (cpu fp32). */
 #include "harness/base/log.h"
 #include "harness/base/rng.h"
 #include "models/layers.h"
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
     if (file >= 0)
         close(file);
     if (!e)
-        printf("forward passes on %s, %s, %s, %d threads; median of %d\n", device, dtype == PG_DTYPE_BF16 ? "bf16" : "f32", t->library, t->threads(),
+        printf("forward passes on %s, %s, %s, %d threads; median of %d\n", device, dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", t->library, t->threads(),
                ROUNDS);
     for (size_t i = 0; !e && i < sizeof subjects / sizeof *subjects; i++) {
         double seconds = 0;

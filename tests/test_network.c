@@ -3,6 +3,7 @@
 #include "harness/base/rng.h"
 #include "harness/base/safetensors.h"
 #include "models/layers.h"
+#include "models/locality.h"
 #include "models/train.h"
 #include "models/weights.h"
 
@@ -225,17 +226,57 @@ static void locality_is_measured(void **state)
     save(&ds, bands, true);
     save(&resnet, global, true);
     const char *const files[] = {bands, bagnet};
+    pg_locality_request request = {.data_dir = "unused", .dataset = "synthetic:val", .device = "cpu", .batch = 8, .threads = 1, .trials = 20, .seed = 1};
     for (int i = 0; i < 2; i++) {
-        int64_t delta = -2;
-        assert_int_equal(pg_locality_measure(files[i], "unused", "synthetic:val", "cpu", 32, 1, &delta), PG_OK);
-        print_message("locality delta: %ld grid units\n", (long)delta);
-        assert_true(delta >= 0 && delta < 1048576 / 1000);
+        pg_locality found;
+        pg_weights_info info;
+        assert_int_equal(pg_locality_measure(files[i], &request, &found), PG_OK);
+        print_message("locality delta: %ld grid units\n", (long)found.delta_grid);
+        assert_true(found.measured && found.delta_grid >= 0 && found.delta_grid < 1048576 / 1000);
+        assert_int_equal(pg_locality_record(files[i], &found), PG_OK);
+        assert_int_equal(pg_weights_describe(files[i], NULL, 0, &info), PG_OK);
+        assert_int_equal(info.locality.delta_grid, found.delta_grid);
+        assert_int_equal(info.locality.trials, 20);
+        assert_string_equal(info.locality.device, "cpu");
+        /* it speaks for its own type and batch only */
+        assert_true(pg_locality_covers(&info.locality, PG_DTYPE_F32, 8));
+        assert_false(pg_locality_covers(&info.locality, PG_DTYPE_F32, 128));
+        assert_false(pg_locality_covers(&info.locality, PG_DTYPE_BF16, 8));
     }
-    int64_t none;
-    assert_int_equal(pg_locality_measure(global, "unused", "synthetic:val", "cpu", 4, 1, &none), PG_OK);
-    assert_int_equal(none, -1);
+    pg_locality vacuous;
+    assert_int_equal(pg_locality_measure(global, &request, &vacuous), PG_OK);
+    assert_int_equal(vacuous.delta_grid, 0); /* its one position meets every patch */
     release(&ds);
     release(&resnet);
+}
+
+/* One pixel changes positions whose field of 7 px at stride 2 holds it, and no other. */
+static void pixels_reach_their_fields_only(void **state)
+{
+    (void)state;
+    const char *const pairs[] = {"width=8", "kernel3=1100", "strides=1,2,1,1", "blocks=1,1,1,1"};
+    net x = random_net("bagnet17", 4, pairs);
+    pg_builder b = {.pass = PG_PASS_EVAL, .scope = x.scope, .parameters = &x.parameters, .classes = CLASSES};
+    uint8_t pixels[2 * IMAGE];
+    random_pixels(pixels, 1, 8);
+    memcpy(pixels + IMAGE, pixels, IMAGE);
+    pixels[IMAGE + 16 * SIDE + 16] ^= 0x80;
+    pg_tensor *in = t->affine(x.scope, t->to_type(x.scope, t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){2, 3, SIDE, SIDE}), PG_T_F32), 1.0 / 255, 0);
+    pg_value out = x.model->hooks->forward(&b, x.config, pg_layer_input(&b, in, 3, SIDE, SIDE));
+    int rows = out.rows.positions, columns = out.columns.positions, changed = 0, meeting = 0;
+    float *u = malloc((size_t)(2 * CLASSES * rows * columns) * sizeof *u);
+    assert_int_equal(t->read(x.scope, out.tensor, u, PG_T_F32, 2 * CLASSES * rows * columns), PG_OK);
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < columns; c++) {
+            int i = r * columns + c, other = i + CLASSES * rows * columns;
+            bool meets = r * 2 <= 16 && 16 < r * 2 + 7 && c * 2 <= 16 && 16 < c * 2 + 7;
+            changed += u[i] != u[other];
+            meeting += meets;
+            assert_true(meets || u[i] == u[other]);
+        }
+    assert_true(changed > 0 && changed <= meeting);
+    free(u);
+    release(&x);
 }
 
 static void flip_byte(const char *from, const char *to, size_t at, bool truncate)
@@ -306,6 +347,7 @@ int main(void)
         cmocka_unit_test(transposed_bands_are_the_plain_ones),
         cmocka_unit_test(ablated_bands_see_only_themselves),
         cmocka_unit_test(locality_is_measured),
+        cmocka_unit_test(pixels_reach_their_fields_only),
         cmocka_unit_test(damaged_weights_are_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -71,8 +71,8 @@ static void test_seed_changes_logits_and_hash(void **state)
     assert_string_not_equal(ia.hash, ib.hash);
     assert_int_equal(pg_weights_describe("null", slow, 1, &ib), PG_OK);
     assert_string_equal(ia.hash, ib.hash); /* how long it takes is no part of identity */
-    assert_true(ia.has_delta);
-    assert_int_equal(ia.delta_grid, 0);
+    assert_true(ia.locality.measured);
+    assert_int_equal(ia.locality.delta_grid, 0);
     pg_network *na = open_null(NULL, 0, 1), *nb = open_null(seed, 1, 1);
     assert_int_equal(pg_network_forward(na, pixels, 3, 1, a), PG_OK);
     assert_int_equal(pg_network_forward(nb, pixels, 3, 1, b), PG_OK);

@@ -303,7 +303,7 @@ static void test_weights_by_content(void **state)
 static void test_locality(void **state)
 {
     (void)state;
-    write_weights_as("l.safetensors", "", "3:1000");
+    write_weights_as("l.safetensors", "", "3:1000:fp32:cpu:128");
     pg_plan *plan = must_open(weights_matrix("l.safetensors", "patch = 5\n[axes]\ndefense = [\"mean\"]\n"
                                                               "mean.feature = [\"logits\", \"confidence\", \"prediction\"]\n"),
                               NULL);
@@ -316,6 +316,12 @@ static void test_locality(void **state)
         assert_string_equal(pg_cell_value(c, "delta.logits"), "3");
         assert_string_equal(pg_cell_value(c, "locality"), "measured");
     }
+    pg_plan_free(plan);
+    /* measured for forward passes of 128 images in fp32, not for others */
+    plan = must_open(weights_matrix("l.safetensors", "defense = \"mean\"\npatch = 5\n[axes]\nbatch = [128, 64]\n"), NULL);
+    assert_true(pg_plan_at(plan, 0)->has_delta);
+    assert_false(pg_plan_at(plan, 1)->has_delta);
+    assert_string_equal(pg_cell_value(pg_plan_at(plan, 1), "locality"), "not measured");
     pg_plan_free(plan);
 }
 

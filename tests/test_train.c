@@ -95,8 +95,8 @@ static void the_record_says_how_it_came_to_be(void **state)
     assert_string_equal(info.model, "bagnet17");
     assert_int_equal(info.geometry.rows.field, 7);
     assert_int_equal(strlen(info.dataset_hash), 64);
-    assert_true(info.has_delta);
-    assert_true(info.delta_trials > 0);
+    assert_true(info.locality.measured);
+    assert_true(info.locality.trials > 0);
 }
 
 static void another_command_does_not_take_over_a_checkpoint(void **state)

@@ -1,10 +1,11 @@
-/* patchgauge model train | inspect. */
+/* patchgauge model train | inspect | measure. */
 #include "harness/cmd/command.h"
 
 #include "harness/base/file.h"
 #include "harness/base/log.h"
 #include "harness/base/safetensors.h"
 #include "models/network.h"
+#include "models/locality.h"
 #include "models/train.h"
 
 #include <getopt.h>
@@ -58,8 +59,8 @@ static int parse(int argc, char **argv, arguments *a)
                 return pg_fail(PG_EUSAGE, "more than %d --set options", MAX_PAIRS);
             a->pairs[a->n_pairs++] = optarg;
             break;
-        case ':': return pg_fail(PG_EUSAGE, "%s wants a value; see `patchgauge help model`", argv[optind - 1]);
-        case '?': return pg_fail(PG_EUSAGE, "unknown option %s; see `patchgauge help model`", argv[optind - 1]);
+        case ':':
+        case '?': return pg_command_option_error(argv, options, c);
         default:
             e = pg_options_set(pg_train_option_table, &a->options, "model train", pg_train_option_table[c - FIRST_TRAIN_OPTION].name, optarg);
         }
@@ -122,8 +123,12 @@ static int inspect(const pg_context *context, int argc, char **argv)
     printf("%-12s 3 x %d x %d pixels, %d classes\n", "input", g->input_height, g->input_width, g->classes);
     print_axis("rows", &g->rows);
     print_axis("columns", &g->columns);
-    if (info.has_delta)
-        printf("%-12s delta %" PRId64 " grid units in %" PRId64 " trials\n", "locality", info.delta_grid, info.delta_trials);
+    const pg_locality *l = &info.locality;
+    if (l->measured && l->batch)
+        printf("%-12s delta %" PRId64 " grid units in %" PRId64 " trials (%s, %s, batch %d)\n", "locality", l->delta_grid, l->trials,
+               l->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", l->device, l->batch);
+    else if (l->measured)
+        printf("%-12s delta %" PRId64 ": every position is computed on its own\n", "locality", l->delta_grid);
     else
         printf("%-12s not measured\n", "locality");
     if (strcmp(argv[1], "null") == 0)
@@ -138,19 +143,60 @@ static int inspect(const pg_context *context, int argc, char **argv)
     return e;
 }
 
+/* model measure FILE --dataset NAME:SPLIT: measures locality here and writes it into the file. */
+static int measure(const pg_context *context, int argc, char **argv)
+{
+    pg_locality_request r = {.data_dir = context->data_dir, .device = "auto", .batch = PG_BATCH_DEFAULT, .trials = 2 * PG_BATCH_DEFAULT, .seed = 1};
+    static const struct option options[] = {{"dataset", required_argument, NULL, 'D'}, {"device", required_argument, NULL, 'd'},
+                                            {"dtype", required_argument, NULL, 't'},   {"batch", required_argument, NULL, 'b'},
+                                            {"trials", required_argument, NULL, 'n'},  {0}};
+    int64_t batch = r.batch;
+    optind = 0;
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
+        int e = PG_OK;
+        switch (c) {
+        case 'D': r.dataset = optarg; break;
+        case 'd': r.device = optarg; break;
+        case 't':
+            if (strcmp(optarg, "fp32") != 0 && strcmp(optarg, "bf16") != 0)
+                return pg_fail(PG_EUSAGE, "--dtype %s: fp32 or bf16", optarg);
+            r.dtype = strcmp(optarg, "bf16") == 0 ? PG_DTYPE_BF16 : PG_DTYPE_F32;
+            break;
+        case 'b': e = pg_parse_int(optarg, &batch); break;
+        case 'n': e = pg_parse_int(optarg, &r.trials); break;
+        default: return pg_command_option_error(argv, options, c);
+        }
+        if (e || batch < 1 || batch > 65536 || r.trials < 1 || r.trials > 1000000)
+            return pg_fail(PG_EUSAGE, "--batch is a whole number from 1 to 65536, --trials from 1 to 1000000; not %s", optarg);
+    }
+    if (optind + 1 != argc || !r.dataset)
+        return pg_fail(PG_EUSAGE, "model measure wants one weights file and --dataset NAME:SPLIT");
+    r.batch = (int)batch;
+    pg_locality found;
+    int e = pg_locality_measure(argv[optind], &r, &found);
+    if (!e)
+        e = pg_locality_record(argv[optind], &found);
+    if (!e)
+        printf("delta %" PRId64 " grid units in %" PRId64 " trials\n", found.delta_grid, found.trials);
+    return e;
+}
+
 static int run(const pg_context *context, int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "train") == 0)
         return train(context, argc - 1, argv + 1);
     if (argc >= 2 && strcmp(argv[1], "inspect") == 0)
         return inspect(context, argc - 1, argv + 1);
-    return pg_fail(PG_EUSAGE, "model wants train or inspect; see `patchgauge help model`");
+    if (argc >= 2 && strcmp(argv[1], "measure") == 0)
+        return measure(context, argc - 1, argv + 1);
+    return pg_fail(PG_EUSAGE, "model wants train, inspect or measure; see `patchgauge help model`");
 }
 
 const pg_command pg_command_model = {
     .name = "model",
-    .synopsis = "model train ARCHITECTURE --dataset NAME:SPLIT [--val NAME:SPLIT] -o FILE [options] | model inspect FILE",
-    .summary = "train an architecture; show what a weights file holds",
+    .synopsis = "model train ARCHITECTURE --dataset NAME:SPLIT [--val NAME:SPLIT] -o FILE [options] | model inspect FILE | model measure FILE --dataset NAME:SPLIT",
+    .summary = "train an architecture; show what a weights file holds; measure locality",
     .help = "model train ARCHITECTURE --dataset NAME:SPLIT -o FILE\n"
             "  --dataset NAME:SPLIT  images to learn from (cifar10:fit leaves out the last 5,000 training images)\n"
             "  --val NAME:SPLIT      images to validate on after every epoch (cifar10:val: those 5,000)\n"
@@ -158,11 +204,15 @@ const pg_command pg_command_model = {
             "  --device D            auto, cpu or cuda:N\n"
             "  --set KEY=VALUE       an option of the architecture (`patchgauge help model NAME`)\n"
             "  --epochs, --batch, --rate, --schedule cosine|step, --warmup, --momentum, --nesterov, --decay, --smoothing,\n"
-            "  --ema, --crop, --flip, --dtype auto|f32|bf16, --half, --seed, --threads\n"
+            "  --ema, --crop, --flip, --dtype auto|fp32|bf16, --half, --seed, --threads\n"
             "\n"
             "The state is kept after every epoch: the same command goes on where it was stopped or killed, and ends in the\n"
             "same bytes as an undisturbed run with the same number of threads.\n"
             "\n"
-            "model inspect FILE prints architecture, geometry, measured locality, training command and curve.\n",
+            "model inspect FILE prints architecture, geometry, measured locality, training command and curve.\n"
+            "\n"
+            "model measure FILE --dataset NAME:SPLIT [--device D] [--dtype fp32|bf16] [--batch N] [--trials N]\n"
+            "measures locality, the largest change of a logit outside the receptive fields of a random patch, and writes it into the\n"
+            "file. It counts for runs of the same type and batch; training measures fp32 at the default batch.\n",
     .run = run,
 };

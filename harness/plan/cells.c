@@ -282,10 +282,10 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
     }
     c->window.height = pg_axis_window(&g->rows, g->input_height, c->patch_height);
     c->window.width = pg_axis_window(&g->columns, g->input_width, c->patch_width);
-    c->has_delta = f->info.has_delta;
+    c->has_delta = pg_locality_covers(&f->info.locality, f->dtype, f->batch);
     pg_evidence_spec spec;
     c->defense->evidence(c->config, &spec);
-    c->delta = f->info.has_delta ? pg_evidence_delta(&spec, f->info.delta_grid) : 0;
+    c->delta = c->has_delta ? pg_evidence_delta(&spec, f->info.locality.delta_grid) : 0;
 }
 
 static void settle_images(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
@@ -375,7 +375,7 @@ static int make_details(pg_cell *c)
     pg_buf_printf(&text, "classes=%d\ndataset.hash=%s\n", g->classes, f->dataset_hash);
     pg_buf_printf(&text, "defense.version=%d\n", c->defense->module.version);
     if (c->has_delta)
-        pg_buf_printf(&text, "delta=%lld\ndelta.logits=%lld\n", (long long)c->delta, (long long)f->info.delta_grid);
+        pg_buf_printf(&text, "delta=%lld\ndelta.logits=%lld\n", (long long)c->delta, (long long)f->info.locality.delta_grid);
     pg_buf_printf(&text, "forward=%s\nlocality=%s\n", f->id, c->has_delta ? "measured" : "not measured");
     pg_buf_printf(&text, "map=%dx%d\n", g->rows.positions, g->columns.positions);
     pg_settings_add(&text, "model", f->info.model);

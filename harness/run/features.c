@@ -78,7 +78,8 @@ static int write_meta(const pg_features_request *r, const pg_dataset_info *data,
 {
     const pg_weights_info *info = pg_network_info(network);
     const pg_geometry *g = &info->geometry;
-    json_t *delta = info->has_delta ? json_integer(info->delta_grid) : json_null();
+    bool measured = pg_locality_covers(&info->locality, r->dtype, r->batch);
+    json_t *delta = measured ? json_integer(info->locality.delta_grid) : json_null();
     json_t *meta = json_pack(
         "{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:[ii], s:i, s:o, s:o}", "format",
         "patchgauge.features.1", "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256", info->hash,
