@@ -19,6 +19,28 @@ static void test_create(void **state)
     pg_store_close(open_store(PG_STORE_READ));
 }
 
+/* Whoever comes while another process creates the store finds it, whole. */
+static void test_created_by_many_at_once(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 20, PROCESSES = 6 };
+    for (int round = 0; round < ROUNDS; round++) {
+        pid_t children[PROCESSES];
+        unlink(scratch_path("many.db"));
+        for (int i = 0; i < PROCESSES; i++)
+            if ((children[i] = fork()) == 0) {
+                pg_store *store = NULL;
+                _exit(pg_store_open(scratch_path("many.db"), PG_STORE_WRITE, &store) == PG_OK ? 0 : 1);
+            }
+        int failed = 0, status;
+        for (int i = 0; i < PROCESSES; i++) {
+            assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+            failed += status != 0;
+        }
+        assert_int_equal(failed, 0);
+    }
+}
+
 static void test_missing(void **state)
 {
     (void)state;
@@ -379,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_create, clean),
+        cmocka_unit_test_teardown(test_created_by_many_at_once, clean),
         cmocka_unit_test_teardown(test_missing, clean),
         cmocka_unit_test_teardown(test_newer_is_refused, clean),
         cmocka_unit_test_teardown(test_foreign_files_are_refused, clean),
