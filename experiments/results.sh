@@ -14,6 +14,13 @@ trap 'rm -f "$temporary"' EXIT
 # "weights" values of a matrix file, one a line.
 weights_of() { sed -n '/^ *weights *=/s/^[^=]*=//p' "$1" | tr -d '[]" ' | tr ',' '\n' | grep -v '^null$' || true; }
 
+# Whether every network of a matrix is there; says which one is not.
+complete() {
+    for weights in $(weights_of "$1"); do
+        [ -f "$weights" ] || { echo "results: $1 is left out: its network $weights is not there" >&2; return 1; }
+    done
+}
+
 # The curve of `model inspect` (one JSON list): first, about every twelfth and last epoch.
 curve() {
     tr '{' '\n' | sed -n 's/.*"loss":\([^,}]*\).*"val":\([^,}]*\).*/\1 \2/p' | awk '
@@ -55,6 +62,7 @@ training() { # weights file
     echo
     for matrix in "$@"; do
         [ -f "$matrix" ] || { echo "results: no matrix file $matrix" >&2; exit 2; }
+        complete "$matrix" || continue
         echo "## $(basename "$matrix" .toml)"
         echo
         sed -n '/^#/!q; s/^# *//p' "$matrix"
@@ -67,6 +75,7 @@ training() { # weights file
     echo "## Networks"
     echo
     for matrix in "$@"; do weights_of "$matrix"; done | awk '!seen[$0]++' | while read -r weights; do
+        [ -f "$weights" ] || continue
         training "$weights"
     done
 } >"$temporary"
