@@ -5,10 +5,12 @@
 #include "harness/cmd/command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const global_names[] = {"--db", "--data", "--cache", "--cache-size", "--quiet", "--version", "--help", NULL};
 
@@ -215,8 +217,21 @@ static int check_output(int code)
     return code;
 }
 
+/* Standard streams that are closed are filled, so that no file of ours gets their number and our messages. Standard output is
+ * then one that cannot be written: results that go nowhere stay an error. */
+static int fill_streams(void)
+{
+    static const int modes[] = {O_RDONLY, O_RDONLY, O_WRONLY};
+    for (int i = 0; i < 3; i++)
+        if (fcntl(i, F_GETFD) < 0 && open("/dev/null", modes[i]) != i)
+            return PG_EIO;
+    return PG_OK;
+}
+
 int main(int argc, char **argv)
 {
+    if (fill_streams() != PG_OK)
+        return pg_error_exit_code(PG_EIO); /* and nowhere to say so */
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, not a death in the middle of a transaction */
     const char *data = getenv("PATCHGAUGE_DATA");
     char *cache = default_cache();
