@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -304,6 +305,11 @@ int pg_store_open(const char *path, pg_store_mode mode, pg_store **out)
     if (store->read_only && access(path, F_OK) != 0) {
         code =
             pg_fail(PG_EMISSING, "%s: no such database (%s); run a matrix first, or name one with --db", path, strerror(errno));
+        goto out;
+    }
+    struct stat about;
+    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode)) { /* SQLite would lay a journal beside a device */
+        code = pg_fail(PG_EINPUT, "%s: is not a regular file; name a database file with --db", path);
         goto out;
     }
     /* Readers open for writing too where they may: rolling back the journal of a killed writer needs it. */

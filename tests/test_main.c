@@ -165,6 +165,37 @@ static void output_that_cannot_be_written_is_an_error(void **state)
         strstr(err, "code ")); /* not killed by the pipe: its end is our message or, where the pipe took all, none */
 }
 
+/* A file that got the number of a closed stream would be written into by messages and progress. */
+static void closed_streams_are_not_files(void **state)
+{
+    (void)state;
+    static const char make[] = "$P features --weights null --dataset synthetic:test --images 0:40 --batch 8 -o";
+    char line[512];
+    snprintf(line, sizeof line, "%s $DIR/open", make);
+    expect(line, 0, "", "");
+    static const char *const closed[] = {"2>&-", ">&-", "<&-", "<&- >&- 2>&-"};
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
+        snprintf(line, sizeof line, "%s $DIR/closed%zu %s", make, i, closed[i]);
+        expect(line, 0, "", "");
+        snprintf(line, sizeof line, "for f in features.npy labels.npy meta.json; do cmp $DIR/open/$f $DIR/closed%zu/$f || exit 9; done",
+                 i);
+        expect(line, 0, "", "");
+    }
+    expect("$P list >&-", 4, "", "standard output cannot be written");
+    expect("$P lst 2>&-", 2, "", "");
+}
+
+/* A journal beside a device would stay there. */
+static void the_database_is_a_regular_file(void **state)
+{
+    (void)state;
+    expect_usage("mkfifo $DIR/fifo; $P ls --db $DIR/fifo", "is not a regular file");
+    expect_usage("$P run experiments/demo.toml -S weights=null --db $DIR", "is not a regular file");
+    expect_usage("ln -s /dev/null $DIR/device; $P run experiments/demo.toml -S weights=null --db $DIR/device",
+                 "is not a regular file");
+    assert_int_not_equal(access(scratch_path("device-journal"), F_OK), 0);
+}
+
 /* Torch, BLAS and OpenMP come with the shim, in workers only. */
 static void no_heavy_library_is_linked(void **state)
 {
@@ -185,6 +216,8 @@ int main(void)
         cmocka_unit_test(global_options_stand_anywhere),
         cmocka_unit_test(data_commands),
         cmocka_unit_test(output_that_cannot_be_written_is_an_error),
+        cmocka_unit_test(closed_streams_are_not_files),
+        cmocka_unit_test(the_database_is_a_regular_file),
         cmocka_unit_test(no_heavy_library_is_linked),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
