@@ -2,7 +2,8 @@
  *
  * Data file: blocks apart by two blank lines. Block 0: the title. Block 1: position and label of every row. Then for every
  * column and metric (clean, certified, certified as published) one block: position, value, lo, hi, n of each row, in percent;
- * the certified one starts with the column's legend. A block of "nan" stands for a metric that no cell of the column has. */
+ * the certified one starts with the column's legend. A block of "nan" stands for a metric that no cell of the column has. The
+ * file has no comments: a text may start with any character. */
 #include "plots/figure.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static size_t write_series(const pg_table *table, const char **rows, size_t n_ro
     if (pg_metric_find(series[which], &metric) != PG_OK)
         return 0;
     size_t points = 0;
-    pg_buf_printf(out, "\n\n# %s: row, value, lo, hi (percent), n\n", series[which]);
+    pg_buf_puts(out, "\n\n");
     if (which == 1) {
         pg_buf_printf(out, "%.*s ", (int)strcspn(table->column_key, ","), table->column_key);
         pg_figure_text(column, out);

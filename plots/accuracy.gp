@@ -1,8 +1,10 @@
 # Figure accuracy: one line per defense, one shape and colour per patch size; open: clean, filled: certified.
 # Read from the data file: block 0 title and n, block 1 rows, then for each column clean, certified (its legend first), published.
+# Points: position, value, lo, hi (percent), n.
 # Colours: Okabe and Ito; shapes tell the same apart in grey. Font: DejaVu Sans. Text in the data is never enhanced.
 file = "accuracy.tsv"
 set datafile separator "\t"
+set datafile commentschars ""
 set encoding utf8
 title = ""
 count = ""

@@ -28,7 +28,7 @@ extern const pg_figure *const pg_figures[]; /* NULL-terminated, sorted by name *
 int pg_figure_find(const char *name, const pg_figure **out) PG_MUST_USE;
 
 /* Writes NAME.tsv and NAME.gp into `folder` (made where it does not exist) and has gnuplot draw NAME.svg and NAME.png beside
- * them. All data are made before anything is written. PG_EINPUT, PG_EMISSING (no gnuplot), PG_EIO. */
+ * them. All data are made, and gnuplot is found, before anything is written. PG_EINPUT, PG_EMISSING (no gnuplot), PG_EIO. */
 int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *folder) PG_MUST_USE;
 
 /* Appends a label as one field of a data file: one line, no tabs, nothing that gnuplot treats as more than text. */

@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,6 +135,19 @@ static int check_pictures(const char *folder, const char *name, bool before)
     return code;
 }
 
+/* A folder, or something that can become one. */
+static int check_folder(const char *folder)
+{
+    struct stat found;
+    if (folder[0] == '\0')
+        return pg_fail(PG_EINPUT, "the folder for figures has an empty name; '.' is the current folder");
+    bool there = stat(folder, &found) == 0;
+    if (there ? !S_ISDIR(found.st_mode) : errno == ENOTDIR)
+        return pg_fail(PG_EINPUT, "figures go into a folder, and '%s' is not one: a file of this name, or above it, exists",
+                       folder);
+    return PG_OK;
+}
+
 int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *folder)
 {
     pg_figure_data parts;
@@ -155,6 +170,10 @@ int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *f
         code = pg_buf_check(&script);
     if (code == PG_OK)
         code = pg_buf_check(&file);
+    if (code == PG_OK)
+        code = check_folder(folder);
+    if (code == PG_OK) /* that there is a gnuplot */
+        code = pg_gnuplot_run("/", "/dev/null");
     if (code == PG_OK)
         code = pg_make_folders(folder);
     if (code == PG_OK)
