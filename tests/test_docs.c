@@ -1,6 +1,8 @@
 /* The pages and the tree agree: paths that README, ARCHITECTURE and CONTRIBUTING name exist, their commands have a help page
- * that knows every long option used with them, and their make targets are listed by `make help`. */
+ * that knows every long option used with them, and their make targets are listed by `make help`. README and `help matrix` tell
+ * every key of matrix files with its default. */
 #include "harness/base/file.h"
+#include "harness/plan/settle.h"
 
 #include <ctype.h>
 #include <setjmp.h>
@@ -81,6 +83,15 @@ static char *output_of(const char *command)
     return text;
 }
 
+/* A page of `help`; *new*. */
+static char *help_of(const char *topic)
+{
+    char command[256];
+    const char *program = getenv("PATCHGAUGE");
+    snprintf(command, sizeof command, "%s help %s 2>/dev/null", program != NULL ? program : "build/patchgauge", topic);
+    return output_of(command);
+}
+
 static void check_options(const char *page, const char *command, const char *arguments, const char *help)
 {
     static const char *const global[] = {"--db", "--data", "--cache", "--quiet", "--version"};
@@ -102,15 +113,13 @@ static void check_command(const char *page, char *line)
 {
     bool indented = strncmp(line, "    ", 4) == 0;
     for (char *at = strstr(line, "patchgauge "); at != NULL; at = strstr(at + 1, "patchgauge ")) {
-        char name[32], command[256];
+        char name[32];
         size_t size = strspn(at + 11, "abcdefghijklmnopqrstuvwxyz");
         bool quoted = at > line && at[-1] == '`';
         if ((!indented && !quoted) || size == 0 || size >= sizeof name)
             continue;
         snprintf(name, sizeof name, "%.*s", (int)size, at + 11);
-        const char *program = getenv("PATCHGAUGE");
-        snprintf(command, sizeof command, "%s help %s 2>/dev/null", program != NULL ? program : "build/patchgauge", name);
-        char *help = output_of(command), *comment = strstr(at, "  #");
+        char *help = help_of(name), *comment = strstr(at, "  #");
         if (comment != NULL)
             *comment = '\0';
         if (help[0] == '\0')
@@ -154,12 +163,59 @@ static void make_targets_exist(void **state)
     assert_true(seen > 8);
 }
 
+/* Copies the line of the text that starts like this; "" where there is none. */
+static void line_at(const char *text, const char *start, char *line, size_t size)
+{
+    const char *at = strncmp(text, start, strlen(start)) == 0 ? text : NULL;
+    for (const char *end = strchr(text, '\n'); at == NULL && end != NULL; end = strchr(end + 1, '\n'))
+        if (strncmp(end + 1, start, strlen(start)) == 0)
+            at = end + 1;
+    snprintf(line, size, "%.*s", at != NULL ? (int)strcspn(at, "\n") : 0, at != NULL ? at : "");
+}
+
+static void matrix_keys_are_told(void **state)
+{
+    char *readme, *help = help_of("matrix"), start[64], line[512], fallback[64];
+    size_t size;
+    (void)state;
+    bad = 0;
+    assert_int_equal(pg_file_read("README.md", PAGE_MAX, &readme, &size), PG_OK);
+    for (const pg_key *key = pg_keys; key->name != NULL; key++) {
+        const char *value = key->fallback, *quote = value != NULL && *value != '\0' ? "`" : "";
+        snprintf(start, sizeof start, "| `%s` |", key->name);
+        snprintf(fallback, sizeof fallback, "| %s%s%s |", quote,
+                 value == NULL ? "none, has to be given"
+                 : *value      ? value
+                               : "all",
+                 quote);
+        line_at(readme, start, line, sizeof line);
+        if (strstr(line, fallback) == NULL)
+            complain("README.md", "no row of this key with its default", key->name);
+        snprintf(start, sizeof start, "  %s ", key->name);
+        snprintf(fallback, sizeof fallback, "(%s%s)", value != NULL ? "default " : "has to be given",
+                 value == NULL ? ""
+                 : *value      ? value
+                               : "all");
+        line_at(help, start, line, sizeof line);
+        if (strstr(line, key->help) == NULL || strstr(line, fallback) == NULL)
+            complain("help matrix", "no line of this key with its default", key->name);
+    }
+    static const char *const sections[] = {"[fixed]", "[axes]", "[[zip]]", "[[exclude]]", "MODULE.OPTION", "-S "};
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
+        if (strstr(help, sections[i]) == NULL)
+            complain("help matrix", "not told", sections[i]);
+    free(readme);
+    free(help);
+    assert_int_equal(bad, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_exist),
         cmocka_unit_test(commands_and_options_exist),
         cmocka_unit_test(make_targets_exist),
+        cmocka_unit_test(matrix_keys_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
+#include "harness/plan/plan.h"
 #include "models/model.h"
 
 #include <string.h>
@@ -24,7 +25,7 @@ void pg_help_overview(FILE *stream)
           "  --cache-size SIZE  its largest size, as 512M or 10GiB; 0 turns it off (default 10GiB)\n"
           "  --quiet            no information and no progress on standard error\n"
           "  --version, --help\n\n"
-          "`patchgauge help COMMAND`, `patchgauge help defense NAME` and `patchgauge help model NAME` say more.\n"
+          "`patchgauge help COMMAND`, `help defense NAME`, `help model NAME` and `help matrix` (matrix files) say more.\n"
           "exit codes: 0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"
           "            4 system error; 5 an audit broke a sound certificate\n",
           stream);
@@ -57,6 +58,28 @@ static int print_module(const pg_module *module, const char *kind)
     return code;
 }
 
+static int print_matrix(void)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_puts(&text, "matrix files, in TOML: what `plan`, `run`, `table` and `plot` read\n\n"
+                       "  name = \"TEXT\"  above the sections; default: the name of the file\n"
+                       "  [fixed]        one value for a key\n"
+                       "  [axes]         a list for a key; all axes are crossed, the first line changes slowest\n"
+                       "  [[zip]]        lists of equal length, walked together, then crossed with the axes\n"
+                       "  [[exclude]]    leaves out the rows that match all of its keys; a list matches any of its values\n\n"
+                       "keys of [fixed], [axes] and [[zip]]:\n");
+    pg_plan_keys_help(&text);
+    pg_buf_puts(&text, "  MODULE.OPTION  an option of a defense or model, in quotes: \"robust-masking.threshold\" = [0, 0.2]\n"
+                       "            (`patchgauge help defense NAME`, `patchgauge help model NAME`); other modules ignore it\n\n"
+                       "-S KEY=A,B on the command line replaces or adds a key: one value is fixed, several are an axis.\n");
+    int code = pg_buf_check(&text);
+    if (!code)
+        fputs(text.data, stdout);
+    pg_buf_release(&text);
+    return code;
+}
+
 /* The module of this name, without a message: a topic may be anything. */
 static const pg_module *find_module(const char *name, const char **kind)
 {
@@ -80,6 +103,8 @@ static int help_topic(const char *topic)
             pg_help_command(pg_commands[i], stdout);
             return PG_OK;
         }
+    if (strcmp(topic, "matrix") == 0)
+        return print_matrix();
     const char *kind = NULL;
     const pg_module *module = find_module(topic, &kind);
     if (module)
@@ -105,8 +130,8 @@ static int run(const pg_context *context, int argc, char **argv)
 {
     (void)context;
     if (argc > 3)
-        return pg_fail(PG_EUSAGE,
-                       "help: too many arguments: right would be `help [COMMAND]`, `help defense NAME` or `help model NAME`");
+        return pg_fail(PG_EUSAGE, "help: too many arguments: right would be `help [COMMAND | matrix]`, `help defense NAME` or "
+                                  "`help model NAME`");
     if (argc == 3)
         return help_module(argv[1], argv[2]);
     if (argc == 2)
@@ -117,10 +142,11 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_help = {
     .name = "help",
-    .synopsis = "help [COMMAND | defense NAME | model NAME]",
-    .summary = "what a command does, or the options of a defense or model",
+    .synopsis = "help [COMMAND | matrix | defense NAME | model NAME]",
+    .summary = "what a command does, what a matrix file holds, the options of a defense or model",
     .help = "examples:\n"
             "  patchgauge help certify\n"
+            "  patchgauge help matrix\n"
             "  patchgauge help defense robust-masking\n",
     .run = run,
 };

@@ -77,4 +77,7 @@ const char *pg_plan_overrides(const pg_plan *plan);   /* one a line; borrowed */
 size_t pg_plan_axes(const pg_plan *plan);
 const char *pg_plan_axis(const pg_plan *plan, size_t i); /* borrowed */
 
+/* The keys of a matrix file that are not options of modules, with meaning and default, one a line, for `help matrix`. */
+void pg_plan_keys_help(pg_buf *text);
+
 #endif

@@ -22,6 +22,17 @@ const pg_key pg_keys[PG_KEYS + 1] = {
 static const char *const attackers[] = {"input", "network", NULL};
 static const char *const dtypes[] = {"fp32", "bf16", NULL};
 
+void pg_plan_keys_help(pg_buf *text)
+{
+    for (const pg_key *key = pg_keys; key->name; key++) {
+        pg_buf_printf(text, "  %-9s %s ", key->name, key->help);
+        if (!key->fallback)
+            pg_buf_puts(text, "(has to be given)\n");
+        else
+            pg_buf_printf(text, "(default %s)\n", *key->fallback ? key->fallback : "all");
+    }
+}
+
 /* ---- Names ---- */
 
 enum { NAMES_MAX = 256 };
