@@ -225,15 +225,58 @@ static void test_interrupt(void **state)
 static void test_second_signal_ends_at_once(void **state)
 {
     (void)state;
-    write_slow("stuck.toml", 4000000);
-    pid_t child = program_start("stuck.db", scratch_path("stuck.toml"));
-    wait_for("stuck.db", "SELECT count(*) FROM task WHERE state = 'running'");
-    sleep_s(1); /* it is asleep in its first batch for half a minute */
-    kill(child, SIGTERM);
-    sleep_s(0.5);
-    assert_int_equal(waitpid(child, NULL, WNOHANG), 0); /* draining */
-    kill(child, SIGTERM);
-    assert_int_equal(program_wait(child), 128 + SIGTERM);
+    static const int second[] = {SIGTERM, SIGINT};
+    for (int i = 0; i < 2; i++) {
+        char db[32];
+        snprintf(db, sizeof db, "stuck%d.db", i);
+        write_slow("stuck.toml", 4000000);
+        pid_t child = program_start(db, scratch_path("stuck.toml"));
+        wait_for(db, "SELECT count(*) FROM task WHERE state = 'running'");
+        sleep_s(1); /* it is asleep in its first batch for half a minute */
+        kill(child, SIGTERM);
+        sleep_s(0.5);
+        assert_int_equal(waitpid(child, NULL, WNOHANG), 0); /* draining */
+        kill(child, second[i]);
+        assert_int_equal(program_wait(child), 3); /* interrupted */
+    }
+}
+
+/* The exit code of an interruption, and no temporary file. */
+static void test_features_interrupted(void **state)
+{
+    (void)state;
+    assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test --images 0:8 -o %s/cut --quiet",
+                                 scratch_folder),
+                     0);
+    assert_int_equal(program_run("none.db",
+                                 "features --weights null --dataset synthetic:test --images 0:400 --batch 8 -o %s/cut --quiet"
+                                 " --set sleep_us=100000 & P=$!; sleep 1; kill -INT $P; wait $P",
+                                 scratch_folder),
+                     3);
+    assert_non_null(strstr(program_output, "interrupted"));
+    assert_int_equal(scratch_count(scratch_path("cut")), 3); /* the old ones */
+}
+
+/* What is wrong with a request of features is said before anything is forwarded or made. */
+static void test_features_refused(void **state)
+{
+    (void)state;
+    static const char make[] = "features --dataset synthetic:test --set fail_image=0 --images 0:8";
+    scratch_write("plain", "x", 1);
+    assert_int_equal(program_run("none.db", "%s --weights null -o ''", make), 2);
+    assert_non_null(strstr(program_output, "empty"));
+    assert_int_equal(program_run("none.db", "%s --weights null -o %s", make, scratch_path("plain")), 2);
+    assert_non_null(strstr(program_output, "is a file"));
+    assert_int_equal(program_run("none.db", "%s --weights models/zoo/synthetic-ds.safetensors -o %s/refused", make,
+                                 scratch_folder),
+                     2);
+    assert_non_null(strstr(program_output, "only those of the null model"));
+    write_weights("\377.safetensors", "");
+    assert_int_equal(program_run("none.db", "features --dataset synthetic:test --weights %s/\377.safetensors -o %s/refused",
+                                 scratch_folder, scratch_folder),
+                     2);
+    assert_non_null(strstr(program_output, "not UTF-8"));
+    assert_int_equal(access(scratch_path("refused"), F_OK), -1);
 }
 
 /* Two runs at once share the tasks. */
@@ -520,6 +563,8 @@ int main(void)
         cmocka_unit_test(test_kill_and_resume),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_second_signal_ends_at_once),
+        cmocka_unit_test(test_features_interrupted),
+        cmocka_unit_test(test_features_refused),
         cmocka_unit_test(test_two_runs),
         cmocka_unit_test(test_failing_task),
         cmocka_unit_test(test_network_that_does_not_open),

@@ -2,6 +2,7 @@
 #include "harness/base/option.h"
 #include "harness/cmd/command.h"
 #include "harness/run/features.h"
+#include "harness/run/run.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -107,6 +108,8 @@ static int run(const pg_context *context, int argc, char **argv)
     arguments a = {0};
     int code = parse(argc, argv, &a);
     a.request.data_dir = context->data_dir;
+    if (code == PG_OK)
+        pg_signals_catch();
     return code == PG_OK ? pg_features_write(&a.request) : code;
 }
 

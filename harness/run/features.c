@@ -8,11 +8,13 @@
 #include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/data/dataset.h"
+#include "harness/run/run.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct output {
     pg_file_writer features, labels, meta;
@@ -58,6 +60,10 @@ static int write_arrays(const pg_features_request *r, const pg_dataset *dataset,
     pg_progress progress;
     pg_progress_start(&progress, "images", 0, n);
     for (int64_t at = r->first / r->batch * r->batch; code == PG_OK && at < r->end; at += r->batch) {
+        if (pg_signals_stopping()) {
+            code = pg_fail(PG_EINTERRUPTED, "interrupted; no file of %s changed", r->folder);
+            break;
+        }
         code = write_batch(r, dataset, network, at, pixels, labels, logits, out);
         pg_progress_update(&progress, (at + r->batch < r->end ? at + r->batch : r->end) - r->first, NULL);
     }
@@ -135,6 +141,22 @@ static int write_files(const pg_features_request *r, const pg_dataset *dataset, 
     return code;
 }
 
+/* What can be said before anything is opened. */
+static int check_request(const pg_features_request *r)
+{
+    struct stat about;
+    if (!*r->folder)
+        return pg_fail(PG_EUSAGE, "the folder for features is an empty text; name one with -o");
+    if (stat(r->folder, &about) == 0 && !S_ISDIR(about.st_mode))
+        return pg_fail(PG_EINPUT, "%s: is a file; -o names a folder", r->folder);
+    if (r->n_pairs > 0 && strcmp(r->weights, "null") != 0)
+        return pg_fail(PG_EUSAGE, "--set %s: options of %s are part of the file; only those of the null model can be set",
+                       r->pairs[0], r->weights);
+    json_t *name = json_string(r->weights);
+    json_decref(name);
+    return name ? PG_OK : pg_fail(PG_EINPUT, "%s: is not UTF-8, and meta.json names it; rename the file", r->weights);
+}
+
 static int check(const pg_features_request *r, const pg_dataset_info *data, const pg_weights_info *info)
 {
     const pg_geometry *g = &info->geometry;
@@ -155,7 +177,9 @@ int pg_features_write(const pg_features_request *request)
     pg_weights_info info;
     pg_dataset *dataset = NULL;
     pg_network *network = NULL;
-    int code = pg_dataset_open(r.data_dir, r.dataset, &dataset);
+    int code = check_request(&r);
+    if (code == PG_OK)
+        code = pg_dataset_open(r.data_dir, r.dataset, &dataset);
     if (code == PG_OK && r.all) {
         r.first = 0;
         r.end = pg_dataset_info_of(dataset)->images;

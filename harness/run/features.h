@@ -18,7 +18,8 @@ typedef struct pg_features_request {
 } pg_features_request;
 
 /* Writes features.npy (float32 [n][H][W][N]), labels.npy (int32 [n]) and meta.json into the folder, which is made where it is
- * missing. Each file appears whole, meta.json last; after a failure none of them changed. */
+ * missing. Each file appears whole, meta.json last; after a failure none of them changed.
+ * PG_EINTERRUPTED where a signal asked to stop (pg_signals_stopping). */
 int pg_features_write(const pg_features_request *request) PG_MUST_USE;
 
 #endif

@@ -37,7 +37,7 @@ typedef struct pg_run_report {
 int pg_run(const pg_run_request *request, pg_run_report *report) PG_MUST_USE;
 
 /* From here on the first SIGINT, SIGTERM or SIGUSR1 makes pg_signals_stopping true, a second SIGINT or SIGTERM ends the
- * program. */
+ * program at once, with the exit code of an interruption. */
 void pg_signals_catch(void);
 bool pg_signals_stopping(void);
 
