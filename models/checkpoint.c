@@ -154,6 +154,22 @@ static int resume(pg_checkpoint *c, pg_scope *s, const char *path)
     return PG_OK;
 }
 
+/* Whether OUT holds finished weights: of this command (PG_OK, *done), or of another (PG_EINPUT). */
+static int look_at_out(const char *command, const char *out, bool *done)
+{
+    *done = false;
+    if (pg_file_size(out) < 0)
+        return PG_OK;
+    pg_st_file *f = NULL;
+    int e = pg_st_open_header(out, &f);
+    const char *found = e ? NULL : pg_st_metadata(f, "command");
+    *done = found && strcmp(found, command) == 0;
+    if (!*done)
+        e = pg_fail(PG_EINPUT, "%s exists and is not of this run: choose another -o, or remove it", out);
+    pg_st_close(f);
+    return e;
+}
+
 int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data, bool bf16)
 {
     char path[4096];
@@ -161,10 +177,12 @@ int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *j
     c->command = canonical_command(job, data, bf16);
     if (!c->command)
         return pg_fail(PG_ENOMEM, "out of memory");
-    int e = start_fresh(c, scope, job, data);
-    if (!e && pg_file_size(path) >= 0)
-        e = resume(c, scope, path);
-    return e;
+    bool resumed = pg_file_size(path) >= 0;
+    int e = resumed ? PG_OK : look_at_out(c->command, job->out, &c->done);
+    if (e || c->done)
+        return e;
+    e = start_fresh(c, scope, job, data);
+    return e || !resumed ? e : resume(c, scope, path);
 }
 
 int pg_checkpoint_add_epoch(pg_checkpoint *c, double loss, double val_accuracy)

@@ -14,6 +14,7 @@ typedef struct pg_checkpoint {
     pg_parameters current, averaged, momenta; /* the same names and shapes */
     pg_epoch *epochs;
     int64_t n_epochs;
+    bool done;     /* OUT holds the weights of this very command: nothing is left to do */
     char *command; /* canonical: what has to be equal for a run to go on, and what the weights record */
 } pg_checkpoint;
 

@@ -8,11 +8,16 @@
 #include "models/locality.h"
 #include "models/weights.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SCHEDULE_COSINE, SCHEDULE_STEP };
@@ -214,8 +219,8 @@ static void log_epoch(const training *r, double wall_s, double images_per_s)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s.log.csv", r->job->out);
-    bool fresh = pg_file_size(path) <= 0;
-    FILE *f = fopen(path, "ae");
+    bool fresh = r->state.n_epochs == 1;
+    FILE *f = fopen(path, fresh ? "we" : "ae");
     if (!f)
         return;
     const pg_epoch *last = &r->state.epochs[r->state.n_epochs - 1];
@@ -257,8 +262,10 @@ static int one_epoch(training *r, int64_t epoch)
         e = pg_checkpoint_save(&r->state, r->s, r->job->out);
     if (!e) {
         log_epoch(r, pg_now_s() - start, images_per_s);
-        pg_info("epoch %ld/%ld: loss %.4f, validation %.4f, %.0f images/s", (long)epoch + 1, (long)r->o->epochs, loss / (double)steps, accuracy,
-                images_per_s);
+        char val[32] = "";
+        if (r->val.info)
+            snprintf(val, sizeof val, " validation %.4f,", accuracy);
+        pg_info("epoch %ld/%ld: loss %.4f,%s %.0f images/s", (long)epoch + 1, (long)r->o->epochs, loss / (double)steps, val, images_per_s);
     }
     return e;
 }
@@ -312,7 +319,37 @@ static int prepare(training *r)
     if (!r->batch || !r->labels || !r->order)
         return pg_fail(PG_ENOMEM, "out of memory");
     e = pg_checkpoint_start(&r->state, r->s, job, info, r->bf16);
-    return e ? e : collect_trained(r);
+    return e || r->state.done ? e : collect_trained(r);
+}
+
+/* Whether OUT can be written, before any work is done; the lock keeps a second training away from it. */
+static int claim_out(const char *out, int *lock)
+{
+    char path[4096], folder[4096];
+    struct stat status;
+    snprintf(folder, sizeof folder, "%s", out);
+    const char *parent = dirname(folder);
+    if (!*out || strlen(out) > sizeof path - 32)
+        return pg_fail(PG_EINPUT, "-o '%s': a file name is needed", out);
+    if (stat(out, &status) == 0 && !S_ISREG(status.st_mode))
+        return pg_fail(PG_EINPUT, "-o %s: is there and is no regular file", out);
+    if (stat(parent, &status) != 0 || !S_ISDIR(status.st_mode) || access(parent, W_OK) != 0)
+        return pg_fail(PG_EINPUT, "-o %s: its folder is missing or cannot be written", out);
+    snprintf(path, sizeof path, "%s.lock", out);
+    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (*lock < 0)
+        return pg_fail(PG_EIO, "%s: %s", path, strerror(errno));
+    if (flock(*lock, LOCK_EX | LOCK_NB) != 0)
+        return pg_fail(PG_EINPUT, "-o %s: another process is training it", out);
+    return PG_OK;
+}
+
+static void unclaim_out(const char *out, int lock)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s.lock", out);
+    unlink(path);
+    close(lock);
 }
 
 static int finish(training *r)
@@ -364,12 +401,24 @@ int pg_train(const pg_train_job *job)
     stop_asked = 0;
     sigaction(SIGINT, &action, &before_int);
     sigaction(SIGTERM, &action, &before_term);
-    int e = prepare(&r);
-    for (int64_t epoch = r.state.n_epochs; !e && epoch < job->options->epochs; epoch++)
-        e = one_epoch(&r, epoch);
+    int lock = -1, e = claim_out(job->out, &lock);
+    bool claimed = !e;
     if (!e)
+        e = prepare(&r);
+    if (!e && r.state.done)
+        pg_info("%s holds the weights of this command already", job->out);
+    for (int64_t epoch = r.state.n_epochs; !e && !r.state.done && epoch < job->options->epochs; epoch++)
+        e = one_epoch(&r, epoch);
+    if (!e && !r.state.done) {
         e = finish(&r);
+        if (!e)
+            pg_info("wrote %s", job->out);
+    }
     release(&r);
+    if (claimed)
+        unclaim_out(job->out, lock);
+    else if (lock >= 0)
+        close(lock);
     sigaction(SIGINT, &before_int, NULL);
     sigaction(SIGTERM, &before_term, NULL);
     return e;

@@ -37,6 +37,36 @@ static int metadata_int(const pg_st_file *f, const char *key, int64_t lo, int64_
     return PG_OK;
 }
 
+static bool same_shape(const pg_st_tensor *st, const pg_parameter *p)
+{
+    bool same = st->rank == p->rank;
+    for (int i = 0; same && i < p->rank; i++)
+        same = st->shape[i] == p->shape[i];
+    return same;
+}
+
+/* Names, number and shapes of the tensors against those of the architecture. */
+static int check_tensors(const pg_st_file *f, const pg_model *model, const pg_weights_info *info)
+{
+    pg_parameters ps;
+    pg_geometry traced;
+    const pg_geometry *g = &info->geometry;
+    int e = pg_model_trace(model, info->config, g->input_height, g->input_width, g->classes, &ps, &traced);
+    if (e)
+        return e;
+    if (pg_st_count(f) != ps.n)
+        e = pg_fail(PG_EDAMAGED, "%zu tensors, but the architecture has %zu", pg_st_count(f), ps.n);
+    for (size_t i = 0; !e && i < ps.n; i++) {
+        const pg_st_tensor *st = pg_st_find(f, ps.items[i].name);
+        if (!st)
+            e = pg_fail(PG_EDAMAGED, "tensor '%s' is missing", ps.items[i].name);
+        else if (!same_shape(st, &ps.items[i]))
+            e = pg_fail(PG_EDAMAGED, "tensor '%s' has another shape than the architecture and its options say", ps.items[i].name);
+    }
+    pg_parameters_release(&ps, NULL);
+    return e;
+}
+
 static int describe_file(const pg_st_file *f, pg_weights_info *out)
 {
     const char *format = pg_st_metadata(f, "format"), *name = pg_st_metadata(f, "model"), *size = pg_st_metadata(f, "input");
@@ -62,6 +92,8 @@ static int describe_file(const pg_st_file *f, pg_weights_info *out)
     const char *locality = pg_st_metadata(f, "locality");
     if (!e && locality)
         e = pg_locality_parse(locality, &out->locality);
+    if (!e)
+        e = check_tensors(f, model, out);
     if (e)
         return e;
     snprintf(out->model, sizeof out->model, "%s", name);
@@ -110,13 +142,8 @@ int pg_weights_describe(const char *weights, const char *const *pairs, size_t n,
 static int load_one(const pg_st_file *f, pg_scope *s, pg_parameter *p)
 {
     const pg_st_tensor *st = pg_st_find(f, p->name);
-    if (!st)
-        return pg_fail(PG_EDAMAGED, "tensor '%s' is missing", p->name);
-    bool same = st->rank == p->rank;
-    for (int i = 0; same && i < p->rank; i++)
-        same = st->shape[i] == p->shape[i];
-    if (!same)
-        return pg_fail(PG_EDAMAGED, "tensor '%s' has another shape than the architecture and its options say", p->name);
+    if (!st || !same_shape(st, p))
+        return pg_fail(PG_EDAMAGED, "tensor '%s' is missing or of another shape than the architecture's", p->name);
     size_t count = (size_t)pg_parameter_elements(p);
     float *values = malloc(count * sizeof *values);
     if (!values)

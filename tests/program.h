@@ -3,23 +3,39 @@
 #define PG_TESTS_PROGRAM_H
 
 #include "harness/base/safetensors.h"
+#include "models/network.h"
 #include "tests/scratch.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/wait.h>
 
-/* A weights file whose header says resnet18 for 32 px and ten classes; `note` changes its content. It describes, but does not
- * open. */
+/* A weights file of a narrow resnet18 for 32 px and ten classes; `note` changes its content. It describes, but does not open: a
+ * value is not finite. */
 static inline void write_weights_as(const char *name, const char *note, const char *locality)
 {
     static const char *const keys[] = {"format",  "model", "model_version", "options",
                                        "classes", "input", "command",       "locality"};
-    float zero = 0;
-    pg_st_tensor tensor = {.name = "t", .dtype = PG_ST_F32, .rank = 1, .shape = {1}, .data = &zero, .size = sizeof zero};
-    const char *values[] = {"patchgauge.weights", "resnet18", "1", "", "10", "32x32", note, locality};
-    if (pg_st_write(scratch_path(name), &tensor, 1, keys, values, locality ? 8 : 7) != PG_OK)
+    static float values[1 << 16];
+    pg_st_tensor tensors[128];
+    pg_parameters parameters;
+    pg_geometry geometry;
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    const pg_model *model = pg_model_find("resnet18");
+    const char *const width = "width=4", *texts[] = {"patchgauge.weights", "resnet18", "1", "width=4;", "10", "32x32", note, locality};
+    if (pg_module_configure(&model->module, "model", &width, 1, config) != PG_OK ||
+        pg_model_trace(model, config, 32, 32, 10, &parameters, &geometry) != PG_OK || parameters.n > 128)
         abort();
+    values[0] = NAN;
+    for (size_t i = 0; i < parameters.n; i++) {
+        const pg_parameter *p = &parameters.items[i];
+        tensors[i] = (pg_st_tensor){.name = p->name, .dtype = PG_ST_F32, .rank = p->rank, .data = values, .size = 4 * (size_t)pg_parameter_elements(p)};
+        memcpy(tensors[i].shape, p->shape, sizeof p->shape);
+    }
+    if (pg_st_write(scratch_path(name), tensors, parameters.n, keys, texts, locality ? 8 : 7) != PG_OK)
+        abort();
+    pg_parameters_release(&parameters, NULL);
 }
 static inline void write_weights(const char *name, const char *note) { write_weights_as(name, note, NULL); }
 

@@ -1,4 +1,5 @@
 /* safetensors: round trips, canonical bytes, and a file for every way to be damaged; half precision. */
+#include "harness/base/file.h"
 #include "harness/base/safetensors.h"
 #include "tests/scratch.h"
 
@@ -205,13 +206,24 @@ static void the_same_contents_give_the_same_bytes(void **state)
     size_t n = fread(text, 1, sizeof text - 1, stream);
     fclose(stream);
     text[n] = 0;
-    const char *expected =
-        "{\"__metadata__\":{\"a\":\"1\",\"b\":\"2\"},\"d \\\"quoted\\\" \\\\ ü\":{\"dtype\":\"F64\",\"shape\":[2],"
+    char checksum[PG_HASH_HEX], expected[1024];
+    assert_int_equal(pg_hash_bytes(text + n - 46, 46, checksum), PG_OK); /* of the tensors behind the header */
+    snprintf(expected, sizeof expected,
+        "{\"__metadata__\":{\"a\":\"1\",\"b\":\"2\","
+        "\"data_sha256\":\"%s\"},\"d \\\"quoted\\\" \\\\ ü\":{\"dtype\":\"F64\",\"shape\":[2],"
         "\"data_offsets\":[0,16]},\"none\":{\"dtype\":\"I64\",\"shape\":[0,5],\"data_offsets\":[16,16]},"
         "\"w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[16,40]},"
-        "\"odd\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[40,46]}}";
+        "\"odd\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[40,46]}}",
+        checksum);
     assert_memory_equal(text + 8, expected, strlen(expected));
     assert_int_equal((n - 46) % 8, 0);
+    /* one bit of a tensor */
+    text[n - 7] ^= 1;
+    assert_int_equal(pg_file_write(scratch_path("bad"), text, n), PG_OK);
+    pg_st_file *file = NULL;
+    assert_int_equal(pg_st_open(scratch_path("bad"), &file), PG_EDAMAGED);
+    assert_non_null(strstr(pg_error_message(), "checksum"));
+    assert_int_equal(pg_st_open_header(scratch_path("bad"), &file), PG_EDAMAGED);
 }
 
 static void the_writer_refuses_bad_tensors(void **state)

@@ -6,11 +6,13 @@
 #include "models/train.h"
 
 #include <setjmp.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,8 +111,57 @@ static void another_command_does_not_take_over_a_checkpoint(void **state)
     assert_int_equal(train(out, 5, "0.1"), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "belongs to another run"));
     assert_true(pg_file_size(checkpoint) > 0); /* and it is still there */
+    FILE *f = fopen(checkpoint, "r+");
+    long middle = (long)pg_file_size(checkpoint) / 2;
+    fseek(f, middle, SEEK_SET);
+    int byte = fgetc(f);
+    fseek(f, middle, SEEK_SET);
+    fputc(byte ^ 4, f);
+    fclose(f);
+    assert_int_equal(train(out, 4, "0.1"), PG_EDAMAGED); /* one bit of a tensor */
     assert_int_equal(truncate(checkpoint, pg_file_size(checkpoint) / 2), 0);
     assert_int_equal(train(out, 4, "0.1"), PG_EDAMAGED);
+}
+
+/* The same command finds its work done; another one does not overwrite it. */
+static void finished_weights_are_kept(void **state)
+{
+    (void)state;
+    char plain[64], before[PG_HASH_HEX], after[PG_HASH_HEX];
+    snprintf(plain, sizeof plain, "%s/plain", folder);
+    assert_int_equal(pg_hash_file(plain, before), PG_OK);
+    assert_int_equal(train(plain, 4, "0.1"), PG_OK);
+    assert_int_equal(train(plain, 4, "0.2"), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "not of this run"));
+    assert_int_equal(pg_hash_file(plain, after), PG_OK);
+    assert_string_equal(before, after);
+}
+
+/* Before any work: no epoch is trained for a file that cannot be written. */
+static void bad_outputs_are_refused(void **state)
+{
+    (void)state;
+    char missing[64];
+    snprintf(missing, sizeof missing, "%s/nowhere/x", folder);
+    assert_int_equal(train("", 4, "0.1"), PG_EINPUT);
+    assert_int_equal(train(folder, 4, "0.1"), PG_EINPUT);
+    assert_int_equal(train(missing, 4, "0.1"), PG_EINPUT);
+    char log[96];
+    snprintf(log, sizeof log, "%s.log.csv", folder);
+    assert_int_equal(pg_file_size(log), -1);
+}
+
+static void two_trainings_of_one_file_are_refused(void **state)
+{
+    (void)state;
+    char out[64], lock[96];
+    snprintf(out, sizeof out, "%s/locked", folder);
+    snprintf(lock, sizeof lock, "%s.lock", out);
+    int held = open(lock, O_RDWR | O_CREAT, 0600);
+    assert_int_equal(flock(held, LOCK_EX), 0);
+    assert_int_equal(train(out, 1, "0.1"), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "another process"));
+    close(held);
 }
 
 static void divergence_is_said(void **state)
@@ -144,6 +195,9 @@ int main(void)
         cmocka_unit_test(three_kills_change_nothing),
         cmocka_unit_test(the_record_says_how_it_came_to_be),
         cmocka_unit_test(another_command_does_not_take_over_a_checkpoint),
+        cmocka_unit_test(finished_weights_are_kept),
+        cmocka_unit_test(bad_outputs_are_refused),
+        cmocka_unit_test(two_trainings_of_one_file_are_refused),
         cmocka_unit_test(divergence_is_said),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -203,8 +203,8 @@ static int parse_header(pg_st_file *file, const char *header, size_t size)
     return read_tensors(file);
 }
 
-/* Reads `size` bytes into `out`, or past them where out is NULL, and adds them to the hash. */
-static int take(FILE *stream, pg_hash *hash, char *out, size_t size)
+/* Reads `size` bytes into `out`, or past them where out is NULL, and adds them to the hash and to `also` (may be NULL). */
+static int take(FILE *stream, pg_hash *hash, pg_hash *also, char *out, size_t size)
 {
     char chunk[1 << 14];
     while (size) {
@@ -218,12 +218,31 @@ static int take(FILE *stream, pg_hash *hash, char *out, size_t size)
             return ferror(stream) ? pg_fail(PG_EIO, "cannot be read: %s", strerror(errno))
                                   : pg_fail(PG_EDAMAGED, "ends %zu bytes early", size - n);
         int code = pg_hash_add(hash, out ? out : chunk, n);
+        if (!code && also)
+            code = pg_hash_add(also, out ? out : chunk, n);
         if (code)
             return code;
         out = out ? out + n : NULL;
         size -= n;
     }
     return PG_OK;
+}
+
+/* The tensors, against the checksum that the writer put into the metadata; other programs' files have none. */
+static int take_data(pg_st_file *file, FILE *stream, pg_hash *hash)
+{
+    const char *want = pg_st_metadata(file, PG_ST_CHECKSUM);
+    pg_hash *data = NULL;
+    char found[PG_HASH_HEX];
+    int code = pg_hash_new(&data);
+    if (!code)
+        code = take(stream, hash, data, file->data, file->data_size);
+    if (!code)
+        code = pg_hash_finish(data, found);
+    if (!code && want && strcmp(want, found) != 0)
+        code = pg_fail(PG_EDAMAGED, "its tensors do not match their checksum");
+    pg_hash_free(data);
+    return code;
 }
 
 static int read_stream(pg_st_file *file, FILE *stream, size_t file_size, bool header_only)
@@ -236,7 +255,7 @@ static int read_stream(pg_st_file *file, FILE *stream, size_t file_size, bool he
     if (!code && file_size < 8)
         code = pg_fail(PG_EDAMAGED, "%zu bytes are no safetensors file", file_size);
     if (!code)
-        code = take(stream, hash, (char *)length_bytes, 8);
+        code = take(stream, hash, NULL, (char *)length_bytes, 8);
     for (int i = 0; i < 8; i++)
         length |= (uint64_t)length_bytes[i] << 8 * i;
     if (!code && length > PG_ST_MAX_HEADER)
@@ -247,7 +266,7 @@ static int read_stream(pg_st_file *file, FILE *stream, size_t file_size, bool he
     if (!code && !(header = malloc((size_t)length + 1)))
         code = pg_fail(PG_ENOMEM, "out of memory for the header");
     if (!code)
-        code = take(stream, hash, header, (size_t)length);
+        code = take(stream, hash, NULL, header, (size_t)length);
     if (!code) {
         file->data_size = file_size - 8 - (size_t)length;
         code = parse_header(file, header, (size_t)length);
@@ -255,7 +274,7 @@ static int read_stream(pg_st_file *file, FILE *stream, size_t file_size, bool he
     if (!code && !header_only && !(file->data = malloc(file->data_size + 1)))
         code = pg_fail(PG_ENOMEM, "out of memory for %zu bytes of tensors", file->data_size);
     if (!code)
-        code = take(stream, hash, file->data, file->data_size);
+        code = take_data(file, stream, hash);
     if (!code && fgetc(stream) != EOF)
         code = pg_fail(PG_EDAMAGED, "grew while it was read");
     if (!code)

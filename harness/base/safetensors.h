@@ -41,6 +41,9 @@ const char *pg_st_hash(const pg_st_file *file);                           /* SHA
 /* Reads header and metadata only (tensors have data NULL): cheap for planning; the hash still covers the whole file. */
 int pg_st_open_header(const char *path, pg_st_file **out) PG_MUST_USE;
 
+/* The metadata key that pg_st_write adds wherever there is metadata: SHA-256 of all tensors' bytes. Readers check it. */
+#define PG_ST_CHECKSUM "data_sha256"
+
 /* Writes metadata sorted by key and tensors in the given order, those with larger elements first, so that each is aligned:
  * same contents, same bytes. Atomic. `keys` and `values` have n_metadata entries. PG_EINPUT for names given twice, text that
  * is not UTF-8, or a size that does not fit the shape. */

@@ -1,6 +1,7 @@
 /* Writer of safetensors files: the same contents give the same bytes. See safetensors.h. */
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
+#include "harness/base/hash.h"
 #include "harness/base/safetensors.h"
 
 #include <errno.h>
@@ -140,13 +141,52 @@ static int build_header(pg_buf *out, const pg_st_tensor *tensors, size_t n, cons
     return code;
 }
 
+/* SHA-256 of the data in the order of the file. */
+static int checksum(const pg_st_tensor *tensors, size_t n, char hex[PG_HASH_HEX])
+{
+    pg_hash *hash = NULL;
+    int code = pg_hash_new(&hash);
+    for (size_t item = 8; item && !code; item /= 2)
+        for (size_t i = 0; i < n && !code; i++)
+            if (pg_st_item_size(tensors[i].dtype) == item)
+                code = pg_hash_add(hash, tensors[i].data, tensors[i].size);
+    if (!code)
+        code = pg_hash_finish(hash, hex);
+    pg_hash_free(hash);
+    return code;
+}
+
+/* The header, with the checksum among the metadata where there are any. */
+static int checked_header(pg_buf *out, const pg_st_tensor *tensors, size_t n, const char *const *keys, const char *const *values,
+                          size_t n_metadata)
+{
+    if (!n_metadata)
+        return build_header(out, tensors, n, NULL, NULL, 0);
+    const char **all = calloc(2 * (n_metadata + 1), sizeof *all), **texts = all ? all + n_metadata + 1 : NULL;
+    char hex[PG_HASH_HEX];
+    int code = all ? check_tensors(tensors, n) : pg_fail(PG_ENOMEM, "out of memory");
+    if (!code)
+        code = checksum(tensors, n, hex);
+    for (size_t i = 0; !code && i < n_metadata; i++) {
+        all[i] = keys[i];
+        texts[i] = values[i];
+    }
+    if (!code) {
+        all[n_metadata] = PG_ST_CHECKSUM;
+        texts[n_metadata] = hex;
+        code = build_header(out, tensors, n, all, texts, n_metadata + 1);
+    }
+    free(all);
+    return code;
+}
+
 int pg_st_write(const char *path, const pg_st_tensor *tensors, size_t n, const char *const *keys, const char *const *values,
                 size_t n_metadata)
 {
     pg_file_writer writer = {0};
     pg_buf header;
     pg_buf_init(&header);
-    int code = build_header(&header, tensors, n, keys, values, n_metadata);
+    int code = checked_header(&header, tensors, n, keys, values, n_metadata);
     if (code) {
         pg_fail_at(code, "%s", path);
         goto out;

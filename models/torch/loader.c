@@ -39,8 +39,9 @@ static int find_shim(char path[PATH_MAX])
 {
     const char *chosen = getenv("PATCHGAUGE_TORCH");
     if (chosen && *chosen) {
-        snprintf(path, PATH_MAX, "%s", chosen);
-        return access(path, R_OK) == 0 ? PG_OK : pg_fail(PG_EMISSING, "PATCHGAUGE_TORCH names %s, which cannot be read", path);
+        /* absolute: a name without a slash would be looked for among the system's libraries */
+        bool there = realpath(chosen, path) && access(path, R_OK) == 0;
+        return there ? PG_OK : pg_fail(PG_EMISSING, "PATCHGAUGE_TORCH names %s, which cannot be read", chosen);
     }
     static const char name[] = "patchgauge-torch.so";
     char self[PATH_MAX];
