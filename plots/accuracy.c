@@ -28,9 +28,12 @@ static size_t write_series(const pg_table *table, const char **rows, size_t n_ro
     size_t points = 0;
     pg_buf_puts(out, "\n\n");
     if (which == 1) {
-        pg_buf_printf(out, "%.*s ", (int)strcspn(table->column_key, ","), table->column_key);
-        pg_figure_text(column, out);
+        pg_buf legend;
+        pg_buf_init(&legend);
+        pg_buf_printf(&legend, "%.*s %s", (int)strcspn(table->column_key, ","), table->column_key, column);
+        pg_figure_text(legend.data, out);
         pg_buf_puts(out, "\n");
+        pg_buf_release(&legend);
     }
     for (size_t r = 0; r < n_rows; r++) {
         const pg_table_entry *entry = pg_table_at(table, rows[r], column);

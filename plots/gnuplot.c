@@ -32,14 +32,15 @@ int pg_figure_find(const char *name, const pg_figure **out)
 
 void pg_figure_text(const char *label, pg_buf *out)
 {
-    for (; *label != '\0'; label++) {
-        char c = *label;
-        if (c == '\n')
-            pg_buf_puts(out, ", ");
-        else if ((unsigned char)c < 0x20 || c == 0x7f)
-            pg_buf_puts(out, "?");
-        else
-            pg_buf_add(out, c == '"' ? "'" : c == '\\' ? "/" : &c, 1);
+    for (const char *c = label; *c != '\0';) {
+        if (*c == '>' && c >= label + 2 && c[-1] == ']' && c[-2] == ']')
+            pg_buf_puts(out, " "); /* the three together end a section of an XML file */
+        if (strchr("\n\"\\", *c) == NULL) {
+            c += pg_text_add(c, out);
+            continue;
+        }
+        pg_buf_puts(out, *c == '\n' ? ", " : *c == '"' ? "'" : "/");
+        c++;
     }
 }
 

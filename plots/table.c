@@ -90,40 +90,76 @@ static int check_unique(const pg_table *table)
     return PG_OK;
 }
 
-/* ---- Notes ------------------------------------------------------------------------------------------------------------ */
+/* ---- Text of others ---------------------------------------------------------------------------------------------------- */
 
-/* A label on one line. */
-static void flat_label(const char *label, pg_buf *out)
+/* Bytes of the UTF-8 character that the text begins with; 0 if there is none. U+FFFE and U+FFFF do not count as such. */
+static size_t utf8_size(const char *text)
 {
-    for (; *label != '\0'; label++) {
-        char c = *label == '\n' ? ' ' : *label;
-        pg_buf_add(out, (unsigned char)c < 0x20 || c == 0x7f ? "?" : &c, 1);
+    const unsigned char *s = (const unsigned char *)text;
+    size_t size = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < size; i++) /* ends at the zero byte at the latest */
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+    bool surrogate = s[0] == 0xed && s[1] >= 0xa0, beyond = s[0] == 0xf4 && s[1] >= 0x90;
+    bool forbidden = s[0] == 0xef && s[1] == 0xbf && s[2] >= 0xbe;
+    return overlong || surrogate || beyond || forbidden ? 0 : size;
+}
+
+size_t pg_text_add(const char *text, pg_buf *out)
+{
+    size_t size = utf8_size(text);
+    unsigned char c = (unsigned char)text[0];
+    if (size == 0)
+        pg_buf_puts(out, "\xef\xbf\xbd");
+    else if (c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char)text[1] < 0xa0)) /* C0, delete, C1 */
+        pg_buf_puts(out, "?");
+    else
+        pg_buf_add(out, text, size);
+    return size > 0 ? size : 1;
+}
+
+void pg_text_flat(const char *text, const char *newline, bool markdown, pg_buf *out)
+{
+    while (*text != '\0') {
+        if (*text == '\n') {
+            pg_buf_puts(out, newline);
+            text++;
+            continue;
+        }
+        if (markdown && strchr("|*_`<\\[]&~", *text) != NULL)
+            pg_buf_puts(out, "\\");
+        text += pg_text_add(text, out);
     }
 }
 
-static void note_incomplete(const pg_table *table, const char *prefix, pg_buf *out)
+/* ---- Notes ------------------------------------------------------------------------------------------------------------ */
+
+static void note_incomplete(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
 {
+    bool markdown = format == PG_TABLE_MD, stars = markdown || format == PG_TABLE_TEXT;
     size_t cells = 0, listed = 0;
     for (size_t i = 0; i < table->n_entries; i++)
         cells += table->entries[i].n < table->entries[i].expected;
     if (cells == 0)
         return;
-    pg_buf_printf(out, "%snot complete, %zu of %zu cells (images done):", prefix, cells, table->n_entries);
+    pg_buf_printf(out, "%snot complete, %zu of %zu cells (%simages done):", prefix, cells, table->n_entries,
+                  stars ? "marked with a star; " : "");
     for (size_t i = 0; i < table->n_entries && listed < 8; i++) {
         const pg_table_entry *e = &table->entries[i];
         if (e->n >= e->expected)
             continue;
         pg_buf_puts(out, listed++ > 0 ? "; " : " ");
-        flat_label(e->row, out);
+        pg_text_flat(e->row, " ", markdown, out);
         pg_buf_puts(out, " / ");
-        flat_label(e->column, out);
+        pg_text_flat(e->column, " ", markdown, out);
         pg_buf_printf(out, " (%lld of %lld)", (long long)e->n, (long long)e->expected);
     }
     pg_buf_puts(out, listed < cells ? "; ...\n" : "\n");
 }
 
 /* One note for each weights file that some certificate rests on. */
-static void note_locality(const pg_table *table, const char *prefix, pg_buf *out)
+static void note_locality(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
 {
     for (size_t i = 0; i < table->n_entries; i++) {
         const pg_table_entry *e = &table->entries[i];
@@ -134,11 +170,11 @@ static void note_locality(const pg_table *table, const char *prefix, pg_buf *out
             continue;
         if (e->delta < 0) {
             pg_buf_printf(out, "%slocality not measured for ", prefix);
-            flat_label(e->weights, out);
+            pg_text_flat(e->weights, " ", format == PG_TABLE_MD, out);
             pg_buf_puts(out, ": certificates assume that nothing changes outside the receptive fields\n");
         } else {
             pg_buf_printf(out, "%slocality of ", prefix);
-            flat_label(e->weights, out);
+            pg_text_flat(e->weights, " ", format == PG_TABLE_MD, out);
             pg_buf_printf(
                 out, ": outside the receptive fields evidence changed by up to %lld / 2^20; every certificate survives it\n",
                 (long long)e->delta);
@@ -146,7 +182,7 @@ static void note_locality(const pg_table *table, const char *prefix, pg_buf *out
     }
 }
 
-void pg_table_notes(const pg_table *table, const char *prefix, pg_buf *out)
+void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
 {
     int64_t nonfinite = 0;
     bool published = false;
@@ -155,13 +191,11 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_buf *out)
         if (table->entries[i].nonfinite > nonfinite)
             nonfinite = table->entries[i].nonfinite;
     }
-    note_incomplete(table, prefix, out);
-    note_locality(table, prefix, out);
+    note_incomplete(table, prefix, format, out);
+    note_locality(table, prefix, format, out);
     if (published)
-        pg_buf_printf(
-            out,
-            "%spublished (certified_published) is no proof: it is the paper's own certificate, which an attack can break\n",
-            prefix);
+        pg_buf_printf(out, "%spublished (%s) is no proof: it is the paper's own certificate, which an attack can break\n",
+                      prefix, format == PG_TABLE_MD ? "certified\\_published" : "certified_published");
     if (nonfinite > 0)
         pg_buf_printf(out,
                       "%sNaN or infinity in the local logits of up to %lld images a cell: counted as wrong and not certified\n",
@@ -200,11 +234,15 @@ static void csv_text(const char *text, pg_buf *out)
     bool quote = strpbrk(text, ",\"\r\n") != NULL;
     if (quote)
         pg_buf_puts(out, "\"");
-    for (; *text != '\0'; text++) {
-        char c = *text == '\n' ? ' ' : *text;
-        if (c == '"')
+    while (*text != '\0') {
+        if (*text == '"')
             pg_buf_puts(out, "\"");
-        pg_buf_add(out, &c, 1);
+        if (*text == '\n') {
+            pg_buf_puts(out, " ");
+            text++;
+        } else {
+            text += pg_text_add(text, out);
+        }
     }
     if (quote)
         pg_buf_puts(out, "\"");
@@ -235,10 +273,10 @@ static json_t *json_label(const char *text)
 {
     pg_buf flat;
     pg_buf_init(&flat);
-    flat_label(text, &flat);
-    json_t *string = json_string(flat.data); /* NULL where it is no UTF-8 */
+    pg_text_flat(text, " ", false, &flat);
+    json_t *string = json_string(flat.data);
     pg_buf_release(&flat);
-    return string ? string : json_string("?");
+    return string;
 }
 
 static json_t *json_number(bool has, double value) { return has ? json_real(round(value * 1e6) / 1e6) : json_null(); }

@@ -68,11 +68,16 @@ typedef struct pg_table {
 /* Appends the whole table; text and Markdown with their notes. PG_EINPUT where two entries share row and column; PG_ENOMEM. */
 int pg_table_print(const pg_table *table, pg_table_format format, pg_buf *out) PG_MUST_USE;
 
-/* Appends the notes alone, one a line, each behind `prefix`; for formats that have no place for them. */
-void pg_table_notes(const pg_table *table, const char *prefix, pg_buf *out);
+/* Appends the notes alone, one a line, each behind `prefix`; Markdown's are escaped. CSV and JSON have no place for them. */
+void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out);
 
 /* ---- Shared by the writers -------------------------------------------------------------------------------------------- */
 
+/* Appends the character that `text` begins with and returns its bytes. Control characters become "?", bytes that are no UTF-8
+ * and the code points that XML forbids become U+FFFD, so that neither terminals nor readers of files act on or trip over them. */
+size_t pg_text_add(const char *text, pg_buf *out);
+/* The same for a whole text, with `newline` for every "\n"; escaped where `markdown`. */
+void pg_text_flat(const char *text, const char *newline, bool markdown, pg_buf *out);
 /* The labels of one side in the order of their first appearance; *new* array of borrowed strings, free(). PG_ENOMEM. */
 int pg_table_labels(const pg_table *table, bool columns, const char ***labels, size_t *n) PG_MUST_USE;
 /* The entry of a row and column, NULL if there is none. */

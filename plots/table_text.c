@@ -40,15 +40,12 @@ static bool label_part(const layout *l, const char *label, size_t i, pg_buf *out
             return false;
         label++;
     }
-    for (; *label != '\0' && *label != '\n'; label++) {
-        if ((unsigned char)*label < 0x20 || *label == 0x7f) {
-            pg_buf_puts(out, "?");
-            continue;
-        }
-        if (l->markdown && strchr("|*_`<\\", *label) != NULL)
-            pg_buf_puts(out, "\\");
-        pg_buf_add(out, label, 1);
-    }
+    char *part = strndup(label, strcspn(label, "\n"));
+    if (part != NULL)
+        pg_text_flat(part, "", l->markdown, out);
+    else
+        out->failed = true;
+    free(part);
     return true;
 }
 
@@ -268,7 +265,7 @@ static void print_title(const layout *l, pg_buf *out)
     if (t->title != NULL) {
         pg_buf line;
         pg_buf_init(&line);
-        label_part(l, t->title, 0, &line);
+        pg_text_flat(t->title, "?", l->markdown, &line);
         pg_buf_printf(out, l->markdown ? "**%s**\n\n" : "%s\n", line.data);
         pg_buf_release(&line);
     }
@@ -284,7 +281,7 @@ static void print_notes(const layout *l, pg_buf *out)
     size_t page = l->markdown ? PAGE_MARKDOWN : PAGE_TEXT, column = 0;
     pg_buf notes;
     pg_buf_init(&notes);
-    pg_table_notes(l->table, l->markdown ? "- " : "* ", &notes);
+    pg_table_notes(l->table, "- ", l->markdown ? PG_TABLE_MD : PG_TABLE_TEXT, &notes);
     pg_buf_puts(out, notes.size > 0 ? "\n" : "");
     for (const char *word = notes.data; *word != '\0';) {
         size_t size = strcspn(word, " \n");

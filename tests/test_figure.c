@@ -148,6 +148,25 @@ static void texts_may_start_with_any_character(void **state)
     }
 }
 
+/* In rows, titles and legends. */
+static void pictures_are_well_formed(void **state)
+{
+    (void)state;
+    const char *name = "a]]>b\xff\xed\xa0\x80\x01 [c]]]>d\xc3\xa9";
+    pg_table_entry entries[ROWS * 7];
+    pg_table table = {.title = name, .row_key = "defense", .column_key = "]]>\xfe", .entries = entries};
+    table.n_entries = make_entries(name, 2, entries);
+    for (size_t i = 0; i < table.n_entries; i++)
+        if (entries[i].column[0] == '2')
+            entries[i].column = "]]>\xff";
+    assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, folder), PG_OK);
+    char *svg = read_file("accuracy.svg");
+    assert_null(strstr(svg, "]]>"));
+    assert_null(strpbrk(svg, "\xff\xfe\xed\x01"));
+    assert_non_null(strstr(svg, ">a]] >b\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd? [c]]] >d\xc3\xa9<"));
+    free(svg);
+}
+
 static void long_labels_are_cut(void **state)
 {
     (void)state;
@@ -236,6 +255,7 @@ int main(void)
         cmocka_unit_test(the_same_table_gives_the_same_picture),
         cmocka_unit_test(labels_are_never_code),
         cmocka_unit_test(texts_may_start_with_any_character),
+        cmocka_unit_test(pictures_are_well_formed),
         cmocka_unit_test(long_labels_are_cut),
         cmocka_unit_test(too_many_columns_and_no_results_are_refused),
         cmocka_unit_test(gnuplot_errors_are_reported),

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -79,7 +80,7 @@ static void text_lays_out_rows_columns_and_metrics(void **state)
 static void markdown_escapes_what_it_would_act_on(void **state)
 {
     (void)state;
-    const pg_table_entry e[] = {entry("a|b", "2")};
+    pg_table_entry e[] = {entry("a|b", "2")};
     expect(e, 1, "clean", PG_TABLE_MD,
            "**demo**\n\n"
            "% of images, 95% Wilson interval in parentheses; n = 1000 images in every cell\n"
@@ -87,6 +88,13 @@ static void markdown_escapes_what_it_would_act_on(void **state)
            "| defense | metric | patch 2          |\n"
            "|---------|--------|------------------|\n"
            "| a\\|b    | clean  | 91.2 (89.3-92.8) |\n");
+    e[0].row = "[x](y)&amp;*_`<\\~";
+    assert_true(has(e, 1, PG_TABLE_MD, "| \\[x\\](y)\\&amp;\\*\\_\\`\\<\\\\\\~ |"));
+    assert_true(has(e, 1, PG_TABLE_TEXT, "\n[x](y)&amp;*_`<\\~  clean"));
+    e[0].delta = -1; /* notes too */
+    e[0].weights = "[net]_1";
+    assert_true(has(e, 1, PG_TABLE_MD, "- locality not measured for \\[net\\]\\_1: "));
+    assert_true(has(e, 1, PG_TABLE_TEXT, "- locality not measured for [net]_1: "));
 }
 
 static void wide_tables_go_on_in_further_blocks(void **state)
@@ -112,7 +120,67 @@ static void control_characters_never_reach_the_terminal(void **state)
 {
     (void)state;
     const pg_table_entry e[] = {entry("me\x1b[2Jan", "2")};
-    assert_true(has(e, 1, PG_TABLE_TEXT, "me?[2Jan"));
+    for (int format = PG_TABLE_TEXT; format <= PG_TABLE_JSON; format++)
+        assert_true(has(e, 1, (pg_table_format)format, format == PG_TABLE_MD ? "me?\\[2Jan" : "me?[2Jan"));
+    const pg_table_entry c1[] = {entry("me\xc2\x9b"
+                                       "2Jan",
+                                       "2")};
+    assert_true(has(c1, 1, PG_TABLE_TEXT, "me?2Jan"));
+}
+
+static void titles_stay_on_one_line(void **state)
+{
+    (void)state;
+    const pg_table_entry e[] = {entry("mean", "2")};
+    const pg_metric *metric = &pg_metrics[0];
+    pg_table table = {.title = "one\ntwo\x1b[2J\xff",
+                      .row_key = "defense",
+                      .column_key = "patch",
+                      .entries = e,
+                      .n_entries = 1,
+                      .metrics = &metric,
+                      .n_metrics = 1};
+    pg_buf out;
+    pg_buf_init(&out);
+    assert_int_equal(pg_table_print(&table, PG_TABLE_TEXT, &out), PG_OK);
+    assert_int_equal(strncmp(out.data, "one?two?[2J\xef\xbf\xbd\n%", 16), 0);
+    pg_buf_clear(&out);
+    assert_int_equal(pg_table_print(&table, PG_TABLE_MD, &out), PG_OK);
+    assert_int_equal(strncmp(out.data, "**one?two?\\[2J\xef\xbf\xbd**\n", 20), 0);
+    pg_buf_release(&out);
+}
+
+/* Overlong forms, surrogates, beyond the last code point, cut off, stray continuation, U+FFFF. */
+static void bytes_that_are_no_text_are_replaced(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"\xff", "\xc0", "\xf5", "\x80", "\xc3", "\xe2", "\xc1"};
+    static const char *const good[] = {"\xc3\xa9",     "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+                                       "\xef\xbf\xbd", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"};
+    static const char *const thrice[] = {"\xe0\x80\x80", "\xed\xa0\x80", "\xef\xbf\xbf", "\xef\xbf\xbe"};
+    char row[64], want[64];
+    for (int format = PG_TABLE_TEXT; format <= PG_TABLE_JSON; format++) {
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            snprintf(row, sizeof row, "me%san", bad[i]);
+            pg_table_entry e = entry(row, "2");
+            assert_true(has(&e, 1, (pg_table_format)format,
+                            "me\xef\xbf\xbd"
+                            "an"));
+        }
+        for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+            snprintf(row, sizeof row, "me%san", good[i]);
+            pg_table_entry e = entry(row, "2");
+            assert_true(has(&e, 1, (pg_table_format)format, row));
+        }
+        for (size_t i = 0; i < sizeof thrice / sizeof *thrice; i++) {
+            snprintf(row, sizeof row, "me%san", thrice[i]);
+            snprintf(want, sizeof want,
+                     "me\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+                     "an");
+            pg_table_entry e = entry(row, "2");
+            assert_true(has(&e, 1, (pg_table_format)format, want));
+        }
+    }
 }
 
 static void cells_that_differ_in_n_show_it(void **state)
@@ -135,8 +203,13 @@ static void cells_that_differ_in_n_show_it(void **state)
            "ds       clean       -*\n"
            "         n           0\n"
            "\n"
-           "* not complete, 2 of 3 cells (images done): mean / 8 (10 of 1000); ds / 2 (0 of\n"
-           "  1000)\n");
+           "- not complete, 2 of 3 cells (marked with a star; images done): mean / 8 (10 of\n"
+           "  1000); ds / 2 (0 of 1000)\n");
+    e[1].n = e[2].n = 1000;
+    e[1].published = e[2].published = 0;
+    char *got = print(e, 3, "clean,certified_published", PG_TABLE_TEXT);
+    assert_null(strchr(got, '*')); /* the star means one thing only */
+    free(got);
 }
 
 static void notes_say_what_certificates_assume(void **state)
@@ -222,11 +295,18 @@ static void unknown_metrics_name_the_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_lays_out_rows_columns_and_metrics), cmocka_unit_test(markdown_escapes_what_it_would_act_on),
-        cmocka_unit_test(wide_tables_go_on_in_further_blocks),    cmocka_unit_test(control_characters_never_reach_the_terminal),
-        cmocka_unit_test(cells_that_differ_in_n_show_it),         cmocka_unit_test(notes_say_what_certificates_assume),
-        cmocka_unit_test(csv_has_the_contract_columns),           cmocka_unit_test(json_has_the_same_keys),
-        cmocka_unit_test(twice_the_same_place_is_an_error),       cmocka_unit_test(unknown_metrics_name_the_nearest),
+        cmocka_unit_test(text_lays_out_rows_columns_and_metrics),
+        cmocka_unit_test(markdown_escapes_what_it_would_act_on),
+        cmocka_unit_test(wide_tables_go_on_in_further_blocks),
+        cmocka_unit_test(control_characters_never_reach_the_terminal),
+        cmocka_unit_test(cells_that_differ_in_n_show_it),
+        cmocka_unit_test(notes_say_what_certificates_assume),
+        cmocka_unit_test(csv_has_the_contract_columns),
+        cmocka_unit_test(json_has_the_same_keys),
+        cmocka_unit_test(titles_stay_on_one_line),
+        cmocka_unit_test(bytes_that_are_no_text_are_replaced),
+        cmocka_unit_test(twice_the_same_place_is_an_error),
+        cmocka_unit_test(unknown_metrics_name_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
