@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 PG_COMMAND(run)
 
@@ -117,56 +118,117 @@ static int verdict(const pg_store_progress *left, const pg_run_report *report, c
     return PG_OK;
 }
 
-static int run_plan(const pg_context *context, const arguments *a, const pg_plan *plan, pg_store *store)
+/* ---- The store, opened once a network has opened ---- */
+
+typedef struct session {
+    const pg_context *context;
+    const arguments *a;
+    const pg_plan *plan;
+    pg_store *store;
+    pg_store_progress progress; /* when it was opened */
+} session;
+
+static int open_store(session *s)
 {
-    pg_store_progress progress;
-    pg_run_report report = {0};
     int64_t requeued = 0;
-    int code = pg_plan_record(plan, store, a->task_images);
+    int code = pg_store_open(s->context->db_path, PG_STORE_WRITE, &s->store);
     if (code == PG_OK)
-        code = pg_store_reap(store, &requeued); /* also where nothing is left to do: it sweeps up after the dead */
+        code = pg_plan_record(s->plan, s->store, s->a->task_images);
     if (code == PG_OK)
-        code = pg_store_progress_of(store, &progress);
+        code = pg_store_reap(s->store, &requeued); /* also where nothing is left to do: it sweeps up after the dead */
+    if (code == PG_OK)
+        code = pg_store_progress_of(s->store, &s->progress);
     if (code != PG_OK)
         return code;
     if (requeued > 0)
         pg_info("%" PRId64 " tasks of a run that died are taken up again", requeued);
-    pg_info("%s: %zu cells, %" PRId64 " of %" PRId64 " tasks are done", pg_plan_name(plan), pg_plan_count(plan), progress.done,
-            progress.tasks);
-    if (progress.done == progress.tasks)
-        return PG_OK;
-    code = start_worker(store, a);
-    if (code != PG_OK)
-        return code;
-    pg_run_request request = {.plan = plan,
-                              .store = store,
-                              .data_dir = context->data_dir,
-                              .device = a->device,
-                              .threads = (int)a->threads,
-                              .cache_dir = context->cache_dir,
-                              .cache_bytes = context->cache_bytes};
-    code = pg_run(&request, &report);
-    pg_store_worker_end(store);
+    pg_info("%s: %zu cells, %" PRId64 " of %" PRId64 " tasks are done", pg_plan_name(s->plan), pg_plan_count(s->plan),
+            s->progress.done, s->progress.tasks);
+    return PG_OK;
+}
+
+static int begin(void *context, pg_store **store)
+{
+    session *s = context;
+    int code = s->store ? PG_OK : open_store(s);
     if (code == PG_OK)
-        code = pg_store_progress_of(store, &progress);
-    return code == PG_OK ? verdict(&progress, &report, a->matrix.matrix) : code;
+        code = start_worker(s->store, s->a);
+    *store = s->store;
+    return code;
+}
+
+/* The forward passes of cells that are not done, as the store says that is there. */
+static int find_missing(const session *s, const pg_forward **missing, size_t *n)
+{
+    pg_store *store = NULL;
+    *n = 0;
+    int code = access(s->context->db_path, F_OK) == 0 ? pg_store_open(s->context->db_path, PG_STORE_READ, &store) : PG_OK;
+    if (code == PG_EMISSING || code == PG_EUNSUPPORTED) /* empty, or of another version: opening it for writing judges */
+        code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < pg_plan_count(s->plan); i++) {
+        const pg_cell *cell = pg_plan_at(s->plan, i);
+        pg_explained e;
+        bool known = false;
+        for (size_t k = 0; k < *n; k++)
+            known |= missing[k] == cell->forward;
+        if (known)
+            continue;
+        code = pg_plan_explain(cell, store, &e);
+        if (code != PG_OK)
+            break;
+        if (e.reason != PG_REASON_DONE)
+            missing[(*n)++] = cell->forward;
+        free(e.why);
+    }
+    pg_store_close(store);
+    return code;
+}
+
+static int run_plan(session *s)
+{
+    const pg_forward **missing = calloc(pg_plan_forwards(s->plan) + 1, sizeof *missing);
+    size_t n_missing = 0;
+    pg_run_report report = {0};
+    int code = missing ? find_missing(s, missing, &n_missing) : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK && n_missing == 0)
+        code = open_store(s);
+    if (code == PG_OK && !(n_missing == 0 && s->progress.done == s->progress.tasks)) {
+        pg_run_request request = {.plan = s->plan,
+                                  .missing = missing,
+                                  .n_missing = n_missing,
+                                  .begin = begin,
+                                  .context = s,
+                                  .data_dir = s->context->data_dir,
+                                  .device = s->a->device,
+                                  .threads = (int)s->a->threads,
+                                  .cache_dir = s->context->cache_dir,
+                                  .cache_bytes = s->context->cache_bytes};
+        code = pg_run(&request, &report);
+        pg_store_progress progress;
+        if (s->store)
+            pg_store_worker_end(s->store);
+        if (code == PG_OK)
+            code = pg_store_progress_of(s->store, &progress);
+        if (code == PG_OK)
+            code = verdict(&progress, &report, s->a->matrix.matrix);
+    }
+    free(missing);
+    return code;
 }
 
 static int run(const pg_context *context, int argc, char **argv)
 {
     arguments a;
     pg_plan *plan = NULL;
-    pg_store *store = NULL;
     int code = parse(argc, argv, &a);
     if (code == PG_OK) {
         pg_signals_catch();
         code = pg_matrix_args_open(context, &a.matrix, &plan);
     }
+    session s = {.context = context, .a = &a, .plan = plan};
     if (code == PG_OK)
-        code = pg_store_open(context->db_path, PG_STORE_WRITE, &store);
-    if (code == PG_OK)
-        code = run_plan(context, &a, plan, store);
-    pg_store_close(store);
+        code = run_plan(&s);
+    pg_store_close(s.store);
     pg_plan_free(plan);
     return code;
 }

@@ -27,7 +27,7 @@ static void keep_error(pg_pipeline *p, int code)
 static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt *attempt)
 {
     bool given_up = false;
-    int code = pg_store_fail(p->request->store, &work->task, attempt, work->message, PG_ATTEMPTS_MAX, &given_up);
+    int code = pg_store_fail(p->store, &work->task, attempt, work->message, PG_ATTEMPTS_MAX, &given_up);
     if (code != PG_OK)
         return code;
     p->report.failed += given_up;
@@ -40,7 +40,7 @@ static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt 
 /* Ends a task that went through all stages. */
 static int finish(pg_pipeline *p, pg_work *work)
 {
-    pg_store *store = p->request->store;
+    pg_store *store = p->store;
     pg_attempt attempt = {.device = work->device,
                           .library = work->library,
                           .threads = work->threads,
@@ -75,7 +75,7 @@ static int finish(pg_pipeline *p, pg_work *work)
 static int claim(pg_pipeline *p, bool *got)
 {
     pg_task task;
-    int code = pg_store_claim(p->request->store, &task, got);
+    int code = pg_store_claim(p->store, &task, got);
     if (code != PG_OK || !*got)
         return code;
     pg_work *work = pg_work_new(p->request->plan, &task);
@@ -90,9 +90,9 @@ static int wait_for_others(pg_pipeline *p, bool *more, bool *told)
 {
     pg_store_progress now;
     int64_t requeued = 0;
-    int code = pg_store_progress_of(p->request->store, &now);
+    int code = pg_store_progress_of(p->store, &now);
     if (code == PG_OK && now.running > 0)
-        code = pg_store_reap(p->request->store, &requeued);
+        code = pg_store_reap(p->store, &requeued);
     *more = code == PG_OK && (now.running > 0 || now.pending > 0);
     if (*more && now.pending == 0 && requeued == 0) {
         if (!*told)
@@ -107,9 +107,9 @@ static int start(pg_pipeline *p, pg_progress *progress, int64_t *before)
 {
     int64_t requeued = 0;
     pg_store_progress now;
-    int code = pg_store_reap(p->request->store, &requeued);
+    int code = pg_store_reap(p->store, &requeued);
     if (code == PG_OK)
-        code = pg_store_progress_of(p->request->store, &now);
+        code = pg_store_progress_of(p->store, &now);
     if (code == PG_OK) {
         *before = now.images_done;
         pg_progress_start(progress, "images", now.images_done, now.images);
@@ -122,8 +122,9 @@ void *pg_clerk_main(void *context)
     pg_pipeline *p = context;
     pg_progress progress;
     int64_t before = 0;
-    int in_flight = 0, code = start(p, &progress, &before);
-    bool started = code == PG_OK, more = true, told = false;
+    while (sem_wait(&p->begun) != 0) {} /* EINTR */
+    int in_flight = 0, code = p->store ? start(p, &progress, &before) : PG_OK;
+    bool started = p->store && code == PG_OK, more = p->store != NULL, told = false;
     while (more) {
         bool got = true;
         while (code == PG_OK && got && in_flight < PG_TASKS_IN_FLIGHT && !pg_signals_stopping()) {

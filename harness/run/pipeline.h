@@ -7,6 +7,7 @@
 #include "harness/run/queue.h"
 #include "harness/run/run.h"
 
+#include <semaphore.h>
 #include <stdatomic.h>
 
 enum { PG_TASKS_IN_FLIGHT = 4, PG_BATCHES_IN_FLIGHT = 4, PG_CERTIFY_THREADS_MAX = 64 };
@@ -43,6 +44,8 @@ typedef struct pg_batch {
 
 typedef struct pg_pipeline {
     const pg_run_request *request;
+    pg_store *store; /* NULL: the run does not begin; of the clerk from `begun` on */
+    sem_t begun;     /* whether it does is settled */
     pg_queue to_read, to_forward, to_certify, to_commit;
     atomic_llong forwarded; /* images, for the progress */
     pg_run_report report;   /* of the clerk */

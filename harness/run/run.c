@@ -64,22 +64,48 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
     return PG_OK;
 }
 
-/* The network of the work; a network that could not be opened is not tried again for every task. */
-static int choose_network(const pg_run_request *request, const pg_forward *f, forward_state *s)
+/* The network of a forward pass; one that could not be opened is not tried again for every task. `fresh`: it was tried now. */
+static int try_network(const pg_run_request *request, const pg_forward *f, forward_state *s, bool *fresh)
 {
+    *fresh = false;
     if (s->forward == f)
         return PG_OK;
     for (size_t i = 0; i < s->n_broken; i++)
         if (s->broken[i] == f)
             return pg_fail(s->broken_code[i], "%s", s->broken_message[i]);
+    *fresh = true;
     int code = open_network(request, f, s);
     if (code != PG_OK && s->n_broken < s->most) {
-        pg_warn("%s: %s", f->weights, pg_error_message());
         s->broken[s->n_broken] = f;
         s->broken_code[s->n_broken] = code;
         snprintf(s->broken_message[s->n_broken++], PG_MESSAGE_MAX, "%s", pg_error_message());
     }
     return code;
+}
+
+static int choose_network(const pg_run_request *request, const pg_forward *f, forward_state *s)
+{
+    bool fresh;
+    int code = try_network(request, f, s, &fresh);
+    if (code != PG_OK && fresh)
+        pg_warn("%s: %s", f->weights, pg_error_message());
+    return code;
+}
+
+/* Opens the first network that opens, before the store is touched. Where none does, the first one's failure is the result;
+ * otherwise those before it are warnings. */
+static int open_first(const pg_run_request *request, forward_state *s)
+{
+    int code = PG_OK;
+    bool fresh;
+    for (size_t i = 0; i < request->n_missing; i++) {
+        code = try_network(request, request->missing[i], s, &fresh);
+        if (code == PG_OK)
+            break;
+    }
+    for (size_t i = code == PG_OK ? 0 : 1; i < s->n_broken; i++)
+        pg_warn("%s: %s", s->broken[i]->weights, s->broken_message[i]);
+    return code == PG_OK ? PG_OK : pg_fail(s->broken_code[0], "%s", s->broken_message[0]);
 }
 
 /* Local logits of a batch, from the cache or from the network. */
@@ -201,7 +227,19 @@ static int settle_broken(const pg_pipeline *p, const forward_state *s)
         return pg_fail(s->broken_code[0], "%s", s->broken_message[0]);
     int code = PG_OK;
     for (size_t i = 0; code == PG_OK && i < s->n_broken; i++)
-        code = pg_store_give_up_aside(p->request->store, s->broken[i]->id, s->broken_message[i]);
+        code = pg_store_give_up_aside(p->store, s->broken[i]->id, s->broken_message[i]);
+    return code;
+}
+
+/* A network first, then the store; the clerk waits for both. */
+static int begin(pg_pipeline *p, forward_state *s)
+{
+    pg_store *store = NULL;
+    int code = open_first(p->request, s);
+    if (code == PG_OK)
+        code = p->request->begin(p->request->context, &store);
+    p->store = code == PG_OK ? store : NULL;
+    sem_post(&p->begun);
     return code;
 }
 
@@ -220,11 +258,14 @@ int pg_run(const pg_run_request *request, pg_run_report *report)
     if (code == PG_OK) {
         p->request = request;
         state.cache = pg_cache_new(request->cache_dir, request->cache_bytes);
+        sem_init(&p->begun, 0, 0);
         pg_queue_init(&p->to_read, PG_TASKS_IN_FLIGHT);
         pg_queue_init(&p->to_forward, PG_TASKS_IN_FLIGHT);
         pg_queue_init(&p->to_certify, PG_BATCHES_IN_FLIGHT);
         pg_queue_init(&p->to_commit, PG_TASKS_IN_FLIGHT);
         code = start_crew(p, &threads);
+        if (code == PG_OK)
+            code = begin(p, &state);
         if (code == PG_OK)
             forward_all(p, &state);
         end_crew(p, &threads);
@@ -236,6 +277,7 @@ int pg_run(const pg_run_request *request, pg_run_report *report)
         pg_queue_release(&p->to_forward);
         pg_queue_release(&p->to_certify);
         pg_queue_release(&p->to_commit);
+        sem_destroy(&p->begun);
     }
     pg_network_close(state.network);
     pg_cache_free(state.cache);

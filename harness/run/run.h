@@ -13,7 +13,12 @@
 
 typedef struct pg_run_request {
     const pg_plan *plan;
-    pg_store *store; /* open for writing, with the plan recorded and a worker started; lent for the time of the call */
+    const pg_forward *const *missing; /* forward passes with images to compute, n_missing of them; one of their networks has */
+    size_t n_missing;                 /* to open before the store is asked for */
+    /* Lends the store for the time of the call: open for writing, with the plan recorded and a worker started. Called once, by
+     * the thread of pg_run. */
+    int (*begin)(void *context, pg_store **store);
+    void *context;
     const char *data_dir;
     const char *device;    /* "auto", "cpu", "cuda:N" */
     int threads;           /* of the forward pass; 0: all cores */
@@ -33,7 +38,7 @@ typedef struct pg_run_report {
 
 /* Runs until no task of the plan is left, or a signal asked to stop (pg_signals_stopping). PG_OK also where tasks failed (see
  * the report) or it was interrupted; PG_EDB, PG_EIO, ... where the store failed: committed work is kept; the code of the
- * network where nothing at all could be run because no network opened. */
+ * network where nothing at all could be run because no network opened: the store was not touched then. */
 int pg_run(const pg_run_request *request, pg_run_report *report) PG_MUST_USE;
 
 /* From here on the first SIGINT, SIGTERM or SIGUSR1 makes pg_signals_stopping true, a second SIGINT or SIGTERM ends the
