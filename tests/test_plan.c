@@ -110,6 +110,45 @@ static void test_exclude(void **state)
     assert_non_null(strstr(problems, "no rows"));
 }
 
+/* Rules that match nothing are problems; -S does not make them of rules that match the file. */
+static void test_excludes_that_match_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule, *message;
+    } cases[] = {
+        {"defense = \"robust-maskin\"\n", "m.toml:8: [[exclude]]: the matrix has no defense \"robust-maskin\"; did you mean "
+                                           "\"robust-masking\"?"},
+        {"patch = 77\n", "m.toml:8: [[exclude]]: the matrix has no patch \"77\""},
+        {"patch = [2, 77]\n", "m.toml:8: [[exclude]]: the matrix has no patch \"77\""},
+        {"patch = []\n", "m.toml:8: [[exclude]]: \"patch\" is an empty list"},
+        {"", "m.toml:7: [[exclude]] is empty"},
+        {"defence = \"ds\"\n", "m.toml:8: [[exclude]] names \"defence\", which the matrix does not set; did you mean"},
+    };
+    pg_plan *plan = NULL;
+    char text[512];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text, HEAD "[axes]\ndefense = [\"ds\", \"robust-masking\"]\npatch = [2, 5]\n[[exclude]]\n%s",
+                 cases[i].rule);
+        assert_int_equal(open_matrix(text, NULL, &plan), PG_EINPUT);
+        if (!strstr(problems, cases[i].message))
+            fail_msg("%s", problems);
+    }
+    expect_rows(HEAD "[axes]\ndefense = [\"ds\", \"mean\"]\npatch = [2, 5]\n[[exclude]]\ndefense = \"mean\"\npatch = 5\n",
+                (const char *[]){"defense=ds", "patch=8", NULL}, "ds/8//0");
+}
+
+/* What a rule cannot do on maps of this size is found before anything runs. */
+static void test_options_that_do_not_fit_the_map(void **state)
+{
+    (void)state;
+    pg_plan *plan = NULL;
+    assert_int_equal(open_matrix(HEAD "defense = \"trimmed-mean\"\npatch = 2\ntrimmed-mean.trim = 18\n", NULL, &plan), PG_EINPUT);
+    if (!strstr(problems, "m.toml:4: defense trimmed-mean on null: trim=18 drops all of the 36 positions"))
+        fail_msg("%s", problems);
+    expect_rows(HEAD "defense = \"trimmed-mean\"\npatch = 2\ntrimmed-mean.trim = 17\n", NULL, "trimmed-mean/2//0");
+}
+
 static void test_the_page_example(void **state)
 {
     (void)state;
@@ -507,6 +546,8 @@ int main(void)
         cmocka_unit_test(test_options_of_others_make_no_duplicates),
         cmocka_unit_test(test_zip),
         cmocka_unit_test(test_exclude),
+        cmocka_unit_test(test_excludes_that_match_nothing),
+        cmocka_unit_test(test_options_that_do_not_fit_the_map),
         cmocka_unit_test(test_the_page_example),
         cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_shares_of_the_paper),

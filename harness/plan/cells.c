@@ -283,6 +283,12 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
     c->window.height = pg_axis_window(&g->rows, g->input_height, c->patch_height);
     c->window.width = pg_axis_window(&g->columns, g->input_width, c->patch_width);
     c->has_delta = pg_locality_covers(&f->info.locality, f->dtype, f->batch);
+    if (c->defense->check && c->defense->check(c->config, g->rows.positions, g->columns.positions, g->classes) != PG_OK) {
+        pg_problem(s->problems, line_of(s, values, PG_KEY_DEFENSE), "defense", "defense %s on %s: %s", c->defense->module.name,
+                   f->weights, pg_error_message());
+        *ok = false;
+        return;
+    }
     pg_evidence_spec spec;
     c->defense->evidence(c->config, &spec);
     c->delta = c->has_delta ? pg_evidence_delta(&spec, f->info.locality.delta_grid) : 0;

@@ -242,8 +242,7 @@ bool pg_matrix_varies(const pg_matrix *m, size_t key)
     return false;
 }
 
-/* Equal as written, or equal as numbers. */
-static bool same_value(const char *a, const char *b)
+bool pg_matrix_same_value(const char *a, const char *b)
 {
     double x, y;
     return strcmp(a, b) == 0 || (pg_parse_double(a, &x) == PG_OK && pg_parse_double(b, &y) == PG_OK && x == y);
@@ -254,7 +253,7 @@ static bool matches(const pg_matrix *m, const pg_toml_entry *e, const pg_toml_va
     for (size_t k = 0; k < m->n_keys; k++)
         if (strcmp(m->keys[k].key, e->key) == 0)
             for (size_t i = 0; i < e->n; i++)
-                if (same_value(values[k]->text, e->values[i].text))
+                if (pg_matrix_same_value(values[k]->text, e->values[i].text))
                     return true;
     return false;
 }

@@ -61,6 +61,8 @@ void pg_matrix_release(pg_matrix *matrix);
 
 /* Values of row i, one per key in the order of keys; false where it is excluded. */
 bool pg_matrix_row(const pg_matrix *matrix, size_t i, const pg_toml_value **values);
+/* How [[exclude]] compares values: equal as written, or equal as numbers. */
+bool pg_matrix_same_value(const char *a, const char *b);
 /* True for keys with more than one value, and keys of [axes] and [[zip]]. */
 bool pg_matrix_varies(const pg_matrix *matrix, size_t key);
 

@@ -235,26 +235,71 @@ static void check_key(pg_settler *s, size_t index)
     }
 }
 
-/* A key of [[exclude]] that the matrix does not set would silently exclude nothing. */
+static void check_excluded_key(pg_settler *s, const pg_toml_entry *e)
+{
+    const pg_matrix *m = s->matrix;
+    const char **names = calloc(m->n_keys + 1, sizeof *names);
+    for (size_t k = 0; names && k < m->n_keys; k++)
+        names[k] = m->keys[k].key;
+    const char *near = names ? pg_nearest(e->key, names) : NULL;
+    pg_problem(s->problems, e->line, e->key, "[[exclude]] names \"%s\", which the matrix does not set%s%s%s", e->key,
+               near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    free(names);
+}
+
+/* Values of a key are those in force and those of the file: -S leaves a rule of the file right. */
+static size_t values_of(const pg_matrix *m, const char *key, const char **out)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < m->n_keys; k++)
+        for (size_t i = 0; strcmp(m->keys[k].key, key) == 0 && i < m->keys[k].n; i++, n++)
+            if (out)
+                out[n] = m->keys[k].values[i].text;
+    for (size_t j = 0; j < m->toml.n; j++) {
+        const pg_toml_entry *e = &m->toml.entries[j];
+        bool counts = strcmp(e->section, "exclude") != 0 && strcmp(e->key, key) == 0;
+        for (size_t i = 0; counts && i < e->n; i++, n++)
+            if (out)
+                out[n] = e->values[i].text;
+    }
+    return n;
+}
+
+static void check_excluded_values(pg_settler *s, const pg_toml_entry *e, const char **values, size_t n)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        bool found = false;
+        for (size_t k = 0; k < n; k++)
+            found |= pg_matrix_same_value(values[k], e->values[i].text);
+        if (found)
+            continue;
+        const char *near = pg_nearest(e->values[i].text, values);
+        pg_problem(s->problems, e->values[i].line, e->key, "[[exclude]]: the matrix has no %s \"%s\"; %s \"%s\"%s", e->key,
+                   e->values[i].text, near ? "did you mean" : "it has", near ? near : values[0], near ? "?" : n > 1 ? ", ..." : "");
+    }
+}
+
+/* A rule that can match no row would silently exclude nothing. */
 static void check_excludes(pg_settler *s)
 {
     const pg_matrix *m = s->matrix;
     for (size_t i = 0; i < m->toml.n; i++) {
         const pg_toml_entry *e = &m->toml.entries[i];
-        if (strcmp(e->section, "exclude") != 0 || !*e->key)
+        if (strcmp(e->section, "exclude") != 0)
             continue;
-        const char **names = calloc(m->n_keys + 1, sizeof *names);
-        bool found = false;
-        for (size_t k = 0; k < m->n_keys; k++) {
-            found |= strcmp(m->keys[k].key, e->key) == 0;
-            if (names)
-                names[k] = m->keys[k].key;
-        }
-        const char *near = names && !found ? pg_nearest(e->key, names) : NULL;
-        if (!found)
-            pg_problem(s->problems, e->line, e->key, "[[exclude]] names \"%s\", which the matrix does not set%s%s%s", e->key,
-                       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-        free(names);
+        size_t n = values_of(m, e->key, NULL);
+        const char **values = calloc(n + 1, sizeof *values);
+        if (values)
+            values_of(m, e->key, values);
+        if (!*e->key)
+            pg_problem(s->problems, e->line, e->key, "[[exclude]] is empty; write KEY = VALUE under it");
+        else if (n == 0)
+            check_excluded_key(s, e);
+        else if (e->n == 0)
+            pg_problem(s->problems, e->line, e->key, "[[exclude]]: \"%s\" is an empty list, which matches nothing", e->key);
+        else if (values)
+            check_excluded_values(s, e, values, n);
+        free(values);
     }
 }
 
