@@ -4,6 +4,7 @@
 #include "harness/base/file.h"
 #include "harness/base/npy.h"
 #include "harness/base/rng.h"
+#include "tests/cifar_fixture.h"
 #include "tests/program.h"
 
 #include <math.h>
@@ -355,6 +356,38 @@ static void test_network_that_does_not_open(void **state)
     assert_non_null(strstr(program_output, shim));
 }
 
+/* What to do next names the same matrix and store, quoted for a shell. */
+static void test_the_hint_is_the_command(void **state)
+{
+    (void)state;
+    assert_int_equal(program_run("my hint.db", "run %s --quiet -S images=0:8 -S null.fail_image=3", scratch_path("m.toml")), 1);
+    char want[1024];
+    snprintf(want, sizeof want, "`patchgauge plan %s/m.toml -S images=0:8 -S null.fail_image=3 --db '%s/my hint.db' --explain`",
+             scratch_folder, scratch_folder);
+    if (!strstr(program_output, want))
+        fail_msg("%s", program_output);
+}
+
+/* An image whose label is none of the classes fails its task at once: reading it again would not mend it. */
+static void test_bad_data_is_not_tried_again(void **state)
+{
+    (void)state;
+    static const char cifar[] =
+        "[fixed]\ndataset = \"cifar10:test\"\nweights = \"null\"\ndefense = \"ds\"\npatch = 2\nbatch = 5\n";
+    scratch_write("cifar.toml", cifar, strlen(cifar));
+    fixture_write("source");
+    assert_int_equal(pg_cifar10_import(scratch_path("data"), scratch_path("source"), FIXTURE_IMAGES), PG_OK);
+    fixture_poke("data/cifar10/test_batch.bin", 7 * PG_CIFAR10_RECORD, 200);
+    int code = program_run("label.db", "run %s --data %s/data --task-images 5", scratch_path("cifar.toml"), scratch_folder);
+    if (code != 1 || !strstr(program_output, "1 of 2 tasks failed"))
+        fail_msg("%d: %s", code, program_output);
+    assert_int_equal(count_text("tried again"), 0);
+    int counts[4];
+    count_attempts("label.db", counts);
+    assert_int_equal(counts[0], 1);
+    assert_int_equal(counts[1], 1);
+}
+
 static void test_nothing_to_do(void **state)
 {
     (void)state;
@@ -586,6 +619,8 @@ int main(void)
         cmocka_unit_test(test_tasks_with_different_cells),
         cmocka_unit_test(test_features_of_a_range),
         cmocka_unit_test(test_features_from_the_cache),
+        cmocka_unit_test(test_the_hint_is_the_command),
+        cmocka_unit_test(test_bad_data_is_not_tried_again),
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_ranges_agree),
         cmocka_unit_test(test_nonfinite_images_are_counted),

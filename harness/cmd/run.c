@@ -22,6 +22,14 @@ typedef struct arguments {
     int64_t workers, threads, task_images;
 } arguments;
 
+typedef struct session {
+    const pg_context *context;
+    const arguments *a;
+    const pg_plan *plan;
+    pg_store *store;            /* NULL before a network has opened */
+    pg_store_progress progress; /* when it was opened */
+} session;
+
 static int read_number(const char *option, const char *text, int64_t least, int64_t most, int64_t *out)
 {
     if (pg_parse_int(text, out) != PG_OK || *out < least || *out > most)
@@ -101,7 +109,49 @@ static int start_worker(pg_store *store, const arguments *a)
     return code;
 }
 
-static int verdict(const pg_store_progress *left, const pg_run_report *report, const char *matrix)
+/* An argument as a shell takes it. */
+static void add_word(pg_buf *out, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,%+@";
+    if (*text && text[strspn(text, plain)] == 0) {
+        pg_buf_printf(out, " %s", text);
+        return;
+    }
+    pg_buf_puts(out, " '");
+    for (; *text; text++)
+        pg_buf_printf(out, *text == '\'' ? "'\\''" : "%c", *text);
+    pg_buf_puts(out, "'");
+}
+
+/* "plan m.toml -S patch=5 --db x.db": the same matrix and store for another command. */
+static void same_request(const pg_context *context, const pg_matrix_args *a, pg_buf *out)
+{
+    pg_buf_puts(out, "plan");
+    add_word(out, a->matrix);
+    for (size_t i = 0; i < a->n_overrides; i++) {
+        pg_buf_puts(out, " -S");
+        add_word(out, a->overrides[i]);
+    }
+    const char *const given[][3] = {{"--db", context->db_path, "./patchgauge.db"}, {"--data", context->data_dir, "./data"}};
+    for (size_t i = 0; i < 2; i++)
+        if (strcmp(given[i][1], given[i][2]) != 0) {
+            pg_buf_printf(out, " %s", given[i][0]);
+            add_word(out, given[i][1]);
+        }
+}
+
+static int fail_tasks(const pg_store_progress *left, const session *s)
+{
+    pg_buf request;
+    pg_buf_init(&request);
+    same_request(s->context, &s->a->matrix, &request);
+    int code = pg_fail(PG_ECELLS, "%" PRId64 " of %" PRId64 " tasks failed; `patchgauge %s --explain` says why", left->failed,
+                       left->tasks, request.data);
+    pg_buf_release(&request);
+    return code;
+}
+
+static int verdict(const pg_store_progress *left, const pg_run_report *report, const session *s)
 {
     if (report->tasks || report->images)
         pg_info("%" PRId64 " images in %" PRId64 " tasks, %.1f s (%.0f images/s)", report->images, report->tasks,
@@ -111,22 +161,13 @@ static int verdict(const pg_store_progress *left, const pg_run_report *report, c
                        "interrupted: %" PRId64 " of %" PRId64 " tasks are done and kept; the same command goes on", left->done,
                        left->tasks);
     if (left->failed > 0)
-        return pg_fail(PG_ECELLS, "%" PRId64 " of %" PRId64 " tasks failed; `patchgauge plan %s --explain` says why",
-                       left->failed, left->tasks, matrix);
+        return fail_tasks(left, s);
     if (left->done < left->tasks)
         return pg_fail(PG_EDB, "%" PRId64 " of %" PRId64 " tasks were not run", left->tasks - left->done, left->tasks);
     return PG_OK;
 }
 
 /* ---- The store, opened once a network has opened ---- */
-
-typedef struct session {
-    const pg_context *context;
-    const arguments *a;
-    const pg_plan *plan;
-    pg_store *store;
-    pg_store_progress progress; /* when it was opened */
-} session;
 
 static int open_store(session *s)
 {
@@ -210,7 +251,7 @@ static int run_plan(session *s)
         if (code == PG_OK)
             code = pg_store_progress_of(s->store, &progress);
         if (code == PG_OK)
-            code = verdict(&progress, &report, s->a->matrix.matrix);
+            code = verdict(&progress, &report, s);
     }
     free(missing);
     return code;
