@@ -19,8 +19,8 @@ enum { LABEL_MAX = 72, TITLE_MAX = 90 };
 static const char *const series[METRICS] = {"clean", "certified", "certified_published"};
 
 /* One block; returns the number of its points. */
-static size_t write_series(const pg_table *table, const char **rows, size_t n_rows, const char *column, size_t which,
-                           pg_buf *out)
+static size_t write_series(const pg_table *table, const pg_table_entry **sorted, const char **rows, size_t n_rows,
+                           const char *column, size_t which, pg_buf *out)
 {
     const pg_metric *metric = NULL;
     if (pg_metric_find(series[which], &metric) != PG_OK)
@@ -36,7 +36,7 @@ static size_t write_series(const pg_table *table, const char **rows, size_t n_ro
         pg_buf_release(&legend);
     }
     for (size_t r = 0; r < n_rows; r++) {
-        const pg_table_entry *entry = pg_table_at(table, rows[r], column);
+        const pg_table_entry *entry = pg_table_at(table, sorted, rows[r], column);
         int64_t count = entry != NULL && entry->n > 0 ? pg_metric_of(metric, entry) : -1;
         if (count < 0)
             continue;
@@ -97,7 +97,10 @@ static int write(const pg_table *table, pg_figure_data *out)
 {
     const char **rows = NULL, **columns = NULL;
     size_t n_rows = 0, n_columns = 0, points = 0, published = 0;
-    int code = pg_table_labels(table, false, &rows, &n_rows);
+    const pg_table_entry **sorted = NULL;
+    int code = pg_table_sort(table, &sorted);
+    if (code == PG_OK)
+        code = pg_table_labels(table, false, &rows, &n_rows);
     if (code == PG_OK)
         code = pg_table_labels(table, true, &columns, &n_columns);
     if (code != PG_OK)
@@ -110,7 +113,7 @@ static int write(const pg_table *table, pg_figure_data *out)
     size_t longest = write_rows(table, rows, n_rows, &out->data);
     for (size_t c = 0; c < n_columns; c++)
         for (size_t which = 0; which < METRICS; which++) {
-            size_t n = write_series(table, rows, n_rows, columns[c], which, &out->data);
+            size_t n = write_series(table, sorted, rows, n_rows, columns[c], which, &out->data);
             points += n;
             published += which == 2 ? n : 0;
         }
@@ -121,6 +124,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 out:
     free(rows);
     free(columns);
+    free(sorted);
     return code;
 }
 

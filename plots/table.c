@@ -52,42 +52,81 @@ int64_t pg_metric_of(const pg_metric *metric, const pg_table_entry *entry)
     return value;
 }
 
+typedef struct label {
+    const char *text;
+    size_t entry;
+} label;
+
+static int by_text(const void *a, const void *b)
+{
+    const label *x = a, *y = b;
+    int order = strcmp(x->text, y->text);
+    return order != 0 ? order : (x->entry > y->entry) - (x->entry < y->entry);
+}
+
+static int by_entry(const void *a, const void *b)
+{
+    const label *x = a, *y = b;
+    return (x->entry > y->entry) - (x->entry < y->entry);
+}
+
 int pg_table_labels(const pg_table *table, bool columns, const char ***labels, size_t *n)
 {
     const char **list = malloc((table->n_entries + 1) * sizeof *list);
-    if (list == NULL)
+    label *all = malloc((table->n_entries + 1) * sizeof *all);
+    if (list == NULL || all == NULL) {
+        free(list);
+        free(all);
         return pg_fail(PG_ENOMEM, "out of memory for the labels of a table");
-    size_t count = 0;
-    for (size_t i = 0; i < table->n_entries; i++) {
-        const char *label = columns ? table->entries[i].column : table->entries[i].row;
-        size_t j = 0;
-        while (j < count && strcmp(list[j], label) != 0)
-            j++;
-        if (j == count)
-            list[count++] = label;
     }
+    for (size_t i = 0; i < table->n_entries; i++)
+        all[i] = (label){columns ? table->entries[i].column : table->entries[i].row, i};
+    qsort(all, table->n_entries, sizeof *all, by_text);
+    size_t count = 0; /* the first of each text, then in the order of the entries */
+    for (size_t i = 0; i < table->n_entries; i++)
+        if (i == 0 || strcmp(all[i].text, all[count - 1].text) != 0)
+            all[count++] = all[i];
+    qsort(all, count, sizeof *all, by_entry);
+    for (size_t i = 0; i < count; i++)
+        list[i] = all[i].text;
+    free(all);
     *labels = list;
     *n = count;
     return PG_OK;
 }
 
-const pg_table_entry *pg_table_at(const pg_table *table, const char *row, const char *column)
+static int by_place(const void *a, const void *b)
 {
-    for (size_t i = 0; i < table->n_entries; i++)
-        if (strcmp(table->entries[i].row, row) == 0 && strcmp(table->entries[i].column, column) == 0)
-            return &table->entries[i];
-    return NULL;
+    const pg_table_entry *const *x = a, *const *y = b;
+    int order = strcmp((*x)->row, (*y)->row);
+    return order != 0 ? order : strcmp((*x)->column, (*y)->column);
 }
 
-static int check_unique(const pg_table *table)
+int pg_table_sort(const pg_table *table, const pg_table_entry ***sorted)
 {
-    for (size_t i = 0; i < table->n_entries; i++) {
-        const pg_table_entry *e = &table->entries[i];
-        if (pg_table_at(table, e->row, e->column) != e)
-            return pg_fail(PG_EINPUT, "several cells share row '%s' and column '%s': name more keys in --rows or --cols",
-                           e->row, e->column);
-    }
+    const pg_table_entry **list = malloc((table->n_entries + 1) * sizeof *list);
+    if (list == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory for the cells of a table");
+    for (size_t i = 0; i < table->n_entries; i++)
+        list[i] = &table->entries[i];
+    qsort(list, table->n_entries, sizeof *list, by_place);
+    for (size_t i = 1; i < table->n_entries; i++)
+        if (by_place(&list[i - 1], &list[i]) == 0) {
+            int code = pg_fail(PG_EINPUT, "several cells share row '%s' and column '%s': name more keys in --rows or --cols",
+                               list[i]->row, list[i]->column);
+            free(list);
+            return code;
+        }
+    *sorted = list;
     return PG_OK;
+}
+
+const pg_table_entry *pg_table_at(const pg_table *table, const pg_table_entry *const *sorted, const char *row,
+                                  const char *column)
+{
+    const pg_table_entry place = {.row = row, .column = column}, *wanted = &place;
+    const pg_table_entry *const *found = bsearch(&wanted, sorted, table->n_entries, sizeof *sorted, by_place);
+    return found != NULL ? *found : NULL;
 }
 
 /* ---- Text of others ---------------------------------------------------------------------------------------------------- */
@@ -163,10 +202,10 @@ static void note_locality(const pg_table *table, const char *prefix, pg_table_fo
 {
     for (size_t i = 0; i < table->n_entries; i++) {
         const pg_table_entry *e = &table->entries[i];
-        bool told = false;
+        bool told = e->delta == 0;
         for (size_t j = 0; j < i && !told; j++)
             told = strcmp(table->entries[j].weights, e->weights) == 0 && table->entries[j].delta == e->delta;
-        if (told || e->delta == 0)
+        if (told)
             continue;
         if (e->delta < 0) {
             pg_buf_printf(out, "%slocality not measured for ", prefix);
@@ -305,13 +344,16 @@ static json_t *json_row(const pg_table *table, const pg_metric *metric, const pg
 static int each_number(const pg_table *table, json_t *list, pg_buf *csv)
 {
     const char **rows = NULL, **columns = NULL;
+    const pg_table_entry **sorted = NULL;
     size_t n_rows, n_columns;
-    int code = pg_table_labels(table, false, &rows, &n_rows);
+    int code = pg_table_sort(table, &sorted);
+    if (code == PG_OK)
+        code = pg_table_labels(table, false, &rows, &n_rows);
     if (code == PG_OK)
         code = pg_table_labels(table, true, &columns, &n_columns);
     for (size_t r = 0; code == PG_OK && r < n_rows; r++)
         for (size_t c = 0; code == PG_OK && c < n_columns; c++) {
-            const pg_table_entry *entry = pg_table_at(table, rows[r], columns[c]);
+            const pg_table_entry *entry = pg_table_at(table, sorted, rows[r], columns[c]);
             for (size_t m = 0; code == PG_OK && entry != NULL && m < table->n_metrics; m++) {
                 if (pg_metric_of(table->metrics[m], entry) < 0)
                     continue;
@@ -323,6 +365,7 @@ static int each_number(const pg_table *table, json_t *list, pg_buf *csv)
         }
     free(rows);
     free(columns);
+    free(sorted);
     return code;
 }
 
@@ -355,9 +398,7 @@ static int print_json(const pg_table *table, pg_buf *out)
 int pg_table_print(const pg_table *table, pg_table_format format, pg_buf *out)
 {
     assert(table->n_metrics > 0);
-    int code = check_unique(table);
-    if (code != PG_OK)
-        return code;
+    int code = PG_OK;
     switch (format) {
     case PG_TABLE_CSV:
         code = print_csv(table, out);

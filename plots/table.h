@@ -74,14 +74,19 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format f
 /* ---- Shared by the writers -------------------------------------------------------------------------------------------- */
 
 /* Appends the character that `text` begins with and returns its bytes. Control characters become "?", bytes that are no UTF-8
- * and the code points that XML forbids become U+FFFD, so that neither terminals nor readers of files act on or trip over them. */
+ * and the code points that XML forbids become U+FFFD, so that neither terminals nor readers of files act on or trip over them.
+ */
 size_t pg_text_add(const char *text, pg_buf *out);
 /* The same for a whole text, with `newline` for every "\n"; escaped where `markdown`. */
 void pg_text_flat(const char *text, const char *newline, bool markdown, pg_buf *out);
 /* The labels of one side in the order of their first appearance; *new* array of borrowed strings, free(). PG_ENOMEM. */
 int pg_table_labels(const pg_table *table, bool columns, const char ***labels, size_t *n) PG_MUST_USE;
-/* The entry of a row and column, NULL if there is none. */
-const pg_table_entry *pg_table_at(const pg_table *table, const char *row, const char *column);
+/* The entries by row and column; *new* array of borrowed pointers, free(). PG_EINPUT where two share row and column; PG_ENOMEM.
+ */
+int pg_table_sort(const pg_table *table, const pg_table_entry ***sorted) PG_MUST_USE;
+/* The entry of a row and column among the sorted ones, NULL if there is none. */
+const pg_table_entry *pg_table_at(const pg_table *table, const pg_table_entry *const *sorted, const char *row,
+                                  const char *column);
 /* Text and Markdown (table_text.c). */
 int pg_table_print_text(const pg_table *table, bool markdown, pg_buf *out) PG_MUST_USE;
 

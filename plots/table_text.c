@@ -14,6 +14,7 @@ typedef struct layout {
     const pg_table *table;
     bool markdown;
     const char **rows, **columns;
+    const pg_table_entry **sorted;
     size_t n_rows, n_columns;
     bool same_n; /* every cell has the same n: said once above the table */
     size_t label_w, metric_w;
@@ -102,7 +103,9 @@ static void widen(size_t *width, size_t to)
 static int layout_make(layout *l)
 {
     const pg_table *t = l->table;
-    int code = pg_table_labels(t, false, &l->rows, &l->n_rows);
+    int code = pg_table_sort(t, &l->sorted);
+    if (code == PG_OK)
+        code = pg_table_labels(t, false, &l->rows, &l->n_rows);
     if (code == PG_OK)
         code = pg_table_labels(t, true, &l->columns, &l->n_columns);
     if (code != PG_OK)
@@ -138,7 +141,7 @@ static int layout_make(layout *l)
         for (size_t r = 0; r < l->n_rows; r++)
             for (size_t m = 0; m < t->n_metrics; m++) {
                 char text[CELL_MAX];
-                cell_text(l, t->metrics[m], pg_table_at(t, l->rows[r], l->columns[c]), text);
+                cell_text(l, t->metrics[m], pg_table_at(t, l->sorted, l->rows[r], l->columns[c]), text);
                 widen(&l->width[c], strlen(text));
             }
     }
@@ -237,7 +240,7 @@ static void print_row(const layout *l, const char *row, size_t first, size_t end
         const pg_metric *metric = m < l->table->n_metrics ? l->table->metrics[m] : NULL;
         bool is_n = m == l->table->n_metrics && !l->same_n, any = is_n || m > l->table->n_metrics;
         for (size_t c = 0; metric != NULL && c < l->n_columns; c++) {
-            const pg_table_entry *entry = pg_table_at(l->table, row, l->columns[c]);
+            const pg_table_entry *entry = pg_table_at(l->table, l->sorted, row, l->columns[c]);
             any |= entry != NULL && pg_metric_of(metric, entry) >= 0;
         }
         if (!any && (metric != NULL || line >= label_parts(row)))
@@ -246,7 +249,7 @@ static void print_row(const layout *l, const char *row, size_t first, size_t end
         field(l, part.data, l->label_w, false, out);
         field(l, metric != NULL ? metric->label : is_n ? "n" : "", l->metric_w, false, out);
         for (size_t c = first; c < end; c++) {
-            const pg_table_entry *entry = pg_table_at(l->table, row, l->columns[c]);
+            const pg_table_entry *entry = pg_table_at(l->table, l->sorted, row, l->columns[c]);
             char text[CELL_MAX] = "";
             if (metric != NULL)
                 cell_text(l, metric, entry, text);
@@ -321,5 +324,6 @@ out:
     free(l.rows);
     free(l.columns);
     free(l.width);
+    free(l.sorted);
     return code;
 }

@@ -270,6 +270,31 @@ static void json_has_the_same_keys(void **state)
     free(got);
 }
 
+/* Rows and columns in the order of their first entry, each cell at its place, whatever the order of the entries. */
+static void labels_keep_the_order_of_the_entries(void **state)
+{
+    (void)state;
+    enum { SIDE = 40 };
+    static char names[SIDE][8];
+    static pg_table_entry e[SIDE * SIDE];
+    for (int i = 0; i < SIDE; i++)
+        snprintf(names[i], sizeof names[i], "%d", (i * 7 + 3) % SIDE);
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        int c = i / SIDE, r = (c + i) % SIDE;
+        e[i] = entry(names[r], names[c]);
+        e[i].nonfinite = r * SIDE + c;
+    }
+    char *got = print(e, SIDE * SIDE, "nonfinite", PG_TABLE_CSV), *line = strchr(got, '\n') + 1;
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        char want[64];
+        snprintf(want, sizeof want, "%s,%s,nonfinite,%d.000000,,,1000\n", names[i / SIDE], names[i % SIDE], i);
+        assert_int_equal(strncmp(line, want, strlen(want)), 0);
+        line += strlen(want);
+    }
+    assert_string_equal(line, "");
+    free(got);
+}
+
 static void twice_the_same_place_is_an_error(void **state)
 {
     (void)state;
@@ -295,17 +320,12 @@ static void unknown_metrics_name_the_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_lays_out_rows_columns_and_metrics),
-        cmocka_unit_test(markdown_escapes_what_it_would_act_on),
-        cmocka_unit_test(wide_tables_go_on_in_further_blocks),
-        cmocka_unit_test(control_characters_never_reach_the_terminal),
-        cmocka_unit_test(cells_that_differ_in_n_show_it),
-        cmocka_unit_test(notes_say_what_certificates_assume),
-        cmocka_unit_test(csv_has_the_contract_columns),
-        cmocka_unit_test(json_has_the_same_keys),
-        cmocka_unit_test(titles_stay_on_one_line),
-        cmocka_unit_test(bytes_that_are_no_text_are_replaced),
-        cmocka_unit_test(twice_the_same_place_is_an_error),
+        cmocka_unit_test(text_lays_out_rows_columns_and_metrics), cmocka_unit_test(markdown_escapes_what_it_would_act_on),
+        cmocka_unit_test(wide_tables_go_on_in_further_blocks),    cmocka_unit_test(control_characters_never_reach_the_terminal),
+        cmocka_unit_test(cells_that_differ_in_n_show_it),         cmocka_unit_test(notes_say_what_certificates_assume),
+        cmocka_unit_test(csv_has_the_contract_columns),           cmocka_unit_test(json_has_the_same_keys),
+        cmocka_unit_test(labels_keep_the_order_of_the_entries),   cmocka_unit_test(titles_stay_on_one_line),
+        cmocka_unit_test(bytes_that_are_no_text_are_replaced),    cmocka_unit_test(twice_the_same_place_is_an_error),
         cmocka_unit_test(unknown_metrics_name_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,7 +95,8 @@ static void stem(const char *path, pg_buf *out)
     pg_buf_add(out, name, size);
 }
 
-/* Weights are shown by their stem, unless another file of the matrix has the same one. */
+/* Weights are shown by their stem, unless another file of the matrix has the same one. Neighbours with equal weights count as
+ * one, so that the usual matrix of many cells on few files takes no time. */
 static void short_weights(const pg_plan *plan, const char *path, pg_buf *out)
 {
     bool clash = false;
@@ -103,11 +104,15 @@ static void short_weights(const pg_plan *plan, const char *path, pg_buf *out)
     pg_buf_init(&mine);
     pg_buf_init(&other);
     stem(path, &mine);
+    const char *before = path;
     for (size_t i = 0; i < pg_plan_count(plan) && !clash; i++) {
         const char *value = pg_cell_value(pg_plan_at(plan, i), "weights");
+        if (strcmp(value, before) == 0 || strcmp(value, path) == 0)
+            continue;
+        before = value;
         pg_buf_clear(&other);
         stem(value, &other);
-        clash = strcmp(value, path) != 0 && strcmp(mine.data, other.data) == 0;
+        clash = strcmp(mine.data, other.data) == 0;
     }
     pg_buf_puts(out, clash ? path : mine.data);
     pg_buf_release(&mine);
