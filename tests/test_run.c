@@ -204,7 +204,7 @@ static void test_interrupt(void **state)
     for (int i = 0; i < 2; i++) {
         char db[32];
         snprintf(db, sizeof db, "stop%d.db", i);
-        write_slow("slow.toml", 2000);
+        write_slow("slow.toml", 6000); /* more than a second, however late the signal */
         pid_t child = program_start(db, scratch_path("slow.toml"));
         wait_for(db, "SELECT count(*) FROM task WHERE state = 'done'");
         kill(child, signals[i]);
@@ -386,6 +386,67 @@ static void test_bad_data_is_not_tried_again(void **state)
     count_attempts("label.db", counts);
     assert_int_equal(counts[0], 1);
     assert_int_equal(counts[1], 1);
+}
+
+/* Cells that differ in one setting only are told apart by ls. */
+static void test_ls_tells_cells_apart(void **state)
+{
+    (void)state;
+    static const char many[] =
+        "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\ndefense = \"ds\"\npatch = 2\n[axes]\n"
+        "images = [\"0:8\", \"8:16\"]\nseed = [0, 1]\nbatch = [128, 8]\ndtype = [\"fp32\", \"bf16\"]\n"
+        "attacker = [\"input\", \"network\"]\n";
+    scratch_write("many.toml", many, strlen(many));
+    assert_int_equal(program_run("many.db", "run %s --quiet", scratch_path("many.toml")), 0);
+    assert_int_equal(program_run("many.db", "ls | tail -n +2 | cut -c 13- | sort | uniq -d | wc -l"), 0);
+    assert_int_equal(atoi(program_output), 0);
+    assert_int_equal(program_run("many.db", "ls"), 0);
+    assert_int_equal(count_text("\n"), 1 + 32);
+    assert_int_equal(count_text(" attacker=network batch=8 dtype=bf16 seed=1 images=8:16 "), 1);
+    assert_int_equal(count_text("=fp32") + count_text("=128") + count_text("seed=0") + count_text("=input"), 0);
+}
+
+static void expect_no_control_characters(void)
+{
+    for (const char *p = program_output; *p; p++)
+        if (*p == 0x1b || *p == 7 || *p == 0x7f)
+            fail_msg("%s", program_output);
+}
+
+/* Names of the user's reach a terminal without their control characters. */
+static void test_control_characters_are_replaced(void **state)
+{
+    (void)state;
+    static const char named[] = "name = \"a\\u001b[2Jb\\u0007\"\n[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:8\"\n"
+                                "weights = \"w\\u001b[1m\\u007f\"\n[axes]\ndefense = [\"ds\"]\npatch = [2]\n";
+    scratch_write("named.toml", named, strlen(named));
+    assert_int_equal(program_run("named.db", "run %s", scratch_path("named.toml")), 2);
+    expect_no_control_characters();
+    assert_int_equal(program_run("named.db", "run %s -S weights=null", scratch_path("named.toml")), 0);
+    expect_no_control_characters();
+    assert_non_null(strstr(program_output, "a?[2Jb?: 1 cells"));
+    assert_int_equal(program_run("named.db", "plan %s --explain -S weights=null", scratch_path("named.toml")), 0);
+    expect_no_control_characters();
+    assert_non_null(strstr(program_output, "a?[2Jb?: 1 cells"));
+    if (access("models/zoo/synthetic-ds.safetensors", R_OK) != 0)
+        return;
+    char line[1024];
+    snprintf(line, sizeof line, "cp models/zoo/synthetic-ds.safetensors '%s/w\033.safetensors'", scratch_folder);
+    assert_int_equal(system(line), 0);
+    assert_int_equal(program_run("named.db", "run %s --device cpu -S weights='%s/w\033.safetensors'", scratch_path("named.toml"),
+                                 scratch_folder),
+                     0);
+    expect_no_control_characters();
+    assert_int_equal(program_run("named.db", "ls"), 0);
+    expect_no_control_characters();
+    const char *row = strstr(program_output, "w?.safetensors");
+    assert_non_null(row);
+    while (row[-1] != '\n')
+        row--;
+    snprintf(line, sizeof line, "show %.12s", row);
+    assert_int_equal(program_run("named.db", "%s", line), 0);
+    expect_no_control_characters();
+    assert_non_null(strstr(program_output, "w?.safetensors"));
 }
 
 static void test_nothing_to_do(void **state)
@@ -621,6 +682,8 @@ int main(void)
         cmocka_unit_test(test_features_from_the_cache),
         cmocka_unit_test(test_the_hint_is_the_command),
         cmocka_unit_test(test_bad_data_is_not_tried_again),
+        cmocka_unit_test(test_ls_tells_cells_apart),
+        cmocka_unit_test(test_control_characters_are_replaced),
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_ranges_agree),
         cmocka_unit_test(test_nonfinite_images_are_counted),

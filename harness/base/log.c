@@ -21,6 +21,9 @@ static void say(const char *prefix, const char *format, va_list args)
     char line[LINE_MAX_BYTES];
     int at = snprintf(line, sizeof line, "%s%s", atomic_exchange(&bar_open, false) ? "\r\033[K" : "", prefix);
     vsnprintf(line + at, sizeof line - (size_t)at - 1, format, args);
+    for (char *p = line + at; *p; p++) /* as error messages have them */
+        if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
+            *p = '?';
     strcat(line, "\n");
     fputs(line, stderr);
 }

@@ -1,5 +1,7 @@
 /* patchgauge ls: the cells of the store, one a line. */
 #include "harness/cmd/command.h"
+#include "harness/cmd/print.h"
+#include "harness/plan/settle.h"
 #include "db/store.h"
 
 #include <inttypes.h>
@@ -11,9 +13,9 @@ PG_COMMAND(ls)
 static void print_share(int64_t count, int64_t n)
 {
     if (n > 0)
-        printf(" %7.2f", 100.0 * (double)count / (double)n);
+        pg_print(" %7.2f", 100.0 * (double)count / (double)n);
     else
-        printf(" %7s", "-");
+        pg_print(" %7s", "-");
 }
 
 /* Options of the defense, as "threshold=0.2 feature=logits". */
@@ -23,21 +25,35 @@ static void print_options(const pg_cell_result *r, const char *defense)
     for (size_t i = 0; i < r->n_settings; i++)
         if (strncmp(r->settings[i].key, defense, length) == 0 && r->settings[i].key[length] == '.' &&
             strcmp(r->settings[i].key + length + 1, "version") != 0)
-            printf(" %s=%s", r->settings[i].key + length + 1, r->settings[i].value);
+            pg_print(" %s=%s", r->settings[i].key + length + 1, r->settings[i].value);
+}
+
+/* What tells a cell from others and is not the default: " batch=8 seed=1 images=8:16". */
+static void print_others(const pg_cell_result *r)
+{
+    static const pg_key_id ids[] = {PG_KEY_ATTACKER, PG_KEY_BATCH, PG_KEY_DTYPE, PG_KEY_SEED};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        const char *value = pg_cell_result_setting(r, pg_keys[ids[i]].name);
+        if (*value && strcmp(value, pg_keys[ids[i]].fallback) != 0)
+            pg_print(" %s=%s", pg_keys[ids[i]].name, value);
+    }
+    if (r->first > 0) /* from the start on, the number of images says it */
+        pg_print(" images=%" PRId64 ":%" PRId64, r->first, r->first + r->images);
 }
 
 static int print_cell(const pg_cell_result *r, void *context)
 {
     int64_t *rows = context;
     if ((*rows)++ == 0)
-        printf("%-12s %-7s %13s %7s %7s  %s\n", "cell", "state", "images", "clean%", "cert%", "settings");
+        pg_print("%-12s %-7s %13s %7s %7s  %s\n", "cell", "state", "images", "clean%", "cert%", "settings");
     const char *defense = pg_cell_result_setting(r, "defense");
-    printf("%.12s %-7s %6" PRId64 "/%-6" PRId64, r->cell_id, pg_cell_state_name(r->state), r->n, r->images);
+    pg_print("%.12s %-7s %6" PRId64 "/%-6" PRId64, r->cell_id, pg_cell_state_name(r->state), r->n, r->images);
     print_share(r->clean, r->n);
     print_share(r->certified, r->n);
-    printf("  %s patch=%s", defense, pg_cell_result_setting(r, "patch"));
+    pg_print("  %s patch=%s", defense, pg_cell_result_setting(r, "patch"));
     print_options(r, defense);
-    printf(" %s %s%s\n", pg_cell_result_setting(r, "dataset"), pg_cell_result_setting(r, "weights"),
+    print_others(r);
+    pg_print(" %s %s%s\n", pg_cell_result_setting(r, "dataset"), pg_cell_result_setting(r, "weights"),
            r->has_delta ? "" : " (locality not measured)");
     return PG_OK;
 }
@@ -63,7 +79,8 @@ const pg_command pg_command_ls = {
     .summary = "list the cells of the database",
     .help =
         "One line a cell: the first digits of its id, its state (new, partial, done, failed), images with outcomes, clean and\n"
-        "certified accuracy so far in percent, defense, patch and options.\n"
+        "certified accuracy so far in percent, defense, patch and options,\n"
+        "and of attacker, batch, dtype, seed and images what is not the default.\n"
         "\n"
         "  patchgauge ls --db results.db\n",
     .run = run,

@@ -1,5 +1,6 @@
 /* patchgauge plan: what a matrix asks for and what of it is done. Writes nothing. */
 #include "harness/cmd/matrix_args.h"
+#include "harness/cmd/print.h"
 #include "harness/plan/tasks.h"
 
 #include <getopt.h>
@@ -21,13 +22,13 @@ static int open_store(const pg_context *context, pg_store **out)
 /* "robust-masking patch=5 threshold=0.2": the defense and what varies. */
 static void print_cell(const pg_plan *plan, const pg_cell *cell, const pg_explained *e)
 {
-    printf("%-6s %.12s %s", pg_reason_name(e->reason), cell->id, pg_cell_value(cell, "defense"));
+    pg_print("%-6s %.12s %s", pg_reason_name(e->reason), cell->id, pg_cell_value(cell, "defense"));
     for (size_t i = 0; i < pg_plan_axes(plan); i++) {
         const char *key = pg_plan_axis(plan, i), *value = pg_cell_value(cell, key);
         if (strcmp(key, "defense") != 0 && *value)
-            printf(" %s=%s", key, value);
+            pg_print(" %s=%s", key, value);
     }
-    printf(": %s\n", e->why);
+    pg_print(": %s\n", e->why);
 }
 
 static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
@@ -46,7 +47,7 @@ static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
             print_cell(plan, cell, &e);
         free(e.why);
     }
-    printf("%s: %zu cells: %zu new, %zu done, %zu stale, %zu failed; %" PRId64 " outcomes to compute\n", pg_plan_name(plan),
+    pg_print("%s: %zu cells: %zu new, %zu done, %zu stale, %zu failed; %" PRId64 " outcomes to compute\n", pg_plan_name(plan),
            pg_plan_count(plan), counts[PG_REASON_NEW], counts[PG_REASON_DONE], counts[PG_REASON_STALE],
            counts[PG_REASON_FAILED], left);
     return ferror(stdout) || fflush(stdout) != 0 ? pg_fail(PG_EIO, "cannot write to standard output") : PG_OK;

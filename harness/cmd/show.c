@@ -1,5 +1,6 @@
 /* patchgauge show: all that is known of one cell. */
 #include "harness/cmd/command.h"
+#include "harness/cmd/print.h"
 #include "db/store.h"
 
 #include <inttypes.h>
@@ -12,62 +13,62 @@ static const double grid = 1.0 / (1 << 20);
 
 static void print_count(const char *name, int64_t count, int64_t n)
 {
-    printf("  %-20s %" PRId64, name, count);
+    pg_print("  %-20s %" PRId64, name, count);
     if (n > 0)
-        printf(" (%.2f%%)", 100.0 * (double)count / (double)n);
-    printf("\n");
+        pg_print(" (%.2f%%)", 100.0 * (double)count / (double)n);
+    pg_print("\n");
 }
 
 static void print_results(const pg_cell_result *r)
 {
-    printf("results\n  %-20s %" PRId64 " of %" PRId64 " (images %" PRId64 ":%" PRId64 ")\n", "images", r->n, r->images,
+    pg_print("results\n  %-20s %" PRId64 " of %" PRId64 " (images %" PRId64 ":%" PRId64 ")\n", "images", r->n, r->images,
            r->first, r->first + r->images);
     print_count("clean correct", r->clean, r->n);
     print_count("certified", r->certified, r->n);
     if (r->has_published) {
         print_count("certified_published", r->certified_published, r->n);
-        printf("  %-20s", "failure cases 0-4");
+        pg_print("  %-20s", "failure cases 0-4");
         for (int i = 0; i < PG_CASES; i++)
-            printf(" %" PRId64, r->cases[i]);
-        printf("\n");
+            pg_print(" %" PRId64, r->cases[i]);
+        pg_print("\n");
     }
     print_count("masked, clean image", r->masked, r->n);
     print_count("non-finite", r->nonfinite, r->n);
     if (r->attacked_n)
         print_count("right under attack", r->attacked, r->attacked_n);
     if (r->has_smallest_margin)
-        printf("  %-20s %.9f\n", "smallest margin > 0", (double)r->smallest_margin * grid);
+        pg_print("  %-20s %.9f\n", "smallest margin > 0", (double)r->smallest_margin * grid);
     if (r->has_delta)
-        printf("  %-20s delta %" PRId64 " (%.9f), applied to every certificate\n", "locality", r->delta,
+        pg_print("  %-20s delta %" PRId64 " (%.9f), applied to every certificate\n", "locality", r->delta,
                (double)r->delta * grid);
     else
-        printf("  %-20s not measured; delta 0 was used\n", "locality");
+        pg_print("  %-20s not measured; delta 0 was used\n", "locality");
 }
 
 static void print_settings(const pg_cell_result *r)
 {
-    printf("settings\n");
+    pg_print("settings\n");
     for (size_t i = 0; i < r->n_settings; i++)
-        printf("  %-28s %s\n", r->settings[i].key, r->settings[i].value);
+        pg_print("  %-28s %s\n", r->settings[i].key, r->settings[i].value);
 }
 
 static int print_attempt(const pg_attempt_record *a, void *context)
 {
     int64_t *rows = context;
     if ((*rows)++ == 0)
-        printf("attempts\n");
-    printf("  images %" PRId64 ":%" PRId64 " %s, epoch %" PRId64 ", %s, %s pid %" PRId64, a->first, a->first + a->count,
+        pg_print("attempts\n");
+    pg_print("  images %" PRId64 ":%" PRId64 " %s, epoch %" PRId64 ", %s, %s pid %" PRId64, a->first, a->first + a->count,
            a->result, a->epoch, a->finished, a->host, a->pid);
     if (*a->device)
-        printf(", %s", a->device);
+        pg_print(", %s", a->device);
     if (*a->library)
-        printf(", %s", a->library);
+        pg_print(", %s", a->library);
     if (a->batch)
-        printf(", %d threads, batch %d, %.3f s (read %.3f, forward %.3f, certify %.3f), peak %" PRId64 " MiB", a->threads,
+        pg_print(", %d threads, batch %d, %.3f s (read %.3f, forward %.3f, certify %.3f), peak %" PRId64 " MiB", a->threads,
                a->batch, a->wall_s, a->read_s, a->forward_s, a->certify_s, a->peak_bytes >> 20);
     if (a->cached)
-        printf(", %d images from the cache", a->cached);
-    printf(", patchgauge %s%s%s\n", a->revision, *a->error ? ": " : "", a->error);
+        pg_print(", %d images from the cache", a->cached);
+    pg_print(", patchgauge %s%s%s\n", a->revision, *a->error ? ": " : "", a->error);
     return PG_OK;
 }
 
@@ -78,7 +79,7 @@ static int show(pg_store *store, const char *cell_id)
     int code = pg_store_cell(store, cell_id, &result);
     if (code != PG_OK)
         return code;
-    printf("cell %s\nstate %s%s%s\n", result.cell_id, pg_cell_state_name(result.state), result.error ? ": " : "",
+    pg_print("cell %s\nstate %s%s%s\n", result.cell_id, pg_cell_state_name(result.state), result.error ? ": " : "",
            result.error ? result.error : "");
     print_settings(&result);
     print_results(&result);

@@ -31,6 +31,9 @@ void pg_problem(pg_problems *problems, int line, const char *key, const char *fo
         pg_buf_printf(&made, "%s:%d: %s\n", problems->path, line, text);
     else
         pg_buf_printf(&made, "-S %s: %s\n", key, text);
+    for (char *p = made.data; p && *p; p++) /* no control character of a file reaches a terminal */
+        if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
+            *p = '?';
     if (!strstr(problems->text.data, made.data)) { /* no line twice */
         if (++problems->n <= PROBLEMS_MAX)
             pg_buf_add(&problems->text, made.data, made.size);
