@@ -15,6 +15,8 @@ PG_FIGURE(accuracy)
 enum { COLUMNS_MAX = 6, METRICS = 3 };
 /* Characters of a row's label and of the title that the picture has room for. */
 enum { LABEL_MAX = 72, TITLE_MAX = 90 };
+/* The PNG is twice as high as this, and no picture can have more than 32767 lines. */
+enum { HEIGHT_MAX = 16000, HEIGHT_FRAME = 180, HEIGHT_ROW = 14, HEIGHT_POINT = 11 };
 
 static const char *const series[METRICS] = {"clean", "certified", "certified_published"};
 
@@ -69,6 +71,29 @@ static size_t write_label(const char *label, size_t max, pg_buf *out)
     return n > max ? max : n;
 }
 
+/* "mean", "patch 2": keys whose values do not speak for themselves stand before them. */
+static size_t write_row_label(const char *keys, const char *label, pg_buf *out)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    for (;;) {
+        size_t key = strcspn(keys, ","), part = strcspn(label, "\n");
+        bool plain = key == 0 || (key == 7 && (memcmp(keys, "defense", 7) == 0 || memcmp(keys, "weights", 7) == 0 ||
+                                               memcmp(keys, "dataset", 7) == 0));
+        if (!plain)
+            pg_buf_printf(&text, "%.*s ", (int)key, keys);
+        pg_buf_add(&text, label, part);
+        keys += key + (keys[key] != '\0');
+        label += part;
+        if (*label == '\0')
+            break;
+        pg_buf_add(&text, label++, 1);
+    }
+    size_t n = write_label(text.data, LABEL_MAX, out);
+    pg_buf_release(&text);
+    return n;
+}
+
 /* Blocks 0 and 1; returns the length of the longest label. */
 static size_t write_rows(const pg_table *table, const char **rows, size_t n_rows, pg_buf *out)
 {
@@ -86,7 +111,7 @@ static size_t write_rows(const pg_table *table, const char **rows, size_t n_rows
     pg_buf_puts(out, "\n\n\n");
     for (size_t r = 0; r < n_rows; r++) {
         pg_buf_printf(out, "%zu\t", r + 1);
-        size_t n = write_label(rows[r], LABEL_MAX, out);
+        size_t n = write_row_label(table->row_key, rows[r], out);
         longest = n > longest ? n : longest;
         pg_buf_puts(out, "\n");
     }
@@ -110,6 +135,13 @@ static int write(const pg_table *table, pg_figure_data *out)
                        COLUMNS_MAX, n_columns, table->column_key);
         goto out;
     }
+    size_t rows_max = (HEIGHT_MAX - HEIGHT_FRAME) / (HEIGHT_ROW + HEIGHT_POINT * n_columns);
+    if (n_rows > rows_max) {
+        code =
+            pg_fail(PG_EINPUT, "figure accuracy shows at most %zu rows of %zu columns, not %zu: leave some out with -S %s=...",
+                    rows_max, n_columns, n_rows, table->row_key);
+        goto out;
+    }
     size_t longest = write_rows(table, rows, n_rows, &out->data);
     for (size_t c = 0; c < n_columns; c++)
         for (size_t which = 0; which < METRICS; which++) {
@@ -119,8 +151,8 @@ static int write(const pg_table *table, pg_figure_data *out)
         }
     if (points == 0)
         code = pg_fail(PG_EINPUT, "no cell of this matrix has results yet: run `patchgauge run` on it first");
-    pg_buf_printf(&out->prelude, "rows = %zu\ncolumns = %zu\npublished = %d\nlabel_width = %zu\n", n_rows, n_columns,
-                  published > 0, longest);
+    pg_buf_printf(&out->prelude, "rows = %zu\ncolumns = %zu\npublished = %d\nlabel_width = %zu\nheight = %zu\n", n_rows,
+                  n_columns, published > 0, longest, HEIGHT_FRAME + n_rows * (HEIGHT_ROW + HEIGHT_POINT * n_columns));
 out:
     free(rows);
     free(columns);

@@ -16,8 +16,9 @@ array filled[6] = [7, 5, 9, 13, 11, 15]
 step = 0.64 / columns
 shift(c) = (c - (columns + 1) / 2.0) * step
 
-height = 150 + rows * (14 + 11 * columns) + 30
 width = 560 + 8 * label_width
+title_width = 40 + 11 * strlen(title) # room for capitals
+width = width < title_width ? title_width : width
 set tmargin 5.6
 set label 1 title at screen 0.5, graph 1 center offset 0, 3.9 font ",14" noenhanced
 set label 2 count . "; bars: 95% Wilson intervals" at screen 0.5, graph 1 center offset 0, 2.5 textcolor rgb "#555555" noenhanced
@@ -33,7 +34,7 @@ set border 3 lc rgb "#444444"
 set tics nomirror
 set bmargin 5.4
 set rmargin 4
-set key at screen 0.5, screen 0.02 center bottom horizontal maxcols columns noenhanced Left reverse samplen 1.2
+set key at screen 0.5, screen 8.0 / height center bottom horizontal maxcols columns noenhanced Left reverse samplen 1.2
 set bars 0.4
 do for [r = 1:rows - 1] { set arrow from graph 0, first r + 0.5 to graph 1, first r + 0.5 nohead lt 1 lc rgb "#eeeeee" lw 0.6 back }
 

@@ -192,6 +192,34 @@ static void too_many_columns_and_no_results_are_refused(void **state)
     assert_int_not_equal(access(where, F_OK), 0); /* nothing written */
 }
 
+static void rows_have_room_or_are_refused(void **state)
+{
+    (void)state;
+    enum { MANY = 640 };
+    static char names[MANY][8];
+    static pg_table_entry e[MANY];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "%d", i + 1);
+        e[i] = (pg_table_entry){.row = names[i], .column = "mean", .weights = "net", .expected = 10, .n = 10, .published = -1};
+    }
+    const char *title = "TITLE OF NINETY CAPITALS, TITLE OF NINETY CAPITALS, TITLE OF NINETY CAPITALS, TITLE OF NINETY";
+    pg_table table = {.title = title, .row_key = "patch", .column_key = "defense", .entries = e, .n_entries = MANY};
+    char where[128];
+    snprintf(where, sizeof where, "%s/none", folder);
+    assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, where), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "at most 632 rows of 1 columns, not 640"));
+    assert_int_not_equal(access(where, F_OK), 0);
+    table.n_entries = 632;
+    assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, folder), PG_OK);
+    char *svg = read_file("accuracy.svg");
+    assert_non_null(strstr(svg, ">patch 2<"));
+    int width = 0, height = 0;
+    assert_int_equal(sscanf(strstr(svg, "width=\""), "width=\"%d\" height=\"%d\"", &width, &height), 2);
+    assert_int_equal(height, 15980);
+    assert_true(width >= 90 * 11); /* the whole title */
+    free(svg);
+}
+
 static void gnuplot_errors_are_reported(void **state)
 {
     (void)state;
@@ -258,6 +286,7 @@ int main(void)
         cmocka_unit_test(pictures_are_well_formed),
         cmocka_unit_test(long_labels_are_cut),
         cmocka_unit_test(too_many_columns_and_no_results_are_refused),
+        cmocka_unit_test(rows_have_room_or_are_refused),
         cmocka_unit_test(gnuplot_errors_are_reported),
         cmocka_unit_test(without_gnuplot_nothing_is_left_behind),
         cmocka_unit_test(files_and_nameless_folders_are_refused),
