@@ -154,7 +154,7 @@ size_t pg_touching_work_size(int height, int width)
 {
     pg_arena arena = {0};
     field f;
-    field_carve(&arena, (size_t)height, 2 * (size_t)width + 1, &f);
+    field_carve(&arena, (size_t)height, 2 * (size_t)width, &f); /* the longest stride is that of a ring */
     return arena.used;
 }
 

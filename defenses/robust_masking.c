@@ -179,7 +179,7 @@ static bool beats(const bounds *b, int64_t lb, int64_t t)
     return (pg_int128)lb * b->keep_ppm > (pg_int128)t * PG_PPM || (b->limited && lb > t + b->reach);
 }
 
-/* Whether lb - ub rounded down is below `margin`. Never true for an unbounded rival: see unbounded(). */
+/* Whether lb - ub rounded down is below `margin`; not for an unbounded rival, which certify_per_class turns away. */
 static bool below(const bounds *b, int64_t lb, int64_t t, int64_t margin)
 {
     bool scaled = b->keep_ppm == 0 || (pg_int128)t * PG_PPM > ((pg_int128)lb - margin) * b->keep_ppm;

@@ -52,8 +52,8 @@ typedef struct pg_sums {
     int64_t *after;    /* [windows] the same for the classes after the label */
 } pg_sums;
 
-/* Memory that functions carve their scratch from; with base NULL it only counts. Pieces are aligned to 64 bytes; under the address
- * sanitizer what lies between them is forbidden ground. */
+/* Memory that functions carve their scratch from; with base NULL it only counts. Pieces are aligned to 64 bytes; under the
+ * address sanitizer what lies between them is forbidden ground. */
 typedef struct pg_arena {
     unsigned char *base;
     size_t used;
