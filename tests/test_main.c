@@ -177,8 +177,8 @@ static void closed_streams_are_not_files(void **state)
     for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
         snprintf(line, sizeof line, "%s $DIR/closed%zu %s", make, i, closed[i]);
         expect(line, 0, "", "");
-        snprintf(line, sizeof line, "for f in features.npy labels.npy meta.json; do cmp $DIR/open/$f $DIR/closed%zu/$f || exit 9; done",
-                 i);
+        snprintf(line, sizeof line,
+                 "for f in features.npy labels.npy meta.json; do cmp $DIR/open/$f $DIR/closed%zu/$f || exit 9; done", i);
         expect(line, 0, "", "");
     }
     expect("$P list >&-", 4, "", "standard output cannot be written");

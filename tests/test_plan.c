@@ -118,7 +118,7 @@ static void test_excludes_that_match_nothing(void **state)
         const char *rule, *message;
     } cases[] = {
         {"defense = \"robust-maskin\"\n", "m.toml:8: [[exclude]]: the matrix has no defense \"robust-maskin\"; did you mean "
-                                           "\"robust-masking\"?"},
+                                          "\"robust-masking\"?"},
         {"patch = 77\n", "m.toml:8: [[exclude]]: the matrix has no patch \"77\""},
         {"patch = [2, 77]\n", "m.toml:8: [[exclude]]: the matrix has no patch \"77\""},
         {"patch = []\n", "m.toml:8: [[exclude]]: \"patch\" is an empty list"},
@@ -143,7 +143,8 @@ static void test_options_that_do_not_fit_the_map(void **state)
 {
     (void)state;
     pg_plan *plan = NULL;
-    assert_int_equal(open_matrix(HEAD "defense = \"trimmed-mean\"\npatch = 2\ntrimmed-mean.trim = 18\n", NULL, &plan), PG_EINPUT);
+    assert_int_equal(open_matrix(HEAD "defense = \"trimmed-mean\"\npatch = 2\ntrimmed-mean.trim = 18\n", NULL, &plan),
+                     PG_EINPUT);
     if (!strstr(problems, "m.toml:4: defense trimmed-mean on null: trim=18 drops all of the 36 positions"))
         fail_msg("%s", problems);
     expect_rows(HEAD "defense = \"trimmed-mean\"\npatch = 2\ntrimmed-mean.trim = 17\n", NULL, "trimmed-mean/2//0");

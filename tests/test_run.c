@@ -268,9 +268,8 @@ static void test_features_refused(void **state)
     assert_non_null(strstr(program_output, "empty"));
     assert_int_equal(program_run("none.db", "%s --weights null -o %s", make, scratch_path("plain")), 2);
     assert_non_null(strstr(program_output, "is a file"));
-    assert_int_equal(program_run("none.db", "%s --weights models/zoo/synthetic-ds.safetensors -o %s/refused", make,
-                                 scratch_folder),
-                     2);
+    assert_int_equal(
+        program_run("none.db", "%s --weights models/zoo/synthetic-ds.safetensors -o %s/refused", make, scratch_folder), 2);
     assert_non_null(strstr(program_output, "only those of the null model"));
     write_weights("\377.safetensors", "");
     assert_int_equal(program_run("none.db", "features --dataset synthetic:test --weights %s/\377.safetensors -o %s/refused",
@@ -350,8 +349,8 @@ static void test_network_that_does_not_open(void **state)
     unsetenv("PATCHGAUGE_TORCH");
     assert_int_equal(code, 1);
     assert_int_equal(count_text(shim), 1);
-    assert_int_equal(program_run("torch2.db", "plan %s --explain -S defense=ds -S weights=%s,null", scratch_path("m.toml"), zoo),
-                     0);
+    assert_int_equal(
+        program_run("torch2.db", "plan %s --explain -S defense=ds -S weights=%s,null", scratch_path("m.toml"), zoo), 0);
     assert_non_null(strstr(program_output, "0 new, 2 done, 0 stale, 2 failed"));
     assert_non_null(strstr(program_output, shim));
 }
@@ -433,8 +432,8 @@ static void test_control_characters_are_replaced(void **state)
     char line[1024];
     snprintf(line, sizeof line, "cp models/zoo/synthetic-ds.safetensors '%s/w\033.safetensors'", scratch_folder);
     assert_int_equal(system(line), 0);
-    assert_int_equal(program_run("named.db", "run %s --device cpu -S weights='%s/w\033.safetensors'", scratch_path("named.toml"),
-                                 scratch_folder),
+    assert_int_equal(program_run("named.db", "run %s --device cpu -S weights='%s/w\033.safetensors'",
+                                 scratch_path("named.toml"), scratch_folder),
                      0);
     expect_no_control_characters();
     assert_int_equal(program_run("named.db", "ls"), 0);

@@ -54,7 +54,7 @@ static int print_cell(const pg_cell_result *r, void *context)
     print_options(r, defense);
     print_others(r);
     pg_print(" %s %s%s\n", pg_cell_result_setting(r, "dataset"), pg_cell_result_setting(r, "weights"),
-           r->has_delta ? "" : " (locality not measured)");
+             r->has_delta ? "" : " (locality not measured)");
     return PG_OK;
 }
 

@@ -48,8 +48,8 @@ static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
         free(e.why);
     }
     pg_print("%s: %zu cells: %zu new, %zu done, %zu stale, %zu failed; %" PRId64 " outcomes to compute\n", pg_plan_name(plan),
-           pg_plan_count(plan), counts[PG_REASON_NEW], counts[PG_REASON_DONE], counts[PG_REASON_STALE],
-           counts[PG_REASON_FAILED], left);
+             pg_plan_count(plan), counts[PG_REASON_NEW], counts[PG_REASON_DONE], counts[PG_REASON_STALE],
+             counts[PG_REASON_FAILED], left);
     return ferror(stdout) || fflush(stdout) != 0 ? pg_fail(PG_EIO, "cannot write to standard output") : PG_OK;
 }
 

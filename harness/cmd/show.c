@@ -22,7 +22,7 @@ static void print_count(const char *name, int64_t count, int64_t n)
 static void print_results(const pg_cell_result *r)
 {
     pg_print("results\n  %-20s %" PRId64 " of %" PRId64 " (images %" PRId64 ":%" PRId64 ")\n", "images", r->n, r->images,
-           r->first, r->first + r->images);
+             r->first, r->first + r->images);
     print_count("clean correct", r->clean, r->n);
     print_count("certified", r->certified, r->n);
     if (r->has_published) {
@@ -40,7 +40,7 @@ static void print_results(const pg_cell_result *r)
         pg_print("  %-20s %.9f\n", "smallest margin > 0", (double)r->smallest_margin * grid);
     if (r->has_delta)
         pg_print("  %-20s delta %" PRId64 " (%.9f), applied to every certificate\n", "locality", r->delta,
-               (double)r->delta * grid);
+                 (double)r->delta * grid);
     else
         pg_print("  %-20s not measured; delta 0 was used\n", "locality");
 }
@@ -58,14 +58,14 @@ static int print_attempt(const pg_attempt_record *a, void *context)
     if ((*rows)++ == 0)
         pg_print("attempts\n");
     pg_print("  images %" PRId64 ":%" PRId64 " %s, epoch %" PRId64 ", %s, %s pid %" PRId64, a->first, a->first + a->count,
-           a->result, a->epoch, a->finished, a->host, a->pid);
+             a->result, a->epoch, a->finished, a->host, a->pid);
     if (*a->device)
         pg_print(", %s", a->device);
     if (*a->library)
         pg_print(", %s", a->library);
     if (a->batch)
         pg_print(", %d threads, batch %d, %.3f s (read %.3f, forward %.3f, certify %.3f), peak %" PRId64 " MiB", a->threads,
-               a->batch, a->wall_s, a->read_s, a->forward_s, a->certify_s, a->peak_bytes >> 20);
+                 a->batch, a->wall_s, a->read_s, a->forward_s, a->certify_s, a->peak_bytes >> 20);
     if (a->cached)
         pg_print(", %d images from the cache", a->cached);
     pg_print(", patchgauge %s%s%s\n", a->revision, *a->error ? ": " : "", a->error);
@@ -80,7 +80,7 @@ static int show(pg_store *store, const char *cell_id)
     if (code != PG_OK)
         return code;
     pg_print("cell %s\nstate %s%s%s\n", result.cell_id, pg_cell_state_name(result.state), result.error ? ": " : "",
-           result.error ? result.error : "");
+             result.error ? result.error : "");
     print_settings(&result);
     print_results(&result);
     pg_cell_result_release(&result);

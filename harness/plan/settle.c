@@ -275,7 +275,10 @@ static void check_excluded_values(pg_settler *s, const pg_toml_entry *e, const c
             continue;
         const char *near = pg_nearest(e->values[i].text, values);
         pg_problem(s->problems, e->values[i].line, e->key, "[[exclude]]: the matrix has no %s \"%s\"; %s \"%s\"%s", e->key,
-                   e->values[i].text, near ? "did you mean" : "it has", near ? near : values[0], near ? "?" : n > 1 ? ", ..." : "");
+                   e->values[i].text, near ? "did you mean" : "it has", near ? near : values[0],
+                   near    ? "?"
+                   : n > 1 ? ", ..."
+                           : "");
     }
 }
 

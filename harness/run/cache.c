@@ -183,8 +183,8 @@ bool pg_cache_key(pg_cache *cache, const char *forward_id, const char *device, c
         return false;
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_printf(&text, "patchgauge features 1; forward %s; device %s; %s; shim %s; threads %d;%s", forward_id, device, library,
-                  pg_torch_hash(), threads, cache->processor);
+    pg_buf_printf(&text, "patchgauge features 1; forward %s; device %s; %s; shim %s; threads %d;%s", forward_id, device,
+                  library, pg_torch_hash(), threads, cache->processor);
     free(cache->key_text);
     cache->key_text = pg_buf_take(&text);
     pg_buf_release(&text);

@@ -123,7 +123,8 @@ void *pg_clerk_main(void *context)
     pg_pipeline *p = context;
     pg_progress progress;
     int64_t before = 0;
-    while (sem_wait(&p->begun) != 0) {} /* EINTR */
+    while (sem_wait(&p->begun) != 0) {
+    } /* EINTR */
     int in_flight = 0, code = p->store ? start(p, &progress, &before) : PG_OK;
     bool started = p->store && code == PG_OK, more = p->store != NULL, told = false;
     while (more) {

@@ -56,7 +56,8 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
     const pg_locality *locality = &info->locality;
     const char *device = pg_network_device(s->network);
     if (locality->measured && locality->batch && strncmp(device, locality->device, strlen(locality->device)) != 0)
-        pg_warn("%s: locality was measured on %s, this run is on %s: certificates take it to be the same; `patchgauge model measure` "
+        pg_warn("%s: locality was measured on %s, this run is on %s: certificates take it to be the same; `patchgauge model "
+                "measure` "
                 "measures it here",
                 f->weights, locality->device, device);
     s->forward = f;
