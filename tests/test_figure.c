@@ -196,7 +196,7 @@ static void rows_have_room_or_are_refused(void **state)
 {
     (void)state;
     enum { MANY = 640 };
-    static char names[MANY][8];
+    static char names[MANY][16];
     static pg_table_entry e[MANY];
     for (int i = 0; i < MANY; i++) {
         snprintf(names[i], sizeof names[i], "%d", i + 1);

@@ -275,7 +275,7 @@ static void labels_keep_the_order_of_the_entries(void **state)
 {
     (void)state;
     enum { SIDE = 40 };
-    static char names[SIDE][8];
+    static char names[SIDE][16];
     static pg_table_entry e[SIDE * SIDE];
     for (int i = 0; i < SIDE; i++)
         snprintf(names[i], sizeof names[i], "%d", (i * 7 + 3) % SIDE);
