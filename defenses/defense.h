@@ -39,6 +39,22 @@ typedef struct pg_window {
     int height, width; /* positions a patch can touch, each already cut to the map; >= 1 */
 } pg_window;
 
+/* The map as a surrogate sees it. */
+typedef struct pg_map {
+    int height, width, classes;
+    bool wrap_rows, wrap_columns;
+    pg_window window; /* cut to the map */
+} pg_map;
+
+/* One worst case that an audit asks for: the window at (top, left), for a rival of the label. */
+typedef struct pg_worst {
+    int label, rival, top, left;
+    int variant; /* 0, 1, ...: different ways to attack the same window for the same rival */
+} pg_worst;
+
+struct pg_scope; /* models/torch/torch.h */
+struct pg_tensor;
+
 typedef enum pg_certificate {
     PG_CERTIFICATE_NONE,  /* printed, never counted (published but unsound) */
     PG_CERTIFICATE_SOUND, /* a proof; may refuse images that no attack breaks */
@@ -74,6 +90,21 @@ typedef struct pg_defense {
     size_t (*scratch_size)(int height, int width, int classes, size_t n);
     /* required: the prediction alone, the only judge of an audit; config settled */
     int (*predict)(const pg_evidence *evidence, pg_window window, const void *config, void *scratch);
+
+    /* ---- optional: what an attacker who knows the defense does. An attack differentiates the surrogate, an audit places the worst
+     * contents; `predict` alone judges either. */
+    /* kinds of surrogate of this configuration, >= 1; NULL: 1 */
+    int (*surrogates)(const void *config);
+    /* Scores of all classes, built in the scope over local logits [n][classes][H][W] with labels (i64 [n]): [n][classes], on the
+     * scale of one local logit. Kind 0 is the deployed score, with a gradient where the deployed one has none; further kinds
+     * are other aims. NULL hook: attacked through the mean of the local logits. */
+    struct pg_tensor *(*surrogate)(struct pg_scope *s, const void *config, int kind, const pg_map *map, struct pg_tensor *logits,
+                                   struct pg_tensor *labels);
+    /* Contents of one window, contents[height * width][classes] by rows of the window, on the grid and within the range of the
+     * evidence (unbounded: within +-PG_EVIDENCE_MAX), that do the most harm. false: there is no such variant (variants have no
+     * gaps). `evidence` is clean; `scratch` as for certify, n = 1. */
+    bool (*worst)(const pg_evidence *evidence, pg_window window, const void *config, const pg_worst *which, void *scratch,
+                  int32_t *contents);
 } pg_defense;
 
 /* The list that make gathers from the PG_DEFENSE(...) lines of defenses/; NULL-terminated, sorted by name. */

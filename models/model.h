@@ -85,6 +85,29 @@ const char *pg_network_device(const pg_network *network);          /* "cpu", "cu
  * logits[count][H][W][N]. `first` is the index of the first image in its data set (only the null model looks at it). */
 int pg_network_forward(pg_network *network, const uint8_t *pixels, int64_t first, int count, float *logits) PG_MUST_USE;
 
+/* ---- What a patch can touch, differentiable: for attacks ---- */
+
+/* Pixels or positions. On an axis that wraps, left + width may exceed the axis: the rest lies at its start. */
+typedef struct pg_rect {
+    int top, left, height, width;
+} pg_rect;
+
+/* `positions`: every position whose field meets the patch, and perhaps a few more; `pixels`: all that these positions see. Patches
+ * of one size have views of one size, wherever they lie, so that they make a batch. */
+typedef struct pg_view {
+    pg_rect pixels, positions;
+} pg_view;
+pg_view pg_network_view(const pg_network *network, pg_rect patch);
+
+struct pg_scope;
+struct pg_tensor;
+/* The scope of this network's tensors, on its device. NULL: a model without libtorch has no gradients. Borrowed. */
+struct pg_scope *pg_network_scope(pg_network *network);
+/* Local logits of the positions of n views of one size: pixels [n][3][views->pixels.height][views->pixels.width], f32 in [0, 1], on the
+ * network's device -> [n][classes][views->positions.height][views->positions.width], in the network's scope and of its dtype's
+ * accuracy, recorded for gradients where the thread records. They are those of the full image up to the last bits. */
+struct pg_tensor *pg_network_view_logits(pg_network *network, struct pg_tensor *pixels, const pg_view *views, int n);
+
 /* Architecture descriptor. */
 typedef struct pg_model {
     pg_module module;

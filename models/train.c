@@ -401,7 +401,12 @@ int pg_train(const pg_train_job *job)
     stop_asked = 0;
     sigaction(SIGINT, &action, &before_int);
     sigaction(SIGTERM, &action, &before_term);
-    int lock = -1, e = claim_out(job->out, &lock);
+    int lock = -1, e = PG_OK;
+    if (job->options->warmup > job->options->epochs)
+        e = pg_fail(PG_EINPUT, "warmup is %lld of %lld epochs: at most as many are right", (long long)job->options->warmup,
+                    (long long)job->options->epochs);
+    if (!e)
+        e = claim_out(job->out, &lock);
     bool claimed = !e;
     if (!e)
         e = prepare(&r);

@@ -186,6 +186,9 @@ static void test_overrides(void **state)
     assert_int_equal(open_matrix(text, (const char *[]){"pach=1", NULL}, &plan), PG_EINPUT);
     assert_non_null(strstr(problems, "did you mean \"patch\""));
     assert_int_equal(open_matrix(text, (const char *[]){"patch", NULL}, &plan), PG_EUSAGE);
+    assert_int_equal(open_matrix(text, (const char *[]){"patch=2", "seed=1", "patch=5", NULL}, &plan), PG_EUSAGE);
+    assert_non_null(strstr(pg_error_message(), "given twice"));
+    expect_rows(text, (const char *[]){"patch=8", "seed=7", "attacker=input", "images=0:10", NULL}, "mean/8//7");
 }
 
 /* ---- Patch sizes ---- */

@@ -21,7 +21,7 @@
 
 static char folder[] = "/tmp/pg-train-XXXXXX";
 
-static int train(const char *out, int64_t epochs, const char *rate)
+static int train_with(const char *out, int64_t epochs, const char *option, const char *value)
 {
     const pg_model *model = pg_model_find("bagnet17");
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
@@ -31,13 +31,15 @@ static int train(const char *out, int64_t epochs, const char *rate)
     options.epochs = epochs;
     options.batch = 64;
     options.threads = 1;
-    int e = pg_options_set(pg_train_option_table, &options, "train", "rate", rate);
+    int e = pg_options_set(pg_train_option_table, &options, "train", option, value);
     if (!e)
         e = pg_module_configure(&model->module, "model", pairs, 4, config);
     return e ? e
              : pg_train(&(pg_train_job){.model = model, .config = config, .data_dir = "unused", .data = "synthetic:val", .val = "synthetic:test",
                                         .out = out, .device = "cpu", .options = &options});
 }
+
+static int train(const char *out, int64_t epochs, const char *rate) { return train_with(out, epochs, "rate", rate); }
 
 /* The exit status of a child that trains, or -1 where it was killed: after so many seconds (0: never), or as soon as a checkpoint
  * stands. */
@@ -151,6 +153,16 @@ static void bad_outputs_are_refused(void **state)
     assert_int_equal(pg_file_size(log), -1);
 }
 
+static void a_warmup_longer_than_the_run_is_refused(void **state)
+{
+    (void)state;
+    char out[64];
+    snprintf(out, sizeof out, "%s/warm", folder);
+    assert_int_equal(train_with(out, 1, "warmup", "2"), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "warmup is 2 of 1 epochs"));
+    assert_int_equal(pg_file_size(out), -1);
+}
+
 static void two_trainings_of_one_file_are_refused(void **state)
 {
     (void)state;
@@ -197,6 +209,7 @@ int main(void)
         cmocka_unit_test(another_command_does_not_take_over_a_checkpoint),
         cmocka_unit_test(finished_weights_are_kept),
         cmocka_unit_test(bad_outputs_are_refused),
+        cmocka_unit_test(a_warmup_longer_than_the_run_is_refused),
         cmocka_unit_test(two_trainings_of_one_file_are_refused),
         cmocka_unit_test(divergence_is_said),
     };

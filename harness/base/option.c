@@ -256,13 +256,14 @@ void pg_options_canonical(const pg_option *table, const void *config, const char
     }
 }
 
-void pg_options_help(const pg_option *table, pg_buf *out)
+void pg_options_help(const pg_option *table, const char *prefix, pg_buf *out)
 {
     for (; table->name; table++) {
-        pg_buf_printf(out, "  %-14s %s\n  %-14s   (", table->name, table->help, "");
+        int width = 14 - (int)strlen(prefix);
+        pg_buf_printf(out, "  %s%-*s %s\n  %-14s   (", prefix, width, table->name, table->help, "");
         describe(table, out);
         pg_buf_printf(out, "; default %s%s)\n", *table->fallback ? table->fallback : "empty",
-                      table->recorded_only ? "; does not change results" : "");
+                      table->recorded_only ? "; not part of identity" : "");
     }
 }
 

@@ -52,8 +52,8 @@ void pg_option_format(const pg_option *row, const void *config, pg_buf *out);
 /* Appends "PREFIXkey=value\n" for every row in the table's order; identity_only leaves recorded_only rows out. */
 void pg_options_canonical(const pg_option *table, const void *config, const char *prefix, bool identity_only, pg_buf *out);
 
-/* Appends the help text of a table: one row a line, with range or choices and default. */
-void pg_options_help(const pg_option *table, pg_buf *out);
+/* Appends the help text of a table: one row a line, with range or choices and default; `prefix` (short) stands before each name. */
+void pg_options_help(const pg_option *table, const char *prefix, pg_buf *out);
 
 const pg_option *pg_option_find(const pg_option *table, const char *name); /* NULL if unknown */
 

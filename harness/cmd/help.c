@@ -38,6 +38,14 @@ void pg_help_command(const pg_command *command, FILE *stream)
         size_t length = strlen(command->help);
         fprintf(stream, "\n%s%s", command->help, command->help[length - 1] == '\n' ? "" : "\n");
     }
+    if (command->options) {
+        pg_buf text;
+        pg_buf_init(&text);
+        pg_options_help(command->options, "--", &text);
+        if (pg_buf_check(&text) == PG_OK)
+            fprintf(stream, "\n%s\n%s", command->options_title, text.data);
+        pg_buf_release(&text);
+    }
 }
 
 static int print_module(const pg_module *module, const char *kind)
@@ -48,7 +56,7 @@ static int print_module(const pg_module *module, const char *kind)
                   module->source);
     if (module->options->name) {
         pg_buf_puts(&text, "\noptions, as KEY=VALUE:\n");
-        pg_options_help(module->options, &text);
+        pg_options_help(module->options, "", &text);
     } else
         pg_buf_puts(&text, "\nno options\n");
     int code = pg_buf_check(&text);

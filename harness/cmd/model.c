@@ -203,8 +203,7 @@ const pg_command pg_command_model = {
             "  -o, --out FILE        weights file; FILE.checkpoint and FILE.log.csv stand beside it while training\n"
             "  --device D            auto, cpu or cuda:N\n"
             "  --set KEY=VALUE       an option of the architecture (`patchgauge help model NAME`)\n"
-            "  --epochs, --batch, --rate, --schedule cosine|step, --warmup, --momentum, --nesterov, --decay, --smoothing,\n"
-            "  --ema, --crop, --flip, --dtype auto|fp32|bf16, --half, --seed, --threads\n"
+            "  and the options of training below\n"
             "\n"
             "The state is kept after every epoch: the same command goes on where it was stopped or killed, and ends in the\n"
             "same bytes as an undisturbed run with the same number of threads.\n"
@@ -214,5 +213,7 @@ const pg_command pg_command_model = {
             "model measure FILE --dataset NAME:SPLIT [--device D] [--dtype fp32|bf16] [--batch N] [--trials N]\n"
             "measures locality, the largest change of a logit outside the receptive fields of a random patch, and writes it into the\n"
             "file. It counts for runs of the same type and batch; training measures fp32 at the default batch.\n",
+    .options = pg_train_option_table,
+    .options_title = "options of model train, with their ranges:",
     .run = run,
 };

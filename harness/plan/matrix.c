@@ -145,6 +145,16 @@ static int split_values(pg_matrix *m, const char *text, pg_toml_value **out, siz
     return PG_OK;
 }
 
+/* Whether an override before this one is of the same key. */
+static bool named_before(const char *const *overrides, size_t i)
+{
+    size_t length = strcspn(overrides[i], "=") + 1;
+    for (size_t k = 0; k < i; k++)
+        if (strncmp(overrides[k], overrides[i], length) == 0)
+            return true;
+    return false;
+}
+
 static int apply_override(pg_matrix *m, const char *override, pg_problems *problems)
 {
     const char *equals = strchr(override, '=');
@@ -211,7 +221,8 @@ int pg_matrix_read(const char *path, const char *text, size_t size, const char *
     for (size_t i = 0; code == PG_OK && i < out->toml.n; i++)
         add_entry(out, &out->toml.entries[i], &zip, &zip_walk, problems);
     for (size_t i = 0; code == PG_OK && i < n_overrides; i++)
-        code = apply_override(out, overrides[i], problems);
+        code = named_before(overrides, i) ? pg_fail(PG_EUSAGE, "-S %s: its key is given twice", overrides[i])
+                                          : apply_override(out, overrides[i], problems);
     if (code == PG_OK)
         count_rows(out, problems);
     if (code != PG_OK)

@@ -1,0 +1,122 @@
+/* An attack finds the pixels of a patch that make a defended classifier err.
+ *
+ * It sees images and a *victim*: the defended classifier as an attacker has it, with scores that have gradients and a judge. How
+ * model and defense are made it never sees; tests give it victims of their own. What an attack finds is only a claim: the harness
+ * pastes the patch into the image, rounded to 8 bits, and asks the deployed path again.
+ *
+ * Random numbers come from pg_rng by (seed, PG_STREAM_ATTACK, index of the image), so they depend neither on batch size nor on
+ * threads nor on what else is attacked. One victim and one attack run per thread. */
+#ifndef PG_ATTACKS_ATTACK_H
+#define PG_ATTACKS_ATTACK_H
+
+#include "harness/base/module.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pg_scope;
+struct pg_tensor;
+
+/* An image as an attack gets it; everything borrowed. */
+typedef struct pg_example {
+    int64_t index;         /* in its data set */
+    int label;
+    int prediction;        /* of the defended classifier, without a patch */
+    const uint8_t *pixels; /* [3][image_height][image_width] */
+    const float *logits;   /* clean local logits [H][W][classes], for the victim; NULL where the victim needs none */
+} pg_example;
+
+/* What was found for an image. */
+typedef struct pg_found {
+    bool broken;   /* the victim's judge said so at this patch; untargeted: not the label, targeted: the target */
+    int top, left; /* where the patch lies */
+    int target;    /* -1: untargeted */
+    double loss;   /* of the attack at this patch: larger is closer to success */
+    int64_t steps; /* forward passes that this image took, all places and restarts together; 0: there was nothing to do */
+    float *patch;  /* [3][patch_height][patch_width] in [0, 1]; memory of the caller */
+} pg_found;
+
+/* The defended classifier. Filled in by the harness (harness/run/victim.h) or by a test; an attack only calls it.
+ *
+ * A victim holds up to `slots` images at a time, each with the place of its patch; everything outside what the patch can touch
+ * is computed once, when the image is put there. Codes: PG_OK or a failure with its message; tensors are NULL after a failure of
+ * the scope (check with pg_scope_check, then clear the scope). */
+typedef struct pg_victim pg_victim;
+struct pg_victim {
+    struct pg_scope *scope; /* of the tensors below; the caller of a pass clears it. NULL: no gradients, scores come by `judge` */
+    int image_height, image_width, patch_height, patch_width; /* pixels */
+    int classes;
+    int slots; /* >= 1 */
+    int kinds; /* >= 1: ways to score, each another aim of an attacker who knows the defense; kind 0 is the plain one */
+
+    /* Puts an image into a slot, with the patch at (top, left). The example stays valid until the slot is filled again. */
+    int (*hold)(pg_victim *victim, int slot, const pg_example *example, int top, int left);
+    /* One forward pass over n <= slots images: patches[n][3][patch_height][patch_width] in [0, 1], which are rounded to 8 bits
+     * first. Scores [n][classes], on the scale of one local logit, differentiable with respect to the patches. */
+    struct pg_tensor *(*scores)(pg_victim *victim, int n, const int *slots, const float *patches, int kind);
+    /* The same pass, but the local logits that the patches can touch: [n][classes][positions]. */
+    struct pg_tensor *(*local_logits)(pg_victim *victim, int n, const int *slots, const float *patches);
+    /* d loss / d patches of the last pass: out[n][3][patch_height][patch_width]. loss: one element. */
+    int (*gradient)(pg_victim *victim, struct pg_tensor *loss, float *out);
+    /* Image i of the last pass: the prediction of the defended classifier itself. -1: not finite. */
+    int (*judge)(pg_victim *victim, int i, int *prediction);
+    /* How much each pixel matters on the clean image: sum over colours of |d (best wrong score - score of the label) / d pixel|,
+     * out[image_height][image_width]. NULL without gradients. */
+    int (*saliency)(pg_victim *victim, const pg_example *example, float *out);
+    bool (*stopping)(pg_victim *victim); /* a signal asked to stop: run returns PG_EINTERRUPTED */
+};
+
+/* What every attack lets its user choose; the first member of every attack's config. */
+enum { PG_THROUGH_DEFENSE, PG_THROUGH_MEAN };
+extern const char *const pg_attack_through_names[]; /* "defense", "mean" */
+typedef struct pg_attack_common {
+    int64_t batch; /* slots of the victim */
+    int through;   /* what the scores are those of: the defense's surrogate (adaptive), or the mean of the local logits */
+} pg_attack_common;
+#define PG_ATTACK_COMMON_OPTIONS(config_type, batch_default)                                                             \
+    {.name = "batch",                                                                                                    \
+     .type = PG_OPTION_INT,                                                                                              \
+     .offset = offsetof(config_type, common.batch),                                                                      \
+     .fallback = batch_default,                                                                                          \
+     .min = 1,                                                                                                           \
+     .max = 4096,                                                                                                        \
+     .help = "images attacked at a time"},                                                                               \
+    {                                                                                                                    \
+        .name = "through", .type = PG_OPTION_CHOICE, .offset = offsetof(config_type, common.through),                    \
+        .fallback = "defense", .choices = pg_attack_through_names,                                                       \
+        .help = "what is differentiated: the defense (adaptive) or the mean of the local logits"                         \
+    }
+
+/* Images that an attack may learn from before it is run (universal patches). */
+typedef struct pg_lessons {
+    int64_t count;
+    void *context;
+    int (*read)(void *context, int64_t i, pg_example *out); /* 0 <= i < count; valid until the next call */
+} pg_lessons;
+
+typedef struct pg_attack {
+    pg_module module;
+    bool needs_gradients; /* refuses victims without a scope */
+    /* optional: split of the same data set whose images `prepare` learns from; required with prepare */
+    const char *(*lessons)(const void *config);
+    /* optional: learns a state that `run` uses for every image; *new*, release. PG_EINTERRUPTED, PG_EINPUT, ... */
+    int (*prepare)(const void *config, uint64_t seed, pg_victim *victim, const pg_lessons *lessons, void **state);
+    void (*release)(void *state);
+    /* optional: refuses what cannot work on this victim before any work; PG_EINPUT with a message */
+    int (*check)(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes);
+    /* required: attacks examples[n], in any order and any grouping; writes found[n]. An image that needs no patch (untargeted:
+     * wrong already; targeted: the target already) is left alone: broken, 0 steps, and a patch of its own pixels. What is found
+     * for an image does not depend on n or on the other examples, up to last bits that depend on its place in a batch. */
+    int (*run)(const void *config, const void *state, uint64_t seed, pg_victim *victim, const pg_example *examples, size_t n,
+               pg_found *found);
+} pg_attack;
+
+/* The list that make gathers from the PG_ATTACK(...) lines of attacks/; NULL-terminated, sorted by name. */
+extern const pg_attack *const pg_attacks[];
+/* The named attack, or NULL with PG_EINPUT's message (nearest name). "none" is no attack. */
+const pg_attack *pg_attack_find(const char *name);
+
+#define PG_ATTACK(id) extern const pg_attack pg_attack_##id;
+
+#endif

@@ -1,0 +1,44 @@
+/* Attacks images of a cell, and judges what was found by the deployed path: the patch is rounded to 8 bits and pasted here, the
+ * whole image goes through the network in the batches of `run`, and the integer rule of the defense predicts. The attack itself
+ * is not believed: a patch that is not finite, leaves [0, 1] or lies outside the image is an error that names the attack. */
+#ifndef PG_RUN_ATTACKER_H
+#define PG_RUN_ATTACKER_H
+
+#include "attacks/attack.h"
+#include "defenses/defense.h"
+#include "models/model.h"
+
+typedef struct pg_attack_job {
+    pg_network *network; /* borrowed until close */
+    int batch;           /* of the network */
+    const pg_attack *attack;
+    const void *attack_config; /* settled; borrowed */
+    const pg_defense *defense;
+    const void *config; /* settled; borrowed */
+    pg_window window;
+    int patch_height, patch_width; /* pixels */
+    uint64_t seed;
+    const char *data_dir, *dataset; /* "cifar10:test": where lessons come from */
+    bool (*stopping)(void);         /* optional */
+} pg_attack_job;
+
+typedef struct pg_attack_result {
+    int64_t image;
+    int top, left, target; /* target -1: untargeted */
+    double loss;
+    int64_t steps;
+    int before, after; /* predictions by the deployed path; -1: not finite */
+    uint8_t *patch;    /* [3][patch_height][patch_width], rounded; memory of the caller */
+} pg_attack_result;
+
+typedef struct pg_attacker pg_attacker;
+
+/* *new*, pg_attacker_close. Prepares the attack where it learns first. */
+int pg_attacker_open(const pg_attack_job *job, pg_attacker **out) PG_MUST_USE;
+void pg_attacker_close(pg_attacker *attacker);
+/* "defense", or "mean" where the defense has no surrogate or the user asked for it. */
+const char *pg_attacker_through(const pg_attacker *attacker);
+/* Attacks examples[n]; prediction and logits of each are those of the clean forward pass. Writes results[n] in their order. */
+int pg_attacker_run(pg_attacker *attacker, const pg_example *examples, size_t n, pg_attack_result *results) PG_MUST_USE;
+
+#endif

@@ -1,0 +1,26 @@
+/* The defended classifier as attacks see it (attacks/attack.h), made of a network and a defense.
+ *
+ * An image in a slot keeps its clean local logits; a pass computes the local logits of its view only (models/model.h), puts
+ * them into the clean map, and asks the surrogate of the defense for scores, its integer rule for the judge. */
+#ifndef PG_RUN_VICTIM_H
+#define PG_RUN_VICTIM_H
+
+#include "attacks/attack.h"
+#include "defenses/defense.h"
+#include "models/model.h"
+
+typedef struct pg_victim_request {
+    pg_network *network;       /* borrowed until close; its scope is used */
+    const pg_defense *defense; /* the judge, and the surrogate unless `through_mean` or it has none */
+    const void *config;        /* settled; borrowed */
+    pg_window window;          /* of the cell */
+    int patch_height, patch_width, slots;
+    bool through_mean;
+    bool (*stopping)(void); /* optional */
+} pg_victim_request;
+
+/* *new*, pg_victim_close. PG_ENOMEM, PG_EINPUT. */
+int pg_victim_open(const pg_victim_request *request, pg_victim **out) PG_MUST_USE;
+void pg_victim_close(pg_victim *victim);
+
+#endif
