@@ -82,24 +82,37 @@ int pg_settings_parse(const char *const *texts, size_t n_texts, pg_setting **out
     return PG_OK;
 }
 
-static const char *exact_value(const pg_setting *settings, size_t n, const char *key)
+/* strcmp(key, "module.option"), or with the key alone where module is "". */
+static int compare(const char *key, const char *module, const char *option)
 {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(settings[i].key, key) == 0)
-            return settings[i].value;
-    return NULL;
+    size_t length = strlen(module);
+    if (length == 0)
+        return strcmp(key, option);
+    int order = strncmp(key, module, length);
+    if (order == 0)
+        order = (unsigned char)key[length] - '.';
+    return order ? order : strcmp(key + length + 1, option);
+}
+
+/* Of the first of equal keys; settings are sorted. NULL: there is none. */
+static const char *find(const pg_setting *settings, size_t n, const char *module, const char *option)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare(settings[middle].key, module, option) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && compare(settings[low].key, module, option) == 0 ? settings[low].value : NULL;
 }
 
 const char *pg_settings_value(const pg_setting *settings, size_t n, const char *key)
 {
-    const char *value = exact_value(settings, n, key);
-    const char *defense = value || strchr(key, '.') ? NULL : exact_value(settings, n, "defense");
-    if (defense) {
-        size_t length = strlen(defense);
-        for (size_t i = 0; i < n && !value; i++)
-            if (strncmp(settings[i].key, defense, length) == 0 && settings[i].key[length] == '.' &&
-                strcmp(settings[i].key + length + 1, key) == 0)
-                value = settings[i].value;
-    }
+    const char *value = find(settings, n, "", key);
+    const char *defense = value || strchr(key, '.') ? NULL : find(settings, n, "", "defense");
+    if (defense)
+        value = find(settings, n, defense, key);
     return value ? value : "";
 }
