@@ -96,7 +96,7 @@ static void stem(const char *path, pg_buf *out)
 }
 
 /* Weights are shown by their stem, unless another file of the matrix has the same one. Neighbours with equal weights count as
- * one, so that the usual matrix of many cells on few files takes no time. */
+ * one, so that the usual matrix of many forward passes on few files takes no time. */
 static void short_weights(const pg_plan *plan, const char *path, pg_buf *out)
 {
     bool clash = false;
@@ -105,8 +105,8 @@ static void short_weights(const pg_plan *plan, const char *path, pg_buf *out)
     pg_buf_init(&other);
     stem(path, &mine);
     const char *before = path;
-    for (size_t i = 0; i < pg_plan_count(plan) && !clash; i++) {
-        const char *value = pg_cell_value(pg_plan_at(plan, i), "weights");
+    for (size_t i = 0; i < pg_plan_forwards(plan) && !clash; i++) {
+        const char *value = pg_plan_forward(plan, i)->weights;
         if (strcmp(value, before) == 0 || strcmp(value, path) == 0)
             continue;
         before = value;
