@@ -32,7 +32,7 @@ typedef struct pg_found {
     bool broken;   /* the victim's judge said so at this patch; untargeted: not the label, targeted: the target */
     int top, left; /* where the patch lies */
     int target;    /* -1: untargeted */
-    double loss;   /* of the attack at this patch: larger is closer to success */
+    double loss;   /* of the attack at this patch: larger is closer to success; 0 where there was nothing to do */
     int64_t steps; /* forward passes that this image took, all places and restarts together; 0: there was nothing to do */
     float *patch;  /* [3][patch_height][patch_width] in [0, 1]; memory of the caller */
 } pg_found;
@@ -92,7 +92,8 @@ typedef struct pg_attack_common {
 typedef struct pg_lessons {
     int64_t count;
     void *context;
-    int (*read)(void *context, int64_t i, pg_example *out); /* 0 <= i < count; valid until the next call */
+    /* 0 <= i < count, 0 <= slot < slots of the victim; valid until this slot is read again */
+    int (*read)(void *context, int64_t i, int slot, pg_example *out);
 } pg_lessons;
 
 typedef struct pg_attack {
@@ -103,11 +104,14 @@ typedef struct pg_attack {
     /* optional: learns a state that `run` uses for every image; *new*, release. PG_EINTERRUPTED, PG_EINPUT, ... */
     int (*prepare)(const void *config, uint64_t seed, pg_victim *victim, const pg_lessons *lessons, void **state);
     void (*release)(void *state);
-    /* optional: refuses what cannot work on this victim before any work; PG_EINPUT with a message */
+    /* required: refuses what cannot work on this victim before any work (a patch larger than the image: pg_attack_check_patch);
+     * PG_EINPUT with a message */
     int (*check)(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes);
     /* required: attacks examples[n], in any order and any grouping; writes found[n]. An image that needs no patch (untargeted:
-     * wrong already; targeted: the target already) is left alone: broken, 0 steps, and a patch of its own pixels. What is found
-     * for an image does not depend on n or on the other examples, up to last bits that depend on its place in a batch. */
+     * wrong already; targeted: the target already) is left alone: broken, 0 steps, and a patch of its own pixels; not so where the
+     * aim is another than the prediction (local-logits). What is found for an image does not depend on n or on the other
+     * examples, up to last bits that depend on its place in a batch. PG_EINPUT also where the target is the label of an image,
+     * PG_EINTERRUPTED where the victim says so: nothing found counts then. */
     int (*run)(const void *config, const void *state, uint64_t seed, pg_victim *victim, const pg_example *examples, size_t n,
                pg_found *found);
 } pg_attack;
@@ -116,6 +120,9 @@ typedef struct pg_attack {
 extern const pg_attack *const pg_attacks[];
 /* The named attack, or NULL with PG_EINPUT's message (nearest name). "none" is no attack. */
 const pg_attack *pg_attack_find(const char *name);
+
+/* PG_OK, or PG_EINPUT where the patch does not fit into the image, or there is one class only. */
+int pg_attack_check_patch(int image_height, int image_width, int patch_height, int patch_width, int classes) PG_MUST_USE;
 
 #define PG_ATTACK(id) extern const pg_attack pg_attack_##id;
 

@@ -1,8 +1,9 @@
-/* The contract of modules: walks every registered defense and model and checks what defense.h, model.h and module.h demand of
- * all.
+/* The contract of modules: walks every registered defense, attack and model and checks what defense.h, attack.h, model.h and
+ * module.h demand of all.
  *
  * A new module needs no line here: it is found in the gathered lists. Runs the program ($PATCHGAUGE, default build/patchgauge)
  * to see that `list` and `help` show every module. */
+#include "attacks/attack.h"
 #include "defenses/defense.h"
 #include "defenses/evidence.h"
 #include "harness/base/rng.h"
@@ -37,6 +38,8 @@ static void each_module(visit_module visit)
 {
     for (size_t i = 0; pg_defenses[i] != NULL; i++)
         visit(&pg_defenses[i]->module, "defense");
+    for (size_t i = 0; pg_attacks[i] != NULL; i++)
+        visit(&pg_attacks[i]->module, "attack");
     for (size_t i = 0; pg_models[i] != NULL; i++)
         visit(&pg_models[i]->module, "model");
 }
@@ -71,7 +74,7 @@ static void every_module_states_what_it_is(void **state)
 {
     (void)state;
     each_module(check_statement);
-    assert_true(pg_defenses[0] != NULL && pg_models[0] != NULL);
+    assert_true(pg_defenses[0] != NULL && pg_attacks[0] != NULL && pg_models[0] != NULL);
 }
 
 static void lists_are_sorted_and_names_unique(void **state)
@@ -79,10 +82,14 @@ static void lists_are_sorted_and_names_unique(void **state)
     (void)state;
     for (size_t i = 1; pg_defenses[i] != NULL; i++)
         assert_true(strcmp(pg_defenses[i - 1]->module.name, pg_defenses[i]->module.name) < 0);
+    for (size_t i = 1; pg_attacks[i] != NULL; i++)
+        assert_true(strcmp(pg_attacks[i - 1]->module.name, pg_attacks[i]->module.name) < 0);
     for (size_t i = 1; pg_models[i] != NULL; i++)
         assert_true(strcmp(pg_models[i - 1]->module.name, pg_models[i]->module.name) < 0);
     for (size_t i = 0; pg_defenses[i] != NULL; i++)
         assert_ptr_equal(pg_defense_find(pg_defenses[i]->module.name), pg_defenses[i]);
+    for (size_t i = 0; pg_attacks[i] != NULL; i++)
+        assert_ptr_equal(pg_attack_find(pg_attacks[i]->module.name), pg_attacks[i]);
     for (size_t i = 0; pg_models[i] != NULL; i++)
         assert_ptr_equal(pg_model_find(pg_models[i]->module.name), pg_models[i]);
 }
@@ -196,6 +203,11 @@ static void every_required_hook_is_there(void **state)
             CHECK(d->evidence != NULL && d->certify != NULL && d->scratch_size != NULL, &d->module,
                   "a required hook is missing");
     }
+    for (size_t i = 0; pg_attacks[i] != NULL; i++) {
+        const pg_attack *a = pg_attacks[i];
+        CHECK(a->check != NULL && a->run != NULL, &a->module, "check or run is missing");
+        CHECK(!a->prepare || (a->lessons && a->release), &a->module, "learns without lessons or release");
+    }
     for (size_t i = 0; pg_models[i] != NULL; i++) {
         const pg_model *m = pg_models[i];
         CHECK(m->geometry != NULL && m->hooks != NULL, &m->module, "geometry or hooks are missing");
@@ -256,6 +268,28 @@ static void every_defense_answers(void **state)
             check_defense(d, &evidence, (pg_window){2, 1}, config);
             check_defense(d, &evidence, (pg_window){SIDE, SIDE}, config);
         }
+    }
+}
+
+static bool names_both_sizes(const char *text) { return strstr(text, "33 x 5") != NULL && strstr(text, "32 x 32") != NULL; }
+
+/* Every attack has the common options first, takes a patch of the image's size, and refuses a larger one. */
+static void every_attack_knows_its_bounds(void **state)
+{
+    (void)state;
+    for (size_t i = 0; pg_attacks[i] != NULL; i++) {
+        const pg_attack *a = pg_attacks[i];
+        _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+        const pg_option *batch = pg_option_find(a->module.options, "batch"), *through = pg_option_find(a->module.options, "through");
+        CHECK(batch && batch->offset == offsetof(pg_attack_common, batch) && through &&
+                  through->offset == offsetof(pg_attack_common, through),
+              &a->module, "the common options are not the first of the configuration");
+        assert_int_equal(pg_module_configure(&a->module, "attack", NULL, 0, config), PG_OK);
+        CHECK(a->check(config, 32, 32, 5, 8, 10) == PG_OK, &a->module, "%s", pg_error_message());
+        CHECK(a->check(config, 32, 32, 32, 32, 10) == PG_OK, &a->module, "%s", pg_error_message());
+        CHECK(a->check(config, 32, 32, 33, 5, 10) == PG_EINPUT && names_both_sizes(pg_error_message()), &a->module,
+              "a patch larger than the image: %s", pg_error_message());
+        CHECK(a->check(config, 32, 32, 5, 33, 10) == PG_EINPUT, &a->module, "takes a patch wider than the image");
     }
 }
 
@@ -366,7 +400,8 @@ int main(void)
         cmocka_unit_test(every_module_states_what_it_is), cmocka_unit_test(lists_are_sorted_and_names_unique),
         cmocka_unit_test(option_tables_are_whole),        cmocka_unit_test(option_values_are_checked),
         cmocka_unit_test(defaults_make_a_configuration),  cmocka_unit_test(every_required_hook_is_there),
-        cmocka_unit_test(every_defense_answers),          cmocka_unit_test(every_model_has_a_geometry),
+        cmocka_unit_test(every_defense_answers),          cmocka_unit_test(every_attack_knows_its_bounds),
+        cmocka_unit_test(every_model_has_a_geometry),
         cmocka_unit_test(list_shows_every_module),        cmocka_unit_test(help_shows_every_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* `patchgauge help`: the overview, the page of a command, the options of a module. */
+#include "attacks/attack.h"
 #include "defenses/defense.h"
 #include "harness/base/option.h"
 #include "harness/base/version.h"
@@ -25,7 +26,7 @@ void pg_help_overview(FILE *stream)
           "  --cache-size SIZE  its largest size, as 512M or 10GiB; 0 turns it off (default 10GiB)\n"
           "  --quiet            no information and no progress on standard error\n"
           "  --version, --help\n\n"
-          "`patchgauge help COMMAND`, `help defense NAME`, `help model NAME` and `help matrix` (matrix files) say more.\n"
+          "`patchgauge help COMMAND`, `help defense NAME`, `help attack NAME`, `help model NAME` and `help matrix` say more.\n"
           "exit codes: 0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"
           "            4 system error; 5 an audit broke a sound certificate\n",
           stream);
@@ -78,8 +79,8 @@ static int print_matrix(void)
                        "  [[exclude]]    leaves out the rows that match all of its keys; a list matches any of its values\n\n"
                        "keys of [fixed], [axes] and [[zip]]:\n");
     pg_plan_keys_help(&text);
-    pg_buf_puts(&text, "  MODULE.OPTION  an option of a defense or model, in quotes: \"robust-masking.threshold\" = [0, 0.2]\n"
-                       "            (`patchgauge help defense NAME`, `patchgauge help model NAME`); other modules ignore it\n\n"
+    pg_buf_puts(&text, "  MODULE.OPTION  an option of a defense, attack or model, in quotes: \"robust-masking.threshold\" = [0, 0.2]\n"
+                       "            (`patchgauge help defense NAME`, and so on); other modules ignore it\n\n"
                        "-S KEY=A,B on the command line replaces or adds a key: one value is fixed, several are an axis.\n");
     int code = pg_buf_check(&text);
     if (!code)
@@ -95,6 +96,11 @@ static const pg_module *find_module(const char *name, const char **kind)
         if (strcmp(pg_defenses[i]->module.name, name) == 0) {
             *kind = "defense";
             return &pg_defenses[i]->module;
+        }
+    for (int i = 0; pg_attacks[i]; i++)
+        if (strcmp(pg_attacks[i]->module.name, name) == 0) {
+            *kind = "attack";
+            return &pg_attacks[i]->module;
         }
     for (int i = 0; pg_models[i]; i++)
         if (strcmp(pg_models[i]->module.name, name) == 0) {
@@ -127,19 +133,23 @@ static int help_module(const char *kind, const char *name)
         const pg_defense *defense = pg_defense_find(name);
         return defense ? print_module(&defense->module, kind) : PG_EINPUT;
     }
+    if (strcmp(kind, "attack") == 0) {
+        const pg_attack *attack = pg_attack_find(name);
+        return attack ? print_module(&attack->module, kind) : PG_EINPUT;
+    }
     if (strcmp(kind, "model") == 0) {
         const pg_model *model = pg_model_find(name);
         return model ? print_module(&model->module, kind) : PG_EINPUT;
     }
-    return pg_fail(PG_EUSAGE, "help %s %s: right would be `help defense NAME` or `help model NAME`", kind, name);
+    return pg_fail(PG_EUSAGE, "help %s %s: right would be `help defense NAME`, `help attack NAME` or `help model NAME`", kind, name);
 }
 
 static int run(const pg_context *context, int argc, char **argv)
 {
     (void)context;
     if (argc > 3)
-        return pg_fail(PG_EUSAGE, "help: too many arguments: right would be `help [COMMAND | matrix]`, `help defense NAME` or "
-                                  "`help model NAME`");
+        return pg_fail(PG_EUSAGE, "help: too many arguments: right would be `help [COMMAND | matrix]`, `help defense NAME`, "
+                                  "`help attack NAME` or `help model NAME`");
     if (argc == 3)
         return help_module(argv[1], argv[2]);
     if (argc == 2)
@@ -150,11 +160,12 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_help = {
     .name = "help",
-    .synopsis = "help [COMMAND | matrix | defense NAME | model NAME]",
-    .summary = "what a command does, what a matrix file holds, the options of a defense or model",
+    .synopsis = "help [COMMAND | matrix | defense NAME | attack NAME | model NAME]",
+    .summary = "what a command does, what a matrix file holds, the options of a module",
     .help = "examples:\n"
             "  patchgauge help certify\n"
             "  patchgauge help matrix\n"
-            "  patchgauge help defense robust-masking\n",
+            "  patchgauge help defense robust-masking\n"
+            "  patchgauge help attack lavan\n",
     .run = run,
 };

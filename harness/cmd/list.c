@@ -1,6 +1,6 @@
 /* `patchgauge list`: the modules and data sets there are. */
+#include "attacks/attack.h"
 #include "defenses/defense.h"
-#include "harness/base/log.h"
 #include "harness/base/option.h"
 #include "harness/cmd/command.h"
 #include "harness/data/source.h"
@@ -23,7 +23,9 @@ static int list_models(const pg_context *context)
 static int list_attacks(const pg_context *context)
 {
     (void)context;
-    pg_info("no attacks are built in");
+    for (int i = 0; pg_attacks[i]; i++)
+        printf("  %-20s %s%s\n", pg_attacks[i]->module.name, pg_attacks[i]->module.summary,
+               pg_attacks[i]->needs_gradients ? "" : " (needs no gradients)");
     return PG_OK;
 }
 
