@@ -9,6 +9,11 @@
 #include "defenses/defense.h"
 #include "models/model.h"
 
+#include <math.h>
+
+/* The 8 bits of a pixel in [0, 1]; what is below 0, above 1 or not a number is cut. */
+static inline uint8_t pg_pixel_round(float value) { return value >= 1 ? 255 : value > 0 ? (uint8_t)lrintf(value * 255) : 0; }
+
 typedef struct pg_victim_request {
     pg_network *network;       /* borrowed until close; its scope is used */
     const pg_defense *defense; /* the judge, and the surrogate unless `through_mean` or it has none */

@@ -1,0 +1,121 @@
+/* See lessons.h. */
+#include "harness/run/lessons.h"
+
+#include "harness/data/dataset.h"
+
+#include <stdlib.h>
+
+enum { PAGES_MAX = 64, BYTES_MAX = 256 << 20 };
+
+/* One batch of images. */
+typedef struct page {
+    int64_t first; /* -1: none */
+    uint8_t *pixels;
+    float *logits;
+    int32_t *labels;
+    int *predictions;
+} page;
+
+struct pg_lesson_book {
+    pg_lessons lessons;
+    pg_dataset *dataset;
+    pg_network *network; /* borrowed */
+    pg_judge *judge;     /* borrowed */
+    int batch, n_pages;
+    size_t image, map; /* values of one image */
+    page pages[PAGES_MAX];
+};
+
+static int fill_page(pg_lesson_book *b, page *p, int64_t first)
+{
+    int64_t left = b->lessons.count - first;
+    int n = left < b->batch ? (int)left : b->batch;
+    p->first = -1;
+    if (!p->pixels) {
+        p->pixels = malloc((size_t)b->batch * b->image);
+        p->logits = malloc((size_t)b->batch * b->map * sizeof *p->logits);
+        p->labels = malloc((size_t)b->batch * sizeof *p->labels);
+        p->predictions = malloc((size_t)b->batch * sizeof *p->predictions);
+    }
+    int code = p->pixels && p->logits && p->labels && p->predictions ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for lessons");
+    if (code == PG_OK)
+        code = pg_dataset_read(b->dataset, first, n, p->pixels, p->labels);
+    if (code == PG_OK)
+        code = pg_network_forward(b->network, p->pixels, first, n, p->logits);
+    for (int i = 0; code == PG_OK && i < n; i++)
+        p->predictions[i] = pg_judge_logits(b->judge, p->logits + (size_t)i * b->map);
+    if (code == PG_OK)
+        p->first = first;
+    return code;
+}
+
+static int read_lesson(void *context, int64_t i, pg_example *out)
+{
+    pg_lesson_book *b = context;
+    int64_t number = i / b->batch, first = number * b->batch;
+    page *p = &b->pages[number % b->n_pages];
+    int code = p->first == first ? PG_OK : fill_page(b, p, first);
+    if (code != PG_OK)
+        return code;
+    size_t at = (size_t)(i - first);
+    *out = (pg_example){.index = i,
+                        .label = p->labels[at],
+                        .prediction = p->predictions[at],
+                        .pixels = p->pixels + at * b->image,
+                        .logits = p->logits + at * b->map};
+    return PG_OK;
+}
+
+static int check_fit(const pg_lesson_book *b, const char *dataset, const pg_geometry *g)
+{
+    const pg_dataset_info *info = pg_dataset_info_of(b->dataset);
+    if (info->height == g->input_height && info->width == g->input_width && info->classes == g->classes)
+        return PG_OK;
+    return pg_fail(PG_EINPUT, "%s has images of %dx%d pixels and %d classes, the model takes %dx%d and %d", dataset,
+                   info->height, info->width, info->classes, g->input_height, g->input_width, g->classes);
+}
+
+int pg_lessons_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge,
+                    pg_lesson_book **out)
+{
+    *out = NULL;
+    pg_lesson_book *b = calloc(1, sizeof *b);
+    if (!b)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    const pg_geometry *g = &pg_network_info(network)->geometry;
+    b->network = network;
+    b->judge = judge;
+    b->batch = batch;
+    b->image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
+    b->map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
+    size_t pages = BYTES_MAX / ((size_t)batch * (b->image + b->map * sizeof(float)));
+    b->n_pages = pages < 1 ? 1 : pages > PAGES_MAX ? PAGES_MAX : (int)pages;
+    for (int i = 0; i < PAGES_MAX; i++)
+        b->pages[i].first = -1;
+    int code = pg_dataset_open(data_dir, dataset, &b->dataset);
+    if (code == PG_OK)
+        code = check_fit(b, dataset, g);
+    if (code != PG_OK) {
+        pg_lessons_close(b);
+        return code;
+    }
+    b->lessons = (pg_lessons){.count = pg_dataset_info_of(b->dataset)->images, .context = b, .read = read_lesson};
+    *out = b;
+    return PG_OK;
+}
+
+void pg_lessons_close(pg_lesson_book *b)
+{
+    if (!b)
+        return;
+    for (int i = 0; i < b->n_pages; i++) {
+        free(b->pages[i].pixels);
+        free(b->pages[i].logits);
+        free(b->pages[i].labels);
+        free(b->pages[i].predictions);
+    }
+    pg_dataset_close(b->dataset);
+    free(b);
+}
+
+const pg_lessons *pg_lessons_of(const pg_lesson_book *b) { return &b->lessons; }
