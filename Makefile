@@ -131,7 +131,7 @@ test: test-deps ## build and run all tests (ONLY="stats table" for some); the la
 	@$(MAKE) tests
 	@PATCHGAUGE=$(B)/patchgauge sh tests/run.sh $(B)/tests $(TESTS)
 
-bench: test-deps ## speed of the certifiers and of the forward pass
+bench: test-deps ## speed of the certifiers, of the forward pass and of steps of attacks
 	@$(MAKE) all $(BENCHES)
 	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
 

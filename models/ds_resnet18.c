@@ -7,6 +7,7 @@
  * the middle row of each kernel matters. */
 #include "models/layers.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,103 +36,143 @@ static const pg_option options[] = {
 
 static int64_t bands(const ds_resnet18 *c, int width) { return (width + c->stride - 1) / c->stride; }
 
-/* [1][2][1][w]: cosine and sine of each column's angle round the image. */
-static pg_tensor *column_place(pg_scope *s, int width)
+/* Bands of a batch of images. Pixels are whole images, or views: `seen` columns from left[i] on, round the image's edge. */
+typedef struct choice {
+    int width, seen;
+    int64_t lists, m;    /* a list of m bands for each image, or one list for all */
+    const int64_t *band; /* [lists][m] */
+    const int64_t *left; /* [lists] */
+} choice;
+
+/* Column k of a band, as a column of the image. */
+static int64_t column_of(const ds_resnet18 *c, const choice *a, int64_t band, int64_t k)
 {
-    float *place = malloc(2 * (size_t)width * sizeof *place);
+    return (band * c->stride + k) % a->width;
+}
+
+/* One-hot columns: what pixels[..][seen] are multiplied with to give the bands. [lists][seen][m * band], or [..][m * width]
+ * with every column of a band at its place in the image. A selection as a product is exact, and its gradient is a product too,
+ * which repeats to the last bit on a GPU. */
+static pg_tensor *selection(pg_scope *s, const ds_resnet18 *c, const choice *a)
+{
+    bool ablation = c->encoding == ENCODING_ABLATION;
+    int64_t wide = ablation ? a->width : c->band, shape[3] = {a->lists, a->seen, a->m * wide};
+    float *one = calloc((size_t)(shape[0] * shape[1] * shape[2]), sizeof *one);
+    if (!one) {
+        s->error = PG_ENOMEM;
+        return NULL;
+    }
+    for (int64_t i = 0; i < a->lists; i++)
+        for (int64_t j = 0; j < a->m; j++)
+            for (int64_t k = 0; k < c->band; k++) {
+                int64_t column = column_of(c, a, a->band[i * a->m + j], k), from = (column - a->left[i] + a->width) % a->width;
+                assert(from < a->seen);
+                one[(i * a->seen + from) * shape[2] + j * wide + (ablation ? column : k)] = 1;
+            }
+    pg_tensor *x = s->torch->from_data(s, one, PG_T_F32, a->lists == 1 ? 2 : 3, a->lists == 1 ? shape + 1 : shape);
+    free(one);
+    return x;
+}
+
+/* [lists][m][2][band][1]: cosine and sine of each column's angle round the image. */
+static pg_tensor *places(pg_scope *s, const ds_resnet18 *c, const choice *a)
+{
+    float *place = malloc((size_t)(a->lists * a->m * 2 * c->band) * sizeof *place);
     if (!place) {
         s->error = PG_ENOMEM;
         return NULL;
     }
-    for (int x = 0; x < width; x++) {
-        double angle = 2 * M_PI * (x + 0.5) / width;
-        place[x] = (float)cos(angle);
-        place[width + x] = (float)sin(angle);
-    }
-    pg_tensor *p = s->torch->from_data(s, place, PG_T_F32, 4, (const int64_t[]){1, 2, 1, width});
+    for (int64_t i = 0; i < a->lists * a->m; i++)
+        for (int64_t k = 0; k < c->band; k++) {
+            double angle = 2 * M_PI * ((double)column_of(c, a, a->band[i], k) + 0.5) / a->width;
+            place[2 * i * c->band + k] = (float)cos(angle);
+            place[(2 * i + 1) * c->band + k] = (float)sin(angle);
+        }
+    pg_tensor *p = s->torch->from_data(s, place, PG_T_F32, 5, (const int64_t[]){a->lists, a->m, 2, c->band, 1});
     free(place);
     return p;
 }
 
-/* [n][5][h][w]: normalised colour and the place of the column, of the type and device of the pixels. */
-static pg_tensor *with_place(pg_scope *s, pg_tensor *x)
+/* Encoded bands as a batch, image-major: x [n][3][h][seen] -> [n * m][5][band][h], turned, or [n * m][6][h][width]. */
+static pg_tensor *encode(pg_scope *s, const ds_resnet18 *c, const choice *a, pg_tensor *x)
 {
     const pg_torch *t = s->torch;
-    int64_t n = t->size(x, 0), h = t->size(x, 2), w = t->size(x, 3);
-    pg_tensor *place = t->expand(s, column_place(s, (int)w), 4, (const int64_t[]){n, 2, h, w});
-    pg_tensor *zero = t->affine(s, t->slice(s, x, 1, 0, 2, 1), 0, 0);
-    return t->cat(s, 2, (pg_tensor *[]){t->affine(s, x, 4.0, -2.0), t->add(s, zero, place)}, 1);
-}
-
-/* Bands as a batch: x [n][c][h][w] -> [n * bands][c][band][h], turned; image-major, bands in the order of their first column. */
-static pg_tensor *all_bands(pg_scope *s, const ds_resnet18 *c, pg_tensor *x)
-{
-    const pg_torch *t = s->torch;
-    int64_t n = t->size(x, 0), channels = t->size(x, 1), h = t->size(x, 2), w = t->size(x, 3);
-    x = t->pad_circular(s, x, 4, (const int64_t[]){0, c->band - 1, 0, 0});
-    x = t->unfold(s, x, 3, c->band, c->stride); /* [n][c][h][bands][band] */
-    x = t->permute(s, x, 5, (const int64_t[]){0, 3, 1, 4, 2});
-    return t->reshape(s, x, 4, (const int64_t[]){n * bands(c, (int)w), channels, c->band, h});
-}
-
-/* [bands][1][1][w]: 1 inside the band, 0 elsewhere. */
-static pg_tensor *band_masks(pg_scope *s, const ds_resnet18 *c, int width)
-{
-    int64_t n = bands(c, width);
-    float *mask = calloc((size_t)(n * width), sizeof *mask);
-    if (!mask) {
-        s->error = PG_ENOMEM;
-        return NULL;
+    bool ablation = c->encoding == ENCODING_ABLATION;
+    int64_t n = t->size(x, 0), h = t->size(x, 2), channels = ablation ? 6 : 3, wide = ablation ? a->width : c->band;
+    x = ablation ? t->cat(s, 2, (pg_tensor *[]){x, t->affine(s, x, -1, 1)}, 1) : t->affine(s, x, 4.0, -2.0);
+    x = t->matmul(s, t->reshape(s, x, 3, (const int64_t[]){n, channels * h, a->seen}), selection(s, c, a));
+    x = t->reshape(s, x, 5, (const int64_t[]){n, channels, h, a->m, wide});
+    if (ablation) {
+        x = t->permute(s, x, 5, (const int64_t[]){0, 3, 1, 2, 4});
+        return t->reshape(s, x, 4, (const int64_t[]){n * a->m, channels, h, wide});
     }
-    for (int64_t j = 0; j < n; j++)
-        for (int64_t i = 0; i < c->band; i++)
-            mask[j * width + (j * c->stride + i) % width] = 1;
-    pg_tensor *m = s->torch->from_data(s, mask, PG_T_F32, 4, (const int64_t[]){n, 1, 1, width});
-    free(mask);
-    return m;
+    x = t->permute(s, x, 5, (const int64_t[]){0, 3, 1, 4, 2});
+    x = t->cat(s, 2, (pg_tensor *[]){x, t->expand(s, places(s, c, a), 5, (const int64_t[]){n, a->m, 2, wide, h})}, 2);
+    return t->reshape(s, x, 4, (const int64_t[]){n * a->m, 5, wide, h});
 }
 
-/* x [n][3][h][w], masks [m][1][1][w] with m = n (one band an image) or m = bands -> [n or n * bands][6][h][w]. */
-static pg_tensor *ablate(pg_scope *s, pg_tensor *x, pg_tensor *masks, bool every_band)
-{
-    const pg_torch *t = s->torch;
-    x = t->cat(s, 2, (pg_tensor *[]){x, t->affine(s, x, -1, 1)}, 1);
-    if (!every_band)
-        return t->mul(s, x, masks);
-    int64_t n = t->size(x, 0), m = t->size(masks, 0), h = t->size(x, 2), w = t->size(x, 3);
-    x = t->mul(s, t->unsqueeze(s, x, 1), masks);
-    return t->reshape(s, x, 4, (const int64_t[]){n * m, 6, h, w});
-}
-
-/* The trunk over a batch of encoded bands. The layers inside a band are not the geometry of the map: bands are. */
-static pg_tensor *classify(pg_builder *b, const ds_resnet18 *c, pg_tensor *batch, int height, int width)
+/* Logits of the chosen bands: [n * m][classes][1][1]. The layers inside a band are not the geometry of the map: bands are. */
+static pg_tensor *classify(pg_builder *b, const ds_resnet18 *c, const choice *a, pg_value pixels)
 {
     bool ablation = c->encoding == ENCODING_ABLATION;
-    pg_value x = ablation ? pg_layer_input(b, batch, 6, height, width) : pg_layer_input(b, batch, 5, (int)c->band, height);
-    if (b->pass != PG_PASS_TRACE)
-        x.tensor = b->scope->torch->channels_last(b->scope, x.tensor);
+    int height = pixels.rows.positions;
+    pg_tensor *batch =
+        b->pass == PG_PASS_TRACE ? NULL : b->scope->torch->channels_last(b->scope, encode(b->scope, c, a, pixels.tensor));
+    pg_value x = ablation ? pg_layer_input(b, batch, 6, height, a->width) : pg_layer_input(b, batch, 5, (int)c->band, height);
     return pg_resnet18_trunk(b, x, (int)c->width).tensor;
+}
+
+/* Local logits [n][classes][1][m] of the chosen bands. */
+static pg_value map_of(pg_builder *b, const ds_resnet18 *c, const choice *a, pg_value pixels)
+{
+    pg_tensor *logits = classify(b, c, a, pixels);
+    pg_value out = {.channels = b->classes,
+                    .rows = {.positions = 1, .field = pixels.rows.positions, .stride = 1},
+                    .columns = {.positions = (int)a->m, .field = (int)c->band, .stride = (int)c->stride, .wrap = true}};
+    if (b->pass != PG_PASS_TRACE) {
+        const pg_torch *t = b->scope->torch;
+        int64_t n = t->size(pixels.tensor, 0);
+        logits = t->reshape(b->scope, logits, 4, (const int64_t[]){n, 1, a->m, b->classes});
+        out.tensor = t->permute(b->scope, logits, 4, (const int64_t[]){0, 3, 1, 2});
+    }
+    return out;
+}
+
+/* *new* zeros; out of memory is the error of the scope, or of the trace. */
+static int64_t *numbers(pg_builder *b, int64_t n)
+{
+    int64_t *x = calloc((size_t)n, sizeof *x);
+    if (!x)
+        *(b->scope ? &b->scope->error : &b->error) = pg_fail(PG_ENOMEM, "out of memory");
+    return x;
 }
 
 static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
 {
     const ds_resnet18 *c = config;
-    int height = pixels.rows.positions, width = pixels.columns.positions;
-    int64_t n_bands = bands(c, width);
-    pg_tensor *batch = NULL;
-    if (b->pass != PG_PASS_TRACE)
-        batch = c->encoding == ENCODING_ABLATION ? ablate(b->scope, pixels.tensor, band_masks(b->scope, c, width), true)
-                                                 : all_bands(b->scope, c, with_place(b->scope, pixels.tensor));
-    pg_tensor *logits = classify(b, c, batch, height, width); /* [n * bands][classes][1][1] */
-    pg_value out = {.channels = b->classes,
-                    .rows = {.positions = 1, .field = height, .stride = 1},
-                    .columns = {.positions = (int)n_bands, .field = (int)c->band, .stride = (int)c->stride, .wrap = true}};
-    if (b->pass != PG_PASS_TRACE) {
-        const pg_torch *t = b->scope->torch;
-        int64_t n = t->size(pixels.tensor, 0);
-        logits = t->reshape(b->scope, logits, 4, (const int64_t[]){n, 1, n_bands, b->classes});
-        out.tensor = t->permute(b->scope, logits, 4, (const int64_t[]){0, 3, 1, 2});
+    int width = pixels.columns.positions;
+    int64_t m = bands(c, width), *all = numbers(b, m);
+    for (int64_t j = 0; all && j < m; j++)
+        all[j] = j;
+    choice a = {.width = width, .seen = width, .lists = 1, .m = m, .band = all, .left = (const int64_t[]){0}};
+    pg_value out = all ? map_of(b, c, &a, pixels) : pixels;
+    free(all);
+    return out;
+}
+
+/* The bands that a patch can touch, of each image its own. */
+static pg_value view(pg_builder *b, const void *config, pg_value pixels, const pg_geometry *g, const pg_view *views, int n)
+{
+    const ds_resnet18 *c = config;
+    int64_t m = views->positions.width, *band = numbers(b, n * (m + 1)), *left = band ? band + n * m : NULL;
+    for (int64_t i = 0; band && i < n; i++) {
+        left[i] = views[i].pixels.left;
+        for (int64_t j = 0; j < m; j++)
+            band[i * m + j] = (views[i].positions.left + j) % g->columns.positions;
     }
+    choice a = {.width = g->input_width, .seen = views->pixels.width, .lists = n, .m = m, .band = band, .left = left};
+    pg_value out = band ? map_of(b, c, &a, pixels) : pixels;
+    free(band);
     return out;
 }
 
@@ -139,36 +180,18 @@ static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
 static pg_value train(pg_builder *b, const void *config, pg_value pixels)
 {
     const ds_resnet18 *c = config;
-    pg_scope *s = b->scope;
-    const pg_torch *t = s->torch;
-    int height = pixels.rows.positions, width = pixels.columns.positions;
-    int64_t n = t->size(pixels.tensor, 0), n_bands = bands(c, width);
-    int64_t *columns = malloc((size_t)(n * (c->band + 1)) * sizeof *columns), *first = columns ? columns + n * c->band : NULL;
-    if (!columns) {
-        s->error = PG_ENOMEM;
-        return pixels;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        first[i] = pg_rng_below(&b->rng, (uint32_t)n_bands);
-        for (int64_t k = 0; k < c->band; k++)
-            columns[i * c->band + k] = (first[i] * c->stride + k) % width;
-    }
-    pg_tensor *batch;
-    if (c->encoding == ENCODING_ABLATION) {
-        pg_tensor *index = t->from_data(s, first, PG_T_I64, 1, &n);
-        batch = ablate(s, pixels.tensor, t->index_select(s, band_masks(s, c, width), 0, index), false);
-    } else {
-        pg_tensor *x = with_place(s, pixels.tensor); /* [n][5][h][w] */
-        pg_tensor *index = t->from_data(s, columns, PG_T_I64, 4, (const int64_t[]){n, 1, 1, c->band});
-        x = t->gather(s, x, 3, t->expand(s, index, 4, (const int64_t[]){n, 5, height, c->band}));
-        batch = t->permute(s, x, 4, (const int64_t[]){0, 1, 3, 2});
-    }
-    free(columns);
-    pg_tensor *logits = classify(b, c, batch, height, width);
-    return (pg_value){.channels = b->classes, .tensor = t->reshape(s, logits, 2, (const int64_t[]){n, b->classes})};
+    const pg_torch *t = b->scope->torch;
+    int width = pixels.columns.positions;
+    int64_t n = t->size(pixels.tensor, 0), n_bands = bands(c, width), *band = numbers(b, 2 * n);
+    for (int64_t i = 0; band && i < n; i++)
+        band[i] = pg_rng_below(&b->rng, (uint32_t)n_bands);
+    choice a = {.width = width, .seen = width, .lists = n, .m = 1, .band = band, .left = band ? band + n : NULL};
+    pg_tensor *logits = band ? classify(b, c, &a, pixels) : NULL;
+    free(band);
+    return (pg_value){.channels = b->classes, .tensor = t->reshape(b->scope, logits, 2, (const int64_t[]){n, b->classes})};
 }
 
-static const pg_model_hooks hooks = {.forward = forward, .train = train};
+static const pg_model_hooks hooks = {.forward = forward, .train = train, .view = view};
 static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)
 {
     const ds_resnet18 *c = config;

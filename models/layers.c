@@ -178,7 +178,7 @@ static pg_value basic_block(pg_builder *b, const char *prefix, pg_value x, int o
     return pg_layer_relu(b, pg_layer_add(b, y, x));
 }
 
-pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width)
+pg_value pg_resnet18_blocks(pg_builder *b, pg_value x, int width)
 {
     x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv1", "bn1", x, (pg_conv){width, 3, 1, 1}));
     for (int stage = 0; stage < 4; stage++)
@@ -187,5 +187,10 @@ pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width)
             snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
             x = basic_block(b, prefix, x, width << stage, stage > 0 && block == 0 ? 2 : 1);
         }
-    return pg_layer_classifier(b, "fc", pg_layer_global_mean(b, x));
+    return x;
+}
+
+pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width)
+{
+    return pg_layer_classifier(b, "fc", pg_layer_global_mean(b, pg_resnet18_blocks(b, x, width)));
 }

@@ -27,7 +27,9 @@ pg_value pg_layer_global_mean(pg_builder *b, pg_value x);
 /* Logits at every position: a 1 x 1 convolution with bias, named like a linear layer (weight [classes][channels]). */
 pg_value pg_layer_classifier(pg_builder *b, const char *name, pg_value x);
 
-/* ResNet-18's trunk for small images (He et al. 2016; 3 x 3 stem, no pooling): stem, eight basic blocks, global mean, classifier. */
+/* ResNet-18 for small images (He et al. 2016; 3 x 3 stem, no pooling): stem and eight basic blocks, */
+pg_value pg_resnet18_blocks(pg_builder *b, pg_value x, int width);
+/* and the same with the global mean and the classifier "fc". */
 pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width);
 
 /* "prefix.suffix" into out. */

@@ -17,17 +17,6 @@ typedef struct patch {
     int top, left, height, width;
 } patch;
 
-static bool axis_meets(const pg_axis *a, int input_px, int position, int start, int length)
-{
-    if (a->field <= 0)
-        return true;
-    int left = position * a->stride - a->padding, right = left + a->field;
-    bool meets = left < start + length && right > start;
-    for (int turn = -1; a->wrap && turn <= 1; turn += 2)
-        meets |= left + turn * input_px < start + length && right + turn * input_px > start;
-    return meets;
-}
-
 /* On the grid of evidence, where a logit saturates at 1024. */
 static int64_t grid(float x) { return llrint(fmin(fmax((double)x, -1024), 1024) * 1048576.0); }
 
@@ -37,7 +26,7 @@ static int64_t largest_change(const pg_geometry *g, patch p, const float *before
     int64_t worst = 0;
     for (int y = 0; y < g->rows.positions; y++)
         for (int x = 0; x < g->columns.positions; x++) {
-            if (axis_meets(&g->rows, g->input_height, y, p.top, p.height) && axis_meets(&g->columns, g->input_width, x, p.left, p.width))
+            if (pg_axis_meets(&g->rows, g->input_height, y, p.top, p.height) && pg_axis_meets(&g->columns, g->input_width, x, p.left, p.width))
                 continue;
             for (int c = 0; c < g->classes; c++) {
                 size_t i = ((size_t)y * (size_t)g->columns.positions + (size_t)x) * (size_t)g->classes + (size_t)c;

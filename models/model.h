@@ -14,7 +14,7 @@
 /* One axis of the map: how positions see the input. */
 typedef struct pg_axis {
     int positions; /* size of the map along this axis */
-    int field;     /* receptive field, pixels; 0: larger than the image, no window smaller than the map */
+    int field;     /* receptive field, pixels; 0: every position sees the whole image, no window is smaller than the map */
     int stride;    /* pixels between neighbouring positions */
     int padding;   /* pixels before the first field starts */
     bool wrap;     /* fields wrap round the image's edge */
@@ -25,6 +25,9 @@ typedef struct pg_geometry {
     pg_axis rows, columns;
     int classes;
 } pg_geometry;
+
+/* Whether a position of the axis sees any of the input pixels [start, start + length). */
+bool pg_axis_meets(const pg_axis *axis, int input_px, int position, int start, int length);
 
 /* Positions of one axis that a patch of `patch_px` input pixels can touch at the worst place, cut to the map.
  * PatchGuard, Eq. 2, but counted position by position, so that wrapping axes and edges are exact. */
@@ -93,7 +96,8 @@ typedef struct pg_rect {
 } pg_rect;
 
 /* `positions`: every position whose field meets the patch, and perhaps a few more; `pixels`: all that these positions see. Patches
- * of one size have views of one size, wherever they lie, so that they make a batch. */
+ * of one size have views of one size, wherever they lie, so that they make a batch. Pixels of the patch that no position sees
+ * (the last rows and columns of some maps) may lie outside `pixels`. */
 typedef struct pg_view {
     pg_rect pixels, positions;
 } pg_view;
@@ -101,11 +105,13 @@ pg_view pg_network_view(const pg_network *network, pg_rect patch);
 
 struct pg_scope;
 struct pg_tensor;
-/* The scope of this network's tensors, on its device. NULL: a model without libtorch has no gradients. Borrowed. */
+/* The scope of this network's tensors, on its device; pg_network_forward clears it. NULL: a model without libtorch has no
+ * gradients. Borrowed. */
 struct pg_scope *pg_network_scope(pg_network *network);
 /* Local logits of the positions of n views of one size: pixels [n][3][views->pixels.height][views->pixels.width], f32 in [0, 1], on the
- * network's device -> [n][classes][views->positions.height][views->positions.width], in the network's scope and of its dtype's
- * accuracy, recorded for gradients where the thread records. They are those of the full image up to the last bits. */
+ * network's device -> f32 [n][classes][views->positions.height][views->positions.width], in the network's scope and of its dtype's
+ * accuracy, recorded for gradients where the thread records (grad_mode). They are those of the full image up to the last bits. NULL
+ * after a failure of the scope. */
 struct pg_tensor *pg_network_view_logits(pg_network *network, struct pg_tensor *pixels, const pg_view *views, int n);
 
 /* Architecture descriptor. */

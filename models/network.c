@@ -219,7 +219,7 @@ int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int 
     pg_scope *s = n->scope;
     s->error = PG_OK;
     bool bf16 = n->options.dtype == PG_DTYPE_BF16;
-    n->torch->grad_mode(false);
+    bool recorded = n->torch->grad_mode(false);
     if (bf16)
         n->torch->autocast(s, n->device, true);
     pg_tensor *x = n->torch->from_data(s, n->padded, PG_T_U8, 4, (const int64_t[]){n->options.batch, 3, g->input_height, g->input_width});
@@ -228,7 +228,51 @@ int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int 
         n->torch->autocast(s, n->device, false);
     int e = read_logits(n, u, count, logits);
     n->torch->scope_clear(s);
+    n->torch->grad_mode(recorded);
     return e;
+}
+
+pg_scope *pg_network_scope(pg_network *n) { return n->scope; }
+
+pg_view pg_network_view(const pg_network *n, pg_rect patch)
+{
+    return pg_geometry_view(&n->info.geometry, n->model->hooks->view != NULL, patch);
+}
+
+static bool has_shape(const pg_torch *t, const pg_tensor *x, const int64_t shape[4])
+{
+    bool same = t->rank(x) == 4;
+    for (int i = 0; same && i < 4; i++)
+        same = t->size(x, i) == shape[i];
+    return same;
+}
+
+pg_tensor *pg_network_view_logits(pg_network *n, pg_tensor *pixels, const pg_view *views, int count)
+{
+    pg_scope *s = n->scope;
+    const pg_torch *t = n->torch;
+    const pg_geometry *g = &n->info.geometry;
+    pg_rect seen = views->pixels, map = views->positions;
+    pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &n->parameters, .classes = g->classes};
+    if (!s->error && !has_shape(t, pixels, (const int64_t[]){count, 3, seen.height, seen.width})) {
+        s->error = PG_ESHAPE;
+        snprintf(s->message, sizeof s->message, "the views want pixels of shape [%d][3][%d][%d]", count, seen.height, seen.width);
+    }
+    if (s->error)
+        return NULL;
+    bool bf16 = n->options.dtype == PG_DTYPE_BF16;
+    if (bf16)
+        t->autocast(s, n->device, true);
+    pg_value x = pg_layer_input(&b, pixels, 3, seen.height, seen.width);
+    x = n->model->hooks->view ? n->model->hooks->view(&b, n->info.config, x, g, views, count) : n->model->hooks->forward(&b, n->info.config, x);
+    if (bf16)
+        t->autocast(s, n->device, false);
+    if (!s->error && !has_shape(t, x.tensor, (const int64_t[]){count, g->classes, map.height, map.width})) {
+        s->error = PG_ESHAPE;
+        snprintf(s->message, sizeof s->message, "model %s: the local logits of a view are not %d x %d positions", n->info.model, map.height,
+                 map.width);
+    }
+    return t->to_type(s, x.tensor, PG_T_F32);
 }
 
 const pg_model *pg_model_find(const char *name)
@@ -243,23 +287,4 @@ const pg_model *pg_model_find(const char *name)
     pg_fail(PG_EINPUT, "unknown model '%s'%s%s%s; `patchgauge list models` shows all", name, near ? ", did you mean '" : "", near ? near : "",
             near ? "'?" : "");
     return NULL;
-}
-
-int pg_axis_window(const pg_axis *axis, int input_px, int patch_px)
-{
-    if (axis->field <= 0 || axis->positions <= 1 || patch_px >= input_px)
-        return axis->positions;
-    int worst = 0;
-    for (int start = 0; start + patch_px <= input_px; start++) {
-        int touched = 0;
-        for (int i = 0; i < axis->positions; i++) {
-            int left = i * axis->stride - axis->padding, right = left + axis->field; /* pixels [left, right) */
-            bool meets = left < start + patch_px && right > start;
-            for (int turn = -1; axis->wrap && !meets && turn <= 1; turn += 2)
-                meets = left + turn * input_px < start + patch_px && right + turn * input_px > start;
-            touched += meets;
-        }
-        worst = touched > worst ? touched : worst;
-    }
-    return worst;
 }

@@ -60,6 +60,10 @@ typedef struct pg_model_hooks {
     pg_value (*forward)(pg_builder *b, const void *config, pg_value pixels);
     /* optional: what training looks at, as logits [n][classes]; the mean over the positions of forward without it. */
     pg_value (*train)(pg_builder *b, const void *config, pg_value pixels);
+    /* Local logits of n views of one size, as pg_network_view_logits; pixels [n][3][h][w], those of the views; g: of the whole image.
+     * Required where views run across the seam of an axis that wraps; without it such an axis is always seen whole, and a
+     * view is `forward` of its pixels. */
+    pg_value (*view)(pg_builder *b, const void *config, pg_value pixels, const pg_geometry *g, const pg_view *views, int n);
     /* Models without libtorch have only this: logits[count][H][W][N] of images first .. first+count-1 of their data set. */
     int (*compute)(const void *config, const pg_geometry *geometry, const uint8_t *pixels, int64_t first, int count, float *logits);
 } pg_model_hooks;
@@ -70,6 +74,11 @@ int pg_model_trace(const pg_model *model, const void *config, int input_height, 
 /* The same for architectures whose `geometry` hook is the traced one. */
 int pg_model_traced_geometry(const pg_model *model, const void *config, int input_height, int input_width, int classes,
                              pg_geometry *geometry) PG_MUST_USE;
+
+/* The view of a patch (model.h). Along an axis without padding: the positions of the worst window, moved into the map, and the
+ * pixels from the first one's field to the last one's. The whole axis where it is padded or the field is larger than the image; and
+ * where it wraps, unless `seam`: the model takes views that run across the seam. */
+pg_view pg_geometry_view(const pg_geometry *g, bool seam, pg_rect patch);
 
 /* Local logits [n][classes][H][W] of pixels [n][3][h][w], u8 or float in [0, 1]; temporaries in `scope`. */
 pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,

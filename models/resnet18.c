@@ -1,5 +1,9 @@
-/* ResNet-18 for small images (He et al. 2016, with the 3 x 3 stem that is usual at 32 px): one position that sees everything. The
- * undefended baseline, and the classifier behind image-level defenses. */
+/* ResNet-18 for small images (He et al. 2016, with the 3 x 3 stem that is usual at 32 px). The undefended baseline, and the classifier
+ * behind image-level defenses.
+ *
+ * Mean and classifier are linear, so that the classifier comes first, at every position of the last map, and the mean over its local
+ * logits is the network's score (PatchGuard, Figure 2). Fields are larger than images of 32 px: every position counts as one
+ * that sees everything. */
 #include "models/layers.h"
 
 typedef struct resnet18 {
@@ -24,7 +28,10 @@ static pg_value normalise(pg_builder *b, pg_value x)
 static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
 {
     const resnet18 *c = config;
-    return pg_resnet18_trunk(b, normalise(b, pixels), (int)c->width);
+    pg_value x = pg_resnet18_blocks(b, normalise(b, pixels), (int)c->width);
+    x.rows.field = x.columns.field = 0;
+    x.rows.padding = x.columns.padding = 0;
+    return pg_layer_classifier(b, "fc", x);
 }
 
 static const pg_model_hooks hooks = {.forward = forward};
@@ -34,8 +41,8 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
 }
 
 const pg_model pg_model_resnet18 = {
-    .module = {.name = "resnet18", .summary = "ResNet-18, the whole image at one position", .source = "He et al. 2016, Deep Residual Learning",
-               .version = 1, .options = options, .config_size = sizeof(resnet18)},
+    .module = {.name = "resnet18", .summary = "ResNet-18, every position sees the whole image", .source = "He et al. 2016, Deep Residual Learning",
+               .version = 2, .options = options, .config_size = sizeof(resnet18)},
     .needs_torch = true,
     .geometry = geometry,
     .hooks = &hooks,

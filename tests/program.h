@@ -23,7 +23,9 @@ static inline void write_weights_as(const char *name, const char *note, const ch
     pg_geometry geometry;
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     const pg_model *model = pg_model_find("resnet18");
-    const char *const width = "width=4", *texts[] = {"patchgauge.weights", "resnet18", "1", "width=4;", "10", "32x32", note, locality};
+    char version[16];
+    snprintf(version, sizeof version, "%d", model->module.version);
+    const char *const width = "width=4", *texts[] = {"patchgauge.weights", "resnet18", version, "width=4;", "10", "32x32", note, locality};
     if (pg_module_configure(&model->module, "model", &width, 1, config) != PG_OK ||
         pg_model_trace(model, config, 32, 32, 10, &parameters, &geometry) != PG_OK || parameters.n > 128)
         abort();

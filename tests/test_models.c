@@ -72,14 +72,22 @@ static void windows_are_counted_where_the_stride_does_not_divide(void **state)
     assert_int_equal(pg_axis_window(&strided, 32, 3), 4);
 }
 
-static void global_models_have_one_position(void **state)
+/* Local logits before the global mean: a map of positions each of which sees everything, whose window is the map. */
+static void positions_of_global_models_see_everything(void **state)
 {
     (void)state;
-    pg_geometry g = geometry_of("resnet18", 32, 32, 0, NULL);
-    assert_int_equal(g.rows.positions, 1);
-    assert_int_equal(g.columns.positions, 1);
-    assert_int_equal(g.rows.field, 0);
-    assert_int_equal(pg_axis_window(&g.rows, 32, 1), 1);
+    static const struct {
+        int side, positions;
+    } sizes[] = {{32, 4}, {30, 4}, {33, 5}, {8, 1}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        pg_geometry g = geometry_of("resnet18", sizes[i].side, sizes[i].side, 0, NULL);
+        assert_int_equal(g.rows.positions, sizes[i].positions);
+        assert_int_equal(g.columns.positions, sizes[i].positions);
+        assert_int_equal(g.rows.field, 0);
+        assert_int_equal(g.columns.field, 0);
+        assert_int_equal(g.rows.padding, 0);
+        assert_int_equal(pg_axis_window(&g.rows, sizes[i].side, 1), sizes[i].positions);
+    }
 }
 
 static void options_make_small_fields(void **state)
@@ -134,7 +142,7 @@ int main(void)
         cmocka_unit_test(bagnet_geometry_is_the_protocols),
         cmocka_unit_test(bands_wrap_round_the_image),
         cmocka_unit_test(windows_are_counted_where_the_stride_does_not_divide),
-        cmocka_unit_test(global_models_have_one_position),
+        cmocka_unit_test(positions_of_global_models_see_everything),
         cmocka_unit_test(options_make_small_fields),
         cmocka_unit_test(bad_options_and_sizes_are_refused),
         cmocka_unit_test(parameters_are_named_like_the_public_layouts),

@@ -6,6 +6,7 @@
 #include "models/locality.h"
 #include "models/train.h"
 #include "models/weights.h"
+#include "tests/random_net.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -21,13 +22,7 @@ enum { SIDE = 32, CLASSES = 10, IMAGE = 3 * SIDE * SIDE };
 static const pg_torch *t;
 static char folder[] = "/tmp/pg-network-XXXXXX";
 
-typedef struct net {
-    const pg_model *model;
-    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
-    pg_parameters parameters;
-    pg_geometry geometry;
-    pg_scope *scope;
-} net;
+typedef random_net net;
 
 static void random_pixels(uint8_t *pixels, int n, uint32_t item)
 {
@@ -37,45 +32,9 @@ static void random_pixels(uint8_t *pixels, int n, uint32_t item)
 }
 
 /* A network with random weights and running statistics that are not the trivial ones. */
-static net random_net(const char *name, size_t n, const char *const *pairs)
-{
-    net x = {.model = pg_model_find(name)};
-    assert_int_equal(pg_module_configure(&x.model->module, "model", pairs, n, x.config), PG_OK);
-    assert_int_equal(x.model->geometry(x.config, SIDE, SIDE, CLASSES, &x.geometry), PG_OK);
-    assert_int_equal(pg_model_trace(x.model, x.config, SIDE, SIDE, CLASSES, &x.parameters, &x.geometry), PG_OK);
-    x.scope = t->scope_new();
-    for (size_t i = 0; i < x.parameters.n; i++) {
-        pg_parameter *p = &x.parameters.items[i];
-        size_t count = (size_t)pg_parameter_elements(p);
-        float *values = malloc(count * sizeof *values);
-        pg_rng rng = pg_rng_make(9, PG_STREAM_TEST, (uint32_t)i);
-        double fan = p->kind == PG_PARAMETER_WEIGHT ? (double)count / (double)p->shape[0] : 1;
-        for (size_t k = 0; k < count; k++) {
-            double v = pg_rng_normal(&rng);
-            values[k] = (float)(p->kind == PG_PARAMETER_WEIGHT ? v * sqrt(2 / fan) : p->kind == PG_PARAMETER_SCALE ? 1 + 0.1 * v
-                                                                                 : p->kind == PG_PARAMETER_VAR     ? 0.5 + pg_rng_unit(&rng)
-                                                                                                                   : 0.1 * v);
-        }
-        p->tensor = t->keep(x.scope, t->from_data(x.scope, values, PG_T_F32, p->rank, p->shape));
-        t->scope_clear(x.scope);
-        free(values);
-    }
-    assert_int_equal(pg_scope_check(x.scope), PG_OK);
-    return x;
-}
-
-static void release(net *x)
-{
-    pg_parameters_release(&x->parameters, t);
-    t->scope_free(x->scope);
-}
-
-static void save(const net *x, const char *path, bool half)
-{
-    pg_weights_record r = {.model = x->model, .config = x->config, .input_height = SIDE, .input_width = SIDE, .classes = CLASSES,
-                           .dataset = "synthetic:train", .dataset_hash = "00", .command = "test", .training = "[]", .seed = 1};
-    assert_int_equal(pg_weights_save(path, x->scope, &x->parameters, &r, half), PG_OK);
-}
+static net random_32px(const char *name, size_t n, const char *const *pairs) { return random_net_new(t, name, SIDE, SIDE, CLASSES, n, pairs); }
+static void release(net *x) { random_net_release(x, t); }
+static void save(const net *x, const char *path, bool half) { random_net_save(x, path, half); }
 
 static void path_of(char path[128], const char *name) { snprintf(path, 128, "%s/%s", folder, name); }
 
@@ -103,7 +62,7 @@ static void saved_networks_come_back(void **state)
     char path[128];
     path_of(path, "bagnet.safetensors");
     const char *const pairs[] = {"width=8", "kernel3=1100", "strides=1,2,1,1", "blocks=1,1,1,1"};
-    net x = random_net("bagnet17", 4, pairs);
+    net x = random_32px("bagnet17", 4, pairs);
     save(&x, path, false);
     uint8_t pixels[2 * IMAGE];
     random_pixels(pixels, 2, 0);
@@ -150,7 +109,7 @@ static void transposed_bands_are_the_plain_ones(void **state)
 {
     (void)state;
     const char *const pairs[] = {"width=8"};
-    net x = random_net("ds-resnet18", 1, pairs);
+    net x = random_32px("ds-resnet18", 1, pairs);
     pg_scope *s = x.scope;
     uint8_t pixels[IMAGE];
     random_pixels(pixels, 1, 2);
@@ -192,7 +151,7 @@ static void ablated_bands_see_only_themselves(void **state)
 {
     (void)state;
     const char *const pairs[] = {"width=4", "encoding=ablation"};
-    net x = random_net("ds-resnet18", 2, pairs);
+    net x = random_32px("ds-resnet18", 2, pairs);
     uint8_t pixels[2 * IMAGE];
     random_pixels(pixels, 1, 3);
     memcpy(pixels + IMAGE, pixels, IMAGE);
@@ -222,7 +181,7 @@ static void locality_is_measured(void **state)
     path_of(bagnet, "bagnet.safetensors");
     path_of(global, "resnet.safetensors");
     const char *const width[] = {"width=8"};
-    net ds = random_net("ds-resnet18", 1, width), resnet = random_net("resnet18", 1, width);
+    net ds = random_32px("ds-resnet18", 1, width), resnet = random_32px("resnet18", 1, width);
     save(&ds, bands, true);
     save(&resnet, global, true);
     const char *const files[] = {bands, bagnet};
@@ -255,7 +214,7 @@ static void pixels_reach_their_fields_only(void **state)
 {
     (void)state;
     const char *const pairs[] = {"width=8", "kernel3=1100", "strides=1,2,1,1", "blocks=1,1,1,1"};
-    net x = random_net("bagnet17", 4, pairs);
+    net x = random_32px("bagnet17", 4, pairs);
     pg_builder b = {.pass = PG_PASS_EVAL, .scope = x.scope, .parameters = &x.parameters, .classes = CLASSES};
     uint8_t pixels[2 * IMAGE];
     random_pixels(pixels, 1, 8);

@@ -99,7 +99,7 @@ static void print_axis(const char *name, const pg_axis *a)
         printf("%-12s %d positions, receptive field %d px, stride %d px, padding %d px%s\n", name, a->positions, a->field, a->stride, a->padding,
                a->wrap ? ", wraps" : "");
     else
-        printf("%-12s %d position that sees everything\n", name, a->positions);
+        printf("%-12s %d position%s, each sees everything\n", name, a->positions, a->positions == 1 ? "" : "s");
 }
 
 static int inspect(const pg_context *context, int argc, char **argv)
