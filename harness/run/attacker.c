@@ -32,15 +32,11 @@ static bool goes_through_mean(const pg_attack_job *job)
 static int check_job(const pg_attack_job *job, const pg_geometry *g)
 {
     const pg_attack *attack = job->attack;
-    if (job->patch_height > g->input_height || job->patch_width > g->input_width)
-        return pg_fail(PG_EINPUT, "a patch of %dx%d pixels is larger than the image (%dx%d)", job->patch_height,
-                       job->patch_width, g->input_height, g->input_width);
     if (attack->needs_gradients && !pg_network_scope(job->network))
         return pg_fail(PG_EUNSUPPORTED, "attack %s needs gradients, which model %s has not", attack->module.name,
                        pg_network_info(job->network)->model);
-    int code = attack->check ? attack->check(job->attack_config, g->input_height, g->input_width, job->patch_height,
-                                             job->patch_width, g->classes)
-                             : PG_OK;
+    int code =
+        attack->check(job->attack_config, g->input_height, g->input_width, job->patch_height, job->patch_width, g->classes);
     return code == PG_OK ? code : pg_fail_at(code, "attack %s", attack->module.name);
 }
 
@@ -52,7 +48,7 @@ static int learn(pg_attacker *a)
     pg_lesson_book *book = NULL;
     snprintf(dataset, sizeof dataset, "%.*s:%s", (int)strcspn(job->dataset, ":"), job->dataset,
              job->attack->lessons(job->attack_config));
-    int code = pg_lessons_open(job->data_dir, dataset, job->network, job->batch, a->judge, &book);
+    int code = pg_lessons_open(job->data_dir, dataset, job->network, job->batch, a->judge, a->victim->slots, &book);
     if (code == PG_OK)
         code = job->attack->prepare(job->attack_config, job->seed, a->victim, pg_lessons_of(book), &a->state);
     pg_lessons_close(book);

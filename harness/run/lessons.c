@@ -4,8 +4,9 @@
 #include "harness/data/dataset.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-enum { PAGES_MAX = 64, BYTES_MAX = 256 << 20 };
+enum { BYTES_MAX = 512 << 20 };
 
 /* One batch of images. */
 typedef struct page {
@@ -21,9 +22,13 @@ struct pg_lesson_book {
     pg_dataset *dataset;
     pg_network *network; /* borrowed */
     pg_judge *judge;     /* borrowed */
-    int batch, n_pages;
+    int batch;
     size_t image, map; /* values of one image */
-    page pages[PAGES_MAX];
+    int64_t n_pages;
+    page *pages;
+    int slots;
+    uint8_t *pixels; /* [slots][image] */
+    float *logits;   /* [slots][map] */
 };
 
 static int fill_page(pg_lesson_book *b, page *p, int64_t first)
@@ -49,20 +54,21 @@ static int fill_page(pg_lesson_book *b, page *p, int64_t first)
     return code;
 }
 
-static int read_lesson(void *context, int64_t i, pg_example *out)
+static int read_lesson(void *context, int64_t i, int slot, pg_example *out)
 {
     pg_lesson_book *b = context;
+    uint8_t *pixels = b->pixels + (size_t)slot * b->image;
+    float *logits = b->logits + (size_t)slot * b->map;
     int64_t number = i / b->batch, first = number * b->batch;
     page *p = &b->pages[number % b->n_pages];
     int code = p->first == first ? PG_OK : fill_page(b, p, first);
     if (code != PG_OK)
         return code;
     size_t at = (size_t)(i - first);
-    *out = (pg_example){.index = i,
-                        .label = p->labels[at],
-                        .prediction = p->predictions[at],
-                        .pixels = p->pixels + at * b->image,
-                        .logits = p->logits + at * b->map};
+    memcpy(pixels, p->pixels + at * b->image, b->image);
+    memcpy(logits, p->logits + at * b->map, b->map * sizeof *logits);
+    *out =
+        (pg_example){.index = i, .label = p->labels[at], .prediction = p->predictions[at], .pixels = pixels, .logits = logits};
     return PG_OK;
 }
 
@@ -75,7 +81,21 @@ static int check_fit(const pg_lesson_book *b, const char *dataset, const pg_geom
                    info->height, info->width, info->classes, g->input_height, g->input_width, g->classes);
 }
 
-int pg_lessons_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge,
+static int make_pages(pg_lesson_book *b)
+{
+    int64_t batches = (b->lessons.count + b->batch - 1) / b->batch;
+    int64_t room = BYTES_MAX / (int64_t)((size_t)b->batch * (b->image + b->map * sizeof(float)));
+    b->n_pages = batches < room ? batches : room;
+    b->n_pages = b->n_pages > 0 ? b->n_pages : 1;
+    b->pages = calloc((size_t)b->n_pages, sizeof *b->pages);
+    b->pixels = malloc((size_t)b->slots * b->image);
+    b->logits = malloc((size_t)b->slots * b->map * sizeof *b->logits);
+    for (int64_t i = 0; b->pages && i < b->n_pages; i++)
+        b->pages[i].first = -1;
+    return b->pages && b->pixels && b->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for lessons");
+}
+
+int pg_lessons_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge, int slots,
                     pg_lesson_book **out)
 {
     *out = NULL;
@@ -83,37 +103,39 @@ int pg_lessons_open(const char *data_dir, const char *dataset, pg_network *netwo
     if (!b)
         return pg_fail(PG_ENOMEM, "out of memory");
     const pg_geometry *g = &pg_network_info(network)->geometry;
-    b->network = network;
-    b->judge = judge;
-    b->batch = batch;
-    b->image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
-    b->map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
-    size_t pages = BYTES_MAX / ((size_t)batch * (b->image + b->map * sizeof(float)));
-    b->n_pages = pages < 1 ? 1 : pages > PAGES_MAX ? PAGES_MAX : (int)pages;
-    for (int i = 0; i < PAGES_MAX; i++)
-        b->pages[i].first = -1;
+    *b = (pg_lesson_book){.network = network,
+                          .judge = judge,
+                          .batch = batch,
+                          .slots = slots,
+                          .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
+                          .map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes};
     int code = pg_dataset_open(data_dir, dataset, &b->dataset);
     if (code == PG_OK)
         code = check_fit(b, dataset, g);
-    if (code != PG_OK) {
-        pg_lessons_close(b);
-        return code;
+    if (code == PG_OK) {
+        b->lessons = (pg_lessons){.count = pg_dataset_info_of(b->dataset)->images, .context = b, .read = read_lesson};
+        code = make_pages(b);
     }
-    b->lessons = (pg_lessons){.count = pg_dataset_info_of(b->dataset)->images, .context = b, .read = read_lesson};
-    *out = b;
-    return PG_OK;
+    if (code == PG_OK)
+        *out = b;
+    else
+        pg_lessons_close(b);
+    return code;
 }
 
 void pg_lessons_close(pg_lesson_book *b)
 {
     if (!b)
         return;
-    for (int i = 0; i < b->n_pages; i++) {
+    for (int64_t i = 0; b->pages && i < b->n_pages; i++) {
         free(b->pages[i].pixels);
         free(b->pages[i].logits);
         free(b->pages[i].labels);
         free(b->pages[i].predictions);
     }
+    free(b->pages);
+    free(b->pixels);
+    free(b->logits);
     pg_dataset_close(b->dataset);
     free(b);
 }

@@ -1,5 +1,6 @@
 /* Images of a data set with what the deployed path says of them, for attacks that learn first (attacks/attack.h, pg_lessons).
- * They are forwarded batch by batch when they are asked for; the batches last used are kept. One thread. */
+ * They are forwarded batch by batch when they are asked for; the batches last used are kept, and a copy of the image in each
+ * slot. One thread. */
 #ifndef PG_RUN_LESSONS_H
 #define PG_RUN_LESSONS_H
 
@@ -10,7 +11,7 @@ typedef struct pg_lesson_book pg_lesson_book;
 
 /* *new*, pg_lessons_close. dataset "cifar10:train", of the network's size and classes; network and judge are borrowed until
  * close. PG_EINPUT, PG_EMISSING, PG_ENOMEM, ... */
-int pg_lessons_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge,
+int pg_lessons_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge, int slots,
                     pg_lesson_book **out) PG_MUST_USE;
 void pg_lessons_close(pg_lesson_book *book);
 /* As attacks read them; good until close. */
