@@ -52,8 +52,9 @@ static int check_outcomes(pg_store *store, int64_t cell, int64_t first, int64_t 
     int step = 0;
     int code = pg_db_get(store,
                          "SELECT o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case,"
-                         " o.attacked FROM cell c JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"
-                         " JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
+                         " o.attacked, " PG_DB_ATTACK_COLUMNS " FROM cell c JOIN forward f ON f.forward = c.forward"
+                         " JOIN outcome o ON o.cell = c.cell JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
+                         " LEFT JOIN attack a ON a.cell = o.cell AND a.image = o.image"
                          " WHERE c.cell = ?1 AND o.image BETWEEN ?2 AND ?3 ORDER BY o.image",
                          &row, "iii", cell, first, first + count - 1);
     while (code == PG_OK && (step = pg_db_step(store, row, "checking outcomes")) == 1) {
@@ -67,6 +68,11 @@ static int check_outcomes(pg_store *store, int64_t cell, int64_t first, int64_t 
                         .margin = sqlite3_column_int64(row, 6),
                         .failure_case = sqlite3_column_type(row, 7) == SQLITE_NULL ? -1 : (int8_t)sqlite3_column_int(row, 7)};
         hash = pg_db_outcome_checksum(hash, &o, sqlite3_column_type(row, 8) == SQLITE_NULL ? -2 : sqlite3_column_int(row, 8));
+        if (sqlite3_column_type(row, 9) != SQLITE_NULL) {
+            pg_attack_row attack;
+            pg_db_read_attack(row, 9, &attack);
+            hash = pg_db_attack_checksum(hash, &attack);
+        }
         n++;
     }
     pg_db_done(row);

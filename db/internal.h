@@ -40,7 +40,8 @@ int pg_db_migrate(pg_store *store, const pg_migration *list) PG_MUST_USE;
 int pg_db_fail(pg_store *store, const char *doing);
 
 /* A prepared statement with its parameters bound in order, kept for the next call with the same literal. Types: i int64_t,
- * b int, t text (NULL: NULL), d double, o const int64_t * (NULL: NULL). Text must live until pg_db_done. */
+ * b int, t text (NULL: NULL), d double (NaN: NULL), o const int64_t * (NULL: NULL), x const void * and size_t (NULL: NULL). Text
+ * and bytes must live until pg_db_done. */
 int pg_db_get(pg_store *store, const char *sql, sqlite3_stmt **out, const char *types, ...) PG_MUST_USE;
 /* 1: a row, 0: the end, negative: an error code. */
 int pg_db_step(pg_store *store, sqlite3_stmt *statement, const char *doing) PG_MUST_USE;
@@ -58,6 +59,7 @@ const char *pg_db_text(sqlite3_stmt *statement, int column);
 /* FNV-1a, 64 bits, over numbers and texts; start with pg_fnv_start. */
 uint64_t pg_fnv_text(uint64_t hash, const char *text);
 uint64_t pg_fnv_int(uint64_t hash, int64_t value);
+uint64_t pg_fnv_bytes(uint64_t hash, const void *bytes, size_t size);
 #define pg_fnv_start UINT64_C(0xcbf29ce484222325)
 
 enum { PG_DB_SUMMARY_NUMBERS = 15 }; /* n .. margin (0: none), outcomes */
@@ -65,6 +67,12 @@ int64_t pg_db_cell_checksum(const pg_store_cell_row *row);
 int64_t pg_db_summary_checksum(const int64_t *numbers, size_t n);
 /* Continues the checksum over outcomes by one; attacked: -2 where no attack ran. */
 uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *outcome, int attacked);
+/* The same by what an attack did to the image of that outcome. */
+uint64_t pg_db_attack_checksum(uint64_t hash, const pg_attack_row *attack);
+int pg_db_store_attack(pg_store *store, int64_t cell, const pg_attack_row *attack) PG_MUST_USE;
+/* Columns of table attack by the name a, and a row that holds them from column `first` on. */
+#define PG_DB_ATTACK_COLUMNS "a.image, a.top, a.\"left\", a.target, a.loss, a.steps, a.before, a.after, a.patch"
+void pg_db_read_attack(sqlite3_stmt *row, int first, pg_attack_row *out);
 
 void pg_db_time(char out[32]); /* now, UTC, "2024-05-01T12:00:00Z" */
 

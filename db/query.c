@@ -198,7 +198,7 @@ int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_H
 }
 
 #define OUTCOME_COLUMNS                                                                                        \
-    "o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case FROM cell c" \
+    "o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case, o.attacked FROM cell c" \
     " JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"                               \
     " JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
 
@@ -219,6 +219,8 @@ int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(cons
             .has_margin = sqlite3_column_type(row, 6) != SQLITE_NULL,
             .margin = sqlite3_column_int64(row, 6),
             .failure_case = sqlite3_column_type(row, 7) == SQLITE_NULL ? -1 : (int8_t)sqlite3_column_int(row, 7),
+            .has_attack = sqlite3_column_type(row, 8) != SQLITE_NULL,
+            .attacked = sqlite3_column_int(row, 8),
         };
         code = each(&outcome, context);
     }

@@ -137,7 +137,8 @@ uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *o, int attacked
     return pg_fnv_int(pg_fnv_int(hash, o->failure_case), attacked);
 }
 
-static void add_to_summary(const pg_outcome *o, int64_t v[PG_DB_SUMMARY_NUMBERS])
+/* Right under attack is what is right without a patch and stays so. */
+static void add_to_summary(const pg_outcome *o, const pg_attack_row *attack, int64_t v[PG_DB_SUMMARY_NUMBERS])
 {
     v[0]++;
     v[1] += o->prediction == o->label;
@@ -147,25 +148,34 @@ static void add_to_summary(const pg_outcome *o, int64_t v[PG_DB_SUMMARY_NUMBERS]
     v[5] += o->masked;
     if (o->failure_case >= 0 && o->failure_case < PG_CASES)
         v[6 + o->failure_case]++;
+    v[11] += attack != NULL;
+    v[12] += attack && o->prediction == o->label && attack->after == o->label;
     if (o->certified && o->has_margin && o->margin > 0 && (v[13] == 0 || o->margin < v[13]))
         v[13] = o->margin;
 }
 
-static int store_cell_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes)
+static int store_cell_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes,
+                               const pg_attack_row *attacks)
 {
     int64_t v[PG_DB_SUMMARY_NUMBERS] = {0};
     uint64_t hash = pg_fnv_start;
     int code = PG_OK;
     for (int64_t i = 0; code == PG_OK && i < task->count; i++) {
         const pg_outcome *o = &outcomes[i];
-        int64_t failure_case = o->failure_case;
-        add_to_summary(o, v);
-        hash = pg_db_outcome_checksum(hash, o, -2);
+        const pg_attack_row *attack = attacks ? &attacks[i] : NULL;
+        int64_t failure_case = o->failure_case, attacked = attack ? attack->after : 0;
+        add_to_summary(o, attack, v);
+        hash = pg_db_outcome_checksum(hash, o, attack ? attack->after : -2);
         code = pg_db_run(store, "storing outcomes",
-                         "INSERT INTO outcome (cell, image, prediction, certified, published, masked, margin, failure_case)"
-                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                         "iibbbboo", cell, o->image, o->prediction, (int)o->certified, (int)o->certified_published,
-                         (int)o->masked, o->has_margin ? &o->margin : NULL, failure_case >= 0 ? &failure_case : NULL);
+                         "INSERT INTO outcome (cell, image, prediction, certified, published, masked, margin, failure_case,"
+                         " attacked) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                         "iibbbbooo", cell, o->image, o->prediction, (int)o->certified, (int)o->certified_published,
+                         (int)o->masked, o->has_margin ? &o->margin : NULL, failure_case >= 0 ? &failure_case : NULL,
+                         attack ? &attacked : NULL);
+        if (code == PG_OK && attack) {
+            hash = pg_db_attack_checksum(hash, attack);
+            code = pg_db_store_attack(store, cell, attack);
+        }
     }
     v[14] = (int64_t)hash;
     if (code != PG_OK)
@@ -181,7 +191,8 @@ static int store_cell_outcomes(pg_store *store, const pg_task *task, int64_t cel
         v[13] ? &v[13] : NULL, v[14], pg_db_summary_checksum(v, PG_DB_SUMMARY_NUMBERS));
 }
 
-int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes, bool *counted)
+int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
+                    const pg_attack_row *attacks, bool *counted)
 {
     *counted = false;
     int code = pg_db_begin(store);
@@ -198,7 +209,7 @@ int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *atte
     if (code == PG_OK && mine)
         code = store_labels(store, task, outcomes);
     for (size_t i = 0; code == PG_OK && mine && i < task->n_cells; i++)
-        code = store_cell_outcomes(store, task, task->cells[i], row, outcomes + (int64_t)i * task->count);
+        code = store_cell_outcomes(store, task, task->cells[i], row, outcomes + (int64_t)i * task->count, attacks);
     code = pg_db_end(store, code);
     *counted = code == PG_OK && mine;
     return code;

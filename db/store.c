@@ -74,6 +74,10 @@ static int bind_all(sqlite3_stmt *statement, const char *types, va_list args)
         } else if (*types == 't') {
             const char *text = va_arg(args, const char *);
             code = text ? sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC) : sqlite3_bind_null(statement, i);
+        } else if (*types == 'x') {
+            const void *bytes = va_arg(args, const void *);
+            size_t size = va_arg(args, size_t);
+            code = bytes ? sqlite3_bind_blob64(statement, i, bytes, size, SQLITE_STATIC) : sqlite3_bind_null(statement, i);
         } else {
             const int64_t *value = va_arg(args, const int64_t *);
             code = value ? sqlite3_bind_int64(statement, i, *value) : sqlite3_bind_null(statement, i);
@@ -173,6 +177,14 @@ uint64_t pg_fnv_text(uint64_t hash, const char *text)
     do
         hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
     while (*text++); /* the zero byte counts, so that neighbouring texts cannot trade letters */
+    return hash;
+}
+
+uint64_t pg_fnv_bytes(uint64_t hash, const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
     return hash;
 }
 

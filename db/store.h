@@ -94,10 +94,30 @@ typedef struct pg_outcome {
     bool certified, certified_published, masked, has_margin;
     int8_t failure_case; /* -1: none */
     int64_t margin;      /* units of 2^-20 */
+    bool has_attack;     /* when read: an attack ran, */
+    int attacked;        /* and this is the prediction under it; -1: non-finite */
 } pg_outcome;
 /* Outcomes of a cell in the order of the images. */
 int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(const pg_outcome *outcome, void *context),
                           void *context) PG_MUST_USE;
+
+/* What an attack did to one image of one cell; after the facts of the deployed path. */
+typedef struct pg_attack_row {
+    int64_t image;
+    int label;             /* when read */
+    int top, left, target; /* where the patch lies, pixels; target -1: untargeted */
+    double loss;           /* of the attack; NaN: none */
+    int64_t steps;         /* 0: there was nothing to do */
+    int before, after;     /* predictions; -1: non-finite */
+    const uint8_t *patch;  /* rounded pixels [3][height][width]; NULL: not kept. Borrowed, when read: during the call */
+    size_t patch_size;     /* bytes */
+} pg_attack_row;
+/* Attacks of a cell in the order of the images. */
+int pg_store_each_attack(pg_store *store, const char *cell_id, int (*each)(const pg_attack_row *attack, void *context),
+                         void *context) PG_MUST_USE;
+
+/* Certificates of a cell that its attack broke: certified images that are wrong under it. *first: the first one, -1 if none. */
+int pg_store_broken(pg_store *store, const char *cell_id, int64_t *broken, int64_t *first) PG_MUST_USE;
 
 /* Two cells image by image, for McNemar's test: images where both, only a, only b, neither is right (what = 'c': clean) or
  * certified (what = 's'). PG_EINPUT where the cells do not have the same images. */
@@ -187,10 +207,11 @@ typedef struct pg_attempt {
     int64_t peak_bytes;
 } pg_attempt;
 
-/* Stores outcomes[n_cells][count], summaries and the attempt, and marks the task done: all or nothing. *counted = false: the
- * task was given to somebody else meanwhile (the epoch is stale); then nothing but the attempt is recorded. */
+/* Stores outcomes[n_cells][count], attacks[count] of the same images (NULL: none ran), summaries and the attempt, and marks the
+ * task done: all or nothing. *counted = false: the task was given to somebody else meanwhile (the epoch is stale); then nothing
+ * but the attempt is recorded. */
 int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
-                    bool *counted) PG_MUST_USE;
+                    const pg_attack_row *attacks, bool *counted) PG_MUST_USE;
 /* Records a failed attempt; the task becomes pending again, or failed where it was number attempts_max (*given_up). */
 int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max,
                   bool *given_up) PG_MUST_USE;

@@ -7,6 +7,7 @@
 #include "harness/base/rng.h"
 #include "tests/scratch.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -112,17 +113,41 @@ static inline pg_outcome make_outcome(int64_t image, size_t cell)
                         .failure_case = cell == 2 ? (int8_t)(image % 5) : -1};
 }
 
-static inline bool finish(pg_store *store, const pg_task *task)
+/* An attack that breaks every sixth image, one of them certified. */
+static inline pg_attack_row make_attack(int64_t image)
+{
+    static const uint8_t patches[4][3] = {{1, 2, 3}, {4, 5, 6}, {0, 0, 0}, {255, 254, 253}};
+    pg_outcome o = make_outcome(image, 0);
+    return (pg_attack_row){.image = image,
+                           .label = o.label,
+                           .top = (int)image,
+                           .left = 2,
+                           .target = image % 3 ? -1 : 4,
+                           .loss = image == 1 ? NAN : image == 2 ? -0.0 : 0.1 * (double)image,
+                           .steps = image,
+                           .before = o.prediction,
+                           .after = image % 6 == 4 ? 9 : o.prediction,
+                           .patch = image == 3 ? NULL : patches[image % 4],
+                           .patch_size = image == 3 ? 0 : 3};
+}
+
+static inline bool finish_attacked(pg_store *store, const pg_task *task, bool attacked)
 {
     pg_outcome *outcomes = calloc(task->n_cells * (size_t)task->count, sizeof *outcomes);
+    pg_attack_row *attacks = calloc((size_t)task->count, sizeof *attacks);
     bool counted = false;
+    for (int64_t i = 0; i < task->count; i++)
+        attacks[i] = make_attack(task->first + i);
     for (size_t c = 0; c < task->n_cells; c++)
         for (int64_t i = 0; i < task->count; i++)
             outcomes[(int64_t)c * task->count + i] = make_outcome(task->first + i, c);
-    assert_int_equal(pg_store_finish(store, task, &some_attempt, outcomes, &counted), PG_OK);
+    assert_int_equal(pg_store_finish(store, task, &some_attempt, outcomes, attacked ? attacks : NULL, &counted), PG_OK);
     free(outcomes);
+    free(attacks);
     return counted;
 }
+
+static inline bool finish(pg_store *store, const pg_task *task) { return finish_attacked(store, task, false); }
 
 static inline int64_t number(pg_store *store, const char *sql)
 {
@@ -150,17 +175,18 @@ static inline int clean(void **state)
     return 0;
 }
 
-/* A store in which every cell is done. */
-static inline pg_store *fill(void)
+/* A store in which every cell is done, under attack or without. */
+static inline pg_store *fill_attacked(bool attacked)
 {
     pg_store *store = open_worker();
     pg_task task;
     plan_all(store);
     while (claim(store, &task)) {
-        assert_true(finish(store, &task));
+        assert_true(finish_attacked(store, &task, attacked));
         pg_task_release(&task);
     }
     return store;
 }
+static inline pg_store *fill(void) { return fill_attacked(false); }
 
 #endif

@@ -198,6 +198,71 @@ static void test_results(void **state)
     pg_store_close(store);
 }
 
+static int count_attack(const pg_attack_row *a, void *context)
+{
+    int64_t *next = context;
+    pg_attack_row want = make_attack(a->image);
+    assert_int_equal(a->image, (*next)++);
+    assert_int_equal(a->label, want.label);
+    assert_int_equal(a->top, want.top);
+    assert_int_equal(a->left, want.left);
+    assert_int_equal(a->target, want.target);
+    assert_int_equal(isnan(a->loss), isnan(want.loss));
+    assert_true(isnan(a->loss) || a->loss == want.loss);
+    assert_int_equal(a->steps, want.steps);
+    assert_int_equal(a->before, want.before);
+    assert_int_equal(a->after, want.after);
+    assert_int_equal(a->patch_size, want.patch_size);
+    if (want.patch)
+        assert_memory_equal(a->patch, want.patch, want.patch_size);
+    else
+        assert_null(a->patch);
+    return PG_OK;
+}
+
+static int expect_attacked(const pg_outcome *o, void *context)
+{
+    assert_int_equal(o->has_attack, *(bool *)context);
+    if (o->has_attack)
+        assert_int_equal(o->attacked, make_attack(o->image).after);
+    return PG_OK;
+}
+
+static void test_attacks(void **state)
+{
+    (void)state;
+    pg_store *store = fill_attacked(true);
+    pg_cell_result r;
+    int64_t next = 0, broken = 0, first = 0;
+    bool attacked = true;
+    assert_int_equal(pg_store_cell(store, ids[2], &r), PG_OK);
+    assert_int_equal(r.clean, 5);
+    assert_int_equal(r.attacked_n, IMAGES);
+    assert_int_equal(r.attacked, 4); /* 0, 2, 6, 8; 4 is broken */
+    pg_cell_result_release(&r);
+    assert_int_equal(pg_store_each_attack(store, ids[2], count_attack, &next), PG_OK);
+    assert_int_equal(next, IMAGES);
+    assert_int_equal(pg_store_each_outcome(store, ids[2], expect_attacked, &attacked), PG_OK);
+    assert_int_equal(pg_store_broken(store, ids[2], &broken, &first), PG_OK);
+    assert_int_equal(broken, 1);
+    assert_int_equal(first, 4);
+    assert_int_equal(pg_store_broken(store, hash_a, &broken, &first), PG_OK);
+    assert_int_equal(broken, 0);
+    assert_int_equal(pg_store_check(store), PG_OK);
+    pg_store_close(store);
+    remove_store();
+    store = fill();
+    attacked = false;
+    assert_int_equal(pg_store_each_outcome(store, ids[2], expect_attacked, &attacked), PG_OK);
+    assert_int_equal(pg_store_broken(store, ids[2], &broken, &first), PG_OK);
+    assert_int_equal(broken, 0);
+    assert_int_equal(first, -1);
+    next = 0;
+    assert_int_equal(pg_store_each_attack(store, ids[2], count_attack, &next), PG_OK);
+    assert_int_equal(next, 0);
+    pg_store_close(store);
+}
+
 static void test_compare_wants_equal_images(void **state)
 {
     (void)state;
@@ -253,7 +318,7 @@ static void test_labels_must_agree(void **state)
     for (int i = 0; i < CHUNK; i++)
         wrong[i] = make_outcome(i, 0);
     wrong[2].label = 9;
-    assert_int_equal(pg_store_finish(store, &task, &some_attempt, wrong, &counted), PG_EDAMAGED);
+    assert_int_equal(pg_store_finish(store, &task, &some_attempt, wrong, NULL, &counted), PG_EDAMAGED);
     assert_false(counted);
     assert_int_equal(number(store, "SELECT count(*) FROM outcome"), CHUNK);
     pg_task_release(&task);
@@ -290,13 +355,16 @@ static void dump(pg_store *store, pg_buf *out)
     sqlite3_exec(store->db, "SELECT * FROM summary", dump_row, out, NULL);
     sqlite3_exec(store->db, "SELECT * FROM label", dump_row, out, NULL);
     sqlite3_exec(store->db, "SELECT * FROM cell", dump_row, out, NULL);
+    sqlite3_exec(store->db,
+                 "SELECT cell, image, top, \"left\", target, loss, steps, before, after, hex(patch) FROM attack", dump_row, out,
+                 NULL);
 }
 
 /* Bytes flipped at random: each is found, or no result changed. */
 static void test_flipped_bytes(void **state)
 {
     (void)state;
-    pg_store_close(fill());
+    pg_store_close(fill_attacked(true));
     char *bytes = NULL;
     size_t size = 0;
     assert_int_equal(pg_file_read(scratch_path("t.db"), 1 << 24, &bytes, &size), PG_OK);
@@ -384,9 +452,15 @@ static void test_check_finds_lost_rows(void **state)
         "UPDATE cell SET details = 'window=2x2\n' WHERE cell = 1",
         "UPDATE cell SET count = count + 1 WHERE cell = 1",
         "UPDATE forward SET canonical = 'g\n'",
+        "UPDATE outcome SET attacked = 3 WHERE image = 3 AND cell = 1",
+        "UPDATE attack SET loss = loss + 1 WHERE image = 4 AND cell = 1",
+        "UPDATE attack SET top = top + 1 WHERE image = 4 AND cell = 1",
+        "UPDATE attack SET patch = x'010204' WHERE image = 0 AND cell = 2",
+        "DELETE FROM attack WHERE image = 9 AND cell = 1",
+        "UPDATE attack SET image = 11 WHERE image = 9 AND cell = 1",
     };
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
-        pg_store *store = fill();
+        pg_store *store = fill_attacked(true);
         assert_int_equal(pg_store_check(store), PG_OK);
         exec(store, "PRAGMA foreign_keys = OFF");
         exec(store, damage[i]);
@@ -408,6 +482,7 @@ int main(void)
         cmocka_unit_test_teardown(test_migration, clean),
         cmocka_unit_test_teardown(test_read_only_folder, clean),
         cmocka_unit_test_teardown(test_results, clean),
+        cmocka_unit_test_teardown(test_attacks, clean),
         cmocka_unit_test_teardown(test_compare_wants_equal_images, clean),
         cmocka_unit_test_teardown(test_resolve, clean),
         cmocka_unit_test_teardown(test_labels_must_agree, clean),

@@ -40,6 +40,9 @@ static int check_job(const pg_attack_job *job, const pg_geometry *g)
     return code == PG_OK ? code : pg_fail_at(code, "attack %s", attack->module.name);
 }
 
+/* Gradients are recorded while an attack works. */
+static bool record(const pg_attacker *a, bool on) { return a->victim->scope && a->victim->scope->torch->grad_mode(on); }
+
 /* "cifar10:test" and "train" -> "cifar10:train". */
 static int learn(pg_attacker *a)
 {
@@ -49,8 +52,10 @@ static int learn(pg_attacker *a)
     snprintf(dataset, sizeof dataset, "%.*s:%s", (int)strcspn(job->dataset, ":"), job->dataset,
              job->attack->lessons(job->attack_config));
     int code = pg_lessons_open(job->data_dir, dataset, job->network, job->batch, a->judge, a->victim->slots, &book);
+    bool before = record(a, true);
     if (code == PG_OK)
         code = job->attack->prepare(job->attack_config, job->seed, a->victim, pg_lessons_of(book), &a->state);
+    record(a, before);
     pg_lessons_close(book);
     return code;
 }
@@ -188,8 +193,10 @@ int pg_attacker_run(pg_attacker *a, const pg_example *examples, size_t n, pg_att
     }
     if (code == PG_OK && a->victim->scope)
         a->victim->scope->error = PG_OK;
+    bool before = record(a, true);
     if (code == PG_OK && n > 0)
         code = a->job.attack->run(a->job.attack_config, a->state, a->job.seed, a->victim, examples, n, found);
+    record(a, before);
     for (size_t i = 0; code == PG_OK && i < n; i++)
         code = check_found(a, &examples[i], &found[i]);
     for (size_t i = 0; code == PG_OK && i < n; i++) {

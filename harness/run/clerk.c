@@ -59,7 +59,7 @@ static int finish(pg_pipeline *p, pg_work *work)
     if (work->code != PG_OK)
         return record_failure(p, work, &attempt);
     bool counted = false;
-    int code = pg_store_finish(store, &work->task, &attempt, work->outcomes, &counted);
+    int code = pg_store_finish(store, &work->task, &attempt, work->outcomes, NULL, &counted);
     if (code == PG_OK && counted) {
         p->report.tasks++;
         p->report.images += work->task.count;

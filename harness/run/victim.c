@@ -263,7 +263,6 @@ static pg_tensor *pass(defended *d, stage *s, int n, const int *slots, const flo
     const pg_torch *t = d->torch;
     if (!is_same_batch(s, n, slots))
         make_batch(d, s, n, slots);
-    t->grad_mode(true);
     pg_tensor *x = make_leaf(d, s, patches);
     for (int i = 0; i < n; i++)
         s->views[i] = s->slots[slots[i]].view;
@@ -381,9 +380,11 @@ static int saliency(pg_victim *victim, const pg_example *example, float *out)
     if (code == PG_OK) {
         for (size_t i = 0; i < 3 * image; i++)
             values[i] = (float)example->pixels[i] / 255;
+        bool recorded = d->torch->grad_mode(true);
         pg_tensor *x = score(d, &d->whole, pass(d, &d->whole, 1, (int[]){0}, values), 0);
         code = stage_gradient(d, &d->whole, lead(victim->scope, x, g->classes, example->label), values);
         d->torch->scope_clear(victim->scope);
+        d->torch->grad_mode(recorded);
     }
     for (size_t i = 0; code == PG_OK && i < image; i++)
         out[i] = fabsf(values[i]) + fabsf(values[image + i]) + fabsf(values[2 * image + i]);
@@ -501,7 +502,6 @@ static int plain_open(const pg_victim_request *r, const pg_geometry *g, pg_victi
 
 static void defended_close(defended *d)
 {
-    d->torch->grad_mode(false);
     stage_release(d->torch, &d->stage);
     stage_release(d->torch, &d->whole);
     pg_judge_free(d->judge);

@@ -1,7 +1,8 @@
 /* The defended classifier as attacks see it (attacks/attack.h), made of a network and a defense.
  *
  * An image in a slot keeps its clean local logits; a pass computes the local logits of its view only (models/model.h), puts
- * them into the clean map, and asks the surrogate of the defense for scores, its integer rule for the judge. */
+ * them into the clean map, and asks the surrogate of the defense for scores, its integer rule for the judge. Gradients are
+ * recorded where the thread records them (grad_mode), which is the caller's choice. */
 #ifndef PG_RUN_VICTIM_H
 #define PG_RUN_VICTIM_H
 
