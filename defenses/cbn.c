@@ -3,6 +3,8 @@
  * Source: Zhang et al. 2020 (Clipped BagNet); PatchGuard, section VI-A; certificate definitions, section 3. Differs from the
  * published check, which compares with the runner-up alone: every rival is compared, each outside the window. */
 #include "defenses/rule.h"
+#include "defenses/surrogate.h"
+#include "defenses/worst.h"
 
 #include <math.h>
 
@@ -20,6 +22,16 @@ static pg_certificate cbn_certificate(const void *config)
     return PG_CERTIFICATE_EXACT;
 }
 
+static pg_tensor *cbn_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+                                pg_tensor *labels)
+{
+    (void)kind;
+    pg_evidence_spec spec;
+    cbn_evidence(config, &spec);
+    pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);
+    return pg_soft_mean(&soft);
+}
+
 PG_DEFENSE(cbn)
 const pg_defense pg_defense_cbn = {
     .module = {.name = "cbn",
@@ -34,4 +46,6 @@ const pg_defense pg_defense_cbn = {
     .certify = pg_sum_rule_certify,
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
+    .surrogate = cbn_surrogate,
+    .worst = pg_worst_extreme,
 };

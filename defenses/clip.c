@@ -5,6 +5,8 @@
  * confidence or a vote are cut to [0, 1], which is all that an attacker can reach. With an infinite bound nothing is certified.
  */
 #include "defenses/rule.h"
+#include "defenses/surrogate.h"
+#include "defenses/worst.h"
 
 typedef struct clip_config {
     int feature;
@@ -46,6 +48,16 @@ static pg_certificate clip_certificate(const void *config)
     return PG_CERTIFICATE_EXACT;
 }
 
+static pg_tensor *clip_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+                                 pg_tensor *labels)
+{
+    (void)kind;
+    pg_evidence_spec spec;
+    clip_evidence(config, &spec);
+    pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);
+    return pg_soft_mean(&soft);
+}
+
 PG_DEFENSE(clip)
 const pg_defense pg_defense_clip = {
     .module = {.name = "clip",
@@ -61,4 +73,6 @@ const pg_defense pg_defense_clip = {
     .certify = pg_sum_rule_certify,
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
+    .surrogate = clip_surrogate,
+    .worst = pg_worst_extreme,
 };

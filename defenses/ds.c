@@ -5,6 +5,8 @@
  * to the lower class index, as in the prediction, so a tie may be certified: with margin 0. Measured locality (delta > 0) has
  * to be survived with a strictly larger margin, ties included. */
 #include "defenses/rule.h"
+#include "defenses/surrogate.h"
+#include "defenses/worst.h"
 
 #include <math.h>
 
@@ -113,6 +115,16 @@ static void ds_certify(const pg_evidence *evidence, pg_window window, int64_t de
     }
 }
 
+static pg_tensor *ds_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+                               pg_tensor *labels)
+{
+    (void)kind;
+    pg_evidence_spec spec;
+    ds_evidence(config, &spec);
+    pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);
+    return pg_soft_mean(&soft);
+}
+
 PG_DEFENSE(ds)
 const pg_defense pg_defense_ds = {
     .module = {.name = "ds",
@@ -127,4 +139,6 @@ const pg_defense pg_defense_ds = {
     .certify = ds_certify,
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
+    .surrogate = ds_surrogate,
+    .worst = pg_worst_extreme,
 };

@@ -3,6 +3,8 @@
  * Source: PatchGuard, section III-A; certificate definitions, section 3. On logits, which have no bound, nothing is ever
  * certified; on confidences and votes the rule is that of clip with [0, 1]. */
 #include "defenses/rule.h"
+#include "defenses/surrogate.h"
+#include "defenses/worst.h"
 
 #include <math.h>
 
@@ -33,6 +35,16 @@ static pg_certificate mean_certificate(const void *config)
     return PG_CERTIFICATE_EXACT;
 }
 
+static pg_tensor *mean_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+                                 pg_tensor *labels)
+{
+    (void)kind;
+    pg_evidence_spec spec;
+    mean_evidence(config, &spec);
+    pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);
+    return pg_soft_mean(&soft);
+}
+
 PG_DEFENSE(mean)
 const pg_defense pg_defense_mean = {
     .module = {.name = "mean",
@@ -48,4 +60,6 @@ const pg_defense pg_defense_mean = {
     .certify = pg_sum_rule_certify,
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
+    .surrogate = mean_surrogate,
+    .worst = pg_worst_extreme,
 };

@@ -5,6 +5,8 @@
  * rival's to the L-th. If k > L the attacker owns the median and nothing is certified; otherwise L < m - k holds by itself. */
 #include "defenses/order.h"
 #include "defenses/rule.h"
+#include "defenses/surrogate.h"
+#include "defenses/worst.h"
 
 #include <math.h>
 
@@ -114,6 +116,16 @@ static int median_predict(const pg_evidence *evidence, pg_window window, const v
     return pg_argmax(s.score, evidence->classes);
 }
 
+static pg_tensor *median_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+                                   pg_tensor *labels)
+{
+    (void)kind;
+    pg_evidence_spec spec;
+    median_evidence(config, &spec);
+    pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);
+    return pg_soft_median(&soft);
+}
+
 PG_DEFENSE(median)
 const pg_defense pg_defense_median = {
     .module = {.name = "median",
@@ -129,4 +141,6 @@ const pg_defense pg_defense_median = {
     .certify = median_certify,
     .scratch_size = median_scratch,
     .predict = median_predict,
+    .surrogate = median_surrogate,
+    .worst = pg_worst_extreme,
 };

@@ -9,9 +9,11 @@
  * c: ub = t_c / (1 - T), t_c the sum of c outside w; with a finite clip c_h at most t_c + k c_h, lb = t_y - B if B > T t_y, B
  * the most that any window holds outside w; else t_y less the most that a window overlapping w holds outside it that the
  * attacker can have masked (none: t_y). ub grows with t_c, so the strongest rival outside w stands for all. */
+#include "defenses/mask_worst.h"
 #include "defenses/masks.h"
 #include "defenses/published.h"
 #include "defenses/rule.h"
+#include "defenses/surrogate.h"
 
 #include <math.h>
 
@@ -122,10 +124,12 @@ static void carve(pg_arena *arena, int height, int width, int classes, image *im
 static size_t masking_scratch(int height, int width, int classes, size_t n)
 {
     (void)n;
-    pg_arena arena = {0};
+    pg_arena arena = {0}, worst = {0};
     image im;
+    pg_mask_worst room;
     carve(&arena, height, width, classes, &im);
-    return arena.used;
+    pg_mask_worst_carve(&worst, height, width, &room);
+    return PG_MAX(arena.used, worst.used);
 }
 
 /* Prediction of scope per-class; `masked` (may be NULL): whether anything is. */
@@ -312,6 +316,33 @@ static int masking_predict(const pg_evidence *evidence, pg_window window, const 
     return predict_per_class(&im.sums, evidence->classes, c->threshold_ppm, im.score, NULL);
 }
 
+static bool masking_worst(const pg_evidence *evidence, pg_window window, const void *config, const pg_worst *which,
+                          void *scratch, int32_t *contents)
+{
+    const masking_config *c = config;
+    pg_arena arena = {.base = scratch};
+    pg_mask_worst room;
+    pg_mask_worst_carve(&arena, evidence->height, evidence->width, &room);
+    if (c->scope == SCOPE_PREDICTED)
+        return pg_mask_worst_predicted(&room, evidence, window, c->threshold_ppm, which, contents);
+    return pg_mask_worst_per_class(&room, evidence, window, c->threshold_ppm, which, contents);
+}
+
+static int masking_surrogates(const void *config) { return ((const masking_config *)config)->scope == SCOPE_PREDICTED ? 2 : 1; }
+
+static pg_tensor *masking_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+                                    pg_tensor *labels)
+{
+    const masking_config *c = config;
+    pg_evidence_spec spec;
+    masking_evidence(config, &spec);
+    pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);
+    double threshold = (double)c->threshold_ppm / PG_PPM;
+    if (c->scope == SCOPE_PER_CLASS)
+        return pg_soft_masked(&soft, threshold);
+    return kind == 0 ? pg_soft_masked_predicted(&soft, threshold) : pg_soft_masked_label(&soft);
+}
+
 PG_DEFENSE(robust_masking)
 const pg_defense pg_defense_robust_masking = {
     .module = {.name = "robust-masking",
@@ -328,4 +359,7 @@ const pg_defense pg_defense_robust_masking = {
     .certify = masking_certify,
     .scratch_size = masking_scratch,
     .predict = masking_predict,
+    .surrogates = masking_surrogates,
+    .surrogate = masking_surrogate,
+    .worst = masking_worst,
 };

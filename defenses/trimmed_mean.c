@@ -6,6 +6,8 @@
  * can reach, which is why only logits are called exact. */
 #include "defenses/order.h"
 #include "defenses/rule.h"
+#include "defenses/surrogate.h"
+#include "defenses/worst.h"
 
 #include <math.h>
 
@@ -147,6 +149,16 @@ static int trimmed_predict(const pg_evidence *evidence, pg_window window, const 
     return pg_argmax(s.score, evidence->classes);
 }
 
+static pg_tensor *trimmed_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+                                    pg_tensor *labels)
+{
+    (void)kind;
+    pg_evidence_spec spec;
+    trimmed_evidence(config, &spec);
+    pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);
+    return pg_soft_trimmed(&soft, ((const trimmed_config *)config)->trim);
+}
+
 PG_DEFENSE(trimmed_mean)
 const pg_defense pg_defense_trimmed_mean = {
     .module = {.name = "trimmed-mean",
@@ -163,4 +175,6 @@ const pg_defense pg_defense_trimmed_mean = {
     .certify = trimmed_certify,
     .scratch_size = trimmed_scratch,
     .predict = trimmed_predict,
+    .surrogate = trimmed_surrogate,
+    .worst = pg_worst_extreme,
 };

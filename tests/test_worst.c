@@ -1,0 +1,243 @@
+/* The worst contents that defenses name, judged by their own prediction alone: no certificate breaks, every refused image of an
+ * exact rule does, and the published certificate of scope predicted is broken.
+ *
+ * A tie counts, but for ds and scope predicted: the label is then moved behind the last class, where it has to be ahead. */
+#include "tests/rules.h"
+
+enum { VALUES = ORACLE_POSITIONS * 12, VARIANTS = 8 };
+
+typedef struct trial {
+    const rule_case *rule;
+    const pg_defense *defense;
+    _Alignas(16) unsigned char config[PG_CONFIG_MAX];
+    pg_evidence_spec spec;
+    oracle_map map;
+    bool ties; /* count as broken */
+    int32_t q[VALUES], now[VALUES], behind[VALUES], contents[VALUES];
+    void *scratch;
+} trial;
+
+static void trial_open(trial *t, const rule_case *rule, oracle_map map)
+{
+    memset(t, 0, sizeof *t);
+    t->rule = rule;
+    t->map = map;
+    t->defense = pg_defense_find(rule->defense);
+    rule_configure(t->defense, rule->options, t->config);
+    t->defense->evidence(t->config, &t->spec);
+    t->ties = rule->oracle.kind != ORACLE_VOTES && rule->oracle.kind != ORACLE_WINDOW && rule->oracle.kind != ORACLE_PREDICTED;
+    t->scratch = aligned_alloc(64, (t->defense->scratch_size(map.height, map.width, map.classes, 1) + 127) & ~(size_t)63);
+}
+
+static void trial_close(trial *t) { free(t->scratch); }
+
+static pg_evidence evidence_of(const trial *t, const int32_t *q)
+{
+    const oracle_map *m = &t->map;
+    return (pg_evidence){q, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &t->spec};
+}
+
+static pg_window window_of(const trial *t) { return (pg_window){t->map.window_height, t->map.window_width}; }
+
+static int predict(trial *t, const int32_t *q)
+{
+    pg_evidence evidence = evidence_of(t, q);
+    return t->defense->predict(&evidence, window_of(t), t->config, t->scratch);
+}
+
+static pg_verdict certify(trial *t, int label)
+{
+    pg_evidence evidence = evidence_of(t, t->q);
+    const void *config = t->config;
+    pg_verdict verdict;
+    t->defense->certify(&evidence, window_of(t), 0, label, &config, 1, t->scratch, &verdict);
+    return verdict;
+}
+
+/* Whether the evidence in t->now breaks the label. */
+static bool broken(trial *t, int label)
+{
+    int last = t->map.classes - 1;
+    if (predict(t, t->now) != label)
+        return true;
+    if (!t->ties)
+        return false;
+    memcpy(t->behind, t->now, sizeof t->now);
+    for (int p = 0; p < t->map.height * t->map.width; p++) {
+        t->behind[p * t->map.classes + label] = t->now[p * t->map.classes + last];
+        t->behind[p * t->map.classes + last] = t->now[p * t->map.classes + label];
+    }
+    return predict(t, t->behind) != last;
+}
+
+static void expect_within_range(const trial *t, int cells)
+{
+    bool votes = t->spec.feature == PG_FEATURE_PREDICTION;
+    int64_t lo, hi;
+    (void)pg_evidence_range(&t->spec, &lo, &hi);
+    for (int i = 0; i < cells * t->map.classes; i++) {
+        int64_t value = t->contents[i];
+        if (value < lo || value > hi || (votes && value != lo && value != hi))
+            fail_msg("%s: contents of %lld", t->rule->id, (long long)value);
+    }
+}
+
+/* Writes one variant into t->now. Returns false where there is none. */
+static bool place(trial *t, const pg_worst *which)
+{
+    pg_evidence evidence = evidence_of(t, t->q);
+    const oracle_map *m = &t->map;
+    int cells = m->window_height * m->window_width;
+    t->contents[cells * m->classes] = 12345;
+    memset(t->contents, 0x55, (size_t)(cells * m->classes) * sizeof *t->contents);
+    if (!t->defense->worst(&evidence, window_of(t), t->config, which, t->scratch, t->contents))
+        return false;
+    expect_within_range(t, cells);
+    assert_int_equal(t->contents[cells * m->classes], 12345);
+    memcpy(t->now, t->q, sizeof t->now);
+    for (int i = 0; i < cells; i++) {
+        int row = (which->top + i / m->window_width) % m->height, column = (which->left + i % m->window_width) % m->width;
+        memcpy(t->now + (row * m->width + column) * m->classes, t->contents + i * m->classes,
+               (size_t)m->classes * sizeof *t->now);
+    }
+    return true;
+}
+
+/* Tries everything; the variants that break the label anywhere, as bits. */
+static unsigned attack(trial *t, int label)
+{
+    const oracle_map *m = &t->map;
+    unsigned found = 0;
+    int tops = oracle_places(m->height, m->window_height, m->wrap_rows);
+    int lefts = oracle_places(m->width, m->window_width, m->wrap_columns);
+    for (int w = 0; w < tops * lefts; w++)
+        for (int rival = 0; rival < m->classes; rival++) {
+            pg_worst which = {label, rival, w / lefts, w % lefts, 0};
+            for (; rival != label && which.variant < VARIANTS && place(t, &which); which.variant++)
+                found |= broken(t, label) ? 1u << which.variant : 0;
+            assert_true(which.variant < VARIANTS);
+            assert_true(rival == label || which.variant > 0);
+        }
+    return found;
+}
+
+/* What happened to the images of a rule. */
+typedef struct tally {
+    long certified, refused, broken, published, published_broken;
+} tally;
+
+static void show(const trial *t, const char *what, int label)
+{
+    char text[2048];
+    int n = 0, count = t->map.height * t->map.width * t->map.classes;
+    for (int i = 0; i < count && n < 2000; i++)
+        n += snprintf(text + n, sizeof text - (size_t)n, " %d", (int)t->q[i]);
+    fail_msg("%s: %s, label %d, %dx%dx%d wrap %d %d window %dx%d:%s", t->rule->id, what, label, t->map.height, t->map.width,
+             t->map.classes, t->map.wrap_rows, t->map.wrap_columns, t->map.window_height, t->map.window_width, text);
+}
+
+/* The image in t->q, for its own prediction as the label. */
+static void play(trial *t, tally *sum)
+{
+    int label = predict(t, t->q);
+    pg_verdict verdict = certify(t, label);
+    unsigned found = attack(t, label);
+    pg_certificate worth = t->defense->certificate(t->config);
+    if (verdict.certified && found)
+        show(t, "certified, and broken", label);
+    if (!verdict.certified && !found && worth == PG_CERTIFICATE_EXACT && t->map.classes > 1)
+        show(t, "refused by an exact rule, and not broken", label);
+    sum->certified += verdict.certified;
+    sum->refused += !verdict.certified;
+    sum->broken += found != 0;
+    sum->published += verdict.certified_published;
+    sum->published_broken += verdict.certified_published && found;
+}
+
+static bool fits(const rule_case *rule, const oracle_map *m)
+{
+    return rule->oracle.kind != ORACLE_TRIM || 2 * rule->oracle.trim < m->height * m->width;
+}
+
+static const oracle_map shapes[] = {
+    {1, 8, 3, false, true, 1, 3, NULL},  {1, 9, 2, false, false, 1, 2, NULL}, {4, 5, 3, false, false, 2, 2, NULL},
+    {5, 4, 4, true, true, 3, 2, NULL},   {6, 6, 3, false, false, 2, 3, NULL}, {3, 3, 2, false, false, 3, 3, NULL},
+    {1, 1, 2, false, false, 1, 1, NULL}, {5, 5, 12, false, true, 1, 1, NULL}, {2, 7, 3, true, false, 2, 4, NULL},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+/* Random evidence. Values without a bound stay far from the end of the grid, so that an attacker has room beyond them. */
+static void randomise(trial *t, uint32_t round)
+{
+    pg_rng rng = pg_rng_make(51, PG_STREAM_TEST, round);
+    int positions = t->map.height * t->map.width, label = (int)pg_rng_below(&rng, (uint32_t)t->map.classes);
+    rule_fill(&rng, t->rule->values, &t->rule->oracle, positions, t->map.classes, label, t->q);
+    bool open = t->rule->values == VALUES_ANY || t->rule->values == VALUES_POSITIVE;
+    for (int i = 0; i < positions * t->map.classes && open; i++)
+        t->q[i] /= 1024;
+}
+
+static void random_tensors(void **state)
+{
+    (void)state;
+    static trial t;
+    for (size_t r = 0; r < N_RULE_CASES; r++) {
+        tally sum = {0};
+        for (size_t i = 0; i < SHAPES; i++) {
+            trial_open(&t, &rule_cases[r], shapes[i]);
+            for (uint32_t round = 0; round < 60 && fits(t.rule, &t.map); round++) {
+                randomise(&t, (uint32_t)(r * SHAPES + i) * 1000 + round);
+                play(&t, &sum);
+            }
+            trial_close(&t);
+        }
+        print_message("%-26s certified %4ld refused %4ld broken %4ld published %3ld, broken %3ld\n", rule_cases[r].id,
+                      sum.certified, sum.refused, sum.broken, sum.published, sum.published_broken);
+        assert_true(sum.broken > 30);
+        bool proves = t.defense->certificate(t.config) != PG_CERTIFICATE_NONE;
+        assert_true(sum.certified > 10 || !rule_cases[r].oracle.bounded || !proves);
+        assert_true(sum.published > 10 || proves);
+        if (strcmp(rule_cases[r].id, "predicted-0") == 0)
+            assert_int_equal(sum.published, sum.published_broken);
+    }
+}
+
+/* Every tensor over three values: (height * width * classes) <= 8 values. */
+static void every_small_tensor(void **state)
+{
+    (void)state;
+    static const oracle_map small[] = {
+        {1, 4, 2, false, false, 1, 1, NULL}, {1, 4, 2, false, true, 1, 2, NULL}, {2, 2, 2, true, false, 1, 2, NULL}};
+    static trial t;
+    long certified = 0, refused = 0;
+    for (size_t r = 0; r < N_RULE_CASES; r++) {
+        const rule_case *rule = &rule_cases[r];
+        bool votes = rule->values == VALUES_VOTES;
+        int32_t unit = rule->values == VALUES_UNIT ? RULE_UNIT / 2 : RULE_UNIT, base = votes ? 2 : 3;
+        tally sum = {0};
+        for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
+            trial_open(&t, rule, small[i]);
+            for (long n = 0, all = votes ? 256 : 6561; n < all && fits(rule, &t.map); n++) {
+                long rest = n;
+                for (int j = 0; j < 8; j++, rest /= base)
+                    t.q[j] = (int32_t)(rest % base) * unit + (rule->values == VALUES_CLIPPED ? (int32_t)rule->oracle.lo : 0);
+                play(&t, &sum);
+            }
+            trial_close(&t);
+        }
+        certified += sum.certified;
+        refused += sum.refused;
+    }
+    print_message("%ld certified, %ld refused\n", certified, refused);
+    assert_true(certified > 1000);
+    assert_true(refused > 10000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_tensors),
+        cmocka_unit_test(every_small_tensor),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
