@@ -182,9 +182,10 @@ static pg_tensor *running(pg_scope *s, pg_tensor *x, int dim, const pg_window_ax
     return t->sum(s, t->unfold(s, x, dim, axis->length, 1), 1, (const int64_t[]){-1}, false);
 }
 
-/* The heaviest window of every class, held constant: place i64 [n][classes], sum f32 [n][classes]. */
+/* Every class's total and heaviest window, held constant: place i64, sum and total f64 [n][classes]. In double, so that a
+ * window that covers the map holds exactly the total, however it is added up. */
 typedef struct heaviest {
-    pg_tensor *place, *sum;
+    pg_tensor *place, *sum, *total;
 } heaviest;
 
 static heaviest heaviest_windows(const pg_soft *soft)
@@ -192,9 +193,10 @@ static heaviest heaviest_windows(const pg_soft *soft)
     pg_scope *s = soft->scope;
     const pg_torch *t = s->torch;
     const pg_windows *w = &soft->windows;
-    pg_tensor *sums = running(s, running(s, t->detach(s, soft->evidence), 3, &w->columns), 2, &w->rows);
+    pg_tensor *q = t->to_type(s, t->detach(s, soft->evidence), PG_T_F64);
+    pg_tensor *sums = running(s, running(s, q, 3, &w->columns), 2, &w->rows);
     sums = t->reshape(s, sums, 3, (const int64_t[]){t->size(soft->evidence, 0), soft->classes, w->count});
-    return (heaviest){t->argmax(s, sums, 2), t->amax(s, sums, 1, (const int64_t[]){2}, false)};
+    return (heaviest){t->argmax(s, sums, 2), t->amax(s, sums, 1, (const int64_t[]){2}, false), over_positions(s, q)};
 }
 
 /* 1 where a position lies in the run of `axis` that starts at `place`, else 0: place f32 [n][m][1][1], result [n][m][H][1] or
@@ -224,12 +226,11 @@ static pg_tensor *window_masks(const pg_soft *soft, pg_tensor *place)
     return t->mul(s, in_run(s, &w->rows, 2, top), in_run(s, &w->columns, 3, left));
 }
 
-/* 1 where a window holds more than the share of a total, else 0. What differs by rounding alone is no more: with a share of 1
- * nothing is masked. */
+/* 1 where a window holds more than the share of a total, else 0. */
 static pg_tensor *heavy(pg_scope *s, pg_tensor *window, pg_tensor *total, double threshold)
 {
     const pg_torch *t = s->torch;
-    return as_float(s, t->greater(s, window, t->affine(s, total, threshold * (1.0 + 1e-5), 0.0)));
+    return as_float(s, t->greater(s, window, t->affine(s, total, threshold, 0.0)));
 }
 
 /* Sums without what is masked. Path: the label loses everywhere, for where it is emptied its mask moves on; another class gains
@@ -250,7 +251,7 @@ pg_tensor *pg_soft_masked(const pg_soft *soft, double threshold)
     pg_scope *s = soft->scope;
     const pg_torch *t = s->torch;
     heaviest h = heaviest_windows(soft);
-    pg_tensor *on = heavy(s, h.sum, t->detach(s, over_positions(s, soft->evidence)), threshold);
+    pg_tensor *on = heavy(s, h.sum, h.total, threshold);
     /* A share below that of an even spread is exceeded whatever the class does. */
     bool back = threshold * (double)positions(soft) > (double)soft->windows.k;
     return without(soft, t->mul(s, window_masks(soft, h.place), bound(soft, on)), back);
@@ -268,8 +269,8 @@ pg_tensor *pg_soft_masked_predicted(const pg_soft *soft, double threshold)
     pg_scope *s = soft->scope;
     const pg_torch *t = s->torch;
     heaviest h = heaviest_windows(soft);
-    pg_tensor *total = t->detach(s, over_positions(s, soft->evidence)), *largest = t->argmax(s, total, 1);
-    pg_tensor *on = heavy(s, of_class(s, h.sum, largest), of_class(s, total, largest), threshold);
+    pg_tensor *largest = t->argmax(s, h.total, 1);
+    pg_tensor *on = heavy(s, of_class(s, h.sum, largest), of_class(s, h.total, largest), threshold);
     on = t->reshape(s, on, 4, (const int64_t[]){t->count(on), 1, 1, 1});
     return without(soft, t->mul(s, window_masks(soft, of_class(s, h.place, largest)), on), false);
 }

@@ -1,5 +1,5 @@
-/* Surrogates: their scores are those of the integer rule, their gradients those of finite differences where the rule has any, and
- * useful where it has none. */
+/* Surrogates: their scores are those of the integer rule, their gradients those of finite differences where the rule has any,
+ * and useful where it has none. */
 #include "defenses/rule.h"
 #include "defenses/surrogate.h"
 #include "tests/rules.h"
@@ -101,8 +101,8 @@ static bool exact_scores(const bench *b, const oracle_rule *rule, double *out)
     pg_evidence_spec spec;
     b->defense->evidence(b->config, &spec);
     assert_true(pg_evidence_f32(&spec, b->logits, (size_t)b->positions, b->map.classes, scratch, q));
-    oracle_map map = {b->map.height,    b->map.width,         b->map.classes,      b->map.wrap_rows, b->map.wrap_columns,
-                      b->map.window.height, b->map.window.width, q};
+    oracle_map map = {b->map.height,       b->map.width,         b->map.classes,      b->map.wrap_rows,
+                      b->map.wrap_columns, b->map.window.height, b->map.window.width, q};
     bool masked = oracle_scores(rule, &map, oracle_windows_of(&map), score);
     double unit = spec.tanh_cbn ? 20 : spec.feature == PG_FEATURE_LOGITS ? 1 : 4;
     double count = rule->kind == ORACLE_MEDIAN ? 1 : rule->kind == ORACLE_TRIM ? b->positions - 2 * rule->trim : b->positions;
@@ -112,11 +112,8 @@ static bool exact_scores(const bench *b, const oracle_rule *rule, double *out)
 }
 
 static const pg_map maps[] = {
-    {1, 8, 3, false, true, {1, 3}},
-    {4, 5, 4, false, false, {2, 3}},
-    {5, 4, 3, true, true, {3, 2}},
-    {3, 3, 12, true, false, {3, 1}},
-    {6, 6, 5, false, false, {6, 6}},
+    {1, 8, 3, false, true, {1, 3}},  {4, 5, 4, false, false, {2, 3}}, {5, 4, 3, true, true, {3, 2}},
+    {3, 3, 12, true, false, {3, 1}}, {6, 6, 5, false, false, {6, 6}},
 };
 enum { MAPS = sizeof maps / sizeof *maps };
 
@@ -147,7 +144,8 @@ static void scores_are_those_of_the_rule(void **state)
                 double difference = fabs((double)got[c] - want[c]);
                 largest = PG_MAX(difference, largest);
                 if (difference > 1e-4)
-                    fail_msg("%s, map %u, class %d: %g, expected %g", rule_cases[r].id, (unsigned)(i % MAPS), c, (double)got[c], want[c]);
+                    fail_msg("%s, map %u, class %d: %g, expected %g", rule_cases[r].id, (unsigned)(i % MAPS), c, (double)got[c],
+                             want[c]);
             }
             t->scope_clear(s);
         }
