@@ -126,6 +126,22 @@ typedef struct pg_pair_counts {
 } pg_pair_counts;
 int pg_store_compare(pg_store *store, const char *cell_a, const char *cell_b, char what, pg_pair_counts *out) PG_MUST_USE;
 
+/* One audit of one cell (db/schema.sql, table audit). Everything borrowed. */
+typedef struct pg_audit_record {
+    const char *level;    /* "feature", "pixel", "locality" */
+    const char *settings; /* of the audit; key=value lines */
+    int64_t n, certified, broken, unbroken, published_broken;
+    bool has_delta;
+    int64_t delta;        /* locality: largest change outside the window, grid units */
+    const char *witness;  /* key=value lines; NULL: nothing broke */
+    const char *finished; /* read only: when it was stored */
+} pg_audit_record;
+/* Stores an audit in the place of an earlier one of the same cell, level and settings. PG_EMISSING: no such cell. */
+int pg_store_audit(pg_store *store, const char *cell_id, const pg_audit_record *record) PG_MUST_USE;
+/* Audits of a cell by level and settings; records are valid during the call. */
+int pg_store_each_audit(pg_store *store, const char *cell_id, int (*each)(const pg_audit_record *record, void *context),
+                        void *context) PG_MUST_USE;
+
 /* Images, labels and summaries checked against their checksums, and SQLite's own integrity and foreign keys. PG_EDAMAGED with
  * the first fault found. Reads the whole file. */
 int pg_store_check(pg_store *store) PG_MUST_USE;

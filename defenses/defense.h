@@ -75,6 +75,8 @@ typedef struct pg_defense {
     pg_module module;
     pg_level level;
     bool masks; /* optional: the rule masks; its verdicts say whether on the clean tensor, for the false-positive rate */
+    bool tie_certified; /* optional: an image may be certified that an attack can bring to a tie, which the label then wins; where
+                           it is not set, reaching a tie counts as broken */
     /* required: what the certificate of this configuration is worth; also false `available` reasons for users */
     pg_certificate (*certificate)(const void *config);
     /* required (feature level): the evidence this configuration reads */
@@ -90,9 +92,6 @@ typedef struct pg_defense {
     size_t (*scratch_size)(int height, int width, int classes, size_t n);
     /* required: the prediction alone, the only judge of an audit; config settled */
     int (*predict)(const pg_evidence *evidence, pg_window window, const void *config, void *scratch);
-    /* required with masks: the place of the window that the rule leaves out of the score of class `c`; false, with top and left
-     * unspecified, where it leaves out none. `scratch` as for certify, n = 1. For pictures. */
-    bool (*masked)(const pg_evidence *evidence, pg_window window, const void *config, int c, void *scratch, int *top, int *left);
 
     /* ---- optional: what an attacker who knows the defense does. An attack differentiates the surrogate, an audit places the worst
      * contents; `predict` alone judges either. */

@@ -134,6 +134,7 @@ const pg_defense pg_defense_ds = {
                .options = ds_options,
                .config_size = sizeof(ds_config)},
     .level = PG_LEVEL_FEATURE,
+    .tie_certified = true,
     .certificate = ds_certificate,
     .evidence = ds_evidence,
     .certify = ds_certify,

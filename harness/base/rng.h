@@ -15,6 +15,7 @@ typedef enum pg_stream {
     PG_STREAM_LOCALITY,      /* patches of the locality measurement */
     PG_STREAM_ATTACK,
     PG_STREAM_TEST,
+    PG_STREAM_AUDIT, /* contents and places of an audit */
 } pg_stream;
 
 typedef struct pg_rng {

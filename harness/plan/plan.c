@@ -161,6 +161,15 @@ static int settle(pg_plan *plan, const pg_plan_request *request, const pg_matrix
     return code;
 }
 
+static int read_text(const pg_plan_request *request, char **text, size_t *size)
+{
+    if (!request->matrix_text)
+        return pg_file_read(request->matrix_path, MATRIX_BYTES_MAX, text, size);
+    *size = strlen(request->matrix_text);
+    *text = strdup(request->matrix_text);
+    return *text ? PG_OK : pg_fail(PG_ENOMEM, "planning: out of memory");
+}
+
 int pg_plan_open(const pg_plan_request *request, pg_plan **out)
 {
     size_t size = 0;
@@ -168,8 +177,7 @@ int pg_plan_open(const pg_plan_request *request, pg_plan **out)
     pg_problems problems;
     pg_problems_init(&problems, request->matrix_path);
     pg_plan *plan = calloc(1, sizeof *plan);
-    int code = plan ? pg_file_read(request->matrix_path, MATRIX_BYTES_MAX, &plan->matrix_text, &size)
-                    : pg_fail(PG_ENOMEM, "planning: out of memory");
+    int code = plan ? read_text(request, &plan->matrix_text, &size) : pg_fail(PG_ENOMEM, "planning: out of memory");
     if (code == PG_OK && memchr(plan->matrix_text, 0, size))
         code = pg_fail(PG_EINPUT, "%s: holds a zero byte; a matrix file is text", request->matrix_path);
     if (code == PG_OK)

@@ -13,7 +13,8 @@
 typedef struct pg_plan pg_plan;
 
 typedef struct pg_plan_request {
-    const char *matrix_path;
+    const char *matrix_path; /* of the file; with matrix_text only its name in messages */
+    const char *matrix_text; /* optional: the text, in the place of a file's */
     const char *const *overrides; /* "key=a,b", each replaces one key of the file; n_overrides of them */
     size_t n_overrides;
     const char *data_dir;

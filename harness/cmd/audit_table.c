@@ -1,0 +1,259 @@
+/* See audit_table.h. */
+#include "harness/cmd/audit_table.h"
+
+#include "plots/table.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEYS_MAX = 16 };
+
+typedef struct keys {
+    const char *names[KEYS_MAX];
+    size_t n;
+} keys;
+
+static keys keys_of(const pg_plan *plan)
+{
+    keys k = {.names = {"defense", "patch"}, .n = 2};
+    for (size_t i = 0; i < pg_plan_axes(plan) && k.n < KEYS_MAX; i++) {
+        const char *axis = pg_plan_axis(plan, i);
+        if (strcmp(axis, "defense") != 0 && strcmp(axis, "patch") != 0)
+            k.names[k.n++] = axis;
+    }
+    return k;
+}
+
+/* Columns behind the keys. */
+typedef enum column {
+    CERTIFICATE,
+    LEVEL,
+    IMAGES,
+    RIGHT,
+    CERTIFIED,
+    BROKEN,
+    UNBROKEN,
+    PUBLISHED,
+    PUBLISHED_BROKEN,
+    DELTA,
+    TRIED,
+    SAMPLED,
+    COLUMNS
+} column;
+
+static const char *const titles[COLUMNS] = {"certificate", "level",     "images",           "right", "certified", "broken",
+                                            "unbroken",    "published", "published_broken", "delta", "tried",     "sampled"};
+
+static const char *text_of(const pg_audit_row *r, column c)
+{
+    static const char *const certificates[] = {"none", "sound", "exact"};
+    return c == CERTIFICATE ? certificates[r->certificate] : pg_audit_level_names[r->level];
+}
+
+/* -1: has no meaning in this line. */
+static int64_t number_of(const pg_audit_row *r, column c)
+{
+    bool published = r->certificate == PG_CERTIFICATE_NONE, feature = r->level == PG_AUDIT_FEATURE;
+    switch (c) {
+    case IMAGES:
+        return r->n;
+    case RIGHT:
+        return r->right;
+    case CERTIFIED:
+        return published ? -1 : r->certified;
+    case BROKEN:
+        return published ? -1 : r->broken;
+    case UNBROKEN:
+        return feature ? r->unbroken : -1;
+    case PUBLISHED:
+        return published ? r->published : -1;
+    case PUBLISHED_BROKEN:
+        return published ? r->published_broken : -1;
+    case DELTA:
+        return r->delta;
+    case TRIED:
+        return r->contents;
+    default:
+        return feature ? r->sampled : -1;
+    }
+}
+
+/* Field i of a line: keys, then columns. */
+static void field(const pg_audit_row *r, const keys *k, size_t i, const char *absent, pg_buf *out)
+{
+    if (i < k->n) {
+        pg_text_flat(pg_cell_value(r->cell, k->names[i]), " ", false, out);
+        return;
+    }
+    column c = (column)(i - k->n);
+    int64_t value = c <= LEVEL ? 0 : number_of(r, c);
+    if (c <= LEVEL)
+        pg_buf_puts(out, text_of(r, c));
+    else if (value < 0)
+        pg_buf_puts(out, absent);
+    else
+        pg_buf_printf(out, "%lld", (long long)value);
+}
+
+static const char *title(const keys *k, size_t i) { return i < k->n ? k->names[i] : titles[i - k->n]; }
+
+/* ---- Text ---- */
+
+static void pad(pg_buf *out, size_t n)
+{
+    while (n-- > 0)
+        pg_buf_puts(out, " ");
+}
+
+static void add_field(const char *text, size_t width, bool right, bool last, pg_buf *out)
+{
+    size_t size = strlen(text), room = width > size ? width - size : 0;
+    pad(out, right ? room : 0);
+    pg_buf_puts(out, text);
+    pad(out, last ? 0 : (right ? 0 : room) + 2);
+    pg_buf_puts(out, last ? "\n" : "");
+}
+
+static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
+{
+    pg_buf_puts(out, "broken: certified images whose prediction was changed or tied; 0 for every sound rule\n"
+                     "unbroken: right images that are not certified and that nothing broke; 0 for every exact rule\n");
+    bool locality = false, sampled = false, published = false;
+    for (size_t i = 0; i < n; i++) {
+        locality |= rows[i].level == PG_AUDIT_LOCALITY;
+        sampled |= rows[i].sampled > 0;
+        published |= rows[i].certificate == PG_CERTIFICATE_NONE;
+    }
+    if (published)
+        pg_buf_puts(out,
+                    "published: certified as the paper publishes it, which is no proof; published_broken of these broke\n");
+    if (locality)
+        pg_buf_puts(out, "locality: one random patch an image; delta is the largest change of evidence outside its reach, in "
+                         "units of 2^-20,\nand certified counts the certificates that survive it\n");
+    if (sampled)
+        pg_buf_puts(out, "sampled: images on which --tries windows and classes were tried at random, not all\n");
+    for (size_t i = 0; i < n; i++) {
+        if (!rows[i].witness)
+            continue;
+        pg_buf_printf(out, "witness, cell %.12s, level %s:", rows[i].cell->id, pg_audit_level_names[rows[i].level]);
+        pg_buf line;
+        pg_buf_init(&line);
+        pg_text_flat(rows[i].witness, " ", false, &line);
+        pg_buf_printf(out, " %s\n", line.data);
+        pg_buf_release(&line);
+    }
+}
+
+static int print_text(const keys *k, const pg_audit_row *rows, size_t n, pg_buf *out)
+{
+    size_t columns = k->n + COLUMNS, width[KEYS_MAX + COLUMNS];
+    pg_buf text;
+    pg_buf_init(&text);
+    for (size_t i = 0; i < columns; i++)
+        width[i] = strlen(title(k, i));
+    for (size_t r = 0; r < n; r++)
+        for (size_t i = 0; i < columns; i++) {
+            pg_buf_clear(&text);
+            field(&rows[r], k, i, "-", &text);
+            width[i] = text.size > width[i] ? text.size : width[i];
+        }
+    for (size_t i = 0; i < columns; i++)
+        add_field(title(k, i), width[i], i > k->n + LEVEL, i + 1 == columns, out);
+    for (size_t r = 0; r < n; r++)
+        for (size_t i = 0; i < columns; i++) {
+            pg_buf_clear(&text);
+            field(&rows[r], k, i, "-", &text);
+            add_field(text.data, width[i], i > k->n + LEVEL, i + 1 == columns, out);
+        }
+    pg_buf_puts(out, "\n");
+    notes(rows, n, out);
+    int code = pg_buf_check(&text);
+    pg_buf_release(&text);
+    return code;
+}
+
+/* ---- CSV and JSON ---- */
+
+static int print_csv(const keys *k, const pg_audit_row *rows, size_t n, pg_buf *out)
+{
+    size_t columns = k->n + COLUMNS;
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_puts(out, "cell");
+    for (size_t i = 0; i < columns; i++)
+        pg_buf_printf(out, ",%s", title(k, i));
+    pg_buf_puts(out, "\n");
+    for (size_t r = 0; r < n; r++) {
+        pg_buf_puts(out, rows[r].cell->id);
+        for (size_t i = 0; i < columns; i++) {
+            pg_buf_clear(&text);
+            field(&rows[r], k, i, "", &text);
+            bool quote = strpbrk(text.data, ",\"") != NULL;
+            pg_buf_puts(out, quote ? ",\"" : ",");
+            for (const char *c = text.data; *c; c++)
+                pg_buf_printf(out, *c == '"' ? "\"%c" : "%c", *c);
+            pg_buf_puts(out, quote ? "\"" : "");
+        }
+        pg_buf_puts(out, "\n");
+    }
+    int code = pg_buf_check(&text);
+    pg_buf_release(&text);
+    return code;
+}
+
+static json_t *json_text(const char *text)
+{
+    pg_buf flat;
+    pg_buf_init(&flat);
+    pg_text_flat(text, "\n", false, &flat);
+    json_t *string = json_string(flat.data);
+    pg_buf_release(&flat);
+    return string;
+}
+
+static json_t *json_row(const keys *k, const pg_audit_row *r)
+{
+    json_t *row = json_object();
+    int failed = !row || json_object_set_new(row, "cell", json_string(r->cell->id));
+    for (size_t i = 0; !failed && i < k->n; i++)
+        failed = json_object_set_new(row, k->names[i], json_text(pg_cell_value(r->cell, k->names[i])));
+    for (column c = CERTIFICATE; !failed && c < COLUMNS; c++) {
+        int64_t value = c <= LEVEL ? 0 : number_of(r, c);
+        failed = json_object_set_new(row, titles[c],
+                                     c <= LEVEL  ? json_string(text_of(r, c))
+                                     : value < 0 ? json_null()
+                                                 : json_integer(value));
+    }
+    failed = failed || json_object_set_new(row, "witness", r->witness ? json_text(r->witness) : json_null());
+    if (failed) {
+        json_decref(row);
+        return NULL;
+    }
+    return row;
+}
+
+static int print_json(const keys *k, const pg_audit_row *rows, size_t n, pg_buf *out)
+{
+    json_t *list = json_array();
+    bool failed = !list;
+    for (size_t r = 0; !failed && r < n; r++)
+        failed = json_array_append_new(list, json_row(k, &rows[r])) != 0;
+    char *text = failed ? NULL : json_dumps(list, JSON_INDENT(1));
+    json_decref(list);
+    if (!text)
+        return pg_fail(PG_ENOMEM, "out of memory for the table of an audit");
+    pg_buf_puts(out, text);
+    pg_buf_puts(out, "\n");
+    free(text);
+    return PG_OK;
+}
+
+int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_audit_format format, pg_buf *out)
+{
+    keys k = keys_of(plan);
+    int code = format == PG_AUDIT_TEXT  ? print_text(&k, rows, n, out)
+               : format == PG_AUDIT_CSV ? print_csv(&k, rows, n, out)
+                                        : print_json(&k, rows, n, out);
+    return code == PG_OK ? pg_buf_check(out) : code;
+}

@@ -1,0 +1,331 @@
+/* Audits of a plan: its cells in groups that share a network, the images of a group in chunks. See audit.h. */
+#include "harness/run/audit_level.h"
+
+#include "harness/base/log.h"
+#include "harness/run/attacker.h"
+#include "harness/run/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const pg_audit_level_names[] = {"feature", "locality", "pixel", NULL};
+
+enum { CHUNK_BYTES = 64 << 20, CHUNK_IMAGES = 1024 };
+
+typedef struct audit {
+    const pg_audit_request *request;
+    pg_crew *crew;
+    pg_store *store; /* NULL before the first network has opened */
+    pg_audit_row *rows;
+    size_t n_rows;
+    bool *taken; /* cells that are in a group already */
+} audit;
+
+/* ---- One group ---- */
+
+static bool same_network(const pg_forward *a, const pg_forward *b)
+{
+    bool same = strcmp(a->info.hash, b->info.hash) == 0 && strcmp(a->weights, b->weights) == 0 &&
+                strcmp(a->dataset, b->dataset) == 0 && strcmp(a->dataset_hash, b->dataset_hash) == 0 && a->dtype == b->dtype &&
+                a->batch == b->batch && a->n_model_pairs == b->n_model_pairs;
+    for (size_t i = 0; same && i < a->n_model_pairs; i++)
+        same = strcmp(a->model_pairs[i], b->model_pairs[i]) == 0;
+    return same;
+}
+
+static int take_cells(audit *a, pg_audit_group *g)
+{
+    size_t n = pg_plan_count(a->request->plan);
+    g->cells = calloc(n, sizeof *g->cells);
+    if (!g->cells)
+        return pg_fail(PG_ENOMEM, "out of memory for %zu cells", n);
+    for (size_t i = 0; i < n; i++) {
+        const pg_cell *cell = pg_plan_at(a->request->plan, i);
+        if (a->taken[i] || !same_network(cell->forward, g->forward))
+            continue;
+        a->taken[i] = true;
+        pg_audit_cell *c = &g->cells[g->n_cells++];
+        *c = (pg_audit_cell){.cell = cell, .witness_image = {-1, -1, -1}, .delta = cell->delta};
+        for (int level = 0; level < PG_AUDIT_LEVELS; level++) {
+            if (!a->request->levels[level])
+                continue;
+            c->rows[level] = &a->rows[PG_AUDIT_LEVELS * i + (size_t)level];
+            *c->rows[level] = (pg_audit_row){.cell = cell,
+                                             .level = (pg_audit_level)level,
+                                             .certificate = cell->defense->certificate(cell->config),
+                                             .delta = level == PG_AUDIT_LOCALITY ? 0 : -1};
+        }
+    }
+    return PG_OK;
+}
+
+/* Whole batches whose local logits and patched twins fit into a fixed size, at least one. */
+static int64_t chunk_images(const pg_forward *f)
+{
+    const pg_geometry *m = &f->info.geometry;
+    int64_t bytes = (int64_t)m->rows.positions * m->columns.positions * m->classes * (int64_t)sizeof(float);
+    int64_t images = CHUNK_BYTES / bytes < CHUNK_IMAGES ? CHUNK_BYTES / bytes : CHUNK_IMAGES;
+    return images < f->batch ? f->batch : images / f->batch * f->batch;
+}
+
+static int allocate_chunk(pg_audit_group *g, int64_t images)
+{
+    const pg_geometry *m = &g->forward->info.geometry;
+    size_t n = (size_t)images, image = (size_t)3 * (size_t)g->forward->dataset_height * (size_t)g->forward->dataset_width;
+    size_t tensor = (size_t)m->rows.positions * (size_t)m->columns.positions * (size_t)m->classes * sizeof(float);
+    bool patched = g->request->levels[PG_AUDIT_LOCALITY], good = true;
+    g->chunk.pixels = malloc(n * image);
+    g->chunk.labels = malloc(n * sizeof *g->chunk.labels);
+    g->chunk.logits = malloc(n * tensor);
+    g->chunk.patched = malloc(patched ? n * image : 1);
+    g->chunk.after = malloc(patched ? n * tensor : 1);
+    for (size_t c = 0; c < g->n_cells; c++)
+        good = (g->cells[c].audited = calloc(n, sizeof *g->cells[c].audited)) && good;
+    good = good && g->chunk.pixels && g->chunk.labels && g->chunk.logits && g->chunk.patched && g->chunk.after;
+    return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %lld images of an audit", (long long)images);
+}
+
+static int open_group(audit *a, pg_audit_group *g)
+{
+    const pg_forward *f = g->forward;
+    pg_network_options options = {
+        .device = a->request->device, .dtype = f->dtype, .batch = f->batch, .threads = a->request->threads};
+    int code = pg_network_open(f->weights, (const char *const *)f->model_pairs, f->n_model_pairs, &options, &g->network);
+    if (code == PG_OK && strcmp(pg_network_info(g->network)->hash, f->info.hash) != 0)
+        code = pg_fail(PG_EINPUT, "%s changed since it was planned; audit again", f->weights);
+    if (code == PG_OK)
+        code = pg_dataset_open(a->request->data_dir, f->dataset, &g->dataset);
+    if (code == PG_OK && strcmp(pg_dataset_info_of(g->dataset)->hash, f->dataset_hash) != 0)
+        code = pg_fail(PG_EINPUT, "%s changed since it was planned; audit again", f->dataset);
+    if (code == PG_OK && !a->store)
+        code = a->request->begin(a->request->context, &a->store);
+    return code == PG_OK ? allocate_chunk(g, chunk_images(f)) : code;
+}
+
+static void close_group(pg_audit_group *g)
+{
+    for (size_t c = 0; c < g->n_cells; c++) {
+        pg_attacker_close(g->cells[c].attacker);
+        free(g->cells[c].audited);
+    }
+    pg_network_close(g->network);
+    pg_dataset_close(g->dataset);
+    free(g->cells);
+    free(g->chunk.pixels);
+    free(g->chunk.labels);
+    free(g->chunk.logits);
+    free(g->chunk.patched);
+    free(g->chunk.after);
+}
+
+/* ---- Chunks ---- */
+
+static int audit_chunk(pg_audit_group *g)
+{
+    const bool *levels = g->request->levels;
+    int code = PG_OK;
+    for (size_t c = 0; code == PG_OK && c < g->n_cells; c++) {
+        pg_audit_cell *cell = &g->cells[c];
+        code = pg_audit_verdicts(g, cell, levels[PG_AUDIT_FEATURE]);
+        if (code == PG_OK && levels[PG_AUDIT_FEATURE])
+            code = pg_audit_features(g, cell);
+    }
+    if (code == PG_OK && levels[PG_AUDIT_LOCALITY])
+        code = pg_audit_locality(g);
+    for (size_t c = 0; code == PG_OK && c < g->n_cells && levels[PG_AUDIT_PIXEL]; c++)
+        code = pg_audit_pixels(g, &g->cells[c]);
+    return code;
+}
+
+/* The certificates that survive the change that was measured, where it is more than the cell reckons with. */
+static int recertify_chunk(pg_audit_group *g)
+{
+    int code = PG_OK;
+    for (size_t c = 0; code == PG_OK && c < g->n_cells; c++) {
+        pg_audit_cell *cell = &g->cells[c];
+        if (cell->delta == cell->cell->delta)
+            continue;
+        code = pg_audit_verdicts(g, cell, false);
+        for (int i = 0; code == PG_OK && i < g->chunk.count; i++)
+            if (pg_audit_wants(cell->cell, g->chunk.first + i))
+                cell->rows[PG_AUDIT_LOCALITY]->certified += cell->audited[i].verdict.certified;
+    }
+    return code;
+}
+
+/* Calls `step` for chunk after chunk of the images that some cell wants, with their local logits. */
+static int each_chunk(pg_audit_group *g, const char *label, int (*step)(pg_audit_group *group))
+{
+    int64_t first = INT64_MAX, end = 0, most = chunk_images(g->forward);
+    for (size_t c = 0; c < g->n_cells; c++) {
+        const pg_cell *cell = g->cells[c].cell;
+        first = cell->first < first ? cell->first : first;
+        end = cell->first + cell->count > end ? cell->first + cell->count : end;
+    }
+    pg_progress progress;
+    pg_progress_start(&progress, label, 0, end - first);
+    int code = PG_OK;
+    for (int64_t at = first / g->forward->batch * g->forward->batch; code == PG_OK && at < end; at += most) {
+        pg_audit_chunk *k = &g->chunk;
+        k->first = at;
+        k->count = (int)(end - at < most ? end - at : most);
+        code = pg_dataset_read(g->dataset, at, k->count, k->pixels, k->labels);
+        if (code == PG_OK)
+            code = pg_audit_forward(g, k->pixels, k->logits);
+        if (code == PG_OK)
+            code = step(g);
+        pg_progress_update(&progress, at + k->count - first, NULL);
+    }
+    pg_progress_finish(&progress);
+    return code;
+}
+
+static int recertify(pg_audit_group *g)
+{
+    bool needed = false;
+    for (size_t c = 0; c < g->n_cells; c++) {
+        pg_audit_cell *cell = &g->cells[c];
+        if (cell->rows[PG_AUDIT_LOCALITY]->delta <= cell->cell->delta)
+            continue;
+        cell->delta = cell->rows[PG_AUDIT_LOCALITY]->delta;
+        cell->rows[PG_AUDIT_LOCALITY]->certified = 0;
+        needed = true;
+    }
+    return needed ? each_chunk(g, "certified again, with what was measured:", recertify_chunk) : PG_OK;
+}
+
+/* ---- Storing ---- */
+
+static void describe(const pg_audit_group *g, pg_audit_level level, pg_buf *out)
+{
+    const pg_audit_request *r = g->request;
+    if (level != PG_AUDIT_FEATURE)
+        pg_settings_add(out, "device", pg_network_device(g->network));
+    pg_buf_printf(out, "seed=%llu\n", (unsigned long long)r->effort.seed);
+    if (level == PG_AUDIT_FEATURE)
+        pg_buf_printf(out, "random=%lld\ntries=%lld\n", (long long)r->effort.random, (long long)r->effort.tries);
+    if (level != PG_AUDIT_PIXEL)
+        return;
+    char prefix[80];
+    snprintf(prefix, sizeof prefix, "%s.", r->attack->module.name);
+    pg_settings_add(out, "attack", r->attack->module.name);
+    pg_buf_printf(out, "attack.version=%d\n", r->attack->module.version);
+    pg_options_canonical(r->attack->module.options, r->attack_config, prefix, true, out);
+}
+
+static int store_row(audit *a, const pg_audit_group *g, const pg_audit_row *row)
+{
+    pg_buf settings;
+    pg_buf_init(&settings);
+    describe(g, row->level, &settings);
+    int code = pg_buf_check(&settings);
+    pg_audit_record record = {.level = pg_audit_level_names[row->level],
+                              .settings = settings.data,
+                              .n = row->n,
+                              .certified = row->certified,
+                              .broken = row->broken,
+                              .unbroken = row->unbroken,
+                              .published_broken = row->published_broken,
+                              .has_delta = row->delta >= 0,
+                              .delta = row->delta,
+                              .witness = row->witness};
+    if (code == PG_OK)
+        code = pg_store_audit(a->store, row->cell->id, &record);
+    pg_buf_release(&settings);
+    return code;
+}
+
+static int audit_group(audit *a, const pg_forward *forward)
+{
+    pg_audit_group g = {.request = a->request, .forward = forward, .crew = a->crew};
+    char label[PG_MESSAGE_MAX];
+    int code = take_cells(a, &g);
+    if (code == PG_OK)
+        code = open_group(a, &g);
+    if (code == PG_OK) {
+        snprintf(label, sizeof label, "%s, %zu cells: images", forward->weights, g.n_cells);
+        code = each_chunk(&g, label, audit_chunk);
+    }
+    if (code == PG_OK && a->request->levels[PG_AUDIT_LOCALITY])
+        code = recertify(&g);
+    for (size_t c = 0; code == PG_OK && c < g.n_cells; c++)
+        for (int level = 0; code == PG_OK && level < PG_AUDIT_LEVELS; level++)
+            if (g.cells[c].rows[level])
+                code = store_row(a, &g, g.cells[c].rows[level]);
+    for (size_t c = 0; code != PG_OK && c < g.n_cells; c++)
+        for (int level = 0; level < PG_AUDIT_LEVELS; level++)
+            if (g.cells[c].rows[level])
+                g.cells[c].rows[level]->cell = NULL; /* not finished: no row */
+    close_group(&g);
+    return code;
+}
+
+/* ---- The plan ---- */
+
+static size_t pack(pg_audit_row *rows, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].cell)
+            rows[kept++] = rows[i];
+        else
+            free(rows[i].witness);
+    }
+    return kept;
+}
+
+int pg_audit_run(const pg_audit_request *request, pg_audit_row **rows, size_t *n)
+{
+    size_t cells = pg_plan_count(request->plan);
+    audit a = {.request = request, .n_rows = PG_AUDIT_LEVELS * cells};
+    a.rows = calloc(a.n_rows + 1, sizeof *a.rows);
+    a.taken = calloc(cells + 1, sizeof *a.taken);
+    int code = a.rows && a.taken ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for an audit of %zu cells", cells);
+    if (code == PG_OK && request->levels[PG_AUDIT_PIXEL] && !request->attack)
+        code = pg_fail(PG_EINPUT, "an audit at the level of pixels needs an attack");
+    if (code == PG_OK)
+        code = pg_crew_new(request->workers, &a.crew);
+    for (size_t i = 0; code == PG_OK && i < cells; i++)
+        if (!a.taken[i])
+            code = audit_group(&a, pg_plan_at(request->plan, i)->forward);
+    pg_crew_free(a.crew);
+    free(a.taken);
+    *rows = a.rows;
+    *n = a.rows ? pack(a.rows, a.n_rows) : 0;
+    return code;
+}
+
+void pg_audit_rows_free(pg_audit_row *rows, size_t n)
+{
+    for (size_t i = 0; rows && i < n; i++)
+        free(rows[i].witness);
+    free(rows);
+}
+
+int pg_audit_judge(const pg_audit_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const pg_audit_row *r = &rows[i];
+        if (r->broken == 0 || r->certificate == PG_CERTIFICATE_NONE)
+            continue;
+        pg_buf witness;
+        pg_buf_init(&witness);
+        for (const char *c = r->witness ? r->witness : ""; *c; c++)
+            pg_buf_printf(&witness, *c == '\n' ? "%s" : "%.1s", *c == '\n' ? (c[1] ? ", " : "") : c);
+        int code = pg_fail(PG_EBROKEN, "defense %s, patch %s, cell %.12s, level %s: %lld certified images broke; the first: %s",
+                           r->cell->defense->module.name, pg_cell_value(r->cell, "patch"), r->cell->id,
+                           pg_audit_level_names[r->level], (long long)r->broken, witness.data);
+        pg_buf_release(&witness);
+        return code;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const pg_audit_row *r = &rows[i];
+        if (r->certificate == PG_CERTIFICATE_EXACT && r->unbroken > 0 && r->sampled == 0)
+            return pg_fail(
+                PG_ECELLS,
+                "defense %s, patch %s, cell %.12s: its rule is marked exact, but %lld refused images were not broken",
+                r->cell->defense->module.name, pg_cell_value(r->cell, "patch"), r->cell->id, (long long)r->unbroken);
+    }
+    return PG_OK;
+}

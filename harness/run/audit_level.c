@@ -1,0 +1,453 @@
+/* The levels of an audit, one chunk of images at a time. See audit.h and audit_level.h. */
+#include "harness/run/audit_level.h"
+
+#include "harness/base/file.h"
+#include "harness/base/npy.h"
+#include "harness/base/rng.h"
+#include "harness/run/attacker.h"
+#include "harness/run/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t tensor_of(const pg_audit_group *g)
+{
+    const pg_geometry *m = &g->forward->info.geometry;
+    return (size_t)m->rows.positions * (size_t)m->columns.positions * (size_t)m->classes;
+}
+
+static size_t image_of(const pg_audit_group *g)
+{
+    return (size_t)3 * (size_t)g->forward->dataset_height * (size_t)g->forward->dataset_width;
+}
+
+int pg_audit_forward(pg_audit_group *g, const uint8_t *pixels, float *logits)
+{
+    int code = PG_OK;
+    for (int at = 0; code == PG_OK && at < g->chunk.count; at += g->forward->batch) {
+        int left = g->chunk.count - at, n = left < g->forward->batch ? left : g->forward->batch;
+        if (pg_signals_stopping())
+            return pg_fail(PG_EINTERRUPTED, "interrupted");
+        code = pg_network_forward(g->network, pixels + (size_t)at * image_of(g), g->chunk.first + at, n,
+                                  logits + (size_t)at * tensor_of(g));
+    }
+    return code;
+}
+
+/* ---- Witnesses ---- */
+
+static int write_array(const char *path, int dtype, const void *data, int rank, const int64_t *shape)
+{
+    pg_file_writer writer = {0};
+    size_t size = pg_npy_item_size((pg_npy_dtype)dtype);
+    for (int i = 0; i < rank; i++)
+        size *= (size_t)shape[i];
+    int code = pg_file_begin(&writer, path);
+    if (code == PG_OK)
+        code = pg_npy_write_header(writer.stream, (pg_npy_dtype)dtype, rank, shape);
+    if (code == PG_OK && fwrite(data, 1, size, writer.stream) != size)
+        code = pg_fail(PG_EIO, "%s: cannot be written; the disk may be full", path);
+    if (code == PG_OK)
+        code = pg_file_commit(&writer);
+    pg_file_abort(&writer);
+    return code;
+}
+
+int pg_audit_witness(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level level, int64_t image, pg_buf *text, int dtype,
+                     const void *data, int rank, const int64_t *shape)
+{
+    pg_buf path;
+    pg_buf_init(&path);
+    pg_buf_printf(&path, "%s/audit-%.12s-%s-%lld.npy", g->request->folder, cell->cell->id, pg_audit_level_names[level],
+                  (long long)image);
+    int code = pg_buf_check(&path);
+    if (code == PG_OK)
+        code = pg_make_folders(g->request->folder);
+    if (code == PG_OK)
+        code = write_array(path.data, dtype, data, rank, shape);
+    pg_buf_printf(text, "image=%lld\n", (long long)image);
+    pg_settings_add(text, "contents", path.data);
+    cell->witness_image[level] = image;
+    free(cell->rows[level]->witness);
+    cell->rows[level]->witness = pg_buf_take(text);
+    pg_buf_release(&path);
+    return code == PG_OK && !cell->rows[level]->witness ? pg_fail(PG_ENOMEM, "out of memory") : code;
+}
+
+/* ---- Verdicts and features ---- */
+
+typedef struct loop {
+    pg_audit_group *group;
+    pg_audit_cell *cell;
+    bool attack;
+    pg_auditor *auditors[PG_CREW_MAX];
+    const uint8_t *pixels;
+    struct change *changes;
+} loop;
+
+static int new_auditor(const pg_audit_group *g, const pg_audit_cell *cell, pg_auditor **out)
+{
+    const pg_geometry *m = &g->forward->info.geometry;
+    pg_job job = {
+        .defense = cell->cell->defense, .config = cell->cell->config, .window = cell->cell->window, .delta = cell->delta};
+    return pg_auditor_new(&job, &g->request->effort, m->rows.positions, m->columns.positions, m->classes, m->rows.wrap,
+                          m->columns.wrap, out);
+}
+
+static int auditor_of(loop *l, int worker, pg_auditor **out)
+{
+    int code = l->auditors[worker] ? PG_OK : new_auditor(l->group, l->cell, &l->auditors[worker]);
+    *out = l->auditors[worker];
+    return code;
+}
+
+static void release_auditors(loop *l)
+{
+    for (int i = 0; i < PG_CREW_MAX; i++)
+        pg_auditor_free(l->auditors[i]);
+}
+
+static int verdict_step(void *context, int worker, int64_t i)
+{
+    loop *l = context;
+    pg_audit_chunk *chunk = &l->group->chunk;
+    pg_audited *out = &l->cell->audited[i];
+    pg_auditor *auditor;
+    *out = (pg_audited){0};
+    if (!pg_audit_wants(l->cell->cell, chunk->first + i))
+        return PG_OK;
+    if (pg_signals_stopping())
+        return pg_fail(PG_EINTERRUPTED, "interrupted");
+    int code = auditor_of(l, worker, &auditor);
+    if (code == PG_OK)
+        code = pg_auditor_image(auditor, chunk->logits + (size_t)i * tensor_of(l->group), chunk->first + i, chunk->labels[i],
+                                l->attack, out);
+    out->how.contents = NULL;
+    return code;
+}
+
+int pg_audit_verdicts(pg_audit_group *g, pg_audit_cell *cell, bool attack)
+{
+    loop l = {.group = g, .cell = cell, .attack = attack};
+    int code = pg_crew_run(g->crew, g->chunk.count, verdict_step, &l);
+    release_auditors(&l);
+    return code;
+}
+
+/* The break of image i of the chunk, found again, so that its contents are there. */
+static int witness_feature(pg_audit_group *g, pg_audit_cell *cell, int i)
+{
+    pg_audited found;
+    pg_auditor *auditor = NULL;
+    int64_t image = g->chunk.first + i;
+    int code = new_auditor(g, cell, &auditor);
+    if (code == PG_OK)
+        code = pg_auditor_image(auditor, g->chunk.logits + (size_t)i * tensor_of(g), image, g->chunk.labels[i], true, &found);
+    if (code == PG_OK) {
+        const pg_audit_break *h = &found.how;
+        pg_window window = pg_auditor_window(auditor);
+        const int64_t shape[] = {h->contents ? window.height : 0, window.width, g->forward->info.geometry.classes};
+        pg_buf text;
+        pg_buf_init(&text);
+        pg_buf_printf(&text, "by=%s\nlabel=%d\nclass=%d\nprediction=%d\ntie=%s\nwindow.top=%d\nwindow.left=%d\nwindow=%dx%d\n",
+                      h->by, g->chunk.labels[i], h->rival, h->prediction, h->tie ? "true" : "false", h->top, h->left,
+                      window.height, window.width);
+        if (h->shifted)
+            pg_buf_printf(&text, "outside moved by=%lld\n", (long long)cell->delta);
+        code = pg_audit_witness(g, cell, PG_AUDIT_FEATURE, image, &text, PG_NPY_I4,
+                                h->contents ? (const void *)h->contents : "", 3, shape);
+        pg_buf_release(&text);
+    }
+    pg_auditor_free(auditor);
+    return code;
+}
+
+int pg_audit_features(pg_audit_group *g, pg_audit_cell *cell)
+{
+    pg_audit_row *row = cell->rows[PG_AUDIT_FEATURE];
+    int code = PG_OK;
+    for (int i = 0; code == PG_OK && i < g->chunk.count; i++) {
+        const pg_audited *a = &cell->audited[i];
+        if (!pg_audit_wants(cell->cell, g->chunk.first + i))
+            continue;
+        row->n++;
+        row->right += a->right;
+        row->certified += a->verdict.certified;
+        row->broken += a->claimed && a->broken;
+        row->unbroken += a->right && !a->claimed && !a->broken;
+        row->published += a->verdict.certified_published;
+        row->published_broken += a->verdict.certified_published && a->broken;
+        row->contents += a->contents;
+        row->sampled += a->sampled;
+        if (cell->witness_image[PG_AUDIT_FEATURE] < 0 && a->broken && (a->claimed || a->verdict.certified_published))
+            code = witness_feature(g, cell, i);
+    }
+    return code;
+}
+
+/* ---- Locality ---- */
+
+/* What a random patch changed. */
+typedef struct change {
+    int64_t delta;  /* outside, grid units of the evidence */
+    int prediction; /* of the patched image */
+} change;
+
+static pg_rect place_patch(const pg_audit_group *g, const pg_cell *cell, int64_t image, pg_rng *rng)
+{
+    *rng = pg_rng_make(g->request->effort.seed, PG_STREAM_AUDIT, (uint32_t)image);
+    pg_rect p = {.height = cell->patch_height, .width = cell->patch_width};
+    p.top = (int)pg_rng_below(rng, (uint32_t)(g->forward->dataset_height - p.height + 1));
+    p.left = (int)pg_rng_below(rng, (uint32_t)(g->forward->dataset_width - p.width + 1));
+    return p;
+}
+
+/* Every other image gets nothing but black and white, which changes most; the rest any bytes. */
+static void fill_patch(const pg_audit_group *g, pg_rect p, int64_t image, pg_rng *rng, uint8_t *pixels)
+{
+    int height = g->forward->dataset_height, width = g->forward->dataset_width;
+    for (int c = 0; c < 3; c++)
+        for (int y = p.top; y < p.top + p.height; y++)
+            for (int x = p.left; x < p.left + p.width; x++) {
+                uint32_t byte = pg_rng_below(rng, 256);
+                pixels[(c * height + y) * width + x] = (uint8_t)(image % 2 ? byte / 128 * 255 : byte);
+            }
+}
+
+/* Largest change at positions that the patch does not reach. PG_EBROKEN where it reaches more of them than a window holds. */
+static int largest_change(const pg_audit_group *g, const pg_cell *cell, pg_rect p, const int32_t *before,
+                          const pg_evidence *after, int64_t *delta)
+{
+    const pg_geometry *m = &g->forward->info.geometry;
+    int rows = 0, columns = 0;
+    *delta = 0;
+    for (int y = 0; y < after->height; y++)
+        rows += pg_axis_meets(&m->rows, m->input_height, y, p.top, p.height);
+    for (int x = 0; x < after->width; x++)
+        columns += pg_axis_meets(&m->columns, m->input_width, x, p.left, p.width);
+    if (rows > cell->window.height || columns > cell->window.width)
+        return pg_fail(PG_EBROKEN, "a patch of %dx%d pixels at (%d, %d) reaches %dx%d positions, the window has %dx%d",
+                       p.height, p.width, p.top, p.left, rows, columns, cell->window.height, cell->window.width);
+    for (int y = 0; y < after->height; y++)
+        for (int x = 0; x < after->width; x++) {
+            if (pg_axis_meets(&m->rows, m->input_height, y, p.top, p.height) &&
+                pg_axis_meets(&m->columns, m->input_width, x, p.left, p.width))
+                continue;
+            size_t at = ((size_t)y * (size_t)after->width + (size_t)x) * (size_t)after->classes;
+            for (size_t c = at; c < at + (size_t)after->classes; c++) {
+                int64_t moved = llabs((int64_t)after->q[c] - before[c]);
+                *delta = moved > *delta ? moved : *delta;
+            }
+        }
+    return PG_OK;
+}
+
+static int locality_step(void *context, int worker, int64_t i)
+{
+    loop *l = context;
+    pg_audit_group *g = l->group;
+    change *out = &l->changes[i];
+    pg_rng rng;
+    pg_auditor *auditor;
+    if (!pg_audit_wants(l->cell->cell, g->chunk.first + i))
+        return PG_OK;
+    int code = auditor_of(l, worker, &auditor);
+    if (code != PG_OK)
+        return code;
+    *out = (change){.prediction = -1};
+    const pg_evidence *e = pg_auditor_evidence(auditor, g->chunk.logits + (size_t)i * tensor_of(g));
+    size_t size = tensor_of(g) * sizeof(int32_t);
+    int32_t *before = malloc(size);
+    if (before && e)
+        memcpy(before, e->q, size);
+    const pg_evidence *after = e ? pg_auditor_evidence(auditor, g->chunk.after + (size_t)i * tensor_of(g)) : NULL;
+    if (before && after) {
+        pg_rect p = place_patch(g, l->cell->cell, g->chunk.first + i, &rng);
+        code = largest_change(g, l->cell->cell, p, before, after, &out->delta);
+        out->prediction = pg_auditor_predict(auditor, after);
+    }
+    free(before);
+    return before ? code : pg_fail(PG_ENOMEM, "out of memory");
+}
+
+static int witness_patch(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level level, int64_t image, int prediction, int top,
+                         int left, const uint8_t *patch)
+{
+    const int64_t shape[] = {3, cell->cell->patch_height, cell->cell->patch_width};
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_printf(&text, "label=%d\nprediction=%d\npatch.top=%d\npatch.left=%d\n", g->chunk.labels[image - g->chunk.first],
+                  prediction, top, left);
+    int code = pg_audit_witness(g, cell, level, image, &text, PG_NPY_U1, patch, 3, shape);
+    pg_buf_release(&text);
+    return code;
+}
+
+static int witness_locality(pg_audit_group *g, pg_audit_cell *cell, int64_t image, int prediction)
+{
+    pg_rng rng;
+    pg_rect p = place_patch(g, cell->cell, image, &rng);
+    int height = g->forward->dataset_height, width = g->forward->dataset_width;
+    const uint8_t *pixels = g->chunk.patched + (size_t)(image - g->chunk.first) * image_of(g);
+    uint8_t *patch = malloc((size_t)3 * (size_t)p.height * (size_t)p.width);
+    if (!patch)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < p.height; y++)
+            memcpy(patch + (c * p.height + y) * p.width, pixels + ((c * height + p.top + y) * width + p.left), (size_t)p.width);
+    int code = witness_patch(g, cell, PG_AUDIT_LOCALITY, image, prediction, p.top, p.left, patch);
+    free(patch);
+    return code;
+}
+
+static int add_changes(pg_audit_group *g, pg_audit_cell *cell, const change *changes)
+{
+    pg_audit_row *row = cell->rows[PG_AUDIT_LOCALITY];
+    int code = PG_OK;
+    for (int i = 0; code == PG_OK && i < g->chunk.count; i++) {
+        const pg_audited *a = &cell->audited[i];
+        int64_t image = g->chunk.first + i;
+        if (!pg_audit_wants(cell->cell, image))
+            continue;
+        bool broken = changes[i].prediction != g->chunk.labels[i], published = a->verdict.certified_published;
+        row->n++;
+        row->contents++;
+        row->right += a->right;
+        row->certified += a->verdict.certified;
+        row->broken += a->verdict.certified && broken;
+        row->published += published;
+        row->published_broken += published && broken;
+        row->delta = changes[i].delta > row->delta ? changes[i].delta : row->delta;
+        if (broken && (a->verdict.certified || published) && cell->witness_image[PG_AUDIT_LOCALITY] < 0)
+            code = witness_locality(g, cell, image, changes[i].prediction);
+    }
+    return code;
+}
+
+/* The cells of one size of patch, the first of which is given: one more forward pass serves them all. */
+static int locality_of_size(pg_audit_group *g, size_t first, change *changes)
+{
+    const pg_cell *like = g->cells[first].cell;
+    memcpy(g->chunk.patched, g->chunk.pixels, (size_t)g->chunk.count * image_of(g));
+    for (int i = 0; i < g->chunk.count; i++) {
+        pg_rng rng;
+        pg_rect p = place_patch(g, like, g->chunk.first + i, &rng);
+        fill_patch(g, p, g->chunk.first + i, &rng, g->chunk.patched + (size_t)i * image_of(g));
+    }
+    int code = pg_audit_forward(g, g->chunk.patched, g->chunk.after);
+    for (size_t c = first; code == PG_OK && c < g->n_cells; c++) {
+        const pg_cell *cell = g->cells[c].cell;
+        if (cell->patch_height != like->patch_height || cell->patch_width != like->patch_width)
+            continue;
+        loop l = {.group = g, .cell = &g->cells[c], .changes = changes};
+        code = pg_crew_run(g->crew, g->chunk.count, locality_step, &l);
+        release_auditors(&l);
+        if (code == PG_OK)
+            code = add_changes(g, &g->cells[c], changes);
+    }
+    return code;
+}
+
+int pg_audit_locality(pg_audit_group *g)
+{
+    change *changes = calloc((size_t)g->chunk.count, sizeof *changes);
+    int code = changes ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    for (size_t c = 0; code == PG_OK && c < g->n_cells; c++) {
+        bool seen = false;
+        for (size_t d = 0; d < c; d++)
+            seen |= g->cells[d].cell->patch_height == g->cells[c].cell->patch_height &&
+                    g->cells[d].cell->patch_width == g->cells[c].cell->patch_width;
+        if (!seen)
+            code = locality_of_size(g, c, changes);
+    }
+    free(changes);
+    return code;
+}
+
+/* ---- Pixels ---- */
+
+static int open_attacker(pg_audit_group *g, pg_audit_cell *cell)
+{
+    const pg_audit_request *r = g->request;
+    pg_attack_job job = {.network = g->network,
+                         .batch = g->forward->batch,
+                         .attack = r->attack,
+                         .attack_config = r->attack_config,
+                         .defense = cell->cell->defense,
+                         .config = cell->cell->config,
+                         .window = cell->cell->window,
+                         .patch_height = cell->cell->patch_height,
+                         .patch_width = cell->cell->patch_width,
+                         .seed = r->effort.seed,
+                         .data_dir = r->data_dir,
+                         .dataset = g->forward->dataset,
+                         .stopping = pg_signals_stopping};
+    return cell->attacker ? PG_OK : pg_attacker_open(&job, &cell->attacker);
+}
+
+/* The certified images of the chunk; certified as published where the rule has only that. */
+static size_t choose_examples(const pg_audit_group *g, const pg_audit_cell *cell, pg_example *examples)
+{
+    size_t n = 0;
+    for (int i = 0; i < g->chunk.count; i++) {
+        const pg_verdict *v = &cell->audited[i].verdict;
+        if (!pg_audit_wants(cell->cell, g->chunk.first + i) || !(v->certified || v->certified_published))
+            continue;
+        examples[n++] = (pg_example){.index = g->chunk.first + i,
+                                     .label = g->chunk.labels[i],
+                                     .prediction = v->prediction,
+                                     .pixels = g->chunk.pixels + (size_t)i * image_of(g),
+                                     .logits = g->chunk.logits + (size_t)i * tensor_of(g)};
+    }
+    return n;
+}
+
+static int add_results(pg_audit_group *g, pg_audit_cell *cell, const pg_attack_result *results, size_t n)
+{
+    pg_audit_row *row = cell->rows[PG_AUDIT_PIXEL];
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < n; i++) {
+        const pg_attack_result *r = &results[i];
+        const pg_verdict *v = &cell->audited[r->image - g->chunk.first].verdict;
+        bool broken = r->after != g->chunk.labels[r->image - g->chunk.first];
+        row->contents++;
+        row->broken += v->certified && broken;
+        row->published_broken += v->certified_published && broken;
+        if (broken && (cell->witness_image[PG_AUDIT_PIXEL] < 0 || r->image < cell->witness_image[PG_AUDIT_PIXEL]))
+            code = witness_patch(g, cell, PG_AUDIT_PIXEL, r->image, r->after, r->top, r->left, r->patch);
+    }
+    return code;
+}
+
+int pg_audit_pixels(pg_audit_group *g, pg_audit_cell *cell)
+{
+    pg_audit_row *row = cell->rows[PG_AUDIT_PIXEL];
+    size_t count = (size_t)g->chunk.count,
+           bytes = (size_t)3 * (size_t)cell->cell->patch_height * (size_t)cell->cell->patch_width;
+    pg_example *examples = calloc(count, sizeof *examples);
+    pg_attack_result *results = calloc(count, sizeof *results);
+    uint8_t *patches = malloc(count * bytes);
+    int code = examples && results && patches ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for an attack");
+    size_t n = code == PG_OK ? choose_examples(g, cell, examples) : 0;
+    for (int i = 0; i < g->chunk.count; i++) {
+        if (!pg_audit_wants(cell->cell, g->chunk.first + i))
+            continue;
+        row->n++;
+        row->right += cell->audited[i].right;
+        row->certified += cell->audited[i].verdict.certified;
+        row->published += cell->audited[i].verdict.certified_published;
+    }
+    for (size_t i = 0; i < n; i++)
+        results[i].patch = patches + i * bytes;
+    if (code == PG_OK && n > 0)
+        code = open_attacker(g, cell);
+    if (code == PG_OK && n > 0)
+        code = pg_attacker_run(cell->attacker, examples, n, results);
+    if (code == PG_OK)
+        code = add_results(g, cell, results, n);
+    free(examples);
+    free(results);
+    free(patches);
+    return code;
+}
