@@ -114,5 +114,8 @@ const char *pg_settings_value(const pg_setting *settings, size_t n, const char *
     const char *defense = value || strchr(key, '.') ? NULL : find(settings, n, "", "defense");
     if (defense)
         value = find(settings, n, defense, key);
+    const char *attack = value || strchr(key, '.') ? NULL : find(settings, n, "", "attack");
+    if (attack)
+        value = find(settings, n, attack, key);
     return value ? value : "";
 }

@@ -36,7 +36,7 @@ void pg_settings_add(pg_buf *text, const char *key, const char *value);
  * with the strings in it. Lines without "=" are PG_EDAMAGED. */
 int pg_settings_parse(const char *const *texts, size_t n_texts, pg_setting **out, size_t *n) PG_MUST_USE;
 /* Value of a key, "" if absent. Borrowed. A key without a dot that is no key of its own is looked up as an option of the cell's
- * defense: "threshold" reads "robust-masking.threshold". */
+ * defense, then of its attack: "threshold" reads "robust-masking.threshold". */
 const char *pg_settings_value(const pg_setting *settings, size_t n, const char *key);
 
 typedef enum pg_cell_state {

@@ -151,6 +151,32 @@ static int fail_tasks(const pg_store_progress *left, const session *s)
     return code;
 }
 
+/* Certificates of the plan that an attack broke, by this run or an earlier one. */
+static int check_broken(const session *s)
+{
+    int64_t total = 0, cells = 0, first_image = -1;
+    const pg_cell *first_cell = NULL;
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < pg_plan_count(s->plan); i++) {
+        const pg_cell *cell = pg_plan_at(s->plan, i);
+        int64_t broken = 0, image = -1;
+        if (cell->forward->attack)
+            code = pg_store_broken(s->store, cell->id, &broken, &image);
+        if (broken > 0 && !first_cell) {
+            first_cell = cell;
+            first_image = image;
+        }
+        total += broken;
+        cells += broken > 0;
+    }
+    if (code != PG_OK || total == 0)
+        return code;
+    return pg_fail(PG_EBROKEN,
+                   "%" PRId64 " certificates of %" PRId64 " cells are broken by an attack; the first: image %" PRId64
+                   " of cell %.12s, %s; a sound certificate cannot be broken",
+                   total, cells, first_image, first_cell->id, first_cell->defense->module.name);
+}
+
 static int verdict(const pg_store_progress *left, const pg_run_report *report, const session *s)
 {
     if (report->tasks || report->images)
@@ -202,26 +228,29 @@ static int begin(void *context, pg_store **store)
 static int find_missing(const session *s, const pg_forward **missing, size_t *n)
 {
     pg_store *store = NULL;
+    bool *seen = calloc(pg_plan_forwards(s->plan) + 1, sizeof *seen);
     *n = 0;
+    if (!seen)
+        return pg_fail(PG_ENOMEM, "out of memory");
     int code = access(s->context->db_path, F_OK) == 0 ? pg_store_open(s->context->db_path, PG_STORE_READ, &store) : PG_OK;
     if (code == PG_EMISSING || code == PG_EUNSUPPORTED) /* empty, or of another version: opening it for writing judges */
         code = PG_OK;
     for (size_t i = 0; code == PG_OK && i < pg_plan_count(s->plan); i++) {
         const pg_cell *cell = pg_plan_at(s->plan, i);
         pg_explained e;
-        bool known = false;
-        for (size_t k = 0; k < *n; k++)
-            known |= missing[k] == cell->forward;
-        if (known)
+        if (seen[cell->forward->index])
             continue;
         code = pg_plan_explain(cell, store, &e);
         if (code != PG_OK)
             break;
-        if (e.reason != PG_REASON_DONE)
+        if (e.reason != PG_REASON_DONE) {
             missing[(*n)++] = cell->forward;
+            seen[cell->forward->index] = true;
+        }
         free(e.why);
     }
     pg_store_close(store);
+    free(seen);
     return code;
 }
 
@@ -252,6 +281,14 @@ static int run_plan(session *s)
             code = pg_store_progress_of(s->store, &progress);
         if (code == PG_OK)
             code = verdict(&progress, &report, s);
+    }
+    if (s->store && (code == PG_OK || code == PG_ECELLS || code == PG_EINTERRUPTED)) {
+        char message[PG_MESSAGE_MAX];
+        snprintf(message, sizeof message, "%s", pg_error_message());
+        int broken = check_broken(s);
+        if (broken != PG_OK && code != PG_OK)
+            pg_warn("%s", message);
+        code = broken != PG_OK ? broken : code != PG_OK ? pg_fail(code, "%s", message) : PG_OK;
     }
     free(missing);
     return code;
@@ -285,6 +322,7 @@ const pg_command pg_command_run = {
         "or\n"
         "TERM lets the task in hand finish, the second ends at once. A task that fails is tried three times, then left out\n"
         "while the rest goes on (exit code 1).\n"
+        "A certified image that an attack of the matrix breaks is told at once, with its witness (exit code 5).\n"
         "\n"
         "  -S KEY=A,B        replace one key of the file, several values are an axis; may be given several times\n"
         "  --device D        auto (default), cpu, cuda:N\n"

@@ -101,17 +101,6 @@ static int expand(pg_plan *plan, pg_settler *settler, const pg_matrix *matrix)
     return code;
 }
 
-/* Rows that named the same content in different ways share one forward pass. */
-static void share_forwards(pg_plan *plan)
-{
-    for (size_t i = 0; i < plan->n_cells; i++)
-        for (size_t f = 0; f < plan->n_forwards; f++)
-            if (plan->forwards[f]->canonical && strcmp(plan->forwards[f]->id, plan->cells[i].forward->id) == 0) {
-                plan->cells[i].forward = plan->forwards[f];
-                break;
-            }
-}
-
 static int keep_names(pg_plan *plan, const pg_matrix *matrix, const pg_plan_request *request)
 {
     const char *slash = strrchr(request->matrix_path, '/');
@@ -154,10 +143,8 @@ static int settle(pg_plan *plan, const pg_plan_request *request, const pg_matrix
         code = report(problems);
     if (code == PG_OK && plan->n_cells == 0)
         code = pg_fail(PG_EINPUT, "%s: no rows are left after [[exclude]]", request->matrix_path);
-    if (code == PG_OK) {
-        share_forwards(plan);
+    if (code == PG_OK)
         code = keep_names(plan, matrix, request);
-    }
     return code;
 }
 

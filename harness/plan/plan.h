@@ -6,6 +6,7 @@
 #ifndef PG_PLAN_PLAN_H
 #define PG_PLAN_PLAN_H
 
+#include "attacks/attack.h"
 #include "db/store.h"
 #include "defenses/defense.h"
 #include "models/model.h"
@@ -20,10 +21,13 @@ typedef struct pg_plan_request {
     const char *data_dir;
 } pg_plan_request;
 
-/* Forward passes that cells share: everything a network needs. Borrowed by its cells from the plan. */
+/* Forward passes that cells share: everything a network needs, and where an attack runs, all that it depends on. Borrowed by its
+ * cells from the plan. */
 typedef struct pg_forward {
-    char id[PG_HASH_HEX]; /* SHA-256 of canonical */
-    char *canonical;      /* sorted key=value lines */
+    size_t index;               /* in the plan */
+    char id[PG_HASH_HEX];       /* SHA-256 of canonical */
+    char clean_id[PG_HASH_HEX]; /* the id of the same pass without an attack: what local logits of clean images depend on */
+    char *canonical;            /* sorted key=value lines */
     char *dataset;        /* "cifar10:test" */
     char *weights;        /* path as given, or "null" */
     char **model_pairs;   /* "option=value" of the model given by the matrix */
@@ -35,6 +39,13 @@ typedef struct pg_forward {
     char dataset_split[16];
     int64_t dataset_images;
     int dataset_height, dataset_width, dataset_classes;
+    const pg_attack *attack; /* NULL: none, and nothing below is set */
+    void *attack_config;     /* settled */
+    const pg_defense *defense;
+    void *config; /* of the defense, settled */
+    pg_window window;
+    int patch_height, patch_width; /* pixels */
+    uint64_t seed;
 } pg_forward;
 
 typedef struct pg_cell {
@@ -65,12 +76,14 @@ const pg_cell *pg_plan_at(const pg_plan *plan, size_t i); /* in the order of row
 const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id); /* NULL if absent */
 
 /* Value of a key in a cell, as a table shows it: "patch" as written ("2.4%"), options in canonical form, defaults included; ""
- * where the cell has no such key. Keys without a dot fall back to an option of the cell's defense. Borrowed. */
+ * where the cell has no such key. Keys without a dot fall back to an option of the cell's defense, then of its attack. Borrowed. */
 const char *pg_cell_value(const pg_cell *cell, const char *key);
 
 /* The forward passes of the cells. Some may be left over and serve no cell. */
 size_t pg_plan_forwards(const pg_plan *plan);
 const pg_forward *pg_plan_forward(const pg_plan *plan, size_t i);
+/* What the attack of an attacked pass differentiates: "defense", or "mean" where the defense has no surrogate or the user wants it. */
+const char *pg_forward_through(const pg_forward *forward);
 const char *pg_plan_matrix_text(const pg_plan *plan); /* the file as it was read; borrowed */
 const char *pg_plan_overrides(const pg_plan *plan);   /* one a line; borrowed */
 

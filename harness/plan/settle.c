@@ -7,7 +7,7 @@
 #include <string.h>
 
 const pg_key pg_keys[PG_KEYS + 1] = {
-    [PG_KEY_ATTACK] = {"attack", "none", "none (clean images and certificates)"},
+    [PG_KEY_ATTACK] = {"attack", "none", "none (clean images and certificates), or a name of `patchgauge list attacks`"},
     [PG_KEY_ATTACKER] = {"attacker", "input", "input or network: whether the patch is put on before or after a resize"},
     [PG_KEY_BATCH] = {"batch", "128", "images of a forward pass, 1 to 4096"},
     [PG_KEY_DATASET] = {"dataset", NULL, "NAME:SPLIT, as in `patchgauge list datasets`"},
@@ -42,6 +42,8 @@ static size_t module_names(const char **names)
     size_t n = 0;
     for (size_t i = 0; pg_defenses[i] && n < NAMES_MAX; i++)
         names[n++] = pg_defenses[i]->module.name;
+    for (size_t i = 0; pg_attacks[i] && n < NAMES_MAX; i++)
+        names[n++] = pg_attacks[i]->module.name;
     for (size_t i = 0; pg_models[i] && n < NAMES_MAX; i++)
         names[n++] = pg_models[i]->module.name;
     names[n] = NULL;
@@ -54,6 +56,11 @@ static const pg_module *find_module(const char *name, const char **kind)
         if (strcmp(pg_defenses[i]->module.name, name) == 0) {
             *kind = "defense";
             return &pg_defenses[i]->module;
+        }
+    for (size_t i = 0; pg_attacks[i]; i++)
+        if (strcmp(pg_attacks[i]->module.name, name) == 0) {
+            *kind = "attack";
+            return &pg_attacks[i]->module;
         }
     for (size_t i = 0; pg_models[i]; i++)
         if (strcmp(pg_models[i]->module.name, name) == 0) {
@@ -153,8 +160,8 @@ static void check_known_value(pg_settler *s, pg_key_id id, const pg_toml_value *
     int height, width;
     switch (id) {
     case PG_KEY_ATTACK:
-        if (strcmp(v->text, "none") != 0)
-            pg_problem(s->problems, v->line, "attack", "unknown attack \"%s\"; this version has none but \"none\"", v->text);
+        if (strcmp(v->text, "none") != 0 && !pg_attack_find(v->text))
+            pg_problem(s->problems, v->line, "attack", "%s", pg_error_message());
         break;
     case PG_KEY_ATTACKER:
         check_choice(s, v, "attacker", attackers);
@@ -380,14 +387,13 @@ void pg_settler_release(pg_settler *s)
         free(s->weights[i]->weights);
         free(s->weights[i]);
     }
-    for (size_t i = 0; i < s->n_forwards; i++) {
-        free(s->forward_names[i]);
-        if (s->forwards)
-            pg_forward_free(s->forwards[i]);
-    }
+    for (size_t i = 0; s->forwards && i < s->n_forwards; i++)
+        pg_forward_free(s->forwards[i]);
+    for (size_t i = 0; i < s->names_size; i++)
+        free(s->names[i].name);
     free(s->datasets);
     free(s->weights);
     free(s->forwards);
-    free(s->forward_names);
+    free(s->names);
     *s = (pg_settler){0};
 }

@@ -40,6 +40,12 @@ typedef struct pg_seen_weights {
     pg_weights_info info; /* with default options */
 } pg_seen_weights;
 
+/* Forward passes by what they were settled from (rows with the same text share one without being settled again), and by id. */
+typedef struct pg_forward_name {
+    char *name; /* NULL: free place */
+    pg_forward *forward;
+} pg_forward_name;
+
 typedef struct pg_settler {
     const char *data_dir;
     pg_problems *problems;
@@ -50,8 +56,9 @@ typedef struct pg_settler {
     pg_seen_weights **weights;
     size_t n_weights;
     pg_forward **forwards; /* owned by the plan */
-    char **forward_names;  /* what each was settled from */
     size_t n_forwards;
+    pg_forward_name *names; /* open addressing */
+    size_t n_names, names_size;
 } pg_settler;
 
 /* Checks every key and every value of the matrix on its own; all faults go to problems. PG_ENOMEM only. */
@@ -66,7 +73,25 @@ const pg_weights_info *pg_settler_weights(pg_settler *settler, const char *weigh
 /* One row; *new* inside `out`, pg_cell_release. Faults go to problems (*ok = false); the code is for failures of the system. */
 int pg_settler_cell(pg_settler *settler, const pg_toml_value **values, pg_cell *out, bool *ok) PG_MUST_USE;
 void pg_cell_release(pg_cell *cell);
+
+/* The forward pass of a row without an attack: *out is borrowed from the settler, and unsealed (canonical NULL) where model and data
+ * set do not fit (*ok = false, told once). */
+int pg_settler_forward(pg_settler *settler, const pg_toml_value **values, const pg_forward **out, bool *ok) PG_MUST_USE;
+/* The row's attack on a cell that is settled so far as its defense, patch and window: cell->forward becomes the attacked pass.
+ * Nothing to do where the attack is none. */
+int pg_settler_attack(pg_settler *settler, const pg_toml_value **values, pg_cell *cell, bool *ok) PG_MUST_USE;
 void pg_forward_free(pg_forward *forward);
+
+/* The value of a known key in this row, or its default, and its line; "option=value" for every key "MODULE.option" of the row: *new*
+ * strings, at most PG_PAIRS_MAX, pg_pairs_free. */
+enum { PG_PAIRS_MAX = 64 };
+const char *pg_row_value(const pg_settler *settler, const pg_toml_value **values, pg_key_id id);
+int pg_row_line(const pg_settler *settler, const pg_toml_value **values, pg_key_id id);
+int pg_row_pairs(const pg_settler *settler, const pg_toml_value **values, const char *module, char **pairs, size_t *n) PG_MUST_USE;
+void pg_pairs_free(char **pairs, size_t n);
+
+/* What a defended classifier is, but for its forward pass and its images: attacker, defense with options, patch, seed. */
+void pg_cell_defended_text(const pg_settler *settler, const pg_toml_value **values, const pg_cell *cell, pg_buf *out);
 
 /* "5", "5x8", "2.4%" to pixels on an image of this size. A share becomes the side of the smallest square that has at least 97%
  * of it: 0.4/2.4/6.2% of 32 px are 2/5/8, 1/2/3% of 224 px are 23/32/39, 2% of 299 px is 42, as in the paper, whose shares are

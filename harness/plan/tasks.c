@@ -87,23 +87,27 @@ int pg_plan_explain(const pg_cell *cell, pg_store *store, pg_explained *out)
     return code;
 }
 
-static size_t forward_index(const pg_plan *plan, const pg_forward *forward)
+/* Images of a task: whole batches; of an attacked pass fewer, as each of them takes long, but as many as are attacked at a time. */
+static int64_t chunk_of(const pg_forward *f, int64_t task_images)
 {
-    size_t i = 0;
-    while (pg_plan_forward(plan, i) != forward)
-        i++;
-    return i;
+    if (!f->attack)
+        return (task_images + f->batch - 1) / f->batch * f->batch;
+    int64_t slots = ((const pg_attack_common *)f->attack_config)->batch;
+    int64_t images = task_images < PG_TASK_ATTACKED ? task_images : PG_TASK_ATTACKED;
+    return images > slots ? images : slots;
 }
 
 static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward_row *forwards, size_t *n_forwards,
                       size_t *place, pg_store_cell_row *cells)
 {
     *n_forwards = 0;
+    for (size_t i = 0; i < pg_plan_count(plan); i++)
+        place[pg_plan_at(plan, i)->forward->index] = 1; /* those that serve a cell */
     for (size_t i = 0; i < pg_plan_forwards(plan); i++) {
         const pg_forward *f = pg_plan_forward(plan, i);
-        place[i] = *n_forwards;
-        if (!f->canonical)
+        if (!place[i])
             continue;
+        place[i] = *n_forwards;
         forwards[(*n_forwards)++] = (pg_store_forward_row){
             .forward_key = f->id,
             .canonical = f->canonical,
@@ -112,7 +116,7 @@ static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward
             .dataset_name = f->dataset,
             .dataset_images = f->dataset_images,
             .dataset_classes = f->dataset_classes,
-            .chunk = (task_images + f->batch - 1) / f->batch * f->batch,
+            .chunk = chunk_of(f, task_images),
         };
     }
     for (size_t i = 0; i < pg_plan_count(plan); i++) {
@@ -126,7 +130,7 @@ static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward
             .count = c->count,
             .has_delta = c->has_delta,
             .delta = c->delta,
-            .forward = place[forward_index(plan, c->forward)],
+            .forward = place[c->forward->index],
         };
     }
 }

@@ -21,9 +21,10 @@ typedef struct pg_explained {
 /* Where a cell stands; store NULL: there is none, all is new. Writes nothing. free(out->why). */
 int pg_plan_explain(const pg_cell *cell, pg_store *store, pg_explained *out) PG_MUST_USE;
 
-/* Records the plan and creates the tasks that are missing, of about `task_images` images each (rounded up to whole batches). */
+/* Records the plan and creates the tasks that are missing, of about `task_images` images each (rounded up to whole batches; of
+ * attacked passes at most PG_TASK_ATTACKED, but no fewer than are attacked at a time). */
 int pg_plan_record(const pg_plan *plan, pg_store *store, int64_t task_images) PG_MUST_USE;
 
-enum { PG_TASK_IMAGES = 256 };
+enum { PG_TASK_IMAGES = 256, PG_TASK_ATTACKED = 64 };
 
 #endif

@@ -9,6 +9,7 @@
 #include <time.h>
 
 static const double poll_s = 0.1, wait_for_others_s = 0.5;
+enum { BROKEN_TOLD = 10 }; /* broken certificates told one by one */
 
 static int64_t peak_bytes(void)
 {
@@ -38,6 +39,22 @@ static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt 
     return PG_OK;
 }
 
+/* A certified image that is wrong under attack: the certificate is no proof, whatever the reason. Told at once. */
+static void tell_broken(pg_pipeline *p, const pg_work *work, size_t c)
+{
+    const pg_outcome *outcomes = work->outcomes + (int64_t)c * work->task.count;
+    for (int64_t i = 0; i < work->task.count; i++) {
+        const pg_attack_row *a = &work->attacks[i];
+        if (!outcomes[i].certified || a->after == outcomes[i].label || p->report.broken++ >= BROKEN_TOLD)
+            continue;
+        pg_warn(
+            "certificate broken: image %lld, class %d, is certified by %s against patches of %dx%d pixels, and predicted as %d "
+            "with the patch of attack %s at row %d, column %d; cell %.12s keeps the patch",
+            (long long)a->image, outcomes[i].label, work->forward->defense->module.name, work->forward->patch_height,
+            work->forward->patch_width, a->after, work->forward->attack->module.name, a->top, a->left, work->task.cell_ids[c]);
+    }
+}
+
 /* Ends a task that went through all stages. */
 static int finish(pg_pipeline *p, pg_work *work)
 {
@@ -59,10 +76,12 @@ static int finish(pg_pipeline *p, pg_work *work)
     if (work->code != PG_OK)
         return record_failure(p, work, &attempt);
     bool counted = false;
-    int code = pg_store_finish(store, &work->task, &attempt, work->outcomes, NULL, &counted);
+    int code = pg_store_finish(store, &work->task, &attempt, work->outcomes, work->attacks, &counted);
     if (code == PG_OK && counted) {
         p->report.tasks++;
         p->report.images += work->task.count;
+        for (size_t c = 0; work->attacks && c < work->task.n_cells; c++)
+            tell_broken(p, work, c);
     } else if (code == PG_OK) {
         p->report.stale++;
         pg_warn(

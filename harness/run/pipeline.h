@@ -3,6 +3,8 @@
 #define PG_RUN_PIPELINE_H
 
 #include "defenses/certifier.h"
+#include "harness/run/attacker.h"
+#include "harness/run/judge.h"
 #include "harness/data/dataset.h"
 #include "harness/run/queue.h"
 #include "harness/run/run.h"
@@ -22,13 +24,17 @@ typedef struct pg_work {
     uint8_t *pixels; /* [images][3][height][width] */
     int32_t *labels; /* [images] */
     pg_outcome *outcomes;  /* [cells][task.count] */
+    /* under attack only, each [task.count]: */
+    float *logits;          /* of the clean images, [H][W][N] each */
+    uint8_t *patches;       /* [3][patch height][patch width] each */
+    pg_attack_row *attacks; /* what was found */
     atomic_int open;       /* batches not yet certified, and one for the forward stage; who closes the last hands the task on */
     pthread_mutex_t mutex; /* of what follows */
     int code;              /* the first failure, and its message */
     char message[PG_MESSAGE_MAX];
     bool unopened; /* its network does not open: trying again is no use */
     bool returned; /* not started: the run stops */
-    double begun_s, read_s, forward_s, certify_s;
+    double begun_s, read_s, forward_s, certify_s; /* forward: with the attack */
     char device[16];
     const char *library; /* borrowed; "" for none */
     int threads, cached; /* cached: images whose features came from the cache */
@@ -57,6 +63,16 @@ pg_work *pg_work_new(const pg_plan *plan, pg_task *task); /* takes the task over
 void pg_work_free(pg_work *work);
 void pg_work_fail(pg_work *work, int code);               /* with the thread's message; the first one counts */
 void pg_work_close(pg_pipeline *pipeline, pg_work *work); /* closes one of `open` */
+
+/* The attack of a forward pass on the network that is open; of the thread that runs the network. */
+typedef struct pg_attack_stage {
+    const pg_forward *forward; /* NULL: none is open */
+    pg_attacker *attacker;
+    pg_judge *judge;
+} pg_attack_stage;
+void pg_attack_stage_close(pg_attack_stage *stage); /* before its network is closed */
+/* Attacks the images of a task whose clean logits are there: work->attacks. PG_EINTERRUPTED where the run stops. */
+int pg_attack_stage_run(pg_attack_stage *stage, const pg_pipeline *pipeline, pg_network *network, pg_work *work) PG_MUST_USE;
 
 void *pg_reader_main(void *pipeline);
 void *pg_certify_main(void *pipeline);

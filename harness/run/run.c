@@ -15,6 +15,7 @@ typedef struct forward_state {
     const pg_forward *forward;
     const char *library;
     int threads;
+    pg_attack_stage attack;
     pg_cache *cache; /* NULL: off */
     bool cacheable;  /* what the open network computes */
     const pg_forward **broken;
@@ -29,11 +30,12 @@ static bool is_cacheable(const pg_run_request *request, const pg_forward *f, con
     const pg_geometry *g = &f->info.geometry;
     double bytes = (double)g->rows.positions * g->columns.positions * g->classes * sizeof(float) * (double)f->dataset_images;
     return s->cache && *s->library && strcmp(pg_network_device(s->network), "cpu") == 0 &&
-           bytes < 0.5 * (double)request->cache_bytes && pg_cache_key(s->cache, f->id, "cpu", s->library, s->threads);
+           bytes < 0.5 * (double)request->cache_bytes && pg_cache_key(s->cache, f->clean_id, "cpu", s->library, s->threads);
 }
 
 static int open_network(const pg_run_request *request, const pg_forward *f, forward_state *s)
 {
+    pg_attack_stage_close(&s->attack);
     pg_network_close(s->network);
     s->network = NULL;
     s->forward = NULL;
@@ -65,23 +67,35 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
     return PG_OK;
 }
 
-/* The network of a forward pass; one that could not be opened is not tried again for every task. `fresh`: it was tried now. */
-static int try_network(const pg_run_request *request, const pg_forward *f, forward_state *s, bool *fresh)
+/* Passes with and without an attack run the same network. */
+static bool is_same_network(const pg_forward *a, const pg_forward *b) { return a && strcmp(a->clean_id, b->clean_id) == 0; }
+
+/* With the thread's message. */
+static int keep_broken(forward_state *s, const pg_forward *f, int code)
 {
-    *fresh = false;
-    if (s->forward == f)
-        return PG_OK;
-    for (size_t i = 0; i < s->n_broken; i++)
-        if (s->broken[i] == f)
-            return pg_fail(s->broken_code[i], "%s", s->broken_message[i]);
-    *fresh = true;
-    int code = open_network(request, f, s);
-    if (code != PG_OK && s->n_broken < s->most) {
+    if (s->n_broken < s->most) {
         s->broken[s->n_broken] = f;
         s->broken_code[s->n_broken] = code;
         snprintf(s->broken_message[s->n_broken++], PG_MESSAGE_MAX, "%s", pg_error_message());
     }
     return code;
+}
+
+/* The network of a forward pass; one that could not be opened is not tried again for every task. `fresh`: it was tried now. */
+static int try_network(const pg_run_request *request, const pg_forward *f, forward_state *s, bool *fresh)
+{
+    *fresh = false;
+    if (is_same_network(s->forward, f))
+        return PG_OK;
+    for (size_t i = 0; i < s->n_broken; i++)
+        if (s->broken[i] == f)
+            return pg_fail(s->broken_code[i], "%s", s->broken_message[i]);
+    for (size_t i = 0; i < s->n_broken; i++)
+        if (is_same_network(s->broken[i], f))
+            return keep_broken(s, f, pg_fail(s->broken_code[i], "%s", s->broken_message[i]));
+    *fresh = true;
+    int code = open_network(request, f, s);
+    return code == PG_OK ? code : keep_broken(s, f, code);
 }
 
 static int choose_network(const pg_run_request *request, const pg_forward *f, forward_state *s)
@@ -105,7 +119,8 @@ static int open_first(const pg_run_request *request, forward_state *s)
             break;
     }
     for (size_t i = code == PG_OK ? 0 : 1; i < s->n_broken; i++)
-        pg_warn("%s: %s", s->broken[i]->weights, s->broken_message[i]);
+        if (i == 0 || !is_same_network(s->broken[i - 1], s->broken[i]))
+            pg_warn("%s: %s", s->broken[i]->weights, s->broken_message[i]);
     return code == PG_OK ? PG_OK : pg_fail(s->broken_code[0], "%s", s->broken_message[0]);
 }
 
@@ -146,7 +161,11 @@ static int forward_batch(pg_pipeline *p, pg_work *work, forward_state *s, int64_
         free(batch);
         return code;
     }
-    atomic_fetch_add(&p->forwarded, batch->count - batch->skip);
+    if (work->logits)
+        memcpy(work->logits + (size_t)(first + batch->skip - work->task.first) * tensor,
+               batch->logits + (size_t)batch->skip * tensor, (size_t)(batch->count - batch->skip) * tensor * sizeof(float));
+    else
+        atomic_fetch_add(&p->forwarded, batch->count - batch->skip);
     atomic_fetch_add(&work->open, 1);
     pg_queue_push(&p->to_certify, batch);
     return PG_OK;
@@ -165,8 +184,14 @@ static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
     work->threads = s->threads;
     for (int64_t at = work->start; code == PG_OK && at < work->start + work->images; at += work->forward->batch)
         code = forward_batch(p, work, s, at);
+    if (code == PG_OK && work->forward->attack) {
+        code = pg_attack_stage_run(&s->attack, p, s->network, work);
+        atomic_fetch_add(&p->forwarded, code == PG_OK ? work->task.count : 0);
+    }
     work->forward_s = pg_now_s() - begun_s;
-    if (code != PG_OK)
+    if (code == PG_EINTERRUPTED)
+        work->returned = true;
+    else if (code != PG_OK)
         pg_work_fail(work, code);
     free(work->pixels);
     work->pixels = NULL;
@@ -280,6 +305,7 @@ int pg_run(const pg_run_request *request, pg_run_report *report)
         pg_queue_release(&p->to_commit);
         sem_destroy(&p->begun);
     }
+    pg_attack_stage_close(&state.attack);
     pg_network_close(state.network);
     pg_cache_free(state.cache);
     free(state.broken);

@@ -2,7 +2,7 @@
  *
  *   clerk thread: claims a task ------> reader thread: pixels, labels --+
  *        ^                                                             v
- *        +--- certify threads: verdicts <--- caller's thread: local logits
+ *        +--- certify threads: verdicts <--- caller's thread: local logits, then the attack
  *
  * The clerk alone talks to the store, the caller's thread alone to libtorch. The other threads are started before the first
  * network is opened, since loading libtorch binds its thread and those started later to a core. */
@@ -32,6 +32,7 @@ typedef struct pg_run_report {
     int64_t failed;        /* tasks given up by this call */
     int64_t retried;       /* attempts that failed and were followed by another */
     int64_t stale;         /* finished too late to count */
+    int64_t broken;        /* certificates that an attack of this call broke */
     bool interrupted;
     double wall_s;
 } pg_run_report;

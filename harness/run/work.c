@@ -22,6 +22,18 @@ static int find_cells(const pg_plan *plan, pg_work *work)
     return work->forward ? PG_OK : pg_fail(PG_EDB, "task %lld serves no cell", (long long)work->task.task);
 }
 
+/* What an attack needs and leaves. */
+static int make_room(pg_work *work)
+{
+    const pg_forward *f = work->forward;
+    const pg_geometry *g = &f->info.geometry;
+    size_t n = (size_t)work->task.count, patch = (size_t)3 * (size_t)f->patch_height * (size_t)f->patch_width;
+    work->logits = malloc(n * (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes * sizeof(float));
+    work->patches = malloc(n * patch);
+    work->attacks = calloc(n, sizeof *work->attacks);
+    return work->logits && work->patches && work->attacks ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %zu patches", n);
+}
+
 pg_work *pg_work_new(const pg_plan *plan, pg_task *task)
 {
     pg_work *work = calloc(1, sizeof *work);
@@ -39,6 +51,8 @@ pg_work *pg_work_new(const pg_plan *plan, pg_task *task)
     work->jobs = calloc(work->task.n_cells + 1, sizeof *work->jobs);
     work->outcomes = calloc(work->task.n_cells * (size_t)work->task.count + 1, sizeof *work->outcomes);
     int code = work->jobs && work->outcomes ? find_cells(plan, work) : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK && work->forward->attack)
+        code = make_room(work);
     if (code != PG_OK) {
         pg_work_free(work);
         return NULL;
@@ -59,6 +73,9 @@ void pg_work_free(pg_work *work)
     free(work->pixels);
     free(work->labels);
     free(work->outcomes);
+    free(work->logits);
+    free(work->patches);
+    free(work->attacks);
     free(work);
 }
 

@@ -1,0 +1,380 @@
+/* Forward passes of a matrix: what cells share, and what an attack makes of one. See settle.h and plan.h.
+ *
+ * A pass without an attack is data, model, weights, type of number and batch. An attack depends on the defended classifier as
+ * well, so its pass is that of one defense with its options, one patch, window and seed; cells that share it differ in images
+ * only. */
+#include "harness/plan/settle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Rows ---- */
+
+const char *pg_row_value(const pg_settler *s, const pg_toml_value **values, pg_key_id id)
+{
+    int k = s->key_of[id];
+    return k >= 0 ? values[k]->text : pg_keys[id].fallback;
+}
+
+int pg_row_line(const pg_settler *s, const pg_toml_value **values, pg_key_id id)
+{
+    int k = s->key_of[id];
+    return k >= 0 ? values[k]->line : 1;
+}
+
+int pg_row_pairs(const pg_settler *s, const pg_toml_value **values, const char *module, char **pairs, size_t *n)
+{
+    size_t length = strlen(module);
+    *n = 0;
+    for (size_t k = 0; k < s->matrix->n_keys && *n < PG_PAIRS_MAX; k++) {
+        const char *key = s->matrix->keys[k].key;
+        if (strncmp(key, module, length) != 0 || key[length] != '.')
+            continue;
+        if (asprintf(&pairs[*n], "%s=%s", key + length + 1, values[k]->text) < 0)
+            return pg_fail(PG_ENOMEM, "out of memory");
+        ++*n;
+    }
+    return PG_OK;
+}
+
+void pg_pairs_free(char **pairs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(pairs[i]);
+}
+
+void pg_forward_free(pg_forward *f)
+{
+    if (!f)
+        return;
+    free(f->canonical);
+    free(f->dataset);
+    free(f->weights);
+    pg_pairs_free(f->model_pairs, f->n_model_pairs);
+    free(f->model_pairs);
+    free(f->attack_config);
+    free(f->config);
+    free(f);
+}
+
+/* ---- Found by name ---- */
+
+static size_t place_of(const pg_settler *s, const char *name)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (const char *c = name; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+    size_t at = (size_t)hash & (s->names_size - 1);
+    while (s->names[at].name && strcmp(s->names[at].name, name) != 0)
+        at = (at + 1) & (s->names_size - 1);
+    return at;
+}
+
+static pg_forward *find(const pg_settler *s, const char *name)
+{
+    return s->names_size ? s->names[place_of(s, name)].forward : NULL;
+}
+
+static int grow(pg_settler *s)
+{
+    if (2 * (s->n_names + 1) <= s->names_size)
+        return PG_OK;
+    pg_settler grown = {.names_size = s->names_size ? 2 * s->names_size : 64};
+    grown.names = calloc(grown.names_size, sizeof *grown.names);
+    if (!grown.names)
+        return pg_fail(PG_ENOMEM, "planning: out of memory");
+    for (size_t i = 0; i < s->names_size; i++)
+        if (s->names[i].name)
+            grown.names[place_of(&grown, s->names[i].name)] = s->names[i];
+    free(s->names);
+    s->names = grown.names;
+    s->names_size = grown.names_size;
+    return PG_OK;
+}
+
+static int call(pg_settler *s, const char *name, pg_forward *f)
+{
+    int code = grow(s);
+    char *copy = code == PG_OK ? strdup(name) : NULL;
+    if (code != PG_OK || !copy)
+        return code != PG_OK ? code : pg_fail(PG_ENOMEM, "planning: out of memory");
+    size_t at = place_of(s, name);
+    if (s->names[at].name)
+        free(copy);
+    else
+        s->names[at] = (pg_forward_name){copy, f};
+    s->n_names += s->names[at].name == copy;
+    return PG_OK;
+}
+
+/* Takes the pass over. */
+static int keep(pg_settler *s, pg_forward *f)
+{
+    pg_forward **forwards = realloc(s->forwards, (s->n_forwards + 1) * sizeof *forwards);
+    if (!forwards) {
+        pg_forward_free(f);
+        return pg_fail(PG_ENOMEM, "planning: out of memory");
+    }
+    s->forwards = forwards;
+    f->index = s->n_forwards;
+    s->forwards[s->n_forwards++] = f;
+    return PG_OK;
+}
+
+/* ---- Forward passes ---- */
+
+static void forward_text(const pg_forward *f, pg_buf *out)
+{
+    const pg_model *model = pg_model_find(f->info.model);
+    pg_settings_add(out, "attack", f->attack ? f->attack->module.name : "none");
+    pg_buf_printf(out, "batch=%d\n", f->batch);
+    pg_buf_printf(out, "dataset.hash=%s\n", f->dataset_hash);
+    pg_settings_add(out, "dataset.split", f->dataset_split);
+    pg_buf_printf(out, "dtype=%s\n", f->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32");
+    pg_settings_add(out, "model", f->info.model);
+    pg_buf_printf(out, "model.version=%d\n", f->info.model_version);
+    pg_buf_printf(out, "weights.hash=%s\n", f->info.hash);
+    if (model)
+        pg_options_canonical(model->module.options, f->info.config, "model.", true, out);
+}
+
+/* The sorted lines are the identity of the pass; releases them. */
+static int seal_forward(pg_forward *f, pg_buf *lines)
+{
+    int code = pg_lines_sort(lines);
+    if (code == PG_OK)
+        code = pg_hash_bytes(lines->data, lines->size, f->id);
+    f->canonical = pg_buf_take(lines);
+    pg_buf_release(lines);
+    return code == PG_OK && !f->canonical ? pg_fail(PG_ENOMEM, "out of memory") : code;
+}
+
+/* Sizes and classes of model and data set have to agree: nothing is resized here. */
+static bool check_fit(pg_settler *s, const pg_toml_value **values, const pg_forward *f)
+{
+    const pg_geometry *g = &f->info.geometry;
+    if (g->input_height != f->dataset_height || g->input_width != f->dataset_width) {
+        pg_problem(s->problems, pg_row_line(s, values, PG_KEY_WEIGHTS), "weights",
+                   "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", f->weights,
+                   g->input_height, g->input_width, f->dataset, f->dataset_height, f->dataset_width);
+        return false;
+    }
+    if (g->classes != f->dataset_classes) {
+        pg_problem(s->problems, pg_row_line(s, values, PG_KEY_WEIGHTS), "weights", "%s has %d classes, %s has %d", f->weights,
+                   g->classes, f->dataset, f->dataset_classes);
+        return false;
+    }
+    return true;
+}
+
+static int fill_forward(pg_settler *s, const pg_toml_value **values, pg_forward *f, bool *ok)
+{
+    const char *weights = pg_row_value(s, values, PG_KEY_WEIGHTS), *dataset = pg_row_value(s, values, PG_KEY_DATASET);
+    const pg_dataset_info *data = pg_settler_dataset(s, dataset);
+    const pg_weights_info *info = pg_settler_weights(s, weights);
+    int64_t batch = 0;
+    if (!data || !info || pg_parse_int(pg_row_value(s, values, PG_KEY_BATCH), &batch) != PG_OK)
+        return PG_ENOMEM; /* both were opened before; the message is recorded */
+    f->model_pairs = calloc(PG_PAIRS_MAX, sizeof *f->model_pairs);
+    f->weights = strdup(weights);
+    f->dataset = strdup(dataset);
+    if (!f->model_pairs || !f->weights || !f->dataset)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = pg_row_pairs(s, values, info->model, f->model_pairs, &f->n_model_pairs);
+    if (code != PG_OK)
+        return code;
+    f->info = *info;
+    if (f->n_model_pairs && strcmp(weights, "null") != 0) {
+        pg_problem(s->problems, pg_row_line(s, values, PG_KEY_WEIGHTS), "weights",
+                   "options of model %s are part of %s and cannot be set by a matrix", info->model, weights);
+        *ok = false;
+    } else if (f->n_model_pairs &&
+               pg_weights_describe(weights, (const char *const *)f->model_pairs, f->n_model_pairs, &f->info) != PG_OK) {
+        pg_problem(s->problems, pg_row_line(s, values, PG_KEY_WEIGHTS), "weights", "%s", pg_error_message());
+        *ok = false;
+    }
+    f->batch = (int)batch;
+    f->dtype = strcmp(pg_row_value(s, values, PG_KEY_DTYPE), "bf16") == 0 ? PG_DTYPE_BF16 : PG_DTYPE_F32;
+    memcpy(f->dataset_hash, data->hash, sizeof f->dataset_hash);
+    memcpy(f->dataset_split, data->split, sizeof f->dataset_split);
+    f->dataset_images = data->images;
+    f->dataset_height = data->height;
+    f->dataset_width = data->width;
+    f->dataset_classes = data->classes;
+    *ok = *ok && check_fit(s, values, f);
+    return PG_OK;
+}
+
+/* What the forward pass of a row depends on, as written: rows with the same text share it without being settled again. */
+static char *forward_name(const pg_settler *s, const pg_toml_value **values)
+{
+    static const pg_key_id ids[] = {PG_KEY_DATASET, PG_KEY_WEIGHTS, PG_KEY_DTYPE, PG_KEY_BATCH};
+    pg_buf name;
+    pg_buf_init(&name);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        pg_settings_add(&name, pg_keys[ids[i]].name, pg_row_value(s, values, ids[i]));
+    for (size_t k = 0; k < s->matrix->n_keys; k++) { /* options of models */
+        const char *dot = strrchr(s->matrix->keys[k].key, '.');
+        for (size_t m = 0; dot && pg_models[m]; m++) {
+            const char *model = pg_models[m]->module.name;
+            size_t length = strlen(model);
+            if ((size_t)(dot - s->matrix->keys[k].key) == length && strncmp(model, s->matrix->keys[k].key, length) == 0)
+                pg_settings_add(&name, s->matrix->keys[k].key, values[k]->text);
+        }
+    }
+    char *text = pg_buf_take(&name);
+    pg_buf_release(&name);
+    return text;
+}
+
+int pg_settler_forward(pg_settler *s, const pg_toml_value **values, const pg_forward **out, bool *ok)
+{
+    char *name = forward_name(s, values);
+    if (!name)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    pg_forward *f = find(s, name), *like = NULL;
+    if (f) {
+        free(name);
+        *out = f;
+        *ok = f->canonical != NULL;
+        return PG_OK;
+    }
+    f = calloc(1, sizeof *f);
+    int code = f ? fill_forward(s, values, f, ok) : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK && *ok) {
+        pg_buf text;
+        pg_buf_init(&text);
+        forward_text(f, &text);
+        code = seal_forward(f, &text);
+        memcpy(f->clean_id, f->id, sizeof f->clean_id);
+        like = code == PG_OK ? find(s, f->id) : NULL;
+    }
+    if (code != PG_OK || like) { /* rows that name the same content in different ways share one pass */
+        pg_forward_free(f);
+        f = like;
+    } else {
+        code = keep(s, f); /* one that does not fit is kept too, unsealed, so that it is reported once */
+    }
+    if (code == PG_OK)
+        code = call(s, name, f);
+    if (code == PG_OK && f->canonical)
+        code = call(s, f->id, f);
+    free(name);
+    *out = f;
+    return code;
+}
+
+/* ---- Attacks ---- */
+
+static void *copy_of(const void *bytes, size_t size)
+{
+    void *copy = calloc(1, size ? size : 1);
+    if (copy && size)
+        memcpy(copy, bytes, size);
+    return copy;
+}
+
+/* The same network and images, and the defended classifier of the cell. */
+static int copy_forward(const pg_forward *from, const pg_cell *c, pg_forward *f)
+{
+    *f = *from;
+    f->canonical = NULL;
+    f->attack_config = NULL;
+    f->dataset = strdup(from->dataset);
+    f->weights = strdup(from->weights);
+    f->model_pairs = calloc(PG_PAIRS_MAX, sizeof *f->model_pairs);
+    f->n_model_pairs = 0;
+    f->defense = c->defense;
+    f->config = copy_of(c->config, c->defense->module.config_size);
+    f->window = c->window;
+    f->patch_height = c->patch_height;
+    f->patch_width = c->patch_width;
+    bool good = f->dataset && f->weights && f->model_pairs && f->config;
+    for (size_t i = 0; good && i < from->n_model_pairs; i++)
+        good = (f->model_pairs[f->n_model_pairs++] = strdup(from->model_pairs[i])) != NULL;
+    return good ? PG_OK : pg_fail(PG_ENOMEM, "planning: out of memory");
+}
+
+/* Options of the attack, and whether it can work on this cell. */
+static int configure(pg_settler *s, const pg_toml_value **values, const pg_cell *c, pg_forward *f, bool *ok)
+{
+    const pg_attack *attack = pg_attack_find(pg_row_value(s, values, PG_KEY_ATTACK));
+    const pg_geometry *g = &f->info.geometry;
+    const pg_model *model = pg_model_find(f->info.model);
+    char *pairs[PG_PAIRS_MAX];
+    size_t n = 0;
+    f->attack = attack;
+    f->attack_config = attack ? calloc(1, attack->module.config_size ? attack->module.config_size : 1) : NULL;
+    if (!f->attack_config)
+        return pg_fail(PG_ENOMEM, "planning: out of memory");
+    int line = pg_row_line(s, values, PG_KEY_ATTACK), code = pg_row_pairs(s, values, attack->module.name, pairs, &n);
+    bool fits = true;
+    if (code == PG_OK && attack->needs_gradients && model && !model->needs_torch) {
+        pg_problem(s->problems, line, "attack", "attack %s needs gradients, which model %s has not", attack->module.name,
+                   f->info.model);
+        fits = false;
+    } else if (code == PG_OK &&
+               pg_module_configure(&attack->module, "attack", (const char *const *)pairs, n, f->attack_config) != PG_OK) {
+        pg_problem(s->problems, line, "attack", "%s", pg_error_message());
+        fits = false;
+    } else if (code == PG_OK && attack->check(f->attack_config, g->input_height, g->input_width, c->patch_height,
+                                              c->patch_width, g->classes) != PG_OK) {
+        pg_problem(s->problems, line, "attack", "attack %s: %s", attack->module.name, pg_error_message());
+        fits = false;
+    }
+    *ok = *ok && fits;
+    pg_pairs_free(pairs, n);
+    return code;
+}
+
+const char *pg_forward_through(const pg_forward *f)
+{
+    const pg_attack_common *common = f->attack_config;
+    return f->defense->surrogate && common->through == PG_THROUGH_DEFENSE ? "defense" : "mean";
+}
+
+static void attack_text(const pg_settler *s, const pg_toml_value **values, const pg_cell *c, const pg_forward *f, pg_buf *out)
+{
+    char prefix[80];
+    forward_text(f, out);
+    snprintf(prefix, sizeof prefix, "%s.", f->attack->module.name);
+    pg_buf_printf(out, "attack.version=%d\n", f->attack->module.version);
+    pg_buf_printf(out, "attack.through=%s\n", pg_forward_through(f));
+    pg_options_canonical(f->attack->module.options, f->attack_config, prefix, true, out);
+    pg_buf_printf(out, "defense.version=%d\n", f->defense->module.version);
+    pg_buf_printf(out, "window=%dx%d\n", f->window.height, f->window.width);
+    pg_cell_defended_text(s, values, c, out);
+}
+
+int pg_settler_attack(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
+{
+    if (strcmp(pg_row_value(s, values, PG_KEY_ATTACK), "none") == 0)
+        return PG_OK;
+    pg_forward *f = calloc(1, sizeof *f), *like = NULL;
+    int64_t seed = 0;
+    int code = f ? copy_forward(c->forward, c, f) : pg_fail(PG_ENOMEM, "planning: out of memory");
+    if (code == PG_OK)
+        code = configure(s, values, c, f, ok);
+    if (code == PG_OK && *ok)
+        code = pg_parse_int(pg_row_value(s, values, PG_KEY_SEED), &seed);
+    if (code == PG_OK && *ok) {
+        pg_buf text;
+        pg_buf_init(&text);
+        f->seed = (uint64_t)seed;
+        attack_text(s, values, c, f, &text);
+        code = seal_forward(f, &text);
+        like = code == PG_OK ? find(s, f->id) : NULL;
+    }
+    if (code != PG_OK || !*ok || like) {
+        pg_forward_free(f);
+        f = like;
+    } else {
+        code = keep(s, f);
+        if (code == PG_OK)
+            code = call(s, f->id, f);
+    }
+    if (code == PG_OK && *ok)
+        c->forward = f;
+    return code;
+}

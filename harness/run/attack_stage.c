@@ -1,0 +1,89 @@
+/* Attacking the images of a task. See pipeline.h and attacker.h. */
+#include "harness/run/pipeline.h"
+
+#include <stdlib.h>
+
+void pg_attack_stage_close(pg_attack_stage *stage)
+{
+    pg_attacker_close(stage->attacker);
+    pg_judge_free(stage->judge);
+    *stage = (pg_attack_stage){0};
+}
+
+static int open_stage(pg_attack_stage *stage, const pg_pipeline *p, pg_network *network, const pg_forward *f)
+{
+    if (stage->forward == f)
+        return PG_OK;
+    pg_attack_stage_close(stage);
+    pg_attack_job job = {.network = network,
+                         .batch = f->batch,
+                         .attack = f->attack,
+                         .attack_config = f->attack_config,
+                         .defense = f->defense,
+                         .config = f->config,
+                         .window = f->window,
+                         .patch_height = f->patch_height,
+                         .patch_width = f->patch_width,
+                         .seed = f->seed,
+                         .data_dir = p->request->data_dir,
+                         .dataset = f->dataset,
+                         .stopping = pg_signals_stopping};
+    int code = pg_judge_new(&f->info.geometry, f->defense, f->config, f->window, &stage->judge);
+    if (code == PG_OK)
+        code = pg_attacker_open(&job, &stage->attacker);
+    if (code == PG_OK)
+        stage->forward = f;
+    else
+        pg_attack_stage_close(stage);
+    return code;
+}
+
+static void make_examples(const pg_attack_stage *stage, const pg_work *work, pg_example *examples, pg_attack_result *results)
+{
+    const pg_forward *f = work->forward;
+    const pg_geometry *g = &f->info.geometry;
+    size_t image = (size_t)3 * (size_t)f->dataset_height * (size_t)f->dataset_width;
+    size_t tensor = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
+    size_t patch = (size_t)3 * (size_t)f->patch_height * (size_t)f->patch_width;
+    for (int64_t i = 0; i < work->task.count; i++) {
+        int64_t at = work->task.first + i - work->start;
+        const float *logits = work->logits + (size_t)i * tensor;
+        examples[i] = (pg_example){.index = work->task.first + i,
+                                   .label = work->labels[at],
+                                   .prediction = pg_judge_logits(stage->judge, logits),
+                                   .pixels = work->pixels + (size_t)at * image,
+                                   .logits = logits};
+        results[i].patch = work->patches + (size_t)i * patch;
+    }
+}
+
+static pg_attack_row row_of(const pg_attack_result *r, const pg_forward *f)
+{
+    return (pg_attack_row){.image = r->image,
+                           .top = r->top,
+                           .left = r->left,
+                           .target = r->target,
+                           .loss = r->loss,
+                           .steps = r->steps,
+                           .before = r->before,
+                           .after = r->after,
+                           .patch = r->patch,
+                           .patch_size = (size_t)3 * (size_t)f->patch_height * (size_t)f->patch_width};
+}
+
+int pg_attack_stage_run(pg_attack_stage *stage, const pg_pipeline *p, pg_network *network, pg_work *work)
+{
+    size_t n = (size_t)work->task.count;
+    pg_example *examples = calloc(n, sizeof *examples);
+    pg_attack_result *results = calloc(n, sizeof *results);
+    int code = examples && results ? open_stage(stage, p, network, work->forward) : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK) {
+        make_examples(stage, work, examples, results);
+        code = pg_attacker_run(stage->attacker, examples, n, results);
+    }
+    for (size_t i = 0; code == PG_OK && i < n; i++)
+        work->attacks[i] = row_of(&results[i], work->forward);
+    free(examples);
+    free(results);
+    return code;
+}
