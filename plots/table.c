@@ -13,6 +13,8 @@ static const double grid_unit = 1.0 / 1048576.0; /* 2^-20 */
 #define AT(field) offsetof(pg_table_entry, field)
 const pg_metric pg_metrics[] = {
     {"clean", "clean", "prediction of the defense on the clean image is right", PG_METRIC_SHARE, AT(clean)},
+    {"attacked", "under attack", "right without a patch, and with the patch that the attack of this cell finds", PG_METRIC_SHARE,
+     AT(attacked)},
     {"certified", "certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified)},
     {"certified_published", "published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE,
      AT(published)},
@@ -221,6 +223,44 @@ static void note_locality(const pg_table *table, const char *prefix, pg_table_fo
     }
 }
 
+/* "mean / 2; median / 2; ..." of the entries with this property. */
+static void note_cells(const pg_table *table, bool (*has)(const pg_table_entry *), const char *prefix, const char *text,
+                       pg_table_format format, pg_buf *out)
+{
+    size_t cells = 0, listed = 0;
+    for (size_t i = 0; i < table->n_entries; i++)
+        cells += has(&table->entries[i]);
+    if (cells == 0)
+        return;
+    pg_buf_printf(out, "%s%s:", prefix, text);
+    for (size_t i = 0; i < table->n_entries && listed < 8; i++) {
+        const pg_table_entry *e = &table->entries[i];
+        if (!has(e))
+            continue;
+        pg_buf_puts(out, listed++ > 0 ? "; " : " ");
+        pg_text_flat(e->row, " ", format == PG_TABLE_MD, out);
+        pg_buf_puts(out, " / ");
+        pg_text_flat(e->column, " ", format == PG_TABLE_MD, out);
+    }
+    pg_buf_puts(out, listed < cells ? "; ...\n" : "\n");
+}
+
+static bool is_through_mean(const pg_table_entry *e) { return e->attacked >= 0 && e->through_mean; }
+static bool is_broken(const pg_table_entry *e) { return e->broken > 0; }
+
+static void note_attacks(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
+{
+    note_cells(table, is_broken, prefix, "CERTIFICATES BROKEN by the attack, so they are no proofs", format, out);
+    bool attacked = false;
+    for (size_t i = 0; i < table->n_entries; i++)
+        attacked |= table->entries[i].attacked >= 0;
+    if (attacked)
+        pg_buf_printf(out, "%sunder attack: what the attack that ran leaves; a stronger one may leave less\n", prefix);
+    note_cells(table, is_through_mean, prefix,
+               "attacked through the mean of the local logits, not through the defense, so that the defense may do worse", format,
+               out);
+}
+
 void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
 {
     int64_t nonfinite = 0;
@@ -231,6 +271,7 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format f
             nonfinite = table->entries[i].nonfinite;
     }
     note_incomplete(table, prefix, format, out);
+    note_attacks(table, prefix, format, out);
     note_locality(table, prefix, format, out);
     if (published)
         pg_buf_printf(out, "%spublished (%s) is no proof: it is the paper's own certificate, which an attack can break\n",

@@ -24,6 +24,9 @@ typedef struct pg_table_entry {
     int64_t expected;              /* images the cell is to have */
     int64_t n;                     /* images it has */
     int64_t clean, certified;      /* of n */
+    int64_t attacked;              /* right without a patch and under attack */
+    int64_t broken;                /* certified and wrong under attack; more than 0: the certificate is no proof */
+    bool through_mean;             /* the attack differentiates the mean of the local logits, not the defense */
     int64_t published;             /* certified as published */
     int64_t cases[PG_TABLE_CASES]; /* failure cases of the published certificate */
     int64_t masked;                /* clean images on which a masking rule masks something */

@@ -16,6 +16,7 @@ static const pg_table_entry whole = {
     .n = 1000,
     .clean = 912,
     .certified = 480,
+    .attacked = -1,
     .published = -1,
     .cases = {-1, -1, -1, -1, -1},
     .masked = -1,
@@ -75,6 +76,40 @@ static void text_lays_out_rows_columns_and_metrics(void **state)
            "            certified  48.0 (44.9-51.1)  48.0 (44.9-51.1)\n"
            "ds          clean      91.2 (89.3-92.8)  91.2 (89.3-92.8)\n"
            "rule=votes  certified  48.0 (44.9-51.1)  48.0 (44.9-51.1)\n");
+}
+
+static void attacks_stand_between_clean_and_certified(void **state)
+{
+    (void)state;
+    pg_table_entry e[] = {entry("mean", "2"), entry("clip", "2"), entry("ds", "2")};
+    e[0].attacked = 100;
+    e[1].attacked = 500;
+    e[0].through_mean = e[2].through_mean = true; /* that of a cell without an attack says nothing */
+    expect(e, 3, "clean,attacked,certified", PG_TABLE_TEXT,
+           "demo\n"
+           "% of images, 95% Wilson interval in parentheses; n = 1000 images in every cell\n"
+           "\n"
+           "defense  metric        patch 2\n"
+           "-------  ------------  ----------------\n"
+           "mean     clean         91.2 (89.3-92.8)\n"
+           "         under attack  10.0 (8.3-12.0)\n"
+           "         certified     48.0 (44.9-51.1)\n"
+           "clip     clean         91.2 (89.3-92.8)\n"
+           "         under attack  50.0 (46.9-53.1)\n"
+           "         certified     48.0 (44.9-51.1)\n"
+           "ds       clean         91.2 (89.3-92.8)\n"
+           "         certified     48.0 (44.9-51.1)\n"
+           "\n"
+           "- under attack: what the attack that ran leaves; a stronger one may leave less\n"
+           "- attacked through the mean of the local logits, not through the defense, so\n"
+           "  that the defense may do worse: mean / 2\n");
+    assert_false(has(e, 3, PG_TABLE_TEXT, "BROKEN"));
+    e[1].broken = 3;
+    assert_true(has(e, 3, PG_TABLE_TEXT, "- CERTIFICATES BROKEN by the attack, so they are no proofs: clip / 2\n"));
+    char *csv = print(e, 3, "attacked", PG_TABLE_CSV);
+    assert_non_null(strstr(csv, "mean,2,attacked,10.000000,8.29"));
+    assert_null(strstr(csv, "ds,2"));
+    free(csv);
 }
 
 static void markdown_escapes_what_it_would_act_on(void **state)
@@ -320,12 +355,19 @@ static void unknown_metrics_name_the_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_lays_out_rows_columns_and_metrics), cmocka_unit_test(markdown_escapes_what_it_would_act_on),
-        cmocka_unit_test(wide_tables_go_on_in_further_blocks),    cmocka_unit_test(control_characters_never_reach_the_terminal),
-        cmocka_unit_test(cells_that_differ_in_n_show_it),         cmocka_unit_test(notes_say_what_certificates_assume),
-        cmocka_unit_test(csv_has_the_contract_columns),           cmocka_unit_test(json_has_the_same_keys),
-        cmocka_unit_test(labels_keep_the_order_of_the_entries),   cmocka_unit_test(titles_stay_on_one_line),
-        cmocka_unit_test(bytes_that_are_no_text_are_replaced),    cmocka_unit_test(twice_the_same_place_is_an_error),
+        cmocka_unit_test(text_lays_out_rows_columns_and_metrics),
+        cmocka_unit_test(markdown_escapes_what_it_would_act_on),
+        cmocka_unit_test(wide_tables_go_on_in_further_blocks),
+        cmocka_unit_test(control_characters_never_reach_the_terminal),
+        cmocka_unit_test(cells_that_differ_in_n_show_it),
+        cmocka_unit_test(notes_say_what_certificates_assume),
+        cmocka_unit_test(csv_has_the_contract_columns),
+        cmocka_unit_test(json_has_the_same_keys),
+        cmocka_unit_test(labels_keep_the_order_of_the_entries),
+        cmocka_unit_test(titles_stay_on_one_line),
+        cmocka_unit_test(bytes_that_are_no_text_are_replaced),
+        cmocka_unit_test(twice_the_same_place_is_an_error),
+        cmocka_unit_test(attacks_stand_between_clean_and_certified),
         cmocka_unit_test(unknown_metrics_name_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

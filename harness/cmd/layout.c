@@ -177,6 +177,8 @@ static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_ta
     entry->n = result->n;
     entry->clean = result->clean;
     entry->certified = result->certified;
+    entry->attacked = cell->forward->attack ? result->attacked : -1;
+    entry->through_mean = cell->forward->attack && strcmp(pg_forward_through(cell->forward), "mean") == 0;
     entry->published = result->has_published ? result->certified_published : -1;
     for (size_t i = 0; i < PG_TABLE_CASES; i++)
         entry->cases[i] = result->has_published ? result->cases[i] : -1;
@@ -196,6 +198,8 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
     if (code == PG_OK) {
         fill_counts(cell, &result, entry);
         pg_cell_result_release(&result);
+        if (cell->forward->attack)
+            code = pg_store_broken(store, cell->id, &entry->broken, &(int64_t){0});
     }
     short_weights(plan, pg_cell_value(cell, "weights"), &weights);
     if (code == PG_OK)

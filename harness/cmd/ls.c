@@ -19,23 +19,41 @@ static void print_share(int64_t count, int64_t n)
 }
 
 /* Options of the defense, as "threshold=0.2 feature=logits". */
-static void print_options(const pg_cell_result *r, const char *defense)
+static void print_options(const pg_cell_result *r, const char *module)
 {
-    size_t length = strlen(defense);
+    size_t length = strlen(module);
     for (size_t i = 0; i < r->n_settings; i++)
-        if (strncmp(r->settings[i].key, defense, length) == 0 && r->settings[i].key[length] == '.' &&
+        if (strncmp(r->settings[i].key, module, length) == 0 && r->settings[i].key[length] == '.' &&
             strcmp(r->settings[i].key + length + 1, "version") != 0)
             pg_print(" %s=%s", r->settings[i].key + length + 1, r->settings[i].value);
+}
+
+/* Options of the attack that are not the default. */
+static void print_attack_options(const pg_cell_result *r, const char *name)
+{
+    char key[160];
+    for (size_t i = 0; pg_attacks[i]; i++) {
+        const pg_option *row = pg_attacks[i]->module.options;
+        for (; strcmp(pg_attacks[i]->module.name, name) == 0 && row->name; row++) {
+            snprintf(key, sizeof key, "%s.%s", name, row->name);
+            const char *value = pg_cell_result_setting(r, key);
+            if (*value && strcmp(value, row->fallback) != 0)
+                pg_print(" %s=%s", row->name, value);
+        }
+    }
 }
 
 /* What tells a cell from others and is not the default: " batch=8 seed=1 images=8:16". */
 static void print_others(const pg_cell_result *r)
 {
-    static const pg_key_id ids[] = {PG_KEY_ATTACKER, PG_KEY_BATCH, PG_KEY_DTYPE, PG_KEY_SEED};
+    static const pg_key_id ids[] = {PG_KEY_ATTACK, PG_KEY_ATTACKER, PG_KEY_BATCH, PG_KEY_DTYPE, PG_KEY_SEED};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         const char *value = pg_cell_result_setting(r, pg_keys[ids[i]].name);
-        if (*value && strcmp(value, pg_keys[ids[i]].fallback) != 0)
-            pg_print(" %s=%s", pg_keys[ids[i]].name, value);
+        if (!*value || strcmp(value, pg_keys[ids[i]].fallback) == 0)
+            continue;
+        pg_print(" %s=%s", pg_keys[ids[i]].name, value);
+        if (ids[i] == PG_KEY_ATTACK)
+            print_attack_options(r, value);
     }
     if (r->first > 0) /* from the start on, the number of images says it */
         pg_print(" images=%" PRId64 ":%" PRId64, r->first, r->first + r->images);
@@ -45,10 +63,11 @@ static int print_cell(const pg_cell_result *r, void *context)
 {
     int64_t *rows = context;
     if ((*rows)++ == 0)
-        pg_print("%-12s %-7s %13s %7s %7s  %s\n", "cell", "state", "images", "clean%", "cert%", "settings");
+        pg_print("%-12s %-7s %13s %7s %7s %7s  %s\n", "cell", "state", "images", "clean%", "att%", "cert%", "settings");
     const char *defense = pg_cell_result_setting(r, "defense");
     pg_print("%.12s %-7s %6" PRId64 "/%-6" PRId64, r->cell_id, pg_cell_state_name(r->state), r->n, r->images);
     print_share(r->clean, r->n);
+    print_share(r->attacked, r->attacked_n);
     print_share(r->certified, r->n);
     pg_print("  %s patch=%s", defense, pg_cell_result_setting(r, "patch"));
     print_options(r, defense);
@@ -78,9 +97,9 @@ const pg_command pg_command_ls = {
     .synopsis = "ls",
     .summary = "list the cells of the database",
     .help =
-        "One line a cell: the first digits of its id, its state (new, partial, done, failed), images with outcomes, clean and\n"
-        "certified accuracy so far in percent, defense, patch and options,\n"
-        "and of attacker, batch, dtype, seed and images what is not the default.\n"
+        "One line a cell: the first digits of its id, its state (new, partial, done, failed), images with outcomes, clean\n"
+        "accuracy, accuracy under attack and certified accuracy so far in percent, defense, patch and options, and of attack,\n"
+        "attacker, batch, dtype, seed and images what is not the default.\n"
         "\n"
         "  patchgauge ls --db results.db\n",
     .run = run,

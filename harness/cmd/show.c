@@ -2,6 +2,7 @@
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
 #include "db/store.h"
+#include "plots/stats.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,8 +35,6 @@ static void print_results(const pg_cell_result *r)
     }
     print_count("masked, clean image", r->masked, r->n);
     print_count("non-finite", r->nonfinite, r->n);
-    if (r->attacked_n)
-        print_count("right under attack", r->attacked, r->attacked_n);
     if (r->has_smallest_margin)
         pg_print("  %-20s %.9f\n", "smallest margin > 0", (double)r->smallest_margin * grid);
     if (r->has_delta)
@@ -43,6 +42,45 @@ static void print_results(const pg_cell_result *r)
                  (double)r->delta * grid);
     else
         pg_print("  %-20s not measured; delta 0 was used\n", "locality");
+}
+
+typedef struct attack_sums {
+    int64_t n, untouched, changed, steps;
+} attack_sums;
+
+static int add_attack(const pg_attack_row *a, void *context)
+{
+    attack_sums *sums = context;
+    sums->n++;
+    sums->untouched += a->steps == 0;
+    sums->changed += a->steps > 0 && a->before == a->label && a->after != a->label;
+    sums->steps += a->steps;
+    return PG_OK;
+}
+
+/* What the attack did, where one ran. */
+static int print_attack(pg_store *store, const pg_cell_result *r)
+{
+    attack_sums sums = {0};
+    int64_t broken = 0, first = -1;
+    int code = pg_store_each_attack(store, r->cell_id, add_attack, &sums);
+    if (code == PG_OK)
+        code = pg_store_broken(store, r->cell_id, &broken, &first);
+    if (code != PG_OK || r->attacked_n == 0)
+        return code;
+    pg_interval share = pg_wilson(r->attacked, r->attacked_n);
+    pg_print("attack %s, through the %s\n", pg_cell_result_setting(r, "attack"), pg_cell_result_setting(r, "attack.through"));
+    pg_print("  %-20s %" PRId64 " of %" PRId64 " (%.2f%%, 95%% interval %.2f-%.2f)\n", "right under attack", r->attacked,
+             r->attacked_n, 100 * share.value, 100 * share.lo, 100 * share.hi);
+    print_count("made wrong by it", sums.changed, sums.n);
+    print_count("needed no patch", sums.untouched, sums.n);
+    if (sums.n > sums.untouched)
+        pg_print("  %-20s %.1f\n", "steps, mean", (double)sums.steps / (double)(sums.n - sums.untouched));
+    pg_print("  %-20s %" PRId64, "certificates broken", broken);
+    if (broken > 0)
+        pg_print(", the first: image %" PRId64, first);
+    pg_print("\n");
+    return PG_OK;
 }
 
 static void print_settings(const pg_cell_result *r)
@@ -83,7 +121,10 @@ static int show(pg_store *store, const char *cell_id)
              result.error ? result.error : "");
     print_settings(&result);
     print_results(&result);
+    code = print_attack(store, &result);
     pg_cell_result_release(&result);
+    if (code != PG_OK)
+        return code;
     return pg_store_each_attempt(store, cell_id, print_attempt, &attempts);
 }
 
