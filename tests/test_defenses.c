@@ -137,8 +137,8 @@ static void unknown_defenses_get_the_nearest_name(void **state)
 }
 
 /* One image by one rule. */
-static pg_verdict certify(const char *name, const char *options, int height, int width, int classes, pg_window window,
-                          int label, const int32_t *q)
+static pg_verdict certify_leaky(const char *name, const char *options, int height, int width, int classes, pg_window window,
+                                int64_t delta, int label, const int32_t *q)
 {
     const pg_defense *defense = pg_defense_find(name);
     unsigned char config[PG_CONFIG_MAX];
@@ -149,9 +149,15 @@ static pg_verdict certify(const char *name, const char *options, int height, int
     defense->evidence(config, &spec);
     pg_evidence evidence = {q, height, width, classes, false, false, &spec};
     void *scratch = aligned_alloc(64, (defense->scratch_size(height, width, classes, 1) + 127) & ~(size_t)63);
-    defense->certify(&evidence, window, 0, label, &pointer, 1, scratch, &verdict);
+    defense->certify(&evidence, window, delta, label, &pointer, 1, scratch, &verdict);
     free(scratch);
     return verdict;
+}
+
+static pg_verdict certify(const char *name, const char *options, int height, int width, int classes, pg_window window,
+                          int label, const int32_t *q)
+{
+    return certify_leaky(name, options, height, width, classes, window, 0, label, q);
 }
 
 /* The toy example of PatchGuard's appendix E: eight votes to three, windows of three: votes refuses, window certifies. */
@@ -186,6 +192,19 @@ static void ds_certifies_ties(void **state)
             assert_int_equal(v.margin, i == 0 ? 0 : PG_GRID);
             assert_int_equal(v.certified, i == 1 || label == 0);
         }
+}
+
+/* With a finite clip and a leak of 1 unit at three positions the label needs t_y - B - 3 > t_c + 3 + c_h: a tie at b = 6. */
+static void locality_with_a_clip_has_no_ties(void **state)
+{
+    (void)state;
+    for (int b = 5; b <= 8; b++) {
+        int32_t q[8] = {PG_GRID, 0, PG_GRID, 0, PG_GRID, 0, b, 0};
+        const char *options = "feature=confidence threshold=1";
+        assert_true(certify("robust-masking", options, 1, 4, 2, (pg_window){1, 1}, 0, q).certified);
+        pg_verdict v = certify_leaky("robust-masking", options, 1, 4, 2, (pg_window){1, 1}, 1, 0, q);
+        assert_int_equal(v.certified, b > 6);
+    }
 }
 
 /* Products with a threshold need more than 64 bits: 10,000 saturated positions. */
@@ -239,6 +258,7 @@ int main(void)
         cmocka_unit_test(unknown_defenses_get_the_nearest_name),
         cmocka_unit_test(where_votes_lie_matters),
         cmocka_unit_test(ds_certifies_ties),
+        cmocka_unit_test(locality_with_a_clip_has_no_ties),
         cmocka_unit_test(thresholds_are_exact_on_large_maps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
