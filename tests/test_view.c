@@ -1,4 +1,5 @@
 /* Views: the crops that attacks run on give the local logits and the gradients of the full image. */
+#include "defenses/certifier.h"
 #include "harness/base/rng.h"
 #include "models/layers.h"
 #include "tests/random_net.h"
@@ -434,6 +435,35 @@ static void local_logits_of_resnet18_average_to_its_score(void **state)
     clear_stage(&x);
 }
 
+/* Where every position sees everything the window is the map, and no rule certifies an image. */
+static void nothing_of_resnet18_is_certified(void **state)
+{
+    (void)state;
+    stage x = set_stage(&subjects[SUBJECTS - 1]);
+    int H = x.g->rows.positions, W = x.g->columns.positions, judged = 0, right = 0;
+    pg_window window = {pg_axis_window(&x.g->rows, x.g->input_height, 1), pg_axis_window(&x.g->columns, x.g->input_width, 1)};
+    assert_true(window.height == H && window.width == W && H * W == 16);
+    for (size_t i = 0; pg_defenses[i]; i++) {
+        _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+        assert_int_equal(pg_module_configure(&pg_defenses[i]->module, "defense", NULL, 0, config), PG_OK);
+        pg_certifier *certifier = NULL;
+        if (pg_defenses[i]->level != PG_LEVEL_FEATURE)
+            continue;
+        pg_job job = {.defense = pg_defenses[i], .config = config, .window = window};
+        assert_int_equal(pg_certifier_new(&job, 1, H, W, CLASSES, false, false, &certifier), PG_OK);
+        for (int label = 0; label < CLASSES; label++) {
+            pg_verdict v;
+            pg_certifier_image_f32(certifier, x.full, label, &v);
+            assert_false(v.certified || v.certified_published);
+            right += v.prediction == label;
+            judged++;
+        }
+        pg_certifier_free(certifier);
+    }
+    assert_true(judged >= 6 * CLASSES && right * CLASSES == judged); /* each rule predicts one class */
+    clear_stage(&x);
+}
+
 /* Pixels of another shape than the views', and forward passes between passes of a view. */
 static void mistakes_and_neighbours(void **state)
 {
@@ -477,6 +507,7 @@ int main(void)
         cmocka_unit_test(gradients_agree_with_finite_differences),
         cmocka_unit_test(nothing_outside_a_view_changes),
         cmocka_unit_test(local_logits_of_resnet18_average_to_its_score),
+        cmocka_unit_test(nothing_of_resnet18_is_certified),
         cmocka_unit_test(mistakes_and_neighbours),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
