@@ -3,6 +3,7 @@
 
 #include "attacks/draw.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,7 @@ static const char *const words[] = {"none", "random", "runner-up"};
 static int64_t class_of(const char *target)
 {
     int64_t value;
-    return target[0] >= '0' && target[0] <= '9' && pg_parse_int(target, &value) == PG_OK && value >= 0 ? value : -1;
+    return target[0] >= '0' && target[0] <= '9' && pg_parse_int(target, &value) == PG_OK && value <= INT_MAX ? value : -1;
 }
 
 int pg_aim_settle(pg_aim *aim)
@@ -46,14 +47,16 @@ int pg_aim_target(const pg_aim *aim, uint64_t seed, const pg_example *example, i
         pg_rng rng = pg_draw_make(seed, example->index, PG_DRAW_TARGET, 0);
         int drawn = (int)pg_rng_below(&rng, (uint32_t)classes - 1);
         *target = drawn + (drawn >= example->label); /* any but the label */
-    } else if (class == example->label)
+    } else if (class >= 0)
+        *target = (int)class;
+    if (*target == example->label)
         return pg_fail(PG_EINPUT,
                        "image %lld has the label %d, which is the target: choose another target, or leave such images out",
                        (long long)example->index, example->label);
-    else if (class >= 0)
-        *target = (int)class;
     return PG_OK;
 }
+
+int pg_aim_class(const pg_aim *aim) { return (int)class_of(aim->target); }
 
 int pg_aim_runner_up(const float *scores, int classes, int label)
 {
@@ -87,9 +90,11 @@ pg_tensor *pg_aim_leads(pg_scope *s, pg_tensor *scores, int n, const int64_t *la
     return t->mul(s, t->sub(s, top, mine), t->from_data(s, sign, PG_T_F32, 2, column));
 }
 
-pg_tensor *pg_aim_log_success(pg_scope *s, pg_tensor *leads)
+pg_tensor *pg_aim_success(pg_scope *s, pg_tensor *leads, bool logarithm)
 {
     const pg_torch *t = s->torch;
+    if (!logarithm)
+        return t->sigmoid(s, leads);
     pg_tensor *both = t->cat(s, 2, (pg_tensor *[]){leads, t->affine(s, leads, 0, 0)}, 1);
     return t->slice(s, t->log_softmax(s, both, 1), 1, 0, 1, 1);
 }

@@ -33,8 +33,11 @@ int pg_aim_settle(pg_aim *aim) PG_MUST_USE;
 int pg_aim_check(const pg_aim *aim, int classes) PG_MUST_USE; /* PG_EINPUT: the class does not exist */
 
 enum { PG_TARGET_NONE = -1, PG_TARGET_RUNNER_UP = -2 };
-/* The target for an image, PG_TARGET_NONE, or PG_TARGET_RUNNER_UP where its scores decide. PG_EINPUT where it is the label. */
+/* The target for an image, PG_TARGET_NONE, or PG_TARGET_RUNNER_UP where its scores decide. PG_EINPUT where it is the label
+ * (*target is set then, too). */
 int pg_aim_target(const pg_aim *aim, uint64_t seed, const pg_example *example, int classes, int *target) PG_MUST_USE;
+/* The class that `target` names; PG_TARGET_NONE for the other words. */
+int pg_aim_class(const pg_aim *aim);
 /* The class with the largest score but the label, the lowest among equals. */
 int pg_aim_runner_up(const float *scores, int classes, int label);
 
@@ -43,8 +46,9 @@ bool pg_aim_met(int label, int target, int prediction);
 
 /* Leads [n][1] of scores [n][classes]; differentiable. targets[i] is a class or PG_TARGET_NONE. */
 pg_tensor *pg_aim_leads(pg_scope *s, pg_tensor *scores, int n, const int64_t *labels, const int64_t *targets, int loss);
-/* log sigmoid of leads [n][1]: with cross-entropy, the log of the share of softmax that counts as success. */
-pg_tensor *pg_aim_log_success(pg_scope *s, pg_tensor *leads);
+/* sigmoid(leads), or its logarithm without underflow, [n][1]: with cross-entropy, the share of softmax that counts as success.
+ */
+pg_tensor *pg_aim_success(pg_scope *s, pg_tensor *leads, bool logarithm);
 /* The loss of a lead, as users read it. */
 double pg_aim_loss(int loss, int target, double lead);
 

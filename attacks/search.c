@@ -186,37 +186,50 @@ static void retire(pg_trial *trial)
     trial->example = NULL;
 }
 
+/* No patch, which is said by the image's own pixels. */
+static void leave_alone(const pg_search *search, pg_trial *trial, bool broken)
+{
+    const pg_victim *v = search->victim;
+    pg_found *found = trial->found;
+    if (!trial->held) {
+        trial->top = (v->image_height - v->patch_height) / 2;
+        trial->left = (v->image_width - v->patch_width) / 2;
+    }
+    found->broken = broken;
+    found->top = trial->top;
+    found->left = trial->left;
+    found->steps = 0;
+    pg_search_own_pixels(search, trial, found->patch);
+}
+
+static bool is_there_already(const pg_search *search, const pg_trial *trial)
+{
+    return !search->every_image && trial->target != PG_TARGET_RUNNER_UP &&
+           pg_aim_met(trial->example->label, trial->target, trial->example->prediction);
+}
+
 /* Gives an idle slot an image. One that needs no patch is done at once, and leaves the slot idle. */
 static int admit(pg_search *search, pg_trial *trial, const pg_example *example, pg_found *found)
 {
     float *patch = found->patch;
-    const pg_victim *v = search->victim;
     *found = (pg_found){.patch = patch};
     trial->example = example;
     trial->found = found;
     trial->attempt = 0;
     search->leads[trial->slot] = -INFINITY;
-    int code = pg_aim_target(search->aim, search->seed, example, v->classes, &trial->target);
+    int code = pg_aim_target(search->aim, search->seed, example, search->victim->classes, &trial->target);
     found->target = trial->target;
-    if (code == PG_OK && !search->every_image && trial->target != PG_TARGET_RUNNER_UP &&
-        pg_aim_met(example->label, trial->target, example->prediction)) {
-        trial->top = found->top = (v->image_height - v->patch_height) / 2;
-        trial->left = found->left = (v->image_width - v->patch_width) / 2;
-        found->broken = true;
-        pg_search_own_pixels(search, trial, found->patch);
-        retire(trial);
-        return PG_OK;
-    }
-    bool more = false;
-    if (code == PG_OK)
+    bool more = false, passed_over = code == PG_EINPUT && search->pass_over;
+    if (passed_over || (code == PG_OK && is_there_already(search, trial))) {
+        leave_alone(search, trial, !passed_over);
+        code = PG_OK;
+    } else if (code == PG_OK) {
+        bool unsettled = trial->target == PG_TARGET_RUNNER_UP;
         code = begin(search, trial, &more);
-    if (code == PG_OK && !search->every_image && found->target >= 0 && example->prediction == found->target) {
-        found->broken = true; /* a runner-up that is predicted already */
-        found->top = trial->top;
-        found->left = trial->left;
-        found->steps = 0;
-        pg_search_own_pixels(search, trial, found->patch);
-        more = false;
+        if (code == PG_OK && unsettled && is_there_already(search, trial)) {
+            leave_alone(search, trial, true);
+            more = false;
+        }
     }
     if (code == PG_OK && !more)
         retire(trial);
@@ -268,6 +281,8 @@ static int pass(pg_search *search, batch *b, int kind)
     }
     if (n == 0)
         return PG_OK;
+    if (v->scope)
+        (void)v->scope->torch->grad_mode(search->gradients);
     pg_tensor *scores = search->scores ? search->scores(search, n, b->members, b->slots, b->patches, &code)
                                        : v->scores(v, n, b->slots, b->patches, kind);
     if (code == PG_OK && v->scope)
@@ -328,14 +343,14 @@ int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_fo
     if (search->gradients && !v->scope)
         return pg_fail(PG_EUNSUPPORTED, "this attack needs gradients, and the model has none: random-search needs none");
     int target, code = PG_OK;
-    for (size_t i = 0; i < n && code == PG_OK; i++) /* before any work */
+    for (size_t i = 0; i < n && code == PG_OK && !search->pass_over; i++) /* before any work */
         code = pg_aim_target(search->aim, search->seed, &examples[i], v->classes, &target);
     if (code == PG_OK)
         code = batch_init(search, &b);
     if (code != PG_OK)
         return code;
     search->leads = b.leads + v->slots;
-    bool before = v->scope ? v->scope->torch->grad_mode(search->gradients) : false;
+    bool before = v->scope ? v->scope->torch->grad_mode(false) : false;
     code = work(search, &b, examples, n, found);
     if (v->scope)
         (void)v->scope->torch->grad_mode(before);

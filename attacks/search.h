@@ -45,6 +45,7 @@ struct pg_search {
     int64_t steps;
     bool gradients;   /* `move` wants them */
     bool every_image; /* also those that need no patch */
+    bool pass_over;   /* images whose label is the target are left alone, not broken; without it they are an error */
 
     /* Chooses the place (pg_search_hold, pg_search_next_place) and writes the first patch of trial->attempt; *more false: there
      * is no such attempt. */

@@ -235,13 +235,13 @@ static setup attack_with(const char *name, const char *const *pairs)
 }
 #define ATTACK(name, ...) attack_with(name, (const char *const[]){__VA_ARGS__, NULL})
 
-static void attack_all(const setup *s, toy *x, gallery *g)
+static inline void attack_all(const setup *s, toy *x, gallery *g)
 {
     if (s->attack->run(s->config, NULL, 5, &x->victim, g->examples, (size_t)g->n, g->found) != PG_OK)
         fail_msg("%s", pg_error_message());
 }
 
-static int count_broken(const gallery *g)
+static inline int count_broken(const gallery *g)
 {
     int broken = 0;
     for (int i = 0; i < g->n; i++)
@@ -251,7 +251,7 @@ static int count_broken(const gallery *g)
 
 /* What every attack owes its caller: a patch inside the image and in range, and a claim that the deployed classifier confirms.
  */
-static void check_claims(toy *x, const gallery *g)
+static inline void check_claims(toy *x, const gallery *g)
 {
     for (int i = 0; i < g->n; i++) {
         const pg_found *f = &g->found[i];
@@ -271,7 +271,7 @@ static void check_claims(toy *x, const gallery *g)
 }
 
 /* The best other score before the label's that any patch at this place reaches, for LINEAR. */
-static double best_margin(toy *x, const pg_example *e, int top, int left)
+static inline double best_margin(toy *x, const pg_example *e, int top, int left)
 {
     double best = -INFINITY, scores[CLASSES];
     float patch[PATCH_MAX];
