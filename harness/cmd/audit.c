@@ -128,7 +128,7 @@ static int check(arguments *a, int argc, char **argv)
         a->levels[PG_AUDIT_FEATURE] = a->levels[PG_AUDIT_LOCALITY] = true;
     if (a->levels[PG_AUDIT_PIXEL] && !a->attack)
         return pg_fail(PG_EUSAGE, "--level pixel: name the attack with --attack; `patchgauge list attacks` shows all");
-    if (!*a->folder)
+    if (a->folder && !*a->folder)
         return pg_fail(PG_EUSAGE, "the folder for witnesses is an empty text; name one with -o");
     if (!single)
         return pg_matrix_args_file(&a->matrix, argc, argv);
@@ -177,7 +177,7 @@ static int parse(int argc, char **argv, arguments *a)
         {"threads", required_argument, NULL, 't'}, {"tries", required_argument, NULL, 'n'},
         {"random", required_argument, NULL, 'r'},  {"seed", required_argument, NULL, 'e'},
         {"format", required_argument, NULL, 'f'},  {NULL, 0, NULL, 0}};
-    *a = (arguments){.device = "auto", .folder = ".", .random = RANDOM_DEFAULT};
+    *a = (arguments){.device = "auto", .random = RANDOM_DEFAULT};
     optind = 0;
     for (int c; (c = getopt_long(argc, argv, ":S:o:f:", options, NULL)) != -1;) {
         int code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : set(a, c, optarg);
@@ -358,7 +358,9 @@ const pg_command pg_command_audit = {
         "  --tries N         windows and classes tried on an image, at random where there are more; default 0: all\n"
         "  --random N        further contents tried on an image; default 64\n"
         "  --seed N          of places and contents; default 0\n"
-        "  -o, --output DIR  folder of witness files; default the current one\n"
+        "  -o, --output DIR  folder of witness files; without it they go to the current one, and there are none for "
+        "certificates that\n"
+        "                    are published and no proof\n"
         "  --device D        auto (default), cpu, cuda:N\n"
         "  --threads N       cores; default 0: all\n"
         "  -f, --format F    text (default), csv or json\n"

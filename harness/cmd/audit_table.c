@@ -134,7 +134,7 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
     if (sampled)
         pg_buf_puts(out, "sampled: images on which --tries windows and classes were tried at random, not all\n");
     for (size_t i = 0; i < n; i++) {
-        if (!rows[i].witness)
+        if (!rows[i].witness || rows[i].broken == 0) /* published ones that break are told by the JSON and the store */
             continue;
         pg_buf_printf(out, "witness, cell %.12s, level %s:", rows[i].cell->id, pg_audit_level_names[rows[i].level]);
         pg_buf line;

@@ -42,7 +42,7 @@ typedef struct pg_audit_request {
     const void *attack_config;
     const char *data_dir, *device;
     int threads, workers; /* of the network, of the crew; 0: all cores */
-    const char *folder;   /* where contents of breaks are written */
+    const char *folder;   /* of witness files. NULL: the current one, and none for certificates that are no proof anyway */
     /* Lends a store open for writing in which the cells are recorded; called once, when the first network has opened. */
     int (*begin)(void *context, pg_store **store);
     void *context;

@@ -57,22 +57,26 @@ static int write_array(const char *path, int dtype, const void *data, int rank, 
 int pg_audit_witness(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level level, int64_t image, pg_buf *text, int dtype,
                      const void *data, int rank, const int64_t *shape)
 {
+    pg_audit_row *row = cell->rows[level];
+    const char *folder = g->request->folder;
+    bool written = folder || row->certificate != PG_CERTIFICATE_NONE;
     pg_buf path;
     pg_buf_init(&path);
-    pg_buf_printf(&path, "%s/audit-%.12s-%s-%lld.npy", g->request->folder, cell->cell->id, pg_audit_level_names[level],
+    pg_buf_printf(&path, "%s/audit-%.12s-%s-%lld.npy", folder ? folder : ".", cell->cell->id, pg_audit_level_names[level],
                   (long long)image);
     int code = pg_buf_check(&path);
-    if (code == PG_OK)
-        code = pg_make_folders(g->request->folder);
-    if (code == PG_OK)
+    if (code == PG_OK && folder)
+        code = pg_make_folders(folder);
+    if (code == PG_OK && written)
         code = write_array(path.data, dtype, data, rank, shape);
     pg_buf_printf(text, "image=%lld\n", (long long)image);
-    pg_settings_add(text, "contents", path.data);
+    if (written)
+        pg_settings_add(text, "contents", path.data);
     cell->witness_image[level] = image;
-    free(cell->rows[level]->witness);
-    cell->rows[level]->witness = pg_buf_take(text);
+    free(row->witness);
+    row->witness = pg_buf_take(text);
     pg_buf_release(&path);
-    return code == PG_OK && !cell->rows[level]->witness ? pg_fail(PG_ENOMEM, "out of memory") : code;
+    return code == PG_OK && !row->witness ? pg_fail(PG_ENOMEM, "out of memory") : code;
 }
 
 /* ---- Verdicts and features ---- */
