@@ -110,10 +110,31 @@ static int print_attempt(const pg_attempt_record *a, void *context)
     return PG_OK;
 }
 
+static int print_audit(const pg_audit_record *a, void *context)
+{
+    int64_t *rows = context;
+    if ((*rows)++ == 0)
+        pg_print("audits\n");
+    pg_print("  %s: images %" PRId64 ", certified %" PRId64 ", broken %" PRId64 ", unbroken %" PRId64
+             ", published broken %" PRId64,
+             a->level, a->n, a->certified, a->broken, a->unbroken, a->published_broken);
+    if (a->has_delta)
+        pg_print(", delta %" PRId64, a->delta);
+    pg_print(", %s", a->finished);
+    for (const char *line = a->settings; *line; line += strcspn(line, "\n") + 1)
+        pg_print(", %.*s", (int)strcspn(line, "\n"), line);
+    if (a->witness)
+        pg_print("\n    broke:");
+    for (const char *line = a->witness ? a->witness : ""; *line; line += strcspn(line, "\n") + 1)
+        pg_print(" %.*s", (int)strcspn(line, "\n"), line);
+    pg_print("\n");
+    return PG_OK;
+}
+
 static int show(pg_store *store, const char *cell_id)
 {
     pg_cell_result result;
-    int64_t attempts = 0;
+    int64_t attempts = 0, audits = 0;
     int code = pg_store_cell(store, cell_id, &result);
     if (code != PG_OK)
         return code;
@@ -125,7 +146,8 @@ static int show(pg_store *store, const char *cell_id)
     pg_cell_result_release(&result);
     if (code != PG_OK)
         return code;
-    return pg_store_each_attempt(store, cell_id, print_attempt, &attempts);
+    code = pg_store_each_audit(store, cell_id, print_audit, &audits);
+    return code == PG_OK ? pg_store_each_attempt(store, cell_id, print_attempt, &attempts) : code;
 }
 
 static int run(const pg_context *context, int argc, char **argv)
@@ -150,7 +172,7 @@ const pg_command pg_command_show = {
     .synopsis = "show CELL",
     .summary = "show all that is known of one cell",
     .help = "CELL is a cell id or its first digits, at least four. Prints settings and content hashes, results so far with\n"
-            "failure cases, smallest margin and locality, and every attempt with machine, library and times.\n"
+            "failure cases, smallest margin and locality, its audits, and every attempt with machine, library and times.\n"
             "\n"
             "  patchgauge show 1f3a\n",
     .run = run,

@@ -19,19 +19,21 @@ typedef struct audit {
     pg_store *store; /* NULL before the first network has opened */
     pg_audit_row *rows;
     size_t n_rows;
-    bool *taken; /* cells that are in a group already */
+    size_t
+        *group; /* of each cell of the plan: number + 1 of the one that is audited for it, itself or one like it; 0: none yet */
 } audit;
 
 /* ---- One group ---- */
 
-static bool same_network(const pg_forward *a, const pg_forward *b)
+/* With an attack of its own or without one, a forward pass has the same clean local logits. */
+static bool same_network(const pg_forward *a, const pg_forward *b) { return strcmp(a->clean_id, b->clean_id) == 0; }
+
+/* Cells that differ in what no level looks at: the attack of the matrix. */
+static bool same_audit(const pg_cell *a, const pg_cell *b)
 {
-    bool same = strcmp(a->info.hash, b->info.hash) == 0 && strcmp(a->weights, b->weights) == 0 &&
-                strcmp(a->dataset, b->dataset) == 0 && strcmp(a->dataset_hash, b->dataset_hash) == 0 && a->dtype == b->dtype &&
-                a->batch == b->batch && a->n_model_pairs == b->n_model_pairs;
-    for (size_t i = 0; same && i < a->n_model_pairs; i++)
-        same = strcmp(a->model_pairs[i], b->model_pairs[i]) == 0;
-    return same;
+    return a->defense == b->defense && memcmp(a->config, b->config, a->defense->module.config_size) == 0 &&
+           a->patch_height == b->patch_height && a->patch_width == b->patch_width && a->delta == b->delta &&
+           a->first == b->first && a->count == b->count;
 }
 
 static int take_cells(audit *a, pg_audit_group *g)
@@ -42,9 +44,15 @@ static int take_cells(audit *a, pg_audit_group *g)
         return pg_fail(PG_ENOMEM, "out of memory for %zu cells", n);
     for (size_t i = 0; i < n; i++) {
         const pg_cell *cell = pg_plan_at(a->request->plan, i);
-        if (a->taken[i] || !same_network(cell->forward, g->forward))
+        if (a->group[i] || !same_network(cell->forward, g->forward))
             continue;
-        a->taken[i] = true;
+        for (size_t k = 0; k < i && !a->group[i]; k++)
+            if (a->group[k] == k + 1 && same_network(pg_plan_at(a->request->plan, k)->forward, g->forward) &&
+                same_audit(pg_plan_at(a->request->plan, k), cell))
+                a->group[i] = k + 1;
+        if (a->group[i])
+            continue;
+        a->group[i] = i + 1;
         pg_audit_cell *c = &g->cells[g->n_cells++];
         *c = (pg_audit_cell){.cell = cell, .witness_image = {-1, -1, -1}, .delta = cell->delta};
         for (int level = 0; level < PG_AUDIT_LEVELS; level++) {
@@ -236,6 +244,26 @@ static int store_row(audit *a, const pg_audit_group *g, const pg_audit_row *row)
     return code;
 }
 
+/* The rows of the group's cells, and of those like them, which get copies, are stored. */
+static int store_rows(audit *a, const pg_audit_group *g)
+{
+    const pg_plan *plan = a->request->plan;
+    int code = PG_OK;
+    for (size_t i = 0; i < pg_plan_count(plan); i++)
+        for (int level = 0; code == PG_OK && level < PG_AUDIT_LEVELS; level++) {
+            if (!a->request->levels[level] || !same_network(pg_plan_at(plan, i)->forward, g->forward))
+                continue;
+            pg_audit_row *row = &a->rows[PG_AUDIT_LEVELS * i + (size_t)level];
+            if (a->group[i] != i + 1) {
+                *row = a->rows[PG_AUDIT_LEVELS * (a->group[i] - 1) + (size_t)level];
+                row->cell = pg_plan_at(plan, i);
+                row->witness = row->witness ? strdup(row->witness) : NULL;
+            }
+            code = store_row(a, g, row);
+        }
+    return code;
+}
+
 static int audit_group(audit *a, const pg_forward *forward)
 {
     pg_audit_group g = {.request = a->request, .forward = forward, .crew = a->crew};
@@ -249,14 +277,12 @@ static int audit_group(audit *a, const pg_forward *forward)
     }
     if (code == PG_OK && a->request->levels[PG_AUDIT_LOCALITY])
         code = recertify(&g);
-    for (size_t c = 0; code == PG_OK && c < g.n_cells; c++)
-        for (int level = 0; code == PG_OK && level < PG_AUDIT_LEVELS; level++)
-            if (g.cells[c].rows[level])
-                code = store_row(a, &g, g.cells[c].rows[level]);
     for (size_t c = 0; code != PG_OK && c < g.n_cells; c++)
         for (int level = 0; level < PG_AUDIT_LEVELS; level++)
             if (g.cells[c].rows[level])
                 g.cells[c].rows[level]->cell = NULL; /* not finished: no row */
+    if (code == PG_OK)
+        code = store_rows(a, &g);
     close_group(&g);
     return code;
 }
@@ -280,17 +306,17 @@ int pg_audit_run(const pg_audit_request *request, pg_audit_row **rows, size_t *n
     size_t cells = pg_plan_count(request->plan);
     audit a = {.request = request, .n_rows = PG_AUDIT_LEVELS * cells};
     a.rows = calloc(a.n_rows + 1, sizeof *a.rows);
-    a.taken = calloc(cells + 1, sizeof *a.taken);
-    int code = a.rows && a.taken ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for an audit of %zu cells", cells);
+    a.group = calloc(cells + 1, sizeof *a.group);
+    int code = a.rows && a.group ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for an audit of %zu cells", cells);
     if (code == PG_OK && request->levels[PG_AUDIT_PIXEL] && !request->attack)
         code = pg_fail(PG_EINPUT, "an audit at the level of pixels needs an attack");
     if (code == PG_OK)
         code = pg_crew_new(request->workers, &a.crew);
     for (size_t i = 0; code == PG_OK && i < cells; i++)
-        if (!a.taken[i])
+        if (!a.group[i])
             code = audit_group(&a, pg_plan_at(request->plan, i)->forward);
     pg_crew_free(a.crew);
-    free(a.taken);
+    free(a.group);
     *rows = a.rows;
     *n = a.rows ? pack(a.rows, a.n_rows) : 0;
     return code;
