@@ -246,15 +246,19 @@ static pg_tensor *without(const pg_soft *soft, pg_tensor *mask, bool back)
     return scores(soft, straight_through(s, value, path), positions(soft));
 }
 
+/* Whether a class can stay unmasked: a share below that of an even spread is exceeded whatever it does. */
+static bool avoidable(const pg_soft *soft, double threshold)
+{
+    return threshold * (double)positions(soft) > (double)soft->windows.k;
+}
+
 pg_tensor *pg_soft_masked(const pg_soft *soft, double threshold)
 {
     pg_scope *s = soft->scope;
     const pg_torch *t = s->torch;
     heaviest h = heaviest_windows(soft);
     pg_tensor *on = heavy(s, h.sum, h.total, threshold);
-    /* A share below that of an even spread is exceeded whatever the class does. */
-    bool back = threshold * (double)positions(soft) > (double)soft->windows.k;
-    return without(soft, t->mul(s, window_masks(soft, h.place), bound(soft, on)), back);
+    return without(soft, t->mul(s, window_masks(soft, h.place), bound(soft, on)), avoidable(soft, threshold));
 }
 
 /* The entries of x [n][classes] that belong to one class of each: [n][1] */
@@ -272,7 +276,7 @@ pg_tensor *pg_soft_masked_predicted(const pg_soft *soft, double threshold)
     pg_tensor *largest = t->argmax(s, h.total, 1);
     pg_tensor *on = heavy(s, of_class(s, h.sum, largest), of_class(s, h.total, largest), threshold);
     on = t->reshape(s, on, 4, (const int64_t[]){t->count(on), 1, 1, 1});
-    return without(soft, t->mul(s, window_masks(soft, of_class(s, h.place, largest)), on), false);
+    return without(soft, t->mul(s, window_masks(soft, of_class(s, h.place, largest)), on), avoidable(soft, threshold));
 }
 
 pg_tensor *pg_soft_masked_label(const pg_soft *soft)
