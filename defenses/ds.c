@@ -122,7 +122,7 @@ static pg_tensor *ds_surrogate(pg_scope *s, const void *config, int kind, const 
     pg_evidence_spec spec;
     ds_evidence(config, &spec);
     pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);
-    return pg_soft_mean(&soft);
+    return pg_soft_sum(&soft);
 }
 
 PG_DEFENSE(ds)

@@ -42,7 +42,7 @@ static pg_tensor *mean_surrogate(pg_scope *s, const void *config, int kind, cons
     pg_evidence_spec spec;
     mean_evidence(config, &spec);
     pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);
-    return pg_soft_mean(&soft);
+    return pg_soft_sum(&soft);
 }
 
 PG_DEFENSE(mean)

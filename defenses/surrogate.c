@@ -120,18 +120,15 @@ pg_soft pg_soft_of(pg_scope *s, const pg_evidence_spec *spec, const pg_map *map,
 /* Scores ----------------------------------------------------------------------------------------------------------------------
  */
 
-/* Sums of evidence over `count` positions as scores. */
-static pg_tensor *scores(const pg_soft *soft, pg_tensor *sums, int64_t count)
+/* Sums of evidence as scores. */
+static pg_tensor *scores(const pg_soft *soft, pg_tensor *sums)
 {
-    return soft->scope->torch->affine(soft->scope, sums, soft->unit / (double)count, 0.0);
+    return soft->scope->torch->affine(soft->scope, sums, soft->unit / (double)soft->windows.k, 0.0);
 }
 
 static int64_t positions(const pg_soft *soft) { return (int64_t)soft->height * soft->width; }
 
-pg_tensor *pg_soft_mean(const pg_soft *soft)
-{
-    return scores(soft, over_positions(soft->scope, soft->evidence), positions(soft));
-}
+pg_tensor *pg_soft_sum(const pg_soft *soft) { return scores(soft, over_positions(soft->scope, soft->evidence)); }
 
 /* The values of every class in one line: [n][classes][H * W] */
 static pg_tensor *lines(const pg_soft *soft)
@@ -154,7 +151,7 @@ pg_tensor *pg_soft_median(const pg_soft *soft)
     pg_scope *s = soft->scope;
     pg_tensor *median = s->torch->median(s, lines(soft), 2), *middle = bound(soft, median);
     pg_tensor *path = over_positions(s, steered(s, soft->evidence, middle, middle, soft->label));
-    return straight_through(s, scores(soft, median, 1), scores(soft, path, soft->windows.k));
+    return straight_through(s, s->torch->affine(s, median, soft->unit, 0.0), scores(soft, path));
 }
 
 pg_tensor *pg_soft_trimmed(const pg_soft *soft, int64_t trim)
@@ -167,7 +164,7 @@ pg_tensor *pg_soft_trimmed(const pg_soft *soft, int64_t trim)
     pg_tensor *low = bound(soft, t->slice(s, sorted, 2, trim, trim + 1, 1)),
               *high = bound(soft, t->slice(s, sorted, 2, end - 1, end, 1));
     pg_tensor *path = over_positions(s, steered(s, soft->evidence, low, high, soft->label));
-    return straight_through(s, scores(soft, kept, end - trim), scores(soft, path, end - trim));
+    return scores(soft, straight_through(s, kept, path));
 }
 
 /* Masks -----------------------------------------------------------------------------------------------------------------------
@@ -243,7 +240,7 @@ static pg_tensor *without(const pg_soft *soft, pg_tensor *mask, bool back)
     double inside = back ? -1.0 : PG_SOFT_LEAK;
     pg_tensor *slope = t->where(s, soft->label, scalar(s, 1.0), t->affine(s, mask, inside - 1.0, 1.0));
     pg_tensor *path = over_positions(s, t->mul(s, soft->evidence, slope));
-    return scores(soft, straight_through(s, value, path), positions(soft));
+    return scores(soft, straight_through(s, value, path));
 }
 
 /* Whether a class can stay unmasked: a share below that of an even spread is exceeded whatever it does. */
@@ -285,7 +282,7 @@ pg_tensor *pg_soft_masked_label(const pg_soft *soft)
     const pg_torch *t = s->torch;
     heaviest h = heaviest_windows(soft);
     pg_tensor *kept = without(soft, window_masks(soft, of_class(s, h.place, soft->labels)), false);
-    pg_tensor *total = pg_soft_mean(soft);
+    pg_tensor *total = pg_soft_sum(soft);
     pg_tensor *above = t->relu(s, t->sub(s, total, of_class(s, total, soft->labels)));
     return t->sub(s, kept, t->affine(s, above, 2.0, 0.0));
 }

@@ -7,15 +7,16 @@
  * value that is past what counts already (the label's below it, another class's above it) has PG_SOFT_LEAK of the gradient, so
  * that a patch spends itself where there is something to gain.
  *
- * Scores are on the scale of one local logit: a change of every counted position by one logit changes a score by about one.
- * Every tensor belongs to the scope; after a failure of the scope they are NULL. */
+ * Scores are on the scale of one local logit: sums are divided by the positions of a window, so that a change of all of them
+ * by one logit changes a score by about one. With means over the map a cross-entropy would hardly tell rivals apart. Every
+ * tensor belongs to the scope; after a failure of the scope they are NULL. */
 #ifndef PG_DEFENSES_SURROGATE_H
 #define PG_DEFENSES_SURROGATE_H
 
 #include "defenses/windows.h"
 #include "models/torch/torch.h"
 
-#define PG_SOFT_LEAK 0.1
+#define PG_SOFT_LEAK 0.03
 
 typedef struct pg_soft {
     pg_scope *scope;
@@ -30,13 +31,13 @@ typedef struct pg_soft {
 /* The evidence of local logits [n][classes][H][W], with the labels i64 [n]; its gradient does not vanish by saturation. */
 pg_soft pg_soft_of(pg_scope *s, const pg_evidence_spec *spec, const pg_map *map, pg_tensor *logits, pg_tensor *labels);
 
-/* All of these return [n][classes]. The mean over all positions: mean, clip, cbn, ds. */
-pg_tensor *pg_soft_mean(const pg_soft *soft);
+/* All of these return [n][classes]. The sum over all positions: mean, clip, cbn, ds. */
+pg_tensor *pg_soft_sum(const pg_soft *soft);
 /* The lower median; the gradient goes to every value that a window can move across it, of which it needs as many as it has. */
 pg_tensor *pg_soft_median(const pg_soft *soft);
-/* The mean without the `trim` smallest and largest. */
+/* The sum without the `trim` smallest and largest. */
 pg_tensor *pg_soft_trimmed(const pg_soft *soft, int64_t trim);
-/* Robust masking per class, in means over all positions: without the heaviest window where it holds more than the share. */
+/* Robust masking per class: without the heaviest window of the class where it holds more than the share. */
 pg_tensor *pg_soft_masked(const pg_soft *soft, double threshold);
 /* Robust masking as published: the heaviest window of the largest class, for all classes. */
 pg_tensor *pg_soft_masked_predicted(const pg_soft *soft, double threshold);

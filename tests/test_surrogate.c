@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define LEAK PG_SOFT_LEAK
+
 static const pg_torch *t;
 
 static int load(void **state)
@@ -92,7 +94,9 @@ static void gradient_of(bench *b, pg_scope *s, int kind, int plus, int minus, fl
         }
 }
 
-/* Final scores of the rule as written in the definitions, in evidence units of one position. */
+static int window_cells(const bench *b) { return b->map.window.height * b->map.window.width; }
+
+/* Final scores of the rule as written in the definitions, on the scale of surrogates. */
 static bool exact_scores(const bench *b, const oracle_rule *rule, double *out)
 {
     static int32_t q[VALUES];
@@ -105,7 +109,7 @@ static bool exact_scores(const bench *b, const oracle_rule *rule, double *out)
                       b->map.wrap_columns, b->map.window.height, b->map.window.width, q};
     bool masked = oracle_scores(rule, &map, oracle_windows_of(&map), score);
     double unit = spec.tanh_cbn ? 20 : spec.feature == PG_FEATURE_LOGITS ? 1 : 4;
-    double count = rule->kind == ORACLE_MEDIAN ? 1 : rule->kind == ORACLE_TRIM ? b->positions - 2 * rule->trim : b->positions;
+    double count = rule->kind == ORACLE_MEDIAN ? 1 : window_cells(b);
     for (int c = 0; c < b->map.classes; c++)
         out[c] = (double)score[c] / RULE_UNIT * unit / count;
     return masked;
@@ -143,7 +147,7 @@ static void scores_are_those_of_the_rule(void **state)
             for (int c = 0; c < b.map.classes; c++) {
                 double difference = fabs((double)got[c] - want[c]);
                 largest = PG_MAX(difference, largest);
-                if (difference > 1e-4)
+                if (difference > 1e-4 * (1 + fabs(want[c])))
                     fail_msg("%s, map %u, class %d: %g, expected %g", rule_cases[r].id, (unsigned)(i % MAPS), c, (double)got[c],
                              want[c]);
             }
@@ -191,7 +195,7 @@ static double difference(bench *b, const oracle_rule *rule, int class, int at)
     exact_scores(b, rule, down);
     b->logits[at] = was;
     double right = (up[class] - here[class]) / step, left = (here[class] - down[class]) / step;
-    return fabs(right - left) * b->positions < 0.012 ? (right + left) / 2 : NAN;
+    return fabs(right - left) * window_cells(b) < 0.012 ? (right + left) / 2 : NAN;
 }
 
 /* Where evidence is masked or trimmed the score has no gradient, and the surrogate's is another; elsewhere they agree, but for
@@ -211,7 +215,7 @@ static void gradients_against_differences(void **state)
             for (int j = 0; j < b.positions * b.map.classes; j++)
                 b.logits[j] += (float)smooth[i].shift;
             bool drops = rule->oracle.kind != ORACLE_SUM;
-            double count = b.positions - 2 * rule->oracle.trim;
+            double count = window_cells(&b);
             for (int c = 0; c < b.map.classes; c++) {
                 gradient_of(&b, s, 0, c, -1, got);
                 for (int j = 0; j < b.positions * b.map.classes; j += m == 4 ? 7 : 1) {
@@ -252,18 +256,18 @@ static void saturated_values_have_gradients(void **state)
             gradient_of(&b, s, 0, rival, label, got);
             bool back = strcmp(ids[i], "mask-votes-0.3") == 0;
             for (int p = 0; p < b.positions; p++) {
-                double up = (double)got[p * b.map.classes + rival] * b.positions;
-                double down = -(double)got[p * b.map.classes + label] * b.positions;
-                if ((back ? fabs(up) : up) < 0.0099 || down < 0.0099)
+                double up = (double)got[p * b.map.classes + rival] * window_cells(&b);
+                double down = -(double)got[p * b.map.classes + label] * window_cells(&b);
+                if ((back ? fabs(up) : up) < 0.00089 || down < 0.00089)
                     fail_msg("%s, map %u, position %d: rival %g, label %g", ids[i], (unsigned)m, p, up, down);
             }
             t->scope_clear(s);
         }
 }
 
-/* The gradient of one class's score by its own logits, in units of an even share, at logits of one row. */
+/* The gradient of one class's score by its own logits, in units of what a position counts, at logits of one row. */
 static void expect_row(pg_scope *s, const char *defense, const char *options, pg_map map, int kind, int label, int class,
-                       const float *logits, double unit, const double *want)
+                       const float *logits, const double *want)
 {
     bench b;
     float got[VALUES];
@@ -272,9 +276,9 @@ static void expect_row(pg_scope *s, const char *defense, const char *options, pg
     memcpy(b.logits, logits, (size_t)(b.positions * map.classes) * sizeof *logits);
     gradient_of(&b, s, kind, class, -1, got);
     for (int p = 0; p < b.positions; p++)
-        if (fabs((double)got[p * map.classes + class] * unit - want[p]) > 1e-5)
+        if (fabs((double)got[p * map.classes + class] * window_cells(&b) - want[p]) > 1e-5)
             fail_msg("%s %s, kind %d, class %d, position %d: %g, expected %g", defense, options, kind, class, p,
-                     (double)got[p * map.classes + class] * unit, want[p]);
+                     (double)got[p * map.classes + class] * window_cells(&b), want[p]);
 }
 
 /* Past what counts already: the leak. The label is lowered where it is high, a rival raised where it is low. */
@@ -283,17 +287,17 @@ static void gradients_go_where_something_is_to_gain(void **state)
     pg_scope *s = *state;
     pg_map row = {1, 5, 2, false, false, {1, 2}};
     const float both[] = {-9, -9, 0, 0, 1, 1, 3, 3, 9, 9}; /* class 0 and class 1 have the same values */
-    const double label[] = {.1, 1, 1, 1, 1}, rival[] = {1, 1, 1, 1, .1};
-    expect_row(s, "clip", "clip=-1:4", row, 0, 0, 0, both, 5, label);
-    expect_row(s, "clip", "clip=-1:4", row, 0, 0, 1, both, 5, rival);
-    expect_row(s, "trimmed-mean", "trim=1", row, 0, 0, 0, both, 3, label);
-    expect_row(s, "trimmed-mean", "trim=1", row, 0, 0, 1, both, 3, rival);
-    expect_row(s, "trimmed-mean", "trim=1", row, 0, 1, 1, both, 3, label);
-    expect_row(s, "median", "", row, 0, 0, 0, both, 2, (double[]){.1, .1, 1, 1, 1});
-    expect_row(s, "median", "", row, 0, 0, 1, both, 2, (double[]){1, 1, 1, .1, .1});
+    const double label[] = {LEAK, 1, 1, 1, 1}, rival[] = {1, 1, 1, 1, LEAK};
+    expect_row(s, "clip", "clip=-1:4", row, 0, 0, 0, both, label);
+    expect_row(s, "clip", "clip=-1:4", row, 0, 0, 1, both, rival);
+    expect_row(s, "trimmed-mean", "trim=1", row, 0, 0, 0, both, label);
+    expect_row(s, "trimmed-mean", "trim=1", row, 0, 0, 1, both, rival);
+    expect_row(s, "trimmed-mean", "trim=1", row, 0, 1, 1, both, label);
+    expect_row(s, "median", "", row, 0, 0, 0, both, (double[]){LEAK, LEAK, 1, 1, 1});
+    expect_row(s, "median", "", row, 0, 0, 1, both, (double[]){1, 1, 1, LEAK, LEAK});
     /* cbn: (1 - tanh^2) or the leak, on the scale of a logit */
     const float far[] = {20, 20, 400, 400, -400, -400, 20, 20, 20, 20};
-    expect_row(s, "cbn", "", row, 0, 0, 0, far, 5, (double[]){1, .1, .1, 1, 1});
+    expect_row(s, "cbn", "", row, 0, 0, 0, far, (double[]){1, LEAK, LEAK, 1, 1});
 }
 
 /* Which window is masked, also round the edge, and what its values are worth to whom. */
@@ -303,23 +307,23 @@ static void masks_are_held(void **state)
     pg_map ring = {1, 5, 2, false, true, {1, 2}}, line = {1, 5, 2, false, false, {1, 2}};
     const float ends[] = {7, 7, 1, 1, 1, 1, 2, 2, 8, 8};
     const double all[] = {1, 1, 1, 1, 1};
-    expect_row(s, "robust-masking", "", ring, 0, 0, 1, ends, 5, (double[]){.1, 1, 1, 1, .1});
-    expect_row(s, "robust-masking", "", line, 0, 0, 1, ends, 5, (double[]){1, 1, 1, .1, .1});
-    expect_row(s, "robust-masking", "", ring, 0, 0, 0, ends, 5, all);
+    expect_row(s, "robust-masking", "", ring, 0, 0, 1, ends, (double[]){LEAK, 1, 1, 1, LEAK});
+    expect_row(s, "robust-masking", "", line, 0, 0, 1, ends, (double[]){1, 1, 1, LEAK, LEAK});
+    expect_row(s, "robust-masking", "", ring, 0, 0, 0, ends, all);
     /* a share of 15 / 19 is more than 0.75 and less than 0.8: led back under it, or not masked */
-    expect_row(s, "robust-masking", "threshold=0.75", ring, 0, 0, 1, ends, 5, (double[]){-1, 1, 1, 1, -1});
-    expect_row(s, "robust-masking", "threshold=0.8", ring, 0, 0, 1, ends, 5, all);
-    expect_row(s, "robust-masking", "threshold=0.2", ring, 0, 0, 1, ends, 5, (double[]){.1, 1, 1, 1, .1});
+    expect_row(s, "robust-masking", "threshold=0.75", ring, 0, 0, 1, ends, (double[]){-1, 1, 1, 1, -1});
+    expect_row(s, "robust-masking", "threshold=0.8", ring, 0, 0, 1, ends, all);
+    expect_row(s, "robust-masking", "threshold=0.2", ring, 0, 0, 1, ends, (double[]){LEAK, 1, 1, 1, LEAK});
     /* published: class 1 is the largest and masks for class 0 too; kind 1: the window of the label does */
     const float two[] = {9, 0, 0, 0, 0, 9, 0, 8, 0, 0};
-    expect_row(s, "robust-masking", "scope=predicted", line, 0, 1, 0, two, 5, (double[]){1, 1, .1, .1, 1});
-    expect_row(s, "robust-masking", "scope=predicted", line, 0, 1, 1, two, 5, all);
-    expect_row(s, "robust-masking", "scope=predicted threshold=0.99", line, 0, 0, 1, (float[]){9, 0, 0, 8, 0, 0, 0, 8, 1, 0}, 5,
+    expect_row(s, "robust-masking", "scope=predicted", line, 0, 1, 0, two, (double[]){1, 1, LEAK, LEAK, 1});
+    expect_row(s, "robust-masking", "scope=predicted", line, 0, 1, 1, two, all);
+    expect_row(s, "robust-masking", "scope=predicted threshold=0.99", line, 0, 0, 1, (float[]){9, 0, 0, 8, 0, 0, 0, 8, 1, 0},
                all);
-    expect_row(s, "robust-masking", "scope=predicted", line, 1, 0, 1, (float[]){9, 0, 8, 0, 0, 2, 0, 2, 1, 0}, 5,
-               (double[]){.1, .1, 1, 1, 1});
+    expect_row(s, "robust-masking", "scope=predicted", line, 1, 0, 1, (float[]){9, 0, 8, 0, 0, 2, 0, 2, 1, 0},
+               (double[]){LEAK, LEAK, 1, 1, 1});
     /* a rival above the label is led back: 1 - 2, and the label up: 1 + 2 as seen by the rival's score */
-    expect_row(s, "robust-masking", "scope=predicted", line, 1, 0, 1, two, 5, (double[]){-1.9, -1.9, -1, -1, -1});
+    expect_row(s, "robust-masking", "scope=predicted", line, 1, 0, 1, two, (double[]){LEAK - 2, LEAK - 2, -1, -1, -1});
 }
 
 static void kinds_of_surrogates(void **state)
@@ -332,16 +336,62 @@ static void kinds_of_surrogates(void **state)
     /* the example of the definitions, with the label first */
     memcpy(b.logits, (float[]){4, 0, 3, 0, 3, 0, 0, 9.9f}, 8 * sizeof(float));
     scores_of(&b, s, 0, got);
-    assert_true(fabsf(got[0] - 6 / 4.0f) < 1e-6f && fabsf(got[1] - 9.9f / 4) < 1e-6f);
+    assert_true(fabsf(got[0] - 6) < 1e-6f && fabsf(got[1] - 9.9f) < 1e-6f);
     scores_of(&b, s, 1, got);
-    assert_true(fabsf(got[0] - 6 / 4.0f) < 1e-6f && fabsf(got[1] - 9.9f / 4) < 1e-6f);
+    assert_true(fabsf(got[0] - 6) < 1e-6f && fabsf(got[1] - 9.9f) < 1e-6f);
     b.logits[7] = 12; /* no longer below the label: the mask takes it, and kind 1 counts what is too much twice */
     scores_of(&b, s, 0, got);
-    assert_true(fabsf(got[0] - 10 / 4.0f) < 1e-6f && fabsf(got[1]) < 1e-6f);
+    assert_true(fabsf(got[0] - 10) < 1e-6f && fabsf(got[1]) < 1e-6f);
     scores_of(&b, s, 1, got);
-    assert_true(fabsf(got[0] - 6 / 4.0f) < 1e-6f && fabsf(got[1] - 8 / 4.0f) < 1e-6f);
+    assert_true(fabsf(got[0] - 6) < 1e-6f && fabsf(got[1] - 8) < 1e-6f);
     bench_open(&b, "robust-masking", "threshold=0.1", b.map);
     assert_int_equal(b.defense->surrogates(b.config), 1);
+}
+
+/* Images of a batch, each with its own label, are scored as they are alone. */
+static void batches(void **state)
+{
+    pg_scope *s = *state;
+    enum { IMAGES = 3 };
+    static const char *const ids[] = {"cbn", "ds-votes", "median", "trimmed-1", "mask-0.2", "predicted-0"};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        const rule_case *rule = rule_named(ids[i]);
+        bench b;
+        float alone[IMAGES][CLASSES], together[IMAGES * CLASSES];
+        int64_t labels[IMAGES];
+        pg_tensor *logits[IMAGES];
+        bench_open(&b, rule->defense, rule->options, maps[2]);
+        int kind = b.defense->surrogates ? b.defense->surrogates(b.config) - 1 : 0, n = b.map.classes;
+        for (uint32_t j = 0; j < IMAGES; j++) {
+            randomise(&b, 4000 + j, 4);
+            b.label = labels[j] = j % n;
+            scores_of(&b, s, kind, alone[j]);
+            logits[j] = b.leaf;
+        }
+        pg_tensor *all = t->cat(s, IMAGES, logits, 0), *of = t->from_data(s, labels, PG_T_I64, 1, (const int64_t[]){IMAGES});
+        pg_tensor *scores = b.defense->surrogate(s, b.config, kind, &b.map, all, of);
+        assert_int_equal(t->read(s, scores, together, PG_T_F32, IMAGES * n), PG_OK);
+        for (int j = 0; j < IMAGES; j++)
+            for (int c = 0; c < n; c++)
+                assert_true(fabsf(together[j * n + c] - alone[j][c]) < 1e-4f);
+        t->scope_clear(s);
+    }
+}
+
+/* After a failure of the scope there are no scores. */
+static void failures_are_passed_on(void **state)
+{
+    (void)state;
+    for (size_t r = 0; r < N_RULE_CASES; r++) {
+        bench b;
+        bench_open(&b, rule_cases[r].defense, rule_cases[r].options, maps[1]);
+        pg_scope *s = t->scope_new();
+        pg_tensor *labels = t->full(s, 0, PG_T_I64, 1, (const int64_t[]){3});
+        pg_tensor *failed = t->reshape(s, labels, 1, (const int64_t[]){7});
+        assert_int_equal(pg_scope_check(s), PG_ESHAPE);
+        assert_null(b.defense->surrogate(s, b.config, 0, &b.map, failed, labels));
+        t->scope_free(s);
+    }
 }
 
 /* The prediction of the deployed rule. */
@@ -453,6 +503,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(gradients_go_where_something_is_to_gain, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(masks_are_held, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(kinds_of_surrogates, scope_setup, scope_teardown),
+        cmocka_unit_test_setup_teardown(batches, scope_setup, scope_teardown),
+        cmocka_unit_test_setup_teardown(failures_are_passed_on, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(gradients_lead_to_what_breaks, scope_setup, scope_teardown),
     };
     return cmocka_run_group_tests(tests, load, NULL);
