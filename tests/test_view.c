@@ -50,7 +50,9 @@ static void check_axis(pg_axis a, int input_px, int patch_px, bool seam)
                 assert_true(!pg_axis_meets(&a, input_px, i, x, 1) || covers(p.left, p.width, input_px, a.wrap, x));
         }
     }
-    assert_true(positions == a.positions || positions == pg_axis_window(&a, input_px, patch_px));
+    bool whole = a.padding > 0 || (a.wrap && !seam);
+    assert_int_equal(positions, whole ? a.positions : pg_axis_window(&a, input_px, patch_px));
+    assert_true(!whole || pixels == input_px);
 }
 
 static void views_hold_what_a_patch_touches(void **state)
