@@ -92,6 +92,9 @@ typedef struct pg_defense {
     size_t (*scratch_size)(int height, int width, int classes, size_t n);
     /* required: the prediction alone, the only judge of an audit; config settled */
     int (*predict)(const pg_evidence *evidence, pg_window window, const void *config, void *scratch);
+    /* required with masks: the place of the window that the rule leaves out of the score of class `c`; false, with top and left
+     * unspecified, where it leaves out none. `scratch` as for certify, n = 1. For pictures. */
+    bool (*masked)(const pg_evidence *evidence, pg_window window, const void *config, int c, void *scratch, int *top, int *left);
 
     /* ---- optional: what an attacker who knows the defense does. An attack differentiates the surrogate, an audit places the worst
      * contents; `predict` alone judges either. */

@@ -343,6 +343,24 @@ static pg_tensor *masking_surrogate(pg_scope *s, const void *config, int kind, c
     return kind == 0 ? pg_soft_masked_predicted(&soft, threshold) : pg_soft_masked_label(&soft);
 }
 
+/* Scope predicted leaves out one window for all classes: that of the class with the largest total. */
+static bool masking_masked(const pg_evidence *evidence, pg_window window, const void *config, int c, void *scratch, int *top,
+                           int *left)
+{
+    const masking_config *settings = config;
+    pg_windows windows = pg_windows_of(evidence, window);
+    pg_arena arena = {.base = scratch};
+    image im;
+    carve(&arena, evidence->height, evidence->width, evidence->classes, &im);
+    pg_totals(evidence, im.sums.total);
+    int by = settings->scope == SCOPE_PREDICTED ? pg_argmax(im.sums.total, evidence->classes) : c;
+    pg_plane_run(&im.own, evidence, &windows, by);
+    int x = pg_argmax(im.own.sum, windows.count);
+    *top = x / windows.columns.places;
+    *left = x % windows.columns.places;
+    return exceeds(im.own.sum[x], settings->threshold_ppm, im.sums.total[by]);
+}
+
 PG_DEFENSE(robust_masking)
 const pg_defense pg_defense_robust_masking = {
     .module = {.name = "robust-masking",
@@ -362,4 +380,5 @@ const pg_defense pg_defense_robust_masking = {
     .surrogates = masking_surrogates,
     .surrogate = masking_surrogate,
     .worst = masking_worst,
+    .masked = masking_masked,
 };

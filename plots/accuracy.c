@@ -52,25 +52,6 @@ static size_t write_series(const pg_table *table, const pg_table_entry **sorted,
     return points;
 }
 
-/* The label as one field of at most `max` characters; returns their number. */
-static size_t write_label(const char *label, size_t max, pg_buf *out)
-{
-    pg_buf text;
-    pg_buf_init(&text);
-    pg_figure_text(label, &text);
-    size_t n = 0, cut = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        n += ((unsigned char)text.data[i] & 0xc0) != 0x80;
-        cut = n <= max - 3 ? i + 1 : cut;
-    }
-    if (n > max)
-        pg_buf_printf(out, "%.*s...", (int)cut, text.data);
-    else
-        pg_buf_puts(out, text.data);
-    pg_buf_release(&text);
-    return n > max ? max : n;
-}
-
 /* "mean", "patch 2": keys whose values do not speak for themselves stand before them. */
 static size_t write_row_label(const char *keys, const char *label, pg_buf *out)
 {
@@ -89,7 +70,7 @@ static size_t write_row_label(const char *keys, const char *label, pg_buf *out)
             break;
         pg_buf_add(&text, label++, 1);
     }
-    size_t n = write_label(text.data, LABEL_MAX, out);
+    size_t n = pg_figure_text_cut(text.data, LABEL_MAX, out);
     pg_buf_release(&text);
     return n;
 }
@@ -103,7 +84,7 @@ static size_t write_rows(const pg_table *table, const char **rows, size_t n_rows
         least = table->entries[i].n < least ? table->entries[i].n : least;
         most = table->entries[i].n > most ? table->entries[i].n : most;
     }
-    write_label(table->title != NULL ? table->title : "accuracy", TITLE_MAX, out);
+    pg_figure_text_cut(table->title != NULL ? table->title : "accuracy", TITLE_MAX, out);
     if (least == most)
         pg_buf_printf(out, "\tn = %lld images", (long long)most);
     else

@@ -14,11 +14,14 @@ typedef struct pg_figure_data {
     pg_buf data;    /* the data file */
     pg_buf prelude; /* "name = number" lines; numbers only */
 } pg_figure_data;
+void pg_figure_data_init(pg_figure_data *parts);
+void pg_figure_data_release(pg_figure_data *parts);
 
 typedef struct pg_figure {
     const char *name;    /* required: as in `patchgauge plot NAME`, and of the files */
     const char *summary; /* required: one line */
-    const char *script;  /* required: text of plots/NAME.gp */
+    const char *script;  /* required: text of the gnuplot script beside the figure's file */
+    bool attacks;        /* optional: it shows images under attack; the entries of its table have them */
     /* required: fills both buffers from the cells of a matrix; PG_EINPUT where this figure cannot show them */
     int (*write)(const pg_table *table, pg_figure_data *out);
 } pg_figure;
@@ -31,8 +34,15 @@ int pg_figure_find(const char *name, const pg_figure **out) PG_MUST_USE;
  * them. All data are made, and gnuplot is found, before anything is written. PG_EINPUT, PG_EMISSING (no gnuplot), PG_EIO. */
 int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *folder) PG_MUST_USE;
 
+/* The same for a picture that is of no matrix, with data made already. `name` is that of the files. */
+int pg_figure_save(const char *name, const char *script, const pg_figure_data *parts, const char *folder) PG_MUST_USE;
+/* Before work whose end is a picture: the folder exists or can be made, and there is a gnuplot. PG_EINPUT, PG_EMISSING. */
+int pg_figure_check(const char *folder) PG_MUST_USE;
+
 /* Appends a label as one field of a data file: one line, no tabs, nothing that gnuplot treats as more than text. */
 void pg_figure_text(const char *label, pg_buf *out);
+/* The same, at most `max` characters with "..." for what is cut off; returns their number. */
+size_t pg_figure_text_cut(const char *label, size_t max, pg_buf *out);
 
 /* Runs `gnuplot -d SCRIPT` in `folder`. PG_EMISSING where there is no gnuplot; PG_EIO with what gnuplot said where it fails. */
 int pg_gnuplot_run(const char *folder, const char *script) PG_MUST_USE;

@@ -44,6 +44,24 @@ void pg_figure_text(const char *label, pg_buf *out)
     }
 }
 
+size_t pg_figure_text_cut(const char *label, size_t max, pg_buf *out)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_figure_text(label, &text);
+    size_t n = 0, cut = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        n += ((unsigned char)text.data[i] & 0xc0) != 0x80;
+        cut = n <= max - 3 ? i + 1 : cut;
+    }
+    if (n > max)
+        pg_buf_printf(out, "%.*s...", (int)cut, text.data);
+    else
+        pg_buf_puts(out, text.data);
+    pg_buf_release(&text);
+    return n > max ? max : n;
+}
+
 /* The child: gnuplot in `folder`, its messages into `out`, without anything of the user's that would change the picture. */
 static void exec_gnuplot(const char *folder, const char *script, int out)
 {
@@ -149,47 +167,74 @@ static int check_folder(const char *folder)
     return PG_OK;
 }
 
-int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *folder)
+int pg_figure_check(const char *folder)
 {
-    pg_figure_data parts;
-    pg_buf script, file;
-    pg_buf_init(&parts.data);
-    pg_buf_init(&parts.prelude);
-    pg_buf_init(&script);
+    int code = check_folder(folder);
+    return code == PG_OK ? pg_gnuplot_run("/", "/dev/null") : code;
+}
+
+/* Data, script and pictures, in this order. */
+static int save_files(const char *name, const pg_figure_data *parts, const pg_buf *script, const char *folder)
+{
+    pg_buf file;
     pg_buf_init(&file);
-    pg_buf_printf(&script, "# Draws %s.svg and %s.png from %s.tsv: gnuplot -d %s.gp\n", figure->name, figure->name,
-                  figure->name, figure->name);
-    int code = figure->write(table, &parts);
-    if (code == PG_OK)
-        code = pg_buf_check(&parts.data);
-    if (code == PG_OK)
-        code = pg_buf_check(&parts.prelude);
-    pg_buf_puts(&script, parts.prelude.data);
-    pg_buf_puts(&script, figure->script);
-    pg_buf_printf(&file, "%s.gp", figure->name);
-    if (code == PG_OK)
-        code = pg_buf_check(&script);
-    if (code == PG_OK)
-        code = pg_buf_check(&file);
-    if (code == PG_OK)
-        code = check_folder(folder);
-    if (code == PG_OK) /* that there is a gnuplot */
-        code = pg_gnuplot_run("/", "/dev/null");
+    pg_buf_printf(&file, "%s.gp", name);
+    int code = pg_buf_check(&file);
     if (code == PG_OK)
         code = pg_make_folders(folder);
     if (code == PG_OK)
-        code = write_beside(folder, figure->name, "tsv", &parts.data);
+        code = write_beside(folder, name, "tsv", &parts->data);
     if (code == PG_OK)
-        code = write_beside(folder, figure->name, "gp", &script);
+        code = write_beside(folder, name, "gp", script);
     if (code == PG_OK)
-        code = check_pictures(folder, figure->name, true);
+        code = check_pictures(folder, name, true);
     if (code == PG_OK)
         code = pg_gnuplot_run(folder, file.data);
     if (code == PG_OK)
-        code = check_pictures(folder, figure->name, false);
-    pg_buf_release(&parts.data);
-    pg_buf_release(&parts.prelude);
-    pg_buf_release(&script);
+        code = check_pictures(folder, name, false);
     pg_buf_release(&file);
+    return code;
+}
+
+int pg_figure_save(const char *name, const char *script, const pg_figure_data *parts, const char *folder)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_printf(&text, "# Draws %s.svg and %s.png from %s.tsv: gnuplot -d %s.gp\n", name, name, name, name);
+    pg_buf_puts(&text, parts->prelude.data);
+    pg_buf_puts(&text, script);
+    int code = pg_buf_check(&parts->data);
+    if (code == PG_OK)
+        code = pg_buf_check(&parts->prelude);
+    if (code == PG_OK)
+        code = pg_buf_check(&text);
+    if (code == PG_OK)
+        code = pg_figure_check(folder);
+    if (code == PG_OK)
+        code = save_files(name, parts, &text, folder);
+    pg_buf_release(&text);
+    return code;
+}
+
+void pg_figure_data_init(pg_figure_data *parts)
+{
+    pg_buf_init(&parts->data);
+    pg_buf_init(&parts->prelude);
+}
+
+void pg_figure_data_release(pg_figure_data *parts)
+{
+    pg_buf_release(&parts->data);
+    pg_buf_release(&parts->prelude);
+}
+
+int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *folder)
+{
+    pg_figure_data parts;
+    pg_figure_data_init(&parts);
+    int code = figure->write(table, &parts);
+    if (code == PG_OK)
+        code = pg_figure_save(figure->name, figure->script, &parts, folder);
+    pg_figure_data_release(&parts);
     return code;
 }

@@ -16,23 +16,34 @@
 
 enum { PG_TABLE_CASES = 5 };
 
+/* One image of a cell with an attack. */
+typedef struct pg_table_attack {
+    int64_t steps;
+    int top, left; /* of the patch, pixels */
+    bool right;    /* without the patch */
+    bool broken;   /* right without the patch, wrong with it */
+} pg_table_attack;
+
 /* One cell of the matrix with the sums of its outcomes. Strings are borrowed and outlive the table. Counts are negative where
  * the cell has no such number: certified as published only where the rule has such a certificate, and so on. */
 typedef struct pg_table_entry {
-    const char *row, *column;      /* labels; "\n" separates the parts of a label */
-    const char *weights;           /* short name, for notes */
-    int64_t expected;              /* images the cell is to have */
-    int64_t n;                     /* images it has */
-    int64_t clean, certified;      /* of n */
-    int64_t attacked;              /* right without a patch and under attack */
-    int64_t broken;                /* certified and wrong under attack; more than 0: the certificate is no proof */
-    bool through_mean;             /* the attack differentiates the mean of the local logits, not the defense */
-    int64_t published;             /* certified as published */
-    int64_t cases[PG_TABLE_CASES]; /* failure cases of the published certificate */
-    int64_t masked;                /* clean images on which a masking rule masks something */
-    int64_t nonfinite;             /* images with a NaN or an infinity */
-    int64_t smallest_margin;       /* grid units (2^-20) */
-    int64_t delta;                 /* measured locality, grid units, that every certificate survives; negative: not measured */
+    const char *row, *column;       /* labels; "\n" separates the parts of a label */
+    const char *weights;            /* short name, for notes */
+    int64_t expected;               /* images the cell is to have */
+    int64_t n;                      /* images it has */
+    int64_t clean, certified;       /* of n */
+    int64_t attacked;               /* right without a patch and under attack */
+    int64_t broken;                 /* certified and wrong under attack; more than 0: the certificate is no proof */
+    bool through_mean;              /* the attack differentiates the mean of the local logits, not the defense */
+    int64_t published;              /* certified as published */
+    int64_t cases[PG_TABLE_CASES];  /* failure cases of the published certificate */
+    int64_t masked;                 /* clean images on which a masking rule masks something */
+    int64_t nonfinite;              /* images with a NaN or an infinity */
+    int64_t smallest_margin;        /* grid units (2^-20) */
+    int64_t delta;                  /* measured locality, grid units, that every certificate survives; negative: not measured */
+    const pg_table_attack *attacks; /* images under attack, read for figures that show them; else NULL */
+    size_t n_attacks;
+    int image_height, image_width, patch_height, patch_width; /* pixels */
 } pg_table_entry;
 
 typedef enum pg_metric_kind {

@@ -199,6 +199,7 @@ static void every_required_hook_is_there(void **state)
     for (size_t i = 0; pg_defenses[i] != NULL; i++) {
         const pg_defense *d = pg_defenses[i];
         CHECK(d->certificate != NULL && d->predict != NULL, &d->module, "certificate or predict is missing");
+        CHECK(d->masks == (d->masked != NULL), &d->module, "masks without naming the window, or the other way round");
         if (d->level == PG_LEVEL_FEATURE)
             CHECK(d->evidence != NULL && d->certify != NULL && d->scratch_size != NULL, &d->module,
                   "a required hook is missing");

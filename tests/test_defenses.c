@@ -1,5 +1,6 @@
 /* Unit tests of the defenses' descriptors: names, defaults, options that settle, options that are refused, what each
  * certificate is worth, and the few verdicts that a random test would miss. */
+#include "defenses/windows.h"
 #include "tests/rules.h"
 
 #include <math.h>
@@ -248,6 +249,58 @@ static void thresholds_are_exact_on_large_maps(void **state)
     free(q);
 }
 
+/* The score of class c without the window that the hook names. */
+static int64_t score_without_mask(const pg_defense *defense, const pg_evidence *e, pg_window window, const void *config, int c,
+                                  void *scratch, bool *any)
+{
+    int top = -1, left = -1;
+    int64_t score = 0;
+    bool masked = defense->masked(e, window, config, c, scratch, &top, &left);
+    for (int p = 0; p < e->height * e->width; p++) {
+        int row = p / e->width - top, column = p % e->width - left;
+        row += e->wrap_rows && row < 0 ? e->height : 0;
+        column += e->wrap_columns && column < 0 ? e->width : 0;
+        bool out = masked && row >= 0 && row < window.height && column >= 0 && column < window.width;
+        score += out ? 0 : e->q[p * e->classes + c];
+    }
+    *any |= masked;
+    return score;
+}
+
+/* What is left of each class when the named windows are taken out is what the rule predicts by. */
+static void named_masks_are_those_of_the_prediction(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"", "threshold=0.3", "scope=predicted", "scope=predicted threshold=0.3"};
+    const pg_defense *defense = pg_defense_find("robust-masking");
+    int seen[2] = {0};
+    for (uint32_t i = 0; i < 800; i++) {
+        pg_rng rng = pg_rng_make(3, PG_STREAM_TEST, i);
+        _Alignas(16) unsigned char config[PG_CONFIG_MAX];
+        pg_evidence_spec spec;
+        int32_t q[3 * 5 * 4];
+        pg_evidence e = {
+            .q = q, .height = 3, .width = 5, .classes = 4, .wrap_rows = i & 4, .wrap_columns = i & 8, .spec = &spec};
+        pg_window window = {1 + (int)pg_rng_below(&rng, 3), 1 + (int)pg_rng_below(&rng, 4)};
+        rule_configure(defense, options[i % 4], config);
+        defense->evidence(config, &spec);
+        rule_fill(&rng, VALUES_POSITIVE, &rule_cases[0].oracle, 15, 4, 1, q);
+        const void *pointer = config;
+        void *scratch = aligned_alloc(64, (defense->scratch_size(3, 5, 4, 1) + 127) & ~(size_t)63);
+        int64_t scores[4];
+        bool any = false;
+        pg_verdict verdict;
+        for (int c = 0; c < 4; c++)
+            scores[c] = score_without_mask(defense, &e, window, config, c, scratch, &any);
+        defense->certify(&e, window, 0, 1, &pointer, 1, scratch, &verdict);
+        free(scratch);
+        assert_int_equal(pg_argmax(scores, 4), verdict.prediction);
+        assert_int_equal(any, verdict.masked);
+        seen[any]++;
+    }
+    assert_true(seen[0] > 20 && seen[1] > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +313,7 @@ int main(void)
         cmocka_unit_test(ds_certifies_ties),
         cmocka_unit_test(locality_with_a_clip_has_no_ties),
         cmocka_unit_test(thresholds_are_exact_on_large_maps),
+        cmocka_unit_test(named_masks_are_those_of_the_prediction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

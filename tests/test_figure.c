@@ -1,7 +1,12 @@
 /* Tests of the figures and the gnuplot driver: files side by side, pictures that open, text that stays text, clear errors. */
 #include "harness/base/file.h"
+#include "harness/base/npy.h"
+#include "harness/base/rng.h"
 #include "plots/figure.h"
+#include "plots/local_logits.h"
+#include "plots/sheet.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +17,8 @@
 #include <cmocka.h>
 
 PG_FIGURE(accuracy)
+PG_FIGURE(success_steps)
+PG_FIGURE(vulnerability)
 
 enum { ROWS = 6 };
 static char folder[] = "/tmp/pg-test-figure-XXXXXX";
@@ -276,6 +283,233 @@ static void unknown_figures_name_the_nearest(void **state)
     assert_int_equal(pg_figure_find("accuracy", &figure), PG_OK);
 }
 
+/* ---- Figures of attacks ---- */
+
+enum { ATTACKED = 600 };
+
+/* Images of 32 x 32 pixels under a patch of 5; what lies in the middle breaks more often, and `strength` percent in all. */
+static void make_attacks(uint32_t strength, pg_table_attack *out)
+{
+    for (uint32_t i = 0; i < ATTACKED; i++) {
+        pg_rng rng = pg_rng_make(1, PG_STREAM_TEST, i);
+        pg_table_attack a = {
+            .top = (int)pg_rng_below(&rng, 28), .left = (int)pg_rng_below(&rng, 28), .right = pg_rng_below(&rng, 10) > 0};
+        uint32_t far = (uint32_t)((a.top - 14) * (a.top - 14) + (a.left - 14) * (a.left - 14));
+        a.broken = a.right && pg_rng_below(&rng, 100) < strength * 200 / (200 + far);
+        a.steps = !a.right ? 0 : a.broken ? 1 + (int64_t)pg_rng_below(&rng, 20) * (int64_t)pg_rng_below(&rng, 20) : 500;
+        out[i] = a;
+    }
+}
+
+/* Draws with two cells; `name` is the first one's row. */
+static int draw_attacks(const pg_figure *figure, const char *name, bool empty)
+{
+    static pg_table_attack attacks[2][ATTACKED];
+    pg_table_entry entries[3] = {{.row = name}, {.row = "robust-masking\nscope=predicted"}, {.row = "not attacked"}};
+    for (size_t i = 0; i < 3; i++) {
+        entries[i].column = "5";
+        entries[i].weights = "net";
+        entries[i].expected = entries[i].n = ATTACKED;
+        entries[i].certified = (int64_t)i * 60;
+        entries[i].image_height = entries[i].image_width = 32;
+        entries[i].patch_height = entries[i].patch_width = 5;
+        if (i < 2 && !empty) {
+            make_attacks(i == 0 ? 95 : 40, attacks[i]);
+            entries[i].attacks = attacks[i];
+            entries[i].n_attacks = ATTACKED;
+        }
+    }
+    pg_table table = {.title = "a title", .row_key = "defense", .column_key = "patch", .entries = entries, .n_entries = 3};
+    return pg_figure_draw(figure, &table, folder);
+}
+
+static void accuracy_falls_with_the_steps(void **state)
+{
+    (void)state;
+    assert_int_equal(draw_attacks(&pg_figure_success_steps, "mean", false), PG_OK);
+    char *svg = read_file("success-steps.svg"), *data = read_file("success-steps.tsv");
+    assert_non_null(strstr(svg, ">mean, patch 5<"));
+    assert_non_null(strstr(svg, ">robust-masking, scope=predicted, patch 5<"));
+    assert_null(strstr(svg, "not attacked"));
+    /* a curve never rises, starts with the images that are right and ends with those that are never broken */
+    pg_table_attack attacks[ATTACKED];
+    make_attacks(95, attacks);
+    int right = 0, left = 0, lines = 0;
+    for (size_t i = 0; i < ATTACKED; i++) {
+        right += attacks[i].right;
+        left += attacks[i].right && !attacks[i].broken;
+    }
+    double before = 100.0 * right / ATTACKED, steps, value;
+    for (char *line = strstr(data, "mean, patch 5\n") + 14; *line != '\n'; line = strchr(line, '\n') + 1) {
+        assert_int_equal(sscanf(line, "%lf\t%lf", &steps, &value), 2);
+        assert_true(lines > 0 ? value <= before + 1e-3 : fabs(value - before) < 1e-3);
+        before = value;
+        lines++;
+    }
+    assert_true(lines > 20);
+    assert_true(fabs(before - 100.0 * left / ATTACKED) < 1e-3);
+    free(svg);
+    free(data);
+}
+
+static void squares_hold_every_attacked_image(void **state)
+{
+    (void)state;
+    assert_int_equal(draw_attacks(&pg_figure_vulnerability, "mean", false), PG_OK);
+    char *svg = read_file("vulnerability.svg"), *data = read_file("vulnerability.tsv");
+    assert_non_null(strstr(svg, ">mean<"));
+    assert_non_null(strstr(svg, ">scope=predicted, patch 5<"));
+    pg_table_attack attacks[ATTACKED];
+    int64_t right = 0, sum = 0;
+    for (int cell = 0; cell < 2; cell++) {
+        make_attacks(cell == 0 ? 95 : 40, attacks);
+        for (size_t i = 0; i < ATTACKED; i++)
+            right += attacks[i].right;
+    }
+    char *line = data;
+    for (int block = 0; block < 3; block++)
+        line = strstr(line, "\n\n\n") + 3;
+    for (double v[8]; *line != '\n'; line = strchr(line, '\n') + 1) {
+        assert_int_equal(
+            sscanf(line, "%lf\t%lf\t%lf\t%lf\t%lf\t%lf\t%lf\t%lf", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]), 8);
+        assert_true(v[6] >= 0 && v[6] <= 100 && v[3] > v[2] && v[5] > v[4]);
+        sum += (int64_t)v[7];
+    }
+    assert_int_equal(sum, right);
+    free(svg);
+    free(data);
+}
+
+static void attack_figures_want_attacks_and_take_any_text(void **state)
+{
+    (void)state;
+    static const pg_figure *const figures[] = {&pg_figure_success_steps, &pg_figure_vulnerability};
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(figures[i]->attacks);
+        assert_int_equal(draw_attacks(figures[i], "mean", true), PG_EINPUT);
+        assert_non_null(strstr(pg_error_message(), "images under attack"));
+        assert_int_equal(draw_attacks(figures[i], "#`touch pwned`\"@\\^_{a}", false), PG_OK);
+        char path[128];
+        snprintf(path, sizeof path, "%s/pwned", folder);
+        assert_int_not_equal(access(path, F_OK), 0);
+        snprintf(path, sizeof path, "%s.svg", figures[i]->name);
+        char *svg = read_file(path);
+        assert_non_null(strstr(svg, "`touch pwned`'@/^_{a}"));
+        free(svg);
+    }
+}
+
+static void local_logits_are_counted(void **state)
+{
+    (void)state;
+    enum { N = 5000 };
+    static float clean[N], attacked[N];
+    for (uint32_t i = 0; i < N; i++) {
+        pg_rng rng = pg_rng_make(2, PG_STREAM_TEST, i);
+        clean[i] = (float)(4 + 1.5 * pg_rng_normal(&rng));
+        attacked[i] = i % 25 ? clean[i] : (float)(30 + 5 * pg_rng_normal(&rng));
+    }
+    clean[7] = NAN;
+    pg_local_logits logits = {.title = "@title", .subtitle = "#5,000 vectors", .clean = clean, .attacked = attacked, .n = N};
+    assert_int_equal(pg_local_logits_draw(&logits, folder), PG_OK);
+    char *svg = read_file("local-logits.svg"), *data = read_file("local-logits.tsv"), *line = data;
+    assert_non_null(strstr(svg, ">@title<"));
+    assert_non_null(strstr(svg, ">#5,000 vectors<"));
+    for (int block = 0; block < 2; block++) {
+        long long sum = 0, count;
+        double lo, share;
+        line = strstr(line, "\n\n\n") + 3;
+        for (; *line != '\n' && *line != '\0'; line = strchr(line, '\n') + 1) {
+            assert_int_equal(sscanf(line, "%lf\t%lf\t%lld", &lo, &share, &count), 3);
+            sum += count;
+        }
+        assert_int_equal(sum, N - (block == 0));
+        line--;
+    }
+    free(svg);
+    free(data);
+    logits.n = 0;
+    assert_int_equal(pg_local_logits_draw(&logits, folder), PG_EINPUT);
+}
+
+/* ---- The contact sheet ---- */
+
+/* Seven images of 24 x 32 on a map of one row that wraps, or of 5 x 7. */
+static int draw_sheet(bool wrap, const char *name)
+{
+    enum { H = 24, W = 32, N = 7 };
+    static uint8_t pixels[2][3 * H * W];
+    static float values[2][35];
+    pg_sheet_image images[N];
+    for (int i = 0; i < 3 * H * W; i++) {
+        pixels[0][i] = (uint8_t)(i % W * 8);
+        pixels[1][i] = (uint8_t)(i / W * 3);
+    }
+    for (int i = 0; i < 35; i++) {
+        values[0][i] = (float)i;
+        values[1][i] = (float)-i;
+    }
+    for (int i = 0; i < N; i++) {
+        images[i] = (pg_sheet_image){.index = i,
+                                     .steps = 5,
+                                     .label = name,
+                                     .after = "a_class^{x}",
+                                     .broken = i % 2,
+                                     .clean = pixels[0],
+                                     .attacked = pixels[1],
+                                     .patch_top = 3,
+                                     .patch_left = 20,
+                                     .patch_height = 5,
+                                     .patch_width = 5};
+        for (int m = 0; m < 2; m++)
+            images[i].maps[m] = (pg_sheet_map){.class_name = m ? "winner" : name,
+                                               .values = values[m],
+                                               .masked = true,
+                                               .left = wrap ? 28 : 2,
+                                               .top = wrap ? 0 : 1,
+                                               .height = 1 + !wrap,
+                                               .width = wrap ? 8 : 3};
+    }
+    pg_sheet sheet = {.title = "a title", .subtitle = "a subtitle", .images = images, .n = N};
+    sheet.rows = (pg_sheet_axis){.positions = wrap ? 1 : 5, .size = H, .start = wrap ? 0 : 2, .step = wrap ? H : 4};
+    sheet.columns =
+        (pg_sheet_axis){.positions = wrap ? 32 : 7, .size = W, .start = wrap ? 1 : 2, .step = wrap ? 1 : 4, .wrap = wrap};
+    return pg_sheet_draw(&sheet, folder);
+}
+
+static void sheets_show_pixels_and_texts(void **state)
+{
+    (void)state;
+    for (int wrap = 0; wrap < 2; wrap++) {
+        assert_int_equal(draw_sheet(wrap, "`touch pwned`#_"), PG_OK);
+        char path[128];
+        snprintf(path, sizeof path, "%s/pwned", folder);
+        assert_int_not_equal(access(path, F_OK), 0);
+        char *svg = read_file("sheet.svg"), *png = read_file("sheet.png"), *script = read_file("sheet.gp");
+        assert_memory_equal(png, "\x89PNG", 4);
+        assert_non_null(strstr(svg, ">`touch pwned`#_<"));
+        assert_non_null(strstr(svg, ">a_class^{x}<"));
+        assert_null(strstr(script, "touch"));
+        int pictures = 0;
+        for (const char *at = svg; (at = strstr(at, "<image ")) != NULL; at++)
+            pictures++;
+        assert_int_equal(pictures, 7 * 4);
+        free(svg);
+        free(png);
+        free(script);
+    }
+    pg_npy npy;
+    char path[128];
+    snprintf(path, sizeof path, "%s/sheet-evidence.npy", folder);
+    assert_int_equal(pg_npy_open(path, &npy), PG_OK);
+    assert_int_equal(npy.shape[0], 7);
+    assert_int_equal(npy.shape[3], 128);
+    /* the map that wraps begins with the position whose field is centred on the first pixel: the last one */
+    assert_true(((const float *)npy.data)[0] == 1.0f);
+    assert_true(((const float *)npy.data)[4] == 0.0f);
+    pg_npy_release(&npy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +525,11 @@ int main(void)
         cmocka_unit_test(without_gnuplot_nothing_is_left_behind),
         cmocka_unit_test(files_and_nameless_folders_are_refused),
         cmocka_unit_test(unknown_figures_name_the_nearest),
+        cmocka_unit_test(accuracy_falls_with_the_steps),
+        cmocka_unit_test(squares_hold_every_attacked_image),
+        cmocka_unit_test(attack_figures_want_attacks_and_take_any_text),
+        cmocka_unit_test(local_logits_are_counted),
+        cmocka_unit_test(sheets_show_pixels_and_texts),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -188,7 +188,40 @@ static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_ta
     entry->delta = cell->has_delta ? cell->delta : -1;
 }
 
-static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell, const keys sides[3], pg_table_entry *entry)
+/* Images under attack, as they come from the store. */
+typedef struct attack_list {
+    pg_table_attack *items; /* room for `capacity` */
+    size_t n, capacity;
+} attack_list;
+
+static int keep_attack(const pg_attack_row *row, void *context)
+{
+    attack_list *list = context;
+    if (list->n == list->capacity)
+        return pg_fail(PG_EDAMAGED, "a cell has more than the %zu attacks it is said to have", list->capacity);
+    bool right = row->before == row->label;
+    list->items[list->n++] = (pg_table_attack){
+        .steps = row->steps, .top = row->top, .left = row->left, .right = right, .broken = right && row->after != row->label};
+    return PG_OK;
+}
+
+static int fill_attacks(pg_store *store, const pg_cell *cell, int64_t attacked, pg_table_entry *entry)
+{
+    attack_list list = {.items = calloc((size_t)attacked + 1, sizeof *list.items), .capacity = (size_t)attacked};
+    entry->attacks = list.items;
+    if (list.items == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory for %lld attacked images", (long long)attacked);
+    int code = pg_store_each_attack(store, cell->id, keep_attack, &list);
+    entry->n_attacks = list.n;
+    entry->image_height = cell->forward->dataset_height;
+    entry->image_width = cell->forward->dataset_width;
+    entry->patch_height = cell->patch_height;
+    entry->patch_width = cell->patch_width;
+    return code;
+}
+
+static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell, const keys sides[3], bool attacks,
+                      pg_table_entry *entry)
 {
     char *row = NULL, *column = NULL;
     pg_buf weights;
@@ -197,8 +230,10 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
     int code = pg_store_cell(store, cell->id, &result);
     if (code == PG_OK) {
         fill_counts(cell, &result, entry);
+        if (attacks && result.attacked_n > 0)
+            code = fill_attacks(store, cell, result.attacked_n, entry);
         pg_cell_result_release(&result);
-        if (cell->forward->attack)
+        if (code == PG_OK && cell->forward->attack)
             code = pg_store_broken(store, cell->id, &entry->broken, &(int64_t){0});
     }
     short_weights(plan, pg_cell_value(cell, "weights"), &weights);
@@ -264,7 +299,7 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
         goto out;
     }
     for (size_t i = 0; code == PG_OK && i < pg_plan_count(plan); i++)
-        code = make_entry(plan, store, pg_plan_at(plan, i), sides, &out->entries[out->table.n_entries++]);
+        code = make_entry(plan, store, pg_plan_at(plan, i), sides, request->attacks, &out->entries[out->table.n_entries++]);
     out->table.title = out->title;
     out->table.row_key = request->rows;
     out->table.column_key = request->cols;
@@ -282,6 +317,7 @@ void pg_layout_release(pg_layout *layout)
         free((char *)layout->entries[i].row);
         free((char *)layout->entries[i].column);
         free((char *)layout->entries[i].weights);
+        free((pg_table_attack *)layout->entries[i].attacks);
     }
     free(layout->entries);
     free(layout->title);

@@ -13,6 +13,7 @@ typedef struct pg_layout_request {
     pg_matrix_args matrix;
     const char *rows, *cols; /* keys, comma-separated: "defense", "defense,weights" */
     const char *metrics;     /* names, comma-separated */
+    bool attacks;            /* the entries get their images under attack */
 } pg_layout_request;
 
 typedef struct pg_layout {

@@ -53,6 +53,15 @@ static int draw(const pg_figure *figure, const pg_table *table, const char *fold
     return code;
 }
 
+/* `all` leaves out the figures of attacks where there are none. */
+static bool has_attacks(const pg_table *table)
+{
+    for (size_t i = 0; i < table->n_entries; i++)
+        if (table->entries[i].n_attacks > 0)
+            return true;
+    return false;
+}
+
 static int run(const pg_context *context, int argc, char **argv)
 {
     pg_layout_request request;
@@ -62,10 +71,11 @@ static int run(const pg_context *context, int argc, char **argv)
     int code = parse(argc, argv, &request, &name, &folder);
     if (code == PG_OK && strcmp(name, "all") != 0)
         code = pg_figure_find(name, &figure);
+    request.attacks = figure == NULL || figure->attacks;
     if (code == PG_OK)
         code = pg_layout_make(context, &request, &layout);
     for (size_t i = 0; code == PG_OK && pg_figures[i] != NULL; i++)
-        if (figure == NULL || figure == pg_figures[i])
+        if (figure == pg_figures[i] || (figure == NULL && (!pg_figures[i]->attacks || has_attacks(&layout.table))))
             code = draw(pg_figures[i], &layout.table, folder);
     pg_layout_release(&layout);
     return code;
@@ -77,6 +87,8 @@ const pg_command pg_command_plot = {
     .summary = "draw figures from the cells of a matrix (gnuplot; SVG and PNG)",
     .help = "Figures:\n"
             "  accuracy         clean and certified accuracy by defense and patch size, with 95% intervals\n"
+            "  success-steps    accuracy under attack against the steps of the attack, and the certified accuracy below it\n"
+            "  vulnerability    share of broken images by the place of the patch, one map for each cell with an attack\n"
             "\n"
             "  -o, --output DIR folder for the pictures, the data file and the gnuplot script (default: figures)\n"
             "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
@@ -85,6 +97,7 @@ const pg_command pg_command_plot = {
             "\n"
             "DIR/FIGURE.gp draws the same pictures again from DIR/FIGURE.tsv: gnuplot -d FIGURE.gp\n"
             "\n"
-            "  patchgauge plot accuracy experiments/demo.toml -o build/demo\n",
+            "  patchgauge plot accuracy experiments/demo.toml -o build/demo\n"
+            "  patchgauge plot vulnerability experiments/results/cifar10-bagnet-attack.toml -S defense=robust-masking\n",
     .run = run,
 };
