@@ -1,0 +1,171 @@
+/* Settles what `patchgauge attack` was asked for: everything that can be said before the first image is said here. */
+#include "harness/plan/settle.h"
+#include "harness/run/attack_work.h"
+#include "harness/run/run.h"
+#include "plots/figure.h"
+#include "plots/sheet.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- --set ---- */
+
+/* The module that "module.option=value" names, or the one that has "option"; pairs without the module's name. */
+static int sort_pair(pg_attack_setup *s, const char *pair)
+{
+    size_t key = strcspn(pair, "="), dot = strcspn(pair, ".");
+    const char *names[] = {s->attack->module.name, s->defense->module.name, "null"};
+    const pg_option *tables[] = {s->attack->module.options, s->defense->module.options, pg_model_find("null")->module.options};
+    const char **lists[] = {s->attack_pairs, s->defense_pairs, s->model_pairs};
+    size_t *counts[] = {&s->n_attack, &s->n_defense, &s->n_model};
+    size_t modules = strcmp(s->request->weights, "null") == 0 ? 3 : 2, found = 0, owner = 0;
+    bool named = dot < key;
+    char option[128];
+    snprintf(option, sizeof option, "%.*s", (int)key, pair);
+    for (size_t i = 0; i < modules; i++)
+        if (named ? strlen(names[i]) == dot && strncmp(names[i], pair, dot) == 0 : pg_option_find(tables[i], option) != NULL) {
+            owner = i;
+            found++;
+        }
+    if (found > 1)
+        return pg_fail(PG_EUSAGE, "--set %s: both %s and %s have this option: write %s.%s or %s.%s", pair, names[0],
+                       owner == 2 ? names[owner] : names[1], names[0], pair, owner == 2 ? names[owner] : names[1], pair);
+    if (found == 0)
+        return pg_fail(
+            PG_EUSAGE,
+            "--set %s: no option of attack %s or defense %s; `patchgauge help attack %s` and `help defense %s` list them", pair,
+            names[0], names[1], names[0], names[1]);
+    if (*counts[owner] == sizeof s->attack_pairs / sizeof *s->attack_pairs)
+        return pg_fail(PG_EUSAGE, "more than %zu --set options", sizeof s->attack_pairs / sizeof *s->attack_pairs);
+    lists[owner][(*counts[owner])++] = named ? pair + dot + 1 : pair;
+    return PG_OK;
+}
+
+static int configure(pg_attack_setup *s)
+{
+    const pg_attack_request *r = s->request;
+    s->attack = pg_attack_find(r->attack);
+    s->defense = s->attack ? pg_defense_find(r->defense) : NULL;
+    if (!s->defense)
+        return PG_EINPUT;
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < r->n_pairs; i++)
+        code = sort_pair(s, r->pairs[i]);
+    if (code == PG_OK)
+        code = pg_module_configure(&s->attack->module, "attack", s->attack_pairs, s->n_attack, s->attack_config);
+    if (code == PG_OK)
+        code = pg_module_configure(&s->defense->module, "defense", s->defense_pairs, s->n_defense, s->config);
+    return code;
+}
+
+/* ---- Images, weights, patch ---- */
+
+static int check_folder(const pg_attack_request *r)
+{
+    struct stat about;
+    if (!*r->folder)
+        return pg_fail(PG_EUSAGE, "the folder for results is an empty text; name one with -o");
+    if (stat(r->folder, &about) == 0 && !S_ISDIR(about.st_mode))
+        return pg_fail(PG_EINPUT, "%s: is a file; -o names a folder", r->folder);
+    if (r->sheet < 0 || r->sheet > PG_SHEET_MAX)
+        return pg_fail(PG_EUSAGE, "--sheet %d: a contact sheet has 0 to %d images", r->sheet, (int)PG_SHEET_MAX);
+    return r->sheet > 0 ? pg_figure_check(r->folder) : PG_OK;
+}
+
+static int check_fit(pg_attack_setup *s)
+{
+    const pg_attack_request *r = s->request;
+    const pg_dataset_info *data = pg_dataset_info_of(s->dataset);
+    const pg_geometry *g = &s->info.geometry;
+    s->first = r->all ? 0 : r->first;
+    s->end = r->all ? data->images : r->end;
+    if (s->end > data->images || s->first < 0 || s->first >= s->end)
+        return pg_fail(PG_EINPUT, "images %lld:%lld: %s has the images 0:%lld", (long long)s->first, (long long)s->end,
+                       r->dataset, (long long)data->images);
+    if (g->input_height != data->height || g->input_width != data->width)
+        return pg_fail(PG_EINPUT, "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", r->weights,
+                       g->input_height, g->input_width, r->dataset, data->height, data->width);
+    if (g->classes != data->classes)
+        return pg_fail(PG_EINPUT, "%s has %d classes, %s has %d", r->weights, g->classes, r->dataset, data->classes);
+    return PG_OK;
+}
+
+/* The patch, the window it touches, and whether attack and defense can work on them. */
+static int check_patch(pg_attack_setup *s)
+{
+    const pg_geometry *g = &s->info.geometry;
+    int code = pg_patch_parse(s->request->patch, g->input_height, g->input_width, &s->patch_height, &s->patch_width);
+    if (code != PG_OK)
+        return code;
+    s->window = (pg_window){pg_axis_window(&g->rows, g->input_height, s->patch_height),
+                            pg_axis_window(&g->columns, g->input_width, s->patch_width)};
+    if (s->defense->check)
+        code = s->defense->check(s->config, g->rows.positions, g->columns.positions, g->classes);
+    if (code != PG_OK)
+        return pg_fail_at(code, "defense %s", s->defense->module.name);
+    code = s->attack->check(s->attack_config, g->input_height, g->input_width, s->patch_height, s->patch_width, g->classes);
+    return code == PG_OK ? code : pg_fail_at(code, "attack %s", s->attack->module.name);
+}
+
+static int open_certifier(pg_attack_setup *s)
+{
+    const pg_geometry *g = &s->info.geometry;
+    pg_evidence_spec spec;
+    s->defense->evidence(s->config, &spec);
+    s->has_delta = pg_locality_covers(&s->info.locality, s->request->dtype, s->request->batch);
+    s->delta = s->has_delta ? pg_evidence_delta(&spec, s->info.locality.delta_grid) : 0;
+    pg_job job = {.defense = s->defense, .config = s->config, .window = s->window, .delta = s->delta};
+    return pg_certifier_new(&job, 1, g->rows.positions, g->columns.positions, g->classes, g->rows.wrap, g->columns.wrap,
+                            &s->certifier);
+}
+
+static int open_network(pg_attack_setup *s)
+{
+    const pg_attack_request *r = s->request;
+    pg_network_options options = {.device = r->device, .dtype = r->dtype, .batch = r->batch, .threads = r->threads};
+    int code = pg_network_open(r->weights, s->model_pairs, s->n_model, &options, &s->network);
+    pg_attack_job job = {.network = s->network,
+                         .batch = r->batch,
+                         .attack = s->attack,
+                         .attack_config = s->attack_config,
+                         .defense = s->defense,
+                         .config = s->config,
+                         .window = s->window,
+                         .patch_height = s->patch_height,
+                         .patch_width = s->patch_width,
+                         .seed = r->seed,
+                         .data_dir = r->data_dir,
+                         .dataset = r->dataset,
+                         .stopping = pg_signals_stopping};
+    return code == PG_OK ? pg_attacker_open(&job, &s->attacker) : code;
+}
+
+int pg_attack_setup_open(const pg_attack_request *request, pg_attack_setup *out)
+{
+    *out = (pg_attack_setup){.request = request};
+    int code = check_folder(request);
+    if (code == PG_OK)
+        code = configure(out);
+    if (code == PG_OK)
+        code = pg_dataset_open(request->data_dir, request->dataset, &out->dataset);
+    if (code == PG_OK)
+        code = pg_weights_describe(request->weights, out->model_pairs, out->n_model, &out->info);
+    if (code == PG_OK)
+        code = check_fit(out);
+    if (code == PG_OK)
+        code = check_patch(out);
+    if (code == PG_OK)
+        code = open_certifier(out);
+    if (code == PG_OK)
+        code = open_network(out);
+    return code;
+}
+
+void pg_attack_setup_close(pg_attack_setup *setup)
+{
+    pg_attacker_close(setup->attacker);
+    pg_network_close(setup->network);
+    pg_certifier_free(setup->certifier);
+    pg_dataset_close(setup->dataset);
+}

@@ -1,0 +1,43 @@
+/* What the parts of attack_files.c share: the work in progress and what it keeps for the contact sheet. Private to harness/run.
+ */
+#ifndef PG_RUN_ATTACK_WORK_H
+#define PG_RUN_ATTACK_WORK_H
+
+#include "defenses/certifier.h"
+#include "harness/data/dataset.h"
+#include "harness/run/attack_files.h"
+#include "harness/run/attacker.h"
+
+/* Everything that an attack on a run of images stands on; settled before work begins. */
+typedef struct pg_attack_setup {
+    const pg_attack_request *request;
+    const char *model_pairs[64], *attack_pairs[64], *defense_pairs[64];
+    size_t n_model, n_attack, n_defense;
+    const pg_attack *attack;
+    const pg_defense *defense;
+    _Alignas(max_align_t) unsigned char attack_config[PG_CONFIG_MAX], config[PG_CONFIG_MAX];
+    pg_dataset *dataset;
+    pg_weights_info info;
+    int patch_height, patch_width;
+    pg_window window;
+    int64_t first, end, delta; /* delta: of the evidence, 0 where not measured */
+    bool has_delta;
+    pg_network *network;
+    pg_attacker *attacker;
+    pg_certifier *certifier;
+} pg_attack_setup;
+
+int pg_attack_setup_open(const pg_attack_request *request, pg_attack_setup *out) PG_MUST_USE;
+void pg_attack_setup_close(pg_attack_setup *setup); /* also after a failure */
+
+/* Images kept for the contact sheet: the first ones on which the attack took a step. */
+typedef struct pg_attack_sheet pg_attack_sheet;
+int pg_attack_sheet_new(const pg_attack_setup *setup, int most, pg_attack_sheet **out) PG_MUST_USE;
+void pg_attack_sheet_free(pg_attack_sheet *sheet);
+/* clean, attacked: pixels; logits: of the attacked image. */
+void pg_attack_sheet_add(pg_attack_sheet *sheet, const pg_attack_result *result, int label, const uint8_t *clean,
+                         const uint8_t *attacked, const float *logits);
+/* Nothing is drawn where no image was attacked. */
+int pg_attack_sheet_draw(pg_attack_sheet *sheet, const char *title, const char *subtitle) PG_MUST_USE;
+
+#endif
