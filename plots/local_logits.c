@@ -66,7 +66,7 @@ int pg_local_logits_draw(const pg_local_logits *logits, const char *folder)
         write_block(&histograms[i], &parts.data);
     double least = 100.0 / (double)(histograms[0].n > histograms[1].n ? histograms[0].n : histograms[1].n);
     pg_buf_printf(&parts.prelude, "bin = %.9f\nlo = %.9f\nhi = %.9f\nleast = %.9g\ntext_width = %zu\n", histograms[0].width, lo,
-                  hi, least, 8 * (title > subtitle ? title : subtitle));
+                  hi, least, 11 * title > 8 * subtitle ? 11 * title : 8 * subtitle);
     int code = pg_figure_save("local-logits", pg_script_local_logits, &parts, folder);
     pg_figure_data_release(&parts);
     return code;

@@ -12,8 +12,8 @@ stats file index 0 every ::0::0 using (title = strcol(1), subtitle = strcol(2), 
 width = text_width + 60 > 720 ? text_width + 60 : 720
 height = 440
 set tmargin 5
-set label 1 title at graph 0.5, graph 1 center offset 0, 3.1 font ",14" noenhanced
-set label 2 subtitle at graph 0.5, graph 1 center offset 0, 1.6 textcolor rgb "#555555" noenhanced
+set label 1 title at screen 0.5, graph 1 center offset 0, 3.1 font ",14" noenhanced
+set label 2 subtitle at screen 0.5, graph 1 center offset 0, 1.6 textcolor rgb "#555555" noenhanced
 set xlabel "largest logit of a local vector"
 set ylabel "local vectors, %"
 set xrange [lo - 1.5 * bin:hi + 1.5 * bin]

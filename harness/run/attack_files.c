@@ -33,7 +33,8 @@ typedef struct work {
     tally tally;
     size_t image, map, patch, positions; /* values of one */
     int64_t chunk;                       /* images, a multiple of the network's batch */
-    uint8_t *pixels, *attacked, *patches;
+    uint8_t *pixels, *attacked;
+    uint8_t *patches; /* of all images */
     int32_t *labels;
     float *logits, *after;
     float *largest[2]; /* [all images][positions], clean and attacked: what the figure shows */
@@ -41,7 +42,6 @@ typedef struct work {
     pg_example *examples;
     pg_attack_result *results;
     pg_buf csv;
-    pg_file_writer npy;
 } work;
 
 static int make_work(work *w)
@@ -57,7 +57,7 @@ static int make_work(work *w)
     size_t c = (size_t)w->chunk;
     w->pixels = malloc(c * w->image);
     w->attacked = malloc(c * w->image);
-    w->patches = malloc(c * w->patch);
+    w->patches = malloc((size_t)n * w->patch);
     w->labels = malloc(c * sizeof *w->labels);
     w->logits = malloc(c * w->map * sizeof *w->logits);
     w->after = malloc(c * w->map * sizeof *w->after);
@@ -79,7 +79,6 @@ static void free_work(work *w)
         free(memory[i]);
     pg_attack_sheet_free(w->sheet);
     pg_buf_release(&w->csv);
-    pg_file_abort(&w->npy);
     pg_attack_setup_close(&w->setup);
 }
 
@@ -109,7 +108,7 @@ static int attack_chunk(work *w, int64_t at, int64_t from, int64_t stop)
                                       .prediction = w->verdicts[i].prediction,
                                       .pixels = w->pixels + (i + skip) * w->image,
                                       .logits = logits};
-        w->results[i] = (pg_attack_result){.patch = w->patches + i * w->patch};
+        w->results[i] = (pg_attack_result){.patch = w->patches + ((size_t)(from - w->setup.first) + i) * w->patch};
     }
     if (code == PG_OK)
         code = pg_attacker_run(w->setup.attacker, w->examples, n, w->results);
@@ -209,12 +208,10 @@ static int attack_all(work *w)
             code = forward_attacked(w, at, from, stop);
         for (int64_t i = from; code == PG_OK && i < stop; i++)
             keep_image(w, (size_t)(i - from), (size_t)(from - at), i - first);
-        size_t bytes = (size_t)(stop - from) * w->patch;
-        if (code == PG_OK && fwrite(w->patches, 1, bytes, w->npy.stream) != bytes)
-            code = pg_fail(PG_EIO, "patches cannot be written: the disk may be full");
         char note[48];
         snprintf(note, sizeof note, "%lld of %lld broken", (long long)w->tally.broken, (long long)w->tally.clean);
-        pg_progress_update(&progress, stop - first, note);
+        if (code == PG_OK)
+            pg_progress_update(&progress, stop - first, note);
     }
     pg_progress_finish(&progress);
     return code;
@@ -286,31 +283,38 @@ static int write_beside(const work *w, const char *name, const char *text)
     return code;
 }
 
-static int begin_patches(work *w)
+static int write_patches(const work *w)
 {
     const int64_t shape[] = {w->setup.end - w->setup.first, 3, w->setup.patch_height, w->setup.patch_width};
+    size_t bytes = (size_t)shape[0] * w->patch;
+    pg_file_writer npy = {0};
     pg_buf path;
     pg_buf_init(&path);
     pg_buf_printf(&path, "%s/patches.npy", w->setup.request->folder);
     int code = pg_buf_check(&path);
     if (code == PG_OK)
-        code = pg_make_folders(w->setup.request->folder);
+        code = pg_file_begin(&npy, path.data);
     if (code == PG_OK)
-        code = pg_file_begin(&w->npy, path.data);
+        code = pg_npy_write_header(npy.stream, PG_NPY_U1, 4, shape);
+    if (code == PG_OK && fwrite(w->patches, 1, bytes, npy.stream) != bytes)
+        code = pg_fail(PG_EIO, "%s: patches cannot be written: the disk may be full", path.data);
     if (code == PG_OK)
-        code = pg_npy_write_header(w->npy.stream, PG_NPY_U1, 4, shape);
+        code = pg_file_commit(&npy);
+    pg_file_abort(&npy);
     pg_buf_release(&path);
     return code;
 }
 
-static int write_files(work *w)
+static int write_files(const work *w)
 {
     char *meta = meta_text(w);
     int code = meta ? pg_buf_check(&w->csv) : PG_EINPUT;
     if (code == PG_OK)
+        code = pg_make_folders(w->setup.request->folder);
+    if (code == PG_OK)
         code = write_beside(w, "results.csv", w->csv.data);
     if (code == PG_OK)
-        code = pg_file_commit(&w->npy);
+        code = write_patches(w);
     if (code == PG_OK)
         code = write_beside(w, "meta.json", meta);
     free(meta);
@@ -405,8 +409,6 @@ int pg_attack_write(const pg_attack_request *request)
         code = make_work(&w);
     if (code == PG_OK && request->sheet > 0)
         code = pg_attack_sheet_new(&w.setup, request->sheet, &w.sheet);
-    if (code == PG_OK)
-        code = begin_patches(&w);
     if (code == PG_OK)
         code = attack_all(&w);
     if (code == PG_OK)

@@ -5,9 +5,11 @@
 #include "plots/figure.h"
 #include "plots/sheet.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- --set ---- */
 
@@ -61,6 +63,21 @@ static int configure(pg_attack_setup *s)
 
 /* ---- Images, weights, patch ---- */
 
+/* Whether the folder, or the nearest one above it that is there, lets files be made: said before hours of work. */
+static bool can_write(const char *folder)
+{
+    struct stat about;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", folder);
+    while (stat(path, &about) != 0) {
+        char *slash = strrchr(path, '/');
+        if (slash == NULL)
+            return access(".", W_OK | X_OK) == 0;
+        slash[slash == path] = '\0'; /* "/" stays */
+    }
+    return access(path, W_OK | X_OK) == 0;
+}
+
 static int check_folder(const pg_attack_request *r)
 {
     struct stat about;
@@ -68,6 +85,8 @@ static int check_folder(const pg_attack_request *r)
         return pg_fail(PG_EUSAGE, "the folder for results is an empty text; name one with -o");
     if (stat(r->folder, &about) == 0 && !S_ISDIR(about.st_mode))
         return pg_fail(PG_EINPUT, "%s: is a file; -o names a folder", r->folder);
+    if (!can_write(r->folder))
+        return pg_fail(PG_EINPUT, "%s: cannot be made or written to", r->folder);
     if (r->sheet < 0 || r->sheet > PG_SHEET_MAX)
         return pg_fail(PG_EUSAGE, "--sheet %d: a contact sheet has 0 to %d images", r->sheet, (int)PG_SHEET_MAX);
     return r->sheet > 0 ? pg_figure_check(r->folder) : PG_OK;

@@ -1,0 +1,233 @@
+/* `patchgauge attack` through the program: files that agree with each other and with the images, pictures, bad input that
+ * leaves nothing behind, and an interruption. Needs libtorch. */
+#include "harness/base/file.h"
+#include "harness/base/npy.h"
+#include "harness/data/dataset.h"
+#include "tests/program.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define BAGNET "models/zoo/synthetic-bagnet.safetensors"
+#define COMMON "attack --weights " BAGNET " --dataset synthetic:test --patch 5 --threads 1 --quiet"
+
+enum { FIRST = 120, END = 150, N = END - FIRST, PATCH = 3 * 5 * 5 };
+
+typedef struct row {
+    int image, label, before, after, broken, certified, top, left, steps;
+    double loss, largest[2];
+    int wrong[2];
+} row;
+
+static void attack(const char *out, const char *more)
+{
+    int code = program_run("none.db", COMMON " --images %d:%d --attack lavan --set steps=15 %s -o %s", FIRST, END, more,
+                           scratch_path(out));
+    if (code != 0)
+        print_error("%s\n", program_output);
+    assert_int_equal(code, 0);
+}
+
+static char *read_text(const char *folder, const char *name)
+{
+    char path[600], *text;
+    size_t size;
+    snprintf(path, sizeof path, "%s/%s", scratch_path(folder), name);
+    assert_int_equal(pg_file_read(path, 1 << 24, &text, &size), PG_OK);
+    return text;
+}
+
+static int read_rows(const char *folder, row *rows)
+{
+    char *text = read_text(folder, "results.csv");
+    int n = 0;
+    for (char *line = strchr(text, '\n') + 1; *line; line = strchr(line, '\n') + 1) {
+        row *r = &rows[n++];
+        assert_true(n <= N);
+        assert_int_equal(sscanf(line, "%d,%d,%d,%d,%d,%d,%d,%d,,%lf,%d,%lf,%lf,%d,%d", &r->image, &r->label, &r->before,
+                                &r->after, &r->broken, &r->certified, &r->top, &r->left, &r->loss, &r->steps, &r->largest[0],
+                                &r->largest[1], &r->wrong[0], &r->wrong[1]),
+                         14);
+    }
+    free(text);
+    return n;
+}
+
+static int64_t count_of(const char *folder, const char *key)
+{
+    char *text = read_text(folder, "meta.json");
+    json_t *meta = json_loads(text, 0, NULL);
+    assert_non_null(meta);
+    json_t *value = json_object_get(json_object_get(meta, "counts"), key);
+    assert_non_null(value);
+    int64_t count = json_integer_value(value);
+    json_decref(meta);
+    free(text);
+    return count;
+}
+
+/* Rows, patches and counts agree; an image that needs no patch keeps its own pixels. */
+static void the_files_agree(void **state)
+{
+    (void)state;
+    row rows[N];
+    int64_t clean = 0, right = 0, broken = 0, certified = 0;
+    attack("one", "--defense robust-masking --set robust-masking.threshold=0.2");
+    assert_int_equal(read_rows("one", rows), N);
+    pg_npy patches;
+    char path[600];
+    snprintf(path, sizeof path, "%s/patches.npy", scratch_path("one"));
+    assert_int_equal(pg_npy_open(path, &patches), PG_OK);
+    assert_int_equal(patches.count, N * PATCH);
+    static uint8_t pixels[N][3][32][32];
+    pg_dataset *dataset;
+    assert_int_equal(pg_dataset_open("", "synthetic:test", &dataset), PG_OK);
+    assert_int_equal(pg_dataset_read(dataset, FIRST, N, &pixels[0][0][0][0], NULL), PG_OK);
+    pg_dataset_close(dataset);
+    for (int i = 0; i < N; i++) {
+        const row *r = &rows[i];
+        const uint8_t *patch = (const uint8_t *)patches.data + i * PATCH;
+        assert_int_equal(r->image, FIRST + i);
+        assert_int_equal(r->broken, r->before == r->label && r->after != r->label);
+        assert_true(r->top >= 0 && r->left >= 0 && r->top <= 27 && r->left <= 27);
+        assert_true(!r->certified || r->after == r->label);
+        assert_int_equal(r->steps == 0, r->before != r->label);
+        int same = 0;
+        for (int k = 0; k < PATCH; k++)
+            same += patch[k] == pixels[i][k / 25][r->top + k / 5 % 5][r->left + k % 5];
+        assert_true(r->steps > 0 || same == PATCH);
+        clean += r->before == r->label;
+        right += r->before == r->label && r->after == r->label;
+        broken += r->broken;
+        certified += r->certified;
+    }
+    pg_npy_release(&patches);
+    assert_true(clean > 0 && broken > 0);
+    assert_int_equal(count_of("one", "clean"), clean);
+    assert_int_equal(count_of("one", "attacked"), right);
+    assert_int_equal(count_of("one", "broken"), broken);
+    assert_int_equal(count_of("one", "certified"), certified);
+    assert_true(certified <= right);
+}
+
+/* The deployed path says the same of the patches in the files: a dump of features of the attacked images is not needed, the
+ * same command again is. */
+static void the_same_command_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    attack("two", "--defense robust-masking --set threshold=0.2 --sheet 0");
+    static const char *const names[] = {"results.csv", "meta.json"};
+    for (int i = 0; i < 2; i++) {
+        char *a = read_text("one", names[i]), *b = read_text("two", names[i]);
+        assert_string_equal(a, b);
+        free(a);
+        free(b);
+    }
+    assert_int_equal(scratch_count(scratch_path("two")), 3);
+}
+
+static void pictures_stand_beside(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"sheet", "local-logits"}, *const ends[] = {"svg", "png", "gp", "tsv"};
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 4; k++) {
+            char path[600];
+            snprintf(path, sizeof path, "%s/%s.%s", scratch_path("one"), names[i], ends[k]);
+            assert_true(pg_file_size(path) > 100);
+        }
+    char *svg = read_text("one", "sheet.svg");
+    assert_non_null(strstr(svg, "lavan on robust-masking, synthetic-bagnet, synthetic:test, patch 5 x 5"));
+    assert_non_null(strstr(svg, ">glyph-"));
+    int pictures = 0;
+    for (const char *at = svg; (at = strstr(at, "<image ")) != NULL; at++)
+        pictures++;
+    assert_int_equal(pictures, 16 * 4);
+    free(svg);
+}
+
+static void bad_input_is_one_error_and_leaves_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arguments, *says;
+    } cases[] = {
+        {"--attack lavan --patch 40", "larger than the image"},
+        {"--attack lavan --patch 0", "patch"},
+        {"--attack lavna", "did you mean 'lavan'"},
+        {"--attack lavan --defense mea", "did you mean 'mean'"},
+        {"--attack lavan --set location=everywhere", "random, fixed, centre, grid, all, gradient"},
+        {"--attack lavan --set stepz=5", "no option of attack lavan or defense mean"},
+        {"--attack lavan --set clip.clip=0:5", "no option of attack lavan or defense mean"},
+        {"--attack lavan --set target=0 --images 0:40", "has the label 0, which is the target"},
+        {"--attack lavan --set target=99", "classes"},
+        {"--attack lavan --images 10:2", "FIRST < END"},
+        {"--attack lavan --images 0:99999", "has the images 0:2000"},
+        {"--attack lavan --sheet 65", "from 0 to 64"},
+        {"--attack lavan --weights null", "needs gradients"},
+        {"", "--attack is missing"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(program_run("none.db", COMMON " -o %s %s", scratch_path("bad"), cases[i].arguments), 2);
+        if (strstr(program_output, cases[i].says) == NULL)
+            print_error("%s: %s\n", cases[i].arguments, program_output);
+        assert_non_null(strstr(program_output, cases[i].says));
+        const char *line = strchr(program_output, '\n');
+        assert_true(line != NULL && line[1] == '\0');
+        assert_int_not_equal(access(scratch_path("bad"), F_OK), 0);
+    }
+    scratch_write("file", "mine", 4);
+    assert_int_equal(program_run("none.db", COMMON " --attack lavan -o %s", scratch_path("file")), 2);
+    assert_non_null(strstr(program_output, "is a file"));
+    assert_int_not_equal(access(scratch_path("none.db"), F_OK), 0);
+}
+
+/* An attack that needs no gradients runs on the null model, whose logits no patch changes. */
+static void black_boxes_run_without_gradients(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        program_run("none.db",
+                    "attack --weights null --dataset synthetic:test --images 0:20 --patch 3x4 --quiet --attack random-search "
+                    "--set random-search.steps=3 --sheet 4 -o %s",
+                    scratch_path("null")),
+        0);
+    assert_non_null(strstr(program_output, "accuracy under attack"));
+    assert_int_equal(count_of("null", "broken"), 0);
+}
+
+static void an_interruption_leaves_nothing(void **state)
+{
+    (void)state;
+    char line[2048];
+    snprintf(line, sizeof line,
+             "%s " COMMON
+             " --attack lavan --set steps=100000 --set restarts=50 -o %s/stopped & p=$!; sleep 3; kill -INT $p; wait $p",
+             program_path(), scratch_folder);
+    char *const arguments[] = {"sh", "-c", line, NULL};
+    pid_t child = fork();
+    if (child == 0) {
+        if (freopen("/dev/null", "w", stderr))
+            execv("/bin/sh", arguments);
+        _exit(127);
+    }
+    assert_int_equal(program_wait(child), 3);
+    assert_int_not_equal(access(scratch_path("stopped"), F_OK), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_files_agree),
+        cmocka_unit_test(the_same_command_gives_the_same_bytes),
+        cmocka_unit_test(pictures_stand_beside),
+        cmocka_unit_test(bad_input_is_one_error_and_leaves_nothing),
+        cmocka_unit_test(black_boxes_run_without_gradients),
+        cmocka_unit_test(an_interruption_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}
