@@ -34,7 +34,7 @@ static scene scene_of(pg_mask_worst *room, const pg_evidence *evidence, pg_windo
     return s;
 }
 
-/* Cells and planes --------------------------------------------------------------------------------------------------------- */
+/* ---- Cells and planes ---- */
 
 static int position(const scene *s, int cell) { return pg_worst_position(s->evidence, &s->windows, s->which, cell); }
 
@@ -82,21 +82,28 @@ static int64_t class_plane(const scene *s, int class, pg_plane *plane)
     return total;
 }
 
-/* The cells that are raised together: the first `limit`, or of these only the corners of the window. */
-static bool raised(const scene *s, int cell, int limit, bool corners)
+/* Cells that are raised together: those of [first, end), or of these only the corners of the window. */
+typedef struct cell_set {
+    int first, end;
+    bool corners;
+} cell_set;
+
+static cell_set all_cells(const scene *s) { return (cell_set){0, (int)s->windows.k, false}; }
+
+static bool among(const scene *s, int cell, const cell_set *some)
 {
     int rows = s->windows.rows.length, columns = s->windows.columns.length, row = cell / columns, column = cell % columns;
     bool corner = (row == 0 || row == rows - 1) && (column == 0 || column == columns - 1);
-    return cell < limit && (corner || !corners);
+    return cell >= some->first && cell < some->end && (corner || !some->corners);
 }
 
-/* How many of the raised cells every window holds; returns their number. */
-static int64_t cell_plane(const scene *s, int limit, bool corners)
+/* How many of these cells every window holds; returns their number. */
+static int64_t cell_plane(const scene *s, cell_set some)
 {
     int64_t count = 0;
     memset(s->room->map, 0, (size_t)s->evidence->height * (size_t)s->evidence->width * sizeof *s->room->map);
     for (int i = 0; i < s->windows.k; i++)
-        if (raised(s, i, limit, corners)) {
+        if (among(s, i, &some)) {
             s->room->map[position(s, i)] = 1;
             count++;
         }
@@ -117,8 +124,7 @@ static bool exceeds(const scene *s, int64_t window, int64_t total)
     return (pg_int128)window * PG_PPM > (pg_int128)s->threshold_ppm * total;
 }
 
-/* What one class can do ------------------------------------------------------------------------------------------------------
- */
+/* ---- What one class can do ---- */
 
 static void fill(const scene *s, int class, int32_t value)
 {
@@ -139,11 +145,11 @@ static void pour(const scene *s, int class, int64_t amount, int x)
 
 /* The largest value v that leaves a class of sum t outside unmasked when all n raised cells have it: h + m v <= T (t + n v) for
  * every window, h what it holds outside, m the raised cells that it holds. 0 if there is none. */
-static int32_t unmasked_level(const scene *s, int64_t outside, int64_t raised_cells)
+static int32_t unmasked_level(const scene *s, int64_t outside, int64_t cells)
 {
     int64_t level = s->reach.hi;
     for (int x = 0; x < s->windows.count; x++) {
-        pg_int128 slope = (pg_int128)s->room->cells.sum[x] * PG_PPM - (pg_int128)s->threshold_ppm * raised_cells;
+        pg_int128 slope = (pg_int128)s->room->cells.sum[x] * PG_PPM - (pg_int128)s->threshold_ppm * cells;
         pg_int128 room = (pg_int128)s->threshold_ppm * outside - (pg_int128)s->room->held.sum[x] * PG_PPM;
         if (slope > 0 && room < slope * level)
             level = room < 0 ? 0 : (int64_t)(room / slope);
@@ -151,19 +157,46 @@ static int32_t unmasked_level(const scene *s, int64_t outside, int64_t raised_ce
     return reachable(s, level);
 }
 
-/* Raises the rival as far as it can go unmasked: on all cells, or on the corners, which no window but this one holds together.
- * Votes, which have one height, are given to fewer cells instead. */
-static void raise_unmasked(const scene *s, bool corners)
+/* The cell whose windows hold the least of a class outside: planes of the class and of all cells. */
+static int loneliest_cell(const scene *s)
 {
-    int limit = (int)s->windows.k;
-    int64_t outside = class_plane(s, s->which->rival, &s->room->held);
-    int32_t level = unmasked_level(s, outside, cell_plane(s, limit, corners));
-    while (s->reach.votes && level == 0 && limit > 1) {
-        limit--;
-        level = unmasked_level(s, outside, cell_plane(s, limit, corners));
+    int best = 0;
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < s->windows.k; i++) {
+        int64_t most = 0;
+        for (int x = 0; x < s->windows.count; x++)
+            if (s->room->cells.sum[x] > 0 && s->room->held.sum[x] > most && holds(s, x, i))
+                most = s->room->held.sum[x];
+        if (most < least) {
+            best = i;
+            least = most;
+        }
+    }
+    return best;
+}
+
+enum { EVENLY, AT_CORNERS, IN_ONE_CELL, WAYS };
+/* Raises the rival as far as it can go unmasked: on all cells; on the corners, which no window but this one holds together; or
+ * on the one cell where other windows hold the least of it. Votes, which have one height, are given to fewer cells instead. */
+static void raise_unmasked(const scene *s, int way)
+{
+    int64_t outside = class_plane(s, s->which->rival, &s->room->held), count;
+    (void)cell_plane(s, all_cells(s));
+    cell_set some = all_cells(s);
+    some.corners = way == AT_CORNERS;
+    if (way == IN_ONE_CELL) {
+        some.first = loneliest_cell(s);
+        some.end = some.first + 1;
+    }
+    count = cell_plane(s, some);
+    int32_t level = unmasked_level(s, outside, count);
+    while (s->reach.votes && level == 0 && some.end - some.first > 1) {
+        some.end--;
+        count = cell_plane(s, some);
+        level = unmasked_level(s, outside, count);
     }
     for (int i = 0; i < s->windows.k; i++)
-        *content(s, i, s->which->rival) = raised(s, i, limit, corners) ? level : 0;
+        *content(s, i, s->which->rival) = among(s, i, &some) ? level : 0;
 }
 
 /* Feeds the label in the window that then is masked and holds the most of it outside; nothing where no window can be fed. */
@@ -171,7 +204,7 @@ static void feed_label(const scene *s)
 {
     int best = -1;
     int64_t most = 0, hi = s->reach.hi, outside = class_plane(s, s->which->label, &s->room->held);
-    (void)cell_plane(s, (int)s->windows.k, false);
+    (void)cell_plane(s, all_cells(s));
     for (int x = 0; x < s->windows.count; x++) {
         int64_t held = s->room->held.sum[x], fed = s->room->cells.sum[x] * hi;
         if (fed > 0 && held > most && exceeds(s, held + fed, outside + fed)) {
@@ -186,17 +219,17 @@ static void feed_label(const scene *s)
 bool pg_mask_worst_per_class(pg_mask_worst *room, const pg_evidence *evidence, pg_window window, int64_t threshold_ppm,
                              const pg_worst *which, int32_t *contents)
 {
-    enum { RIVALS = 3 };
+    enum { FILLED = WAYS, RIVALS };
     if (which->variant >= (threshold_ppm == 0 ? 1 : 2 * RIVALS))
         return false;
     scene s = scene_of(room, evidence, window, threshold_ppm, which, contents);
-    int rival = which->variant % RIVALS;
+    int way = (which->variant + FILLED) % RIVALS; /* filled comes first */
     if (which->variant >= RIVALS)
         feed_label(&s);
-    if (rival == 0)
+    if (way == FILLED)
         fill(&s, which->rival, s.reach.hi);
     else
-        raise_unmasked(&s, rival == 2);
+        raise_unmasked(&s, way);
     return true;
 }
 
@@ -239,7 +272,7 @@ static void keep_fed(const scene *s)
 {
     int64_t rival = class_plane(s, s->which->rival, &s->room->rival);
     int64_t label = class_plane(s, s->which->label, &s->room->held);
-    (void)cell_plane(s, (int)s->windows.k, false);
+    (void)cell_plane(s, all_cells(s));
     int x = feeding_window(s, label, rival);
     for (int i = 0; i < s->windows.k && x >= 0; i++)
         *content(s, i, s->which->label) = holds(s, x, i) ? s->reach.hi : 0;
@@ -253,7 +286,7 @@ static void raise_elsewhere(const scene *s, int class)
 {
     int64_t most = PG_NONE, level = s->reach.hi;
     (void)class_plane(s, class, &s->room->held);
-    (void)cell_plane(s, (int)s->windows.k, false);
+    (void)cell_plane(s, all_cells(s));
     for (int x = 0; x < s->windows.count; x++)
         if (s->room->cells.sum[x] == 0)
             most = PG_MAX(s->room->held.sum[x], most);
@@ -287,8 +320,8 @@ static void lead_by_third(const scene *s)
 bool pg_mask_worst_predicted(pg_mask_worst *room, const pg_evidence *evidence, pg_window window, int64_t threshold_ppm,
                              const pg_worst *which, int32_t *contents)
 {
-    enum { KEEP, KEEP_FED, FILL, ELSEWHERE, THIRD, EVEN, CORNERS, ALL };
-    if (which->variant >= (threshold_ppm == 0 ? EVEN : ALL))
+    enum { KEEP, KEEP_FED, FILL, ELSEWHERE, THIRD, UNMASKED };
+    if (which->variant >= (threshold_ppm == 0 ? UNMASKED : UNMASKED + WAYS))
         return false;
     scene s = scene_of(room, evidence, window, threshold_ppm, which, contents);
     if (which->variant == KEEP)
@@ -302,6 +335,6 @@ bool pg_mask_worst_predicted(pg_mask_worst *room, const pg_evidence *evidence, p
     else if (which->variant == THIRD)
         lead_by_third(&s);
     else
-        raise_unmasked(&s, which->variant == CORNERS);
+        raise_unmasked(&s, which->variant - UNMASKED);
     return true;
 }

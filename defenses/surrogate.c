@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* Building blocks ---------------------------------------------------------------------------------------------------------- */
+/* ---- Building blocks ---- */
 
 static pg_tensor *scalar(pg_scope *s, double value) { return s->torch->full(s, value, PG_T_F32, 1, (const int64_t[]){1}); }
 
@@ -34,8 +34,7 @@ static pg_tensor *is_class(pg_scope *s, pg_tensor *class, int classes)
 
 static pg_tensor *over_positions(pg_scope *s, pg_tensor *x) { return s->torch->sum(s, x, 2, (const int64_t[]){2, 3}, false); }
 
-/* Evidence --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Evidence ---- */
 
 /* log sum exp over the classes of x [n][classes][H][W], kept as one. */
 static pg_tensor *log_sum(pg_scope *s, pg_tensor *x)
@@ -117,8 +116,7 @@ pg_soft pg_soft_of(pg_scope *s, const pg_evidence_spec *spec, const pg_map *map,
     return soft;
 }
 
-/* Scores ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Scores ---- */
 
 /* Sums of evidence as scores. */
 static pg_tensor *scores(const pg_soft *soft, pg_tensor *sums)
@@ -167,8 +165,7 @@ pg_tensor *pg_soft_trimmed(const pg_soft *soft, int64_t trim)
     return scores(soft, straight_through(s, kept, path));
 }
 
-/* Masks -----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Masks ---- */
 
 /* The sums over every run of an axis of x [n][classes][H][W], along dim 2 or 3. */
 static pg_tensor *running(pg_scope *s, pg_tensor *x, int dim, const pg_window_axis *axis)

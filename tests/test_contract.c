@@ -219,6 +219,26 @@ static void every_required_hook_is_there(void **state)
     }
 }
 
+/* Worst contents, where a defense names any: in range, at least one variant, and no more behind the last. */
+static void check_worst(const pg_defense *d, const pg_evidence *evidence, pg_window window, const void *config, void *scratch)
+{
+    CHECK(d->surrogates == NULL || (d->surrogate != NULL && d->surrogates(config) >= 1), &d->module, "kinds of no surrogate");
+    if (d->worst == NULL)
+        return;
+    int64_t lo, hi;
+    (void)pg_evidence_range(evidence->spec, &lo, &hi);
+    int32_t contents[SIDE * SIDE * CLASSES];
+    pg_worst which = {.label = 0, .rival = 1, .top = SIDE - window.height, .left = 0};
+    for (; d->worst(evidence, window, config, &which, scratch, contents); which.variant++) {
+        for (int i = 0; i < window.height * window.width * CLASSES; i++)
+            CHECK(contents[i] >= lo && contents[i] <= hi, &d->module, "worst contents of %d", (int)contents[i]);
+        CHECK(which.variant < 1000, &d->module, "variants without an end");
+    }
+    CHECK(which.variant >= 1, &d->module, "no worst contents");
+    which.variant++;
+    CHECK(!d->worst(evidence, window, config, &which, scratch, contents), &d->module, "a gap between variants");
+}
+
 /* Every defense answers on a small tensor: verdicts in range, nothing certified that is wrong, one configuration among several
  * as alone, predict and certify agree. */
 static void check_defense(const pg_defense *d, const pg_evidence *evidence, pg_window window, const void *config)
@@ -243,6 +263,7 @@ static void check_defense(const pg_defense *d, const pg_evidence *evidence, pg_w
                       two[i].masked == one.masked && two[i].failure_case == one.failure_case,
                   &d->module, "the answer depends on the other configurations");
     }
+    check_worst(d, evidence, window, config, scratch);
     free(scratch);
 }
 
@@ -281,7 +302,8 @@ static void every_attack_knows_its_bounds(void **state)
     for (size_t i = 0; pg_attacks[i] != NULL; i++) {
         const pg_attack *a = pg_attacks[i];
         _Alignas(16) uint8_t config[PG_CONFIG_MAX];
-        const pg_option *batch = pg_option_find(a->module.options, "batch"), *through = pg_option_find(a->module.options, "through");
+        const pg_option *batch = pg_option_find(a->module.options, "batch"),
+                        *through = pg_option_find(a->module.options, "through");
         CHECK(batch && batch->offset == offsetof(pg_attack_common, batch) && through &&
                   through->offset == offsetof(pg_attack_common, through),
               &a->module, "the common options are not the first of the configuration");
@@ -402,8 +424,8 @@ int main(void)
         cmocka_unit_test(option_tables_are_whole),        cmocka_unit_test(option_values_are_checked),
         cmocka_unit_test(defaults_make_a_configuration),  cmocka_unit_test(every_required_hook_is_there),
         cmocka_unit_test(every_defense_answers),          cmocka_unit_test(every_attack_knows_its_bounds),
-        cmocka_unit_test(every_model_has_a_geometry),
-        cmocka_unit_test(list_shows_every_module),        cmocka_unit_test(help_shows_every_option),
+        cmocka_unit_test(every_model_has_a_geometry),     cmocka_unit_test(list_shows_every_module),
+        cmocka_unit_test(help_shows_every_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
