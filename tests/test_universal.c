@@ -80,6 +80,31 @@ static void shapes_leave_the_image(void **state)
     assert_true(painted[0] == 21 && painted[1] == 9 && painted[2] == 1);
 }
 
+/* Bilinear reading of a plane is the plane, wherever it is not cut at the edge. */
+static void a_plane_stays_a_plane(void **state)
+{
+    (void)state;
+    float texture[PATCH], out[PATCH];
+    int checked = 0;
+    double scale = 0.9, angle = 0.3;
+    for (int i = 0; i < PATCH; i++)
+        texture[i] = (float)(0.1 + 0.1 * (i / W % H) + 0.08 * (i % W));
+    for (int i = 0; i < PATCH; i++)
+        out[i] = -1;
+    pg_turn_paint(texture, H, W, (pg_turn){.scale = scale, .angle = angle, .whole = true}, out);
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++) {
+            double ty = (cos(angle) * (y - 2) - sin(angle) * (x - 2)) / scale + 2;
+            double tx = (sin(angle) * (y - 2) + cos(angle) * (x - 2)) / scale + 2;
+            if (ty < 0 || ty > H - 1 || tx < 0 || tx > W - 1)
+                continue;
+            for (int c = 0; c < 3; c++)
+                assert_true(fabs((double)out[(c * H + y) * W + x] - (0.1 + 0.1 * ty + 0.08 * tx)) < 1e-6);
+            checked++;
+        }
+    assert_true(checked >= 13);
+}
+
 /* <paint(texture) - paint(0), g> = <texture, adjoint(g)>. */
 static void the_adjoint_is_the_transpose(void **state)
 {
@@ -229,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_turns_are_exact),
         cmocka_unit_test(shapes_leave_the_image),
+        cmocka_unit_test(a_plane_stays_a_plane),
         cmocka_unit_test(the_adjoint_is_the_transpose),
         cmocka_unit_test(a_universal_patch_learns_the_colour),
         cmocka_unit_test(without_a_target_any_other_class_does),
