@@ -324,8 +324,6 @@ static void refused_images_of_exact_rules_have_to_break(void **state)
 static void a_network_is_attacked(void **state)
 {
     (void)state;
-    if (access("models/zoo/synthetic-bagnet.safetensors", F_OK) != 0)
-        skip();
     int code = program_run("n.db", "--quiet audit --weights models/zoo/synthetic-bagnet.safetensors --dataset synthetic:test "
                                    "--patch 4 --images 0:24 --defense robust-masking --defense clip -S batch=8 "
                                    "--attack lavan --set attack.steps=3 --set attack.batch=4 --device cpu -f json");
@@ -346,6 +344,88 @@ static void a_network_is_attacked(void **state)
     json_decref(rows);
 }
 
+/* A plan of the small network on 32 images, whose geometry a test may bend. *forward: of its only cell. */
+static pg_plan *open_network_plan(pg_forward **forward)
+{
+    static const char *const overrides[] = {"defense=robust-masking", "patch=3", "images=0:32", "batch=8"};
+    pg_plan *plan;
+    static const char text[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"models/zoo/synthetic-bagnet.safetensors\"\n";
+    pg_plan_request request = {
+        .matrix_path = "m", .matrix_text = text, .overrides = overrides, .n_overrides = 4, .data_dir = "."};
+    assert_int_equal(pg_plan_open(&request, &plan), PG_OK);
+    memcpy(forward, (const char *)pg_plan_at(plan, 0) + offsetof(pg_cell, forward), sizeof *forward);
+    return plan;
+}
+
+static int audit_network(pg_plan *plan, pg_audit_row **rows, size_t *n)
+{
+    pg_audit_request request = {.plan = plan,
+                                .levels = {[PG_AUDIT_FEATURE] = true, [PG_AUDIT_LOCALITY] = true},
+                                .effort = {.tries = 5},
+                                .data_dir = ".",
+                                .device = "cpu",
+                                .folder = scratch_path("witness"),
+                                .begin = begin,
+                                .context = plan};
+    int code = pg_audit_run(&request, rows, n);
+    pg_store_close(store);
+    store = NULL;
+    return code;
+}
+
+/* Fields that are larger than the network says: the change outside is measured, and certificates are judged by it. */
+static void a_leak_is_measured(void **state)
+{
+    (void)state;
+    for (int bent = 0; bent < 2; bent++) {
+        pg_forward *forward;
+        pg_plan *plan = open_network_plan(&forward);
+        pg_audit_row *rows;
+        size_t n;
+        if (bent)
+            forward->info.geometry.rows.field = forward->info.geometry.columns.field = 1;
+        if (audit_network(plan, &rows, &n) != PG_OK)
+            fail_msg("%s", pg_error_message());
+        assert_int_equal(n, 2);
+        assert_int_equal(rows[1].level, PG_AUDIT_LOCALITY);
+        assert_true(rows[0].certified > 0);
+        print_message("delta %lld: %lld of %lld certificates survive\n", (long long)rows[1].delta, (long long)rows[1].certified,
+                      (long long)rows[0].certified);
+        assert_true(bent ? rows[1].delta > 1 << 10 : rows[1].delta < 1 << 10);
+        assert_true(bent ? rows[1].certified < rows[0].certified : rows[1].certified <= rows[0].certified);
+        pg_audit_rows_free(rows, n);
+        pg_plan_free(plan);
+    }
+}
+
+static void a_window_that_is_too_small_is_seen(void **state)
+{
+    (void)state;
+    pg_forward *forward;
+    pg_plan *plan = open_network_plan(&forward);
+    pg_audit_row *rows;
+    size_t n;
+    pg_window window = pg_plan_at(plan, 0)->window;
+    window.width--;
+    memcpy((char *)pg_plan_at(plan, 0) + offsetof(pg_cell, window), &window, sizeof window);
+    assert_int_equal(audit_network(plan, &rows, &n), PG_EBROKEN);
+    assert_non_null(strstr(pg_error_message(), "positions, the window has"));
+    assert_int_equal(n, 0); /* not finished, not stored */
+    pg_audit_rows_free(rows, n);
+    pg_plan_free(plan);
+}
+
+static void a_signal_ends_it(void **state)
+{
+    (void)state;
+    expect(program_run(
+               "s.db", /* which is there when signals are caught */
+               "--quiet audit %s -S null.sleep_us=50000 & p=$!; while [ ! -e '%s' ]; do sleep 0.1; done; kill -INT $p; wait $p",
+               scratch_path("m.toml"), scratch_path("s.db")),
+           3);
+    expect_text("interrupted");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +437,9 @@ int main(void)
         cmocka_unit_test(an_unsound_defense_ends_with_a_witness),
         cmocka_unit_test(refused_images_of_exact_rules_have_to_break),
         cmocka_unit_test(a_network_is_attacked),
+        cmocka_unit_test(a_leak_is_measured),
+        cmocka_unit_test(a_window_that_is_too_small_is_seen),
+        cmocka_unit_test(a_signal_ends_it),
     };
     return cmocka_run_group_tests(tests, set_up, scratch_remove);
 }
