@@ -110,7 +110,7 @@ static inline pg_outcome make_outcome(int64_t image, size_t cell)
                         .masked = image == 2,
                         .has_margin = image % 2 == 0,
                         .margin = certified ? 100 + image + (int64_t)cell : -3,
-                        .failure_case = cell == 2 ? (int8_t)(image % 5) : -1};
+                        .failure_case = (int8_t)(cell == 2 ? image % 5 : -1)};
 }
 
 /* An attack that breaks every sixth image, one of them certified. */
