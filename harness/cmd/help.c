@@ -28,7 +28,7 @@ void pg_help_overview(FILE *stream)
           "  --version, --help\n\n"
           "`patchgauge help COMMAND`, `help defense NAME`, `help attack NAME`, `help model NAME` and `help matrix` say more.\n"
           "exit codes: 0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"
-          "            4 system error; 5 an audit broke a sound certificate\n",
+          "            4 system error; 5 an audit or an attack broke a sound certificate\n",
           stream);
 }
 
