@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 5, MAX_PAIRS = 3, BATCH = 8, CLASSES = 10 };
+enum { ROUNDS = 3, MAX_PAIRS = 3, BATCH = 8, CLASSES = 10 };
 
 typedef struct subject {
     const char *label, *model;
