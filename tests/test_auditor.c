@@ -128,6 +128,13 @@ static void certify_deaf(const pg_evidence *e, pg_window window, int64_t delta, 
     pg_defense_find("clip")->certify(e, window, 0, label, configs, n, scratch, out);
 }
 
+/* The real rule, with what moves on one side only. */
+static void certify_half(const pg_evidence *e, pg_window window, int64_t delta, int label, const void *const *configs, size_t n,
+                         void *scratch, pg_verdict *out)
+{
+    pg_defense_find("clip")->certify(e, window, delta / 2, label, configs, n, scratch, out);
+}
+
 static bool lie_above(const pg_evidence *e, pg_window window, const void *config, const pg_worst *which, void *scratch,
                       int32_t *contents)
 {
@@ -175,6 +182,8 @@ static void a_certificate_deaf_to_locality_is_caught(void **state)
     assert_int_equal(ours.broken, 0);
     assert_int_equal(ours.claimed, theirs.claimed); /* those without locality are claims as well */
     assert_true(theirs.broken > 0);
+    deaf.certify = certify_half;
+    assert_true(audit(&job, &effort, &shapes[0], 400).broken > 0);
 }
 
 static void hooks_are_not_believed(void **state)
@@ -343,6 +352,32 @@ static void contents_stay_in_range(void **state)
     }
 }
 
+/* What the variants are meant to reach, on a map of 1 x 6 with a window of 3 at 2. */
+static void contents_do_what_they_say(void **state)
+{
+    (void)state;
+    static const int32_t q[] = {90, 10, 80, 20, 70, 30, 60, 40, 50, 50, 40, 60}; /* [6][2] */
+    pg_evidence_spec spec = {.feature = PG_FEATURE_LOGITS, .clip_lo = 0, .clip_hi = INFINITY};
+    pg_evidence e = {q, 1, 6, 2, false, false, &spec};
+    pg_windows windows = pg_windows_of(&e, (pg_window){1, 3});
+    pg_contents_case c = {.evidence = &e, .windows = &windows, .label = 0, .rival = 1, .left = 2, .hi = 1000};
+    const int64_t own = 90 + 80 + 40, other = 10 + 20 + 60; /* outside the window */
+    bool below = false, emptied = false, share = false, fed[2][2] = {{false}};
+    for (int v = 0; v < pg_contents_variants(&windows); v++) {
+        int32_t in[6];
+        pg_contents_fill(&c, v, in);
+        int64_t label = own + in[0] + in[2] + in[4], rival = other + in[1] + in[3] + in[5];
+        below |= label - rival == 1 && in[0] == 70 && in[2] == 60 && in[4] == 50;
+        emptied |= label - rival == 1 && label == own;
+        share |= rival == 180 && label == own; /* half of it inside */
+        fed[0][0] |= rival == 180 && in[0] == 1000 && in[2] == 0 && in[4] == 0;
+        fed[0][1] |= rival == 180 && in[0] == 1000 && in[2] == 1000 && in[4] == 0;
+        fed[1][0] |= rival == other + 3000 && in[0] == 0 && in[2] == 0 && in[4] == 1000;
+        fed[1][1] |= rival == other + 3000 && in[0] == 0 && in[2] == 1000 && in[4] == 1000;
+    }
+    assert_true(below && emptied && share && fed[0][0] && fed[0][1] && fed[1][0] && fed[1][1]);
+}
+
 /* ---- Crew ---- */
 
 typedef struct loop {
@@ -395,6 +430,7 @@ int main(void)
         cmocka_unit_test(effort_is_limited_and_repeats),
         cmocka_unit_test(bad_jobs_are_refused),
         cmocka_unit_test(contents_stay_in_range),
+        cmocka_unit_test(contents_do_what_they_say),
         cmocka_unit_test(a_crew_shares_loops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
