@@ -13,7 +13,7 @@ array colour[6] = [0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7, 0x56b4e9, 0x000000]
 array shape[6] = [7, 5, 9, 13, 11, 15]
 hue(c) = colour[(c - 1) % 6 + 1]
 line(c) = c > 6 ? 2 : 1
-key_width = 60 + 8 * label_width
+key_width = 80 + 9 * label_width
 width = 560 + key_width
 width = width < title_width + 40 ? title_width + 40 : width
 width = width < 640 ? 640 : width
@@ -24,14 +24,14 @@ set label 2 note at screen 0.5, graph 1 center offset 0, 1.6 textcolor rgb "#555
 set xlabel "steps"
 set ylabel "images still right, %"
 last = most < 10 ? 10 : most
-set xrange [1:last * 1.12]
+set xrange [1:last * 1.3]
 set yrange [0:100]
 if (last > 50) { set logscale x }
 set border 3 lc rgb "#444444"
 set tics nomirror
 set grid lt 1 lc rgb "#e4e4e4" lw 0.6
 set rmargin at screen 1 - (key_width + 0.0) / width
-set key at screen 1 - 8.0 / width, graph 1 top right Left reverse samplen 1.6 noenhanced
+set key at graph 1.03, graph 1 left top Left reverse samplen 1.6 noenhanced
 set bars 0.4
 
 do for [picture in "svg png"] {
@@ -42,8 +42,8 @@ do for [picture in "svg png"] {
     }
     set output "success-steps." . picture
     plot for [c = 1:curves] file index 2 * c - 1 using 1:2 with steps lw 1.8 dt line(c) lc rgb hue(c) title columnheader(1), \
-         for [c = 1:curves] file index 2 * c - 1 using 1:($3 >= 0 ? $2 : NaN):3:4 with yerrorbars pt shape[(c - 1) % 6 + 1] ps 0.7 lw 1.2 \
+         for [c = 1:curves] file index 2 * c - 1 using ($1 * (1 + 0.02 * c)):($3 >= 0 ? $2 : NaN):3:4 with yerrorbars pt shape[(c - 1) % 6 + 1] ps 0.7 lw 1.2 \
              lc rgb hue(c) notitle, \
-         for [c = 1:curves] file index 2 * c using (1):1:(last * 1.12 - 1):(0) with vectors nohead dt 3 lw 1.6 lc rgb hue(c) notitle
+         for [c = 1:curves] file index 2 * c using (1):1:(last * 1.3 - 1):(0) with vectors nohead dt 3 lw 1.6 lc rgb hue(c) notitle
     unset output
 }

@@ -13,8 +13,8 @@ static const double grid_unit = 1.0 / 1048576.0; /* 2^-20 */
 #define AT(field) offsetof(pg_table_entry, field)
 const pg_metric pg_metrics[] = {
     {"clean", "clean", "prediction of the defense on the clean image is right", PG_METRIC_SHARE, AT(clean)},
-    {"attacked", "under attack", "right without a patch, and with the patch that the attack of this cell finds", PG_METRIC_SHARE,
-     AT(attacked)},
+    {"attacked", "under attack", "right without a patch, and with the patch that the attack of this cell finds",
+     PG_METRIC_SHARE, AT(attacked)},
     {"certified", "certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified)},
     {"certified_published", "published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE,
      AT(published)},
@@ -257,8 +257,8 @@ static void note_attacks(const pg_table *table, const char *prefix, pg_table_for
     if (attacked)
         pg_buf_printf(out, "%sunder attack: what the attack that ran leaves; a stronger one may leave less\n", prefix);
     note_cells(table, is_through_mean, prefix,
-               "attacked through the mean of the local logits, not through the defense, so that the defense may do worse", format,
-               out);
+               "attacked through the mean of the local logits, not through the defense, so that the defense may do worse",
+               format, out);
 }
 
 void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)

@@ -119,7 +119,7 @@ static void the_files_agree(void **state)
 static void the_same_command_gives_the_same_bytes(void **state)
 {
     (void)state;
-    attack("two", "--defense robust-masking --set threshold=0.2 --sheet 0");
+    attack("two", "--defense robust-masking --set defense.threshold=0.2 --set attack.batch=64 --sheet 0");
     static const char *const names[] = {"results.csv", "meta.json"};
     for (int i = 0; i < 2; i++) {
         char *a = read_text("one", names[i]), *b = read_text("two", names[i]);
@@ -163,6 +163,7 @@ static void bad_input_is_one_error_and_leaves_nothing(void **state)
         {"--attack lavan --set location=everywhere", "random, fixed, centre, grid, all, gradient"},
         {"--attack lavan --set stepz=5", "no option of attack lavan or defense mean"},
         {"--attack lavan --set clip.clip=0:5", "no option of attack lavan or defense mean"},
+        {"--attack lavan --set lavan.stepz=5", "stepz"},
         {"--attack lavan --set target=0 --images 0:40", "has the label 0, which is the target"},
         {"--attack lavan --set target=99", "classes"},
         {"--attack lavan --images 10:2", "FIRST < END"},

@@ -225,6 +225,22 @@ static void a_full_disk_is_a_system_error(void **state)
     assert_int_equal(run("$P --quiet table $DIR/m.toml >/dev/full"), 4);
 }
 
+/* Attacked cells have figures of their own; `all` draws them where there are some. */
+static void figures_of_attacks_are_drawn_where_there_are_some(void **state)
+{
+    (void)state;
+    assert_int_equal(run("$P plot vulnerability $DIR/m.toml -o $DIR/none"), 2);
+    expect("images under attack");
+    assert_int_equal(run("$P plot all $DIR/m.toml -o $DIR/plain && test ! -e $DIR/plain/vulnerability.svg"), 0);
+#define ATTACKED "$DIR/m.toml -S attack=random-search -S random-search.steps=2 -S patch=8 -S defense=mean -S images=0:40"
+    ok("$P --quiet run " ATTACKED);
+    ok("$P plot all " ATTACKED " -o $DIR/attacked && cd $DIR/attacked && test -s accuracy.svg && test -s vulnerability.png && cat "
+       "success-steps.tsv");
+    expect("mean, patch 8\n1\t");
+    expect("\n3\t"); /* the start and two steps */
+#undef ATTACKED
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +252,7 @@ int main(void)
         cmocka_unit_test(bad_input_is_one_message_and_writes_nothing),
         cmocka_unit_test(help_names_every_metric_figure_and_format),
         cmocka_unit_test(a_full_disk_is_a_system_error),
+        cmocka_unit_test(figures_of_attacks_are_drawn_where_there_are_some),
     };
     return cmocka_run_group_tests(tests, run_matrix, remove_folder);
 }

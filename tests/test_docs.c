@@ -45,7 +45,7 @@ static void complain(const char *page, const char *what, const char *name)
 /* `folder/file.ext` or `folder/` between backticks, if its folder is one of the tree's. */
 static void check_paths(const char *page, char *line)
 {
-    static const char *const roots[] = {"harness/", "models/", "defenses/", "db/", "plots/", "tests/", "experiments/", ".ci/"};
+    static const char *const roots[] = {"harness/", "models/", "defenses/", "attacks/", "db/", "plots/", "tests/", "experiments/", ".ci/"};
     for (char *start = strchr(line, '`'); start != NULL;) {
         char *end = strchr(start + 1, '`');
         if (end == NULL)

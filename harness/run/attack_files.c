@@ -21,7 +21,8 @@
 typedef struct tally {
     int64_t n, clean, certified, right, broken, targeted, hit, steps, longest;
     int64_t positions, wrong[2]; /* clean, attacked */
-    int64_t broken_certificates;
+    double loss;                 /* sum, and of how many images */
+    int64_t losses, broken_certificates;
     pg_attack_result witness; /* the first of them; its patch is not kept */
     int witness_label;
 } tally;
@@ -163,6 +164,8 @@ static void count(tally *t, const pg_attack_result *r, const pg_verdict *v, int 
     t->targeted += r->target >= 0;
     t->hit += r->target >= 0 && r->after == r->target;
     t->steps += r->steps;
+    t->loss += r->steps > 0 && isfinite(r->loss) ? r->loss : 0;
+    t->losses += r->steps > 0 && isfinite(r->loss);
     t->longest = r->steps > t->longest ? r->steps : t->longest;
     if (v->certified && r->after != label && t->broken_certificates++ == 0) {
         t->witness = *r;
@@ -380,6 +383,8 @@ static void say(const work *w)
         say_share("broken", t->broken, t->clean, "images that were right");
     say_share("local vectors wrong, clean", t->wrong[0], t->positions, "local vectors");
     say_share("local vectors wrong, after", t->wrong[1], t->positions, "local vectors");
+    if (t->losses > 0)
+        printf("%-26s %.4f, mean of %lld attacked images\n", "loss", t->loss / (double)t->losses, (long long)t->losses);
     printf("%-26s %.1f an image, at most %lld, through %s\n", "steps", (double)t->steps / (double)t->n, (long long)t->longest,
            strcmp(pg_attacker_through(s->attacker), "mean") == 0 ? "the mean of the local logits" : "the defense");
     printf("%-26s %s\n", "files", s->request->folder);

@@ -13,11 +13,18 @@
 
 /* ---- --set ---- */
 
-/* The module that "module.option=value" names, or the one that has "option"; pairs without the module's name. */
+static bool is_name(const char *name, const char *text, size_t size)
+{
+    return strlen(name) == size && strncmp(name, text, size) == 0;
+}
+
+/* The module that "module.option=value" names ("attack" and "defense" are names too), or the one that has "option"; pairs are
+ * kept without the module's name. */
 static int sort_pair(pg_attack_setup *s, const char *pair)
 {
     size_t key = strcspn(pair, "="), dot = strcspn(pair, ".");
     const char *names[] = {s->attack->module.name, s->defense->module.name, "null"};
+    static const char *const kinds[] = {"attack", "defense", "model"};
     const pg_option *tables[] = {s->attack->module.options, s->defense->module.options, pg_model_find("null")->module.options};
     const char **lists[] = {s->attack_pairs, s->defense_pairs, s->model_pairs};
     size_t *counts[] = {&s->n_attack, &s->n_defense, &s->n_model};
@@ -26,7 +33,7 @@ static int sort_pair(pg_attack_setup *s, const char *pair)
     char option[128];
     snprintf(option, sizeof option, "%.*s", (int)key, pair);
     for (size_t i = 0; i < modules; i++)
-        if (named ? strlen(names[i]) == dot && strncmp(names[i], pair, dot) == 0 : pg_option_find(tables[i], option) != NULL) {
+        if (named ? is_name(names[i], pair, dot) || is_name(kinds[i], pair, dot) : pg_option_find(tables[i], option) != NULL) {
             owner = i;
             found++;
         }
