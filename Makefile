@@ -136,6 +136,7 @@ bench: test-deps ## speed of the certifiers, of the forward pass and of steps of
 	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
 
 mutate: test-deps ## mutate defenses/*.c mechanically and count what the tests kill
+	@$(MAKE) torch
 	@sh tests/mutate.sh
 
 bundle: all ## program, shim and libraries in build/bundle, to run on another machine

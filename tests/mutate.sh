@@ -9,8 +9,10 @@ work=${MUTATE_FOLDER:-build/mutate}
 cc=${CC:-gcc}
 flags="-std=c17 -Werror=uninitialized -ffp-contract=off -pthread -D_GNU_SOURCE -DPG_PLAIN -I$work/include -I."
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
-libraries="-lcmocka -ljansson -lcrypto -lm"
-tests="windows rules defenses certifier vectors evidence bruteforce"
+libraries="-lcmocka -ljansson -lcrypto -lm -ldl"
+tests="windows rules defenses certifier vectors evidence bruteforce worst surrogate"
+PATCHGAUGE_TORCH=${PATCHGAUGE_TORCH:-$PWD/build/patchgauge-torch.so}
+export PATCHGAUGE_TORCH
 files=${*:-$(ls defenses/*.c defenses/sums_lanes.h)}
 rm -rf "$work/include"
 mkdir -p "$work/include/defenses" "$work/fast" "$work/safe"
@@ -21,10 +23,12 @@ order() { # file, fast|safe
     */evidence.c) echo evidence rules defenses certifier ;;
     */certifier.c) echo certifier ;;
     */defense.c) echo defenses ;;
+    */surrogate.c) [ "$2" = safe ] || echo surrogate; return ;; # the tensor API is no matter of sanitizers
+    */worst.c | */mask_worst.c) echo worst; return ;;
     */masks.c | */order.c | */sums.c | */sums_lanes.h | */windows.c) echo windows rules defenses certifier ;;
     *) echo defenses rules certifier windows ;;
     esac
-    [ "$2" = safe ] || echo vectors bruteforce
+    [ "$2" = safe ] || echo vectors bruteforce worst surrogate
 }
 
 # One program: the main of each test under another name, called in the order of the arguments until one fails.
@@ -50,7 +54,7 @@ build() { # folder, flags
     for t in $tests; do $cc $flags $2 -Dmain="main_$t" -c -o "$work/$1/test_$t.o" "tests/test_$t.c"; done
     rm -rf "$work/$1/library" "$work/$1/library.a"
     mkdir "$work/$1/library"
-    for source in harness/base/*.c defenses/*.c; do
+    for source in harness/base/*.c models/torch/*.c defenses/*.c; do
         $cc $flags $2 -c -o "$work/$1/library/$(echo "$source" | tr / -).o" "$source"
     done
     ar rcs "$work/$1/library.a" "$work/$1/library"/*.o

@@ -173,7 +173,7 @@ static bool fits(const rule_case *rule, const oracle_map *m)
 static const oracle_map shapes[] = {
     {1, 8, 3, false, true, 1, 3, NULL},  {1, 9, 2, false, false, 1, 2, NULL}, {4, 5, 3, false, false, 2, 2, NULL},
     {5, 4, 4, true, true, 3, 2, NULL},   {6, 6, 3, false, false, 2, 3, NULL}, {3, 3, 2, false, false, 3, 3, NULL},
-    {1, 1, 2, false, false, 1, 1, NULL}, {5, 5, 12, false, true, 1, 1, NULL}, {2, 7, 3, true, false, 2, 4, NULL},
+    {1, 1, 2, false, false, 1, 1, NULL}, {4, 5, 8, false, true, 1, 1, NULL},  {2, 7, 3, true, false, 2, 4, NULL},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -196,7 +196,7 @@ static void random_tensors(void **state)
         tally sum = {0};
         for (size_t i = 0; i < SHAPES; i++) {
             trial_open(&t, &rule_cases[r], shapes[i]);
-            for (uint32_t round = 0; round < 60 && fits(t.rule, &t.map); round++) {
+            for (uint32_t round = 0; round < 24 && fits(t.rule, &t.map); round++) {
                 randomise(&t, (uint32_t)(r * SHAPES + i) * 1000 + round);
                 play(&t, &sum);
             }
@@ -204,16 +204,16 @@ static void random_tensors(void **state)
         }
         print_message("%-26s certified %4ld refused %4ld broken %4ld published %3ld, broken %3ld\n", rule_cases[r].id,
                       sum.certified, sum.refused, sum.broken, sum.published, sum.published_broken);
-        assert_true(sum.broken > 30);
+        assert_true(sum.broken > 20);
         bool proves = t.defense->certificate(t.config) != PG_CERTIFICATE_NONE;
-        assert_true(sum.certified > 10 || !rule_cases[r].oracle.bounded || !proves);
-        assert_true(sum.published > 10 || proves);
+        assert_true(sum.certified > 5 || !rule_cases[r].oracle.bounded || !proves);
+        assert_true(sum.published > 5 || proves);
         if (strcmp(rule_cases[r].id, "predicted-0") == 0)
             assert_int_equal(sum.published, sum.published_broken);
     }
 }
 
-/* Tensors of eight values out of three: every fifth; votes: all. */
+/* Tensors of eight values out of three: every eleventh; votes: all. */
 static void small_tensors(void **state)
 {
     (void)state;
@@ -228,7 +228,7 @@ static void small_tensors(void **state)
         tally sum = {0};
         for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
             trial_open(&t, rule, small[i]);
-            for (long n = 0, all = votes ? 256 : 6561; n < all && fits(rule, &t.map); n += votes ? 1 : 5) {
+            for (long n = 0, all = votes ? 256 : 6561; n < all && fits(rule, &t.map); n += votes ? 1 : 11) {
                 long rest = n;
                 for (int j = 0; j < 8; j++, rest /= base)
                     t.q[j] = (int32_t)(rest % base) * unit + (rule->values == VALUES_CLIPPED ? (int32_t)rule->oracle.lo : 0);
@@ -240,7 +240,7 @@ static void small_tensors(void **state)
         refused += sum.refused;
     }
     print_message("%ld certified, %ld refused\n", certified, refused);
-    assert_true(certified > 500);
+    assert_true(certified > 300);
     assert_true(refused > 10000);
 }
 
@@ -303,7 +303,7 @@ static void nothing_is_missed(void **state)
         const rule_case *rule = rule_named(ids[i / 5]);
         bool vote = rule->values == VALUES_VOTES, clipped = rule->values == VALUES_CLIPPED;
         trial_open(&t, rule, small[i % 5]);
-        for (uint32_t round = 0; round < 150 && fits(rule, &t.map); round++) {
+        for (uint32_t round = 0; round < 70 && fits(rule, &t.map); round++) {
             randomise_small(&t, round, vote ? 2 : 4, vote || clipped ? RULE_UNIT : 1);
             int label = predict(&t, t.q);
             bool any = any_breaks(&t, label, vote ? votes : clipped ? halves : wide, vote ? 2 : clipped ? 6 : 9);
@@ -315,8 +315,8 @@ static void nothing_is_missed(void **state)
         trial_close(&t);
     }
     print_message("%ld broken by some contents, %ld by none\n", found, unbroken);
-    assert_true(found > 3000);
-    assert_true(unbroken > 200);
+    assert_true(found > 2500);
+    assert_true(unbroken > 100);
 }
 
 /* One position, unbounded logits, no threshold: the rival loses to the mask as much as the label does, whichever is masked, and
