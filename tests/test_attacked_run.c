@@ -262,6 +262,79 @@ static void test_a_real_network(void **state)
     free(attacked);
 }
 
+typedef struct broken_images {
+    bool wrong[64];
+    int n;
+} broken_images;
+
+static int note_broken(const pg_attack_row *a, void *context)
+{
+    broken_images *b = context;
+    b->wrong[a->image] = a->after != a->label;
+    b->n++;
+    return PG_OK;
+}
+
+static void read_broken(const char *db, broken_images *out)
+{
+    char id[PG_HASH_HEX], prefix[13];
+    pg_store *store = NULL;
+    *out = (broken_images){0};
+    assert_int_equal(program_run(db, "ls"), 0);
+    snprintf(prefix, sizeof prefix, "%.12s", strchr(program_output, '\n') + 1);
+    assert_int_equal(pg_store_open(scratch_path(db), PG_STORE_READ, &store), PG_OK);
+    assert_int_equal(pg_store_resolve(store, prefix, id), PG_OK);
+    assert_int_equal(pg_store_each_attack(store, id, note_broken, out), PG_OK);
+    pg_store_close(store);
+}
+
+/* How many images are attacked at a time changes last bits of their logits, and hardly an outcome. */
+static void test_batches_agree(void **state)
+{
+    (void)state;
+    if (access(ZOO, R_OK) != 0)
+        skip();
+    broken_images one, many;
+    static const char *const asked[] = {
+        "-S defense=mean -S images=0:64 -S lavan.steps=4 -S patch=12 -S lavan.batch=1 --threads 1",
+        "-S defense=mean -S images=0:64 -S lavan.steps=4 -S patch=12 -S lavan.batch=64 --threads 1"};
+    run_quietly("batch1.db", "zoo.toml", asked[0]);
+    run_quietly("batch64.db", "zoo.toml", asked[1]);
+    read_broken("batch1.db", &one);
+    read_broken("batch64.db", &many);
+    int agree = 0, broken = 0;
+    for (int i = 0; i < 64; i++) {
+        agree += one.wrong[i] == many.wrong[i];
+        broken += one.wrong[i];
+    }
+    print_message("%d of 64 outcomes agree, %d wrong\n", agree, broken);
+    assert_int_equal(one.n, 64);
+    assert_int_equal(many.n, 64);
+    assert_true(agree >= 63 && broken > 5 && broken < 60);
+}
+
+/* A network that does not open is one message, however many passes want it; what needs another one goes on. */
+static void test_network_that_does_not_open(void **state)
+{
+    (void)state;
+    static const char shim[] = "/nonexistent/patchgauge-torch.so";
+    if (access(ZOO, R_OK) != 0)
+        skip();
+    setenv("PATCHGAUGE_TORCH", shim, 1);
+    int code = program_run("shim.db", "run %s -S defense=ds -S attack=none,random-search -S weights=" ZOO ",null",
+                           scratch_path("null.toml"));
+    unsetenv("PATCHGAUGE_TORCH");
+    assert_int_equal(code, 1);
+    const char *first = strstr(program_output, shim);
+    assert_non_null(first);
+    assert_null(strstr(first + 1, shim));
+    assert_int_equal(program_run("shim.db",
+                                 "plan %s --explain -S defense=ds -S attack=none,random-search -S weights=" ZOO ",null",
+                                 scratch_path("null.toml")),
+                     0);
+    assert_non_null(strstr(program_output, "0 new, 2 done, 0 stale, 2 failed"));
+}
+
 /* A certificate that an attack breaks ends every run of the matrix with exit code 5, and the table says so. */
 static void test_a_broken_certificate_is_told(void **state)
 {
@@ -342,9 +415,14 @@ static void test_an_unsound_defense_is_caught(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kill_and_resume), cmocka_unit_test(test_interrupt),
-        cmocka_unit_test(test_ranges_agree),    cmocka_unit_test(test_a_broken_certificate_is_told),
-        cmocka_unit_test(test_a_real_network),  cmocka_unit_test(test_an_unsound_defense_is_caught),
+        cmocka_unit_test(test_network_that_does_not_open),
+        cmocka_unit_test(test_batches_agree),
+        cmocka_unit_test(test_kill_and_resume),
+        cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_ranges_agree),
+        cmocka_unit_test(test_a_broken_certificate_is_told),
+        cmocka_unit_test(test_a_real_network),
+        cmocka_unit_test(test_an_unsound_defense_is_caught),
     };
     return cmocka_run_group_tests_name("attacked run", tests, make, scratch_remove);
 }

@@ -328,7 +328,8 @@ const pg_command pg_command_run = {
         "  --device D        auto (default), cpu, cuda:N\n"
         "  --threads N       cores of a forward pass; default 0: all\n"
         "  -j, --jobs N      workers; this version has one, which uses all cores\n"
-        "  --task-images N   images of a task; default 256, rounded up to whole batches\n"
+        "  --task-images N   images of a task; default 256, rounded up to whole batches; under attack at most 64, but no fewer than\n"
+        "                    are attacked at a time\n"
         "\n"
         "  patchgauge run experiments/demo.toml\n"
         "  patchgauge run experiments/demo.toml -S images=0:100 --db try.db\n",
