@@ -313,6 +313,11 @@ static void targets_are_as_asked_for(void **state)
     assert_int_equal(s.attack->run(s.config, NULL, 5, &x.victim, g->examples, 1, g->found), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "image 100 has the label"));
     assert_int_equal(x.passes, 0);
+    g->examples[0].label = other; /* wrong already: what is predicted comes before all but the label */
+    s = ATTACK("lavan", "target=runner-up");
+    attack_all(&s, &x, g);
+    assert_true(g->found[0].broken && g->found[0].steps == 0 && g->found[0].target == label);
+    g->examples[0].label = label;
     g->examples[0].prediction = other; /* wrong already, and as wanted */
     snprintf(pair, sizeof pair, "target=%d", other);
     s = ATTACK("lavan", pair);
