@@ -24,7 +24,7 @@ set label 2 note at screen 0.5, graph 1 center offset 0, 1.6 textcolor rgb "#555
 set xlabel "steps"
 set ylabel "images still right, %"
 last = most < 10 ? 10 : most
-set xrange [1:last * 1.3]
+set xrange [1:last * 1.5]
 set yrange [0:100]
 if (last > 50) { set logscale x }
 set border 3 lc rgb "#444444"
@@ -42,8 +42,8 @@ do for [picture in "svg png"] {
     }
     set output "success-steps." . picture
     plot for [c = 1:curves] file index 2 * c - 1 using 1:2 with steps lw 1.8 dt line(c) lc rgb hue(c) title columnheader(1), \
-         for [c = 1:curves] file index 2 * c - 1 using ($1 * (1 + 0.02 * c)):($3 >= 0 ? $2 : NaN):3:4 with yerrorbars pt shape[(c - 1) % 6 + 1] ps 0.7 lw 1.2 \
+         for [c = 1:curves] file index 2 * c - 1 using ($1 * (1 + 0.035 * c)):($3 >= 0 ? $2 : NaN):3:4 with yerrorbars pt shape[(c - 1) % 6 + 1] ps 0.7 lw 1.2 \
              lc rgb hue(c) notitle, \
-         for [c = 1:curves] file index 2 * c using (1):1:(last * 1.3 - 1):(0) with vectors nohead dt 3 lw 1.6 lc rgb hue(c) notitle
+         for [c = 1:curves] file index 2 * c using (1):1:(last * 1.5 - 1):(0) with vectors nohead dt 3 lw 1.6 lc rgb hue(c) notitle
     unset output
 }

@@ -114,8 +114,7 @@ static void the_files_agree(void **state)
     assert_true(certified <= right);
 }
 
-/* The deployed path says the same of the patches in the files: a dump of features of the attacked images is not needed, the
- * same command again is. */
+/* Also where options are named by kind, and without pictures. */
 static void the_same_command_gives_the_same_bytes(void **state)
 {
     (void)state;
@@ -148,6 +147,26 @@ static void pictures_stand_beside(void **state)
         pictures++;
     assert_int_equal(pictures, 16 * 4);
     free(svg);
+}
+
+/* One image that is wrong already: nothing is attacked; pictures of an attack before go. */
+static void no_sheet_where_nothing_was_attacked(void **state)
+{
+    (void)state;
+    row rows[N];
+    int wrong = 0;
+    assert_int_equal(read_rows("one", rows), N);
+    while (wrong < N && rows[wrong].before == rows[wrong].label)
+        wrong++;
+    assert_true(wrong < N);
+    attack("again", "");
+    assert_int_equal(access(scratch_path("again/sheet.svg"), F_OK), 0);
+    int code =
+        program_run("none.db", COMMON " --defense robust-masking --set threshold=0.2 --images %d:%d --attack lavan -o %s",
+                    FIRST + wrong, FIRST + wrong + 1, scratch_path("again"));
+    assert_int_equal(code, 0);
+    assert_int_not_equal(access(scratch_path("again/sheet.svg"), F_OK), 0);
+    assert_int_equal(access(scratch_path("again/local-logits.svg"), F_OK), 0);
 }
 
 static void bad_input_is_one_error_and_leaves_nothing(void **state)
@@ -226,6 +245,7 @@ int main(void)
         cmocka_unit_test(the_files_agree),
         cmocka_unit_test(the_same_command_gives_the_same_bytes),
         cmocka_unit_test(pictures_stand_beside),
+        cmocka_unit_test(no_sheet_where_nothing_was_attacked),
         cmocka_unit_test(bad_input_is_one_error_and_leaves_nothing),
         cmocka_unit_test(black_boxes_run_without_gradients),
         cmocka_unit_test(an_interruption_leaves_nothing),

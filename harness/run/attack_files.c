@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What is counted over all images. Positions: local vectors whose largest class is not the label. */
 typedef struct tally {
@@ -308,12 +309,33 @@ static int write_patches(const work *w)
     return code;
 }
 
+/* Pictures of an earlier attack, which do not show this one. */
+static int remove_pictures(const work *w)
+{
+    static const char *const names[] = {"sheet.svg",        "sheet.png",          "sheet.gp",         "sheet.tsv",
+                                        "sheet-pixels.npy", "sheet-evidence.npy", "local-logits.svg", "local-logits.png",
+                                        "local-logits.gp",  "local-logits.tsv"};
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < sizeof names / sizeof *names; i++) {
+        pg_buf path;
+        pg_buf_init(&path);
+        pg_buf_printf(&path, "%s/%s", w->setup.request->folder, names[i]);
+        code = pg_buf_check(&path);
+        if (code == PG_OK)
+            unlink(path.data);
+        pg_buf_release(&path);
+    }
+    return code;
+}
+
 static int write_files(const work *w)
 {
     char *meta = meta_text(w);
     int code = meta ? pg_buf_check(&w->csv) : PG_EINPUT;
     if (code == PG_OK)
         code = pg_make_folders(w->setup.request->folder);
+    if (code == PG_OK)
+        code = remove_pictures(w);
     if (code == PG_OK)
         code = write_beside(w, "results.csv", w->csv.data);
     if (code == PG_OK)

@@ -1,5 +1,6 @@
 /* The contact sheet of `patchgauge attack`: which images, their evidence, and where it lies on them. See plots/sheet.h. */
 #include "defenses/evidence.h"
+#include "harness/base/log.h"
 #include "harness/run/attack_work.h"
 #include "plots/sheet.h"
 
@@ -156,5 +157,7 @@ int pg_attack_sheet_draw(pg_attack_sheet *s, const char *title, const char *subt
                       .columns = axis_of(&g->columns, g->input_width),
                       .images = s->images,
                       .n = (size_t)s->n};
+    if (s->n == 0)
+        pg_info("no contact sheet: no image was attacked, all of them are as the attack wants them without a patch");
     return s->n > 0 ? pg_sheet_draw(&sheet, s->setup->request->folder) : PG_OK;
 }
