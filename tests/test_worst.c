@@ -2,6 +2,7 @@
  * exact rule does, and the published certificate of scope predicted is broken.
  *
  * A tie counts, but for ds and scope predicted: the label is then moved behind the last class, where it has to be ahead. */
+#include "defenses/worst.h"
 #include "tests/rules.h"
 
 enum { VALUES = ORACLE_POSITIONS * 12, VARIANTS = 10 };
@@ -289,20 +290,19 @@ static void nothing_is_missed(void **state)
     static const char *const ids[] = {"mask-0.2",          "mask-0.5",    "mask-clip-0.2",  "mask-clip-0.5",
                                       "mask-votes-0.3",    "predicted-0", "predicted-0.2",  "predicted-0.6",
                                       "predicted-votes-0", "ds-votes",    "trimmed-2-votes"};
-    static const oracle_map small[] = {{1, 5, 2, false, true, 1, 2, NULL},
-                                       {1, 5, 2, false, false, 1, 2, NULL},
-                                       {1, 4, 3, false, false, 1, 1, NULL},
-                                       {2, 3, 2, false, false, 1, 2, NULL},
-                                       {1, 5, 3, false, false, 1, 1, NULL}};
+    static const oracle_map small[] = {{1, 5, 2, false, true, 1, 2, NULL},  {1, 5, 2, false, false, 1, 2, NULL},
+                                       {1, 4, 3, false, false, 1, 1, NULL}, {2, 3, 2, false, false, 1, 2, NULL},
+                                       {1, 5, 3, false, false, 1, 1, NULL}, {3, 2, 2, true, false, 2, 1, NULL}};
+    enum { SMALL = sizeof small / sizeof *small };
     static const int32_t wide[] = {0, 1, 2, 3, 4, 5, 6, 8, 100},
                          halves[] = {0, RULE_UNIT / 2, RULE_UNIT, 3 * RULE_UNIT / 2, 2 * RULE_UNIT, 3 * RULE_UNIT},
                          votes[] = {0, RULE_UNIT};
     static trial t;
     long found = 0, unbroken = 0;
-    for (size_t i = 0; i < sizeof ids / sizeof *ids * 5; i++) {
-        const rule_case *rule = rule_named(ids[i / 5]);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids * SMALL; i++) {
+        const rule_case *rule = rule_named(ids[i / SMALL]);
         bool vote = rule->values == VALUES_VOTES, clipped = rule->values == VALUES_CLIPPED;
-        trial_open(&t, rule, small[i % 5]);
+        trial_open(&t, rule, small[i % SMALL]);
         for (uint32_t round = 0; round < 70 && fits(rule, &t.map); round++) {
             randomise_small(&t, round, vote ? 2 : 4, vote || clipped ? RULE_UNIT : 1);
             int label = predict(&t, t.q);
@@ -336,9 +336,21 @@ static void a_published_certificate_that_holds(void **state)
     trial_close(&t);
 }
 
+static void windows_go_round_the_edges(void **state)
+{
+    (void)state;
+    static const int want[] = {14, 10, 4, 0};
+    pg_evidence evidence = {NULL, 3, 5, 2, true, true, NULL};
+    pg_windows windows = pg_windows_of(&evidence, (pg_window){2, 2});
+    pg_worst which = {.label = 0, .rival = 1, .top = 2, .left = 4};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pg_worst_position(&evidence, &windows, &which, i), want[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(windows_go_round_the_edges),
         cmocka_unit_test(random_tensors),
         cmocka_unit_test(small_tensors),
         cmocka_unit_test(nothing_is_missed),
