@@ -293,11 +293,11 @@ static void saliency_is_the_gradient_of_the_image(void **state)
     for (size_t z = 0; z < sizeof zoo / sizeof *zoo; z++) {
         open_bench(zoo[z]);
         make_examples();
-        pg_victim *small = open_victim(false);
+        pg_victim *small = open_victim(true);
         assert_int_equal(small->saliency(small, &b.examples[2], map), PG_OK);
         pg_victim_close(small);
         set_patch(SIDE, SIDE);
-        pg_victim *v = open_victim(false);
+        pg_victim *v = open_victim(true);
         const pg_torch *t = v->scope->torch;
         for (int i = 0; i < IMAGE; i++)
             own[i] = (float)b.pixels[2][i] / 255;
