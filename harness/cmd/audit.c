@@ -303,6 +303,8 @@ static int audit(session *s, const arguments *a, const pg_attack *attack)
     int printed = n > 0 ? print(s->plan, rows, n, a->format) : PG_OK;
     int judged = printed == PG_OK ? pg_audit_judge(rows, n) : printed;
     pg_audit_rows_free(rows, n);
+    if (code == PG_EINTERRUPTED && judged != PG_EBROKEN)
+        return pg_fail(code, "interrupted: what was finished is stored, %zu lines of the table", n);
     if (code != PG_OK && judged != PG_EBROKEN)
         return pg_fail(code, "%s", message);
     return judged;

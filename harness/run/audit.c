@@ -183,7 +183,8 @@ static int each_chunk(pg_audit_group *g, const char *label, int (*step)(pg_audit
             code = pg_audit_forward(g, k->pixels, k->logits);
         if (code == PG_OK)
             code = step(g);
-        pg_progress_update(&progress, at + k->count - first, NULL);
+        if (code == PG_OK)
+            pg_progress_update(&progress, at + k->count - first, NULL);
     }
     pg_progress_finish(&progress);
     return code;
