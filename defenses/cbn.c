@@ -47,5 +47,6 @@ const pg_defense pg_defense_cbn = {
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
     .surrogate = cbn_surrogate,
+    .surrogate_version = 1,
     .worst = pg_worst_extreme,
 };

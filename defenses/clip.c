@@ -74,5 +74,6 @@ const pg_defense pg_defense_clip = {
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
     .surrogate = clip_surrogate,
+    .surrogate_version = 1,
     .worst = pg_worst_extreme,
 };

@@ -105,6 +105,7 @@ typedef struct pg_defense {
      * are other aims. NULL hook: attacked through the mean of the local logits. */
     struct pg_tensor *(*surrogate)(struct pg_scope *s, const void *config, int kind, const pg_map *map, struct pg_tensor *logits,
                                    struct pg_tensor *labels);
+    int surrogate_version; /* required with surrogate, >= 1: raised whenever the surrogate changes; part of attacked cells */
     /* Contents of one window, contents[height * width][classes] by rows of the window, on the grid and within the range of the
      * evidence (unbounded: within +-PG_EVIDENCE_MAX), that do the most harm. false: there is no such variant (variants have no
      * gaps). `evidence` is clean; `scratch` as for certify, n = 1. */

@@ -141,5 +141,6 @@ const pg_defense pg_defense_ds = {
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
     .surrogate = ds_surrogate,
+    .surrogate_version = 1,
     .worst = pg_worst_extreme,
 };

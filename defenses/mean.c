@@ -61,5 +61,6 @@ const pg_defense pg_defense_mean = {
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
     .surrogate = mean_surrogate,
+    .surrogate_version = 1,
     .worst = pg_worst_extreme,
 };

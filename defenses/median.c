@@ -142,5 +142,6 @@ const pg_defense pg_defense_median = {
     .scratch_size = median_scratch,
     .predict = median_predict,
     .surrogate = median_surrogate,
+    .surrogate_version = 1,
     .worst = pg_worst_extreme,
 };

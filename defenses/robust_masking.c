@@ -379,6 +379,7 @@ const pg_defense pg_defense_robust_masking = {
     .predict = masking_predict,
     .surrogates = masking_surrogates,
     .surrogate = masking_surrogate,
+    .surrogate_version = 1,
     .worst = masking_worst,
     .masked = masking_masked,
 };

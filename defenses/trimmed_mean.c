@@ -176,5 +176,6 @@ const pg_defense pg_defense_trimmed_mean = {
     .scratch_size = trimmed_scratch,
     .predict = trimmed_predict,
     .surrogate = trimmed_surrogate,
+    .surrogate_version = 1,
     .worst = pg_worst_extreme,
 };

@@ -222,6 +222,7 @@ static void every_required_hook_is_there(void **state)
 /* Worst contents, where a defense names any: in range, at least one variant, and no more behind the last. */
 static void check_worst(const pg_defense *d, const pg_evidence *evidence, pg_window window, const void *config, void *scratch)
 {
+    CHECK((d->surrogate != NULL) == (d->surrogate_version >= 1), &d->module, "a surrogate has a version");
     CHECK(d->surrogates == NULL || (d->surrogate != NULL && d->surrogates(config) >= 1), &d->module, "kinds of no surrogate");
     if (d->worst == NULL)
         return;

@@ -523,9 +523,17 @@ static void test_attacked_canonical_form(void **state)
     (void)state;
     pg_plan *plan = must_open(ATTACKED "images = \"10:20\"\n", NULL);
     const pg_cell *c = pg_plan_at(plan, 0);
-    static const char *const lines[] = {"attack=random-search\n", "attack.version=", "attack.through=", "defense=clip\n",
-                                        "defense.version=",       "patch=5\n",       "seed=0\n",        "clip.clip=0:15\n",
-                                        "random-search.steps=",   "window=3x3\n"};
+    static const char *const lines[] = {"attack=random-search\n",
+                                        "attack.version=",
+                                        "attack.surrogate=1\n",
+                                        "attack.through=",
+                                        "defense=clip\n",
+                                        "defense.version=",
+                                        "patch=5\n",
+                                        "seed=0\n",
+                                        "clip.clip=0:15\n",
+                                        "random-search.steps=",
+                                        "window=3x3\n"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         char line[64];
         snprintf(line, sizeof line, "\n%s", lines[i]);
@@ -538,6 +546,9 @@ static void test_attacked_canonical_form(void **state)
     assert_null(strstr(c->forward->canonical, "images="));
     assert_non_null(strstr(c->canonical, "\nimages=10:20\n"));
     assert_non_null(strstr(c->settings, "random-search.steps="));
+    pg_plan_free(plan);
+    plan = must_open(ATTACKED, (const char *[]){"random-search.through=mean", NULL});
+    assert_null(strstr(pg_plan_at(plan, 0)->canonical, "attack.surrogate="));
     pg_plan_free(plan);
 }
 

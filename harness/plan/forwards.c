@@ -341,6 +341,8 @@ static void attack_text(const pg_settler *s, const pg_toml_value **values, const
     snprintf(prefix, sizeof prefix, "%s.", f->attack->module.name);
     pg_buf_printf(out, "attack.version=%d\n", f->attack->module.version);
     pg_buf_printf(out, "attack.through=%s\n", pg_forward_through(f));
+    if (strcmp(pg_forward_through(f), "defense") == 0)
+        pg_buf_printf(out, "attack.surrogate=%d\n", f->defense->surrogate_version);
     pg_options_canonical(f->attack->module.options, f->attack_config, prefix, true, out);
     pg_buf_printf(out, "defense.version=%d\n", f->defense->module.version);
     pg_buf_printf(out, "window=%dx%d\n", f->window.height, f->window.width);
