@@ -347,10 +347,40 @@ static void windows_go_round_the_edges(void **state)
         assert_int_equal(pg_worst_position(&evidence, &windows, &which, i), want[i]);
 }
 
+static void expect_cells(trial *t, int variant, int top, int left, unsigned cells)
+{
+    pg_worst which = {0, 1, top, left, variant};
+    assert_true(place(t, &which));
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(t->contents[i * 2 + 1] != 0, cells >> i & 1);
+}
+
+/* Which cells of a window of 2x3 are raised: all, the corners, one; and those alone that the label's masked window leaves. */
+static void cells_that_are_raised(void **state)
+{
+    (void)state;
+    static trial t;
+    trial_open(&t, rule_named("mask-0.5"), (oracle_map){4, 6, 2, false, false, 2, 3, NULL});
+    for (int i = 0; i < 48; i++)
+        t.q[i] = RULE_UNIT;
+    expect_cells(&t, 1, 1, 2, 0x3f);
+    expect_cells(&t, 2, 1, 2, 0x2d);
+    expect_cells(&t, 3, 1, 2, 0x02); /* the windows of a corner reach further out */
+    trial_close(&t);
+    trial_open(&t, rule_named("predicted-0"), (oracle_map){4, 6, 2, false, false, 2, 3, NULL});
+    const int heavy[] = {8, 9, 10, 14}; /* in the window at (1, 2), which holds the first two cells of that at (2, 3) */
+    for (int i = 0; i < 4; i++)
+        t.q[heavy[i] * 2] = 9 * RULE_UNIT;
+    expect_cells(&t, 0, 2, 3, 0x04);
+    assert_int_equal(t.contents[2 * 2 + 1], 36 * RULE_UNIT);
+    trial_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_go_round_the_edges),
+        cmocka_unit_test(cells_that_are_raised),
         cmocka_unit_test(random_tensors),
         cmocka_unit_test(small_tensors),
         cmocka_unit_test(nothing_is_missed),
