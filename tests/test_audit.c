@@ -109,6 +109,43 @@ static void threads_do_not_matter(void **state)
     free(other);
 }
 
+/* The same lines, but for what a store does not keep; with the counts of a run where there is one. */
+static void stored_audits_are_printed(void **state)
+{
+    (void)state;
+    const char *file = scratch_path("m.toml");
+    static const char *const kept[] = {"images", "certified", "broken", "unbroken", "published_broken", "delta"};
+    static const char *const of_run[] = {"right", "published"};
+    expect(program_run("k.db", "--quiet audit %s --stored", file), 2);
+    expect(program_run("k.db", "--quiet audit %s -f json", file), 0);
+    json_t *rows = json_of(program_output), *row;
+    for (int run = 0; run < 2; run++) {
+        if (run)
+            expect(program_run("k.db", "--quiet run %s", file), 0);
+        expect(program_run("k.db", "--quiet audit %s --stored -f json", file), 0);
+        json_t *stored = json_of(program_output);
+        size_t i;
+        assert_int_equal(json_array_size(stored), json_array_size(rows));
+        json_array_foreach(rows, i, row)
+        {
+            json_t *other = json_array_get(stored, i);
+            for (size_t k = 0; k < sizeof kept / sizeof *kept; k++)
+                assert_int_equal(number(other, kept[k]), number(row, kept[k]));
+            for (size_t k = 0; k < sizeof of_run / sizeof *of_run; k++)
+                assert_int_equal(number(other, of_run[k]), run ? number(row, of_run[k]) : -1);
+            assert_true(json_equal(json_object_get(other, "witness"), json_object_get(row, "witness")));
+            assert_int_equal(number(other, "tried"), -1);
+        }
+        json_decref(stored);
+    }
+    json_decref(rows);
+    expect(program_run("k.db", "--quiet audit %s --stored --level feature -f md", file), 0);
+    expect_text("| defense | patch | robust-masking.scope | certificate | level | images | right | certified |");
+    expect_text("- broken: certified images");
+    assert_null(strstr(program_output, "locality"));
+    assert_null(strstr(program_output, "tried"));
+}
+
 static void a_network_is_audited_without_a_matrix(void **state)
 {
     (void)state;
@@ -184,7 +221,7 @@ static void bad_input_is_one_error(void **state)
         {"%s --attack lavan --set attack.stepps=4", "stepps"},
         {"%s --set attack.steps=4", "there is no attack"},
         {"%s --tries -1", "--tries -1: right would be"},
-        {"m.toml -f md", "text, csv or json"},
+        {"m.toml -f latex", "text, md, csv or json"},
         {"m.toml -o ''", "empty text"},
         {"%s --weights null", "not both"},
         {"--weights null --dataset synthetic:test", "--patch is missing"},
@@ -430,6 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_matrix_is_audited),
+        cmocka_unit_test(stored_audits_are_printed),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(a_network_is_audited_without_a_matrix),
         cmocka_unit_test(audits_are_stored),

@@ -23,7 +23,7 @@ typedef struct arguments {
     pg_matrix_args matrix;
     const char *weights, *dataset, *attack, *folder, *device, *images;
     list patches, defenses, set; /* --set */
-    bool levels[PG_AUDIT_LEVELS], has_levels;
+    bool levels[PG_AUDIT_LEVELS], has_levels, stored;
     int64_t tries, random, seed, threads;
     pg_audit_format format;
     char owned[64]; /* "images=A:B" */
@@ -66,13 +66,12 @@ static int read_levels(arguments *a, const char *text)
 
 static int read_format(const char *text, pg_audit_format *out)
 {
-    static const char *const names[] = {"text", "csv", "json"};
-    for (int i = 0; i < 3; i++)
-        if (strcmp(text, names[i]) == 0) {
+    for (int i = 0; pg_audit_formats[i]; i++)
+        if (strcmp(text, pg_audit_formats[i]) == 0) {
             *out = (pg_audit_format)i;
             return PG_OK;
         }
-    return pg_fail(PG_EUSAGE, "unknown format '%s': text, csv or json", text);
+    return pg_fail(PG_EUSAGE, "unknown format '%s': text, md, csv or json", text);
 }
 
 static int set(arguments *a, int option, const char *text)
@@ -110,6 +109,9 @@ static int set(arguments *a, int option, const char *text)
         return read_number("--threads", text, 1024, &a->threads);
     case 'n':
         return read_number("--tries", text, INT64_C(1000000000), &a->tries);
+    case 'k':
+        a->stored = true;
+        return PG_OK;
     case 'r':
         return read_number("--random", text, INT64_C(1000000000), &a->random);
     case 'e':
@@ -126,7 +128,9 @@ static int check(arguments *a, int argc, char **argv)
         a->levels[PG_AUDIT_PIXEL] = true;
     if (!a->has_levels)
         a->levels[PG_AUDIT_FEATURE] = a->levels[PG_AUDIT_LOCALITY] = true;
-    if (a->levels[PG_AUDIT_PIXEL] && !a->attack)
+    if (!a->has_levels && a->stored)
+        a->levels[PG_AUDIT_PIXEL] = true;
+    if (!a->stored && a->levels[PG_AUDIT_PIXEL] && !a->attack)
         return pg_fail(PG_EUSAGE, "--level pixel: name the attack with --attack; `patchgauge list attacks` shows all");
     if (a->folder && !*a->folder)
         return pg_fail(PG_EUSAGE, "the folder for witnesses is an empty text; name one with -o");
@@ -176,7 +180,8 @@ static int parse(int argc, char **argv, arguments *a)
         {"output", required_argument, NULL, 'o'},  {"device", required_argument, NULL, 'v'},
         {"threads", required_argument, NULL, 't'}, {"tries", required_argument, NULL, 'n'},
         {"random", required_argument, NULL, 'r'},  {"seed", required_argument, NULL, 'e'},
-        {"format", required_argument, NULL, 'f'},  {NULL, 0, NULL, 0}};
+        {"format", required_argument, NULL, 'f'},  {"stored", no_argument, NULL, 'k'},
+        {NULL, 0, NULL, 0}};
     *a = (arguments){.device = "auto", .random = RANDOM_DEFAULT};
     optind = 0;
     for (int c; (c = getopt_long(argc, argv, ":S:o:f:", options, NULL)) != -1;) {
@@ -278,6 +283,25 @@ static int print(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_aud
     return code;
 }
 
+/* What earlier audits found; judged again. */
+static int audit_stored(session *s, const arguments *a)
+{
+    pg_audit_row *rows = NULL;
+    size_t n = 0;
+    int code = pg_store_open(s->context->db_path, PG_STORE_READ, &s->store);
+    if (code == PG_OK)
+        code = pg_audit_stored(s->plan, s->store, a->levels, &rows, &n);
+    if (code == PG_OK && n == 0)
+        code = pg_fail(PG_EMISSING, "%s: holds no audit of these cells; `patchgauge audit` without --stored makes them",
+                       s->context->db_path);
+    if (code == PG_OK)
+        code = print(s->plan, rows, n, a->format);
+    if (code == PG_OK)
+        code = pg_audit_judge(rows, n);
+    pg_audit_rows_free(rows, n);
+    return code;
+}
+
 /* What was finished is printed also where the rest was interrupted or failed; that code is then the result. */
 static int audit(session *s, const arguments *a, const pg_attack *attack)
 {
@@ -327,7 +351,7 @@ static int run(const pg_context *context, int argc, char **argv)
     }
     s.plan = plan;
     if (code == PG_OK)
-        code = audit(&s, &a, attack);
+        code = a.stored ? audit_stored(&s, &a) : audit(&s, &a, attack);
     pg_store_close(s.store);
     pg_plan_free(plan);
     return code;
@@ -365,7 +389,8 @@ const pg_command pg_command_audit = {
         "                    are published and no proof\n"
         "  --device D        auto (default), cpu, cuda:N\n"
         "  --threads N       cores; default 0: all\n"
-        "  -f, --format F    text (default), csv or json\n"
+        "  --stored          audits nothing: prints what the database holds of these cells\n"
+        "  -f, --format F    text (default), md, csv or json\n"
         "  -S KEY=A,B        replaces one key of the matrix file\n"
         "\n"
         "  patchgauge audit experiments/demo.toml -S images=0:100\n"

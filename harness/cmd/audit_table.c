@@ -96,7 +96,86 @@ static void field(const pg_audit_row *r, const keys *k, size_t i, const char *ab
         pg_buf_printf(out, "%lld", (long long)value);
 }
 
+/* Columns without a value in any line are left out for readers. */
+static bool is_empty(const pg_audit_row *rows, size_t n, const keys *k, size_t i)
+{
+    bool empty = n > 0;
+    pg_buf text;
+    pg_buf_init(&text);
+    for (size_t r = 0; empty && r < n; r++) {
+        field(&rows[r], k, i, "", &text);
+        empty = text.size == 0;
+    }
+    pg_buf_release(&text);
+    return empty;
+}
+
 static const char *title(const keys *k, size_t i) { return i < k->n ? k->names[i] : titles[i - k->n]; }
+
+const char *const pg_audit_formats[] = {"text", "md", "csv", "json", NULL};
+
+/* ---- Stored audits ---- */
+
+typedef struct gathered {
+    const pg_cell *cell;
+    const bool *levels;
+    pg_cell_result result;
+    pg_audit_row *rows;
+    size_t n, capacity;
+} gathered;
+
+static int gather(const pg_audit_record *record, void *context)
+{
+    gathered *g = context;
+    int level = 0;
+    while (pg_audit_level_names[level] && strcmp(pg_audit_level_names[level], record->level) != 0)
+        level++;
+    if (!pg_audit_level_names[level] || !g->levels[level])
+        return PG_OK;
+    if (g->n == g->capacity) {
+        size_t capacity = g->capacity ? 2 * g->capacity : 64;
+        pg_audit_row *rows = realloc(g->rows, capacity * sizeof *rows);
+        if (!rows)
+            return pg_fail(PG_ENOMEM, "out of memory for %zu audits", capacity);
+        g->rows = rows;
+        g->capacity = capacity;
+    }
+    bool run = g->result.n == g->cell->count;
+    g->rows[g->n] = (pg_audit_row){.cell = g->cell,
+                                   .level = (pg_audit_level)level,
+                                   .certificate = g->cell->defense->certificate(g->cell->config),
+                                   .n = record->n,
+                                   .right = run ? g->result.clean : -1,
+                                   .certified = record->certified,
+                                   .broken = record->broken,
+                                   .unbroken = record->unbroken,
+                                   .published = run ? g->result.certified_published : -1,
+                                   .published_broken = record->published_broken,
+                                   .contents = -1,
+                                   .sampled = -1,
+                                   .delta = record->has_delta ? record->delta : -1,
+                                   .witness = record->witness ? strdup(record->witness) : NULL};
+    bool lost = record->witness && !g->rows[g->n].witness;
+    g->n++;
+    return lost ? pg_fail(PG_ENOMEM, "out of memory for a witness") : PG_OK;
+}
+
+int pg_audit_stored(const pg_plan *plan, pg_store *store, const bool levels[PG_AUDIT_LEVELS], pg_audit_row **rows, size_t *n)
+{
+    gathered g = {.levels = levels};
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < pg_plan_count(plan); i++) {
+        g.cell = pg_plan_at(plan, i);
+        code = pg_store_cell(store, g.cell->id, &g.result);
+        if (code != PG_OK)
+            break;
+        code = pg_store_each_audit(store, g.cell->id, gather, &g);
+        pg_cell_result_release(&g.result);
+    }
+    *rows = g.rows;
+    *n = g.n;
+    return code;
+}
 
 /* ---- Text ---- */
 
@@ -129,8 +208,8 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
         pg_buf_puts(out,
                     "published: certified as the paper publishes it, which is no proof; published_broken of these broke\n");
     if (locality)
-        pg_buf_puts(out, "locality: one random patch an image; delta is the largest change of evidence outside its reach, in "
-                         "units of 2^-20,\nand certified counts the certificates that survive it\n");
+        pg_buf_puts(out, "locality: one random patch an image; certified counts the certificates that survive delta\n"
+                         "delta: the largest change of evidence outside the reach of a patch, in units of 2^-20\n");
     if (sampled)
         pg_buf_puts(out, "sampled: images on which --tries windows and classes were tried at random, not all\n");
     for (size_t i = 0; i < n; i++) {
@@ -147,27 +226,65 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
 
 static int print_text(const keys *k, const pg_audit_row *rows, size_t n, pg_buf *out)
 {
-    size_t columns = k->n + COLUMNS, width[KEYS_MAX + COLUMNS];
+    size_t columns = 0, shown[KEYS_MAX + COLUMNS], width[KEYS_MAX + COLUMNS];
     pg_buf text;
     pg_buf_init(&text);
-    for (size_t i = 0; i < columns; i++)
-        width[i] = strlen(title(k, i));
+    for (size_t i = 0; i < k->n + COLUMNS; i++)
+        if (!is_empty(rows, n, k, i)) {
+            width[columns] = strlen(title(k, i));
+            shown[columns++] = i;
+        }
     for (size_t r = 0; r < n; r++)
         for (size_t i = 0; i < columns; i++) {
             pg_buf_clear(&text);
-            field(&rows[r], k, i, "-", &text);
+            field(&rows[r], k, shown[i], "-", &text);
             width[i] = text.size > width[i] ? text.size : width[i];
         }
     for (size_t i = 0; i < columns; i++)
-        add_field(title(k, i), width[i], i > k->n + LEVEL, i + 1 == columns, out);
+        add_field(title(k, shown[i]), width[i], shown[i] > k->n + LEVEL, i + 1 == columns, out);
     for (size_t r = 0; r < n; r++)
         for (size_t i = 0; i < columns; i++) {
             pg_buf_clear(&text);
-            field(&rows[r], k, i, "-", &text);
-            add_field(text.data, width[i], i > k->n + LEVEL, i + 1 == columns, out);
+            field(&rows[r], k, shown[i], "-", &text);
+            add_field(text.data, width[i], shown[i] > k->n + LEVEL, i + 1 == columns, out);
         }
     pg_buf_puts(out, "\n");
     notes(rows, n, out);
+    int code = pg_buf_check(&text);
+    pg_buf_release(&text);
+    return code;
+}
+
+static int print_md(const keys *k, const pg_audit_row *rows, size_t n, pg_buf *out)
+{
+    size_t columns = 0, shown[KEYS_MAX + COLUMNS];
+    pg_buf text;
+    pg_buf_init(&text);
+    for (size_t i = 0; i < k->n + COLUMNS; i++)
+        if (!is_empty(rows, n, k, i))
+            shown[columns++] = i;
+    for (size_t i = 0; i < columns; i++)
+        pg_buf_printf(out, "| %s ", title(k, shown[i]));
+    pg_buf_puts(out, "|\n");
+    for (size_t i = 0; i < columns; i++)
+        pg_buf_puts(out, shown[i] > k->n + LEVEL ? "|--:" : "|---");
+    pg_buf_puts(out, "|\n");
+    for (size_t r = 0; r < n; r++) {
+        for (size_t i = 0; i < columns; i++) {
+            pg_buf_clear(&text);
+            field(&rows[r], k, shown[i], "", &text);
+            pg_buf_puts(out, "| ");
+            for (const char *c = text.data; *c; c++)
+                pg_buf_printf(out, strchr("|\\`*_<>[]#", *c) ? "\\%c" : "%c", *c);
+            pg_buf_puts(out, " ");
+        }
+        pg_buf_puts(out, "|\n");
+    }
+    pg_buf_clear(&text);
+    notes(rows, n, &text);
+    pg_buf_puts(out, "\n");
+    for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n"))
+        pg_buf_printf(out, "- %s\n", line);
     int code = pg_buf_check(&text);
     pg_buf_release(&text);
     return code;
@@ -253,6 +370,7 @@ int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_a
 {
     keys k = keys_of(plan);
     int code = format == PG_AUDIT_TEXT  ? print_text(&k, rows, n, out)
+               : format == PG_AUDIT_MD  ? print_md(&k, rows, n, out)
                : format == PG_AUDIT_CSV ? print_csv(&k, rows, n, out)
                                         : print_json(&k, rows, n, out);
     return code == PG_OK ? pg_buf_check(out) : code;
