@@ -1,24 +1,36 @@
 #!/bin/sh
 # results.sh PROGRAM [DATABASE [MATRIX.toml...]]: writes experiments/RESULTS.md from the database of the runs and the weights files:
-# per matrix the table, below all of them how every network was trained. Default: ./patchgauge.db and experiments/results/*.toml.
+# per matrix the table and, where there is one, the audit, below all of them how every network was trained. Default: ./patchgauge.db and
+# experiments/results/*.toml. A line "# table: OPTIONS" in a matrix file gives the options of `patchgauge table`.
 set -eu
-[ $# -ge 1 ] || { sed -n '2,3s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
 program=$1
 database=${2:-patchgauge.db}
 if [ $# -lt 2 ]; then shift 1; else shift 2; fi
 [ $# -gt 0 ] || set -- experiments/results/*.toml
 out=experiments/RESULTS.md
 temporary=$(mktemp)
-trap 'rm -f "$temporary"' EXIT
+trap 'rm -f "$temporary" "$temporary.audit"' EXIT
 
 # "weights" values of a matrix file, one a line.
 weights_of() { sed -n '/^ *weights *=/s/^[^=]*=//p' "$1" | tr -d '[]" ' | tr ',' '\n' | grep -v '^null$' || true; }
 
-# Whether every network of a matrix is there; says which one is not.
+# Whether every network of a matrix is there, and some of its cells were run; says what is not.
 complete() {
     for weights in $(weights_of "$1"); do
         [ -f "$weights" ] || { echo "results: $1 is left out: its network $weights is not there" >&2; return 1; }
     done
+    "$program" --db "$database" table "$1" -f csv 2>/dev/null | awk -F, 'NR > 1 && $NF > 0 { found = 1 } END { exit !found }' ||
+        { echo "results: $1 is left out: none of its cells was run" >&2; return 1; }
+}
+
+# The stored audit of a matrix; nothing where there is none.
+audit() {
+    "$program" --quiet --db "$database" audit "$1" --stored -f md >"$temporary.audit" 2>/dev/null || [ $? -eq 5 ] || return 0
+    echo "\`patchgauge audit $1\`"
+    echo
+    cat "$temporary.audit"
+    echo
 }
 
 # The curve of `model inspect` (one JSON list): first, about every twelfth and last epoch.
@@ -65,12 +77,14 @@ training() { # weights file
         complete "$matrix" || continue
         echo "## $(basename "$matrix" .toml)"
         echo
-        sed -n '/^#/!q; s/^# *//p' "$matrix"
+        sed -n '/^#/!q; /^# table:/d; s/^# *//p' "$matrix"
         echo
         echo "\`patchgauge run $matrix\`"
         echo
-        "$program" --db "$database" table "$matrix" -f md
+        # shellcheck disable=SC2046 # the options of a table are several words
+        "$program" --db "$database" table "$matrix" -f md $(sed -n '/^#/!q; s/^# table: *//p' "$matrix")
         echo
+        audit "$matrix"
     done
     echo "## Networks"
     echo
