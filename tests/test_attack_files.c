@@ -206,6 +206,32 @@ static void bad_input_is_one_error_and_leaves_nothing(void **state)
     assert_int_not_equal(access(scratch_path("none.db"), F_OK), 0);
 }
 
+/* Images of the target's own class have nothing to reach. */
+static void targets_are_reached_from_other_classes(void **state)
+{
+    (void)state;
+    enum { TARGET = 3 };
+    int others = 0, reached = 0, own = 0;
+    char told[80];
+    assert_int_equal(program_run("none.db",
+                                 COMMON " --images 0:60 --attack universal --set steps=0 --set lessons=8 --set target=%d "
+                                        "--sheet 0 -o %s",
+                                 TARGET, scratch_path("targeted")),
+                     0);
+    char *text = read_text("targeted", "results.csv");
+    for (char *line = strchr(text, '\n') + 1; *line; line = strchr(line, '\n') + 1) {
+        int image, label, before, after;
+        assert_int_equal(sscanf(line, "%d,%d,%d,%d", &image, &label, &before, &after), 4);
+        own += label == TARGET && after == TARGET;
+        others += label != TARGET;
+        reached += label != TARGET && after == TARGET;
+    }
+    free(text);
+    assert_true(own > 0);
+    snprintf(told, sizeof told, ", %d of %d images of another class", reached, others);
+    assert_non_null(strstr(program_output, told));
+}
+
 /* An attack that needs no gradients runs on the null model, whose logits no patch changes. */
 static void black_boxes_run_without_gradients(void **state)
 {
@@ -247,6 +273,7 @@ int main(void)
         cmocka_unit_test(pictures_stand_beside),
         cmocka_unit_test(no_sheet_where_nothing_was_attacked),
         cmocka_unit_test(bad_input_is_one_error_and_leaves_nothing),
+        cmocka_unit_test(targets_are_reached_from_other_classes),
         cmocka_unit_test(black_boxes_run_without_gradients),
         cmocka_unit_test(an_interruption_leaves_nothing),
     };

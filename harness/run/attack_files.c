@@ -156,14 +156,14 @@ static int64_t scan(const work *w, const float *logits, int label, float *larges
 
 static void count(tally *t, const pg_attack_result *r, const pg_verdict *v, int label)
 {
-    bool right = r->before == label;
+    bool right = r->before == label, targeted = r->target >= 0 && r->target != label; /* else there is nothing to reach */
     t->n++;
     t->clean += right;
     t->certified += v->certified;
     t->right += right && r->after == label;
     t->broken += right && r->after != label;
-    t->targeted += r->target >= 0;
-    t->hit += r->target >= 0 && r->after == r->target;
+    t->targeted += targeted;
+    t->hit += targeted && r->after == r->target;
     t->steps += r->steps;
     t->loss += r->steps > 0 && isfinite(r->loss) ? r->loss : 0;
     t->losses += r->steps > 0 && isfinite(r->loss);
@@ -400,7 +400,7 @@ static void say(const work *w)
     if (s->defense->certificate(s->config) != PG_CERTIFICATE_NONE)
         say_share("certified accuracy", t->certified, t->n, "images");
     if (t->targeted > 0)
-        say_share("target reached", t->hit, t->targeted, "images with a target");
+        say_share("target reached", t->hit, t->targeted, "images of another class");
     if (t->clean > 0)
         say_share("broken", t->broken, t->clean, "images that were right");
     say_share("local vectors wrong, clean", t->wrong[0], t->positions, "local vectors");
