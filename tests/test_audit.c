@@ -146,6 +146,34 @@ static void stored_audits_are_printed(void **state)
     assert_null(strstr(program_output, "tried"));
 }
 
+static int first_cell(const pg_cell_result *result, void *context)
+{
+    memcpy(context, result->cell_id, PG_HASH_HEX);
+    return PG_OK;
+}
+
+/* What is stored is judged like what was just found, and says where windows and classes were sampled. */
+static void stored_audits_are_judged(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {"random=64\nseed=0\ntries=0\n", "random=64\nseed=1\ntries=20\n"};
+    const char *file = scratch_path("m.toml"), *only = "-S defense=ds -S ds.rule=window -S patch=3";
+    expect(program_run("j.db", "--quiet run %s %s", file, only), 0);
+    for (int sampled = 1; sampled >= 0; sampled--) {
+        pg_store *store;
+        char id[PG_HASH_HEX] = "";
+        assert_int_equal(pg_store_open(scratch_path("j.db"), PG_STORE_WRITE, &store), PG_OK);
+        assert_int_equal(pg_store_each_cell(store, first_cell, id), PG_OK);
+        pg_audit_record record = {.level = "feature", .settings = settings[sampled], .n = 120, .certified = 9, .unbroken = 2};
+        assert_int_equal(pg_store_audit(store, id, &record), PG_OK);
+        pg_store_close(store);
+        expect(program_run("j.db", "--quiet audit %s %s --stored", file, only), sampled ? 0 : 1);
+        expect_text("sampled: images on which --tries");
+        if (!sampled)
+            expect_text("marked exact, but 2 refused images were not broken");
+    }
+}
+
 static void a_network_is_audited_without_a_matrix(void **state)
 {
     (void)state;
@@ -468,6 +496,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_matrix_is_audited),
         cmocka_unit_test(stored_audits_are_printed),
+        cmocka_unit_test(stored_audits_are_judged),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(a_network_is_audited_without_a_matrix),
         cmocka_unit_test(audits_are_stored),

@@ -1,6 +1,8 @@
 /* See audit_table.h. */
 #include "harness/cmd/audit_table.h"
 
+#include "defenses/windows.h"
+#include "harness/base/option.h"
 #include "plots/table.h"
 
 #include <jansson.h>
@@ -124,6 +126,28 @@ typedef struct gathered {
     size_t n, capacity;
 } gathered;
 
+/* Whether --tries was less than the windows and wrong classes of an image, so that only some of them were tried. */
+static int was_sampled(const pg_cell *cell, const char *settings, bool *out)
+{
+    const pg_geometry *g = &cell->forward->info.geometry;
+    pg_setting *list = NULL;
+    size_t n = 0;
+    int64_t tries = 0;
+    int code = pg_settings_parse(&settings, 1, &list, &n);
+    const char *text = code == PG_OK ? pg_settings_value(list, n, "tries") : "";
+    if (*text)
+        code = pg_parse_int(text, &tries);
+    free(list);
+    pg_evidence map = {.height = g->rows.positions,
+                       .width = g->columns.positions,
+                       .classes = g->classes,
+                       .wrap_rows = g->rows.wrap,
+                       .wrap_columns = g->columns.wrap};
+    pg_window window = {PG_MIN(cell->window.height, map.height), PG_MIN(cell->window.width, map.width)};
+    *out = code == PG_OK && tries > 0 && (int64_t)pg_windows_of(&map, window).count * (g->classes - 1) > tries;
+    return code;
+}
+
 static int gather(const pg_audit_record *record, void *context)
 {
     gathered *g = context;
@@ -140,7 +164,10 @@ static int gather(const pg_audit_record *record, void *context)
         g->rows = rows;
         g->capacity = capacity;
     }
-    bool run = g->result.n == g->cell->count;
+    bool run = g->result.n == g->cell->count, sampled = false;
+    int code = was_sampled(g->cell, record->settings, &sampled);
+    if (code != PG_OK)
+        return code;
     g->rows[g->n] = (pg_audit_row){.cell = g->cell,
                                    .level = (pg_audit_level)level,
                                    .certificate = g->cell->defense->certificate(g->cell->config),
@@ -152,7 +179,9 @@ static int gather(const pg_audit_record *record, void *context)
                                    .published = run ? g->result.certified_published : -1,
                                    .published_broken = record->published_broken,
                                    .contents = -1,
-                                   .sampled = -1,
+                                   .sampled = !sampled ? 0
+                                              : run    ? g->result.clean
+                                                       : record->n,
                                    .delta = record->has_delta ? record->delta : -1,
                                    .witness = record->witness ? strdup(record->witness) : NULL};
     bool lost = record->witness && !g->rows[g->n].witness;
