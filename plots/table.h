@@ -43,6 +43,7 @@ typedef struct pg_table_entry {
     int64_t delta;                  /* measured locality, grid units, that every certificate survives; negative: not measured */
     const pg_table_attack *attacks; /* images under attack, read for figures that show them; else NULL */
     size_t n_attacks;
+    bool several_places; /* the attack tries several places on an image, and ends at the first that breaks it */
     int image_height, image_width, patch_height, patch_width; /* pixels */
 } pg_table_entry;
 

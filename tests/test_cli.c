@@ -234,10 +234,17 @@ static void figures_of_attacks_are_drawn_where_there_are_some(void **state)
     assert_int_equal(run("$P plot all $DIR/m.toml -o $DIR/plain && test ! -e $DIR/plain/vulnerability.svg"), 0);
 #define ATTACKED "$DIR/m.toml -S attack=random-search -S random-search.steps=2 -S patch=8 -S defense=mean -S images=0:40"
     ok("$P --quiet run " ATTACKED);
-    ok("$P plot all " ATTACKED " -o $DIR/attacked && cd $DIR/attacked && test -s accuracy.svg && test -s vulnerability.png && cat "
+    ok("$P plot all " ATTACKED
+       " -o $DIR/attacked && cd $DIR/attacked && test -s accuracy.svg && test -s vulnerability.png && cat "
        "success-steps.tsv");
     expect("mean, patch 8\n1\t");
     expect("\n3\t"); /* the start and two steps */
+    ok("$P --quiet run " ATTACKED " -S random-search.places=2");
+    assert_int_equal(run("$P plot vulnerability " ATTACKED " -S random-search.places=2 -o $DIR/places"), 2);
+    expect("its attack tries several places on an image");
+    ok("$P plot all " ATTACKED " -S random-search.places=2 -o $DIR/places && cd $DIR/places && ls");
+    expect("left out: figure vulnerability cannot show 'mean'");
+    expect("success-steps.png");
 #undef ATTACKED
 }
 

@@ -380,6 +380,28 @@ static void squares_hold_every_attacked_image(void **state)
     free(data);
 }
 
+/* An attack that ends at the first place that works says nothing of the others. */
+static void places_tried_in_turn_make_no_map(void **state)
+{
+    (void)state;
+    pg_table_attack attacks[ATTACKED];
+    make_attacks(50, attacks);
+    pg_table_entry entry = {.row = "mean\nlocation=all",
+                            .column = "5",
+                            .attacks = attacks,
+                            .n_attacks = ATTACKED,
+                            .several_places = true,
+                            .image_height = 32,
+                            .image_width = 32,
+                            .patch_height = 5,
+                            .patch_width = 5};
+    pg_table table = {.row_key = "defense", .column_key = "patch", .entries = &entry, .n_entries = 1};
+    assert_int_equal(pg_figure_draw(&pg_figure_vulnerability, &table, folder), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "cannot show 'mean location=all': its attack tries several places"));
+    entry.several_places = false;
+    assert_int_equal(pg_figure_draw(&pg_figure_vulnerability, &table, folder), PG_OK);
+}
+
 static void attack_figures_want_attacks_and_take_any_text(void **state)
 {
     (void)state;
@@ -527,6 +549,7 @@ int main(void)
         cmocka_unit_test(unknown_figures_name_the_nearest),
         cmocka_unit_test(accuracy_falls_with_the_steps),
         cmocka_unit_test(squares_hold_every_attacked_image),
+        cmocka_unit_test(places_tried_in_turn_make_no_map),
         cmocka_unit_test(attack_figures_want_attacks_and_take_any_text),
         cmocka_unit_test(local_logits_are_counted),
         cmocka_unit_test(sheets_show_pixels_and_texts),

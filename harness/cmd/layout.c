@@ -205,6 +205,15 @@ static int keep_attack(const pg_attack_row *row, void *context)
     return PG_OK;
 }
 
+/* Whether the attack of a cell goes on to other places of an image; by the options of attacks/location.h. */
+static bool tries_several_places(const pg_cell *cell)
+{
+    const char *mode = pg_cell_value(cell, "location"), *places = pg_cell_value(cell, "places"),
+               *grid = pg_cell_value(cell, "grid");
+    return strcmp(mode, "all") == 0 || (strcmp(mode, "grid") == 0 && strcmp(grid, "1") != 0) ||
+           (*places && strcmp(places, "1") != 0);
+}
+
 static int fill_attacks(pg_store *store, const pg_cell *cell, int64_t attacked, pg_table_entry *entry)
 {
     attack_list list = {.items = calloc((size_t)attacked + 1, sizeof *list.items), .capacity = (size_t)attacked};
@@ -217,6 +226,7 @@ static int fill_attacks(pg_store *store, const pg_cell *cell, int64_t attacked, 
     entry->image_width = cell->forward->dataset_width;
     entry->patch_height = cell->patch_height;
     entry->patch_width = cell->patch_width;
+    entry->several_places = tries_several_places(cell);
     return code;
 }
 

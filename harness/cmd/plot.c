@@ -53,7 +53,7 @@ static int draw(const pg_figure *figure, const pg_table *table, const char *fold
     return code;
 }
 
-/* `all` leaves out the figures of attacks where there are none. */
+/* `all` leaves out the figures of attacks where there are none, and, with a warning, those that cannot show them. */
 static bool has_attacks(const pg_table *table)
 {
     for (size_t i = 0; i < table->n_entries; i++)
@@ -75,8 +75,13 @@ static int run(const pg_context *context, int argc, char **argv)
     if (code == PG_OK)
         code = pg_layout_make(context, &request, &layout);
     for (size_t i = 0; code == PG_OK && pg_figures[i] != NULL; i++)
-        if (figure == pg_figures[i] || (figure == NULL && (!pg_figures[i]->attacks || has_attacks(&layout.table))))
+        if (figure == pg_figures[i] || (figure == NULL && (!pg_figures[i]->attacks || has_attacks(&layout.table)))) {
             code = draw(pg_figures[i], &layout.table, folder);
+            if (code == PG_EINPUT && figure == NULL && pg_figures[i]->attacks) {
+                pg_warn("left out: %s", pg_error_message());
+                code = PG_OK;
+            }
+        }
     pg_layout_release(&layout);
     return code;
 }
