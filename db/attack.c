@@ -47,7 +47,9 @@ int pg_store_each_attack(pg_store *store, const char *cell_id, int (*each)(const
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(store,
+    int code = pg_db_check_outcomes(store, cell_id);
+    if (code == PG_OK)
+        code = pg_db_get(store,
                          "SELECT " PG_DB_ATTACK_COLUMNS ", l.label FROM cell c JOIN forward f ON f.forward = c.forward"
                          " JOIN attack a ON a.cell = c.cell JOIN label l ON l.dataset = f.dataset AND l.image = a.image"
                          " WHERE c.cell_id = ?1 ORDER BY a.image",
@@ -67,7 +69,9 @@ int pg_store_broken(pg_store *store, const char *cell_id, int64_t *broken, int64
     sqlite3_stmt *row = NULL;
     *broken = 0;
     *first = -1;
-    int code = pg_db_get(store,
+    int code = pg_db_check_outcomes(store, cell_id);
+    if (code == PG_OK)
+        code = pg_db_get(store,
                          "SELECT count(*), ifnull(min(o.image), -1) FROM cell c JOIN forward f ON f.forward = c.forward"
                          " JOIN outcome o ON o.cell = c.cell JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
                          " WHERE c.cell_id = ?1 AND o.certified = 1 AND o.attacked IS NOT NULL AND o.attacked <> l.label",

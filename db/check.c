@@ -44,7 +44,7 @@ static int check_ids(pg_store *store, const char *sql, const char *what)
 }
 
 /* Outcomes of one summary row, in the order in which they were written. */
-static int check_outcomes(pg_store *store, int64_t cell, int64_t first, int64_t count, int64_t wanted)
+static int check_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t wanted)
 {
     sqlite3_stmt *row = NULL;
     uint64_t hash = pg_fnv_start;
@@ -55,8 +55,8 @@ static int check_outcomes(pg_store *store, int64_t cell, int64_t first, int64_t 
                          " o.attacked, " PG_DB_ATTACK_COLUMNS " FROM cell c JOIN forward f ON f.forward = c.forward"
                          " JOIN outcome o ON o.cell = c.cell JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
                          " LEFT JOIN attack a ON a.cell = o.cell AND a.image = o.image"
-                         " WHERE c.cell = ?1 AND o.image BETWEEN ?2 AND ?3 ORDER BY o.image",
-                         &row, "iii", cell, first, first + count - 1);
+                         " WHERE c.cell_id = ?1 AND o.image BETWEEN ?2 AND ?3 ORDER BY o.image",
+                         &row, "tii", cell_id, first, first + count - 1);
     while (code == PG_OK && (step = pg_db_step(store, row, "checking outcomes")) == 1) {
         pg_outcome o = {.image = sqlite3_column_int64(row, 0),
                         .label = sqlite3_column_int(row, 1),
@@ -80,24 +80,40 @@ static int check_outcomes(pg_store *store, int64_t cell, int64_t first, int64_t 
         code = step;
     if (code == PG_OK && (n != count || (int64_t)hash != wanted))
         code = pg_fail(PG_EDAMAGED,
-                       "%s: outcomes of images %lld to %lld of cell number %lld do not match their checksum; restore a backup",
-                       store->path, (long long)first, (long long)(first + count - 1), (long long)cell);
+                       "%s: cell %.16s: outcomes of images %lld to %lld do not match their checksum; restore a backup",
+                       store->path, cell_id, (long long)first, (long long)(first + count - 1));
     return code;
+}
+
+/* Outcomes of all summaries of a statement that gives cell_id, first, count, outcomes. */
+static int check_summaries(pg_store *store, sqlite3_stmt *row)
+{
+    int code = PG_OK, step = 0;
+    while (code == PG_OK && (step = pg_db_step(store, row, "checking summaries")) == 1)
+        code = check_outcomes(store, pg_db_text(row, 0), sqlite3_column_int64(row, 1), sqlite3_column_int64(row, 2),
+                              sqlite3_column_int64(row, 3));
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+int pg_db_check_outcomes(pg_store *store, const char *cell_id)
+{
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_get(store,
+                         "SELECT c.cell_id, t.first, t.count, s.outcomes FROM cell c JOIN summary s ON s.cell = c.cell"
+                         " JOIN task t ON t.task = s.task WHERE c.cell_id = ?1 ORDER BY t.first",
+                         &row, "t", cell_id);
+    return code == PG_OK ? check_summaries(store, row) : code;
 }
 
 static int check_all_outcomes(pg_store *store)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_get(store,
-                         "SELECT s.cell, t.first, t.count, s.outcomes FROM summary s JOIN task t ON t.task = s.task"
-                         " ORDER BY s.cell, t.first",
+                         "SELECT c.cell_id, t.first, t.count, s.outcomes FROM summary s JOIN task t ON t.task = s.task"
+                         " JOIN cell c ON c.cell = s.cell ORDER BY s.cell, t.first",
                          &row, "");
-    while (code == PG_OK && (step = pg_db_step(store, row, "checking summaries")) == 1)
-        code = check_outcomes(store, sqlite3_column_int64(row, 0), sqlite3_column_int64(row, 1), sqlite3_column_int64(row, 2),
-                              sqlite3_column_int64(row, 3));
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code == PG_OK ? check_summaries(store, row) : code;
 }
 
 int pg_store_check(pg_store *store)

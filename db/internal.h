@@ -70,6 +70,8 @@ uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *outcome, int at
 /* The same by what an attack did to the image of that outcome. */
 uint64_t pg_db_attack_checksum(uint64_t hash, const pg_attack_row *attack);
 int pg_db_store_attack(pg_store *store, int64_t cell, const pg_attack_row *attack) PG_MUST_USE;
+/* Outcomes and attacks of a cell against the checksums of its summaries: before anything is read from them. PG_EDAMAGED. */
+int pg_db_check_outcomes(pg_store *store, const char *cell_id) PG_MUST_USE;
 /* Columns of table attack by the name a, and a row that holds them from column `first` on. */
 #define PG_DB_ATTACK_COLUMNS "a.image, a.top, a.\"left\", a.target, a.loss, a.steps, a.before, a.after, a.patch"
 void pg_db_read_attack(sqlite3_stmt *row, int first, pg_attack_row *out);

@@ -197,9 +197,9 @@ int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_H
     return code;
 }
 
-#define OUTCOME_COLUMNS                                                                                        \
+#define OUTCOME_COLUMNS                                                                                                    \
     "o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case, o.attacked FROM cell c" \
-    " JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"                               \
+    " JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"                                           \
     " JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
 
 int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(const pg_outcome *outcome, void *context),
@@ -207,7 +207,9 @@ int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(cons
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(store, "SELECT " OUTCOME_COLUMNS " WHERE c.cell_id = ?1 ORDER BY o.image", &row, "t", cell_id);
+    int code = pg_db_check_outcomes(store, cell_id);
+    if (code == PG_OK)
+        code = pg_db_get(store, "SELECT " OUTCOME_COLUMNS " WHERE c.cell_id = ?1 ORDER BY o.image", &row, "t", cell_id);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading outcomes")) == 1) {
         pg_outcome outcome = {
             .image = sqlite3_column_int64(row, 0),
@@ -259,6 +261,10 @@ int pg_store_compare(pg_store *store, const char *cell_a, const char *cell_b, ch
 {
     *out = (pg_pair_counts){0};
     int code = same_images(store, cell_a, cell_b);
+    if (code == PG_OK)
+        code = pg_db_check_outcomes(store, cell_a);
+    if (code == PG_OK)
+        code = pg_db_check_outcomes(store, cell_b);
     if (code != PG_OK)
         return code;
     sqlite3_stmt *row = NULL;

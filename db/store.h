@@ -97,7 +97,8 @@ typedef struct pg_outcome {
     bool has_attack;     /* when read: an attack ran, */
     int attacked;        /* and this is the prediction under it; -1: non-finite */
 } pg_outcome;
-/* Outcomes of a cell in the order of the images. */
+/* Outcomes of a cell in the order of the images. Here and below, whatever reads images one by one checks them against the
+ * checksums of the cell first: PG_EDAMAGED. */
 int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(const pg_outcome *outcome, void *context),
                           void *context) PG_MUST_USE;
 

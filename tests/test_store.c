@@ -355,9 +355,8 @@ static void dump(pg_store *store, pg_buf *out)
     sqlite3_exec(store->db, "SELECT * FROM summary", dump_row, out, NULL);
     sqlite3_exec(store->db, "SELECT * FROM label", dump_row, out, NULL);
     sqlite3_exec(store->db, "SELECT * FROM cell", dump_row, out, NULL);
-    sqlite3_exec(store->db,
-                 "SELECT cell, image, top, \"left\", target, loss, steps, before, after, hex(patch) FROM attack", dump_row, out,
-                 NULL);
+    sqlite3_exec(store->db, "SELECT cell, image, top, \"left\", target, loss, steps, before, after, hex(patch) FROM attack",
+                 dump_row, out, NULL);
 }
 
 /* Bytes flipped at random: each is found, or no result changed. */
@@ -471,6 +470,50 @@ static void test_check_finds_lost_rows(void **state)
     }
 }
 
+static int ignore_attack(const pg_attack_row *attack, void *context)
+{
+    (void)attack;
+    (void)context;
+    return PG_OK;
+}
+
+static int ignore_outcome(const pg_outcome *outcome, void *context)
+{
+    (void)outcome;
+    (void)context;
+    return PG_OK;
+}
+
+/* What reads images one by one gives none of a damaged cell, and all of the others. */
+static void test_readers_find_damage(void **state)
+{
+    (void)state;
+    static const char *const damage[] = {
+        "UPDATE outcome SET prediction = prediction + 1 WHERE image = 3 AND cell = 1",
+        "UPDATE outcome SET certified = 1 - certified, published = 1 - certified WHERE image = 3 AND cell = 1",
+        "UPDATE outcome SET attacked = 3 WHERE image = 3 AND cell = 1",
+        "UPDATE attack SET after = after + 1 WHERE image = 4 AND cell = 1",
+        "UPDATE attack SET steps = steps + 1 WHERE image = 4 AND cell = 1",
+        "DELETE FROM attack WHERE image = 9 AND cell = 1",
+        "DELETE FROM attack WHERE cell = 1",
+        "DELETE FROM outcome WHERE image = 3 AND cell = 1",
+    };
+    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
+        pg_store *store = fill_attacked(true);
+        int64_t broken, first;
+        exec(store, "PRAGMA foreign_keys = OFF");
+        exec(store, damage[i]);
+        for (int c = 0; c < CELLS; c++) { /* cell 1 is the first */
+            int wanted = c == 0 ? PG_EDAMAGED : PG_OK;
+            assert_int_equal(pg_store_each_attack(store, ids[c], ignore_attack, NULL), wanted);
+            assert_int_equal(pg_store_each_outcome(store, ids[c], ignore_outcome, NULL), wanted);
+            assert_int_equal(pg_store_broken(store, ids[c], &broken, &first), wanted);
+        }
+        pg_store_close(store);
+        remove_store();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +532,7 @@ int main(void)
         cmocka_unit_test_teardown(test_flipped_bytes, clean),
         cmocka_unit_test_teardown(test_truncated, clean),
         cmocka_unit_test_teardown(test_check_finds_lost_rows, clean),
+        cmocka_unit_test_teardown(test_readers_find_damage, clean),
     };
     return cmocka_run_group_tests_name("store", tests, make, scratch_remove);
 }
