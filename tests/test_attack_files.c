@@ -5,12 +5,14 @@
 #include "harness/data/dataset.h"
 #include "tests/program.h"
 
+#include <dirent.h>
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <sys/stat.h>
 
 #define BAGNET "models/zoo/synthetic-bagnet.safetensors"
 #define COMMON "attack --weights " BAGNET " --dataset synthetic:test --patch 5 --threads 1 --quiet"
@@ -189,6 +191,7 @@ static void bad_input_is_one_error_and_leaves_nothing(void **state)
         {"--attack lavan --images 0:99999", "has the images 0:2000"},
         {"--attack lavan --sheet 65", "from 0 to 64"},
         {"--attack lavan --weights null", "needs gradients"},
+        {"--attack lavan --weights $(printf 'a\\377')", "is not UTF-8"},
         {"", "--attack is missing"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -230,6 +233,61 @@ static void targets_are_reached_from_other_classes(void **state)
     assert_true(own > 0);
     snprintf(told, sizeof told, ", %d of %d images of another class", reached, others);
     assert_non_null(strstr(program_output, told));
+}
+
+/* Files that no attack wrote stay as they are, and are told before the work. */
+static void files_of_others_stay(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"results.csv", "meta.json", "sheet.tsv"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char folder[32], path[64];
+        snprintf(folder, sizeof folder, "others%zu", i);
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        assert_int_equal(mkdir(scratch_path(folder), 0777), 0);
+        scratch_write(path, "mine", 4);
+        assert_int_equal(
+            program_run("none.db", COMMON " --attack lavan --set steps=1 --images 0:2 --sheet 0 -o %s", scratch_path(folder)),
+            2);
+        assert_non_null(strstr(program_output, "not from an attack; name another folder"));
+        char *text = read_text(folder, names[i]);
+        assert_string_equal(text, "mine");
+        free(text);
+    }
+    assert_int_equal(mkdir(scratch_path("strangers"), 0777), 0);
+    scratch_write("strangers/thesis.txt", "mine", 4);
+    attack("strangers", "--sheet 0");
+    char *text = read_text("strangers", "thesis.txt");
+    assert_string_equal(text, "mine");
+    free(text);
+}
+
+/* A disk that is full leaves the results of the attack before, all of them. */
+static void results_are_replaced_as_a_whole(void **state)
+{
+    (void)state;
+    attack("whole", "--sheet 0");
+    char line[2048], *before[2] = {read_text("whole", "results.csv"), read_text("whole", "meta.json")};
+    snprintf(line, sizeof line,
+             "trap '' XFSZ; ulimit -f 4; %s " COMMON
+             " --patch 9 --images 0:20 --attack lavan --set steps=1 --sheet 0 -o %s/whole >/dev/null 2>%s/said",
+             program_path(), scratch_folder, scratch_folder);
+    int status = system(line); /* 20 patches of 243 bytes do not fit into 4 blocks, the other files do */
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 4);
+    char *after[2] = {read_text("whole", "results.csv"), read_text("whole", "meta.json")};
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(before[i], after[i]);
+        free(before[i]);
+        free(after[i]);
+    }
+    DIR *folder = opendir(scratch_path("whole"));
+    int files = 0;
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        files += entry->d_name[0] != '.';
+    closedir(folder);
+    assert_int_equal(files, 3);
 }
 
 /* An attack that needs no gradients runs on the null model, whose logits no patch changes. */
@@ -274,6 +332,8 @@ int main(void)
         cmocka_unit_test(no_sheet_where_nothing_was_attacked),
         cmocka_unit_test(bad_input_is_one_error_and_leaves_nothing),
         cmocka_unit_test(targets_are_reached_from_other_classes),
+        cmocka_unit_test(files_of_others_stay),
+        cmocka_unit_test(results_are_replaced_as_a_whole),
         cmocka_unit_test(black_boxes_run_without_gradients),
         cmocka_unit_test(an_interruption_leaves_nothing),
     };

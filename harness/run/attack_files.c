@@ -275,52 +275,20 @@ static char *meta_text(const work *w)
     return text;
 }
 
-static int write_beside(const work *w, const char *name, const char *text)
+static int path_of(const work *w, const char *name, pg_buf *path)
 {
-    pg_buf path;
-    pg_buf_init(&path);
-    pg_buf_printf(&path, "%s/%s", w->setup.request->folder, name);
-    int code = pg_buf_check(&path);
-    if (code == PG_OK)
-        code = pg_file_write(path.data, text, strlen(text));
-    pg_buf_release(&path);
-    return code;
-}
-
-static int write_patches(const work *w)
-{
-    const int64_t shape[] = {w->setup.end - w->setup.first, 3, w->setup.patch_height, w->setup.patch_width};
-    size_t bytes = (size_t)shape[0] * w->patch;
-    pg_file_writer npy = {0};
-    pg_buf path;
-    pg_buf_init(&path);
-    pg_buf_printf(&path, "%s/patches.npy", w->setup.request->folder);
-    int code = pg_buf_check(&path);
-    if (code == PG_OK)
-        code = pg_file_begin(&npy, path.data);
-    if (code == PG_OK)
-        code = pg_npy_write_header(npy.stream, PG_NPY_U1, 4, shape);
-    if (code == PG_OK && fwrite(w->patches, 1, bytes, npy.stream) != bytes)
-        code = pg_fail(PG_EIO, "%s: patches cannot be written: the disk may be full", path.data);
-    if (code == PG_OK)
-        code = pg_file_commit(&npy);
-    pg_file_abort(&npy);
-    pg_buf_release(&path);
-    return code;
+    pg_buf_init(path);
+    pg_buf_printf(path, "%s/%s", w->setup.request->folder, name);
+    return pg_buf_check(path);
 }
 
 /* Pictures of an earlier attack, which do not show this one. */
 static int remove_pictures(const work *w)
 {
-    static const char *const names[] = {"sheet.svg",        "sheet.png",          "sheet.gp",         "sheet.tsv",
-                                        "sheet-pixels.npy", "sheet-evidence.npy", "local-logits.svg", "local-logits.png",
-                                        "local-logits.gp",  "local-logits.tsv"};
     int code = PG_OK;
-    for (size_t i = 0; code == PG_OK && i < sizeof names / sizeof *names; i++) {
+    for (const char *const *name = pg_attack_names + PG_ATTACK_DATA; code == PG_OK && *name; name++) {
         pg_buf path;
-        pg_buf_init(&path);
-        pg_buf_printf(&path, "%s/%s", w->setup.request->folder, names[i]);
-        code = pg_buf_check(&path);
+        code = path_of(w, *name, &path);
         if (code == PG_OK)
             unlink(path.data);
         pg_buf_release(&path);
@@ -328,20 +296,38 @@ static int remove_pictures(const work *w)
     return code;
 }
 
+/* Data file number `which`, in full but still beside its place. */
+static int write_data(const work *w, int which, const char *meta, pg_file_writer *file)
+{
+    const int64_t shape[] = {w->setup.end - w->setup.first, 3, w->setup.patch_height, w->setup.patch_width};
+    const char *const data[PG_ATTACK_DATA] = {w->csv.data, (const char *)w->patches, meta};
+    size_t size = which == 1 ? (size_t)shape[0] * w->patch : strlen(data[which]);
+    pg_buf path;
+    int code = path_of(w, pg_attack_names[which], &path);
+    if (code == PG_OK)
+        code = pg_file_begin(file, path.data);
+    if (code == PG_OK && which == 1)
+        code = pg_npy_write_header(file->stream, PG_NPY_U1, 4, shape);
+    if (code == PG_OK && (fwrite(data[which], 1, size, file->stream) != size || fflush(file->stream) != 0))
+        code = pg_fail(PG_EIO, "%s: cannot be written: the disk may be full", path.data);
+    pg_buf_release(&path);
+    return code;
+}
+
+/* All files are written before the first takes its place: what an earlier attack left is replaced as a whole. */
 static int write_files(const work *w)
 {
+    pg_file_writer files[PG_ATTACK_DATA] = {0};
     char *meta = meta_text(w);
     int code = meta ? pg_buf_check(&w->csv) : PG_EINPUT;
-    if (code == PG_OK)
-        code = pg_make_folders(w->setup.request->folder);
+    for (int i = 0; code == PG_OK && i < PG_ATTACK_DATA; i++)
+        code = write_data(w, i, meta, &files[i]);
     if (code == PG_OK)
         code = remove_pictures(w);
-    if (code == PG_OK)
-        code = write_beside(w, "results.csv", w->csv.data);
-    if (code == PG_OK)
-        code = write_patches(w);
-    if (code == PG_OK)
-        code = write_beside(w, "meta.json", meta);
+    for (int i = 0; code == PG_OK && i < PG_ATTACK_DATA; i++)
+        code = pg_file_commit(&files[i]);
+    for (int i = 0; i < PG_ATTACK_DATA; i++)
+        pg_file_abort(&files[i]);
     free(meta);
     return code;
 }
@@ -429,9 +415,11 @@ int pg_attack_write(const pg_attack_request *request)
 {
     work w = {0};
     pg_buf_init(&w.csv);
-    pg_buf_puts(&w.csv, "image,label,before,after,broken,certified,top,left,target,loss,steps,largest_clean,largest_attacked,"
-                        "local_wrong_clean,local_wrong_attacked\n");
+    pg_buf_puts(&w.csv, PG_ATTACK_HEADER);
     int code = pg_attack_setup_open(request, &w.setup);
+    bool made = code == PG_OK && access(request->folder, F_OK) != 0;
+    if (code == PG_OK)
+        code = pg_make_folders(request->folder); /* now, not after the work */
     if (code == PG_OK)
         code = make_work(&w);
     if (code == PG_OK && request->sheet > 0)
@@ -446,6 +434,8 @@ int pg_attack_write(const pg_attack_request *request)
         code = draw(&w);
     if (code == PG_OK)
         code = check_certificates(&w);
+    if (code != PG_OK && made)
+        rmdir(request->folder); /* where it is empty */
     free_work(&w);
     return code;
 }

@@ -5,6 +5,7 @@
 #include "plots/figure.h"
 #include "plots/sheet.h"
 
+#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +52,14 @@ static int sort_pair(pg_attack_setup *s, const char *pair)
     return PG_OK;
 }
 
+/* meta.json holds the names. */
+static int check_text(const char *option, const char *text)
+{
+    json_t *value = json_string(text);
+    json_decref(value);
+    return value ? PG_OK : pg_fail(PG_EINPUT, "%s %s: is not UTF-8, and meta.json names it; rename the file", option, text);
+}
+
 static int configure(pg_attack_setup *s)
 {
     const pg_attack_request *r = s->request;
@@ -85,6 +94,32 @@ static bool can_write(const char *folder)
     return access(path, W_OK | X_OK) == 0;
 }
 
+const char *const pg_attack_names[] = {"results.csv",        "patches.npy",
+                                       "meta.json",          "sheet.svg",
+                                       "sheet.png",          "sheet.gp",
+                                       "sheet.tsv",          "sheet-pixels.npy",
+                                       "sheet-evidence.npy", "local-logits.svg",
+                                       "local-logits.png",   "local-logits.gp",
+                                       "local-logits.tsv",   NULL};
+
+/* Results of an earlier attack may be replaced, files of anybody else may not. */
+static int check_foreign(const char *folder)
+{
+    char path[PATH_MAX], line[sizeof PG_ATTACK_HEADER] = "";
+    snprintf(path, sizeof path, "%s/%s", folder, pg_attack_names[0]);
+    FILE *results = fopen(path, "rb");
+    bool ours = results && fread(line, 1, sizeof line - 1, results) > 0 && strcmp(line, PG_ATTACK_HEADER) == 0;
+    if (results)
+        fclose(results);
+    for (size_t i = 0; !ours && pg_attack_names[i]; i++) {
+        struct stat about;
+        snprintf(path, sizeof path, "%s/%s", folder, pg_attack_names[i]);
+        if (lstat(path, &about) == 0)
+            return pg_fail(PG_EINPUT, "%s: is there and not from an attack; name another folder with -o", path);
+    }
+    return PG_OK;
+}
+
 static int check_folder(const pg_attack_request *r)
 {
     struct stat about;
@@ -94,6 +129,9 @@ static int check_folder(const pg_attack_request *r)
         return pg_fail(PG_EINPUT, "%s: is a file; -o names a folder", r->folder);
     if (!can_write(r->folder))
         return pg_fail(PG_EINPUT, "%s: cannot be made or written to", r->folder);
+    int code = check_foreign(r->folder);
+    if (code != PG_OK)
+        return code;
     if (r->sheet < 0 || r->sheet > PG_SHEET_MAX)
         return pg_fail(PG_EUSAGE, "--sheet %d: a contact sheet has 0 to %d images", r->sheet, (int)PG_SHEET_MAX);
     return r->sheet > 0 ? pg_figure_check(r->folder) : PG_OK;
@@ -171,6 +209,8 @@ int pg_attack_setup_open(const pg_attack_request *request, pg_attack_setup *out)
 {
     *out = (pg_attack_setup){.request = request};
     int code = check_folder(request);
+    if (code == PG_OK)
+        code = check_text("--weights", request->weights);
     if (code == PG_OK)
         code = configure(out);
     if (code == PG_OK)

@@ -27,6 +27,13 @@ typedef struct pg_attack_setup {
     pg_certifier *certifier;
 } pg_attack_setup;
 
+/* The first line of results.csv, by which a folder of an earlier attack is known, and all that a folder of results holds. */
+#define PG_ATTACK_HEADER                                                                                                     \
+    "image,label,before,after,broken,certified,top,left,target,loss,steps,largest_clean,largest_attacked,local_wrong_clean," \
+    "local_wrong_attacked\n"
+enum { PG_ATTACK_DATA = 3 };                /* the first ones; the others are pictures */
+extern const char *const pg_attack_names[]; /* results.csv is the first; ends with NULL */
+
 int pg_attack_setup_open(const pg_attack_request *request, pg_attack_setup *out) PG_MUST_USE;
 void pg_attack_setup_close(pg_attack_setup *setup); /* also after a failure */
 
