@@ -251,12 +251,13 @@ static void bad_input_is_one_error(void **state)
         {"%s --tries -1", "--tries -1: right would be"},
         {"m.toml -f latex", "text, md, csv or json"},
         {"m.toml -o ''", "empty text"},
+        {"%s -o /dev/full", "/dev/full: is a file"},
         {"%s --weights null", "not both"},
         {"--weights null --dataset synthetic:test", "--patch is missing"},
         {"--weights null --patch 5", "--dataset is missing"},
         {"--dataset synthetic:test --patch 5", "--weights is missing"},
-        {"--weights null --dataset synthetic:test --patch 50", "larger than the image"},
-        {"--weights null --dataset synthetic:test --patch 5 --defense dss", "did you mean"},
+        {"--weights null --dataset synthetic:test --patch 50", "--patch: patch \"50\""},
+        {"--weights null --dataset synthetic:test --patch 5 --defense dss", "--defense: unknown defense 'dss'; did you mean"},
         {"--weights null --dataset synthetic:test --patch 5 --images 0:999999", "has the images"},
         {"--weights 'no\"thing\\' --dataset synthetic:test --patch 5", "no\"thing"},
         {"%s --witness x", "unknown option"},
@@ -344,6 +345,32 @@ static void an_unsound_defense_ends_with_a_witness(void **state)
     for (size_t i = 0; i < contents.count; i++)
         assert_true(((const int32_t *)contents.data)[i] == 0 || ((const int32_t *)contents.data)[i] == 1 << 20);
     pg_npy_release(&contents);
+    pg_audit_rows_free(rows, n);
+    pg_store_close(store);
+    pg_plan_free(plan);
+}
+
+/* Where its file cannot be written, a broken certificate is told all the same. */
+static void a_witness_without_a_file_is_told(void **state)
+{
+    (void)state;
+    pg_defense unsound;
+    pg_plan *plan = open_plan(&unsound);
+    pg_audit_request request = {.plan = plan,
+                                .levels = {[PG_AUDIT_FEATURE] = true},
+                                .effort = {.random = 8},
+                                .data_dir = ".",
+                                .device = "cpu",
+                                .folder = "/dev/full/witness",
+                                .begin = begin,
+                                .context = plan};
+    pg_audit_row *rows;
+    size_t n;
+    assert_int_equal(pg_audit_run(&request, &rows, &n), PG_OK);
+    assert_int_equal(n, 1);
+    assert_non_null(strstr(rows[0].witness, "image="));
+    assert_null(strstr(rows[0].witness, "contents="));
+    assert_int_equal(pg_audit_judge(rows, n), PG_EBROKEN);
     pg_audit_rows_free(rows, n);
     pg_store_close(store);
     pg_plan_free(plan);
@@ -502,6 +529,7 @@ int main(void)
         cmocka_unit_test(audits_are_stored),
         cmocka_unit_test(bad_input_is_one_error),
         cmocka_unit_test(an_unsound_defense_ends_with_a_witness),
+        cmocka_unit_test(a_witness_without_a_file_is_told),
         cmocka_unit_test(refused_images_of_exact_rules_have_to_break),
         cmocka_unit_test(a_network_is_attacked),
         cmocka_unit_test(a_leak_is_measured),

@@ -112,6 +112,22 @@ static void folders_are_made_with_their_parents(void **state)
     assert_non_null(strstr(pg_error_message(), "x/file"));
 }
 
+static void folders_are_checked_before_work(void **state)
+{
+    (void)state;
+    char long_name[300];
+    memset(long_name, 'x', sizeof long_name);
+    long_name[sizeof long_name - 1] = 0;
+    assert_int_equal(pg_folder_check(scratch_path("new/below")), PG_OK);
+    assert_int_equal(pg_folder_check("new"), PG_OK);
+    assert_int_equal(access(scratch_path("new"), F_OK), -1);
+    scratch_write("plain", "", 0);
+    assert_int_equal(pg_folder_check(scratch_path("plain")), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "is a file"));
+    assert_int_equal(pg_folder_check(scratch_path("plain/below")), PG_EINPUT);
+    assert_int_equal(pg_folder_check(long_name), PG_EINPUT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +137,7 @@ int main(void)
         cmocka_unit_test(failed_writes_leave_nothing),
         cmocka_unit_test(a_full_disk_is_an_error),
         cmocka_unit_test(folders_are_made_with_their_parents),
+        cmocka_unit_test(folders_are_checked_before_work),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -183,4 +185,31 @@ int pg_make_folders(const char *path)
     }
     free(partial);
     return code;
+}
+
+/* Whether the folder, or the nearest one above it that is there, lets files be made. */
+static bool can_write(const char *folder)
+{
+    struct stat about;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", folder);
+    while (stat(path, &about) != 0) {
+        if (errno != ENOENT)
+            return false;
+        char *slash = strrchr(path, '/');
+        if (slash == NULL)
+            return access(".", W_OK | X_OK) == 0;
+        slash[slash == path] = '\0'; /* "/" stays */
+    }
+    return access(path, W_OK | X_OK) == 0;
+}
+
+int pg_folder_check(const char *path)
+{
+    struct stat about;
+    if (strlen(path) >= PATH_MAX)
+        return pg_fail(PG_EINPUT, "the name of a folder has %zu bytes, at most %d are possible", strlen(path), PATH_MAX - 1);
+    if (stat(path, &about) == 0 && !S_ISDIR(about.st_mode))
+        return pg_fail(PG_EINPUT, "%s: is a file; -o names a folder", path);
+    return can_write(path) ? PG_OK : pg_fail(PG_EINPUT, "%s: cannot be made or written to", path);
 }

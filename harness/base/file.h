@@ -26,5 +26,8 @@ void pg_file_abort(pg_file_writer *writer);             /* harmless after commit
 
 int64_t pg_file_size(const char *path);            /* -1 if there is no such regular file */
 int pg_make_folders(const char *path) PG_MUST_USE; /* mkdir -p */
+/* Whether files could be made in a folder, or the folder where it is not there yet: said before hours of work. Makes nothing.
+ * PG_EINPUT. */
+int pg_folder_check(const char *path) PG_MUST_USE;
 
 #endif

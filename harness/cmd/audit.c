@@ -1,4 +1,5 @@
 /* patchgauge audit: tries to break the certificates of a matrix, or of one network. */
+#include "harness/base/file.h"
 #include "harness/base/option.h"
 #include "harness/cmd/audit_table.h"
 #include "harness/cmd/matrix_args.h"
@@ -134,6 +135,9 @@ static int check(arguments *a, int argc, char **argv)
         return pg_fail(PG_EUSAGE, "--level pixel: name the attack with --attack; `patchgauge list attacks` shows all");
     if (a->folder && !*a->folder)
         return pg_fail(PG_EUSAGE, "the folder for witnesses is an empty text; name one with -o");
+    int code = a->folder ? pg_folder_check(a->folder) : PG_OK;
+    if (code != PG_OK)
+        return code;
     if (!single)
         return pg_matrix_args_file(&a->matrix, argc, argv);
     if (optind < argc)
@@ -172,16 +176,23 @@ static int share_out(arguments *a)
 
 static int parse(int argc, char **argv, arguments *a)
 {
-    static const struct option options[] = {
-        {"weights", required_argument, NULL, 'w'}, {"dataset", required_argument, NULL, 'd'},
-        {"patch", required_argument, NULL, 'p'},   {"defense", required_argument, NULL, 'D'},
-        {"set", required_argument, NULL, 's'},     {"images", required_argument, NULL, 'i'},
-        {"level", required_argument, NULL, 'l'},   {"attack", required_argument, NULL, 'a'},
-        {"output", required_argument, NULL, 'o'},  {"device", required_argument, NULL, 'v'},
-        {"threads", required_argument, NULL, 't'}, {"tries", required_argument, NULL, 'n'},
-        {"random", required_argument, NULL, 'r'},  {"seed", required_argument, NULL, 'e'},
-        {"format", required_argument, NULL, 'f'},  {"stored", no_argument, NULL, 'k'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"weights", required_argument, NULL, 'w'},
+                                            {"dataset", required_argument, NULL, 'd'},
+                                            {"patch", required_argument, NULL, 'p'},
+                                            {"defense", required_argument, NULL, 'D'},
+                                            {"set", required_argument, NULL, 's'},
+                                            {"images", required_argument, NULL, 'i'},
+                                            {"level", required_argument, NULL, 'l'},
+                                            {"attack", required_argument, NULL, 'a'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"device", required_argument, NULL, 'v'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"tries", required_argument, NULL, 'n'},
+                                            {"random", required_argument, NULL, 'r'},
+                                            {"seed", required_argument, NULL, 'e'},
+                                            {"format", required_argument, NULL, 'f'},
+                                            {"stored", no_argument, NULL, 'k'},
+                                            {NULL, 0, NULL, 0}};
     *a = (arguments){.device = "auto", .random = RANDOM_DEFAULT};
     optind = 0;
     for (int c; (c = getopt_long(argc, argv, ":S:o:f:", options, NULL)) != -1;) {
@@ -244,6 +255,7 @@ static int open_plan(const pg_context *context, const arguments *a, pg_plan **ou
     write_matrix(a, &text);
     int code = pg_buf_check(&text);
     pg_plan_request request = {.matrix_path = "audit",
+                               .options = true,
                                .matrix_text = text.data,
                                .overrides = a->matrix.overrides,
                                .n_overrides = a->matrix.n_overrides,

@@ -27,7 +27,9 @@ void pg_problem(pg_problems *problems, int line, const char *key, const char *fo
     va_end(args);
     pg_buf made;
     pg_buf_init(&made);
-    if (line > 0)
+    if (line > 0 && problems->options)
+        pg_buf_printf(&made, "--%s: %s\n", key, text);
+    else if (line > 0)
         pg_buf_printf(&made, "%s:%d: %s\n", problems->path, line, text);
     else
         pg_buf_printf(&made, "-S %s: %s\n", key, text);

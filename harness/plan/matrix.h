@@ -19,6 +19,7 @@ typedef struct pg_problems {
     pg_buf text;
     size_t n;
     const char *path;
+    bool options; /* the file stands for options of the command line: "--KEY: text\n" instead of a line's number */
 } pg_problems;
 void pg_problems_init(pg_problems *problems, const char *path);
 void pg_problems_release(pg_problems *problems);

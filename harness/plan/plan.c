@@ -163,6 +163,7 @@ int pg_plan_open(const pg_plan_request *request, pg_plan **out)
     pg_matrix matrix = {0};
     pg_problems problems;
     pg_problems_init(&problems, request->matrix_path);
+    problems.options = request->options;
     pg_plan *plan = calloc(1, sizeof *plan);
     int code = plan ? read_text(request, &plan->matrix_text, &size) : pg_fail(PG_ENOMEM, "planning: out of memory");
     if (code == PG_OK && memchr(plan->matrix_text, 0, size))

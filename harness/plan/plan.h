@@ -14,23 +14,24 @@
 typedef struct pg_plan pg_plan;
 
 typedef struct pg_plan_request {
-    const char *matrix_path; /* of the file; with matrix_text only its name in messages */
-    const char *matrix_text; /* optional: the text, in the place of a file's */
+    const char *matrix_path;      /* of the file; with matrix_text only its name in messages */
+    const char *matrix_text;      /* optional: the text, in the place of a file's */
+    bool options;                 /* the text stands for options of the command line: messages name these and no lines */
     const char *const *overrides; /* "key=a,b", each replaces one key of the file; n_overrides of them */
     size_t n_overrides;
     const char *data_dir;
 } pg_plan_request;
 
-/* Forward passes that cells share: everything a network needs, and where an attack runs, all that it depends on. Borrowed by its
- * cells from the plan. */
+/* Forward passes that cells share: everything a network needs, and where an attack runs, all that it depends on. Borrowed by
+ * its cells from the plan. */
 typedef struct pg_forward {
     size_t index;               /* in the plan */
     char id[PG_HASH_HEX];       /* SHA-256 of canonical */
     char clean_id[PG_HASH_HEX]; /* the id of the same pass without an attack: what local logits of clean images depend on */
     char *canonical;            /* sorted key=value lines */
-    char *dataset;        /* "cifar10:test" */
-    char *weights;        /* path as given, or "null" */
-    char **model_pairs;   /* "option=value" of the model given by the matrix */
+    char *dataset;              /* "cifar10:test" */
+    char *weights;              /* path as given, or "null" */
+    char **model_pairs;         /* "option=value" of the model given by the matrix */
     size_t n_model_pairs;
     pg_dtype dtype;
     int batch;
@@ -76,13 +77,15 @@ const pg_cell *pg_plan_at(const pg_plan *plan, size_t i); /* in the order of row
 const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id); /* NULL if absent */
 
 /* Value of a key in a cell, as a table shows it: "patch" as written ("2.4%"), options in canonical form, defaults included; ""
- * where the cell has no such key. Keys without a dot fall back to an option of the cell's defense, then of its attack. Borrowed. */
+ * where the cell has no such key. Keys without a dot fall back to an option of the cell's defense, then of its attack.
+ * Borrowed. */
 const char *pg_cell_value(const pg_cell *cell, const char *key);
 
 /* The forward passes of the cells. Some may be left over and serve no cell. */
 size_t pg_plan_forwards(const pg_plan *plan);
 const pg_forward *pg_plan_forward(const pg_plan *plan, size_t i);
-/* What the attack of an attacked pass differentiates: "defense", or "mean" where the defense has no surrogate or the user wants it. */
+/* What the attack of an attacked pass differentiates: "defense", or "mean" where the defense has no surrogate or the user wants
+ * it. */
 const char *pg_forward_through(const pg_forward *forward);
 const char *pg_plan_matrix_text(const pg_plan *plan); /* the file as it was read; borrowed */
 const char *pg_plan_overrides(const pg_plan *plan);   /* one a line; borrowed */

@@ -1,4 +1,5 @@
 /* Settles what `patchgauge attack` was asked for: everything that can be said before the first image is said here. */
+#include "harness/base/file.h"
 #include "harness/plan/settle.h"
 #include "harness/run/attack_work.h"
 #include "harness/run/run.h"
@@ -79,21 +80,6 @@ static int configure(pg_attack_setup *s)
 
 /* ---- Images, weights, patch ---- */
 
-/* Whether the folder, or the nearest one above it that is there, lets files be made: said before hours of work. */
-static bool can_write(const char *folder)
-{
-    struct stat about;
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s", folder);
-    while (stat(path, &about) != 0) {
-        char *slash = strrchr(path, '/');
-        if (slash == NULL)
-            return access(".", W_OK | X_OK) == 0;
-        slash[slash == path] = '\0'; /* "/" stays */
-    }
-    return access(path, W_OK | X_OK) == 0;
-}
-
 const char *const pg_attack_names[] = {"results.csv",        "patches.npy",
                                        "meta.json",          "sheet.svg",
                                        "sheet.png",          "sheet.gp",
@@ -122,14 +108,11 @@ static int check_foreign(const char *folder)
 
 static int check_folder(const pg_attack_request *r)
 {
-    struct stat about;
     if (!*r->folder)
         return pg_fail(PG_EUSAGE, "the folder for results is an empty text; name one with -o");
-    if (stat(r->folder, &about) == 0 && !S_ISDIR(about.st_mode))
-        return pg_fail(PG_EINPUT, "%s: is a file; -o names a folder", r->folder);
-    if (!can_write(r->folder))
-        return pg_fail(PG_EINPUT, "%s: cannot be made or written to", r->folder);
-    int code = check_foreign(r->folder);
+    int code = pg_folder_check(r->folder);
+    if (code == PG_OK)
+        code = check_foreign(r->folder);
     if (code != PG_OK)
         return code;
     if (r->sheet < 0 || r->sheet > PG_SHEET_MAX)
