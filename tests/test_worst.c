@@ -1,7 +1,8 @@
 /* The worst contents that defenses name, judged by their own prediction alone: no certificate breaks, every refused image of an
  * exact rule does, and the published certificate of scope predicted is broken.
  *
- * A tie counts, but for ds and scope predicted: the label is then moved behind the last class, where it has to be ahead. */
+ * A tie counts, but where the descriptor says that the label wins it (ds) or nothing is proved (scope predicted): the label is
+ * then moved behind the last class, where it has to be ahead. */
 #include "defenses/worst.h"
 #include "tests/rules.h"
 
@@ -35,7 +36,7 @@ static void trial_open(trial *t, const rule_case *rule, oracle_map map)
     t->defense = pg_defense_find(rule->defense);
     rule_configure(t->defense, rule->options, t->config);
     t->defense->evidence(t->config, &t->spec);
-    t->ties = rule->oracle.kind != ORACLE_VOTES && rule->oracle.kind != ORACLE_WINDOW && rule->oracle.kind != ORACLE_PREDICTED;
+    t->ties = !t->defense->tie_certified && t->defense->certificate(t->config) != PG_CERTIFICATE_NONE;
     t->scratch = aligned_alloc(64, (t->defense->scratch_size(map.height, map.width, map.classes, 1) + 127) & ~(size_t)63);
 }
 
@@ -376,11 +377,46 @@ static void cells_that_are_raised(void **state)
     trial_close(&t);
 }
 
+/* The label is fed in the cells that the malicious window shares with one other, and nowhere else. `heavy`: 4 positions of the
+ * label, outside the malicious window. */
+static void expect_fed(const char *rule, oracle_map map, const int *heavy, int variant, int top, int left, unsigned cells)
+{
+    static trial t;
+    pg_worst which = {0, 1, top, left, variant};
+    trial_open(&t, rule_named(rule), map);
+    for (int i = 0; i < 4; i++)
+        t.q[heavy[i] * 2] = RULE_UNIT;
+    assert_true(place(&t, &which));
+    for (int i = 0; i < map.window_height * map.window_width; i++)
+        assert_int_equal(t.contents[i * 2] != 0, cells >> i & 1);
+    trial_close(&t);
+}
+
+static void cells_that_are_fed(void **state)
+{
+    (void)state;
+    static const oracle_map plain = {4, 6, 2, false, false, 2, 3, NULL}, ring = {4, 6, 2, true, true, 2, 3, NULL},
+                            tall = {6, 4, 2, true, true, 3, 2, NULL};
+    for (int variant = 0; variant < 8; variant++) {
+        bool fed = variant >= 4;
+        expect_fed("mask-0.2", plain, (int[]){8, 9, 10, 14}, variant, 2, 3, fed ? 0x03 : 0); /* the window at (1, 2) */
+        expect_fed("mask-0.2", ring, (int[]){2, 3, 8, 9}, variant, 3, 5, fed ? 0x20 : 0);    /* (0, 1) */
+        expect_fed("mask-0.2", ring, (int[]){23, 18, 19, 5}, variant, 0, 0, fed ? 0x03 : 0); /* (3, 5) */
+        expect_fed("mask-0.2", tall, (int[]){23, 20, 3, 7}, variant, 0, 0, fed ? 0x05 : 0);  /* (5, 3) */
+    }
+    /* without bounds half of the window feeds the label, and the rival rises in the other: (1, 3), (3, 0), (0, 3), (1, 3) */
+    expect_fed("predicted-0", plain, (int[]){8, 9, 10, 14}, 1, 2, 3, 0x07);
+    expect_fed("predicted-0", ring, (int[]){23, 18, 19, 5}, 1, 0, 0, 0x07);
+    expect_fed("predicted-0", tall, (int[]){23, 20, 3, 7}, 1, 0, 0, 0x15);
+    expect_fed("predicted-0", plain, (int[]){13, 14, 19, 20}, 1, 2, 3, 0x07);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_go_round_the_edges),
         cmocka_unit_test(cells_that_are_raised),
+        cmocka_unit_test(cells_that_are_fed),
         cmocka_unit_test(random_tensors),
         cmocka_unit_test(small_tensors),
         cmocka_unit_test(nothing_is_missed),
