@@ -6,7 +6,7 @@
 #include "defenses/worst.h"
 #include "tests/rules.h"
 
-enum { VALUES = ORACLE_POSITIONS * 12, VARIANTS = 10 };
+enum { VALUES = (ORACLE_POSITIONS + 1) * 12, VARIANTS = 10 };
 
 typedef struct trial {
     const rule_case *rule;
@@ -101,12 +101,12 @@ static bool place(trial *t, const pg_worst *which)
     pg_evidence evidence = evidence_of(t, t->q);
     const oracle_map *m = &t->map;
     int cells = m->window_height * m->window_width;
-    t->contents[cells * m->classes] = 12345;
-    memset(t->contents, 0x55, (size_t)(cells * m->classes) * sizeof *t->contents);
+    memset(t->contents, 0x55, (size_t)((cells + 1) * m->classes) * sizeof *t->contents);
     if (!t->defense->worst(&evidence, window_of(t), t->config, which, t->scratch, t->contents))
         return false;
     expect_within_range(t, cells);
-    assert_int_equal(t->contents[cells * m->classes], 12345);
+    for (int c = 0; c < m->classes; c++)
+        assert_int_equal(t->contents[cells * m->classes + c], 0x55555555); /* untouched */
     memcpy(t->now, t->q, size_of(t));
     for (int i = 0; i < cells; i++) {
         int row = (which->top + i / m->window_width) % m->height, column = (which->left + i % m->window_width) % m->width;
@@ -411,12 +411,106 @@ static void cells_that_are_fed(void **state)
     expect_fed("predicted-0", plain, (int[]){13, 14, 19, 20}, 1, 2, 3, 0x07);
 }
 
+enum { LINE = 10, LINE_CLASSES = 3 };
+
+/* Contents of a window of two on a line of ten, in thousandths of a unit: of the label, of class 1, the rival, and of class 2.
+ */
+typedef struct line_case {
+    const char *rule;
+    int variant, left;
+    int label[LINE], rival[LINE], third[LINE]; /* evidence, in units */
+    int want[LINE_CLASSES][2];                 /* -1: the end of the grid */
+    int below[LINE_CLASSES];                   /* steps of the grid that are missing from it */
+} line_case;
+
+enum { FULL = 3000 }; /* where the rule clips */
+
+static const line_case line_cases[] = {
+    /* fed: the window that holds the most outside, of several the first, and none where the share is only reached */
+    {"mask-clip-0.2", 4, 1, {5, 0, 0, 3}, {0}, {0}, {{FULL, 0}, {FULL, FULL}}, {0}},
+    {"mask-clip-0.2", 4, 1, {3, 0, 0, 3}, {0}, {0}, {{FULL, 0}, {FULL, FULL}}, {0}},
+    {"mask-clip-0.2", 4, 1, {3, 0, 0, 4}, {0}, {0}, {{0, FULL}, {FULL, FULL}}, {0}},
+    {"mask-clip-0.2", 4, 0, {0, 0, 1, 0, 0, 3, 3}, {0}, {0}, {{0, FULL}, {FULL, FULL}}, {0}},
+    {"mask-clip-0.2", 4, 0, {0, 0, 1, 3, 3, 3, 3, 2, 2}, {0}, {0}, {{0, 0}, {FULL, FULL}}, {0}},
+    {"mask-clip-0.2", 4, 0, {0, 0, 1, 3, 3, 3, 3, 2, 1}, {0}, {0}, {{0, FULL}, {FULL, FULL}}, {0}},
+    {"mask-clip-0.2", 4, 0, {0}, {0}, {0}, {{0, 0}, {FULL, FULL}}, {0}},
+    /* unmasked: 5 outside, of which half may be in a window, however it is raised; on one cell, the lonelier one */
+    {"mask-0.5", 1, 0, {0}, {0, 0, 5}, {0}, {{0, 0}, {2500, 2500}}, {0}},
+    {"mask-0.5", 2, 0, {0}, {0, 0, 2, 3}, {0}, {{0, 0}, {2500, 2500}}, {0}},
+    {"mask-0.5", 3, 1, {0}, {2, 0, 0, 3}, {0}, {{0, 0}, {1000, 0}}, {0}},
+    {"mask-0.5", 3, 1, {0}, {3, 0, 0, 2}, {0}, {{0, 0}, {0, 1000}}, {0}},
+    {"mask-0.5", 3, 1, {0}, {2, 0, 0, 2, 1}, {0}, {{0, 0}, {1000, 0}}, {0}},
+    {"mask-0.5", 1, 0, {0}, {0, 0, 0, 5, 7}, {0}, {{0, 0}, {6000, 6000}}, {0}},
+    /* predicted, the rival below the label: level with it, but where the tie would be the rival's */
+    {"predicted-0", 0, 1, {9, 0, 0, 0}, {0}, {0}, {{0, 0}, {0, 9000}}, {0}},
+    {"predicted-0", 0, 1, {1, 0, 0, 9}, {0, 1}, {0}, {{0, 0}, {10000, 0}}, {0}},
+    /* fed in the window that gains most: its share of the label, less that of the rival */
+    {"predicted-0.6", 1, 1, {5, 0, 0, 3}, {0}, {0}, {{-1, 0}, {0, -1}}, {0}},
+    {"predicted-0.6", 1, 1, {3, 0, 0, 3}, {0}, {0}, {{-1, 0}, {0, -1}}, {0}},
+    {"predicted-0.6", 1, 1, {3, 0, 0, 4}, {0}, {0}, {{0, -1}, {-1, 0}}, {0}},
+    {"predicted-0.6", 1, 1, {5, 0, 0, 3}, {3}, {0}, {{0, -1}, {-1, 0}}, {0}},
+    {"predicted-0.6", 1, 1, {5, 0, 0, 3}, {1}, {0}, {{-1, 0}, {0, -1}}, {0}},
+    /* raised while a window elsewhere is heavier, by one on the grid */
+    {"predicted-0", 3, 1, {0}, {1, 0, 0, 2, 3, 6}, {0}, {{0, 0}, {4500, 4500}}, {0, 1}},
+    {"predicted-0", 3, 1, {0}, {9, 0, 0, 2, 3, 6}, {0}, {{0, 0}, {0, 0}}, {0}},
+    /* a third class leads, the first of the largest */
+    {"predicted-0", 4, 1, {30}, {0}, {0, 0, 0, 0, 4, 6}, {{0, 0}, {20000, 0}, {5000, 5000}}, {0, 3, 1}},
+};
+
+static void expect_content(size_t i, int class, int cell, int32_t value, int want, int below)
+{
+    int64_t exact = want < 0 ? PG_EVIDENCE_MAX : (int64_t)want * RULE_UNIT / 1000 - (want > 0 ? below : 0);
+    if (value != exact)
+        fail_msg("case %d, class %d, cell %d: %d, expected %lld", (int)i, class, cell, (int)value, (long long)exact);
+}
+
+static void contents_by_hand(void **state)
+{
+    (void)state;
+    static trial t;
+    for (size_t i = 0; i < sizeof line_cases / sizeof *line_cases; i++) {
+        const line_case *line = &line_cases[i];
+        pg_worst which = {0, 1, 0, line->left, line->variant};
+        trial_open(&t, rule_named(line->rule), (oracle_map){1, LINE, LINE_CLASSES, false, false, 1, 2, NULL});
+        for (int p = 0; p < LINE; p++) {
+            t.q[p * LINE_CLASSES] = line->label[p] * RULE_UNIT;
+            t.q[p * LINE_CLASSES + 1] = line->rival[p] * RULE_UNIT;
+            t.q[p * LINE_CLASSES + 2] = line->third[p] * RULE_UNIT;
+        }
+        assert_true(place(&t, &which));
+        for (int c = 0; c < LINE_CLASSES; c++)
+            for (int cell = 0; cell < 2; cell++)
+                expect_content(i, c, cell, t.contents[cell * LINE_CLASSES + c], line->want[c][cell], line->below[c]);
+        trial_close(&t);
+    }
+}
+
+static void variants_of_rules(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule;
+        int variants;
+    } want[] = {{"mean", 1}, {"mask-0", 1}, {"mask-0.2", 8}, {"predicted-0", 5}, {"predicted-0.2", 8}};
+    static trial t;
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        pg_worst which = {0, 1, 0, 0, 0};
+        trial_open(&t, rule_named(want[i].rule), (oracle_map){1, 4, 2, false, false, 1, 2, NULL});
+        while (place(&t, &which))
+            which.variant++;
+        assert_int_equal(which.variant, want[i].variants);
+        trial_close(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_go_round_the_edges),
         cmocka_unit_test(cells_that_are_raised),
         cmocka_unit_test(cells_that_are_fed),
+        cmocka_unit_test(contents_by_hand),
+        cmocka_unit_test(variants_of_rules),
         cmocka_unit_test(random_tensors),
         cmocka_unit_test(small_tensors),
         cmocka_unit_test(nothing_is_missed),
