@@ -135,7 +135,7 @@ bench: test-deps ## speed of the certifiers, of the forward pass and of steps of
 	@$(MAKE) all $(BENCHES)
 	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
 
-mutate: test-deps ## mutate defenses/*.c mechanically and count what the tests kill
+mutate: test-deps ## mutate defenses/*.c (but surrogate.c) mechanically and count what the tests kill
 	@$(MAKE) torch
 	@sh tests/mutate.sh
 

@@ -377,6 +377,21 @@ static void cells_that_are_raised(void **state)
     trial_close(&t);
 }
 
+/* On one cell: the first where other windows hold the least. The position below the window, emptier still, is none. */
+static void the_loneliest_cell(void **state)
+{
+    (void)state;
+    static trial t;
+    pg_worst which = {0, 1, 1, 1, 3};
+    trial_open(&t, rule_named("mask-0.5"), (oracle_map){4, 6, 2, false, false, 2, 2, NULL});
+    t.q[6 * 2 + 1] = t.q[9 * 2 + 1] = 3 * RULE_UNIT;
+    t.q[5 * 2 + 1] = 6 * RULE_UNIT;
+    assert_true(place(&t, &which));
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(t.contents[i * 2 + 1], i == 0 ? 6 * RULE_UNIT : 0);
+    trial_close(&t);
+}
+
 /* The label is fed in the cells that the malicious window shares with one other, and nowhere else. `heavy`: 4 positions of the
  * label, outside the malicious window. */
 static void expect_fed(const char *rule, oracle_map map, const int *heavy, int variant, int top, int left, unsigned cells)
@@ -413,8 +428,7 @@ static void cells_that_are_fed(void **state)
 
 enum { LINE = 10, LINE_CLASSES = 3 };
 
-/* Contents of a window of two on a line of ten, in thousandths of a unit: of the label, of class 1, the rival, and of class 2.
- */
+/* Contents of a window of two on a line of ten, in thousandths of a unit: of the label, the rival and a third class. */
 typedef struct line_case {
     const char *rule;
     int variant, left;
@@ -441,6 +455,9 @@ static const line_case line_cases[] = {
     {"mask-0.5", 3, 1, {0}, {3, 0, 0, 2}, {0}, {{0, 0}, {0, 1000}}, {0}},
     {"mask-0.5", 3, 1, {0}, {2, 0, 0, 2, 1}, {0}, {{0, 0}, {1000, 0}}, {0}},
     {"mask-0.5", 1, 0, {0}, {0, 0, 0, 5, 7}, {0}, {{0, 0}, {6000, 6000}}, {0}},
+    {"mask-votes-0.3", 1, 0, {0}, {0, 0, 0, 1, 1, 1, 1, 1}, {0}, {{0, 0}, {1000, 1000}}, {0}},
+    {"mask-votes-0.3", 1, 0, {0}, {0, 0, 0, 1, 0, 1, 0, 1}, {0}, {{0, 0}, {1000, 0}}, {0}},
+    {"mask-votes-0.3", 1, 0, {0}, {0, 0, 0, 1}, {0}, {{0, 0}, {0, 0}}, {0}},
     /* predicted, the rival below the label: level with it, but where the tie would be the rival's */
     {"predicted-0", 0, 1, {9, 0, 0, 0}, {0}, {0}, {{0, 0}, {0, 9000}}, {0}},
     {"predicted-0", 0, 1, {1, 0, 0, 9}, {0, 1}, {0}, {{0, 0}, {10000, 0}}, {0}},
@@ -477,6 +494,7 @@ static void contents_by_hand(void **state)
             t.q[p * LINE_CLASSES + 1] = line->rival[p] * RULE_UNIT;
             t.q[p * LINE_CLASSES + 2] = line->third[p] * RULE_UNIT;
         }
+        memset(t.scratch, 0x33, t.defense->scratch_size(1, LINE, LINE_CLASSES, 1)); /* read before it is written? */
         assert_true(place(&t, &which));
         for (int c = 0; c < LINE_CLASSES; c++)
             for (int cell = 0; cell < 2; cell++)
@@ -508,6 +526,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_go_round_the_edges),
         cmocka_unit_test(cells_that_are_raised),
+        cmocka_unit_test(the_loneliest_cell),
         cmocka_unit_test(cells_that_are_fed),
         cmocka_unit_test(contents_by_hand),
         cmocka_unit_test(variants_of_rules),
