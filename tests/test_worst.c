@@ -522,6 +522,24 @@ static void contents_by_hand(void **state)
     }
 }
 
+/* Of several classes with the same sum the first one leads. */
+static void a_third_class_leads(void **state)
+{
+    (void)state;
+    static trial t;
+    trial_open(&t, rule_named("predicted-0"), (oracle_map){1, LINE, 4, false, false, 1, 2, NULL});
+    for (int i = 0; i < 8; i++)
+        t.q[4 * 4 + i] = 5 * RULE_UNIT;
+    for (int label = 0; label < 4; label++) {
+        int rival = (label + 1) % 4, leads = label == 3 ? 1 : label == 0 ? 2 : 0;
+        pg_worst which = {label, rival, 0, 1, 4};
+        assert_true(place(&t, &which));
+        for (int c = 0; c < 4; c++)
+            assert_int_equal(t.contents[c] != 0, c == leads || c == rival);
+    }
+    trial_close(&t);
+}
+
 static void variants_of_rules(void **state)
 {
     (void)state;
@@ -548,6 +566,7 @@ int main(void)
         cmocka_unit_test(the_loneliest_cell),
         cmocka_unit_test(cells_that_are_fed),
         cmocka_unit_test(contents_by_hand),
+        cmocka_unit_test(a_third_class_leads),
         cmocka_unit_test(variants_of_rules),
         cmocka_unit_test(random_tensors),
         cmocka_unit_test(small_tensors),
