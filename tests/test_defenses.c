@@ -273,20 +273,22 @@ static void named_masks_are_those_of_the_prediction(void **state)
     (void)state;
     static const char *const options[] = {"", "threshold=0.3", "scope=predicted", "scope=predicted threshold=0.3"};
     const pg_defense *defense = pg_defense_find("robust-masking");
+    static const int shapes[][2] = {{3, 5}, {9, 2}, {2, 9}};
     int seen[2] = {0};
-    for (uint32_t i = 0; i < 800; i++) {
+    for (uint32_t i = 0; i < 1200; i++) {
+        int height = shapes[i / 16 % 3][0], width = shapes[i / 16 % 3][1];
         pg_rng rng = pg_rng_make(3, PG_STREAM_TEST, i);
         _Alignas(16) unsigned char config[PG_CONFIG_MAX];
         pg_evidence_spec spec;
-        int32_t q[3 * 5 * 4];
+        int32_t q[18 * 4];
         pg_evidence e = {
-            .q = q, .height = 3, .width = 5, .classes = 4, .wrap_rows = i & 4, .wrap_columns = i & 8, .spec = &spec};
-        pg_window window = {1 + (int)pg_rng_below(&rng, 3), 1 + (int)pg_rng_below(&rng, 4)};
+            .q = q, .height = height, .width = width, .classes = 4, .wrap_rows = i & 4, .wrap_columns = i & 8, .spec = &spec};
+        pg_window window = {1 + (int)pg_rng_below(&rng, (uint32_t)height), 1 + (int)pg_rng_below(&rng, (uint32_t)width - 1)};
         rule_configure(defense, options[i % 4], config);
         defense->evidence(config, &spec);
-        rule_fill(&rng, VALUES_POSITIVE, &rule_cases[0].oracle, 15, 4, 1, q);
+        rule_fill(&rng, VALUES_POSITIVE, &rule_cases[0].oracle, height * width, 4, 1, q);
         const void *pointer = config;
-        void *scratch = aligned_alloc(64, (defense->scratch_size(3, 5, 4, 1) + 127) & ~(size_t)63);
+        void *scratch = aligned_alloc(64, (defense->scratch_size(height, width, 4, 1) + 127) & ~(size_t)63);
         int64_t scores[4];
         bool any = false;
         pg_verdict verdict;
