@@ -107,6 +107,8 @@ typedef struct pg_attack {
     /* required: refuses what cannot work on this victim before any work (a patch larger than the image: pg_attack_check_patch);
      * PG_EINPUT with a message */
     int (*check)(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes);
+    /* optional: the class that no attacked image may have, where the options name one as the target of every image; -1: none */
+    int (*fixed_target)(const void *config);
     /* required: attacks examples[n], in any order and any grouping; writes found[n]. An image that needs no patch (untargeted:
      * wrong already; targeted: the target already) is left alone: broken, 0 steps, and a patch of its own pixels; not so where the
      * aim is another than the prediction (local-logits). What is found for an image does not depend on n or on the other

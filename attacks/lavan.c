@@ -82,6 +82,8 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
     return code == PG_OK ? pg_search_run(&search, examples, n, found) : code;
 }
 
+static int fixed_target(const void *config) { return pg_aim_class(&((const lavan *)config)->aim); }
+
 PG_ATTACK(lavan)
 const pg_attack pg_attack_lavan = {
     .module = {.name = "lavan",
@@ -93,5 +95,6 @@ const pg_attack pg_attack_lavan = {
                .settle = settle},
     .needs_gradients = true,
     .check = check,
+    .fixed_target = fixed_target,
     .run = run,
 };

@@ -121,6 +121,8 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
     return code == PG_OK ? pg_search_run(&search, examples, n, found) : code;
 }
 
+static int fixed_target(const void *config) { return pg_aim_class(&((const random_search *)config)->aim); }
+
 PG_ATTACK(random_search)
 const pg_attack pg_attack_random_search = {
     .module = {.name = "random-search",
@@ -131,5 +133,6 @@ const pg_attack pg_attack_random_search = {
                .config_size = sizeof(random_search),
                .settle = settle},
     .check = check,
+    .fixed_target = fixed_target,
     .run = run,
 };

@@ -186,6 +186,7 @@ static void bad_input_is_one_error_and_leaves_nothing(void **state)
         {"--attack lavan --set clip.clip=0:5", "no option of attack lavan or defense mean"},
         {"--attack lavan --set lavan.stepz=5", "stepz"},
         {"--attack lavan --set target=0 --images 0:40", "has the label 0, which is the target"},
+        {"--attack lavan --set target=0 --set steps=1000000 --images 0:2000", "has the label 0, which is the target"},
         {"--attack lavan --set target=99", "classes"},
         {"--attack lavan --images 10:2", "FIRST < END"},
         {"--attack lavan --images 0:99999", "has the images 0:2000"},

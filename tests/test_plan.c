@@ -561,6 +561,7 @@ static void test_attacks_that_cannot_work(void **state)
     } cases[] = {
         {"attack = \"lavan\"\n", "m.toml:6: attack lavan needs gradients, which model null has not"},
         {"attack = \"random-search\"\n\"random-search.target\" = \"77\"\n", "m.toml:6: attack random-search"},
+        {"attack = \"random-search\"\n\"random-search.target\" = \"3\"\n", "has the label 3, which is the target"},
         {"attack = \"random-search\"\n\"random-search.location\" = \"somewhere\"\n", "m.toml:7: attack random-search"},
         {"attack = \"random-search\"\n\"random-search.stepps\" = 5\n", "did you mean 'steps'"},
         {"attack = \"nun\"\n", "m.toml:6: unknown attack 'nun'"},

@@ -77,6 +77,9 @@ void pg_cell_release(pg_cell *cell);
 /* The forward pass of a row without an attack: *out is borrowed from the settler, and unsealed (canonical NULL) where model and data
  * set do not fit (*ok = false, told once). */
 int pg_settler_forward(pg_settler *settler, const pg_toml_value **values, const pg_forward **out, bool *ok) PG_MUST_USE;
+/* PG_EINPUT where the options name a class as the target that an image of the range has. */
+int pg_target_check(const pg_attack *attack, const void *config, const pg_dataset *dataset, int64_t first,
+                    int64_t count) PG_MUST_USE;
 /* The row's attack on a cell that is settled so far as its defense, patch and window: cell->forward becomes the attacked pass.
  * Nothing to do where the attack is none. */
 int pg_settler_attack(pg_settler *settler, const pg_toml_value **values, pg_cell *cell, bool *ok) PG_MUST_USE;

@@ -152,6 +152,8 @@ static int check_patch(pg_attack_setup *s)
     if (code != PG_OK)
         return pg_fail_at(code, "defense %s", s->defense->module.name);
     code = s->attack->check(s->attack_config, g->input_height, g->input_width, s->patch_height, s->patch_width, g->classes);
+    if (code == PG_OK)
+        code = pg_target_check(s->attack, s->attack_config, s->dataset, s->first, s->end - s->first);
     return code == PG_OK ? code : pg_fail_at(code, "attack %s", s->attack->module.name);
 }
 
