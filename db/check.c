@@ -43,13 +43,12 @@ static int check_ids(pg_store *store, const char *sql, const char *what)
     return code == PG_OK && step < 0 ? step : code;
 }
 
-/* Outcomes of one summary row, in the order in which they were written. */
-static int check_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t wanted)
+int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t *n, int64_t *sum)
 {
     sqlite3_stmt *row = NULL;
     uint64_t hash = pg_fnv_start;
-    int64_t n = 0;
     int step = 0;
+    *n = 0;
     int code = pg_db_get(store,
                          "SELECT o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case,"
                          " o.attacked, " PG_DB_ATTACK_COLUMNS " FROM cell c JOIN forward f ON f.forward = c.forward"
@@ -73,12 +72,19 @@ static int check_outcomes(pg_store *store, const char *cell_id, int64_t first, i
             pg_db_read_attack(row, 9, &attack);
             hash = pg_db_attack_checksum(hash, &attack);
         }
-        n++;
+        ++*n;
     }
+    *sum = (int64_t)hash;
     pg_db_done(row);
-    if (code == PG_OK && step < 0)
-        code = step;
-    if (code == PG_OK && (n != count || (int64_t)hash != wanted))
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+/* Outcomes of one summary row. */
+static int check_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t wanted)
+{
+    int64_t n = 0, sum = 0;
+    int code = pg_db_sum_outcomes(store, cell_id, first, count, &n, &sum);
+    if (code == PG_OK && (n != count || sum != wanted))
         code = pg_fail(PG_EDAMAGED,
                        "%s: cell %.16s: outcomes of images %lld to %lld do not match their checksum; restore a backup",
                        store->path, cell_id, (long long)first, (long long)(first + count - 1));

@@ -40,8 +40,8 @@ int pg_db_migrate(pg_store *store, const pg_migration *list) PG_MUST_USE;
 int pg_db_fail(pg_store *store, const char *doing);
 
 /* A prepared statement with its parameters bound in order, kept for the next call with the same literal. Types: i int64_t,
- * b int, t text (NULL: NULL), d double (NaN: NULL), o const int64_t * (NULL: NULL), x const void * and size_t (NULL: NULL). Text
- * and bytes must live until pg_db_done. */
+ * b int, t text (NULL: NULL), d double (NaN: NULL), o const int64_t * (NULL: NULL), x const void * and size_t (NULL: NULL).
+ * Text and bytes must live until pg_db_done. */
 int pg_db_get(pg_store *store, const char *sql, sqlite3_stmt **out, const char *types, ...) PG_MUST_USE;
 /* 1: a row, 0: the end, negative: an error code. */
 int pg_db_step(pg_store *store, sqlite3_stmt *statement, const char *doing) PG_MUST_USE;
@@ -70,6 +70,9 @@ uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *outcome, int at
 /* The same by what an attack did to the image of that outcome. */
 uint64_t pg_db_attack_checksum(uint64_t hash, const pg_attack_row *attack);
 int pg_db_store_attack(pg_store *store, int64_t cell, const pg_attack_row *attack) PG_MUST_USE;
+/* How many outcomes a cell has in a range of images, and their checksum, in the order in which they were written. */
+int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t *n,
+                       int64_t *sum) PG_MUST_USE;
 /* Outcomes and attacks of a cell against the checksums of its summaries: before anything is read from them. PG_EDAMAGED. */
 int pg_db_check_outcomes(pg_store *store, const char *cell_id) PG_MUST_USE;
 /* Columns of table attack by the name a, and a row that holds them from column `first` on. */

@@ -1,6 +1,6 @@
 /* Running matrices with attacks: resume after kill -9 and signals, the same bytes again, ranges, the clean half unchanged, and
  * certificates that an attack breaks. */
-#include "db/store.h"
+#include "db/internal.h"
 #include "harness/base/buf.h"
 #include "harness/base/rng.h"
 #include "harness/plan/tasks.h"
@@ -335,13 +335,51 @@ static void test_network_that_does_not_open(void **state)
     assert_non_null(strstr(program_output, "0 new, 2 done, 0 stale, 2 failed"));
 }
 
+/* Changes outcomes of a cell, and makes its checksums those of the change. */
+static void falsify(const char *db, int64_t cell, const char *sql)
+{
+    pg_store *store = NULL;
+    sqlite3_stmt *task = NULL, *row = NULL;
+    int64_t v[PG_DB_SUMMARY_NUMBERS], n;
+    assert_int_equal(pg_store_open(scratch_path(db), PG_STORE_WRITE, &store), PG_OK);
+    assert_int_equal(sqlite3_exec(store->db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(
+        pg_db_get(store,
+                  "SELECT c.cell_id, t.first, t.count, t.task FROM cell c JOIN summary s ON s.cell = c.cell JOIN task t"
+                  " ON t.task = s.task WHERE c.cell = ?1",
+                  &task, "i", cell),
+        PG_OK);
+    while (pg_db_step(store, task, "testing") == 1) {
+        assert_int_equal(
+            pg_db_get(store,
+                      "SELECT n, clean, certified, published, nonfinite, masked, case0, case1, case2, case3, case4,"
+                      " attacked_n, attacked, ifnull(margin, 0) FROM summary WHERE cell = ?1 AND task = ?2",
+                      &row, "ii", cell, sqlite3_column_int64(task, 3)),
+            PG_OK);
+        assert_int_equal(pg_db_step(store, row, "testing"), 1);
+        for (int i = 0; i < PG_DB_SUMMARY_NUMBERS - 1; i++)
+            v[i] = sqlite3_column_int64(row, i);
+        pg_db_done(row);
+        assert_int_equal(pg_db_sum_outcomes(store, pg_db_text(task, 0), sqlite3_column_int64(task, 1),
+                                            sqlite3_column_int64(task, 2), &n, &v[PG_DB_SUMMARY_NUMBERS - 1]),
+                         PG_OK);
+        assert_int_equal(pg_db_run(store, "testing",
+                                   "UPDATE summary SET outcomes = ?3, checksum = ?4 WHERE cell = ?1 AND task = ?2", "iiii",
+                                   cell, sqlite3_column_int64(task, 3), v[PG_DB_SUMMARY_NUMBERS - 1],
+                                   pg_db_summary_checksum(v, PG_DB_SUMMARY_NUMBERS)),
+                         PG_OK);
+    }
+    pg_db_done(task);
+    pg_store_close(store);
+}
+
 /* A certificate that an attack breaks ends every run of the matrix with exit code 5, and the table says so. */
 static void test_a_broken_certificate_is_told(void **state)
 {
     (void)state;
     run_quietly("broken.db", "null.toml", "");
     assert_int_equal(program_run("broken.db", "run %s", scratch_path("null.toml")), 0);
-    number("broken.db", "UPDATE outcome SET certified = 1, attacked = (prediction + 1) % 10 WHERE cell = 2 AND image = 7");
+    falsify("broken.db", 2, "UPDATE outcome SET certified = 1, attacked = (prediction + 1) % 10 WHERE cell = 2 AND image = 7");
     assert_int_equal(program_run("broken.db", "run %s", scratch_path("null.toml")), 5);
     assert_non_null(strstr(program_output, "1 certificates of 1 cells are broken by an attack; the first: image 7 of cell "));
     assert_non_null(strstr(program_output, "robust-masking"));
