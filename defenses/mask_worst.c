@@ -102,9 +102,9 @@ static int64_t cell_plane(const scene *s, cell_set some)
 {
     int64_t count = 0;
     memset(s->room->map, 0, (size_t)s->evidence->height * (size_t)s->evidence->width * sizeof *s->room->map);
-    for (int i = 0; i < s->windows.k; i++)
-        if (among(s, i, &some)) {
-            s->room->map[position(s, i)] = 1;
+    for (int cell = 0; cell < s->windows.k; cell++)
+        if (among(s, cell, &some)) {
+            s->room->map[position(s, cell)] = 1;
             count++;
         }
     run_plane(s, &s->room->cells);
