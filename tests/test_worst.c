@@ -481,23 +481,25 @@ static void expect_content(size_t i, int class, int cell, int32_t value, int wan
         fail_msg("case %d, class %d, cell %d: %d, expected %lld", (int)i, class, cell, (int)value, (long long)exact);
 }
 
-/* Leaves the sums of a ring in the scratch, of one window more. */
-static void soil_scratch(trial *t, int variant)
+/* Leaves the sums of a ring in the scratch, of one window more: heavy, and away from the malicious window or beside it. */
+static void soil_scratch(trial *t, int variant, int left)
 {
     for (int i = 0; i < LINE * LINE_CLASSES; i++)
-        t->q[i] = i < LINE_CLASSES || i >= (LINE - 1) * LINE_CLASSES ? 100 * RULE_UNIT : 0;
+        t->q[i] = i >= LINE_CLASSES && i < (LINE - 1) * LINE_CLASSES ? 0
+                  : i % LINE_CLASSES == 0                            ? 100 * RULE_UNIT
+                                                                     : 20 * RULE_UNIT;
     t->map.wrap_columns = true;
-    assert_true(place(t, &(pg_worst){0, 1, 0, 4, variant}));
+    assert_true(place(t, &(pg_worst){0, 1, 0, left, variant}));
     t->map.wrap_columns = false;
 }
 
-/* Whatever is in the scratch: no sums at all, or those of other evidence. */
-static void expect_line(trial *t, const line_case *line, bool ring)
+/* Whatever is in the scratch: no sums at all (ring < 0), or those of other evidence with the malicious window at `ring`. */
+static void expect_line(trial *t, const line_case *line, int ring)
 {
     pg_worst which = {0, 1, 0, line->left, line->variant};
     memset(t->scratch, 0x33, t->defense->scratch_size(1, LINE, LINE_CLASSES, 1));
-    if (ring)
-        soil_scratch(t, line->variant);
+    if (ring >= 0)
+        soil_scratch(t, line->variant, ring);
     for (int p = 0; p < LINE; p++) {
         t->q[p * LINE_CLASSES] = line->label[p] * RULE_UNIT;
         t->q[p * LINE_CLASSES + 1] = line->rival[p] * RULE_UNIT;
@@ -516,8 +518,9 @@ static void contents_by_hand(void **state)
     static trial t;
     for (size_t i = 0; i < sizeof line_cases / sizeof *line_cases; i++) {
         trial_open(&t, rule_named(line_cases[i].rule), (oracle_map){1, LINE, LINE_CLASSES, false, false, 1, 2, NULL});
-        expect_line(&t, &line_cases[i], false);
-        expect_line(&t, &line_cases[i], true);
+        expect_line(&t, &line_cases[i], -1);
+        expect_line(&t, &line_cases[i], 4);
+        expect_line(&t, &line_cases[i], 0);
         trial_close(&t);
     }
 }
