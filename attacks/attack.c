@@ -1,25 +1,14 @@
 /* Finding attacks by name, and what all of them refuse. */
 #include "attacks/attack.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 const char *const pg_attack_through_names[] = {"defense", "mean", NULL};
+
+static const pg_module *at(int i) { return pg_attacks[i] ? &pg_attacks[i]->module : NULL; }
 
 const pg_attack *pg_attack_find(const char *name)
 {
-    size_t n = 0;
-    for (; pg_attacks[n]; n++)
-        if (strcmp(pg_attacks[n]->module.name, name) == 0)
-            return pg_attacks[n];
-    const char **names = calloc(n + 1, sizeof *names);
-    for (size_t i = 0; i < n && names; i++)
-        names[i] = pg_attacks[i]->module.name;
-    const char *nearest = names ? pg_nearest(name, names) : NULL;
-    free(names);
-    pg_fail(PG_EINPUT, "unknown attack '%s'%s%s%s; `patchgauge list attacks` names them", name,
-            nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-    return NULL;
+    int i = pg_module_find("attack", name, at);
+    return i < 0 ? NULL : pg_attacks[i];
 }
 
 int pg_attack_check_patch(int image_height, int image_width, int patch_height, int patch_width, int classes)

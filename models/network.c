@@ -275,16 +275,10 @@ pg_tensor *pg_network_view_logits(pg_network *n, pg_tensor *pixels, const pg_vie
     return t->to_type(s, x.tensor, PG_T_F32);
 }
 
+static const pg_module *at(int i) { return pg_models[i] ? &pg_models[i]->module : NULL; }
+
 const pg_model *pg_model_find(const char *name)
 {
-    const char *names[64] = {0};
-    for (size_t i = 0; pg_models[i] && i < 63; i++) {
-        if (strcmp(pg_models[i]->module.name, name) == 0)
-            return pg_models[i];
-        names[i] = pg_models[i]->module.name;
-    }
-    const char *near = pg_nearest(name, names);
-    pg_fail(PG_EINPUT, "unknown model '%s'%s%s%s; `patchgauge list models` shows all", name, near ? ", did you mean '" : "", near ? near : "",
-            near ? "'?" : "");
-    return NULL;
+    int i = pg_module_find("model", name, at);
+    return i < 0 ? NULL : pg_models[i];
 }

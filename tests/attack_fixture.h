@@ -289,4 +289,25 @@ static inline double best_margin(toy *x, const pg_example *e, int top, int left)
     return best;
 }
 
+/* Set-up and end of a test program. */
+static const pg_torch *t;
+static pg_scope *scope;
+
+static int load(void **state)
+{
+    (void)state;
+    if (pg_torch_load(1, &t) != PG_OK)
+        fail_msg("%s", pg_error_message());
+    scope = t->scope_new();
+    t->grad_mode(false);
+    return scope ? 0 : -1;
+}
+
+static int unload(void **state)
+{
+    (void)state;
+    t->scope_free(scope);
+    return 0;
+}
+
 #endif

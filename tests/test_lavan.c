@@ -4,26 +4,6 @@
 #include "attacks/aim.h"
 #include "attacks/location.h"
 
-static const pg_torch *t;
-static pg_scope *scope;
-
-static int load(void **state)
-{
-    (void)state;
-    if (pg_torch_load(1, &t) != PG_OK)
-        fail_msg("%s", pg_error_message());
-    scope = t->scope_new();
-    t->grad_mode(false);
-    return scope ? 0 : -1;
-}
-
-static int unload(void **state)
-{
-    (void)state;
-    t->scope_free(scope);
-    return 0;
-}
-
 /* Linear scores: 25 steps of 0.05 reach 0 or 1 from anywhere, so what is found is the optimum, or a break before it. */
 static void a_known_optimum_is_found(void **state)
 {

@@ -2,26 +2,6 @@
  * its own and its local logits are linear. */
 #include "tests/attack_fixture.h"
 
-static const pg_torch *t;
-static pg_scope *scope;
-
-static int load(void **state)
-{
-    (void)state;
-    if (pg_torch_load(1, &t) != PG_OK)
-        fail_msg("%s", pg_error_message());
-    scope = t->scope_new();
-    t->grad_mode(false);
-    return scope ? 0 : -1;
-}
-
-static int unload(void **state)
-{
-    (void)state;
-    t->scope_free(scope);
-    return 0;
-}
-
 /* Local logits of one row of the image, double on the host: patch NULL: as the image is. */
 static void row_logits(const toy *x, int slot, const float *patch, int row, double out[CLASSES])
 {

@@ -1,26 +1,6 @@
 /* Random search: what gradients do not show, victims that only decide, known optimum, determinism. */
 #include "tests/attack_fixture.h"
 
-static const pg_torch *t;
-static pg_scope *scope;
-
-static int load(void **state)
-{
-    (void)state;
-    if (pg_torch_load(1, &t) != PG_OK)
-        fail_msg("%s", pg_error_message());
-    scope = t->scope_new();
-    t->grad_mode(false);
-    return scope ? 0 : -1;
-}
-
-static int unload(void **state)
-{
-    (void)state;
-    t->scope_free(scope);
-    return 0;
-}
-
 /* The masked-gradient trap: the gradient says nothing, so LaVAN does not get beyond its start; the search finds what there is.
  */
 static void a_masked_gradient_is_found_out(void **state)

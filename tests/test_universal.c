@@ -3,26 +3,6 @@
 
 #include "attacks/turn.h"
 
-static const pg_torch *t;
-static pg_scope *scope;
-
-static int load(void **state)
-{
-    (void)state;
-    if (pg_torch_load(1, &t) != PG_OK)
-        fail_msg("%s", pg_error_message());
-    scope = t->scope_new();
-    t->grad_mode(false);
-    return scope ? 0 : -1;
-}
-
-static int unload(void **state)
-{
-    (void)state;
-    t->scope_free(scope);
-    return 0;
-}
-
 enum { H = 5, W = 5, PATCH = 3 * H * W };
 
 static void fill(float *values, int n, uint32_t item)

@@ -18,6 +18,10 @@ typedef struct pg_module {
     int (*settle)(void *config);
 } pg_module;
 
+/* The place of the named module in a list that `at` tells by place, NULL behind its end; -1 with PG_EINPUT's message (nearest
+ * name). `kind` is "defense", "attack" or "model". */
+int pg_module_find(const char *kind, const char *name, const pg_module *(*at)(int i));
+
 /* Defaults, then `n` "key=value" pairs, then settle. `kind` is "defense", "attack" or "model", for messages. */
 int pg_module_configure(const pg_module *module, const char *kind, const char *const *pairs, size_t n,
                         void *config) PG_MUST_USE;
