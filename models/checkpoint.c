@@ -3,6 +3,7 @@
 #include "harness/base/file.h"
 #include "harness/base/log.h"
 #include "harness/base/safetensors.h"
+#include "models/weights.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -15,8 +16,8 @@ static const char format_name[] = "patchgauge.checkpoint.1";
 
 static void checkpoint_path(char path[4096], const char *out) { snprintf(path, 4096, "%s.checkpoint", out); }
 
-/* The command in canonical form: every option that changes results, the data by hash. */
-static char *canonical_command(const pg_train_job *job, const pg_dataset_info *data, bool bf16)
+/* The command in canonical form: every option that changes results, the data and the weights it starts from by hash. */
+static char *canonical_command(const pg_train_job *job, const pg_dataset_info *data, const char *from_hash, bool bf16)
 {
     pg_buf b, options;
     pg_buf_init(&b);
@@ -24,6 +25,8 @@ static char *canonical_command(const pg_train_job *job, const pg_dataset_info *d
     pg_buf_printf(&b, "patchgauge model train %s --dataset %s", job->model->module.name, job->data);
     if (job->val)
         pg_buf_printf(&b, " --val %s", job->val);
+    if (job->from)
+        pg_buf_printf(&b, " --from %s", job->from);
     pg_options_canonical(job->model->module.options, job->config, " --set ", true, &options);
     for (const pg_option *row = pg_train_option_table; row->name; row++)
         if (!row->recorded_only) {
@@ -37,6 +40,8 @@ static char *canonical_command(const pg_train_job *job, const pg_dataset_info *d
         if (options.data[i] != '\n')
             pg_buf_add(&b, &options.data[i], 1);
     pg_buf_printf(&b, " # data %s", data->hash);
+    if (from_hash)
+        pg_buf_printf(&b, " from %s", from_hash);
     pg_buf_release(&options);
     return pg_buf_take(&b);
 }
@@ -87,7 +92,9 @@ static int start_fresh(pg_checkpoint *c, pg_scope *s, const pg_train_job *job, c
     int e = job->model->geometry(job->config, data->height, data->width, data->classes, &geometry);
     if (!e)
         e = pg_model_trace(job->model, job->config, data->height, data->width, data->classes, &c->current, &geometry);
-    for (size_t i = 0; !e && i < c->current.n; i++)
+    if (!e && job->from)
+        e = pg_weights_load(job->from, s, &c->current);
+    for (size_t i = 0; !e && !job->from && i < c->current.n; i++)
         e = init_one(s, &c->current.items[i], (uint64_t)job->options->seed, (uint32_t)i);
     if (!e)
         e = clone_parameters(s, &c->current, 1, &c->averaged);
@@ -170,15 +177,37 @@ static int look_at_out(const char *command, const char *out, bool *done)
     return e;
 }
 
+/* Whether the weights to start from are of the network that is to be trained. */
+static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, pg_weights_info *start)
+{
+    int e = pg_weights_describe(job->from, NULL, 0, start);
+    if (e)
+        return e;
+    const pg_geometry *g = &start->geometry;
+    if (strcmp(start->model, job->model->module.name) != 0)
+        return pg_fail(PG_EINPUT, "--from %s: is of %s, not of %s", job->from, start->model, job->model->module.name);
+    if (memcmp(start->config, job->config, job->model->module.config_size) != 0)
+        return pg_fail(PG_EINPUT, "--from %s: was trained with other options of %s; `patchgauge model inspect` shows them, --set gives them",
+                       job->from, start->model);
+    if (g->classes != data->classes || g->input_height != data->height || g->input_width != data->width)
+        return pg_fail(PG_EINPUT, "--from %s: is for %d classes of %dx%d px, the images have %d of %dx%d px", job->from, g->classes, g->input_height,
+                       g->input_width, data->classes, data->height, data->width);
+    return PG_OK;
+}
+
 int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data, bool bf16)
 {
     char path[4096];
     checkpoint_path(path, job->out);
-    c->command = canonical_command(job, data, bf16);
+    pg_weights_info start;
+    int e = job->from ? look_at_start(job, data, &start) : PG_OK;
+    if (e)
+        return e;
+    c->command = canonical_command(job, data, job->from ? start.hash : NULL, bf16);
     if (!c->command)
         return pg_fail(PG_ENOMEM, "out of memory");
     bool resumed = pg_file_size(path) >= 0;
-    int e = resumed ? PG_OK : look_at_out(c->command, job->out, &c->done);
+    e = resumed ? PG_OK : look_at_out(c->command, job->out, &c->done);
     if (e || c->done)
         return e;
     e = start_fresh(c, scope, job, data);

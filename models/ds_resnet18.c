@@ -176,19 +176,23 @@ static pg_value view(pg_builder *b, const void *config, pg_value pixels, const p
     return out;
 }
 
-/* One random band an image. */
+/* Evenly spaced bands of each image, from a random one on. */
 static pg_value train(pg_builder *b, const void *config, pg_value pixels)
 {
     const ds_resnet18 *c = config;
-    const pg_torch *t = b->scope->torch;
     int width = pixels.columns.positions;
-    int64_t n = t->size(pixels.tensor, 0), n_bands = bands(c, width), *band = numbers(b, 2 * n);
-    for (int64_t i = 0; band && i < n; i++)
-        band[i] = pg_rng_below(&b->rng, (uint32_t)n_bands);
-    choice a = {.width = width, .seen = width, .lists = n, .m = 1, .band = band, .left = band ? band + n : NULL};
-    pg_tensor *logits = band ? classify(b, c, &a, pixels) : NULL;
+    int64_t n = b->scope->torch->size(pixels.tensor, 0), n_bands = bands(c, width), m = b->positions < n_bands ? b->positions : n_bands;
+    int64_t *band = numbers(b, n * (m + 1));
+    for (int64_t i = 0; band && i < n; i++) {
+        int64_t first = pg_rng_below(&b->rng, (uint32_t)n_bands);
+        for (int64_t j = 0; j < m; j++)
+            band[i * m + j] = (first + j * n_bands / m) % n_bands;
+    }
+    choice a = {.width = width, .seen = width, .lists = n, .m = m, .band = band, .left = band ? band + n * m : NULL};
+    pg_value out = band ? map_of(b, c, &a, pixels) : pixels;
+    out.columns.stride = (int)(n_bands / m * c->stride);
     free(band);
-    return (pg_value){.channels = b->classes, .tensor = t->reshape(b->scope, logits, 2, (const int64_t[]){n, b->classes})};
+    return out;
 }
 
 static const pg_model_hooks hooks = {.forward = forward, .train = train, .view = view};

@@ -83,17 +83,14 @@ pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass p
     return scope->error ? NULL : model->hooks->forward(&b, config, x).tensor;
 }
 
-pg_tensor *pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
-                                 pg_tensor *pixels, pg_rng rng)
+pg_value pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
+                               pg_tensor *pixels, int positions, pg_rng rng)
 {
-    pg_builder b = {.pass = pass, .scope = scope, .parameters = parameters, .classes = classes, .rng = rng};
+    pg_builder b = {.pass = pass, .scope = scope, .parameters = parameters, .classes = classes, .positions = positions, .rng = rng};
     pg_value x = input(&b, pixels);
     if (scope->error)
-        return NULL;
-    if (model->hooks->train)
-        return model->hooks->train(&b, config, x).tensor;
-    x = model->hooks->forward(&b, config, x);
-    return scope->torch->mean(scope, x.tensor, 2, (const int64_t[]){2, 3}, false);
+        return (pg_value){0};
+    return model->hooks->train ? model->hooks->train(&b, config, x) : model->hooks->forward(&b, config, x);
 }
 
 /* Convolution followed by batch norm in evaluation: weight * scale / sqrt(var + eps), and a bias. */

@@ -52,13 +52,15 @@ typedef struct pg_builder {
     size_t next;     /* the parameter the next layer asks for */
     int classes;
     int error;       /* trace: the first failure (its message is the thread's) */
-    pg_rng rng;      /* train: random choices of the architecture (bands) */
+    pg_rng rng;      /* train: random choices of the architecture (bands), */
+    int positions;   /* and how many of them an image */
 } pg_builder;
 
 typedef struct pg_model_hooks {
     /* Models over libtorch. pixels [n][3][h][w] in [0, 1] -> local logits [n][classes][H][W]. */
     pg_value (*forward)(pg_builder *b, const void *config, pg_value pixels);
-    /* optional: what training looks at, as logits [n][classes]; the mean over the positions of forward without it. */
+    /* optional: what training looks at, where that is not `forward`: local logits [n][classes][H][W] of some positions, b->positions of
+     * them. */
     pg_value (*train)(pg_builder *b, const void *config, pg_value pixels);
     /* Local logits of n views of one size, as pg_network_view_logits; pixels [n][3][h][w], those of the views; g: of the whole image.
      * Required where views run across the seam of an axis that wraps; without it such an axis is always seen whole, and a
@@ -83,8 +85,9 @@ pg_view pg_geometry_view(const pg_geometry *g, bool seam, pg_rect patch);
 /* Local logits [n][classes][H][W] of pixels [n][3][h][w], u8 or float in [0, 1]; temporaries in `scope`. */
 pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
                             pg_tensor *pixels);
-/* What training looks at: [n][classes]. `rng` for the architecture's random choices. */
-pg_tensor *pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters,
-                                 int classes, pg_tensor *pixels, pg_rng rng);
+/* What training looks at: local logits [n][classes][H][W] with their axes; `positions` of them an image where the model sees them one
+ * at a time. `rng` for the architecture's random choices. */
+pg_value pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
+                               pg_tensor *pixels, int positions, pg_rng rng);
 
 #endif

@@ -6,6 +6,7 @@
 #include "harness/data/dataset.h"
 #include "models/checkpoint.h"
 #include "models/locality.h"
+#include "models/train_loss.h"
 #include "models/weights.h"
 
 #include <errno.h>
@@ -23,6 +24,7 @@
 enum { SCHEDULE_COSINE, SCHEDULE_STEP };
 enum { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16 };
 static const char *const schedules[] = {"cosine", "step", NULL};
+static const char *const evidences[] = {"logits", "confidence", NULL};
 static const char *const dtypes[] = {"auto", "fp32", "bf16", NULL};
 
 #define AT(field) .offset = offsetof(pg_train_options, field)
@@ -41,6 +43,16 @@ const pg_option pg_train_option_table[] = {
      .help = "moving average of the weights, which is what is validated and written; 0: off"},
     {.name = "crop", .type = PG_OPTION_INT, AT(crop), .fallback = "4", .min = 0, .max = 64, .help = "random crop from the image padded by so many black pixels"},
     {.name = "flip", .type = PG_OPTION_BOOL, AT(flip), .fallback = "true", .help = "random horizontal flip"},
+    {.name = "cutout", .type = PG_OPTION_INT, AT(cutout), .fallback = "0", .min = 0, .max = 4096,
+     .help = "side of grey squares at random places of an image, pixels; 0: none"},
+    {.name = "cutouts", .type = PG_OPTION_INT, AT(cutouts), .fallback = "2", .min = 1, .max = 16,
+     .help = "an image has from none to so many squares"},
+    {.name = "positions", .type = PG_OPTION_INT, AT(positions), .fallback = "1", .min = 1, .max = 4096,
+     .help = "evenly spaced positions an image, where a model sees one at a time (bands); others see all"},
+    {.name = "evidence", .type = PG_OPTION_CHOICE, AT(evidence), .fallback = "logits", .choices = evidences,
+     .help = "what is averaged over the positions before the loss"},
+    {.name = "mask", .type = PG_OPTION_INT, AT(mask), .fallback = "0", .min = 0, .max = 4096,
+     .help = "masked training: the label's heaviest window under a patch of so many pixels a side counts as nothing; 0: off"},
     {.name = "dtype", .type = PG_OPTION_CHOICE, AT(dtype), .fallback = "auto", .choices = dtypes,
      .help = "bf16 autocast where the processor is fast at it (auto)"},
     {.name = "half", .type = PG_OPTION_BOOL, AT(half), .fallback = "true", .help = "write the weights in half precision"},
@@ -115,6 +127,17 @@ static void augment(const uint8_t *from, uint8_t *to, int height, int width, int
             }
 }
 
+/* Grey squares inside the image: from none to o->cutouts of them. */
+static void cut_out(const pg_train_options *o, pg_rng rng, uint8_t *image, int height, int width)
+{
+    int side_y = o->cutout < height ? (int)o->cutout : height, side_x = o->cutout < width ? (int)o->cutout : width;
+    for (uint32_t squares = pg_rng_below(&rng, (uint32_t)o->cutouts + 1); squares > 0; squares--) {
+        int top = (int)pg_rng_below(&rng, (uint32_t)(height - side_y + 1)), left = (int)pg_rng_below(&rng, (uint32_t)(width - side_x + 1));
+        for (int y = 0; y < 3 * side_y; y++) /* rows of the three planes */
+            memset(image + (size_t)((y / side_y * height + top + y % side_y) * width + left), 128, (size_t)side_x);
+    }
+}
+
 static void fill_batch(training *r, int64_t epoch, int64_t first)
 {
     const pg_dataset_info *info = r->fit.info;
@@ -127,6 +150,11 @@ static void fill_batch(training *r, int64_t epoch, int64_t first)
         int dy = (int)(pg_rng_below(&rng, range) - r->o->crop), dx = (int)(pg_rng_below(&rng, range) - r->o->crop);
         bool mirror = r->o->flip && pg_rng_below(&rng, 2);
         augment(r->fit.pixels + at * image, r->batch + (size_t)i * image, info->height, info->width, dy, dx, mirror);
+        if (r->o->cutout > 0) {
+            rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_CUTOUT, at);
+            rng.index = (uint64_t)epoch * 64;
+            cut_out(r->o, rng, r->batch + (size_t)i * image, info->height, info->width);
+        }
         r->labels[i] = r->fit.labels[at];
     }
 }
@@ -165,11 +193,13 @@ static int one_step(training *r, int64_t epoch, int64_t step, int64_t steps_an_e
     pg_tensor *x = t->from_data(s, r->batch, PG_T_U8, 4, (const int64_t[]){r->o->batch, 3, info->height, info->width});
     pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_AUGMENT, UINT32_MAX);
     rng.index = (uint64_t)step * 2 * (uint64_t)r->o->batch;
-    pg_tensor *logits = pg_model_train_logits(r->job->model, r->job->config, PG_PASS_TRAIN, s, &r->state.current, info->classes, x, rng);
+    pg_value local = pg_model_train_logits(r->job->model, r->job->config, PG_PASS_TRAIN, s, &r->state.current, info->classes, x,
+                                           (int)r->o->positions, rng);
     if (r->bf16)
         t->autocast(s, r->device, false);
     pg_tensor *labels = t->from_data(s, r->labels, PG_T_I64, 1, &r->o->batch);
-    pg_tensor *loss = t->cross_entropy(s, t->to_type(s, logits, PG_T_F32), labels, r->o->smoothing);
+    pg_tensor *scores = pg_train_scores(s, r->o, &local, info->height, info->width, labels);
+    pg_tensor *loss = t->cross_entropy(s, scores, labels, r->o->smoothing);
     t->backward(s, loss);
     t->sgd(s, r->n_trained, r->trained, r->momenta, r->decays, rate_at(r->o, step, steps_an_epoch), r->o->momentum, r->o->nesterov);
     t->grad_mode(false);
@@ -199,10 +229,12 @@ static int validate(training *r, double *accuracy)
             t->autocast(r->s, r->device, true);
         pg_tensor *x = t->from_data(r->s, r->val.pixels + (size_t)first * image, PG_T_U8, 4, (const int64_t[]){n, 3, info->height, info->width});
         pg_rng rng = pg_rng_make(0, PG_STREAM_AUGMENT, (uint32_t)first);
-        pg_tensor *logits = pg_model_train_logits(r->job->model, r->job->config, PG_PASS_EVAL, r->s, weights, info->classes, x, rng);
+        pg_value local =
+            pg_model_train_logits(r->job->model, r->job->config, PG_PASS_EVAL, r->s, weights, info->classes, x, (int)r->o->positions, rng);
         if (r->bf16)
             t->autocast(r->s, r->device, false);
-        t->read(r->s, t->argmax(r->s, logits, 1), chosen, PG_T_I64, n);
+        pg_tensor *scores = pg_train_scores(r->s, r->o, &local, info->height, info->width, NULL);
+        t->read(r->s, t->argmax(r->s, scores, 1), chosen, PG_T_I64, n);
         t->scope_clear(r->s);
         int e = pg_scope_check(r->s);
         if (e)

@@ -6,12 +6,14 @@
 #include "models/model.h"
 
 typedef struct pg_train_options {
-    int64_t epochs, batch, warmup, crop, seed;
+    int64_t epochs, batch, warmup, crop, cutout, cutouts, positions, mask, seed;
     double rate, momentum, decay, smoothing, ema;
     bool flip, nesterov, half;
-    int schedule, dtype;
+    int schedule, dtype, evidence;
     int64_t threads; /* recorded only */
 } pg_train_options;
+
+enum { PG_TRAIN_LOGITS, PG_TRAIN_CONFIDENCE }; /* evidence */
 
 /* The option table behind pg_train_options: --epochs, --batch and so on. */
 extern const pg_option pg_train_option_table[];
@@ -21,6 +23,7 @@ typedef struct pg_train_job {
     const void *config;        /* settled */
     const char *data_dir;
     const char *data, *val;    /* data sets; val NULL: none */
+    const char *from;          /* weights file to start from, of the same architecture and options; NULL: from the seed */
     const char *out;           /* weights file; OUT.checkpoint and OUT.log.csv beside it while training */
     const char *device;
     const pg_train_options *options;

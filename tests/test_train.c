@@ -21,11 +21,12 @@
 
 static char folder[] = "/tmp/pg-train-XXXXXX";
 
-static int train_with(const char *out, int64_t epochs, const char *option, const char *value)
+static int train_from(const char *from, const char *out, int64_t epochs, const char *width, const char *option,
+                      const char *value)
 {
     const pg_model *model = pg_model_find("bagnet17");
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
-    const char *const pairs[] = {"width=4", "kernel3=1100", "strides=1,2,1,1", "blocks=1,1,1,1"};
+    const char *const pairs[] = {width, "kernel3=1100", "strides=1,2,1,1", "blocks=1,1,1,1"};
     pg_train_options options;
     pg_options_defaults(pg_train_option_table, &options);
     options.epochs = epochs;
@@ -35,14 +36,26 @@ static int train_with(const char *out, int64_t epochs, const char *option, const
     if (!e)
         e = pg_module_configure(&model->module, "model", pairs, 4, config);
     return e ? e
-             : pg_train(&(pg_train_job){.model = model, .config = config, .data_dir = "unused", .data = "synthetic:val", .val = "synthetic:test",
-                                        .out = out, .device = "cpu", .options = &options});
+             : pg_train(&(pg_train_job){.model = model,
+                                        .config = config,
+                                        .data_dir = "unused",
+                                        .data = "synthetic:val",
+                                        .val = "synthetic:test",
+                                        .from = from,
+                                        .out = out,
+                                        .device = "cpu",
+                                        .options = &options});
+}
+
+static int train_with(const char *out, int64_t epochs, const char *option, const char *value)
+{
+    return train_from(NULL, out, epochs, "width=4", option, value);
 }
 
 static int train(const char *out, int64_t epochs, const char *rate) { return train_with(out, epochs, "rate", rate); }
 
-/* The exit status of a child that trains, or -1 where it was killed: after so many seconds (0: never), or as soon as a checkpoint
- * stands. */
+/* The exit status of a child that trains, or -1 where it was killed: after so many seconds (0: never), or as soon as a
+ * checkpoint stands. */
 static int train_child(const char *out, double kill_after_s, bool kill_at_checkpoint)
 {
     char checkpoint[96];
@@ -153,6 +166,57 @@ static void bad_outputs_are_refused(void **state)
     assert_int_equal(pg_file_size(log), -1);
 }
 
+/* Loss of the first epoch, from the log beside the weights. */
+static double first_loss(const char *out)
+{
+    char path[96];
+    double loss = 0;
+    snprintf(path, sizeof path, "%s.log.csv", out);
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%*[^\n] 1,%lf", &loss), 1);
+    fclose(f);
+    return loss;
+}
+
+static void training_starts_from_other_weights(void **state)
+{
+    (void)state;
+    char plain[64], on[64];
+    snprintf(plain, sizeof plain, "%s/plain", folder);
+    snprintf(on, sizeof on, "%s/on", folder);
+    assert_int_equal(train_from(plain, on, 1, "width=4", "rate", "0.001"), PG_OK);
+    print_message("loss of the first epoch: %.3f from the seed, %.3f from trained weights\n", first_loss(plain),
+                  first_loss(on));
+    assert_true(first_loss(on) < first_loss(plain));
+    char *text;
+    size_t size;
+    char hash[PG_HASH_HEX], recorded[96];
+    assert_int_equal(pg_hash_file(plain, hash), PG_OK);
+    snprintf(recorded, sizeof recorded, " from %s", hash);
+    assert_int_equal(pg_file_read(on, 1 << 20, &text, &size), PG_OK);
+    assert_non_null(memmem(text, size, recorded, strlen(recorded)));
+    free(text);
+    unlink(on);
+    assert_int_equal(train_from(plain, on, 1, "width=8", "rate", "0.001"), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "other options"));
+    assert_int_equal(train_from("nowhere", on, 1, "width=4", "rate", "0.001"), PG_EMISSING);
+    assert_int_equal(pg_file_size(on), -1);
+}
+
+/* Squares as large as the image leave nothing to learn from but in one image of three. */
+static void squares_hide_the_image(void **state)
+{
+    (void)state;
+    char out[64], plain[64];
+    snprintf(out, sizeof out, "%s/hidden", folder);
+    snprintf(plain, sizeof plain, "%s/seen", folder);
+    assert_int_equal(train_from(NULL, plain, 4, "width=4", "cutouts", "16"), PG_OK); /* so many squares of side 0 */
+    assert_int_equal(train_from(NULL, out, 4, "width=4", "cutout", "4096"), PG_OK);
+    print_message("loss of the first epoch: %.3f of whole images, %.3f of hidden ones\n", first_loss(plain), first_loss(out));
+    assert_true(first_loss(out) > first_loss(plain));
+}
+
 static void a_warmup_longer_than_the_run_is_refused(void **state)
 {
     (void)state;
@@ -209,6 +273,8 @@ int main(void)
         cmocka_unit_test(another_command_does_not_take_over_a_checkpoint),
         cmocka_unit_test(finished_weights_are_kept),
         cmocka_unit_test(bad_outputs_are_refused),
+        cmocka_unit_test(training_starts_from_other_weights),
+        cmocka_unit_test(squares_hide_the_image),
         cmocka_unit_test(a_warmup_longer_than_the_run_is_refused),
         cmocka_unit_test(two_trainings_of_one_file_are_refused),
         cmocka_unit_test(divergence_is_said),

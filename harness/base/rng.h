@@ -15,7 +15,8 @@ typedef enum pg_stream {
     PG_STREAM_LOCALITY,      /* patches of the locality measurement */
     PG_STREAM_ATTACK,
     PG_STREAM_TEST,
-    PG_STREAM_AUDIT, /* contents and places of an audit */
+    PG_STREAM_AUDIT,  /* contents and places of an audit */
+    PG_STREAM_CUTOUT, /* grey squares of training */
 } pg_stream;
 
 typedef struct pg_rng {

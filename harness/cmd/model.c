@@ -19,7 +19,7 @@ PG_COMMAND(model)
 enum { MAX_PAIRS = 32, FIRST_TRAIN_OPTION = 1000 };
 
 typedef struct arguments {
-    const char *data, *val, *out, *device;
+    const char *data, *val, *from, *out, *device;
     const char *pairs[MAX_PAIRS];
     size_t n_pairs;
     pg_train_options options;
@@ -30,7 +30,7 @@ static int long_options(struct option *out, size_t max)
 {
     static const struct option fixed[] = {
         {"dataset", required_argument, NULL, 'D'}, {"val", required_argument, NULL, 'V'}, {"out", required_argument, NULL, 'o'},
-        {"device", required_argument, NULL, 'd'}, {"set", required_argument, NULL, 's'},
+        {"device", required_argument, NULL, 'd'}, {"set", required_argument, NULL, 's'}, {"from", required_argument, NULL, 'f'},
     };
     size_t n = sizeof fixed / sizeof *fixed;
     memcpy(out, fixed, sizeof fixed);
@@ -52,6 +52,7 @@ static int parse(int argc, char **argv, arguments *a)
         switch (c) {
         case 'D': a->data = optarg; break;
         case 'V': a->val = optarg; break;
+        case 'f': a->from = optarg; break;
         case 'o': a->out = optarg; break;
         case 'd': a->device = optarg; break;
         case 's':
@@ -89,7 +90,7 @@ static int train(const pg_context *context, int argc, char **argv)
     e = pg_module_configure(&model->module, "model", a.pairs, a.n_pairs, config);
     if (e)
         return e;
-    return pg_train(&(pg_train_job){.model = model, .config = config, .data_dir = context->data_dir, .data = a.data, .val = a.val, .out = a.out,
+    return pg_train(&(pg_train_job){.model = model, .config = config, .data_dir = context->data_dir, .data = a.data, .val = a.val, .from = a.from, .out = a.out,
                                     .device = a.device, .options = &a.options});
 }
 
@@ -200,6 +201,7 @@ const pg_command pg_command_model = {
     .help = "model train ARCHITECTURE --dataset NAME:SPLIT -o FILE\n"
             "  --dataset NAME:SPLIT  images to learn from (cifar10:fit leaves out the last 5,000 training images)\n"
             "  --val NAME:SPLIT      images to validate on after every epoch (cifar10:val: those 5,000)\n"
+            "  --from FILE           weights to start from, of the same architecture and options; without it from the seed\n"
             "  -o, --out FILE        weights file; FILE.checkpoint and FILE.log.csv stand beside it while training\n"
             "  --device D            auto, cpu or cuda:N\n"
             "  --set KEY=VALUE       an option of the architecture (`patchgauge help model NAME`)\n"
