@@ -140,6 +140,14 @@ int pg_store_check(pg_store *store)
                               " (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell = c.cell) LIMIT 1",
                               "outcomes without a task in cell");
     if (code == PG_OK)
+        code =
+            expect_nothing(store,
+                           "SELECT c.cell_id FROM cell c LEFT JOIN total t ON t.cell = c.cell WHERE t.cell IS NULL"
+                           " OR t.images <> c.count OR t.n <> (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell = c.cell)"
+                           " OR t.failed <> (SELECT count(*) FROM task_cell tc JOIN task k ON k.task = tc.task"
+                           " WHERE tc.cell = c.cell AND k.state = 'failed') LIMIT 1",
+                           "wrong totals of cell");
+    if (code == PG_OK)
         code = check_ids(store, "SELECT cell_id, canonical FROM cell", "cell");
     if (code == PG_OK)
         code = check_ids(store, "SELECT settings_id, settings FROM cell", "settings id");

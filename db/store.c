@@ -1,5 +1,5 @@
-/* Opening, migrating and talking to the SQLite file. See store.h; queries are in query.c, tasks in queue.c, planning in
- * tasks.c.
+/* Opening and talking to the SQLite file. See store.h; versions are in version.c, queries in query.c, tasks in queue.c,
+ * planning in plan.c.
  *
  * Journal mode is DELETE with synchronous = EXTRA: the SQLite of Debian 12 (3.40) predates the fix of the race in WAL's reset,
  * and WAL needs shared memory that network file systems do not have. A commit is then durable when it returns, power loss
@@ -14,8 +14,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { BUSY_TIMEOUT_MS = 60000 };
 
 static int error_code(int sqlite_code)
 {
@@ -54,11 +52,16 @@ static const char *hint(int sqlite_code)
     }
 }
 
+int pg_db_fail_as(const pg_store *store, int sqlite_code, const char *message, const char *doing)
+{
+    return pg_fail(error_code(sqlite_code), "%s: %s: %s%s", store->path, doing, message, hint(sqlite_code));
+}
+
 int pg_db_fail(pg_store *store, const char *doing)
 {
-    int code = store->db ? sqlite3_extended_errcode(store->db) : SQLITE_NOMEM;
-    return pg_fail(error_code(code), "%s: %s: %s%s", store->path, doing,
-                   store->db ? sqlite3_errmsg(store->db) : "out of memory", hint(code));
+    if (!store->db)
+        return pg_db_fail_as(store, SQLITE_NOMEM, "out of memory", doing);
+    return pg_db_fail_as(store, sqlite3_extended_errcode(store->db), sqlite3_errmsg(store->db), doing);
 }
 
 static int bind_all(sqlite3_stmt *statement, const char *types, va_list args)
@@ -166,6 +169,11 @@ int pg_db_end(pg_store *store, int code)
     return pg_fail(code, "%s", message);
 }
 
+int pg_db_execute(pg_store *store, const char *sql, const char *doing)
+{
+    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? PG_OK : pg_db_fail(store, doing);
+}
+
 const char *pg_db_text(sqlite3_stmt *statement, int column)
 {
     const unsigned char *text = sqlite3_column_text(statement, column);
@@ -204,107 +212,51 @@ void pg_db_time(char out[32])
     strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
-static int pragma_int(pg_store *store, const char *sql, int *out)
+int pg_db_configure(pg_store *store)
 {
-    sqlite3_stmt *statement = NULL;
-    int code = pg_db_get(store, sql, &statement, "");
-    if (code == PG_OK) {
-        int step = pg_db_step(store, statement, "opening");
-        code = step < 0 ? step : PG_OK;
-        *out = step == 1 ? sqlite3_column_int(statement, 0) : 0;
-    }
-    pg_db_done(statement);
-    return code;
-}
-
-static int execute(pg_store *store, const char *sql, const char *doing)
-{
-    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? PG_OK : pg_db_fail(store, doing);
-}
-
-static int write_store_id(pg_store *store)
-{
-    return pg_db_run(store, "naming the store",
-                     "INSERT OR IGNORE INTO meta (key, value) VALUES ('store_id', lower(hex(randomblob(16))))", "");
-}
-
-/* What the file says it is, read at one moment: another process may be creating it just now. */
-static int identify(pg_store *store, int *version, int *application, int *objects)
-{
-    int code = execute(store, "BEGIN", "opening");
-    if (code != PG_OK)
-        return code;
-    code = pragma_int(store, "PRAGMA user_version", version);
-    if (code == PG_OK)
-        code = pragma_int(store, "PRAGMA application_id", application);
-    if (code == PG_OK)
-        code = pragma_int(store, "SELECT count(*) FROM sqlite_schema", objects);
-    return pg_db_end(store, code);
-}
-
-int pg_db_migrate(pg_store *store, const pg_migration *list)
-{
-    int version = 0, application = 0, objects = 0, last = 0;
-    for (const pg_migration *m = list; m->version; m++)
-        last = m->version;
-    int code = identify(store, &version, &application, &objects);
-    if (code != PG_OK)
-        return code;
-    bool empty = objects == 0 && version == 0 && application == 0;
-    if (!empty && application != PG_DB_APPLICATION_ID)
-        return pg_fail(PG_EDAMAGED, "%s: is an SQLite file, but not of patchgauge; name another one with --db", store->path);
-    if (version > last)
-        return pg_fail(PG_EUNSUPPORTED,
-                       "%s: written by a newer patchgauge (format %d, this one knows up to %d); update the program",
-                       store->path, version, last);
-    if (version == last)
-        return PG_OK;
-    if (store->read_only)
-        return empty ? pg_fail(PG_EMISSING, "%s: holds no results yet; run a matrix first", store->path)
-                     : pg_fail(PG_EUNSUPPORTED,
-                               "%s: written by an older patchgauge (format %d); `patchgauge run` brings it up to %d",
-                               store->path, version, last);
-    code = pg_db_begin(store);
-    if (code != PG_OK)
-        return code;
-    code = pragma_int(store, "PRAGMA user_version", &version); /* again: another process may have been faster */
-    char pragma[64];
-    for (const pg_migration *m = list; code == PG_OK && m->version; m++) {
-        if (m->version <= version)
-            continue;
-        snprintf(pragma, sizeof pragma, "PRAGMA user_version = %d", m->version);
-        code = execute(store, m->sql, "bringing the format up to date");
-        if (code == PG_OK)
-            code = execute(store, pragma, "bringing the format up to date");
-    }
-    if (code == PG_OK) {
-        snprintf(pragma, sizeof pragma, "PRAGMA application_id = %d", (int)PG_DB_APPLICATION_ID);
-        code = execute(store, pragma, "creating");
-    }
-    if (code == PG_OK)
-        code = write_store_id(store);
-    return pg_db_end(store, code);
-}
-
-static int configure(pg_store *store)
-{
-    sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
+    sqlite3_busy_timeout(store->db, PG_DB_BUSY_MS);
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
-    int code = execute(store,
-                       "PRAGMA foreign_keys = ON; PRAGMA synchronous = EXTRA; PRAGMA temp_store = MEMORY;"
-                       "PRAGMA cell_size_check = ON; PRAGMA cache_size = -65536;",
-                       "opening");
+    int code = pg_db_execute(store,
+                             "PRAGMA foreign_keys = ON; PRAGMA synchronous = EXTRA; PRAGMA temp_store = MEMORY;"
+                             "PRAGMA cell_size_check = ON; PRAGMA cache_size = -65536;",
+                             "opening");
     if (code == PG_OK)
-        code = store->read_only ? execute(store, "PRAGMA query_only = ON", "opening")
-                                : execute(store, "PRAGMA journal_mode = DELETE", "opening");
+        code = store->read_only ? pg_db_execute(store, "PRAGMA query_only = ON", "opening")
+                                : pg_db_execute(store, "PRAGMA journal_mode = DELETE", "opening");
     return code;
 }
 
-int pg_store_open(const char *path, pg_store_mode mode, pg_store **out)
+void pg_db_close(pg_store *store)
+{
+    for (size_t i = 0; i < PG_DB_STATEMENTS; i++) {
+        sqlite3_finalize(store->cache[i].statement);
+        store->cache[i].sql = NULL;
+        store->cache[i].statement = NULL;
+    }
+    sqlite3_close(store->db);
+    store->db = NULL;
+}
+
+/* Readers open for writing too where they may: rolling back the journal of a killed writer needs it. Not over a network, where
+ * that journal may be of a writer that lives. */
+static int open_file(pg_store *store, bool network)
+{
+    struct stat about;
+    if (store->read_only && access(store->path, F_OK) != 0)
+        return pg_fail(PG_EMISSING, "%s: no such database (%s); run a matrix first, or name one with --db", store->path,
+                       strerror(errno));
+    if (stat(store->path, &about) == 0 && !S_ISREG(about.st_mode)) /* SQLite would lay a journal beside a device */
+        return pg_fail(PG_EINPUT, "%s: is not a regular file; name a database file with --db", store->path);
+    int flags = store->read_only && network ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+    flags |= SQLITE_OPEN_NOMUTEX | (store->read_only ? 0 : SQLITE_OPEN_CREATE);
+    return sqlite3_open_v2(store->path, &store->db, flags, NULL) == SQLITE_OK ? PG_OK : pg_db_fail(store, "opening");
+}
+
+int pg_db_open(const char *path, pg_store_mode mode, pg_store **out)
 {
     pg_store *store = calloc(1, sizeof *store);
     if (!store || !(store->path = strdup(path))) {
@@ -313,27 +265,26 @@ int pg_store_open(const char *path, pg_store_mode mode, pg_store **out)
     }
     store->lock_fd = -1;
     store->read_only = mode == PG_STORE_READ;
-    int code = PG_OK;
-    if (store->read_only && access(path, F_OK) != 0) {
-        code =
-            pg_fail(PG_EMISSING, "%s: no such database (%s); run a matrix first, or name one with --db", path, strerror(errno));
-        goto out;
+    bool network = false;
+    int code = pg_db_place_check(path, store->read_only, &network);
+    if (code == PG_OK)
+        code = open_file(store, network);
+    if (code == PG_OK)
+        code = pg_db_configure(store);
+    if (code != PG_OK) {
+        pg_store_close(store);
+        return code;
     }
-    struct stat about;
-    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode)) { /* SQLite would lay a journal beside a device */
-        code = pg_fail(PG_EINPUT, "%s: is not a regular file; name a database file with --db", path);
-        goto out;
-    }
-    /* Readers open for writing too where they may: rolling back the journal of a killed writer needs it. */
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (store->read_only ? 0 : SQLITE_OPEN_CREATE);
-    if (sqlite3_open_v2(path, &store->db, flags, NULL) != SQLITE_OK) {
-        code = pg_db_fail(store, "opening");
-        goto out;
-    }
-    code = configure(store);
+    *out = store;
+    return PG_OK;
+}
+
+int pg_store_open(const char *path, pg_store_mode mode, pg_store **out)
+{
+    pg_store *store = NULL;
+    int code = pg_db_open(path, mode, &store);
     if (code == PG_OK)
         code = pg_db_migrate(store, pg_migrations);
-out:
     if (code != PG_OK) {
         pg_store_close(store);
         return code;
@@ -347,9 +298,7 @@ void pg_store_close(pg_store *store)
     if (!store)
         return;
     pg_store_worker_end(store);
-    for (size_t i = 0; i < PG_DB_STATEMENTS; i++)
-        sqlite3_finalize(store->cache[i].statement);
-    sqlite3_close(store->db);
+    pg_db_close(store);
     free(store->path);
     free(store);
 }
