@@ -7,7 +7,7 @@
 # LIBTORCH=DIR in the environment stands for libtorch-dev.
 set -eu
 
-# group, package, probe (command | header for C | c++ header | font)
+# group, package, probe (command | header for C | c++ header | font | module of Python)
 table='
 build gcc                     command gcc
 build g++                     command g++
@@ -20,10 +20,13 @@ build libjansson-dev          c       jansson.h
 build libssl-dev              c       openssl/evp.h
 build libcurl4-openssl-dev    c       curl/curl.h
 build libarchive-dev          c       archive.h
+build libturbojpeg0-dev       c       turbojpeg.h
+build libpng-dev              c       png.h
 build librandom123-dev        c       Random123/philox.h
 build gnuplot-nox             command gnuplot
 build fonts-dejavu-core       font    DejaVuSans.ttf
 test  libcmocka-dev           cmocka  cmocka.h
+test  python3-pil             python  PIL
 data  libjxl-tools            command djxl
 data  zstd                    command zstd
 data  python3                 command python3
@@ -45,6 +48,7 @@ probe() { # kind, what
     command) command -v "$2" >/dev/null 2>&1 ;;
     c | cmocka) compiles c "${CC:-gcc}" "$2" ;;
     c++) compiles c++ "${CXX:-g++}" "$2" ;;
+    python) command -v python3 >/dev/null 2>&1 && python3 -c "import $2" >/dev/null 2>&1 ;;
     font) find /usr/share/fonts /usr/local/share/fonts "${HOME:-/}/.fonts" -name "$2" 2>/dev/null | grep -q . ;;
     esac
 }

@@ -1,0 +1,23 @@
+/* Resizing as Pillow's Image.resize does it, byte for byte: 8 bits a channel, the filter widened where the image shrinks, the
+ * width first and the height after it, weights in fixed point of 22 bits. Thread-safe. */
+#ifndef PG_DATA_RESIZE_H
+#define PG_DATA_RESIZE_H
+
+#include "harness/data/image.h"
+
+typedef enum pg_filter { PG_FILTER_BILINEAR, PG_FILTER_BICUBIC } pg_filter; /* bicubic with a = -0.5 */
+extern const char *const pg_filter_names[];                                 /* by pg_filter, NULL-terminated */
+
+/* A part of the resized image: only its pixels are computed. */
+typedef struct pg_part {
+    int top, left, height, width;
+} pg_part;
+
+/* The image as `height` x `width` pixels, and of that the part: out[part.height][part.width][3]. PG_ENOMEM. */
+int pg_resize(const pg_image *image, int height, int width, pg_filter filter, pg_part part, uint8_t *out) PG_MUST_USE;
+
+/* The shorter side becomes `side_px`, the longer one follows, rounded down; of that the `crop_px` <= side_px square in the
+ * middle: torchvision's Resize and CenterCrop. out[crop_px][crop_px][3]. PG_ENOMEM. */
+int pg_resize_crop(const pg_image *image, int side_px, pg_filter filter, int crop_px, uint8_t *out) PG_MUST_USE;
+
+#endif
