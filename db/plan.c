@@ -108,17 +108,24 @@ static int record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forw
     return code == PG_OK ? one_int(store, row, "recording a cell", key) : code;
 }
 
-static int record_plan(pg_store *store, const pg_store_plan_row *plan, const int64_t *cells)
+/* SHA-256 of the cell ids in order. */
+static int identify_plan(const pg_store_plan_row *plan, char plan_id[PG_HASH_HEX])
 {
     pg_hash *hash = NULL;
-    char plan_id[PG_HASH_HEX], now[32];
-    int64_t key = 0;
     int code = pg_hash_new(&hash);
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++)
         code = pg_hash_add(hash, plan->cells[i].cell_id, PG_HASH_HEX);
     if (code == PG_OK)
         code = pg_hash_finish(hash, plan_id);
     pg_hash_free(hash);
+    return code;
+}
+
+static int record_plan(pg_store *store, const pg_store_plan_row *plan, const int64_t *cells)
+{
+    char plan_id[PG_HASH_HEX], now[32];
+    int64_t key = 0;
+    int code = identify_plan(plan, plan_id);
     if (code != PG_OK)
         return code;
     pg_db_time(now);
@@ -206,6 +213,9 @@ static int reset_temporary(pg_store *store)
     return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? PG_OK : pg_db_fail(store, "preparing to plan");
 }
 
+static const char want_tasks[] =
+    "INSERT INTO temp.wanted SELECT DISTINCT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell";
+
 static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *forwards, int64_t *cells, pieces *list)
 {
     int code = reset_temporary(store);
@@ -226,12 +236,7 @@ static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *for
     }
     if (code == PG_OK)
         code = create_tasks(store, list);
-    if (code == PG_OK)
-        code = pg_db_run(
-            store, "planning",
-            "INSERT INTO temp.wanted SELECT DISTINCT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell",
-            "");
-    return code;
+    return code == PG_OK ? pg_db_run(store, "planning", want_tasks, "") : code;
 }
 
 int pg_store_plan(pg_store *store, const pg_store_plan_row *plan)
@@ -246,6 +251,36 @@ int pg_store_plan(pg_store *store, const pg_store_plan_row *plan)
     free(list.items);
     free(forwards);
     free(cells);
+    return code;
+}
+
+/* The tasks of the cells of a plan, into temp.wanted. */
+static int want(pg_store *store, const char *plan_id, int64_t *cells)
+{
+    sqlite3_stmt *row = NULL;
+    int code = reset_temporary(store);
+    if (code == PG_OK)
+        code = pg_db_run(store, "joining a plan",
+                         "INSERT INTO temp.wanted_cell SELECT pc.cell FROM plan p JOIN plan_cell pc ON pc.plan = p.plan"
+                         " WHERE p.plan_id = ?1",
+                         "t", plan_id);
+    if (code == PG_OK)
+        code = pg_db_run(store, "joining a plan", want_tasks, "");
+    if (code == PG_OK)
+        code = pg_db_get(store, "SELECT count(*) FROM temp.wanted_cell", &row, "");
+    return code == PG_OK ? one_int(store, row, "joining a plan", cells) : code;
+}
+
+int pg_store_join(pg_store *store, const pg_store_plan_row *plan)
+{
+    char plan_id[PG_HASH_HEX];
+    int64_t cells = 0;
+    int code = identify_plan(plan, plan_id);
+    if (code == PG_OK)
+        code = want(store, plan_id, &cells);
+    if (code == PG_OK && (size_t)cells != plan->n_cells)
+        code = pg_fail(PG_EMISSING, "%s: does not know the plan \"%s\"; run it again", store->path, plan->name);
+    store->wanted = code == PG_OK;
     return code;
 }
 

@@ -277,11 +277,11 @@ int pg_store_set_aside(pg_store *store, const pg_task *task)
     return code;
 }
 
-int pg_store_give_up_aside(pg_store *store, const char *forward_key, const char *error)
+int pg_store_give_up(pg_store *store, const char *forward_key, const char *error)
 {
     return pg_db_run(
         store, "giving tasks up",
-        "UPDATE task SET state = 'failed', error = ?2 WHERE task IN temp.aside AND state = 'pending' AND state <> 'done'"
+        "UPDATE task SET state = 'failed', error = ?2 WHERE task IN temp.wanted AND state = 'pending' AND state <> 'done'"
         " AND forward = (SELECT forward FROM forward WHERE forward_key = ?1)",
         "tt", forward_key, error);
 }

@@ -176,12 +176,14 @@ typedef struct pg_store_plan_row {
 /* Records forwards, cells and plan, creates the tasks that no task covers yet, makes failed tasks pending again, and makes the
  * tasks of these cells the ones that pg_store_claim hands out on this connection. One transaction. */
 int pg_store_plan(pg_store *store, const pg_store_plan_row *plan) PG_MUST_USE;
+/* The same choice of tasks on another connection, for a plan that is recorded: changes nothing. PG_EMISSING: it is not. */
+int pg_store_join(pg_store *store, const pg_store_plan_row *plan) PG_MUST_USE;
 
 /* A cell with the same settings but another id that has outcomes: the newest, or "" and NULL. `canonical` is *new* (free). */
 int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, char stale_id[PG_HASH_HEX],
                    char **canonical) PG_MUST_USE;
 
-/* Tasks of the last pg_store_plan on this connection. */
+/* Tasks of the last pg_store_plan or pg_store_join on this connection. */
 typedef struct pg_store_progress {
     int64_t tasks, pending, running, done, failed; /* pending without those set aside */
     int64_t images, images_done;                   /* summed over tasks: forward passes */
@@ -199,10 +201,27 @@ typedef struct pg_store_worker_row {
 
 /* Takes a lock file beside the store, by which others see that this worker lives, and records the worker. PG_EIO, PG_EDB. */
 int pg_store_worker_start(pg_store *store, const pg_store_worker_row *worker) PG_MUST_USE;
-void pg_store_worker_end(pg_store *store); /* harmless where none was started; pg_store_close does it too */
+void pg_store_worker_end(pg_store *store);      /* harmless where none was started; pg_store_close does it too */
+int64_t pg_store_worker(const pg_store *store); /* its key, 0: none was started */
 
 /* Tasks of workers whose lock is free become pending again, with a higher epoch. No clock is asked. */
 int pg_store_reap(pg_store *store, int64_t *requeued) PG_MUST_USE;
+
+/* What a worker that died left behind, by who saw it die and knows why. */
+typedef struct pg_death {
+    int64_t worker;     /* its key */
+    int64_t task;       /* was in its hands: charged with a failed attempt; 0: none was */
+    const char *reason; /* "the worker died of SIGSEGV" */
+    int attempts_max;
+} pg_death;
+typedef struct pg_burial {
+    int64_t first, count; /* images of the task in its hands */
+    bool charged;         /* false: another run took it back before */
+    bool given_up;        /* it was the last attempt */
+} pg_burial;
+/* Ends a dead worker: the task in its hands has failed once more, the others that it had claimed are pending again, uncharged.
+ */
+int pg_store_bury(pg_store *store, const pg_death *death, pg_burial *out) PG_MUST_USE;
 
 typedef struct pg_task {
     int64_t task, epoch, first, count;
@@ -236,8 +255,8 @@ int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attemp
 int pg_store_return(pg_store *store, const pg_task *task) PG_MUST_USE;
 /* Gives a claimed task back and hands out no other task of its forward pass on this connection: it cannot be run here. */
 int pg_store_set_aside(pg_store *store, const pg_task *task) PG_MUST_USE;
-/* Marks what was set aside as failed for this reason. */
-int pg_store_give_up_aside(pg_store *store, const char *forward_key, const char *error) PG_MUST_USE;
+/* Marks the pending tasks of a forward pass as failed for this reason: nobody could run them. */
+int pg_store_give_up(pg_store *store, const char *forward_key, const char *error) PG_MUST_USE;
 
 /* Attempts at the tasks of a cell, oldest first. */
 typedef struct pg_attempt_record {

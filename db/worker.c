@@ -140,20 +140,21 @@ static void sweep(const pg_store *store)
     free(folder);
 }
 
+int64_t pg_store_worker(const pg_store *store) { return store->worker; }
+
+/* Within a transaction: all that a dead worker holds becomes pending. */
 static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
 {
     char now[32];
     pg_db_time(now);
-    int code = pg_db_begin(store);
-    if (code != PG_OK)
-        return code;
-    code = pg_db_run(store, "recording lost attempts",
-                     "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, cached, wall_s,"
-                     " read_s, forward_s, certify_s, peak_bytes, error, finished) SELECT t.task, t.owner, t.epoch, 'lost', "
-                     "w.device, '', 0, 0, 0, 0, 0, 0, 0, 0,"
-                     " 'its worker, process ' || w.pid || ' on ' || w.host || ', died', ?2 FROM task t"
-                     " JOIN worker w ON w.worker = t.owner WHERE t.state = 'running' AND t.state <> 'done' AND t.owner = ?1",
-                     "it", worker, now);
+    int code =
+        pg_db_run(store, "recording lost attempts",
+                  "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, cached, wall_s,"
+                  " read_s, forward_s, certify_s, peak_bytes, error, finished) SELECT t.task, t.owner, t.epoch, 'lost', "
+                  "w.device, '', 0, 0, 0, 0, 0, 0, 0, 0,"
+                  " 'its worker, process ' || w.pid || ' on ' || w.host || ', died', ?2 FROM task t"
+                  " JOIN worker w ON w.worker = t.owner WHERE t.state = 'running' AND t.state <> 'done' AND t.owner = ?1",
+                  "it", worker, now);
     if (code == PG_OK)
         code = pg_db_run(store, "taking tasks back",
                          "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1"
@@ -164,6 +165,58 @@ static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
         code = pg_db_run(store, "recording a dead worker", "UPDATE worker SET ended = ?2 WHERE worker = ?1 AND ended IS NULL",
                          "it", worker, now);
     }
+    return code;
+}
+
+/* Within a transaction: the task that killed its worker, if it is still that worker's. */
+static int charge(pg_store *store, const pg_death *death)
+{
+    char now[32];
+    pg_db_time(now);
+    int code =
+        pg_db_run(store, "recording a failure",
+                  "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, cached, wall_s,"
+                  " read_s, forward_s, certify_s, peak_bytes, error, finished) SELECT t.task, t.owner, t.epoch, 'failed',"
+                  " w.device, '', 0, 0, 0, 0, 0, 0, 0, 0, ?3, ?4 FROM task t JOIN worker w ON w.worker = t.owner"
+                  " WHERE t.task = ?1 AND t.owner = ?2 AND t.state = 'running'",
+                  "iitt", death->task, death->worker, death->reason, now);
+    if (code == PG_OK)
+        code = pg_db_run(store, "recording a failure",
+                         "UPDATE task SET attempts = attempts + 1, epoch = epoch + 1, owner = NULL, error = ?3,"
+                         " state = CASE WHEN attempts + 1 >= ?4 THEN 'failed' ELSE 'pending' END"
+                         " WHERE task = ?1 AND owner = ?2 AND state = 'running'",
+                         "iitb", death->task, death->worker, death->reason, death->attempts_max);
+    return code;
+}
+
+static int read_charged(pg_store *store, int64_t task, pg_burial *out)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0, code = pg_db_get(store, "SELECT first, count, state = 'failed' FROM task WHERE task = ?1", &row, "i", task);
+    if (code == PG_OK && (step = pg_db_step(store, row, "reading a task")) == 1) {
+        out->first = sqlite3_column_int64(row, 0);
+        out->count = sqlite3_column_int64(row, 1);
+        out->given_up = out->charged && sqlite3_column_int(row, 2) != 0;
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+int pg_store_bury(pg_store *store, const pg_death *death, pg_burial *out)
+{
+    int64_t requeued = 0;
+    *out = (pg_burial){0};
+    int code = pg_db_begin(store);
+    if (code != PG_OK)
+        return code;
+    if (death->task) {
+        code = charge(store, death);
+        out->charged = code == PG_OK && sqlite3_changes(store->db) == 1;
+        if (code == PG_OK)
+            code = read_charged(store, death->task, out);
+    }
+    if (code == PG_OK)
+        code = requeue(store, death->worker, &requeued);
     return pg_db_end(store, code);
 }
 
@@ -186,8 +239,11 @@ int pg_store_reap(pg_store *store, int64_t *requeued)
         pg_db_done(row);
         if (code == PG_OK && step < 0)
             code = step;
-        for (size_t i = 0; code == PG_OK && i < n; i++)
-            code = requeue(store, dead[i], requeued);
+        for (size_t i = 0; code == PG_OK && i < n; i++) {
+            code = pg_db_begin(store);
+            if (code == PG_OK)
+                code = pg_db_end(store, requeue(store, dead[i], requeued));
+        }
         if (code != PG_OK)
             return code;
     }

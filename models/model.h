@@ -69,7 +69,8 @@ int pg_weights_describe(const char *weights, const char *const *pairs, size_t n,
 enum { PG_BATCH_DEFAULT = 128 }; /* of evaluation, and so of locality */
 
 typedef struct pg_network_options {
-    const char *device; /* "auto", "cpu", "cuda:N" */
+    const char *device; /* "auto", "cpu", "cuda", "cuda:N" */
+    int place;          /* of this process among its like: "auto" and "cuda" take the GPU of this number, modulo those there */
     pg_dtype dtype;
     int batch;          /* images per forward pass; a smaller last batch is padded to it, so that results are reproducible */
     int threads;        /* 0: all cores this process may use */
@@ -87,6 +88,9 @@ const char *pg_network_device(const pg_network *network);          /* "cpu", "cu
 /* Local logits of count <= batch images: pixels[count][3][input_height][input_width] as read from the data set, result
  * logits[count][H][W][N]. `first` is the index of the first image in its data set (only the null model looks at it). */
 int pg_network_forward(pg_network *network, const uint8_t *pixels, int64_t first, int count, float *logits) PG_MUST_USE;
+/* From here on at most this many images, 1 to batch, run at a time: where memory ran out. Fewer than the batch change the last bits
+ * of local logits. Frees what a pass that failed left on the device. */
+void pg_network_set_batch(pg_network *network, int images);
 
 /* ---- What a patch can touch, differentiable: for attacks ---- */
 

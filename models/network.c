@@ -17,6 +17,7 @@ struct pg_network {
     pg_scope *scope;
     pg_parameters parameters;
     uint8_t *padded; /* one full batch */
+    int images;      /* of a pass: the batch, or fewer */
 };
 
 void pg_parameters_release(pg_parameters *ps, const pg_torch *torch)
@@ -110,16 +111,20 @@ static int fold(pg_scope *s, pg_parameters *ps)
     return pg_scope_check(s);
 }
 
-int pg_device_choose(const pg_torch *t, const char *asked, char device[16])
+int pg_device_choose(const pg_torch *t, const char *asked, int place, char device[16])
 {
     int n = t->cuda_devices();
-    if (!asked || strcmp(asked, "auto") == 0) {
-        snprintf(device, 16, "%s", n > 0 ? "cuda:0" : "cpu");
+    bool any = !asked || strcmp(asked, "auto") == 0;
+    if (any && n == 0)
+        asked = "cpu";
+    if (n > 0 && (any || strcmp(asked, "cuda") == 0)) {
+        snprintf(device, 16, "cuda:%hu", (unsigned short)(place % n));
         return PG_OK;
     }
     int index = 0;
-    if (strcmp(asked, "cpu") != 0 && (strncmp(asked, "cuda:", 5) != 0 || sscanf(asked + 5, "%d", &index) != 1 || index < 0))
-        return pg_fail(PG_EINPUT, "unknown device '%s': auto, cpu or cuda:N", asked);
+    if (strcmp(asked, "cpu") != 0 && strcmp(asked, "cuda") != 0 &&
+        (strncmp(asked, "cuda:", 5) != 0 || sscanf(asked + 5, "%d", &index) != 1 || index < 0))
+        return pg_fail(PG_EINPUT, "unknown device '%s': auto, cpu, cuda or cuda:N", asked);
     if (strcmp(asked, "cpu") != 0 && index >= n)
         return pg_fail(PG_EINPUT, "device %s is not there: this libtorch sees %d CUDA devices", asked, n);
     snprintf(device, 16, "%s", asked);
@@ -130,7 +135,7 @@ static int open_torch(pg_network *n, const char *weights)
 {
     int e = pg_torch_load(n->options.threads, &n->torch);
     if (!e)
-        e = pg_device_choose(n->torch, n->options.device, n->device);
+        e = pg_device_choose(n->torch, n->options.device, n->options.place, n->device);
     if (e)
         return e;
     bool cuda = strncmp(n->device, "cuda", 4) == 0;
@@ -156,6 +161,7 @@ int pg_network_open(const char *weights, const char *const *pairs, size_t n_pair
     if (!n)
         return pg_fail(PG_ENOMEM, "out of memory");
     n->options = *options;
+    n->images = options->batch;
     snprintf(n->device, sizeof n->device, "cpu");
     int e = options->batch >= 1 ? PG_OK : pg_fail(PG_EINPUT, "batch %d: at least 1", options->batch);
     if (!e)
@@ -204,22 +210,22 @@ static int read_logits(pg_network *n, pg_tensor *logits, int count, float *out)
     return pg_scope_check(s);
 }
 
-int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int count, float *logits)
+/* count <= n->images */
+static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int count, float *logits)
 {
     const pg_geometry *g = &n->info.geometry;
-    assert(count >= 1 && count <= n->options.batch);
     if (!n->model->needs_torch)
         return n->model->hooks->compute(n->info.config, g, pixels, first, count, logits);
     size_t image = (size_t)3 * g->input_height * g->input_width;
     memcpy(n->padded, pixels, (size_t)count * image);
-    memset(n->padded + (size_t)count * image, 0, (size_t)(n->options.batch - count) * image);
+    memset(n->padded + (size_t)count * image, 0, (size_t)(n->images - count) * image);
     pg_scope *s = n->scope;
     s->error = PG_OK;
     bool bf16 = n->options.dtype == PG_DTYPE_BF16;
     bool recorded = n->torch->grad_mode(false);
     if (bf16)
         n->torch->autocast(s, n->device, true);
-    pg_tensor *x = n->torch->from_data(s, n->padded, PG_T_U8, 4, (const int64_t[]){n->options.batch, 3, g->input_height, g->input_width});
+    pg_tensor *x = n->torch->from_data(s, n->padded, PG_T_U8, 4, (const int64_t[]){n->images, 3, g->input_height, g->input_width});
     pg_tensor *u = pg_model_forward(n->model, n->info.config, PG_PASS_EVAL, s, &n->parameters, g->classes, x);
     if (bf16)
         n->torch->autocast(s, n->device, false);
@@ -227,6 +233,27 @@ int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int 
     n->torch->scope_clear(s);
     n->torch->grad_mode(recorded);
     return e;
+}
+
+int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int count, float *logits)
+{
+    const pg_geometry *g = &n->info.geometry;
+    size_t image = (size_t)3 * g->input_height * g->input_width;
+    size_t map = (size_t)g->rows.positions * g->columns.positions * g->classes;
+    int e = PG_OK;
+    assert(count >= 1 && count <= n->options.batch);
+    for (int at = 0; !e && at < count; at += n->images) {
+        int some = count - at < n->images ? count - at : n->images;
+        e = forward_pass(n, pixels + (size_t)at * image, first + at, some, logits + (size_t)at * map);
+    }
+    return e;
+}
+
+void pg_network_set_batch(pg_network *n, int images)
+{
+    n->images = images;
+    if (n->scope)
+        n->torch->scope_clear(n->scope);
 }
 
 pg_scope *pg_network_scope(pg_network *n) { return n->scope; }

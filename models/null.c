@@ -6,13 +6,14 @@
 #include "models/network.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <time.h>
 
 typedef struct null_config {
     int64_t height, width, classes, input_height, input_width;
     int64_t field, stride, padding;
     int wrap;
-    int64_t seed, nan_every, fail_image, sleep_us;
+    int64_t seed, nan_every, fail_image, crash_image, memory_images, sleep_us;
 } null_config;
 
 PG_MODEL(null)
@@ -24,6 +25,8 @@ static const char *const wraps[] = {"none", "w", "h", "hw", NULL};
 #define AT(field_) offsetof(null_config, field_)
 static const pg_option options[] = {
     {.name = "classes", .type = PG_OPTION_INT, .offset = AT(classes), .fallback = "10", .min = 2, .max = 100000, .help = "classes"},
+    {.name = "crash_image", .type = PG_OPTION_INT, .offset = AT(crash_image), .fallback = "-1", .min = -1, .max = 1e9,
+     .recorded_only = true, .help = "the forward pass that holds this image aborts the process; -1: none"},
     {.name = "fail_image", .type = PG_OPTION_INT, .offset = AT(fail_image), .fallback = "-1", .min = -1, .max = 1e9,
      .recorded_only = true, .help = "the forward pass that holds this image fails; -1: none"},
     {.name = "field", .type = PG_OPTION_INT, .offset = AT(field), .fallback = "7", .min = 1, .max = 4096,
@@ -33,6 +36,8 @@ static const pg_option options[] = {
      .help = "height of the images, pixels"},
     {.name = "input_width", .type = PG_OPTION_INT, .offset = AT(input_width), .fallback = "32", .min = 1, .max = 4096,
      .help = "width of the images, pixels"},
+    {.name = "memory_images", .type = PG_OPTION_INT, .offset = AT(memory_images), .fallback = "0", .min = 0, .max = 1e9,
+     .recorded_only = true, .help = "a forward pass of more images is out of memory; 0: never"},
     {.name = "nan_every", .type = PG_OPTION_INT, .offset = AT(nan_every), .fallback = "0", .min = 0, .max = 1e9,
      .help = "a NaN in one image of so many; 0: never"},
     {.name = "padding", .type = PG_OPTION_INT, .offset = AT(padding), .fallback = "0", .min = 0, .max = 4096,
@@ -99,7 +104,11 @@ static int compute(const void *config, const pg_geometry *g, const uint8_t *pixe
     const null_config *c = config;
     size_t size = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
     (void)pixels;
+    if (c->memory_images && count > c->memory_images)
+        return pg_fail(PG_ENOMEM, "the null model has memory for %d images, not for %d", (int)c->memory_images, count);
     for (int i = 0; i < count; i++) {
+        if (first + i == c->crash_image)
+            abort();
         if (first + i == c->fail_image)
             return pg_fail(PG_ETORCH, "the null model was told to fail at image %lld", (long long)c->fail_image);
         image_logits(c, first + i, logits + (size_t)i * size);

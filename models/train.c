@@ -333,7 +333,7 @@ static int prepare(training *r)
     if (!e)
         e = pg_torch_load((int)r->o->threads, &r->t);
     if (!e)
-        e = pg_device_choose(r->t, job->device, r->device);
+        e = pg_device_choose(r->t, job->device, 0, r->device);
     if (e)
         return e;
     bool cuda = strncmp(r->device, "cuda", 4) == 0;

@@ -29,6 +29,6 @@ int pg_weights_load(const char *path, pg_scope *scope, pg_parameters *parameters
 int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *parameters, const pg_weights_record *record, bool half) PG_MUST_USE;
 
 /* The device for "auto", "cpu" or "cuda:N". */
-int pg_device_choose(const pg_torch *torch, const char *asked, char device[16]) PG_MUST_USE;
+int pg_device_choose(const pg_torch *torch, const char *asked, int place, char device[16]) PG_MUST_USE;
 
 #endif

@@ -67,19 +67,22 @@ static inline int program_run(const char *db, const char *format, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Starts `PROGRAM --db SCRATCH/DB run MATRIX --quiet` with what is said put away; its process id. */
-static inline pid_t program_start(const char *db, const char *matrix)
+/* Starts `PROGRAM --db SCRATCH/DB run MATRIX -j JOBS --quiet` in a process group of its own, with what is said put away; its
+ * process id. */
+static inline pid_t program_start_jobs(const char *db, const char *matrix, int jobs)
 {
-    char path[600];
+    char path[600], count[16];
     snprintf(path, sizeof path, "%s/%s", scratch_folder, db);
+    snprintf(count, sizeof count, "%d", jobs);
     pid_t child = fork();
     if (child != 0)
         return child;
     setpgid(0, 0);
     if (freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr))
-        execl(program_path(), program_path(), "--db", path, "run", matrix, "--task-images", "8", "--quiet", (char *)NULL);
+        execl(program_path(), program_path(), "--db", path, "run", matrix, "--task-images", "8", "--quiet", "-j", count, (char *)NULL);
     _exit(127);
 }
+static inline pid_t program_start(const char *db, const char *matrix) { return program_start_jobs(db, matrix, 1); }
 
 static inline int program_wait(pid_t child)
 {

@@ -2,24 +2,25 @@
 #include "harness/base/log.h"
 
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static bool quiet_mode;      /* set once by main */
-static atomic_bool bar_open; /* a bar stands on the terminal's last line */
+static bool quiet_mode; /* set once by main */
+static atomic_bool own_bar;
+static atomic_bool *bar_open = &own_bar; /* whether a bar stands on the terminal's last line; moved before a fork */
 
 enum { LINE_MAX_BYTES = PG_MESSAGE_MAX + 64 };
 static const double redraw_s = 0.1, line_every_s = 5;
 
 void pg_log_quiet(bool quiet) { quiet_mode = quiet; }
+void pg_log_share(atomic_bool *shared) { bar_open = shared; }
 
 static void say(const char *prefix, const char *format, va_list args)
 {
     char line[LINE_MAX_BYTES];
-    int at = snprintf(line, sizeof line, "%s%s", atomic_exchange(&bar_open, false) ? "\r\033[K" : "", prefix);
+    int at = snprintf(line, sizeof line, "%s%s", atomic_exchange(bar_open, false) ? "\r\033[K" : "", prefix);
     vsnprintf(line + at, sizeof line - (size_t)at - 1, format, args);
     for (char *p = line + at; *p; p++) /* as error messages have them */
         if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
@@ -79,7 +80,7 @@ static void draw(pg_progress *progress, double now, const char *note, bool last)
     snprintf(line, sizeof line, "%s%s %lld/%lld %d%% %.*f/s %s %s%s%s%s", terminal ? "\r\033[K" : "", progress->label,
              (long long)progress->done, (long long)progress->total, percent, rate < 10 ? 2 : 0, rate, last ? "in" : "eta",
              time_text, note ? " " : "", note ? note : "", terminal && !last ? "" : "\n");
-    atomic_store(&bar_open, terminal && !last);
+    atomic_store(bar_open, terminal && !last);
     fputs(line, stderr);
     progress->drawn_s = now;
 }

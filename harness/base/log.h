@@ -4,10 +4,13 @@
 
 #include "harness/base/error.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 void pg_log_quiet(bool quiet); /* set once by main before threads start: drops info and progress, keeps warnings and errors */
+/* Before a fork: where processes that share a terminal note whether a bar stands on it, so that a message wipes it first. */
+void pg_log_share(atomic_bool *bar_open);
 void pg_info(const char *format, ...) PG_PRINTF(1, 2);
 void pg_warn(const char *format, ...) PG_PRINTF(1, 2);
 

@@ -4,7 +4,7 @@
 #include "harness/base/version.h"
 #include "harness/cmd/matrix_args.h"
 #include "harness/plan/tasks.h"
-#include "harness/run/run.h"
+#include "harness/run/supervisor.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -20,14 +20,15 @@ typedef struct arguments {
     pg_matrix_args matrix;
     const char *device;
     int64_t workers, threads, task_images;
+    int fail_fast;
 } arguments;
 
 typedef struct session {
     const pg_context *context;
     const arguments *a;
     const pg_plan *plan;
-    pg_store *store;            /* NULL before a network has opened */
-    pg_store_progress progress; /* when it was opened */
+    pg_store *store;            /* NULL while workers run, and before */
+    pg_store_progress progress; /* when the plan was recorded */
 } session;
 
 static int read_number(const char *option, const char *text, int64_t least, int64_t most, int64_t *out)
@@ -41,19 +42,21 @@ static int read_number(const char *option, const char *text, int64_t least, int6
 static int check_device(const char *text)
 {
     int64_t index = 0;
-    if (strcmp(text, "auto") == 0 || strcmp(text, "cpu") == 0 ||
+    if (strcmp(text, "auto") == 0 || strcmp(text, "cpu") == 0 || strcmp(text, "cuda") == 0 ||
         (strncmp(text, "cuda:", 5) == 0 && pg_parse_int(text + 5, &index) == PG_OK && index >= 0 && index < 1024))
         return PG_OK;
-    return pg_fail(PG_EUSAGE, "--device %s: right would be auto, cpu or cuda:N", text);
+    return pg_fail(PG_EUSAGE, "--device %s: right would be auto, cpu, cuda or cuda:N", text);
 }
 
 static int parse(int argc, char **argv, arguments *a)
 {
-    static const struct option options[] = {{"jobs", required_argument, NULL, 'j'},
-                                            {"device", required_argument, NULL, 'd'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {"task-images", required_argument, NULL, 'i'},
-                                            {NULL, 0, NULL, 0}};
+    const struct option options[] = {{"jobs", required_argument, NULL, 'j'},
+                                     {"device", required_argument, NULL, 'd'},
+                                     {"threads", required_argument, NULL, 't'},
+                                     {"task-images", required_argument, NULL, 'i'},
+                                     {"fail-fast", no_argument, &a->fail_fast, 1},
+                                     {"keep-going", no_argument, &a->fail_fast, 0},
+                                     {NULL, 0, NULL, 0}};
     *a = (arguments){.device = "auto", .workers = 1, .task_images = PG_TASK_IMAGES};
     int code = PG_OK;
     optind = 0;
@@ -68,12 +71,9 @@ static int parse(int argc, char **argv, arguments *a)
             code = read_number("--task-images", optarg, 1, 1000000, &a->task_images);
         else if (c == 'd')
             code = check_device(a->device = optarg);
-        else
+        else if (c != 0)
             code = pg_command_option_error(argv, options, c);
     }
-    if (code == PG_OK && a->workers > 1)
-        code = pg_fail(PG_EUNSUPPORTED, "-j %" PRId64 ": several workers are not there yet; one worker uses all cores",
-                       a->workers);
     return code == PG_OK ? pg_matrix_args_file(&a->matrix, argc, argv) : code;
 }
 
@@ -91,22 +91,6 @@ static int describe_program(char hash[PG_HASH_HEX], pg_buf *versions)
         pg_settings_add(versions, "system", system.release);
     }
     return pg_buf_check(versions);
-}
-
-static int start_worker(pg_store *store, const arguments *a)
-{
-    char hash[PG_HASH_HEX], revision[64];
-    pg_buf versions;
-    pg_buf_init(&versions);
-    int code = describe_program(hash, &versions);
-    if (code == PG_OK) {
-        snprintf(revision, sizeof revision, "%s-%.12s", PG_VERSION, hash);
-        pg_store_worker_row row = {
-            .revision = revision, .versions = versions.data, .device = a->device, .threads = (int)a->threads};
-        code = pg_store_worker_start(store, &row);
-    }
-    pg_buf_release(&versions);
-    return code;
 }
 
 /* An argument as a shell takes it. */
@@ -182,7 +166,7 @@ static int verdict(const pg_store_progress *left, const pg_run_report *report, c
     if (report->tasks || report->images)
         pg_info("%" PRId64 " images in %" PRId64 " tasks, %.1f s (%.0f images/s)", report->images, report->tasks,
                 report->wall_s, (double)report->images / (report->wall_s > 0 ? report->wall_s : 1));
-    if (report->interrupted && left->pending + left->running > 0)
+    if (report->interrupted && left->pending + left->running > 0 && !(s->a->fail_fast && left->failed > 0))
         return pg_fail(PG_EINTERRUPTED,
                        "interrupted: %" PRId64 " of %" PRId64 " tasks are done and kept; the same command goes on", left->done,
                        left->tasks);
@@ -193,9 +177,9 @@ static int verdict(const pg_store_progress *left, const pg_run_report *report, c
     return PG_OK;
 }
 
-/* ---- The store, opened once a network has opened ---- */
+/* ---- The store, recorded once a network has opened ---- */
 
-static int open_store(session *s)
+static int record_plan(session *s)
 {
     int64_t requeued = 0;
     int code = pg_store_open(s->context->db_path, PG_STORE_WRITE, &s->store);
@@ -214,14 +198,21 @@ static int open_store(session *s)
     return PG_OK;
 }
 
-static int begin(void *context, pg_store **store)
+static int record(void *context)
 {
     session *s = context;
-    int code = s->store ? PG_OK : open_store(s);
-    if (code == PG_OK)
-        code = start_worker(s->store, s->a);
-    *store = s->store;
+    int code = s->store ? PG_OK : record_plan(s);
+    pg_store_close(s->store); /* no connection goes through a fork */
+    s->store = NULL;
     return code;
+}
+
+static int open_again(session *s, pg_store_progress *left)
+{
+    int code = pg_store_open(s->context->db_path, PG_STORE_WRITE, &s->store);
+    if (code == PG_OK)
+        code = pg_plan_join(s->plan, s->store);
+    return code == PG_OK ? pg_store_progress_of(s->store, left) : code;
 }
 
 /* The forward passes of cells that are not done, as the store says that is there. */
@@ -254,33 +245,54 @@ static int find_missing(const session *s, const pg_forward **missing, size_t *n)
     return code;
 }
 
+/* The workers' run, with the store closed before and open after it. */
+static int supervise(session *s, const pg_forward *const *missing, size_t n_missing)
+{
+    char hash[PG_HASH_HEX], revision[64];
+    pg_buf versions;
+    pg_run_report report = {0};
+    pg_store_progress left;
+    pg_buf_init(&versions);
+    int code = describe_program(hash, &versions);
+    if (code == PG_OK) {
+        snprintf(revision, sizeof revision, "%s-%.12s", PG_VERSION, hash);
+        pg_store_worker_row row = {
+            .revision = revision, .versions = versions.data, .device = s->a->device, .threads = (int)s->a->threads};
+        pg_supervisor_request request = {.run = {.plan = s->plan,
+                                                 .missing = missing,
+                                                 .n_missing = n_missing,
+                                                 .data_dir = s->context->data_dir,
+                                                 .device = s->a->device,
+                                                 .threads = (int)s->a->threads,
+                                                 .cache_dir = s->context->cache_dir,
+                                                 .cache_bytes = s->context->cache_bytes,
+                                                 .fail_fast = s->a->fail_fast},
+                                         .workers = (int)s->a->workers,
+                                         .db_path = s->context->db_path,
+                                         .row = &row,
+                                         .record = record,
+                                         .context = s};
+        code = pg_supervise(&request, &report);
+    }
+    if (code == PG_OK)
+        code = open_again(s, &left);
+    if (code == PG_OK)
+        code = verdict(&left, &report, s);
+    pg_buf_release(&versions);
+    return code;
+}
+
 static int run_plan(session *s)
 {
     const pg_forward **missing = calloc(pg_plan_forwards(s->plan) + 1, sizeof *missing);
     size_t n_missing = 0;
-    pg_run_report report = {0};
     int code = missing ? find_missing(s, missing, &n_missing) : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK && n_missing == 0)
-        code = open_store(s);
+        code = record_plan(s);
     if (code == PG_OK && !(n_missing == 0 && s->progress.done == s->progress.tasks)) {
-        pg_run_request request = {.plan = s->plan,
-                                  .missing = missing,
-                                  .n_missing = n_missing,
-                                  .begin = begin,
-                                  .context = s,
-                                  .data_dir = s->context->data_dir,
-                                  .device = s->a->device,
-                                  .threads = (int)s->a->threads,
-                                  .cache_dir = s->context->cache_dir,
-                                  .cache_bytes = s->context->cache_bytes};
-        code = pg_run(&request, &report);
-        pg_store_progress progress;
-        if (s->store)
-            pg_store_worker_end(s->store);
-        if (code == PG_OK)
-            code = pg_store_progress_of(s->store, &progress);
-        if (code == PG_OK)
-            code = verdict(&progress, &report, s);
+        pg_store_close(s->store);
+        s->store = NULL;
+        code = supervise(s, missing, n_missing);
     }
     if (s->store && (code == PG_OK || code == PG_ECELLS || code == PG_EINTERRUPTED)) {
         char message[PG_MESSAGE_MAX];
@@ -313,25 +325,28 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_run = {
     .name = "run",
-    .synopsis = "run MATRIX.toml [-j N] [--device auto|cpu|cuda:N] [-S key=a,b]...",
+    .synopsis = "run MATRIX.toml [-j N] [--device auto|cpu|cuda|cuda:N] [--fail-fast] [-S key=a,b]...",
     .summary = "compute the cells of a matrix that are missing",
     .help =
-        "Cells that share a forward pass are computed together; images with outcomes are not computed again. Work is "
-        "committed\n"
-        "task by task: after an interruption, a crash or kill -9 the same command goes on where it stopped. The first Ctrl-C "
-        "or\n"
-        "TERM lets the task in hand finish, the second ends at once. A task that fails is tried three times, then left out\n"
-        "while the rest goes on (exit code 1).\n"
+        "Cells that share a forward pass are computed together; images with outcomes are not computed again. Work is\n"
+        "committed task by task: after an interruption, a crash or kill -9 the same command goes on where it stopped. The\n"
+        "first Ctrl-C or TERM, or USR1, lets the tasks in hand finish, the second ends at once. A task that fails is tried\n"
+        "three times, then left out while the rest goes on (exit code 1). Workers are processes: one that crashes costs its\n"
+        "task one attempt, and another takes its place. Where memory runs out, a task goes on with half the batch; its\n"
+        "results may differ in their last bits, and tables say so.\n"
         "A certified image that an attack of the matrix breaks is told at once, with its witness (exit code 5).\n"
         "\n"
         "  -S KEY=A,B        replace one key of the file, several values are an axis; may be given several times\n"
-        "  --device D        auto (default), cpu, cuda:N\n"
-        "  --threads N       cores of a forward pass; default 0: all\n"
-        "  -j, --jobs N      workers; this version has one, which uses all cores\n"
-        "  --task-images N   images of a task; default 256, rounded up to whole batches; under attack at most 64, but no fewer than\n"
-        "                    are attacked at a time\n"
+        "  -j, --jobs N      workers, each with its share of the cores; default 1\n"
+        "  --device D        auto (default), cpu, cuda:N, or cuda: the GPUs there are, one to a worker\n"
+        "  --threads N       cores of a forward pass; default 0: all that the worker has\n"
+        "  --keep-going      a task that is given up does not stop the others; default\n"
+        "  --fail-fast       the first task that is given up stops the run, the tasks in hand finish\n"
+        "  --task-images N   images of a task; default 256, rounded up to whole batches; under attack at most 64, but no\n"
+        "                    fewer than are attacked at a time\n"
         "\n"
         "  patchgauge run experiments/demo.toml\n"
+        "  patchgauge run experiments/demo.toml -j 4\n"
         "  patchgauge run experiments/demo.toml -S images=0:100 --db try.db\n",
     .run = run,
 };

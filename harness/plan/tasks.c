@@ -87,7 +87,8 @@ int pg_plan_explain(const pg_cell *cell, pg_store *store, pg_explained *out)
     return code;
 }
 
-/* Images of a task: whole batches; of an attacked pass fewer, as each of them takes long, but as many as are attacked at a time. */
+/* Images of a task: whole batches; of an attacked pass fewer, as each of them takes long, but as many as are attacked at a
+ * time. */
 static int64_t chunk_of(const pg_forward *f, int64_t task_images)
 {
     if (!f->attack)
@@ -135,7 +136,9 @@ static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward
     }
 }
 
-int pg_plan_record(const pg_plan *plan, pg_store *store, int64_t task_images)
+/* What the store knows of a plan goes through here, either way. */
+static int with_rows(const pg_plan *plan, pg_store *store, int64_t task_images,
+                     int (*call)(pg_store *store, const pg_store_plan_row *row))
 {
     pg_store_forward_row *forwards = calloc(pg_plan_forwards(plan) + 1, sizeof *forwards);
     pg_store_cell_row *cells = calloc(pg_plan_count(plan) + 1, sizeof *cells);
@@ -150,10 +153,17 @@ int pg_plan_record(const pg_plan *plan, pg_store *store, int64_t task_images)
                                  .n_forwards = n_forwards,
                                  .cells = cells,
                                  .n_cells = pg_plan_count(plan)};
-        code = pg_store_plan(store, &row);
+        code = call(store, &row);
     }
     free(forwards);
     free(cells);
     free(place);
     return code;
 }
+
+int pg_plan_record(const pg_plan *plan, pg_store *store, int64_t task_images)
+{
+    return with_rows(plan, store, task_images, pg_store_plan);
+}
+
+int pg_plan_join(const pg_plan *plan, pg_store *store) { return with_rows(plan, store, PG_TASK_IMAGES, pg_store_join); }

@@ -77,10 +77,12 @@ int pg_attack_stage_run(pg_attack_stage *stage, const pg_pipeline *p, pg_network
     pg_example *examples = calloc(n, sizeof *examples);
     pg_attack_result *results = calloc(n, sizeof *results);
     int code = examples && results ? open_stage(stage, p, network, work->forward) : pg_fail(PG_ENOMEM, "out of memory");
-    if (code == PG_OK) {
+    if (code == PG_OK)
         make_examples(stage, work, examples, results);
-        code = pg_attacker_run(stage->attacker, examples, n, results);
-    }
+    /* all at a time, or where memory ran out, as few as a pass has */
+    size_t some = work->batch < work->forward->batch ? (size_t)work->batch : n;
+    for (size_t at = 0; code == PG_OK && at < n; at += some)
+        code = pg_attacker_run(stage->attacker, examples + at, n - at < some ? n - at : some, results + at);
     for (size_t i = 0; code == PG_OK && i < n; i++)
         work->attacks[i] = row_of(&results[i], work->forward);
     free(examples);

@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
-static const double poll_s = 0.1, wait_for_others_s = 0.5;
+static const double poll_s = 0.1;
 enum { BROKEN_TOLD = 10 }; /* broken certificates told one by one */
 
 static int64_t peak_bytes(void)
@@ -32,8 +31,10 @@ static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt 
     int code = pg_store_fail(p->store, &work->task, attempt, work->message, most, &given_up);
     if (code != PG_OK)
         return code;
-    p->report.failed += given_up;
-    p->report.retried += !given_up;
+    p->signs->report.failed += given_up;
+    p->signs->report.retried += !given_up;
+    if (given_up && p->request->fail_fast)
+        pg_signals_stop();
     pg_warn("images %lld to %lld: %s%s", (long long)work->task.first, (long long)(work->task.first + work->task.count - 1),
             work->message, given_up ? "; given up" : "; will be tried again");
     return PG_OK;
@@ -45,7 +46,7 @@ static void tell_broken(pg_pipeline *p, const pg_work *work, size_t c)
     const pg_outcome *outcomes = work->outcomes + (int64_t)c * work->task.count;
     for (int64_t i = 0; i < work->task.count; i++) {
         const pg_attack_row *a = &work->attacks[i];
-        if (!outcomes[i].certified || a->after == outcomes[i].label || p->report.broken++ >= BROKEN_TOLD)
+        if (!outcomes[i].certified || a->after == outcomes[i].label || p->signs->report.broken++ >= BROKEN_TOLD)
             continue;
         pg_warn(
             "certificate broken: image %lld, class %d, is certified by %s against patches of %dx%d pixels, and predicted as %d "
@@ -62,13 +63,15 @@ static int finish(pg_pipeline *p, pg_work *work)
     pg_attempt attempt = {.device = work->device,
                           .library = work->library,
                           .threads = work->threads,
-                          .batch = work->forward->batch,
+                          .batch = work->batch,
                           .cached = work->cached,
                           .wall_s = pg_now_s() - work->begun_s,
                           .read_s = work->read_s,
                           .forward_s = work->forward_s,
                           .certify_s = work->certify_s,
                           .peak_bytes = peak_bytes()};
+    if (work->returned || work->code != PG_OK)
+        pg_work_forwarded(p, work, -work->forwarded);
     if (work->returned)
         return pg_store_return(store, &work->task);
     if (work->unopened)
@@ -78,12 +81,12 @@ static int finish(pg_pipeline *p, pg_work *work)
     bool counted = false;
     int code = pg_store_finish(store, &work->task, &attempt, work->outcomes, work->attacks, &counted);
     if (code == PG_OK && counted) {
-        p->report.tasks++;
-        p->report.images += work->task.count;
+        p->signs->report.tasks++;
+        p->signs->report.images += work->task.count;
         for (size_t c = 0; work->attacks && c < work->task.n_cells; c++)
             tell_broken(p, work, c);
     } else if (code == PG_OK) {
-        p->report.stale++;
+        p->signs->report.stale++;
         pg_warn(
             "images %lld to %lld: finished after the task was given to another worker; its result counts, this one does not",
             (long long)work->task.first, (long long)(work->task.first + work->task.count - 1));
@@ -101,78 +104,37 @@ static int claim(pg_pipeline *p, bool *got)
     pg_work *work = pg_work_new(p->request->plan, &task);
     if (!work)
         return PG_EDB;
+    atomic_fetch_add(&p->ahead, 1);
     pg_queue_push(&p->to_read, work);
     return PG_OK;
-}
-
-/* Nothing is in flight and nothing is pending: done, unless other workers hold tasks that may come back. */
-static int wait_for_others(pg_pipeline *p, bool *more, bool *told)
-{
-    pg_store_progress now;
-    int64_t requeued = 0;
-    int code = pg_store_progress_of(p->store, &now);
-    if (code == PG_OK && now.running > 0)
-        code = pg_store_reap(p->store, &requeued);
-    *more = code == PG_OK && (now.running > 0 || now.pending > 0);
-    if (*more && now.pending == 0 && requeued == 0) {
-        if (!*told)
-            pg_info("waiting for %lld tasks that another run holds", (long long)now.running);
-        *told = true;
-        nanosleep(&(struct timespec){.tv_nsec = (long)(wait_for_others_s * 1e9)}, NULL);
-    }
-    return code;
-}
-
-static int start(pg_pipeline *p, pg_progress *progress, int64_t *before)
-{
-    int64_t requeued = 0;
-    pg_store_progress now;
-    int code = pg_store_reap(p->store, &requeued);
-    if (code == PG_OK)
-        code = pg_store_progress_of(p->store, &now);
-    if (code == PG_OK) {
-        *before = now.images_done;
-        pg_progress_start(progress, "images", now.images_done, now.images);
-    }
-    return code;
 }
 
 void *pg_clerk_main(void *context)
 {
     pg_pipeline *p = context;
-    pg_progress progress;
-    int64_t before = 0;
+    int64_t requeued = 0;
     while (sem_wait(&p->begun) != 0) {
     } /* EINTR */
-    int in_flight = 0, code = p->store ? start(p, &progress, &before) : PG_OK;
-    bool started = p->store && code == PG_OK, more = p->store != NULL, told = false;
-    while (more) {
-        bool got = true;
-        while (code == PG_OK && got && in_flight < PG_TASKS_IN_FLIGHT && !pg_signals_stopping()) {
+    int in_flight = 0, code = p->store ? pg_store_reap(p->store, &requeued) : PG_OK;
+    for (bool got = p->store != NULL; got || in_flight > 0;) {
+        got = true;
+        while (code == PG_OK && got && in_flight < PG_TASKS_IN_FLIGHT && atomic_load(&p->ahead) < PG_TASKS_AHEAD &&
+               !pg_signals_stopping()) {
             code = claim(p, &got);
             in_flight += code == PG_OK && got;
         }
-        if (in_flight == 0) {
-            more = code == PG_OK && !pg_signals_stopping();
-            if (more)
-                code = wait_for_others(p, &more, &told);
-        } else {
-            pg_work *work = pg_queue_pop_within(&p->to_commit, poll_s);
-            if (work) {
-                if (code == PG_OK) /* once the store failed, nothing more is sent to it */
-                    code = finish(p, work);
-                pg_work_free(work);
-                in_flight--;
-            }
+        got = got && code == PG_OK && !pg_signals_stopping();
+        pg_work *work = in_flight > 0 ? pg_queue_pop_within(&p->to_commit, poll_s) : NULL;
+        if (work) {
+            if (code == PG_OK) /* once the store failed, nothing more is sent to it */
+                code = finish(p, work);
+            pg_work_free(work);
+            in_flight--;
         }
         if (code != PG_OK)
             keep_error(p, code);
-        if (started)
-            pg_progress_update(&progress, before + atomic_load(&p->forwarded), NULL);
     }
-    if (started)
-        pg_progress_finish(&progress);
-    p->report.interrupted = pg_signals_stopping();
+    p->signs->report.interrupted = pg_signals_stopping();
     pg_queue_close(&p->to_read);
     return NULL;
 }

@@ -12,7 +12,8 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
-enum { PG_TASKS_IN_FLIGHT = 4, PG_BATCHES_IN_FLIGHT = 4, PG_CERTIFY_THREADS_MAX = 64 };
+/* Ahead: claimed before the network is free for them, so that it never waits; few, so that other workers find something. */
+enum { PG_TASKS_IN_FLIGHT = 4, PG_TASKS_AHEAD = 1, PG_BATCHES_IN_FLIGHT = 4, PG_CERTIFY_THREADS_MAX = 64 };
 
 /* A task on its way. Every stage hands it on, failed or not; the clerk ends it. */
 typedef struct pg_work {
@@ -38,6 +39,8 @@ typedef struct pg_work {
     char device[16];
     const char *library; /* borrowed; "" for none */
     int threads, cached; /* cached: images whose features came from the cache */
+    int batch;           /* images of a forward pass: those of the plan, or fewer where memory ran out */
+    int64_t forwarded;   /* images that count in the progress */
 } pg_work;
 
 typedef struct pg_batch {
@@ -53,9 +56,9 @@ typedef struct pg_pipeline {
     pg_store *store; /* NULL: the run does not begin; of the clerk from `begun` on */
     sem_t begun;     /* whether it does is settled */
     pg_queue to_read, to_forward, to_certify, to_commit;
-    atomic_llong forwarded; /* images, for the progress */
-    pg_run_report report;   /* of the clerk */
-    int code;               /* of the clerk: the store failed */
+    atomic_int ahead;    /* tasks that were claimed and are not yet in the hands of the network */
+    pg_run_signs *signs; /* the report is the clerk's, `forwarded` everybody's, the rest of who runs the network */
+    int code;            /* of the clerk: the store failed */
     char message[PG_MESSAGE_MAX];
 } pg_pipeline;
 
@@ -63,6 +66,7 @@ pg_work *pg_work_new(const pg_plan *plan, pg_task *task); /* takes the task over
 void pg_work_free(pg_work *work);
 void pg_work_fail(pg_work *work, int code);               /* with the thread's message; the first one counts */
 void pg_work_close(pg_pipeline *pipeline, pg_work *work); /* closes one of `open` */
+void pg_work_forwarded(pg_pipeline *pipeline, pg_work *work, int64_t images); /* negative: they do not count after all */
 
 /* The attack of a forward pass on the network that is open; of the thread that runs the network. */
 typedef struct pg_attack_stage {

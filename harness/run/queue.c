@@ -64,11 +64,20 @@ void *pg_queue_pop_within(pg_queue *q, double seconds)
     until.tv_nsec = (long)(nanoseconds - 1e9 * (double)(time_t)(nanoseconds / 1e9));
     pthread_mutex_lock(&q->mutex);
     int late = 0;
-    while (q->n == 0 && !q->closed && !late)
+    while (q->n == 0 && !q->closed && !q->nudged && !late)
         late = pthread_cond_timedwait(&q->changed, &q->mutex, &until);
+    q->nudged = false;
     void *item = take(q);
     pthread_mutex_unlock(&q->mutex);
     return item;
+}
+
+void pg_queue_nudge(pg_queue *q)
+{
+    pthread_mutex_lock(&q->mutex);
+    q->nudged = true;
+    pthread_cond_broadcast(&q->changed);
+    pthread_mutex_unlock(&q->mutex);
 }
 
 void pg_queue_close(pg_queue *q)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The network that is open, and why others could not be opened. */
+/* The network that is open, and those that could not be opened. */
 typedef struct forward_state {
     pg_network *network;
     const pg_forward *forward;
@@ -18,10 +18,8 @@ typedef struct forward_state {
     pg_attack_stage attack;
     pg_cache *cache; /* NULL: off */
     bool cacheable;  /* what the open network computes */
-    const pg_forward **broken;
-    int *broken_code;
-    char (*broken_message)[PG_MESSAGE_MAX];
-    size_t n_broken, most;
+    bool *refused;   /* networks that this worker could not open */
+    pg_run_signs *signs;
 } forward_state;
 
 /* Worth keeping: computed by libtorch on a processor that has a name, and small enough not to push itself out. */
@@ -42,7 +40,8 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
     s->library = "";
     s->threads = 1;
     s->cacheable = false;
-    pg_network_options options = {.device = request->device, .dtype = f->dtype, .batch = f->batch, .threads = request->threads};
+    pg_network_options options = {
+        .device = request->device, .place = request->place, .dtype = f->dtype, .batch = f->batch, .threads = request->threads};
     int code = pg_network_open(f->weights, (const char *const *)f->model_pairs, f->n_model_pairs, &options, &s->network);
     if (code != PG_OK)
         return code;
@@ -70,58 +69,68 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
 /* Passes with and without an attack run the same network. */
 static bool is_same_network(const pg_forward *a, const pg_forward *b) { return a && strcmp(a->clean_id, b->clean_id) == 0; }
 
-/* With the thread's message. */
-static int keep_broken(forward_state *s, const pg_forward *f, int code)
+/* What is known of the network of a pass: kept with the first pass of the plan that has it. */
+static size_t network_of(const pg_run_request *request, const pg_forward *f)
 {
-    if (s->n_broken < s->most) {
-        s->broken[s->n_broken] = f;
-        s->broken_code[s->n_broken] = code;
-        snprintf(s->broken_message[s->n_broken++], PG_MESSAGE_MAX, "%s", pg_error_message());
-    }
-    return code;
+    size_t i = 0;
+    while (!is_same_network(pg_plan_forward(request->plan, i), f))
+        i++;
+    return i;
 }
 
-/* The network of a forward pass; one that could not be opened is not tried again for every task. `fresh`: it was tried now. */
-static int try_network(const pg_run_request *request, const pg_forward *f, forward_state *s, bool *fresh)
+static void refuse(const pg_run_request *request, forward_state *s, size_t network, int code)
 {
-    *fresh = false;
-    if (is_same_network(s->forward, f))
-        return PG_OK;
-    for (size_t i = 0; i < s->n_broken; i++)
-        if (s->broken[i] == f)
-            return pg_fail(s->broken_code[i], "%s", s->broken_message[i]);
-    for (size_t i = 0; i < s->n_broken; i++)
-        if (is_same_network(s->broken[i], f))
-            return keep_broken(s, f, pg_fail(s->broken_code[i], "%s", s->broken_message[i]));
-    *fresh = true;
-    int code = open_network(request, f, s);
-    return code == PG_OK ? code : keep_broken(s, f, code);
+    pg_broken *told = &request->broken[network];
+    s->refused[network] = true;
+    if (atomic_exchange(&told->taken, 1))
+        return;
+    told->code = code;
+    snprintf(told->message, sizeof told->message, "%s", pg_error_message());
+    atomic_store(&told->told, 1);
 }
 
+/* Opens the network of a forward pass, where it is not open; one that could not be opened is not tried again for every task. */
 static int choose_network(const pg_run_request *request, const pg_forward *f, forward_state *s)
 {
-    bool fresh;
-    int code = try_network(request, f, s, &fresh);
-    if (code != PG_OK && fresh)
-        pg_warn("%s: %s", f->weights, pg_error_message());
+    if (is_same_network(s->forward, f))
+        return PG_OK;
+    size_t network = network_of(request, f);
+    if (s->refused[network] || atomic_load(&request->broken[network].dead))
+        return PG_ETORCH; /* told before */
+    atomic_store(&s->signs->opening, (int)network + 1);
+    int code = open_network(request, f, s);
+    atomic_store(&s->signs->opening, 0);
+    if (code != PG_OK)
+        refuse(request, s, network, code);
     return code;
+}
+
+/* Once for all workers. */
+static void warn_broken(const pg_run_request *request, const pg_forward *f)
+{
+    pg_broken *told = &request->broken[network_of(request, f)];
+    if (atomic_load(&told->told) && !atomic_exchange(&told->warned, 1))
+        pg_warn("%s: %s", f->weights, told->message);
 }
 
 /* Opens the first network that opens, before the store is touched. Where none does, the first one's failure is the result;
- * otherwise those before it are warnings. */
+ * the others are warnings. */
 static int open_first(const pg_run_request *request, forward_state *s)
 {
     int code = PG_OK;
-    bool fresh;
-    for (size_t i = 0; i < request->n_missing; i++) {
-        code = try_network(request, request->missing[i], s, &fresh);
-        if (code == PG_OK)
-            break;
-    }
-    for (size_t i = code == PG_OK ? 0 : 1; i < s->n_broken; i++)
-        if (i == 0 || !is_same_network(s->broken[i - 1], s->broken[i]))
-            pg_warn("%s: %s", s->broken[i]->weights, s->broken_message[i]);
-    return code == PG_OK ? PG_OK : pg_fail(s->broken_code[0], "%s", s->broken_message[0]);
+    size_t tried = 0;
+    while (tried < request->n_missing && (code = choose_network(request, request->missing[tried], s)) != PG_OK)
+        tried++;
+    if (code == PG_OK)
+        for (size_t i = 0; i < tried; i++)
+            warn_broken(request, request->missing[i]);
+    if (code == PG_OK)
+        return PG_OK;
+    const pg_broken *first = &request->broken[network_of(request, request->missing[0])];
+    for (size_t i = 1; i < tried; i++)
+        if (!is_same_network(request->missing[0], request->missing[i]))
+            warn_broken(request, request->missing[i]);
+    return pg_fail(first->code, "%s", first->message);
 }
 
 /* Local logits of a batch, from the cache or from the network. */
@@ -133,7 +142,7 @@ static int compute(forward_state *s, pg_work *work, const pg_batch *batch, const
         return PG_OK;
     }
     int code = pg_network_forward(s->network, pixels, batch->first, batch->count, batch->logits);
-    if (code == PG_OK && s->cacheable)
+    if (code == PG_OK && s->cacheable && work->batch == work->forward->batch)
         pg_cache_write(s->cache, batch->first, batch->count, batch->logits, floats);
     return code;
 }
@@ -165,16 +174,47 @@ static int forward_batch(pg_pipeline *p, pg_work *work, forward_state *s, int64_
         memcpy(work->logits + (size_t)(first + batch->skip - work->task.first) * tensor,
                batch->logits + (size_t)batch->skip * tensor, (size_t)(batch->count - batch->skip) * tensor * sizeof(float));
     else
-        atomic_fetch_add(&p->forwarded, batch->count - batch->skip);
+        pg_work_forwarded(p, work, batch->count - batch->skip);
     atomic_fetch_add(&work->open, 1);
     pg_queue_push(&p->to_certify, batch);
     return PG_OK;
+}
+
+/* Memory ran out: half as many images at a time for the rest of the task. Its results may then differ in their last bits. */
+static bool can_shrink(pg_work *work, forward_state *s, int code)
+{
+    if ((code != PG_ENOMEM && code != PG_EDEVICEMEM) || work->batch == 1)
+        return false;
+    work->batch /= 2;
+    pg_network_set_batch(s->network, work->batch);
+    pg_warn("images %lld to %lld: %s; going on with a batch of %d", (long long)work->task.first,
+            (long long)(work->task.first + work->task.count - 1), pg_error_message(), work->batch);
+    return true;
+}
+
+static int forward_batches(pg_pipeline *p, pg_work *work, forward_state *s)
+{
+    int code = PG_OK;
+    pg_network_set_batch(s->network, work->batch);
+    for (int64_t at = work->start; code == PG_OK && at < work->start + work->images; at += work->forward->batch)
+        do
+            code = forward_batch(p, work, s, at);
+        while (code != PG_OK && can_shrink(work, s, code));
+    if (code != PG_OK || !work->forward->attack)
+        return code;
+    do
+        code = pg_attack_stage_run(&s->attack, p, s->network, work);
+    while (code != PG_OK && can_shrink(work, s, code));
+    if (code == PG_OK)
+        pg_work_forwarded(p, work, work->task.count);
+    return code;
 }
 
 static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
 {
     int code = choose_network(p->request, work->forward, s);
     if (code != PG_OK) {
+        warn_broken(p->request, work->forward);
         work->unopened = true;
         return;
     }
@@ -182,12 +222,7 @@ static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
     snprintf(work->device, sizeof work->device, "%s", pg_network_device(s->network));
     work->library = s->library;
     work->threads = s->threads;
-    for (int64_t at = work->start; code == PG_OK && at < work->start + work->images; at += work->forward->batch)
-        code = forward_batch(p, work, s, at);
-    if (code == PG_OK && work->forward->attack) {
-        code = pg_attack_stage_run(&s->attack, p, s->network, work);
-        atomic_fetch_add(&p->forwarded, code == PG_OK ? work->task.count : 0);
-    }
+    code = forward_batches(p, work, s);
     work->forward_s = pg_now_s() - begun_s;
     if (code == PG_EINTERRUPTED)
         work->returned = true;
@@ -200,10 +235,16 @@ static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
 static void forward_all(pg_pipeline *p, forward_state *s)
 {
     for (pg_work *work; (work = pg_queue_pop(&p->to_forward));) {
+        atomic_fetch_sub(&p->ahead, 1);
+        pg_queue_nudge(&p->to_commit); /* the clerk may claim the next one */
+        pg_signals_hold(work->task.task);
+        atomic_store(&s->signs->task, work->task.task);
         if (pg_signals_stopping())
             work->returned = true;
         else if (work->code == PG_OK)
             forward_work(p, work, s);
+        atomic_store(&s->signs->task, 0);
+        pg_signals_hold(0);
         pg_work_close(p, work);
     }
 }
@@ -243,20 +284,6 @@ static void end_crew(pg_pipeline *p, crew *c)
         pthread_join(c->certify[i], NULL);
 }
 
-/* Networks that did not open: where others did, their tasks failed for that reason; where nothing ran at all, that is the
- * message to show, and the store does not change. */
-static int settle_broken(const pg_pipeline *p, const forward_state *s)
-{
-    if (p->code != PG_OK)
-        return pg_fail(p->code, "%s", p->message);
-    if (s->n_broken > 0 && p->report.tasks == 0)
-        return pg_fail(s->broken_code[0], "%s", s->broken_message[0]);
-    int code = PG_OK;
-    for (size_t i = 0; code == PG_OK && i < s->n_broken; i++)
-        code = pg_store_give_up_aside(p->store, s->broken[i]->id, s->broken_message[i]);
-    return code;
-}
-
 /* A network first, then the store; the clerk waits for both. */
 static int begin(pg_pipeline *p, forward_state *s)
 {
@@ -269,20 +296,17 @@ static int begin(pg_pipeline *p, forward_state *s)
     return code;
 }
 
-int pg_run(const pg_run_request *request, pg_run_report *report)
+int pg_run(const pg_run_request *request, pg_run_signs *signs)
 {
     pg_pipeline *p = calloc(1, sizeof *p);
-    size_t most = pg_plan_forwards(request->plan) + 1;
-    forward_state state = {.broken = calloc(most, sizeof *state.broken),
-                           .broken_code = calloc(most, sizeof *state.broken_code),
-                           .broken_message = calloc(most, sizeof *state.broken_message),
-                           .most = most,
-                           .library = ""};
+    forward_state state = {
+        .refused = calloc(pg_plan_forwards(request->plan) + 1, sizeof *state.refused), .library = "", .signs = signs};
     crew threads = {0};
     double begun_s = pg_now_s();
-    int code = p && state.broken && state.broken_code && state.broken_message ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    int code = p && state.refused ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK) {
         p->request = request;
+        p->signs = signs;
         state.cache = pg_cache_new(request->cache_dir, request->cache_bytes);
         sem_init(&p->begun, 0, 0);
         pg_queue_init(&p->to_read, PG_TASKS_IN_FLIGHT);
@@ -295,10 +319,9 @@ int pg_run(const pg_run_request *request, pg_run_report *report)
         if (code == PG_OK)
             forward_all(p, &state);
         end_crew(p, &threads);
-        if (code == PG_OK)
-            code = settle_broken(p, &state);
-        *report = p->report;
-        report->wall_s = pg_now_s() - begun_s;
+        if (code == PG_OK && p->code != PG_OK)
+            code = pg_fail(p->code, "%s", p->message);
+        signs->report.wall_s = pg_now_s() - begun_s;
         pg_queue_release(&p->to_read);
         pg_queue_release(&p->to_forward);
         pg_queue_release(&p->to_certify);
@@ -308,9 +331,7 @@ int pg_run(const pg_run_request *request, pg_run_report *report)
     pg_attack_stage_close(&state.attack);
     pg_network_close(state.network);
     pg_cache_free(state.cache);
-    free(state.broken);
-    free(state.broken_code);
-    free(state.broken_message);
+    free(state.refused);
     free(p);
     return code;
 }

@@ -1,4 +1,5 @@
-/* One worker: claims tasks of a plan, reads, forwards, certifies and commits them, all in overlap.
+/* One worker: claims tasks of a plan, reads, forwards, certifies and commits them, all in overlap. supervisor.h runs it, once
+ * or many times, in a process of its own.
  *
  *   clerk thread: claims a task ------> reader thread: pixels, labels --+
  *        ^                                                             v
@@ -11,6 +12,18 @@
 
 #include "harness/plan/plan.h"
 
+#include <stdatomic.h>
+
+/* Why a network could not be opened. In memory that workers share. */
+typedef struct pg_broken {
+    atomic_int taken;  /* a worker found it so, and writes what stands below */
+    atomic_int told;   /* it is written */
+    atomic_int warned; /* the user knows */
+    atomic_int dead;   /* opening it kills: no worker tries again */
+    int code;
+    char message[PG_MESSAGE_MAX];
+} pg_broken;
+
 typedef struct pg_run_request {
     const pg_plan *plan;
     const pg_forward *const *missing; /* forward passes with images to compute, n_missing of them; one of their networks has */
@@ -20,7 +33,10 @@ typedef struct pg_run_request {
     int (*begin)(void *context, pg_store **store);
     void *context;
     const char *data_dir;
-    const char *device;    /* "auto", "cpu", "cuda:N" */
+    const char *device;    /* "auto", "cpu", "cuda", "cuda:N" */
+    int place;             /* of this worker among others: "auto" and "cuda" are the GPU of this number, modulo those there */
+    pg_broken *broken;     /* one for each forward pass of the plan; the first pass with a network keeps what is known of it */
+    bool fail_fast;        /* the first task that is given up stops the run */
     int threads;           /* of the forward pass; 0: all cores */
     int certify_threads;   /* 0: as many as cores */
     const char *cache_dir; /* folder of the feature cache, NULL for none */
@@ -37,15 +53,30 @@ typedef struct pg_run_report {
     double wall_s;
 } pg_run_report;
 
-/* Runs until no task of the plan is left, or a signal asked to stop (pg_signals_stopping). PG_OK also where tasks failed (see
- * the report) or it was interrupted; PG_EDB, PG_EIO, ... where the store failed: committed work is kept; the code of the
- * network where nothing at all could be run because no network opened: the store was not touched then. */
-int pg_run(const pg_run_request *request, pg_run_report *report) PG_MUST_USE;
+/* What a worker shows while it runs, and what is left of it should it crash. Starts as zero; only the worker writes. */
+typedef struct pg_run_signs {
+    pg_run_report report;   /* so far */
+    atomic_llong forwarded; /* images of this worker; those of tasks that failed are taken out again */
+    atomic_llong task;      /* in the hands of the network; 0: none */
+    atomic_llong crashed;   /* in the hands of the thread that crashed; 0: none */
+    atomic_int opening;     /* index of the forward pass whose network is being opened, + 1; 0: none */
+} pg_run_signs;
+
+/* Runs until no task of the plan is pending, or the run is to stop (pg_signals_stopping). PG_OK also where tasks failed (see
+ * the report) or it was interrupted; PG_EDB, PG_EIO, ... where the store failed: committed work is kept; the code of the first
+ * network where none opened: the store was not touched then. Tasks whose network does not open stay pending. */
+int pg_run(const pg_run_request *request, pg_run_signs *signs) PG_MUST_USE;
 
 /* From here on the first SIGINT, SIGTERM or SIGUSR1 makes pg_signals_stopping true, a second SIGINT or SIGTERM ends the
  * program at once, with the exit code of an interruption. */
 void pg_signals_catch(void);
 bool pg_signals_stopping(void);
+void pg_signals_stop(void); /* makes it true, as a signal does */
+/* Moves the flag into memory that is shared with workers, before they are forked. */
+void pg_signals_share(atomic_bool *flag);
+/* In a worker: leaves the signals above to its supervisor, and has a crash note the task of its thread in *crashed. */
+void pg_signals_leave(atomic_llong *crashed);
+void pg_signals_hold(int64_t task); /* this thread works on the task; 0: on none */
 
 int pg_cores(void); /* this process may use, >= 1 */
 

@@ -40,6 +40,7 @@ void *pg_reader_main(void *context)
     const char *spec = "";
     for (pg_work *work; (work = pg_queue_pop(&p->to_read));) {
         double begun_s = pg_now_s();
+        pg_signals_hold(work->task.task);
         int code = choose_dataset(p, work->forward, &dataset, &spec);
         if (code == PG_OK)
             code = read_work(work, dataset);
@@ -48,6 +49,7 @@ void *pg_reader_main(void *context)
         work->read_s = pg_now_s() - begun_s;
         if (code != PG_OK)
             pg_work_fail(work, code);
+        pg_signals_hold(0);
         pg_queue_push(&p->to_forward, work);
     }
     pg_dataset_close(dataset);
@@ -130,6 +132,7 @@ void *pg_certify_main(void *context)
     for (pg_batch *batch; (batch = pg_queue_pop(&p->to_certify));) {
         pg_work *work = batch->work;
         double begun_s = pg_now_s();
+        pg_signals_hold(work->task.task);
         int code = certify_batch(&state, batch);
         if (code != PG_OK) {
             pg_work_fail(work, code);
@@ -140,6 +143,7 @@ void *pg_certify_main(void *context)
         pthread_mutex_unlock(&work->mutex);
         free(batch->logits);
         free(batch);
+        pg_signals_hold(0);
         pg_work_close(p, work);
     }
     forget(&state);

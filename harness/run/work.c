@@ -57,7 +57,7 @@ pg_work *pg_work_new(const pg_plan *plan, pg_task *task)
         pg_work_free(work);
         return NULL;
     }
-    int64_t batch = work->forward->batch;
+    int64_t batch = work->batch = work->forward->batch;
     work->start = work->task.first / batch * batch;
     work->images = work->task.first + work->task.count - work->start;
     return work;
@@ -87,6 +87,12 @@ void pg_work_fail(pg_work *work, int code)
         snprintf(work->message, sizeof work->message, "%s", pg_error_message());
     }
     pthread_mutex_unlock(&work->mutex);
+}
+
+void pg_work_forwarded(pg_pipeline *p, pg_work *work, int64_t images)
+{
+    work->forwarded += images;
+    atomic_fetch_add(&p->signs->forwarded, images);
 }
 
 void pg_work_close(pg_pipeline *p, pg_work *work)

@@ -49,8 +49,8 @@ bool has(const std::string &text, const char *part) { return text.find(part) != 
 // libtorch's errors are prose; its code is told by the words of the message.
 int classify(const std::string &text)
 {
-    if (has(text, "CUDA out of memory") || has(text, "CUDA error: out of memory"))
-        return PG_EDEVICEMEM;
+    if (has(text, "CUDA out of memory") || has(text, "CUDA error: out of memory") || has(text, "_STATUS_ALLOC_FAILED"))
+        return PG_EDEVICEMEM; // the last: of cuBLAS and cuDNN
     if (has(text, "can't allocate memory") || has(text, "not enough memory") || has(text, "Storage size calculation overflowed"))
         return PG_ENOMEM;
     for (const char *word : {"size", "shape", "dimension", "Dimension", "channels", "out of range", "index"})
