@@ -2,10 +2,10 @@
 MODE ?= release
 B    := $(if $(filter release,$(MODE)),build,build/$(MODE))
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(if $(filter fuzz,$(MODE)),clang,gcc)
 endif
 ifeq ($(origin CXX),default)
-CXX := g++
+CXX := $(if $(filter fuzz,$(MODE)),clang++,g++)
 endif
 # All cores unless -j says otherwise.
 ifeq ($(MAKELEVEL)$(filter -j% --jobs%,$(MAKEFLAGS)),0)
@@ -19,9 +19,11 @@ OPT_debug   := -O0 -g3
 OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 OPT_tsan    := -O1 -g -fsanitize=thread
 OPT_cov     := -O0 -g --coverage
+OPT_fuzz    := -O1 -g -DPG_LIBFUZZER -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
+    -fno-omit-frame-pointer
 OPT := $(OPT_$(MODE))
 ifeq ($(OPT),)
-$(error MODE=$(MODE) is not one of release debug asan tsan cov)
+$(error MODE=$(MODE) is not one of release debug asan tsan cov fuzz)
 endif
 CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE
 ALL_CFLAGS   = -std=c17 $(OPT) $(WARN) -ffp-contract=off -fPIC -pthread -MMD -MP $(CFLAGS)
@@ -44,9 +46,10 @@ TEST_C  := $(wildcard tests/test_*.c)
 LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/schema.o $(B)/gen/registry.o $(B)/gen/figures.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
 TESTS   := $(if $(ONLY),$(ONLY:%=$(B)/tests/test_%),$(TEST_C:tests/%.c=$(B)/tests/%))
+FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo results tests test bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo results tests test fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -62,6 +65,8 @@ $(B)/libpatchgauge.a: $(LIB_O) $(B)/gen/objects
 	$(Q)rm -f $@; ar rcs $@ $(LIB_O)
 
 $(B)/o/defenses/%.o: OPT += $(if $(filter release,$(MODE)),-O3) -fno-trapping-math
+# toml++ 3.3 calls a place unreachable that characters from U+FEB6 to U+FEFE reach; both ways on from there give the right answer.
+$(B)/o/harness/plan/toml.o: OPT += $(if $(filter asan fuzz,$(MODE)),-fno-sanitize=unreachable)
 $(B)/o/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc,$<)
@@ -105,7 +110,7 @@ $(B)/patchgauge-torch.so: $(TORCH_O)
 torch: $(B)/patchgauge-torch.so ## the libtorch shim alone (LIBTORCH=DIR for another libtorch)
 
 clean: ## remove what was built (not build/data)
-	rm -rf build/o build/gen build/tests build/asan build/tsan build/cov build/debug build/demo build/bundle build/patchgauge \
+	rm -rf build/o build/gen build/tests build/asan build/tsan build/cov build/debug build/fuzz build/demo build/bundle build/patchgauge \
 	    build/*.so build/*.a
 
 # Packages (Debian 12 names) and probes stand in harness/deps.sh; nothing is installed when everything is found.
@@ -122,14 +127,26 @@ results: all ## experiments/RESULTS.md, from the databases of the runs
 	sh experiments/results.sh $(B)/patchgauge
 
 # Tests: one cmocka program per file, linked with the library.
+$(B)/tests/test_fuzz: $(FUZZ_C:%.c=$(B)/o/%.o)
 $(B)/tests/%: tests/%.c $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
 	$(call say,cc,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MF $@.d -MT $@ -o $@ $< $(B)/libpatchgauge.a -lcmocka $(LDFLAGS) $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MF $@.d -MT $@ -o $@ $< $(filter %.o,$^) $(B)/libpatchgauge.a -lcmocka $(LDFLAGS) $(LDLIBS)
 tests: all $(TESTS) ## build the tests
 test: test-deps ## build and run all tests (ONLY="stats table" for some); the last line counts them
 	@$(MAKE) tests
 	@PATCHGAUGE=$(B)/patchgauge sh tests/run.sh $(B)/tests $(TESTS)
+
+# Fuzzing: clang's libFuzzer with sanitizers, in build/fuzz. tests/fuzz/fuzz.h says what a target is.
+$(B)/fuzz/%: $(B)/o/tests/fuzz/%.o $(B)/libpatchgauge.a
+	@mkdir -p $(@D)
+	$(call say,ld,$@)
+	$(Q)$(CXX) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ -lcmocka $(LDFLAGS) $(LDLIBS)
+fuzz-programs: $(FUZZ_C:tests/fuzz/%.c=$(B)/fuzz/%)
+fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=60) with clang; the last line counts (ONLY="npy matrix" for some)
+	@sh harness/deps.sh build test fuzz
+	@$(MAKE) MODE=fuzz fuzz-programs
+	@sh tests/fuzz.sh build/fuzz $(if $(ONLY),$(ONLY:%=build/fuzz/fuzz/%),$(FUZZ_C:tests/fuzz/%.c=build/fuzz/fuzz/%))
 
 bench: test-deps ## speed of the certifiers, of the forward pass and of steps of attacks
 	@$(MAKE) all $(BENCHES)
@@ -142,4 +159,4 @@ mutate: test-deps ## mutate defenses/*.c (but surrogate.c) mechanically and coun
 bundle: all ## program, shim and libraries in build/bundle, to run on another machine
 	@sh harness/bundle.sh $(B)
 
--include $(LIB_O:.o=.d) $(CMD_O:.o=.d) $(TORCH_O:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)
+-include $(FUZZ_C:%.c=$(B)/o/%.d) $(LIB_O:.o=.d) $(CMD_O:.o=.d) $(TORCH_O:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`) or to unpack the development data
-# (`data`) is there, by the packages' Debian 12 names.
+# deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`), to fuzz (`fuzz`) or to unpack the
+# development data (`data`) is there, by the packages' Debian 12 names.
 #
 # Something is there when its package is installed or when a probe finds it (a command, a header that compiles), so that this also
 # passes where apt does not exist. What is missing is installed with apt-get, through sudo when not root. Needs no compiler.
@@ -27,6 +27,8 @@ build gnuplot-nox             command gnuplot
 build fonts-dejavu-core       font    DejaVuSans.ttf
 test  libcmocka-dev           cmocka  cmocka.h
 test  python3-pil             python  PIL
+fuzz  clang                   command clang
+fuzz  libclang-rt-14-dev      libfuzzer -
 data  libjxl-tools            command djxl
 data  zstd                    command zstd
 data  python3                 command python3
@@ -49,6 +51,7 @@ probe() { # kind, what
     c | cmocka) compiles c "${CC:-gcc}" "$2" ;;
     c++) compiles c++ "${CXX:-g++}" "$2" ;;
     python) command -v python3 >/dev/null 2>&1 && python3 -c "import $2" >/dev/null 2>&1 ;;
+    libfuzzer) [ -f "$(clang -print-file-name=libclang_rt.fuzzer-x86_64.a 2>/dev/null)" ] ;;
     font) find /usr/share/fonts /usr/local/share/fonts "${HOME:-/}/.fonts" -name "$2" 2>/dev/null | grep -q . ;;
     esac
 }
@@ -57,7 +60,7 @@ probe() { # kind, what
 found='' missing=''
 for group in "$@"; do
     rows=$(echo "$table" | awk -v g="$group" '$1 == g { print $2 " " $3 " " $4 }')
-    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test or data)" >&2; exit 2; }
+    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, fuzz or data)" >&2; exit 2; }
     while read -r package kind what; do
         if [ "$package" = libtorch-dev ] && [ -n "${LIBTORCH:-}" ]; then
             found="$found libtorch($LIBTORCH)"

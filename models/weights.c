@@ -76,6 +76,8 @@ static int describe_file(const pg_st_file *f, pg_weights_info *out)
     const pg_model *model = pg_model_find(name);
     if (!model)
         return PG_EINPUT;
+    if (!model->hooks->forward)
+        return pg_fail(PG_EDAMAGED, "names the model %s, which has no weights; name it `%s` in the place of a file", name, name);
     int64_t version, classes;
     int height, width;
     int e = metadata_int(f, "model_version", 1, 1000000, &version);

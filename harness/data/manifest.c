@@ -17,9 +17,17 @@ static char *join(const char *folder, const char *name)
     return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
+static bool is_utf8(const char *text)
+{
+    json_t *checked = json_string(text);
+    json_decref(checked);
+    return checked != NULL;
+}
+
+/* What the JSON of a manifest can hold as it is. */
 static bool plain(const char *text, size_t room)
 {
-    if (!*text || strlen(text) >= room)
+    if (!*text || strlen(text) >= room || !is_utf8(text))
         return false;
     for (; *text; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7f || *text == '"' || *text == '\\')
@@ -43,7 +51,7 @@ int pg_manifest_set_classes(pg_manifest *manifest, const char *const *names, int
     manifest->n_classes = n;
     for (int i = 0; i < n; i++) {
         if (!plain(names[i], PG_MANIFEST_NAME))
-            return pg_fail(PG_EINPUT, "class %d is named '%s': right would be 1 to %d printable bytes", i, names[i],
+            return pg_fail(PG_EINPUT, "class %d is named '%s': right would be 1 to %d printable bytes of UTF-8", i, names[i],
                            PG_MANIFEST_NAME - 1);
         for (int j = 0; j < i; j++)
             if (strcmp(names[i], names[j]) == 0)
