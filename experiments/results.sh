@@ -1,9 +1,10 @@
 #!/bin/sh
 # results.sh PROGRAM [DATABASE [MATRIX.toml...]]: writes experiments/RESULTS.md from the database of the runs and the weights files:
-# per matrix the table and, where there is one, the audit, below all of them how every network was trained. Default: ./patchgauge.db and
-# experiments/results/*.toml. A line "# table: OPTIONS" in a matrix file gives the options of `patchgauge table`.
+# per matrix the table and, where there is one, the audit; what local_logits.sh left in $PATCHGAUGE_LOCAL_LOGITS, where that is set; below
+# all of them how every network was trained. Default: ./patchgauge.db and experiments/results/*.toml. A line "# table: OPTIONS" in a
+# matrix file gives the options of `patchgauge table`.
 set -eu
-[ $# -ge 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
 program=$1
 database=${2:-patchgauge.db}
 if [ $# -lt 2 ]; then shift 1; else shift 2; fi
@@ -50,6 +51,26 @@ curve() {
         }'
 }
 
+# The section of local_logits.sh, and its histograms beside RESULTS.md.
+local_logits() { # folder
+    echo "## Local logits"
+    echo
+    echo "A patch of 3% of the pixels at one random place, as in Table II of the publication (68.2, 13.6 and 79.2 there, with a ResNet-50"
+    echo "on images enlarged to 192 px). Local predictions: of the positions that see the patch, the share that some patch makes wrong,"
+    echo "each attacked on its own, with the 95% interval of the mean over images; original: without a patch."
+    echo
+    echo "\`sh experiments/local_logits.sh build/patchgauge FOLDER\`"
+    echo
+    sh experiments/local_logits.sh "$program" "$1"
+    for drawn in "$1"/*-lavan/local-logits.svg; do
+        name=$(basename "$(dirname "$drawn")" -lavan)
+        cp "$drawn" "experiments/results/local-logits-$name.svg"
+        echo
+        echo "![largest local logits of $name, clean and under LaVAN](results/local-logits-$name.svg)"
+    done
+    echo
+}
+
 training() { # weights file
     echo "### $(basename "$1" .safetensors)"
     echo
@@ -88,6 +109,7 @@ training() { # weights file
         echo
         audit "$matrix"
     done
+    [ -z "${PATCHGAUGE_LOCAL_LOGITS:-}" ] || local_logits "$PATCHGAUGE_LOCAL_LOGITS"
     echo "## Networks"
     echo
     for matrix in "$@"; do weights_of "$matrix"; done | awk '!seen[$0]++' | while read -r weights; do

@@ -26,7 +26,7 @@ typedef struct pg_sheet_axis {
 typedef struct pg_sheet_map {
     const char *class_name;
     const float *values; /* [rows][columns]; a NaN is left blank */
-    double score;        /* sum of the evidence, printed */
+    double score;        /* sum of the evidence that is not left out, printed */
     bool masked;         /* the window below, in positions, is left out */
     int top, left, height, width;
 } pg_sheet_map;

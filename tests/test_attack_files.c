@@ -152,6 +152,39 @@ static void pictures_stand_beside(void **state)
 }
 
 /* One image that is wrong already: nothing is attacked; pictures of an attack before go. */
+/* Sums of the evidence for the label on the sheet, by image; 0 for images that are not there. */
+static void read_sums(const char *folder, double sums[N])
+{
+    char *text = read_text(folder, "sheet.tsv"), *line = text;
+    int image = -1;
+    memset(sums, 0, N * sizeof *sums);
+    for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        double sum;
+        *end = '\0';
+        (void)sscanf(line, "%*f %*f image %d", &image);
+        if (image >= FIRST && sums[image - FIRST] == 0 && sscanf(line, "%*f %*f sum %lf", &sum) == 1)
+            sums[image - FIRST] = sum;
+    }
+    free(text);
+}
+
+/* On images as they are: a mask takes the heaviest window out of the sum, and so takes it down. */
+static void what_is_masked_is_not_in_the_sums(void **state)
+{
+    (void)state;
+    double masked[N], whole[N];
+    attack("masked", "--defense robust-masking --set threshold=0 --set steps=1 --set step=0 --set start=image --sheet 64");
+    attack("whole-sums", "--defense robust-masking --set threshold=1 --set steps=1 --set step=0 --set start=image --sheet 64");
+    read_sums("masked", masked);
+    read_sums("whole-sums", whole);
+    int both = 0;
+    for (int i = 0; i < N; i++) {
+        both += masked[i] > 0 && whole[i] > 0;
+        assert_true(masked[i] == 0 || whole[i] == 0 || masked[i] < whole[i]);
+    }
+    assert_true(both >= 10);
+}
+
 static void no_sheet_where_nothing_was_attacked(void **state)
 {
     (void)state;
@@ -330,6 +363,7 @@ int main(void)
         cmocka_unit_test(the_files_agree),
         cmocka_unit_test(the_same_command_gives_the_same_bytes),
         cmocka_unit_test(pictures_stand_beside),
+        cmocka_unit_test(what_is_masked_is_not_in_the_sums),
         cmocka_unit_test(no_sheet_where_nothing_was_attacked),
         cmocka_unit_test(bad_input_is_one_error_and_leaves_nothing),
         cmocka_unit_test(targets_are_reached_from_other_classes),

@@ -90,6 +90,8 @@ static pg_sheet_map map_of(const pg_attack_sheet *s, const pg_evidence *e, bool 
     pg_window cut = {map.height, map.width};
     if (finite && setup->defense->masked)
         map.masked = setup->defense->masked(e, cut, setup->config, c, s->scratch, &map.top, &map.left);
+    for (int i = 0; map.masked && i < cut.height * cut.width; i++)
+        map.score -= values[(map.top + i / cut.width) % e->height * e->width + (map.left + i % cut.width) % e->width];
     return map;
 }
 
