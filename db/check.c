@@ -1,47 +1,10 @@
 /* Checking a whole store: SQLite's own integrity, foreign keys, and every checksum of ours. See store.h. */
 #include "db/internal.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
-
-/* The statement's first row, if it has one, names the fault. */
-static int expect_nothing(pg_store *store, const char *sql, const char *what)
-{
-    sqlite3_stmt *row = NULL;
-    int code = pg_db_get(store, sql, &row, "");
-    if (code == PG_OK) {
-        int step = pg_db_step(store, row, "checking");
-        code = step < 0    ? step
-               : step == 1 ? pg_fail(PG_EDAMAGED, "%s: %s: %s; restore a backup", store->path, what, pg_db_text(row, 0))
-                           : PG_OK;
-    }
-    pg_db_done(row);
-    return code;
-}
-
-static int ignore_cell(const pg_cell_result *result, void *context)
-{
-    (void)result;
-    (void)context;
-    return PG_OK; /* reading it has checked the sums of the row and of its summaries */
-}
-
-/* Ids are the SHA-256 of what they name. */
-static int check_ids(pg_store *store, const char *sql, const char *what)
-{
-    sqlite3_stmt *row = NULL;
-    int step = 0;
-    int code = pg_db_get(store, sql, &row, "");
-    while (code == PG_OK && (step = pg_db_step(store, row, "checking ids")) == 1) {
-        char id[PG_HASH_HEX];
-        const char *text = pg_db_text(row, 1);
-        code = pg_hash_bytes(text, strlen(text), id);
-        if (code == PG_OK && strcmp(id, pg_db_text(row, 0)) != 0)
-            code = pg_fail(PG_EDAMAGED, "%s: %s %.16s is not the hash of its text; restore a backup", store->path, what,
-                           pg_db_text(row, 0));
-    }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
-}
 
 int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t *n, int64_t *sum)
 {
@@ -112,48 +75,153 @@ int pg_db_check_outcomes(pg_store *store, const char *cell_id)
     return code == PG_OK ? check_summaries(store, row) : code;
 }
 
-static int check_all_outcomes(pg_store *store)
+/* ---- The whole store ---- */
+
+typedef struct checker {
+    pg_store *store;
+    void (*tell)(const char *fault, void *context); /* NULL: the first fault ends it */
+    void *context;
+    int64_t faults;
+} checker;
+
+/* A fault that the thread's message describes. PG_OK: go on looking. */
+static int found(checker *c, int code)
+{
+    if (code != PG_EDAMAGED || !c->tell)
+        return code;
+    c->faults++;
+    c->tell(pg_error_message(), c->context);
+    return PG_OK;
+}
+
+/* Every row of the statement names a fault. */
+static int expect_nothing(checker *c, const char *sql, const char *what)
 {
     sqlite3_stmt *row = NULL;
-    int code = pg_db_get(store,
+    int step = 0;
+    int code = pg_db_get(c->store, sql, &row, "");
+    while (code == PG_OK && (step = pg_db_step(c->store, row, "checking")) == 1)
+        code = found(c, pg_fail(PG_EDAMAGED, "%s: %s: %s; restore a backup", c->store->path, what, pg_db_text(row, 0)));
+    pg_db_done(row);
+    return found(c, code == PG_OK && step < 0 ? step : code);
+}
+
+/* Ids are the SHA-256 of what they name. */
+static int check_ids(checker *c, const char *sql, const char *what)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(c->store, sql, &row, "");
+    while (code == PG_OK && (step = pg_db_step(c->store, row, "checking ids")) == 1) {
+        char id[PG_HASH_HEX];
+        const char *text = pg_db_text(row, 1);
+        code = pg_hash_bytes(text, strlen(text), id);
+        if (code == PG_OK && strcmp(id, pg_db_text(row, 0)) != 0)
+            code = found(c, pg_fail(PG_EDAMAGED, "%s: %s %.16s is not the hash of its text; restore a backup", c->store->path,
+                                    what, pg_db_text(row, 0)));
+    }
+    pg_db_done(row);
+    return found(c, code == PG_OK && step < 0 ? step : code);
+}
+
+/* Reading a cell checks the sums of its row and of its summaries. */
+static int check_cells(checker *c)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(c->store, "SELECT cell_id FROM cell ORDER BY cell", &row, "");
+    while (code == PG_OK && (step = pg_db_step(c->store, row, "checking cells")) == 1) {
+        pg_cell_result result;
+        code = pg_store_cell(c->store, pg_db_text(row, 0), &result);
+        if (code == PG_OK)
+            pg_cell_result_release(&result);
+        code = found(c, code);
+    }
+    pg_db_done(row);
+    return found(c, code == PG_OK && step < 0 ? step : code);
+}
+
+static int check_all_outcomes(checker *c)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(c->store,
                          "SELECT c.cell_id, t.first, t.count, s.outcomes FROM summary s JOIN task t ON t.task = s.task"
                          " JOIN cell c ON c.cell = s.cell ORDER BY s.cell, t.first",
                          &row, "");
-    return code == PG_OK ? check_summaries(store, row) : code;
+    while (code == PG_OK && (step = pg_db_step(c->store, row, "checking summaries")) == 1)
+        code = found(c, check_outcomes(c->store, pg_db_text(row, 0), sqlite3_column_int64(row, 1), sqlite3_column_int64(row, 2),
+                                       sqlite3_column_int64(row, 3)));
+    pg_db_done(row);
+    return found(c, code == PG_OK && step < 0 ? step : code);
 }
 
-int pg_store_check(pg_store *store)
+/* What statements can tell: each gives the names of what is wrong. */
+static const struct {
+    const char *what, *sql;
+} questions[] = {
+    {"damaged", "SELECT integrity_check FROM pragma_integrity_check(100) WHERE integrity_check <> 'ok'"},
+    {"a row points nowhere in table", "SELECT \"table\" FROM pragma_foreign_key_check"},
+    {"half-written", "SELECT 'task ' || t.task FROM task t JOIN task_cell tc ON tc.task = t.task LEFT JOIN summary s"
+                     " ON s.task = t.task AND s.cell = tc.cell WHERE (t.state = 'done') <> (s.task IS NOT NULL)"},
+    {"a task without cells", "SELECT 'task ' || task FROM task WHERE task NOT IN (SELECT task FROM task_cell)"},
+    {"results without the attempt that made them",
+     "SELECT 'task ' || s.task FROM summary s LEFT JOIN attempt a ON a.attempt = s.attempt AND a.task = s.task"
+     " AND a.result = 'done' WHERE a.attempt IS NULL"},
+    {"outcomes without a task in cell",
+     "SELECT c.cell_id FROM cell c WHERE (SELECT count(*) FROM outcome o WHERE o.cell = c.cell) <>"
+     " (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell = c.cell)"},
+    {"wrong totals of cell",
+     "SELECT c.cell_id FROM cell c LEFT JOIN total t ON t.cell = c.cell WHERE t.cell IS NULL OR t.images <> c.count"
+     " OR t.n <> (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell = c.cell)"
+     " OR t.failed <> (SELECT count(*) FROM task_cell tc JOIN task k ON k.task = tc.task WHERE tc.cell = c.cell"
+     " AND k.state = 'failed')"},
+    {"gaps in plan",
+     "SELECT substr(p.plan_id, 1, 16) FROM plan p WHERE (SELECT count(*) FROM plan_cell c WHERE c.plan = p.plan) <>"
+     " (SELECT ifnull(max(position) + 1, 0) FROM plan_cell c WHERE c.plan = p.plan)"},
+};
+
+static int check_all(checker *c)
 {
-    int code =
-        expect_nothing(store, "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'", "damaged");
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < sizeof questions / sizeof *questions; i++)
+        code = expect_nothing(c, questions[i].sql, questions[i].what);
     if (code == PG_OK)
-        code = expect_nothing(store, "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1", "a row points nowhere in table");
+        code = check_ids(c, "SELECT cell_id, canonical FROM cell", "cell");
     if (code == PG_OK)
-        code =
-            expect_nothing(store,
-                           "SELECT 'task ' || t.task FROM task t JOIN task_cell tc ON tc.task = t.task LEFT JOIN summary s"
-                           " ON s.task = t.task AND s.cell = tc.cell WHERE (t.state = 'done') <> (s.task IS NOT NULL) LIMIT 1",
-                           "half-written");
+        code = check_ids(c, "SELECT settings_id, settings FROM cell", "settings id");
     if (code == PG_OK)
-        code = expect_nothing(store,
-                              "SELECT c.cell_id FROM cell c WHERE (SELECT count(*) FROM outcome o WHERE o.cell = c.cell) <>"
-                              " (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell = c.cell) LIMIT 1",
-                              "outcomes without a task in cell");
+        code = check_ids(c, "SELECT forward_key, canonical FROM forward", "forward pass");
     if (code == PG_OK)
-        code =
-            expect_nothing(store,
-                           "SELECT c.cell_id FROM cell c LEFT JOIN total t ON t.cell = c.cell WHERE t.cell IS NULL"
-                           " OR t.images <> c.count OR t.n <> (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell = c.cell)"
-                           " OR t.failed <> (SELECT count(*) FROM task_cell tc JOIN task k ON k.task = tc.task"
-                           " WHERE tc.cell = c.cell AND k.state = 'failed') LIMIT 1",
-                           "wrong totals of cell");
-    if (code == PG_OK)
-        code = check_ids(store, "SELECT cell_id, canonical FROM cell", "cell");
-    if (code == PG_OK)
-        code = check_ids(store, "SELECT settings_id, settings FROM cell", "settings id");
-    if (code == PG_OK)
-        code = check_ids(store, "SELECT forward_key, canonical FROM forward", "forward pass");
-    if (code == PG_OK)
-        code = pg_store_each_cell(store, ignore_cell, NULL);
-    return code == PG_OK ? check_all_outcomes(store) : code;
+        code = check_cells(c);
+    return code == PG_OK ? check_all_outcomes(c) : code;
+}
+
+int pg_store_check(pg_store *store) { return check_all(&(checker){.store = store}); }
+
+int pg_store_check_all(pg_store *store, void (*tell)(const char *fault, void *context), void *context, int64_t *faults)
+{
+    checker c = {.store = store, .tell = tell, .context = context};
+    int code = check_all(&c);
+    *faults = c.faults;
+    return code;
+}
+
+int pg_store_sizes_of(pg_store *store, pg_store_sizes *out)
+{
+    sqlite3_stmt *row = NULL;
+    *out = (pg_store_sizes){0};
+    int code = pg_db_get(store,
+                         "SELECT (SELECT count(*) FROM cell), (SELECT count(*) FROM task), (SELECT count(*) FROM outcome),"
+                         " (SELECT count(*) FROM attack), (SELECT count(*) FROM audit)",
+                         &row, "");
+    if (code == PG_OK) {
+        int step = pg_db_step(store, row, "counting");
+        int64_t *fields[] = {&out->cells, &out->tasks, &out->outcomes, &out->attacks, &out->audits};
+        code = step < 0 ? step : PG_OK;
+        for (int i = 0; step == 1 && i < 5; i++)
+            *fields[i] = sqlite3_column_int64(row, i);
+    }
+    pg_db_done(row);
+    return code;
 }

@@ -26,6 +26,7 @@ struct pg_store {
     sqlite3 *db;
     char *path;
     bool read_only;
+    bool aside; /* db is a private copy */
     int64_t worker; /* row of this process's worker, 0: none */
     int lock_fd;    /* -1: none */
     char *lock_path;
@@ -53,6 +54,8 @@ int pg_db_accept(pg_store *store) PG_MUST_USE;
 int pg_db_migrate(pg_store *store, const pg_migration *list) PG_MUST_USE;
 /* All pages of one moment of the store into another database. */
 int pg_db_copy(pg_store *from, sqlite3 *to, const char *doing) PG_MUST_USE;
+/* The connection goes on with a copy that nobody else sees, in a temporary file of SQLite's. */
+int pg_db_copy_aside(pg_store *store) PG_MUST_USE;
 
 /* Records SQLite's last error of this connection; `doing` completes "while ...". */
 int pg_db_fail(pg_store *store, const char *doing);

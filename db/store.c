@@ -264,7 +264,7 @@ int pg_db_open(const char *path, pg_store_mode mode, pg_store **out)
         return pg_fail(PG_ENOMEM, "%s: out of memory", path);
     }
     store->lock_fd = -1;
-    store->read_only = mode == PG_STORE_READ;
+    store->read_only = mode != PG_STORE_WRITE;
     bool network = false;
     int code = pg_db_place_check(path, store->read_only, &network);
     if (code == PG_OK)
@@ -283,6 +283,10 @@ int pg_store_open(const char *path, pg_store_mode mode, pg_store **out)
 {
     pg_store *store = NULL;
     int code = pg_db_open(path, mode, &store);
+    if (code == PG_OK && mode == PG_STORE_SNAPSHOT)
+        code = pg_db_accept(store);
+    if (code == PG_OK && mode == PG_STORE_SNAPSHOT)
+        code = pg_db_copy_aside(store);
     if (code == PG_OK)
         code = pg_db_migrate(store, pg_migrations);
     if (code != PG_OK) {

@@ -16,8 +16,9 @@
 typedef struct pg_store pg_store;
 
 typedef enum pg_store_mode {
-    PG_STORE_READ,  /* must exist; nothing is written */
-    PG_STORE_WRITE, /* created where it does not exist, migrated where it is older */
+    PG_STORE_READ,     /* must exist; nothing is written */
+    PG_STORE_SNAPSHOT, /* the same of a private copy of one moment: long readings that hold nobody up */
+    PG_STORE_WRITE,    /* created where it does not exist, migrated where it is older */
 } pg_store_mode;
 
 /* *new*, pg_store_close. PG_EMISSING (READ), PG_EDAMAGED (not ours, or damaged), PG_EUNSUPPORTED (written by a newer version),
@@ -143,9 +144,22 @@ int pg_store_audit(pg_store *store, const char *cell_id, const pg_audit_record *
 int pg_store_each_audit(pg_store *store, const char *cell_id, int (*each)(const pg_audit_record *record, void *context),
                         void *context) PG_MUST_USE;
 
-/* Images, labels and summaries checked against their checksums, and SQLite's own integrity and foreign keys. PG_EDAMAGED with
- * the first fault found. Reads the whole file. */
+/* Images, labels and summaries checked against their checksums, ids against what they name, what is counted twice against
+ * itself, and SQLite's own integrity and foreign keys. PG_EDAMAGED with the first fault found. Reads the whole file. */
 int pg_store_check(pg_store *store) PG_MUST_USE;
+/* The same, and goes on: every fault is told. PG_OK with *faults counted. */
+int pg_store_check_all(pg_store *store, void (*tell)(const char *fault, void *context), void *context,
+                       int64_t *faults) PG_MUST_USE;
+
+typedef struct pg_store_sizes {
+    int64_t cells, tasks, outcomes, attacks, audits;
+} pg_store_sizes;
+int pg_store_sizes_of(pg_store *store, pg_store_sizes *out) PG_MUST_USE;
+
+/* Copies a store, as it is at one moment and while others write, to a file that appears at once and whole, after the copy has
+ * passed pg_store_check. PG_EINPUT where `to` exists, unless `replace`, or where it is a database that is in use; PG_EDAMAGED
+ * where the store is; as pg_store_open; PG_EIO. */
+int pg_store_backup(const char *from, const char *to, bool replace) PG_MUST_USE;
 
 /* ---- Planning: which cells are asked for, which tasks are missing ---- */
 

@@ -112,10 +112,9 @@ int pg_db_copy(pg_store *from, sqlite3 *to, const char *doing)
     return result == SQLITE_DONE ? PG_OK : pg_db_fail_as(from, result, sqlite3_errmsg(to), doing);
 }
 
-/* The connection goes on with a copy that nobody else sees. */
-static int copy_aside(pg_store *store)
+int pg_db_copy_aside(pg_store *store)
 {
-    static const char doing[] = "copying an older format aside";
+    static const char doing[] = "copying it aside";
     sqlite3 *copy = NULL;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     int code = sqlite3_open_v2("", &copy, flags, NULL) == SQLITE_OK ? PG_OK : pg_fail(PG_EIO, "%s: %s", store->path, doing);
@@ -127,6 +126,7 @@ static int copy_aside(pg_store *store)
     }
     pg_db_close(store);
     store->db = copy;
+    store->aside = true;
     return pg_db_configure(store);
 }
 
@@ -144,8 +144,8 @@ int pg_db_migrate(pg_store *store, const pg_migration *list)
         return code;
     bool read_only = store->read_only;
     store->read_only = false;
-    if (read_only)
-        code = copy_aside(store);
+    if (read_only && !store->aside)
+        code = pg_db_copy_aside(store);
     if (code == PG_OK)
         code = apply(store, list);
     store->read_only = read_only;

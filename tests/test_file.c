@@ -128,12 +128,35 @@ static void folders_are_checked_before_work(void **state)
     assert_int_equal(pg_folder_check(long_name), PG_EINPUT);
 }
 
+static void a_new_file_replaces_none(void **state)
+{
+    (void)state;
+    pg_file_writer writer;
+    char *data = NULL;
+    size_t size = 0;
+    scratch_write("kept", "old", 3);
+    assert_int_equal(pg_file_begin(&writer, scratch_path("kept")), PG_OK);
+    fputs("new", writer.stream);
+    assert_int_equal(pg_file_commit_new(&writer), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "exists"));
+    assert_int_equal(pg_file_read(scratch_path("kept"), 9, &data, &size), PG_OK);
+    assert_string_equal(data, "old");
+    free(data);
+    int entries = scratch_count(scratch_folder);
+    assert_int_equal(pg_file_begin(&writer, scratch_path("fresh")), PG_OK);
+    fputs("new", writer.stream);
+    assert_int_equal(pg_file_commit_new(&writer), PG_OK);
+    assert_int_equal(pg_file_size(scratch_path("fresh")), 3);
+    assert_int_equal(scratch_count(scratch_folder), entries + 1); /* and nothing else is left */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_was_written),
         cmocka_unit_test(refuses_what_is_too_large_or_no_file),
         cmocka_unit_test(a_file_appears_at_commit_or_not_at_all),
+        cmocka_unit_test(a_new_file_replaces_none),
         cmocka_unit_test(failed_writes_leave_nothing),
         cmocka_unit_test(a_full_disk_is_an_error),
         cmocka_unit_test(folders_are_made_with_their_parents),

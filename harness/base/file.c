@@ -104,7 +104,17 @@ static int sync_parent(const char *path)
     return failed;
 }
 
-int pg_file_commit(pg_file_writer *writer)
+/* rename() that does not replace, where the file system knows how; elsewhere by a link. */
+static int move_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    return link(from, to) == 0 ? unlink(from) : -1;
+}
+
+static int commit(pg_file_writer *writer, int (*move)(const char *from, const char *to))
 {
     int failed = ferror(writer->stream) || fflush(writer->stream) != 0 || fsync(fileno(writer->stream)) != 0;
     int error = errno;
@@ -113,12 +123,14 @@ int pg_file_commit(pg_file_writer *writer)
         error = errno;
     }
     writer->stream = NULL;
-    if (!failed && rename(writer->temporary, writer->path) != 0) {
+    if (!failed && move(writer->temporary, writer->path) != 0) {
         failed = 1;
         error = errno;
     }
     int code = PG_OK;
-    if (failed)
+    if (failed && error == EEXIST)
+        code = pg_fail(PG_EINPUT, "%s: exists already", writer->path);
+    else if (failed)
         code = pg_fail(PG_EIO, "%s: cannot be written: %s", writer->path, strerror(error ? error : EIO));
     else {
         free(writer->temporary);
@@ -129,6 +141,10 @@ int pg_file_commit(pg_file_writer *writer)
     pg_file_abort(writer);
     return code;
 }
+
+int pg_file_commit(pg_file_writer *writer) { return commit(writer, rename); }
+
+int pg_file_commit_new(pg_file_writer *writer) { return commit(writer, move_new); }
 
 void pg_file_abort(pg_file_writer *writer)
 {

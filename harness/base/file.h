@@ -21,8 +21,9 @@ typedef struct pg_file_writer {
     char *path, *temporary;
 } pg_file_writer;
 int pg_file_begin(pg_file_writer *writer, const char *path) PG_MUST_USE;
-int pg_file_commit(pg_file_writer *writer) PG_MUST_USE; /* on failure the temporary file is gone */
-void pg_file_abort(pg_file_writer *writer);             /* harmless after commit */
+int pg_file_commit(pg_file_writer *writer) PG_MUST_USE;     /* on failure the temporary file is gone */
+int pg_file_commit_new(pg_file_writer *writer) PG_MUST_USE; /* the same, and PG_EINPUT where `path` exists by now */
+void pg_file_abort(pg_file_writer *writer);                 /* harmless after commit */
 
 int64_t pg_file_size(const char *path);            /* -1 if there is no such regular file */
 int pg_make_folders(const char *path) PG_MUST_USE; /* mkdir -p */

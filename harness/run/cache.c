@@ -58,11 +58,14 @@ typedef struct entry {
     struct timespec used;
 } entry;
 
-static bool is_entry(const char *name)
+static bool ends_in(const char *name, const char *end)
 {
-    size_t length = strlen(name);
-    return length > sizeof suffix && strcmp(name + length - (sizeof suffix - 1), suffix) == 0;
+    size_t length = strlen(name), tail = strlen(end);
+    return length > tail && strcmp(name + length - tail, end) == 0;
 }
+
+/* What a killed writer left behind counts, and goes, like an entry. */
+static bool takes_room(const char *name) { return ends_in(name, suffix) || ends_in(name, ".tmp"); }
 
 static int by_use(const void *a, const void *b)
 {
@@ -82,7 +85,7 @@ static entry *list_entries(pg_cache *cache, size_t *n)
     DIR *folder = opendir(cache->folder);
     for (struct dirent *d; folder && (d = readdir(folder));) {
         struct stat status;
-        if (!is_entry(d->d_name) || fstatat(dirfd(folder), d->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        if (!takes_room(d->d_name) || fstatat(dirfd(folder), d->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
         if (*n == capacity) {
             capacity = capacity ? 2 * capacity : 256;
@@ -284,4 +287,72 @@ void pg_cache_write(pg_cache *cache, int64_t first, int count, const float *valu
     free(path);
     free(header);
     free(temporary);
+}
+
+/* ---- Checking ---- */
+
+/* "...; images FIRST; count COUNT; floats FLOATS\n": the numbers of a header line, and the text before them. */
+static bool parse_header(const char *data, size_t size, size_t *key_length, size_t *header_length, long long number[3])
+{
+    static const char *const names[] = {"; images ", "; count ", "; floats "};
+    const char *end = memchr(data, '\n', size),
+               *at = end ? memmem(data, (size_t)(end - data), names[0], strlen(names[0])) : NULL;
+    if (!at)
+        return false;
+    *key_length = (size_t)(at - data);
+    *header_length = (size_t)(end - data) + 1;
+    for (int i = 0; i < 3; i++) {
+        char *rest = NULL;
+        if (strncmp(at, names[i], strlen(names[i])) != 0)
+            return false;
+        number[i] = strtoll(at + strlen(names[i]), &rest, 10);
+        at = rest;
+    }
+    return at == end && number[0] >= 0 && number[1] > 0 && number[2] >= 0 && number[2] < 1LL << 40;
+}
+
+/* NULL, or what is wrong with an entry of this name and content. */
+static const char *fault_of(const char *name, const char *data, size_t size)
+{
+    size_t key_length = 0, header_length = 0, tail = PG_HASH_HEX - 1;
+    long long number[3];
+    char hex[PG_HASH_HEX], wanted[PG_HASH_HEX + 64];
+    if (size < tail || pg_hash_bytes(data, size - tail, hex) != PG_OK || memcmp(data + size - tail, hex, tail) != 0)
+        return "its checksum is wrong";
+    if (!parse_header(data, size - tail, &key_length, &header_length, number) ||
+        size - tail - header_length != (size_t)number[2] * sizeof(float) || pg_hash_bytes(data, key_length, hex) != PG_OK)
+        return "its header does not fit";
+    snprintf(wanted, sizeof wanted, "%.32s-%lld-%lld%s", hex, number[0], number[1], suffix);
+    return strcmp(wanted, name) == 0 ? NULL : "it has the name of another entry";
+}
+
+int pg_cache_check(const char *folder, void (*tell)(const char *fault, void *context), void *context, pg_cache_count *out)
+{
+    enum { ENTRY_MAX = 1 << 30 };
+    pg_cache cache = {.folder = path_of(&(pg_cache){.folder = (char *)folder}, "features")};
+    size_t n = 0;
+    entry *entries = cache.folder ? list_entries(&cache, &n) : NULL;
+    *out = (pg_cache_count){0};
+    int code = cache.folder ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        char *path = code == PG_OK && ends_in(entries[i].name, suffix) ? path_of(&cache, entries[i].name) : NULL, *data = NULL;
+        size_t size = 0;
+        int got = path ? pg_file_read(path, ENTRY_MAX, &data, &size) : PG_EMISSING;
+        const char *fault = got == PG_OK ? fault_of(entries[i].name, data, size) : pg_error_message();
+        out->entries += got != PG_EMISSING; /* those that another process just removed are no fault */
+        out->bytes += (int64_t)size;
+        if (got == PG_ENOMEM)
+            code = got;
+        else if (got != PG_EMISSING && fault) {
+            out->faults++;
+            pg_fail(PG_EDAMAGED, "%s/%s: %s; a run computes it again", cache.folder, entries[i].name, fault);
+            tell(pg_error_message(), context);
+        }
+        free(data);
+        free(path);
+        free(entries[i].name);
+    }
+    free(entries);
+    free(cache.folder);
+    return code;
 }

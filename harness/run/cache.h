@@ -28,4 +28,12 @@ bool pg_cache_key(pg_cache *cache, const char *forward_id, const char *device, c
 bool pg_cache_read(pg_cache *cache, int64_t first, int count, float *values, size_t floats);
 void pg_cache_write(pg_cache *cache, int64_t first, int count, const float *values, size_t floats);
 
+/* Reads every entry of a cache folder against its checksum, its header and its name, whatever key it has. Each fault is told;
+ * nothing is removed. A folder that is not there has no entries. PG_ENOMEM. */
+typedef struct pg_cache_count {
+    int64_t entries, bytes, faults;
+} pg_cache_count;
+int pg_cache_check(const char *folder, void (*tell)(const char *fault, void *context), void *context,
+                   pg_cache_count *out) PG_MUST_USE;
+
 #endif
