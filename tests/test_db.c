@@ -320,8 +320,9 @@ static void test_backups_while_a_worker_writes(void **state)
                 pg_task_release(&task);
                 usleep(1000);
             }
-            exec(store, "DELETE FROM summary; DELETE FROM outcome; UPDATE task SET state = 'pending', owner = NULL;"
-                        "DELETE FROM attempt; UPDATE total SET n = 0");
+            exec(store,
+                 "BEGIN IMMEDIATE; DELETE FROM summary; DELETE FROM outcome; UPDATE task SET state = 'pending', owner = NULL;"
+                 "DELETE FROM attempt; UPDATE total SET n = 0; COMMIT");
         }
     }
     int taken = 0;
