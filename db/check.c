@@ -6,21 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t *n, int64_t *sum)
+void pg_db_read_outcome(sqlite3_stmt *row, pg_outcome *out)
 {
-    sqlite3_stmt *row = NULL;
-    uint64_t hash = pg_fnv_start;
-    int step = 0;
-    *n = 0;
-    int code = pg_db_get(store,
-                         "SELECT o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case,"
-                         " o.attacked, " PG_DB_ATTACK_COLUMNS " FROM cell c JOIN forward f ON f.forward = c.forward"
-                         " JOIN outcome o ON o.cell = c.cell JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
-                         " LEFT JOIN attack a ON a.cell = o.cell AND a.image = o.image"
-                         " WHERE c.cell_id = ?1 AND o.image BETWEEN ?2 AND ?3 ORDER BY o.image",
-                         &row, "tii", cell_id, first, first + count - 1);
-    while (code == PG_OK && (step = pg_db_step(store, row, "checking outcomes")) == 1) {
-        pg_outcome o = {.image = sqlite3_column_int64(row, 0),
+    *out = (pg_outcome){.image = sqlite3_column_int64(row, 0),
                         .label = sqlite3_column_int(row, 1),
                         .prediction = sqlite3_column_int(row, 2),
                         .certified = sqlite3_column_int(row, 3) != 0,
@@ -28,11 +16,25 @@ int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int6
                         .masked = sqlite3_column_int(row, 5) != 0,
                         .has_margin = sqlite3_column_type(row, 6) != SQLITE_NULL,
                         .margin = sqlite3_column_int64(row, 6),
-                        .failure_case = sqlite3_column_type(row, 7) == SQLITE_NULL ? -1 : (int8_t)sqlite3_column_int(row, 7)};
-        hash = pg_db_outcome_checksum(hash, &o, sqlite3_column_type(row, 8) == SQLITE_NULL ? -2 : sqlite3_column_int(row, 8));
-        if (sqlite3_column_type(row, 9) != SQLITE_NULL) {
+                        .failure_case = sqlite3_column_type(row, 7) == SQLITE_NULL ? -1 : (int8_t)sqlite3_column_int(row, 7),
+                        .has_attack = sqlite3_column_type(row, 8) != SQLITE_NULL,
+                        .attacked = sqlite3_column_int(row, 8)};
+}
+
+int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t *n, int64_t *sum)
+{
+    sqlite3_stmt *row = NULL;
+    uint64_t hash = pg_fnv_start;
+    int step = 0;
+    *n = 0;
+    int code = pg_db_get(store, PG_DB_SELECT_OUTCOMES, &row, "tii", cell_id, first, first + count - 1);
+    while (code == PG_OK && (step = pg_db_step(store, row, "checking outcomes")) == 1) {
+        pg_outcome o;
+        pg_db_read_outcome(row, &o);
+        hash = pg_db_outcome_checksum(hash, &o, o.has_attack ? o.attacked : -2);
+        if (sqlite3_column_type(row, PG_DB_OUTCOME_N) != SQLITE_NULL) {
             pg_attack_row attack;
-            pg_db_read_attack(row, 9, &attack);
+            pg_db_read_attack(row, PG_DB_OUTCOME_N, &attack);
             hash = pg_db_attack_checksum(hash, &attack);
         }
         ++*n;

@@ -102,6 +102,47 @@ int pg_db_check_outcomes(pg_store *store, const char *cell_id) PG_MUST_USE;
 #define PG_DB_ATTACK_COLUMNS "a.image, a.top, a.\"left\", a.target, a.loss, a.steps, a.before, a.after, a.patch"
 void pg_db_read_attack(sqlite3_stmt *row, int first, pg_attack_row *out);
 
+/* Outcomes of a cell (?1) from image ?2 to image ?3, with labels, and attacks from column PG_DB_OUTCOME_N on. */
+#define PG_DB_SELECT_OUTCOMES                                                                               \
+    "SELECT o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case, " \
+    "o.attacked, " PG_DB_ATTACK_COLUMNS                                                                     \
+    " FROM cell c JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"                \
+    " JOIN label l ON l.dataset = f.dataset AND l.image = o.image"                                          \
+    " LEFT JOIN attack a ON a.cell = o.cell AND a.image = o.image"                                          \
+    " WHERE c.cell_id = ?1 AND o.image BETWEEN ?2 AND ?3 ORDER BY o.image"
+enum { PG_DB_OUTCOME_N = 9 };
+void pg_db_read_outcome(sqlite3_stmt *row, pg_outcome *out);
+
+/* ---- Planning and merging ---- */
+
+typedef struct pg_db_piece { /* of a cell: images first .. first + count - 1 of its forward pass */
+    int64_t forward, first, count, cell;
+    int64_t task; /* that it lies in, 0: none */
+} pg_db_piece;
+typedef struct pg_db_pieces {
+    pg_db_piece *items; /* free() */
+    size_t n, capacity;
+} pg_db_pieces;
+int pg_db_add_piece(pg_db_pieces *list, pg_db_piece item) PG_MUST_USE;
+void pg_db_sort_pieces(pg_db_pieces *list); /* those of equal bounds and task stand together */
+bool pg_db_same_piece(const pg_db_piece *a, const pg_db_piece *b);
+/* Adds what no task of the cell covers (`done`: no task that is done) within a piece, cut at multiples of chunk. */
+int pg_db_find_gaps(pg_store *store, const char *cell_id, bool done, int64_t chunk, const pg_db_piece *within,
+                    pg_db_pieces *out) PG_MUST_USE;
+/* The number that the statement's first row holds; PG_EDB where there is none. */
+int pg_db_one(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *out) PG_MUST_USE;
+int pg_db_record_forward(pg_store *store, const pg_store_forward_row *f, int64_t *key) PG_MUST_USE;
+int pg_db_record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forward, int64_t *key) PG_MUST_USE;
+/* Before a plan is recorded, in its transaction: makes the store a shard of it (NULL: leaves what it is), or refuses. *cut: it
+ * is one whose tasks are there, and no others come. */
+int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_id, bool *cut) PG_MUST_USE;
+/* Leaves in temp.wanted what the shard runs; a store that is none keeps all. */
+int pg_db_shard_narrow(pg_store *store) PG_MUST_USE;
+/* Labels of a task, checked against those that are there; outcomes, attacks and summary of one of its cells. */
+int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *outcomes) PG_MUST_USE;
+int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes,
+                         const pg_attack_row *attacks) PG_MUST_USE;
+
 void pg_db_time(char out[32]); /* now, UTC, "2024-05-01T12:00:00Z" */
 
 #endif

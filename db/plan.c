@@ -9,20 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct piece {
-    int64_t forward, first, count, cell;
-} piece;
-
-typedef struct pieces {
-    piece *items;
-    size_t n, capacity;
-} pieces;
-
-static int add_piece(pieces *list, piece item)
+int pg_db_add_piece(pg_db_pieces *list, pg_db_piece item)
 {
     if (list->n == list->capacity) {
         size_t capacity = list->capacity ? 2 * list->capacity : 256;
-        piece *items = realloc(list->items, capacity * sizeof *items);
+        pg_db_piece *items = realloc(list->items, capacity * sizeof *items);
         if (!items)
             return pg_fail(PG_ENOMEM, "planning: out of memory for %zu pieces", capacity);
         list->items = items;
@@ -33,13 +24,13 @@ static int add_piece(pieces *list, piece item)
 }
 
 /* [first, end) cut at multiples of chunk. */
-static int add_range(pieces *list, int64_t forward, int64_t cell, int64_t first, int64_t end, int64_t chunk)
+static int add_range(pg_db_pieces *list, int64_t forward, int64_t cell, int64_t first, int64_t end, int64_t chunk)
 {
     int code = PG_OK;
     while (code == PG_OK && first < end) {
         int64_t next = (first / chunk + 1) * chunk;
         next = next < end ? next : end;
-        code = add_piece(list, (piece){forward, first, next - first, cell});
+        code = pg_db_add_piece(list, (pg_db_piece){.forward = forward, .first = first, .count = next - first, .cell = cell});
         first = next;
     }
     return code;
@@ -47,17 +38,30 @@ static int add_range(pieces *list, int64_t forward, int64_t cell, int64_t first,
 
 static int by_place(const void *a, const void *b)
 {
-    const piece *x = a, *y = b;
+    const pg_db_piece *x = a, *y = b;
     if (x->forward != y->forward)
         return x->forward < y->forward ? -1 : 1;
     if (x->first != y->first)
         return x->first < y->first ? -1 : 1;
     if (x->count != y->count)
         return x->count < y->count ? -1 : 1;
+    if (x->task != y->task)
+        return x->task < y->task ? -1 : 1;
     return x->cell < y->cell ? -1 : x->cell > y->cell;
 }
 
-static int one_int(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *out)
+void pg_db_sort_pieces(pg_db_pieces *list)
+{
+    if (list->n > 1)
+        qsort(list->items, list->n, sizeof *list->items, by_place);
+}
+
+bool pg_db_same_piece(const pg_db_piece *a, const pg_db_piece *b)
+{
+    return a->forward == b->forward && a->first == b->first && a->count == b->count && a->task == b->task;
+}
+
+int pg_db_one(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *out)
 {
     int step = pg_db_step(store, row, doing);
     *out = step == 1 ? sqlite3_column_int64(row, 0) : 0;
@@ -65,7 +69,7 @@ static int one_int(pg_store *store, sqlite3_stmt *row, const char *doing, int64_
     return step == 1 ? PG_OK : step < 0 ? step : pg_fail(PG_EDB, "%s: %s: the row is not there", store->path, doing);
 }
 
-static int record_forward(pg_store *store, const pg_store_forward_row *f, int64_t *key)
+int pg_db_record_forward(pg_store *store, const pg_store_forward_row *f, int64_t *key)
 {
     static const char doing[] = "recording a forward pass";
     int64_t dataset = 0;
@@ -78,18 +82,18 @@ static int record_forward(pg_store *store, const pg_store_forward_row *f, int64_
         code = pg_db_get(store, "SELECT dataset FROM dataset WHERE hash = ?1 AND split = ?2", &row, "tt", f->dataset_hash,
                          f->dataset_split);
     if (code == PG_OK)
-        code = one_int(store, row, doing, &dataset);
+        code = pg_db_one(store, row, doing, &dataset);
     if (code == PG_OK)
         code = pg_db_run(store, doing,
                          "INSERT INTO forward (forward_key, canonical, dataset) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
                          "tti", f->forward_key, f->canonical, dataset);
     if (code == PG_OK)
         code = pg_db_get(store, "SELECT forward FROM forward WHERE forward_key = ?1", &row, "t", f->forward_key);
-    return code == PG_OK ? one_int(store, row, doing, key) : code;
+    return code == PG_OK ? pg_db_one(store, row, doing, key) : code;
 }
 
 /* Names and details follow the newest plan; identity never changes. */
-static int record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forward, int64_t *key)
+int pg_db_record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forward, int64_t *key)
 {
     char settings_id[PG_HASH_HEX];
     sqlite3_stmt *row = NULL;
@@ -105,7 +109,7 @@ static int record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forw
     if (code == PG_OK)
         code = pg_db_get(store, "SELECT cell FROM cell WHERE cell_id = ?1 AND canonical = ?2", &row, "tt", c->cell_id,
                          c->canonical);
-    return code == PG_OK ? one_int(store, row, "recording a cell", key) : code;
+    return code == PG_OK ? pg_db_one(store, row, "recording a cell", key) : code;
 }
 
 /* SHA-256 of the cell ids in order. */
@@ -121,21 +125,17 @@ static int identify_plan(const pg_store_plan_row *plan, char plan_id[PG_HASH_HEX
     return code;
 }
 
-static int record_plan(pg_store *store, const pg_store_plan_row *plan, const int64_t *cells)
+static int record_plan(pg_store *store, const pg_store_plan_row *plan, const char *plan_id, const int64_t *cells)
 {
-    char plan_id[PG_HASH_HEX], now[32];
-    int64_t key = 0;
-    int code = identify_plan(plan, plan_id);
-    if (code != PG_OK)
-        return code;
+    char now[32];
     pg_db_time(now);
-    code = pg_db_run(
+    int code = pg_db_run(
         store, "recording the plan",
         "INSERT INTO plan (plan_id, name, matrix, overrides, created) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
         "ttttt", plan_id, plan->name, plan->matrix, plan->overrides, now);
     if (code != PG_OK || sqlite3_changes(store->db) == 0)
         return code;
-    key = sqlite3_last_insert_rowid(store->db);
+    int64_t key = sqlite3_last_insert_rowid(store->db);
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++)
         code = pg_db_run(store, "recording the plan", "INSERT INTO plan_cell (plan, position, cell) VALUES (?1, ?2, ?3)", "iii",
                          key, (int64_t)i, cells[i]);
@@ -161,36 +161,36 @@ static int free_tasks(pg_store *store)
     return code;
 }
 
-/* Pieces of one cell that no task of it covers. */
-static int find_missing(pg_store *store, const pg_store_cell_row *c, int64_t cell, int64_t forward, int64_t chunk, pieces *out)
+int pg_db_find_gaps(pg_store *store, const char *cell_id, bool done, int64_t chunk, const pg_db_piece *within,
+                    pg_db_pieces *out)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int64_t at = c->first, end = c->first + c->count;
-    int code = pg_db_get(
-        store, "SELECT t.first, t.count FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = ?1 ORDER BY t.first",
-        &row, "i", cell);
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
+    int64_t at = within->first, end = within->first + within->count;
+    int code = pg_db_get(store,
+                         "SELECT t.first, t.count FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t"
+                         " ON t.task = tc.task WHERE c.cell_id = ?1 AND (t.state = 'done' OR NOT ?2) ORDER BY t.first",
+                         &row, "tb", cell_id, (int)done);
+    while (code == PG_OK && at < end && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
         int64_t first = sqlite3_column_int64(row, 0), next = first + sqlite3_column_int64(row, 1);
         if (first > at)
-            code = add_range(out, forward, cell, at, first < end ? first : end, chunk);
+            code = add_range(out, within->forward, within->cell, at, first < end ? first : end, chunk);
         at = next > at ? next : at;
     }
     pg_db_done(row);
     if (code == PG_OK && step < 0)
         code = step;
-    return code == PG_OK ? add_range(out, forward, cell, at, end, chunk) : code;
+    return code == PG_OK ? add_range(out, within->forward, within->cell, at, end, chunk) : code;
 }
 
-static int create_tasks(pg_store *store, pieces *list)
+static int create_tasks(pg_store *store, pg_db_pieces *list)
 {
     int code = PG_OK;
     int64_t task = 0;
-    if (list->n > 1)
-        qsort(list->items, list->n, sizeof *list->items, by_place);
+    pg_db_sort_pieces(list);
     for (size_t i = 0; code == PG_OK && i < list->n; i++) {
-        const piece *p = &list->items[i], *before = p - 1;
-        if (i == 0 || p->forward != before->forward || p->first != before->first || p->count != before->count) {
+        const pg_db_piece *p = &list->items[i];
+        if (i == 0 || !pg_db_same_piece(p, p - 1)) {
             code = pg_db_run(store, "creating a task", "INSERT INTO task (forward, first, count) VALUES (?1, ?2, ?3)", "iii",
                              p->forward, p->first, p->count);
             task = sqlite3_last_insert_rowid(store->db);
@@ -216,32 +216,52 @@ static int reset_temporary(pg_store *store)
 static const char want_tasks[] =
     "INSERT INTO temp.wanted SELECT DISTINCT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell";
 
-static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *forwards, int64_t *cells, pieces *list)
+/* Tasks for what none covers yet. */
+static int find_missing(pg_store *store, const pg_store_plan_row *plan, const int64_t *forwards, const int64_t *cells,
+                        pg_db_pieces *list)
 {
-    int code = reset_temporary(store);
-    for (size_t i = 0; code == PG_OK && i < plan->n_forwards; i++)
-        code = record_forward(store, &plan->forwards[i], &forwards[i]);
+    pg_store *done = plan->shard ? plan->shard->done : NULL; /* a shard has no tasks of its own yet */
+    int code = PG_OK;
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
-        code = record_cell(store, &plan->cells[i], forwards[plan->cells[i].forward], &cells[i]);
+        const pg_store_cell_row *c = &plan->cells[i];
+        pg_db_piece whole = {.forward = forwards[c->forward], .first = c->first, .count = c->count, .cell = cells[i]};
+        code = pg_db_find_gaps(done ? done : store, c->cell_id, done != NULL, plan->forwards[c->forward].chunk, &whole, list);
+    }
+    return code;
+}
+
+static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *forwards, int64_t *cells, pg_db_pieces *list)
+{
+    char plan_id[PG_HASH_HEX];
+    bool cut = false; /* a shard whose tasks are there */
+    int code = reset_temporary(store);
+    if (code == PG_OK)
+        code = identify_plan(plan, plan_id);
+    if (code == PG_OK)
+        code = pg_db_shard_begin(store, plan->shard, plan_id, &cut);
+    for (size_t i = 0; code == PG_OK && i < plan->n_forwards; i++)
+        code = pg_db_record_forward(store, &plan->forwards[i], &forwards[i]);
+    for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
+        code = pg_db_record_cell(store, &plan->cells[i], forwards[plan->cells[i].forward], &cells[i]);
         if (code == PG_OK)
             code = pg_db_run(store, "planning", "INSERT INTO temp.wanted_cell VALUES (?1)", "i", cells[i]);
     }
     if (code == PG_OK)
-        code = record_plan(store, plan, cells);
+        code = record_plan(store, plan, plan_id, cells);
     if (code == PG_OK)
         code = free_tasks(store);
-    for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
-        size_t f = plan->cells[i].forward;
-        code = find_missing(store, &plan->cells[i], cells[i], forwards[f], plan->forwards[f].chunk, list);
-    }
+    if (code == PG_OK && !cut)
+        code = find_missing(store, plan, forwards, cells, list);
     if (code == PG_OK)
         code = create_tasks(store, list);
-    return code == PG_OK ? pg_db_run(store, "planning", want_tasks, "") : code;
+    if (code == PG_OK)
+        code = pg_db_run(store, "planning", want_tasks, "");
+    return code == PG_OK ? pg_db_shard_narrow(store) : code;
 }
 
 int pg_store_plan(pg_store *store, const pg_store_plan_row *plan)
 {
-    pieces list = {0};
+    pg_db_pieces list = {0};
     int64_t *forwards = calloc(plan->n_forwards + 1, sizeof *forwards);
     int64_t *cells = calloc(plan->n_cells + 1, sizeof *cells);
     int code = forwards && cells ? pg_db_begin(store) : pg_fail(PG_ENOMEM, "planning: out of memory");
@@ -267,8 +287,10 @@ static int want(pg_store *store, const char *plan_id, int64_t *cells)
     if (code == PG_OK)
         code = pg_db_run(store, "joining a plan", want_tasks, "");
     if (code == PG_OK)
+        code = pg_db_shard_narrow(store);
+    if (code == PG_OK)
         code = pg_db_get(store, "SELECT count(*) FROM temp.wanted_cell", &row, "");
-    return code == PG_OK ? one_int(store, row, "joining a plan", cells) : code;
+    return code == PG_OK ? pg_db_one(store, row, "joining a plan", cells) : code;
 }
 
 int pg_store_join(pg_store *store, const pg_store_plan_row *plan)

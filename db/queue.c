@@ -96,7 +96,7 @@ static int record_attempt(pg_store *store, const pg_task *task, const pg_attempt
 }
 
 /* Labels are facts of the data set: a label that differs from the stored one means that the data changed under its hash. */
-static int store_labels(pg_store *store, const pg_task *task, const pg_outcome *outcomes)
+int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *outcomes)
 {
     int code = PG_OK;
     for (int64_t i = 0; code == PG_OK && i < task->count; i++)
@@ -154,8 +154,8 @@ static void add_to_summary(const pg_outcome *o, const pg_attack_row *attack, int
         v[13] = o->margin;
 }
 
-static int store_cell_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes,
-                               const pg_attack_row *attacks)
+int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes,
+                         const pg_attack_row *attacks)
 {
     int64_t v[PG_DB_SUMMARY_NUMBERS] = {0};
     uint64_t hash = pg_fnv_start;
@@ -207,9 +207,9 @@ int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *atte
         code = record_attempt(store, task, attempt, mine ? "done" : "stale", NULL);
     int64_t row = sqlite3_last_insert_rowid(store->db);
     if (code == PG_OK && mine)
-        code = store_labels(store, task, outcomes);
+        code = pg_db_store_labels(store, task, outcomes);
     for (size_t i = 0; code == PG_OK && mine && i < task->n_cells; i++)
-        code = store_cell_outcomes(store, task, task->cells[i], row, outcomes + (int64_t)i * task->count, attacks);
+        code = pg_db_store_outcomes(store, task, task->cells[i], row, outcomes + (int64_t)i * task->count, attacks);
     code = pg_db_end(store, code);
     *counted = code == PG_OK && mine;
     return code;

@@ -179,8 +179,18 @@ typedef struct pg_store_cell_row {
     size_t forward; /* index into the forwards of the plan */
 } pg_store_cell_row;
 
+/* A share of a plan, for a machine that does not see the store of the others: a store of its own that holds nothing else. Of
+ * its tasks in the order of forward pass and images it runs those whose number leaves `index` over `count`; its tasks are cut
+ * once. */
+enum { PG_SHARDS_MAX = 100000 };
+typedef struct pg_shard {
+    int64_t index, count; /* count 0: none yet: the store is a frozen plan, a copy of which becomes any of its shards */
+    pg_store *done;       /* optional, where the tasks are not cut yet: what is done there needs none */
+} pg_shard;
+
 typedef struct pg_store_plan_row {
     const char *name, *matrix, *overrides;
+    const pg_shard *shard; /* NULL: the whole plan */
     const pg_store_forward_row *forwards;
     size_t n_forwards;
     const pg_store_cell_row *cells; /* in the order of rows, no id twice */
@@ -188,10 +198,29 @@ typedef struct pg_store_plan_row {
 } pg_store_plan_row;
 
 /* Records forwards, cells and plan, creates the tasks that no task covers yet, makes failed tasks pending again, and makes the
- * tasks of these cells the ones that pg_store_claim hands out on this connection. One transaction. */
+ * tasks of these cells the ones that pg_store_claim hands out on this connection. One transaction. PG_EINPUT: a shard is asked
+ * for, and the store is something else. */
 int pg_store_plan(pg_store *store, const pg_store_plan_row *plan) PG_MUST_USE;
 /* The same choice of tasks on another connection, for a plan that is recorded: changes nothing. PG_EMISSING: it is not. */
 int pg_store_join(pg_store *store, const pg_store_plan_row *plan) PG_MUST_USE;
+
+/* What a shard says of itself, its plan checked against its cells. PG_EINPUT: the store is no shard. */
+typedef struct pg_shard_info {
+    char plan_id[PG_HASH_HEX], store_id[PG_HASH_HEX];
+    int64_t index, count;
+    int64_t tasks; /* of the whole plan */
+} pg_shard_info;
+int pg_store_shard(pg_store *store, pg_shard_info *out) PG_MUST_USE;
+
+/* Copies what a shard has done and the store has not: outcomes, attacks, attempts, workers, audits; of failed tasks the reason.
+ * One transaction; again it changes nothing. The shard has been checked (pg_store_check). PG_EINPUT: of a plan that the store
+ * does not know, while it knows others. */
+typedef struct pg_store_merged {
+    int64_t tasks, known, failed; /* done and new here, here before, failed and not here */
+} pg_store_merged;
+int pg_store_merge(pg_store *store, pg_store *shard, pg_store_merged *report) PG_MUST_USE;
+/* Cells of a plan, and how many of them have all their outcomes. */
+int pg_store_complete(pg_store *store, const char *plan_id, int64_t *complete, int64_t *cells) PG_MUST_USE;
 
 /* A cell with the same settings but another id that has outcomes: the newest, or "" and NULL. `canonical` is *new* (free). */
 int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, char stale_id[PG_HASH_HEX],

@@ -21,6 +21,7 @@ typedef struct arguments {
     const char *device;
     int64_t workers, threads, task_images;
     int fail_fast;
+    pg_shard shard; /* count 0: the whole plan */
 } arguments;
 
 typedef struct session {
@@ -48,15 +49,27 @@ static int check_device(const char *text)
     return pg_fail(PG_EUSAGE, "--device %s: right would be auto, cpu, cuda or cuda:N", text);
 }
 
+/* "3/8": shard 3 of the eight from 0 to 7 */
+static int read_shard(const char *text, pg_shard *out)
+{
+    char index[24] = "";
+    const char *slash = strchr(text, '/');
+    if (slash && (size_t)(slash - text) < sizeof index)
+        memcpy(index, text, (size_t)(slash - text));
+    if (!slash || pg_parse_int(index, &out->index) != PG_OK || pg_parse_int(slash + 1, &out->count) != PG_OK ||
+        out->index < 0 || out->count < 1 || out->count > PG_SHARDS_MAX || out->index >= out->count)
+        return pg_fail(PG_EUSAGE, "--shard %s: right would be I/N with I from 0 to N - 1 and N at most %d, as 0/8", text,
+                       (int)PG_SHARDS_MAX);
+    return PG_OK;
+}
+
 static int parse(int argc, char **argv, arguments *a)
 {
-    const struct option options[] = {{"jobs", required_argument, NULL, 'j'},
-                                     {"device", required_argument, NULL, 'd'},
-                                     {"threads", required_argument, NULL, 't'},
-                                     {"task-images", required_argument, NULL, 'i'},
-                                     {"fail-fast", no_argument, &a->fail_fast, 1},
-                                     {"keep-going", no_argument, &a->fail_fast, 0},
-                                     {NULL, 0, NULL, 0}};
+    const struct option options[] = {
+        {"jobs", required_argument, NULL, 'j'},        {"device", required_argument, NULL, 'd'},
+        {"threads", required_argument, NULL, 't'},     {"task-images", required_argument, NULL, 'i'},
+        {"shard", required_argument, NULL, 's'},       {"fail-fast", no_argument, &a->fail_fast, 1},
+        {"keep-going", no_argument, &a->fail_fast, 0}, {NULL, 0, NULL, 0}};
     *a = (arguments){.device = "auto", .workers = 1, .task_images = PG_TASK_IMAGES};
     int code = PG_OK;
     optind = 0;
@@ -69,6 +82,8 @@ static int parse(int argc, char **argv, arguments *a)
             code = read_number("--threads", optarg, 0, 1024, &a->threads);
         else if (c == 'i')
             code = read_number("--task-images", optarg, 1, 1000000, &a->task_images);
+        else if (c == 's')
+            code = read_shard(optarg, &a->shard);
         else if (c == 'd')
             code = check_device(a->device = optarg);
         else if (c != 0)
@@ -184,7 +199,7 @@ static int record_plan(session *s)
     int64_t requeued = 0;
     int code = pg_store_open(s->context->db_path, PG_STORE_WRITE, &s->store);
     if (code == PG_OK)
-        code = pg_plan_record(s->plan, s->store, s->a->task_images);
+        code = pg_plan_record_shard(s->plan, s->store, s->a->task_images, s->a->shard.count ? &s->a->shard : NULL);
     if (code == PG_OK)
         code = pg_store_reap(s->store, &requeued); /* also where nothing is left to do: it sweeps up after the dead */
     if (code == PG_OK)
@@ -325,7 +340,7 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_run = {
     .name = "run",
-    .synopsis = "run MATRIX.toml [-j N] [--device auto|cpu|cuda|cuda:N] [--fail-fast] [-S key=a,b]...",
+    .synopsis = "run MATRIX.toml [-j N] [--device auto|cpu|cuda|cuda:N] [--fail-fast] [--shard I/N] [-S key=a,b]...",
     .summary = "compute the cells of a matrix that are missing",
     .help =
         "Cells that share a forward pass are computed together; images with outcomes are not computed again. Work is\n"
@@ -344,6 +359,8 @@ const pg_command pg_command_run = {
         "  --fail-fast       the first task that is given up stops the run, the tasks in hand finish\n"
         "  --task-images N   images of a task; default 256, rounded up to whole batches; under attack at most 64, but no\n"
         "                    fewer than are attacked at a time\n"
+        "  --shard I/N       run every N-th task of the plan from task I on, into a database of its own (--db), for\n"
+        "                    `patchgauge merge`; `patchgauge submit` does this on a Slurm cluster\n"
         "\n"
         "  patchgauge run experiments/demo.toml\n"
         "  patchgauge run experiments/demo.toml -j 4\n"

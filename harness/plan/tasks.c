@@ -138,7 +138,7 @@ static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward
 
 /* What the store knows of a plan goes through here, either way. */
 static int with_rows(const pg_plan *plan, pg_store *store, int64_t task_images,
-                     int (*call)(pg_store *store, const pg_store_plan_row *row))
+                     const pg_shard *shard, int (*call)(pg_store *store, const pg_store_plan_row *row))
 {
     pg_store_forward_row *forwards = calloc(pg_plan_forwards(plan) + 1, sizeof *forwards);
     pg_store_cell_row *cells = calloc(pg_plan_count(plan) + 1, sizeof *cells);
@@ -149,6 +149,7 @@ static int with_rows(const pg_plan *plan, pg_store *store, int64_t task_images,
         pg_store_plan_row row = {.name = pg_plan_name(plan),
                                  .matrix = pg_plan_matrix_text(plan),
                                  .overrides = pg_plan_overrides(plan),
+                                 .shard = shard,
                                  .forwards = forwards,
                                  .n_forwards = n_forwards,
                                  .cells = cells,
@@ -163,7 +164,12 @@ static int with_rows(const pg_plan *plan, pg_store *store, int64_t task_images,
 
 int pg_plan_record(const pg_plan *plan, pg_store *store, int64_t task_images)
 {
-    return with_rows(plan, store, task_images, pg_store_plan);
+    return with_rows(plan, store, task_images, NULL, pg_store_plan);
 }
 
-int pg_plan_join(const pg_plan *plan, pg_store *store) { return with_rows(plan, store, PG_TASK_IMAGES, pg_store_join); }
+int pg_plan_record_shard(const pg_plan *plan, pg_store *store, int64_t task_images, const pg_shard *shard)
+{
+    return with_rows(plan, store, task_images, shard, pg_store_plan);
+}
+
+int pg_plan_join(const pg_plan *plan, pg_store *store) { return with_rows(plan, store, PG_TASK_IMAGES, NULL, pg_store_join); }

@@ -1,0 +1,530 @@
+/* Merging shards. See store.h.
+ *
+ * What a shard has done and this store has not is copied, task by task, in one transaction a shard: outcomes and attacks are
+ * read, checked and stored as a worker would store them. Open tasks of this store lose what came with the shard; where one ran,
+ * its epoch grows, so that its worker's late result changes nothing. All is decided by content: merging again finds everything
+ * there. */
+#include "db/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct merge {
+    pg_store *to, *from;
+    pg_store_merged *report;
+} merge;
+
+typedef struct shard_task { /* as the shard has it; `cells` are keys of the store that is merged into */
+    int64_t task, forward, first, count, attempts;
+    bool failed;
+    char *error;
+    size_t n_cells;
+    pg_db_piece *cells;
+    char (*cell_ids)[PG_HASH_HEX];
+} shard_task;
+
+/* ---- The plan, where this store has none yet ---- */
+
+static int copy_cells(merge *m)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(m->from,
+                         "SELECT c.cell_id, c.canonical, c.settings, c.details, c.first, c.count, c.delta, f.forward_key,"
+                         " f.canonical, d.hash, d.split, d.name, d.images, d.classes FROM plan_cell p"
+                         " JOIN cell c ON c.cell = p.cell JOIN forward f ON f.forward = c.forward"
+                         " JOIN dataset d ON d.dataset = f.dataset ORDER BY p.position",
+                         &row, "");
+    while (code == PG_OK && (step = pg_db_step(m->from, row, "reading the plan")) == 1) {
+        pg_store_cell_row cell = {.cell_id = pg_db_text(row, 0),
+                                  .canonical = pg_db_text(row, 1),
+                                  .settings = pg_db_text(row, 2),
+                                  .details = pg_db_text(row, 3),
+                                  .first = sqlite3_column_int64(row, 4),
+                                  .count = sqlite3_column_int64(row, 5),
+                                  .has_delta = sqlite3_column_type(row, 6) != SQLITE_NULL,
+                                  .delta = sqlite3_column_int64(row, 6)};
+        pg_store_forward_row f = {.forward_key = pg_db_text(row, 7),
+                                  .canonical = pg_db_text(row, 8),
+                                  .dataset_hash = pg_db_text(row, 9),
+                                  .dataset_split = pg_db_text(row, 10),
+                                  .dataset_name = pg_db_text(row, 11),
+                                  .dataset_images = sqlite3_column_int64(row, 12),
+                                  .dataset_classes = sqlite3_column_int(row, 13)};
+        int64_t forward = 0, key = 0;
+        code = pg_db_record_forward(m->to, &f, &forward);
+        if (code == PG_OK)
+            code = pg_db_record_cell(m->to, &cell, forward, &key);
+        if (code == PG_OK)
+            code =
+                pg_db_run(m->to, "recording the plan",
+                          "INSERT INTO plan_cell (plan, position, cell) SELECT max(p.plan), (SELECT count(*) FROM plan_cell),"
+                          " ?1 FROM plan p",
+                          "i", key);
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+static int copy_plan(merge *m)
+{
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_get(m->from, "SELECT plan_id, name, matrix, overrides, created FROM plan", &row, "");
+    int step = code == PG_OK ? pg_db_step(m->from, row, "reading the plan") : code;
+    if (step == 1)
+        code = pg_db_run(m->to, "recording the plan",
+                         "INSERT INTO plan (plan_id, name, matrix, overrides, created) VALUES (?1, ?2, ?3, ?4, ?5)", "ttttt",
+                         pg_db_text(row, 0), pg_db_text(row, 1), pg_db_text(row, 2), pg_db_text(row, 3), pg_db_text(row, 4));
+    pg_db_done(row);
+    if (code == PG_OK && step < 0)
+        code = step;
+    return code == PG_OK ? copy_cells(m) : code;
+}
+
+/* The plan's key in this store; one that has no plan at all takes over that of the shard. */
+static int find_plan(merge *m, const char *plan_id, int64_t *plan)
+{
+    static const char doing[] = "looking for the plan";
+    sqlite3_stmt *row = NULL;
+    int64_t plans = 0;
+    int code = pg_db_get(m->to, "SELECT count(*) FROM plan", &row, "");
+    if (code == PG_OK)
+        code = pg_db_one(m->to, row, doing, &plans);
+    if (code == PG_OK && plans == 0)
+        code = copy_plan(m);
+    if (code == PG_OK)
+        code = pg_db_get(m->to, "SELECT ifnull(max(plan), 0) FROM plan WHERE plan_id = ?1", &row, "t", plan_id);
+    if (code == PG_OK)
+        code = pg_db_one(m->to, row, doing, plan);
+    if (code == PG_OK && *plan == 0)
+        code = pg_fail(PG_EINPUT,
+                       "%s: is a shard of plan %.12s, which %s does not know; name the database it was submitted from, or a new"
+                       " one, with --db",
+                       m->from->path, plan_id, m->to->path);
+    return code;
+}
+
+/* ---- One task of the shard ---- */
+
+static void release_task(shard_task *t)
+{
+    free(t->error);
+    free(t->cells);
+    free(t->cell_ids);
+}
+
+static int read_cells(merge *m, shard_task *t)
+{
+    sqlite3_stmt *row = NULL, *cell = NULL;
+    int64_t n = 0;
+    int step = 0;
+    int code = pg_db_get(m->from, "SELECT count(*) FROM task_cell WHERE task = ?1", &row, "i", t->task);
+    if (code == PG_OK)
+        code = pg_db_one(m->from, row, "reading the cells of a task", &n);
+    t->cells = calloc((size_t)n + 1, sizeof *t->cells);
+    t->cell_ids = calloc((size_t)n + 1, sizeof *t->cell_ids);
+    if (code == PG_OK && (!t->cells || !t->cell_ids))
+        code = pg_fail(PG_ENOMEM, "%s: out of memory", m->from->path);
+    if (code == PG_OK)
+        code = pg_db_get(
+            m->from, "SELECT c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell WHERE tc.task = ?1 ORDER BY tc.cell",
+            &row, "i", t->task);
+    while (code == PG_OK && (int64_t)t->n_cells < n && (step = pg_db_step(m->from, row, "reading the cells of a task")) == 1) {
+        const char *id = pg_db_text(row, 0);
+        pg_db_piece *c = &t->cells[t->n_cells];
+        snprintf(t->cell_ids[t->n_cells++], PG_HASH_HEX, "%s", id);
+        *c = (pg_db_piece){.first = t->first, .count = t->count};
+        code = pg_db_get(m->to, "SELECT cell, forward FROM cell WHERE cell_id = ?1", &cell, "t", id);
+        step = code == PG_OK ? pg_db_step(m->to, cell, "looking for a cell") : code;
+        if (step == 1) {
+            c->cell = sqlite3_column_int64(cell, 0);
+            t->forward = c->forward = sqlite3_column_int64(cell, 1);
+        } else if (code == PG_OK) {
+            code = step < 0 ? step : pg_fail(PG_EDAMAGED, "%s: cell %.16s is not one of its plan", m->from->path, id);
+        }
+        pg_db_done(cell);
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+static int copy_worker(merge *m, int64_t attempt, int64_t *worker)
+{
+    sqlite3_stmt *row = NULL;
+    int code =
+        pg_db_get(m->from,
+                  "SELECT w.token, w.host, w.pid, w.revision, w.versions, w.device, w.threads, w.started,"
+                  " ifnull(w.ended, a.finished) FROM attempt a JOIN worker w ON w.worker = a.worker WHERE a.attempt = ?1",
+                  &row, "i", attempt);
+    int step = code == PG_OK ? pg_db_step(m->from, row, "reading a worker") : code;
+    if (step == 1) {
+        const char *token = pg_db_text(row, 0);
+        sqlite3_stmt *key = NULL;
+        code = pg_db_run(m->to, "recording a worker",
+                         "INSERT INTO worker (token, host, pid, revision, versions, device, threads, started, ended)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (token) DO NOTHING",
+                         "ttitttbtt", token, pg_db_text(row, 1), sqlite3_column_int64(row, 2), pg_db_text(row, 3),
+                         pg_db_text(row, 4), pg_db_text(row, 5), sqlite3_column_int(row, 6), pg_db_text(row, 7),
+                         pg_db_text(row, 8));
+        if (code == PG_OK)
+            code = pg_db_get(m->to, "SELECT worker FROM worker WHERE token = ?1", &key, "t", token);
+        if (code == PG_OK)
+            code = pg_db_one(m->to, key, "recording a worker", worker);
+    } else if (code == PG_OK) {
+        code = step < 0 ? step : pg_fail(PG_EDAMAGED, "%s: an attempt without a worker", m->from->path);
+    }
+    pg_db_done(row);
+    return code;
+}
+
+/* The attempts of a task, those that are not there yet. *done: the one that counted; *copied: how many are new. */
+static int copy_attempts(merge *m, const shard_task *t, int64_t task, int64_t *done, int64_t *copied)
+{
+    sqlite3_stmt *row = NULL, *key = NULL;
+    int step = 0;
+    *done = *copied = 0;
+    int code = pg_db_get(m->from,
+                         "SELECT attempt, epoch, result, device, library, threads, batch, cached, wall_s, read_s, forward_s,"
+                         " certify_s, peak_bytes, error, finished FROM attempt WHERE task = ?1 ORDER BY attempt",
+                         &row, "i", t->task);
+    while (code == PG_OK && (step = pg_db_step(m->from, row, "reading attempts")) == 1) {
+        const char *result = pg_db_text(row, 2), *finished = pg_db_text(row, 14);
+        int64_t worker = 0, epoch = sqlite3_column_int64(row, 1);
+        code = copy_worker(m, sqlite3_column_int64(row, 0), &worker);
+        if (code == PG_OK)
+            code =
+                pg_db_run(m->to, "recording an attempt",
+                          "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, cached, wall_s,"
+                          " read_s, forward_s, certify_s, peak_bytes, error, finished) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+                          " ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.task = ?1"
+                          " AND a.worker = ?2 AND a.epoch = ?3 AND a.result = ?4 AND a.finished = ?16)",
+                          "iiitttbbbddddi"
+                          "tt",
+                          task, worker, epoch, result, pg_db_text(row, 3), pg_db_text(row, 4), sqlite3_column_int(row, 5),
+                          sqlite3_column_int(row, 6), sqlite3_column_int(row, 7), sqlite3_column_double(row, 8),
+                          sqlite3_column_double(row, 9), sqlite3_column_double(row, 10), sqlite3_column_double(row, 11),
+                          sqlite3_column_int64(row, 12),
+                          sqlite3_column_type(row, 13) == SQLITE_NULL ? NULL : pg_db_text(row, 13), finished);
+        if (code == PG_OK)
+            *copied += sqlite3_changes(m->to->db);
+        if (code == PG_OK && strcmp(result, "done") == 0) {
+            code =
+                pg_db_get(m->to, "SELECT attempt FROM attempt WHERE task = ?1 AND worker = ?2 AND epoch = ?3 AND result = ?4",
+                          &key, "iiit", task, worker, epoch, result);
+            if (code == PG_OK)
+                code = pg_db_one(m->to, key, "recording an attempt", done);
+        }
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+/* ---- What is done ---- */
+
+typedef struct cell_results { /* of images of one cell, as the shard has them */
+    pg_outcome *outcomes;
+    pg_attack_row *attacks;
+    pg_buf patches; /* of the attacks, one behind the other */
+    int64_t n, n_attacks;
+} cell_results;
+
+static void add_result(sqlite3_stmt *row, cell_results *out)
+{
+    pg_outcome *o = &out->outcomes[out->n++];
+    pg_db_read_outcome(row, o);
+    if (!o->has_attack)
+        return;
+    pg_attack_row *a = &out->attacks[out->n_attacks++];
+    pg_db_read_attack(row, PG_DB_OUTCOME_N, a);
+    if (a->patch)
+        pg_buf_add(&out->patches, a->patch, a->patch_size);
+    a->label = o->label;
+}
+
+static int read_results(merge *m, const char *cell_id, const pg_db_piece *p, cell_results *out)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    out->n = out->n_attacks = 0;
+    pg_buf_clear(&out->patches);
+    int code = pg_db_get(m->from, PG_DB_SELECT_OUTCOMES, &row, "tii", cell_id, p->first, p->first + p->count - 1);
+    while (code == PG_OK && out->n < p->count && (step = pg_db_step(m->from, row, "reading outcomes")) == 1)
+        add_result(row, out);
+    pg_db_done(row);
+    if (code == PG_OK && step < 0)
+        code = step;
+    if (code == PG_OK)
+        code = pg_buf_check(&out->patches);
+    if (code == PG_OK && (out->n != p->count || (out->n_attacks && out->n_attacks != p->count)))
+        code = pg_fail(PG_EDAMAGED, "%s: cell %.16s has %" PRId64 " outcomes of images %" PRId64 " to %" PRId64, m->from->path,
+                       cell_id, out->n, p->first, p->first + p->count - 1);
+    const uint8_t *patch = (const uint8_t *)out->patches.data;
+    for (int64_t i = 0; i < out->n_attacks; i++)
+        if (out->attacks[i].patch) {
+            out->attacks[i].patch = patch;
+            patch += out->attacks[i].patch_size;
+        }
+    return code;
+}
+
+/* A task of this store for pieces of equal bounds. The open task they lie in gives their cells away; where none is left it
+ * becomes the new one, so that whoever holds it finds it changed. */
+static int make_task(merge *m, const pg_db_piece *pieces, size_t n, int64_t *task)
+{
+    static const char doing[] = "making room for a merged task";
+    const pg_db_piece *p = pieces;
+    sqlite3_stmt *row = NULL;
+    int64_t left = 0;
+    int code = PG_OK;
+    if (p->task)
+        code = pg_db_run(m->to, doing,
+                         "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1 WHERE task = ?1"
+                         " AND state IN ('running', 'failed')",
+                         "i", p->task);
+    for (size_t i = 0; code == PG_OK && p->task && i < n; i++)
+        code = pg_db_run(m->to, doing, "DELETE FROM task_cell WHERE task = ?1 AND cell = ?2", "ii", p->task, pieces[i].cell);
+    if (code == PG_OK)
+        code = pg_db_get(m->to, "SELECT count(*) FROM task_cell WHERE task = ?1", &row, "i", p->task);
+    if (code == PG_OK)
+        code = pg_db_one(m->to, row, doing, &left);
+    *task = p->task;
+    if (code == PG_OK && p->task && left == 0) {
+        code = pg_db_run(m->to, doing,
+                         "UPDATE task SET first = ?2, count = ?3, state = 'done', error = NULL, epoch = epoch + 1"
+                         " WHERE task = ?1",
+                         "iii", p->task, p->first, p->count);
+    } else if (code == PG_OK) {
+        code = pg_db_run(m->to, doing, "INSERT INTO task (forward, first, count, state, epoch) VALUES (?1, ?2, ?3, 'done', 1)",
+                         "iii", p->forward, p->first, p->count);
+        *task = sqlite3_last_insert_rowid(m->to->db);
+    }
+    for (size_t i = 0; code == PG_OK && i < n; i++)
+        code = pg_db_run(m->to, doing, "INSERT INTO task_cell (task, cell) VALUES (?1, ?2)", "ii", *task, pieces[i].cell);
+    return code;
+}
+
+static const char *id_of(const shard_task *t, int64_t cell)
+{
+    size_t i = 0;
+    while (t->cells[i].cell != cell)
+        i++;
+    return t->cell_ids[i];
+}
+
+/* Pieces of equal bounds, all of one task of the shard. */
+static int merge_pieces(merge *m, const shard_task *t, const pg_db_piece *pieces, size_t n)
+{
+    int64_t attempt = 0, copied = 0;
+    pg_task task = {.first = pieces->first, .count = pieces->count};
+    cell_results results = {.outcomes = calloc((size_t)pieces->count, sizeof *results.outcomes),
+                            .attacks = calloc((size_t)pieces->count, sizeof *results.attacks)};
+    pg_buf_init(&results.patches);
+    int code = results.outcomes && results.attacks ? make_task(m, pieces, n, &task.task)
+                                                   : pg_fail(PG_ENOMEM, "%s: out of memory", m->from->path);
+    if (code == PG_OK)
+        code = copy_attempts(m, t, task.task, &attempt, &copied);
+    if (code == PG_OK && !attempt)
+        code = pg_fail(PG_EDAMAGED, "%s: task %" PRId64 " is done, but no attempt was", m->from->path, t->task);
+    for (size_t i = 0; code == PG_OK && i < n; i++) {
+        code = read_results(m, id_of(t, pieces[i].cell), pieces, &results);
+        if (code == PG_OK && i == 0)
+            code = pg_db_store_labels(m->to, &task, results.outcomes);
+        if (code == PG_OK)
+            code = pg_db_store_outcomes(m->to, &task, pieces[i].cell, attempt, results.outcomes,
+                                        results.n_attacks ? results.attacks : NULL);
+    }
+    pg_buf_release(&results.patches);
+    free(results.outcomes);
+    free(results.attacks);
+    return code;
+}
+
+static int merge_missing(merge *m, const shard_task *t, pg_db_pieces *missing)
+{
+    int code = PG_OK;
+    pg_db_sort_pieces(missing);
+    for (size_t at = 0, next; code == PG_OK && at < missing->n; at = next) {
+        for (next = at + 1; next < missing->n && pg_db_same_piece(&missing->items[at], &missing->items[next]);)
+            next++;
+        code = merge_pieces(m, t, missing->items + at, next - at);
+    }
+    return code;
+}
+
+/* A failure travels to the task of the same images, so that it is seen here why they are missing. */
+static int record_failure(merge *m, const shard_task *t)
+{
+    sqlite3_stmt *row = NULL;
+    int64_t task = 0, done = 0, copied = 0;
+    int code =
+        pg_db_get(m->to,
+                  "SELECT ifnull(max(t.task), 0) FROM task t JOIN task_cell tc ON tc.task = t.task WHERE tc.cell = ?1 AND"
+                  " t.first = ?2 AND t.count = ?3 AND t.state IN ('pending', 'failed')",
+                  &row, "iii", t->cells[0].cell, t->first, t->count);
+    if (code == PG_OK)
+        code = pg_db_one(m->to, row, "looking for a task", &task);
+    if (code == PG_OK && task)
+        code = copy_attempts(m, t, task, &done, &copied);
+    if (code == PG_OK && copied)
+        code = pg_db_run(m->to, "recording a failure",
+                         "UPDATE task SET state = 'failed', error = ?2, attempts = ?3 WHERE task = ?1", "iti", task, t->error,
+                         t->attempts);
+    return code;
+}
+
+/* What of a cell's images is not done here: in open tasks, and in none. */
+static int find_missing(merge *m, const char *cell_id, const pg_db_piece *p, pg_db_pieces *out)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int64_t end = p->first + p->count;
+    int code = pg_db_get(m->to,
+                         "SELECT t.task, t.first, t.count FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = ?1"
+                         " AND t.state <> 'done' AND t.first < ?3 AND t.first + t.count > ?2",
+                         &row, "iii", p->cell, p->first, end);
+    while (code == PG_OK && (step = pg_db_step(m->to, row, "reading the tasks of a cell")) == 1) {
+        int64_t first = sqlite3_column_int64(row, 1), last = first + sqlite3_column_int64(row, 2);
+        pg_db_piece open = *p;
+        open.task = sqlite3_column_int64(row, 0);
+        open.first = first > p->first ? first : p->first;
+        open.count = (last < end ? last : end) - open.first;
+        code = pg_db_add_piece(out, open);
+    }
+    pg_db_done(row);
+    if (code == PG_OK && step < 0)
+        code = step;
+    return code == PG_OK ? pg_db_find_gaps(m->to, cell_id, false, INT64_MAX / 2, p, out) : code;
+}
+
+static int merge_task(merge *m, const shard_task *t)
+{
+    pg_db_pieces missing = {0};
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < t->n_cells; i++)
+        code = find_missing(m, t->cell_ids[i], &t->cells[i], &missing);
+    if (code == PG_OK)
+        *(missing.n == 0 ? &m->report->known : t->failed ? &m->report->failed : &m->report->tasks) += 1;
+    if (code == PG_OK && missing.n > 0)
+        code = t->failed ? record_failure(m, t) : merge_missing(m, t, &missing);
+    free(missing.items);
+    return code;
+}
+
+static int merge_tasks(merge *m)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(m->from, "SELECT task, first, count, state, attempts, error FROM task ORDER BY task", &row, "");
+    while (code == PG_OK && (step = pg_db_step(m->from, row, "reading tasks")) == 1) {
+        const char *state = pg_db_text(row, 3);
+        shard_task t = {.task = sqlite3_column_int64(row, 0),
+                        .first = sqlite3_column_int64(row, 1),
+                        .count = sqlite3_column_int64(row, 2),
+                        .failed = strcmp(state, "failed") == 0,
+                        .attempts = sqlite3_column_int64(row, 4),
+                        .error = strdup(pg_db_text(row, 5))};
+        if (!t.failed && strcmp(state, "done") != 0) {
+            free(t.error);
+            continue;
+        }
+        code = t.error ? read_cells(m, &t) : pg_fail(PG_ENOMEM, "%s: out of memory", m->from->path);
+        if (code == PG_OK && t.n_cells > 0)
+            code = merge_task(m, &t);
+        release_task(&t);
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+static int merge_audits(merge *m)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(m->from,
+                         "SELECT c.cell_id, a.level, a.settings, a.n, a.certified, a.broken, a.unbroken, a.published_broken,"
+                         " a.delta, a.witness, a.finished FROM audit a JOIN cell c ON c.cell = a.cell",
+                         &row, "");
+    while (code == PG_OK && (step = pg_db_step(m->from, row, "reading audits")) == 1) {
+        int64_t delta = sqlite3_column_int64(row, 8);
+        code =
+            pg_db_run(m->to, "storing an audit",
+                      "INSERT OR IGNORE INTO audit (cell, level, settings, n, certified, broken, unbroken, published_broken,"
+                      " delta, witness, finished) SELECT cell, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 FROM cell"
+                      " WHERE cell_id = ?1",
+                      "tttiiiiiott", pg_db_text(row, 0), pg_db_text(row, 1), pg_db_text(row, 2), sqlite3_column_int64(row, 3),
+                      sqlite3_column_int64(row, 4), sqlite3_column_int64(row, 5), sqlite3_column_int64(row, 6),
+                      sqlite3_column_int64(row, 7), sqlite3_column_type(row, 8) == SQLITE_NULL ? NULL : &delta,
+                      sqlite3_column_type(row, 9) == SQLITE_NULL ? NULL : pg_db_text(row, 9), pg_db_text(row, 10));
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+static int merge_all(merge *m, const pg_shard_info *info)
+{
+    int64_t plan = 0;
+    char name[48], now[32];
+    snprintf(name, sizeof name, "%" PRId64 "/%" PRId64, info->index, info->count);
+    pg_db_time(now);
+    int code = find_plan(m, info->plan_id, &plan);
+    if (code == PG_OK)
+        code = merge_tasks(m);
+    if (code == PG_OK)
+        code = merge_audits(m);
+    if (code == PG_OK)
+        code = pg_db_run(m->to, "recording the shard",
+                         "INSERT INTO shard (store_id, plan, name, tasks, merged) VALUES (?1, ?2, ?3, ?4, ?5)"
+                         " ON CONFLICT (store_id) DO UPDATE SET tasks = ?4, merged = ?5 WHERE tasks <> ?4",
+                         "titit", info->store_id, plan, name, m->report->tasks + m->report->known, now);
+    return code;
+}
+
+static int check_target(pg_store *store)
+{
+    sqlite3_stmt *row = NULL;
+    int64_t shard = 0;
+    int code = pg_db_get(store, "SELECT count(*) FROM meta WHERE key = 'shard_plan'", &row, "");
+    if (code == PG_OK)
+        code = pg_db_one(store, row, "reading what the store is", &shard);
+    if (code == PG_OK && shard)
+        code = pg_fail(PG_EINPUT, "%s: is itself a shard; name another database with --db", store->path);
+    return code;
+}
+
+int pg_store_merge(pg_store *store, pg_store *shard, pg_store_merged *report)
+{
+    pg_shard_info info;
+    *report = (pg_store_merged){0};
+    merge m = {.to = store, .from = shard, .report = report};
+    int code = pg_store_shard(shard, &info);
+    if (code == PG_OK)
+        code = check_target(store);
+    if (code == PG_OK)
+        code = pg_db_run(shard, "reading a shard", "BEGIN", ""); /* one moment of it */
+    if (code != PG_OK)
+        return code;
+    code = pg_db_begin(store);
+    if (code == PG_OK)
+        code = pg_db_end(store, merge_all(&m, &info));
+    return pg_db_end(shard, code);
+}
+
+int pg_store_complete(pg_store *store, const char *plan_id, int64_t *complete, int64_t *cells)
+{
+    sqlite3_stmt *row = NULL;
+    *complete = *cells = 0;
+    int code = pg_db_get(store,
+                         "SELECT count(*), ifnull(sum(c.count = (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell ="
+                         " c.cell)), 0) FROM plan p JOIN plan_cell pc ON pc.plan = p.plan JOIN cell c ON c.cell = pc.cell"
+                         " WHERE p.plan_id = ?1",
+                         &row, "t", plan_id);
+    int step = code == PG_OK ? pg_db_step(store, row, "counting complete cells") : code;
+    if (step == 1) {
+        *cells = sqlite3_column_int64(row, 0);
+        *complete = sqlite3_column_int64(row, 1);
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}

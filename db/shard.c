@@ -1,0 +1,135 @@
+/* Stores that hold a share of a plan. See store.h.
+ *
+ * What a shard is stands in its table meta: shard_plan, the id of its plan, and shard, "3/8". A frozen plan has the first one
+ * only. A shard holds nothing else, and its tasks are cut once, when it is planned first: their order is the same in all
+ * shards of a plan, so that each task is run by one of them. */
+#include "db/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int read_meta(pg_store *store, const char *key, char *out, size_t size)
+{
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_get(store, "SELECT value FROM meta WHERE key = ?1", &row, "t", key);
+    if (code == PG_OK) {
+        int step = pg_db_step(store, row, "reading what the store is");
+        snprintf(out, size, "%s", step == 1 ? pg_db_text(row, 0) : "");
+        code = step < 0 ? step : PG_OK;
+    }
+    pg_db_done(row);
+    return code;
+}
+
+static int write_meta(pg_store *store, const char *key, const char *value)
+{
+    return pg_db_run(store, "writing what the store is", "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", "tt", key,
+                     value);
+}
+
+int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_id, bool *cut)
+{
+    char of_plan[PG_HASH_HEX], was[48], is[48] = "";
+    sqlite3_stmt *row = NULL;
+    int64_t plans = 0;
+    if (shard && shard->count)
+        snprintf(is, sizeof is, "%" PRId64 "/%" PRId64, shard->index, shard->count);
+    int code = read_meta(store, "shard_plan", of_plan, sizeof of_plan);
+    if (code == PG_OK)
+        code = read_meta(store, "shard", was, sizeof was);
+    if (code == PG_OK)
+        code = pg_db_get(store, "SELECT count(*) FROM plan", &row, "");
+    if (code == PG_OK)
+        code = pg_db_one(store, row, "reading what the store is", &plans);
+    if (code != PG_OK)
+        return code;
+    *cut = *of_plan != 0;
+    if (!*of_plan && !shard)
+        return PG_OK;
+    if (!*of_plan && plans > 0)
+        return pg_fail(PG_EINPUT, "%s: holds other results; a shard has a database of its own, name a new one with --db",
+                       store->path);
+    if (*of_plan && strcmp(of_plan, plan_id) != 0)
+        return pg_fail(
+            PG_EINPUT,
+            "%s: is a shard of another plan (%.12s, this one is %.12s): matrix, data, weights or program changed since"
+            " it was made; submit again",
+            store->path, of_plan, plan_id);
+    if (shard && *was && strcmp(was, is) != 0)
+        return pg_fail(PG_EINPUT, "%s: is shard %s, not %s; name another file with --db", store->path, was, is);
+    if (!*of_plan)
+        code = write_meta(store, "shard_plan", plan_id);
+    if (code == PG_OK && *is && !*was) { /* a copy of a frozen plan has the name of that plan */
+        code = write_meta(store, "shard", is);
+        if (code == PG_OK)
+            code = pg_db_run(store, "naming the store",
+                             "UPDATE meta SET value = lower(hex(randomblob(16))) WHERE key = 'store_id'", "");
+    }
+    return code;
+}
+
+/* "3/8"; false: no shard. */
+static bool parse_name(const char *name, int64_t *index, int64_t *count)
+{
+    return sscanf(name, "%" SCNd64 "/%" SCNd64, index, count) == 2 && *count > 0;
+}
+
+int pg_db_shard_narrow(pg_store *store)
+{
+    char name[48];
+    int64_t index, count;
+    int code = read_meta(store, "shard", name, sizeof name);
+    if (code != PG_OK || !parse_name(name, &index, &count))
+        return code;
+    return pg_db_run(store, "choosing the tasks of the shard",
+                     "DELETE FROM temp.wanted WHERE task IN (SELECT task FROM (SELECT w.task AS task,"
+                     " row_number() OVER (ORDER BY t.forward, t.first, t.count, t.task) - 1 AS place FROM temp.wanted w"
+                     " JOIN task t ON t.task = w.task) WHERE place % ?1 <> ?2)",
+                     "ii", count, index);
+}
+
+/* The plan that the store says to hold, as its cells have it. */
+static int hash_plan(pg_store *store, char plan_id[PG_HASH_HEX])
+{
+    sqlite3_stmt *row = NULL;
+    pg_hash *hash = NULL;
+    int step = 0;
+    int code = pg_hash_new(&hash);
+    if (code == PG_OK)
+        code =
+            pg_db_get(store, "SELECT c.cell_id FROM plan_cell p JOIN cell c ON c.cell = p.cell ORDER BY p.position", &row, "");
+    while (code == PG_OK && (step = pg_db_step(store, row, "reading the plan")) == 1)
+        code = pg_hash_add(hash, pg_db_text(row, 0), PG_HASH_HEX);
+    pg_db_done(row);
+    if (code == PG_OK && step < 0)
+        code = step;
+    if (code == PG_OK)
+        code = pg_hash_finish(hash, plan_id);
+    pg_hash_free(hash);
+    return code;
+}
+
+int pg_store_shard(pg_store *store, pg_shard_info *out)
+{
+    char name[48], plan_id[PG_HASH_HEX];
+    sqlite3_stmt *row = NULL;
+    *out = (pg_shard_info){.index = 0};
+    int code = read_meta(store, "shard_plan", out->plan_id, sizeof out->plan_id);
+    if (code == PG_OK)
+        code = read_meta(store, "shard", name, sizeof name);
+    if (code == PG_OK)
+        code = read_meta(store, "store_id", out->store_id, sizeof out->store_id);
+    if (code != PG_OK)
+        return code;
+    if (!parse_name(name, &out->index, &out->count) || !*out->plan_id)
+        return pg_fail(PG_EINPUT, "%s: is no shard; right would be a database made by `patchgauge run --shard I/N`",
+                       store->path);
+    code = hash_plan(store, plan_id);
+    if (code == PG_OK && strcmp(plan_id, out->plan_id) != 0)
+        code = pg_fail(PG_EDAMAGED, "%s: its cells are not those of its plan; delete it and run its shard again", store->path);
+    if (code == PG_OK)
+        code = pg_db_get(store, "SELECT count(*) FROM task", &row, "");
+    return code == PG_OK ? pg_db_one(store, row, "counting tasks", &out->tasks) : code;
+}

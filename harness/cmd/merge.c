@@ -1,0 +1,110 @@
+/* patchgauge merge: brings the results of shards together in one database. */
+#include "db/store.h"
+#include "harness/base/log.h"
+#include "harness/cmd/command.h"
+#include "harness/cmd/print.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+PG_COMMAND(merge)
+
+static int parse(int argc, char **argv)
+{
+    static const struct option options[] = {{NULL, 0, NULL, 0}};
+    optind = 0;
+    for (int c; (c = getopt_long(argc, argv, ":", options, NULL)) != -1;)
+        return pg_command_option_error(argv, options, c);
+    return optind < argc ? PG_OK : pg_fail(PG_EUSAGE, "no shard is given; usage: patchgauge merge SHARD.db...");
+}
+
+/* Reads all of a shard: damaged ones, and those of another plan or cut than the first, are refused before anything is written.
+ */
+static int check_shard(const char *path, const char *first_path, const pg_shard_info *first, pg_shard_info *info)
+{
+    pg_store *shard = NULL;
+    int code = pg_store_open(path, PG_STORE_READ, &shard);
+    if (code == PG_OK)
+        code = pg_store_shard(shard, info);
+    if (code == PG_OK)
+        code = pg_store_check(shard);
+    pg_store_close(shard);
+    if (code != PG_OK || !first)
+        return code;
+    if (strcmp(info->plan_id, first->plan_id) != 0)
+        return pg_fail(PG_EINPUT, "%s: is a shard of plan %.12s, %s of %.12s; merge each plan by itself", path, info->plan_id,
+                       first_path, first->plan_id);
+    if (info->count != first->count || info->tasks != first->tasks)
+        return pg_fail(PG_EINPUT,
+                       "%s: is shard %" PRId64 " of %" PRId64 " over %" PRId64 " tasks, but %s is one of %" PRId64
+                       " over %" PRId64
+                       "; right would be shards of one `submit`, or of `run --shard` with the same N and --task-images",
+                       path, info->index, info->count, info->tasks, first_path, first->count, first->tasks);
+    return PG_OK;
+}
+
+static int merge_one(pg_store *store, const char *path, pg_store_merged *total)
+{
+    pg_store *shard = NULL;
+    pg_store_merged report = {0};
+    int code = pg_store_open(path, PG_STORE_READ, &shard);
+    if (code == PG_OK)
+        code = pg_store_merge(store, shard, &report);
+    pg_store_close(shard);
+    if (code == PG_OK)
+        pg_print("%s: %" PRId64 " tasks merged, %" PRId64 " known before, %" PRId64 " failed\n", path, report.tasks,
+                 report.known, report.failed);
+    total->tasks += report.tasks;
+    total->failed += report.failed;
+    return code;
+}
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    pg_shard_info first, info;
+    pg_store *store = NULL;
+    pg_store_merged total = {0};
+    int64_t complete = 0, cells = 0;
+    int code = parse(argc, argv);
+    if (code != PG_OK)
+        return code;
+    char *const *paths = argv + optind, *const *end = argv + argc;
+    for (char *const *path = paths; code == PG_OK && path < end; path++)
+        code = check_shard(*path, *paths, path > paths ? &first : NULL, path > paths ? &info : &first);
+    if (code == PG_OK)
+        code = pg_store_open(context->db_path, PG_STORE_WRITE, &store);
+    for (char *const *path = paths; code == PG_OK && path < end; path++)
+        code = merge_one(store, *path, &total);
+    if (code == PG_OK)
+        code = pg_store_complete(store, first.plan_id, &complete, &cells);
+    if (code == PG_OK)
+        pg_info("%s: %" PRId64 " of %" PRId64 " cells of the plan are complete", context->db_path, complete, cells);
+    if (code == PG_OK && total.failed > 0)
+        code = pg_fail(PG_ECELLS, "%" PRId64 " tasks failed in their shards; `patchgauge plan MATRIX.toml --explain` says why",
+                       total.failed);
+    pg_store_close(store);
+    return code;
+}
+
+const pg_command pg_command_merge = {
+    .name = "merge",
+    .synopsis = "merge SHARD.db...",
+    .summary = "bring the results of shards together in one database",
+    .help =
+        "A shard is a database that `patchgauge run --shard I/N` made, by hand or in a job of `patchgauge submit`. What it "
+        "has\n"
+        "done is copied into the database that --db names: outcomes, attacks, attempts, audits, and the reasons of tasks that\n"
+        "failed (exit code 1). Merging again changes nothing, and a shard that got further since brings what is new.\n"
+        "Every shard is checked first. One that is damaged, of another format, or of a plan that the database does not know "
+        "is\n"
+        "refused, and nothing is written; a new database takes over the plan of its shards.\n"
+        "\n"
+        "  patchgauge run experiments/demo.toml --shard 0/2 --db a.db    # on one machine\n"
+        "  patchgauge run experiments/demo.toml --shard 1/2 --db b.db    # on another\n"
+        "  patchgauge --db demo.db merge a.db b.db\n",
+    .run = run,
+};
