@@ -78,13 +78,13 @@ typedef struct tally {
     char names[256];
 } tally;
 
-static void count(void *context, const pg_manifest_file *file, const char *fault)
+static void count(void *context, const char *file, const char *fault)
 {
     tally *t = context;
     t->ok += fault == NULL;
     t->damaged += fault != NULL;
     if (fault)
-        snprintf(t->names + strlen(t->names), sizeof t->names - strlen(t->names), "%s %s;", file->name, fault);
+        snprintf(t->names + strlen(t->names), sizeof t->names - strlen(t->names), "%s %s;", file, fault);
 }
 
 static tally verify(int code)

@@ -2,8 +2,9 @@
 #include "harness/base/log.h"
 #include "harness/base/option.h"
 #include "harness/cmd/command.h"
+#include "harness/cmd/print.h"
 #include "harness/data/cifar10.h"
-#include "harness/data/manifest.h"
+#include "harness/data/image_folder.h"
 #include "harness/data/source.h"
 
 #include <getopt.h>
@@ -12,41 +13,104 @@
 
 PG_COMMAND(data)
 
-/* cifar10 is the one data set that is fetched and imported; PG_EINPUT for the built-in one. */
-static int check_importable(const char *name, const char *verb)
+/* cifar10 is the one data set that is fetched. */
+static int check_fetchable(const pg_context *context, const char *name)
 {
-    const pg_data_kind *kind = pg_data_find(name);
-    if (!kind)
-        return PG_EINPUT;
-    if (kind != &pg_data_cifar10)
-        return pg_fail(PG_EINPUT, "data %s: %s is built in and needs no files", verb, name);
-    return PG_OK;
+    pg_data_set set;
+    int code = pg_data_find(context->data_dir, name, &set);
+    if (!code && set.kind == &pg_data_synthetic)
+        return pg_fail(PG_EINPUT, "data fetch: %s is built in and needs no files", name);
+    if (!code && set.kind != &pg_data_cifar10)
+        return pg_fail(PG_EINPUT, "data fetch: %s was imported: `patchgauge data import %s DIR` renews it", name, name);
+    return code;
 }
 
-static int report_splits(const pg_context *context, const pg_data_kind *kind)
+static int report_splits(const pg_context *context, const char *name)
 {
-    for (int i = 0; kind->splits[i]; i++) {
+    pg_data_set set;
+    int code = pg_data_find(context->data_dir, name, &set);
+    for (int i = 0; !code && set.splits[i]; i++) {
         char spec[64];
         pg_dataset *dataset = NULL;
-        snprintf(spec, sizeof spec, "%s:%s", kind->name, kind->splits[i]);
-        int code = pg_dataset_open(context->data_dir, spec, &dataset);
+        snprintf(spec, sizeof spec, "%s:%s", name, set.splits[i]);
+        code = pg_dataset_open(context->data_dir, spec, &dataset);
         if (code)
-            return code;
+            break;
         const pg_dataset_info *info = pg_dataset_info_of(dataset);
         printf("%s %lld images %s\n", spec, (long long)info->images, info->hash);
         pg_dataset_close(dataset);
     }
+    return code;
+}
+
+static int set_side(const char *option, const char *text, int *out)
+{
+    int64_t side = 0;
+    if (pg_parse_int(text, &side) || side < 1 || side > PG_MANIFEST_SIDE)
+        return pg_fail(PG_EUSAGE, "data import: %s %s: right would be 1 to %d pixels", option, text, PG_MANIFEST_SIDE);
+    *out = (int)side;
     return PG_OK;
+}
+
+static int set_filter(const char *text, pg_filter *out)
+{
+    for (int i = 0; pg_filter_names[i]; i++)
+        if (strcmp(text, pg_filter_names[i]) == 0) {
+            *out = (pg_filter)i;
+            return PG_OK;
+        }
+    return pg_fail(PG_EUSAGE, "data import: --filter %s: right would be bilinear or bicubic", text);
+}
+
+/* A name that is near to that of a set of its own kind may be a slip: said where there is nothing to import. */
+static int import_folder(const pg_context *context, const char *name, const char *source, const pg_image_fit *fit)
+{
+    const char *known[] = {pg_data_cifar10.name, NULL}, *near = pg_nearest(name, known);
+    int code = pg_image_folder_import(context->data_dir, name, source, fit);
+    if (code == PG_EMISSING && near)
+        pg_fail(code, "%s; and for the name of the data set, did you mean '%s'?", pg_error_message(), near);
+    return code;
 }
 
 static int run_import(const pg_context *context, int argc, char **argv)
 {
-    if (argc != 3 || argv[2][0] == '-')
-        return pg_fail(PG_EUSAGE, "data import: right would be `data import cifar10 DIR`, the folder with data_batch_1.bin");
-    int code = check_importable(argv[1], "import");
-    if (!code)
-        code = pg_cifar10_import(context->data_dir, argv[2], PG_CIFAR10_IMAGES);
-    return code ? code : report_splits(context, &pg_data_cifar10);
+    static const struct option options[] = {{"resize", required_argument, NULL, 'r'},
+                                            {"crop", required_argument, NULL, 'c'},
+                                            {"filter", required_argument, NULL, 'f'},
+                                            {0}};
+    static char name[] = "data"; /* for messages */
+    pg_image_fit fit = {.resize_px = 256, .crop_px = 224, .filter = PG_FILTER_BILINEAR};
+    bool fitted = false;
+    int code = PG_OK, result;
+    argv[0] = name;
+    optind = 0;
+    while (!code && (result = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+        fitted = true;
+        if (result == 'r')
+            code = set_side("--resize", optarg, &fit.resize_px);
+        else if (result == 'c')
+            code = set_side("--crop", optarg, &fit.crop_px);
+        else if (result == 'f')
+            code = set_filter(optarg, &fit.filter);
+        else
+            code = pg_command_option_error(argv, options, result);
+    }
+    if (code)
+        return code;
+    if (optind != argc - 2)
+        return pg_fail(PG_EUSAGE, "data import: right would be `data import cifar10 DIR`, the folder with data_batch_1.bin, or "
+                                  "`data import NAME DIR`, a folder of images DIR/SPLIT/CLASS/FILE");
+    const pg_data_kind *kind = pg_data_builtin(argv[optind]);
+    if (kind && kind != &pg_data_cifar10)
+        return pg_fail(PG_EINPUT, "data import: %s is built in and needs no files", kind->name);
+    if (kind && fitted)
+        return pg_fail(PG_EUSAGE, "data import: --resize, --crop and --filter are for folders of images, not for %s",
+                       kind->name);
+    if (kind)
+        code = pg_cifar10_import(context->data_dir, argv[optind + 1], PG_CIFAR10_IMAGES);
+    else
+        code = import_folder(context, argv[optind], argv[optind + 1], &fit);
+    return code ? code : report_splits(context, argv[optind]);
 }
 
 static int set_hash(const char *text, pg_fetch *fetch)
@@ -88,45 +152,50 @@ static int run_fetch(const pg_context *context, int argc, char **argv)
     if (!code && optind != argc - 1)
         code = pg_fail(PG_EUSAGE, "data fetch: right would be `data fetch cifar10`");
     if (!code)
-        code = check_importable(argv[optind], "fetch");
+        code = check_fetchable(context, argv[optind]);
     if (!code)
         code = pg_cifar10_fetch(context->data_dir, &fetch, PG_CIFAR10_IMAGES);
-    return code ? code : report_splits(context, &pg_data_cifar10);
+    return code ? code : report_splits(context, pg_data_cifar10.name);
 }
 
-static void print_fault(void *unused, const pg_manifest_file *file, const char *fault)
+static void print_fault(void *unused, const char *file, const char *fault)
 {
     (void)unused;
     if (fault)
-        printf("%s: DAMAGED: %s\n", file->name, fault);
+        pg_print("%s: DAMAGED: %s\n", file, fault);
     else
-        printf("%s: ok\n", file->name);
+        pg_print("%s: ok\n", file);
+}
+
+static int verify_cifar10(const pg_context *context)
+{
+    const char *name = pg_data_cifar10.name;
+    char *folder = NULL;
+    pg_manifest manifest;
+    if (asprintf(&folder, "%s/%s", context->data_dir, name) < 0)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = pg_manifest_read(folder, &manifest);
+    if (code == PG_EMISSING)
+        pg_fail(code, "%s is not in %s: `patchgauge data fetch %s` or `patchgauge data import %s DIR` puts it there", name,
+                context->data_dir, name, name);
+    if (!code)
+        code = pg_manifest_verify(folder, &manifest, print_fault, NULL);
+    pg_manifest_release(&manifest);
+    free(folder);
+    return code;
 }
 
 static int run_verify(const pg_context *context, int argc, char **argv)
 {
+    pg_data_set set;
     if (argc != 2)
         return pg_fail(PG_EUSAGE, "data verify: right would be `data verify NAME`, as `data verify cifar10`");
-    const pg_data_kind *kind = pg_data_find(argv[1]);
-    if (!kind)
-        return PG_EINPUT;
-    if (kind != &pg_data_cifar10)
-        return report_splits(context, kind);
-    char *folder = NULL;
-    pg_manifest manifest;
-    if (asprintf(&folder, "%s/%s", context->data_dir, kind->name) < 0)
-        return pg_fail(PG_ENOMEM, "out of memory");
-    int code = pg_manifest_read(folder, &manifest);
-    if (code == PG_EMISSING)
-        pg_fail(code, "%s is not in %s: `patchgauge data fetch %s` or `patchgauge data import %s DIR` puts it there",
-                kind->name, context->data_dir, kind->name, kind->name);
-    if (!code)
-        code = pg_manifest_verify(folder, &manifest, print_fault, NULL);
-    if (!code)
-        code = report_splits(context, kind);
-    pg_manifest_release(&manifest);
-    free(folder);
-    return code;
+    int code = pg_data_find(context->data_dir, argv[1], &set);
+    if (!code && set.kind == &pg_data_cifar10)
+        code = verify_cifar10(context);
+    if (!code && set.kind == &pg_data_image_folder)
+        code = pg_image_folder_verify(context->data_dir, set.name, print_fault, NULL);
+    return code ? code : report_splits(context, argv[1]);
 }
 
 static int run(const pg_context *context, int argc, char **argv)
@@ -145,7 +214,7 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_data = {
     .name = "data",
-    .synopsis = "data fetch cifar10 | data import cifar10 DIR | data verify NAME",
+    .synopsis = "data fetch cifar10 | data import NAME DIR | data verify NAME",
     .summary = "fetch, import or verify data sets",
     .help =
         "fetch   downloads the official archive into the --data folder, checks its size and SHA-256, and imports it.\n"
@@ -153,13 +222,26 @@ const pg_command pg_command_data = {
         "  --url URL      another place of the archive\n"
         "  --sha256 HEX   and its SHA-256\n"
         "  --size BYTES   and its size, where it is another archive of the same layout\n"
-        "import  checks the files in DIR (six of 10,000 images, and batches.meta.txt) and puts them into the --data folder,\n"
-        "        as hard links where the file system allows them, all or nothing.\n"
+        "import  checks the files in DIR and puts them into the --data folder, as hard links where the file system allows "
+        "them,\n"
+        "        all or nothing. `import cifar10 DIR` takes the six files of 10,000 images and batches.meta.txt. Any other "
+        "NAME\n"
+        "        becomes a data set of the photographs DIR/SPLIT/CLASS/FILE: splits are the folders train, val and test, "
+        "classes\n"
+        "        the sorted names of the folders in them, files JPEG or PNG. Images are read as Pillow reads them (orientation "
+        "in\n"
+        "        EXIF is ignored) and made to fit as torchvision's Resize and CenterCrop do, byte for byte. Their order is "
+        "that of\n"
+        "        their SHA-256: the first n are a random sample. CMYK, 16 bits, transparency and damage are refused by name.\n"
+        "  --resize PX      the shorter side is made this long; default 256\n"
+        "  --crop PX        side of the square in the middle that is used, the size of the data set's images; default 224\n"
+        "  --filter NAME    bilinear (default) or bicubic\n"
         "verify  reads every file again and compares its SHA-256 with the manifest; names each damaged file.\n"
         "\n"
         "examples:\n"
         "  patchgauge data fetch cifar10\n"
         "  patchgauge --data /big/disk data import cifar10 cifar-10-batches-bin\n"
+        "  patchgauge data import imagenette unpacked/imagenette --resize 224    # then imagenette:val in a matrix\n"
         "  patchgauge data verify cifar10\n",
     .run = run,
 };

@@ -38,26 +38,37 @@ static int list_defenses(const pg_context *context)
 }
 
 /* One line a split; where a data set is not there or damaged, the reason instead. */
+static int list_dataset(const pg_context *context, const char *name)
+{
+    pg_data_set set;
+    int code = pg_data_find(context->data_dir, name, &set);
+    for (int i = 0; !code && set.splits[i]; i++) {
+        char spec[64];
+        pg_dataset *dataset = NULL;
+        snprintf(spec, sizeof spec, "%s:%s", name, set.splits[i]);
+        code = pg_dataset_open(context->data_dir, spec, &dataset);
+        if (code)
+            break;
+        const pg_dataset_info *info = pg_dataset_info_of(dataset);
+        printf("  %-20s %lld images, %d x %d px, %d classes, hash %.12s\n", spec, (long long)info->images, info->height,
+               info->width, info->classes, info->hash);
+        pg_dataset_close(dataset);
+    }
+    if (code == PG_EMISSING || code == PG_EDAMAGED) {
+        printf("  %-20s %s\n", name, pg_error_message());
+        code = PG_OK;
+    }
+    return code;
+}
+
 static int list_datasets(const pg_context *context)
 {
-    for (int i = 0; pg_data_kinds[i]; i++)
-        for (int j = 0; pg_data_kinds[i]->splits[j]; j++) {
-            char spec[64];
-            pg_dataset *dataset = NULL;
-            snprintf(spec, sizeof spec, "%s:%s", pg_data_kinds[i]->name, pg_data_kinds[i]->splits[j]);
-            int code = pg_dataset_open(context->data_dir, spec, &dataset);
-            if (code == PG_EMISSING || code == PG_EDAMAGED) {
-                printf("  %-20s %s\n", pg_data_kinds[i]->name, pg_error_message());
-                break;
-            }
-            if (code)
-                return code;
-            const pg_dataset_info *info = pg_dataset_info_of(dataset);
-            printf("  %-20s %lld images, %d x %d px, %d classes, hash %.12s\n", spec, (long long)info->images, info->height,
-                   info->width, info->classes, info->hash);
-            pg_dataset_close(dataset);
-        }
-    return PG_OK;
+    char **names = NULL;
+    int code = pg_data_names(context->data_dir, &names);
+    for (int i = 0; !code && names[i]; i++)
+        code = list_dataset(context, names[i]);
+    pg_data_names_free(names);
+    return code;
 }
 
 static const char *const topics[] = {"models", "attacks", "defenses", "datasets", NULL};
@@ -88,6 +99,6 @@ const pg_command pg_command_list = {
     .name = "list",
     .synopsis = "list [models|attacks|defenses|datasets]",
     .summary = "the modules and data sets there are",
-    .help = "Data sets are looked for in the --data folder.\n",
+    .help = "Data sets are looked for in the --data folder: those that were fetched, and those imported there under a name.\n",
     .run = run,
 };

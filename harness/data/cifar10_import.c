@@ -6,13 +6,11 @@
 #include "harness/data/manifest.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { META_MAX = 4096 };
 
@@ -36,34 +34,6 @@ static int read_class_names(const char *path, pg_manifest *manifest)
             pg_fail_at(code, "%s", path);
     }
     free(text);
-    return code;
-}
-
-/* A hard link, or a copy where the file system has none between the two folders. */
-static int link_or_copy(const char *from, const char *to)
-{
-    enum { CHUNK = 1 << 17 };
-    if (linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
-        return PG_OK;
-    FILE *in = fopen(from, "rbe");
-    if (!in)
-        return pg_fail(PG_EIO, "%s: %s", from, strerror(errno));
-    pg_file_writer writer;
-    char *chunk = malloc(CHUNK);
-    int code = chunk ? pg_file_begin(&writer, to) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!code) {
-        size_t n;
-        while (!code && (n = fread(chunk, 1, CHUNK, in)) > 0)
-            if (fwrite(chunk, 1, n, writer.stream) != n)
-                code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
-        if (!code && ferror(in))
-            code = pg_fail(PG_EIO, "%s: cannot be read: %s", from, strerror(errno));
-        if (!code)
-            code = pg_file_commit(&writer);
-        pg_file_abort(&writer);
-    }
-    free(chunk);
-    fclose(in);
     return code;
 }
 
@@ -134,7 +104,7 @@ static int take_file(const char *source, const char *target, const char *name, i
     if (!code)
         code = join(target, name, &to);
     if (!code)
-        code = link_or_copy(from, to);
+        code = pg_link_or_copy(from, to);
     if (!code)
         code = pg_hash_file(to, file->hash);
     if (!code) {

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -90,5 +91,32 @@ int pg_folder_replace(const char *from, const char *to)
     } else
         pg_folder_remove(aside);
     free(aside);
+    return code;
+}
+
+int pg_link_or_copy(const char *from, const char *to)
+{
+    enum { CHUNK = 1 << 17 };
+    if (linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
+        return PG_OK;
+    FILE *in = fopen(from, "rbe");
+    if (!in)
+        return pg_fail(PG_EIO, "%s: %s", from, strerror(errno));
+    pg_file_writer writer;
+    char *chunk = malloc(CHUNK);
+    int code = chunk ? pg_file_begin(&writer, to) : pg_fail(PG_ENOMEM, "out of memory");
+    if (!code) {
+        size_t n;
+        while (!code && (n = fread(chunk, 1, CHUNK, in)) > 0)
+            if (fwrite(chunk, 1, n, writer.stream) != n)
+                code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
+        if (!code && ferror(in))
+            code = pg_fail(PG_EIO, "%s: cannot be read: %s", from, strerror(errno));
+        if (!code)
+            code = pg_file_commit(&writer);
+        pg_file_abort(&writer);
+    }
+    free(chunk);
+    fclose(in);
     return code;
 }

@@ -1,4 +1,4 @@
-/* Temporary folders beside their target: everything appears at once or not at all. */
+/* Temporary folders beside their target: everything appears at once or not at all. And what is put in them. */
 #ifndef PG_DATA_FOLDER_H
 #define PG_DATA_FOLDER_H
 
@@ -11,5 +11,7 @@ int pg_folder_make(const char *data_dir, const char *name, const char *purpose, 
 void pg_folder_remove(const char *path);
 /* Puts `from` in the place of `to`; what was there is removed. Atomic where the file system can exchange names. PG_EIO. */
 int pg_folder_replace(const char *from, const char *to) PG_MUST_USE;
+/* `to` becomes a hard link to the file `from`, links followed, or a copy where there can be none. PG_EIO. */
+int pg_link_or_copy(const char *from, const char *to) PG_MUST_USE;
 
 #endif

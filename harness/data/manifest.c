@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 1 << 20, MOST_SIDE = 4096 };
+enum { MOST_BYTES = 1 << 20 };
 
 static char *join(const char *folder, const char *name)
 {
@@ -35,6 +35,14 @@ static bool plain(const char *text, size_t room)
     return true;
 }
 
+/* The manifest could not be read again with it. */
+static bool is_utf8(const char *text)
+{
+    json_t *string = json_string(text);
+    json_decref(string);
+    return string != NULL;
+}
+
 void pg_manifest_release(pg_manifest *manifest)
 {
     for (int i = 0; manifest->classes && i < manifest->n_classes; i++)
@@ -53,6 +61,8 @@ int pg_manifest_set_classes(pg_manifest *manifest, const char *const *names, int
         if (!plain(names[i], PG_MANIFEST_NAME))
             return pg_fail(PG_EINPUT, "class %d is named '%s': right would be 1 to %d printable bytes of UTF-8", i, names[i],
                            PG_MANIFEST_NAME - 1);
+        if (!is_utf8(names[i]))
+            return pg_fail(PG_EINPUT, "class %d is named '%s', which is not UTF-8", i, names[i]);
         for (int j = 0; j < i; j++)
             if (strcmp(names[i], names[j]) == 0)
                 return pg_fail(PG_EINPUT, "classes %d and %d have the same name '%s'", j, i, names[i]);
@@ -98,10 +108,28 @@ static int read_shape(const json_t *shape, pg_manifest *out)
     json_int_t side[3] = {0};
     for (size_t i = 0; i < 3; i++)
         side[i] = json_integer_value(json_array_get(shape, i));
-    if (json_array_size(shape) != 3 || side[0] != 3 || side[1] < 1 || side[1] > MOST_SIDE || side[2] < 1 || side[2] > MOST_SIDE)
-        return pg_fail(PG_EDAMAGED, "shape is not [3, height, width] with sides from 1 to %d", MOST_SIDE);
+    if (json_array_size(shape) != 3 || side[0] != 3 || side[1] < 1 || side[1] > PG_MANIFEST_SIDE || side[2] < 1 ||
+        side[2] > PG_MANIFEST_SIDE)
+        return pg_fail(PG_EDAMAGED, "shape is not [3, height, width] with sides from 1 to %d", PG_MANIFEST_SIDE);
     out->height = (int)side[1];
     out->width = (int)side[2];
+    return PG_OK;
+}
+
+/* Both or neither. */
+static int read_fit(const json_t *resize, const json_t *filter, pg_manifest *out)
+{
+    if (!resize && !filter)
+        return PG_OK;
+    json_int_t side = json_integer_value(resize);
+    const char *name = json_string_value(filter);
+    int i = 0;
+    while (name && pg_filter_names[i] && strcmp(pg_filter_names[i], name) != 0)
+        i++;
+    if (side < 1 || side > PG_MANIFEST_SIDE || side < out->height || side < out->width || !name || !pg_filter_names[i])
+        return pg_fail(PG_EDAMAGED, "resize is not a side from that of the images to %d, or filter is none", PG_MANIFEST_SIDE);
+    out->resize_px = (int)side;
+    out->filter = (pg_filter)i;
     return PG_OK;
 }
 
@@ -128,6 +156,8 @@ static int read_object(const json_t *root, pg_manifest *out)
         return pg_fail(PG_EDAMAGED, "name is not a plain name");
     strcpy(out->name, name);
     int code = read_shape(json_object_get(root, "shape"), out);
+    if (!code)
+        code = read_fit(json_object_get(root, "resize"), json_object_get(root, "filter"), out);
     if (!code)
         code = read_classes(json_object_get(root, "classes"), out);
     size_t n = json_array_size(files);
@@ -176,8 +206,12 @@ int pg_manifest_write(const char *folder, pg_manifest *manifest)
     qsort(manifest->files, (size_t)manifest->n_files, sizeof *manifest->files, by_name);
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_printf(&text, "{\n  \"format\": %d,\n  \"name\": \"%s\",\n  \"shape\": [3, %d, %d],\n  \"classes\": [",
-                  PG_MANIFEST_FORMAT, manifest->name, manifest->height, manifest->width);
+    pg_buf_printf(&text, "{\n  \"format\": %d,\n  \"name\": \"%s\",\n  \"shape\": [3, %d, %d],\n", PG_MANIFEST_FORMAT,
+                  manifest->name, manifest->height, manifest->width);
+    if (manifest->resize_px)
+        pg_buf_printf(&text, "  \"resize\": %d,\n  \"filter\": \"%s\",\n", manifest->resize_px,
+                      pg_filter_names[manifest->filter]);
+    pg_buf_puts(&text, "  \"classes\": [");
     for (int i = 0; i < manifest->n_classes; i++)
         pg_buf_printf(&text, "%s\"%s\"", i ? ", " : "", manifest->classes[i]);
     pg_buf_puts(&text, "],\n  \"files\": [");
@@ -226,7 +260,7 @@ int pg_manifest_verify(const char *folder, const pg_manifest *manifest, pg_manif
         free(path);
         damaged += fault != NULL;
         if (report)
-            report(context, &manifest->files[i], fault);
+            report(context, manifest->files[i].name, fault);
     }
     if (damaged)
         return pg_fail(PG_EDAMAGED, "%s: %d of %d files damaged: fetch or import %s again", folder, damaged, manifest->n_files,

@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+enum { PG_DATA_SPLITS = 4 /* at most */ };
+
 typedef struct pg_data_kind {
     const char *name, *summary;
     const char *const *splits; /* NULL-terminated */
@@ -22,8 +24,21 @@ struct pg_dataset {
     void *state;
 };
 
-extern const pg_data_kind pg_data_cifar10, pg_data_synthetic;
-extern const pg_data_kind *const pg_data_kinds[];   /* NULL-terminated */
-const pg_data_kind *pg_data_find(const char *name); /* NULL with PG_EINPUT's message (nearest name) */
+extern const pg_data_kind pg_data_cifar10, pg_data_synthetic, pg_data_image_folder;
+extern const pg_data_kind *const pg_data_kinds[];      /* those with a name of their own; NULL-terminated */
+const pg_data_kind *pg_data_builtin(const char *name); /* of those, or NULL */
+
+/* A data set by its name: of a kind of its own, or a folder of images that was imported under it. */
+typedef struct pg_data_set {
+    const pg_data_kind *kind;
+    char name[sizeof((pg_dataset_info *)0)->name];
+    const char *splits[PG_DATA_SPLITS + 1]; /* that it has; NULL-terminated */
+} pg_data_set;
+
+/* PG_EINPUT with the nearest name, PG_EDAMAGED (manifest). */
+int pg_data_find(const char *data_dir, const char *name, pg_data_set *out) PG_MUST_USE;
+/* All names there are, imported ones last and sorted: *new*, pg_data_names_free. */
+int pg_data_names(const char *data_dir, char ***out) PG_MUST_USE;
+void pg_data_names_free(char **names);
 
 #endif

@@ -1,0 +1,34 @@
+/* Folders of photographs as data sets: SPLIT/CLASS/FILE, where a split is train, val or test, classes are the sorted names of
+ * the sub-folders, the same in every split, and files are JPEG or PNG (image.h). Hidden files are left out.
+ *
+ * Imported under a name they lie in DATA/NAME with a list for each split (image_list.h) and the manifest. Images are in the
+ * order of their SHA-256: a fixed shuffle, so that the first n images of a split are a random sample. They are decoded and made
+ * to fit (resize.h) when they are read, and nothing that was changed since the import is ever read. */
+#ifndef PG_DATA_IMAGE_FOLDER_H
+#define PG_DATA_IMAGE_FOLDER_H
+
+#include "harness/data/manifest.h"
+
+typedef struct pg_image_fit {
+    int resize_px, crop_px; /* 1 <= crop <= resize <= PG_MANIFEST_SIDE: see pg_resize_crop */
+    pg_filter filter;
+} pg_image_fit;
+
+/* Reads and checks every image of the folder `source`, then puts hard links, or copies, to DATA/NAME, all or nothing; a set
+ * imported before is replaced. All files that cannot be used are named, the first ones as warnings. PG_EMISSING (no such
+ * folder, no split in it), PG_EINPUT, PG_EIO. */
+int pg_image_folder_import(const char *data_dir, const char *name, const char *source, const pg_image_fit *fit) PG_MUST_USE;
+
+/* Reads the manifest of an imported set. PG_EMISSING, PG_EDAMAGED; release in any case. */
+int pg_image_folder_manifest(const char *data_dir, const char *name, pg_manifest *out) PG_MUST_USE;
+
+/* Rehashes lists and images. `report` is told of each list, of each damaged image, and of each split that is whole. */
+int pg_image_folder_verify(const char *data_dir, const char *name, pg_manifest_report *report, void *context) PG_MUST_USE;
+
+/* Whether a name may be given to a set: letters, digits, '-', '_' and '.', a letter or digit first, at most 31. */
+bool pg_image_folder_name(const char *name);
+
+extern const char *const pg_image_folder_splits[]; /* all there may be; NULL-terminated */
+const pg_manifest_file *pg_image_folder_list(const pg_manifest *manifest, const char *split); /* NULL: has no such split */
+
+#endif

@@ -1,0 +1,344 @@
+/* Checks folders of images and puts them in place. See image_folder.h. */
+#include "harness/data/image_folder.h"
+
+#include "harness/base/file.h"
+#include "harness/base/log.h"
+#include "harness/data/folder.h"
+#include "harness/data/image_list.h"
+#include "harness/data/source.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { SPLITS = 3, MOST_TOLD = 20 };
+
+typedef struct import {
+    const char *data_dir, *name, *source;
+    pg_manifest manifest;
+    pg_image_list lists[SPLITS]; /* empty: the source has no such split */
+    bool has[SPLITS];
+    int64_t files, refused;
+    char first_fault[PG_MESSAGE_MAX];
+    pg_progress progress;
+} import;
+
+static int visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+static int by_bytes(const struct dirent **left, const struct dirent **right)
+{
+    return strcmp((*left)->d_name, (*right)->d_name); /* alphasort would follow the locale */
+}
+
+static int path_of(char **out, const char *folder, const char *name)
+{
+    if (asprintf(out, "%s/%s", folder, name) >= 0)
+        return PG_OK;
+    *out = NULL;
+    return pg_fail(PG_ENOMEM, "out of memory");
+}
+
+static int image_path(char **out, const import *m, const char *folder, int split, const pg_image_entry *entry)
+{
+    if (asprintf(out, "%s/%s/%s/%s", folder, pg_image_folder_splits[split], m->manifest.classes[entry->label], entry->file) >=
+        0)
+        return PG_OK;
+    *out = NULL;
+    return pg_fail(PG_ENOMEM, "out of memory");
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* Calls `take` for each visible entry of a folder by name, with its path, until one fails. */
+static int each_entry(const char *folder, int (*take)(void *context, const char *path, const char *name), void *context)
+{
+    struct dirent **entries = NULL;
+    int code = PG_OK, n = scandir(folder, &entries, visible, by_bytes);
+    if (n < 0)
+        return pg_fail(PG_EIO, "%s: cannot be read: %s", folder, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        char *path = NULL;
+        if (!code)
+            code = path_of(&path, folder, entries[i]->d_name);
+        if (!code)
+            code = take(context, path, entries[i]->d_name);
+        free(path);
+        free(entries[i]);
+    }
+    free(entries);
+    return code;
+}
+
+/* ---- Classes ---- */
+
+typedef struct class_names {
+    char *names[PG_MANIFEST_CLASSES];
+    int n;
+} class_names;
+
+static int take_class(void *context, const char *path, const char *name)
+{
+    class_names *c = context;
+    if (!is_folder(path))
+        return pg_fail(PG_EINPUT, "%s: not a folder: right would be SPLIT/CLASS/FILE", path);
+    if (c->n == PG_MANIFEST_CLASSES)
+        return pg_fail(PG_EINPUT, "%s: more than %d classes", path, PG_MANIFEST_CLASSES);
+    if (!(c->names[c->n] = strdup(name)))
+        return pg_fail(PG_ENOMEM, "out of memory");
+    c->n++;
+    return PG_OK;
+}
+
+/* The first name that only one of two sorted lists has, NULL: they are equal. */
+static const char *first_unlike(char *const *a, int n_a, char *const *b, int n_b)
+{
+    int i = 0;
+    for (; i < n_a && i < n_b; i++) {
+        int order = strcmp(a[i], b[i]);
+        if (order != 0)
+            return order < 0 ? a[i] : b[i];
+    }
+    return i < n_a ? a[i] : i < n_b ? b[i] : NULL;
+}
+
+/* The classes of the first split are those of the set; another split has to have the same. */
+static int read_classes(import *m, const char *folder)
+{
+    class_names c = {.n = 0};
+    pg_manifest *manifest = &m->manifest;
+    int code = each_entry(folder, take_class, &c);
+    if (!code && c.n == 0)
+        code = pg_fail(PG_EINPUT, "%s: no folders of classes in it", folder);
+    if (!code && manifest->n_classes == 0) {
+        if ((code = pg_manifest_set_classes(manifest, (const char *const *)c.names, c.n)))
+            pg_fail_at(code, "%s", folder);
+    } else if (!code) {
+        const char *odd = first_unlike(c.names, c.n, manifest->classes, manifest->n_classes);
+        if (odd)
+            code = pg_fail(PG_EINPUT, "%s: class '%s' is not in every split", folder, odd);
+    }
+    for (int i = 0; i < c.n; i++)
+        free(c.names[i]);
+    return code;
+}
+
+static int find_splits(import *m)
+{
+    if (!is_folder(m->source))
+        return pg_fail(PG_EMISSING, "%s: no such folder", m->source);
+    bool any = false;
+    int code = PG_OK;
+    for (int i = 0; pg_image_folder_splits[i] && !code; i++) {
+        char *folder = NULL;
+        code = path_of(&folder, m->source, pg_image_folder_splits[i]);
+        if (!code && (m->has[i] = is_folder(folder)))
+            code = read_classes(m, folder);
+        any = any || m->has[i];
+        free(folder);
+    }
+    if (!code && !any)
+        code = pg_fail(PG_EMISSING, "%s: no folder train, val or test in it: right would be SPLIT/CLASS/FILE", m->source);
+    return code;
+}
+
+/* ---- Images ---- */
+
+/* What is wrong with a file is counted and told; the code is for failures of the system. */
+static int refuse(import *m, int code)
+{
+    if (code == PG_OK || code == PG_ENOMEM)
+        return code;
+    if (m->refused++ == 0)
+        snprintf(m->first_fault, sizeof m->first_fault, "%s", pg_error_message());
+    else if (m->refused <= MOST_TOLD)
+        pg_warn("also refused: %s", pg_error_message());
+    return PG_OK;
+}
+
+typedef struct class_files {
+    import *m;
+    pg_image_list *list;
+    int32_t label;
+} class_files;
+
+static int take_file(void *context, const char *path, const char *name)
+{
+    class_files *c = context;
+    pg_image_entry entry = {.label = c->label, .file = (char *)name};
+    int code = pg_image_list_add(c->list, &entry);
+    if (code)
+        pg_fail_at(code, "%s", path);
+    c->m->files++;
+    return refuse(c->m, code);
+}
+
+static int list_split(import *m, int split)
+{
+    int code = PG_OK;
+    for (int i = 0; i < m->manifest.n_classes && !code; i++) {
+        class_files c = {m, &m->lists[split], i};
+        char *folder = NULL;
+        int64_t before = m->files;
+        if (asprintf(&folder, "%s/%s/%s", m->source, pg_image_folder_splits[split], m->manifest.classes[i]) < 0)
+            return pg_fail(PG_ENOMEM, "out of memory");
+        code = each_entry(folder, take_file, &c);
+        if (!code && m->files == before)
+            code = pg_fail(PG_EINPUT, "%s: no images in it", folder);
+        free(folder);
+    }
+    return code;
+}
+
+/* Fills in the hash and the size. */
+static int read_image(const char *path, pg_image_entry *entry)
+{
+    pg_image image = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    int code = pg_file_read(path, PG_IMAGE_BYTES, &bytes, &size);
+    if (!code && (code = pg_image_decode(bytes, size, &image)))
+        pg_fail_at(code, "%s", path);
+    if (!code)
+        code = pg_hash_bytes(bytes, size, entry->hash);
+    entry->bytes = (int64_t)size;
+    pg_image_release(&image);
+    free(bytes);
+    return code;
+}
+
+static int read_split(import *m, int split)
+{
+    int code = PG_OK;
+    for (int64_t i = 0; i < m->lists[split].n && !code; i++) {
+        pg_image_entry *entry = &m->lists[split].entries[i];
+        char *path = NULL;
+        code = image_path(&path, m, m->source, split, entry);
+        if (!code)
+            code = refuse(m, read_image(path, entry));
+        free(path);
+        pg_progress_update(&m->progress, m->progress.done + 1, NULL);
+    }
+    return code;
+}
+
+/* Everything that can be wrong with the source is found here, before anything is written. */
+static int read_source(import *m)
+{
+    int code = find_splits(m);
+    for (int i = 0; i < SPLITS && !code; i++)
+        if (m->has[i])
+            code = list_split(m, i);
+    if (code)
+        return code;
+    pg_progress_start(&m->progress, "images read", 0, m->files);
+    for (int i = 0; i < SPLITS && !code; i++)
+        code = read_split(m, i);
+    pg_progress_finish(&m->progress);
+    if (!code && m->refused)
+        code = pg_fail(PG_EINPUT, "%s: %lld of %lld files cannot be used, nothing is imported; the first: %s", m->source,
+                       (long long)m->refused, (long long)m->files, m->first_fault);
+    return code;
+}
+
+/* ---- Putting in place ---- */
+
+static int link_image(const import *m, const char *folder, int split, const pg_image_entry *entry)
+{
+    char *from = NULL, *to = NULL;
+    int code = image_path(&from, m, m->source, split, entry);
+    if (!code)
+        code = image_path(&to, m, folder, split, entry);
+    if (!code)
+        code = pg_link_or_copy(from, to);
+    free(from);
+    free(to);
+    return code;
+}
+
+static int place_split(import *m, const char *folder, int split)
+{
+    const char *of = pg_image_folder_splits[split];
+    char list[32];
+    int code = PG_OK;
+    for (int i = 0; i < m->manifest.n_classes && !code; i++) {
+        char *under = NULL;
+        if (asprintf(&under, "%s/%s/%s", folder, of, m->manifest.classes[i]) < 0)
+            return pg_fail(PG_ENOMEM, "out of memory");
+        code = pg_make_folders(under);
+        free(under);
+    }
+    for (int64_t i = 0; i < m->lists[split].n && !code; i++)
+        code = link_image(m, folder, split, &m->lists[split].entries[i]);
+    snprintf(list, sizeof list, "%s.list", of);
+    return code ? code : pg_image_list_write(&m->lists[split], folder, list, &m->manifest.files[m->manifest.n_files++]);
+}
+
+/* What lies at the target and was not imported is not ours to replace. */
+static int check_target(const import *m, const char *target)
+{
+    struct stat status;
+    pg_manifest manifest;
+    if (lstat(target, &status) != 0)
+        return PG_OK;
+    int code = pg_image_folder_manifest(m->data_dir, m->name, &manifest);
+    pg_manifest_release(&manifest);
+    if (code == PG_EMISSING || code == PG_EIO)
+        return pg_fail(PG_EINPUT, "%s: is there and was not imported: choose another name or --data folder, or move it",
+                       target);
+    return code == PG_ENOMEM ? code : PG_OK;
+}
+
+static int place(import *m, const char *target)
+{
+    char *folder = NULL;
+    int code = pg_folder_make(m->data_dir, m->name, "import", &folder);
+    if (code)
+        return code;
+    for (int i = 0; i < SPLITS && !code; i++)
+        if (m->has[i])
+            code = place_split(m, folder, i);
+    if (!code)
+        code = pg_manifest_write(folder, &m->manifest);
+    if (!code)
+        code = pg_folder_replace(folder, target);
+    if (code)
+        pg_folder_remove(folder);
+    free(folder);
+    return code;
+}
+
+int pg_image_folder_import(const char *data_dir, const char *name, const char *source, const pg_image_fit *fit)
+{
+import m = {.data_dir = data_dir, .name = name, .source = source };
+    char *target = NULL;
+    if (pg_data_builtin(name))
+        return pg_fail(PG_EINPUT, "'%s' is the name of a data set of its own kind: choose another name", name);
+    if (!pg_image_folder_name(name))
+        return pg_fail(PG_EINPUT,
+                       "'%s' is no name for a data set: right would be letters, digits, '-', '_' and '.', at most 31", name);
+    if (fit->crop_px < 1 || fit->crop_px > fit->resize_px || fit->resize_px > PG_MANIFEST_SIDE)
+        return pg_fail(PG_EINPUT, "resize to %d and crop to %d: right would be 1 <= crop <= resize <= %d", fit->resize_px,
+                       fit->crop_px, PG_MANIFEST_SIDE);
+    snprintf(m.manifest.name, sizeof m.manifest.name, "%s", name);
+    m.manifest.height = m.manifest.width = fit->crop_px;
+    m.manifest.resize_px = fit->resize_px;
+    m.manifest.filter = fit->filter;
+    int code = path_of(&target, data_dir, name);
+    if (!code)
+        code = check_target(&m, target);
+    if (!code)
+        code = read_source(&m);
+    if (!code)
+        code = place(&m, target);
+    for (int i = 0; i < SPLITS; i++)
+        pg_image_list_release(&m.lists[i]);
+    pg_manifest_release(&m.manifest);
+    free(target);
+    return code;
+}

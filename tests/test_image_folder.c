@@ -1,0 +1,678 @@
+/* Folders of images as data sets: import, order, identity, what is refused, and what happens where files change afterwards. */
+#include "harness/base/file.h"
+#include "harness/base/log.h"
+#include "harness/base/rng.h"
+#include "harness/data/dataset.h"
+#include "harness/data/folder.h"
+#include "harness/data/image_folder.h"
+#include "harness/data/image_list.h"
+#include "tests/image_fixture.h"
+#include "tests/pillow.h"
+#include "tests/program.h"
+
+#include <setjmp.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <sys/resource.h>
+
+enum { CLASSES = 3, VAL = 4, TRAIN = 2, SIDE = 12, PIXELS = 3 * SIDE * SIDE };
+static const char *const classes[] = {"a cat", "dog's", "z\xc3\xbc"};
+static const pg_image_fit fit = {16, SIDE, PG_FILTER_BILINEAR};
+
+/* ---- A source: SOURCE/val with four images a class, SOURCE/train with two, JPEG and PNG of all shapes ---- */
+
+static pg_buf make_file(int seed)
+{
+    int height = 10 + seed * 7 % 30, width = 10 + seed * 11 % 30;
+    if (seed % 3 == 0)
+        return fixture_png_make(&(fixture_png){height, width, 8, PNG_COLOR_TYPE_RGB, false, -1}, (unsigned)seed);
+    return fixture_jpeg(height, width, seed % 3 == 1 ? TJPF_RGB : TJPF_GRAY, seed % 3 == 1 ? TJSAMP_420 : TJSAMP_GRAY, 0,
+                        (unsigned)seed);
+}
+
+static void put(const char *name, pg_buf file)
+{
+    unlink(scratch_path(name)); /* imported files may share theirs */
+    scratch_write(name, file.data, file.size);
+    pg_buf_release(&file);
+}
+
+static void make_split(const char *source, const char *split, int images, int seed)
+{
+    char name[200];
+    for (int c = 0; c < CLASSES; c++) {
+        snprintf(name, sizeof name, "%s/%s/%s", source, split, classes[c]);
+        assert_int_equal(pg_make_folders(scratch_path(name)), PG_OK);
+        for (int i = 0; i < images; i++) {
+            snprintf(name, sizeof name, "%s/%s/%s/no %d.JPEG", source, split, classes[c], i);
+            put(name, make_file(seed + c * images + i));
+        }
+    }
+}
+
+/* Afresh. */
+static void make_source(void)
+{
+    pg_folder_remove(scratch_path("source"));
+    make_split("source", "val", VAL, 0);
+    make_split("source", "train", TRAIN, 100);
+    scratch_write("source/val/a cat/.hidden", "x", 1);
+    scratch_write("source/README", "x", 1);
+}
+
+static int make_all(void **state)
+{
+    if (scratch_make(state) || pillow_start(state))
+        return -1;
+    make_source();
+    return pg_image_folder_import(scratch_path("data"), "pets", scratch_path("source"), &fit);
+}
+
+static int remove_all(void **state) { return pillow_stop(state) | scratch_remove(state); }
+
+static void import_again(const char *name, const pg_image_fit *how)
+{
+    int code = pg_image_folder_import(scratch_path("data"), name, scratch_path("source"), how);
+    if (code)
+        fail_msg("%s", pg_error_message());
+}
+
+static pg_dataset *open_ok(const char *data, const char *spec)
+{
+    pg_dataset *dataset = NULL;
+    if (pg_dataset_open(data, spec, &dataset) != PG_OK)
+        fail_msg("%s", pg_error_message());
+    return dataset;
+}
+
+/* ---- Reading ---- */
+
+/* The image of the list's line as the file, the decoder and the resize have it. */
+static void expect_image(const char *data, const char *folder, const char *line, const uint8_t *planes, int32_t label, int side)
+{
+    char path[700], hash[PG_HASH_HEX], *bytes;
+    size_t size;
+    pg_image image;
+    const char *name = strchr(strchr(strchr(line, ' ') + 1, ' ') + 1, ' ') + 1;
+    pg_manifest manifest;
+    assert_int_equal(pg_manifest_read(data, &manifest), PG_OK);
+    snprintf(path, sizeof path, "%s/%s/%.*s", folder, manifest.classes[label], (int)strcspn(name, "\n"), name);
+    assert_int_equal(pg_file_read(path, 1 << 20, &bytes, &size), PG_OK);
+    assert_int_equal(pg_hash_file(path, hash), PG_OK);
+    assert_memory_equal(hash, line, PG_HASH_HEX - 1);
+    assert_int_equal(pg_image_decode(bytes, size, &image), PG_OK);
+    uint8_t *square = malloc((size_t)side * (size_t)side * 3);
+    assert_int_equal(pg_resize_crop(&image, manifest.resize_px, manifest.filter, side, square), PG_OK);
+    for (int i = 0; i < side * side; i++)
+        for (int c = 0; c < 3; c++)
+            assert_int_equal(planes[c * side * side + i], square[3 * i + c]);
+    free(square);
+    free(bytes);
+    pg_image_release(&image);
+    pg_manifest_release(&manifest);
+}
+
+static void images_are_in_the_order_of_their_hashes(void **state)
+{
+    (void)state;
+    const struct {
+        const char *spec, *list, *folder;
+        int images;
+    } splits[] = {{"pets:val", "data/pets/val.list", "source/val", VAL * CLASSES},
+                  {"pets:train", "data/pets/train.list", "source/train", TRAIN * CLASSES}};
+    for (int s = 0; s < 2; s++) {
+        pg_dataset *dataset = open_ok(scratch_path("data"), splits[s].spec);
+        const pg_dataset_info *info = pg_dataset_info_of(dataset);
+        assert_int_equal(info->images, splits[s].images);
+        assert_true(info->height == SIDE && info->width == SIDE && info->classes == CLASSES);
+        assert_string_equal(info->name, "pets");
+        for (int c = 0; c < CLASSES; c++)
+            assert_string_equal(info->class_names[c], classes[c]);
+        uint8_t pixels[VAL * CLASSES][PIXELS], one[PIXELS];
+        int32_t labels[VAL * CLASSES], seen[CLASSES] = {0}, label = -1;
+        assert_int_equal(pg_dataset_read(dataset, 0, info->images, &pixels[0][0], labels), PG_OK);
+        char *text;
+        size_t size;
+        assert_int_equal(pg_file_read(scratch_path(splits[s].list), 1 << 20, &text, &size), PG_OK);
+        const char *line = text;
+        for (int i = 0; i < info->images; i++, line = strchr(line, '\n') + 1) {
+            expect_image(scratch_path("data/pets"), scratch_path(splits[s].folder), line, pixels[i], labels[i], SIDE);
+            seen[labels[i]]++;
+        }
+        for (int c = 0; c < CLASSES; c++)
+            assert_int_equal(seen[c], splits[s].images / CLASSES);
+        free(text);
+        /* parts, and one of the two alone */
+        assert_int_equal(pg_dataset_read(dataset, 3, 1, one, NULL), PG_OK);
+        assert_memory_equal(one, pixels[3], PIXELS);
+        assert_int_equal(pg_dataset_read(dataset, 5, 1, NULL, &label), PG_OK);
+        assert_int_equal(label, labels[5]);
+        assert_int_equal(pg_dataset_read(dataset, info->images, 1, one, NULL), PG_EINPUT);
+        pg_dataset_close(dataset);
+    }
+    assert_int_equal(scratch_count(scratch_path("data")),
+                     1 + 3 + 2 * (1 + CLASSES) + (VAL + TRAIN) * CLASSES); /* nothing else */
+}
+
+static void lists_are_sorted(void **state)
+{
+    (void)state;
+    char *text, last[PG_HASH_HEX] = "";
+    size_t size;
+    assert_int_equal(pg_file_read(scratch_path("data/pets/val.list"), 1 << 20, &text, &size), PG_OK);
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
+        assert_true(strncmp(last, line, PG_HASH_HEX - 1) < 0);
+        memcpy(last, line, PG_HASH_HEX - 1);
+    }
+    free(text);
+}
+
+static void *read_all(void *dataset)
+{
+    uint8_t pixels[PIXELS], first[PIXELS];
+    if (pg_dataset_read(dataset, 0, 1, first, NULL))
+        return dataset;
+    for (int i = 0; i < 60; i++)
+        if (pg_dataset_read(dataset, i % (VAL * CLASSES), 1, pixels, NULL) ||
+            (i % (VAL * CLASSES) == 0 && memcmp(pixels, first, PIXELS) != 0))
+            return dataset;
+    return NULL;
+}
+
+static void threads_read_at_once(void **state)
+{
+    (void)state;
+    pg_dataset *dataset = open_ok(scratch_path("data"), "pets:val");
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_all, dataset), 0);
+    for (int i = 0; i < 4; i++) {
+        void *failed;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    pg_dataset_close(dataset);
+}
+
+static void wrong_names_are_explained(void **state)
+{
+    (void)state;
+    const struct {
+        const char *spec, *message;
+    } wrong[] = {{"pest:val", "did you mean 'pets'?"},
+                 {"pets:vla", "did you mean 'pets:val'?"},
+                 {"pets:everything", "one of train, val"},
+                 {"pets:test", "one of train, val"},
+                 {"../data/pets:val", "unknown data set"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        pg_dataset *dataset = NULL;
+        assert_int_equal(pg_dataset_open(scratch_path("data"), wrong[i].spec, &dataset), PG_EINPUT);
+        assert_non_null(strstr(pg_error_message(), wrong[i].message));
+        assert_null(dataset);
+    }
+    const char *const names[] = {"", "a/b", ".", "..", "-x", "a b", "cifar10", "synthetic", "a23456789012345678901234567890_2"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_int_equal(pg_image_folder_import(scratch_path("data"), names[i], scratch_path("source"), &fit), PG_EINPUT);
+    const int sides[][2] = {{10, 11}, {0, 0}, {PG_MANIFEST_SIDE + 1, 5}, {5, 0}};
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
+        assert_int_equal(pg_image_folder_import(scratch_path("data"), "pets", scratch_path("source"),
+                                                &(pg_image_fit){sides[i][0], sides[i][1], 0}),
+                         PG_EINPUT);
+}
+
+/* ---- Identity ---- */
+
+static void hash_of(const char *spec, char hash[PG_HASH_HEX])
+{
+    pg_dataset *dataset = open_ok(scratch_path("data"), spec);
+    strcpy(hash, pg_dataset_info_of(dataset)->hash);
+    pg_dataset_close(dataset);
+}
+
+static void expect_identity(const char *spec, const char *before, bool same)
+{
+    char hash[PG_HASH_HEX];
+    hash_of(spec, hash);
+    assert_true(same == (strcmp(hash, before) == 0));
+}
+
+static void identity_is_content(void **state)
+{
+    (void)state;
+    char val[PG_HASH_HEX], train[PG_HASH_HEX];
+    hash_of("pets:val", val);
+    hash_of("pets:train", train);
+    assert_string_not_equal(val, train);
+    import_again("animals", &fit); /* names of data sets are no matter, nor those of files */
+    expect_identity("animals:val", val, true);
+    assert_int_equal(rename(scratch_path("source/val/a cat/no 1.JPEG"), scratch_path("source/val/a cat/0.png")), 0);
+    import_again("pets", &fit);
+    expect_identity("pets:val", val, true);
+    const pg_image_fit others[] = {
+        {17, SIDE, PG_FILTER_BILINEAR}, {16, SIDE - 1, PG_FILTER_BILINEAR}, {16, SIDE, PG_FILTER_BICUBIC}};
+    for (int i = 0; i < 3; i++) {
+        import_again("pets", &others[i]);
+        expect_identity("pets:val", val, false);
+    }
+    /* another label */
+    assert_int_equal(rename(scratch_path("source/val/a cat/0.png"), scratch_path("source/val/dog's/0.png")), 0);
+    import_again("pets", &fit);
+    expect_identity("pets:val", val, false);
+    expect_identity("pets:train", train, true);
+    /* another image, another name of a class */
+    make_source();
+    put("source/val/a cat/no 0.JPEG", make_file(77));
+    import_again("pets", &fit);
+    expect_identity("pets:val", val, false);
+    make_source();
+    assert_int_equal(rename(scratch_path("source/val/a cat"), scratch_path("source/val/b cat")), 0);
+    assert_int_equal(rename(scratch_path("source/train/a cat"), scratch_path("source/train/b cat")), 0);
+    import_again("pets", &fit);
+    expect_identity("pets:val", val, false);
+    make_source();
+    import_again("pets", &fit);
+    expect_identity("pets:val", val, true);
+    pg_folder_remove(scratch_path("data/animals"));
+}
+
+/* A set can be imported from where it lies: another size without the originals. */
+static void a_set_can_be_imported_from_itself(void **state)
+{
+    (void)state;
+    char first[PG_HASH_HEX];
+    int entries = scratch_count(scratch_path("data"));
+    hash_of("pets:val", first);
+    for (int i = 0; i < 2; i++) {
+        pg_image_fit other = {16, i ? SIDE : 9, PG_FILTER_BILINEAR};
+        assert_int_equal(pg_image_folder_import(scratch_path("data"), "pets", scratch_path("data/pets"), &other), PG_OK);
+        expect_identity("pets:val", first, i);
+        assert_int_equal(scratch_count(scratch_path("data")), entries);
+    }
+}
+
+/* ---- What is refused ---- */
+
+/* The import fails with this code and message, and nothing is written, not even a temporary folder. */
+static void expect_refusal(int code, const char *message)
+{
+    int result = pg_image_folder_import(scratch_path("fresh"), "pets", scratch_path("source"), &fit);
+    if (result != code || !strstr(pg_error_message(), message))
+        fail_msg("%d %s, not: %s", result, pg_error_message(), message);
+    assert_int_not_equal(access(scratch_path("fresh"), F_OK), 0);
+    make_source();
+}
+
+static void bad_folders_write_nothing(void **state)
+{
+    (void)state;
+    pg_folder_remove(scratch_path("source"));
+    expect_refusal(PG_EMISSING, "no such folder");
+    pg_folder_remove(scratch_path("source/val"));
+    assert_int_equal(rename(scratch_path("source/train"), scratch_path("source/training")), 0);
+    expect_refusal(PG_EMISSING, "no folder train, val or test");
+    scratch_write("source/val/list.txt", "x", 1);
+    expect_refusal(PG_EINPUT, "source/val/list.txt: not a folder");
+    mkdir(scratch_path("source/val/zebra"), 0700);
+    expect_refusal(PG_EINPUT, "class 'zebra' is not in every split");
+    mkdir(scratch_path("source/val/\xc3\xa4"), 0700); /* the last one */
+    expect_refusal(PG_EINPUT, "class '\xc3\xa4' is not in every split");
+    mkdir(scratch_path("source/train/\xc3\xa4"), 0700);
+    expect_refusal(PG_EINPUT, "class '\xc3\xa4' is not in every split");
+    pg_folder_remove(scratch_path("source/train/a cat"));
+    expect_refusal(PG_EINPUT, "class 'a cat' is not in every split");
+    pg_folder_remove(scratch_path("source/val/dog's"));
+    expect_refusal(PG_EINPUT, "class 'dog's' is not in every split");
+    mkdir(scratch_path("source/test"), 0700);
+    expect_refusal(PG_EINPUT, "source/test: no folders of classes");
+    mkdir(scratch_path("source/val/zebra"), 0700);
+    mkdir(scratch_path("source/train/zebra"), 0700);
+    expect_refusal(PG_EINPUT, "train/zebra: no images in it");
+    mkdir(scratch_path("source/val/\xff\xfe"), 0700);
+    mkdir(scratch_path("source/train/\xff\xfe"), 0700);
+    expect_refusal(PG_EINPUT, "not UTF-8");
+    mkdir(scratch_path("source/val/a\nb"), 0700);
+    mkdir(scratch_path("source/train/a\nb"), 0700);
+    expect_refusal(PG_EINPUT, "printable");
+}
+
+static pg_buf text_file(const char *text)
+{
+    pg_buf file;
+    pg_buf_init(&file);
+    pg_buf_puts(&file, text);
+    return file;
+}
+
+static pg_buf cut(pg_buf file)
+{
+    file.size /= 2;
+    return file;
+}
+
+static void bad_images_are_named(void **state)
+{
+    (void)state;
+    const char *const name = "source/val/dog's/no 1.JPEG";
+    const struct {
+        pg_buf file;
+        const char *reason;
+    } bad[] = {{text_file(""), "neither a JPEG nor a PNG file, but empty"},
+               {text_file("<html>not found</html>"), "neither a JPEG nor a PNG file"},
+               {fixture_jpeg(20, 30, TJPF_CMYK, TJSAMP_444, 0, 1), "a CMYK image"},
+               {cut(make_file(1)), "damaged JPEG"},
+               {cut(make_file(0)), "damaged PNG"},
+               {fixture_png_make(&(fixture_png){9, 7, 16, PNG_COLOR_TYPE_RGB, false, -1}, 1), "16 bits a channel"},
+               {fixture_png_make(&(fixture_png){9, 7, 8, PNG_COLOR_TYPE_RGB_ALPHA, false, 3}, 1), "has transparent pixels"},
+               {fixture_png_header(65536, 65536), "65536 x 65536 pixels"}};
+    char message[128];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        put(name, bad[i].file);
+        snprintf(message, sizeof message, "val/dog's/no 1.JPEG: %s", bad[i].reason);
+        expect_refusal(PG_EINPUT, message);
+    }
+    for (int i = 0; i < 4; i++) {
+        int result = i == 0   ? mkdir(scratch_path("source/val/dog's/more"), 0700)
+                     : i == 1 ? mkfifo(scratch_path("source/val/dog's/more"), 0600)
+                     : i == 2 ? symlink("nothing", scratch_path("source/val/dog's/more"))
+                              : rename(scratch_path(name), scratch_path("source/val/dog's/mo\nre"));
+        assert_int_equal(result, 0);
+        expect_refusal(PG_EINPUT, "1 of ");
+    }
+    put("source/val/dog's/no 1.JPEG", text_file("x"));
+    put("source/train/a cat/no 0.JPEG", text_file("x"));
+    expect_refusal(PG_EINPUT, "2 of 18 files cannot be used, nothing is imported; the first: ");
+}
+
+static void what_was_not_imported_is_kept(void **state)
+{
+    (void)state;
+    assert_int_equal(pg_make_folders(scratch_path("data/photos/holiday")), PG_OK);
+    assert_int_equal(pg_image_folder_import(scratch_path("data"), "photos", scratch_path("source"), &fit), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "was not imported"));
+    assert_int_equal(access(scratch_path("data/photos/holiday"), F_OK), 0);
+    pg_folder_remove(scratch_path("data/photos"));
+    assert_int_equal(symlink("loop", scratch_path("data/loop")), 0);
+    assert_int_equal(pg_image_folder_import(scratch_path("data"), "loop", scratch_path("source"), &fit), PG_EINPUT);
+    assert_int_equal(unlink(scratch_path("data/loop")), 0);
+    put("source/val/dog's/no 1.JPEG", text_file("x"));
+    int entries = scratch_count(scratch_path("data"));
+    assert_int_equal(pg_image_folder_import(scratch_path("data"), "pets", scratch_path("source"), &fit), PG_EINPUT);
+    assert_int_equal(scratch_count(scratch_path("data")), entries); /* the last good import stays */
+    pg_dataset_close(open_ok(scratch_path("data"), "pets:val"));
+    make_source();
+}
+
+/* The list cannot be written, as on a full disk. */
+static void an_import_that_breaks_off_leaves_nothing(void **state)
+{
+    (void)state;
+    struct rlimit old, small;
+    int entries = scratch_count(scratch_path("data"));
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = (struct rlimit){100, old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    int code = pg_image_folder_import(scratch_path("data"), "pets", scratch_path("source"), &fit);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(code, PG_EIO);
+    assert_int_equal(scratch_count(scratch_path("data")), entries);
+    pg_dataset_close(open_ok(scratch_path("data"), "pets:val"));
+}
+
+/* ---- Damage after the import ---- */
+
+typedef struct tally {
+    int ok, damaged;
+    char last[PG_MESSAGE_MAX];
+} tally;
+
+static void count(void *context, const char *file, const char *fault)
+{
+    tally *t = context;
+    t->ok += fault == NULL;
+    t->damaged += fault != NULL;
+    if (fault)
+        snprintf(t->last, sizeof t->last, "%s: %s", file, fault);
+}
+
+static int read_split(void)
+{
+    uint8_t *pixels = malloc((size_t)VAL * CLASSES * PIXELS);
+    pg_dataset *dataset = NULL;
+    int code = pg_dataset_open(scratch_path("data"), "pets:val", &dataset);
+    if (code == PG_OK)
+        code = pg_dataset_read(dataset, 0, VAL * CLASSES, pixels, NULL);
+    pg_dataset_close(dataset);
+    free(pixels);
+    return code;
+}
+
+/* A byte of the file becomes another one, the file is cut, or goes. */
+static void damage(const char *name, pg_rng *rng, int how)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s", scratch_path(name));
+    int64_t size = pg_file_size(path), at = (int64_t)pg_rng_below(rng, (uint32_t)size);
+    if (how == 2)
+        assert_int_equal(unlink(path), 0);
+    else if (how == 1)
+        assert_int_equal(truncate(path, at), 0);
+    else {
+        FILE *stream = fopen(path, "r+b");
+        assert_int_equal(fseek(stream, (long)at, SEEK_SET), 0);
+        int byte = fgetc(stream);
+        assert_int_equal(fseek(stream, (long)at, SEEK_SET), 0);
+        fputc(byte ^ (1 + (int)pg_rng_below(rng, 255)), stream);
+        assert_int_equal(fclose(stream), 0);
+    }
+}
+
+static void damage_is_never_read(void **state)
+{
+    (void)state;
+    const char *const names[] = {"data/pets/val/a cat/no 0.JPEG", "data/pets/val/z\xc3\xbc/no 3.JPEG", "data/pets/val.list"};
+    pg_rng rng = pg_rng_make(3, PG_STREAM_TEST, 0);
+    for (int round = 0; round < 150; round++) {
+        const char *name = names[round % 3];
+        tally t = {0};
+        damage(name, &rng, round < 90 ? 0 : round < 147 ? 1 : 2);
+        if (read_split() != PG_EDAMAGED || !strstr(pg_error_message(), strrchr(name, '/')) ||
+            !strstr(pg_error_message(), "import pets again"))
+            fail_msg("round %d: %s", round, pg_error_message());
+        assert_int_equal(pg_image_folder_verify(scratch_path("data"), "pets", count, &t), PG_EDAMAGED);
+        assert_int_equal(t.damaged, 1);
+        assert_int_equal(t.ok, round % 3 == 2 ? 1 : 3); /* a split is whole or not; it is not read where its list is damaged */
+        assert_non_null(strstr(t.last, strrchr(name, '/') + 1));
+        make_source();
+        import_again("pets", &fit);
+    }
+    tally t = {0};
+    assert_int_equal(pg_image_folder_verify(scratch_path("data"), "pets", count, &t), PG_OK);
+    assert_int_equal(t.ok, 4); /* two lists, two splits */
+}
+
+static void damaged_manifests_are_found(void **state)
+{
+    (void)state;
+    const char *const name = "data/pets/manifest.json";
+    const struct {
+        const char *from, *to, *message;
+    } edits[] = {{"\"name\": \"pets\"", "\"name\": \"pest\"", "not the manifest of a folder of images: import pets again"},
+                 {"  \"resize\": 16,\n  \"filter\": \"bilinear\",\n", "", "not the manifest of"},
+                 {"[3, 12, 12]", "[3, 12, 11]", "not the manifest of"},
+                 {"\"a cat\"", "\"..\"", "not the manifest of"},
+                 {"\"a cat\"", "\"a/cat\"", "not the manifest of"},
+                 {"\"images\": 12", "\"images\": 0", "not the manifest of"},
+                 {"\"resize\": 16", "\"resize\": 11", "resize is not"},
+                 {"\"resize\": 16", "\"resize\": 4097", "resize is not"},
+                 {"  \"resize\": 16,\n", "", "resize is not"},
+                 {"bilinear", "nearest", "filter is none"},
+                 {"\"filter\": \"bilinear\"", "\"filter\": 0", "filter is none"},
+                 {"\"val.list\"", "\"../l.list\"", "no plain name"},
+                 {"\"images\": 12", "\"images\": 11", "12 images, the manifest says 11"},
+                 {"\"a cat\", ", "", "is not \"SHA-256 BYTES LABEL FILE\""}};
+    char *text, damaged[8300];
+    size_t size;
+    assert_int_equal(pg_file_read(scratch_path(name), 8192, &text, &size), PG_OK);
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        const char *at = strstr(text, edits[i].from);
+        assert_non_null(at);
+        int n = snprintf(damaged, sizeof damaged, "%.*s%s%s", (int)(at - text), text, edits[i].to, at + strlen(edits[i].from));
+        scratch_write(name, damaged, (size_t)n);
+        int code = read_split();
+        if (code != PG_EDAMAGED || !strstr(pg_error_message(), edits[i].message))
+            fail_msg("%s: %d %s", edits[i].to, code, pg_error_message());
+    }
+    scratch_write(name, text, size);
+    free(text);
+    assert_int_equal(read_split(), PG_OK);
+}
+
+#define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* Lists that a manifest vouches for, made by someone who is not a friend. */
+static void crafted_lists_are_refused(void **state)
+{
+    (void)state;
+    const struct {
+        const char *text;
+        int64_t images;
+        const char *message; /* NULL: good */
+    } lists[] = {{HASH " 10 2 a b\n" HASH " 67108864 0 c\n", 2, NULL},
+                 {HASH " 10 2 a b\n", 2, "1 images, the manifest says 2"},
+                 {HASH " 10 3 x\n", 1, "line 1"},
+                 {HASH " 10 -1 x\n", 1, "line 1"},
+                 {HASH " 10 4294967296 x\n", 1, "line 1"},
+                 {HASH " 10 0 ../x\n", 1, "line 1"},
+                 {HASH " 10 0 ..\n", 1, "line 1"},
+                 {HASH " 10 0 a/../../x\n", 1, "line 1"},
+                 {HASH " 10 0 \n", 1, "line 1"},
+                 {HASH " 10 0 a\tb\n", 1, "line 1"},
+                 {HASH " 10 0\n", 1, "line 1"},
+                 {HASH " 0 0 x\n", 1, "line 1"},
+                 {HASH " 67108865 0 x\n", 1, "line 1"},
+                 {HASH " ten 0 x\n", 1, "line 1"},
+                 {HASH " 1 0 x\n" HASH "0 1 0 x\n", 1, "line 2"},
+                 {HASH " 1 0 x", 1, "no end"}};
+    pg_manifest manifest = {.name = "crafted", .n_classes = 3};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        pg_manifest_file file = {.name = "crafted.list", .images = lists[i].images, .bytes = (int64_t)strlen(lists[i].text)};
+        pg_image_list list;
+        scratch_write(file.name, lists[i].text, strlen(lists[i].text));
+        assert_int_equal(pg_hash_bytes(lists[i].text, strlen(lists[i].text), file.hash), PG_OK);
+        int code = pg_image_list_read(scratch_folder, &manifest, &file, &list);
+        if (code != (lists[i].message ? PG_EDAMAGED : PG_OK) || (code && !strstr(pg_error_message(), lists[i].message)))
+            fail_msg("%s: %d %s", lists[i].text, code, pg_error_message());
+        if (!code)
+            assert_string_equal(list.entries[0].file, "a b");
+        pg_image_list_release(&list);
+    }
+}
+
+/* ---- The program, and real images ---- */
+
+static void expect_output(int code, int expected, const char *part)
+{
+    if (code != expected || !strstr(program_output, part))
+        fail_msg("exit code %d: %s", code, program_output);
+}
+
+static void the_program_imports_and_runs(void **state)
+{
+    (void)state;
+    char data[300];
+    snprintf(data, sizeof data, "--data '%s' --quiet", scratch_path("new"));
+#define RUN(...) program_run("x.db", "%s " __VA_ARGS__)
+    expect_output(RUN("data import pets '%s' --resize 40 --crop=32 --filter bicubic", data, scratch_path("source")), 0,
+                  "pets:val 12 images");
+    expect_output(RUN("list datasets", data), 0, "pets:train           6 images, 32 x 32 px, 3 classes");
+    expect_output(RUN("data verify pets", data), 0, "val.list: ok");
+    const char matrix[] =
+        "[fixed]\ndataset = \"pets:val\"\nweights = \"null\"\ndefense = \"ds\"\npatch = 5\nbatch = 5\n\"null.classes\" = 3\n";
+    scratch_write("m.toml", matrix, sizeof matrix - 1);
+    expect_output(RUN("run '%s'", data, scratch_path("m.toml")), 0, "");
+    expect_output(RUN("table '%s'", data, scratch_path("m.toml")), 0, "n = 12 images");
+    expect_output(RUN("data import pets '%s' --crop 257", data, scratch_path("source")), 2, "1 <= crop <= resize");
+    expect_output(RUN("data import pets '%s' --filter nearest", data, scratch_path("source")), 2, "bilinear or bicubic");
+    expect_output(RUN("data import pets '%s' --resize 5000", data, scratch_path("source")), 2, "1 to 4096 pixels");
+    expect_output(RUN("data import cifar10 '%s' --resize 32", data, scratch_path("source")), 2, "not for cifar10");
+    expect_output(RUN("data fetch pets", data), 2, "was imported");
+    put("source/val/dog's/no 1.JPEG", text_file("x"));
+    expect_output(RUN("data import pets '%s'", data, scratch_path("source")), 2, "neither a JPEG nor a PNG");
+    make_source();
+    unlink(scratch_path("new/pets/val/dog's/no 1.JPEG"));
+    expect_output(RUN("data verify pets", data), 2, "no 1.JPEG: DAMAGED");
+    expect_output(RUN("run '%s' -S seed=1 -S batch=6", data, scratch_path("m.toml")), 1, "import pets again");
+#undef RUN
+}
+
+/* The real data, where they are: every image of a part, as Pillow has it. */
+static void imagenette_is_that_of_pillow(void **state)
+{
+    (void)state;
+    enum { STEP = 25, REAL = 224 };
+    const char *base = getenv("PATCHGAUGE_TEST_DATA");
+    char source[600], file[900], *text, *bytes;
+    size_t size;
+    snprintf(source, sizeof source, "%s/imagenette/val", base && *base ? base : "build/data");
+    if (access(source, R_OK) != 0 || !pillow_ready())
+        skip();
+    char *real = realpath(source, NULL);
+    assert_int_equal(pg_make_folders(scratch_path("real")), PG_OK);
+    assert_int_equal(symlink(real, scratch_path("real/val")), 0);
+    free(real);
+    pg_image_fit how = {256, REAL, PG_FILTER_BICUBIC};
+    assert_int_equal(pg_image_folder_import(scratch_path("data"), "imagenette", scratch_path("real"), &how), PG_OK);
+    pg_dataset *dataset = open_ok(scratch_path("data"), "imagenette:val");
+    const pg_dataset_info *info = pg_dataset_info_of(dataset);
+    assert_int_equal(info->images, 3925);
+    assert_int_equal(info->classes, 10);
+    assert_int_equal(pg_file_read(scratch_path("data/imagenette/val.list"), 1 << 20, &text, &size), PG_OK);
+    const char *line = text;
+    uint8_t *planes = malloc(3 * REAL * REAL);
+    for (int i = 0; i < info->images; i++, line = strchr(line, '\n') + 1) {
+        int32_t label = -1;
+        const char *name = strchr(strchr(strchr(line, ' ') + 1, ' ') + 1, ' ') + 1;
+        if (i % STEP)
+            continue;
+        assert_int_equal(pg_dataset_read(dataset, i, 1, planes, &label), PG_OK);
+        snprintf(file, sizeof file, "%s/%s/%.*s", source, info->class_names[label], (int)strcspn(name, "\n"), name);
+        assert_int_equal(pg_file_read(file, 1 << 20, &bytes, &size), PG_OK);
+        pg_image image = pillow_ask(bytes, size, "decode %zu", size);
+        pg_image square = pillow_ask(image.pixels, (size_t)image.height * (size_t)image.width * 3, "crop %d %d bicubic %d %d",
+                                     image.width, image.height, how.resize_px, REAL);
+        for (int k = 0; k < 3 * REAL * REAL; k++)
+            assert_int_equal(planes[k], square.pixels[k % (REAL * REAL) * 3 + k / (REAL * REAL)]);
+        pg_image_release(&square);
+        pg_image_release(&image);
+        free(bytes);
+    }
+    free(planes);
+    free(text);
+    pg_dataset_close(dataset);
+}
+
+int main(void)
+{
+    pg_log_quiet(true);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(images_are_in_the_order_of_their_hashes),
+        cmocka_unit_test(lists_are_sorted),
+        cmocka_unit_test(threads_read_at_once),
+        cmocka_unit_test(wrong_names_are_explained),
+        cmocka_unit_test(identity_is_content),
+        cmocka_unit_test(a_set_can_be_imported_from_itself),
+        cmocka_unit_test(bad_folders_write_nothing),
+        cmocka_unit_test(bad_images_are_named),
+        cmocka_unit_test(what_was_not_imported_is_kept),
+        cmocka_unit_test(an_import_that_breaks_off_leaves_nothing),
+        cmocka_unit_test(damage_is_never_read),
+        cmocka_unit_test(damaged_manifests_are_found),
+        cmocka_unit_test(crafted_lists_are_refused),
+        cmocka_unit_test(the_program_imports_and_runs),
+        cmocka_unit_test(imagenette_is_that_of_pillow),
+    };
+    return cmocka_run_group_tests(tests, make_all, remove_all);
+}
