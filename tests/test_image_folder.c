@@ -331,7 +331,7 @@ static void bad_folders_write_nothing(void **state)
     expect_refusal(PG_EINPUT, "train/zebra: no images in it");
     mkdir(scratch_path("source/val/\xff\xfe"), 0700);
     mkdir(scratch_path("source/train/\xff\xfe"), 0700);
-    expect_refusal(PG_EINPUT, "not UTF-8");
+    expect_refusal(PG_EINPUT, "bytes of UTF-8");
     mkdir(scratch_path("source/val/a\nb"), 0700);
     mkdir(scratch_path("source/train/a\nb"), 0700);
     expect_refusal(PG_EINPUT, "printable");

@@ -35,14 +35,6 @@ static bool plain(const char *text, size_t room)
     return true;
 }
 
-/* The manifest could not be read again with it. */
-static bool is_utf8(const char *text)
-{
-    json_t *string = json_string(text);
-    json_decref(string);
-    return string != NULL;
-}
-
 void pg_manifest_release(pg_manifest *manifest)
 {
     for (int i = 0; manifest->classes && i < manifest->n_classes; i++)
@@ -61,8 +53,6 @@ int pg_manifest_set_classes(pg_manifest *manifest, const char *const *names, int
         if (!plain(names[i], PG_MANIFEST_NAME))
             return pg_fail(PG_EINPUT, "class %d is named '%s': right would be 1 to %d printable bytes of UTF-8", i, names[i],
                            PG_MANIFEST_NAME - 1);
-        if (!is_utf8(names[i]))
-            return pg_fail(PG_EINPUT, "class %d is named '%s', which is not UTF-8", i, names[i]);
         for (int j = 0; j < i; j++)
             if (strcmp(names[i], names[j]) == 0)
                 return pg_fail(PG_EINPUT, "classes %d and %d have the same name '%s'", j, i, names[i]);
