@@ -17,6 +17,7 @@ static char *join(const char *folder, const char *name)
     return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
+/* What is not could not be read again from the manifest. */
 static bool is_utf8(const char *text)
 {
     json_t *checked = json_string(text);
