@@ -35,6 +35,7 @@ commands)
 figures)
     echo '#include "plots/figure.h"'
     list PG_FIGURE pg_figure pg_figure_ pg_figures "plots/*.c"
+    text pg_paper_csv plots/paper.csv
     for script in plots/*.gp; do
         text "pg_script_$(basename "$script" .gp)" "$script"
     done

@@ -12,25 +12,26 @@ static const double grid_unit = 1.0 / 1048576.0; /* 2^-20 */
 
 #define AT(field) offsetof(pg_table_entry, field)
 const pg_metric pg_metrics[] = {
-    {"clean", "clean", "prediction of the defense on the clean image is right", PG_METRIC_SHARE, AT(clean)},
+    {"clean", "clean", "prediction of the defense on the clean image is right", PG_METRIC_SHARE, AT(clean), 1},
     {"attacked", "under attack", "right without a patch, and with the patch that the attack of this cell finds",
-     PG_METRIC_SHARE, AT(attacked)},
-    {"certified", "certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified)},
+     PG_METRIC_SHARE, AT(attacked), 1},
+    {"certified", "certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified), 1},
     {"certified_published", "published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE,
-     AT(published)},
-    {"false_positive", "false positive", "a masking defense masks something on the clean image", PG_METRIC_SHARE, AT(masked)},
-    {"case_0", "case 0", "failure case 0 of the published certificate: wrong before masking", PG_METRIC_SHARE, AT(cases[0])},
-    {"case_1", "case 1", "failure case 1 of the published certificate: cases I and IV", PG_METRIC_SHARE, AT(cases[1])},
-    {"case_2", "case 2", "failure case 2 of the published certificate: case II", PG_METRIC_SHARE, AT(cases[2])},
-    {"case_3", "case 3", "failure case 3 of the published certificate: case III", PG_METRIC_SHARE, AT(cases[3])},
-    {"case_4", "case 4", "failure case 4 of the published certificate: none, certified", PG_METRIC_SHARE, AT(cases[4])},
-    {"nonfinite", "nonfinite", "images with a NaN or an infinity among their local logits", PG_METRIC_COUNT, AT(nonfinite)},
-    {"smallest_margin", "margin", "smallest positive margin of a certified image", PG_METRIC_GRID, AT(smallest_margin)},
-    {"delta", "delta", "largest measured change outside the receptive fields", PG_METRIC_GRID, AT(delta)},
-    {NULL, NULL, NULL, PG_METRIC_COUNT, 0},
+     AT(published), 1},
+    {"false_positive", "false positive", "a masking defense masks something on the clean image", PG_METRIC_SHARE, AT(masked),
+     -1},
+    {"case_0", "case 0", "failure case 0 of the published certificate: wrong before masking", PG_METRIC_SHARE, AT(cases[0]), 0},
+    {"case_1", "case 1", "failure case 1 of the published certificate: cases I and IV", PG_METRIC_SHARE, AT(cases[1]), 0},
+    {"case_2", "case 2", "failure case 2 of the published certificate: case II", PG_METRIC_SHARE, AT(cases[2]), 0},
+    {"case_3", "case 3", "failure case 3 of the published certificate: case III", PG_METRIC_SHARE, AT(cases[3]), 0},
+    {"case_4", "case 4", "failure case 4 of the published certificate: none, certified", PG_METRIC_SHARE, AT(cases[4]), 0},
+    {"nonfinite", "nonfinite", "images with a NaN or an infinity among their local logits", PG_METRIC_COUNT, AT(nonfinite), 0},
+    {"smallest_margin", "margin", "smallest positive margin of a certified image", PG_METRIC_GRID, AT(smallest_margin), 0},
+    {"delta", "delta", "largest measured change outside the receptive fields", PG_METRIC_GRID, AT(delta), 0},
+    {NULL, NULL, NULL, PG_METRIC_COUNT, 0, 0},
 };
 
-const char *const pg_table_formats[] = {"text", "md", "csv", "json", NULL};
+const char *const pg_table_formats[] = {"text", "md", "csv", "json", "latex", NULL};
 
 int pg_metric_find(const char *name, const pg_metric **out)
 {
@@ -129,6 +130,45 @@ const pg_table_entry *pg_table_at(const pg_table *table, const pg_table_entry *c
     const pg_table_entry place = {.row = row, .column = column}, *wanted = &place;
     const pg_table_entry *const *found = bsearch(&wanted, sorted, table->n_entries, sizeof *sorted, by_place);
     return found != NULL ? *found : NULL;
+}
+
+/* ---- The best of a column ------------------------------------------------------------------------------------------------ */
+
+static bool may_be_best(const pg_metric *metric, const pg_table_entry *entry)
+{
+    return entry != NULL && metric->better != 0 && entry->n > 0 && entry->n >= entry->expected &&
+           pg_metric_of(metric, entry) >= 0;
+}
+
+static double share_of(const pg_metric *metric, const pg_table_entry *entry)
+{
+    return (double)pg_metric_of(metric, entry) / (double)entry->n;
+}
+
+int pg_table_best(const pg_table *table, const pg_table_entry *const *sorted, const char *const *rows, size_t n_rows,
+                  const char *const *columns, size_t n_columns, double **best)
+{
+    double *out = *best = malloc((table->n_metrics * n_columns + 1) * sizeof *out);
+    if (out == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory for a table");
+    for (size_t i = 0; i < table->n_metrics * n_columns; i++)
+        out[i] = NAN;
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t c = 0; c < n_columns; c++) {
+            const pg_table_entry *entry = pg_table_at(table, sorted, rows[r], columns[c]);
+            for (size_t m = 0; m < table->n_metrics; m++) {
+                double *top = &out[m * n_columns + c];
+                if (may_be_best(table->metrics[m], entry) &&
+                    !(table->metrics[m]->better * share_of(table->metrics[m], entry) <= table->metrics[m]->better * *top))
+                    *top = share_of(table->metrics[m], entry);
+            }
+        }
+    return PG_OK;
+}
+
+bool pg_table_is_best(const pg_metric *metric, const pg_table_entry *entry, double best)
+{
+    return may_be_best(metric, entry) && share_of(metric, entry) >= best && share_of(metric, entry) <= best;
 }
 
 /* ---- Text of others ---------------------------------------------------------------------------------------------------- */
@@ -276,6 +316,12 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format f
     if (published)
         pg_buf_printf(out, "%spublished (%s) is no proof: it is the paper's own certificate, which an attack can break\n",
                       prefix, format == PG_TABLE_MD ? "certified\\_published" : "certified_published");
+    if (table->paper != NULL && strcmp(table->paper, "revision") == 0)
+        pg_buf_printf(out,
+                      "%spaper: per-class certificates of the publication's later revision, as recalled in the literature\n",
+                      prefix);
+    else if (table->paper != NULL)
+        pg_buf_printf(out, "%spaper: table %s of the publication, with weights and images of its own\n", prefix, table->paper);
     if (nonfinite > 0)
         pg_buf_printf(out,
                       "%sNaN or infinity in the local logits of up to %lld images a cell: counted as wrong and not certified\n",
@@ -381,6 +427,31 @@ static json_t *json_row(const pg_table *table, const pg_metric *metric, const pg
     return row;
 }
 
+/* The publication's number as a metric of its own, "clean_paper", and ours less theirs, "clean_difference". */
+static int paper_rows(const pg_table *table, const pg_metric *metric, const pg_table_entry *entry, double paper, json_t *list,
+                      pg_buf *csv)
+{
+    numbers ours = numbers_of(metric, entry);
+    const double values[2] = {paper, ours.value - paper};
+    for (int i = 0; i < (ours.has_value ? 2 : 1); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s_%s", metric->name, i == 0 ? "paper" : "difference");
+        if (csv != NULL) {
+            csv_text(entry->row, csv);
+            pg_buf_puts(csv, ",");
+            csv_text(entry->column, csv);
+            pg_buf_printf(csv, ",%s,%.6f,,,\n", name, values[i]);
+            continue;
+        }
+        json_t *row =
+            json_pack("{s:o, s:o, s:s, s:o, s:n, s:n, s:n}", table->row_key, json_label(entry->row), table->column_key,
+                      json_label(entry->column), "metric", name, "value", json_number(true, values[i]), "lo", "hi", "n");
+        if (json_array_append_new(list, row) != 0)
+            return pg_fail(PG_ENOMEM, "out of memory for a table");
+    }
+    return PG_OK;
+}
+
 /* Calls for every row, column and metric that exists, in the order of the text table. */
 static int each_number(const pg_table *table, json_t *list, pg_buf *csv)
 {
@@ -402,6 +473,8 @@ static int each_number(const pg_table *table, json_t *list, pg_buf *csv)
                     csv_row(rows[r], columns[c], table->metrics[m], entry, csv);
                 else if (json_array_append_new(list, json_row(table, table->metrics[m], entry)) != 0)
                     code = pg_fail(PG_ENOMEM, "out of memory for a table");
+                if (code == PG_OK && entry->paper != NULL && !isnan(entry->paper[m]))
+                    code = paper_rows(table, table->metrics[m], entry, entry->paper[m], list, csv);
             }
         }
     free(rows);
@@ -446,6 +519,9 @@ int pg_table_print(const pg_table *table, pg_table_format format, pg_buf *out)
         break;
     case PG_TABLE_JSON:
         code = print_json(table, out);
+        break;
+    case PG_TABLE_LATEX:
+        code = pg_table_print_latex(table, out);
         break;
     case PG_TABLE_TEXT:
     case PG_TABLE_MD:

@@ -43,6 +43,8 @@ typedef struct pg_table_entry {
     int64_t delta;                  /* measured locality, grid units, that every certificate survives; negative: not measured */
     const pg_table_attack *attacks; /* images under attack, read for figures that show them; else NULL */
     size_t n_attacks;
+    const double
+        *paper; /* the publication's number for each metric of the table, percent; NaN: none. NULL: no such comparison */
     bool several_places; /* the attack tries several places on an image, and ends at the first that breaks it */
     int image_height, image_width, patch_height, patch_width; /* pixels */
 } pg_table_entry;
@@ -59,6 +61,7 @@ typedef struct pg_metric {
     const char *summary; /* one line */
     pg_metric_kind kind;
     size_t offset; /* of the int64_t in pg_table_entry; negative: not defined for this cell */
+    int better;    /* 1: larger is better, -1: smaller; 0: neither */
 } pg_metric;
 
 extern const pg_metric pg_metrics[]; /* ends with name NULL */
@@ -67,7 +70,7 @@ extern const pg_metric pg_metrics[]; /* ends with name NULL */
 int pg_metric_find(const char *name, const pg_metric **out) PG_MUST_USE;
 int64_t pg_metric_of(const pg_metric *metric, const pg_table_entry *entry);
 
-typedef enum pg_table_format { PG_TABLE_TEXT, PG_TABLE_MD, PG_TABLE_CSV, PG_TABLE_JSON } pg_table_format;
+typedef enum pg_table_format { PG_TABLE_TEXT, PG_TABLE_MD, PG_TABLE_CSV, PG_TABLE_JSON, PG_TABLE_LATEX } pg_table_format;
 extern const char *const pg_table_formats[]; /* names in the order of the enum, then NULL */
 
 /* Rows and columns appear in the order of their first entry. Everything is borrowed. */
@@ -78,6 +81,8 @@ typedef struct pg_table {
     size_t n_entries;
     const pg_metric *const *metrics;
     size_t n_metrics;
+    const char *paper; /* the publication's table whose numbers stand beside; NULL: none */
+    bool best;         /* Markdown and LaTeX: the best share of a column in bold, text: with a + behind it */
 } pg_table;
 
 /* Appends the whole table; text and Markdown with their notes. PG_EINPUT where two entries share row and column; PG_ENOMEM. */
@@ -102,6 +107,13 @@ int pg_table_sort(const pg_table *table, const pg_table_entry ***sorted) PG_MUST
 /* The entry of a row and column among the sorted ones, NULL if there is none. */
 const pg_table_entry *pg_table_at(const pg_table *table, const pg_table_entry *const *sorted, const char *row,
                                   const char *column);
+/* The largest share (smallest, where that is better) of metric m in column c among complete cells: *new*
+ * [n_metrics][n_columns], NaN where nothing is best; free(). */
+int pg_table_best(const pg_table *table, const pg_table_entry *const *sorted, const char *const *rows, size_t n_rows,
+                  const char *const *columns, size_t n_columns, double **best) PG_MUST_USE;
+bool pg_table_is_best(const pg_metric *metric, const pg_table_entry *entry, double best);
+/* LaTeX for the package booktabs (table_latex.c). */
+int pg_table_print_latex(const pg_table *table, pg_buf *out) PG_MUST_USE;
 /* Text and Markdown (table_text.c). */
 int pg_table_print_text(const pg_table *table, bool markdown, pg_buf *out) PG_MUST_USE;
 

@@ -4,6 +4,7 @@
  * each other follow in a further block with the same rows. */
 #include "plots/table.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ typedef struct layout {
     bool same_n; /* every cell has the same n: said once above the table */
     size_t label_w, metric_w;
     int digits;    /* width of a share: 4, or 5 where one is 100.0 */
+    double *best;  /* [metrics][columns], or NULL */
     size_t *width; /* of each column */
 } layout;
 
@@ -73,7 +75,32 @@ static size_t label_parts(const char *label)
     return n;
 }
 
-static void cell_text(const layout *l, const pg_metric *metric, const pg_table_entry *entry, char out[CELL_MAX])
+/* What stands in a field: the value, the publication's beside it, and the difference. */
+typedef enum line_kind { LINE_VALUE, LINE_PAPER, LINE_DIFFERENCE, LINE_KINDS } line_kind;
+static const char *const line_names[] = {"", "  paper", "  difference"};
+
+/* The publication's number for metric m of a cell; false where there is none. */
+static bool paper_of(const pg_table_entry *entry, size_t m, double *value)
+{
+    bool has = entry != NULL && entry->paper != NULL && !isnan(entry->paper[m]);
+    *value = has ? entry->paper[m] : 0;
+    return has;
+}
+
+static void paper_text(const layout *l, size_t m, line_kind kind, const pg_table_entry *entry, char out[CELL_MAX])
+{
+    double paper;
+    out[0] = '\0';
+    if (!paper_of(entry, m, &paper))
+        return;
+    if (kind == LINE_PAPER)
+        snprintf(out, CELL_MAX, "%*.1f", l->digits, paper);
+    else if (entry->n > 0)
+        snprintf(out, CELL_MAX, "%+*.1f", l->digits,
+                 100.0 * (double)pg_metric_of(l->table->metrics[m], entry) / (double)entry->n - paper);
+}
+
+static void value_text(const layout *l, const pg_metric *metric, const pg_table_entry *entry, char out[CELL_MAX])
 {
     out[0] = '\0';
     int64_t count = entry != NULL ? pg_metric_of(metric, entry) : -1;
@@ -90,6 +117,17 @@ static void cell_text(const layout *l, const pg_metric *metric, const pg_table_e
         pg_interval share = pg_wilson(count, entry->n);
         snprintf(out, CELL_MAX, "%*.1f (%.1f-%.1f)%s", l->digits, 100 * share.value, 100 * share.lo, 100 * share.hi, star);
     }
+}
+
+/* Metric m of the cell in column c. */
+static void cell_text(const layout *l, size_t m, size_t c, const pg_table_entry *entry, char out[CELL_MAX])
+{
+    value_text(l, l->table->metrics[m], entry, out);
+    if (l->best == NULL || !pg_table_is_best(l->table->metrics[m], entry, l->best[m * l->n_columns + c]))
+        return;
+    char plain[CELL_MAX];
+    memcpy(plain, out, CELL_MAX);
+    snprintf(out, CELL_MAX, l->markdown ? "**%.50s**" : "%.60s +", plain + (l->markdown ? strspn(plain, " ") : 0));
 }
 
 /* ---- Layout ------------------------------------------------------------------------------------------------------------- */
@@ -113,6 +151,10 @@ static int layout_make(layout *l)
     l->width = calloc(l->n_columns + 1, sizeof *l->width);
     if (l->width == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for a table");
+    if (t->best)
+        code = pg_table_best(t, l->sorted, l->rows, l->n_rows, l->columns, l->n_columns, &l->best);
+    if (code != PG_OK)
+        return code;
     l->same_n = true;
     for (size_t i = 1; i < t->n_entries; i++)
         l->same_n &= t->entries[i].n == t->entries[0].n;
@@ -133,15 +175,17 @@ static int layout_make(layout *l)
             widen(&l->label_w, text_width(part.data));
     for (size_t m = 0; m < t->n_metrics; m++)
         for (size_t i = 0; i < t->n_entries; i++)
-            if (pg_metric_of(t->metrics[m], &t->entries[i]) >= 0)
+            if (pg_metric_of(t->metrics[m], &t->entries[i]) >= 0) {
                 widen(&l->metric_w, strlen(t->metrics[m]->label));
+                widen(&l->metric_w, t->entries[i].paper != NULL ? strlen(line_names[LINE_DIFFERENCE]) : 0);
+            }
     for (size_t c = 0; c < l->n_columns; c++) {
         for (size_t i = 0; heading_part(l, l->columns[c], i, &part); i++)
             widen(&l->width[c], text_width(part.data));
         for (size_t r = 0; r < l->n_rows; r++)
             for (size_t m = 0; m < t->n_metrics; m++) {
                 char text[CELL_MAX];
-                cell_text(l, t->metrics[m], pg_table_at(t, l->sorted, l->rows[r], l->columns[c]), text);
+                cell_text(l, m, c, pg_table_at(t, l->sorted, l->rows[r], l->columns[c]), text);
                 widen(&l->width[c], strlen(text));
             }
     }
@@ -230,36 +274,60 @@ static void print_heading(const layout *l, size_t first, size_t end, pg_buf *out
     rule(l, first, end, out);
 }
 
+/* Whether some cell of the row has something on this line; of the publication's numbers only those of the block count. */
+static bool has_line(const layout *l, const char *row, size_t m, line_kind kind, size_t first, size_t end)
+{
+    double paper;
+    for (size_t c = kind == LINE_VALUE ? 0 : first; c < (kind == LINE_VALUE ? l->n_columns : end); c++) {
+        const pg_table_entry *entry = pg_table_at(l->table, l->sorted, row, l->columns[c]);
+        if (entry != NULL && pg_metric_of(l->table->metrics[m], entry) >= 0 &&
+            (kind == LINE_VALUE || paper_of(entry, m, &paper)))
+            return true;
+    }
+    return false;
+}
+
+/* A line of a row; m = n_metrics: that of n, larger: empty. `line` counts those of the label. */
+static void print_line(const layout *l, const char *row, size_t line, size_t m, line_kind kind, size_t first, size_t end,
+                       pg_buf *out)
+{
+    size_t n_metrics = l->table->n_metrics;
+    const char *name = m > n_metrics        ? ""
+                       : m == n_metrics     ? "n"
+                       : kind == LINE_VALUE ? l->table->metrics[m]->label
+                                            : line_names[kind];
+    pg_buf part;
+    pg_buf_init(&part);
+    label_part(l, row, line, &part);
+    field(l, part.data, l->label_w, false, out);
+    field(l, name, l->metric_w, false, out);
+    for (size_t c = first; c < end; c++) {
+        const pg_table_entry *entry = pg_table_at(l->table, l->sorted, row, l->columns[c]);
+        char text[CELL_MAX] = "";
+        if (m < n_metrics && kind == LINE_VALUE)
+            cell_text(l, m, c, entry, text);
+        else if (m < n_metrics)
+            paper_text(l, m, kind, entry, text);
+        else if (m == n_metrics && entry != NULL)
+            snprintf(text, sizeof text, "%*lld", l->digits, (long long)entry->n);
+        field(l, text, l->width[c], c + 1 == end, out);
+    }
+    end_line(l, out);
+    pg_buf_release(&part);
+}
+
 /* The lines of a row: the metrics that some cell of the row has, then n where it differs, and as many as the label needs. */
 static void print_row(const layout *l, const char *row, size_t first, size_t end, pg_buf *out)
 {
-    pg_buf part;
-    pg_buf_init(&part);
-    size_t line = 0;
-    for (size_t m = 0; m <= l->table->n_metrics || line < label_parts(row); m++) {
-        const pg_metric *metric = m < l->table->n_metrics ? l->table->metrics[m] : NULL;
-        bool is_n = m == l->table->n_metrics && !l->same_n, any = is_n || m > l->table->n_metrics;
-        for (size_t c = 0; metric != NULL && c < l->n_columns; c++) {
-            const pg_table_entry *entry = pg_table_at(l->table, l->sorted, row, l->columns[c]);
-            any |= entry != NULL && pg_metric_of(metric, entry) >= 0;
-        }
-        if (!any && (metric != NULL || line >= label_parts(row)))
-            continue;
-        label_part(l, row, line++, &part);
-        field(l, part.data, l->label_w, false, out);
-        field(l, metric != NULL ? metric->label : is_n ? "n" : "", l->metric_w, false, out);
-        for (size_t c = first; c < end; c++) {
-            const pg_table_entry *entry = pg_table_at(l->table, l->sorted, row, l->columns[c]);
-            char text[CELL_MAX] = "";
-            if (metric != NULL)
-                cell_text(l, metric, entry, text);
-            else if (is_n && entry != NULL)
-                snprintf(text, sizeof text, "%*lld", l->digits, (long long)entry->n);
-            field(l, text, l->width[c], c + 1 == end, out);
-        }
-        end_line(l, out);
-    }
-    pg_buf_release(&part);
+    size_t line = 0, n_metrics = l->table->n_metrics;
+    for (size_t m = 0; m < n_metrics; m++)
+        for (line_kind kind = LINE_VALUE; kind < LINE_KINDS; kind++)
+            if (has_line(l, row, m, kind, first, end))
+                print_line(l, row, line++, m, kind, first, end, out);
+    if (!l->same_n)
+        print_line(l, row, line++, n_metrics, LINE_VALUE, first, end, out);
+    while (line < label_parts(row))
+        print_line(l, row, line++, n_metrics + 1, LINE_VALUE, first, end, out);
 }
 
 static void print_title(const layout *l, pg_buf *out)
@@ -324,6 +392,7 @@ out:
     free(l.rows);
     free(l.columns);
     free(l.width);
+    free(l.best);
     free(l.sorted);
     return code;
 }

@@ -5,7 +5,9 @@
 #include "harness/base/log.h"
 #include "harness/base/option.h"
 #include "harness/plan/plan.h"
+#include "plots/paper.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,6 +232,31 @@ static int fill_attacks(pg_store *store, const pg_cell *cell, int64_t attacked, 
     return code;
 }
 
+/* The publication's numbers beside those of a cell. */
+static int fill_paper(const char *table, const pg_cell *cell, const pg_metric *const *metrics, size_t n, pg_table_entry *entry)
+{
+    const pg_forward *f = cell->forward;
+    const pg_axis *rows = &f->info.geometry.rows, *columns = &f->info.geometry.columns;
+    pg_paper_cell key = {.dataset = pg_cell_value(cell, "dataset"),
+                         .model = f->info.model,
+                         .field = rows->field < columns->field ? rows->field : columns->field,
+                         .defense = cell->defense->module.name,
+                         .feature = pg_cell_value(cell, "feature"),
+                         .clip = pg_cell_value(cell, "clip"),
+                         .threshold = pg_cell_value(cell, "threshold"),
+                         .scope = pg_cell_value(cell, "scope"),
+                         .share =
+                             (double)(cell->patch_height * cell->patch_width) / (double)(f->dataset_height * f->dataset_width)};
+    double *paper = malloc((n + 1) * sizeof *paper);
+    if (paper == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory for %zu numbers of a table", n);
+    for (size_t i = 0; i < n; i++)
+        if (!pg_paper_value(table, &key, metrics[i]->name, &paper[i]))
+            paper[i] = NAN;
+    entry->paper = paper;
+    return PG_OK;
+}
+
 static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell, const keys sides[3], bool attacks,
                       pg_table_entry *entry)
 {
@@ -292,7 +319,9 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
     keys sides[3] = {0};
     pg_plan *plan = NULL;
     pg_store *store = NULL;
-    int code = find_metrics(request->metrics, out);
+    int code = request->paper ? pg_paper_check(request->paper) : PG_OK;
+    if (code == PG_OK)
+        code = find_metrics(request->metrics, out);
     if (code == PG_OK)
         code = pg_matrix_args_open(context, &request->matrix, &plan);
     if (code == PG_OK)
@@ -310,6 +339,10 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
     }
     for (size_t i = 0; code == PG_OK && i < pg_plan_count(plan); i++)
         code = make_entry(plan, store, pg_plan_at(plan, i), sides, request->attacks, &out->entries[out->table.n_entries++]);
+    for (size_t i = 0; code == PG_OK && request->paper && i < pg_plan_count(plan); i++)
+        code = fill_paper(request->paper, pg_plan_at(plan, i), out->metrics, out->table.n_metrics, &out->entries[i]);
+    out->table.paper = request->paper;
+    out->table.best = request->best;
     out->table.title = out->title;
     out->table.row_key = request->rows;
     out->table.column_key = request->cols;
@@ -328,6 +361,7 @@ void pg_layout_release(pg_layout *layout)
         free((char *)layout->entries[i].column);
         free((char *)layout->entries[i].weights);
         free((pg_table_attack *)layout->entries[i].attacks);
+        free((double *)layout->entries[i].paper);
     }
     free(layout->entries);
     free(layout->title);

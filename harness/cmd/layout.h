@@ -14,6 +14,8 @@ typedef struct pg_layout_request {
     const char *rows, *cols; /* keys, comma-separated: "defense", "defense,weights" */
     const char *metrics;     /* names, comma-separated */
     bool attacks;            /* the entries get their images under attack */
+    const char *paper;       /* the publication's table that stands beside; NULL: none */
+    bool best;
 } pg_layout_request;
 
 typedef struct pg_layout {

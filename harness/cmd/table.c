@@ -16,7 +16,7 @@ static int find_format(const char *name, pg_table_format *out)
             *out = (pg_table_format)i;
             return PG_OK;
         }
-    return pg_fail(PG_EUSAGE, "unknown format '%s': text, md, csv or json", name);
+    return pg_fail(PG_EUSAGE, "unknown format '%s': text, md, csv, json or latex", name);
 }
 
 static int parse(int argc, char **argv, pg_layout_request *request, pg_table_format *format)
@@ -25,6 +25,8 @@ static int parse(int argc, char **argv, pg_layout_request *request, pg_table_for
                                             {"cols", required_argument, NULL, 'c'},
                                             {"metrics", required_argument, NULL, 'm'},
                                             {"format", required_argument, NULL, 'f'},
+                                            {"paper", required_argument, NULL, 'p'},
+                                            {"best", no_argument, NULL, 'b'},
                                             {NULL, 0, NULL, 0}};
     *request = (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published"};
     optind = 0;
@@ -42,6 +44,12 @@ static int parse(int argc, char **argv, pg_layout_request *request, pg_table_for
             break;
         case 'f':
             code = find_format(optarg, format);
+            break;
+        case 'p':
+            request->paper = optarg;
+            break;
+        case 'b':
+            request->best = true;
             break;
         case 'S':
             code = pg_matrix_args_override(&request->matrix, optarg);
@@ -90,7 +98,8 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_table = {
     .name = "table",
-    .synopsis = "table MATRIX.toml [--rows KEYS] [--cols KEYS] [-f text|md|csv|json] [--metrics NAMES] [-S key=a,b]...",
+    .synopsis = "table MATRIX.toml [--rows KEYS] [--cols KEYS] [-f text|md|csv|json|latex] [--metrics NAMES] [--paper TABLE] [--best] "
+                "[-S key=a,b]...",
     .summary = "print the cells of a matrix as a table",
     .help = "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
             "  --cols KEYS      settings that make the columns (default: patch)\n"
@@ -99,7 +108,12 @@ const pg_command pg_command_table = {
             "                   (shares of the images, in percent with 95% Wilson intervals), nonfinite (a count),\n"
             "                   smallest_margin and delta (units of evidence);\n"
             "                   default: clean,attacked,certified,certified_published\n"
-            "  -f, --format F   text (default), md, csv or json; csv has the columns ROWS,COLS,metric,value,lo,hi,n\n"
+            "  -f, --format F   text (default), md, csv, json or latex (package booktabs); csv has the columns\n"
+            "                   ROWS,COLS,metric,value,lo,hi,n\n"
+            "  --paper TABLE    the publication's numbers beside ours, with the difference: II, IV to XXI, or revision (the\n"
+            "                   per-class certificates of its later revision); cells of the same data set, family of networks,\n"
+            "                   defense, feature type, threshold and share of the patch are compared\n"
+            "  --best           the best complete cell of each column: bold in md and latex, a + in text\n"
             "  -S key=a,b       replaces one key of the matrix file\n"
             "\n"
             "Metrics that a defense does not have are left out. Cells that are not complete carry a star and a note.\n"
