@@ -172,7 +172,7 @@ static void bad_input_is_one_message_and_writes_nothing(void **state)
     } rows[] = {
         {"table", "no matrix file"},
         {"table $DIR/absent.toml", "absent.toml"},
-        {"table $DIR/m.toml -f xml", "text, md, csv or json"},
+        {"table $DIR/m.toml -f xml", "text, md, csv, json or latex"},
         {"table $DIR/m.toml --metrics certifed", "did you mean 'certified'"},
         {"table $DIR/m.toml --rows defens", "did you mean 'defense'"},
         {"table $DIR/m.toml --rows ''", "list of keys"},
