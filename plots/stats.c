@@ -22,3 +22,19 @@ pg_interval pg_wilson(int64_t count, int64_t n)
         .hi = count == n ? 1.0 : (centre + half) / scale,
     };
 }
+
+double pg_mcnemar(int64_t only_a, int64_t only_b)
+{
+    assert(only_a >= 0 && only_b >= 0);
+    int64_t n = only_a + only_b, least = only_a < only_b ? only_a : only_b;
+    if (2 * least == n)
+        return 1;
+    /* sum of C(n, k) / 2^n for k = least, least - 1, ...: from the largest term, each by its ratio to the one before */
+    double term = exp(lgamma((double)n + 1) - lgamma((double)least + 1) - lgamma((double)(n - least) + 1) - (double)n * M_LN2),
+           sum = 0;
+    for (int64_t k = least; k >= 0 && term > sum * 1e-18; k--) {
+        sum += term;
+        term *= (double)k / (double)(n - k + 1);
+    }
+    return fmin(1, 2 * sum);
+}

@@ -1,7 +1,8 @@
 /* Statistics printed with results: intervals of shares.
  *
  * Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927, Eq. for the score
- * interval. Pure functions; thread-safe. */
+ * interval. Q. McNemar, "Note on the sampling error of the difference between correlated proportions", 1947, with the binomial
+ * distribution in place of its approximation. Pure functions; thread-safe. */
 #ifndef PG_PLOTS_STATS_H
 #define PG_PLOTS_STATS_H
 
@@ -14,5 +15,9 @@ typedef struct pg_interval {
 /* The share count / n with its 95% Wilson interval. 0 <= count <= n. lo is exactly 0 for count = 0, hi exactly 1 for count = n.
  */
 pg_interval pg_wilson(int64_t count, int64_t n);
+
+/* McNemar's exact test, two-sided: the probability of counts at least as uneven as these, of images where only the one or only the
+ * other of two classifiers is right, if each such image were a fair coin. 1 where there are none. */
+double pg_mcnemar(int64_t only_a, int64_t only_b);
 
 #endif

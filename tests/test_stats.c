@@ -52,12 +52,42 @@ static void wilson_at_the_ends(void **state)
     assert_true(isnan(empty.value) && isnan(empty.lo) && isnan(empty.hi));
 }
 
+/* Sums over all outcomes of n coins, term by term. */
+static double by_hand(int a, int b)
+{
+    int n = a + b, least = a < b ? a : b;
+    double sum = 0;
+    for (int k = 0; k <= n; k++) {
+        double ways = 1;
+        for (int i = 0; i < k; i++)
+            ways = ways * (n - i) / (i + 1);
+        if (k <= least || k >= n - least)
+            sum += ways / pow(2, n);
+    }
+    return fmin(1, sum);
+}
+
+static void mcnemar_counts_every_outcome(void **state)
+{
+    (void)state;
+    for (int a = 0; a <= 20; a++)
+        for (int b = 0; b <= 20; b++)
+            assert_true(fabs(pg_mcnemar(a, b) - by_hand(a, b)) < 1e-12);
+    near(pg_mcnemar(0, 0), 1);
+    near(pg_mcnemar(5, 0), 0.0625);
+    near(pg_mcnemar(1, 9), 22.0 / 1024);
+    near(pg_mcnemar(9, 1), 22.0 / 1024);
+    assert_true(pg_mcnemar(0, 1000) > 0 && pg_mcnemar(0, 1000) < 1e-300);
+    assert_true(fabs(pg_mcnemar(4900, 5100) - 0.0466) < 2e-4); /* the normal approximation with continuity: 0.0466 */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wilson_matches_newcombe),
         cmocka_unit_test(wilson_is_exact_in_its_formula),
         cmocka_unit_test(wilson_at_the_ends),
+        cmocka_unit_test(mcnemar_counts_every_outcome),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
