@@ -26,7 +26,7 @@ struct pg_store {
     sqlite3 *db;
     char *path;
     bool read_only;
-    bool aside; /* db is a private copy */
+    bool aside;     /* db is a private copy */
     int64_t worker; /* row of this process's worker, 0: none */
     int lock_fd;    /* -1: none */
     char *lock_path;
@@ -142,6 +142,9 @@ int pg_db_shard_narrow(pg_store *store) PG_MUST_USE;
 int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *outcomes) PG_MUST_USE;
 int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes,
                          const pg_attack_row *attacks) PG_MUST_USE;
+
+/* Whether a process holds the lock of a worker. Changes nothing. */
+bool pg_db_worker_lives(const pg_store *store, const char *token);
 
 void pg_db_time(char out[32]); /* now, UTC, "2024-05-01T12:00:00Z" */
 

@@ -116,21 +116,16 @@ static int fill_counts(pg_store *store, int64_t cell, pg_cell_result *out)
     return code == PG_OK && step < 0 ? step : code;
 }
 
-int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out)
+/* The cell of a statement's one row, with its sums; `out` stays unknown where there is none. */
+static int read_cell(pg_store *store, sqlite3_stmt *row, pg_cell_result *out)
 {
-    *out = (pg_cell_result){.known = false};
-    strncpy(out->cell_id, cell_id, PG_HASH_HEX - 1);
-    sqlite3_stmt *row = NULL;
     int64_t cell = 0;
-    int code = pg_db_get(store, "SELECT " CELL_COLUMNS " FROM cell c WHERE c.cell_id = ?1", &row, "t", cell_id);
-    if (code == PG_OK) {
-        int step = pg_db_step(store, row, "reading a cell");
-        if (step == 1) {
-            cell = sqlite3_column_int64(row, 0);
-            code = fill_cell(store, row, out);
-        } else {
-            code = step;
-        }
+    int code = PG_OK, step = pg_db_step(store, row, "reading a cell");
+    if (step == 1) {
+        cell = sqlite3_column_int64(row, 0);
+        code = fill_cell(store, row, out);
+    } else {
+        code = step;
     }
     pg_db_done(row);
     if (code == PG_OK && out->known)
@@ -138,6 +133,15 @@ int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out)
     if (code != PG_OK)
         pg_cell_result_release(out);
     return code;
+}
+
+int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out)
+{
+    *out = (pg_cell_result){.known = false};
+    strncpy(out->cell_id, cell_id, PG_HASH_HEX - 1);
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_get(store, "SELECT " CELL_COLUMNS " FROM cell c WHERE c.cell_id = ?1", &row, "t", cell_id);
+    return code == PG_OK ? read_cell(store, row, out) : code;
 }
 
 void pg_cell_result_release(pg_cell_result *result)
@@ -154,22 +158,82 @@ const char *pg_cell_result_setting(const pg_cell_result *result, const char *key
     return pg_settings_value(result->settings, result->n_settings, key);
 }
 
-int pg_store_each_cell(pg_store *store, int (*each)(const pg_cell_result *result, void *context), void *context)
+/* Keys of the cells in a state, oldest first; *new*. */
+static int list_keys(pg_store *store, int state, int64_t **out, size_t *n)
 {
     sqlite3_stmt *row = NULL;
+    size_t capacity = 0;
+    int64_t *keys = NULL;
     int step = 0;
-    int code = pg_db_get(store, "SELECT " CELL_COLUMNS " FROM cell c ORDER BY c.cell", &row, "");
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading cells")) == 1) {
-        pg_cell_result result = {.known = false};
-        code = fill_cell(store, row, &result);
-        if (code == PG_OK)
-            code = fill_counts(store, sqlite3_column_int64(row, 0), &result);
-        if (code == PG_OK)
-            code = each(&result, context);
-        pg_cell_result_release(&result);
+    int code = pg_db_get(store,
+                         "SELECT cell FROM total WHERE ?1 = -1 OR ?1 = CASE WHEN n = images THEN 2 WHEN failed > 0 THEN 3"
+                         " WHEN n > 0 THEN 1 ELSE 0 END ORDER BY cell",
+                         &row, "b", state);
+    _Static_assert(PG_CELL_NEW == 0 && PG_CELL_PARTIAL == 1 && PG_CELL_DONE == 2 && PG_CELL_FAILED == 3,
+                   "as the statement says");
+    *n = 0;
+    while (code == PG_OK && (step = pg_db_step(store, row, "listing cells")) == 1) {
+        if (*n == capacity) {
+            capacity = capacity ? 2 * capacity : 1024;
+            int64_t *grown = realloc(keys, capacity * sizeof *grown);
+            if (!grown) {
+                code = pg_fail(PG_ENOMEM, "listing cells: out of memory");
+                break;
+            }
+            keys = grown;
+        }
+        keys[(*n)++] = sqlite3_column_int64(row, 0);
     }
     pg_db_done(row);
+    *out = keys;
     return code == PG_OK && step < 0 ? step : code;
+}
+
+enum { CELLS_AT_ONCE = 256 };
+
+/* At most CELLS_AT_ONCE cells of one moment. All of `out` is to be released. */
+static int read_cells(pg_store *store, const int64_t *keys, size_t n, pg_cell_result *out)
+{
+    memset(out, 0, n * sizeof *out);
+    int code = pg_db_execute(store, "BEGIN", "reading cells");
+    if (code != PG_OK)
+        return code;
+    for (size_t i = 0; code == PG_OK && i < n; i++) {
+        sqlite3_stmt *row = NULL;
+        code = pg_db_get(store, "SELECT " CELL_COLUMNS " FROM cell c WHERE c.cell = ?1", &row, "i", keys[i]);
+        if (code == PG_OK)
+            code = read_cell(store, row, &out[i]);
+        if (code == PG_OK && !out[i].known)
+            code = pg_fail(PG_EDAMAGED, "%s: totals without their cell; `patchgauge db check` tells more", store->path);
+    }
+    return pg_db_end(store, code);
+}
+
+int pg_store_list(pg_store *store, int state, int64_t most, int (*each)(const pg_cell_result *result, void *context),
+                  void *context, int64_t *matching)
+{
+    pg_cell_result *results = calloc(CELLS_AT_ONCE, sizeof *results);
+    int64_t *keys = NULL;
+    size_t n = 0;
+    int code = results ? list_keys(store, state, &keys, &n) : pg_fail(PG_ENOMEM, "listing cells: out of memory");
+    *matching = (int64_t)n;
+    for (size_t at = most > 0 && (size_t)most < n ? n - (size_t)most : 0; code == PG_OK && at < n; at += CELLS_AT_ONCE) {
+        size_t count = n - at < CELLS_AT_ONCE ? n - at : CELLS_AT_ONCE;
+        code = read_cells(store, keys + at, count, results);
+        for (size_t i = 0; code == PG_OK && i < count; i++)
+            code = each(&results[i], context);
+        for (size_t i = 0; i < count; i++)
+            pg_cell_result_release(&results[i]);
+    }
+    free(results);
+    free(keys);
+    return code;
+}
+
+int pg_store_each_cell(pg_store *store, int (*each)(const pg_cell_result *result, void *context), void *context)
+{
+    int64_t matching = 0;
+    return pg_store_list(store, -1, 0, each, context, &matching);
 }
 
 int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_HEX])

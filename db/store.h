@@ -45,6 +45,7 @@ typedef enum pg_cell_state {
     PG_CELL_PARTIAL, /* some images have outcomes */
     PG_CELL_DONE,    /* every image has an outcome */
     PG_CELL_FAILED,  /* a task gave up; outcomes of other tasks may exist */
+    PG_CELL_STATES,
 } pg_cell_state;
 const char *pg_cell_state_name(pg_cell_state state); /* "new", "partial", "done", "failed" */
 
@@ -82,8 +83,12 @@ void pg_cell_result_release(pg_cell_result *result);
 /* Value of a setting of the cell, as pg_settings_value. */
 const char *pg_cell_result_setting(const pg_cell_result *result, const char *key);
 
-/* Every cell in the order of creation; one pass over the file. `each` returns PG_OK to go on; its code is passed on. */
+/* Every cell in the order of creation. `each` returns PG_OK to go on; its code is passed on. No lock is held while it is
+ * called: a reader that takes its time holds up nobody who writes. */
 int pg_store_each_cell(pg_store *store, int (*each)(const pg_cell_result *result, void *context), void *context) PG_MUST_USE;
+/* The same of the newest `most` cells (0: all) in a state (-1: any). *matching: how many there are. */
+int pg_store_list(pg_store *store, int state, int64_t most, int (*each)(const pg_cell_result *result, void *context),
+                  void *context, int64_t *matching) PG_MUST_USE;
 
 /* Full id of the one cell whose id starts with `prefix` (at least 4 digits). PG_EMISSING, or PG_EINPUT where several do. */
 int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_HEX]) PG_MUST_USE;
@@ -311,5 +316,50 @@ typedef struct pg_attempt_record {
 } pg_attempt_record;
 int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(const pg_attempt_record *record, void *context),
                           void *context) PG_MUST_USE;
+
+/* ---- Watching: the store as a whole, while others write. Quick whatever its size ---- */
+
+typedef struct pg_store_status {
+    int64_t cells[PG_CELL_STATES];
+    int64_t outcomes, outcomes_asked;
+    int64_t tasks, pending, running, done, failed;
+    double left_s; /* what is pending and running takes one worker, by the speed of the last attempts; NaN: none was made */
+} pg_store_status;
+int pg_store_status_of(pg_store *store, pg_store_status *out) PG_MUST_USE;
+
+/* Records of this part are borrowed during the call. Workers that live, and dead ones whose tasks nobody has taken back yet. */
+typedef struct pg_worker_record {
+    bool lives;
+    const char *host, *device, *started;
+    int64_t pid;
+    int threads;
+    int64_t tasks;               /* claimed, not finished */
+    int64_t first, count, cells; /* of the first of them: images, and how many cells it serves; */
+    const char *cell_id;         /* the first of these cells */
+} pg_worker_record;
+int pg_store_each_worker(pg_store *store, int (*each)(const pg_worker_record *record, void *context),
+                         void *context) PG_MUST_USE;
+
+/* Tasks that gave up. */
+typedef struct pg_failure_record {
+    int64_t first, count, cells;
+    int attempts;
+    const char *cell_id, *error;
+} pg_failure_record;
+int pg_store_each_failure(pg_store *store, int64_t most, int (*each)(const pg_failure_record *record, void *context),
+                          void *context) PG_MUST_USE;
+
+/* Tasks of a cell that are not done, by their images. */
+typedef struct pg_task_record {
+    int64_t first, count, pid;
+    int attempts;
+    const char *state, *error, *host; /* error: of the last failure, "" if none; host and pid of who runs it */
+} pg_task_record;
+int pg_store_each_open_task(pg_store *store, const char *cell_id, int (*each)(const pg_task_record *record, void *context),
+                            void *context) PG_MUST_USE;
+
+/* Plans that asked for a cell, oldest first. */
+int pg_store_each_plan(pg_store *store, const char *cell_id, int (*each)(const char *name, const char *created, void *context),
+                       void *context) PG_MUST_USE;
 
 #endif

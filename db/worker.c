@@ -106,6 +106,17 @@ void pg_store_worker_end(pg_store *store)
     drop_lock(store);
 }
 
+bool pg_db_worker_lives(const pg_store *store, const char *token)
+{
+    char *path = lock_path_of(store, token);
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    bool lives = fd >= 0 ? flock(fd, LOCK_SH | LOCK_NB) != 0 : errno != ENOENT;
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return lives;
+}
+
 /* True where no process holds the lock. The file is removed then: its token is never used again. */
 static bool is_dead(const pg_store *store, const char *token)
 {

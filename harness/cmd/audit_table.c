@@ -1,5 +1,6 @@
 /* See audit_table.h. */
 #include "harness/cmd/audit_table.h"
+#include "harness/cmd/print.h"
 
 #include "defenses/windows.h"
 #include "harness/base/option.h"
@@ -348,22 +349,12 @@ static int print_csv(const keys *k, const pg_audit_row *rows, size_t n, pg_buf *
     return code;
 }
 
-static json_t *json_text(const char *text)
-{
-    pg_buf flat;
-    pg_buf_init(&flat);
-    pg_text_flat(text, "\n", false, &flat);
-    json_t *string = json_string(flat.data);
-    pg_buf_release(&flat);
-    return string;
-}
-
 static json_t *json_row(const keys *k, const pg_audit_row *r)
 {
     json_t *row = json_object();
     int failed = !row || json_object_set_new(row, "cell", json_string(r->cell->id));
     for (size_t i = 0; !failed && i < k->n; i++)
-        failed = json_object_set_new(row, k->names[i], json_text(pg_cell_value(r->cell, k->names[i])));
+        failed = json_object_set_new(row, k->names[i], pg_json_text(pg_cell_value(r->cell, k->names[i])));
     for (column c = CERTIFICATE; !failed && c < COLUMNS; c++) {
         int64_t value = c <= LEVEL ? 0 : number_of(r, c);
         failed = json_object_set_new(row, titles[c],
@@ -371,7 +362,7 @@ static json_t *json_row(const keys *k, const pg_audit_row *r)
                                      : value < 0 ? json_null()
                                                  : json_integer(value));
     }
-    failed = failed || json_object_set_new(row, "witness", r->witness ? json_text(r->witness) : json_null());
+    failed = failed || json_object_set_new(row, "witness", r->witness ? pg_json_text(r->witness) : json_null());
     if (failed) {
         json_decref(row);
         return NULL;

@@ -1,14 +1,19 @@
 /* patchgauge ls: the cells of the store, one a line. */
+#include "harness/base/log.h"
+#include "harness/base/option.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
 #include "harness/plan/settle.h"
 #include "db/store.h"
 
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 PG_COMMAND(ls)
+
+enum { SHOWN = 500 }; /* what a reader looks through; larger lists are asked for */
 
 static void print_share(int64_t count, int64_t n)
 {
@@ -77,30 +82,71 @@ static int print_cell(const pg_cell_result *r, void *context)
     return PG_OK;
 }
 
+typedef struct arguments {
+    int state; /* pg_cell_state, -1: any */
+    int64_t most;
+} arguments;
+
+static int read_state(const char *text, int *out)
+{
+    for (*out = 0; *out < PG_CELL_STATES; ++*out)
+        if (strcmp(text, pg_cell_state_name((pg_cell_state)*out)) == 0)
+            return PG_OK;
+    return pg_fail(PG_EUSAGE, "--state %s: right would be new, partial, done or failed", text);
+}
+
+static int parse(int argc, char **argv, arguments *a)
+{
+    static const struct option options[] = {
+        {"state", required_argument, NULL, 's'}, {"most", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
+    *a = (arguments){.state = -1, .most = SHOWN};
+    int code = PG_OK;
+    optind = 0;
+    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":n:", options, NULL)) != -1;) {
+        if (c == 's')
+            code = read_state(optarg, &a->state);
+        else if (c != 'n')
+            code = pg_command_option_error(argv, options, c);
+        else if (pg_parse_int(optarg, &a->most) != PG_OK || a->most < 0)
+            code = pg_fail(PG_EUSAGE, "--most %s: right would be a number of cells, or 0 for all", optarg);
+    }
+    if (code == PG_OK && optind < argc)
+        code = pg_fail(PG_EUSAGE, "ls takes options only, but was given \"%s\"", argv[optind]);
+    return code;
+}
+
 static int run(const pg_context *context, int argc, char **argv)
 {
-    if (argc > 1)
-        return pg_fail(PG_EUSAGE, "ls takes no arguments, but was given \"%s\"", argv[1]);
+    arguments a;
     pg_store *store = NULL;
-    int64_t rows = 0;
-    int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
+    int64_t rows = 0, matching = 0;
+    int code = parse(argc, argv, &a);
     if (code == PG_OK)
-        code = pg_store_each_cell(store, print_cell, &rows);
+        code = pg_store_open(context->db_path, PG_STORE_READ, &store);
+    if (code == PG_OK)
+        code = pg_store_list(store, a.state, a.most, print_cell, &rows, &matching);
     pg_store_close(store);
     if (code == PG_OK && (ferror(stdout) || fflush(stdout) != 0))
         code = pg_fail(PG_EIO, "cannot write to standard output");
+    if (code == PG_OK && rows < matching)
+        pg_info("the newest %" PRId64 " of %" PRId64 " cells; --most 0 lists all", rows, matching);
     return code;
 }
 
 const pg_command pg_command_ls = {
     .name = "ls",
-    .synopsis = "ls",
+    .synopsis = "ls [--state STATE] [-n N]",
     .summary = "list the cells of the database",
     .help =
         "One line a cell: the first digits of its id, its state (new, partial, done, failed), images with outcomes, clean\n"
         "accuracy, accuracy under attack and certified accuracy so far in percent, defense, patch and options, and of attack,\n"
-        "attacker, batch, dtype, seed and images what is not the default.\n"
+        "attacker, batch, dtype, seed and images what is not the default. Cells stand in the order in which they were "
+        "planned.\n"
         "\n"
-        "  patchgauge ls --db results.db\n",
+        "  --state STATE   only new, partial, done or failed cells\n"
+        "  -n, --most N    the newest N of them; default 500, 0: all\n"
+        "\n"
+        "  patchgauge ls --db results.db\n"
+        "  patchgauge ls --state failed\n",
     .run = run,
 };

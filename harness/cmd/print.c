@@ -1,5 +1,6 @@
 /* See print.h. */
 #include "harness/cmd/print.h"
+#include "plots/table.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,4 +22,14 @@ void pg_print(const char *format, ...)
             *p = '?';
     fputs(text, stdout);
     free(text);
+}
+
+json_t *pg_json_text(const char *text)
+{
+    pg_buf flat;
+    pg_buf_init(&flat);
+    pg_text_flat(text, "\n", false, &flat);
+    json_t *string = flat.failed ? NULL : json_string(flat.data);
+    pg_buf_release(&flat);
+    return string;
 }

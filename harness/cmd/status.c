@@ -1,0 +1,228 @@
+/* patchgauge status: how the database stands as a whole, while runs go on. */
+#include "harness/cmd/command.h"
+#include "harness/cmd/print.h"
+#include "db/store.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+PG_COMMAND(status)
+
+enum { FAILURES_SHOWN = 10, SECONDS_BETWEEN = 2 };
+
+typedef struct arguments {
+    bool watch, json;
+} arguments;
+
+/* One look at the store, gathered before it is printed: a slow reader of ours holds no lock. */
+typedef struct view {
+    pg_store_status status;
+    int64_t live, failures;
+    pg_buf workers, failed; /* text */
+    json_t *worker_list, *failure_list;
+} view;
+
+static void format_duration(double seconds, pg_buf *out)
+{
+    int64_t s = seconds > 1e9 ? 1000000000 : (int64_t)(seconds + 0.5);
+    if (s < 100)
+        pg_buf_printf(out, "%" PRId64 "s", s);
+    else if (s < 6000)
+        pg_buf_printf(out, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
+    else
+        pg_buf_printf(out, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
+}
+
+/* "images 0:256 of 20 cells (1f3a567890ab, ...)" */
+static void format_task(int64_t first, int64_t count, int64_t cells, const char *cell_id, pg_buf *out)
+{
+    pg_buf_printf(out, "images %" PRId64 ":%" PRId64 " of ", first, first + count);
+    if (cells == 1)
+        pg_buf_printf(out, "cell %.12s", cell_id);
+    else
+        pg_buf_printf(out, "%" PRId64 " cells (%.12s, ...)", cells, cell_id);
+}
+
+static int add_worker(const pg_worker_record *w, void *context)
+{
+    view *v = context;
+    pg_buf *out = &v->workers;
+    v->live += w->lives;
+    pg_buf_printf(out, "  %s pid %" PRId64 ", %s, ", w->host, w->pid, w->device);
+    if (w->threads > 0)
+        pg_buf_printf(out, "%d threads", w->threads);
+    else
+        pg_buf_puts(out, "all cores");
+    pg_buf_printf(out, ", since %s: ", w->started);
+    if (w->tasks > 0)
+        format_task(w->first, w->count, w->cells, w->cell_id, out);
+    if (w->tasks > 1)
+        pg_buf_printf(out, ", and %" PRId64 " more tasks", w->tasks - 1);
+    pg_buf_puts(out, w->tasks == 0 ? "between tasks\n" : w->lives ? "\n" : "; died, the next run takes them up\n");
+    json_t *row = json_pack("{s:o, s:I, s:o, s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:s}", "host", pg_json_text(w->host), "pid",
+                            (json_int_t)w->pid, "device", pg_json_text(w->device), "threads", w->threads, "started", w->started,
+                            "lives", w->lives, "tasks", (json_int_t)w->tasks, "first", (json_int_t)w->first, "count",
+                            (json_int_t)w->count, "cells", (json_int_t)w->cells, "cell", w->cell_id);
+    return json_array_append_new(v->worker_list, row) == 0 ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for the workers");
+}
+
+static int add_failure(const pg_failure_record *f, void *context)
+{
+    view *v = context;
+    v->failures++;
+    pg_buf_puts(&v->failed, "  ");
+    format_task(f->first, f->count, f->cells, f->cell_id, &v->failed);
+    pg_buf_printf(&v->failed, ": %s\n", f->error);
+    json_t *row =
+        json_pack("{s:I, s:I, s:I, s:s, s:i, s:o}", "first", (json_int_t)f->first, "count", (json_int_t)f->count, "cells",
+                  (json_int_t)f->cells, "cell", f->cell_id, "attempts", f->attempts, "error", pg_json_text(f->error));
+    return json_array_append_new(v->failure_list, row) == 0 ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for the failures");
+}
+
+static void release(view *v)
+{
+    pg_buf_release(&v->workers);
+    pg_buf_release(&v->failed);
+    json_decref(v->worker_list);
+    json_decref(v->failure_list);
+}
+
+/* *new* inside, release */
+static int look(const char *path, view *v)
+{
+    pg_store *store = NULL;
+    *v = (view){.worker_list = json_array(), .failure_list = json_array()};
+    pg_buf_init(&v->workers);
+    pg_buf_init(&v->failed);
+    int code = pg_store_open(path, PG_STORE_READ, &store);
+    if (code == PG_OK)
+        code = pg_store_status_of(store, &v->status);
+    if (code == PG_OK)
+        code = pg_store_each_worker(store, add_worker, v);
+    if (code == PG_OK)
+        code = pg_store_each_failure(store, FAILURES_SHOWN, add_failure, v);
+    pg_store_close(store);
+    return code;
+}
+
+static double left_of(const view *v) { return v->status.left_s / (double)(v->live > 0 ? v->live : 1); }
+
+static void format_text(const pg_context *context, const view *v, pg_buf *out)
+{
+    const pg_store_status *s = &v->status;
+    int64_t cells = 0;
+    for (int i = 0; i < PG_CELL_STATES; i++)
+        cells += s->cells[i];
+    pg_buf_printf(out, "%s: %" PRId64 " cells: %" PRId64 " new, %" PRId64 " partial, %" PRId64 " done, %" PRId64 " failed\n",
+                  context->db_path, cells, s->cells[PG_CELL_NEW], s->cells[PG_CELL_PARTIAL], s->cells[PG_CELL_DONE],
+                  s->cells[PG_CELL_FAILED]);
+    pg_buf_printf(out, "outcomes: %" PRId64 " of %" PRId64 "\n", s->outcomes, s->outcomes_asked);
+    pg_buf_printf(out, "tasks: %" PRId64 " of %" PRId64 " done, %" PRId64 " running, %" PRId64 " pending, %" PRId64 " failed\n",
+                  s->done, s->tasks, s->running, s->pending, s->failed);
+    pg_buf_printf(out, "workers: %" PRId64 "\n%s", v->live, v->workers.data);
+    if (s->pending + s->running > 0 && !isnan(s->left_s)) {
+        pg_buf_puts(out, "left: about ");
+        format_duration(left_of(v), out);
+        pg_buf_printf(out, " at the measured speed of %" PRId64 " worker%s%s\n", v->live > 0 ? v->live : 1,
+                      v->live > 1 ? "s" : "", v->live > 0 ? "" : "; none is running");
+    } else if (s->pending + s->running > 0) {
+        pg_buf_puts(out, "left: not known before a task is done\n");
+    }
+    if (v->failures > 0)
+        pg_buf_printf(out, "failed:\n%s", v->failed.data);
+    if (s->failed > v->failures)
+        pg_buf_printf(out, "  and %" PRId64 " more tasks; `patchgauge ls --state failed` lists the cells\n",
+                      s->failed - v->failures);
+}
+
+static int format_json(const pg_context *context, const view *v, pg_buf *out)
+{
+    const pg_store_status *s = &v->status;
+    json_t *root = json_pack("{s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:I, s:O, s:O}",
+                             "database", pg_json_text(context->db_path), "cells", "new", (json_int_t)s->cells[PG_CELL_NEW],
+                             "partial", (json_int_t)s->cells[PG_CELL_PARTIAL], "done", (json_int_t)s->cells[PG_CELL_DONE],
+                             "failed", (json_int_t)s->cells[PG_CELL_FAILED], "outcomes", "done", (json_int_t)s->outcomes,
+                             "asked", (json_int_t)s->outcomes_asked, "tasks", "all", (json_int_t)s->tasks, "done",
+                             (json_int_t)s->done, "running", (json_int_t)s->running, "pending", (json_int_t)s->pending,
+                             "failed", (json_int_t)s->failed, "left_s", isnan(s->left_s) ? json_null() : json_real(left_of(v)),
+                             "live_workers", (json_int_t)v->live, "workers", v->worker_list, "failures", v->failure_list);
+    char *text = json_dumps(root, JSON_REAL_PRECISION(6));
+    json_decref(root);
+    if (!text)
+        return pg_fail(PG_ENOMEM, "out of memory for the status");
+    pg_buf_printf(out, "%s\n", text);
+    free(text);
+    return PG_OK;
+}
+
+/* *open: something is left to do. */
+static int show(const pg_context *context, const arguments *a, bool *open)
+{
+    view v;
+    pg_buf text;
+    pg_buf_init(&text);
+    int code = look(context->db_path, &v);
+    *open = v.status.pending + v.status.running > 0;
+    if (code == PG_OK && a->json)
+        code = format_json(context, &v, &text);
+    else if (code == PG_OK)
+        format_text(context, &v, &text);
+    if (code == PG_OK)
+        code = pg_buf_check(&text);
+    if (code == PG_OK && a->watch && !a->json && isatty(STDOUT_FILENO))
+        fputs("\033[H\033[2J", stdout);
+    if (code == PG_OK)
+        pg_print("%s", text.data);
+    if (code == PG_OK && (ferror(stdout) || fflush(stdout) != 0))
+        code = pg_fail(PG_EIO, "cannot write to standard output");
+    pg_buf_release(&text);
+    release(&v);
+    return code;
+}
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"watch", no_argument, NULL, 'w'}, {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
+    arguments a = {.watch = false};
+    bool open = true;
+    int code = PG_OK;
+    optind = 0;
+    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
+        a.watch |= c == 'w';
+        a.json |= c == 'j';
+        if (c != 'w' && c != 'j')
+            code = pg_command_option_error(argv, options, c);
+    }
+    if (code == PG_OK && optind < argc)
+        code = pg_fail(PG_EUSAGE, "status takes options only, but was given \"%s\"", argv[optind]);
+    if (code == PG_OK)
+        code = show(context, &a, &open);
+    while (code == PG_OK && a.watch && open) {
+        nanosleep(&(struct timespec){.tv_sec = SECONDS_BETWEEN}, NULL);
+        code = show(context, &a, &open);
+    }
+    return code;
+}
+
+const pg_command pg_command_status = {
+    .name = "status",
+    .synopsis = "status [--watch] [--json]",
+    .summary = "show how the database stands: cells, tasks, workers, failures, time left",
+    .help = "Looks at the whole database, also while runs go on, and holds none of them up. The time left is that of the tasks "
+            "not\n"
+            "done at the speed of the last thousand tasks, forward pass by forward pass, shared by the workers that live.\n"
+            "\n"
+            "  --watch   again every two seconds, until no task is pending or running\n"
+            "  --json    one JSON object a line: cells, outcomes, tasks, left_s (null: not known), live_workers, workers, "
+            "failures\n"
+            "\n"
+            "  patchgauge status --watch\n"
+            "  patchgauge status --json --db results.db\n",
+    .run = run,
+};
