@@ -112,3 +112,9 @@ int pg_db_place_check(const char *path, bool read_only, bool *network)
         "PATCHGAUGE_NETWORK_DB=allow in the environment uses it all the same, at your own risk",
         path, kind);
 }
+
+bool pg_store_is_remote(const char *path)
+{
+    bool network = false;
+    return pg_db_place_check(path, true, &network) == PG_OK && network;
+}

@@ -156,6 +156,9 @@ int pg_store_check(pg_store *store) PG_MUST_USE;
 int pg_store_check_all(pg_store *store, void (*tell)(const char *fault, void *context), void *context,
                        int64_t *faults) PG_MUST_USE;
 
+/* Whether a store lies, or would lie, where it cannot be opened for writing: on a network file system. */
+bool pg_store_is_remote(const char *path);
+
 typedef struct pg_store_sizes {
     int64_t cells, tasks, outcomes, attacks, audits;
 } pg_store_sizes;

@@ -1,7 +1,10 @@
 /* See matrix_args.h. */
 #include "harness/cmd/matrix_args.h"
 
+#include "harness/base/option.h"
+
 #include <getopt.h>
+#include <string.h>
 
 int pg_matrix_args_override(pg_matrix_args *args, const char *text)
 {
@@ -18,6 +21,15 @@ int pg_matrix_args_file(pg_matrix_args *args, int argc, char **argv)
                        optind >= argc ? "no matrix file is given" : "one matrix file only", argv[0]);
     args->matrix = argv[optind];
     return PG_OK;
+}
+
+int pg_device_check(const char *text)
+{
+    int64_t index = 0;
+    if (strcmp(text, "auto") == 0 || strcmp(text, "cpu") == 0 || strcmp(text, "cuda") == 0 ||
+        (strncmp(text, "cuda:", 5) == 0 && pg_parse_int(text + 5, &index) == PG_OK && index >= 0 && index < 1024))
+        return PG_OK;
+    return pg_fail(PG_EUSAGE, "--device %s: right would be auto, cpu, cuda or cuda:N", text);
 }
 
 int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, pg_plan **out)

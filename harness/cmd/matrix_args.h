@@ -16,6 +16,7 @@ typedef struct pg_matrix_args {
 int pg_matrix_args_override(pg_matrix_args *args, const char *text) PG_MUST_USE; /* one -S */
 /* After getopt_long: exactly one matrix file is left. PG_EUSAGE. */
 int pg_matrix_args_file(pg_matrix_args *args, int argc, char **argv) PG_MUST_USE;
+int pg_device_check(const char *text) PG_MUST_USE; /* --device of what runs a matrix; PG_EUSAGE */
 int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, pg_plan **out) PG_MUST_USE;
 
 #endif

@@ -3,6 +3,7 @@
 #include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/cmd/matrix_args.h"
+#include "harness/cmd/shell.h"
 #include "harness/plan/tasks.h"
 #include "harness/run/supervisor.h"
 
@@ -38,15 +39,6 @@ static int read_number(const char *option, const char *text, int64_t least, int6
         return pg_fail(PG_EUSAGE, "%s %s: right would be a whole number from %" PRId64 " to %" PRId64, option, text, least,
                        most);
     return PG_OK;
-}
-
-static int check_device(const char *text)
-{
-    int64_t index = 0;
-    if (strcmp(text, "auto") == 0 || strcmp(text, "cpu") == 0 || strcmp(text, "cuda") == 0 ||
-        (strncmp(text, "cuda:", 5) == 0 && pg_parse_int(text + 5, &index) == PG_OK && index >= 0 && index < 1024))
-        return PG_OK;
-    return pg_fail(PG_EUSAGE, "--device %s: right would be auto, cpu, cuda or cuda:N", text);
 }
 
 /* "3/8": shard 3 of the eight from 0 to 7 */
@@ -85,7 +77,7 @@ static int parse(int argc, char **argv, arguments *a)
         else if (c == 's')
             code = read_shard(optarg, &a->shard);
         else if (c == 'd')
-            code = check_device(a->device = optarg);
+            code = pg_device_check(a->device = optarg);
         else if (c != 0)
             code = pg_command_option_error(argv, options, c);
     }
@@ -108,34 +100,20 @@ static int describe_program(char hash[PG_HASH_HEX], pg_buf *versions)
     return pg_buf_check(versions);
 }
 
-/* An argument as a shell takes it. */
-static void add_word(pg_buf *out, const char *text)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,%+@";
-    if (*text && text[strspn(text, plain)] == 0) {
-        pg_buf_printf(out, " %s", text);
-        return;
-    }
-    pg_buf_puts(out, " '");
-    for (; *text; text++)
-        pg_buf_printf(out, *text == '\'' ? "'\\''" : "%c", *text);
-    pg_buf_puts(out, "'");
-}
-
 /* "plan m.toml -S patch=5 --db x.db": the same matrix and store for another command. */
 static void same_request(const pg_context *context, const pg_matrix_args *a, pg_buf *out)
 {
-    pg_buf_puts(out, "plan");
-    add_word(out, a->matrix);
+    pg_buf_puts(out, "plan ");
+    pg_shell_word(out, a->matrix);
     for (size_t i = 0; i < a->n_overrides; i++) {
-        pg_buf_puts(out, " -S");
-        add_word(out, a->overrides[i]);
+        pg_buf_puts(out, " -S ");
+        pg_shell_word(out, a->overrides[i]);
     }
     const char *const given[][3] = {{"--db", context->db_path, "./patchgauge.db"}, {"--data", context->data_dir, "./data"}};
     for (size_t i = 0; i < 2; i++)
         if (strcmp(given[i][1], given[i][2]) != 0) {
-            pg_buf_printf(out, " %s", given[i][0]);
-            add_word(out, given[i][1]);
+            pg_buf_printf(out, " %s ", given[i][0]);
+            pg_shell_word(out, given[i][1]);
         }
 }
 

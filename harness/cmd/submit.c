@@ -1,0 +1,453 @@
+/* patchgauge submit: runs a matrix as one job array of a Slurm cluster. */
+#include "harness/base/file.h"
+#include "harness/base/log.h"
+#include "harness/base/option.h"
+#include "harness/cmd/print.h"
+#include "harness/cmd/shell.h"
+#include "harness/cmd/submission.h"
+#include "harness/plan/tasks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+PG_COMMAND(submit)
+
+enum { TASKS_MAX = 10000, FROZEN_BYTES_MAX = INT32_MAX };
+
+typedef struct session {
+    pg_submission s;
+    const char *folder; /* as given, NULL: to be chosen */
+    bool print;
+    pg_plan *plan;
+    char scratch[PATH_MAX]; /* folder on a local disk, "" before it is made */
+    char frozen[PATH_MAX + 16];
+} session;
+
+static int read_number(const char *option, const char *text, int64_t least, int64_t most, int64_t *out)
+{
+    if (pg_parse_int(text, out) != PG_OK || *out < least || *out > most)
+        return pg_fail(PG_EUSAGE, "%s %s: right would be a whole number from %" PRId64 " to %" PRId64, option, text, least,
+                       most);
+    return PG_OK;
+}
+
+static int set_option(session *x, int c)
+{
+    pg_submission *s = &x->s;
+    switch (c) {
+    case 'S':
+        return pg_matrix_args_override(&s->matrix, optarg);
+    case 'n':
+        return read_number("--tasks", optarg, 1, TASKS_MAX, &s->tasks);
+    case 'p':
+        return read_number("--max-parallel", optarg, 1, TASKS_MAX, &s->parallel);
+    case 'j':
+        return read_number("-j", optarg, 1, 1024, &s->workers);
+    case 't':
+        return read_number("--threads", optarg, 0, 1024, &s->threads);
+    case 'i':
+        return read_number("--task-images", optarg, 1, 1000000, &s->task_images);
+    case 's':
+        return read_number("--save-every", optarg, 1, 1000000, &s->save_s);
+    case 'a':
+        if (s->n_args == PG_SBATCH_ARGS_MAX)
+            return pg_fail(PG_EUSAGE, "more than %d --sbatch-arg options", (int)PG_SBATCH_ARGS_MAX);
+        if (optarg[0] != '-')
+            return pg_fail(PG_EUSAGE, "--sbatch-arg %s: right would be one option of sbatch, as --sbatch-arg=--time=2:00:00",
+                           optarg);
+        s->args[s->n_args++] = optarg;
+        return PG_OK;
+    case 'd':
+        s->device = optarg;
+        return PG_OK;
+    case 'o':
+        x->folder = optarg;
+        return *optarg ? PG_OK : pg_fail(PG_EUSAGE, "-o wants the name of a folder, not an empty text");
+    default:
+        x->print = true;
+        return PG_OK;
+    }
+}
+
+static int parse(int argc, char **argv, session *x)
+{
+    static const struct option options[] = {{"tasks", required_argument, NULL, 'n'},
+                                            {"max-parallel", required_argument, NULL, 'p'},
+                                            {"sbatch-arg", required_argument, NULL, 'a'},
+                                            {"print", no_argument, NULL, 'P'},
+                                            {"jobs", required_argument, NULL, 'j'},
+                                            {"device", required_argument, NULL, 'd'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"task-images", required_argument, NULL, 'i'},
+                                            {"save-every", required_argument, NULL, 's'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {NULL, 0, NULL, 0}};
+    int code = PG_OK;
+    optind = 0;
+    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":S:j:o:", options, NULL)) != -1;)
+        code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : set_option(x, c);
+    if (code == PG_OK)
+        code = pg_matrix_args_file(&x->s.matrix, argc, argv);
+    if (code == PG_OK && x->s.tasks == 0)
+        code = pg_fail(PG_EUSAGE, "submit wants --tasks N, the tasks of the job array");
+    return code == PG_OK ? pg_device_check(x->s.device) : code;
+}
+
+/* ---- What is open, frozen in a store on a local disk ---- */
+
+static int make_scratch(session *x)
+{
+    const char *base = getenv("TMPDIR");
+    int n = snprintf(x->scratch, sizeof x->scratch, "%s/patchgauge-XXXXXX", base && *base ? base : "/tmp");
+    if (n >= (int)sizeof x->scratch || !mkdtemp(x->scratch)) {
+        x->scratch[0] = 0;
+        return pg_fail(PG_EIO, "no folder can be made in %s: %s; TMPDIR names another", base && *base ? base : "/tmp",
+                       strerror(errno));
+    }
+    snprintf(x->frozen, sizeof x->frozen, "%s/plan.db", x->scratch);
+    return PG_OK;
+}
+
+/* *open: tasks that are not done in the database. */
+static int freeze(session *x, int64_t *open)
+{
+    pg_store *done = NULL, *frozen = NULL;
+    pg_store_progress progress;
+    const char *db = x->s.context->db_path;
+    int code = access(db, F_OK) == 0 ? pg_store_open(db, PG_STORE_READ, &done) : PG_OK;
+    if (code == PG_EMISSING) /* an empty file */
+        code = PG_OK;
+    if (code == PG_OK)
+        code = pg_store_open(x->frozen, PG_STORE_WRITE, &frozen);
+    if (code == PG_OK)
+        code = pg_plan_record_shard(x->plan, frozen, x->s.task_images, &(pg_shard){.done = done});
+    if (code == PG_OK)
+        code = pg_store_progress_of(frozen, &progress);
+    if (code == PG_OK)
+        *open = progress.tasks;
+    pg_store_close(frozen);
+    pg_store_close(done);
+    return code;
+}
+
+/* ---- The plan in the database, so that it takes the shards ---- */
+
+static int record_in(session *x, const char *path)
+{
+    pg_store *store = NULL;
+    int code = pg_store_open(path, PG_STORE_WRITE, &store);
+    if (code == PG_OK)
+        code = pg_plan_record(x->plan, store, x->s.task_images);
+    pg_store_close(store);
+    return code;
+}
+
+/* On a network file system a database is only replaced whole, under a lock that the merging job takes as well. */
+static int record_remote(session *x)
+{
+    const char *db = x->s.context->db_path;
+    char copy[PATH_MAX + 16], lock[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s/main.db", x->scratch);
+    if (snprintf(lock, sizeof lock, "%s.lock", db) >= (int)sizeof lock)
+        return pg_fail(PG_EINPUT, "%s: the name is too long", db);
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int code = fd >= 0 && flock(fd, LOCK_EX) == 0 ? PG_OK : pg_fail(PG_EIO, "%s: cannot be locked: %s", lock, strerror(errno));
+    if (code == PG_OK && access(db, F_OK) == 0)
+        code = pg_store_backup(db, copy, false);
+    if (code == PG_OK)
+        code = record_in(x, copy);
+    if (code == PG_OK)
+        code = pg_store_backup(copy, db, true);
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+/* ---- The folder of the submission ---- */
+
+static char *absolute(const char *cwd, const char *path)
+{
+    char *out = NULL;
+    return (*path == '/' ? asprintf(&out, "%s", path) : asprintf(&out, "%s/%s", cwd, path)) < 0 ? NULL : out;
+}
+
+/* The name given, or the first of NAME.slurm, NAME.slurm-2, ... that is free. */
+static int choose_folder(session *x)
+{
+    char name[NAME_MAX + 1], plain[64];
+    snprintf(plain, sizeof plain, "%s", pg_plan_name(x->plan));
+    for (char *c = plain; *c; c++)
+        if (*c == '/' || (unsigned char)*c < ' ' || (c == plain && *c == '.'))
+            *c = '-';
+    snprintf(name, sizeof name, "%s.slurm", plain);
+    for (int i = 2; !x->folder && access(name, F_OK) == 0; i++)
+        snprintf(name, sizeof name, "%s.slurm-%d", plain, i);
+    const char *folder = x->folder ? x->folder : name;
+    if (x->folder && access(folder, F_OK) == 0)
+        return pg_fail(PG_EINPUT, "%s: is there already; -o names a new folder", folder);
+    x->s.folder = absolute(x->s.cwd, folder);
+    return x->s.folder ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+}
+
+static int write_in(const session *x, const char *name, const char *text, size_t size)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s", x->s.folder, name) < 0)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = pg_file_write(path, text, size);
+    free(path);
+    return code;
+}
+
+static int write_script(const session *x, const char *name, void (*script)(const pg_submission *, pg_buf *))
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    script(&x->s, &text);
+    int code = pg_buf_check(&text);
+    if (code == PG_OK)
+        code = write_in(x, name, text.data, text.size);
+    pg_buf_release(&text);
+    return code;
+}
+
+static int fill_folder(const session *x)
+{
+    char *frozen = NULL;
+    size_t size = 0;
+    int code = pg_make_folders(x->s.folder);
+    if (code == PG_OK)
+        code = pg_file_read(x->frozen, FROZEN_BYTES_MAX, &frozen, &size);
+    if (code == PG_OK)
+        code = write_in(x, "plan.db", frozen, size);
+    if (code == PG_OK)
+        code = write_in(x, "matrix.toml", pg_plan_matrix_text(x->plan), strlen(pg_plan_matrix_text(x->plan)));
+    if (code == PG_OK)
+        code = write_script(x, "task.sh", pg_submission_task);
+    if (code == PG_OK)
+        code = write_script(x, "merge.sh", pg_submission_merge);
+    free(frozen);
+    return code;
+}
+
+static void remove_files(const char *folder)
+{
+    static const char *const names[] = {"plan.db", "main.db", "matrix.toml", "task.sh", "merge.sh"};
+    char path[PATH_MAX + 16];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
+/* ---- sbatch ---- */
+
+/* Runs a command (`n` words with zero bytes between them); the first line that it prints in `line`. What it says on standard
+ * error goes to ours. */
+static int run_command(const pg_buf *words, size_t n, char line[64])
+{
+    char **argv = calloc(n + 1, sizeof *argv);
+    int ends[2] = {-1, -1}, status = 0;
+    if (!argv || pg_buf_check(words) != PG_OK || pipe2(ends, O_CLOEXEC) != 0) {
+        free(argv);
+        return pg_fail(PG_ENOMEM, "sbatch cannot be started: %s", strerror(errno));
+    }
+    const char *at = words->data;
+    for (size_t i = 0; i < n; i++, at += strlen(at) + 1)
+        argv[i] = (char *)at;
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        execvp(argv[0], argv);
+        _exit(127);
+    }
+    close(ends[1]);
+    FILE *output = child > 0 ? fdopen(ends[0], "r") : NULL;
+    if (!output || !fgets(line, 64, output))
+        line[0] = 0;
+    line[strcspn(line, "\n")] = 0;
+    while (output && fgetc(output) != EOF) {
+    }
+    if (output)
+        fclose(output);
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    free(argv);
+    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        return pg_fail(PG_EMISSING, "sbatch is not there: submit on a machine of a Slurm cluster, or look with --print");
+    return child > 0 && status == 0 ? PG_OK : pg_fail(PG_EIO, "sbatch refused the job; see what it says above");
+}
+
+/* Said before anything is written. */
+static int check_sbatch(void)
+{
+    static const char words[] = "sbatch\0--version";
+    char line[64];
+    pg_buf buf;
+    pg_buf_init(&buf);
+    pg_buf_add(&buf, words, sizeof words);
+    int code = run_command(&buf, 2, line);
+    pg_buf_release(&buf);
+    return code;
+}
+
+static int sbatch(const session *x, const char *after, char job[64])
+{
+    pg_buf words;
+    pg_buf_init(&words);
+    size_t n = pg_submission_sbatch(&x->s, after, &words);
+    int code = run_command(&words, n, job);
+    pg_buf_release(&words);
+    job[strcspn(job, ";")] = 0; /* "17;cluster" */
+    if (code == PG_OK && (!*job || job[strspn(job, "0123456789")]))
+        code = pg_fail(PG_EIO, "sbatch answered \"%s\", not the number of a job", job);
+    return code;
+}
+
+static int submit_all(session *x)
+{
+    char array[64], merge[64];
+    int code = check_sbatch();
+    if (code != PG_OK)
+        return code;
+    code = x->s.remote ? record_remote(x) : record_in(x, x->s.context->db_path);
+    if (code == PG_OK)
+        code = fill_folder(x);
+    if (code == PG_OK)
+        code = sbatch(x, NULL, array);
+    if (code != PG_OK) {
+        char message[PG_MESSAGE_MAX];
+        snprintf(message, sizeof message, "%s", pg_error_message());
+        remove_files(x->s.folder);
+        return pg_fail(code, "%s", message);
+    }
+    pg_print("job %s: %" PRId64 " tasks, in %s\n", array, x->s.tasks, x->s.folder);
+    code = sbatch(x, array, merge);
+    if (code != PG_OK)
+        return pg_fail(code,
+                       "job %s runs, but none that merges: %s; merge its shards when it has ended, see `patchgauge help merge`",
+                       array, pg_error_message());
+    pg_print("job %s: merges into %s when job %s has ended\n", merge, x->s.context->db_path, array);
+    return PG_OK;
+}
+
+static void print_command(const session *x, const char *after)
+{
+    pg_buf words, line;
+    pg_buf_init(&words);
+    pg_buf_init(&line);
+    size_t n = pg_submission_sbatch(&x->s, after, &words);
+    const char *at = words.data;
+    for (size_t i = 0; i < n; i++, at += strlen(at) + 1) {
+        pg_buf_puts(&line, i ? " " : "");
+        pg_shell_word(&line, at);
+    }
+    pg_print("%s\n", line.data);
+    pg_buf_release(&words);
+    pg_buf_release(&line);
+}
+
+static void print_script(const session *x, const char *name, void (*script)(const pg_submission *, pg_buf *))
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    script(&x->s, &text);
+    pg_print("==> %s <==\n%s\n", name, text.data);
+    pg_buf_release(&text);
+}
+
+static void print_all(const session *x)
+{
+    print_script(x, "task.sh", pg_submission_task);
+    print_script(x, "merge.sh", pg_submission_merge);
+    print_command(x, NULL);
+    print_command(x, "JOB");
+}
+
+static int find_places(session *x)
+{
+    char program[PATH_MAX + 1];
+    ssize_t n = readlink("/proc/self/exe", program, PATH_MAX);
+    if (n <= 0)
+        return pg_fail(PG_EIO, "the program's own file cannot be found: %s", strerror(errno));
+    program[n] = 0;
+    x->s.program = strdup(program);
+    x->s.cwd = getcwd(NULL, 0);
+    if (!x->s.program || !x->s.cwd)
+        return pg_fail(PG_EIO, "the current folder cannot be found: %s", strerror(errno));
+    x->s.name = pg_plan_name(x->plan);
+    x->s.remote = pg_store_is_remote(x->s.context->db_path);
+    return choose_folder(x);
+}
+
+static int run(const pg_context *context, int argc, char **argv)
+{
+    session x = {
+        .s = {.context = context, .device = "auto", .workers = 1, .threads = -1, .task_images = PG_TASK_IMAGES, .save_s = 600}};
+    int64_t open = 0;
+    int code = parse(argc, argv, &x);
+    if (code == PG_OK)
+        code = pg_matrix_args_open(context, &x.s.matrix, &x.plan);
+    if (code == PG_OK)
+        code = find_places(&x);
+    if (code == PG_OK)
+        code = make_scratch(&x);
+    if (code == PG_OK)
+        code = freeze(&x, &open);
+    if (x.s.tasks > open)
+        x.s.tasks = open;
+    if (code == PG_OK && open == 0)
+        pg_info("%s: all is done, nothing is submitted", x.s.name);
+    else if (code == PG_OK && x.print)
+        print_all(&x);
+    else if (code == PG_OK)
+        code = submit_all(&x);
+    if (*x.scratch)
+        remove_files(x.scratch);
+    free(x.s.program);
+    free(x.s.cwd);
+    free(x.s.folder);
+    pg_plan_free(x.plan);
+    return code;
+}
+
+const pg_command pg_command_submit = {
+    .name = "submit",
+    .synopsis = "submit MATRIX.toml --tasks N [--max-parallel M] [--sbatch-arg=ARG]... [--print]",
+    .summary = "run a matrix as a job array of a Slurm cluster",
+    .help =
+        "Freezes what the matrix asks for and the database has not done yet, and submits one job array and one job that "
+        "merges\n"
+        "when it has ended. Each task of the array runs its share of the plan into a database on the disk of its node\n"
+        "($TMPDIR), and puts it into the folder of the submission, now and then and at the end. Two minutes before its time\n"
+        "limit a task lets the work in hand finish and puts itself into the queue again; a task that Slurm requeues goes on\n"
+        "with what is in place. Submitting again takes up what is missing.\n"
+        "All nodes need to see the program, the data, the weights, the current folder and that of the submission. The "
+        "database\n"
+        "has to be seen by the node that merges; on a network file system it is copied and replaced whole. Where it cannot be\n"
+        "seen, `patchgauge merge FOLDER/shard-*.db` does it later.\n"
+        "\n"
+        "  --tasks N         tasks of the array, at most 10000; each runs every N-th task of the plan\n"
+        "  --max-parallel M  of them at a time\n"
+        "  --sbatch-arg=ARG  an option of sbatch, for both jobs, as --sbatch-arg=--time=2:00:00; may be given several times\n"
+        "  --print           show the scripts and the commands; write and submit nothing\n"
+        "  -o FOLDER         of the submission, a new one; default NAME.slurm, NAME.slurm-2, ...\n"
+        "  --save-every S    seconds between two copies from a node's disk; default 600\n"
+        "  --threads N       default: what Slurm gives (--sbatch-arg=--cpus-per-task=8)\n"
+        "  -S, -j, --device, --task-images   as for `patchgauge run`\n"
+        "\n"
+        "  patchgauge submit experiments/demo.toml --tasks 8 --max-parallel 4 --sbatch-arg=--time=1:00:00 --print\n"
+        "  patchgauge submit experiments/demo.toml --tasks 8 --sbatch-arg=--gres=gpu:1 --device cuda\n",
+    .run = run,
+};
