@@ -148,7 +148,7 @@ fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=60) with clang; the last l
 	@$(MAKE) MODE=fuzz fuzz-programs
 	@sh tests/fuzz.sh build/fuzz $(if $(ONLY),$(ONLY:%=build/fuzz/fuzz/%),$(FUZZ_C:tests/fuzz/%.c=build/fuzz/fuzz/%))
 
-bench: test-deps ## speed of the certifiers, of the forward pass and of steps of attacks
+bench: test-deps ## speed of the certifiers, of the forward pass, of steps of attacks, and of lists of a large store
 	@$(MAKE) all $(BENCHES)
 	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
 

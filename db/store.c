@@ -36,6 +36,8 @@ static int error_code(int sqlite_code)
 
 static const char *hint(int sqlite_code)
 {
+    if (sqlite_code == SQLITE_READONLY_ROLLBACK) /* on a network file system, see open_file */
+        return "; a commit is under way or was cut short: open it on the machine that writes it";
     switch (sqlite_code & 0xff) {
     case SQLITE_BUSY:
         return "; another process has held the database for a minute";

@@ -2,7 +2,9 @@
 #include "tests/program.h"
 #include "tests/store_fixture.h"
 
+#include <fcntl.h>
 #include <jansson.h>
+#include <sys/ioctl.h>
 
 static int64_t at(json_t *root, const char *object, const char *key)
 {
@@ -36,7 +38,8 @@ static void fail_task(pg_store *store, pg_task *task, const char *error)
     pg_task_release(task);
 }
 
-/* Cells 0 to 2 are done, 3 is partial with a failed and a running task, 4 has outcomes and a failed task, 5 is new. The worker lives. */
+/* Cells 0 to 2 are done, 3 is partial with a failed and a running task, 4 has outcomes and a failed task, 5 is new. The worker
+ * lives. */
 static pg_store *fill_all_states(const char *error)
 {
     pg_store *store = fill();
@@ -402,6 +405,60 @@ static void test_lists_hold_no_lock(void **state)
     assert_int_equal(atoi(program_output), MADE + 2); /* with the line of titles */
 }
 
+/* Starts a command whose output nobody reads, and waits until its pipe is full. */
+static pid_t start_unread(const char *command, int *output)
+{
+    char line[1200];
+    int ends[2], waiting = 0;
+    assert_int_equal(pipe(ends), 0);
+    int room = fcntl(ends[1], F_SETPIPE_SZ, 4096);
+    assert_int_equal(room, 4096);
+    snprintf(line, sizeof line, "exec %s --db '%s/t.db' %s", program_path(), scratch_folder, command);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    while (waiting < room) {
+        assert_int_equal(waitpid(child, NULL, WNOHANG), 0); /* all of it fitted */
+        assert_int_equal(ioctl(ends[0], FIONREAD, &waiting), 0);
+        usleep(1000);
+    }
+    *output = ends[0];
+    return child;
+}
+
+/* Whoever looks at results in a pager stops no run. */
+static void test_a_pager_stops_nobody(void **state)
+{
+    (void)state;
+    pg_store *store = fill();
+    add_cells(store, 300);
+    sqlite3_busy_timeout(store->db, 0);
+    exec(store,
+         "WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 500)"
+         " INSERT INTO attempt SELECT i, task, worker, epoch, 'lost', device, library, threads, batch, cached, 0, 0, 0, 0, 0,"
+         " 'gone', finished FROM n JOIN attempt WHERE attempt = 1");
+    char commands[3][64] = {"ls -n 0"}, buffer[4096];
+    snprintf(commands[1], sizeof commands[1], "log %.12s", ids[0]);
+    snprintf(commands[2], sizeof commands[2], "show %.12s", ids[0]);
+    for (int i = 0; i < 3; i++) {
+        int output = -1, status = -1;
+        pid_t child = start_unread(commands[i], &output);
+        exec(store, "UPDATE meta SET value = value || 'x' WHERE key = 'store_id'");
+        while (read(output, buffer, sizeof buffer) > 0)
+            continue;
+        close(output);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    pg_store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +473,7 @@ int main(void)
         cmocka_unit_test_teardown(test_log_is_in_order, clean),
         cmocka_unit_test_teardown(test_lists, clean),
         cmocka_unit_test_teardown(test_lists_hold_no_lock, clean),
+        cmocka_unit_test_teardown(test_a_pager_stops_nobody, clean),
     };
     return cmocka_run_group_tests_name("status", tests, make, scratch_remove);
 }

@@ -90,51 +90,53 @@ static void print_settings(const pg_cell_result *r)
         pg_print("  %-28s %s\n", r->settings[i].key, r->settings[i].value);
 }
 
-static int print_attempt(const pg_attempt_record *a, void *context)
+/* Gathered before they are printed: a slow reader of ours holds no lock. */
+static int add_attempt_text(const pg_attempt_record *a, void *context)
 {
-    int64_t *rows = context;
-    if ((*rows)++ == 0)
-        pg_print("attempts\n");
-    pg_print("  images %" PRId64 ":%" PRId64 " %s, epoch %" PRId64 ", %s, %s pid %" PRId64, a->first, a->first + a->count,
-             a->result, a->epoch, a->finished, a->host, a->pid);
+    pg_buf *out = context;
+    if (out->size == 0)
+        pg_buf_printf(out, "attempts\n");
+    pg_buf_printf(out, "  images %" PRId64 ":%" PRId64 " %s, epoch %" PRId64 ", %s, %s pid %" PRId64, a->first,
+                  a->first + a->count, a->result, a->epoch, a->finished, a->host, a->pid);
     if (*a->device)
-        pg_print(", %s", a->device);
+        pg_buf_printf(out, ", %s", a->device);
     if (*a->library)
-        pg_print(", %s", a->library);
+        pg_buf_printf(out, ", %s", a->library);
     if (a->batch)
-        pg_print(", %d threads, batch %d, %.3f s (read %.3f, forward %.3f, certify %.3f), peak %" PRId64 " MiB", a->threads,
-                 a->batch, a->wall_s, a->read_s, a->forward_s, a->certify_s, a->peak_bytes >> 20);
+        pg_buf_printf(out, ", %d threads, batch %d, %.3f s (read %.3f, forward %.3f, certify %.3f), peak %" PRId64 " MiB",
+                      a->threads, a->batch, a->wall_s, a->read_s, a->forward_s, a->certify_s, a->peak_bytes >> 20);
     if (a->cached)
-        pg_print(", %d images from the cache", a->cached);
-    pg_print(", patchgauge %s%s%s\n", a->revision, *a->error ? ": " : "", a->error);
+        pg_buf_printf(out, ", %d images from the cache", a->cached);
+    pg_buf_printf(out, ", patchgauge %s%s%s\n", a->revision, *a->error ? ": " : "", a->error);
     return PG_OK;
 }
 
-static int print_audit(const pg_audit_record *a, void *context)
+static int add_audit_text(const pg_audit_record *a, void *context)
 {
-    int64_t *rows = context;
-    if ((*rows)++ == 0)
-        pg_print("audits\n");
-    pg_print("  %s: images %" PRId64 ", certified %" PRId64 ", broken %" PRId64 ", unbroken %" PRId64
-             ", published broken %" PRId64,
-             a->level, a->n, a->certified, a->broken, a->unbroken, a->published_broken);
+    pg_buf *out = context;
+    if (out->size == 0)
+        pg_buf_printf(out, "audits\n");
+    pg_buf_printf(out,
+                  "  %s: images %" PRId64 ", certified %" PRId64 ", broken %" PRId64 ", unbroken %" PRId64
+                  ", published broken %" PRId64,
+                  a->level, a->n, a->certified, a->broken, a->unbroken, a->published_broken);
     if (a->has_delta)
-        pg_print(", delta %" PRId64, a->delta);
-    pg_print(", %s", a->finished);
+        pg_buf_printf(out, ", delta %" PRId64, a->delta);
+    pg_buf_printf(out, ", %s", a->finished);
     for (const char *line = a->settings; *line; line += strcspn(line, "\n") + 1)
-        pg_print(", %.*s", (int)strcspn(line, "\n"), line);
+        pg_buf_printf(out, ", %.*s", (int)strcspn(line, "\n"), line);
     if (a->witness)
-        pg_print("\n    broke:");
+        pg_buf_printf(out, "\n    broke:");
     for (const char *line = a->witness ? a->witness : ""; *line; line += strcspn(line, "\n") + 1)
-        pg_print(" %.*s", (int)strcspn(line, "\n"), line);
-    pg_print("\n");
+        pg_buf_printf(out, " %.*s", (int)strcspn(line, "\n"), line);
+    pg_buf_printf(out, "\n");
     return PG_OK;
 }
 
 static int show(pg_store *store, const char *cell_id)
 {
     pg_cell_result result;
-    int64_t attempts = 0, audits = 0;
+    pg_buf audits, attempts;
     int code = pg_store_cell(store, cell_id, &result);
     if (code != PG_OK)
         return code;
@@ -146,8 +148,20 @@ static int show(pg_store *store, const char *cell_id)
     pg_cell_result_release(&result);
     if (code != PG_OK)
         return code;
-    code = pg_store_each_audit(store, cell_id, print_audit, &audits);
-    return code == PG_OK ? pg_store_each_attempt(store, cell_id, print_attempt, &attempts) : code;
+    pg_buf_init(&audits);
+    pg_buf_init(&attempts);
+    code = pg_store_each_audit(store, cell_id, add_audit_text, &audits);
+    if (code == PG_OK)
+        code = pg_store_each_attempt(store, cell_id, add_attempt_text, &attempts);
+    if (code == PG_OK)
+        code = pg_buf_check(&audits);
+    if (code == PG_OK)
+        code = pg_buf_check(&attempts);
+    if (code == PG_OK)
+        pg_print("%s%s", audits.data, attempts.data);
+    pg_buf_release(&audits);
+    pg_buf_release(&attempts);
+    return code;
 }
 
 static int run(const pg_context *context, int argc, char **argv)
