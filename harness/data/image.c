@@ -2,6 +2,7 @@
 #include "harness/data/image.h"
 
 #include <png.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,13 +25,14 @@ void pg_image_release(pg_image *image)
     *image = (pg_image){0};
 }
 
-/* ---- JPEG ---- */
-
-static int fail_jpeg(tjhandle decoder)
+/* What a decoder says of a file, or of memory that it did not get. */
+static int fail_decoder(const char *kind, const char *text)
 {
-    const char *text = tjGetErrorStr2(decoder);
-    return pg_fail(strstr(text, "nsufficient memory") ? PG_ENOMEM : PG_EINPUT, "damaged JPEG: %s", text);
+    bool memory = strcasestr(text, "memory") != NULL;
+    return pg_fail(memory ? PG_ENOMEM : PG_EINPUT, "%s%s: %s", memory ? "" : "damaged ", kind, text);
 }
+
+/* ---- JPEG ---- */
 
 /* Warnings are errors: what libjpeg-turbo warns of are bytes that are missing or make no sense. */
 static int decode_jpeg(const uint8_t *bytes, size_t size, pg_image *out)
@@ -40,14 +42,14 @@ static int decode_jpeg(const uint8_t *bytes, size_t size, pg_image *out)
     if (!decoder)
         return pg_fail(PG_ENOMEM, "out of memory for a JPEG decoder");
     if (tjDecompressHeader3(decoder, bytes, size, &width, &height, &sampling, &space) != 0)
-        code = fail_jpeg(decoder);
+        code = fail_decoder("JPEG", tjGetErrorStr2(decoder));
     else if (space == TJCS_CMYK || space == TJCS_YCCK)
         code = pg_fail(PG_EINPUT, "a CMYK image: right would be RGB or grayscale");
     else
         code = make_room(height, width, 3, out);
     if (code == PG_OK && tjDecompress2(decoder, bytes, size, out->pixels, width, 0, height, TJPF_RGB,
                                        TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS) != 0)
-        code = fail_jpeg(decoder);
+        code = fail_decoder("JPEG", tjGetErrorStr2(decoder));
     tjDestroy(decoder);
     return code;
 }
@@ -113,7 +115,7 @@ static int read_png(png_work *w)
 static int guard_png(png_work *w)
 {
     if (setjmp(png_jmpbuf(w->png)))
-        return pg_fail(strstr(w->fault, "ut of memory") ? PG_ENOMEM : PG_EINPUT, "damaged PNG: %s", w->fault);
+        return fail_decoder("PNG", w->fault);
     return read_png(w);
 }
 
