@@ -46,10 +46,12 @@ TEST_C  := $(wildcard tests/test_*.c)
 LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/schema.o $(B)/gen/registry.o $(B)/gen/figures.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
 TESTS   := $(if $(ONLY),$(ONLY:%=$(B)/tests/test_%),$(TEST_C:tests/%.c=$(B)/tests/%))
+# One program for each family of faults; malloc failing wants the sanitizers.
+FAULTS  := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/faults/fault_*.c))
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo results tests test fuzz fuzz-programs bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo results tests test test-faults fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -137,6 +139,10 @@ test: test-deps ## build and run all tests (ONLY="stats table" for some); the la
 	@$(MAKE) tests
 	@PATCHGAUGE=$(B)/patchgauge sh tests/run.sh $(B)/tests $(TESTS)
 
+test-faults: test-deps ## inject faults (kill -9, failing system calls and memory, flipped bytes, ...) and count what they break
+	@$(MAKE) all $(FAULTS)
+	@PATCHGAUGE=$(B)/patchgauge PG_TEST_LIMIT=600 sh tests/run.sh $(B)/tests/faults $(FAULTS)
+
 # Fuzzing: clang's libFuzzer with sanitizers, in build/fuzz. tests/fuzz/fuzz.h says what a target is.
 $(B)/fuzz/%: $(B)/o/tests/fuzz/%.o $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
@@ -159,4 +165,4 @@ mutate: test-deps ## mutate defenses/*.c (but surrogate.c) mechanically and coun
 bundle: all ## program, shim and libraries in build/bundle, to run on another machine
 	@sh harness/bundle.sh $(B)
 
--include $(FUZZ_C:%.c=$(B)/o/%.d) $(LIB_O:.o=.d) $(CMD_O:.o=.d) $(TORCH_O:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)
+-include $(FUZZ_C:%.c=$(B)/o/%.d) $(LIB_O:.o=.d) $(CMD_O:.o=.d) $(TORCH_O:.o=.d) $(TESTS:=.d) $(FAULTS:=.d) $(BENCHES:=.d)

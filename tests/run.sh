@@ -1,11 +1,12 @@
 #!/bin/sh
 # run.sh FOLDER PROGRAM...: runs cmocka programs one after the other, each under a time limit (PG_TEST_LIMIT seconds, default 300).
 #
-# Prints one line per test, the whole output of a program in which something failed, and as the last line
-# "N passed, M failed, K skipped". FOLDER/skipped.txt gets one "program:test" line for each skipped test. A program that crashes,
-# runs out of time, ends with an error or runs no test counts as a failure of its own. Exit code 1 when anything failed.
+# Prints one line per test and what programs print as "count: ...", the whole output of a program in which something failed, and
+# as the last line "N passed, M failed, K skipped". FOLDER/skipped.txt gets one "program:test" line for each skipped test. A
+# program that crashes, runs out of time, ends with an error or runs no test counts as a failure of its own. Exit code 1 when
+# anything failed.
 set -u
-[ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
 folder=$1
 shift
 limit=${PG_TEST_LIMIT:-300}
@@ -25,6 +26,7 @@ for program in "$@"; do
         function show(mark, test, note) { printf "%-7s %s: %s%s\n", mark, program, test, note; n[mark]++ }
         { sub(/^.*\[ RUN      \] /, "[ RUN      ] ") }
         /^\[ RUN      \] / { current = substr($0, 14) }
+        sub(/^count: /, "") { print "        " $0 }
         /\[==========\].*Running [0-9]+ test/ { ended = 0; groups++ }
         /\[==========\].* run\.$/ { ended = 1; groups-- }
         !ended && /\[       OK \] / { sub(/.*\[       OK \] /, ""); show("ok", $0, ""); current = "" }
