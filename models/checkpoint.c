@@ -146,7 +146,7 @@ static int resume(pg_checkpoint *c, pg_scope *s, const char *path)
     if (e)
         return e;
     const char *format = pg_st_metadata(f, "format"), *command = pg_st_metadata(f, "command");
-    if (!format || strcmp(format, format_name) != 0 || !command)
+    if (!format || strcmp(format, format_name) != 0 || !command || !pg_st_checked(f))
         e = pg_fail(PG_EDAMAGED, "no checkpoint of this program");
     else if (strcmp(command, c->command) != 0)
         e = pg_fail(PG_EINPUT, "belongs to another run (%s): choose another -o, or remove it", command);

@@ -73,6 +73,8 @@ static int describe_file(const pg_st_file *f, pg_weights_info *out)
     const char *dataset_hash = pg_st_metadata(f, "dataset_hash");
     if (!format || strcmp(format, format_name) != 0 || !name)
         return pg_fail(PG_EINPUT, "no weights of this program: the metadata record (format = %s) is missing; `patchgauge model train` writes it", format_name);
+    if (!pg_st_checked(f))
+        return pg_fail(PG_EDAMAGED, "its checksum is missing");
     const pg_model *model = pg_model_find(name);
     if (!model)
         return PG_EINPUT;

@@ -206,11 +206,13 @@ static void the_same_contents_give_the_same_bytes(void **state)
     size_t n = fread(text, 1, sizeof text - 1, stream);
     fclose(stream);
     text[n] = 0;
-    char checksum[PG_HASH_HEX], expected[1024];
-    assert_int_equal(pg_hash_bytes(text + n - 46, 46, checksum), PG_OK); /* of the tensors behind the header */
+    char checksum[PG_HASH_HEX], expected[1024], blank[1024], *digits = strstr(text + 8, "sha256\":\"") + strlen("sha256\":\"");
+    memcpy(blank, text, n);
+    memset(blank + (digits - text), '0', PG_HASH_HEX - 1);
+    assert_int_equal(pg_hash_bytes(blank, n, checksum), PG_OK); /* of the whole file, without the digits */
     snprintf(expected, sizeof expected,
         "{\"__metadata__\":{\"a\":\"1\",\"b\":\"2\","
-        "\"data_sha256\":\"%s\"},\"d \\\"quoted\\\" \\\\ ü\":{\"dtype\":\"F64\",\"shape\":[2],"
+        "\"file_sha256\":\"%s\"},\"d \\\"quoted\\\" \\\\ ü\":{\"dtype\":\"F64\",\"shape\":[2],"
         "\"data_offsets\":[0,16]},\"none\":{\"dtype\":\"I64\",\"shape\":[0,5],\"data_offsets\":[16,16]},"
         "\"w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[16,40]},"
         "\"odd\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[40,46]}}",
@@ -224,6 +226,40 @@ static void the_same_contents_give_the_same_bytes(void **state)
     assert_int_equal(pg_st_open(scratch_path("bad"), &file), PG_EDAMAGED);
     assert_non_null(strstr(pg_error_message(), "checksum"));
     assert_int_equal(pg_st_open_header(scratch_path("bad"), &file), PG_EDAMAGED);
+    /* one of the metadata, and one in the key of the checksum: it has none then */
+    text[n - 7] ^= 1;
+    char *value = strstr(text + 8, "\"a\":\"1\"");
+    assert_non_null(value);
+    value[5] = '7';
+    assert_int_equal(pg_file_write(scratch_path("bad"), text, n), PG_OK);
+    assert_int_equal(pg_st_open(scratch_path("bad"), &file), PG_EDAMAGED);
+    assert_non_null(strstr(pg_error_message(), "checksum"));
+    digits[-4] ^= 1;
+    assert_int_equal(pg_file_write(scratch_path("bad"), text, n), PG_OK);
+    assert_int_equal(pg_st_open(scratch_path("bad"), &file), PG_OK);
+    assert_false(pg_st_checked(file));
+    pg_st_close(file);
+}
+
+/* Files of before have a checksum of their tensors only. */
+static void the_older_checksum_is_read(void **state)
+{
+    (void)state;
+    static const char format[] = "{\"__metadata__\":{\"data_sha256\":\"%s\"},\"w\":{\"dtype\":\"U8\",\"shape\":[4],"
+                                 "\"data_offsets\":[0,4]}}";
+    for (int damaged = 0; damaged < 2; damaged++) {
+        char text[512] = {0}, hex[PG_HASH_HEX];
+        assert_int_equal(pg_hash_bytes("abcd", 4, hex), PG_OK);
+        int n = snprintf(text + 8, sizeof text - 8, format, hex);
+        text[0] = (char)n;
+        text[1] = (char)(n >> 8);
+        memcpy(text + 8 + n, damaged ? "abce" : "abcd", 4);
+        assert_int_equal(pg_file_write(scratch_path("older"), text, (size_t)n + 12), PG_OK);
+        pg_st_file *file = NULL;
+        assert_int_equal(pg_st_open(scratch_path("older"), &file), damaged ? PG_EDAMAGED : PG_OK);
+        assert_true(damaged || pg_st_checked(file));
+        pg_st_close(file);
+    }
 }
 
 static void the_writer_refuses_bad_tensors(void **state)
@@ -320,6 +356,7 @@ int main(void)
         cmocka_unit_test(damaged_lengths),
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(the_same_contents_give_the_same_bytes),
+        cmocka_unit_test(the_older_checksum_is_read),
         cmocka_unit_test(the_writer_refuses_bad_tensors),
         cmocka_unit_test(every_half_comes_back),
         cmocka_unit_test(halves_are_rounded_to_nearest_even),

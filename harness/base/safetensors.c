@@ -228,20 +228,39 @@ static int take(FILE *stream, pg_hash *hash, pg_hash *also, char *out, size_t si
     return PG_OK;
 }
 
-/* The tensors, against the checksum that the writer put into the metadata; other programs' files have none. */
-static int take_data(pg_st_file *file, FILE *stream, pg_hash *hash)
+/* What the checksum covers before the tensors: everything, but zeros for its own digits. */
+static int hash_header(pg_hash *hash, const char *start, const char *header, size_t length)
 {
-    const char *want = pg_st_metadata(file, PG_ST_CHECKSUM);
-    pg_hash *data = NULL;
+    static const char key[] = "\"" PG_ST_CHECKSUM "\":\"", zeros[] = PG_ST_BLANK;
+    const char *digits = memmem(header, length, key, sizeof key - 1);
+    size_t before = digits ? (size_t)(digits - header) + sizeof key - 1 : 0, blank = sizeof zeros - 1;
+    if (!digits || length - before < blank)
+        return pg_fail(PG_EDAMAGED, "its checksum is not where it is written");
+    int code = pg_hash_add(hash, start, 8);
+    if (!code)
+        code = pg_hash_add(hash, header, before);
+    if (!code)
+        code = pg_hash_add(hash, zeros, blank);
+    return code ? code : pg_hash_add(hash, header + before + blank, length - before - blank);
+}
+
+/* The tensors, and the checksum that the writer put into the metadata; other programs' files have none. */
+static int take_data(pg_st_file *file, FILE *stream, pg_hash *hash, const char *start, const char *header, size_t length)
+{
+    const char *want = pg_st_metadata(file, PG_ST_CHECKSUM), *of_data = pg_st_metadata(file, PG_ST_DATA_CHECKSUM);
+    pg_hash *covered = NULL;
     char found[PG_HASH_HEX];
-    int code = pg_hash_new(&data);
+    int code = pg_hash_new(&covered);
+    if (!code && want)
+        code = hash_header(covered, start, header, length);
     if (!code)
-        code = take(stream, hash, data, file->data, file->data_size);
+        code = take(stream, hash, covered, file->data, file->data_size);
     if (!code)
-        code = pg_hash_finish(data, found);
+        code = pg_hash_finish(covered, found);
+    want = want ? want : of_data;
     if (!code && want && strcmp(want, found) != 0)
-        code = pg_fail(PG_EDAMAGED, "its tensors do not match their checksum");
-    pg_hash_free(data);
+        code = pg_fail(PG_EDAMAGED, "it does not match its checksum");
+    pg_hash_free(covered);
     return code;
 }
 
@@ -274,7 +293,7 @@ static int read_stream(pg_st_file *file, FILE *stream, size_t file_size, bool he
     if (!code && !header_only && !(file->data = malloc(file->data_size + 1)))
         code = pg_fail(PG_ENOMEM, "out of memory for %zu bytes of tensors", file->data_size);
     if (!code)
-        code = take_data(file, stream, hash);
+        code = take_data(file, stream, hash, (const char *)length_bytes, header, (size_t)length);
     if (!code && fgetc(stream) != EOF)
         code = pg_fail(PG_EDAMAGED, "grew while it was read");
     if (!code)
@@ -341,6 +360,11 @@ const pg_st_tensor *pg_st_find(const pg_st_file *file, const char *name)
 const char *pg_st_metadata(const pg_st_file *file, const char *key)
 {
     return json_string_value(json_object_get(json_object_get(file->root, "__metadata__"), key));
+}
+
+bool pg_st_checked(const pg_st_file *file)
+{
+    return pg_st_metadata(file, PG_ST_CHECKSUM) || pg_st_metadata(file, PG_ST_DATA_CHECKSUM);
 }
 
 const char *pg_st_hash(const pg_st_file *file) { return file->hash; }

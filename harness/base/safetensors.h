@@ -8,6 +8,7 @@
 #include "harness/base/error.h"
 #include "harness/base/hash.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,8 +42,12 @@ const char *pg_st_hash(const pg_st_file *file);                           /* SHA
 /* Reads header and metadata only (tensors have data NULL): cheap for planning; the hash still covers the whole file. */
 int pg_st_open_header(const char *path, pg_st_file **out) PG_MUST_USE;
 
-/* The metadata key that pg_st_write adds wherever there is metadata: SHA-256 of all tensors' bytes. Readers check it. */
-#define PG_ST_CHECKSUM "data_sha256"
+/* The metadata key that pg_st_write adds wherever there is metadata: SHA-256 of the whole file, with zeros for these 64 digits.
+ * Readers check it, and the older key, which covers the tensors' bytes only. */
+#define PG_ST_CHECKSUM      "file_sha256"
+#define PG_ST_DATA_CHECKSUM "data_sha256"
+#define PG_ST_BLANK         "0000000000000000000000000000000000000000000000000000000000000000"
+bool pg_st_checked(const pg_st_file *file); /* it has one of them */
 
 /* Writes metadata sorted by key and tensors in the given order, those with larger elements first, so that each is aligned:
  * same contents, same bytes. Atomic. `keys` and `values` have n_metadata entries. PG_EINPUT for names given twice, text that

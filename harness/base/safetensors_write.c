@@ -141,11 +141,13 @@ static int build_header(pg_buf *out, const pg_st_tensor *tensors, size_t n, cons
     return code;
 }
 
-/* SHA-256 of the data in the order of the file. */
-static int checksum(const pg_st_tensor *tensors, size_t n, char hex[PG_HASH_HEX])
+/* SHA-256 of header and data in the order of the file. */
+static int checksum(const pg_buf *header, const pg_st_tensor *tensors, size_t n, char hex[PG_HASH_HEX])
 {
     pg_hash *hash = NULL;
     int code = pg_hash_new(&hash);
+    if (!code)
+        code = pg_hash_add(hash, header->data, header->size);
     for (size_t item = 8; item && !code; item /= 2)
         for (size_t i = 0; i < n && !code; i++)
             if (pg_st_item_size(tensors[i].dtype) == item)
@@ -160,22 +162,25 @@ static int checksum(const pg_st_tensor *tensors, size_t n, char hex[PG_HASH_HEX]
 static int checked_header(pg_buf *out, const pg_st_tensor *tensors, size_t n, const char *const *keys, const char *const *values,
                           size_t n_metadata)
 {
+    static const char key[] = "\"" PG_ST_CHECKSUM "\":\"";
     if (!n_metadata)
         return build_header(out, tensors, n, NULL, NULL, 0);
     const char **all = calloc(2 * (n_metadata + 1), sizeof *all), **texts = all ? all + n_metadata + 1 : NULL;
     char hex[PG_HASH_HEX];
-    int code = all ? check_tensors(tensors, n) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!code)
-        code = checksum(tensors, n, hex);
+    int code = all ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
     for (size_t i = 0; !code && i < n_metadata; i++) {
         all[i] = keys[i];
         texts[i] = values[i];
     }
     if (!code) {
         all[n_metadata] = PG_ST_CHECKSUM;
-        texts[n_metadata] = hex;
+        texts[n_metadata] = PG_ST_BLANK;
         code = build_header(out, tensors, n, all, texts, n_metadata + 1);
     }
+    if (!code)
+        code = checksum(out, tensors, n, hex);
+    if (!code) /* quotes within other texts are escaped: there is one such place */
+        memcpy((char *)memmem(out->data, out->size, key, sizeof key - 1) + sizeof key - 1, hex, PG_HASH_HEX - 1);
     free(all);
     return code;
 }

@@ -95,6 +95,23 @@ static int check_manifest(const pg_manifest *manifest, const char *folder)
     return PG_OK;
 }
 
+/* The class names of the manifest are those of the file that it was made from: each of the two stands for the other. */
+static int check_classes(const pg_manifest *manifest, const char *folder)
+{
+    pg_manifest named = {0};
+    char *path = NULL;
+    if (asprintf(&path, "%s/" PG_CIFAR10_META, folder) < 0)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = pg_cifar10_class_names(path, &named);
+    for (int i = 0; !code && i < PG_CIFAR10_CLASSES; i++)
+        if (strcmp(named.classes[i], manifest->classes[i]) != 0)
+            code = pg_fail(PG_EDAMAGED, "%s: class %d is '%s', the manifest says '%s': fetch or import cifar10 again", path, i,
+                           named.classes[i], manifest->classes[i]);
+    pg_manifest_release(&named);
+    free(path);
+    return code;
+}
+
 /* The identity: content of the parts in order, class order, split. No file names, no times. */
 static int hash_split(const state *s, pg_dataset_info *info)
 {
@@ -128,6 +145,8 @@ static int cifar10_open(const char *data_dir, pg_dataset *dataset)
                 data_dir);
     if (!code)
         code = check_manifest(&s->manifest, folder);
+    if (!code)
+        code = check_classes(&s->manifest, folder);
     if (!code)
         code = open_split(s, folder, info->split);
     if (!code) {

@@ -7,6 +7,7 @@
 #define PG_DATA_CIFAR10_H
 
 #include "harness/data/fetch.h"
+#include "harness/data/manifest.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,9 @@ extern const char *const pg_cifar10_files[];
  * nothing; data imported before are replaced. Files must hold images_per_file images each, PG_CIFAR10_IMAGES unless a test
  * says otherwise. PG_EMISSING, PG_EINPUT (size, label, class names), PG_EIO. */
 int pg_cifar10_import(const char *data_dir, const char *source, int64_t images_per_file) PG_MUST_USE;
+
+/* The class names in the file PG_CIFAR10_META; manifest->classes is *new*, pg_manifest_release. PG_EINPUT. */
+int pg_cifar10_class_names(const char *path, pg_manifest *manifest) PG_MUST_USE;
 
 /* Downloads the archive into DATA, checks it, and imports what is in it. What arrived before an interruption is kept and used
  * by the next call. Errors of pg_fetch_run, pg_unpack and pg_cifar10_import. */

@@ -14,7 +14,7 @@
 
 enum { META_MAX = 4096 };
 
-static int read_class_names(const char *path, pg_manifest *manifest)
+int pg_cifar10_class_names(const char *path, pg_manifest *manifest)
 {
     char *text = NULL, *rest = NULL;
     size_t size = 0;
@@ -89,7 +89,7 @@ static int check_all(const char *source, int64_t images, pg_manifest *manifest)
             if (!code && pass == 0)
                 code = check_source(path, batch ? images : 0);
             if (!code && pass == 0 && !batch)
-                code = read_class_names(path, manifest);
+                code = pg_cifar10_class_names(path, manifest);
             if (!code && pass == 1 && batch)
                 code = check_labels(path, images);
             free(path);
