@@ -46,8 +46,10 @@ TEST_C  := $(wildcard tests/test_*.c)
 LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/schema.o $(B)/gen/registry.o $(B)/gen/figures.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
 TESTS   := $(if $(ONLY),$(ONLY:%=$(B)/tests/test_%),$(TEST_C:tests/%.c=$(B)/tests/%))
-# One program for each family of faults; malloc failing wants the sanitizers.
-FAULTS  := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/faults/fault_*.c))
+# One program for each family of faults. The one about memory has the whole program in it, and is built with the sanitizers.
+FAULTS  := $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %_memory.c,$(wildcard tests/faults/fault_*.c)))
+SHIMS   := $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/faults/shim_*.c))
+MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
@@ -134,14 +136,26 @@ $(B)/tests/%: tests/%.c $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
 	$(call say,cc,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MF $@.d -MT $@ -o $@ $< $(filter %.o,$^) $(B)/libpatchgauge.a -lcmocka $(LDFLAGS) $(LDLIBS)
+$(B)/tests/faults/%.so: tests/faults/%.c
+	@mkdir -p $(@D)
+	$(call say,cc,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MF $@.d -MT $@ -shared -o $@ $<
+$(B)/o/tests/main.o: harness/cmd/main.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Dmain=pg_main $(ALL_CFLAGS) -c -o $@ $<
+$(B)/tests/faults/fault_memory: tests/faults/fault_memory.c $(B)/o/tests/main.o $(CMD_O) $(B)/libpatchgauge.a
+	@mkdir -p $(@D)
+	$(call say,cc,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fno-builtin -MF $@.d -MT $@ -o $@ $(filter-out %/cmd/main.o,$^) -rdynamic -lcmocka $(LDFLAGS) $(LDLIBS)
 tests: all $(TESTS) ## build the tests
 test: test-deps ## build and run all tests (ONLY="stats table" for some); the last line counts them
 	@$(MAKE) tests
 	@PATCHGAUGE=$(B)/patchgauge sh tests/run.sh $(B)/tests $(TESTS)
 
 test-faults: test-deps ## inject faults (kill -9, failing system calls and memory, flipped bytes, ...) and count what they break
-	@$(MAKE) all $(FAULTS)
-	@PATCHGAUGE=$(B)/patchgauge PG_TEST_LIMIT=600 sh tests/run.sh $(B)/tests/faults $(FAULTS)
+	@$(MAKE) all $(FAULTS) $(SHIMS)
+	@$(MAKE) MODE=asan $(MEMORY)
+	@PATCHGAUGE=$(B)/patchgauge PG_TEST_LIMIT=600 sh tests/run.sh $(B)/tests/faults $(FAULTS) $(MEMORY)
 
 # Fuzzing: clang's libFuzzer with sanitizers, in build/fuzz. tests/fuzz/fuzz.h says what a target is.
 $(B)/fuzz/%: $(B)/o/tests/fuzz/%.o $(B)/libpatchgauge.a

@@ -19,7 +19,7 @@ int pg_hash_new(pg_hash **out)
     hash->context = EVP_MD_CTX_new();
     if (!hash->context || EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) != 1) {
         pg_hash_free(hash);
-        return pg_fail(PG_ENOMEM, "libcrypto cannot start a SHA-256 digest");
+        return pg_fail(PG_ENOMEM, "out of memory: libcrypto cannot start a SHA-256 digest");
     }
     *out = hash;
     return PG_OK;
@@ -28,7 +28,7 @@ int pg_hash_new(pg_hash **out)
 int pg_hash_add(pg_hash *hash, const void *bytes, size_t size)
 {
     if (size && EVP_DigestUpdate(hash->context, bytes, size) != 1)
-        return pg_fail(PG_ENOMEM, "libcrypto cannot extend a SHA-256 digest");
+        return pg_fail(PG_ENOMEM, "out of memory: libcrypto cannot extend a SHA-256 digest");
     return PG_OK;
 }
 
@@ -37,7 +37,7 @@ int pg_hash_finish(pg_hash *hash, char hex[PG_HASH_HEX])
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
     if (EVP_DigestFinal_ex(hash->context, digest, &size) != 1 || size != 32)
-        return pg_fail(PG_ENOMEM, "libcrypto cannot finish a SHA-256 digest");
+        return pg_fail(PG_ENOMEM, "out of memory: libcrypto cannot finish a SHA-256 digest");
     static const char digits[] = "0123456789abcdef";
     for (unsigned i = 0; i < size; i++) {
         hex[2 * i] = digits[digest[i] >> 4];

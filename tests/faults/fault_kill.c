@@ -12,7 +12,7 @@ static const char matrix[] =
 
 static int make(void **state)
 {
-    if (scratch_make(state) != 0)
+    if (fault_make(state) != 0)
         return -1;
     fault_write("m.toml", matrix);
     return 0;

@@ -93,7 +93,7 @@ static const char *program(void)
 
 static int make(void **state)
 {
-    if (scratch_make(state) != 0)
+    if (fault_make(state) != 0)
         return -1;
     fault_write("m.toml", matrix);
     const char *p = program();

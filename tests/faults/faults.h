@@ -13,8 +13,18 @@
 #include <sqlite3.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <cmocka.h>
+
+/* scratch_make, in memory where there is room: thousands of small stores are made, and no power fails here. */
+static inline int fault_make(void **state)
+{
+    struct statvfs room;
+    if (!getenv("TMPDIR") && statvfs("/dev/shm", &room) == 0 && (double)room.f_bavail * (double)room.f_frsize > 256e6)
+        setenv("TMPDIR", "/dev/shm", 1);
+    return scratch_make(state);
+}
 
 /* A line that tests/run.sh shows also where all is well. */
 static inline void fault_count(const char *format, ...)
