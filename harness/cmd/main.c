@@ -232,7 +232,9 @@ int main(int argc, char **argv)
 {
     if (fill_streams() != PG_OK)
         return pg_error_exit_code(PG_EIO); /* and nowhere to say so */
-    signal(SIGPIPE, SIG_IGN);              /* a closed pipe is a write error, not a death in the middle of a transaction */
+    /* A closed pipe and a file at its limit are write errors, not deaths in the middle of a transaction. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     const char *data = getenv("PATCHGAUGE_DATA");
     char *cache = default_cache();
     invocation request = {
