@@ -80,7 +80,12 @@ static int begin(void *context, pg_store **store)
 {
     child *c = context;
     char word = 'o';
-    if (write(c->channel, &word, 1) != 1 || read(c->channel, &word, 1) != 1)
+    ssize_t size = write(c->channel, &word, 1);
+    if (size == 1)
+        size = read(c->channel, &word, 1);
+    if (size < 0 && errno != EPIPE && errno != ECONNRESET)
+        return pg_fail(PG_EIO, "the supervisor of this worker cannot be reached: %s", strerror(errno));
+    if (size != 1)
         return pg_fail(PG_EINTERRUPTED, "the supervisor of this worker is gone");
     int code = open_store(c->request, &c->store);
     if (code == PG_OK)

@@ -4,7 +4,7 @@
 #include <dirent.h>
 
 enum { SEEDS = 200, PATCHES = 10, THRESHOLDS = 50, CELLS = SEEDS * PATCHES * THRESHOLDS };
-static const int64_t growth_max = (int64_t)40 << 20; /* of caches that fill; 5 bytes a task and cell would be 75 MB */
+static const int64_t growth_max = (int64_t)40 << 20; /* of caches that fill; 600 bytes a cell would be more */
 
 typedef struct use {
     int64_t bytes; /* resident, of all processes of the run */

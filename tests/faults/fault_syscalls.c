@@ -66,10 +66,19 @@ static bool whole_features(void)
     return all;
 }
 
+static bool whole_backup(void)
+{
+    if (access(scratch_path("copy.db"), F_OK) != 0)
+        return false;
+    fault_expect("copy.db", whole_store);
+    return true;
+}
+
 static const victim victims[] = {
     {"run", "run m.toml --task-images 8 --quiet --db s.db", whole_run, "s.db*", 1 | 2 | 8},
     {"features", "features --weights null --dataset synthetic:test --images 0:8 --batch 8 --quiet -o out", whole_features, "out",
      1 | 2 | 4},
+    {"db backup", "db backup copy.db --force --quiet --db whole.db", whole_backup, "copy.db*", 1 | 2 | 4},
 };
 
 static int shell(const char *format, ...)
