@@ -77,8 +77,7 @@ const char *pg_db_network_kind(uint32_t type, FILE *mounts, dev_t device)
     return NULL;
 }
 
-/* NULL: local, or it cannot be told. */
-static const char *kind_of(const char *path)
+const char *pg_store_network_kind(const char *path)
 {
     const char *slash = strrchr(path, '/'), *at = path;
     char *folder = NULL;
@@ -101,7 +100,7 @@ static const char *kind_of(const char *path)
 
 int pg_db_place_check(const char *path, bool read_only, bool *network)
 {
-    const char *allowed = getenv("PATCHGAUGE_NETWORK_DB"), *kind = kind_of(path);
+    const char *allowed = getenv("PATCHGAUGE_NETWORK_DB"), *kind = pg_store_network_kind(path);
     *network = kind && !(allowed && strcmp(allowed, "allow") == 0);
     if (!*network || read_only)
         return PG_OK;

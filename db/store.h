@@ -26,6 +26,10 @@ typedef enum pg_store_mode {
 int pg_store_open(const char *path, pg_store_mode mode, pg_store **out) PG_MUST_USE;
 void pg_store_close(pg_store *store);
 
+/* "NFS", ...: the network file system that a path lies on, or that its folder does where it is not there yet; NULL: local, or it cannot be
+ * told. Writing there is PG_EUNSUPPORTED. */
+const char *pg_store_network_kind(const char *path);
+
 /* ---- Results: what tables, figures and `ls` read ---- */
 
 /* Settings travel as text, one "key=value\n" a line; newlines and backslashes in values are escaped. */
