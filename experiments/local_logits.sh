@@ -2,10 +2,10 @@
 # local_logits.sh PROGRAM FOLDER: how many local predictions one place of a patch can corrupt (PatchGuard, Table II), and how large its
 # largest local logits become (Figure 6). Attacks the shipped networks on the first test images, keeps what `patchgauge attack` writes in
 # FOLDER/NETWORK-{local,original,lavan}, and prints the table in Markdown. What FOLDER holds already is not run again.
-# PATCHGAUGE_IMAGES: how many images, default 1000.
+# PATCHGAUGE_IMAGES: how many images, default 300.
 set -eu
 [ $# -eq 2 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
-program=$1 folder=$2 images=${PATCHGAUGE_IMAGES:-1000}
+program=$1 folder=$2 images=${PATCHGAUGE_IMAGES:-300}
 mkdir -p "$folder"
 
 attack() { # network, name, options
