@@ -351,6 +351,20 @@ int pg_store_compare(pg_store *store, const char *cell_a, const char *cell_b, ch
     return code;
 }
 
+int pg_store_smallest_batch(pg_store *store, const char *cell_id, int *batch)
+{
+    sqlite3_stmt *row = NULL;
+    *batch = 0;
+    int step = 0, code = pg_db_get(store,
+                                   "SELECT ifnull(min(a.batch), 0) FROM cell c JOIN summary s ON s.cell = c.cell"
+                                   " JOIN attempt a ON a.attempt = s.attempt WHERE c.cell_id = ?1",
+                                   &row, "t", cell_id);
+    if (code == PG_OK && (step = pg_db_step(store, row, "reading the batches of a cell")) == 1)
+        *batch = sqlite3_column_int(row, 0);
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
 int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(const pg_attempt_record *record, void *context),
                           void *context)
 {

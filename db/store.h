@@ -130,6 +130,9 @@ int pg_store_each_attack(pg_store *store, const char *cell_id, int (*each)(const
 /* Certificates of a cell that its attack broke: certified images that are wrong under it. *first: the first one, -1 if none. */
 int pg_store_broken(pg_store *store, const char *cell_id, int64_t *broken, int64_t *first) PG_MUST_USE;
 
+/* Images of the smallest forward pass that counts for a cell: fewer than its batch where memory ran out. 0: nothing counts yet. */
+int pg_store_smallest_batch(pg_store *store, const char *cell_id, int *batch) PG_MUST_USE;
+
 /* Two cells image by image, for McNemar's test: images where both, only a, only b, neither is right (what = 'c': clean) or
  * certified (what = 's'). PG_EINPUT where the cells do not have the same images. */
 typedef struct pg_pair_counts {

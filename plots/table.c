@@ -287,6 +287,7 @@ static void note_cells(const pg_table *table, bool (*has)(const pg_table_entry *
 
 static bool is_through_mean(const pg_table_entry *e) { return e->attacked >= 0 && e->through_mean; }
 static bool is_broken(const pg_table_entry *e) { return e->broken > 0; }
+static bool is_of_smaller_batch(const pg_table_entry *e) { return e->smaller_batch; }
 
 static void note_attacks(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
 {
@@ -322,6 +323,9 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format f
                       prefix);
     else if (table->paper != NULL)
         pg_buf_printf(out, "%spaper: table %s of the publication, with weights and images of its own\n", prefix, table->paper);
+    note_cells(table, is_of_smaller_batch, prefix,
+               "memory ran out, so the batch was smaller than asked for and local logits may differ in their last bits", format,
+               out);
     if (nonfinite > 0)
         pg_buf_printf(out,
                       "%sNaN or infinity in the local logits of up to %lld images a cell: counted as wrong and not certified\n",

@@ -34,6 +34,7 @@ typedef struct pg_table_entry {
     int64_t clean, certified;       /* of n */
     int64_t attacked;               /* right without a patch and under attack */
     int64_t broken;                 /* certified and wrong under attack; more than 0: the certificate is no proof */
+    bool smaller_batch;             /* memory ran out: computed with fewer images at a time than the cell asks for */
     bool through_mean;              /* the attack differentiates the mean of the local logits, not the defense */
     int64_t published;              /* certified as published */
     int64_t cases[PG_TABLE_CASES];  /* failure cases of the published certificate */

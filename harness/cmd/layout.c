@@ -261,6 +261,7 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
                       pg_table_entry *entry)
 {
     char *row = NULL, *column = NULL;
+    int batch = 0;
     pg_buf weights;
     pg_buf_init(&weights);
     pg_cell_result result = {0};
@@ -270,6 +271,9 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
         if (attacks && result.attacked_n > 0)
             code = fill_attacks(store, cell, result.attacked_n, entry);
         pg_cell_result_release(&result);
+        if (code == PG_OK)
+            code = pg_store_smallest_batch(store, cell->id, &batch);
+        entry->smaller_batch = batch > 0 && batch < cell->forward->batch;
         if (code == PG_OK && cell->forward->attack)
             code = pg_store_broken(store, cell->id, &entry->broken, &(int64_t){0});
     }

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 PG_COMMAND(show)
@@ -133,6 +134,15 @@ static int add_audit_text(const pg_audit_record *a, void *context)
     return PG_OK;
 }
 
+/* Where memory ran out. */
+static int print_batch(pg_store *store, const pg_cell_result *r)
+{
+    int batch = 0, code = pg_store_smallest_batch(store, r->cell_id, &batch);
+    if (code == PG_OK && batch > 0 && batch < atoi(pg_cell_result_setting(r, "batch")))
+        pg_print("  %-20s %d: memory ran out; local logits may differ in their last bits\n", "smallest batch", batch);
+    return code;
+}
+
 static int show(pg_store *store, const char *cell_id)
 {
     pg_cell_result result;
@@ -144,7 +154,9 @@ static int show(pg_store *store, const char *cell_id)
              result.error ? result.error : "");
     print_settings(&result);
     print_results(&result);
-    code = print_attack(store, &result);
+    code = print_batch(store, &result);
+    if (code == PG_OK)
+        code = print_attack(store, &result);
     pg_cell_result_release(&result);
     if (code != PG_OK)
         return code;

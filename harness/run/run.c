@@ -235,10 +235,10 @@ static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
 static void forward_all(pg_pipeline *p, forward_state *s)
 {
     for (pg_work *work; (work = pg_queue_pop(&p->to_forward));) {
-        atomic_fetch_sub(&p->ahead, 1);
-        pg_queue_nudge(&p->to_commit); /* the clerk may claim the next one */
         pg_signals_hold(work->task.task);
         atomic_store(&s->signs->task, work->task.task);
+        atomic_fetch_sub(&p->ahead, 1);
+        pg_queue_nudge(&p->to_commit); /* the clerk may claim the next one */
         if (pg_signals_stopping())
             work->returned = true;
         else if (work->code == PG_OK)

@@ -90,7 +90,11 @@ static int load(int threads)
         dlclose(object);
         return pg_fail(PG_ETORCH, "%s is not a shim of this program's version (%d): rebuild it with `make torch`", path, PG_TORCH_VERSION);
     }
-    if (torch->configure(threads))
+    e = torch->configure(threads);
+    if (e == PG_ENOMEM)
+        return pg_fail(PG_ENOMEM, "not enough memory for libtorch with %d threads: its products take 160 MiB for each; use fewer (--threads)",
+                       threads);
+    if (e)
         return pg_fail(PG_ETORCH, "libtorch could not be set to %d threads", threads);
     loaded = torch;
     memcpy(loaded_hash, hash, sizeof loaded_hash);

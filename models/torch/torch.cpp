@@ -17,6 +17,7 @@
 #endif
 
 #include <malloc.h>
+#include <sys/mman.h>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -143,6 +144,19 @@ at::TensorOptions on(const pg_scope *s, at::ScalarType type) { return at::Tensor
 
 // ---- set-up
 
+// OpenBLAS takes a buffer at the first product of each thread, and tries for ever where there is no memory for it: so it takes them
+// now, where there is. Later, memory that runs out is libtorch's, which says so.
+bool take_buffers(int threads)
+{
+    size_t size = size_t(threads) * (160 << 20);
+    void *room = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        return false;
+    munmap(room, size);
+    at::parallel_for(0, threads, 1, [](int64_t, int64_t) { at::mm(at::ones({256, 256}), at::ones({256, 256})); });
+    return true;
+}
+
 int configure(int threads)
 {
     try {
@@ -155,7 +169,7 @@ int configure(int threads)
         at::globalContext().setAllowTF32CuDNN(false);
         at::globalContext().setDeterministicCuDNN(true);
         at::globalContext().setBenchmarkCuDNN(false);
-        return PG_OK;
+        return take_buffers(threads) ? PG_OK : PG_ENOMEM;
     } catch (...) {
         return PG_ETORCH;
     }
