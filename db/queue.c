@@ -34,21 +34,25 @@ static int read_cells(pg_store *store, pg_task *task)
     return code == PG_OK && step < 0 ? step : code;
 }
 
-int pg_store_claim(pg_store *store, pg_task *out, bool *got)
+#define NEXT_PENDING                                                                                                     \
+    "FROM task t WHERE t.state = 'pending' AND t.state <> 'done' AND t.task IN temp.wanted AND t.task NOT IN temp.aside" \
+    " ORDER BY t.forward, t.first LIMIT 1"
+
+int pg_store_claim(pg_store *store, pg_task *out, bool *got) { return pg_store_claim_ahead(store, 0, out, got); }
+
+int pg_store_claim_ahead(pg_store *store, int spare, pg_task *out, bool *got)
 {
     *out = (pg_task){0};
     *got = false;
     if (!store->wanted || !store->worker)
         return pg_fail(PG_EDB, "%s: no plan or no worker on this connection", store->path);
     sqlite3_stmt *row = NULL;
-    int code =
-        pg_db_get(store,
-                  "UPDATE task SET state = 'running', owner = ?1, epoch = epoch + 1 WHERE task = (SELECT t.task FROM task t"
-                  " WHERE t.state = 'pending' AND t.state <> 'done' AND t.task IN temp.wanted AND t.task NOT IN temp.aside"
-                  " ORDER BY t.forward, t.first LIMIT 1)"
-                  " RETURNING task, epoch, first, count, attempts,"
-                  " (SELECT forward_key FROM forward f WHERE f.forward = task.forward)",
-                  &row, "i", store->worker);
+    int code = pg_db_get(
+        store,
+        "UPDATE task SET state = 'running', owner = ?1, epoch = epoch + 1 WHERE task = (SELECT t.task " NEXT_PENDING
+        ") AND (?2 = 0 OR EXISTS (SELECT 1 " NEXT_PENDING " OFFSET ?2)) RETURNING task, epoch, first, count, attempts,"
+        " (SELECT forward_key FROM forward f WHERE f.forward = task.forward)",
+        &row, "ib", store->worker, spare);
     while (code == PG_OK) { /* to the end: the row is committed when the statement is done */
         int step = pg_db_step(store, row, "claiming a task");
         if (step != 1) {

@@ -292,6 +292,8 @@ typedef struct pg_task {
 
 /* Claims the next pending task of the plan, by one statement; *new* inside, pg_task_release. *got = false: none is left. */
 int pg_store_claim(pg_store *store, pg_task *out, bool *got) PG_MUST_USE;
+/* The same, but only while `spare` more are pending: what a worker that is busy may claim ahead, so that others find work. */
+int pg_store_claim_ahead(pg_store *store, int spare, pg_task *out, bool *got) PG_MUST_USE;
 void pg_task_release(pg_task *task);
 
 typedef struct pg_attempt {

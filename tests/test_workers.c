@@ -51,6 +51,29 @@ static void test_workers_share_the_tasks(void **state)
     assert_int_equal(ask("three.db", "SELECT count(*) FROM worker WHERE ended IS NULL"), 0);
 }
 
+/* Two tasks keep two workers busy: a worker does not claim ahead what another would then miss. */
+static void test_few_tasks_are_shared(void **state)
+{
+    (void)state;
+    static const char few[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nbatch = 8\nnull.sleep_us = 100000\n"
+                              "defense = \"ds\"\npatch = 2\nimages = \"0:16\"\n";
+    scratch_write("few.toml", few, strlen(few));
+    run_on("few.db", "few.toml", 2, 0);
+    assert_int_equal(ask("few.db", "SELECT count(DISTINCT worker) FROM attempt WHERE result = 'done'"), 2);
+}
+
+/* While the network has one task in hand, the one before it is certified and stored, and the next one is claimed and read. */
+static void test_stages_overlap(void **state)
+{
+    (void)state;
+    write_slow("slow.toml", 100000);
+    pid_t child = program_start("overlap.db", scratch_path("slow.toml"));
+    wait_for("overlap.db", "SELECT (SELECT count(*) FROM task WHERE state = 'done') = 1"
+                           " AND (SELECT count(*) FROM task WHERE state = 'running') = 2");
+    kill(-child, SIGKILL);
+    program_wait(child);
+}
+
 /* A network that aborts the process costs the task in hand three attempts and nobody else one. */
 static void test_a_crash_costs_one_attempt(void **state)
 {
@@ -133,8 +156,12 @@ static void test_killed_worker(void **state)
 static bool is_gone(pid_t pid)
 {
     for (int tries = 0; tries < 1000; tries++) {
-        if (kill(pid, 0) != 0)
-            return true;
+        char path[64], text[512] = "";
+        snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+        FILE *stat = fopen(path, "r");
+        if (!stat || !fgets(text, sizeof text, stat) || strstr(text, ") Z ")) /* a zombie waits for its new parent */
+            return !stat || fclose(stat) == 0;
+        fclose(stat);
         sleep_s(0.01);
     }
     return false;
@@ -296,6 +323,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_workers_share_the_tasks),
+        cmocka_unit_test(test_few_tasks_are_shared),
+        cmocka_unit_test(test_stages_overlap),
         cmocka_unit_test(test_a_crash_costs_one_attempt),
         cmocka_unit_test(test_fail_fast),
         cmocka_unit_test(test_killed_worker),

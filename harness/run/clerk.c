@@ -94,11 +94,12 @@ static int finish(pg_pipeline *p, pg_work *work)
     return code;
 }
 
-/* Claims one task and sends it on its way. */
+/* Claims one task and sends it on its way: while the network is at work, only if every other worker would find one too. */
 static int claim(pg_pipeline *p, bool *got)
 {
     pg_task task;
-    int code = pg_store_claim(p->store, &task, got);
+    bool busy = atomic_load(&p->signs->task) != 0;
+    int code = pg_store_claim_ahead(p->store, busy && p->request->workers > 1 ? p->request->workers - 1 : 0, &task, got);
     if (code != PG_OK || !*got)
         return code;
     pg_work *work = pg_work_new(p->request->plan, &task);

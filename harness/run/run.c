@@ -246,6 +246,7 @@ static void forward_all(pg_pipeline *p, forward_state *s)
         atomic_store(&s->signs->task, 0);
         pg_signals_hold(0);
         pg_work_close(p, work);
+        pg_queue_nudge(&p->to_commit);
     }
 }
 

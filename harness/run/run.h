@@ -34,6 +34,7 @@ typedef struct pg_run_request {
     void *context;
     const char *data_dir;
     const char *device;    /* "auto", "cpu", "cuda", "cuda:N" */
+    int workers;           /* of this run, this one among them; 0 counts as one */
     int place;             /* of this worker among others: "auto" and "cuda" are the GPU of this number, modulo those there */
     pg_broken *broken;     /* one for each forward pass of the plan; the first pass with a network keeps what is known of it */
     bool fail_fast;        /* the first task that is given up stops the run */

@@ -121,6 +121,7 @@ static void work(const supervisor *s, int place, int channel)
     run.begin = begin;
     run.context = &c;
     run.place = place;
+    run.workers = s->request->workers;
     run.broken = s->broken;
     pg_signals_leave(&c.seat->signs.crashed);
     take_cores(place, s->request->workers);
@@ -254,7 +255,8 @@ static int bury(supervisor *s, int place, int64_t task, const char *reason, int6
     pg_store *store = NULL;
     pg_store_progress now = {0};
     pg_burial burial = {0};
-    pg_death death = {.worker = atomic_load(&s->seats[place].worker), .task = task, .reason = reason, .attempts_max = PG_ATTEMPTS_MAX};
+    pg_death death = {
+        .worker = atomic_load(&s->seats[place].worker), .task = task, .reason = reason, .attempts_max = PG_ATTEMPTS_MAX};
     int code = open_store(s->request, &store);
     if (code == PG_OK && death.worker)
         code = pg_store_bury(store, &death, &burial);
