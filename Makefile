@@ -53,7 +53,7 @@ MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo results tests test test-faults fuzz fuzz-programs bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo results tests test test-faults test-slurm fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -156,6 +156,11 @@ test-faults: test-deps ## inject faults (kill -9, failing system calls and memor
 	@$(MAKE) all $(FAULTS) $(SHIMS)
 	@$(MAKE) MODE=asan $(MEMORY)
 	@PATCHGAUGE=$(B)/patchgauge PG_TEST_LIMIT=600 sh tests/run.sh $(B)/tests/faults $(FAULTS) $(MEMORY)
+
+test-slurm: deps ## `submit` before a real Slurm of two nodes, started in a scratch folder; the last line counts
+	@sh harness/deps.sh slurm
+	@$(MAKE) $(B)/patchgauge
+	@PATH="$$PATH:/usr/sbin" sh tests/slurm.sh $(B)/patchgauge
 
 # Fuzzing: clang's libFuzzer with sanitizers, in build/fuzz. tests/fuzz/fuzz.h says what a target is.
 $(B)/fuzz/%: $(B)/o/tests/fuzz/%.o $(B)/libpatchgauge.a
