@@ -181,6 +181,20 @@ mutate: test-deps ## mutate defenses/*.c (but surrogate.c) mechanically and coun
 	@$(MAKE) torch
 	@sh tests/mutate.sh
 
+# Where installed files go: $(DESTDIR)$(PREFIX). The program finds the shim in ../lib/patchgauge.
+PREFIX ?= /usr/local
+.PHONY: install deb
+install: all ## program, shim, weights, man page and completion into $(DESTDIR)$(PREFIX), /usr/local by default
+	$(Q)install -D $(B)/patchgauge "$(DESTDIR)$(PREFIX)/bin/patchgauge"
+	$(Q)install -D $(B)/patchgauge-torch.so "$(DESTDIR)$(PREFIX)/lib/patchgauge/patchgauge-torch.so"
+	$(Q)install -d "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/bash-completion/completions"
+	$(Q)$(B)/patchgauge help man >"$(DESTDIR)$(PREFIX)/share/man/man1/patchgauge.1"
+	$(Q)$(B)/patchgauge help completion >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/patchgauge"
+	$(Q)install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/patchgauge/zoo" models/zoo/*.safetensors
+	$(Q)install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/doc/patchgauge" README.md ARCHITECTURE.md CITATION.cff LICENSE
+deb: all ## a Debian package in build/
+	@sh harness/deb.sh $(B)
+
 bundle: all ## program, shim and libraries in build/bundle, to run on another machine
 	@sh harness/bundle.sh $(B)
 

@@ -4,12 +4,24 @@
 #include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
+#include "harness/cmd/manual.h"
 #include "harness/plan/plan.h"
 #include "models/model.h"
 
 #include <string.h>
 
 PG_COMMAND(help)
+
+const char pg_help_globals[] =
+    "  --db FILE          the database (default ./patchgauge.db)\n"
+    "  --data DIR         imported data sets (default $PATCHGAUGE_DATA, else ./data)\n"
+    "  --cache DIR        the feature cache (default $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge)\n"
+    "  --cache-size SIZE  its largest size, as 512M or 10GiB; 0 turns it off (default 10GiB)\n"
+    "  --quiet            no information and no progress on standard error\n"
+    "  --version, --help\n";
+
+const char pg_help_exit_codes[] = "0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"
+                                  "4 system error; 5 an audit or an attack broke a sound certificate\n";
 
 void pg_help_overview(FILE *stream)
 {
@@ -19,17 +31,12 @@ void pg_help_overview(FILE *stream)
             PG_VERSION);
     for (int i = 0; pg_commands[i]; i++)
         fprintf(stream, "  %-10s %s\n", pg_commands[i]->name, pg_commands[i]->summary);
-    fputs("\nglobal options, before or after the command:\n"
-          "  --db FILE          the database (default ./patchgauge.db)\n"
-          "  --data DIR         imported data sets (default $PATCHGAUGE_DATA, else ./data)\n"
-          "  --cache DIR        the feature cache (default $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge)\n"
-          "  --cache-size SIZE  its largest size, as 512M or 10GiB; 0 turns it off (default 10GiB)\n"
-          "  --quiet            no information and no progress on standard error\n"
-          "  --version, --help\n\n"
-          "`patchgauge help COMMAND`, `help defense NAME`, `help attack NAME`, `help model NAME` and `help matrix` say more.\n"
-          "exit codes: 0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"
-          "            4 system error; 5 an audit or an attack broke a sound certificate\n",
-          stream);
+    fprintf(
+        stream,
+        "\nglobal options, before or after the command:\n%s\n"
+        "`patchgauge help COMMAND`, `help defense NAME`, `help attack NAME`, `help model NAME` and `help matrix` say more.\n"
+        "exit codes: %s",
+        pg_help_globals, pg_help_exit_codes);
 }
 
 void pg_help_command(const pg_command *command, FILE *stream)
@@ -67,21 +74,27 @@ static int print_module(const pg_module *module, const char *kind)
     return code;
 }
 
+void pg_help_matrix(pg_buf *out)
+{
+    pg_buf_puts(out, "matrix files, in TOML: what `plan`, `run`, `table` and `plot` read\n\n"
+                     "  name = \"TEXT\"  above the sections; default: the name of the file\n"
+                     "  [fixed]        one value for a key\n"
+                     "  [axes]         a list for a key; all axes are crossed, the first line changes slowest\n"
+                     "  [[zip]]        lists of equal length, walked together, then crossed with the axes\n"
+                     "  [[exclude]]    leaves out the rows that match all of its keys; a list matches any of its values\n\n"
+                     "keys of [fixed], [axes] and [[zip]]:\n");
+    pg_plan_keys_help(out);
+    pg_buf_puts(out,
+                "  MODULE.OPTION  an option of a defense, attack or model, in quotes: \"robust-masking.threshold\" = [0, 0.2]\n"
+                "            (`patchgauge help defense NAME`, and so on); other modules ignore it\n\n"
+                "-S KEY=A,B on the command line replaces or adds a key: one value is fixed, several are an axis.\n");
+}
+
 static int print_matrix(void)
 {
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_puts(&text, "matrix files, in TOML: what `plan`, `run`, `table` and `plot` read\n\n"
-                       "  name = \"TEXT\"  above the sections; default: the name of the file\n"
-                       "  [fixed]        one value for a key\n"
-                       "  [axes]         a list for a key; all axes are crossed, the first line changes slowest\n"
-                       "  [[zip]]        lists of equal length, walked together, then crossed with the axes\n"
-                       "  [[exclude]]    leaves out the rows that match all of its keys; a list matches any of its values\n\n"
-                       "keys of [fixed], [axes] and [[zip]]:\n");
-    pg_plan_keys_help(&text);
-    pg_buf_puts(&text, "  MODULE.OPTION  an option of a defense, attack or model, in quotes: \"robust-masking.threshold\" = [0, 0.2]\n"
-                       "            (`patchgauge help defense NAME`, and so on); other modules ignore it\n\n"
-                       "-S KEY=A,B on the command line replaces or adds a key: one value is fixed, several are an axis.\n");
+    pg_help_matrix(&text);
     int code = pg_buf_check(&text);
     if (!code)
         fputs(text.data, stdout);
@@ -119,6 +132,10 @@ static int help_topic(const char *topic)
         }
     if (strcmp(topic, "matrix") == 0)
         return print_matrix();
+    if (strcmp(topic, "man") == 0 || strcmp(topic, "completion") == 0) {
+        (strcmp(topic, "man") == 0 ? pg_manual_page : pg_manual_completion)(stdout);
+        return PG_OK;
+    }
     const char *kind = NULL;
     const pg_module *module = find_module(topic, &kind);
     if (module)
@@ -141,15 +158,18 @@ static int help_module(const char *kind, const char *name)
         const pg_model *model = pg_model_find(name);
         return model ? print_module(&model->module, kind) : PG_EINPUT;
     }
-    return pg_fail(PG_EUSAGE, "help %s %s: right would be `help defense NAME`, `help attack NAME` or `help model NAME`", kind, name);
+    return pg_fail(PG_EUSAGE, "help %s %s: right would be `help defense NAME`, `help attack NAME` or `help model NAME`", kind,
+                   name);
 }
 
 static int run(const pg_context *context, int argc, char **argv)
 {
     (void)context;
     if (argc > 3)
-        return pg_fail(PG_EUSAGE, "help: too many arguments: right would be `help [COMMAND | matrix]`, `help defense NAME`, "
-                                  "`help attack NAME` or `help model NAME`");
+        return pg_fail(
+            PG_EUSAGE,
+            "help: too many arguments: right would be `help [COMMAND | matrix | man | completion]`, `help defense NAME`, "
+            "`help attack NAME` or `help model NAME`");
     if (argc == 3)
         return help_module(argv[1], argv[2]);
     if (argc == 2)
@@ -160,12 +180,14 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_help = {
     .name = "help",
-    .synopsis = "help [COMMAND | matrix | defense NAME | attack NAME | model NAME]",
+    .synopsis = "help [COMMAND | matrix | man | completion | defense NAME | attack NAME | model NAME]",
     .summary = "what a command does, what a matrix file holds, the options of a module",
     .help = "examples:\n"
             "  patchgauge help certify\n"
             "  patchgauge help matrix\n"
             "  patchgauge help defense robust-masking\n"
-            "  patchgauge help attack lavan\n",
+            "  patchgauge help attack lavan\n"
+            "\n"
+            "man prints all of it as a man page, completion a script for bash; `make install` puts both in their places.\n",
     .run = run,
 };

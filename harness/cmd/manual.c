@@ -1,0 +1,199 @@
+/* See manual.h. Both texts are made from the tables that `help` prints, so that they cannot differ from the program. */
+#include "harness/cmd/manual.h"
+
+#include "attacks/attack.h"
+#include "defenses/defense.h"
+#include "harness/base/buf.h"
+#include "harness/base/option.h"
+#include "harness/base/version.h"
+#include "harness/cmd/command.h"
+#include "harness/plan/plan.h"
+#include "models/model.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* ---- The man page ---- */
+
+/* Text with nothing in it that roff acts on; lines that begin with a control character are shielded. */
+static void roff(const char *text, FILE *out)
+{
+    for (bool start = true; *text; text++) {
+        if (start && (*text == '.' || *text == '\''))
+            fputs("\\&", out);
+        start = *text == '\n';
+        if (*text == '\\')
+            fputs("\\e", out);
+        else if (*text == '-')
+            fputs("\\-", out);
+        else
+            fputc(*text, out);
+    }
+}
+
+/* Text as it stands, line by line. */
+static void roff_lines(const char *text, FILE *out)
+{
+    fputs(".nf\n", out);
+    roff(text, out);
+    fputs(*text && text[strlen(text) - 1] != '\n' ? "\n.fi\n" : ".fi\n", out);
+}
+
+static void roff_command(const pg_command *command, FILE *out)
+{
+    fprintf(out, ".SS %s\n", command->name);
+    roff(command->summary, out);
+    fputs("\n.PP\n", out);
+    roff_lines(command->synopsis, out);
+    if (command->help && *command->help) {
+        fputs(".PP\n", out);
+        roff_lines(command->help, out);
+    }
+    if (command->options) {
+        pg_buf text;
+        pg_buf_init(&text);
+        pg_buf_printf(&text, "%s\n", command->options_title);
+        pg_options_help(command->options, "--", &text);
+        fputs(".PP\n", out);
+        roff_lines(text.data ? text.data : "", out);
+        pg_buf_release(&text);
+    }
+}
+
+static void roff_module(const pg_module *module, FILE *out)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    fputs(".SS ", out);
+    roff(module->name, out);
+    fputs("\n", out);
+    roff(module->summary, out);
+    fputs(" (", out);
+    roff(module->source, out);
+    fputs(")\n.PP\n", out);
+    if (module->options->name)
+        pg_options_help(module->options, "", &text);
+    else
+        pg_buf_puts(&text, "no options\n");
+    roff_lines(text.data ? text.data : "", out);
+    pg_buf_release(&text);
+}
+
+void pg_manual_page(FILE *out)
+{
+    fprintf(out, ".TH PATCHGAUGE 1 \"\" \"patchgauge %s\" \"User Commands\"\n.SH NAME\n", PG_VERSION);
+    roff("patchgauge - how well image classifiers stand up to adversarial patches\n", out);
+    fputs(".SH SYNOPSIS\n.B patchgauge\n[global options] COMMAND [arguments]\n.SH GLOBAL OPTIONS\n", out);
+    roff_lines(pg_help_globals, out);
+    fputs(".SH COMMANDS\n", out);
+    for (int i = 0; pg_commands[i]; i++)
+        roff_command(pg_commands[i], out);
+    fputs(".SH MATRIX FILES\n", out);
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_help_matrix(&text);
+    roff_lines(text.data ? text.data : "", out);
+    pg_buf_release(&text);
+    fputs(".SH DEFENSES\n", out);
+    for (int i = 0; pg_defenses[i]; i++)
+        roff_module(&pg_defenses[i]->module, out);
+    fputs(".SH ATTACKS\n", out);
+    for (int i = 0; pg_attacks[i]; i++)
+        roff_module(&pg_attacks[i]->module, out);
+    fputs(".SH MODELS\n", out);
+    for (int i = 0; pg_models[i]; i++)
+        roff_module(&pg_models[i]->module, out);
+    fputs(".SH EXIT STATUS\n", out);
+    roff_lines(pg_help_exit_codes, out);
+}
+
+/* ---- Completion ---- */
+
+/* Appends a word, unless it is there already. */
+static void add_word(const char *word, size_t size, pg_buf *words)
+{
+    char spaced[66];
+    if (size + 2 > sizeof spaced)
+        return;
+    snprintf(spaced, sizeof spaced, " %.*s ", (int)size, word);
+    if (words->size == 0)
+        pg_buf_puts(words, " ");
+    if (words->data && !strstr(words->data, spaced))
+        pg_buf_puts(words, spaced + 1);
+}
+
+/* The words of a text that begin with "--". */
+static void add_long_options(const char *text, pg_buf *words)
+{
+    for (const char *at = text; (at = strstr(at, "--")); at += 2) {
+        size_t size = 2;
+        while (islower((unsigned char)at[size]) || isdigit((unsigned char)at[size]) ||
+               (at[size] == '-' && isalnum((unsigned char)at[size + 1])))
+            size++;
+        bool inside = at > text && (isalnum((unsigned char)at[-1]) || at[-1] == '-');
+        if (!inside && size > 2)
+            add_word(at, size, words);
+    }
+}
+
+static void complete_command(const pg_command *command, FILE *out)
+{
+    pg_buf words;
+    pg_buf_init(&words);
+    add_long_options(command->synopsis, &words);
+    add_long_options(command->help ? command->help : "", &words);
+    for (const pg_option *row = command->options; row && row->name; row++) {
+        char option[80];
+        add_word(option, (size_t)snprintf(option, sizeof option, "--%s", row->name), &words);
+    }
+    fprintf(out, "    %s) words='%s' ;;\n", command->name, words.data ? words.data : "");
+    pg_buf_release(&words);
+}
+
+void pg_manual_completion(FILE *out)
+{
+    fputs("# Completion of patchgauge for bash, made by `patchgauge help completion`.\n"
+          "_patchgauge()\n{\n"
+          "    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= words= i\n"
+          "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+          "        case ${COMP_WORDS[i]} in\n"
+          "        --db | --data | --cache | --cache-size) ((i++)) ;;\n"
+          "        -*) ;;\n"
+          "        *) command=${COMP_WORDS[i]}; break ;;\n"
+          "        esac\n"
+          "    done\n"
+          "    COMPREPLY=()\n"
+          "    case $before in\n",
+          out);
+    fputs("    --defense) words='", out);
+    for (int i = 0; pg_defenses[i]; i++)
+        fprintf(out, "%s ", pg_defenses[i]->module.name);
+    fputs("' ;;\n    --attack) words='", out);
+    for (int i = 0; pg_attacks[i]; i++)
+        fprintf(out, "%s ", pg_attacks[i]->module.name);
+    fputs("' ;;\n    train) words='", out);
+    for (int i = 0; pg_models[i]; i++)
+        if (pg_models[i]->needs_torch)
+            fprintf(out, "%s ", pg_models[i]->module.name);
+    fputs("' ;;\n    --device) words='auto cpu cuda:0' ;;\n    --dtype) words='fp32 bf16' ;;\n"
+          "    esac\n"
+          "    [ -n \"$words\" ] && { COMPREPLY=($(compgen -W \"$words\" -- \"$current\")); return; }\n"
+          "    case $command in\n"
+          "    '' | help) words='",
+          out);
+    for (int i = 0; pg_commands[i]; i++)
+        fprintf(out, "%s ", pg_commands[i]->name);
+    fputs("'\n        [ -z \"$command\" ] && words+='--db --data --cache --cache-size --quiet --version --help' || "
+          "words+='matrix man completion' ;;\n",
+          out);
+    for (int i = 0; pg_commands[i]; i++)
+        if (strcmp(pg_commands[i]->name, "help") != 0)
+            complete_command(pg_commands[i], out);
+    fputs("    esac\n"
+          "    if [[ $current == -* || $command == '' || $command == help ]]; then\n"
+          "        COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+          "    fi\n"
+          "}\n"
+          "complete -o default -F _patchgauge patchgauge\n",
+          out);
+}
