@@ -50,7 +50,7 @@ static int copy_to(pg_store *store, const char *path)
     sqlite3 *copy = NULL;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
     int code = PG_OK;
-    if (sqlite3_open_v2(path, &copy, flags, "unix-none") != SQLITE_OK ||
+    if (sqlite3_open_v2(path, &copy, flags, PG_DB_UNLOCKED) != SQLITE_OK ||
         sqlite3_exec(copy, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL, NULL) != SQLITE_OK)
         code = pg_fail(PG_EIO, "%s: %s", path, copy ? sqlite3_errmsg(copy) : "out of memory");
     if (code == PG_OK)
@@ -63,7 +63,9 @@ static int copy_to(pg_store *store, const char *path)
 static int check_copy(const char *from, const char *copy)
 {
     pg_store *store = NULL;
-    int code = pg_store_open(copy, PG_STORE_READ, &store);
+    int code = pg_db_open(copy, PG_STORE_READ, PG_DB_UNLOCKED, &store);
+    if (code == PG_OK)
+        code = pg_db_migrate(store, pg_migrations);
     if (code == PG_OK)
         code = pg_store_check(store);
     pg_store_close(store);
@@ -76,7 +78,7 @@ int pg_store_backup(const char *from, const char *to, bool replace)
 {
     pg_store *store = NULL;
     pg_file_writer writer = {0};
-    int code = pg_db_open(from, PG_STORE_READ, &store);
+    int code = pg_db_open(from, PG_STORE_READ, NULL, &store);
     if (code == PG_OK)
         code = pg_db_accept(store);
     if (code == PG_OK)

@@ -37,8 +37,10 @@ struct pg_store {
     } cache[PG_DB_STATEMENTS];
 };
 
-/* A connection to a file of whatever version: place and kind are checked, nothing is read. *new*, pg_store_close. */
-int pg_db_open(const char *path, pg_store_mode mode, pg_store **out) PG_MUST_USE;
+/* A connection to a file of whatever version: place and kind are checked, nothing is read. vfs: SQLite's, NULL for its default;
+ * with PG_DB_UNLOCKED the file is this process's alone. *new*, pg_store_close. */
+#define PG_DB_UNLOCKED "unix-none"
+int pg_db_open(const char *path, pg_store_mode mode, const char *vfs, pg_store **out) PG_MUST_USE;
 int pg_db_configure(pg_store *store) PG_MUST_USE;
 void pg_db_close(pg_store *store); /* the connection alone, with its statements */
 /* Whether a database may lie there: PG_EUNSUPPORTED for writing on a network file system. *network: it is one. */

@@ -228,7 +228,7 @@ int pg_db_configure(pg_store *store)
                              "opening");
     if (code == PG_OK)
         code = store->read_only ? pg_db_execute(store, "PRAGMA query_only = ON", "opening")
-                                : pg_db_execute(store, "PRAGMA journal_mode = DELETE", "opening");
+                                : pg_db_execute(store, "PRAGMA query_only = OFF; PRAGMA journal_mode = DELETE", "opening");
     return code;
 }
 
@@ -245,7 +245,7 @@ void pg_db_close(pg_store *store)
 
 /* Readers open for writing too where they may: rolling back the journal of a killed writer needs it. Not over a network, where
  * that journal may be of a writer that lives. */
-static int open_file(pg_store *store, bool network)
+static int open_file(pg_store *store, bool network, const char *vfs)
 {
     struct stat about;
     if (store->read_only && access(store->path, F_OK) != 0)
@@ -255,10 +255,10 @@ static int open_file(pg_store *store, bool network)
         return pg_fail(PG_EINPUT, "%s: is not a regular file; name a database file with --db", store->path);
     int flags = store->read_only && network ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     flags |= SQLITE_OPEN_NOMUTEX | (store->read_only ? 0 : SQLITE_OPEN_CREATE);
-    return sqlite3_open_v2(store->path, &store->db, flags, NULL) == SQLITE_OK ? PG_OK : pg_db_fail(store, "opening");
+    return sqlite3_open_v2(store->path, &store->db, flags, vfs) == SQLITE_OK ? PG_OK : pg_db_fail(store, "opening");
 }
 
-int pg_db_open(const char *path, pg_store_mode mode, pg_store **out)
+int pg_db_open(const char *path, pg_store_mode mode, const char *vfs, pg_store **out)
 {
     pg_store *store = calloc(1, sizeof *store);
     if (!store || !(store->path = strdup(path))) {
@@ -270,7 +270,7 @@ int pg_db_open(const char *path, pg_store_mode mode, pg_store **out)
     bool network = false;
     int code = pg_db_place_check(path, store->read_only, &network);
     if (code == PG_OK)
-        code = open_file(store, network);
+        code = open_file(store, network, vfs);
     if (code == PG_OK)
         code = pg_db_configure(store);
     if (code != PG_OK) {
@@ -284,7 +284,7 @@ int pg_db_open(const char *path, pg_store_mode mode, pg_store **out)
 int pg_store_open(const char *path, pg_store_mode mode, pg_store **out)
 {
     pg_store *store = NULL;
-    int code = pg_db_open(path, mode, &store);
+    int code = pg_db_open(path, mode, NULL, &store);
     if (code == PG_OK && mode == PG_STORE_SNAPSHOT)
         code = pg_db_accept(store);
     if (code == PG_OK && mode == PG_STORE_SNAPSHOT)

@@ -144,8 +144,8 @@ int pg_db_migrate(pg_store *store, const pg_migration *list)
         return code;
     bool read_only = store->read_only;
     store->read_only = false;
-    if (read_only && !store->aside)
-        code = pg_db_copy_aside(store);
+    if (read_only)
+        code = store->aside ? pg_db_configure(store) : pg_db_copy_aside(store);
     if (code == PG_OK)
         code = apply(store, list);
     store->read_only = read_only;

@@ -97,13 +97,15 @@ static void test_each_released_schema_opens(void **state)
         write_old(version, &rows);
         char before[PG_HASH_HEX], after[PG_HASH_HEX];
         assert_int_equal(pg_hash_file(scratch_path("t.db"), before), PG_OK);
-        pg_store *store = open_store(PG_STORE_READ);
-        expect_old_results(store, &rows);
-        assert_int_not_equal(sqlite3_exec(store->db, "DELETE FROM audit", NULL, NULL, NULL), SQLITE_OK);
-        pg_store_close(store);
+        for (int mode = PG_STORE_READ; mode <= PG_STORE_SNAPSHOT; mode++) {
+            pg_store *reader = open_store((pg_store_mode)mode);
+            expect_old_results(reader, &rows);
+            assert_int_not_equal(sqlite3_exec(reader->db, "DELETE FROM audit", NULL, NULL, NULL), SQLITE_OK);
+            pg_store_close(reader);
+        }
         assert_int_equal(pg_hash_file(scratch_path("t.db"), after), PG_OK);
         assert_string_equal(before, after);
-        store = open_store(PG_STORE_WRITE);
+        pg_store *store = open_store(PG_STORE_WRITE);
         expect_old_results(store, &rows);
         int64_t requeued = 0;
         pg_task task;
