@@ -98,19 +98,25 @@ $(B)/gen/%.o: $(B)/gen/%.c
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 comma := ,
-# The shim: one exported symbol, built against Debian's libtorch or another one (make torch LIBTORCH=DIR).
+# The shim: one exported symbol, built against Debian's libtorch or another one (make torch LIBTORCH=DIR). It is the same in every
+# MODE: libtorch itself has no sanitizers.
 TORCH_INC := $(if $(LIBTORCH),-I$(LIBTORCH)/include -I$(LIBTORCH)/include/torch/csrc/api/include,-I/usr/include/torch/csrc/api/include)
 TORCH_LIB := $(if $(LIBTORCH),-L$(LIBTORCH)/lib -Wl$(comma)-rpath$(comma)$(LIBTORCH)/lib) -Wl$(comma)--no-as-needed -ltorch -ltorch_cpu -lc10 $(if $(wildcard $(LIBTORCH)/lib/libc10_cuda.so),-ltorch_cuda -lc10_cuda)
-TORCH_O := $(patsubst %.cpp,$(B)/o/%.o,$(wildcard models/torch/*.cpp))
-$(B)/gen/torch-flags: FORCE
+TORCH_O := $(patsubst %.cpp,build/o/%.o,$(wildcard models/torch/*.cpp))
+build/gen/torch-flags: FORCE
 	$(call if_changed,echo $(CXX) $(TORCH_INC) $(TORCH_LIB) $(TORCH_CXXFLAGS))
-$(B)/o/models/torch/%.o: models/torch/%.cpp $(B)/gen/torch-flags
+build/o/models/torch/%.o: models/torch/%.cpp build/gen/torch-flags
 	@mkdir -p $(@D)
 	$(call say,c++,$<)
 	$(Q)$(CXX) -I. -std=c++17 -O2 -fPIC -fvisibility=hidden -MMD -MP $(TORCH_INC) $(TORCH_CXXFLAGS) -c -o $@ $<
-$(B)/patchgauge-torch.so: $(TORCH_O)
+build/patchgauge-torch.so: $(TORCH_O)
 	$(call say,ld,$@)
 	$(Q)$(CXX) -shared $(RUN_PATH) -o $@ $(TORCH_O) $(TORCH_LIB) $(LDFLAGS)
+ifneq ($(B),build)
+$(B)/patchgauge-torch.so: build/patchgauge-torch.so
+	@mkdir -p $(@D)
+	@ln -f $< $@
+endif
 torch: $(B)/patchgauge-torch.so ## the libtorch shim alone (LIBTORCH=DIR for another libtorch)
 
 clean: ## remove what was built (not build/data)
