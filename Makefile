@@ -45,7 +45,12 @@ GEN_C   := $(B)/gen/registry.c
 TEST_C  := $(wildcard tests/test_*.c)
 LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/schema.o $(B)/gen/registry.o $(B)/gen/figures.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
-TESTS   := $(if $(ONLY),$(ONLY:%=$(B)/tests/test_%),$(TEST_C:tests/%.c=$(B)/tests/%))
+# Under sanitizers: without the tests that spend their time in libtorch (ALL=1: with them), and of these the scheduler's under tsan.
+TORCH_TESTS := attack_files attacked_run attacks audit auditor demo lavan local_logits network random_search surrogate torch train \
+    train_loss universal victim view
+TESTS_asan := $(if $(ALL),,$(filter-out $(TORCH_TESTS),$(TEST_C:tests/test_%.c=%)))
+TESTS_tsan := cache log merge null queue run store workers
+TESTS   := $(addprefix $(B)/tests/test_,$(or $(ONLY),$(TESTS_$(MODE)),$(TEST_C:tests/test_%.c=%)))
 # One program for each family of faults. The one about memory has the whole program in it, and is built with the sanitizers.
 FAULTS  := $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %_memory.c,$(wildcard tests/faults/fault_*.c)))
 SHIMS   := $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/faults/shim_*.c))
@@ -53,7 +58,7 @@ MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo results tests test test-faults test-slurm fuzz fuzz-programs bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo results tests test test-all test-faults test-slurm fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -136,7 +141,8 @@ demo: deps ## a small matrix on the built-in synthetic data: table and figure in
 results: all ## experiments/RESULTS.md, from the databases of the runs
 	sh experiments/results.sh $(B)/patchgauge
 
-# Tests: one cmocka program per file, linked with the library.
+# Tests: one cmocka program per file, linked with the library. Sanitized ones end at the first report, and have more time.
+SANITIZED := $(if $(filter asan tsan,$(MODE)),PG_TEST_LIMIT=900 TSAN_OPTIONS=halt_on_error=1)
 $(B)/tests/test_fuzz: $(FUZZ_C:%.c=$(B)/o/%.o)
 $(B)/tests/%: tests/%.c $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
@@ -156,7 +162,14 @@ $(B)/tests/faults/fault_memory: tests/faults/fault_memory.c $(B)/o/tests/main.o 
 tests: all $(TESTS) ## build the tests
 test: test-deps ## build and run all tests (ONLY="stats table" for some); the last line counts them
 	@$(MAKE) tests
-	@PATCHGAUGE=$(B)/patchgauge sh tests/run.sh $(B)/tests $(TESTS)
+	@PATCHGAUGE=$(B)/patchgauge $(SANITIZED) sh tests/run.sh $(B)/tests $(TESTS)
+test-all: ## what is too long for every change: all tests under sanitizers, ten minutes of each fuzz target, mutation
+	@$(MAKE) test
+	@$(MAKE) test MODE=asan ALL=1
+	@$(MAKE) test MODE=tsan
+	@$(MAKE) test-faults
+	@$(MAKE) fuzz FUZZ_SECONDS=600
+	@$(MAKE) mutate
 
 test-faults: test-deps ## inject faults (kill -9, failing system calls and memory, flipped bytes, ...) and count what they break
 	@$(MAKE) all $(FAULTS) $(SHIMS)
