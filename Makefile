@@ -141,8 +141,10 @@ demo: deps ## a small matrix on the built-in synthetic data: table and figure in
 results: all ## experiments/RESULTS.md, from the databases of the runs
 	sh experiments/results.sh $(B)/patchgauge
 
-# Tests: one cmocka program per file, linked with the library. Sanitized ones end at the first report, and have more time.
-SANITIZED := $(if $(filter asan tsan,$(MODE)),PG_TEST_LIMIT=900 TSAN_OPTIONS=halt_on_error=1)
+# Tests: one cmocka program per file, linked with the library. Sanitized ones end at the first report, have more time, and get NULL
+# for memory that is not there, as without sanitizers.
+SANITIZED := $(if $(filter asan tsan,$(MODE)),PG_TEST_LIMIT=900 ASAN_OPTIONS=allocator_may_return_null=1 \
+    TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1)
 $(B)/tests/test_fuzz: $(FUZZ_C:%.c=$(B)/o/%.o)
 $(B)/tests/%: tests/%.c $(B)/libpatchgauge.a
 	@mkdir -p $(@D)

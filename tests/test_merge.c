@@ -428,8 +428,7 @@ static void test_refused_shards(void **state)
             assert_int_equal(system(pair), 0);
             store = open_as(name = "bad.db", PG_STORE_WRITE);
             exec(store, cases[i].sql);
-            sqlite3_close(store->db); /* as it is now */
-            store->db = NULL;
+            pg_store_close(store);
         }
         snprintf(pair, sizeof pair, "'%s' '%s/%s'", good, scratch_folder, name);
         expect_refused(pair, cases[i].reason);

@@ -124,18 +124,20 @@ static void programs_that_break_off_are_failures(void **state)
     expect("absent: (program) (exit code 127)");
 }
 
-/* A tree of its own with a `make test` that skips one test and ends as it is told. */
-static void make_tree(const char *expected, int code)
+/* A tree of its own with a `make test` that skips one test and ends as it is told; all other targets end as `others`. */
+static void make_tree_of(const char *expected, int code, int others)
 {
-    char text[512];
+    char text[600];
     assert_int_equal(sh("rm -rf $DIR/tree && mkdir -p $DIR/tree/.ci $DIR/tree/tests && cp .ci/run $DIR/tree/.ci/run"), 0);
     put("tree/tests/expected-skips", expected);
     snprintf(text, sizeof text,
-             "test:\n\t@mkdir -p build/tests; echo test_good:b > build/tests/skipped.txt; echo '1 passed, 0 failed, 1 "
-             "skipped'; exit %d\n",
-             code);
+             "MODE ?= .\ntest:\n\t@mkdir -p build/$(MODE)/tests; echo test_good:b > build/$(MODE)/tests/skipped.txt; echo '1 "
+             "passed, 0 "
+             "failed, 1 skipped'; exit %d\n.DEFAULT:\n\t@echo no cure for $@; exit %d\n",
+             code, others);
     put("tree/Makefile", text);
 }
+static void make_tree(const char *expected, int code) { make_tree_of(expected, code, 0); }
 
 static void ci_fails_on_unexpected_skips_only(void **state)
 {
@@ -150,6 +152,18 @@ static void ci_fails_on_unexpected_skips_only(void **state)
     assert_int_equal(sh("$DIR/tree/.ci/run"), 1);
     make_tree("test_good:b\n", 1);
     assert_int_not_equal(sh("$DIR/tree/.ci/run"), 0);
+}
+
+static void ci_runs_every_step_and_fails_with_any(void **state)
+{
+    (void)state;
+    static const char *const steps[] = {"tests    passed", "asan     passed", "tsan     passed", "fuzz     failed"};
+    make_tree_of("test_good:b\n", 0, 1);
+    assert_int_equal(sh("$DIR/tree/.ci/run"), 1);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        expect(steps[i]);
+    expect("no cure for fuzz");
+    assert_string_equal(last_line(), "1 passed, 0 failed, 1 skipped");
 }
 
 static void dependencies_are_named_where_apt_is_missing(void **state)
@@ -169,11 +183,9 @@ static void dependencies_are_named_where_apt_is_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(passed_and_skipped_are_counted),
-        cmocka_unit_test(failures_show_the_whole_output),
-        cmocka_unit_test(programs_that_break_off_are_failures),
-        cmocka_unit_test(ci_fails_on_unexpected_skips_only),
-        cmocka_unit_test(dependencies_are_named_where_apt_is_missing),
+        cmocka_unit_test(passed_and_skipped_are_counted),        cmocka_unit_test(failures_show_the_whole_output),
+        cmocka_unit_test(programs_that_break_off_are_failures),  cmocka_unit_test(ci_fails_on_unexpected_skips_only),
+        cmocka_unit_test(ci_runs_every_step_and_fails_with_any), cmocka_unit_test(dependencies_are_named_where_apt_is_missing),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
