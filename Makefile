@@ -170,6 +170,7 @@ test-all: ## what is too long for every change: all tests under sanitizers, ten 
 	@$(MAKE) test MODE=asan ALL=1
 	@$(MAKE) test MODE=tsan
 	@$(MAKE) test-faults
+	@$(MAKE) test-slurm
 	@$(MAKE) fuzz FUZZ_SECONDS=600
 	@$(MAKE) mutate
 

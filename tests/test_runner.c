@@ -157,8 +157,8 @@ static void ci_fails_on_unexpected_skips_only(void **state)
 static void ci_runs_every_step_and_fails_with_any(void **state)
 {
     (void)state;
-    static const char *const steps[] = {"tests    passed", "asan     passed", "tsan     passed", "fuzz     failed",
-                                        "faults   failed"};
+    static const char *const steps[] = {"tests    passed", "asan     passed", "tsan     passed",
+                                        "fuzz     failed", "faults   failed", "slurm    failed"};
     make_tree_of("test_good:b\n", 0, 1);
     assert_int_equal(sh("$DIR/tree/.ci/run"), 1);
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
