@@ -103,6 +103,8 @@ static int check_classes(const pg_manifest *manifest, const char *folder)
     if (asprintf(&path, "%s/" PG_CIFAR10_META, folder) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_cifar10_class_names(path, &named);
+    if (code == PG_EINPUT || code == PG_EMISSING)
+        code = pg_fail(PG_EDAMAGED, "%s: fetch or import cifar10 again", pg_error_message());
     for (int i = 0; !code && i < PG_CIFAR10_CLASSES; i++)
         if (strcmp(named.classes[i], manifest->classes[i]) != 0)
             code = pg_fail(PG_EDAMAGED, "%s: class %d is '%s', the manifest says '%s': fetch or import cifar10 again", path, i,

@@ -10,14 +10,14 @@ enum { IMAGES = 2 };
 
 static void make_files(void)
 {
-    static const char record[IMAGES * PG_CIFAR10_RECORD];
+    static const char record[IMAGES * PG_CIFAR10_RECORD], classes[] = "c0\nc1\nc2\nc3\nc4\nc5\nc6\nc7\nc8\nc9\n";
     fuzz_path("");
     mkdir(scratch_path("cifar10"), 0700);
     mkdir(scratch_path("again"), 0700);
     for (int i = 0; pg_cifar10_files[i]; i++) {
         char name[64];
         snprintf(name, sizeof name, "cifar10/%s", pg_cifar10_files[i]);
-        fuzz_write(name, record, i ? sizeof record : 16);
+        fuzz_write(name, i ? record : classes, i ? sizeof record : sizeof classes - 1);
     }
 }
 
