@@ -373,7 +373,8 @@ int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(cons
     int code = pg_db_get(
         store,
         "SELECT t.task, t.first, t.count, a.epoch, a.result, w.host, a.device, a.library, w.revision, w.versions,"
-        " a.error, a.finished, w.pid, a.peak_bytes, a.batch, a.threads, a.wall_s, a.read_s, a.forward_s, a.certify_s, a.cached"
+        " a.error, a.finished, w.pid, a.peak_bytes, a.batch, a.threads, a.wall_s, a.read_s, a.forward_s, a.certify_s, a.cached,"
+        " (SELECT count(*) FROM task_cell o WHERE o.task = t.task)"
         " FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
         " JOIN attempt a ON a.task = t.task LEFT JOIN worker w ON w.worker = a.worker"
         " WHERE c.cell_id = ?1 ORDER BY a.attempt",
@@ -401,6 +402,7 @@ int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(cons
             .forward_s = sqlite3_column_double(row, 18),
             .certify_s = sqlite3_column_double(row, 19),
             .cached = sqlite3_column_int(row, 20),
+            .cells = sqlite3_column_int64(row, 21),
         };
         code = each(&record, context);
     }

@@ -323,6 +323,7 @@ typedef struct pg_attempt_record {
     int64_t task, first, count, epoch;
     const char *result, *host, *device, *library, *revision, *versions, *error, *finished; /* borrowed during the call */
     int64_t pid, peak_bytes;
+    int64_t cells; /* that the task serves */
     int batch, threads, cached;
     double wall_s, read_s, forward_s, certify_s;
 } pg_attempt_record;

@@ -13,8 +13,8 @@ PG_FIGURE(accuracy)
 
 /* As many as there are pairs of open and filled point shapes. */
 enum { COLUMNS_MAX = 6, METRICS = 3 };
-/* Characters of a row's label and of the title that the picture has room for. */
-enum { LABEL_MAX = 72, TITLE_MAX = 90 };
+/* Characters of a row's label that the picture has room for. */
+enum { LABEL_MAX = 72 };
 /* The PNG is twice as high as this, and no picture can have more than 32767 lines. */
 enum { HEIGHT_MAX = 16000, HEIGHT_FRAME = 180, HEIGHT_ROW = 14, HEIGHT_POINT = 11 };
 
@@ -52,47 +52,16 @@ static size_t write_series(const pg_table *table, const pg_table_entry **sorted,
     return points;
 }
 
-/* "mean", "patch 2": keys whose values do not speak for themselves stand before them. */
-static size_t write_row_label(const char *keys, const char *label, pg_buf *out)
-{
-    pg_buf text;
-    pg_buf_init(&text);
-    for (;;) {
-        size_t key = strcspn(keys, ","), part = strcspn(label, "\n");
-        bool plain = key == 0 || (key == 7 && (memcmp(keys, "defense", 7) == 0 || memcmp(keys, "weights", 7) == 0 ||
-                                               memcmp(keys, "dataset", 7) == 0));
-        if (!plain)
-            pg_buf_printf(&text, "%.*s ", (int)key, keys);
-        pg_buf_add(&text, label, part);
-        keys += key + (keys[key] != '\0');
-        label += part;
-        if (*label == '\0')
-            break;
-        pg_buf_add(&text, label++, 1);
-    }
-    size_t n = pg_figure_text_cut(text.data, LABEL_MAX, out);
-    pg_buf_release(&text);
-    return n;
-}
-
 /* Blocks 0 and 1; returns the length of the longest label. */
-static size_t write_rows(const pg_table *table, const char **rows, size_t n_rows, pg_buf *out)
+static size_t write_rows(const pg_table *table, const char **rows, size_t n_rows, size_t *title, pg_buf *out)
 {
     size_t longest = 0;
-    int64_t least = INT64_MAX, most = 0;
-    for (size_t i = 0; i < table->n_entries; i++) {
-        least = table->entries[i].n < least ? table->entries[i].n : least;
-        most = table->entries[i].n > most ? table->entries[i].n : most;
-    }
-    pg_figure_text_cut(table->title != NULL ? table->title : "accuracy", TITLE_MAX, out);
-    if (least == most)
-        pg_buf_printf(out, "\tn = %lld images", (long long)most);
-    else
-        pg_buf_printf(out, "\tn = %lld to %lld images: not all cells are complete", (long long)least, (long long)most);
+    *title = pg_figure_title(table, "accuracy", out);
+    pg_figure_count(table, NULL, out);
     pg_buf_puts(out, "\n\n\n");
     for (size_t r = 0; r < n_rows; r++) {
         pg_buf_printf(out, "%zu\t", r + 1);
-        size_t n = write_row_label(table->row_key, rows[r], out);
+        size_t n = pg_figure_row(table->row_key, rows[r], LABEL_MAX, out);
         longest = n > longest ? n : longest;
         pg_buf_puts(out, "\n");
     }
@@ -123,7 +92,7 @@ static int write(const pg_table *table, pg_figure_data *out)
                     rows_max, n_columns, n_rows, table->row_key);
         goto out;
     }
-    size_t longest = write_rows(table, rows, n_rows, &out->data);
+    size_t title = 0, longest = write_rows(table, rows, n_rows, &title, &out->data);
     for (size_t c = 0; c < n_columns; c++)
         for (size_t which = 0; which < METRICS; which++) {
             size_t n = write_series(table, sorted, rows, n_rows, columns[c], which, &out->data);
@@ -132,8 +101,9 @@ static int write(const pg_table *table, pg_figure_data *out)
         }
     if (points == 0)
         code = pg_fail(PG_EINPUT, "no cell of this matrix has results yet: run `patchgauge run` on it first");
-    pg_buf_printf(&out->prelude, "rows = %zu\ncolumns = %zu\npublished = %d\nlabel_width = %zu\nheight = %zu\n", n_rows,
-                  n_columns, published > 0, longest, HEIGHT_FRAME + n_rows * (HEIGHT_ROW + HEIGHT_POINT * n_columns));
+    pg_buf_printf(&out->prelude,
+                  "rows = %zu\ncolumns = %zu\npublished = %d\nlabel_width = %zu\ntitle_width = %zu\nheight = %zu\n", n_rows,
+                  n_columns, published > 0, longest, title, HEIGHT_FRAME + n_rows * (HEIGHT_ROW + HEIGHT_POINT * n_columns));
 out:
     free(rows);
     free(columns);

@@ -13,7 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CANNOT_START = 127, SAID_MAX = 600 };
+extern const char pg_script_common[];
+
+enum { CANNOT_START = 127, SAID_MAX = 600, TITLE_MAX = 90 };
 
 int pg_figure_find(const char *name, const pg_figure **out)
 {
@@ -60,6 +62,51 @@ size_t pg_figure_text_cut(const char *label, size_t max, pg_buf *out)
         pg_buf_puts(out, text.data);
     pg_buf_release(&text);
     return n > max ? max : n;
+}
+
+size_t pg_figure_row(const char *keys, const char *label, size_t max, pg_buf *out)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    for (;;) {
+        size_t key = strcspn(keys, ","), part = strcspn(label, "\n");
+        bool plain = key == 0 || (key == 7 && (memcmp(keys, "defense", 7) == 0 || memcmp(keys, "weights", 7) == 0 ||
+                                               memcmp(keys, "dataset", 7) == 0));
+        if (!plain)
+            pg_buf_printf(&text, "%.*s ", (int)key, keys);
+        pg_buf_add(&text, label, part);
+        keys += key + (keys[key] != '\0');
+        label += part;
+        if (*label == '\0')
+            break;
+        pg_buf_add(&text, label++, 1);
+    }
+    size_t n = pg_figure_text_cut(text.data, max, out);
+    pg_buf_release(&text);
+    return n;
+}
+
+size_t pg_figure_title(const pg_table *table, const char *fallback, pg_buf *out)
+{
+    size_t n = pg_figure_text_cut(table->title != NULL ? table->title : fallback, TITLE_MAX, out);
+    pg_buf_puts(out, "\t");
+    return 40 + 11 * n;
+}
+
+void pg_figure_count(const pg_table *table, bool (*taken)(const pg_table_entry *entry), pg_buf *out)
+{
+    int64_t least = INT64_MAX, most = 0;
+    for (size_t i = 0; i < table->n_entries; i++) {
+        const pg_table_entry *e = &table->entries[i];
+        if (taken != NULL && !taken(e))
+            continue;
+        least = e->n < least ? e->n : least;
+        most = e->n > most ? e->n : most;
+    }
+    if (least >= most)
+        pg_buf_printf(out, "n = %lld images", (long long)most);
+    else
+        pg_buf_printf(out, "n = %lld to %lld images: not all cells are complete", (long long)least, (long long)most);
 }
 
 /* The child: gnuplot in `folder`, its messages into `out`, without anything of the user's that would change the picture. */
@@ -135,12 +182,12 @@ static int write_beside(const char *folder, const char *name, const char *end, c
     return code;
 }
 
-/* Before: removes pictures of an earlier run. After: both exist and have something in them. */
+/* Before: removes pictures of an earlier run. After: all exist and have something in them. */
 static int check_pictures(const char *folder, const char *name, bool before)
 {
-    static const char *const ends[] = {"svg", "png"};
+    static const char *const ends[] = {"svg", "png", "pdf"};
     int code = PG_OK;
-    for (size_t i = 0; i < 2 && code == PG_OK; i++) {
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && code == PG_OK; i++) {
         pg_buf path;
         pg_buf_init(&path);
         pg_buf_printf(&path, "%s/%s.%s", folder, name, ends[i]);
@@ -200,8 +247,10 @@ int pg_figure_save(const char *name, const char *script, const pg_figure_data *p
 {
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_printf(&text, "# Draws %s.svg and %s.png from %s.tsv: gnuplot -d %s.gp\n", name, name, name, name);
+    pg_buf_printf(&text, "# Draws %s.svg, %s.png and %s.pdf from %s.tsv: gnuplot -d %s.gp\nname = \"%s\"\n", name, name, name,
+                  name, name, name);
     pg_buf_puts(&text, parts->prelude.data);
+    pg_buf_puts(&text, pg_script_common);
     pg_buf_puts(&text, script);
     int code = pg_buf_check(&parts->data);
     if (code == PG_OK)

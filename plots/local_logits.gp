@@ -1,19 +1,11 @@
 # Figure local-logits: share of local vectors (percent, logarithmic) by their largest logit, clean and attacked.
 # Data file: block 0 title and subtitle, 1 clean, 2 attacked: left edge of a bin, percent, count.
-# Colours: Okabe and Ito. Font: DejaVu Sans. Text in the data is never enhanced.
-file = "local-logits.tsv"
-set datafile separator "\t"
-set datafile commentschars ""
-set encoding utf8
-title = ""
-subtitle = ""
-stats file index 0 every ::0::0 using (title = strcol(1), subtitle = strcol(2), 0) nooutput
 
 width = text_width + 60 > 720 ? text_width + 60 : 720
 height = 440
 set tmargin 5
 set label 1 title at screen 0.5, graph 1 center offset 0, 3.1 font ",14" noenhanced
-set label 2 subtitle at screen 0.5, graph 1 center offset 0, 1.6 textcolor rgb "#555555" noenhanced
+set label 2 note at screen 0.5, graph 1 center offset 0, 1.6 textcolor rgb pale noenhanced
 set xlabel "largest logit of a local vector"
 set ylabel "local vectors, %"
 set xrange [lo - 1.5 * bin:hi + 1.5 * bin]
@@ -28,13 +20,9 @@ set key top right samplen 2 noenhanced
 set style fill transparent solid 0.35 noborder
 y(v) = v > floor ? v : floor
 
-do for [picture in "svg png"] {
-    if (picture eq "svg") {
-        set terminal svg size width, height font "DejaVu Sans,12" background "#ffffff"
-    } else {
-        set terminal pngcairo size 2 * width, 2 * height font "DejaVu Sans,12" fontscale 2 linewidth 2 pointscale 2
-    }
-    set output "local-logits." . picture
+do for [picture in pictures] {
+    eval terminal(picture)
+    set output output(picture)
     plot file index 1 using 1:(y($2)) with fillsteps lc rgb "#0072b2" notitle, \
          file index 2 using 1:(y($2)) with fillsteps lc rgb "#d55e00" notitle, \
          file index 1 using 1:(y($2)) with steps lw 1.6 lc rgb "#0072b2" title "clean", \

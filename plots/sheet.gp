@@ -1,15 +1,9 @@
 # The contact sheet. Units are those of an image's longer side, y downwards; images go line by line, `blocks` side by side.
 # Data file: block 0 title and subtitle, 1 headings, 2 to 4 texts (plain, broken images, second lines), 5 and 6 outlines.
 # sheet-pixels.npy and sheet-evidence.npy: two pictures an image behind a header of *_head bytes.
-# Colours: ColorBrewer RdBu. Font: DejaVu Sans. Text in the data is never enhanced.
-file = "sheet.tsv"
-set datafile separator "\t"
-set datafile commentschars ""
-set encoding utf8
-title = ""
-subtitle = ""
-stats file index 0 every ::0::0 using (title = strcol(1), subtitle = strcol(2), 0) nooutput
+# Colours: ColorBrewer RdBu.
 
+font_size = 11
 block = 4 * pitch + gap
 X(i) = (i % blocks) * block
 Y(i) = (i / blocks) * (tile_height + labels)
@@ -22,7 +16,7 @@ top = 0.85
 total_x = blocks * block - gap - (pitch - tile_width)
 total_y = lines * (tile_height + labels)
 width = unit * (total_x + 2 * left)
-title_width = 8 * (strlen(title) > strlen(subtitle) ? strlen(title) : strlen(subtitle)) + 40
+title_width = 8 * (strlen(title) > strlen(note) ? strlen(title) : strlen(note)) + 40
 width = width < title_width ? title_width : width
 side = (width / unit - total_x) / 2
 height = unit * (total_y + top)
@@ -39,21 +33,17 @@ unset colorbox
 set palette defined (-1 "#2166ac", -0.5 "#92c5de", 0 "#f7f7f7", 0.5 "#f4a582", 1 "#b2182b")
 set cbrange [-1:1]
 set label 1 title at first total_x / 2, first -0.68 center font ",14" noenhanced
-set label 2 subtitle at first total_x / 2, first -0.45 center textcolor rgb "#555555" noenhanced
+set label 2 note at first total_x / 2, first -0.45 center textcolor rgb pale noenhanced
 set label 3 "evidence on the attacked image: red for the class, blue against it, one scale an image;  orange: patch;  black: masked window" \
-    at first total_x / 2, first -0.27 center font ",10" textcolor rgb "#555555" noenhanced
+    at first total_x / 2, first -0.27 center font ",10" textcolor rgb pale noenhanced
 do for [i = 0:images - 1] { do for [k = 0:3] {
     set object 10 + 4 * i + k rectangle from first X(i) + k * pitch, first Y(i) to first X(i) + k * pitch + tile_width, \
         first Y(i) + tile_height behind fillstyle solid noborder fillcolor rgb "#e4e4e4"
 } }
 
-do for [picture in "svg png"] {
-    if (picture eq "svg") {
-        set terminal svg standalone size width, height font "DejaVu Sans,11" background "#ffffff"
-    } else {
-        set terminal pngcairo size 2 * width, 2 * height font "DejaVu Sans,11" fontscale 2 linewidth 2 pointscale 2
-    }
-    set output "sheet." . picture
+do for [picture in pictures] {
+    eval terminal(picture)
+    set output output(picture)
     plot for [i = 0:images - 1] for [k = 0:1] "sheet-pixels.npy" binary array=(pixels_width, pixels_height) \
              skip=(pixels_head + (2 * i + k) * pixels_size) format="%uchar%uchar%uchar" \
              origin=(X(i) + k * pitch + pixel / 2, Y(i) + pixel / 2) dx=pixel dy=pixel using 1:2:3 with rgbimage, \
@@ -63,7 +53,7 @@ do for [picture in "svg png"] {
          file index 5 using 1:2 with lines lw 3 lc rgb "#ffffff", \
          file index 5 using 1:2 with lines lw 1.4 lc rgb "#d55e00", \
          file index 6 using 1:2 with lines lw 1.6 lc rgb "#000000", \
-         file index 1 using 1:2:3 with labels font ",10" textcolor rgb "#555555" noenhanced, \
+         file index 1 using 1:2:3 with labels font ",10" textcolor rgb pale noenhanced, \
          file index 2 using 1:2:3 with labels font ",10" noenhanced, \
          file index 3 using 1:2:3 with labels font ",10" textcolor rgb "#b2182b" noenhanced, \
          file index 4 using 1:2:3 with labels font ",9" textcolor rgb "#777777" noenhanced

@@ -12,7 +12,7 @@
 
 PG_FIGURE(success_steps)
 
-enum { CURVES_MAX = 12, LABEL_MAX = 60, TITLE_MAX = 90 };
+enum { CURVES_MAX = 12, LABEL_MAX = 60 };
 
 static int by_steps(const void *a, const void *b)
 {
@@ -80,8 +80,8 @@ static int write(const pg_table *table, pg_figure_data *out)
     size_t curves = 0, label = 0;
     int64_t most = 1;
     int code = PG_OK;
-    size_t title = pg_figure_text_cut(table->title != NULL ? table->title : "success-steps", TITLE_MAX, &out->data);
-    pg_buf_puts(&out->data, "\tcurves: images still right;  bars: 95% Wilson intervals at the end;  dotted: certified\n");
+    size_t title = pg_figure_title(table, "success-steps", &out->data);
+    pg_buf_puts(&out->data, "curves: images still right;  bars: 95% Wilson intervals at the end;  dotted: certified\n");
     for (size_t i = 0; code == PG_OK && i < table->n_entries; i++) {
         if (table->entries[i].n_attacks == 0)
             continue;
@@ -92,8 +92,10 @@ static int write(const pg_table *table, pg_figure_data *out)
         code = write_cell(table, &table->entries[i], &label, &most, &out->data);
     }
     if (code == PG_OK && curves == 0)
-        code = pg_fail(PG_EINPUT, "no cell of this matrix has images under attack: give it an attack and run it first");
-    pg_buf_printf(&out->prelude, "curves = %zu\nlabel_width = %zu\ntitle_width = %zu\nmost = %lld\n", curves, label, 11 * title,
+        code =
+            pg_fail(PG_EINPUT,
+                    "figure success-steps: no cell of this matrix has images under attack: give it an attack and run it first");
+    pg_buf_printf(&out->prelude, "curves = %zu\nlabel_width = %zu\ntitle_width = %zu\nmost = %lld\n", curves, label, title,
                   (long long)most);
     return code;
 }
@@ -102,6 +104,6 @@ const pg_figure pg_figure_success_steps = {
     .name = "success-steps",
     .summary = "accuracy under attack against the steps of the attack, and the certified accuracy below it",
     .script = pg_script_success_steps,
-    .attacks = true,
+    .reads = PG_READS_ATTACKS,
     .write = write,
 };

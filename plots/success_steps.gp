@@ -1,26 +1,16 @@
 # Figure success-steps: percent of the images still right against the steps of an image's attack; dotted: certified.
 # Data file: block 0 title and note; curve c: block 2c - 1 (its label first) and block 2c (certified).
-# Colours: Okabe and Ito; shapes at the ends tell the same apart in grey. Font: DejaVu Sans. Text in the data is never enhanced.
-file = "success-steps.tsv"
-set datafile separator "\t"
-set datafile commentschars ""
-set encoding utf8
-title = ""
-note = ""
-stats file index 0 every ::0::0 using (title = strcol(1), note = strcol(2), 0) nooutput
 
-array colour[6] = [0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7, 0x56b4e9, 0x000000]
-array shape[6] = [7, 5, 9, 13, 11, 15]
 hue(c) = colour[(c - 1) % 6 + 1]
 line(c) = c > 6 ? 2 : 1
 key_width = 80 + 9 * label_width
 width = 560 + key_width
-width = width < title_width + 40 ? title_width + 40 : width
+width = width < title_width ? title_width : width
 width = width < 640 ? 640 : width
 height = 440
 set tmargin 5
 set label 1 title at screen 0.5, graph 1 center offset 0, 3.1 font ",14" noenhanced
-set label 2 note at screen 0.5, graph 1 center offset 0, 1.6 textcolor rgb "#555555" noenhanced
+set label 2 note at screen 0.5, graph 1 center offset 0, 1.6 textcolor rgb pale noenhanced
 set xlabel "steps"
 set ylabel "images still right, %"
 last = most < 10 ? 10 : most
@@ -34,15 +24,11 @@ set rmargin at screen 1 - (key_width + 0.0) / width
 set key at graph 1.03, graph 1 left top Left reverse samplen 1.6 noenhanced
 set bars 0.4
 
-do for [picture in "svg png"] {
-    if (picture eq "svg") {
-        set terminal svg size width, height font "DejaVu Sans,12" background "#ffffff"
-    } else {
-        set terminal pngcairo size 2 * width, 2 * height font "DejaVu Sans,12" fontscale 2 linewidth 2 pointscale 2
-    }
-    set output "success-steps." . picture
+do for [picture in pictures] {
+    eval terminal(picture)
+    set output output(picture)
     plot for [c = 1:curves] file index 2 * c - 1 using 1:2 with steps lw 1.8 dt line(c) lc rgb hue(c) title columnheader(1), \
-         for [c = 1:curves] file index 2 * c - 1 using ($1 * (1 + 0.035 * c)):($3 >= 0 ? $2 : NaN):3:4 with yerrorbars pt shape[(c - 1) % 6 + 1] ps 0.7 lw 1.2 \
+         for [c = 1:curves] file index 2 * c - 1 using ($1 * (1 + 0.035 * c)):($3 >= 0 ? $2 : NaN):3:4 with yerrorbars pt filled[(c - 1) % 6 + 1] ps 0.7 lw 1.2 \
              lc rgb hue(c) notitle, \
          for [c = 1:curves] file index 2 * c using (1):1:(last * 1.5 - 1):(0) with vectors nohead dt 3 lw 1.6 lc rgb hue(c) notitle
     unset output

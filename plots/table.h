@@ -47,8 +47,34 @@ typedef struct pg_table_entry {
     const double
         *paper; /* the publication's number for each metric of the table, percent; NaN: none. NULL: no such comparison */
     bool several_places; /* the attack tries several places on an image, and ends at the first that breaks it */
-    int image_height, image_width, patch_height, patch_width; /* pixels */
+    int image_height, image_width, patch_height, patch_width; /* pixels; 0: not known */
 } pg_table_entry;
+
+/* One epoch of a network's training. */
+typedef struct pg_table_epoch {
+    double loss, val; /* val: share of the validation images; NaN: not measured */
+} pg_table_epoch;
+
+/* A network of the matrix, for figures that show networks. */
+typedef struct pg_table_network {
+    const char *name; /* short, as a table shows it */
+    const pg_table_epoch *epochs;
+    size_t n_epochs;
+    const float
+        *map; /* [map_height][map_width] mean size of d local logit / d pixel, for the position in the middle; NULL: none */
+    int map_height, map_width;
+    int field_top, field_left, field_height, field_width; /* the position's receptive field, pixels; it may wrap */
+    int64_t images;                                       /* that the map is a mean of */
+} pg_table_network;
+
+/* Measured times: tasks whose local logits all came from the network, not from a cache. */
+typedef struct pg_table_time {
+    const char *label;  /* the network; "\n" separates the parts */
+    const char *device; /* "cpu, 2 threads, libtorch 1.13.0" */
+    int64_t images;
+    double read_s, forward_s, certify_s; /* of all of them */
+    int64_t cells;                       /* that a task certified at once */
+} pg_table_time;
 
 typedef enum pg_metric_kind {
     PG_METRIC_SHARE, /* a count of images, shown in percent of n with an interval */
@@ -82,8 +108,12 @@ typedef struct pg_table {
     size_t n_entries;
     const pg_metric *const *metrics;
     size_t n_metrics;
-    const char *paper; /* the publication's table whose numbers stand beside; NULL: none */
-    bool best;         /* Markdown and LaTeX: the best share of a column in bold, text: with a + behind it */
+    const char *paper;                /* the publication's table whose numbers stand beside; NULL: none */
+    bool best;                        /* Markdown and LaTeX: the best share of a column in bold, text: with a + behind it */
+    const pg_table_network *networks; /* for figures, where they ask for them */
+    size_t n_networks;
+    const pg_table_time *times;
+    size_t n_times;
 } pg_table;
 
 /* Appends the whole table; text and Markdown with their notes. PG_EINPUT where two entries share row and column; PG_ENOMEM. */

@@ -160,7 +160,7 @@ static void the_figure_is_drawn(void **state)
 {
     (void)state;
     ok("$P plot accuracy $DIR/m.toml -o $DIR/figures && cd $DIR/figures && ls");
-    expect("accuracy.gp\naccuracy.png\naccuracy.svg\naccuracy.tsv\n");
+    expect("accuracy.gp\naccuracy.pdf\naccuracy.png\naccuracy.svg\naccuracy.tsv\n");
     ok("$P plot all $DIR/m.toml -o $DIR/all && test -s $DIR/all/accuracy.svg");
 }
 
@@ -248,6 +248,42 @@ static void figures_of_attacks_are_drawn_where_there_are_some(void **state)
 #undef ATTACKED
 }
 
+/* `all` draws what there are data for, and says of every other figure why not; numbers that are no settings are columns as
+ * well. */
+static void all_figures_are_drawn_or_explained(void **state)
+{
+    (void)state;
+#define FIELDS "$DIR/m.toml -S defense=mean,robust-masking -S patch=2 -S null.field=3,7 -S robust-masking.scope=per-class"
+    ok("$P --quiet --cache-size 0 run " FIELDS);
+    ok("$P plot all " FIELDS " -o $DIR/fields");
+    static const char *const drawn[] = {"accuracy", "receptive-field", "threshold", "time", "trade-off"};
+    for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "/fields/%s.svg, .png, .pdf", drawn[i]);
+        expect(line);
+    }
+    static const char *const reasons[] = {"left out: figure clip wants two values on a line",
+                                          "left out: figure patch-size wants two values on a line",
+                                          "left out: figure failure-cases: no cell with results has",
+                                          "left out: figure training: no weights file of this matrix",
+                                          "left out: figure certified-attacked: no cell",
+                                          "left out: figure success-steps: no cell",
+                                          "left out: figure vulnerability: no cell"};
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        expect(reasons[i]);
+    ok("cat $DIR/fields/receptive-field.tsv $DIR/fields/time.tsv");
+    expect("\nrobust-masking, threshold=0.2\n3\t");
+    expect("1\tnull\tcpu, ");
+    expect(" cells at once\n");
+    ok("$P --quiet table " FIELDS " --cols receptive-field -f csv --metrics clean");
+    expect("mean,3,clean,");
+    assert_int_equal(run("$P plot clip $DIR/m.toml -S defense=mean -o $DIR/none"), 2);
+    expect("figure clip: no cell of this matrix has a setting 'clip'");
+#undef FIELDS
+    assert_int_equal(run("$P plot all $DIR/m.toml -S patch=3 -o $DIR/none && test ! -e $DIR/none"), 2);
+    expect("no figure is drawn");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +296,7 @@ int main(void)
         cmocka_unit_test(help_names_every_metric_figure_and_format),
         cmocka_unit_test(a_full_disk_is_a_system_error),
         cmocka_unit_test(figures_of_attacks_are_drawn_where_there_are_some),
+        cmocka_unit_test(all_figures_are_drawn_or_explained),
     };
     return cmocka_run_group_tests(tests, run_matrix, remove_folder);
 }

@@ -85,6 +85,9 @@ static void the_files_lie_side_by_side(void **state)
     assert_non_null(strstr(svg, "</svg>"));
     assert_non_null(strstr(svg, "DejaVu Sans"));
     assert_memory_equal(png, "\x89PNG", 4);
+    char *pdf = read_file("accuracy.pdf");
+    assert_memory_equal(pdf, "%PDF-", 5);
+    free(pdf);
     assert_non_null(strstr(data, "a title\tn = 1000 images\n"));
     assert_non_null(strstr(data, "\n6\trobust-masking, scope=predicted\n"));
     assert_non_null(strstr(data, "\n\n6\t60.0000\t"));
@@ -407,7 +410,7 @@ static void attack_figures_want_attacks_and_take_any_text(void **state)
     (void)state;
     static const pg_figure *const figures[] = {&pg_figure_success_steps, &pg_figure_vulnerability};
     for (size_t i = 0; i < 2; i++) {
-        assert_true(figures[i]->attacks);
+        assert_true(figures[i]->reads & PG_READS_ATTACKS);
         assert_int_equal(draw_attacks(figures[i], "mean", true), PG_EINPUT);
         assert_non_null(strstr(pg_error_message(), "images under attack"));
         assert_int_equal(draw_attacks(figures[i], "#`touch pwned`\"@\\^_{a}", false), PG_OK);

@@ -5,6 +5,7 @@
 #include "harness/base/log.h"
 #include "harness/base/option.h"
 #include "harness/plan/plan.h"
+#include "plots/figure.h"
 #include "plots/paper.h"
 
 #include <math.h>
@@ -18,6 +19,25 @@ typedef struct keys {
     char text[KEYS_MAX][KEY_MAX];
     size_t n;
 } keys;
+
+/* Keys that no cell has as a setting: what a position sees, and the kind of network, "bagnet" for bagnet7 and bagnet17. */
+static const char field_key[] = "receptive-field", family_key[] = "family";
+enum { DERIVED_MAX = 64 };
+
+/* As pg_cell_value, and of both keys above; no field where every position sees the whole image. `room`: for derived text. */
+static const char *value_of(const pg_cell *cell, const char *key, char room[DERIVED_MAX])
+{
+    const pg_weights_info *info = &cell->forward->info;
+    int rows = info->geometry.rows.field, columns = info->geometry.columns.field;
+    int px = rows <= 0 || (columns > 0 && columns < rows) ? columns : rows;
+    if (strcmp(key, field_key) == 0)
+        snprintf(room, DERIVED_MAX, px > 0 ? "%d" : "", px);
+    else if (strcmp(key, family_key) == 0)
+        snprintf(room, DERIVED_MAX, "%.*s", (int)strcspn(info->model, "0123456789"), info->model);
+    else
+        return pg_cell_value(cell, key);
+    return room;
+}
 
 static int add_key(const char *key, size_t size, keys *out)
 {
@@ -54,9 +74,10 @@ static bool has_key(const keys *list, const char *key)
 /* More than one value, cells without the key not counted. */
 static bool key_varies(const pg_plan *plan, const char *key)
 {
+    char rooms[2][DERIVED_MAX];
     const char *first = "";
     for (size_t i = 0; i < pg_plan_count(plan); i++) {
-        const char *value = pg_cell_value(pg_plan_at(plan, i), key);
+        const char *value = value_of(pg_plan_at(plan, i), key, rooms[first[0] != '\0']);
         if (value[0] != '\0' && first[0] != '\0' && strcmp(value, first) != 0)
             return true;
         if (first[0] == '\0')
@@ -66,20 +87,21 @@ static bool key_varies(const pg_plan *plan, const char *key)
 }
 
 /* Every key must exist in some cell; otherwise the nearest of those that the matrix lets vary is offered. */
-static int check_keys(const pg_plan *plan, const char *option, const keys *list)
+static int check_keys(const pg_plan *plan, const char *option, const char *figure, const keys *list)
 {
     for (size_t i = 0; i < list->n; i++) {
         bool known = false;
         for (size_t j = 0; j < pg_plan_count(plan) && !known; j++)
-            known = pg_cell_value(pg_plan_at(plan, j), list->text[i])[0] != '\0';
+            known = value_of(pg_plan_at(plan, j), list->text[i], (char[DERIVED_MAX]){0})[0] != '\0';
         if (known)
             continue;
         const char *names[KEYS_MAX + 4] = {"defense", "patch", "weights"};
         for (size_t j = 0; j < pg_plan_axes(plan) && j < KEYS_MAX; j++)
             names[3 + j] = pg_plan_axis(plan, j);
         const char *near = pg_nearest(list->text[i], names);
-        return pg_fail(PG_EINPUT, "%s: no cell of this matrix has a setting '%s'%s%s%s", option, list->text[i],
-                       near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+        return pg_fail(PG_EINPUT, "%s%s: no cell of this matrix has a setting '%s'%s%s%s", figure ? "figure " : "",
+                       figure ? figure : option, list->text[i], near ? " (did you mean '" : "", near ? near : "",
+                       near ? "'?)" : "");
     }
     return PG_OK;
 }
@@ -99,7 +121,7 @@ static void stem(const char *path, pg_buf *out)
 
 /* Weights are shown by their stem, unless another file of the matrix has the same one. Neighbours with equal weights count as
  * one, so that the usual matrix of many forward passes on few files takes no time. */
-static void short_weights(const pg_plan *plan, const char *path, pg_buf *out)
+void pg_layout_weights(const pg_plan *plan, const char *path, pg_buf *out)
 {
     bool clash = false;
     pg_buf mine, other;
@@ -123,9 +145,10 @@ static void short_weights(const pg_plan *plan, const char *path, pg_buf *out)
 
 static void add_value(const pg_plan *plan, const pg_cell *cell, const char *key, pg_buf *out)
 {
-    const char *value = pg_cell_value(cell, key);
+    char room[DERIVED_MAX];
+    const char *value = value_of(cell, key, room);
     if (strcmp(key, "weights") == 0)
-        short_weights(plan, value, out);
+        pg_layout_weights(plan, value, out);
     else
         pg_buf_puts(out, value[0] != '\0' ? value : "-");
 }
@@ -141,10 +164,10 @@ static int make_label(const pg_plan *plan, const pg_cell *cell, const keys *name
     }
     for (size_t i = 0; others != NULL && i < others->n; i++) {
         const char *key = others->text[i], *dot = strrchr(key, '.');
-        if (pg_cell_value(cell, key)[0] == '\0')
+        if (value_of(cell, key, (char[DERIVED_MAX]){0})[0] == '\0')
             continue;
         pg_buf_puts(&label, "\n");
-        if (strcmp(key, "weights") != 0 && strcmp(key, "dataset") != 0)
+        if (strcmp(key, "weights") != 0 && strcmp(key, "dataset") != 0 && strcmp(key, family_key) != 0)
             pg_buf_printf(&label, "%s=", dot != NULL ? dot + 1 : key);
         add_value(plan, cell, key, &label);
     }
@@ -188,6 +211,10 @@ static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_ta
     entry->nonfinite = result->nonfinite;
     entry->smallest_margin = result->has_smallest_margin ? result->smallest_margin : -1;
     entry->delta = cell->has_delta ? cell->delta : -1;
+    entry->image_height = cell->forward->dataset_height;
+    entry->image_width = cell->forward->dataset_width;
+    entry->patch_height = cell->patch_height;
+    entry->patch_width = cell->patch_width;
 }
 
 /* Images under attack, as they come from the store. */
@@ -224,10 +251,6 @@ static int fill_attacks(pg_store *store, const pg_cell *cell, int64_t attacked, 
         return pg_fail(PG_ENOMEM, "out of memory for %lld attacked images", (long long)attacked);
     int code = pg_store_each_attack(store, cell->id, keep_attack, &list);
     entry->n_attacks = list.n;
-    entry->image_height = cell->forward->dataset_height;
-    entry->image_width = cell->forward->dataset_width;
-    entry->patch_height = cell->patch_height;
-    entry->patch_width = cell->patch_width;
     entry->several_places = tries_several_places(cell);
     return code;
 }
@@ -277,7 +300,7 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
         if (code == PG_OK && cell->forward->attack)
             code = pg_store_broken(store, cell->id, &entry->broken, &(int64_t){0});
     }
-    short_weights(plan, pg_cell_value(cell, "weights"), &weights);
+    pg_layout_weights(plan, pg_cell_value(cell, "weights"), &weights);
     if (code == PG_OK)
         code = make_label(plan, cell, &sides[0], &sides[2], &row);
     if (code == PG_OK)
@@ -306,14 +329,41 @@ static int choose_keys(const pg_plan *plan, const pg_layout_request *request, ke
     if (code == PG_OK)
         code = split_keys(request->cols, &sides[1]);
     if (code == PG_OK)
-        code = check_keys(plan, "--rows", &sides[0]);
+        code = check_keys(plan, "--rows", NULL, &sides[0]);
     if (code == PG_OK)
-        code = check_keys(plan, "--cols", &sides[1]);
+        code = check_keys(plan, "--cols", request->figure, &sides[1]);
+    /* the field stands for the network, and where there are several kinds, the kind with it */
+    bool by_field = has_key(&sides[0], field_key) || has_key(&sides[1], field_key);
+    if (code == PG_OK && by_field && key_varies(plan, family_key))
+        code = add_key(family_key, strlen(family_key), &sides[2]);
     for (size_t i = 0; code == PG_OK && i < pg_plan_axes(plan); i++) {
         const char *key = pg_plan_axis(plan, i);
-        if (!has_key(&sides[0], key) && !has_key(&sides[1], key) && key_varies(plan, key))
+        bool covered = by_field && (strcmp(key, "weights") == 0 || strcmp(key, "null.field") == 0);
+        if (!covered && !has_key(&sides[0], key) && !has_key(&sides[1], key) && key_varies(plan, key))
             code = add_key(key, strlen(key), &sides[2]);
     }
+    return code;
+}
+
+/* All entries, and what else the request asks for. */
+static int fill(const pg_context *context, const pg_layout_request *request, const pg_plan *plan, const keys sides[3],
+                pg_layout *out)
+{
+    bool attacks = request->reads & PG_READS_ATTACKS;
+    pg_store *store = NULL;
+    int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
+    out->entries = code == PG_OK ? calloc(pg_plan_count(plan) + 1, sizeof *out->entries) : NULL;
+    if (code == PG_OK && out->entries == NULL)
+        code = pg_fail(PG_ENOMEM, "out of memory for %zu cells", pg_plan_count(plan));
+    for (size_t i = 0; code == PG_OK && i < pg_plan_count(plan); i++)
+        code = make_entry(plan, store, pg_plan_at(plan, i), sides, attacks, &out->entries[out->table.n_entries++]);
+    for (size_t i = 0; code == PG_OK && request->paper && i < pg_plan_count(plan); i++)
+        code = fill_paper(request->paper, pg_plan_at(plan, i), out->metrics, out->table.n_metrics, &out->entries[i]);
+    if (code == PG_OK && (request->reads & (PG_READS_TRAINING | PG_READS_MAPS)))
+        code = pg_layout_networks(context, plan, request->reads, out);
+    if (code == PG_OK && (request->reads & PG_READS_TIMES))
+        code = pg_layout_times(store, plan, out);
+    pg_store_close(store);
     return code;
 }
 
@@ -321,30 +371,19 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
 {
     *out = (pg_layout){0};
     keys sides[3] = {0};
-    pg_plan *plan = NULL;
-    pg_store *store = NULL;
+    pg_plan *opened = NULL;
     int code = request->paper ? pg_paper_check(request->paper) : PG_OK;
     if (code == PG_OK)
         code = find_metrics(request->metrics, out);
-    if (code == PG_OK)
-        code = pg_matrix_args_open(context, &request->matrix, &plan);
+    if (code == PG_OK && request->plan == NULL)
+        code = pg_matrix_args_open(context, &request->matrix, &opened);
+    const pg_plan *plan = request->plan != NULL ? request->plan : opened;
     if (code == PG_OK)
         code = choose_keys(plan, request, sides);
     if (code == PG_OK)
         code = make_title(plan, &out->title);
     if (code == PG_OK)
-        code = pg_store_open(context->db_path, PG_STORE_READ, &store);
-    if (code != PG_OK)
-        goto out;
-    out->entries = calloc(pg_plan_count(plan) + 1, sizeof *out->entries);
-    if (out->entries == NULL) {
-        code = pg_fail(PG_ENOMEM, "out of memory for %zu cells", pg_plan_count(plan));
-        goto out;
-    }
-    for (size_t i = 0; code == PG_OK && i < pg_plan_count(plan); i++)
-        code = make_entry(plan, store, pg_plan_at(plan, i), sides, request->attacks, &out->entries[out->table.n_entries++]);
-    for (size_t i = 0; code == PG_OK && request->paper && i < pg_plan_count(plan); i++)
-        code = fill_paper(request->paper, pg_plan_at(plan, i), out->metrics, out->table.n_metrics, &out->entries[i]);
+        code = fill(context, request, plan, sides, out);
     out->table.paper = request->paper;
     out->table.best = request->best;
     out->table.title = out->title;
@@ -352,9 +391,9 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
     out->table.column_key = request->cols;
     out->table.entries = out->entries;
     out->table.metrics = out->metrics;
-out:
-    pg_store_close(store);
-    pg_plan_free(plan);
+    out->table.networks = out->networks;
+    out->table.times = out->times;
+    pg_plan_free(opened);
     return code;
 }
 
@@ -369,5 +408,6 @@ void pg_layout_release(pg_layout *layout)
     }
     free(layout->entries);
     free(layout->title);
+    pg_layout_more_release(layout);
     *layout = (pg_layout){0};
 }

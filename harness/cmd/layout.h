@@ -13,7 +13,9 @@ typedef struct pg_layout_request {
     pg_matrix_args matrix;
     const char *rows, *cols; /* keys, comma-separated: "defense", "defense,weights" */
     const char *metrics;     /* names, comma-separated */
-    bool attacks;            /* the entries get their images under attack */
+    const char *figure;      /* the figure whose key `cols` is, for messages; NULL: the user's */
+    unsigned reads;          /* pg_figure_reads: what the table holds besides counts */
+    const pg_plan *plan;     /* the matrix, settled already; NULL: opened here */
     const char *paper;       /* the publication's table that stands beside; NULL: none */
     bool best;
 } pg_layout_request;
@@ -23,12 +25,28 @@ typedef struct pg_layout {
     pg_table_entry *entries;
     const pg_metric *metrics[PG_LAYOUT_METRICS];
     char *title;
+    pg_table_network *networks; /* owned, as their strings and lists */
+    pg_table_time *times;
 } pg_layout;
 
-/* Reads the matrix, looks every cell up in the store (read only, no libtorch) and lays the cells out. Settings that vary and
+/* Keys are the settings of cells, and "receptive-field": the pixels that a position sees, the shorter side of them, or the
+ * width of a band.
+ *
+ * Reads the matrix, looks every cell up in the store (read only, no libtorch) and lays the cells out. Settings that vary and
  * are named neither by rows nor by cols become part of the row's label, so that no two cells are ever merged. *new* inside,
  * pg_layout_release, also after a failure. PG_EINPUT, PG_EMISSING (no matrix, no database), ... */
 int pg_layout_make(const pg_context *context, const pg_layout_request *request, pg_layout *out) PG_MUST_USE;
 void pg_layout_release(pg_layout *layout);
+
+/* ---- The inside: what some figures show besides counts (layout_more.c) ---- */
+
+/* The networks of the matrix, each once, with what `reads` asks for: the record of their training, the map of a position's
+ * gradients. */
+int pg_layout_networks(const pg_context *context, const pg_plan *plan, unsigned reads, pg_layout *out) PG_MUST_USE;
+/* The times of the tasks that ran without an attack and without the feature cache. */
+int pg_layout_times(pg_store *store, const pg_plan *plan, pg_layout *out) PG_MUST_USE;
+void pg_layout_more_release(pg_layout *layout);
+/* Appends a weights file's name as tables show it: its stem, unless another file of the matrix has the same one. */
+void pg_layout_weights(const pg_plan *plan, const char *path, pg_buf *out);
 
 #endif

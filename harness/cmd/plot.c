@@ -45,21 +45,50 @@ static int parse(int argc, char **argv, pg_layout_request *request, const char *
     return pg_matrix_args_file(&request->matrix, argc, argv);
 }
 
-static int draw(const pg_figure *figure, const pg_table *table, const char *folder)
+/* One figure of a matrix that is settled already. */
+static int draw(const pg_context *context, const pg_layout_request *asked, const pg_figure *figure, const char *folder)
 {
-    int code = pg_figure_draw(figure, table, folder);
+    pg_layout_request request = *asked;
+    pg_layout layout;
+    request.reads = figure->reads;
+    if (figure->columns != NULL) {
+        request.cols = figure->columns;
+        request.figure = figure->name;
+    }
+    int code = pg_layout_make(context, &request, &layout);
     if (code == PG_OK)
-        pg_info("%s/%s.svg, .png, .gp, .tsv", folder, figure->name);
+        code = pg_figure_draw(figure, &layout.table, folder);
+    if (code == PG_OK)
+        pg_info("%s/%s.svg, .png, .pdf, .gp, .tsv", folder, figure->name);
+    pg_layout_release(&layout);
     return code;
 }
 
-/* `all` leaves out the figures of attacks where there are none, and, with a warning, those that cannot show them. */
-static bool has_attacks(const pg_table *table)
+/* Every figure that the database has data for. The others are named with the reason, which is no failure unless all are. */
+static int draw_all(const pg_context *context, const pg_layout_request *request, const char *folder)
 {
-    for (size_t i = 0; i < table->n_entries; i++)
-        if (table->entries[i].n_attacks > 0)
-            return true;
-    return false;
+    size_t drawn = 0;
+    pg_layout layout;
+    int code = pg_layout_make(context, request, &layout); /* what is wrong with the matrix is wrong for all figures */
+    pg_layout_release(&layout);
+    if (code == PG_OK)
+        code = pg_figure_check(folder);
+    for (size_t i = 0; code == PG_OK && pg_figures[i] != NULL; i++) {
+        const pg_figure *figure = pg_figures[i];
+        if (figure->computes) {
+            pg_warn("left out: figure %s is computed, not read from the database: ask for it by its name", figure->name);
+            continue;
+        }
+        code = draw(context, request, figure, folder);
+        drawn += code == PG_OK;
+        if (code == PG_EINPUT) {
+            pg_warn("left out: %s", pg_error_message());
+            code = PG_OK;
+        }
+    }
+    if (code == PG_OK && drawn == 0)
+        code = pg_fail(PG_EINPUT, "no figure is drawn: the database has no data of this matrix for any");
+    return code;
 }
 
 static int run(const pg_context *context, int argc, char **argv)
@@ -67,42 +96,53 @@ static int run(const pg_context *context, int argc, char **argv)
     pg_layout_request request;
     const char *name = NULL, *folder = NULL;
     const pg_figure *figure = NULL;
-    pg_layout layout = {0};
+    pg_plan *plan = NULL;
     int code = parse(argc, argv, &request, &name, &folder);
     if (code == PG_OK && strcmp(name, "all") != 0)
         code = pg_figure_find(name, &figure);
-    request.attacks = figure == NULL || figure->attacks;
     if (code == PG_OK)
-        code = pg_layout_make(context, &request, &layout);
-    for (size_t i = 0; code == PG_OK && pg_figures[i] != NULL; i++)
-        if (figure == pg_figures[i] || (figure == NULL && (!pg_figures[i]->attacks || has_attacks(&layout.table)))) {
-            code = draw(pg_figures[i], &layout.table, folder);
-            if (code == PG_EINPUT && figure == NULL && pg_figures[i]->attacks) {
-                pg_warn("left out: %s", pg_error_message());
-                code = PG_OK;
-            }
-        }
-    pg_layout_release(&layout);
+        code = pg_matrix_args_open(context, &request.matrix, &plan);
+    request.plan = plan;
+    if (code == PG_OK)
+        code = figure != NULL ? draw(context, &request, figure, folder) : draw_all(context, &request, folder);
+    pg_plan_free(plan);
     return code;
 }
 
 const pg_command pg_command_plot = {
     .name = "plot",
     .synopsis = "plot FIGURE|all MATRIX.toml [-o DIR] [--rows KEYS] [--cols KEYS] [-S key=a,b]...",
-    .summary = "draw figures from the cells of a matrix (gnuplot; SVG and PNG)",
-    .help = "Figures:\n"
-            "  accuracy         clean and certified accuracy by defense and patch size, with 95% intervals\n"
-            "  success-steps    accuracy under attack against the steps of the attack, and the certified accuracy below it\n"
-            "  vulnerability    share of broken images by the place of the patch, one map for each cell with an attack\n"
-            "\n"
-            "  -o, --output DIR folder for the pictures, the data file and the gnuplot script (default: figures)\n"
-            "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
-            "  --cols KEYS      settings that make the columns (default: patch), at most six values\n"
-            "  -S key=a,b       replaces one key of the matrix file\n"
-            "\n"
-            "DIR/FIGURE.gp draws the same pictures again from DIR/FIGURE.tsv: gnuplot -d FIGURE.gp\n"
-            "\n"
-            "  patchgauge plot accuracy experiments/demo.toml -o build/demo\n"
-            "  patchgauge plot vulnerability experiments/results/cifar10-bagnet-attack.toml -S defense=robust-masking\n",
+    .summary = "draw figures from the cells of a matrix (gnuplot; SVG, PNG and PDF)",
+    .help =
+        "Figures:\n"
+        "  accuracy             clean and certified accuracy by defense and patch size, with 95% intervals\n"
+        "  certified-attacked   certified accuracy, accuracy under attack and clean accuracy of every cell with an attack\n"
+        "  clip                 accuracy against the upper bound of a feature\n"
+        "  failure-cases        failure cases of the published certificate by threshold, stacked\n"
+        "  patch-size           accuracy against the size of the patch\n"
+        "  receptive-field      accuracy against the receptive field of the network, or the width of its bands\n"
+        "  success-steps        accuracy under attack against the steps of the attack, and the certified accuracy below it\n"
+        "  threshold            accuracy against the threshold of a masking defense\n"
+        "  time                 time an image by network and device: reading, network, certificates\n"
+        "  trade-off            clean against certified accuracy, with the Pareto front of each patch size\n"
+        "  training             training loss and validation accuracy by epoch, from the weights files of the matrix\n"
+        "  vulnerability        share of broken images by the place of the patch, one map for each cell with an attack\n"
+        "\n"
+        "`all` draws every one that the database has data for, and says which it leaves out and why. Figures with a number on "
+        "their x\n"
+        "axis (clip, patch-size, receptive-field, threshold) want a matrix with several values of it; other settings that vary "
+        "make\n"
+        "lines. Histograms of local logits come from `patchgauge attack`: the database does not keep local logits.\n"
+        "\n"
+        "  -o, --output DIR folder for the pictures, the data file and the gnuplot script (default: figures)\n"
+        "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
+        "  --cols KEYS      settings that make the columns (default: patch), where the figure does not set them itself\n"
+        "  -S key=a,b       replaces one key of the matrix file\n"
+        "\n"
+        "DIR/FIGURE.gp draws the same pictures again from DIR/FIGURE.tsv: gnuplot -d FIGURE.gp. Font: DejaVu Sans.\n"
+        "\n"
+        "  patchgauge plot accuracy experiments/demo.toml -o build/demo\n"
+        "  patchgauge plot threshold thresholds.toml --rows patch\n"
+        "  patchgauge plot vulnerability experiments/results/cifar10-bagnet-attack.toml -S defense=robust-masking\n",
     .run = run,
 };

@@ -1,0 +1,195 @@
+/* What figures show besides counts: the training of networks and their maps of gradients, measured times. See layout.h. */
+#include "db/store.h"
+#include "harness/base/safetensors.h"
+#include "harness/cmd/layout.h"
+#include "plots/figure.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Networks ---- */
+
+/* The record of model train (models/weights.h): a list of {"loss":..., "val":...}. Other records are no curve. */
+static int read_epochs(const char *text, pg_table_network *out)
+{
+    json_error_t error;
+    json_t *list = json_loads(text, 0, &error), *entry;
+    size_t n = json_array_size(list), i;
+    pg_table_epoch *epochs = calloc(n + 1, sizeof *epochs);
+    if (epochs != NULL)
+        json_array_foreach(list, i, entry)
+        {
+            const json_t *loss = json_object_get(entry, "loss"), *val = json_object_get(entry, "val");
+            epochs[i].loss = json_is_number(loss) ? json_number_value(loss) : NAN;
+            epochs[i].val = json_is_number(val) ? json_number_value(val) : NAN;
+        }
+    json_decref(list);
+    out->epochs = epochs;
+    out->n_epochs = epochs != NULL ? n : 0;
+    return epochs != NULL ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %zu epochs", n);
+}
+
+static int read_training(const char *weights, pg_table_network *out)
+{
+    pg_st_file *file = NULL;
+    int code = pg_st_open_header(weights, &file);
+    const char *record = code == PG_OK ? pg_st_metadata(file, "training") : NULL;
+    if (record != NULL)
+        code = read_epochs(record, out);
+    pg_st_close(file);
+    return code;
+}
+
+int pg_layout_networks(const pg_context *context, const pg_plan *plan, unsigned reads, pg_layout *out)
+{
+    (void)context;
+    size_t n = pg_plan_forwards(plan);
+    out->networks = calloc(n + 1, sizeof *out->networks);
+    if (out->networks == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory for %zu networks", n);
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < n; i++) {
+        const pg_forward *f = pg_plan_forward(plan, i);
+        bool known = strcmp(f->weights, "null") == 0;
+        for (size_t k = 0; k < i && !known; k++)
+            known = strcmp(pg_plan_forward(plan, k)->weights, f->weights) == 0;
+        if (known)
+            continue;
+        pg_buf name;
+        pg_buf_init(&name);
+        pg_layout_weights(plan, f->weights, &name);
+        pg_table_network *network = &out->networks[out->table.n_networks++];
+        network->name = pg_buf_take(&name);
+        code = network->name != NULL ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a name");
+        if (code == PG_OK && (reads & PG_READS_TRAINING))
+            code = read_training(f->weights, network);
+    }
+    return code;
+}
+
+/* ---- Times ---- */
+
+/* Attempts with the same of all this are one entry: the network, one cell where there was one, else how many, and the device.
+ */
+typedef struct time_key {
+    const pg_forward *forward;
+    const pg_cell *cell; /* NULL: several at once */
+    int64_t cells;
+    char device[96]; /* "cpu, 2 threads, libtorch 1.13.0" */
+} time_key;
+
+typedef struct times {
+    const pg_plan *plan;
+    const pg_cell *cell; /* whose attempts are read */
+    struct {
+        int64_t task, epoch;
+    } * seen; /* of this forward pass: a task serves many cells */
+    size_t n_seen, seen_capacity;
+    time_key *keys; /* of the layout's entries, in their order */
+    pg_layout *out;
+} times;
+
+/* Whether this attempt was counted already, with another cell of its task. */
+static int see(times *t, const pg_attempt_record *record, bool *before)
+{
+    *before = false;
+    for (size_t i = t->n_seen; i-- > 0 && !*before;)
+        *before = t->seen[i].task == record->task && t->seen[i].epoch == record->epoch;
+    if (*before)
+        return PG_OK;
+    if (t->n_seen == t->seen_capacity) {
+        size_t capacity = 2 * t->seen_capacity + 64;
+        void *seen = realloc(t->seen, capacity * sizeof *t->seen);
+        if (seen == NULL)
+            return pg_fail(PG_ENOMEM, "out of memory for %zu attempts", capacity);
+        t->seen = seen;
+        t->seen_capacity = capacity;
+    }
+    t->seen[t->n_seen].task = record->task;
+    t->seen[t->n_seen++].epoch = record->epoch;
+    return PG_OK;
+}
+
+static int new_time(times *t, const time_key *key)
+{
+    pg_layout *out = t->out;
+    size_t n = out->table.n_times;
+    time_key *keys = realloc(t->keys, (n + 1) * sizeof *keys);
+    t->keys = keys != NULL ? keys : t->keys;
+    pg_table_time *list = realloc(out->times, (n + 1) * sizeof *list);
+    out->times = list != NULL ? list : out->times;
+    if (keys == NULL || list == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory for %zu times", n + 1);
+    pg_buf label;
+    pg_buf_init(&label);
+    pg_layout_weights(t->plan, key->forward->weights, &label);
+    if (key->cell != NULL)
+        pg_buf_printf(&label, "\n%s", key->cell->defense->module.name);
+    keys[n] = *key;
+    list[n] = (pg_table_time){.label = pg_buf_take(&label), .device = strdup(key->device), .cells = key->cells};
+    out->table.n_times++;
+    return list[n].label != NULL && list[n].device != NULL ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a label");
+}
+
+static int count_attempt(const pg_attempt_record *record, void *context)
+{
+    times *t = context;
+    bool before = false;
+    if (strcmp(record->result, "done") != 0 || record->cached > 0 || record->count <= 0)
+        return PG_OK;
+    int code = see(t, record, &before);
+    if (code != PG_OK || before)
+        return code;
+    time_key key = {.forward = t->cell->forward, .cell = record->cells == 1 ? t->cell : NULL, .cells = record->cells};
+    snprintf(key.device, sizeof key.device, "%s, %d thread%s%s%s", record->device, record->threads,
+             record->threads == 1 ? "" : "s", record->library[0] ? ", " : "", record->library);
+    size_t i = 0;
+    while (i < t->out->table.n_times && (t->keys[i].forward != key.forward || t->keys[i].cell != key.cell ||
+                                         t->keys[i].cells != key.cells || strcmp(t->keys[i].device, key.device) != 0))
+        i++;
+    if (i == t->out->table.n_times)
+        code = new_time(t, &key);
+    if (code != PG_OK)
+        return code;
+    pg_table_time *time = &t->out->times[i];
+    time->images += record->count;
+    time->read_s += record->read_s;
+    time->forward_s += record->forward_s;
+    time->certify_s += record->certify_s;
+    return PG_OK;
+}
+
+int pg_layout_times(pg_store *store, const pg_plan *plan, pg_layout *out)
+{
+    times t = {.plan = plan, .out = out};
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < pg_plan_forwards(plan); i++) {
+        const pg_forward *f = pg_plan_forward(plan, i);
+        t.n_seen = 0;
+        for (size_t k = 0; code == PG_OK && f->attack == NULL && k < pg_plan_count(plan); k++) {
+            t.cell = pg_plan_at(plan, k);
+            if (t.cell->forward == f)
+                code = pg_store_each_attempt(store, t.cell->id, count_attempt, &t);
+        }
+    }
+    free(t.seen);
+    free(t.keys);
+    return code;
+}
+
+void pg_layout_more_release(pg_layout *layout)
+{
+    for (size_t i = 0; i < layout->table.n_networks; i++) {
+        free((char *)layout->networks[i].name);
+        free((pg_table_epoch *)layout->networks[i].epochs);
+        free((float *)layout->networks[i].map);
+    }
+    for (size_t i = 0; i < layout->table.n_times; i++) {
+        free((char *)layout->times[i].label);
+        free((char *)layout->times[i].device);
+    }
+    free(layout->networks);
+    free(layout->times);
+}

@@ -1,0 +1,32 @@
+/* Figure `patch-size`: accuracy against the size of the patch: its side where it is square, else the side of the
+ * square of as many pixels. */
+#include "plots/sweep.h"
+
+#include <math.h>
+
+static bool side(const pg_table_entry *entry, double *x)
+{
+    *x = sqrt((double)entry->patch_height * entry->patch_width);
+    return *x > 0;
+}
+
+PG_FIGURE(patch_size)
+
+static int write(const pg_table *table, pg_figure_data *out)
+{
+    static const pg_sweep sweep = {
+        .figure = "patch-size",
+        .axis = "side of the patch, pixels",
+        .remedy = "give the matrix several values of patch",
+        .number = side,
+    };
+    return pg_sweep_write(&sweep, table, out);
+}
+
+const pg_figure pg_figure_patch_size = {
+    .name = "patch-size",
+    .summary = "accuracy against the size of the patch",
+    .script = pg_script_sweep,
+    .columns = "patch",
+    .write = write,
+};

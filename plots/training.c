@@ -1,0 +1,52 @@
+/* Figure `training`: loss and validation accuracy by epoch, a line for each network of the matrix, from the record in its
+ * weights file.
+ *
+ * Data file: block 0: title and note; then for every network a block: its name, then epoch, loss, accuracy (percent; "nan"
+ * where it was not measured). */
+#include "plots/figure.h"
+
+#include <math.h>
+
+PG_FIGURE(training)
+
+enum { CURVES_MAX = 12, LABEL_MAX = 60 };
+
+static int write(const pg_table *table, pg_figure_data *out)
+{
+    size_t curves = 0, label = 0, most = 1;
+    double high = 0;
+    size_t title = pg_figure_title(&(pg_table){0}, "training of the networks", &out->data);
+    pg_buf_puts(&out->data, "from the record in each weights file;  dot: the last epoch, with its accuracy\n");
+    for (size_t i = 0; i < table->n_networks; i++) {
+        const pg_table_network *net = &table->networks[i];
+        if (net->n_epochs == 0)
+            continue;
+        curves++;
+        most = net->n_epochs > most ? net->n_epochs : most;
+        pg_buf_puts(&out->data, "\n\n");
+        size_t n = pg_figure_text_cut(net->name, LABEL_MAX, &out->data);
+        label = n > label ? n : label;
+        pg_buf_puts(&out->data, "\n");
+        for (size_t k = 0; k < net->n_epochs; k++) {
+            high = isfinite(net->epochs[k].loss) ? fmax(high, net->epochs[k].loss) : high;
+            pg_buf_printf(&out->data, "%zu\t%.6g\t%.4f\t%d\n", k + 1, net->epochs[k].loss, 100 * net->epochs[k].val,
+                          k + 1 == net->n_epochs);
+        }
+    }
+    if (curves == 0)
+        return pg_fail(PG_EINPUT, "figure training: no weights file of this matrix has a record of its training");
+    if (curves > CURVES_MAX)
+        return pg_fail(PG_EINPUT, "figure training shows at most %d networks, not %zu: leave some out with -S weights=...",
+                       CURVES_MAX, curves);
+    pg_buf_printf(&out->prelude, "curves = %zu\nlabel_width = %zu\ntitle_width = %zu\nmost = %zu\nhigh = %.6g\n", curves, label,
+                  title, most, high > 0 ? high : 1);
+    return PG_OK;
+}
+
+const pg_figure pg_figure_training = {
+    .name = "training",
+    .summary = "training loss and validation accuracy by epoch, from the weights files of the matrix",
+    .script = pg_script_training,
+    .reads = PG_READS_TRAINING,
+    .write = write,
+};
