@@ -24,7 +24,8 @@ extern const pg_migration pg_migrations[];
 
 struct pg_store {
     sqlite3 *db;
-    char *path;
+    char *path; /* as given */
+    char *real; /* absolute, links resolved, as SQLite names it: where lock files lie, whatever name a process uses */
     bool read_only;
     bool aside;     /* db is a private copy */
     int64_t worker; /* row of this process's worker, 0: none */

@@ -255,7 +255,10 @@ static int open_file(pg_store *store, bool network, const char *vfs)
         return pg_fail(PG_EINPUT, "%s: is not a regular file; name a database file with --db", store->path);
     int flags = store->read_only && network ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     flags |= SQLITE_OPEN_NOMUTEX | (store->read_only ? 0 : SQLITE_OPEN_CREATE);
-    return sqlite3_open_v2(store->path, &store->db, flags, vfs) == SQLITE_OK ? PG_OK : pg_db_fail(store, "opening");
+    if (sqlite3_open_v2(store->path, &store->db, flags, vfs) != SQLITE_OK)
+        return pg_db_fail(store, "opening");
+    store->real = strdup(sqlite3_db_filename(store->db, "main"));
+    return store->real ? PG_OK : pg_fail(PG_ENOMEM, "%s: out of memory", store->path);
 }
 
 int pg_db_open(const char *path, pg_store_mode mode, const char *vfs, pg_store **out)
@@ -306,5 +309,6 @@ void pg_store_close(pg_store *store)
     pg_store_worker_end(store);
     pg_db_close(store);
     free(store->path);
+    free(store->real);
     free(store);
 }

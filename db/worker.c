@@ -21,7 +21,7 @@ static char *lock_path_of(const pg_store *store, const char *token)
 {
     pg_buf path;
     pg_buf_init(&path);
-    pg_buf_printf(&path, "%s.worker-%s", store->path, token);
+    pg_buf_printf(&path, "%s.worker-%s", store->real, token);
     return pg_buf_take(&path);
 }
 
@@ -136,8 +136,8 @@ static bool is_dead(const pg_store *store, const char *token)
 /* Lock files of workers that died before they were recorded. Best effort: they only take up room. */
 static void sweep(const pg_store *store)
 {
-    const char *slash = strrchr(store->path, '/'), *base = slash ? slash + 1 : store->path;
-    char *folder = slash ? strndup(store->path, (size_t)(slash - store->path) + 1) : strdup(".");
+    const char *base = strrchr(store->real, '/') + 1;
+    char *folder = strndup(store->real, (size_t)(base - store->real));
     DIR *entries = folder ? opendir(folder) : NULL;
     size_t length = strlen(base);
     for (struct dirent *e; entries && (e = readdir(entries));) {

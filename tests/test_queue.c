@@ -223,6 +223,40 @@ static void test_dead_worker(void **state)
 }
 
 /* A worker that ended with a task in hand, after a failure of its own, does not keep it. */
+/* A worker is seen under every name of the database: through a link, by a relative path. */
+static void test_names_of_one_store(void **state)
+{
+    (void)state;
+    char folder[512], before[512];
+    snprintf(folder, sizeof folder, "%s", scratch_path("links"));
+    assert_int_equal(mkdir(folder, 0777), 0);
+    assert_int_equal(symlink("../t.db", scratch_path("links/other.db")), 0);
+    pg_store *store = open_worker(), *other = NULL;
+    pg_task task;
+    int64_t requeued = -1;
+    plan_all(store);
+    assert_true(claim(store, &task));
+    assert_int_equal(pg_store_open(scratch_path("links/other.db"), PG_STORE_WRITE, &other), PG_OK);
+    assert_int_equal(pg_store_reap(other, &requeued), PG_OK);
+    assert_int_equal(requeued, 0);
+    assert_int_equal(pg_store_worker_start(other, &some_worker), PG_OK);
+    assert_int_equal(scratch_count(folder), 1); /* lock files lie beside the database itself */
+    pg_store_close(other);
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(scratch_folder), 0);
+    assert_int_equal(pg_store_open("t.db", PG_STORE_WRITE, &other), PG_OK);
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(pg_store_reap(other, &requeued), PG_OK);
+    assert_int_equal(requeued, 0);
+    pg_store_close(other);
+    assert_int_equal(chdir(before), 0);
+    assert_true(finish(store, &task));
+    pg_task_release(&task);
+    pg_store_close(store);
+    assert_int_equal(unlink(scratch_path("links/other.db")), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void test_ended_worker(void **state)
 {
     (void)state;
@@ -296,6 +330,7 @@ int main(void)
         cmocka_unit_test_teardown(test_late_writer, clean),
         cmocka_unit_test_teardown(test_three_attempts, clean),
         cmocka_unit_test_teardown(test_dead_worker, clean),
+        cmocka_unit_test_teardown(test_names_of_one_store, clean),
         cmocka_unit_test_teardown(test_ended_worker, clean),
         cmocka_unit_test_teardown(test_orphaned_lock_files, clean),
         cmocka_unit_test_teardown(test_killed_in_transaction, clean),

@@ -150,6 +150,37 @@ static void test_old_store_in_a_read_only_folder(void **state)
     pg_buf_release(&rows);
 }
 
+/* Whoever comes while another process brings a store up finds it whole; readers meanwhile have the results. */
+static void test_migrated_by_many_at_once(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 10, PROCESSES = 8 };
+    pg_buf rows;
+    pg_buf_init(&rows);
+    for (int round = 0; round < ROUNDS; round++) {
+        pid_t children[PROCESSES];
+        write_old(1, &rows);
+        for (int i = 0; i < PROCESSES; i++)
+            if ((children[i] = fork()) == 0) {
+                pg_store *store = NULL;
+                int code = pg_store_open(scratch_path("t.db"), i % 2 ? PG_STORE_READ : PG_STORE_WRITE, &store);
+                _exit(code != PG_OK || pg_store_check(store) != PG_OK ||
+                      number(store, "SELECT count(*) FROM total WHERE n > 0") != 4);
+            }
+        int failed = 0, status;
+        for (int i = 0; i < PROCESSES; i++) {
+            assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+            failed += status != 0;
+        }
+        assert_int_equal(failed, 0);
+        pg_store *store = open_store(PG_STORE_READ);
+        expect_old_results(store, &rows);
+        pg_store_close(store);
+        remove_store();
+    }
+    pg_buf_release(&rows);
+}
+
 static void test_newer_is_refused(void **state)
 {
     (void)state;
@@ -244,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_released_schemas_are_frozen),
         cmocka_unit_test_teardown(test_each_released_schema_opens, clean),
         cmocka_unit_test_teardown(test_old_store_in_a_read_only_folder, clean),
+        cmocka_unit_test_teardown(test_migrated_by_many_at_once, clean),
         cmocka_unit_test_teardown(test_newer_is_refused, clean),
         cmocka_unit_test_teardown(test_nonsense_version, clean),
         cmocka_unit_test_teardown(test_migration, clean),
