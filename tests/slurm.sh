@@ -1,7 +1,7 @@
 #!/bin/sh
 # slurm.sh PROGRAM: `submit` before a real slurmctld and two slurmd that are started here, in a scratch folder and without any
-# privilege beyond the user's own: an array, a task that fails, a requeue, a time limit, a node that dies. Each ends in the
-# table of a plain run, byte for byte. Prints what Slurm recorded of every job; the last line counts like tests/run.sh.
+# privilege beyond the user's own: an array, a task that fails, a requeue, a preemption, a time limit, a node that dies. Each
+# ends in the table of a plain run, byte for byte. Prints what Slurm recorded of every job; the last line counts like run.sh.
 set -u
 [ $# = 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
 program=$(realpath "$1")
@@ -71,12 +71,15 @@ SlurmctldLogFile=$base/log/slurmctld.txt
 SlurmdLogFile=$base/log/slurmd.%n.txt
 SchedulerType=sched/builtin
 SchedulerParameters=sched_interval=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 KillWait=20
 SlurmdTimeout=10
 ReturnToService=2
 SlurmdParameters=config_overrides
 NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 2))] CPUs=2 State=UNKNOWN
-PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=first Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2
 END
     : >"$base/log/jobs.txt"
 }
@@ -98,7 +101,7 @@ await() { # seconds, command...: until it succeeds
     done
 }
 
-nodes_are_idle() { [ "$(sinfo -h -N -o %t | grep -c idle)" = 2 ]; }
+nodes_are_idle() { [ "$(sinfo -h -N -p all -o %t | grep -c idle)" = 2 ]; }
 submitted() { sed -n 's/^job \([0-9]*\): .*/\1/p' "$work/out.txt" | sed -n "$1p"; }
 recorded() { grep -a "^JobId=$1 " "$base/log/jobs.txt" | grep -qa "$2"; }
 in_file() { grep -qaF -- "$1" "$2"; }
@@ -176,6 +179,18 @@ a_requeue() {
     check "table after a requeue" same_table
 }
 
+# ---- a task that makes room for another job; its last copy is the one it makes then
+
+a_preemption() {
+    enter preemption 100000
+    submit --tasks 1 --sbatch-arg=--nodelist=n1
+    check "a task is on its way" await 120 grep -qE 'images [1-9][0-9]*/' parts.slurm/log-0.txt
+    sbatch --parsable --partition=first --nodelist=n1 --exclusive --output=/dev/null --wrap='sleep 2' >/dev/null
+    check "the preempted task goes on and is merged" await 300 merged COMPLETED
+    check "with what it had" test "$(tasks_at_start parts.slurm/log-0.txt)" -gt 0
+    check "table after a preemption" same_table
+}
+
 # ---- a task that comes to its time limit, several times over
 
 a_limit() { # first: submit; then: look
@@ -226,6 +241,7 @@ an_array
 a_failure
 a_limit submit
 a_requeue
+a_preemption
 a_dead_node
 a_limit look
 echo "jobs, as slurmctld recorded them:"
