@@ -291,6 +291,46 @@ static void times_are_those_of_an_image(void **state)
     free(data);
 }
 
+/* A field of 3 x 3 in a map of 5 x 6: half of the sum lies in its middle, some outside; a band of two columns. */
+static void maps_say_how_much_of_the_field_counts(void **state)
+{
+    (void)state;
+    float maps[2][30] = {{0}};
+    maps[0][2 * 6 + 2] = 6;
+    maps[0][1 * 6 + 1] = 5;
+    maps[0][4 * 6 + 5] = 1;
+    for (int y = 0; y < 5; y++)
+        maps[1][y * 6 + 2] = maps[1][y * 6 + 3] = 1;
+    pg_table_network nets[] = {
+        {.name = "square", .map = maps[0], .field_top = 1, .field_left = 1, .field_height = 3, .field_width = 3},
+        {.name = "band", .map = maps[1], .field_left = 1, .field_height = 5, .field_width = 4},
+        {.name = "not run"}};
+    for (int i = 0; i < 2; i++) {
+        nets[i].map_height = 5;
+        nets[i].map_width = 6;
+        nets[i].images = 64;
+    }
+    pg_table table = {.networks = nets, .n_networks = 3};
+    const pg_figure *figure = figure_of("receptive-field-map");
+    assert_true(figure->computes && figure->reads == PG_READS_MAPS);
+    assert_int_equal(pg_figure_draw(figure, &table, folder), PG_OK);
+    char *data = read_file(figure->name, "tsv"), *script = read_file(figure->name, "gp");
+    expect_block(data, 1,
+                 "1\tsquare\tfield (frame): 3 x 3 px\thalf within 1 x 1 px; outside: 8.3%\n"
+                 "2\tband\tfield (frame): 5 x 4 px\thalf within 5 x 2 px; outside: nothing\n");
+    expect_block(data, 3, "0.5\t0.5\n3.5\t0.5\n3.5\t3.5\n0.5\t3.5\n0.5\t0.5\n");
+    char *values = block(data, 2);
+    assert_non_null(strstr(values, "2\t2\t1\n"));
+    assert_non_null(strstr(values, "5\t4\t0.166667\n"));
+    assert_non_null(strstr(script, "array box[8] = [0, 6, 0, 5, 0, 6, 0, 5]"));
+    table.networks = &nets[2];
+    table.n_networks = 1;
+    assert_int_equal(pg_figure_draw(figure, &table, folder), PG_EINPUT);
+    free(values);
+    free(data);
+    free(script);
+}
+
 /* ---- All of them ---- */
 
 /* A table with something for every figure, in which every text is `name`. */
@@ -377,6 +417,7 @@ int main(void)
         cmocka_unit_test(broken_certificates_stand_out),
         cmocka_unit_test(training_is_drawn_by_epoch),
         cmocka_unit_test(times_are_those_of_an_image),
+        cmocka_unit_test(maps_say_how_much_of_the_field_counts),
         cmocka_unit_test(names_are_never_code_in_any_figure),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

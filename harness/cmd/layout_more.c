@@ -2,12 +2,15 @@
 #include "db/store.h"
 #include "harness/base/safetensors.h"
 #include "harness/cmd/layout.h"
+#include "models/field_map.h"
 #include "plots/figure.h"
 
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAP_IMAGES = 64 };
 
 /* ---- Networks ---- */
 
@@ -42,9 +45,28 @@ static int read_training(const char *weights, pg_table_network *out)
     return code;
 }
 
+/* The network runs on the first images of the data set. */
+static int measure_map(const pg_context *context, const pg_forward *f, pg_table_network *out)
+{
+    pg_field_map map;
+    pg_field_map_request request = {
+        .weights = f->weights, .data_dir = context->data_dir, .dataset = f->dataset, .device = "auto", .images = MAP_IMAGES};
+    int code = pg_field_map_make(&request, &map);
+    if (code != PG_OK)
+        return code;
+    out->map = map.values;
+    out->map_height = map.height;
+    out->map_width = map.width;
+    out->field_top = map.field.top;
+    out->field_left = map.field.left;
+    out->field_height = map.field.height;
+    out->field_width = map.field.width;
+    out->images = map.images;
+    return PG_OK;
+}
+
 int pg_layout_networks(const pg_context *context, const pg_plan *plan, unsigned reads, pg_layout *out)
 {
-    (void)context;
     size_t n = pg_plan_forwards(plan);
     out->networks = calloc(n + 1, sizeof *out->networks);
     if (out->networks == NULL)
@@ -65,6 +87,8 @@ int pg_layout_networks(const pg_context *context, const pg_plan *plan, unsigned 
         code = network->name != NULL ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a name");
         if (code == PG_OK && (reads & PG_READS_TRAINING))
             code = read_training(f->weights, network);
+        if (code == PG_OK && (reads & PG_READS_MAPS))
+            code = measure_map(context, f, network);
     }
     return code;
 }
