@@ -11,6 +11,23 @@ const pg_attack *pg_attack_find(const char *name)
     return i < 0 ? NULL : pg_attacks[i];
 }
 
+int pg_attack_check(const pg_attack *a)
+{
+    const pg_hook hooks[] = {{"check", a->check},
+                             {"run", a->run},
+                             {"lessons and release, with prepare", !a->prepare || (a->lessons && a->release)},
+                             {NULL, false}};
+    return pg_module_check_hooks(&a->module, "attack", hooks);
+}
+
+int pg_attack_add(const pg_attack *a)
+{
+    int i = pg_attack_check(a) == PG_OK ? pg_module_place(&a->module, "attack", at, pg_attacks_max) : -1;
+    if (i >= 0)
+        pg_attacks[i] = a;
+    return i >= 0 ? PG_OK : PG_EINPUT;
+}
+
 int pg_attack_check_patch(int image_height, int image_width, int patch_height, int patch_width, int classes)
 {
     if (patch_height < 1 || patch_width < 1 || patch_height > image_height || patch_width > image_width)

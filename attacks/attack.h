@@ -118,8 +118,11 @@ typedef struct pg_attack {
                pg_found *found);
 } pg_attack;
 
-/* The list that make gathers from the PG_ATTACK(...) lines of attacks/; NULL-terminated, sorted by name. */
-extern const pg_attack *const pg_attacks[];
+/* The list that make gathers from the PG_ATTACK(...) lines of attacks/, sorted by name, and behind them those of plug-ins; NULL-terminated. */
+extern const pg_attack *pg_attacks[];
+extern const size_t pg_attacks_max;
+int pg_attack_check(const pg_attack *attack) PG_MUST_USE;
+int pg_attack_add(const pg_attack *attack) PG_MUST_USE; /* as pg_defense_add */
 /* The named attack, or NULL with PG_EINPUT's message (nearest name). "none" is no attack. */
 const pg_attack *pg_attack_find(const char *name);
 

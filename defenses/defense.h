@@ -113,8 +113,13 @@ typedef struct pg_defense {
                   int32_t *contents);
 } pg_defense;
 
-/* The list that make gathers from the PG_DEFENSE(...) lines of defenses/; NULL-terminated, sorted by name. */
-extern const pg_defense *const pg_defenses[];
+/* The list that make gathers from the PG_DEFENSE(...) lines of defenses/, sorted by name, and behind them those of plug-ins;
+ * NULL-terminated. It changes only where a plug-in is loaded, before any other thread starts. */
+extern const pg_defense *pg_defenses[];
+extern const size_t pg_defenses_max;
+int pg_defense_check(const pg_defense *defense) PG_MUST_USE; /* its required hooks; PG_EINPUT */
+/* Adds one, of a plug-in: PG_EINPUT where a required hook is missing or there is no room. Its module is checked already. */
+int pg_defense_add(const pg_defense *defense) PG_MUST_USE;
 /* The named defense, or NULL with PG_EINPUT's message (nearest name). */
 const pg_defense *pg_defense_find(const char *name);
 

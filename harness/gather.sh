@@ -11,6 +11,12 @@ list() { # macro, type, prefix, array, files
     echo "    NULL,"
     echo "};"
 }
+# The same with room behind it for the modules of plug-ins.
+open_list() { # macro, type, prefix, array, files
+    echo "enum { $4_built_in = $(ids "$1" "$5" | wc -l) };"
+    echo "const size_t $4_max = $4_built_in + PG_MODULES_ROOM;"
+    list "$@" | sed "s/^const $2 \*const $4\[\]/const $2 *$4[$4_built_in + PG_MODULES_ROOM + 1]/"
+}
 text() { # symbol, file
     echo "extern const char $1[];"
     echo "const char $1[] = {"
@@ -24,13 +30,15 @@ modules)
     echo '#include "attacks/attack.h"'
     echo '#include "defenses/defense.h"'
     echo '#include "models/model.h"'
-    list PG_ATTACK pg_attack pg_attack_ pg_attacks "attacks/*.c"
-    list PG_DEFENSE pg_defense pg_defense_ pg_defenses "defenses/*.c"
-    list PG_MODEL pg_model pg_model_ pg_models "models/*.c"
+    open_list PG_ATTACK pg_attack pg_attack_ pg_attacks "attacks/*.c"
+    open_list PG_DEFENSE pg_defense pg_defense_ pg_defenses "defenses/*.c"
+    open_list PG_MODEL pg_model pg_model_ pg_models "models/*.c"
     ;;
 commands)
     echo '#include "harness/cmd/command.h"'
     list PG_COMMAND pg_command pg_command_ pg_commands "harness/cmd/*.c"
+    text pg_new_rule harness/cmd/new/my_rule.c
+    text pg_new_makefile harness/cmd/new/Makefile
     ;;
 figures)
     echo '#include "plots/figure.h"'

@@ -127,7 +127,11 @@ typedef struct pg_model {
     const struct pg_model_hooks *hooks; /* the part that runs; see models/network.h */
 } pg_model;
 
-extern const pg_model *const pg_models[]; /* gathered by make from PG_MODEL(...) lines; NULL-terminated, sorted */
+/* Gathered by make from PG_MODEL(...) lines, sorted, and behind them those of plug-ins; NULL-terminated. */
+extern const pg_model *pg_models[];
+extern const size_t pg_models_max;
+int pg_model_check(const pg_model *model) PG_MUST_USE;
+int pg_model_add(const pg_model *model) PG_MUST_USE; /* PG_EINPUT where a required hook is missing or there is no room */
 const pg_model *pg_model_find(const char *name); /* NULL with PG_EINPUT's message (nearest name) */
 #define PG_MODEL(id) extern const pg_model pg_model_##id;
 

@@ -306,3 +306,21 @@ const pg_model *pg_model_find(const char *name)
     int i = pg_module_find("model", name, at);
     return i < 0 ? NULL : pg_models[i];
 }
+
+int pg_model_check(const pg_model *m)
+{
+    const pg_hook hooks[] = {{"geometry", m->geometry},
+                             {"hooks", m->hooks},
+                             {"forward", m->hooks && (!m->needs_torch || m->hooks->forward)},
+                             {"compute", m->hooks && (m->needs_torch || m->hooks->compute)},
+                             {NULL, false}};
+    return pg_module_check_hooks(&m->module, "model", hooks);
+}
+
+int pg_model_add(const pg_model *m)
+{
+    int i = pg_model_check(m) == PG_OK ? pg_module_place(&m->module, "model", at, pg_models_max) : -1;
+    if (i >= 0)
+        pg_models[i] = m;
+    return i >= 0 ? PG_OK : PG_EINPUT;
+}

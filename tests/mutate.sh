@@ -44,7 +44,8 @@ write_driver() {
     echo '#include <unistd.h>'
     echo 'void _fail(const char *file, int line) { (void)file, (void)line, _exit(1); } /* instead of cmocka'"'"'s: no second test */'
     for id in $ids; do echo "extern const pg_defense pg_defense_$id;"; done
-    echo 'const pg_defense *const pg_defenses[] = {'
+    echo 'const size_t pg_defenses_max = 0;'
+    echo 'const pg_defense *pg_defenses[] = {'
     for id in $ids; do echo "&pg_defense_$id,"; done
     echo 'NULL};'
     for t in $tests; do echo "int main_$t(void);"; done

@@ -58,6 +58,23 @@ static void the_program_runs_from_there(void **state)
     expect("CITATION.cff\nLICENSE\nREADME.md");
 }
 
+static void a_plugin_is_built_against_the_installed_headers(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        shell("'%s/a root/usr/x/bin/patchgauge' new defense soft-vote -o '%s/mine'", scratch_folder, scratch_folder), 0);
+    assert_int_equal(shell("cd '%s/mine' && cc -std=c17 -D_GNU_SOURCE -fPIC -shared -I '%s/a root/usr/x/include/patchgauge' -o "
+                           "p.so soft_vote.c",
+                           scratch_folder, scratch_folder),
+                     0);
+    assert_int_equal(shell("'%s/a root/usr/x/bin/patchgauge' --plugin '%s/mine/p.so' help defense soft-vote", scratch_folder,
+                           scratch_folder),
+                     0);
+    expect("theta ");
+    assert_int_equal(shell("grep 'INCLUDE ?=' '%s/mine/Makefile'", scratch_folder), 0);
+    expect("a root/usr/x/include/patchgauge\n");
+}
+
 /* Every command and module has its section, and groff, where it is there, has nothing to complain of. */
 static void the_man_page_is_whole(void **state)
 {
@@ -105,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_program_runs_from_there),
+        cmocka_unit_test(a_plugin_is_built_against_the_installed_headers),
         cmocka_unit_test(the_man_page_is_whole),
         cmocka_unit_test(bash_completes),
     };

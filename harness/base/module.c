@@ -2,6 +2,7 @@
 #include "harness/base/module.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,94 @@ int pg_module_find(const char *kind, const char *name, const pg_module *(*at)(in
     free(names);
     pg_fail(PG_EINPUT, "unknown %s '%s'%s%s%s; `patchgauge list %ss` names them", kind, name, nearest ? "; did you mean '" : "",
             nearest ? nearest : "", nearest ? "'?" : "", kind);
+    return -1;
+}
+
+/* ---- What a module states ---- */
+
+/* Lower-case letters, digits and dashes; names of options may have underscores as well. */
+static bool is_name(const char *name, const char *more)
+{
+    if (!name || !islower((unsigned char)name[0]) || strlen(name) > 40)
+        return false;
+    for (; *name; name++)
+        if (!islower((unsigned char)*name) && !isdigit((unsigned char)*name) && *name != '-' && !strchr(more, *name))
+            return false;
+    return true;
+}
+
+static bool is_line(const char *text) { return text && *text && !strchr(text, '\n'); }
+
+static size_t field_size(pg_option_type type)
+{
+    static const size_t sizes[] = {
+        [PG_OPTION_BOOL] = sizeof(bool),      [PG_OPTION_INT] = sizeof(int64_t), [PG_OPTION_DECIMAL] = sizeof(double),
+        [PG_OPTION_PPM] = sizeof(int64_t),    [PG_OPTION_CHOICE] = sizeof(int),  [PG_OPTION_RANGE] = sizeof(pg_range),
+        [PG_OPTION_TEXT] = PG_OPTION_TEXT_MAX};
+    return (size_t)type < sizeof sizes / sizeof *sizes ? sizes[type] : 0;
+}
+
+/* What is wrong with a row by itself; NULL: nothing. */
+static const char *row_fault(const pg_option *row, size_t config_size)
+{
+    size_t size = field_size(row->type);
+    return !is_name(row->name, "_")                                        ? "its name is none"
+           : !size                                                         ? "its type is unknown"
+           : !is_line(row->help)                                           ? "it has no help of one line"
+           : !row->fallback                                                ? "it has no default"
+           : row->offset > config_size || size > config_size - row->offset ? "it lies outside the configuration"
+           : (row->type == PG_OPTION_CHOICE) != (row->choices != NULL)     ? "choices belong to choices, and only to them"
+           : row->min > row->max                                           ? "its range is empty"
+                                                                           : NULL;
+}
+
+static int check_row(const pg_module *m, const char *kind, const pg_option *row)
+{
+    const char *fault = row_fault(row, m->config_size);
+    for (const pg_option *other = m->options; !fault && other != row; other++) {
+        bool apart =
+            other->offset + field_size(other->type) <= row->offset || row->offset + field_size(row->type) <= other->offset;
+        fault = strcmp(other->name, row->name) == 0 ? "it is there twice" : !apart ? "it shares memory with another" : NULL;
+    }
+    if (fault)
+        return pg_fail(PG_EINPUT, "%s %s, option %s: %s", kind, m->name, row->name, fault);
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX] = {0};
+    return pg_options_set(m->options, config, kind, row->name, row->fallback);
+}
+
+int pg_module_check(const pg_module *m, const char *kind)
+{
+    if (!is_name(m->name, ""))
+        return pg_fail(PG_EINPUT, "a %s has no name of at most 40 small letters, digits and dashes", kind);
+    const char *fault = !is_line(m->summary) || strlen(m->summary) > 100 ? "summary of one line of at most 100 characters"
+                        : !is_line(m->source)                            ? "source"
+                        : m->version < 1                                 ? "version of 1 or more"
+                        : !m->options                                    ? "option table (an empty one for none)"
+                        : m->config_size > PG_CONFIG_MAX                 ? "configuration of at most 512 bytes"
+                                                                         : NULL;
+    if (fault)
+        return pg_fail(PG_EINPUT, "%s %s has no %s", kind, m->name, fault);
+    int code = PG_OK;
+    for (const pg_option *row = m->options; code == PG_OK && row->name; row++)
+        code = check_row(m, kind, row);
+    return code;
+}
+
+int pg_module_check_hooks(const pg_module *m, const char *kind, const pg_hook *hooks)
+{
+    while (hooks->name && hooks->there)
+        hooks++;
+    return hooks->name ? pg_fail(PG_EINPUT, "%s %s: a required hook is missing: %s", kind, m->name, hooks->name) : PG_OK;
+}
+
+int pg_module_place(const pg_module *m, const char *kind, const pg_module *(*at)(int i), size_t max)
+{
+    int n = 0;
+    while (at(n))
+        n++;
+    if ((size_t)n < max)
+        return n;
+    pg_fail(PG_EINPUT, "%s %s: there is no room for more than %zu", kind, m->name, max);
     return -1;
 }
 

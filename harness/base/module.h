@@ -4,6 +4,8 @@
 
 #include "harness/base/option.h"
 
+#include <stdbool.h>
+
 /* Settled copies of a module's options fit into this many bytes. */
 enum { PG_CONFIG_MAX = 512 };
 
@@ -21,6 +23,22 @@ typedef struct pg_module {
 /* The place of the named module in a list that `at` tells by place, NULL behind its end; -1 with PG_EINPUT's message (nearest
  * name). `kind` is "defense", "attack" or "model". */
 int pg_module_find(const char *kind, const char *name, const pg_module *(*at)(int i));
+
+/* What a module states is whole: name, summary, source, version, a table of options whose rows lie in the configuration, do not
+ * overlap, and whose defaults are accepted. PG_EINPUT says what is wrong. */
+int pg_module_check(const pg_module *module, const char *kind) PG_MUST_USE;
+
+/* PG_EINPUT names the first of the required hooks that is not there. */
+typedef struct pg_hook {
+    const char *name; /* NULL ends a list */
+    bool there;
+} pg_hook;
+int pg_module_check_hooks(const pg_module *module, const char *kind, const pg_hook *hooks) PG_MUST_USE;
+
+/* Lists take modules of plug-ins, PG_MODULES_ROOM of them behind those that are built in. The place behind the last, where fewer
+ * than `max` are there; -1 with PG_EINPUT's message where the list is full. */
+enum { PG_MODULES_ROOM = 32 };
+int pg_module_place(const pg_module *module, const char *kind, const pg_module *(*at)(int i), size_t max);
 
 /* Defaults, then `n` "key=value" pairs, then settle. `kind` is "defense", "attack" or "model", for messages. */
 int pg_module_configure(const pg_module *module, const char *kind, const char *const *pairs, size_t n,

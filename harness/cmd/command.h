@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+enum { PG_PLUGINS_MAX = 16 };
+
 /* Global options, accepted before and after the subcommand's name. */
 typedef struct pg_context {
     const char *db_path;   /* --db, default ./patchgauge.db */
@@ -15,6 +17,8 @@ typedef struct pg_context {
     const char *cache_dir; /* --cache, default $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge */
     int64_t cache_bytes;   /* --cache-size */
     bool quiet;
+    const char *plugins[PG_PLUGINS_MAX]; /* --plugin, as given; loaded before the command runs */
+    size_t n_plugins;
 } pg_context;
 
 typedef struct pg_command {

@@ -5,6 +5,7 @@
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/manual.h"
+#include "harness/plan/modules.h"
 #include "harness/plan/plan.h"
 #include "models/model.h"
 
@@ -17,6 +18,8 @@ const char pg_help_globals[] =
     "  --data DIR         imported data sets (default $PATCHGAUGE_DATA, else ./data)\n"
     "  --cache DIR        the feature cache (default $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge)\n"
     "  --cache-size SIZE  its largest size, as 512M or 10GiB; 0 turns it off (default 10GiB)\n"
+    "  --plugin FILE      defenses, attacks and models of a plug-in, which is code: it runs with your rights; may be given\n"
+    "                     several times, a name without '/' is looked for in $PATCHGAUGE_PLUGIN_PATH\n"
     "  --quiet            no information and no progress on standard error\n"
     "  --version, --help\n";
 
@@ -60,8 +63,11 @@ static int print_module(const pg_module *module, const char *kind)
 {
     pg_buf text;
     pg_buf_init(&text);
+    const pg_plugin_file *origin = pg_modules_origin(module);
     pg_buf_printf(&text, "%s %s (version %d)\n%s\nsource: %s\n", kind, module->name, module->version, module->summary,
                   module->source);
+    if (origin)
+        pg_buf_printf(&text, "plug-in: %s, sha256 %s\n", origin->path, origin->hash);
     if (module->options->name) {
         pg_buf_puts(&text, "\noptions, as KEY=VALUE:\n");
         pg_options_help(module->options, "", &text);
@@ -102,27 +108,6 @@ static int print_matrix(void)
     return code;
 }
 
-/* The module of this name, without a message: a topic may be anything. */
-static const pg_module *find_module(const char *name, const char **kind)
-{
-    for (int i = 0; pg_defenses[i]; i++)
-        if (strcmp(pg_defenses[i]->module.name, name) == 0) {
-            *kind = "defense";
-            return &pg_defenses[i]->module;
-        }
-    for (int i = 0; pg_attacks[i]; i++)
-        if (strcmp(pg_attacks[i]->module.name, name) == 0) {
-            *kind = "attack";
-            return &pg_attacks[i]->module;
-        }
-    for (int i = 0; pg_models[i]; i++)
-        if (strcmp(pg_models[i]->module.name, name) == 0) {
-            *kind = "model";
-            return &pg_models[i]->module;
-        }
-    return NULL;
-}
-
 static int help_topic(const char *topic)
 {
     for (int i = 0; pg_commands[i]; i++)
@@ -137,7 +122,7 @@ static int help_topic(const char *topic)
         return PG_OK;
     }
     const char *kind = NULL;
-    const pg_module *module = find_module(topic, &kind);
+    const pg_module *module = pg_modules_find(topic, &kind);
     if (module)
         return print_module(module, kind);
     (void)pg_command_find(topic); /* for its message */

@@ -3,7 +3,9 @@
 #include "defenses/defense.h"
 #include "harness/base/option.h"
 #include "harness/cmd/command.h"
+#include "harness/cmd/print.h"
 #include "harness/data/source.h"
+#include "harness/plan/modules.h"
 #include "models/model.h"
 
 #include <stdio.h>
@@ -11,12 +13,23 @@
 
 PG_COMMAND(list)
 
+/* Where a module comes from, "" for what is built in; good until the next call. One thread. */
+static const char *origin_of(const pg_module *module)
+{
+    static char text[4096 + 64];
+    const pg_plugin_file *origin = pg_modules_origin(module);
+    text[0] = '\0';
+    if (origin)
+        snprintf(text, sizeof text, " (plug-in %s, sha256 %.12s)", origin->path, origin->hash);
+    return text;
+}
+
 static int list_models(const pg_context *context)
 {
     (void)context;
     for (int i = 0; pg_models[i]; i++)
-        printf("  %-20s %s%s\n", pg_models[i]->module.name, pg_models[i]->module.summary,
-               pg_models[i]->needs_torch ? "" : " (needs no libtorch)");
+        pg_print("  %-20s %s%s%s\n", pg_models[i]->module.name, pg_models[i]->module.summary,
+                 pg_models[i]->needs_torch ? "" : " (needs no libtorch)", origin_of(&pg_models[i]->module));
     return PG_OK;
 }
 
@@ -24,8 +37,8 @@ static int list_attacks(const pg_context *context)
 {
     (void)context;
     for (int i = 0; pg_attacks[i]; i++)
-        printf("  %-20s %s%s\n", pg_attacks[i]->module.name, pg_attacks[i]->module.summary,
-               pg_attacks[i]->needs_gradients ? "" : " (needs no gradients)");
+        pg_print("  %-20s %s%s%s\n", pg_attacks[i]->module.name, pg_attacks[i]->module.summary,
+                 pg_attacks[i]->needs_gradients ? "" : " (needs no gradients)", origin_of(&pg_attacks[i]->module));
     return PG_OK;
 }
 
@@ -33,7 +46,8 @@ static int list_defenses(const pg_context *context)
 {
     (void)context;
     for (int i = 0; pg_defenses[i]; i++)
-        printf("  %-20s %s\n", pg_defenses[i]->module.name, pg_defenses[i]->module.summary);
+        pg_print("  %-20s %s%s\n", pg_defenses[i]->module.name, pg_defenses[i]->module.summary,
+                 origin_of(&pg_defenses[i]->module));
     return PG_OK;
 }
 

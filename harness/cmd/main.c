@@ -3,6 +3,7 @@
 #include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
+#include "harness/plan/modules.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const global_names[] = {"--db", "--data", "--cache", "--cache-size", "--quiet", "--version", "--help", NULL};
+static const char *const global_names[] = {"--db", "--data", "--cache", "--cache-size", "--plugin", "--quiet", "--version", "--help", NULL};
 
-enum { DB, DATA, CACHE, CACHE_SIZE, VALUED, QUIET = VALUED, VERSION, HELP, NONE };
+enum { DB, DATA, CACHE, CACHE_SIZE, PLUGIN, VALUED, QUIET = VALUED, VERSION, HELP, NONE };
 
 /* Which global option an argument is; its value, if it has one behind '=', in `value`. */
 static int global_of(const char *argument, const char **value)
@@ -82,6 +83,11 @@ static int set_global(invocation *request, int which, const char *value)
         break;
     case CACHE_SIZE:
         return parse_bytes(value, &context->cache_bytes);
+    case PLUGIN:
+        if (context->n_plugins == PG_PLUGINS_MAX)
+            return pg_fail(PG_EUSAGE, "more than %d --plugin options", PG_PLUGINS_MAX);
+        context->plugins[context->n_plugins++] = value;
+        break;
     case QUIET:
         context->quiet = true;
         break;
@@ -91,7 +97,7 @@ static int set_global(invocation *request, int which, const char *value)
     default:
         request->help = true;
     }
-    if (which < CACHE_SIZE && !*value)
+    if (which < VALUED && !*value)
         return pg_fail(PG_EUSAGE, "%s wants a path, not an empty text", global_names[which]);
     return PG_OK;
 }
@@ -188,9 +194,14 @@ static int dispatch(invocation *request)
     const pg_command *command = pg_command_find(request->argv[0]);
     if (!command)
         return PG_EUSAGE;
-    if (request->help) {
+    if (request->help) { /* without plug-ins */
         pg_help_command(command, stdout);
         return PG_OK;
+    }
+    for (size_t i = 0; i < request->context.n_plugins; i++) {
+        int code = pg_plugin_load(request->context.plugins[i]);
+        if (code)
+            return code;
     }
     opterr = 0; /* commands report by pg_command_option_error */
     return command->run(&request->context, request->argc, request->argv);

@@ -5,6 +5,7 @@
 #include "harness/cmd/submission.h"
 
 #include "harness/cmd/shell.h"
+#include "harness/plan/modules.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -46,6 +47,8 @@ static void add_run(const pg_submission *s, pg_buf *out)
     add_option(out, "--data", s->context->data_dir);
     add_option(out, "--cache", s->context->cache_dir);
     pg_buf_printf(out, " --cache-size %" PRId64, s->context->cache_bytes);
+    for (size_t i = 0; pg_plugin_at(i); i++)
+        add_option(out, "--plugin", pg_plugin_at(i)->path);
     add_option(out, "--device", s->device);
     if (s->threads < 0)
         pg_buf_puts(out, " --threads \"${SLURM_CPUS_PER_TASK:-0}\"");

@@ -150,7 +150,7 @@ static int make_canonical(const pg_settler *s, const pg_toml_value **values, pg_
     pg_buf_puts(&text, c->forward->canonical);
     images_text(c, &text);
     if (!c->forward->attack) { /* an attacked pass holds these itself */
-        pg_buf_printf(&text, "defense.version=%d\n", c->defense->module.version);
+        pg_modules_identity("defense", &c->defense->module, &text);
         pg_cell_defended_text(s, values, c, &text);
     }
     int code = pg_lines_sort(&text);
@@ -192,11 +192,11 @@ static int make_details(pg_cell *c)
     pg_buf_init(&text);
     if (f->attack) {
         pg_buf_printf(&text, "attack.through=%s\n", pg_forward_through(f));
-        pg_buf_printf(&text, "attack.version=%d\n", f->attack->module.version);
+        pg_modules_identity("attack", &f->attack->module, &text);
     }
     pg_settings_add(&text, "certificate", certificates[c->defense->certificate(c->config)]);
     pg_buf_printf(&text, "classes=%d\ndataset.hash=%s\n", g->classes, f->dataset_hash);
-    pg_buf_printf(&text, "defense.version=%d\n", c->defense->module.version);
+    pg_modules_identity("defense", &c->defense->module, &text);
     if (c->has_delta)
         pg_buf_printf(&text, "delta=%lld\ndelta.logits=%lld\n", (long long)c->delta, (long long)f->info.locality.delta_grid);
     pg_buf_printf(&text, "forward=%s\nlocality=%s\n", f->id, c->has_delta ? "measured" : "not measured");

@@ -133,6 +133,8 @@ static void forward_text(const pg_forward *f, pg_buf *out)
     pg_settings_add(out, "dataset.split", f->dataset_split);
     pg_buf_printf(out, "dtype=%s\n", f->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32");
     pg_settings_add(out, "model", f->info.model);
+    if (model)
+        pg_modules_plugin("model", &model->module, out);
     pg_buf_printf(out, "model.version=%d\n", f->info.model_version);
     pg_buf_printf(out, "weights.hash=%s\n", f->info.hash);
     if (model)
@@ -372,12 +374,12 @@ static void attack_text(const pg_settler *s, const pg_toml_value **values, const
     char prefix[80];
     forward_text(f, out);
     snprintf(prefix, sizeof prefix, "%s.", f->attack->module.name);
-    pg_buf_printf(out, "attack.version=%d\n", f->attack->module.version);
+    pg_modules_identity("attack", &f->attack->module, out);
     pg_buf_printf(out, "attack.through=%s\n", pg_forward_through(f));
     if (strcmp(pg_forward_through(f), "defense") == 0)
         pg_buf_printf(out, "attack.surrogate=%d\n", f->defense->surrogate_version);
     pg_options_canonical(f->attack->module.options, f->attack_config, prefix, true, out);
-    pg_buf_printf(out, "defense.version=%d\n", f->defense->module.version);
+    pg_modules_identity("defense", &f->defense->module, out);
     pg_buf_printf(out, "window=%dx%d\n", f->window.height, f->window.width);
     pg_cell_defended_text(s, values, c, out);
 }

@@ -50,26 +50,6 @@ static size_t module_names(const char **names)
     return n;
 }
 
-static const pg_module *find_module(const char *name, const char **kind)
-{
-    for (size_t i = 0; pg_defenses[i]; i++)
-        if (strcmp(pg_defenses[i]->module.name, name) == 0) {
-            *kind = "defense";
-            return &pg_defenses[i]->module;
-        }
-    for (size_t i = 0; pg_attacks[i]; i++)
-        if (strcmp(pg_attacks[i]->module.name, name) == 0) {
-            *kind = "attack";
-            return &pg_attacks[i]->module;
-        }
-    for (size_t i = 0; pg_models[i]; i++)
-        if (strcmp(pg_models[i]->module.name, name) == 0) {
-            *kind = "model";
-            return &pg_models[i]->module;
-        }
-    return NULL;
-}
-
 static int find_key(const char *name)
 {
     for (int i = 0; i < PG_KEYS; i++)
@@ -203,7 +183,7 @@ static void check_option(pg_settler *s, const pg_matrix_key *key)
 {
     const char *dot = strrchr(key->key, '.'), *kind = "", *names[NAMES_MAX + 1];
     char *name = strndup(key->key, (size_t)(dot - key->key));
-    const pg_module *module = name ? find_module(name, &kind) : NULL;
+    const pg_module *module = name ? pg_modules_find(name, &kind) : NULL;
     _Alignas(max_align_t) unsigned char config[PG_CONFIG_MAX] = {0};
     if (!module) {
         module_names(names);

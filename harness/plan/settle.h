@@ -4,6 +4,7 @@
 
 #include "harness/data/dataset.h"
 #include "harness/plan/matrix.h"
+#include "harness/plan/modules.h"
 #include "harness/plan/plan.h"
 
 /* Keys that are not options of modules. */

@@ -1,0 +1,195 @@
+/* Plug-ins: the one that `new defense` writes is built and used as if it were built in; what is not whole is refused; one that
+ * crashes costs its own tasks. Needs a C compiler. */
+#include "tests/program.h"
+#include "tests/scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static void expect(const char *piece)
+{
+    if (!strstr(program_output, piece))
+        print_error("not in the output: %s\n%s\n", piece, program_output);
+    assert_non_null(strstr(program_output, piece));
+}
+
+/* Compiles FOLDER/NAME.c of the scratch folder to FOLDER/NAME.so. */
+static void compile(const char *folder, const char *name, const char *flags)
+{
+    char line[2048];
+    snprintf(line, sizeof line, "cc -std=c17 -D_GNU_SOURCE -fPIC -shared -fvisibility=hidden -I. %s -o %s/%s/%s.so %s/%s/%s.c",
+             flags, scratch_folder, folder, name, scratch_folder, folder, name);
+    assert_int_equal(system(line), 0);
+}
+
+static int setup(void **state)
+{
+    if (scratch_make(state) != 0)
+        return -1;
+    static const char matrix[] =
+        "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:64\"\nweights = \"null\"\npatch = 3\n[axes]\n"
+        "defense = [\"soft-vote\", \"mean\"]\n\"mean.feature\" = \"prediction\"\n\"mean.theta\" = 0.5\n";
+    scratch_write("m.toml", matrix, sizeof matrix - 1);
+    if (program_run("db", "new defense soft-vote -o %s/mine", scratch_folder) != 0)
+        return -1;
+    compile("mine", "soft_vote", "-Wall -Wextra -Werror");
+    return 0;
+}
+
+static void the_template_passes_its_own_test(void **state)
+{
+    (void)state;
+    char line[1024];
+    snprintf(line, sizeof line, "env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PATCHGAUGE make -s -C %s/mine test >%s/said 2>&1", scratch_folder,
+             scratch_folder);
+    int status = system(line);
+    if (status != 0)
+        (void)!system(strcat(strcpy(line, "cat "), scratch_path("said")));
+    assert_int_equal(status, 0);
+}
+
+static void it_is_listed_with_path_and_hash(void **state)
+{
+    (void)state;
+    assert_int_equal(program_run("db", "--plugin %s/mine/soft_vote.so list defenses", scratch_folder), 0);
+    expect("  soft-vote            the class with the most votes");
+    expect("/mine/soft_vote.so, sha256 ");
+    assert_int_equal(setenv("PATCHGAUGE_PLUGIN_PATH", "/nowhere", 1), 0);
+    assert_int_equal(program_run("db", "--plugin soft_vote list"), 2);
+    expect("not in a folder of PATCHGAUGE_PLUGIN_PATH");
+    char path[512];
+    snprintf(path, sizeof path, "/nowhere:%s/mine", scratch_folder);
+    assert_int_equal(setenv("PATCHGAUGE_PLUGIN_PATH", path, 1), 0);
+    assert_int_equal(program_run("db", "help defense soft-vote --plugin soft_vote"), 0);
+    expect("theta ");
+    unsetenv("PATCHGAUGE_PLUGIN_PATH");
+}
+
+/* Its numbers are those of the built-in rule that it is; another build of it makes its cells stale, and no others. */
+static void it_runs_like_a_defense_of_our_own(void **state)
+{
+    (void)state;
+    assert_int_equal(program_run("db", "run %s/m.toml", scratch_folder), 2);
+    expect("soft-vote");
+    assert_int_equal(program_run("db", "--plugin %s/mine/soft_vote.so run %s/m.toml", scratch_folder, scratch_folder), 0);
+    assert_int_equal(
+        program_run("db", "--quiet --plugin %s/mine/soft_vote.so table %s/m.toml -f csv", scratch_folder, scratch_folder), 0);
+    const char *ours = strstr(program_output, "mean,3,certified,"), *theirs = strstr(program_output, "soft-vote,3,certified,");
+    assert_true(ours && theirs);
+    ours += strlen("mean,3,certified,");
+    theirs += strlen("soft-vote,3,certified,");
+    assert_int_equal(strcspn(ours, "\n"), strcspn(theirs, "\n"));
+    assert_memory_equal(ours, theirs, strcspn(ours, "\n"));
+    assert_true(atof(ours) > 0);
+    compile("mine", "soft_vote", "-O1 -g");
+    assert_int_equal(
+        program_run("db", "--plugin %s/mine/soft_vote.so plan %s/m.toml --explain", scratch_folder, scratch_folder), 0);
+    expect("stale");
+    expect("done");
+}
+
+typedef struct bad {
+    const char *name, *source, *message;
+} bad;
+
+#define HEAD                                                                                                                \
+    "#include \"defenses/rule.h\"\n#include \"harness/plan/plugin.h\"\nstatic const pg_option none[] = {{0}};\n"            \
+    "static void evidence(const void *c, pg_evidence_spec *o) { (void)c; *o = (pg_evidence_spec){.clip_lo = 0, .clip_hi = " \
+    "1}; }\n"                                                                                                               \
+    "static pg_certificate worth(const void *c) { (void)c; return PG_CERTIFICATE_SOUND; }\n"                                \
+    "static const pg_defense d = {.module = {.summary = \"s\", .source = \"s\", .version = 1, .options = none, "
+#define HOOKS                                                                                                           \
+    ".certificate = worth, .evidence = evidence, .certify = pg_sum_rule_certify, .scratch_size = pg_sum_rule_scratch, " \
+    ".predict = "                                                                                                       \
+    "pg_sum_rule_predict};\n"
+#define TAIL "PG_PLUGIN(.defenses = (const pg_defense *const[]){&d, NULL});\n"
+
+static void what_is_not_whole_is_refused(void **state)
+{
+    (void)state;
+    static const bad cases[] = {
+        {"no_symbol", "int x;\n", "is no plug-in of patchgauge"},
+        {"other",
+         "#include \"harness/plan/plugin.h\"\n__attribute__((visibility(\"default\"))) const pg_plugin patchgauge_plugin = "
+         "{99};\n",
+         "headers of another version"},
+        {"taken", HEAD ".name = \"median\"}, " HOOKS TAIL, "there is a defense of this name already"},
+        {"unnamed", HEAD "}, " HOOKS TAIL, "has no name"},
+        {"hookless", HEAD ".name = \"hookless\"}, .certificate = worth};\n" TAIL, "a required hook is missing: predict"},
+        {"outside",
+         HEAD ".name = \"outside\"}, " HOOKS "static const pg_option rows[] = {{.name = \"x\", .type = PG_OPTION_INT, .offset "
+                                             "= 4, .fallback = \"1\", .help = \"x\"}, {0}};\n"
+              "static const pg_defense e = {.module = {.name = \"outside\", .summary = \"s\", .source = \"s\", .version = 1, "
+              ".options = rows, "
+              ".config_size = 8}, " HOOKS "PG_PLUGIN(.defenses = (const pg_defense *const[]){&e, &d, NULL});\n",
+         "option x: it lies outside the configuration"},
+        {"damaged", NULL, "cannot be loaded"},
+    };
+    mkdir(scratch_path("bad"), 0700);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char file[128];
+        snprintf(file, sizeof file, "bad/%s.%s", cases[i].name, cases[i].source ? "c" : "so");
+        scratch_write(file, cases[i].source ? cases[i].source : "\177ELF", cases[i].source ? strlen(cases[i].source) : 4);
+        if (cases[i].source)
+            compile("bad", cases[i].name, "");
+        assert_int_equal(
+            program_run("none.db", "--plugin %s/bad/%s.so run %s/m.toml", scratch_folder, cases[i].name, scratch_folder), 2);
+        expect(cases[i].message);
+        assert_int_equal(access(scratch_path("none.db"), F_OK), -1);
+    }
+}
+
+/* Another network's cells are done; the task that it kills is given up after three attempts, with the signal's name. */
+static void a_crash_costs_its_own_tasks(void **state)
+{
+    (void)state;
+    static const char source[] = HEAD ".name = \"crash\"}, .certificate = worth, .evidence = evidence, .scratch_size = "
+                                      "pg_sum_rule_scratch, .predict = pg_sum_rule_predict, "
+                                      ".certify = fall};\n" TAIL;
+    static const char fall[] =
+        "#include <signal.h>\n#include \"defenses/defense.h\"\nstatic void fall(const pg_evidence *e, pg_window w, int64_t "
+        "delta, int "
+        "label, const void *const *c, size_t n, void *s, pg_verdict *o) { (void)e, (void)w, (void)delta, (void)label, (void)c, "
+        "(void)n, (void)s, (void)o; raise(SIGSEGV); }\n";
+    static const char matrix[] =
+        "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:64\"\nweights = \"null\"\npatch = 3\n[[zip]]\n"
+        "defense = [\"mean\", \"crash\"]\n\"null.seed\" = [0, 1]\n";
+    char whole[sizeof source + sizeof fall];
+    snprintf(whole, sizeof whole, "%s%s", fall, source);
+    scratch_write("bad/crash.c", whole, strlen(whole));
+    compile("bad", "crash", "");
+    scratch_write("crash.toml", matrix, sizeof matrix - 1);
+    assert_int_equal(program_run("crash.db", "--plugin %s/bad/crash.so run %s/crash.toml", scratch_folder, scratch_folder), 1);
+    expect("SIGSEGV");
+    expect("given up");
+    assert_int_equal(
+        program_run("crash.db", "--quiet --plugin %s/bad/crash.so table %s/crash.toml -f csv", scratch_folder, scratch_folder),
+        0);
+    expect("\"mean seed=0\",3,clean,1");
+}
+
+static void names_and_folders_are_checked(void **state)
+{
+    (void)state;
+    assert_int_equal(program_run("db", "new defense Soft"), 2);
+    expect("small letters");
+    assert_int_equal(program_run("db", "new defense median"), 2);
+    expect("there is a defense of this name already");
+    assert_int_equal(program_run("db", "new defense soft-vote -o %s/mine", scratch_folder), 2);
+    expect("is there already");
+    assert_int_equal(program_run("db", "new attack x"), 2);
+    expect("right would be `new defense NAME");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_template_passes_its_own_test),  cmocka_unit_test(it_is_listed_with_path_and_hash),
+        cmocka_unit_test(it_runs_like_a_defense_of_our_own), cmocka_unit_test(what_is_not_whole_is_refused),
+        cmocka_unit_test(a_crash_costs_its_own_tasks),       cmocka_unit_test(names_and_folders_are_checked),
+    };
+    return cmocka_run_group_tests(tests, setup, scratch_remove);
+}
