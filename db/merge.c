@@ -528,3 +528,26 @@ int pg_store_complete(pg_store *store, const char *plan_id, int64_t *complete, i
     pg_db_done(row);
     return code == PG_OK && step < 0 ? step : code;
 }
+
+int pg_store_plan_broken(pg_store *store, const char *plan_id, pg_store_broken_report *out)
+{
+    sqlite3_stmt *row = NULL;
+    *out = (pg_store_broken_report){0};
+    int code = pg_db_get(store,
+                         "SELECT c.cell_id, count(*), min(o.image) FROM plan p JOIN plan_cell pc ON pc.plan = p.plan"
+                         " JOIN cell c ON c.cell = pc.cell JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell ="
+                         " c.cell JOIN label l ON l.dataset = f.dataset AND l.image = o.image WHERE p.plan_id = ?1"
+                         " AND o.certified = 1 AND o.attacked IS NOT NULL AND o.attacked <> l.label"
+                         " GROUP BY pc.position ORDER BY pc.position",
+                         &row, "t", plan_id);
+    int step = 0;
+    while (code == PG_OK && (step = pg_db_step(store, row, "looking for broken certificates")) == 1) {
+        if (out->cells++ == 0) {
+            snprintf(out->cell_id, sizeof out->cell_id, "%s", pg_db_text(row, 0));
+            out->image = sqlite3_column_int64(row, 2);
+        }
+        out->certificates += sqlite3_column_int64(row, 1);
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}

@@ -236,6 +236,12 @@ typedef struct pg_store_merged {
 int pg_store_merge(pg_store *store, pg_store *shard, pg_store_merged *report) PG_MUST_USE;
 /* Cells of a plan, and how many of them have all their outcomes. */
 int pg_store_complete(pg_store *store, const char *plan_id, int64_t *complete, int64_t *cells) PG_MUST_USE;
+/* Certificates of a plan that an attack broke, and the first: certified images that are wrong under it. */
+typedef struct pg_store_broken_report {
+    int64_t certificates, cells, image;
+    char cell_id[PG_HASH_HEX];
+} pg_store_broken_report;
+int pg_store_plan_broken(pg_store *store, const char *plan_id, pg_store_broken_report *out) PG_MUST_USE;
 
 /* A cell with the same settings but another id that has outcomes: the newest, or "" and NULL. `canonical` is *new* (free). */
 int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, char stale_id[PG_HASH_HEX],

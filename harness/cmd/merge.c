@@ -63,12 +63,33 @@ static int merge_one(pg_store *store, const char *path, pg_store_merged *total)
     return code;
 }
 
+/* How the merged plan stands. */
+static int verdict(pg_store *store, const pg_context *context, const char *plan_id, int64_t failed)
+{
+    int64_t complete = 0, cells = 0;
+    pg_store_broken_report broken;
+    int code = pg_store_complete(store, plan_id, &complete, &cells);
+    if (code == PG_OK)
+        code = pg_store_plan_broken(store, plan_id, &broken);
+    if (code != PG_OK)
+        return code;
+    pg_info("%s: %" PRId64 " of %" PRId64 " cells of the plan are complete", context->db_path, complete, cells);
+    if (broken.certificates > 0)
+        return pg_fail(PG_EBROKEN,
+                       "%" PRId64 " certificates of %" PRId64 " cells are broken by an attack; the first: image %" PRId64
+                       " of cell %.12s; a sound certificate cannot be broken",
+                       broken.certificates, broken.cells, broken.image, broken.cell_id);
+    if (failed > 0)
+        return pg_fail(PG_ECELLS, "%" PRId64 " tasks failed in their shards; `patchgauge plan MATRIX.toml --explain` says why",
+                       failed);
+    return PG_OK;
+}
+
 static int run(const pg_context *context, int argc, char **argv)
 {
     pg_shard_info first, info;
     pg_store *store = NULL;
     pg_store_merged total = {0};
-    int64_t complete = 0, cells = 0;
     int code = parse(argc, argv);
     if (code != PG_OK)
         return code;
@@ -80,12 +101,7 @@ static int run(const pg_context *context, int argc, char **argv)
     for (char *const *path = paths; code == PG_OK && path < end; path++)
         code = merge_one(store, *path, &total);
     if (code == PG_OK)
-        code = pg_store_complete(store, first.plan_id, &complete, &cells);
-    if (code == PG_OK)
-        pg_info("%s: %" PRId64 " of %" PRId64 " cells of the plan are complete", context->db_path, complete, cells);
-    if (code == PG_OK && total.failed > 0)
-        code = pg_fail(PG_ECELLS, "%" PRId64 " tasks failed in their shards; `patchgauge plan MATRIX.toml --explain` says why",
-                       total.failed);
+        code = verdict(store, context, first.plan_id, total.failed);
     pg_store_close(store);
     return code;
 }
@@ -95,13 +111,12 @@ const pg_command pg_command_merge = {
     .synopsis = "merge SHARD.db...",
     .summary = "bring the results of shards together in one database",
     .help =
-        "A shard is a database that `patchgauge run --shard I/N` made, by hand or in a job of `patchgauge submit`. What it "
-        "has\n"
-        "done is copied into the database that --db names: outcomes, attacks, attempts, audits, and the reasons of tasks that\n"
-        "failed (exit code 1). Merging again changes nothing, and a shard that got further since brings what is new.\n"
-        "Every shard is checked first. One that is damaged, of another format, or of a plan that the database does not know "
-        "is\n"
-        "refused, and nothing is written; a new database takes over the plan of its shards.\n"
+        "A shard is a database that `patchgauge run --shard I/N` made, by hand or in a job of `patchgauge submit`. What it\n"
+        "has done is copied into the database that --db names: outcomes, attacks, attempts, audits, and the reasons of tasks\n"
+        "that failed (exit code 1). A certificate that an attack broke is an error here as well (exit code 5). Merging again\n"
+        "changes nothing, and a shard that got further since brings what is new.\n"
+        "Every shard is checked first. One that is damaged, of a newer format, or of a plan that the database does not know\n"
+        "is refused, and nothing is written; a new database takes over the plan of its shards.\n"
         "\n"
         "  patchgauge run experiments/demo.toml --shard 0/2 --db a.db    # on one machine\n"
         "  patchgauge run experiments/demo.toml --shard 1/2 --db b.db    # on another\n"

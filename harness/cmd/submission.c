@@ -94,17 +94,17 @@ void pg_submission_task(const pg_submission *s, pg_buf *out)
                      "exit \"$code\"\n");
 }
 
-static void add_remote_merge(const pg_submission *s, pg_buf *out)
+static void add_remote_merge(pg_buf *out)
 {
     pg_buf_puts(out, "\n# The database lies on a network file system: it is copied, and replaced whole, by one job at a time.\n"
                      "exec 9>>\"$db.lock\" && flock 9 || exit 4\n");
     pg_buf_puts(out, node_folder);
-    pg_buf_puts(out,
-                "\"$program\" --quiet --db \"$db\" db backup \"$node/main.db\" || exit 4\n"
-                "\"$program\" --db \"$node/main.db\" merge \"$@\"\n"
-                "code=$?\n"
-                "[ \"$code\" -gt 1 ] || \"$program\" --quiet --db \"$node/main.db\" db backup --force \"$db\" || exit 4\n");
-    (void)s;
+    pg_buf_puts(
+        out,
+        "\"$program\" --quiet --db \"$db\" db backup \"$node/main.db\" || exit 4\n"
+        "\"$program\" --db \"$node/main.db\" merge \"$@\"\n"
+        "code=$?\n"
+        "case $code in 0 | 1 | 5) \"$program\" --quiet --db \"$node/main.db\" db backup --force \"$db\" || exit 4 ;; esac\n");
 }
 
 void pg_submission_merge(const pg_submission *s, pg_buf *out)
@@ -128,7 +128,7 @@ void pg_submission_merge(const pg_submission *s, pg_buf *out)
         "[ $# -gt 0 ] || exit 1\n",
         s->tasks);
     if (s->remote)
-        add_remote_merge(s, out);
+        add_remote_merge(out);
     else
         pg_buf_puts(out, "\"$program\" --db \"$db\" merge \"$@\"\ncode=$?\n");
     pg_buf_puts(out, "[ \"$code\" != 0 ] || [ -z \"$missing\" ] || code=1\nexit \"$code\"\n");
