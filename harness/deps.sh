@@ -22,11 +22,13 @@ build libcurl4-openssl-dev    c       curl/curl.h
 build libarchive-dev          c       archive.h
 build libturbojpeg0-dev       c       turbojpeg.h
 build libpng-dev              c       png.h
+build libzip-dev              c       zip.h
 build librandom123-dev        c       Random123/philox.h
 build gnuplot-nox             command gnuplot
 build fonts-dejavu-core       font    DejaVuSans.ttf
 test  libcmocka-dev           cmocka  cmocka.h
 test  python3-pil             python  PIL
+test  python3-torch           python  torch
 fuzz  clang                   command clang
 fuzz  libclang-rt-14-dev      libfuzzer -
 slurm slurmctld               command slurmctld

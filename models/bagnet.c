@@ -17,6 +17,7 @@ enum { STAGES = 4, EXPANSION = 4 };
 
 typedef struct bagnet {
     int64_t width;
+    pg_normalisation pixels;
     char kernel3[PG_OPTION_TEXT_MAX], strides[PG_OPTION_TEXT_MAX], blocks[PG_OPTION_TEXT_MAX];
 } bagnet;
 
@@ -30,6 +31,7 @@ typedef struct bagnet {
          .help = "stride of each stage, 1 to 4, separated by commas"},                                                                   \
         {.name = "blocks", .type = PG_OPTION_TEXT, .offset = offsetof(bagnet, blocks), .fallback = "3,4,6,3",                            \
          .help = "bottlenecks of each stage, 0 to 36, separated by commas; 0 leaves the stage out"},                                                             \
+        PG_NORMALISATION_OPTIONS(bagnet, pixels),                                                                                        \
         {0},                                                                                                                             \
     }
 
@@ -91,8 +93,9 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
     int strides[STAGES] = {0}, blocks[STAGES] = {0};
     parse_list(c->strides, 1, 4, strides); /* settled before */
     parse_list(c->blocks, 0, 36, blocks);
+    x = pg_layer_normalise(b, x, &c->pixels);
     if (b->pass != PG_PASS_TRACE)
-        x.tensor = b->scope->torch->channels_last(b->scope, b->scope->torch->affine(b->scope, x.tensor, 4.0, -2.0));
+        x.tensor = b->scope->torch->channels_last(b->scope, x.tensor);
     x = pg_layer_conv_bn(b, "conv1", NULL, x, (pg_conv){(int)c->width, 1, 1, 0});
     x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv2", "bn1", x, (pg_conv){(int)c->width, 3, 1, 0}));
     for (int stage = 0; stage < STAGES; stage++)
@@ -105,7 +108,31 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
     return pg_layer_classifier(b, "fc", x);
 }
 
-static const pg_model_hooks hooks = {.forward = forward};
+/* Options of a BagNet's weights, and which of the three it is: they differ in kernel3. Strides leave no trace in shapes. */
+static bool derive_as(const char *kernel3_wanted, const pg_shapes *s, pg_buf *pairs)
+{
+    char kernel3[STAGES + 1] = "", blocks[64] = "";
+    if (pg_shape_size(s, "conv1.weight", 2) != 1 || pg_shape_size(s, "conv2.weight", 2) != 3)
+        return false;
+    for (int stage = 0; stage < STAGES; stage++) {
+        char name[64];
+        int n = 0;
+        for (snprintf(name, sizeof name, "layer%d.0.conv3.weight", stage + 1); n < 100 && pg_shape_size(s, name, 0) > 0;)
+            snprintf(name, sizeof name, "layer%d.%d.conv3.weight", stage + 1, ++n);
+        snprintf(name, sizeof name, "layer%d.0.conv2.weight", stage + 1);
+        kernel3[stage] = pg_shape_size(s, name, 2) == 3 ? '1' : '0';
+        snprintf(blocks + strlen(blocks), sizeof blocks - strlen(blocks), "%s%d", stage ? "," : "", n);
+    }
+    pg_buf_printf(pairs, "width=%lld\nkernel3=%s\nblocks=%s\n", (long long)pg_shape_size(s, "conv1.weight", 0), kernel3, blocks);
+    return strcmp(kernel3, kernel3_wanted) == 0;
+}
+static bool derive9(const pg_shapes *s, pg_buf *pairs) { return derive_as("1100", s, pairs); }
+static bool derive17(const pg_shapes *s, pg_buf *pairs) { return derive_as("1110", s, pairs); }
+static bool derive33(const pg_shapes *s, pg_buf *pairs) { return derive_as("1111", s, pairs); }
+
+static const pg_model_hooks hooks9 = {.forward = forward, .derive = derive9};
+static const pg_model_hooks hooks17 = {.forward = forward, .derive = derive17};
+static const pg_model_hooks hooks33 = {.forward = forward, .derive = derive33};
 
 /* The three differ in defaults only, so any of them traces all. */
 static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)
@@ -120,7 +147,7 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
                    .options = table, .config_size = sizeof(bagnet), .settle = settle},                                                   \
         .needs_torch = true,                                                                                                             \
         .geometry = geometry,                                                                                                            \
-        .hooks = &hooks,                                                                                                                 \
+        .hooks = &hooks##n,                                                                                                              \
     }
 BAGNET(9, options9);
 BAGNET(17, options17);

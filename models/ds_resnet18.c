@@ -195,7 +195,16 @@ static pg_value train(pg_builder *b, const void *config, pg_value pixels)
     return out;
 }
 
-static const pg_model_hooks hooks = {.forward = forward, .train = train, .view = view};
+static bool derive(const pg_shapes *s, pg_buf *pairs)
+{
+    int64_t channels = pg_shape_size(s, "conv1.weight", 1); /* as in encode */
+    if (!pg_resnet18_shapes(s) || pg_shape_size(s, "conv1.weight", 2) != 3 || (channels != 5 && channels != 6))
+        return false;
+    pg_buf_printf(pairs, "width=%lld\nencoding=%s\n", (long long)pg_shape_size(s, "conv1.weight", 0), channels == 6 ? "ablation" : "band");
+    return true;
+}
+
+static const pg_model_hooks hooks = {.forward = forward, .train = train, .view = view, .derive = derive};
 static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)
 {
     const ds_resnet18 *c = config;

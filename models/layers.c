@@ -106,6 +106,36 @@ pg_value pg_layer_relu(pg_builder *b, pg_value x)
     return x;
 }
 
+pg_value pg_layer_max_pool(pg_builder *b, pg_value x, int kernel, int stride, int padding)
+{
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = b->scope->torch->max_pool2d(b->scope, x.tensor, kernel, stride, padding);
+    x.rows = convolve_axis(b, x.rows, kernel, stride, padding);
+    x.columns = convolve_axis(b, x.columns, kernel, stride, padding);
+    return x;
+}
+
+/* [1][3][1][1] */
+static pg_tensor *of_channels(pg_scope *s, const pg_rgb *rgb)
+{
+    float values[3] = {(float)rgb->value[0], (float)rgb->value[1], (float)rgb->value[2]};
+    return s->torch->from_data(s, values, PG_T_F32, 4, (const int64_t[]){1, 3, 1, 1});
+}
+
+static bool grey(const pg_rgb *rgb) { return rgb->value[0] == rgb->value[1] && rgb->value[1] == rgb->value[2]; }
+
+pg_value pg_layer_normalise(pg_builder *b, pg_value x, const pg_normalisation *n)
+{
+    if (b->pass == PG_PASS_TRACE)
+        return x;
+    const pg_torch *t = b->scope->torch;
+    if (grey(&n->mean) && grey(&n->std))
+        x.tensor = t->affine(b->scope, x.tensor, 1 / n->std.value[0], -n->mean.value[0] / n->std.value[0]);
+    else
+        x.tensor = t->div(b->scope, t->sub(b->scope, x.tensor, of_channels(b->scope, &n->mean)), of_channels(b->scope, &n->std));
+    return x;
+}
+
 /* What a position of the sum sees is what either term sees: both start at the same pixel up to padding. */
 static pg_axis add_axis(pg_axis x, pg_axis y)
 {
@@ -178,9 +208,18 @@ static pg_value basic_block(pg_builder *b, const char *prefix, pg_value x, int o
     return pg_layer_relu(b, pg_layer_add(b, y, x));
 }
 
-pg_value pg_resnet18_blocks(pg_builder *b, pg_value x, int width)
+bool pg_resnet18_shapes(const pg_shapes *s)
 {
-    x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv1", "bn1", x, (pg_conv){width, 3, 1, 1}));
+    return pg_shape_size(s, "layer4.1.conv2.weight", 2) == 3 && pg_shape_size(s, "layer1.2.conv1.weight", 0) < 0 &&
+           pg_shape_size(s, "layer1.0.conv3.weight", 0) < 0;
+}
+
+pg_value pg_resnet18_blocks(pg_builder *b, pg_value x, int width, pg_stem stem)
+{
+    pg_conv small = {width, 3, 1, 1}, imagenet = {width, 7, 2, 3};
+    x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv1", "bn1", x, stem == PG_STEM_SMALL ? small : imagenet));
+    if (stem == PG_STEM_IMAGENET)
+        x = pg_layer_max_pool(b, x, 3, 2, 1);
     for (int stage = 0; stage < 4; stage++)
         for (int block = 0; block < 2; block++) {
             char prefix[32];
@@ -192,5 +231,5 @@ pg_value pg_resnet18_blocks(pg_builder *b, pg_value x, int width)
 
 pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width)
 {
-    return pg_layer_classifier(b, "fc", pg_layer_global_mean(b, pg_resnet18_blocks(b, x, width)));
+    return pg_layer_classifier(b, "fc", pg_layer_global_mean(b, pg_resnet18_blocks(b, x, width, PG_STEM_SMALL)));
 }

@@ -154,6 +154,12 @@ static int open_torch(pg_network *n, const char *weights)
     return e ? e : fold(n->scope, &n->parameters);
 }
 
+int64_t pg_shape_size(const pg_shapes *shapes, const char *name, int axis)
+{
+    int64_t shape[PG_SHAPE_DIMS];
+    return axis < shapes->shape(shapes->of, name, shape) ? shape[axis] : -1;
+}
+
 int pg_network_open(const char *weights, const char *const *pairs, size_t n_pairs, const pg_network_options *options, pg_network **out)
 {
     *out = NULL;

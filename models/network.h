@@ -9,6 +9,8 @@
 #include "models/model.h"
 #include "models/torch/torch.h"
 
+enum { PG_SHAPE_DIMS = 8 };
+
 typedef enum pg_pass { PG_PASS_TRACE, PG_PASS_TRAIN, PG_PASS_EVAL } pg_pass;
 
 typedef enum pg_parameter_kind {
@@ -56,6 +58,12 @@ typedef struct pg_builder {
     int positions;   /* and how many of them an image */
 } pg_builder;
 
+/* The shapes of a state dict, by the names that layers use. */
+typedef struct pg_shapes {
+    const void *of;
+    int (*shape)(const void *of, const char *name, int64_t shape[PG_SHAPE_DIMS]); /* its rank; -1 where there is no such tensor */
+} pg_shapes;
+
 typedef struct pg_model_hooks {
     /* Models over libtorch. pixels [n][3][h][w] in [0, 1] -> local logits [n][classes][H][W]. */
     pg_value (*forward)(pg_builder *b, const void *config, pg_value pixels);
@@ -66,9 +74,15 @@ typedef struct pg_model_hooks {
      * Required where views run across the seam of an axis that wraps; without it such an axis is always seen whole, and a
      * view is `forward` of its pixels. */
     pg_value (*view)(pg_builder *b, const void *config, pg_value pixels, const pg_geometry *g, const pg_view *views, int n);
+    /* optional, for `model import`: whether these are weights of this architecture, and the options that their shapes tell, appended
+     * as "key=value\n" lines */
+    bool (*derive)(const pg_shapes *shapes, pg_buf *pairs);
     /* Models without libtorch have only this: logits[count][H][W][N] of images first .. first+count-1 of their data set. */
     int (*compute)(const void *config, const pg_geometry *geometry, const uint8_t *pixels, int64_t first, int count, float *logits);
 } pg_model_hooks;
+
+/* The size of one axis of a tensor; -1 where there is no such tensor or axis. */
+int64_t pg_shape_size(const pg_shapes *shapes, const char *name, int axis);
 
 /* Runs the architecture without libtorch: its parameters (released by the caller) and the geometry of its output. */
 int pg_model_trace(const pg_model *model, const void *config, int input_height, int input_width, int classes, pg_parameters *parameters,

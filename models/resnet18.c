@@ -1,5 +1,5 @@
-/* ResNet-18 for small images (He et al. 2016, with the 3 x 3 stem that is usual at 32 px). The undefended baseline, and the classifier
- * behind image-level defenses.
+/* ResNet-18 (He et al. 2016), with the 3 x 3 stem that is usual at 32 px or the publication's. The undefended baseline, and the
+ * classifier behind image-level defenses.
  *
  * Mean and classifier are linear, so that the classifier comes first, at every position of the last map, and the mean over its local
  * logits is the network's score (PatchGuard, Figure 2). Fields are larger than images of 32 px: every position counts as one
@@ -8,33 +8,42 @@
 
 typedef struct resnet18 {
     int64_t width;
+    int stem; /* pg_stem */
+    pg_normalisation pixels;
 } resnet18;
 
 PG_MODEL(resnet18)
 
+static const char *const stems[] = {"small", "imagenet", NULL};
+
 static const pg_option options[] = {
     {.name = "width", .type = PG_OPTION_INT, .offset = offsetof(resnet18, width), .fallback = "64", .min = 4, .max = 512,
      .help = "channels of the first stage; each stage doubles them"},
+    {.name = "stem", .type = PG_OPTION_CHOICE, .offset = offsetof(resnet18, stem), .fallback = "small", .choices = stems, .later = true,
+     .help = "small: 3 x 3, for 32 px; imagenet: 7 x 7 and a maximum, a quarter of the side"},
+    PG_NORMALISATION_OPTIONS(resnet18, pixels),
     {0},
 };
-
-static pg_value normalise(pg_builder *b, pg_value x)
-{
-    if (b->pass != PG_PASS_TRACE)
-        x.tensor = b->scope->torch->affine(b->scope, x.tensor, 4.0, -2.0);
-    return x;
-}
 
 static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
 {
     const resnet18 *c = config;
-    pg_value x = pg_resnet18_blocks(b, normalise(b, pixels), (int)c->width);
+    pg_value x = pg_resnet18_blocks(b, pg_layer_normalise(b, pixels, &c->pixels), (int)c->width, (pg_stem)c->stem);
     x.rows.field = x.columns.field = 0;
     x.rows.padding = x.columns.padding = 0;
     return pg_layer_classifier(b, "fc", x);
 }
 
-static const pg_model_hooks hooks = {.forward = forward};
+static bool derive(const pg_shapes *s, pg_buf *pairs)
+{
+    int64_t kernel = pg_shape_size(s, "conv1.weight", 2);
+    if (!pg_resnet18_shapes(s) || pg_shape_size(s, "conv1.weight", 1) != 3 || (kernel != 3 && kernel != 7))
+        return false;
+    pg_buf_printf(pairs, "width=%lld\nstem=%s\n", (long long)pg_shape_size(s, "conv1.weight", 0), kernel == 3 ? "small" : "imagenet");
+    return true;
+}
+
+static const pg_model_hooks hooks = {.forward = forward, .derive = derive};
 static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)
 {
     return pg_model_traced_geometry(&pg_model_resnet18, config, height, width, classes, out);

@@ -1,8 +1,5 @@
 #include "models/weights.h"
 
-#include "harness/base/safetensors.h"
-#include "models/locality.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +8,7 @@
 static const char format_name[] = "patchgauge.weights";
 
 const char *const pg_weights_keys[] = {"format",       "model",   "model_version", "options", "classes", "input", "dataset",
-                                       "dataset_hash", "command", "training",      "seed",    NULL};
+                                       "dataset_hash", "command", "training",      "seed",    "source",  NULL};
 
 /* "key=value;key=value" -> settled config. */
 static int parse_options(const pg_model *model, const char *text, void *config)
@@ -181,8 +178,7 @@ int pg_weights_load(const char *path, pg_scope *scope, pg_parameters *parameters
     return e ? pg_fail_at(e, "%s", path) : PG_OK;
 }
 
-/* *new* halves of values[count]. */
-static int to_half(const char *name, const float *values, size_t count, void **out)
+int pg_weights_to_half(const char *name, const float *values, size_t count, void **out)
 {
     uint16_t *half = malloc(count * sizeof *half);
     if (!half)
@@ -210,7 +206,7 @@ static int save_one(pg_scope *s, const pg_parameter *p, bool half, pg_st_tensor 
     int e = pg_scope_check(s);
     void *data = values;
     if (!e && half) {
-        e = to_half(p->name, values, count, &data);
+        e = pg_weights_to_half(p->name, values, count, &data);
         if (data != values)
             free(values);
     }
@@ -231,7 +227,7 @@ static void put(metadata *m, const char *key, const char *value)
     }
 }
 
-static int write_file(const char *path, const pg_st_tensor *tensors, size_t n, const pg_weights_record *r)
+int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, const pg_weights_record *r)
 {
     char version[16], classes[16], input[32], seed[24];
     snprintf(version, sizeof version, "%d", r->model->module.version);
@@ -254,7 +250,8 @@ static int write_file(const char *path, const pg_st_tensor *tensors, size_t n, c
     put(&m, "dataset", r->dataset);
     put(&m, "dataset_hash", r->dataset_hash);
     put(&m, "command", r->command);
-    put(&m, "seed", seed);
+    put(&m, "seed", r->source ? NULL : seed);
+    put(&m, "source", r->source);
     put(&m, "training", r->training);
     int e = pg_buf_check(&options);
     if (!e)
@@ -270,7 +267,7 @@ int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *para
     for (size_t i = 0; !e && i < parameters->n; i++)
         e = save_one(scope, &parameters->items[i], half, &tensors[i]);
     if (!e)
-        e = write_file(path, tensors, parameters->n, record);
+        e = pg_weights_write(path, tensors, parameters->n, record);
     for (size_t i = 0; tensors && i < parameters->n; i++)
         free((void *)tensors[i].data);
     free(tensors);

@@ -1,10 +1,12 @@
 /* Weights files: safetensors with a record of what they are and how they came to be.
  *
  * Metadata keys: format ("patchgauge.weights"), model, model_version, options (canonical "key=value;..."), classes, input
- * ("HxW"), dataset, dataset_hash, command, seed, training (JSON: one entry an epoch), locality (models/locality.h). */
+ * ("HxW"), dataset, dataset_hash, command, seed, training (JSON: one entry an epoch), source (of imported ones), locality
+ * (models/locality.h). */
 #ifndef PG_MODELS_WEIGHTS_H
 #define PG_MODELS_WEIGHTS_H
 
+#include "harness/base/safetensors.h"
 #include "models/locality.h"
 #include "models/network.h"
 
@@ -18,6 +20,7 @@ typedef struct pg_weights_record {
     const void *config;
     int input_height, input_width, classes;
     const char *dataset, *dataset_hash, *command, *training;
+    const char *source; /* the file of another program that it was made of; such weights have no seed */
     uint64_t seed;
 } pg_weights_record;
 
@@ -27,6 +30,11 @@ int pg_weights_load(const char *path, pg_scope *scope, pg_parameters *parameters
 
 /* Writes the parameters and their record, atomically; half: as float16 (PG_EINPUT where a value overflows). Same content, same bytes. */
 int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *parameters, const pg_weights_record *record, bool half) PG_MUST_USE;
+
+/* The same from tensors in memory; needs no libtorch. */
+int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, const pg_weights_record *record) PG_MUST_USE;
+/* *new* halves of values[count]; PG_EINPUT where one overflows. */
+int pg_weights_to_half(const char *name, const float *values, size_t count, void **out) PG_MUST_USE;
 
 /* The device for "auto", "cpu" or "cuda:N". */
 int pg_device_choose(const pg_torch *torch, const char *asked, int place, char device[16]) PG_MUST_USE;

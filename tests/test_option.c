@@ -24,6 +24,7 @@ typedef struct config {
     int rule;
     pg_range clip, limits;
     char text[PG_OPTION_TEXT_MAX];
+    pg_rgb colour;
 } config;
 
 static const char *const rules[] = {"votes", "window", NULL};
@@ -70,6 +71,7 @@ static const pg_option table[] = {
      .fallback = "",
      .recorded_only = true,
      .help = "a text"},
+    {.name = "colour", .type = PG_OPTION_RGB, .offset = offsetof(config, colour), .fallback = "0.5", .min = 0, .max = 1, .later = true, .help = "a colour"},
     {0},
 };
 
@@ -132,6 +134,9 @@ static void every_type_takes_its_values(void **state)
         {"limits", "-20:20", "-20:20"},
         {"text", "any text, even =", "any text, even ="},
         {"text", "", ""},
+        {"colour", "0.1,0.20,1", "0.1,0.2,1"},
+        {"colour", ".25", "0.25"},
+        {"colour", "0.3,0.3,0.30", "0.3"},
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_string_equal(set(good[i][0], good[i][1]), good[i][2]);
@@ -184,6 +189,12 @@ static void every_type_refuses_other_values(void **state)
         {"limits", "-inf:0"},
         {"text", "two\nlines"},
         {"text", "bell\a"},
+        {"colour", "0.1,0.2"},
+        {"colour", "0.1,0.2,0.3,0.4"},
+        {"colour", "0.1,0.2,"},
+        {"colour", "0.1,0.2,1.5"},
+        {"colour", "0.1,0.2,nan"},
+        {"colour", ""},
         {"nothing", "1"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -213,7 +224,7 @@ static void errors_say_what_would_be_right(void **state)
     set("qqqq", "1");
     assert_string_equal(
         pg_error_message(),
-        "defense test: unknown option 'qqqq': known are flag, count, rate, threshold, rule, clip, limits, text");
+        "defense test: unknown option 'qqqq': known are flag, count, rate, threshold, rule, clip, limits, text, colour");
     config c;
     pg_options_defaults(table, &c);
     assert_int_equal(pg_options_set_pair(table, &c, "defense test", "count"), PG_EINPUT);
@@ -235,7 +246,11 @@ static void canonical_form_and_help(void **state)
                         "test.limits=0:15\n");
     pg_buf_clear(&out);
     pg_options_canonical(table, &c, "", false, &out);
-    assert_non_null(strstr(out.data, "\ntext=\n"));
+    assert_non_null(strstr(out.data, "\ntext=\ncolour=0.5\n"));
+    pg_buf_clear(&out);
+    assert_int_equal(pg_options_set_pair(table, &c, "test", "colour=0.5,0.5,0.6"), PG_OK); /* later, and not at its fallback */
+    pg_options_canonical(table, &c, "test.", true, &out);
+    assert_non_null(strstr(out.data, "test.limits=0:15\ntest.colour=0.5,0.5,0.6\n"));
     pg_buf_clear(&out);
     pg_options_help(table, "--", &out);
     for (const pg_option *row = table; row->name; row++) {

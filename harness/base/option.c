@@ -30,7 +30,7 @@ static void describe(const pg_option *row, pg_buf *out)
         [PG_OPTION_BOOL] = "true or false", [PG_OPTION_INT] = "an integer",
         [PG_OPTION_DECIMAL] = "a number",   [PG_OPTION_PPM] = "a number with at most 6 decimals",
         [PG_OPTION_CHOICE] = "one of ",     [PG_OPTION_RANGE] = "a range LO:HI, LO <= HI",
-        [PG_OPTION_TEXT] = "a text",
+        [PG_OPTION_TEXT] = "a text",        [PG_OPTION_RGB] = "R,G,B or one number for all three",
     };
     pg_buf_puts(out, kinds[row->type]);
     if (row->type == PG_OPTION_CHOICE)
@@ -39,9 +39,9 @@ static void describe(const pg_option *row, pg_buf *out)
     if (row->type == PG_OPTION_TEXT)
         pg_buf_printf(out, " of at most %d printable bytes", PG_OPTION_TEXT_MAX - 1);
     bool numeric = row->type == PG_OPTION_INT || row->type == PG_OPTION_DECIMAL || row->type == PG_OPTION_PPM ||
-                   row->type == PG_OPTION_RANGE;
+                   row->type == PG_OPTION_RANGE || row->type == PG_OPTION_RGB;
     if (numeric && has_limits(row)) {
-        pg_buf_puts(out, row->type == PG_OPTION_RANGE ? ", both from " : " from ");
+        pg_buf_puts(out, row->type == PG_OPTION_RANGE ? ", both from " : row->type == PG_OPTION_RGB ? ", each from " : " from ");
         pg_format_double(row->min, out);
         pg_buf_puts(out, " to ");
         pg_format_double(row->max, out);
@@ -80,6 +80,29 @@ static bool parse_range(const pg_option *row, const char *text, pg_range *out)
         return false;
     *out = range;
     return true;
+}
+
+static bool parse_rgb(const pg_option *row, const char *text, pg_rgb *out)
+{
+    pg_rgb rgb;
+    int n = 0;
+    for (bool more = true; more; n++) {
+        char number[64];
+        size_t length = strcspn(text, ",");
+        if (n == 3 || length >= sizeof number)
+            return false;
+        memcpy(number, text, length);
+        number[length] = 0;
+        if (pg_parse_double(number, &rgb.value[n]) || !isfinite(rgb.value[n]) || !within(row, rgb.value[n]))
+            return false;
+        more = text[length] == ',';
+        text += length + more;
+    }
+    if (n == 1)
+        rgb.value[1] = rgb.value[2] = rgb.value[0];
+    if (n != 2)
+        *out = rgb;
+    return n != 2;
 }
 
 static bool parse_text(const char *text, char out[PG_OPTION_TEXT_MAX])
@@ -131,6 +154,8 @@ static bool parse_field(const pg_option *row, const char *value, void *field)
         return parse_range(row, value, field);
     case PG_OPTION_TEXT:
         return parse_text(value, field);
+    case PG_OPTION_RGB:
+        return parse_rgb(row, value, field);
     }
     return false;
 }
@@ -242,13 +267,33 @@ void pg_option_format(const pg_option *row, const void *config, pg_buf *out)
     case PG_OPTION_TEXT:
         pg_buf_puts(out, field);
         break;
+    case PG_OPTION_RGB: {
+        const pg_rgb *rgb = field;
+        bool grey = rgb->value[0] == rgb->value[1] && rgb->value[1] == rgb->value[2];
+        for (int i = 0; i < (grey ? 1 : 3); i++) {
+            pg_buf_puts(out, i ? "," : "");
+            pg_format_double(rgb->value[i], out);
+        }
+        break;
     }
+    }
+}
+
+/* Whether the field has the row's fallback. */
+static bool at_fallback(const pg_option *row, const void *config)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_option_format(row, config, &text);
+    bool same = strcmp(text.data, row->fallback) == 0;
+    pg_buf_release(&text);
+    return same;
 }
 
 void pg_options_canonical(const pg_option *table, const void *config, const char *prefix, bool identity_only, pg_buf *out)
 {
     for (; table->name; table++) {
-        if (identity_only && table->recorded_only)
+        if (identity_only && (table->recorded_only || (table->later && at_fallback(table, config))))
             continue;
         pg_buf_printf(out, "%s%s=", prefix, table->name);
         pg_option_format(table, config, out);

@@ -17,6 +17,7 @@ typedef enum pg_option_type {
     PG_OPTION_CHOICE,  /* int: index into choices */
     PG_OPTION_RANGE,   /* pg_range: LO:HI, either may be inf or -inf; "auto" where the fallback is "auto" */
     PG_OPTION_TEXT,    /* char[PG_OPTION_TEXT_MAX], printable, no newline */
+    PG_OPTION_RGB,     /* pg_rgb, each finite and in [min, max]: R,G,B, or one number for all three */
 } pg_option_type;
 
 enum { PG_OPTION_TEXT_MAX = 128 };
@@ -25,14 +26,19 @@ typedef struct pg_range {
     double lo, hi; /* lo <= hi; both NaN: "auto", to be settled by the module */
 } pg_range;
 
+typedef struct pg_rgb {
+    double value[3]; /* red, green, blue */
+} pg_rgb;
+
 typedef struct pg_option {
     const char *name; /* lower case, as the user writes it */
     pg_option_type type;
     size_t offset;              /* offsetof(struct, field) */
     const char *fallback;       /* default, as the user would write it */
-    double min, max;            /* INT, DECIMAL, PPM, RANGE: inclusive limits; both 0: none */
+    double min, max;            /* INT, DECIMAL, PPM, RANGE, RGB: inclusive limits; both 0: none */
     const char *const *choices; /* CHOICE: NULL-terminated */
     bool recorded_only;         /* true: does not change results, not part of identity */
+    bool later;                 /* true: newer than its module: where it has its fallback it is no part of identity, so that ids stay */
     const char *help;           /* one line */
 } pg_option;
 
@@ -49,7 +55,7 @@ int pg_options_set_pair(const pg_option *table, void *config, const char *owner,
 /* Appends the value of one row in canonical form: decimals shortest that read back the same, bool true|false. */
 void pg_option_format(const pg_option *row, const void *config, pg_buf *out);
 
-/* Appends "PREFIXkey=value\n" for every row in the table's order; identity_only leaves recorded_only rows out. */
+/* Appends "PREFIXkey=value\n" for every row in the table's order; identity_only leaves out what is no part of identity. */
 void pg_options_canonical(const pg_option *table, const void *config, const char *prefix, bool identity_only, pg_buf *out);
 
 /* Appends the help text of a table: one row a line, with range or choices and default; `prefix` (short) stands before each name. */

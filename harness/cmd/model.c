@@ -1,11 +1,12 @@
-/* patchgauge model train | inspect | measure. */
+/* patchgauge model train | import | inspect | measure. */
 #include "harness/cmd/command.h"
 
 #include "harness/base/file.h"
 #include "harness/base/log.h"
 #include "harness/base/safetensors.h"
-#include "models/network.h"
+#include "models/import.h"
 #include "models/locality.h"
+#include "models/network.h"
 #include "models/train.h"
 
 #include <getopt.h>
@@ -94,6 +95,57 @@ static int train(const pg_context *context, int argc, char **argv)
                                     .device = a.device, .options = &a.options});
 }
 
+static int parse_import(int argc, char **argv, pg_import_job *job, const char *pairs[MAX_PAIRS])
+{
+    static const struct option options[] = {{"out", required_argument, NULL, 'o'},   {"input", required_argument, NULL, 'i'},
+                                            {"set", required_argument, NULL, 's'},   {"key", required_argument, NULL, 'k'},
+                                            {"ignore-rest", no_argument, NULL, 'r'}, {"half", no_argument, NULL, 'h'},
+                                            {0}};
+    optind = 0;
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, ":o:", options, NULL)) != -1;)
+        switch (c) {
+        case 'o': job->out = optarg; break;
+        case 'k': job->key = optarg; break;
+        case 'r': job->ignore_rest = true; break;
+        case 'h': job->half = true; break;
+        case 'i':
+            if (pg_parse_size(optarg, &job->input_height, &job->input_width) || job->input_height > 4096 || job->input_width > 4096)
+                return pg_fail(PG_EUSAGE, "--input %s: HxW in pixels, up to 4096, is needed", optarg);
+            break;
+        case 's':
+            if (job->n_pairs == MAX_PAIRS)
+                return pg_fail(PG_EUSAGE, "more than %d --set options", MAX_PAIRS);
+            pairs[job->n_pairs++] = optarg;
+            break;
+        default: return pg_command_option_error(argv, options, c);
+        }
+    int n = argc - optind;
+    if ((n != 1 && n != 2) || !job->out || !job->input_height)
+        return pg_fail(PG_EUSAGE, "model import wants [ARCHITECTURE] FILE, --input HxW and -o OUT; see `patchgauge help model`");
+    job->model = n == 2 ? argv[optind] : NULL;
+    job->from = argv[argc - 1];
+    return PG_OK;
+}
+
+/* model import [ARCHITECTURE] FILE: the report, also of what did not fit. */
+static int import(int argc, char **argv)
+{
+    const char *pairs[MAX_PAIRS];
+    pg_import_job job = {.pairs = pairs};
+    int e = parse_import(argc, argv, &job, pairs);
+    if (e)
+        return e;
+    pg_buf report;
+    pg_buf_init(&report);
+    e = pg_import(&job, &report);
+    fputs(report.data, stdout);
+    if (!e)
+        printf("%-12s %s\n", "wrote", job.out);
+    pg_buf_release(&report);
+    return e;
+}
+
 static void print_axis(const char *name, const pg_axis *a)
 {
     if (a->field > 0)
@@ -136,7 +188,7 @@ static int inspect(const pg_context *context, int argc, char **argv)
         return PG_OK;
     pg_st_file *f = NULL;
     e = pg_st_open_header(argv[1], &f);
-    static const char *const keys[] = {"dataset", "dataset_hash", "seed", "command", "training"};
+    static const char *const keys[] = {"dataset", "dataset_hash", "source", "seed", "command", "training"};
     for (size_t i = 0; !e && i < sizeof keys / sizeof *keys; i++)
         if (pg_st_metadata(f, keys[i]))
             printf("%-12s %s\n", keys[i], pg_st_metadata(f, keys[i]));
@@ -187,17 +239,19 @@ static int run(const pg_context *context, int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "train") == 0)
         return train(context, argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "import") == 0)
+        return import(argc - 1, argv + 1);
     if (argc >= 2 && strcmp(argv[1], "inspect") == 0)
         return inspect(context, argc - 1, argv + 1);
     if (argc >= 2 && strcmp(argv[1], "measure") == 0)
         return measure(context, argc - 1, argv + 1);
-    return pg_fail(PG_EUSAGE, "model wants train, inspect or measure; see `patchgauge help model`");
+    return pg_fail(PG_EUSAGE, "model wants train, import, inspect or measure; see `patchgauge help model`");
 }
 
 const pg_command pg_command_model = {
     .name = "model",
-    .synopsis = "model train ARCHITECTURE --dataset NAME:SPLIT [--val NAME:SPLIT] -o FILE [options] | model inspect FILE | model measure FILE --dataset NAME:SPLIT",
-    .summary = "train an architecture; show what a weights file holds; measure locality",
+    .synopsis = "model train ARCHITECTURE --dataset NAME:SPLIT [--val NAME:SPLIT] -o FILE [options] | model import [ARCHITECTURE] FILE --input HxW -o OUT | model inspect FILE | model measure FILE --dataset NAME:SPLIT",
+    .summary = "train an architecture; import weights of PyTorch; show what a weights file holds; measure locality",
     .help = "model train ARCHITECTURE --dataset NAME:SPLIT -o FILE\n"
             "  --dataset NAME:SPLIT  images to learn from (cifar10:fit leaves out the last 5,000 training images)\n"
             "  --val NAME:SPLIT      images to validate on after every epoch (cifar10:val: those 5,000)\n"
@@ -209,6 +263,22 @@ const pg_command pg_command_model = {
             "\n"
             "The state is kept after every epoch: the same command goes on where it was stopped or killed, and ends in the\n"
             "same bytes as an undisturbed run with the same number of threads.\n"
+            "\n"
+            "model import [ARCHITECTURE] FILE --input HxW -o OUT.safetensors\n"
+            "takes weights from a file of torch.save (.pth, .pt) or a safetensors file, and says what fits, what is missing and what is\n"
+            "left over. The file is read as data: nothing in it is run, and a pickle of more than tensors is refused by name. Without\n"
+            "ARCHITECTURE the shapes tell it, and its options as far as they can.\n"
+            "  --input HxW           pixels of the images the network will see\n"
+            "  --set KEY=VALUE       an option of the architecture. The file does not tell the pixels it wants, (x - mean) / std of x in\n"
+            "                        [0, 1]: --set mean=0.485,0.456,0.406 --set std=0.229,0.224,0.225 for torchvision's; nor the width of\n"
+            "                        bands (band=) or the strides of a BagNet (strides=, else 2,2,2,1)\n"
+            "  --key NAME            the dictionary in the file that has the weights, where several fit alike (state_dict_ema)\n"
+            "  --ignore-rest         import although tensors of the file are left over\n"
+            "  --half                write float16\n"
+            "Layouts: ResNet-18 of torchvision and its 3 x 3 form for small images (resnet18; `stem` from the shapes), BagNet of\n"
+            "bags-of-local-features (bagnet9, 17, 33), De-randomized Smoothing (ds-resnet18: six channels are encoding=ablation).\n"
+            "Any prefix and any dictionary round it is seen through; shortcut and linear stand for downsample and fc. Batch norms are\n"
+            "taken to have PyTorch's epsilon of 1e-5. ResNet-50 and TorchScript are not read yet.\n"
             "\n"
             "model inspect FILE prints architecture, geometry, measured locality, training command and curve.\n"
             "\n"

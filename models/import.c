@@ -1,0 +1,400 @@
+#include "models/import.h"
+
+#include "models/state_dict.h"
+#include "models/weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CANDIDATES_MAX = 64, SHOWN_MAX = 12, PREFIX_MAX = 200 };
+
+/* A place in the file where a network may be: a dictionary and what stands before all its names. */
+typedef struct candidate {
+    const pg_state_dict *dict;
+    char prefix[PREFIX_MAX];
+} candidate;
+
+/* The network of a candidate. */
+typedef struct match {
+    candidate at;
+    const pg_model *model;
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    pg_buf derived; /* options that the shapes told */
+    pg_parameters parameters;
+    pg_geometry geometry;
+    size_t fits;
+} match;
+
+static void match_release(match *m)
+{
+    pg_buf_release(&m->derived);
+    pg_parameters_release(&m->parameters, NULL);
+}
+
+/* ---- Names ---- */
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* The tensor of one of our names: itself, or as the public De-randomized Smoothing layout calls it. */
+static const pg_state_tensor *lookup(const candidate *c, const char *name)
+{
+    static const char *const aliases[][2] = {{"downsample", "shortcut"}, {"fc.", "linear."}};
+    char full[PREFIX_MAX + 128];
+    snprintf(full, sizeof full, "%s%s", c->prefix, name);
+    const pg_state_tensor *t = pg_state_find(c->dict, full);
+    for (size_t i = 0; !t && i < sizeof aliases / sizeof *aliases; i++) {
+        const char *at = strstr(name, aliases[i][0]);
+        if (!at)
+            continue;
+        snprintf(full, sizeof full, "%s%.*s%s%s", c->prefix, (int)(at - name), name, aliases[i][1], at + strlen(aliases[i][0]));
+        t = pg_state_find(c->dict, full);
+    }
+    return t;
+}
+
+static int shape_of(const void *of, const char *name, int64_t shape[PG_SHAPE_DIMS])
+{
+    _Static_assert((int)PG_SHAPE_DIMS == (int)PG_ST_MAX_DIM, "shapes of one size");
+    const pg_state_tensor *t = lookup(of, name);
+    if (t)
+        memcpy(shape, t->shape, sizeof t->shape);
+    return t ? t->rank : -1;
+}
+
+static bool same_shape(const pg_state_tensor *t, const pg_parameter *p)
+{
+    bool same = t->rank == p->rank;
+    for (int i = 0; same && i < p->rank; i++)
+        same = t->shape[i] == p->shape[i];
+    return same;
+}
+
+/* Every network of the file starts with conv1 and layer1: what stands before both is the prefix. */
+static size_t find_candidates(const pg_state_file *file, const char *key, candidate out[CANDIDATES_MAX])
+{
+    static const char first[] = "conv1.weight";
+    const pg_state_dict *d;
+    size_t n = 0;
+    for (size_t i = 0; (d = pg_state_at(file, i)); i++)
+        for (size_t k = 0; k < d->n && n < CANDIDATES_MAX && (!key || strcmp(key, d->path) == 0); k++) {
+            const char *name = d->tensors[k].name;
+            candidate *c = &out[n];
+            size_t prefix = ends_with(name, first) ? strlen(name) - strlen(first) : PREFIX_MAX;
+            if (prefix >= PREFIX_MAX || (prefix && name[prefix - 1] != '.'))
+                continue;
+            c->dict = d;
+            snprintf(c->prefix, sizeof c->prefix, "%.*s", (int)prefix, name);
+            n += lookup(c, "layer1.0.conv1.weight") != NULL;
+        }
+    return n;
+}
+
+/* ---- Architecture and options ---- */
+
+/* The one whose shapes these are. */
+static const pg_model *recognise(const candidate *c)
+{
+    const pg_shapes shapes = {.of = c, .shape = shape_of};
+    const pg_model *found = NULL;
+    pg_buf pairs;
+    pg_buf_init(&pairs);
+    for (const pg_model *const *m = pg_models; *m && !found; m++)
+        if ((*m)->hooks->derive && (*m)->hooks->derive(&shapes, &pairs))
+            found = *m;
+    pg_buf_release(&pairs);
+    if (!found)
+        pg_fail(PG_EINPUT, "no architecture of this program has these shapes; `patchgauge list models` names them, and naming one tells what differs");
+    return found;
+}
+
+static bool asked_for(const pg_import_job *job, const char *option)
+{
+    size_t n = strlen(option);
+    for (size_t i = 0; i < job->n_pairs; i++)
+        if (strncmp(job->pairs[i], option, n) == 0 && job->pairs[i][n] == '=')
+            return true;
+    return false;
+}
+
+static bool line_for(const pg_buf *lines, const char *option)
+{
+    size_t n = strlen(option);
+    for (const char *at = lines->data; at; at = (at = strchr(at, '\n')) ? at + 1 : NULL)
+        if (strncmp(at, option, n) == 0 && at[n] == '=')
+            return true;
+    return false;
+}
+
+/* What no tensor tells has to be said. */
+static int check_asked(const pg_import_job *job, const pg_model *model)
+{
+    static const char *const needed[] = {"mean", "std", "band"};
+    for (size_t i = 0; i < 3; i++)
+        if (pg_option_find(model->module.options, needed[i]) && !asked_for(job, needed[i]))
+            return pg_fail(PG_EINPUT,
+                           i < 2 ? "a file does not tell how its network wants pixels: --set %s=... is missing (torchvision's networks have mean=0.485,0.456,0.406 "
+                                   "and std=0.229,0.224,0.225; pixels as they are, mean=0 and std=1)"
+                                 : "a file does not tell the width of its bands: --set %s=... is missing",
+                           needed[i]);
+    return PG_OK;
+}
+
+/* Defaults, what the shapes tell, what was asked for. */
+static int configure(const pg_import_job *job, match *m)
+{
+    const pg_shapes shapes = {.of = &m->at, .shape = shape_of};
+    const char *pairs[64];
+    size_t n = 0;
+    if (m->model->hooks->derive)
+        m->model->hooks->derive(&shapes, &m->derived);
+    char *lines = strdup(m->derived.data), *rest = lines;
+    if (!lines || m->derived.failed)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    for (char *line; (line = strsep(&rest, "\n")) && n < 16;)
+        if (*line)
+            pairs[n++] = line;
+    for (size_t i = 0; i < job->n_pairs && n < 64; i++)
+        pairs[n++] = job->pairs[i];
+    int code = pg_module_configure(&m->model->module, "model", pairs, n, m->config);
+    free(lines);
+    return code;
+}
+
+/* Settles the architecture of a candidate and counts the tensors that fit. */
+static int settle(const pg_import_job *job, const candidate *c, match *m)
+{
+    const pg_shapes shapes = {.of = c, .shape = shape_of};
+    *m = (match){.at = *c};
+    pg_buf_init(&m->derived);
+    m->model = job->model ? pg_model_find(job->model) : recognise(c);
+    if (!m->model)
+        return PG_EINPUT;
+    if (!m->model->hooks->forward)
+        return pg_fail(PG_EINPUT, "model %s has no weights", m->model->module.name);
+    int code = configure(job, m);
+    int64_t classes = pg_shape_size(&shapes, "fc.weight", 0);
+    if (!code && (classes < 2 || classes > 100000))
+        code = pg_fail(PG_EINPUT, "its classifier, fc.weight or linear.weight, is not there or has no 2 to 100000 classes");
+    if (!code)
+        code = pg_model_trace(m->model, m->config, job->input_height, job->input_width, (int)classes, &m->parameters, &m->geometry);
+    for (size_t i = 0; !code && i < m->parameters.n; i++) {
+        const pg_state_tensor *t = lookup(c, m->parameters.items[i].name);
+        m->fits += t && same_shape(t, &m->parameters.items[i]);
+    }
+    return code;
+}
+
+static int ambiguous(const match *a, const match *b)
+{
+    return pg_fail(PG_EINPUT, "two networks of the file fit alike, '%s%s%s' and '%s%s%s': choose a dictionary with --key", a->at.dict->path,
+                   *a->at.dict->path && *a->at.prefix ? "." : "", a->at.prefix, b->at.dict->path, *b->at.dict->path && *b->at.prefix ? "." : "",
+                   b->at.prefix);
+}
+
+/* The network that fits best. */
+static int choose(const pg_import_job *job, const pg_state_file *file, match *best)
+{
+    candidate candidates[CANDIDATES_MAX];
+    size_t n = find_candidates(file, job->key, candidates);
+    if (n == 0)
+        return pg_fail(PG_EINPUT, "%s: no network is in %s%s%s: tensors conv1.weight and layer1.0.conv1.weight, behind any prefix, are looked for", job->from,
+                       job->key ? "its dictionary '" : "it", job->key ? job->key : "", job->key ? "'" : "");
+    int code = settle(job, &candidates[0], best), tie = PG_OK;
+    for (size_t i = 1; i < n && code != PG_ENOMEM; i++) {
+        match other;
+        int failed = settle(job, &candidates[i], &other);
+        bool better = !failed && (code || other.fits > best->fits);
+        if (better || (!failed && other.fits == best->fits))
+            tie = better ? PG_OK : ambiguous(best, &other);
+        if (better) {
+            match_release(best);
+            *best = other;
+            code = PG_OK;
+        } else
+            match_release(&other);
+    }
+    return code ? pg_fail_at(code, "%s", job->from) : tie;
+}
+
+/* ---- The report ---- */
+
+static void shape_text(int rank, const int64_t *shape, pg_buf *out)
+{
+    for (int i = 0; i < rank; i++)
+        pg_buf_printf(out, "%s%lld", i ? "x" : " ", (long long)shape[i]);
+    if (rank == 0)
+        pg_buf_puts(out, " scalar");
+}
+
+static void report_options(const pg_import_job *job, const match *m, pg_buf *out)
+{
+    for (const pg_option *row = m->model->module.options; row->name; row++) {
+        pg_buf_printf(out, "  %s=", row->name);
+        pg_option_format(row, m->config, out);
+        pg_buf_printf(out, "  (%s)\n", asked_for(job, row->name)          ? "as asked"
+                                       : line_for(&m->derived, row->name) ? "from the shapes"
+                                                                          : "default: the file does not tell");
+    }
+}
+
+/* One entry of a list that shows its first. */
+static void list(pg_buf *out, size_t n, const char *title, const char *name)
+{
+    if (n <= SHOWN_MAX)
+        pg_buf_printf(out, "%-12s %s", n == 1 ? title : "", n == SHOWN_MAX ? "..." : name);
+}
+
+static size_t report_missing(const match *m, pg_buf *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->parameters.n; i++) {
+        const pg_parameter *p = &m->parameters.items[i];
+        const pg_state_tensor *t = lookup(&m->at, p->name);
+        if (t && same_shape(t, p))
+            continue;
+        list(out, ++n, "missing", p->name);
+        if (n < SHOWN_MAX) {
+            shape_text(p->rank, p->shape, out);
+            pg_buf_puts(out, t ? "; the file has" : "");
+            if (t)
+                shape_text(t->rank, t->shape, out);
+        }
+        pg_buf_puts(out, n <= SHOWN_MAX ? "\n" : "");
+    }
+    return n;
+}
+
+/* Tensors of the dictionary that the network does not use. `counted`: those that only count batches. */
+static size_t report_rest(const match *m, size_t *counted, pg_buf *out)
+{
+    size_t n = 0;
+    *counted = 0;
+    for (size_t i = 0; i < m->at.dict->n; i++) {
+        const pg_state_tensor *t = &m->at.dict->tensors[i];
+        bool used = false;
+        for (size_t k = 0; !used && k < m->parameters.n; k++)
+            used = lookup(&m->at, m->parameters.items[k].name) == t;
+        bool counter = ends_with(t->name, ".num_batches_tracked");
+        *counted += !used && counter;
+        if (used || counter)
+            continue;
+        list(out, ++n, "left over", t->name);
+        if (n < SHOWN_MAX)
+            shape_text(t->rank, t->shape, out);
+        pg_buf_puts(out, n <= SHOWN_MAX ? "\n" : "");
+    }
+    return n;
+}
+
+static int report(const pg_import_job *job, const pg_state_file *file, const match *m, pg_buf *out)
+{
+    size_t counted = 0;
+    pg_buf_printf(out, "%-12s %s (%s), sha256 %s\n", "file", job->from, pg_state_kind(file), pg_state_hash(file));
+    pg_buf_printf(out, "%-12s %s%s%s%s\n", "dictionary", *m->at.dict->path ? m->at.dict->path : "the file's own", *m->at.prefix ? ", names behind '" : "",
+                  m->at.prefix, *m->at.prefix ? "'" : "");
+    pg_buf_printf(out, "%-12s %s\n", "model", m->model->module.name);
+    report_options(job, m, out);
+    pg_buf_printf(out, "%-12s 3 x %d x %d pixels, %d classes\n", "input", m->geometry.input_height, m->geometry.input_width, m->geometry.classes);
+    pg_buf_printf(out, "%-12s %zu of %zu tensors\n", "fits", m->fits, m->parameters.n);
+    size_t missing = report_missing(m, out), rest = report_rest(m, &counted, out);
+    if (counted)
+        pg_buf_printf(out, "%-12s %zu num_batches_tracked\n", "not needed", counted);
+    if (missing)
+        return pg_fail(PG_EINPUT, "%s: %zu of the %zu tensors of %s are missing or have another shape", job->from, missing, m->parameters.n,
+                       m->model->module.name);
+    if (rest && !job->ignore_rest)
+        return pg_fail(PG_EINPUT, "%s: %zu tensors are left over, so that the network may be another one; --ignore-rest imports it all the same", job->from, rest);
+    return PG_OK;
+}
+
+/* ---- Writing ---- */
+
+/* *new* bytes in out->data */
+static int read_one(pg_state_file *file, const match *m, const pg_parameter *p, bool half, pg_st_tensor *out)
+{
+    size_t count = (size_t)pg_parameter_elements(p);
+    float *values = malloc(count * sizeof *values);
+    *out = (pg_st_tensor){.name = p->name, .dtype = half ? PG_ST_F16 : PG_ST_F32, .rank = p->rank, .data = values, .size = count * (half ? 2 : 4)};
+    memcpy(out->shape, p->shape, sizeof p->shape);
+    if (!values)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = pg_state_read(file, lookup(&m->at, p->name), values, count);
+    for (size_t i = 0; !code && p->kind == PG_PARAMETER_VAR && i < count; i++)
+        if (values[i] < 0)
+            code = pg_fail(PG_EDAMAGED, "tensor '%s' holds a variance below 0", p->name);
+    if (!code && half) {
+        void *data = NULL;
+        code = pg_weights_to_half(p->name, values, count, &data);
+        free(values);
+        out->data = data;
+    }
+    return code;
+}
+
+/* The command without paths, so that equal imports are equal bytes. */
+static void command_text(const pg_import_job *job, const match *m, const char *base, pg_buf *out)
+{
+    pg_buf options;
+    pg_buf_init(&options);
+    pg_options_canonical(m->model->module.options, m->config, " --set ", false, &options);
+    pg_buf_printf(out, "patchgauge model import %s %s --input %dx%d", m->model->module.name, base, job->input_height, job->input_width);
+    for (size_t i = 0; i < options.size; i++)
+        if (options.data[i] != '\n')
+            pg_buf_add(out, &options.data[i], 1);
+    if (*m->at.dict->path)
+        pg_buf_printf(out, " --key %s", m->at.dict->path);
+    pg_buf_printf(out, "%s%s", job->ignore_rest ? " --ignore-rest" : "", job->half ? " --half" : "");
+    out->failed |= options.failed;
+    pg_buf_release(&options);
+}
+
+static int write_weights(const pg_import_job *job, pg_state_file *file, const match *m)
+{
+    const char *slash = strrchr(job->from, '/'), *base = slash ? slash + 1 : job->from;
+    size_t n = m->parameters.n;
+    pg_st_tensor *tensors = calloc(n + 1, sizeof *tensors);
+    pg_buf command, source;
+    pg_buf_init(&command);
+    pg_buf_init(&source);
+    command_text(job, m, base, &command);
+    pg_buf_printf(&source, "%s sha256 %s", base, pg_state_hash(file));
+    int code = tensors ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    for (size_t i = 0; !code && i < n; i++)
+        if ((code = read_one(file, m, &m->parameters.items[i], job->half, &tensors[i])))
+            pg_fail_at(code, "%s", job->from);
+    if (!code && !(code = pg_buf_check(&command)) && !(code = pg_buf_check(&source)))
+        code = pg_weights_write(job->out, tensors, n,
+                                &(pg_weights_record){.model = m->model, .config = m->config, .input_height = job->input_height,
+                                                     .input_width = job->input_width, .classes = m->geometry.classes, .command = command.data,
+                                                     .source = source.data});
+    for (size_t i = 0; tensors && i < n; i++)
+        free((void *)tensors[i].data);
+    free(tensors);
+    pg_buf_release(&command);
+    pg_buf_release(&source);
+    return code;
+}
+
+int pg_import(const pg_import_job *job, pg_buf *out)
+{
+    pg_state_file *file = NULL;
+    match best = {0};
+    int code = pg_state_open(job->from, &file);
+    if (code)
+        return code;
+    code = choose(job, file, &best);
+    if (!code)
+        code = report(job, file, &best, out);
+    if (!code)
+        code = check_asked(job, best.model);
+    if (!code)
+        code = write_weights(job, file, &best);
+    match_release(&best);
+    pg_state_close(file);
+    return code ? code : pg_buf_check(out);
+}

@@ -1,0 +1,41 @@
+/* Named tensors in files of other programs: what torch.save writes (models/pth.h) and safetensors. Reads no libtorch and runs nothing. */
+#ifndef PG_MODELS_STATE_DICT_H
+#define PG_MODELS_STATE_DICT_H
+
+#include "harness/base/hash.h"
+#include "models/pickle.h"
+
+enum { PG_STATE_TENSORS_MAX = 10000, PG_STATE_DICTS_MAX = 1000 };
+
+typedef struct pg_state_tensor {
+    const char *name; /* *borrowed* from the file, printable */
+    int rank;
+    int64_t shape[PG_ST_MAX_DIM];
+    const pg_pickle_tensor *view; /* of a .pth, */
+    const pg_st_tensor *whole;    /* or of a safetensors file */
+} pg_state_tensor;
+
+/* A dictionary that has tensors: a state dict, or one of several in the file. */
+typedef struct pg_state_dict {
+    char path[200]; /* the keys that lead to it, "checkpoint.state_dict"; "" for the file's own */
+    pg_state_tensor *tensors;
+    size_t n;
+} pg_state_dict;
+
+typedef struct pg_state_file pg_state_file;
+
+/* Reads and checks a file of at most 4 GiB; *new*, pg_state_close. The message names the path. PG_EMISSING, PG_EINPUT, PG_EDAMAGED,
+ * PG_EUNSUPPORTED, PG_ENOMEM, PG_EIO. */
+int pg_state_open(const char *path, pg_state_file **out) PG_MUST_USE;
+void pg_state_close(pg_state_file *file);
+const pg_state_dict *pg_state_at(const pg_state_file *file, size_t i); /* NULL behind the last */
+const char *pg_state_hash(const pg_state_file *file);                  /* SHA-256 of the file */
+const char *pg_state_kind(const pg_state_file *file);                  /* "torch.save" or "safetensors" */
+
+/* NULL where there is none. */
+const pg_state_tensor *pg_state_find(const pg_state_dict *dict, const char *name);
+/* The elements of a tensor of the file, row-major, as float32: out[count]. PG_EUNSUPPORTED for integers, PG_EDAMAGED where the storage is
+ * not what the file says or a value is not finite. */
+int pg_state_read(pg_state_file *file, const pg_state_tensor *tensor, float *out, size_t count) PG_MUST_USE;
+
+#endif
