@@ -353,24 +353,23 @@ static int merge_missing(merge *m, const shard_task *t, pg_db_pieces *missing)
     return code;
 }
 
-/* A failure travels to the task of the same images, so that it is seen here why they are missing. */
-static int record_failure(merge *m, const shard_task *t)
+/* A failure travels to the open tasks of the same images, so that it is seen here why they are missing. */
+static int record_failure(merge *m, const shard_task *t, pg_db_pieces *missing)
 {
-    sqlite3_stmt *row = NULL;
-    int64_t task = 0, done = 0, copied = 0;
-    int code =
-        pg_db_get(m->to,
-                  "SELECT ifnull(max(t.task), 0) FROM task t JOIN task_cell tc ON tc.task = t.task WHERE tc.cell = ?1 AND"
-                  " t.first = ?2 AND t.count = ?3 AND t.state IN ('pending', 'failed')",
-                  &row, "iii", t->cells[0].cell, t->first, t->count);
-    if (code == PG_OK)
-        code = pg_db_one(m->to, row, "looking for a task", &task);
-    if (code == PG_OK && task)
+    int64_t done = 0, copied = 0;
+    int code = PG_OK;
+    pg_db_sort_pieces(missing);
+    for (size_t i = 0; code == PG_OK && i < missing->n; i++) {
+        int64_t task = missing->items[i].task;
+        if (task == 0 || (i > 0 && task == missing->items[i - 1].task))
+            continue;
         code = copy_attempts(m, t, task, &done, &copied);
-    if (code == PG_OK && copied)
-        code = pg_db_run(m->to, "recording a failure",
-                         "UPDATE task SET state = 'failed', error = ?2, attempts = ?3 WHERE task = ?1", "iti", task, t->error,
-                         t->attempts);
+        if (code == PG_OK && copied)
+            code = pg_db_run(m->to, "recording a failure",
+                             "UPDATE task SET state = 'failed', error = ?2, attempts = ?3 WHERE task = ?1"
+                             " AND state IN ('pending', 'failed')",
+                             "iti", task, t->error, t->attempts);
+    }
     return code;
 }
 
@@ -407,7 +406,7 @@ static int merge_task(merge *m, const shard_task *t)
     if (code == PG_OK)
         *(missing.n == 0 ? &m->report->known : t->failed ? &m->report->failed : &m->report->tasks) += 1;
     if (code == PG_OK && missing.n > 0)
-        code = t->failed ? record_failure(m, t) : merge_missing(m, t, &missing);
+        code = t->failed ? record_failure(m, t, &missing) : merge_missing(m, t, &missing);
     free(missing.items);
     return code;
 }

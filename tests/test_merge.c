@@ -298,6 +298,28 @@ static void test_failures(void **state)
     }
 }
 
+/* The reason reaches tasks of another cut too, but none that a worker holds. */
+static void test_failure_of_another_cut(void **state)
+{
+    (void)state;
+    pg_task held;
+    pg_store *main = open_as("main.db", PG_STORE_WRITE), *shard = open_as("s.db", PG_STORE_WRITE);
+    assert_int_equal(plan_cut(main, CELLS, 2, NULL), PG_OK);
+    start_as(main);
+    assert_true(claim(main, &held));
+    assert_int_equal(plan_cut(shard, CELLS, 4, &(pg_shard){0, 2, NULL}), PG_OK);
+    start_as(shard);
+    fail_task(shard, "it rains");
+    expect_merged(main, "s.db", 0, 0, 1);
+    assert_int_equal(number(main, "SELECT first FROM task WHERE state = 'failed' AND error = 'it rains' AND attempts = 3"), 2);
+    assert_int_equal(number(main, "SELECT count(*) FROM task WHERE state = 'failed'"), 1);
+    assert_true(finish(main, &held));
+    pg_task_release(&held);
+    assert_int_equal(pg_store_check(main), PG_OK);
+    pg_store_close(shard);
+    pg_store_close(main);
+}
+
 /* A shard merged when it was half done brings the rest when it is done. */
 static void test_twice_on_the_way(void **state)
 {
@@ -547,6 +569,7 @@ int main(void)
         cmocka_unit_test_teardown(test_other_cells, drop_all),
         cmocka_unit_test_teardown(test_late_worker, drop_all),
         cmocka_unit_test_teardown(test_failures, drop_all),
+        cmocka_unit_test_teardown(test_failure_of_another_cut, drop_all),
         cmocka_unit_test_teardown(test_twice_on_the_way, drop_all),
         cmocka_unit_test_teardown(test_broken_certificates, drop_all),
         cmocka_unit_test_teardown(test_audits, drop_all),
