@@ -158,6 +158,33 @@ static int check_all_outcomes(checker *c)
     return found(c, code == PG_OK && step < 0 ? step : code);
 }
 
+/* Tables, indexes and triggers against those of an empty store of this version. */
+static int check_schema(checker *c)
+{
+    static const char sql[] = "SELECT type || ' ' || name, ifnull(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_stat%'"
+                              " ESCAPE '\\' ORDER BY type, name";
+    sqlite3 *empty = NULL;
+    sqlite3_stmt *wanted = NULL, *row = NULL;
+    int result = sqlite3_open_v2(":memory:", &empty, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL), step = 1;
+    for (const pg_migration *m = pg_migrations; result == SQLITE_OK && m->version; m++)
+        result = sqlite3_exec(empty, m->sql, NULL, NULL, NULL);
+    if (result == SQLITE_OK)
+        result = sqlite3_prepare_v2(empty, sql, -1, &wanted, NULL);
+    int code = result == SQLITE_OK ? pg_db_get(c->store, sql, &row, "") : pg_fail(PG_EDB, "%s", sqlite3_errmsg(empty));
+    for (bool more = true; code == PG_OK && more && (step = pg_db_step(c->store, row, "checking")) >= 0;) {
+        more = sqlite3_step(wanted) == SQLITE_ROW;
+        bool same = more == (step == 1) && (!more || (strcmp(pg_db_text(row, 0), pg_db_text(wanted, 0)) == 0 &&
+                                                      strcmp(pg_db_text(row, 1), pg_db_text(wanted, 1)) == 0));
+        if (!same)
+            code = pg_fail(PG_EDAMAGED, "%s: is not laid out as this version lays it out, from %s on; restore a backup",
+                           c->store->path, step == 1 ? pg_db_text(row, 0) : pg_db_text(wanted, 0));
+    }
+    pg_db_done(row);
+    sqlite3_finalize(wanted);
+    sqlite3_close(empty);
+    return found(c, code == PG_OK && step < 0 ? step : code);
+}
+
 /* What statements can tell: each gives the names of what is wrong. */
 static const struct {
     const char *what, *sql;
@@ -185,7 +212,7 @@ static const struct {
 
 static int check_all(checker *c)
 {
-    int code = PG_OK;
+    int code = check_schema(c);
     for (size_t i = 0; code == PG_OK && i < sizeof questions / sizeof *questions; i++)
         code = expect_nothing(c, questions[i].sql, questions[i].what);
     if (code == PG_OK)
