@@ -404,7 +404,7 @@ static json_t *json_label(const char *text)
     pg_buf flat;
     pg_buf_init(&flat);
     pg_text_flat(text, " ", false, &flat);
-    json_t *string = json_string(flat.data);
+    json_t *string = flat.failed ? NULL : json_string(flat.data);
     pg_buf_release(&flat);
     return string;
 }

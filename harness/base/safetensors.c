@@ -195,8 +195,9 @@ static int parse_header(pg_st_file *file, const char *header, size_t size)
     json_error_t error;
     if (size < 1 || header[0] != '{')
         return pg_fail(PG_EDAMAGED, "its header does not start with '{'");
+    errno = 0;
     file->root = json_loadb(header, size, JSON_REJECT_DUPLICATES, &error);
-    if (!file->root && json_error_code(&error) == json_error_out_of_memory)
+    if (errno == ENOMEM) /* jansson goes on without the letters that it has no room for, or calls it a syntax error */
         return pg_fail(PG_ENOMEM, "out of memory for the header");
     if (!file->root)
         return pg_fail(PG_EDAMAGED, "its header is not valid JSON at byte %d: %s", error.position, error.text);

@@ -12,7 +12,10 @@
 
 static int add_string(pg_buf *out, const char *text)
 {
+    errno = 0;
     json_t *checked = json_string(text);
+    if (!checked && errno == ENOMEM)
+        return pg_fail(PG_ENOMEM, "out of memory");
     if (!checked)
         return pg_fail(PG_EINPUT, "'%s' is not UTF-8", text);
     json_decref(checked);

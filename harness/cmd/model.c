@@ -171,6 +171,11 @@ static int inspect(const pg_context *context, int argc, char **argv)
     for (size_t i = 0; i < options.size; i++)
         if (options.data[i] == '\n')
             options.data[i] = i + 1 < options.size ? ' ' : 0;
+    e = pg_buf_check(&options);
+    if (e) {
+        pg_buf_release(&options);
+        return e;
+    }
     printf("%-12s %s (version %d)\n%-12s %s\n%-12s %s\n", "model", info.model, info.model_version, "options", options.data, "sha256", info.hash);
     pg_buf_release(&options);
     printf("%-12s 3 x %d x %d pixels, %d classes\n", "input", g->input_height, g->input_width, g->classes);

@@ -4,6 +4,7 @@
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,8 +174,11 @@ int pg_manifest_read(const char *folder, pg_manifest *out)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_file_read(path, MOST_BYTES, &text, &size);
     if (!code) {
+        errno = 0;
         json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-        if (root)
+        if (errno == ENOMEM) /* whatever became of it */
+            code = pg_fail(PG_ENOMEM, "out of memory");
+        else if (root)
             code = read_object(root, out);
         else
             code = pg_fail(PG_EDAMAGED, "line %d: not valid JSON: %s", error.line, error.text);

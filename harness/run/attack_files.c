@@ -271,7 +271,7 @@ static char *meta_text(const work *w)
     char *text = meta ? json_dumps(meta, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(meta);
     if (!text)
-        pg_fail(PG_EINPUT, "meta.json cannot be made: a name is not UTF-8");
+        pg_fail(PG_ENOMEM, "out of memory for meta.json");
     return text;
 }
 

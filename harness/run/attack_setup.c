@@ -6,6 +6,7 @@
 #include "plots/figure.h"
 #include "plots/sheet.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
@@ -56,8 +57,11 @@ static int sort_pair(pg_attack_setup *s, const char *pair)
 /* meta.json holds the names. */
 static int check_text(const char *option, const char *text)
 {
+    errno = 0;
     json_t *value = json_string(text);
     json_decref(value);
+    if (errno == ENOMEM)
+        return pg_fail(PG_ENOMEM, "out of memory");
     return value ? PG_OK : pg_fail(PG_EINPUT, "%s %s: is not UTF-8, and meta.json names it; rename the file", option, text);
 }
 

@@ -10,6 +10,7 @@
 #include "harness/data/dataset.h"
 #include "harness/run/run.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +96,7 @@ static int write_meta(const pg_features_request *r, const pg_dataset_info *data,
         delta, "input", g->input_height, g->input_width, "classes", g->classes, "rows", axis_json(&g->rows), "columns",
         axis_json(&g->columns));
     if (!meta)
-        return pg_fail(PG_EINPUT, "meta.json cannot be made: a name is not UTF-8");
+        return pg_fail(PG_ENOMEM, "out of memory for meta.json");
     char *text = json_dumps(meta, JSON_INDENT(2) | JSON_SORT_KEYS);
     json_decref(meta);
     int code = text ? write_all(stream, text, strlen(text)) : pg_fail(PG_ENOMEM, "out of memory");
@@ -152,8 +153,11 @@ static int check_request(const pg_features_request *r)
     if (r->n_pairs > 0 && strcmp(r->weights, "null") != 0)
         return pg_fail(PG_EUSAGE, "--set %s: options of %s are part of the file; only those of the null model can be set",
                        r->pairs[0], r->weights);
+    errno = 0;
     json_t *name = json_string(r->weights);
     json_decref(name);
+    if (errno == ENOMEM)
+        return pg_fail(PG_ENOMEM, "out of memory");
     return name ? PG_OK : pg_fail(PG_EINPUT, "%s: is not UTF-8, and meta.json names it; rename the file", r->weights);
 }
 

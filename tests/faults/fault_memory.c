@@ -26,7 +26,7 @@ extern int __lsan_do_recoverable_leak_check(void);
 
 extern void __interceptor_free(void *memory);
 
-enum { LEAK = 97, CRASH = 99, MOST = 1 << 16, SWEEPERS = 2, FRAMES = 24, RECORD = -2 };
+enum { LEAK = 97, CRASH = 99, MOST = 1 << 16, SWEEPERS = 2, FRAMES = 12, RECORD = -2 };
 static const char crash_options[] = "exitcode=99:leak_check_at_exit=0:abort_on_error=0";
 /* The loader of shared objects, by which libcrypto looks for modules, leaks where memory runs out; so does glibc alone. */
 const char *__lsan_default_suppressions(void);
