@@ -319,7 +319,7 @@ static int write_files(const work *w)
 {
     pg_file_writer files[PG_ATTACK_DATA] = {0};
     char *meta = meta_text(w);
-    int code = meta ? pg_buf_check(&w->csv) : PG_EINPUT;
+    int code = meta ? pg_buf_check(&w->csv) : PG_ENOMEM;
     for (int i = 0; code == PG_OK && i < PG_ATTACK_DATA; i++)
         code = write_data(w, i, meta, &files[i]);
     if (code == PG_OK)
