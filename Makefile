@@ -175,6 +175,7 @@ test-all: ## what is too long for every change: all tests under sanitizers, ten 
 	@$(MAKE) mutate
 
 test-faults: test-deps ## inject faults (kill -9, failing system calls and memory, flipped bytes, ...) and count what they break
+	@sh harness/deps.sh fault
 	@$(MAKE) all $(FAULTS) $(SHIMS)
 	@$(MAKE) MODE=asan $(MEMORY)
 	@PATCHGAUGE=$(B)/patchgauge PG_TEST_LIMIT=600 sh tests/run.sh $(B)/tests/faults $(FAULTS) $(MEMORY)

@@ -29,6 +29,9 @@ build fonts-dejavu-core       font    DejaVuSans.ttf
 test  libcmocka-dev           cmocka  cmocka.h
 test  python3-pil             python  PIL
 test  python3-torch           python  torch
+fault strace                  command strace
+fault locales                 locale  de_DE
+fault util-linux              command setpriv
 fuzz  clang                   command clang
 fuzz  libclang-rt-14-dev      libfuzzer -
 slurm slurmctld               command slurmctld
@@ -57,6 +60,7 @@ probe() { # kind, what
     c++) compiles c++ "${CXX:-g++}" "$2" ;;
     python) command -v python3 >/dev/null 2>&1 && python3 -c "import $2" >/dev/null 2>&1 ;;
     libfuzzer) [ -f "$(clang -print-file-name=libclang_rt.fuzzer-x86_64.a 2>/dev/null)" ] ;;
+    locale) [ -f "/usr/share/i18n/locales/$2" ] ;;
     font) find /usr/share/fonts /usr/local/share/fonts "${HOME:-/}/.fonts" -name "$2" 2>/dev/null | grep -q . ;;
     esac
 }
@@ -65,7 +69,7 @@ probe() { # kind, what
 found='' missing=''
 for group in "$@"; do
     rows=$(echo "$table" | awk -v g="$group" '$1 == g { print $2 " " $3 " " $4 }')
-    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, slurm, fuzz or data)" >&2; exit 2; }
+    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, slurm, fault, fuzz or data)" >&2; exit 2; }
     while read -r package kind what; do
         if [ "$package" = libtorch-dev ] && [ -n "${LIBTORCH:-}" ]; then
             found="$found libtorch($LIBTORCH)"

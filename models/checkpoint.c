@@ -1,11 +1,11 @@
 #include "models/checkpoint.h"
 
 #include "harness/base/file.h"
+#include "harness/base/json.h"
 #include "harness/base/log.h"
 #include "harness/base/safetensors.h"
 #include "models/weights.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,13 +123,15 @@ static int load_part(const pg_st_file *f, pg_scope *s, const char *prefix, pg_pa
 static int load_curve(pg_checkpoint *c, const char *text)
 {
     json_error_t error;
-    json_t *curve = json_loads(text ? text : "", 0, &error), *entry;
+    json_t *curve = NULL, *entry;
     size_t i;
+    int e = pg_json_load(text ? text : "", text ? strlen(text) : 0, &curve, &error);
+    if (e == PG_ENOMEM)
+        return e;
     if (!json_is_array(curve)) {
         json_decref(curve);
         return pg_fail(PG_EDAMAGED, "metadata 'training' is not a list of epochs");
     }
-    int e = PG_OK;
     json_array_foreach(curve, i, entry) {
         json_t *val = json_object_get(entry, "val");
         if (!e)

@@ -1,9 +1,9 @@
 /* See table.h: metrics, lookups, notes, and the formats for programs (CSV, JSON). */
 #include "plots/table.h"
+#include "harness/base/json.h"
 #include "harness/base/option.h"
 
 #include <assert.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -502,7 +502,7 @@ static int print_json(const pg_table *table, pg_buf *out)
     char *text = NULL;
     int code = each_number(table, list, NULL);
     if (code == PG_OK) {
-        text = json_dumps(list, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
+        text = pg_json_dump(list, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
         if (text == NULL)
             code = pg_fail(PG_ENOMEM, "out of memory for a table");
         else

@@ -4,8 +4,9 @@
  * size, dtypes are those that patchgauge uses, names are printable. Files are untrusted: every number is checked before use. */
 #include "harness/base/safetensors.h"
 
+#include "harness/base/json.h"
+
 #include <errno.h>
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,13 +196,10 @@ static int parse_header(pg_st_file *file, const char *header, size_t size)
     json_error_t error;
     if (size < 1 || header[0] != '{')
         return pg_fail(PG_EDAMAGED, "its header does not start with '{'");
-    errno = 0;
-    file->root = json_loadb(header, size, JSON_REJECT_DUPLICATES, &error);
-    if (errno == ENOMEM) /* jansson goes on without the letters that it has no room for, or calls it a syntax error */
-        return pg_fail(PG_ENOMEM, "out of memory for the header");
-    if (!file->root)
+    int code = pg_json_load(header, size, &file->root, &error);
+    if (code == PG_EDAMAGED)
         return pg_fail(PG_EDAMAGED, "its header is not valid JSON at byte %d: %s", error.position, error.text);
-    return read_tensors(file);
+    return code ? code : read_tensors(file);
 }
 
 /* Reads `size` bytes into `out`, or past them where out is NULL, and adds them to the hash and to `also` (may be NULL). */

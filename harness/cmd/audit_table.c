@@ -3,10 +3,10 @@
 #include "harness/cmd/print.h"
 
 #include "defenses/windows.h"
+#include "harness/base/json.h"
 #include "harness/base/option.h"
 #include "plots/table.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -376,7 +376,7 @@ static int print_json(const keys *k, const pg_audit_row *rows, size_t n, pg_buf 
     bool failed = !list;
     for (size_t r = 0; !failed && r < n; r++)
         failed = json_array_append_new(list, json_row(k, &rows[r])) != 0;
-    char *text = failed ? NULL : json_dumps(list, JSON_INDENT(1));
+    char *text = failed ? NULL : pg_json_dump(list, JSON_INDENT(1));
     json_decref(list);
     if (!text)
         return pg_fail(PG_ENOMEM, "out of memory for the table of an audit");

@@ -2,6 +2,7 @@
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
 #include "db/store.h"
+#include "harness/base/json.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -151,7 +152,7 @@ static int format_json(const pg_context *context, const view *v, pg_buf *out)
                              (json_int_t)s->done, "running", (json_int_t)s->running, "pending", (json_int_t)s->pending,
                              "failed", (json_int_t)s->failed, "left_s", isnan(s->left_s) ? json_null() : json_real(left_of(v)),
                              "live_workers", (json_int_t)v->live, "workers", v->worker_list, "failures", v->failure_list);
-    char *text = json_dumps(root, JSON_REAL_PRECISION(6));
+    char *text = pg_json_dump(root, JSON_REAL_PRECISION(6));
     json_decref(root);
     if (!text)
         return pg_fail(PG_ENOMEM, "out of memory for the status");

@@ -3,9 +3,8 @@
 
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
+#include "harness/base/json.h"
 
-#include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,13 +173,11 @@ int pg_manifest_read(const char *folder, pg_manifest *out)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_file_read(path, MOST_BYTES, &text, &size);
     if (!code) {
-        errno = 0;
-        json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-        if (errno == ENOMEM) /* whatever became of it */
-            code = pg_fail(PG_ENOMEM, "out of memory");
-        else if (root)
+        json_t *root = NULL;
+        code = pg_json_load(text, size, &root, &error);
+        if (!code)
             code = read_object(root, out);
-        else
+        else if (code == PG_EDAMAGED)
             code = pg_fail(PG_EDAMAGED, "line %d: not valid JSON: %s", error.line, error.text);
         json_decref(root);
         if (code)

@@ -3,6 +3,7 @@
 #include "harness/run/attack_files.h"
 
 #include "harness/base/file.h"
+#include "harness/base/json.h"
 #include "harness/base/log.h"
 #include "harness/base/npy.h"
 #include "harness/base/version.h"
@@ -11,7 +12,6 @@
 #include "plots/local_logits.h"
 #include "plots/stats.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,7 +268,7 @@ static char *meta_text(const work *w)
         pg_network_device(s->network), "seed", (json_int_t)r->seed, "through", pg_attacker_through(s->attacker), "attack",
         options_json(&s->attack->module, s->attack_config), "defense", options_json(&s->defense->module, s->config), "delta",
         s->has_delta ? json_integer(s->delta) : json_null(), "classes", names_json(data), "counts", counts);
-    char *text = meta ? json_dumps(meta, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
+    char *text = meta ? pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(meta);
     if (!text)
         pg_fail(PG_ENOMEM, "out of memory for meta.json");

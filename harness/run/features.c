@@ -3,6 +3,7 @@
 #include "harness/run/features.h"
 
 #include "harness/base/file.h"
+#include "harness/base/json.h"
 #include "harness/base/log.h"
 #include "harness/base/npy.h"
 #include "harness/base/option.h"
@@ -11,7 +12,6 @@
 #include "harness/run/run.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,7 +97,7 @@ static int write_meta(const pg_features_request *r, const pg_dataset_info *data,
         axis_json(&g->columns));
     if (!meta)
         return pg_fail(PG_ENOMEM, "out of memory for meta.json");
-    char *text = json_dumps(meta, JSON_INDENT(2) | JSON_SORT_KEYS);
+    char *text = pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS);
     json_decref(meta);
     int code = text ? write_all(stream, text, strlen(text)) : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK)
