@@ -17,6 +17,12 @@
 
 enum { TOKEN_BYTES = 16 };
 
+/* A database comes from anywhere: no other text ever becomes part of a path. */
+static bool is_token(const char *text)
+{
+    return strlen(text) == 2 * TOKEN_BYTES && strspn(text, "0123456789abcdef") == 2 * TOKEN_BYTES;
+}
+
 static char *lock_path_of(const pg_store *store, const char *token)
 {
     pg_buf path;
@@ -108,6 +114,8 @@ void pg_store_worker_end(pg_store *store)
 
 bool pg_db_worker_lives(const pg_store *store, const char *token)
 {
+    if (!is_token(token))
+        return false;
     char *path = lock_path_of(store, token);
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     bool lives = fd >= 0 ? flock(fd, LOCK_SH | LOCK_NB) != 0 : errno != ENOENT;
@@ -120,6 +128,8 @@ bool pg_db_worker_lives(const pg_store *store, const char *token)
 /* True where no process holds the lock. The file is removed then: its token is never used again. */
 static bool is_dead(const pg_store *store, const char *token)
 {
+    if (!is_token(token))
+        return true; /* no process ever had it */
     char *path = lock_path_of(store, token);
     if (!path)
         return false;
@@ -143,7 +153,7 @@ static void sweep(const pg_store *store)
     for (struct dirent *e; entries && (e = readdir(entries));) {
         const char *token = e->d_name + length + strlen(".worker-");
         if (strncmp(e->d_name, base, length) == 0 && strncmp(e->d_name + length, ".worker-", strlen(".worker-")) == 0 &&
-            strlen(token) == 2 * TOKEN_BYTES && strspn(token, "0123456789abcdef") == 2 * TOKEN_BYTES)
+            is_token(token))
             is_dead(store, token);
     }
     if (entries)

@@ -290,6 +290,27 @@ static void test_orphaned_lock_files(void **state)
     assert_int_equal(scratch_count(scratch_folder), 2);
 }
 
+/* The token in a database of somebody else is no way to a file that is no lock. */
+static void test_a_token_is_no_path(void **state)
+{
+    (void)state;
+    int64_t requeued = 0;
+    pg_task task;
+    pg_store *store = open_worker(), *other = open_worker();
+    assert_int_equal(mkdir(scratch_path("t.db.worker-"), 0777), 0);
+    scratch_write("mine", "", 0);
+    plan(store, (const int[]){0}, 1, 0, CHUNK);
+    assert_true(claim(store, &task));
+    pg_task_release(&task);
+    exec(other, "UPDATE worker SET token = '/../mine' WHERE worker = (SELECT owner FROM task WHERE owner IS NOT NULL)");
+    assert_int_equal(pg_store_reap(other, &requeued), PG_OK);
+    assert_int_equal(requeued, 1);
+    assert_int_equal(access(scratch_path("mine"), F_OK), 0);
+    pg_store_close(store);
+    pg_store_close(other);
+    assert_int_equal(unlink(scratch_path("mine")), 0);
+}
+
 /* Killed inside the transaction, with pages of it in the file already: the next one to open rolls it back. */
 static void test_killed_in_transaction(void **state)
 {
@@ -333,6 +354,7 @@ int main(void)
         cmocka_unit_test_teardown(test_names_of_one_store, clean),
         cmocka_unit_test_teardown(test_ended_worker, clean),
         cmocka_unit_test_teardown(test_orphaned_lock_files, clean),
+        cmocka_unit_test_teardown(test_a_token_is_no_path, clean),
         cmocka_unit_test_teardown(test_killed_in_transaction, clean),
     };
     return cmocka_run_group_tests_name("queue", tests, make, scratch_remove);
