@@ -348,6 +348,46 @@ static void test_backups_while_a_worker_writes(void **state)
     assert_true(largest > least); /* moments that differ */
 }
 
+/* Killed at any moment: the backup of before is there, or the new one, never a part. */
+static void test_killed_backups(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 30 };
+    pg_store_close(fill());
+    assert_int_equal(pg_store_backup(scratch_path("t.db"), scratch_path("b.db"), false), PG_OK);
+    pg_store *store = open_worker();
+    pg_task task;
+    plan(store, (const int[]){5}, 1, 0, 100);
+    while (claim(store, &task)) {
+        assert_true(finish(store, &task));
+        pg_task_release(&task);
+    }
+    pg_store_close(store);
+    char before[PG_HASH_HEX], after[PG_HASH_HEX], temporary[64];
+    assert_int_equal(pg_hash_file(scratch_path("b.db"), before), PG_OK);
+    pg_rng rng = pg_rng_make(5, PG_STREAM_TEST, 0);
+    int killed = 0, kept = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        int status = 0;
+        pid_t child = fork();
+        if (child == 0)
+            _exit(pg_store_backup(scratch_path("t.db"), scratch_path("b.db"), true) != PG_OK);
+        snprintf(temporary, sizeof temporary, "b.db.tmp.%ld", (long)child);
+        while (access(scratch_path(temporary), F_OK) != 0 && waitpid(child, &status, WNOHANG) == 0)
+            continue;
+        usleep(pg_rng_below(&rng, 2000));
+        kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+        killed += WIFSIGNALED(status);
+        assert_int_equal(pg_hash_file(scratch_path("b.db"), after), PG_OK);
+        bool old = strcmp(before, after) == 0;
+        kept += old;
+        expect_whole("b.db", old ? CELLS : CELLS + 1);
+    }
+    print_message("%d of %d killed, the earlier one kept in %d\n", killed, (int)ROUNDS, kept);
+    assert_true(killed > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +404,7 @@ int main(void)
         cmocka_unit_test_teardown(test_backup_under_a_journal, clean_all),
         cmocka_unit_test_teardown(test_backup_of_a_damaged_store, clean_all),
         cmocka_unit_test_teardown(test_backups_while_a_worker_writes, clean_all),
+        cmocka_unit_test_teardown(test_killed_backups, clean_all),
     };
     return cmocka_run_group_tests_name("db", tests, make_with_cache, scratch_remove);
 }
