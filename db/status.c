@@ -9,6 +9,17 @@
 /* Times of the last attempts at a forward pass; the slowest stage of the pipeline is what a task costs. */
 #define RECENT_ATTEMPTS "1000"
 
+/* Seconds that one worker needs for the open tasks, by the speed of each forward pass; the mean speed for those without one. */
+#define ESTIMATE(which)                                                                                      \
+    "WITH recent AS (SELECT task, max(read_s, forward_s, certify_s) AS s FROM attempt WHERE result = 'done'" \
+    "  ORDER BY attempt DESC LIMIT " RECENT_ATTEMPTS "),"                                                    \
+    " measured AS (SELECT t.forward, sum(r.s) AS s, sum(t.count) AS n FROM recent r"                         \
+    "  JOIN task t ON t.task = r.task GROUP BY t.forward),"                                                  \
+    " open AS (SELECT forward, sum(count) AS n FROM task WHERE state IN ('pending', 'running')"              \
+    "  AND state <> 'done'" which " GROUP BY forward)"                                                       \
+    " SELECT sum(o.n * ifnull(m.s / m.n, (SELECT sum(s) / sum(n) FROM measured)))"                           \
+    " FROM open o LEFT JOIN measured m ON m.forward = o.forward"
+
 /* One row of integers. */
 static int read_counts(pg_store *store, const char *sql, int64_t *const *fields, int n)
 {
@@ -47,29 +58,20 @@ static int count_tasks(pg_store *store, pg_store_status *out)
     return code;
 }
 
-static int estimate(pg_store *store, pg_store_status *out)
+/* What one worker needs for open tasks, of the plan of the connection or of all. */
+static int estimate(pg_store *store, bool of_plan, double *left_s)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code =
-        pg_db_get(store,
-                  "WITH recent AS (SELECT task, max(read_s, forward_s, certify_s) AS s FROM attempt WHERE result = 'done'"
-                  "  ORDER BY attempt DESC LIMIT " RECENT_ATTEMPTS "),"
-                  " measured AS (SELECT t.forward, sum(r.s) AS s, sum(t.count) AS n FROM recent r"
-                  "  JOIN task t ON t.task = r.task GROUP BY t.forward),"
-                  " open AS (SELECT forward, sum(count) AS n FROM task WHERE state IN ('pending', 'running')"
-                  "  AND state <> 'done' GROUP BY forward)"
-                  " SELECT sum(o.n * ifnull(m.s / m.n, (SELECT sum(s) / sum(n) FROM measured)))"
-                  " FROM open o LEFT JOIN measured m ON m.forward = o.forward",
-                  &row, "");
-    out->left_s = NAN;
+    int code = pg_db_get(store, of_plan ? ESTIMATE(" AND task IN temp.wanted") : ESTIMATE(""), &row, "");
+    *left_s = NAN;
     if (code == PG_OK && (step = pg_db_step(store, row, "estimating")) == 1 && sqlite3_column_type(row, 0) != SQLITE_NULL)
-        out->left_s = sqlite3_column_double(row, 0);
+        *left_s = sqlite3_column_double(row, 0);
     pg_db_done(row);
-    if (out->pending + out->running == 0)
-        out->left_s = 0;
     return code == PG_OK && step < 0 ? step : code;
 }
+
+int pg_store_time_left(pg_store *store, double *left_s) { return estimate(store, true, left_s); }
 
 int pg_store_status_of(pg_store *store, pg_store_status *out)
 {
@@ -81,7 +83,9 @@ int pg_store_status_of(pg_store *store, pg_store_status *out)
     if (code == PG_OK)
         code = count_tasks(store, out);
     if (code == PG_OK)
-        code = estimate(store, out);
+        code = estimate(store, false, &out->left_s);
+    if (out->pending + out->running == 0)
+        out->left_s = 0;
     return pg_db_end(store, code);
 }
 

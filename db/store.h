@@ -253,6 +253,8 @@ typedef struct pg_store_progress {
     int64_t images, images_done;                   /* summed over tasks: forward passes */
 } pg_store_progress;
 int pg_store_progress_of(pg_store *store, pg_store_progress *out) PG_MUST_USE;
+/* What the pending and running ones take one worker, as left_s of pg_store_status. */
+int pg_store_time_left(pg_store *store, double *left_s) PG_MUST_USE;
 
 /* ---- Running: workers and tasks ---- */
 

@@ -341,6 +341,124 @@ static void test_killed_in_transaction(void **state)
     pg_store_close(store);
 }
 
+/* What is left takes as long as the measured speed says; of the plan of the connection alone. */
+static void test_time_left(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker();
+    pg_store_status status;
+    pg_task task;
+    double left_s = 0;
+    plan(store, (const int[]){0}, 1, 0, IMAGES);
+    assert_int_equal(pg_store_time_left(store, &left_s), PG_OK);
+    assert_true(isnan(left_s));
+    assert_true(claim(store, &task)); /* 4 images of 10 */
+    assert_true(finish(store, &task));
+    pg_task_release(&task);
+    exec(store, "UPDATE attempt SET forward_s = 2");
+    assert_int_equal(pg_store_time_left(store, &left_s), PG_OK);
+    assert_float_equal(left_s, 3.0, 1e-9);
+    plan(store, (const int[]){1}, 1, 0, IMAGES);
+    assert_int_equal(pg_store_time_left(store, &left_s), PG_OK);
+    assert_float_equal(left_s, 5.0, 1e-9);
+    assert_int_equal(pg_store_status_of(store, &status), PG_OK);
+    assert_float_equal(status.left_s, 8.0, 1e-9);
+    pg_store_close(store);
+}
+
+/* A busy worker leaves tasks to the others. */
+static void test_claim_ahead(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker();
+    pg_task task;
+    bool got = true;
+    plan_all(store); /* three tasks */
+    assert_int_equal(pg_store_claim_ahead(store, 3, &task, &got), PG_OK);
+    assert_false(got);
+    assert_int_equal(pg_store_claim_ahead(store, 2, &task, &got), PG_OK);
+    assert_true(got);
+    pg_task_release(&task);
+    assert_int_equal(pg_store_claim_ahead(store, 2, &task, &got), PG_OK);
+    assert_false(got);
+    assert_true(claim(store, &task));
+    pg_task_release(&task);
+    pg_store_close(store);
+}
+
+/* Who saw a worker die charges the task in its hands, once, and no other; a task that another run took back is not charged. */
+static void test_burial(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker(), *other = open_worker();
+    pg_task first, second;
+    pg_burial burial;
+    int64_t requeued = 0;
+    plan_all(store);
+    plan_all(other);
+    for (int attempt = 1; attempt <= PG_ATTEMPTS_MAX; attempt++) {
+        pg_store *dying = open_worker();
+        plan_all(dying);
+        if (attempt == 2) /* failed ones are pending again when planned: the number of attempts stays */
+            assert_int_equal(number(store, "SELECT max(attempts) FROM task"), 1);
+        assert_true(claim(dying, &first) && claim(dying, &second));
+        pg_death death = {.worker = pg_store_worker(dying),
+                          .task = first.task,
+                          .reason = "its worker died of SIGSEGV",
+                          .attempts_max = PG_ATTEMPTS_MAX};
+        dying->worker = 0; /* it cannot sign off any more */
+        pg_store_close(dying);
+        assert_int_equal(pg_store_bury(store, &death, &burial), PG_OK);
+        assert_true(burial.charged);
+        assert_int_equal(burial.given_up, attempt == PG_ATTEMPTS_MAX);
+        assert_int_equal(burial.first, first.first);
+        assert_int_equal(pg_store_bury(store, &death, &burial), PG_OK); /* again */
+        assert_false(burial.charged || burial.given_up);
+        assert_int_equal(number(store, "SELECT sum(attempts) FROM task"), attempt);
+        assert_int_equal(number(store, "SELECT count(*) FROM task WHERE state = 'running'"), 0);
+        pg_task_release(&first);
+        pg_task_release(&second);
+    }
+    assert_int_equal(number(store, "SELECT count(*) FROM task WHERE state = 'failed' AND error LIKE '%SIGSEGV'"), 1);
+    assert_int_equal(number(store, "SELECT count(*) FROM attempt WHERE result = 'failed'"), PG_ATTEMPTS_MAX);
+    assert_int_equal(number(store, "SELECT count(*) FROM attempt WHERE result = 'lost'"), PG_ATTEMPTS_MAX);
+    assert_true(claim(other, &first));
+    pg_death late = {.worker = pg_store_worker(other), .task = first.task, .reason = "late", .attempts_max = 1};
+    other->worker = 0;
+    pg_store_close(other);
+    assert_int_equal(pg_store_reap(store, &requeued), PG_OK);
+    assert_int_equal(requeued, 1);
+    assert_int_equal(pg_store_bury(store, &late, &burial), PG_OK);
+    assert_false(burial.charged);
+    assert_int_equal(number(store, "SELECT sum(attempts) FROM task"), PG_ATTEMPTS_MAX);
+    pg_task_release(&first);
+    pg_store_close(store);
+}
+
+/* A worker hands out the tasks of the plan it joins, and only of one that is recorded. */
+static void test_join(void **state)
+{
+    (void)state;
+    pg_store *store = open_store(PG_STORE_WRITE), *worker = open_worker();
+    pg_task task;
+    plan(store, (const int[]){0}, 1, 0, IMAGES);
+    plan(store, (const int[]){1}, 1, 0, 2 * CHUNK);
+    exec(store, "UPDATE task SET attempts = 1");
+    pg_store_cell_row row = cell_row(1, 0, 2 * CHUNK), stranger = cell_row(2, 0, IMAGES);
+    assert_int_equal(pg_store_join(worker, &(pg_store_plan_row){.name = "p", .cells = &stranger, .n_cells = 1}), PG_EMISSING);
+    assert_non_null(strstr(pg_error_message(), "does not know the plan \"p\""));
+    assert_int_equal(pg_store_join(worker, &(pg_store_plan_row){.name = "p", .cells = &row, .n_cells = 1}), PG_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_true(claim(worker, &task));
+        assert_string_equal(task.cell_ids[0], ids[1]);
+        assert_int_equal(task.attempts, 1); /* nothing was planned anew */
+        pg_task_release(&task);
+    }
+    assert_false(claim(worker, &task));
+    pg_store_close(worker);
+    pg_store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +474,10 @@ int main(void)
         cmocka_unit_test_teardown(test_orphaned_lock_files, clean),
         cmocka_unit_test_teardown(test_a_token_is_no_path, clean),
         cmocka_unit_test_teardown(test_killed_in_transaction, clean),
+        cmocka_unit_test_teardown(test_time_left, clean),
+        cmocka_unit_test_teardown(test_claim_ahead, clean),
+        cmocka_unit_test_teardown(test_burial, clean),
+        cmocka_unit_test_teardown(test_join, clean),
     };
     return cmocka_run_group_tests_name("queue", tests, make, scratch_remove);
 }

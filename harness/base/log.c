@@ -73,6 +73,8 @@ static void draw(pg_progress *progress, double now, const char *note, bool last)
     char time_text[32] = "?", line[LINE_MAX_BYTES];
     if (last)
         format_duration(spent, time_text);
+    else if (progress->left_s >= 0)
+        format_duration(progress->left_s, time_text);
     else if (rate > 0)
         format_duration((double)(progress->total - progress->done) / rate, time_text);
     int percent = progress->total > 0 ? (int)(100 * (double)progress->done / (double)progress->total) : 100;
@@ -88,7 +90,8 @@ static void draw(pg_progress *progress, double now, const char *note, bool last)
 void pg_progress_start(pg_progress *progress, const char *label, int64_t done, int64_t total)
 {
     double now = pg_now_s();
-    *progress = (pg_progress){.label = label, .total = total, .done = done, .first = done, .start_s = now, .drawn_s = now};
+    *progress = (pg_progress){
+        .label = label, .total = total, .done = done, .first = done, .start_s = now, .drawn_s = now, .left_s = -1};
 }
 
 void pg_progress_update(pg_progress *progress, int64_t done, const char *note)

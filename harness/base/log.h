@@ -20,6 +20,7 @@ typedef struct pg_progress {
     const char *label;
     int64_t total, done, first;
     double start_s, drawn_s;
+    double left_s; /* the caller's estimate; negative: by the mean speed so far */
 } pg_progress;
 void pg_progress_start(pg_progress *progress, const char *label, int64_t done, int64_t total);
 void pg_progress_update(pg_progress *progress, int64_t done, const char *note /* may be NULL */);

@@ -5,6 +5,7 @@
 #include "harness/plan/tasks.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,7 +21,7 @@
 #include <unistd.h>
 
 static const double wait_for_others_s = 0.5;
-enum { POLL_MS = 100 };
+enum { POLL_MS = 100, ESTIMATE_S = 4, ESTIMATE_SHARE = 50 }; /* seconds between estimates, and times that one takes */
 
 /* What a worker leaves in memory that is shared. */
 typedef struct seat {
@@ -57,7 +58,8 @@ typedef struct supervisor {
     pg_run_report total;
     int64_t images; /* done before, or by workers that ended */
     pg_progress progress;
-    int code; /* the first failure of a worker */
+    double left_s, estimated_s, estimate_s; /* of one worker, negative: not known; when that was asked, and is asked again */
+    int code;                               /* the first failure of a worker */
     char message[PG_MESSAGE_MAX];
 } supervisor;
 
@@ -361,6 +363,8 @@ static int record(supervisor *s)
     s->recorded = true;
     s->images = now.images_done;
     pg_progress_start(&s->progress, "images", now.images_done, now.images);
+    s->left_s = -1;
+    s->estimate_s = pg_now_s() + ESTIMATE_S;
     return fill_seats(s, now.pending - 1);
 }
 
@@ -380,9 +384,30 @@ static int hear(supervisor *s, int place)
     return code;
 }
 
+/* How long the rest takes, by the speed of each forward pass: asked now and then, for passes differ by much under attack. */
+static void estimate(supervisor *s)
+{
+    double now = pg_now_s(), left_s = NAN;
+    int n = count_workers(s);
+    if (now >= s->estimate_s) {
+        pg_store *store = NULL;
+        int code = open_store(s->request, &store);
+        if (code == PG_OK)
+            code = pg_store_time_left(store, &left_s);
+        pg_store_close(store);
+        s->left_s = code == PG_OK && !isnan(left_s) ? left_s : -1;
+        s->estimated_s = pg_now_s();
+        s->estimate_s = s->estimated_s + ESTIMATE_S + ESTIMATE_SHARE * (s->estimated_s - now);
+    }
+    double left = n > 0 ? s->left_s / n - (now - s->estimated_s) : -1;
+    s->progress.left_s = s->left_s < 0 ? -1 : left > 0 ? left : 0;
+}
+
 static void show(supervisor *s)
 {
     int64_t images = s->images;
+    if (s->recorded)
+        estimate(s);
     for (int i = 0; i < s->request->workers; i++)
         images += s->workers[i].pid ? atomic_load(&s->seats[i].signs.forwarded) : 0;
     if (s->recorded)
