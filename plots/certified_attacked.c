@@ -10,7 +10,7 @@
 
 PG_FIGURE(certified_attacked)
 
-enum { ROWS_MAX = 120, LABEL_MAX = 72, MARKS = 3 };
+enum { ROWS_MAX = 120, LABEL_MAX = 120, MARKS = 3 };
 
 static bool is_attacked(const pg_table_entry *e) { return e->n > 0 && e->attacked >= 0; }
 

@@ -1,11 +1,13 @@
 # Figure certified-attacked: a line for each cell, from certified (filled) over right under attack (cross) to clean (open).
 # Data file: block 0 title and note, 1 labels, 2 certified, 3 under attack, 4 clean, 5 the lines, 6 broken certificates.
-width = 560 + 8 * label_width
+left = 24 + 9 * label_width
+width = left + 480
 width = width < title_width ? title_width : width
 width = width < 760 ? 760 : width
-height = 166 + 24 * (rows < 4 ? 4 : rows)
+set lmargin at screen (left + 0.0) / width
+height = 200 + 24 * (rows < 4 ? 4 : rows)
 set tmargin at screen 1 - 74.0 / height
-set bmargin at screen 92.0 / height
+set bmargin at screen 126.0 / height
 set label 1 title at screen 0.5, screen 1 - 22.0 / height center font ",14" noenhanced
 set label 2 note at screen 0.5, screen 1 - 46.0 / height center textcolor rgb pale noenhanced
 set xlabel "images, %"
@@ -16,8 +18,8 @@ set ytics scale 0 noenhanced
 set grid xtics lt 1 lc rgb "#dddddd" lw 0.6
 set border 3 lc rgb "#444444"
 set tics nomirror
-set rmargin 4
-set key at screen 0.5, screen 5.0 / height center bottom horizontal maxrows 1 Left reverse samplen 1.2 noenhanced
+set rmargin at screen 1 - 34.0 / width
+set key at screen 0.5, screen 5.0 / height center bottom vertical maxcols 1 Left reverse samplen 1.2 noenhanced
 set bars 0.4
 
 do for [picture in pictures] {

@@ -11,7 +11,7 @@
 
 PG_FIGURE(failure_cases)
 
-enum { PANELS_MAX = 9, BARS_MAX = 24, LABEL_MAX = 44 };
+enum { PANELS_MAX = 9, BARS_MAX = 24, LABEL_MAX = 72 };
 
 static bool has_cases(const pg_table_entry *e) { return e->n > 0 && e->cases[0] >= 0; }
 
@@ -41,7 +41,7 @@ static size_t bars_of(const pg_table *table, const char *row, bar *out)
 
 static int write_panels(const pg_table *table, const char **rows, size_t n_rows, bar *bars, pg_figure_data *out)
 {
-    size_t panels = 0, most = 0;
+    size_t panels = 0, most = 0, label = 0;
     pg_buf blocks;
     pg_buf_init(&blocks);
     for (size_t r = 0; r < n_rows; r++) {
@@ -51,7 +51,8 @@ static int write_panels(const pg_table *table, const char **rows, size_t n_rows,
         panels++;
         most = n > most ? n : most;
         pg_buf_printf(&out->data, "%zu\t", panels);
-        pg_figure_row(table->row_key, rows[r], LABEL_MAX, &out->data);
+        size_t length = pg_figure_row(table->row_key, rows[r], LABEL_MAX, &out->data);
+        label = length > label ? length : label;
         pg_buf_puts(&out->data, "\n");
         pg_buf_puts(&blocks, "\n\n");
         for (size_t i = 0; i < n; i++) {
@@ -65,7 +66,7 @@ static int write_panels(const pg_table *table, const char **rows, size_t n_rows,
     pg_buf_puts(&out->data, blocks.data);
     out->data.failed |= blocks.failed;
     pg_buf_release(&blocks);
-    pg_buf_printf(&out->prelude, "panels = %zu\nbars = %zu\n", panels, most);
+    pg_buf_printf(&out->prelude, "panels = %zu\nbars = %zu\nlabel_width = %zu\n", panels, most, label);
     if (panels == 0)
         return pg_fail(PG_EINPUT, "figure failure-cases: no cell with results has the published certificate; it belongs to "
                                   "robust-masking with scope=predicted");

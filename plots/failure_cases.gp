@@ -6,6 +6,7 @@ array shade[5] = [0x0072b2, 0x9ad1f5, 0xe69f00, 0xf7ec7a, 0x555555]
 across = panels < 3 ? panels : 3
 downwards = (panels + across - 1) / across
 panel_width = 90 + 26 * (bars < 6 ? 6 : bars)
+panel_width = panel_width < 30 + 6.8 * label_width ? 30 + 6.8 * label_width : panel_width
 left = 72
 width = left + across * panel_width + 10
 width = width < title_width ? title_width : width
@@ -14,11 +15,14 @@ each = (width - left - 10.0) / across
 top = 74
 plot_height = 230
 line_height = plot_height + 82
-key_height = 48
+key_height = 66
 height = top + downwards * line_height + key_height
 set style fill solid 1 border rgb "#ffffff"
 set boxwidth 0.82
 upto(k) = sum [j = 3:k + 2] column(j)
+
+array label[panels]
+do for [p = 1:panels] { stats file index 1 every ::p - 1::p - 1 using (label[p] = strcol(2), 0) nooutput }
 
 do for [picture in pictures] {
     eval terminal(picture)
@@ -40,9 +44,7 @@ do for [picture in pictures] {
         set rmargin at screen (left + (x + 1) * each - 24.0) / width
         set tmargin at screen 1 - (top + y * line_height + 26.0) / height
         set bmargin at screen 1 - (top + y * line_height + 26.0 + plot_height) / height
-        label = ""
-        stats file index 1 every ::p - 1::p - 1 using (label = strcol(2), 0) nooutput
-        set label 3 label at graph 0.5, graph 1.06 center noenhanced
+        set label 3 label[p] at graph 0.5, graph 1.06 center font ",10" noenhanced
         set xlabel "threshold T" offset 0, 0.4
         if (x == 0) {
             set ylabel "images, %" offset 0.5, 0
@@ -60,7 +62,7 @@ do for [picture in pictures] {
         plot for [k = 5:1:-1] file index 1 + p using 1:(upto(k)):xtic(2) with boxes lc rgb shade[k]
     }
     @key_panel
-    set key center center horizontal maxcols 3 Left reverse samplen 1 noenhanced
+    set key center center vertical maxrows 3 Left reverse samplen 1 noenhanced
     plot for [k = 1:5] NaN with boxes lc rgb shade[k] title part[k]
     unset multiplot
     unset output

@@ -22,6 +22,13 @@ set tics out nomirror scale 0.5 font ",10" textcolor rgb pale
 set format "%g"
 unset key
 
+array label[panels]
+array small[panels]
+array smaller[panels]
+do for [p = 1:panels] {
+    stats file index 1 every ::p - 1::p - 1 using (label[p] = strcol(2), small[p] = strcol(3), smaller[p] = strcol(4), 0) nooutput
+}
+
 do for [picture in pictures] {
     eval terminal(picture)
     set output output(picture)
@@ -33,13 +40,9 @@ do for [picture in pictures] {
         y = (p - 1) / across
         middle = left + (x + 0.5) * each
         line = top + y * line_height
-        label = ""
-        small = ""
-        smaller = ""
-        stats file index 1 every ::p - 1::p - 1 using (label = strcol(2), small = strcol(3), smaller = strcol(4), 0) nooutput
-        set label 3 label at screen middle / width, screen 1 - (line + 22.0) / height center noenhanced
-        set label 4 small at screen middle / width, screen 1 - (line + 42.0) / height center font ",10" textcolor rgb pale noenhanced
-        set label 5 smaller at screen middle / width, screen 1 - (line + 58.0) / height center font ",10" textcolor rgb pale noenhanced
+        set label 3 label[p] at screen middle / width, screen 1 - (line + 22.0) / height center noenhanced
+        set label 4 small[p] at screen middle / width, screen 1 - (line + 42.0) / height center font ",10" textcolor rgb pale noenhanced
+        set label 5 smaller[p] at screen middle / width, screen 1 - (line + 58.0) / height center font ",10" textcolor rgb pale noenhanced
         columns = box[4 * p - 2] - box[4 * p - 3]
         rows = box[4 * p] - box[4 * p - 1]
         pixel = (plot_height + 0.0) / (columns > rows ? columns : rows)
@@ -57,8 +60,13 @@ do for [picture in pictures] {
             unset label 1
             unset label 2
         }
-        plot file index 2 * p using 1:2:3 with image, \
-             file index 2 * p + 1 using 1:2 with lines lw 1.6 dt 2 lc rgb "#d55e00"
+        if (rows * columns <= 10000) { # squares, which no viewer smooths
+            plot file index 2 * p using 1:2:3 with image pixels, \
+                 file index 2 * p + 1 using 1:2 with lines lw 1.6 dt 2 lc rgb "#d55e00"
+        } else {
+            plot file index 2 * p using 1:2:3 with image, \
+                 file index 2 * p + 1 using 1:2 with lines lw 1.6 dt 2 lc rgb "#d55e00"
+        }
     }
     unset multiplot
     unset output

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 12, PANELS = 4, TICS_MAX = 14, LABEL_MAX = 72 };
+enum { ROWS_MAX = 12, PANELS = 4, TICS_MAX = 14, LABEL_MAX = 120 };
 
 /* Names of metrics in the order of the panels, whose titles the script has. */
 static const char *const panels[PANELS] = {"clean", "certified", "certified_published", "attacked"};

@@ -46,7 +46,7 @@ do for [picture in pictures] {
         set rmargin at screen (left + p * each - 26.0) / width
         set label 4 heading[kind[p]] at graph 0.5, graph 1.06 center font ",12"
         if (p == 1) {
-            set ylabel "images, %" offset 0.5, 0
+            set ylabel "images, %"
             set format y "%g"
             set key at screen 0.5, screen 4.0 / height center bottom vertical maxcols 1 Left reverse samplen 4 noenhanced
         } else {

@@ -70,7 +70,7 @@ typedef struct pg_table_network {
 /* Measured times: tasks whose local logits all came from the network, not from a cache. */
 typedef struct pg_table_time {
     const char *label;  /* the network; "\n" separates the parts */
-    const char *device; /* "cpu, 2 threads, libtorch 1.13.0" */
+    const char *device; /* "cpu, 2 threads, batch 128, libtorch 1.13.0" */
     int64_t images;
     double read_s, forward_s, certify_s; /* of all of them */
     int64_t cells;                       /* that a task certified at once */

@@ -11,7 +11,7 @@
 
 PG_FIGURE(time)
 
-enum { BARS_MAX = 40, LABEL_MAX = 60, NOTE_MAX = 76 };
+enum { BARS_MAX = 40, LABEL_MAX = 60, NOTE_MAX = 96 };
 
 static size_t write_label(const pg_table_time *t, size_t at, pg_buf *out)
 {

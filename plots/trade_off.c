@@ -12,7 +12,7 @@
 
 PG_FIGURE(trade_off)
 
-enum { PANELS_MAX = 9, ROWS_MAX = 18, LABEL_MAX = 72, PANEL_MAX = 30 };
+enum { PANELS_MAX = 9, ROWS_MAX = 18, LABEL_MAX = 120, PANEL_MAX = 30 };
 
 typedef struct spot {
     double x, y;
@@ -35,7 +35,7 @@ static void write_front(const pg_table *table, const char *column, spot *spots, 
     double best = 0;
     for (size_t i = 0; i < table->n_entries; i++) {
         const pg_table_entry *e = &table->entries[i];
-        if (strcmp(e->column, column) == 0 && shown(e) && proof(e))
+        if (strcmp(e->column, column) == 0 && e->n > 0)
             spots[n++] = (spot){100.0 * (double)e->clean / (double)e->n, 100.0 * (double)e->certified / (double)e->n};
     }
     qsort(spots, n, sizeof *spots, by_clean);
@@ -46,7 +46,7 @@ static void write_front(const pg_table *table, const char *column, spot *spots, 
         pg_buf_printf(out, "%.4f\t%.4f\n%.4f\t%.4f\n", spots[i].x, best, spots[i].x, spots[i].y);
         best = spots[i].y;
     }
-    pg_buf_printf(out, n ? "0\t%.4f\n" : "nan\tnan\n", best);
+    pg_buf_printf(out, best > 0 ? "0\t%.4f\n" : "nan\tnan\n", best);
 }
 
 static void write_point(const pg_table *table, const pg_table_entry *e, const char *row, size_t *label, pg_buf *out)

@@ -23,6 +23,9 @@ size(r) = r > 12 ? 0.6 : r > 6 ? 0.85 : 1.15
 point(p, r) = 2 + panels + (p - 1) * rows + r - 1
 set bars 0.3
 
+array label[panels]
+do for [p = 1:panels] { stats file index 1 every ::p - 1::p - 1 using (label[p] = strcol(2), 0) nooutput }
+
 do for [picture in pictures] {
     eval terminal(picture)
     set output output(picture)
@@ -43,12 +46,10 @@ do for [picture in pictures] {
         set rmargin at screen (left + (x + 1) * each - 30.0) / width
         set tmargin at screen 1 - (top + y * line_height + 26.0) / height
         set bmargin at screen 1 - (top + y * line_height + 26.0 + plot_height) / height
-        label = ""
-        stats file index 1 every ::p - 1::p - 1 using (label = strcol(2), 0) nooutput
-        set label 3 label at graph 0.5, graph 1.05 center noenhanced
+        set label 3 label[p] at graph 0.5, graph 1.05 center noenhanced
         set xlabel "clean accuracy, %" offset 0, 0.3
         if (x == 0) {
-            set ylabel "certified accuracy, %" offset 0.5, 0
+            set ylabel "certified accuracy, %"
             set format y "%g"
         } else {
             unset ylabel

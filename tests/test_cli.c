@@ -273,8 +273,8 @@ static void all_figures_are_drawn_or_explained(void **state)
         expect(reasons[i]);
     ok("cat $DIR/fields/receptive-field.tsv $DIR/fields/time.tsv");
     expect("\nrobust-masking, threshold=0.2\n3\t");
-    expect("1\tnull\tcpu, ");
-    expect(" cells at once\n");
+    expect("1\tnull, field=3\tcpu, ");
+    expect(", batch 128, 3 cells at once\n");
     ok("$P --quiet table " FIELDS " --cols receptive-field -f csv --metrics clean");
     expect("mean,3,clean,");
     assert_int_equal(run("$P plot clip $DIR/m.toml -S defense=mean -o $DIR/none"), 2);

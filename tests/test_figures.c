@@ -174,6 +174,8 @@ static void bounds_and_sides_are_numbers(void **state)
     assert_non_null(strstr(clean, "\n6\t50.0"));
     free(clean);
     free(data);
+    p[1].patch_width = p[1].patch_height = 5; /* as many pixels under another name */
+    assert_int_equal(draw("patch-size", p, 2, "patch"), PG_EINPUT);
 }
 
 /* ---- Bars and points ---- */

@@ -101,7 +101,7 @@ typedef struct time_key {
     const pg_forward *forward;
     const pg_cell *cell; /* NULL: several at once */
     int64_t cells;
-    char device[96]; /* "cpu, 2 threads, libtorch 1.13.0" */
+    char device[96]; /* "cpu, 2 threads, batch 128, libtorch 1.13.0" */
 } time_key;
 
 typedef struct times {
@@ -149,6 +149,8 @@ static int new_time(times *t, const time_key *key)
     pg_buf label;
     pg_buf_init(&label);
     pg_layout_weights(t->plan, key->forward->weights, &label);
+    for (size_t i = 0; i < key->forward->n_model_pairs; i++) /* of the null model */
+        pg_buf_printf(&label, "\n%s", key->forward->model_pairs[i]);
     if (key->cell != NULL)
         pg_buf_printf(&label, "\n%s", key->cell->defense->module.name);
     keys[n] = *key;
@@ -167,8 +169,9 @@ static int count_attempt(const pg_attempt_record *record, void *context)
     if (code != PG_OK || before)
         return code;
     time_key key = {.forward = t->cell->forward, .cell = record->cells == 1 ? t->cell : NULL, .cells = record->cells};
-    snprintf(key.device, sizeof key.device, "%s, %d thread%s%s%s", record->device, record->threads,
-             record->threads == 1 ? "" : "s", record->library[0] ? ", " : "", record->library);
+    snprintf(key.device, sizeof key.device, "%s, %d thread%s, batch %d%s%s%s", record->device, record->threads,
+             record->threads == 1 ? "" : "s", record->batch, key.forward->dtype == PG_DTYPE_BF16 ? ", bf16" : "",
+             record->library[0] ? ", " : "", record->library);
     size_t i = 0;
     while (i < t->out->table.n_times && (t->keys[i].forward != key.forward || t->keys[i].cell != key.cell ||
                                          t->keys[i].cells != key.cells || strcmp(t->keys[i].device, key.device) != 0))
