@@ -13,7 +13,7 @@ PG_MODEL(bagnet9)
 PG_MODEL(bagnet17)
 PG_MODEL(bagnet33)
 
-enum { STAGES = 4, EXPANSION = 4 };
+enum { STAGES = 4 };
 
 typedef struct bagnet {
     int64_t width;
@@ -63,30 +63,6 @@ static int settle(void *config)
     return PG_OK;
 }
 
-static pg_value step(pg_builder *b, const char *prefix, int i, pg_value x, pg_conv shape)
-{
-    char layer[16], conv[64], bn[64];
-    snprintf(layer, sizeof layer, "conv%d", i);
-    pg_layer_name(conv, prefix, layer);
-    snprintf(layer, sizeof layer, "bn%d", i);
-    pg_layer_name(bn, prefix, layer);
-    return pg_layer_conv_bn(b, conv, bn, x, shape);
-}
-
-static pg_value bottleneck(pg_builder *b, const char *prefix, pg_value x, int planes, int kernel, int stride)
-{
-    pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){planes, 1, 1, 0}));
-    y = pg_layer_relu(b, step(b, prefix, 2, y, (pg_conv){planes, kernel, stride, 0}));
-    y = step(b, prefix, 3, y, (pg_conv){EXPANSION * planes, 1, 1, 0});
-    if (stride != 1 || x.channels != EXPANSION * planes) {
-        char conv[64], bn[64];
-        pg_layer_name(conv, prefix, "downsample.0");
-        pg_layer_name(bn, prefix, "downsample.1");
-        x = pg_layer_conv_bn(b, conv, bn, x, (pg_conv){EXPANSION * planes, 1, stride, 0});
-    }
-    return pg_layer_relu(b, pg_layer_add(b, y, x));
-}
-
 static pg_value forward(pg_builder *b, const void *config, pg_value x)
 {
     const bagnet *c = config;
@@ -103,7 +79,8 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
             char prefix[32];
             snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
             bool first = block == 0;
-            x = bottleneck(b, prefix, x, (int)c->width << stage, first && c->kernel3[stage] == '1' ? 3 : 1, first ? strides[stage] : 1);
+            x = pg_layer_bottleneck(b, prefix, x,
+                                    (pg_conv){(int)c->width << stage, first && c->kernel3[stage] == '1' ? 3 : 1, first ? strides[stage] : 1, 0});
         }
     return pg_layer_classifier(b, "fc", x);
 }

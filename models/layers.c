@@ -208,6 +208,50 @@ static pg_value basic_block(pg_builder *b, const char *prefix, pg_value x, int o
     return pg_layer_relu(b, pg_layer_add(b, y, x));
 }
 
+/* Step i of a bottleneck. */
+static pg_value step(pg_builder *b, const char *prefix, int i, pg_value x, pg_conv shape)
+{
+    char layer[16], conv[64], bn[64];
+    snprintf(layer, sizeof layer, "conv%d", i);
+    pg_layer_name(conv, prefix, layer);
+    snprintf(layer, sizeof layer, "bn%d", i);
+    pg_layer_name(bn, prefix, layer);
+    return pg_layer_conv_bn(b, conv, bn, x, shape);
+}
+
+pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, pg_conv middle)
+{
+    int out = 4 * middle.out;
+    pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){middle.out, 1, 1, 0}));
+    y = pg_layer_relu(b, step(b, prefix, 2, y, middle));
+    y = step(b, prefix, 3, y, (pg_conv){out, 1, 1, 0});
+    if (middle.stride != 1 || x.channels != out) {
+        char conv[64], bn[64];
+        pg_layer_name(conv, prefix, "downsample.0");
+        pg_layer_name(bn, prefix, "downsample.1");
+        x = pg_layer_conv_bn(b, conv, bn, x, (pg_conv){out, 1, middle.stride, 0});
+    }
+    return pg_layer_relu(b, pg_layer_add(b, y, x));
+}
+
+const char *const pg_stems[] = {"small", "imagenet", NULL};
+
+pg_value pg_resnet_stem(pg_builder *b, pg_value x, int width, pg_stem stem)
+{
+    pg_conv small = {width, 3, 1, 1}, imagenet = {width, 7, 2, 3};
+    x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv1", "bn1", x, stem == PG_STEM_SMALL ? small : imagenet));
+    return stem == PG_STEM_SMALL ? x : pg_layer_max_pool(b, x, 3, 2, 1);
+}
+
+bool pg_resnet_derive(const pg_shapes *s, pg_buf *pairs)
+{
+    int64_t kernel = pg_shape_size(s, "conv1.weight", 2);
+    if (pg_shape_size(s, "conv1.weight", 1) != 3 || (kernel != 3 && kernel != 7))
+        return false;
+    pg_buf_printf(pairs, "width=%lld\nstem=%s\n", (long long)pg_shape_size(s, "conv1.weight", 0), pg_stems[kernel == 7]);
+    return true;
+}
+
 bool pg_resnet18_shapes(const pg_shapes *s)
 {
     return pg_shape_size(s, "layer4.1.conv2.weight", 2) == 3 && pg_shape_size(s, "layer1.2.conv1.weight", 0) < 0 &&
@@ -216,10 +260,7 @@ bool pg_resnet18_shapes(const pg_shapes *s)
 
 pg_value pg_resnet18_blocks(pg_builder *b, pg_value x, int width, pg_stem stem)
 {
-    pg_conv small = {width, 3, 1, 1}, imagenet = {width, 7, 2, 3};
-    x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv1", "bn1", x, stem == PG_STEM_SMALL ? small : imagenet));
-    if (stem == PG_STEM_IMAGENET)
-        x = pg_layer_max_pool(b, x, 3, 2, 1);
+    x = pg_resnet_stem(b, x, width, stem);
     for (int stage = 0; stage < 4; stage++)
         for (int block = 0; block < 2; block++) {
             char prefix[32];

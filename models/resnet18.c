@@ -14,12 +14,10 @@ typedef struct resnet18 {
 
 PG_MODEL(resnet18)
 
-static const char *const stems[] = {"small", "imagenet", NULL};
-
 static const pg_option options[] = {
     {.name = "width", .type = PG_OPTION_INT, .offset = offsetof(resnet18, width), .fallback = "64", .min = 4, .max = 512,
      .help = "channels of the first stage; each stage doubles them"},
-    {.name = "stem", .type = PG_OPTION_CHOICE, .offset = offsetof(resnet18, stem), .fallback = "small", .choices = stems, .later = true,
+    {.name = "stem", .type = PG_OPTION_CHOICE, .offset = offsetof(resnet18, stem), .fallback = "small", .choices = pg_stems, .later = true,
      .help = "small: 3 x 3, for 32 px; imagenet: 7 x 7 and a maximum, a quarter of the side"},
     PG_NORMALISATION_OPTIONS(resnet18, pixels),
     {0},
@@ -34,14 +32,7 @@ static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
     return pg_layer_classifier(b, "fc", x);
 }
 
-static bool derive(const pg_shapes *s, pg_buf *pairs)
-{
-    int64_t kernel = pg_shape_size(s, "conv1.weight", 2);
-    if (!pg_resnet18_shapes(s) || pg_shape_size(s, "conv1.weight", 1) != 3 || (kernel != 3 && kernel != 7))
-        return false;
-    pg_buf_printf(pairs, "width=%lld\nstem=%s\n", (long long)pg_shape_size(s, "conv1.weight", 0), kernel == 3 ? "small" : "imagenet");
-    return true;
-}
+static bool derive(const pg_shapes *s, pg_buf *pairs) { return pg_resnet18_shapes(s) && pg_resnet_derive(s, pairs); }
 
 static const pg_model_hooks hooks = {.forward = forward, .derive = derive};
 static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)

@@ -62,11 +62,11 @@ class ResNet18(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    def __init__(self, inside, planes, stride, kernel):
+    def __init__(self, inside, planes, stride, kernel, padding=0):
         super().__init__()
         self.conv1 = nn.Conv2d(inside, planes, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, kernel, stride, bias=False)
+        self.conv2 = nn.Conv2d(planes, planes, kernel, stride, padding, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * planes)
@@ -79,6 +79,19 @@ class Bottleneck(nn.Module):
         y = self.bn3(self.conv3(torch.relu(self.bn2(self.conv2(y)))))
         x = x if self.downsample is None else self.downsample(x)
         return torch.relu(y + x[:, :, : y.size(2), : y.size(3)])
+
+
+class ResNet50(ResNet18):
+    def __init__(self, width):
+        super().__init__(width, imagenet=True)
+        inside = width
+        for stage, blocks in enumerate((3, 4, 6, 3)):
+            layers = []
+            for block in range(blocks):
+                layers.append(Bottleneck(inside, width << stage, 2 if stage and block == 0 else 1, 3, 1))
+                inside = 4 * (width << stage)
+            setattr(self, "layer%d" % (stage + 1), nn.Sequential(*layers))
+        self.fc = nn.Linear(inside, CLASSES)
 
 
 class BagNet(nn.Module):
@@ -211,6 +224,10 @@ def main(folder):
     net = lived(ResNet18(8, imagenet=True))
     torch.save(net.state_dict(), at("resnet18-torchvision.pth"), _use_new_zipfile_serialization=False)
     emit(folder, "resnet18-torchvision.pth", large, net.local(normalised(large, IMAGENET)), option(IMAGENET))
+
+    net = lived(ResNet50(4))
+    torch.save({"model_state": net.state_dict(), "epoch": 90}, at("resnet50.pth"))
+    emit(folder, "resnet50.pth", large, net.local(normalised(large, IMAGENET)), option(IMAGENET))
 
     net, ema = lived(BagNet(8, (1, 1, 1, 0), (1, 2, 1, 1))), lived(BagNet(8, (1, 1, 1, 0), (1, 2, 1, 1)))
     states = {"epoch": 3, "arch": "bagnet17", "state_dict": net.state_dict(), "state_dict_ema": behind("module.", ema.state_dict()),

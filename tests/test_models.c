@@ -88,6 +88,12 @@ static void positions_of_global_models_see_everything(void **state)
         assert_int_equal(g.rows.padding, 0);
         assert_int_equal(pg_axis_window(&g.rows, sizes[i].side, 1), sizes[i].positions);
     }
+    const char *const stem = "stem=imagenet";
+    pg_geometry g = geometry_of("resnet50", 224, 256, 0, NULL), h = geometry_of("resnet18", 224, 256, 1, &stem);
+    assert_memory_equal(&g, &h, sizeof g);
+    assert_int_equal(g.rows.positions, 7);
+    assert_int_equal(g.columns.positions, 8);
+    assert_int_equal(g.rows.field, 0);
 }
 
 static void options_make_small_fields(void **state)
