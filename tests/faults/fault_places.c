@@ -66,7 +66,8 @@ static void test_decimal_comma(void **state)
     unsetenv("LOCPATH");
     unsetenv("LC_ALL");
     assert_int_equal(code, 0);
-    if (shell("diff -r -x x.db plain comma >said") != 0)
+    /* a PDF holds the time at which it was made */
+    if (shell("diff -r -x x.db -x '*.pdf' plain comma >said") != 0)
         fail_msg("%.2000s", text_of("said"));
     fault_expect("comma/x.db", whole);
     fault_count("a decimal comma: %d files as without", scratch_count("plain") - 1);
