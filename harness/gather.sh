@@ -44,6 +44,8 @@ figures)
     echo '#include "plots/figure.h"'
     list PG_FIGURE pg_figure pg_figure_ pg_figures "plots/*.c"
     text pg_paper_csv plots/paper.csv
+    text pg_report_style plots/report.css
+    text pg_report_script plots/report.js
     for script in plots/*.gp; do
         text "pg_script_$(basename "$script" .gp)" "$script"
     done

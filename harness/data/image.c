@@ -160,3 +160,29 @@ int pg_image_decode(const void *bytes, size_t size, pg_image *out)
         pg_image_release(out);
     return code;
 }
+
+/* ---- Writing ---- */
+
+int pg_image_encode(const uint8_t *planes, int height, int width, void **bytes, size_t *size)
+{
+    size_t n = (size_t)height * (size_t)width;
+    png_image png = {
+        .version = PNG_IMAGE_VERSION, .width = (png_uint_32)width, .height = (png_uint_32)height, .format = PNG_FORMAT_RGB};
+    png_alloc_size_t room = PNG_IMAGE_PNG_SIZE_MAX(png);
+    uint8_t *pixels = malloc(3 * n + 1);
+    *bytes = malloc(room);
+    for (size_t i = 0; pixels && i < n; i++)
+        for (size_t c = 0; c < 3; c++)
+            pixels[3 * i + c] = planes[c * n + i];
+    int code = PG_OK;
+    if (!pixels || !*bytes || !png_image_write_to_memory(&png, *bytes, &room, 0, pixels, 0, NULL))
+        code = pg_fail(PG_ENOMEM, "cannot write a PNG of %d x %d pixels%s%s", width, height, *png.message ? ": " : "",
+                       png.message);
+    if (code != PG_OK) {
+        free(*bytes);
+        *bytes = NULL;
+    }
+    free(pixels);
+    *size = room;
+    return code;
+}

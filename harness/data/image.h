@@ -24,4 +24,7 @@ typedef struct pg_image {
 int pg_image_decode(const void *bytes, size_t size, pg_image *out) PG_MUST_USE;
 void pg_image_release(pg_image *image);
 
+/* planes[3][height][width] as a PNG file in memory: *new* bytes, free(). PG_ENOMEM. */
+int pg_image_encode(const uint8_t *planes, int height, int width, void **bytes, size_t *size) PG_MUST_USE;
+
 #endif

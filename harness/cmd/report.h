@@ -1,0 +1,45 @@
+/* What the parts of `patchgauge report` share: the page as it grows, and the copy of the database that all of it is read from.
+ */
+#ifndef PG_CMD_REPORT_H
+#define PG_CMD_REPORT_H
+
+#include "db/store.h"
+#include "harness/cmd/layout.h"
+#include "harness/data/dataset.h"
+#include "plots/report.h"
+
+enum { PG_REPORT_ORIGINS = 64, PG_REPORT_ANCHOR = 32, PG_REPORT_PICTURE_BYTES = 16 << 20 };
+
+typedef struct pg_report_work {
+    pg_context context; /* its database is the copy */
+    pg_store *store;
+    const char *scratch; /* folder for what figures leave */
+    bool figures;        /* draw them */
+    int sheet;           /* images of a contact sheet */
+    pg_buf body, nav;
+    int sections;
+    size_t picture_bytes;             /* of contact sheets, so far */
+    char *origins[PG_REPORT_ORIGINS]; /* revision, library and machine of attempts, each once; owned */
+    size_t n_origins;
+    pg_dataset *dataset; /* read last, NULL: none */
+    char *dataset_spec;  /* that was tried last */
+} pg_report_work;
+
+/* One table with the ids of its entries' cells, "s1c0" being the anchor of the first entry of section 1. */
+typedef struct pg_report_part {
+    const pg_table *table;
+    const char *const *ids; /* [n_entries] */
+    int section;
+} pg_report_part;
+void pg_report_anchor(const pg_report_part *part, size_t entry, char anchor[PG_REPORT_ANCHOR]);
+
+/* Appends the cells with their origin, then their audits where there are any (report_cells.c). */
+int pg_report_add_cells(pg_report_work *work, const pg_report_part *part) PG_MUST_USE;
+/* Appends every figure that a matrix has data for, and which are left out and why (report_pictures.c). */
+int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request) PG_MUST_USE;
+/* Appends the contact sheets of cells with an attack, where patches were kept and the data set can be read. */
+int pg_report_add_sheets(pg_report_work *work, const pg_report_part *part) PG_MUST_USE;
+/* The section of all cells of the database, the newest `most` of them (report_all.c). */
+int pg_report_add_all(pg_report_work *work, int64_t most) PG_MUST_USE;
+
+#endif

@@ -1,0 +1,229 @@
+/* Figures and contact sheets of the report. See report.h. */
+#include "harness/base/file.h"
+#include "harness/base/log.h"
+#include "harness/cmd/report.h"
+#include "harness/data/image.h"
+#include "plots/figure.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIGURE_BYTES = 1 << 24 };
+
+/* ---- Figures ------------------------------------------------------------------------------------------------------------- */
+
+/* Draws one into the scratch folder and puts its SVG into the page. */
+static int add_figure(pg_report_work *work, const pg_layout_request *asked, const pg_figure *figure)
+{
+    pg_layout_request request = *asked;
+    pg_layout layout;
+    pg_buf path;
+    char *svg = NULL;
+    size_t size = 0;
+    request.reads = figure->reads;
+    if (figure->columns != NULL) {
+        request.cols = figure->columns;
+        request.figure = figure->name;
+    }
+    pg_buf_init(&path);
+    pg_buf_printf(&path, "%s/%s.svg", work->scratch, figure->name);
+    int code = pg_layout_make(&work->context, &request, &layout);
+    if (code == PG_OK)
+        code = pg_figure_draw(figure, &layout.table, work->scratch);
+    if (code == PG_OK)
+        code = pg_buf_check(&path);
+    if (code == PG_OK)
+        code = pg_file_read(path.data, FIGURE_BYTES, &svg, &size);
+    if (code == PG_OK)
+        pg_report_picture_add(
+            &(pg_report_picture){
+                .type = "image/svg+xml", .bytes = svg, .size = size, .name = figure->summary, .caption = figure->summary},
+            &work->body);
+    free(svg);
+    pg_buf_release(&path);
+    pg_layout_release(&layout);
+    return code;
+}
+
+int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request)
+{
+    int code = PG_OK;
+    pg_buf left_out;
+    if (!work->figures)
+        return PG_OK;
+    pg_buf_init(&left_out);
+    pg_report_heading("Figures", &work->body);
+    pg_report_pictures_begin(false, &work->body);
+    for (size_t i = 0; code == PG_OK && pg_figures[i] != NULL; i++) {
+        if (pg_figures[i]->computes)
+            continue;
+        code = add_figure(work, request, pg_figures[i]);
+        if (code == PG_EINPUT) {
+            pg_report_fact(pg_figures[i]->name, pg_error_message(), &left_out);
+            code = PG_OK;
+        } else if (code == PG_EMISSING) { /* no gnuplot: the numbers are there all the same */
+            pg_warn("the report has no figures: %s", pg_error_message());
+            pg_report_fact("all", pg_error_message(), &left_out);
+            work->figures = false;
+            code = PG_OK;
+            break;
+        }
+    }
+    pg_report_pictures_end(&work->body);
+    if (code == PG_OK && left_out.size > 0) {
+        pg_report_fold_begin("figures that are left out", &work->body);
+        pg_report_facts_begin(&work->body);
+        pg_buf_add(&work->body, left_out.data, left_out.size);
+        pg_report_facts_end(&work->body);
+        pg_report_fold_end(&work->body);
+    }
+    if (code == PG_OK)
+        code = pg_buf_check(&left_out);
+    pg_buf_release(&left_out);
+    return code;
+}
+
+/* ---- Contact sheets ------------------------------------------------------------------------------------------------------ */
+
+/* The sheet of one cell as it grows. */
+typedef struct sheet {
+    pg_report_work *work;
+    const pg_dataset_info *info;
+    int height, width; /* of the patch */
+    uint8_t *pixels;   /* [3][info->height][info->width] */
+    pg_buf out;
+    int n;
+} sheet;
+
+static const char *class_name(const pg_dataset_info *info, int class)
+{
+    return class >= 0 && class < info->classes ? info->class_names[class] : "nothing finite";
+}
+
+static int add_image(const pg_attack_row *a, void *context)
+{
+    sheet *s = context;
+    size_t height = (size_t)s->info->height, width = (size_t)s->info->width, png_size = 0;
+    void *png = NULL;
+    char name[300], caption[300];
+    bool fits = a->patch != NULL && a->patch_size == 3 * (size_t)s->height * (size_t)s->width && a->top >= 0 && a->left >= 0 &&
+                a->top + s->height <= s->info->height && a->left + s->width <= s->info->width;
+    if (s->n >= s->work->sheet || a->steps == 0 || !fits || s->work->picture_bytes > PG_REPORT_PICTURE_BYTES)
+        return PG_OK;
+    int code = pg_dataset_read(s->work->dataset, a->image, 1, s->pixels, NULL);
+    for (size_t c = 0; code == PG_OK && c < 3; c++)
+        for (size_t y = 0; y < (size_t)s->height; y++)
+            memcpy(s->pixels + (c * height + (size_t)a->top + y) * width + (size_t)a->left,
+                   a->patch + (c * (size_t)s->height + y) * (size_t)s->width, (size_t)s->width);
+    if (code == PG_OK)
+        code = pg_image_encode(s->pixels, s->info->height, s->info->width, &png, &png_size);
+    bool broken = a->before == a->label && a->after != a->label;
+    const char *label = class_name(s->info, a->label), *after = class_name(s->info, a->after);
+    snprintf(name, sizeof name, "image %" PRId64 " with a patch of %d x %d pixels at row %d, column %d", a->image, s->height,
+             s->width, a->top, a->left);
+    snprintf(caption, sizeof caption, "%" PRId64 ": %.60s%s%.60s, %" PRId64 " steps", a->image, label,
+             broken                 ? ", broken: seen as "
+             : a->after == a->label ? ", right under attack"
+                                    : ", wrong before: seen as ",
+             a->after == a->label ? "" : after, a->steps);
+    if (code == PG_OK) {
+        pg_report_picture_add(&(pg_report_picture){.type = "image/png",
+                                                   .bytes = png,
+                                                   .size = png_size,
+                                                   .name = name,
+                                                   .caption = caption,
+                                                   .marked = broken,
+                                                   .width = s->info->width,
+                                                   .height = s->info->height},
+                              &s->out);
+        s->work->picture_bytes += png_size;
+        s->n++;
+    }
+    free(png);
+    return code;
+}
+
+/* The data set of a cell, if it is here and the same: else NULL, which is no failure. The last one stays open. */
+static int open_dataset(pg_report_work *work, const pg_cell_result *r, const pg_dataset_info **out)
+{
+    const char *spec = pg_cell_result_setting(r, "dataset");
+    *out = NULL;
+    if (work->dataset_spec == NULL || strcmp(work->dataset_spec, spec) != 0) {
+        pg_dataset_close(work->dataset);
+        work->dataset = NULL;
+        free(work->dataset_spec);
+        work->dataset_spec = strdup(spec);
+        if (work->dataset_spec == NULL)
+            return pg_fail(PG_ENOMEM, "out of memory for the name of a data set");
+        int code = pg_dataset_open(work->context.data_dir, spec, &work->dataset);
+        if (code == PG_ENOMEM)
+            return code;
+        if (code != PG_OK) {
+            pg_warn("no contact sheets of %s: %s", spec, pg_error_message());
+            work->dataset = NULL;
+        }
+    }
+    if (work->dataset != NULL &&
+        strcmp(pg_dataset_info_of(work->dataset)->hash, pg_cell_result_setting(r, "dataset.hash")) == 0)
+        *out = pg_dataset_info_of(work->dataset);
+    return PG_OK;
+}
+
+static int make_sheet(pg_report_work *work, const pg_cell_result *r, sheet *s)
+{
+    int code = open_dataset(work, r, &s->info);
+    if (code != PG_OK || s->info == NULL || sscanf(pg_cell_result_setting(r, "patch.px"), "%dx%d", &s->height, &s->width) != 2)
+        return code;
+    if (s->height < 1 || s->width < 1 || s->height > s->info->height || s->width > s->info->width)
+        return PG_OK;
+    s->pixels = malloc((size_t)3 * (size_t)s->info->height * (size_t)s->info->width);
+    if (s->pixels == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory for an image of a contact sheet");
+    return pg_store_each_attack(work->store, r->cell_id, add_image, s);
+}
+
+/* The first images of a cell that its attack worked on. */
+static int add_sheet(pg_report_work *work, const pg_report_part *part, size_t entry, size_t *sheets)
+{
+    pg_cell_result r;
+    sheet s = {.work = work};
+    pg_buf title;
+    int code = pg_store_cell(work->store, part->ids[entry], &r);
+    if (code != PG_OK)
+        return code;
+    pg_buf_init(&s.out);
+    pg_buf_init(&title);
+    if (r.attacked_n > 0)
+        code = make_sheet(work, &r, &s);
+    if (code == PG_OK)
+        code = pg_buf_check(&s.out);
+    if (code == PG_OK && s.n > 0) {
+        if ((*sheets)++ == 0)
+            pg_report_heading("Images under attack", &work->body);
+        pg_buf_printf(&title, "%s / %s: the first %d that %s worked on", part->table->entries[entry].row,
+                      part->table->entries[entry].column, s.n, pg_cell_result_setting(&r, "attack"));
+        pg_report_fold_begin(title.data, &work->body);
+        pg_report_pictures_begin(true, &work->body);
+        pg_buf_add(&work->body, s.out.data, s.out.size);
+        pg_report_pictures_end(&work->body);
+        pg_report_fold_end(&work->body);
+    }
+    pg_buf_release(&title);
+    pg_buf_release(&s.out);
+    free(s.pixels);
+    pg_cell_result_release(&r);
+    return code;
+}
+
+int pg_report_add_sheets(pg_report_work *work, const pg_report_part *part)
+{
+    size_t sheets = 0;
+    int code = PG_OK;
+    bool room = work->picture_bytes <= PG_REPORT_PICTURE_BYTES;
+    for (size_t i = 0; code == PG_OK && work->sheet > 0 && i < part->table->n_entries; i++)
+        code = add_sheet(work, part, i, &sheets);
+    if (room && work->picture_bytes > PG_REPORT_PICTURE_BYTES)
+        pg_report_paragraph("Further images are left out: the page has 16 MiB of them.", &work->body);
+    return code;
+}

@@ -1,0 +1,280 @@
+/* See report.h. */
+#include "plots/report.h"
+#include "harness/base/hash.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+extern const char pg_report_style[], pg_report_script[];
+
+/* What stands for a character, NULL where it stands for itself. */
+static const char *entity_of(char c)
+{
+    switch (c) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    default:
+        return NULL;
+    }
+}
+
+static void add_text(const char *text, const char *newline, pg_buf *out)
+{
+    while (*text != '\0') {
+        const char *entity = *text == '\n' ? newline : entity_of(*text);
+        if (entity == NULL) {
+            text += pg_text_add(text, out);
+        } else {
+            pg_buf_puts(out, entity);
+            text++;
+        }
+    }
+}
+
+void pg_report_text(const char *text, pg_buf *out) { add_text(text, " ", out); }
+
+/* before, the escaped text, after */
+static void wrapped(const char *before, const char *text, const char *after, pg_buf *out)
+{
+    pg_buf_puts(out, before);
+    pg_report_text(text, out);
+    pg_buf_puts(out, after);
+}
+
+/* ---- Sections and facts -------------------------------------------------------------------------------------------------- */
+
+void pg_report_section_begin(int number, const char *heading, pg_buf *out)
+{
+    pg_buf_printf(out, "<section id=\"s%d\" aria-labelledby=\"h%d\">\n<h2 id=\"h%d\">", number, number, number);
+    wrapped("", heading, "</h2>\n", out);
+}
+
+void pg_report_section_end(pg_buf *out) { pg_buf_puts(out, "</section>\n"); }
+void pg_report_paragraph(const char *text, pg_buf *out) { wrapped("<p>", text, "</p>\n", out); }
+void pg_report_preformatted(const char *text, pg_buf *out)
+{
+    pg_buf_puts(out, "<pre tabindex=\"0\">");
+    add_text(text, "\n", out);
+    pg_buf_puts(out, "</pre>\n");
+}
+void pg_report_heading(const char *text, pg_buf *out) { wrapped("<h3>", text, "</h3>\n", out); }
+void pg_report_fold_begin(const char *summary, pg_buf *out) { wrapped("<details><summary>", summary, "</summary>\n", out); }
+void pg_report_fold_end(pg_buf *out) { pg_buf_puts(out, "</details>\n"); }
+
+void pg_report_facts_begin(pg_buf *out) { pg_buf_puts(out, "<dl>\n"); }
+void pg_report_facts_end(pg_buf *out) { pg_buf_puts(out, "</dl>\n"); }
+void pg_report_fact(const char *key, const char *value, pg_buf *out)
+{
+    wrapped("<dt>", key, "</dt>", out);
+    wrapped("<dd>", value, "</dd>\n", out);
+}
+
+/* ---- Cells of a table ---------------------------------------------------------------------------------------------------- */
+
+static void box_begin(const char *class, const char *name, pg_buf *out)
+{
+    pg_buf_puts(out, "<div class=\"box\" role=\"region\" tabindex=\"0\" aria-label=\"");
+    pg_report_text(name, out);
+    pg_buf_printf(out, "\"><table class=\"%s\">\n", class);
+}
+
+void pg_report_cells_begin(const pg_table *table, pg_buf *out)
+{
+    box_begin("sortable cells", table->title != NULL ? table->title : "cells", out);
+    wrapped("<thead><tr><th scope=\"col\">", table->row_key, "</th>", out);
+    wrapped("<th scope=\"col\">", table->column_key, "</th><th scope=\"col\">images</th>", out);
+    for (size_t m = 0; m < table->n_metrics; m++) {
+        wrapped("<th scope=\"col\" title=\"", table->metrics[m]->summary, "\">", out);
+        wrapped("", table->metrics[m]->label, table->metrics[m]->kind == PG_METRIC_SHARE ? " %" : "", out);
+        pg_buf_puts(out, "</th>");
+    }
+    pg_buf_puts(out, "</tr></thead>\n");
+}
+
+/* A share with its interval and a bar that shows both. */
+static void add_share(int64_t count, int64_t n, pg_buf *out)
+{
+    pg_interval share = pg_wilson(count, n);
+    double value = 100 * share.value, lo = 100 * share.lo, hi = 100 * share.hi;
+    pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%.2f <small>%.2f&#8211;%.2f</small>", value, value, lo, hi);
+    pg_buf_printf(
+        out,
+        "<svg class=\"bar\" viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect width=\"100\" "
+        "height=\"6\" class=\"all\"/><rect width=\"%.2f\" height=\"6\"/><rect x=\"%.2f\" y=\"2\" width=\"%.2f\" "
+        "height=\"2\" class=\"range\"/></svg></td>",
+        value, lo, hi - lo);
+}
+
+static void add_metric(const pg_metric *metric, const pg_table_entry *entry, pg_buf *out)
+{
+    int64_t count = pg_metric_of(metric, entry);
+    if (entry->n == 0 || count < 0)
+        pg_buf_puts(out, "<td class=\"n\" data-v=\"\">&#8211;</td>");
+    else if (metric->kind == PG_METRIC_SHARE)
+        add_share(count, entry->n, out);
+    else if (metric->kind == PG_METRIC_GRID)
+        pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%.6f</td>", (double)count / 1048576.0, (double)count / 1048576.0);
+    else
+        pg_buf_printf(out, "<td class=\"n\" data-v=\"%" PRId64 "\">%" PRId64 "</td>", count, count);
+}
+
+void pg_report_cell(const pg_table *table, const pg_table_entry *entry, const char *anchor, const char *id, const char *state,
+                    const pg_buf *details, pg_buf *out)
+{
+    pg_buf_puts(out, "<tbody><tr><th scope=\"row\">");
+    add_text(entry->row, "<br>", out);
+    pg_buf_puts(out, "</th><td>");
+    add_text(entry->column, "<br>", out);
+    pg_buf_printf(out, "</td><td class=\"n\" data-v=\"%" PRId64 "\">%" PRId64, entry->n, entry->n);
+    if (entry->n < entry->expected)
+        pg_buf_printf(out, "* <small>of %" PRId64 "</small>", entry->expected);
+    pg_buf_puts(out, "</td>");
+    for (size_t m = 0; m < table->n_metrics; m++)
+        add_metric(table->metrics[m], entry, out);
+    pg_buf_printf(out, "</tr>\n<tr class=\"more\"><td colspan=\"%zu\"><details id=\"%s\"><summary><code>%.12s</code> ",
+                  table->n_metrics + 3, anchor, id);
+    wrapped("<span class=\"", state, "\">", out);
+    wrapped("", state, "</span></summary>\n<div class=\"origin\">", out);
+    pg_buf_add(out, details->data, details->size);
+    pg_buf_puts(out, "</div></details></td></tr></tbody>\n");
+}
+
+int pg_report_cells_end(const pg_table *table, pg_buf *out)
+{
+    pg_buf notes;
+    pg_buf_init(&notes);
+    pg_table_notes(table, "", PG_TABLE_TEXT, &notes);
+    int code = pg_buf_check(&notes);
+    pg_buf_puts(
+        out, "</table></div>\n<ul class=\"notes\">\n<li>small numbers: 95% Wilson intervals; open a row for the origin of its "
+             "numbers</li>\n");
+    for (char *line = notes.data, *end; code == PG_OK && (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        *end = '\0';
+        wrapped("<li>", line, "</li>\n", out);
+    }
+    pg_buf_puts(out, "</ul>\n");
+    pg_buf_release(&notes);
+    return code != PG_OK ? code : pg_buf_check(out);
+}
+
+/* ---- Lists --------------------------------------------------------------------------------------------------------------- */
+
+void pg_report_list_begin(const char *const *heads, size_t n, pg_buf *out)
+{
+    box_begin("sortable", n > 0 ? heads[0] : "list", out);
+    pg_buf_puts(out, "<thead><tr>");
+    for (size_t i = 0; i < n; i++)
+        wrapped("<th scope=\"col\">", heads[i], "</th>", out);
+    pg_buf_puts(out, "</tr></thead>\n");
+}
+
+/* Of a number, nothing else in the text. */
+static bool is_number(const char *text)
+{
+    size_t digits = strspn(text, "-.0123456789");
+    return digits > 0 && text[digits] == '\0';
+}
+
+void pg_report_list_row(const char *const *texts, size_t n, const char *anchor, pg_buf *out)
+{
+    pg_buf_puts(out, "<tbody><tr>");
+    for (size_t i = 0; i < n; i++) {
+        if (is_number(texts[i]))
+            pg_buf_printf(out, "<td class=\"n\" data-v=\"%s\">", texts[i]);
+        else
+            pg_buf_puts(out, "<td>");
+        if (i == 0 && anchor != NULL)
+            pg_buf_printf(out, "<a href=\"#%s\">", anchor);
+        wrapped("", texts[i], i == 0 && anchor != NULL ? "</a></td>" : "</td>", out);
+    }
+    pg_buf_puts(out, "</tr></tbody>\n");
+}
+
+void pg_report_list_end(pg_buf *out) { pg_buf_puts(out, "</table></div>\n"); }
+
+/* ---- Pictures ------------------------------------------------------------------------------------------------------------ */
+
+static void add_base64(const void *bytes, size_t size, pg_buf *out)
+{
+    enum { PART = 3 * 1024 };
+    unsigned char text[PART / 3 * 4 + 1];
+    for (size_t at = 0; at < size; at += PART) {
+        int part = size - at < PART ? (int)(size - at) : PART;
+        int n = EVP_EncodeBlock(text, (const unsigned char *)bytes + at, part);
+        pg_buf_add(out, text, (size_t)n);
+    }
+}
+
+void pg_report_pictures_begin(bool small, pg_buf *out)
+{
+    pg_buf_puts(out, small ? "<div class=\"sheet\">\n" : "<div class=\"figures\">\n");
+}
+void pg_report_pictures_end(pg_buf *out) { pg_buf_puts(out, "</div>\n"); }
+
+void pg_report_picture_add(const pg_report_picture *p, pg_buf *out)
+{
+    pg_buf_puts(out, p->marked ? "<figure class=\"marked\"><div class=\"frame\">" : "<figure><div class=\"frame\">");
+    wrapped("<img alt=\"", p->name, "\"", out);
+    if (p->width > 0)
+        pg_buf_printf(out, " width=\"%d\" height=\"%d\"", p->width, p->height);
+    pg_buf_printf(out, " src=\"data:%s;base64,", p->type);
+    add_base64(p->bytes, p->size, out);
+    pg_buf_puts(out, "\"></div>");
+    if (p->caption != NULL)
+        wrapped("<figcaption>", p->caption, "</figcaption>", out);
+    pg_buf_puts(out, "</figure>\n");
+}
+
+/* ---- The page ------------------------------------------------------------------------------------------------------------ */
+
+/* "'sha256-...'": what a policy calls an inline text by. */
+static int add_source(const char *text, pg_buf *out)
+{
+    char hex[PG_HASH_HEX];
+    unsigned char hash[(PG_HASH_HEX - 1) / 2];
+    int code = pg_hash_bytes(text, strlen(text), hex);
+    for (size_t i = 0; code == PG_OK && i < sizeof hash; i++) {
+        unsigned byte = 0;
+        if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
+            return pg_fail(PG_EDAMAGED, "a hash is no hash: %s", hex);
+        hash[i] = (unsigned char)byte;
+    }
+    if (code != PG_OK)
+        return code;
+    pg_buf_puts(out, "'sha256-");
+    add_base64(hash, sizeof hash, out);
+    pg_buf_puts(out, "'");
+    return PG_OK;
+}
+
+int pg_report_page(const char *title, const pg_buf *body, pg_buf *out)
+{
+    pg_buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src ");
+    int code = add_source(pg_report_style, out);
+    pg_buf_puts(out, "; script-src ");
+    if (code == PG_OK)
+        code = add_source(pg_report_script, out);
+    pg_buf_puts(out, "; img-src data:; base-uri 'none'; form-action 'none'\">\n"
+                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                     "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n");
+    wrapped("<title>", title, "</title>\n", out);
+    pg_buf_printf(out, "<style>%s</style>\n</head>\n<body>\n", pg_report_style);
+    wrapped("<header><h1>", title, "</h1></header>\n<main>\n", out);
+    pg_buf_add(out, body->data, body->size);
+    pg_buf_printf(out, "</main>\n<script>%s</script>\n</body>\n</html>\n", pg_report_script);
+    if (code == PG_OK)
+        code = pg_buf_check(body);
+    return code != PG_OK ? code : pg_buf_check(out);
+}

@@ -1,0 +1,61 @@
+/* The report: one HTML page that needs nothing else, neither files beside it nor a network.
+ *
+ * Written piece by piece into buffers, from plain structs; it knows no database. Every text that comes in, whatever bytes it
+ * has, goes through pg_report_text. The page's Content-Security-Policy forbids all but its own style and script, by their
+ * hashes (plots/report.css, plots/report.js), and pictures that stand in the page; so there are no style attributes and no
+ * handlers in it. Works without the script: only sorting is missing then. Thread-safe: nothing is shared. */
+#ifndef PG_PLOTS_REPORT_H
+#define PG_PLOTS_REPORT_H
+
+#include "plots/table.h"
+
+/* Appends a text so that it is nothing but text, in elements and in quoted attributes; of characters that pg_text_add replaces,
+ * what it puts there. A "\n" becomes a blank. */
+void pg_report_text(const char *text, pg_buf *out);
+
+/* A section, with a heading and an anchor to it: "s" and its number. Sections are not nested. */
+void pg_report_section_begin(int number, const char *heading, pg_buf *out);
+void pg_report_section_end(pg_buf *out);
+void pg_report_paragraph(const char *text, pg_buf *out);
+void pg_report_preformatted(const char *text, pg_buf *out); /* lines and blanks as they are */
+/* What is below an <h3>, or folded away until it is opened. */
+void pg_report_heading(const char *text, pg_buf *out);
+void pg_report_fold_begin(const char *summary, pg_buf *out);
+void pg_report_fold_end(pg_buf *out);
+
+/* Keys and values. */
+void pg_report_facts_begin(pg_buf *out);
+void pg_report_fact(const char *key, const char *value, pg_buf *out);
+void pg_report_facts_end(pg_buf *out);
+
+/* The cells of a table, one a row, in the order in which they are added: labels, images, metrics with 95% intervals, and below
+ * each, folded, where its numbers come from. Readers may sort them. */
+void pg_report_cells_begin(const pg_table *table, pg_buf *out);
+/* `anchor`: unique in the page, of letters and digits; `state` and `details` (HTML from this header) are of the cell `id`. */
+void pg_report_cell(const pg_table *table, const pg_table_entry *entry, const char *anchor, const char *id, const char *state,
+                    const pg_buf *details, pg_buf *out);
+/* With the table's notes behind it; PG_ENOMEM. */
+int pg_report_cells_end(const pg_table *table, pg_buf *out) PG_MUST_USE;
+
+/* A list with a heading for each column; readers may sort it. Texts that begin with a digit or a sign stand to the right. */
+void pg_report_list_begin(const char *const *heads, size_t n, pg_buf *out);
+void pg_report_list_row(const char *const *texts, size_t n, const char *anchor,
+                        pg_buf *out); /* anchor of the cell; NULL: none */
+void pg_report_list_end(pg_buf *out);
+
+typedef struct pg_report_picture {
+    const char *type; /* "image/svg+xml" */
+    const void *bytes;
+    size_t size;
+    const char *name, *caption; /* for who cannot see it; below it, may be NULL */
+    bool marked;                /* the caption stands out */
+    int width, height;          /* shown, pixels; 0: its own */
+} pg_report_picture;
+void pg_report_pictures_begin(bool small, pg_buf *out);
+void pg_report_picture_add(const pg_report_picture *picture, pg_buf *out);
+void pg_report_pictures_end(pg_buf *out);
+
+/* The whole page around `body`. PG_ENOMEM. */
+int pg_report_page(const char *title, const pg_buf *body, pg_buf *out) PG_MUST_USE;
+
+#endif
