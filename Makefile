@@ -58,7 +58,7 @@ MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo results tests test test-all test-faults test-slurm fuzz fuzz-programs bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo results tests test test-all test-faults test-slurm test-browser fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -171,6 +171,7 @@ test-all: ## what is too long for every change: all tests under sanitizers, ten 
 	@$(MAKE) test MODE=tsan
 	@$(MAKE) test-faults
 	@$(MAKE) test-slurm
+	@$(MAKE) test-browser
 	@$(MAKE) fuzz FUZZ_SECONDS=600
 	@$(MAKE) mutate
 
@@ -184,6 +185,11 @@ test-slurm: deps ## `submit` before a real Slurm of two nodes, started in a scra
 	@sh harness/deps.sh slurm
 	@$(MAKE) $(B)/patchgauge
 	@PATH="$$PATH:/usr/sbin" sh tests/slurm.sh $(B)/patchgauge
+
+test-browser: deps ## the page of `report` in a headless Chromium; screenshots in build/report; the last line counts
+	@sh harness/deps.sh browser
+	@$(MAKE) $(B)/patchgauge
+	@sh tests/report.sh $(B)/patchgauge build/report
 
 # Fuzzing: clang's libFuzzer with sanitizers, in build/fuzz. tests/fuzz/fuzz.h says what a target is.
 $(B)/fuzz/%: $(B)/o/tests/fuzz/%.o $(B)/libpatchgauge.a

@@ -1,6 +1,6 @@
 #!/bin/sh
-# deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`, `slurm`), to fuzz (`fuzz`) or to unpack the
-# development data (`data`) is there, by the packages' Debian 12 names.
+# deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`, `slurm`, `browser`), to fuzz (`fuzz`) or
+# to unpack the development data (`data`) is there, by the packages' Debian 12 names.
 #
 # Something is there when its package is installed or when a probe finds it (a command, a header that compiles), so that this also
 # passes where apt does not exist. What is missing is installed with apt-get, through sudo when not root. Needs no compiler.
@@ -37,6 +37,9 @@ fuzz  libclang-rt-14-dev      libfuzzer -
 slurm slurmctld               command slurmctld
 slurm slurmd                  command slurmd
 slurm slurm-client            command sbatch
+browser chromium        command chromium
+browser chromium-driver command chromedriver
+browser curl            command curl
 data  libjxl-tools            command djxl
 data  zstd                    command zstd
 data  python3                 command python3
@@ -69,7 +72,7 @@ probe() { # kind, what
 found='' missing=''
 for group in "$@"; do
     rows=$(echo "$table" | awk -v g="$group" '$1 == g { print $2 " " $3 " " $4 }')
-    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, slurm, fault, fuzz or data)" >&2; exit 2; }
+    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, slurm, browser, fault, fuzz or data)" >&2; exit 2; }
     while read -r package kind what; do
         if [ "$package" = libtorch-dev ] && [ -n "${LIBTORCH:-}" ]; then
             found="$found libtorch($LIBTORCH)"

@@ -69,7 +69,10 @@ void pg_report_preformatted(const char *text, pg_buf *out)
     pg_buf_puts(out, "</pre>\n");
 }
 void pg_report_heading(const char *text, pg_buf *out) { wrapped("<h3>", text, "</h3>\n", out); }
-void pg_report_fold_begin(const char *summary, pg_buf *out) { wrapped("<details><summary>", summary, "</summary>\n", out); }
+void pg_report_fold_begin(const char *summary, bool open, pg_buf *out)
+{
+    wrapped(open ? "<details open><summary>" : "<details><summary>", summary, "</summary>\n", out);
+}
 void pg_report_fold_end(pg_buf *out) { pg_buf_puts(out, "</details>\n"); }
 
 void pg_report_facts_begin(pg_buf *out) { pg_buf_puts(out, "<dl>\n"); }
@@ -100,6 +103,22 @@ void pg_report_cells_begin(const pg_table *table, pg_buf *out)
         pg_buf_puts(out, "</th>");
     }
     pg_buf_puts(out, "</tr></thead>\n");
+}
+
+/* The first part of a label, and the others smaller below it. */
+static void add_label(const char *label, pg_buf *out)
+{
+    size_t first = strcspn(label, "\n");
+    pg_buf part;
+    pg_buf_init(&part);
+    pg_buf_add(&part, label, first);
+    pg_report_text(part.data, out);
+    pg_buf_release(&part);
+    if (label[first] == '\0')
+        return;
+    pg_buf_puts(out, " <small>");
+    add_text(label + first + 1, ", ", out);
+    pg_buf_puts(out, "</small>");
 }
 
 /* A share with its interval and a bar that shows both. */
@@ -133,9 +152,9 @@ void pg_report_cell(const pg_table *table, const pg_table_entry *entry, const ch
                     const pg_buf *details, pg_buf *out)
 {
     pg_buf_puts(out, "<tbody><tr><th scope=\"row\">");
-    add_text(entry->row, "<br>", out);
+    add_label(entry->row, out);
     pg_buf_puts(out, "</th><td>");
-    add_text(entry->column, "<br>", out);
+    add_label(entry->column, out);
     pg_buf_printf(out, "</td><td class=\"n\" data-v=\"%" PRId64 "\">%" PRId64, entry->n, entry->n);
     if (entry->n < entry->expected)
         pg_buf_printf(out, "* <small>of %" PRId64 "</small>", entry->expected);
@@ -179,11 +198,13 @@ void pg_report_list_begin(const char *const *heads, size_t n, pg_buf *out)
     pg_buf_puts(out, "</tr></thead>\n");
 }
 
-/* Of a number, nothing else in the text. */
+/* A decimal number and nothing else. */
 static bool is_number(const char *text)
 {
-    size_t digits = strspn(text, "-.0123456789");
-    return digits > 0 && text[digits] == '\0';
+    static const char digits[] = "0123456789";
+    text += *text == '-';
+    size_t whole = strspn(text, digits), point = text[whole] == '.', part = point ? strspn(text + whole + 1, digits) : 0;
+    return whole > 0 && (!point || part > 0) && text[whole + point + part] == '\0';
 }
 
 void pg_report_list_row(const char *const *texts, size_t n, const char *anchor, pg_buf *out)

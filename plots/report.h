@@ -18,9 +18,9 @@ void pg_report_section_begin(int number, const char *heading, pg_buf *out);
 void pg_report_section_end(pg_buf *out);
 void pg_report_paragraph(const char *text, pg_buf *out);
 void pg_report_preformatted(const char *text, pg_buf *out); /* lines and blanks as they are */
-/* What is below an <h3>, or folded away until it is opened. */
+/* What is below an <h3>, or folded away until a reader opens it. */
 void pg_report_heading(const char *text, pg_buf *out);
-void pg_report_fold_begin(const char *summary, pg_buf *out);
+void pg_report_fold_begin(const char *summary, bool open, pg_buf *out);
 void pg_report_fold_end(pg_buf *out);
 
 /* Keys and values. */

@@ -140,7 +140,7 @@ static int add_matrix(pg_report_work *work, const arguments *a, const char *matr
     if (code == PG_OK)
         code = pg_report_add_figures(work, &request);
     if (code == PG_OK) {
-        pg_report_fold_begin("the matrix file", &work->body);
+        pg_report_fold_begin("the matrix file", false, &work->body);
         pg_report_facts_begin(&work->body);
         pg_report_fact("file", matrix, &work->body);
         if (*pg_plan_overrides(plan))

@@ -50,7 +50,8 @@ static void add_results(const pg_cell_result *r, pg_buf *out)
         add_fact(out, "failure cases 0 to 4", "%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64, r->cases[0],
                  r->cases[1], r->cases[2], r->cases[3], r->cases[4]);
     }
-    add_count(out, "masked, clean image", r->masked, r->n);
+    if (r->has_published || r->masked > 0)
+        add_count(out, "masked, clean image", r->masked, r->n);
     add_fact(out, "nonfinite", "%" PRId64, r->nonfinite);
     if (r->has_smallest_margin)
         add_fact(out, "smallest margin", "%.9f", (double)r->smallest_margin / 1048576.0);
@@ -63,7 +64,7 @@ static void add_results(const pg_cell_result *r, pg_buf *out)
 
 static void add_settings(const pg_cell_result *r, pg_buf *out)
 {
-    pg_report_fold_begin("settings and hashes", out);
+    pg_report_fold_begin("settings and hashes", false, out);
     pg_report_facts_begin(out);
     for (size_t i = 0; i < r->n_settings; i++)
         pg_report_fact(r->settings[i].key, r->settings[i].value, out);
@@ -114,7 +115,7 @@ static int add_attempt(const pg_attempt_record *a, void *context)
     const char *const texts[ATTEMPT_HEADS] = {images,      a->result, a->finished, machine, a->device, a->library, a->revision,
                                               a->versions, threads,   batch,       seconds, cached,    a->error};
     if (list->n++ == 0) {
-        pg_report_fold_begin("attempts: machine, library, revision", list->out);
+        pg_report_fold_begin("attempts: machine, library, revision", false, list->out);
         pg_report_list_begin(attempt_heads, ATTEMPT_HEADS, list->out);
     }
     pg_report_list_row(texts, ATTEMPT_HEADS, NULL, list->out);

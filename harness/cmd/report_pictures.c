@@ -72,7 +72,7 @@ int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request
     }
     pg_report_pictures_end(&work->body);
     if (code == PG_OK && left_out.size > 0) {
-        pg_report_fold_begin("figures that are left out", &work->body);
+        pg_report_fold_begin("figures that are left out", false, &work->body);
         pg_report_facts_begin(&work->body);
         pg_buf_add(&work->body, left_out.data, left_out.size);
         pg_report_facts_end(&work->body);
@@ -199,11 +199,11 @@ static int add_sheet(pg_report_work *work, const pg_report_part *part, size_t en
     if (code == PG_OK)
         code = pg_buf_check(&s.out);
     if (code == PG_OK && s.n > 0) {
-        if ((*sheets)++ == 0)
+        if (*sheets == 0)
             pg_report_heading("Images under attack", &work->body);
         pg_buf_printf(&title, "%s / %s: the first %d that %s worked on", part->table->entries[entry].row,
                       part->table->entries[entry].column, s.n, pg_cell_result_setting(&r, "attack"));
-        pg_report_fold_begin(title.data, &work->body);
+        pg_report_fold_begin(title.data, (*sheets)++ == 0, &work->body);
         pg_report_pictures_begin(true, &work->body);
         pg_buf_add(&work->body, s.out.data, s.out.size);
         pg_report_pictures_end(&work->body);
