@@ -54,7 +54,7 @@ static void run_matrix(void)
     if (done)
         return;
     ok(program_run("t.db", "--quiet --cache-size 0 run %s", scratch_path("m.toml")));
-    ok(program_run("t.db", "--quiet --cache-size 0 run %s -S attack=random-search -S random-search.steps=2 -S images=0:8",
+    ok(program_run("t.db", "--quiet --cache-size 0 run %s -S attack=random-search -S random-search.steps=2 -S seed=1",
                    scratch_path("m.toml")));
     done = true;
 }
@@ -211,6 +211,8 @@ static void attacked_images_are_shown(void **state)
            pictures = count(page, "src=\"data:image/png;base64,");
     assert_true(cells >= 1 && cells <= 8);
     assert_true(pictures >= cells && pictures <= 3 * cells);
+    assert_true(count(page, ": the first 3 that random-search worked on") >= 1);
+    assert_null(strstr(page, ": the first 4 that"));
     /* the first of them is a PNG of the data set's size */
     const char *at = strstr(page, "image/png;base64,") + strlen("image/png;base64,");
     size_t size = strcspn(at, "\"");
