@@ -77,7 +77,7 @@ END
 }
 
 column() { # number of a heading: the values below it in the first table, in order
-    js "return [...document.querySelector('table.cells').tBodies].map(b=>b.rows[0].cells[$1].dataset.v).join(' ')"
+    js "return [...document.querySelector('table.cells').tBodies].map(b=>b.rows[0].cells[$1].dataset.v).filter(v=>v).join(' ')"
 }
 sort_state() { js "return document.querySelector('table.cells').tHead.rows[0].cells[$1].getAttribute('aria-sort')"; }
 button="document.querySelectorAll('table.cells thead button')[3]"
