@@ -57,7 +57,8 @@ static inline pg_store_cell_row cell_row(int i, int64_t first, int64_t count)
                                .delta = 5};
 }
 
-static inline int try_plan(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count)
+static inline int try_plan_shard(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count,
+                                 const pg_shard *shard)
 {
     static char key[PG_HASH_HEX];
     assert_int_equal(pg_hash_bytes("f\n", 2, key), PG_OK);
@@ -72,9 +73,20 @@ static inline int try_plan(pg_store *store, const int *cells, size_t n, int64_t 
     pg_store_cell_row rows[8];
     for (size_t i = 0; i < n; i++)
         rows[i] = cell_row(cells[i], first, count);
-    pg_store_plan_row plan = {
-        .name = "p", .matrix = "", .overrides = "", .forwards = &forward, .n_forwards = 1, .cells = rows, .n_cells = n};
+    pg_store_plan_row plan = {.name = "p",
+                              .matrix = "",
+                              .overrides = "",
+                              .shard = shard,
+                              .forwards = &forward,
+                              .n_forwards = 1,
+                              .cells = rows,
+                              .n_cells = n};
     return pg_store_plan(store, &plan);
+}
+
+static inline int try_plan(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count)
+{
+    return try_plan_shard(store, cells, n, first, count, NULL);
 }
 
 static inline void plan(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count)
@@ -123,7 +135,9 @@ static inline pg_attack_row make_attack(int64_t image)
                            .top = (int)image,
                            .left = 2,
                            .target = image % 3 ? -1 : 4,
-                           .loss = image == 1 ? NAN : image == 2 ? -0.0 : 0.1 * (double)image,
+                           .loss = image == 1   ? NAN
+                                   : image == 2 ? -0.0
+                                                : 0.1 * (double)image,
                            .steps = image,
                            .before = o.prediction,
                            .after = image % 6 == 4 ? 9 : o.prediction,

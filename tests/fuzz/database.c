@@ -1,20 +1,22 @@
-/* Databases of strangers: a store with results is changed, and everything that reads or runs it goes over it. What passes the
- * whole check says of its cells what it said before.
+/* Databases of strangers: a store with results is changed, and everything that reads, runs or merges it goes over it. What
+ * passes the whole check says of its cells what it said before, and so does a store that it was merged into.
  *
- * The first byte of the input chooses: even, the rest are pieces [offset 3 bytes, length 1, bytes] that overwrite the file
- * (length 0 cuts it off there); odd, changes of values [table, column, row, kind, 8 bytes], with CHECKs and foreign keys off.
- */
+ * The first byte of the input chooses. Bit 0: the rest are pieces [offset 3 bytes, length 1, bytes] that overwrite the file
+ * (length 0 cuts it off there), or changes of values [table, column, row, kind, 8 bytes], with CHECKs and foreign keys off.
+ * Bit 1: the store is a shard. */
 #include "db/store.h"
+#include "tests/fuzz/folder.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/store_fixture.h"
 
 enum { CHANGE = 12, TABLES = 32, COLUMNS = 32, FILE_MAX = 1 << 20 };
 
-static uint8_t *base; /* the sound store, and what it says */
-static size_t base_size;
-static pg_cell_result base_results[CELLS];
-
-static void folder_end(void) { scratch_remove(NULL); }
+typedef struct sound { /* a store as it was, and what it says */
+    uint8_t *bytes;
+    size_t size;
+    pg_cell_result results[CELLS];
+} sound;
+static sound bases[2]; /* a store, a shard */
 
 static int ignore_attempt(const pg_attempt_record *record, void *context)
 {
@@ -47,39 +49,45 @@ static int read_settings(const pg_cell_result *result, void *context)
     return PG_OK;
 }
 
-static void make_base(void)
+static void make_base(bool shard, sound *out)
 {
-    if (scratch_make(NULL) != 0)
-        abort();
-    atexit(folder_end);
-    pg_store *store = fill_attacked(true);
+    fuzz_path("");
+    remove_store();
+    pg_store *store = open_worker();
+    pg_task task;
+    const pg_shard whole = {.index = 0, .count = 1};
+    FUZZ_CHECK(try_plan_shard(store, (const int[]){0, 1, 2}, CELLS, 0, IMAGES, shard ? &whole : NULL) == PG_OK);
+    while (claim(store, &task)) {
+        FUZZ_CHECK(finish_attacked(store, &task, true));
+        pg_task_release(&task);
+    }
     static const pg_audit_record audit = {.level = "feature", .settings = "tries=3\n", .n = 10, .certified = 3};
     FUZZ_CHECK(pg_store_audit(store, ids[0], &audit) == PG_OK);
     exec(store, "PRAGMA page_size = 1024; VACUUM");
     for (int i = 0; i < CELLS; i++)
-        FUZZ_CHECK(pg_store_cell(store, ids[i], &base_results[i]) == PG_OK && base_results[i].n == IMAGES);
+        FUZZ_CHECK(pg_store_cell(store, ids[i], &out->results[i]) == PG_OK && out->results[i].n == IMAGES);
     pg_store_close(store);
     char *bytes = NULL;
-    FUZZ_CHECK(pg_file_read(scratch_path("t.db"), FILE_MAX, &bytes, &base_size) == PG_OK);
-    base = (uint8_t *)bytes;
+    FUZZ_CHECK(pg_file_read(scratch_path("t.db"), FILE_MAX, &bytes, &out->size) == PG_OK);
+    out->bytes = (uint8_t *)bytes;
 }
 
 /* ---- Changing it ---- */
 
-static void overwrite(const uint8_t *data, size_t size)
+static void overwrite(const sound *base, const uint8_t *data, size_t size)
 {
-    uint8_t *bytes = malloc(base_size);
-    size_t left = base_size;
+    uint8_t *bytes = malloc(base->size);
+    size_t left = base->size;
     if (!bytes)
         abort();
-    memcpy(bytes, base, base_size);
+    memcpy(bytes, base->bytes, base->size);
     while (size > 4) {
-        size_t at = (size_t)(data[0] | data[1] << 8 | data[2] << 16) % base_size, n = data[3];
+        size_t at = (size_t)(data[0] | data[1] << 8 | data[2] << 16) % base->size, n = data[3];
         data += 4;
         size -= 4;
         left = n == 0 && at < left ? at : left;
         n = n < size ? n : size;
-        n = n < base_size - at ? n : base_size - at;
+        n = n < base->size - at ? n : base->size - at;
         memcpy(bytes + at, data, n);
         data += n;
         size -= n;
@@ -132,10 +140,10 @@ static void change_value(sqlite3 *db, const uint8_t *change)
     sqlite3_free(sql);
 }
 
-static void change_values(const uint8_t *data, size_t size)
+static void change_values(const sound *base, const uint8_t *data, size_t size)
 {
     sqlite3 *db = NULL;
-    scratch_write("t.db", base, base_size);
+    scratch_write("t.db", base->bytes, base->size);
     if (sqlite3_open(scratch_path("t.db"), &db) != SQLITE_OK)
         abort();
     sqlite3_exec(db, "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; BEGIN", NULL, NULL, NULL);
@@ -154,16 +162,16 @@ static bool same_counts(const pg_cell_result *a, const pg_cell_result *b)
            a->attacked == b->attacked && a->delta == b->delta && memcmp(a->cases, b->cases, sizeof a->cases) == 0;
 }
 
-static void read_cell(pg_store *store, int i, bool sound)
+static void read_cell(const sound *base, pg_store *store, int i, bool checked)
 {
     pg_cell_result result;
     pg_pair_counts pair;
     char id[PG_HASH_HEX], *canonical = NULL;
     int64_t n = 0, broken, first;
-    if (pg_store_cell(store, ids[i], &result) == PG_OK && sound && result.known && result.n == IMAGES)
-        FUZZ_CHECK(same_counts(&result, &base_results[i]));
+    if (pg_store_cell(store, ids[i], &result) == PG_OK && checked && result.known && result.n == IMAGES)
+        FUZZ_CHECK(same_counts(&result, &base->results[i]));
     pg_cell_result_release(&result);
-    if (pg_store_each_outcome(store, ids[i], count_outcome, &n) == PG_OK && sound)
+    if (pg_store_each_outcome(store, ids[i], count_outcome, &n) == PG_OK && checked)
         FUZZ_CHECK(n <= IMAGES);
     (void)!pg_store_each_attack(store, ids[i], ignore_attack, NULL);
     (void)!pg_store_each_attempt(store, ids[i], ignore_attempt, NULL);
@@ -175,18 +183,38 @@ static void read_cell(pg_store *store, int i, bool sound)
         free(canonical);
 }
 
-static void read_store(void)
+/* True where the whole check found nothing. */
+static bool read_store(const sound *base, const char *name)
 {
     pg_store *store = NULL;
-    int code = pg_store_open(scratch_path("t.db"), PG_STORE_READ, &store);
+    int code = pg_store_open(scratch_path(name), PG_STORE_READ, &store);
     FUZZ_CHECK(code == PG_OK || *pg_error_message());
     if (code)
-        return;
-    bool sound = pg_store_each_cell(store, read_settings, NULL) == PG_OK;
-    sound = pg_store_check(store) == PG_OK && sound;
+        return false;
+    bool checked = pg_store_each_cell(store, read_settings, NULL) == PG_OK;
+    checked = pg_store_check(store) == PG_OK && checked;
     for (int i = 0; i < CELLS; i++)
-        read_cell(store, i, sound);
+        read_cell(base, store, i, checked);
     pg_store_close(store);
+    return checked;
+}
+
+/* Into a store that is empty: only what was checked before is merged. */
+static void merge_store(const sound *base)
+{
+    pg_store *store = NULL, *shard = NULL;
+    pg_store_merged report;
+    pg_shard_info info;
+    FUZZ_CHECK(pg_store_open(scratch_path("main.db"), PG_STORE_WRITE, &store) == PG_OK);
+    int code = pg_store_open(scratch_path("t.db"), PG_STORE_READ, &shard);
+    if (code == PG_OK)
+        code = pg_store_shard(shard, &info);
+    if (code == PG_OK)
+        code = pg_store_merge(store, shard, &report);
+    pg_store_close(shard);
+    pg_store_close(store);
+    bool checked = read_store(base, "main.db");
+    FUZZ_CHECK(code != PG_OK || checked);
 }
 
 static void run_store(void)
@@ -217,18 +245,27 @@ static void run_store(void)
 
 PG_FUZZ(database)
 {
-    static const char *const left_over[] = {"t.db", "t.db-journal", "t.db-wal", "t.db-shm"};
-    if (!base)
-        make_base();
+    static const char *const names[] = {"t.db", "main.db"}, *const ends[] = {"", "-journal", "-wal", "-shm"};
+    if (!bases[0].bytes)
+        for (int shard = 0; shard < 2; shard++)
+            make_base(shard, &bases[shard]);
     if (size < 1)
         return 0;
-    for (size_t i = 0; i < sizeof left_over / sizeof *left_over; i++)
-        unlink(scratch_path(left_over[i]));
+    for (size_t i = 0; i < 8; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s%s", names[i / 4], ends[i % 4]);
+        unlink(scratch_path(name));
+    }
+    bool shard = data[0] & 2;
+    const sound *base = &bases[shard];
     if (data[0] % 2)
-        change_values(data + 1, size - 1);
+        change_values(base, data + 1, size - 1);
     else
-        overwrite(data + 1, size - 1);
-    read_store();
-    run_store();
+        overwrite(base, data + 1, size - 1);
+    bool checked = read_store(base, "t.db");
+    if (!shard)
+        run_store();
+    else if (checked)
+        merge_store(base);
     return 0;
 }
