@@ -58,6 +58,8 @@ local_logits() { # folder
     echo "A patch of 3% of the pixels at one random place, as in Table II of the publication (68.2, 13.6 and 79.2 there, with a ResNet-50"
     echo "on images enlarged to 192 px). Local predictions: of the positions that see the patch, the share that some patch makes wrong,"
     echo "each attacked on its own, with the 95% interval of the mean over images; original: without a patch."
+    echo "The attack ends as soon as the image is wrong, so that logits in the histograms are no larger than it takes; the publication's"
+    echo "goes on to its last step."
     echo
     echo "\`sh experiments/local_logits.sh build/patchgauge FOLDER\`"
     echo
