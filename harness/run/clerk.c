@@ -117,23 +117,25 @@ void *pg_clerk_main(void *context)
     while (sem_wait(&p->begun) != 0) {
     } /* EINTR */
     int in_flight = 0, code = p->store ? pg_store_reap(p->store, &requeued) : PG_OK;
-    for (bool got = p->store != NULL; got || in_flight > 0;) {
-        got = true;
+    for (bool more = p->store != NULL; more;) {
+        bool got = true;
         while (code == PG_OK && got && in_flight < PG_TASKS_IN_FLIGHT && atomic_load(&p->ahead) < PG_TASKS_AHEAD &&
                !pg_signals_stopping()) {
             code = claim(p, &got);
             in_flight += code == PG_OK && got;
         }
-        got = got && code == PG_OK && !pg_signals_stopping();
         pg_work *work = in_flight > 0 ? pg_queue_pop_within(&p->to_commit, poll_s) : NULL;
         if (work) {
             if (code == PG_OK) /* once the store failed, nothing more is sent to it */
                 code = finish(p, work);
             pg_work_free(work);
             in_flight--;
+            got = true;
         }
         if (code != PG_OK)
             keep_error(p, code);
+        /* who was busy left tasks to others, and asks again with empty hands before it goes */
+        more = in_flight > 0 || (got && code == PG_OK && !pg_signals_stopping());
     }
     p->signs->report.interrupted = pg_signals_stopping();
     pg_queue_close(&p->to_read);
