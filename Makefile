@@ -46,7 +46,7 @@ TEST_C  := $(wildcard tests/test_*.c)
 LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/schema.o $(B)/gen/registry.o $(B)/gen/figures.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
 # Under sanitizers: without the tests that spend their time in libtorch (ALL=1: with them), and of these the scheduler's under tsan.
-TORCH_TESTS := attack_files attacked_run attacks audit auditor demo lavan local_logits network random_search surrogate torch train \
+TORCH_TESTS := attack_files attacked_run attacks audit auditor demo field_map lavan local_logits network random_search surrogate torch train \
     train_loss universal victim view
 TESTS_asan := $(if $(ALL),,$(filter-out $(TORCH_TESTS),$(TEST_C:tests/test_%.c=%)))
 TESTS_tsan := cache log merge null queue run store workers
@@ -144,7 +144,7 @@ results: all ## experiments/RESULTS.md, from the databases of the runs
 # Tests: one cmocka program per file, linked with the library. Sanitized ones end at the first report, have more time, and get NULL
 # for memory that is not there, as without sanitizers.
 SANITIZED := $(if $(filter asan tsan,$(MODE)),PG_TEST_LIMIT=900 ASAN_OPTIONS=allocator_may_return_null=1 \
-    TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1)
+    TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1:suppressions=$(CURDIR)/tests/tsan-suppressions)
 $(B)/tests/test_fuzz: $(FUZZ_C:%.c=$(B)/o/%.o)
 $(B)/tests/%: tests/%.c $(B)/libpatchgauge.a
 	@mkdir -p $(@D)

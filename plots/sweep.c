@@ -44,8 +44,9 @@ static size_t points_of(const pg_sweep *sweep, const pg_table *table, const char
     size_t n = 0;
     for (size_t i = 0; i < table->n_entries; i++) {
         const pg_table_entry *e = &table->entries[i];
-        if (strcmp(e->row, row) == 0 && e->n > 0 && sweep->number(e, &out[n].x))
-            out[n++].entry = e;
+        double x;
+        if (strcmp(e->row, row) == 0 && e->n > 0 && sweep->number(e, &x))
+            out[n++] = (point){.x = x, .entry = e};
     }
     qsort(out, n, sizeof *out, by_x);
     return n;
