@@ -261,11 +261,6 @@ int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_H
     return code;
 }
 
-#define OUTCOME_COLUMNS                                                                                                    \
-    "o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case, o.attacked FROM cell c" \
-    " JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"                                           \
-    " JOIN label l ON l.dataset = f.dataset AND l.image = o.image"
-
 int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(const pg_outcome *outcome, void *context),
                           void *context)
 {
@@ -273,21 +268,10 @@ int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(cons
     int step = 0;
     int code = pg_db_check_outcomes(store, cell_id);
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT " OUTCOME_COLUMNS " WHERE c.cell_id = ?1 ORDER BY o.image", &row, "t", cell_id);
+        code = pg_db_get(store, PG_DB_SELECT_OUTCOMES, &row, "tii", cell_id, INT64_C(0), INT64_MAX);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading outcomes")) == 1) {
-        pg_outcome outcome = {
-            .image = sqlite3_column_int64(row, 0),
-            .label = sqlite3_column_int(row, 1),
-            .prediction = sqlite3_column_int(row, 2),
-            .certified = sqlite3_column_int(row, 3) != 0,
-            .certified_published = sqlite3_column_int(row, 4) != 0,
-            .masked = sqlite3_column_int(row, 5) != 0,
-            .has_margin = sqlite3_column_type(row, 6) != SQLITE_NULL,
-            .margin = sqlite3_column_int64(row, 6),
-            .failure_case = sqlite3_column_type(row, 7) == SQLITE_NULL ? -1 : (int8_t)sqlite3_column_int(row, 7),
-            .has_attack = sqlite3_column_type(row, 8) != SQLITE_NULL,
-            .attacked = sqlite3_column_int(row, 8),
-        };
+        pg_outcome outcome;
+        pg_db_read_outcome(row, &outcome);
         code = each(&outcome, context);
     }
     pg_db_done(row);
