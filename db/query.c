@@ -278,7 +278,7 @@ int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(cons
     return code == PG_OK && step < 0 ? step : code;
 }
 
-static int same_images(pg_store *store, const char *cell_a, const char *cell_b)
+int pg_store_same_images(pg_store *store, const char *cell_a, const char *cell_b)
 {
     sqlite3_stmt *row = NULL;
     int code =
@@ -300,36 +300,6 @@ static int same_images(pg_store *store, const char *cell_a, const char *cell_b)
             code = pg_fail(PG_EINPUT, "cells %.12s and %.12s do not have the same images", cell_a, cell_b);
         else if (!sqlite3_column_int(row, 1))
             code = pg_fail(PG_EINPUT, "cells %.12s and %.12s are not finished both; run their matrix first", cell_a, cell_b);
-    }
-    pg_db_done(row);
-    return code;
-}
-
-int pg_store_compare(pg_store *store, const char *cell_a, const char *cell_b, char what, pg_pair_counts *out)
-{
-    *out = (pg_pair_counts){0};
-    int code = same_images(store, cell_a, cell_b);
-    if (code == PG_OK)
-        code = pg_db_check_outcomes(store, cell_a);
-    if (code == PG_OK)
-        code = pg_db_check_outcomes(store, cell_b);
-    if (code != PG_OK)
-        return code;
-    sqlite3_stmt *row = NULL;
-    code = pg_db_get(store,
-                     "WITH pair AS (SELECT CASE ?3 WHEN 's' THEN oa.certified ELSE oa.prediction = l.label END AS a,"
-                     "  CASE ?3 WHEN 's' THEN ob.certified ELSE ob.prediction = l.label END AS b"
-                     "  FROM cell ca JOIN cell cb ON cb.cell_id = ?2 JOIN forward f ON f.forward = ca.forward"
-                     "  JOIN outcome oa ON oa.cell = ca.cell JOIN outcome ob ON ob.cell = cb.cell AND ob.image = oa.image"
-                     "  JOIN label l ON l.dataset = f.dataset AND l.image = oa.image WHERE ca.cell_id = ?1)"
-                     " SELECT sum(a AND b), sum(a AND NOT b), sum(b AND NOT a), sum(NOT a AND NOT b) FROM pair",
-                     &row, "ttt", cell_a, cell_b, what == 's' ? "s" : "c");
-    if (code == PG_OK) {
-        int step = pg_db_step(store, row, "comparing cells");
-        code = step < 0 ? step : PG_OK;
-        if (step == 1)
-            *out = (pg_pair_counts){sqlite3_column_int64(row, 0), sqlite3_column_int64(row, 1), sqlite3_column_int64(row, 2),
-                                    sqlite3_column_int64(row, 3)};
     }
     pg_db_done(row);
     return code;

@@ -133,12 +133,8 @@ int pg_store_broken(pg_store *store, const char *cell_id, int64_t *broken, int64
 /* Images of the smallest forward pass that counts for a cell: fewer than its batch where memory ran out. 0: nothing counts yet. */
 int pg_store_smallest_batch(pg_store *store, const char *cell_id, int *batch) PG_MUST_USE;
 
-/* Two cells image by image, for McNemar's test: images where both, only a, only b, neither is right (what = 'c': clean) or
- * certified (what = 's'). PG_EINPUT where the cells do not have the same images. */
-typedef struct pg_pair_counts {
-    int64_t both, only_a, only_b, neither;
-} pg_pair_counts;
-int pg_store_compare(pg_store *store, const char *cell_a, const char *cell_b, char what, pg_pair_counts *out) PG_MUST_USE;
+/* That two cells have the same images, all with outcomes, and can be compared one by one. PG_EINPUT, PG_EMISSING. */
+int pg_store_same_images(pg_store *store, const char *cell_a, const char *cell_b) PG_MUST_USE;
 
 /* One audit of one cell (db/schema.sql, table audit). Everything borrowed. */
 typedef struct pg_audit_record {

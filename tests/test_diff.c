@@ -67,33 +67,44 @@ static const char *line_of(const char *start)
     return at + strlen(start);
 }
 
-static void counts_are_those_of_the_outcomes(void **state)
+static bool is_clean(const pg_outcome *o) { return o->prediction == o->label; }
+static bool is_certified(const pg_outcome *o) { return o->certified; }
+
+/* One line of the program's output against the outcomes. */
+static void expect_counts(const char *line, bool (*holds)(const pg_outcome *), const outcomes *a, const outcomes *b)
 {
-    (void)state;
-    static outcomes a, b;
-    read_cell(mean, &a);
-    read_cell(median, &b);
-    int both = 0, only_a = 0, only_b = 0, flips = 0;
+    int both = 0, only_a = 0, only_b = 0, got[3];
     for (int i = 0; i < IMAGES; i++) {
-        bool x = a.items[i].prediction == a.items[i].label, y = b.items[i].prediction == b.items[i].label;
+        bool x = holds(&a->items[i]), y = holds(&b->items[i]);
         both += x && y;
         only_a += x && !y;
         only_b += y && !x;
-        flips += a.items[i].prediction != b.items[i].prediction;
     }
-    assert_true(flips > 0 && only_a + only_b > 0);
-    assert_int_equal(program_run("db", "diff %.8s %.8s --flips 3", mean, median), 0);
+    assert_true(only_a + only_b > 0);
     double share_a, share_b, difference, p;
-    int got[3], said;
-    assert_int_equal(sscanf(line_of("\n  clean "), "%lf %lf %lf %d %d %d %lf", &share_a, &share_b, &difference, &got[0],
-                            &got[1], &got[2], &p),
-                     7);
+    assert_int_equal(
+        sscanf(line_of(line), "%lf %lf %lf %d %d %d %lf", &share_a, &share_b, &difference, &got[0], &got[1], &got[2], &p), 7);
     assert_int_equal(got[0], both);
     assert_int_equal(got[1], only_a);
     assert_int_equal(got[2], only_b);
     assert_true(fabs(share_a - 100.0 * (both + only_a) / IMAGES) < 0.006);
     assert_true(fabs(share_b - 100.0 * (both + only_b) / IMAGES) < 0.006);
     assert_true(fabs(difference - (share_b - share_a)) < 0.011);
+}
+
+static void counts_are_those_of_the_outcomes(void **state)
+{
+    (void)state;
+    static outcomes a, b;
+    read_cell(mean, &a);
+    read_cell(median, &b);
+    int flips = 0, said;
+    for (int i = 0; i < IMAGES; i++)
+        flips += a.items[i].prediction != b.items[i].prediction;
+    assert_true(flips > 0);
+    assert_int_equal(program_run("db", "diff %.8s %.8s --flips 3", mean, median), 0);
+    expect_counts("\n  clean ", is_clean, &a, &b);
+    expect_counts("\n  certified ", is_certified, &a, &b);
     assert_int_equal(sscanf(line_of("predictions that differ: "), "%d", &said), 1);
     assert_int_equal(said, flips);
     char more[64];

@@ -163,12 +163,6 @@ static void test_results(void **state)
     int64_t next = 0;
     assert_int_equal(pg_store_each_outcome(store, ids[2], count_outcome, &next), PG_OK);
     assert_int_equal(next, IMAGES);
-    pg_pair_counts pair;
-    assert_int_equal(pg_store_compare(store, ids[0], ids[1], 'c', &pair), PG_OK);
-    assert_int_equal(pair.both, 5);
-    assert_int_equal(pair.neither, 5);
-    assert_int_equal(pg_store_compare(store, ids[0], ids[1], 's', &pair), PG_OK);
-    assert_int_equal(pair.both, 3);
     pg_store_close(store);
 }
 
@@ -237,17 +231,17 @@ static void test_attacks(void **state)
     pg_store_close(store);
 }
 
-static void test_compare_wants_equal_images(void **state)
+static void test_same_images(void **state)
 {
     (void)state;
     pg_store *store = fill();
-    pg_pair_counts pair;
+    assert_int_equal(pg_store_same_images(store, ids[0], ids[1]), PG_OK);
     plan(store, (const int[]){4}, 1, 0, CHUNK);
-    assert_int_equal(pg_store_compare(store, ids[0], ids[4], 'c', &pair), PG_EINPUT);
+    assert_int_equal(pg_store_same_images(store, ids[0], ids[4]), PG_EINPUT);
     plan(store, (const int[]){5}, 1, 0, IMAGES);
-    assert_int_equal(pg_store_compare(store, ids[0], ids[5], 'c', &pair), PG_EINPUT);
+    assert_int_equal(pg_store_same_images(store, ids[0], ids[5]), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "not finished"));
-    assert_int_equal(pg_store_compare(store, ids[0], hash_a, 'c', &pair), PG_EMISSING);
+    assert_int_equal(pg_store_same_images(store, ids[0], hash_a), PG_EMISSING);
     pg_store_close(store);
 }
 
@@ -502,7 +496,7 @@ int main(void)
         cmocka_unit_test_teardown(test_read_only_folder, clean),
         cmocka_unit_test_teardown(test_results, clean),
         cmocka_unit_test_teardown(test_attacks, clean),
-        cmocka_unit_test_teardown(test_compare_wants_equal_images, clean),
+        cmocka_unit_test_teardown(test_same_images, clean),
         cmocka_unit_test_teardown(test_resolve, clean),
         cmocka_unit_test_teardown(test_labels_must_agree, clean),
         cmocka_unit_test_teardown(test_flipped_bytes, clean),

@@ -57,12 +57,12 @@ static int read_side(pg_store *store, const char *prefix, side *s)
     return code;
 }
 
-/* Only of cells that are complete: the caller has seen to it. */
+/* Only of cells that are complete: the caller has seen to it. They may have become so after `result` was read. */
 static int read_outcomes(pg_store *store, side *s)
 {
-    s->outcomes = calloc((size_t)s->result.n + 1, sizeof *s->outcomes);
+    s->outcomes = calloc((size_t)s->result.images + 1, sizeof *s->outcomes);
     if (!s->outcomes)
-        return pg_fail(PG_ENOMEM, "out of memory for %" PRId64 " images", s->result.n);
+        return pg_fail(PG_ENOMEM, "out of memory for %" PRId64 " images", s->result.images);
     return pg_store_each_outcome(store, s->id, keep_outcome, s);
 }
 
@@ -167,8 +167,7 @@ static void print_flips(const side *a, const side *b, int64_t most)
 
 static int compare(pg_store *store, side *a, side *b, int64_t flips)
 {
-    pg_pair_counts pair;
-    int code = pg_store_compare(store, a->id, b->id, 'c', &pair); /* the same images, all there */
+    int code = pg_store_same_images(store, a->id, b->id);
     if (code == PG_OK)
         code = read_outcomes(store, a);
     if (code == PG_OK)

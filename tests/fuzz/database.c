@@ -165,7 +165,6 @@ static bool same_counts(const pg_cell_result *a, const pg_cell_result *b)
 static void read_cell(const sound *base, pg_store *store, int i, bool checked)
 {
     pg_cell_result result;
-    pg_pair_counts pair;
     char id[PG_HASH_HEX], *canonical = NULL;
     int64_t n = 0, broken, first;
     if (pg_store_cell(store, ids[i], &result) == PG_OK && checked && result.known && result.n == IMAGES)
@@ -177,7 +176,7 @@ static void read_cell(const sound *base, pg_store *store, int i, bool checked)
     (void)!pg_store_each_attempt(store, ids[i], ignore_attempt, NULL);
     (void)!pg_store_each_audit(store, ids[i], ignore_audit, NULL);
     (void)!pg_store_broken(store, ids[i], &broken, &first);
-    (void)!pg_store_compare(store, ids[i], ids[(i + 1) % CELLS], 'c', &pair);
+    (void)!pg_store_same_images(store, ids[i], ids[(i + 1) % CELLS]);
     (void)!pg_store_resolve(store, "abcd", id);
     if (pg_store_stale(store, settings[i], hash_a, id, &canonical) == PG_OK)
         free(canonical);
