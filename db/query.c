@@ -216,7 +216,8 @@ int pg_store_list(pg_store *store, int state, int64_t most, int (*each)(const pg
     int64_t *keys = NULL;
     size_t n = 0;
     int code = results ? list_keys(store, state, &keys, &n) : pg_fail(PG_ENOMEM, "listing cells: out of memory");
-    *matching = (int64_t)n;
+    if (matching)
+        *matching = (int64_t)n;
     for (size_t at = most > 0 && (size_t)most < n ? n - (size_t)most : 0; code == PG_OK && at < n; at += CELLS_AT_ONCE) {
         size_t count = n - at < CELLS_AT_ONCE ? n - at : CELLS_AT_ONCE;
         code = read_cells(store, keys + at, count, results);
@@ -228,12 +229,6 @@ int pg_store_list(pg_store *store, int state, int64_t most, int (*each)(const pg
     free(results);
     free(keys);
     return code;
-}
-
-int pg_store_each_cell(pg_store *store, int (*each)(const pg_cell_result *result, void *context), void *context)
-{
-    int64_t matching = 0;
-    return pg_store_list(store, -1, 0, each, context, &matching);
 }
 
 int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_HEX])

@@ -38,9 +38,7 @@ static int read_cells(pg_store *store, pg_task *task)
     "FROM task t WHERE t.state = 'pending' AND t.state <> 'done' AND t.task IN temp.wanted AND t.task NOT IN temp.aside" \
     " ORDER BY t.forward, t.first LIMIT 1"
 
-int pg_store_claim(pg_store *store, pg_task *out, bool *got) { return pg_store_claim_ahead(store, 0, out, got); }
-
-int pg_store_claim_ahead(pg_store *store, int spare, pg_task *out, bool *got)
+int pg_store_claim(pg_store *store, int spare, pg_task *out, bool *got)
 {
     *out = (pg_task){0};
     *got = false;

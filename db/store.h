@@ -87,10 +87,9 @@ void pg_cell_result_release(pg_cell_result *result);
 /* Value of a setting of the cell, as pg_settings_value. */
 const char *pg_cell_result_setting(const pg_cell_result *result, const char *key);
 
-/* Every cell in the order of creation. `each` returns PG_OK to go on; its code is passed on. No lock is held while it is
- * called: a reader that takes its time holds up nobody who writes. */
-int pg_store_each_cell(pg_store *store, int (*each)(const pg_cell_result *result, void *context), void *context) PG_MUST_USE;
-/* The same of the newest `most` cells (0: all) in a state (-1: any). *matching: how many there are. */
+/* The newest `most` cells (0: all) in a state (-1: any), in the order of creation. `each` returns PG_OK to go on; its code is
+ * passed on. No lock is held while it is called: a reader that takes its time holds up nobody who writes. *matching: how many
+ * there are; NULL: not asked. */
 int pg_store_list(pg_store *store, int state, int64_t most, int (*each)(const pg_cell_result *result, void *context),
                   void *context, int64_t *matching) PG_MUST_USE;
 
@@ -294,10 +293,9 @@ typedef struct pg_task {
     char (*cell_ids)[PG_HASH_HEX];
 } pg_task;
 
-/* Claims the next pending task of the plan, by one statement; *new* inside, pg_task_release. *got = false: none is left. */
-int pg_store_claim(pg_store *store, pg_task *out, bool *got) PG_MUST_USE;
-/* The same, but only while `spare` more are pending: what a worker that is busy may claim ahead, so that others find work. */
-int pg_store_claim_ahead(pg_store *store, int spare, pg_task *out, bool *got) PG_MUST_USE;
+/* Claims the next pending task of the plan, by one statement; *new* inside, pg_task_release. Only while `spare` more are
+ * pending: a worker that is busy claims ahead and leaves work for the others; 0 takes the last. *got = false: none is to be had. */
+int pg_store_claim(pg_store *store, int spare, pg_task *out, bool *got) PG_MUST_USE;
 void pg_task_release(pg_task *task);
 
 typedef struct pg_attempt {

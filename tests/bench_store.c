@@ -112,7 +112,7 @@ static void work(pg_store *store)
     bool got = true, flag;
     for (int n = 0; n < TASKS - TASKS / 10 && got; n++) {
         pg_task task;
-        must(pg_store_claim(store, &task, &got), "claim");
+        must(pg_store_claim(store, 0, &task, &got), "claim");
         for (int i = 0; got && i < EACH * CHUNK; i++)
             outcomes[i] = (pg_outcome){.image = task.first + i % CHUNK,
                                        .label = i % 10,

@@ -57,7 +57,7 @@ static inline char *dump(const char *db)
     if (pg_store_open(scratch_path(db), PG_STORE_READ, &store) != PG_OK || pg_store_check(store) != PG_OK)
         fail_msg("%s", pg_error_message());
     dump_state d = {store, &text};
-    assert_int_equal(pg_store_each_cell(store, add_cell, &d), PG_OK);
+    assert_int_equal(pg_store_list(store, -1, 0, add_cell, &d, NULL), PG_OK);
     pg_store_close(store);
     char *result = pg_buf_take(&text);
     assert_non_null(result);
@@ -91,7 +91,7 @@ static inline void count_attempts(const char *db, int counts[4])
 {
     attempts_state s = {0};
     assert_int_equal(pg_store_open(scratch_path(db), PG_STORE_READ, &s.store), PG_OK);
-    assert_int_equal(pg_store_each_cell(s.store, add_attempts, &s), PG_OK);
+    assert_int_equal(pg_store_list(s.store, -1, 0, add_attempts, &s, NULL), PG_OK);
     pg_store_close(s.store);
     memcpy(counts, s.counts, sizeof s.counts);
 }

@@ -106,7 +106,7 @@ static inline pg_store *open_worker(void)
 static inline bool claim(pg_store *store, pg_task *task)
 {
     bool got = false;
-    assert_int_equal(pg_store_claim(store, task, &got), PG_OK);
+    assert_int_equal(pg_store_claim(store, 0, task, &got), PG_OK);
     return got;
 }
 

@@ -77,7 +77,7 @@ static char *dump(const char *db)
     if (pg_store_open(scratch_path(db), PG_STORE_READ, &store) != PG_OK || pg_store_check(store) != PG_OK)
         fail_msg("%s", pg_error_message());
     dump_state d = {store, &text};
-    assert_int_equal(pg_store_each_cell(store, add_cell, &d), PG_OK);
+    assert_int_equal(pg_store_list(store, -1, 0, add_cell, &d, NULL), PG_OK);
     pg_store_close(store);
     return pg_buf_take(&text);
 }
@@ -208,7 +208,7 @@ static char *clean_half(const char *db)
     pg_buf_init(&text);
     assert_int_equal(pg_store_open(scratch_path(db), PG_STORE_READ, &store), PG_OK);
     dump_state d = {store, &text};
-    assert_int_equal(pg_store_each_cell(store, add_clean_cell, &d), PG_OK);
+    assert_int_equal(pg_store_list(store, -1, 0, add_clean_cell, &d, NULL), PG_OK);
     pg_store_close(store);
     return pg_buf_take(&text);
 }

@@ -30,7 +30,8 @@ static int setup(void **state)
         return -1;
     scratch_write("m.toml", matrix, sizeof matrix - 1);
     if (program_run("db", "--quiet run %s/m.toml", scratch_folder) != 0 ||
-        pg_store_open(scratch_path("db"), PG_STORE_READ, &store) != PG_OK || pg_store_each_cell(store, keep_id, NULL) != PG_OK)
+        pg_store_open(scratch_path("db"), PG_STORE_READ, &store) != PG_OK ||
+        pg_store_list(store, -1, 0, keep_id, NULL, NULL) != PG_OK)
         return -1;
     pg_store_close(store);
     return *mean && *median && *fewer ? 0 : -1;

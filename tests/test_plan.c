@@ -462,7 +462,7 @@ static void test_stale(void **state)
                      PG_OK);
     pg_task task;
     bool got = false, counted = false;
-    assert_int_equal(pg_store_claim(store, &task, &got), PG_OK);
+    assert_int_equal(pg_store_claim(store, 0, &task, &got), PG_OK);
     assert_true(got);
     pg_outcome outcomes[4] = {{.image = 0}, {.image = 1}, {.image = 2}, {.image = 3}};
     assert_int_equal(pg_store_finish(store, &task, &(pg_attempt){.device = "cpu", .library = ""}, outcomes, NULL, &counted),

@@ -188,7 +188,7 @@ static void test_dead_worker(void **state)
         int code = pg_store_open(scratch_path("t.db"), PG_STORE_WRITE, &mine);
         code = code ? code : pg_store_worker_start(mine, &some_worker);
         code = code ? code : try_plan(mine, (const int[]){0, 1, 2}, CELLS, 0, IMAGES);
-        code = code ? code : pg_store_claim(mine, &task, &got);
+        code = code ? code : pg_store_claim(mine, 0, &task, &got);
         char byte = code == PG_OK && got;
         if (write(ready[1], &byte, 1) != 1)
             _exit(1);
@@ -374,12 +374,12 @@ static void test_claim_ahead(void **state)
     pg_task task;
     bool got = true;
     plan_all(store); /* three tasks */
-    assert_int_equal(pg_store_claim_ahead(store, 3, &task, &got), PG_OK);
+    assert_int_equal(pg_store_claim(store, 3, &task, &got), PG_OK);
     assert_false(got);
-    assert_int_equal(pg_store_claim_ahead(store, 2, &task, &got), PG_OK);
+    assert_int_equal(pg_store_claim(store, 2, &task, &got), PG_OK);
     assert_true(got);
     pg_task_release(&task);
-    assert_int_equal(pg_store_claim_ahead(store, 2, &task, &got), PG_OK);
+    assert_int_equal(pg_store_claim(store, 2, &task, &got), PG_OK);
     assert_false(got);
     assert_true(claim(store, &task));
     pg_task_release(&task);

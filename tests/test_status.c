@@ -107,7 +107,7 @@ static void test_states_agree(void **state)
     pg_store *store = fill_all_states("no luck");
     int64_t states[PG_CELL_STATES] = {0}, matching = 0;
     pg_store_status status;
-    assert_int_equal(pg_store_each_cell(store, count_state, states), PG_OK);
+    assert_int_equal(pg_store_list(store, -1, 0, count_state, states, NULL), PG_OK);
     assert_int_equal(pg_store_status_of(store, &status), PG_OK);
     for (int i = 0; i < PG_CELL_STATES; i++) {
         int64_t of_state[PG_CELL_STATES] = {0};
@@ -395,7 +395,7 @@ static void test_lists_hold_no_lock(void **state)
     pg_store *reader = open_store(PG_STORE_READ);
     sqlite3_busy_timeout(store->db, 0);
     walk w = {.writer = store};
-    assert_int_equal(pg_store_each_cell(reader, write_meanwhile, &w), PG_OK);
+    assert_int_equal(pg_store_list(reader, -1, 0, write_meanwhile, &w, NULL), PG_OK);
     assert_int_equal(w.seen, MADE + 1);
     pg_store_close(reader);
     pg_store_close(store);

@@ -99,7 +99,7 @@ static int claim(pg_pipeline *p, bool *got)
 {
     pg_task task;
     bool busy = atomic_load(&p->signs->task) != 0;
-    int code = pg_store_claim_ahead(p->store, busy && p->request->workers > 1 ? p->request->workers - 1 : 0, &task, got);
+    int code = pg_store_claim(p->store, busy && p->request->workers > 1 ? p->request->workers - 1 : 0, &task, got);
     if (code != PG_OK || !*got)
         return code;
     pg_work *work = pg_work_new(p->request->plan, &task);

@@ -190,7 +190,7 @@ static bool read_store(const sound *base, const char *name)
     FUZZ_CHECK(code == PG_OK || *pg_error_message());
     if (code)
         return false;
-    bool checked = pg_store_each_cell(store, read_settings, NULL) == PG_OK;
+    bool checked = pg_store_list(store, -1, 0, read_settings, NULL, NULL) == PG_OK;
     checked = pg_store_check(store) == PG_OK && checked;
     for (int i = 0; i < CELLS; i++)
         read_cell(base, store, i, checked);
@@ -233,7 +233,7 @@ static void run_store(void)
     if (code == PG_OK)
         code = pg_store_progress_of(store, &progress);
     for (int i = 0; i < 8 && code == PG_OK && got; i++) {
-        code = pg_store_claim(store, &task, &got);
+        code = pg_store_claim(store, 0, &task, &got);
         if (code || !got)
             break;
         code = pg_store_fail(store, &task, &some_attempt, "fuzz", 2, &given_up);
