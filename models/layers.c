@@ -245,8 +245,13 @@ pg_value pg_resnet_stem(pg_builder *b, pg_value x, int width, pg_stem stem)
 
 bool pg_resnet_derive(const pg_shapes *s, pg_buf *pairs)
 {
+    return pg_shape_size(s, "conv1.weight", 1) == 3 && pg_resnet_derive_stem(s, pairs);
+}
+
+bool pg_resnet_derive_stem(const pg_shapes *s, pg_buf *pairs)
+{
     int64_t kernel = pg_shape_size(s, "conv1.weight", 2);
-    if (pg_shape_size(s, "conv1.weight", 1) != 3 || (kernel != 3 && kernel != 7))
+    if (kernel != 3 && kernel != 7)
         return false;
     pg_buf_printf(pairs, "width=%lld\nstem=%s\n", (long long)pg_shape_size(s, "conv1.weight", 0), pg_stems[kernel == 7]);
     return true;
@@ -270,7 +275,26 @@ pg_value pg_resnet18_blocks(pg_builder *b, pg_value x, int width, pg_stem stem)
     return x;
 }
 
-pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width)
+bool pg_resnet50_shapes(const pg_shapes *s)
 {
-    return pg_layer_classifier(b, "fc", pg_layer_global_mean(b, pg_resnet18_blocks(b, x, width, PG_STEM_SMALL)));
+    return pg_shape_size(s, "layer3.5.conv3.weight", 2) == 1 && pg_shape_size(s, "layer1.1.conv2.weight", 2) == 3 &&
+           pg_shape_size(s, "layer3.6.conv3.weight", 0) < 0;
+}
+
+pg_value pg_resnet50_blocks(pg_builder *b, pg_value x, int width, pg_stem stem)
+{
+    static const int blocks[] = {3, 4, 6, 3};
+    x = pg_resnet_stem(b, x, width, stem);
+    for (int stage = 0; stage < 4; stage++)
+        for (int block = 0; block < blocks[stage]; block++) {
+            char prefix[32];
+            snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
+            x = pg_layer_bottleneck(b, prefix, x, (pg_conv){width << stage, 3, stage > 0 && block == 0 ? 2 : 1, 1});
+        }
+    return x;
+}
+
+pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width, pg_stem stem)
+{
+    return pg_layer_classifier(b, "fc", pg_layer_global_mean(b, pg_resnet18_blocks(b, x, width, stem)));
 }

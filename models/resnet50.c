@@ -3,8 +3,6 @@
  * everything. */
 #include "models/layers.h"
 
-#include <stdio.h>
-
 typedef struct resnet50 {
     int64_t width;
     int stem; /* pg_stem */
@@ -24,25 +22,14 @@ static const pg_option options[] = {
 
 static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
 {
-    static const int blocks[] = {3, 4, 6, 3};
     const resnet50 *c = config;
-    pg_value x = pg_resnet_stem(b, pg_layer_normalise(b, pixels, &c->pixels), (int)c->width, (pg_stem)c->stem);
-    for (int stage = 0; stage < 4; stage++)
-        for (int block = 0; block < blocks[stage]; block++) {
-            char prefix[32];
-            snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
-            x = pg_layer_bottleneck(b, prefix, x, (pg_conv){(int)c->width << stage, 3, stage > 0 && block == 0 ? 2 : 1, 1});
-        }
+    pg_value x = pg_resnet50_blocks(b, pg_layer_normalise(b, pixels, &c->pixels), (int)c->width, (pg_stem)c->stem);
     x.rows.field = x.columns.field = 0;
     x.rows.padding = x.columns.padding = 0;
     return pg_layer_classifier(b, "fc", x);
 }
 
-static bool derive(const pg_shapes *s, pg_buf *pairs)
-{
-    return pg_shape_size(s, "layer3.5.conv3.weight", 2) == 1 && pg_shape_size(s, "layer1.1.conv2.weight", 2) == 3 &&
-           pg_shape_size(s, "layer3.6.conv3.weight", 0) < 0 && pg_resnet_derive(s, pairs);
-}
+static bool derive(const pg_shapes *s, pg_buf *pairs) { return pg_resnet50_shapes(s) && pg_resnet_derive(s, pairs); }
 
 static const pg_model_hooks hooks = {.forward = forward, .derive = derive};
 static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)

@@ -82,8 +82,8 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(ResNet18):
-    def __init__(self, width):
-        super().__init__(width, imagenet=True)
+    def __init__(self, width, channels=3):
+        super().__init__(width, channels, imagenet=True)
         inside = width
         for stage, blocks in enumerate((3, 4, 6, 3)):
             layers = []
@@ -134,17 +134,19 @@ def normalised(pixels, how):
     return (pixels.float().div(255) - mean) / std
 
 
-def bands(net, pixels, band):
-    """[n][1][bands][classes]: each band alone, as x and 1 - x, zero elsewhere."""
-    x = pixels.float().div(255)
-    width, logits = x.size(3), []
-    for first in range(width):
-        columns = [(first + k) % width for k in range(band)]
-        seen = torch.zeros(x.size(0), 6, x.size(2), width)
-        seen[:, :3, :, columns] = x[:, :, :, columns]
-        seen[:, 3:, :, columns] = 1 - x[:, :, :, columns]
-        logits.append(net.local(seen).mean((1, 2)))
-    return torch.stack(logits, 1).unsqueeze(1)
+def cells(net, x, shape, band, stride=1):
+    """[n][rows][columns][classes]: each band or block alone, as x and 1 - x, zero elsewhere."""
+    height, width = x.shape[2:]
+    logits = []
+    for top in range(0, 1 if shape == "column" else height, stride):
+        rows = range(height) if shape == "column" else [(top + k) % height for k in range(band)]
+        for left in range(0, 1 if shape == "row" else width, stride):
+            columns = range(width) if shape == "row" else [(left + k) % width for k in range(band)]
+            inside = torch.zeros(height, width)
+            inside[torch.tensor(list(rows)).unsqueeze(1), torch.tensor(list(columns))] = 1
+            logits.append(net.local(torch.cat((x * inside, (1 - x) * inside), 1)).mean((1, 2)))
+        across = len(logits) if top == 0 else across
+    return torch.stack(logits, 1).view(x.size(0), -1, across, CLASSES)
 
 
 def behind(prefix, state):
@@ -240,7 +242,19 @@ def main(folder):
 
     net = lived(ResNet18(8, 6, names=("shortcut", "linear")))
     torch.save({"net": behind("module.", net.state_dict()), "epoch": 349}, at("ds-resnet18.pth"))
-    emit(folder, "ds-resnet18.pth", small, bands(net, small, 4), "--set band=4")
+    emit(folder, "ds-resnet18.pth", small, cells(net, small.float().div(255), "column", 4), "--set band=4")
+    for shape, band, stride in (("row", 5, 3), ("block", 12, 5)):
+        name = "ds-%s.pth" % shape
+        torch.save({"net": net.state_dict()}, at(name))
+        emit(folder, name, small, cells(net, small.float().div(255), shape, band, stride),
+             "--set shape=%s --set band=%d --set stride=%d" % (shape, band, stride))
+
+    net, wide = lived(ResNet50(4, 6)), torch.randint(0, 256, (2, 3, 40, 75), dtype=torch.uint8)
+    torch.save({"net": behind("module.", net.state_dict()), "epoch": 60}, at("ds-resnet50.pth"))
+    emit(folder, "ds-resnet50.pth", wide, cells(net, normalised(wide, IMAGENET), "column", 25), option(IMAGENET) + " --set band=25")
+    net = lived(ResNet18(8, 6, imagenet=True))
+    torch.save({"net": net.state_dict()}, at("ds-resnet18-imagenet.pth"))
+    emit(folder, "ds-resnet18-imagenet.pth", wide, cells(net, wide.float().div(255), "column", 25, 7), "--set band=25 --set stride=7")
 
 
 main(sys.argv[1])

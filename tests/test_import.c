@@ -89,7 +89,7 @@ static void local_logits_are_those_of_pytorch(void **state)
         assert_int_equal(remove(scratch_path("out.safetensors")), 0);
     }
     assert_int_equal(pclose(answer), 0);
-    assert_int_equal(cases, 13);
+    assert_int_equal(cases, 17);
     /* two state dicts of one network: nobody guesses which is meant */
     assert_int_equal(program_run("db", "model import '%s' --input 65x97 -o '%s' --set mean=0 --set std=1", scratch_path("bagnet17.pth"),
                                  scratch_path("out.safetensors")),

@@ -61,6 +61,29 @@ static void bands_wrap_round_the_image(void **state)
     assert_int_equal(pg_axis_window(&g.rows, 32, 5), 1);
 }
 
+/* Blocks wrap along both axes, and a patch touches (p + s - 1)^2 of them; rows are the columns of the transposed image. */
+static void blocks_and_rows_wrap_round_the_image(void **state)
+{
+    (void)state;
+    static const char *const blocks[] = {"shape=block", "band=12"}, *const rows[] = {"shape=row"};
+    pg_geometry g = geometry_of("ds-resnet18", 32, 40, 2, blocks);
+    assert_int_equal(g.rows.positions, 32);
+    assert_int_equal(g.columns.positions, 40);
+    for (int p = 1; p <= 19; p++) {
+        assert_int_equal(pg_axis_window(&g.rows, 32, p), p + 12 - 1);
+        assert_int_equal(pg_axis_window(&g.columns, 40, p), p + 12 - 1);
+    }
+    assert_true(g.rows.wrap && g.columns.wrap && g.rows.field == 12 && g.columns.field == 12);
+    pg_geometry r = geometry_of("ds-resnet18", 32, 40, 1, rows), c = geometry_of("ds-resnet18", 40, 32, 0, NULL);
+    assert_memory_equal(&r.rows, &c.columns, sizeof r.rows);
+    assert_memory_equal(&r.columns, &c.rows, sizeof r.rows);
+    /* as published for ImageNet */
+    g = geometry_of("ds-resnet50", 299, 299, 0, NULL);
+    assert_int_equal(g.rows.positions, 1);
+    assert_int_equal(g.columns.positions, 299);
+    assert_int_equal(pg_axis_window(&g.columns, 299, 42), 66);
+}
+
 /* 299 columns, bands of 25: 42 px touch 66; at stride 3, which does not divide 32, one more than Eq. 2's
  * ceil((3 + 7 - 1) / 3): the bands at 27, 30, 0 and 3 all meet pixels 1 to 3. */
 static void windows_are_counted_where_the_stride_does_not_divide(void **state)
@@ -121,6 +144,11 @@ static void bad_options_and_sizes_are_refused(void **state)
     const char *wide[] = {"band=33"};
     assert_int_equal(pg_module_configure(&ds->module, "model", wide, 1, config), PG_OK);
     assert_int_equal(ds->geometry(config, 32, 32, 10, &g), PG_EINPUT);
+    const char *tall[] = {"band=33", "shape=block"};
+    assert_int_equal(pg_module_configure(&ds->module, "model", tall, 2, config), PG_OK);
+    assert_int_equal(ds->geometry(config, 32, 40, 10, &g), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "33 rows"));
+    assert_int_equal(ds->geometry(config, 33, 40, 10, &g), PG_OK);
     assert_null(pg_model_find("bagnet18"));
     assert_non_null(strstr(pg_error_message(), "bagnet1"));
 }
@@ -148,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bagnet_geometry_is_the_protocols),
         cmocka_unit_test(bands_wrap_round_the_image),
+        cmocka_unit_test(blocks_and_rows_wrap_round_the_image),
         cmocka_unit_test(windows_are_counted_where_the_stride_does_not_divide),
         cmocka_unit_test(positions_of_global_models_see_everything),
         cmocka_unit_test(options_make_small_fields),

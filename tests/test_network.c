@@ -136,7 +136,7 @@ static void transposed_bands_are_the_plain_ones(void **state)
                 }
         pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &x.parameters, .classes = CLASSES};
         pg_tensor *batch = t->from_data(s, band, PG_T_F32, 4, (const int64_t[]){1, 5, SIDE, 4});
-        pg_value logits = pg_resnet18_trunk(&b, pg_layer_input(&b, batch, 5, SIDE, 4), 8);
+        pg_value logits = pg_resnet18_trunk(&b, pg_layer_input(&b, batch, 5, SIDE, 4), 8, PG_STEM_SMALL);
         t->read(s, logits.tensor, one, PG_T_F32, CLASSES);
         worst = fmax(worst, largest_difference(one, all + j * CLASSES, CLASSES));
     }
@@ -144,6 +144,108 @@ static void transposed_bands_are_the_plain_ones(void **state)
     print_message("transposed against plain bands: largest difference %.2g\n", worst);
     assert_true(worst < 1e-4);
     release(&x);
+}
+
+/* One encoded cell by hand, in the image's own direction: the block at (top, left), round both edges. */
+static void cut_block(const uint8_t *pixels, bool ablation, int side, int top, int left, float *out)
+{
+    int size = ablation ? SIDE : side;
+    memset(out, 0, (size_t)(7 * size * size) * sizeof *out);
+    for (int y = 0; y < side; y++)
+        for (int x = 0; x < side; x++) {
+            int row = (top + y) % SIDE, column = (left + x) % SIDE, at = ablation ? row * SIDE + column : y * side + x;
+            for (int c = 0; c < 3; c++) {
+                double v = pixels[(c * SIDE + row) * SIDE + column] / 255.0;
+                out[c * size * size + at] = (float)(ablation ? v : 4 * v - 2);
+                if (ablation)
+                    out[(3 + c) * size * size + at] = (float)(1 - v);
+            }
+            double places[4] = {cos(2 * M_PI * (row + 0.5) / SIDE), sin(2 * M_PI * (row + 0.5) / SIDE), cos(2 * M_PI * (column + 0.5) / SIDE),
+                                sin(2 * M_PI * (column + 0.5) / SIDE)};
+            for (int c = 0; !ablation && c < 4; c++)
+                out[(3 + c) * size * size + at] = (float)places[c];
+        }
+}
+
+/* A forward pass, which runs in parts (of images, of rows of blocks), against the trunk on single blocks. */
+static void blocks_are_cut_round_both_edges(void **state)
+{
+    (void)state;
+    static const char *const encodings[] = {"encoding=band", "encoding=ablation"};
+    enum { IMAGES = 5, BAND = 12 };
+    static uint8_t pixels[IMAGES * IMAGE];
+    static float all[IMAGES * SIDE * SIDE * CLASSES], block[7 * SIDE * SIDE];
+    random_pixels(pixels, IMAGES, 2);
+    for (int e = 0; e < 2; e++) {
+        const char *const pairs[] = {"width=4", "band=12", "shape=block", encodings[e]};
+        net x = random_32px("ds-resnet18", 4, pairs);
+        pg_scope *s = x.scope;
+        int n = e ? 1 : IMAGES, size = e ? SIDE : BAND, channels = e ? 6 : 7;
+        pg_tensor *in = t->from_data(s, pixels, PG_T_U8, 4, (const int64_t[]){n, 3, SIDE, SIDE});
+        pg_tensor *u = pg_model_forward(x.model, x.config, PG_PASS_EVAL, s, &x.parameters, CLASSES, in);
+        t->read(s, t->permute(s, u, 4, (const int64_t[]){0, 2, 3, 1}), all, PG_T_F32, n * SIDE * SIDE * CLASSES);
+        t->scope_clear(s);
+        double worst = 0;
+        for (int i = 0; i < n * SIDE * SIDE; i += 37) {
+            float one[CLASSES];
+            cut_block(pixels + i / (SIDE * SIDE) * IMAGE, e, BAND, i / SIDE % SIDE, i % SIDE, block);
+            pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &x.parameters, .classes = CLASSES};
+            pg_tensor *batch = t->from_data(s, block, PG_T_F32, 4, (const int64_t[]){1, channels, size, size});
+            pg_value logits = pg_resnet18_trunk(&b, pg_layer_input(&b, batch, channels, size, size), 4, PG_STEM_SMALL);
+            t->read(s, logits.tensor, one, PG_T_F32, CLASSES);
+            t->scope_clear(s);
+            worst = fmax(worst, largest_difference(one, all + i * CLASSES, CLASSES));
+        }
+        assert_int_equal(pg_scope_check(s), PG_OK);
+        print_message("blocks, %s: largest difference %.2g\n", encodings[e], worst);
+        assert_true(worst < 1e-4);
+        release(&x);
+    }
+}
+
+/* Training looks at positions of the map: a grid of blocks, evenly spaced from a random one on. */
+static void training_looks_at_a_grid_of_blocks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *shape;
+        int positions, rows, columns;
+    } cases[] = {{"shape=block", 1, 1, 1}, {"shape=block", 8, 2, 4}, {"shape=block", 9, 3, 3}, {"shape=row", 4, 4, 1}, {"shape=column", 4, 1, 4},
+                 {"shape=column", 99, 1, SIDE}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const pairs[] = {"width=4", cases[i].shape};
+        net x = random_32px("ds-resnet18", 2, pairs);
+        uint8_t pixels[2 * IMAGE];
+        random_pixels(pixels, 2, 4);
+        pg_tensor *in = t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){2, 3, SIDE, SIDE});
+        pg_value v = pg_model_train_logits(x.model, x.config, PG_PASS_EVAL, x.scope, &x.parameters, CLASSES, in, cases[i].positions,
+                                           pg_rng_make(1, PG_STREAM_TEST, (uint32_t)i));
+        assert_int_equal(pg_scope_check(x.scope), PG_OK);
+        assert_int_equal(v.rows.positions, cases[i].rows);
+        assert_int_equal(v.columns.positions, cases[i].columns);
+        assert_int_equal(t->size(v.tensor, 2), cases[i].rows);
+        assert_int_equal(t->size(v.tensor, 3), cases[i].columns);
+        if (v.rows.wrap)
+            assert_int_equal(v.rows.stride, SIDE / cases[i].rows);
+        if (v.columns.wrap)
+            assert_int_equal(v.columns.stride, SIDE / cases[i].columns);
+        float some[2 * CLASSES * SIDE], all[2 * CLASSES * SIDE * SIDE];
+        int count = cases[i].rows * cases[i].columns;
+        t->read(x.scope, t->permute(x.scope, v.tensor, 4, (const int64_t[]){0, 2, 3, 1}), some, PG_T_F32, 2 * count * CLASSES);
+        pg_tensor *u = pg_model_forward(x.model, x.config, PG_PASS_EVAL, x.scope, &x.parameters, CLASSES, in);
+        int H = (int)t->size(u, 2), W = (int)t->size(u, 3), found = 0;
+        t->read(x.scope, t->permute(x.scope, u, 4, (const int64_t[]){0, 2, 3, 1}), all, PG_T_F32, 2 * H * W * CLASSES);
+        for (int at = 0; at < H * W; at++) { /* where the grid starts, in the first image */
+            bool same = true;
+            for (int k = 0; same && k < count; k++) {
+                int row = (at / W + k / cases[i].columns * H / cases[i].rows) % H, column = (at % W + k % cases[i].columns * W / cases[i].columns) % W;
+                same = largest_difference(some + k * CLASSES, all + (row * W + column) * CLASSES, CLASSES) < 1e-4;
+            }
+            found += same;
+        }
+        assert_int_equal(found, 1);
+        release(&x);
+    }
 }
 
 /* The published encoding sees nothing outside the band: pixels there may change without any effect on its column. */
@@ -176,17 +278,19 @@ static void ablated_bands_see_only_themselves(void **state)
 static void locality_is_measured(void **state)
 {
     (void)state;
-    char bands[128], bagnet[128], global[128];
+    char bands[128], bagnet[128], square[128], global[128];
     path_of(bands, "ds.safetensors");
     path_of(bagnet, "bagnet.safetensors");
     path_of(global, "resnet.safetensors");
-    const char *const width[] = {"width=8"};
-    net ds = random_32px("ds-resnet18", 1, width), resnet = random_32px("resnet18", 1, width);
+    const char *const width[] = {"width=8"}, *const blocks[] = {"width=4", "shape=block", "stride=2", "band=5"};
+    net ds = random_32px("ds-resnet18", 1, width), block = random_32px("ds-resnet18", 4, blocks), resnet = random_32px("resnet18", 1, width);
     save(&ds, bands, true);
     save(&resnet, global, true);
-    const char *const files[] = {bands, bagnet};
+    path_of(square, "blocks.safetensors");
+    save(&block, square, true);
+    const char *const files[] = {bands, bagnet, square};
     pg_locality_request request = {.data_dir = "unused", .dataset = "synthetic:val", .device = "cpu", .batch = 8, .threads = 1, .trials = 20, .seed = 1};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         pg_locality found;
         pg_weights_info info;
         assert_int_equal(pg_locality_measure(files[i], &request, &found), PG_OK);
@@ -206,6 +310,7 @@ static void locality_is_measured(void **state)
     assert_int_equal(pg_locality_measure(global, &request, &vacuous), PG_OK);
     assert_int_equal(vacuous.delta_grid, 0); /* its one position meets every patch */
     release(&ds);
+    release(&block);
     release(&resnet);
 }
 
@@ -289,8 +394,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    static const char *const names[] = {"ds", "bagnet", "resnet", "bad"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const names[] = {"ds", "bagnet", "blocks", "resnet", "bad"};
+    for (size_t i = 0; i < 5; i++) {
         char path[160];
         snprintf(path, sizeof path, "%s/%s.safetensors", folder, names[i]);
         unlink(path);
@@ -304,6 +409,8 @@ int main(void)
         cmocka_unit_test(saved_networks_come_back),
         cmocka_unit_test(partial_batches_are_padded),
         cmocka_unit_test(transposed_bands_are_the_plain_ones),
+        cmocka_unit_test(blocks_are_cut_round_both_edges),
+        cmocka_unit_test(training_looks_at_a_grid_of_blocks),
         cmocka_unit_test(ablated_bands_see_only_themselves),
         cmocka_unit_test(locality_is_measured),
         cmocka_unit_test(pixels_reach_their_fields_only),

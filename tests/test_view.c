@@ -124,6 +124,35 @@ static const subject subjects[] = {
      4,
      {"width=4", "encoding=ablation", "band=5", "stride=2"}},
     {"bands of 9 on 12 columns", "ds-resnet18", 12, 12, 3, 3, 2, {"width=4", "band=9"}},
+    {"bands of 4 rows", "ds-resnet18", 32, 24, 5, 4, 2, {"width=8", "shape=row"}},
+    {"bands of 5 rows at stride 2, ablation",
+     "ds-resnet18",
+     17,
+     16,
+     3,
+     4,
+     5,
+     {"width=4", "encoding=ablation", "band=5", "stride=2", "shape=row"}},
+    {"blocks of 3", "ds-resnet18", 16, 15, 2, 3, 3, {"width=8", "band=3", "shape=block"}},
+    {"blocks of 4 at stride 3", "ds-resnet18", 16, 20, 3, 3, 3, {"width=8", "stride=3", "shape=block"}},
+    {"blocks of 3 at stride 5", "ds-resnet18", 16, 17, 3, 2, 4, {"width=8", "band=3", "stride=5", "shape=block"}},
+    {"blocks of 3, ablation",
+     "ds-resnet18",
+     12,
+     14,
+     2,
+     3,
+     4,
+     {"width=4", "encoding=ablation", "band=3", "shape=block"}},
+    {"ResNet-50, bands of 5", "ds-resnet50", 32, 34, 4, 3, 3, {"width=4", "band=5", "stride=2"}},
+    {"ResNet-50, blocks of 6 at stride 4",
+     "ds-resnet50",
+     16,
+     18,
+     3,
+     3,
+     5,
+     {"width=4", "encoding=band", "band=6", "stride=4", "shape=block"}},
     {"resnet18", "resnet18", 32, 32, 8, 8, 1, {"width=4"}},
 };
 enum { SUBJECTS = sizeof subjects / sizeof *subjects };
@@ -420,7 +449,7 @@ static void local_logits_of_resnet18_average_to_its_score(void **state)
     cut(&x, whole.pixels, crop);
     pg_tensor *pixels = t->from_data(plain.scope, crop, PG_T_F32, 4, (const int64_t[]){1, 3, sub->height, sub->width});
     pg_value v = pg_layer_input(&b, t->affine(plain.scope, pixels, 4, -2), 3, sub->height, sub->width);
-    assert_int_equal(t->read(plain.scope, pg_resnet18_trunk(&b, v, 4).tensor, score, PG_T_F32, CLASSES), PG_OK);
+    assert_int_equal(t->read(plain.scope, pg_resnet18_trunk(&b, v, 4, PG_STEM_SMALL).tensor, score, PG_T_F32, CLASSES), PG_OK);
     double worst = 0;
     int positions = x.g->rows.positions * x.g->columns.positions;
     for (int c = 0; c < CLASSES; c++) {
