@@ -40,7 +40,9 @@ int pg_store_each_audit(pg_store *store, const char *cell_id, int (*each)(const 
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(store,
+    int code = pg_db_check_copies(store);
+    if (code == PG_OK)
+        code = pg_db_get(store,
                          "SELECT a.level, a.settings, a.n, a.certified, a.broken, a.unbroken, a.published_broken, a.delta,"
                          " a.witness, a.finished FROM audit a JOIN cell c ON c.cell = a.cell WHERE c.cell_id = ?1"
                          " ORDER BY a.level, a.settings",

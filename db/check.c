@@ -1,4 +1,5 @@
-/* Checking a whole store: SQLite's own integrity, foreign keys, and every checksum of ours. See store.h. */
+/* Checking a whole store: SQLite's own integrity, rows against their copies in indexes with it (db/migrate-3.sql), foreign
+ * keys, and every checksum of ours. See store.h. */
 #include "db/internal.h"
 
 #include <inttypes.h>
@@ -108,6 +109,16 @@ static int expect_nothing(checker *c, const char *sql, const char *what)
     return found(c, code == PG_OK && step < 0 ? step : code);
 }
 
+int pg_db_check_copies(pg_store *store)
+{
+#define TABLE(name) "SELECT integrity_check FROM pragma_integrity_check('" name "') WHERE integrity_check <> 'ok'"
+    static const char sql[] =
+        TABLE("audit") " UNION ALL " TABLE("attempt") " UNION ALL " TABLE("worker") " UNION ALL " TABLE("plan");
+    int code = store->copies_checked ? PG_OK : expect_nothing(&(checker){.store = store}, sql, "damaged");
+    store->copies_checked = code == PG_OK;
+    return code;
+}
+
 /* Ids are the SHA-256 of what they name. */
 static int check_ids(checker *c, const char *sql, const char *what)
 {
@@ -161,8 +172,8 @@ static int check_all_outcomes(checker *c)
 /* Tables, indexes and triggers against those of an empty store of this version. */
 static int check_schema(checker *c)
 {
-    static const char sql[] = "SELECT type || ' ' || name, ifnull(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_stat%'"
-                              " ESCAPE '\\' ORDER BY type, name";
+    static const char sql[] = "SELECT type || ' ' || name, quote(type) || quote(name) || quote(tbl_name) || quote(sql)"
+                              " FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_stat%' ESCAPE '\\' ORDER BY type, name";
     sqlite3 *empty = NULL;
     sqlite3_stmt *wanted = NULL, *row = NULL;
     int result = sqlite3_open_v2(":memory:", &empty, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL), step = 1;

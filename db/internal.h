@@ -31,7 +31,8 @@ struct pg_store {
     int64_t worker; /* row of this process's worker, 0: none */
     int lock_fd;    /* -1: none */
     char *lock_path;
-    bool wanted; /* temp.wanted exists */
+    bool wanted;         /* temp.wanted exists */
+    bool copies_checked; /* by pg_db_check_copies */
     struct {
         const char *sql; /* the literal's address is the key */
         sqlite3_stmt *statement;
@@ -101,6 +102,9 @@ int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int6
                        int64_t *sum) PG_MUST_USE;
 /* Outcomes and attacks of a cell against the checksums of its summaries: before anything is read from them. PG_EDAMAGED. */
 int pg_db_check_outcomes(pg_store *store, const char *cell_id) PG_MUST_USE;
+/* Audits, attempts, workers and plans, all of them, against their copies in indexes (db/migrate-3.sql): once a connection,
+ * before anything is read from them. PG_EDAMAGED. */
+int pg_db_check_copies(pg_store *store) PG_MUST_USE;
 /* Columns of table attack by the name a, and a row that holds them from column `first` on. */
 #define PG_DB_ATTACK_COLUMNS "a.image, a.top, a.\"left\", a.target, a.loss, a.steps, a.before, a.after, a.patch"
 void pg_db_read_attack(sqlite3_stmt *row, int first, pg_attack_row *out);

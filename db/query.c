@@ -304,10 +304,12 @@ int pg_store_smallest_batch(pg_store *store, const char *cell_id, int *batch)
 {
     sqlite3_stmt *row = NULL;
     *batch = 0;
-    int step = 0, code = pg_db_get(store,
-                                   "SELECT ifnull(min(a.batch), 0) FROM cell c JOIN summary s ON s.cell = c.cell"
-                                   " JOIN attempt a ON a.attempt = s.attempt WHERE c.cell_id = ?1",
-                                   &row, "t", cell_id);
+    int step = 0, code = pg_db_check_copies(store);
+    if (code == PG_OK)
+        code = pg_db_get(store,
+                         "SELECT ifnull(min(a.batch), 0) FROM cell c JOIN summary s ON s.cell = c.cell"
+                         " JOIN attempt a ON a.attempt = s.attempt WHERE c.cell_id = ?1",
+                         &row, "t", cell_id);
     if (code == PG_OK && (step = pg_db_step(store, row, "reading the batches of a cell")) == 1)
         *batch = sqlite3_column_int(row, 0);
     pg_db_done(row);
@@ -319,15 +321,16 @@ int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(cons
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(
-        store,
-        "SELECT t.task, t.first, t.count, a.epoch, a.result, w.host, a.device, a.library, w.revision, w.versions,"
-        " a.error, a.finished, w.pid, a.peak_bytes, a.batch, a.threads, a.wall_s, a.read_s, a.forward_s, a.certify_s, a.cached,"
-        " (SELECT count(*) FROM task_cell o WHERE o.task = t.task)"
-        " FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
-        " JOIN attempt a ON a.task = t.task LEFT JOIN worker w ON w.worker = a.worker"
-        " WHERE c.cell_id = ?1 ORDER BY a.attempt",
-        &row, "t", cell_id);
+    int code = pg_db_check_copies(store);
+    if (code == PG_OK)
+        code = pg_db_get(store,
+                         "SELECT t.task, t.first, t.count, a.epoch, a.result, w.host, a.device, a.library, w.revision,"
+                         " w.versions, a.error, a.finished, w.pid, a.peak_bytes, a.batch, a.threads, a.wall_s, a.read_s,"
+                         " a.forward_s, a.certify_s, a.cached, (SELECT count(*) FROM task_cell o WHERE o.task = t.task)"
+                         " FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
+                         " JOIN attempt a ON a.task = t.task LEFT JOIN worker w ON w.worker = a.worker"
+                         " WHERE c.cell_id = ?1 ORDER BY a.attempt",
+                         &row, "t", cell_id);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading attempts")) == 1) {
         pg_attempt_record record = {
             .task = sqlite3_column_int64(row, 0),

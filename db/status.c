@@ -183,7 +183,9 @@ int pg_store_each_plan(pg_store *store, const char *cell_id, int (*each)(const c
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(store,
+    int code = pg_db_check_copies(store);
+    if (code == PG_OK)
+        code = pg_db_get(store,
                          "SELECT p.name, p.created FROM plan p WHERE EXISTS (SELECT 1 FROM plan_cell pc JOIN cell c"
                          " ON c.cell = pc.cell WHERE pc.plan = p.plan AND c.cell_id = ?1) ORDER BY p.plan",
                          &row, "t", cell_id);

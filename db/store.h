@@ -107,7 +107,7 @@ typedef struct pg_outcome {
     int attacked;        /* and this is the prediction under it; -1: non-finite */
 } pg_outcome;
 /* Outcomes of a cell in the order of the images. Here and below, whatever reads images one by one checks them against the
- * checksums of the cell first: PG_EDAMAGED. */
+ * checksums of the cell first; what reads audits, attempts or plans of a cell compares these with their copies: PG_EDAMAGED. */
 int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(const pg_outcome *outcome, void *context),
                           void *context) PG_MUST_USE;
 

@@ -8,6 +8,7 @@ static const struct {
 } released[] = {
     {"db/schema.sql", "c77db4414440f5d9d1ca70273ef2de504f63b26827fc64241af8d316a44909fa"},
     {"db/migrate-2.sql", "1ec7dc27886f80b8e6f8c133293429570bdcb982faf0f1b4e2946b78639124f9"},
+    {"db/migrate-3.sql", "8e60aa26344cc1fa60b919d31687210f02852a8b0574e8d6efcfe726fbc96627"},
 };
 enum { VERSIONS = sizeof released / sizeof *released };
 

@@ -111,10 +111,11 @@ const pg_command pg_command_db = {
     .synopsis = "db check | db backup FILE [--force]",
     .summary = "check the database and the feature cache, or back the database up",
     .help =
-        "check reads everything: SQLite's own structure, every reference between tables, that ids are the hashes of what they\n"
-        "name, the checksums of cells, sums, outcomes and attacks, half-written tasks, and every entry of the feature cache\n"
-        "(--cache). Each fault is a line on standard output. Exit code 0: all is well; 2: something is damaged. A run may go\n"
-        "on meanwhile: what is checked is a copy in SQLite's temporary folder (SQLITE_TMPDIR, TMPDIR), as large as the file.\n"
+        "check reads everything: SQLite's own structure, rows against their copies in indexes, every reference between\n"
+        "tables, that ids are the hashes of what they name, the checksums of cells, sums, outcomes and attacks, half-written\n"
+        "tasks, and every entry of the feature cache (--cache). Each fault is a line on standard output. Exit code 0: all is\n"
+        "well; 2: something is damaged. A run may go on meanwhile: what is checked is a copy in SQLite's temporary folder\n"
+        "(SQLITE_TMPDIR, TMPDIR), as large as the file.\n"
         "\n"
         "backup copies the database as it is at one moment, also while a run is writing, checks the copy, and puts it in "
         "place\n"
