@@ -39,8 +39,6 @@ struct pg_certifier {
 static int check_job(const pg_job *job, size_t i, int height, int width, int classes)
 {
     const char *name = job->defense->module.name;
-    if (job->defense->level != PG_LEVEL_FEATURE)
-        return pg_fail(PG_EUNSUPPORTED, "job %zu: defense %s works on images, not on local features", i, name);
     if (job->window.height < 1 || job->window.width < 1)
         return pg_fail(PG_EINPUT, "job %zu: a window of %dx%d positions; both have to be at least 1", i, job->window.height,
                        job->window.width);

@@ -11,13 +11,15 @@ const pg_defense *pg_defense_find(const char *name)
 
 int pg_defense_check(const pg_defense *d)
 {
-    bool features = d->level == PG_LEVEL_FEATURE;
+    bool images = d->level == PG_LEVEL_IMAGE;
     const pg_hook hooks[] = {
         {"certificate", d->certificate},
         {"predict", d->predict},
-        {"evidence", !features || d->evidence},
-        {"certify", !features || d->certify},
-        {"scratch_size", !features || d->scratch_size},
+        {"evidence", d->evidence},
+        {"certify", d->certify},
+        {"scratch_size", d->scratch_size},
+        {"copies, at image level and only there", images == (d->copies != NULL)},
+        {"copy, at image level and only there", images == (d->copy != NULL)},
         {"masked, with masks and only then", d->masks == (d->masked != NULL)},
         {"surrogate_version, with surrogate and only then", (d->surrogate != NULL) == (d->surrogate_version >= 1)},
         {NULL, false}};

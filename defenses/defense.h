@@ -2,7 +2,11 @@
  *
  * It is integer arithmetic on one tensor: evidence q[H][W][N] on the grid of 2^-20 (defenses/evidence.h), and knows nothing of
  * models, files or GPUs. Source of every rule: the certificate definitions named in each file. Hooks are pure: no state is
- * kept between calls, so one descriptor serves every thread. */
+ * kept between calls, so one descriptor serves every thread.
+ *
+ * At the level of features the tensor is the map of local logits of a model. At the level of images a defense first says which
+ * copies of the image a model is to see, parts of them hidden, one for each position of a map of its own: the tensor is then
+ * that of their logits, and all else is the same. */
 #ifndef PG_DEFENSES_DEFENSE_H
 #define PG_DEFENSES_DEFENSE_H
 
@@ -52,6 +56,11 @@ typedef struct pg_worst {
     int variant; /* 0, 1, ...: different ways to attack the same window for the same rival */
 } pg_worst;
 
+/* An image and a patch on it, pixels. */
+typedef struct pg_frame {
+    int height, width, patch_height, patch_width;
+} pg_frame;
+
 struct pg_scope; /* models/torch/torch.h */
 struct pg_tensor;
 
@@ -79,11 +88,18 @@ typedef struct pg_defense {
                            it is not set, reaching a tie counts as broken */
     /* required: what the certificate of this configuration is worth; also false `available` reasons for users */
     pg_certificate (*certificate)(const void *config);
-    /* required (feature level): the evidence this configuration reads */
+    /* required: the evidence this configuration reads */
     void (*evidence)(const void *config, pg_evidence_spec *out);
     /* optional: refuses options that make no sense on maps of this size; PG_EINPUT with a message */
     int (*check)(const void *config, int height, int width, int classes);
-    /* required (feature level): one image, `n` settled configurations that share the evidence. label in [0, classes).
+    /* required at image level, and only there: the map of the copies of such images: height, width, wrap, and as its window the
+     * most positions whose copies such a patch changes, wherever it lies. PG_EINPUT with a message where there is no such map. */
+    int (*copies)(const void *config, const pg_frame *frame, pg_map *map);
+    /* required at image level, and only there: the copy at a position of that map, out[3][height][width] of pixels alike. Returns
+     * the first position, row * map width + column, whose copy is the same for every image, and writes `out` where it is this
+     * one. */
+    int (*copy)(const void *config, const pg_frame *frame, int row, int column, const uint8_t *pixels, uint8_t *out);
+    /* required: one image, `n` settled configurations that share the evidence. label in [0, classes).
      * delta >= 0: measured locality in grid units. Writes out[n]. `scratch` has the bytes that scratch_size stated
      * and is aligned to 64 bytes. Cannot fail. */
     void (*certify)(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,

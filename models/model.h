@@ -107,10 +107,26 @@ typedef struct pg_view {
 } pg_view;
 pg_view pg_network_view(const pg_network *network, pg_rect patch);
 
+/* ---- Copies of an image in its place: what an image-level defense makes of a network ---- */
+
+typedef struct pg_copies {
+    pg_axis rows, columns; /* of the map that results, one copy a position; of these positions and wrap */
+    /* The copy of an image [3][input_height][input_width] at a position. Returns the first position, row * columns.positions +
+     * column, with the same copy for every image; `out` is written where that is this one. */
+    int (*copy)(const void *context, int row, int column, const uint8_t *pixels, uint8_t *out);
+    const void *context; /* borrowed until the network is closed */
+} pg_copies;
+
+/* *new*: a network whose local logits at a position are those of the copy there, averaged over the positions of `base`. It takes
+ * base over, also where it fails, and runs as many copies at a time as base has images. PG_ENOMEM. */
+int pg_network_copies(pg_network *base, const pg_copies *copies, pg_network **out) PG_MUST_USE;
+/* The network that runs the copies; without copies the network itself. Borrowed. */
+pg_network *pg_network_base(pg_network *network);
+
 struct pg_scope;
 struct pg_tensor;
 /* The scope of this network's tensors, on its device; pg_network_forward clears it. NULL: a model without libtorch has no
- * gradients. Borrowed. */
+ * gradients, nor has a network of copies. Borrowed. */
 struct pg_scope *pg_network_scope(pg_network *network);
 /* Local logits of the positions of n views of one size: pixels [n][3][views->pixels.height][views->pixels.width], f32 in [0, 1], on the
  * network's device -> f32 [n][classes][views->positions.height][views->positions.width], in the network's scope and of its dtype's

@@ -18,6 +18,12 @@ struct pg_network {
     pg_parameters parameters;
     uint8_t *padded; /* one full batch */
     int images;      /* of a pass: the batch, or fewer */
+    pg_network *base; /* that runs copies; NULL: there are none, and nothing below is set */
+    pg_copies copies;
+    uint8_t *copied; /* one full batch of copies */
+    int *place;      /* [batch] their positions */
+    int *like;       /* [positions] the first one with the same copy */
+    float *local;    /* their local logits */
 };
 
 void pg_parameters_release(pg_parameters *ps, const pg_torch *torch)
@@ -194,6 +200,11 @@ void pg_network_close(pg_network *n)
 {
     if (!n)
         return;
+    pg_network_close(n->base);
+    free(n->copied);
+    free(n->place);
+    free(n->like);
+    free(n->local);
     pg_parameters_release(&n->parameters, n->torch);
     if (n->torch)
         n->torch->scope_free(n->scope);
@@ -241,6 +252,76 @@ static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int
     return e;
 }
 
+/* ---- Copies ---- */
+
+pg_network *pg_network_base(pg_network *n) { return n->base ? n->base : n; }
+
+int pg_network_copies(pg_network *base, const pg_copies *copies, pg_network **out)
+{
+    const pg_geometry *g = &base->info.geometry;
+    size_t batch = (size_t)base->options.batch, map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
+    pg_network *n = calloc(1, sizeof *n);
+    *out = NULL;
+    if (!n) {
+        pg_network_close(base);
+        return pg_fail(PG_ENOMEM, "out of memory");
+    }
+    *n = (pg_network){.info = base->info, .model = base->model, .options = base->options, .base = base, .copies = *copies};
+    n->info.geometry.rows = copies->rows;
+    n->info.geometry.columns = copies->columns;
+    memcpy(n->device, base->device, sizeof n->device);
+    n->copied = malloc(batch * 3 * (size_t)g->input_height * (size_t)g->input_width);
+    n->place = malloc(batch * sizeof *n->place);
+    n->like = malloc((size_t)copies->rows.positions * (size_t)copies->columns.positions * sizeof *n->like);
+    n->local = malloc(batch * map * sizeof *n->local);
+    if (!n->copied || !n->place || !n->like || !n->local) {
+        pg_network_close(n);
+        return pg_fail(PG_ENOMEM, "out of memory for %d copies of an image", base->options.batch);
+    }
+    *out = n;
+    return PG_OK;
+}
+
+/* Copies that wait in n->copied, to their positions of logits [rows][columns][classes]: the mean over the positions of the base. */
+static int run_copies(pg_network *n, int64_t first, int count, float *logits)
+{
+    const pg_geometry *g = &n->base->info.geometry;
+    size_t positions = (size_t)g->rows.positions * (size_t)g->columns.positions, classes = (size_t)g->classes;
+    int e = pg_network_forward(n->base, n->copied, first, count, n->local);
+    for (int i = 0; !e && i < count; i++)
+        for (size_t c = 0; c < classes; c++) {
+            double sum = 0;
+            for (size_t p = 0; p < positions; p++)
+                sum += n->local[((size_t)i * positions + p) * classes + c];
+            logits[(size_t)n->place[i] * classes + c] = (float)(sum / (double)positions);
+        }
+    return e;
+}
+
+/* One image: every copy once, then those that are the same. Copies of an image make whole batches and a last one that is padded, so
+ * that no image depends on another. The null model takes copy i of image m for image m * (positions of the map) + i. */
+static int forward_copies(pg_network *n, const uint8_t *pixels, int64_t image, float *logits)
+{
+    const pg_geometry *g = &n->info.geometry;
+    int rows = g->rows.positions, columns = g->columns.positions, all = rows * columns, waiting = 0, run = 0, e = PG_OK;
+    size_t size = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width, vector = (size_t)g->classes * sizeof *logits;
+    for (int i = 0; !e && i < all; i++) {
+        uint8_t *out = n->copied + (size_t)waiting * size;
+        n->like[i] = n->copies.copy(n->copies.context, i / columns, i % columns, pixels, out);
+        if (n->like[i] == i)
+            n->place[waiting++] = i;
+        if (waiting == 0 || (waiting < n->options.batch && i + 1 < all))
+            continue;
+        e = run_copies(n, image * all + run, waiting, logits);
+        run += waiting;
+        waiting = 0;
+    }
+    for (int i = 0; !e && i < all; i++)
+        if (n->like[i] != i)
+            memcpy(logits + (size_t)i * (size_t)g->classes, logits + (size_t)n->like[i] * (size_t)g->classes, vector);
+    return e;
+}
+
 int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int count, float *logits)
 {
     const pg_geometry *g = &n->info.geometry;
@@ -248,15 +329,18 @@ int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int 
     size_t map = (size_t)g->rows.positions * g->columns.positions * g->classes;
     int e = PG_OK;
     assert(count >= 1 && count <= n->options.batch);
-    for (int at = 0; !e && at < count; at += n->images) {
+    for (int i = 0; n->base && !e && i < count; i++)
+        e = forward_copies(n, pixels + (size_t)i * image, first + i, logits + (size_t)i * map);
+    for (int at = 0; !n->base && !e && at < count; at += n->images) {
         int some = count - at < n->images ? count - at : n->images;
         e = forward_pass(n, pixels + (size_t)at * image, first + at, some, logits + (size_t)at * map);
     }
     return e;
 }
 
-void pg_network_set_batch(pg_network *n, int images)
+void pg_network_set_batch(pg_network *network, int images)
 {
+    pg_network *n = pg_network_base(network);
     n->images = images;
     if (n->scope)
         n->torch->scope_clear(n->scope);

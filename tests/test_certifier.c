@@ -245,10 +245,6 @@ static void bad_jobs_are_refused(void **state)
     expect_error(&job, 3, 3, 2, PG_EINPUT, "window of 1x0");
     job = good, job.delta = -1;
     expect_error(&job, 3, 3, 2, PG_EINPUT, "delta is -1");
-    pg_defense image = *trim;
-    image.level = PG_LEVEL_IMAGE;
-    job = good, job.defense = &image;
-    expect_error(&job, 3, 3, 2, PG_EUNSUPPORTED, "works on images");
 }
 
 int main(void)

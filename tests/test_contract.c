@@ -202,8 +202,6 @@ static void every_defense_answers(void **state)
     (void)state;
     for (size_t i = 0; pg_defenses[i] != NULL; i++) {
         const pg_defense *d = pg_defenses[i];
-        if (d->level != PG_LEVEL_FEATURE)
-            continue;
         _Alignas(16) uint8_t config[PG_CONFIG_MAX];
         assert_int_equal(pg_module_configure(&d->module, "defense", NULL, 0, config), PG_OK);
         pg_evidence_spec spec;
@@ -220,6 +218,70 @@ static void every_defense_answers(void **state)
             check_defense(d, &evidence, (pg_window){2, 1}, config);
             check_defense(d, &evidence, (pg_window){SIDE, SIDE}, config);
         }
+    }
+}
+
+/* The length of the shortest run, round the end where the axis wraps, that holds all marked places. */
+static int run_of(const bool *marked, int places, bool wrap)
+{
+    int least = places;
+    for (int start = 0; start < places; start++)
+        for (int length = 0; length < least && (wrap || start + length <= places); length++) {
+            int outside = 0;
+            for (int i = 0; i < places; i++)
+                outside += marked[i] && (i - start + places) % places >= length;
+            least = outside ? least : length;
+        }
+    return least;
+}
+
+/* A patch anywhere, black on white: the positions whose copies it changes lie in one window of the map. */
+static void check_place(const pg_defense *d, const void *config, const pg_frame *f, const pg_map *map, int top, int left)
+{
+    enum { MOST = 64 * 64 };
+    static uint8_t clean[MOST], patched[MOST], out[2][MOST];
+    static bool touched[MOST], rows[MOST], columns[MOST];
+    size_t size = (size_t)3 * (size_t)f->height * (size_t)f->width;
+    assert_true(size <= MOST && map->height * map->width <= MOST);
+    memset(clean, 255, size);
+    memset(patched, 255, size);
+    memset(rows, 0, sizeof rows);
+    memset(columns, 0, sizeof columns);
+    for (int c = 0; c < 3; c++)
+        for (int y = top; y < top + f->patch_height; y++)
+            memset(patched + (c * f->height + y) * f->width + left, 0, (size_t)f->patch_width);
+    for (int i = 0; i < map->height * map->width; i++) {
+        int y = i / map->width, x = i % map->width, like = d->copy(config, f, y, x, clean, out[0]);
+        CHECK(like >= 0 && like <= i, &d->module, "position %d is like %d", i, like);
+        CHECK(d->copy(config, f, y, x, patched, out[1]) == like, &d->module, "which copies are alike depends on the image");
+        touched[i] = like == i ? memcmp(out[0], out[1], size) != 0 : touched[like];
+        rows[y] |= touched[i];
+        columns[x] |= touched[i];
+    }
+    int height = run_of(rows, map->height, map->wrap_rows), width = run_of(columns, map->width, map->wrap_columns);
+    CHECK(height <= map->window.height && width <= map->window.width, &d->module,
+          "a patch of %dx%d at (%d, %d) reaches %dx%d positions, the window has %dx%d", f->patch_height, f->patch_width, top,
+          left, height, width, map->window.height, map->window.width);
+}
+
+static void copies_keep_to_their_windows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; pg_defenses[i] != NULL; i++) {
+        const pg_defense *d = pg_defenses[i];
+        if (d->level != PG_LEVEL_IMAGE)
+            continue;
+        _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+        assert_int_equal(pg_module_configure(&d->module, "defense", NULL, 0, config), PG_OK);
+        for (pg_frame f = {11, 13, 1, 1}; f.patch_height <= 6; f.patch_height += 2)
+            for (f.patch_width = 1; f.patch_width <= 7; f.patch_width += 3) {
+                pg_map map = {0};
+                CHECK(d->copies(config, &f, &map) == PG_OK, &d->module, "%s", pg_error_message());
+                CHECK(d->check == NULL || d->check(config, map.height, map.width, CLASSES) == PG_OK, &d->module, "refuses its own map");
+                for (int top = 0; top <= f.height - f.patch_height; top++)
+                    for (int left = 0; left <= f.width - f.patch_width; left++)
+                        check_place(d, config, &f, &map, top, left);
+            }
     }
 }
 
@@ -354,7 +416,8 @@ int main(void)
         cmocka_unit_test(option_values_are_checked),
         cmocka_unit_test(every_required_hook_is_there),
         cmocka_unit_test(defaults_make_a_configuration), 
-        cmocka_unit_test(every_defense_answers),          cmocka_unit_test(every_attack_knows_its_bounds),
+        cmocka_unit_test(every_defense_answers),
+        cmocka_unit_test(copies_keep_to_their_windows),          cmocka_unit_test(every_attack_knows_its_bounds),
         cmocka_unit_test(every_model_has_a_geometry),     cmocka_unit_test(list_shows_every_module),
         cmocka_unit_test(help_shows_every_option),
     };

@@ -72,7 +72,7 @@ static int settle_defense(pg_settler *s, const pg_toml_value **values, pg_cell *
 static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
     const pg_forward *f = c->forward;
-    const pg_geometry *g = &f->info.geometry;
+    pg_geometry g = f->info.geometry;
     /* Model and data set have the same size here, so the patch of an attacker behind the resize is the same patch. */
     if (pg_patch_parse(pg_row_value(s, values, PG_KEY_PATCH), f->dataset_height, f->dataset_width, &c->patch_height,
                        &c->patch_width) != PG_OK) {
@@ -80,10 +80,10 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
         *ok = false;
         return;
     }
-    c->window.height = pg_axis_window(&g->rows, g->input_height, c->patch_height);
-    c->window.width = pg_axis_window(&g->columns, g->input_width, c->patch_width);
     c->has_delta = pg_locality_covers(&f->info.locality, f->dtype, f->batch);
-    if (c->defense->check && c->defense->check(c->config, g->rows.positions, g->columns.positions, g->classes) != PG_OK) {
+    pg_defended defended = {
+        c->defense, c->config, {f->dataset_height, f->dataset_width, c->patch_height, c->patch_width}};
+    if (pg_defended_map(&defended, &g, &c->window) != PG_OK) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_DEFENSE), "defense", "defense %s on %s: %s",
                    c->defense->module.name, f->weights, pg_error_message());
         *ok = false;
@@ -149,7 +149,7 @@ static int make_canonical(const pg_settler *s, const pg_toml_value **values, pg_
     pg_buf_puts(&text, "cell=1\n"); /* version of this form */
     pg_buf_puts(&text, c->forward->canonical);
     images_text(c, &text);
-    if (!c->forward->attack) { /* an attacked pass holds these itself */
+    if (!c->forward->defense) { /* a pass of the defended classifier holds these itself */
         pg_modules_identity("defense", &c->defense->module, &text);
         pg_cell_defended_text(s, values, c, &text);
     }
@@ -239,6 +239,8 @@ int pg_settler_cell(pg_settler *s, const pg_toml_value **values, pg_cell *out, b
         code = settle_defense(s, values, out, ok);
     if (code == PG_OK && *ok)
         settle_patch(s, values, out, ok);
+    if (code == PG_OK && *ok && out->defense->level == PG_LEVEL_IMAGE)
+        code = pg_settler_copies(s, values, out);
     if (code == PG_OK && *ok)
         settle_images(s, values, out, ok);
     if (code == PG_OK && *ok)

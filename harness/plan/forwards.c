@@ -1,8 +1,8 @@
-/* Forward passes of a matrix: what cells share, and what an attack makes of one. See settle.h and plan.h.
+/* Forward passes of a matrix: what cells share, and what a defense of images or an attack makes of one. See settle.h and plan.h.
  *
- * A pass without an attack is data, model, weights, type of number and batch. An attack depends on the defended classifier as
- * well, so its pass is that of one defense with its options, one patch, window and seed; cells that share it differ in images
- * only. */
+ * A pass is data, model, weights, type of number and batch. Copies of an image and an attack depend on the defended classifier
+ * as well, so theirs is the pass of one defense with its options, one patch, window and seed; cells that share it differ in
+ * images only. */
 #include "harness/plan/settle.h"
 
 #include <stdio.h>
@@ -196,7 +196,7 @@ static int fill_forward(pg_settler *s, const pg_toml_value **values, pg_forward 
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_WEIGHTS), "weights", "%s", pg_error_message());
         *ok = false;
     }
-    f->batch = (int)batch;
+    f->batch = f->at_once = (int)batch;
     f->dtype = strcmp(pg_row_value(s, values, PG_KEY_DTYPE), "bf16") == 0 ? PG_DTYPE_BF16 : PG_DTYPE_F32;
     memcpy(f->dataset_hash, data->hash, sizeof f->dataset_hash);
     memcpy(f->dataset_split, data->split, sizeof f->dataset_split);
@@ -267,7 +267,7 @@ int pg_settler_forward(pg_settler *s, const pg_toml_value **values, const pg_for
     return code;
 }
 
-/* ---- Attacks ---- */
+/* ---- Passes of a defended classifier ---- */
 
 static void *copy_of(const void *bytes, size_t size)
 {
@@ -289,6 +289,7 @@ static int copy_forward(const pg_forward *from, const pg_cell *c, pg_forward *f)
     f->n_model_pairs = 0;
     f->defense = c->defense;
     f->config = copy_of(c->config, c->defense->module.config_size);
+    f->copies.config = f->config;
     f->window = c->window;
     f->patch_height = c->patch_height;
     f->patch_width = c->patch_width;
@@ -369,6 +370,12 @@ const char *pg_forward_through(const pg_forward *f)
     return f->defense->surrogate && common->through == PG_THROUGH_DEFENSE ? "defense" : "mean";
 }
 
+static void defended_text(const pg_settler *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
+{
+    pg_modules_identity("defense", &c->defense->module, out);
+    pg_cell_defended_text(s, values, c, out);
+}
+
 static void attack_text(const pg_settler *s, const pg_toml_value **values, const pg_cell *c, const pg_forward *f, pg_buf *out)
 {
     char prefix[80];
@@ -379,31 +386,19 @@ static void attack_text(const pg_settler *s, const pg_toml_value **values, const
     if (strcmp(pg_forward_through(f), "defense") == 0)
         pg_buf_printf(out, "attack.surrogate=%d\n", f->defense->surrogate_version);
     pg_options_canonical(f->attack->module.options, f->attack_config, prefix, true, out);
-    pg_modules_identity("defense", &f->defense->module, out);
     pg_buf_printf(out, "window=%dx%d\n", f->window.height, f->window.width);
-    pg_cell_defended_text(s, values, c, out);
+    defended_text(s, values, c, out);
 }
 
-int pg_settler_attack(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
+/* The sorted lines are the identity of a pass that a cell was given: the cell's from here on, or one like it that is there
+ * already. Takes both over. */
+static int adopt(pg_settler *s, pg_forward *f, pg_buf *lines, pg_cell *c)
 {
-    if (strcmp(pg_row_value(s, values, PG_KEY_ATTACK), "none") == 0)
-        return PG_OK;
-    pg_forward *f = calloc(1, sizeof *f), *like = NULL;
-    int64_t seed = 0;
-    int code = f ? copy_forward(c->forward, c, f) : pg_fail(PG_ENOMEM, "planning: out of memory");
-    if (code == PG_OK)
-        code = configure(s, values, c, f, ok);
-    if (code == PG_OK && *ok)
-        code = pg_parse_int(pg_row_value(s, values, PG_KEY_SEED), &seed);
-    if (code == PG_OK && *ok) {
-        pg_buf text;
-        pg_buf_init(&text);
-        f->seed = (uint64_t)seed;
-        attack_text(s, values, c, f, &text);
-        code = seal_forward(f, &text);
-        like = code == PG_OK ? find(s, f->id) : NULL;
-    }
-    if (code != PG_OK || !*ok || like) {
+    int code = seal_forward(f, lines);
+    if (code == PG_OK && !f->attack)
+        memcpy(f->clean_id, f->id, sizeof f->clean_id);
+    pg_forward *like = code == PG_OK ? find(s, f->id) : NULL;
+    if (code != PG_OK || like) {
         pg_forward_free(f);
         f = like;
     } else {
@@ -411,7 +406,50 @@ int pg_settler_attack(pg_settler *s, const pg_toml_value **values, pg_cell *c, b
         if (code == PG_OK)
             code = call(s, f->id, f);
     }
-    if (code == PG_OK && *ok)
+    if (code == PG_OK)
         c->forward = f;
     return code;
+}
+
+int pg_settler_copies(pg_settler *s, const pg_toml_value **values, pg_cell *c)
+{
+    pg_forward *f = calloc(1, sizeof *f);
+    int code = f ? copy_forward(c->forward, c, f) : pg_fail(PG_ENOMEM, "planning: out of memory");
+    if (code == PG_OK) {
+        f->at_once = 1;
+        f->copies = (pg_defended){
+            f->defense, f->config, {f->dataset_height, f->dataset_width, f->patch_height, f->patch_width}};
+        code = pg_defended_map(&f->copies, &f->info.geometry, &f->window);
+    }
+    if (code != PG_OK) {
+        pg_forward_free(f);
+        return code;
+    }
+    pg_buf text;
+    pg_buf_init(&text);
+    forward_text(f, &text);
+    defended_text(s, values, c, &text);
+    return adopt(s, f, &text, c);
+}
+
+int pg_settler_attack(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
+{
+    if (strcmp(pg_row_value(s, values, PG_KEY_ATTACK), "none") == 0)
+        return PG_OK;
+    pg_forward *f = calloc(1, sizeof *f);
+    int64_t seed = 0;
+    int code = f ? copy_forward(c->forward, c, f) : pg_fail(PG_ENOMEM, "planning: out of memory");
+    if (code == PG_OK)
+        code = configure(s, values, c, f, ok);
+    if (code == PG_OK && *ok)
+        code = pg_parse_int(pg_row_value(s, values, PG_KEY_SEED), &seed);
+    if (code != PG_OK || !*ok) {
+        pg_forward_free(f);
+        return code;
+    }
+    pg_buf text;
+    pg_buf_init(&text);
+    f->seed = (uint64_t)seed;
+    attack_text(s, values, c, f, &text);
+    return adopt(s, f, &text, c);
 }

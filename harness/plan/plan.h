@@ -9,6 +9,7 @@
 #include "attacks/attack.h"
 #include "db/store.h"
 #include "defenses/defense.h"
+#include "harness/plan/defended.h"
 #include "models/model.h"
 
 typedef struct pg_plan pg_plan;
@@ -22,8 +23,8 @@ typedef struct pg_plan_request {
     const char *data_dir;
 } pg_plan_request;
 
-/* Forward passes that cells share: everything a network needs, and where an attack runs, all that it depends on. Borrowed by
- * its cells from the plan. */
+/* Forward passes that cells share: everything a network needs, and where an attack runs or a defense works on images, all that
+ * these depend on. Borrowed by its cells from the plan. */
 typedef struct pg_forward {
     size_t index;               /* in the plan */
     char id[PG_HASH_HEX];       /* SHA-256 of canonical */
@@ -35,18 +36,21 @@ typedef struct pg_forward {
     size_t n_model_pairs;
     pg_dtype dtype;
     int batch;
-    pg_weights_info info;
+    int at_once;          /* images of one pass: the batch; 1 where copies of an image fill the batch */
+    pg_weights_info info; /* with the map of the copies, where there are any */
     char dataset_hash[PG_HASH_HEX];
     char dataset_split[16];
     int64_t dataset_images;
     int dataset_height, dataset_width, dataset_classes;
-    const pg_attack *attack; /* NULL: none, and nothing below is set */
+    const pg_attack *attack; /* NULL: none */
     void *attack_config;     /* settled */
+    /* of a pass under attack or of an image-level defense; else defense is NULL, and nothing below is set */
     const pg_defense *defense;
     void *config; /* of the defense, settled */
     pg_window window;
     int patch_height, patch_width; /* pixels */
     uint64_t seed;
+    pg_defended copies; /* of an image-level defense, with the above; else its defense is NULL */
 } pg_forward;
 
 typedef struct pg_cell {

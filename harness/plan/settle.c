@@ -130,9 +130,6 @@ static void check_defense(pg_settler *s, const pg_toml_value *v)
     const pg_defense *defense = pg_defense_find(v->text);
     if (!defense)
         pg_problem(s->problems, v->line, "defense", "%s", pg_error_message());
-    else if (defense->level != PG_LEVEL_FEATURE)
-        pg_problem(s->problems, v->line, "defense", "defense %s works on images; this version runs defenses of features only",
-                   v->text);
 }
 
 static void check_known_value(pg_settler *s, pg_key_id id, const pg_toml_value *v)

@@ -81,6 +81,8 @@ int pg_settler_forward(pg_settler *settler, const pg_toml_value **values, const 
 /* PG_EINPUT where the options name a class as the target that an image of the range has. */
 int pg_target_check(const pg_attack *attack, const void *config, const pg_dataset *dataset, int64_t first,
                     int64_t count) PG_MUST_USE;
+/* A cell of an image-level defense, settled so far as its defense and patch: cell->forward becomes the pass of its copies. */
+int pg_settler_copies(pg_settler *settler, const pg_toml_value **values, pg_cell *cell) PG_MUST_USE;
 /* The row's attack on a cell that is settled so far as its defense, patch and window: cell->forward becomes the attacked pass.
  * Nothing to do where the attack is none. */
 int pg_settler_attack(pg_settler *settler, const pg_toml_value **values, pg_cell *cell, bool *ok) PG_MUST_USE;

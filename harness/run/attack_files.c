@@ -34,7 +34,7 @@ typedef struct work {
     pg_attack_sheet *sheet;
     tally tally;
     size_t image, map, patch, positions; /* values of one */
-    int64_t chunk;                       /* images, a multiple of the network's batch */
+    int64_t chunk;                       /* images, a multiple of the images of a pass */
     uint8_t *pixels, *attacked;
     uint8_t *patches; /* of all images */
     int32_t *labels;
@@ -50,7 +50,7 @@ static int make_work(work *w)
 {
     const pg_geometry *g = &w->setup.info.geometry;
     const pg_attack_common *common = (const void *)w->setup.attack_config;
-    int64_t batch = w->setup.request->batch, n = w->setup.end - w->setup.first;
+    int64_t batch = w->setup.at_once, n = w->setup.end - w->setup.first;
     w->image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
     w->positions = (size_t)g->rows.positions * (size_t)g->columns.positions;
     w->map = w->positions * (size_t)g->classes;
@@ -89,7 +89,7 @@ static void free_work(work *w)
 static int forward(work *w, const uint8_t *pixels, int64_t at, int64_t stop, float *logits)
 {
     int code = PG_OK;
-    int64_t batch = w->setup.request->batch;
+    int64_t batch = w->setup.at_once;
     for (int64_t i = at; code == PG_OK && i < stop; i += batch)
         code = pg_network_forward(w->setup.network, pixels + (size_t)(i - at) * w->image, i,
                                   (int)(stop - i < batch ? stop - i : batch), logits + (size_t)(i - at) * w->map);
@@ -199,7 +199,7 @@ static void keep_image(work *w, size_t i, size_t skip, int64_t number)
 
 static int attack_all(work *w)
 {
-    int64_t first = w->setup.first, end = w->setup.end, batch = w->setup.request->batch;
+    int64_t first = w->setup.first, end = w->setup.end, batch = w->setup.at_once;
     int code = PG_OK;
     pg_progress progress;
     pg_progress_start(&progress, "images", 0, end - first);

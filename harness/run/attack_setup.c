@@ -2,6 +2,7 @@
 #include "harness/base/file.h"
 #include "harness/plan/settle.h"
 #include "harness/run/attack_work.h"
+#include "harness/run/open.h"
 #include "harness/run/run.h"
 #include "plots/figure.h"
 #include "plots/sheet.h"
@@ -149,10 +150,10 @@ static int check_patch(pg_attack_setup *s)
     int code = pg_patch_parse(s->request->patch, g->input_height, g->input_width, &s->patch_height, &s->patch_width);
     if (code != PG_OK)
         return code;
-    s->window = (pg_window){pg_axis_window(&g->rows, g->input_height, s->patch_height),
-                            pg_axis_window(&g->columns, g->input_width, s->patch_width)};
-    if (s->defense->check)
-        code = s->defense->check(s->config, g->rows.positions, g->columns.positions, g->classes);
+    s->defended =
+        (pg_defended){s->defense, s->config, {g->input_height, g->input_width, s->patch_height, s->patch_width}};
+    s->at_once = pg_defended_copies(&s->defended) ? 1 : s->request->batch;
+    code = pg_defended_map(&s->defended, &s->info.geometry, &s->window);
     if (code != PG_OK)
         return pg_fail_at(code, "defense %s", s->defense->module.name);
     code = s->attack->check(s->attack_config, g->input_height, g->input_width, s->patch_height, s->patch_width, g->classes);
@@ -177,9 +178,9 @@ static int open_network(pg_attack_setup *s)
 {
     const pg_attack_request *r = s->request;
     pg_network_options options = {.device = r->device, .dtype = r->dtype, .batch = r->batch, .threads = r->threads};
-    int code = pg_network_open(r->weights, s->model_pairs, s->n_model, &options, &s->network);
+    int code = pg_defended_open(&s->defended, r->weights, s->model_pairs, s->n_model, &options, &s->network);
     pg_attack_job job = {.network = s->network,
-                         .batch = r->batch,
+                         .batch = s->at_once,
                          .attack = s->attack,
                          .attack_config = s->attack_config,
                          .defense = s->defense,

@@ -16,7 +16,7 @@ static int open_stage(pg_attack_stage *stage, const pg_pipeline *p, pg_network *
         return PG_OK;
     pg_attack_stage_close(stage);
     pg_attack_job job = {.network = network,
-                         .batch = f->batch,
+                         .batch = f->at_once,
                          .attack = f->attack,
                          .attack_config = f->attack_config,
                          .defense = f->defense,

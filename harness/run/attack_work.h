@@ -6,6 +6,7 @@
 #include "defenses/certifier.h"
 #include "harness/data/dataset.h"
 #include "harness/run/attack_files.h"
+#include "harness/plan/defended.h"
 #include "harness/run/attacker.h"
 
 /* Everything that an attack on a run of images stands on; settled before work begins. */
@@ -19,6 +20,8 @@ typedef struct pg_attack_setup {
     pg_dataset *dataset;
     pg_weights_info info;
     int patch_height, patch_width;
+    int at_once; /* images of one pass of the network */
+    pg_defended defended;
     pg_window window;
     int64_t first, end, delta; /* delta: of the evidence, 0 where not measured */
     bool has_delta;

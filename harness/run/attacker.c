@@ -32,7 +32,7 @@ static bool goes_through_mean(const pg_attack_job *job)
 static int check_job(const pg_attack_job *job, const pg_geometry *g)
 {
     const pg_attack *attack = job->attack;
-    if (attack->needs_gradients && !pg_network_scope(job->network))
+    if (attack->needs_gradients && !pg_network_scope(pg_network_base(job->network)))
         return pg_fail(PG_EUNSUPPORTED, "attack %s needs gradients, which model %s has not", attack->module.name,
                        pg_network_info(job->network)->model);
     int code =

@@ -10,7 +10,7 @@
 
 typedef struct pg_attack_job {
     pg_network *network; /* borrowed until close */
-    int batch;           /* of the network */
+    int batch;           /* images of one pass of it */
     const pg_attack *attack;
     const void *attack_config; /* settled; borrowed */
     const pg_defense *defense;

@@ -2,7 +2,9 @@
 #include "harness/run/audit_level.h"
 
 #include "harness/base/log.h"
+#include "harness/plan/tasks.h"
 #include "harness/run/attacker.h"
+#include "harness/run/open.h"
 #include "harness/run/run.h"
 
 #include <stdio.h>
@@ -74,7 +76,9 @@ static int64_t chunk_images(const pg_forward *f)
     const pg_geometry *m = &f->info.geometry;
     int64_t bytes = (int64_t)m->rows.positions * m->columns.positions * m->classes * (int64_t)sizeof(float);
     int64_t images = CHUNK_BYTES / bytes < CHUNK_IMAGES ? CHUNK_BYTES / bytes : CHUNK_IMAGES;
-    return images < f->batch ? f->batch : images / f->batch * f->batch;
+    if (pg_defended_copies(&f->copies) && images > PG_TASK_SLOW) /* each takes long */
+        images = PG_TASK_SLOW;
+    return images < f->at_once ? f->at_once : images / f->at_once * f->at_once;
 }
 
 static int allocate_chunk(pg_audit_group *g, int64_t images)
@@ -99,9 +103,7 @@ static int open_group(audit *a, pg_audit_group *g)
     const pg_forward *f = g->forward;
     pg_network_options options = {
         .device = a->request->device, .dtype = f->dtype, .batch = f->batch, .threads = a->request->threads};
-    int code = pg_network_open(f->weights, (const char *const *)f->model_pairs, f->n_model_pairs, &options, &g->network);
-    if (code == PG_OK && strcmp(pg_network_info(g->network)->hash, f->info.hash) != 0)
-        code = pg_fail(PG_EINPUT, "%s changed since it was planned; audit again", f->weights);
+    int code = pg_forward_open(f, &options, &g->network);
     if (code == PG_OK)
         code = pg_dataset_open(a->request->data_dir, f->dataset, &g->dataset);
     if (code == PG_OK && strcmp(pg_dataset_info_of(g->dataset)->hash, f->dataset_hash) != 0)
@@ -174,7 +176,7 @@ static int each_chunk(pg_audit_group *g, const char *label, int (*step)(pg_audit
     pg_progress progress;
     pg_progress_start(&progress, label, 0, end - first);
     int code = PG_OK;
-    for (int64_t at = first / g->forward->batch * g->forward->batch; code == PG_OK && at < end; at += most) {
+    for (int64_t at = first / g->forward->at_once * g->forward->at_once; code == PG_OK && at < end; at += most) {
         pg_audit_chunk *k = &g->chunk;
         k->first = at;
         k->count = (int)(end - at < most ? end - at : most);

@@ -26,8 +26,8 @@ static size_t image_of(const pg_audit_group *g)
 int pg_audit_forward(pg_audit_group *g, const uint8_t *pixels, float *logits)
 {
     int code = PG_OK;
-    for (int at = 0; code == PG_OK && at < g->chunk.count; at += g->forward->batch) {
-        int left = g->chunk.count - at, n = left < g->forward->batch ? left : g->forward->batch;
+    for (int at = 0; code == PG_OK && at < g->chunk.count; at += g->forward->at_once) {
+        int left = g->chunk.count - at, n = left < g->forward->at_once ? left : g->forward->at_once;
         if (pg_signals_stopping())
             return pg_fail(PG_EINTERRUPTED, "interrupted");
         code = pg_network_forward(g->network, pixels + (size_t)at * image_of(g), g->chunk.first + at, n,
@@ -225,31 +225,70 @@ static void fill_patch(const pg_audit_group *g, pg_rect p, int64_t image, pg_rng
             }
 }
 
-/* Largest change at positions that the patch does not reach. PG_EBROKEN where it reaches more of them than a window holds. */
-static int largest_change(const pg_audit_group *g, const pg_cell *cell, pg_rect p, const int32_t *before,
-                          const pg_evidence *after, int64_t *delta)
+/* The positions that the patch in image i of the chunk reaches, touched[H * W]: those whose fields it meets, or whose copies it
+ * changes. */
+static int mark_touched(const pg_audit_group *g, pg_rect p, int64_t i, bool *touched)
 {
-    const pg_geometry *m = &g->forward->info.geometry;
-    int rows = 0, columns = 0;
-    *delta = 0;
-    for (int y = 0; y < after->height; y++)
-        rows += pg_axis_meets(&m->rows, m->input_height, y, p.top, p.height);
-    for (int x = 0; x < after->width; x++)
-        columns += pg_axis_meets(&m->columns, m->input_width, x, p.left, p.width);
-    if (rows > cell->window.height || columns > cell->window.width)
-        return pg_fail(PG_EBROKEN, "a patch of %dx%d pixels at (%d, %d) reaches %dx%d positions, the window has %dx%d",
-                       p.height, p.width, p.top, p.left, rows, columns, cell->window.height, cell->window.width);
-    for (int y = 0; y < after->height; y++)
-        for (int x = 0; x < after->width; x++) {
-            if (pg_axis_meets(&m->rows, m->input_height, y, p.top, p.height) &&
-                pg_axis_meets(&m->columns, m->input_width, x, p.left, p.width))
-                continue;
-            size_t at = ((size_t)y * (size_t)after->width + (size_t)x) * (size_t)after->classes;
-            for (size_t c = at; c < at + (size_t)after->classes; c++) {
-                int64_t moved = llabs((int64_t)after->q[c] - before[c]);
-                *delta = moved > *delta ? moved : *delta;
+    const pg_forward *f = g->forward;
+    const pg_geometry *m = &f->info.geometry;
+    size_t size = image_of(g);
+    const uint8_t *clean = g->chunk.pixels + (size_t)i * size, *patched = g->chunk.patched + (size_t)i * size;
+    uint8_t *copies = pg_defended_copies(&f->copies) ? calloc(2, size) : NULL;
+    if (pg_defended_copies(&f->copies) && !copies)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    for (int y = 0; y < m->rows.positions; y++)
+        for (int x = 0; x < m->columns.positions; x++) {
+            bool *at = &touched[y * m->columns.positions + x];
+            if (copies) {
+                int like = f->defense->copy(f->config, &f->copies.frame, y, x, clean, copies);
+                f->defense->copy(f->config, &f->copies.frame, y, x, patched, copies + size);
+                *at = touched + like == at ? memcmp(copies, copies + size, size) != 0 : touched[like];
+            } else {
+                *at = pg_axis_meets(&m->rows, m->input_height, y, p.top, p.height) &&
+                      pg_axis_meets(&m->columns, m->input_width, x, p.left, p.width);
             }
         }
+    free(copies);
+    return PG_OK;
+}
+
+/* The length of the shortest run of places of an axis that holds all that are touched; `step`: from one line of places to the
+ * next, `lines` of them, `across`: from one place to the next. */
+static int span_of(const bool *touched, int places, int across, int lines, int step, bool wrap)
+{
+    int first = -1, last = -1, gap = 0;
+    for (int i = 0; i < places; i++) {
+        bool any = false;
+        for (int k = 0; k < lines; k++)
+            any = any || touched[i * across + k * step];
+        if (!any)
+            continue;
+        gap = first >= 0 && i - last - 1 > gap ? i - last - 1 : gap;
+        first = first < 0 ? i : first;
+        last = i;
+    }
+    if (first < 0)
+        return 0;
+    int around = first + places - 1 - last;
+    return wrap ? places - (around > gap ? around : gap) : last - first + 1;
+}
+
+/* Largest change at positions that are not touched. PG_EBROKEN where those that are do not fit into a window. */
+static int largest_change(const pg_audit_group *g, const pg_cell *cell, pg_rect p, const bool *touched, const int32_t *before,
+                          const pg_evidence *after, int64_t *delta)
+{
+    int rows = span_of(touched, after->height, after->width, after->width, 1, after->wrap_rows);
+    int columns = span_of(touched, after->width, 1, after->height, after->width, after->wrap_columns);
+    *delta = 0;
+    if (rows > cell->window.height || columns > cell->window.width)
+        return pg_fail(PG_EBROKEN, "%s: a patch of %dx%d pixels at (%d, %d) reaches %dx%d positions, the window has %dx%d",
+                       g->forward->weights, p.height, p.width, p.top, p.left, rows, columns, cell->window.height,
+                       cell->window.width);
+    size_t classes = (size_t)after->classes, values = (size_t)after->height * (size_t)after->width * classes;
+    for (size_t i = 0; i < values; i++) {
+        int64_t moved = touched[i / classes] ? 0 : llabs((int64_t)after->q[i] - before[i]);
+        *delta = moved > *delta ? moved : *delta;
+    }
     return PG_OK;
 }
 
@@ -269,16 +308,21 @@ static int locality_step(void *context, int worker, int64_t i)
     const pg_evidence *e = pg_auditor_evidence(auditor, g->chunk.logits + (size_t)i * tensor_of(g));
     size_t size = tensor_of(g) * sizeof(int32_t);
     int32_t *before = malloc(size);
+    bool *touched = calloc((size_t)(e ? e->height * e->width : 1), sizeof *touched);
     if (before && e)
         memcpy(before, e->q, size);
     const pg_evidence *after = e ? pg_auditor_evidence(auditor, g->chunk.after + (size_t)i * tensor_of(g)) : NULL;
-    if (before && after) {
+    if (before && touched && after) {
         pg_rect p = place_patch(g, l->cell->cell, g->chunk.first + i, &rng);
-        code = largest_change(g, l->cell->cell, p, before, after, &out->delta);
+        code = mark_touched(g, p, i, touched);
+        if (code == PG_OK)
+            code = largest_change(g, l->cell->cell, p, touched, before, after, &out->delta);
         out->prediction = pg_auditor_predict(auditor, after);
     }
+    bool room = before && touched;
     free(before);
-    return before ? code : pg_fail(PG_ENOMEM, "out of memory");
+    free(touched);
+    return room ? code : pg_fail(PG_ENOMEM, "out of memory");
 }
 
 static int witness_patch(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level level, int64_t image, int prediction, int top,
@@ -381,7 +425,7 @@ static int open_attacker(pg_audit_group *g, pg_audit_cell *cell)
 {
     const pg_audit_request *r = g->request;
     pg_attack_job job = {.network = g->network,
-                         .batch = g->forward->batch,
+                         .batch = g->forward->at_once,
                          .attack = r->attack,
                          .attack_config = r->attack_config,
                          .defense = cell->cell->defense,

@@ -35,8 +35,6 @@ struct pg_auditor {
 static int check(const pg_job *job, int height, int width, int classes)
 {
     const pg_defense *d = job->defense;
-    if (d->level != PG_LEVEL_FEATURE)
-        return pg_fail(PG_EUNSUPPORTED, "defense %s works on images, not on local features", d->module.name);
     if (job->window.height < 1 || job->window.width < 1 || job->delta < 0 || height < 1 || width < 1 || classes < 1)
         return pg_fail(PG_EINPUT, "a map of %dx%dx%d, a window of %dx%d and delta %lld cannot be audited", height, width,
                        classes, job->window.height, job->window.width, (long long)job->delta);

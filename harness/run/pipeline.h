@@ -21,7 +21,7 @@ typedef struct pg_work {
     const pg_forward *forward;
     pg_job *jobs; /* one per cell of the task, in its order */
     int64_t start,
-        images;      /* read and forwarded: from a multiple of the batch on, so that image i is always at place i % batch */
+        images;      /* read and forwarded: from a multiple of at_once on, so that image i is always at place i % at_once */
     uint8_t *pixels; /* [images][3][height][width] */
     int32_t *labels; /* [images] */
     pg_outcome *outcomes;  /* [cells][task.count] */

@@ -1,5 +1,6 @@
 /* A worker: starts the stages, and is itself the one that runs the network. See run.h. */
 #include "harness/run/cache.h"
+#include "harness/run/open.h"
 #include "harness/run/pipeline.h"
 
 #include "harness/base/log.h"
@@ -42,12 +43,10 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
     s->cacheable = false;
     pg_network_options options = {
         .device = request->device, .place = request->place, .dtype = f->dtype, .batch = f->batch, .threads = request->threads};
-    int code = pg_network_open(f->weights, (const char *const *)f->model_pairs, f->n_model_pairs, &options, &s->network);
+    int code = pg_forward_open(f, &options, &s->network);
     if (code != PG_OK)
         return code;
     const pg_weights_info *info = pg_network_info(s->network);
-    if (strcmp(info->hash, f->info.hash) != 0)
-        return pg_fail(PG_EINPUT, "%s changed since it was planned; plan and run again", f->weights);
     const pg_model *model = pg_model_find(info->model);
     const pg_torch *torch = NULL;
     if (model && model->needs_torch && pg_torch_load(request->threads, &torch) == PG_OK) {
@@ -157,7 +156,7 @@ static int forward_batch(pg_pipeline *p, pg_work *work, forward_state *s, int64_
     size_t tensor = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
     pg_batch *batch = calloc(1, sizeof *batch);
     if (batch) {
-        *batch = (pg_batch){.work = work, .first = first, .count = left < f->batch ? (int)left : f->batch};
+        *batch = (pg_batch){.work = work, .first = first, .count = left < f->at_once ? (int)left : f->at_once};
         batch->skip = work->task.first > first ? (int)(work->task.first - first) : 0;
         batch->logits = malloc((size_t)batch->count * tensor * sizeof(float));
     }
@@ -196,7 +195,7 @@ static int forward_batches(pg_pipeline *p, pg_work *work, forward_state *s)
 {
     int code = PG_OK;
     pg_network_set_batch(s->network, work->batch);
-    for (int64_t at = work->start; code == PG_OK && at < work->start + work->images; at += work->forward->batch)
+    for (int64_t at = work->start; code == PG_OK && at < work->start + work->images; at += work->forward->at_once)
         do
             code = forward_batch(p, work, s, at);
         while (code != PG_OK && can_shrink(work, s, code));

@@ -3,6 +3,7 @@
 #include "harness/run/victim.h"
 
 #include "harness/run/judge.h"
+#include "harness/run/victim_copies.h"
 #include "harness/run/victim_plain.h"
 #include "models/torch/torch.h"
 
@@ -450,7 +451,8 @@ int pg_victim_open(const pg_victim_request *r, pg_victim **out)
                        r->patch_width, g->input_height, g->input_width);
     if (r->slots < 1)
         return pg_fail(PG_EINPUT, "%d images under attack at a time; at least 1", r->slots);
-    int code = pg_network_scope(r->network) ? defended_open(r, g, out) : pg_victim_plain_open(r, g, out);
+    bool gradients = pg_network_scope(pg_network_base(r->network)) != NULL, copies = pg_network_base(r->network) != r->network;
+    int code = !gradients ? pg_victim_plain_open(r, g, out) : copies ? pg_victim_copies_open(r, out) : defended_open(r, g, out);
     if (code != PG_OK)
         return code;
     pg_victim *v = *out;
@@ -468,8 +470,10 @@ void pg_victim_close(pg_victim *victim)
 {
     if (!victim)
         return;
-    if (victim->scope)
-        defended_close((defended *)victim);
-    else
+    if (!victim->scope)
         pg_victim_plain_close(victim);
+    else if (victim->hold != hold)
+        pg_victim_copies_close(victim);
+    else
+        defended_close((defended *)victim);
 }

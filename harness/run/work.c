@@ -57,8 +57,9 @@ pg_work *pg_work_new(const pg_plan *plan, pg_task *task)
         pg_work_free(work);
         return NULL;
     }
-    int64_t batch = work->batch = work->forward->batch;
-    work->start = work->task.first / batch * batch;
+    int64_t at_once = work->forward->at_once;
+    work->batch = work->forward->batch;
+    work->start = work->task.first / at_once * at_once;
     work->images = work->task.first + work->task.count - work->start;
     return work;
 }

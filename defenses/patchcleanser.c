@@ -1,0 +1,232 @@
+/* patchcleanser: two rounds of masks over any classifier.
+ *
+ * Source: Xiang et al. 2022 (PatchCleanser), algorithms 1 and 2. Masks are one size and lie on a grid such that every place of
+ * the patch is hidden by at least one of them. Position (i, j) of the map is the image with masks i and j, its class the arg max
+ * of the logits (the lower index among equals). Prediction: where all masks alone, (i, i), agree, their class; else the first
+ * mask whose class is not that of the majority, and with which every second mask gives the same class, decides; else the
+ * majority does (the lower class among equals).
+ *
+ * Certificate: every pair of masks gives the label. A patch that mask i hides changes nothing of row i and column i, so all of
+ * them still give the label. Then the label is the prediction: mask i alone gives it, so another class can win only by a mask k
+ * of that class with which every second mask agrees, and (k, i) does not; and where the label is not the majority's, mask i
+ * decides, or one before it that has the label too. The margin is the smallest lead of the label in a pair. */
+#include "defenses/rule.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct cleanser_config {
+    int64_t masks, fill;
+} cleanser_config;
+
+static const pg_option options[] = {
+    {.name = "fill",
+     .type = PG_OPTION_INT,
+     .offset = offsetof(cleanser_config, fill),
+     .fallback = "128",
+     .min = 0,
+     .max = 255,
+     .help = "what stands under a mask, in all colours"},
+    {.name = "masks",
+     .type = PG_OPTION_INT,
+     .offset = offsetof(cleanser_config, masks),
+     .fallback = "6",
+     .min = 2,
+     .max = 16,
+     .help = "masks along either axis, at most; the model runs once for each pair of all masks"},
+    {0},
+};
+
+/* ---- Masks ---- */
+
+/* The masks along one axis of `size` pixels: they start every `step` pixels, the last one at the edge. */
+typedef struct mask_axis {
+    int size, length, step, count;
+} mask_axis;
+
+static mask_axis masks_of(const cleanser_config *c, int size, int patch)
+{
+    int places = size - patch + 1, masks = (int)c->masks, step = (places + masks - 1) / masks;
+    return (mask_axis){.size = size, .length = patch + step - 1, .step = step, .count = (places + step - 1) / step};
+}
+
+static void fill_mask(const cleanser_config *c, const pg_frame *f, int mask, uint8_t *pixels)
+{
+    mask_axis y = masks_of(c, f->height, f->patch_height), x = masks_of(c, f->width, f->patch_width);
+    int top = PG_MIN(mask / x.count * y.step, y.size - y.length), left = PG_MIN(mask % x.count * x.step, x.size - x.length);
+    for (int plane = 0; plane < 3; plane++)
+        for (int row = top; row < top + y.length; row++)
+            memset(pixels + ((size_t)plane * (size_t)f->height + (size_t)row) * (size_t)f->width + left, (int)c->fill,
+                   (size_t)x.length);
+}
+
+static int cleanser_copies(const void *config, const pg_frame *f, pg_map *map)
+{
+    mask_axis y = masks_of(config, f->height, f->patch_height), x = masks_of(config, f->width, f->patch_width);
+    int masks = y.count * x.count;
+    if (masks < 3)
+        return pg_fail(PG_EINPUT, "a patch of %dx%d pixels leaves room for %d mask%s on an image of %dx%d; at least 3 are needed",
+                       f->patch_height, f->patch_width, masks, masks == 1 ? "" : "s", f->height, f->width);
+    *map = (pg_map){.height = masks,
+                    .width = masks,
+                    .wrap_rows = true,
+                    .wrap_columns = true,
+                    .window = {masks - 1, masks - 1}}; /* all but the row and the column of the mask that hides the patch */
+    return PG_OK;
+}
+
+static int cleanser_copy(const void *config, const pg_frame *f, int row, int column, const uint8_t *pixels, uint8_t *out)
+{
+    mask_axis y = masks_of(config, f->height, f->patch_height), x = masks_of(config, f->width, f->patch_width);
+    int masks = y.count * x.count;
+    if (column < row)
+        return column * masks + row;
+    memcpy(out, pixels, (size_t)3 * (size_t)f->height * (size_t)f->width);
+    fill_mask(config, f, row, out);
+    fill_mask(config, f, column, out);
+    return row * masks + column;
+}
+
+/* ---- The rule ---- */
+
+static int cleanser_check(const void *config, int height, int width, int classes)
+{
+    (void)config;
+    (void)classes;
+    return height == width && height >= 3 ? PG_OK
+                                          : pg_fail(PG_EINPUT,
+                                                    "a map of %dx%d; pairs of masks make a square one, of at least 3x3", height,
+                                                    width);
+}
+
+static void cleanser_evidence(const void *config, pg_evidence_spec *out)
+{
+    (void)config;
+    *out = (pg_evidence_spec){.feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY};
+    pg_evidence_settle(out);
+}
+
+static pg_certificate cleanser_certificate(const void *config)
+{
+    (void)config;
+    return PG_CERTIFICATE_EXACT; /* of a patch that may give each pair it touches any class */
+}
+
+typedef struct scratch {
+    int *class; /* [masks][masks] of each pair */
+    int *votes; /* [classes] of the masks alone */
+} scratch;
+
+static void carve(pg_arena *arena, int masks, int classes, scratch *s)
+{
+    s->class = pg_arena_take(arena, (size_t)masks * (size_t)masks, sizeof *s->class);
+    s->votes = pg_arena_take(arena, (size_t)classes, sizeof *s->votes);
+}
+
+static size_t cleanser_scratch(int height, int width, int classes, size_t n)
+{
+    (void)n;
+    pg_arena arena = {0};
+    scratch s;
+    carve(&arena, PG_MAX(height, width), classes, &s);
+    return arena.used;
+}
+
+static int best_of(const int32_t *q, int classes)
+{
+    int best = 0;
+    for (int c = 1; c < classes; c++)
+        best = q[c] > q[best] ? c : best;
+    return best;
+}
+
+/* The class of mask k if every second mask gives it too, else -1. */
+static int agreed(const int *row, int masks, int k)
+{
+    for (int j = 0; j < masks; j++)
+        if (row[j] != row[k])
+            return -1;
+    return row[k];
+}
+
+static int cleanser_predict(const pg_evidence *e, pg_window window, const void *config, void *memory)
+{
+    (void)window;
+    (void)config;
+    int masks = e->height, majority = 0;
+    pg_arena arena = {.base = memory};
+    scratch s;
+    carve(&arena, masks, e->classes, &s);
+    memset(s.votes, 0, (size_t)e->classes * sizeof *s.votes);
+    for (int i = 0; i < masks * masks; i++)
+        s.class[i] = best_of(e->q + (size_t)i * (size_t)e->classes, e->classes);
+    for (int k = 0; k < masks; k++)
+        s.votes[s.class[k * masks + k]]++;
+    for (int c = 1; c < e->classes; c++)
+        majority = s.votes[c] > s.votes[majority] ? c : majority;
+    for (int k = 0; k < masks; k++) {
+        const int *row = s.class + k * masks;
+        if (row[k] != majority && agreed(row, masks, k) >= 0)
+            return row[k];
+    }
+    return majority;
+}
+
+/* The smallest lead of the label over another class in any pair; INT64_MAX where there is no other. */
+static int64_t least_lead(const pg_evidence *e, int label)
+{
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < e->height * e->width; i++) {
+        const int32_t *q = e->q + (size_t)i * (size_t)e->classes;
+        for (int c = 0; c < e->classes; c++)
+            if (c != label)
+                least = pg_margin_over(q[label], q[c], least);
+    }
+    return least;
+}
+
+static void cleanser_certify(const pg_evidence *e, pg_window window, int64_t delta, int label, const void *const *configs,
+                             size_t n, void *memory, pg_verdict *out)
+{
+    pg_windows windows = pg_windows_of(e, window);
+    pg_verdict verdict = pg_verdict_of(cleanser_predict(e, window, configs[0], memory));
+    if (verdict.prediction == label) {
+        pg_verdict_judge(&verdict, least_lead(e, label), 1, delta);
+        /* some mask has to be left whole, with all second masks */
+        verdict.certified = verdict.certified && windows.rows.length < e->height && windows.columns.length < e->width;
+    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = verdict;
+}
+
+/* All pairs that the patch touches give the rival. */
+static bool cleanser_worst(const pg_evidence *e, pg_window window, const void *config, const pg_worst *which, void *memory,
+                           int32_t *contents)
+{
+    (void)config;
+    (void)memory;
+    pg_windows windows = pg_windows_of(e, window);
+    for (int64_t i = 0; i < windows.k * e->classes; i++)
+        contents[i] = i % e->classes == which->rival ? PG_EVIDENCE_MAX : -PG_EVIDENCE_MAX;
+    return which->variant == 0;
+}
+
+PG_DEFENSE(patchcleanser)
+const pg_defense pg_defense_patchcleanser = {
+    .module = {.name = "patchcleanser",
+               .summary = "two rounds of masks over any classifier",
+               .source = "Xiang et al. 2022 (PatchCleanser)",
+               .version = 1,
+               .options = options,
+               .config_size = sizeof(cleanser_config)},
+    .level = PG_LEVEL_IMAGE,
+    .certificate = cleanser_certificate,
+    .evidence = cleanser_evidence,
+    .check = cleanser_check,
+    .copies = cleanser_copies,
+    .copy = cleanser_copy,
+    .certify = cleanser_certify,
+    .scratch_size = cleanser_scratch,
+    .predict = cleanser_predict,
+    .worst = cleanser_worst,
+};

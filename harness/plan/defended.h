@@ -1,0 +1,21 @@
+/* What a defense makes of a model: the map that its rule sees, and the window of a patch on it. At the level of features the map
+ * is the model's own; at the level of images it is that of the copies which run in an image's place. harness/run/open.h opens
+ * its network. */
+#ifndef PG_PLAN_DEFENDED_H
+#define PG_PLAN_DEFENDED_H
+
+#include "defenses/defense.h"
+#include "models/model.h"
+
+typedef struct pg_defended {
+    const pg_defense *defense; /* NULL: a model alone */
+    const void *config;        /* settled; borrowed */
+    pg_frame frame;            /* the images of the model, and the patch */
+} pg_defended;
+
+/* From the geometry of the model to that of the defended one, and the window. PG_EINPUT where the defense cannot work on it. */
+int pg_defended_map(const pg_defended *defended, pg_geometry *geometry, pg_window *window) PG_MUST_USE;
+
+static inline bool pg_defended_copies(const pg_defended *d) { return d->defense && d->defense->level == PG_LEVEL_IMAGE; }
+
+#endif

@@ -1,0 +1,330 @@
+/* PatchCleanser: the rule against one written down another way, its certificate against every table of three masks and three
+ * classes with everything that a patch can make of it, and its masks against every place of every patch. */
+#include "defenses/evidence.h"
+#include "harness/base/rng.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { MASKS = 3, PAIRS = MASKS * MASKS, CLASSES = 3, MOST = 6, WIDEST = 5 };
+
+typedef struct subject {
+    const pg_defense *defense;
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    pg_evidence_spec spec;
+    void *scratch;
+} subject;
+
+static int make(void **state)
+{
+    subject *s = aligned_alloc(64, (sizeof *s + 63) & ~(size_t)63);
+    s->defense = pg_defense_find("patchcleanser");
+    if (!s->defense || pg_module_configure(&s->defense->module, "defense", NULL, 0, s->config) != PG_OK)
+        return -1;
+    s->defense->evidence(s->config, &s->spec);
+    s->scratch = aligned_alloc(64, (s->defense->scratch_size(MOST, MOST, WIDEST, 1) + 127) & ~(size_t)63);
+    *state = s;
+    return 0;
+}
+
+static int drop(void **state)
+{
+    free(((subject *)*state)->scratch);
+    free(*state);
+    return 0;
+}
+
+static pg_evidence evidence_of(const subject *s, const int32_t *q, int masks, int classes)
+{
+    return (pg_evidence){q, masks, masks, classes, true, true, &s->spec};
+}
+
+/* Evidence whose arg max at each pair is the table's class: a one and zeros. */
+static void write_table(const int *table, int pairs, int classes, int32_t *q)
+{
+    for (int i = 0; i < pairs; i++)
+        for (int c = 0; c < classes; c++)
+            q[i * classes + c] = table[i] == c ? PG_GRID : 0;
+}
+
+static int predict(const subject *s, const int *table, int masks, int classes)
+{
+    int32_t q[MOST * MOST * WIDEST];
+    write_table(table, masks * masks, classes, q);
+    pg_evidence e = evidence_of(s, q, masks, classes);
+    return s->defense->predict(&e, (pg_window){masks - 1, masks - 1}, s->config, s->scratch);
+}
+
+static pg_verdict certify_q(const subject *s, const int32_t *q, int masks, int classes, pg_window window, int64_t delta, int label)
+{
+    pg_evidence e = evidence_of(s, q, masks, classes);
+    const void *config = s->config;
+    pg_verdict v;
+    s->defense->certify(&e, window, delta, label, &config, 1, s->scratch, &v);
+    return v;
+}
+
+static pg_verdict certify(const subject *s, const int *table, int masks, int classes, int label)
+{
+    int32_t q[MOST * MOST * WIDEST];
+    write_table(table, masks * masks, classes, q);
+    return certify_q(s, q, masks, classes, (pg_window){masks - 1, masks - 1}, 0, label);
+}
+
+/* ---- The rule, as the publication's Algorithm 1 tells it ---- */
+
+static int says(const int *table, int masks, int classes)
+{
+    int counts[WIDEST] = {0}, majority = 0;
+    for (int m = 0; m < masks; m++)
+        counts[table[m * masks + m]]++;
+    for (int c = 0; c < classes; c++)
+        if (counts[c] == masks)
+            return c; /* case I: no mask disagrees */
+    for (int c = classes - 1; c >= 0; c--)
+        majority = counts[c] >= counts[majority] ? c : majority;
+    for (int m = 0; m < masks; m++) {
+        int own = table[m * masks + m], same = 0;
+        if (own == majority)
+            continue;
+        for (int second = 0; second < masks; second++)
+            same += table[m * masks + second] == own;
+        if (same == masks)
+            return own; /* case II: a disagreer that a second mask does not change */
+    }
+    return majority; /* case III */
+}
+
+static void random_tables_are_judged_alike(void **state)
+{
+    const subject *s = *state;
+    int disagreers = 0;
+    for (uint32_t round = 0; round < 200000; round++) {
+        pg_rng rng = pg_rng_make(3, PG_STREAM_TEST, round);
+        int masks = 3 + (int)pg_rng_below(&rng, MOST - 2), classes = 1 + (int)pg_rng_below(&rng, WIDEST), table[MOST * MOST];
+        uint32_t calm = pg_rng_below(&rng, 8); /* rows that are mostly of one class make disagreers */
+        for (int m = 0; m < masks; m++) {
+            int own = (int)pg_rng_below(&rng, (uint32_t)classes);
+            for (int k = 0; k < masks; k++)
+                table[m * masks + k] = pg_rng_below(&rng, calm + 1) ? own : (int)pg_rng_below(&rng, (uint32_t)classes);
+        }
+        int expected = says(table, masks, classes), counts[WIDEST] = {0}, most = 0;
+        for (int m = 0; m < masks; m++)
+            counts[table[m * masks + m]]++;
+        for (int c = 0; c < classes; c++)
+            most = PG_MAX(counts[c], most);
+        disagreers += counts[expected] < most;
+        assert_int_equal(predict(s, table, masks, classes), expected);
+        for (int label = 0; label < classes; label++) {
+            bool all = true;
+            for (int i = 0; i < masks * masks; i++)
+                all = all && table[i] == label;
+            pg_verdict v = certify(s, table, masks, classes, label);
+            assert_int_equal(v.prediction, expected);
+            assert_int_equal(v.certified, all);
+            if (v.certified && classes > 1)
+                assert_true(v.has_margin && v.margin == PG_GRID);
+        }
+    }
+    assert_true(disagreers > 1000);
+}
+
+/* ---- The certificate ---- */
+
+/* Whether some contents of the pairs outside row `row` and column `column` change the prediction. */
+static bool can_break(const subject *s, const int *clean, int label, int row, int column)
+{
+    int table[PAIRS], inside[PAIRS], n = 0, all = 1;
+    memcpy(table, clean, sizeof table);
+    for (int i = 0; i < PAIRS; i++)
+        if (i / MASKS != row && i % MASKS != column) {
+            inside[n++] = i;
+            all *= CLASSES;
+        }
+    for (int contents = 0; contents < all; contents++) {
+        for (int i = 0, rest = contents; i < n; i++, rest /= CLASSES)
+            table[inside[i]] = rest % CLASSES;
+        if (predict(s, table, MASKS, CLASSES) != label)
+            return true;
+    }
+    return false;
+}
+
+/* All tables that can be; no certified one breaks whichever row and column stay, and every other one that is right breaks. */
+static void certificates_of_all_tables_hold(void **state)
+{
+    const subject *s = *state;
+    int tables = 1, certified = 0, refused = 0;
+    for (int i = 0; i < PAIRS; i++)
+        tables *= CLASSES;
+    for (int number = 0; number < tables; number++) {
+        int table[PAIRS];
+        for (int i = 0, rest = number; i < PAIRS; i++, rest /= CLASSES)
+            table[i] = rest % CLASSES;
+        int label = predict(s, table, MASKS, CLASSES);
+        bool proved = certify(s, table, MASKS, CLASSES, label).certified, broken = false;
+        for (int window = 0; window < PAIRS && !broken; window++)
+            broken = can_break(s, table, label, window / MASKS, window % MASKS);
+        assert_int_equal(proved, !broken);
+        certified += proved;
+        refused += !proved;
+    }
+    assert_int_equal(certified, CLASSES);
+    assert_int_equal(refused, tables - CLASSES);
+}
+
+static void margins_are_the_smallest_lead(void **state)
+{
+    const subject *s = *state;
+    int32_t q[PAIRS * CLASSES];
+    pg_window all_but_one = {MASKS - 1, MASKS - 1};
+    for (int i = 0; i < PAIRS; i++)
+        for (int c = 0; c < CLASSES; c++)
+            q[i * CLASSES + c] = c == 1 ? 1000 + i : 10 * c;
+    q[4 * CLASSES + 2] = 904; /* 1004 - 904 */
+    pg_verdict v = certify_q(s, q, MASKS, CLASSES, all_but_one, 0, 1);
+    assert_true(v.certified && v.has_margin && v.margin == 100);
+    assert_true(certify_q(s, q, MASKS, CLASSES, all_but_one, 49, 1).certified);
+    assert_false(certify_q(s, q, MASKS, CLASSES, all_but_one, 50, 1).certified);
+    v = certify_q(s, q, MASKS, CLASSES, all_but_one, 0, 0);
+    assert_false(v.certified || v.has_margin);
+    assert_int_equal(v.prediction, 1);
+    q[4 * CLASSES + 2] = 1004; /* a tie, which the lower class wins */
+    v = certify_q(s, q, MASKS, CLASSES, all_but_one, 0, 1);
+    assert_true(v.prediction == 1 && !v.certified && v.margin == 0);
+}
+
+/* A patch that no mask hides leaves nothing to go by. */
+static void a_window_of_all_masks_proves_nothing(void **state)
+{
+    const subject *s = *state;
+    int table[PAIRS] = {0};
+    int32_t q[PAIRS * CLASSES];
+    write_table(table, PAIRS, CLASSES, q);
+    assert_true(certify_q(s, q, MASKS, CLASSES, (pg_window){2, 2}, 0, 0).certified);
+    assert_true(certify_q(s, q, MASKS, CLASSES, (pg_window){1, 1}, 0, 0).certified);
+    assert_false(certify_q(s, q, MASKS, CLASSES, (pg_window){3, 2}, 0, 0).certified);
+    assert_false(certify_q(s, q, MASKS, CLASSES, (pg_window){2, 3}, 0, 0).certified);
+    assert_false(certify_q(s, q, MASKS, CLASSES, (pg_window){9, 9}, 0, 0).certified);
+}
+
+static void maps_that_are_no_pairs_are_refused(void **state)
+{
+    const subject *s = *state;
+    assert_int_equal(s->defense->check(s->config, 3, 3, 2), PG_OK);
+    assert_int_equal(s->defense->check(s->config, 3, 4, 2), PG_EINPUT);
+    assert_int_equal(s->defense->check(s->config, 2, 2, 2), PG_EINPUT);
+    pg_map map;
+    assert_int_equal(s->defense->copies(s->config, &(pg_frame){8, 8, 8, 8}, &map), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "1 mask on"));
+}
+
+/* ---- Masks ---- */
+
+enum { SIDE_MAX = 13 };
+
+static void configure(const subject *s, const char *pair, void *config)
+{
+    assert_int_equal(pg_module_configure(&s->defense->module, "defense", &pair, 1, config), PG_OK);
+}
+
+/* The pixels of the copy of mask `mask` alone that are hidden. */
+static void hidden_by(const subject *s, const void *config, const pg_frame *f, int mask, bool hidden[SIDE_MAX][SIDE_MAX])
+{
+    uint8_t black[3 * SIDE_MAX * SIDE_MAX] = {0}, out[3 * SIDE_MAX * SIDE_MAX];
+    pg_map map;
+    assert_int_equal(s->defense->copies(config, f, &map), PG_OK);
+    assert_int_equal(s->defense->copy(config, f, mask, mask, black, out), mask * map.width + mask);
+    for (int y = 0; y < f->height; y++)
+        for (int x = 0; x < f->width; x++) {
+            hidden[y][x] = out[y * f->width + x] == 128;
+            for (int c = 0; c < 3; c++)
+                assert_int_equal(out[(c * f->height + y) * f->width + x], hidden[y][x] ? 128 : 0);
+        }
+}
+
+static bool hides(bool hidden[SIDE_MAX][SIDE_MAX], int top, int left, const pg_frame *f)
+{
+    for (int y = top; y < top + f->patch_height; y++)
+        for (int x = left; x < left + f->patch_width; x++)
+            if (!hidden[y][x])
+                return false;
+    return true;
+}
+
+/* No place is left out, no mask is larger than the publication's: the patch and a step less one, on either axis. */
+static void every_place_is_hidden(void **state)
+{
+    const subject *s = *state;
+    static const char *const numbers[] = {"masks=2", "masks=3", "masks=6"};
+    int frames = 0;
+    for (int n = 0; n < 3; n++)
+        for (pg_frame f = {.height = 9, .width = SIDE_MAX, .patch_height = 1}; f.patch_height <= 8; f.patch_height++)
+            for (f.patch_width = 1; f.patch_width <= 9; f.patch_width++) {
+                _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+                bool hidden[36][SIDE_MAX][SIDE_MAX];
+                pg_map map;
+                configure(s, numbers[n], config);
+                assert_int_equal(s->defense->copies(config, &f, &map), PG_OK);
+                assert_true(map.height == map.width && map.height <= 36 && map.wrap_rows && map.wrap_columns);
+                assert_true(map.window.height == map.height - 1 && map.window.width == map.width - 1);
+                for (int m = 0; m < map.height; m++)
+                    hidden_by(s, config, &f, m, hidden[m]);
+                for (int top = 0; top <= f.height - f.patch_height; top++)
+                    for (int left = 0; left <= f.width - f.patch_width; left++) {
+                        bool any = false;
+                        for (int m = 0; m < map.height; m++)
+                            any = any || hides(hidden[m], top, left, &f);
+                        assert_true(any);
+                    }
+                frames++;
+            }
+    assert_int_equal(frames, 3 * 8 * 9);
+}
+
+/* 32 pixels, a patch of 5, six masks: 9 pixels each, every 5. Pairs hide what both hide, and are told alike. */
+static void masks_are_those_of_the_publication(void **state)
+{
+    const subject *s = *state;
+    enum { SIDE = 32, ALL = 3 * SIDE * SIDE };
+    static uint8_t pixels[ALL], one[ALL], other[ALL], both[ALL];
+    pg_frame f = {SIDE, SIDE, 5, 5};
+    pg_map map;
+    memset(pixels, 7, ALL);
+    assert_int_equal(s->defense->copies(s->config, &f, &map), PG_OK);
+    assert_int_equal(map.height, 36);
+    for (int a = 0; a < 36; a++)
+        for (int b = a; b < 36; b++) {
+            assert_int_equal(s->defense->copy(s->config, &f, a, a, pixels, one), a * 36 + a);
+            assert_int_equal(s->defense->copy(s->config, &f, b, b, pixels, other), b * 36 + b);
+            assert_int_equal(s->defense->copy(s->config, &f, a, b, pixels, both), a * 36 + b);
+            if (a < b)
+                assert_int_equal(s->defense->copy(s->config, &f, b, a, pixels, NULL), a * 36 + b);
+            int hidden = 0;
+            for (int i = 0; i < ALL; i++) {
+                assert_int_equal(both[i], one[i] == 128 || other[i] == 128 ? 128 : 7);
+                hidden += one[i] == 128;
+            }
+            assert_int_equal(hidden, 3 * 9 * 9);
+        }
+    assert_int_equal(s->defense->copy(s->config, &f, 35, 35, pixels, one), 35 * 36 + 35);
+    assert_true(one[ALL - 1] == 128 && one[22 * SIDE + 23] == 7 && one[23 * SIDE + 23] == 128); /* the last ends at the edge */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_tables_are_judged_alike),
+        cmocka_unit_test(certificates_of_all_tables_hold),
+        cmocka_unit_test(margins_are_the_smallest_lead),
+        cmocka_unit_test(a_window_of_all_masks_proves_nothing),
+        cmocka_unit_test(maps_that_are_no_pairs_are_refused),
+        cmocka_unit_test(every_place_is_hidden),
+        cmocka_unit_test(masks_are_those_of_the_publication),
+    };
+    return cmocka_run_group_tests(tests, make, drop);
+}
