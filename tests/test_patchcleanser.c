@@ -220,7 +220,11 @@ static void maps_that_are_no_pairs_are_refused(void **state)
     assert_int_equal(s->defense->check(s->config, 2, 2, 2), PG_EINPUT);
     pg_map map;
     assert_int_equal(s->defense->copies(s->config, &(pg_frame){8, 8, 8, 8}, &map), PG_EINPUT);
-    assert_non_null(strstr(pg_error_message(), "1 mask on"));
+    assert_non_null(strstr(pg_error_message(), "8x8 pixels leaves room for 1 mask on an image of 8x8"));
+    assert_int_equal(s->defense->copies(s->config, &(pg_frame){8, 9, 8, 8}, &map), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "2 masks on an image of 8x9"));
+    assert_int_equal(s->defense->copies(s->config, &(pg_frame){8, 10, 8, 8}, &map), PG_OK);
+    assert_int_equal(map.height, 3);
 }
 
 /* ---- Masks ---- */
