@@ -49,6 +49,18 @@ static inline const char *program_path(void)
     return path && *path ? path : "build/patchgauge";
 }
 
+/* Runs a command of the shell; its exit code. */
+static inline int program_shell(const char *line)
+{
+    FILE *pipe = popen(line, "r");
+    if (!pipe)
+        abort();
+    size_t size = fread(program_output, 1, sizeof program_output - 1, pipe);
+    program_output[size] = 0;
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 /* Runs `PROGRAM --db SCRATCH/DB ARGUMENTS` through the shell; its exit code. */
 static inline int program_run(const char *db, const char *format, ...)
 {
@@ -58,13 +70,26 @@ static inline int program_run(const char *db, const char *format, ...)
     vsnprintf(arguments, sizeof arguments, format, args);
     va_end(args);
     snprintf(line, sizeof line, "exec 2>&1; exec %s --db '%s/%s' %s", program_path(), scratch_folder, db, arguments);
-    FILE *pipe = popen(line, "r");
-    if (!pipe)
-        abort();
-    size_t size = fread(program_output, 1, sizeof program_output - 1, pipe);
-    program_output[size] = 0;
-    int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return program_shell(line);
+}
+
+/* The same, with a SIGINT as soon as the program catches it and `busy`, a condition of the shell on the process $p, holds as
+ * well. */
+static inline int program_interrupt(const char *db, const char *busy, const char *format, ...)
+{
+    char arguments[2048], line[4096];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(arguments, sizeof arguments, format, args);
+    va_end(args);
+    snprintf(line, sizeof line,
+             "exec 2>&1; %s --db '%s/%s' %s & p=$!\n"
+             "until { grep -q '^SigCgt:.*[2367abef]$' /proc/$p/status && %s; } || grep -q '^State:.*Z' /proc/$p/status; do\n"
+             "    sleep 0.02\n"
+             "done\n"
+             "kill -INT $p; wait $p",
+             program_path(), scratch_folder, db, arguments, busy);
+    return program_shell(line);
 }
 
 /* Starts `PROGRAM --db SCRATCH/DB run MATRIX -j JOBS --quiet` in a process group of its own, with what is said put away; its

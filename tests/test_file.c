@@ -3,9 +3,12 @@
 #include "tests/scratch.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/wait.h>
 #include <cmocka.h>
 
 static void reads_what_was_written(void **state)
@@ -84,6 +87,52 @@ static void failed_writes_leave_nothing(void **state)
     assert_int_equal(pg_file_size(scratch_path("precious")), 8);
 }
 
+/* What a killed writer left goes with the next write; a living writer is left alone, and so are other files. */
+static void leftovers_of_the_dead_are_swept(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"page.tmp.", "page.tmp.1x", "page.tmp", "page2.tmp.1", "mypage.tmp.1"};
+    char *data = NULL;
+    size_t size = 0;
+    int ready[2], go[2], status = 0, before;
+    char byte = 0;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        scratch_write(others[i], "mine", 4);
+    assert_int_equal(pipe(ready) | pipe(go), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        pg_file_writer writer;
+        close(go[1]); /* the test's end of it is the only one */
+        bool good = pg_file_begin(&writer, scratch_path("page")) == PG_OK && fputs("hers", writer.stream) >= 0;
+        good = write(ready[1], &byte, 1) == 1 && read(go[0], &byte, 1) == 1 && good;
+        _exit(good && pg_file_commit(&writer) == PG_OK ? 0 : 1);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    before = scratch_count(scratch_folder);
+    assert_int_equal(pg_file_write(scratch_path("page"), "ours", 4), PG_OK);
+    assert_int_equal(scratch_count(scratch_folder), before + 1);
+    assert_int_equal(write(go[1], &byte, 1), 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(pg_file_read(scratch_path("page"), 10, &data, &size), PG_OK);
+    assert_string_equal(data, "hers");
+    free(data);
+    before = scratch_count(scratch_folder);
+    child = fork();
+    if (child == 0) {
+        pg_file_writer writer;
+        bool good = pg_file_begin(&writer, scratch_path("page")) == PG_OK && write(ready[1], &byte, 1) == 1;
+        close(go[1]);
+        _exit(good && read(go[0], &byte, 1) == 1);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(scratch_count(scratch_folder), before + 1);
+    assert_int_equal(pg_file_write(scratch_path("page"), "ours", 4), PG_OK);
+    assert_int_equal(scratch_count(scratch_folder), before);
+}
+
 static void a_full_disk_is_an_error(void **state)
 {
     (void)state;
@@ -158,6 +207,7 @@ int main(void)
         cmocka_unit_test(a_file_appears_at_commit_or_not_at_all),
         cmocka_unit_test(a_new_file_replaces_none),
         cmocka_unit_test(failed_writes_leave_nothing),
+        cmocka_unit_test(leftovers_of_the_dead_are_swept),
         cmocka_unit_test(a_full_disk_is_an_error),
         cmocka_unit_test(folders_are_made_with_their_parents),
         cmocka_unit_test(folders_are_checked_before_work),

@@ -107,10 +107,12 @@ static void test_features_interrupted(void **state)
     assert_int_equal(program_run("none.db", "features --weights null --dataset synthetic:test --images 0:8 -o %s/cut --quiet",
                                  scratch_folder),
                      0);
-    assert_int_equal(program_run("none.db",
-                                 "features --weights null --dataset synthetic:test --images 0:400 --batch 8 -o %s/cut --quiet"
-                                 " --set sleep_us=100000 & P=$!; sleep 1; kill -INT $P; wait $P",
-                                 scratch_folder),
+    char busy[600];
+    snprintf(busy, sizeof busy, "[ -e '%s/cut/meta.json.tmp.'$p ]", scratch_folder);
+    assert_int_equal(program_interrupt("none.db", busy,
+                                       "features --weights null --dataset synthetic:test --images 0:400 --batch 8 -o %s/cut --quiet"
+                                       " --set sleep_us=100000",
+                                       scratch_folder),
                      3);
     assert_non_null(strstr(program_output, "interrupted"));
     assert_int_equal(scratch_count(scratch_path("cut")), 3); /* the old ones */

@@ -124,20 +124,20 @@ static void programs_that_break_off_are_failures(void **state)
     expect("absent: (program) (exit code 127)");
 }
 
-/* A tree of its own with a `make test` that skips one test and ends as it is told; all other targets end as `others`. */
-static void make_tree_of(const char *expected, int code, int others)
+/* A tree of its own with a `make test` that skips one test and ends as it is told; all other targets say `say` and end as
+ * `others`. */
+static void make_tree_of(const char *expected, int code, const char *say, int others)
 {
     char text[600];
     assert_int_equal(sh("rm -rf $DIR/tree && mkdir -p $DIR/tree/.ci $DIR/tree/tests && cp .ci/run $DIR/tree/.ci/run"), 0);
     put("tree/tests/expected-skips", expected);
     snprintf(text, sizeof text,
-             "MODE ?= .\ntest:\n\t@mkdir -p build/$(MODE)/tests; echo test_good:b > build/$(MODE)/tests/skipped.txt; echo '1 "
-             "passed, 0 "
-             "failed, 1 skipped'; exit %d\n.DEFAULT:\n\t@echo no cure for $@; exit %d\n",
-             code, others);
+             "test:\n\t@echo 'skipped test_good: b'; echo '1 passed, 0 failed, 1 skipped'; exit %d\n"
+             ".DEFAULT:\n\t@echo '%s'; exit %d\n",
+             code, say, others);
     put("tree/Makefile", text);
 }
-static void make_tree(const char *expected, int code) { make_tree_of(expected, code, 0); }
+static void make_tree(const char *expected, int code) { make_tree_of(expected, code, "done", 0); }
 
 static void ci_fails_on_unexpected_skips_only(void **state)
 {
@@ -154,16 +154,31 @@ static void ci_fails_on_unexpected_skips_only(void **state)
     assert_int_not_equal(sh("$DIR/tree/.ci/run"), 0);
 }
 
+/* Those of faults, fuzzing, Slurm and the browser too. */
+static void ci_looks_for_skips_in_every_step(void **state)
+{
+    (void)state;
+    static const char *const steps[] = {"tests    passed", "asan     passed", "fuzz     failed",
+                                        "faults   failed", "slurm    failed", "browser  failed"};
+    make_tree_of("test_good:b\n", 0, "skipped fault_x: a test", 0);
+    assert_int_equal(sh("$DIR/tree/.ci/run"), 1);
+    expect("not named in tests/expected-skips:\n  fault_x:a test\n");
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        expect(steps[i]);
+    make_tree_of("test_good:b\nfault_x:a test # as root\n", 0, "skipped fault_x: a test", 0);
+    assert_int_equal(sh("$DIR/tree/.ci/run"), 0);
+}
+
 static void ci_runs_every_step_and_fails_with_any(void **state)
 {
     (void)state;
     static const char *const steps[] = {"tests    passed", "asan     passed", "tsan     passed",
                                         "fuzz     failed", "faults   failed", "slurm    failed"};
-    make_tree_of("test_good:b\n", 0, 1);
+    make_tree_of("test_good:b\n", 0, "no cure for it", 1);
     assert_int_equal(sh("$DIR/tree/.ci/run"), 1);
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         expect(steps[i]);
-    expect("no cure for fuzz");
+    expect("no cure for it");
     assert_string_equal(last_line(), "1 passed, 0 failed, 1 skipped");
 }
 
@@ -186,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passed_and_skipped_are_counted),        cmocka_unit_test(failures_show_the_whole_output),
         cmocka_unit_test(programs_that_break_off_are_failures),  cmocka_unit_test(ci_fails_on_unexpected_skips_only),
+        cmocka_unit_test(ci_looks_for_skips_in_every_step),
         cmocka_unit_test(ci_runs_every_step_and_fails_with_any), cmocka_unit_test(dependencies_are_named_where_apt_is_missing),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,12 +1,14 @@
 /* Whole files, and writers that replace a file at once. See file.h. */
 #include "harness/base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,6 +63,47 @@ out:
     return code;
 }
 
+/* The folder of a path; *new*, NULL if out of memory. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
+/* What a killed writer of `path` left: its lock died with it, on whatever machine it was. */
+static void sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t length = strlen(base);
+    char *name = folder_of(path);
+    DIR *folder = name ? opendir(name) : NULL;
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        const char *tail = strncmp(entry->d_name, base, length) == 0 ? entry->d_name + length : "";
+        if (strncmp(tail, ".tmp.", 5) != 0 || tail[5] == 0 || tail[5 + strspn(tail + 5, "0123456789")] != 0)
+            continue;
+        int fd = openat(dirfd(folder), entry->d_name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+            unlinkat(dirfd(folder), entry->d_name, 0);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (folder)
+        closedir(folder);
+    free(name);
+}
+
+/* A new file, locked for as long as it is open; again where a sweep was faster than the lock. */
+static int open_locked(const char *path)
+{
+    struct stat about;
+    for (;;) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (fd < 0 || flock(fd, LOCK_EX) != 0 || fstat(fd, &about) != 0 || about.st_nlink > 0)
+            return fd; /* a file system without locks is swept by nobody */
+        close(fd);
+    }
+}
+
 int pg_file_begin(pg_file_writer *writer, const char *path)
 {
     *writer = (pg_file_writer){0};
@@ -70,7 +113,8 @@ int pg_file_begin(pg_file_writer *writer, const char *path)
         pg_file_abort(writer);
         return pg_fail(PG_ENOMEM, "%s: out of memory", path);
     }
-    int fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    sweep(path);
+    int fd = open_locked(writer->temporary);
     if (fd >= 0 && !(writer->stream = fdopen(fd, "wb"))) {
         close(fd);
         unlink(writer->temporary);
@@ -87,8 +131,7 @@ int pg_file_begin(pg_file_writer *writer, const char *path)
 
 static int sync_parent(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    char *folder = folder_of(path);
     if (!folder)
         return -1;
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -116,17 +159,11 @@ static int move_new(const char *from, const char *to)
 
 static int commit(pg_file_writer *writer, int (*move)(const char *from, const char *to))
 {
-    int failed = ferror(writer->stream) || fflush(writer->stream) != 0 || fsync(fileno(writer->stream)) != 0;
+    int failed = ferror(writer->stream) || fflush(writer->stream) != 0 || fsync(fileno(writer->stream)) != 0 ||
+                 move(writer->temporary, writer->path) != 0;
     int error = errno;
-    if (fclose(writer->stream) != 0 && !failed) {
-        failed = 1;
-        error = errno;
-    }
+    fclose(writer->stream); /* and with it the lock; all is on the disk */
     writer->stream = NULL;
-    if (!failed && move(writer->temporary, writer->path) != 0) {
-        failed = 1;
-        error = errno;
-    }
     int code = PG_OK;
     if (failed && error == EEXIST)
         code = pg_fail(PG_EINPUT, "%s: exists already", writer->path);

@@ -15,7 +15,8 @@ int pg_file_read(const char *path, size_t max, char **data, size_t *size) PG_MUS
 /* Writes a file by way of a temporary one in the same folder: fsync, rename, fsync of the folder. PG_EIO. */
 int pg_file_write(const char *path, const void *data, size_t size) PG_MUST_USE;
 
-/* The same for writers that stream: begin opens "<path>.tmp.<pid>", commit makes it `path`, abort removes it. */
+/* The same for writers that stream: begin opens "<path>.tmp.<pid>", commit makes it `path`, abort removes it. What a killed
+ * writer left, the next one of the same path removes. */
 typedef struct pg_file_writer {
     FILE *stream;
     char *path, *temporary;

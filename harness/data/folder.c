@@ -94,29 +94,34 @@ int pg_folder_replace(const char *from, const char *to)
     return code;
 }
 
-int pg_link_or_copy(const char *from, const char *to)
+static int copy_file(const char *from, const char *to)
 {
     enum { CHUNK = 1 << 17 };
-    if (linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
-        return PG_OK;
     FILE *in = fopen(from, "rbe");
     if (!in)
         return pg_fail(PG_EIO, "%s: %s", from, strerror(errno));
-    pg_file_writer writer;
+    FILE *out = fopen(to, "wbxe");
     char *chunk = malloc(CHUNK);
-    int code = chunk ? pg_file_begin(&writer, to) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!code) {
-        size_t n;
-        while (!code && (n = fread(chunk, 1, CHUNK, in)) > 0)
-            if (fwrite(chunk, 1, n, writer.stream) != n)
-                code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
-        if (!code && ferror(in))
-            code = pg_fail(PG_EIO, "%s: cannot be read: %s", from, strerror(errno));
-        if (!code)
-            code = pg_file_commit(&writer);
-        pg_file_abort(&writer);
-    }
+    int code = PG_OK;
+    if (!out)
+        code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
+    else if (!chunk)
+        code = pg_fail(PG_ENOMEM, "out of memory");
+    for (size_t n; !code && (n = fread(chunk, 1, CHUNK, in)) > 0;)
+        if (fwrite(chunk, 1, n, out) != n)
+            code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
+    if (!code && ferror(in))
+        code = pg_fail(PG_EIO, "%s: cannot be read: %s", from, strerror(errno));
+    if (!code && (fflush(out) != 0 || fsync(fileno(out)) != 0))
+        code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
+    if (out)
+        fclose(out);
     free(chunk);
     fclose(in);
     return code;
+}
+
+int pg_link_or_copy(const char *from, const char *to)
+{
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0 ? PG_OK : copy_file(from, to);
 }

@@ -11,7 +11,8 @@ int pg_folder_make(const char *data_dir, const char *name, const char *purpose, 
 void pg_folder_remove(const char *path);
 /* Puts `from` in the place of `to`; what was there is removed. Atomic where the file system can exchange names. PG_EIO. */
 int pg_folder_replace(const char *from, const char *to) PG_MUST_USE;
-/* `to` becomes a hard link to the file `from`, links followed, or a copy where there can be none. PG_EIO. */
+/* `to`, in a temporary folder, becomes a hard link to the file `from`, links followed, or a copy where there can be none; half of
+ * one where that fails. PG_EIO. */
 int pg_link_or_copy(const char *from, const char *to) PG_MUST_USE;
 
 #endif
