@@ -1,7 +1,8 @@
 # ---- plots/common.gp: what all figures share. Before it stand `name` and the numbers of the figure.
 # Block 0 of the data file: title and note. Colours: Okabe and Ito, with a shape each, so that grey tells them apart as well.
 # Font: DejaVu Sans. Text in the data is never enhanced and never code.
-file = name . ".tsv"
+if (!exists("beside")) beside = "" # the folder that data and pictures are in, while the program draws
+file = beside . name . ".tsv"
 set datafile separator "\t"
 set datafile commentschars ""
 set encoding utf8
@@ -20,7 +21,7 @@ terminal(picture) = picture eq "svg" \
     : picture eq "png" \
     ? sprintf("set terminal pngcairo size %d, %d font 'DejaVu Sans,%d' fontscale 2 linewidth 2 pointscale 2", 2 * width, 2 * height, font_size) \
     : sprintf("set terminal pdfcairo size %.4f in, %.4f in font 'DejaVu Sans,%d' fontscale 0.75", width / 96.0, height / 96.0, font_size)
-output(picture) = name . "." . picture
+output(picture) = beside . name . "." . picture
 # In a multiplot: what comes next is a key across the whole width, in the lowest key_height pixels.
 key_panel = "set lmargin at screen 0.01; set rmargin at screen 0.99; set bmargin at screen 0; set tmargin at screen (key_height + 0.0) / height; unset border; unset tics; unset grid; unset xlabel; unset ylabel; unset label; set xrange [0:1]; set yrange [0:1]"
 # ---- the figure

@@ -1,5 +1,6 @@
 /* The gnuplot driver, and what all figures share. See figure.h. */
 #include "harness/base/file.h"
+#include "harness/base/folder.h"
 #include "harness/base/option.h"
 #include "plots/figure.h"
 
@@ -182,22 +183,35 @@ static int write_beside(const char *folder, const char *name, const char *end, c
     return code;
 }
 
-/* Before: removes pictures of an earlier run. After: all exist and have something in them. */
-static int check_pictures(const char *folder, const char *name, bool before)
+/* Whether a picture is whole: gnuplot does not tell of writes that fail. */
+static int check_picture(const char *path, const char *last)
 {
-    static const char *const ends[] = {"svg", "png", "pdf"};
-    int code = PG_OK;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends && code == PG_OK; i++) {
-        pg_buf path;
-        pg_buf_init(&path);
-        pg_buf_printf(&path, "%s/%s.%s", folder, name, ends[i]);
-        code = pg_buf_check(&path);
-        if (code == PG_OK && before)
-            unlink(path.data);
-        else if (code == PG_OK && pg_file_size(path.data) < 100)
-            code = pg_fail(PG_EIO, "gnuplot drew nothing into %s", path.data);
-        pg_buf_release(&path);
+    enum { END = 64 };
+    char end[END];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 && lseek(fd, -END, SEEK_END) >= 0 ? read(fd, end, END) : -1;
+    if (fd >= 0)
+        close(fd);
+    return n == END && memmem(end, END, last, strlen(last))
+               ? PG_OK
+               : pg_fail(PG_EIO, "gnuplot did not finish %s: the disk may be full", path);
+}
+
+/* Makes FROM/NAME.END durable and moves it into a folder. */
+static int move_into(const char *folder, const char *from, const char *name, const char *end)
+{
+    char *old = NULL, *new = NULL;
+    if (asprintf(&old, "%s/%s.%s", from, name, end) < 0 || asprintf(&new, "%s/%s.%s", folder, name, end) < 0) {
+        free(old);
+        return pg_fail(PG_ENOMEM, "out of memory");
     }
+    int fd = open(old, O_RDONLY | O_CLOEXEC), code = PG_OK;
+    if (fd < 0 || fsync(fd) != 0 || rename(old, new) != 0)
+        code = pg_fail(PG_EIO, "%s: cannot be written: %s", new, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    free(old);
+    free(new);
     return code;
 }
 
@@ -220,26 +234,52 @@ int pg_figure_check(const char *folder)
     return code == PG_OK ? pg_gnuplot_run("/", "/dev/null") : code;
 }
 
-/* Data, script and pictures, in this order. */
+/* gnuplot stays in `folder`, where other files of the figure may be; what it draws goes to `scratch`, a folder in it. */
+static int draw(const char *name, const char *folder, const char *scratch)
+{
+    static const char *const pictures[][2] = {{"svg", "</svg>"}, {"png", "IEND"}, {"pdf", "%%EOF"}};
+    const char *below = strrchr(scratch, '/') + 1;
+    pg_buf text, path;
+    pg_buf_init(&text);
+    pg_buf_init(&path);
+    pg_buf_printf(&text, "beside = \"%s/\"\nload beside . \"%s.gp\"\n", below, name);
+    pg_buf_printf(&path, "%s/draw.gp", below);
+    int code = pg_buf_check(&text);
+    if (code == PG_OK)
+        code = pg_buf_check(&path);
+    if (code == PG_OK)
+        code = write_beside(scratch, "draw", "gp", &text);
+    if (code == PG_OK)
+        code = pg_gnuplot_run(folder, path.data);
+    for (size_t i = 0; code == PG_OK && i < sizeof pictures / sizeof *pictures; i++) {
+        pg_buf_clear(&path);
+        pg_buf_printf(&path, "%s/%s.%s", scratch, name, pictures[i][0]);
+        code = pg_buf_check(&path);
+        if (code == PG_OK)
+            code = check_picture(path.data, pictures[i][1]);
+    }
+    pg_buf_release(&path);
+    pg_buf_release(&text);
+    return code;
+}
+
+/* Data, script and pictures. Those of an earlier figure are replaced when all are there. */
 static int save_files(const char *name, const pg_figure_data *parts, const pg_buf *script, const char *folder)
 {
-    pg_buf file;
-    pg_buf_init(&file);
-    pg_buf_printf(&file, "%s.gp", name);
-    int code = pg_buf_check(&file);
+    static const char *const ends[] = {"tsv", "gp", "svg", "png", "pdf"};
+    char *scratch = NULL;
+    int code = pg_folder_make(folder, name, "plot", &scratch);
+    if (code != PG_OK)
+        return code;
+    code = write_beside(scratch, name, "tsv", &parts->data);
     if (code == PG_OK)
-        code = pg_make_folders(folder);
+        code = write_beside(scratch, name, "gp", script);
     if (code == PG_OK)
-        code = write_beside(folder, name, "tsv", &parts->data);
-    if (code == PG_OK)
-        code = write_beside(folder, name, "gp", script);
-    if (code == PG_OK)
-        code = check_pictures(folder, name, true);
-    if (code == PG_OK)
-        code = pg_gnuplot_run(folder, file.data);
-    if (code == PG_OK)
-        code = check_pictures(folder, name, false);
-    pg_buf_release(&file);
+        code = draw(name, folder, scratch);
+    for (size_t i = 0; code == PG_OK && i < sizeof ends / sizeof *ends; i++)
+        code = move_into(folder, scratch, name, ends[i]);
+    pg_folder_remove(scratch);
+    free(scratch);
     return code;
 }
 

@@ -4,9 +4,9 @@
 #define PG_TESTS_PETS_FIXTURE_H
 
 #include "harness/base/file.h"
+#include "harness/base/folder.h"
 #include "harness/base/log.h"
 #include "harness/data/dataset.h"
-#include "harness/data/folder.h"
 #include "harness/data/image_folder.h"
 #include "tests/image_fixture.h"
 #include "tests/scratch.h"

@@ -1,6 +1,6 @@
 /* Import and verification: bad input is one error and nothing written; what is imported is whole; damage is found. */
 #include "harness/base/file.h"
-#include "harness/data/folder.h"
+#include "harness/base/folder.h"
 #include "harness/data/manifest.h"
 #include "tests/cifar_fixture.h"
 

@@ -2,8 +2,8 @@
 #include "harness/data/cifar10.h"
 
 #include "harness/base/file.h"
+#include "harness/base/folder.h"
 #include "harness/data/fetch.h"
-#include "harness/data/folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>

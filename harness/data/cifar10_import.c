@@ -2,7 +2,7 @@
 #include "harness/data/cifar10.h"
 
 #include "harness/base/file.h"
-#include "harness/data/folder.h"
+#include "harness/base/folder.h"
 #include "harness/data/manifest.h"
 
 #include <errno.h>

@@ -2,8 +2,8 @@
 #include "harness/data/image_folder.h"
 
 #include "harness/base/file.h"
+#include "harness/base/folder.h"
 #include "harness/base/log.h"
-#include "harness/data/folder.h"
 #include "harness/data/image_list.h"
 #include "harness/data/source.h"
 

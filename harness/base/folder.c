@@ -1,5 +1,5 @@
 /* Temporary folders. See folder.h. */
-#include "harness/data/folder.h"
+#include "harness/base/folder.h"
 
 #include "harness/base/file.h"
 

@@ -1,6 +1,6 @@
 /* Temporary folders beside their target: everything appears at once or not at all. And what is put in them. */
-#ifndef PG_DATA_FOLDER_H
-#define PG_DATA_FOLDER_H
+#ifndef PG_BASE_FOLDER_H
+#define PG_BASE_FOLDER_H
 
 #include "harness/base/error.h"
 
