@@ -49,7 +49,7 @@ CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
 TORCH_TESTS := attack_files attacked_run attacks audit auditor demo field_map lavan local_logits network random_search surrogate torch train \
     train_loss universal victim view
 TESTS_asan := $(if $(ALL),,$(filter-out $(TORCH_TESTS),$(TEST_C:tests/test_%.c=%)))
-TESTS_tsan := cache log merge null queue run store workers
+TESTS_tsan := cache feed log merge null queue run store workers
 TESTS   := $(addprefix $(B)/tests/test_,$(or $(ONLY),$(TESTS_$(MODE)),$(TEST_C:tests/test_%.c=%)))
 # One program for each family of faults. The one about memory has the whole program in it, and is built with the sanitizers.
 FAULTS  := $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %_memory.c,$(wildcard tests/faults/fault_*.c)))

@@ -1,5 +1,5 @@
-/* De-randomized smoothing (models/smoothing.h) with ResNet-50, as it was published for ImageNet: bands of 25 columns at 299 px, pixels
- * normalised before the encoding, so that its channels are [x, 1 - x] of what is normalised. */
+/* De-randomized smoothing (models/smoothing.h) with ResNet-50, as it was published for ImageNet: bands of 25 columns at 299 px,
+ * pixels normalised before the encoding, so that its channels are [x, 1 - x] of what is normalised. */
 #include "models/smoothing.h"
 
 typedef struct ds_resnet50 {
@@ -12,10 +12,19 @@ typedef struct ds_resnet50 {
 PG_MODEL(ds_resnet50)
 
 static const pg_option options[] = {
-    {.name = "width", .type = PG_OPTION_INT, .offset = offsetof(ds_resnet50, width), .fallback = "64", .min = 4, .max = 512,
+    {.name = "width",
+     .type = PG_OPTION_INT,
+     .offset = offsetof(ds_resnet50, width),
+     .fallback = "64",
+     .min = 4,
+     .max = 512,
      .help = "channels of the stem; the stages end in 4, 8, 16, 32 times as many"},
     PG_SMOOTHING_OPTIONS(ds_resnet50, cells, "25", "ablation"),
-    {.name = "stem", .type = PG_OPTION_CHOICE, .offset = offsetof(ds_resnet50, stem), .fallback = "imagenet", .choices = pg_stems,
+    {.name = "stem",
+     .type = PG_OPTION_CHOICE,
+     .offset = offsetof(ds_resnet50, stem),
+     .fallback = "imagenet",
+     .choices = pg_stems,
      .help = "small: 3 x 3, for 32 px; imagenet: 7 x 7 and a maximum, a quarter of the side"},
     PG_NORMALISATION_OPTIONS(ds_resnet50, pixels),
     {0},
@@ -65,9 +74,12 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
 }
 
 const pg_model pg_model_ds_resnet50 = {
-    .module = {.name = "ds-resnet50", .summary = "ResNet-50 on bands or blocks that wrap round the image",
-               .source = "Levine & Feizi 2020, (De)Randomized Smoothing for Certifiable Defense against Patch Attacks", .version = 1,
-               .options = options, .config_size = sizeof(ds_resnet50)},
+    .module = {.name = "ds-resnet50",
+               .summary = "ResNet-50 on bands or blocks that wrap round the image",
+               .source = "Levine & Feizi 2020, (De)Randomized Smoothing for Certifiable Defense against Patch Attacks",
+               .version = 1,
+               .options = options,
+               .config_size = sizeof(ds_resnet50)},
     .needs_torch = true,
     .geometry = geometry,
     .hooks = &hooks,

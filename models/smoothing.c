@@ -1,10 +1,10 @@
-/* See smoothing.h. Position (i, j) of the map is the cell whose first pixel is (i, j) times the stride; bands have one position on the
- * axis along which they span the image.
+/* See smoothing.h. Position (i, j) of the map is the cell whose first pixel is (i, j) times the stride; bands have one position
+ * on the axis along which they span the image.
  *
- * Two encodings. "ablation" is the publication's: six channels [x, 1 - x] inside the cell, zero elsewhere, the image's full size.
- * "band" feeds only the cell, with its place on each axis as sine and cosine channels: an eighth of the work for bands at
- * 32 px. A band of columns is turned, so that its short side is the height: three quarters of a ResNet-18 then run on maps of one row,
- * where only the middle row of each kernel matters. */
+ * Two encodings. "ablation" is the publication's: six channels [x, 1 - x] inside the cell, zero elsewhere, the image's full
+ * size. "band" feeds only the cell, with its place on each axis as sine and cosine channels: an eighth of the work for bands at
+ * 32 px. A band of columns is turned, so that its short side is the height: three quarters of a ResNet-18 then run on maps of
+ * one row, where only the middle row of each kernel matters. */
 #include "models/smoothing.h"
 
 #include <assert.h>
@@ -18,8 +18,8 @@ enum { PART_PX = 1 << 19 }; /* pixels of the cells that a forward pass runs at a
 const char *const pg_smoothing_encodings[] = {"band", "ablation", NULL};
 const char *const pg_smoothing_shapes[] = {"column", "row", "block", NULL};
 
-/* Cells along one axis, for each image of a batch or one list for all. Pixels are whole images, or views: `seen` of them from left[i]
- * on, round the image's edge. */
+/* Cells along one axis, for each image of a batch or one list for all. Pixels are whole images, or views: `seen` of them from
+ * left[i] on, round the image's edge. */
 typedef struct line {
     bool spans; /* one cell, the whole axis: nothing below but px, and m = 1 */
     int px;     /* of the image */
@@ -41,10 +41,17 @@ static int64_t cells_of(const line *l) { return l->spans ? 1 : (l->px + l->strid
 /* The lines of an image; which cells of them is still to be said. */
 static choice choice_of(const pg_smoothing *c, int height, int width)
 {
-    line rows = {.spans = c->shape == PG_CELLS_COLUMN, .px = height, .side = (int)c->band, .stride = (int)c->stride, .seen = height, .m = 1};
-    line columns = {.spans = c->shape == PG_CELLS_ROW, .px = width, .side = (int)c->band, .stride = (int)c->stride, .seen = width, .m = 1};
+    line rows = {.spans = c->shape == PG_CELLS_COLUMN,
+                 .px = height,
+                 .side = (int)c->band,
+                 .stride = (int)c->stride,
+                 .seen = height,
+                 .m = 1};
+    line columns = {
+        .spans = c->shape == PG_CELLS_ROW, .px = width, .side = (int)c->band, .stride = (int)c->stride, .seen = width, .m = 1};
     bool ablation = c->encoding == PG_ENCODING_ABLATION;
-    return (choice){.ablation = ablation, .turned = !ablation && c->shape == PG_CELLS_COLUMN, .lists = 1, .rows = rows, .columns = columns};
+    return (choice){
+        .ablation = ablation, .turned = !ablation && c->shape == PG_CELLS_COLUMN, .lists = 1, .rows = rows, .columns = columns};
 }
 
 /* Pixels of an encoded cell along an axis. */
@@ -53,9 +60,9 @@ static int64_t length_of(const choice *a, const line *l) { return a->ablation ||
 /* Pixel k of a cell, as a pixel of the axis. */
 static int64_t pixel_of(const line *l, int64_t cell, int64_t k) { return (cell * l->stride + k) % l->px; }
 
-/* One-hot: what pixels [..][seen] are multiplied with to give the cells. [lists][seen][m * length], with every pixel at its place in
- * the image where `ablation`. A selection as a product is exact, and its gradient is a product too, which repeats to the last
- * bit on a GPU. */
+/* One-hot: what pixels [..][seen] are multiplied with to give the cells. [lists][seen][m * length], with every pixel at its
+ * place in the image where `ablation`. A selection as a product is exact, and its gradient is a product too, which repeats to
+ * the last bit on a GPU. */
 static pg_tensor *selection(pg_scope *s, const choice *a, const line *l)
 {
     int64_t length = length_of(a, l), shape[3] = {a->lists, l->seen, l->m * length};
@@ -89,8 +96,8 @@ static pg_tensor *select_cells(pg_scope *s, const choice *a, const line *l, pg_t
 
 static pg_tensor *transpose(pg_scope *s, pg_tensor *x) { return s->torch->permute(s, x, 4, (const int64_t[]){0, 1, 3, 2}); }
 
-/* x [n][rows.m][columns.m][channels][tall][wide] -> with two channels more, if cells do not span the axis: cosine and sine of each
- * pixel's angle round the image. */
+/* x [n][rows.m][columns.m][channels][tall][wide] -> with two channels more, if cells do not span the axis: cosine and sine of
+ * each pixel's angle round the image. */
 static pg_tensor *with_places(pg_scope *s, const choice *a, const line *l, pg_tensor *x)
 {
     const pg_torch *t = s->torch;
@@ -109,7 +116,8 @@ static pg_tensor *with_places(pg_scope *s, const choice *a, const line *l, pg_te
         }
     bool rows = l == &a->rows;
     pg_tensor *p = t->from_data(s, place, PG_T_F32, 6,
-                                rows ? (const int64_t[]){a->lists, l->m, 1, 2, l->side, 1} : (const int64_t[]){a->lists, 1, l->m, 2, 1, l->side});
+                                rows ? (const int64_t[]){a->lists, l->m, 1, 2, l->side, 1}
+                                     : (const int64_t[]){a->lists, 1, l->m, 2, 1, l->side});
     free(place);
     p = t->expand(s, p, 6, (const int64_t[]){t->size(x, 0), a->rows.m, a->columns.m, 2, t->size(x, 4), t->size(x, 5)});
     return t->cat(s, 2, (pg_tensor *[]){x, p}, 3);
@@ -123,7 +131,8 @@ static pg_value shape_of(pg_builder *b, const choice *a, pg_tensor *batch)
     return a->turned ? pg_layer_input(b, batch, channels, wide, tall) : pg_layer_input(b, batch, channels, tall, wide);
 }
 
-/* Encoded cells as a batch, image-major, a row of cells after the other: x [n][3][..][..] -> [n * rows.m * columns.m][channels][..][..] */
+/* Encoded cells as a batch, image-major, a row of cells after the other: x [n][3][..][..] -> [n * rows.m *
+ * columns.m][channels][..][..] */
 static pg_tensor *encode(pg_scope *s, const choice *a, pg_tensor *x)
 {
     const pg_torch *t = s->torch;
@@ -148,8 +157,8 @@ static pg_axis axis_of(const line *l)
                     : (pg_axis){.positions = (int)l->m, .field = l->side, .stride = l->stride, .wrap = true};
 }
 
-/* Local logits [n][classes][rows.m][columns.m] of the chosen cells. The layers inside a cell are not the geometry of the map: cells
- * are. */
+/* Local logits [n][classes][rows.m][columns.m] of the chosen cells. The layers inside a cell are not the geometry of the map:
+ * cells are. */
 static pg_value map_of(pg_builder *b, const pg_smoothed *s, const choice *a, pg_value pixels)
 {
     pg_value out = {.channels = b->classes, .rows = axis_of(&a->rows), .columns = axis_of(&a->columns)}, x = pixels;
@@ -200,7 +209,8 @@ static line half_of(const line *l, bool second)
     return h;
 }
 
-/* Local logits of one list of cells, of all images: in halves, of images, then of rows, then of columns, until a part is small. */
+/* Local logits of one list of cells, of all images: in halves, of images, then of rows, then of columns, until a part is small.
+ */
 static pg_tensor *parts(pg_builder *b, const pg_smoothed *s, const choice *a, pg_tensor *x)
 {
     const pg_torch *t = b->scope->torch;
@@ -258,13 +268,15 @@ pg_value pg_smoothing_forward(pg_builder *b, const pg_smoothed *s, pg_value pixe
 }
 
 /* The cells that a patch can touch, of each image its own. */
-pg_value pg_smoothing_view(pg_builder *b, const pg_smoothed *s, pg_value pixels, const pg_geometry *g, const pg_view *views, int n)
+pg_value pg_smoothing_view(pg_builder *b, const pg_smoothed *s, pg_value pixels, const pg_geometry *g, const pg_view *views,
+                           int n)
 {
     choice a = choice_of(s->cells, g->input_height, g->input_width);
     a.lists = n;
     a.rows.seen = views->pixels.height;
     a.columns.seen = views->pixels.width;
-    int64_t *row = lists_of(b, &a, &a.rows, views->positions.height), *column = lists_of(b, &a, &a.columns, views->positions.width);
+    int64_t *row = lists_of(b, &a, &a.rows, views->positions.height),
+            *column = lists_of(b, &a, &a.columns, views->positions.width);
     for (int64_t i = 0; row && column && i < n; i++) {
         row[n * a.rows.m + i] = views[i].pixels.top;
         column[n * a.columns.m + i] = views[i].pixels.left;

@@ -1,6 +1,7 @@
-/* De-randomized smoothing (Levine & Feizi 2020): a network sees one cell of the image at a time, and each cell is one position of the
- * map. Cells are bands of columns, bands of rows, or square blocks, `stride` pixels apart; they wrap round the image's edge. What is
- * not said here is the trunk, the network that sees a cell: an architecture of its own (ds_resnet18.c, ds_resnet50.c). */
+/* De-randomized smoothing (Levine & Feizi 2020): a network sees one cell of the image at a time, and each cell is one position
+ * of the map. Cells are bands of columns, bands of rows, or square blocks, `stride` pixels apart; they wrap round the image's
+ * edge. What is not said here is the trunk, the network that sees a cell: an architecture of its own (ds_resnet18.c,
+ * ds_resnet50.c). */
 #ifndef PG_MODELS_SMOOTHING_H
 #define PG_MODELS_SMOOTHING_H
 
@@ -16,16 +17,32 @@ typedef enum pg_cells { PG_CELLS_COLUMN, PG_CELLS_ROW, PG_CELLS_BLOCK } pg_cells
 extern const char *const pg_smoothing_encodings[], *const pg_smoothing_shapes[]; /* for options; NULL-terminated */
 
 /* The rows of the option table; defaults are texts. */
-#define PG_SMOOTHING_OPTIONS(config_of, field, band_px, encoded)                                                                          \
-    {.name = "band", .type = PG_OPTION_INT, .offset = offsetof(config_of, field.band), .fallback = band_px, .min = 1, .max = 512,         \
-     .help = "columns in a band (or its rows, or the side of a block), pixels"},                                                          \
-    {.name = "stride", .type = PG_OPTION_INT, .offset = offsetof(config_of, field.stride), .fallback = "1", .min = 1, .max = 512,         \
-     .help = "pixels between bands, or blocks on either axis"},                                                                           \
-    {.name = "encoding", .type = PG_OPTION_CHOICE, .offset = offsetof(config_of, field.encoding), .fallback = encoded,                    \
-     .choices = pg_smoothing_encodings, .help = "band: the band alone with its place; ablation: the full image, zero outside the band"}, \
-    {.name = "shape", .type = PG_OPTION_CHOICE, .offset = offsetof(config_of, field.shape), .fallback = "column",                         \
-     .choices = pg_smoothing_shapes, .later = true,                                                                                       \
-     .help = "what the network sees at a time: a band of columns, a band of rows, a square block"}
+#define PG_SMOOTHING_OPTIONS(config_of, field, band_px, encoded)                                                     \
+    {.name = "band",                                                                                                 \
+     .type = PG_OPTION_INT,                                                                                          \
+     .offset = offsetof(config_of, field.band),                                                                      \
+     .fallback = band_px,                                                                                            \
+     .min = 1,                                                                                                       \
+     .max = 512,                                                                                                     \
+     .help = "columns in a band (or its rows, or the side of a block), pixels"},                                     \
+        {.name = "stride",                                                                                           \
+         .type = PG_OPTION_INT,                                                                                      \
+         .offset = offsetof(config_of, field.stride),                                                                \
+         .fallback = "1",                                                                                            \
+         .min = 1,                                                                                                   \
+         .max = 512,                                                                                                 \
+         .help = "pixels between bands, or blocks on either axis"},                                                  \
+        {.name = "encoding",                                                                                         \
+         .type = PG_OPTION_CHOICE,                                                                                   \
+         .offset = offsetof(config_of, field.encoding),                                                              \
+         .fallback = encoded,                                                                                        \
+         .choices = pg_smoothing_encodings,                                                                          \
+         .help = "band: the band alone with its place; ablation: the full image, zero outside the band"},            \
+    {                                                                                                                \
+        .name = "shape", .type = PG_OPTION_CHOICE, .offset = offsetof(config_of, field.shape), .fallback = "column", \
+        .choices = pg_smoothing_shapes, .later = true,                                                               \
+        .help = "what the network sees at a time: a band of columns, a band of rows, a square block"                 \
+    }
 
 /* An architecture with its settled options. */
 typedef struct pg_smoothed {
@@ -40,10 +57,11 @@ int pg_smoothing_check(const pg_smoothing *cells, int height, int width) PG_MUST
 /* For `derive`: the options that the first layer tells, encoding, and shape where it does; false where it takes no cells. */
 bool pg_smoothing_derive(const pg_shapes *shapes, pg_buf *pairs);
 
-/* The hooks of pg_model_hooks. A forward pass runs in parts of bounded size, so that memory does not grow with cells and batch. Training
- * looks at evenly spaced cells of each image, from a random one on; of blocks, at a grid of them. */
+/* The hooks of pg_model_hooks. A forward pass runs in parts of bounded size, so that memory does not grow with cells and batch.
+ * Training looks at evenly spaced cells of each image, from a random one on; of blocks, at a grid of them. */
 pg_value pg_smoothing_forward(pg_builder *b, const pg_smoothed *s, pg_value pixels);
 pg_value pg_smoothing_train(pg_builder *b, const pg_smoothed *s, pg_value pixels);
-pg_value pg_smoothing_view(pg_builder *b, const pg_smoothed *s, pg_value pixels, const pg_geometry *g, const pg_view *views, int n);
+pg_value pg_smoothing_view(pg_builder *b, const pg_smoothed *s, pg_value pixels, const pg_geometry *g, const pg_view *views,
+                           int n);
 
 #endif

@@ -5,6 +5,7 @@
 #include "harness/base/log.h"
 #include "harness/data/dataset.h"
 #include "models/checkpoint.h"
+#include "models/feed.h"
 #include "models/locality.h"
 #include "models/train_loss.h"
 #include "models/weights.h"
@@ -63,24 +64,24 @@ const pg_option pg_train_option_table[] = {
 };
 #undef AT
 
+enum { VALIDATED = 250 }; /* images of a forward pass of validation */
+
 typedef struct images {
     pg_dataset *dataset;
     const pg_dataset_info *info;
-    uint8_t *pixels;
-    int32_t *labels;
 } images;
 
 typedef struct training {
     const pg_train_job *job;
     const pg_train_options *o;
     images fit, val;
+    pg_feed *feed;
+    int64_t epoch;
     const pg_torch *t;
     pg_scope *s;
     pg_checkpoint state;
     char device[16];
     bool bf16;
-    uint8_t *batch;   /* [batch][3][h][w] */
-    int64_t *labels;  /* [batch] */
     uint32_t *order;  /* of the epoch */
     pg_tensor **trained, **momenta; /* borrowed from state; n_trained each */
     double *decays;
@@ -97,23 +98,12 @@ static void on_signal(int signal_number)
 static int open_images(const char *data_dir, const char *spec, images *out)
 {
     int e = pg_dataset_open(data_dir, spec, &out->dataset);
-    if (e)
-        return e;
-    out->info = pg_dataset_info_of(out->dataset);
-    size_t n = (size_t)out->info->images, image = (size_t)3 * out->info->height * out->info->width;
-    out->pixels = malloc(n * image);
-    out->labels = malloc(n * sizeof *out->labels);
-    if (!out->pixels || !out->labels)
-        return pg_fail(PG_ENOMEM, "no memory for the images of %s", spec);
-    return pg_dataset_read(out->dataset, 0, out->info->images, out->pixels, out->labels);
+    if (!e)
+        out->info = pg_dataset_info_of(out->dataset);
+    return e;
 }
 
-static void close_images(images *i)
-{
-    pg_dataset_close(i->dataset);
-    free(i->pixels);
-    free(i->labels);
-}
+static size_t image_bytes(const images *i) { return i->info ? (size_t)3 * (size_t)(i->info->height * i->info->width) : 0; }
 
 /* Copies one image moved by (dy, dx), black where it leaves the frame, mirrored if asked. */
 static void augment(const uint8_t *from, uint8_t *to, int height, int width, int dy, int dx, bool mirror)
@@ -138,25 +128,39 @@ static void cut_out(const pg_train_options *o, pg_rng rng, uint8_t *image, int h
     }
 }
 
-static void fill_batch(training *r, int64_t epoch, int64_t first)
+/* Image i of the epoch's order, augmented; see pg_feed_pass. */
+static int make_fit(const void *context, int64_t i, uint8_t *scratch, uint8_t *pixels, int64_t *label)
 {
+    const training *r = context;
     const pg_dataset_info *info = r->fit.info;
-    size_t image = (size_t)3 * info->height * info->width;
-    for (int64_t i = 0; i < r->o->batch; i++) {
-        uint32_t at = r->order[first + i];
-        pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_AUGMENT, at);
-        rng.index = (uint64_t)epoch * 16;
-        uint32_t range = (uint32_t)(2 * r->o->crop + 1);
-        int dy = (int)(pg_rng_below(&rng, range) - r->o->crop), dx = (int)(pg_rng_below(&rng, range) - r->o->crop);
-        bool mirror = r->o->flip && pg_rng_below(&rng, 2);
-        augment(r->fit.pixels + at * image, r->batch + (size_t)i * image, info->height, info->width, dy, dx, mirror);
-        if (r->o->cutout > 0) {
-            rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_CUTOUT, at);
-            rng.index = (uint64_t)epoch * 64;
-            cut_out(r->o, rng, r->batch + (size_t)i * image, info->height, info->width);
-        }
-        r->labels[i] = r->fit.labels[at];
+    uint32_t at = r->order[i];
+    int32_t right = 0;
+    int e = pg_dataset_read(r->fit.dataset, at, 1, scratch, &right);
+    if (e)
+        return e;
+    pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_AUGMENT, at);
+    rng.index = (uint64_t)r->epoch * 16;
+    uint32_t range = (uint32_t)(2 * r->o->crop + 1);
+    int dy = (int)(pg_rng_below(&rng, range) - r->o->crop), dx = (int)(pg_rng_below(&rng, range) - r->o->crop);
+    bool mirror = r->o->flip && pg_rng_below(&rng, 2);
+    augment(scratch, pixels, info->height, info->width, dy, dx, mirror);
+    if (r->o->cutout > 0) {
+        rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_CUTOUT, at);
+        rng.index = (uint64_t)r->epoch * 64;
+        cut_out(r->o, rng, pixels, info->height, info->width);
     }
+    *label = right;
+    return PG_OK;
+}
+
+static int make_val(const void *context, int64_t i, uint8_t *scratch, uint8_t *pixels, int64_t *label)
+{
+    const training *r = context;
+    int32_t right = 0;
+    (void)scratch;
+    int e = pg_dataset_read(r->val.dataset, i, 1, pixels, &right);
+    *label = right;
+    return e;
 }
 
 /* step of all steps, both over the whole run. */
@@ -181,36 +185,41 @@ static int average(training *r, int64_t step)
     return pg_scope_check(r->s);
 }
 
-static int one_step(training *r, int64_t epoch, int64_t step, int64_t steps_an_epoch, double *loss_sum)
+static int one_step(training *r, int64_t step, int64_t steps_an_epoch, double *loss_sum)
 {
     const pg_torch *t = r->t;
     const pg_dataset_info *info = r->fit.info;
     pg_scope *s = r->s;
-    fill_batch(r, epoch, (step % steps_an_epoch) * r->o->batch);
+    const uint8_t *pixels;
+    const int64_t *right;
+    int64_t n;
+    int e = pg_feed_next(r->feed, &pixels, &right, &n);
+    if (e)
+        return e;
     t->grad_mode(true);
     if (r->bf16)
         t->autocast(s, r->device, true);
-    pg_tensor *x = t->from_data(s, r->batch, PG_T_U8, 4, (const int64_t[]){r->o->batch, 3, info->height, info->width});
+    pg_tensor *x = t->from_data(s, pixels, PG_T_U8, 4, (const int64_t[]){n, 3, info->height, info->width});
     pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_AUGMENT, UINT32_MAX);
     rng.index = (uint64_t)step * 2 * (uint64_t)r->o->batch;
     pg_value local = pg_model_train_logits(r->job->model, r->job->config, PG_PASS_TRAIN, s, &r->state.current, info->classes, x,
                                            (int)r->o->positions, rng);
     if (r->bf16)
         t->autocast(s, r->device, false);
-    pg_tensor *labels = t->from_data(s, r->labels, PG_T_I64, 1, &r->o->batch);
+    pg_tensor *labels = t->from_data(s, right, PG_T_I64, 1, &n);
     pg_tensor *scores = pg_train_scores(s, r->o, &local, info->height, info->width, labels);
     pg_tensor *loss = t->cross_entropy(s, scores, labels, r->o->smoothing);
     t->backward(s, loss);
     t->sgd(s, r->n_trained, r->trained, r->momenta, r->decays, rate_at(r->o, step, steps_an_epoch), r->o->momentum, r->o->nesterov);
     t->grad_mode(false);
-    int e = average(r, step);
+    e = average(r, step);
     double value = t->item(s, loss);
     if (!e)
         e = pg_scope_check(s);
     t->scope_clear(s);
     *loss_sum += value;
     if (!e && !isfinite(value))
-        e = pg_fail(PG_EINPUT, "the loss is not finite at epoch %ld: training diverged; lower --rate", (long)epoch + 1);
+        e = pg_fail(PG_EINPUT, "the loss is not finite at epoch %ld: training diverged; lower --rate", (long)r->epoch + 1);
     return e;
 }
 
@@ -219,15 +228,18 @@ static int validate(training *r, double *accuracy)
 {
     const pg_torch *t = r->t;
     const pg_dataset_info *info = r->val.info;
-    size_t image = (size_t)3 * info->height * info->width;
     pg_parameters *weights = r->o->ema > 0 ? &r->state.averaged : &r->state.current;
-    int64_t correct = 0;
-    for (int64_t first = 0; first < info->images; first += 250) {
-        int64_t n = info->images - first < 250 ? info->images - first : 250;
-        int64_t chosen[250];
+    const uint8_t *pixels;
+    const int64_t *right;
+    int64_t correct = 0, n, chosen[VALIDATED];
+    pg_feed_start(r->feed, &(pg_feed_pass){info->images, VALIDATED, image_bytes(&r->val), make_val, r});
+    for (int64_t first = 0; first < info->images; first += n) {
+        int e = pg_feed_next(r->feed, &pixels, &right, &n);
+        if (e)
+            return e;
         if (r->bf16)
             t->autocast(r->s, r->device, true);
-        pg_tensor *x = t->from_data(r->s, r->val.pixels + (size_t)first * image, PG_T_U8, 4, (const int64_t[]){n, 3, info->height, info->width});
+        pg_tensor *x = t->from_data(r->s, pixels, PG_T_U8, 4, (const int64_t[]){n, 3, info->height, info->width});
         pg_rng rng = pg_rng_make(0, PG_STREAM_AUGMENT, (uint32_t)first);
         pg_value local =
             pg_model_train_logits(r->job->model, r->job->config, PG_PASS_EVAL, r->s, weights, info->classes, x, (int)r->o->positions, rng);
@@ -236,11 +248,11 @@ static int validate(training *r, double *accuracy)
         pg_tensor *scores = pg_train_scores(r->s, r->o, &local, info->height, info->width, NULL);
         t->read(r->s, t->argmax(r->s, scores, 1), chosen, PG_T_I64, n);
         t->scope_clear(r->s);
-        int e = pg_scope_check(r->s);
+        e = pg_scope_check(r->s);
         if (e)
             return e;
         for (int64_t i = 0; i < n; i++)
-            correct += chosen[i] == r->val.labels[first + i];
+            correct += chosen[i] == right[i];
     }
     *accuracy = (double)correct / (double)info->images;
     return PG_OK;
@@ -271,12 +283,14 @@ static int one_epoch(training *r, int64_t epoch)
         r->order[i] = (uint32_t)i;
     pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_SHUFFLE, (uint32_t)epoch);
     pg_rng_shuffle(&rng, r->order, (uint32_t)n);
+    r->epoch = epoch;
+    pg_feed_start(r->feed, &(pg_feed_pass){steps * r->o->batch, r->o->batch, image_bytes(&r->fit), make_fit, r});
     pg_progress bar;
     char note[96], label[48];
     snprintf(label, sizeof label, "epoch %ld/%ld", (long)epoch + 1, (long)r->o->epochs);
     pg_progress_start(&bar, label, 0, steps * r->o->batch);
     for (int64_t i = 0; i < steps; i++) {
-        int e = one_step(r, epoch, epoch * steps + i, steps, &loss);
+        int e = one_step(r, epoch * steps + i, steps, &loss);
         if (e)
             return e;
         if (stop_asked)
@@ -330,6 +344,9 @@ static int prepare(training *r)
         e = open_images(job->data_dir, job->val, &r->val);
     if (!e && r->fit.info->images < r->o->batch)
         e = pg_fail(PG_EINPUT, "a batch of %ld is larger than the %ld images of %s", (long)r->o->batch, (long)r->fit.info->images, job->data);
+    size_t largest = image_bytes(&r->fit) > image_bytes(&r->val) ? image_bytes(&r->fit) : image_bytes(&r->val);
+    if (!e)
+        e = pg_feed_new(r->o->batch > VALIDATED ? r->o->batch : VALIDATED, largest, &r->feed);
     if (!e)
         e = pg_torch_load((int)r->o->threads, &r->t);
     if (!e)
@@ -345,10 +362,8 @@ static int prepare(training *r)
         return pg_fail(PG_ENOMEM, "out of memory");
     snprintf(r->s->device, sizeof r->s->device, "%s", r->device);
     const pg_dataset_info *info = r->fit.info;
-    r->batch = malloc((size_t)r->o->batch * 3 * info->height * info->width);
-    r->labels = malloc((size_t)r->o->batch * sizeof *r->labels);
     r->order = malloc((size_t)info->images * sizeof *r->order);
-    if (!r->batch || !r->labels || !r->order)
+    if (!r->order)
         return pg_fail(PG_ENOMEM, "out of memory");
     e = pg_checkpoint_start(&r->state, r->s, job, info, r->bf16);
     return e || r->state.done ? e : collect_trained(r);
@@ -416,10 +431,9 @@ static void release(training *r)
     pg_checkpoint_release(&r->state, r->t);
     if (r->t)
         r->t->scope_free(r->s);
-    close_images(&r->fit);
-    close_images(&r->val);
-    free(r->batch);
-    free(r->labels);
+    pg_feed_free(r->feed);
+    pg_dataset_close(r->fit.dataset);
+    pg_dataset_close(r->val.dataset);
     free(r->order);
     free(r->trained);
     free(r->momenta);
