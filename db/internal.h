@@ -31,8 +31,9 @@ struct pg_store {
     int64_t worker; /* row of this process's worker, 0: none */
     int lock_fd;    /* -1: none */
     char *lock_path;
-    bool wanted;         /* temp.wanted exists */
-    bool copies_checked; /* by pg_db_check_copies */
+    bool wanted;               /* temp.wanted exists */
+    char plan_id[PG_HASH_HEX]; /* of the last pg_store_plan */
+    bool copies_checked;       /* by pg_db_check_copies */
     struct {
         const char *sql; /* the literal's address is the key */
         sqlite3_stmt *statement;

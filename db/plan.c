@@ -232,13 +232,12 @@ static int find_missing(pg_store *store, const pg_store_plan_row *plan, const in
 
 static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *forwards, int64_t *cells, pg_db_pieces *list)
 {
-    char plan_id[PG_HASH_HEX];
     bool cut = false; /* a shard whose tasks are there */
     int code = reset_temporary(store);
     if (code == PG_OK)
-        code = identify_plan(plan, plan_id);
+        code = identify_plan(plan, store->plan_id);
     if (code == PG_OK)
-        code = pg_db_shard_begin(store, plan->shard, plan_id, &cut);
+        code = pg_db_shard_begin(store, plan->shard, store->plan_id, &cut);
     for (size_t i = 0; code == PG_OK && i < plan->n_forwards; i++)
         code = pg_db_record_forward(store, &plan->forwards[i], &forwards[i]);
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
@@ -247,7 +246,7 @@ static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *for
             code = pg_db_run(store, "planning", "INSERT INTO temp.wanted_cell VALUES (?1)", "i", cells[i]);
     }
     if (code == PG_OK)
-        code = record_plan(store, plan, plan_id, cells);
+        code = record_plan(store, plan, store->plan_id, cells);
     if (code == PG_OK)
         code = free_tasks(store);
     if (code == PG_OK && !cut)

@@ -2,7 +2,8 @@
  *
  * What a shard is stands in its table meta: shard_plan, the id of its plan, and shard, "3/8". A frozen plan has the first one
  * only. A shard holds nothing else, and its tasks are cut once, when it is planned first: their order is the same in all
- * shards of a plan, so that each task is run by one of them. */
+ * shards of a plan, so that each task is run by one of them. The store that they are merged into has a row "submission FOLDER"
+ * for each submission, with the id of its plan. */
 #include "db/internal.h"
 
 #include <inttypes.h>
@@ -132,4 +133,27 @@ int pg_store_shard(pg_store *store, pg_shard_info *out)
     if (code == PG_OK)
         code = pg_db_get(store, "SELECT count(*) FROM task", &row, "");
     return code == PG_OK ? pg_db_one(store, row, "counting tasks", &out->tasks) : code;
+}
+
+int pg_store_submit(pg_store *store, const char *folder)
+{
+    return pg_db_run(store, "recording a submission",
+                     "INSERT OR REPLACE INTO meta (key, value) VALUES ('submission ' || ?1, ?2)", "tt", folder, store->plan_id);
+}
+
+int pg_store_each_submission(pg_store *store, const char *but, int (*each)(const char *folder, int64_t cells, void *context),
+                             void *context)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0;
+    int code = pg_db_get(store,
+                         "SELECT substr(m.key, 12), count(*) FROM meta m JOIN plan p ON p.plan_id = m.value"
+                         " JOIN plan_cell pc ON pc.plan = p.plan JOIN total t ON t.cell = pc.cell"
+                         " WHERE m.key LIKE 'submission %' AND m.key <> 'submission ' || ?1 AND t.n < t.images"
+                         " AND t.cell IN (SELECT cell FROM temp.wanted_cell) GROUP BY m.key",
+                         &row, "t", but);
+    while (code == PG_OK && (step = pg_db_step(store, row, "reading submissions")) == 1)
+        code = each(pg_db_text(row, 0), sqlite3_column_int64(row, 1), context);
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
 }

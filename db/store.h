@@ -238,6 +238,12 @@ typedef struct pg_store_broken_report {
 } pg_store_broken_report;
 int pg_store_plan_broken(pg_store *store, const char *plan_id, pg_store_broken_report *out) PG_MUST_USE;
 
+/* A submission of the plan of the last pg_store_plan on this connection, by the folder that its shards come to. Then those before
+ * it that have cells of the plan as well, and how many of them are not done. A submission stays recorded when it has ended. */
+int pg_store_submit(pg_store *store, const char *folder) PG_MUST_USE;
+int pg_store_each_submission(pg_store *store, const char *but, int (*each)(const char *folder, int64_t cells, void *context),
+                             void *context) PG_MUST_USE;
+
 /* A cell with the same settings but another id that has outcomes: the newest, or "" and NULL. `canonical` is *new* (free). */
 int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, char stale_id[PG_HASH_HEX],
                    char **canonical) PG_MUST_USE;

@@ -231,6 +231,35 @@ static void test_frozen(void **state)
     expect_in("more/merge.txt", "5 tasks merged", true);
 }
 
+/* While a job is at cells that are asked for again, its number and folder are told; not of other cells, and not afterwards. */
+static void test_submitted_twice(void **state)
+{
+    (void)state;
+    static const char told[] = "job 17, in ", rest[] = "/jobs, has not been merged and has 4 of these cells too",
+                      part[] = "/jobs, has not been merged and has 2 of these cells too";
+    scratch_write("waits", "", 0);
+    must_run(0, run("submit m.toml --tasks 1 --task-images 8 -o jobs"));
+    assert_null(strstr(program_output, told));
+    must_run(0, run("submit m.toml --tasks 1 --task-images 8 -S null.seed=3 -o others"));
+    assert_null(strstr(program_output, told));
+    must_run(0, run("submit m.toml --tasks 1 --task-images 8 -S defense=ds -o part"));
+    assert_non_null(strstr(program_output, told));
+    assert_non_null(strstr(program_output, part));
+    assert_int_equal(system("rm -r part"), 0);
+    must_run(0, run("run m.toml --task-images 8 --quiet -S defense=ds"));
+    must_run(0, run("submit m.toml --tasks 1 --task-images 8 -o twice"));
+    assert_non_null(strstr(program_output, rest));
+    assert_null(strstr(program_output, "/part"));
+    assert_null(strstr(program_output, "/others"));
+    assert_int_equal(system("! sh jobs/merge.sh"), 0); /* it has ended, without results */
+    must_run(0, run("submit m.toml --tasks 1 --task-images 8 -o thrice"));
+    assert_null(strstr(program_output, "/jobs,"));
+    assert_non_null(strstr(program_output, "/twice,"));
+    must_run(0, run("run m.toml --task-images 8 --quiet"));
+    must_run(0, run("submit m.toml --tasks 1"));
+    assert_null(strstr(program_output, told));
+}
+
 /* A database on a network file system is copied and replaced whole. */
 static void test_network_file_system(void **state)
 {
@@ -252,6 +281,7 @@ static void test_network_file_system(void **state)
     must_run(0, first);
     must_run(0, again);
     expect_in(scratch_path("merged"), "1\n0\n", true);
+    assert_int_equal(access("parts.slurm/job.txt", F_OK), 0);
     expect_plain_table();
 }
 
@@ -263,6 +293,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_print_writes_nothing, enter, leave),
         cmocka_unit_test_setup_teardown(test_refused, enter, leave),
         cmocka_unit_test_setup_teardown(test_frozen, enter, leave),
+        cmocka_unit_test_setup_teardown(test_submitted_twice, enter, leave),
         cmocka_unit_test_setup_teardown(test_network_file_system, enter, leave),
     };
     return cmocka_run_group_tests(tests, make, scratch_remove);

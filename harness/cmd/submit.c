@@ -142,12 +142,34 @@ static int freeze(session *x, int64_t *open)
 
 /* ---- The plan in the database, so that it takes the shards ---- */
 
+/* A submission is open while its folder is there and its last job, the one that merges, has not begun to write there. */
+static int warn_of(const char *folder, int64_t cells, void *context)
+{
+    (void)context;
+    char path[PATH_MAX + 16], *job = NULL;
+    size_t size = 0;
+    snprintf(path, sizeof path, "%s/merge.txt", folder);
+    if (access(path, F_OK) == 0)
+        return PG_OK;
+    snprintf(path, sizeof path, "%s/job.txt", folder);
+    if (pg_file_read(path, 64, &job, &size) == PG_OK)
+        pg_warn("job %s, in %s, has not been merged and has %" PRId64
+                " of these cells too: both compute them, unless one is ended with scancel",
+                job, folder, cells);
+    free(job);
+    return PG_OK;
+}
+
 static int record_in(session *x, const char *path)
 {
     pg_store *store = NULL;
     int code = pg_store_open(path, PG_STORE_WRITE, &store);
     if (code == PG_OK)
         code = pg_plan_record(x->plan, store, x->s.task_images);
+    if (code == PG_OK)
+        code = pg_store_submit(store, x->s.folder);
+    if (code == PG_OK)
+        code = pg_store_each_submission(store, x->s.folder, warn_of, NULL);
     pg_store_close(store);
     return code;
 }
@@ -242,7 +264,7 @@ static int fill_folder(const session *x)
 
 static void remove_files(const char *folder)
 {
-    static const char *const names[] = {"plan.db", "main.db", "matrix.toml", "task.sh", "merge.sh"};
+    static const char *const names[] = {"plan.db", "main.db", "matrix.toml", "task.sh", "merge.sh", "job.txt"};
     char path[PATH_MAX + 16];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
@@ -326,6 +348,8 @@ static int submit_all(session *x)
         code = fill_folder(x);
     if (code == PG_OK)
         code = sbatch(x, NULL, array);
+    if (code == PG_OK && write_in(x, "job.txt", array, strlen(array)) != PG_OK)
+        pg_warn("%s", pg_error_message());
     if (code != PG_OK) {
         char message[PG_MESSAGE_MAX];
         snprintf(message, sizeof message, "%s", pg_error_message());
@@ -432,7 +456,7 @@ const pg_command pg_command_submit = {
         "when it has ended. Each task of the array runs its share of the plan into a database on the disk of its node\n"
         "($TMPDIR), and puts it into the folder of the submission, now and then and at the end. Two minutes before its time\n"
         "limit a task lets the work in hand finish and puts itself into the queue again; a task that Slurm requeues goes on\n"
-        "with what is in place. Submitting again takes up what is missing.\n"
+        "with what is in place. Submitting again takes up what is missing, and warns of a job that is still at it.\n"
         "All nodes need to see the program, the data, the weights, the current folder and that of the submission. The "
         "database\n"
         "has to be seen by the node that merges; on a network file system it is copied and replaced whole. Where it cannot be\n"
