@@ -300,7 +300,7 @@ typedef struct pg_task {
 } pg_task;
 
 /* Claims the next pending task of the plan, by one statement; *new* inside, pg_task_release. Only while `spare` more are
- * pending: a worker that is busy claims ahead and leaves work for the others; 0 takes the last. *got = false: none is to be had. */
+ * pending: a worker that is busy claims ahead and leaves work for the others; 0 takes the last. *got = false: nothing to claim. */
 int pg_store_claim(pg_store *store, int spare, pg_task *out, bool *got) PG_MUST_USE;
 void pg_task_release(pg_task *task);
 

@@ -267,19 +267,18 @@ static int draw(const char *name, const char *folder, const char *scratch)
 static int save_files(const char *name, const pg_figure_data *parts, const pg_buf *script, const char *folder)
 {
     static const char *const ends[] = {"tsv", "gp", "svg", "png", "pdf"};
-    char *scratch = NULL;
+    pg_folder scratch;
     int code = pg_folder_make(folder, name, "plot", &scratch);
     if (code != PG_OK)
         return code;
-    code = write_beside(scratch, name, "tsv", &parts->data);
+    code = write_beside(scratch.path, name, "tsv", &parts->data);
     if (code == PG_OK)
-        code = write_beside(scratch, name, "gp", script);
+        code = write_beside(scratch.path, name, "gp", script);
     if (code == PG_OK)
-        code = draw(name, folder, scratch);
+        code = draw(name, folder, scratch.path);
     for (size_t i = 0; code == PG_OK && i < sizeof ends / sizeof *ends; i++)
-        code = move_into(folder, scratch, name, ends[i]);
-    pg_folder_remove(scratch);
-    free(scratch);
+        code = move_into(folder, scratch.path, name, ends[i]);
+    pg_folder_end(&scratch);
     return code;
 }
 

@@ -2,6 +2,7 @@
  * forward passes, 10,000 tasks, of which some are open, running and failed. Prints the median wall time of the program
  * ($PATCHGAUGE, else build/patchgauge) from its start to its end, with its output in a pipe that is read. */
 #include "db/internal.h"
+#include "harness/base/folder.h"
 #include "harness/base/log.h"
 
 #include <stdio.h>
@@ -187,14 +188,12 @@ static void measure(const char *path, const char *arguments)
 int main(void)
 {
     static const pg_store_worker_row worker = {.revision = "bench", .versions = "", .device = "cpu", .threads = 2};
-    const char *base = getenv("TMPDIR");
-    char folder[256], path[300], command[400];
+    pg_folder folder;
+    char path[600];
     struct stat about;
     pg_store *store = NULL;
-    snprintf(folder, sizeof folder, "%s/patchgauge-bench-XXXXXX", base && *base ? base : "/tmp");
-    if (!mkdtemp(folder))
-        return 1;
-    snprintf(path, sizeof path, "%s/bench.db", folder);
+    must(pg_scratch_make("bench", &folder), "scratch");
+    snprintf(path, sizeof path, "%s/bench.db", folder.path);
     must(pg_store_open(path, PG_STORE_WRITE, &store), "open");
     sqlite3_exec(store->db, "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY", NULL, NULL, NULL); /* to build it soon */
     double start = pg_now_s();
@@ -210,6 +209,6 @@ int main(void)
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         measure(path, commands[i]);
     pg_store_close(store);
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    return system(command) == 0 ? 0 : 1;
+    pg_folder_end(&folder);
+    return 0;
 }

@@ -1,6 +1,5 @@
 /* Import and verification: bad input is one error and nothing written; what is imported is whole; damage is found. */
 #include "harness/base/file.h"
-#include "harness/base/folder.h"
 #include "harness/data/manifest.h"
 #include "tests/cifar_fixture.h"
 
@@ -178,26 +177,6 @@ static void verify_names_each_damaged_file(void **state)
     pg_manifest_release(&manifest);
 }
 
-static void what_killed_processes_left_is_removed(void **state)
-{
-    (void)state;
-    char *folder = NULL;
-    fixture_write("source");
-    /* no process has this number: it is above the largest one the kernel gives */
-    assert_int_equal(pg_make_folders(scratch_path("data3/.cifar10.import.4194305/under")), PG_OK);
-    assert_int_equal(pg_make_folders(scratch_path("data3/.cifar10.import.1")), PG_OK); /* alive */
-    assert_int_equal(pg_make_folders(scratch_path("data3/.cifar10.import.1x")), PG_OK);
-    assert_int_equal(pg_folder_make(scratch_path("data3"), "cifar10", "import", &folder), PG_OK);
-    assert_int_not_equal(access(scratch_path("data3/.cifar10.import.4194305"), F_OK), 0);
-    assert_int_equal(access(scratch_path("data3/.cifar10.import.1"), F_OK), 0);
-    assert_int_equal(access(scratch_path("data3/.cifar10.import.1x"), F_OK), 0);
-    assert_int_equal(access(folder, W_OK), 0);
-    pg_folder_remove(folder);
-    pg_folder_remove(folder);
-    assert_int_not_equal(access(folder, F_OK), 0);
-    free(folder);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,7 +187,6 @@ int main(void)
         cmocka_unit_test(links_are_followed_and_not_kept),
         cmocka_unit_test(verify_names_each_damaged_file),
         cmocka_unit_test(files_of_another_file_system_are_copied),
-        cmocka_unit_test(what_killed_processes_left_is_removed),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -4,6 +4,7 @@
 #include "tests/store_fixture.h"
 
 #include <fcntl.h>
+#include <glob.h>
 
 static char cache_option[600]; /* "--cache SCRATCH/cache" */
 
@@ -364,6 +365,7 @@ static void test_killed_backups(void **state)
     }
     pg_store_close(store);
     char before[PG_HASH_HEX], after[PG_HASH_HEX], temporary[64];
+    glob_t left;
     assert_int_equal(pg_hash_file(scratch_path("b.db"), before), PG_OK);
     pg_rng rng = pg_rng_make(5, PG_STREAM_TEST, 0);
     int killed = 0, kept = 0;
@@ -384,6 +386,8 @@ static void test_killed_backups(void **state)
         kept += old;
         expect_whole("b.db", old ? CELLS : CELLS + 1);
     }
+    assert_int_equal(pg_store_backup(scratch_path("t.db"), scratch_path("b.db"), true), PG_OK);
+    assert_int_equal(glob(scratch_path("b.db.tmp.*"), 0, NULL, &left), GLOB_NOMATCH);
     print_message("%d of %d killed, the earlier one kept in %d\n", killed, (int)ROUNDS, kept);
     assert_true(killed > 0);
 }

@@ -1,14 +1,14 @@
 /* Whole files, and writers that replace a file at once. See file.h. */
 #include "harness/base/file.h"
 
-#include <dirent.h>
+#include "harness/base/folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,36 +70,25 @@ static char *folder_of(const char *path)
     return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
 }
 
-/* What a killed writer of `path` left: its lock died with it, on whatever machine it was. */
+/* What killed writers of `path` left. */
 static void sweep(const char *path)
 {
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    size_t length = strlen(base);
-    char *name = folder_of(path);
-    DIR *folder = name ? opendir(name) : NULL;
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        const char *tail = strncmp(entry->d_name, base, length) == 0 ? entry->d_name + length : "";
-        if (strncmp(tail, ".tmp.", 5) != 0 || tail[5] == 0 || tail[5 + strspn(tail + 5, "0123456789")] != 0)
-            continue;
-        int fd = openat(dirfd(folder), entry->d_name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-            unlinkat(dirfd(folder), entry->d_name, 0);
-        if (fd >= 0)
-            close(fd);
+    const char *slash = strrchr(path, '/');
+    char *folder = folder_of(path), *prefix = NULL;
+    if (folder && asprintf(&prefix, "%s.tmp.", slash ? slash + 1 : path) >= 0) {
+        pg_leftovers_remove(folder, prefix, false);
+        free(prefix);
     }
-    if (folder)
-        closedir(folder);
-    free(name);
+    free(folder);
 }
 
 /* A new file, locked for as long as it is open; again where a sweep was faster than the lock. */
 static int open_locked(const char *path)
 {
-    struct stat about;
     for (;;) {
         int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-        if (fd < 0 || flock(fd, LOCK_EX) != 0 || fstat(fd, &about) != 0 || about.st_nlink > 0)
-            return fd; /* a file system without locks is swept by nobody */
+        if (fd < 0 || pg_leftover_guard(path, fd))
+            return fd;
         close(fd);
     }
 }

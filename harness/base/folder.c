@@ -7,10 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,49 +24,117 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
 
 void pg_folder_remove(const char *path) { nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
 
-static void remove_stale(const char *data_dir, const char *prefix)
+/* ---- Leftovers ---- */
+
+/* Under the lock of the file that was opened there, this stays as it is: only who holds it renames or removes it. */
+static bool is_still(const char *path, int fd, struct stat *mine)
 {
-    DIR *dir = opendir(data_dir);
+    struct stat there;
+    return fstat(fd, mine) == 0 && lstat(path, &there) == 0 && mine->st_dev == there.st_dev && mine->st_ino == there.st_ino;
+}
+
+bool pg_leftover_guard(const char *path, int fd)
+{
+    struct stat mine;
+    while (flock(fd, LOCK_EX) != 0 && errno == EINTR) { /* held for as long as a removal takes */
+    }
+    return is_still(path, fd, &mine);
+}
+
+/* Removes a file or folder of this user whose lock nobody holds. */
+static void remove_leftover(const char *path, bool folder)
+{
+    struct stat mine;
+    int fd = open(path, (folder ? O_RDONLY | O_DIRECTORY : O_RDWR) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_still(path, fd, &mine) && mine.st_uid == geteuid())
+        pg_folder_remove(path);
+    close(fd);
+}
+
+void pg_leftovers_remove(const char *folder, const char *prefix, bool folders)
+{
+    DIR *dir = opendir(folder);
     if (!dir)
         return;
     size_t length = strlen(prefix);
     for (struct dirent *entry; (entry = readdir(dir));) {
-        if (strncmp(entry->d_name, prefix, length) != 0)
+        const char *number = entry->d_name + length;
+        char *path;
+        if (strncmp(entry->d_name, prefix, length) != 0 || !*number || number[strspn(number, "0123456789")] ||
+            asprintf(&path, "%s/%s", folder, entry->d_name) < 0)
             continue;
-        char *end, *path;
-        long pid = strtol(entry->d_name + length, &end, 10);
-        if (*end || pid <= 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
-            continue;
-        if (asprintf(&path, "%s/%s", data_dir, entry->d_name) >= 0) {
-            pg_folder_remove(path);
-            free(path);
-        }
+        remove_leftover(path, folders);
+        free(path);
     }
     closedir(dir);
 }
 
-int pg_folder_make(const char *data_dir, const char *name, const char *purpose, char **out)
+/* ---- Temporary folders ---- */
+
+static int make(const char *parent, const char *prefix, mode_t mode, pg_folder *out)
 {
-    char *prefix = NULL, *path = NULL;
+    pg_leftovers_remove(parent, prefix, true);
+    for (long number = getpid();; number++) { /* of another machine or user, the same number may be there */
+        if (asprintf(&out->path, "%s/%s%ld", parent, prefix, number) < 0) {
+            out->path = NULL;
+            return pg_fail(PG_ENOMEM, "out of memory");
+        }
+        bool made = mkdir(out->path, mode) == 0;
+        if (!made && errno != EEXIST)
+            break;
+        out->lock = made ? open(out->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        if (made && out->lock < 0)
+            break;
+        if (made && pg_leftover_guard(out->path, out->lock))
+            return PG_OK;
+        if (made)
+            close(out->lock);
+        free(out->path);
+    }
+    int code = pg_fail(PG_EIO, "%s: folder cannot be made: %s", out->path, strerror(errno));
+    free(out->path);
+    *out = (pg_folder){0};
+    return code;
+}
+
+int pg_folder_make(const char *data_dir, const char *name, const char *purpose, pg_folder *out)
+{
+    char *prefix = NULL;
+    *out = (pg_folder){0};
     int code = pg_make_folders(data_dir);
     if (code)
         return code;
     if (asprintf(&prefix, ".%s.%s.", name, purpose) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
-    remove_stale(data_dir, prefix);
-    if (asprintf(&path, "%s/%s%ld", data_dir, prefix, (long)getpid()) < 0)
-        code = pg_fail(PG_ENOMEM, "out of memory");
+    code = make(data_dir, prefix, 0777, out);
     free(prefix);
-    if (code)
-        return code;
-    pg_folder_remove(path);
-    if (mkdir(path, 0777) != 0) {
-        code = pg_fail(PG_EIO, "%s: folder cannot be made: %s", path, strerror(errno));
-        free(path);
-        return code;
-    }
-    *out = path;
-    return PG_OK;
+    return code;
+}
+
+int pg_scratch_make(const char *purpose, pg_folder *out)
+{
+    const char *base = getenv("TMPDIR");
+    char *prefix = NULL;
+    *out = (pg_folder){0};
+    if (asprintf(&prefix, "patchgauge-%s.", purpose) < 0)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = make(base && *base ? base : "/tmp", prefix, 0700, out);
+    if (code == PG_EIO)
+        code = pg_fail(PG_EIO, "%s; TMPDIR names another place", pg_error_message());
+    free(prefix);
+    return code;
+}
+
+void pg_folder_end(pg_folder *folder)
+{
+    if (!folder->path)
+        return;
+    pg_folder_remove(folder->path);
+    close(folder->lock);
+    free(folder->path);
+    *folder = (pg_folder){0};
 }
 
 int pg_folder_replace(const char *from, const char *to)

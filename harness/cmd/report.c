@@ -1,12 +1,12 @@
 /* patchgauge report: the database as one HTML page. Pieces: report_cells.c, report_pictures.c, report_all.c; plots/report.h. */
 #include "harness/base/file.h"
+#include "harness/base/folder.h"
 #include "harness/base/log.h"
 #include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/cmd/report.h"
 #include "plots/sheet.h"
 
-#include <ftw.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -82,25 +82,6 @@ static int parse(int argc, char **argv, arguments *a)
     return !a->force && access(a->output, F_OK) == 0
                ? pg_fail(PG_EINPUT, "%s exists: --force replaces it, -o names another file", a->output)
                : PG_OK;
-}
-
-/* ---- Scratch ------------------------------------------------------------------------------------------------------------- */
-
-static int make_scratch(char *path, size_t size)
-{
-    const char *base = getenv("TMPDIR");
-    int n = snprintf(path, size, "%s/patchgauge-report-XXXXXX", base != NULL && *base ? base : "/tmp");
-    if (n >= (int)size || mkdtemp(path) == NULL) {
-        path[0] = '\0';
-        return pg_fail(PG_EIO, "cannot make a folder in %s", base != NULL && *base ? base : "/tmp");
-    }
-    return PG_OK;
-}
-
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *walk)
-{
-    (void)status, (void)kind, (void)walk;
-    return remove(path);
 }
 
 /* ---- Sections ------------------------------------------------------------------------------------------------------------ */
@@ -270,16 +251,19 @@ static int make_page(pg_report_work *work, const arguments *a, const char *db_pa
 static int run(const pg_context *context, int argc, char **argv)
 {
     arguments a;
-    char scratch[512] = "", copy[600];
-    pg_report_work work = {.context = *context, .scratch = scratch};
+    pg_folder scratch = {0};
+    pg_report_work work = {.context = *context};
+    char *copy = NULL;
     pg_buf page;
     pg_buf_init(&page);
     pg_buf_init(&work.body);
     pg_buf_init(&work.nav);
     int code = parse(argc, argv, &a);
     if (code == PG_OK)
-        code = make_scratch(scratch, sizeof scratch);
-    snprintf(copy, sizeof copy, "%s/report.db", scratch);
+        code = pg_scratch_make("report", &scratch);
+    if (code == PG_OK && asprintf(&copy, "%s/report.db", scratch.path) < 0)
+        code = pg_fail(PG_ENOMEM, "out of memory");
+    work.scratch = scratch.path;
     work.context.db_path = copy;
     work.figures = a.figures;
     work.sheet = (int)a.sheet;
@@ -297,8 +281,8 @@ static int run(const pg_context *context, int argc, char **argv)
     pg_buf_release(&work.body);
     pg_buf_release(&work.nav);
     pg_buf_release(&page);
-    if (scratch[0] != '\0')
-        (void)nftw(scratch, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    pg_folder_end(&scratch);
+    free(copy);
     return code;
 }
 

@@ -1,5 +1,6 @@
 /* patchgauge submit: runs a matrix as one job array of a Slurm cluster. */
 #include "harness/base/file.h"
+#include "harness/base/folder.h"
 #include "harness/base/log.h"
 #include "harness/base/option.h"
 #include "harness/cmd/print.h"
@@ -29,8 +30,9 @@ typedef struct session {
     const char *folder; /* as given, NULL: to be chosen */
     bool print;
     pg_plan *plan;
-    char scratch[PATH_MAX]; /* folder on a local disk, "" before it is made */
-    char frozen[PATH_MAX + 16];
+    pg_folder scratch; /* on a local disk */
+    char *frozen;      /* store in it */
+    bool made;         /* the folder of the submission */
 } session;
 
 static int read_number(const char *option, const char *text, int64_t least, int64_t most, int64_t *out)
@@ -105,19 +107,6 @@ static int parse(int argc, char **argv, session *x)
 
 /* ---- What is open, frozen in a store on a local disk ---- */
 
-static int make_scratch(session *x)
-{
-    const char *base = getenv("TMPDIR");
-    int n = snprintf(x->scratch, sizeof x->scratch, "%s/patchgauge-XXXXXX", base && *base ? base : "/tmp");
-    if (n >= (int)sizeof x->scratch || !mkdtemp(x->scratch)) {
-        x->scratch[0] = 0;
-        return pg_fail(PG_EIO, "no folder can be made in %s: %s; TMPDIR names another", base && *base ? base : "/tmp",
-                       strerror(errno));
-    }
-    snprintf(x->frozen, sizeof x->frozen, "%s/plan.db", x->scratch);
-    return PG_OK;
-}
-
 /* *open: tasks that are not done in the database. */
 static int freeze(session *x, int64_t *open)
 {
@@ -179,7 +168,7 @@ static int record_remote(session *x)
 {
     const char *db = x->s.context->db_path;
     char copy[PATH_MAX + 16], lock[PATH_MAX];
-    snprintf(copy, sizeof copy, "%s/main.db", x->scratch);
+    snprintf(copy, sizeof copy, "%s/main.db", x->scratch.path);
     if (snprintf(lock, sizeof lock, "%s.lock", db) >= (int)sizeof lock)
         return pg_fail(PG_EINPUT, "%s: the name is too long", db);
     int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -200,7 +189,10 @@ static int record_remote(session *x)
 static char *absolute(const char *cwd, const char *path)
 {
     char *out = NULL;
-    return (*path == '/' ? asprintf(&out, "%s", path) : asprintf(&out, "%s/%s", cwd, path)) < 0 ? NULL : out;
+    int length = *path == '/' ? asprintf(&out, "%s", path) : asprintf(&out, "%s/%s", cwd, path);
+    while (length > 1 && out[length - 1] == '/')
+        out[--length] = 0;
+    return length < 0 ? NULL : out;
 }
 
 /* The name given, or the first of NAME.slurm, NAME.slurm-2, ... that is free. */
@@ -243,11 +235,26 @@ static int write_script(const session *x, const char *name, void (*script)(const
     return code;
 }
 
-static int fill_folder(const session *x)
+/* It was free when it was chosen; whoever took it since keeps it. */
+static int make_folder(session *x)
+{
+    *strrchr(x->s.folder, '/') = 0;
+    int code = pg_make_folders(x->s.folder);
+    x->s.folder[strlen(x->s.folder)] = '/';
+    if (code != PG_OK)
+        return code;
+    x->made = mkdir(x->s.folder, 0777) == 0;
+    if (x->made)
+        return PG_OK;
+    return errno == EEXIST ? pg_fail(PG_EINPUT, "%s: is there already; -o names a new folder", x->s.folder)
+                           : pg_fail(PG_EIO, "%s: folder cannot be made: %s", x->s.folder, strerror(errno));
+}
+
+static int fill_folder(session *x)
 {
     char *frozen = NULL;
     size_t size = 0;
-    int code = pg_make_folders(x->s.folder);
+    int code = make_folder(x);
     if (code == PG_OK)
         code = pg_file_read(x->frozen, FROZEN_BYTES_MAX, &frozen, &size);
     if (code == PG_OK)
@@ -260,17 +267,6 @@ static int fill_folder(const session *x)
         code = write_script(x, "merge.sh", pg_submission_merge);
     free(frozen);
     return code;
-}
-
-static void remove_files(const char *folder)
-{
-    static const char *const names[] = {"plan.db", "main.db", "matrix.toml", "task.sh", "merge.sh", "job.txt"};
-    char path[PATH_MAX + 16];
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        unlink(path);
-    }
-    rmdir(folder);
 }
 
 /* ---- sbatch ---- */
@@ -353,7 +349,8 @@ static int submit_all(session *x)
     if (code != PG_OK) {
         char message[PG_MESSAGE_MAX];
         snprintf(message, sizeof message, "%s", pg_error_message());
-        remove_files(x->s.folder);
+        if (x->made)
+            pg_folder_remove(x->s.folder);
         return pg_fail(code, "%s", message);
     }
     pg_print("job %s: %" PRId64 " tasks, in %s\n", array, x->s.tasks, x->s.folder);
@@ -426,7 +423,9 @@ static int run(const pg_context *context, int argc, char **argv)
     if (code == PG_OK)
         code = find_places(&x);
     if (code == PG_OK)
-        code = make_scratch(&x);
+        code = pg_scratch_make("submit", &x.scratch);
+    if (code == PG_OK && asprintf(&x.frozen, "%s/plan.db", x.scratch.path) < 0)
+        code = pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK)
         code = freeze(&x, &open);
     if (x.s.tasks > open)
@@ -437,8 +436,8 @@ static int run(const pg_context *context, int argc, char **argv)
         print_all(&x);
     else if (code == PG_OK)
         code = submit_all(&x);
-    if (*x.scratch)
-        remove_files(x.scratch);
+    pg_folder_end(&x.scratch);
+    free(x.frozen);
     free(x.s.program);
     free(x.s.cwd);
     free(x.s.folder);

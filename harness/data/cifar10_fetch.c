@@ -29,15 +29,14 @@ static int unpack_and_import(const char *data_dir, const char *archive, int64_t 
         int64_t bytes = images * PG_CIFAR10_RECORD;
         files[n] = (pg_unpack_file){pg_cifar10_files[n], batch ? bytes : 1, batch ? bytes : META_MAX};
     }
-    char *folder = NULL;
+    pg_folder folder;
     int code = pg_folder_make(data_dir, "cifar10", "unpack", &folder);
     if (code)
         return code;
-    code = pg_unpack(archive, "cifar-10-batches-bin", files, n, ignored, folder);
+    code = pg_unpack(archive, "cifar-10-batches-bin", files, n, ignored, folder.path);
     if (!code)
-        code = pg_cifar10_import(data_dir, folder, images);
-    pg_folder_remove(folder);
-    free(folder);
+        code = pg_cifar10_import(data_dir, folder.path, images);
+    pg_folder_end(&folder);
     return code;
 }
 

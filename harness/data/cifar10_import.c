@@ -121,7 +121,8 @@ static int take_file(const char *source, const char *target, const char *name, i
 
 int pg_cifar10_import(const char *data_dir, const char *source, int64_t images_per_file)
 {
-    char *folder = NULL, *target = NULL;
+    pg_folder folder = {0};
+    char *target = NULL;
     pg_manifest manifest = {.name = "cifar10", .height = 32, .width = 32};
     int code = check_all(source, images_per_file, &manifest);
     if (!code)
@@ -132,17 +133,15 @@ int pg_cifar10_import(const char *data_dir, const char *source, int64_t images_p
         goto out;
     for (int i = 0; pg_cifar10_files[i] && !code; i++) {
         bool batch = strcmp(pg_cifar10_files[i], PG_CIFAR10_META) != 0;
-        code = take_file(source, folder, pg_cifar10_files[i], batch ? images_per_file : 0, &manifest.files[manifest.n_files++]);
+        code = take_file(source, folder.path, pg_cifar10_files[i], batch ? images_per_file : 0, &manifest.files[manifest.n_files++]);
     }
     if (!code)
-        code = pg_manifest_write(folder, &manifest);
+        code = pg_manifest_write(folder.path, &manifest);
     if (!code)
-        code = pg_folder_replace(folder, target);
-    if (code)
-        pg_folder_remove(folder);
+        code = pg_folder_replace(folder.path, target);
 out:
+    pg_folder_end(&folder);
     pg_manifest_release(&manifest);
-    free(folder);
     free(target);
     return code;
 }

@@ -296,20 +296,18 @@ static int check_target(const import *m, const char *target)
 
 static int place(import *m, const char *target)
 {
-    char *folder = NULL;
+    pg_folder folder;
     int code = pg_folder_make(m->data_dir, m->name, "import", &folder);
     if (code)
         return code;
     for (int i = 0; i < SPLITS && !code; i++)
         if (m->has[i])
-            code = place_split(m, folder, i);
+            code = place_split(m, folder.path, i);
     if (!code)
-        code = pg_manifest_write(folder, &m->manifest);
+        code = pg_manifest_write(folder.path, &m->manifest);
     if (!code)
-        code = pg_folder_replace(folder, target);
-    if (code)
-        pg_folder_remove(folder);
-    free(folder);
+        code = pg_folder_replace(folder.path, target);
+    pg_folder_end(&folder);
     return code;
 }
 
