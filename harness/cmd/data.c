@@ -25,22 +25,15 @@ static int check_fetchable(const pg_context *context, const char *name)
     return code;
 }
 
+static int report_split(const pg_dataset_info *info)
+{
+    printf("%s:%s %lld images %s\n", info->name, info->split, (long long)info->images, info->hash);
+    return PG_OK;
+}
+
 static int report_splits(const pg_context *context, const char *name)
 {
-    pg_data_set set;
-    int code = pg_data_find(context->data_dir, name, &set);
-    for (int i = 0; !code && set.splits[i]; i++) {
-        char spec[64];
-        pg_dataset *dataset = NULL;
-        snprintf(spec, sizeof spec, "%s:%s", name, set.splits[i]);
-        code = pg_dataset_open(context->data_dir, spec, &dataset);
-        if (code)
-            break;
-        const pg_dataset_info *info = pg_dataset_info_of(dataset);
-        printf("%s %lld images %s\n", spec, (long long)info->images, info->hash);
-        pg_dataset_close(dataset);
-    }
-    return code;
+    return pg_data_each_split(context->data_dir, name, report_split);
 }
 
 static int set_side(const char *option, const char *text, int *out)

@@ -51,23 +51,19 @@ static int list_defenses(const pg_context *context)
     return PG_OK;
 }
 
+static int list_split(const pg_dataset_info *info)
+{
+    char spec[64];
+    snprintf(spec, sizeof spec, "%s:%s", info->name, info->split);
+    printf("  %-20s %lld images, %d x %d px, %d classes, hash %.12s\n", spec, (long long)info->images, info->height,
+           info->width, info->classes, info->hash);
+    return PG_OK;
+}
+
 /* One line a split; where a data set is not there or damaged, the reason instead. */
 static int list_dataset(const pg_context *context, const char *name)
 {
-    pg_data_set set;
-    int code = pg_data_find(context->data_dir, name, &set);
-    for (int i = 0; !code && set.splits[i]; i++) {
-        char spec[64];
-        pg_dataset *dataset = NULL;
-        snprintf(spec, sizeof spec, "%s:%s", name, set.splits[i]);
-        code = pg_dataset_open(context->data_dir, spec, &dataset);
-        if (code)
-            break;
-        const pg_dataset_info *info = pg_dataset_info_of(dataset);
-        printf("  %-20s %lld images, %d x %d px, %d classes, hash %.12s\n", spec, (long long)info->images, info->height,
-               info->width, info->classes, info->hash);
-        pg_dataset_close(dataset);
-    }
+    int code = pg_data_each_split(context->data_dir, name, list_split);
     if (code == PG_EMISSING || code == PG_EDAMAGED) {
         printf("  %-20s %s\n", name, pg_error_message());
         code = PG_OK;

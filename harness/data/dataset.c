@@ -150,6 +150,22 @@ void pg_dataset_close(pg_dataset *dataset)
     free(dataset);
 }
 
+int pg_data_each_split(const char *data_dir, const char *name, int (*each)(const pg_dataset_info *info))
+{
+    pg_data_set set;
+    int code = pg_data_find(data_dir, name, &set);
+    for (int i = 0; !code && set.splits[i]; i++) {
+        char spec[64];
+        pg_dataset *dataset = NULL;
+        snprintf(spec, sizeof spec, "%s:%s", name, set.splits[i]);
+        code = pg_dataset_open(data_dir, spec, &dataset);
+        if (!code)
+            code = each(&dataset->info);
+        pg_dataset_close(dataset);
+    }
+    return code;
+}
+
 const pg_dataset_info *pg_dataset_info_of(const pg_dataset *dataset) { return &dataset->info; }
 
 int pg_dataset_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels)

@@ -37,6 +37,8 @@ typedef struct pg_data_set {
 
 /* PG_EINPUT with the nearest name, PG_EDAMAGED (manifest). */
 int pg_data_find(const char *data_dir, const char *name, pg_data_set *out) PG_MUST_USE;
+/* Calls `each` for every split of a data set, opened; its code is passed on. As pg_data_find and pg_dataset_open. */
+int pg_data_each_split(const char *data_dir, const char *name, int (*each)(const pg_dataset_info *info)) PG_MUST_USE;
 /* All names there are, imported ones last and sorted: *new*, pg_data_names_free. */
 int pg_data_names(const char *data_dir, char ***out) PG_MUST_USE;
 void pg_data_names_free(char **names);
