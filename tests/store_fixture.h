@@ -57,8 +57,8 @@ static inline pg_store_cell_row cell_row(int i, int64_t first, int64_t count)
                                .delta = 5};
 }
 
-static inline int try_plan_shard(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count,
-                                 const pg_shard *shard)
+static inline int try_plan_cut(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count, int64_t chunk,
+                               const pg_shard *shard)
 {
     static char key[PG_HASH_HEX];
     assert_int_equal(pg_hash_bytes("f\n", 2, key), PG_OK);
@@ -69,7 +69,7 @@ static inline int try_plan_shard(pg_store *store, const int *cells, size_t n, in
                                     .dataset_name = "d:test",
                                     .dataset_images = 100,
                                     .dataset_classes = 10,
-                                    .chunk = CHUNK};
+                                    .chunk = chunk};
     pg_store_cell_row rows[8];
     for (size_t i = 0; i < n; i++)
         rows[i] = cell_row(cells[i], first, count);
@@ -82,6 +82,12 @@ static inline int try_plan_shard(pg_store *store, const int *cells, size_t n, in
                               .cells = rows,
                               .n_cells = n};
     return pg_store_plan(store, &plan);
+}
+
+static inline int try_plan_shard(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count,
+                                 const pg_shard *shard)
+{
+    return try_plan_cut(store, cells, n, first, count, CHUNK, shard);
 }
 
 static inline int try_plan(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count)

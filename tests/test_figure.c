@@ -5,15 +5,12 @@
 #include "plots/figure.h"
 #include "plots/local_logits.h"
 #include "plots/sheet.h"
+#include "tests/scratch.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 PG_FIGURE(accuracy)
@@ -21,23 +18,8 @@ PG_FIGURE(success_steps)
 PG_FIGURE(vulnerability)
 
 enum { ROWS = 6 };
-static char folder[] = "/tmp/pg-test-figure-XXXXXX";
 
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) != NULL ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    if (getenv("PG_TEST_KEEP") != NULL)
-        return 0;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
+static int keep_or_remove(void **state) { return getenv("PG_TEST_KEEP") != NULL ? 0 : scratch_remove(state); }
 
 /* A table of `columns` patch sizes whose first row is called `name`. */
 static size_t make_entries(const char *name, size_t columns, pg_table_entry *out)
@@ -70,9 +52,9 @@ static int draw(const char *name, size_t columns, const char *where)
 
 static char *read_file(const char *name)
 {
-    char path[128], *data;
+    char path[600], *data;
     size_t size;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", scratch_folder, name);
     assert_int_equal(pg_file_read(path, 1 << 24, &data, &size), PG_OK);
     return data;
 }
@@ -80,7 +62,7 @@ static char *read_file(const char *name)
 static void the_files_lie_side_by_side(void **state)
 {
     (void)state;
-    assert_int_equal(draw("mean", 2, folder), PG_OK);
+    assert_int_equal(draw("mean", 2, scratch_folder), PG_OK);
     char *svg = read_file("accuracy.svg"), *png = read_file("accuracy.png"), *data = read_file("accuracy.tsv");
     assert_non_null(strstr(svg, "</svg>"));
     assert_non_null(strstr(svg, "DejaVu Sans"));
@@ -103,9 +85,9 @@ static void the_files_lie_side_by_side(void **state)
 static void the_same_table_gives_the_same_picture(void **state)
 {
     (void)state;
-    assert_int_equal(draw("mean", 3, folder), PG_OK);
+    assert_int_equal(draw("mean", 3, scratch_folder), PG_OK);
     char *first = read_file("accuracy.svg");
-    assert_int_equal(draw("mean", 3, folder), PG_OK);
+    assert_int_equal(draw("mean", 3, scratch_folder), PG_OK);
     char *second = read_file("accuracy.svg");
     assert_string_equal(first, second);
     free(first);
@@ -117,15 +99,15 @@ static void labels_are_never_code(void **state)
 {
     (void)state;
     const char *evil = "`touch pwned`\"; system('touch pwned')#\t@x\\", *markup = "<script>x</script>&_{a}^b";
-    assert_int_equal(draw(evil, 2, folder), PG_OK);
-    char path[128];
-    snprintf(path, sizeof path, "%s/pwned", folder);
+    assert_int_equal(draw(evil, 2, scratch_folder), PG_OK);
+    char path[600];
+    snprintf(path, sizeof path, "%s/pwned", scratch_folder);
     assert_int_not_equal(access(path, F_OK), 0);
     char *script = read_file("accuracy.gp"), *svg = read_file("accuracy.svg");
     assert_null(strstr(script, "touch"));
     assert_non_null(strstr(svg, "`touch pwned`'; system("));
     free(svg);
-    assert_int_equal(draw(markup, 2, folder), PG_OK);
+    assert_int_equal(draw(markup, 2, scratch_folder), PG_OK);
     svg = read_file("accuracy.svg");
     assert_null(strstr(svg, "<script>"));
     assert_non_null(strstr(svg, "_{a}^b"));
@@ -142,7 +124,7 @@ static void texts_may_start_with_any_character(void **state)
         pg_table_entry entries[ROWS * 7];
         pg_table table = {.title = names[i], .row_key = "defense", .column_key = "#patch", .entries = entries};
         table.n_entries = make_entries(names[i], 2, entries);
-        assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, folder), PG_OK);
+        assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, scratch_folder), PG_OK);
         char *svg = read_file("accuracy.svg"), text[64];
         snprintf(text, sizeof text, ">%s<", names[i]);
         const char *first = strstr(svg, text);
@@ -169,7 +151,7 @@ static void pictures_are_well_formed(void **state)
     for (size_t i = 0; i < table.n_entries; i++)
         if (entries[i].column[0] == '2')
             entries[i].column = "]]>\xff";
-    assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, folder), PG_OK);
+    assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, scratch_folder), PG_OK);
     char *svg = read_file("accuracy.svg");
     assert_null(strstr(svg, "]]>"));
     assert_null(strpbrk(svg, "\xff\xfe\xed\x01"));
@@ -182,7 +164,7 @@ static void long_labels_are_cut(void **state)
     (void)state;
     assert_int_equal(
         draw("01234567890123456789012345678901234567890123456789012345678901234567\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 2,
-             folder),
+             scratch_folder),
         PG_OK);
     char *data = read_file("accuracy.tsv");
     assert_non_null(strstr(data, "\n1\t01234567890123456789012345678901234567890123456789012345678901234567\xc3\xa9...\n"));
@@ -192,8 +174,8 @@ static void long_labels_are_cut(void **state)
 static void too_many_columns_and_no_results_are_refused(void **state)
 {
     (void)state;
-    char where[128];
-    snprintf(where, sizeof where, "%s/none", folder);
+    char where[600];
+    snprintf(where, sizeof where, "%s/none", scratch_folder);
     assert_int_equal(draw("mean", 7, where), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "at most 6 columns, not 7"));
     pg_table_entry entry = {.row = "mean", .column = "2", .weights = "net", .expected = 10};
@@ -214,13 +196,13 @@ static void rows_have_room_or_are_refused(void **state)
     }
     const char *title = "TITLE OF NINETY CAPITALS, TITLE OF NINETY CAPITALS, TITLE OF NINETY CAPITALS, TITLE OF NINETY";
     pg_table table = {.title = title, .row_key = "patch", .column_key = "defense", .entries = e, .n_entries = MANY};
-    char where[128];
-    snprintf(where, sizeof where, "%s/none", folder);
+    char where[600];
+    snprintf(where, sizeof where, "%s/none", scratch_folder);
     assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, where), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "at most 632 rows of 1 columns, not 640"));
     assert_int_not_equal(access(where, F_OK), 0);
     table.n_entries = 632;
-    assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, folder), PG_OK);
+    assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, scratch_folder), PG_OK);
     char *svg = read_file("accuracy.svg");
     assert_non_null(strstr(svg, ">patch 2<"));
     int width = 0, height = 0;
@@ -233,15 +215,15 @@ static void rows_have_room_or_are_refused(void **state)
 static void gnuplot_errors_are_reported(void **state)
 {
     (void)state;
-    char path[128];
-    snprintf(path, sizeof path, "%s/bad.gp", folder);
+    char path[600];
+    snprintf(path, sizeof path, "%s/bad.gp", scratch_folder);
     assert_int_equal(pg_file_write(path, "plot nonsense(\n", 15), PG_OK);
-    assert_int_equal(pg_gnuplot_run(folder, "bad.gp"), PG_EIO);
+    assert_int_equal(pg_gnuplot_run(scratch_folder, "bad.gp"), PG_EIO);
     assert_non_null(strstr(pg_error_message(), "bad.gp"));
     assert_non_null(strstr(pg_error_message(), "line 1"));
     char *old = strdup(getenv("PATH"));
     setenv("PATH", "/nowhere", 1);
-    int code = pg_gnuplot_run(folder, "bad.gp");
+    int code = pg_gnuplot_run(scratch_folder, "bad.gp");
     setenv("PATH", old, 1);
     free(old);
     assert_int_equal(code, PG_EMISSING);
@@ -251,8 +233,8 @@ static void gnuplot_errors_are_reported(void **state)
 static void without_gnuplot_nothing_is_left_behind(void **state)
 {
     (void)state;
-    char where[128];
-    snprintf(where, sizeof where, "%s/none", folder);
+    char where[600];
+    snprintf(where, sizeof where, "%s/none", scratch_folder);
     char *old = strdup(getenv("PATH"));
     setenv("PATH", "/nowhere", 1);
     int code = draw("mean", 2, where);
@@ -265,8 +247,8 @@ static void without_gnuplot_nothing_is_left_behind(void **state)
 static void files_and_nameless_folders_are_refused(void **state)
 {
     (void)state;
-    char file[128], below[160];
-    snprintf(file, sizeof file, "%s/file", folder);
+    char file[600], below[700];
+    snprintf(file, sizeof file, "%s/file", scratch_folder);
     snprintf(below, sizeof below, "%s/figures", file);
     assert_int_equal(pg_file_write(file, "mine", 4), PG_OK);
     assert_int_equal(draw("mean", 2, file), PG_EINPUT);
@@ -323,7 +305,7 @@ static int draw_attacks(const pg_figure *figure, const char *name, bool empty)
         }
     }
     pg_table table = {.title = "a title", .row_key = "defense", .column_key = "patch", .entries = entries, .n_entries = 3};
-    return pg_figure_draw(figure, &table, folder);
+    return pg_figure_draw(figure, &table, scratch_folder);
 }
 
 static void accuracy_falls_with_the_steps(void **state)
@@ -399,10 +381,10 @@ static void places_tried_in_turn_make_no_map(void **state)
                             .patch_height = 5,
                             .patch_width = 5};
     pg_table table = {.row_key = "defense", .column_key = "patch", .entries = &entry, .n_entries = 1};
-    assert_int_equal(pg_figure_draw(&pg_figure_vulnerability, &table, folder), PG_EINPUT);
+    assert_int_equal(pg_figure_draw(&pg_figure_vulnerability, &table, scratch_folder), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "cannot show 'mean location=all': its attack tries several places"));
     entry.several_places = false;
-    assert_int_equal(pg_figure_draw(&pg_figure_vulnerability, &table, folder), PG_OK);
+    assert_int_equal(pg_figure_draw(&pg_figure_vulnerability, &table, scratch_folder), PG_OK);
 }
 
 static void attack_figures_want_attacks_and_take_any_text(void **state)
@@ -414,8 +396,8 @@ static void attack_figures_want_attacks_and_take_any_text(void **state)
         assert_int_equal(draw_attacks(figures[i], "mean", true), PG_EINPUT);
         assert_non_null(strstr(pg_error_message(), "images under attack"));
         assert_int_equal(draw_attacks(figures[i], "#`touch pwned`\"@\\^_{a}", false), PG_OK);
-        char path[128];
-        snprintf(path, sizeof path, "%s/pwned", folder);
+        char path[600];
+        snprintf(path, sizeof path, "%s/pwned", scratch_folder);
         assert_int_not_equal(access(path, F_OK), 0);
         snprintf(path, sizeof path, "%s.svg", figures[i]->name);
         char *svg = read_file(path);
@@ -436,7 +418,7 @@ static void local_logits_are_counted(void **state)
     }
     clean[7] = NAN;
     pg_local_logits logits = {.title = "@title", .subtitle = "#5,000 vectors", .clean = clean, .attacked = attacked, .n = N};
-    assert_int_equal(pg_local_logits_draw(&logits, folder), PG_OK);
+    assert_int_equal(pg_local_logits_draw(&logits, scratch_folder), PG_OK);
     char *svg = read_file("local-logits.svg"), *data = read_file("local-logits.tsv"), *line = data;
     assert_non_null(strstr(svg, ">@title<"));
     assert_non_null(strstr(svg, ">#5,000 vectors<"));
@@ -454,7 +436,7 @@ static void local_logits_are_counted(void **state)
     free(svg);
     free(data);
     logits.n = 0;
-    assert_int_equal(pg_local_logits_draw(&logits, folder), PG_EINPUT);
+    assert_int_equal(pg_local_logits_draw(&logits, scratch_folder), PG_EINPUT);
 }
 
 /* ---- The contact sheet ---- */
@@ -499,7 +481,7 @@ static int draw_sheet(bool wrap, const char *name)
     sheet.rows = (pg_sheet_axis){.positions = wrap ? 1 : 5, .size = H, .start = wrap ? 0 : 2, .step = wrap ? H : 4};
     sheet.columns =
         (pg_sheet_axis){.positions = wrap ? 32 : 7, .size = W, .start = wrap ? 1 : 2, .step = wrap ? 1 : 4, .wrap = wrap};
-    return pg_sheet_draw(&sheet, folder);
+    return pg_sheet_draw(&sheet, scratch_folder);
 }
 
 static void sheets_show_pixels_and_texts(void **state)
@@ -507,8 +489,8 @@ static void sheets_show_pixels_and_texts(void **state)
     (void)state;
     for (int wrap = 0; wrap < 2; wrap++) {
         assert_int_equal(draw_sheet(wrap, "`touch pwned`#_"), PG_OK);
-        char path[128];
-        snprintf(path, sizeof path, "%s/pwned", folder);
+        char path[600];
+        snprintf(path, sizeof path, "%s/pwned", scratch_folder);
         assert_int_not_equal(access(path, F_OK), 0);
         char *svg = read_file("sheet.svg"), *png = read_file("sheet.png"), *script = read_file("sheet.gp");
         assert_memory_equal(png, "\x89PNG", 4);
@@ -524,8 +506,8 @@ static void sheets_show_pixels_and_texts(void **state)
         free(script);
     }
     pg_npy npy;
-    char path[128];
-    snprintf(path, sizeof path, "%s/sheet-evidence.npy", folder);
+    char path[600];
+    snprintf(path, sizeof path, "%s/sheet-evidence.npy", scratch_folder);
     assert_int_equal(pg_npy_open(path, &npy), PG_OK);
     assert_int_equal(npy.shape[0], 7);
     assert_int_equal(npy.shape[3], 128);
@@ -557,5 +539,5 @@ int main(void)
         cmocka_unit_test(local_logits_are_counted),
         cmocka_unit_test(sheets_show_pixels_and_texts),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, scratch_make, keep_or_remove);
 }

@@ -2,34 +2,15 @@
  * be code elsewhere. The driver and the first figures: test_figure.c. */
 #include "harness/base/file.h"
 #include "plots/figure.h"
+#include "tests/scratch.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
-static char folder[] = "/tmp/pg-test-figures-XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) != NULL ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    if (getenv("PG_TEST_KEEP") != NULL)
-        return 0;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
+static int keep_or_remove(void **state) { return getenv("PG_TEST_KEEP") != NULL ? 0 : scratch_remove(state); }
 
 static const pg_figure *figure_of(const char *name)
 {
@@ -40,9 +21,9 @@ static const pg_figure *figure_of(const char *name)
 
 static char *read_file(const char *name, const char *end)
 {
-    char path[160], *data;
+    char path[600], *data;
     size_t size;
-    snprintf(path, sizeof path, "%s/%s.%s", folder, name, end);
+    snprintf(path, sizeof path, "%s/%s.%s", scratch_folder, name, end);
     assert_int_equal(pg_file_read(path, 1 << 24, &data, &size), PG_OK);
     return data;
 }
@@ -96,7 +77,7 @@ static pg_table_entry published(const char *row, const char *column, int64_t cle
 static int draw(const char *figure, const pg_table_entry *entries, size_t n, const char *column_key)
 {
     pg_table table = {.title = "a title", .row_key = "defense", .column_key = column_key, .entries = entries, .n_entries = n};
-    return pg_figure_draw(figure_of(figure), &table, folder);
+    return pg_figure_draw(figure_of(figure), &table, scratch_folder);
 }
 
 /* ---- Accuracy against a number ---- */
@@ -253,13 +234,13 @@ static void training_is_drawn_by_epoch(void **state)
     const pg_table_network nets[] = {{.name = "one", .epochs = epochs, .n_epochs = 3}, {.name = "imported"}};
     pg_table table = {.title = "other", .networks = nets, .n_networks = 2};
     assert_true(figure_of("training")->reads & PG_READS_TRAINING);
-    assert_int_equal(pg_figure_draw(figure_of("training"), &table, folder), PG_OK);
+    assert_int_equal(pg_figure_draw(figure_of("training"), &table, scratch_folder), PG_OK);
     char *data = read_file("training", "tsv");
     expect_block(data, 1, "one\n1\t2.5\t25.0000\t0\n2\t1.5\tnan\t0\n3\t1\t75.0000\t1\n");
     assert_null(strstr(data, "imported"));
     table.networks = &nets[1];
     table.n_networks = 1;
-    assert_int_equal(pg_figure_draw(figure_of("training"), &table, folder), PG_EINPUT);
+    assert_int_equal(pg_figure_draw(figure_of("training"), &table, scratch_folder), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "record of its training"));
     free(data);
 }
@@ -283,12 +264,12 @@ static void times_are_those_of_an_image(void **state)
                                     .cells = 1}};
     pg_table table = {.title = "a title", .times = times, .n_times = 2};
     assert_true(figure_of("time")->reads & PG_READS_TIMES);
-    assert_int_equal(pg_figure_draw(figure_of("time"), &table, folder), PG_OK);
+    assert_int_equal(pg_figure_draw(figure_of("time"), &table, scratch_folder), PG_OK);
     char *data = read_file("time", "tsv");
     expect_block(data, 1, "1\tnet\tcpu, 2 threads, 12 cells at once\n2\tnull, mean\tcpu, 1 thread, one defense\n");
     expect_block(data, 2, "1\t0.01\t20\t2.5\t200\n2\t0\t1\t0.1\t100\n");
     table.n_times = 0;
-    assert_int_equal(pg_figure_draw(figure_of("time"), &table, folder), PG_EINPUT);
+    assert_int_equal(pg_figure_draw(figure_of("time"), &table, scratch_folder), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "feature cache"));
     free(data);
 }
@@ -315,7 +296,7 @@ static void maps_say_how_much_of_the_field_counts(void **state)
     pg_table table = {.networks = nets, .n_networks = 3};
     const pg_figure *figure = figure_of("receptive-field-map");
     assert_true(figure->computes && figure->reads == PG_READS_MAPS);
-    assert_int_equal(pg_figure_draw(figure, &table, folder), PG_OK);
+    assert_int_equal(pg_figure_draw(figure, &table, scratch_folder), PG_OK);
     char *data = read_file(figure->name, "tsv"), *script = read_file(figure->name, "gp");
     expect_block(data, 1,
                  "1\tsquare\tfield (frame): 3 x 3 px\thalf within 1 x 1 px; outside: 8.3%\n"
@@ -327,7 +308,7 @@ static void maps_say_how_much_of_the_field_counts(void **state)
     assert_non_null(strstr(script, "array box[8] = [0, 6, 0, 5, 0, 6, 0, 5]"));
     table.networks = &nets[2];
     table.n_networks = 1;
-    assert_int_equal(pg_figure_draw(figure, &table, folder), PG_EINPUT);
+    assert_int_equal(pg_figure_draw(figure, &table, scratch_folder), PG_EINPUT);
     free(values);
     free(data);
     free(script);
@@ -375,7 +356,7 @@ static int draw_hostile(const pg_figure *figure, const char *name)
                       .n_networks = 1,
                       .times = &time,
                       .n_times = 1};
-    return pg_figure_draw(figure, &table, folder);
+    return pg_figure_draw(figure, &table, scratch_folder);
 }
 
 static void names_are_never_code_in_any_figure(void **state)
@@ -390,8 +371,8 @@ static void names_are_never_code_in_any_figure(void **state)
             if (code != PG_OK)
                 print_error("%s: %s\n", figure->name, pg_error_message());
             assert_int_equal(code, PG_OK);
-            char path[160];
-            snprintf(path, sizeof path, "%s/pwned", folder);
+            char path[600];
+            snprintf(path, sizeof path, "%s/pwned", scratch_folder);
             assert_int_not_equal(access(path, F_OK), 0);
             char *svg = read_file(figure->name, "svg"), *script = read_file(figure->name, "gp"),
                  *pdf = read_file(figure->name, "pdf");
@@ -422,5 +403,5 @@ int main(void)
         cmocka_unit_test(maps_say_how_much_of_the_field_counts),
         cmocka_unit_test(names_are_never_code_in_any_figure),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, scratch_make, keep_or_remove);
 }

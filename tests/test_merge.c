@@ -17,28 +17,7 @@ static pg_store *open_as(const char *name, pg_store_mode mode)
 /* Plans cells 0 .. n - 1 over ten images, in tasks of `chunk`. */
 static int plan_cut(pg_store *store, size_t n, int64_t chunk, const pg_shard *shard)
 {
-    static char key[PG_HASH_HEX];
-    assert_int_equal(pg_hash_bytes("f\n", 2, key), PG_OK);
-    pg_store_forward_row forward = {.forward_key = key,
-                                    .canonical = "f\n",
-                                    .dataset_hash = hash_a,
-                                    .dataset_split = "test",
-                                    .dataset_name = "d:test",
-                                    .dataset_images = 100,
-                                    .dataset_classes = 10,
-                                    .chunk = chunk};
-    pg_store_cell_row rows[8];
-    for (size_t i = 0; i < n; i++)
-        rows[i] = cell_row((int)i, 0, IMAGES);
-    pg_store_plan_row row = {.name = "p",
-                             .matrix = "",
-                             .overrides = "",
-                             .shard = shard,
-                             .forwards = &forward,
-                             .n_forwards = 1,
-                             .cells = rows,
-                             .n_cells = n};
-    return pg_store_plan(store, &row);
+    return try_plan_cut(store, (const int[]){0, 1, 2, 3, 4, 5, 6, 7}, n, 0, IMAGES, chunk, shard);
 }
 
 static void start_as(pg_store *store) { assert_int_equal(pg_store_worker_start(store, &some_worker), PG_OK); }
