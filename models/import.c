@@ -1,6 +1,7 @@
 #include "models/import.h"
 
 #include "models/state_dict.h"
+#include "models/torchscript.h"
 #include "models/weights.h"
 
 #include <stdio.h>
@@ -384,6 +385,9 @@ int pg_import(const pg_import_job *job, pg_buf *out)
 {
     pg_state_file *file = NULL;
     match best = {0};
+    const pg_model *asked = job->model ? pg_model_find(job->model) : NULL;
+    if (asked && asked->hooks->opaque)
+        return pg_script_import(job, out);
     int code = pg_state_open(job->from, &file);
     if (code)
         return code;

@@ -298,3 +298,11 @@ pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width, pg_stem stem)
 {
     return pg_layer_classifier(b, "fc", pg_layer_global_mean(b, pg_resnet18_blocks(b, x, width, stem)));
 }
+
+pg_value pg_layer_script(pg_builder *b, int64_t bytes, pg_value x)
+{
+    pg_parameter *p = parameter(b, "script", "module", PG_PARAMETER_SCRIPT, 1, &bytes);
+    if (p)
+        x.tensor = b->scope->torch->script_call(b->scope, p->script, x.tensor);
+    return x;
+}

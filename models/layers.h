@@ -42,6 +42,9 @@ pg_value pg_layer_global_mean(pg_builder *b, pg_value x);
 /* Logits at every position: a 1 x 1 convolution with bias, named like a linear layer (weight [classes][channels]). */
 pg_value pg_layer_classifier(pg_builder *b, const char *name, pg_value x);
 
+/* The answer of a TorchScript module of so many bytes; its channels and axes are the caller's to set. */
+pg_value pg_layer_script(pg_builder *b, int64_t bytes, pg_value x);
+
 /* The options width and stem of a ResNet from the shapes of its first layer; false where it is no stem of these for pixels. */
 bool pg_resnet_derive(const pg_shapes *shapes, pg_buf *pairs);
 bool pg_resnet_derive_stem(const pg_shapes *shapes, pg_buf *pairs); /* the same, of any number of channels */

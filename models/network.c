@@ -32,6 +32,7 @@ void pg_parameters_release(pg_parameters *ps, const pg_torch *torch)
         torch->tensor_free(ps->items[i].tensor);
         torch->tensor_free(ps->items[i].folded);
         torch->tensor_free(ps->items[i].folded_bias);
+        torch->script_close(ps->items[i].script);
     }
     free(ps->items);
     *ps = (pg_parameters){0};
@@ -350,7 +351,10 @@ pg_scope *pg_network_scope(pg_network *n) { return n->scope; }
 
 pg_view pg_network_view(const pg_network *n, pg_rect patch)
 {
-    return pg_geometry_view(&n->info.geometry, n->model->hooks->view != NULL, patch);
+    const pg_geometry *g = &n->info.geometry;
+    if (n->model->hooks->opaque)
+        return (pg_view){.pixels = {0, 0, g->input_height, g->input_width}, .positions = {0, 0, g->rows.positions, g->columns.positions}};
+    return pg_geometry_view(g, n->model->hooks->view != NULL, patch);
 }
 
 static bool has_shape(const pg_torch *t, const pg_tensor *x, const int64_t shape[4])

@@ -20,6 +20,7 @@ typedef enum pg_parameter_kind {
     PG_PARAMETER_SHIFT,  /* batch norm bias: starts at 0 */
     PG_PARAMETER_MEAN,   /* running statistics: not trained */
     PG_PARAMETER_VAR,
+    PG_PARAMETER_SCRIPT, /* bytes of a TorchScript module: no tensor */
 } pg_parameter_kind;
 
 typedef struct pg_parameter {
@@ -29,6 +30,7 @@ typedef struct pg_parameter {
     int64_t shape[4];
     pg_tensor *tensor;               /* owned; NULL while traced */
     pg_tensor *folded, *folded_bias; /* owned, optional: convolution weight with its batch norm folded in */
+    pg_module_script *script;        /* owned; of a script only */
 } pg_parameter;
 
 typedef struct pg_parameters {
@@ -65,6 +67,7 @@ typedef struct pg_shapes {
 } pg_shapes;
 
 typedef struct pg_model_hooks {
+    bool opaque; /* somebody else's program: it is not trained, and its views are the whole image */
     /* Models over libtorch. pixels [n][3][h][w] in [0, 1] -> local logits [n][classes][H][W]. */
     pg_value (*forward)(pg_builder *b, const void *config, pg_value pixels);
     /* optional: what training looks at, where that is not `forward`: local logits [n][classes][H][W] of some positions, b->positions of

@@ -94,7 +94,7 @@ static int check_entries(pg_pth *p)
         if (slash && strcmp(slash, "/data.pkl") == 0 && !*p->root)
             snprintf(p->root, sizeof p->root, "%.*s", (int)(slash + 1 - s.name), s.name);
         else if (slash && strcmp(slash, "/constants.pkl") == 0)
-            code = pg_fail(PG_EUNSUPPORTED, "this is TorchScript, a program; right would be a file that torch.save made of model.state_dict()");
+            code = pg_fail(PG_EUNSUPPORTED, "this is TorchScript, a program; right would be a file that torch.save made of model.state_dict(), or `model import torchscript` with --trust");
     }
     if (!code && !*p->root)
         code = pg_fail(PG_EDAMAGED, "the zip archive has no entry ARCHIVE/data.pkl: torch.save did not write it");

@@ -21,6 +21,7 @@ const char pg_help_globals[] =
     "  --plugin FILE      defenses, attacks and models of a plug-in, which is code: it runs with your rights; may be given\n"
     "                     several times, a name without '/' is looked for in $PATCHGAUGE_PLUGIN_PATH\n"
     "  --quiet            no information and no progress on standard error\n"
+    "  --trust            runs TorchScript modules in weights files, which are programs of whoever made them\n"
     "  --version, --help\n";
 
 const char pg_help_exit_codes[] = "0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"

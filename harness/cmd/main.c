@@ -13,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const global_names[] = {"--db", "--data", "--cache", "--cache-size", "--plugin", "--quiet", "--version", "--help", NULL};
+static const char *const global_names[] = {"--db", "--data", "--cache", "--cache-size", "--plugin", "--quiet", "--trust", "--version", "--help", NULL};
 
-enum { DB, DATA, CACHE, CACHE_SIZE, PLUGIN, VALUED, QUIET = VALUED, VERSION, HELP, NONE };
+enum { DB, DATA, CACHE, CACHE_SIZE, PLUGIN, VALUED, QUIET = VALUED, TRUST, VERSION, HELP, NONE };
 
 /* Which global option an argument is; its value, if it has one behind '=', in `value`. */
 static int global_of(const char *argument, const char **value)
@@ -91,6 +91,8 @@ static int set_global(invocation *request, int which, const char *value)
     case QUIET:
         context->quiet = true;
         break;
+    case TRUST:
+        return setenv("PATCHGAUGE_TRUST", "1", 1) == 0 ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
     case VERSION:
         request->version = true;
         break;

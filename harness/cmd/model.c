@@ -85,7 +85,7 @@ static int train(const pg_context *context, int argc, char **argv)
     const pg_model *model = pg_model_find(argv[optind]);
     if (!model)
         return PG_EINPUT;
-    if (!model->needs_torch)
+    if (!model->needs_torch || model->hooks->opaque)
         return pg_fail(PG_EINPUT, "model %s has nothing to train", model->module.name);
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     e = pg_module_configure(&model->module, "model", a.pairs, a.n_pairs, config);
@@ -285,7 +285,10 @@ const pg_command pg_command_model = {
             "bags-of-local-features (bagnet9, 17, 33), De-randomized Smoothing (ds-resnet18, ds-resnet50: six\n"
             "channels are encoding=ablation).\n"
             "Any prefix and any dictionary round it is seen through; shortcut and linear stand for downsample and fc. Batch norms are\n"
-            "taken to have PyTorch's epsilon of 1e-5. TorchScript is a program and is not read.\n"
+            "taken to have PyTorch's epsilon of 1e-5.\n"
+            "A TorchScript module is a program: `model import torchscript FILE --trust --input HxW --set row_field=N --set column_field=N ... -o\n"
+            "OUT` runs it, takes it for a network that gives local logits [n][classes][rows][columns] with the geometry that is stated, tries\n"
+            "that with random patches, and writes it into OUT, which every command runs with --trust only.\n"
             "\n"
             "model inspect FILE prints architecture, geometry, measured locality, training command and curve.\n"
             "\n"

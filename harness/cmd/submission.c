@@ -8,6 +8,7 @@
 #include "harness/plan/modules.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void add_variable(pg_buf *out, const char *name, const char *value)
@@ -49,6 +50,8 @@ static void add_run(const pg_submission *s, pg_buf *out)
     pg_buf_printf(out, " --cache-size %" PRId64, s->context->cache_bytes);
     for (size_t i = 0; pg_plugin_at(i); i++)
         add_option(out, "--plugin", pg_plugin_at(i)->path);
+    if (getenv("PATCHGAUGE_TRUST"))
+        pg_buf_puts(out, " --trust");
     add_option(out, "--device", s->device);
     if (s->threads < 0)
         pg_buf_puts(out, " --threads \"${SLURM_CPUS_PER_TASK:-0}\"");

@@ -1,0 +1,110 @@
+/* The architecture "torchscript", see torchscript.h. Its one parameter is the module's file. */
+#include "models/torchscript.h"
+#include "models/layers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct script_axis {
+    int64_t positions, field, stride, padding;
+} script_axis;
+
+typedef struct torchscript {
+    int64_t bytes;
+    script_axis rows, columns;
+    int wrap;
+    pg_normalisation pixels;
+} torchscript;
+
+PG_MODEL(torchscript)
+
+enum { WRAP_NONE, WRAP_W, WRAP_H, WRAP_HW };
+static const char *const wraps[] = {"none", "w", "h", "hw", NULL};
+
+/* clang-format off */
+#define AT(field_) offsetof(torchscript, field_)
+static const pg_option options[] = {
+    {.name = "bytes", .type = PG_OPTION_INT, .offset = AT(bytes), .fallback = "1", .min = 1, .max = 1e10, .help = "size of the module; set by import"},
+    {.name = "rows", .type = PG_OPTION_INT, .offset = AT(rows.positions), .fallback = "1", .min = 1, .max = 4096, .help = "of the map; set by import"},
+    {.name = "columns", .type = PG_OPTION_INT, .offset = AT(columns.positions), .fallback = "1", .min = 1, .max = 4096, .help = "of the map; set by import"},
+    {.name = "row_field", .type = PG_OPTION_INT, .offset = AT(rows.field), .fallback = "0", .min = 0, .max = 4096,
+     .help = "rows of pixels that a position sees; 0: all"},
+    {.name = "row_stride", .type = PG_OPTION_INT, .offset = AT(rows.stride), .fallback = "1", .min = 1, .max = 4096,
+     .help = "rows of pixels between neighbouring positions"},
+    {.name = "row_padding", .type = PG_OPTION_INT, .offset = AT(rows.padding), .fallback = "0", .min = 0, .max = 4096,
+     .help = "rows of pixels by which the first field stands out of the image"},
+    {.name = "column_field", .type = PG_OPTION_INT, .offset = AT(columns.field), .fallback = "0", .min = 0, .max = 4096,
+     .help = "columns of pixels that a position sees; 0: all"},
+    {.name = "column_stride", .type = PG_OPTION_INT, .offset = AT(columns.stride), .fallback = "1", .min = 1, .max = 4096,
+     .help = "columns of pixels between neighbouring positions"},
+    {.name = "column_padding", .type = PG_OPTION_INT, .offset = AT(columns.padding), .fallback = "0", .min = 0, .max = 4096,
+     .help = "columns of pixels by which the first field stands out of the image"},
+    {.name = "wrap", .type = PG_OPTION_CHOICE, .offset = AT(wrap), .fallback = "none", .choices = wraps,
+     .help = "axes on which fields wrap round the image"},
+    PG_NORMALISATION_OPTIONS(torchscript, pixels),
+    {0},
+};
+#undef AT
+/* clang-format on */
+
+static int axis_of(const char *name, const script_axis *a, bool wrap, int size, pg_axis *out)
+{
+    *out = (pg_axis){.positions = (int)a->positions,
+                     .field = (int)a->field,
+                     .stride = (int)a->stride,
+                     .padding = (int)a->padding,
+                     .wrap = wrap};
+    if (a->field == 0) {
+        *out = (pg_axis){.positions = (int)a->positions, .stride = 1};
+        return wrap ? pg_fail(PG_EINPUT, "%s that see the whole image do not wrap; state their field", name) : PG_OK;
+    }
+    int64_t room = size + 2 * a->padding - a->field;
+    int64_t positions = wrap ? size / a->stride : room < 0 ? 0 : room / a->stride + 1;
+    bool good = positions == a->positions && a->padding < a->field && (!wrap || (a->padding == 0 && size % a->stride == 0));
+    return good ? PG_OK
+                : pg_fail(PG_EINPUT,
+                          "%lld %s: a field of %lld px, stride %lld and padding %lld on %d px %s %lld; state others, or a field of 0 "
+                          "(every position sees all)",
+                          (long long)a->positions, name, (long long)a->field, (long long)a->stride, (long long)a->padding, size,
+                          wrap ? "that wrap make" : "make", (long long)positions);
+}
+
+static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)
+{
+    const torchscript *c = config;
+    *out = (pg_geometry){.input_height = height, .input_width = width, .classes = classes};
+    int code = axis_of("rows", &c->rows, c->wrap == WRAP_H || c->wrap == WRAP_HW, height, &out->rows);
+    return code ? code : axis_of("columns", &c->columns, c->wrap == WRAP_W || c->wrap == WRAP_HW, width, &out->columns);
+}
+
+static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
+{
+    const torchscript *c = config;
+    pg_geometry g;
+    int height = pixels.rows.positions, width = pixels.columns.positions;
+    pg_value x = pg_layer_script(b, c->bytes, pg_layer_normalise(b, pixels, &c->pixels));
+    int code = geometry(config, height, width, b->classes, &g);
+    if (code && !b->error)
+        b->error = code;
+    x.channels = b->classes;
+    x.rows = g.rows;
+    x.columns = g.columns;
+    return x;
+}
+
+static const pg_model_hooks hooks = {.opaque = true, .forward = forward};
+
+const pg_model pg_model_torchscript = {
+    .module = {.name = "torchscript", .summary = "a TorchScript module with a stated geometry; needs --trust", .source = "the user",
+               .version = 1, .options = options, .config_size = sizeof(torchscript)},
+    .needs_torch = true,
+    .geometry = geometry,
+    .hooks = &hooks,
+};
+
+int pg_script_trusted(const char *what)
+{
+    const char *trust = getenv("PATCHGAUGE_TRUST");
+    return trust && *trust ? PG_OK
+                           : pg_fail(PG_EINPUT, "%s holds a TorchScript module, a program of whoever made it: --trust lets it run", what);
+}
