@@ -94,7 +94,7 @@ static char *help_of(const char *topic)
 
 static void check_options(const char *page, const char *command, const char *arguments, const char *help)
 {
-    static const char *const global[] = {"--db", "--data", "--cache", "--quiet", "--version"};
+    static const char *const global[] = {"--db", "--data", "--cache", "--cache-size", "--plugin", "--quiet", "--trust", "--version"};
     for (const char *at = strstr(arguments, " --"); at != NULL; at = strstr(at + 1, " --")) {
         char option[64];
         size_t size = 2 + strcspn(at + 3, " =`,");
