@@ -2,6 +2,7 @@
 #include "harness/base/file.h"
 #include "harness/plan/settle.h"
 #include "harness/run/attack_work.h"
+#include "harness/run/features.h"
 #include "harness/run/open.h"
 #include "harness/run/run.h"
 #include "plots/figure.h"
@@ -129,18 +130,9 @@ static int check_fit(pg_attack_setup *s)
 {
     const pg_attack_request *r = s->request;
     const pg_dataset_info *data = pg_dataset_info_of(s->dataset);
-    const pg_geometry *g = &s->info.geometry;
     s->first = r->all ? 0 : r->first;
     s->end = r->all ? data->images : r->end;
-    if (s->end > data->images || s->first < 0 || s->first >= s->end)
-        return pg_fail(PG_EINPUT, "images %lld:%lld: %s has the images 0:%lld", (long long)s->first, (long long)s->end,
-                       r->dataset, (long long)data->images);
-    if (g->input_height != data->height || g->input_width != data->width)
-        return pg_fail(PG_EINPUT, "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", r->weights,
-                       g->input_height, g->input_width, r->dataset, data->height, data->width);
-    if (g->classes != data->classes)
-        return pg_fail(PG_EINPUT, "%s has %d classes, %s has %d", r->weights, g->classes, r->dataset, data->classes);
-    return PG_OK;
+    return pg_features_check(data, r->dataset, s->first, s->end, &s->info.geometry, r->weights);
 }
 
 /* The patch, the window it touches, and whether attack and defense can work on them. */
@@ -150,8 +142,7 @@ static int check_patch(pg_attack_setup *s)
     int code = pg_patch_parse(s->request->patch, g->input_height, g->input_width, &s->patch_height, &s->patch_width);
     if (code != PG_OK)
         return code;
-    s->defended =
-        (pg_defended){s->defense, s->config, {g->input_height, g->input_width, s->patch_height, s->patch_width}};
+    s->defended = (pg_defended){s->defense, s->config, {g->input_height, g->input_width, s->patch_height, s->patch_width}};
     s->at_once = pg_defended_copies(&s->defended) ? 1 : s->request->batch;
     code = pg_defended_map(&s->defended, &s->info.geometry, &s->window);
     if (code != PG_OK)

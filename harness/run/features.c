@@ -161,17 +161,17 @@ static int check_request(const pg_features_request *r)
     return name ? PG_OK : pg_fail(PG_EINPUT, "%s: is not UTF-8, and meta.json names it; rename the file", r->weights);
 }
 
-static int check(const pg_features_request *r, const pg_dataset_info *data, const pg_weights_info *info)
+int pg_features_check(const pg_dataset_info *data, const char *dataset, int64_t first, int64_t end, const pg_geometry *g,
+                      const char *weights)
 {
-    const pg_geometry *g = &info->geometry;
-    if (r->end > data->images || r->first < 0 || r->first >= r->end)
-        return pg_fail(PG_EINPUT, "images %lld:%lld: %s has the images 0:%lld", (long long)r->first, (long long)r->end,
-                       r->dataset, (long long)data->images);
+    if (end > data->images || first < 0 || first >= end)
+        return pg_fail(PG_EINPUT, "images %lld:%lld: %s has the images 0:%lld", (long long)first, (long long)end, dataset,
+                       (long long)data->images);
     if (g->input_height != data->height || g->input_width != data->width)
-        return pg_fail(PG_EINPUT, "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", r->weights,
-                       g->input_height, g->input_width, r->dataset, data->height, data->width);
+        return pg_fail(PG_EINPUT, "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", weights,
+                       g->input_height, g->input_width, dataset, data->height, data->width);
     if (g->classes != data->classes)
-        return pg_fail(PG_EINPUT, "%s has %d classes, %s has %d", r->weights, g->classes, r->dataset, data->classes);
+        return pg_fail(PG_EINPUT, "%s has %d classes, %s has %d", weights, g->classes, dataset, data->classes);
     return PG_OK;
 }
 
@@ -191,7 +191,7 @@ int pg_features_write(const pg_features_request *request)
     if (code == PG_OK)
         code = pg_weights_describe(r.weights, r.pairs, r.n_pairs, &info);
     if (code == PG_OK)
-        code = check(&r, pg_dataset_info_of(dataset), &info);
+        code = pg_features_check(pg_dataset_info_of(dataset), r.dataset, r.first, r.end, &info.geometry, r.weights);
     pg_network_options options = {.device = r.device, .dtype = r.dtype, .batch = r.batch, .threads = r.threads};
     if (code == PG_OK)
         code = pg_network_open(r.weights, r.pairs, r.n_pairs, &options, &network);
