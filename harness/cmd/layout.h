@@ -20,6 +20,9 @@ typedef struct pg_layout_request {
     bool best;
 } pg_layout_request;
 
+/* Takes the options that commands share: 'r' --rows, 'c' --cols, 'm' --metrics, 'S' -S. PG_EUSAGE: too many -S. */
+int pg_layout_option(pg_layout_request *request, int option, const char *value) PG_MUST_USE;
+
 typedef struct pg_layout {
     pg_table table; /* ready to print; its strings belong to the layout */
     pg_table_entry *entries;

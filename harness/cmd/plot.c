@@ -22,16 +22,12 @@ static int parse(int argc, char **argv, pg_layout_request *request, const char *
         int code = PG_OK;
         switch (c) {
         case 'r':
-            request->rows = optarg;
-            break;
         case 'c':
-            request->cols = optarg;
+        case 'S':
+            code = pg_layout_option(request, c, optarg);
             break;
         case 'o':
             *folder = optarg;
-            break;
-        case 'S':
-            code = pg_matrix_args_override(&request->matrix, optarg);
             break;
         default:
             return pg_command_option_error(argv, options, c);

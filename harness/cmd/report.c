@@ -29,15 +29,6 @@ typedef struct arguments {
 static int parse_option(int c, arguments *a)
 {
     switch (c) {
-    case 'r':
-        a->request.rows = optarg;
-        return PG_OK;
-    case 'c':
-        a->request.cols = optarg;
-        return PG_OK;
-    case 'm':
-        a->request.metrics = optarg;
-        return PG_OK;
     case 'o':
         a->output = optarg;
         return PG_OK;
@@ -52,7 +43,7 @@ static int parse_option(int c, arguments *a)
                    ? PG_OK
                    : pg_fail(PG_EUSAGE, "--sheet %s: right would be a number of images, 0 to %d", optarg, PG_SHEET_MAX);
     default:
-        return pg_matrix_args_override(&a->request.matrix, optarg);
+        return pg_layout_option(&a->request, c, optarg);
     }
 }
 

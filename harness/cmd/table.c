@@ -34,13 +34,10 @@ static int parse(int argc, char **argv, pg_layout_request *request, pg_table_for
         int code = PG_OK;
         switch (c) {
         case 'r':
-            request->rows = optarg;
-            break;
         case 'c':
-            request->cols = optarg;
-            break;
         case 'm':
-            request->metrics = optarg;
+        case 'S':
+            code = pg_layout_option(request, c, optarg);
             break;
         case 'f':
             code = find_format(optarg, format);
@@ -50,9 +47,6 @@ static int parse(int argc, char **argv, pg_layout_request *request, pg_table_for
             break;
         case 'b':
             request->best = true;
-            break;
-        case 'S':
-            code = pg_matrix_args_override(&request->matrix, optarg);
             break;
         default:
             return pg_command_option_error(argv, options, c);
