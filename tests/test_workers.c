@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 static int64_t ask(const char *db, const char *sql)
 {
@@ -297,6 +298,21 @@ static void *crash_main(void *context)
     abort();
 }
 
+/* Libraries that get no memory may crash: where it is limited, that is said. */
+static void test_a_crash_names_the_limit_of_memory(void **state)
+{
+    (void)state;
+    struct rlimit limit, before; /* of no effect but for the message */
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)1 << 46;
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    int code = program_run("limit.db", "run %s --task-images 8 -S null.crash_image=100", scratch_path("m.toml"));
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_int_equal(code, 1);
+    expect_said("its worker died of SIGABRT (Aborted); ulimit -v leaves it 67108864 MiB of memory, which may be why; given up");
+}
+
 /* The task of the thread that crashed is named, not that of the thread that runs the network. */
 static void test_a_crash_names_its_thread(void **state)
 {
@@ -326,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_few_tasks_are_shared),
         cmocka_unit_test(test_stages_overlap),
         cmocka_unit_test(test_a_crash_costs_one_attempt),
+        cmocka_unit_test(test_a_crash_names_the_limit_of_memory),
         cmocka_unit_test(test_fail_fast),
         cmocka_unit_test(test_killed_worker),
         cmocka_unit_test(test_killed_supervisor),

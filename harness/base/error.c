@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static _Thread_local char message[PG_MESSAGE_MAX];
 
@@ -77,4 +78,13 @@ int pg_error_exit_code(int code)
 {
     size_t i = find(code);
     return i < n_errors ? errors[i].exit_code : 4;
+}
+
+void pg_limit_note(char out[PG_LIMIT_NOTE_MAX])
+{
+    struct rlimit limit;
+    out[0] = 0;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        snprintf(out, PG_LIMIT_NOTE_MAX, "; ulimit -v leaves it %llu MiB of memory, which may be why",
+                 (unsigned long long)limit.rlim_cur >> 20);
 }

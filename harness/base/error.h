@@ -42,6 +42,11 @@ int pg_fail_at(int code, const char *format, ...) PG_PRINTF(2, 3);
 /* The message recorded last by this thread; "" if none. Borrowed, valid until the thread's next failure. */
 const char *pg_error_message(void);
 
+/* "; ulimit -v leaves it ... MiB of memory, which may be why", "" where nothing limits a process's memory: for what a library did
+ * that does not say that memory ran out. */
+enum { PG_LIMIT_NOTE_MAX = 96 };
+void pg_limit_note(char out[PG_LIMIT_NOTE_MAX]);
+
 /* Name ("PG_EINPUT"), text ("bad input") and exit code of an error code; unknown codes read as system errors. */
 const char *pg_error_name(int code);
 const char *pg_error_text(int code);

@@ -222,16 +222,22 @@ static void add_report(supervisor *s, const pg_run_report *r)
     s->images += r->images;
 }
 
-static void describe_death(int status, char out[128])
+enum { REASON_MAX = 128 + PG_LIMIT_NOTE_MAX };
+
+/* A library that gets no memory may crash rather than say so. */
+static void describe_death(int status, char out[REASON_MAX])
 {
     int number = WTERMSIG(status);
     const char *name = WIFSIGNALED(status) ? sigabbrev_np(number) : NULL;
+    char limit[PG_LIMIT_NOTE_MAX] = "";
+    if (WIFSIGNALED(status) && (number == SIGSEGV || number == SIGBUS || number == SIGABRT))
+        pg_limit_note(limit);
     if (name)
-        snprintf(out, 128, "its worker died of SIG%s (%s)", name, sigdescr_np(number));
+        snprintf(out, REASON_MAX, "its worker died of SIG%s (%s)%s", name, sigdescr_np(number), limit);
     else if (WIFSIGNALED(status))
-        snprintf(out, 128, "its worker died of signal %d", number);
+        snprintf(out, REASON_MAX, "its worker died of signal %d", number);
     else
-        snprintf(out, 128, "its worker ended with exit code %d before its time", WEXITSTATUS(status));
+        snprintf(out, REASON_MAX, "its worker ended with exit code %d before its time", WEXITSTATUS(status));
 }
 
 /* A network that kills whoever opens it is one that does not open. */
@@ -285,7 +291,7 @@ static int replace_dead(supervisor *s, int place, int status)
     const pg_run_signs *signs = &s->seats[place].signs;
     int64_t crashed = atomic_load(&signs->crashed), task = crashed ? crashed : atomic_load(&signs->task), pending = 1;
     int opening = atomic_load(&signs->opening), code = PG_OK;
-    char reason[128];
+    char reason[REASON_MAX];
     describe_death(status, reason);
     if (opening) {
         task = 0;

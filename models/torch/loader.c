@@ -80,9 +80,12 @@ static int load(int threads)
     if (threads <= 0)
         threads = cores();
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!object)
-        return pg_fail(PG_ETORCH, "cannot load the libtorch shim: %s (is libtorch installed? on Debian: apt-get install libtorch-dev)",
-                       dlerror());
+    if (!object) {
+        char limit[PG_LIMIT_NOTE_MAX];
+        pg_limit_note(limit);
+        return pg_fail(PG_ETORCH, "cannot load the libtorch shim: %s%s", dlerror(),
+                       *limit ? limit : " (is libtorch installed? on Debian: apt-get install libtorch-dev)");
+    }
     pg_torch_table_fn *table = NULL;
     *(void **)&table = dlsym(object, "pg_torch_table");
     const pg_torch *torch = table ? table(PG_TORCH_VERSION) : NULL;
