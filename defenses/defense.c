@@ -22,7 +22,7 @@ int pg_defense_check(const pg_defense *d)
         {"copy, at image level and only there", images == (d->copy != NULL)},
         {"masked, with masks and only then", d->masks == (d->masked != NULL)},
         {"surrogate_version, with surrogate and only then", (d->surrogate != NULL) == (d->surrogate_version >= 1)},
-        {NULL, false}};
+        {.name = NULL}};
     return pg_module_check_hooks(&d->module, "defense", hooks);
 }
 

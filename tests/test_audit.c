@@ -318,6 +318,7 @@ static void an_unsound_defense_ends_with_a_witness(void **state)
                                 .effort = {.random = 8},
                                 .data_dir = ".",
                                 .device = "cpu",
+                                .threads = 1, /* LeakSanitizer falls over more threads of libtorch */
                                 .folder = scratch_path("witness"),
                                 .begin = begin,
                                 .context = plan};
@@ -418,7 +419,7 @@ static void a_network_is_attacked(void **state)
     (void)state;
     int code = program_run("n.db", "--quiet audit --weights models/zoo/synthetic-bagnet.safetensors --dataset synthetic:test "
                                    "--patch 4 --images 0:24 --defense robust-masking --defense clip -S batch=8 "
-                                   "--attack lavan --set attack.steps=3 --set attack.batch=4 --device cpu -f json");
+                                   "--attack lavan --set attack.steps=3 --set attack.batch=4 --device cpu --threads 1 -f json");
     expect(code, 0);
     json_t *rows = json_of(program_output), *row;
     size_t i;
@@ -456,6 +457,7 @@ static int audit_network(pg_plan *plan, pg_audit_row **rows, size_t *n)
                                 .effort = {.tries = 5},
                                 .data_dir = ".",
                                 .device = "cpu",
+                                .threads = 1, /* LeakSanitizer falls over more threads of libtorch */
                                 .folder = scratch_path("witness"),
                                 .begin = begin,
                                 .context = plan};

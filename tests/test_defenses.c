@@ -36,6 +36,40 @@ static void bad_options_are_refused(void **state)
     expect_refused("cbn", "feature=logits", "feature");
 }
 
+static void expect_incomplete(const pg_defense *d, const char *hook)
+{
+    assert_int_equal(pg_defense_check(d), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), hook));
+    assert_int_equal(pg_defense_add(d), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), hook)); /* and not that there is no room */
+}
+
+/* Hooks that are missing, and hooks that are there and never called. */
+static void incomplete_descriptors_are_refused(void **state)
+{
+    (void)state;
+    const pg_defense *features = pg_defense_find("robust-masking"), *plain = pg_defense_find("cbn"),
+                     *images = pg_defense_find("patchcleanser");
+    pg_defense d;
+    assert_true(features->masks && features->surrogate && !plain->masks && images->level == PG_LEVEL_IMAGE);
+    for (int i = 0; pg_defenses[i]; i++)
+        assert_int_equal(pg_defense_check(pg_defenses[i]), PG_OK);
+    d = *features, d.certificate = NULL, expect_incomplete(&d, "certificate");
+    d = *features, d.predict = NULL, expect_incomplete(&d, "predict");
+    d = *features, d.evidence = NULL, expect_incomplete(&d, "evidence");
+    d = *features, d.certify = NULL, expect_incomplete(&d, "certify");
+    d = *features, d.scratch_size = NULL, expect_incomplete(&d, "scratch_size");
+    d = *features, d.copies = images->copies, expect_incomplete(&d, "copies, at image level");
+    d = *features, d.copy = images->copy, expect_incomplete(&d, "copy, at image level");
+    d = *images, d.copies = NULL, expect_incomplete(&d, "copies, at image level");
+    d = *images, d.copy = NULL, expect_incomplete(&d, "copy, at image level");
+    d = *features, d.masked = NULL, expect_incomplete(&d, "masked, with masks");
+    d = *plain, d.masked = features->masked, expect_incomplete(&d, "masked, with masks");
+    d = *features, d.surrogate = NULL, expect_incomplete(&d, "surrogate_version");
+    d = *features, d.surrogate_version = 0, expect_incomplete(&d, "surrogate_version");
+    d = *features, d.surrogate_version = 1, assert_int_equal(pg_defense_check(&d), PG_OK);
+}
+
 /* The evidence that options settle on. */
 static void expect_evidence(const char *name, const char *options, pg_feature feature, double theta, double lo, double hi,
                             bool tanh_cbn)
@@ -307,6 +341,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(incomplete_descriptors_are_refused),
         cmocka_unit_test(options_settle),
         cmocka_unit_test(equal_classifiers_have_equal_options),
         cmocka_unit_test(certificates_say_what_they_are_worth),

@@ -376,14 +376,20 @@ static int count_calls(const victim *v, int kind)
     return count_lines("strace.log", "^[0-9]+ +(write|pwrite|f.*sync|rename|unlink)");
 }
 
-static void disturb_all(const victim *v)
+/* What is there before, and what it should become. */
+static void prepare(const victim *v)
 {
-    int fired[KINDS] = {0}, total = 0, ends[3] = {0}, most = getenv("PG_FAULTS") ? ALL : EACH;
     if (shell("rm -rf before want w && mkdir before && cd before && { %s; } >../said 2>&1", v->before) != 0)
         fail_msg("%s: what is there before cannot be made", v->name);
     reset();
     if (run(v, NULL) != 0 || shell("cp -a w want && cp out want.out") != 0)
         fail_msg("%s: does not run", v->name);
+}
+
+static void disturb_all(const victim *v)
+{
+    int fired[KINDS] = {0}, total = 0, ends[3] = {0}, most = getenv("PG_FAULTS") ? ALL : EACH;
+    prepare(v);
     for (int kind = 0; kind < KINDS; kind++) {
         int calls = count_calls(v, kind), n = calls < most ? calls : most;
         for (int i = 0; i < n; i++)
@@ -410,6 +416,35 @@ static void test_failing_calls(void **state)
     for (size_t i = 0; i < sizeof victims / sizeof *victims; i++)
         if (!only || strcmp(victims[i].name, only) == 0)
             disturb_all(&victims[i]);
+}
+
+/* A disk that stays full from some write on, of gnuplot too, which does not tell. */
+static void test_a_full_disk_under_gnuplot(void **state)
+{
+    (void)state;
+    enum { FIRST = 12 };
+    const victim *v = victims;
+    int untold = 0;
+    if (shell("strace -qq -e trace=none true 2>/dev/null") != 0)
+        skip();
+    while (strcmp(v->name, "plot") != 0)
+        v++;
+    prepare(v);
+    for (int n = 1; n <= FIRST; n++) {
+        fault f = {v, WRITE, n, "error=ENOSPC, and ever after"};
+        reset();
+        int code =
+            shell("cd w && strace -f -qq -o ../strace.log -e trace=write -e inject=write:error=ENOSPC:when=%d+ \"$P\" %s "
+                  ">../out 2>../said",
+                  n, v->arguments);
+        if (code != 4 || judge(&f, false))
+            broken(&f, "ended with %d", code);
+        untold += count_lines("said", "gnuplot did not finish") > 0;
+        run_again(&f);
+    }
+    fault_count("plot: a disk that stays full from write 1 to %d on: %d times gnuplot did not tell; 0 damaged", (int)FIRST,
+                untold);
+    assert_true(untold > 0);
 }
 
 /* ---- What they work on ----------------------------------------------------------------------------------------------------
@@ -448,6 +483,6 @@ static int make(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_failing_calls)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_failing_calls), cmocka_unit_test(test_a_full_disk_under_gnuplot)};
     return argc > 1 ? be_victim(argv) : cmocka_run_group_tests_name("system calls under outputs", tests, make, scratch_remove);
 }
