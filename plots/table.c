@@ -18,6 +18,8 @@ const pg_metric pg_metrics[] = {
     {"certified", "certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified), 1},
     {"certified_published", "published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE,
      AT(published), 1},
+    {"published_audited", "published, audited", "of the published certificates, those that the stored audit by features did not break",
+     PG_METRIC_SHARE, AT(published_audited), 1},
     {"false_positive", "false positive", "a masking defense masks something on the clean image", PG_METRIC_SHARE, AT(masked),
      -1},
     {"case_0", "case 0", "failure case 0 of the published certificate: wrong before masking", PG_METRIC_SHARE, AT(cases[0]), 0},
@@ -305,9 +307,10 @@ static void note_attacks(const pg_table *table, const char *prefix, pg_table_for
 void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
 {
     int64_t nonfinite = 0;
-    bool published = false;
+    bool published = false, audited = false;
     for (size_t i = 0; i < table->n_entries; i++) {
         published |= table->entries[i].published >= 0;
+        audited |= table->entries[i].published_audited >= 0;
         if (table->entries[i].nonfinite > nonfinite)
             nonfinite = table->entries[i].nonfinite;
     }
@@ -317,6 +320,9 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format f
     if (published)
         pg_buf_printf(out, "%spublished (%s) is no proof: it is the paper's own certificate, which an attack can break\n",
                       prefix, format == PG_TABLE_MD ? "certified\\_published" : "certified_published");
+    if (audited)
+        pg_buf_printf(out, "%spublished, audited: without those that the audit broke by changing features; no proof of the others either\n",
+                      prefix);
     if (table->paper != NULL && strcmp(table->paper, "revision") == 0)
         pg_buf_printf(out,
                       "%spaper: per-class certificates of the publication's later revision, as recalled in the literature\n",

@@ -37,6 +37,7 @@ typedef struct pg_table_entry {
     bool smaller_batch;             /* memory ran out: computed with fewer images at a time than the cell asks for */
     bool through_mean;              /* the attack differentiates the mean of the local logits, not the defense */
     int64_t published;              /* certified as published */
+    int64_t published_audited;      /* of these, what an audit of all images by features did not break */
     int64_t cases[PG_TABLE_CASES];  /* failure cases of the published certificate */
     int64_t masked;                 /* clean images on which a masking rule masks something */
     int64_t nonfinite;              /* images with a NaN or an infinity */

@@ -7,6 +7,7 @@
 #include "tests/program.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -144,6 +145,44 @@ static void stored_audits_are_printed(void **state)
     expect_text("- broken: certified images");
     assert_null(strstr(program_output, "locality"));
     assert_null(strstr(program_output, "tried"));
+}
+
+static double share_of(const json_t *rows, const char *metric)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "metric")), metric) == 0)
+            return json_number_value(json_object_get(row, "value"));
+    }
+    return -1;
+}
+
+/* A table shows what an audit by features left of the published certificates, once there is one of all images. */
+static void tables_show_what_audits_left(void **state)
+{
+    (void)state;
+    const char *file = scratch_path("m.toml"),
+               *cells = "-S defense=robust-masking -S robust-masking.scope=predicted -S robust-masking.feature=confidence -S patch=2";
+    expect(program_run("t.db", "--quiet run %s %s", file, cells), 0);
+    expect(program_run("t.db", "--quiet audit %s %s --level locality", file, cells), 0);
+    expect(program_run("t.db", "--quiet table %s %s -f json", file, cells), 0);
+    json_t *rows = json_of(program_output);
+    assert_true(share_of(rows, "certified_published") > 0);
+    assert_true(share_of(rows, "published_audited") < 0); /* random patches are no audit by features */
+    json_decref(rows);
+    expect(program_run("t.db", "--quiet audit %s %s --level feature -f json", file, cells), 0);
+    rows = json_of(program_output);
+    int64_t published = number(json_array_get(rows, 0), "published"), broken = number(json_array_get(rows, 0), "published_broken");
+    assert_true(broken > 0 && broken < published);
+    json_decref(rows);
+    expect(program_run("t.db", "--quiet table %s %s -f json", file, cells), 0);
+    rows = json_of(program_output);
+    assert_true(fabs(share_of(rows, "published_audited") - 100.0 * (double)(published - broken) / 120) < 1e-5);
+    json_decref(rows);
+    expect(program_run("t.db", "--quiet table %s %s -f md", file, cells), 0);
+    expect_text("published, audited: without those that the audit broke");
 }
 
 static int first_cell(const pg_cell_result *result, void *context)
@@ -525,6 +564,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_matrix_is_audited),
         cmocka_unit_test(stored_audits_are_printed),
+        cmocka_unit_test(tables_show_what_audits_left),
         cmocka_unit_test(stored_audits_are_judged),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(a_network_is_audited_without_a_matrix),

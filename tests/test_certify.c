@@ -192,6 +192,27 @@ static void locality_is_applied(void **state)
     assert_non_null(strstr(errors, "says that none of them flips"));
 }
 
+/* Both ends of the ring hold the label: only the window over both of them, which wraps, turns the prediction. */
+static void windows_that_change_a_prediction_are_counted(void **state)
+{
+    (void)state;
+    const float ring[8] = {4, 0, 0, 1, 0, 1, 4, 0};
+    write_npy("row.npy", PG_NPY_F4, 4, (int64_t[]){1, 1, 4, 2}, ring);
+    write_npy("one.npy", PG_NPY_I1, 1, (int64_t[]){1}, (int8_t[]){0});
+    assert_int_equal(certify("row.npy one.npy --defense mean --window 1x2 --masked --wrap"), 0);
+    assert_string_equal(output, "index,label,prediction,windows,wrong,changed\n0,0,0,4,1,1\n");
+    assert_int_equal(certify("row.npy one.npy --defense mean --window 1x2 --masked"), 0);
+    assert_string_equal(output, "index,label,prediction,windows,wrong,changed\n0,0,0,3,0,0\n");
+    assert_int_equal(certify("row.npy one.npy --defense mean --window 5 --masked -f json"), 0); /* all: a tie, class 0 */
+    assert_string_equal(output, "[{\"index\": 0, \"label\": 0, \"prediction\": 0, \"windows\": 1, \"wrong\": 0, \"changed\": 0}]\n");
+    assert_int_equal(certify("f4.npy i8.npy --defense mean --window 1x1 --masked"), 0); /* the second is wrong, the third a NaN */
+    assert_string_equal(output, "index,label,prediction,windows,wrong,changed\n0,0,0,4,0,0\n1,1,0,4,4,0\n2,0,-1,4,4,0\n");
+    assert_non_null(strstr(errors, "1 images hold a NaN"));
+    assert_null(strstr(errors, "locality"));
+    assert_int_equal(certify("f8.npy i8.npy --defense mean --window 1x1 --masked"), 0);
+    assert_non_null(strstr(output, "0,0,0,4,0,0\n1,1,0,4,4,0\n2,0,-1,4,4,0\n"));
+}
+
 static void bad_input_is_one_clear_error(void **state)
 {
     (void)state;
@@ -223,6 +244,7 @@ static void bad_input_is_one_clear_error(void **state)
         {"f4.npy i8.npy --defense mean --window 1x1 --wrap=x", "--wrap=x"},
         {"f4.npy i8.npy --defense mean --window 1x1 --delta -1", "--delta -1"},
         {"f4.npy i8.npy --defense mean --window 1x1 --delta 0.5", "--delta 0.5"},
+        {"f4.npy i8.npy --defense mean --window 1x1 --masked --delta 0", "--masked makes no certificates"},
         {"f4.npy i8.npy --defense mean --window 1x1 -f xml", "-f xml"},
         {"f4.npy i8.npy --defense mean --window 1x1 --wrapp", "did you mean '--wrap'?"},
         {"f4.npy i8.npy --defense mean --window 1x1 --set fature=logits", "feature"},
@@ -245,6 +267,7 @@ int main(void)
         cmocka_unit_test(csv_is_the_contract),          cmocka_unit_test(json_has_the_same_keys),
         cmocka_unit_test(margins_have_nine_decimals),   cmocka_unit_test(every_type_of_label),
         cmocka_unit_test(wraps_are_named_by_axis),      cmocka_unit_test(locality_is_applied),
+        cmocka_unit_test(windows_that_change_a_prediction_are_counted),
         cmocka_unit_test(bad_input_is_one_clear_error),
     };
     return cmocka_run_group_tests(tests, set_up, scratch_remove);

@@ -37,6 +37,7 @@ static size_t make_entries(const char *name, size_t columns, pg_table_entry *out
                 .n = 1000,
                 .clean = 900 - 17 * (int64_t)r,
                 .certified = r == 0 || r == 5 ? 0 : 700 - 60 * (int64_t)(r + 3 * c),
+                .published_audited = -1,
                 .published = r == 5 ? 600 - 100 * (int64_t)c : -1,
             };
     return n;
@@ -192,7 +193,7 @@ static void rows_have_room_or_are_refused(void **state)
     static pg_table_entry e[MANY];
     for (int i = 0; i < MANY; i++) {
         snprintf(names[i], sizeof names[i], "%d", i + 1);
-        e[i] = (pg_table_entry){.row = names[i], .column = "mean", .weights = "net", .expected = 10, .n = 10, .published = -1};
+        e[i] = (pg_table_entry){.row = names[i], .column = "mean", .weights = "net", .expected = 10, .n = 10, .published = -1, .published_audited = -1};
     }
     const char *title = "TITLE OF NINETY CAPITALS, TITLE OF NINETY CAPITALS, TITLE OF NINETY CAPITALS, TITLE OF NINETY";
     pg_table table = {.title = title, .row_key = "patch", .column_key = "defense", .entries = e, .n_entries = MANY};

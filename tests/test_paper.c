@@ -45,6 +45,11 @@ static void cells_find_their_number(void **state)
     other = mask_ds;
     other.feature = "logits";
     assert_false(pg_paper_value("V", &other, "clean", &value));
+    other.threshold = "0.2";
+    other.feature = "logits";
+    other.model = "bagnet9";
+    assert_true(pg_paper_value("XVII", &other, "case_1", &value)); /* the name of our metric */
+    assert_float_equal(value, 41.4, 1e-9);
     other = mask_ds;
     other.dataset = "cifar10-other:test";
     assert_false(pg_paper_value("V", &other, "clean", &value));
@@ -96,6 +101,7 @@ static const pg_table_entry entries[] = {
      .certified = 10,
      .attacked = -1,
      .published = -1,
+     .published_audited = -1,
      .cases = {-1, -1, -1, -1, -1},
      .masked = -1,
      .smallest_margin = -1,
@@ -109,6 +115,7 @@ static const pg_table_entry entries[] = {
      .certified = 60,
      .attacked = -1,
      .published = -1,
+     .published_audited = -1,
      .cases = {-1, -1, -1, -1, -1},
      .masked = -1,
      .smallest_margin = -1},
@@ -121,6 +128,7 @@ static const pg_table_entry entries[] = {
      .certified = 10,
      .attacked = -1,
      .published = -1,
+     .published_audited = -1,
      .cases = {-1, -1, -1, -1, -1},
      .masked = -1,
      .smallest_margin = -1},

@@ -18,6 +18,7 @@ static const pg_table_entry whole = {
     .certified = 480,
     .attacked = -1,
     .published = -1,
+    .published_audited = -1,
     .cases = {-1, -1, -1, -1, -1},
     .masked = -1,
     .smallest_margin = -1,

@@ -3,6 +3,7 @@
  * Source: certificate definitions, section 8. The rows are put together in memory and printed when all of them are there, so
  * that a failure prints none. */
 #include "defenses/certifier.h"
+#include "defenses/invariance.h"
 #include "harness/base/log.h"
 #include "harness/base/npy.h"
 #include "harness/cmd/command.h"
@@ -20,7 +21,7 @@ typedef struct request {
     const char *features_path, *labels_path;
     const pg_defense *defense;
     pg_job job;
-    bool has_window, has_delta, wrap_rows, wrap_columns;
+    bool has_window, has_delta, wrap_rows, wrap_columns, masked;
     row_format format;
     const char **pairs; /* --set */
     size_t n_pairs;
@@ -61,6 +62,9 @@ static int set_option(int option, const char *value, request *r)
     case 's':
         r->pairs[r->n_pairs++] = value;
         return PG_OK;
+    case 'm':
+        r->masked = true;
+        return PG_OK;
     default:
         r->format = strcmp(value, "json") == 0 ? FORMAT_JSON : FORMAT_CSV;
         return r->format == FORMAT_JSON || strcmp(value, "csv") == 0
@@ -76,6 +80,7 @@ static int parse(int argc, char **argv, request *r)
                                             {"wrap", optional_argument, NULL, 'r'},
                                             {"delta", required_argument, NULL, 'e'},
                                             {"set", required_argument, NULL, 's'},
+                                            {"masked", no_argument, NULL, 'm'},
                                             {"format", required_argument, NULL, 'f'},
                                             {NULL, 0, NULL, 0}};
     optind = 0;
@@ -94,6 +99,8 @@ static int parse(int argc, char **argv, request *r)
         return pg_fail(PG_EUSAGE, "certify: --defense is missing; `patchgauge list defenses` names them");
     if (!r->has_window)
         return pg_fail(PG_EUSAGE, "certify: --window is missing: the positions a patch can touch, HxW");
+    if (r->masked && r->has_delta)
+        return pg_fail(PG_EUSAGE, "certify: --masked makes no certificates, so that --delta means nothing there: leave one of them out");
     r->job.config = r->config;
     return pg_module_configure(&r->defense->module, "defense", r->pairs, r->n_pairs, r->config);
 }
@@ -206,10 +213,43 @@ static int certify(const request *r, const pg_npy *features, const pg_npy *label
     return pg_buf_check(out);
 }
 
+/* The same for --masked: windows that change a prediction, instead of certificates. */
+static int mask(const request *r, const pg_npy *features, const pg_npy *labels, pg_buf *out, size_t *nonfinite)
+{
+    int height = (int)features->shape[1], width = (int)features->shape[2], classes = (int)features->shape[3];
+    size_t n = (size_t)features->shape[0], image = n ? features->count / n * pg_npy_item_size(features->dtype) : 0;
+    bool json = r->format == FORMAT_JSON;
+    pg_invariance *masks;
+    pg_progress progress;
+    int code = pg_invariance_new(&r->job, height, width, classes, r->wrap_rows, r->wrap_columns, &masks);
+    if (code)
+        return code;
+    pg_buf_puts(out, json ? "[" : "index,label,prediction,windows,wrong,changed\n");
+    pg_progress_start(&progress, "mask", 0, (int64_t)n);
+    for (size_t i = 0; i < n; i++) {
+        int label = (int)label_at(labels, i);
+        const void *logits = (const unsigned char *)features->data + i * image;
+        pg_masked m = pg_invariance_image(masks, logits, features->dtype == PG_NPY_F8, label);
+        *nonfinite += m.prediction < 0;
+        pg_buf_printf(out,
+                      json ? "%s{\"index\": %zu, \"label\": %d, \"prediction\": %d, \"windows\": %d, \"wrong\": %d, "
+                             "\"changed\": %d}"
+                           : "%s%zu,%d,%d,%d,%d,%d\n",
+                      json && i ? ",\n " : "", i, label, m.prediction, pg_invariance_windows(masks), m.wrong, m.changed);
+        pg_progress_update(&progress, (int64_t)i + 1, NULL);
+    }
+    pg_progress_finish(&progress);
+    pg_invariance_free(masks);
+    pg_buf_puts(out, json ? "]\n" : "");
+    return pg_buf_check(out);
+}
+
 static void say_what_it_is_worth(const request *r, size_t nonfinite)
 {
     if (nonfinite)
         pg_warn("%zu images hold a NaN or an infinity: prediction -1, not certified", nonfinite);
+    if (r->masked)
+        return;
     if (r->defense->certificate(r->config) == PG_CERTIFICATE_NONE)
         pg_warn("%s: case 4 is certified as published, which is not a proof: the column certified is 0 throughout",
                 r->defense->module.name);
@@ -239,7 +279,7 @@ static int run(const pg_context *context, int argc, char **argv)
     if (!code)
         code = check_files(&r, &features, &labels);
     if (!code)
-        code = certify(&r, &features, &labels, &out, &nonfinite);
+        code = (r.masked ? mask : certify)(&r, &features, &labels, &out, &nonfinite);
     if (!code && (fwrite(out.data, 1, out.size, stdout) != out.size || fflush(stdout) != 0))
         code = pg_fail(PG_EIO, "cannot write the rows to standard output");
     if (!code)
@@ -255,7 +295,7 @@ const pg_command pg_command_certify = {
     .name = "certify",
     .synopsis =
         "certify FEATURES.npy LABELS.npy --defense NAME --window HxW [--wrap[=w|h|hw]] [--delta D] [--set key=value]... "
-        "[-f csv|json]",
+        "[--masked] [-f csv|json]",
     .summary = "certify dumped features with any defense, without a model",
     .help = "  FEATURES.npy     float32 or float64 [images, height, width, classes]: local logits\n"
             "  LABELS.npy       integers [images]\n"
@@ -266,6 +306,9 @@ const pg_command pg_command_certify = {
             "the defense\n"
             "                   reads; a vote that flips changes by 1048576 (default: not measured, taken as 0)\n"
             "  --set key=value  an option of the defense, see `patchgauge help defense NAME`\n"
+            "  --masked         no certificates: every window once without its evidence, 0 for every class, and the defense predicts from\n"
+            "                   what remains; prints index, label, prediction, windows (how many there are), wrong and changed: without\n"
+            "                   how many of them the prediction is not the label, and not what it was\n"
             "  -f, --format F   csv (default) or json\n"
             "\n"
             "Prints index, label, prediction, certified (0 or 1), margin (empty where there is none) and case (robust-masking "
@@ -273,6 +316,7 @@ const pg_command pg_command_certify = {
             "scope=predicted alone: 4 is certified as published). Notes go to standard error.\n"
             "\n"
             "  patchgauge certify features.npy labels.npy --defense ds --window 1x8 --wrap --set rule=window\n"
-            "  patchgauge certify features.npy labels.npy --defense robust-masking --window 6x6 --set threshold=0.2 -f json\n",
+            "  patchgauge certify features.npy labels.npy --defense robust-masking --window 6x6 --set threshold=0.2 -f json\n"
+            "  patchgauge certify features.npy labels.npy --defense mean --window 6x6 --masked\n",
     .run = run,
 };

@@ -205,6 +205,7 @@ static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_ta
     entry->attacked = cell->forward->attack ? result->attacked : -1;
     entry->through_mean = cell->forward->attack && strcmp(pg_forward_through(cell->forward), "mean") == 0;
     entry->published = result->has_published ? result->certified_published : -1;
+    entry->published_audited = -1;
     for (size_t i = 0; i < PG_TABLE_CASES; i++)
         entry->cases[i] = result->has_published ? result->cases[i] : -1;
     entry->masked = cell->defense->masks ? result->masked : -1;
@@ -255,6 +256,17 @@ static int fill_attacks(pg_store *store, const pg_cell *cell, int64_t attacked, 
     return code;
 }
 
+/* Of the published certificates those that no stored audit of all images broke by features; nothing where there is no audit. */
+static int keep_audit(const pg_audit_record *record, void *context)
+{
+    pg_table_entry *entry = context;
+    int64_t left = entry->published - record->published_broken;
+    bool whole = strcmp(record->level, "feature") == 0 && record->n == entry->n;
+    if (whole && (entry->published_audited < 0 || left < entry->published_audited))
+        entry->published_audited = left;
+    return PG_OK;
+}
+
 /* The publication's numbers beside those of a cell. */
 static int fill_paper(const char *table, const pg_cell *cell, const pg_metric *const *metrics, size_t n, pg_table_entry *entry)
 {
@@ -297,6 +309,8 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
         if (code == PG_OK)
             code = pg_store_smallest_batch(store, cell->id, &batch);
         entry->smaller_batch = batch > 0 && batch < cell->forward->batch;
+        if (code == PG_OK && entry->published >= 0)
+            code = pg_store_each_audit(store, cell->id, keep_audit, entry);
         if (code == PG_OK && cell->forward->attack)
             code = pg_store_broken(store, cell->id, &entry->broken, &(int64_t){0});
     }

@@ -55,7 +55,7 @@ static int parse(int argc, char **argv, arguments *a)
                                             {"sheet", required_argument, NULL, 's'},   {NULL, 0, NULL, 0}};
     *a = (arguments){.figures = true, .sheet = IMAGES};
     a->request =
-        (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published"};
+        (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published,published_audited"};
     optind = 0;
     for (int c; (c = getopt_long(argc, argv, ":o:S:", options, NULL)) != -1;) {
         int code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : parse_option(c, a);

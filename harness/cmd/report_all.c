@@ -71,6 +71,7 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
                           .certified = r->certified,
                           .attacked = r->attacked_n > 0 ? r->attacked : -1,
                           .published = r->has_published ? r->certified_published : -1,
+                          .published_audited = -1,
                           .masked = r->masked,
                           .nonfinite = r->nonfinite,
                           .smallest_margin = r->has_smallest_margin ? r->smallest_margin : -1,

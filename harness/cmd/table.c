@@ -28,7 +28,7 @@ static int parse(int argc, char **argv, pg_layout_request *request, pg_table_for
                                             {"paper", required_argument, NULL, 'p'},
                                             {"best", no_argument, NULL, 'b'},
                                             {NULL, 0, NULL, 0}};
-    *request = (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published"};
+    *request = (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published,published_audited"};
     optind = 0;
     for (int c; (c = getopt_long(argc, argv, ":f:S:", options, NULL)) != -1;) {
         int code = PG_OK;
@@ -98,10 +98,10 @@ const pg_command pg_command_table = {
     .help = "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
             "  --cols KEYS      settings that make the columns (default: patch)\n"
             "                   other settings that vary become part of the row's label\n"
-            "  --metrics NAMES  of clean, attacked, certified, certified_published, false_positive, case_0 to case_4\n"
-            "                   (shares of the images, in percent with 95% Wilson intervals), nonfinite (a count),\n"
-            "                   smallest_margin and delta (units of evidence);\n"
-            "                   default: clean,attacked,certified,certified_published\n"
+            "  --metrics NAMES  of clean, attacked, certified, certified_published, published_audited (what `patchgauge\n"
+            "                   audit` left of those), false_positive, case_0 to case_4 (shares of the images, in percent with 95%\n"
+            "                   Wilson intervals), nonfinite (a count), smallest_margin and delta (units of evidence);\n"
+            "                   default: clean,attacked,certified,certified_published,published_audited\n"
             "  -f, --format F   text (default), md, csv, json or latex (package booktabs); csv has the columns\n"
             "                   ROWS,COLS,metric,value,lo,hi,n\n"
             "  --paper TABLE    the publication's numbers beside ours, with the difference: II, IV to XXI, or revision (the\n"
