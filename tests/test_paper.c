@@ -37,6 +37,11 @@ static void cells_find_their_number(void **state)
     assert_true(pg_paper_value("revision", &other, "certified", &value));
     assert_float_equal(value, 57.7, 1e-9);
     other = mask_ds;
+    other.share = 64.0 / 1024; /* 6.25%, printed as 6.2% */
+    assert_true(pg_paper_value("XIX", &other, "clean", &value));
+    assert_float_equal(value, 77.1, 1e-9);
+    other.share = 0.0635;
+    assert_false(pg_paper_value("XIX", &other, "clean", &value));
     other.share = 0.05; /* 5%: no such patch */
     assert_false(pg_paper_value("V", &other, "clean", &value));
     other = mask_ds;
