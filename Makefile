@@ -58,7 +58,7 @@ MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo results tests test test-all test-faults test-slurm test-browser fuzz fuzz-programs bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo paper results tests test test-all test-faults test-slurm test-browser fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -138,8 +138,14 @@ demo: deps ## a small matrix on the built-in synthetic data: table and figure in
 	@$(MAKE) all
 	@sh experiments/demo.sh $(B)/patchgauge
 
-results: all ## experiments/RESULTS.md, from the databases of the runs
-	sh experiments/results.sh $(B)/patchgauge
+# The database of the publication's tables, ours beside theirs.
+PAPER_DB ?= build/paper.db
+paper: all ## run what is missing of experiments/{paper,ablations,audits} (hours), then `make results`
+	sh experiments/paper.sh run $(B)/patchgauge $(PAPER_DB)
+	@$(MAKE) results
+results: all ## experiments/RESULTS.md and models/ZOO.md, from the database of `make paper`
+	sh experiments/paper.sh write $(B)/patchgauge $(PAPER_DB)
+	sh models/zoo.sh $(B)/patchgauge $(PAPER_DB)
 
 # Tests: one cmocka program per file, linked with the library. Sanitized ones end at the first report, have more time, and get NULL
 # for memory that is not there, as without sanitizers.

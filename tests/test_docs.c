@@ -1,10 +1,12 @@
 /* The pages and the tree agree: paths that README, ARCHITECTURE and CONTRIBUTING name exist, their commands have a help page
  * that knows every long option used with them, and their make targets are listed by `make help`. README and `help matrix` tell
- * every key of matrix files with its default. */
+ * every key of matrix files with its default. models/ZOO.md tells every network that ships, with its hash. */
 #include "harness/base/file.h"
+#include "harness/base/hash.h"
 #include "harness/plan/settle.h"
 
 #include <ctype.h>
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -209,6 +211,30 @@ static void matrix_keys_are_told(void **state)
     assert_int_equal(bad, 0);
 }
 
+/* A line for the file, and its hash on the next. */
+static void networks_are_told(void **state)
+{
+    (void)state;
+    char *text, line[512], hash[PG_HASH_HEX];
+    size_t size, told = 0;
+    glob_t files;
+    assert_int_equal(pg_file_read("models/ZOO.md", PAGE_MAX, &text, &size), PG_OK);
+    assert_int_equal(glob("models/zoo/*.safetensors", 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        assert_int_equal(pg_hash_file(files.gl_pathv[i], hash), PG_OK);
+        snprintf(line, sizeof line, "- file: %s, ", files.gl_pathv[i]);
+        const char *at = strstr(text, line), *next = at ? strchr(at, '\n') : NULL;
+        snprintf(line, sizeof line, "\n- SHA-256: `%s`\n", hash);
+        if (next == NULL || strncmp(next, line, strlen(line)) != 0)
+            fail_msg("models/ZOO.md does not tell %s with its hash %s: `make results` writes it", files.gl_pathv[i], hash);
+    }
+    for (const char *at = strstr(text, "\n- file: "); at != NULL; at = strstr(at + 1, "\n- file: "))
+        told++;
+    assert_int_equal(told, files.gl_pathc); /* none that is gone */
+    globfree(&files);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +242,7 @@ int main(void)
         cmocka_unit_test(commands_and_options_exist),
         cmocka_unit_test(make_targets_exist),
         cmocka_unit_test(matrix_keys_are_told),
+        cmocka_unit_test(networks_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,6 +141,6 @@ const pg_command pg_command_plot = {
         "\n"
         "  patchgauge plot accuracy experiments/demo.toml -o build/demo\n"
         "  patchgauge plot threshold thresholds.toml --rows patch\n"
-        "  patchgauge plot vulnerability experiments/results/cifar10-bagnet-attack.toml -S defense=robust-masking\n",
+        "  patchgauge plot vulnerability experiments/paper/table21-cifar10.toml -S defense=robust-masking\n",
     .run = run,
 };

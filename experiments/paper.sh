@@ -1,0 +1,262 @@
+#!/bin/sh
+# paper.sh run|write PROGRAM [DATABASE [MATRIX.toml...]]: the publication's tables and figures, ours beside theirs, our ablations, and the audits.
+#   run:   runs what is not in the database yet (of these matrices): cells, audits, local logits, masks, times. Goes on where it was
+#          stopped.
+#   write: writes experiments/RESULTS.md and experiments/figures/ from what is there.
+# Reads experiments/{paper,ablations,audits}/*.toml. In the comment at the top of a matrix a line "# KEY: VALUE" says what is made of it,
+# the rest is printed above it:
+#   table: OPTIONS        a table (`patchgauge table MATRIX OPTIONS`); several lines: several tables
+#   plot: FIGURE OPTIONS  a figure (`patchgauge plot FIGURE MATRIX OPTIONS`)
+#   audit: yes            its certificates are audited by features, and the audit is printed
+#   time: yes             it runs without the feature cache, and the times are printed
+#   masks: HxW HxW ...    what becomes of predictions without windows of so many positions (`patchgauge certify --masked`)
+#   script: FILE          a script makes the table: FILE PROGRAM FOLDER MATRIX
+#   histograms: yes       the histograms that it left there
+#   paper: TABLE DATASET  the publication's numbers, where the table cannot put them beside ours
+# PATCHGAUGE_WORK: folder for what is neither in the database nor a result, default build/paper.
+set -eu
+[ $# -ge 2 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+command=$1 program=$2 database=${3:-build/paper.db}
+work=${PATCHGAUGE_WORK:-build/paper}
+locals=${PATCHGAUGE_LOCAL_LOGITS:-$work/local-logits}
+out=experiments/RESULTS.md
+mkdir -p "$work"
+
+# ---- What a matrix file says -------------------------------------------------------------------------------------------------
+
+directive() { sed -n "/^#/!q; s/^# $2: *//p" "$1"; } # matrix, key
+text_of() { sed -n '/^#/!q; /^# \(table\|plot\|audit\|time\|masks\|script\|histograms\|paper\): /d; s/^# *//p' "$1"; }
+# "weights" values of a matrix, one a line.
+weights_of() { awk '/^weights/ { on = 1 } on { print } on && !/,$/ { exit }' "$1" | grep -o '"[^"]*"' | tr -d '"' | awk '!seen[$0]++'; }
+patchgauge() { "$program" --db "$database" --quiet "$@"; }
+# Tables before figures, table05 before table05-imagenet.
+in_order() { # folder
+    find "experiments/$1" -name '*.toml' | sed 's/\.toml$//' | sort |
+        awk '/figure/ { later[++n] = $0; next } { print $0 ".toml" } END { for (i = 1; i <= n; i++) print later[i] ".toml" }'
+}
+# Why a matrix cannot be run here; nothing where it can.
+obstacle() {
+    patchgauge plan "$1" 2>&1 >/dev/null | sed -n 's/^[^ ]*\.toml:[0-9]*: //p; s/^patchgauge: //p' | grep -v 'nothing was done' |
+        awk '{ printf "%s%s", (NR > 1 ? "; " : ""), $0 } END { if (NR) print "" }'
+}
+
+# ---- run -------------------------------------------------------------------------------------------------------------------
+
+# Cells of a matrix whose published or counted certificate has no audit by features: asked network by network, so that a network
+# that is new is audited alone.
+audit_missing() { # matrix, weights
+    cells=$(patchgauge table "$1" -S weights="$2" --metrics clean -f csv 2>/dev/null | tail -n +2 | wc -l)
+    rows=$(patchgauge audit "$1" -S weights="$2" --stored --level feature -f csv 2>/dev/null | tail -n +2 | wc -l)
+    [ "$rows" -lt "$cells" ]
+}
+
+run_masks() { # matrix
+    name=$(basename "$1" .toml)
+    [ -f "$work/$name/meta.json" ] || patchgauge features --weights "$(weights_of "$1")" \
+        --dataset "$(sed -n 's/^dataset *= *"\(.*\)"$/\1/p' "$1")" -o "$work/$name"
+    for window in $(directive "$1" masks); do
+        [ -s "$work/$name/$window.csv" ] && continue
+        patchgauge certify "$work/$name/features.npy" "$work/$name/labels.npy" --defense mean --window "$window" --masked \
+            >"$work/$name/$window.part"
+        mv "$work/$name/$window.part" "$work/$name/$window.csv"
+    done
+}
+
+run() { # matrix
+    if [ -n "$(obstacle "$1")" ]; then
+        echo "left out: $1: $(obstacle "$1")" >&2
+        return 0
+    fi
+    echo "== $1" >&2
+    if [ -n "$(directive "$1" script)" ]; then
+        sh "$(directive "$1" script)" "$program" "$locals/$(basename "$1" .toml)" "$1" >/dev/null
+    elif [ -n "$(directive "$1" masks)" ]; then
+        run_masks "$1"
+    elif [ -n "$(directive "$1" time)" ]; then
+        "$program" --db "$database" --cache-size 0 run "$1"
+    elif [ -n "$(directive "$1" table)" ]; then
+        "$program" --db "$database" run "$1"
+    fi
+    [ -n "$(directive "$1" audit)" ] || return 0
+    weights_of "$1" | while read -r weights; do
+        ! audit_missing "$1" "$weights" || "$program" --db "$database" audit "$1" -S weights="$weights" --level feature >&2
+    done
+}
+
+# ---- write -------------------------------------------------------------------------------------------------------------------
+
+# The publication's numbers of a table and data set: one line for each network, defense and option.
+paper() { # table, data set
+    echo "The publication's table $1:"
+    echo
+    awk -F, -v table="$1" -v dataset="$2" '
+        $1 == table && $2 == dataset {
+            name = $3 ($4 ? ", " $4 : "") ($5 ? " of " $5 : "")
+            where = $6 ($6 && $7 ? ", " : "") $7
+            if (!(name in places)) names[++n] = name
+            if (!((name, where) in text)) place[name, ++places[name]] = where
+            gsub("_", " ", $8)
+            text[name, where] = text[name, where] (text[name, where] ? ", " : "") $8 " " $9
+        }
+        END {
+            for (i = 1; i <= n; i++) {
+                line = names[i]
+                for (k = 1; k <= places[names[i]]; k++) {
+                    where = place[names[i], k]
+                    line = line (k == 1 ? ": " : "; ") where (where ? ": " : "") text[names[i], where]
+                }
+                print "- " line
+            }
+        }' plots/paper.csv
+    echo
+}
+
+masks() { # matrix
+    name=$(basename "$1" .toml)
+    echo "| window | n | masked accuracy, % | images, % | windows, % |"
+    echo "|:-------|--:|-------------------:|----------:|-----------:|"
+    for window in 0x0 $(directive "$1" masks); do
+        file=$work/$name/$window.csv
+        [ "$window" != 0x0 ] || file=$work/$name/$(directive "$1" masks | cut -d " " -f 1).csv
+        [ -s "$file" ] || continue
+        awk -F, -v window="$window" 'NR > 1 {
+                n++
+                if (window == "0x0") { right += $2 == $3; wrong += $2 != $3 }
+                else { right += 1 - $5 / $4; wrong += $5 > 0; changed += $6 / $4 }
+            }
+            END { printf "| %s | %d | %.1f | %.1f | %.2f |\n", window, n, 100 * right / n, 100 * wrong / n, 100 * changed / n }' "$file"
+    done
+    echo
+}
+
+# The data of figure `time` as a table.
+timing() { # matrix
+    patchgauge plot time "$1" --rows weights -o "$work/$(basename "$1" .toml)" 2>/dev/null || return 0
+    echo "| network | measured on | images | reading, ms | network, ms | certificates, ms |"
+    echo "|:--------|:------------|-------:|------------:|------------:|-----------------:|"
+    awk -F'\t' 'BEGIN { RS = "\n\n\n" } NR == 2 { n = split($0, line, "\n"); for (i = 1; i <= n; i++) { split(line[i], f, "\t"); name[f[1]] = f[2]; note[f[1]] = f[3] } }
+        NR == 3 { n = split($0, line, "\n"); for (i = 1; i <= n; i++) { split(line[i], f, "\t"); if (f[1] != "") printf "| %s | %s | %d | %.3f | %.2f | %.3f |\n", name[f[1]], note[f[1]], f[5], f[2], f[3], f[4] } }' \
+        "$work/$(basename "$1" .toml)/time.tsv"
+    echo
+}
+
+plots() { # matrix
+    directive "$1" plot | while read -r figure options; do
+        name=$(basename "$1" .toml)
+        # shellcheck disable=SC2086 # the options are several words
+        patchgauge plot "$figure" "$1" $options -o "$work/$name" >/dev/null 2>&1 || { echo "$1: no figure $figure" >&2; continue; }
+        cp "$work/$name/$figure.svg" "experiments/figures/$name-$figure.svg"
+        echo "![$figure of $name](figures/$name-$figure.svg)"
+        echo
+    done
+}
+
+histograms() {
+    for drawn in "$locals"/*/*-lavan/local-logits.svg; do
+        name=$(basename "$(dirname "$drawn")" -lavan)
+        cp "$drawn" "experiments/figures/local-logits-$name.svg"
+        echo "![largest local logits of $name, clean and under LaVAN](figures/local-logits-$name.svg)"
+        echo
+    done
+}
+
+tables() { # matrix
+    directive "$1" table | while read -r options; do
+        echo "\`patchgauge table $1 $options\`"
+        echo
+        # shellcheck disable=SC2086 # the options are several words
+        patchgauge table "$1" -f md $options | sed '/^\*\*/,/^$/d'
+        echo
+    done
+}
+
+section() { # matrix
+    [ -z "$(obstacle "$1")" ] || return 0
+    echo "### $(basename "$1" .toml)"
+    echo
+    text_of "$1"
+    echo
+    tables "$1"
+    [ -z "$(directive "$1" script)" ] ||
+        sh "$(directive "$1" script)" "$program" "$locals/$(basename "$1" .toml)" "$1" && echo
+    [ -z "$(directive "$1" masks)" ] || masks "$1"
+    [ -z "$(directive "$1" time)" ] || timing "$1"
+    [ -z "$(directive "$1" histograms)" ] || histograms
+    plots "$1"
+    # shellcheck disable=SC2046 # table and data set
+    [ -z "$(directive "$1" paper)" ] || paper $(directive "$1" paper)
+}
+
+audit() { # matrix
+    [ -n "$(directive "$1" audit)" ] && [ -z "$(obstacle "$1")" ] || return 0
+    # a broken certificate or a refused image that nothing breaks ends with another code than 0, and has to be seen
+    patchgauge audit "$1" --stored -f md >"$work/audit.md" 2>/dev/null || true
+    [ -s "$work/audit.md" ] || return 0
+    echo "\`patchgauge audit $1 --stored\`"
+    echo
+    cat "$work/audit.md"
+    echo
+}
+
+missing() {
+    echo "| matrix | what is missing |"
+    echo "|:-------|:----------------|"
+    for matrix in $(in_order paper) $(in_order ablations); do
+        [ -z "$(obstacle "$matrix")" ] || echo "| $matrix | $(obstacle "$matrix") |"
+    done
+    echo
+}
+
+write() {
+    mkdir -p experiments/figures
+    rm -f experiments/figures/*.svg
+    cat <<'END'
+# Results
+
+Written by `make paper` from the database of the runs; models/ZOO.md says how the networks were trained. Shares are in percent of the images,
+with 95% Wilson intervals; "paper" is the publication's number (PatchGuard, Xiang et al. 2021) where it is of the same thing, "difference"
+ours less theirs.
+
+What is different from the publication wherever it is compared:
+
+- Networks are small and trained from scratch on CIFAR-10 at 32 px; the publication's BagNets and ResNet-50 start from ImageNet and see
+  images enlarged to 192 px, where a patch is put on after the enlargement. De-randomized smoothing is the same network at the same size.
+- Robust masking stands three ways. *Published* is the publication's certificate (its Algorithm 2), which is no proof. *Published, audited*
+  is what is left of it when every such image is attacked by changing features, as an adversary who knows the rule would. *Certified*,
+  of scope per-class, is a proof: what may be called certified accuracy.
+- Certificates are of all 10,000 test images. Attacks take seconds an image and run on fewer; n stands in each table.
+
+END
+    echo "## The publication's tables and figures"
+    echo
+    for matrix in $(in_order paper); do section "$matrix"; done
+    echo "## Ablations"
+    echo
+    for matrix in experiments/ablations/*.toml; do section "$matrix"; done
+    echo "The grid of the evidence, 2^-20, is no axis: the integers on it are the classifier."
+    echo
+    echo "## Audits"
+    echo
+    for matrix in experiments/audits/*.toml; do section "$matrix"; audit "$matrix"; done
+    for matrix in $(in_order paper); do audit "$matrix"; done
+    echo "## Not run here"
+    echo
+    echo "These files run as they are where their networks and images are there."
+    echo "Networks for 224 px are imported (\`patchgauge model import\`) or trained on a GPU (\`patchgauge model train bagnet17 --dataset imagenette:train\`);"
+    echo "ImageNette and ImageNet are imported with \`patchgauge data import\`. Interval bound propagation (table V) is not built."
+    echo
+    missing
+}
+
+case $command in
+run)
+    if [ $# -gt 3 ]; then shift 3; else set -- experiments/audits/*.toml experiments/paper/*.toml experiments/ablations/*.toml; fi
+    for matrix; do run "$matrix"; done
+    ;;
+write)
+    write >"$work/results.md"
+    cat -s "$work/results.md" >"$out"
+    echo "results: $out"
+    ;;
+*) echo "paper.sh: $command: right would be run or write" >&2 && exit 2 ;;
+esac

@@ -1,0 +1,91 @@
+#!/bin/sh
+# zoo.sh PROGRAM [DATABASE]: writes models/ZOO.md: every network of models/zoo with its hash, how it was trained, and what the database of
+# `make paper` knows of it: accuracy without a defense and the best certificates, from experiments/audits and table15.
+set -eu
+[ $# -ge 1 ] || { sed -n '2,3s/^# //p' "$0" >&2; exit 2; }
+program=$1 database=${2:-build/paper.db}
+out=models/ZOO.md
+temporary=$(mktemp)
+trap 'rm -f "$temporary" "$temporary.csv"' EXIT
+
+field() { # weights file, key
+    "$program" model inspect "$1" | sed -n "s/^$2  *//p"
+}
+
+# Minutes of training, from the log beside the file.
+minutes() { # weights file
+    [ -f "$1.log.csv" ] || { echo "not recorded"; return 0; }
+    awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "wall_s") c = i; next } { s += $c; n++; t[$6 + 0] = 1 }
+        END { for (i in t) threads = threads (threads == "" ? "" : " and ") i
+              printf "%d epochs in %.0f minutes, %s thread%s\n", n, s / 60, threads, threads == "1" ? "" : "s" }' "$1.log.csv"
+}
+
+# Cells of the database with this network, clean images: defense,patch,metric,value,lo,hi,n.
+cells() { # weights file
+    for matrix in $(grep -l "\"$1\"" experiments/audits/*.toml experiments/paper/table15.toml || true); do
+        "$program" --db "$database" --quiet table "$matrix" -S weights="$1" --rows defense --metrics clean,certified -f csv \
+            2>/dev/null | tail -n +2
+    done
+}
+
+results() { # weights file
+    cells "$1" | tr -d '"' | awk -F, '
+        $3 == "clean" { clean[$1, $2] = $4; n = $7; if ($1 ~ /^mean/ && $4 > plain) plain = $4 }
+        $3 == "certified" && $4 > best[$2] { best[$2] = $4; by[$2] = $1 }
+        END {
+            if (plain) printf "- accuracy without a defense: %.1f%% of %d test images\n", plain, n
+            for (p = 1; p <= 64; p++) if (best[p]) {
+                name = by[p]
+                sub(" ", ", ", name)
+                printf "- best certificate, patch of %d px: %.1f%% by %s (clean %.1f%%)\n", p, best[p], name, clean[by[p], p]
+            }
+        }'
+}
+
+# First, last and about ten epochs between.
+curve() { # weights file
+    field "$1" training | tr '{' '\n' | sed -n 's/.*"loss":\([^,}]*\).*"val":\([^,}]*\).*/\1 \2/p' | awk '
+        { loss[NR] = $1; val[NR] = $2 }
+        END {
+            step = int((NR + 9) / 10)
+            if (!NR) exit
+            printf "- validation accuracy by epoch:"
+            for (i = 1; i <= NR; i++) if (i == 1 || i == NR || i % step == 0) printf "%s %d: %.1f%%", (i > 1 ? "," : ""), i, 100 * val[i]
+            printf "\n"
+        }'
+}
+
+entry() { # weights file
+    echo "## $(basename "$1")"
+    echo
+    echo "- file: $1, $(wc -c <"$1") bytes"
+    echo "- SHA-256: \`$(field "$1" sha256)\`"
+    echo "- architecture: $(field "$1" model | sed 's/ (version.*//'), $(field "$1" options); rows: $(field "$1" rows); columns: $(field "$1" columns)"
+    echo "- data: $(field "$1" dataset), hash \`$(field "$1" dataset_hash | cut -c 1-12)\`, seed $(field "$1" seed)"
+    echo "- training: $(minutes "$1")"
+    curve "$1"
+    results "$1"
+    echo
+    echo '```'
+    field "$1" command | sed 's/ # data.*//' | fold -s -w 118 | sed 's/ *$//; $!s/$/ \\/'
+    echo '```'
+    echo
+}
+
+{
+    echo "# The networks that ship"
+    echo
+    echo "Written by \`make results\` from the files themselves and the database of \`make paper\`. The command of a network, given on the same machine"
+    echo "with as many threads, makes the same bytes again; \`patchgauge model inspect FILE\` prints what a file says of itself."
+    echo
+    echo "| network | architecture | bytes | SHA-256 |"
+    echo "|:--------|:-------------|------:|:--------|"
+    for weights in models/zoo/*.safetensors; do
+        echo "| $(basename "$weights" .safetensors) | $(field "$weights" model | sed 's/ (version.*//') | $(wc -c <"$weights") | \`$(field "$weights" sha256 | cut -c 1-16)\` |"
+    done
+    echo "| all | | $(cat models/zoo/*.safetensors | wc -c) | |"
+    echo
+    for weights in models/zoo/*.safetensors; do entry "$weights"; done
+} >"$temporary"
+sed '$d' "$temporary" >"$out"
+echo "zoo: $out"
