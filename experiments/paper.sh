@@ -202,7 +202,8 @@ missing() {
     echo "| matrix | what is missing |"
     echo "|:-------|:----------------|"
     for matrix in $(in_order paper) $(in_order ablations); do
-        [ -z "$(obstacle "$matrix")" ] || echo "| $matrix | $(obstacle "$matrix") |"
+        [ -z "$(obstacle "$matrix")" ] || echo "| $(basename "$matrix" .toml) | $(obstacle "$matrix" |
+            sed "s/unknown data set '\([^']*\)'[^;]*/images of \1/g; s/models.zoo.\([^;]*\).safetensors: No such file[^;]*/network \1/g") |"
     done
     echo
 }
