@@ -387,6 +387,69 @@ static void expect_problem(const char *text, const char *want)
         fail_msg("\"%s\" is not in\n%s", want, problems);
 }
 
+/* BagNet-17 at 192 px on images of 32 px: 5 px before a bicubic resize change 48 px, 8 positions; 30 px behind it 6. */
+static void test_patches_before_and_behind_a_resize(void **state)
+{
+    (void)state;
+#define RESIZED                                                                                                                  \
+    "[fixed]\nweights = \"null\"\ndefense = \"mean\"\nnull.height = 22\nnull.width = 22\nnull.field = 17\nnull.stride = 8\n"       \
+    "null.input_height = 192\nnull.input_width = 192\n"
+    static const struct {
+        const char *rest, *window, *reach, *patch;
+    } cases[] = {
+        {"dataset = \"synthetic:test@192\"\npatch = 5\n", "8x8", "48x48", "5x5"},
+        {"dataset = \"synthetic:test@192\"\npatch = 5\nattacker = \"input\"\n", "8x8", "48x48", "5x5"},
+        {"dataset = \"synthetic:test@192:bilinear\"\npatch = 5\n", "7x7", "36x36", "5x5"},
+        {"dataset = \"synthetic:test@192\"\npatch = 30\nattacker = \"network\"\n", "6x6", "", "30x30"},
+        {"dataset = \"synthetic:test@192\"\npatch = \"2.4%\"\n", "8x8", "48x48", "5x5"},
+        {"dataset = \"synthetic:test@192\"\npatch = \"2.4%\"\nattacker = \"network\"\n", "6x6", "", "30x30"},
+        {"dataset = \"synthetic:test@192\"\npatch = 32\n", "22x22", "192x192", "32x32"},
+    };
+    char ids[sizeof cases / sizeof *cases][PG_HASH_HEX];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        pg_plan *plan = NULL;
+        snprintf(text, sizeof text, RESIZED "%s", cases[i].rest);
+        if (open_matrix(text, NULL, &plan))
+            fail_msg("%s", problems);
+        const pg_cell *cell = pg_plan_at(plan, 0);
+        assert_string_equal(pg_cell_value(cell, "window"), cases[i].window);
+        assert_string_equal(pg_cell_value(cell, "reach.px"), cases[i].reach);
+        assert_string_equal(pg_cell_value(cell, "patch.px"), cases[i].patch);
+        memcpy(ids[i], cell->id, PG_HASH_HEX);
+        pg_plan_free(plan);
+    }
+    assert_string_equal(ids[0], ids[1]); /* the default, said */
+    for (size_t i = 1; i < 4; i++)
+        for (size_t j = 0; j < i; j++)
+            assert_true((i == 1 && j == 0) || strcmp(ids[i], ids[j]) != 0);
+    /* masks of images cover what a patch before the resize changes: those of 5 px are those of 48 px behind it */
+    static const char *const before_behind[] = {"patch = 5\n", "patch = 48\nattacker = \"network\"\n", "patch = 5\nattacker = \"network\"\n"};
+    char map[3][32], window[3][32];
+    for (int i = 0; i < 3; i++) {
+        char text[1024];
+        pg_plan *plan = NULL;
+        snprintf(text, sizeof text,
+                 "[fixed]\nweights = \"null\"\ndefense = \"patchcleanser\"\nnull.input_height = 192\nnull.input_width = 192\n"
+                 "dataset = \"synthetic:test@192\"\n%s",
+                 before_behind[i]);
+        if (open_matrix(text, NULL, &plan))
+            fail_msg("%s", problems);
+        const pg_cell *cell = pg_plan_at(plan, 0);
+        snprintf(map[i], sizeof map[i], "%s", pg_cell_value(cell, "map"));
+        snprintf(window[i], sizeof window[i], "%s", pg_cell_value(cell, "window"));
+        assert_int_equal(cell->forward->copies.frame.patch_height, i < 2 ? 48 : 5);
+        assert_int_equal(cell->forward->copies.frame.patch_width, i < 2 ? 48 : 5);
+        pg_plan_free(plan);
+    }
+    assert_string_equal(map[0], map[1]);
+    assert_string_equal(window[0], window[1]);
+    expect_problem(RESIZED "dataset = \"synthetic:test@192\"\npatch = 33\n", "larger than the image (32 x 32)");
+    expect_problem(RESIZED "dataset = \"synthetic:test@64\"\npatch = 3\n", "dataset = \"synthetic:test@192x192\" resizes them");
+    expect_problem(RESIZED "dataset = \"synthetic:test@192\"\npatch = 5\nattack = \"random-search\"\n", "attacker = \"network\"");
+#undef RESIZED
+}
+
 static void test_single_problems(void **state)
 {
     (void)state;
@@ -407,7 +470,8 @@ static void test_single_problems(void **state)
     expect_problem(HEAD "defense = \"mean\"\npatch = 3\nimages = \"5:5\"\n", "write FIRST:END");
     expect_problem(HEAD "defense = \"mean\"\npatch = 3\nnull.classes = 7\n",
                    "m.toml:3: null has 7 classes, synthetic:test has 10");
-    expect_problem(HEAD "defense = \"mean\"\npatch = 3\nnull.input_width = 64\n", "does not resize");
+    expect_problem(HEAD "defense = \"mean\"\npatch = 3\nnull.input_width = 64\n",
+                   "dataset = \"synthetic:test@32x64\" resizes them");
     expect_problem(HEAD "defense = \"robust-masking\"\npatch = 3\nrobust-masking.clip = \"1:5\"\n",
                    "m.toml:4: defense robust-masking");
     char many[4096] = HEAD "[axes]\n";
@@ -507,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_weights_by_content),
         cmocka_unit_test(test_locality),
         cmocka_unit_test(test_all_problems_with_lines),
+        cmocka_unit_test(test_patches_before_and_behind_a_resize),
         cmocka_unit_test(test_single_problems),
         cmocka_unit_test(test_reasons),
         cmocka_unit_test(test_stale),

@@ -159,7 +159,7 @@ const pg_command pg_command_attack = {
         "database instead, goes on after an interruption, and shows them in tables.\n"
         "\n"
         "  --weights F      weights file, or null\n"
-        "  --dataset D      NAME:SPLIT\n"
+        "  --dataset D      NAME:SPLIT; of NAME:SPLIT@SIZE, images resized, the patch is put on behind the resize\n"
         "  --images A:B     images A to B - 1; default all\n"
         "  --attack NAME    see `patchgauge list attacks`\n"
         "  --patch P        pixels (5), height x width (5x8) or a share of the image (2.4%)\n"

@@ -212,8 +212,8 @@ static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_ta
     entry->nonfinite = result->nonfinite;
     entry->smallest_margin = result->has_smallest_margin ? result->smallest_margin : -1;
     entry->delta = cell->has_delta ? cell->delta : -1;
-    entry->image_height = cell->forward->dataset_height;
-    entry->image_width = cell->forward->dataset_width;
+    entry->image_height = cell->image_height;
+    entry->image_width = cell->image_width;
     entry->patch_height = cell->patch_height;
     entry->patch_width = cell->patch_width;
 }
@@ -281,7 +281,7 @@ static int fill_paper(const char *table, const pg_cell *cell, const pg_metric *c
                          .threshold = pg_cell_value(cell, "threshold"),
                          .scope = pg_cell_value(cell, "scope"),
                          .share =
-                             (double)(cell->patch_height * cell->patch_width) / (double)(f->dataset_height * f->dataset_width)};
+                             (double)(cell->patch_height * cell->patch_width) / (double)(cell->image_height * cell->image_width)};
     double *paper = malloc((n + 1) * sizeof *paper);
     if (paper == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for %zu numbers of a table", n);

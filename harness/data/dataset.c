@@ -3,6 +3,7 @@
 
 #include "harness/base/option.h"
 #include "harness/data/image_folder.h"
+#include "harness/data/resized.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -111,7 +112,7 @@ static int fail_split(const pg_data_set *set, const char *split)
     return pg_fail(PG_EINPUT, "data set %s has no split '%s': right would be one of %s", set->name, split, known);
 }
 
-int pg_dataset_open(const char *data_dir, const char *spec, pg_dataset **out)
+static int open_plain(const char *data_dir, const char *spec, pg_dataset **out)
 {
     pg_data_set set;
     char name[sizeof set.name];
@@ -135,11 +136,25 @@ int pg_dataset_open(const char *data_dir, const char *spec, pg_dataset **out)
     snprintf(dataset->info.name, sizeof dataset->info.name, "%s", set.name);
     snprintf(dataset->info.split, sizeof dataset->info.split, "%s", set.splits[split]);
     code = set.kind->open(data_dir, dataset);
+    dataset->info.source_height = dataset->info.height;
+    dataset->info.source_width = dataset->info.width;
     if (code)
         pg_dataset_close(dataset);
     else
         *out = dataset;
     return code;
+}
+
+int pg_dataset_open(const char *data_dir, const char *spec, pg_dataset **out)
+{
+    const char *at = strchr(spec, '@');
+    if (!at)
+        return open_plain(data_dir, spec, out);
+    pg_dataset *inner = NULL;
+    char *plain = strndup(spec, (size_t)(at - spec));
+    int code = plain ? open_plain(data_dir, plain, &inner) : pg_fail(PG_ENOMEM, "out of memory");
+    free(plain);
+    return code ? code : pg_resized_open(inner, at + 1, out);
 }
 
 void pg_dataset_close(pg_dataset *dataset)

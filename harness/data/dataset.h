@@ -1,4 +1,5 @@
-/* Data sets: images as 8-bit RGB planes with labels, named "NAME:SPLIT" ("cifar10:test", "synthetic:train").
+/* Data sets: images as 8-bit RGB planes with labels, named "NAME:SPLIT" ("cifar10:test", "synthetic:train"), or resized,
+ * "NAME:SPLIT@SIZE[:FILTER]" ("cifar10:test@192"; harness/data/resized.h).
  *
  * A data set is what its manifest says: one SHA-256 per file, class order included. Opening checks the manifest and sizes;
  * `data verify` rehashes the files. The built-in synthetic set has no files: its manifest is its generator's version and seed.
@@ -7,6 +8,7 @@
 #define PG_DATA_DATASET_H
 
 #include "harness/base/hash.h"
+#include "harness/data/resize.h"
 
 #include <stdint.h>
 
@@ -17,6 +19,8 @@ typedef struct pg_dataset_info {
     char hash[PG_HASH_HEX]; /* of the manifest: part of identity */
     int64_t images;
     int height, width; /* pixels; three planes R, G, B */
+    int source_height, source_width; /* before the resize; the same where there is none */
+    pg_filter filter;                /* of the resize */
     int classes;
     const char *const *class_names; /* classes entries, borrowed from the data set */
 } pg_dataset_info;

@@ -137,6 +137,35 @@ out:
     return code;
 }
 
+int pg_resize_reach(int in, int out, pg_filter filter, int length, int *reach)
+{
+    taps t = {0};
+    int *first = malloc((size_t)in * sizeof *first), *end = calloc((size_t)in, sizeof *end);
+    int code = first && end ? taps_init(&t, in, out, 0, out, filter) : pg_fail(PG_ENOMEM, "out of memory for a resize to %d pixels", out);
+    for (int p = 0; code == PG_OK && p < in; p++)
+        first[p] = out;
+    for (int i = 0; code == PG_OK && i < out; i++) /* the pixels of the result that pixel p has a weight in: from first[p] to end[p] */
+        for (int k = 0; k < t.count[i]; k++)
+            if (t.weights[(size_t)i * (size_t)t.most + (size_t)k] != 0) {
+                int p = t.first[i] + k;
+                first[p] = first[p] < i ? first[p] : i;
+                end[p] = i + 1;
+            }
+    *reach = 0;
+    for (int start = 0; code == PG_OK && start + length <= in; start++) {
+        int from = out, to = 0;
+        for (int p = start; p < start + length; p++) {
+            from = first[p] < from ? first[p] : from;
+            to = end[p] > to ? end[p] : to;
+        }
+        *reach = to - from > *reach ? to - from : *reach;
+    }
+    taps_release(&t);
+    free(first);
+    free(end);
+    return code;
+}
+
 /* (all - part) / 2, halves to the even number, as Python's round has it. */
 static int middle(int all, int part)
 {

@@ -16,6 +16,10 @@ typedef struct pg_part {
 /* The image as `height` x `width` pixels, and of that the part: out[part.height][part.width][3]. PG_ENOMEM. */
 int pg_resize(const pg_image *image, int height, int width, pg_filter filter, pg_part part, uint8_t *out) PG_MUST_USE;
 
+/* Along one axis that is resized from `in` to `out` pixels: the most neighbouring pixels of the result that can change when `length`
+ * neighbouring pixels of the image do, wherever these lie. 1 <= length <= in. PG_ENOMEM. */
+int pg_resize_reach(int in, int out, pg_filter filter, int length, int *reach) PG_MUST_USE;
+
 /* The shorter side becomes `side_px`, the longer one follows, rounded down; of that the `crop_px` <= side_px square in the
  * middle: torchvision's Resize and CenterCrop. out[crop_px][crop_px][3]. PG_ENOMEM. */
 int pg_resize_crop(const pg_image *image, int side_px, pg_filter filter, int crop_px, uint8_t *out) PG_MUST_USE;

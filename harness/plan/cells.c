@@ -69,20 +69,32 @@ static int settle_defense(pg_settler *s, const pg_toml_value **values, pg_cell *
     return code;
 }
 
+/* What a patch changes of an axis that is resized to `out` pixels behind the attacker. An axis of the same size is not touched, as
+ * with every filter of weight 1 at the pixel itself. */
+static int settle_reach(int in, int out, pg_filter filter, int patch, int *reach)
+{
+    *reach = patch;
+    return in == out ? PG_OK : pg_resize_reach(in, out, filter, patch, reach);
+}
+
 static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
     const pg_forward *f = c->forward;
     pg_geometry g = f->info.geometry;
-    /* Model and data set have the same size here, so the patch of an attacker behind the resize is the same patch. */
-    if (pg_patch_parse(pg_row_value(s, values, PG_KEY_PATCH), f->dataset_height, f->dataset_width, &c->patch_height,
-                       &c->patch_width) != PG_OK) {
+    bool before = strcmp(pg_row_value(s, values, PG_KEY_ATTACKER), "input") == 0;
+    c->image_height = before ? f->source_height : f->dataset_height;
+    c->image_width = before ? f->source_width : f->dataset_width;
+    if (pg_patch_parse(pg_row_value(s, values, PG_KEY_PATCH), c->image_height, c->image_width, &c->patch_height,
+                       &c->patch_width) != PG_OK ||
+        settle_reach(c->image_height, f->dataset_height, f->filter, c->patch_height, &c->reach_height) != PG_OK ||
+        settle_reach(c->image_width, f->dataset_width, f->filter, c->patch_width, &c->reach_width) != PG_OK) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_PATCH), "patch", "%s", pg_error_message());
         *ok = false;
         return;
     }
     c->has_delta = pg_locality_covers(&f->info.locality, f->dtype, f->batch);
     pg_defended defended = {
-        c->defense, c->config, {f->dataset_height, f->dataset_width, c->patch_height, c->patch_width}};
+        c->defense, c->config, {f->dataset_height, f->dataset_width, c->reach_height, c->reach_width}};
     if (pg_defended_map(&defended, &g, &c->window) != PG_OK) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_DEFENSE), "defense", "defense %s on %s: %s",
                    c->defense->module.name, f->weights, pg_error_message());
@@ -204,6 +216,8 @@ static int make_details(pg_cell *c)
     pg_settings_add(&text, "model", f->info.model);
     pg_buf_printf(&text, "model.version=%d\n", f->info.model_version);
     pg_buf_printf(&text, "patch.px=%dx%d\nweights.hash=%s\n", c->patch_height, c->patch_width, f->info.hash);
+    if (c->reach_height != c->patch_height || c->reach_width != c->patch_width)
+        pg_buf_printf(&text, "reach.px=%dx%d\n", c->reach_height, c->reach_width);
     pg_buf_printf(&text, "window=%dx%d\n", c->window.height, c->window.width);
     if (strcmp(f->weights, "null") != 0) {
         char prefix[80];

@@ -152,14 +152,15 @@ static int seal_forward(pg_forward *f, pg_buf *lines)
     return code == PG_OK && !f->canonical ? pg_fail(PG_ENOMEM, "out of memory") : code;
 }
 
-/* Sizes and classes of model and data set have to agree: nothing is resized here. */
+/* Sizes and classes of model and data set have to agree: nothing is resized that is not said. */
 static bool check_fit(pg_settler *s, const pg_toml_value **values, const pg_forward *f)
 {
     const pg_geometry *g = &f->info.geometry;
     if (g->input_height != f->dataset_height || g->input_width != f->dataset_width) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_WEIGHTS), "weights",
-                   "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", f->weights,
-                   g->input_height, g->input_width, f->dataset, f->dataset_height, f->dataset_width);
+                   "%s takes images of %d x %d pixels, %s has %d x %d; dataset = \"%.*s@%dx%d\" resizes them", f->weights,
+                   g->input_height, g->input_width, f->dataset, f->dataset_height, f->dataset_width,
+                   (int)strcspn(f->dataset, "@"), f->dataset, g->input_height, g->input_width);
         return false;
     }
     if (g->classes != f->dataset_classes) {
@@ -204,6 +205,9 @@ static int fill_forward(pg_settler *s, const pg_toml_value **values, pg_forward 
     f->dataset_height = data->height;
     f->dataset_width = data->width;
     f->dataset_classes = data->classes;
+    f->source_height = data->source_height;
+    f->source_width = data->source_width;
+    f->filter = data->filter;
     *ok = *ok && check_fit(s, values, f);
     return PG_OK;
 }
@@ -291,8 +295,8 @@ static int copy_forward(const pg_forward *from, const pg_cell *c, pg_forward *f)
     f->config = copy_of(c->config, c->defense->module.config_size);
     f->copies.config = f->config;
     f->window = c->window;
-    f->patch_height = c->patch_height;
-    f->patch_width = c->patch_width;
+    f->patch_height = c->reach_height; /* under attack, the patch: attacks are behind a resize */
+    f->patch_width = c->reach_width;
     bool good = f->dataset && f->weights && f->model_pairs && f->config;
     for (size_t i = 0; good && i < from->n_model_pairs; i++)
         good = (f->model_pairs[f->n_model_pairs++] = strdup(from->model_pairs[i])) != NULL;
@@ -344,7 +348,12 @@ static int configure(pg_settler *s, const pg_toml_value **values, const pg_cell 
         return pg_fail(PG_ENOMEM, "planning: out of memory");
     int line = pg_row_line(s, values, PG_KEY_ATTACK), code = pg_row_pairs(s, values, attack->module.name, pairs, &n);
     bool fits = true;
-    if (code == PG_OK && attack->needs_gradients && model && !model->needs_torch) {
+    if (code == PG_OK && (c->image_height != g->input_height || c->image_width != g->input_width)) {
+        pg_problem(s->problems, line, "attack",
+                   "attacks put their patch on behind the resize of %s: attacker = \"network\", with a patch of that size, would be right",
+                   f->dataset);
+        fits = false;
+    } else if (code == PG_OK && attack->needs_gradients && model && !model->needs_torch) {
         pg_problem(s->problems, line, "attack", "attack %s needs gradients, which model %s has not", attack->module.name,
                    f->info.model);
         fits = false;

@@ -9,6 +9,7 @@
 #include "attacks/attack.h"
 #include "db/store.h"
 #include "defenses/defense.h"
+#include "harness/data/resize.h"
 #include "harness/plan/defended.h"
 #include "models/model.h"
 
@@ -41,14 +42,16 @@ typedef struct pg_forward {
     char dataset_hash[PG_HASH_HEX];
     char dataset_split[16];
     int64_t dataset_images;
-    int dataset_height, dataset_width, dataset_classes;
-    const pg_attack *attack; /* NULL: none */
+    int dataset_height, dataset_width, dataset_classes; /* images as the network takes them, */
+    int source_height, source_width;                    /* and before a resize; the same where there is none */
+    pg_filter filter;                                   /* of the resize */
+    const pg_attack *attack;                            /* NULL: none */
     void *attack_config;     /* settled */
     /* of a pass under attack or of an image-level defense; else defense is NULL, and nothing below is set */
     const pg_defense *defense;
     void *config; /* of the defense, settled */
     pg_window window;
-    int patch_height, patch_width; /* pixels */
+    int patch_height, patch_width; /* pixels of what the network takes: the reach of its cells */
     uint64_t seed;
     pg_defended copies; /* of an image-level defense, with the above; else its defense is NULL */
 } pg_forward;
@@ -63,8 +66,10 @@ typedef struct pg_cell {
     const pg_forward *forward;
     const pg_defense *defense;
     void *config;                  /* settled options of the defense */
-    int patch_height, patch_width; /* pixels */
-    pg_window window;              /* positions such a patch touches */
+    int image_height, image_width; /* that the attacker sees: before or after a resize, */
+    int patch_height, patch_width; /* pixels of it, */
+    int reach_height, reach_width; /* and pixels that such a patch changes of what the network takes: the patch, or more of them */
+    pg_window window;              /* positions that see so many */
     bool has_delta;
     int64_t delta;        /* of the evidence, grid units; 0 where the locality was not measured */
     int64_t first, count; /* images */

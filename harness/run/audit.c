@@ -34,7 +34,7 @@ static bool same_network(const pg_forward *a, const pg_forward *b) { return strc
 static bool same_audit(const pg_cell *a, const pg_cell *b)
 {
     return a->defense == b->defense && memcmp(a->config, b->config, a->defense->module.config_size) == 0 &&
-           a->patch_height == b->patch_height && a->patch_width == b->patch_width && a->delta == b->delta &&
+           a->reach_height == b->reach_height && a->reach_width == b->reach_width && a->delta == b->delta &&
            a->first == b->first && a->count == b->count;
 }
 

@@ -207,7 +207,7 @@ typedef struct change {
 static pg_rect place_patch(const pg_audit_group *g, const pg_cell *cell, int64_t image, pg_rng *rng)
 {
     *rng = pg_rng_make(g->request->effort.seed, PG_STREAM_AUDIT, (uint32_t)image);
-    pg_rect p = {.height = cell->patch_height, .width = cell->patch_width};
+    pg_rect p = {.height = cell->reach_height, .width = cell->reach_width};
     p.top = (int)pg_rng_below(rng, (uint32_t)(g->forward->dataset_height - p.height + 1));
     p.left = (int)pg_rng_below(rng, (uint32_t)(g->forward->dataset_width - p.width + 1));
     return p;
@@ -328,7 +328,7 @@ static int locality_step(void *context, int worker, int64_t i)
 static int witness_patch(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level level, int64_t image, int prediction, int top,
                          int left, const uint8_t *patch)
 {
-    const int64_t shape[] = {3, cell->cell->patch_height, cell->cell->patch_width};
+    const int64_t shape[] = {3, cell->cell->reach_height, cell->cell->reach_width};
     pg_buf text;
     pg_buf_init(&text);
     pg_buf_printf(&text, "label=%d\nprediction=%d\npatch.top=%d\npatch.left=%d\n", g->chunk.labels[image - g->chunk.first],
@@ -392,7 +392,7 @@ static int locality_of_size(pg_audit_group *g, size_t first, change *changes)
     int code = pg_audit_forward(g, g->chunk.patched, g->chunk.after);
     for (size_t c = first; code == PG_OK && c < g->n_cells; c++) {
         const pg_cell *cell = g->cells[c].cell;
-        if (cell->patch_height != like->patch_height || cell->patch_width != like->patch_width)
+        if (cell->reach_height != like->reach_height || cell->reach_width != like->reach_width)
             continue;
         loop l = {.group = g, .cell = &g->cells[c], .changes = changes};
         code = pg_crew_run(g->crew, g->chunk.count, locality_step, &l);
@@ -410,8 +410,8 @@ int pg_audit_locality(pg_audit_group *g)
     for (size_t c = 0; code == PG_OK && c < g->n_cells; c++) {
         bool seen = false;
         for (size_t d = 0; d < c; d++)
-            seen |= g->cells[d].cell->patch_height == g->cells[c].cell->patch_height &&
-                    g->cells[d].cell->patch_width == g->cells[c].cell->patch_width;
+            seen |= g->cells[d].cell->reach_height == g->cells[c].cell->reach_height &&
+                    g->cells[d].cell->reach_width == g->cells[c].cell->reach_width;
         if (!seen)
             code = locality_of_size(g, c, changes);
     }
@@ -431,8 +431,8 @@ static int open_attacker(pg_audit_group *g, pg_audit_cell *cell)
                          .defense = cell->cell->defense,
                          .config = cell->cell->config,
                          .window = cell->cell->window,
-                         .patch_height = cell->cell->patch_height,
-                         .patch_width = cell->cell->patch_width,
+                         .patch_height = cell->cell->reach_height,
+                         .patch_width = cell->cell->reach_width,
                          .seed = r->effort.seed,
                          .data_dir = r->data_dir,
                          .dataset = g->forward->dataset,
@@ -478,7 +478,7 @@ int pg_audit_pixels(pg_audit_group *g, pg_audit_cell *cell)
 {
     pg_audit_row *row = cell->rows[PG_AUDIT_PIXEL];
     size_t count = (size_t)g->chunk.count,
-           bytes = (size_t)3 * (size_t)cell->cell->patch_height * (size_t)cell->cell->patch_width;
+           bytes = (size_t)3 * (size_t)cell->cell->reach_height * (size_t)cell->cell->reach_width;
     pg_example *examples = calloc(count, sizeof *examples);
     pg_attack_result *results = calloc(count, sizeof *results);
     uint8_t *patches = malloc(count * bytes);

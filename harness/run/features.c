@@ -168,8 +168,9 @@ int pg_features_check(const pg_dataset_info *data, const char *dataset, int64_t 
         return pg_fail(PG_EINPUT, "images %lld:%lld: %s has the images 0:%lld", (long long)first, (long long)end, dataset,
                        (long long)data->images);
     if (g->input_height != data->height || g->input_width != data->width)
-        return pg_fail(PG_EINPUT, "%s takes images of %d x %d pixels, %s has %d x %d; this version does not resize", weights,
-                       g->input_height, g->input_width, dataset, data->height, data->width);
+        return pg_fail(PG_EINPUT, "%s takes images of %d x %d pixels, %s has %d x %d; %.*s@%dx%d resizes them", weights,
+                       g->input_height, g->input_width, dataset, data->height, data->width, (int)strcspn(dataset, "@"), dataset,
+                       g->input_height, g->input_width);
     if (g->classes != data->classes)
         return pg_fail(PG_EINPUT, "%s has %d classes, %s has %d", weights, g->classes, dataset, data->classes);
     return PG_OK;

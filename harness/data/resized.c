@@ -1,0 +1,111 @@
+/* See resized.h. */
+#include "harness/data/resized.h"
+
+#include "harness/base/buf.h"
+#include "harness/base/option.h"
+#include "harness/data/manifest.h"
+#include "harness/data/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* planes [3][height][width] <-> [height][width][3] */
+static void interleave(const uint8_t *planes, size_t pixels, uint8_t *out)
+{
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t c = 0; c < 3; c++)
+            out[3 * i + c] = planes[c * pixels + i];
+}
+
+static void separate(const uint8_t *from, size_t pixels, uint8_t *planes)
+{
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t c = 0; c < 3; c++)
+            planes[c * pixels + i] = from[3 * i + c];
+}
+
+static int resized_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels)
+{
+    const pg_dataset_info *info = &dataset->info;
+    const pg_dataset *inner = dataset->state;
+    size_t small = (size_t)info->source_height * (size_t)info->source_width, large = (size_t)info->height * (size_t)info->width;
+    if (!pixels)
+        return pg_dataset_read(inner, first, count, NULL, labels);
+    uint8_t *planes = malloc(3 * small), *from = malloc(3 * small), *to = malloc(3 * large);
+    int code = planes && from && to
+                   ? PG_OK
+                   : pg_fail(PG_ENOMEM, "out of memory for an image of %d x %d pixels", info->height, info->width);
+    for (int64_t i = 0; code == PG_OK && i < count; i++) {
+        code = pg_dataset_read(inner, first + i, 1, planes, labels ? labels + i : NULL);
+        if (code == PG_OK)
+            interleave(planes, small, from);
+        const pg_image image = {.height = info->source_height, .width = info->source_width, .pixels = from};
+        const pg_part all = {.height = info->height, .width = info->width};
+        if (code == PG_OK)
+            code = pg_resize(&image, info->height, info->width, info->filter, all, to);
+        if (code == PG_OK)
+            separate(to, large, pixels + (size_t)i * 3 * large);
+    }
+    free(planes);
+    free(from);
+    free(to);
+    return code;
+}
+
+static void resized_close(pg_dataset *dataset) { pg_dataset_close(dataset->state); }
+
+static const pg_data_kind resized = {
+    .name = "resized", .summary = "another data set, resized", .read = resized_read, .close = resized_close};
+
+/* SIZE[:FILTER] into the info. */
+static int parse(const char *suffix, pg_dataset_info *info)
+{
+    const char *colon = strchr(suffix, ':');
+    char size[16];
+    snprintf(size, sizeof size, "%.*s", (int)(colon ? colon - suffix : (int)strlen(suffix)), suffix);
+    int filter = colon ? -1 : PG_FILTER_BICUBIC;
+    for (int i = 0; colon && pg_filter_names[i]; i++)
+        filter = strcmp(colon + 1, pg_filter_names[i]) == 0 ? i : filter;
+    if (pg_parse_size(size, &info->height, &info->width) != PG_OK || info->height > PG_MANIFEST_SIDE ||
+        info->width > PG_MANIFEST_SIDE || filter < 0)
+        return pg_fail(PG_EINPUT,
+                       "data set %s:%s@%s: behind the @ stands the size that its images are resized to, 192 or 192x224, at "
+                       "most %d, and perhaps the filter, "
+                       ":bicubic (the default) or :bilinear",
+                       info->name, info->split, suffix, PG_MANIFEST_SIDE);
+    info->filter = (pg_filter)filter;
+    return PG_OK;
+}
+
+/* The hash of the data set and of what is done to its images. */
+static int seal(pg_dataset_info *info)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_printf(&text, "resized=1\ndataset=%s\nsize=%dx%d\nfilter=%s\n", info->hash, info->height, info->width,
+                  pg_filter_names[info->filter]);
+    int code = pg_buf_check(&text);
+    if (code == PG_OK)
+        code = pg_hash_bytes(text.data, text.size, info->hash);
+    pg_buf_release(&text);
+    return code;
+}
+
+int pg_resized_open(pg_dataset *inner, const char *suffix, pg_dataset **out)
+{
+    pg_dataset *dataset = calloc(1, sizeof *dataset);
+    if (!dataset) {
+        pg_dataset_close(inner);
+        return pg_fail(PG_ENOMEM, "out of memory");
+    }
+    *dataset = (pg_dataset){.kind = &resized, .info = inner->info, .state = inner};
+    int code = parse(suffix, &dataset->info);
+    if (code == PG_OK)
+        code = seal(&dataset->info);
+    if (code != PG_OK)
+        pg_dataset_close(dataset);
+    else
+        *out = dataset;
+    return code;
+}

@@ -1,0 +1,13 @@
+/* A data set whose images are resized to what a network takes: "cifar10:test@192", "cifar10:test@192x224:bilinear". Everything
+ * that reads a data set reads it so, and its hash is one of its own. Where a patch is put on before the resize, it changes more
+ * than its pixels times the scale: pg_resize_reach says how many. */
+#ifndef PG_DATA_RESIZED_H
+#define PG_DATA_RESIZED_H
+
+#include "harness/data/dataset.h"
+
+/* *new*; `inner` is taken over, and closed where this fails. `suffix` is what follows the '@': SIZE or SIZE:FILTER. PG_EINPUT.
+ */
+int pg_resized_open(pg_dataset *inner, const char *suffix, pg_dataset **out) PG_MUST_USE;
+
+#endif
