@@ -2,6 +2,7 @@
 #ifndef PG_TESTS_SCRATCH_H
 #define PG_TESTS_SCRATCH_H
 
+#include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,18 @@ static inline int scratch_count(const char *path)
 {
     scratch_entry_count = 0;
     return nftw(path, scratch_count_entry, 16, FTW_PHYS) ? -1 : scratch_entry_count;
+}
+
+/* hidden entries of a folder itself: what an unfinished write leaves; 0 where it is not there */
+static inline int scratch_hidden(const char *path)
+{
+    DIR *folder = opendir(path);
+    int n = 0;
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        n += entry->d_name[0] == '.' && strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    if (folder)
+        closedir(folder);
+    return n;
 }
 
 #endif

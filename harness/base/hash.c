@@ -1,4 +1,4 @@
-/* SHA-256 by libcrypto's EVP interface. Threads: one pg_hash per thread. */
+/* SHA-256 and MD5 by libcrypto's EVP interface. Threads: one pg_hash per thread. */
 #include "harness/base/hash.h"
 
 #include <errno.h>
@@ -11,24 +11,26 @@ struct pg_hash {
     EVP_MD_CTX *context;
 };
 
-int pg_hash_new(pg_hash **out)
+static int start(const EVP_MD *kind, pg_hash **out)
 {
     pg_hash *hash = calloc(1, sizeof *hash);
     if (!hash)
         return pg_fail(PG_ENOMEM, "out of memory");
     hash->context = EVP_MD_CTX_new();
-    if (!hash->context || EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) != 1) {
+    if (!hash->context || EVP_DigestInit_ex(hash->context, kind, NULL) != 1) {
         pg_hash_free(hash);
-        return pg_fail(PG_ENOMEM, "out of memory: libcrypto cannot start a SHA-256 digest");
+        return pg_fail(PG_ENOMEM, "libcrypto cannot start a %s digest", EVP_MD_get0_name(kind));
     }
     *out = hash;
     return PG_OK;
 }
 
+int pg_hash_new(pg_hash **out) { return start(EVP_sha256(), out); }
+
 int pg_hash_add(pg_hash *hash, const void *bytes, size_t size)
 {
     if (size && EVP_DigestUpdate(hash->context, bytes, size) != 1)
-        return pg_fail(PG_ENOMEM, "out of memory: libcrypto cannot extend a SHA-256 digest");
+        return pg_fail(PG_ENOMEM, "out of memory: libcrypto cannot extend a digest");
     return PG_OK;
 }
 
@@ -36,8 +38,8 @@ int pg_hash_finish(pg_hash *hash, char hex[PG_HASH_HEX])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
-    if (EVP_DigestFinal_ex(hash->context, digest, &size) != 1 || size != 32)
-        return pg_fail(PG_ENOMEM, "out of memory: libcrypto cannot finish a SHA-256 digest");
+    if (EVP_DigestFinal_ex(hash->context, digest, &size) != 1 || size > 32)
+        return pg_fail(PG_ENOMEM, "out of memory: libcrypto cannot finish a digest");
     static const char digits[] = "0123456789abcdef";
     for (unsigned i = 0; i < size; i++) {
         hex[2 * i] = digits[digest[i] >> 4];
@@ -67,7 +69,7 @@ int pg_hash_bytes(const void *bytes, size_t size, char hex[PG_HASH_HEX])
     return code;
 }
 
-int pg_hash_file(const char *path, char hex[PG_HASH_HEX])
+static int hash_file(const char *path, const EVP_MD *kind, char hex[PG_HASH_HEX])
 {
     enum { CHUNK = 1 << 17 };
     FILE *stream = fopen(path, "rbe");
@@ -75,7 +77,7 @@ int pg_hash_file(const char *path, char hex[PG_HASH_HEX])
         return pg_fail(errno == ENOENT ? PG_EMISSING : PG_EIO, "%s: %s", path, strerror(errno));
     pg_hash *hash = NULL;
     char *chunk = malloc(CHUNK);
-    int code = chunk ? pg_hash_new(&hash) : pg_fail(PG_ENOMEM, "out of memory");
+    int code = chunk ? start(kind, &hash) : pg_fail(PG_ENOMEM, "out of memory");
     while (!code) {
         size_t n = fread(chunk, 1, CHUNK, stream);
         if (n == 0)
@@ -91,3 +93,6 @@ int pg_hash_file(const char *path, char hex[PG_HASH_HEX])
     fclose(stream);
     return code;
 }
+
+int pg_hash_file(const char *path, char hex[PG_HASH_HEX]) { return hash_file(path, EVP_sha256(), hex); }
+int pg_hash_file_md5(const char *path, char hex[PG_HASH_HEX]) { return hash_file(path, EVP_md5(), hex); }

@@ -1,7 +1,7 @@
 /* `patchgauge data`: fetch, import and verify data sets. */
 #include "harness/base/log.h"
 #include "harness/base/option.h"
-#include "harness/cmd/command.h"
+#include "harness/cmd/data.h"
 #include "harness/cmd/print.h"
 #include "harness/data/cifar10.h"
 #include "harness/data/image_folder.h"
@@ -13,46 +13,41 @@
 
 PG_COMMAND(data)
 
-/* cifar10 is the one data set that is fetched. */
-static int check_fetchable(const pg_context *context, const char *name)
-{
-    pg_data_set set;
-    int code = pg_data_find(context->data_dir, name, &set);
-    if (!code && set.kind == &pg_data_synthetic)
-        return pg_fail(PG_EINPUT, "data fetch: %s is built in and needs no files", name);
-    if (!code && set.kind != &pg_data_cifar10)
-        return pg_fail(PG_EINPUT, "data fetch: %s was imported: `patchgauge data import %s DIR` renews it", name, name);
-    return code;
-}
-
 static int report_split(const pg_dataset_info *info)
 {
     printf("%s:%s %lld images %s\n", info->name, info->split, (long long)info->images, info->hash);
     return PG_OK;
 }
 
-static int report_splits(const pg_context *context, const char *name)
+int pg_data_report(const pg_context *context, const char *name)
 {
     return pg_data_each_split(context->data_dir, name, report_split);
 }
 
-static int set_side(const char *option, const char *text, int *out)
+static int set_side(const char *verb, const char *option, const char *text, int *out)
 {
     int64_t side = 0;
     if (pg_parse_int(text, &side) || side < 1 || side > PG_MANIFEST_SIDE)
-        return pg_fail(PG_EUSAGE, "data import: %s %s: right would be 1 to %d pixels", option, text, PG_MANIFEST_SIDE);
+        return pg_fail(PG_EUSAGE, "data %s: %s %s: right would be 1 to %d pixels", verb, option, text, PG_MANIFEST_SIDE);
     *out = (int)side;
     return PG_OK;
 }
 
-static int set_filter(const char *text, pg_filter *out)
+static int set_filter(const char *verb, const char *text, pg_filter *out)
 {
     for (int i = 0; pg_filter_names[i]; i++)
         if (strcmp(text, pg_filter_names[i]) == 0) {
             *out = (pg_filter)i;
             return PG_OK;
         }
-    return pg_fail(PG_EUSAGE, "data import: --filter %s: right would be bilinear or bicubic", text);
+    return pg_fail(PG_EUSAGE, "data %s: --filter %s: right would be bilinear or bicubic", verb, text);
+}
+
+int pg_data_set_fit(const char *verb, int option, const char *text, pg_image_fit *fit)
+{
+    if (option == 'f')
+        return set_filter(verb, text, &fit->filter);
+    return set_side(verb, option == 'r' ? "--resize" : "--crop", text, option == 'r' ? &fit->resize_px : &fit->crop_px);
 }
 
 /* A name that is near to that of a set of its own kind may be a slip: said where there is nothing to import. */
@@ -67,26 +62,17 @@ static int import_folder(const pg_context *context, const char *name, const char
 
 static int run_import(const pg_context *context, int argc, char **argv)
 {
-    static const struct option options[] = {{"resize", required_argument, NULL, 'r'},
-                                            {"crop", required_argument, NULL, 'c'},
-                                            {"filter", required_argument, NULL, 'f'},
-                                            {0}};
+    static const struct option options[] = {PG_DATA_FIT_OPTIONS, {0}};
     static char name[] = "data"; /* for messages */
-    pg_image_fit fit = {.resize_px = 256, .crop_px = 224, .filter = PG_FILTER_BILINEAR};
+    pg_image_fit fit = PG_DATA_FIT;
     bool fitted = false;
     int code = PG_OK, result;
     argv[0] = name;
     optind = 0;
     while (!code && (result = getopt_long(argc, argv, ":", options, NULL)) != -1) {
         fitted = true;
-        if (result == 'r')
-            code = set_side("--resize", optarg, &fit.resize_px);
-        else if (result == 'c')
-            code = set_side("--crop", optarg, &fit.crop_px);
-        else if (result == 'f')
-            code = set_filter(optarg, &fit.filter);
-        else
-            code = pg_command_option_error(argv, options, result);
+        code = strchr("rcf", result) ? pg_data_set_fit("import", result, optarg, &fit)
+                                     : pg_command_option_error(argv, options, result);
     }
     if (code)
         return code;
@@ -103,52 +89,7 @@ static int run_import(const pg_context *context, int argc, char **argv)
         code = pg_cifar10_import(context->data_dir, argv[optind + 1], PG_CIFAR10_IMAGES);
     else
         code = import_folder(context, argv[optind], argv[optind + 1], &fit);
-    return code ? code : report_splits(context, argv[optind]);
-}
-
-static int set_hash(const char *text, pg_fetch *fetch)
-{
-    if (strlen(text) != 64 || strspn(text, "0123456789abcdef") != 64)
-        return pg_fail(PG_EUSAGE, "data fetch: --sha256 %s: right would be 64 lower-case hexadecimal digits", text);
-    fetch->sha256 = text;
-    return PG_OK;
-}
-
-static int set_size(const char *text, pg_fetch *fetch)
-{
-    if (pg_parse_int(text, &fetch->size) || fetch->size < 1)
-        return pg_fail(PG_EUSAGE, "data fetch: --size %s: right would be the archive's size in bytes", text);
-    return PG_OK;
-}
-
-static int run_fetch(const pg_context *context, int argc, char **argv)
-{
-    static const struct option options[] = {{"url", required_argument, NULL, 'u'},
-                                            {"sha256", required_argument, NULL, 'h'},
-                                            {"size", required_argument, NULL, 's'},
-                                            {0}};
-    static char name[] = "data"; /* for messages */
-    pg_fetch fetch = pg_cifar10_official;
-    int code = PG_OK, result;
-    argv[0] = name;
-    optind = 0;
-    while (!code && (result = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-        if (result == 'u')
-            fetch.url = optarg;
-        else if (result == 'h')
-            code = set_hash(optarg, &fetch);
-        else if (result == 's')
-            code = set_size(optarg, &fetch);
-        else
-            code = pg_command_option_error(argv, options, result);
-    }
-    if (!code && optind != argc - 1)
-        code = pg_fail(PG_EUSAGE, "data fetch: right would be `data fetch cifar10`");
-    if (!code)
-        code = check_fetchable(context, argv[optind]);
-    if (!code)
-        code = pg_cifar10_fetch(context->data_dir, &fetch, PG_CIFAR10_IMAGES);
-    return code ? code : report_splits(context, pg_data_cifar10.name);
+    return code ? code : pg_data_report(context, argv[optind]);
 }
 
 static void print_fault(void *unused, const char *file, const char *fault)
@@ -188,15 +129,15 @@ static int run_verify(const pg_context *context, int argc, char **argv)
         code = verify_cifar10(context);
     if (!code && set.kind == &pg_data_image_folder)
         code = pg_image_folder_verify(context->data_dir, set.name, print_fault, NULL);
-    return code ? code : report_splits(context, argv[1]);
+    return code ? code : pg_data_report(context, argv[1]);
 }
 
 static int run(const pg_context *context, int argc, char **argv)
 {
     static const char *const verbs[] = {"fetch", "import", "verify", NULL};
-    static int (*const runners[])(const pg_context *, int, char **) = {run_fetch, run_import, run_verify};
+    static int (*const runners[])(const pg_context *, int, char **) = {pg_data_fetch, run_import, run_verify};
     if (argc < 2)
-        return pg_fail(PG_EUSAGE, "data: right would be `data fetch NAME`, `data import NAME DIR` or `data verify NAME`");
+        return pg_fail(PG_EUSAGE, "data: right would be `data fetch NAME|URL`, `data import NAME DIR` or `data verify NAME`");
     for (int i = 0; verbs[i]; i++)
         if (strcmp(argv[1], verbs[i]) == 0)
             return runners[i](context, argc - 1, argv + 1);
@@ -207,14 +148,21 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_data = {
     .name = "data",
-    .synopsis = "data fetch cifar10 | data import NAME DIR | data verify NAME",
+    .synopsis = "data fetch cifar10|imagenette|URL | data import NAME DIR | data verify NAME",
     .summary = "fetch, import or verify data sets",
     .help =
-        "fetch   downloads the official archive into the --data folder, checks its size and SHA-256, and imports it.\n"
-        "        An interrupted download goes on where it stopped.\n"
-        "  --url URL      another place of the archive\n"
-        "  --sha256 HEX   and its SHA-256\n"
-        "  --size BYTES   and its size, where it is another archive of the same layout\n"
+        "fetch   downloads an official archive into the --data folder, checks its hash, and imports it: the photographs of "
+        "imagenette\n"
+        "        as `import` does, with its options. An interrupted download goes on where it stopped. `fetch URL` takes a "
+        "file or a\n"
+        "        data set from anywhere. Addresses are https:// (http:// for this machine only).\n"
+        "  --side PX        imagenette: the archive whose shorter sides are 320 (default) or 160, or full: as they are\n"
+        "  --url URL        another place of the archive\n"
+        "  --sha256 HEX     and its SHA-256; `fetch URL` always wants it\n"
+        "  --size BYTES     and its size, where it is another archive of the same layout\n"
+        "  --name NAME      fetch URL: an archive (tar, plain or compressed, or zip) with SPLIT/CLASS/FILE becomes this data "
+        "set\n"
+        "  -o, --output FILE  fetch URL: the file is put here, weights for instance; another file is never replaced\n"
         "import  checks the files in DIR and puts them into the --data folder, as hard links where the file system allows "
         "them,\n"
         "        all or nothing. `import cifar10 DIR` takes the six files of 10,000 images and batches.meta.txt. Any other "
@@ -233,8 +181,10 @@ const pg_command pg_command_data = {
         "\n"
         "examples:\n"
         "  patchgauge data fetch cifar10\n"
+        "  patchgauge data fetch imagenette --resize 224        # then imagenette:val in a matrix\n"
+        "  patchgauge data fetch https://HOST/pets.tgz --sha256 HEX --name pets\n"
         "  patchgauge --data /big/disk data import cifar10 cifar-10-batches-bin\n"
-        "  patchgauge data import imagenette unpacked/imagenette --resize 224    # then imagenette:val in a matrix\n"
+        "  patchgauge data import imagenette unpacked/imagenette --resize 224\n"
         "  patchgauge data verify cifar10\n",
     .run = run,
 };

@@ -14,7 +14,7 @@ enum { MOST_FILES = 8, META_MAX = 4096 };
 
 const pg_fetch pg_cifar10_official = {
     .url = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-    .sha256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    .hash = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     .size = 170052171,
     .label = "cifar10 (bytes)",
 };
@@ -43,11 +43,13 @@ static int unpack_and_import(const char *data_dir, const char *archive, int64_t 
 int pg_cifar10_fetch(const char *data_dir, const pg_fetch *fetch, int64_t images_per_file)
 {
     char *path = NULL;
-    int code = pg_make_folders(data_dir);
+    int code = pg_fetch_check(fetch);
+    if (!code)
+        code = pg_make_folders(data_dir);
     if (code)
         return code;
     /* Named by the hash: what is left of another archive is never gone on with. */
-    if (asprintf(&path, "%s/.cifar10.%.16s.part", data_dir, fetch->sha256) < 0)
+    if (asprintf(&path, "%s/.cifar10.%.16s.part", data_dir, fetch->hash) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
     code = pg_fetch_run(fetch, path);
     if (!code) {

@@ -72,7 +72,9 @@ static int fail_name(const char *data_dir, const char *name)
     if (code)
         return code;
     const char *near = pg_nearest(name, (const char *const *)names);
-    if (near)
+    if (strcmp(name, PG_IMAGENETTE) == 0)
+        pg_fail(PG_EINPUT, "%s is not in %s: `patchgauge data fetch %s` puts it there", name, data_dir, name);
+    else if (near)
         pg_fail(PG_EINPUT, "unknown data set '%s': did you mean '%s'?", name, near);
     else
         pg_fail(PG_EINPUT, "unknown data set '%s': `patchgauge list datasets` names them", name);

@@ -16,15 +16,18 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { FRUITLESS_TRIES = 3, REDIRECTS = 5, CONNECT_S = 30, STALL_S = 60 };
+static const int64_t largest = (int64_t)1 << 40; /* bytes, where nobody says how many there are */
 
 typedef struct transfer {
     const pg_fetch *fetch;
     CURL *curl;
     int fd;
+    int64_t size;  /* bytes of the whole file; 0: not known yet */
     int64_t have;  /* bytes in the file */
     int64_t start; /* where the answer begins, from Content-Range; -1: not said */
     int64_t total; /* of the whole file as the answer says it; -1: not said */
@@ -58,6 +61,19 @@ static size_t on_header(char *data, size_t item, size_t n, void *context)
     return size;
 }
 
+/* The size that the server states, -1 for none, is that of the file. */
+static int set_size(transfer *t, int64_t stated)
+{
+    if (stated >= 0 && t->size && stated != t->size)
+        return pg_fail(PG_EDAMAGED, "%s: the server's file has %lld bytes, right would be %lld", t->fetch->url,
+                       (long long)stated, (long long)t->size);
+    if (stated > largest)
+        return pg_fail(PG_EDAMAGED, "%s: the server's file has %lld bytes: too many", t->fetch->url, (long long)stated);
+    if (stated > 0)
+        t->progress.total = t->size = stated;
+    return PG_OK;
+}
+
 /* The status is known: is this the file, and from where? */
 static int begin_body(transfer *t)
 {
@@ -68,16 +84,13 @@ static int begin_body(transfer *t)
     if (status == 206) {
         if (t->start != t->have)
             return pg_fail(PG_EIO, "%s: the server sent another range than the one asked for", t->fetch->url);
-        if (t->total >= 0 && t->total != t->fetch->size)
-            return pg_fail(PG_EDAMAGED, "%s: the server's file has %lld bytes, right would be %lld", t->fetch->url,
-                           (long long)t->total, (long long)t->fetch->size);
-        return PG_OK;
+        return set_size(t, t->total);
     }
     if (status != 200)
         return pg_fail(PG_EMISSING, "%s: the server answered %ld", t->fetch->url, status);
-    if (length >= 0 && length != t->fetch->size)
-        return pg_fail(PG_EDAMAGED, "%s: the server's file has %lld bytes, right would be %lld", t->fetch->url,
-                       (long long)length, (long long)t->fetch->size);
+    int code = set_size(t, length);
+    if (code)
+        return code;
     if (t->have && ftruncate(t->fd, 0) != 0)
         return pg_fail(PG_EIO, "the download cannot be started anew: %s", strerror(errno));
     t->have = 0;
@@ -92,8 +105,9 @@ static int keep(transfer *t, const char *data, size_t size)
         if (code)
             return code;
     }
-    if ((int64_t)size > t->fetch->size - t->have)
-        return pg_fail(PG_EDAMAGED, "%s: the server sends more than %lld bytes", t->fetch->url, (long long)t->fetch->size);
+    int64_t most = t->size ? t->size : largest;
+    if ((int64_t)size > most - t->have)
+        return pg_fail(PG_EDAMAGED, "%s: the server sends more than %lld bytes", t->fetch->url, (long long)most);
     while (size) {
         ssize_t n = pwrite(t->fd, data, size, (off_t)t->have);
         if (n < 0 && errno == EINTR)
@@ -115,6 +129,38 @@ static size_t on_body(char *data, size_t item, size_t n, void *context)
     return t->code ? 0 : item * n;
 }
 
+/* https, or this machine. PG_EINPUT. */
+static int check_address(const char *url)
+{
+    static const char *const local[] = {"localhost", "127.0.0.1", "[::1]", NULL};
+    char *scheme = NULL, *host = NULL;
+    CURLU *parts = curl_url();
+    bool good = parts && curl_url_set(parts, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+                curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK;
+    bool safe = good && strcmp(scheme, "https") == 0;
+    for (int i = 0; good && !safe && local[i]; i++)
+        safe = strcmp(scheme, "http") == 0 && strcasecmp(host, local[i]) == 0;
+    curl_free(scheme);
+    curl_free(host);
+    curl_url_cleanup(parts);
+    return safe ? PG_OK
+                : pg_fail(PG_EINPUT, "%s: right would be an address that begins with https:// (http:// for this machine only)",
+                          url);
+}
+
+/* Before each connection, one for a redirection too; an address of this machine has no proxy, so that its host is asked for
+ * here. */
+static curl_socket_t on_connection(void *context, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    (void)purpose;
+    transfer *t = context;
+    char *url = NULL;
+    curl_easy_getinfo(t->curl, CURLINFO_EFFECTIVE_URL, &url);
+    t->code = check_address(url ? url : "");
+    return t->code ? CURL_SOCKET_BAD : socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 static CURL *prepare(transfer *t, char *message)
 {
     CURL *curl = curl_easy_init();
@@ -122,7 +168,7 @@ static CURL *prepare(transfer *t, char *message)
         return NULL;
     curl_easy_setopt(curl, CURLOPT_URL, t->fetch->url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, strncasecmp(t->fetch->url, "https:", 6) == 0 ? "https" : "http,https");
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)REDIRECTS);
     curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
@@ -136,6 +182,10 @@ static CURL *prepare(transfer *t, char *message)
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_connection);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
+    if (strncasecmp(t->fetch->url, "http:", 5) == 0)
+        curl_easy_setopt(curl, CURLOPT_PROXY, "");
     return curl;
 }
 
@@ -167,20 +217,18 @@ static int attempt(transfer *t)
     }
     if (result == CURLE_HTTP_RETURNED_ERROR)
         return pg_fail(status >= 500 ? PG_EIO : PG_EMISSING, "%s: the server answered %ld", t->fetch->url, status);
-    if (result == CURLE_UNSUPPORTED_PROTOCOL || result == CURLE_URL_MALFORMAT)
-        return pg_fail(PG_EINPUT, "%s: right would be an address that begins with http:// or https://", t->fetch->url);
     if (result != CURLE_OK)
         return pg_fail(PG_EIO, "%s: %s", t->fetch->url, *message ? message : curl_easy_strerror(result));
-    if (t->have < t->fetch->size)
+    if (t->size ? t->have < t->size : t->have == 0)
         return pg_fail(PG_EDAMAGED, "%s: the server sent %lld bytes, right would be %lld", t->fetch->url, (long long)t->have,
-                       (long long)t->fetch->size);
+                       (long long)(t->size ? t->size : 1));
     return PG_OK;
 }
 
 static int download(transfer *t)
 {
     int code = PG_EIO;
-    for (int fruitless = 0; t->have < t->fetch->size;) {
+    for (int fruitless = 0; t->have < t->size || !t->size;) {
         int64_t before = t->have;
         code = attempt(t);
         if (code != PG_EIO)
@@ -195,38 +243,62 @@ static int download(transfer *t)
     return PG_OK;
 }
 
+/* A page of a login or of an error that came with 200 says what happened better than its hash. */
+static bool is_page(const char *path)
+{
+    char head[512] = "";
+    FILE *stream = fopen(path, "rbe");
+    size_t size = stream ? fread(head, 1, sizeof head - 1, stream) : 0;
+    if (stream)
+        fclose(stream);
+    const char *text = head + strspn(head, " \t\r\n");
+    return size > 0 && (strncasecmp(text, "<!doctype", 9) == 0 || strncasecmp(text, "<html", 5) == 0);
+}
+
 static int check_hash(const pg_fetch *fetch, const char *path)
 {
     char hash[PG_HASH_HEX];
-    int code = pg_hash_file(path, hash);
-    if (!code && strcmp(hash, fetch->sha256) != 0)
-        code = pg_fail(PG_EDAMAGED, "%s: the download has SHA-256 %s, right would be %s", fetch->url, hash, fetch->sha256);
+    bool md5 = strlen(fetch->hash) == 32;
+    int code = md5 ? pg_hash_file_md5(path, hash) : pg_hash_file(path, hash);
+    if (!code && strcmp(hash, fetch->hash) != 0)
+        code = pg_fail(PG_EDAMAGED, "%s: the download %shas %s %s, right would be %s", fetch->url,
+                       is_page(path) ? "is a page of HTML and " : "", md5 ? "MD5" : "SHA-256", hash, fetch->hash);
     return code;
 }
 
+/* Nothing is known of the size: what is there may be all of it. */
+static bool is_whole(const transfer *t, const char *path)
+{
+    return t->size == 0 && t->have > 0 && check_hash(t->fetch, path) == PG_OK;
+}
+
+int pg_fetch_check(const pg_fetch *fetch) { return check_address(fetch->url); }
+
 int pg_fetch_run(const pg_fetch *fetch, const char *path)
 {
-    transfer t = {.fetch = fetch};
+    transfer t = {.fetch = fetch, .size = fetch->size};
+    int code = check_address(fetch->url);
+    if (code)
+        return code;
     t.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (t.fd < 0)
         return pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
-    int code = PG_OK;
     if (flock(t.fd, LOCK_EX | LOCK_NB) != 0) {
         code = pg_fail(PG_EIO, "%s: another process is downloading it", path);
         close(t.fd);
         return code;
     }
     t.have = pg_file_size(path);
-    if (t.have > fetch->size) {
+    if (t.size && t.have > t.size) {
         t.have = 0;
         if (ftruncate(t.fd, 0) != 0)
             code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
     }
-    pg_progress_start(&t.progress, fetch->label, t.have, fetch->size);
+    pg_progress_start(&t.progress, fetch->label, t.have, t.size);
     if (!code && curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         code = pg_fail(PG_ENOMEM, "libcurl cannot start");
     if (!code) {
-        code = download(&t);
+        code = is_whole(&t, path) ? PG_OK : download(&t);
         curl_global_cleanup();
     }
     if (!code)
@@ -238,5 +310,26 @@ int pg_fetch_run(const pg_fetch *fetch, const char *path)
     if (code == PG_EDAMAGED || t.have == 0)
         unlink(path);
     close(t.fd);
+    return code;
+}
+
+int pg_fetch_file(const pg_fetch *fetch, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char *part = NULL;
+    if (access(path, F_OK) == 0) {
+        int code = check_hash(fetch, path);
+        return code == PG_EDAMAGED
+                   ? pg_fail(PG_EINPUT, "%s: is there already and holds something else: move it, or name another file", path)
+                   : code;
+    }
+    if (!*name)
+        return pg_fail(PG_EINPUT, "'%s' is no name of a file", path);
+    if (asprintf(&part, "%.*s.%s.%.16s.part", (int)(name - path), path, name, fetch->hash) < 0)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = pg_fetch_run(fetch, part);
+    if (!code && rename(part, path) != 0)
+        code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    free(part);
     return code;
 }

@@ -1,4 +1,4 @@
-/* Download of one archive: resumable, checked, and its unpacking into expected files only. */
+/* Download of one file: resumable, checked; and the unpacking of archives, into expected files only or into a folder. */
 #ifndef PG_DATA_FETCH_H
 #define PG_DATA_FETCH_H
 
@@ -8,16 +8,23 @@
 #include <stdint.h>
 
 typedef struct pg_fetch {
-    const char *url;    /* http or https */
-    const char *sha256; /* 64 lower-case hexadecimal digits */
-    int64_t size;       /* bytes, exactly */
-    const char *label;  /* of the progress bar */
+    const char *url;   /* https; http for this machine only */
+    const char *hash;  /* lower-case hexadecimal: SHA-256, or, where its makers publish nothing better, MD5 */
+    int64_t size;      /* bytes, exactly; 0: as the server says */
+    const char *label; /* of the progress bar */
 } pg_fetch;
 
 /* Downloads to `path`, going on from what an earlier, interrupted download left there; at the end the file has the right size
  * and hash. A connection that breaks is taken up again a few times. What cannot belong to the archive is removed.
- * PG_EMISSING (404 and other refusals), PG_EDAMAGED (another size or hash), PG_EIO (network, disk). One process at a time. */
+ * PG_EINPUT (address), PG_EMISSING (404 and other refusals), PG_EDAMAGED (another size or hash), PG_EIO (network, disk). One process at a time. */
 int pg_fetch_run(const pg_fetch *fetch, const char *path) PG_MUST_USE;
+
+/* Whether the address may be fetched from: PG_EINPUT. */
+int pg_fetch_check(const pg_fetch *fetch) PG_MUST_USE;
+
+/* Downloads to a hidden file beside `path`, whose name holds the hash, and moves it there. A file with the right contents is left
+ * as it is, another one is never replaced: PG_EINPUT. Errors of pg_fetch_run. */
+int pg_fetch_file(const pg_fetch *fetch, const char *path) PG_MUST_USE;
 
 /* A file that an archive must hold, "FOLDER/NAME" inside it. */
 typedef struct pg_unpack_file {
@@ -30,5 +37,10 @@ typedef struct pg_unpack_file {
  * range or a missing file is PG_EDAMAGED. */
 int pg_unpack(const char *archive, const char *inside, const pg_unpack_file *files, int n, const char *const *ignored,
               const char *target) PG_MUST_USE;
+
+/* Unpacks the files and folders of an archive (tar, plain or compressed, or zip) into the existing folder `target`, which nobody else
+ * writes to. A path that is absolute or has a part "..", a file twice, a link, and contents of many times the archive's size are
+ * PG_EDAMAGED. */
+int pg_unpack_folder(const char *archive, const char *target) PG_MUST_USE;
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef PG_DATA_IMAGE_FOLDER_H
 #define PG_DATA_IMAGE_FOLDER_H
 
+#include "harness/data/fetch.h"
 #include "harness/data/manifest.h"
 
 typedef struct pg_image_fit {
@@ -18,6 +19,21 @@ typedef struct pg_image_fit {
  * imported before is replaced. All files that cannot be used are named, the first ones as warnings. PG_EMISSING (no such
  * folder, no split in it), PG_EINPUT, PG_EIO. */
 int pg_image_folder_import(const char *data_dir, const char *name, const char *source, const pg_image_fit *fit) PG_MUST_USE;
+
+/* What pg_image_folder_import refuses without a look at a source: name, fit, and a folder DATA/NAME that it did not make. PG_EINPUT. */
+int pg_image_folder_check(const char *data_dir, const char *name, const pg_image_fit *fit) PG_MUST_USE;
+
+/* Downloads an archive with such a folder, at its top or within folders of one entry, into DATA, unpacks and imports it. What arrived
+ * before an interruption is kept and used by the next call. Errors of pg_fetch_run, pg_unpack_folder and pg_image_folder_import. */
+int pg_image_folder_fetch(const char *data_dir, const char *name, const pg_fetch *fetch, const pg_image_fit *fit) PG_MUST_USE;
+
+/* The official archives of ImageNette, imported under this name, by the shorter side of their images; the first is the default. NULL ends the list. */
+typedef struct pg_imagenette {
+    const char *side;
+    pg_fetch fetch;
+} pg_imagenette;
+#define PG_IMAGENETTE "imagenette"
+extern const pg_imagenette pg_imagenettes[];
 
 /* Reads the manifest of an imported set. PG_EMISSING, PG_EDAMAGED; release in any case. */
 int pg_image_folder_manifest(const char *data_dir, const char *name, pg_manifest *out) PG_MUST_USE;

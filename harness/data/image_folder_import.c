@@ -279,21 +279,6 @@ static int place_split(import *m, const char *folder, int split)
     return code ? code : pg_image_list_write(&m->lists[split], folder, list, &m->manifest.files[m->manifest.n_files++]);
 }
 
-/* What lies at the target and was not imported is not ours to replace. */
-static int check_target(const import *m, const char *target)
-{
-    struct stat status;
-    pg_manifest manifest;
-    if (lstat(target, &status) != 0)
-        return PG_OK;
-    int code = pg_image_folder_manifest(m->data_dir, m->name, &manifest);
-    pg_manifest_release(&manifest);
-    if (code == PG_EMISSING || code == PG_EIO)
-        return pg_fail(PG_EINPUT, "%s: is there and was not imported: choose another name or --data folder, or move it",
-                       target);
-    return code == PG_ENOMEM ? code : PG_OK;
-}
-
 static int place(import *m, const char *target)
 {
     pg_folder folder;
@@ -311,10 +296,10 @@ static int place(import *m, const char *target)
     return code;
 }
 
-int pg_image_folder_import(const char *data_dir, const char *name, const char *source, const pg_image_fit *fit)
+int pg_image_folder_check(const char *data_dir, const char *name, const pg_image_fit *fit)
 {
-import m = {.data_dir = data_dir, .name = name, .source = source };
     char *target = NULL;
+    struct stat status;
     if (pg_data_builtin(name))
         return pg_fail(PG_EINPUT, "'%s' is the name of a data set of its own kind: choose another name", name);
     if (!pg_image_folder_name(name))
@@ -323,13 +308,32 @@ import m = {.data_dir = data_dir, .name = name, .source = source };
     if (fit->crop_px < 1 || fit->crop_px > fit->resize_px || fit->resize_px > PG_MANIFEST_SIDE)
         return pg_fail(PG_EINPUT, "resize to %d and crop to %d: right would be 1 <= crop <= resize <= %d", fit->resize_px,
                        fit->crop_px, PG_MANIFEST_SIDE);
+    int code = path_of(&target, data_dir, name);
+    if (!code && lstat(target, &status) == 0) { /* what was not imported is not ours to replace */
+        pg_manifest manifest;
+        code = pg_image_folder_manifest(data_dir, name, &manifest);
+        pg_manifest_release(&manifest);
+        if (code == PG_EMISSING || code == PG_EIO)
+            code = pg_fail(PG_EINPUT, "%s: is there and was not imported: choose another name or --data folder, or move it", target);
+        else if (code != PG_ENOMEM)
+            code = PG_OK;
+    }
+    free(target);
+    return code;
+}
+
+int pg_image_folder_import(const char *data_dir, const char *name, const char *source, const pg_image_fit *fit)
+{
+    import m = {.data_dir = data_dir, .name = name, .source = source};
+    char *target = NULL;
+    int code = pg_image_folder_check(data_dir, name, fit);
+    if (code)
+        return code;
     snprintf(m.manifest.name, sizeof m.manifest.name, "%s", name);
     m.manifest.height = m.manifest.width = fit->crop_px;
     m.manifest.resize_px = fit->resize_px;
     m.manifest.filter = fit->filter;
-    int code = path_of(&target, data_dir, name);
-    if (!code)
-        code = check_target(&m, target);
+    code = path_of(&target, data_dir, name);
     if (!code)
         code = read_source(&m);
     if (!code)
