@@ -101,7 +101,9 @@ static void check_options(const char *page, const char *command, const char *arg
         char option[64];
         size_t size = 2 + strcspn(at + 3, " =`,");
         snprintf(option, sizeof option, "%.*s", (int)size, at + 1);
-        bool known = strstr(help, option) != NULL;
+        bool known = false;
+        for (const char *told = help; !known && (told = strstr(told, option)) != NULL; told += size)
+            known = !isalnum((unsigned char)told[size]) && told[size] != '-';
         for (size_t i = 0; i < sizeof global / sizeof *global; i++)
             known |= strcmp(option, global[i]) == 0;
         seen++;

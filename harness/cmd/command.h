@@ -44,8 +44,8 @@ const pg_command *pg_command_find(const char *name);
 struct option;
 int pg_command_option_error(char **argv, const struct option *options, int result);
 
-/* The overview, and the page of one command. */
-void pg_help_overview(FILE *stream);
-void pg_help_command(const pg_command *command, FILE *stream);
+/* The overview, and the page of one command. PG_ENOMEM. */
+int pg_help_overview(FILE *stream) PG_MUST_USE;
+int pg_help_command(const pg_command *command, FILE *stream) PG_MUST_USE;
 
 #endif

@@ -5,6 +5,7 @@
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/manual.h"
+#include "harness/cmd/print.h"
 #include "harness/plan/modules.h"
 #include "harness/plan/plan.h"
 #include "models/model.h"
@@ -27,37 +28,49 @@ const char pg_help_globals[] =
 const char pg_help_exit_codes[] = "0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"
                                   "4 system error; 5 an audit or an attack broke a sound certificate\n";
 
-void pg_help_overview(FILE *stream)
+/* Ends what was begun with pg_buf_init. */
+static int print_page(pg_buf *text, FILE *stream)
 {
-    fprintf(stream,
-            "patchgauge %s: how well image classifiers stand up to adversarial patches\n\n"
-            "usage: patchgauge [global options] COMMAND [arguments]\n\ncommands:\n",
-            PG_VERSION);
-    for (int i = 0; pg_commands[i]; i++)
-        fprintf(stream, "  %-10s %s\n", pg_commands[i]->name, pg_commands[i]->summary);
-    fprintf(
-        stream,
-        "\nglobal options, before or after the command:\n%s\n"
-        "`patchgauge help COMMAND`, `help defense NAME`, `help attack NAME`, `help model NAME` and `help matrix` say more.\n"
-        "exit codes: %s",
-        pg_help_globals, pg_help_exit_codes);
+    int code = pg_buf_check(text);
+    if (!code)
+        pg_print_fitted(text->data, stream);
+    pg_buf_release(text);
+    return code;
 }
 
-void pg_help_command(const pg_command *command, FILE *stream)
+int pg_help_overview(FILE *stream)
 {
-    fprintf(stream, "usage: patchgauge %s\n\n%s\n", command->synopsis, command->summary);
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_printf(&text,
+                  "patchgauge %s: how well image classifiers stand up to adversarial patches\n\n"
+                  "usage: patchgauge [global options] COMMAND [arguments]\n\ncommands:\n",
+                  PG_VERSION);
+    for (int i = 0; pg_commands[i]; i++)
+        pg_buf_printf(&text, "  %-10s %s\n", pg_commands[i]->name, pg_commands[i]->summary);
+    pg_buf_printf(
+        &text,
+        "\nglobal options, before or after the command:\n%s\n"
+        "`patchgauge help COMMAND`, `help defense NAME`, `help attack NAME`, `help model NAME` and `help matrix` say more.\n\n"
+        "exit codes: %s",
+        pg_help_globals, pg_help_exit_codes);
+    return print_page(&text, stream);
+}
+
+int pg_help_command(const pg_command *command, FILE *stream)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_printf(&text, "usage: patchgauge %s\n\n%s\n", command->synopsis, command->summary);
     if (command->help && *command->help) {
         size_t length = strlen(command->help);
-        fprintf(stream, "\n%s%s", command->help, command->help[length - 1] == '\n' ? "" : "\n");
+        pg_buf_printf(&text, "\n%s%s", command->help, command->help[length - 1] == '\n' ? "" : "\n");
     }
     if (command->options) {
-        pg_buf text;
-        pg_buf_init(&text);
+        pg_buf_printf(&text, "\n%s\n", command->options_title);
         pg_options_help(command->options, "--", &text);
-        if (pg_buf_check(&text) == PG_OK)
-            fprintf(stream, "\n%s\n%s", command->options_title, text.data);
-        pg_buf_release(&text);
     }
+    return print_page(&text, stream);
 }
 
 static int print_module(const pg_module *module, const char *kind)
@@ -74,11 +87,7 @@ static int print_module(const pg_module *module, const char *kind)
         pg_options_help(module->options, "", &text);
     } else
         pg_buf_puts(&text, "\nno options\n");
-    int code = pg_buf_check(&text);
-    if (!code)
-        fputs(text.data, stdout);
-    pg_buf_release(&text);
-    return code;
+    return print_page(&text, stdout);
 }
 
 void pg_help_matrix(pg_buf *out)
@@ -102,20 +111,14 @@ static int print_matrix(void)
     pg_buf text;
     pg_buf_init(&text);
     pg_help_matrix(&text);
-    int code = pg_buf_check(&text);
-    if (!code)
-        fputs(text.data, stdout);
-    pg_buf_release(&text);
-    return code;
+    return print_page(&text, stdout);
 }
 
 static int help_topic(const char *topic)
 {
     for (int i = 0; pg_commands[i]; i++)
-        if (strcmp(pg_commands[i]->name, topic) == 0) {
-            pg_help_command(pg_commands[i], stdout);
-            return PG_OK;
-        }
+        if (strcmp(pg_commands[i]->name, topic) == 0)
+            return pg_help_command(pg_commands[i], stdout);
     if (strcmp(topic, "matrix") == 0)
         return print_matrix();
     if (strcmp(topic, "man") == 0 || strcmp(topic, "completion") == 0) {
@@ -160,8 +163,7 @@ static int run(const pg_context *context, int argc, char **argv)
         return help_module(argv[1], argv[2]);
     if (argc == 2)
         return help_topic(argv[1]);
-    pg_help_overview(stdout);
-    return PG_OK;
+    return pg_help_overview(stdout);
 }
 
 const pg_command pg_command_help = {

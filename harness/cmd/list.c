@@ -8,6 +8,8 @@
 #include "harness/plan/modules.h"
 #include "models/model.h"
 
+#include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,12 +26,26 @@ static const char *origin_of(const pg_module *module)
     return text;
 }
 
+/* "  NAME   TEXT" */
+static void PG_PRINTF(2, 3) print_row(const char *name, const char *format, ...)
+{
+    char text[8192], line[sizeof text + 256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    snprintf(line, sizeof line, "  %-20s %s\n", name, text);
+    for (char *at = line; at[0] && at[1]; at++) /* names of files may hold anything */
+        *at = iscntrl((unsigned char)*at) ? '?' : *at;
+    pg_print_fitted(line, stdout);
+}
+
 static int list_models(const pg_context *context)
 {
     (void)context;
     for (int i = 0; pg_models[i]; i++)
-        pg_print("  %-20s %s%s%s\n", pg_models[i]->module.name, pg_models[i]->module.summary,
-                 pg_models[i]->needs_torch ? "" : " (needs no libtorch)", origin_of(&pg_models[i]->module));
+        print_row(pg_models[i]->module.name, "%s%s%s", pg_models[i]->module.summary,
+                  pg_models[i]->needs_torch ? "" : " (needs no libtorch)", origin_of(&pg_models[i]->module));
     return PG_OK;
 }
 
@@ -37,8 +53,8 @@ static int list_attacks(const pg_context *context)
 {
     (void)context;
     for (int i = 0; pg_attacks[i]; i++)
-        pg_print("  %-20s %s%s%s\n", pg_attacks[i]->module.name, pg_attacks[i]->module.summary,
-                 pg_attacks[i]->needs_gradients ? "" : " (needs no gradients)", origin_of(&pg_attacks[i]->module));
+        print_row(pg_attacks[i]->module.name, "%s%s%s", pg_attacks[i]->module.summary,
+                  pg_attacks[i]->needs_gradients ? "" : " (needs no gradients)", origin_of(&pg_attacks[i]->module));
     return PG_OK;
 }
 
@@ -46,8 +62,7 @@ static int list_defenses(const pg_context *context)
 {
     (void)context;
     for (int i = 0; pg_defenses[i]; i++)
-        pg_print("  %-20s %s%s\n", pg_defenses[i]->module.name, pg_defenses[i]->module.summary,
-                 origin_of(&pg_defenses[i]->module));
+        print_row(pg_defenses[i]->module.name, "%s%s", pg_defenses[i]->module.summary, origin_of(&pg_defenses[i]->module));
     return PG_OK;
 }
 
@@ -55,8 +70,8 @@ static int list_split(const pg_dataset_info *info)
 {
     char spec[64];
     snprintf(spec, sizeof spec, "%s:%s", info->name, info->split);
-    printf("  %-20s %lld images, %d x %d px, %d classes, hash %.12s\n", spec, (long long)info->images, info->height,
-           info->width, info->classes, info->hash);
+    print_row(spec, "%lld images, %d x %d px, %d classes, hash %.12s", (long long)info->images, info->height, info->width,
+              info->classes, info->hash);
     return PG_OK;
 }
 
@@ -65,7 +80,7 @@ static int list_dataset(const pg_context *context, const char *name)
 {
     int code = pg_data_each_split(context->data_dir, name, list_split);
     if (code == PG_EMISSING || code == PG_EDAMAGED) {
-        printf("  %-20s %s\n", name, pg_error_message());
+        print_row(name, "%s", pg_error_message());
         code = PG_OK;
     }
     return code;

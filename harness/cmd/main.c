@@ -188,18 +188,16 @@ static int dispatch(invocation *request)
         return PG_OK;
     }
     if (request->argc == 0) {
-        pg_help_overview(request->help ? stdout : stderr);
-        return request->help ? PG_OK : pg_fail(PG_EUSAGE, "no command given");
+        int code = pg_help_overview(request->help ? stdout : stderr);
+        return code || request->help ? code : pg_fail(PG_EUSAGE, "no command given");
     }
     if (request->argv[0][0] == '-')
         return fail_unknown_option("", request->argv[0], NULL);
     const pg_command *command = pg_command_find(request->argv[0]);
     if (!command)
         return PG_EUSAGE;
-    if (request->help) { /* without plug-ins */
-        pg_help_command(command, stdout);
-        return PG_OK;
-    }
+    if (request->help) /* without plug-ins */
+        return pg_help_command(command, stdout);
     for (size_t i = 0; i < request->context.n_plugins; i++) {
         int code = pg_plugin_load(request->context.plugins[i]);
         if (code)

@@ -294,7 +294,11 @@ const pg_command pg_command_model = {
             "\n"
             "model measure FILE --dataset NAME:SPLIT [--device D] [--dtype fp32|bf16] [--batch N] [--trials N]\n"
             "measures locality, the largest change of a logit outside the receptive fields of a random patch, and writes it into the\n"
-            "file. It counts for runs of the same type and batch; training measures fp32 at the default batch.\n",
+            "file. It counts for runs of the same type and batch; training measures fp32 at the default batch.\n"
+            "  --dataset, --device   as above\n"
+            "  --dtype D             fp32 (default) or bf16\n"
+            "  --batch N             images of a forward pass; default 128\n"
+            "  --trials N            random patches, one an image; default 256\n",
     .options = pg_train_option_table,
     .options_title = "options of model train, with their ranges:",
     .run = run,

@@ -466,10 +466,10 @@ const pg_command pg_command_submit = {
         "  --sbatch-arg=ARG  an option of sbatch, for both jobs, as --sbatch-arg=--time=2:00:00; may be given several times;\n"
         "                    --sbatch-arg=--signal=B:USR1@900 drains a quarter of an hour before the limit\n"
         "  --print           show the scripts and the commands; write and submit nothing\n"
-        "  -o FOLDER         of the submission, a new one; default NAME.slurm, NAME.slurm-2, ...\n"
+        "  -o, --output DIR  folder of the submission, a new one; default NAME.slurm, NAME.slurm-2, ...\n"
         "  --save-every S    seconds between two copies from a node's disk; default 600\n"
         "  --threads N       default: what Slurm gives (--sbatch-arg=--cpus-per-task=8)\n"
-        "  -S, -j, --device, --task-images   as for `patchgauge run`\n"
+        "  -S, -j, --jobs, --device, --task-images   as for `patchgauge run`\n"
         "\n"
         "  patchgauge submit experiments/demo.toml --tasks 8 --max-parallel 4 --sbatch-arg=--time=1:00:00 --print\n"
         "  patchgauge submit experiments/demo.toml --tasks 8 --sbatch-arg=--gres=gpu:1 --device cuda\n",

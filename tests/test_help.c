@@ -1,0 +1,306 @@
+/* Help, the tables of options and the program agree, in both directions, for every command and each of its actions: a library
+ * that is loaded before the C library's takes the place of getopt_long and prints the table that a command hands to it. Needs a
+ * C compiler. */
+#include "harness/base/file.h"
+#include "tests/program.h"
+
+#include <ctype.h>
+#include <pty.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+enum { MOST = 64, LENGTH = 48 };
+
+/* Options as users write them, "--output" and "-o", each once. */
+typedef struct words {
+    char items[4 * MOST][LENGTH];
+    int n;
+} words;
+
+static bool has(const words *w, const char *word)
+{
+    for (int i = 0; i < w->n; i++)
+        if (strcmp(w->items[i], word) == 0)
+            return true;
+    return false;
+}
+
+static void add(words *w, const char *word, size_t size)
+{
+    char item[LENGTH];
+    assert_true(size < LENGTH && w->n < 4 * MOST);
+    snprintf(item, sizeof item, "%.*s", (int)size, word);
+    if (!has(w, item))
+        strcpy(w->items[w->n++], item);
+}
+
+/* The length of the option that begins here, 0: none does. */
+static size_t option_at(const char *text, const char *at)
+{
+    size_t size = strspn(at, "-");
+    bool inside = at > text && (isalnum((unsigned char)at[-1]) || strchr("-=/", at[-1]));
+    if (inside || size < 1 || size > 2 || !isalpha((unsigned char)at[size]))
+        return 0;
+    if (size == 1)
+        return isalnum((unsigned char)at[2]) ? 0 : 2;
+    while (isalnum((unsigned char)at[size]) || (at[size] == '-' && isalnum((unsigned char)at[size + 1])))
+        size++;
+    return size;
+}
+
+/* All options that stand in the first `size` bytes of a text. */
+static void add_options(words *w, const char *text, size_t size)
+{
+    for (const char *at = text; at < text + size; at++)
+        if (option_at(text, at) > 0)
+            add(w, at, option_at(text, at));
+}
+
+/* ---- What the program takes ---- */
+
+static const char shim[] = "#include <getopt.h>\n#include <stdio.h>\n#include <stdlib.h>\n"
+                           "int getopt_long(int n, char *const *v, const char *s, const struct option *o, int *i)\n"
+                           "{ (void)n, (void)v, (void)i;\n"
+                           "  for (; *s; s++) if (*s != ':' && *s != '+' && *s != '-') printf(\"OPTION -%c\\n\", *s);\n"
+                           "  for (; o->name; o++) printf(\"OPTION --%s\\n\", o->name);\n"
+                           "  fflush(stdout); _Exit(0); }\n";
+
+static int setup(void **state)
+{
+    char line[2048];
+    if (scratch_make(state) != 0)
+        return -1;
+    scratch_write("shim.c", shim, sizeof shim - 1);
+    snprintf(line, sizeof line, "cc -shared -fPIC -o %s/shim.so %s/shim.c", scratch_folder, scratch_folder);
+    return system(line);
+}
+
+static void add_table(words *w, const char *command)
+{
+    char line[4096];
+    snprintf(line, sizeof line,
+             "ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s/shim.so %s --db %s/db %s </dev/null 2>/dev/null",
+             scratch_folder, program_path(), scratch_folder, command);
+    (void)program_shell(line);
+    for (const char *at = program_output; (at = strstr(at, "OPTION ")) != NULL; at += 7)
+        add(w, at + 7, strcspn(at + 7, "\n"));
+}
+
+/* ---- What the pages say ---- */
+
+static words commands, globals; /* globals with "-h" */
+
+static void read_overview(void)
+{
+    assert_int_equal(program_run("db", "help"), 0);
+    const char *at = strstr(program_output, "\ncommands:\n");
+    assert_non_null(at);
+    for (at += strlen("\ncommands:\n"); *at == ' '; at += strcspn(at, "\n") + 1)
+        add(&commands, at + 2, strcspn(at + 2, " "));
+    assert_true(commands.n > 15);
+    at = strstr(program_output, "\nglobal options,");
+    assert_non_null(at);
+    for (at = strchr(at + 1, '\n') + 1; *at == ' '; at += strcspn(at, "\n") + 1)
+        if (at[2] == '-')
+            add_options(&globals, at, strcspn(at + 2, " ") + (strncmp(at, "  --version, ", 13) == 0 ? 20 : 2));
+}
+
+/* Options of the synopsis, and of the lines that begin with one and say what it does. */
+static void add_told(words *w, const char *page)
+{
+    add_options(w, page, strcspn(page, "\n"));
+    for (const char *line = strchr(page, '\n'); line != NULL; line = strchr(line + 1, '\n'))
+        if (strncmp(line, "\n  -", 4) == 0) {
+            const char *gap = strstr(line + 3, "  ");
+            add_options(w, line,
+                        gap != NULL && gap < line + 1 + strcspn(line + 1, "\n") ? (size_t)(gap - line)
+                                                                                : 1 + strcspn(line + 1, "\n"));
+        }
+}
+
+/* The table of a command and of each of its actions, which the synopsis names: "data fetch ... | data import ...". */
+static void add_tables(words *w, const char *command, const char *page)
+{
+    char start[LENGTH + 1], action[2 * LENGTH];
+    snprintf(start, sizeof start, "%s ", command);
+    add_table(w, command);
+    size_t synopsis = strcspn(page, "\n");
+    for (const char *at = strstr(page, start); at != NULL && at < page + synopsis; at = strstr(at + 1, start)) {
+        size_t length = strspn(at + strlen(start), "abcdefghijklmnopqrstuvwxyz");
+        if (length == 0 || !strchr(" \n", at[strlen(start) + length]))
+            continue;
+        snprintf(action, sizeof action, "%s%.*s", start, (int)length, at + strlen(start));
+        add_table(w, action);
+    }
+}
+
+static int complain(const char *command, const char *option, const char *what)
+{
+    print_error("%s: %s: %s\n", command, option, what);
+    return 1;
+}
+
+static void every_option_is_told_and_every_one_told_is_there(void **state)
+{
+    static words tables[MOST], told, any;
+    static char pages[MOST][1 << 14];
+    int bad = 0;
+    (void)state;
+    for (int c = 0; c < commands.n; c++) {
+        const char *command = commands.items[c];
+        assert_int_equal(program_run("db", "help %s", command), 0);
+        assert_true(strlen(program_output) < sizeof pages[c]);
+        strcpy(pages[c], program_output);
+        add_tables(&tables[c], command, pages[c]);
+        for (int i = 0; i < tables[c].n; i++)
+            add(&any, tables[c].items[i], strlen(tables[c].items[i]));
+        memset(&told, 0, sizeof told);
+        add_told(&told, pages[c]);
+        for (int i = 0; i < tables[c].n; i++)
+            if (!has(&told, tables[c].items[i]))
+                bad += complain(command, tables[c].items[i], "the program takes it, its page does not tell it");
+        for (int i = 0; i < told.n; i++)
+            if (!has(&tables[c], told.items[i]) && !has(&globals, told.items[i]))
+                bad += complain(command, told.items[i], "its page tells it, the program does not take it");
+    }
+    for (int c = 0; c < commands.n; c++) { /* examples, and what a page says of other commands */
+        memset(&told, 0, sizeof told);
+        add_options(&told, pages[c], strlen(pages[c]));
+        for (int i = 0; i < told.n; i++)
+            if (told.items[i][1] == '-' && !has(&any, told.items[i]) && !has(&globals, told.items[i]))
+                bad += complain(commands.items[c], told.items[i], "no command takes it");
+    }
+    assert_true(any.n > 60);
+    assert_int_equal(bad, 0);
+}
+
+/* Those of main.c, those of the overview, and those that completion offers. */
+static void global_options_are_the_same_everywhere(void **state)
+{
+    char *source, *end;
+    size_t size;
+    static words taken, offered;
+    (void)state;
+    assert_int_equal(pg_file_read("harness/cmd/main.c", 1 << 20, &source, &size), PG_OK);
+    char *at = strstr(source, "global_names[] = {");
+    assert_non_null(at);
+    end = strchr(at, '}');
+    add_options(&taken, at, (size_t)(end - at));
+    free(source);
+    assert_int_equal(program_run("db", "help completion"), 0);
+    at = strstr(program_output, "words+='--");
+    assert_non_null(at);
+    add_options(&offered, at, (size_t)(strchr(at, ' ') - at) + strcspn(strchr(at, ' '), "'"));
+    assert_true(taken.n > 6);
+    assert_int_equal(taken.n, globals.n);
+    assert_int_equal(taken.n, offered.n);
+    for (int i = 0; i < taken.n; i++)
+        if (!has(&globals, taken.items[i]) || !has(&offered, taken.items[i]))
+            fail_msg("%s is not in `help` or in completion", taken.items[i]);
+}
+
+static void readme_knows_every_command(void **state)
+{
+    char *readme, start[2 * LENGTH];
+    size_t size;
+    int bad = 0;
+    (void)state;
+    assert_int_equal(pg_file_read("README.md", 1 << 20, &readme, &size), PG_OK);
+    for (int c = 0; c < commands.n; c++) {
+        snprintf(start, sizeof start, "patchgauge %s", commands.items[c]);
+        if (strstr(readme, start) == NULL)
+            bad += complain("README.md", commands.items[c], "is not there");
+    }
+    free(readme);
+    assert_int_equal(bad, 0);
+}
+
+/* What a command prints on a terminal so wide; line ends as in a file. */
+static void run_on_terminal(int columns, const char *command, char *out, size_t room)
+{
+    struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
+    char line[1024];
+    int fd;
+    size_t n = 0;
+    pid_t child = forkpty(&fd, NULL, NULL, &size);
+    assert_true(child >= 0);
+    if (child == 0) {
+        snprintf(line, sizeof line, "exec %s --data /nowhere %s", program_path(), command);
+        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+        _exit(127);
+    }
+    for (ssize_t got; n < room - 1 && (got = read(fd, out + n, room - 1 - n)) > 0;)
+        n += (size_t)got;
+    close(fd);
+    assert_int_equal(program_wait(child), 0);
+    out[n] = '\0';
+    char *to = out;
+    for (const char *from = out; *from; from++)
+        if (*from != '\r')
+            *to++ = *from;
+    *to = '\0';
+}
+
+static const char *next_word(const char *text, size_t *size)
+{
+    text += strspn(text, " \n");
+    *size = strcspn(text, " \n");
+    return text;
+}
+
+/* No line of several words is wider than the terminal, and no word is lost. */
+static void check_fit(int columns, const char *command)
+{
+    static char fitted[1 << 16];
+    run_on_terminal(columns, command, fitted, sizeof fitted);
+    assert_int_equal(program_run("db", "--data /nowhere %s", command), 0);
+    for (const char *line = fitted; *line; line += strcspn(line, "\n") + 1)
+        if (strcspn(line, "\n") > (size_t)columns &&
+            strcspn(line + strspn(line, " "), " ") < strcspn(line + strspn(line, " "), "\n"))
+            fail_msg("%s: wider than %d: %.*s", command, columns, (int)strcspn(line, "\n"), line);
+    const char *a = fitted, *b = program_output;
+    for (size_t m, n; *(a = next_word(a, &m)) | *(b = next_word(b, &n)); a += m, b += n)
+        if (m != n || memcmp(a, b, m) != 0)
+            fail_msg("%s: '%.*s' instead of '%.*s'", command, (int)m, a, (int)n, b);
+}
+
+static void pages_fit_the_terminal(void **state)
+{
+    char command[2 * LENGTH];
+    (void)state;
+    for (int c = 0; c < commands.n; c++) {
+        snprintf(command, sizeof command, "help %s", commands.items[c]);
+        check_fit(80, command);
+    }
+    static const char *const others[] = {
+        "help", "help matrix", "list", "help defense robust-masking", "help attack universal", "help model torchscript"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        check_fit(i % 2 ? 100 : 80, others[i]);
+    assert_int_equal(program_run("db", "help data"), 0);
+    assert_non_null(
+        strstr(program_output,
+               "  --side PX        imagenette: the archive whose shorter sides are 320 (default) or 160")); /* as it stands */
+}
+
+static int start(void **state)
+{
+    int status = setup(state);
+    if (status == 0)
+        read_overview();
+    return status;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_option_is_told_and_every_one_told_is_there),
+        cmocka_unit_test(global_options_are_the_same_everywhere),
+        cmocka_unit_test(readme_knows_every_command),
+        cmocka_unit_test(pages_fit_the_terminal),
+    };
+    return cmocka_run_group_tests(tests, start, scratch_remove);
+}
