@@ -58,7 +58,7 @@ MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo paper results tests test test-all test-faults test-slurm test-browser fuzz fuzz-programs bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo paper results docs tests test test-all test-faults test-slurm test-browser fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -146,6 +146,9 @@ paper: all ## run what is missing of experiments/{paper,ablations,audits} (hours
 results: all ## experiments/RESULTS.md and models/ZOO.md, from the database of `make paper`
 	sh experiments/paper.sh write $(B)/patchgauge $(PAPER_DB)
 	sh models/zoo.sh $(B)/patchgauge $(PAPER_DB)
+
+docs: $(B)/patchgauge ## defenses/README.md, attacks/README.md and models/README.md, from the tables of options
+	$(Q)for k in defenses attacks models; do $(B)/patchgauge help $$k >$(B)/$$k.md && cp $(B)/$$k.md $$k/README.md || exit 1; done
 
 # Tests: one cmocka program per file, linked with the library. Sanitized ones end at the first report, have more time, and get NULL
 # for memory that is not there, as without sanitizers.

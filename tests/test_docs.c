@@ -1,6 +1,7 @@
 /* The pages and the tree agree: paths that README, ARCHITECTURE and CONTRIBUTING name exist, their commands have a help page
  * that knows every long option used with them, and their make targets are listed by `make help`. README and `help matrix` tell
- * every key of matrix files with its default. models/ZOO.md tells every network that ships, with its hash. */
+ * every key of matrix files with its default. models/ZOO.md tells every network that ships, with its hash; the
+ * pages of modules are what the program prints. */
 #include "harness/base/file.h"
 #include "harness/base/hash.h"
 #include "harness/plan/settle.h"
@@ -237,6 +238,24 @@ static void networks_are_told(void **state)
     free(text);
 }
 
+/* Those in the tree are what the program prints. */
+static void pages_of_modules_are_fresh(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"defenses", "attacks", "models"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char path[64], *text, *fresh = help_of(kinds[i]);
+        size_t size;
+        snprintf(path, sizeof path, "%s/README.md", kinds[i]);
+        assert_int_equal(pg_file_read(path, PAGE_MAX, &text, &size), PG_OK);
+        assert_non_null(strstr(fresh, "| option | what it is | values | default |"));
+        if (strcmp(text, fresh) != 0)
+            fail_msg("%s is not what `patchgauge help %s` prints: `make docs` writes it", path, kinds[i]);
+        free(text);
+        free(fresh);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +264,7 @@ int main(void)
         cmocka_unit_test(make_targets_exist),
         cmocka_unit_test(matrix_keys_are_told),
         cmocka_unit_test(networks_are_told),
+        cmocka_unit_test(pages_of_modules_are_fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

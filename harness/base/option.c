@@ -23,8 +23,7 @@ const pg_option *pg_option_find(const pg_option *table, const char *name)
     return NULL;
 }
 
-/* What would be right: "an integer from 1 to 8", "one of a, b". */
-static void describe(const pg_option *row, pg_buf *out)
+void pg_option_describe(const pg_option *row, pg_buf *out)
 {
     static const char *const kinds[] = {
         [PG_OPTION_BOOL] = "true or false", [PG_OPTION_INT] = "an integer",
@@ -201,7 +200,7 @@ int pg_options_set(const pg_option *table, void *config, const char *owner, cons
     const char *near = row->type == PG_OPTION_CHOICE ? pg_nearest(value, row->choices) : NULL;
     pg_buf right;
     pg_buf_init(&right);
-    describe(row, &right);
+    pg_option_describe(row, &right);
     int code = pg_fail(PG_EINPUT, "%s: option %s=%.200s: right would be %s%s%s%s", owner, key, value, right.data,
                        near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     pg_buf_release(&right);
@@ -306,7 +305,7 @@ void pg_options_help(const pg_option *table, const char *prefix, pg_buf *out)
     for (; table->name; table++) {
         int width = 14 - (int)strlen(prefix);
         pg_buf_printf(out, "  %s%-*s %s\n  %-14s   (", prefix, width, table->name, table->help, "");
-        describe(table, out);
+        pg_option_describe(table, out);
         pg_buf_printf(out, "; default %s%s)\n", *table->fallback ? table->fallback : "empty",
                       table->recorded_only ? "; not part of identity" : "");
     }

@@ -58,6 +58,9 @@ void pg_option_format(const pg_option *row, const void *config, pg_buf *out);
 /* Appends "PREFIXkey=value\n" for every row in the table's order; identity_only leaves out what is no part of identity. */
 void pg_options_canonical(const pg_option *table, const void *config, const char *prefix, bool identity_only, pg_buf *out);
 
+/* Appends what would be right: "an integer from 1 to 8", "one of a, b". */
+void pg_option_describe(const pg_option *row, pg_buf *out);
+
 /* Appends the help text of a table: one row a line, with range or choices and default; `prefix` (short) stands before each name. */
 void pg_options_help(const pg_option *table, const char *prefix, pg_buf *out);
 

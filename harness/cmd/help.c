@@ -125,6 +125,8 @@ static int help_topic(const char *topic)
         (strcmp(topic, "man") == 0 ? pg_manual_page : pg_manual_completion)(stdout);
         return PG_OK;
     }
+    if (pg_manual_modules(topic, stdout))
+        return PG_OK;
     const char *kind = NULL;
     const pg_module *module = pg_modules_find(topic, &kind);
     if (module)
@@ -168,7 +170,8 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_help = {
     .name = "help",
-    .synopsis = "help [COMMAND | matrix | man | completion | defense NAME | attack NAME | model NAME]",
+    .synopsis =
+        "help [COMMAND | matrix | defense NAME | attack NAME | model NAME | defenses | attacks | models | man | completion]",
     .summary = "what a command does, what a matrix file holds, the options of a module",
     .help = "examples:\n"
             "  patchgauge help certify\n"
@@ -176,6 +179,8 @@ const pg_command pg_command_help = {
             "  patchgauge help defense robust-masking\n"
             "  patchgauge help attack lavan\n"
             "\n"
+            "defenses, attacks and models print all modules of a kind in Markdown, for defenses/README.md and its like (`make "
+            "docs`).\n"
             "man prints all of it as a man page, completion a script for bash; `make install` puts both in their places.\n",
     .run = run,
 };

@@ -184,7 +184,7 @@ void pg_manual_completion(FILE *out)
     for (int i = 0; pg_commands[i]; i++)
         fprintf(out, "%s ", pg_commands[i]->name);
     fputs("'\n        [ -z \"$command\" ] && words+='--db --data --cache --cache-size --plugin --quiet --trust --version --help' || "
-          "words+='matrix man completion' ;;\n",
+          "words+='matrix defenses attacks models man completion' ;;\n",
           out);
     for (int i = 0; pg_commands[i]; i++)
         if (strcmp(pg_commands[i]->name, "help") != 0)
