@@ -121,12 +121,15 @@ static void add_label(const char *label, pg_buf *out)
     pg_buf_puts(out, "</small>");
 }
 
-/* A share with its interval and a bar that shows both. */
-static void add_share(int64_t count, int64_t n, pg_buf *out)
+/* A share with its interval and a bar that shows both; `paper` is the publication's, NaN for none. */
+static void add_share(int64_t count, int64_t n, bool best, double paper, pg_buf *out)
 {
     pg_interval share = pg_wilson(count, n);
     double value = 100 * share.value, lo = 100 * share.lo, hi = 100 * share.hi;
-    pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%.2f <small>%.2f&#8211;%.2f</small>", value, value, lo, hi);
+    pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%s%.2f%s <small>%.2f&#8211;%.2f</small>", value, best ? "<b>" : "", value,
+                  best ? "</b>" : "", lo, hi);
+    if (!isnan(paper))
+        pg_buf_printf(out, " <small>paper %.1f, %+.1f</small>", paper, value - paper);
     pg_buf_printf(
         out,
         "<svg class=\"bar\" viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect width=\"100\" "
@@ -135,13 +138,14 @@ static void add_share(int64_t count, int64_t n, pg_buf *out)
         value, lo, hi - lo);
 }
 
-static void add_metric(const pg_metric *metric, const pg_table_entry *entry, pg_buf *out)
+static void add_metric(const pg_table *table, size_t m, const pg_table_entry *entry, pg_buf *out)
 {
+    const pg_metric *metric = table->metrics[m];
     int64_t count = pg_metric_of(metric, entry);
     if (entry->n == 0 || count < 0)
         pg_buf_puts(out, "<td class=\"n\" data-v=\"\">&#8211;</td>");
     else if (metric->kind == PG_METRIC_SHARE)
-        add_share(count, entry->n, out);
+        add_share(count, entry->n, table->best && pg_table_leads(table, m, entry), entry->paper ? entry->paper[m] : NAN, out);
     else if (metric->kind == PG_METRIC_GRID)
         pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%.6f</td>", (double)count / 1048576.0, (double)count / 1048576.0);
     else
@@ -160,7 +164,7 @@ void pg_report_cell(const pg_table *table, const pg_table_entry *entry, const ch
         pg_buf_printf(out, "* <small>of %" PRId64 "</small>", entry->expected);
     pg_buf_puts(out, "</td>");
     for (size_t m = 0; m < table->n_metrics; m++)
-        add_metric(table->metrics[m], entry, out);
+        add_metric(table, m, entry, out);
     pg_buf_printf(out, "</tr>\n<tr class=\"more\"><td colspan=\"%zu\"><details id=\"%s\"><summary><code>%.12s</code> ",
                   table->n_metrics + 3, anchor, id);
     wrapped("<span class=\"", state, "\">", out);

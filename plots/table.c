@@ -173,6 +173,18 @@ bool pg_table_is_best(const pg_metric *metric, const pg_table_entry *entry, doub
     return may_be_best(metric, entry) && share_of(metric, entry) >= best && share_of(metric, entry) <= best;
 }
 
+bool pg_table_leads(const pg_table *table, size_t m, const pg_table_entry *entry)
+{
+    const pg_metric *metric = table->metrics[m];
+    if (!may_be_best(metric, entry))
+        return false;
+    double share = metric->better * share_of(metric, entry);
+    for (const pg_table_entry *e = table->entries; e < table->entries + table->n_entries; e++)
+        if (may_be_best(metric, e) && metric->better * share_of(metric, e) > share && strcmp(e->column, entry->column) == 0)
+            return false;
+    return true;
+}
+
 /* ---- Text of others ---------------------------------------------------------------------------------------------------- */
 
 /* Bytes of the UTF-8 character that the text begins with; 0 if there is none. U+FFFE and U+FFFF do not count as such. */

@@ -110,7 +110,7 @@ typedef struct pg_table {
     const pg_metric *const *metrics;
     size_t n_metrics;
     const char *paper;                /* the publication's table whose numbers stand beside; NULL: none */
-    bool best;                        /* Markdown and LaTeX: the best share of a column in bold, text: with a + behind it */
+    bool best;                        /* the best share of a column in bold, in text with a + behind it */
     const pg_table_network *networks; /* for figures, where they ask for them */
     size_t n_networks;
     const pg_table_time *times;
@@ -144,6 +144,8 @@ const pg_table_entry *pg_table_at(const pg_table *table, const pg_table_entry *c
 int pg_table_best(const pg_table *table, const pg_table_entry *const *sorted, const char *const *rows, size_t n_rows,
                   const char *const *columns, size_t n_columns, double **best) PG_MUST_USE;
 bool pg_table_is_best(const pg_metric *metric, const pg_table_entry *entry, double best);
+/* Whether metric m of this entry of the table is the best in its column; several may be. */
+bool pg_table_leads(const pg_table *table, size_t m, const pg_table_entry *entry);
 /* LaTeX for the package booktabs (table_latex.c). */
 int pg_table_print_latex(const pg_table *table, pg_buf *out) PG_MUST_USE;
 /* Text and Markdown (table_text.c). */

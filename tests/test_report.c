@@ -6,6 +6,7 @@
 #include "plots/report.h"
 #include "tests/program.h"
 
+#include <math.h>
 #include <openssl/evp.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -159,6 +160,54 @@ static void every_number_of_the_table_is_in_the_page(void **state)
     assert_int_equal(count(page, "<dt>dataset.hash</dt>"), 8);
     assert_true(count(page, "<th scope=\"col\">revision</th>") == 8);
     free(csv);
+    free(page);
+}
+
+/* As in `table`: the best complete share of each column, and the publication's number with the difference. */
+static void the_best_and_the_publication_stand_beside(void **state)
+{
+    (void)state;
+    const double paper[] = {12.5, NAN};
+    const pg_table_entry entries[] = {
+        {.row = "a", .column = "2", .expected = 100, .n = 100, .clean = 20, .certified = 7, .paper = paper},
+        {.row = "b", .column = "2", .expected = 100, .n = 100, .clean = 10, .certified = 9},
+        {.row = "a", .column = "4", .expected = 100, .n = 100, .clean = 5, .certified = 3},
+        {.row = "b", .column = "4", .expected = 100, .n = 50, .clean = 50, .certified = 50}, /* not complete: leads nothing */
+    };
+    const pg_metric *metrics[2];
+    pg_buf out, nothing;
+    assert_int_equal(pg_metric_find("clean", &metrics[0]), PG_OK);
+    assert_int_equal(pg_metric_find("certified", &metrics[1]), PG_OK);
+    pg_table table = {.row_key = "r", .column_key = "c", .entries = entries, .n_entries = 4, .metrics = metrics, .n_metrics = 2};
+    pg_buf_init(&nothing);
+    pg_buf_puts(&nothing, "");
+    for (int best = 0; best < 2; best++) {
+        table.best = best;
+        pg_buf_init(&out);
+        for (size_t i = 0; i < 4; i++)
+            pg_report_cell(&table, &entries[i], "x", "0123456789abcdef", "done", &nothing, &out);
+        assert_int_equal(pg_buf_check(&out), PG_OK);
+        assert_int_equal(count(out.data, "<b>"), best ? 4 : 0);
+        assert_int_equal(count(out.data, "<b>20.00</b>") + count(out.data, "<b>9.00</b>") + count(out.data, "<b>5.00</b>") +
+                             count(out.data, "<b>3.00</b>"),
+                         best ? 4 : 0);
+        assert_int_equal(count(out.data, "<small>paper 12.5, +7.5</small>"), 1);
+        assert_int_equal(count(out.data, "paper"), 1);
+        pg_buf_release(&out);
+    }
+    pg_buf_release(&nothing);
+}
+
+/* The whole database has the figures that its table makes; the others say what they want. */
+static void the_whole_database_has_figures(void **state)
+{
+    (void)state;
+    char *page = report("--best", "whole.html");
+    assert_int_equal(count(page, ">All cells</h2>"), 1);
+    assert_true(count(page, "src=\"data:image/svg+xml;base64,") >= 2);
+    assert_true(count(page, "<b>") >= 4);
+    assert_int_equal(count(page, "<dt>training</dt><dd>shows more than counts: give a matrix file</dd>"), 1);
+    assert_int_equal(count(page, "<dt>threshold</dt><dd>is drawn by threshold: give a matrix file</dd>"), 1);
     free(page);
 }
 
@@ -317,6 +366,8 @@ static void nothing_is_overwritten_or_half_written(void **state)
     int files = scratch_count(scratch_folder);
     assert_int_equal(program_run("t.db", "report"), 2);
     assert_int_equal(program_run("t.db", "report --sheet 65 -o %s", scratch_path("no.html")), 2);
+    assert_int_equal(program_run("t.db", "report --paper V -o %s", scratch_path("no.html")), 2);
+    assert_int_equal(program_run("t.db", "report %s --paper III -o %s", scratch_path("m.toml"), scratch_path("no.html")), 2);
     assert_int_equal(program_run("t.db", "report -S patch=2 -o %s", scratch_path("no.html")), 2);
     assert_int_equal(program_run("t.db", "report %s -o %s", scratch_path("none.toml"), scratch_path("no.html")), 2);
     assert_int_equal(program_run("none.db", "report -o %s", scratch_path("no.html")), 2);
@@ -331,6 +382,8 @@ int main(void)
         cmocka_unit_test(text_is_nothing_but_text),
         cmocka_unit_test(hostile_text_is_escaped_everywhere),
         cmocka_unit_test(every_number_of_the_table_is_in_the_page),
+        cmocka_unit_test(the_best_and_the_publication_stand_beside),
+        cmocka_unit_test(the_whole_database_has_figures),
         cmocka_unit_test(the_policy_allows_what_stands_in_the_page_and_no_more),
         cmocka_unit_test(attacked_images_are_shown),
         cmocka_unit_test(planes_become_a_png),

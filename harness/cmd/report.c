@@ -38,6 +38,12 @@ static int parse_option(int c, arguments *a)
     case 'n':
         a->figures = false;
         return PG_OK;
+    case 'p':
+        a->request.paper = optarg;
+        return PG_OK;
+    case 'b':
+        a->request.best = true;
+        return PG_OK;
     case 's':
         return pg_parse_int(optarg, &a->sheet) == PG_OK && a->sheet >= 0 && a->sheet <= PG_SHEET_MAX
                    ? PG_OK
@@ -52,7 +58,8 @@ static int parse(int argc, char **argv, arguments *a)
     static const struct option options[] = {{"rows", required_argument, NULL, 'r'},    {"cols", required_argument, NULL, 'c'},
                                             {"metrics", required_argument, NULL, 'm'}, {"output", required_argument, NULL, 'o'},
                                             {"force", no_argument, NULL, 'F'},         {"no-figures", no_argument, NULL, 'n'},
-                                            {"sheet", required_argument, NULL, 's'},   {NULL, 0, NULL, 0}};
+                                            {"sheet", required_argument, NULL, 's'},   {"paper", required_argument, NULL, 'p'},
+                                            {"best", no_argument, NULL, 'b'},          {NULL, 0, NULL, 0}};
     *a = (arguments){.figures = true, .sheet = IMAGES};
     a->request =
         (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published,published_audited"};
@@ -70,6 +77,8 @@ static int parse(int argc, char **argv, arguments *a)
         a->matrices[a->n_matrices++] = argv[optind++];
     if (a->n_matrices == 0 && a->request.matrix.n_overrides > 0)
         return pg_fail(PG_EUSAGE, "-S replaces a key of a matrix file, and there is none");
+    if (a->n_matrices == 0 && a->request.paper != NULL)
+        return pg_fail(PG_EUSAGE, "--paper stands beside the cells of a matrix file, and there is none");
     return !a->force && access(a->output, F_OK) == 0
                ? pg_fail(PG_EINPUT, "%s exists: --force replaces it, -o names another file", a->output)
                : PG_OK;
@@ -226,7 +235,7 @@ static int make_page(pg_report_work *work, const arguments *a, const char *db_pa
     for (size_t i = 0; code == PG_OK && i < a->n_matrices; i++)
         code = add_matrix(work, a, a->matrices[i]);
     if (code == PG_OK && a->n_matrices == 0)
-        code = pg_report_add_all(work, CELLS);
+        code = pg_report_add_all(work, CELLS, a->request.best);
     if (code == PG_OK)
         code = add_failures(work);
     if (code == PG_OK)
@@ -279,8 +288,8 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_report = {
     .name = "report",
-    .synopsis = "report [MATRIX.toml...] -o FILE.html [--force] [--rows KEYS] [--cols KEYS] [--metrics NAMES] [--sheet N] "
-                "[--no-figures] [-S key=a,b]...",
+    .synopsis = "report [MATRIX.toml...] -o FILE.html [--force] [--rows KEYS] [--cols KEYS] [--metrics NAMES] [--paper TABLE] [--best] "
+                "[--sheet N] [--no-figures] [-S key=a,b]...",
     .summary = "write the database as one HTML page that needs nothing else",
     .help =
         "A summary, a sortable table for each matrix, the figures that there are data for, images under attack, audits, "
@@ -289,7 +298,7 @@ const pg_command pg_command_report = {
         "the\n"
         "attempts with machine, library and revision. Without a matrix: one table of the newest 500 cells of the database, "
         "and\n"
-        "no figures. The page is one file without any link to a network; mail it, or open it on a phone.\n"
+        "the figures that counts alone make. The page is one file without any link to a network; mail it, or open it on a phone.\n"
         "\n"
         "Everything is read from a copy of one moment, whose checksums are checked first. Equal databases make equal pages.\n"
         "\n"
@@ -298,6 +307,8 @@ const pg_command pg_command_report = {
         "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
         "  --cols KEYS      settings that make the columns (default: patch)\n"
         "  --metrics NAMES  as of `patchgauge table`\n"
+        "  --paper TABLE    the publication's numbers beside ours, and the difference, as of `patchgauge table`\n"
+        "  --best           the best complete cell of each column in bold\n"
         "  --sheet N        images under attack for each cell, 0 to 64; default 8; they need the data set (--data)\n"
         "  --no-figures     tables only, no gnuplot\n"
         "  -S key=a,b       replaces one key of the matrix files\n"

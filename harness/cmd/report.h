@@ -39,7 +39,9 @@ int pg_report_add_cells(pg_report_work *work, const pg_report_part *part) PG_MUS
 int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request) PG_MUST_USE;
 /* Appends the contact sheets of cells with an attack, where patches were kept and the data set can be read. */
 int pg_report_add_sheets(pg_report_work *work, const pg_report_part *part) PG_MUST_USE;
+/* Appends the figures that a table alone makes: of counts, whose columns are as they are. */
+int pg_report_add_table_figures(pg_report_work *work, const pg_table *table) PG_MUST_USE;
 /* The section of all cells of the database, the newest `most` of them (report_all.c). */
-int pg_report_add_all(pg_report_work *work, int64_t most) PG_MUST_USE;
+int pg_report_add_all(pg_report_work *work, int64_t most, bool best) PG_MUST_USE;
 
 #endif

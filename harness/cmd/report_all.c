@@ -128,7 +128,7 @@ static void release(all *a)
     free(a->wanted);
 }
 
-int pg_report_add_all(pg_report_work *work, int64_t most)
+int pg_report_add_all(pg_report_work *work, int64_t most, bool best)
 {
     static const char *const names[] = {"clean", "attacked", "certified", "certified_published"};
     const pg_metric *metrics[4];
@@ -144,6 +144,7 @@ int pg_report_add_all(pg_report_work *work, int64_t most)
     table.n_entries = a.n;
     table.metrics = metrics;
     table.n_metrics = 4;
+    table.best = best;
     pg_report_part part = {&table, a.ids, ++work->sections};
     if (a.n_wanted < (size_t)matching)
         snprintf(heading, sizeof heading, "The newest %zu of %" PRId64 " cells", a.n_wanted, matching);
@@ -154,6 +155,8 @@ int pg_report_add_all(pg_report_work *work, int64_t most)
     }
     if (code == PG_OK)
         code = pg_report_add_sheets(work, &part);
+    if (code == PG_OK)
+        code = pg_report_add_table_figures(work, &table);
     pg_report_section_end(&work->body);
     release(&a);
     return code;

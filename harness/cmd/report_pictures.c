@@ -14,23 +14,14 @@ enum { FIGURE_BYTES = 1 << 24 };
 /* ---- Figures ------------------------------------------------------------------------------------------------------------- */
 
 /* Draws one into the scratch folder and puts its SVG into the page. */
-static int add_figure(pg_report_work *work, const pg_layout_request *asked, const pg_figure *figure)
+static int draw(pg_report_work *work, const pg_table *table, const pg_figure *figure)
 {
-    pg_layout_request request = *asked;
-    pg_layout layout;
     pg_buf path;
     char *svg = NULL;
     size_t size = 0;
-    request.reads = figure->reads;
-    if (figure->columns != NULL) {
-        request.cols = figure->columns;
-        request.figure = figure->name;
-    }
     pg_buf_init(&path);
     pg_buf_printf(&path, "%s/%s.svg", work->scratch, figure->name);
-    int code = pg_layout_make(&work->context, &request, &layout);
-    if (code == PG_OK)
-        code = pg_figure_draw(figure, &layout.table, work->scratch);
+    int code = pg_figure_draw(figure, table, work->scratch);
     if (code == PG_OK)
         code = pg_buf_check(&path);
     if (code == PG_OK)
@@ -42,11 +33,37 @@ static int add_figure(pg_report_work *work, const pg_layout_request *asked, cons
             &work->body);
     free(svg);
     pg_buf_release(&path);
+    return code;
+}
+
+/* Of a matrix, laid out as the figure wants it. */
+static int draw_matrix(pg_report_work *work, const void *of, const pg_figure *figure)
+{
+    pg_layout_request request = *(const pg_layout_request *)of;
+    pg_layout layout;
+    request.reads = figure->reads;
+    if (figure->columns != NULL) {
+        request.cols = figure->columns;
+        request.figure = figure->name;
+    }
+    int code = pg_layout_make(&work->context, &request, &layout);
+    if (code == PG_OK)
+        code = draw(work, &layout.table, figure);
     pg_layout_release(&layout);
     return code;
 }
 
-int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request)
+static int draw_table(pg_report_work *work, const void *of, const pg_figure *figure)
+{
+    if (figure->columns != NULL && strcmp(figure->columns, ((const pg_table *)of)->column_key) != 0)
+        return pg_fail(PG_EINPUT, "is drawn by %s: give a matrix file", figure->columns);
+    if (figure->reads != 0)
+        return pg_fail(PG_EINPUT, "shows more than counts: give a matrix file");
+    return draw(work, of, figure);
+}
+
+/* Every figure by `one`, and which are left out and why. */
+static int add_figures(pg_report_work *work, int (*one)(pg_report_work *, const void *, const pg_figure *), const void *of)
 {
     int code = PG_OK;
     pg_buf left_out;
@@ -58,7 +75,7 @@ int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request
     for (size_t i = 0; code == PG_OK && pg_figures[i] != NULL; i++) {
         if (pg_figures[i]->computes)
             continue;
-        code = add_figure(work, request, pg_figures[i]);
+        code = one(work, of, pg_figures[i]);
         if (code == PG_EINPUT) {
             pg_report_fact(pg_figures[i]->name, pg_error_message(), &left_out);
             code = PG_OK;
@@ -83,6 +100,10 @@ int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request
     pg_buf_release(&left_out);
     return code;
 }
+
+int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request) { return add_figures(work, draw_matrix, request); }
+
+int pg_report_add_table_figures(pg_report_work *work, const pg_table *table) { return add_figures(work, draw_table, table); }
 
 /* ---- Contact sheets ------------------------------------------------------------------------------------------------------ */
 
