@@ -1,7 +1,7 @@
 /* The pages and the tree agree: paths that README, ARCHITECTURE and CONTRIBUTING name exist, their commands have a help page
  * that knows every long option used with them, and their make targets are listed by `make help`. README and `help matrix` tell
  * every key of matrix files with its default. models/ZOO.md tells every network that ships, with its hash; the
- * pages of modules are what the program prints. */
+ * pages of modules are what the program prints. Matrix files of experiments/ plan but for images and networks that are not there. */
 #include "harness/base/file.h"
 #include "harness/base/hash.h"
 #include "harness/plan/settle.h"
@@ -256,6 +256,35 @@ static void pages_of_modules_are_fresh(void **state)
     }
 }
 
+static void matrices_are_right(void **state)
+{
+    (void)state;
+    static const char *const absent[] = {"No such file or directory", "unknown data set 'imagenet", "is not in ", "nothing was done"};
+    const char *program = getenv("PATCHGAUGE");
+    glob_t files;
+    size_t planned = 0;
+    bad = 0;
+    assert_int_equal(glob("experiments/*/*.toml", 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        char command[512], *rest;
+        snprintf(command, sizeof command, "%s --quiet --db /nonexistent/x.db plan %s 2>&1; true",
+                 program != NULL ? program : "build/patchgauge", files.gl_pathv[i]);
+        char *text = rest = output_of(command);
+        for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+            bool known = strstr(line, ".toml:") == NULL; /* a summary; all mistakes are told with their line */
+            for (size_t k = 0; k < sizeof absent / sizeof *absent; k++)
+                known |= strstr(line, absent[k]) != NULL;
+            if (!known)
+                complain(files.gl_pathv[i], "not right", line);
+            planned++;
+        }
+        free(text);
+    }
+    globfree(&files);
+    assert_int_equal(bad, 0);
+    assert_true(planned > 30);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +294,7 @@ int main(void)
         cmocka_unit_test(matrix_keys_are_told),
         cmocka_unit_test(networks_are_told),
         cmocka_unit_test(pages_of_modules_are_fresh),
+        cmocka_unit_test(matrices_are_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
