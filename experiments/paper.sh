@@ -266,8 +266,8 @@ What is different from the publication wherever it is compared:
 END
     echo "## In short"
     echo
-    echo "The best certificate with a proof, for each patch on CIFAR-10, of all networks and defenses here (chosen after the fact: the tables below"
-    echo "have all of them), and the best of the publication."
+    echo "The best certificate with a proof, for each patch on CIFAR-10, of all networks and defenses under \"Audits\" (chosen after the fact: the"
+    echo "tables there have all of them), and the best of the publication."
     echo
     best
     echo "## The publication's tables and figures"
@@ -286,7 +286,7 @@ END
     echo
     echo "These files run as they are where their networks and images are there."
     echo "Networks for 224 px are imported (\`patchgauge model import\`) or trained on a GPU (\`patchgauge model train bagnet17 --dataset imagenette:train\`);"
-    echo "ImageNette and ImageNet are imported with \`patchgauge data import\`. Interval bound propagation (table V) is not built."
+    echo "\`patchgauge data fetch imagenette --resize 224\` brings ImageNette, \`patchgauge data import imagenet DIR\` ImageNet. Interval bound propagation (table V) is not built."
     echo
     missing
 }
