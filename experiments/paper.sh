@@ -239,7 +239,7 @@ missing() {
     echo "|:-------|:----------------|"
     for matrix in $(in_order paper) $(in_order ablations) $(in_order audits); do
         [ -z "$(obstacle "$matrix")" ] || echo "| $(basename "$matrix" .toml) | $(obstacle "$matrix" |
-            sed "s/unknown data set '\([^']*\)'[^;]*/images of \1/g; s/models.zoo.\([^;]*\).safetensors: No such file[^;]*/network \1/g") |"
+            sed "s/unknown data set '\([^']*\)'[^;]*/images of \1/g; s/imagenette is not in [^;]*/images of imagenette/g; s/models.zoo.\([^;]*\).safetensors: No such file[^;]*/network \1/g") |"
     done
     echo
 }
