@@ -37,7 +37,9 @@ modules)
 commands)
     echo '#include "harness/cmd/command.h"'
     list PG_COMMAND pg_command pg_command_ pg_commands "harness/cmd/*.c"
-    text pg_new_rule harness/cmd/new/my_rule.c
+    text pg_new_attack harness/cmd/new/my_attack.c
+    text pg_new_defense harness/cmd/new/my_defense.c
+    text pg_new_model harness/cmd/new/my_model.c
     text pg_new_makefile harness/cmd/new/Makefile
     ;;
 figures)

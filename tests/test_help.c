@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <pty.h>
+#include <utmp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -224,20 +225,26 @@ static void run_on_terminal(int columns, const char *command, char *out, size_t 
 {
     struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
     char line[1024];
-    int fd;
+    int fd, terminal;
     size_t n = 0;
-    pid_t child = forkpty(&fd, NULL, NULL, &size);
+    assert_int_equal(openpty(&fd, &terminal, NULL, NULL, &size), 0);
+    pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        snprintf(line, sizeof line, "exec %s --data /nowhere %s", program_path(), command);
-        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+        snprintf(line, sizeof line, "%s --data /nowhere %s; echo $? END-OF-COMMAND", program_path(), command);
+        if (login_tty(terminal) == 0)
+            execl("/bin/sh", "sh", "-c", line, (char *)NULL);
         _exit(127);
     }
-    for (ssize_t got; n < room - 1 && (got = read(fd, out + n, room - 1 - n)) > 0;)
+    out[0] = '\0'; /* the terminal stays open here, so that nothing is lost when the child is gone */
+    for (ssize_t got; !strstr(out, "END-OF-COMMAND") && n < room - 1 && (got = read(fd, out + n, room - 1 - n)) > 0; out[n] = '\0')
         n += (size_t)got;
     close(fd);
+    close(terminal);
     assert_int_equal(program_wait(child), 0);
-    out[n] = '\0';
+    char *end = strstr(out, "0 END-OF-COMMAND");
+    assert_non_null(end);
+    *end = '\0';
     char *to = out;
     for (const char *from = out; *from; from++)
         if (*from != '\r')

@@ -180,8 +180,8 @@ static void names_and_folders_are_checked(void **state)
     expect("there is a defense of this name already");
     assert_int_equal(program_run("db", "new defense soft-vote -o %s/mine", scratch_folder), 2);
     expect("is there already");
-    assert_int_equal(program_run("db", "new attack x"), 2);
-    expect("right would be `new defense NAME");
+    assert_int_equal(program_run("db", "new defense"), 2);
+    expect("right would be `new defense|attack|model NAME");
 }
 
 int main(void)

@@ -2,6 +2,7 @@
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
 #include "harness/base/log.h"
+#include "harness/base/option.h"
 #include "harness/cmd/command.h"
 #include "harness/plan/modules.h"
 
@@ -17,23 +18,64 @@
 
 PG_COMMAND(new)
 
-extern const char pg_new_rule[], pg_new_makefile[]; /* harness/cmd/new */
+extern const char pg_new_attack[], pg_new_defense[], pg_new_model[], pg_new_makefile[]; /* harness/cmd/new */
 
 enum { NAME_MAX_LETTERS = 40 };
 
-static int check_name(const char *name)
+/* A kind of module that can be written; "my-KIND" and "my_KIND" stand in its text for the name. */
+typedef struct kind {
+    const char *name, *text;
+    const char *test; /* lines of the Makefile; my-module and my_module stand for the name */
+    const char *does; /* what `make test` does */
+} kind;
+
+static const kind kinds[] = {
+    {"defense", pg_new_defense,
+     "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so --db audit.db audit --weights null --dataset synthetic:test --images 0:200 "
+     "--patch 3 "
+     "--defense my-module\n",
+     "attacks its certificates"},
+    {"attack", pg_new_attack,
+     "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so attack --weights \"$(WEIGHTS)\" --dataset synthetic:test --images 0:50 "
+     "--patch 5 "
+     "--attack my-module --sheet 0 -o attacked\n\nWEIGHTS ?= null\n",
+     "attacks 50 images (of WEIGHTS=FILE, where you name a network)"},
+    {"model", pg_new_model,
+     "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so model train my-module --dataset synthetic:val --epochs 1 -o "
+     "my_module.safetensors\n"
+     "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so audit --level locality --weights my_module.safetensors --dataset "
+     "synthetic:test "
+     "--images 0:50 --patch 5 --defense mean\n",
+     "trains it for an epoch and tries its geometry with random patches"},
+};
+
+/* *out NULL where there is no such kind. */
+static int find_kind(const char *name, const kind **out)
 {
-    const char *kind;
+    const char *names[] = {"defense", "attack", "model", NULL}, *near = pg_nearest(name, names);
+    *out = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            *out = &kinds[i];
+    return *out
+               ? PG_OK
+               : pg_fail(PG_EUSAGE, "new %s: %s%s%s", name, near ? "did you mean '" : "right would be defense, attack or model",
+                         near ? near : "", near ? "'?" : "");
+}
+
+static int check_name(const kind *k, const char *name)
+{
+    const char *other;
     bool good = islower((unsigned char)name[0]) && strlen(name) <= NAME_MAX_LETTERS;
     for (const char *at = name; good && *at; at++)
         good = islower((unsigned char)*at) || isdigit((unsigned char)*at) || (*at == '-' && at[1] && at[1] != '-');
     if (!good)
-        return pg_fail(
-            PG_EUSAGE,
-            "new defense %s: right would be a name of at most %d small letters, digits and single dashes, as soft-median", name,
-            NAME_MAX_LETTERS);
-    if (pg_modules_find(name, &kind))
-        return pg_fail(PG_EINPUT, "new defense %s: there is a %s of this name already", name, kind);
+        return pg_fail(PG_EUSAGE,
+                       "new %s %s: right would be a name of at most %d small letters, digits and single dashes, as soft-median",
+                       k->name, name, NAME_MAX_LETTERS);
+    if (pg_modules_find(name, &other))
+        return pg_fail(PG_EINPUT, "new %s %s: there is %s %s of this name already", k->name, name, *other == 'a' ? "an" : "a",
+                       other);
     return PG_OK;
 }
 
@@ -88,27 +130,43 @@ static int write_one(const char *folder, const char *name, const char *text, con
     return code;
 }
 
-static int write_defense(const char *name, const char *folder)
+/* The Makefile has the lines of its test put in, and then is a text like the other. */
+static int write_makefile(const kind *k, const char *folder, const char *const *pairs)
 {
-    char id[NAME_MAX_LETTERS + 1], file[NAME_MAX_LETTERS + 3], headers[PATH_MAX], program[PATH_MAX];
+    const char *const lines[] = {"@TEST@\n", k->test, NULL};
+    pg_buf text;
+    pg_buf_init(&text);
+    fill_in(pg_new_makefile, lines, &text);
+    int code = pg_buf_check(&text);
+    if (code == PG_OK)
+        code = write_one(folder, "Makefile", text.data, pairs);
+    pg_buf_release(&text);
+    return code;
+}
+
+static int write_module(const kind *k, const char *name, const char *folder)
+{
+    char id[NAME_MAX_LETTERS + 1], file[NAME_MAX_LETTERS + 3], headers[PATH_MAX], program[PATH_MAX], dashed[16], lined[16];
     snprintf(id, sizeof id, "%s", name);
     for (char *at = id; *at; at++)
         *at = *at == '-' ? '_' : *at;
     snprintf(file, sizeof file, "%s.c", id);
+    snprintf(dashed, sizeof dashed, "my-%s", k->name);
+    snprintf(lined, sizeof lined, "my_%s", k->name);
     int code = find_headers(headers, program);
     if (code == PG_OK && access(folder, F_OK) == 0)
         code = pg_fail(PG_EINPUT, "-o %s: is there already, and nothing is written over it; name another folder", folder);
     if (code == PG_OK)
         code = pg_make_folders(folder);
-    const char *const pairs[] = {"my-rule", name, "my_rule", id, "@PROGRAM@", program, "@INCLUDE@", headers, NULL};
+    const char *const pairs[] = {dashed,      name,    lined,       id,      "my-module", name,    "my_module", id,
+                                 "@PROGRAM@", program, "@INCLUDE@", headers, "@KIND@",    k->name, NULL};
     if (code == PG_OK)
-        code = write_one(folder, file, pg_new_rule, pairs);
+        code = write_one(folder, file, k->text, pairs);
     if (code == PG_OK)
-        code = write_one(folder, "Makefile", pg_new_makefile, pairs);
+        code = write_makefile(k, folder, pairs);
     if (code == PG_OK)
-        pg_info(
-            "%s/%s and a Makefile: `make -C %s test` builds %s.so and attacks its certificates; use it with --plugin %s/%s.so",
-            folder, file, folder, id, folder, id);
+        pg_info("%s/%s and a Makefile: `make -C %s test` builds %s.so and %s; use it with --plugin %s/%s.so", folder, file,
+                folder, id, k->does, folder, id);
     return code;
 }
 
@@ -123,26 +181,33 @@ static int run(const pg_context *context, int argc, char **argv)
             return pg_command_option_error(argv, options, c);
         folder = optarg;
     }
-    if (argc - optind != 2 || strcmp(argv[optind], "defense") != 0)
-        return pg_fail(PG_EUSAGE, "new: right would be `new defense NAME [-o DIR]`");
+    if (argc - optind != 2)
+        return pg_fail(PG_EUSAGE, "new: right would be `new defense|attack|model NAME [-o DIR]`");
     const char *name = argv[optind + 1];
-    int code = check_name(name);
-    return code == PG_OK ? write_defense(name, folder ? folder : name) : code;
+    const kind *k;
+    int code = find_kind(argv[optind], &k);
+    if (code == PG_OK)
+        code = check_name(k, name);
+    return code == PG_OK ? write_module(k, name, folder ? folder : name) : code;
 }
 
 const pg_command pg_command_new = {
     .name = "new",
-    .synopsis = "new defense NAME [-o DIR]",
-    .summary = "a defense of your own: a plug-in that works, to be changed",
-    .help = "Writes DIR/NAME.c, a whole defense with its certificate, and a Makefile: `make` builds the plug-in, `make test` "
-            "has its\n"
-            "certificates attacked on random tensors. Needs a C compiler, and the headers that `make install` puts beside the\n"
-            "program. Every command then takes --plugin DIR/NAME.so: run, certify, attack, audit, table and the others treat\n"
-            "the defense as their own. Its cells carry the hash of the file: another build makes them stale.\n"
-            "\n"
-            "  -o, --output DIR folder, which does not exist yet; default: NAME\n"
-            "\n"
-            "  patchgauge new defense soft-vote && make -C soft-vote test\n"
-            "  patchgauge --plugin soft-vote/soft_vote.so run matrix.toml\n",
+    .synopsis = "new defense|attack|model NAME [-o DIR]",
+    .summary = "a module of your own: a plug-in that works, to be changed",
+    .help =
+        "Writes DIR/NAME.c, a whole module that works, and a Makefile: `make` builds the plug-in, `make test` tries it: a "
+        "defense\n"
+        "has its certificates attacked on random tensors, an attack attacks, a model is trained for an epoch and has its "
+        "geometry\n"
+        "tried with random patches. Needs a C compiler, and the headers that `make install` puts beside the program. Every\n"
+        "command then takes --plugin DIR/NAME.so and treats the module as its own. Cells carry the hash of the file: another\n"
+        "build makes them stale.\n"
+        "\n"
+        "  -o, --output DIR folder, which does not exist yet; default: NAME\n"
+        "\n"
+        "  patchgauge new defense soft-vote && make -C soft-vote test\n"
+        "  patchgauge --plugin soft-vote/soft_vote.so run matrix.toml\n"
+        "  patchgauge new attack dots && make -C dots test WEIGHTS=net.safetensors\n",
     .run = run,
 };

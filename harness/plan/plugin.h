@@ -2,7 +2,8 @@
  *
  * A plug-in is one C file with descriptors as a built-in module has them (defenses/defense.h, attacks/attack.h, models/model.h)
  * and PG_PLUGIN(...) at its end, built as a shared object with the headers of the program that loads it. It may call every
- * function of these headers. `patchgauge new defense NAME` writes one that works. */
+ * function of these headers. `patchgauge new defense NAME`, `new attack NAME` and `new model NAME`
+ * write one that works. */
 #ifndef PG_PLAN_PLUGIN_H
 #define PG_PLAN_PLUGIN_H
 
