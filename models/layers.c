@@ -89,7 +89,12 @@ pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_va
         pg_tensor *w = folded ? weight->folded : weight->tensor;
         if (middle_row)
             w = t->slice(b->scope, w, 2, 1, 2, 1);
-        x.tensor = t->conv2d(b->scope, x.tensor, w, folded ? weight->folded_bias : NULL, c.stride, c.stride, middle_row ? 0 : c.padding, c.padding, 1);
+        /* Strided 1 x 1 kernels meet every stride-th pixel. libtorch 1.13 writes past its memory in the gradient of their weights. */
+        bool thinned = b->pass == PG_PASS_TRAIN && c.kernel == 1 && c.stride > 1 && c.padding == 0;
+        for (int axis = 2; thinned && axis < 4; axis++)
+            x.tensor = t->slice(b->scope, x.tensor, axis, 0, t->size(x.tensor, axis), c.stride);
+        int stride = thinned ? 1 : c.stride;
+        x.tensor = t->conv2d(b->scope, x.tensor, w, folded ? weight->folded_bias : NULL, stride, stride, middle_row ? 0 : c.padding, c.padding, 1);
         if (bn && !folded)
             x.tensor = batch_norm(b, x.tensor, norm);
     }

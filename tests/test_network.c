@@ -378,6 +378,31 @@ static void damaged_weights_are_refused(void **state)
     assert_int_equal(pg_network_open(good, NULL, 0, &o, &n), PG_EINPUT);
 }
 
+/* Strided 1 x 1 convolutions on maps of 222 positions, with gradients of all weights. */
+static void large_images_can_be_learnt_from(void **state)
+{
+    (void)state;
+    enum { LARGE = 224, IMAGES = 32 };
+    static const char *const pairs[] = {"width=4", "blocks=1,1,1,1"};
+    net x = random_net_new(t, "bagnet17", LARGE, LARGE, CLASSES, 2, pairs);
+    bool before = t->grad_mode(true);
+    for (size_t i = 0; i < x.parameters.n; i++)
+        if (pg_parameter_trained(&x.parameters.items[i]))
+            t->requires_grad(x.scope, x.parameters.items[i].tensor, true);
+    for (int round = 0; round < 3; round++) {
+        pg_tensor *pixels = t->uniform(x.scope, 4, (const int64_t[]){IMAGES, 3, LARGE, LARGE});
+        pg_tensor *u = pg_model_forward(x.model, x.config, PG_PASS_TRAIN, x.scope, &x.parameters, CLASSES, pixels);
+        t->backward(x.scope, t->sum(x.scope, u, 0, NULL, false));
+        float first;
+        t->read(x.scope, t->sum(x.scope, t->grad_of(x.scope, x.parameters.items[0].tensor), 0, NULL, false), &first, PG_T_F32, 1);
+        assert_int_equal(pg_scope_check(x.scope), PG_OK);
+        assert_true(isfinite(first));
+        t->scope_clear(x.scope);
+    }
+    t->grad_mode(before);
+    release(&x);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -415,6 +440,7 @@ int main(void)
         cmocka_unit_test(locality_is_measured),
         cmocka_unit_test(pixels_reach_their_fields_only),
         cmocka_unit_test(damaged_weights_are_refused),
+        cmocka_unit_test(large_images_can_be_learnt_from),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
