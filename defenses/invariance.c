@@ -44,13 +44,12 @@ int pg_invariance_new(const pg_job *job, int height, int width, int classes, boo
     v->q = malloc(values * sizeof *v->q);
     v->whole = malloc(values * sizeof *v->whole);
     v->work = malloc((size_t)classes * sizeof *v->work);
-    v->scratch = aligned_alloc(64, (scratch / 64 + 1) * 64);
+    v->scratch = aligned_alloc(64, (scratch + 63) & ~(size_t)63);
     v->evidence = (pg_evidence){v->q, height, width, classes, wrap_rows, wrap_columns, &v->spec};
     v->windows = pg_windows_of(&v->evidence, job->window);
     if (!v->q || !v->whole || !v->work || !v->scratch) {
         pg_invariance_free(v);
-        return pg_fail(PG_ENOMEM, "out of memory for the masks of a map of %d x %d positions and %d classes", height, width,
-                       classes);
+        return pg_fail(PG_ENOMEM, "out of memory for the masks of an image");
     }
     *out = v;
     return PG_OK;

@@ -26,7 +26,7 @@ mkdir -p "$work/include/defenses" "$work/fast" "$work/safe"
 order() { # file, fast|safe
     case $1 in
     */evidence.c) echo evidence rules defenses certifier ;;
-    */certifier.c) echo certifier ;;
+    */certifier.c | */invariance.c) echo certifier ;;
     */patchcleanser.c) echo patchcleanser; return ;;
     */defense.c) echo defenses ;;
     */surrogate.c) [ "$2" = safe ] || echo surrogate; return ;; # the tensor API is no matter of sanitizers

@@ -1,6 +1,7 @@
 /* Unit tests of defenses/certifier: many jobs at once give what one at a time gives, in the caller's order; bad jobs and bad
- * values. */
-#include "defenses/certifier.h"
+ * values. Of defenses/invariance: windows that change a prediction, counted by hand. */
+#include "defenses/invariance.h"
+#include "defenses/windows.h"
 #include "tests/rules.h"
 
 #include <math.h>
@@ -247,13 +248,122 @@ static void bad_jobs_are_refused(void **state)
     expect_error(&job, 3, 3, 2, PG_EINPUT, "delta is -1");
 }
 
+/* What the defense predicts without the window at (top, left), all of it put together anew. */
+static int without(const pg_job *job, const pg_evidence *e, int top, int left, void *scratch)
+{
+    static int32_t q[VALUES];
+    int height = PG_MIN(job->window.height, e->height), width = PG_MIN(job->window.width, e->width);
+    for (int i = 0; i < e->height; i++)
+        for (int j = 0; j < e->width; j++) {
+            bool inside = (i - top + e->height) % e->height < height && (j - left + e->width) % e->width < width;
+            for (int c = 0; c < CLASSES; c++) {
+                int at = (i * e->width + j) * CLASSES + c;
+                q[at] = inside ? 0 : e->q[at];
+            }
+        }
+    pg_evidence rest = *e;
+    rest.q = q;
+    return job->defense->predict(&rest, job->window, job->config, scratch);
+}
+
+typedef struct masks_case {
+    const char *defense, *options;
+    pg_window window;
+    bool wrap_rows, wrap_columns;
+    int rows, columns; /* places along each axis */
+    int height, width;
+} masks_case;
+
+/* One image by all windows; adds to the counts of the case. */
+static void expect_masks(const masks_case *c, const pg_job *job, pg_invariance *v, uint32_t image, pg_masked *sums)
+{
+    static int32_t q[VALUES];
+    static _Alignas(64) unsigned char scratch[1 << 16];
+    double row[CLASSES], d[VALUES];
+    float f[VALUES];
+    int label = (int)(image % CLASSES);
+    pg_masked hand = {0};
+    pg_evidence_spec spec;
+    job->defense->evidence(job->config, &spec);
+    fill(image, image % 4 == 0 ? label : CLASSES, f, d); /* most of them nearly tied */
+    pg_evidence e = {q, c->height, c->width, CLASSES, c->wrap_rows, c->wrap_columns, &spec};
+    assert_true(pg_evidence_f32(&spec, f, HEIGHT * WIDTH, CLASSES, row, q));
+    hand.prediction = job->defense->predict(&e, job->window, job->config, scratch);
+    for (int top = 0; top < c->rows; top++)
+        for (int left = 0; left < c->columns; left++) {
+            int rest = without(job, &e, top, left, scratch);
+            hand.wrong += rest != label;
+            hand.changed += rest != hand.prediction;
+        }
+    for (int wide = 0; wide < 2; wide++) {
+        pg_masked m = pg_invariance_image(v, wide ? (const void *)d : f, wide, label);
+        assert_int_equal(m.prediction, hand.prediction);
+        assert_int_equal(m.wrong, hand.wrong);
+        assert_int_equal(m.changed, hand.changed);
+    }
+    sums->wrong += hand.wrong;
+    sums->changed += hand.changed;
+    f[3] = INFINITY;
+    pg_masked m = pg_invariance_image(v, f, false, label);
+    assert_int_equal(m.prediction, -1);
+    assert_int_equal(m.wrong, c->rows * c->columns);
+    assert_int_equal(m.changed, 0);
+}
+
+static void masks_are_counted(void **state)
+{
+    (void)state;
+    static const char mask[] = "robust-masking";
+    static const masks_case cases[] = {
+        {"mean", "", {2, 3}, false, false, 4, 4, 5, 6},
+        {"mean", "", {2, 3}, true, false, 5, 4, 5, 6},
+        {"mean", "", {2, 3}, false, true, 5, 5, 6, 5},
+        {"mean", "feature=confidence", {3, 2}, true, true, 5, 6, 5, 6},
+        {mask, "feature=confidence", {2, 1}, true, false, 5, 6, 5, 6},
+        {mask, "feature=confidence", {2, 1}, true, false, 6, 5, 6, 5},
+        {mask, "feature=confidence", {1, 2}, false, true, 5, 6, 5, 6},
+        {mask, "feature=confidence", {2, 3}, true, true, 6, 5, 6, 5},
+        {"median", "", {4, 1}, false, false, 2, 6, 5, 6},
+        {"mean", "", {9, 9}, true, true, 1, 1, 5, 6},
+    };
+    pg_masked sums = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const masks_case *c = &cases[i];
+        static _Alignas(16) unsigned char config[PG_CONFIG_MAX];
+        pg_job job = {pg_defense_find(c->defense), config, c->window, 0};
+        pg_invariance *v;
+        rule_configure(job.defense, c->options, config);
+        assert_int_equal(pg_invariance_new(&job, c->height, c->width, CLASSES, c->wrap_rows, c->wrap_columns, &v), PG_OK);
+        assert_int_equal(pg_invariance_windows(v), c->rows * c->columns);
+        for (uint32_t image = 0; image < 20; image++)
+            expect_masks(c, &job, v, image, &sums);
+        pg_invariance_free(v);
+    }
+    assert_true(sums.wrong > 100 && sums.changed > 100 && sums.wrong != sums.changed);
+    pg_invariance_free(NULL);
+}
+
+static void masks_of_bad_jobs_are_refused(void **state)
+{
+    (void)state;
+    unsigned char config[PG_CONFIG_MAX];
+    pg_job job = {pg_defense_find("trimmed-mean"), config, {1, 1}, 0};
+    pg_invariance *v;
+    rule_configure(job.defense, "trim=4", config);
+    assert_int_equal(pg_invariance_new(&job, 2, 4, 2, false, false, &v), PG_EINPUT);
+    assert_null(v);
+    assert_int_equal(pg_invariance_new(&job, 4, 2, 2, false, false, &v), PG_EINPUT);
+    assert_null(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_jobs_are_like_one),     cmocka_unit_test(jobs_are_told_apart),
-        cmocka_unit_test(windows_are_cut_to_the_map), cmocka_unit_test(axes_wrap_on_their_own),
-        cmocka_unit_test(a_nan_refuses_every_job),    cmocka_unit_test(no_jobs_are_fine),
-        cmocka_unit_test(bad_jobs_are_refused),
+        cmocka_unit_test(many_jobs_are_like_one),        cmocka_unit_test(jobs_are_told_apart),
+        cmocka_unit_test(windows_are_cut_to_the_map),    cmocka_unit_test(axes_wrap_on_their_own),
+        cmocka_unit_test(a_nan_refuses_every_job),       cmocka_unit_test(no_jobs_are_fine),
+        cmocka_unit_test(bad_jobs_are_refused),          cmocka_unit_test(masks_are_counted),
+        cmocka_unit_test(masks_of_bad_jobs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
