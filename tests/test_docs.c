@@ -1,4 +1,4 @@
-/* The pages and the tree agree: paths that README, ARCHITECTURE and CONTRIBUTING name exist, their commands have a help page
+/* The pages and the tree agree: paths that README, ARCHITECTURE, CONTRIBUTING and the tutorial name exist, their commands have a help page
  * that knows every long option used with them, and their make targets are listed by `make help`. README and `help matrix` tell
  * every key of matrix files with its default. models/ZOO.md tells every network that ships, with its hash; the
  * pages of modules are what the program prints. Matrix files of experiments/ plan but for images and networks that are not there. */
@@ -20,7 +20,7 @@
 
 enum { PAGE_MAX = 1 << 20, HELP_MAX = 1 << 16 };
 
-static const char *const pages[] = {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"};
+static const char *const pages[] = {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "experiments/TUTORIAL.md"};
 static int bad, seen;
 
 /* Calls `line_of` for each line of each page, without its newline. */
