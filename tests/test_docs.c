@@ -73,6 +73,26 @@ static void paths_exist(void **state)
     assert_true(seen > 20);
 }
 
+/* [text](path), from the folder of the page. */
+static void check_links(const char *page, char *line)
+{
+    const char *slash = strrchr(page, '/');
+    for (const char *at = strstr(line, "]("); at != NULL; at = strstr(at + 1, "](")) {
+        char path[256];
+        snprintf(path, sizeof path, "%.*s%.*s", slash != NULL ? (int)(slash + 1 - page) : 0, page, (int)strcspn(at + 2, ")"), at + 2);
+        seen++;
+        if (access(path, F_OK) != 0)
+            complain(page, "no such file", path);
+    }
+}
+
+static void links_lead_somewhere(void **state)
+{
+    (void)state;
+    each_line(check_links);
+    assert_true(seen >= 2);
+}
+
 /* Standard output of a command, *new*; "" where it fails. */
 static char *output_of(const char *command)
 {
@@ -289,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_exist),
+        cmocka_unit_test(links_lead_somewhere),
         cmocka_unit_test(commands_and_options_exist),
         cmocka_unit_test(make_targets_exist),
         cmocka_unit_test(matrix_keys_are_told),
