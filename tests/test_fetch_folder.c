@@ -14,6 +14,15 @@ static void add(const char *path, const char *data, size_t size, char type)
     entries[n_entries++] = (entry){path, data, size, type};
 }
 
+static char *files[MOST_ENTRIES]; /* contents of entries */
+static size_t n_files;
+
+static void drop_files(void)
+{
+    while (n_files > 0)
+        free(files[--n_files]);
+}
+
 /* The folder "source" of the fixture below `top` ("" for none), and what ImageNette's archive has beside its splits. */
 static void add_pets(const char *top)
 {
@@ -21,6 +30,7 @@ static void add_pets(const char *top)
     const char *const splits[] = {"train", "val"};
     int n = 0;
     n_entries = 0;
+    drop_files();
     if (*top)
         add(top, NULL, 0, 'd');
     snprintf(paths[n], sizeof paths[n], "%snoisy.csv", top);
@@ -34,6 +44,7 @@ static void add_pets(const char *top)
                 assert_int_equal(pg_file_read(scratch_path(name), 1 << 20, &bytes, &size), PG_OK);
                 snprintf(paths[n], sizeof paths[n], "%s%s", top, name + strlen("source/"));
                 add(paths[n++], bytes, size, 'f');
+                files[n_files++] = bytes;
             }
 }
 
@@ -329,6 +340,12 @@ static int start(void **state)
     return 0;
 }
 
+static int stop(void **state)
+{
+    drop_files();
+    return server_stop(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,5 +358,5 @@ int main(void)
         cmocka_unit_test(a_file_goes_where_it_is_wanted),
         cmocka_unit_test(what_is_asked_for_has_to_make_sense),
     };
-    return cmocka_run_group_tests(tests, start, server_stop);
+    return cmocka_run_group_tests(tests, start, stop);
 }
