@@ -9,19 +9,25 @@ struct pg_invariance {
     pg_evidence evidence;
     pg_evidence_spec spec;
     pg_windows windows;
+    void *memory;       /* of what follows */
+    void *scratch;      /* of the defense */
     int32_t *q, *whole; /* [positions][classes]: what `evidence` shows, and what it was */
     double *work;       /* [classes] */
-    void *scratch;      /* of the defense */
 };
+
+static void carve(pg_arena *arena, size_t values, int classes, size_t scratch, pg_invariance *v)
+{
+    v->scratch = pg_arena_take(arena, scratch, 1);
+    v->q = pg_arena_take(arena, values, sizeof *v->q);
+    v->whole = pg_arena_take(arena, values, sizeof *v->whole);
+    v->work = pg_arena_take(arena, (size_t)classes, sizeof *v->work);
+}
 
 void pg_invariance_free(pg_invariance *v)
 {
     if (!v)
         return;
-    free(v->q);
-    free(v->whole);
-    free(v->work);
-    free(v->scratch);
+    free(v->memory);
     free(v);
 }
 
@@ -39,18 +45,18 @@ int pg_invariance_new(const pg_job *job, int height, int width, int classes, boo
         return pg_fail(PG_ENOMEM, "out of memory for masks");
     size_t values = (size_t)height * (size_t)width * (size_t)classes;
     size_t scratch = job->defense->scratch_size(height, width, classes, 1);
-    v->job = *job;
-    job->defense->evidence(job->config, &v->spec);
-    v->q = malloc(values * sizeof *v->q);
-    v->whole = malloc(values * sizeof *v->whole);
-    v->work = malloc((size_t)classes * sizeof *v->work);
-    v->scratch = aligned_alloc(64, (scratch + 63) & ~(size_t)63);
-    v->evidence = (pg_evidence){v->q, height, width, classes, wrap_rows, wrap_columns, &v->spec};
-    v->windows = pg_windows_of(&v->evidence, job->window);
-    if (!v->q || !v->whole || !v->work || !v->scratch) {
+    pg_arena arena = {0};
+    carve(&arena, values, classes, scratch, v);
+    arena = (pg_arena){.base = v->memory = aligned_alloc(64, arena.used)};
+    if (!v->memory) {
         pg_invariance_free(v);
         return pg_fail(PG_ENOMEM, "out of memory for the masks of an image");
     }
+    carve(&arena, values, classes, scratch, v);
+    v->job = *job;
+    job->defense->evidence(job->config, &v->spec);
+    v->evidence = (pg_evidence){v->q, height, width, classes, wrap_rows, wrap_columns, &v->spec};
+    v->windows = pg_windows_of(&v->evidence, job->window);
     *out = v;
     return PG_OK;
 }

@@ -76,7 +76,7 @@ entry() { # weights file
     echo "# The networks that ship"
     echo
     echo "Written by \`make results\` from the files themselves and the database of \`make paper\`. The command of a network, given on the same machine"
-    echo "with as many threads, makes the same bytes again; \`patchgauge model inspect FILE\` prints what a file says of itself."
+    echo "with as many threads, makes the same bytes again (not so ds4-resnet18, whose threads changed on the way); \`patchgauge model inspect FILE\` prints what a file says of itself."
     echo
     echo "| network | architecture | bytes | SHA-256 |"
     echo "|:--------|:-------------|------:|:--------|"

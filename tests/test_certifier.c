@@ -343,6 +343,28 @@ static void masks_are_counted(void **state)
     pg_invariance_free(NULL);
 }
 
+/* Rules need memory for the whole map, however long it is. */
+static void masks_of_long_maps(void **state)
+{
+    (void)state;
+    enum { LONG = 600 };
+    static float logits[2 * LONG];
+    static _Alignas(16) unsigned char config[PG_CONFIG_MAX];
+    pg_job job = {pg_defense_find("median"), config, {1, 1}, 0};
+    rule_configure(job.defense, "", config);
+    for (int i = 0; i < LONG; i++)
+        logits[2 * i + 1] = 1;
+    for (int tall = 0; tall < 2; tall++) {
+        pg_invariance *v;
+        assert_int_equal(pg_invariance_new(&job, tall ? LONG : 1, tall ? 1 : LONG, 2, false, false, &v), PG_OK);
+        pg_masked m = pg_invariance_image(v, logits, false, 1);
+        assert_int_equal(m.prediction, 1);
+        assert_int_equal(m.wrong, 0);
+        assert_int_equal(m.changed, 0);
+        pg_invariance_free(v);
+    }
+}
+
 static void masks_of_bad_jobs_are_refused(void **state)
 {
     (void)state;
@@ -359,11 +381,11 @@ static void masks_of_bad_jobs_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_jobs_are_like_one),        cmocka_unit_test(jobs_are_told_apart),
-        cmocka_unit_test(windows_are_cut_to_the_map),    cmocka_unit_test(axes_wrap_on_their_own),
-        cmocka_unit_test(a_nan_refuses_every_job),       cmocka_unit_test(no_jobs_are_fine),
-        cmocka_unit_test(bad_jobs_are_refused),          cmocka_unit_test(masks_are_counted),
-        cmocka_unit_test(masks_of_bad_jobs_are_refused),
+        cmocka_unit_test(many_jobs_are_like_one),     cmocka_unit_test(jobs_are_told_apart),
+        cmocka_unit_test(windows_are_cut_to_the_map), cmocka_unit_test(axes_wrap_on_their_own),
+        cmocka_unit_test(a_nan_refuses_every_job),    cmocka_unit_test(no_jobs_are_fine),
+        cmocka_unit_test(bad_jobs_are_refused),       cmocka_unit_test(masks_are_counted),
+        cmocka_unit_test(masks_of_long_maps),         cmocka_unit_test(masks_of_bad_jobs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
