@@ -139,6 +139,9 @@ static void false_geometries_are_refused(void **state)
     snprintf(r.name, sizeof r.name, "vector");
     assert_int_equal(import(&r, "--trust", references[2].arguments), 2);
     assert_non_null(strstr(program_output, "tensor of rank 2"));
+    snprintf(r.name, sizeof r.name, "mixing");
+    assert_int_equal(import(&r, "--trust", references[2].arguments), 2);
+    assert_non_null(strstr(program_output, "when another image is in its batch"));
     scratch_write("noise.pt", "PK no module", 12);
     snprintf(r.name, sizeof r.name, "noise");
     assert_int_equal(import(&r, "--trust", references[2].arguments), 2);
