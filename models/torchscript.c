@@ -77,6 +77,14 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
     return code ? code : axis_of("columns", &c->columns, c->wrap == WRAP_W || c->wrap == WRAP_HW, width, &out->columns);
 }
 
+/* A certificate allows any numbers where a patch is seen, but numbers: a position scaled by its own length is 0 / 0 under a grey patch. What
+ * is no number counts as 0, and an infinity as a large one; each position on its own, so that no other one notices. */
+static pg_tensor *numbers_of(pg_scope *s, pg_tensor *x)
+{
+    const pg_torch *t = s->torch;
+    return t->where(s, t->equal(s, x, x), t->clamp(s, x, -1e30, 1e30), t->like(s, x, 0));
+}
+
 static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
 {
     const torchscript *c = config;
@@ -84,6 +92,8 @@ static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
     int height = pixels.rows.positions, width = pixels.columns.positions;
     pg_value x = pg_layer_script(b, c->bytes, pg_layer_normalise(b, pixels, &c->pixels));
     int code = geometry(config, height, width, b->classes, &g);
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = numbers_of(b->scope, x.tensor);
     if (code && !b->error)
         b->error = code;
     x.channels = b->classes;
@@ -96,7 +106,7 @@ static const pg_model_hooks hooks = {.opaque = true, .forward = forward};
 
 const pg_model pg_model_torchscript = {
     .module = {.name = "torchscript", .summary = "a TorchScript module with a stated geometry; needs --trust", .source = "the user",
-               .version = 1, .options = options, .config_size = sizeof(torchscript)},
+               .version = 2, .options = options, .config_size = sizeof(torchscript)},
     .needs_torch = true,
     .geometry = geometry,
     .hooks = &hooks,

@@ -47,6 +47,21 @@ class Mixing(nn.Module):
         return torch.relu(self.norm(self.first(x))).mean((2, 3), keepdim=True)
 
 
+class Scaled(nn.Module):
+    """Local features of length one; those of a patch of (128, 128, 128) have none, 0 / 0. Its logits are class 3, or no number."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 16, 5, 2, bias=False)
+
+    def forward(self, x):
+        y = self.first(x - 128 / 255)
+        y = y / y.norm(p=2, dim=1, keepdim=True)
+        z = torch.zeros(y.shape[0], 10, y.shape[2], y.shape[3])
+        z[:, 3] = 1 + 0 * y.sum(1)
+        return z
+
+
 class Vector(nn.Module):
     def forward(self, x):
         return x.mean((2, 3))
@@ -73,6 +88,7 @@ def main(folder):
             values = logits.permute(0, 2, 3, 1).reshape(-1).tolist()
             f.write(struct.pack("<%df" % len(values), *values))
         print(name, height, width, logits.shape[2], logits.shape[3], arguments, flush=True)
+    torch.jit.script(Scaled().eval()).save(folder + "/scaled.pt")
     torch.jit.script(Mixing().eval()).save(folder + "/mixing.pt")
     torch.jit.script(Vector()).save(folder + "/vector.pt")
 

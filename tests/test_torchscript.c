@@ -173,6 +173,29 @@ static void modules_are_networks(void **state)
         fail_msg("%d: %s", code, program_output);
 }
 
+/* A patch that makes logits which are no numbers is a patch like any other: what is certified stays. */
+static void what_is_no_number_breaks_no_certificate(void **state)
+{
+    (void)state;
+    if (!there)
+        skip();
+    reference r = references[0];
+    snprintf(r.name, sizeof r.name, "scaled");
+    if (import(&r, "--trust", "--set row_field=5 --set column_field=5 --set row_stride=2 --set column_stride=2 --set mean=0 --set std=1") != 0)
+        fail_msg("%s", program_output);
+    static const char *const defenses[] = {"robust-masking", "patchcleanser --set masks=2 --set fill=100"};
+    for (size_t i = 0; i < sizeof defenses / sizeof *defenses; i++) {
+        int code = program_run("db",
+                               "attack --trust --weights '%s/scaled.safetensors' --dataset synthetic:test --images 0:16 --patch 6 --batch 8 --threads 1 "
+                               "--attack lavan --set start=grey --set steps=1 --sheet 0 --defense %s -o '%s/grey%zu'",
+                               scratch_folder, defenses[i], scratch_folder, i);
+        if (code != 0)
+            fail_msg("%d: %s", code, program_output);
+        assert_non_null(strstr(program_output, "certified accuracy"));
+        assert_null(strstr(program_output, "certified accuracy           0.0%"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +203,7 @@ int main(void)
         cmocka_unit_test(nothing_runs_without_trust),
         cmocka_unit_test(false_geometries_are_refused),
         cmocka_unit_test(modules_are_networks),
+        cmocka_unit_test(what_is_no_number_breaks_no_certificate),
     };
     return cmocka_run_group_tests(tests, make, scratch_remove);
 }
