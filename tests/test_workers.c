@@ -305,12 +305,12 @@ static void test_a_crash_names_the_limit_of_memory(void **state)
     struct rlimit limit, before; /* of no effect but for the message */
     assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
     limit = before;
-    limit.rlim_cur = (rlim_t)1 << 46;
+    limit.rlim_cur = (rlim_t)1 << 62;
     assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
     int code = program_run("limit.db", "run %s --task-images 8 -S null.crash_image=100", scratch_path("m.toml"));
     assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
     assert_int_equal(code, 1);
-    expect_said("its worker died of SIGABRT (Aborted); ulimit -v leaves it 67108864 MiB of memory, which may be why; given up");
+    expect_said("its worker died of SIGABRT (Aborted); ulimit -v leaves it 4398046511104 MiB of memory, which may be why; given up");
 }
 
 /* The task of the thread that crashed is named, not that of the thread that runs the network. */

@@ -19,7 +19,7 @@ static int start(const EVP_MD *kind, pg_hash **out)
     hash->context = EVP_MD_CTX_new();
     if (!hash->context || EVP_DigestInit_ex(hash->context, kind, NULL) != 1) {
         pg_hash_free(hash);
-        return pg_fail(PG_ENOMEM, "libcrypto cannot start a %s digest", EVP_MD_get0_name(kind));
+        return pg_fail(PG_ENOMEM, "out of memory: libcrypto cannot start a %s digest", EVP_MD_get0_name(kind));
     }
     *out = hash;
     return PG_OK;
