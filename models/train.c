@@ -48,6 +48,8 @@ const pg_option pg_train_option_table[] = {
      .help = "side of grey squares at random places of an image, pixels; 0: none"},
     {.name = "cutouts", .type = PG_OPTION_INT, AT(cutouts), .fallback = "2", .min = 1, .max = 16,
      .help = "an image has from none to so many squares"},
+    {.name = "hardest", .type = PG_OPTION_INT, AT(hardest), .fallback = "1", .min = 1, .max = 64,
+     .help = "of so many draws of an image's squares the one with the largest loss is learned from"},
     {.name = "positions", .type = PG_OPTION_INT, AT(positions), .fallback = "1", .min = 1, .max = 4096,
      .help = "evenly spaced positions an image, where a model sees one at a time (bands); others see all"},
     {.name = "evidence", .type = PG_OPTION_CHOICE, AT(evidence), .fallback = "logits", .choices = evidences,
@@ -105,6 +107,9 @@ static int open_images(const char *data_dir, const char *spec, images *out)
 
 static size_t image_bytes(const images *i) { return i->info ? (size_t)3 * (size_t)(i->info->height * i->info->width) : 0; }
 
+/* How often an image of training is there, each time with other squares. */
+static int64_t draws_of(const pg_train_options *o) { return o->cutout > 0 ? o->hardest : 1; }
+
 /* Copies one image moved by (dy, dx), black where it leaves the frame, mirrored if asked. */
 static void augment(const uint8_t *from, uint8_t *to, int height, int width, int dy, int dx, bool mirror)
 {
@@ -128,7 +133,7 @@ static void cut_out(const pg_train_options *o, pg_rng rng, uint8_t *image, int h
     }
 }
 
-/* Image i of the epoch's order, augmented; see pg_feed_pass. */
+/* Image i of the epoch's order, augmented, once for each draw of its squares; see pg_feed_pass. */
 static int make_fit(const void *context, int64_t i, uint8_t *scratch, uint8_t *pixels, int64_t *label)
 {
     const training *r = context;
@@ -144,10 +149,14 @@ static int make_fit(const void *context, int64_t i, uint8_t *scratch, uint8_t *p
     int dy = (int)(pg_rng_below(&rng, range) - r->o->crop), dx = (int)(pg_rng_below(&rng, range) - r->o->crop);
     bool mirror = r->o->flip && pg_rng_below(&rng, 2);
     augment(scratch, pixels, info->height, info->width, dy, dx, mirror);
-    if (r->o->cutout > 0) {
+    size_t bytes = image_bytes(&r->fit);
+    int64_t draws = draws_of(r->o);
+    for (int64_t d = 1; d < draws; d++)
+        memcpy(pixels + (size_t)d * bytes, pixels, bytes);
+    for (int64_t d = 0; r->o->cutout > 0 && d < draws; d++) {
         rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_CUTOUT, at);
-        rng.index = (uint64_t)r->epoch * 64;
-        cut_out(r->o, rng, pixels, info->height, info->width);
+        rng.index = (uint64_t)(r->epoch * draws + d) * 64;
+        cut_out(r->o, rng, pixels + (size_t)d * bytes, info->height, info->width);
     }
     *label = right;
     return PG_OK;
@@ -185,6 +194,27 @@ static int average(training *r, int64_t step)
     return pg_scope_check(r->s);
 }
 
+/* Of x [n * draws][3][H][W], the draws of an image one behind the other, those with the largest loss: [n][3][H][W]. */
+static pg_tensor *hardest(training *r, pg_tensor *x, pg_tensor *labels, int64_t n, int64_t draws, pg_rng rng)
+{
+    const pg_torch *t = r->t;
+    const pg_dataset_info *info = r->fit.info;
+    pg_scope *s = r->s;
+    if (r->bf16) /* ends with this pass: it keeps weights converted, here without gradients */
+        t->autocast(s, r->device, true);
+    pg_value local = pg_model_train_logits(r->job->model, r->job->config, PG_PASS_EVAL, s, &r->state.current, info->classes, x,
+                                           (int)r->o->positions, rng);
+    if (r->bf16)
+        t->autocast(s, r->device, false);
+    pg_tensor *right = t->log_softmax(s, pg_train_scores(s, r->o, &local, info->height, info->width, NULL), 1);
+    right = t->reshape(s, right, 3, (const int64_t[]){n, draws, info->classes});
+    labels = t->expand(s, t->reshape(s, labels, 3, (const int64_t[]){n, 1, 1}), 3, (const int64_t[]){n, draws, 1});
+    pg_tensor *loss = t->affine(s, t->reshape(s, t->gather(s, right, 2, labels), 2, (const int64_t[]){n, draws}), -1, 0);
+    pg_tensor *all = t->reshape(s, t->arange(s, n * draws, PG_T_I64), 2, (const int64_t[]){n, draws});
+    pg_tensor *chosen = t->gather(s, all, 1, t->reshape(s, t->argmax(s, loss, 1), 2, (const int64_t[]){n, 1}));
+    return t->index_select(s, x, 0, t->reshape(s, chosen, 1, &n));
+}
+
 static int one_step(training *r, int64_t step, int64_t steps_an_epoch, double *loss_sum)
 {
     const pg_torch *t = r->t;
@@ -196,17 +226,20 @@ static int one_step(training *r, int64_t step, int64_t steps_an_epoch, double *l
     int e = pg_feed_next(r->feed, &pixels, &right, &n);
     if (e)
         return e;
+    int64_t draws = draws_of(r->o);
+    pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_AUGMENT, UINT32_MAX);
+    rng.index = (uint64_t)step * 2 * (uint64_t)r->o->batch;
+    pg_tensor *x = t->from_data(s, pixels, PG_T_U8, 4, (const int64_t[]){n * draws, 3, info->height, info->width});
+    pg_tensor *labels = t->from_data(s, right, PG_T_I64, 1, &n);
+    if (draws > 1)
+        x = hardest(r, x, labels, n, draws, rng);
     t->grad_mode(true);
     if (r->bf16)
         t->autocast(s, r->device, true);
-    pg_tensor *x = t->from_data(s, pixels, PG_T_U8, 4, (const int64_t[]){n, 3, info->height, info->width});
-    pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_AUGMENT, UINT32_MAX);
-    rng.index = (uint64_t)step * 2 * (uint64_t)r->o->batch;
     pg_value local = pg_model_train_logits(r->job->model, r->job->config, PG_PASS_TRAIN, s, &r->state.current, info->classes, x,
                                            (int)r->o->positions, rng);
     if (r->bf16)
         t->autocast(s, r->device, false);
-    pg_tensor *labels = t->from_data(s, right, PG_T_I64, 1, &n);
     pg_tensor *scores = pg_train_scores(s, r->o, &local, info->height, info->width, labels);
     pg_tensor *loss = t->cross_entropy(s, scores, labels, r->o->smoothing);
     t->backward(s, loss);
@@ -284,7 +317,7 @@ static int one_epoch(training *r, int64_t epoch)
     pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_SHUFFLE, (uint32_t)epoch);
     pg_rng_shuffle(&rng, r->order, (uint32_t)n);
     r->epoch = epoch;
-    pg_feed_start(r->feed, &(pg_feed_pass){steps * r->o->batch, r->o->batch, image_bytes(&r->fit), make_fit, r});
+    pg_feed_start(r->feed, &(pg_feed_pass){steps * r->o->batch, r->o->batch, (size_t)draws_of(r->o) * image_bytes(&r->fit), make_fit, r});
     pg_progress bar;
     char note[96], label[48];
     snprintf(label, sizeof label, "epoch %ld/%ld", (long)epoch + 1, (long)r->o->epochs);
@@ -344,7 +377,7 @@ static int prepare(training *r)
         e = open_images(job->data_dir, job->val, &r->val);
     if (!e && r->fit.info->images < r->o->batch)
         e = pg_fail(PG_EINPUT, "a batch of %ld is larger than the %ld images of %s", (long)r->o->batch, (long)r->fit.info->images, job->data);
-    size_t largest = image_bytes(&r->fit) > image_bytes(&r->val) ? image_bytes(&r->fit) : image_bytes(&r->val);
+    size_t fit = (size_t)draws_of(r->o) * image_bytes(&r->fit), largest = fit > image_bytes(&r->val) ? fit : image_bytes(&r->val);
     if (!e)
         e = pg_feed_new(r->o->batch > VALIDATED ? r->o->batch : VALIDATED, largest, &r->feed);
     if (!e)

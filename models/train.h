@@ -6,7 +6,7 @@
 #include "models/model.h"
 
 typedef struct pg_train_options {
-    int64_t epochs, batch, warmup, crop, cutout, cutouts, positions, mask, seed;
+    int64_t epochs, batch, warmup, crop, cutout, cutouts, hardest, positions, mask, seed;
     double rate, momentum, decay, smoothing, ema;
     bool flip, nesterov, half;
     int schedule, dtype, evidence;

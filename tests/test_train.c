@@ -21,8 +21,8 @@
 
 static char folder[] = "/tmp/pg-train-XXXXXX";
 
-static int train_from(const char *from, const char *out, int64_t epochs, const char *width, const char *option,
-                      const char *value)
+/* set: name, value, name, value, ..., NULL */
+static int train_by(const char *from, const char *out, int64_t epochs, const char *width, const char *const *set)
 {
     const pg_model *model = pg_model_find("bagnet17");
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
@@ -32,7 +32,9 @@ static int train_from(const char *from, const char *out, int64_t epochs, const c
     options.epochs = epochs;
     options.batch = 64;
     options.threads = 1;
-    int e = pg_options_set(pg_train_option_table, &options, "train", option, value);
+    int e = PG_OK;
+    for (; !e && *set; set += 2)
+        e = pg_options_set(pg_train_option_table, &options, "train", set[0], set[1]);
     if (!e)
         e = pg_module_configure(&model->module, "model", pairs, 4, config);
     return e ? e
@@ -45,6 +47,11 @@ static int train_from(const char *from, const char *out, int64_t epochs, const c
                                         .out = out,
                                         .device = "cpu",
                                         .options = &options});
+}
+
+static int train_from(const char *from, const char *out, int64_t epochs, const char *width, const char *option, const char *value)
+{
+    return train_by(from, out, epochs, width, (const char *const[]){option, value, NULL});
 }
 
 static int train_with(const char *out, int64_t epochs, const char *option, const char *value)
@@ -217,6 +224,19 @@ static void squares_hide_the_image(void **state)
     assert_true(first_loss(out) > first_loss(plain));
 }
 
+/* Of more draws the worst is worse. */
+static void the_hardest_squares_are_learned_from(void **state)
+{
+    (void)state;
+    char any[64], hard[64];
+    snprintf(any, sizeof any, "%s/any", folder);
+    snprintf(hard, sizeof hard, "%s/hard", folder);
+    assert_int_equal(train_by(NULL, any, 3, "width=4", (const char *const[]){"cutout", "16", NULL}), PG_OK);
+    assert_int_equal(train_by(NULL, hard, 3, "width=4", (const char *const[]){"cutout", "16", "hardest", "8", NULL}), PG_OK);
+    print_message("loss of the first epoch: %.3f of any squares, %.3f of the hardest of 8\n", first_loss(any), first_loss(hard));
+    assert_true(first_loss(hard) > first_loss(any) + 0.05);
+}
+
 static void a_warmup_longer_than_the_run_is_refused(void **state)
 {
     (void)state;
@@ -275,6 +295,7 @@ int main(void)
         cmocka_unit_test(bad_outputs_are_refused),
         cmocka_unit_test(training_starts_from_other_weights),
         cmocka_unit_test(squares_hide_the_image),
+        cmocka_unit_test(the_hardest_squares_are_learned_from),
         cmocka_unit_test(a_warmup_longer_than_the_run_is_refused),
         cmocka_unit_test(two_trainings_of_one_file_are_refused),
         cmocka_unit_test(divergence_is_said),

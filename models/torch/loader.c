@@ -72,13 +72,15 @@ static int load(int threads)
         return e;
     if (getenv("PATCHGAUGE_TORCH"))
         pg_info("libtorch shim: %s, SHA-256 %s", path, hash);
-    setenv("OMP_PROC_BIND", "true", 0);
+    if (threads <= 0)
+        threads = cores();
+    /* Bound threads take the first cores: only where all are taken, or two programs of one thread would share the first core. */
+    if (threads >= cores())
+        setenv("OMP_PROC_BIND", "true", 0);
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
         setenv("ATEN_CPU_CAPABILITY", "avx512", 0);
-    if (threads <= 0)
-        threads = cores();
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!object) {
         char limit[PG_LIMIT_NOTE_MAX];
