@@ -2,7 +2,8 @@
 # paper.sh run|write PROGRAM [DATABASE [MATRIX.toml...]]: the publication's tables and figures, ours beside theirs, our ablations, and the audits.
 #   run:   runs what is not in the database yet (of these matrices): cells, audits, local logits, masks, times. Goes on where it was
 #          stopped.
-#   write: writes experiments/RESULTS.md and experiments/figures/ from what is there.
+#   write: writes experiments/RESULTS.md and experiments/figures/ from what is there. A section of which something is not in the
+#          database stays as it stands, as long as it is of the same cells: a line under its heading holds their hash.
 # Reads experiments/{paper,ablations,audits}/*.toml. In the comment at the top of a matrix a line "# KEY: VALUE" says what is made of it,
 # the rest is printed above it:
 #   table: OPTIONS        a table (`patchgauge table MATRIX OPTIONS`); several lines: several tables
@@ -15,7 +16,7 @@
 #   paper: TABLE DATASET  the publication's numbers, where the table cannot put them beside ours
 # PATCHGAUGE_WORK: folder for what is neither in the database nor a result, default build/paper.
 set -eu
-[ $# -ge 2 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
 command=$1 program=$2 database=${3:-build/paper.db}
 work=${PATCHGAUGE_WORK:-build/paper}
 locals=${PATCHGAUGE_LOCAL_LOGITS:-$work/local-logits}
@@ -40,6 +41,16 @@ obstacle() {
         awk '{ printf "%s%s", (NR > 1 ? "; " : ""), $0 } END { if (NR) print "" }'
 }
 
+# Whether all cells of a matrix are done, with these options of `plan`.
+cells_done() { # matrix, options
+    patchgauge plan "$@" 2>/dev/null | grep -q ' 0 new, [0-9]* done, 0 stale, 0 failed'
+}
+# Of the cells that a section is of: their ids cover networks, images, settings and versions.
+cells_hash() { # matrices
+    for matrix; do patchgauge plan "$matrix" --explain 2>/dev/null; done | awk 'length($2) == 12 && $2 !~ /[^0-9a-f]/ { print $2 }' |
+        sha256sum | cut -c 1-16
+}
+
 # ---- run -------------------------------------------------------------------------------------------------------------------
 
 # Cells of a matrix whose published or counted certificate has no audit by features: asked network by network, so that a network
@@ -48,6 +59,11 @@ audit_missing() { # matrix, weights
     cells=$(patchgauge table "$1" -S weights="$2" --metrics clean -f csv 2>/dev/null | tail -n +2 | wc -l)
     rows=$(patchgauge audit "$1" -S weights="$2" --stored --level feature -f csv 2>/dev/null | tail -n +2 | wc -l)
     [ "$rows" -lt "$cells" ]
+}
+
+# Whether "In short" chooses among the rows of a matrix, by validation images.
+chosen() { # matrix
+    case $1 in experiments/audits/*) grep -q '^dataset *= *"cifar10:test"' "$1" ;; *) false ;; esac
 }
 
 run_masks() { # matrix
@@ -77,6 +93,7 @@ run() { # matrix
     elif [ -n "$(directive "$1" table)" ]; then
         "$program" --db "$database" run "$1"
     fi
+    ! chosen "$1" || "$program" --db "$database" run "$1" -S dataset=cifar10:val
     [ -n "$(directive "$1" audit)" ] || return 0
     weights_of "$1" | while read -r weights; do
         ! audit_missing "$1" "$weights" || "$program" --db "$database" audit "$1" -S weights="$weights" --level feature >&2
@@ -182,10 +199,46 @@ tables() { # matrix
     done
 }
 
-section() { # matrix
-    [ -z "$(obstacle "$1")" ] || return 0
-    echo "### $(basename "$1" .toml)"
-    echo
+# What a matrix asks for, as far as it is not in the database; nothing where all is there.
+lacking() { # matrix
+    if [ -n "$(directive "$1" script)" ]; then
+        for weights in $(weights_of "$1"); do
+            for kind in local original lavan; do
+                [ -f "$locals/$(basename "$1" .toml)/$(basename "$weights" .safetensors)-$kind/meta.json" ] || echo "$weights"
+            done
+        done
+    elif [ -n "$(directive "$1" masks)" ]; then
+        for window in $(directive "$1" masks); do [ -s "$work/$(basename "$1" .toml)/$window.csv" ] || echo "$window"; done
+    elif [ -n "$(directive "$1" histograms)" ]; then
+        ls "$locals"/*/*-lavan/local-logits.svg >/dev/null 2>&1 || echo "attacked images"
+    elif [ -n "$(directive "$1" table)$(directive "$1" time)" ] && ! cells_done "$1"; then
+        echo cells
+    elif [ -n "$(directive "$1" audit)" ]; then
+        for weights in $(weights_of "$1"); do ! audit_missing "$1" "$weights" || echo "the audit of $weights"; done
+    fi
+}
+
+# A section under its heading: written anew, or as it stands in the page.
+section() { # heading, cells, what is lacking, command...
+    heading=$1 mark="<!-- cells $2 -->" lacking=$3
+    shift 3
+    printf '%s\n%s\n\n' "$heading" "$mark"
+    if [ -z "$lacking" ]; then
+        "$@"
+    elif grep -qxF -- "$mark" "$work/before.md" && awk -v heading="$heading" -v mark="$mark" '
+            $0 == heading { here = 1; next }
+            here && /^###? / { exit }
+            here == 1 { if ($0 != mark) exit; here = 2; found = 1; next }
+            here { print }
+            END { exit !found }' "$work/before.md"; then
+        echo "$heading: as it stands; the database lacks" $lacking | sed 's/^#* //' >&2
+    else
+        echo "Not run yet with these networks and settings."
+        echo
+    fi
+}
+
+body() { # matrix
     text_of "$1"
     echo
     tables "$1"
@@ -197,10 +250,18 @@ section() { # matrix
     plots "$1"
     # shellcheck disable=SC2046 # table and data set
     [ -z "$(directive "$1" paper)" ] || [ -n "$(directive "$1" masks)" ] || paper $(directive "$1" paper)
+    audit "$1"
+}
+
+sections() { # matrices
+    for matrix; do
+        [ -n "$(obstacle "$matrix")" ] ||
+            section "### $(basename "$matrix" .toml)" "$(cells_hash "$matrix")" "$(lacking "$matrix")" body "$matrix"
+    done
 }
 
 audit() { # matrix
-    [ -n "$(directive "$1" audit)" ] && [ -z "$(obstacle "$1")" ] || return 0
+    [ -n "$(directive "$1" audit)" ] || return 0
     # a broken certificate or a refused image that nothing breaks ends with another code than 0, and has to be seen
     patchgauge audit "$1" --stored -f md >"$work/audit.md" 2>/dev/null || true
     [ -s "$work/audit.md" ] || return 0
@@ -210,13 +271,22 @@ audit() { # matrix
     echo
 }
 
-# The best certificate with a proof among all networks and defenses, for each patch on CIFAR-10, beside the publication's.
+# The best certificate with a proof for each patch on CIFAR-10, beside the publication's: of all networks and defenses under "Audits" the
+# row that certifies most validation images.
 best() {
-    echo "| patch, px | certified, % | clean, % | by | n | publication, its own without a proof | publication, of others | its later revision |"
-    echo "|----------:|-------------:|---------:|:---|--:|-------------------------------------:|-----------------------:|-------------------:|"
+    cat <<'END'
+The best certificate with a proof, for each patch on CIFAR-10: the row under "Audits" that certifies most of the validation images (the last
+5,000 training images, or the first of these where few are asked for), and what it does on test images, beside the best of the publication.
+
+| patch, px | certified, % | clean, % | by | n | certified in validation, % | publication, its own without a proof | publication, of others | its later revision |
+|----------:|-------------:|---------:|:---|--:|---------------------------:|-------------------------------------:|-----------------------:|-------------------:|
+END
     for matrix in experiments/audits/*.toml; do
-        grep -q '^dataset *= *"cifar10:test"' "$matrix" || continue
-        patchgauge table "$matrix" --rows weights,defense --metrics clean,certified -f csv 2>/dev/null | tail -n +2 | tr -d '"' || true
+        chosen "$matrix" || continue
+        for split in val test; do
+            patchgauge table "$matrix" -S dataset=cifar10:$split --rows weights,defense --metrics clean,certified -f csv 2>/dev/null |
+                tail -n +2 | tr -d '"' | sed "s/^/$split,/" || true
+        done
     done | awk -F, '
         FILENAME == "plots/paper.csv" {
             patch = $6 == "0.4%" ? 2 : $6 == "2.4%" ? 5 : 8
@@ -224,14 +294,21 @@ best() {
             if ($2 == "cifar10" && $8 ~ /^certified/ && $9 > paper[kind, patch]) paper[kind, patch] = $9
             next
         }
-        $3 == "clean" { clean[$1, $2] = $4 }
-        $3 == "certified" && $4 > best[$2] { best[$2] = $4; by[$2] = $1; shown[$2] = sprintf("%.1f (%.1f-%.1f)", $4, $5, $6); n[$2] = $7 }
+        $1 == "val" && $4 == "certified" && $5 > best[$3] { best[$3] = $5; by[$3] = $2 }
+        $1 == "test" && $4 == "clean" { clean[$2, $3] = $5 }
+        $1 == "test" && $4 == "certified" { shown[$2, $3] = sprintf("%.1f (%.1f-%.1f)", $5, $6, $7); n[$2, $3] = $8 }
         END {
             for (p = 1; p <= 32; p++) if (p in best)
-                printf "| %d | %s | %.1f | %s | %d | %s | %s | %s |\n", p, shown[p], clean[by[p], p], by[p], n[p],
+                printf "| %d | %s | %.1f | %s | %d | %.1f | %s | %s | %s |\n", p, shown[by[p], p], clean[by[p], p], by[p], n[by[p], p], best[p],
                     paper["certified_published", p], paper["certified", p], paper["later", p]
         }' plots/paper.csv -
     echo
+}
+best_lacking() {
+    for matrix in experiments/audits/*.toml; do
+        ! chosen "$matrix" || [ -n "$(obstacle "$matrix")" ] || { cells_done "$matrix" && cells_done "$matrix" -S dataset=cifar10:val; } ||
+            echo "cells of $matrix"
+    done
 }
 
 missing() {
@@ -246,7 +323,7 @@ missing() {
 
 write() {
     mkdir -p experiments/figures
-    rm -f experiments/figures/*.svg
+    cp "$out" "$work/before.md" 2>/dev/null || : >"$work/before.md"
     cat <<'END'
 # Results
 
@@ -264,24 +341,22 @@ What is different from the publication wherever it is compared:
 - Certificates are of all 10,000 test images. Attacks take seconds an image and run on fewer; n stands in each table.
 
 END
-    echo "## In short"
-    echo
-    echo "The best certificate with a proof, for each patch on CIFAR-10, of all networks and defenses under \"Audits\" (chosen after the fact: the"
-    echo "tables there have all of them), and the best of the publication."
-    echo
-    best
-    echo "## The publication's tables and figures"
-    echo
-    for matrix in $(in_order paper); do section "$matrix"; done
-    echo "## Ablations"
-    echo
-    for matrix in experiments/ablations/*.toml; do section "$matrix"; done
-    echo "The grid of the evidence, 2^-20, is no axis: the integers on it are the classifier."
-    echo
-    echo "## Audits"
-    echo
-    for matrix in experiments/audits/*.toml; do section "$matrix"; audit "$matrix"; done
-    for matrix in $(in_order paper); do audit "$matrix"; done
+    audits=$(for matrix in experiments/audits/*.toml; do ! chosen "$matrix" || [ -n "$(obstacle "$matrix")" ] || echo "$matrix"; done)
+    # shellcheck disable=SC2046,SC2086 # several files
+    {
+        section "## In short" "$(cells_hash $audits)" "$(best_lacking)" best
+        echo "## The publication's tables and figures"
+        echo
+        sections $(in_order paper)
+        echo "## Ablations"
+        echo
+        echo "The grid of the evidence, 2^-20, is no axis: the integers on it are the classifier."
+        echo
+        sections $(in_order ablations)
+        echo "## Audits"
+        echo
+        sections $(in_order audits)
+    }
     echo "## Not run here"
     echo
     echo "These files run as they are where their networks and images are there."
@@ -297,8 +372,14 @@ run)
     for matrix; do run "$matrix"; done
     ;;
 write)
+    if ! patchgauge plan experiments/audits/ds.toml >/dev/null 2>"$work/problem"; then
+        sed 's/^/paper.sh: /' "$work/problem" >&2
+        echo "paper.sh: nothing was written" >&2
+        exit 2
+    fi
     write >"$work/results.md"
     cat -s "$work/results.md" >"$out"
+    for figure in experiments/figures/*.svg; do grep -qF "(${figure#experiments/})" "$out" || rm -f "$figure"; done
     echo "results: $out"
     ;;
 *) echo "paper.sh: $command: right would be run or write" >&2 && exit 2 ;;

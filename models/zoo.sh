@@ -1,8 +1,9 @@
 #!/bin/sh
 # zoo.sh PROGRAM [DATABASE]: writes models/ZOO.md: every network of models/zoo with its hash, how it was trained, and what the database of
-# `make paper` knows of it: accuracy without a defense and the best certificates, from experiments/audits and table15.
+# `make paper` knows of it: accuracy without a defense and the best certificates, from experiments/audits and table15. Where the database
+# knows nothing of a network, what the page says of it stays.
 set -eu
-[ $# -ge 1 ] || { sed -n '2,3s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
 program=$1 database=${2:-build/paper.db}
 out=models/ZOO.md
 temporary=$(mktemp)
@@ -42,6 +43,15 @@ results() { # weights file
         }'
 }
 
+# What the page says of results already, where it is of the same file.
+results_before() { # weights file
+    [ -f "$out" ] || return 0
+    awk -v heading="## $(basename "$1")" -v hash="- SHA-256: \`$(field "$1" sha256)\`" '
+        /^## / { here = $0 == heading; same = 0 }
+        here && $0 == hash { same = 1 }
+        same && /^- (accuracy without|best certificate)/ { print }' "$out"
+}
+
 # First, last and about ten epochs between.
 curve() { # weights file
     field "$1" training | tr '{' '\n' | sed -n 's/.*"loss":\([^,}]*\).*"val":\([^,}]*\).*/\1 \2/p' | awk '
@@ -64,7 +74,9 @@ entry() { # weights file
     echo "- data: $(field "$1" dataset), hash \`$(field "$1" dataset_hash | cut -c 1-12)\`, seed $(field "$1" seed)"
     echo "- training: $(minutes "$1")"
     curve "$1"
-    results "$1"
+    now=$(results "$1")
+    [ -n "$now" ] || now=$(results_before "$1")
+    [ -z "$now" ] || echo "$now"
     echo
     echo '```'
     field "$1" command | sed 's/ # data.*//' | fold -s -w 118 | sed 's/ *$//; $!s/$/ \\/'
