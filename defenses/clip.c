@@ -9,8 +9,7 @@
 #include "defenses/worst.h"
 
 typedef struct clip_config {
-    int feature;
-    double theta;
+    pg_feature_choice feature;
     pg_range clip;
 } clip_config;
 
@@ -27,9 +26,7 @@ static const pg_option clip_options[] = {
 static void clip_evidence(const void *config, pg_evidence_spec *out)
 {
     const clip_config *c = config;
-    *out =
-        (pg_evidence_spec){.feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = c->clip.lo, .clip_hi = c->clip.hi};
-    pg_evidence_settle(out);
+    *out = pg_feature_spec(&c->feature, c->clip.lo, c->clip.hi);
 }
 
 static int clip_settle(void *config)
@@ -37,7 +34,7 @@ static int clip_settle(void *config)
     clip_config *c = config;
     pg_evidence_spec spec;
     clip_evidence(config, &spec);
-    c->theta = spec.theta;
+    pg_feature_settle(&c->feature);
     c->clip = (pg_range){spec.clip_lo, spec.clip_hi};
     return PG_OK;
 }

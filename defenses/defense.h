@@ -22,13 +22,15 @@ typedef enum pg_feature { PG_FEATURE_LOGITS, PG_FEATURE_CONFIDENCE, PG_FEATURE_P
 /* How local logits become evidence: what has to be equal for two cells to share one integer tensor. */
 typedef struct pg_evidence_spec {
     pg_feature feature;
+    double temperature;      /* of the softmax behind confidences and votes: its logits are divided by it; 0 stands for 1 */
     double theta;            /* prediction only; 0: one vote for the arg max, > 0: a vote for every class at or above it */
     double clip_lo, clip_hi; /* after the feature type; -INFINITY, INFINITY: not clipped */
     bool tanh_cbn;           /* tanh(0.05 u - 1) instead of clipping (Clipped BagNet) */
 } pg_evidence_spec;
 
 /* The most that one value of evidence can change where a logit changes by at most `logit_delta` grid units (measured locality):
- * nothing moves a logit, a confidence or a tanh further than the logit itself, up to one unit of rounding; a vote may flip. */
+ * nothing moves a logit or a tanh further than the logit itself, nor a confidence further than the logit over the temperature, up to
+ * one unit of rounding; a vote may flip. */
 int64_t pg_evidence_delta(const pg_evidence_spec *spec, int64_t logit_delta);
 
 /* The integer tensor of one image. Rows, columns, classes: q[(row * width + column) * classes + c]. */

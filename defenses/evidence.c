@@ -61,10 +61,14 @@ static inline double tanh_by_exp(double x)
 
 double pg_tanh(double x) { return tanh_by_exp(x); }
 
+static double temperature_of(const pg_evidence_spec *spec) { return spec->temperature > 0.0 ? spec->temperature : 1.0; }
+
 void pg_evidence_settle(pg_evidence_spec *spec)
 {
     if (spec->feature != PG_FEATURE_PREDICTION)
         spec->theta = 0.0;
+    bool softmax_counts = spec->feature == PG_FEATURE_CONFIDENCE || (spec->feature == PG_FEATURE_PREDICTION && spec->theta > 0.0);
+    spec->temperature = softmax_counts ? temperature_of(spec) : 1.0;
     if (spec->feature != PG_FEATURE_LOGITS) {
         double lo = clamp(0.0, spec->clip_lo, spec->clip_hi), hi = clamp(1.0, spec->clip_lo, spec->clip_hi);
         spec->clip_lo = lo;
@@ -74,7 +78,7 @@ void pg_evidence_settle(pg_evidence_spec *spec)
 
 bool pg_evidence_same(const pg_evidence_spec *a, const pg_evidence_spec *b)
 {
-    return a->feature == b->feature && a->theta == b->theta && a->clip_lo == b->clip_lo && a->clip_hi == b->clip_hi &&
+    return a->feature == b->feature && temperature_of(a) == temperature_of(b) && a->theta == b->theta && a->clip_lo == b->clip_lo && a->clip_hi == b->clip_hi &&
            a->tanh_cbn == b->tanh_cbn;
 }
 
@@ -98,18 +102,19 @@ int64_t pg_evidence_delta(const pg_evidence_spec *spec, int64_t logit_delta)
         return 0;
     if (spec->feature == PG_FEATURE_PREDICTION)
         return PG_GRID;
-    bool plain = spec->feature == PG_FEATURE_LOGITS && !spec->tanh_cbn;
-    return logit_delta + (plain ? 0 : 1);
+    if (spec->feature == PG_FEATURE_CONFIDENCE)
+        return (int64_t)ceil((double)logit_delta / temperature_of(spec)) + 1;
+    return logit_delta + (spec->tanh_cbn ? 1 : 0);
 }
 
 /* values[classes]: logits of one position become confidences. The sum runs in the order of the classes. */
-PG_CLONES static void softmax(double *values, int classes)
+PG_CLONES static void softmax(double temperature, double *values, int classes)
 {
     double top = values[0], sum = 0.0;
     for (int c = 1; c < classes; c++)
         top = PG_MAX(values[c], top);
     for (int c = 0; c < classes; c++)
-        values[c] = exp_negative(values[c] - top);
+        values[c] = exp_negative((values[c] - top) / temperature);
     for (int c = 0; c < classes; c++)
         sum += values[c];
     for (int c = 0; c < classes; c++)
@@ -143,7 +148,7 @@ static void transform(const pg_evidence_spec *spec, double *values, int classes,
     if (spec->tanh_cbn)
         squash(values, classes);
     if (spec->feature != PG_FEATURE_LOGITS)
-        softmax(values, classes);
+        softmax(temperature_of(spec), values, classes);
     if (spec->feature == PG_FEATURE_PREDICTION)
         vote(spec->theta, values, classes);
     for (int c = 0; c < classes; c++)

@@ -9,8 +9,7 @@
 #include <math.h>
 
 typedef struct mean_config {
-    int feature;
-    double theta;
+    pg_feature_choice feature;
 } mean_config;
 
 static const pg_option mean_options[] = {PG_FEATURE_OPTIONS(mean_config), {0}};
@@ -18,14 +17,13 @@ static const pg_option mean_options[] = {PG_FEATURE_OPTIONS(mean_config), {0}};
 static void mean_evidence(const void *config, pg_evidence_spec *out)
 {
     const mean_config *c = config;
-    *out = (pg_evidence_spec){.feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = -INFINITY, .clip_hi = INFINITY};
-    pg_evidence_settle(out);
+    *out = pg_feature_spec(&c->feature, -INFINITY, INFINITY);
 }
 
 static int mean_settle(void *config)
 {
     mean_config *c = config;
-    c->theta = c->feature == PG_FEATURE_PREDICTION ? c->theta : 0.0;
+    pg_feature_settle(&c->feature);
     return PG_OK;
 }
 

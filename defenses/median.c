@@ -11,8 +11,7 @@
 #include <math.h>
 
 typedef struct median_config {
-    int feature;
-    double theta;
+    pg_feature_choice feature;
 } median_config;
 
 static const pg_option median_options[] = {PG_FEATURE_OPTIONS(median_config), {0}};
@@ -20,14 +19,13 @@ static const pg_option median_options[] = {PG_FEATURE_OPTIONS(median_config), {0
 static void median_evidence(const void *config, pg_evidence_spec *out)
 {
     const median_config *c = config;
-    *out = (pg_evidence_spec){.feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = -INFINITY, .clip_hi = INFINITY};
-    pg_evidence_settle(out);
+    *out = pg_feature_spec(&c->feature, -INFINITY, INFINITY);
 }
 
 static int median_settle(void *config)
 {
     median_config *c = config;
-    c->theta = c->feature == PG_FEATURE_PREDICTION ? c->theta : 0.0;
+    pg_feature_settle(&c->feature);
     return PG_OK;
 }
 

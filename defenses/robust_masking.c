@@ -21,8 +21,8 @@ enum { SCOPE_PER_CLASS, SCOPE_PREDICTED };
 static const char *const scopes[] = {"per-class", "predicted", NULL};
 
 typedef struct masking_config {
-    int scope, feature;
-    double theta;
+    int scope;
+    pg_feature_choice feature;
     pg_range clip;
     int64_t threshold_ppm;
 } masking_config;
@@ -53,22 +53,20 @@ static const pg_option masking_options[] = {
 static void masking_evidence(const void *config, pg_evidence_spec *out)
 {
     const masking_config *c = config;
-    *out =
-        (pg_evidence_spec){.feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = c->clip.lo, .clip_hi = c->clip.hi};
-    pg_evidence_settle(out);
+    *out = pg_feature_spec(&c->feature, c->clip.lo, c->clip.hi);
 }
 
 static int masking_settle(void *config)
 {
     masking_config *c = config;
     if (isnan(c->clip.lo))
-        c->clip = (pg_range){0.0, c->feature == PG_FEATURE_LOGITS ? INFINITY : 1.0};
+        c->clip = (pg_range){0.0, c->feature.type == PG_FEATURE_LOGITS ? INFINITY : 1.0};
     if (c->clip.lo != 0.0)
         return pg_fail(PG_EINPUT, "clip=%g:%g: the lower bound has to be 0, since masking takes evidence to be at least 0",
                        c->clip.lo, c->clip.hi);
     pg_evidence_spec spec;
     masking_evidence(config, &spec);
-    c->theta = spec.theta;
+    pg_feature_settle(&c->feature);
     c->clip = (pg_range){0.0, spec.clip_hi};
     return PG_OK;
 }

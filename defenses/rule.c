@@ -1,7 +1,27 @@
 #include "defenses/rule.h"
 
+#include <math.h>
+
 const char *const pg_feature_names[] = {
     [PG_FEATURE_LOGITS] = "logits", [PG_FEATURE_CONFIDENCE] = "confidence", [PG_FEATURE_PREDICTION] = "prediction", NULL};
+
+pg_evidence_spec pg_feature_spec(const pg_feature_choice *choice, double clip_lo, double clip_hi)
+{
+    pg_evidence_spec spec = {.feature = (pg_feature)choice->type,
+                             .theta = choice->theta,
+                             .temperature = choice->temperature,
+                             .clip_lo = clip_lo,
+                             .clip_hi = clip_hi};
+    pg_evidence_settle(&spec);
+    return spec;
+}
+
+void pg_feature_settle(pg_feature_choice *choice)
+{
+    pg_evidence_spec spec = pg_feature_spec(choice, -INFINITY, INFINITY);
+    choice->theta = spec.theta;
+    choice->temperature = spec.temperature;
+}
 
 pg_verdict pg_verdict_of(int prediction) { return (pg_verdict){.prediction = prediction, .failure_case = -1}; }
 

@@ -9,17 +9,36 @@
 /* The names behind pg_feature, for option tables. */
 extern const char *const pg_feature_names[];
 
-/* The option rows that defenses with a choice of feature have in common; `config_type` has int feature, double theta. */
+/* What a defense with a choice of feature has in its configuration for it. */
+typedef struct pg_feature_choice {
+    int type; /* a pg_feature */
+    double theta, temperature;
+} pg_feature_choice;
+
+/* The spec of a choice with these bounds (-INFINITY, INFINITY: not clipped), settled; and the choice with what has no effect set
+ * to one fixed value. */
+pg_evidence_spec pg_feature_spec(const pg_feature_choice *choice, double clip_lo, double clip_hi);
+void pg_feature_settle(pg_feature_choice *choice);
+
+/* The option rows of it; `config_type` has a pg_feature_choice named `feature`. */
 #define PG_FEATURE_OPTIONS(config_type)                                                                                  \
     {.name = "feature",                                                                                                  \
      .type = PG_OPTION_CHOICE,                                                                                           \
-     .offset = offsetof(config_type, feature),                                                                           \
+     .offset = offsetof(config_type, feature.type),                                                                      \
      .fallback = "logits",                                                                                               \
      .choices = pg_feature_names,                                                                                        \
      .help = "what a position says about a class"},                                                                      \
+    {.name = "theta",                                                                                                    \
+     .type = PG_OPTION_DECIMAL,                                                                                          \
+     .offset = offsetof(config_type, feature.theta),                                                                     \
+     .fallback = "0",                                                                                                    \
+     .min = 0,                                                                                                           \
+     .max = 1,                                                                                                           \
+     .help = "prediction: a vote for every class of at least this confidence; 0: one vote, for the largest"},            \
     {                                                                                                                    \
-        .name = "theta", .type = PG_OPTION_DECIMAL, .offset = offsetof(config_type, theta), .fallback = "0", .min = 0,   \
-        .max = 1, .help = "prediction: a vote for every class of at least this confidence; 0: one vote, for the largest" \
+        .name = "temperature", .type = PG_OPTION_DECIMAL, .offset = offsetof(config_type, feature.temperature), .fallback = "1",\
+        .min = 0.01, .max = 100, .later = true,                                                                          \
+        .help = "of confidences: logits are divided by it before the softmax; below 1 they come closer to votes"         \
     }
 
 /* A verdict with nothing but its prediction. */

@@ -64,6 +64,7 @@ static pg_tensor *by_confidence(pg_scope *s, const pg_evidence_spec *spec, pg_te
 {
     const pg_torch *t = s->torch;
     int64_t classes = t->size(u, 1);
+    u = t->affine(s, u, spec->temperature > 0.0 ? 1.0 / spec->temperature : 1.0, 0.0);
     pg_tensor *all = t->reshape(s, t->arange(s, classes, PG_T_I64), 4, (const int64_t[]){1, classes, 1, 1});
     pg_tensor *largest = t->equal(s, all, t->unsqueeze(s, t->argmax(s, u, 1), 1)), *ahead = advantage(s, u, largest);
     pg_tensor *value = t->softmax(s, u, 1);

@@ -12,8 +12,7 @@
 #include <math.h>
 
 typedef struct trimmed_config {
-    int feature;
-    double theta;
+    pg_feature_choice feature;
     int64_t trim;
 } trimmed_config;
 
@@ -32,14 +31,13 @@ static const pg_option trimmed_options[] = {
 static void trimmed_evidence(const void *config, pg_evidence_spec *out)
 {
     const trimmed_config *c = config;
-    *out = (pg_evidence_spec){.feature = (pg_feature)c->feature, .theta = c->theta, .clip_lo = -INFINITY, .clip_hi = INFINITY};
-    pg_evidence_settle(out);
+    *out = pg_feature_spec(&c->feature, -INFINITY, INFINITY);
 }
 
 static int trimmed_settle(void *config)
 {
     trimmed_config *c = config;
-    c->theta = c->feature == PG_FEATURE_PREDICTION ? c->theta : 0.0;
+    pg_feature_settle(&c->feature);
     return PG_OK;
 }
 
@@ -55,7 +53,7 @@ static int trimmed_check(const void *config, int height, int width, int classes)
 
 static pg_certificate trimmed_certificate(const void *config)
 {
-    return ((const trimmed_config *)config)->feature == PG_FEATURE_LOGITS ? PG_CERTIFICATE_EXACT : PG_CERTIFICATE_SOUND;
+    return ((const trimmed_config *)config)->feature.type == PG_FEATURE_LOGITS ? PG_CERTIFICATE_EXACT : PG_CERTIFICATE_SOUND;
 }
 
 typedef struct scratch {

@@ -116,6 +116,10 @@ static void equal_classifiers_have_equal_options(void **state)
         {"clip", "feature=confidence clip=0:1", "feature=confidence clip=-4:15 theta=0.1"},
         {"robust-masking", "", "clip=0:inf theta=0.9"},
         {"robust-masking", "feature=confidence", "feature=confidence clip=0:2"},
+        {"robust-masking", "feature=confidence", "feature=confidence temperature=1"},
+        {"robust-masking", "feature=prediction", "feature=prediction temperature=0.5"},
+        {"clip", "", "temperature=0.5"},
+        {"median", "", "temperature=0.5"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         const pg_defense *defense = pg_defense_find(pairs[i][0]);

@@ -172,6 +172,13 @@ static void confidences_are_a_softmax(void **state)
         assert_true(pg_evidence_f64(&spec, u, 1, 9, row, q));
         for (int c = 0; c < 9; c++)
             assert_int_equal(q[c], lrintl(expl((long double)u[c]) / sum * PG_GRID));
+        spec.temperature = 0.3; /* sharper */
+        for (int c = 0, first = 1; c < 9; c++, first = 0)
+            sum = (first ? 0 : sum) + expl((long double)u[c] / 0.3L);
+        assert_true(pg_evidence_f64(&spec, u, 1, 9, row, q));
+        for (int c = 0; c < 9; c++)
+            assert_int_equal(q[c], lrintl(expl((long double)u[c] / 0.3L) / sum * PG_GRID));
+        spec.temperature = 0; /* stands for 1 */
     }
     /* far apart: one, and nothing */
     double u[3] = {-1e308, 1e308, 0}, row[3];
@@ -227,6 +234,14 @@ static void specs_settle(void **state)
     pg_evidence_spec d = {.feature = PG_FEATURE_CONFIDENCE, .clip_lo = 2, .clip_hi = 3};
     pg_evidence_settle(&d);
     assert_true(d.clip_lo == 2 && d.clip_hi == 2);
+    assert_true(a.temperature == 1 && b.temperature == 1 && c.temperature == 1 && d.temperature == 1);
+    a.temperature = b.temperature = c.temperature = d.temperature = 0.5;
+    pg_evidence_spec vote = {.feature = PG_FEATURE_PREDICTION, .temperature = 0.5, .clip_hi = 1}; /* the largest at any temperature */
+    pg_evidence_settle(&a);
+    pg_evidence_settle(&b);
+    pg_evidence_settle(&c);
+    pg_evidence_settle(&vote);
+    assert_true(a.temperature == 1 && b.temperature == 0.5 && c.temperature == 0.5 && vote.temperature == 1);
 }
 
 static void specs_compare(void **state)
@@ -235,6 +250,10 @@ static void specs_compare(void **state)
     pg_evidence_spec base = {.feature = PG_FEATURE_PREDICTION, .theta = 0.2, .clip_lo = 0, .clip_hi = 1}, other = base;
     assert_true(pg_evidence_same(&base, &other));
     other.feature = PG_FEATURE_CONFIDENCE;
+    assert_false(pg_evidence_same(&base, &other));
+    other = base, other.temperature = 1;
+    assert_true(pg_evidence_same(&base, &other));
+    other.temperature = 0.5;
     assert_false(pg_evidence_same(&base, &other));
     other = base, other.theta = 0.3;
     assert_false(pg_evidence_same(&base, &other));
@@ -276,11 +295,13 @@ static void leaks_move_evidence_no_further_than_said(void **state)
         {.feature = PG_FEATURE_CONFIDENCE, .clip_lo = -INFINITY, .clip_hi = INFINITY},
         {.feature = PG_FEATURE_PREDICTION, .clip_lo = -INFINITY, .clip_hi = INFINITY},
         {.feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY, .tanh_cbn = true},
+        {.feature = PG_FEATURE_CONFIDENCE, .temperature = 0.1, .clip_lo = -INFINITY, .clip_hi = INFINITY},
     };
     enum { POSITIONS = 200, CLASSES = 4 };
     static double u[POSITIONS * CLASSES], moved[POSITIONS * CLASSES];
     static int32_t before[POSITIONS * CLASSES], after[POSITIONS * CLASSES];
     double scratch[CLASSES];
+    bool moves_more = false;
     for (int64_t delta = 1; delta < 5000; delta *= 7)
         for (size_t s = 0; s < sizeof specs / sizeof *specs; s++) {
             pg_rng rng = pg_rng_make((uint64_t)delta, PG_STREAM_TEST, (uint32_t)s);
@@ -296,7 +317,10 @@ static void leaks_move_evidence_no_further_than_said(void **state)
             assert_true(worst <= allowed);
             assert_true(worst > 0 || specs[s].feature == PG_FEATURE_PREDICTION || delta < 50);
             assert_int_equal(pg_evidence_delta(&specs[s], 0), 0);
+            moves_more |= worst > delta + 1;
         }
+    assert_true(moves_more); /* a low temperature */
+    assert_int_equal(pg_evidence_delta(&specs[5], 7), 71);
     assert_int_equal(pg_evidence_delta(&specs[3], 1), PG_GRID); /* a vote may flip */
     assert_int_equal(pg_evidence_delta(&specs[0], 7), 7);
     assert_int_equal(pg_evidence_delta(&specs[2], 7), 8); /* rounding may add one */

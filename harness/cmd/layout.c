@@ -285,8 +285,10 @@ static int fill_paper(const char *table, const pg_cell *cell, const pg_metric *c
     double *paper = malloc((n + 1) * sizeof *paper);
     if (paper == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for %zu numbers of a table", n);
+    const char *temperature = pg_cell_value(cell, "temperature");
+    bool other = *temperature && strcmp(temperature, "1") != 0; /* the publication has none */
     for (size_t i = 0; i < n; i++)
-        if (!pg_paper_value(table, &key, metrics[i]->name, &paper[i]))
+        if (other || !pg_paper_value(table, &key, metrics[i]->name, &paper[i]))
             paper[i] = NAN;
     entry->paper = paper;
     return PG_OK;
