@@ -11,7 +11,7 @@
 #   audit: yes            its certificates are audited by features, and the audit is printed
 #   time: yes             it runs without the feature cache, and the times are printed
 #   masks: HxW HxW ...    what becomes of predictions without windows of so many positions (`patchgauge certify --masked`)
-#   script: FILE          a script makes the table: FILE PROGRAM FOLDER MATRIX
+#   script: FILE          a script makes the table: FILE PROGRAM FOLDER MATRIX; what FOLDER holds already it does not run again
 #   histograms: yes       the histograms that it left there
 #   paper: TABLE DATASET  the publication's numbers, where the table cannot put them beside ours
 # PATCHGAUGE_WORK: folder for what is neither in the database nor a result, default build/paper.
@@ -26,7 +26,7 @@ mkdir -p "$work"
 # ---- What a matrix file says -------------------------------------------------------------------------------------------------
 
 directive() { sed -n "/^#/!q; s/^# $2: *//p" "$1"; } # matrix, key
-text_of() { sed -n '/^#/!q; /^# \(table\|plot\|audit\|time\|masks\|script\|histograms\|paper\): /d; s/^# *//p' "$1"; }
+text_of() { sed -n '/^#/!q; /^# \(table\|plot\|audit\|time\|masks\|script\|grids\|window\|rule\|histograms\|paper\): /d; s/^# *//p' "$1"; }
 # "weights" values of a matrix, one a line.
 weights_of() { awk '/^weights/ { on = 1 } on { print } on && !/,$/ { exit }' "$1" | grep -o '"[^"]*"' | tr -d '"' | awk '!seen[$0]++'; }
 patchgauge() { "$program" --db "$database" --quiet "$@"; }
@@ -85,7 +85,9 @@ run() { # matrix
     fi
     echo "== $1" >&2
     if [ -n "$(directive "$1" script)" ]; then
-        sh "$(directive "$1" script)" "$program" "$locals/$(basename "$1" .toml)" "$1" >/dev/null
+        folder=$locals/$(basename "$1" .toml)
+        sh "$(directive "$1" script)" "$program" "$folder" "$1" >/dev/null
+        cells_hash "$1" >"$folder/cells"
     elif [ -n "$(directive "$1" masks)" ]; then
         run_masks "$1"
     elif [ -n "$(directive "$1" time)" ]; then
@@ -202,11 +204,7 @@ tables() { # matrix
 # What a matrix asks for, as far as it is not in the database; nothing where all is there.
 lacking() { # matrix
     if [ -n "$(directive "$1" script)" ]; then
-        for weights in $(weights_of "$1"); do
-            for kind in local original lavan; do
-                [ -f "$locals/$(basename "$1" .toml)/$(basename "$weights" .safetensors)-$kind/meta.json" ] || echo "$weights"
-            done
-        done
+        [ "$(cat "$locals/$(basename "$1" .toml)/cells" 2>/dev/null)" = "$(cells_hash "$1")" ] || echo "what its script leaves"
     elif [ -n "$(directive "$1" masks)" ]; then
         for window in $(directive "$1" masks); do [ -s "$work/$(basename "$1" .toml)/$window.csv" ] || echo "$window"; done
     elif [ -n "$(directive "$1" histograms)" ]; then

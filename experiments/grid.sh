@@ -1,0 +1,55 @@
+#!/bin/sh
+# grid.sh PROGRAM FOLDER MATRIX: what hangs on the grid of the evidence, and on what a tie counts as. The local logits of the network of the
+# matrix on its images are rounded to coarser and coarser grids, and certified by the rules in its comment:
+#   grids: K K ...        grids of 2^-K; the evidence itself is on 2^-20
+#   window: HxW [--wrap]  positions that a patch can touch
+#   rule: OPTIONS         of `patchgauge certify`, one line for each rule
+# Prints a table in Markdown. What FOLDER holds already is not run again.
+set -eu
+[ $# -eq 3 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+program=$1 folder=$2 matrix=$3
+mkdir -p "$folder"
+directive() { sed -n "/^#/!q; s/^# $1: *//p" "$matrix"; }
+value() { sed -n "s/^$1 *= *\"\(.*\)\"\$/\1/p" "$matrix"; }
+
+[ -f "$folder/local/meta.json" ] ||
+    "$program" --quiet features --weights "$(value weights)" --dataset "$(value dataset)" -o "$folder/local" >&2
+
+# float32 values of an .npy file, rounded half to even to multiples of 2^-K; its header, of 10 bytes and the length they state, stays.
+rounded() { # K, file
+    perl -e '
+        my ($k, $file) = @ARGV;
+        open(my $in, "<:raw", $file) or die "$file: $!\n";
+        read($in, my $head, 10) == 10 or die "$file: too short\n";
+        read($in, $head, unpack("v", substr($head, 8, 2)), 10);
+        print $head;
+        my $big = 1.5 * 2 ** 52;
+        while (read($in, my $piece, 1 << 20)) {
+            print pack("f<*", map { (($_ * 2 ** $k + $big) - $big) / 2 ** $k } unpack("f<*", $piece));
+        }' "$1" "$2"
+}
+
+echo "| rule | grid | n | clean, % | certified, % | other predictions | certified at a tie | refused for a tie alone |"
+echo "|:-----|:-----|--:|---------:|-------------:|------------------:|-------------------:|------------------------:|"
+directive rule | while read -r rule; do
+    name=$(echo "$rule" | sed 's/^--defense //; s/ --set / /g')
+    for k in $(directive grids); do
+        of=$folder/$(echo "$name" | tr -c 'a-z0-9.\n' -)-$k.csv
+        if [ ! -s "$of" ]; then
+            rounded "$k" "$folder/local/features.npy" >"$folder/rounded.npy"
+            # shellcheck disable=SC2046,SC2086 # the options are several words
+            "$program" --quiet certify "$folder/rounded.npy" "$folder/local/labels.npy" $rule --window $(directive window) >"$of.part"
+            rm -f "$folder/rounded.npy"
+            mv "$of.part" "$of"
+        fi
+        finest=${finest:-$of}
+        awk -F, -v name="$name" -v k="$k" -v finest="$finest" '
+            BEGIN { while ((getline line < finest) > 0) { split(line, f, ","); at_finest[f[1]] = f[3] } }
+            FNR == 1 { next }
+            { n++; right += $2 == $3; certified += $4; other += $3 != at_finest[$1]
+              tie = $5 == "0.000000000"; at += tie && $4; refused += tie && !$4 }
+            END { printf "| %s | 2^-%d | %d | %.1f | %.1f | %d | %d | %d |\n", name, k, n, 100 * right / n, 100 * certified / n, other, at, refused }
+        ' "$of"
+    done
+    unset finest
+done
