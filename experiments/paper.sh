@@ -9,6 +9,7 @@
 #   table: OPTIONS        a table (`patchgauge table MATRIX OPTIONS`); several lines: several tables
 #   plot: FIGURE OPTIONS  a figure (`patchgauge plot FIGURE MATRIX OPTIONS`)
 #   audit: yes            its certificates are audited by features, and the audit is printed
+#   validation: A:B       the validation images that "In short" chooses by; without it as many as the matrix has test images
 #   time: yes             it runs without the feature cache, and the times are printed
 #   masks: HxW HxW ...    what becomes of predictions without windows of so many positions (`patchgauge certify --masked`)
 #   script: FILE          a script makes the table: FILE PROGRAM FOLDER MATRIX; what FOLDER holds already it does not run again
@@ -26,7 +27,7 @@ mkdir -p "$work"
 # ---- What a matrix file says -------------------------------------------------------------------------------------------------
 
 directive() { sed -n "/^#/!q; s/^# $2: *//p" "$1"; } # matrix, key
-text_of() { sed -n '/^#/!q; /^# \(table\|plot\|audit\|time\|masks\|script\|grids\|window\|rule\|histograms\|paper\): /d; s/^# *//p' "$1"; }
+text_of() { sed -n '/^#/!q; /^# \(table\|plot\|audit\|time\|masks\|script\|validation\|grids\|window\|rule\|histograms\|paper\): /d; s/^# *//p' "$1"; }
 # "weights" values of a matrix, one a line.
 weights_of() { awk '/^weights/ { on = 1 } on { print } on && !/,$/ { exit }' "$1" | grep -o '"[^"]*"' | tr -d '"' | awk '!seen[$0]++'; }
 patchgauge() { "$program" --db "$database" --quiet "$@"; }
@@ -59,6 +60,12 @@ audit_missing() { # matrix, weights
     cells=$(patchgauge table "$1" -S weights="$2" --metrics clean -f csv 2>/dev/null | tail -n +2 | wc -l)
     rows=$(patchgauge audit "$1" -S weights="$2" --stored --level feature -f csv 2>/dev/null | tail -n +2 | wc -l)
     [ "$rows" -lt "$cells" ]
+}
+
+# What makes the validation cells of a matrix out of its test cells: options of `run`, `plan` and `table`.
+validation() { # matrix
+    images=$(directive "$1" validation)
+    echo "-S dataset=cifar10:val${images:+ -S images=$images}"
 }
 
 # Whether "In short" chooses among the rows of a matrix, by validation images.
@@ -95,7 +102,8 @@ run() { # matrix
     elif [ -n "$(directive "$1" table)" ]; then
         "$program" --db "$database" run "$1"
     fi
-    ! chosen "$1" || "$program" --db "$database" run "$1" -S dataset=cifar10:val
+    # shellcheck disable=SC2046 # several options
+    ! chosen "$1" || "$program" --db "$database" run "$1" $(validation "$1")
     [ -n "$(directive "$1" audit)" ] || return 0
     weights_of "$1" | while read -r weights; do
         ! audit_missing "$1" "$weights" || "$program" --db "$database" audit "$1" -S weights="$weights" --level feature >&2
@@ -282,7 +290,10 @@ END
     for matrix in experiments/audits/*.toml; do
         chosen "$matrix" || continue
         for split in val test; do
-            patchgauge table "$matrix" -S dataset=cifar10:$split --rows weights,defense --metrics clean,certified -f csv 2>/dev/null |
+            options=
+            [ $split = test ] || options=$(validation "$matrix")
+            # shellcheck disable=SC2086 # several options
+            patchgauge table "$matrix" $options --rows weights,defense --metrics clean,certified -f csv 2>/dev/null |
                 tail -n +2 | tr -d '"' | sed "s/^/$split,/" || true
         done
     done | awk -F, '
@@ -304,7 +315,8 @@ END
 }
 best_lacking() {
     for matrix in experiments/audits/*.toml; do
-        ! chosen "$matrix" || [ -n "$(obstacle "$matrix")" ] || { cells_done "$matrix" && cells_done "$matrix" -S dataset=cifar10:val; } ||
+        # shellcheck disable=SC2046 # several options
+        ! chosen "$matrix" || [ -n "$(obstacle "$matrix")" ] || { cells_done "$matrix" && cells_done "$matrix" $(validation "$matrix"); } ||
             echo "cells of $matrix"
     done
 }
