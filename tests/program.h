@@ -61,15 +61,17 @@ static inline int program_shell(const char *line)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Runs `PROGRAM --db SCRATCH/DB ARGUMENTS` through the shell; its exit code. */
+/* Runs `PROGRAM --db SCRATCH/DB ARGUMENTS` through the shell, without --db where `db` is NULL; its exit code. */
 static inline int program_run(const char *db, const char *format, ...)
 {
-    char arguments[2048], line[4096];
+    char arguments[2048], line[4096], store[600] = "";
     va_list args;
     va_start(args, format);
     vsnprintf(arguments, sizeof arguments, format, args);
     va_end(args);
-    snprintf(line, sizeof line, "exec 2>&1; exec %s --db '%s/%s' %s", program_path(), scratch_folder, db, arguments);
+    if (db)
+        snprintf(store, sizeof store, "--db '%s/%s'", scratch_folder, db);
+    snprintf(line, sizeof line, "exec 2>&1; exec %s %s %s", program_path(), store, arguments);
     return program_shell(line);
 }
 

@@ -15,7 +15,8 @@
 #include <sys/stat.h>
 
 #define BAGNET "models/zoo/synthetic-bagnet.safetensors"
-#define COMMON "attack --weights " BAGNET " --dataset synthetic:test --patch 5 --threads 1 --quiet"
+#define ATTACK "attack --dataset synthetic:test --threads 1 --quiet"
+#define COMMON ATTACK " --weights " BAGNET " --patch 5"
 
 enum { FIRST = 120, END = 150, N = END - FIRST, PATCH = 3 * 5 * 5 };
 
@@ -27,8 +28,8 @@ typedef struct row {
 
 static void attack(const char *out, const char *more)
 {
-    int code = program_run("none.db", COMMON " --images %d:%d --attack lavan --set steps=15 %s -o %s", FIRST, END, more,
-                           scratch_path(out));
+    int code = program_run("none.db", COMMON " --images %d:%d --attack lavan %s %s -o %s", FIRST, END,
+                           strstr(more, " steps=") ? "" : "--set steps=15", more, scratch_path(out));
     if (code != 0)
         print_error("%s\n", program_output);
     assert_int_equal(code, 0);
@@ -229,7 +230,9 @@ static void bad_input_is_one_error_and_leaves_nothing(void **state)
         {"", "--attack is missing"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(program_run("none.db", COMMON " -o %s %s", scratch_path("bad"), cases[i].arguments), 2);
+        const char *more = cases[i].arguments, *weights = strstr(more, "--weights") ? "" : "--weights " BAGNET,
+                   *patch = strstr(more, "--patch") ? "" : "--patch 5";
+        assert_int_equal(program_run("none.db", ATTACK " %s %s -o %s %s", weights, patch, scratch_path("bad"), more), 2);
         if (strstr(program_output, cases[i].says) == NULL)
             print_error("%s: %s\n", cases[i].arguments, program_output);
         assert_non_null(strstr(program_output, cases[i].says));
@@ -303,7 +306,7 @@ static void results_are_replaced_as_a_whole(void **state)
     attack("whole", "--sheet 0");
     char line[2048], *before[2] = {read_text("whole", "results.csv"), read_text("whole", "meta.json")};
     snprintf(line, sizeof line,
-             "trap '' XFSZ; ulimit -f 4; %s " COMMON
+             "trap '' XFSZ; ulimit -f 4; %s " ATTACK " --weights " BAGNET
              " --patch 9 --images 0:20 --attack lavan --set steps=1 --sheet 0 -o %s/whole >/dev/null 2>%s/said",
              program_path(), scratch_folder, scratch_folder);
     int status = system(line); /* 20 patches of 243 bytes do not fit into 4 blocks, the other files do */

@@ -37,13 +37,15 @@ static void put(const char *name, const char *text)
     assert_int_equal(pg_file_write(path, text, strlen(text)), PG_OK);
 }
 
-/* Exit code of `$P ARGUMENTS`, where $P is the program with the database $DIR/db; both output streams in `output`. */
+/* Exit code of `$P ARGUMENTS`, where $P is the program with the database $DIR/db, and $Q with another one; both output streams
+ * in `output`. */
 static int run(const char *command)
 {
     char line[2048];
     const char *program = getenv("PATCHGAUGE");
-    snprintf(line, sizeof line, "DIR=%s; P='%s --db %s/db --cache %s/cache'; exec 2>&1; %s", folder,
-             program != NULL ? program : "build/patchgauge", folder, folder, command);
+    snprintf(line, sizeof line,
+             "DIR=%s; B=%s; P=\"$B --db $DIR/db --cache $DIR/cache\" Q=\"$B --db $DIR/other\"; exec 2>&1; %s", folder,
+             program != NULL ? program : "build/patchgauge", command);
     FILE *pipe = popen(line, "r");
     assert_non_null(pipe);
     size_t size = fread(output, 1, sizeof output - 1, pipe);
@@ -177,20 +179,20 @@ static void bad_input_is_one_message_and_writes_nothing(void **state)
         {"table $DIR/m.toml --rows defens", "did you mean 'defense'"},
         {"table $DIR/m.toml --rows ''", "list of keys"},
         {"table $DIR/m.toml -S defense=means", "mean"},
-        {"table $DIR/m.toml --db $DIR/other", "no such database"},
+        {"$Q table $DIR/m.toml", "no such database"},
         {"plot acuracy $DIR/m.toml", "did you mean 'accuracy'"},
         {"plot accuracy", "usage: patchgauge plot"},
         {"plot accuracy $DIR/m.toml -o $DIR/m.toml/x", "not one"},
         {"plot accuracy $DIR/m.toml -o $DIR/m.toml", "not one"},
         {"plot accuracy $DIR/m.toml -o ''", "empty name"},
-        {"run $DIR/absent.toml --db $DIR/other", "absent.toml"},
-        {"run $DIR/m.toml -S pach=2 --db $DIR/other", "patch"},
-        {"run $DIR/m.toml -S patch=99 --db $DIR/other", "patch"},
+        {"$Q run $DIR/absent.toml", "absent.toml"},
+        {"$Q run $DIR/m.toml -S pach=2", "patch"},
+        {"$Q run $DIR/m.toml -S patch=99", "patch"},
         {"tabel", "did you mean 'table'"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char command[512];
-        snprintf(command, sizeof command, "$P %s", rows[i].command);
+        snprintf(command, sizeof command, "%s%s", rows[i].command[0] == '$' ? "" : "$P ", rows[i].command);
         int code = run(command);
         if (code != 2)
             print_error("%s: exit code %d\n%s\n", rows[i].command, code, output);

@@ -1,7 +1,8 @@
 /* Help, the tables of options and the program agree, in both directions, for every command and each of its actions: a library
  * that is loaded before the C library's takes the place of getopt_long and prints the table that a command hands to it. Needs a
- * C compiler. */
+ * C compiler. With these tables every option is given twice as well. */
 #include "harness/base/file.h"
+#include "harness/cmd/command.h"
 #include "tests/program.h"
 
 #include <ctype.h>
@@ -66,8 +67,8 @@ static void add_options(words *w, const char *text, size_t size)
 static const char shim[] = "#include <getopt.h>\n#include <stdio.h>\n#include <stdlib.h>\n"
                            "int getopt_long(int n, char *const *v, const char *s, const struct option *o, int *i)\n"
                            "{ (void)n, (void)v, (void)i;\n"
-                           "  for (; *s; s++) if (*s != ':' && *s != '+' && *s != '-') printf(\"OPTION -%c\\n\", *s);\n"
-                           "  for (; o->name; o++) printf(\"OPTION --%s\\n\", o->name);\n"
+                           "  for (; *s; s++) if (*s != ':' && *s != '+' && *s != '-') printf(\"OPTION -%c %d %d 0\\n\", *s, s[1] == ':', *s);\n"
+                           "  for (; o->name; o++) printf(\"OPTION --%s %d %d %d\\n\", o->name, o->has_arg, o->val, !!o->flag);\n"
                            "  fflush(stdout); _Exit(0); }\n";
 
 static int setup(void **state)
@@ -88,7 +89,7 @@ static void add_table(words *w, const char *command)
              scratch_folder, program_path(), scratch_folder, command);
     (void)program_shell(line);
     for (const char *at = program_output; (at = strstr(at, "OPTION ")) != NULL; at += 7)
-        add(w, at + 7, strcspn(at + 7, "\n"));
+        add(w, at + 7, strcspn(at + 7, " "));
 }
 
 /* ---- What the pages say ---- */
@@ -123,20 +124,28 @@ static void add_told(words *w, const char *page)
         }
 }
 
-/* The table of a command and of each of its actions, which the synopsis names: "data fetch ... | data import ...". */
-static void add_tables(words *w, const char *command, const char *page)
+/* A command and each of its actions, which the synopsis names: "data fetch ... | data import ...". */
+static void add_lines(words *w, const char *command, const char *page)
 {
     char start[LENGTH + 1], action[2 * LENGTH];
     snprintf(start, sizeof start, "%s ", command);
-    add_table(w, command);
+    add(w, command, strlen(command));
     size_t synopsis = strcspn(page, "\n");
     for (const char *at = strstr(page, start); at != NULL && at < page + synopsis; at = strstr(at + 1, start)) {
         size_t length = strspn(at + strlen(start), "abcdefghijklmnopqrstuvwxyz");
         if (length == 0 || !strchr(" \n", at[strlen(start) + length]))
             continue;
         snprintf(action, sizeof action, "%s%.*s", start, (int)length, at + strlen(start));
-        add_table(w, action);
+        add(w, action, strlen(action));
     }
+}
+
+static void add_tables(words *w, const char *command, const char *page)
+{
+    words lines = {.n = 0};
+    add_lines(&lines, command, page);
+    for (int i = 0; i < lines.n; i++)
+        add_table(w, lines.items[i]);
 }
 
 static int complain(const char *command, const char *option, const char *what)
@@ -177,6 +186,131 @@ static void every_option_is_told_and_every_one_told_is_there(void **state)
     }
     assert_true(any.n > 60);
     assert_int_equal(bad, 0);
+}
+
+/* ---- Options that are given twice ---- */
+
+/* A row of a table, or a letter; `flag`: the row sets one and has no value of its own. */
+typedef struct row {
+    char name[LENGTH];
+    int argument, value, flag;
+    bool many;
+} row;
+
+static int read_rows(const char *command, row rows[MOST])
+{
+    words unused = {.n = 0};
+    int n = 0;
+    add_table(&unused, command);
+    for (const char *at = program_output; (at = strstr(at, "OPTION ")) != NULL; at += 7, n++) {
+        assert_true(n < MOST);
+        assert_int_equal(sscanf(at, "OPTION %47s %d %d %d", rows[n].name, &rows[n].argument, &rows[n].value, &rows[n].flag), 4);
+        rows[n].many = rows[n].name[1] == '-' ? rows[n].value & PG_COMMAND_MANY : rows[n].value == 'S';
+    }
+    return n;
+}
+
+static const char *spelled(const row *r, const char *value, char out[2 * LENGTH])
+{
+    static const char *const joints[] = {"", " ", "="}; /* by has_arg */
+    snprintf(out, 2 * LENGTH, "%.47s%s%.8s", r->name, joints[r->argument], r->argument ? value : "");
+    return out;
+}
+
+/* Whether the page says of the option that it may be given several times; -1: in some places, and not in others. */
+static int page_says_many(const char *page, const char *option)
+{
+    int yes = 0, no = 0;
+    for (const char *line = strchr(page, '\n'); line != NULL; line = strchr(line + 1, '\n')) {
+        words told = {.n = 0};
+        char text[4096], *to = text;
+        if (strncmp(line, "\n  -", 4) != 0)
+            continue;
+        size_t head = 3 + strcspn(line + 3, " \n");
+        add_options(&told, line, line[head - 1] == ',' ? head + 1 + strcspn(line + head + 1, " \n") : head);
+        if (!has(&told, option))
+            continue;
+        const char *end = line + 1 + strcspn(line + 1, "\n");
+        while (strncmp(end, "\n        ", 9) == 0)
+            end += 1 + strcspn(end + 1, "\n");
+        for (const char *from = line; from < end && to < text + sizeof text - 1; from++) /* one blank between words */
+            if (!isspace((unsigned char)*from) || (to > text && to[-1] != ' '))
+                *to++ = isspace((unsigned char)*from) ? ' ' : *from;
+        *to = '\0';
+        *(strstr(text, "may be given several times") != NULL ? &yes : &no) += 1;
+    }
+    return yes > 0 && no > 0 ? -1 : yes > 0;
+}
+
+/* Gives one option as `a` and as `b`; the number of complaints. */
+static int give_twice(const char *command, const row *a, const row *b)
+{
+    char first[2 * LENGTH], again[2 * LENGTH], want[8 * LENGTH];
+    snprintf(want, sizeof want, ": one option is given twice, as '%s' and '%s': leave one of them out", spelled(a, "5", first),
+             spelled(b, "6", again));
+    int code = program_run("twice.db", "%s %s %s", command, first, again);
+    if (a->many && strstr(program_output, "given twice") == NULL)
+        return 0;
+    if (!a->many && code == 2 && strstr(program_output, want) != NULL && access(scratch_path("twice.db"), F_OK) != 0)
+        return 0;
+    print_error("%s %s %s: exit code %d: %s", command, first, again, code, program_output);
+    return 1;
+}
+
+/* All pairs of rows that are one option. */
+static int give_all_twice(const char *command, const char *page)
+{
+    row rows[MOST];
+    int n = read_rows(command, rows), bad = 0;
+    for (int i = 0; i < n; i++) {
+        if (page_says_many(page, rows[i].name) != rows[i].many)
+            bad += complain(command, rows[i].name, "the page and the table differ on whether it may be given several times");
+        for (int j = 0; j < n; j++)
+            if (i == j || (!rows[i].flag && !rows[j].flag && rows[i].value == rows[j].value))
+                bad += give_twice(command, &rows[i], &rows[j]);
+    }
+    print_message("%s: %d options\n", command, n);
+    return bad;
+}
+
+static void an_option_is_given_once(void **state)
+{
+    static char page[1 << 14];
+    words lines = {.n = 0};
+    int bad = 0;
+    (void)state;
+    for (int c = 0; c < commands.n; c++) {
+        assert_int_equal(program_run("db", "help %s", commands.items[c]), 0);
+        assert_true(strlen(program_output) < sizeof page);
+        strcpy(page, program_output);
+        lines.n = 0;
+        add_lines(&lines, commands.items[c], page);
+        for (int i = 0; i < lines.n; i++)
+            bad += give_all_twice(lines.items[i], page);
+    }
+    assert_int_equal(bad, 0);
+}
+
+static void global_options_are_given_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < globals.n; i++) {
+        const char *name = globals.items[i];
+        if (name[1] != '-' || strcmp(name, "--help") == 0 || strcmp(name, "--version") == 0)
+            continue;
+        bool many = strcmp(name, "--plugin") == 0, bare = strcmp(name, "--quiet") == 0 || strcmp(name, "--trust") == 0;
+        char line[512];
+        snprintf(line, sizeof line, "%s %s=7 ls %s 6 2>&1", program_path(), name, name);
+        if (bare)
+            snprintf(line, sizeof line, "%s %s ls %s 2>&1", program_path(), name, name);
+        assert_int_equal(program_shell(line), 2);
+        if (many == (strstr(program_output, "given twice") != NULL))
+            fail_msg("%s: %s", line, program_output);
+        if (!many && !bare) {
+            snprintf(line, sizeof line, "one option is given twice, as '%s 7' and '%s 6': leave one of them out", name, name);
+            assert_non_null(strstr(program_output, line));
+        }
+    }
 }
 
 /* Those of main.c, those of the overview, and those that completion offers. */
@@ -305,6 +439,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_option_is_told_and_every_one_told_is_there),
+        cmocka_unit_test(an_option_is_given_once),
+        cmocka_unit_test(global_options_are_given_once),
         cmocka_unit_test(global_options_are_the_same_everywhere),
         cmocka_unit_test(readme_knows_every_command),
         cmocka_unit_test(pages_fit_the_terminal),

@@ -394,13 +394,17 @@ static void modules_are_configured_and_settled(void **state)
                               .config_size = sizeof(config),
                               .settle = settle};
     config c;
-    const char *const good[] = {"count=2", "count=4", "rule=window"}, *const bad[] = {"count=8"}, *const unknown[] = {"cout=8"};
-    assert_int_equal(pg_module_configure(&module, "defense", good, 3, &c), PG_OK);
+    const char *const good[] = {"count=4", "rule=window"}, *const bad[] = {"count=8"}, *const unknown[] = {"cout=8"},
+               *const twice[] = {"count=2", "rule=window", "count=4"};
+    assert_int_equal(pg_module_configure(&module, "defense", good, 2, &c), PG_OK);
     assert_true(c.count == 4 && c.rule == 1 && c.clip.lo == 0 && c.clip.hi == 1 && c.threshold_ppm == 200000);
     assert_int_equal(pg_module_configure(&module, "defense", bad, 1, &c), PG_EINPUT);
     assert_string_equal(pg_error_message(), "defense test: eight is too many");
     assert_int_equal(pg_module_configure(&module, "model", unknown, 1, &c), PG_EINPUT);
     assert_string_equal(pg_error_message(), "model test: unknown option 'cout': did you mean 'count'?");
+    assert_int_equal(pg_module_configure(&module, "model", twice, 3, &c), PG_EINPUT);
+    assert_string_equal(pg_error_message(),
+                        "model test: one option is given twice, as 'count=2' and 'count=4': leave one of them out");
 }
 
 int main(void)

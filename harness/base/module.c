@@ -112,6 +112,16 @@ int pg_module_place(const pg_module *m, const char *kind, const pg_module *(*at)
     return -1;
 }
 
+/* An earlier pair of the same key, or NULL. */
+static const char *pair_before(const char *const *pairs, size_t i)
+{
+    size_t length = strcspn(pairs[i], "=") + 1;
+    for (size_t j = 0; pairs[i][length - 1] && j < i; j++)
+        if (strncmp(pairs[j], pairs[i], length) == 0)
+            return pairs[j];
+    return NULL;
+}
+
 int pg_module_configure(const pg_module *module, const char *kind, const char *const *pairs, size_t n, void *config)
 {
     assert(module->config_size <= PG_CONFIG_MAX);
@@ -120,6 +130,10 @@ int pg_module_configure(const pg_module *module, const char *kind, const char *c
     memset(config, 0, module->config_size);
     pg_options_defaults(module->options, config);
     for (size_t i = 0; i < n; i++) {
+        const char *before = pair_before(pairs, i);
+        if (before)
+            return pg_fail(PG_EINPUT, "%s: one option is given twice, as '%s' and '%s': leave one of them out", owner, before,
+                           pairs[i]);
         int code = pg_options_set_pair(module->options, config, owner, pairs[i]);
         if (code)
             return code;

@@ -103,7 +103,7 @@ static int parse(int argc, char **argv, arguments *a)
                                             {"attack", required_argument, NULL, 'a'},
                                             {"patch", required_argument, NULL, 'p'},
                                             {"defense", required_argument, NULL, 'e'},
-                                            {"set", required_argument, NULL, 's'},
+                                            {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
                                             {"output", required_argument, NULL, 'o'},
                                             {"seed", required_argument, NULL, 'S'},
                                             {"sheet", required_argument, NULL, 'c'},
@@ -116,7 +116,7 @@ static int parse(int argc, char **argv, arguments *a)
     *r = (pg_attack_request){
         .all = true, .defense = "mean", .device = "auto", .batch = PG_BATCH_DEFAULT, .sheet = 16, .pairs = a->pairs};
     optind = 0;
-    for (int c; (c = getopt_long(argc, argv, ":o:", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":o:", options)) != -1;) {
         int code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : set(a, c, optarg);
         if (code != PG_OK)
             return code;

@@ -178,9 +178,9 @@ static int parse(int argc, char **argv, arguments *a)
 {
     static const struct option options[] = {{"weights", required_argument, NULL, 'w'},
                                             {"dataset", required_argument, NULL, 'd'},
-                                            {"patch", required_argument, NULL, 'p'},
-                                            {"defense", required_argument, NULL, 'D'},
-                                            {"set", required_argument, NULL, 's'},
+                                            {"patch", required_argument, NULL, PG_COMMAND_MANY | 'p'},
+                                            {"defense", required_argument, NULL, PG_COMMAND_MANY | 'D'},
+                                            {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
                                             {"images", required_argument, NULL, 'i'},
                                             {"level", required_argument, NULL, 'l'},
                                             {"attack", required_argument, NULL, 'a'},
@@ -195,7 +195,7 @@ static int parse(int argc, char **argv, arguments *a)
                                             {NULL, 0, NULL, 0}};
     *a = (arguments){.device = "auto", .random = RANDOM_DEFAULT};
     optind = 0;
-    for (int c; (c = getopt_long(argc, argv, ":S:o:f:", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":S:o:f:", options)) != -1;) {
         int code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : set(a, c, optarg);
         if (code != PG_OK)
             return code;
@@ -391,7 +391,8 @@ const pg_command pg_command_audit = {
         "  --defense NAME    may be given several times; default: all\n"
         "  --level L         feature, locality, pixel, comma-separated; default feature,locality, and pixel with --attack\n"
         "  --attack NAME     attack of the level pixel, see `patchgauge list attacks`\n"
-        "  --set KEY=VALUE   attack.OPTION=VALUE for the attack; MODULE.OPTION=VALUE for defenses and the null model\n"
+        "  --set KEY=VALUE   attack.OPTION=VALUE for the attack; MODULE.OPTION=VALUE for defenses and the null model; may be given\n"
+        "                    several times\n"
         "  --images A:B      images A to B - 1\n"
         "  --tries N         windows and classes tried on an image, at random where there are more; default 0: all\n"
         "  --random N        further contents tried on an image; default 64\n"
@@ -403,7 +404,7 @@ const pg_command pg_command_audit = {
         "  --threads N       cores; default 0: all\n"
         "  --stored          audits nothing: prints what the database holds of these cells\n"
         "  -f, --format F    text (default), md, csv or json\n"
-        "  -S KEY=A,B        replaces one key of the matrix file\n"
+        "  -S KEY=A,B        replaces one key of the matrix file; may be given several times\n"
         "\n"
         "  patchgauge audit experiments/demo.toml -S images=0:100\n"
         "  patchgauge audit --weights null --dataset synthetic:test --patch 5 --defense ds --set null.wrap=w\n",

@@ -79,12 +79,12 @@ static int parse(int argc, char **argv, request *r)
                                             {"window", required_argument, NULL, 'w'},
                                             {"wrap", optional_argument, NULL, 'r'},
                                             {"delta", required_argument, NULL, 'e'},
-                                            {"set", required_argument, NULL, 's'},
+                                            {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
                                             {"masked", no_argument, NULL, 'm'},
                                             {"format", required_argument, NULL, 'f'},
                                             {NULL, 0, NULL, 0}};
     optind = 0;
-    for (int c; (c = getopt_long(argc, argv, ":f:", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":f:", options)) != -1;) {
         if (c == '?' || c == ':')
             return pg_command_option_error(argv, options, c);
         int code = set_option(c, optarg, r);
@@ -305,7 +305,7 @@ const pg_command pg_command_certify = {
             "  --delta D        measured locality: the most that evidence outside a window changes, in units of 2^-20 of what "
             "the defense\n"
             "                   reads; a vote that flips changes by 1048576 (default: not measured, taken as 0)\n"
-            "  --set key=value  an option of the defense, see `patchgauge help defense NAME`\n"
+            "  --set key=value  an option of the defense, see `patchgauge help defense NAME`; may be given several times\n"
             "  --masked         no certificates: every window once without its evidence, 0 for every class, and the defense predicts from\n"
             "                   what remains; prints index, label, prediction, windows (how many there are), wrong and changed: without\n"
             "                   how many of them the prediction is not the label, and not what it was\n"

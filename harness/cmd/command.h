@@ -39,9 +39,17 @@ extern const pg_command *const pg_commands[]; /* NULL-terminated, sorted by name
 /* The named command, or NULL with PG_EUSAGE's message (nearest name). */
 const pg_command *pg_command_find(const char *name);
 
-/* For getopt_long's '?' and ':' (main sets opterr to 0): PG_EUSAGE with the option's name, the nearest one of `options` (the
- * struct option array, may be NULL) and where help is. argv[0] is the subcommand's name. */
+/* In the `val` of a row of struct option: the option may be given several times, as its page says. */
+enum { PG_COMMAND_MANY = 1 << 16 };
+
+/* getopt_long for commands, with `optind = 0` before the first call. An option that is given twice is an error ('?'), whatever
+ * it is called by, unless its row is marked with PG_COMMAND_MANY, which is taken off the result; of letters without a row only
+ * -S may be given again. */
 struct option;
+int pg_command_option_next(int argc, char **argv, const char *letters, const struct option *options) PG_MUST_USE;
+
+/* For its '?' and ':' (main sets opterr to 0): PG_EUSAGE with the option's name, the nearest one of `options` (the struct
+ * option array, may be NULL) and where help is. argv[0] is the subcommand's name. */
 int pg_command_option_error(char **argv, const struct option *options, int result);
 
 /* The overview, and the page of one command. PG_ENOMEM. */

@@ -69,7 +69,7 @@ static int run_import(const pg_context *context, int argc, char **argv)
     int code = PG_OK, result;
     argv[0] = name;
     optind = 0;
-    while (!code && (result = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+    while (!code && (result = pg_command_option_next(argc, argv, ":", options)) != -1) {
         fitted = true;
         code = strchr("rcf", result) ? pg_data_set_fit("import", result, optarg, &fit)
                                      : pg_command_option_error(argv, options, result);

@@ -45,7 +45,7 @@ static int read_arguments(int argc, char **argv, request *r)
     int code = PG_OK, result;
     argv[0] = name;
     optind = 0;
-    while (!code && (result = getopt_long(argc, argv, ":o:", options, NULL)) != -1) {
+    while (!code && (result = pg_command_option_next(argc, argv, ":o:", options)) != -1) {
         if (result == 'u')
             r->given.url = optarg;
         else if (result == 'h')

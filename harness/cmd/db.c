@@ -71,7 +71,7 @@ static int backup(const pg_context *context, int argc, char **argv)
     bool replace = false;
     int code = PG_OK;
     optind = 0;
-    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
+    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":", options)) != -1;) {
         if (c == 'f')
             replace = true;
         else

@@ -191,7 +191,7 @@ static int run(const pg_context *context, int argc, char **argv)
     static const struct option options[] = {{"flips", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
     int64_t flips = 10;
     optind = 0;
-    for (int c; (c = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":", options)) != -1;) {
         if (c != 'n')
             return pg_command_option_error(argv, options, c);
         if (pg_parse_int(optarg, &flips) != PG_OK || flips < 0)

@@ -85,10 +85,10 @@ static int parse(int argc, char **argv, arguments *a)
         {"images", required_argument, NULL, 'i'},  {"output", required_argument, NULL, 'o'},
         {"device", required_argument, NULL, 'D'},  {"batch", required_argument, NULL, 'b'},
         {"threads", required_argument, NULL, 't'}, {"dtype", required_argument, NULL, 'y'},
-        {"set", required_argument, NULL, 's'},     {NULL, 0, NULL, 0}};
+        {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},     {NULL, 0, NULL, 0}};
     a->request = (pg_features_request){.all = true, .device = "auto", .batch = 128, .pairs = a->pairs};
     optind = 0;
-    for (int c; (c = getopt_long(argc, argv, ":o:", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":o:", options)) != -1;) {
         int code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : set(a, c, optarg);
         if (code != PG_OK)
             return code;

@@ -102,7 +102,7 @@ static int parse(int argc, char **argv, arguments *a)
     *a = (arguments){.state = -1, .most = SHOWN};
     int code = PG_OK;
     optind = 0;
-    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":n:", options, NULL)) != -1;) {
+    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":n:", options)) != -1;) {
         if (c == 's')
             code = read_state(optarg, &a->state);
         else if (c != 'n')

@@ -104,10 +104,23 @@ static int set_global(invocation *request, int which, const char *value)
     return PG_OK;
 }
 
+/* `before`: its value where it was given before, "" where it has none; NULL: it was not. */
+static int refuse_global_twice(int which, const char *before, const char *value)
+{
+    const char *name = global_names[which];
+    if (!before || which == PLUGIN || which > TRUST) /* asking again for help does no harm */
+        return PG_OK;
+    if (which >= VALUED)
+        return pg_fail(PG_EUSAGE, "%s is given twice: leave one of them out", name);
+    return pg_fail(PG_EUSAGE, "one option is given twice, as '%s %s' and '%s %s': leave one of them out", name, before, name,
+                   value);
+}
+
 /* Takes the global options out of argv, wherever they stand before "--". */
 static int take_globals(int argc, char **argv, invocation *request)
 {
     bool open = true;
+    const char *values[NONE] = {NULL};
     for (int i = 1; i < argc; i++) {
         const char *value;
         int which = open ? global_of(argv[i], &value) : NONE;
@@ -120,7 +133,10 @@ static int take_globals(int argc, char **argv, invocation *request)
         }
         if (which < VALUED && !value && !(value = ++i < argc ? argv[i] : NULL))
             return pg_fail(PG_EUSAGE, "%s wants a value", global_names[which]);
-        int code = set_global(request, which, value);
+        int code = refuse_global_twice(which, values[which], value);
+        values[which] = value ? value : "";
+        if (!code)
+            code = set_global(request, which, value);
         if (code)
             return code;
     }
@@ -164,14 +180,72 @@ static int fail_unknown_option(const char *command, const char *given, const str
                    given, *command ? " " : "", command);
 }
 
+enum { SAID = -1, OPTIONS_MAX = 96 }; /* SAID: in optopt, the error is reported already */
+
+/* An option as it stood on the command line; `row` -1: a letter. */
+typedef struct taken {
+    int c, row;
+    const char *value;
+} taken;
+
+/* "--most 5", "-n 5", "--wrap=hw" */
+static void spell(const taken *g, const struct option *options, char *out, size_t room)
+{
+    bool joined = g->row >= 0 && options[g->row].has_arg == optional_argument;
+    const char letter[2] = {(char)g->c, 0};
+    snprintf(out, room, "%s%s%s%s", g->row >= 0 ? "--" : "-", g->row >= 0 ? options[g->row].name : letter,
+             g->value ? joined ? "=" : " " : "", g->value ? g->value : "");
+}
+
+/* Looks through the line, up to another error: behind a value that is missing getopt_long would move arguments to its place.
+ * PG_EUSAGE. */
+static int refuse_twice(int argc, char **argv, const char *letters, const struct option *options)
+{
+    taken all[OPTIONS_MAX];
+    int n = 0;
+    for (taken g = {.row = -1}; (g.c = getopt_long(argc, argv, letters, options, &g.row)) != -1; g.row = -1) {
+        if (g.c == '?' || g.c == ':')
+            return PG_OK;
+        if (g.row >= 0 ? g.c & PG_COMMAND_MANY : g.c == 'S')
+            continue;
+        g.value = optarg;
+        char first[256], again[256];
+        for (int i = 0; i < n; i++)
+            if (all[i].c == g.c && (g.c != 0 || all[i].row == g.row)) { /* 0: a row that sets a flag */
+                spell(&all[i], options, first, sizeof first);
+                spell(&g, options, again, sizeof again);
+                return pg_fail(PG_EUSAGE, "%s: one option is given twice, as '%s' and '%s': leave one of them out", argv[0],
+                               first, again);
+            }
+        if (n < OPTIONS_MAX)
+            all[n++] = g;
+    }
+    return PG_OK;
+}
+
+int pg_command_option_next(int argc, char **argv, const char *letters, const struct option *options)
+{
+    if (optind == 0) { /* the first call for this line */
+        if (refuse_twice(argc, argv, letters, options) != PG_OK) {
+            optopt = SAID;
+            return '?';
+        }
+        optind = 0;
+    }
+    int c = getopt_long(argc, argv, letters, options, NULL);
+    return c < 0 ? c : c & ~PG_COMMAND_MANY;
+}
+
 int pg_command_option_error(char **argv, const struct option *options, int result)
 {
+    if (optopt == SAID)
+        return PG_EUSAGE;
     const char *given = optind > 0 ? argv[optind - 1] : "";
     char letter[3] = {'-', (char)optopt, 0};
     if (optopt == 0 || (result == '?' && given[0] == '-' && given[1] == '-' && !options))
         return fail_unknown_option(argv[0], given, options);
     for (int i = 0; options && options[i].name; i++)
-        if (options[i].val == optopt && options[i].flag == NULL) {
+        if ((options[i].val & ~PG_COMMAND_MANY) == (optopt & ~PG_COMMAND_MANY) && options[i].flag == NULL) {
             const char *what = options[i].has_arg == required_argument ? "wants a value" : "takes no value";
             return pg_fail(PG_EUSAGE, "%s: option '--%s' %s: see `patchgauge help %s`", argv[0], options[i].name, what,
                            argv[0]);

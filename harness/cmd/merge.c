@@ -17,7 +17,7 @@ static int parse(int argc, char **argv)
 {
     static const struct option options[] = {{NULL, 0, NULL, 0}};
     optind = 0;
-    for (int c; (c = getopt_long(argc, argv, ":", options, NULL)) != -1;)
+    for (int c; (c = pg_command_option_next(argc, argv, ":", options)) != -1;)
         return pg_command_option_error(argv, options, c);
     return optind < argc ? PG_OK : pg_fail(PG_EUSAGE, "no shard is given; usage: patchgauge merge SHARD.db...");
 }

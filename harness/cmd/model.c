@@ -31,7 +31,7 @@ static int long_options(struct option *out, size_t max)
 {
     static const struct option fixed[] = {
         {"dataset", required_argument, NULL, 'D'}, {"val", required_argument, NULL, 'V'}, {"out", required_argument, NULL, 'o'},
-        {"device", required_argument, NULL, 'd'}, {"set", required_argument, NULL, 's'}, {"from", required_argument, NULL, 'f'},
+        {"device", required_argument, NULL, 'd'}, {"set", required_argument, NULL, PG_COMMAND_MANY | 's'}, {"from", required_argument, NULL, 'f'},
     };
     size_t n = sizeof fixed / sizeof *fixed;
     memcpy(out, fixed, sizeof fixed);
@@ -48,7 +48,7 @@ static int parse(int argc, char **argv, arguments *a)
     pg_options_defaults(pg_train_option_table, &a->options);
     optind = 0;
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, ":o:", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":o:", options)) != -1;) {
         int e = PG_OK;
         switch (c) {
         case 'D': a->data = optarg; break;
@@ -98,12 +98,12 @@ static int train(const pg_context *context, int argc, char **argv)
 static int parse_import(int argc, char **argv, pg_import_job *job, const char *pairs[MAX_PAIRS])
 {
     static const struct option options[] = {{"out", required_argument, NULL, 'o'},   {"input", required_argument, NULL, 'i'},
-                                            {"set", required_argument, NULL, 's'},   {"key", required_argument, NULL, 'k'},
+                                            {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},   {"key", required_argument, NULL, 'k'},
                                             {"ignore-rest", no_argument, NULL, 'r'}, {"half", no_argument, NULL, 'h'},
                                             {0}};
     optind = 0;
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, ":o:", options, NULL)) != -1;)
+    for (int c; (c = pg_command_option_next(argc, argv, ":o:", options)) != -1;)
         switch (c) {
         case 'o': job->out = optarg; break;
         case 'k': job->key = optarg; break;
@@ -211,7 +211,7 @@ static int measure(const pg_context *context, int argc, char **argv)
     int64_t batch = r.batch;
     optind = 0;
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":", options)) != -1;) {
         int e = PG_OK;
         switch (c) {
         case 'D': r.dataset = optarg; break;
@@ -263,7 +263,7 @@ const pg_command pg_command_model = {
             "  --from FILE           weights to start from, of the same architecture and options; without it from the seed\n"
             "  -o, --out FILE        weights file; FILE.checkpoint and FILE.log.csv stand beside it while training\n"
             "  --device D            auto, cpu or cuda:N\n"
-            "  --set KEY=VALUE       an option of the architecture (`patchgauge help model NAME`)\n"
+            "  --set KEY=VALUE       an option of the architecture (`patchgauge help model NAME`); may be given several times\n"
             "  and the options of training below\n"
             "\n"
             "The state is kept after every epoch: the same command goes on where it was stopped or killed, and ends in the\n"
@@ -274,8 +274,8 @@ const pg_command pg_command_model = {
             "left over. The file is read as data: nothing in it is run, and a pickle of more than tensors is refused by name. Without\n"
             "ARCHITECTURE the shapes tell it, and its options as far as they can.\n"
             "  --input HxW           pixels of the images the network will see\n"
-            "  --set KEY=VALUE       an option of the architecture. The file does not tell the pixels it wants, (x - mean) / std of x in\n"
-            "                        [0, 1]: --set mean=0.485,0.456,0.406 --set std=0.229,0.224,0.225 for torchvision's; nor what a\n"
+            "  --set KEY=VALUE       an option of the architecture; may be given several times. The file does not tell the pixels it\n"
+            "                        wants, (x - mean) / std of x in [0, 1]: --set mean=0.485,0.456,0.406 --set std=0.229,0.224,0.225 for torchvision's; nor what a\n"
             "                        smoothed network sees at a time (band=, shape=column, row or block, stride=, else columns, 1) or\n"
             "                        the strides of a BagNet (strides=, else 2,2,2,1)\n"
             "  --key NAME            the dictionary in the file that has the weights, where several fit alike (state_dict_ema)\n"

@@ -176,7 +176,7 @@ static int run(const pg_context *context, int argc, char **argv)
     static const struct option options[] = {{"output", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
     const char *folder = NULL;
     optind = 0;
-    for (int c; (c = getopt_long(argc, argv, ":o:", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":o:", options)) != -1;) {
         if (c != 'o')
             return pg_command_option_error(argv, options, c);
         folder = optarg;

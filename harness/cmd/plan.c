@@ -60,7 +60,7 @@ static int run(const pg_context *context, int argc, char **argv)
     bool explain = false;
     int code = PG_OK;
     optind = 0;
-    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":S:", options, NULL)) != -1;) {
+    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":S:", options)) != -1;) {
         if (c == 'e')
             explain = true;
         else if (c == 'S')

@@ -18,7 +18,7 @@ static int parse(int argc, char **argv, pg_layout_request *request, const char *
     *request = (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,certified,certified_published"};
     *folder = "figures";
     optind = 0;
-    for (int c; (c = getopt_long(argc, argv, ":o:S:", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":o:S:", options)) != -1;) {
         int code = PG_OK;
         switch (c) {
         case 'r':
@@ -135,7 +135,7 @@ const pg_command pg_command_plot = {
         "  -o, --output DIR folder for the pictures, the data file and the gnuplot script (default: figures)\n"
         "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
         "  --cols KEYS      settings that make the columns (default: patch), where the figure does not set them itself\n"
-        "  -S key=a,b       replaces one key of the matrix file\n"
+        "  -S key=a,b       replaces one key of the matrix file; may be given several times\n"
         "\n"
         "DIR/FIGURE.gp draws the same pictures again from DIR/FIGURE.tsv: gnuplot -d FIGURE.gp. Font: DejaVu Sans.\n"
         "\n"

@@ -64,7 +64,7 @@ static int parse(int argc, char **argv, arguments *a)
     a->request =
         (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published,published_audited"};
     optind = 0;
-    for (int c; (c = getopt_long(argc, argv, ":o:S:", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":o:S:", options)) != -1;) {
         int code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : parse_option(c, a);
         if (code != PG_OK)
             return code;
@@ -311,7 +311,7 @@ const pg_command pg_command_report = {
         "  --best           the best complete cell of each column in bold\n"
         "  --sheet N        images under attack for each cell, 0 to 64; default 8; they need the data set (--data)\n"
         "  --no-figures     tables only, no gnuplot\n"
-        "  -S key=a,b       replaces one key of the matrix files\n"
+        "  -S key=a,b       replaces one key of the matrix files; may be given several times\n"
         "\n"
         "  patchgauge report experiments/demo.toml -o demo.html\n"
         "  patchgauge report --db results.db -o results.html\n",

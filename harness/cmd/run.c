@@ -65,7 +65,7 @@ static int parse(int argc, char **argv, arguments *a)
     *a = (arguments){.device = "auto", .workers = 1, .task_images = PG_TASK_IMAGES};
     int code = PG_OK;
     optind = 0;
-    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":S:j:", options, NULL)) != -1;) {
+    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":S:j:", options)) != -1;) {
         if (c == 'S')
             code = pg_matrix_args_override(&a->matrix, optarg);
         else if (c == 'j')
@@ -334,7 +334,7 @@ const pg_command pg_command_run = {
         "  --device D        auto (default), cpu, cuda:N, or cuda: the GPUs there are, one to a worker\n"
         "  --threads N       cores of a forward pass; default 0: all that the worker has\n"
         "  --keep-going      a task that is given up does not stop the others; default\n"
-        "  --fail-fast       the first task that is given up stops the run, the tasks in hand finish\n"
+        "  --fail-fast       the first task that is given up stops the run, the tasks in hand finish; of the two the last counts\n"
         "  --task-images N   images of a task; default 256, rounded up to whole batches; under attack at most 64, but no\n"
         "                    fewer than are attacked at a time\n"
         "  --shard I/N       run every N-th task of the plan from task I on, into a database of its own (--db), for\n"

@@ -194,7 +194,7 @@ static int run(const pg_context *context, int argc, char **argv)
     bool open = true;
     int code = PG_OK;
     optind = 0;
-    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
+    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":", options)) != -1;) {
         a.watch |= c == 'w';
         a.json |= c == 'j';
         if (c != 'w' && c != 'j')

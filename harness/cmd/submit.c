@@ -85,7 +85,7 @@ static int parse(int argc, char **argv, session *x)
 {
     static const struct option options[] = {{"tasks", required_argument, NULL, 'n'},
                                             {"max-parallel", required_argument, NULL, 'p'},
-                                            {"sbatch-arg", required_argument, NULL, 'a'},
+                                            {"sbatch-arg", required_argument, NULL, PG_COMMAND_MANY | 'a'},
                                             {"print", no_argument, NULL, 'P'},
                                             {"jobs", required_argument, NULL, 'j'},
                                             {"device", required_argument, NULL, 'd'},
@@ -96,7 +96,7 @@ static int parse(int argc, char **argv, session *x)
                                             {NULL, 0, NULL, 0}};
     int code = PG_OK;
     optind = 0;
-    for (int c; code == PG_OK && (c = getopt_long(argc, argv, ":S:j:o:", options, NULL)) != -1;)
+    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":S:j:o:", options)) != -1;)
         code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : set_option(x, c);
     if (code == PG_OK)
         code = pg_matrix_args_file(&x->s.matrix, argc, argv);
@@ -469,7 +469,8 @@ const pg_command pg_command_submit = {
         "  -o, --output DIR  folder of the submission, a new one; default NAME.slurm, NAME.slurm-2, ...\n"
         "  --save-every S    seconds between two copies from a node's disk; default 600\n"
         "  --threads N       default: what Slurm gives (--sbatch-arg=--cpus-per-task=8)\n"
-        "  -S, -j, --jobs, --device, --task-images   as for `patchgauge run`\n"
+        "  -S KEY=A,B        as for `patchgauge run`; may be given several times\n"
+        "  -j, --jobs, --device, --task-images   as for `patchgauge run`\n"
         "\n"
         "  patchgauge submit experiments/demo.toml --tasks 8 --max-parallel 4 --sbatch-arg=--time=1:00:00 --print\n"
         "  patchgauge submit experiments/demo.toml --tasks 8 --sbatch-arg=--gres=gpu:1 --device cuda\n",

@@ -30,7 +30,7 @@ static int parse(int argc, char **argv, pg_layout_request *request, pg_table_for
                                             {NULL, 0, NULL, 0}};
     *request = (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published,published_audited"};
     optind = 0;
-    for (int c; (c = getopt_long(argc, argv, ":f:S:", options, NULL)) != -1;) {
+    for (int c; (c = pg_command_option_next(argc, argv, ":f:S:", options)) != -1;) {
         int code = PG_OK;
         switch (c) {
         case 'r':
@@ -108,7 +108,7 @@ const pg_command pg_command_table = {
             "                   per-class certificates of its later revision); cells of the same data set, family of networks,\n"
             "                   defense, feature type, threshold and share of the patch are compared\n"
             "  --best           the best complete cell of each column: bold in md and latex, a + in text\n"
-            "  -S key=a,b       replaces one key of the matrix file\n"
+            "  -S key=a,b       replaces one key of the matrix file; may be given several times\n"
             "\n"
             "Metrics that a defense does not have are left out. Cells that are not complete carry a star and a note.\n"
             "\n"
