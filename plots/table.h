@@ -110,6 +110,7 @@ typedef struct pg_table {
     const pg_metric *const *metrics;
     size_t n_metrics;
     const char *paper;                /* the publication's table whose numbers stand beside; NULL: none */
+    size_t text_width;                /* characters in a line of text; 0: 80 */
     bool best;                        /* the best share of a column in bold, in text with a + behind it */
     const pg_table_network *networks; /* for figures, where they ask for them */
     size_t n_networks;

@@ -1,7 +1,8 @@
-/* Tables for people: text for terminals of 80 columns, Markdown for pages that show about 100.
+/* Tables for people: text for terminals, of 80 columns unless the table says otherwise, Markdown for pages that show about 100.
  *
  * Every row of the table takes one line per metric; the parts of its label go down its lines. Columns that do not fit beside
- * each other follow in a further block with the same rows. */
+ * each other follow in a further block with the same rows. Labels of text that leave no room for a column beside them stand on
+ * lines of their own. */
 #include "plots/table.h"
 
 #include <math.h>
@@ -13,7 +14,8 @@ enum { PAGE_TEXT = 80, PAGE_MARKDOWN = 104, CELL_MAX = 64 };
 
 typedef struct layout {
     const pg_table *table;
-    bool markdown;
+    bool markdown, apart; /* apart: labels on lines of their own */
+    size_t page;          /* characters of a line */
     const char **rows, **columns;
     const pg_table_entry **sorted;
     size_t n_rows, n_columns;
@@ -138,6 +140,17 @@ static void widen(size_t *width, size_t to)
         *width = to;
 }
 
+/* Once all widths are known. */
+static void place_labels(layout *l)
+{
+    size_t widest = 0;
+    for (size_t c = 0; c < l->n_columns; c++)
+        widen(&widest, l->width[c]);
+    l->apart = !l->markdown && l->label_w + 2 + l->metric_w + 2 + widest > l->page;
+    if (l->apart)
+        l->label_w = 0; /* and the gap behind it sets the other columns in */
+}
+
 static int layout_make(layout *l)
 {
     const pg_table *t = l->table;
@@ -190,15 +203,15 @@ static int layout_make(layout *l)
             }
     }
     pg_buf_release(&part);
+    place_labels(l);
     return PG_OK;
 }
 
 /* The end of the block of columns that starts at `first`. */
 static size_t block_end(const layout *l, size_t first)
 {
-    size_t page = l->markdown ? PAGE_MARKDOWN : PAGE_TEXT;
     size_t gap = l->markdown ? 3 : 2, used = l->label_w + gap + l->metric_w + (l->markdown ? 4 : 0), end = first;
-    while (end < l->n_columns && (end == first || used + gap + l->width[end] <= page)) {
+    while (end < l->n_columns && (end == first || used + gap + l->width[end] <= l->page)) {
         used += gap + l->width[end];
         end++;
     }
@@ -261,8 +274,10 @@ static void print_heading(const layout *l, size_t first, size_t end, pg_buf *out
         }
         end_line(l, out);
     }
+    if (l->apart)
+        pg_buf_printf(out, "%s\n", l->table->row_key);
     for (size_t i = 0; !l->markdown && i < lines; i++) {
-        field(l, i == 0 ? l->table->row_key : "", l->label_w, false, out);
+        field(l, i == 0 && !l->apart ? l->table->row_key : "", l->label_w, false, out);
         field(l, i == 0 ? "metric" : "", l->metric_w, false, out);
         for (size_t c = first; c < end; c++) {
             heading_part(l, l->columns[c], i, &part);
@@ -320,6 +335,12 @@ static void print_line(const layout *l, const char *row, size_t line, size_t m, 
 static void print_row(const layout *l, const char *row, size_t first, size_t end, pg_buf *out)
 {
     size_t line = 0, n_metrics = l->table->n_metrics;
+    pg_buf part;
+    pg_buf_init(&part);
+    for (; l->apart && label_part(l, row, line, &part); line++)
+        pg_buf_printf(out, "%s\n", part.data);
+    out->failed |= part.failed;
+    pg_buf_release(&part);
     for (size_t m = 0; m < n_metrics; m++)
         for (line_kind kind = LINE_VALUE; kind < LINE_KINDS; kind++)
             if (has_line(l, row, m, kind, first, end))
@@ -330,51 +351,67 @@ static void print_row(const layout *l, const char *row, size_t first, size_t end
         print_line(l, row, line++, n_metrics + 1, LINE_VALUE, first, end, out);
 }
 
+/* Whole lines, broken at blanks where they would be longer than the page; they go on further in. */
+static void put_lines(const layout *l, const char *text, pg_buf *out)
+{
+    size_t column = 0;
+    while (*text != '\0') {
+        size_t size = strcspn(text, " \n"), width = 0;
+        for (size_t i = 0; i < size; i++)
+            width += ((unsigned char)text[i] & 0xc0) != 0x80;
+        if (column > 2 && column + 1 + width > l->page) {
+            pg_buf_puts(out, "\n ");
+            column = 1;
+        }
+        pg_buf_printf(out, "%s%.*s", column > 0 ? " " : "", (int)size, text);
+        column += width + (column > 0);
+        text += size;
+        if (*text == '\n') {
+            pg_buf_puts(out, "\n");
+            column = 0;
+        }
+        text += *text != '\0';
+    }
+}
+
 static void print_title(const layout *l, pg_buf *out)
 {
     const pg_table *t = l->table;
+    pg_buf lines;
+    pg_buf_init(&lines);
     if (t->title != NULL) {
-        pg_buf line;
-        pg_buf_init(&line);
-        pg_text_flat(t->title, "?", l->markdown, &line);
-        pg_buf_printf(out, l->markdown ? "**%s**\n\n" : "%s\n", line.data);
-        pg_buf_release(&line);
+        pg_text_flat(t->title, "?", l->markdown, &lines);
+        if (l->markdown) {
+            pg_buf_printf(out, "**%s**\n\n", lines.data);
+            pg_buf_clear(&lines);
+        } else
+            pg_buf_puts(&lines, "\n");
     }
-    pg_buf_puts(out, "% of images, 95% Wilson interval in parentheses");
+    pg_buf_puts(&lines, "% of images, 95% Wilson interval in parentheses");
     if (l->same_n && t->n_entries > 0)
-        pg_buf_printf(out, "; n = %lld images in every cell", (long long)t->entries[0].n);
-    pg_buf_puts(out, "\n\n");
+        pg_buf_printf(&lines, "; n = %lld images in every cell", (long long)t->entries[0].n);
+    pg_buf_puts(&lines, "\n\n");
+    put_lines(l, lines.data, out);
+    out->failed |= lines.failed;
+    pg_buf_release(&lines);
 }
 
-/* Notes, broken at spaces where a line would be longer than the page. */
 static void print_notes(const layout *l, pg_buf *out)
 {
-    size_t page = l->markdown ? PAGE_MARKDOWN : PAGE_TEXT, column = 0;
     pg_buf notes;
     pg_buf_init(&notes);
     pg_table_notes(l->table, "- ", l->markdown ? PG_TABLE_MD : PG_TABLE_TEXT, &notes);
     pg_buf_puts(out, notes.size > 0 ? "\n" : "");
-    for (const char *word = notes.data; *word != '\0';) {
-        size_t size = strcspn(word, " \n");
-        if (column > 2 && column + 1 + size > page) {
-            pg_buf_puts(out, "\n ");
-            column = 1;
-        }
-        pg_buf_printf(out, "%s%.*s", column > 0 ? " " : "", (int)size, word);
-        column += size + (column > 0);
-        word += size;
-        if (*word == '\n') {
-            pg_buf_puts(out, "\n");
-            column = 0;
-        }
-        word += *word != '\0';
-    }
+    put_lines(l, notes.data, out);
+    out->failed |= notes.failed;
     pg_buf_release(&notes);
 }
 
 int pg_table_print_text(const pg_table *table, bool markdown, pg_buf *out)
 {
-    layout l = {.table = table, .markdown = markdown};
+    layout l = {.table = table, .markdown = markdown, .page = PAGE_MARKDOWN};
+    if (!markdown)
+        l.page = table->text_width > 0 ? table->text_width : PAGE_TEXT;
     int code = layout_make(&l);
     if (code != PG_OK)
         goto out;

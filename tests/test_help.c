@@ -3,11 +3,9 @@
  * C compiler. With these tables every option is given twice as well. */
 #include "harness/base/file.h"
 #include "harness/cmd/command.h"
-#include "tests/program.h"
+#include "tests/terminal.h"
 
 #include <ctype.h>
-#include <pty.h>
-#include <utmp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -354,57 +352,19 @@ static void readme_knows_every_command(void **state)
     assert_int_equal(bad, 0);
 }
 
-/* What a command prints on a terminal so wide; line ends as in a file. */
-static void run_on_terminal(int columns, const char *command, char *out, size_t room)
-{
-    struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
-    char line[1024];
-    int fd, terminal;
-    size_t n = 0;
-    assert_int_equal(openpty(&fd, &terminal, NULL, NULL, &size), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        snprintf(line, sizeof line, "%s --data /nowhere %s; echo $? END-OF-COMMAND", program_path(), command);
-        if (login_tty(terminal) == 0)
-            execl("/bin/sh", "sh", "-c", line, (char *)NULL);
-        _exit(127);
-    }
-    out[0] = '\0'; /* the terminal stays open here, so that nothing is lost when the child is gone */
-    for (ssize_t got; !strstr(out, "END-OF-COMMAND") && n < room - 1 && (got = read(fd, out + n, room - 1 - n)) > 0; out[n] = '\0')
-        n += (size_t)got;
-    close(fd);
-    close(terminal);
-    assert_int_equal(program_wait(child), 0);
-    char *end = strstr(out, "0 END-OF-COMMAND");
-    assert_non_null(end);
-    *end = '\0';
-    char *to = out;
-    for (const char *from = out; *from; from++)
-        if (*from != '\r')
-            *to++ = *from;
-    *to = '\0';
-}
-
-static const char *next_word(const char *text, size_t *size)
-{
-    text += strspn(text, " \n");
-    *size = strcspn(text, " \n");
-    return text;
-}
-
 /* No line of several words is wider than the terminal, and no word is lost. */
 static void check_fit(int columns, const char *command)
 {
     static char fitted[1 << 16];
-    run_on_terminal(columns, command, fitted, sizeof fitted);
+    char line[1024];
+    snprintf(line, sizeof line, "%s --data /nowhere %s", program_path(), command);
+    assert_int_equal(terminal_run(columns, line, fitted, sizeof fitted), 0);
     assert_int_equal(program_run("db", "--data /nowhere %s", command), 0);
-    for (const char *line = fitted; *line; line += strcspn(line, "\n") + 1)
-        if (strcspn(line, "\n") > (size_t)columns &&
-            strcspn(line + strspn(line, " "), " ") < strcspn(line + strspn(line, " "), "\n"))
-            fail_msg("%s: wider than %d: %.*s", command, columns, (int)strcspn(line, "\n"), line);
+    const char *wide = terminal_wide_line(fitted, (size_t)columns);
+    if (wide)
+        fail_msg("%s: wider than %d: %.*s", command, columns, (int)strcspn(wide, "\n"), wide);
     const char *a = fitted, *b = program_output;
-    for (size_t m, n; *(a = next_word(a, &m)) | *(b = next_word(b, &n)); a += m, b += n)
+    for (size_t m, n; *(a = terminal_word(a, &m)) | *(b = terminal_word(b, &n)); a += m, b += n)
         if (m != n || memcmp(a, b, m) != 0)
             fail_msg("%s: '%.*s' instead of '%.*s'", command, (int)m, a, (int)n, b);
 }

@@ -130,7 +130,10 @@ typedef struct measure {
 static const measure measures[] = {{"clean", is_clean}, {"under attack", is_attacked}, {"certified", is_certified}};
 enum { MEASURES = sizeof measures / sizeof *measures };
 
-static void print_measure(const measure *m, const side *a, const side *b)
+/* The two halves of the table, beside each other where there is room. */
+enum { SHARES = 1, COUNTS = 2, ROOM = 77 };
+
+static void print_measure(const measure *m, int halves, const side *a, const side *b)
 {
     int64_t only_a = 0, only_b = 0, both = 0, n = (int64_t)a->n;
     for (size_t i = 0; i < a->n; i++) {
@@ -140,8 +143,22 @@ static void print_measure(const measure *m, const side *a, const side *b)
         both += x && y;
     }
     double of_a = 100.0 * (double)(both + only_a) / (double)n, of_b = 100.0 * (double)(both + only_b) / (double)n;
-    pg_print("  %-14s %7.2f %7.2f %+7.2f %8" PRId64 " %8" PRId64 " %8" PRId64 " %9.3g\n", m->name, of_a, of_b, of_b - of_a,
-             both, only_a, only_b, pg_mcnemar(only_a, only_b));
+    char shares[64] = "", counts[128] = "";
+    if (halves & SHARES)
+        snprintf(shares, sizeof shares, " %7.2f %7.2f %+7.2f", of_a, of_b, of_b - of_a);
+    if (halves & COUNTS)
+        snprintf(counts, sizeof counts, " %8" PRId64 " %8" PRId64 " %8" PRId64 " %9.3g", both, only_a, only_b,
+                 pg_mcnemar(only_a, only_b));
+    pg_print("  %-14s%s%s\n", m->name, shares, counts);
+}
+
+static void print_measures(int halves, const side *a, const side *b)
+{
+    pg_print("  %-14s%s%s\n", "", halves & SHARES ? "    A, %    B, %   B - A" : "",
+             halves & COUNTS ? "     both   only A   only B         p" : "");
+    for (int i = 0; i < MEASURES; i++)
+        if (measures[i].holds != is_attacked || (a->result.attacked_n > 0 && b->result.attacked_n > 0))
+            print_measure(&measures[i], halves, a, b);
 }
 
 /* Images that the two predict differently, at most `most` of them. */
@@ -178,10 +195,12 @@ static int compare(pg_store *store, side *a, side *b, int64_t flips)
     print_settings(a, b);
     print_recorded(&a->recorded, &b->recorded);
     pg_print("%zu images; p: McNemar's exact test, two-sided\n", a->n);
-    pg_print("  %-14s %7s %7s %7s %8s %8s %8s %9s\n", "", "A, %", "B, %", "B - A", "both", "only A", "only B", "p");
-    for (int i = 0; i < MEASURES; i++)
-        if (measures[i].holds != is_attacked || (a->result.attacked_n > 0 && b->result.attacked_n > 0))
-            print_measure(&measures[i], a, b);
+    size_t width = pg_print_width(stdout);
+    if (width > 0 && width < ROOM) {
+        print_measures(SHARES, a, b);
+        print_measures(COUNTS, a, b);
+    } else
+        print_measures(SHARES | COUNTS, a, b);
     print_flips(a, b, flips);
     return PG_OK;
 }

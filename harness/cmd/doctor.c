@@ -36,9 +36,9 @@ static void say(report *r, const char *subject, const char *advice, const char *
     va_end(args);
     r->findings++;
     r->problems += *advice != 0;
-    pg_print("%-4s %-12s %s\n", *advice ? "todo" : "ok", subject, found);
+    pg_print_hanging(18, "%-4s %-12s %s\n", *advice ? "todo" : "ok", subject, found);
     if (*advice)
-        pg_print("%-17s -> %s\n", "", advice);
+        pg_print_hanging(21, "%-17s -> %s\n", "", advice);
 }
 
 /* First line that a command prints, from either stream; false where it cannot be run. The commands are fixed texts. */

@@ -13,28 +13,31 @@
 
 PG_COMMAND(ls)
 
-enum { SHOWN = 500 }; /* what a reader looks through; larger lists are asked for */
+enum {
+    SHOWN = 500, /* what a reader looks through; larger lists are asked for */
+    HANG = 13    /* on narrow terminals settings go on beside the ids */
+};
 
-static void print_share(int64_t count, int64_t n)
+static void add_share(int64_t count, int64_t n, pg_buf *out)
 {
     if (n > 0)
-        pg_print(" %7.2f", 100.0 * (double)count / (double)n);
+        pg_buf_printf(out, " %7.2f", 100.0 * (double)count / (double)n);
     else
-        pg_print(" %7s", "-");
+        pg_buf_printf(out, " %7s", "-");
 }
 
 /* Options of the defense, as "threshold=0.2 feature=logits". */
-static void print_options(const pg_cell_result *r, const char *module)
+static void add_options(const pg_cell_result *r, const char *module, pg_buf *out)
 {
     size_t length = strlen(module);
     for (size_t i = 0; i < r->n_settings; i++)
         if (strncmp(r->settings[i].key, module, length) == 0 && r->settings[i].key[length] == '.' &&
             strcmp(r->settings[i].key + length + 1, "version") != 0)
-            pg_print(" %s=%s", r->settings[i].key + length + 1, r->settings[i].value);
+            pg_buf_printf(out, " %s=%s", r->settings[i].key + length + 1, r->settings[i].value);
 }
 
 /* Options of the attack that are not the default. */
-static void print_attack_options(const pg_cell_result *r, const char *name)
+static void add_attack_options(const pg_cell_result *r, const char *name, pg_buf *out)
 {
     char key[160];
     for (size_t i = 0; pg_attacks[i]; i++) {
@@ -43,43 +46,50 @@ static void print_attack_options(const pg_cell_result *r, const char *name)
             snprintf(key, sizeof key, "%s.%s", name, row->name);
             const char *value = pg_cell_result_setting(r, key);
             if (*value && strcmp(value, row->fallback) != 0)
-                pg_print(" %s=%s", row->name, value);
+                pg_buf_printf(out, " %s=%s", row->name, value);
         }
     }
 }
 
 /* What tells a cell from others and is not the default: " batch=8 seed=1 images=8:16". */
-static void print_others(const pg_cell_result *r)
+static void add_others(const pg_cell_result *r, pg_buf *out)
 {
     static const pg_key_id ids[] = {PG_KEY_ATTACK, PG_KEY_ATTACKER, PG_KEY_BATCH, PG_KEY_DTYPE, PG_KEY_SEED};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         const char *value = pg_cell_result_setting(r, pg_keys[ids[i]].name);
         if (!*value || strcmp(value, pg_keys[ids[i]].fallback) == 0)
             continue;
-        pg_print(" %s=%s", pg_keys[ids[i]].name, value);
+        pg_buf_printf(out, " %s=%s", pg_keys[ids[i]].name, value);
         if (ids[i] == PG_KEY_ATTACK)
-            print_attack_options(r, value);
+            add_attack_options(r, value, out);
     }
     if (r->first > 0) /* from the start on, the number of images says it */
-        pg_print(" images=%" PRId64 ":%" PRId64, r->first, r->first + r->images);
+        pg_buf_printf(out, " images=%" PRId64 ":%" PRId64, r->first, r->first + r->images);
 }
 
 static int print_cell(const pg_cell_result *r, void *context)
 {
     int64_t *rows = context;
+    pg_buf line;
     if ((*rows)++ == 0)
-        pg_print("%-12s %-7s %13s %7s %7s %7s  %s\n", "cell", "state", "images", "clean%", "att%", "cert%", "settings");
+        pg_print_hanging(HANG, "%-12s %-7s %13s %7s %7s %7s  %s\n", "cell", "state", "images", "clean%", "att%", "cert%",
+                         "settings");
     const char *defense = pg_cell_result_setting(r, "defense");
-    pg_print("%.12s %-7s %6" PRId64 "/%-6" PRId64, r->cell_id, pg_cell_state_name(r->state), r->n, r->images);
-    print_share(r->clean, r->n);
-    print_share(r->attacked, r->attacked_n);
-    print_share(r->certified, r->n);
-    pg_print("  %s patch=%s", defense, pg_cell_result_setting(r, "patch"));
-    print_options(r, defense);
-    print_others(r);
-    pg_print(" %s %s%s\n", pg_cell_result_setting(r, "dataset"), pg_cell_result_setting(r, "weights"),
-             r->has_delta ? "" : " (locality not measured)");
-    return PG_OK;
+    pg_buf_init(&line);
+    pg_buf_printf(&line, "%.12s %-7s %6" PRId64 "/%-6" PRId64, r->cell_id, pg_cell_state_name(r->state), r->n, r->images);
+    add_share(r->clean, r->n, &line);
+    add_share(r->attacked, r->attacked_n, &line);
+    add_share(r->certified, r->n, &line);
+    pg_buf_printf(&line, "  %s patch=%s", defense, pg_cell_result_setting(r, "patch"));
+    add_options(r, defense, &line);
+    add_others(r, &line);
+    pg_buf_printf(&line, " %s %s%s\n", pg_cell_result_setting(r, "dataset"), pg_cell_result_setting(r, "weights"),
+                  r->has_delta ? "" : " (locality not measured)");
+    int code = pg_buf_check(&line);
+    if (code == PG_OK)
+        pg_print_hanging(HANG, "%s", line.data);
+    pg_buf_release(&line);
+    return code;
 }
 
 typedef struct arguments {

@@ -20,15 +20,22 @@ static int open_store(const pg_context *context, pg_store **out)
 }
 
 /* "robust-masking patch=5 threshold=0.2": the defense and what varies. */
-static void print_cell(const pg_plan *plan, const pg_cell *cell, const pg_explained *e)
+static int print_cell(const pg_plan *plan, const pg_cell *cell, const pg_explained *e)
 {
-    pg_print("%-6s %.12s %s", pg_reason_name(e->reason), cell->id, pg_cell_value(cell, "defense"));
+    pg_buf line;
+    pg_buf_init(&line);
+    pg_buf_printf(&line, "%-6s %.12s %s", pg_reason_name(e->reason), cell->id, pg_cell_value(cell, "defense"));
     for (size_t i = 0; i < pg_plan_axes(plan); i++) {
         const char *key = pg_plan_axis(plan, i), *value = pg_cell_value(cell, key);
         if (strcmp(key, "defense") != 0 && *value)
-            pg_print(" %s=%s", key, value);
+            pg_buf_printf(&line, " %s=%s", key, value);
     }
-    pg_print(": %s\n", e->why);
+    pg_buf_printf(&line, ": %s\n", e->why);
+    int code = pg_buf_check(&line);
+    if (code == PG_OK)
+        pg_print_hanging(20, "%s", line.data);
+    pg_buf_release(&line);
+    return code;
 }
 
 static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
@@ -44,8 +51,10 @@ static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
         counts[e.reason]++;
         left += e.images - e.done;
         if (explain)
-            print_cell(plan, cell, &e);
+            code = print_cell(plan, cell, &e);
         free(e.why);
+        if (code != PG_OK)
+            return code;
     }
     pg_print("%s: %zu cells: %zu new, %zu done, %zu stale, %zu failed; %" PRId64 " outcomes to compute\n", pg_plan_name(plan),
              pg_plan_count(plan), counts[PG_REASON_NEW], counts[PG_REASON_DONE], counts[PG_REASON_STALE],

@@ -2,6 +2,7 @@
 #include "harness/cmd/print.h"
 
 #include "harness/base/buf.h"
+#include "harness/base/option.h"
 #include "plots/table.h"
 
 #include <fcntl.h>
@@ -23,37 +24,21 @@ static void lose_output(void)
     close(fd);
 }
 
-void pg_print(const char *format, ...)
-{
-    char room[1024], *text = room, *longer = NULL;
-    va_list args;
-    va_start(args, format);
-    int length = vsnprintf(room, sizeof room, format, args);
-    va_end(args);
-    if (length >= (int)sizeof room) {
-        va_start(args, format);
-        length = vasprintf(&longer, format, args);
-        va_end(args);
-        text = longer;
-    }
-    if (length < 0) {
-        lose_output();
-        return;
-    }
-    for (char *p = text; *p; p++)
-        if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
-            *p = '?';
-    fputs(text, stdout);
-    free(longer);
-}
-
 /* ---- Lines that fit a terminal ---- */
 
-/* Columns of a terminal, 0: it is none, or says nothing. */
-static size_t width_of(FILE *stream)
+enum { WIDTH_LEAST = 40, WIDTH_UNKNOWN = 80 };
+
+size_t pg_print_width(FILE *stream)
 {
-    struct winsize size;
-    return isatty(fileno(stream)) && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col >= 40 ? size.ws_col : 0;
+    struct winsize size = {0};
+    int64_t columns = 0;
+    if (!isatty(fileno(stream)))
+        return 0;
+    if (ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        columns = size.ws_col;
+    else if (!getenv("COLUMNS") || pg_parse_int(getenv("COLUMNS"), &columns) != PG_OK || columns < 1 || columns > UINT16_MAX)
+        columns = WIDTH_UNKNOWN;
+    return columns > WIDTH_LEAST ? (size_t)columns : WIDTH_LEAST;
 }
 
 /* Columns of a piece of UTF-8 in which no character is wide. */
@@ -75,18 +60,31 @@ static size_t hang_of(const char *line, size_t size, bool *gap)
     return *gap ? columns_of(line, at + strspn(line + at, " ")) : lead;
 }
 
+/* Where broken lines go on: at `hang`, or further left what does not fit there. */
+typedef struct shape {
+    size_t width, hang, left;
+} shape;
+
+static shape shape_of(size_t width, size_t hang, size_t lead)
+{
+    size_t left = lead + 4;
+    hang = hang < width / 2 ? hang : left;
+    return (shape){width, hang, hang < left ? hang : left};
+}
+
 /* Prints the words of a piece behind column `at`, after a blank where it is not 0; the column behind them. */
-static size_t put_words(const char *text, size_t size, size_t at, size_t hang, size_t width, FILE *stream)
+static size_t put_words(const char *text, size_t size, size_t at, shape s, FILE *stream)
 {
     const char *end = text + size;
     for (bool first = at > 0; text < end; first = false) {
         size_t blanks = strspn(text, " "), length = strcspn(text + blanks, " \n"), columns = columns_of(text + blanks, length);
         text += blanks;
         blanks = first ? 1 : blanks;
-        if (at > hang && at + blanks + columns > width) {
+        if (at > 0 && length > 0 && at + blanks + columns > s.width) {
             fputc('\n', stream);
             at = 0;
-            blanks = hang;
+            s.hang = s.hang + columns <= s.width ? s.hang : s.left; /* the rest too: no going back and forth */
+            blanks = s.hang + columns <= s.width ? s.hang : 0;
         }
         fprintf(stream, "%*s%.*s", (int)blanks, "", (int)length, text);
         at += blanks + columns;
@@ -97,24 +95,89 @@ static size_t put_words(const char *text, size_t size, size_t at, size_t hang, s
 
 void pg_print_fitted(const char *text, FILE *stream)
 {
-    size_t width = width_of(stream);
+    size_t width = pg_print_width(stream);
     while (width && *text) {
         size_t size = strcspn(text, "\n");
         bool gap, broken = columns_of(text, size) > width;
-        size_t hang = hang_of(text, size, &gap);
-        hang = hang < width / 2 ? hang : strspn(text, " ") + 4;
-        size_t at = put_words(text, size, 0, hang, width, stream);
+        shape s = shape_of(width, hang_of(text, size, &gap), strspn(text, " "));
+        size_t at = put_words(text, size, 0, s, stream);
         text += size + (text[size] == '\n');
         for (; broken && *text; text += size + (text[size] == '\n')) { /* what goes on with a broken line is joined to it */
             bool named;
             size = strcspn(text, "\n");
-            if (size == 0 || strspn(text, " ") != hang || hang_of(text, size, &named) != hang || named)
+            if (size == 0 || strspn(text, " ") != s.hang || hang_of(text, size, &named) != s.hang || named)
                 break;
-            at = put_words(text + hang, size - hang, at, hang, width, stream);
+            at = put_words(text + s.hang, size - s.hang, at, s, stream);
         }
         fputc('\n', stream);
     }
     fputs(text, stream);
+}
+
+/* ---- What commands print ---- */
+
+/* Every line by itself. `hang` 0: behind its first gap, or four columns further in than it begins. */
+static void put_lines(const char *text, size_t hang)
+{
+    size_t width = pg_print_width(stdout);
+    while (width && *text) {
+        size_t size = strcspn(text, "\n"), lead = strspn(text, " ");
+        bool gap;
+        size_t found = hang_of(text, size, &gap);
+        put_words(text, size, 0, shape_of(width, hang ? hang : gap ? found : lead + 4, lead), stdout);
+        text += size + (text[size] == '\n');
+        fputc('\n', stdout);
+    }
+    fputs(text, stdout);
+}
+
+static void print(size_t hang, bool verbatim, const char *format, va_list args)
+{
+    char room[1024], *text = room, *longer = NULL;
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(room, sizeof room, format, args);
+    if (length >= (int)sizeof room) {
+        length = vasprintf(&longer, format, again);
+        text = longer;
+    }
+    va_end(again);
+    if (length < 0) {
+        lose_output();
+        return;
+    }
+    for (char *p = text; *p; p++)
+        if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
+            *p = '?';
+    if (verbatim)
+        fputs(text, stdout);
+    else
+        put_lines(text, hang);
+    free(longer);
+}
+
+void pg_print(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    print(0, false, format, args);
+    va_end(args);
+}
+
+void pg_print_hanging(size_t hang, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    print(hang, false, format, args);
+    va_end(args);
+}
+
+void pg_print_verbatim(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    print(0, true, format, args);
+    va_end(args);
 }
 
 json_t *pg_json_text(const char *text)

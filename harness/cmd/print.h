@@ -7,11 +7,20 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* printf, with control characters other than line ends and tabs replaced by '?', as error messages have them. */
-void pg_print(const char *format, ...) PG_PRINTF(1, 2);
+/* Columns of a terminal, at least 40; of one that does not tell them $COLUMNS, or 80. 0: it is no terminal, and lines are as
+ * long as they are. */
+size_t pg_print_width(FILE *stream);
 
-/* Text of whole lines. On a terminal too narrow for them they are broken at words, and go on in the column where what they say
- * begins: behind the first gap of two blanks, or where the line begins. */
+/* printf of whole lines, with control characters other than line ends and tabs replaced by '?', as error messages have them. On
+ * a terminal too narrow for a line it is broken at blanks and goes on in column `hang`; without one behind its first gap of two
+ * blanks, or four columns further in than it begins. A word that does not fit there, an id or a path, has a line of its own. */
+void pg_print(const char *format, ...) PG_PRINTF(1, 2);
+void pg_print_hanging(size_t hang, const char *format, ...) PG_PRINTF(2, 3);
+/* The same with nothing broken: what is copied whole, or read by programs. */
+void pg_print_verbatim(const char *format, ...) PG_PRINTF(1, 2);
+
+/* A page of prose, to any stream. Broken lines go on where what they say begins, and lines that went on there are joined to
+ * them. */
 void pg_print_fitted(const char *text, FILE *stream);
 
 /* A JSON string of such a text: what is no UTF-8 or no character of XML is replaced. *new*, NULL if out of memory. */

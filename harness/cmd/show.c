@@ -15,10 +15,10 @@ static const double grid = 1.0 / (1 << 20);
 
 static void print_count(const char *name, int64_t count, int64_t n)
 {
-    pg_print("  %-20s %" PRId64, name, count);
+    char share[32] = "";
     if (n > 0)
-        pg_print(" (%.2f%%)", 100.0 * (double)count / (double)n);
-    pg_print("\n");
+        snprintf(share, sizeof share, " (%.2f%%)", 100.0 * (double)count / (double)n);
+    pg_print("  %-20s %" PRId64 "%s\n", name, count, share);
 }
 
 static void print_results(const pg_cell_result *r)
@@ -29,10 +29,10 @@ static void print_results(const pg_cell_result *r)
     print_count("certified", r->certified, r->n);
     if (r->has_published) {
         print_count("certified_published", r->certified_published, r->n);
-        pg_print("  %-20s", "failure cases 0-4");
-        for (int i = 0; i < PG_CASES; i++)
-            pg_print(" %" PRId64, r->cases[i]);
-        pg_print("\n");
+        const int64_t *n = r->cases;
+        _Static_assert(PG_CASES == 5, "the line has five");
+        pg_print("  %-20s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 "\n", "failure cases 0-4", n[0], n[1], n[2],
+                 n[3], n[4]);
     }
     print_count("masked, clean image", r->masked, r->n);
     print_count("non-finite", r->nonfinite, r->n);
@@ -77,10 +77,10 @@ static int print_attack(pg_store *store, const pg_cell_result *r)
     print_count("needed no patch", sums.untouched, sums.n);
     if (sums.n > sums.untouched)
         pg_print("  %-20s %.1f\n", "steps, mean", (double)sums.steps / (double)(sums.n - sums.untouched));
-    pg_print("  %-20s %" PRId64, "certificates broken", broken);
     if (broken > 0)
-        pg_print(", the first: image %" PRId64, first);
-    pg_print("\n");
+        pg_print("  %-20s %" PRId64 ", the first: image %" PRId64 "\n", "certificates broken", broken, first);
+    else
+        pg_print("  %-20s 0\n", "certificates broken");
     return PG_OK;
 }
 

@@ -178,7 +178,7 @@ static int show(const pg_context *context, const arguments *a, bool *open)
     if (code == PG_OK && a->watch && !a->json && isatty(STDOUT_FILENO))
         fputs("\033[H\033[2J", stdout);
     if (code == PG_OK)
-        pg_print("%s", text.data);
+        (a->json ? pg_print_verbatim : pg_print)("%s", text.data);
     if (code == PG_OK && (ferror(stdout) || fflush(stdout) != 0))
         code = pg_fail(PG_EIO, "cannot write to standard output");
     pg_buf_release(&text);

@@ -374,7 +374,7 @@ static void print_command(const session *x, const char *after)
         pg_buf_puts(&line, i ? " " : "");
         pg_shell_word(&line, at);
     }
-    pg_print("%s\n", line.data);
+    pg_print_verbatim("%s\n", line.data);
     pg_buf_release(&words);
     pg_buf_release(&line);
 }
@@ -384,7 +384,7 @@ static void print_script(const session *x, const char *name, void (*script)(cons
     pg_buf text;
     pg_buf_init(&text);
     script(&x->s, &text);
-    pg_print("==> %s <==\n%s\n", name, text.data);
+    pg_print_verbatim("==> %s <==\n%s\n", name, text.data);
     pg_buf_release(&text);
 }
 

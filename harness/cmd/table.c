@@ -2,6 +2,7 @@
 #include "harness/base/log.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/layout.h"
+#include "harness/cmd/print.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -84,6 +85,7 @@ static int run(const pg_context *context, int argc, char **argv)
     int code = parse(argc, argv, &request, &format);
     if (code == PG_OK)
         code = pg_layout_make(context, &request, &layout);
+    layout.table.text_width = pg_print_width(stdout);
     if (code == PG_OK)
         code = print(&layout.table, format);
     pg_layout_release(&layout);
