@@ -13,16 +13,16 @@ PG_FIGURE(accuracy)
 
 /* As many as there are pairs of open and filled point shapes. */
 enum { COLUMNS_MAX = 6, METRICS = 3 };
-/* Characters of a row's label that the picture has room for. */
-enum { LABEL_MAX = 72 };
+/* Characters of a row's label, and of a column's, that the picture has room for. */
+enum { LABEL_MAX = 72, LEGEND_MAX = 60 };
 /* The PNG is twice as high as this, and no picture can have more than 32767 lines. */
-enum { HEIGHT_MAX = 16000, HEIGHT_FRAME = 180, HEIGHT_ROW = 14, HEIGHT_POINT = 11 };
+enum { HEIGHT_MAX = 16000, HEIGHT_FRAME = 200, HEIGHT_ROW = 14, HEIGHT_POINT = 11 };
 
 static const char *const series[METRICS] = {"clean", "certified", "certified_published"};
 
 /* One block; returns the number of its points. */
 static size_t write_series(const pg_table *table, const pg_table_entry **sorted, const char **rows, size_t n_rows,
-                           const char *column, size_t which, pg_buf *out)
+                           const char *column, size_t which, size_t *legend_width, pg_buf *out)
 {
     const pg_metric *metric = NULL;
     if (pg_metric_find(series[which], &metric) != PG_OK)
@@ -33,7 +33,8 @@ static size_t write_series(const pg_table *table, const pg_table_entry **sorted,
         pg_buf legend;
         pg_buf_init(&legend);
         pg_buf_printf(&legend, "%.*s %s", (int)strcspn(table->column_key, ","), table->column_key, column);
-        pg_figure_text(legend.data, out);
+        size_t n = pg_figure_text_cut(legend.data, LEGEND_MAX, out);
+        *legend_width = n > *legend_width ? n : *legend_width;
         pg_buf_puts(out, "\n");
         pg_buf_release(&legend);
     }
@@ -92,18 +93,20 @@ static int write(const pg_table *table, pg_figure_data *out)
                     rows_max, n_columns, n_rows, table->row_key);
         goto out;
     }
-    size_t title = 0, longest = write_rows(table, rows, n_rows, &title, &out->data);
+    size_t title = 0, legend = 0, longest = write_rows(table, rows, n_rows, &title, &out->data);
     for (size_t c = 0; c < n_columns; c++)
         for (size_t which = 0; which < METRICS; which++) {
-            size_t n = write_series(table, sorted, rows, n_rows, columns[c], which, &out->data);
+            size_t n = write_series(table, sorted, rows, n_rows, columns[c], which, &legend, &out->data);
             points += n;
             published += which == 2 ? n : 0;
         }
     if (points == 0)
-        code = pg_fail(PG_EINPUT, "no cell of this matrix has results yet: run `patchgauge run` on it first");
-    pg_buf_printf(&out->prelude,
-                  "rows = %zu\ncolumns = %zu\npublished = %d\nlabel_width = %zu\ntitle_width = %zu\nheight = %zu\n", n_rows,
-                  n_columns, published > 0, longest, title, HEIGHT_FRAME + n_rows * (HEIGHT_ROW + HEIGHT_POINT * n_columns));
+        code = pg_fail(PG_EINPUT, "figure accuracy: no cell of this matrix has results yet: run `patchgauge run` on it first");
+    pg_buf_printf(
+        &out->prelude,
+        "rows = %zu\ncolumns = %zu\npublished = %d\nlabel_width = %zu\nlegend_width = %zu\ntitle_width = %zu\nheight = %zu\n",
+        n_rows, n_columns, published > 0, longest, legend, title,
+        HEIGHT_FRAME + n_rows * (HEIGHT_ROW + HEIGHT_POINT * n_columns));
 out:
     free(rows);
     free(columns);

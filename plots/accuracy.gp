@@ -1,4 +1,5 @@
 # Figure accuracy: one line per defense, one shape and colour per patch size; open: clean, filled: certified.
+# Where both are equal, one lies in the other.
 # Read from the data file: block 0 title and n, block 1 rows, then for each column clean, certified (its legend first), published.
 # Points: position, value, lo, hi (percent), n.
 
@@ -7,11 +8,14 @@ shift(c) = (c - (columns + 1) / 2.0) * step
 
 width = 560 + 8 * label_width
 width = width < title_width ? title_width : width
-set tmargin 5.6
-set label 1 title at screen 0.5, graph 1 center offset 0, 3.9 font ",14" noenhanced
-set label 2 note . "; bars: 95% Wilson intervals" at screen 0.5, graph 1 center offset 0, 2.5 textcolor rgb pale noenhanced
+key_lines = 40 + columns * (60 + 8 * legend_width) <= width ? 1 : columns
+height = height + 19 * (key_lines - 1)
+set tmargin at screen 1 - 88.0 / height
+set bmargin at screen (74.0 + 19 * key_lines) / height
+set label 1 title at screen 0.5, screen 1 - 22.0 / height center font ",14" noenhanced
+set label 2 note . "; bars: 95% Wilson intervals" at screen 0.5, screen 1 - 46.0 / height center textcolor rgb pale noenhanced
 set label 3 "open: clean;  filled: certified" . (published ? ";  cross: published certificate, no proof" : "") \
-    at screen 0.5, graph 1 center offset 0, 1.2 textcolor rgb pale noenhanced
+    at screen 0.5, screen 1 - 68.0 / height center textcolor rgb pale noenhanced
 set xlabel "images, %"
 set xrange [0:100]
 set xtics 10
@@ -20,9 +24,8 @@ set ytics scale 0 noenhanced
 set grid xtics lt 1 lc rgb "#dddddd" lw 0.6
 set border 3 lc rgb "#444444"
 set tics nomirror
-set bmargin 5.4
 set rmargin 4
-set key at screen 0.5, screen 8.0 / height center bottom horizontal maxcols columns noenhanced Left reverse samplen 1.2
+set key at screen 0.5, screen 8.0 / height center bottom vertical maxrows key_lines noenhanced Left reverse samplen 1.2
 set bars 0.4
 do for [r = 1:rows - 1] { set arrow from graph 0, first r + 0.5 to graph 1, first r + 0.5 nohead lt 1 lc rgb "#eeeeee" lw 0.6 back }
 
@@ -31,9 +34,9 @@ do for [picture in pictures] {
     set output output(picture)
     plot file index 1 using (-1000):1:ytic(2) with points pt 0 notitle, \
          for [c = 1:columns] file index 3 * c using 2:($1 + shift(c)):3:4 with xerrorbars \
-             pt filled[c] ps 0.9 lw 1.2 lc rgb colour[c] title columnheader(1), \
+             pt filled[c] ps 0.6 lw 1.2 lc rgb colour[c] title columnheader(1), \
          for [c = 1:columns] file index 3 * c - 1 using 2:($1 + shift(c)):3:4 with xerrorbars \
-             pt open[c] ps 0.9 lw 1.2 lc rgb colour[c] notitle, \
+             pt open[c] ps 1 lw 1.2 lc rgb colour[c] notitle, \
          for [c = 1:columns] file index 3 * c + 1 using 2:($1 + shift(c)):3:4 with xerrorbars \
              pt 2 ps 0.9 lw 1.2 lc rgb colour[c] notitle
     unset output

@@ -1,4 +1,4 @@
-# Figure certified-attacked: a line for each cell, from certified (filled) over right under attack (cross) to clean (open).
+# Figure certified-attacked: a line for each cell, from certified (filled) over right under attack (square) to clean (open).
 # Data file: block 0 title and note, 1 labels, 2 certified, 3 under attack, 4 clean, 5 the lines, 6 broken certificates.
 left = 24 + 9 * label_width
 width = left + 480
@@ -29,7 +29,7 @@ do for [picture in pictures] {
          file index 5 using 2:1:($3 - $2):(0) with vectors nohead lw 1 dt 3 lc rgb "#888888" notitle, \
          file index 2 using 2:1:3:4 with xerrorbars pt filled[1] ps 1 lw 1.2 lc rgb colour[1] title "certified", \
          file index 3 using 2:1:3:4 with xerrorbars pt filled[2] ps 0.9 lw 1.2 lc rgb colour[2] title "right under attack", \
-         file index 4 using 2:1:3:4 with xerrorbars pt open[1] ps 1 lw 1.2 lc rgb "#444444" title "clean", \
+         file index 4 using 2:1:3:4 with xerrorbars pt open[1] ps 1.4 lw 1.2 lc rgb "#444444" title "clean", \
          file index 6 using 2:1 with points pt 2 ps 2 lw 2.5 lc rgb "#000000" notitle
     unset output
 }

@@ -9,6 +9,10 @@ set encoding utf8
 title = ""
 note = ""
 stats file index 0 every ::0::0 using (title = strcol(1), note = strcol(2), 0) nooutput
+set format "%g" # gnuplot's own begins with a blank and stands beside its tic
+# The pixels that title and note take, whichever is wider.
+note_width = 40 + 8 * strlen(note)
+if (exists("title_width")) title_width = title_width < note_width ? note_width : title_width
 array colour[6] = [0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7, 0x56b4e9, 0x000000]
 array open[6] = [6, 4, 8, 12, 10, 14]
 array filled[6] = [7, 5, 9, 13, 11, 15]

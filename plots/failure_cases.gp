@@ -1,12 +1,12 @@
 # Figure failure-cases: a stacked bar for each threshold; colours that stand beside each other differ in lightness as well.
 # Data file: block 0 title and note, 1 label of every panel, 1 + p: position, threshold, five shares (percent), n.
 array part[5] = ["certified as published (no proof)", "case III", "case II", "case I or IV", "wrong without a patch"]
-array shade[5] = [0x0072b2, 0x9ad1f5, 0xe69f00, 0xf7ec7a, 0x555555]
+array shade[5] = [0x0072b2, 0x9ad1f5, 0xe69f00, 0xf7ec7a, 0x222222]
 
 across = panels < 3 ? panels : 3
 downwards = (panels + across - 1) / across
 panel_width = 90 + 26 * (bars < 6 ? 6 : bars)
-panel_width = panel_width < 30 + 6.8 * label_width ? 30 + 6.8 * label_width : panel_width
+panel_width = panel_width < 44 + 6.8 * label_width ? 44 + 6.8 * label_width : panel_width
 left = 72
 width = left + across * panel_width + 10
 width = width < title_width ? title_width : width
@@ -15,7 +15,7 @@ each = (width - left - 10.0) / across
 top = 74
 plot_height = 230
 line_height = plot_height + 82
-key_height = 66
+key_height = 104
 height = top + downwards * line_height + key_height
 set style fill solid 1 border rgb "#ffffff"
 set boxwidth 0.82
@@ -28,7 +28,8 @@ do for [picture in pictures] {
     eval terminal(picture)
     set output output(picture)
     set multiplot
-    set xrange [0.4:bars + 0.6]
+    half = (bars < 4 ? 4 : bars + 0.2) / 2.0 # few bars stay slim
+    set xrange [(bars + 1) / 2.0 - half:(bars + 1) / 2.0 + half]
     set yrange [0:100]
     set ytics 20 scale 0.5
     set xtics scale 0 noenhanced
@@ -62,8 +63,9 @@ do for [picture in pictures] {
         plot for [k = 5:1:-1] file index 1 + p using 1:(upto(k)):xtic(2) with boxes lc rgb shade[k]
     }
     @key_panel
-    set key center center vertical maxrows 3 Left reverse samplen 1 noenhanced
-    plot for [k = 1:5] NaN with boxes lc rgb shade[k] title part[k]
+    # from top to bottom, as the parts lie in a bar
+    set key center center vertical maxcols 1 Left reverse samplen 1 noenhanced
+    plot for [k = 5:1:-1] NaN with boxes lc rgb shade[k] title part[k]
     unset multiplot
     unset output
 }

@@ -105,7 +105,7 @@ void pg_figure_count(const pg_table *table, bool (*taken)(const pg_table_entry *
         most = e->n > most ? e->n : most;
     }
     if (least >= most)
-        pg_buf_printf(out, "n = %lld images", (long long)most);
+        pg_buf_printf(out, "n = %lld image%s", (long long)most, most == 1 ? "" : "s");
     else
         pg_buf_printf(out, "n = %lld to %lld images: not all cells are complete", (long long)least, (long long)most);
 }

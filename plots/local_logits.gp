@@ -16,16 +16,14 @@ set format y "%g"
 set border 3 lc rgb "#444444"
 set tics nomirror
 set grid ytics lt 1 lc rgb "#dddddd" lw 0.6
-set key top right samplen 2 noenhanced
-set style fill transparent solid 0.35 noborder
+set key top right Left reverse samplen 2 noenhanced
+set style fill solid 1 noborder # an area and a line, which grey tells apart
 y(v) = v > floor ? v : floor
 
 do for [picture in pictures] {
     eval terminal(picture)
     set output output(picture)
-    plot file index 1 using 1:(y($2)) with fillsteps lc rgb "#0072b2" notitle, \
-         file index 2 using 1:(y($2)) with fillsteps lc rgb "#d55e00" notitle, \
-         file index 1 using 1:(y($2)) with steps lw 1.6 lc rgb "#0072b2" title "clean", \
-         file index 2 using 1:(y($2)) with steps lw 1.6 lc rgb "#d55e00" title "attacked"
+    plot file index 1 using 1:(y($2)) with fillsteps lc rgb "#9ad1f5" title "clean", \
+         file index 2 using 1:(y($2)) with steps lw 2 lc rgb "#a63c00" title "attacked"
     unset output
 }

@@ -14,9 +14,12 @@ PG_FIGURE(patch_size)
 
 static int write(const pg_table *table, pg_figure_data *out)
 {
-    static const pg_sweep sweep = {
+    bool square = true;
+    for (size_t i = 0; i < table->n_entries; i++)
+        square &= table->entries[i].patch_height == table->entries[i].patch_width;
+    const pg_sweep sweep = {
         .figure = "patch-size",
-        .axis = "side of the patch, pixels",
+        .axis = square ? "side of the patch, pixels" : "side of the patch, pixels (not square: of a square as large)",
         .remedy = "give the matrix several values of patch",
         .number = side,
     };

@@ -3,7 +3,7 @@
 # box: first and last column and row that a panel shows. Colours: ColorBrewer Blues.
 across = panels < 3 ? panels : 3
 downwards = (panels + across - 1) / across
-left = 40
+left = 58
 panel_width = 290
 bar = 84
 width = left + across * panel_width + bar
@@ -12,12 +12,12 @@ width = width < 900 ? 900 : width
 each = (width - left - bar + 0.0) / across
 top = 62
 plot_height = 240
-line_height = plot_height + 118
+line_height = plot_height + 128
 height = top + downwards * line_height
 set palette defined (0 "#f7fbff", 0.25 "#c6dbef", 0.5 "#6baed6", 0.75 "#2171b5", 1 "#08306b")
 set cbrange [0:1]
 set cbtics 0.25
-set border 15 lc rgb "#bbbbbb"
+set border 15 back lc rgb "#bbbbbb" # behind the frame of a field that ends with the image
 set tics out nomirror scale 0.5 font ",10" textcolor rgb pale
 set format "%g"
 unset key
@@ -60,6 +60,8 @@ do for [picture in pictures] {
             unset label 1
             unset label 2
         }
+        set xlabel "column, px" offset 0, 0.4 font ",10" textcolor rgb pale
+        if (x == 0) { set ylabel "row, px" font ",10" textcolor rgb pale } else { unset ylabel }
         if (rows * columns <= 10000) { # squares, which no viewer smooths
             plot file index 2 * p using 1:2:3 with image pixels, \
                  file index 2 * p + 1 using 1:2 with lines lw 1.6 dt 2 lc rgb "#d55e00"

@@ -16,8 +16,12 @@ top = 0.85
 total_x = blocks * block - gap - (pitch - tile_width)
 total_y = lines * (tile_height + labels)
 width = unit * (total_x + 2 * left)
-title_width = 8 * (strlen(title) > strlen(note) ? strlen(title) : strlen(note)) + 40
+legend = "evidence on the attacked image: red for the class, blue against it, one scale an image;  orange: patch;  black: masked window"
+legend_width = 40 + 7 * strlen(legend)
+title_width = 40 + 11 * strlen(title)
 width = width < title_width ? title_width : width
+width = width < note_width ? note_width : width
+width = width < legend_width ? legend_width : width
 side = (width / unit - total_x) / 2
 height = unit * (total_y + top)
 set xrange [-side:total_x + side]
@@ -34,8 +38,7 @@ set palette defined (-1 "#2166ac", -0.5 "#92c5de", 0 "#f7f7f7", 0.5 "#f4a582", 1
 set cbrange [-1:1]
 set label 1 title at first total_x / 2, first -0.68 center font ",14" noenhanced
 set label 2 note at first total_x / 2, first -0.45 center textcolor rgb pale noenhanced
-set label 3 "evidence on the attacked image: red for the class, blue against it, one scale an image;  orange: patch;  black: masked window" \
-    at first total_x / 2, first -0.27 center font ",10" textcolor rgb pale noenhanced
+set label 3 legend at first total_x / 2, first -0.27 center font ",10" textcolor rgb pale noenhanced
 do for [i = 0:images - 1] { do for [k = 0:3] {
     set object 10 + 4 * i + k rectangle from first X(i) + k * pitch, first Y(i) to first X(i) + k * pitch + tile_width, \
         first Y(i) + tile_height behind fillstyle solid noborder fillcolor rgb "#e4e4e4"

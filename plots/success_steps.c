@@ -75,13 +75,16 @@ static int write_cell(const pg_table *table, const pg_table_entry *e, size_t *la
     return PG_OK;
 }
 
+static bool is_attacked(const pg_table_entry *e) { return e->n_attacks > 0; }
+
 static int write(const pg_table *table, pg_figure_data *out)
 {
     size_t curves = 0, label = 0;
     int64_t most = 1;
     int code = PG_OK;
     size_t title = pg_figure_title(table, "success-steps", &out->data);
-    pg_buf_puts(&out->data, "curves: images still right;  bars: 95% Wilson intervals at the end;  dotted: certified\n");
+    pg_figure_count(table, is_attacked, &out->data);
+    pg_buf_puts(&out->data, ";  at the end: 95% Wilson intervals;  dotted, open: certified\n");
     for (size_t i = 0; code == PG_OK && i < table->n_entries; i++) {
         if (table->entries[i].n_attacks == 0)
             continue;

@@ -4,10 +4,11 @@
 #include "harness/base/option.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 12, PANELS = 4, TICS_MAX = 14, LABEL_MAX = 120 };
+enum { ROWS_MAX = 12, PANELS = 4, TICS_MAX = 14, ORDER = 10, LABEL_MAX = 120 };
 
 /* Names of metrics in the order of the panels, whose titles the script has. */
 static const char *const panels[PANELS] = {"clean", "certified", "certified_published", "attacked"};
@@ -70,25 +71,35 @@ static void write_line(size_t panel, const point *points, size_t n, double *high
         pg_buf_puts(out, "nan\tnan\tnan\tnan\t0\n");
 }
 
-/* The values themselves are the tics, unless they are many or close. */
+/* Whether two tics side by side leave room for their numbers. `apart`: as a share of the axis. */
+static bool tics_fit(double apart, double a, double b)
+{
+    enum { AXIS_PX = 245, CHARACTER_PX = 8, GAP_PX = 8 };
+    int characters = snprintf(NULL, 0, "%.4g%.4g", a, b); /* half of either stands between the two */
+    return apart * AXIS_PX >= CHARACTER_PX * characters / 2.0 + GAP_PX;
+}
+
+/* The axis is logarithmic where its numbers are of different orders. The values themselves are the tics: on a logarithmic axis
+ * those that there is room for, else all or none. `points` are sorted, and there are two numbers at least. */
 static void write_tics(const point *points, size_t n, pg_buf *out)
 {
-    double tics[TICS_MAX], least = INFINITY;
+    double tics[TICS_MAX], lo = points[0].x, hi = points[n - 1].x;
+    bool logarithmic = lo > 0 && hi >= ORDER * lo, all = true;
     size_t n_tics = 0;
-    bool fit = n > 0;
-    for (size_t i = 0; i < n && fit; i++) {
-        if (n_tics > 0 && points[i].x == tics[n_tics - 1])
+    for (size_t i = 0; i < n; i++) {
+        double x = points[i].x, before = n_tics > 0 ? tics[n_tics - 1] : NAN;
+        if (x == before)
             continue;
-        if (n_tics > 0)
-            least = fmin(least, points[i].x - tics[n_tics - 1]);
-        fit = n_tics < TICS_MAX;
-        if (fit)
-            tics[n_tics++] = points[i].x;
+        double apart = logarithmic ? log(x / before) / log(hi / lo) : (x - before) / (hi - lo);
+        if (n_tics < TICS_MAX && (n_tics == 0 || tics_fit(apart, before, x)))
+            tics[n_tics++] = x;
+        else
+            all = false;
     }
-    double lo = n ? points[0].x : 0, hi = n ? points[n - 1].x : 1;
-    fit = fit && n_tics > 1 && least >= (hi - lo) / 8;
-    pg_buf_printf(out, "lo = %.9g\nhi = %.9g\ntics = %zu\n", lo, hi, fit ? n_tics : 0);
-    if (!fit)
+    if (!all && !logarithmic)
+        n_tics = 0;
+    pg_buf_printf(out, "lo = %.9g\nhi = %.9g\nlogarithmic = %d\ntics = %zu\n", lo, hi, logarithmic, n_tics);
+    if (n_tics == 0)
         return;
     pg_buf_printf(out, "array tic[%zu] = [", n_tics);
     for (size_t i = 0; i < n_tics; i++)

@@ -22,8 +22,12 @@ hue(r) = colour[(r - 1) % 6 + 1]
 mark(r) = filled[(r - 1) % 6 + 1]
 dashes(r) = r > 6 ? 2 : 1
 span = hi - lo
-shift(r) = (r - (rows + 1) / 2.0) * span * 0.007
-set xrange [lo - 0.06 * span:hi + 0.06 * span]
+# x, moved by a share of the axis
+moved(x, share) = logarithmic ? x * (1.0 * hi / lo) ** share : x + share * span
+beside_others(x, r) = moved(x, (r - (rows + 1) / 2.0) * 0.007)
+set xrange [moved(lo, -0.06):moved(hi, 0.06)]
+if (logarithmic) { set logscale x }
+set format x "%.4g"
 set yrange [0:high]
 set ytics high > 40 ? 20 : 5
 if (tics > 0) { set xtics (tic[1]); do for [i = 2:tics] { set xtics add (tic[i]) } }
@@ -57,9 +61,9 @@ do for [picture in pictures] {
             set format y ""
             unset key
         }
-        plot for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using ($1 + shift(r)):2 with lines lw 1.6 dt dashes(r) \
+        plot for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):2 with lines lw 1.6 dt dashes(r) \
                  lc rgb hue(r) notitle, \
-             for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using ($1 + shift(r)):2:3:4 with yerrorbars pt mark(r) ps 0.8 \
+             for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):2:3:4 with yerrorbars pt mark(r) ps 0.8 \
                  lw 1.2 lc rgb hue(r) notitle, \
              for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (NaN):(NaN) with linespoints pt mark(r) ps 0.8 lw 1.6 \
                  dt dashes(r) lc rgb hue(r) title columnheader(1)

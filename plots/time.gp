@@ -1,6 +1,6 @@
 # Figure time: milliseconds an image on a logarithmic axis, three bars for each network and device, each with its number and name.
 # Data file: block 0 title and note, 1 position, label, note; 2 position, read, forward, certify (ms), images.
-array shade[3] = [0x56b4e9, 0x0072b2, 0xe69f00]
+array shade[3] = [0x9ad1f5, 0x0072b2, 0xe69f00]
 array part[3] = ["reading", "network", "certificates"]
 left = 30 + 7 * label_width
 width = left + 540

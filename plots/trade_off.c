@@ -3,7 +3,8 @@
  *
  * Open points are certificates as published, which are no proofs and no part of the front. Data file: block 0: title and note;
  * 1: the label of every panel; then for every panel a block of the front's corners (x, y), and for every panel and row one
- * block: its label, then clean, its lo and hi, certified, its lo and hi (percent), 1 for a proof or 0. */
+ * block: its label, then clean, its lo and hi, certified, its lo and hi (percent), 1 for a proof or 0, and the place among
+ * points that are equal, from 0. */
 #include "plots/figure.h"
 
 #include <math.h>
@@ -49,18 +50,30 @@ static void write_front(const pg_table *table, const char *column, spot *spots, 
     pg_buf_printf(out, best > 0 ? "0\t%.4f\n" : "nan\tnan\n", best);
 }
 
+static int64_t height(const pg_table_entry *e) { return proof(e) ? e->certified : e->published; }
+
+/* So many cells before e have the same point in the same column, and would be hidden by it. */
+static int place(const pg_table *table, const pg_table_entry *e)
+{
+    int before = 0;
+    for (const pg_table_entry *other = table->entries; other < e; other++)
+        before += strcmp(other->column, e->column) == 0 && shown(other) && other->clean * e->n == e->clean * other->n &&
+                  height(other) * e->n == height(e) * other->n;
+    return before;
+}
+
 static void write_point(const pg_table *table, const pg_table_entry *e, const char *row, size_t *label, pg_buf *out)
 {
     pg_buf_puts(out, "\n\n");
     size_t n = pg_figure_row(table->row_key, row, LABEL_MAX, out);
     *label = n > *label ? n : *label;
     if (e == NULL || !shown(e)) {
-        pg_buf_puts(out, "\nnan\tnan\tnan\tnan\tnan\tnan\t0\n");
+        pg_buf_puts(out, "\nnan\tnan\tnan\tnan\tnan\tnan\t0\t0\n");
         return;
     }
-    pg_interval x = pg_wilson(e->clean, e->n), y = pg_wilson(proof(e) ? e->certified : e->published, e->n);
-    pg_buf_printf(out, "\n%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%d\n", 100 * x.value, 100 * x.lo, 100 * x.hi, 100 * y.value,
-                  100 * y.lo, 100 * y.hi, proof(e));
+    pg_interval x = pg_wilson(e->clean, e->n), y = pg_wilson(height(e), e->n);
+    pg_buf_printf(out, "\n%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%d\t%d\n", 100 * x.value, 100 * x.lo, 100 * x.hi, 100 * y.value,
+                  100 * y.lo, 100 * y.hi, proof(e), place(table, e));
 }
 
 /* Whole tens around all that is shown. */
@@ -71,7 +84,7 @@ static void write_ranges(const pg_table *table, pg_buf *out)
         const pg_table_entry *e = &table->entries[i];
         if (!shown(e))
             continue;
-        pg_interval x = pg_wilson(e->clean, e->n), y = pg_wilson(proof(e) ? e->certified : e->published, e->n);
+        pg_interval x = pg_wilson(e->clean, e->n), y = pg_wilson(height(e), e->n);
         left = fmin(left, 100 * x.lo);
         right = fmax(right, 100 * x.hi);
         high = fmax(high, 100 * y.hi);
@@ -154,8 +167,11 @@ static int write(const pg_table *table, pg_figure_data *out)
         goto out;
     size_t title = pg_figure_title(table, "trade-off", &out->data);
     pg_figure_count(table, shown, &out->data);
-    pg_buf_puts(&out->data,
-                ";  bars: 95% Wilson intervals;  open: published, no proof;  line: nothing else is better in both\n\n\n");
+    pg_buf_puts(&out->data, ";  bars: 95% Wilson intervals;  open: published, no proof");
+    bool equals = false;
+    for (size_t i = 0; i < table->n_entries; i++)
+        equals |= shown(&table->entries[i]) && place(table, &table->entries[i]) > 0;
+    pg_buf_puts(&out->data, equals ? ";  equal points side by side\n\n\n" : "\n\n\n");
     code = write_panels(table, rows, n_rows, columns, n_columns, sorted, out);
     pg_buf_printf(&out->prelude, "title_width = %zu\n", title);
 out:

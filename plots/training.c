@@ -1,8 +1,8 @@
 /* Figure `training`: loss and validation accuracy by epoch, a line for each network of the matrix, from the record in its
  * weights file.
  *
- * Data file: block 0: title and note; then for every network a block: its name, then epoch, loss, accuracy (percent; "nan"
- * where it was not measured). */
+ * Data file: block 0: title and note; then for every network a block: its name with the accuracy at the end, then epoch, loss,
+ * accuracy (percent; "nan" where it was not measured). */
 #include "plots/figure.h"
 
 #include <math.h>
@@ -11,12 +11,27 @@ PG_FIGURE(training)
 
 enum { CURVES_MAX = 12, LABEL_MAX = 60 };
 
+/* "resnet18: 89.7% after 12 epochs"; its length. Beside the curves the numbers of similar networks would cover each other. */
+static size_t write_label(const pg_table_network *net, pg_buf *out)
+{
+    double val = net->epochs[net->n_epochs - 1].val;
+    const char *s = net->n_epochs == 1 ? "" : "s";
+    size_t n = pg_figure_text_cut(net->name, LABEL_MAX, out), before = out->size;
+    if (isfinite(val))
+        pg_buf_printf(out, ": %.1f%% after %zu epoch%s", 100 * val, net->n_epochs, s);
+    else
+        pg_buf_printf(out, ": %zu epoch%s", net->n_epochs, s);
+    n += out->size - before;
+    pg_buf_puts(out, "\n");
+    return n;
+}
+
 static int write(const pg_table *table, pg_figure_data *out)
 {
     size_t curves = 0, label = 0, most = 1;
     double high = 0;
     size_t title = pg_figure_title(&(pg_table){0}, "training of the networks", &out->data);
-    pg_buf_puts(&out->data, "from the record in each weights file;  dot: the last epoch, with its accuracy\n");
+    pg_buf_puts(&out->data, "from the record in each weights file;  mark: the last epoch\n");
     for (size_t i = 0; i < table->n_networks; i++) {
         const pg_table_network *net = &table->networks[i];
         if (net->n_epochs == 0)
@@ -24,9 +39,8 @@ static int write(const pg_table *table, pg_figure_data *out)
         curves++;
         most = net->n_epochs > most ? net->n_epochs : most;
         pg_buf_puts(&out->data, "\n\n");
-        size_t n = pg_figure_text_cut(net->name, LABEL_MAX, &out->data);
+        size_t n = write_label(net, &out->data);
         label = n > label ? n : label;
-        pg_buf_puts(&out->data, "\n");
         for (size_t k = 0; k < net->n_epochs; k++) {
             high = isfinite(net->epochs[k].loss) ? fmax(high, net->epochs[k].loss) : high;
             pg_buf_printf(&out->data, "%zu\t%.6g\t%.4f\t%d\n", k + 1, net->epochs[k].loss, 100 * net->epochs[k].val,

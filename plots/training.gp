@@ -1,5 +1,5 @@
 # Figure training: left the loss, right the validation accuracy, against the epoch.
-# Data file: block 0 title and note, c: name of a network, then epoch, loss, accuracy (percent), 1 for the last epoch.
+# Data file: block 0 title and note, c: name of a network with its accuracy, then epoch, loss, accuracy (percent), 1 for the last epoch.
 left = 72
 width = left + 2 * 380
 key_width = 110 + 8 * label_width
@@ -14,7 +14,7 @@ each = (width - left - 24.0) / 2
 hue(c) = colour[(c - 1) % 6 + 1]
 mark(c) = filled[(c - 1) % 6 + 1]
 dashes(c) = c > 6 ? 2 : 1
-set xrange [0:most + most * 0.09 + 0.5]
+set xrange [0:most * 1.04 + 0.2]
 set border 3 lc rgb "#444444"
 set tics nomirror
 if (most < 10) { set xtics 1 }
@@ -46,8 +46,6 @@ do for [picture in pictures] {
         }
         plot for [c = 1:curves] file index c using 1:(column(p + 1)) with lines lw 1.6 dt dashes(c) lc rgb hue(c) notitle, \
              for [c = 1:curves] file index c using 1:($4 == 1 ? column(p + 1) : NaN) with points pt mark(c) ps 0.8 lc rgb hue(c) notitle, \
-             for [c = 1:curves] file index c using 1:(p == 2 && $4 == 1 && $3 >= 0 ? $3 : NaN):(sprintf("%.1f", $3)) with labels \
-                 left offset 0.8, 0 font ",10" textcolor rgb hue(c) notitle, \
              for [c = 1:curves] file index c using (NaN):(NaN) with linespoints pt mark(c) ps 0.8 lw 1.6 dt dashes(c) lc rgb hue(c) \
                  title columnheader(1)
     }

@@ -160,7 +160,116 @@ static void bounds_and_sides_are_numbers(void **state)
     assert_int_equal(draw("patch-size", p, 2, "patch"), PG_EINPUT);
 }
 
+/* The axis says where a patch is no square. */
+static void axes_say_what_they_count(void **state)
+{
+    (void)state;
+    pg_table_entry e[] = {entry("mean", "5", 600, 100), entry("mean", "3", 500, 200)};
+    e[1].patch_height = e[1].patch_width = 3;
+    assert_int_equal(draw("patch-size", e, 2, "patch"), PG_OK);
+    char *data = read_file("patch-size", "tsv");
+    assert_non_null(strstr(data, "\tside of the patch, pixels\n"));
+    free(data);
+    e[1].patch_width = 8;
+    assert_int_equal(draw("patch-size", e, 2, "patch"), PG_OK);
+    data = read_file("patch-size", "tsv");
+    assert_non_null(strstr(data, "\tside of the patch, pixels (not square: of a square as large)\n"));
+    free(data);
+}
+
+static char *script_of_bounds(const char *const *bounds, size_t n)
+{
+    pg_table_entry e[20];
+    for (size_t i = 0; i < n; i++)
+        e[i] = entry("clip", bounds[i], 600, 100);
+    assert_int_equal(draw("clip", e, n, "clip"), PG_OK);
+    return read_file("clip", "gp");
+}
+
+/* Tics are where the values are, and their numbers do not cover each other. */
+static void tics_have_room(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"0:50", "0:2", "0:5", "0:15", "0:5.6568542"},
+                             *const near[] = {"0:1", "0:1.001", "0:3"}, *const long_ones[] = {"0:1.125", "0:1.25",  "0:1.375",
+                                                                                              "0:1.5",   "0:1.625", "0:1.75",
+                                                                                              "0:1.875", "0:2.125"};
+    char *script = script_of_bounds(orders, 4);
+    assert_non_null(strstr(script, "lo = 2\nhi = 50\nlogarithmic = 1\ntics = 4\narray tic[4] = [2, 5, 15, 50]\n"));
+    free(script);
+    script = script_of_bounds(orders, 5);
+    assert_non_null(strstr(script, "tics = 4\narray tic[4] = [2, 5, 15, 50]\n"));
+    free(script);
+    script = script_of_bounds(near, 3);
+    assert_non_null(strstr(script, "logarithmic = 0\ntics = 0\n"));
+    free(script);
+    script = script_of_bounds(long_ones, 8);
+    assert_non_null(strstr(script, "logarithmic = 0\ntics = 0\n"));
+    free(script);
+}
+
 /* ---- Bars and points ---- */
+
+/* How light a colour is, 0 to 255. */
+static double grey(long rgb)
+{
+    return 0.299 * (double)(rgb >> 16) + 0.587 * (double)(rgb >> 8 & 255) + 0.114 * (double)(rgb & 255);
+}
+
+static void expect_greys_apart(const char *figure)
+{
+    char *script = read_file(figure, "gp"), *at = strstr(script, "array shade[");
+    assert_non_null(at);
+    at = strstr(at, "] = [") + 5;
+    double greys[8];
+    size_t n = 0;
+    for (bool more = true; more && n < 8; n++) {
+        greys[n] = grey(strtol(at, &at, 16));
+        more = *at == ',';
+        at++;
+        for (size_t i = 0; i < n; i++)
+            assert_true(fabs(greys[i] - greys[n]) > 20);
+    }
+    assert_true(n >= 3);
+    free(script);
+}
+
+static void notes_are_not_cut(void **state)
+{
+    (void)state;
+    pg_table_entry e[] = {entry("a", "5", 900, 100), published("b", "5", 700, 400)};
+    e[1].n = 999;
+    assert_int_equal(draw("trade-off", e, 2, "patch"), PG_OK);
+    char *data = read_file("trade-off", "tsv"), *svg = read_file("trade-off", "svg"), *note = strchr(data, '\t') + 1;
+    int width = 0;
+    assert_int_equal(sscanf(strstr(svg, "width=\""), "width=\"%d\"", &width), 1);
+    assert_true(strcspn(note, "\n") > 90);
+    assert_true(width > 8 * (int)strcspn(note, "\n"));
+    free(data);
+    free(svg);
+}
+
+/* Two cells with the same point would hide each other. */
+static void equal_points_stand_side_by_side(void **state)
+{
+    (void)state;
+    pg_table_entry e[] = {entry("a", "5", 900, 100), entry("b", "5", 900, 100), entry("c", "5", 800, 100),
+                          entry("a", "8", 900, 100)};
+    assert_int_equal(draw("trade-off", e, 4, "patch"), PG_OK);
+    char *data = read_file("trade-off", "tsv");
+    static const char *const places[] = {"\t1\t0\n", "\t1\t1\n", "\t1\t0\n", "\t1\t0\n"};
+    for (int i = 0; i < 4; i++) {
+        char *point = block(data, 4 + i);
+        assert_non_null(strstr(point, places[i]));
+        free(point);
+    }
+    assert_non_null(strstr(data, ";  equal points side by side\n"));
+    free(data);
+    assert_int_equal(draw("trade-off", &e[1], 3, "patch"), PG_OK);
+    data = read_file("trade-off", "tsv");
+    assert_null(strstr(data, "side by side"));
+    free(data);
+}
 
 static void failure_cases_make_the_whole(void **state)
 {
@@ -173,6 +282,7 @@ static void failure_cases_make_the_whole(void **state)
                  "1\t0\t40.0000\t0.0000\t15.0000\t30.0000\t15.0000\t1000\n"
                  "2\t0.3\t10.0000\t0.0000\t22.5000\t45.0000\t22.5000\t1000\n");
     assert_non_null(strstr(svg, "certified as published (no proof)"));
+    expect_greys_apart("failure-cases");
     assert_int_equal(draw("failure-cases", &e[2], 1, "threshold"), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "scope=predicted"));
     free(data);
@@ -194,7 +304,7 @@ static void the_front_is_what_nothing_beats(void **state)
     char *last = block(data, 7);
     assert_memory_equal(last, "e\n80.0000\t", 10);
     assert_non_null(strstr(last, "\t70.0000\t"));
-    assert_non_null(strstr(last, "\t0\n"));
+    assert_non_null(strstr(last, "\t0\t0\n"));
     assert_null(strstr(data, "none"));
     assert_non_null(strstr(script, "array proof[5] = [1, 1, 1, 1, 0]"));
     assert_int_equal(draw("trade-off", &e[5], 1, "patch"), PG_EINPUT);
@@ -237,7 +347,7 @@ static void training_is_drawn_by_epoch(void **state)
     assert_true(figure_of("training")->reads & PG_READS_TRAINING);
     assert_int_equal(pg_figure_draw(figure_of("training"), &table, scratch_folder), PG_OK);
     char *data = read_file("training", "tsv");
-    expect_block(data, 1, "one\n1\t2.5\t25.0000\t0\n2\t1.5\tnan\t0\n3\t1\t75.0000\t1\n");
+    expect_block(data, 1, "one: 75.0% after 3 epochs\n1\t2.5\t25.0000\t0\n2\t1.5\tnan\t0\n3\t1\t75.0000\t1\n");
     assert_null(strstr(data, "imported"));
     table.networks = &nets[1];
     table.n_networks = 1;
@@ -269,6 +379,7 @@ static void times_are_those_of_an_image(void **state)
     char *data = read_file("time", "tsv");
     expect_block(data, 1, "1\tnet\tcpu, 2 threads, 12 cells at once\n2\tnull, mean\tcpu, 1 thread, one defense\n");
     expect_block(data, 2, "1\t0.01\t20\t2.5\t200\n2\t0\t1\t0.1\t100\n");
+    expect_greys_apart("time");
     table.n_times = 0;
     assert_int_equal(pg_figure_draw(figure_of("time"), &table, scratch_folder), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "feature cache"));
@@ -396,6 +507,10 @@ int main(void)
         cmocka_unit_test(lines_go_by_the_number),
         cmocka_unit_test(a_number_wants_two_values),
         cmocka_unit_test(bounds_and_sides_are_numbers),
+        cmocka_unit_test(axes_say_what_they_count),
+        cmocka_unit_test(tics_have_room),
+        cmocka_unit_test(notes_are_not_cut),
+        cmocka_unit_test(equal_points_stand_side_by_side),
         cmocka_unit_test(failure_cases_make_the_whole),
         cmocka_unit_test(the_front_is_what_nothing_beats),
         cmocka_unit_test(broken_certificates_stand_out),

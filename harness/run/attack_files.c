@@ -352,7 +352,8 @@ static int draw(work *w)
     pg_buf_printf(&sheet, "%lld of %lld images broken; the first ones that were attacked, through %s", (long long)t->broken,
                   (long long)t->clean,
                   strcmp(pg_attacker_through(w->setup.attacker), "mean") == 0 ? "the mean" : "the defense");
-    pg_buf_printf(&logits, "%lld local vectors of %lld images", (long long)t->positions, (long long)t->n);
+    pg_buf_printf(&logits, "%lld local vectors of %lld image%s", (long long)t->positions, (long long)t->n,
+                  t->n == 1 ? "" : "s");
     pg_local_logits histogram = {.title = title.data,
                                  .subtitle = logits.data,
                                  .clean = w->largest[0],
