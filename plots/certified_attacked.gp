@@ -28,8 +28,8 @@ do for [picture in pictures] {
     plot file index 1 using (-1000):1:ytic(2) with points pt 0 notitle, \
          file index 5 using 2:1:($3 - $2):(0) with vectors nohead lw 1 dt 3 lc rgb "#888888" notitle, \
          file index 2 using 2:1:3:4 with xerrorbars pt filled[1] ps 1 lw 1.2 lc rgb colour[1] title "certified", \
-         file index 3 using 2:1:3:4 with xerrorbars pt filled[2] ps 0.9 lw 1.2 lc rgb colour[2] title "right under attack", \
-         file index 4 using 2:1:3:4 with xerrorbars pt open[1] ps 1.4 lw 1.2 lc rgb "#444444" title "clean", \
+         file index 3 using 2:1:3:4 with xerrorbars pt filled[2] ps 0.7 lw 1.2 lc rgb colour[2] title "right under attack", \
+         file index 4 using 2:1:3:4 with xerrorbars pt open[1] ps 1.2 lw 1.2 lc rgb "#444444" title "clean", \
          file index 6 using 2:1 with points pt 2 ps 2 lw 2.5 lc rgb "#000000" notitle
     unset output
 }

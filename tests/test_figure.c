@@ -379,7 +379,7 @@ static void squares_hold_every_attacked_image(void **state)
     char *svg = read_file("vulnerability.svg"), *data = read_file("vulnerability.tsv");
     assert_non_null(strstr(svg, ">mean<"));
     assert_non_null(strstr(svg, ">scope=predicted, patch 5<"));
-    assert_non_null(strstr(svg, " broken; a square: "));
+    assert_non_null(strstr(svg, " in a square<"));
     pg_table_attack attacks[ATTACKED];
     int64_t right = 0, sum = 0;
     for (int cell = 0; cell < 2; cell++) {
