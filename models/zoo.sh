@@ -1,9 +1,9 @@
 #!/bin/sh
 # zoo.sh PROGRAM [DATABASE]: writes models/ZOO.md: every network of models/zoo with its hash, how it was trained, and what the database of
 # `make paper` knows of it: accuracy without a defense and the best certificates, from experiments/audits and table15. Where the database
-# knows nothing of a network, what the page says of it stays.
+# knows nothing of a network, what the page says of it stays. FILE.from beside a network holds the command of the one it was trained on from.
 set -eu
-[ $# -ge 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
 program=$1 database=${2:-build/paper.db}
 out=models/ZOO.md
 temporary=$(mktemp)
@@ -65,6 +65,19 @@ curve() { # weights file
         }'
 }
 
+# A command as the page has it.
+shown() { sed 's/ # data.*//' | fold -s -w 118 | sed 's/ *$//; $!s/$/ \\/'; }
+
+# What a network was trained on from, by the hash in its command: another one here, or one whose command stands in FILE.from.
+started_from() { # weights file
+    from=$(field "$1" command | sed -n 's/.* from \([0-9a-f]\{64\}\)$/\1/p')
+    [ -n "$from" ] || return 0
+    for other in models/zoo/*.safetensors; do
+        [ "$(field "$other" sha256)" != "$from" ] || echo "- trained on from: $(basename "$other")"
+    done
+    [ ! -f "$1.from" ] || echo "- trained on from: \`$(echo "$from" | cut -c 1-12)\`, which the first of these commands makes"
+}
+
 entry() { # weights file
     echo "## $(basename "$1")"
     echo
@@ -73,13 +86,15 @@ entry() { # weights file
     echo "- architecture: $(field "$1" model | sed 's/ (version.*//'), $(field "$1" options); rows: $(field "$1" rows); columns: $(field "$1" columns)"
     echo "- data: $(field "$1" dataset), hash \`$(field "$1" dataset_hash | cut -c 1-12)\`, seed $(field "$1" seed)"
     echo "- training: $(minutes "$1")"
+    started_from "$1"
     curve "$1"
     now=$(results "$1")
     [ -n "$now" ] || now=$(results_before "$1")
     [ -z "$now" ] || echo "$now"
     echo
     echo '```'
-    field "$1" command | sed 's/ # data.*//' | fold -s -w 118 | sed 's/ *$//; $!s/$/ \\/'
+    [ ! -f "$1.from" ] || shown <"$1.from"
+    field "$1" command | shown
     echo '```'
     echo
 }
