@@ -23,8 +23,10 @@ typedef struct pg_example {
     int64_t index;         /* in its data set */
     int label;
     int prediction;        /* of the defended classifier, without a patch */
-    const uint8_t *pixels; /* [3][image_height][image_width] */
+    const uint8_t *pixels; /* [3][image_height][image_width] of the victim */
     const float *logits;   /* clean local logits [H][W][classes], for the victim; NULL where the victim needs none */
+    /* the image as the network takes it, for the victim, where the patch is put on before a resize; NULL: `pixels` is that */
+    const uint8_t *resized;
 } pg_example;
 
 /* What was found for an image. */
@@ -45,7 +47,7 @@ typedef struct pg_found {
 typedef struct pg_victim pg_victim;
 struct pg_victim {
     struct pg_scope *scope; /* of the tensors below; the caller of a pass clears it. NULL: no gradients, scores come by `judge` */
-    int image_height, image_width, patch_height, patch_width; /* pixels */
+    int image_height, image_width, patch_height, patch_width; /* pixels of what the patch is put on */
     int classes;
     int slots; /* >= 1 */
     int kinds; /* >= 1: ways to score, each another aim of an attacker who knows the defense; kind 0 is the plain one */

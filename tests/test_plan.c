@@ -446,7 +446,6 @@ static void test_patches_before_and_behind_a_resize(void **state)
     assert_string_equal(window[0], window[1]);
     expect_problem(RESIZED "dataset = \"synthetic:test@192\"\npatch = 33\n", "larger than the image (32 x 32)");
     expect_problem(RESIZED "dataset = \"synthetic:test@64\"\npatch = 3\n", "dataset = \"synthetic:test@192x192\" resizes them");
-    expect_problem(RESIZED "dataset = \"synthetic:test@192\"\npatch = 5\nattack = \"random-search\"\n", "attacker = \"network\"");
 #undef RESIZED
 }
 

@@ -119,6 +119,49 @@ static void test_attacked_canonical_form(void **state)
     pg_plan_free(plan);
 }
 
+/* The patch of an attack is what is put on, before the resize or behind it; its window holds what that changes. Without a resize the
+ * identity knows of none. */
+static void test_attacks_before_and_behind_a_resize(void **state)
+{
+    (void)state;
+#define RESIZED                                                                                                               \
+    "[fixed]\nweights = \"null\"\ndefense = \"mean\"\nnull.height = 22\nnull.width = 22\nnull.field = 17\nnull.stride = 8\n"    \
+    "null.input_height = 192\nnull.input_width = 192\nattack = \"random-search\"\ndataset = \"synthetic:test@192\"\n"
+    static const struct {
+        const char *rest;
+        bool before;
+        int patch, window;
+    } cases[] = {{"patch = 5\n", true, 5, 8},
+                 {"patch = 5\nattacker = \"network\"\n", false, 5, 3},
+                 {"patch = 48\nattacker = \"network\"\n", false, 48, 8}};
+    char ids[3][PG_HASH_HEX], text[1024];
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, RESIZED "%s", cases[i].rest);
+        pg_plan *plan = must_open(text, NULL);
+        const pg_cell *c = pg_plan_at(plan, 0);
+        const pg_forward *f = c->forward;
+        assert_int_equal(f->before_resize, cases[i].before);
+        assert_true(f->patch_height == cases[i].patch && f->patch_width == cases[i].patch);
+        assert_true(f->window.height == cases[i].window && f->window.width == cases[i].window);
+        assert_true(c->window.height == cases[i].window && c->window.width == cases[i].window);
+        assert_non_null(strstr(f->canonical, cases[i].before ? "attacker=input\n" : "attacker=network\n"));
+        memcpy(ids[i], c->id, PG_HASH_HEX);
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(ids[i], ids[j]);
+        pg_plan_free(plan);
+    }
+    snprintf(text, sizeof text, RESIZED "patch = 5\nrandom-search.location = \"fixed\"\nrandom-search.top = 28\n");
+    pg_plan *plan = NULL; /* places are those of the image before the resize */
+    assert_int_equal(open_matrix(text, NULL, &plan), PG_EINPUT);
+    assert_non_null(strstr(problems, "leaves the image of 32 x 32 px"));
+    plan = must_open(ATTACKED, NULL);
+    assert_false(pg_plan_at(plan, 0)->forward->before_resize);
+    assert_null(strstr(pg_plan_at(plan, 0)->canonical, "resize"));
+    assert_null(strstr(pg_plan_at(plan, 0)->canonical, "reach"));
+    pg_plan_free(plan);
+#undef RESIZED
+}
+
 static void test_attacks_that_cannot_work(void **state)
 {
     (void)state;
@@ -195,6 +238,7 @@ int main(void)
         cmocka_unit_test(test_attack_identity),
         cmocka_unit_test(test_attacked_forward),
         cmocka_unit_test(test_attacked_canonical_form),
+        cmocka_unit_test(test_attacks_before_and_behind_a_resize),
         cmocka_unit_test(test_attacks_that_cannot_work),
         cmocka_unit_test(test_many_attacked_rows),
         cmocka_unit_test(test_attacked_tasks),

@@ -133,6 +133,42 @@ static void reach_is_attained(void **state)
     assert_int_equal(reach, 48);
 }
 
+/* For every place of a patch: pixels of the result in which one of its pixels has a weight, and no others. */
+static void touched_pixels_are_those_with_a_weight(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{32, 48}, {48, 32}, {20, 7}, {7, 60}, {24, 24}};
+    static float weights[60 * 48];
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+        for (pg_filter filter = PG_FILTER_BILINEAR; filter <= PG_FILTER_BICUBIC; filter++) {
+            int in = sizes[k][0], out = sizes[k][1];
+            assert_int_equal(pg_resize_weights(in, out, filter, weights), PG_OK);
+            for (int i = 0; i < out; i++) {
+                double sum = 0;
+                for (int p = 0; p < in; p++)
+                    sum += (double)weights[i * in + p];
+                assert_true(sum > 1 - 1e-5 && sum < 1 + 1e-5);
+            }
+            for (int length = 1; length <= 6; length++) {
+                int reach, most = 0;
+                assert_int_equal(pg_resize_reach(in, out, filter, length, &reach), PG_OK);
+                for (int start = 0; start + length <= in; start++) {
+                    int from, count, first = out, last = -1;
+                    assert_int_equal(pg_resize_touched(in, out, filter, start, length, &from, &count), PG_OK);
+                    for (int i = 0; i < out; i++)
+                        for (int p = start; p < start + length; p++)
+                            if (weights[i * in + p] != 0) {
+                                first = i < first ? i : first;
+                                last = i;
+                            }
+                    assert_true(from == first && count == last - first + 1);
+                    most = count > most ? count : most;
+                }
+                assert_int_equal(most, reach);
+            }
+        }
+}
+
 /* Positions of a network that change with a patch before the resize: as many rows and columns as the window has, at most. */
 static void windows_hold_what_a_patch_before_the_resize_touches(void **state)
 {
@@ -217,6 +253,14 @@ static void resized_data_sets_are_read(void **state)
             for (int c = 0; c < 3; c++)
                 assert_int_equal(to[(i * 3 + c) * 40 * 50 + p], before[3 * p + c]);
     }
+    static uint8_t sources[2 * 3 * 32 * 32], planes[3 * 40 * 50];
+    assert_int_equal(pg_dataset_read_source(resized, 7, 2, sources), PG_OK);
+    assert_memory_equal(sources, from, sizeof from);
+    assert_int_equal(pg_dataset_read_source(plain, 7, 2, sources), PG_OK);
+    assert_memory_equal(sources, from, sizeof from);
+    pg_resizing how = pg_dataset_resizing(b);
+    assert_int_equal(pg_resize_planes(&how, from + 3 * 32 * 32, planes), PG_OK);
+    assert_memory_equal(planes, to + 3 * 40 * 50, sizeof planes);
     assert_int_equal(pg_dataset_read(resized, 7, 2, NULL, same), PG_OK);
     assert_int_equal(pg_dataset_read(resized, b->images, 1, to, same), PG_EINPUT);
     pg_dataset_close(plain);
@@ -259,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patches_change_no_more_than_their_reach),
         cmocka_unit_test(reach_is_attained),
+        cmocka_unit_test(touched_pixels_are_those_with_a_weight),
         cmocka_unit_test(windows_hold_what_a_patch_before_the_resize_touches),
         cmocka_unit_test(resized_data_sets_are_read),
         cmocka_unit_test(what_is_resized_has_a_hash_of_its_own),

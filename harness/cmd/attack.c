@@ -87,6 +87,12 @@ static int set(arguments *a, int option, const char *text)
                    ? PG_OK
                    : pg_fail(PG_EUSAGE, "--dtype %s: right would be fp32 or bf16", text);
     }
+    if (option == 'A') {
+        r->behind_resize = strcmp(text, "network") == 0;
+        return r->behind_resize || strcmp(text, "input") == 0
+                   ? PG_OK
+                   : pg_fail(PG_EUSAGE, "--attacker %s: right would be input or network", text);
+    }
     if (option != 's')
         return set_number(r, option, text);
     if (r->n_pairs == PAIRS_MAX)
@@ -97,21 +103,15 @@ static int set(arguments *a, int option, const char *text)
 
 static int parse(int argc, char **argv, arguments *a)
 {
-    static const struct option options[] = {{"weights", required_argument, NULL, 'w'},
-                                            {"dataset", required_argument, NULL, 'd'},
-                                            {"images", required_argument, NULL, 'i'},
-                                            {"attack", required_argument, NULL, 'a'},
-                                            {"patch", required_argument, NULL, 'p'},
-                                            {"defense", required_argument, NULL, 'e'},
-                                            {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"seed", required_argument, NULL, 'S'},
-                                            {"sheet", required_argument, NULL, 'c'},
-                                            {"device", required_argument, NULL, 'D'},
-                                            {"batch", required_argument, NULL, 'b'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {"dtype", required_argument, NULL, 'y'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"weights", required_argument, NULL, 'w'}, {"dataset", required_argument, NULL, 'd'},
+        {"images", required_argument, NULL, 'i'},  {"attack", required_argument, NULL, 'a'},
+        {"patch", required_argument, NULL, 'p'},   {"attacker", required_argument, NULL, 'A'},
+        {"defense", required_argument, NULL, 'e'}, {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
+        {"output", required_argument, NULL, 'o'},  {"seed", required_argument, NULL, 'S'},
+        {"sheet", required_argument, NULL, 'c'},   {"device", required_argument, NULL, 'D'},
+        {"batch", required_argument, NULL, 'b'},   {"threads", required_argument, NULL, 't'},
+        {"dtype", required_argument, NULL, 'y'},   {NULL, 0, NULL, 0}};
     pg_attack_request *r = &a->request;
     *r = (pg_attack_request){
         .all = true, .defense = "mean", .device = "auto", .batch = PG_BATCH_DEFAULT, .sheet = 16, .pairs = a->pairs};
@@ -159,10 +159,13 @@ const pg_command pg_command_attack = {
         "database instead, goes on after an interruption, and shows them in tables.\n"
         "\n"
         "  --weights F      weights file, or null\n"
-        "  --dataset D      NAME:SPLIT; of NAME:SPLIT@SIZE, images resized, the patch is put on behind the resize\n"
+        "  --dataset D      NAME:SPLIT; NAME:SPLIT@SIZE resizes its images\n"
         "  --images A:B     images A to B - 1; default all\n"
         "  --attack NAME    see `patchgauge list attacks`\n"
         "  --patch P        pixels (5), height x width (5x8) or a share of the image (2.4%)\n"
+        "  --attacker A     input (default) or network: whether the patch is put on before or after a resize. The patch, its\n"
+        "                   places and patches.npy are in pixels of the images there; the sheet shows images as the network\n"
+        "                   takes them, and outlines what the patch changes\n"
         "  --defense NAME   see `patchgauge list defenses`; default mean, no defense\n"
         "  --set KEY=VALUE  option of the attack or the defense, see `help attack NAME` and `help defense NAME`; where both\n"
         "                   have it, attack.KEY=VALUE or defense.KEY=VALUE; may be given several times\n"

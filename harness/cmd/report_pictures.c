@@ -111,8 +111,10 @@ int pg_report_add_table_figures(pg_report_work *work, const pg_table *table) { r
 typedef struct sheet {
     pg_report_work *work;
     const pg_dataset_info *info;
-    int height, width; /* of the patch */
-    uint8_t *pixels;   /* [3][info->height][info->width] */
+    bool before;                   /* patches are put on before a resize, and shown there */
+    int image_height, image_width; /* of what they are put on */
+    int height, width;             /* of the patch */
+    uint8_t *pixels;               /* [3][image_height][image_width] */
     pg_buf out;
     int n;
 } sheet;
@@ -125,20 +127,21 @@ static const char *class_name(const pg_dataset_info *info, int class)
 static int add_image(const pg_attack_row *a, void *context)
 {
     sheet *s = context;
-    size_t height = (size_t)s->info->height, width = (size_t)s->info->width, png_size = 0;
+    size_t height = (size_t)s->image_height, width = (size_t)s->image_width, png_size = 0;
     void *png = NULL;
     char name[300], caption[300];
     bool fits = a->patch != NULL && a->patch_size == 3 * (size_t)s->height * (size_t)s->width && a->top >= 0 && a->left >= 0 &&
-                a->top + s->height <= s->info->height && a->left + s->width <= s->info->width;
+                a->top + s->height <= s->image_height && a->left + s->width <= s->image_width;
     if (s->n >= s->work->sheet || a->steps == 0 || !fits || s->work->picture_bytes > PG_REPORT_PICTURE_BYTES)
         return PG_OK;
-    int code = pg_dataset_read(s->work->dataset, a->image, 1, s->pixels, NULL);
+    int code = s->before ? pg_dataset_read_source(s->work->dataset, a->image, 1, s->pixels)
+                         : pg_dataset_read(s->work->dataset, a->image, 1, s->pixels, NULL);
     for (size_t c = 0; code == PG_OK && c < 3; c++)
         for (size_t y = 0; y < (size_t)s->height; y++)
             memcpy(s->pixels + (c * height + (size_t)a->top + y) * width + (size_t)a->left,
                    a->patch + (c * (size_t)s->height + y) * (size_t)s->width, (size_t)s->width);
     if (code == PG_OK)
-        code = pg_image_encode(s->pixels, s->info->height, s->info->width, &png, &png_size);
+        code = pg_image_encode(s->pixels, s->image_height, s->image_width, &png, &png_size);
     bool broken = a->before == a->label && a->after != a->label;
     const char *label = class_name(s->info, a->label), *after = class_name(s->info, a->after);
     snprintf(name, sizeof name, "image %" PRId64 " with a patch of %d x %d pixels at row %d, column %d", a->image, s->height,
@@ -155,8 +158,8 @@ static int add_image(const pg_attack_row *a, void *context)
                                                    .name = name,
                                                    .caption = caption,
                                                    .marked = broken,
-                                                   .width = s->info->width,
-                                                   .height = s->info->height},
+                                                   .width = s->image_width,
+                                                   .height = s->image_height},
                               &s->out);
         s->work->picture_bytes += png_size;
         s->n++;
@@ -196,9 +199,12 @@ static int make_sheet(pg_report_work *work, const pg_cell_result *r, sheet *s)
     int code = open_dataset(work, r, &s->info);
     if (code != PG_OK || s->info == NULL || sscanf(pg_cell_result_setting(r, "patch.px"), "%dx%d", &s->height, &s->width) != 2)
         return code;
-    if (s->height < 1 || s->width < 1 || s->height > s->info->height || s->width > s->info->width)
+    s->before = strcmp(pg_cell_result_setting(r, "attacker"), "input") == 0;
+    s->image_height = s->before ? s->info->source_height : s->info->height;
+    s->image_width = s->before ? s->info->source_width : s->info->width;
+    if (s->height < 1 || s->width < 1 || s->height > s->image_height || s->width > s->image_width)
         return PG_OK;
-    s->pixels = malloc((size_t)3 * (size_t)s->info->height * (size_t)s->info->width);
+    s->pixels = malloc((size_t)3 * (size_t)s->image_height * (size_t)s->image_width);
     if (s->pixels == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for an image of a contact sheet");
     return pg_store_each_attack(work->store, r->cell_id, add_image, s);

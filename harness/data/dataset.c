@@ -193,3 +193,8 @@ int pg_dataset_read(const pg_dataset *dataset, int64_t first, int64_t count, uin
                        (long long)info->images - 1, (long long)count, (long long)first);
     return dataset->kind->read(dataset, first, count, pixels, labels);
 }
+
+int pg_dataset_read_source(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels)
+{
+    return pg_dataset_read(pg_resized_source(dataset), first, count, pixels, NULL);
+}

@@ -25,6 +25,12 @@ typedef struct pg_dataset_info {
     const char *const *class_names; /* classes entries, borrowed from the data set */
 } pg_dataset_info;
 
+/* From the size before a resize to that of the images; where there is none, the same size twice. */
+static inline pg_resizing pg_dataset_resizing(const pg_dataset_info *info)
+{
+    return (pg_resizing){info->source_height, info->source_width, info->height, info->width, info->filter};
+}
+
 /* *new*. `data_dir` is the --data folder. PG_EINPUT for an unknown name or split (nearest), PG_EMISSING with the command that
  * would fetch it, PG_EDAMAGED where files do not match the manifest in size. */
 int pg_dataset_open(const char *data_dir, const char *spec, pg_dataset **out) PG_MUST_USE;
@@ -34,5 +40,7 @@ const pg_dataset_info *pg_dataset_info_of(const pg_dataset *dataset);
 /* pixels[count][3][height][width], labels[count] (either may be NULL). PG_EINPUT outside the range; PG_EDAMAGED where a label
  * is outside the classes. Thread-safe. */
 int pg_dataset_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels) PG_MUST_USE;
+/* The same images before a resize: pixels[count][3][source_height][source_width]; where there is none, those of pg_dataset_read. */
+int pg_dataset_read_source(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels) PG_MUST_USE;
 
 #endif

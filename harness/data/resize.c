@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { WEIGHT_BITS = 22 };
 
@@ -137,32 +138,119 @@ out:
     return code;
 }
 
-int pg_resize_reach(int in, int out, pg_filter filter, int length, int *reach)
+/* planes [3][pixels] -> [pixels][3], and back */
+static void interleave(const uint8_t *planes, size_t pixels, uint8_t *out)
+{
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t c = 0; c < 3; c++)
+            out[3 * i + c] = planes[c * pixels + i];
+}
+
+static void separate(const uint8_t *from, size_t pixels, uint8_t *planes)
+{
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t c = 0; c < 3; c++)
+            planes[c * pixels + i] = from[3 * i + c];
+}
+
+int pg_resize_planes(const pg_resizing *how, const uint8_t *planes, uint8_t *out)
+{
+    size_t before = (size_t)how->from_height * (size_t)how->from_width, behind = (size_t)how->height * (size_t)how->width;
+    uint8_t *from = malloc(3 * before), *to = malloc(3 * behind);
+    const pg_image image = {.height = how->from_height, .width = how->from_width, .pixels = from};
+    const pg_part all = {.height = how->height, .width = how->width};
+    int code = from && to ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for an image of %d x %d pixels", how->height, how->width);
+    if (code == PG_OK)
+        interleave(planes, before, from);
+    if (code == PG_OK)
+        code = pg_resize(&image, how->height, how->width, how->filter, all, to);
+    if (code == PG_OK)
+        separate(to, behind, out);
+    free(from);
+    free(to);
+    return code;
+}
+
+/* ---- What pixels of the image change ---- */
+
+/* Of each pixel p of the image: the pixels of the result that it has a weight in, from first[p] to end[p] - 1; where it has none,
+ * first[p] = `out` and end[p] = 0. */
+typedef struct spans {
+    int *first, *end;
+} spans;
+
+static void spans_release(spans *s)
+{
+    free(s->first);
+    free(s->end);
+}
+
+static int spans_init(spans *s, int in, int out, pg_filter filter)
 {
     taps t = {0};
-    int *first = malloc((size_t)in * sizeof *first), *end = calloc((size_t)in, sizeof *end);
-    int code = first && end ? taps_init(&t, in, out, 0, out, filter) : pg_fail(PG_ENOMEM, "out of memory for a resize to %d pixels", out);
+    *s = (spans){malloc((size_t)in * sizeof *s->first), calloc((size_t)in, sizeof *s->end)};
+    int code = s->first && s->end ? taps_init(&t, in, out, 0, out, filter)
+                                  : pg_fail(PG_ENOMEM, "out of memory for a resize to %d pixels", out);
     for (int p = 0; code == PG_OK && p < in; p++)
-        first[p] = out;
-    for (int i = 0; code == PG_OK && i < out; i++) /* the pixels of the result that pixel p has a weight in: from first[p] to end[p] */
+        s->first[p] = out;
+    for (int i = 0; code == PG_OK && i < out; i++)
         for (int k = 0; k < t.count[i]; k++)
             if (t.weights[(size_t)i * (size_t)t.most + (size_t)k] != 0) {
                 int p = t.first[i] + k;
-                first[p] = first[p] < i ? first[p] : i;
-                end[p] = i + 1;
+                s->first[p] = s->first[p] < i ? s->first[p] : i;
+                s->end[p] = i + 1;
             }
+    taps_release(&t);
+    return code;
+}
+
+/* The pixels [*from, *to) of the result; *to = 0 where there are none. */
+static void spans_join(const spans *s, int out, int start, int length, int *from, int *to)
+{
+    *from = out;
+    *to = 0;
+    for (int p = start; p < start + length; p++) {
+        *from = s->first[p] < *from ? s->first[p] : *from;
+        *to = s->end[p] > *to ? s->end[p] : *to;
+    }
+}
+
+int pg_resize_reach(int in, int out, pg_filter filter, int length, int *reach)
+{
+    spans s;
+    int code = spans_init(&s, in, out, filter);
     *reach = 0;
-    for (int start = 0; code == PG_OK && start + length <= in; start++) {
-        int from = out, to = 0;
-        for (int p = start; p < start + length; p++) {
-            from = first[p] < from ? first[p] : from;
-            to = end[p] > to ? end[p] : to;
-        }
+    for (int start = 0, from, to; code == PG_OK && start + length <= in; start++) {
+        spans_join(&s, out, start, length, &from, &to);
         *reach = to - from > *reach ? to - from : *reach;
     }
+    spans_release(&s);
+    return code;
+}
+
+int pg_resize_touched(int in, int out, pg_filter filter, int start, int length, int *from, int *count)
+{
+    spans s;
+    int code = spans_init(&s, in, out, filter), to = 0;
+    *from = *count = 0;
+    if (code == PG_OK)
+        spans_join(&s, out, start, length, from, &to);
+    if (to > *from)
+        *count = to - *from;
+    spans_release(&s);
+    return code;
+}
+
+int pg_resize_weights(int in, int out, pg_filter filter, float *weights)
+{
+    taps t = {0};
+    int code = taps_init(&t, in, out, 0, out, filter);
+    memset(weights, 0, (size_t)in * (size_t)out * sizeof *weights);
+    for (int i = 0; code == PG_OK && i < out; i++)
+        for (int k = 0; k < t.count[i]; k++)
+            weights[(size_t)i * (size_t)in + (size_t)(t.first[i] + k)] =
+                (float)t.weights[(size_t)i * (size_t)t.most + (size_t)k] / (1 << WEIGHT_BITS);
     taps_release(&t);
-    free(first);
-    free(end);
     return code;
 }
 

@@ -13,12 +13,25 @@ typedef struct pg_part {
     int top, left, height, width;
 } pg_part;
 
+/* How images of one size get another. */
+typedef struct pg_resizing {
+    int from_height, from_width, height, width;
+    pg_filter filter;
+} pg_resizing;
+
 /* The image as `height` x `width` pixels, and of that the part: out[part.height][part.width][3]. PG_ENOMEM. */
 int pg_resize(const pg_image *image, int height, int width, pg_filter filter, pg_part part, uint8_t *out) PG_MUST_USE;
+
+/* The same of a whole image in planes: planes[3][from_height][from_width] -> out[3][height][width]. PG_ENOMEM. */
+int pg_resize_planes(const pg_resizing *how, const uint8_t *planes, uint8_t *out) PG_MUST_USE;
 
 /* Along one axis that is resized from `in` to `out` pixels: the most neighbouring pixels of the result that can change when `length`
  * neighbouring pixels of the image do, wherever these lie. 1 <= length <= in. PG_ENOMEM. */
 int pg_resize_reach(int in, int out, pg_filter filter, int length, int *reach) PG_MUST_USE;
+/* Of these, for the pixels [start, start + length) of the image: the pixels [*from, *from + *count) of the result. PG_ENOMEM. */
+int pg_resize_touched(int in, int out, pg_filter filter, int start, int length, int *from, int *count) PG_MUST_USE;
+/* weights[out][in]: how much each pixel of the image weighs in each of the result, exactly as pg_resize has it. PG_ENOMEM. */
+int pg_resize_weights(int in, int out, pg_filter filter, float *weights) PG_MUST_USE;
 
 /* The shorter side becomes `side_px`, the longer one follows, rounded down; of that the `crop_px` <= side_px square in the
  * middle: torchvision's Resize and CenterCrop. out[crop_px][crop_px][3]. PG_ENOMEM. */

@@ -10,46 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* planes [3][height][width] <-> [height][width][3] */
-static void interleave(const uint8_t *planes, size_t pixels, uint8_t *out)
-{
-    for (size_t i = 0; i < pixels; i++)
-        for (size_t c = 0; c < 3; c++)
-            out[3 * i + c] = planes[c * pixels + i];
-}
-
-static void separate(const uint8_t *from, size_t pixels, uint8_t *planes)
-{
-    for (size_t i = 0; i < pixels; i++)
-        for (size_t c = 0; c < 3; c++)
-            planes[c * pixels + i] = from[3 * i + c];
-}
-
 static int resized_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels)
 {
-    const pg_dataset_info *info = &dataset->info;
+    const pg_resizing how = pg_dataset_resizing(&dataset->info);
     const pg_dataset *inner = dataset->state;
-    size_t small = (size_t)info->source_height * (size_t)info->source_width, large = (size_t)info->height * (size_t)info->width;
     if (!pixels)
         return pg_dataset_read(inner, first, count, NULL, labels);
-    uint8_t *planes = malloc(3 * small), *from = malloc(3 * small), *to = malloc(3 * large);
-    int code = planes && from && to
-                   ? PG_OK
-                   : pg_fail(PG_ENOMEM, "out of memory for an image of %d x %d pixels", info->height, info->width);
+    uint8_t *planes = malloc((size_t)3 * (size_t)how.from_height * (size_t)how.from_width);
+    int code = planes ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for an image of %d x %d pixels", how.height, how.width);
     for (int64_t i = 0; code == PG_OK && i < count; i++) {
         code = pg_dataset_read(inner, first + i, 1, planes, labels ? labels + i : NULL);
         if (code == PG_OK)
-            interleave(planes, small, from);
-        const pg_image image = {.height = info->source_height, .width = info->source_width, .pixels = from};
-        const pg_part all = {.height = info->height, .width = info->width};
-        if (code == PG_OK)
-            code = pg_resize(&image, info->height, info->width, info->filter, all, to);
-        if (code == PG_OK)
-            separate(to, large, pixels + (size_t)i * 3 * large);
+            code = pg_resize_planes(&how, planes, pixels + (size_t)i * 3 * (size_t)how.height * (size_t)how.width);
     }
     free(planes);
-    free(from);
-    free(to);
     return code;
 }
 
@@ -57,6 +31,8 @@ static void resized_close(pg_dataset *dataset) { pg_dataset_close(dataset->state
 
 static const pg_data_kind resized = {
     .name = "resized", .summary = "another data set, resized", .read = resized_read, .close = resized_close};
+
+const pg_dataset *pg_resized_source(const pg_dataset *dataset) { return dataset->kind == &resized ? dataset->state : dataset; }
 
 /* SIZE[:FILTER] into the info. */
 static int parse(const char *suffix, pg_dataset_info *info)

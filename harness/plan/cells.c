@@ -82,12 +82,12 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
     const pg_forward *f = c->forward;
     pg_geometry g = f->info.geometry;
     bool before = strcmp(pg_row_value(s, values, PG_KEY_ATTACKER), "input") == 0;
-    c->image_height = before ? f->source_height : f->dataset_height;
-    c->image_width = before ? f->source_width : f->dataset_width;
+    c->image_height = before ? f->resize.from_height : f->dataset_height;
+    c->image_width = before ? f->resize.from_width : f->dataset_width;
     if (pg_patch_parse(pg_row_value(s, values, PG_KEY_PATCH), c->image_height, c->image_width, &c->patch_height,
                        &c->patch_width) != PG_OK ||
-        settle_reach(c->image_height, f->dataset_height, f->filter, c->patch_height, &c->reach_height) != PG_OK ||
-        settle_reach(c->image_width, f->dataset_width, f->filter, c->patch_width, &c->reach_width) != PG_OK) {
+        settle_reach(c->image_height, f->dataset_height, f->resize.filter, c->patch_height, &c->reach_height) != PG_OK ||
+        settle_reach(c->image_width, f->dataset_width, f->resize.filter, c->patch_width, &c->reach_width) != PG_OK) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_PATCH), "patch", "%s", pg_error_message());
         *ok = false;
         return;

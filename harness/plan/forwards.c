@@ -205,9 +205,7 @@ static int fill_forward(pg_settler *s, const pg_toml_value **values, pg_forward 
     f->dataset_height = data->height;
     f->dataset_width = data->width;
     f->dataset_classes = data->classes;
-    f->source_height = data->source_height;
-    f->source_width = data->source_width;
-    f->filter = data->filter;
+    f->resize = pg_dataset_resizing(data);
     *ok = *ok && check_fit(s, values, f);
     return PG_OK;
 }
@@ -295,7 +293,7 @@ static int copy_forward(const pg_forward *from, const pg_cell *c, pg_forward *f)
     f->config = copy_of(c->config, c->defense->module.config_size);
     f->copies.config = f->config;
     f->window = c->window;
-    f->patch_height = c->reach_height; /* under attack, the patch: attacks are behind a resize */
+    f->patch_height = c->reach_height;
     f->patch_width = c->reach_width;
     bool good = f->dataset && f->weights && f->model_pairs && f->config;
     for (size_t i = 0; good && i < from->n_model_pairs; i++)
@@ -338,7 +336,6 @@ static bool target_fits(pg_settler *s, int line, const pg_cell *c, const pg_forw
 static int configure(pg_settler *s, const pg_toml_value **values, const pg_cell *c, pg_forward *f, bool *ok)
 {
     const pg_attack *attack = pg_attack_find(pg_row_value(s, values, PG_KEY_ATTACK));
-    const pg_geometry *g = &f->info.geometry;
     const pg_model *model = pg_model_find(f->info.model);
     char *pairs[PG_PAIRS_MAX];
     size_t n = 0;
@@ -348,12 +345,7 @@ static int configure(pg_settler *s, const pg_toml_value **values, const pg_cell 
         return pg_fail(PG_ENOMEM, "planning: out of memory");
     int line = pg_row_line(s, values, PG_KEY_ATTACK), code = pg_row_pairs(s, values, attack->module.name, pairs, &n);
     bool fits = true;
-    if (code == PG_OK && (c->image_height != g->input_height || c->image_width != g->input_width)) {
-        pg_problem(s->problems, line, "attack",
-                   "attacks put their patch on behind the resize of %s: attacker = \"network\", with a patch of that size, would be right",
-                   f->dataset);
-        fits = false;
-    } else if (code == PG_OK && attack->needs_gradients && model && !model->needs_torch) {
+    if (code == PG_OK && attack->needs_gradients && model && !model->needs_torch) {
         pg_problem(s->problems, line, "attack", "attack %s needs gradients, which model %s has not", attack->module.name,
                    f->info.model);
         fits = false;
@@ -361,8 +353,8 @@ static int configure(pg_settler *s, const pg_toml_value **values, const pg_cell 
                pg_module_configure(&attack->module, "attack", (const char *const *)pairs, n, f->attack_config) != PG_OK) {
         pg_problem(s->problems, line, "attack", "%s", pg_error_message());
         fits = false;
-    } else if (code == PG_OK && attack->check(f->attack_config, g->input_height, g->input_width, c->patch_height,
-                                              c->patch_width, g->classes) != PG_OK) {
+    } else if (code == PG_OK && attack->check(f->attack_config, c->image_height, c->image_width, c->patch_height,
+                                              c->patch_width, f->info.geometry.classes) != PG_OK) {
         pg_problem(s->problems, line, "attack", "attack %s: %s", attack->module.name, pg_error_message());
         fits = false;
     } else if (code == PG_OK) {
@@ -448,8 +440,12 @@ int pg_settler_attack(pg_settler *s, const pg_toml_value **values, pg_cell *c, b
     pg_forward *f = calloc(1, sizeof *f);
     int64_t seed = 0;
     int code = f ? copy_forward(c->forward, c, f) : pg_fail(PG_ENOMEM, "planning: out of memory");
-    if (code == PG_OK)
+    if (code == PG_OK) {
+        f->patch_height = c->patch_height; /* where it is put on; what it changes is the window's matter */
+        f->patch_width = c->patch_width;
+        f->before_resize = c->image_height != f->dataset_height || c->image_width != f->dataset_width;
         code = configure(s, values, c, f, ok);
+    }
     if (code == PG_OK && *ok)
         code = pg_parse_int(pg_row_value(s, values, PG_KEY_SEED), &seed);
     if (code != PG_OK || !*ok) {

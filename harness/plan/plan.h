@@ -43,15 +43,15 @@ typedef struct pg_forward {
     char dataset_split[16];
     int64_t dataset_images;
     int dataset_height, dataset_width, dataset_classes; /* images as the network takes them, */
-    int source_height, source_width;                    /* and before a resize; the same where there is none */
-    pg_filter filter;                                   /* of the resize */
+    pg_resizing resize;                                 /* and from what; the same size twice where there is no resize */
     const pg_attack *attack;                            /* NULL: none */
-    void *attack_config;     /* settled */
+    void *attack_config;                                /* settled */
+    bool before_resize;                                 /* the attack puts its patch on before the resize, which changes the size */
     /* of a pass under attack or of an image-level defense; else defense is NULL, and nothing below is set */
     const pg_defense *defense;
     void *config; /* of the defense, settled */
     pg_window window;
-    int patch_height, patch_width; /* pixels of what the network takes: the reach of its cells */
+    int patch_height, patch_width; /* under attack: of the patch as it is put on; else what it changes of what the network takes */
     uint64_t seed;
     pg_defended copies; /* of an image-level defense, with the above; else its defense is NULL */
 } pg_forward;

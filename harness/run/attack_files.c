@@ -8,6 +8,7 @@
 #include "harness/base/npy.h"
 #include "harness/base/version.h"
 #include "harness/run/attack_work.h"
+#include "harness/run/paste.h"
 #include "harness/run/run.h"
 #include "plots/local_logits.h"
 #include "plots/stats.h"
@@ -34,8 +35,11 @@ typedef struct work {
     pg_attack_sheet *sheet;
     tally tally;
     size_t image, map, patch, positions; /* values of one */
+    size_t source;                       /* values of an image before a resize, where patches are put on there; else 0 */
     int64_t chunk;                       /* images, a multiple of the images of a pass */
-    uint8_t *pixels, *attacked;
+    uint8_t *pixels, *attacked;          /* as the network takes them */
+    uint8_t *sources;                    /* before the resize; NULL where source is 0 */
+    pg_paste paste;
     uint8_t *patches; /* of all images */
     int32_t *labels;
     float *logits, *after;
@@ -52,6 +56,8 @@ static int make_work(work *w)
     const pg_attack_common *common = (const void *)w->setup.attack_config;
     int64_t batch = w->setup.at_once, n = w->setup.end - w->setup.first;
     w->image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
+    if (w->setup.before_resize)
+        w->source = (size_t)3 * (size_t)w->setup.image_height * (size_t)w->setup.image_width;
     w->positions = (size_t)g->rows.positions * (size_t)g->columns.positions;
     w->map = w->positions * (size_t)g->classes;
     w->patch = (size_t)3 * (size_t)w->setup.patch_height * (size_t)w->setup.patch_width;
@@ -59,6 +65,7 @@ static int make_work(work *w)
     size_t c = (size_t)w->chunk;
     w->pixels = malloc(c * w->image);
     w->attacked = malloc(c * w->image);
+    w->sources = w->source ? malloc(c * w->source) : NULL;
     w->patches = malloc((size_t)n * w->patch);
     w->labels = malloc(c * sizeof *w->labels);
     w->logits = malloc(c * w->map * sizeof *w->logits);
@@ -69,16 +76,19 @@ static int make_work(work *w)
     for (int i = 0; i < 2; i++)
         w->largest[i] = malloc((size_t)n * w->positions * sizeof *w->largest[i]);
     bool there = w->pixels && w->attacked && w->patches && w->labels && w->logits && w->after && w->verdicts && w->examples &&
-                 w->results && w->largest[0] && w->largest[1];
-    return there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %lld images at a time", (long long)w->chunk);
+                 w->results && w->largest[0] && w->largest[1] && (w->sources || !w->source);
+    if (!there)
+        return pg_fail(PG_ENOMEM, "out of memory for %lld images at a time", (long long)w->chunk);
+    return pg_paste_init(&w->paste, w->source ? &w->setup.resize : NULL, g, w->setup.patch_height, w->setup.patch_width);
 }
 
 static void free_work(work *w)
 {
-    void *const memory[] = {w->pixels,   w->attacked, w->patches, w->labels,     w->logits,    w->after,
-                            w->verdicts, w->examples, w->results, w->largest[0], w->largest[1]};
+    void *const memory[] = {w->pixels, w->attacked, w->sources,  w->patches, w->labels,     w->logits,
+                            w->after,  w->verdicts, w->examples, w->results, w->largest[0], w->largest[1]};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         free(memory[i]);
+    pg_paste_release(&w->paste);
     pg_attack_sheet_free(w->sheet);
     pg_buf_release(&w->csv);
     pg_attack_setup_close(&w->setup);
@@ -100,16 +110,20 @@ static int attack_chunk(work *w, int64_t at, int64_t from, int64_t stop)
 {
     size_t n = (size_t)(stop - from), skip = (size_t)(from - at);
     int code = pg_dataset_read(w->setup.dataset, at, stop - at, w->pixels, w->labels);
+    if (code == PG_OK && w->sources)
+        code = pg_dataset_read_source(w->setup.dataset, at, stop - at, w->sources);
     if (code == PG_OK)
         code = forward(w, w->pixels, at, stop, w->logits);
     for (size_t i = 0; code == PG_OK && i < n; i++) {
         const float *logits = w->logits + (i + skip) * w->map;
+        const uint8_t *pixels = w->pixels + (i + skip) * w->image;
         pg_certifier_image_f32(w->setup.certifier, logits, w->labels[i + skip], &w->verdicts[i]);
         w->examples[i] = (pg_example){.index = from + (int64_t)i,
                                       .label = w->labels[i + skip],
                                       .prediction = w->verdicts[i].prediction,
-                                      .pixels = w->pixels + (i + skip) * w->image,
-                                      .logits = logits};
+                                      .pixels = w->sources ? w->sources + (i + skip) * w->source : pixels,
+                                      .logits = logits,
+                                      .resized = w->sources ? pixels : NULL};
         w->results[i] = (pg_attack_result){.patch = w->patches + ((size_t)(from - w->setup.first) + i) * w->patch};
     }
     if (code == PG_OK)
@@ -120,19 +134,15 @@ static int attack_chunk(work *w, int64_t at, int64_t from, int64_t stop)
 /* The attacked images once more through the network, for their local logits. */
 static int forward_attacked(work *w, int64_t at, int64_t from, int64_t stop)
 {
-    size_t width = (size_t)w->setup.info.geometry.input_width, plane = w->image / 3;
-    size_t row = (size_t)w->setup.patch_width, height = (size_t)w->setup.patch_height, skip = (size_t)(from - at);
+    size_t skip = (size_t)(from - at);
+    int code = PG_OK;
     memset(w->attacked, 0, skip * w->image);
-    for (size_t i = 0; i < (size_t)(stop - from); i++) {
+    for (size_t i = 0; code == PG_OK && i < (size_t)(stop - from); i++) {
         const pg_attack_result *r = &w->results[i];
         uint8_t *image = w->attacked + (i + skip) * w->image;
-        memcpy(image, w->examples[i].pixels, w->image);
-        for (size_t c = 0; c < 3; c++)
-            for (size_t y = 0; y < height; y++)
-                memcpy(image + c * plane + ((size_t)r->top + y) * width + (size_t)r->left, r->patch + (c * height + y) * row,
-                       row);
+        code = pg_paste_patch(&w->paste, w->examples[i].pixels, r->patch, r->top, r->left, image);
     }
-    return forward(w, w->attacked, at, stop, w->after);
+    return code == PG_OK ? forward(w, w->attacked, at, stop, w->after) : code;
 }
 
 /* ---- What came of it ---- */
@@ -174,7 +184,7 @@ static void count(tally *t, const pg_attack_result *r, const pg_verdict *v, int 
     }
 }
 
-static void keep_image(work *w, size_t i, size_t skip, int64_t number)
+static int keep_image(work *w, size_t i, size_t skip, int64_t number)
 {
     const pg_attack_result *r = &w->results[i];
     int label = w->examples[i].label;
@@ -193,8 +203,10 @@ static void keep_image(work *w, size_t i, size_t skip, int64_t number)
         pg_buf_printf(&w->csv, "%d", r->target);
     pg_buf_printf(&w->csv, ",%.6g,%lld,%.6g,%.6g,%lld,%lld\n", r->loss, (long long)r->steps, (double)most[0], (double)most[1],
                   (long long)wrong[0], (long long)wrong[1]);
-    if (w->sheet)
-        pg_attack_sheet_add(w->sheet, r, label, w->examples[i].pixels, w->attacked + (i + skip) * w->image, logits[1]);
+    if (!w->sheet)
+        return PG_OK;
+    size_t at = (i + skip) * w->image;
+    return pg_attack_sheet_add(w->sheet, r, label, w->pixels + at, w->attacked + at, logits[1]);
 }
 
 static int attack_all(work *w)
@@ -211,7 +223,7 @@ static int attack_all(work *w)
         if (code == PG_OK)
             code = forward_attacked(w, at, from, stop);
         for (int64_t i = from; code == PG_OK && i < stop; i++)
-            keep_image(w, (size_t)(i - from), (size_t)(from - at), i - first);
+            code = keep_image(w, (size_t)(i - from), (size_t)(from - at), i - first);
         char note[48];
         snprintf(note, sizeof note, "%lld of %lld broken", (long long)w->tally.broken, (long long)w->tally.clean);
         if (code == PG_OK)
@@ -260,12 +272,14 @@ static char *meta_text(const work *w)
                   "steps", (json_int_t)t->steps, "local_vectors", (json_int_t)t->positions, "local_wrong_clean",
                   (json_int_t)t->wrong[0], "local_wrong_attacked", (json_int_t)t->wrong[1]);
     json_t *meta = json_pack(
-        "{s:s, s:s, s:s%, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:[ii], s:[ii], s:s, s:i, s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:o}",
+        "{s:s, s:s, s:s%, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:[ii], s:[ii], s:[ii], s:s, s:i, s:s, s:I, s:s, s:o, s:o, "
+        "s:o, s:o, s:o}",
         "format", "patchgauge.attack.1", "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256",
         s->info.hash, "model", s->info.model, "dataset", r->dataset, "dataset_sha256", data->hash, "split", data->split,
-        "first", (json_int_t)s->first, "end", (json_int_t)s->end, "patch", s->patch_height, s->patch_width, "window",
-        s->window.height, s->window.width, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "batch", r->batch, "device",
-        pg_network_device(s->network), "seed", (json_int_t)r->seed, "through", pg_attacker_through(s->attacker), "attack",
+        "first", (json_int_t)s->first, "end", (json_int_t)s->end, "attacker", r->behind_resize ? "network" : "input", "patch",
+        s->patch_height, s->patch_width, "reach", s->reach_height, s->reach_width, "window", s->window.height, s->window.width,
+        "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "batch", r->batch, "device", pg_network_device(s->network),
+        "seed", (json_int_t)r->seed, "through", pg_attacker_through(s->attacker), "attack",
         options_json(&s->attack->module, s->attack_config), "defense", options_json(&s->defense->module, s->config), "delta",
         s->has_delta ? json_integer(s->delta) : json_null(), "classes", names_json(data), "counts", counts);
     char *text = meta ? pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;

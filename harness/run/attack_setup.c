@@ -132,22 +132,34 @@ static int check_fit(pg_attack_setup *s)
     const pg_dataset_info *data = pg_dataset_info_of(s->dataset);
     s->first = r->all ? 0 : r->first;
     s->end = r->all ? data->images : r->end;
+    s->resize = pg_dataset_resizing(data);
+    s->before_resize =
+        !r->behind_resize && (s->resize.from_height != s->resize.height || s->resize.from_width != s->resize.width);
+    s->image_height = s->before_resize ? s->resize.from_height : s->resize.height;
+    s->image_width = s->before_resize ? s->resize.from_width : s->resize.width;
     return pg_features_check(data, r->dataset, s->first, s->end, &s->info.geometry, r->weights);
 }
 
-/* The patch, the window it touches, and whether attack and defense can work on them. */
+/* The patch, what it changes behind a resize, the window it touches, and whether attack and defense can work on them. */
 static int check_patch(pg_attack_setup *s)
 {
     const pg_geometry *g = &s->info.geometry;
-    int code = pg_patch_parse(s->request->patch, g->input_height, g->input_width, &s->patch_height, &s->patch_width);
+    const pg_resizing *how = &s->resize;
+    int code = pg_patch_parse(s->request->patch, s->image_height, s->image_width, &s->patch_height, &s->patch_width);
+    s->reach_height = s->patch_height;
+    s->reach_width = s->patch_width;
+    if (code == PG_OK && s->before_resize)
+        code = pg_resize_reach(how->from_height, how->height, how->filter, s->patch_height, &s->reach_height);
+    if (code == PG_OK && s->before_resize)
+        code = pg_resize_reach(how->from_width, how->width, how->filter, s->patch_width, &s->reach_width);
     if (code != PG_OK)
         return code;
-    s->defended = (pg_defended){s->defense, s->config, {g->input_height, g->input_width, s->patch_height, s->patch_width}};
+    s->defended = (pg_defended){s->defense, s->config, {g->input_height, g->input_width, s->reach_height, s->reach_width}};
     s->at_once = pg_defended_copies(&s->defended) ? 1 : s->request->batch;
     code = pg_defended_map(&s->defended, &s->info.geometry, &s->window);
     if (code != PG_OK)
         return pg_fail_at(code, "defense %s", s->defense->module.name);
-    code = s->attack->check(s->attack_config, g->input_height, g->input_width, s->patch_height, s->patch_width, g->classes);
+    code = s->attack->check(s->attack_config, s->image_height, s->image_width, s->patch_height, s->patch_width, g->classes);
     if (code == PG_OK)
         code = pg_target_check(s->attack, s->attack_config, s->dataset, s->first, s->end - s->first);
     return code == PG_OK ? code : pg_fail_at(code, "attack %s", s->attack->module.name);
@@ -177,6 +189,7 @@ static int open_network(pg_attack_setup *s)
                          .defense = s->defense,
                          .config = s->config,
                          .window = s->window,
+                         .resize = s->before_resize ? &s->resize : NULL,
                          .patch_height = s->patch_height,
                          .patch_width = s->patch_width,
                          .seed = r->seed,

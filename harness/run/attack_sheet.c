@@ -95,13 +95,30 @@ static pg_sheet_map map_of(const pg_attack_sheet *s, const pg_evidence *e, bool 
     return map;
 }
 
-void pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_result *result, int label, const uint8_t *clean,
-                         const uint8_t *attacked, const float *logits)
+/* What the patch changes of the image that the network takes. */
+static int outline(const pg_attack_setup *setup, const pg_attack_result *r, pg_sheet_image *image)
+{
+    const pg_resizing *how = &setup->resize;
+    image->patch_top = r->top;
+    image->patch_left = r->left;
+    image->patch_height = setup->patch_height;
+    image->patch_width = setup->patch_width;
+    if (!setup->before_resize)
+        return PG_OK;
+    int code = pg_resize_touched(how->from_height, how->height, how->filter, r->top, setup->patch_height, &image->patch_top,
+                                 &image->patch_height);
+    return code == PG_OK ? pg_resize_touched(how->from_width, how->width, how->filter, r->left, setup->patch_width,
+                                             &image->patch_left, &image->patch_width)
+                         : code;
+}
+
+int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_result *result, int label, const uint8_t *clean,
+                        const uint8_t *attacked, const float *logits)
 {
     const pg_attack_setup *setup = s->setup;
     const pg_geometry *g = &setup->info.geometry;
     if (s->n == s->most || result->steps == 0)
-        return;
+        return PG_OK;
     size_t at = (size_t)s->n++;
     uint8_t *pixels = s->pixels + at * 2 * s->image;
     memcpy(pixels, clean, s->image);
@@ -127,13 +144,10 @@ void pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_result *result, int
                               .after = result->after < 0 ? "not finite" : names[result->after],
                               .broken = result->after != label,
                               .clean = pixels,
-                              .attacked = pixels + s->image,
-                              .patch_top = result->top,
-                              .patch_left = result->left,
-                              .patch_height = setup->patch_height,
-                              .patch_width = setup->patch_width};
+                              .attacked = pixels + s->image};
     for (int m = 0; m < 2; m++)
         image->maps[m] = map_of(s, &evidence, finite, m == 0 ? label : rival, s->values + (at * 2 + (size_t)m) * s->positions);
+    return outline(setup, result, image);
 }
 
 /* A position's cell is as wide as the stride, in the middle of its field; where no field is known, the cells share the image.

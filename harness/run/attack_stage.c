@@ -22,6 +22,7 @@ static int open_stage(pg_attack_stage *stage, const pg_pipeline *p, pg_network *
                          .defense = f->defense,
                          .config = f->config,
                          .window = f->window,
+                         .resize = f->before_resize ? &f->resize : NULL,
                          .patch_height = f->patch_height,
                          .patch_width = f->patch_width,
                          .seed = f->seed,
@@ -43,16 +44,19 @@ static void make_examples(const pg_attack_stage *stage, const pg_work *work, pg_
     const pg_forward *f = work->forward;
     const pg_geometry *g = &f->info.geometry;
     size_t image = (size_t)3 * (size_t)f->dataset_height * (size_t)f->dataset_width;
+    size_t source = (size_t)3 * (size_t)f->resize.from_height * (size_t)f->resize.from_width;
     size_t tensor = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
     size_t patch = (size_t)3 * (size_t)f->patch_height * (size_t)f->patch_width;
     for (int64_t i = 0; i < work->task.count; i++) {
         int64_t at = work->task.first + i - work->start;
         const float *logits = work->logits + (size_t)i * tensor;
+        const uint8_t *pixels = work->pixels + (size_t)at * image;
         examples[i] = (pg_example){.index = work->task.first + i,
                                    .label = work->labels[at],
                                    .prediction = pg_judge_logits(stage->judge, logits),
-                                   .pixels = work->pixels + (size_t)at * image,
-                                   .logits = logits};
+                                   .pixels = work->sources ? work->sources + (size_t)at * source : pixels,
+                                   .logits = logits,
+                                   .resized = work->sources ? pixels : NULL};
         results[i].patch = work->patches + (size_t)i * patch;
     }
 }

@@ -19,8 +19,11 @@ typedef struct pg_attack_setup {
     _Alignas(max_align_t) unsigned char attack_config[PG_CONFIG_MAX], config[PG_CONFIG_MAX];
     pg_dataset *dataset;
     pg_weights_info info;
-    int patch_height, patch_width;
-    int at_once; /* images of one pass of the network */
+    pg_resizing resize;            /* of the data set */
+    bool before_resize;            /* the patch is put on before it, and it changes the size; else on what the network takes */
+    int image_height, image_width; /* of what the patch is put on */
+    int patch_height, patch_width, reach_height, reach_width; /* reach: what it changes of what the network takes */
+    int at_once;                                              /* images of one pass of the network */
     pg_defended defended;
     pg_window window;
     int64_t first, end, delta; /* delta: of the evidence, 0 where not measured */
@@ -44,9 +47,10 @@ void pg_attack_setup_close(pg_attack_setup *setup); /* also after a failure */
 typedef struct pg_attack_sheet pg_attack_sheet;
 int pg_attack_sheet_new(const pg_attack_setup *setup, int most, pg_attack_sheet **out) PG_MUST_USE;
 void pg_attack_sheet_free(pg_attack_sheet *sheet);
-/* clean, attacked: pixels; logits: of the attacked image. */
-void pg_attack_sheet_add(pg_attack_sheet *sheet, const pg_attack_result *result, int label, const uint8_t *clean,
-                         const uint8_t *attacked, const float *logits);
+/* clean, attacked: pixels as the network takes them, of which what the patch changes is outlined; logits: of the attacked
+ * image. PG_ENOMEM. */
+int pg_attack_sheet_add(pg_attack_sheet *sheet, const pg_attack_result *result, int label, const uint8_t *clean,
+                        const uint8_t *attacked, const float *logits) PG_MUST_USE;
 /* Nothing is drawn where no image was attacked. */
 int pg_attack_sheet_draw(pg_attack_sheet *sheet, const char *title, const char *subtitle) PG_MUST_USE;
 

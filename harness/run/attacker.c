@@ -3,6 +3,7 @@
 
 #include "harness/run/judge.h"
 #include "harness/run/lessons.h"
+#include "harness/run/paste.h"
 #include "harness/run/victim.h"
 #include "models/torch/torch.h"
 
@@ -15,6 +16,7 @@ struct pg_attacker {
     pg_geometry geometry;
     pg_victim *victim;
     pg_judge *judge;
+    pg_paste paste;
     void *state;     /* of the attack, where it learns first */
     uint8_t *pixels; /* [batch][3][height][width] */
     float *logits;   /* [batch][H][W][classes] */
@@ -35,23 +37,25 @@ static int check_job(const pg_attack_job *job, const pg_geometry *g)
     if (attack->needs_gradients && !pg_network_scope(pg_network_base(job->network)))
         return pg_fail(PG_EUNSUPPORTED, "attack %s needs gradients, which model %s has not", attack->module.name,
                        pg_network_info(job->network)->model);
-    int code =
-        attack->check(job->attack_config, g->input_height, g->input_width, job->patch_height, job->patch_width, g->classes);
+    int height = job->resize ? job->resize->from_height : g->input_height;
+    int width = job->resize ? job->resize->from_width : g->input_width;
+    int code = attack->check(job->attack_config, height, width, job->patch_height, job->patch_width, g->classes);
     return code == PG_OK ? code : pg_fail_at(code, "attack %s", attack->module.name);
 }
 
 /* Gradients are recorded while an attack works. */
 static bool record(const pg_attacker *a, bool on) { return a->victim->scope && a->victim->scope->torch->grad_mode(on); }
 
-/* "cifar10:test" and "train" -> "cifar10:train". */
+/* "cifar10:test@192" and "train" -> "cifar10:train@192". */
 static int learn(pg_attacker *a)
 {
     const pg_attack_job *job = &a->job;
     char dataset[128];
     pg_lesson_book *book = NULL;
-    snprintf(dataset, sizeof dataset, "%.*s:%s", (int)strcspn(job->dataset, ":"), job->dataset,
-             job->attack->lessons(job->attack_config));
-    int code = pg_lessons_open(job->data_dir, dataset, job->network, job->batch, a->judge, a->victim->slots, &book);
+    snprintf(dataset, sizeof dataset, "%.*s:%s%s", (int)strcspn(job->dataset, ":"), job->dataset,
+             job->attack->lessons(job->attack_config), job->dataset + strcspn(job->dataset, "@"));
+    int code =
+        pg_lessons_open(job->data_dir, dataset, job->network, job->batch, a->judge, a->victim->slots, job->resize, &book);
     bool before = record(a, true);
     if (code == PG_OK)
         code = job->attack->prepare(job->attack_config, job->seed, a->victim, pg_lessons_of(book), &a->state);
@@ -74,6 +78,7 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
                                  .defense = job->defense,
                                  .config = job->config,
                                  .window = job->window,
+                                 .resize = job->resize,
                                  .patch_height = job->patch_height,
                                  .patch_width = job->patch_width,
                                  .slots = (int)common_of(job)->batch,
@@ -83,6 +88,8 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
         code = pg_victim_open(&request, &a->victim);
     if (code == PG_OK)
         code = pg_judge_new(g, job->defense, job->config, job->window, &a->judge);
+    if (code == PG_OK)
+        code = pg_paste_init(&a->paste, job->resize, g, job->patch_height, job->patch_width);
     if (code == PG_OK) {
         size_t images = (size_t)job->batch;
         a->pixels = malloc(images * 3 * (size_t)g->input_height * (size_t)g->input_width);
@@ -107,6 +114,7 @@ void pg_attacker_close(pg_attacker *a)
         a->job.attack->release(a->state);
     pg_victim_close(a->victim);
     pg_judge_free(a->judge);
+    pg_paste_release(&a->paste);
     free(a->pixels);
     free(a->logits);
     free(a);
@@ -124,12 +132,11 @@ static int refuse(const pg_attacker *a, const pg_example *example, const char *w
 
 static int check_found(const pg_attacker *a, const pg_example *example, const pg_found *f)
 {
-    const pg_geometry *g = &a->geometry;
-    size_t values = (size_t)3 * (size_t)a->job.patch_height * (size_t)a->job.patch_width;
-    if (f->top < 0 || f->left < 0 || f->top > g->input_height - a->job.patch_height ||
-        f->left > g->input_width - a->job.patch_width)
+    const pg_paste *p = &a->paste;
+    size_t values = (size_t)3 * (size_t)p->patch_height * (size_t)p->patch_width;
+    if (f->top < 0 || f->left < 0 || f->top > p->image_height - p->patch_height || f->left > p->image_width - p->patch_width)
         return refuse(a, example, "its patch does not lie in the image");
-    if (f->target < -1 || f->target >= g->classes)
+    if (f->target < -1 || f->target >= a->geometry.classes)
         return refuse(a, example, "its target is no class");
     if (f->steps < 0)
         return refuse(a, example, "its number of steps is negative");
@@ -137,18 +144,6 @@ static int check_found(const pg_attacker *a, const pg_example *example, const pg
         if (!(f->patch[i] >= 0 && f->patch[i] <= 1))
             return refuse(a, example, "a pixel of its patch is not in [0, 1]");
     return PG_OK;
-}
-
-/* The image with the patch in it. */
-static void paste(const pg_attacker *a, const pg_example *example, const pg_attack_result *r, uint8_t *pixels)
-{
-    size_t width = (size_t)a->geometry.input_width, image = (size_t)a->geometry.input_height * width;
-    size_t row = (size_t)a->job.patch_width;
-    const uint8_t *from = r->patch;
-    memcpy(pixels, example->pixels, 3 * image);
-    for (size_t c = 0; c < 3; c++)
-        for (int y = 0; y < a->job.patch_height; y++, from += row)
-            memcpy(pixels + c * image + (size_t)(r->top + y) * width + (size_t)r->left, from, row);
 }
 
 /* Images [first, end) lie in one batch of the data set, in its order: judged as `run` does it, image i at place i % batch. */
@@ -160,9 +155,12 @@ static int judge_batch(pg_attacker *a, const pg_example *examples, pg_attack_res
     int64_t start = examples[first].index / a->job.batch * a->job.batch;
     int count = (int)(examples[end - 1].index - start) + 1;
     memset(a->pixels, 0, (size_t)count * image);
-    for (size_t i = first; i < end; i++)
-        paste(a, &examples[i], &results[i], a->pixels + (size_t)(examples[i].index - start) * image);
-    int code = pg_network_forward(a->job.network, a->pixels, start, count, a->logits);
+    int code = PG_OK;
+    for (size_t i = first; code == PG_OK && i < end; i++)
+        code = pg_paste_patch(&a->paste, examples[i].pixels, results[i].patch, results[i].top, results[i].left,
+                              a->pixels + (size_t)(examples[i].index - start) * image);
+    if (code == PG_OK)
+        code = pg_network_forward(a->job.network, a->pixels, start, count, a->logits);
     for (size_t i = first; code == PG_OK && i < end; i++)
         results[i].after = pg_judge_logits(a->judge, a->logits + (size_t)(examples[i].index - start) * map);
     return code;

@@ -10,8 +10,8 @@ enum { BYTES_MAX = 512 << 20 };
 
 /* One batch of images. */
 typedef struct page {
-    int64_t first; /* -1: none */
-    uint8_t *pixels;
+    int64_t first;             /* -1: none */
+    uint8_t *pixels, *sources; /* as the network takes them; before a resize, where patches are put on there */
     float *logits;
     int32_t *labels;
     int *predictions;
@@ -23,12 +23,13 @@ struct pg_lesson_book {
     pg_network *network; /* borrowed */
     pg_judge *judge;     /* borrowed */
     int batch;
-    size_t image, map; /* values of one image */
+    size_t image, source, map; /* values of one image; source 0: patches are put on what the network takes */
     int64_t n_pages;
     page *pages;
     int slots;
-    uint8_t *pixels; /* [slots][image] */
-    float *logits;   /* [slots][map] */
+    uint8_t *pixels;  /* [slots][image] */
+    uint8_t *sources; /* [slots][source] */
+    float *logits;    /* [slots][map] */
 };
 
 static int fill_page(pg_lesson_book *b, page *p, int64_t first)
@@ -38,13 +39,17 @@ static int fill_page(pg_lesson_book *b, page *p, int64_t first)
     p->first = -1;
     if (!p->pixels) {
         p->pixels = malloc((size_t)b->batch * b->image);
+        p->sources = malloc((size_t)b->batch * b->source + 1);
         p->logits = malloc((size_t)b->batch * b->map * sizeof *p->logits);
         p->labels = malloc((size_t)b->batch * sizeof *p->labels);
         p->predictions = malloc((size_t)b->batch * sizeof *p->predictions);
     }
-    int code = p->pixels && p->logits && p->labels && p->predictions ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for lessons");
+    bool there = p->pixels && p->sources && p->logits && p->labels && p->predictions;
+    int code = there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for lessons");
     if (code == PG_OK)
         code = pg_dataset_read(b->dataset, first, n, p->pixels, p->labels);
+    if (code == PG_OK && b->source)
+        code = pg_dataset_read_source(b->dataset, first, n, p->sources);
     if (code == PG_OK)
         code = pg_network_forward(b->network, p->pixels, first, n, p->logits);
     for (int i = 0; code == PG_OK && i < n; i++)
@@ -57,7 +62,7 @@ static int fill_page(pg_lesson_book *b, page *p, int64_t first)
 static int read_lesson(void *context, int64_t i, int slot, pg_example *out)
 {
     pg_lesson_book *b = context;
-    uint8_t *pixels = b->pixels + (size_t)slot * b->image;
+    uint8_t *pixels = b->pixels + (size_t)slot * b->image, *source = b->sources + (size_t)slot * b->source;
     float *logits = b->logits + (size_t)slot * b->map;
     int64_t number = i / b->batch, first = number * b->batch;
     page *p = &b->pages[number % b->n_pages];
@@ -66,15 +71,23 @@ static int read_lesson(void *context, int64_t i, int slot, pg_example *out)
         return code;
     size_t at = (size_t)(i - first);
     memcpy(pixels, p->pixels + at * b->image, b->image);
+    memcpy(source, p->sources + at * b->source, b->source);
     memcpy(logits, p->logits + at * b->map, b->map * sizeof *logits);
-    *out =
-        (pg_example){.index = i, .label = p->labels[at], .prediction = p->predictions[at], .pixels = pixels, .logits = logits};
+    *out = (pg_example){.index = i,
+                        .label = p->labels[at],
+                        .prediction = p->predictions[at],
+                        .pixels = b->source ? source : pixels,
+                        .logits = logits,
+                        .resized = b->source ? pixels : NULL};
     return PG_OK;
 }
 
-static int check_fit(const pg_lesson_book *b, const char *dataset, const pg_geometry *g)
+static int check_fit(const pg_lesson_book *b, const char *dataset, const pg_geometry *g, const pg_resizing *resize)
 {
     const pg_dataset_info *info = pg_dataset_info_of(b->dataset);
+    if (resize && (info->source_height != resize->from_height || info->source_width != resize->from_width))
+        return pg_fail(PG_EINPUT, "%s has images of %dx%d pixels before the resize, those under attack have %dx%d", dataset,
+                       info->source_height, info->source_width, resize->from_height, resize->from_width);
     if (info->height == g->input_height && info->width == g->input_width && info->classes == g->classes)
         return PG_OK;
     return pg_fail(PG_EINPUT, "%s has images of %dx%d pixels and %d classes, the model takes %dx%d and %d", dataset,
@@ -84,19 +97,20 @@ static int check_fit(const pg_lesson_book *b, const char *dataset, const pg_geom
 static int make_pages(pg_lesson_book *b)
 {
     int64_t batches = (b->lessons.count + b->batch - 1) / b->batch;
-    int64_t room = BYTES_MAX / (int64_t)((size_t)b->batch * (b->image + b->map * sizeof(float)));
+    int64_t room = BYTES_MAX / (int64_t)((size_t)b->batch * (b->image + b->source + b->map * sizeof(float)));
     b->n_pages = batches < room ? batches : room;
     b->n_pages = b->n_pages > 0 ? b->n_pages : 1;
     b->pages = calloc((size_t)b->n_pages, sizeof *b->pages);
     b->pixels = malloc((size_t)b->slots * b->image);
+    b->sources = malloc((size_t)b->slots * b->source + 1);
     b->logits = malloc((size_t)b->slots * b->map * sizeof *b->logits);
     for (int64_t i = 0; b->pages && i < b->n_pages; i++)
         b->pages[i].first = -1;
-    return b->pages && b->pixels && b->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for lessons");
+    return b->pages && b->pixels && b->sources && b->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for lessons");
 }
 
 int pg_lessons_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge, int slots,
-                    pg_lesson_book **out)
+                    const pg_resizing *resize, pg_lesson_book **out)
 {
     *out = NULL;
     pg_lesson_book *b = calloc(1, sizeof *b);
@@ -108,10 +122,11 @@ int pg_lessons_open(const char *data_dir, const char *dataset, pg_network *netwo
                           .batch = batch,
                           .slots = slots,
                           .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
+                          .source = resize ? (size_t)3 * (size_t)resize->from_height * (size_t)resize->from_width : 0,
                           .map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes};
     int code = pg_dataset_open(data_dir, dataset, &b->dataset);
     if (code == PG_OK)
-        code = check_fit(b, dataset, g);
+        code = check_fit(b, dataset, g, resize);
     if (code == PG_OK) {
         b->lessons = (pg_lessons){.count = pg_dataset_info_of(b->dataset)->images, .context = b, .read = read_lesson};
         code = make_pages(b);
@@ -129,12 +144,14 @@ void pg_lessons_close(pg_lesson_book *b)
         return;
     for (int64_t i = 0; b->pages && i < b->n_pages; i++) {
         free(b->pages[i].pixels);
+        free(b->pages[i].sources);
         free(b->pages[i].logits);
         free(b->pages[i].labels);
         free(b->pages[i].predictions);
     }
     free(b->pages);
     free(b->pixels);
+    free(b->sources);
     free(b->logits);
     pg_dataset_close(b->dataset);
     free(b);

@@ -5,14 +5,16 @@
 #define PG_RUN_LESSONS_H
 
 #include "attacks/attack.h"
+#include "harness/data/resize.h"
 #include "harness/run/judge.h"
 
 typedef struct pg_lesson_book pg_lesson_book;
 
-/* *new*, pg_lessons_close. dataset "cifar10:train", of the network's size and classes; network and judge are borrowed until
- * close. PG_EINPUT, PG_EMISSING, PG_ENOMEM, ... */
+/* *new*, pg_lessons_close. dataset "cifar10:train" or "cifar10:train@192", of the network's size and classes; network and judge
+ * are borrowed until close. With `resize`, examples have the pixels before it, and what it makes of them as `resized`.
+ * PG_EINPUT, PG_EMISSING, PG_ENOMEM, ... */
 int pg_lessons_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge, int slots,
-                    pg_lesson_book **out) PG_MUST_USE;
+                    const pg_resizing *resize, pg_lesson_book **out) PG_MUST_USE;
 void pg_lessons_close(pg_lesson_book *book);
 /* As attacks read them; good until close. */
 const pg_lessons *pg_lessons_of(const pg_lesson_book *book);

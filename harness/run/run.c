@@ -228,7 +228,8 @@ static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
     else if (code != PG_OK)
         pg_work_fail(work, code);
     free(work->pixels);
-    work->pixels = NULL;
+    free(work->sources);
+    work->pixels = work->sources = NULL;
 }
 
 static void forward_all(pg_pipeline *p, forward_state *s)

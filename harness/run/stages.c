@@ -16,7 +16,12 @@ static int read_work(pg_work *work, const pg_dataset *dataset)
     work->labels = malloc((size_t)work->images * sizeof *work->labels);
     if (!work->pixels || !work->labels)
         return pg_fail(PG_ENOMEM, "out of memory for %lld images", (long long)work->images);
-    return pg_dataset_read(dataset, work->start, work->images, work->pixels, work->labels);
+    int code = pg_dataset_read(dataset, work->start, work->images, work->pixels, work->labels);
+    if (code != PG_OK || !f->before_resize)
+        return code;
+    work->sources = malloc((size_t)work->images * 3 * (size_t)f->resize.from_height * (size_t)f->resize.from_width);
+    return work->sources ? pg_dataset_read_source(dataset, work->start, work->images, work->sources)
+                         : pg_fail(PG_ENOMEM, "out of memory for %lld images", (long long)work->images);
 }
 
 /* The data set the work wants; the last one stays open. */

@@ -5,6 +5,7 @@
 #include "harness/run/judge.h"
 #include "harness/run/victim_copies.h"
 #include "harness/run/victim_plain.h"
+#include "harness/run/victim_resized.h"
 #include "models/torch/torch.h"
 
 #include <math.h>
@@ -26,7 +27,9 @@ typedef struct slot {
 
 /* Slots whose patches have one size, and the tensors of the last pass over them; all owned. */
 typedef struct stage {
-    pg_rect patch; /* its size */
+    pg_rect patch;     /* its size; with a spread, that of what it changes */
+    pg_spread *spread; /* NULL: the patch is put on what the network takes */
+    int64_t own;       /* pixels of a patch as attacks have it */
     int view_height, view_width, positions;
     int n_slots;
     slot *slots;
@@ -37,7 +40,7 @@ typedef struct stage {
     pg_tensor *leaf, *local;                                   /* of the pass: patches; logits of the views */
     bool local_read;
     float *values;    /* [n][positions][classes]: `local` on the host, if local_read */
-    uint8_t *rounded; /* [n_slots][3][patch pixels] */
+    uint8_t *rounded; /* [n_slots][3][own] */
     pg_view *views;   /* [n_slots] */
 } stage;
 
@@ -74,6 +77,7 @@ static void stage_release(const pg_torch *t, stage *s)
         free(s->slots[i].position_at);
     }
     stage_drop(t, s);
+    pg_spread_free(s->spread);
     free(s->slots);
     free(s->order);
     free(s->held);
@@ -83,12 +87,21 @@ static void stage_release(const pg_torch *t, stage *s)
     *s = (stage){0};
 }
 
-static int stage_init(const defended *d, int patch_height, int patch_width, int n_slots, stage *s)
+/* Slots for patches of this size; with a resize they are put on before it. */
+static int stage_init(const defended *d, pg_rect patch, const pg_resizing *resize, int n_slots, stage *s)
 {
     const pg_geometry *g = &d->geometry;
-    pg_view view = pg_network_view(d->r.network, (pg_rect){.height = patch_height, .width = patch_width});
+    size_t own = (size_t)patch.height * (size_t)patch.width;
+    pg_spread *spread = NULL;
+    int code = resize ? pg_spread_new(resize, patch.height, patch.width, n_slots, d->victim.scope, &spread) : PG_OK;
+    if (code != PG_OK)
+        return code;
+    patch = spread ? pg_spread_size(spread) : patch;
+    pg_view view = pg_network_view(d->r.network, patch);
     size_t map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
-    *s = (stage){.patch = {.height = patch_height, .width = patch_width},
+    *s = (stage){.patch = patch,
+                 .spread = spread,
+                 .own = (int64_t)own,
                  .view_height = view.pixels.height,
                  .view_width = view.pixels.width,
                  .positions = view.positions.height * view.positions.width,
@@ -98,7 +111,7 @@ static int stage_init(const defended *d, int patch_height, int patch_width, int 
     s->order = calloc((size_t)n_slots, sizeof *s->order);
     s->held = calloc((size_t)n_slots, sizeof *s->held);
     s->values = malloc((size_t)n_slots * positions * (size_t)g->classes * sizeof *s->values);
-    s->rounded = malloc((size_t)n_slots * 3 * (size_t)patch_height * (size_t)patch_width);
+    s->rounded = malloc((size_t)n_slots * 3 * own);
     s->views = calloc((size_t)n_slots, sizeof *s->views);
     bool good = s->slots && s->order && s->held && s->values && s->rounded && s->views;
     for (int i = 0; good && i < n_slots; i++) {
@@ -166,13 +179,13 @@ static int stage_hold(defended *d, stage *s, int index, const pg_example *exampl
     const pg_geometry *g = &d->geometry;
     slot *x = &s->slots[index];
     pg_rect patch = {.top = top, .left = left, .height = s->patch.height, .width = s->patch.width};
-    if (top < 0 || left < 0 || top > g->input_height - patch.height || left > g->input_width - patch.width)
-        return pg_fail(PG_EINPUT, "a patch of %dx%d pixels at row %d, column %d does not lie in an image of %dx%d",
-                       patch.height, patch.width, top, left, g->input_height, g->input_width);
+    int code = s->spread ? pg_spread_hold(s->spread, index, example->pixels, top, left, &patch) : PG_OK;
+    if (code != PG_OK)
+        return code;
     x->label = example->label;
     x->held = ++d->holds;
     x->view = pg_network_view(d->r.network, patch);
-    fill_pixels(g, s, x, example->pixels, patch);
+    fill_pixels(g, s, x, pg_example_input(example), patch);
     fill_positions(g, x);
     return fill_map(d, s, x, example->logits);
 }
@@ -237,21 +250,22 @@ static void make_batch(const defended *d, stage *s, int n, const int *slots)
     x = gather_slots(d, s, offsetof(slot, position_at), bytes, PG_T_I64, 3, (int64_t[]){n, 1, s->positions});
     s->position_at = t->keep(scope, t->expand(scope, x, 3, (int64_t[]){n, g->classes, s->positions}));
     s->labels = t->keep(scope, labels ? t->from_data(scope, labels, PG_T_I64, 1, (int64_t[]){n}) : NULL);
+    if (s->spread)
+        pg_spread_batch(s->spread, n, slots);
     t->grad_mode(recorded);
     free(labels);
 }
 
-/* The patches, rounded: the leaf that gradients are taken of, [n][3][patch pixels]. */
+/* The patches, rounded: the leaf that gradients are taken of, [n][3][own]. */
 static pg_tensor *make_leaf(defended *d, stage *s, const float *patches)
 {
     pg_scope *scope = d->victim.scope;
     const pg_torch *t = d->torch;
-    int64_t pixels = (int64_t)s->patch.height * s->patch.width;
-    size_t values = (size_t)s->n * 3 * (size_t)pixels;
+    size_t values = (size_t)s->n * 3 * (size_t)s->own;
     for (size_t i = 0; i < values; i++)
         s->rounded[i] = pg_pixel_round(patches[i]);
     t->tensor_free(s->leaf);
-    pg_tensor *x = t->from_data(scope, s->rounded, PG_T_U8, 3, (int64_t[]){s->n, 3, pixels});
+    pg_tensor *x = t->from_data(scope, s->rounded, PG_T_U8, 3, (int64_t[]){s->n, 3, s->own});
     x = t->detach(scope, t->affine(scope, t->to_type(scope, x, PG_T_F32), 1.0 / 255, 0));
     s->leaf = t->keep(scope, x);
     t->requires_grad(scope, x, true);
@@ -268,6 +282,7 @@ static pg_tensor *pass(defended *d, stage *s, int n, const int *slots, const flo
     pg_tensor *x = make_leaf(d, s, patches);
     for (int i = 0; i < n; i++)
         s->views[i] = s->slots[slots[i]].view;
+    x = s->spread ? pg_spread_pixels(s->spread, x) : x;
     x = t->pad(scope, x, 2, (int64_t[]){0, 1}, 0); /* a last pixel of 0 stands for none */
     x = t->add(scope, s->pixels, t->gather(scope, x, 2, s->patch_at));
     x = t->reshape(scope, x, 4, (int64_t[]){n, 3, s->view_height, s->view_width});
@@ -297,6 +312,10 @@ static pg_tensor *score(const defended *d, const stage *s, pg_tensor *local, int
 static int hold(pg_victim *victim, int index, const pg_example *example, int top, int left)
 {
     defended *d = (defended *)victim;
+    int height = victim->image_height, width = victim->image_width, h = victim->patch_height, w = victim->patch_width;
+    if (top < 0 || left < 0 || top > height - h || left > width - w)
+        return pg_fail(PG_EINPUT, "a patch of %dx%d pixels at row %d, column %d does not lie in an image of %dx%d", h, w, top,
+                       left, height, width);
     return stage_hold(d, &d->stage, index, example, top, left);
 }
 
@@ -315,7 +334,7 @@ static pg_tensor *local_logits(pg_victim *victim, int n, const int *slots, const
 static int stage_gradient(const defended *d, const stage *s, pg_tensor *loss, float *out)
 {
     pg_scope *scope = d->victim.scope;
-    int64_t values = (int64_t)s->n * 3 * s->patch.height * s->patch.width;
+    int64_t values = (int64_t)s->n * 3 * s->own;
     d->torch->read(scope, d->torch->grad(scope, loss, s->leaf), out, PG_T_F32, values);
     return pg_scope_check(scope);
 }
@@ -376,19 +395,21 @@ static int saliency(pg_victim *victim, const pg_example *example, float *out)
     float *values = malloc(3 * image * sizeof *values);
     int code = values ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK && !d->whole.slots)
-        code = stage_init(d, g->input_height, g->input_width, 1, &d->whole);
+        code = stage_init(d, (pg_rect){.height = g->input_height, .width = g->input_width}, NULL, 1, &d->whole);
     if (code == PG_OK)
         code = stage_hold(d, &d->whole, 0, example, 0, 0);
     if (code == PG_OK) {
         for (size_t i = 0; i < 3 * image; i++)
-            values[i] = (float)example->pixels[i] / 255;
+            values[i] = (float)pg_example_input(example)[i] / 255;
         bool recorded = d->torch->grad_mode(true);
         pg_tensor *x = score(d, &d->whole, pass(d, &d->whole, 1, (int[]){0}, values), 0);
         code = stage_gradient(d, &d->whole, lead(victim->scope, x, g->classes, example->label), values);
         d->torch->scope_clear(victim->scope);
         d->torch->grad_mode(recorded);
     }
-    for (size_t i = 0; code == PG_OK && i < image; i++)
+    if (code == PG_OK && d->stage.spread)
+        code = pg_spread_saliency(d->stage.spread, values, out);
+    for (size_t i = 0; code == PG_OK && !d->stage.spread && i < image; i++)
         out[i] = fabsf(values[i]) + fabsf(values[image + i]) + fabsf(values[2 * image + i]);
     free(values);
     return code;
@@ -429,7 +450,8 @@ static int defended_open(const pg_victim_request *r, const pg_geometry *g, pg_vi
                             .saliency = saliency,
                             .stopping = stopping};
     scope->error = PG_OK;
-    int code = stage_init(d, r->patch_height, r->patch_width, r->slots, &d->stage);
+    pg_rect patch = {.height = r->patch_height, .width = r->patch_width};
+    int code = stage_init(d, patch, r->resize, r->slots, &d->stage);
     if (code == PG_OK) {
         d->q = malloc((size_t)d->stage.positions * (size_t)g->classes * sizeof *d->q);
         code = d->q ? pg_judge_new(g, r->defense, r->config, r->window, &d->judge) : pg_fail(PG_ENOMEM, "out of memory");
@@ -445,10 +467,12 @@ int pg_victim_open(const pg_victim_request *r, pg_victim **out)
 {
     const pg_geometry *g = &pg_network_info(r->network)->geometry;
     bool adaptive = r->defense->surrogate && !r->through_mean;
+    int height = r->resize ? r->resize->from_height : g->input_height;
+    int width = r->resize ? r->resize->from_width : g->input_width;
     *out = NULL;
-    if (r->patch_height < 1 || r->patch_width < 1 || r->patch_height > g->input_height || r->patch_width > g->input_width)
+    if (r->patch_height < 1 || r->patch_width < 1 || r->patch_height > height || r->patch_width > width)
         return pg_fail(PG_EINPUT, "a patch of %dx%d pixels does not fit into an image of %dx%d", r->patch_height,
-                       r->patch_width, g->input_height, g->input_width);
+                       r->patch_width, height, width);
     if (r->slots < 1)
         return pg_fail(PG_EINPUT, "%d images under attack at a time; at least 1", r->slots);
     bool gradients = pg_network_scope(pg_network_base(r->network)) != NULL, copies = pg_network_base(r->network) != r->network;
@@ -456,8 +480,8 @@ int pg_victim_open(const pg_victim_request *r, pg_victim **out)
     if (code != PG_OK)
         return code;
     pg_victim *v = *out;
-    v->image_height = g->input_height;
-    v->image_width = g->input_width;
+    v->image_height = height;
+    v->image_width = width;
     v->patch_height = r->patch_height;
     v->patch_width = r->patch_width;
     v->classes = g->classes;

@@ -2,6 +2,7 @@
 #include "harness/run/victim_copies.h"
 
 #include "harness/run/judge.h"
+#include "harness/run/paste.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ typedef struct copied {
     int n;           /* images of the last pass, */
     int *order;      /* [slots] in which slots they are, */
     uint8_t *patches; /* [slots][3][patch_height][patch_width] and the patches on them */
+    pg_paste paste;
     uint8_t *pixels; /* one image */
     float *logits;   /* its map of copies */
     float *clean;    /* the undefended network's map of one image */
@@ -35,7 +37,7 @@ static int copied_hold(pg_victim *victim, int index, const pg_example *example, 
     copied_slot *x = &d->slots[index];
     bool same = x->example.pixels == example->pixels && x->example.index == example->index;
     int code = same ? PG_OK
-                    : pg_network_forward(pg_network_base(d->r.network), example->pixels, example->index, 1, x->logits);
+                    : pg_network_forward(pg_network_base(d->r.network), pg_example_input(example), example->index, 1, x->logits);
     if (code != PG_OK)
         return code;
     x->example = *example;
@@ -79,18 +81,8 @@ static int copied_saliency(pg_victim *victim, const pg_example *example, float *
     copied *d = (copied *)victim;
     pg_example bare = *example;
     bare.logits = d->clean;
-    int code = pg_network_forward(pg_network_base(d->r.network), example->pixels, example->index, 1, d->clean);
+    int code = pg_network_forward(pg_network_base(d->r.network), pg_example_input(example), example->index, 1, d->clean);
     return code == PG_OK ? d->bare->saliency(d->bare, &bare, out) : code;
-}
-
-static void paste(const copied *d, const copied_slot *x, const uint8_t *patch)
-{
-    const pg_victim *v = &d->victim;
-    size_t width = (size_t)v->image_width, image = (size_t)v->image_height * width, row = (size_t)v->patch_width;
-    memcpy(d->pixels, x->example.pixels, 3 * image);
-    for (size_t c = 0; c < 3; c++)
-        for (int y = 0; y < v->patch_height; y++, patch += row)
-            memcpy(d->pixels + c * image + (size_t)(x->top + y) * width + (size_t)x->left, patch, row);
 }
 
 static int copied_judge(pg_victim *victim, int i, int *prediction)
@@ -100,8 +92,9 @@ static int copied_judge(pg_victim *victim, int i, int *prediction)
     int code = d->bare->judge(d->bare, i, prediction);
     if (code != PG_OK || *prediction == x->example.label)
         return code;
-    paste(d, x, d->patches + (size_t)i * patch_of(victim));
-    code = pg_network_forward(d->r.network, d->pixels, x->example.index, 1, d->logits);
+    code = pg_paste_patch(&d->paste, x->example.pixels, d->patches + (size_t)i * patch_of(victim), x->top, x->left, d->pixels);
+    if (code == PG_OK)
+        code = pg_network_forward(d->r.network, d->pixels, x->example.index, 1, d->logits);
     if (code == PG_OK)
         *prediction = pg_judge_logits(d->judge, d->logits);
     return code;
@@ -123,6 +116,7 @@ void pg_victim_copies_close(pg_victim *victim)
     free(d->slots);
     free(d->order);
     free(d->patches);
+    pg_paste_release(&d->paste);
     free(d->pixels);
     free(d->logits);
     free(d->clean);
@@ -137,8 +131,12 @@ static int open_bare(copied *d)
     r.config = d->mean;
     const pg_geometry *g = &pg_network_info(r.network)->geometry;
     int code = pg_module_configure(&r.defense->module, "defense", NULL, 0, d->mean);
-    r.window = (pg_window){pg_axis_window(&g->rows, g->input_height, r.patch_height),
-                           pg_axis_window(&g->columns, g->input_width, r.patch_width)};
+    int height = r.patch_height, width = r.patch_width; /* of what a patch changes */
+    if (code == PG_OK && r.resize)
+        code = pg_resize_reach(r.resize->from_height, r.resize->height, r.resize->filter, r.patch_height, &height);
+    if (code == PG_OK && r.resize)
+        code = pg_resize_reach(r.resize->from_width, r.resize->width, r.resize->filter, r.patch_width, &width);
+    r.window = (pg_window){pg_axis_window(&g->rows, g->input_height, height), pg_axis_window(&g->columns, g->input_width, width)};
     return code == PG_OK ? pg_victim_open(&r, &d->bare) : code;
 }
 
@@ -166,7 +164,10 @@ int pg_victim_copies_open(const pg_victim_request *r, pg_victim **out)
     if (!d)
         return pg_fail(PG_ENOMEM, "out of memory");
     d->r = *r;
-    int code = make_room(d, &pg_network_info(pg_network_base(r->network))->geometry, copies);
+    const pg_geometry *bare = &pg_network_info(pg_network_base(r->network))->geometry;
+    int code = make_room(d, bare, copies);
+    if (code == PG_OK)
+        code = pg_paste_init(&d->paste, r->resize, bare, r->patch_height, r->patch_width);
     if (code == PG_OK)
         code = open_bare(d);
     if (code == PG_OK)

@@ -2,6 +2,7 @@
 #include "harness/run/victim_plain.h"
 
 #include "harness/run/judge.h"
+#include "harness/run/paste.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +18,10 @@ typedef struct plain {
     pg_judge *judge;
     plain_slot *slots;
     int *predictions; /* of the last pass */
-    uint8_t *pixels;  /* one image */
-    float *logits;    /* one map */
-    int code;         /* of the last pass, and its message */
+    pg_paste paste;
+    uint8_t *patch, *pixels; /* one, rounded; one image with it */
+    float *logits;           /* one map */
+    int code;                /* of the last pass, and its message */
     char message[PG_MESSAGE_MAX];
 } plain;
 
@@ -32,14 +34,11 @@ static int plain_hold(pg_victim *victim, int index, const pg_example *example, i
 static int plain_predict(plain *p, const plain_slot *x, const float *patch, int *prediction)
 {
     const pg_victim *v = &p->victim;
-    size_t image = (size_t)v->image_height * (size_t)v->image_width;
-    memcpy(p->pixels, x->example->pixels, 3 * image);
-    for (int c = 0; c < 3; c++)
-        for (int y = 0; y < v->patch_height; y++)
-            for (int i = 0; i < v->patch_width; i++)
-                p->pixels[(size_t)c * image + (size_t)(x->top + y) * (size_t)v->image_width + (size_t)(x->left + i)] =
-                    pg_pixel_round(*patch++);
-    int code = pg_network_forward(p->r.network, p->pixels, x->example->index, 1, p->logits);
+    for (int i = 0; i < 3 * v->patch_height * v->patch_width; i++)
+        p->patch[i] = pg_pixel_round(patch[i]);
+    int code = pg_paste_patch(&p->paste, x->example->pixels, p->patch, x->top, x->left, p->pixels);
+    if (code == PG_OK)
+        code = pg_network_forward(p->r.network, p->pixels, x->example->index, 1, p->logits);
     if (code == PG_OK)
         *prediction = pg_judge_logits(p->judge, p->logits);
     return code;
@@ -79,6 +78,8 @@ void pg_victim_plain_close(pg_victim *victim)
     pg_judge_free(p->judge);
     free(p->slots);
     free(p->predictions);
+    pg_paste_release(&p->paste);
+    free(p->patch);
     free(p->pixels);
     free(p->logits);
     free(p);
@@ -93,9 +94,13 @@ int pg_victim_plain_open(const pg_victim_request *r, const pg_geometry *g, pg_vi
     p->victim = (pg_victim){.hold = plain_hold, .scores = plain_scores, .judge = plain_judge, .stopping = plain_stopping};
     p->slots = calloc((size_t)r->slots, sizeof *p->slots);
     p->predictions = calloc((size_t)r->slots, sizeof *p->predictions);
+    p->patch = malloc((size_t)3 * (size_t)r->patch_height * (size_t)r->patch_width);
     p->pixels = malloc((size_t)3 * (size_t)g->input_height * (size_t)g->input_width);
     p->logits = malloc((size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes * sizeof *p->logits);
-    int code = p->slots && p->predictions && p->pixels && p->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    bool there = p->slots && p->predictions && p->patch && p->pixels && p->logits;
+    int code = there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK)
+        code = pg_paste_init(&p->paste, r->resize, g, r->patch_height, r->patch_width);
     if (code == PG_OK)
         code = pg_judge_new(g, r->defense, r->config, r->window, &p->judge);
     if (code == PG_OK)

@@ -72,6 +72,7 @@ void pg_work_free(pg_work *work)
     pthread_mutex_destroy(&work->mutex);
     free(work->jobs);
     free(work->pixels);
+    free(work->sources);
     free(work->labels);
     free(work->outcomes);
     free(work->logits);
