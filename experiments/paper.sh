@@ -8,7 +8,7 @@
 # the rest is printed above it:
 #   table: OPTIONS        a table (`patchgauge table MATRIX OPTIONS`); several lines: several tables
 #   plot: FIGURE OPTIONS  a figure (`patchgauge plot FIGURE MATRIX OPTIONS`)
-#   audit: yes            its certificates are audited by features, and the audit is printed
+#   audit: yes            its certificates are audited by features, and the audit is printed; A:B instead: of these images
 #   validation: A:B       the validation images that "In short" chooses by; without it as many as the matrix has test images
 #   time: yes             it runs without the feature cache, and the times are printed
 #   masks: HxW HxW ...    what becomes of predictions without windows of so many positions (`patchgauge certify --masked`)
@@ -56,9 +56,14 @@ cells_hash() { # matrices
 
 # Cells of a matrix whose published or counted certificate has no audit by features: asked network by network, so that a network
 # that is new is audited alone.
+audit_images() { # matrix
+    images=$(directive "$1" audit)
+    [ "$images" = yes ] || echo "-S images=$images"
+}
 audit_missing() { # matrix, weights
+    # shellcheck disable=SC2046 # several options
     cells=$(patchgauge table "$1" -S weights="$2" --metrics clean -f csv 2>/dev/null | tail -n +2 | wc -l)
-    rows=$(patchgauge audit "$1" -S weights="$2" --stored --level feature -f csv 2>/dev/null | tail -n +2 | wc -l)
+    rows=$(patchgauge audit "$1" $(audit_images "$1") -S weights="$2" --stored --level feature -f csv 2>/dev/null | tail -n +2 | wc -l)
     [ "$rows" -lt "$cells" ]
 }
 
@@ -106,7 +111,9 @@ run() { # matrix
     ! chosen "$1" || "$program" --db "$database" run "$1" $(validation "$1")
     [ -n "$(directive "$1" audit)" ] || return 0
     weights_of "$1" | while read -r weights; do
-        ! audit_missing "$1" "$weights" || "$program" --db "$database" audit "$1" -S weights="$weights" --level feature >&2
+        # shellcheck disable=SC2046 # several options
+        ! audit_missing "$1" "$weights" ||
+            "$program" --db "$database" audit "$1" $(audit_images "$1") -S weights="$weights" --level feature >&2
     done
 }
 
@@ -269,9 +276,10 @@ sections() { # matrices
 audit() { # matrix
     [ -n "$(directive "$1" audit)" ] || return 0
     # a broken certificate or a refused image that nothing breaks ends with another code than 0, and has to be seen
-    patchgauge audit "$1" --stored -f md >"$work/audit.md" 2>/dev/null || true
+    # shellcheck disable=SC2046 # several options
+    patchgauge audit "$1" $(audit_images "$1") --stored -f md >"$work/audit.md" 2>/dev/null || true
     [ -s "$work/audit.md" ] || return 0
-    echo "\`patchgauge audit $1 --stored\`"
+    echo "\`patchgauge audit $1 $(audit_images "$1" | sed 's/$/ /')--stored\`"
     echo
     cat "$work/audit.md"
     echo
