@@ -67,7 +67,8 @@ void pg_evidence_settle(pg_evidence_spec *spec)
 {
     if (spec->feature != PG_FEATURE_PREDICTION)
         spec->theta = 0.0;
-    bool softmax_counts = spec->feature == PG_FEATURE_CONFIDENCE || (spec->feature == PG_FEATURE_PREDICTION && spec->theta > 0.0);
+    bool softmax_counts =
+        spec->feature == PG_FEATURE_CONFIDENCE || (spec->feature == PG_FEATURE_PREDICTION && spec->theta > 0.0);
     spec->temperature = softmax_counts ? temperature_of(spec) : 1.0;
     if (spec->feature != PG_FEATURE_LOGITS) {
         double lo = clamp(0.0, spec->clip_lo, spec->clip_hi), hi = clamp(1.0, spec->clip_lo, spec->clip_hi);
@@ -78,8 +79,8 @@ void pg_evidence_settle(pg_evidence_spec *spec)
 
 bool pg_evidence_same(const pg_evidence_spec *a, const pg_evidence_spec *b)
 {
-    return a->feature == b->feature && temperature_of(a) == temperature_of(b) && a->theta == b->theta && a->clip_lo == b->clip_lo && a->clip_hi == b->clip_hi &&
-           a->tanh_cbn == b->tanh_cbn;
+    return a->feature == b->feature && temperature_of(a) == temperature_of(b) && a->theta == b->theta &&
+           a->clip_lo == b->clip_lo && a->clip_hi == b->clip_hi && a->tanh_cbn == b->tanh_cbn;
 }
 
 bool pg_evidence_range(const pg_evidence_spec *spec, int64_t *lo, int64_t *hi)

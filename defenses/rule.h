@@ -15,30 +15,30 @@ typedef struct pg_feature_choice {
     double theta, temperature;
 } pg_feature_choice;
 
-/* The spec of a choice with these bounds (-INFINITY, INFINITY: not clipped), settled; and the choice with what has no effect set
- * to one fixed value. */
+/* The spec of a choice with these bounds (-INFINITY, INFINITY: not clipped), settled; and the choice with what has no effect
+ * set to one fixed value. */
 pg_evidence_spec pg_feature_spec(const pg_feature_choice *choice, double clip_lo, double clip_hi);
 void pg_feature_settle(pg_feature_choice *choice);
 
 /* The option rows of it; `config_type` has a pg_feature_choice named `feature`. */
-#define PG_FEATURE_OPTIONS(config_type)                                                                                  \
-    {.name = "feature",                                                                                                  \
-     .type = PG_OPTION_CHOICE,                                                                                           \
-     .offset = offsetof(config_type, feature.type),                                                                      \
-     .fallback = "logits",                                                                                               \
-     .choices = pg_feature_names,                                                                                        \
-     .help = "what a position says about a class"},                                                                      \
-    {.name = "theta",                                                                                                    \
-     .type = PG_OPTION_DECIMAL,                                                                                          \
-     .offset = offsetof(config_type, feature.theta),                                                                     \
-     .fallback = "0",                                                                                                    \
-     .min = 0,                                                                                                           \
-     .max = 1,                                                                                                           \
-     .help = "prediction: a vote for every class of at least this confidence; 0: one vote, for the largest"},            \
-    {                                                                                                                    \
-        .name = "temperature", .type = PG_OPTION_DECIMAL, .offset = offsetof(config_type, feature.temperature), .fallback = "1",\
-        .min = 0.01, .max = 100, .later = true,                                                                          \
-        .help = "of confidences: logits are divided by it before the softmax; below 1 they come closer to votes"         \
+#define PG_FEATURE_OPTIONS(config_type)                                                                           \
+    {.name = "feature",                                                                                           \
+     .type = PG_OPTION_CHOICE,                                                                                    \
+     .offset = offsetof(config_type, feature.type),                                                               \
+     .fallback = "logits",                                                                                        \
+     .choices = pg_feature_names,                                                                                 \
+     .help = "what a position says about a class"},                                                               \
+        {.name = "theta",                                                                                         \
+         .type = PG_OPTION_DECIMAL,                                                                               \
+         .offset = offsetof(config_type, feature.theta),                                                          \
+         .fallback = "0",                                                                                         \
+         .min = 0,                                                                                                \
+         .max = 1,                                                                                                \
+         .help = "prediction: a vote for every class of at least this confidence; 0: one vote, for the largest"}, \
+    {                                                                                                             \
+        .name = "temperature", .type = PG_OPTION_DECIMAL, .offset = offsetof(config_type, feature.temperature),   \
+        .fallback = "1", .min = 0.01, .max = 100, .later = true,                                                  \
+        .help = "of confidences: logits are divided by it before the softmax; below 1 they come closer to votes"  \
     }
 
 /* A verdict with nothing but its prediction. */

@@ -236,7 +236,8 @@ static void specs_settle(void **state)
     assert_true(d.clip_lo == 2 && d.clip_hi == 2);
     assert_true(a.temperature == 1 && b.temperature == 1 && c.temperature == 1 && d.temperature == 1);
     a.temperature = b.temperature = c.temperature = d.temperature = 0.5;
-    pg_evidence_spec vote = {.feature = PG_FEATURE_PREDICTION, .temperature = 0.5, .clip_hi = 1}; /* the largest at any temperature */
+    pg_evidence_spec vote = {
+        .feature = PG_FEATURE_PREDICTION, .temperature = 0.5, .clip_hi = 1}; /* the largest at any temperature */
     pg_evidence_settle(&a);
     pg_evidence_settle(&b);
     pg_evidence_settle(&c);

@@ -242,10 +242,24 @@ static void gradients_against_differences(void **state)
 static void saturated_values_have_gradients(void **state)
 {
     pg_scope *s = *state;
-    static const char *const ids[] = {"mean",        "mean-confidence",  "mean-prediction", "clip",        "clip-confidence",
-                                      "cbn",         "ds-votes",         "ds-window",       "median",      "median-confidence",
-                                      "trimmed-1",   "trimmed-2-votes",  "mask-0",          "mask-clip-0", "mask-votes-0.3",
-                                      "predicted-0", "predicted-votes-0", "mask-confidence-sharp"};
+    static const char *const ids[] = {"mean",
+                                      "mean-confidence",
+                                      "mean-prediction",
+                                      "clip",
+                                      "clip-confidence",
+                                      "cbn",
+                                      "ds-votes",
+                                      "ds-window",
+                                      "median",
+                                      "median-confidence",
+                                      "trimmed-1",
+                                      "trimmed-2-votes",
+                                      "mask-0",
+                                      "mask-clip-0",
+                                      "mask-votes-0.3",
+                                      "predicted-0",
+                                      "predicted-votes-0",
+                                      "mask-confidence-sharp"};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         for (uint32_t m = 0; m < MAPS; m++) {
             const rule_case *rule = rule_named(ids[i]);
@@ -464,11 +478,27 @@ static bool climb(bench *b, pg_scope *s, const pg_evidence_spec *spec, void *scr
 static void gradients_lead_to_what_breaks(void **state)
 {
     pg_scope *s = *state;
-    static const char *const ids[] = {
-        "mean-confidence", "mean-prediction", "clip",          "clip-confidence",   "cbn",
-        "ds-votes",        "ds-window",       "median",        "median-confidence", "trimmed-4",
-        "mask-0",          "mask-0.2",        "mask-0.5",      "mask-clip-0",       "mask-clip-0.2",
-        "mask-votes-0.3",  "predicted-0",     "predicted-0.2", "predicted-0.6",     "predicted-votes-0", "mask-confidence-sharp"};
+    static const char *const ids[] = {"mean-confidence",
+                                      "mean-prediction",
+                                      "clip",
+                                      "clip-confidence",
+                                      "cbn",
+                                      "ds-votes",
+                                      "ds-window",
+                                      "median",
+                                      "median-confidence",
+                                      "trimmed-4",
+                                      "mask-0",
+                                      "mask-0.2",
+                                      "mask-0.5",
+                                      "mask-clip-0",
+                                      "mask-clip-0.2",
+                                      "mask-votes-0.3",
+                                      "predicted-0",
+                                      "predicted-0.2",
+                                      "predicted-0.6",
+                                      "predicted-votes-0",
+                                      "mask-confidence-sharp"};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         const rule_case *rule = rule_named(ids[i]);
         int found = 0, known = 0;

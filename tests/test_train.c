@@ -49,7 +49,8 @@ static int train_by(const char *from, const char *out, int64_t epochs, const cha
                                         .options = &options});
 }
 
-static int train_from(const char *from, const char *out, int64_t epochs, const char *width, const char *option, const char *value)
+static int train_from(const char *from, const char *out, int64_t epochs, const char *width, const char *option,
+                      const char *value)
 {
     return train_by(from, out, epochs, width, (const char *const[]){option, value, NULL});
 }
@@ -233,7 +234,8 @@ static void the_hardest_squares_are_learned_from(void **state)
     snprintf(hard, sizeof hard, "%s/hard", folder);
     assert_int_equal(train_by(NULL, any, 1, "width=4", (const char *const[]){"cutout", "16", NULL}), PG_OK);
     assert_int_equal(train_by(NULL, hard, 1, "width=4", (const char *const[]){"cutout", "16", "hardest", "8", NULL}), PG_OK);
-    print_message("loss of the first epoch: %.3f of any squares, %.3f of the hardest of 8\n", first_loss(any), first_loss(hard));
+    print_message("loss of the first epoch: %.3f of any squares, %.3f of the hardest of 8\n", first_loss(any),
+                  first_loss(hard));
     assert_true(first_loss(hard) > first_loss(any) + 0.03);
 }
 

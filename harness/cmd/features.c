@@ -80,12 +80,16 @@ static int set(arguments *a, int option, const char *text)
 
 static int parse(int argc, char **argv, arguments *a)
 {
-    static const struct option options[] = {
-        {"weights", required_argument, NULL, 'w'}, {"dataset", required_argument, NULL, 'd'},
-        {"images", required_argument, NULL, 'i'},  {"output", required_argument, NULL, 'o'},
-        {"device", required_argument, NULL, 'D'},  {"batch", required_argument, NULL, 'b'},
-        {"threads", required_argument, NULL, 't'}, {"dtype", required_argument, NULL, 'y'},
-        {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},     {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"weights", required_argument, NULL, 'w'},
+                                            {"dataset", required_argument, NULL, 'd'},
+                                            {"images", required_argument, NULL, 'i'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"device", required_argument, NULL, 'D'},
+                                            {"batch", required_argument, NULL, 'b'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"dtype", required_argument, NULL, 'y'},
+                                            {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
+                                            {NULL, 0, NULL, 0}};
     a->request = (pg_features_request){.all = true, .device = "auto", .batch = 128, .pairs = a->pairs};
     optind = 0;
     for (int c; (c = pg_command_option_next(argc, argv, ":o:", options)) != -1;) {
