@@ -228,6 +228,12 @@ int pg_resize_reach(int in, int out, pg_filter filter, int length, int *reach)
     return code;
 }
 
+int pg_resize_reach_of(const pg_resizing *how, int height, int width, int *reach_height, int *reach_width)
+{
+    int code = pg_resize_reach(how->from_height, how->height, how->filter, height, reach_height);
+    return code == PG_OK ? pg_resize_reach(how->from_width, how->width, how->filter, width, reach_width) : code;
+}
+
 int pg_resize_touched(int in, int out, pg_filter filter, int start, int length, int *from, int *count)
 {
     spans s;

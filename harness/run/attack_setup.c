@@ -144,14 +144,11 @@ static int check_fit(pg_attack_setup *s)
 static int check_patch(pg_attack_setup *s)
 {
     const pg_geometry *g = &s->info.geometry;
-    const pg_resizing *how = &s->resize;
     int code = pg_patch_parse(s->request->patch, s->image_height, s->image_width, &s->patch_height, &s->patch_width);
     s->reach_height = s->patch_height;
     s->reach_width = s->patch_width;
     if (code == PG_OK && s->before_resize)
-        code = pg_resize_reach(how->from_height, how->height, how->filter, s->patch_height, &s->reach_height);
-    if (code == PG_OK && s->before_resize)
-        code = pg_resize_reach(how->from_width, how->width, how->filter, s->patch_width, &s->reach_width);
+        code = pg_resize_reach_of(&s->resize, s->patch_height, s->patch_width, &s->reach_height, &s->reach_width);
     if (code != PG_OK)
         return code;
     s->defended = (pg_defended){s->defense, s->config, {g->input_height, g->input_width, s->reach_height, s->reach_width}};
