@@ -278,13 +278,14 @@ void pg_option_format(const pg_option *row, const void *config, pg_buf *out)
     }
 }
 
-/* Whether the field has the row's fallback. */
-static bool at_fallback(const pg_option *row, const void *config)
+/* Whether the field has the row's fallback. Where memory runs out, that cannot be told: `out` has failed then. */
+static bool at_fallback(const pg_option *row, const void *config, pg_buf *out)
 {
     pg_buf text;
     pg_buf_init(&text);
     pg_option_format(row, config, &text);
     bool same = strcmp(text.data, row->fallback) == 0;
+    out->failed |= text.failed;
     pg_buf_release(&text);
     return same;
 }
@@ -292,7 +293,7 @@ static bool at_fallback(const pg_option *row, const void *config)
 void pg_options_canonical(const pg_option *table, const void *config, const char *prefix, bool identity_only, pg_buf *out)
 {
     for (; table->name; table++) {
-        if (identity_only && (table->recorded_only || (table->later && at_fallback(table, config))))
+        if (identity_only && (table->recorded_only || (table->later && at_fallback(table, config, out))))
             continue;
         pg_buf_printf(out, "%s%s=", prefix, table->name);
         pg_option_format(table, config, out);
