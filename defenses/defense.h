@@ -30,7 +30,7 @@ typedef struct pg_evidence_spec {
 
 /* The most that one value of evidence can change where a logit changes by at most `logit_delta` grid units (measured locality):
  * nothing moves a logit or a tanh further than the logit itself, nor a confidence further than the logit over the temperature, up to
- * one unit of rounding; a vote may flip. */
+ * one unit of rounding, and nothing further than from one end of its range to the other; a vote may flip. */
 int64_t pg_evidence_delta(const pg_evidence_spec *spec, int64_t logit_delta);
 
 /* The integer tensor of one image. Rows, columns, classes: q[(row * width + column) * classes + c]. */

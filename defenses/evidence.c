@@ -104,8 +104,8 @@ int64_t pg_evidence_delta(const pg_evidence_spec *spec, int64_t logit_delta)
     if (spec->feature == PG_FEATURE_PREDICTION)
         return PG_GRID;
     if (spec->feature == PG_FEATURE_CONFIDENCE)
-        return (int64_t)ceil((double)logit_delta / temperature_of(spec)) + 1;
-    return logit_delta + (spec->tanh_cbn ? 1 : 0);
+        return (int64_t)fmin(ceil((double)logit_delta / temperature_of(spec)) + 1, PG_GRID);
+    return PG_MIN(logit_delta, (int64_t)2 * PG_EVIDENCE_MAX) + (spec->tanh_cbn ? 1 : 0);
 }
 
 /* values[classes]: logits of one position become confidences. The sum runs in the order of the classes. */

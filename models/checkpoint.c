@@ -28,14 +28,16 @@ static char *canonical_command(const pg_train_job *job, const pg_dataset_info *d
     if (job->from)
         pg_buf_printf(&b, " --from %s", job->from);
     pg_options_canonical(job->model->module.options, job->config, " --set ", true, &options);
-    for (const pg_option *row = pg_train_option_table; row->name; row++)
-        if (!row->recorded_only) {
-            pg_buf_printf(&options, " --%s ", row->name);
-            if (strcmp(row->name, "dtype") == 0)
-                pg_buf_puts(&options, bf16 ? "bf16" : "fp32");
-            else
-                pg_option_format(row, job->options, &options);
-        }
+    for (const pg_option *row = pg_train_option_table; row->name; row++) {
+        if (row->recorded_only || pg_option_left_out(row, job->options, &options))
+            continue;
+        pg_buf_printf(&options, " --%s ", row->name);
+        if (strcmp(row->name, "dtype") == 0)
+            pg_buf_puts(&options, bf16 ? "bf16" : "fp32");
+        else
+            pg_option_format(row, job->options, &options);
+    }
+    b.failed |= options.failed;
     for (size_t i = 0; i < options.size; i++)
         if (options.data[i] != '\n')
             pg_buf_add(&b, &options.data[i], 1);

@@ -17,8 +17,11 @@ typedef struct patch {
     int top, left, height, width;
 } patch;
 
-/* On the grid of evidence, where a logit saturates at 1024. */
-static int64_t grid(float x) { return llrint(fmin(fmax((double)x, -1024), 1024) * 1048576.0); }
+/* A change in units of the grid, rounded up: confidences read logits where the grid saturates too. */
+static int64_t units(double change)
+{
+    return change < (double)PG_LOCALITY_MAX / 1048576 ? (int64_t)ceil(change * 1048576) : PG_LOCALITY_MAX;
+}
 
 /* The largest change over positions whose receptive field does not meet the patch; 0 where every position meets it. */
 static int64_t largest_change(const pg_geometry *g, patch p, const float *before, const float *after)
@@ -30,9 +33,7 @@ static int64_t largest_change(const pg_geometry *g, patch p, const float *before
                 continue;
             for (int c = 0; c < g->classes; c++) {
                 size_t i = ((size_t)y * (size_t)g->columns.positions + (size_t)x) * (size_t)g->classes + (size_t)c;
-                int64_t change = llabs(grid(after[i]) - grid(before[i]));
-                if (change == 0 && after[i] != before[i])
-                    change = 1; /* below the grid, and still a leak */
+                int64_t change = units(fabs((double)after[i] - (double)before[i]));
                 worst = change > worst ? change : worst;
             }
         }
@@ -145,7 +146,8 @@ int pg_locality_parse(const char *text, pg_locality *out)
     long long delta, trials;
     char dtype[8], device[8], tail;
     int batch;
-    bool good = sscanf(text, "%19lld:%19lld:%7[a-z0-9]:%7[a-z]:%9d%c", &delta, &trials, dtype, device, &batch, &tail) == 5 && delta >= 0 && trials >= 1 && batch >= 1;
+    bool good = sscanf(text, "%19lld:%19lld:%7[a-z0-9]:%7[a-z]:%9d%c", &delta, &trials, dtype, device, &batch, &tail) == 5 &&
+                delta >= 0 && delta <= PG_LOCALITY_MAX && trials >= 1 && batch >= 1;
     bool bf16 = good && strcmp(dtype, "bf16") == 0;
     if (!good || (!bf16 && strcmp(dtype, "fp32") != 0) || (strcmp(device, "cpu") != 0 && strcmp(device, "cuda") != 0))
         return pg_fail(PG_EDAMAGED, "metadata 'locality' is '%s'; DELTA:TRIALS:fp32|bf16:cpu|cuda:BATCH is needed", text);

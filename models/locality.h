@@ -1,6 +1,6 @@
 /* Locality, measured: whether positions that a patch cannot reach change at all. Certificates assume that they do not; some
- * convolution algorithms leak across the receptive field, and which one runs depends on device, type of number and batch. So a
- * measurement counts for its own of each. It is evidence, not proof. */
+ * convolution algorithms leak across the receptive field, and which one runs depends on device, type of number and batch. A
+ * measurement counts for its own type and batch; the device is told, and does not decide. It is evidence, not proof. */
 #ifndef PG_MODELS_LOCALITY_H
 #define PG_MODELS_LOCALITY_H
 
@@ -21,6 +21,9 @@ int pg_locality_measure(const char *weights, const pg_locality_request *request,
 
 /* Writes a measurement into the record of a weights file (another file content, another hash); atomic. */
 int pg_locality_record(const char *weights, const pg_locality *locality) PG_MUST_USE;
+
+/* Change that counts as any change: 2048, on the grid. */
+#define PG_LOCALITY_MAX ((int64_t)1 << 31)
 
 /* "DELTA:TRIALS:DTYPE:DEVICE:BATCH", as weights files record it. */
 enum { PG_LOCALITY_TEXT = 96 };

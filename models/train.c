@@ -49,7 +49,7 @@ const pg_option pg_train_option_table[] = {
     {.name = "cutouts", .type = PG_OPTION_INT, AT(cutouts), .fallback = "2", .min = 1, .max = 16,
      .help = "an image has from none to so many squares"},
     {.name = "hardest", .type = PG_OPTION_INT, AT(hardest), .fallback = "1", .min = 1, .max = 64,
-     .help = "of so many draws of an image's squares the one with the largest loss is learned from"},
+     .later = true, .help = "of so many draws of an image's squares the one with the largest loss is learned from; not for bands"},
     {.name = "positions", .type = PG_OPTION_INT, AT(positions), .fallback = "1", .min = 1, .max = 4096,
      .help = "evenly spaced positions an image, where a model sees one at a time (bands); others see all"},
     {.name = "evidence", .type = PG_OPTION_CHOICE, AT(evidence), .fallback = "logits", .choices = evidences,
@@ -200,16 +200,18 @@ static pg_tensor *hardest(training *r, pg_tensor *x, pg_tensor *labels, int64_t 
     const pg_torch *t = r->t;
     const pg_dataset_info *info = r->fit.info;
     pg_scope *s = r->s;
+    t->grad_mode(false);
     if (r->bf16) /* ends with this pass: it keeps weights converted, here without gradients */
         t->autocast(s, r->device, true);
     pg_value local = pg_model_train_logits(r->job->model, r->job->config, PG_PASS_EVAL, s, &r->state.current, info->classes, x,
                                            (int)r->o->positions, rng);
     if (r->bf16)
         t->autocast(s, r->device, false);
-    pg_tensor *right = t->log_softmax(s, pg_train_scores(s, r->o, &local, info->height, info->width, NULL), 1);
-    right = t->reshape(s, right, 3, (const int64_t[]){n, draws, info->classes});
-    labels = t->expand(s, t->reshape(s, labels, 3, (const int64_t[]){n, 1, 1}), 3, (const int64_t[]){n, draws, 1});
-    pg_tensor *loss = t->affine(s, t->reshape(s, t->gather(s, right, 2, labels), 2, (const int64_t[]){n, draws}), -1, 0);
+    labels = t->expand(s, t->reshape(s, labels, 2, (const int64_t[]){n, 1}), 2, (const int64_t[]){n, draws});
+    labels = t->reshape(s, labels, 1, (const int64_t[]){n * draws});
+    pg_tensor *right = t->log_softmax(s, pg_train_scores(s, r->o, &local, info->height, info->width, labels), 1);
+    labels = t->reshape(s, labels, 2, (const int64_t[]){n * draws, 1});
+    pg_tensor *loss = t->affine(s, t->reshape(s, t->gather(s, right, 1, labels), 2, (const int64_t[]){n, draws}), -1, 0);
     pg_tensor *all = t->reshape(s, t->arange(s, n * draws, PG_T_I64), 2, (const int64_t[]){n, draws});
     pg_tensor *chosen = t->gather(s, all, 1, t->reshape(s, t->argmax(s, loss, 1), 2, (const int64_t[]){n, 1}));
     return t->index_select(s, x, 0, t->reshape(s, chosen, 1, &n));
@@ -473,6 +475,19 @@ static void release(training *r)
     free(r->decays);
 }
 
+static int check_options(const pg_train_job *job)
+{
+    const pg_train_options *o = job->options;
+    if (o->warmup > o->epochs)
+        return pg_fail(PG_EINPUT, "warmup is %lld of %lld epochs: at most as many are right", (long long)o->warmup, (long long)o->epochs);
+    if (o->hardest > 1 && o->cutout == 0)
+        return pg_fail(PG_EINPUT, "--hardest %lld of draws that are all alike: squares are needed, --cutout PIXELS", (long long)o->hardest);
+    if (o->hardest > 1 && job->model->hooks->train)
+        return pg_fail(PG_EINPUT, "--hardest %lld: %s learns from a few of its positions, which would be others in each draw; right would be 1",
+                       (long long)o->hardest, job->model->module.name);
+    return PG_OK;
+}
+
 int pg_train(const pg_train_job *job)
 {
     training r = {.job = job, .o = job->options};
@@ -480,10 +495,7 @@ int pg_train(const pg_train_job *job)
     stop_asked = 0;
     sigaction(SIGINT, &action, &before_int);
     sigaction(SIGTERM, &action, &before_term);
-    int lock = -1, e = PG_OK;
-    if (job->options->warmup > job->options->epochs)
-        e = pg_fail(PG_EINPUT, "warmup is %lld of %lld epochs: at most as many are right", (long long)job->options->warmup,
-                    (long long)job->options->epochs);
+    int lock = -1, e = check_options(job);
     if (!e)
         e = claim_out(job->out, &lock);
     bool claimed = !e;

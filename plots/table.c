@@ -266,7 +266,7 @@ static void note_locality(const pg_table *table, const char *prefix, pg_table_fo
         if (e->delta < 0) {
             pg_buf_printf(out, "%slocality not measured for ", prefix);
             pg_text_flat(e->weights, " ", format == PG_TABLE_MD, out);
-            pg_buf_puts(out, ": certificates assume that nothing changes outside the receptive fields\n");
+            pg_buf_puts(out, ": certificates assume that nothing changes where a patch does not reach\n");
         } else {
             pg_buf_printf(out, "%slocality of ", prefix);
             pg_text_flat(e->weights, " ", format == PG_TABLE_MD, out);

@@ -152,6 +152,20 @@ static void runs_end_alike(void **state)
     free(cut);
 }
 
+/* A measurement of receptive fields says nothing of a copy, which is seen whole. */
+static void locality_of_copies_is_not_measured(void **state)
+{
+    (void)state;
+    static const char note[] = "locality not measured for synthetic-bagnet";
+    const char *arguments = "-S attack=none -S batch=128 -S images=0:2";
+    assert_int_equal(program_run("measured.db", "run %s %s", scratch_path("m.toml"), arguments), 0);
+    assert_int_equal(program_run("measured.db", "table %s %s", scratch_path("m.toml"), arguments), 0);
+    assert_non_null(strstr(program_output, note));
+    assert_int_equal(program_run("measured.db", "run %s %s -S defense=mean", scratch_path("m.toml"), arguments), 0);
+    assert_int_equal(program_run("measured.db", "table %s %s -S defense=mean", scratch_path("m.toml"), arguments), 0);
+    assert_null(strstr(program_output, "locality not measured"));
+}
+
 /* Cells of one matrix with several masks and patches have passes of their own; those of features share one. */
 static void passes_are_told_apart(void **state)
 {
@@ -209,7 +223,8 @@ static void an_attack_is_drawn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_are_run_as_images), cmocka_unit_test(runs_end_alike),       cmocka_unit_test(passes_are_told_apart),
+        cmocka_unit_test(copies_are_run_as_images), cmocka_unit_test(runs_end_alike),       cmocka_unit_test(locality_of_copies_is_not_measured),
+        cmocka_unit_test(passes_are_told_apart),
         cmocka_unit_test(audits_find_nothing),      cmocka_unit_test(bad_wishes_are_refused), cmocka_unit_test(an_attack_is_drawn),
     };
     return cmocka_run_group_tests(tests, make, scratch_remove);

@@ -326,6 +326,8 @@ static void leaks_move_evidence_no_further_than_said(void **state)
     assert_int_equal(pg_evidence_delta(&specs[0], 7), 7);
     assert_int_equal(pg_evidence_delta(&specs[2], 7), 8); /* rounding may add one */
     assert_int_equal(pg_evidence_delta(&specs[4], 7), 8);
+    assert_int_equal(pg_evidence_delta(&specs[5], INT64_MAX), PG_GRID); /* a confidence lies in [0, 1] */
+    assert_int_equal(pg_evidence_delta(&specs[0], INT64_MAX), (int64_t)2 * PG_EVIDENCE_MAX);
 }
 
 int main(void)

@@ -392,6 +392,19 @@ static void test_features_from_the_cache(void **state)
 }
 
 /* A range that starts within a batch. */
+/* An option that is no part of identity where it has its fallback is shown all the same. */
+static void test_settings_at_their_fallback_are_shown(void **state)
+{
+    (void)state;
+    static const char text[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:8\"\npatch = 5\n"
+                               "defense = \"mean\"\n\"mean.feature\" = \"confidence\"\n[axes]\n\"mean.temperature\" = [0.5, 1]\n";
+    scratch_write("shown.toml", text, sizeof text - 1);
+    assert_int_equal(program_run("shown.db", "run %s --quiet", scratch_path("shown.toml")), 0);
+    assert_int_equal(program_run("shown.db", "table %s --rows temperature --metrics clean -f csv", scratch_path("shown.toml")), 0);
+    assert_non_null(strstr(program_output, "\n0.5,"));
+    assert_non_null(strstr(program_output, "\n1,"));
+}
+
 static void test_features_of_a_range(void **state)
 {
     (void)state;
@@ -541,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_bad_data_is_not_tried_again),
         cmocka_unit_test(test_ls_tells_cells_apart),
         cmocka_unit_test(test_control_characters_are_replaced),
+        cmocka_unit_test(test_settings_at_their_fallback_are_shown),
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_ranges_agree),
         cmocka_unit_test(test_nonfinite_images_are_counted),

@@ -249,6 +249,32 @@ static void a_warmup_longer_than_the_run_is_refused(void **state)
     assert_int_equal(pg_file_size(out), -1);
 }
 
+static void draws_that_mean_nothing_are_refused(void **state)
+{
+    (void)state;
+    char out[64];
+    snprintf(out, sizeof out, "%s/draws", folder);
+    assert_int_equal(train_with(out, 1, "hardest", "2"), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "--cutout"));
+    const pg_model *bands = pg_model_find("ds-resnet18");
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    pg_train_options options;
+    pg_options_defaults(pg_train_option_table, &options);
+    options.cutout = 8;
+    options.hardest = 2;
+    assert_int_equal(pg_module_configure(&bands->module, "model", NULL, 0, config), PG_OK);
+    assert_int_equal(pg_train(&(pg_train_job){.model = bands,
+                                              .config = config,
+                                              .data_dir = "unused",
+                                              .data = "synthetic:val",
+                                              .out = out,
+                                              .device = "cpu",
+                                              .options = &options}),
+                     PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "ds-resnet18 learns from a few of its positions"));
+    assert_int_equal(pg_file_size(out), -1);
+}
+
 static void two_trainings_of_one_file_are_refused(void **state)
 {
     (void)state;
@@ -299,6 +325,7 @@ int main(void)
         cmocka_unit_test(squares_hide_the_image),
         cmocka_unit_test(the_hardest_squares_are_learned_from),
         cmocka_unit_test(a_warmup_longer_than_the_run_is_refused),
+        cmocka_unit_test(draws_that_mean_nothing_are_refused),
         cmocka_unit_test(two_trainings_of_one_file_are_refused),
         cmocka_unit_test(divergence_is_said),
     };

@@ -278,9 +278,10 @@ void pg_option_format(const pg_option *row, const void *config, pg_buf *out)
     }
 }
 
-/* Whether the field has the row's fallback. Where memory runs out, that cannot be told: `out` has failed then. */
-static bool at_fallback(const pg_option *row, const void *config, pg_buf *out)
+bool pg_option_left_out(const pg_option *row, const void *config, pg_buf *out)
 {
+    if (!row->later)
+        return false;
     pg_buf text;
     pg_buf_init(&text);
     pg_option_format(row, config, &text);
@@ -293,7 +294,7 @@ static bool at_fallback(const pg_option *row, const void *config, pg_buf *out)
 void pg_options_canonical(const pg_option *table, const void *config, const char *prefix, bool identity_only, pg_buf *out)
 {
     for (; table->name; table++) {
-        if (identity_only && (table->recorded_only || (table->later && at_fallback(table, config, out))))
+        if (identity_only && (table->recorded_only || pg_option_left_out(table, config, out)))
             continue;
         pg_buf_printf(out, "%s%s=", prefix, table->name);
         pg_option_format(table, config, out);

@@ -55,6 +55,9 @@ int pg_options_set_pair(const pg_option *table, void *config, const char *owner,
 /* Appends the value of one row in canonical form: decimals shortest that read back the same, bool true|false. */
 void pg_option_format(const pg_option *row, const void *config, pg_buf *out);
 
+/* Whether a row is no part of identity since it is newer than its module and has its fallback. Where memory runs out that
+ * cannot be told: `out`, to which the row would be added, has failed then. */
+bool pg_option_left_out(const pg_option *row, const void *config, pg_buf *out);
 /* Appends "PREFIXkey=value\n" for every row in the table's order; identity_only leaves out what is no part of identity. */
 void pg_options_canonical(const pg_option *table, const void *config, const char *prefix, bool identity_only, pg_buf *out);
 

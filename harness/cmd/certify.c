@@ -102,7 +102,13 @@ static int parse(int argc, char **argv, request *r)
     if (r->masked && r->has_delta)
         return pg_fail(PG_EUSAGE, "certify: --masked makes no certificates, so that --delta means nothing there: leave one of them out");
     r->job.config = r->config;
-    return pg_module_configure(&r->defense->module, "defense", r->pairs, r->n_pairs, r->config);
+    int code = pg_module_configure(&r->defense->module, "defense", r->pairs, r->n_pairs, r->config);
+    if (code == PG_OK) {
+        pg_evidence_spec spec;
+        r->defense->evidence(r->config, &spec);
+        r->job.delta = pg_evidence_delta(&spec, r->job.delta);
+    }
+    return code;
 }
 
 static int64_t label_at(const pg_npy *labels, size_t i)
@@ -253,13 +259,8 @@ static void say_what_it_is_worth(const request *r, size_t nonfinite)
     if (r->defense->certificate(r->config) == PG_CERTIFICATE_NONE)
         pg_warn("%s: case 4 is certified as published, which is not a proof: the column certified is 0 throughout",
                 r->defense->module.name);
-    pg_evidence_spec spec;
-    r->defense->evidence(r->config, &spec);
     if (!r->has_delta)
         pg_info("locality not measured (no --delta): certificates assume that nothing outside a window changes");
-    else if (spec.feature == PG_FEATURE_PREDICTION && r->job.delta > 0 && r->job.delta < 1 << 20)
-        pg_warn("--delta %lld on votes says that none of them flips; a vote that may flip changes by 1048576",
-                (long long)r->job.delta);
 }
 
 static int run(const pg_context *context, int argc, char **argv)
@@ -300,11 +301,12 @@ const pg_command pg_command_certify = {
     .help = "  FEATURES.npy     float32 or float64 [images, height, width, classes]: local logits\n"
             "  LABELS.npy       integers [images]\n"
             "  --defense NAME   see `patchgauge list defenses`\n"
-            "  --window HxW     positions of the map that a patch can touch; cut to the map\n"
+            "  --window HxW     positions of the map that a patch can touch at its worst place; cut to the map. README has the formula;\n"
+            "                   an axis that wraps, of pixels that the stride does not divide, can need one more\n"
             "  --wrap[=AXES]    the map wraps along its width (w, also --wrap alone: column bands), height (h) or both (hw)\n"
-            "  --delta D        measured locality: the most that evidence outside a window changes, in units of 2^-20 of what "
-            "the defense\n"
-            "                   reads; a vote that flips changes by 1048576 (default: not measured, taken as 0)\n"
+            "  --delta D        measured locality: the most that a logit outside a window changes, in units of 2^-20, as `features`\n"
+            "                   writes it into meta.json; what the defense reads of it changes by what follows from that, a vote by\n"
+            "                   1048576 (default: not measured, taken as 0)\n"
             "  --set key=value  an option of the defense, see `patchgauge help defense NAME`; may be given several times\n"
             "  --masked         no certificates: every window once without its evidence, 0 for every class, and the defense predicts from\n"
             "                   what remains; prints index, label, prediction, windows (how many there are), wrong and changed: without\n"

@@ -92,7 +92,9 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
         *ok = false;
         return;
     }
-    c->has_delta = pg_locality_covers(&f->info.locality, f->dtype, f->batch);
+    /* copies of an image are seen whole: what a measurement says of receptive fields says nothing of them */
+    c->has_delta = pg_locality_covers(&f->info.locality, f->dtype, f->batch) &&
+                   (c->defense->level == PG_LEVEL_FEATURE || f->info.locality.batch == 0);
     pg_defended defended = {
         c->defense, c->config, {f->dataset_height, f->dataset_width, c->reach_height, c->reach_width}};
     if (pg_defended_map(&defended, &g, &c->window) != PG_OK) {
@@ -219,6 +221,9 @@ static int make_details(pg_cell *c)
     if (c->reach_height != c->patch_height || c->reach_width != c->patch_width)
         pg_buf_printf(&text, "reach.px=%dx%d\n", c->reach_height, c->reach_width);
     pg_buf_printf(&text, "window=%dx%d\n", c->window.height, c->window.width);
+    for (const pg_option *row = c->defense->module.options; row->name; row++)
+        if (pg_option_left_out(row, c->config, &text)) /* of the settings too, since it is no part of identity */
+            pg_buf_printf(&text, "%s.%s=%s\n", c->defense->module.name, row->name, row->fallback);
     if (strcmp(f->weights, "null") != 0) {
         char prefix[80];
         snprintf(prefix, sizeof prefix, "%s.", f->info.model);

@@ -235,28 +235,38 @@ static int attack_all(work *w)
 
 /* ---- Files ---- */
 
+/* *New*; NULL where memory runs out, as the next two. */
+static json_t *whole(json_t *made, bool failed)
+{
+    if (failed)
+        json_decref(made);
+    return failed ? NULL : made;
+}
+
 static json_t *options_json(const pg_module *module, const void *config)
 {
     pg_buf text;
     pg_buf_init(&text);
     pg_options_canonical(module->options, config, "", false, &text);
     json_t *object = json_object();
+    bool failed = text.failed;
     for (char *line = text.data, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
         char *value = strchr(line, '=');
         *end = '\0';
         *value = '\0';
-        json_object_set_new(object, line, json_string(value + 1));
+        failed |= json_object_set_new(object, line, json_string(value + 1)) != 0;
     }
     pg_buf_release(&text);
-    return json_pack("{s:s, s:i, s:o}", "name", module->name, "version", module->version, "options", object);
+    return json_pack("{s:s, s:i, s:o}", "name", module->name, "version", module->version, "options", whole(object, failed));
 }
 
 static json_t *names_json(const pg_dataset_info *info)
 {
     json_t *list = json_array();
+    bool failed = false;
     for (int i = 0; i < info->classes; i++)
-        json_array_append_new(list, json_string(info->class_names[i]));
-    return list;
+        failed |= json_array_append_new(list, json_string(info->class_names[i])) != 0;
+    return whole(list, failed);
 }
 
 /* *new* text of meta.json; NULL with a message. */
