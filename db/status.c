@@ -9,7 +9,8 @@
 /* Times of the last attempts at a forward pass; the slowest stage of the pipeline is what a task costs. */
 #define RECENT_ATTEMPTS "1000"
 
-/* Seconds that one worker needs for the open tasks, by the speed of each forward pass; the mean speed for those without one. */
+/* Seconds that one worker needs for the open tasks, by the speed of each forward pass; for those without one, by the mean speed of the
+ * other open ones: what else is in the store can be faster or slower by any factor. NULL where none of them has one. */
 #define ESTIMATE(which)                                                                                      \
     "WITH recent AS (SELECT task, max(read_s, forward_s, certify_s) AS s FROM attempt WHERE result = 'done'" \
     "  ORDER BY attempt DESC LIMIT " RECENT_ATTEMPTS "),"                                                    \
@@ -17,7 +18,8 @@
     "  JOIN task t ON t.task = r.task GROUP BY t.forward),"                                                  \
     " open AS (SELECT forward, sum(count) AS n FROM task WHERE state IN ('pending', 'running')"              \
     "  AND state <> 'done'" which " GROUP BY forward)"                                                       \
-    " SELECT sum(o.n * ifnull(m.s / m.n, (SELECT sum(s) / sum(n) FROM measured)))"                           \
+    " SELECT sum(o.n * ifnull(m.s / m.n, (SELECT sum(s) / sum(n) FROM measured NATURAL JOIN"                 \
+    "  (SELECT forward FROM open))))"                                                                        \
     " FROM open o LEFT JOIN measured m ON m.forward = o.forward"
 
 /* One row of integers. */

@@ -1,9 +1,10 @@
 #!/bin/sh
 # zoo.sh PROGRAM [DATABASE]: writes models/ZOO.md: every network of models/zoo with its hash, how it was trained, and what the database of
 # `make paper` knows of it: accuracy without a defense and the best certificates, from experiments/audits and table15. Where the database
-# knows nothing of a network, what the page says of it stays. FILE.from beside a network holds the command of the one it was trained on from.
+# knows nothing of a network, what the page says of it stays. FILE.from beside a network holds the commands of those it was trained on from,
+# the first one first.
 set -eu
-[ $# -ge 1 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
 program=$1 database=${2:-build/paper.db}
 out=models/ZOO.md
 temporary=$(mktemp)
@@ -75,7 +76,7 @@ started_from() { # weights file
     for other in models/zoo/*.safetensors; do
         [ "$(field "$other" sha256)" != "$from" ] || echo "- trained on from: $(basename "$other")"
     done
-    [ ! -f "$1.from" ] || echo "- trained on from: \`$(echo "$from" | cut -c 1-12)\`, which the first of these commands makes"
+    [ ! -f "$1.from" ] || echo "- trained on from: \`$(echo "$from" | cut -c 1-12)\`, which the commands before the last one make"
 }
 
 entry() { # weights file
@@ -93,7 +94,7 @@ entry() { # weights file
     [ -z "$now" ] || echo "$now"
     echo
     echo '```'
-    [ ! -f "$1.from" ] || shown <"$1.from"
+    [ ! -f "$1.from" ] || while read -r command; do echo "$command" | shown; done <"$1.from"
     field "$1" command | shown
     echo '```'
     echo

@@ -363,6 +363,11 @@ static void test_time_left(void **state)
     assert_float_equal(left_s, 5.0, 1e-9);
     assert_int_equal(pg_store_status_of(store, &status), PG_OK);
     assert_float_equal(status.left_s, 8.0, 1e-9);
+    /* of another pass nothing is known, whatever else the store has seen */
+    exec(store, "INSERT INTO forward SELECT 99, replace(hex(zeroblob(32)), '0', 'f'), canonical, dataset FROM forward LIMIT 1");
+    exec(store, "UPDATE task SET forward = 99 WHERE state = 'pending'");
+    assert_int_equal(pg_store_time_left(store, &left_s), PG_OK);
+    assert_true(isnan(left_s));
     pg_store_close(store);
 }
 
