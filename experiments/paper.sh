@@ -8,7 +8,8 @@
 # the rest is printed above it:
 #   table: OPTIONS        a table (`patchgauge table MATRIX OPTIONS`); several lines: several tables
 #   plot: FIGURE OPTIONS  a figure (`patchgauge plot FIGURE MATRIX OPTIONS`)
-#   audit: yes            its certificates are audited by features, and the audit is printed; A:B instead: of these images
+#   audit: yes            its certificates are audited by features, and the audit is printed; A:B instead: of these images; behind
+#                         either other levels of `patchgauge audit`, comma-separated
 #   validation: A:B       the validation images that "In short" chooses by; without it as many as the matrix has test images
 #   time: yes             it runs without the feature cache, and the times are printed
 #   masks: HxW HxW ...    what becomes of predictions without windows of so many positions (`patchgauge certify --masked`)
@@ -54,17 +55,23 @@ cells_hash() { # matrices
 
 # ---- run -------------------------------------------------------------------------------------------------------------------
 
-# Cells of a matrix whose published or counted certificate has no audit by features: asked network by network, so that a network
+# Cells of a matrix whose published or counted certificate has no audit: asked network by network, so that a network
 # that is new is audited alone.
 audit_images() { # matrix
-    images=$(directive "$1" audit)
+    images=$(directive "$1" audit | cut -d " " -f 1)
     [ "$images" = yes ] || echo "-S images=$images"
+}
+audit_levels() { # matrix
+    directive "$1" audit | awk '{ print (NF > 1 ? $2 : "feature") }'
 }
 audit_missing() { # matrix, weights
     # shellcheck disable=SC2046 # several options
     cells=$(patchgauge table "$1" -S weights="$2" --metrics clean -f csv 2>/dev/null | tail -n +2 | wc -l)
-    rows=$(patchgauge audit "$1" $(audit_images "$1") -S weights="$2" --stored --level feature -f csv 2>/dev/null | tail -n +2 | wc -l)
-    [ "$rows" -lt "$cells" ]
+    for level in $(audit_levels "$1" | tr , ' '); do
+        rows=$(patchgauge audit "$1" $(audit_images "$1") -S weights="$2" --stored --level "$level" -f csv 2>/dev/null | tail -n +2 | wc -l)
+        [ "$rows" -ge "$cells" ] || return 0
+    done
+    return 1
 }
 
 # What makes the validation cells of a matrix out of its test cells: options of `run`, `plan` and `table`.
@@ -113,7 +120,7 @@ run() { # matrix
     weights_of "$1" | while read -r weights; do
         # shellcheck disable=SC2046 # several options
         ! audit_missing "$1" "$weights" ||
-            "$program" --db "$database" audit "$1" $(audit_images "$1") -S weights="$weights" --level feature >&2
+            "$program" --db "$database" audit "$1" $(audit_images "$1") -S weights="$weights" --level "$(audit_levels "$1")" >&2
     done
 }
 

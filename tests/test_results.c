@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 static const char audit_matrix[] =
-    "# All rules.\n# audit: yes\n# table: --rows defense,scope\nname = \"ds\"\n[fixed]\n"
+    "# All rules.\n# audit: yes feature,locality\n# table: --rows defense,scope\nname = \"ds\"\n[fixed]\n"
     "dataset = \"synthetic:test\"\nimages = \"0:8\"\nweights = \"null\"\npatch = 8\n"
     "[axes]\ndefense = [\"ds\", \"robust-masking\"]\n\"robust-masking.scope\" = [\"predicted\", \"per-class\"]\n";
 static const char clip_matrix[] =
