@@ -17,10 +17,11 @@ typedef struct patch {
     int top, left, height, width;
 } patch;
 
-/* A change in units of the grid, rounded up: confidences read logits where the grid saturates too. */
-static int64_t units(double change)
+int64_t pg_locality_units(double change)
 {
-    return change < (double)PG_LOCALITY_MAX / 1048576 ? (int64_t)ceil(change * 1048576) : PG_LOCALITY_MAX;
+    if (change == 0)
+        return 0;
+    return change < (double)(PG_LOCALITY_MAX - 1) / 1048576 ? (int64_t)(change * 1048576) + 1 : PG_LOCALITY_MAX;
 }
 
 /* The largest change over positions whose receptive field does not meet the patch; 0 where every position meets it. */
@@ -33,7 +34,7 @@ static int64_t largest_change(const pg_geometry *g, patch p, const float *before
                 continue;
             for (int c = 0; c < g->classes; c++) {
                 size_t i = ((size_t)y * (size_t)g->columns.positions + (size_t)x) * (size_t)g->classes + (size_t)c;
-                int64_t change = units(fabs((double)after[i] - (double)before[i]));
+                int64_t change = pg_locality_units(fabs((double)after[i] - (double)before[i]));
                 worst = change > worst ? change : worst;
             }
         }

@@ -25,6 +25,10 @@ int pg_locality_record(const char *weights, const pg_locality *locality) PG_MUST
 /* Change that counts as any change: 2048, on the grid. */
 #define PG_LOCALITY_MAX ((int64_t)1 << 31)
 
+/* The most units of the grid that two values can lie apart, rounded to it, if `change` >= 0 is between them; PG_LOCALITY_MAX for a
+ * NaN. Not taken of the rounded values: confidences read logits where the grid saturates, too. */
+int64_t pg_locality_units(double change);
+
 /* "DELTA:TRIALS:DTYPE:DEVICE:BATCH", as weights files record it. */
 enum { PG_LOCALITY_TEXT = 96 };
 void pg_locality_format(const pg_locality *locality, char text[PG_LOCALITY_TEXT]);

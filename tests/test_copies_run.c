@@ -218,14 +218,23 @@ static void an_attack_is_drawn(void **state)
         fail_msg("%d: %s", code, program_output);
     assert_true(pg_file_size(scratch_path("attacked/results.csv")) > 100);
     assert_true(pg_file_size(scratch_path("attacked/sheet.png")) > 1000);
+    char *meta;
+    size_t size;
+    assert_int_equal(pg_file_read(scratch_path("attacked/meta.json"), 1 << 20, &meta, &size), PG_OK);
+    assert_non_null(strstr(meta, "\"delta\": null"));
+    free(meta);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_are_run_as_images), cmocka_unit_test(runs_end_alike),       cmocka_unit_test(locality_of_copies_is_not_measured),
+        cmocka_unit_test(copies_are_run_as_images),
+        cmocka_unit_test(runs_end_alike),
+        cmocka_unit_test(locality_of_copies_is_not_measured),
         cmocka_unit_test(passes_are_told_apart),
-        cmocka_unit_test(audits_find_nothing),      cmocka_unit_test(bad_wishes_are_refused), cmocka_unit_test(an_attack_is_drawn),
+        cmocka_unit_test(audits_find_nothing),
+        cmocka_unit_test(bad_wishes_are_refused),
+        cmocka_unit_test(an_attack_is_drawn),
     };
     return cmocka_run_group_tests(tests, make, scratch_remove);
 }

@@ -1,4 +1,5 @@
 /* Networks over libtorch: weights files, the two encodings of bands, folding, padding of batches, locality. */
+#include "defenses/evidence.h"
 #include "harness/base/file.h"
 #include "harness/base/rng.h"
 #include "harness/base/safetensors.h"
@@ -274,6 +275,25 @@ static void ablated_bands_see_only_themselves(void **state)
     release(&x);
 }
 
+/* On the grid values lie no further apart than said, halves that are rounded away from each other among them. */
+static void changes_are_counted_in_full(void **state)
+{
+    (void)state;
+    pg_rng rng = pg_rng_make(5, PG_STREAM_TEST, 0);
+    int64_t closest = INT64_MAX;
+    for (int i = 0; i < 100000; i++) {
+        double a = (double)pg_rng_below(&rng, 64) / 4 / PG_GRID, b = (double)pg_rng_below(&rng, 64) / 4 / PG_GRID;
+        int64_t room = pg_locality_units(fabs(a - b)) - llabs((int64_t)pg_grid(a) - pg_grid(b));
+        closest = room < closest ? room : closest;
+    }
+    assert_int_equal(closest, 0);
+    assert_int_equal(pg_locality_units(0), 0);
+    assert_int_equal(pg_locality_units(1e-12), 1);
+    assert_int_equal(pg_locality_units(0.5), PG_GRID / 2 + 1); /* of 2000 and 2000.5 as well */
+    assert_int_equal(pg_locality_units(1e30), PG_LOCALITY_MAX);
+    assert_int_equal(pg_locality_units((double)NAN), PG_LOCALITY_MAX);
+}
+
 /* A patch changes positions inside its window, and outside it nothing but by the measured delta. */
 static void locality_is_measured(void **state)
 {
@@ -437,6 +457,7 @@ int main(void)
         cmocka_unit_test(blocks_are_cut_round_both_edges),
         cmocka_unit_test(training_looks_at_a_grid_of_blocks),
         cmocka_unit_test(ablated_bands_see_only_themselves),
+        cmocka_unit_test(changes_are_counted_in_full),
         cmocka_unit_test(locality_is_measured),
         cmocka_unit_test(pixels_reach_their_fields_only),
         cmocka_unit_test(damaged_weights_are_refused),

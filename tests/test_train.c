@@ -260,6 +260,7 @@ static void draws_that_mean_nothing_are_refused(void **state)
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     pg_train_options options;
     pg_options_defaults(pg_train_option_table, &options);
+    options.epochs = 1;
     options.cutout = 8;
     options.hardest = 2;
     assert_int_equal(pg_module_configure(&bands->module, "model", NULL, 0, config), PG_OK);

@@ -92,9 +92,6 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
         *ok = false;
         return;
     }
-    /* copies of an image are seen whole: what a measurement says of receptive fields says nothing of them */
-    c->has_delta = pg_locality_covers(&f->info.locality, f->dtype, f->batch) &&
-                   (c->defense->level == PG_LEVEL_FEATURE || f->info.locality.batch == 0);
     pg_defended defended = {
         c->defense, c->config, {f->dataset_height, f->dataset_width, c->reach_height, c->reach_width}};
     if (pg_defended_map(&defended, &g, &c->window) != PG_OK) {
@@ -103,9 +100,7 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
         *ok = false;
         return;
     }
-    pg_evidence_spec spec;
-    c->defense->evidence(c->config, &spec);
-    c->delta = c->has_delta ? pg_evidence_delta(&spec, f->info.locality.delta_grid) : 0;
+    c->has_delta = pg_defended_delta(&defended, &f->info.locality, f->dtype, f->batch, &c->delta);
 }
 
 static void settle_images(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)

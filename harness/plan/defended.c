@@ -19,3 +19,13 @@ int pg_defended_map(const pg_defended *d, pg_geometry *g, pg_window *window)
         code = d->defense->check(d->config, g->rows.positions, g->columns.positions, g->classes);
     return code;
 }
+
+bool pg_defended_delta(const pg_defended *d, const pg_locality *l, pg_dtype dtype, int batch, int64_t *delta)
+{
+    bool alone = l->batch == 0; /* the model computes each image on its own, and so each copy */
+    bool measured = pg_locality_covers(l, dtype, batch) && (alone || !pg_defended_copies(d));
+    pg_evidence_spec spec;
+    d->defense->evidence(d->config, &spec);
+    *delta = measured ? pg_evidence_delta(&spec, l->delta_grid) : 0;
+    return measured;
+}

@@ -165,10 +165,7 @@ static int check_patch(pg_attack_setup *s)
 static int open_certifier(pg_attack_setup *s)
 {
     const pg_geometry *g = &s->info.geometry;
-    pg_evidence_spec spec;
-    s->defense->evidence(s->config, &spec);
-    s->has_delta = pg_locality_covers(&s->info.locality, s->request->dtype, s->request->batch);
-    s->delta = s->has_delta ? pg_evidence_delta(&spec, s->info.locality.delta_grid) : 0;
+    s->has_delta = pg_defended_delta(&s->defended, &s->info.locality, s->request->dtype, s->request->batch, &s->delta);
     pg_job job = {.defense = s->defense, .config = s->config, .window = s->window, .delta = s->delta};
     return pg_certifier_new(&job, 1, g->rows.positions, g->columns.positions, g->classes, g->rows.wrap, g->columns.wrap,
                             &s->certifier);
