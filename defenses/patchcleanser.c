@@ -1,15 +1,10 @@
 /* patchcleanser: two rounds of masks over any classifier.
  *
  * Source: Xiang et al. 2022 (PatchCleanser), algorithms 1 and 2. Masks are one size and lie on a grid such that every place of
- * the patch is hidden by at least one of them. Position (i, j) of the map is the image with masks i and j, its class the arg max
- * of the logits (the lower index among equals). Prediction: where all masks alone, (i, i), agree, their class; else the first
- * mask whose class is not that of the majority, and with which every second mask gives the same class, decides; else the
- * majority does (the lower class among equals).
- *
- * Certificate: every pair of masks gives the label. A patch that mask i hides changes nothing of row i and column i, so all of
- * them still give the label. Then the label is the prediction: mask i alone gives it, so another class can win only by a mask k
- * of that class with which every second mask agrees, and (k, i) does not; and where the label is not the majority's, mask i
- * decides, or one before it that has the label too. The margin is the smallest lead of the label in a pair. */
+ * the patch is hidden by at least one of them. Position (i, j) of the map is the image with masks i and j, its class the arg
+ * max of the logits (the lower index among equals). Prediction and certificate: two-mask agreement (agreement.h). A patch that
+ * mask i hides changes nothing of row i and column i. The margin is the smallest lead of the label in a pair. */
+#include "defenses/agreement.h"
 #include "defenses/rule.h"
 
 #include <math.h>
@@ -65,7 +60,8 @@ static int cleanser_copies(const void *config, const pg_frame *f, pg_map *map)
     mask_axis y = masks_of(config, f->height, f->patch_height), x = masks_of(config, f->width, f->patch_width);
     int masks = y.count * x.count;
     if (masks < 3)
-        return pg_fail(PG_EINPUT, "a patch of %dx%d pixels leaves room for %d mask%s on an image of %dx%d; at least 3 are needed",
+        return pg_fail(PG_EINPUT,
+                       "a patch of %dx%d pixels leaves room for %d mask%s on an image of %dx%d; at least 3 are needed",
                        f->patch_height, f->patch_width, masks, masks == 1 ? "" : "s", f->height, f->width);
     *map = (pg_map){.height = masks,
                     .width = masks,
@@ -93,10 +89,9 @@ static int cleanser_check(const void *config, int height, int width, int classes
 {
     (void)config;
     (void)classes;
-    return height == width && height >= 3 ? PG_OK
-                                          : pg_fail(PG_EINPUT,
-                                                    "a map of %dx%d; pairs of masks make a square one, of at least 3x3", height,
-                                                    width);
+    return height == width && height >= 3
+               ? PG_OK
+               : pg_fail(PG_EINPUT, "a map of %dx%d; pairs of masks make a square one, of at least 3x3", height, width);
 }
 
 static void cleanser_evidence(const void *config, pg_evidence_spec *out)
@@ -112,64 +107,33 @@ static pg_certificate cleanser_certificate(const void *config)
     return PG_CERTIFICATE_EXACT; /* of a patch that may give each pair it touches any class */
 }
 
-typedef struct scratch {
-    int *class; /* [masks][masks] of each pair */
-    int *votes; /* [classes] of the masks alone */
-} scratch;
-
-static void carve(pg_arena *arena, int masks, int classes, scratch *s)
-{
-    s->class = pg_arena_take(arena, (size_t)masks * (size_t)masks, sizeof *s->class);
-    s->votes = pg_arena_take(arena, (size_t)classes, sizeof *s->votes);
-}
-
 static size_t cleanser_scratch(int height, int width, int classes, size_t n)
 {
     (void)n;
     pg_arena arena = {0};
-    scratch s;
-    carve(&arena, PG_MAX(height, width), classes, &s);
+    pg_agreement a;
+    pg_agreement_carve(&arena, PG_MAX(height, width), classes, &a);
     return arena.used;
 }
 
-static int best_of(const int32_t *q, int classes)
+static int class_of(const void *of, int first, int second)
 {
+    const pg_evidence *e = of;
+    const int32_t *q = e->q + (size_t)(first * e->width + second) * (size_t)e->classes;
     int best = 0;
-    for (int c = 1; c < classes; c++)
+    for (int c = 1; c < e->classes; c++)
         best = q[c] > q[best] ? c : best;
     return best;
-}
-
-/* The class of mask k if every second mask gives it too, else -1. */
-static int agreed(const int *row, int masks, int k)
-{
-    for (int j = 0; j < masks; j++)
-        if (row[j] != row[k])
-            return -1;
-    return row[k];
 }
 
 static int cleanser_predict(const pg_evidence *e, pg_window window, const void *config, void *memory)
 {
     (void)window;
     (void)config;
-    int masks = e->height, majority = 0;
     pg_arena arena = {.base = memory};
-    scratch s;
-    carve(&arena, masks, e->classes, &s);
-    memset(s.votes, 0, (size_t)e->classes * sizeof *s.votes);
-    for (int i = 0; i < masks * masks; i++)
-        s.class[i] = best_of(e->q + (size_t)i * (size_t)e->classes, e->classes);
-    for (int k = 0; k < masks; k++)
-        s.votes[s.class[k * masks + k]]++;
-    for (int c = 1; c < e->classes; c++)
-        majority = s.votes[c] > s.votes[majority] ? c : majority;
-    for (int k = 0; k < masks; k++) {
-        const int *row = s.class + k * masks;
-        if (row[k] != majority && agreed(row, masks, k) >= 0)
-            return row[k];
-    }
-    return majority;
+    pg_agreement a = {.class = class_of, .of = e};
+    pg_agreement_carve(&arena, e->height, e->classes, &a);
+    return pg_agreement_predict(&a);
 }
 
 /* The smallest lead of the label over another class in any pair; INT64_MAX where there is no other. */

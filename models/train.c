@@ -26,6 +26,7 @@ enum { SCHEDULE_COSINE, SCHEDULE_STEP };
 enum { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16 };
 static const char *const schedules[] = {"cosine", "step", NULL};
 static const char *const evidences[] = {"logits", "confidence", NULL};
+static const char *const maskings[] = {"label", "twice", NULL};
 static const char *const dtypes[] = {"auto", "fp32", "bf16", NULL};
 
 #define AT(field) .offset = offsetof(pg_train_options, field)
@@ -55,7 +56,10 @@ const pg_option pg_train_option_table[] = {
     {.name = "evidence", .type = PG_OPTION_CHOICE, AT(evidence), .fallback = "logits", .choices = evidences,
      .help = "what is averaged over the positions before the loss"},
     {.name = "mask", .type = PG_OPTION_INT, AT(mask), .fallback = "0", .min = 0, .max = 4096,
-     .help = "masked training: the label's heaviest window under a patch of so many pixels a side counts as nothing; 0: off"},
+     .help = "masked training: windows under a patch of so many pixels a side count as nothing; 0: off"},
+    {.name = "masking", .type = PG_OPTION_CHOICE, AT(masking), .fallback = "label", .choices = maskings, .later = true,
+     .help = "label: the label's heaviest window, for the label alone; twice: for all classes, the window that costs the most, and then "
+             "the one that costs the most of what is left"},
     {.name = "dtype", .type = PG_OPTION_CHOICE, AT(dtype), .fallback = "auto", .choices = dtypes,
      .help = "bf16 autocast where the processor is fast at it (auto)"},
     {.name = "half", .type = PG_OPTION_BOOL, AT(half), .fallback = "true", .help = "write the weights in half precision"},

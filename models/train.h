@@ -9,11 +9,12 @@ typedef struct pg_train_options {
     int64_t epochs, batch, warmup, crop, cutout, cutouts, hardest, positions, mask, seed;
     double rate, momentum, decay, smoothing, ema;
     bool flip, nesterov, half;
-    int schedule, dtype, evidence;
+    int schedule, dtype, evidence, masking;
     int64_t threads; /* recorded only */
 } pg_train_options;
 
 enum { PG_TRAIN_LOGITS, PG_TRAIN_CONFIDENCE }; /* evidence */
+enum { PG_TRAIN_MASK_LABEL, PG_TRAIN_MASK_TWICE }; /* masking */
 
 /* The option table behind pg_train_options: --epochs, --batch and so on. */
 extern const pg_option pg_train_option_table[];

@@ -13,7 +13,7 @@ cc=${CC:-gcc}
 flags="-std=c17 -Werror=uninitialized -ffp-contract=off -pthread -D_GNU_SOURCE -DPG_PLAIN -I$work/include -I."
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
 libraries="-lcmocka -ljansson -lcrypto -lm -ldl"
-tests="windows rules defenses certifier vectors evidence bruteforce worst surrogate patchcleanser"
+tests="windows rules defenses certifier vectors evidence bruteforce worst surrogate patchcleanser double_masking"
 PATCHGAUGE_TORCH=${PATCHGAUGE_TORCH:-$PWD/build/patchgauge-torch.so}
 export PATCHGAUGE_TORCH
 left_out=defenses/surrogate.c
@@ -28,6 +28,8 @@ order() { # file, fast|safe
     */evidence.c) echo evidence rules defenses certifier ;;
     */certifier.c | */invariance.c) echo certifier ;;
     */patchcleanser.c) echo patchcleanser; return ;;
+    */agreement.c) echo patchcleanser double_masking rules; return ;;
+    */double_masking.c) echo double_masking rules defenses ;;
     */defense.c) echo defenses ;;
     */surrogate.c) [ "$2" = safe ] || echo surrogate; return ;; # the tensor API is no matter of sanitizers
     */worst.c | */mask_worst.c) echo worst; return ;;

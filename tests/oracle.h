@@ -27,14 +27,15 @@ typedef enum oracle_kind {
     ORACLE_MEDIAN,
     ORACLE_TRIM,
     ORACLE_MASK,
-    ORACLE_PREDICTED
+    ORACLE_PREDICTED,
+    ORACLE_DOUBLE
 } oracle_kind;
 
 typedef struct oracle_rule {
     oracle_kind kind;
     bool bounded;   /* SUM: both bounds finite; MASK: c_h finite */
     int64_t lo, hi; /* the range on the grid; c_h is hi */
-    int trim;       /* TRIM */
+    int trim;       /* TRIM; DOUBLE: positions between masks */
     int64_t ppm;    /* MASK, PREDICTED */
     int64_t delta;
 } oracle_rule;
@@ -243,6 +244,103 @@ static inline int oracle_case(const oracle_rule *r, const oracle_map *m, const o
     return found;
 }
 
+/* DOUBLE: where masks of `length` start on an axis. */
+static inline int oracle_starts(int size, int length, bool wrap, int stride, int *start)
+{
+    int n = 0;
+    if (length == size || !wrap) {
+        for (int a = 0; a < size - length; a += stride)
+            start[n++] = a;
+        start[n++] = size - length;
+    } else {
+        for (int a = 0; a < size; a += stride)
+            start[n++] = a;
+    }
+    return n;
+}
+
+typedef struct oracle_masks {
+    int count;
+    unsigned char has[ORACLE_POSITIONS][ORACLE_POSITIONS];
+    int class[ORACLE_POSITIONS][ORACLE_POSITIONS];
+} oracle_masks;
+
+/* The lead of class y over class c outside two masks. */
+static inline int64_t oracle_lead(const oracle_map *m, const oracle_masks *k, int a, int b, int y, int c)
+{
+    int64_t lead = 0;
+    for (int p = 0; p < m->height * m->width; p++)
+        if (!k->has[a][p] && !k->has[b][p])
+            lead += oracle_value(m, p, y) - oracle_value(m, p, c);
+    return lead;
+}
+
+/* Masks as sets of positions, and the class outside every pair of them. */
+static inline const oracle_masks *oracle_masks_of(const oracle_rule *r, const oracle_map *m)
+{
+    static oracle_masks k;
+    int tall = m->window_height + r->trim - 1, wide = m->window_width + r->trim - 1, top[ORACLE_POSITIONS],
+        left[ORACLE_POSITIONS];
+    tall = tall < m->height ? tall : m->height;
+    wide = wide < m->width ? wide : m->width;
+    int down = oracle_starts(m->height, tall, m->wrap_rows, r->trim, top);
+    int across = oracle_starts(m->width, wide, m->wrap_columns, r->trim, left);
+    k.count = down * across;
+    for (int i = 0; i < k.count; i++) {
+        memset(k.has[i], 0, sizeof k.has[i]);
+        for (int cell = 0; cell < tall * wide; cell++)
+            k.has[i][(top[i / across] + cell / wide) % m->height * m->width + (left[i % across] + cell % wide) % m->width] = 1;
+    }
+    for (int a = 0; a < k.count; a++)
+        for (int b = 0; b < k.count; b++) {
+            k.class[a][b] = 0;
+            for (int c = 1; c < m->classes; c++)
+                if (oracle_lead(m, &k, a, b, c, k.class[a][b]) > 0)
+                    k.class[a][b] = c;
+        }
+    return &k;
+}
+
+/* Two-mask agreement as it is published: no mask disagrees; a disagreer whom no second mask changes; the majority. */
+static inline int oracle_agreed(const oracle_masks *k, int classes)
+{
+    int counts[ORACLE_CLASSES] = {0}, majority = classes - 1;
+    for (int a = 0; a < k->count; a++)
+        counts[k->class[a][a]]++;
+    for (int c = classes - 1; c >= 0; c--)
+        majority = counts[c] >= counts[majority] ? c : majority;
+    for (int a = 0; a < k->count && counts[majority] < k->count; a++) {
+        int same = 0;
+        for (int b = 0; b < k->count; b++)
+            same += k->class[a][b] == k->class[a][a];
+        if (k->class[a][a] != majority && same == k->count)
+            return k->class[a][a];
+    }
+    return majority;
+}
+
+static inline oracle_verdict oracle_double(const oracle_rule *r, const oracle_map *m, int y)
+{
+    const oracle_masks *k = oracle_masks_of(r, m);
+    oracle_verdict v = {.failure_case = -1, .prediction = oracle_agreed(k, m->classes)};
+    int hidden = 0;
+    for (int p = 0; p < m->height * m->width; p++)
+        hidden += k->has[0][p];
+    if (v.prediction != y)
+        return v;
+    for (int a = 0; a < k->count; a++)
+        for (int b = 0; b < k->count; b++)
+            for (int c = 0; c < m->classes; c++) {
+                int64_t lead = oracle_lead(m, k, a, b, y, c);
+                if (c != y && (!v.has_margin || lead < v.margin))
+                    v.margin = lead;
+                v.has_margin = v.has_margin || c != y;
+            }
+    int left = m->height * m->width - hidden;
+    v.certified = left > 0 && (!v.has_margin || (oracle_wide)v.margin > (oracle_wide)2 * left * r->delta);
+    return v;
+}
+
 /* The condition for one window and one rival: left less right side. Returns false where it is infinite. */
 static inline bool oracle_condition(const oracle_rule *r, const oracle_map *m, const oracle_windows *w, int y, int c, int at,
                                     bool *beaten, oracle_wide *margin)
@@ -291,6 +389,8 @@ static inline bool oracle_condition(const oracle_rule *r, const oracle_map *m, c
 
 static inline oracle_verdict oracle_certify(const oracle_rule *r, const oracle_map *m, int y)
 {
+    if (r->kind == ORACLE_DOUBLE)
+        return oracle_double(r, m, y);
     const oracle_windows *w = oracle_windows_of(m);
     int64_t score[ORACLE_CLASSES] = {0};
     oracle_verdict v = {.failure_case = -1};

@@ -38,6 +38,11 @@ static const game games[] = {
     {"mask-clip-1", 4, 4, {0, U, 2 * U, 3 * U}, {0, U, 2 * U, 3 * U}, U / 2},
     {"mask-confidence-0.999999", 3, 3, {0, U / 2, U}, {0, U / 2, U}, U / 4},
     {"mask-votes-0.3", 2, 2, {0, U}, {0, U}, U},
+    {"double", 4, 4, {-1, 0, 1, 4}, {-100, 0, 1, 100}, 1},
+    {"double-2", 4, 4, {-1, 0, 1, 4}, {-100, 0, 1, 100}, 1},
+    {"double-3", 3, 3, {-1, 0, 4}, {-100, 0, 100}, 1},
+    {"double-confidence", 3, 3, {0, U / 2, U}, {0, U / 2, U}, U / 4},
+    {"double-votes", 2, 2, {0, U}, {0, U}, U},
 };
 enum { N_GAMES = sizeof games / sizeof *games, VALUES = 64 };
 
@@ -89,11 +94,27 @@ static pg_verdict certify(const board *b, int label, int64_t delta)
     return verdict;
 }
 
+/* Whether two-mask agreement gives another class where the label comes last, so that it loses every tie. */
+static bool disagreed(const board *b, int label)
+{
+    int32_t behind[VALUES];
+    oracle_map m = b->map;
+    memcpy(behind, b->now, sizeof behind);
+    m.q = behind;
+    for (int p = 0; p < m.height * m.width; p++) {
+        behind[p * m.classes + label] = b->now[p * m.classes + m.classes - 1];
+        behind[p * m.classes + m.classes - 1] = b->now[p * m.classes + label];
+    }
+    return oracle_agreed(oracle_masks_of(&b->rule->oracle, &m), m.classes) != m.classes - 1;
+}
+
 /* Whether the tensor as it is now has the label beaten: a tie counts, but for votes, where the prediction decides. */
 static bool beaten(board *b, int label)
 {
     int64_t score[ORACLE_CLASSES] = {0};
     oracle_kind kind = b->rule->oracle.kind;
+    if (kind == ORACLE_DOUBLE)
+        return disagreed(b, label);
     oracle_scores(&b->rule->oracle, &b->map, b->windows, score);
     if (kind == ORACLE_VOTES || kind == ORACLE_WINDOW)
         return oracle_argmax(score, b->map.classes) != label;

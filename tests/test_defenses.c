@@ -32,6 +32,7 @@ static void bad_options_are_refused(void **state)
     expect_refused("clip", "clip=5:1", "LO <= HI");
     expect_refused("clip", "clip=auto", "LO:HI");
     expect_refused("trimmed-mean", "trim=-1", "from 0");
+    expect_refused("double-masking", "stride=0", "from 1");
     expect_refused("mean", "feature=votes", "confidence");
     expect_refused("cbn", "feature=logits", "feature");
 }
@@ -98,6 +99,8 @@ static void options_settle(void **state)
     expect_evidence("ds", "", PG_FEATURE_PREDICTION, 0.2, 0, 1, false);
     expect_evidence("median", "feature=prediction theta=0.4", PG_FEATURE_PREDICTION, 0.4, 0, 1, false);
     expect_evidence("trimmed-mean", "theta=0.4", PG_FEATURE_LOGITS, 0, -inf, inf, false);
+    expect_evidence("double-masking", "theta=0.4", PG_FEATURE_LOGITS, 0, -inf, inf, false);
+    expect_evidence("double-masking", "feature=confidence", PG_FEATURE_CONFIDENCE, 0, 0, 1, false);
     expect_evidence("robust-masking", "", PG_FEATURE_LOGITS, 0, 0, inf, false);
     expect_evidence("robust-masking", "feature=confidence", PG_FEATURE_CONFIDENCE, 0, 0, 1, false);
     expect_evidence("robust-masking", "feature=confidence clip=0:inf", PG_FEATURE_CONFIDENCE, 0, 0, 1, false);
@@ -113,6 +116,7 @@ static void equal_classifiers_have_equal_options(void **state)
         {"mean", "", "theta=0.3"},
         {"median", "", "theta=0.3"},
         {"trimmed-mean", "", "theta=0.3"},
+        {"double-masking", "", "theta=0.3"},
         {"clip", "feature=confidence clip=0:1", "feature=confidence clip=-4:15 theta=0.1"},
         {"robust-masking", "", "clip=0:inf theta=0.9"},
         {"robust-masking", "feature=confidence", "feature=confidence clip=0:2"},
@@ -151,6 +155,9 @@ static void certificates_say_what_they_are_worth(void **state)
         {"median", "", PG_CERTIFICATE_EXACT},
         {"trimmed-mean", "", PG_CERTIFICATE_EXACT},
         {"trimmed-mean", "feature=confidence", PG_CERTIFICATE_SOUND},
+        {"double-masking", "", PG_CERTIFICATE_EXACT},
+        {"double-masking", "stride=2", PG_CERTIFICATE_SOUND},
+        {"double-masking", "feature=confidence", PG_CERTIFICATE_SOUND},
         {"robust-masking", "", PG_CERTIFICATE_EXACT},
         {"robust-masking", "threshold=0.000001", PG_CERTIFICATE_SOUND},
         {"robust-masking", "scope=predicted", PG_CERTIFICATE_NONE},

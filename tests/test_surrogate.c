@@ -259,7 +259,9 @@ static void saturated_values_have_gradients(void **state)
                                       "mask-votes-0.3",
                                       "predicted-0",
                                       "predicted-votes-0",
-                                      "mask-confidence-sharp"};
+                                      "mask-confidence-sharp",
+                                      "double",
+                                      "double-votes"};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         for (uint32_t m = 0; m < MAPS; m++) {
             const rule_case *rule = rule_named(ids[i]);
@@ -498,11 +500,13 @@ static void gradients_lead_to_what_breaks(void **state)
                                       "predicted-0.2",
                                       "predicted-0.6",
                                       "predicted-votes-0",
-                                      "mask-confidence-sharp"};
+                                      "mask-confidence-sharp",
+                                      "double",
+                                      "double-votes"};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         const rule_case *rule = rule_named(ids[i]);
         int found = 0, known = 0;
-        for (uint32_t round = 0; round < 60 && known < 25; round++) {
+        for (uint32_t round = 0; round < 180 && known < 25; round++) {
             bench b;
             pg_evidence_spec spec;
             bench_open(&b, rule->defense, rule->options, maps[round % 3]);

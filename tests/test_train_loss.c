@@ -91,6 +91,54 @@ static void the_heaviest_window_of_the_label_counts_as_nothing(void **state)
     assert_float_equal(scores[0], -1, 1e-6);
 }
 
+static void two_windows_count_as_nothing_for_all_classes(void **state)
+{
+    (void)state;
+    float scores[2];
+    pg_train_options o = options_of(PG_TRAIN_LOGITS, 1);
+    o.masking = PG_TRAIN_MASK_TWICE;
+    pg_value local = row_of_six(ramp, 1, false); /* the label leads by 3, -3, -3, -2, -3, 2: the first goes, then the last */
+    scores_of(&o, &local, 0, scores);
+    assert_float_equal(scores[0], 1.0F / 6, 1e-6);
+    assert_float_equal(scores[1], 2, 1e-6);
+    local = row_of_six(ramp, 1, false); /* two of the three positions where class 1 leads by 3 */
+    scores_of(&o, &local, 1, scores);
+    assert_float_equal(scores[0], 2, 1e-6);
+    assert_float_equal(scores[1], 2, 1e-6);
+    local = row_of_six(ramp, 2, true); /* 5 and 6 round the edge; any other pair would help, so the second mask is the first */
+    scores_of(&o, &local, 0, scores);
+    assert_float_equal(scores[0], 1.0F / 6, 1e-6);
+    assert_float_equal(scores[1], 2, 1e-6);
+    local = row_of_six(ramp, 2, false); /* 3 - 3 and -3 + 2 are what a window can cost at most, and 0 the most that is left */
+    scores_of(&o, &local, 0, scores);
+    assert_float_equal(scores[0], 1, 1e-6);
+    assert_float_equal(scores[1], 2, 1e-6);
+}
+
+/* Two rows of three, which the two windows of 2 x 2 cover: the one on the right, with 8, goes first. */
+static void windows_of_two_rows(void **state)
+{
+    (void)state;
+    static const float values[12] = {1, 2, 4, 1, 1, 1};
+    float scores[2];
+    pg_train_options o = options_of(PG_TRAIN_LOGITS, 2);
+    o.masking = PG_TRAIN_MASK_TWICE;
+    for (int wide = 3; wide <= 4; wide++) { /* two windows cover 4 columns as well */
+        float wider[16] = {1, 2, 4, 8, 1, 1, 1, 2};
+        pg_value local = {
+            .tensor = torch->from_data(scope, wide == 3 ? values : wider, PG_T_F32, 4, (const int64_t[]){1, 2, 2, wide}),
+            .channels = 2,
+            .rows = {.positions = 2, .field = 1, .stride = 1},
+            .columns = {.positions = wide, .field = 1, .stride = 1}};
+        int64_t label = 0;
+        pg_tensor *labels = torch->from_data(scope, &label, PG_T_I64, 1, (const int64_t[]){1});
+        torch->read(scope, pg_train_scores(scope, &o, &local, 2, wide, labels), scores, PG_T_F32, 2);
+        assert_int_equal(pg_scope_check(scope), PG_OK);
+        torch->scope_clear(scope);
+        assert_float_equal(scores[0], 0, 1e-6);
+    }
+}
+
 static void confidences_are_averaged_before_the_logarithm(void **state)
 {
     (void)state;
@@ -137,6 +185,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_scores_are_means),
         cmocka_unit_test(the_heaviest_window_of_the_label_counts_as_nothing),
+        cmocka_unit_test(two_windows_count_as_nothing_for_all_classes),
+        cmocka_unit_test(windows_of_two_rows),
         cmocka_unit_test(confidences_are_averaged_before_the_logarithm),
         cmocka_unit_test(a_mask_lets_gradients_through_the_rest),
     };

@@ -1,0 +1,28 @@
+/* Two-mask agreement: what pairs of masks say is turned into one class.
+ *
+ * Source: Xiang et al. 2022 (PatchCleanser), algorithm 1. Masks are such that every window of an attacker lies under at least
+ * one of them. Where all masks alone agree, their class; else the first mask whose class is not that of the majority, and with
+ * which every second mask gives the same class, decides; else the majority does (the lower class among equals).
+ *
+ * Certificate (algorithm 2): every pair of masks gives the label. Let mask i hide the attacker: nothing of a pair with i
+ * changes, so all of them still give the label. Then the label is the prediction: mask i alone gives it, so another class can
+ * win only by a mask k of that class with which every second mask agrees, and (k, i) does not; and where the label is not the
+ * majority's, mask i decides, or one before it that has the label too. */
+#ifndef PG_DEFENSES_AGREEMENT_H
+#define PG_DEFENSES_AGREEMENT_H
+
+#include "defenses/windows.h"
+
+typedef struct pg_agreement {
+    int masks, classes;
+    /* The class with both masks on; first = second: with one. The same class whichever of the two is named first. */
+    int (*class)(const void *of, int first, int second);
+    const void *of;
+    int *alone; /* [masks]: private, as votes[classes] */
+    int *votes;
+} pg_agreement;
+
+void pg_agreement_carve(pg_arena *arena, int masks, int classes, pg_agreement *agreement);
+int pg_agreement_predict(const pg_agreement *agreement);
+
+#endif
