@@ -181,7 +181,27 @@ static int look_at_out(const char *command, const char *out, bool *done)
     return e;
 }
 
-/* Whether the weights to start from are of the network that is to be trained. */
+/* Whether weights trained with other options are weights of these: one by one of the same names and shapes. */
+static int fit_options(const pg_train_job *job, const pg_weights_info *start, bool *fit)
+{
+    const pg_geometry *g = &start->geometry;
+    pg_parameters have = {0}, want = {0};
+    pg_geometry traced;
+    int e = pg_model_trace(job->model, start->config, g->input_height, g->input_width, g->classes, &have, &traced);
+    if (!e)
+        e = pg_model_trace(job->model, job->config, g->input_height, g->input_width, g->classes, &want, &traced);
+    *fit = have.n == want.n;
+    for (size_t i = 0; !e && *fit && i < want.n; i++) {
+        const pg_parameter *a = &have.items[i], *b = &want.items[i];
+        *fit = strcmp(a->name, b->name) == 0 && a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+    }
+    pg_parameters_release(&have, NULL);
+    pg_parameters_release(&want, NULL);
+    return e;
+}
+
+/* Whether the weights to start from are of the network that is to be trained; options that leave the shapes alone, as the width of bands,
+ * may differ. */
 static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, pg_weights_info *start)
 {
     int e = pg_weights_describe(job->from, NULL, 0, start);
@@ -190,13 +210,16 @@ static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, p
     const pg_geometry *g = &start->geometry;
     if (strcmp(start->model, job->model->module.name) != 0)
         return pg_fail(PG_EINPUT, "--from %s: is of %s, not of %s", job->from, start->model, job->model->module.name);
-    if (memcmp(start->config, job->config, job->model->module.config_size) != 0)
-        return pg_fail(PG_EINPUT, "--from %s: was trained with other options of %s; `patchgauge model inspect` shows them, --set gives them",
-                       job->from, start->model);
     if (g->classes != data->classes || g->input_height != data->height || g->input_width != data->width)
         return pg_fail(PG_EINPUT, "--from %s: is for %d classes of %dx%d px, the images have %d of %dx%d px", job->from, g->classes, g->input_height,
                        g->input_width, data->classes, data->height, data->width);
-    return PG_OK;
+    bool fit = false;
+    e = fit_options(job, start, &fit);
+    if (!e && !fit)
+        e = pg_fail(PG_EINPUT,
+                    "--from %s: has weights of other shapes, from other options of %s; `patchgauge model inspect` shows them, --set gives them",
+                    job->from, start->model);
+    return e;
 }
 
 int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data, bool bf16)

@@ -24,7 +24,7 @@ typedef struct pg_train_job {
     const void *config;        /* settled */
     const char *data_dir;
     const char *data, *val;    /* data sets; val NULL: none */
-    const char *from;          /* weights file to start from, of the same architecture and options; NULL: from the seed */
+    const char *from;          /* weights file to start from, of the same architecture and of the same shapes; NULL: from the seed */
     const char *out;           /* weights file; OUT.checkpoint and OUT.log.csv beside it while training */
     const char *device;
     const pg_train_options *options;

@@ -198,6 +198,31 @@ static void margins_are_the_smallest_lead(void **state)
     assert_true(v.prediction == 1 && !v.certified && v.margin == 0);
 }
 
+static void the_lower_class_wins_a_tie(void **state)
+{
+    const subject *s = *state;
+    int32_t q[PAIRS * CLASSES] = {0};
+    for (int i = 0; i < PAIRS; i++)
+        q[i * CLASSES + 1] = q[i * CLASSES + 2] = 5;
+    assert_int_equal(certify_q(s, q, MASKS, CLASSES, (pg_window){2, 2}, 0, 1).prediction, 1);
+}
+
+/* The rival as high as can be, all else as low, in the pairs of the window and nowhere else; there is no other way. */
+static void worst_contents_are_the_extremes(void **state)
+{
+    const subject *s = *state;
+    int32_t q[PAIRS * CLASSES] = {0}, contents[4 * CLASSES + 1];
+    pg_evidence e = evidence_of(s, q, MASKS, CLASSES);
+    pg_worst which = {.label = 0, .rival = 2};
+    contents[4 * CLASSES] = 77;
+    assert_true(s->defense->worst(&e, (pg_window){2, 2}, s->config, &which, s->scratch, contents));
+    for (int i = 0; i < 4 * CLASSES; i++)
+        assert_int_equal(contents[i], i % CLASSES == 2 ? PG_EVIDENCE_MAX : -PG_EVIDENCE_MAX);
+    assert_int_equal(contents[4 * CLASSES], 77);
+    which.variant = 1;
+    assert_false(s->defense->worst(&e, (pg_window){2, 2}, s->config, &which, s->scratch, contents));
+}
+
 /* A patch that no mask hides leaves nothing to go by. */
 static void a_window_of_all_masks_proves_nothing(void **state)
 {
@@ -217,6 +242,7 @@ static void maps_that_are_no_pairs_are_refused(void **state)
     const subject *s = *state;
     assert_int_equal(s->defense->check(s->config, 3, 3, 2), PG_OK);
     assert_int_equal(s->defense->check(s->config, 3, 4, 2), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "a map of 3x4"));
     assert_int_equal(s->defense->check(s->config, 2, 2, 2), PG_EINPUT);
     pg_map map;
     assert_int_equal(s->defense->copies(s->config, &(pg_frame){8, 8, 8, 8}, &map), PG_EINPUT);
@@ -242,7 +268,10 @@ static void hidden_by(const subject *s, const void *config, const pg_frame *f, i
     uint8_t black[3 * SIDE_MAX * SIDE_MAX] = {0}, out[3 * SIDE_MAX * SIDE_MAX];
     pg_map map;
     assert_int_equal(s->defense->copies(config, f, &map), PG_OK);
+    memset(out, 0x77, sizeof out);
     assert_int_equal(s->defense->copy(config, f, mask, mask, black, out), mask * map.width + mask);
+    for (size_t i = 3 * (size_t)(f->height * f->width); i < sizeof out; i++)
+        assert_int_equal(out[i], 0x77); /* not a pixel more */
     for (int y = 0; y < f->height; y++)
         for (int x = 0; x < f->width; x++) {
             hidden[y][x] = out[y * f->width + x] == 128;
@@ -325,6 +354,8 @@ int main(void)
         cmocka_unit_test(random_tables_are_judged_alike),
         cmocka_unit_test(certificates_of_all_tables_hold),
         cmocka_unit_test(margins_are_the_smallest_lead),
+        cmocka_unit_test(the_lower_class_wins_a_tie),
+        cmocka_unit_test(worst_contents_are_the_extremes),
         cmocka_unit_test(a_window_of_all_masks_proves_nothing),
         cmocka_unit_test(maps_that_are_no_pairs_are_refused),
         cmocka_unit_test(every_place_is_hidden),

@@ -21,12 +21,14 @@
 
 static char folder[] = "/tmp/pg-train-XXXXXX";
 
+static const char *strides = "strides=1,2,1,1"; /* no matter of the weights' shapes */
+
 /* set: name, value, name, value, ..., NULL */
 static int train_by(const char *from, const char *out, int64_t epochs, const char *width, const char *const *set)
 {
     const pg_model *model = pg_model_find("bagnet17");
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
-    const char *const pairs[] = {width, "kernel3=1100", "strides=1,2,1,1", "blocks=1,1,1,1"};
+    const char *const pairs[] = {width, "kernel3=1100", strides, "blocks=1,1,1,1"};
     pg_train_options options;
     pg_options_defaults(pg_train_option_table, &options);
     options.epochs = epochs;
@@ -207,9 +209,14 @@ static void training_starts_from_other_weights(void **state)
     free(text);
     unlink(on);
     assert_int_equal(train_from(plain, on, 1, "width=8", "rate", "0.001"), PG_EINPUT);
-    assert_non_null(strstr(pg_error_message(), "other options"));
+    assert_non_null(strstr(pg_error_message(), "weights of other shapes, from other options"));
     assert_int_equal(train_from("nowhere", on, 1, "width=4", "rate", "0.001"), PG_EMISSING);
     assert_int_equal(pg_file_size(on), -1);
+    strides = "strides=1,1,1,1";
+    assert_int_equal(train_from(plain, on, 1, "width=4", "rate", "0.001"), PG_OK);
+    strides = "strides=1,2,1,1";
+    assert_true(first_loss(on) < first_loss(plain));
+    unlink(on);
 }
 
 /* Squares as large as the image leave nothing to learn from but in one image of three. */

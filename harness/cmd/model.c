@@ -260,7 +260,7 @@ const pg_command pg_command_model = {
     .help = "model train ARCHITECTURE --dataset NAME:SPLIT -o FILE\n"
             "  --dataset NAME:SPLIT  images to learn from (cifar10:fit leaves out the last 5,000 training images)\n"
             "  --val NAME:SPLIT      images to validate on after every epoch (cifar10:val: those 5,000)\n"
-            "  --from FILE           weights to start from, of the same architecture and options; without it from the seed\n"
+            "  --from FILE           weights to start from, of the same architecture and of the same shapes; without it from the seed\n"
             "  -o, --out FILE        weights file; FILE.checkpoint and FILE.log.csv stand beside it while training\n"
             "  --device D            auto, cpu or cuda:N\n"
             "  --set KEY=VALUE       an option of the architecture (`patchgauge help model NAME`); may be given several times\n"
