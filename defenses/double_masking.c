@@ -6,10 +6,14 @@
  * one of them. The class of a pair of masks is that of the largest sum outside both; two-mask agreement (agreement.h) makes a
  * prediction of them, and the certificate asks that the label leads strictly outside every pair.
  *
- * The certificate is weaker in what it asks than that of robust-masking: a rival, too, loses what a second mask hides. It needs
- * no bounds of the evidence, of either sign. Where there are none and every window is a mask, it is exact: an attacker who
- * gives a rival enough wins every mask that leaves him a position, and the mask that hides him does not agree with a second
- * one.
+ * Of evidence that is at least 0 it certifies whatever robust-masking without a threshold certifies, and more, since a rival,
+ * too, loses what a second mask hides. It needs no bounds of the evidence, of either sign.
+ *
+ * Where there are none and every window is a mask, the certificate is exact up to ties and to where the grid ends: let a pair
+ * of masks (i, j) give another class, and the patch be where i is, with contents so strong for that class that every other mask
+ * which leaves it a position gives it. The majority is then that class, and mask i, which alone may differ, does not give the
+ * label with every second mask. (Evidence near the end of the grid at +-1024 can outweigh a single position that a mask
+ * leaves.)
  *
  * Sums are taken from prefix sums of the unrolled map, classes innermost: a pair costs a few operations a class, whatever the
  * size of its masks. Pairs are as many as the square of the masks; `stride` makes fewer of them. */
@@ -56,6 +60,23 @@ static pg_certificate double_certificate(const void *config)
     return every_window && unbounded ? PG_CERTIFICATE_EXACT : PG_CERTIFICATE_SOUND;
 }
 
+enum { MASKS_MAX = 4096 };
+
+static int double_check(const void *config, int height, int width, int classes)
+{
+    (void)classes;
+    int64_t stride = ((const double_config *)config)->stride;
+    int64_t down = (height + stride - 1) / stride, across = (width + stride - 1) / stride, least = stride;
+    if (down * across <= MASKS_MAX)
+        return PG_OK;
+    while ((height + least - 1) / least * ((width + least - 1) / least) > MASKS_MAX)
+        least++;
+    return pg_fail(
+        PG_EINPUT,
+        "stride=%d makes up to %lld masks on a map of %dx%d, and a second one for each; right would be stride=%lld or more",
+        (int)stride, (long long)(down * across), height, width, (long long)least);
+}
+
 /* The masks of an image and what the map holds. */
 typedef struct masked_map {
     const pg_evidence *evidence;
@@ -63,6 +84,7 @@ typedef struct masked_map {
     int stride, across; /* `across` masks along a row of the map */
     int count;
     int64_t *prefix;  /* [rows.span + 1][columns.span + 1][classes]: sums over the unrolled map above and to the left */
+    int *first;       /* [1]: the mask that `outside` is of; -1: none yet */
     int64_t *outside; /* [classes] */
     int64_t *both;    /* [classes] */
     pg_agreement agreement;
@@ -72,6 +94,7 @@ static void carve(pg_arena *arena, int height, int width, int classes, masked_ma
 {
     size_t cells = (size_t)height * (size_t)width, n = (size_t)classes;
     m->prefix = pg_arena_take(arena, 4 * cells * n, sizeof *m->prefix); /* a span is shorter than twice its axis */
+    m->first = pg_arena_take(arena, 1, sizeof *m->first);
     m->outside = pg_arena_take(arena, n, sizeof *m->outside);
     m->both = pg_arena_take(arena, n, sizeof *m->both);
     pg_agreement_carve(arena, height * width, classes, &m->agreement);
@@ -136,6 +159,7 @@ static void prepare(masked_map *m, const pg_evidence *evidence, pg_window window
     pg_windows windows = pg_windows_of(evidence, window);
     int more = (int)config->stride - 1;
     m->evidence = evidence;
+    *m->first = -1;
     m->stride = (int)config->stride;
     m->masks = pg_windows_of(evidence, (pg_window){windows.rows.length + more, windows.columns.length + more});
     m->across = count_of(&m->masks.columns, m->stride);
@@ -175,7 +199,9 @@ static void outside_both(const masked_map *m, int first, int second, const int64
 static int class_of(const void *of, int first, int second)
 {
     const masked_map *m = of;
-    outside_one(m, first, m->outside);
+    if (first != *m->first)
+        outside_one(m, first, m->outside);
+    *m->first = first;
     outside_both(m, first, second, m->outside, m->both);
     return pg_argmax(m->both, m->evidence->classes);
 }
@@ -224,14 +250,20 @@ static void double_certify(const pg_evidence *evidence, pg_window window, int64_
     }
 }
 
+/* The rule has no scores. Kind 0: the sums over all positions, which most masks follow; kind 1: over those that do not yet. */
+static int double_surrogates(const void *config)
+{
+    (void)config;
+    return 2;
+}
+
 static pg_tensor *double_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
                                    pg_tensor *labels)
 {
-    (void)kind;
     pg_evidence_spec spec;
     double_evidence(config, &spec);
     pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);
-    return pg_soft_sum(&soft);
+    return kind == 0 ? pg_soft_sum(&soft) : pg_soft_held(&soft);
 }
 
 PG_DEFENSE(double_masking)
@@ -246,9 +278,11 @@ const pg_defense pg_defense_double_masking = {
     .level = PG_LEVEL_FEATURE,
     .certificate = double_certificate,
     .evidence = double_evidence,
+    .check = double_check,
     .certify = double_certify,
     .scratch_size = double_scratch,
     .predict = double_predict,
+    .surrogates = double_surrogates,
     .surrogate = double_surrogate,
     .surrogate_version = 1,
     .worst = pg_worst_extreme,

@@ -284,3 +284,27 @@ pg_tensor *pg_soft_masked_label(const pg_soft *soft)
     pg_tensor *above = t->relu(s, t->sub(s, total, of_class(s, total, soft->labels)));
     return t->sub(s, kept, t->affine(s, above, 2.0, 0.0));
 }
+
+pg_tensor *pg_soft_held(const pg_soft *soft)
+{
+    pg_scope *s = soft->scope;
+    const pg_torch *t = s->torch;
+    const pg_windows *w = &soft->windows;
+    int64_t n = t->size(soft->evidence, 0), classes = soft->classes;
+    pg_tensor *inside = running(s, running(s, soft->evidence, 3, &w->columns), 2, &w->rows);
+    pg_tensor *total = t->reshape(s, over_positions(s, soft->evidence), 3, (const int64_t[]){n, classes, 1});
+    pg_tensor *outside = t->sub(s, total, t->reshape(s, inside, 3, (const int64_t[]){n, classes, w->count}));
+    pg_tensor *at = t->detach(s, outside), *label = t->reshape(s, soft->label, 3, (const int64_t[]){n, classes, 1});
+    pg_tensor *own = t->amax(s, t->where(s, label, at, scalar(s, -1e30)), 1, (const int64_t[]){1}, false);
+    pg_tensor *rival = t->amax(s, t->where(s, label, scalar(s, -1e30), at), 1, (const int64_t[]){1}, false);
+    pg_tensor *lead = t->sub(s, own, rival),
+              *all = t->reshape(s, t->arange(s, w->count, PG_T_I64), 2, (const int64_t[]){1, w->count});
+    pg_tensor *firmest = as_float(s, t->equal(s, all, t->unsqueeze(s, t->argmax(s, lead, 1), 1)));
+    pg_tensor *held = t->relu(s, t->sub(s, as_float(s, t->greater_equal(s, lead, scalar(s, 0.0))), firmest));
+    pg_tensor *count = t->sum(s, held, 1, (const int64_t[]){1}, true),
+              *none = as_float(s, t->greater(s, scalar(s, 0.5), count));
+    held = t->add(s, held, none); /* all, where there is none */
+    count = t->sum(s, held, 1, (const int64_t[]){1}, true);
+    pg_tensor *share = t->reshape(s, t->div(s, held, count), 3, (const int64_t[]){n, 1, w->count});
+    return scores(soft, t->sum(s, t->mul(s, outside, share), 1, (const int64_t[]){2}, false));
+}

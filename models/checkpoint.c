@@ -219,6 +219,15 @@ static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, p
         e = pg_fail(PG_EINPUT,
                     "--from %s: has weights of other shapes, from other options of %s; `patchgauge model inspect` shows them, --set gives them",
                     job->from, start->model);
+    if (!e && memcmp(start->config, job->config, job->model->module.config_size) != 0) {
+        pg_buf options;
+        pg_buf_init(&options);
+        pg_options_canonical(job->model->module.options, start->config, "", true, &options);
+        for (size_t i = 0; i < options.size; i++)
+            options.data[i] = options.data[i] == '\n' ? ' ' : options.data[i];
+        pg_info("--from %s: was trained with other options: %s", job->from, options.data ? options.data : "");
+        pg_buf_release(&options);
+    }
     return e;
 }
 

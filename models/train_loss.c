@@ -1,9 +1,12 @@
 #include "models/train_loss.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Keeps the gradient of an image that no position is confident of from drowning those of the others. */
 static const double least_confidence = 0.01;
+
+enum { TABLE_MAX = 1 << 24 }; /* entries of a table of windows by positions */
 
 static int least(int a, int b) { return a < b ? a : b; }
 
@@ -35,12 +38,35 @@ static int places_of(const pg_axis *axis, int window)
     return axis->wrap && window < axis->positions ? axis->positions : axis->positions - window + 1;
 }
 
+/* Whether two windows can cover the map, which would leave nothing to learn from, or the table of all windows is too large. */
+static bool refused(pg_scope *s, const pg_axis *r, const pg_axis *c, int tall, int wide)
+{
+    bool rows = tall >= r->positions, columns = wide >= c->positions;
+    if ((rows && 2 * wide >= c->positions) || (columns && 2 * tall >= r->positions)) {
+        s->error = PG_EINPUT;
+        snprintf(s->message, sizeof s->message,
+                 "--masking twice: two windows of %dx%d positions cover the %dx%d that are learned from; right would be a smaller --mask%s", tall,
+                 wide, r->positions, c->positions, c->wrap || r->wrap ? ", or more --positions" : "");
+        return true;
+    }
+    int64_t cells = (int64_t)r->positions * c->positions;
+    if (cells * places_of(r, tall) * places_of(c, wide) > TABLE_MAX) {
+        s->error = PG_EINPUT;
+        snprintf(s->message, sizeof s->message, "--masking twice: a map of %dx%d positions has too many windows; right would be --masking label",
+                 r->positions, c->positions);
+        return true;
+    }
+    return false;
+}
+
 /* What is left of a map outside each window: [windows][H * W] of 0 and 1. */
 static pg_tensor *outside_windows(pg_scope *s, const pg_value *local, int height, int width, int mask_px)
 {
     const pg_axis *r = &local->rows, *c = &local->columns;
     int tall = least(pg_axis_window(r, height, least(mask_px, height)), r->positions),
         wide = least(pg_axis_window(c, width, least(mask_px, width)), c->positions), down = places_of(r, tall), across = places_of(c, wide);
+    if (refused(s, r, c, tall, wide))
+        return NULL;
     int64_t shape[2] = {(int64_t)down * across, (int64_t)r->positions * c->positions};
     float *left = malloc((size_t)(shape[0] * shape[1]) * sizeof *left);
     if (!left) {
@@ -66,7 +92,7 @@ static pg_tensor *mask_twice(pg_scope *s, const pg_train_options *o, pg_tensor *
     int64_t n = t->size(x, 0), classes = t->size(x, 1), positions = t->size(x, 2), windows = t->size(outside, 0);
     pg_tensor *across = t->permute(s, outside, 2, (const int64_t[]){1, 0});
     for (int mask = 0; mask < 2; mask++) {
-        pg_tensor *flat = t->reshape(s, x, 2, (const int64_t[]){n * classes, positions});
+        pg_tensor *flat = t->reshape(s, t->detach(s, x), 2, (const int64_t[]){n * classes, positions});
         pg_tensor *means = t->affine(s, t->matmul(s, flat, across), 1.0 / (double)positions, 0);
         means = t->reshape(s, means, 3, (const int64_t[]){n, classes, windows});
         pg_tensor *right = t->log_softmax(s, scores_of(s, o, means), 1);
@@ -88,8 +114,10 @@ pg_tensor *pg_train_scores(pg_scope *s, const pg_train_options *o, const pg_valu
         x = t->softmax(s, x, 1);
     bool masked = o->mask > 0 && labels && n > 0;
     if (masked && o->masking == PG_TRAIN_MASK_TWICE) {
-        x = t->reshape(s, x, 3, (const int64_t[]){n, classes, positions});
-        x = mask_twice(s, o, x, outside_windows(s, local, height, width, (int)o->mask), labels);
+        pg_tensor *outside = outside_windows(s, local, height, width, (int)o->mask);
+        if (!outside)
+            return NULL;
+        x = mask_twice(s, o, t->reshape(s, x, 3, (const int64_t[]){n, classes, positions}), outside, labels);
         return scores_of(s, o, t->mean(s, x, 1, (const int64_t[]){2}, false));
     }
     pg_tensor *means = t->mean(s, x, 2, (const int64_t[]){2, 3}, false);

@@ -277,6 +277,31 @@ static void three_by_three(void **state)
     play_map((oracle_map){3, 3, 2, true, true, 2, 2, NULL}, 3, 7000);
 }
 
+/* Two masks that a stride makes longer leave something on longer maps only: the rules that have one, on their own. */
+static void masks_with_a_stride(void **state)
+{
+    (void)state;
+    static const oracle_map maps[] = {{1, 7, 2, false, false, 1, 1, NULL}, {1, 7, 2, false, true, 1, 1, NULL},
+                                      {1, 9, 2, false, true, 1, 1, NULL},  {1, 11, 2, false, false, 1, 1, NULL},
+                                      {1, 9, 2, false, false, 1, 2, NULL}, {3, 4, 2, true, false, 1, 1, NULL}};
+    for (size_t i = 0; i < N_GAMES; i++) {
+        long certified = 0, refused = 0;
+        for (size_t j = 0; j < sizeof maps / sizeof *maps; j++) {
+            board b;
+            set_up(&b, &games[i], maps[j]);
+            if (b.rule->oracle.kind == ORACLE_DOUBLE)
+                play_all(&b, 40);
+            certified += b.certified;
+            refused += b.refused;
+            free(b.scratch);
+        }
+        const char *id = games[i].id;
+        if (strncmp(id, "double", 6) == 0)
+            print_message("%s: %ld certified, %ld refused\n", id, certified, refused);
+        assert_true(strncmp(id, "double", 6) != 0 || (certified > 10 && refused > 10));
+    }
+}
+
 static void three_classes(void **state)
 {
     (void)state;
@@ -333,17 +358,25 @@ static void play_locality(board *b)
 static void locality_is_survived(void **state)
 {
     (void)state;
-    static const oracle_map maps[] = {{1, 3, 2, false, false, 1, 1, NULL}, {1, 4, 2, false, true, 1, 1, NULL}};
-    long certified = 0, refused = 0;
-    for (size_t i = 0; i < 2 * N_GAMES; i++) {
+    static const oracle_map maps[] = {{1, 3, 2, false, false, 1, 1, NULL},
+                                      {1, 4, 2, false, true, 1, 1, NULL},
+                                      {1, 5, 2, false, true, 1, 1, NULL},
+                                      {1, 7, 2, false, true, 1, 1, NULL}};
+    enum { MAPS = sizeof maps / sizeof *maps };
+    long certified = 0, refused = 0, with_stride[4] = {0}, refused_with_stride[4] = {0};
+    for (size_t i = 0; i < MAPS * N_GAMES; i++) {
         board b;
-        set_up(&b, &games[i / 2], maps[i % 2]);
-        for (uint32_t round = 0; fits(&b) && round < 40; round++) {
+        set_up(&b, &games[i / MAPS], maps[i % MAPS]);
+        /* two masks of a larger stride cover the smaller maps */
+        int stride = b.rule->oracle.kind == ORACLE_DOUBLE ? b.rule->oracle.trim : 0, least = i % MAPS == 3 ? 3 : i % MAPS == 2;
+        uint32_t rounds = stride < least ? 0 : least == 3 ? 12 : 40;
+        for (uint32_t round = 0; fits(&b) && round < rounds; round++) {
             pg_rng rng = pg_rng_make(22, PG_STREAM_TEST, round);
             int n = b.map.width * b.map.classes;
             for (int j = 0; j < n; j++) {
                 /* larger benign values than elsewhere, where the rule allows them: there has to be room for a margin */
                 int32_t most = b.rule->values == VALUES_ANY || b.rule->values == VALUES_POSITIVE ? 12 : 1;
+                most = most > 1 && stride > 0 ? 2 + (int32_t)(round % 6) * 3 : most;
                 b.clean[j] = b.game->benign[pg_rng_below(&rng, (uint32_t)b.game->n_benign)];
                 b.clean[j] = j % 2 == 0 && most > 1 ? b.clean[j] + most : b.clean[j];
                 b.clean[j] = j % 2 == 0 && most == 1 && round % 2 ? b.game->benign[b.game->n_benign - 1] : b.clean[j];
@@ -353,11 +386,15 @@ static void locality_is_survived(void **state)
         }
         certified += b.certified;
         refused += b.refused;
+        with_stride[stride] += b.certified;
+        refused_with_stride[stride] += b.refused;
         free(b.scratch);
     }
     /* The test says something: there are both. */
     assert_true(certified > 100);
     assert_true(refused > 100);
+    for (int stride = 1; stride <= 3; stride++)
+        assert_true(with_stride[stride] > 0 && refused_with_stride[stride] > 0);
 }
 
 static void there_were_both(void **state)
@@ -396,10 +433,15 @@ static void published_certificate_is_broken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_by_three),    cmocka_unit_test(one_by_four_and_five),
-        cmocka_unit_test(two_by_three),    cmocka_unit_test(three_by_three),
-        cmocka_unit_test(three_classes),   cmocka_unit_test(locality_is_survived),
-        cmocka_unit_test(there_were_both), cmocka_unit_test(published_certificate_is_broken),
+        cmocka_unit_test(one_by_three),
+        cmocka_unit_test(one_by_four_and_five),
+        cmocka_unit_test(two_by_three),
+        cmocka_unit_test(three_by_three),
+        cmocka_unit_test(masks_with_a_stride),
+        cmocka_unit_test(three_classes),
+        cmocka_unit_test(locality_is_survived),
+        cmocka_unit_test(there_were_both),
+        cmocka_unit_test(published_certificate_is_broken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

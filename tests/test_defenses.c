@@ -172,6 +172,23 @@ static void certificates_say_what_they_are_worth(void **state)
     }
 }
 
+/* As many masks as are worth a second one for each. */
+static void maps_with_too_many_masks_are_refused(void **state)
+{
+    (void)state;
+    const pg_defense *defense = pg_defense_find("double-masking");
+    unsigned char config[PG_CONFIG_MAX];
+    rule_configure(defense, "", config);
+    assert_int_equal(defense->check(config, 64, 64, 1000), PG_OK);
+    assert_int_equal(defense->check(config, 64, 65, 10), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "stride=1 makes up to 4160 masks on a map of 64x65"));
+    assert_non_null(strstr(pg_error_message(), "right would be stride=2 or more"));
+    rule_configure(defense, "stride=2", config);
+    assert_int_equal(defense->check(config, 64, 65, 10), PG_OK);
+    assert_int_equal(defense->check(config, 1, 8192, 10), PG_OK);
+    assert_int_equal(defense->check(config, 1, 8193, 10), PG_EINPUT);
+}
+
 static void unknown_defenses_get_the_nearest_name(void **state)
 {
     (void)state;
@@ -356,6 +373,7 @@ int main(void)
         cmocka_unit_test(options_settle),
         cmocka_unit_test(equal_classifiers_have_equal_options),
         cmocka_unit_test(certificates_say_what_they_are_worth),
+        cmocka_unit_test(maps_with_too_many_masks_are_refused),
         cmocka_unit_test(unknown_defenses_get_the_nearest_name),
         cmocka_unit_test(where_votes_lie_matters),
         cmocka_unit_test(ds_certifies_ties),

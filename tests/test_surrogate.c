@@ -363,6 +363,18 @@ static void kinds_of_surrogates(void **state)
     assert_true(fabsf(got[0] - 6) < 1e-6f && fabsf(got[1] - 8) < 1e-6f);
     bench_open(&b, "robust-masking", "threshold=0.1", b.map);
     assert_int_equal(b.defense->surrogates(b.config), 1);
+    bench_open(&b, "double-masking", "", b.map);
+    assert_int_equal(b.defense->surrogates(b.config), 2);
+    /* outside each position: 6 to 10, 7 to 5, 7 to 9, 10 to 6; the label holds the second and the last, and that most clearly
+     */
+    memcpy(b.logits, (float[]){4, 0, 3, 5, 3, 1, 0, 4}, 8 * sizeof(float));
+    scores_of(&b, s, 0, got);
+    assert_true(fabsf(got[0] - 10) < 1e-6f && fabsf(got[1] - 10) < 1e-6f);
+    scores_of(&b, s, 1, got);
+    assert_true(fabsf(got[0] - 7) < 1e-6f && fabsf(got[1] - 5) < 1e-6f);
+    b.logits[7] = 8; /* the last alone, which counts as nothing: the mean of all */
+    scores_of(&b, s, 1, got);
+    assert_true(fabsf(got[0] - 7.5f) < 1e-6f && fabsf(got[1] - 10.5f) < 1e-6f);
 }
 
 /* Images of a batch, each with its own label, are scored as they are alone. */
@@ -370,7 +382,7 @@ static void batches(void **state)
 {
     pg_scope *s = *state;
     enum { IMAGES = 3 };
-    static const char *const ids[] = {"cbn", "ds-votes", "median", "trimmed-1", "mask-0.2", "predicted-0"};
+    static const char *const ids[] = {"cbn", "ds-votes", "median", "trimmed-1", "mask-0.2", "predicted-0", "double"};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         const rule_case *rule = rule_named(ids[i]);
         bench b;

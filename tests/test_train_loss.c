@@ -109,34 +109,73 @@ static void two_windows_count_as_nothing_for_all_classes(void **state)
     scores_of(&o, &local, 0, scores);
     assert_float_equal(scores[0], 1.0F / 6, 1e-6);
     assert_float_equal(scores[1], 2, 1e-6);
-    local = row_of_six(ramp, 2, false); /* 3 - 3 and -3 + 2 are what a window can cost at most, and 0 the most that is left */
+    local = row_of_six(ramp, 2, false); /* the pairs lead by 0, -6, -5, -5 and -1: the first costs nothing, and others only help */
     scores_of(&o, &local, 0, scores);
     assert_float_equal(scores[0], 1, 1e-6);
     assert_float_equal(scores[1], 2, 1e-6);
 }
 
-/* Two rows of three, which the two windows of 2 x 2 cover: the one on the right, with 8, goes first. */
-static void windows_of_two_rows(void **state)
+static void confidences_are_masked_before_the_logarithm(void **state)
 {
     (void)state;
-    static const float values[12] = {1, 2, 4, 1, 1, 1};
-    float scores[2];
-    pg_train_options o = options_of(PG_TRAIN_LOGITS, 2);
+    float values[12] = {0}, scores[2];
+    values[0] = values[7] = 30; /* sure of the label, sure of the other class, four undecided: the first goes, then one of these */
+    pg_train_options o = options_of(PG_TRAIN_CONFIDENCE, 1);
     o.masking = PG_TRAIN_MASK_TWICE;
-    for (int wide = 3; wide <= 4; wide++) { /* two windows cover 4 columns as well */
-        float wider[16] = {1, 2, 4, 8, 1, 1, 1, 2};
-        pg_value local = {
-            .tensor = torch->from_data(scope, wide == 3 ? values : wider, PG_T_F32, 4, (const int64_t[]){1, 2, 2, wide}),
-            .channels = 2,
-            .rows = {.positions = 2, .field = 1, .stride = 1},
-            .columns = {.positions = wide, .field = 1, .stride = 1}};
-        int64_t label = 0;
-        pg_tensor *labels = torch->from_data(scope, &label, PG_T_I64, 1, (const int64_t[]){1});
-        torch->read(scope, pg_train_scores(scope, &o, &local, 2, wide, labels), scores, PG_T_F32, 2);
-        assert_int_equal(pg_scope_check(scope), PG_OK);
-        torch->scope_clear(scope);
-        assert_float_equal(scores[0], 0, 1e-6);
+    pg_value local = row_of_six(values, 1, false);
+    scores_of(&o, &local, 0, scores);
+    assert_float_equal(scores[0], (float)log(1.5 / 6 + 0.01), 1e-5);
+    assert_float_equal(scores[1], (float)log(2.5 / 6 + 0.01), 1e-5);
+}
+
+/* Scores of a map of one class that matters; the other is 0. Label 0. */
+static void scores_of_map(int rows, int columns, bool wrap_rows, int field, int64_t mask, const float *values, float out[2])
+{
+    pg_train_options o = options_of(PG_TRAIN_LOGITS, mask);
+    o.masking = PG_TRAIN_MASK_TWICE;
+    pg_value local = {.tensor = torch->from_data(scope, values, PG_T_F32, 4, (const int64_t[]){1, 2, rows, columns}),
+                      .channels = 2,
+                      .rows = {.positions = rows, .field = field, .stride = 1, .wrap = wrap_rows},
+                      .columns = {.positions = columns, .field = 1, .stride = 1}};
+    int64_t label = 0;
+    pg_tensor *labels = torch->from_data(scope, &label, PG_T_I64, 1, (const int64_t[]){1});
+    out[0] = out[1] = -1;
+    torch->read(scope, pg_train_scores(scope, &o, &local, rows, columns, labels), out, PG_T_F32, 2);
+}
+
+static void windows_have_two_axes(void **state)
+{
+    (void)state;
+    static const float wide[24] = {1, 2, 4, 8, 0, 3, 1, 1, 1, 2, 0, 0}; /* the columns in the middle hold 15, then the first two 5 */
+    float scores[2];
+    scores_of_map(2, 6, false, 1, 2, wide, scores);
+    assert_int_equal(pg_scope_check(scope), PG_OK);
+    torch->scope_clear(scope);
+    assert_float_equal(scores[0], 3.0F / 12, 1e-6);
+    assert_float_equal(scores[1], 0, 1e-6);
+    static const float ring[12] = {6, 0, 0, 1, 0, 5}; /* 5 and 6 round the edge, then 0 and 1 */
+    scores_of_map(6, 1, true, 2, 1, ring, scores);
+    assert_int_equal(pg_scope_check(scope), PG_OK);
+    torch->scope_clear(scope);
+    assert_float_equal(scores[0], 0, 1e-6);
+}
+
+/* Nothing would be left, and nothing learned. */
+static void windows_that_cover_the_map_are_refused(void **state)
+{
+    (void)state;
+    static const float values[16] = {0};
+    float scores[2];
+    pg_scope *kept = scope;
+    for (int columns = 3; columns <= 5; columns++) { /* 5: one position of the map alone */
+        scope = torch->scope_new(); /* keeps its first error */
+        scores_of_map(columns == 5 ? 1 : 2, columns == 5 ? 1 : columns, false, 1, columns == 5 ? 1 : 2, values, scores);
+        assert_int_equal(pg_scope_check(scope), PG_EINPUT);
+        assert_non_null(strstr(pg_error_message(), columns == 5 ? "two windows of 1x1 positions cover the 1x1"
+                                                                : "--masking twice: two windows of 2x2 positions cover the 2x"));
+        torch->scope_free(scope);
     }
+    scope = kept;
 }
 
 static void confidences_are_averaged_before_the_logarithm(void **state)
@@ -180,13 +219,41 @@ static void a_mask_lets_gradients_through_the_rest(void **state)
     }
 }
 
+static void both_masks_let_gradients_through_the_rest(void **state)
+{
+    (void)state;
+    pg_train_options o = options_of(PG_TRAIN_LOGITS, 1);
+    o.masking = PG_TRAIN_MASK_TWICE;
+    pg_value local = row_of_six(ramp, 1, false);
+    torch->grad_mode(true);
+    torch->requires_grad(scope, local.tensor, true);
+    int64_t label = 0;
+    pg_tensor *labels = torch->from_data(scope, &label, PG_T_I64, 1, (const int64_t[]){1});
+    pg_tensor *loss = torch->cross_entropy(scope, pg_train_scores(scope, &o, &local, 1, 6, labels), labels, 0);
+    float gradient[12];
+    torch->read(scope, torch->grad(scope, loss, local.tensor), gradient, PG_T_F32, 12);
+    torch->grad_mode(false);
+    assert_int_equal(pg_scope_check(scope), PG_OK);
+    torch->scope_clear(scope);
+    for (int i = 0; i < 6; i++)
+        if (i == 0 || i == 5) { /* masked, for both classes */
+            assert_float_equal(gradient[i], 0, 1e-7);
+            assert_float_equal(gradient[6 + i], 0, 1e-7);
+        } else {
+            assert_true(gradient[i] < -1e-3 && gradient[6 + i] > 1e-3);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_scores_are_means),
         cmocka_unit_test(the_heaviest_window_of_the_label_counts_as_nothing),
         cmocka_unit_test(two_windows_count_as_nothing_for_all_classes),
-        cmocka_unit_test(windows_of_two_rows),
+        cmocka_unit_test(confidences_are_masked_before_the_logarithm),
+        cmocka_unit_test(windows_have_two_axes),
+        cmocka_unit_test(windows_that_cover_the_map_are_refused),
+        cmocka_unit_test(both_masks_let_gradients_through_the_rest),
         cmocka_unit_test(confidences_are_averaged_before_the_logarithm),
         cmocka_unit_test(a_mask_lets_gradients_through_the_rest),
     };
