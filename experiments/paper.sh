@@ -364,7 +364,8 @@ ours less theirs.
 What is different from the publication wherever it is compared:
 
 - Networks are small and trained from scratch on CIFAR-10 at 32 px; the publication's BagNets and ResNet-50 start from ImageNet and see
-  images enlarged to 192 px, where a patch is put on after the enlargement. De-randomized smoothing is the same network at the same size.
+  images enlarged to 192 px, where a patch is put on after the enlargement. De-randomized smoothing is the same network at the same size,
+  trained on for masking in the end.
 - Robust masking stands three ways. *Published* is the publication's certificate (its Algorithm 2), which is no proof. *Published, audited*
   is what is left of it when every such image is attacked by changing features, as an adversary who knows the rule would. *Certified*,
   of scope per-class, is a proof: what may be called certified accuracy.
