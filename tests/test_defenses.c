@@ -183,6 +183,9 @@ static void maps_with_too_many_masks_are_refused(void **state)
     assert_int_equal(defense->check(config, 64, 65, 10), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "stride=1 makes up to 4160 masks on a map of 64x65"));
     assert_non_null(strstr(pg_error_message(), "right would be stride=2 or more"));
+    assert_int_equal(defense->check(config, 2, 8192, 10),
+                     PG_EINPUT); /* every second position of one row and of 8192 columns: 4096 */
+    assert_non_null(strstr(pg_error_message(), "right would be stride=2 or more"));
     rule_configure(defense, "stride=2", config);
     assert_int_equal(defense->check(config, 64, 65, 10), PG_OK);
     assert_int_equal(defense->check(config, 1, 8192, 10), PG_OK);
