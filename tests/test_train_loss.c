@@ -109,7 +109,8 @@ static void two_windows_count_as_nothing_for_all_classes(void **state)
     scores_of(&o, &local, 0, scores);
     assert_float_equal(scores[0], 1.0F / 6, 1e-6);
     assert_float_equal(scores[1], 2, 1e-6);
-    local = row_of_six(ramp, 2, false); /* the pairs lead by 0, -6, -5, -5 and -1: the first costs nothing, and others only help */
+    local =
+        row_of_six(ramp, 2, false); /* the pairs lead by 0, -6, -5, -5 and -1: the first costs nothing, and others only help */
     scores_of(&o, &local, 0, scores);
     assert_float_equal(scores[0], 1, 1e-6);
     assert_float_equal(scores[1], 2, 1e-6);
@@ -119,7 +120,8 @@ static void confidences_are_masked_before_the_logarithm(void **state)
 {
     (void)state;
     float values[12] = {0}, scores[2];
-    values[0] = values[7] = 30; /* sure of the label, sure of the other class, four undecided: the first goes, then one of these */
+    values[0] = values[7] =
+        30; /* sure of the label, sure of the other class, four undecided: the first goes, then one of these */
     pg_train_options o = options_of(PG_TRAIN_CONFIDENCE, 1);
     o.masking = PG_TRAIN_MASK_TWICE;
     pg_value local = row_of_six(values, 1, false);
@@ -146,7 +148,8 @@ static void scores_of_map(int rows, int columns, bool wrap_rows, int field, int6
 static void windows_have_two_axes(void **state)
 {
     (void)state;
-    static const float wide[24] = {1, 2, 4, 8, 0, 3, 1, 1, 1, 2, 0, 0}; /* the columns in the middle hold 15, then the first two 5 */
+    static const float wide[24] = {1, 2, 4, 8, 0, 3,
+                                   1, 1, 1, 2, 0, 0}; /* the columns in the middle hold 15, then the first two 5 */
     float scores[2];
     scores_of_map(2, 6, false, 1, 2, wide, scores);
     assert_int_equal(pg_scope_check(scope), PG_OK);
@@ -168,11 +171,12 @@ static void windows_that_cover_the_map_are_refused(void **state)
     float scores[2];
     pg_scope *kept = scope;
     for (int columns = 3; columns <= 5; columns++) { /* 5: one position of the map alone */
-        scope = torch->scope_new(); /* keeps its first error */
+        scope = torch->scope_new();                  /* keeps its first error */
         scores_of_map(columns == 5 ? 1 : 2, columns == 5 ? 1 : columns, false, 1, columns == 5 ? 1 : 2, values, scores);
         assert_int_equal(pg_scope_check(scope), PG_EINPUT);
-        assert_non_null(strstr(pg_error_message(), columns == 5 ? "two windows of 1x1 positions cover the 1x1"
-                                                                : "--masking twice: two windows of 2x2 positions cover the 2x"));
+        assert_non_null(strstr(pg_error_message(), columns == 5
+                                                       ? "two windows of 1x1 positions cover the 1x1"
+                                                       : "--masking twice: two windows of 2x2 positions cover the 2x"));
         torch->scope_free(scope);
     }
     scope = kept;
@@ -195,21 +199,27 @@ static void confidences_are_averaged_before_the_logarithm(void **state)
     assert_float_equal(scores[0], (float)log(2.5 / 6 + 0.01), 1e-5);
 }
 
+/* Of the loss of a row of six, label 0. */
+static void gradient_of(const pg_train_options *o, const pg_value *local, float out[12])
+{
+    torch->grad_mode(true);
+    torch->requires_grad(scope, local->tensor, true);
+    int64_t label = 0;
+    pg_tensor *labels = torch->from_data(scope, &label, PG_T_I64, 1, (const int64_t[]){1});
+    pg_tensor *loss = torch->cross_entropy(scope, pg_train_scores(scope, o, local, 1, 6, labels), labels, 0);
+    torch->read(scope, torch->grad(scope, loss, local->tensor), out, PG_T_F32, 12);
+    torch->grad_mode(false);
+    assert_int_equal(pg_scope_check(scope), PG_OK);
+    torch->scope_clear(scope);
+}
+
 static void a_mask_lets_gradients_through_the_rest(void **state)
 {
     (void)state;
     pg_train_options o = options_of(PG_TRAIN_LOGITS, 1);
     pg_value local = row_of_six(ramp, 2, true);
-    torch->grad_mode(true);
-    torch->requires_grad(scope, local.tensor, true);
-    int64_t label = 0;
-    pg_tensor *labels = torch->from_data(scope, &label, PG_T_I64, 1, (const int64_t[]){1});
-    pg_tensor *loss = torch->cross_entropy(scope, pg_train_scores(scope, &o, &local, 1, 6, labels), labels, 0);
     float gradient[12];
-    torch->read(scope, torch->grad(scope, loss, local.tensor), gradient, PG_T_F32, 12);
-    torch->grad_mode(false);
-    assert_int_equal(pg_scope_check(scope), PG_OK);
-    torch->scope_clear(scope);
+    gradient_of(&o, &local, gradient);
     for (int i = 0; i < 6; i++) {
         if (i == 0 || i == 5) /* masked */
             assert_float_equal(gradient[i], 0, 1e-7);
@@ -225,16 +235,8 @@ static void both_masks_let_gradients_through_the_rest(void **state)
     pg_train_options o = options_of(PG_TRAIN_LOGITS, 1);
     o.masking = PG_TRAIN_MASK_TWICE;
     pg_value local = row_of_six(ramp, 1, false);
-    torch->grad_mode(true);
-    torch->requires_grad(scope, local.tensor, true);
-    int64_t label = 0;
-    pg_tensor *labels = torch->from_data(scope, &label, PG_T_I64, 1, (const int64_t[]){1});
-    pg_tensor *loss = torch->cross_entropy(scope, pg_train_scores(scope, &o, &local, 1, 6, labels), labels, 0);
     float gradient[12];
-    torch->read(scope, torch->grad(scope, loss, local.tensor), gradient, PG_T_F32, 12);
-    torch->grad_mode(false);
-    assert_int_equal(pg_scope_check(scope), PG_OK);
-    torch->scope_clear(scope);
+    gradient_of(&o, &local, gradient);
     for (int i = 0; i < 6; i++)
         if (i == 0 || i == 5) { /* masked, for both classes */
             assert_float_equal(gradient[i], 0, 1e-7);
