@@ -15,7 +15,8 @@
 
 typedef struct pg_agreement {
     int masks, classes;
-    /* The class with both masks on; first = second: with one. The same class whichever of the two is named first. */
+    /* The class with both masks on; first = second: with one. Nothing rests on pairs being the same either way round, but where
+     * one of the two hides the attacker. */
     int (*class)(const void *of, int first, int second);
     const void *of;
     int *alone; /* [masks]: private, as votes[classes] */

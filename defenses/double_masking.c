@@ -250,7 +250,8 @@ static void double_certify(const pg_evidence *evidence, pg_window window, int64_
     }
 }
 
-/* The rule has no scores. Kind 0: the sums over all positions, which most masks follow; kind 1: over those that do not yet. */
+/* The rule has no scores. Kind 0: the sums over all positions, which most masks follow; kind 1: those outside the masks that do
+ * not follow yet. */
 static int double_surrogates(const void *config)
 {
     (void)config;

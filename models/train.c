@@ -486,6 +486,8 @@ static int check_options(const pg_train_job *job)
         return pg_fail(PG_EINPUT, "warmup is %lld of %lld epochs: at most as many are right", (long long)o->warmup, (long long)o->epochs);
     if (o->hardest > 1 && o->cutout == 0)
         return pg_fail(PG_EINPUT, "--hardest %lld of draws that are all alike: squares are needed, --cutout PIXELS", (long long)o->hardest);
+    if (o->masking == PG_TRAIN_MASK_TWICE && o->mask == 0)
+        return pg_fail(PG_EINPUT, "--masking twice masks nothing: windows of a patch are needed, --mask PIXELS");
     if (o->hardest > 1 && job->model->hooks->train)
         return pg_fail(PG_EINPUT, "--hardest %lld: %s learns from a few of its positions, which would be others in each draw; right would be 1",
                        (long long)o->hardest, job->model->module.name);

@@ -42,14 +42,14 @@ static int places_of(const pg_axis *axis, int window)
 static bool refused(pg_scope *s, const pg_axis *r, const pg_axis *c, int tall, int wide)
 {
     bool rows = tall >= r->positions, columns = wide >= c->positions;
+    int64_t cells = (int64_t)r->positions * c->positions;
     if ((rows && 2 * wide >= c->positions) || (columns && 2 * tall >= r->positions)) {
         s->error = PG_EINPUT;
         snprintf(s->message, sizeof s->message,
-                 "--masking twice: two windows of %dx%d positions cover the %dx%d that are learned from; right would be a smaller --mask%s", tall,
-                 wide, r->positions, c->positions, c->wrap || r->wrap ? ", or more --positions" : "");
+                 "--masking twice: two windows of %dx%d positions cover the %dx%d that are learned from; right would be %s", tall, wide, r->positions,
+                 c->positions, r->wrap || c->wrap ? "a smaller --mask, or more --positions" : cells > 1 ? "a smaller --mask" : "no --mask");
         return true;
     }
-    int64_t cells = (int64_t)r->positions * c->positions;
     if (cells * places_of(r, tall) * places_of(c, wide) > TABLE_MAX) {
         s->error = PG_EINPUT;
         snprintf(s->message, sizeof s->message, "--masking twice: a map of %dx%d positions has too many windows; right would be --masking label",

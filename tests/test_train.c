@@ -263,6 +263,8 @@ static void draws_that_mean_nothing_are_refused(void **state)
     snprintf(out, sizeof out, "%s/draws", folder);
     assert_int_equal(train_with(out, 1, "hardest", "2"), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "--cutout"));
+    assert_int_equal(train_with(out, 1, "masking", "twice"), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "--mask PIXELS"));
     const pg_model *bands = pg_model_find("ds-resnet18");
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     pg_train_options options;
