@@ -10,7 +10,7 @@
 #   plot: FIGURE OPTIONS  a figure (`patchgauge plot FIGURE MATRIX OPTIONS`)
 #   audit: yes            its certificates are audited by features, and the audit is printed; A:B instead: of these images; behind
 #                         either other levels of `patchgauge audit`, comma-separated
-#   validation: A:B       the validation images that "In short" chooses by; without it as many as the matrix has test images
+#   validation: 0:B       the validation images that "In short" chooses by; without it as many as the matrix has test images
 #   time: yes             it runs without the feature cache, and the times are printed
 #   masks: HxW HxW ...    what becomes of predictions without windows of so many positions (`patchgauge certify --masked`)
 #   script: FILE          a script makes the table: FILE PROGRAM FOLDER MATRIX; what FOLDER holds already it does not run again
@@ -84,6 +84,12 @@ validation() { # matrix
 chosen() { # matrix
     case $1 in experiments/audits/*) grep -q '^dataset *= *"cifar10:test"' "$1" ;; *) false ;; esac
 }
+# The validation images that all such matrices have, as options, where one of them has only the first so many: rows are compared on the
+# same images.
+common() {
+    for matrix in experiments/audits/*.toml; do ! chosen "$matrix" || directive "$matrix" validation; done | sort -t : -k 2n | head -1 |
+        sed 's/^/-S dataset=cifar10:val -S images=/'
+}
 
 run_masks() { # matrix
     name=$(basename "$1" .toml)
@@ -114,8 +120,12 @@ run() { # matrix
     elif [ -n "$(directive "$1" table)" ]; then
         "$program" --db "$database" run "$1"
     fi
-    # shellcheck disable=SC2046 # several options
-    ! chosen "$1" || "$program" --db "$database" run "$1" $(validation "$1")
+    if chosen "$1"; then
+        # shellcheck disable=SC2046 # several options
+        "$program" --db "$database" run "$1" $(validation "$1")
+        # shellcheck disable=SC2046
+        [ -z "$(common)" ] || "$program" --db "$database" run "$1" $(common)
+    fi
     [ -n "$(directive "$1" audit)" ] || return 0
     weights_of "$1" | while read -r weights; do
         # shellcheck disable=SC2046 # several options
@@ -301,17 +311,21 @@ audit() { # matrix
 # row that certifies most validation images.
 best() {
     cat <<'END'
-The best certificate with a proof, for each patch on CIFAR-10: the row under "Audits" that certifies most of the validation images (the last
-5,000 training images, or the first of these where few are asked for), and what it does on test images, beside the best of the publication.
+The best certificate with a proof, for each patch on CIFAR-10: the row under "Audits" that certifies most of the validation images, and what it
+does on test images, beside the best of the publication. Validation images are the last 5,000 training images; where a row for that patch has
+only the first of them, all rows are compared on those.
 
-| patch, px | certified, % | clean, % | by | n | certified in validation, % | publication, its own without a proof | publication, of others | its later revision |
-|----------:|-------------:|---------:|:---|--:|---------------------------:|-------------------------------------:|-----------------------:|-------------------:|
+| patch, px | certified, % | clean, % | by | n | certified in validation, % | of | publication, its own without a proof | publication, of others | its later revision |
+|----------:|-------------:|---------:|:---|--:|---------------------------:|---:|-------------------------------------:|-----------------------:|-------------------:|
 END
     for matrix in experiments/audits/*.toml; do
         chosen "$matrix" || continue
-        for split in val test; do
-            options=
-            [ $split = test ] || options=$(validation "$matrix")
+        for split in val common test; do
+            case $split in
+            val) options=$(validation "$matrix") ;;
+            common) options=$(common) && [ -n "$options" ] || continue ;;
+            test) options= ;;
+            esac
             # shellcheck disable=SC2086 # several options
             patchgauge table "$matrix" $options --rows weights,defense --metrics clean,certified -f csv 2>/dev/null |
                 tail -n +2 | tr -d '"' | sed "s/^/$split,/" || true
@@ -323,20 +337,29 @@ END
             if ($2 == "cifar10" && $8 ~ /^certified/ && $9 > paper[kind, patch]) paper[kind, patch] = $9
             next
         }
-        $1 == "val" && $4 == "certified" && $5 > best[$3] { best[$3] = $5; by[$3] = $2 }
+        ($1 == "val" || $1 == "common") && $4 == "certified" {
+            row[++rows] = $1 SUBSEP $2 SUBSEP $3 SUBSEP $5 SUBSEP $8
+            if ($1 == "val" && $3 in all && all[$3] != $8) few[$3] = 1
+            if ($1 == "val") all[$3] = $8
+        }
         $1 == "test" && $4 == "clean" { clean[$2, $3] = $5 }
         $1 == "test" && $4 == "certified" { shown[$2, $3] = sprintf("%.1f (%.1f-%.1f)", $5, $6, $7); n[$2, $3] = $8 }
         END {
+            for (i = 1; i <= rows; i++) {
+                split(row[i], r, SUBSEP) # split, row, patch, certified, images
+                if (r[1] == (few[r[3]] ? "common" : "val") && r[4] > best[r[3]]) { best[r[3]] = r[4]; by[r[3]] = r[2]; of[r[3]] = r[5] }
+            }
             for (p = 1; p <= 32; p++) if (p in best)
-                printf "| %d | %s | %.1f | %s | %d | %.1f | %s | %s | %s |\n", p, shown[by[p], p], clean[by[p], p], by[p], n[by[p], p], best[p],
-                    paper["certified_published", p], paper["certified", p], paper["later", p]
+                printf "| %d | %s | %.1f | %s | %d | %.1f | %d | %s | %s | %s |\n", p, shown[by[p], p], clean[by[p], p], by[p], n[by[p], p],
+                    best[p], of[p], paper["certified_published", p], paper["certified", p], paper["later", p]
         }' plots/paper.csv -
     echo
 }
 best_lacking() {
     for matrix in experiments/audits/*.toml; do
         # shellcheck disable=SC2046 # several options
-        ! chosen "$matrix" || [ -n "$(obstacle "$matrix")" ] || { cells_done "$matrix" && cells_done "$matrix" $(validation "$matrix"); } ||
+        ! chosen "$matrix" || [ -n "$(obstacle "$matrix")" ] ||
+            { cells_done "$matrix" && cells_done "$matrix" $(validation "$matrix") && { [ -z "$(common)" ] || cells_done "$matrix" $(common); }; } ||
             echo "cells of $matrix"
     done
 }
@@ -369,7 +392,7 @@ What is different from the publication wherever it is compared:
 - Robust masking stands three ways. *Published* is the publication's certificate (its Algorithm 2), which is no proof. *Published, audited*
   is what is left of it when every such image is attacked by changing features, as an adversary who knows the rule would. *Certified*,
   of scope per-class, is a proof: what may be called certified accuracy.
-- Certificates are of all 10,000 test images, but for those of PatchCleanser. Attacks take seconds an image and run on fewer; n stands in each table.
+- Certificates are of all 10,000 test images. Attacks take seconds an image and run on fewer; n stands in each table.
 
 END
     audits=$(for matrix in experiments/audits/*.toml; do ! chosen "$matrix" || [ -n "$(obstacle "$matrix")" ] || echo "$matrix"; done)

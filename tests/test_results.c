@@ -1,13 +1,17 @@
 /* experiments/paper.sh keeps what it knows: a section of the page of results is made from the database, stands as it is where
  * the database lacks its cells and they are the same, and is gone where they are others. On matrices of the null model, in a
- * folder of their own. */
+ * folder of their own. The best certificate is chosen on images that all rows have. */
 #include "harness/base/file.h"
+#include "tests/cifar_fixture.h"
 #include "tests/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 static const char audit_matrix[] =
@@ -18,13 +22,18 @@ static const char clip_matrix[] =
     "# By clipping.\n# table: --rows clip\nname = \"clip\"\n[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:8\"\n"
     "weights = \"null\"\npatch = 8\ndefense = \"clip\"\n[axes]\n\"clip.clip\" = [\"0:1\", \"0:2\"]\n";
 
+#define CHOSEN_FROM(seed, more, defense)                                                                             \
+    "# Rows to choose from.\n" more "# table: --rows weights,defense\nname = \"x\"\n[fixed]\ndataset = \"cifar10:test\"\n" \
+    "images = \"0:20\"\nweights = \"null\"\nnull.seed = " seed "\nnull.height = 100\nnull.width = 100\nnull.stride = 1\n"  \
+    "patch = 1\n" defense
+
 /* paper.sh COMMAND PROGRAM DATABASE MATRICES in the scratch folder; its exit code. */
 static int results(const char *command, const char *db, const char *matrices)
 {
     char line[4096], program[1024];
     assert_non_null(realpath(program_path(), program));
     snprintf(line, sizeof line,
-             "exec 2>&1; cd '%s' && unset PATCHGAUGE_DATA PATCHGAUGE_LOCAL_LOGITS && PATCHGAUGE_WORK=work exec sh "
+             "exec 2>&1; cd '%s' && unset PATCHGAUGE_LOCAL_LOGITS && PATCHGAUGE_DATA=data PATCHGAUGE_WORK=work exec sh "
              "experiments/paper.sh %s '%s' %s %s",
              scratch_folder, command, program, db, matrices);
     return program_shell(line);
@@ -167,12 +176,53 @@ static void without_the_images_nothing_is_written(void **state)
     assert_ends_with(results("rewrite", "full.db", ""), 2);
 }
 
+/* Files of CIFAR-10's size, of black airplanes: the null model looks at the number of an image only. */
+static void import_black_images(void)
+{
+    mkdir(scratch_path("source"), 0700);
+    scratch_write("source/" PG_CIFAR10_META, fixture_classes, sizeof fixture_classes - 1);
+    for (int f = 1; pg_cifar10_files[f]; f++) {
+        char name[256];
+        snprintf(name, sizeof name, "source/%s", pg_cifar10_files[f]);
+        scratch_write(name, "", 0);
+        assert_int_equal(truncate(scratch_path(name), 10000L * PG_CIFAR10_RECORD), 0);
+    }
+    char source[1024], data[1024];
+    snprintf(source, sizeof source, "%s", scratch_path("source"));
+    snprintf(data, sizeof data, "%s", scratch_path("data"));
+    assert_int_equal(program_run("import.db", "--data '%s' data import cifar10 '%s'", data, source), 0);
+}
+
+static void best_of(const char *few, const char *db)
+{
+    static const char many[] = CHOSEN_FROM("49", "", "defense = \"ds\"\n");
+    scratch_write("experiments/audits/ds.toml", many, sizeof many - 1);
+    scratch_write("experiments/audits/few.toml", few, strlen(few));
+    assert_ends_with(results("run", db, "experiments/audits/ds.toml experiments/audits/few.toml"), 0);
+    assert_ends_with(results("write", db, ""), 0);
+}
+
+/* Of 20 images ds certifies 4 and robust-masking 2; of the first 10 none and 1. */
+static void the_best_is_chosen_on_images_of_all_rows(void **state)
+{
+    (void)state;
+    static const char masking[] = "defense = \"robust-masking\"\n\"robust-masking.feature\" = \"prediction\"\n";
+    import_black_images();
+    char text[1024];
+    snprintf(text, sizeof text, CHOSEN_FROM("0", "", "%s"), masking);
+    best_of(text, "all.db");
+    assert_holds("## In short\n", "| null ds | 20 | 20.0 | 20 |", 1);
+    snprintf(text, sizeof text, CHOSEN_FROM("0", "# validation: 0:10\n", "%s"), masking);
+    best_of(text, "few.db");
+    assert_holds("## In short\n", "| null robust-masking | 20 | 10.0 | 10 |", 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sections_are_made_from_the_database),   cmocka_unit_test(what_the_database_lacks_stays),
         cmocka_unit_test(other_cells_are_not_run_yet),           cmocka_unit_test(cells_without_their_audit_are_lacking),
-        cmocka_unit_test(without_the_images_nothing_is_written),
+        cmocka_unit_test(without_the_images_nothing_is_written), cmocka_unit_test(the_best_is_chosen_on_images_of_all_rows),
     };
     return cmocka_run_group_tests(tests, make, scratch_remove);
 }
