@@ -392,7 +392,8 @@ What is different from the publication wherever it is compared:
 - Robust masking stands three ways. *Published* is the publication's certificate (its Algorithm 2), which is no proof. *Published, audited*
   is what is left of it when every such image is attacked by changing features, as an adversary who knows the rule would. *Certified*,
   of scope per-class, is a proof: what may be called certified accuracy.
-- Certificates are of all 10,000 test images. Attacks take seconds an image and run on fewer; n stands in each table.
+- Certificates on CIFAR-10 are of all 10,000 test images, but for those that stand beside an attack: attacks take seconds an image and run on
+  fewer. n stands in each table.
 
 END
     audits=$(for matrix in experiments/audits/*.toml; do ! chosen "$matrix" || [ -n "$(obstacle "$matrix")" ] || echo "$matrix"; done)
