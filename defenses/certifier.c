@@ -2,6 +2,7 @@
 
 #include "defenses/evidence.h"
 #include "defenses/rule.h"
+#include "defenses/votes.h"
 #include "defenses/windows.h"
 
 #include <assert.h>
@@ -11,8 +12,8 @@
 typedef struct job_batch {
     const pg_defense *defense;
     pg_window window;
-    int64_t delta;
-    size_t first, n; /* entries of the certifier's arrays */
+    int64_t delta, logit_delta; /* the second where the worst votes are certified, else 0 */
+    size_t first, n;            /* entries of the certifier's arrays */
 } job_batch;
 
 /* Batches that read the same evidence. */
@@ -30,8 +31,10 @@ struct pg_certifier {
     /* in the order of the batches */
     const void **configs;
     size_t *job; /* index of the caller */
-    pg_verdict *verdicts;
+    pg_verdict *verdicts, *room;
     int32_t *q;
+    int32_t *worst;     /* votes; NULL where no batch needs them, as is */
+    double *worst_row;
     double *row;
     void *scratch;
 };
@@ -42,8 +45,9 @@ static int check_job(const pg_job *job, size_t i, int height, int width, int cla
     if (job->window.height < 1 || job->window.width < 1)
         return pg_fail(PG_EINPUT, "job %zu: a window of %dx%d positions; both have to be at least 1", i, job->window.height,
                        job->window.width);
-    if (job->delta < 0)
-        return pg_fail(PG_EINPUT, "job %zu: locality delta is %lld; it has to be at least 0", i, (long long)job->delta);
+    if (job->delta < 0 || job->logit_delta < 0)
+        return pg_fail(PG_EINPUT, "job %zu: locality delta is %lld; it has to be at least 0", i,
+                       (long long)PG_MIN(job->delta, job->logit_delta));
     int code = job->defense->check ? job->defense->check(job->config, height, width, classes) : PG_OK;
     return code ? pg_fail_at(code, "defense %s", name) : PG_OK;
 }
@@ -70,7 +74,15 @@ static pg_window cut(pg_window window, int height, int width)
 static bool same_batch(const job_batch *a, const job_batch *b)
 {
     return a->defense == b->defense && a->window.height == b->window.height && a->window.width == b->window.width &&
-           a->delta == b->delta;
+           a->delta == b->delta && a->logit_delta == b->logit_delta;
+}
+
+static job_batch batch_of(const pg_certifier *c, const pg_job *job, const pg_evidence_spec *spec)
+{
+    return (job_batch){.defense = job->defense,
+                       .window = cut(job->window, c->height, c->width),
+                       .delta = job->delta,
+                       .logit_delta = pg_votes_sure(job->defense, spec, job->logit_delta) ? job->logit_delta : 0};
 }
 
 /* Orders the jobs into groups and batches, in the order of their first appearance. `taken`: n_jobs flags, all false. */
@@ -88,12 +100,10 @@ static void arrange(pg_certifier *c, const pg_job *jobs, const pg_evidence_spec 
                 continue;
             job_batch *batch = &c->batches[c->n_batches++];
             group->n++;
-            batch->defense = jobs[b].defense;
-            batch->window = cut(jobs[b].window, c->height, c->width);
-            batch->delta = jobs[b].delta;
+            *batch = batch_of(c, &jobs[b], &group->spec);
             batch->first = placed;
             for (size_t i = b; i < c->n_jobs; i++) {
-                job_batch other = {jobs[i].defense, cut(jobs[i].window, c->height, c->width), jobs[i].delta, 0, 0};
+                job_batch other = batch_of(c, &jobs[i], &group->spec);
                 if (taken[i] || !pg_evidence_same(&specs[i], &group->spec) || !same_batch(batch, &other))
                     continue;
                 taken[i] = true;
@@ -113,6 +123,20 @@ static size_t largest_scratch(const pg_certifier *c)
         largest = PG_MAX(size, largest);
     }
     return (largest + 63) & ~(size_t)63;
+}
+
+/* Room for the worst votes, where a batch needs them. */
+static bool allocate_worst(pg_certifier *c, size_t values)
+{
+    bool needed = false;
+    for (size_t b = 0; b < c->n_batches; b++)
+        needed |= c->batches[b].logit_delta > 0;
+    if (!needed)
+        return true;
+    c->worst = aligned_alloc(64, (values * sizeof *c->worst + 63) & ~(size_t)63);
+    c->worst_row = calloc(pg_votes_scratch(c->classes), sizeof *c->worst_row);
+    c->room = calloc(c->n_jobs, sizeof *c->room);
+    return c->worst && c->worst_row && c->room;
 }
 
 int pg_certifier_new(const pg_job *jobs, size_t n, int height, int width, int classes, bool wrap_rows, bool wrap_columns,
@@ -149,7 +173,7 @@ int pg_certifier_new(const pg_job *jobs, size_t n, int height, int width, int cl
         jobs[i].defense->evidence(jobs[i].config, &specs[i]);
     arrange(c, jobs, specs, taken);
     c->scratch = aligned_alloc(64, largest_scratch(c));
-    if (c->scratch) {
+    if (allocate_worst(c, values) && c->scratch) {
         *out = c;
         c = NULL;
     }
@@ -169,15 +193,47 @@ void pg_certifier_free(pg_certifier *c)
     free(c->configs);
     free(c->job);
     free(c->verdicts);
+    free(c->room);
     free(c->row);
+    free(c->worst_row);
     free(c->q);
+    free(c->worst);
     free(c->scratch);
     free(c);
 }
 
-/* Certifies the batches of a group from the evidence in c->q. */
-static void certify_group(pg_certifier *c, const job_group *group, int label, pg_verdict *out)
+void pg_certify(const pg_defense *defense, const pg_evidence *evidence, const int32_t *worst, pg_window window, int64_t delta, int label,
+                const void *const *configs, size_t n, void *scratch, pg_verdict *out, pg_verdict *room)
 {
+    defense->certify(evidence, window, worst ? 0 : delta, label, configs, n, scratch, out);
+    if (!worst)
+        return;
+    pg_evidence votes = *evidence;
+    votes.q = worst;
+    defense->certify(&votes, window, 1, label, configs, n, scratch, room);
+    for (size_t i = 0; i < n; i++)
+        out[i].certified = out[i].certified && room[i].certified;
+}
+
+/* The local logits of an image, in either type. */
+typedef struct image_logits {
+    const float *f32;
+    const double *f64;
+} image_logits;
+
+static void make_worst(pg_certifier *c, const job_group *group, int64_t logit_delta, image_logits logits, int label)
+{
+    size_t positions = (size_t)c->height * (size_t)c->width;
+    if (logits.f32)
+        pg_votes_worst_f32(&group->spec, logit_delta, logits.f32, positions, c->classes, label, c->worst_row, c->worst);
+    else
+        pg_votes_worst_f64(&group->spec, logit_delta, logits.f64, positions, c->classes, label, c->worst_row, c->worst);
+}
+
+/* Certifies the batches of a group from the evidence in c->q. */
+static void certify_group(pg_certifier *c, const job_group *group, image_logits logits, int label, pg_verdict *out)
+{
+    int64_t made = 0; /* what the worst votes in c->worst are made for */
     pg_evidence evidence = {.q = c->q,
                             .height = c->height,
                             .width = c->width,
@@ -187,8 +243,11 @@ static void certify_group(pg_certifier *c, const job_group *group, int label, pg
                             .spec = &group->spec};
     for (size_t b = group->first; b < group->first + group->n; b++) {
         const job_batch *batch = &c->batches[b];
-        batch->defense->certify(&evidence, batch->window, batch->delta, label, c->configs + batch->first, batch->n, c->scratch,
-                                c->verdicts + batch->first);
+        bool votes = batch->logit_delta > 0;
+        if (votes && batch->logit_delta != made)
+            make_worst(c, group, made = batch->logit_delta, logits, label);
+        pg_certify(batch->defense, &evidence, votes ? c->worst : NULL, batch->window, batch->delta, label, c->configs + batch->first,
+                   batch->n, c->scratch, c->verdicts + batch->first, c->room);
         for (size_t i = batch->first; i < batch->first + batch->n; i++)
             out[c->job[i]] = c->verdicts[i];
     }
@@ -209,7 +268,7 @@ void pg_certifier_image_f32(pg_certifier *c, const float *logits, int label, pg_
             refuse_all(c, out);
             return;
         }
-        certify_group(c, &c->groups[g], label, out);
+        certify_group(c, &c->groups[g], (image_logits){.f32 = logits}, label, out);
     }
 }
 
@@ -222,6 +281,6 @@ void pg_certifier_image_f64(pg_certifier *c, const double *logits, int label, pg
             refuse_all(c, out);
             return;
         }
-        certify_group(c, &c->groups[g], label, out);
+        certify_group(c, &c->groups[g], (image_logits){.f64 = logits}, label, out);
     }
 }

@@ -11,8 +11,14 @@ typedef struct pg_job {
     const pg_defense *defense;
     const void *config; /* settled; borrowed until pg_certifier_free */
     pg_window window;   /* may exceed the map: it is cut to it */
-    int64_t delta;      /* grid units, >= 0 */
+    int64_t delta;      /* of the evidence, grid units, >= 0 */
+    int64_t logit_delta; /* of a logit, from which that follows, grid units; 0: not known: with delta > 0 every vote may flip */
 } pg_job;
+
+/* One call of a rule's certify hook for n configurations. `worst`: NULL, or the worst votes for the label (defenses/votes.h), which
+ * stand in the place of `delta`; then `room` is room for n verdicts. `scratch` as for the hook. */
+void pg_certify(const pg_defense *defense, const pg_evidence *evidence, const int32_t *worst, pg_window window, int64_t delta, int label,
+                const void *const *configs, size_t n, void *scratch, pg_verdict *out, pg_verdict *room);
 
 typedef struct pg_certifier pg_certifier;
 

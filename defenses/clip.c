@@ -65,6 +65,7 @@ const pg_defense pg_defense_clip = {
                .config_size = sizeof(clip_config),
                .settle = clip_settle},
     .level = PG_LEVEL_FEATURE,
+    .monotone = true,
     .certificate = clip_certificate,
     .evidence = clip_evidence,
     .certify = pg_sum_rule_certify,

@@ -63,6 +63,12 @@ typedef struct pg_frame {
     int height, width, patch_height, patch_width;
 } pg_frame;
 
+/* ---- Votes with measured locality (defenses/votes.h) ---- */
+
+struct pg_defense;
+/* Whether this rule certifies this evidence, where a logit changes by at most `logit_delta` grid units, by the votes that are sure. */
+bool pg_votes_sure(const struct pg_defense *defense, const pg_evidence_spec *spec, int64_t logit_delta);
+
 struct pg_scope; /* models/torch/torch.h */
 struct pg_tensor;
 
@@ -88,6 +94,9 @@ typedef struct pg_defense {
     bool masks; /* optional: the rule masks; its verdicts say whether on the clean tensor, for the false-positive rate */
     bool tie_certified; /* optional: an image may be certified that an attack can bring to a tie, which the label then wins; where
                            it is not set, reaching a tie counts as broken */
+    bool monotone; /* optional: what certifies some evidence with delta > 0 also certifies, with delta 0, every other that has at
+                      least as much for the label and at most as much for every other class outside the windows. Votes are then
+                      certified with measured locality by what is sure of them (defenses/votes.h); else any vote may flip */
     /* required: what the certificate of this configuration is worth; also false `available` reasons for users */
     pg_certificate (*certificate)(const void *config);
     /* required: the evidence this configuration reads */

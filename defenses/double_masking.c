@@ -277,6 +277,7 @@ const pg_defense pg_defense_double_masking = {
                .config_size = sizeof(double_config),
                .settle = double_settle},
     .level = PG_LEVEL_FEATURE,
+    .monotone = true,
     .certificate = double_certificate,
     .evidence = double_evidence,
     .check = double_check,

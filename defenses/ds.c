@@ -2,8 +2,8 @@
  *
  * Source: Levine & Feizi 2020 (rule votes: the label leads by more than twice the positions of a window, or by as many and
  * comes first); PatchGuard, appendix E (rule window: it leads outside every window by more than the positions of one). Ties go
- * to the lower class index, as in the prediction, so a tie may be certified: with margin 0. Measured locality (delta > 0) has
- * to be survived with a strictly larger margin, ties included. */
+ * to the lower class index, as in the prediction, so a tie may be certified: with margin 0. Where votes may flip (delta of a
+ * whole vote) the margin has to be strictly larger, ties included; a delta of less moves no vote. */
 #include "defenses/rule.h"
 #include "defenses/surrogate.h"
 #include "defenses/worst.h"
@@ -89,7 +89,7 @@ static pg_verdict judge(int prediction, const pg_windows *windows, int64_t delta
     if (margin != INT64_MAX) {
         verdict.has_margin = true;
         verdict.margin = margin;
-        certified = certified && (delta == 0 || pg_survives(margin, windows->outside, delta));
+        certified = certified && (delta < PG_GRID || pg_survives(margin, windows->outside, delta));
     }
     verdict.certified = certified;
     return verdict;
@@ -134,6 +134,7 @@ const pg_defense pg_defense_ds = {
                .options = ds_options,
                .config_size = sizeof(ds_config)},
     .level = PG_LEVEL_FEATURE,
+    .monotone = true,
     .tie_certified = true,
     .certificate = ds_certificate,
     .evidence = ds_evidence,

@@ -53,6 +53,7 @@ const pg_defense pg_defense_mean = {
                .config_size = sizeof(mean_config),
                .settle = mean_settle},
     .level = PG_LEVEL_FEATURE,
+    .monotone = true,
     .certificate = mean_certificate,
     .evidence = mean_evidence,
     .certify = pg_sum_rule_certify,

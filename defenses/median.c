@@ -134,6 +134,7 @@ const pg_defense pg_defense_median = {
                .config_size = sizeof(median_config),
                .settle = median_settle},
     .level = PG_LEVEL_FEATURE,
+    .monotone = true,
     .certificate = median_certificate,
     .evidence = median_evidence,
     .certify = median_certify,

@@ -369,6 +369,7 @@ const pg_defense pg_defense_robust_masking = {
                .config_size = sizeof(masking_config),
                .settle = masking_settle},
     .level = PG_LEVEL_FEATURE,
+    .monotone = true,
     .masks = true,
     .certificate = masking_certificate,
     .evidence = masking_evidence,

@@ -167,6 +167,7 @@ const pg_defense pg_defense_trimmed_mean = {
                .config_size = sizeof(trimmed_config),
                .settle = trimmed_settle},
     .level = PG_LEVEL_FEATURE,
+    .monotone = true,
     .certificate = trimmed_certificate,
     .evidence = trimmed_evidence,
     .check = trimmed_check,

@@ -13,7 +13,7 @@ cc=${CC:-gcc}
 flags="-std=c17 -Werror=uninitialized -ffp-contract=off -pthread -D_GNU_SOURCE -DPG_PLAIN -I$work/include -I."
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
 libraries="-lcmocka -ljansson -lcrypto -lm -ldl"
-tests="windows rules defenses certifier vectors evidence bruteforce worst surrogate patchcleanser double_masking"
+tests="windows rules defenses certifier vectors evidence bruteforce worst surrogate patchcleanser double_masking votes"
 PATCHGAUGE_TORCH=${PATCHGAUGE_TORCH:-$PWD/build/patchgauge-torch.so}
 export PATCHGAUGE_TORCH
 left_out=defenses/surrogate.c
@@ -26,7 +26,8 @@ mkdir -p "$work/include/defenses" "$work/fast" "$work/safe"
 order() { # file, fast|safe
     case $1 in
     */evidence.c) echo evidence rules defenses certifier ;;
-    */certifier.c | */invariance.c) echo certifier ;;
+    */certifier.c | */invariance.c) echo certifier votes ;;
+    */votes.c) echo votes; return ;;
     */patchcleanser.c) echo patchcleanser; return ;;
     */agreement.c) echo patchcleanser double_masking rules; return ;;
     */double_masking.c) echo double_masking rules defenses ;;

@@ -383,7 +383,9 @@ static inline bool oracle_condition(const oracle_rule *r, const oracle_map *m, c
     default:
         return oracle_mask(r, m, w, y, c, at, beaten, margin);
     }
-    *beaten = (r->delta > 0 ? *margin > (oracle_wide)leak * r->delta : *margin > 0 || (tie && *margin == 0));
+    /* votes are all or nothing: what moves them by less than one moves none */
+    bool moves = r->delta > 0 && ((r->kind != ORACLE_VOTES && r->kind != ORACLE_WINDOW) || r->delta >= unit);
+    *beaten = (moves ? *margin > (oracle_wide)leak * r->delta : *margin > 0 || (tie && *margin == 0));
     return true;
 }
 

@@ -186,6 +186,45 @@ static void a_certificate_deaf_to_locality_is_caught(void **state)
     assert_true(audit(&job, &effort, &shapes[0], 400).broken > 0);
 }
 
+static int64_t vote_delta;
+
+/* The real rule over votes, with half of what logits move. */
+static void certify_half_sure(const pg_evidence *e, pg_window window, int64_t delta, int label, const void *const *configs, size_t n,
+                              void *scratch, pg_verdict *out)
+{
+    (void)delta; /* the clean votes certify themselves: deaf to the change of logits */
+    pg_defense_find("ds")->certify(e, window, 0, label, configs, n, scratch, out);
+    out->certified = out->prediction == label && out->has_margin && out->margin > -vote_delta;
+}
+
+/* Votes with measured locality: the worst votes outside, and the worst contents inside. */
+static void sure_votes_hold(void **state)
+{
+    (void)state;
+    const pg_audit_effort effort = {.random = 16};
+    _Alignas(16) unsigned char config[PG_CONFIG_MAX];
+    static const char *const options[] = {"theta=0", "theta=0.3", "rule=window theta=0", "rule=window theta=0.3"};
+    tally all = {0};
+    for (size_t i = 0; i < 4; i++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            const pg_defense *ds = pg_defense_find("ds");
+            rule_configure(ds, options[i], config);
+            pg_job job = {.defense = ds, .config = config, .window = {1, 1}, .delta = PG_GRID, .logit_delta = PG_GRID / 32};
+            tally t = audit(&job, &effort, &shapes[s], 400);
+            assert_int_equal(t.broken, 0);
+            all.claimed += t.claimed;
+        }
+    print_message("%d certificates of votes held\n", all.claimed);
+    assert_true(all.claimed > 400);
+    /* one that certifies what a single vote more would break */
+    pg_defense liar = *pg_defense_find("ds");
+    rule_configure(&liar, "theta=0", config);
+    liar.certify = certify_half_sure;
+    vote_delta = PG_GRID + 1;
+    pg_job job = {.defense = &liar, .config = config, .window = {1, 1}, .delta = PG_GRID, .logit_delta = PG_GRID / 32};
+    assert_true(audit(&job, &effort, &shapes[0], 400).broken > 0);
+}
+
 static void hooks_are_not_believed(void **state)
 {
     (void)state;
@@ -420,6 +459,7 @@ int main(void)
         cmocka_unit_test(our_rules_hold),
         cmocka_unit_test(an_unsound_defense_is_caught),
         cmocka_unit_test(a_certificate_deaf_to_locality_is_caught),
+        cmocka_unit_test(sure_votes_hold),
         cmocka_unit_test(hooks_are_not_believed),
         cmocka_unit_test(what_broke_is_told),
         cmocka_unit_test(a_nan_breaks_nothing_that_was_claimed),

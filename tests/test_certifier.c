@@ -47,7 +47,7 @@ static void many_jobs_are_like_one(void **state)
         /* the rules in a scattered order, each with every window and another delta */
         const rule_case *rule = &rule_cases[i * 7 % N_RULE_CASES];
         assert_true(fits(rule));
-        jobs[i] = (pg_job){pg_defense_find(rule->defense), configs[i], windows[i / N_RULE_CASES], i % 2 ? 1000 : 0};
+        jobs[i] = (pg_job){pg_defense_find(rule->defense), configs[i], windows[i / N_RULE_CASES], i % 2 ? 1000 : 0, 0};
         rule_configure(jobs[i].defense, rule->options, configs[i]);
     }
     pg_certifier *all;
@@ -87,7 +87,7 @@ static void jobs_are_told_apart(void **state)
     pg_job jobs[6];
     for (int i = 0; i < 6; i++) {
         rule_configure(clip, options[i], configs[i]);
-        jobs[i] = (pg_job){clip, configs[i], windows[i], deltas[i]};
+        jobs[i] = (pg_job){clip, configs[i], windows[i], deltas[i], 0};
     }
     /* 2 x 2, two classes; label 0: 3 2 / 2 2, class 1: 0 1 / 0 -1 */
     static const float logits[8] = {3, 0, 2, 1, 2, 0, 2, -1};
@@ -115,7 +115,7 @@ static void windows_are_cut_to_the_map(void **state)
         const pg_defense *mask = pg_defense_find("robust-masking");
         rule_configure(mask, "", config);
         const pg_job jobs[] = {
-            {mask, config, {99, 1}, 0}, {mask, config, {h, 1}, 0}, {mask, config, {1, 99}, 0}, {mask, config, {1, w}, 0}};
+            {mask, config, {99, 1}, 0, 0}, {mask, config, {h, 1}, 0, 0}, {mask, config, {1, 99}, 0, 0}, {mask, config, {1, w}, 0, 0}};
         float logits[40 * 7 * 3];
         double doubles[40 * 7 * 3];
         pg_rng rng = pg_rng_make(42, PG_STREAM_TEST, (uint32_t)i);
@@ -153,7 +153,7 @@ static void axes_wrap_on_their_own(void **state)
     static const float row[8] = {4, 0, 0, 1, 0, 1, 4, 0};
     for (int wrap = 0; wrap < 4; wrap++)
         for (int turned = 0; turned < 2; turned++) {
-            pg_job job = {mask, config, turned ? (pg_window){2, 1} : (pg_window){1, 2}, 0};
+            pg_job job = {mask, config, turned ? (pg_window){2, 1} : (pg_window){1, 2}, 0, 0};
             pg_certifier *certifier;
             pg_verdict v;
             assert_int_equal(pg_certifier_new(&job, 1, turned ? 4 : 1, turned ? 1 : 4, 2, wrap & 1, wrap & 2, &certifier),
@@ -173,7 +173,7 @@ static void a_nan_refuses_every_job(void **state)
     static _Alignas(16) unsigned char configs[N_RULE_CASES][PG_CONFIG_MAX];
     pg_job jobs[N_RULE_CASES];
     for (size_t i = 0; i < N_RULE_CASES; i++) {
-        jobs[i] = (pg_job){pg_defense_find(rule_cases[i].defense), configs[i], {1, 1}, 0};
+        jobs[i] = (pg_job){pg_defense_find(rule_cases[i].defense), configs[i], {1, 1}, 0, 0};
         rule_configure(jobs[i].defense, rule_cases[i].options, configs[i]);
     }
     pg_certifier *certifier;
@@ -223,7 +223,7 @@ static void bad_jobs_are_refused(void **state)
     unsigned char config[PG_CONFIG_MAX];
     const pg_defense *trim = pg_defense_find("trimmed-mean");
     rule_configure(trim, "trim=4", config);
-    pg_job good = {trim, config, {1, 1}, 0}, job;
+    pg_job good = {trim, config, {1, 1}, 0, 0}, job;
     pg_certifier *certifier;
     assert_int_equal(pg_certifier_new(&good, 1, 3, 3, 2, false, false, &certifier), PG_OK); /* 9 - 8 leaves one */
     pg_certifier_free(certifier);
@@ -330,7 +330,7 @@ static void masks_are_counted(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const masks_case *c = &cases[i];
         static _Alignas(16) unsigned char config[PG_CONFIG_MAX];
-        pg_job job = {pg_defense_find(c->defense), config, c->window, 0};
+        pg_job job = {pg_defense_find(c->defense), config, c->window, 0, 0};
         pg_invariance *v;
         rule_configure(job.defense, c->options, config);
         assert_int_equal(pg_invariance_new(&job, c->height, c->width, CLASSES, c->wrap_rows, c->wrap_columns, &v), PG_OK);
@@ -350,7 +350,7 @@ static void masks_of_long_maps(void **state)
     enum { LONG = 600 };
     static float logits[2 * LONG];
     static _Alignas(16) unsigned char config[PG_CONFIG_MAX];
-    pg_job job = {pg_defense_find("median"), config, {1, 1}, 0};
+    pg_job job = {pg_defense_find("median"), config, {1, 1}, 0, 0};
     rule_configure(job.defense, "", config);
     for (int i = 0; i < LONG; i++)
         logits[2 * i + 1] = 1;
@@ -369,7 +369,7 @@ static void masks_of_bad_jobs_are_refused(void **state)
 {
     (void)state;
     unsigned char config[PG_CONFIG_MAX];
-    pg_job job = {pg_defense_find("trimmed-mean"), config, {1, 1}, 0};
+    pg_job job = {pg_defense_find("trimmed-mean"), config, {1, 1}, 0, 0};
     pg_invariance *v;
     rule_configure(job.defense, "trim=4", config);
     assert_int_equal(pg_invariance_new(&job, 2, 4, 2, false, false, &v), PG_EINPUT);

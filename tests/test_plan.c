@@ -301,7 +301,9 @@ static void test_locality(void **state)
         const pg_cell *c = pg_plan_at(plan, i);
         assert_true(c->has_delta);
         assert_int_equal(c->delta, want[i]);
+        assert_int_equal(c->logit_delta, 3);
         assert_string_equal(pg_cell_value(c, "delta.logits"), "3");
+        assert_true((strstr(c->canonical, "votes=sure\n") != NULL) == (i == 2)); /* what only these cells certify otherwise than once */
         assert_string_equal(pg_cell_value(c, "locality"), "measured");
     }
     pg_plan_free(plan);
@@ -310,6 +312,7 @@ static void test_locality(void **state)
     assert_true(pg_plan_at(plan, 0)->has_delta);
     assert_false(pg_plan_at(plan, 1)->has_delta);
     assert_string_equal(pg_cell_value(pg_plan_at(plan, 1), "locality"), "not measured");
+    assert_int_equal(pg_plan_at(plan, 1)->logit_delta, 0);
     pg_plan_free(plan);
 }
 

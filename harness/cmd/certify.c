@@ -106,7 +106,8 @@ static int parse(int argc, char **argv, request *r)
     if (code == PG_OK) {
         pg_evidence_spec spec;
         r->defense->evidence(r->config, &spec);
-        r->job.delta = pg_evidence_delta(&spec, r->job.delta);
+        r->job.logit_delta = r->job.delta;
+        r->job.delta = pg_evidence_delta(&spec, r->job.logit_delta);
     }
     return code;
 }

@@ -101,6 +101,7 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
         return;
     }
     c->has_delta = pg_defended_delta(&defended, &f->info.locality, f->dtype, f->batch, &c->delta);
+    c->logit_delta = c->has_delta ? f->info.locality.delta_grid : 0;
 }
 
 static void settle_images(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
@@ -151,6 +152,16 @@ static void images_text(const pg_cell *c, pg_buf *out)
     pg_buf_printf(out, "images=%lld:%lld\n", (long long)c->first, (long long)(c->first + c->count));
 }
 
+/* With measured locality, votes are certified by those that are sure. Not so once: then every vote counted as one that may flip, and
+ * cells of that kind have another id. */
+static void votes_text(const pg_cell *c, pg_buf *out)
+{
+    pg_evidence_spec spec;
+    c->defense->evidence(c->config, &spec);
+    if (pg_votes_sure(c->defense, &spec, c->logit_delta))
+        pg_buf_puts(out, "votes=sure\n");
+}
+
 static int make_canonical(const pg_settler *s, const pg_toml_value **values, pg_cell *c)
 {
     pg_buf text;
@@ -158,6 +169,7 @@ static int make_canonical(const pg_settler *s, const pg_toml_value **values, pg_
     pg_buf_puts(&text, "cell=1\n"); /* version of this form */
     pg_buf_puts(&text, c->forward->canonical);
     images_text(c, &text);
+    votes_text(c, &text);
     if (!c->forward->defense) { /* a pass of the defended classifier holds these itself */
         pg_modules_identity("defense", &c->defense->module, &text);
         pg_cell_defended_text(s, values, c, &text);

@@ -72,6 +72,7 @@ typedef struct pg_cell {
     pg_window window;              /* positions that see so many */
     bool has_delta;
     int64_t delta;        /* of the evidence, grid units; 0 where the locality was not measured */
+    int64_t logit_delta;  /* of a logit, likewise */
     int64_t first, count; /* images */
 } pg_cell;
 

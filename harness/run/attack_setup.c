@@ -166,7 +166,11 @@ static int open_certifier(pg_attack_setup *s)
 {
     const pg_geometry *g = &s->info.geometry;
     s->has_delta = pg_defended_delta(&s->defended, &s->info.locality, s->request->dtype, s->request->batch, &s->delta);
-    pg_job job = {.defense = s->defense, .config = s->config, .window = s->window, .delta = s->delta};
+    pg_job job = {.defense = s->defense,
+                  .config = s->config,
+                  .window = s->window,
+                  .delta = s->delta,
+                  .logit_delta = s->has_delta ? s->info.locality.delta_grid : 0};
     return pg_certifier_new(&job, 1, g->rows.positions, g->columns.positions, g->classes, g->rows.wrap, g->columns.wrap,
                             &s->certifier);
 }

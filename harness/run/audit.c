@@ -1,6 +1,7 @@
 /* Audits of a plan: its cells in groups that share a network, the images of a group in chunks. See audit.h. */
 #include "harness/run/audit_level.h"
 
+#include "defenses/evidence.h"
 #include "harness/base/log.h"
 #include "harness/plan/tasks.h"
 #include "harness/run/attacker.h"
@@ -34,7 +35,7 @@ static bool same_network(const pg_forward *a, const pg_forward *b) { return strc
 static bool same_audit(const pg_cell *a, const pg_cell *b)
 {
     return a->defense == b->defense && memcmp(a->config, b->config, a->defense->module.config_size) == 0 &&
-           a->reach_height == b->reach_height && a->reach_width == b->reach_width && a->delta == b->delta &&
+           a->reach_height == b->reach_height && a->reach_width == b->reach_width && a->delta == b->delta && a->logit_delta == b->logit_delta &&
            a->first == b->first && a->count == b->count;
 }
 
@@ -56,7 +57,7 @@ static int take_cells(audit *a, pg_audit_group *g)
             continue;
         a->group[i] = i + 1;
         pg_audit_cell *c = &g->cells[g->n_cells++];
-        *c = (pg_audit_cell){.cell = cell, .witness_image = {-1, -1, -1}, .delta = cell->delta};
+        *c = (pg_audit_cell){.cell = cell, .witness_image = {-1, -1, -1}, .delta = cell->delta, .logit_delta = cell->logit_delta};
         for (int level = 0; level < PG_AUDIT_LEVELS; level++) {
             if (!a->request->levels[level])
                 continue;
@@ -154,7 +155,7 @@ static int recertify_chunk(pg_audit_group *g)
     int code = PG_OK;
     for (size_t c = 0; code == PG_OK && c < g->n_cells; c++) {
         pg_audit_cell *cell = &g->cells[c];
-        if (cell->delta == cell->cell->delta)
+        if (cell->delta == cell->cell->delta && cell->logit_delta == cell->cell->logit_delta)
             continue;
         code = pg_audit_verdicts(g, cell, false);
         for (int i = 0; code == PG_OK && i < g->chunk.count; i++)
@@ -197,9 +198,12 @@ static int recertify(pg_audit_group *g)
     bool needed = false;
     for (size_t c = 0; c < g->n_cells; c++) {
         pg_audit_cell *cell = &g->cells[c];
-        if (cell->rows[PG_AUDIT_LOCALITY]->delta <= cell->cell->delta)
+        int64_t measured = cell->rows[PG_AUDIT_LOCALITY]->delta;
+        bool votes = pg_audit_sure_votes(cell->cell);
+        if (measured <= (votes ? cell->cell->logit_delta : cell->cell->delta))
             continue;
-        cell->delta = cell->rows[PG_AUDIT_LOCALITY]->delta;
+        cell->delta = votes ? PG_GRID : measured;
+        cell->logit_delta = votes ? measured : cell->cell->logit_delta;
         cell->rows[PG_AUDIT_LOCALITY]->certified = 0;
         needed = true;
     }

@@ -1,13 +1,16 @@
 /* The levels of an audit, one chunk of images at a time. See audit.h and audit_level.h. */
 #include "harness/run/audit_level.h"
 
+#include "defenses/votes.h"
 #include "harness/base/file.h"
 #include "harness/base/log.h"
 #include "harness/base/npy.h"
 #include "harness/base/rng.h"
 #include "harness/run/attacker.h"
 #include "harness/run/run.h"
+#include "models/locality.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +103,8 @@ static int new_auditor(const pg_audit_group *g, const pg_audit_cell *cell, pg_au
 {
     const pg_geometry *m = &g->forward->info.geometry;
     pg_job job = {
-        .defense = cell->cell->defense, .config = cell->cell->config, .window = cell->cell->window, .delta = cell->delta};
+        .defense = cell->cell->defense, .config = cell->cell->config, .window = cell->cell->window, .delta = cell->delta,
+        .logit_delta = cell->logit_delta};
     return pg_auditor_new(&job, &g->request->effort, m->rows.positions, m->columns.positions, m->classes, m->rows.wrap,
                           m->columns.wrap, out);
 }
@@ -273,10 +277,20 @@ static int span_of(const bool *touched, int places, int across, int lines, int s
     return wrap ? places - (around > gap ? around : gap) : last - first + 1;
 }
 
-/* Largest change at positions that are not touched. PG_EBROKEN where those that are do not fit into a window. */
-static int largest_change(const pg_audit_group *g, const pg_cell *cell, pg_rect p, const bool *touched, const int32_t *before,
-                          const pg_evidence *after, int64_t *delta)
+bool pg_audit_sure_votes(const pg_cell *cell)
 {
+    pg_evidence_spec spec;
+    cell->defense->evidence(cell->config, &spec);
+    return pg_votes_sure(cell->defense, &spec, 1);
+}
+
+/* Largest change at positions that are not touched, of evidence, or of the logits of image i of the chunk. PG_EBROKEN where the touched
+ * ones do not fit into a window. */
+static int largest_change(const pg_audit_group *g, const pg_cell *cell, pg_rect p, int64_t image, const bool *touched,
+                          const int32_t *before, const pg_evidence *after, int64_t *delta)
+{
+    const float *was = g->chunk.logits + (size_t)image * tensor_of(g), *is = g->chunk.after + (size_t)image * tensor_of(g);
+    bool logits = pg_audit_sure_votes(cell);
     int rows = span_of(touched, after->height, after->width, after->width, 1, after->wrap_rows);
     int columns = span_of(touched, after->width, 1, after->height, after->width, after->wrap_columns);
     *delta = 0;
@@ -286,7 +300,9 @@ static int largest_change(const pg_audit_group *g, const pg_cell *cell, pg_rect 
                        cell->window.width);
     size_t classes = (size_t)after->classes, values = (size_t)after->height * (size_t)after->width * classes;
     for (size_t i = 0; i < values; i++) {
-        int64_t moved = touched[i / classes] ? 0 : llabs((int64_t)after->q[i] - before[i]);
+        if (touched[i / classes])
+            continue;
+        int64_t moved = logits ? pg_locality_units(fabs((double)is[i] - (double)was[i])) : llabs((int64_t)after->q[i] - before[i]);
         *delta = moved > *delta ? moved : *delta;
     }
     return PG_OK;
@@ -316,7 +332,7 @@ static int locality_step(void *context, int worker, int64_t i)
         pg_rect p = place_patch(g, l->cell->cell, g->chunk.first + i, &rng);
         code = mark_touched(g, p, i, touched);
         if (code == PG_OK)
-            code = largest_change(g, l->cell->cell, p, touched, before, after, &out->delta);
+            code = largest_change(g, l->cell->cell, p, i, touched, before, after, &out->delta);
         out->prediction = pg_auditor_predict(auditor, after);
     }
     bool room = before && touched;

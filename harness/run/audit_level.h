@@ -15,8 +15,11 @@ typedef struct pg_audit_cell {
     int64_t witness_image[PG_AUDIT_LEVELS]; /* -1: none yet */
     struct pg_attacker *attacker;           /* pixel: NULL before the first certified image */
     pg_audited *audited;                    /* [images of the chunk]; contents of breaks are gone */
-    int64_t delta;                          /* grid units of the evidence, for the verdicts */
+    int64_t delta, logit_delta;             /* grid units of the evidence and of a logit, for the verdicts */
 } pg_audit_cell;
+
+/* Whether the cell certifies votes by those that are sure: its locality is then one of logits, else one of evidence. */
+bool pg_audit_sure_votes(const pg_cell *cell);
 
 /* Images in hand. */
 typedef struct pg_audit_chunk {

@@ -1,6 +1,7 @@
 /* See auditor.h. */
 #include "harness/run/auditor.h"
 
+#include "defenses/votes.h"
 #include "harness/run/contents.h"
 
 #include <assert.h>
@@ -16,12 +17,14 @@ struct pg_auditor {
     pg_windows windows;
     bool trades; /* the label trades places with the last class, so that a tie shows */
     bool votes;
+    bool sure; /* with locality, the worst votes are certified */
     int64_t lo, hi;            /* of a value */
     int32_t *clean;            /* as the image has it */
     int32_t *base;             /* as it is judged: classes traded, perhaps shifted */
     int32_t *now;              /* base with contents in a window */
+    int32_t *worst;            /* where `sure`: the worst votes for the label */
     int32_t *contents, *first; /* those to be judged; variant 0 of the general ones */
-    double *row;
+    double *row, *worst_row;
     int64_t *total;
     int *rivals; /* wrong classes as `base` has them, the strongest first */
     void *scratch;
@@ -35,7 +38,7 @@ struct pg_auditor {
 static int check(const pg_job *job, int height, int width, int classes)
 {
     const pg_defense *d = job->defense;
-    if (job->window.height < 1 || job->window.width < 1 || job->delta < 0 || height < 1 || width < 1 || classes < 1)
+    if (job->window.height < 1 || job->window.width < 1 || job->delta < 0 || job->logit_delta < 0 || height < 1 || width < 1 || classes < 1)
         return pg_fail(PG_EINPUT, "a map of %dx%dx%d, a window of %dx%d and delta %lld cannot be audited", height, width,
                        classes, job->window.height, job->window.width, (long long)job->delta);
     int code = d->check ? d->check(job->config, height, width, classes) : PG_OK;
@@ -51,6 +54,10 @@ static bool allocate(pg_auditor *a)
     a->clean = aligned_alloc(64, (values * sizeof *a->clean + 63) & ~(size_t)63);
     a->base = aligned_alloc(64, (values * sizeof *a->base + 63) & ~(size_t)63);
     a->now = aligned_alloc(64, (values * sizeof *a->now + 63) & ~(size_t)63);
+    if (a->sure) {
+        a->worst = aligned_alloc(64, (values * sizeof *a->worst + 63) & ~(size_t)63);
+        a->worst_row = malloc(pg_votes_scratch(e->classes) * sizeof *a->worst_row);
+    }
     a->contents = malloc(inside * sizeof *a->contents);
     a->first = malloc(inside * sizeof *a->first);
     a->row = malloc(classes * sizeof *a->row);
@@ -58,7 +65,8 @@ static bool allocate(pg_auditor *a)
     a->rivals = malloc(classes * sizeof *a->rivals);
     a->scratch = aligned_alloc(64, (scratch + 127) & ~(size_t)63);
     a->evidence.q = a->clean;
-    return a->clean && a->base && a->now && a->contents && a->first && a->row && a->total && a->rivals && a->scratch;
+    return a->clean && a->base && a->now && a->contents && a->first && a->row && a->total && a->rivals && a->scratch &&
+           (!a->sure || (a->worst && a->worst_row));
 }
 
 int pg_auditor_new(const pg_job *job, const pg_audit_effort *effort, int height, int width, int classes, bool wrap_rows,
@@ -84,6 +92,7 @@ int pg_auditor_new(const pg_job *job, const pg_audit_effort *effort, int height,
     a->windows = pg_windows_of(&a->evidence, a->job.window);
     a->trades = a->kind != PG_CERTIFICATE_NONE && !job->defense->tie_certified;
     a->votes = a->spec.feature == PG_FEATURE_PREDICTION;
+    a->sure = pg_votes_sure(job->defense, &a->spec, job->logit_delta);
     pg_evidence_range(&a->spec, &a->lo, &a->hi);
     if (!allocate(a)) {
         pg_auditor_free(a);
@@ -100,9 +109,11 @@ void pg_auditor_free(pg_auditor *a)
     free(a->clean);
     free(a->base);
     free(a->now);
+    free(a->worst);
     free(a->contents);
     free(a->first);
     free(a->row);
+    free(a->worst_row);
     free(a->total);
     free(a->rivals);
     free(a->scratch);
@@ -302,21 +313,29 @@ static int order_rivals(pg_auditor *a, const pg_evidence *base)
     return n;
 }
 
+/* A value of the base, moved by delta within its range; a vote becomes the worst one. */
+static int32_t moved(const pg_auditor *a, size_t at, int64_t by)
+{
+    int64_t value = a->base[at] + by, below = PG_MIN(value, a->hi);
+    return a->sure ? a->worst[at] : (int32_t)PG_MAX(below, a->lo);
+}
+
 /* Everything against one rival with the outside moved against the label: what a certificate with locality has to survive. */
 static int try_shifted(pg_auditor *a, pg_evidence *base, pg_rng *rng)
 {
     int n = order_rivals(a, base), code = PG_OK;
     size_t positions = (size_t)base->height * (size_t)base->width, classes = (size_t)base->classes;
     a->shifted = true;
+    if (a->sure)
+        trade(a, a->worst, positions);
     for (int r = 0; code == PG_OK && !a->out->broken && r < n; r++) {
         int rival = a->rivals[r];
         memcpy(a->base, a->clean, values_of(a) * sizeof *a->base);
         trade(a, a->base, positions);
         for (size_t i = 0; i < positions; i++) {
-            int64_t own = a->base[i * classes + (size_t)a->judged] - a->job.delta;
-            int64_t other = a->base[i * classes + (size_t)rival] + a->job.delta;
-            a->base[i * classes + (size_t)a->judged] = (int32_t)PG_MAX(own, a->lo);
-            a->base[i * classes + (size_t)rival] = (int32_t)PG_MIN(other, a->hi);
+            size_t own = i * classes + (size_t)a->judged, other = i * classes + (size_t)rival;
+            a->base[own] = moved(a, own, -a->job.delta);
+            a->base[other] = moved(a, other, a->job.delta);
         }
         memcpy(a->now, a->base, values_of(a) * sizeof *a->now);
         int keep = a->rivals[0];
@@ -357,12 +376,16 @@ int pg_auditor_image(pg_auditor *a, const float *logits, int64_t image, int labe
     a->label = label;
     if (!pg_auditor_evidence(a, logits))
         return PG_OK;
-    pg_verdict plain;
+    pg_verdict plain, room;
     const void *config = a->job.config;
     a->job.defense->certify(&a->evidence, a->job.window, 0, label, &config, 1, a->scratch, &plain);
     out->verdict = plain;
+    if (a->sure)
+        pg_votes_worst_f32(&a->spec, a->job.logit_delta, logits, values_of(a) / (size_t)a->evidence.classes, a->evidence.classes, label,
+                           a->worst_row, a->worst);
     if (a->job.delta > 0)
-        a->job.defense->certify(&a->evidence, a->job.window, a->job.delta, label, &config, 1, a->scratch, &out->verdict);
+        pg_certify(a->job.defense, &a->evidence, a->worst, a->job.window, a->job.delta, label, &config, 1, a->scratch, &out->verdict,
+                   &room);
     out->right = predict(a, a->clean) == label;
     out->claimed = out->verdict.certified || plain.certified;
     /* A certificate of an image that is wrong already is broken without a patch. */
