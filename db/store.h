@@ -305,7 +305,7 @@ int pg_store_claim(pg_store *store, int spare, pg_task *out, bool *got) PG_MUST_
 void pg_task_release(pg_task *task);
 
 typedef struct pg_attempt {
-    const char *device, *library; /* used; "" for no library */
+    const char *device, *library; /* used: "libtorch 1.13.1; OpenBLAS 0.3.21 pthread Haswell; ..."; "" for no library */
     int threads, batch, cached;   /* cached: images whose features came from the cache */
     double wall_s, read_s, forward_s, certify_s;
     int64_t peak_bytes;

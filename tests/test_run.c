@@ -391,7 +391,40 @@ static void test_features_from_the_cache(void **state)
     free(second);
 }
 
-/* A range that starts within a batch. */
+/* Features of another instruction set are others', and an attempt says with which ones it was made. */
+static void test_instruction_sets_are_kept_apart(void **state)
+{
+    (void)state;
+    static const char text[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"models/zoo/synthetic-ds.safetensors\"\n"
+                               "images = \"0:16\"\nbatch = 16\npatch = 2\ndefense = \"mean\"\n";
+    static const struct {
+        const char *defense;
+        bool limited, cached;
+    } runs[] = {{"mean", false, false}, {"ds", true, false}, {"clip", true, true}, {"median", false, true}};
+    char id[4][16], *limited = NULL;
+    scratch_write("isa.toml", text, sizeof text - 1);
+    for (int i = 0; i < 4; i++) {
+        if (runs[i].limited)
+            setenv("ATEN_CPU_CAPABILITY", "default", 1);
+        else
+            unsetenv("ATEN_CPU_CAPABILITY");
+        if (program_run("isa.db", "run %s -S defense=%s --quiet --device cpu --cache %s", scratch_path("isa.toml"), runs[i].defense,
+                        scratch_path("isa")) != 0)
+            fail_msg("%s", program_output);
+        assert_int_equal(program_run("isa.db", "ls --most 1"), 0);
+        snprintf(id[i], sizeof id[i], "%.12s", strchr(program_output, '\n') + 1);
+        assert_int_equal(program_run("isa.db", "show %s", id[i]), 0);
+        assert_int_equal(strstr(program_output, "16 images from the cache") != NULL, runs[i].cached);
+        limited = strstr(program_output, "; ATen DEFAULT");
+        assert_int_equal(limited != NULL, runs[i].limited);
+    }
+    unsetenv("ATEN_CPU_CAPABILITY");
+    assert_int_equal(program_run("isa.db", "diff %s %s", id[0], id[1]), 0);
+    assert_non_null(strstr(program_output, "; ATen DEFAULT"));
+    assert_int_equal(program_run("isa.db", "diff %s %s", id[0], id[3]), 0);
+    assert_null(strstr(program_output, "; ATen"));
+}
+
 /* An option that is no part of identity where it has its fallback is shown all the same. */
 static void test_settings_at_their_fallback_are_shown(void **state)
 {
@@ -405,6 +438,7 @@ static void test_settings_at_their_fallback_are_shown(void **state)
     assert_non_null(strstr(program_output, "\n1,"));
 }
 
+/* A range that starts within a batch. */
 static void test_features_of_a_range(void **state)
 {
     (void)state;
@@ -550,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_tasks_with_different_cells),
         cmocka_unit_test(test_features_of_a_range),
         cmocka_unit_test(test_features_from_the_cache),
+        cmocka_unit_test(test_instruction_sets_are_kept_apart),
         cmocka_unit_test(test_the_hint_is_the_command),
         cmocka_unit_test(test_bad_data_is_not_tried_again),
         cmocka_unit_test(test_ls_tells_cells_apart),

@@ -260,6 +260,44 @@ static void devices_memory_and_scripts_answer(void **state)
     assert_null(t->script_call(s, NULL, NULL) ? (void *)1 : NULL);
 }
 
+/* What `--kernels` prints of a child process in an environment: the line, and the kinds of instruction set. */
+static void kernels_of(const char *environment, char line[256])
+{
+    char command[512];
+    snprintf(command, sizeof command, "%s /proc/%ld/exe --kernels", environment, (long)getpid());
+    FILE *child = popen(command, "r");
+    assert_non_null(child);
+    assert_non_null(fgets(line, 256, child));
+    assert_int_equal(pclose(child), 0);
+}
+
+/* Libraries, versions and instruction sets are told, in a stable form, and follow what limits them. */
+static void kernels_are_told(void **state)
+{
+    (void)state;
+    pg_kernels again, kernels;
+    t->kernels("cpu", &kernels);
+    t->kernels("cpu", &again);
+    assert_string_equal(again.text, kernels.text);
+    const char *onednn = strstr(kernels.text, "; oneDNN "), *aten = strstr(kernels.text, "; ATen ");
+    if (!onednn || !aten || onednn > aten || onednn == kernels.text || !kernels.isa[0] || strchr(kernels.text, '\n'))
+        fail_msg("'%s', '%s'", kernels.text, kernels.isa);
+#if defined(__x86_64__)
+    char free_line[256], line[256];
+    kernels_of("env -u ONEDNN_MAX_CPU_ISA -u ATEN_CPU_CAPABILITY -u OPENBLAS_CORETYPE", free_line);
+    kernels_of("ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default OPENBLAS_CORETYPE=Nehalem", line);
+    if (strstr(line, "; oneDNN ")) {
+        assert_string_not_equal(line, free_line);
+        if (!strstr(line, " SSE41; ATen DEFAULT | sse"))
+            fail_msg("%s", line);
+        if (strncmp(line, "OpenBLAS", 8) == 0)
+            assert_non_null(strstr(line, " Nehalem; "));
+    }
+#endif
+    t->kernels("cuda:0", &kernels); /* whatever this libtorch is */
+    assert_true(kernels.text[0] && kernels.isa[0]);
+}
+
 /* A child process in which the shim is named wrongly: one clear message, no crash. */
 static void a_missing_or_wrong_shim_is_one_message(void **state)
 {
@@ -290,6 +328,13 @@ int main(int argc, char **argv)
         int e = pg_torch_load(1, &none);
         return strlen(pg_error_message()) > 20 && !none ? -e : 98;
     }
+    if (argc == 2 && strcmp(argv[1], "--kernels") == 0) {
+        pg_kernels kernels;
+        if (pg_torch_load(1, &t) != PG_OK)
+            return 1;
+        t->kernels("cpu", &kernels);
+        return printf("%s | %s\n", kernels.text, kernels.isa) < 0;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(arithmetic_and_reductions, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(shapes, scope_setup, scope_teardown),
@@ -301,6 +346,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(kept_tensors_outlive_the_scope),
         cmocka_unit_test_setup_teardown(random_state_is_reproducible, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(devices_memory_and_scripts_answer, scope_setup, scope_teardown),
+        cmocka_unit_test(kernels_are_told),
         cmocka_unit_test(a_missing_or_wrong_shim_is_one_message),
     };
     return cmocka_run_group_tests(tests, load, NULL);

@@ -15,7 +15,7 @@ PG_COMMAND(diff)
 
 /* What was recorded beside the settings; the last attempt that was done speaks for a cell. */
 typedef struct recorded {
-    char device[32], library[64], revision[96], host[96];
+    char device[32], library[256], revision[96], host[96];
     int threads, batch;
 } recorded;
 

@@ -113,6 +113,9 @@ static void look_at_torch(report *r)
     say(r, "libtorch", "", "%s, shim %.12s", t->library, pg_torch_hash());
     say(r, "cores", "", "%d of %ld, %d for an operation%s", cores, sysconf(_SC_NPROCESSORS_ONLN), t->threads(),
         pg_cpu_has_fast_bf16() ? "; fast bf16" : "; bf16 is not fast here");
+    pg_kernels kernels;
+    t->kernels("cpu", &kernels);
+    say(r, "kernels", "", "%s", kernels.text);
     look_at_blas(r);
     look_at_gpu(r, t);
 }

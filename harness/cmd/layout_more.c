@@ -169,9 +169,9 @@ static int count_attempt(const pg_attempt_record *record, void *context)
     if (code != PG_OK || before)
         return code;
     time_key key = {.forward = t->cell->forward, .cell = record->cells == 1 ? t->cell : NULL, .cells = record->cells};
-    snprintf(key.device, sizeof key.device, "%s, %d thread%s, batch %d%s%s%s", record->device, record->threads,
+    snprintf(key.device, sizeof key.device, "%s, %d thread%s, batch %d%s%s%.*s", record->device, record->threads,
              record->threads == 1 ? "" : "s", record->batch, key.forward->dtype == PG_DTYPE_BF16 ? ", bf16" : "",
-             record->library[0] ? ", " : "", record->library);
+             record->library[0] ? ", " : "", (int)strcspn(record->library, ";"), record->library);
     size_t i = 0;
     while (i < t->out->table.n_times && (t->keys[i].forward != key.forward || t->keys[i].cell != key.cell ||
                                          t->keys[i].cells != key.cells || strcmp(t->keys[i].device, key.device) != 0))

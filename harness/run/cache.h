@@ -1,7 +1,7 @@
 /* The feature cache: local logits of batches on disk, so that new cells over old images cost no forward pass.
  *
- * An entry is one file. It holds the key it was written for (forward pass, device, library, threads, processor, program), first
- * image and count, and a SHA-256 of everything: an entry of another key is not found, a damaged one is removed and computed
+ * An entry is one file. It holds the key it was written for (forward pass, device, libraries with their instruction sets, threads,
+ * processor, program), first image and count, and a SHA-256 of everything: an entry of another key is not found, a damaged one is removed and computed
  * again. The cache keeps below its size by removing what was not used for the longest time. It never makes a run fail: what
  * cannot be read is computed, what cannot be written is said once. One thread per pg_cache; several processes may share the
  * folder. */

@@ -12,6 +12,8 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
+enum { PG_LIBRARY_MAX = 256 }; /* of "libtorch 1.13.1; OpenBLAS ...", what computed; "" for models without one */
+
 /* Ahead: claimed before the network is free for them, so that it never waits; few, so that other workers find something. */
 enum { PG_TASKS_IN_FLIGHT = 4, PG_TASKS_AHEAD = 1, PG_BATCHES_IN_FLIGHT = 4, PG_CERTIFY_THREADS_MAX = 64 };
 
@@ -38,7 +40,7 @@ typedef struct pg_work {
     bool returned; /* not started: the run stops */
     double begun_s, read_s, forward_s, certify_s; /* forward: with the attack */
     char device[16];
-    const char *library; /* borrowed; "" for none */
+    char library[PG_LIBRARY_MAX];
     int threads, cached; /* cached: images whose features came from the cache */
     int batch;           /* images of a forward pass: those of the plan, or fewer where memory ran out */
     int64_t forwarded;   /* images that count in the progress */

@@ -14,7 +14,7 @@
 typedef struct forward_state {
     pg_network *network;
     const pg_forward *forward;
-    const char *library;
+    char library[PG_LIBRARY_MAX];
     int threads;
     pg_attack_stage attack;
     pg_cache *cache; /* NULL: off */
@@ -38,7 +38,7 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
     pg_network_close(s->network);
     s->network = NULL;
     s->forward = NULL;
-    s->library = "";
+    s->library[0] = 0;
     s->threads = 1;
     s->cacheable = false;
     pg_network_options options = {
@@ -50,7 +50,9 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
     const pg_model *model = pg_model_find(info->model);
     const pg_torch *torch = NULL;
     if (model && model->needs_torch && pg_torch_load(request->threads, &torch) == PG_OK) {
-        s->library = torch->library;
+        pg_kernels kernels;
+        torch->kernels(pg_network_device(s->network), &kernels);
+        snprintf(s->library, sizeof s->library, "%s; %s", torch->library, kernels.text);
         s->threads = torch->threads();
     }
     const pg_locality *locality = &info->locality;
@@ -219,7 +221,7 @@ static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
     }
     double begun_s = pg_now_s();
     snprintf(work->device, sizeof work->device, "%s", pg_network_device(s->network));
-    work->library = s->library;
+    snprintf(work->library, sizeof work->library, "%s", s->library);
     work->threads = s->threads;
     code = forward_batches(p, work, s);
     work->forward_s = pg_now_s() - begun_s;
@@ -301,7 +303,7 @@ int pg_run(const pg_run_request *request, pg_run_signs *signs)
 {
     pg_pipeline *p = calloc(1, sizeof *p);
     forward_state state = {
-        .refused = calloc(pg_plan_forwards(request->plan) + 1, sizeof *state.refused), .library = "", .signs = signs};
+        .refused = calloc(pg_plan_forwards(request->plan) + 1, sizeof *state.refused), .signs = signs};
     crew threads = {0};
     double begun_s = pg_now_s();
     int code = p && state.refused ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");

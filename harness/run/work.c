@@ -48,7 +48,6 @@ pg_work *pg_work_new(const pg_plan *plan, pg_task *task)
     pthread_mutex_init(&work->mutex, NULL);
     atomic_init(&work->open, 1);
     work->begun_s = pg_now_s();
-    work->library = "";
     work->jobs = calloc(work->task.n_cells + 1, sizeof *work->jobs);
     work->outcomes = calloc(work->task.n_cells * (size_t)work->task.count + 1, sizeof *work->outcomes);
     int code = work->jobs && work->outcomes ? find_cells(plan, work) : pg_fail(PG_ENOMEM, "out of memory");

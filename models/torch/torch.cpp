@@ -1,5 +1,5 @@
 // libtorch behind the C table of torch.h: every function is one expression inside a guard that turns exceptions into codes.
-#include "models/torch/torch.h"
+#include "models/torch/kernels.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -533,7 +533,7 @@ pg_tensor *script_call(pg_scope *s, pg_module_script *module, pg_tensor *x) { BU
 const pg_torch table = {
     .version = PG_TORCH_VERSION,
     .library = "libtorch " TORCH_VERSION,
-    .configure = configure, .threads = threads, .cuda_devices = cuda_devices,
+    .configure = configure, .threads = threads, .kernels = pg_find_kernels, .cuda_devices = cuda_devices,
     .scope_new = scope_new, .scope_clear = scope_clear, .scope_free = scope_free, .keep = keep, .tensor_free = tensor_free,
     .from_data = from_data, .full = full, .arange = arange, .uniform = uniform, .normal = normal, .like = like, .seed = seed,
     .rank = rank, .size = size, .count = count, .type = type, .read = read, .item = item,

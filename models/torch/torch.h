@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-enum { PG_TORCH_VERSION = 1 }; /* raised whenever the table changes */
+enum { PG_TORCH_VERSION = 2 }; /* raised whenever the table changes */
 
 typedef enum pg_tensor_type { PG_T_F32, PG_T_F64, PG_T_F16, PG_T_BF16, PG_T_I64, PG_T_I32, PG_T_U8, PG_T_BOOL } pg_tensor_type;
 
@@ -47,6 +47,13 @@ typedef struct pg_memory {
     int64_t current_bytes, peak_bytes; /* of the device's allocator; of the process (resident) on the CPU */
 } pg_memory;
 
+/* What computes on a device, and so decides how results round. Lines without end; "unknown" where a library does not tell. */
+typedef struct pg_kernels {
+    char text[192]; /* "OpenBLAS 0.3.21 pthread SkylakeX; oneDNN 2.6.3 AVX512_CORE; ATen AVX512", "CUDA 12.4; cuDNN 9.1.0; sm_90" */
+    char isa[48];   /* the kind of instruction set alone: "avx512", "avx2", "avx", "sse", "sm_90". Where oneDNN, ATen and BLAS use
+                     * several, all three in this order: "avx2/avx512/generic" */
+} pg_kernels;
+
 struct pg_torch {
     uint32_t version;    /* PG_TORCH_VERSION of the shim */
     const char *library; /* "libtorch 1.13.1" */
@@ -54,6 +61,7 @@ struct pg_torch {
     /* ---- set-up. Once, before the first tensor; threads >= 1 is the number of cores for one operation. */
     int (*configure)(int threads);
     int (*threads)(void);
+    void (*kernels)(const char *device, pg_kernels *out); /* cannot fail; "cpu", "cuda:0". After configure */
     int (*cuda_devices)(void); /* 0 where this libtorch or this machine has none */
 
     /* ---- scopes and ownership */
