@@ -202,15 +202,52 @@ void pg_certifier_free(pg_certifier *c)
     free(c);
 }
 
+/* The hook, with what it does not say marked. */
+static void ask(const pg_defense *defense, const pg_evidence *evidence, pg_window window, int64_t delta, int label,
+                const void *const *configs, size_t n, void *scratch, pg_verdict *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = pg_verdict_of(PG_UNPREDICTED);
+    defense->certify(evidence, window, delta, label, configs, n, scratch, out);
+    for (size_t i = 0; i < n; i++)
+        if (out[i].prediction == -1)
+            out[i].prediction = PG_UNPREDICTED;
+}
+
+int pg_prediction_check(int prediction, int classes)
+{
+    if (prediction == PG_UNPREDICTED)
+        return pg_fail(PG_EINPUT, "no prediction, though every logit is a number");
+    if (prediction < -1 || prediction >= classes)
+        return pg_fail(PG_EINPUT, "its prediction %d is none of %d classes", prediction, classes);
+    return PG_OK;
+}
+
+int pg_verdict_check(const pg_job *job, const pg_verdict *v, int label, int classes)
+{
+    int code = pg_prediction_check(v->prediction, classes);
+    if (code != PG_OK)
+        return v->certified || v->certified_published ? pg_fail(code, "certified, though %s", pg_error_message()) : code;
+    if (v->certified && v->prediction != label)
+        return pg_fail(PG_EINPUT, "certified, though its prediction is %d and the label %d", v->prediction, label);
+    if (v->certified && job->defense->certificate(job->config) == PG_CERTIFICATE_NONE)
+        return pg_fail(PG_EINPUT, "certified, though it states that its certificate is no proof");
+    if (v->certified && v->has_margin && v->margin < 0)
+        return pg_fail(PG_EINPUT, "certified, though its margin is negative, %lld", (long long)v->margin);
+    if (v->failure_case < -1 || v->failure_case > 4)
+        return pg_fail(PG_EINPUT, "failure case %d; right would be 0 to 4, or -1 for none", v->failure_case);
+    return PG_OK;
+}
+
 void pg_certify(const pg_defense *defense, const pg_evidence *evidence, const int32_t *worst, pg_window window, int64_t delta, int label,
                 const void *const *configs, size_t n, void *scratch, pg_verdict *out, pg_verdict *room)
 {
-    defense->certify(evidence, window, worst ? 0 : delta, label, configs, n, scratch, out);
+    ask(defense, evidence, window, worst ? 0 : delta, label, configs, n, scratch, out);
     if (!worst)
         return;
     pg_evidence votes = *evidence;
     votes.q = worst;
-    defense->certify(&votes, window, 1, label, configs, n, scratch, room);
+    ask(defense, &votes, window, 1, label, configs, n, scratch, room);
     for (size_t i = 0; i < n; i++)
         out[i].certified = out[i].certified && room[i].certified;
 }

@@ -112,7 +112,7 @@ typedef struct pg_defense {
     int (*copy)(const void *config, const pg_frame *frame, int row, int column, const uint8_t *pixels, uint8_t *out);
     /* required: one image, `n` settled configurations that share the evidence. label in [0, classes).
      * delta >= 0: measured locality in grid units. Writes out[n]. `scratch` has the bytes that scratch_size stated
-     * and is aligned to 64 bytes. Cannot fail. */
+     * and is aligned to 64 bytes. Cannot fail; what it says is checked (pg_verdict_check). */
     void (*certify)(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
                     size_t n, void *scratch, pg_verdict *out);
     /* required with certify: bytes of scratch for maps up to height x width x classes and n configurations */

@@ -319,6 +319,7 @@ static void certify_all(const pg_evidence *e, pg_window window, int64_t delta, i
 {
     pg_defense_find("ds")->certify(e, window, delta, label, configs, n, scratch, out);
     out->certified = out->prediction == label;
+    out->has_margin = false; /* a negative one would tell */
 }
 
 static pg_store *store;

@@ -4,6 +4,7 @@
 #include "defenses/windows.h"
 #include "tests/rules.h"
 
+#include <limits.h>
 #include <math.h>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -248,6 +249,67 @@ static void bad_jobs_are_refused(void **state)
     expect_error(&job, 3, 3, 2, PG_EINPUT, "delta is -1");
 }
 
+/* ---- Verdicts that no rule can mean ---- */
+
+static pg_verdict said; /* by the rule below; INT_MAX as prediction: it says nothing */
+
+static void say(const pg_evidence *e, pg_window window, int64_t delta, int label, const void *const *configs, size_t n, void *scratch,
+                pg_verdict *out)
+{
+    (void)e, (void)window, (void)delta, (void)label, (void)configs, (void)scratch;
+    for (size_t i = 0; i < n && said.prediction != INT_MAX; i++)
+        out[i] = said;
+}
+
+static void impossible_verdicts_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        pg_verdict verdict;
+        const char *reason; /* NULL: fine. Of four classes, the label is 2 */
+        bool no_proof;
+    } cases[] = {
+        {{.prediction = 2, .certified = true, .has_margin = true, .margin = 0, .failure_case = -1}, NULL, false},
+        {{.prediction = 3, .failure_case = 4, .certified_published = true, .has_margin = true, .margin = -9}, NULL, false},
+        {{.prediction = 12, .certified = true, .failure_case = -1}, "certified, though its prediction 12 is none of 4 classes", false},
+        {{.prediction = 4, .failure_case = -1}, "its prediction 4 is none of 4 classes", false},
+        {{.prediction = -3, .failure_case = -1}, "its prediction -3 is none of 4 classes", false},
+        {{.prediction = -1, .failure_case = -1}, "no prediction, though every logit is a number", false},
+        {{.prediction = INT_MAX}, "no prediction, though every logit is a number", false},
+        {{.prediction = 1, .certified = true, .failure_case = -1}, "certified, though its prediction is 1 and the label 2", false},
+        {{.prediction = 2, .certified = true, .has_margin = true, .margin = -1, .failure_case = -1},
+         "certified, though its margin is negative, -1", false},
+        {{.prediction = 2, .certified = true, .failure_case = -1}, "certified, though it states that its certificate is no proof", true},
+        {{.prediction = 2, .failure_case = 5}, "failure case 5", false},
+        {{.prediction = 2, .failure_case = -2}, "failure case -2", false},
+    };
+    unsigned char config[PG_CONFIG_MAX], worthless[PG_CONFIG_MAX];
+    float f[VALUES];
+    double d[VALUES];
+    fill(3, 2, f, d);
+    pg_defense rule = *pg_defense_find("robust-masking");
+    rule.certify = say;
+    rule_configure(&rule, "scope=per-class", config);
+    rule_configure(&rule, "scope=predicted", worthless);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pg_job job = {&rule, cases[i].no_proof ? worthless : config, {2, 2}, 0};
+        pg_verdict v;
+        pg_certifier *certifier;
+        said = cases[i].verdict;
+        assert_int_equal(pg_certifier_new(&job, 1, HEIGHT, WIDTH, CLASSES, false, false, &certifier), PG_OK);
+        pg_certifier_image_f32(certifier, f, 2, &v);
+        assert_int_equal(pg_verdict_check(&job, &v, 2, CLASSES), cases[i].reason ? PG_EINPUT : PG_OK);
+        if (cases[i].reason && !strstr(pg_error_message(), cases[i].reason))
+            fail_msg("'%s' does not say '%s'", pg_error_message(), cases[i].reason);
+        f[0] = NAN; /* then the rule is not asked */
+        pg_certifier_image_f32(certifier, f, 2, &v);
+        assert_int_equal(v.prediction, -1);
+        assert_int_equal(pg_verdict_check(&job, &v, 2, CLASSES), PG_OK);
+        f[0] = 0;
+        pg_certifier_free(certifier);
+    }
+}
+
 /* What the defense predicts without the window at (top, left), all of it put together anew. */
 static int without(const pg_job *job, const pg_evidence *e, int top, int left, void *scratch)
 {
@@ -384,7 +446,7 @@ int main(void)
         cmocka_unit_test(many_jobs_are_like_one),     cmocka_unit_test(jobs_are_told_apart),
         cmocka_unit_test(windows_are_cut_to_the_map), cmocka_unit_test(axes_wrap_on_their_own),
         cmocka_unit_test(a_nan_refuses_every_job),    cmocka_unit_test(no_jobs_are_fine),
-        cmocka_unit_test(bad_jobs_are_refused),       cmocka_unit_test(masks_are_counted),
+        cmocka_unit_test(bad_jobs_are_refused), cmocka_unit_test(impossible_verdicts_are_refused),       cmocka_unit_test(masks_are_counted),
         cmocka_unit_test(masks_of_long_maps),         cmocka_unit_test(masks_of_bad_jobs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,104 @@ static void a_crash_costs_its_own_tasks(void **state)
     expect("\"mean seed=0\",3,clean,1");
 }
 
+/* ---- Code that ends the process, or lies ---- */
+
+typedef struct fault {
+    const char *name, *includes, *body; /* of `fall`, for images of class 3 */
+    const char *reason;
+} fault;
+
+static const fault faults[] = {
+    {"exit0", "stdlib.h", "exit(0);", "ended with exit code 0 before its time"},
+    {"exit7", "stdlib.h", "exit(7);", "ended with exit code 7 before its time"},
+    {"quick", "stdlib.h", "quick_exit(0);", "ended with exit code 0 before its time"},
+    {"under", "unistd.h", "_exit(0);", "ended with exit code 0 before its time"},
+    {"aborts", "stdlib.h", "abort();", "died of SIGABRT"},
+    {"nullptr", "stdlib.h", "*(volatile int *)0 = 1;", "died of SIGSEGV"},
+    {"kill", "signal.h", "raise(SIGKILL);", "died of SIGKILL"},
+    {"term", "signal.h", "signal(SIGTERM, SIG_DFL); raise(SIGTERM);", "died of SIGTERM"},
+    {"jump", "setjmp.h", "static jmp_buf nowhere; longjmp(nowhere, 1);", "died of SIG"},
+    {"thread", "pthread.h", "pthread_exit(NULL);", "before its time"},
+    {"exec", "unistd.h", "execl(\"/bin/true\", \"true\", (char *)NULL);", "ended with exit code 0 before its time"},
+};
+enum { FAULTS = sizeof faults / sizeof *faults };
+
+static const fault lies[] = {
+    {"liar", "stdlib.h", "o->certified = true; o->prediction = 12;", "certified, though its prediction 12 is none of 10 classes"},
+    {"mute", "stdlib.h", "o->prediction = -1;", "no prediction, though every logit is a number"},
+};
+
+/* A rule called NAME that does what the body says for images of class 3, else as the sum rule. */
+static void compile_fault(const fault *f)
+{
+    static const char head[] = "static void fall(const pg_evidence *e, pg_window w, int64_t delta, int label, const void *const *c, "
+                               "size_t n, void *s, pg_verdict *o) { pg_sum_rule_certify(e, w, delta, label, c, n, s, o); ";
+    char source[4096], file[64];
+    snprintf(source, sizeof source, "#include <%s>\n#include \"defenses/rule.h\"\n%sif (label == 3) { %s } }\n%s.name = \"%s\"}, %s%s%s",
+             f->includes, head, f->body, HEAD, f->name,
+             ".certificate = worth, .evidence = evidence, .scratch_size = pg_sum_rule_scratch, ",
+             ".predict = pg_sum_rule_predict, .certify = fall};\n", TAIL);
+    snprintf(file, sizeof file, "bad/%s.c", f->name);
+    mkdir(scratch_path("bad"), 0700);
+    scratch_write(file, source, strlen(source));
+    compile("bad", f->name, "-O1 -pthread");
+}
+
+static void write_features(void)
+{
+    if (access(scratch_path("dump"), F_OK) != 0)
+        assert_int_equal(program_run("db", "features --weights null --dataset synthetic:test --images 0:40 -o %s/dump", scratch_folder), 0);
+}
+
+/* `certify` names the rule and the image, says nothing on standard output, and ends with exit code 2. */
+static void certify_survives_any_end(void **state)
+{
+    (void)state;
+    write_features();
+    for (size_t i = 0; i < FAULTS + sizeof lies / sizeof *lies; i++) {
+        const fault *f = i < FAULTS ? &faults[i] : &lies[i - FAULTS];
+        char named[128];
+        compile_fault(f);
+        assert_int_equal(program_run("none.db", "--quiet --plugin %s/bad/%s.so certify %s/dump/features.npy %s/dump/labels.npy --defense %s "
+                                     "--window 3x3 2>%s/said", scratch_folder, f->name, scratch_folder, scratch_folder, f->name, scratch_folder), 2);
+        assert_string_equal(program_output, "");
+        assert_int_equal(program_shell(strcat(strcpy(named, "cat "), scratch_path("said"))), 0);
+        expect(f->reason);
+        snprintf(named, sizeof named, "patchgauge: defense '%s' of /", f->name);
+        expect(named);
+        expect(".so: image 1: ");
+        assert_ptr_equal(strchr(program_output, '\n'), program_output + strlen(program_output) - 1); /* one line */
+    }
+}
+
+/* Whatever runs at load, or while planning. */
+static void what_ends_the_process_early_is_told(void **state)
+{
+    (void)state;
+    static const bad cases[] = {
+        {"ctor", "#include <stdlib.h>\n__attribute__((constructor)) static void go(void) { exit(0); }\n",
+         "/bad/ctor.so: cannot be loaded: its process ended with exit code 0 before its time"},
+        {"crashing", "__attribute__((constructor)) static void go(void) { *(volatile int *)0 = 1; }\n",
+         "/bad/crashing.so: cannot be loaded: its process died of SIGSEGV"},
+        {"planner",
+         "#include <stdlib.h>\n#include \"defenses/rule.h\"\nstatic int settle(void *c) { (void)c; exit(0); }\n" HEAD
+         ".name = \"planner\", .settle = settle}, " HOOKS TAIL,
+         "patchgauge: plug-in "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char file[64];
+        snprintf(file, sizeof file, "bad/%s.c", cases[i].name);
+        mkdir(scratch_path("bad"), 0700);
+        scratch_write(file, cases[i].source, strlen(cases[i].source));
+        compile("bad", cases[i].name, "");
+        assert_int_equal(program_run("none.db", "--quiet --plugin %s/bad/%s.so plan %s/m.toml -S defense=%s", scratch_folder, cases[i].name,
+                                     scratch_folder, cases[i].name), 2);
+        expect(cases[i].message);
+        expect("its process ");
+        assert_int_equal(access(scratch_path("none.db"), F_OK), -1);
+    }
+}
+
 static void names_and_folders_are_checked(void **state)
 {
     (void)state;
@@ -189,7 +287,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_template_passes_its_own_test),  cmocka_unit_test(it_is_listed_with_path_and_hash),
         cmocka_unit_test(it_runs_like_a_defense_of_our_own), cmocka_unit_test(what_is_not_whole_is_refused),
-        cmocka_unit_test(a_crash_costs_its_own_tasks),       cmocka_unit_test(names_and_folders_are_checked),
+        cmocka_unit_test(a_crash_costs_its_own_tasks),       cmocka_unit_test(certify_survives_any_end), cmocka_unit_test(what_ends_the_process_early_is_told),
+        cmocka_unit_test(names_and_folders_are_checked),
     };
     return cmocka_run_group_tests(tests, setup, scratch_remove);
 }

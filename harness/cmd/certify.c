@@ -7,6 +7,8 @@
 #include "harness/base/log.h"
 #include "harness/base/npy.h"
 #include "harness/cmd/command.h"
+#include "harness/plan/modules.h"
+#include "harness/run/process.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -195,20 +197,26 @@ static int certify(const request *r, const pg_npy *features, const pg_npy *label
 {
     int height = (int)features->shape[1], width = (int)features->shape[2], classes = (int)features->shape[3];
     size_t n = (size_t)features->shape[0], values = n ? features->count / n : 0;
+    char name[PG_MODULE_LABEL_MAX];
     pg_certifier *certifier;
     pg_progress progress;
     int code = pg_certifier_new(&r->job, 1, height, width, classes, r->wrap_rows, r->wrap_columns, &certifier);
     if (code)
         return code;
     pg_buf_puts(out, r->format == FORMAT_JSON ? "[" : "index,label,prediction,certified,margin,case\n");
+    pg_modules_label("defense", &r->defense->module, name);
     pg_progress_start(&progress, "certify", 0, (int64_t)n);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; !code && i < n; i++) {
         pg_verdict verdict;
         int label = (int)label_at(labels, i);
+        pg_process_note("%s: image %zu", name, i);
         if (features->dtype == PG_NPY_F4)
             pg_certifier_image_f32(certifier, (const float *)features->data + i * values, label, &verdict);
         else
             pg_certifier_image_f64(certifier, (const double *)features->data + i * values, label, &verdict);
+        code = pg_verdict_check(&r->job, &verdict, label, classes);
+        if (code)
+            code = pg_modules_blame(code, "defense", &r->defense->module, (int64_t)i);
         *nonfinite += verdict.prediction < 0;
         print_row(r->format, i, label, &verdict, out);
         pg_progress_update(&progress, (int64_t)i + 1, NULL);
@@ -217,7 +225,7 @@ static int certify(const request *r, const pg_npy *features, const pg_npy *label
     pg_certifier_free(certifier);
     if (r->format == FORMAT_JSON)
         pg_buf_puts(out, "]\n");
-    return pg_buf_check(out);
+    return code ? code : pg_buf_check(out);
 }
 
 /* The same for --masked: windows that change a prediction, instead of certificates. */
@@ -233,10 +241,12 @@ static int mask(const request *r, const pg_npy *features, const pg_npy *labels, 
         return code;
     pg_buf_puts(out, json ? "[" : "index,label,prediction,windows,wrong,changed\n");
     pg_progress_start(&progress, "mask", 0, (int64_t)n);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; !code && i < n; i++) {
         int label = (int)label_at(labels, i);
         const void *logits = (const unsigned char *)features->data + i * image;
         pg_masked m = pg_invariance_image(masks, logits, features->dtype == PG_NPY_F8, label);
+        if ((code = pg_prediction_check(m.prediction, classes)) != PG_OK)
+            code = pg_modules_blame(code, "defense", &r->defense->module, (int64_t)i);
         *nonfinite += m.prediction < 0;
         pg_buf_printf(out,
                       json ? "%s{\"index\": %zu, \"label\": %d, \"prediction\": %d, \"windows\": %d, \"wrong\": %d, "
@@ -248,7 +258,7 @@ static int mask(const request *r, const pg_npy *features, const pg_npy *labels, 
     pg_progress_finish(&progress);
     pg_invariance_free(masks);
     pg_buf_puts(out, json ? "]\n" : "");
-    return pg_buf_check(out);
+    return code ? code : pg_buf_check(out);
 }
 
 static void say_what_it_is_worth(const request *r, size_t nonfinite)

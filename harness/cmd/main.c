@@ -4,6 +4,7 @@
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
 #include "harness/plan/modules.h"
+#include "harness/run/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -255,6 +256,15 @@ int pg_command_option_error(char **argv, const struct option *options, int resul
     return fail_unknown_option(argv[0], letter, options);
 }
 
+/* Whose code it is that ends the process, until a command knows better. */
+static void note_plugins(void)
+{
+    char names[PG_MESSAGE_MAX] = "";
+    for (size_t i = 0, at = 0; pg_plugin_at(i) && at < sizeof names; i++)
+        at += (size_t)snprintf(names + at, sizeof names - at, "%splug-in %s", i ? " or " : "", pg_plugin_at(i)->path);
+    pg_process_note("%s", names);
+}
+
 static int dispatch(invocation *request)
 {
     if (request->version) {
@@ -273,10 +283,12 @@ static int dispatch(invocation *request)
     if (request->help) /* without plug-ins */
         return pg_help_command(command, stdout);
     for (size_t i = 0; i < request->context.n_plugins; i++) {
+        pg_process_note("--plugin %s: cannot be loaded", request->context.plugins[i]);
         int code = pg_plugin_load(request->context.plugins[i]);
         if (code)
             return code;
     }
+    note_plugins();
     opterr = 0; /* commands report by pg_command_option_error */
     return command->run(&request->context, request->argc, request->argv);
 }
@@ -313,6 +325,26 @@ static int fill_streams(void)
     return PG_OK;
 }
 
+static int finish(int code)
+{
+    code = check_output(code);
+    if (code) {
+        const char *message = pg_error_message();
+        fprintf(stderr, "patchgauge: %s\n", *message ? message : pg_error_text(code));
+    }
+    return code;
+}
+
+static int work(void *request) { return finish(dispatch(request)); }
+
+/* Plug-ins may end the process that runs them: a command that has some runs in a child, which says itself what it has to say. */
+static int run_apart(invocation *request)
+{
+    bool died = false;
+    int code = pg_process_run(work, request, &died);
+    return died ? finish(code) : code;
+}
+
 int main(int argc, char **argv)
 {
     if (fill_streams() != PG_OK)
@@ -331,13 +363,10 @@ int main(int argc, char **argv)
     };
     int code = cache && request.argv ? take_globals(argc, argv, &request) : pg_fail(PG_ENOMEM, "out of memory");
     pg_log_quiet(request.context.quiet);
-    if (!code)
-        code = dispatch(&request);
-    code = check_output(code);
-    if (code) {
-        const char *message = pg_error_message();
-        fprintf(stderr, "patchgauge: %s\n", *message ? message : pg_error_text(code));
-    }
+    if (code || request.context.n_plugins == 0)
+        code = finish(code ? code : dispatch(&request));
+    else
+        code = run_apart(&request);
     free(request.argv);
     free(cache);
     return pg_error_exit_code(code);

@@ -4,6 +4,7 @@
 #include "harness/base/log.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,6 +52,21 @@ const pg_plugin_file *pg_modules_origin(const pg_module *module)
         if (has_module(plugins[i].plugin, module))
             return &plugins[i];
     return NULL;
+}
+
+void pg_modules_label(const char *kind, const pg_module *module, char out[PG_MODULE_LABEL_MAX])
+{
+    const pg_plugin_file *origin = pg_modules_origin(module);
+    snprintf(out, PG_MODULE_LABEL_MAX, "%s '%s'%s%s", kind, module->name, origin ? " of " : "", origin ? origin->path : "");
+}
+
+int pg_modules_blame(int code, const char *kind, const pg_module *module, int64_t image)
+{
+    char label[PG_MODULE_LABEL_MAX], at[32] = "";
+    pg_modules_label(kind, module, label);
+    if (image >= 0)
+        snprintf(at, sizeof at, ": image %lld", (long long)image);
+    return pg_fail_at(code, "%s%s", label, at);
 }
 
 void pg_modules_plugin(const char *kind, const pg_module *module, pg_buf *out)

@@ -35,6 +35,11 @@ const pg_module *pg_modules_find(const char *name, const char **kind);
 const pg_plugin_file *pg_modules_origin(const pg_module *module); /* NULL: built in */
 /* What a module adds to identity: "KIND.plugin=HASH\n" where it is of a plug-in, and with it "KIND.version=N\n". */
 void pg_modules_plugin(const char *kind, const pg_module *module, pg_buf *out);
+/* "defense 'mine' of FILE", without the file for built-in ones. */
+enum { PG_MODULE_LABEL_MAX = 512 };
+void pg_modules_label(const char *kind, const pg_module *module, char out[PG_MODULE_LABEL_MAX]);
+/* Puts before the message of a failure whose fault a module is: "defense 'mine' of FILE: image 3: ". image < 0: none. Returns `code`. */
+int pg_modules_blame(int code, const char *kind, const pg_module *module, int64_t image);
 void pg_modules_identity(const char *kind, const pg_module *module, pg_buf *out);
 
 #endif

@@ -7,6 +7,7 @@
 #include "harness/base/log.h"
 #include "harness/base/npy.h"
 #include "harness/base/version.h"
+#include "harness/plan/modules.h"
 #include "harness/run/attack_work.h"
 #include "harness/run/paste.h"
 #include "harness/run/run.h"
@@ -117,7 +118,11 @@ static int attack_chunk(work *w, int64_t at, int64_t from, int64_t stop)
     for (size_t i = 0; code == PG_OK && i < n; i++) {
         const float *logits = w->logits + (i + skip) * w->map;
         const uint8_t *pixels = w->pixels + (i + skip) * w->image;
+        pg_job job = {.defense = w->setup.defense, .config = w->setup.config};
         pg_certifier_image_f32(w->setup.certifier, logits, w->labels[i + skip], &w->verdicts[i]);
+        code = pg_verdict_check(&job, &w->verdicts[i], w->labels[i + skip], w->setup.info.geometry.classes);
+        if (code != PG_OK)
+            return pg_modules_blame(code, "defense", &w->setup.defense->module, from + (int64_t)i);
         w->examples[i] = (pg_example){.index = from + (int64_t)i,
                                       .label = w->labels[i + skip],
                                       .prediction = w->verdicts[i].prediction,

@@ -39,7 +39,7 @@ static int open_stage(pg_attack_stage *stage, const pg_pipeline *p, pg_network *
     return code;
 }
 
-static void make_examples(const pg_attack_stage *stage, const pg_work *work, pg_example *examples, pg_attack_result *results)
+static int make_examples(const pg_attack_stage *stage, const pg_work *work, pg_example *examples, pg_attack_result *results)
 {
     const pg_forward *f = work->forward;
     const pg_geometry *g = &f->info.geometry;
@@ -47,7 +47,8 @@ static void make_examples(const pg_attack_stage *stage, const pg_work *work, pg_
     size_t source = (size_t)3 * (size_t)f->resize.from_height * (size_t)f->resize.from_width;
     size_t tensor = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
     size_t patch = (size_t)3 * (size_t)f->patch_height * (size_t)f->patch_width;
-    for (int64_t i = 0; i < work->task.count; i++) {
+    int code = PG_OK;
+    for (int64_t i = 0; code == PG_OK && i < work->task.count; i++) {
         int64_t at = work->task.first + i - work->start;
         const float *logits = work->logits + (size_t)i * tensor;
         const uint8_t *pixels = work->pixels + (size_t)at * image;
@@ -58,7 +59,9 @@ static void make_examples(const pg_attack_stage *stage, const pg_work *work, pg_
                                    .logits = logits,
                                    .resized = work->sources ? pixels : NULL};
         results[i].patch = work->patches + (size_t)i * patch;
+        code = pg_judge_check(stage->judge, examples[i].prediction, examples[i].index);
     }
+    return code;
 }
 
 static pg_attack_row row_of(const pg_attack_result *r, const pg_forward *f)
@@ -82,7 +85,7 @@ int pg_attack_stage_run(pg_attack_stage *stage, const pg_pipeline *p, pg_network
     pg_attack_result *results = calloc(n, sizeof *results);
     int code = examples && results ? open_stage(stage, p, network, work->forward) : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK)
-        make_examples(stage, work, examples, results);
+        code = make_examples(stage, work, examples, results);
     /* all at a time, or where memory ran out, as few as a pass has */
     size_t some = work->batch < work->forward->batch ? (size_t)work->batch : n;
     for (size_t at = 0; code == PG_OK && at < n; at += some)

@@ -161,8 +161,10 @@ static int judge_batch(pg_attacker *a, const pg_example *examples, pg_attack_res
                               a->pixels + (size_t)(examples[i].index - start) * image);
     if (code == PG_OK)
         code = pg_network_forward(a->job.network, a->pixels, start, count, a->logits);
-    for (size_t i = first; code == PG_OK && i < end; i++)
+    for (size_t i = first; code == PG_OK && i < end; i++) {
         results[i].after = pg_judge_logits(a->judge, a->logits + (size_t)(examples[i].index - start) * map);
+        code = pg_judge_check(a->judge, results[i].after, examples[i].index);
+    }
     return code;
 }
 

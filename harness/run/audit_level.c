@@ -6,6 +6,7 @@
 #include "harness/base/log.h"
 #include "harness/base/npy.h"
 #include "harness/base/rng.h"
+#include "harness/plan/modules.h"
 #include "harness/run/attacker.h"
 #include "harness/run/run.h"
 #include "models/locality.h"
@@ -138,7 +139,7 @@ static int verdict_step(void *context, int worker, int64_t i)
         code = pg_auditor_image(auditor, chunk->logits + (size_t)i * tensor_of(l->group), chunk->first + i, chunk->labels[i],
                                 l->attack, out);
     out->how.contents = NULL;
-    return code;
+    return code == PG_EINPUT ? pg_modules_blame(code, "defense", &l->cell->cell->defense->module, chunk->first + i) : code;
 }
 
 int pg_audit_verdicts(pg_audit_group *g, pg_audit_cell *cell, bool attack)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { VARIANTS_MAX = 1000000 }; /* of the worst contents of one window and class: more are a loop without an end */
+
 struct pg_auditor {
     pg_job job;
     pg_audit_effort effort;
@@ -31,6 +33,7 @@ struct pg_auditor {
     /* the image in hand */
     int64_t image;
     int label, judged; /* the label's place in `clean` and in `base` */
+    int worst_prediction; /* of the rule: one that is no class, where there was one; else 0 */
     bool shifted;
     pg_audited *out;
 };
@@ -131,7 +134,11 @@ const pg_evidence *pg_auditor_evidence(pg_auditor *a, const float *logits)
 
 int pg_auditor_predict(pg_auditor *a, const pg_evidence *evidence)
 {
-    return a->job.defense->predict(evidence, a->job.window, a->job.config, a->scratch);
+    int prediction = a->job.defense->predict(evidence, a->job.window, a->job.config, a->scratch);
+    prediction = prediction == -1 ? PG_UNPREDICTED : prediction;
+    if (prediction < 0 || prediction >= evidence->classes)
+        a->worst_prediction = prediction;
+    return prediction;
 }
 
 /* ---- One tensor, one window, one set of contents ---- */
@@ -214,12 +221,14 @@ static bool breaks(pg_auditor *a, const pg_contents_case *c, const char *by)
 static int check_contents(const pg_auditor *a, const pg_worst *which)
 {
     size_t n = (size_t)a->windows.k * (size_t)a->evidence.classes;
+    if (which->variant == VARIANTS_MAX)
+        return pg_fail(PG_EINPUT, "its worst contents have %d variants and more; a hook has to say that there are no more",
+                       (int)VARIANTS_MAX);
     for (size_t i = 0; i < n; i++) {
         int64_t v = a->contents[i];
         if (v < a->lo || v > a->hi || (a->votes && v != a->lo && v != a->hi))
-            return pg_fail(PG_EINPUT,
-                           "defense %s: variant %d of its worst contents holds %lld, outside its evidence's range %lld to %lld",
-                           a->job.defense->module.name, which->variant, (long long)v, (long long)a->lo, (long long)a->hi);
+            return pg_fail(PG_EINPUT, "variant %d of its worst contents holds %lld, outside its evidence's range %lld to %lld",
+                           which->variant, (long long)v, (long long)a->lo, (long long)a->hi);
     }
     return PG_OK;
 }
@@ -374,23 +383,30 @@ int pg_auditor_image(pg_auditor *a, const float *logits, int64_t image, int labe
     a->out = out;
     a->image = image;
     a->label = label;
+    a->worst_prediction = 0;
     if (!pg_auditor_evidence(a, logits))
         return PG_OK;
     pg_verdict plain, room;
     const void *config = a->job.config;
-    a->job.defense->certify(&a->evidence, a->job.window, 0, label, &config, 1, a->scratch, &plain);
+    pg_certify(a->job.defense, &a->evidence, NULL, a->job.window, 0, label, &config, 1, a->scratch, &plain, &room);
+    int code = pg_verdict_check(&a->job, &plain, label, a->evidence.classes);
     out->verdict = plain;
     if (a->sure)
         pg_votes_worst_f32(&a->spec, a->job.logit_delta, logits, values_of(a) / (size_t)a->evidence.classes, a->evidence.classes, label,
                            a->worst_row, a->worst);
-    if (a->job.delta > 0)
+    if (code == PG_OK && a->job.delta > 0) {
         pg_certify(a->job.defense, &a->evidence, a->worst, a->job.window, a->job.delta, label, &config, 1, a->scratch, &out->verdict,
                    &room);
+        code = pg_verdict_check(&a->job, &out->verdict, label, a->evidence.classes);
+    }
+    if (code != PG_OK)
+        return code;
     out->right = predict(a, a->clean) == label;
     out->claimed = out->verdict.certified || plain.certified;
     /* A certificate of an image that is wrong already is broken without a patch. */
     out->broken = !out->right;
     if (out->broken && (out->claimed || out->verdict.certified_published))
         out->how = (pg_audit_break){.by = "no patch", .rival = predict(a, a->clean), .prediction = predict(a, a->clean)};
-    return attack && out->right ? attack_image(a) : PG_OK;
+    code = attack && out->right ? attack_image(a) : PG_OK;
+    return code == PG_OK ? pg_prediction_check(a->worst_prediction, a->evidence.classes) : code;
 }

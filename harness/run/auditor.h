@@ -45,8 +45,8 @@ int pg_auditor_new(const pg_job *job, const pg_audit_effort *effort, int height,
                    bool wrap_columns, pg_auditor **out) PG_MUST_USE;
 void pg_auditor_free(pg_auditor *auditor);
 
-/* Local logits [height][width][classes] of an image. `attack` false: the verdict alone. PG_EINPUT where the rule's hook names
- * contents outside the range of its evidence. */
+/* Local logits [height][width][classes] of an image. `attack` false: the verdict alone. PG_EINPUT where the rule gives an
+ * impossible verdict or prediction, or its hook names contents outside the range of its evidence; the caller names the rule. */
 int pg_auditor_image(pg_auditor *auditor, const float *logits, int64_t image, int label, bool attack,
                      pg_audited *out) PG_MUST_USE;
 

@@ -1,7 +1,9 @@
 /* See judge.h. */
 #include "harness/run/judge.h"
 
+#include "defenses/certifier.h"
 #include "defenses/evidence.h"
+#include "harness/plan/modules.h"
 
 #include <stdlib.h>
 
@@ -69,7 +71,14 @@ int pg_judge_predict(pg_judge *j, const int32_t *q)
                             .wrap_rows = j->map.wrap_rows,
                             .wrap_columns = j->map.wrap_columns,
                             .spec = &j->spec};
-    return j->defense->predict(&evidence, j->map.window, j->config, j->scratch);
+    int prediction = j->defense->predict(&evidence, j->map.window, j->config, j->scratch);
+    return prediction == -1 ? PG_UNPREDICTED : prediction;
+}
+
+int pg_judge_check(const pg_judge *j, int prediction, int64_t image)
+{
+    int code = pg_prediction_check(prediction, j->map.classes);
+    return code == PG_OK ? PG_OK : pg_modules_blame(code, "defense", &j->defense->module, image);
 }
 
 int pg_judge_logits(pg_judge *j, const float *logits)

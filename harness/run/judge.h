@@ -15,7 +15,8 @@ void pg_judge_free(pg_judge *judge);
 
 const pg_map *pg_judge_map(const pg_judge *judge); /* with the window; borrowed */
 
-/* The prediction of logits[H][W][classes]; -1: a NaN or an infinity among them. */
+/* The prediction of logits[H][W][classes]; -1: a NaN or an infinity among them. The rule of a plug-in may say what is no class: what
+ * is kept passes pg_judge_check. */
 int pg_judge_logits(pg_judge *judge, const float *logits);
 
 /* In two steps, where most positions stay as they are: evidence q[positions][classes] of some positions; false, with q
@@ -23,5 +24,7 @@ int pg_judge_logits(pg_judge *judge, const float *logits);
 bool pg_judge_evidence(pg_judge *judge, const float *logits, size_t positions, int32_t *q);
 /* The prediction of evidence of the whole map. */
 int pg_judge_predict(pg_judge *judge, const int32_t *q);
+/* PG_EINPUT where a prediction is no class, with the rule and the image in the message. */
+int pg_judge_check(const pg_judge *judge, int prediction, int64_t image) PG_MUST_USE;
 
 #endif

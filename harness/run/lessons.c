@@ -52,8 +52,10 @@ static int fill_page(pg_lesson_book *b, page *p, int64_t first)
         code = pg_dataset_read_source(b->dataset, first, n, p->sources);
     if (code == PG_OK)
         code = pg_network_forward(b->network, p->pixels, first, n, p->logits);
-    for (int i = 0; code == PG_OK && i < n; i++)
+    for (int i = 0; code == PG_OK && i < n; i++) {
         p->predictions[i] = pg_judge_logits(b->judge, p->logits + (size_t)i * b->map);
+        code = pg_judge_check(b->judge, p->predictions[i], first + i);
+    }
     if (code == PG_OK)
         p->first = first;
     return code;

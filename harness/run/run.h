@@ -73,9 +73,15 @@ int pg_run(const pg_run_request *request, pg_run_signs *signs) PG_MUST_USE;
 void pg_signals_catch(void);
 bool pg_signals_stopping(void);
 void pg_signals_stop(void); /* makes it true, as a signal does */
-/* Moves the flag into memory that is shared with workers, before they are forked. */
+/* Moves the flag into memory that is shared with workers, before they are forked. It moves once: where it was shared before, it stays
+ * there. */
 void pg_signals_share(atomic_bool *flag);
-/* In a worker: leaves the signals above to its supervisor, and has a crash note the task of its thread in *crashed. */
+/* The same before one child is forked that does this process's work. Until it calls pg_signals_catch, which notes it in *catches, a
+ * signal does to both what it does by default. */
+void pg_signals_watch(atomic_bool *flag, atomic_bool *catches);
+void pg_signals_block(bool block); /* of this thread, around a fork */
+/* In a worker: leaves the signals above to its supervisor, and has a crash, or an exit() by a thread that has a task in hand, note the
+ * task of its thread in *crashed. */
 void pg_signals_leave(atomic_llong *crashed);
 void pg_signals_hold(int64_t task); /* this thread works on the task; 0: on none */
 

@@ -2,6 +2,7 @@
 #include "harness/run/pipeline.h"
 
 #include "harness/base/log.h"
+#include "harness/plan/modules.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -123,9 +124,13 @@ static int certify_batch(certify_state *s, const pg_batch *batch)
         int64_t image = batch->first + i;
         int label = work->labels[image - work->start];
         pg_certifier_image_f32(s->certifier, batch->logits + (size_t)i * tensor, label, s->verdicts);
-        for (size_t c = 0; c < work->task.n_cells; c++)
+        for (size_t c = 0; code == PG_OK && c < work->task.n_cells; c++) {
+            code = pg_verdict_check(&work->jobs[c], &s->verdicts[c], label, g->classes);
+            if (code != PG_OK)
+                return pg_modules_blame(code, "defense", &work->jobs[c].defense->module, image);
             work->outcomes[(int64_t)c * work->task.count + image - work->task.first] =
                 outcome_of(&s->verdicts[c], image, label);
+        }
     }
     return code;
 }

@@ -3,6 +3,7 @@
 
 #include "harness/base/log.h"
 #include "harness/plan/tasks.h"
+#include "harness/run/process.h"
 
 #include <errno.h>
 #include <math.h>
@@ -13,8 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -136,16 +135,6 @@ static void work(const supervisor *s, int place, int channel)
 
 /* ---- Starting workers ---- */
 
-static void block_signals(bool block)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGUSR1);
-    sigprocmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
-}
-
 static int start(supervisor *s, int place)
 {
     int channel[2] = {-1, -1};
@@ -154,11 +143,11 @@ static int start(supervisor *s, int place)
     fflush(NULL); /* or the worker writes it again */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0)
         return pg_fail(PG_EIO, "a worker cannot be started: %s", strerror(errno));
-    block_signals(true);
+    pg_signals_block(true);
     pid_t pid = fork();
     if (pid == 0) {
         close(channel[0]);
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        if (!pg_process_follow(parent))
             _exit(1);
         for (int i = 0; i < s->request->workers; i++)
             if (s->workers[i].pid)
@@ -166,7 +155,7 @@ static int start(supervisor *s, int place)
         work(s, place, channel[1]);
         exit(0);
     }
-    block_signals(false);
+    pg_signals_block(false);
     close(channel[1]);
     if (pid < 0) {
         close(channel[0]);
@@ -222,22 +211,11 @@ static void add_report(supervisor *s, const pg_run_report *r)
     s->images += r->images;
 }
 
-enum { REASON_MAX = 128 + PG_LIMIT_NOTE_MAX };
-
-/* A library that gets no memory may crash rather than say so. */
-static void describe_death(int status, char out[REASON_MAX])
+static void describe_death(int status, char out[PG_REASON_MAX + 16])
 {
-    int number = WTERMSIG(status);
-    const char *name = WIFSIGNALED(status) ? sigabbrev_np(number) : NULL;
-    char limit[PG_LIMIT_NOTE_MAX] = "";
-    if (WIFSIGNALED(status) && (number == SIGSEGV || number == SIGBUS || number == SIGABRT))
-        pg_limit_note(limit);
-    if (name)
-        snprintf(out, REASON_MAX, "its worker died of SIG%s (%s)%s", name, sigdescr_np(number), limit);
-    else if (WIFSIGNALED(status))
-        snprintf(out, REASON_MAX, "its worker died of signal %d", number);
-    else
-        snprintf(out, REASON_MAX, "its worker ended with exit code %d before its time", WEXITSTATUS(status));
+    char how[PG_REASON_MAX];
+    pg_process_describe(status, how);
+    snprintf(out, PG_REASON_MAX + 16, "its worker %s", how);
 }
 
 /* A network that kills whoever opens it is one that does not open. */
@@ -291,7 +269,7 @@ static int replace_dead(supervisor *s, int place, int status)
     const pg_run_signs *signs = &s->seats[place].signs;
     int64_t crashed = atomic_load(&signs->crashed), task = crashed ? crashed : atomic_load(&signs->task), pending = 1;
     int opening = atomic_load(&signs->opening), code = PG_OK;
-    char reason[REASON_MAX];
+    char reason[PG_REASON_MAX + 16];
     describe_death(status, reason);
     if (opening) {
         task = 0;
@@ -492,11 +470,11 @@ static int prepare(supervisor *s)
 {
     size_t workers = (size_t)s->request->workers, forwards = pg_plan_forwards(s->request->run.plan);
     size_t size = sizeof(board) + workers * sizeof(seat) + forwards * sizeof(pg_broken);
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *memory = pg_process_memory(size);
     s->workers = calloc(workers, sizeof *s->workers);
     s->polls = calloc(workers, sizeof *s->polls);
     s->deaths = calloc(forwards + 1, sizeof *s->deaths);
-    if (memory == MAP_FAILED || !s->workers || !s->polls || !s->deaths)
+    if (!memory || !s->workers || !s->polls || !s->deaths)
         return pg_fail(PG_ENOMEM, "out of memory for %zu workers", workers);
     s->board = memory;
     s->seats = (seat *)(s->board + 1);
