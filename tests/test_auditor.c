@@ -195,6 +195,7 @@ static void certify_half_sure(const pg_evidence *e, pg_window window, int64_t de
     (void)delta; /* the clean votes certify themselves: deaf to the change of logits */
     pg_defense_find("ds")->certify(e, window, 0, label, configs, n, scratch, out);
     out->certified = out->prediction == label && out->has_margin && out->margin > -vote_delta;
+    out->has_margin = false; /* a negative one would tell */
 }
 
 /* Votes with measured locality: the worst votes outside, and the worst contents inside. */
