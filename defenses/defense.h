@@ -75,7 +75,8 @@ struct pg_tensor;
 typedef enum pg_certificate {
     PG_CERTIFICATE_NONE,  /* printed, never counted (published but unsound) */
     PG_CERTIFICATE_SOUND, /* a proof; may refuse images that no attack breaks */
-    PG_CERTIFICATE_EXACT, /* a proof, and up to ties a refused image has an attack */
+    PG_CERTIFICATE_EXACT, /* a proof, and some contents of a window break every refused image: of features, not of pixels; up to ties,
+                             and to the end of the grid, where what saturates may outweigh a window */
 } pg_certificate;
 
 typedef struct pg_verdict {

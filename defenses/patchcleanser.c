@@ -104,7 +104,7 @@ static void cleanser_evidence(const void *config, pg_evidence_spec *out)
 static pg_certificate cleanser_certificate(const void *config)
 {
     (void)config;
-    return PG_CERTIFICATE_EXACT; /* of a patch that may give each pair it touches any class */
+    return PG_CERTIFICATE_EXACT; /* of predictions that a patch may choose freely for each pair it touches; pixels may not allow it */
 }
 
 static size_t cleanser_scratch(int height, int width, int classes, size_t n)

@@ -120,6 +120,13 @@ static void certify_all(const pg_evidence *e, pg_window window, int64_t delta, i
     *out = (pg_verdict){.prediction = label, .certified = true, .failure_case = -1};
 }
 
+static void certify_none(const pg_evidence *e, pg_window window, int64_t delta, int label, const void *const *configs, size_t n,
+                         void *scratch, pg_verdict *out)
+{
+    (void)e, (void)window, (void)delta, (void)configs, (void)n, (void)scratch;
+    *out = (pg_verdict){.prediction = label, .failure_case = -1};
+}
+
 /* The real rule, deaf to locality. */
 static void certify_deaf(const pg_evidence *e, pg_window window, int64_t delta, int label, const void *const *configs, size_t n,
                          void *scratch, pg_verdict *out)
@@ -184,6 +191,83 @@ static void a_certificate_deaf_to_locality_is_caught(void **state)
     assert_true(theirs.broken > 0);
     deaf.certify = certify_half;
     assert_true(audit(&job, &effort, &shapes[0], 400).broken > 0);
+}
+
+/* Logits near the end of the grid: refused by rules without bounds, though no contents outweigh them. That is told, and is no false
+ * claim of a rule that is exact; a rule that refuses what it could certify still is one. */
+static void the_end_of_the_grid_is_told(void **state)
+{
+    (void)state;
+    static const char *const rules[][2] = {{"mean", ""}, {"clip", "clip=-inf:inf"}, {"trimmed-mean", "trim=0"}};
+    const pg_audit_effort effort = {.random = 16};
+    const shape s = {1, 9, 3, false, true, {1, 1}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        _Alignas(16) unsigned char config[PG_CONFIG_MAX];
+        float logits[27];
+        pg_audited found;
+        pg_auditor *auditor;
+        const pg_defense *d = pg_defense_find(rules[i][0]);
+        rule_configure(d, rules[i][1], config);
+        assert_int_equal(d->certificate(config), PG_CERTIFICATE_EXACT);
+        pg_job job = {.defense = d, .config = config, .window = s.window};
+        for (int p = 0; p < 27; p++)
+            logits[p] = p % 3 == 1 ? 900 : -900;
+        assert_int_equal(open_auditor(&job, &effort, &s, &auditor), PG_OK);
+        if (pg_auditor_image(auditor, logits, 3, 1, true, &found) != PG_OK)
+            fail_msg("%s", pg_error_message());
+        assert_true(found.right && !found.claimed && !found.broken && found.at_end);
+        for (int p = 0; p < 27; p++)
+            logits[p] /= 1000; /* the same with room: broken */
+        assert_int_equal(pg_auditor_image(auditor, logits, 3, 1, true, &found), PG_OK);
+        assert_true(found.right && !found.claimed && found.broken && !found.at_end);
+        pg_auditor_free(auditor);
+    }
+    _Alignas(16) unsigned char config[PG_CONFIG_MAX];
+    pg_defense timid = *pg_defense_find("median");
+    rule_configure(&timid, "", config);
+    timid.certify = certify_none;
+    pg_job job = {.defense = &timid, .config = config, .window = s.window};
+    float logits[27];
+    pg_audited found;
+    pg_auditor *auditor;
+    for (int p = 0; p < 27; p++)
+        logits[p] = p % 3 == 1 ? 900 : -900;
+    assert_int_equal(open_auditor(&job, &effort, &s, &auditor), PG_OK);
+    assert_int_equal(pg_auditor_image(auditor, logits, 3, 1, true, &found), PG_OK);
+    assert_true(found.right && !found.claimed && !found.broken && !found.at_end);
+    pg_auditor_free(auditor);
+}
+
+/* Double masking of logits near the end of the grid: what is refused breaks, or is told to want larger values. */
+static void the_end_of_the_grid_and_masks(void **state)
+{
+    (void)state;
+    const pg_audit_effort effort = {.random = 16};
+    const shape s = {1, 6, 3, false, true, {1, 1}};
+    static const float values[] = {1000, 1000, 900, -1000, -1000, -900};
+    _Alignas(16) unsigned char config[PG_CONFIG_MAX];
+    const pg_defense *d = pg_defense_find("double-masking");
+    rule_configure(d, "", config);
+    pg_job job = {.defense = d, .config = config, .window = s.window};
+    pg_auditor *auditor;
+    long at_end = 0, refused = 0;
+    assert_int_equal(open_auditor(&job, &effort, &s, &auditor), PG_OK);
+    for (uint32_t round = 0; round < 30000; round++) {
+        pg_rng rng = pg_rng_make(6, PG_STREAM_TEST, round);
+        float logits[18];
+        pg_audited found;
+        for (int i = 0; i < 18; i++)
+            logits[i] = values[pg_rng_below(&rng, 6)];
+        if (pg_auditor_image(auditor, logits, round, 1, true, &found) != PG_OK)
+            fail_msg("%s", pg_error_message());
+        assert_false(found.claimed && found.broken);
+        assert_true(!found.right || found.claimed || found.broken || found.at_end);
+        at_end += found.at_end;
+        refused += found.right && !found.claimed;
+    }
+    pg_auditor_free(auditor);
+    print_message("%ld of %ld refused maps do not break for want of larger values\n", at_end, refused);
+    assert_true(refused > 1000 && at_end < refused);
 }
 
 static int64_t vote_delta;
@@ -460,6 +544,8 @@ int main(void)
         cmocka_unit_test(our_rules_hold),
         cmocka_unit_test(an_unsound_defense_is_caught),
         cmocka_unit_test(a_certificate_deaf_to_locality_is_caught),
+        cmocka_unit_test(the_end_of_the_grid_is_told),
+        cmocka_unit_test(the_end_of_the_grid_and_masks),
         cmocka_unit_test(sure_votes_hold),
         cmocka_unit_test(hooks_are_not_believed),
         cmocka_unit_test(what_broke_is_told),

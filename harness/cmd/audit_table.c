@@ -7,6 +7,7 @@
 #include "harness/base/option.h"
 #include "plots/table.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,11 +230,16 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
     pg_buf_puts(out, "broken: certified images whose prediction was changed or tied; 0 for every sound rule\n"
                      "unbroken: right images that are not certified and that nothing broke; 0 for every exact rule\n");
     bool locality = false, sampled = false, published = false;
+    int64_t at_end = 0;
     for (size_t i = 0; i < n; i++) {
         locality |= rows[i].level == PG_AUDIT_LOCALITY;
         sampled |= rows[i].sampled > 0;
+        at_end += rows[i].at_end;
         published |= rows[i].certificate == PG_CERTIFICATE_NONE;
     }
+    if (at_end > 0)
+        pg_buf_printf(out, "%" PRId64 " image%s more refused and not broken: evidence near the grid's end at +-1024 outweighs what a window can hold\n",
+                      at_end, at_end == 1 ? "" : "s");
     if (published)
         pg_buf_puts(out,
                     "published: certified as the paper publishes it, which is no proof; published_broken of these broke\n");

@@ -26,6 +26,7 @@ typedef struct pg_audit_row {
     int64_t certified;        /* locality: that survive the measured delta as well */
     int64_t broken;           /* certified and broken: 0 for a sound rule */
     int64_t unbroken;         /* right, not certified, not broken: 0 for an exact rule; feature level */
+    int64_t at_end;           /* the same, for want of values beyond the end of the grid: not in `unbroken` */
     int64_t published;        /* certified as published, where the rule has that */
     int64_t published_broken; /* of these */
     int64_t contents;         /* judged; pixel: images attacked; locality: patches */

@@ -190,7 +190,8 @@ int pg_audit_features(pg_audit_group *g, pg_audit_cell *cell)
         row->right += a->right;
         row->certified += a->verdict.certified;
         row->broken += a->claimed && a->broken;
-        row->unbroken += a->right && !a->claimed && !a->broken;
+        row->unbroken += a->right && !a->claimed && !a->broken && !a->at_end;
+        row->at_end += a->at_end;
         row->published += a->verdict.certified_published;
         row->published_broken += a->verdict.certified_published && a->broken;
         row->contents += a->contents;

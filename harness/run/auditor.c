@@ -19,7 +19,8 @@ struct pg_auditor {
     pg_windows windows;
     bool trades; /* the label trades places with the last class, so that a tie shows */
     bool votes;
-    bool sure; /* with locality, the worst votes are certified */
+    bool unbounded; /* only the end of the grid bounds a value */
+    bool sure;      /* with locality, the worst votes are certified */
     int64_t lo, hi;            /* of a value */
     int32_t *clean;            /* as the image has it */
     int32_t *base;             /* as it is judged: classes traded, perhaps shifted */
@@ -96,7 +97,7 @@ int pg_auditor_new(const pg_job *job, const pg_audit_effort *effort, int height,
     a->trades = a->kind != PG_CERTIFICATE_NONE && !job->defense->tie_certified;
     a->votes = a->spec.feature == PG_FEATURE_PREDICTION;
     a->sure = pg_votes_sure(job->defense, &a->spec, job->logit_delta);
-    pg_evidence_range(&a->spec, &a->lo, &a->hi);
+    a->unbounded = !pg_evidence_range(&a->spec, &a->lo, &a->hi);
     if (!allocate(a)) {
         pg_auditor_free(a);
         return pg_fail(PG_ENOMEM, "out of memory for the audit of maps of %dx%dx%d", height, width, classes);
@@ -356,6 +357,30 @@ static int try_shifted(pg_auditor *a, pg_evidence *base, pg_rng *rng)
     return code;
 }
 
+enum { END_SHIFT = 16 };
+
+/* Whether the end of the grid alone keeps contents from breaking a refused image: rules without bounds do not change where all
+ * evidence is scaled, and scaled down there is room for larger contents beside it. Asked only where evidence is so large that it
+ * may outweigh a window; the units that are lost are few beside it. */
+static int try_scaled(pg_auditor *a, pg_evidence *base, int rivals, pg_rng *rng)
+{
+    size_t n = values_of(a);
+    int32_t largest = 0, half = 1 << (END_SHIFT - 1);
+    for (size_t i = 0; i < n; i++)
+        largest = PG_MAX(abs(a->base[i]), largest);
+    if (largest < PG_EVIDENCE_MAX >> 6)
+        return PG_OK;
+    for (size_t i = 0; i < n; i++)
+        a->base[i] = (a->base[i] + (a->base[i] < 0 ? -half : half)) / (1 << END_SHIFT);
+    memcpy(a->now, a->base, n * sizeof *a->now);
+    if (predict(a, a->now) != a->judged)
+        return PG_OK;
+    int code = try_pairs(a, base, rivals, rng);
+    a->out->at_end = a->out->broken;
+    a->out->broken = false;
+    return code;
+}
+
 static int attack_image(pg_auditor *a)
 {
     pg_rng rng = pg_rng_make(a->effort.seed, PG_STREAM_AUDIT, (uint32_t)a->image);
@@ -373,6 +398,8 @@ static int attack_image(pg_auditor *a)
         try_general(a, &base, n, &rng);
     if (code == PG_OK && !a->out->broken && a->job.delta > 0 && a->out->verdict.certified)
         code = try_shifted(a, &base, &rng);
+    if (code == PG_OK && !a->out->broken && a->unbounded && a->kind == PG_CERTIFICATE_EXACT && !a->out->claimed)
+        code = try_scaled(a, &base, n, &rng);
     return code;
 }
 

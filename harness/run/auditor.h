@@ -33,6 +33,7 @@ typedef struct pg_audited {
     bool right;         /* the prediction is the label */
     bool claimed;       /* certified, by the cell or without locality: must not break */
     bool broken;        /* `how` says by what; also true where the prediction is wrong already (then without `how`) */
+    bool at_end;        /* nothing broke it for want of larger values: the grid ends; see auditor.c */
     bool sampled;       /* not every window and class was tried */
     int64_t contents;   /* judged */
     pg_audit_break how;
