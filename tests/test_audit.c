@@ -1,9 +1,11 @@
 /* The audit of plans, by the program and by the library: tables, what is stored, witnesses, exit codes, bad input. On the null
  * model; with attacks on a small network that ships with the program. */
 #include "db/store.h"
+#include "harness/base/file.h"
 #include "harness/base/npy.h"
 #include "harness/plan/tasks.h"
 #include "harness/run/audit.h"
+#include "models/locality.h"
 #include "tests/program.h"
 
 #include <jansson.h>
@@ -477,6 +479,42 @@ static void a_network_is_attacked(void **state)
     json_decref(rows);
 }
 
+/* Votes with measured locality, in bf16: what is certified is attacked by the worst votes, by patches and by random contents, on the
+ * network as it is deployed. */
+static void votes_are_attacked_in_bf16(void **state)
+{
+    (void)state;
+    static const char weights[] = "models/zoo/synthetic-ds.safetensors";
+    char *data;
+    size_t size;
+    assert_int_equal(pg_file_read(weights, 1 << 24, &data, &size), PG_OK);
+    scratch_write("ds.safetensors", data, size);
+    free(data);
+    const pg_locality locality = {.measured = true, .delta_grid = 2000, .trials = 100, .dtype = PG_DTYPE_BF16, .device = "cpu", .batch = 8};
+    assert_int_equal(pg_locality_record(scratch_path("ds.safetensors"), &locality), PG_OK);
+    int code = program_run("v.db",
+                           "--quiet audit --weights %s --dataset synthetic:test --patch 3 --images 0:24 --defense ds "
+                           "--defense robust-masking -S ds.rule=votes,window -S batch=8 -S dtype=bf16 "
+                           "--attack random-search --set attack.steps=40 --device cpu --threads 1 -f json",
+                           scratch_path("ds.safetensors"));
+    expect(code, 0);
+    json_t *rows = json_of(program_output), *row;
+    size_t i;
+    int64_t certified = 0, attacked = 0;
+    json_array_foreach(rows, i, row)
+    {
+        const char *level = json_string_value(json_object_get(row, "level"));
+        assert_int_equal(number(row, "broken"), 0);
+        if (strcmp(level, "feature") == 0)
+            assert_true(number(row, "certified") > 5);
+        certified += strcmp(level, "feature") == 0 ? number(row, "certified") : 0;
+        attacked += strcmp(level, "pixel") == 0 ? number(row, "tried") : 0;
+    }
+    assert_true(certified > 24);
+    assert_int_equal(attacked, certified);
+    json_decref(rows);
+}
+
 /* A plan of the small network on 32 images, whose geometry a test may bend. *forward: of its only cell. */
 static pg_plan *open_network_plan(pg_forward **forward)
 {
@@ -575,6 +613,7 @@ int main(void)
         cmocka_unit_test(a_witness_without_a_file_is_told),
         cmocka_unit_test(refused_images_of_exact_rules_have_to_break),
         cmocka_unit_test(a_network_is_attacked),
+        cmocka_unit_test(votes_are_attacked_in_bf16),
         cmocka_unit_test(a_leak_is_measured),
         cmocka_unit_test(a_window_that_is_too_small_is_seen),
         cmocka_unit_test(a_signal_ends_it),
