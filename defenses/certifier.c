@@ -35,7 +35,8 @@ struct pg_certifier {
     int32_t *q;
     int32_t *worst;     /* votes; NULL where no batch needs them, as is */
     double *worst_row;
-    double *row;
+    double *values;   /* before rounding */
+    int *predictions; /* in double, in the order of the batches */
     void *scratch;
 };
 
@@ -165,9 +166,10 @@ int pg_certifier_new(const pg_job *jobs, size_t n, int height, int width, int cl
     c->configs = calloc(slots, sizeof *c->configs);
     c->job = calloc(slots, sizeof *c->job);
     c->verdicts = calloc(slots, sizeof *c->verdicts);
-    c->row = calloc((size_t)classes, sizeof *c->row);
+    c->predictions = calloc(slots, sizeof *c->predictions);
+    c->values = malloc(values * sizeof *c->values);
     c->q = aligned_alloc(64, (values * sizeof *c->q + 63) & ~(size_t)63);
-    if (!c->groups || !c->batches || !c->configs || !c->job || !c->verdicts || !c->row || !c->q)
+    if (!c->groups || !c->batches || !c->configs || !c->job || !c->verdicts || !c->predictions || !c->values || !c->q)
         goto out;
     for (size_t i = 0; i < n; i++)
         jobs[i].defense->evidence(jobs[i].config, &specs[i]);
@@ -194,7 +196,8 @@ void pg_certifier_free(pg_certifier *c)
     free(c->job);
     free(c->verdicts);
     free(c->room);
-    free(c->row);
+    free(c->predictions);
+    free(c->values);
     free(c->worst_row);
     free(c->q);
     free(c->worst);
@@ -252,23 +255,95 @@ void pg_certify(const pg_defense *defense, const pg_evidence *evidence, const in
         out[i].certified = out[i].certified && room[i].certified;
 }
 
-/* The local logits of an image, in either type. */
-typedef struct image_logits {
+/* An image: its local logits, in either type. */
+typedef struct image {
     const float *f32;
     const double *f64;
-} image_logits;
+    int label;
+} image;
 
-static void make_worst(pg_certifier *c, const job_group *group, int64_t logit_delta, image_logits logits, int label)
+/* Into c->q; false: a logit is not finite. */
+static bool make_evidence(pg_certifier *c, const job_group *group, const image *im)
 {
     size_t positions = (size_t)c->height * (size_t)c->width;
-    if (logits.f32)
-        pg_votes_worst_f32(&group->spec, logit_delta, logits.f32, positions, c->classes, label, c->worst_row, c->worst);
-    else
-        pg_votes_worst_f64(&group->spec, logit_delta, logits.f64, positions, c->classes, label, c->worst_row, c->worst);
+    return im->f32 ? pg_evidence_f32(&group->spec, im->f32, positions, c->classes, c->values, c->q)
+                   : pg_evidence_f64(&group->spec, im->f64, positions, c->classes, c->values, c->q);
 }
 
-/* Certifies the batches of a group from the evidence in c->q. */
-static void certify_group(pg_certifier *c, const job_group *group, image_logits logits, int label, pg_verdict *out)
+/* Into c->values, of an image whose logits are finite. */
+static void make_values(pg_certifier *c, const job_group *group, const image *im)
+{
+    size_t positions = (size_t)c->height * (size_t)c->width;
+    bool finite = im->f32 ? pg_evidence_values_f32(&group->spec, im->f32, positions, c->classes, c->values)
+                          : pg_evidence_values_f64(&group->spec, im->f64, positions, c->classes, c->values);
+    assert(finite);
+    (void)finite;
+}
+
+static void make_worst(pg_certifier *c, const job_group *group, int64_t logit_delta, const image *im)
+{
+    size_t positions = (size_t)c->height * (size_t)c->width;
+    if (im->f32)
+        pg_votes_worst_f32(&group->spec, logit_delta, im->f32, positions, c->classes, im->label, c->worst_row, c->worst);
+    else
+        pg_votes_worst_f64(&group->spec, logit_delta, im->f64, positions, c->classes, im->label, c->worst_row, c->worst);
+}
+
+static size_t count_of(const pg_certifier *c) { return (size_t)c->height * (size_t)c->width * (size_t)c->classes; }
+
+/* Whether a value is at the end of the grid; only then can one be beyond it. */
+static bool at_the_end(const pg_certifier *c)
+{
+    int end = 0;
+    for (size_t i = 0, n = count_of(c); i < n; i++)
+        end |= (c->q[i] == PG_EVIDENCE_MAX) | (c->q[i] == -PG_EVIDENCE_MAX);
+    return end;
+}
+
+static bool beyond_the_end(const pg_certifier *c)
+{
+    int beyond = 0;
+    for (size_t i = 0, n = count_of(c); i < n; i++)
+        beyond |= (c->values[i] > 1024.0) | (c->values[i] < -1024.0);
+    return beyond;
+}
+
+/* Whether a verdict of the group can only be told by a prediction in double. */
+static bool undecided(const pg_certifier *c, const job_group *group)
+{
+    for (size_t b = group->first; b < group->first + group->n; b++) {
+        const job_batch *batch = &c->batches[b];
+        for (size_t i = batch->first; i < batch->first + batch->n; i++)
+            if (batch->defense->predict_double && !c->verdicts[i].decided)
+                return true;
+    }
+    return false;
+}
+
+/* Notes in the verdicts of a group what the grid did. Most images need no arithmetic in double for it. */
+static void compare(pg_certifier *c, const job_group *group, const image *im, pg_evidence *evidence)
+{
+    bool end = at_the_end(c);
+    if (!end && !undecided(c, group))
+        return;
+    make_values(c, group, im);
+    evidence->values = c->values;
+    bool saturated = end && beyond_the_end(c);
+    for (size_t b = group->first; b < group->first + group->n; b++) {
+        const job_batch *batch = &c->batches[b];
+        bool has = batch->defense->predict_double != NULL;
+        if (has)
+            batch->defense->predict_double(evidence, batch->window, c->configs + batch->first, batch->n, c->scratch,
+                                           c->predictions + batch->first);
+        for (size_t i = batch->first; i < batch->first + batch->n; i++) {
+            c->verdicts[i].saturated = saturated;
+            c->verdicts[i].differs = has && c->predictions[i] != c->verdicts[i].prediction;
+        }
+    }
+}
+
+/* false: a logit is not finite. */
+static bool certify_group(pg_certifier *c, const job_group *group, const image *im, pg_verdict *out)
 {
     int64_t made = 0; /* what the worst votes in c->worst are made for */
     pg_evidence evidence = {.q = c->q,
@@ -278,46 +353,39 @@ static void certify_group(pg_certifier *c, const job_group *group, image_logits 
                             .wrap_rows = c->wrap_rows,
                             .wrap_columns = c->wrap_columns,
                             .spec = &group->spec};
+    if (!make_evidence(c, group, im))
+        return false;
     for (size_t b = group->first; b < group->first + group->n; b++) {
         const job_batch *batch = &c->batches[b];
         bool votes = batch->logit_delta > 0;
         if (votes && batch->logit_delta != made)
-            make_worst(c, group, made = batch->logit_delta, logits, label);
-        pg_certify(batch->defense, &evidence, votes ? c->worst : NULL, batch->window, batch->delta, label, c->configs + batch->first,
-                   batch->n, c->scratch, c->verdicts + batch->first, c->room);
-        for (size_t i = batch->first; i < batch->first + batch->n; i++)
-            out[c->job[i]] = c->verdicts[i];
+            make_worst(c, group, made = batch->logit_delta, im);
+        pg_certify(batch->defense, &evidence, votes ? c->worst : NULL, batch->window, batch->delta, im->label,
+                   c->configs + batch->first, batch->n, c->scratch, c->verdicts + batch->first, c->room);
     }
+    compare(c, group, im, &evidence);
+    for (size_t b = group->first; b < group->first + group->n; b++)
+        for (size_t i = c->batches[b].first; i < c->batches[b].first + c->batches[b].n; i++)
+            out[c->job[i]] = c->verdicts[i];
+    return true;
 }
 
-static void refuse_all(const pg_certifier *c, pg_verdict *out)
+static void certify(pg_certifier *c, const image *im, pg_verdict *out)
 {
-    for (size_t i = 0; i < c->n_jobs; i++)
+    assert(im->label >= 0 && im->label < c->classes);
+    bool finite = true;
+    for (size_t g = 0; g < c->n_groups && finite; g++)
+        finite = certify_group(c, &c->groups[g], im, out);
+    for (size_t i = 0; i < c->n_jobs && !finite; i++)
         out[i] = pg_verdict_of(-1);
 }
 
 void pg_certifier_image_f32(pg_certifier *c, const float *logits, int label, pg_verdict *out)
 {
-    assert(label >= 0 && label < c->classes);
-    size_t positions = (size_t)c->height * (size_t)c->width;
-    for (size_t g = 0; g < c->n_groups; g++) {
-        if (!pg_evidence_f32(&c->groups[g].spec, logits, positions, c->classes, c->row, c->q)) {
-            refuse_all(c, out);
-            return;
-        }
-        certify_group(c, &c->groups[g], (image_logits){.f32 = logits}, label, out);
-    }
+    certify(c, &(image){.f32 = logits, .label = label}, out);
 }
 
 void pg_certifier_image_f64(pg_certifier *c, const double *logits, int label, pg_verdict *out)
 {
-    assert(label >= 0 && label < c->classes);
-    size_t positions = (size_t)c->height * (size_t)c->width;
-    for (size_t g = 0; g < c->n_groups; g++) {
-        if (!pg_evidence_f64(&c->groups[g].spec, logits, positions, c->classes, c->row, c->q)) {
-            refuse_all(c, out);
-            return;
-        }
-        certify_group(c, &c->groups[g], (image_logits){.f64 = logits}, label, out);
-    }
+    certify(c, &(image){.f64 = logits, .label = label}, out);
 }

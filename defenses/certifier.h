@@ -1,7 +1,10 @@
 /* Many cells, one pass: certifies one image's local logits for every (defense, options, window, delta) at once.
  *
  * Jobs that read the same evidence share one integer tensor; jobs of one defense that differ only in options such as the
- * threshold share its running sums. One certifier per thread. */
+ * threshold share its running sums. One certifier per thread.
+ *
+ * Every verdict says, besides, what the grid did to that image under that configuration: `saturated` and `differs`
+ * (defenses/defense.h). Neither is set where logits are not finite. */
 #ifndef PG_DEFENSES_CERTIFIER_H
 #define PG_DEFENSES_CERTIFIER_H
 

@@ -71,6 +71,7 @@ const pg_defense pg_defense_clip = {
     .certify = pg_sum_rule_certify,
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
+    .predict_double = pg_sum_rule_predict_double,
     .surrogate = clip_surrogate,
     .surrogate_version = 1,
     .worst = pg_worst_extreme,

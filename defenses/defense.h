@@ -39,6 +39,7 @@ typedef struct pg_evidence {
     int height, width, classes;
     bool wrap_rows, wrap_columns;
     const pg_evidence_spec *spec;
+    const double *values; /* as q, before rounding; for predict_double alone, else NULL */
 } pg_evidence;
 
 typedef struct pg_window {
@@ -87,6 +88,14 @@ typedef struct pg_verdict {
     bool masked;         /* masking defenses: something is masked on the clean tensor */
     int8_t failure_case; /* 0..4 for robust-masking predicted, else -1 */
     int64_t margin;      /* grid units (2^-20), if has_margin */
+
+    /* optional: no change of up to half a unit in every value, nor rounding in sums of doubles, gives another prediction; spares
+     * predict_double */
+    bool decided;
+    /* What the grid did to the image, set by the certifier and not by rules (defenses/certifier.h). Saturated: a value that the
+     * rule reads, after feature type and clip, lies beyond +-1024, where the grid ends. Differs: predict_double, where the rule
+     * has it, gives another class than `prediction`. */
+    bool saturated, differs;
 } pg_verdict;
 
 typedef struct pg_defense {
@@ -120,6 +129,10 @@ typedef struct pg_defense {
     size_t (*scratch_size)(int height, int width, int classes, size_t n);
     /* required: the prediction alone, the only judge of an audit; config settled */
     int (*predict)(const pg_evidence *evidence, pg_window window, const void *config, void *scratch);
+    /* optional: the same predictions from evidence->values, the rule computed in double, lowest class among equals; out[n]. Counts
+     * images that the grid changes; certificates never read it. `scratch` as for certify. NULL: no such count. */
+    void (*predict_double)(const pg_evidence *evidence, pg_window window, const void *const *configs, size_t n, void *scratch,
+                           int *out);
     /* required with masks: the place of the window that the rule leaves out of the score of class `c`; false, with top and left
      * unspecified, where it leaves out none. `scratch` as for certify, n = 1. For pictures. */
     bool (*masked)(const pg_evidence *evidence, pg_window window, const void *config, int c, void *scratch, int *top, int *left);

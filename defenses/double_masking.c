@@ -84,20 +84,30 @@ typedef struct masked_map {
     pg_windows masks;   /* all places; every stride-th of them is a mask */
     int stride, across; /* `across` masks along a row of the map */
     int count;
-    int64_t *prefix;  /* [rows.span + 1][columns.span + 1][classes]: sums over the unrolled map above and to the left */
-    int *first;       /* [1]: the mask that `outside` is of; -1: none yet */
-    int64_t *outside; /* [classes] */
-    int64_t *both;    /* [classes] */
+    int *first; /* [1]: the mask that `outside` is of; -1: none yet */
+    struct {
+        int64_t *prefix;  /* [rows.span + 1][columns.span + 1][classes]: sums over the unrolled map above and to the left */
+        int64_t *outside; /* [classes] */
+        int64_t *both;    /* [classes] */
+    } grid;
+    struct {
+        double *prefix, *outside, *both; /* the same of the values before rounding */
+    } real;
     pg_agreement agreement;
 } masked_map;
 
 static void carve(pg_arena *arena, int height, int width, int classes, masked_map *m)
 {
     size_t cells = (size_t)height * (size_t)width, n = (size_t)classes;
-    m->prefix = pg_arena_take(arena, 4 * cells * n, sizeof *m->prefix); /* a span is shorter than twice its axis */
+    void *prefix = pg_arena_take(arena, 4 * cells * n, 8); /* a span is shorter than twice its axis */
+    void *outside = pg_arena_take(arena, n, 8), *both = pg_arena_take(arena, n, 8);
+    m->grid.prefix = prefix; /* one or the other */
+    m->real.prefix = prefix;
+    m->grid.outside = outside;
+    m->real.outside = outside;
+    m->grid.both = both;
+    m->real.both = both;
     m->first = pg_arena_take(arena, 1, sizeof *m->first);
-    m->outside = pg_arena_take(arena, n, sizeof *m->outside);
-    m->both = pg_arena_take(arena, n, sizeof *m->both);
     pg_agreement_carve(arena, height * width, classes, &m->agreement);
 }
 
@@ -120,38 +130,36 @@ static int place_of(const pg_window_axis *axis, int stride, int mask) { return P
 
 static size_t row_of(const masked_map *m) { return (size_t)(m->masks.columns.span + 1) * (size_t)m->evidence->classes; }
 
-static void add_up(masked_map *m)
-{
-    const pg_evidence *e = m->evidence;
-    const pg_window_axis *rows = &m->masks.rows, *columns = &m->masks.columns;
-    size_t classes = (size_t)e->classes, row = row_of(m);
-    memset(m->prefix, 0, row * sizeof *m->prefix);
-    for (int r = 0; r < rows->span; r++) {
-        const int32_t *source = e->q + (size_t)(r % rows->size) * (size_t)e->width * classes;
-        const int64_t *above = m->prefix + (size_t)r * row;
-        int64_t *to = m->prefix + (size_t)(r + 1) * row, *left = m->both; /* of the row alone */
-        memset(left, 0, classes * sizeof *left);
-        memset(to, 0, classes * sizeof *to);
-        for (int s = 0; s < columns->span; s++) {
-            const int32_t *q = source + (size_t)(s % columns->size) * classes;
-            size_t at = (size_t)(s + 1) * classes;
-            for (size_t c = 0; c < classes; c++) {
-                left[c] += q[c];
-                to[at + c] = above[at + c] + left[c];
-            }
-        }
-    }
-}
+/* Where the mask at b is, as a shift from the mask at a. */
+static int shift_of(const pg_window_axis *axis, int a, int b) { return axis->wrap ? (b - a + axis->size) % axis->size : b - a; }
 
-/* Adds `times` the sums over rows [top, top + height) and columns [left, left + width) of the unrolled map. */
-static void add(const masked_map *m, int top, int left, int height, int width, int times, int64_t *sums)
-{
-    size_t classes = (size_t)m->evidence->classes, row = row_of(m);
-    const int64_t *above = m->prefix + (size_t)top * row + (size_t)left * classes, *below = above + (size_t)height * row;
-    size_t right = (size_t)width * classes;
-    for (size_t c = 0; c < classes; c++)
-        sums[c] += times * (below[right + c] - below[c] - above[right + c] + above[c]);
-}
+#define SUM     int64_t
+#define VALUE   int32_t
+#define SOURCE  q
+#define PLANES  grid
+#define ARGMAX  pg_argmax
+#define NAME(x) x##_grid
+#include "defenses/double_masking_sums.h"
+#undef SUM
+#undef VALUE
+#undef SOURCE
+#undef PLANES
+#undef ARGMAX
+#undef NAME
+
+#define SUM     double
+#define VALUE   double
+#define SOURCE  values
+#define PLANES  real
+#define ARGMAX  pg_argmax_f64
+#define NAME(x) x##_real
+#include "defenses/double_masking_sums.h"
+#undef SUM
+#undef VALUE
+#undef SOURCE
+#undef PLANES
+#undef ARGMAX
+#undef NAME
 
 static void prepare(masked_map *m, const pg_evidence *evidence, pg_window window, const double_config *config, void *memory)
 {
@@ -165,51 +173,12 @@ static void prepare(masked_map *m, const pg_evidence *evidence, pg_window window
     m->masks = pg_windows_of(evidence, (pg_window){windows.rows.length + more, windows.columns.length + more});
     m->across = count_of(&m->masks.columns, m->stride);
     m->count = m->agreement.masks = count_of(&m->masks.rows, m->stride) * m->across;
-    add_up(m);
-}
-
-/* Sums outside one mask. */
-static void outside_one(const masked_map *m, int mask, int64_t *sums)
-{
-    const pg_window_axis *rows = &m->masks.rows, *columns = &m->masks.columns;
-    int top = place_of(rows, m->stride, mask / m->across), left = place_of(columns, m->stride, mask % m->across);
-    memset(sums, 0, (size_t)m->evidence->classes * sizeof *sums);
-    add(m, 0, 0, rows->size, columns->size, 1, sums);
-    add(m, top, left, rows->length, columns->length, -1, sums);
-}
-
-/* Where the mask at b is, as a shift from the mask at a. */
-static int shift_of(const pg_window_axis *axis, int a, int b) { return axis->wrap ? (b - a + axis->size) % axis->size : b - a; }
-
-/* Sums outside two masks, from those outside the first. */
-static void outside_both(const masked_map *m, int first, int second, const int64_t *outside, int64_t *sums)
-{
-    const pg_window_axis *rows = &m->masks.rows, *columns = &m->masks.columns;
-    int top = place_of(rows, m->stride, first / m->across), left = place_of(columns, m->stride, first % m->across);
-    int down = place_of(rows, m->stride, second / m->across), along = place_of(columns, m->stride, second % m->across);
-    pg_run tall[2], wide[2];
-    int n_tall = pg_window_overlap(rows, shift_of(rows, top, down), tall);
-    int n_wide = pg_window_overlap(columns, shift_of(columns, left, along), wide);
-    memcpy(sums, outside, (size_t)m->evidence->classes * sizeof *sums);
-    add(m, down, along, rows->length, columns->length, -1, sums);
-    for (int i = 0; i < n_tall; i++)
-        for (int j = 0; j < n_wide; j++)
-            add(m, top + tall[i].start, left + wide[j].start, tall[i].length, wide[j].length, 1, sums);
-}
-
-static int class_of(const void *of, int first, int second)
-{
-    const masked_map *m = of;
-    if (first != *m->first)
-        outside_one(m, first, m->outside);
-    *m->first = first;
-    outside_both(m, first, second, m->outside, m->both);
-    return pg_argmax(m->both, m->evidence->classes);
 }
 
 static int predict(masked_map *m)
 {
-    m->agreement.class = class_of;
+    add_up_grid(m);
+    m->agreement.class = class_of_grid;
     m->agreement.of = m;
     return pg_agreement_predict(&m->agreement);
 }
@@ -221,17 +190,30 @@ static int double_predict(const pg_evidence *evidence, pg_window window, const v
     return predict(&m);
 }
 
+static void double_predict_double(const pg_evidence *evidence, pg_window window, const void *const *configs, size_t n,
+                                  void *memory, int *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        masked_map m;
+        prepare(&m, evidence, window, configs[i], memory);
+        add_up_real(&m);
+        m.agreement.class = class_of_real;
+        m.agreement.of = &m;
+        out[i] = pg_agreement_predict(&m.agreement);
+    }
+}
+
 /* The smallest lead of the label over another class outside any pair; INT64_MAX where there is no other. */
 static int64_t least_lead(const masked_map *m, int label)
 {
     int64_t least = INT64_MAX;
     for (int i = 0; i < m->count; i++) {
-        outside_one(m, i, m->outside);
+        outside_one_grid(m, i, m->grid.outside);
         for (int j = i; j < m->count; j++) {
-            outside_both(m, i, j, m->outside, m->both);
+            outside_both_grid(m, i, j, m->grid.outside, m->grid.both);
             for (int c = 0; c < m->evidence->classes; c++)
                 if (c != label)
-                    least = pg_margin_over(m->both[label], m->both[c], least);
+                    least = pg_margin_over(m->grid.both[label], m->grid.both[c], least);
         }
     }
     return least;
@@ -246,7 +228,9 @@ static void double_certify(const pg_evidence *evidence, pg_window window, int64_
         out[i] = pg_verdict_of(predict(&m));
         if (out[i].prediction != label)
             continue;
-        pg_verdict_judge(&out[i], least_lead(&m, label), m.masks.outside, delta);
+        int64_t least = least_lead(&m, label);
+        pg_verdict_judge(&out[i], least, m.masks.outside, delta);
+        out[i].decided = least > 2 * (int64_t)evidence->height * evidence->width;
         out[i].certified = out[i].certified && m.masks.outside > 0;
     }
 }
@@ -285,6 +269,7 @@ const pg_defense pg_defense_double_masking = {
     .certify = double_certify,
     .scratch_size = double_scratch,
     .predict = double_predict,
+    .predict_double = double_predict_double,
     .surrogates = double_surrogates,
     .surrogate = double_surrogate,
     .surrogate_version = 1,

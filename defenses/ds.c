@@ -104,6 +104,7 @@ static void ds_certify(const pg_evidence *evidence, pg_window window, int64_t de
     pg_sums_carve(&arena, evidence->height, evidence->width, evidence->classes, &sums);
     pg_sums_run(evidence, &windows, label, arena.base + arena.used, &sums);
     int prediction = pg_argmax(sums.total, evidence->classes);
+    bool decided = pg_decided(sums.total, evidence->classes, (int64_t)evidence->height * evidence->width);
     for (size_t i = 0; i < n; i++) {
         const ds_config *config = configs[i];
         if (prediction != label)
@@ -112,6 +113,7 @@ static void ds_certify(const pg_evidence *evidence, pg_window window, int64_t de
             out[i] = judge(prediction, &windows, delta, lead_window(&windows, label, &sums));
         else
             out[i] = judge(prediction, &windows, delta, lead_votes(evidence, &windows, label, &sums));
+        out[i].decided = decided;
     }
 }
 
@@ -141,6 +143,7 @@ const pg_defense pg_defense_ds = {
     .certify = ds_certify,
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
+    .predict_double = pg_sum_rule_predict_double,
     .surrogate = ds_surrogate,
     .surrogate_version = 1,
     .worst = pg_worst_extreme,

@@ -143,8 +143,8 @@ PG_CLONES static void squash(double *values, int classes)
         values[c] = tanh_by_exp(0.05 * values[c] - 1.0);
 }
 
-/* values[classes]: logits of one position become values of evidence, then integers. */
-static void transform(const pg_evidence_spec *spec, double *values, int classes, int32_t *q)
+/* values[classes]: logits of one position become values of evidence. */
+static void transform(const pg_evidence_spec *spec, double *values, int classes)
 {
     if (spec->tanh_cbn)
         squash(values, classes);
@@ -153,7 +153,7 @@ static void transform(const pg_evidence_spec *spec, double *values, int classes,
     if (spec->feature == PG_FEATURE_PREDICTION)
         vote(spec->theta, values, classes);
     for (int c = 0; c < classes; c++)
-        q[c] = grid(clamp(values[c], spec->clip_lo, spec->clip_hi));
+        values[c] = clamp(values[c], spec->clip_lo, spec->clip_hi);
 }
 
 static inline bool row_finite(const double *values, int classes)
@@ -181,17 +181,39 @@ PG_CLONES static int clipped_f32(const float *restrict logits, size_t n, int32_t
     return bad;
 }
 
+bool pg_evidence_values_f64(const pg_evidence_spec *spec, const double *logits, size_t positions, int classes, double *values)
+{
+    for (size_t i = 0; i < positions; i++, logits += classes, values += classes) {
+        memcpy(values, logits, (size_t)classes * sizeof *values);
+        if (!row_finite(values, classes))
+            return false;
+        transform(spec, values, classes);
+    }
+    return true;
+}
+
+bool pg_evidence_values_f32(const pg_evidence_spec *spec, const float *logits, size_t positions, int classes, double *values)
+{
+    for (size_t i = 0; i < positions; i++, logits += classes, values += classes) {
+        for (int c = 0; c < classes; c++)
+            values[c] = (double)logits[c];
+        if (!row_finite(values, classes))
+            return false;
+        transform(spec, values, classes);
+    }
+    return true;
+}
+
 bool pg_evidence_f32(const pg_evidence_spec *spec, const float *logits, size_t positions, int classes, double *scratch,
                      int32_t *q)
 {
     if (spec->feature == PG_FEATURE_LOGITS && !spec->tanh_cbn)
         return !clipped_f32(logits, positions * (size_t)classes, pg_grid(spec->clip_lo), pg_grid(spec->clip_hi), q);
     for (size_t i = 0; i < positions; i++, logits += classes, q += classes) {
-        for (int c = 0; c < classes; c++)
-            scratch[c] = (double)logits[c];
-        if (!row_finite(scratch, classes))
+        if (!pg_evidence_values_f32(spec, logits, 1, classes, scratch))
             return false;
-        transform(spec, scratch, classes, q);
+        for (int c = 0; c < classes; c++)
+            q[c] = grid(scratch[c]);
     }
     return true;
 }
@@ -200,10 +222,10 @@ bool pg_evidence_f64(const pg_evidence_spec *spec, const double *logits, size_t 
                      int32_t *q)
 {
     for (size_t i = 0; i < positions; i++, logits += classes, q += classes) {
-        memcpy(scratch, logits, (size_t)classes * sizeof *scratch);
-        if (!row_finite(scratch, classes))
+        if (!pg_evidence_values_f64(spec, logits, 1, classes, scratch))
             return false;
-        transform(spec, scratch, classes, q);
+        for (int c = 0; c < classes; c++)
+            q[c] = grid(scratch[c]);
     }
     return true;
 }

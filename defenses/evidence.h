@@ -45,4 +45,8 @@ bool pg_evidence_f32(const pg_evidence_spec *spec, const float *logits, size_t p
 bool pg_evidence_f64(const pg_evidence_spec *spec, const double *logits, size_t positions, int classes, double *scratch,
                      int32_t *q);
 
+/* The same before rounding, values[positions][classes]. */
+bool pg_evidence_values_f32(const pg_evidence_spec *spec, const float *logits, size_t positions, int classes, double *values);
+bool pg_evidence_values_f64(const pg_evidence_spec *spec, const double *logits, size_t positions, int classes, double *values);
+
 #endif

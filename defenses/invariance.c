@@ -55,7 +55,13 @@ int pg_invariance_new(const pg_job *job, int height, int width, int classes, boo
     carve(&arena, values, classes, scratch, v);
     v->job = *job;
     job->defense->evidence(job->config, &v->spec);
-    v->evidence = (pg_evidence){v->q, height, width, classes, wrap_rows, wrap_columns, &v->spec};
+    v->evidence = (pg_evidence){.q = v->q,
+                                .height = height,
+                                .width = width,
+                                .classes = classes,
+                                .wrap_rows = wrap_rows,
+                                .wrap_columns = wrap_columns,
+                                .spec = &v->spec};
     v->windows = pg_windows_of(&v->evidence, job->window);
     *out = v;
     return PG_OK;

@@ -37,8 +37,9 @@ static pg_certificate median_certificate(const void *config)
 
 typedef struct scratch {
     pg_order order;
-    int64_t *score;       /* [classes] medians */
-    int64_t *own, *rival; /* [windows] the label's worst median, the best one of a rival */
+    int64_t *score;           /* [classes] medians */
+    int64_t *own, *rival;     /* [windows] the label's worst median, the best one of a rival */
+    double *sorted, *medians; /* [positions], [classes]: of the values before rounding */
 } scratch;
 
 static void carve(pg_arena *arena, int height, int width, int classes, scratch *s)
@@ -48,6 +49,8 @@ static void carve(pg_arena *arena, int height, int width, int classes, scratch *
     s->score = pg_arena_take(arena, (size_t)classes, sizeof *s->score);
     s->own = pg_arena_take(arena, windows, sizeof *s->own);
     s->rival = pg_arena_take(arena, windows, sizeof *s->rival);
+    s->sorted = pg_arena_take(arena, windows, sizeof *s->sorted);
+    s->medians = pg_arena_take(arena, (size_t)classes, sizeof *s->medians);
 }
 
 static size_t median_scratch(int height, int width, int classes, size_t n)
@@ -90,6 +93,7 @@ static void median_certify(const pg_evidence *evidence, pg_window window, int64_
             raise_to_outside(&s.order, c == label ? middle - (int)windows.k : middle, c == label ? s.own : s.rival);
     }
     pg_verdict verdict = pg_verdict_of(pg_argmax(s.score, evidence->classes));
+    verdict.decided = pg_decided(s.score, evidence->classes, 1);
     if (verdict.prediction == label && !attackable) {
         int64_t least = INT64_MAX;
         for (int w = 0; w < windows.count; w++)
@@ -112,6 +116,23 @@ static int median_predict(const pg_evidence *evidence, pg_window window, const v
         s.score[c] = s.order.value[lower_median(evidence)];
     }
     return pg_argmax(s.score, evidence->classes);
+}
+
+static void median_predict_double(const pg_evidence *evidence, pg_window window, const void *const *configs, size_t n,
+                                  void *memory, int *out)
+{
+    (void)window;
+    (void)configs;
+    pg_arena arena = {.base = memory};
+    scratch s;
+    carve(&arena, evidence->height, evidence->width, evidence->classes, &s);
+    for (int c = 0; c < evidence->classes; c++) {
+        pg_order_values(evidence, c, s.sorted);
+        s.medians[c] = s.sorted[lower_median(evidence)];
+    }
+    int prediction = pg_argmax_f64(s.medians, evidence->classes);
+    for (size_t i = 0; i < n; i++)
+        out[i] = prediction;
 }
 
 static pg_tensor *median_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
@@ -140,6 +161,7 @@ const pg_defense pg_defense_median = {
     .certify = median_certify,
     .scratch_size = median_scratch,
     .predict = median_predict,
+    .predict_double = median_predict_double,
     .surrogate = median_surrogate,
     .surrogate_version = 1,
     .worst = pg_worst_extreme,

@@ -1,5 +1,6 @@
 #include "defenses/order.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void pg_order_carve(pg_arena *arena, int height, int width, pg_order *order)
@@ -96,4 +97,18 @@ int64_t pg_order_outside_sum(const pg_order *order, int top, int left, int from,
                 sum -= order->value[rank[column]];
     }
     return sum;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+void pg_order_values(const pg_evidence *evidence, int class, double *out)
+{
+    size_t positions = (size_t)evidence->height * (size_t)evidence->width, classes = (size_t)evidence->classes;
+    for (size_t i = 0; i < positions; i++)
+        out[i] = evidence->values[i * classes + (size_t) class];
+    qsort(out, positions, sizeof *out, ascending);
 }

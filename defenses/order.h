@@ -25,4 +25,7 @@ int pg_order_outside(const pg_order *order, int top, int left, int r);
 /* The sum of the values outside the window with ranks [from, to) among the outside; 0 <= from <= to <= windows->outside. */
 int64_t pg_order_outside_sum(const pg_order *order, int top, int left, int from, int to);
 
+/* The values of one class before rounding, ascending: out[positions]. */
+void pg_order_values(const pg_evidence *evidence, int class, double *out);
+
 #endif

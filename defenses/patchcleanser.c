@@ -136,6 +136,25 @@ static int cleanser_predict(const pg_evidence *e, pg_window window, const void *
     return pg_agreement_predict(&a);
 }
 
+static int class_of_values(const void *of, int first, int second)
+{
+    const pg_evidence *e = of;
+    return pg_argmax_f64(e->values + (size_t)(first * e->width + second) * (size_t)e->classes, e->classes);
+}
+
+static void cleanser_predict_double(const pg_evidence *e, pg_window window, const void *const *configs, size_t n, void *memory,
+                                    int *out)
+{
+    (void)window;
+    (void)configs;
+    pg_arena arena = {.base = memory};
+    pg_agreement a = {.class = class_of_values, .of = e};
+    pg_agreement_carve(&arena, e->height, e->classes, &a);
+    int prediction = pg_agreement_predict(&a);
+    for (size_t i = 0; i < n; i++)
+        out[i] = prediction;
+}
+
 /* The smallest lead of the label over another class in any pair; INT64_MAX where there is no other. */
 static int64_t least_lead(const pg_evidence *e, int label)
 {
@@ -155,7 +174,9 @@ static void cleanser_certify(const pg_evidence *e, pg_window window, int64_t del
     pg_windows windows = pg_windows_of(e, window);
     pg_verdict verdict = pg_verdict_of(cleanser_predict(e, window, configs[0], memory));
     if (verdict.prediction == label) {
-        pg_verdict_judge(&verdict, least_lead(e, label), 1, delta);
+        int64_t least = least_lead(e, label);
+        pg_verdict_judge(&verdict, least, 1, delta);
+        verdict.decided = least > 1;
         /* some mask has to be left whole, with all second masks */
         verdict.certified = verdict.certified && windows.rows.length < e->height && windows.columns.length < e->width;
     }
@@ -192,5 +213,6 @@ const pg_defense pg_defense_patchcleanser = {
     .certify = cleanser_certify,
     .scratch_size = cleanser_scratch,
     .predict = cleanser_predict,
+    .predict_double = cleanser_predict_double,
     .worst = cleanser_worst,
 };

@@ -16,6 +16,7 @@
 #include "defenses/surrogate.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { SCOPE_PER_CLASS, SCOPE_PREDICTED };
 static const char *const scopes[] = {"per-class", "predicted", NULL};
@@ -119,15 +120,37 @@ static void carve(pg_arena *arena, int height, int width, int classes, image *im
     im->work = pg_arena_take(arena, PG_MAX(sums_work, touching_work), 1);
 }
 
+/* The same before rounding, for predict_double. Nothing is ever taken away from a sum: what is 0 stays 0. */
+typedef struct unrounded {
+    double *along;          /* [height][columns.places][classes]: sums along one row of a window */
+    double *total, *score;  /* [classes] */
+    double *sum, *heaviest; /* [classes]: of one window, of the heaviest one */
+    int *place;             /* [classes]: the heaviest window, the first among equals */
+} unrounded;
+
+static void carve_unrounded(pg_arena *arena, int height, int width, int classes, unrounded *u)
+{
+    size_t n = (size_t)classes;
+    u->along = pg_arena_take(arena, (size_t)height * (size_t)width * n, sizeof *u->along);
+    u->total = pg_arena_take(arena, n, sizeof *u->total);
+    u->score = pg_arena_take(arena, n, sizeof *u->score);
+    u->sum = pg_arena_take(arena, n, sizeof *u->sum);
+    u->heaviest = pg_arena_take(arena, n, sizeof *u->heaviest);
+    u->place = pg_arena_take(arena, n, sizeof *u->place);
+}
+
 static size_t masking_scratch(int height, int width, int classes, size_t n)
 {
     (void)n;
-    pg_arena arena = {0}, worst = {0};
+    pg_arena arena = {0}, worst = {0}, real = {0};
     image im;
     pg_mask_worst room;
+    unrounded u;
     carve(&arena, height, width, classes, &im);
     pg_mask_worst_carve(&worst, height, width, &room);
-    return PG_MAX(arena.used, worst.used);
+    carve_unrounded(&real, height, width, classes, &u);
+    size_t most = PG_MAX(arena.used, worst.used);
+    return PG_MAX(most, real.used);
 }
 
 /* Prediction of scope per-class; `masked` (may be NULL): whether anything is. */
@@ -225,12 +248,31 @@ static int64_t lower_bound(const image *im, const bounds *b, int w, int64_t t, i
     return rest - pg_touching_feasible(&im->own, w / columns, w % columns, b->limit, b->threshold_ppm, rest);
 }
 
+/* pg_verdict.decided of scope per-class. What is masked is taken for certain only where rounding cannot change it, of P values
+ * in a total and k in a window; else the least and the most of a score count. */
+static bool decided(const image *im, int64_t threshold_ppm, int prediction)
+{
+    int64_t k = im->windows.k, all = k + im->windows.outside, least = 0;
+    pg_int128 room = (pg_int128)k * PG_PPM + (pg_int128)threshold_ppm * all;
+    for (int i = -1; i < im->evidence->classes; i++) {
+        int c = i < 0 ? prediction : i; /* the prediction first */
+        int64_t total = im->sums.total[c], heaviest = im->sums.heaviest[c];
+        pg_int128 above = (pg_int128)heaviest * PG_PPM - (pg_int128)threshold_ppm * total;
+        if (i < 0)
+            least = total - (above < -room ? 0 : heaviest) - 2 * (all + k);
+        else if (i != prediction && total - (above > room ? heaviest : 0) >= least)
+            return false;
+    }
+    return true;
+}
+
 static pg_verdict certify_per_class(const image *im, const masking_config *config)
 {
     bool masked;
     pg_verdict verdict =
         pg_verdict_of(predict_per_class(&im->sums, im->evidence->classes, config->threshold_ppm, im->score, &masked));
     verdict.masked = masked;
+    verdict.decided = decided(im, config->threshold_ppm, verdict.prediction);
     bounds b = {.threshold_ppm = config->threshold_ppm, .keep_ppm = PG_PPM - config->threshold_ppm};
     int64_t lo;
     b.limited = pg_evidence_range(im->evidence->spec, &lo, &b.limit);
@@ -314,6 +356,82 @@ static int masking_predict(const pg_evidence *evidence, pg_window window, const 
     return predict_per_class(&im.sums, evidence->classes, c->threshold_ppm, im.score, NULL);
 }
 
+static void add_values(const double *values, int classes, double *sums)
+{
+    for (int c = 0; c < classes; c++)
+        sums[c] += values[c];
+}
+
+static void add_along(const pg_evidence *e, const pg_windows *windows, const unrounded *u)
+{
+    size_t classes = (size_t)e->classes, places = (size_t)windows->columns.places;
+    memset(u->along, 0, (size_t)e->height * places * classes * sizeof *u->along);
+    memset(u->total, 0, classes * sizeof *u->total);
+    for (int row = 0; row < e->height; row++) {
+        const double *values = e->values + (size_t)row * (size_t)e->width * classes;
+        for (int column = 0; column < e->width; column++)
+            add_values(values + (size_t)column * classes, e->classes, u->total);
+        for (int left = 0; left < windows->columns.places; left++)
+            for (int s = 0; s < windows->columns.length; s++)
+                add_values(values + (size_t)((left + s) % e->width) * classes, e->classes,
+                           u->along + ((size_t)row * places + (size_t)left) * classes);
+    }
+}
+
+static void find_heaviest(const pg_evidence *e, const pg_windows *windows, const unrounded *u)
+{
+    size_t classes = (size_t)e->classes;
+    int places = windows->columns.places;
+    for (int w = 0; w < windows->count; w++) {
+        memset(u->sum, 0, classes * sizeof *u->sum);
+        for (int r = 0; r < windows->rows.length; r++) {
+            int row = (w / places + r) % e->height;
+            add_values(u->along + (size_t)(row * places + w % places) * classes, e->classes, u->sum);
+        }
+        for (size_t c = 0; c < classes; c++)
+            if (w == 0 || u->sum[c] > u->heaviest[c]) {
+                u->heaviest[c] = u->sum[c];
+                u->place[c] = w;
+            }
+    }
+}
+
+/* The sum of a class outside a window. */
+static double rest_of(const pg_evidence *e, const pg_windows *windows, int class, int window)
+{
+    int top = window / windows->columns.places, left = window % windows->columns.places;
+    double sum = 0;
+    for (int row = 0; row < e->height; row++)
+        for (int column = 0; column < e->width; column++) {
+            bool inside = (row - top + e->height) % e->height < windows->rows.length &&
+                          (column - left + e->width) % e->width < windows->columns.length;
+            if (!inside)
+                sum += e->values[((size_t)row * (size_t)e->width + (size_t)column) * (size_t)e->classes + (size_t) class];
+        }
+    return sum;
+}
+
+static void masking_predict_double(const pg_evidence *e, pg_window window, const void *const *configs, size_t n, void *scratch,
+                                   int *out)
+{
+    pg_windows windows = pg_windows_of(e, window);
+    pg_arena arena = {.base = scratch};
+    unrounded u;
+    carve_unrounded(&arena, e->height, e->width, e->classes, &u);
+    add_along(e, &windows, &u);
+    find_heaviest(e, &windows, &u);
+    int largest = pg_argmax_f64(u.total, e->classes);
+    for (size_t i = 0; i < n; i++) {
+        const masking_config *config = configs[i];
+        for (int c = 0; c < e->classes; c++) {
+            int by = config->scope == SCOPE_PREDICTED ? largest : c;
+            bool mask = u.heaviest[by] * PG_PPM > (double)config->threshold_ppm * u.total[by];
+            u.score[c] = mask ? rest_of(e, &windows, c, u.place[by]) : u.total[c];
+        }
+        out[i] = pg_argmax_f64(u.score, e->classes);
+    }
+}
+
 static bool masking_worst(const pg_evidence *evidence, pg_window window, const void *config, const pg_worst *which,
                           void *scratch, int32_t *contents)
 {
@@ -376,6 +494,7 @@ const pg_defense pg_defense_robust_masking = {
     .certify = masking_certify,
     .scratch_size = masking_scratch,
     .predict = masking_predict,
+    .predict_double = masking_predict_double,
     .surrogates = masking_surrogates,
     .surrogate = masking_surrogate,
     .surrogate_version = 1,

@@ -1,5 +1,7 @@
 #include "defenses/rule.h"
 
+#include "defenses/clones.h"
+
 #include <math.h>
 
 const char *const pg_feature_names[] = {
@@ -26,6 +28,15 @@ void pg_feature_settle(pg_feature_choice *choice)
 pg_verdict pg_verdict_of(int prediction) { return (pg_verdict){.prediction = prediction, .failure_case = -1}; }
 
 bool pg_survives(int64_t margin, int64_t values, int64_t delta) { return margin > (pg_int128)2 * values * delta; }
+
+bool pg_decided(const int64_t *score, int n, int64_t by)
+{
+    int best = pg_argmax(score, n);
+    for (int c = 0; c < n; c++)
+        if (c != best && score[best] - score[c] <= 2 * by)
+            return false;
+    return true;
+}
 
 int64_t pg_margin_over(int64_t own, int64_t rival, int64_t least)
 {
@@ -58,6 +69,7 @@ static pg_verdict certify_one(const pg_evidence *evidence, pg_window window, int
     pg_sums_carve(&arena, evidence->height, evidence->width, evidence->classes, &sums);
     pg_sums_run(evidence, &windows, label, arena.base + arena.used, &sums);
     pg_verdict verdict = pg_verdict_of(pg_argmax(sums.total, evidence->classes));
+    verdict.decided = pg_decided(sums.total, evidence->classes, (int64_t)evidence->height * evidence->width);
     int64_t lo, hi;
     if (verdict.prediction != label || !pg_evidence_range(evidence->spec, &lo, &hi))
         return verdict;
@@ -87,4 +99,28 @@ int pg_sum_rule_predict(const pg_evidence *evidence, pg_window window, const voi
     int64_t *total = scratch;
     pg_totals(evidence, total);
     return pg_argmax(total, evidence->classes);
+}
+
+PG_CLONES static void totals_double(const pg_evidence *evidence, double *restrict total)
+{
+    int classes = evidence->classes;
+    size_t positions = (size_t)evidence->height * (size_t)evidence->width;
+    const double *values = evidence->values;
+    for (int c = 0; c < classes; c++)
+        total[c] = 0;
+    for (size_t i = 0; i < positions; i++, values += classes)
+        for (int c = 0; c < classes; c++)
+            total[c] += values[c];
+}
+
+void pg_sum_rule_predict_double(const pg_evidence *evidence, pg_window window, const void *const *configs, size_t n,
+                                void *scratch, int *out)
+{
+    (void)window;
+    (void)configs;
+    double *total = scratch; /* as much room as that of an integer sum */
+    totals_double(evidence, total);
+    int prediction = pg_argmax_f64(total, evidence->classes);
+    for (size_t i = 0; i < n; i++)
+        out[i] = prediction;
 }

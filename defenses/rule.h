@@ -48,6 +48,9 @@ pg_verdict pg_verdict_of(int prediction);
  * class, and so nothing to survive. */
 void pg_verdict_judge(pg_verdict *verdict, int64_t margin, int64_t values, int64_t delta);
 
+/* Whether the largest of the scores stays it, as long as none of them moves by more than `by` units. */
+bool pg_decided(const int64_t *score, int n, int64_t by);
+
 /* The smaller of `least` and own - rival; a rival of PG_NONE is no class, and leaves `least` as it is. */
 int64_t pg_margin_over(int64_t own, int64_t rival, int64_t least);
 
@@ -59,5 +62,7 @@ size_t pg_sum_rule_scratch(int height, int width, int classes, size_t n);
 void pg_sum_rule_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
                          size_t n, void *scratch, pg_verdict *out);
 int pg_sum_rule_predict(const pg_evidence *evidence, pg_window window, const void *config, void *scratch);
+void pg_sum_rule_predict_double(const pg_evidence *evidence, pg_window window, const void *const *configs, size_t n,
+                                void *scratch, int *out);
 
 #endif

@@ -58,8 +58,9 @@ static pg_certificate trimmed_certificate(const void *config)
 
 typedef struct scratch {
     pg_order order;
-    int64_t *score;       /* [n][classes] trimmed sums */
-    int64_t *own, *rival; /* [n][windows] the label's worst sum, the best one of a rival */
+    int64_t *score;        /* [n][classes] trimmed sums */
+    int64_t *own, *rival;  /* [n][windows] the label's worst sum, the best one of a rival */
+    double *sorted, *sums; /* [positions], [n][classes]: of the values before rounding */
 } scratch;
 
 static void carve(pg_arena *arena, int height, int width, int classes, size_t n, scratch *s)
@@ -69,6 +70,8 @@ static void carve(pg_arena *arena, int height, int width, int classes, size_t n,
     s->score = pg_arena_take(arena, n * (size_t)classes, sizeof *s->score);
     s->own = pg_arena_take(arena, n * windows, sizeof *s->own);
     s->rival = pg_arena_take(arena, n * windows, sizeof *s->rival);
+    s->sorted = pg_arena_take(arena, windows, sizeof *s->sorted);
+    s->sums = pg_arena_take(arena, n * (size_t)classes, sizeof *s->sums);
 }
 
 static size_t trimmed_scratch(int height, int width, int classes, size_t n)
@@ -98,6 +101,7 @@ static pg_verdict judge(const pg_evidence *evidence, const pg_windows *windows, 
                         const int64_t *score, const int64_t *own, const int64_t *rival)
 {
     pg_verdict verdict = pg_verdict_of(pg_argmax(score, evidence->classes));
+    verdict.decided = pg_decided(score, evidence->classes, (int64_t)evidence->height * evidence->width);
     if (verdict.prediction != label || windows->k > trim)
         return verdict;
     int64_t least = INT64_MAX;
@@ -147,6 +151,28 @@ static int trimmed_predict(const pg_evidence *evidence, pg_window window, const 
     return pg_argmax(s.score, evidence->classes);
 }
 
+static void trimmed_predict_double(const pg_evidence *evidence, pg_window window, const void *const *configs, size_t n,
+                                   void *memory, int *out)
+{
+    (void)window;
+    pg_arena arena = {.base = memory};
+    scratch s;
+    carve(&arena, evidence->height, evidence->width, evidence->classes, n, &s);
+    size_t classes = (size_t)evidence->classes;
+    int m = evidence->height * evidence->width;
+    for (size_t c = 0; c < classes; c++) {
+        pg_order_values(evidence, (int)c, s.sorted);
+        for (size_t i = 0; i < n; i++) {
+            int trim = (int)((const trimmed_config *)configs[i])->trim;
+            s.sums[i * classes + c] = 0;
+            for (int r = trim; r < m - trim; r++)
+                s.sums[i * classes + c] += s.sorted[r];
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = pg_argmax_f64(s.sums + i * classes, evidence->classes);
+}
+
 static pg_tensor *trimmed_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
                                     pg_tensor *labels)
 {
@@ -174,6 +200,7 @@ const pg_defense pg_defense_trimmed_mean = {
     .certify = trimmed_certify,
     .scratch_size = trimmed_scratch,
     .predict = trimmed_predict,
+    .predict_double = trimmed_predict_double,
     .surrogate = trimmed_surrogate,
     .surrogate_version = 1,
     .worst = pg_worst_extreme,

@@ -63,6 +63,14 @@ int pg_argmax(const int64_t *values, int n)
     return best;
 }
 
+int pg_argmax_f64(const double *values, int n)
+{
+    int best = 0;
+    for (int c = 1; c < n; c++)
+        best = values[c] > values[best] ? c : best;
+    return best;
+}
+
 void *pg_arena_take(pg_arena *arena, size_t count, size_t item)
 {
     size_t size = count * item, room = ((size + 63) & ~(size_t)63) + GAP;

@@ -42,6 +42,7 @@ int pg_window_overlap(const pg_window_axis *axis, int shift, pg_run runs[2]);
 void pg_totals(const pg_evidence *evidence, int64_t *total);
 /* The lowest index among the largest. */
 int pg_argmax(const int64_t *values, int n);
+int pg_argmax_f64(const double *values, int n);
 
 /* What one pass over the evidence finds out about every window. */
 typedef struct pg_sums {

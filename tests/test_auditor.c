@@ -450,7 +450,7 @@ static void contents_stay_in_range(void **state)
         for (int i = 0; i < s->height * s->width * s->classes; i++)
             q[i] = (int32_t)(votes ? (pg_rng_below(&rng, 2) ? hi : lo) : lo + (int64_t)pg_rng_below(&rng, PG_GRID));
         pg_evidence_spec spec = {.feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY};
-        pg_evidence e = {q, s->height, s->width, s->classes, s->wrap_rows, s->wrap_columns, &spec};
+        pg_evidence e = {q, s->height, s->width, s->classes, s->wrap_rows, s->wrap_columns, &spec, NULL};
         pg_windows windows = pg_windows_of(&e, s->window);
         pg_contents_case c = {.evidence = &e, .windows = &windows, .label = 0, .rival = 1, .lo = lo, .hi = hi, .votes = votes};
         c.top = (int)pg_rng_below(&rng, (uint32_t)windows.rows.places);
@@ -478,7 +478,7 @@ static void contents_do_what_they_say(void **state)
     (void)state;
     static const int32_t q[] = {90, 10, 80, 20, 70, 30, 60, 40, 50, 50, 40, 60}; /* [6][2] */
     pg_evidence_spec spec = {.feature = PG_FEATURE_LOGITS, .clip_lo = 0, .clip_hi = INFINITY};
-    pg_evidence e = {q, 1, 6, 2, false, false, &spec};
+    pg_evidence e = {q, 1, 6, 2, false, false, &spec, NULL};
     pg_windows windows = pg_windows_of(&e, (pg_window){1, 3});
     pg_contents_case c = {.evidence = &e, .windows = &windows, .label = 0, .rival = 1, .left = 2, .hi = 1000};
     const int64_t own = 90 + 80 + 40, other = 10 + 20 + 60; /* outside the window */

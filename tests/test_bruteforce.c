@@ -416,7 +416,7 @@ static void published_certificate_is_broken(void **state)
     pg_evidence_spec spec;
     defense->evidence(config, &spec);
     int32_t q[8] = {4 * U, 0, 3 * U, 0, 3 * U, 0, 0, 0};
-    pg_evidence evidence = {q, 1, 4, 2, false, false, &spec};
+    pg_evidence evidence = {q, 1, 4, 2, false, false, &spec, NULL};
     void *scratch = aligned_alloc(64, (defense->scratch_size(1, 4, 2, 1) + 63) & ~(size_t)63);
     const void *pointer = config;
     pg_verdict verdict;

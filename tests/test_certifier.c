@@ -33,6 +33,8 @@ static void expect_same(const pg_verdict *a, const pg_verdict *b)
     assert_int_equal(a->masked, b->masked);
     assert_int_equal(a->failure_case, b->failure_case);
     assert_int_equal(a->margin, b->margin);
+    assert_int_equal(a->saturated, b->saturated);
+    assert_int_equal(a->differs, b->differs);
 }
 
 static bool fits(const rule_case *rule) { return rule->oracle.kind != ORACLE_TRIM || 2 * rule->oracle.trim < HEIGHT * WIDTH; }
@@ -198,6 +200,61 @@ static void a_nan_refuses_every_job(void **state)
     pg_certifier_free(certifier);
 }
 
+/* What rounding changes, for every rule: a map of one row and two classes, of which class 1 leads by less than the grid shows,
+ * or by more than it holds. */
+typedef struct bent_case {
+    const char *defense, *options;
+    double values[6][2];
+    bool saturated, differs;
+} bent_case;
+
+static void what_the_grid_bends_is_told(void **state)
+{
+    (void)state;
+    static const bent_case cases[] = {
+        /* 0.4 units in all vanish; 0.6 round to one */
+        {"mean", "", {{0, 0}, {0, 4e-7}}, false, true},
+        {"mean", "", {{0, 0}, {0, 6e-7}}, false, false},
+        {"mean", "", {{3000, 1500}, {0, 1400}}, true, true},
+        {"mean", "", {{3, 1.5}, {0, 1.4}}, false, false},
+        {"mean", "", {{1024, 0}}, false, false},
+        {"mean", "", {{-1024.5, 0}}, true, false},
+        {"clip", "clip=0:15", {{3000, 1500}, {0, 1400}}, false, false},
+        {"clip", "clip=0:2000", {{3000, 1000}, {0, 1000}}, true, true},
+        {"clip", "clip=0:15", {{0, 4e-7}}, false, true},
+        {"cbn", "", {{3000, 3000}, {0, 0}}, false, false},
+        {"cbn", "", {{0, 4e-6}}, false, true}, /* tanh(-1): 0.42 of the slope times 0.05 */
+        {"ds", "", {{3000, 1000}, {0, 9}}, false, false},
+        {"mean", "feature=confidence", {{3000, 3000}, {0, 1e-7}}, false, true},
+        {"median", "", {{0, 4e-7}, {9, 9}, {-9, -9}}, false, true},
+        {"median", "", {{1025, 1026}, {9000, 9000}, {-9, -9}}, true, true},
+        {"trimmed-mean", "trim=1", {{0, 4e-7}, {9, 9}, {-9, -9}}, false, true},
+        {"trimmed-mean", "trim=1", {{0, 0}, {2000, 9000}, {-9000, -9}}, true, false},
+        {"robust-masking", "", {{2, 2}, {0, 4e-7}}, false, true},
+        {"robust-masking", "", {{2000, 3000}, {1, 1}}, true, false},
+        {"robust-masking", "threshold=0.5", {{1200, 1500}, {1100, 1400}}, true, true},
+        {"robust-masking", "scope=predicted", {{2, 2}, {0, 4e-7}}, false, true},
+        {"double-masking", "", {{0, 4e-7}, {0, 4e-7}, {0, 4e-7}, {0, 4e-7}}, false, true},
+        {"double-masking", "", {{2000, 3000}, {2000, 3000}, {2000, 3000}, {2000, 3000}}, true, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const bent_case *b = &cases[i];
+        unsigned char config[PG_CONFIG_MAX];
+        pg_job job = {pg_defense_find(b->defense), config, {1, 1}, 0};
+        rule_configure(job.defense, b->options, config);
+        int width = 6;
+        while (width > 1 && b->values[width - 1][0] == 0 && b->values[width - 1][1] == 0)
+            width--;
+        pg_certifier *certifier;
+        pg_verdict v;
+        assert_int_equal(pg_certifier_new(&job, 1, 1, width, 2, false, false, &certifier), PG_OK);
+        pg_certifier_image_f64(certifier, b->values[0], 0, &v);
+        if (v.saturated != b->saturated || v.differs != b->differs)
+            fail_msg("case %zu, %s %s: saturated %d, differs %d", i, b->defense, b->options, v.saturated, v.differs);
+        pg_certifier_free(certifier);
+    }
+}
+
 static void no_jobs_are_fine(void **state)
 {
     (void)state;
@@ -348,7 +405,7 @@ static void expect_masks(const masks_case *c, const pg_job *job, pg_invariance *
     pg_evidence_spec spec;
     job->defense->evidence(job->config, &spec);
     fill(image, image % 4 == 0 ? label : CLASSES, f, d); /* most of them nearly tied */
-    pg_evidence e = {q, c->height, c->width, CLASSES, c->wrap_rows, c->wrap_columns, &spec};
+    pg_evidence e = {q, c->height, c->width, CLASSES, c->wrap_rows, c->wrap_columns, &spec, NULL};
     assert_true(pg_evidence_f32(&spec, f, HEIGHT * WIDTH, CLASSES, row, q));
     hand.prediction = job->defense->predict(&e, job->window, job->config, scratch);
     for (int top = 0; top < c->rows; top++)

@@ -213,7 +213,7 @@ static pg_verdict certify_leaky(const char *name, const char *options, int heigh
     pg_verdict verdict;
     rule_configure(defense, options, config);
     defense->evidence(config, &spec);
-    pg_evidence evidence = {q, height, width, classes, false, false, &spec};
+    pg_evidence evidence = {q, height, width, classes, false, false, &spec, NULL};
     void *scratch = aligned_alloc(64, (defense->scratch_size(height, width, classes, 1) + 127) & ~(size_t)63);
     defense->certify(&evidence, window, delta, label, &pointer, 1, scratch, &verdict);
     free(scratch);

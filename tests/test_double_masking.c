@@ -19,7 +19,7 @@ static subject subject_of(const char *name, const char *options)
 
 static pg_verdict certify(const subject *s, const oracle_map *m, int label)
 {
-    pg_evidence e = {m->q, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &s->spec};
+    pg_evidence e = {m->q, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &s->spec, NULL};
     void *scratch = aligned_alloc(64, (s->defense->scratch_size(m->height, m->width, m->classes, 1) + 127) & ~(size_t)63);
     const void *config = s->config;
     pg_verdict v;

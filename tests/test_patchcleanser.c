@@ -40,7 +40,7 @@ static int drop(void **state)
 
 static pg_evidence evidence_of(const subject *s, const int32_t *q, int masks, int classes)
 {
-    return (pg_evidence){q, masks, masks, classes, true, true, &s->spec};
+    return (pg_evidence){q, masks, masks, classes, true, true, &s->spec, NULL};
 }
 
 /* Evidence whose arg max at each pair is the table's class: a one and zeros. */
@@ -56,7 +56,16 @@ static int predict(const subject *s, const int *table, int masks, int classes)
     int32_t q[MOST * MOST * WIDEST];
     write_table(table, masks * masks, classes, q);
     pg_evidence e = evidence_of(s, q, masks, classes);
-    return s->defense->predict(&e, (pg_window){masks - 1, masks - 1}, s->config, s->scratch);
+    double values[MOST * MOST * WIDEST];
+    for (int i = 0; i < masks * masks * classes; i++)
+        values[i] = q[i];
+    e.values = values;
+    const void *config = s->config;
+    pg_window window = {masks - 1, masks - 1};
+    int in_double, prediction = s->defense->predict(&e, window, config, s->scratch);
+    s->defense->predict_double(&e, window, &config, 1, s->scratch, &in_double);
+    assert_int_equal(in_double, prediction);
+    return prediction;
 }
 
 static pg_verdict certify_q(const subject *s, const int32_t *q, int masks, int classes, pg_window window, int64_t delta, int label)

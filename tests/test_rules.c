@@ -11,6 +11,8 @@ typedef struct setup {
     pg_evidence_spec spec;
 } setup;
 
+static long times_decided; /* over all tests */
+
 static void prepare(const rule_case *rule, setup *s)
 {
     s->rule = rule;
@@ -38,13 +40,47 @@ static bool agree(const oracle_verdict *want, const pg_verdict *got)
            want->masked == got->masked && got->certified_published == (want->failure_case == 4);
 }
 
-/* One tensor: the certificate and the prediction of the hooks against the oracle. */
+/* Values on the grid are exact in double, and so are their sums: the rule in double predicts what the integers do. Where a
+ * verdict is decided, half a unit more or less in every value makes no difference. */
+static void compare_double(const setup *s, const pg_evidence *evidence, pg_window window, const pg_verdict *verdict)
+{
+    size_t n = (size_t)(evidence->height * evidence->width * evidence->classes);
+    double *values = malloc(n * sizeof *values);
+    pg_evidence unrounded = *evidence;
+    unrounded.values = values;
+    size_t size = (s->defense->scratch_size(evidence->height, evidence->width, evidence->classes, 2) + 63) & ~(size_t)63;
+    void *scratch = aligned_alloc(64, size);
+    memset(scratch, 0xa5, size);
+    const void *const configs[] = {s->config, s->config};
+    for (int round = 0; round < (verdict->decided ? 4 : 1); round++) {
+        /* round 1: against the prediction; 2 and 3: mixed */
+        for (size_t i = 0; i < n; i++) {
+            bool own = (int)(i % (size_t)evidence->classes) == verdict->prediction,
+                 up = (i * 2654435761u >> 7) % 2 == (size_t)round % 2;
+            double by = round == 0 ? 0 : round == 1 ? (own ? -0.5 : 0.5) : (up ? 0.5 : -0.5);
+            values[i] = (evidence->q[i] + by) / PG_GRID;
+            if (s->rule->values == VALUES_POSITIVE)
+                values[i] = PG_MAX(values[i], 0.0);
+        }
+        int got[2] = {-1, -1};
+        s->defense->predict_double(&unrounded, window, configs, 2, scratch, got);
+        if (got[0] != verdict->prediction || got[1] != verdict->prediction)
+            fail_msg("%s on %dx%dx%d (wrap %d %d), window %dx%d, round %d: %d and %d in double, expected %d", s->rule->id,
+                     evidence->height, evidence->width, evidence->classes, evidence->wrap_rows, evidence->wrap_columns,
+                     window.height, window.width, round, got[0], got[1], verdict->prediction);
+    }
+    times_decided += verdict->decided;
+    free(scratch);
+    free(values);
+}
+
+/* One tensor: the certificate and the predictions of the hooks against the oracle. */
 static void compare(const setup *s, const oracle_map *m, int label, int64_t delta)
 {
     size_t values = (size_t)(m->height * m->width * m->classes);
     int32_t *q = malloc(values * sizeof *q); /* not a value more */
     memcpy(q, m->q, values * sizeof *q);
-    pg_evidence evidence = {q, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &s->spec};
+    pg_evidence evidence = {q, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &s->spec, NULL};
     pg_window window = {m->window_height, m->window_width};
     oracle_rule rule = s->rule->oracle;
     rule.delta = delta;
@@ -62,6 +98,7 @@ static void compare(const setup *s, const oracle_map *m, int label, int64_t delt
     memset(scratch, 0x5a, size);
     assert_int_equal(s->defense->predict(&evidence, window, s->config, scratch), want.prediction);
     free(scratch);
+    compare_double(s, &evidence, window, &got);
     free(q);
 }
 
@@ -234,7 +271,7 @@ static void configurations_share_a_pass(void **state)
         pg_evidence_spec spec;
         defense->evidence(configs[0], &spec);
         rule_fill(&rng, values[round % 3], &rule, 36, 4, 1, q);
-        pg_evidence evidence = {q, 6, 6, 4, round % 2, round % 5 == 0, &spec};
+        pg_evidence evidence = {q, 6, 6, 4, round % 2, round % 5 == 0, &spec, NULL};
         void *scratch = aligned_alloc(64, (defense->scratch_size(6, 6, 4, N) + 63) & ~(size_t)63);
         pg_verdict together[N], alone;
         defense->certify(&evidence, (pg_window){2, 3}, 0, 1, pointers, N, scratch, together);
@@ -252,12 +289,40 @@ static void configurations_share_a_pass(void **state)
     }
 }
 
+/* Evidence of a few units, where half a unit a value counts: of no rule is a prediction called decided that is not, and of most
+ * rules some are. */
+static void what_is_decided_stays(void **state)
+{
+    (void)state;
+    static int32_t q[ORACLE_POSITIONS * ORACLE_CLASSES];
+    static const int classes[] = {1, 2, 2, 3, 4};
+    for (size_t i = 0; i < N_RULE_CASES; i++) {
+        setup s;
+        prepare(&rule_cases[i], &s);
+        long before = times_decided;
+        for (uint32_t round = 0; round < 1500; round++) {
+            pg_rng rng = pg_rng_make(15, PG_STREAM_TEST, round);
+            oracle_map m = random_map(&rng, 3, 5, classes, 5);
+            m.q = q;
+            uint32_t most = 1 + pg_rng_below(&rng, 60);
+            int favourite = (int)pg_rng_below(&rng, (uint32_t)m.classes);
+            for (int p = 0; p < m.height * m.width * m.classes; p++)
+                q[p] = (int32_t)pg_rng_below(&rng, most) + (p % m.classes == favourite ? (int32_t)pg_rng_below(&rng, most) : 0);
+            if (fits(&s, &m))
+                compare(&s, &m, favourite, 0);
+        }
+        if (times_decided == before && s.rule->oracle.kind != ORACLE_PREDICTED)
+            fail_msg("%s: never decided", s.rule->id);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_maps_agree),          cmocka_unit_test(many_classes_agree),
         cmocka_unit_test(larger_maps_agree),         cmocka_unit_test(locality_has_a_sharp_edge),
         cmocka_unit_test(the_largest_windows_agree), cmocka_unit_test(configurations_share_a_pass),
+        cmocka_unit_test(what_is_decided_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -426,7 +426,7 @@ static void failures_are_passed_on(void **state)
 /* The prediction of the deployed rule. */
 static int predict(const bench *b, const int32_t *q, const pg_evidence_spec *spec, void *scratch)
 {
-    pg_evidence evidence = {q, b->map.height, b->map.width, b->map.classes, b->map.wrap_rows, b->map.wrap_columns, spec};
+    pg_evidence evidence = {q, b->map.height, b->map.width, b->map.classes, b->map.wrap_rows, b->map.wrap_columns, spec, NULL};
     return b->defense->predict(&evidence, b->map.window, b->config, scratch);
 }
 
@@ -453,7 +453,7 @@ static bool breakable(bench *b, const pg_evidence_spec *spec, void *scratch, int
     pg_worst which = {(int)b->label, rival, 0, left, 0};
     for (;; which.variant++) {
         assert_true(pg_evidence_f32(spec, b->logits, (size_t)b->positions, n, row, q));
-        pg_evidence evidence = {q, b->map.height, b->map.width, n, b->map.wrap_rows, b->map.wrap_columns, spec};
+        pg_evidence evidence = {q, b->map.height, b->map.width, n, b->map.wrap_rows, b->map.wrap_columns, spec, NULL};
         if (!b->defense->worst(&evidence, b->map.window, b->config, &which, scratch, contents))
             return false;
         for (int i = 0; i < cells; i++)

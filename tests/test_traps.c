@@ -305,7 +305,7 @@ static bool naive_audit_breaks(const set_up *s)
         for (int p = left; p < left + t->window; p++)
             for (int c = 0; c < t->classes; c++)
                 now[p * t->classes + c] = (int32_t)(c == rival ? hi : lo);
-        pg_evidence e = {now, 1, t->width, t->classes, false, t->wraps, &spec};
+        pg_evidence e = {now, 1, t->width, t->classes, false, t->wraps, &spec, NULL};
         found |= d->predict(&e, (pg_window){1, t->window}, s->config, scratch) != t->label;
     }
     free(scratch);
@@ -445,7 +445,7 @@ static void without_a_mistake_it_agrees(void **state)
         d->evidence(config, &spec);
         for (int i = 0; i < width * 3; i++)
             q[i] = (int32_t)pg_rng_below(&rng, i % 3 == label ? 17 : 3) * (PG_GRID / 16);
-        pg_evidence e = {q, 1, width, 3, false, pg_rng_below(&rng, 2), &spec};
+        pg_evidence e = {q, 1, width, 3, false, pg_rng_below(&rng, 2), &spec, NULL};
         pg_window window = {1, 1 + (int)pg_rng_below(&rng, 2)};
         void *scratch = aligned_alloc(64, (d->scratch_size(1, width, 3, 1) + 127) & ~(size_t)63);
         const void *configs[] = {config};

@@ -61,7 +61,7 @@ static void geometry_counts_positions(void **state)
     each_scene(check_geometry, 0, 4);
     pg_evidence_spec spec = {0};
     int32_t q[6] = {0};
-    pg_evidence e = {q, 2, 3, 1, true, true, &spec};
+    pg_evidence e = {q, 2, 3, 1, true, true, &spec, NULL};
     pg_windows w = pg_windows_of(&e, (pg_window){5, 9}); /* cut to the map */
     assert_int_equal(w.count, 1);
     assert_int_equal(w.k, 6);
@@ -291,7 +291,7 @@ static void argmax_takes_the_first(void **state)
     assert_int_equal(pg_argmax((int64_t[]){-5, -7, -5, -4}, 4), 3);
     int32_t q[6] = {1, -2, 3, PG_EVIDENCE_MAX, PG_EVIDENCE_MAX, PG_EVIDENCE_MAX};
     pg_evidence_spec spec = {0};
-    pg_evidence e = {q, 1, 2, 3, false, false, &spec};
+    pg_evidence e = {q, 1, 2, 3, false, false, &spec, NULL};
     int64_t total[3] = {7, 7, 7};
     pg_totals(&e, total);
     assert_int_equal(total[0], (int64_t)PG_EVIDENCE_MAX + 1);

@@ -45,7 +45,7 @@ static void trial_close(trial *t) { free(t->scratch); }
 static pg_evidence evidence_of(const trial *t, const int32_t *q)
 {
     const oracle_map *m = &t->map;
-    return (pg_evidence){q, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &t->spec};
+    return (pg_evidence){q, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &t->spec, NULL};
 }
 
 static pg_window window_of(const trial *t) { return (pg_window){t->map.window_height, t->map.window_width}; }
@@ -341,7 +341,7 @@ static void windows_go_round_the_edges(void **state)
 {
     (void)state;
     static const int want[] = {14, 10, 4, 0};
-    pg_evidence evidence = {NULL, 3, 5, 2, true, true, NULL};
+    pg_evidence evidence = {NULL, 3, 5, 2, true, true, NULL, NULL};
     pg_windows windows = pg_windows_of(&evidence, (pg_window){2, 2});
     pg_worst which = {.label = 0, .rival = 1, .top = 2, .left = 4};
     for (int i = 0; i < 4; i++)

@@ -53,6 +53,7 @@ static const pg_defense my_defense = {
     .certify = pg_sum_rule_certify,
     .scratch_size = pg_sum_rule_scratch,
     .predict = pg_sum_rule_predict,
+    .predict_double = pg_sum_rule_predict_double,
     .worst = pg_worst_extreme, /* the contents of a window that an audit tries besides random ones */
 };
 
