@@ -75,8 +75,15 @@ static bool same_shape(const pg_state_tensor *t, const pg_parameter *p)
     return same;
 }
 
-/* Every network of the file starts with conv1 and layer1: what stands before both is the prefix. */
-static size_t find_candidates(const pg_state_file *file, const char *key, candidate out[CANDIDATES_MAX])
+/* Whether a prefix is the one that was asked for, with or without its dot. */
+static bool is_prefix(const char *asked, const char *prefix)
+{
+    size_t n = asked ? strlen(asked) : 0;
+    return !asked || strcmp(asked, prefix) == 0 || (n && strncmp(asked, prefix, n) == 0 && strcmp(prefix + n, ".") == 0);
+}
+
+/* Every network of the file starts with conv1 and layer1: what stands before both is the prefix. `asked`: that one only, or NULL. */
+static size_t find_candidates(const pg_state_file *file, const char *key, const char *asked, candidate out[CANDIDATES_MAX])
 {
     static const char first[] = "conv1.weight";
     const pg_state_dict *d;
@@ -90,7 +97,7 @@ static size_t find_candidates(const pg_state_file *file, const char *key, candid
                 continue;
             c->dict = d;
             snprintf(c->prefix, sizeof c->prefix, "%.*s", (int)prefix, name);
-            n += lookup(c, "layer1.0.conv1.weight") != NULL;
+            n += is_prefix(asked, c->prefix) && lookup(c, "layer1.0.conv1.weight") != NULL;
         }
     return n;
 }
@@ -109,7 +116,8 @@ static const pg_model *recognise(const candidate *c)
             found = *m;
     pg_buf_release(&pairs);
     if (!found)
-        pg_fail(PG_EINPUT, "no architecture of this program has these shapes; `patchgauge list models` names them, and naming one tells what differs");
+        pg_fail(PG_EINPUT, "no architecture of this program has these shapes; `patchgauge list models` names them, and naming one tells what differs; "
+                           "any other network comes as TorchScript, see `patchgauge help model`");
     return found;
 }
 
@@ -190,36 +198,101 @@ static int settle(const pg_import_job *job, const candidate *c, match *m)
     return code;
 }
 
-static int ambiguous(const match *a, const match *b)
+/* The options that choose each: "--key 'ema'", "--prefix 'module.'", or both where both are needed. */
+static void name_choices(const candidate *c, size_t n, pg_buf *out)
 {
-    return pg_fail(PG_EINPUT, "two networks of the file fit alike, '%s%s%s' and '%s%s%s': choose a dictionary with --key", a->at.dict->path,
-                   *a->at.dict->path && *a->at.prefix ? "." : "", a->at.prefix, b->at.dict->path, *b->at.dict->path && *b->at.prefix ? "." : "",
-                   b->at.prefix);
+    size_t alike = 0;
+    for (size_t i = 0; i < n; i++)
+        alike += c[i].dict == c[0].dict;
+    for (size_t i = 0; i < n && i < SHOWN_MAX; i++) {
+        pg_buf_puts(out, i ? "," : "");
+        if (alike < n)
+            pg_buf_printf(out, " --key '%s'", c[i].dict->path);
+        if (alike > 1)
+            pg_buf_printf(out, " --prefix '%s'", c[i].prefix);
+    }
+    pg_buf_puts(out, n > SHOWN_MAX ? ", ..." : "");
+}
+
+/* c[n] fit alike. */
+static int ambiguous(const candidate *c, size_t n)
+{
+    pg_buf names;
+    pg_buf_init(&names);
+    name_choices(c, n, &names);
+    int code = pg_fail(PG_EINPUT, "%zu networks of the file fit alike; choose one:%s", n, names.data);
+    pg_buf_release(&names);
+    return code;
+}
+
+/* Says what the file has in the place of a network. */
+static int none_found(const pg_import_job *job, const pg_state_file *file)
+{
+    static const char script[] = "a network of another architecture comes as TorchScript, see `patchgauge help model`";
+    candidate all[CANDIDATES_MAX];
+    size_t n = find_candidates(file, NULL, NULL, all);
+    const char *object = pg_state_object(file);
+    const pg_state_beside *b = pg_state_beside_at(file, 0);
+    for (size_t i = 0; b && !(b->object && b->tensors); b = pg_state_beside_at(file, ++i))
+        ;
+    if (object)
+        return pg_fail(PG_EINPUT, "it is an object of %s, perhaps a whole model, whose program is not in the file; right would be a file that torch.save made of "
+                                  "model.state_dict(); %s", object, script);
+    if (n && (job->key || job->prefix)) {
+        pg_buf names;
+        pg_buf_init(&names);
+        for (size_t i = 0; i < n && i < SHOWN_MAX; i++)
+            pg_buf_printf(&names, "%s --key '%s' --prefix '%s'", i ? "," : "", all[i].dict->path, all[i].prefix);
+        pg_fail(PG_EINPUT, "no network is where --key or --prefix says; the file has:%s%s", names.data, n > SHOWN_MAX ? ", ..." : "");
+        pg_buf_release(&names);
+        return PG_EINPUT;
+    }
+    return pg_fail(PG_EINPUT, "no network is in it: tensors conv1.weight and layer1.0.conv1.weight, behind any prefix, are looked for%s%s%s; %s",
+                   b ? ", and what lies in an object of " : "", b ? b->what : "", b ? " is not read" : "", script);
+}
+
+/* A tensor of a candidate that only a function or class of others can make; NULL where there is none. */
+static const pg_state_tensor *made_elsewhere(const candidate *c)
+{
+    size_t n = strlen(c->prefix);
+    for (size_t i = 0; i < c->dict->n; i++)
+        if (c->dict->tensors[i].made_by && strncmp(c->dict->tensors[i].name, c->prefix, n) == 0)
+            return &c->dict->tensors[i];
+    return NULL;
+}
+
+static int fail_made_elsewhere(const pg_state_tensor *t)
+{
+    return pg_fail(PG_EUNSUPPORTED, "tensor '%s' is given as %s, which is not read here; nothing of it was run", t->name, t->made_by);
 }
 
 /* The network that fits best. */
 static int choose(const pg_import_job *job, const pg_state_file *file, match *best)
 {
-    candidate candidates[CANDIDATES_MAX];
-    size_t n = find_candidates(file, job->key, candidates);
-    if (n == 0)
-        return pg_fail(PG_EINPUT, "%s: no network is in %s%s%s: tensors conv1.weight and layer1.0.conv1.weight, behind any prefix, are looked for", job->from,
-                       job->key ? "its dictionary '" : "it", job->key ? job->key : "", job->key ? "'" : "");
-    int code = settle(job, &candidates[0], best), tie = PG_OK;
-    for (size_t i = 1; i < n && code != PG_ENOMEM; i++) {
+    candidate candidates[CANDIDATES_MAX], tied[CANDIDATES_MAX];
+    size_t n = find_candidates(file, job->key, job->prefix, candidates), n_tied = 0;
+    int code = n ? PG_EINPUT : none_found(job, file);
+    for (size_t i = 0; i < n && code != PG_ENOMEM; i++) {
         match other;
         int failed = settle(job, &candidates[i], &other);
-        bool better = !failed && (code || other.fits > best->fits);
+        bool better = i == 0 || (!failed && (code || other.fits > best->fits));
+        if (better)
+            n_tied = 0;
         if (better || (!failed && other.fits == best->fits))
-            tie = better ? PG_OK : ambiguous(best, &other);
-        if (better) {
-            match_release(best);
-            *best = other;
-            code = PG_OK;
-        } else
+            tied[n_tied++] = candidates[i];
+        if (!better) {
             match_release(&other);
+            continue;
+        }
+        match_release(best);
+        *best = other;
+        code = failed;
     }
-    return code ? pg_fail_at(code, "%s", job->from) : tie;
+    if (n && code && code != PG_ENOMEM && made_elsewhere(&best->at))
+        code = fail_made_elsewhere(made_elsewhere(&best->at));
+    if (!code && n_tied > 1)
+        code = ambiguous(tied, n_tied);
+    return code ? pg_fail_at(code, "%s", job->from) : PG_OK;
 }
 
 /* ---- The report ---- */
@@ -262,7 +335,9 @@ static size_t report_missing(const match *m, pg_buf *out)
         if (n < SHOWN_MAX) {
             shape_text(p->rank, p->shape, out);
             pg_buf_puts(out, t ? "; the file has" : "");
-            if (t)
+            if (t && t->made_by)
+                pg_buf_printf(out, " %s", t->made_by);
+            else if (t)
                 shape_text(t->rank, t->shape, out);
         }
         pg_buf_puts(out, n <= SHOWN_MAX ? "\n" : "");
@@ -270,31 +345,79 @@ static size_t report_missing(const match *m, pg_buf *out)
     return n;
 }
 
-/* Tensors of the dictionary that the network does not use. `counted`: those that only count batches. */
-static size_t report_rest(const match *m, size_t *counted, pg_buf *out)
+/* Whether a tensor of the dictionary is of another network of it, where the user has chosen one. */
+static bool is_of_another(const pg_import_job *job, const match *m, const candidate *all, size_t n, const char *name)
 {
-    size_t n = 0;
-    *counted = 0;
+    size_t own = strlen(m->at.prefix);
+    bool other = strncmp(name, m->at.prefix, own) != 0;
+    for (size_t i = 0; i < n && !other; i++) {
+        size_t length = strlen(all[i].prefix);
+        other = all[i].dict == m->at.dict && length > own && strncmp(name, all[i].prefix, length) == 0;
+    }
+    return job->prefix && other;
+}
+
+/* Tensors of the dictionary that the network does not use. `counted`: those that only count batches; `others`: of other networks. */
+static size_t report_rest(const pg_import_job *job, const pg_state_file *file, const match *m, size_t *counted, size_t *others, pg_buf *out)
+{
+    candidate all[CANDIDATES_MAX];
+    size_t n = 0, n_all = find_candidates(file, NULL, NULL, all);
+    *counted = *others = 0;
     for (size_t i = 0; i < m->at.dict->n; i++) {
         const pg_state_tensor *t = &m->at.dict->tensors[i];
         bool used = false;
         for (size_t k = 0; !used && k < m->parameters.n; k++)
             used = lookup(&m->at, m->parameters.items[k].name) == t;
-        bool counter = ends_with(t->name, ".num_batches_tracked");
+        bool other = !used && is_of_another(job, m, all, n_all, t->name), counter = !other && ends_with(t->name, ".num_batches_tracked");
+        *others += other;
         *counted += !used && counter;
-        if (used || counter)
+        if (used || counter || other)
             continue;
         list(out, ++n, "left over", t->name);
-        if (n < SHOWN_MAX)
+        if (n < SHOWN_MAX && t->made_by)
+            pg_buf_printf(out, " given as %s", t->made_by);
+        else if (n < SHOWN_MAX)
             shape_text(t->rank, t->shape, out);
         pg_buf_puts(out, n <= SHOWN_MAX ? "\n" : "");
     }
     return n;
 }
 
+/* What else is in the file, and names of classes and functions, of which none was run. */
+static void report_beside(const pg_state_file *file, const match *m, pg_buf *out)
+{
+    const pg_state_beside *b;
+    size_t n = 0, length = 0;
+    for (size_t i = 0; (b = pg_state_beside_at(file, i)); i++) {
+        length = strlen(b->path);
+        if (strncmp(m->at.dict->path, b->path, length) == 0 && (m->at.dict->path[length] == '.' || !m->at.dict->path[length]))
+            continue; /* the way to the network */
+        list(out, ++n, "beside", b->path);
+        if (n < SHOWN_MAX)
+            pg_buf_printf(out, ", %s", b->what);
+        pg_buf_puts(out, n <= SHOWN_MAX ? "\n" : "");
+    }
+    const char *name = pg_state_foreign(file, 0);
+    for (size_t i = 0; name && i < SHOWN_MAX; name = pg_state_foreign(file, ++i))
+        pg_buf_printf(out, "%s%s", i ? ", " : "not run      ", name);
+    if (pg_state_foreign(file, 0))
+        pg_buf_puts(out, name ? ", ...\n" : "\n");
+}
+
+/* The first tensor of the network that only a function or class of others can make. */
+static const pg_state_tensor *needed_elsewhere(const match *m)
+{
+    for (size_t i = 0; i < m->parameters.n; i++) {
+        const pg_state_tensor *t = lookup(&m->at, m->parameters.items[i].name);
+        if (t && t->made_by)
+            return t;
+    }
+    return NULL;
+}
+
 static int report(const pg_import_job *job, const pg_state_file *file, const match *m, pg_buf *out)
 {
-    size_t counted = 0;
+    size_t counted = 0, others = 0;
     pg_buf_printf(out, "%-12s %s (%s), sha256 %s\n", "file", job->from, pg_state_kind(file), pg_state_hash(file));
     pg_buf_printf(out, "%-12s %s%s%s%s\n", "dictionary", *m->at.dict->path ? m->at.dict->path : "the file's own", *m->at.prefix ? ", names behind '" : "",
                   m->at.prefix, *m->at.prefix ? "'" : "");
@@ -302,12 +425,18 @@ static int report(const pg_import_job *job, const pg_state_file *file, const mat
     report_options(job, m, out);
     pg_buf_printf(out, "%-12s 3 x %d x %d pixels, %d classes\n", "input", m->geometry.input_height, m->geometry.input_width, m->geometry.classes);
     pg_buf_printf(out, "%-12s %zu of %zu tensors\n", "fits", m->fits, m->parameters.n);
-    size_t missing = report_missing(m, out), rest = report_rest(m, &counted, out);
+    size_t missing = report_missing(m, out), rest = report_rest(job, file, m, &counted, &others, out);
     if (counted)
         pg_buf_printf(out, "%-12s %zu num_batches_tracked\n", "not needed", counted);
+    if (others)
+        pg_buf_printf(out, "%-12s %zu tensors without the prefix\n", "not chosen", others);
+    report_beside(file, m, out);
+    if (needed_elsewhere(m))
+        return pg_fail_at(fail_made_elsewhere(needed_elsewhere(m)), "%s", job->from);
     if (missing)
-        return pg_fail(PG_EINPUT, "%s: %zu of the %zu tensors of %s are missing or have another shape", job->from, missing, m->parameters.n,
-                       m->model->module.name);
+        return pg_fail(PG_EINPUT, "%s: %zu of the %zu tensors of %s are missing or have another shape; a network of another architecture comes as "
+                                  "TorchScript, see `patchgauge help model`",
+                       job->from, missing, m->parameters.n, m->model->module.name);
     if (rest && !job->ignore_rest)
         return pg_fail(PG_EINPUT, "%s: %zu tensors are left over, so that the network may be another one; --ignore-rest imports it all the same", job->from, rest);
     return PG_OK;
@@ -349,6 +478,8 @@ static void command_text(const pg_import_job *job, const match *m, const char *b
             pg_buf_add(out, &options.data[i], 1);
     if (*m->at.dict->path)
         pg_buf_printf(out, " --key %s", m->at.dict->path);
+    if (job->prefix)
+        pg_buf_printf(out, " --prefix '%s'", m->at.prefix);
     pg_buf_printf(out, "%s%s", job->ignore_rest ? " --ignore-rest" : "", job->half ? " --half" : "");
     out->failed |= options.failed;
     pg_buf_release(&options);

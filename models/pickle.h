@@ -1,13 +1,17 @@
-/* A strict reader of pickles that hold tensors: what torch.save writes of a state dict and of the dictionaries round it.
+/* A strict reader of pickles that hold tensors: what torch.save writes of a state dict and of the dictionaries round it, in protocols
+ * 0 to 5.
  *
- * A pickle is a program that can call anything. This machine knows numbers, texts, lists, tuples, dictionaries, storages and views of
- * them, and calls nothing: whatever else is named in a pickle is refused by its name, with the byte where it stands. Pickles are
- * untrusted: size, depth and number of values are bounded, and no container holds itself. */
+ * A pickle is a program that can call anything. This machine knows numbers, texts, containers, storages and views of them, and calls
+ * nothing: whatever else is named in a pickle becomes an opaque value, which has that name and the values that were given to it, and
+ * which nobody can use. Pickles are untrusted: size and number of values are bounded. Containers may hold themselves (objects of
+ * Python do): who walks them keeps count. */
 #ifndef PG_MODELS_PICKLE_H
 #define PG_MODELS_PICKLE_H
 
 #include "harness/base/error.h"
 #include "harness/base/safetensors.h"
+
+#include <stdbool.h>
 
 typedef enum pg_element { /* types of elements that torch has */
     PG_ELEMENT_F16,
@@ -20,6 +24,11 @@ typedef enum pg_element { /* types of elements that torch has */
     PG_ELEMENT_I8,
     PG_ELEMENT_U8,
     PG_ELEMENT_BOOL,
+    PG_ELEMENT_C64, /* complex, of two f32 */
+    PG_ELEMENT_C128,
+    PG_ELEMENT_Q8, /* quantized, signed or not */
+    PG_ELEMENT_Q32,
+    PG_ELEMENT_BYTE, /* of storages without a type */
 } pg_element;
 size_t pg_element_size(pg_element element); /* bytes */
 
@@ -27,25 +36,29 @@ typedef enum pg_pickle_kind {
     PG_PICKLE_NONE,
     PG_PICKLE_BOOL,
     PG_PICKLE_INT,
+    PG_PICKLE_BIG, /* an integer beyond 64 bits */
     PG_PICKLE_FLOAT,
     PG_PICKLE_TEXT,
     PG_PICKLE_TUPLE,
     PG_PICKLE_LIST,
+    PG_PICKLE_SET,
     PG_PICKLE_DICT,
     PG_PICKLE_NAME, /* a name that the machine knows, not yet used */
     PG_PICKLE_STORAGE,
     PG_PICKLE_TENSOR,
+    PG_PICKLE_OPAQUE, /* anything else: an object, a function, bytes */
 } pg_pickle_kind;
 
 typedef struct pg_pickle_value pg_pickle_value;
 
 typedef struct pg_pickle_storage {
     pg_element element;
-    const char *key; /* its name in the file */
-    int64_t count;   /* elements */
+    const char *key;            /* its name in the file */
+    int64_t count;              /* elements in the file */
+    int64_t first, count_shown; /* those that its views can reach: all, but in old files */
 } pg_pickle_storage;
 
-/* A view that lies within its storage and has no element twice. */
+/* A view that lies within its storage and has no more elements than it. */
 typedef struct pg_pickle_tensor {
     const pg_pickle_storage *storage;
     int64_t offset; /* elements */
@@ -55,14 +68,15 @@ typedef struct pg_pickle_tensor {
 
 struct pg_pickle_value {
     pg_pickle_kind kind;
-    unsigned seen;  /* of walks: 0 not yet, 1 within, 2 done */
-    size_t at;      /* the byte of the pickle that made it */
-    size_t n, room; /* items; a dictionary has its keys and values in turn */
+    bool tensors;     /* it was given storages or tensors, or containers that had them by then */
+    size_t at;        /* the byte of the pickle that made it */
+    size_t n, room;   /* items; a dictionary has its keys and values in turn */
+    const char *name; /* OPAQUE: "argparse.Namespace", "bytes"; printable, borrowed from the pickle */
     union {
         int64_t integer; /* BOOL, INT; NAME: which */
         double number;
-        char *text;
-        pg_pickle_value **items; /* TUPLE, LIST, DICT */
+        char *text;              /* TEXT; BIG: decimal digits */
+        pg_pickle_value **items; /* TUPLE, LIST, SET, DICT, OPAQUE */
         pg_pickle_storage storage;
         pg_pickle_tensor tensor;
     };
@@ -74,7 +88,9 @@ typedef struct pg_pickle pg_pickle;
  * PG_EUNSUPPORTED, PG_ENOMEM; the message names what was met and where. */
 int pg_pickle_read(const void *data, size_t size, pg_pickle **out, size_t *used) PG_MUST_USE;
 void pg_pickle_free(pg_pickle *pickle);
-const pg_pickle_value *pg_pickle_root(const pg_pickle *pickle);        /* borrowed */
+const pg_pickle_value *pg_pickle_root(const pg_pickle *pickle);         /* borrowed */
 const pg_pickle_value *pg_pickle_at(const pg_pickle *pickle, size_t i); /* all values in the order they were made; NULL behind the last */
+/* The names of the pickle that the machine does not know, each once, printable; NULL behind the last. Borrowed. */
+const char *pg_pickle_foreign(const pg_pickle *pickle, size_t i);
 
 #endif

@@ -34,15 +34,9 @@ struct pg_pth {
 
 static int by_key(const void *left, const void *right) { return strcmp(((const placed *)left)->key, ((const placed *)right)->key); }
 
-/* The pickles of a number and of a version that the older layout starts with. */
-static const uint8_t legacy_start[] = {0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.',
-                                       0x80, 2, 'M',  0xe9, 3,   '.'};
-
-bool pg_pth_starts(const void *data, size_t size)
-{
-    return size >= 4 && (memcmp(data, "PK\3\4", 4) == 0 || memcmp(data, legacy_start, 4) == 0 || memcmp(data, "\x80\2}", 3) == 0 ||
-                         memcmp(data, "\x80\2c", 3) == 0);
-}
+/* The older layout starts with the pickle of this number, then of a version. */
+static const char magic[] = "119547037146038801333356";
+enum { VERSION = 1001 };
 
 /* ---- The zip archive ---- */
 
@@ -78,26 +72,33 @@ static int check_entry(const pg_pth *p, const zip_stat_t *s)
     return PG_OK;
 }
 
-/* Every entry of the archive; the root is where its data.pkl lies. That no name comes twice is part of libzip's check. */
+/* The folder that data.pkl lies in is the root; an archive without one is of somebody else. */
+static int find_root(pg_pth *p, zip_int64_t n)
+{
+    for (zip_int64_t i = 0; i < n; i++) {
+        const char *name = zip_get_name(p->zip, (zip_uint64_t)i, 0), *slash = name ? strchr(name, '/') : NULL;
+        if (!slash || strlen(name) >= ENTRY_NAME_MAX)
+            continue;
+        if (strcmp(slash, "/constants.pkl") == 0)
+            return pg_fail(PG_EUNSUPPORTED, "this is TorchScript, a program; `model import torchscript FILE --trust` runs and imports it, see `patchgauge help model`");
+        if (strcmp(slash, "/data.pkl") == 0 && !*p->root)
+            snprintf(p->root, sizeof p->root, "%.*s", (int)(slash + 1 - name), name);
+    }
+    return *p->root ? PG_OK
+                    : pg_fail(PG_EUNSUPPORTED, "is a zip archive that torch.save did not write: it has no entry ARCHIVE/data.pkl; where it holds a file of weights, unpack it");
+}
+
+/* Every entry of the archive. That no name comes twice is part of libzip's check. */
 static int check_entries(pg_pth *p)
 {
     zip_int64_t n = zip_get_num_entries(p->zip, 0);
     if (n < 1 || n > ENTRIES_MAX)
         return pg_fail(PG_EUNSUPPORTED, "the zip archive has %" PRId64 " entries; 1 to %d are read", (int64_t)n, ENTRIES_MAX);
-    int code = PG_OK;
+    int code = find_root(p, n);
     for (zip_int64_t i = 0; !code && i < n; i++) {
         zip_stat_t s;
         code = zip_stat_index(p->zip, (zip_uint64_t)i, 0, &s) == 0 ? check_entry(p, &s) : zip_failed(p->zip);
-        if (code)
-            break;
-        const char *slash = strchr(s.name, '/');
-        if (slash && strcmp(slash, "/data.pkl") == 0 && !*p->root)
-            snprintf(p->root, sizeof p->root, "%.*s", (int)(slash + 1 - s.name), s.name);
-        else if (slash && strcmp(slash, "/constants.pkl") == 0)
-            code = pg_fail(PG_EUNSUPPORTED, "this is TorchScript, a program; right would be a file that torch.save made of model.state_dict(), or `model import torchscript` with --trust");
     }
-    if (!code && !*p->root)
-        code = pg_fail(PG_EDAMAGED, "the zip archive has no entry ARCHIVE/data.pkl: torch.save did not write it");
     return code;
 }
 
@@ -225,7 +226,7 @@ static int place(pg_pth *p, size_t i, size_t *at)
     placed *s = p->n_places ? bsearch(&wanted, p->places, p->n_places, sizeof *s, by_key) : NULL;
     uint64_t count = 0;
     if (!s || s->at)
-        return pg_fail(PG_EDAMAGED, "storage %zu of the file is no storage of the pickle, or comes twice", i + 1);
+        return pg_fail(PG_EDAMAGED, "storage %zu of the file is no storage of the pickle, of a type that is not known, or comes twice", i + 1);
     for (int k = 0; p->size - *at >= 8 && k < 8; k++)
         count |= (uint64_t)p->data[*at + k] << 8 * k;
     if (p->size - *at < 8 || count > (p->size - *at - 8) / s->item)
@@ -260,14 +261,32 @@ static int place_storages(pg_pth *p, size_t at)
     return code;
 }
 
+/* The number and the version, of any protocol. */
+static int read_magic(const pg_pth *p, size_t *at)
+{
+    bool right = true;
+    for (int i = 0; i < 2; i++) {
+        pg_pickle *pickle = NULL;
+        size_t used = 0;
+        int code = pg_pickle_read(p->data + *at, p->size - *at, &pickle, &used);
+        if (code)
+            return code;
+        const pg_pickle_value *root = pg_pickle_root(pickle);
+        right = i == 0 ? root->kind == PG_PICKLE_BIG && strcmp(root->text, magic) == 0 : right && root->kind == PG_PICKLE_INT && root->integer == VERSION;
+        pg_pickle_free(pickle);
+        *at += used;
+        if (!right)
+            return pg_fail(PG_EUNSUPPORTED, "a bare pickle, or a layout of torch that is not known; right would be a file that torch.save made of model.state_dict()");
+    }
+    return PG_OK;
+}
+
 static int open_legacy(pg_pth *p)
 {
-    size_t at = sizeof legacy_start, used = 0;
-    if (p->size < at || memcmp(p->data, legacy_start, at) != 0) {
-        int code = pg_pickle_read(p->data, p->size, &p->pickle, &used); /* its message says most */
-        return code ? code : pg_fail(PG_EUNSUPPORTED, "a bare pickle; right would be a file of torch.save");
-    }
-    int code = read_system(p, &at);
+    size_t at = 0, used = 0;
+    int code = read_magic(p, &at);
+    if (!code)
+        code = read_system(p, &at);
     if (!code)
         code = pg_pickle_read(p->data + at, p->size - at, &p->pickle, &used);
     at += used;

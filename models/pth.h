@@ -5,12 +5,8 @@
 
 #include "models/pickle.h"
 
-#include <stdbool.h>
-
 typedef struct pg_pth pg_pth;
 
-/* Whether these bytes start like such a file. */
-bool pg_pth_starts(const void *data, size_t size);
 /* data[size]: the whole file, *borrowed* as long as the result lives; *new*, pg_pth_close. PG_EDAMAGED, PG_EUNSUPPORTED, PG_ENOMEM. */
 int pg_pth_open(const void *data, size_t size, pg_pth **out) PG_MUST_USE;
 void pg_pth_close(pg_pth *pth);

@@ -1,6 +1,8 @@
 #include "models/weights.h"
 #include "models/torchscript.h"
 
+#include "harness/base/file_kind.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +138,11 @@ int pg_weights_describe(const char *weights, const char *const *pairs, size_t n,
     if (strcmp(weights, "null") == 0)
         return describe_null(pairs, n, out);
     pg_st_file *f = NULL;
+    const char *kind = pg_file_kind(weights);
+    if (kind)
+        return pg_fail(PG_EUNSUPPORTED, "%s: is %s, no weights file; %s", weights, kind,
+                       strcmp(kind, "a file of torch.save") == 0 ? "`patchgauge model import` makes one of it"
+                                                                 : "right would be one that `patchgauge model train` or `patchgauge model import` wrote");
     int e = pg_st_open_header(weights, &f);
     if (!e && (e = describe_file(f, out)))
         pg_fail_at(e, "%s", weights);

@@ -94,8 +94,21 @@ static void local_logits_are_those_of_pytorch(void **state)
     assert_int_equal(program_run("db", "model import '%s' --input 65x97 -o '%s' --set mean=0 --set std=1", scratch_path("bagnet17.pth"),
                                  scratch_path("out.safetensors")),
                      2);
-    assert_non_null(strstr(program_output, "'state_dict' and 'state_dict_ema.module.': choose a dictionary with --key"));
+    assert_non_null(strstr(program_output, "2 networks of the file fit alike; choose one: --key 'state_dict', --key 'state_dict_ema'"));
     assert_int_equal(pg_file_size(scratch_path("out.safetensors")), -1);
+}
+
+/* *new*: one space in the place of many. */
+static char *squeezed(const char *text)
+{
+    char *out = malloc(strlen(text) + 1), *to = out;
+    for (; out && *text; text++)
+        if (*text != ' ' || to == out || to[-1] != ' ')
+            *to++ = *text;
+    if (!out)
+        abort();
+    *to = 0;
+    return out;
 }
 
 /* Every hostile file: one error that names it, and nothing written or run. */
@@ -109,13 +122,15 @@ static void hostile_files_are_refused(void **state)
         skip();
     while (fgets(line, sizeof line, answer)) {
         assert_int_equal(sscanf(line, "%63s %599[^\n]", name, wanted), 2);
-        bool sound = strcmp(wanted, "-") == 0;
+        bool sound = *wanted == '-';
         int code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1", scratch_path(name), scratch_path("out.safetensors"));
         const char *first = strstr(program_output, "patchgauge: ");
-        bool right = sound ? code == 0 : code == 2 && first && strstr(first, wanted) && strstr(first, name) && !strstr(first + 1, "patchgauge: ");
+        char *report = squeezed(program_output);
+        bool right = sound ? code == 0 && strstr(report, wanted + 1) : code == 2 && first && strstr(first, wanted) && strstr(first, name) && !strstr(first + 1, "patchgauge: ");
         right &= (pg_file_size(scratch_path("out.safetensors")) >= 0) == sound && pg_file_size(scratch_path("owned")) < 0;
         if (!right)
             print_message("%s: exit code %d, wanted '%s':\n%s\n", name, code, wanted, program_output);
+        free(report);
         wrong += !right;
         refused += !sound;
         remove(scratch_path("out.safetensors"));

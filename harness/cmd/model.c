@@ -99,7 +99,7 @@ static int parse_import(int argc, char **argv, pg_import_job *job, const char *p
 {
     static const struct option options[] = {{"out", required_argument, NULL, 'o'},   {"input", required_argument, NULL, 'i'},
                                             {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},   {"key", required_argument, NULL, 'k'},
-                                            {"ignore-rest", no_argument, NULL, 'r'}, {"half", no_argument, NULL, 'h'},
+                                            {"prefix", required_argument, NULL, 'p'}, {"ignore-rest", no_argument, NULL, 'r'}, {"half", no_argument, NULL, 'h'},
                                             {0}};
     optind = 0;
     opterr = 0;
@@ -107,6 +107,7 @@ static int parse_import(int argc, char **argv, pg_import_job *job, const char *p
         switch (c) {
         case 'o': job->out = optarg; break;
         case 'k': job->key = optarg; break;
+        case 'p': job->prefix = optarg; break;
         case 'r': job->ignore_rest = true; break;
         case 'h': job->half = true; break;
         case 'i':
@@ -271,14 +272,17 @@ const pg_command pg_command_model = {
             "\n"
             "model import [ARCHITECTURE] FILE --input HxW -o OUT.safetensors\n"
             "takes weights from a file of torch.save (.pth, .pt) or a safetensors file, and says what fits, what is missing and what is\n"
-            "left over. The file is read as data: nothing in it is run, and a pickle of more than tensors is refused by name. Without\n"
-            "ARCHITECTURE the shapes tell it, and its options as far as they can.\n"
+            "left over. Files of torch.save are read in all pickle protocols (0 to 5), in the zip container and in that before torch 1.6, also\n"
+            "as torch 0.1.2 to 0.3 wrote them. The file is read as data: nothing in it is run. What lies beside the weights (epochs, optimizers,\n"
+            "arguments, objects of any class) is listed and left out; a weight that only a function of others could make is refused by name.\n"
+            "Without ARCHITECTURE the shapes tell it, and its options as far as they can.\n"
             "  --input HxW           pixels of the images the network will see\n"
             "  --set KEY=VALUE       an option of the architecture; may be given several times. The file does not tell the pixels it\n"
             "                        wants, (x - mean) / std of x in [0, 1]: --set mean=0.485,0.456,0.406 --set std=0.229,0.224,0.225 for torchvision's; nor what a\n"
             "                        smoothed network sees at a time (band=, shape=column, row or block, stride=, else columns, 1) or\n"
             "                        the strides of a BagNet (strides=, else 2,2,2,1)\n"
             "  --key NAME            the dictionary in the file that has the weights, where several fit alike (state_dict_ema)\n"
+            "  --prefix PREFIX       what stands before all names of the network, where several are in one dictionary (module.model)\n"
             "  --ignore-rest         import although tensors of the file are left over\n"
             "  --half                write float16\n"
             "Layouts: ResNet-18 and -50 of torchvision and their form with a 3 x 3 stem for small images (resnet18, resnet50), BagNet of\n"
