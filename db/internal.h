@@ -146,6 +146,19 @@ int pg_db_record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forwa
 int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_id, bool *cut) PG_MUST_USE;
 /* Leaves in temp.wanted what the shard runs; a store that is none keeps all. */
 int pg_db_shard_narrow(pg_store *store) PG_MUST_USE;
+/* A task t has cells of the connection's plan (temp.wanted_cell), and others. */
+#define PG_DB_IS_MIXED                                                                                      \
+    "EXISTS (SELECT 1 FROM task_cell a WHERE a.task = t.task AND a.cell IN temp.wanted_cell)"               \
+    " AND EXISTS (SELECT 1 FROM task_cell b WHERE b.task = t.task AND b.cell NOT IN temp.wanted_cell)"
+/* The next task for this connection. */
+#define PG_DB_NEXT_PENDING                                                                                               \
+    "FROM task t WHERE t.state = 'pending' AND t.state <> 'done' AND t.task IN temp.wanted AND t.task NOT IN temp.mixed" \
+    " AND t.task NOT IN temp.aside ORDER BY t.forward, t.first LIMIT 1"
+/* The tasks of temp.wanted_cell: those with any of these cells into temp.wanted, of these those that are not done and have
+ * others too into temp.mixed. */
+int pg_db_want(pg_store *store) PG_MUST_USE;
+/* Within a transaction: pg_store_take for one forward pass, NULL: for all that can be run here. */
+int pg_db_take(pg_store *store, const char *forward_key, int64_t most, bool *taken) PG_MUST_USE;
 /* Labels of a task, checked against those that are there; outcomes, attacks and summary of one of its cells. */
 int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *outcomes) PG_MUST_USE;
 int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes,

@@ -3,7 +3,7 @@
  * A task serves cells that share a forward pass over a run of images. A cell's images that no task of it covers are cut at
  * multiples of the forward's chunk; pieces with equal bounds become one task. A pending task that also serves cells of other
  * plans is not run by this plan: its share of this plan's cells is taken out first, so that a worker knows every cell it
- * serves. */
+ * serves. Plans that come later create such tasks again: see split.c. */
 #include "db/internal.h"
 
 #include <stdlib.h>
@@ -151,10 +151,11 @@ static int free_tasks(pg_store *store)
                          " (SELECT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell)",
                          "");
     if (code == PG_OK)
+        code = pg_db_run(store, doing, "DELETE FROM temp.shared", "");
+    if (code == PG_OK)
         code = pg_db_run(store, doing,
                          "INSERT INTO temp.shared SELECT t.task FROM task t WHERE t.state = 'pending' AND t.state <> 'done'"
-                         " AND EXISTS (SELECT 1 FROM task_cell a WHERE a.task = t.task AND a.cell IN temp.wanted_cell)"
-                         " AND EXISTS (SELECT 1 FROM task_cell b WHERE b.task = t.task AND b.cell NOT IN temp.wanted_cell)",
+                         " AND " PG_DB_IS_MIXED,
                          "");
     if (code == PG_OK)
         code = pg_db_run(store, doing, "DELETE FROM task_cell WHERE task IN temp.shared AND cell IN temp.wanted_cell", "");
@@ -206,15 +207,12 @@ static int reset_temporary(pg_store *store)
 {
     static const char sql[] = "CREATE TEMP TABLE IF NOT EXISTS wanted_cell (cell INTEGER PRIMARY KEY);"
                               "CREATE TEMP TABLE IF NOT EXISTS wanted (task INTEGER PRIMARY KEY);"
+                              "CREATE TEMP TABLE IF NOT EXISTS mixed (task INTEGER PRIMARY KEY);"
                               "CREATE TEMP TABLE IF NOT EXISTS shared (task INTEGER PRIMARY KEY);"
                               "CREATE TEMP TABLE IF NOT EXISTS aside (task INTEGER PRIMARY KEY);"
-                              "DELETE FROM temp.wanted_cell; DELETE FROM temp.wanted; DELETE FROM temp.shared;"
-                              "DELETE FROM temp.aside;";
+                              "DELETE FROM temp.wanted_cell; DELETE FROM temp.aside;";
     return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? PG_OK : pg_db_fail(store, "preparing to plan");
 }
-
-static const char want_tasks[] =
-    "INSERT INTO temp.wanted SELECT DISTINCT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell";
 
 /* Tasks for what none covers yet. */
 static int find_missing(pg_store *store, const pg_store_plan_row *plan, const int64_t *forwards, const int64_t *cells,
@@ -253,9 +251,7 @@ static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *for
         code = find_missing(store, plan, forwards, cells, list);
     if (code == PG_OK)
         code = create_tasks(store, list);
-    if (code == PG_OK)
-        code = pg_db_run(store, "planning", want_tasks, "");
-    return code == PG_OK ? pg_db_shard_narrow(store) : code;
+    return code == PG_OK ? pg_db_want(store) : code;
 }
 
 int pg_store_plan(pg_store *store, const pg_store_plan_row *plan)
@@ -273,7 +269,7 @@ int pg_store_plan(pg_store *store, const pg_store_plan_row *plan)
     return code;
 }
 
-/* The tasks of the cells of a plan, into temp.wanted. */
+/* The tasks of a plan that is recorded. */
 static int want(pg_store *store, const char *plan_id, int64_t *cells)
 {
     sqlite3_stmt *row = NULL;
@@ -284,9 +280,7 @@ static int want(pg_store *store, const char *plan_id, int64_t *cells)
                          " WHERE p.plan_id = ?1",
                          "t", plan_id);
     if (code == PG_OK)
-        code = pg_db_run(store, "joining a plan", want_tasks, "");
-    if (code == PG_OK)
-        code = pg_db_shard_narrow(store);
+        code = pg_db_want(store);
     if (code == PG_OK)
         code = pg_db_get(store, "SELECT count(*) FROM temp.wanted_cell", &row, "");
     return code == PG_OK ? pg_db_one(store, row, "joining a plan", cells) : code;

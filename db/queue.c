@@ -34,10 +34,6 @@ static int read_cells(pg_store *store, pg_task *task)
     return code == PG_OK && step < 0 ? step : code;
 }
 
-#define NEXT_PENDING                                                                                                     \
-    "FROM task t WHERE t.state = 'pending' AND t.state <> 'done' AND t.task IN temp.wanted AND t.task NOT IN temp.aside" \
-    " ORDER BY t.forward, t.first LIMIT 1"
-
 int pg_store_claim(pg_store *store, int spare, pg_task *out, bool *got)
 {
     *out = (pg_task){0};
@@ -47,8 +43,8 @@ int pg_store_claim(pg_store *store, int spare, pg_task *out, bool *got)
     sqlite3_stmt *row = NULL;
     int code = pg_db_get(
         store,
-        "UPDATE task SET state = 'running', owner = ?1, epoch = epoch + 1 WHERE task = (SELECT t.task " NEXT_PENDING
-        ") AND (?2 = 0 OR EXISTS (SELECT 1 " NEXT_PENDING " OFFSET ?2)) RETURNING task, epoch, first, count, attempts,"
+        "UPDATE task SET state = 'running', owner = ?1, epoch = epoch + 1 WHERE task = (SELECT t.task " PG_DB_NEXT_PENDING
+        ") AND (?2 = 0 OR EXISTS (SELECT 1 " PG_DB_NEXT_PENDING " OFFSET ?2)) RETURNING task, epoch, first, count, attempts,"
         " (SELECT forward_key FROM forward f WHERE f.forward = task.forward)",
         &row, "ib", store->worker, spare);
     while (code == PG_OK) { /* to the end: the row is committed when the statement is done */
@@ -281,9 +277,16 @@ int pg_store_set_aside(pg_store *store, const pg_task *task)
 
 int pg_store_give_up(pg_store *store, const char *forward_key, const char *error)
 {
-    return pg_db_run(
-        store, "giving tasks up",
-        "UPDATE task SET state = 'failed', error = ?2 WHERE task IN temp.wanted AND state = 'pending' AND state <> 'done'"
-        " AND forward = (SELECT forward FROM forward WHERE forward_key = ?1)",
-        "tt", forward_key, error);
+    bool taken = false;
+    int code = pg_db_begin(store);
+    if (code != PG_OK)
+        return code;
+    code = pg_db_take(store, forward_key, INT64_MAX, &taken);
+    if (code == PG_OK)
+        code = pg_db_run(
+            store, "giving tasks up",
+            "UPDATE task SET state = 'failed', error = ?2 WHERE task IN temp.wanted AND state = 'pending' AND state <> 'done'"
+            " AND task NOT IN temp.mixed AND forward = (SELECT forward FROM forward WHERE forward_key = ?1)",
+            "tt", forward_key, error);
+    return pg_db_end(store, code);
 }

@@ -299,10 +299,15 @@ typedef struct pg_task {
     char (*cell_ids)[PG_HASH_HEX];
 } pg_task;
 
-/* Claims the next pending task of the plan, by one statement; *new* inside, pg_task_release. Only while `spare` more are
+/* Claims the next pending task all of whose cells are of the plan, by one statement; *new* inside, pg_task_release. Only while `spare` more are
  * pending: a worker that is busy claims ahead and leaves work for the others; 0 takes the last. *got = false: nothing to claim. */
 int pg_store_claim(pg_store *store, int spare, pg_task *out, bool *got) PG_MUST_USE;
 void pg_task_release(pg_task *task);
+
+/* Where other plans share cells with this one, their tasks serve cells of both, and only who has all of them can run these. This
+ * takes this plan's cells out of some of those that are pending or failed, the last ones first, into tasks of their own, which all
+ * who could run the old ones can run, so that nobody waits for a run that may be dead. Forward passes set aside stay as they are. *more: there is something to claim now. */
+int pg_store_take(pg_store *store, bool *more) PG_MUST_USE;
 
 typedef struct pg_attempt {
     const char *device, *library; /* used: "libtorch 1.13.1; OpenBLAS 0.3.21 pthread Haswell; ..."; "" for no library */
@@ -323,7 +328,7 @@ int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attemp
 int pg_store_return(pg_store *store, const pg_task *task) PG_MUST_USE;
 /* Gives a claimed task back and hands out no other task of its forward pass on this connection: it cannot be run here. */
 int pg_store_set_aside(pg_store *store, const pg_task *task) PG_MUST_USE;
-/* Marks the pending tasks of a forward pass as failed for this reason: nobody could run them. */
+/* Marks the pending tasks of a forward pass as failed for this reason, for the cells of this plan: nobody could run them. */
 int pg_store_give_up(pg_store *store, const char *forward_key, const char *error) PG_MUST_USE;
 
 /* Attempts at the tasks of a cell, oldest first. */

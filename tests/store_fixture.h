@@ -57,8 +57,8 @@ static inline pg_store_cell_row cell_row(int i, int64_t first, int64_t count)
                                .delta = 5};
 }
 
-static inline int try_plan_cut(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count, int64_t chunk,
-                               const pg_shard *shard)
+static inline int with_plan(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count, int64_t chunk,
+                            const pg_shard *shard, int (*call)(pg_store *store, const pg_store_plan_row *row))
 {
     static char key[PG_HASH_HEX];
     assert_int_equal(pg_hash_bytes("f\n", 2, key), PG_OK);
@@ -81,7 +81,13 @@ static inline int try_plan_cut(pg_store *store, const int *cells, size_t n, int6
                               .n_forwards = 1,
                               .cells = rows,
                               .n_cells = n};
-    return pg_store_plan(store, &plan);
+    return call(store, &plan);
+}
+
+static inline int try_plan_cut(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count, int64_t chunk,
+                               const pg_shard *shard)
+{
+    return with_plan(store, cells, n, first, count, chunk, shard, pg_store_plan);
 }
 
 static inline int try_plan_shard(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count,

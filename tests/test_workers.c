@@ -217,6 +217,62 @@ static void test_workers_drain(void **state)
     }
 }
 
+/* ---- Runs of other matrices on the same database ---- */
+
+/* Two matrices that share a cell; the second one is planned while the first one runs, and has made tasks for cells of both. */
+static void start_two(const char *db, pid_t runs[2])
+{
+    static const char text[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nbatch = 8\nnull.sleep_us = 10000\n"
+                               "images = \"0:64\"\npatch = 2\n[axes]\ndefense = [\"ds\", \"%s\"]\n";
+    char file[512];
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? "second.toml" : "first.toml";
+        snprintf(file, sizeof file, text, i ? "median" : "clip");
+        scratch_write(name, file, strlen(file));
+        runs[i] = program_start(db, scratch_path(name));
+        wait_for(db, i ? "SELECT count(*) = 2 FROM worker" : "SELECT count(*) > 0 FROM task WHERE state = 'running'");
+    }
+}
+
+static int64_t outcomes_of(const char *db, const char *defense)
+{
+    char sql[256];
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM outcome JOIN cell USING (cell) WHERE settings LIKE '%%defense=%s\n%%'", defense);
+    return ask(db, sql);
+}
+
+/* A worker that joins late claims no task with cells of the other run. */
+static void test_late_worker_beside_another_run(void **state)
+{
+    (void)state;
+    pid_t runs[2];
+    start_two("late.db", runs);
+    pid_t worker = (pid_t)ask("late.db", "SELECT pid FROM worker ORDER BY worker LIMIT 1");
+    assert_int_equal(kill(worker, SIGKILL), 0);
+    assert_int_equal(program_wait(runs[0]), 0);
+    assert_int_equal(program_wait(runs[1]), 0);
+    assert_int_equal(ask("late.db", "SELECT count(*) FROM task WHERE state <> 'done'"), 0);
+    assert_int_equal(ask("late.db", "SELECT count(*) FROM outcome"), 3 * 64);
+}
+
+/* The other run dies with cells of ours in its hands and ahead of it: we run them, and leave it what is its own. */
+static void test_the_other_run_dies(void **state)
+{
+    (void)state;
+    pid_t runs[2];
+    start_two("dies.db", runs);
+    kill(-runs[1], SIGKILL);
+    program_wait(runs[1]);
+    assert_int_equal(program_wait(runs[0]), 0);
+    assert_int_equal(outcomes_of("dies.db", "ds"), 64);
+    assert_int_equal(outcomes_of("dies.db", "clip"), 64);
+    assert_true(outcomes_of("dies.db", "median") < 64);
+    assert_true(ask("dies.db", "SELECT count(*) FROM task WHERE state = 'pending'") > 0);
+    run_on("dies.db", "second.toml", 2, 0);
+    assert_int_equal(outcomes_of("dies.db", "median"), 64);
+}
+
 /* ---- Networks ---- */
 
 /* A library that kills whoever loads it is tried three times, and does not keep the others from running. */
@@ -351,6 +407,8 @@ int main(void)
         cmocka_unit_test(test_killed_worker),
         cmocka_unit_test(test_killed_supervisor),
         cmocka_unit_test(test_workers_drain),
+        cmocka_unit_test(test_late_worker_beside_another_run),
+        cmocka_unit_test(test_the_other_run_dies),
         cmocka_unit_test(test_a_network_that_kills),
         cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_memory_for_no_image),

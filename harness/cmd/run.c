@@ -165,6 +165,8 @@ static int verdict(const pg_store_progress *left, const pg_run_report *report, c
                        left->tasks);
     if (left->failed > 0)
         return fail_tasks(left, s);
+    if (left->done < left->tasks && report->failed > 0)
+        return pg_fail(PG_ECELLS, "%" PRId64 " tasks failed; another run tries them again", report->failed);
     if (left->done < left->tasks)
         return pg_fail(PG_EDB, "%" PRId64 " of %" PRId64 " tasks were not run", left->tasks - left->done, left->tasks);
     return PG_OK;

@@ -136,6 +136,11 @@ void *pg_clerk_main(void *context)
             keep_error(p, code);
         /* who was busy left tasks to others, and asks again with empty hands before it goes */
         more = in_flight > 0 || (got && code == PG_OK && !pg_signals_stopping());
+        if (!more && code == PG_OK && !pg_signals_stopping()) {
+            code = pg_store_take(p->store, &more);
+            if (code != PG_OK)
+                keep_error(p, code);
+        }
     }
     p->signs->report.interrupted = pg_signals_stopping();
     pg_queue_close(&p->to_read);

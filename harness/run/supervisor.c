@@ -318,6 +318,7 @@ static int settle(supervisor *s, pg_store_progress *now)
     const pg_plan *plan = s->request->run.plan;
     pg_store *store = NULL;
     int64_t requeued = 0;
+    bool more = false;
     int code = open_store(s->request, &store);
     if (code == PG_OK)
         code = pg_store_reap(store, &requeued);
@@ -325,6 +326,8 @@ static int settle(supervisor *s, pg_store_progress *now)
         for (size_t k = 0; code == PG_OK && atomic_load(&s->broken[i].told) && k < pg_plan_forwards(plan); k++)
             if (strcmp(pg_plan_forward(plan, i)->clean_id, pg_plan_forward(plan, k)->clean_id) == 0)
                 code = pg_store_give_up(store, pg_plan_forward(plan, k)->id, s->broken[i].message);
+    if (code == PG_OK) /* what others could run may be left to them: failed, or by their death */
+        code = pg_store_take(store, &more);
     if (code == PG_OK)
         code = pg_store_progress_of(store, now);
     pg_store_close(store);
