@@ -30,7 +30,7 @@ ALL_CFLAGS   = -std=c17 $(OPT) $(WARN) -ffp-contract=off -fPIC -pthread -MMD -MP
 ALL_CXXFLAGS = -std=c++17 $(OPT) -Wall -Wextra -fPIC -pthread -MMD -MP $(CXXFLAGS)
 # Libraries in lib/ beside the program come first, and for libraries of libraries too: what `make bundle` rests on.
 RUN_PATH := -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib'
-LDLIBS := -lsqlite3 -ljansson -lcrypto -lcurl -larchive -lturbojpeg -lpng -lzip -ldl -lm -lstdc++
+LDLIBS := -lsqlite3 -ljansson -lcrypto -lcurl -larchive -ljpeg -lpng -lz -lzip -ldl -lm -lstdc++
 
 # Commands are shown in short; V=1 shows them whole.
 Q := $(if $(V),,@)

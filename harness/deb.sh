@@ -24,7 +24,7 @@ rm "$root/usr/share/doc/patchgauge/LICENSE"
     sed '1,4d; s/^$/./; s/^/ /' LICENSE
 } >"$root/usr/share/doc/patchgauge/copyright"
 
-depends="libc6, libstdc++6, libsqlite3-0, libjansson4, libssl3, libcurl4, libarchive13, libturbojpeg0, libpng16-16, libzip4, libtorch1.13, libopenblas0-pthread"
+depends="libc6, libstdc++6, libsqlite3-0, libjansson4, libssl3, libcurl4, libarchive13, libjpeg62-turbo, libpng16-16, zlib1g, libzip4, libtorch1.13, libopenblas0-pthread"
 if command -v dpkg-shlibdeps >/dev/null; then
     mkdir -p "$build/deb-control/debian"
     : >"$build/deb-control/debian/control"

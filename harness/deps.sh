@@ -20,8 +20,9 @@ build libjansson-dev          c       jansson.h
 build libssl-dev              c       openssl/evp.h
 build libcurl4-openssl-dev    c       curl/curl.h
 build libarchive-dev          c       archive.h
-build libturbojpeg0-dev       c       turbojpeg.h
+build libjpeg62-turbo-dev     c       jpeglib.h
 build libpng-dev              c       png.h
+build zlib1g-dev              c       zlib.h
 build libzip-dev              c       zip.h
 build librandom123-dev        c       Random123/philox.h
 build gnuplot-nox             command gnuplot

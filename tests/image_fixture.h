@@ -6,9 +6,12 @@
 #include "harness/data/image.h"
 
 #include <png.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <turbojpeg.h>
+
+#include <jpeglib.h>
 
 /* pixels[height][width][channels], *new* */
 static inline uint8_t *fixture_pixels(int height, int width, int channels, unsigned seed)
@@ -23,22 +26,66 @@ static inline uint8_t *fixture_pixels(int height, int width, int channels, unsig
     return pixels;
 }
 
-/* *new* bytes, pg_buf_release. `format` of the pixels (TJPF_GRAY, TJPF_RGB, TJPF_CMYK), `sampling` TJSAMP_*. */
-static inline pg_buf fixture_jpeg(int height, int width, int format, int sampling, int flags, unsigned seed)
+enum { /* flags of fixture_jpeg */
+       FIXTURE_PROGRESSIVE = 1,
+       FIXTURE_ARITHMETIC = 2,
+       FIXTURE_UNCHANGED = 4, /* RGB and CMYK stay so; otherwise they are stored as YCbCr and YCCK */
+       FIXTURE_RESTART = 8,   /* marks after each second row of blocks */
+       FIXTURE_JFIF = 16,     /* CMYK with a JFIF mark and without Adobe's */
+};
+
+/* *new* bytes, pg_buf_release. 1 (grayscale), 3 (RGB), 4 (CMYK) or 2 channels; `sampling` of each as "2x2,1x1,1x1", horizontal
+ * first. */
+static inline pg_buf fixture_jpeg(int height, int width, int channels, const char *sampling, int flags, unsigned seed)
 {
     pg_buf out;
     unsigned char *bytes = NULL;
     unsigned long size = 0;
-    uint8_t *pixels = fixture_pixels(height, width, tjPixelSize[format], seed);
-    tjhandle encoder = tjInitCompress();
-    if (tjCompress2(encoder, pixels, width, 0, height, format, &bytes, &size, sampling, 90, flags) != 0)
-        abort();
+    uint8_t *pixels = fixture_pixels(height, width, channels, seed);
+    struct jpeg_error_mgr errors;
+    struct jpeg_compress_struct encoder = {.err = jpeg_std_error(&errors)}; /* ends the program on an error */
+    jpeg_create_compress(&encoder);
+    jpeg_mem_dest(&encoder, &bytes, &size);
+    encoder.image_height = (JDIMENSION)height;
+    encoder.image_width = (JDIMENSION)width;
+    encoder.input_components = channels;
+    encoder.in_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : channels == 4 ? JCS_CMYK : JCS_UNKNOWN;
+    jpeg_set_defaults(&encoder);
+    if (flags & FIXTURE_UNCHANGED)
+        jpeg_set_colorspace(&encoder, encoder.in_color_space);
+    else if (channels == 4)
+        jpeg_set_colorspace(&encoder, JCS_YCCK);
+    jpeg_set_quality(&encoder, 90, TRUE);
+    encoder.arith_code = (flags & FIXTURE_ARITHMETIC) != 0;
+    encoder.restart_in_rows = flags & FIXTURE_RESTART ? 2 : 0;
+    if (flags & FIXTURE_JFIF) {
+        encoder.write_JFIF_header = TRUE;
+        encoder.write_Adobe_marker = FALSE;
+    }
+    if (flags & FIXTURE_PROGRESSIVE)
+        jpeg_simple_progression(&encoder);
+    for (int c = 0; c < channels; c++, sampling += *sampling && sampling[3] ? 4 : 3) {
+        encoder.comp_info[c].h_samp_factor = sampling[0] - '0';
+        encoder.comp_info[c].v_samp_factor = sampling[2] - '0';
+    }
+    jpeg_start_compress(&encoder, TRUE);
+    for (int y = 0; y < height; y++) {
+        JSAMPROW row = pixels + (size_t)y * (size_t)(width * channels);
+        jpeg_write_scanlines(&encoder, &row, 1);
+    }
+    jpeg_finish_compress(&encoder);
+    jpeg_destroy_compress(&encoder);
     pg_buf_init(&out);
     pg_buf_add(&out, bytes, size);
-    tjFree(bytes);
-    tjDestroy(encoder);
+    free(bytes);
     free(pixels);
     return out;
+}
+
+/* Grayscale or RGB, chroma of half the resolution, as most files are. */
+static inline pg_buf fixture_photo(int height, int width, bool color, int flags, unsigned seed)
+{
+    return fixture_jpeg(height, width, color ? 3 : 1, color ? "2x2,1x1,1x1" : "1x1", flags, seed);
 }
 
 typedef struct fixture_png {

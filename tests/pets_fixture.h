@@ -26,8 +26,7 @@ static inline pg_buf make_file(int seed)
     int height = 10 + seed * 7 % 30, width = 10 + seed * 11 % 30;
     if (seed % 3 == 0)
         return fixture_png_make(&(fixture_png){height, width, 8, PNG_COLOR_TYPE_RGB, false, -1}, (unsigned)seed);
-    return fixture_jpeg(height, width, seed % 3 == 1 ? TJPF_RGB : TJPF_GRAY, seed % 3 == 1 ? TJSAMP_420 : TJSAMP_GRAY, 0,
-                        (unsigned)seed);
+    return fixture_photo(height, width, seed % 3 == 1, 0, (unsigned)seed);
 }
 
 static inline void put(const char *name, pg_buf file)
@@ -66,12 +65,12 @@ static inline int make_pets(void **state)
     if (scratch_make(state))
         return -1;
     make_source();
-    return pg_image_folder_import(scratch_path("data"), "pets", scratch_path("source"), &fit);
+    return pg_image_folder_import(scratch_path("data"), "pets", scratch_path("source"), &fit, NULL);
 }
 
 static inline void import_again(const char *name, const pg_image_fit *how)
 {
-    int code = pg_image_folder_import(scratch_path("data"), name, scratch_path("source"), how);
+    int code = pg_image_folder_import(scratch_path("data"), name, scratch_path("source"), how, NULL);
     if (code)
         fail_msg("%s", pg_error_message());
 }

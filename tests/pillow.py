@@ -6,9 +6,11 @@
 """
 import io
 import sys
+import warnings
 
 from PIL import Image
 
+warnings.simplefilter("ignore")
 FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
 
 

@@ -35,6 +35,8 @@ typedef enum behaviour {
     NOT_FOUND,
     FAILING,      /* 503 */
     REFUSE_RANGE, /* 416 if a range is asked for */
+    CUT_REFUSE,   /* 416 if a range is asked for, else a third, then the connection breaks */
+    CUT_ANEW,     /* 200 and, whatever was asked for, a third or a quarter in turn, then the connection breaks */
     WRONG_RANGE,  /* 206 from another place */
     WRONG_TOTAL,  /* 206, and the file has another size */
     OTHER_BYTES,  /* the right size, other contents */
@@ -121,6 +123,15 @@ static inline void answer(int fd, behaviour how, long long range)
             send_head(fd, "HTTP/1.1 416 No\r\nContent-Length: 0\r\n\r\n");
         else
             send_file(fd, false, 0, whole);
+        break;
+    case CUT_REFUSE:
+        if (range >= 0)
+            send_head(fd, "HTTP/1.1 416 No\r\nContent-Length: 0\r\n\r\n");
+        else
+            send_file(fd, false, 0, whole / 3);
+        break;
+    case CUT_ANEW:
+        send_file(fd, false, 0, whole / (server.connections % 2 ? 3 : 4));
         break;
     case WRONG_RANGE:
         send_file(fd, true, from + 1, whole);

@@ -145,6 +145,26 @@ static void servers_without_ranges_start_anew(void **state)
     free(archive.data);
 }
 
+/* Bytes arrive for ever, but never one more than before. */
+static void servers_that_lead_nowhere_are_given_up(void **state)
+{
+    (void)state;
+    blob archive = good_archive();
+    const behaviour liars[] = {CUT_REFUSE, CUT_ANEW};
+    for (int i = 0; i < 2; i++) {
+        pg_fetch fetch = offer(&archive, SCRIPT(liars[i]));
+        clear_data();
+        expect_failure(&fetch, PG_EIO, "given up, since 3 answers brought no new byte; the ");
+        assert_non_null(strstr(pg_error_message(), "bytes that arrived are kept for another try"));
+        assert_true(server.connections <= 6);
+        assert_true(part_size(&fetch) >= (int64_t)archive.size / 4);
+        fetch = offer(&archive, SCRIPT(NORMAL));
+        expect_fetched(&fetch);
+        assert_true(server.ranges[0] >= (long long)archive.size / 4);
+    }
+    free(archive.data);
+}
+
 static void other_contents_are_refused_and_removed(void **state)
 {
     (void)state;
@@ -306,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_broken_connection_is_taken_up_again),
         cmocka_unit_test(a_later_run_goes_on_where_the_first_stopped),
         cmocka_unit_test(servers_without_ranges_start_anew),
+        cmocka_unit_test(servers_that_lead_nowhere_are_given_up),
         cmocka_unit_test(other_contents_are_refused_and_removed),
         cmocka_unit_test(wrong_ranges_are_refused),
         cmocka_unit_test(a_wrong_hash_or_size_given_is_an_error),

@@ -57,7 +57,7 @@ static blob serve_entries(bool tar, const behaviour *script, pg_fetch *fetch)
     return archive;
 }
 
-static int fetch_pets(const pg_fetch *fetch) { return pg_image_folder_fetch(scratch_path("data"), "pets", fetch, &fit); }
+static int fetch_pets(const pg_fetch *fetch) { return pg_image_folder_fetch(scratch_path("data"), "pets", fetch, &fit, NULL); }
 
 static void expect_pets(const pg_fetch *fetch)
 {
@@ -203,8 +203,8 @@ static void a_failure_leaves_the_earlier_set(void **state)
     pg_dataset_close(open_ok(scratch_path("data"), "pets:val"));
     /* names that cannot be are refused before a byte is asked for */
     int connections = server.connections;
-    assert_int_equal(pg_image_folder_fetch(scratch_path("data"), "cifar10", &fetch, &fit), PG_EINPUT);
-    assert_int_equal(pg_image_folder_fetch(scratch_path("data"), "../pets", &fetch, &fit), PG_EINPUT);
+    assert_int_equal(pg_image_folder_fetch(scratch_path("data"), "cifar10", &fetch, &fit, NULL), PG_EINPUT);
+    assert_int_equal(pg_image_folder_fetch(scratch_path("data"), "../pets", &fetch, &fit, NULL), PG_EINPUT);
     assert_int_equal(server.connections, connections);
 }
 

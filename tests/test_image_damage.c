@@ -132,7 +132,7 @@ static void crafted_lists_are_refused(void **state)
                  {HASH " 10 0 a\tb\n", 1, "line 1"},
                  {HASH " 10 0\n", 1, "line 1"},
                  {HASH " 0 0 x\n", 1, "line 1"},
-                 {HASH " 67108865 0 x\n", 1, "line 1"},
+                 {HASH " 268435457 0 x\n", 1, "line 1"},
                  {HASH " ten 0 x\n", 1, "line 1"},
                  {HASH " 1 0 x\n" HASH "0 1 0 x\n", 1, "line 2"},
                  {HASH " 1 0 x", 1, "no end"}};

@@ -51,10 +51,11 @@ int pg_data_set_fit(const char *verb, int option, const char *text, pg_image_fit
 }
 
 /* A name that is near to that of a set of its own kind may be a slip: said where there is nothing to import. */
-static int import_folder(const pg_context *context, const char *name, const char *source, const pg_image_fit *fit)
+static int import_folder(const pg_context *context, const char *name, const char *source, const pg_image_fit *fit,
+                         int64_t *left_out)
 {
     const char *known[] = {pg_data_cifar10.name, NULL}, *near = pg_nearest(name, known);
-    int code = pg_image_folder_import(context->data_dir, name, source, fit);
+    int code = pg_image_folder_import(context->data_dir, name, source, fit, left_out);
     if (code == PG_EMISSING && near)
         pg_fail(code, "%s; and for the name of the data set, did you mean '%s'?", pg_error_message(), near);
     return code;
@@ -65,30 +66,34 @@ static int run_import(const pg_context *context, int argc, char **argv)
     static const struct option options[] = {PG_DATA_FIT_OPTIONS, {0}};
     static char name[] = "data"; /* for messages */
     pg_image_fit fit = PG_DATA_FIT;
-    bool fitted = false;
+    bool fitted = false, skip = false;
+    int64_t left_out = 0;
     int code = PG_OK, result;
     argv[0] = name;
     optind = 0;
     while (!code && (result = pg_command_option_next(argc, argv, ":", options)) != -1) {
         fitted = true;
-        code = strchr("rcf", result) ? pg_data_set_fit("import", result, optarg, &fit)
-                                     : pg_command_option_error(argv, options, result);
+        skip = skip || result == 'k';
+        code = result == 'k'           ? PG_OK
+               : strchr("rcf", result) ? pg_data_set_fit("import", result, optarg, &fit)
+                                       : pg_command_option_error(argv, options, result);
     }
     if (code)
         return code;
     if (optind != argc - 2)
         return pg_fail(PG_EUSAGE, "data import: right would be `data import cifar10 DIR`, the folder with data_batch_1.bin, or "
-                                  "`data import NAME DIR`, a folder of images DIR/SPLIT/CLASS/FILE");
+                                  "`data import NAME DIR`, a folder or an archive of images SPLIT/CLASS/FILE");
     const pg_data_kind *kind = pg_data_builtin(argv[optind]);
     if (kind && kind != &pg_data_cifar10)
         return pg_fail(PG_EINPUT, "data import: %s is built in and needs no files", kind->name);
     if (kind && fitted)
-        return pg_fail(PG_EUSAGE, "data import: --resize, --crop and --filter are for folders of images, not for %s",
+        return pg_fail(PG_EUSAGE,
+                       "data import: --resize, --crop, --filter and --skip-damaged are for folders of images, not for %s",
                        kind->name);
     if (kind)
         code = pg_cifar10_import(context->data_dir, argv[optind + 1], PG_CIFAR10_IMAGES);
     else
-        code = import_folder(context, argv[optind], argv[optind + 1], &fit);
+        code = import_folder(context, argv[optind], argv[optind + 1], &fit, skip ? &left_out : NULL);
     return code ? code : pg_data_report(context, argv[optind]);
 }
 
@@ -148,43 +153,50 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_data = {
     .name = "data",
-    .synopsis = "data fetch cifar10|imagenette|URL | data import NAME DIR | data verify NAME",
+    .synopsis = "data fetch cifar10|imagenette|URL | data import NAME DIR|ARCHIVE | data verify NAME",
     .summary = "fetch, import or verify data sets",
-    .help =
-        "fetch   downloads an official archive into the --data folder, checks its hash, and imports it: the photographs of "
-        "imagenette\n"
-        "        as `import` does, with its options. An interrupted download goes on where it stopped. `fetch URL` takes a "
-        "file or a\n"
-        "        data set from anywhere. Addresses are https:// (http:// for this machine only).\n"
-        "  --side PX        imagenette: the archive whose shorter sides are 320 (default) or 160, or full: as they are\n"
-        "  --url URL        another place of the archive\n"
-        "  --sha256 HEX     and its SHA-256; `fetch URL` always wants it\n"
-        "  --size BYTES     and its size, where it is another archive of the same layout\n"
-        "  --name NAME      fetch URL: an archive (tar, plain or compressed, or zip) with SPLIT/CLASS/FILE becomes this data "
-        "set\n"
-        "  -o, --output FILE  fetch URL: the file is put here, weights for instance; another file is never replaced\n"
-        "import  checks the files in DIR and puts them into the --data folder, as hard links where the file system allows "
-        "them,\n"
-        "        all or nothing. `import cifar10 DIR` takes the six files of 10,000 images and batches.meta.txt. Any other "
-        "NAME\n"
-        "        becomes a data set of the photographs DIR/SPLIT/CLASS/FILE: splits are the folders train, val and test, "
-        "classes\n"
-        "        the sorted names of the folders in them, files JPEG or PNG. Images are read as Pillow reads them (orientation "
-        "in\n"
-        "        EXIF is ignored) and made to fit as torchvision's Resize and CenterCrop do, byte for byte. Their order is "
-        "that of\n"
-        "        their SHA-256: the first n are a random sample. CMYK, 16 bits, transparency and damage are refused by name.\n"
-        "  --resize PX      the shorter side is made this long; default 256\n"
-        "  --crop PX        side of the square in the middle that is used, the size of the data set's images; default 224\n"
-        "  --filter NAME    bilinear (default) or bicubic\n"
-        "verify  reads every file again and compares its SHA-256 with the manifest; names each damaged file.\n"
-        "\n"
-        "examples:\n"
-        "  patchgauge data fetch cifar10\n"
-        "  patchgauge data fetch imagenette --resize 224        # then imagenette:val in a matrix\n"
-        "  patchgauge data fetch https://HOST/pets.tgz --sha256 HEX --name pets\n"
-        "  patchgauge --data /big/disk data import cifar10 cifar-10-batches-bin\n"
-        "  patchgauge data import imagenette unpacked/imagenette --resize 224\n"
-        "  patchgauge data verify cifar10\n",
+    .help = "fetch   downloads an official archive into the --data folder, checks its hash, and imports it: the photographs of "
+            "imagenette\n"
+            "        as `import` does, with its options. An interrupted download goes on where it stopped, until three answers "
+            "have\n"
+            "        brought nothing new. `fetch URL` takes a file or a data set from anywhere. Addresses are https:// "
+            "(http:// for this\n"
+            "        machine only).\n"
+            "  --side PX        imagenette: the archive whose shorter sides are 320 (default) or 160, or full: as they are\n"
+            "  --url URL        another place of the archive\n"
+            "  --sha256 HEX     and its SHA-256; `fetch URL` always wants it\n"
+            "  --size BYTES     and its size, where it is another archive of the same layout\n"
+            "  --name NAME      fetch URL: an archive of images, as import takes it, becomes this data set\n"
+            "  -o, --output FILE  fetch URL: the file is put here, weights for instance; another file is never replaced\n"
+            "import  checks the files in DIR and puts them into the --data folder, as hard links where the file system allows "
+            "them,\n"
+            "        all or nothing. `import cifar10 DIR` takes the six files of 10,000 images and batches.meta.txt. Any other "
+            "NAME\n"
+            "        becomes a data set of the photographs DIR/SPLIT/CLASS/FILE, or of an archive (tar, plain or compressed, "
+            "or zip) with\n"
+            "        SPLIT/CLASS/FILE at its top or in one folder. Splits are the folders train, val and test, classes the "
+            "sorted names of\n"
+            "        the folders in them, files JPEG or PNG; hidden files, __MACOSX and Thumbs.db are left out. Pixels are "
+            "those of\n"
+            "        Pillow's convert(\"RGB\") (orientation in EXIF is ignored, alpha dropped), made to fit as torchvision's "
+            "Resize and\n"
+            "        CenterCrop do, byte for byte. The order of images is that of their SHA-256: the first n are a random "
+            "sample. Files\n"
+            "        of other kinds, grayscale PNG of 16 bits and damaged files are named, and cancel the import.\n"
+            "  --resize PX      the shorter side is made this long; default 256\n"
+            "  --crop PX        side of the square in the middle that is used, the size of the data set's images; default 224\n"
+            "  --filter NAME    bilinear (default) or bicubic\n"
+            "  --skip-damaged   leaves out files that cannot be used, and lists them with the reasons in NAME/skipped.txt; the "
+            "data set is\n"
+            "                   the one that the other files make\n"
+            "verify  reads every file again and compares its SHA-256 with the manifest; names each damaged file.\n"
+            "\n"
+            "examples:\n"
+            "  patchgauge data fetch cifar10\n"
+            "  patchgauge data fetch imagenette --resize 224        # then imagenette:val in a matrix\n"
+            "  patchgauge data fetch https://HOST/pets.tgz --sha256 HEX --name pets\n"
+            "  patchgauge --data /big/disk data import cifar10 cifar-10-batches-bin\n"
+            "  patchgauge data import imagenette unpacked/imagenette --resize 224\n"
+            "  patchgauge data verify cifar10\n",
     .run = run,
 };

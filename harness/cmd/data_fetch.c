@@ -13,7 +13,8 @@ typedef struct request {
     const char *side, *name, *output;
     pg_fetch given; /* url, hash, size: NULL and 0 where they were not given */
     pg_image_fit fit;
-    bool fitted;
+    bool fitted, skip;
+    int64_t left_out;
 } request;
 
 static int set_hash(const char *text, pg_fetch *fetch)
@@ -61,7 +62,9 @@ static int read_arguments(int argc, char **argv, request *r)
         else if (strchr("rcf", result)) {
             r->fitted = true;
             code = pg_data_set_fit("fetch", result, optarg, &r->fit);
-        } else
+        } else if (result == 'k')
+            r->fitted = r->skip = true;
+        else
             code = pg_command_option_error(argv, options, result);
     }
     if (!code && optind != argc - 1)
@@ -89,13 +92,15 @@ static pg_fetch merge(const pg_fetch *official, const pg_fetch *given)
 static int fetch_cifar10(const pg_context *context, const request *r)
 {
     if (r->side || r->name || r->output || r->fitted)
-        return pg_fail(PG_EUSAGE, "data fetch: --side, --name, --output, --resize, --crop and --filter are not for cifar10");
+        return pg_fail(
+            PG_EUSAGE,
+            "data fetch: --side, --name, --output, --resize, --crop, --filter and --skip-damaged are not for cifar10");
     pg_fetch fetch = merge(&pg_cifar10_official, &r->given);
     int code = pg_cifar10_fetch(context->data_dir, &fetch, PG_CIFAR10_IMAGES);
     return code ? code : pg_data_report(context, pg_data_cifar10.name);
 }
 
-static int fetch_imagenette(const pg_context *context, const request *r)
+static int fetch_imagenette(const pg_context *context, request *r)
 {
     const pg_imagenette *archive = pg_imagenettes;
     if (r->name || r->output)
@@ -105,11 +110,11 @@ static int fetch_imagenette(const pg_context *context, const request *r)
     if (!archive->side)
         return pg_fail(PG_EUSAGE, "data fetch: --side %s: right would be 320, 160 or full", r->side);
     pg_fetch fetch = merge(&archive->fetch, &r->given);
-    int code = pg_image_folder_fetch(context->data_dir, PG_IMAGENETTE, &fetch, &r->fit);
+    int code = pg_image_folder_fetch(context->data_dir, PG_IMAGENETTE, &fetch, &r->fit, r->skip ? &r->left_out : NULL);
     return code ? code : pg_data_report(context, PG_IMAGENETTE);
 }
 
-static int fetch_url(const pg_context *context, const request *r)
+static int fetch_url(const pg_context *context, request *r)
 {
     pg_fetch fetch = r->given;
     fetch.url = r->what;
@@ -130,7 +135,7 @@ static int fetch_url(const pg_context *context, const request *r)
             pg_info("%s: SHA-256 as expected", r->output);
         return code;
     }
-    int code = pg_image_folder_fetch(context->data_dir, r->name, &fetch, &r->fit);
+    int code = pg_image_folder_fetch(context->data_dir, r->name, &fetch, &r->fit, r->skip ? &r->left_out : NULL);
     return code ? code : pg_data_report(context, r->name);
 }
 

@@ -32,6 +32,7 @@ typedef struct transfer {
     int64_t start; /* where the answer begins, from Content-Range; -1: not said */
     int64_t total; /* of the whole file as the answer says it; -1: not said */
     bool begun;    /* the body's first byte was seen */
+    bool anew;     /* a range was refused: the next request is for the whole file, whose first byte replaces what is here */
     int code;      /* our own verdict, with its message set; PG_OK if none */
     pg_progress progress;
 } transfer;
@@ -94,6 +95,7 @@ static int begin_body(transfer *t)
     if (t->have && ftruncate(t->fd, 0) != 0)
         return pg_fail(PG_EIO, "the download cannot be started anew: %s", strerror(errno));
     t->have = 0;
+    t->anew = false;
     return PG_OK;
 }
 
@@ -199,7 +201,8 @@ static int attempt(transfer *t)
     t->begun = false;
     t->start = t->total = -1;
     t->code = PG_OK;
-    if (t->have) {
+    bool ranged = t->have > 0 && !t->anew;
+    if (ranged) {
         snprintf(range, sizeof range, "%lld-", (long long)t->have);
         curl_easy_setopt(t->curl, CURLOPT_RANGE, range);
     }
@@ -210,10 +213,9 @@ static int attempt(transfer *t)
     t->curl = NULL;
     if (t->code)
         return t->code;
-    if (result == CURLE_HTTP_RETURNED_ERROR && status == 416 && t->have) { /* our part is no part of that file */
-        t->have = 0;
-        return ftruncate(t->fd, 0) ? pg_fail(PG_EIO, "the download cannot be started anew: %s", strerror(errno))
-                                   : pg_fail(PG_EIO, "%s: the server refused to go on", t->fetch->url);
+    if (result == CURLE_HTTP_RETURNED_ERROR && status == 416 && ranged) { /* our part is no part of that file */
+        t->anew = true;
+        return pg_fail(PG_EIO, "%s: the server refused to go on", t->fetch->url);
     }
     if (result == CURLE_HTTP_RETURNED_ERROR)
         return pg_fail(status >= 500 ? PG_EIO : PG_EMISSING, "%s: the server answered %ld", t->fetch->url, status);
@@ -225,18 +227,29 @@ static int attempt(transfer *t)
     return PG_OK;
 }
 
+/* The last message, and that this is the end. */
+static int give_up(const transfer *t)
+{
+    char last[PG_MESSAGE_MAX], kept[100] = "";
+    snprintf(last, sizeof last, "%s", pg_error_message());
+    if (t->have)
+        snprintf(kept, sizeof kept, "; the %lld bytes that arrived are kept for another try", (long long)t->have);
+    return pg_fail(PG_EIO, "%s; given up, since %d answers brought no new byte%s", last, FRUITLESS_TRIES, kept);
+}
+
+/* Another try for as long as tries bring bytes that no earlier one brought. */
 static int download(transfer *t)
 {
-    int code = PG_EIO;
+    int64_t most = t->have;
     for (int fruitless = 0; t->have < t->size || !t->size;) {
-        int64_t before = t->have;
-        code = attempt(t);
+        int code = attempt(t);
         if (code != PG_EIO)
             return code;
-        fruitless = t->have > before ? 0 : fruitless + 1;
+        fruitless = t->have > most ? 0 : fruitless + 1;
+        most = t->have > most ? t->have : most;
         if (fruitless == FRUITLESS_TRIES)
-            return code;
-        pg_warn("%s; going on from byte %lld", pg_error_message(), (long long)t->have);
+            return give_up(t);
+        pg_warn("%s; going on from byte %lld", pg_error_message(), (long long)(t->anew ? 0 : t->have));
         if (fruitless)
             nanosleep(&(struct timespec){.tv_nsec = 200000000L * fruitless}, NULL);
     }

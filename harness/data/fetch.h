@@ -15,15 +15,17 @@ typedef struct pg_fetch {
 } pg_fetch;
 
 /* Downloads to `path`, going on from what an earlier, interrupted download left there; at the end the file has the right size
- * and hash. A connection that breaks is taken up again a few times. What cannot belong to the archive is removed.
- * PG_EINPUT (address), PG_EMISSING (404 and other refusals), PG_EDAMAGED (another size or hash), PG_EIO (network, disk). One process at a time. */
+ * and hash. A connection that breaks is taken up again, until three answers have brought no byte that is new; what arrived is kept.
+ * What cannot belong to the archive is removed.
+ * PG_EINPUT (address), PG_EMISSING (404 and other refusals), PG_EDAMAGED (another size or hash), PG_EIO (network, disk). One
+ * process at a time. */
 int pg_fetch_run(const pg_fetch *fetch, const char *path) PG_MUST_USE;
 
 /* Whether the address may be fetched from: PG_EINPUT. */
 int pg_fetch_check(const pg_fetch *fetch) PG_MUST_USE;
 
-/* Downloads to a hidden file beside `path`, whose name holds the hash, and moves it there. A file with the right contents is left
- * as it is, another one is never replaced: PG_EINPUT. Errors of pg_fetch_run. */
+/* Downloads to a hidden file beside `path`, whose name holds the hash, and moves it there. A file with the right contents is
+ * left as it is, another one is never replaced: PG_EINPUT. Errors of pg_fetch_run. */
 int pg_fetch_file(const pg_fetch *fetch, const char *path) PG_MUST_USE;
 
 /* A file that an archive must hold, "FOLDER/NAME" inside it. */
@@ -38,9 +40,14 @@ typedef struct pg_unpack_file {
 int pg_unpack(const char *archive, const char *inside, const pg_unpack_file *files, int n, const char *const *ignored,
               const char *target) PG_MUST_USE;
 
-/* Unpacks the files and folders of an archive (tar, plain or compressed, or zip) into the existing folder `target`, which nobody else
- * writes to. A path that is absolute or has a part "..", a file twice, a link, and contents of many times the archive's size are
- * PG_EDAMAGED. */
+/* Unpacks the files and folders of an archive (tar, plain or compressed, or zip) into the existing folder `target`, which
+ * nobody else writes to; names are UTF-8 in any locale, and clutter is left out. A path that is absolute, has a part "..", more
+ * than PG_UNPACK_DEPTH parts or a part of more than 255 bytes, a file twice or where a folder is, a link, a device, and more
+ * contents or more entries than an archive of its size has are PG_EDAMAGED. */
+enum { PG_UNPACK_DEPTH = 32, PG_UNPACK_PATH = 1024 /* bytes */ };
 int pg_unpack_folder(const char *archive, const char *target) PG_MUST_USE;
+
+/* Whether a name is hidden, or one that file managers put beside files: "__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir". */
+bool pg_clutter(const char *name);
 
 #endif

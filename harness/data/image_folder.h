@@ -1,5 +1,6 @@
 /* Folders of photographs as data sets: SPLIT/CLASS/FILE, where a split is train, val or test, classes are the sorted names of
- * the sub-folders, the same in every split, and files are JPEG or PNG (image.h). Hidden files are left out.
+ * the sub-folders, the same in every split, and files are JPEG or PNG (image.h). Hidden files and what file managers put beside
+ * files are left out (pg_clutter).
  *
  * Imported under a name they lie in DATA/NAME with a list for each split (image_list.h) and the manifest. Images are in the
  * order of their SHA-256: a fixed shuffle, so that the first n images of a split are a random sample. They are decoded and made
@@ -15,19 +16,27 @@ typedef struct pg_image_fit {
     pg_filter filter;
 } pg_image_fit;
 
-/* Reads and checks every image of the folder `source`, then puts hard links, or copies, to DATA/NAME, all or nothing; a set
- * imported before is replaced. All files that cannot be used are named, the first ones as warnings. PG_EMISSING (no such
- * folder, no split in it), PG_EINPUT, PG_EIO. */
-int pg_image_folder_import(const char *data_dir, const char *name, const char *source, const pg_image_fit *fit) PG_MUST_USE;
+/* Reads and checks every image of `source`, then puts hard links, or copies, to DATA/NAME, all or nothing; a set imported
+ * before is replaced. The source is a folder or an archive (pg_unpack_folder), with the splits at its top or within folders of
+ * one entry. Files that cannot be used are named, the first ones as warnings, and end the import, unless `left_out` is given:
+ * then the set is that of the other files, as if they were all, DATA/NAME/skipped.txt has a line "SPLIT/CLASS/FILE<TAB>REASON"
+ * for each of these files, and *left_out is their number. PG_EMISSING (no such folder, no split in it), PG_EINPUT, PG_EDAMAGED
+ * (archive), PG_EIO. */
+#define PG_IMAGE_FOLDER_SKIPPED "skipped.txt"
+int pg_image_folder_import(const char *data_dir, const char *name, const char *source, const pg_image_fit *fit,
+                           int64_t *left_out) PG_MUST_USE;
 
-/* What pg_image_folder_import refuses without a look at a source: name, fit, and a folder DATA/NAME that it did not make. PG_EINPUT. */
+/* What pg_image_folder_import refuses without a look at a source: name, fit, and a folder DATA/NAME that it did not make.
+ * PG_EINPUT. */
 int pg_image_folder_check(const char *data_dir, const char *name, const pg_image_fit *fit) PG_MUST_USE;
 
-/* Downloads an archive with such a folder, at its top or within folders of one entry, into DATA, unpacks and imports it. What arrived
- * before an interruption is kept and used by the next call. Errors of pg_fetch_run, pg_unpack_folder and pg_image_folder_import. */
-int pg_image_folder_fetch(const char *data_dir, const char *name, const pg_fetch *fetch, const pg_image_fit *fit) PG_MUST_USE;
+/* Downloads an archive into DATA and imports it. What arrived before an interruption is kept and used by the next call. Errors
+ * of pg_fetch_run and pg_image_folder_import. */
+int pg_image_folder_fetch(const char *data_dir, const char *name, const pg_fetch *fetch, const pg_image_fit *fit,
+                          int64_t *left_out) PG_MUST_USE;
 
-/* The official archives of ImageNette, imported under this name, by the shorter side of their images; the first is the default. NULL ends the list. */
+/* The official archives of ImageNette, imported under this name, by the shorter side of their images; the first is the default.
+ * NULL ends the list. */
 typedef struct pg_imagenette {
     const char *side;
     pg_fetch fetch;

@@ -1,6 +1,7 @@
 /* Checks folders of images and puts them in place. See image_folder.h. */
 #include "harness/data/image_folder.h"
 
+#include "harness/base/buf.h"
 #include "harness/base/file.h"
 #include "harness/base/folder.h"
 #include "harness/base/log.h"
@@ -13,20 +14,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { SPLITS = 3, MOST_TOLD = 20 };
 
 typedef struct import {
-    const char *data_dir, *name, *source;
+    const char *data_dir, *name;
+    const char *source; /* the folder with the splits */
+    const char *shown;  /* what the user named: that folder, one above it, or an archive */
     pg_manifest manifest;
     pg_image_list lists[SPLITS]; /* empty: the source has no such split */
     bool has[SPLITS];
     int64_t files, refused;
+    int64_t *left_out; /* NULL: a file that is refused ends the import */
+    pg_buf skipped;    /* "SPLIT/CLASS/FILE<TAB>REASON" lines */
     char first_fault[PG_MESSAGE_MAX];
     pg_progress progress;
 } import;
 
-static int visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+static int visible(const struct dirent *entry) { return !pg_clutter(entry->d_name); }
 static int by_bytes(const struct dirent **left, const struct dirent **right)
 {
     return strcmp((*left)->d_name, (*right)->d_name); /* alphasort would follow the locale */
@@ -75,18 +81,66 @@ static int each_entry(const char *folder, int (*take)(void *context, const char 
     return code;
 }
 
+/* ---- What cannot be used ---- */
+
+/* Control characters as \\xNN, so that a line stays one. */
+static void put_name(pg_buf *text, const char *name)
+{
+    for (; *name; name++)
+        if ((unsigned char)*name < 0x20 || *name == 0x7f || *name == '\\')
+            pg_buf_printf(text, "\\x%02x", (unsigned char)*name);
+        else
+            pg_buf_add(text, name, 1);
+}
+
+/* What is wrong with a file, `path` in the source, is counted and told; the code is for failures of the system. */
+static int refuse(import *m, const char *path, int code)
+{
+    if (code == PG_OK || code == PG_ENOMEM)
+        return code;
+    size_t above = strlen(m->source) + 1, whole = strlen(path);
+    const char *message = pg_error_message(), *fault = strncmp(message, path, whole) == 0 ? message + whole + 2 : message;
+    pg_buf name;
+    pg_buf_init(&name);
+    put_name(&name, path + above);
+    if (m->refused == 0)
+        snprintf(m->first_fault, sizeof m->first_fault, "%s: %s", name.data, fault);
+    if (++m->refused <= MOST_TOLD && (m->left_out || m->refused > 1))
+        pg_warn("%s: %s: %s", m->left_out ? "left out" : "also refused", name.data, fault);
+    pg_buf_puts(&m->skipped, name.data);
+    pg_buf_puts(&m->skipped, "\t");
+    put_name(&m->skipped, fault);
+    pg_buf_puts(&m->skipped, "\n");
+    pg_buf_release(&name);
+    return PG_OK;
+}
+
 /* ---- Classes ---- */
 
 typedef struct class_names {
+    import *m;
     char *names[PG_MANIFEST_CLASSES];
     int n;
 } class_names;
 
+/* Unicode has control characters of two bytes too. */
+static bool has_control(const char *name)
+{
+    for (; *name; name++)
+        if ((unsigned char)name[0] == 0xc2 && (unsigned char)name[1] >= 0x80 && (unsigned char)name[1] < 0xa0)
+            return true;
+    return false;
+}
+
 static int take_class(void *context, const char *path, const char *name)
 {
     class_names *c = context;
-    if (!is_folder(path))
-        return pg_fail(PG_EINPUT, "%s: not a folder: right would be SPLIT/CLASS/FILE", path);
+    if (!is_folder(path)) {
+        int code = pg_fail(PG_EINPUT, "%s: not a folder: right would be SPLIT/CLASS/FILE", path);
+        return c->m->left_out ? refuse(c->m, path, code) : code;
+    }
+    if (has_control(name))
+        return pg_fail(PG_EINPUT, "%s: a control character in the name of a class", path);
     if (c->n == PG_MANIFEST_CLASSES)
         return pg_fail(PG_EINPUT, "%s: more than %d classes", path, PG_MANIFEST_CLASSES);
     if (!(c->names[c->n] = strdup(name)))
@@ -110,7 +164,7 @@ static const char *first_unlike(char *const *a, int n_a, char *const *b, int n_b
 /* The classes of the first split are those of the set; another split has to have the same. */
 static int read_classes(import *m, const char *folder)
 {
-    class_names c = {.n = 0};
+    class_names c = {.m = m};
     pg_manifest *manifest = &m->manifest;
     int code = each_entry(folder, take_class, &c);
     if (!code && c.n == 0)
@@ -149,18 +203,6 @@ static int find_splits(import *m)
 
 /* ---- Images ---- */
 
-/* What is wrong with a file is counted and told; the code is for failures of the system. */
-static int refuse(import *m, int code)
-{
-    if (code == PG_OK || code == PG_ENOMEM)
-        return code;
-    if (m->refused++ == 0)
-        snprintf(m->first_fault, sizeof m->first_fault, "%s", pg_error_message());
-    else if (m->refused <= MOST_TOLD)
-        pg_warn("also refused: %s", pg_error_message());
-    return PG_OK;
-}
-
 typedef struct class_files {
     import *m;
     pg_image_list *list;
@@ -175,7 +217,7 @@ static int take_file(void *context, const char *path, const char *name)
     if (code)
         pg_fail_at(code, "%s", path);
     c->m->files++;
-    return refuse(c->m, code);
+    return refuse(c->m, path, code);
 }
 
 static int list_split(import *m, int split)
@@ -212,18 +254,37 @@ static int read_image(const char *path, pg_image_entry *entry)
     return code;
 }
 
+/* What is refused leaves the list. */
 static int read_split(import *m, int split)
 {
+    pg_image_list *list = &m->lists[split];
+    int64_t kept = 0, of_class[PG_MANIFEST_CLASSES] = {0}, i = 0;
     int code = PG_OK;
-    for (int64_t i = 0; i < m->lists[split].n && !code; i++) {
-        pg_image_entry *entry = &m->lists[split].entries[i];
+    for (; i < list->n && !code; i++) {
+        pg_image_entry entry = list->entries[i];
         char *path = NULL;
-        code = image_path(&path, m, m->source, split, entry);
+        int64_t before = m->refused;
+        code = image_path(&path, m, m->source, split, &entry);
         if (!code)
-            code = refuse(m, read_image(path, entry));
+            code = refuse(m, path, read_image(path, &entry));
         free(path);
+        if (code)
+            break;
+        if (m->refused > before)
+            free(entry.file);
+        else {
+            of_class[entry.label]++;
+            list->entries[kept++] = entry;
+        }
         pg_progress_update(&m->progress, m->progress.done + 1, NULL);
     }
+    while (i < list->n)
+        list->entries[kept++] = list->entries[i++];
+    list->n = kept;
+    for (int c = 0; c < m->manifest.n_classes && !code && m->left_out; c++)
+        if (of_class[c] == 0)
+            code = pg_fail(PG_EINPUT, "%s: no image of %s/%s can be used; the first of all: %s", m->shown,
+                           pg_image_folder_splits[split], m->manifest.classes[c], m->first_fault);
     return code;
 }
 
@@ -240,10 +301,10 @@ static int read_source(import *m)
     for (int i = 0; i < SPLITS && !code; i++)
         code = read_split(m, i);
     pg_progress_finish(&m->progress);
-    if (!code && m->refused)
-        code = pg_fail(PG_EINPUT, "%s: %lld of %lld files cannot be used, nothing is imported; the first: %s", m->source,
+    if (!code && m->refused && !m->left_out)
+        code = pg_fail(PG_EINPUT, "%s: %lld of %lld files cannot be used, nothing is imported; the first: %s", m->shown,
                        (long long)m->refused, (long long)m->files, m->first_fault);
-    return code;
+    return code ? code : pg_buf_check(&m->skipped);
 }
 
 /* ---- Putting in place ---- */
@@ -279,6 +340,17 @@ static int place_split(import *m, const char *folder, int split)
     return code ? code : pg_image_list_write(&m->lists[split], folder, list, &m->manifest.files[m->manifest.n_files++]);
 }
 
+/* Beside the manifest, not in it: the set is what its lists name. */
+static int write_skipped(const import *m, const char *folder)
+{
+    char *path = NULL;
+    int code = m->refused ? path_of(&path, folder, PG_IMAGE_FOLDER_SKIPPED) : PG_OK;
+    if (path)
+        code = pg_file_write(path, m->skipped.data, m->skipped.size);
+    free(path);
+    return code;
+}
+
 static int place(import *m, const char *target)
 {
     pg_folder folder;
@@ -288,6 +360,8 @@ static int place(import *m, const char *target)
     for (int i = 0; i < SPLITS && !code; i++)
         if (m->has[i])
             code = place_split(m, folder.path, i);
+    if (!code)
+        code = write_skipped(m, folder.path);
     if (!code)
         code = pg_manifest_write(folder.path, &m->manifest);
     if (!code)
@@ -314,7 +388,8 @@ int pg_image_folder_check(const char *data_dir, const char *name, const pg_image
         code = pg_image_folder_manifest(data_dir, name, &manifest);
         pg_manifest_release(&manifest);
         if (code == PG_EMISSING || code == PG_EIO)
-            code = pg_fail(PG_EINPUT, "%s: is there and was not imported: choose another name or --data folder, or move it", target);
+            code = pg_fail(PG_EINPUT, "%s: is there and was not imported: choose another name or --data folder, or move it",
+                           target);
         else if (code != PG_ENOMEM)
             code = PG_OK;
     }
@@ -322,25 +397,112 @@ int pg_image_folder_check(const char *data_dir, const char *name, const pg_image
     return code;
 }
 
-int pg_image_folder_import(const char *data_dir, const char *name, const char *source, const pg_image_fit *fit)
+static int import_folder(import *m, const pg_image_fit *fit)
 {
-    import m = {.data_dir = data_dir, .name = name, .source = source};
     char *target = NULL;
+    snprintf(m->manifest.name, sizeof m->manifest.name, "%s", m->name);
+    m->manifest.height = m->manifest.width = fit->crop_px;
+    m->manifest.resize_px = fit->resize_px;
+    m->manifest.filter = fit->filter;
+    pg_buf_init(&m->skipped);
+    int code = path_of(&target, m->data_dir, m->name);
+    if (!code)
+        code = read_source(m);
+    if (!code)
+        code = place(m, target);
+    if (!code && m->left_out && (*m->left_out = m->refused) > 0)
+        pg_warn("%lld of %lld files left out; %s/" PG_IMAGE_FOLDER_SKIPPED " lists them", (long long)m->refused,
+                (long long)m->files, target);
+    for (int i = 0; i < SPLITS; i++)
+        pg_image_list_release(&m->lists[i]);
+    pg_manifest_release(&m->manifest);
+    pg_buf_release(&m->skipped);
+    free(target);
+    return code;
+}
+
+/* ---- Sources ---- */
+
+/* Where the splits are: goes down while a folder has none, and one folder and nothing else. */
+static int descend(char **folder)
+{
+    for (;;) {
+        struct dirent **entries = NULL;
+        char *down = NULL;
+        int code = PG_OK;
+        for (int i = 0; pg_image_folder_splits[i] && !code; i++) {
+            code = path_of(&down, *folder, pg_image_folder_splits[i]);
+            bool found = !code && is_folder(down);
+            free(down);
+            if (found)
+                return PG_OK;
+        }
+        int n = code ? 0 : scandir(*folder, &entries, visible, NULL);
+        down = NULL;
+        if (n == 1)
+            code = path_of(&down, *folder, entries[0]->d_name);
+        for (int i = 0; i < n; i++)
+            free(entries[i]);
+        free(entries);
+        if (code || n != 1 || !is_folder(down)) {
+            free(down);
+            return code; /* the import says what is missing */
+        }
+        free(*folder);
+        *folder = down;
+    }
+}
+
+/* A message about a temporary folder tells of it by the name of the archive. */
+static int name_archive(int code, const char *folder, const char *archive)
+{
+    char text[PG_MESSAGE_MAX];
+    snprintf(text, sizeof text, "%s", pg_error_message());
+    const char *at = strstr(text, folder);
+    return at ? pg_fail(code, "%.*s%s%s", (int)(at - text), text, archive, at + strlen(folder)) : code;
+}
+
+static int import_archive(import *m, const pg_image_fit *fit)
+{
+    pg_folder folder;
+    int code = pg_folder_make(m->data_dir, m->name, "unpack", &folder);
+    if (code)
+        return code;
+    char *source = strdup(folder.path);
+    code = source ? pg_unpack_folder(m->shown, source) : pg_fail(PG_ENOMEM, "out of memory");
+    if (!code)
+        code = descend(&source);
+    if (!code) {
+        m->source = source;
+        code = import_folder(m, fit);
+    }
+    if (code)
+        name_archive(code, folder.path, m->shown);
+    free(source);
+    pg_folder_end(&folder);
+    return code;
+}
+
+int pg_image_folder_import(const char *data_dir, const char *name, const char *source, const pg_image_fit *fit,
+                           int64_t *left_out)
+{
+import m = {.data_dir = data_dir, .name = name, .shown = source, .left_out = left_out };
+    struct stat status;
     int code = pg_image_folder_check(data_dir, name, fit);
     if (code)
         return code;
-    snprintf(m.manifest.name, sizeof m.manifest.name, "%s", name);
-    m.manifest.height = m.manifest.width = fit->crop_px;
-    m.manifest.resize_px = fit->resize_px;
-    m.manifest.filter = fit->filter;
-    code = path_of(&target, data_dir, name);
+    if (stat(source, &status) == 0 && S_ISREG(status.st_mode)) {
+        bool made = access(data_dir, F_OK) != 0;
+        code = import_archive(&m, fit);
+        if (code && made)
+            rmdir(data_dir); /* which only goes where it is empty */
+        return code;
+    }
+    char *folder = strdup(source);
+    code = folder ? descend(&folder) : pg_fail(PG_ENOMEM, "out of memory");
+    m.source = folder;
     if (!code)
-        code = read_source(&m);
-    if (!code)
-        code = place(&m, target);
-    for (int i = 0; i < SPLITS; i++)
-        pg_image_list_release(&m.lists[i]);
-    pg_manifest_release(&m.manifest);
-    free(target);
+        code = import_folder(&m, fit);
+    free(folder);
     return code;
 }

@@ -25,16 +25,19 @@ static bool is_utf8(const char *text)
     return checked != NULL;
 }
 
-/* What the JSON of a manifest can hold as it is. */
-static bool plain(const char *text, size_t room)
+/* Without control characters. */
+static bool printable(const char *text, size_t room)
 {
     if (!*text || strlen(text) >= room || !is_utf8(text))
         return false;
     for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f || *text == '"' || *text == '\\')
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
             return false;
     return true;
 }
+
+/* Of files and data sets: what JSON can hold as it is. */
+static bool plain(const char *text, size_t room) { return printable(text, room) && !strpbrk(text, "\"\\"); }
 
 void pg_manifest_release(pg_manifest *manifest)
 {
@@ -51,9 +54,9 @@ int pg_manifest_set_classes(pg_manifest *manifest, const char *const *names, int
         return pg_fail(PG_ENOMEM, "out of memory");
     manifest->n_classes = n;
     for (int i = 0; i < n; i++) {
-        if (!plain(names[i], PG_MANIFEST_NAME))
+        if (!printable(names[i], PG_MANIFEST_CLASS))
             return pg_fail(PG_EINPUT, "class %d is named '%s': right would be 1 to %d printable bytes of UTF-8", i, names[i],
-                           PG_MANIFEST_NAME - 1);
+                           PG_MANIFEST_CLASS - 1);
         for (int j = 0; j < i; j++)
             if (strcmp(names[i], names[j]) == 0)
                 return pg_fail(PG_EINPUT, "classes %d and %d have the same name '%s'", j, i, names[i]);
@@ -193,6 +196,18 @@ static int by_name(const void *left, const void *right)
     return strcmp(((const pg_manifest_file *)left)->name, ((const pg_manifest_file *)right)->name);
 }
 
+static void put_string(pg_buf *text, const char *value)
+{
+    json_t *string = json_string(value);
+    char *quoted = pg_json_dump(string, JSON_ENCODE_ANY);
+    if (quoted)
+        pg_buf_puts(text, quoted);
+    else
+        text->failed = true;
+    free(quoted);
+    json_decref(string);
+}
+
 int pg_manifest_write(const char *folder, pg_manifest *manifest)
 {
     qsort(manifest->files, (size_t)manifest->n_files, sizeof *manifest->files, by_name);
@@ -204,8 +219,10 @@ int pg_manifest_write(const char *folder, pg_manifest *manifest)
         pg_buf_printf(&text, "  \"resize\": %d,\n  \"filter\": \"%s\",\n", manifest->resize_px,
                       pg_filter_names[manifest->filter]);
     pg_buf_puts(&text, "  \"classes\": [");
-    for (int i = 0; i < manifest->n_classes; i++)
-        pg_buf_printf(&text, "%s\"%s\"", i ? ", " : "", manifest->classes[i]);
+    for (int i = 0; i < manifest->n_classes; i++) {
+        pg_buf_puts(&text, i ? ", " : "");
+        put_string(&text, manifest->classes[i]);
+    }
     pg_buf_puts(&text, "],\n  \"files\": [");
     for (int i = 0; i < manifest->n_files; i++) {
         const pg_manifest_file *file = &manifest->files[i];

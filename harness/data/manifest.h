@@ -16,7 +16,8 @@ enum {
     PG_MANIFEST_FORMAT = 1,
     PG_MANIFEST_FILES = 32,
     PG_MANIFEST_CLASSES = 1000,
-    PG_MANIFEST_NAME = 64,
+    PG_MANIFEST_NAME = 64,   /* of a file, with its end */
+    PG_MANIFEST_CLASS = 256, /* of a class: the longest name that a folder can have */
     PG_MANIFEST_SIDE = 4096
 };
 

@@ -10,8 +10,10 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,8 +45,8 @@ static int write_entry(struct archive *reader, const char *archive, const pg_unp
     }
     int code = PG_OK, fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
-        code = errno == EEXIST ? pg_fail(PG_EDAMAGED, "%s: holds '%s' twice", archive, file->name)
-                               : pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
+        code = errno == EEXIST || errno == EISDIR ? pg_fail(PG_EDAMAGED, "%s: holds '%s' twice", archive, file->name)
+                                                  : pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
     int64_t size = 0;
     while (!code) {
         la_ssize_t n = archive_read_data(reader, chunk, CHUNK);
@@ -120,64 +122,148 @@ int pg_unpack(const char *archive, const char *inside, const pg_unpack_file *fil
 
 /* ---- Any files, below one folder ---- */
 
-/* Whether a path leads down: no absolute path, and no part that is "..", "." or empty, but for "./" in front and a '/' at the
- * end. */
-static bool leads_down(const char *path)
+typedef struct unpacking {
+    struct archive *reader;
+    const char *archive, *target;
+    int64_t bytes, most_bytes, entries, most_entries;
+} unpacking;
+
+bool pg_clutter(const char *name)
 {
+    static const char *const names[] = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "@eaDir"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return *name == '.';
+}
+
+/* Whether a part of a path is clutter. */
+static bool has_clutter(const char *path)
+{
+    char part[PG_UNPACK_PATH];
+    for (; *path; path += strspn(path, "/")) {
+        size_t length = strcspn(path, "/");
+        memcpy(part, path, length);
+        part[length] = 0;
+        if (pg_clutter(part))
+            return true;
+        path += length;
+    }
+    return false;
+}
+
+/* NULL, or what is wrong with a path: it has to lead down, with no part that is "..", "." or empty, but for "./" in front and a
+ * '/' at the end. */
+static const char *fault_of(const char *path)
+{
+    int depth = 0;
+    if (strlen(path) >= PG_UNPACK_PATH)
+        return "is too long: at most 1023 bytes";
     for (const char *part = path; *part;) {
         size_t length = strcspn(part, "/");
         if (length == 0 || (length == 1 && part[0] == '.') || (length == 2 && part[0] == '.' && part[1] == '.'))
-            return false;
+            return "leads out of its folder";
+        if (length > 255)
+            return "has a name of more than 255 bytes";
+        if (++depth > PG_UNPACK_DEPTH)
+            return "is more than 32 folders deep";
         part += length + (part[length] == '/');
     }
-    return true;
+    return NULL;
 }
 
-/* Makes the folders above the name in `target`, and with `whole` the name itself too. */
-static int make_folders(const char *target, const char *name, bool whole)
+/* Makes the folders above the name in the target, and with `whole` the name itself too. */
+static int make_folders(const unpacking *u, const char *name, bool whole)
 {
     const char *slash = strrchr(name, '/');
     char *path = NULL;
-    if (asprintf(&path, "%s/%.*s", target, whole ? (int)strlen(name) : slash ? (int)(slash - name) : 0, name) < 0)
+    size_t above = strlen(u->target) + 1;
+    if (asprintf(&path, "%s/%.*s", u->target, whole ? (int)strlen(name) : slash ? (int)(slash - name) : 0, name) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_make_folders(path);
+    struct stat status;
+    for (char *end = path + above; code == PG_EIO && *end; end += *end != 0) { /* is one of them a file of the archive? */
+        end += strcspn(end, "/");
+        char was = *end;
+        *end = 0;
+        if (lstat(path, &status) == 0 && !S_ISDIR(status.st_mode))
+            code = pg_fail(PG_EDAMAGED, "%s: holds '%s' as a file and as a folder", u->archive, path + above);
+        *end = was;
+    }
     free(path);
     return code;
 }
 
-static int take_any(struct archive *reader, struct archive_entry *entry, const char *archive, const char *target,
-                    int64_t *total, int64_t most)
+/* Reads the contents without keeping them. */
+static int drain(unpacking *u)
+{
+    char chunk[1 << 14];
+    for (;;) {
+        la_ssize_t n = archive_read_data(u->reader, chunk, sizeof chunk);
+        if (n == 0)
+            return PG_OK;
+        if (n < 0)
+            return fail_archive(u->reader, u->archive);
+        if ((u->bytes += n) > u->most_bytes)
+            return pg_fail(PG_EDAMAGED, "%s: has more contents than %lld bytes", u->archive, (long long)u->most_bytes);
+    }
+}
+
+static int take_any(unpacking *u, struct archive_entry *entry)
 {
     const char *path = archive_entry_pathname(entry), *name = path && strncmp(path, "./", 2) == 0 ? path + 2 : path;
     bool folder = archive_entry_filetype(entry) == AE_IFDIR;
-    if (!name || !leads_down(name) || (!*name && !folder))
-        return pg_fail(PG_EDAMAGED, "%s: holds '%s', which leads out of its folder", archive, path ? path : "(no name)");
+    const char *fault = !name || (!*name && !folder) ? "leads out of its folder" : fault_of(name);
+    if (fault)
+        return pg_fail(PG_EDAMAGED, "%s: holds '%.100s%s', which %s", u->archive, path ? path : "(no name)",
+                       path && strlen(path) > 100 ? "..." : "", fault);
+    if (++u->entries > u->most_entries)
+        return pg_fail(PG_EDAMAGED, "%s: has more than %lld entries", u->archive, (long long)u->most_entries);
+    if (has_clutter(name))
+        return drain(u);
     if (!folder && !is_file(entry))
-        return pg_fail(PG_EDAMAGED, "%s: '%s' is not a regular file", archive, name);
-    int code = make_folders(target, name, folder);
-    return code || folder ? code : write_entry(reader, archive, &(pg_unpack_file){name, 0, most - *total}, target, total);
+        return pg_fail(PG_EDAMAGED, "%s: '%s' is not a regular file", u->archive, name);
+    int code = make_folders(u, name, folder);
+    if (code || folder)
+        return code;
+    return write_entry(u->reader, u->archive, &(pg_unpack_file){name, 0, u->most_bytes - u->bytes}, u->target, &u->bytes);
+}
+
+static int take_all(unpacking *u)
+{
+    struct archive_entry *entry;
+    archive_read_support_filter_gzip(u->reader);
+    archive_read_support_filter_bzip2(u->reader);
+    archive_read_support_filter_xz(u->reader);
+    archive_read_support_filter_zstd(u->reader);
+    archive_read_support_format_tar(u->reader);
+    archive_read_support_format_zip(u->reader);
+    int code = PG_OK, result = archive_read_open_filename(u->reader, u->archive, 1 << 16);
+    if (result != ARCHIVE_OK)
+        code = fail_archive(u->reader, u->archive);
+    while (!code && (result = archive_read_next_header(u->reader, &entry)) != ARCHIVE_EOF)
+        code = result == ARCHIVE_OK || result == ARCHIVE_WARN ? take_any(u, entry) : fail_archive(u->reader, u->archive);
+    return code;
 }
 
 int pg_unpack_folder(const char *archive, const char *target)
 {
-    enum { TIMES = 64, SLACK = 1 << 20 };
-    struct archive *reader = archive_read_new();
-    struct archive_entry *entry;
-    int64_t total = 0, most = TIMES * pg_file_size(archive) + SLACK;
-    if (!reader)
+    enum { TIMES = 64, SLACK = 1 << 20, BYTES_AN_ENTRY = 64, FEW = 1 << 16 };
+    int64_t size = pg_file_size(archive);
+    unpacking u = {.reader = archive_read_new(),
+                   .archive = archive,
+                   .target = target,
+                   .most_bytes = TIMES * size + SLACK,
+                   .most_entries = size / BYTES_AN_ENTRY + FEW};
+    if (!u.reader)
         return pg_fail(PG_ENOMEM, "out of memory");
-    archive_read_support_filter_gzip(reader);
-    archive_read_support_filter_bzip2(reader);
-    archive_read_support_filter_xz(reader);
-    archive_read_support_filter_zstd(reader);
-    archive_read_support_format_tar(reader);
-    archive_read_support_format_zip(reader);
-    int code = PG_OK, result = archive_read_open_filename(reader, archive, 1 << 16);
-    if (result != ARCHIVE_OK)
-        code = fail_archive(reader, archive);
-    while (!code && (result = archive_read_next_header(reader, &entry)) != ARCHIVE_EOF)
-        code = result == ARCHIVE_OK || result == ARCHIVE_WARN ? take_any(reader, entry, archive, target, &total, most)
-                                                              : fail_archive(reader, archive);
-    archive_read_free(reader);
+    /* libarchive gives names in the encoding of the locale: that of this thread is UTF-8 for as long as it reads. */
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = utf8 ? uselocale(utf8) : (locale_t)0;
+    int code = take_all(&u);
+    archive_read_free(u.reader);
+    if (utf8) {
+        uselocale(before);
+        freelocale(utf8);
+    }
     return code;
 }

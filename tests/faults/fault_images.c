@@ -32,7 +32,7 @@ static pg_buf turned(void)
 {
     static const uint8_t exif[] = {0xff, 0xe1, 0,    34, 'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8,
                                    0,    1,    0x01, 0x12, 0, 3,   0,   0,   0, 1, 0,   6,   0, 0,  0, 0, 0, 0};
-    pg_buf file = fixture_jpeg(20, 30, TJPF_RGB, TJSAMP_420, 0, 3);
+    pg_buf file = fixture_photo(20, 30, true, 0, 3);
     fixture_insert(&file, 2, exif, sizeof exif);
     return file;
 }
@@ -67,15 +67,16 @@ static void test_hostile_images(void **state)
         pg_buf file;
         bool good;
     } kinds[] = {
-        {"progressive", fixture_jpeg(40, 31, TJPF_RGB, TJSAMP_420, TJFLAG_PROGRESSIVE, 1), true},
-        {"gray", fixture_jpeg(40, 31, TJPF_GRAY, TJSAMP_GRAY, 0, 2), true},
+        {"progressive", fixture_photo(40, 31, true, FIXTURE_PROGRESSIVE, 1), true},
+        {"gray", fixture_photo(40, 31, false, 0, 2), true},
         {"EXIF-turned", turned(), true},
         {"palette", fixture_png_make(&(fixture_png){20, 20, 4, PNG_COLOR_TYPE_PALETTE, true, -1}, 3), true},
-        {"CMYK", fixture_jpeg(20, 30, TJPF_CMYK, TJSAMP_444, 0, 1), false},
-        {"16-bit", fixture_png_make(&(fixture_png){9, 7, 16, PNG_COLOR_TYPE_RGB, false, -1}, 1), false},
-        {"transparent", fixture_png_make(&(fixture_png){9, 7, 8, PNG_COLOR_TYPE_RGB_ALPHA, false, 3}, 1), false},
+        {"CMYK", fixture_jpeg(20, 30, 4, "1x1,1x1,1x1,1x1", 0, 1), true},
+        {"16-bit", fixture_png_make(&(fixture_png){9, 7, 16, PNG_COLOR_TYPE_RGB, false, -1}, 1), true},
+        {"16-bit grayscale", fixture_png_make(&(fixture_png){9, 7, 16, PNG_COLOR_TYPE_GRAY, false, -1}, 1), false},
+        {"transparent", fixture_png_make(&(fixture_png){9, 7, 8, PNG_COLOR_TYPE_RGB_ALPHA, false, 3}, 1), true},
         {"cut JPEG", cut(make_file(1)), false},
-        {"cut progressive", cut(fixture_jpeg(40, 31, TJPF_RGB, TJSAMP_420, TJFLAG_PROGRESSIVE, 1)), false},
+        {"cut progressive", cut(fixture_photo(40, 31, true, FIXTURE_PROGRESSIVE, 1)), false},
         {"cut PNG", cut(make_file(0)), false},
         {"bomb of 64k x 64k", fixture_png_header(65536, 65536), false},
         {"bomb of 32k x 32k", fixture_png_header(32768, 32768), false},

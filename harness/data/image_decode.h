@@ -1,0 +1,14 @@
+/* What the decoders of image.h share. Private to harness/data/image*.c. */
+#ifndef PG_DATA_IMAGE_DECODE_H
+#define PG_DATA_IMAGE_DECODE_H
+
+#include "harness/data/image.h"
+
+/* Memory for an image, with at least 3 bytes a pixel, after a check of its size. PG_EINPUT, PG_ENOMEM. */
+int pg_image_room(int64_t height, int64_t width, int bytes_a_pixel, pg_image *out) PG_MUST_USE;
+
+/* Whole files in memory; pg_image_release in any case. */
+int pg_image_decode_jpeg(const uint8_t *bytes, size_t size, pg_image *out) PG_MUST_USE;
+int pg_image_decode_png(const uint8_t *bytes, size_t size, pg_image *out) PG_MUST_USE;
+
+#endif
