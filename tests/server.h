@@ -17,6 +17,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <arpa/inet.h>
+#include <locale.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <strings.h>
@@ -216,7 +217,7 @@ typedef struct entry {
     const char *path;
     const char *data;
     size_t size;
-    char type; /* 'f', 'd', 'l' (symbolic link to data), 'h' (hard link to data) */
+    char type; /* 'f', 'd', 'l' (symbolic link to data), 'h' (hard link to data), 'c' (a device), 'p' (a FIFO) */
 } entry;
 
 typedef struct blob {
@@ -228,7 +229,11 @@ static inline void add_entry(struct archive *writer, const entry *e)
 {
     struct archive_entry *header = archive_entry_new();
     archive_entry_set_pathname(header, e->path);
-    archive_entry_set_filetype(header, e->type == 'd' ? AE_IFDIR : e->type == 'l' ? AE_IFLNK : AE_IFREG);
+    archive_entry_set_filetype(header, e->type == 'd'   ? AE_IFDIR
+                                       : e->type == 'l' ? AE_IFLNK
+                                       : e->type == 'c' ? AE_IFCHR
+                                       : e->type == 'p' ? AE_IFIFO
+                                                        : AE_IFREG);
     archive_entry_set_perm(header, 0644);
     archive_entry_set_size(header, e->type == 'f' ? (la_int64_t)e->size : 0);
     if (e->type == 'l')
@@ -241,20 +246,25 @@ static inline void add_entry(struct archive *writer, const entry *e)
     archive_entry_free(header);
 }
 
-/* As tar with gzip, or else as zip; *new* data. */
+/* As tar with gzip, or else as zip; names are UTF-8 and said to be. *new* data. */
 static inline blob pack_as(bool tar, const entry *entries, size_t n)
 {
     blob b = {.room = 1 << 22};
     b.data = malloc(b.room);
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = uselocale(utf8);
     struct archive *writer = archive_write_new();
     if (tar)
         archive_write_add_filter_gzip(writer);
-    assert_int_equal(tar ? archive_write_set_format_ustar(writer) : archive_write_set_format_zip(writer), ARCHIVE_OK);
+    assert_int_equal(tar ? archive_write_set_format_pax_restricted(writer) : archive_write_set_format_zip(writer), ARCHIVE_OK);
+    if (!tar)
+        assert_int_equal(archive_write_set_options(writer, "hdrcharset=UTF-8"), ARCHIVE_OK);
     assert_int_equal(archive_write_open_memory(writer, b.data, b.room, &b.size), ARCHIVE_OK);
     for (size_t i = 0; i < n; i++)
         add_entry(writer, &entries[i]);
     assert_int_equal(archive_write_close(writer), ARCHIVE_OK);
     archive_write_free(writer);
+    uselocale(before);
+    freelocale(utf8);
     return b;
 }
 

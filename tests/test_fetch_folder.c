@@ -142,11 +142,75 @@ static void archives_come_as_zip_and_without_a_folder(void **state)
     free(archive.data);
 }
 
+/* What macOS and Windows put beside files, round a folder of its own, is no matter. */
+static void archives_have_clutter(void **state)
+{
+    (void)state;
+    pg_fetch fetch;
+    for (int tar = 0; tar < 2; tar++) {
+        add_pets("pets/");
+        add("__MACOSX/pets/val/a cat/._no 0.JPEG", "\0\5\x16\7", 4, 'f');
+        add("pets/.DS_Store", "x", 1, 'f');
+        add("pets/val/.DS_Store", "x", 1, 'f');
+        add("pets/val/dog's/Thumbs.db", "x", 1, 'f');
+        blob archive = serve_entries(tar, SCRIPT(NORMAL), &fetch);
+        start_anew();
+        expect_pets(&fetch);
+        free(archive.data);
+    }
+}
+
+/* By the command, in the C locale, from a file: classes have the names that they have as folders. */
+static void archives_are_imported_from_files(void **state)
+{
+    (void)state;
+    char lines[1024];
+    assert_int_equal(program_run("db", "--quiet --data %s/data data import pets %s/source --resize 16 --crop 12",
+                                 scratch_folder, scratch_folder),
+                     0);
+    snprintf(lines, sizeof lines, "%.1000s", program_output);
+    setenv("LC_ALL", "C", 1);
+    for (int tar = 0; tar < 2; tar++) {
+        add_pets("\xc3\xa4/");
+        blob archive = pack_as(tar, entries, n_entries);
+        scratch_write("pets.archive", archive.data, archive.size);
+        free(archive.data);
+        start_anew();
+        assert_int_equal(program_run("db", "--quiet --data %s/data data import pets %s/pets.archive --resize 16 --crop 12",
+                                     scratch_folder, scratch_folder),
+                         0);
+        assert_string_equal(program_output, lines);
+        assert_int_equal(scratch_hidden(scratch_path("data")), 0);
+    }
+    unsetenv("LC_ALL");
+    /* what cannot be used is told by its place in the archive, and can be left out */
+    add("\xc3\xa4/val/a cat/bad.png", "no image", 8, 'f');
+    blob archive = pack_as(true, entries, n_entries);
+    scratch_write("pets.archive", archive.data, archive.size);
+    free(archive.data);
+    start_anew();
+    assert_int_equal(
+        program_run("db", "--quiet --data %s/data data import pets %s/pets.archive", scratch_folder, scratch_folder), 2);
+    expect_output("pets.archive: 1 of 19 files cannot be used, nothing is imported; the first: val/a cat/bad.png: neither");
+    assert_int_not_equal(access(scratch_path("data"), F_OK), 0);
+    assert_int_equal(program_run("db",
+                                 "--quiet --data %s/data data import pets %s/pets.archive --skip-damaged --resize 16 --crop 12",
+                                 scratch_folder, scratch_folder),
+                     0);
+    expect_output(lines);
+    expect_output("1 of 19 files left out");
+}
+
 static void archives_that_lead_elsewhere_are_refused(void **state)
 {
     (void)state;
     static char zeros[3 << 20];
-    char absolute[600];
+    char absolute[600], deep[80] = "", part[260] = "", path[1100] = "";
+    for (int i = 0; i < 33; i++)
+        strcat(deep, i ? "/d" : "d");
+    memset(part, 'n', 256);
+    for (size_t i = 0; i < 1024; i++)
+        path[i] = i % 100 ? 'p' : i ? '/' : 'x';
     snprintf(absolute, sizeof absolute, "%s", scratch_path("escaped"));
     const struct {
         entry extra;
@@ -161,6 +225,15 @@ static void archives_that_lead_elsewhere_are_refused(void **state)
         {{"pets/link", "pets/noisy.csv", 0, 'h'}, "not a regular file"},
         {{"pets/noisy.csv", "x", 1, 'f'}, "twice"},
         {{"pets/bomb", zeros, sizeof zeros, 'f'}, "has more than"},
+        {{"pets/__MACOSX/bomb", zeros, sizeof zeros, 'f'}, "has more contents than"},
+        {{"pets/null", NULL, 0, 'c'}, "not a regular file"},
+        {{"pets/pipe", NULL, 0, 'p'}, "not a regular file"},
+        {{"pets/noisy.csv/x", "x", 1, 'f'}, "'pets/noisy.csv' as a file and as a folder"},
+        {{"pets/noisy.csv/", NULL, 0, 'd'}, "'pets/noisy.csv' as a file and as a folder"},
+        {{"pets/val", "x", 1, 'f'}, "twice"},
+        {{deep, "x", 1, 'f'}, "more than 32 folders deep"},
+        {{part, "x", 1, 'f'}, "a name of more than 255 bytes"},
+        {{path, "x", 1, 'f'}, "is too long: at most 1023 bytes"},
     };
     start_anew();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -172,6 +245,26 @@ static void archives_that_lead_elsewhere_are_refused(void **state)
         assert_int_equal(scratch_hidden(scratch_path("data")), 0);
         free(archive.data);
     }
+}
+
+/* Files without contents cost nothing in an archive, and a place each on the disk. */
+static void entries_are_counted(void **state)
+{
+    (void)state;
+    enum { MANY = 100000 };
+    static char names[MANY][16];
+    static entry many[MANY];
+    pg_fetch fetch;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "x/%d", i);
+        many[i] = (entry){names[i], "", 0, 'f'};
+    }
+    blob archive = pack(many, MANY);
+    fetch = offer(&archive, SCRIPT(NORMAL));
+    start_anew();
+    expect_refused(&fetch, PG_EDAMAGED, " entries");
+    assert_int_not_equal(access(scratch_path("data"), F_OK), 0); /* nor the folder that was made for it */
+    free(archive.data);
 }
 
 /* What is no folder of images leaves what was imported before. */
@@ -349,13 +442,11 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(imagenette_is_fetched_as_it_is_imported),
-        cmocka_unit_test(archives_come_as_zip_and_without_a_folder),
-        cmocka_unit_test(archives_that_lead_elsewhere_are_refused),
-        cmocka_unit_test(a_failure_leaves_the_earlier_set),
-        cmocka_unit_test(sizes_may_be_unknown),
-        cmocka_unit_test(md5_counts_where_it_is_all_there_is),
-        cmocka_unit_test(a_file_goes_where_it_is_wanted),
+        cmocka_unit_test(imagenette_is_fetched_as_it_is_imported),  cmocka_unit_test(archives_come_as_zip_and_without_a_folder),
+        cmocka_unit_test(archives_that_lead_elsewhere_are_refused), cmocka_unit_test(archives_have_clutter),
+        cmocka_unit_test(archives_are_imported_from_files),         cmocka_unit_test(entries_are_counted),
+        cmocka_unit_test(a_failure_leaves_the_earlier_set),         cmocka_unit_test(sizes_may_be_unknown),
+        cmocka_unit_test(md5_counts_where_it_is_all_there_is),      cmocka_unit_test(a_file_goes_where_it_is_wanted),
         cmocka_unit_test(what_is_asked_for_has_to_make_sense),
     };
     return cmocka_run_group_tests(tests, start, stop);

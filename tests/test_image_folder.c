@@ -307,6 +307,129 @@ static void bad_images_are_named(void **state)
     expect_refusal(PG_EINPUT, "2 of 18 files cannot be used, nothing is imported; the first: ");
 }
 
+/* ---- Names, clutter, what is left out ---- */
+
+static void put_class(const char *split, const char *name, const char *file, int seed)
+{
+    char path[256];
+    snprintf(path, sizeof path, "source/%s/%s", split, name);
+    assert_int_equal(pg_make_folders(scratch_path(path)), PG_OK);
+    snprintf(path, sizeof path, "source/%s/%s/%s", split, name, file);
+    put(path, make_file(seed));
+}
+
+static void classes_have_any_printable_name(void **state)
+{
+    (void)state;
+    char longest[201] = ""; /* that the fixture's paths have room for */
+    memset(longest, 'y', 200);
+    const char *const names[] = {"a 5\" disk", "back\\slash", "\\u0041", longest, "\xe7\x8c\xab", "{}[],:"};
+    enum { N = sizeof names / sizeof *names };
+    pg_folder_remove(scratch_path("source"));
+    for (int i = 0; i < N; i++)
+        put_class("test", names[i], "0.png", i);
+    assert_int_equal(pg_image_folder_import(scratch_path("data"), "named", scratch_path("source"), &fit, NULL), PG_OK);
+    pg_dataset *dataset = open_ok(scratch_path("data"), "named:test");
+    uint8_t pixels[N * PIXELS];
+    int32_t labels[N];
+    assert_int_equal(pg_dataset_info_of(dataset)->classes, N);
+    for (int i = 0; i < N; i++) {
+        bool found = false;
+        for (int k = 0; k < N; k++)
+            found = found || strcmp(pg_dataset_info_of(dataset)->class_names[k], names[i]) == 0;
+        assert_true(found);
+    }
+    assert_int_equal(pg_dataset_read(dataset, 0, N, pixels, labels), PG_OK);
+    pg_dataset_close(dataset);
+    pg_folder_remove(scratch_path("data/named"));
+    put_class("test",
+              "\xc2\x9b"
+              "31m",
+              "0.png", 1);
+    expect_refusal(PG_EINPUT, "a control character in the name of a class");
+}
+
+/* What file managers leave, and a folder of its own round the splits. */
+static void clutter_is_left_out(void **state)
+{
+    (void)state;
+    char val[PG_HASH_HEX];
+    hash_of("pets:val", val);
+    mkdir(scratch_path("source/val/__MACOSX"), 0700);
+    scratch_write("source/val/.DS_Store", "x", 1);
+    scratch_write("source/val/desktop.ini", "x", 1);
+    scratch_write("source/val/dog's/Thumbs.db", "x", 1);
+    scratch_write("source/val/dog's/._no 1.JPEG", "\0\5\x16\7", 4);
+    mkdir(scratch_path("source/val/dog's/@eaDir"), 0700);
+    import_again("pets", &fit);
+    expect_identity("pets:val", val, true);
+    mkdir(scratch_path("outer"), 0700);
+    mkdir(scratch_path("outer/__MACOSX"), 0700);
+    assert_int_equal(rename(scratch_path("source"), scratch_path("outer/pets")), 0);
+    assert_int_equal(pg_image_folder_import(scratch_path("data"), "pets", scratch_path("outer"), &fit, NULL), PG_OK);
+    expect_identity("pets:val", val, true);
+    pg_folder_remove(scratch_path("outer"));
+    make_source();
+}
+
+static void expect_file(const char *name, const char *expected)
+{
+    char *text;
+    size_t size;
+    assert_int_equal(pg_file_read(scratch_path(name), 1 << 16, &text, &size), PG_OK);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+/* Without the damaged files the set is the one that was never damaged. */
+static void damaged_files_can_be_left_out(void **state)
+{
+    (void)state;
+    char val[PG_HASH_HEX], train[PG_HASH_HEX];
+    int64_t left_out = -1;
+    assert_int_equal(unlink(scratch_path("source/val/dog's/no 1.JPEG")), 0);
+    assert_int_equal(unlink(scratch_path("source/train/a cat/no 0.JPEG")), 0);
+    import_again("pets", &fit);
+    hash_of("pets:val", val);
+    hash_of("pets:train", train);
+    make_source();
+    assert_int_equal(pg_image_folder_import(scratch_path("data"), "pets", scratch_path("source"), &fit, &left_out), PG_OK);
+    assert_int_equal(left_out, 0); /* nothing is damaged, and nothing listed */
+    assert_int_not_equal(access(scratch_path("data/pets/skipped.txt"), F_OK), 0);
+    expect_identity("pets:val", val, false);
+    put("source/val/dog's/no 1.JPEG", text_file("GIF89a"));
+    put("source/train/a cat/no 0.JPEG", text_file(""));
+    put("source/train/labels.csv", text_file("a,b"));
+    mkdir(scratch_path("source/val/dog's/a\nb\\"), 0700);
+    assert_int_equal(mkfifo(scratch_path("source/val/dog's/pipe"), 0600), 0);
+    assert_int_equal(pg_image_folder_import(scratch_path("data"), "pets", scratch_path("source"), &fit, &left_out), PG_OK);
+    assert_int_equal(left_out, 5);
+    expect_identity("pets:val", val, true);
+    expect_identity("pets:train", train, true);
+    expect_file("data/pets/skipped.txt", "train/labels.csv\tnot a folder: right would be SPLIT/CLASS/FILE\n"
+                                         "val/dog's/a\\x0ab\\x5c\ta control character in the file's name\n"
+                                         "train/a cat/no 0.JPEG\tneither a JPEG nor a PNG file, but empty\n"
+                                         "val/dog's/no 1.JPEG\ta GIF image: right would be a JPEG or PNG file\n"
+                                         "val/dog's/pipe\tnot a regular file\n");
+    pg_dataset *dataset = open_ok(scratch_path("data"), "pets:val");
+    uint8_t pixels[PIXELS];
+    assert_int_equal(pg_dataset_info_of(dataset)->images, VAL * CLASSES - 1);
+    assert_int_equal(pg_dataset_read(dataset, VAL * CLASSES - 2, 1, pixels, NULL), PG_OK);
+    pg_dataset_close(dataset);
+    make_source();
+    for (int i = 0; i < VAL; i++) {
+        char name[100];
+        snprintf(name, sizeof name, "source/val/a cat/no %d.JPEG", i);
+        put(name, text_file("x"));
+    }
+    int code = pg_image_folder_import(scratch_path("data"), "pets", scratch_path("source"), &fit, &left_out);
+    assert_int_equal(code, PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "no image of val/a cat can be used"));
+    expect_identity("pets:val", val, true); /* the last good import stays */
+    make_source();
+    import_again("pets", &fit);
+}
+
 static void what_was_not_imported_is_kept(void **state)
 {
     (void)state;
@@ -373,6 +496,8 @@ static void the_program_imports_and_runs(void **state)
     expect_output(RUN("data fetch pets", data), 2, "was imported");
     put("source/val/dog's/no 1.JPEG", text_file("x"));
     expect_output(RUN("data import pets '%s'", data, scratch_path("source")), 2, "neither a JPEG nor a PNG");
+    expect_output(RUN("data import less '%s' --skip-damaged", data, scratch_path("source")), 0, "1 of 18 files left out; ");
+    expect_output(RUN("data import cifar10 '%s' --skip-damaged", data, scratch_path("source")), 2, "not for cifar10");
     make_source();
     unlink(scratch_path("new/pets/val/dog's/no 1.JPEG"));
     expect_output(RUN("data verify pets", data), 2, "no 1.JPEG: DAMAGED");
@@ -438,6 +563,9 @@ int main(void)
         cmocka_unit_test(a_set_can_be_imported_from_itself),
         cmocka_unit_test(bad_folders_write_nothing),
         cmocka_unit_test(bad_images_are_named),
+        cmocka_unit_test(classes_have_any_printable_name),
+        cmocka_unit_test(clutter_is_left_out),
+        cmocka_unit_test(damaged_files_can_be_left_out),
         cmocka_unit_test(what_was_not_imported_is_kept),
         cmocka_unit_test(an_import_that_breaks_off_leaves_nothing),
         cmocka_unit_test(the_program_imports_and_runs),

@@ -137,6 +137,7 @@ static int take_class(void *context, const char *path, const char *name)
     class_names *c = context;
     if (!is_folder(path)) {
         int code = pg_fail(PG_EINPUT, "%s: not a folder: right would be SPLIT/CLASS/FILE", path);
+        c->m->files++;
         return c->m->left_out ? refuse(c->m, path, code) : code;
     }
     if (has_control(name))
@@ -297,9 +298,10 @@ static int read_source(import *m)
             code = list_split(m, i);
     if (code)
         return code;
-    pg_progress_start(&m->progress, "images read", 0, m->files);
+    pg_progress_start(&m->progress, "images read", 0, m->lists[0].n + m->lists[1].n + m->lists[2].n);
     for (int i = 0; i < SPLITS && !code; i++)
-        code = read_split(m, i);
+        if (m->has[i])
+            code = read_split(m, i);
     pg_progress_finish(&m->progress);
     if (!code && m->refused && !m->left_out)
         code = pg_fail(PG_EINPUT, "%s: %lld of %lld files cannot be used, nothing is imported; the first: %s", m->shown,
