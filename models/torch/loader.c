@@ -3,8 +3,8 @@
 
 #include "harness/base/hash.h"
 #include "harness/base/log.h"
+#include "models/torch/cpu.h"
 
-#include <cpuid.h>
 #include <dlfcn.h>
 #include <libgen.h>
 #include <limits.h>
@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -24,29 +23,6 @@ static int cores(void)
 {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
-/* oneDNN uses no more than ONEDNN_MAX_CPU_ISA (DNNL_MAX_CPU_ISA where that is not set) allows, and refuses bf16 below AVX-512. */
-static bool onednn_may_use_bf16(void)
-{
-    static const char *const without[] = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"};
-    const char *most = getenv("ONEDNN_MAX_CPU_ISA");
-    if (!most)
-        most = getenv("DNNL_MAX_CPU_ISA");
-    for (size_t i = 0; most && i < sizeof without / sizeof *without; i++)
-        if (strcasecmp(most, without[i]) == 0)
-            return false;
-    return true;
-}
-
-bool pg_cpu_has_fast_bf16(void)
-{
-    unsigned a, b, c, d;
-    if (!__builtin_cpu_supports("avx512bw") || !onednn_may_use_bf16())
-        return false;
-    bool amx = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (1u << 22)); /* AMX-BF16 */
-    bool dot = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));  /* AVX512_BF16 */
-    return amx || dot;
 }
 
 static int find_shim(char path[PATH_MAX])
@@ -92,8 +68,7 @@ static int load(int threads)
     if (threads >= cores())
         setenv("OMP_PROC_BIND", "true", 0);
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
+    if (pg_cpu_has_avx512())
         setenv("ATEN_CPU_CAPABILITY", "avx512", 0);
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!object) {
