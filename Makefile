@@ -58,7 +58,7 @@ MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo paper results docs tests test test-all test-faults test-slurm test-browser fuzz fuzz-programs bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo paper results docs tests test test-all test-faults test-valgrind test-slurm test-browser fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -179,6 +179,7 @@ test-all: ## what is too long for every change: all tests under sanitizers, ten 
 	@$(MAKE) test MODE=asan ALL=1
 	@$(MAKE) test MODE=tsan
 	@$(MAKE) test-faults
+	@$(MAKE) test-valgrind
 	@$(MAKE) test-slurm
 	@$(MAKE) test-browser
 	@$(MAKE) fuzz FUZZ_SECONDS=600
@@ -189,6 +190,11 @@ test-faults: test-deps ## inject faults (kill -9, failing system calls and memor
 	@$(MAKE) all $(FAULTS) $(SHIMS)
 	@$(MAKE) MODE=asan $(MEMORY)
 	@PATCHGAUGE=$(B)/patchgauge PG_TEST_LIMIT=600 sh tests/run.sh $(B)/tests/faults $(FAULTS) $(MEMORY)
+
+test-valgrind: test-deps ## readers of files over the inputs that are stored for fuzzing, under valgrind (memory that was never set); the last line counts
+	@sh harness/deps.sh valgrind
+	@$(MAKE) $(B)/tests/test_fuzz
+	valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite $(B)/tests/test_fuzz
 
 test-slurm: deps ## `submit` before a real Slurm of two nodes, started in a scratch folder; the last line counts
 	@sh harness/deps.sh slurm

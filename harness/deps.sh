@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`, `slurm`, `browser`), to fuzz (`fuzz`) or
+# deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`, `fault`, `valgrind`, `slurm`, `browser`), to fuzz (`fuzz`) or
 # to unpack the development data (`data`) is there, by the packages' Debian 12 names.
 #
 # Something is there when its package is installed or when a probe finds it (a command, a header that compiles), so that this also
@@ -35,6 +35,7 @@ fault locales                 locale  de_DE
 fault util-linux              command setpriv
 fuzz  clang                   command clang
 fuzz  libclang-rt-14-dev      libfuzzer -
+valgrind valgrind             command valgrind
 slurm slurmctld               command slurmctld
 slurm slurmd                  command slurmd
 slurm slurm-client            command sbatch
@@ -73,7 +74,7 @@ probe() { # kind, what
 found='' missing=''
 for group in "$@"; do
     rows=$(echo "$table" | awk -v g="$group" '$1 == g { print $2 " " $3 " " $4 }')
-    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, slurm, browser, fault, fuzz or data)" >&2; exit 2; }
+    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, valgrind, slurm, browser, fault, fuzz or data)" >&2; exit 2; }
     while read -r package kind what; do
         if [ "$package" = libtorch-dev ] && [ -n "${LIBTORCH:-}" ]; then
             found="$found libtorch($LIBTORCH)"
