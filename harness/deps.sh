@@ -25,6 +25,7 @@ build libpng-dev              c       png.h
 build zlib1g-dev              c       zlib.h
 build libzip-dev              c       zip.h
 build librandom123-dev        c       Random123/philox.h
+build libfontconfig-dev       c       fontconfig/fontconfig.h
 build gnuplot-nox             command gnuplot
 build fonts-dejavu-core       font    DejaVuSans.ttf
 test  libcmocka-dev           cmocka  cmocka.h

@@ -1,22 +1,28 @@
 /* The gnuplot driver, and what all figures share. See figure.h. */
 #include "harness/base/file.h"
 #include "harness/base/folder.h"
+#include "harness/base/log.h"
 #include "harness/base/option.h"
+#include "harness/base/text.h"
 #include "plots/figure.h"
+#include "plots/fonts.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern const char pg_script_common[];
 
-enum { CANNOT_START = 127, SAID_MAX = 600, TITLE_MAX = 90 };
+enum { CANNOT_START = 127, SAID_MAX = 600, TITLE_MAX = 90, GNUPLOT_SECONDS = 300, PICTURE_MAX = 1 << 28 };
 
 int pg_figure_find(const char *name, const pg_figure **out)
 {
@@ -123,12 +129,37 @@ static void exec_gnuplot(const char *folder, const char *script, int out)
     _exit(errno == ENOENT ? CANNOT_START : 1);
 }
 
-/* Reads all that gnuplot says, keeps the beginning. */
-static void listen_to(int in, char said[SAID_MAX])
+/* Seconds that gnuplot has for a figure. */
+static double patience(void)
+{
+    double seconds;
+    const char *text = getenv("PATCHGAUGE_GNUPLOT_SECONDS");
+    return text && pg_parse_double(text, &seconds) == PG_OK && seconds > 0 && seconds < 1e6 ? seconds : GNUPLOT_SECONDS;
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Reads all that gnuplot says, keeps the beginning. False where it has not ended after so long. */
+static bool listen_to(int in, double seconds, char said[SAID_MAX])
 {
     size_t size = 0;
     char piece[512];
-    for (;;) {
+    bool ended = true;
+    for (double end = now_s() + seconds;;) {
+        double left = end - now_s();
+        struct pollfd ready = {.fd = in, .events = POLLIN};
+        int polled = left > 0 ? poll(&ready, 1, (int)(left * 1000) + 1) : 0;
+        if (polled == 0) {
+            ended = false;
+            break;
+        }
+        if (polled < 0 && errno == EINTR)
+            continue;
         ssize_t n = read(in, piece, sizeof piece);
         if (n < 0 && errno == EINTR)
             continue;
@@ -139,9 +170,10 @@ static void listen_to(int in, char said[SAID_MAX])
         size += take;
     }
     said[size] = '\0';
-    for (char *c = said; *c != '\0'; c++) /* one line, nothing for the terminal to act on */
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
+    for (char *c = said; *c != '\0'; c++) /* one line */
+        *c = strchr("\n\t\f\r", *c) ? ' ' : *c;
+    pg_text_clean(said);
+    return ended;
 }
 
 int pg_gnuplot_run(const char *folder, const char *script)
@@ -159,11 +191,17 @@ int pg_gnuplot_run(const char *folder, const char *script)
         exec_gnuplot(folder, script, ends[1]);
     close(ends[1]);
     char said[SAID_MAX];
-    listen_to(ends[0], said);
+    double seconds = patience();
+    bool ended = listen_to(ends[0], seconds, said);
     close(ends[0]);
+    if (!ended)
+        kill(child, SIGKILL);
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
+    if (!ended)
+        return pg_fail(PG_EIO, "gnuplot did not end within %.0f s on %s/%s; PATCHGAUGE_GNUPLOT_SECONDS=N gives it N seconds", seconds, folder,
+                       script);
     if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_START)
         return pg_fail(PG_EMISSING, "gnuplot is not installed; on Debian: apt-get install gnuplot-nox");
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
@@ -195,6 +233,24 @@ static int check_picture(const char *path, const char *last)
     return n == END && memmem(end, END, last, strlen(last))
                ? PG_OK
                : pg_fail(PG_EIO, "gnuplot did not finish %s: the disk may be full", path);
+}
+
+/* Takes out of a PDF when it was made: the same data give the same bytes. The blanks keep all offsets. */
+static int undate(const char *path)
+{
+    static const char key[] = "/CreationDate (D:";
+    char *data;
+    size_t size;
+    int code = pg_file_read(path, PICTURE_MAX, &data, &size);
+    if (code != PG_OK)
+        return code;
+    char *at = memmem(data, size, key, sizeof key - 1), *end = at ? memchr(at, ')', size - (size_t)(at - data)) : NULL;
+    if (end && end - at < 64) {
+        memset(at, ' ', (size_t)(end - at) + 1);
+        code = pg_file_write(path, data, size);
+    }
+    free(data);
+    return code;
 }
 
 /* Makes FROM/NAME.END durable and moves it into a folder. */
@@ -257,9 +313,30 @@ static int draw(const char *name, const char *folder, const char *scratch)
         code = pg_buf_check(&path);
         if (code == PG_OK)
             code = check_picture(path.data, pictures[i][1]);
+        if (code == PG_OK && strcmp(pictures[i][0], "pdf") == 0)
+            code = undate(path.data);
     }
     pg_buf_release(&path);
     pg_buf_release(&text);
+    return code;
+}
+
+/* The data as gnuplot can draw them here. */
+static int write_drawable(const char *folder, const char *name, const pg_buf *data)
+{
+    pg_buf text, missing;
+    pg_buf_init(&text);
+    pg_buf_init(&missing);
+    pg_buf_add(&text, data->data, data->size);
+    int code = pg_fonts_replace(&text, &missing);
+    if (code == PG_OK && missing.size > 0)
+        pg_warn("figure %s: no font here has %s; they are drawn as \"?\". On Debian, apt-get install fonts-noto-cjk brings Chinese, Japanese and "
+                "Korean",
+                name, missing.data);
+    if (code == PG_OK)
+        code = write_beside(folder, name, "tsv", &text);
+    pg_buf_release(&text);
+    pg_buf_release(&missing);
     return code;
 }
 
@@ -271,11 +348,13 @@ static int save_files(const char *name, const pg_figure_data *parts, const pg_bu
     int code = pg_folder_make(folder, name, "plot", &scratch);
     if (code != PG_OK)
         return code;
-    code = write_beside(scratch.path, name, "tsv", &parts->data);
+    code = write_drawable(scratch.path, name, &parts->data);
     if (code == PG_OK)
         code = write_beside(scratch.path, name, "gp", script);
     if (code == PG_OK)
         code = draw(name, folder, scratch.path);
+    if (code == PG_OK)
+        code = write_beside(scratch.path, name, "tsv", &parts->data);
     for (size_t i = 0; code == PG_OK && i < sizeof ends / sizeof *ends; i++)
         code = move_into(folder, scratch.path, name, ends[i]);
     pg_folder_end(&scratch);

@@ -2,6 +2,7 @@
 #include "plots/table.h"
 #include "harness/base/json.h"
 #include "harness/base/option.h"
+#include "harness/base/text.h"
 
 #include <assert.h>
 #include <math.h>
@@ -187,27 +188,12 @@ bool pg_table_leads(const pg_table *table, size_t m, const pg_table_entry *entry
 
 /* ---- Text of others ---------------------------------------------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 character that the text begins with; 0 if there is none. U+FFFE and U+FFFF do not count as such. */
-static size_t utf8_size(const char *text)
-{
-    const unsigned char *s = (const unsigned char *)text;
-    size_t size = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < size; i++) /* ends at the zero byte at the latest */
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-    bool surrogate = s[0] == 0xed && s[1] >= 0xa0, beyond = s[0] == 0xf4 && s[1] >= 0x90;
-    bool forbidden = s[0] == 0xef && s[1] == 0xbf && s[2] >= 0xbe;
-    return overlong || surrogate || beyond || forbidden ? 0 : size;
-}
-
 size_t pg_text_add(const char *text, pg_buf *out)
 {
-    size_t size = utf8_size(text);
-    unsigned char c = (unsigned char)text[0];
+    size_t size = pg_utf8_size(text);
     if (size == 0)
         pg_buf_puts(out, "\xef\xbf\xbd");
-    else if (c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char)text[1] < 0xa0)) /* C0, delete, C1 */
+    else if (*text == '\0' || pg_text_acts(text))
         pg_buf_puts(out, "?");
     else
         pg_buf_add(out, text, size);

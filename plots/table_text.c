@@ -5,6 +5,8 @@
  * lines of their own. */
 #include "plots/table.h"
 
+#include "harness/base/text.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,14 +28,7 @@ typedef struct layout {
     size_t *width; /* of each column */
 } layout;
 
-/* Characters of UTF-8 text; good enough for alignment. */
-static size_t text_width(const char *text)
-{
-    size_t n = 0;
-    for (; *text != '\0'; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n;
-}
+static size_t text_width(const char *text) { return pg_text_columns(text, strlen(text)); }
 
 /* The i-th part of a label with nothing in it that a terminal or Markdown would act on; false if it has no such part. */
 static bool label_part(const layout *l, const char *label, size_t i, pg_buf *out)
@@ -356,9 +351,7 @@ static void put_lines(const layout *l, const char *text, pg_buf *out)
 {
     size_t column = 0;
     while (*text != '\0') {
-        size_t size = strcspn(text, " \n"), width = 0;
-        for (size_t i = 0; i < size; i++)
-            width += ((unsigned char)text[i] & 0xc0) != 0x80;
+        size_t size = strcspn(text, " \n"), width = pg_text_columns(text, size);
         if (column > 2 && column + 1 + width > l->page) {
             pg_buf_puts(out, "\n ");
             column = 1;

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <cmocka.h>
 
 PG_FIGURE(accuracy)
@@ -73,6 +74,15 @@ static char *read_file(const char *name)
     return data;
 }
 
+static size_t file_bytes(const char *name)
+{
+    char path[600];
+    struct stat found;
+    snprintf(path, sizeof path, "%s/%s", scratch_folder, name);
+    assert_int_equal(stat(path, &found), 0);
+    return (size_t)found.st_size;
+}
+
 static void the_files_lie_side_by_side(void **state)
 {
     (void)state;
@@ -124,6 +134,50 @@ static void the_same_table_gives_the_same_picture(void **state)
     assert_string_equal(first, second);
     free(first);
     free(second);
+    /* a PDF does not say when it was made */
+    assert_int_equal(draw("mean", 3, scratch_folder), PG_OK);
+    char *pdf = read_file("accuracy.pdf");
+    size_t size = file_bytes("accuracy.pdf");
+    assert_null(memmem(pdf, size, "CreationDate", 12));
+    free(pdf);
+}
+
+/* A character that no font has is drawn as a question mark, and the picture is whole; the data keep it. */
+static void characters_without_a_font_are_drawn_as_question_marks(void **state)
+{
+    (void)state;
+    static const char nobody[] = "net \xf3\xa0\x84\xa1\xf4\x8f\xbf\xbd"; /* of planes that no font fills */
+    assert_int_equal(draw(nobody, 1, scratch_folder), PG_OK);
+    char *svg = read_file("accuracy.svg"), *data = read_file("accuracy.tsv");
+    assert_non_null(strstr(data, nobody));
+    assert_null(strstr(svg, nobody));
+    assert_non_null(strstr(svg, "net ?"));
+    free(svg);
+    free(data);
+    assert_int_equal(draw("caf\xc3\xa9 \xce\xb4", 1, scratch_folder), PG_OK);
+    svg = read_file("accuracy.svg");
+    assert_non_null(strstr(svg, "caf\xc3\xa9 \xce\xb4"));
+    free(svg);
+}
+
+static void a_gnuplot_that_hangs_is_ended(void **state)
+{
+    (void)state;
+    char path[600], folder[700], *old = strdup(getenv("PATH"));
+    static const char fake[] = "#!/bin/sh\nexec sleep 1000\n";
+    snprintf(path, sizeof path, "%s/gnuplot", scratch_folder);
+    assert_int_equal(pg_file_write(path, fake, sizeof fake - 1), PG_OK);
+    assert_int_equal(chmod(path, 0755), 0);
+    snprintf(folder, sizeof folder, "%s:%s", scratch_folder, old);
+    setenv("PATH", folder, 1);
+    setenv("PATCHGAUGE_GNUPLOT_SECONDS", "0.3", 1);
+    int code = pg_gnuplot_run(scratch_folder, "any.gp");
+    setenv("PATH", old, 1);
+    unsetenv("PATCHGAUGE_GNUPLOT_SECONDS");
+    unlink(path);
+    free(old);
+    assert_int_equal(code, PG_EIO);
+    assert_non_null(strstr(pg_error_message(), "gnuplot did not end within"));
 }
 
 /* What would run a command, or break out of a string or of the SVG, arrives as text. */
@@ -571,6 +625,8 @@ int main(void)
         cmocka_unit_test(the_files_lie_side_by_side),
         cmocka_unit_test(small_and_wide_tables_have_room),
         cmocka_unit_test(the_same_table_gives_the_same_picture),
+        cmocka_unit_test(characters_without_a_font_are_drawn_as_question_marks),
+        cmocka_unit_test(a_gnuplot_that_hangs_is_ended),
         cmocka_unit_test(labels_are_never_code),
         cmocka_unit_test(texts_may_start_with_any_character),
         cmocka_unit_test(pictures_are_well_formed),

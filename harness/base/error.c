@@ -1,6 +1,8 @@
 /* Error table and the thread's last message. See error.h. */
 #include "harness/base/error.h"
 
+#include "harness/base/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,10 +24,8 @@ static const size_t n_errors = sizeof errors / sizeof *errors;
 /* Names from files and the command line reach messages: no control character of theirs reaches a terminal. */
 static void keep(const char *fresh)
 {
-    snprintf(message, sizeof message, "%s", fresh);
-    for (char *p = message; *p; p++)
-        if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
-            *p = '?';
+    snprintf(message, sizeof message, "%.*s", (int)sizeof message - 1, fresh);
+    pg_text_clean(message);
 }
 
 int pg_fail(int code, const char *format, ...)

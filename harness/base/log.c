@@ -1,6 +1,8 @@
 /* Messages and progress on standard error. Threads: a message is one write; progress belongs to one thread at a time. */
 #include "harness/base/log.h"
 
+#include "harness/base/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,9 +24,7 @@ static void say(const char *prefix, const char *format, va_list args)
     char line[LINE_MAX_BYTES];
     int at = snprintf(line, sizeof line, "%s%s", atomic_exchange(bar_open, false) ? "\r\033[K" : "", prefix);
     vsnprintf(line + at, sizeof line - (size_t)at - 1, format, args);
-    for (char *p = line + at; *p; p++) /* as error messages have them */
-        if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
-            *p = '?';
+    pg_text_clean(line + at);
     strcat(line, "\n");
     fputs(line, stderr);
 }

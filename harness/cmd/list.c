@@ -2,6 +2,7 @@
 #include "attacks/attack.h"
 #include "defenses/defense.h"
 #include "harness/base/option.h"
+#include "harness/base/text.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
 #include "harness/data/source.h"
@@ -35,8 +36,9 @@ static void PG_PRINTF(2, 3) print_row(const char *name, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     snprintf(line, sizeof line, "  %-20s %s\n", name, text);
-    for (char *at = line; at[0] && at[1]; at++) /* names of files may hold anything */
-        *at = iscntrl((unsigned char)*at) ? '?' : *at;
+    for (char *at = line; at[0] && at[1]; at++)
+        *at = *at == '\n' ? ' ' : *at;
+    pg_text_clean(line); /* names of files may hold anything */
     pg_print_fitted(line, stdout);
 }
 

@@ -3,6 +3,7 @@
 
 #include "harness/base/buf.h"
 #include "harness/base/option.h"
+#include "harness/base/text.h"
 #include "plots/table.h"
 
 #include <fcntl.h>
@@ -41,15 +42,6 @@ size_t pg_print_width(FILE *stream)
     return columns > WIDTH_LEAST ? (size_t)columns : WIDTH_LEAST;
 }
 
-/* Columns of a piece of UTF-8 in which no character is wide. */
-static size_t columns_of(const char *text, size_t size)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < size; i++)
-        n += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return n;
-}
-
 /* The column where what a line says begins. `gap`: there is one of two blanks, behind a name. */
 static size_t hang_of(const char *line, size_t size, bool *gap)
 {
@@ -57,7 +49,7 @@ static size_t hang_of(const char *line, size_t size, bool *gap)
     while (at + 1 < size && !(line[at] == ' ' && line[at + 1] == ' '))
         at++;
     *gap = at + 1 < size;
-    return *gap ? columns_of(line, at + strspn(line + at, " ")) : lead;
+    return *gap ? pg_text_columns(line, at + strspn(line + at, " ")) : lead;
 }
 
 /* Where broken lines go on: at `hang`, or further left what does not fit there. */
@@ -77,7 +69,7 @@ static size_t put_words(const char *text, size_t size, size_t at, shape s, FILE 
 {
     const char *end = text + size;
     for (bool first = at > 0; text < end; first = false) {
-        size_t blanks = strspn(text, " "), length = strcspn(text + blanks, " \n"), columns = columns_of(text + blanks, length);
+        size_t blanks = strspn(text, " "), length = strcspn(text + blanks, " \n"), columns = pg_text_columns(text + blanks, length);
         text += blanks;
         blanks = first ? 1 : blanks;
         if (at > 0 && length > 0 && at + blanks + columns > s.width) {
@@ -98,7 +90,7 @@ void pg_print_fitted(const char *text, FILE *stream)
     size_t width = pg_print_width(stream);
     while (width && *text) {
         size_t size = strcspn(text, "\n");
-        bool gap, broken = columns_of(text, size) > width;
+        bool gap, broken = pg_text_columns(text, size) > width;
         shape s = shape_of(width, hang_of(text, size, &gap), strspn(text, " "));
         size_t at = put_words(text, size, 0, s, stream);
         text += size + (text[size] == '\n');
@@ -146,9 +138,7 @@ static void print(size_t hang, bool verbatim, const char *format, va_list args)
         lose_output();
         return;
     }
-    for (char *p = text; *p; p++)
-        if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
-            *p = '?';
+    pg_text_clean(text);
     if (verbatim)
         fputs(text, stdout);
     else

@@ -2,6 +2,7 @@
 #include "harness/plan/matrix.h"
 
 #include "harness/base/option.h"
+#include "harness/base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,9 +34,10 @@ void pg_problem(pg_problems *problems, int line, const char *key, const char *fo
         pg_buf_printf(&made, "%s:%d: %s\n", problems->path, line, text);
     else
         pg_buf_printf(&made, "-S %s: %s\n", key, text);
-    for (char *p = made.data; p && *p; p++) /* no control character of a file reaches a terminal */
-        if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
-            *p = '?';
+    if (made.data) {
+        pg_text_clean(made.data);
+        made.size = strlen(made.data);
+    }
     if (!strstr(problems->text.data, made.data)) { /* no line twice */
         if (++problems->n <= PROBLEMS_MAX)
             pg_buf_add(&problems->text, made.data, made.size);
@@ -125,7 +127,21 @@ static void add_entry(pg_matrix *m, const pg_toml_entry *e, int *zip, size_t *zi
 
 /* ---- Overrides ---- */
 
-/* "a,b" -> values; the copy of the text and the array stay with the matrix. */
+/* Ends the value that begins at `text` at its comma and takes the backslashes out before commas and backslashes; the text behind it, NULL
+ * at the end. */
+static char *end_value(char *text)
+{
+    char *to = text;
+    while (*text && *text != ',') {
+        text += *text == '\\' && (text[1] == ',' || text[1] == '\\');
+        *to++ = *text++;
+    }
+    char *next = *text ? text + 1 : NULL;
+    *to = 0;
+    return next;
+}
+
+/* "a,b" -> values, "a\,b" -> one; the copy of the text and the array stay with the matrix. */
 static int split_values(pg_matrix *m, const char *text, pg_toml_value **out, size_t *n)
 {
     size_t count = 1;
@@ -141,8 +157,10 @@ static int split_values(pg_matrix *m, const char *text, pg_toml_value **out, siz
     m->owned[m->n_owned++] = copy;
     m->owned[m->n_owned++] = (char *)values;
     *n = 0;
-    for (char *item; (item = strsep(&copy, ","));)
-        values[(*n)++].text = item;
+    for (char *item = copy; item; (*n)++) {
+        values[*n].text = item;
+        item = end_value(item);
+    }
     *out = values;
     return PG_OK;
 }

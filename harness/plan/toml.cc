@@ -40,10 +40,15 @@ struct problem {
 
 int line_of(const toml::node &node) { return static_cast<int>(node.source().begin.line); }
 
-template <typename T> std::string number_text(T value)
+std::string number_text(int64_t value) { return std::to_string(value); }
+
+// The shortest text that is the same number, without an exponent where options of six decimals may read it.
+std::string number_text(double value)
 {
     char digits[64];
-    auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+    double size = std::fabs(value);
+    auto form = size == 0 || (size >= 1e-7 && size < 1e15) ? std::chars_format::fixed : std::chars_format::general;
+    auto end = std::to_chars(digits, digits + sizeof digits, value, form).ptr;
     return std::string(digits, end);
 }
 
@@ -79,6 +84,37 @@ void add_value(std::vector<item> &items, const std::string &section, int table, 
         made.values.emplace_back(scalar_text(node), line_of(node));
     }
     items.push_back(std::move(made));
+}
+
+// toml++ makes a table of every part of a dotted key, and frees them one inside the other: too many parts end the stack.
+constexpr int parts_max = 64;
+
+// Keys of too many parts, found before toml++ reads the text. Counts the dots between what separates keys and values, outside of strings
+// and comments.
+void check_parts(std::string_view text)
+{
+    int line = 1, dots = 0;
+    for (size_t i = 0; i < text.size(); i++) {
+        char c = text[i];
+        if (c == '"' || c == '\'') {
+            bool longer = text.substr(i, 3) == std::string(3, c);
+            std::string_view end = text.substr(i, longer ? 3 : 1);
+            for (i += end.size(); i < text.size() && text.substr(i, end.size()) != end && (longer || text[i] != '\n'); i++) {
+                i += c == '"' && text[i] == '\\' && i + 1 < text.size() && text[i + 1] != '\n';
+                line += text[i] == '\n';
+            }
+            i += longer && i < text.size() ? 2 : 0;
+            line += i < text.size() && text[i] == '\n';
+            continue;
+        }
+        if (c == '#')
+            i = std::min(text.find('\n', i), text.size()) - 1;
+        else if (c == '.' && ++dots >= parts_max)
+            throw problem{line, "a key of more than " + std::to_string(parts_max) + " parts"};
+        else if (c == '\n' || c == '=' || c == ',' || c == '[' || c == ']' || c == '{' || c == '}')
+            dots = 0;
+        line += c == '\n';
+    }
 }
 
 void add_table(std::vector<item> &items, const std::string &section, int table, const toml::table &from)
@@ -125,6 +161,8 @@ void give(const std::vector<item> &items, pg_toml *out)
         throw std::bad_alloc();
     for (const item &from : items) {
         pg_toml_entry &to = out->entries[out->n++];
+        if (from.section.find('\0') != std::string::npos || from.key.find('\0') != std::string::npos)
+            throw problem{from.line, "a zero byte in a key"};
         to.section = copy(from.section);
         to.key = copy(from.key);
         to.table = from.table;
@@ -148,6 +186,7 @@ extern "C" int pg_toml_parse(const char *path, const char *text, size_t size, pg
 {
     *out = pg_toml{};
     try {
+        check_parts(std::string_view(text, size));
         give(flatten(toml::parse(std::string_view(text, size), std::string_view(path))), out);
         return PG_OK;
     } catch (const toml::parse_error &error) {
