@@ -82,6 +82,8 @@ int pg_store_backup(const char *from, const char *to, bool replace)
     if (code == PG_OK)
         code = pg_db_accept(store);
     if (code == PG_OK)
+        code = pg_store_name_check(to);
+    if (code == PG_OK)
         code = check_target(from, to, replace);
     if (code == PG_OK)
         code = pg_file_begin(&writer, to);

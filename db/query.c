@@ -144,6 +144,16 @@ int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out)
     return code == PG_OK ? read_cell(store, row, out) : code;
 }
 
+int pg_store_cell_checked(pg_store *store, const char *cell_id, pg_cell_result *out)
+{
+    int code = pg_store_cell(store, cell_id, out);
+    if (code == PG_OK && out->n > 0)
+        code = pg_db_check_outcomes(store, cell_id);
+    if (code != PG_OK)
+        pg_cell_result_release(out);
+    return code;
+}
+
 void pg_cell_result_release(pg_cell_result *result)
 {
     free(result->settings);

@@ -93,7 +93,8 @@ static int record_attempt(pg_store *store, const pg_task *task, const pg_attempt
         a->read_s, a->forward_s, a->certify_s, a->peak_bytes, error, now);
 }
 
-/* Labels are facts of the data set: a label that differs from the stored one means that the data changed under its hash. */
+/* Labels are facts of the data set: a label that differs from the stored one means that the data changed under its hash. They are
+ * compared one by one. */
 int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *outcomes)
 {
     int code = PG_OK;
@@ -103,25 +104,28 @@ int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *o
                          " JOIN forward f ON f.forward = t.forward WHERE t.task = ?1 ON CONFLICT DO NOTHING",
                          "iib", task->task, outcomes[i].image, outcomes[i].label);
     sqlite3_stmt *row = NULL;
-    int64_t sum = 0;
-    for (int64_t i = 0; i < task->count; i++)
-        sum += (outcomes[i].image + 1) * (outcomes[i].label + 1);
+    int64_t same = 0, differs = -1;
+    int step = 0;
     if (code == PG_OK)
         code = pg_db_get(store,
-                         "SELECT sum((l.image + 1) * (l.label + 1)) FROM task t JOIN forward f ON f.forward = t.forward"
-                         " JOIN label l ON l.dataset = f.dataset AND l.image BETWEEN ?2 AND ?3 WHERE t.task = ?1",
+                         "SELECT l.image, l.label FROM task t JOIN forward f ON f.forward = t.forward"
+                         " JOIN label l ON l.dataset = f.dataset AND l.image BETWEEN ?2 AND ?3 WHERE t.task = ?1 ORDER BY l.image",
                          &row, "iii", task->task, task->first, task->first + task->count - 1);
-    if (code == PG_OK) {
-        int step = pg_db_step(store, row, "checking labels");
-        if (step < 0)
-            code = step;
-        else if (step == 0 || sqlite3_column_int64(row, 0) != sum)
-            code = pg_fail(PG_EDAMAGED,
-                           "%s: stored labels of images %lld to %lld differ from the data set's; the data changed under"
-                           " its manifest, see `patchgauge data verify`",
-                           store->path, (long long)task->first, (long long)(task->first + task->count - 1));
+    while (code == PG_OK && differs < 0 && (step = pg_db_step(store, row, "checking labels")) == 1) {
+        int64_t image = sqlite3_column_int64(row, 0);
+        if (sqlite3_column_int64(row, 1) == outcomes[image - task->first].label)
+            same++;
+        else
+            differs = image;
     }
     pg_db_done(row);
+    if (code == PG_OK && step < 0)
+        code = step;
+    if (code == PG_OK && same != task->count)
+        code = pg_fail(PG_EDAMAGED,
+                       "%s: the label of image %lld, and maybe of others up to %lld, differs from that of earlier results; the data"
+                       " changed under its manifest, see `patchgauge data verify`",
+                       store->path, (long long)(differs < 0 ? task->first : differs), (long long)(task->first + task->count - 1));
     return code;
 }
 

@@ -271,7 +271,9 @@ int pg_db_open(const char *path, pg_store_mode mode, const char *vfs, pg_store *
     store->lock_fd = -1;
     store->read_only = mode != PG_STORE_WRITE;
     bool network = false;
-    int code = pg_db_place_check(path, store->read_only, &network);
+    int code = pg_store_name_check(path);
+    if (code == PG_OK)
+        code = pg_db_place_check(path, store->read_only, &network);
     if (code == PG_OK)
         code = open_file(store, network, vfs);
     if (code == PG_OK)

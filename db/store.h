@@ -30,6 +30,9 @@ void pg_store_close(pg_store *store);
  * told. Writing there is PG_EUNSUPPORTED. */
 const char *pg_store_network_kind(const char *path);
 
+/* A text that SQLite takes for something else than the name of a file: ":memory:", "file:...". PG_EINPUT with what would be right. */
+int pg_store_name_check(const char *path) PG_MUST_USE;
+
 /* ---- Results: what tables, figures and `ls` read ---- */
 
 /* Settings travel as text, one "key=value\n" a line; newlines and backslashes in values are escaped. */
@@ -83,6 +86,9 @@ typedef struct pg_cell_result {
 /* Result of one cell by full id. `out` is *new* inside, pg_cell_result_release; also valid (known = false) for an absent cell.
  */
 int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out) PG_MUST_USE;
+/* The same for who shows it: what the sums are of, outcomes, labels and attacks, is read and compared with the checksums first; a
+ * microsecond for each image. PG_EDAMAGED. */
+int pg_store_cell_checked(pg_store *store, const char *cell_id, pg_cell_result *out) PG_MUST_USE;
 void pg_cell_result_release(pg_cell_result *result);
 /* Value of a setting of the cell, as pg_settings_value. */
 const char *pg_cell_result_setting(const pg_cell_result *result, const char *key);

@@ -59,7 +59,6 @@ static void test_only_for_the_same(void **state)
     pg_cache *cache = open_cache("b", MIB);
     pg_cache_write(cache, 0, 10, values, FLOATS);
     assert_false(pg_cache_read(cache, 10, 10, back, FLOATS));
-    assert_false(pg_cache_read(cache, 0, 9, back, FLOATS));
     static const struct {
         const char *forward, *device, *library;
         int threads;
@@ -75,6 +74,30 @@ static void test_only_for_the_same(void **state)
     assert_true(has(cache, 0));
     assert_false(pg_cache_read(cache, 0, 10, back, FLOATS - 1)); /* another shape: removed */
     assert_false(has(cache, 0));
+    pg_cache_free(cache);
+}
+
+/* The first images of a batch are found in an entry of all of it; of all of it none in an entry of the first ones, which stays until
+ * the whole is written. */
+static void test_any_number_of_a_batch(void **state)
+{
+    (void)state;
+    enum { EACH = FLOATS / 10 };
+    pg_cache *cache = open_cache("g", MIB);
+    pg_cache_write(cache, 20, 4, values, 4 * EACH);
+    for (int round = 0; round < 2; round++) {
+        int whole = round == 0 ? 4 : 10;
+        for (int count = 1; count <= 10; count++) {
+            memset(back, 0, sizeof back);
+            bool found = pg_cache_read(cache, 20, count, back, (size_t)count * EACH);
+            assert_int_equal(found, count <= whole);
+            assert_memory_equal(back, values, found ? (size_t)count * EACH * sizeof *back : 0);
+            assert_true(back[count * EACH % FLOATS] == 0 || count == 10); /* and no value more */
+        }
+        assert_false(pg_cache_read(cache, 21, 3, back, 3 * EACH)); /* another place in the batch */
+        pg_cache_write(cache, 20, 10, values, FLOATS);
+    }
+    assert_int_equal(scratch_count(scratch_path("g/features")), 1);
     pg_cache_free(cache);
 }
 
@@ -174,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found_again),
         cmocka_unit_test(test_only_for_the_same),
+        cmocka_unit_test(test_any_number_of_a_batch),
         cmocka_unit_test(test_damaged_entries_are_removed),
         cmocka_unit_test(test_size_is_kept),
         cmocka_unit_test(test_off),

@@ -169,7 +169,7 @@ static const char *entry_path(int i)
 {
     static char path[1024];
     char command[700];
-    snprintf(command, sizeof command, "ls '%s'/cache/features/*-%d-10.features", scratch_folder, 10 * i);
+    snprintf(command, sizeof command, "ls '%s'/cache/features/*-%d.features", scratch_folder, 10 * i);
     FILE *pipe = popen(command, "r");
     if (!pipe || !fgets(path, sizeof path, pipe))
         fail_msg("no entry %d", i);
@@ -204,7 +204,11 @@ static void test_cache_entries(void **state)
     assert_int_equal(check_db(), 2);
     assert_int_equal(pg_file_write(path, bytes, size), PG_OK);
     assert_int_equal(check_db(), 0);
-    snprintf(other, sizeof other, "%.*s-99-10.features", (int)(strstr(path, "-10-10.features") - path), path);
+    snprintf(other, sizeof other, "%.*s-10-10.features", (int)(strstr(path, "-10.features") - path), path);
+    assert_int_equal(rename(path, other), 0); /* a name of before */
+    assert_int_equal(check_db(), 0);
+    assert_int_equal(rename(other, path), 0);
+    snprintf(other, sizeof other, "%.*s-99.features", (int)(strstr(path, "-10.features") - path), path);
     assert_int_equal(rename(path, other), 0); /* whole, but in the place of other images */
     assert_int_equal(check_db(), 2);
     assert_non_null(strstr(program_output, "the name of another entry"));
@@ -231,6 +235,33 @@ static void test_cache_leftovers(void **state)
     pg_cache_free(cache);
     assert_int_equal(access(left, F_OK), -1);
     assert_int_equal(check_db(), 0);
+}
+
+/* ---- names that SQLite takes for something else than files ---- */
+
+/* Refused wherever a database is named, and nothing is made. */
+static void test_names_of_no_file(void **state)
+{
+    (void)state;
+    static const char *const names[] = {":memory:", "file:x.db", "file:y?mode=memory", "file:"};
+    static const char *const commands[] = {"--db '%s' ls", "--db '%s' db check", "--db '%s' merge t.db", "--db t.db merge '%s'",
+                                           "--db t.db db backup --force '%s'", "--db '%s' run m.toml", "doctor --db '%s'"};
+    char command[200], line[1200], program[512];
+    pg_store_close(fill());
+    static const char text[] = "fixed = { dataset = \"synthetic:test\", weights = \"null\", images = \"0:4\", patch = 3, defense = \"ds\" }\n";
+    scratch_write("m.toml", text, sizeof text - 1);
+    assert_non_null(realpath(program_path(), program));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (size_t k = 0; k < sizeof commands / sizeof *commands; k++) {
+            snprintf(command, sizeof command, commands[k], names[i]);
+            snprintf(line, sizeof line, "cd '%s' && exec 2>&1; exec '%s' %s", scratch_folder, program, command);
+            int code = program_shell(line);
+            if (code != 2 || strncmp(program_output, "patchgauge: ", 12) != 0 || !strstr(program_output, "a file of th"))
+                fail_msg("%s: %d: %s", command, code, program_output);
+            assert_int_equal(scratch_count(scratch_folder), 2);
+        }
+    snprintf(line, sizeof line, "cd '%s' && exec 2>&1; '%s' --db ./file:x.db run m.toml --quiet && test -f file:x.db", scratch_folder, program);
+    assert_int_equal(program_shell(line), 0);
 }
 
 /* ---- backup ---- */
@@ -403,6 +434,7 @@ int main(void)
         cmocka_unit_test_teardown(test_check_holds_no_lock, clean_all),
         cmocka_unit_test_teardown(test_cache_entries, clean_all),
         cmocka_unit_test_teardown(test_cache_leftovers, clean_all),
+        cmocka_unit_test_teardown(test_names_of_no_file, clean_all),
         cmocka_unit_test_teardown(test_backup, clean_all),
         cmocka_unit_test_teardown(test_backup_onto_itself, clean_all),
         cmocka_unit_test_teardown(test_backup_under_a_journal, clean_all),

@@ -391,6 +391,65 @@ static void test_features_from_the_cache(void **state)
     free(second);
 }
 
+/* A pass over some images serves any range of them; images at the end of a range stand in a batch as they do within it. */
+static void test_a_cached_pass_serves_any_range(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *images, *say; /* NULL: none from the cache */
+    } runs[] = {{"0:100", NULL}, {"20:53", "33 images from the cache"}, {"64:120", "32 images from the cache"}, {"7:120", "113 images from the cache"},
+                {"40:41", "1 images from the cache"}};
+    static const char text[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"models/zoo/synthetic-ds.safetensors\"\nbatch = 16\n"
+                               "images = \"0:100\"\npatch = 2\n[axes]\ndefense = [\"ds\", \"mean\"]\n";
+    scratch_write("part.toml", text, sizeof text - 1);
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        char with[32], without[32], id[16];
+        snprintf(with, sizeof with, "with%zu.db", i);
+        snprintf(without, sizeof without, "without%zu.db", i);
+        for (int cached = 0; cached < 2; cached++)
+            if (program_run(cached ? with : without, "run %s -S images=%s --quiet --device cpu --cache %s --cache-size %s", scratch_path("part.toml"),
+                            runs[i].images, scratch_path("part"), cached ? "10MiB" : "0") != 0)
+                fail_msg("%s", program_output);
+        assert_int_equal(program_run(with, "ls --most 1"), 0);
+        snprintf(id, sizeof id, "%.12s", strchr(program_output, '\n') + 1);
+        assert_int_equal(program_run(with, "show %s", id), 0);
+        if (runs[i].say ? !strstr(program_output, runs[i].say) : strstr(program_output, "from the cache") != NULL)
+            fail_msg("%s: %s", runs[i].images, program_output);
+        char *first = dump(with), *second = dump(without);
+        assert_string_equal(first, second);
+        free(first);
+        free(second);
+    }
+}
+
+/* Whoever shows results compares outcomes with labels: those of a store that took other labels for some of its cells are not shown. */
+static void test_other_labels_are_not_shown(void **state)
+{
+    (void)state;
+    static const char text[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:16\"\n"
+                               "defense = \"ds\"\n[axes]\npatch = [3, 5]\n";
+    static const char *const readers[] = {"table %s", "plot patch-size %s", "audit %s --stored", "report %s -o l.html", "show %s", "diff %s %s"};
+    char id[2][16];
+    scratch_write("l.toml", text, sizeof text - 1);
+    assert_int_equal(program_run("l.db", "run %s --quiet", scratch_path("l.toml")), 0);
+    assert_int_equal(program_run("l.db", "ls"), 0);
+    const char *line = program_output;
+    for (int i = 0; i < 2; i++) {
+        line = strchr(line, '\n') + 1;
+        snprintf(id[i], sizeof id[i], "%.12s", line);
+    }
+    sqlite3 *file = NULL;
+    assert_int_equal(sqlite3_open_v2(scratch_path("l.db"), &file, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(file, "UPDATE label SET label = (label + 1) % 10 WHERE image IN (3, 4)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(file);
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
+        bool cells = strncmp(readers[i], "show", 4) == 0 || strncmp(readers[i], "diff", 4) == 0;
+        int code = program_run("l.db", readers[i], cells ? id[0] : scratch_path("l.toml"), id[1]);
+        if (code != 2 || (!strstr(program_output, "do not match their checksum") && !strstr(program_output, "l.db: is damaged")))
+            fail_msg("%s: %d: %s", readers[i], code, program_output);
+    }
+}
+
 /* Features of another instruction set are others', and an attempt says with which ones it was made. */
 static void test_instruction_sets_are_kept_apart(void **state)
 {
@@ -584,6 +643,8 @@ int main(void)
         cmocka_unit_test(test_tasks_with_different_cells),
         cmocka_unit_test(test_features_of_a_range),
         cmocka_unit_test(test_features_from_the_cache),
+        cmocka_unit_test(test_a_cached_pass_serves_any_range),
+        cmocka_unit_test(test_other_labels_are_not_shown),
         cmocka_unit_test(test_instruction_sets_are_kept_apart),
         cmocka_unit_test(test_the_hint_is_the_command),
         cmocka_unit_test(test_bad_data_is_not_tried_again),

@@ -285,10 +285,21 @@ static void test_labels_must_agree(void **state)
     pg_outcome wrong[CHUNK];
     for (int i = 0; i < CHUNK; i++)
         wrong[i] = make_outcome(i, 0);
-    wrong[2].label = 9;
-    assert_int_equal(pg_store_finish(store, &task, &some_attempt, wrong, NULL, &counted), PG_EDAMAGED);
-    assert_false(counted);
-    assert_int_equal(number(store, "SELECT count(*) FROM outcome"), CHUNK);
+    /* one label, and two that leave every weighted sum of (image + 1) and (label + 1) what it is */
+    static const struct {
+        int image, more;
+    } changes[][2] = {{{2, 1}, {2, 0}}, {{0, 2}, {1, -1}}};
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 2; k++)
+            wrong[changes[i][k].image].label += changes[i][k].more;
+        assert_int_equal(pg_store_finish(store, &task, &some_attempt, wrong, NULL, &counted), PG_EDAMAGED);
+        assert_non_null(strstr(pg_error_message(), i == 0 ? "image 2," : "image 0,"));
+        assert_false(counted);
+        assert_int_equal(number(store, "SELECT count(*) FROM outcome"), CHUNK);
+        for (int k = 0; k < 2; k++)
+            wrong[changes[i][k].image].label -= changes[i][k].more;
+    }
+    assert_int_equal(pg_store_finish(store, &task, &some_attempt, wrong, NULL, &counted), PG_OK);
     pg_task_release(&task);
     pg_store_close(store);
 }

@@ -197,7 +197,7 @@ int pg_audit_stored(const pg_plan *plan, pg_store *store, const bool levels[PG_A
     int code = PG_OK;
     for (size_t i = 0; code == PG_OK && i < pg_plan_count(plan); i++) {
         g.cell = pg_plan_at(plan, i);
-        code = pg_store_cell(store, g.cell->id, &g.result);
+        code = pg_store_cell_checked(store, g.cell->id, &g.result);
         if (code != PG_OK)
             break;
         code = pg_store_each_audit(store, g.cell->id, gather, &g);

@@ -51,7 +51,7 @@ static int read_side(pg_store *store, const char *prefix, side *s)
 {
     int code = pg_store_resolve(store, prefix, s->id);
     if (code == PG_OK)
-        code = pg_store_cell(store, s->id, &s->result);
+        code = pg_store_cell_checked(store, s->id, &s->result);
     if (code == PG_OK)
         code = pg_store_each_attempt(store, s->id, keep_recorded, &s->recorded);
     return code;

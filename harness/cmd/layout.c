@@ -302,7 +302,7 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
     pg_buf weights;
     pg_buf_init(&weights);
     pg_cell_result result = {0};
-    int code = pg_store_cell(store, cell->id, &result);
+    int code = pg_store_cell_checked(store, cell->id, &result);
     if (code == PG_OK) {
         fill_counts(cell, &result, entry);
         if (attacks && result.attacked_n > 0)

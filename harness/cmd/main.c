@@ -1,4 +1,5 @@
 /* The program: global options, the subcommand, its exit code. Loads neither libtorch nor a BLAS. */
+#include "db/store.h"
 #include "harness/base/log.h"
 #include "harness/base/option.h"
 #include "harness/base/version.h"
@@ -75,7 +76,7 @@ static int set_global(invocation *request, int which, const char *value)
     switch (which) {
     case DB:
         context->db_path = value;
-        break;
+        return pg_store_name_check(value);
     case DATA:
         context->data_dir = value;
         break;

@@ -147,7 +147,7 @@ static int show(pg_store *store, const char *cell_id)
 {
     pg_cell_result result;
     pg_buf audits, attempts;
-    int code = pg_store_cell(store, cell_id, &result);
+    int code = pg_store_cell_checked(store, cell_id, &result);
     if (code != PG_OK)
         return code;
     pg_print("cell %s\nstate %s%s%s\n", result.cell_id, pg_cell_state_name(result.state), result.error ? ": " : "",

@@ -186,8 +186,8 @@ bool pg_cache_key(pg_cache *cache, const char *forward_id, const char *device, c
         return false;
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_printf(&text, "patchgauge features 1; forward %s; device %s; %s; shim %s; threads %d;%s", forward_id, device,
-                  library, pg_torch_hash(), threads, cache->processor);
+    pg_buf_printf(&text, "patchgauge features 2; forward %s; device %s; %s; shim %s; program %s; threads %d;%s", forward_id,
+                  device, library, pg_torch_hash(), cache->program, threads, cache->processor);
     free(cache->key_text);
     cache->key_text = pg_buf_take(&text);
     pg_buf_release(&text);
@@ -195,10 +195,15 @@ bool pg_cache_key(pg_cache *cache, const char *forward_id, const char *device, c
     return cache->key_text && pg_hash_bytes(cache->key_text, strlen(cache->key_text), cache->key) == PG_OK;
 }
 
-static char *entry_path(const pg_cache *cache, int64_t first, int count)
+static void entry_name(const char *key, long long first, char name[PG_HASH_HEX + 64])
+{
+    snprintf(name, PG_HASH_HEX + 64, "%.32s-%lld%s", key, first, suffix);
+}
+
+static char *entry_path(const pg_cache *cache, int64_t first)
 {
     char name[PG_HASH_HEX + 64];
-    snprintf(name, sizeof name, "%.32s-%lld-%d%s", cache->key, (long long)first, count, suffix);
+    entry_name(cache->key, first, name);
     return path_of(cache, name);
 }
 
@@ -210,35 +215,66 @@ static char *header_of(const pg_cache *cache, int64_t first, int count, size_t f
     return code < 0 ? NULL : header;
 }
 
-static bool matches(const char *data, size_t size, const char *header, size_t floats)
+/* "...; images FIRST; count COUNT; floats FLOATS\n": the numbers of a header line, and the text before them. */
+static bool parse_header(const char *data, size_t size, size_t *key_length, size_t *header_length, long long number[3])
 {
-    size_t start = strlen(header), body = start + floats * sizeof(float);
+    static const char *const names[] = {"; images ", "; count ", "; floats "};
+    const char *end = memchr(data, '\n', size),
+               *at = end ? memmem(data, (size_t)(end - data), names[0], strlen(names[0])) : NULL;
+    if (!at)
+        return false;
+    *key_length = (size_t)(at - data);
+    *header_length = (size_t)(end - data) + 1;
+    for (int i = 0; i < 3; i++) {
+        char *rest = NULL;
+        if (strncmp(at, names[i], strlen(names[i])) != 0)
+            return false;
+        number[i] = strtoll(at + strlen(names[i]), &rest, 10);
+        at = rest;
+    }
+    return at == end && number[0] >= 0 && number[1] > 0 && number[2] >= 0 && number[2] < 1LL << 40;
+}
+
+typedef enum entry_state { USELESS, SHORTER, USABLE } entry_state;
+
+/* Whether an entry holds the values of `count` images from `first` on, floats in all; *values: where they begin. */
+static entry_state examine(const pg_cache *cache, const char *data, size_t size, int64_t first, int count, size_t floats,
+                           const char **values)
+{
+    size_t key_length = 0, header_length = 0, tail = PG_HASH_HEX - 1;
+    long long number[3];
     char hex[PG_HASH_HEX];
-    return size == body + PG_HASH_HEX - 1 && memcmp(data, header, start) == 0 && pg_hash_bytes(data, body, hex) == PG_OK &&
-           memcmp(data + body, hex, PG_HASH_HEX - 1) == 0;
+    if (size < tail || !parse_header(data, size - tail, &key_length, &header_length, number) ||
+        key_length != strlen(cache->key_text) || memcmp(data, cache->key_text, key_length) != 0 || number[0] != first ||
+        size - tail - header_length != (size_t)number[2] * sizeof(float) ||
+        (size_t)number[2] * (size_t)count != floats * (size_t)number[1] || pg_hash_bytes(data, size - tail, hex) != PG_OK ||
+        memcmp(data + size - tail, hex, tail) != 0)
+        return USELESS;
+    *values = data + header_length;
+    return number[1] < count ? SHORTER : USABLE;
 }
 
 bool pg_cache_read(pg_cache *cache, int64_t first, int count, float *values, size_t floats)
 {
     if (!cache || !cache->key[0])
         return false;
-    char *path = entry_path(cache, first, count), *header = header_of(cache, first, count, floats), *data = NULL;
-    size_t size = 0, most = header ? strlen(header) + floats * sizeof(float) + PG_HASH_HEX : 0;
-    bool found = false;
-    if (path && header && access(path, F_OK) == 0) {
-        int code = pg_file_read(path, most, &data, &size);
-        found = code == PG_OK && matches(data, size, header, floats);
-        if (found) {
-            memcpy(values, data + strlen(header), floats * sizeof(float));
-            utimensat(AT_FDCWD, path, NULL, 0); /* used now */
-        } else {
-            remove_file(path);
-        }
+    char *path = entry_path(cache, first), *data = NULL;
+    const char *found = NULL;
+    size_t size = 0;
+    entry_state state = SHORTER;
+    if (path && access(path, F_OK) == 0) {
+        int code = pg_file_read(path, (size_t)cache->max_bytes, &data, &size);
+        state = code == PG_OK ? examine(cache, data, size, first, count, floats, &found) : USELESS;
+    }
+    if (state == USABLE) {
+        memcpy(values, found, floats * sizeof(float));
+        utimensat(AT_FDCWD, path, NULL, 0); /* used now */
+    } else if (state == USELESS) {
+        remove_file(path);
     }
     free(data);
-    free(header);
     free(path);
-    return found;
+    return state == USABLE;
 }
 
 /* Not flushed to the disk: what a crash tears, the checksum finds. */
@@ -270,7 +306,7 @@ void pg_cache_write(pg_cache *cache, int64_t first, int count, const float *valu
 {
     if (!cache || !cache->key[0] || cache->complained)
         return;
-    char *path = entry_path(cache, first, count), *header = header_of(cache, first, count, floats), *temporary = NULL;
+    char *path = entry_path(cache, first), *header = header_of(cache, first, count, floats), *temporary = NULL;
     char hex[PG_HASH_HEX];
     if (path && asprintf(&temporary, "%s.%ld.tmp", path, (long)getpid()) < 0)
         temporary = NULL;
@@ -291,26 +327,6 @@ void pg_cache_write(pg_cache *cache, int64_t first, int count, const float *valu
 
 /* ---- Checking ---- */
 
-/* "...; images FIRST; count COUNT; floats FLOATS\n": the numbers of a header line, and the text before them. */
-static bool parse_header(const char *data, size_t size, size_t *key_length, size_t *header_length, long long number[3])
-{
-    static const char *const names[] = {"; images ", "; count ", "; floats "};
-    const char *end = memchr(data, '\n', size),
-               *at = end ? memmem(data, (size_t)(end - data), names[0], strlen(names[0])) : NULL;
-    if (!at)
-        return false;
-    *key_length = (size_t)(at - data);
-    *header_length = (size_t)(end - data) + 1;
-    for (int i = 0; i < 3; i++) {
-        char *rest = NULL;
-        if (strncmp(at, names[i], strlen(names[i])) != 0)
-            return false;
-        number[i] = strtoll(at + strlen(names[i]), &rest, 10);
-        at = rest;
-    }
-    return at == end && number[0] >= 0 && number[1] > 0 && number[2] >= 0 && number[2] < 1LL << 40;
-}
-
 /* NULL, or what is wrong with an entry of this name and content. */
 static const char *fault_of(const char *name, const char *data, size_t size)
 {
@@ -322,7 +338,10 @@ static const char *fault_of(const char *name, const char *data, size_t size)
     if (!parse_header(data, size - tail, &key_length, &header_length, number) ||
         size - tail - header_length != (size_t)number[2] * sizeof(float) || pg_hash_bytes(data, key_length, hex) != PG_OK)
         return "its header does not fit";
-    snprintf(wanted, sizeof wanted, "%.32s-%lld-%lld%s", hex, number[0], number[1], suffix);
+    entry_name(hex, number[0], wanted);
+    if (strcmp(wanted, name) == 0)
+        return NULL;
+    snprintf(wanted, sizeof wanted, "%.32s-%lld-%lld%s", hex, number[0], number[1], suffix); /* of before: never found again, no fault */
     return strcmp(wanted, name) == 0 ? NULL : "it has the name of another entry";
 }
 
