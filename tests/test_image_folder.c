@@ -400,14 +400,14 @@ static void damaged_files_can_be_left_out(void **state)
     put("source/val/dog's/no 1.JPEG", text_file("GIF89a"));
     put("source/train/a cat/no 0.JPEG", text_file(""));
     put("source/train/labels.csv", text_file("a,b"));
-    mkdir(scratch_path("source/val/dog's/a\nb\\"), 0700);
+    mkdir(scratch_path("source/val/dog's/a\n\x1b\\"), 0700);
     assert_int_equal(mkfifo(scratch_path("source/val/dog's/pipe"), 0600), 0);
     assert_int_equal(pg_image_folder_import(scratch_path("data"), "pets", scratch_path("source"), &fit, &left_out), PG_OK);
     assert_int_equal(left_out, 5);
     expect_identity("pets:val", val, true);
     expect_identity("pets:train", train, true);
     expect_file("data/pets/skipped.txt", "train/labels.csv\tnot a folder: right would be SPLIT/CLASS/FILE\n"
-                                         "val/dog's/a\\x0ab\\x5c\ta control character in the file's name\n"
+                                         "val/dog's/a\\x0a\\x1b\\x5c\ta control character in the file's name\n"
                                          "train/a cat/no 0.JPEG\tneither a JPEG nor a PNG file, but empty\n"
                                          "val/dog's/no 1.JPEG\ta GIF image: right would be a JPEG or PNG file\n"
                                          "val/dog's/pipe\tnot a regular file\n");
@@ -489,6 +489,8 @@ static void the_program_imports_and_runs(void **state)
     scratch_write("m.toml", matrix, sizeof matrix - 1);
     expect_output(RUN("run '%s'", data, scratch_path("m.toml")), 0, "");
     expect_output(RUN("table '%s'", data, scratch_path("m.toml")), 0, "n = 12 images");
+    scratch_write("file", "", 0);
+    assert_int_equal(program_run("x.db", "--data %s/file data import pets %s/source", scratch_folder, scratch_folder), 2);
     expect_output(RUN("data import pets '%s' --crop 257", data, scratch_path("source")), 2, "1 <= crop <= resize");
     expect_output(RUN("data import pets '%s' --filter nearest", data, scratch_path("source")), 2, "bilinear or bicubic");
     expect_output(RUN("data import pets '%s' --resize 5000", data, scratch_path("source")), 2, "1 to 4096 pixels");

@@ -99,7 +99,8 @@ static int refuse(import *m, const char *path, int code)
     if (code == PG_OK || code == PG_ENOMEM)
         return code;
     size_t above = strlen(m->source) + 1, whole = strlen(path);
-    const char *message = pg_error_message(), *fault = strncmp(message, path, whole) == 0 ? message + whole + 2 : message;
+    const char *message = pg_error_message(), /* which may begin with the path */
+        *fault = strlen(message) > whole && strncmp(message + whole, ": ", 2) == 0 ? message + whole + 2 : message;
     pg_buf name;
     pg_buf_init(&name);
     put_name(&name, path + above);
@@ -186,7 +187,7 @@ static int read_classes(import *m, const char *folder)
 static int find_splits(import *m)
 {
     if (!is_folder(m->source))
-        return pg_fail(PG_EMISSING, "%s: no such folder", m->source);
+        return pg_fail(PG_EMISSING, "%s: no such folder or archive", m->source);
     bool any = false;
     int code = PG_OK;
     for (int i = 0; pg_image_folder_splits[i] && !code; i++) {
@@ -215,8 +216,6 @@ static int take_file(void *context, const char *path, const char *name)
     class_files *c = context;
     pg_image_entry entry = {.label = c->label, .file = (char *)name};
     int code = pg_image_list_add(c->list, &entry);
-    if (code)
-        pg_fail_at(code, "%s", path);
     c->m->files++;
     return refuse(c->m, path, code);
 }
@@ -245,8 +244,8 @@ static int read_image(const char *path, pg_image_entry *entry)
     char *bytes = NULL;
     size_t size = 0;
     int code = pg_file_read(path, PG_IMAGE_BYTES, &bytes, &size);
-    if (!code && (code = pg_image_decode(bytes, size, &image)))
-        pg_fail_at(code, "%s", path);
+    if (!code)
+        code = pg_image_decode(bytes, size, &image);
     if (!code)
         code = pg_hash_bytes(bytes, size, entry->hash);
     entry->bytes = (int64_t)size;
@@ -381,6 +380,8 @@ int pg_image_folder_check(const char *data_dir, const char *name, const pg_image
     if (!pg_image_folder_name(name))
         return pg_fail(PG_EINPUT,
                        "'%s' is no name for a data set: right would be letters, digits, '-', '_' and '.', at most 31", name);
+    if (stat(data_dir, &status) == 0 && !S_ISDIR(status.st_mode))
+        return pg_fail(PG_EINPUT, "%s: is a file: --data names a folder", data_dir);
     if (fit->crop_px < 1 || fit->crop_px > fit->resize_px || fit->resize_px > PG_MANIFEST_SIDE)
         return pg_fail(PG_EINPUT, "resize to %d and crop to %d: right would be 1 <= crop <= resize <= %d", fit->resize_px,
                        fit->crop_px, PG_MANIFEST_SIDE);

@@ -148,20 +148,19 @@ static void keep_fault(png_structp png, const char *text)
 
 static void ignore(png_structp png, const char *text) { (void)png, (void)text; }
 
-/* Behind the last row libpng asks for more than pixels depend on. */
-static void end(work *w)
+/* Behind the last row libpng would unpack whatever follows, of a small file a terabyte. */
+static bool is_whole(const work *w)
 {
-    w->whole = w->interlaced ? png_get_current_pass_number(w->png) >= PNG_INTERLACE_ADAM7_PASSES
-                             : png_get_current_row_number(w->png) >= w->height;
-    snprintf(w->fault, sizeof w->fault, "ends early");
-    png_longjmp(w->png, 1);
+    return w->interlaced ? png_get_current_pass_number(w->png) >= PNG_INTERLACE_ADAM7_PASSES
+                         : png_get_current_row_number(w->png) >= w->height;
 }
 
 static void read_bytes(png_structp png, png_bytep out, size_t size)
 {
     work *w = png_get_io_ptr(png);
-    if (size > HEAD + w->data_size - w->read)
-        end(w);
+    w->whole = is_whole(w);
+    if (w->whole || size > HEAD + w->data_size - w->read)
+        png_error(png, "ends early");
     while (size) {
         const uint8_t *from = w->read < HEAD ? w->head + w->read : w->data + (w->read - HEAD);
         size_t n = w->read < HEAD && size > HEAD - w->read ? HEAD - w->read : size;
