@@ -155,7 +155,7 @@ docs: $(B)/patchgauge ## defenses/README.md, attacks/README.md and models/README
 SANITIZED := $(if $(filter asan tsan,$(MODE)),PG_TEST_LIMIT=900 ASAN_OPTIONS=allocator_may_return_null=1 \
     TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1:suppressions=$(CURDIR)/tests/tsan-suppressions)
 $(B)/tests/test_fuzz: $(FUZZ_C:%.c=$(B)/o/%.o)
-$(B)/tests/%: tests/%.c $(B)/libpatchgauge.a
+$(B)/tests/%: tests/%.c $(B)/o/tests/isolate.o $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
 	$(call say,cc,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MF $@.d -MT $@ -o $@ $< $(filter %.o,$^) $(B)/libpatchgauge.a -lcmocka $(LDFLAGS) $(LDLIBS)
@@ -166,7 +166,7 @@ $(B)/tests/faults/%.so: tests/faults/%.c
 $(B)/o/tests/main.o: harness/cmd/main.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Dmain=pg_main $(ALL_CFLAGS) -c -o $@ $<
-$(B)/tests/faults/fault_memory: tests/faults/fault_memory.c $(B)/o/tests/main.o $(CMD_O) $(B)/libpatchgauge.a
+$(B)/tests/faults/fault_memory: tests/faults/fault_memory.c $(B)/o/tests/isolate.o $(B)/o/tests/main.o $(CMD_O) $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
 	$(call say,cc,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fno-builtin -MF $@.d -MT $@ -o $@ $(filter-out %/cmd/main.o,$^) -rdynamic -lcmocka $(LDFLAGS) $(LDLIBS)

@@ -200,7 +200,7 @@ static int check_schema(checker *c)
 static const struct {
     const char *what, *sql;
 } questions[] = {
-    {"damaged", "SELECT integrity_check FROM pragma_integrity_check(100) WHERE integrity_check <> 'ok'"},
+    {"damaged", "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"},
     {"a row points nowhere in table", "SELECT \"table\" FROM pragma_foreign_key_check"},
     {"half-written", "SELECT 'task ' || t.task FROM task t JOIN task_cell tc ON tc.task = t.task LEFT JOIN summary s"
                      " ON s.task = t.task AND s.cell = tc.cell WHERE (t.state = 'done') <> (s.task IS NOT NULL)"},

@@ -245,9 +245,9 @@ static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *for
     }
     if (code == PG_OK)
         code = record_plan(store, plan, store->plan_id, cells);
-    if (code == PG_OK)
+    if (code == PG_OK && !plan->cells_only)
         code = free_tasks(store);
-    if (code == PG_OK && !cut)
+    if (code == PG_OK && !cut && !plan->cells_only)
         code = find_missing(store, plan, forwards, cells, list);
     if (code == PG_OK)
         code = create_tasks(store, list);

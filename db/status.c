@@ -38,12 +38,13 @@ static int count_cells(pg_store *store, pg_store_status *out)
 {
     int64_t *const fields[] = {
         &out->cells[PG_CELL_NEW], &out->cells[PG_CELL_PARTIAL], &out->cells[PG_CELL_DONE], &out->cells[PG_CELL_FAILED],
-        &out->outcomes,           &out->outcomes_asked};
+        &out->outcomes,           &out->outcomes_asked,         &out->audited};
     return read_counts(store,
-                       "SELECT ifnull(sum(n = 0 AND failed = 0), 0), ifnull(sum(n > 0 AND n < images AND failed = 0), 0),"
+                       "SELECT ifnull(sum(n = 0 AND failed = 0 AND asked), 0), ifnull(sum(n > 0 AND n < images AND failed = 0), 0),"
                        " ifnull(sum(n = images), 0), ifnull(sum(n < images AND failed > 0), 0), ifnull(sum(n), 0),"
-                       " ifnull(sum(images), 0) FROM total",
-                       fields, 6);
+                       " ifnull(sum(images * asked), 0), ifnull(sum(NOT asked), 0) FROM (SELECT *,"
+                       " n > 0 OR EXISTS (SELECT 1 FROM task_cell tc WHERE tc.cell = total.cell) AS asked FROM total)",
+                       fields, 7);
 }
 
 static int count_tasks(pg_store *store, pg_store_status *out)

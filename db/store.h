@@ -207,6 +207,7 @@ typedef struct pg_shard {
 typedef struct pg_store_plan_row {
     const char *name, *matrix, *overrides;
     const pg_shard *shard; /* NULL: the whole plan */
+    bool cells_only;       /* nobody asks for their outcomes: no tasks */
     const pg_store_forward_row *forwards;
     size_t n_forwards;
     const pg_store_cell_row *cells; /* in the order of rows, no id twice */
@@ -352,7 +353,8 @@ int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(cons
 /* ---- Watching: the store as a whole, while others write. Quick whatever its size ---- */
 
 typedef struct pg_store_status {
-    int64_t cells[PG_CELL_STATES];
+    int64_t cells[PG_CELL_STATES]; /* that a run asked for */
+    int64_t audited;               /* others: only audited */
     int64_t outcomes, outcomes_asked;
     int64_t tasks, pending, running, done, failed;
     double left_s; /* what is pending and running takes one worker, by the speed of the last attempts; NaN: none was made */

@@ -4,6 +4,7 @@
  * pass of a batch. Sum and certifier take turns, so that a busy neighbour slows both; times are those of the thread on its
  * core. */
 #include "defenses/certifier.h"
+#include "defenses/clones.h"
 #include "harness/base/rng.h"
 
 #include <stdio.h>
@@ -13,8 +14,7 @@
 enum { ROUNDS = 9, THRESHOLDS = 10 };
 
 /* Eight accumulators of sixteen lanes: the compiler keeps them in registers of whatever width there is. */
-__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline)) static float sum_of(const float *x,
-                                                                                                            size_t n)
+PG_CLONES __attribute__((noinline)) static float sum_of(const float *x, size_t n)
 {
     float lanes[128] = {0}, sum = 0;
     size_t i = 0;

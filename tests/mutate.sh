@@ -83,7 +83,7 @@ passes() { # folder, assembly, flags, tests...
         exit 4
     fi
     # a limit of memory, but for the sanitizers, which reserve much
-    (if [ -z "$extra" ]; then ulimit -v 8000000; fi; exec timeout 120 "$folder/tests" "$@") >/dev/null 2>&1
+    (if [ -z "$extra" ]; then ulimit -v 8000000; fi; ulimit -S -t 120; exec timeout 1200 "$folder/tests" "$@") >/dev/null 2>&1
 }
 
 # The mutant is in place. One that is explained is not run under the sanitizers: it is known to survive what comes before them.

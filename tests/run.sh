@@ -1,16 +1,26 @@
 #!/bin/sh
-# run.sh FOLDER PROGRAM...: runs cmocka programs one after the other, each under a time limit (PG_TEST_LIMIT seconds, default 300).
+# run.sh FOLDER PROGRAM...: runs cmocka programs one after the other, from the root of the tree.
+#
+# Each has PG_TEST_LIMIT seconds (default 300) of CPU time on every core, however busy the machine is; one that hangs is stopped
+# after PG_TEST_WALL seconds (default: six times as many). They get an empty home, which has to stay empty.
 #
 # Prints one line per test and what programs print as "count: ...", the whole output of a program in which something failed, and
 # as the last line "N passed, M failed, K skipped". FOLDER/skipped.txt gets one "program:test" line for each skipped test. A
-# program that crashes, runs out of time, ends with an error or runs no test counts as a failure of its own. Exit code 1 when
-# anything failed.
+# program that crashes, runs out of time, ends with an error or runs no test counts as a failure of its own, and so does a file that
+# is left in the home or as ./patchgauge.db. Exit code 1 when anything failed.
 set -u
-[ $# -ge 1 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 folder=$1
 shift
 limit=${PG_TEST_LIMIT:-300}
+wall=${PG_TEST_WALL:-$((limit * 6))}
+cpu=$((limit * $(nproc)))
 mkdir -p "$folder" || exit 4
+folder=$(cd "$folder" && pwd)
+export HOME="$folder/home"
+unset XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME
+rm -rf "$HOME" && mkdir "$HOME" || exit 4
+database=$(ls patchgauge.db 2>/dev/null)
 log=$folder/run.log results=$folder/results.txt
 : >"$folder/skipped.txt"
 : >"$results"
@@ -18,11 +28,11 @@ log=$folder/run.log results=$folder/results.txt
 for program in "$@"; do
     name=$(basename "$program")
     started=$(date +%s.%N)
-    timeout -k 10 "$limit" "$program" >"$log" 2>&1
+    (ulimit -S -t "$cpu" && exec timeout -k 10 "$wall" "$program") >"$log" 2>&1
     code=$?
     took=$(echo "$started $(date +%s.%N)" | awk '{ printf "%.1f s", $2 - $1 }')
     # cmocka prints "[       OK ] test", "[  FAILED  ] test" and "[  SKIPPED ] test", and lists failed ones again at the end.
-    awk -v program="$name" -v code="$code" -v limit="$limit" -v took="$took" '
+    awk -v program="$name" -v code="$code" -v cpu="$cpu" -v wall="$wall" -v took="$took" '
         function show(mark, test, note) { printf "%-7s %s: %s%s\n", mark, program, test, note; n[mark]++ }
         { sub(/^.*\[ RUN      \] /, "[ RUN      ] ") }
         /^\[ RUN      \] / { current = substr($0, 14) }
@@ -38,7 +48,8 @@ for program in "$@"; do
         }
         END {
             where = current == "" ? "(program)" : current
-            if (code == 124 || code == 137) show("FAILED", where, " (stopped after " limit " s)")
+            if (code == 124 || code == 137) show("FAILED", where, " (stopped after " wall " s)")
+            else if (code == 152) show("FAILED", where, " (stopped after " cpu " s of CPU time)")
             else if (code != 0 && !n["FAILED"]) show("FAILED", where, " (exit code " code ")")
             else if (groups != 0 && !n["FAILED"]) show("FAILED", where, " (ended early)")
             else if (!n["ok"] && !n["FAILED"] && !n["skipped"]) show("FAILED", where, " (ran no test)")
@@ -53,6 +64,10 @@ for program in "$@"; do
         echo "---- end of $name"
     fi
 done
+
+left=$(find "$HOME" -mindepth 1 | head -n 5)
+[ "$database" = "$(ls patchgauge.db 2>/dev/null)" ] || left="$left ./patchgauge.db"
+[ -z "$left" ] || echo "FAILED  (all): left outside of scratch folders:" $left | tee -a "$results"
 
 if [ -s "$folder/skipped.txt" ]; then
     echo "skipped: $(tr '\n' ' ' <"$folder/skipped.txt")"

@@ -148,7 +148,7 @@ static void test_interrupt(void **state)
     snprintf(command, sizeof command, slow, scratch_folder, scratch_folder);
     assert_int_equal(system(command), 0);
     pid_t child = program_start("stop.db", scratch_path("slow.toml"));
-    for (int tries = 0; tries < 3000 && number("stop.db", "SELECT count(*) FROM task WHERE state = 'done'") < 1; tries++)
+    for (int tries = 0; tries < 60000 && number("stop.db", "SELECT count(*) FROM task WHERE state = 'done'") < 1; tries++)
         sleep_s(0.01);
     struct timespec begun, ended;
     clock_gettime(CLOCK_MONOTONIC, &begun);
@@ -227,7 +227,7 @@ static void test_a_real_network(void **state)
     run_quietly("two.db", "zoo.toml", "--threads 1 --cache-size 0");
     expect_same("two.db", one); /* nor does it matter where clean features come from */
     pid_t child = program_start("three.db", scratch_path("zoo.toml"));
-    for (int tries = 0; tries < 6000 && number("three.db", "SELECT count(*) FROM task WHERE state = 'done'") < 2; tries++)
+    for (int tries = 0; tries < 60000 && number("three.db", "SELECT count(*) FROM task WHERE state = 'done'") < 2; tries++)
         sleep_s(0.01);
     kill(-child, SIGKILL);
     int code = program_wait(child);

@@ -330,7 +330,7 @@ static int begin(void *context, pg_store **out)
 {
     int code = pg_store_open(scratch_path("library.db"), PG_STORE_WRITE, &store);
     if (code == PG_OK)
-        code = pg_plan_record(context, store, PG_TASK_IMAGES);
+        code = pg_plan_record_cells(context, store);
     *out = store;
     return code;
 }

@@ -80,7 +80,7 @@ static void set_up(board *b, const game *g, oracle_map map)
 static pg_evidence evidence_of(const board *b)
 {
     const oracle_map *m = &b->map;
-    return (pg_evidence){b->now, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &b->spec};
+    return (pg_evidence){b->now, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &b->spec, NULL};
 }
 
 static pg_window window_of(const board *b) { return (pg_window){b->map.window_height, b->map.window_width}; }

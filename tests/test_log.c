@@ -107,7 +107,7 @@ static void progress_on_a_terminal_is_one_line_redrawn(void **state)
     close(kept_stderr);
     size_t size = 0; /* a terminal hands over in pieces, and some of them late */
     struct pollfd ready = {.fd = master, .events = POLLIN};
-    for (said[0] = 0; size < sizeof said - 1 && !strstr(said, "between\r\n") && poll(&ready, 1, 5000) == 1; said[size] = 0) {
+    for (said[0] = 0; size < sizeof said - 1 && !strstr(said, "between\r\n") && poll(&ready, 1, 600000) == 1; said[size] = 0) {
         ssize_t n = read(master, said + size, sizeof said - 1 - size);
         assert_true(n > 0);
         size += (size_t)n;

@@ -249,27 +249,29 @@ static void training_looks_at_a_grid_of_blocks(void **state)
     }
 }
 
-/* The published encoding sees nothing outside the band: pixels there may change without any effect on its column. */
+/* The published encoding sees nothing outside the band: pixels there may change without any effect on its column. Both images are
+ * the only one of their pass: another place in a batch may round otherwise. */
 static void ablated_bands_see_only_themselves(void **state)
 {
     (void)state;
     const char *const pairs[] = {"width=4", "encoding=ablation"};
     net x = random_32px("ds-resnet18", 2, pairs);
-    uint8_t pixels[2 * IMAGE];
+    uint8_t pixels[IMAGE];
+    float all[2][SIDE * CLASSES];
     random_pixels(pixels, 1, 3);
-    memcpy(pixels + IMAGE, pixels, IMAGE);
-    for (int c = 0; c < 3; c++)
-        for (int y = 0; y < SIDE; y++)
-            for (int k = 0; k < 5; k++)
-                pixels[IMAGE + (c * SIDE + y) * SIDE + 10 + k] = (uint8_t)(17 * k + y);
-    float all[2 * SIDE * CLASSES];
-    pg_tensor *in = t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){2, 3, SIDE, SIDE});
-    pg_tensor *u = pg_model_forward(x.model, x.config, PG_PASS_EVAL, x.scope, &x.parameters, CLASSES, in);
-    t->read(x.scope, t->permute(x.scope, u, 4, (const int64_t[]){0, 2, 3, 1}), all, PG_T_F32, 2 * SIDE * CLASSES);
+    for (int pass = 0; pass < 2; pass++) {
+        pg_tensor *in = t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){1, 3, SIDE, SIDE});
+        pg_tensor *u = pg_model_forward(x.model, x.config, PG_PASS_EVAL, x.scope, &x.parameters, CLASSES, in);
+        t->read(x.scope, t->permute(x.scope, u, 4, (const int64_t[]){0, 2, 3, 1}), all[pass], PG_T_F32, SIDE * CLASSES);
+        for (int c = 0; c < 3; c++)
+            for (int y = 0; y < SIDE; y++)
+                for (int k = 0; k < 5; k++)
+                    pixels[(c * SIDE + y) * SIDE + 10 + k] = (uint8_t)(17 * k + y);
+    }
     assert_int_equal(pg_scope_check(x.scope), PG_OK);
     for (int j = 0; j < SIDE; j++) {
         bool meets = j + 3 >= 10 && j <= 14;
-        int same = memcmp(all + j * CLASSES, all + (SIDE + j) * CLASSES, CLASSES * sizeof *all) == 0;
+        int same = memcmp(all[0] + j * CLASSES, all[1] + j * CLASSES, CLASSES * sizeof(float)) == 0;
         assert_int_equal(same, !meets);
     }
     release(&x);
@@ -340,26 +342,31 @@ static void pixels_reach_their_fields_only(void **state)
     (void)state;
     const char *const pairs[] = {"width=8", "kernel3=1100", "strides=1,2,1,1", "blocks=1,1,1,1"};
     net x = random_32px("bagnet17", 4, pairs);
-    pg_builder b = {.pass = PG_PASS_EVAL, .scope = x.scope, .parameters = &x.parameters, .classes = CLASSES};
-    uint8_t pixels[2 * IMAGE];
+    uint8_t pixels[IMAGE];
     random_pixels(pixels, 1, 8);
-    memcpy(pixels + IMAGE, pixels, IMAGE);
-    pixels[IMAGE + 16 * SIDE + 16] ^= 0x80;
-    pg_tensor *in = t->affine(x.scope, t->to_type(x.scope, t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){2, 3, SIDE, SIDE}), PG_T_F32), 1.0 / 255, 0);
-    pg_value out = x.model->hooks->forward(&b, x.config, pg_layer_input(&b, in, 3, SIDE, SIDE));
-    int rows = out.rows.positions, columns = out.columns.positions, changed = 0, meeting = 0;
-    float *u = malloc((size_t)(2 * CLASSES * rows * columns) * sizeof *u);
-    assert_int_equal(t->read(x.scope, out.tensor, u, PG_T_F32, 2 * CLASSES * rows * columns), PG_OK);
+    int rows = 0, columns = 0, changed = 0, meeting = 0;
+    float *u[2];
+    for (int pass = 0; pass < 2; pass++) { /* at the same place of a batch of the same size */
+        pg_builder b = {.pass = PG_PASS_EVAL, .scope = x.scope, .parameters = &x.parameters, .classes = CLASSES};
+        pg_tensor *image = t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){1, 3, SIDE, SIDE});
+        pg_tensor *in = t->affine(x.scope, t->to_type(x.scope, image, PG_T_F32), 1.0 / 255, 0);
+        pg_value out = x.model->hooks->forward(&b, x.config, pg_layer_input(&b, in, 3, SIDE, SIDE));
+        rows = out.rows.positions, columns = out.columns.positions;
+        u[pass] = malloc((size_t)(CLASSES * rows * columns) * sizeof(float));
+        assert_int_equal(t->read(x.scope, out.tensor, u[pass], PG_T_F32, CLASSES * rows * columns), PG_OK);
+        pixels[16 * SIDE + 16] ^= 0x80;
+    }
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < columns; c++) {
-            int i = r * columns + c, other = i + CLASSES * rows * columns;
+            int i = r * columns + c;
             bool meets = r * 2 <= 16 && 16 < r * 2 + 7 && c * 2 <= 16 && 16 < c * 2 + 7;
-            changed += u[i] != u[other];
+            changed += u[0][i] != u[1][i];
             meeting += meets;
-            assert_true(meets || u[i] == u[other]);
+            assert_true(meets || u[0][i] == u[1][i]);
         }
     assert_true(changed > 0 && changed <= meeting);
-    free(u);
+    free(u[0]);
+    free(u[1]);
     release(&x);
 }
 

@@ -152,15 +152,32 @@ static void test_shares_of_the_paper(void **state)
     static const struct {
         const char *text;
         int image, side;
-    } cases[] = {{"0.4%", 32, 2},   {"2.4%", 32, 5}, {"6.2%", 32, 8},   {"1%", 224, 23},
-                 {"2%", 224, 32},   {"3%", 224, 39}, {"0.4%", 192, 12}, {"2.4%", 192, 30},
-                 {"6.2%", 192, 48}, {"2%", 299, 42}, {"100%", 32, 32},  {"0.000001%", 32, 1}};
+    } cases[] = {{"0.4%", 32, 2},  {"2.4%", 32, 5},      {"6.2%", 32, 8},    {"1%", 224, 23},   {"2%", 224, 32},
+                 {"3%", 224, 39},  {"0.4%", 192, 12},    {"2.4%", 192, 30},  {"6.2%", 192, 48}, {"2%", 299, 42},
+                 {"100%", 32, 32}, {"0.000001%", 32, 1}, {"12.5%", 224, 79}, {"2.4%", 224, 35}, {"12.5%", 66, 23}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int h = 0, w = 0;
         assert_int_equal(pg_patch_parse(cases[i].text, cases[i].image, cases[i].image, &h, &w), PG_OK);
         assert_int_equal(h, cases[i].side);
         assert_int_equal(w, cases[i].side);
     }
+    /* steps of 0.5%, by counting: never smaller than the largest square within the share */
+    for (int side = 1; side <= 512; side++)
+        for (int half = 1; half <= 200; half++) {
+            char text[16];
+            int got[2], within = 0, near = 1;
+            snprintf(text, sizeof text, "%d.%d%%", half / 2, half % 2 * 5);
+            int64_t pixels = (int64_t)side * side * half; /* share times 200 */
+            while ((int64_t)(within + 1) * (within + 1) * 200 <= pixels)
+                within++;
+            while ((int64_t)near * near * 200 * 100 < 97 * pixels)
+                near++;
+            assert_int_equal(pg_patch_parse(text, side, side, &got[0], &got[1]), PG_OK);
+            assert_int_equal(got[0], within > near ? within : near);
+            assert_int_equal(got[1], got[0]);
+            if (side < 67)
+                assert_int_equal(got[0], near); /* what it was before: cells keep their ids */
+        }
     int h = 0, w = 0;
     assert_int_equal(pg_patch_parse("5x8", 32, 32, &h, &w), PG_OK);
     assert_int_equal(h, 5);
@@ -170,6 +187,43 @@ static void test_shares_of_the_paper(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (pg_patch_parse(bad[i], 32, 32, &h, &w) != PG_EINPUT)
             fail_msg("\"%s\" was taken as %d x %d", bad[i], h, w);
+}
+
+/* What a table printed for 12.5% of 224 px had an attack within 12.5%: 79x79 pixels, which are now what it is about. Shares say
+ * their pixels, of one size and of two. */
+static void test_shares_hold_for_all_of_them(void **state)
+{
+    (void)state;
+    pg_plan *plan =
+        must_open("[fixed]\nweights = \"null\"\nimages = \"0:10\"\ndefense = \"mean\"\nnull.height = 1\nnull.width = "
+                  "224\nnull.field = 25\nnull.stride = 1\nnull.wrap = \"w\"\n"
+                  "null.input_height = 224\nnull.input_width = 224\ndataset = \"synthetic:test@224\"\nattacker = \"network\"\n"
+                  "[axes]\npatch = [\"12.5%\", 79, 78]\n",
+                  NULL);
+    assert_int_equal(pg_plan_count(plan), 2); /* the first two are one */
+    assert_int_equal(pg_plan_at(plan, 0)->patch_height, 79);
+    assert_int_equal(pg_plan_at(plan, 1)->patch_height, 78);
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_patch_add(plan, pg_plan_at(plan, 0), &text);
+    assert_string_equal(text.data, "12.5% = 79x79 px");
+    pg_buf_clear(&text);
+    pg_patch_add(plan, pg_plan_at(plan, 1), &text);
+    assert_string_equal(text.data, "78");
+    pg_plan_free(plan);
+    plan = must_open(
+        "[fixed]\nweights = \"null\"\nimages = \"0:10\"\ndefense = \"mean\"\npatch = \"2.4%\"\nattacker = \"network\"\n"
+        "[[zip]]\ndataset = [\"synthetic:test\", \"synthetic:test@64\"]\nnull.input_height = [32, 64]\n"
+        "null.input_width = [32, 64]\n",
+        NULL);
+    pg_buf_clear(&text);
+    pg_patch_add(plan, pg_plan_at(plan, 1), &text);
+    assert_string_equal(text.data, "2.4% = 5x5 or 10x10 px");
+    pg_buf_clear(&text);
+    pg_patch_add(NULL, pg_plan_at(plan, 1), &text);
+    assert_string_equal(text.data, "2.4% = 10x10 px");
+    pg_buf_release(&text);
+    pg_plan_free(plan);
 }
 
 static void test_windows(void **state)
@@ -303,7 +357,8 @@ static void test_locality(void **state)
         assert_int_equal(c->delta, want[i]);
         assert_int_equal(c->logit_delta, 3);
         assert_string_equal(pg_cell_value(c, "delta.logits"), "3");
-        assert_true((strstr(c->canonical, "votes=sure\n") != NULL) == (i == 2)); /* what only these cells certify otherwise than once */
+        assert_true((strstr(c->canonical, "votes=sure\n") != NULL) ==
+                    (i == 2)); /* what only these cells certify otherwise than once */
         assert_string_equal(pg_cell_value(c, "locality"), "measured");
     }
     pg_plan_free(plan);
@@ -394,8 +449,8 @@ static void expect_problem(const char *text, const char *want)
 static void test_patches_before_and_behind_a_resize(void **state)
 {
     (void)state;
-#define RESIZED                                                                                                                  \
-    "[fixed]\nweights = \"null\"\ndefense = \"mean\"\nnull.height = 22\nnull.width = 22\nnull.field = 17\nnull.stride = 8\n"       \
+#define RESIZED                                                                                                              \
+    "[fixed]\nweights = \"null\"\ndefense = \"mean\"\nnull.height = 22\nnull.width = 22\nnull.field = 17\nnull.stride = 8\n" \
     "null.input_height = 192\nnull.input_width = 192\n"
     static const struct {
         const char *rest, *window, *reach, *patch;
@@ -427,7 +482,8 @@ static void test_patches_before_and_behind_a_resize(void **state)
         for (size_t j = 0; j < i; j++)
             assert_true((i == 1 && j == 0) || strcmp(ids[i], ids[j]) != 0);
     /* masks of images cover what a patch before the resize changes: those of 5 px are those of 48 px behind it */
-    static const char *const before_behind[] = {"patch = 5\n", "patch = 48\nattacker = \"network\"\n", "patch = 5\nattacker = \"network\"\n"};
+    static const char *const before_behind[] = {"patch = 5\n", "patch = 48\nattacker = \"network\"\n",
+                                                "patch = 5\nattacker = \"network\"\n"};
     char map[3][32], window[3][32];
     for (int i = 0; i < 3; i++) {
         char text[1024];
@@ -631,6 +687,7 @@ int main(void)
         cmocka_unit_test(test_the_page_example),
         cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_shares_of_the_paper),
+        cmocka_unit_test(test_shares_hold_for_all_of_them),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_canonical_form),

@@ -254,6 +254,87 @@ static void test_watch(void **state)
     pg_store_close(store);
 }
 
+static pid_t start_watch(void)
+{
+    unlink(scratch_path("watched"));
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    if (freopen(scratch_path("watched"), "w", stdout) && freopen(scratch_path("watched"), "a", stderr))
+        execl(program_path(), program_path(), "--db", scratch_path("t.db"), "status", "--watch", (char *)NULL);
+    _exit(127);
+}
+
+static void wait_for_text(const char *text)
+{
+    for (int tries = 0; tries < 6000; tries++) {
+        char *have = NULL;
+        size_t size = 0;
+        bool found = pg_file_read(scratch_path("watched"), 1 << 20, &have, &size) == PG_OK && strstr(have, text);
+        free(have);
+        if (found)
+            return;
+        usleep(10000);
+    }
+    fail_msg("waited in vain for \"%s\"", text);
+}
+
+/* It ends as a run does: with failed tasks, or where the workers are gone; and quietly when told to. */
+static void test_ends_of_a_watch(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker();
+    pg_task task;
+    plan(store, (const int[]){0}, 1, 0, IMAGES);
+    pid_t child = start_watch();
+    wait_for_text("0 of 3 done");
+    while (claim(store, &task))
+        fail_task(store, &task, "no luck");
+    assert_int_equal(program_wait(child), 1);
+    wait_for_text("3 of 3 tasks failed");
+    plan(store, (const int[]){0}, 1, 0, IMAGES);
+    child = start_watch();
+    wait_for_text("0 of 3 done");
+    kill(child, SIGINT);
+    assert_int_equal(program_wait(child), 0);
+    child = start_watch();
+    wait_for_text("workers: 1");
+    pg_store_close(store);
+    assert_int_equal(program_wait(child), 3);
+    wait_for_text("no worker is running any more");
+}
+
+/* Cells that nobody asks a run for are no work that is left. */
+static void test_cells_without_tasks(void **state)
+{
+    (void)state;
+    pg_store *store = fill();
+    static char key[PG_HASH_HEX];
+    assert_int_equal(pg_hash_bytes("f\n", 2, key), PG_OK);
+    pg_store_forward_row forward = {.forward_key = key, .canonical = "f\n", .dataset_hash = hash_a, .dataset_split = "test",
+                                    .dataset_name = "d:test", .dataset_images = 100, .dataset_classes = 10, .chunk = CHUNK};
+    pg_store_cell_row rows[] = {cell_row(0, 0, IMAGES), cell_row(5, 0, IMAGES)};
+    pg_store_plan_row audited = {.name = "audit", .matrix = "", .overrides = "", .cells_only = true, .forwards = &forward,
+                                 .n_forwards = 1, .cells = rows, .n_cells = 2};
+    assert_int_equal(pg_store_plan(store, &audited), PG_OK);
+    json_t *root = status_json();
+    assert_int_equal(at(root, "cells", "new"), 0);
+    assert_int_equal(at(root, "cells", "audited"), 1);
+    assert_int_equal(at(root, "outcomes", "asked"), CELLS * IMAGES);
+    assert_int_equal(at(root, "tasks", "pending"), 0);
+    json_decref(root);
+    assert_int_equal(program_run("t.db", "status --watch"), 0); /* ends at once */
+    expect_text("3 cells: 0 new, 0 partial, 3 done, 0 failed; 1 more only audited\n");
+    plan(store, (const int[]){5}, 1, 0, IMAGES);
+    root = status_json();
+    assert_int_equal(at(root, "cells", "new"), 1);
+    assert_int_equal(at(root, "cells", "audited"), 0);
+    assert_int_equal(at(root, "outcomes", "asked"), (CELLS + 1) * IMAGES);
+    assert_int_equal(at(root, "tasks", "pending"), 3);
+    json_decref(root);
+    pg_store_close(store);
+}
+
 static void test_status_usage(void **state)
 {
     (void)state;
@@ -469,6 +550,8 @@ int main(void)
         cmocka_unit_test_teardown(test_hostile_reasons, clean),
         cmocka_unit_test_teardown(test_many_failures_are_cut_short, clean),
         cmocka_unit_test_teardown(test_watch, clean),
+        cmocka_unit_test_teardown(test_ends_of_a_watch, clean),
+        cmocka_unit_test_teardown(test_cells_without_tasks, clean),
         cmocka_unit_test_teardown(test_status_usage, clean),
         cmocka_unit_test_teardown(test_log_is_in_order, clean),
         cmocka_unit_test_teardown(test_lists, clean),

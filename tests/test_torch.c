@@ -298,6 +298,36 @@ static void kernels_are_told(void **state)
     assert_true(kernels.text[0] && kernels.isa[0]);
 }
 
+/* With less than the CPU has, oneDNN has no bf16: a training that chose it would end with an error of libtorch. */
+static void bf16_is_fast_only_where_onednn_may_use_it(void **state)
+{
+    (void)state;
+    static const char *const less[] = {"SSE41", "AVX2", "avx2", "AVX512_CORE"};
+    const char *const names[] = {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"};
+    char *before[2];
+    for (int i = 0; i < 2; i++) {
+        before[i] = getenv(names[i]) ? strdup(getenv(names[i])) : NULL;
+        unsetenv(names[i]);
+    }
+    bool has = pg_cpu_has_fast_bf16();
+    for (int i = 0; i < 2; i++) {
+        for (size_t k = 0; k < sizeof less / sizeof *less; k++) {
+            setenv(names[i], less[k], 1);
+            assert_false(pg_cpu_has_fast_bf16());
+        }
+        setenv(names[i], i == 0 ? "ALL" : "AVX2", 1); /* the first name counts, where both are set */
+        setenv(names[0], "ALL", 1);
+        assert_int_equal(pg_cpu_has_fast_bf16(), has);
+        unsetenv(names[0]);
+        unsetenv(names[1]);
+    }
+    for (int i = 0; i < 2; i++)
+        if (before[i])
+            setenv(names[i], before[i], 1);
+    free(before[0]);
+    free(before[1]);
+}
+
 /* A child process in which the shim is named wrongly: one clear message, no crash. */
 static void a_missing_or_wrong_shim_is_one_message(void **state)
 {
@@ -347,6 +377,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(random_state_is_reproducible, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(devices_memory_and_scripts_answer, scope_setup, scope_teardown),
         cmocka_unit_test(kernels_are_told),
+        cmocka_unit_test(bf16_is_fast_only_where_onednn_may_use_it),
         cmocka_unit_test(a_missing_or_wrong_shim_is_one_message),
     };
     return cmocka_run_group_tests(tests, load, NULL);

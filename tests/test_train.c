@@ -99,7 +99,7 @@ static void three_kills_change_nothing(void **state)
     pg_rng rng = pg_rng_make((uint64_t)(start * 1e6), PG_STREAM_TEST, 0);
     int kills = 0, seen = 0;
     for (int i = 0; i < 3; i++) {
-        bool at_checkpoint = i == 1; /* one kill surely leaves something to go on from */
+        bool at_checkpoint = i == 0; /* one kill surely leaves something to go on from */
         kills += train_child(killed, at_checkpoint ? 0 : whole * (0.2 + 0.3 * pg_rng_unit(&rng)), at_checkpoint) == -1;
         seen += pg_file_size(checkpoint) > 0;
     }

@@ -212,7 +212,7 @@ static void reachable(board *b, const double *u, int64_t delta, int position)
 
 static bool flipped(const board *b)
 {
-    pg_evidence e = {b->now, 1, b->positions, CLASSES, false, true, &b->spec};
+    pg_evidence e = {b->now, 1, b->positions, CLASSES, false, true, &b->spec, NULL};
     return b->defense->predict(&e, (pg_window){1, b->window}, b->config, b->scratch) != b->label;
 }
 

@@ -21,7 +21,7 @@ static void set_scene(scene *s, oracle_map map, uint32_t seed, int32_t least, ui
         s->q[i] = least + (int32_t)pg_rng_below(&rng, spread);
     s->sets = oracle_windows_of(&s->map);
     s->spec = (pg_evidence_spec){.clip_hi = 1};
-    s->evidence = (pg_evidence){s->q, map.height, map.width, map.classes, map.wrap_rows, map.wrap_columns, &s->spec};
+    s->evidence = (pg_evidence){s->q, map.height, map.width, map.classes, map.wrap_rows, map.wrap_columns, &s->spec, NULL};
     s->windows = pg_windows_of(&s->evidence, (pg_window){map.window_height, map.window_width});
 }
 

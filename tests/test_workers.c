@@ -156,7 +156,7 @@ static void test_killed_worker(void **state)
 
 static bool is_gone(pid_t pid)
 {
-    for (int tries = 0; tries < 1000; tries++) {
+    for (int tries = 0; tries < 60000; tries++) {
         char path[64], text[512] = "";
         snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
         FILE *stat = fopen(path, "r");

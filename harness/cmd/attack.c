@@ -162,7 +162,7 @@ const pg_command pg_command_attack = {
         "  --dataset D      NAME:SPLIT; NAME:SPLIT@SIZE resizes its images\n"
         "  --images A:B     images A to B - 1; default all\n"
         "  --attack NAME    see `patchgauge list attacks`\n"
-        "  --patch P        pixels (5), height x width (5x8) or a share of the image (2.4%)\n"
+        "  --patch P        pixels (5), height x width (5x8) or a share of the image (2.4%, a square)\n"
         "  --attacker A     input (default) or network: whether the patch is put on before or after a resize. The patch, its\n"
         "                   places and patches.npy are in pixels of the images there; the sheet shows images as the network\n"
         "                   takes them, and outlines what the patch changes\n"

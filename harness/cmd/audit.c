@@ -279,7 +279,7 @@ static int begin(void *context, pg_store **store)
     session *s = context;
     int code = pg_store_open(s->context->db_path, PG_STORE_WRITE, &s->store);
     if (code == PG_OK)
-        code = pg_plan_record(s->plan, s->store, PG_TASK_IMAGES);
+        code = pg_plan_record_cells(s->plan, s->store);
     *store = s->store;
     return code;
 }

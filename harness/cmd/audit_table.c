@@ -87,7 +87,10 @@ static int64_t number_of(const pg_audit_row *r, column c)
 static void field(const pg_audit_row *r, const keys *k, size_t i, const char *absent, pg_buf *out)
 {
     if (i < k->n) {
-        pg_text_flat(pg_cell_value(r->cell, k->names[i]), " ", false, out);
+        if (strcmp(k->names[i], "patch") == 0)
+            pg_patch_add(NULL, r->cell, out);
+        else
+            pg_text_flat(pg_cell_value(r->cell, k->names[i]), " ", false, out);
         return;
     }
     column c = (column)(i - k->n);

@@ -149,6 +149,8 @@ static void add_value(const pg_plan *plan, const pg_cell *cell, const char *key,
     const char *value = value_of(cell, key, room);
     if (strcmp(key, "weights") == 0)
         pg_layout_weights(plan, value, out);
+    else if (strcmp(key, "patch") == 0)
+        pg_patch_add(plan, cell, out);
     else
         pg_buf_puts(out, value[0] != '\0' ? value : "-");
 }

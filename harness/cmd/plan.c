@@ -27,8 +27,13 @@ static int print_cell(const pg_plan *plan, const pg_cell *cell, const pg_explain
     pg_buf_printf(&line, "%-6s %.12s %s", pg_reason_name(e->reason), cell->id, pg_cell_value(cell, "defense"));
     for (size_t i = 0; i < pg_plan_axes(plan); i++) {
         const char *key = pg_plan_axis(plan, i), *value = pg_cell_value(cell, key);
-        if (strcmp(key, "defense") != 0 && *value)
-            pg_buf_printf(&line, " %s=%s", key, value);
+        if (strcmp(key, "defense") == 0 || !*value)
+            continue;
+        pg_buf_printf(&line, " %s=", key);
+        if (strcmp(key, "patch") == 0)
+            pg_patch_add(NULL, cell, &line);
+        else
+            pg_buf_puts(&line, value);
     }
     pg_buf_printf(&line, ": %s\n", e->why);
     int code = pg_buf_check(&line);

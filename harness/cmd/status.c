@@ -3,6 +3,7 @@
 #include "harness/cmd/print.h"
 #include "db/store.h"
 #include "harness/base/json.h"
+#include "harness/run/run.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -119,9 +120,12 @@ static void format_text(const pg_context *context, const view *v, pg_buf *out)
     int64_t cells = 0;
     for (int i = 0; i < PG_CELL_STATES; i++)
         cells += s->cells[i];
-    pg_buf_printf(out, "%s: %" PRId64 " cells: %" PRId64 " new, %" PRId64 " partial, %" PRId64 " done, %" PRId64 " failed\n",
+    pg_buf_printf(out, "%s: %" PRId64 " cells: %" PRId64 " new, %" PRId64 " partial, %" PRId64 " done, %" PRId64 " failed",
                   context->db_path, cells, s->cells[PG_CELL_NEW], s->cells[PG_CELL_PARTIAL], s->cells[PG_CELL_DONE],
                   s->cells[PG_CELL_FAILED]);
+    if (s->audited > 0)
+        pg_buf_printf(out, "; %" PRId64 " more only audited", s->audited);
+    pg_buf_puts(out, "\n");
     pg_buf_printf(out, "outcomes: %" PRId64 " of %" PRId64 "\n", s->outcomes, s->outcomes_asked);
     pg_buf_printf(out, "tasks: %" PRId64 " of %" PRId64 " done, %" PRId64 " running, %" PRId64 " pending, %" PRId64 " failed\n",
                   s->done, s->tasks, s->running, s->pending, s->failed);
@@ -144,10 +148,10 @@ static void format_text(const pg_context *context, const view *v, pg_buf *out)
 static int format_json(const pg_context *context, const view *v, pg_buf *out)
 {
     const pg_store_status *s = &v->status;
-    json_t *root = json_pack("{s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:I, s:O, s:O}",
+    json_t *root = json_pack("{s:o, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:I, s:O, s:O}",
                              "database", pg_json_text(context->db_path), "cells", "new", (json_int_t)s->cells[PG_CELL_NEW],
                              "partial", (json_int_t)s->cells[PG_CELL_PARTIAL], "done", (json_int_t)s->cells[PG_CELL_DONE],
-                             "failed", (json_int_t)s->cells[PG_CELL_FAILED], "outcomes", "done", (json_int_t)s->outcomes,
+                             "failed", (json_int_t)s->cells[PG_CELL_FAILED], "audited", (json_int_t)s->audited, "outcomes", "done", (json_int_t)s->outcomes,
                              "asked", (json_int_t)s->outcomes_asked, "tasks", "all", (json_int_t)s->tasks, "done",
                              (json_int_t)s->done, "running", (json_int_t)s->running, "pending", (json_int_t)s->pending,
                              "failed", (json_int_t)s->failed, "left_s", isnan(s->left_s) ? json_null() : json_real(left_of(v)),
@@ -161,14 +165,15 @@ static int format_json(const pg_context *context, const view *v, pg_buf *out)
     return PG_OK;
 }
 
-/* *open: something is left to do. */
-static int show(const pg_context *context, const arguments *a, bool *open)
+/* *status and *live: what was shown. */
+static int show(const pg_context *context, const arguments *a, pg_store_status *status, int64_t *live)
 {
     view v;
     pg_buf text;
     pg_buf_init(&text);
     int code = look(context->db_path, &v);
-    *open = v.status.pending + v.status.running > 0;
+    *status = v.status;
+    *live = v.live;
     if (code == PG_OK && a->json)
         code = format_json(context, &v, &text);
     else if (code == PG_OK)
@@ -186,12 +191,34 @@ static int show(const pg_context *context, const arguments *a, bool *open)
     return code;
 }
 
+/* Shows the state again until no task is pending or running, or all workers are gone that were seen: twice, for one that died is
+ * replaced. Ctrl-C ends it, as one ends a watch. */
+static int watch(const pg_context *context, const arguments *a, pg_store_status *status, int64_t live)
+{
+    int code = PG_OK, gone = 0;
+    bool seen = live > 0;
+    while (code == PG_OK && status->pending + status->running > 0 && gone < 2) {
+        nanosleep(&(struct timespec){.tv_sec = SECONDS_BETWEEN}, NULL);
+        if (pg_signals_stopping())
+            return PG_OK;
+        code = show(context, a, status, &live);
+        seen |= live > 0;
+        gone = seen && live == 0 ? gone + 1 : 0;
+    }
+    if (code == PG_OK && status->failed > 0)
+        return pg_fail(PG_ECELLS, "%" PRId64 " of %" PRId64 " tasks failed", status->failed, status->tasks);
+    if (code == PG_OK && status->pending + status->running > 0)
+        return pg_fail(PG_EINTERRUPTED, "no worker is running any more; the same `patchgauge run` goes on");
+    return code;
+}
+
 static int run(const pg_context *context, int argc, char **argv)
 {
     static const struct option options[] = {
         {"watch", no_argument, NULL, 'w'}, {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
     arguments a = {.watch = false};
-    bool open = true;
+    pg_store_status status;
+    int64_t live;
     int code = PG_OK;
     optind = 0;
     for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":", options)) != -1;) {
@@ -202,13 +229,11 @@ static int run(const pg_context *context, int argc, char **argv)
     }
     if (code == PG_OK && optind < argc)
         code = pg_fail(PG_EUSAGE, "status takes options only, but was given \"%s\"", argv[optind]);
+    if (code == PG_OK && a.watch)
+        pg_signals_catch();
     if (code == PG_OK)
-        code = show(context, &a, &open);
-    while (code == PG_OK && a.watch && open) {
-        nanosleep(&(struct timespec){.tv_sec = SECONDS_BETWEEN}, NULL);
-        code = show(context, &a, &open);
-    }
-    return code;
+        code = show(context, &a, &status, &live);
+    return code == PG_OK && a.watch ? watch(context, &a, &status, live) : code;
 }
 
 const pg_command pg_command_status = {
@@ -217,9 +242,11 @@ const pg_command pg_command_status = {
     .summary = "show how the database stands: cells, tasks, workers, failures, time left",
     .help = "Looks at the whole database, also while runs go on, and holds none of them up. The time left is that of the tasks "
             "not\n"
-            "done at the speed of the last thousand tasks, forward pass by forward pass, shared by the workers that live.\n"
+            "done at the speed of the last thousand tasks, forward pass by forward pass, shared by the workers that live. Cells\n"
+            "that were audited and not run are counted apart: they wait for nobody.\n"
             "\n"
-            "  --watch   again every two seconds, until no task is pending or running\n"
+            "  --watch   again every two seconds, until no task is pending or running, or the workers are gone; ends with the exit\n"
+            "            code of a run in that state: 0 done, 1 tasks failed, 3 the run stopped; 0 after Ctrl-C\n"
             "  --json    one JSON object a line: cells, outcomes, tasks, left_s (null: not known), live_workers, workers, "
             "failures\n"
             "\n"

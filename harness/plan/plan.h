@@ -91,6 +91,10 @@ const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id); /* NULL i
  * Borrowed. */
 const char *pg_cell_value(const pg_cell *cell, const char *key);
 
+/* The same for people, where the key is "patch": of a share the pixels as well, "2.4% = 5x5 px"; of all cells of the plan with that
+ * share, "2.4% = 5x5 or 35x35 px", or of this one alone, where plan is NULL. */
+void pg_patch_add(const pg_plan *plan, const pg_cell *cell, pg_buf *out);
+
 /* The forward passes of the cells. Some may be left over and serve no cell. */
 size_t pg_plan_forwards(const pg_plan *plan);
 const pg_forward *pg_plan_forward(const pg_plan *plan, size_t i);

@@ -14,7 +14,7 @@ const pg_key pg_keys[PG_KEYS + 1] = {
     [PG_KEY_DEFENSE] = {"defense", NULL, "a name of `patchgauge list defenses`"},
     [PG_KEY_DTYPE] = {"dtype", "fp32", "fp32 or bf16"},
     [PG_KEY_IMAGES] = {"images", "", "FIRST:END, images FIRST to END - 1 of the split"},
-    [PG_KEY_PATCH] = {"patch", NULL, "pixels (5), height x width (5x8) or a share of the image (2.4%)"},
+    [PG_KEY_PATCH] = {"patch", NULL, "pixels (5), height x width (5x8) or a share of the image (2.4%, a square: of 32 px 5x5)"},
     [PG_KEY_SEED] = {"seed", "0", "a whole number from 0"},
     [PG_KEY_WEIGHTS] = {"weights", NULL, "a weights file, or null for the built-in null model"},
 };
@@ -60,6 +60,18 @@ static int find_key(const char *name)
 
 /* ---- Values ---- */
 
+/* The side of the square for a share of `ppm` / 10^8 of an image, exact: both products are below 2^63 on images of up to
+ * PG_SIDE_MAX^2 pixels. */
+static int side_of_share(int64_t ppm, int64_t pixels)
+{
+    int64_t side = 1;
+    while (side * side * INT64_C(10000000000) < INT64_C(97) * ppm * pixels)
+        side++;
+    while ((side + 1) * (side + 1) * INT64_C(100000000) <= ppm * pixels)
+        side++;
+    return (int)side;
+}
+
 int pg_patch_parse(const char *text, int height, int width, int *patch_height, int *patch_width)
 {
     size_t length = strlen(text);
@@ -71,12 +83,7 @@ int pg_patch_parse(const char *text, int height, int width, int *patch_height, i
         if (pg_parse_ppm(number, &ppm) != PG_OK || ppm <= 0 || ppm > 100000000)
             return pg_fail(PG_EINPUT, "patch \"%s\": a share is more than 0%% and at most 100%%, with at most 6 decimals",
                            text);
-        /* percent in millionths: share = ppm / 10^8; p * p >= 0.97 * share * height * width, in integers */
-        int64_t need = INT64_C(97) * ppm * height * width;
-        int64_t side = 1;
-        while (side * side * INT64_C(10000000000) < need)
-            side++;
-        *patch_height = *patch_width = (int)side;
+        *patch_height = *patch_width = side_of_share(ppm, (int64_t)height * width);
     } else if (pg_parse_size(text, patch_height, patch_width) != PG_OK) {
         return pg_fail(PG_EINPUT, "patch \"%s\": write pixels (5), height x width (5x8) or a share of the image (2.4%%)", text);
     }

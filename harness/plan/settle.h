@@ -99,9 +99,10 @@ void pg_pairs_free(char **pairs, size_t n);
 /* What a defended classifier is, but for its forward pass and its images: attacker, defense with options, patch, seed. */
 void pg_cell_defended_text(const pg_settler *settler, const pg_toml_value **values, const pg_cell *cell, pg_buf *out);
 
-/* "5", "5x8", "2.4%" to pixels on an image of this size. A share becomes the side of the smallest square that has at least 97%
- * of it: 0.4/2.4/6.2% of 32 px are 2/5/8, 1/2/3% of 224 px are 23/32/39, 2% of 299 px is 42, as in the paper, whose shares are
- * rounded. PG_EINPUT. */
+/* "5", "5x8", "2.4%" to pixels on an image of this size. A share becomes the larger of two squares: the largest one within
+ * it, so that a certificate holds for every square of that share, and the smallest one that has at least 97% of it, so that
+ * 0.4/2.4/6.2% of 32 px are 2/5/8, 1/2/3% of 224 px are 23/32/39, 2% of 299 px is 42, as in the paper, whose shares are
+ * rounded. It says nothing of other shapes. PG_EINPUT. */
 int pg_patch_parse(const char *text, int height, int width, int *patch_height, int *patch_width) PG_MUST_USE;
 
 /* Canonical text: lines sorted, so that the order of keys is no matter. In place. */

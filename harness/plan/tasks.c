@@ -172,4 +172,13 @@ int pg_plan_record_shard(const pg_plan *plan, pg_store *store, int64_t task_imag
     return with_rows(plan, store, task_images, shard, pg_store_plan);
 }
 
+static int record_cells(pg_store *store, const pg_store_plan_row *row)
+{
+    pg_store_plan_row cells = *row;
+    cells.cells_only = true;
+    return pg_store_plan(store, &cells);
+}
+
+int pg_plan_record_cells(const pg_plan *plan, pg_store *store) { return with_rows(plan, store, PG_TASK_IMAGES, NULL, record_cells); }
+
 int pg_plan_join(const pg_plan *plan, pg_store *store) { return with_rows(plan, store, PG_TASK_IMAGES, NULL, pg_store_join); }

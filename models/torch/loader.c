@@ -3,8 +3,8 @@
 
 #include "harness/base/hash.h"
 #include "harness/base/log.h"
+#include "models/torch/cpu.h"
 
-#include <cpuid.h>
 #include <dlfcn.h>
 #include <libgen.h>
 #include <limits.h>
@@ -23,16 +23,6 @@ static int cores(void)
 {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
-bool pg_cpu_has_fast_bf16(void)
-{
-    unsigned a, b, c, d;
-    if (!__builtin_cpu_supports("avx512bw"))
-        return false;
-    bool amx = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (1u << 22)); /* AMX-BF16 */
-    bool dot = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));  /* AVX512_BF16 */
-    return amx || dot;
 }
 
 static int find_shim(char path[PATH_MAX])
@@ -78,8 +68,7 @@ static int load(int threads)
     if (threads >= cores())
         setenv("OMP_PROC_BIND", "true", 0);
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
+    if (pg_cpu_has_avx512())
         setenv("ATEN_CPU_CAPABILITY", "avx512", 0);
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!object) {

@@ -205,7 +205,8 @@ const char *pg_torch_hash(void);
 /* The scope's first error as this thread's error, or PG_OK. */
 int pg_scope_check(const pg_scope *s) PG_MUST_USE;
 
-/* Whether bf16 is faster than fp32 on this CPU: AMX, or AVX-512 with bf16 dot products. */
+/* Whether bf16 is faster than fp32 on this CPU: AMX, or AVX-512 with bf16 dot products, unless ONEDNN_MAX_CPU_ISA keeps oneDNN
+ * from them. */
 bool pg_cpu_has_fast_bf16(void);
 
 #ifdef __cplusplus

@@ -152,7 +152,7 @@ static int run_child(const char *const *arguments, long n)
         argv[argc] = (char *)arguments[argc - 1];
     dup2(out, STDOUT_FILENO);
     dup2(said, STDERR_FILENO);
-    alarm(120); /* a command that hangs ends as one that crashes */
+    alarm(1200); /* a command that hangs ends as one that crashes */
     long before = atomic_load(&live);
     failing = n;
     first_process = getpid();

@@ -83,7 +83,7 @@ static void wait_for(const char *db, const char *state, int64_t n)
 {
     char sql[128];
     snprintf(sql, sizeof sql, "SELECT count(*) FROM task WHERE state = '%s'", state);
-    for (int tries = 0; tries < 6000; tries++) {
+    for (int tries = 0; tries < 60000; tries++) {
         if (access(scratch_path(db), F_OK) == 0 && fault_number(db, sql) >= n)
             return;
         fault_sleep(0.01);
