@@ -289,6 +289,33 @@ static bool is_through_mean(const pg_table_entry *e) { return e->attacked >= 0 &
 static bool is_broken(const pg_table_entry *e) { return e->broken > 0; }
 static bool is_of_smaller_batch(const pg_table_entry *e) { return e->smaller_batch; }
 
+/* "row / column" of an entry, flat. */
+static void put_labels(const pg_table_entry *e, pg_table_format format, pg_buf *out)
+{
+    pg_text_flat(e->row, " ", format == PG_TABLE_MD, out);
+    pg_buf_puts(out, " / ");
+    pg_text_flat(e->column, " ", format == PG_TABLE_MD, out);
+}
+
+/* Rows and columns that are written otherwise and settle to the same cell. */
+static void note_same(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
+{
+    enum { LISTED = 8 };
+    size_t same = 0;
+    for (size_t i = 0; i < table->n_entries; i++) {
+        const pg_table_entry *e = &table->entries[i];
+        if (!e->same_as || ++same > LISTED)
+            continue;
+        pg_buf_printf(out, "%s", prefix);
+        put_labels(e, format, out);
+        pg_buf_puts(out, ": same as ");
+        put_labels(e->same_as, format, out);
+        pg_buf_puts(out, "\n");
+    }
+    if (same > LISTED)
+        pg_buf_printf(out, "%sand %zu more that are the same as others\n", prefix, same - LISTED);
+}
+
 static void note_attacks(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
 {
     note_cells(table, is_broken, prefix, "CERTIFICATES BROKEN by the attack, so they are no proofs", format, out);
@@ -313,6 +340,7 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format f
             nonfinite = table->entries[i].nonfinite;
     }
     note_incomplete(table, prefix, format, out);
+    note_same(table, prefix, format, out);
     note_attacks(table, prefix, format, out);
     note_locality(table, prefix, format, out);
     if (published)

@@ -8,6 +8,7 @@
 #define PG_PLOTS_TABLE_H
 
 #include "harness/base/buf.h"
+#include "harness/base/hash.h"
 #include "plots/stats.h"
 
 #include <stdbool.h>
@@ -27,6 +28,8 @@ typedef struct pg_table_attack {
 /* One cell of the matrix with the sums of its outcomes. Strings are borrowed and outlive the table. Counts are negative where
  * the cell has no such number: certified as published only where the rule has such a certificate, and so on. */
 typedef struct pg_table_entry {
+    char cell_id[PG_HASH_HEX];      /* "": of no cell */
+    const struct pg_table_entry *same_as; /* the entry of the same cell that is written in another way; NULL: none before it */
     const char *row, *column;       /* labels; "\n" separates the parts of a label */
     const char *weights;            /* short name, for notes */
     int64_t expected;               /* images the cell is to have */

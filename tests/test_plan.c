@@ -546,6 +546,47 @@ static void test_single_problems(void **state)
     assert_int_equal(pg_plan_open(&request, &plan), PG_EMISSING);
 }
 
+/* Rows that are written otherwise and settle to one cell: one cell of the plan, and all rows in the table. */
+static void test_rows_like_others(void **state)
+{
+    (void)state;
+    char text[1600];
+    write_weights("one.safetensors", "");
+    write_weights("two.safetensors", "");
+    snprintf(text, sizeof text,
+             "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:20\"\n[axes]\nweights = [\"%s/one.safetensors\", \"null\", "
+             "\"%s/two.safetensors\"]\ndefense = [\"mean\", \"robust-masking\"]\npatch = [5, \"2.4%%\", 2]\n"
+             "\"robust-masking.threshold\" = [0.2, 0.20]\n",
+             scratch_folder, scratch_folder);
+    pg_plan *plan = must_open(text, NULL);
+    assert_int_equal(pg_plan_count(plan), 8);
+    assert_int_equal(pg_plan_likes(plan), 4 + 2 * 3); /* 2.4% of both networks' defenses; all of the second file */
+    for (size_t i = 0; i < pg_plan_likes(plan); i++) {
+        const pg_cell *like = pg_plan_like(plan, i), *kept = pg_plan_find(plan, like->id);
+        assert_non_null(kept);
+        assert_true(like->row > kept->row && (i == 0 || like->row > pg_plan_like(plan, i - 1)->row));
+    }
+    pg_plan_free(plan);
+    static const char matrix[] = HEAD "images = \"0:20\"\n[axes]\ndefense = [\"mean\", \"ds\"]\npatch = [\"2.4%\", 2, 5, \"2.5%\"]\n"
+                                      "\"robust-masking.threshold\" = [0, 0.2]\n";
+    scratch_write("like.toml", matrix, strlen(matrix));
+    assert_int_equal(program_run("like.db", "plan %s --explain", scratch_path("like.toml")), 0);
+    assert_non_null(strstr(program_output, "4 cells: 4 new"));
+    assert_non_null(strstr(program_output, "4 more rows settle to a cell that is there already"));
+    assert_int_equal(program_run("like.db", "--quiet run %s", scratch_path("like.toml")), 0);
+    assert_int_equal(program_run("like.db", "table %s -f csv --metrics clean", scratch_path("like.toml")), 0);
+    static const char *const rows[] = {"mean,2.4%", "mean,2,", "mean,5,", "mean,2.5%", "ds,2.4%", "ds,2,", "ds,5,", "ds,2.5%"};
+    const char *at = program_output;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) { /* in the order of the matrix, each once */
+        at = strstr(at, rows[i]);
+        assert_non_null(at);
+        assert_null(strstr(at + 1, rows[i]));
+    }
+    assert_int_equal(program_run("like.db", "table %s", scratch_path("like.toml")), 0);
+    assert_non_null(strstr(program_output, "mean / 5: same as mean / 2.4%"));
+    assert_non_null(strstr(program_output, "ds / 2.5%: same as ds / 2.4%"));
+}
+
 /* A key of many parts would end the stack of the reader; dots in texts, comments and numbers are none. */
 static void test_keys_of_many_parts(void **state)
 {
@@ -696,6 +737,7 @@ int main(void)
         cmocka_unit_test(test_all_problems_with_lines),
         cmocka_unit_test(test_patches_before_and_behind_a_resize),
         cmocka_unit_test(test_single_problems),
+        cmocka_unit_test(test_rows_like_others),
         cmocka_unit_test(test_keys_of_many_parts),
         cmocka_unit_test(test_numbers_are_decimals),
         cmocka_unit_test(test_commas_in_values),

@@ -71,13 +71,19 @@ static bool has_key(const keys *list, const char *key)
     return false;
 }
 
+/* Cell i of the plan, or behind them those like one of them. */
+static const pg_cell *cell_or_like(const pg_plan *plan, size_t i)
+{
+    return i < pg_plan_count(plan) ? pg_plan_at(plan, i) : pg_plan_like(plan, i - pg_plan_count(plan));
+}
+
 /* More than one value, cells without the key not counted. */
 static bool key_varies(const pg_plan *plan, const char *key)
 {
     char rooms[2][DERIVED_MAX];
     const char *first = "";
-    for (size_t i = 0; i < pg_plan_count(plan); i++) {
-        const char *value = value_of(pg_plan_at(plan, i), key, rooms[first[0] != '\0']);
+    for (size_t i = 0; i < pg_plan_count(plan) + pg_plan_likes(plan); i++) {
+        const char *value = value_of(cell_or_like(plan, i), key, rooms[first[0] != '\0']);
         if (value[0] != '\0' && first[0] != '\0' && strcmp(value, first) != 0)
             return true;
         if (first[0] == '\0')
@@ -129,8 +135,9 @@ void pg_layout_weights(const pg_plan *plan, const char *path, pg_buf *out)
     pg_buf_init(&other);
     stem(path, &mine);
     const char *before = path;
-    for (size_t i = 0; i < pg_plan_forwards(plan) && !clash; i++) {
-        const char *value = pg_plan_forward(plan, i)->weights;
+    size_t forwards = pg_plan_forwards(plan);
+    for (size_t i = 0; i < forwards + pg_plan_likes(plan) && !clash; i++) {
+        const char *value = i < forwards ? pg_plan_forward(plan, i)->weights : pg_cell_value(pg_plan_like(plan, i - forwards), "weights");
         if (strcmp(value, before) == 0 || strcmp(value, path) == 0)
             continue;
         before = value;
@@ -328,6 +335,68 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
     entry->row = row;
     entry->column = column;
     entry->weights = pg_buf_take(&weights);
+    memcpy(entry->cell_id, cell->id, sizeof entry->cell_id);
+    return code;
+}
+
+static void release_entry(pg_table_entry *entry)
+{
+    free((char *)entry->row);
+    free((char *)entry->column);
+    free((char *)entry->weights);
+    free((pg_table_attack *)entry->attacks);
+    free((double *)entry->paper);
+    *entry = (pg_table_entry){0};
+}
+
+/* Entries by the place of their cell in the plan, and behind these by that of those like it. */
+typedef struct places {
+    pg_table_entry **of;
+} places;
+
+static bool same_labels(const pg_table_entry *a, const pg_table_entry *b)
+{
+    return a != NULL && strcmp(a->row, b->row) == 0 && strcmp(a->column, b->column) == 0;
+}
+
+/* A row like a cell stays where its labels are its own; else the table shows it already. */
+static void keep_like(const pg_plan *plan, const places *p, size_t i, pg_layout *out)
+{
+    pg_table_entry *entry = &out->entries[out->table.n_entries];
+    const pg_cell *kept = pg_plan_find(plan, entry->cell_id);
+    size_t cells = pg_plan_count(plan);
+    entry->same_as = p->of[kept - pg_plan_at(plan, 0)];
+    bool shown = same_labels(entry->same_as, entry);
+    for (size_t k = kept->like; k && !shown; k = pg_plan_like(plan, k - 1)->like)
+        shown = same_labels(p->of[cells + k - 1], entry);
+    if (shown) {
+        release_entry(entry);
+        return;
+    }
+    p->of[i] = entry;
+    out->table.n_entries++;
+}
+
+/* The cells of the plan and, where they are asked for, the rows like them, in the order of rows. */
+static int make_entries(const pg_plan *plan, pg_store *store, const keys sides[3], bool attacks, bool likes, pg_layout *out)
+{
+    size_t cells = pg_plan_count(plan), total = cells + (likes ? pg_plan_likes(plan) : 0), cell = 0, like = cells;
+    places p = {.of = calloc(total + 1, sizeof(pg_table_entry *))};
+    out->entries = calloc(total + 1, sizeof *out->entries);
+    int code = p.of && out->entries ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %zu cells", total);
+    while (code == PG_OK && (cell < cells || like < total)) {
+        bool is_like = like < total && (cell == cells || cell_or_like(plan, like)->row < pg_plan_at(plan, cell)->row);
+        size_t i = is_like ? like++ : cell++;
+        pg_table_entry *entry = &out->entries[out->table.n_entries];
+        code = make_entry(plan, store, cell_or_like(plan, i), sides, attacks, entry);
+        if (code != PG_OK || !is_like) {
+            p.of[i] = entry;
+            out->table.n_entries++;
+        } else {
+            keep_like(plan, &p, i, out);
+        }
+    }
+    free(p.of);
     return code;
 }
 
@@ -370,13 +439,10 @@ static int fill(const pg_context *context, const pg_layout_request *request, con
     bool attacks = request->reads & PG_READS_ATTACKS;
     pg_store *store = NULL;
     int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
-    out->entries = code == PG_OK ? calloc(pg_plan_count(plan) + 1, sizeof *out->entries) : NULL;
-    if (code == PG_OK && out->entries == NULL)
-        code = pg_fail(PG_ENOMEM, "out of memory for %zu cells", pg_plan_count(plan));
-    for (size_t i = 0; code == PG_OK && i < pg_plan_count(plan); i++)
-        code = make_entry(plan, store, pg_plan_at(plan, i), sides, attacks, &out->entries[out->table.n_entries++]);
-    for (size_t i = 0; code == PG_OK && request->paper && i < pg_plan_count(plan); i++)
-        code = fill_paper(request->paper, pg_plan_at(plan, i), out->metrics, out->table.n_metrics, &out->entries[i]);
+    if (code == PG_OK)
+        code = make_entries(plan, store, sides, attacks, request->likes, out);
+    for (size_t i = 0; code == PG_OK && request->paper && i < out->table.n_entries; i++)
+        code = fill_paper(request->paper, pg_plan_find(plan, out->entries[i].cell_id), out->metrics, out->table.n_metrics, &out->entries[i]);
     if (code == PG_OK && (request->reads & (PG_READS_TRAINING | PG_READS_MAPS)))
         code = pg_layout_networks(context, plan, request->reads, out);
     if (code == PG_OK && (request->reads & PG_READS_TIMES))
@@ -425,13 +491,8 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
 
 void pg_layout_release(pg_layout *layout)
 {
-    for (size_t i = 0; layout->entries != NULL && i < layout->table.n_entries; i++) {
-        free((char *)layout->entries[i].row);
-        free((char *)layout->entries[i].column);
-        free((char *)layout->entries[i].weights);
-        free((pg_table_attack *)layout->entries[i].attacks);
-        free((double *)layout->entries[i].paper);
-    }
+    for (size_t i = 0; layout->entries != NULL && i < layout->table.n_entries; i++)
+        release_entry(&layout->entries[i]);
     free(layout->entries);
     free(layout->title);
     pg_layout_more_release(layout);

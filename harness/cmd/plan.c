@@ -20,11 +20,11 @@ static int open_store(const pg_context *context, pg_store **out)
 }
 
 /* "robust-masking patch=5 threshold=0.2": the defense and what varies. */
-static int print_cell(const pg_plan *plan, const pg_cell *cell, const pg_explained *e)
+static int print_cell(const pg_plan *plan, const pg_cell *cell, const char *state, const pg_explained *e)
 {
     pg_buf line;
     pg_buf_init(&line);
-    pg_buf_printf(&line, "%-6s %.12s %s", pg_reason_name(e->reason), cell->id, pg_cell_value(cell, "defense"));
+    pg_buf_printf(&line, "%-6s %.12s %s", state, cell->id, pg_cell_value(cell, "defense"));
     for (size_t i = 0; i < pg_plan_axes(plan); i++) {
         const char *key = pg_plan_axis(plan, i), *value = pg_cell_value(cell, key);
         if (strcmp(key, "defense") == 0 || !*value)
@@ -56,14 +56,24 @@ static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
         counts[e.reason]++;
         left += e.images - e.done;
         if (explain)
-            code = print_cell(plan, cell, &e);
+            code = print_cell(plan, cell, pg_reason_name(e.reason), &e);
         free(e.why);
         if (code != PG_OK)
             return code;
     }
-    pg_print("%s: %zu cells: %zu new, %zu done, %zu stale, %zu failed; %" PRId64 " outcomes to compute\n", pg_plan_name(plan),
-             pg_plan_count(plan), counts[PG_REASON_NEW], counts[PG_REASON_DONE], counts[PG_REASON_STALE],
-             counts[PG_REASON_FAILED], left);
+    for (size_t i = 0; explain && i < pg_plan_likes(plan); i++) {
+        const pg_cell *like = pg_plan_like(plan, i);
+        const pg_explained same = {.why = "a row of this cell, which is listed above"};
+        int code = print_cell(plan, like, "same", &same);
+        if (code != PG_OK)
+            return code;
+    }
+    size_t cells = pg_plan_count(plan), likes = pg_plan_likes(plan);
+    pg_print("%s: %zu cell%s: %zu new, %zu done, %zu stale, %zu failed; %" PRId64 " outcome%s to compute\n", pg_plan_name(plan), cells,
+             cells == 1 ? "" : "s", counts[PG_REASON_NEW], counts[PG_REASON_DONE], counts[PG_REASON_STALE], counts[PG_REASON_FAILED], left,
+             left == 1 ? "" : "s");
+    if (likes > 0)
+        pg_print("%zu more row%s settle%s to a cell that is there already\n", likes, likes == 1 ? "" : "s", likes == 1 ? "s" : "");
     return ferror(stdout) || fflush(stdout) != 0 ? pg_fail(PG_EIO, "cannot write to standard output") : PG_OK;
 }
 
@@ -108,6 +118,7 @@ const pg_command pg_command_plan = {
             "               done     all have\n"
             "               stale    there are outcomes of the same settings, but weights, data or a module changed\n"
             "               failed   a task gave up after three attempts; run tries again\n"
+            "               same     a row that is written otherwise and settles to a cell of another\n"
             "  -S KEY=A,B   replace one key of the file, several values are an axis; may be given several times\n"
             "\n"
             "  patchgauge plan experiments/demo.toml --explain\n"

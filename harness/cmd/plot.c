@@ -47,6 +47,7 @@ static int draw(const pg_context *context, const pg_layout_request *asked, const
     pg_layout_request request = *asked;
     pg_layout layout;
     request.reads = figure->reads;
+    request.likes = figure->columns == NULL && figure->reads == 0; /* names beside each other, no numbers */
     if (figure->columns != NULL) {
         request.cols = figure->columns;
         request.figure = figure->name;

@@ -86,13 +86,13 @@ static int parse(int argc, char **argv, arguments *a)
 
 /* ---- Sections ------------------------------------------------------------------------------------------------------------ */
 
-static int add_layout(pg_report_work *work, const pg_layout *layout, const pg_plan *plan)
+static int add_layout(pg_report_work *work, const pg_layout *layout)
 {
     const char **ids = calloc(layout->table.n_entries + 1, sizeof *ids);
     if (ids == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for %zu cells", layout->table.n_entries);
     for (size_t i = 0; i < layout->table.n_entries; i++)
-        ids[i] = pg_plan_at(plan, i)->id;
+        ids[i] = layout->table.entries[i].cell_id;
     pg_report_part part = {&layout->table, ids, work->sections};
     int code = pg_report_add_cells(work, &part);
     if (code == PG_OK)
@@ -109,6 +109,7 @@ static int add_matrix(pg_report_work *work, const arguments *a, const char *matr
     request.matrix.matrix = matrix;
     int code = pg_matrix_args_open(&work->context, &request.matrix, &plan), number = ++work->sections;
     request.plan = plan;
+    request.likes = true;
     if (code == PG_OK)
         code = pg_layout_make(&work->context, &request, &layout);
     if (code == PG_OK) {
@@ -116,7 +117,7 @@ static int add_matrix(pg_report_work *work, const arguments *a, const char *matr
         pg_report_text(pg_plan_name(plan), &work->nav);
         pg_buf_puts(&work->nav, "</a></li>\n");
         pg_report_section_begin(number, layout.title, &work->body);
-        code = add_layout(work, &layout, plan);
+        code = add_layout(work, &layout);
     }
     if (code == PG_OK)
         code = pg_report_add_figures(work, &request);

@@ -83,6 +83,7 @@ static int run(const pg_context *context, int argc, char **argv)
     pg_table_format format = PG_TABLE_TEXT;
     pg_layout layout = {0};
     int code = parse(argc, argv, &request, &format);
+    request.likes = true;
     if (code == PG_OK)
         code = pg_layout_make(context, &request, &layout);
     layout.table.text_width = pg_print_width(stdout);

@@ -13,6 +13,8 @@ struct pg_plan {
     char *name, *matrix_text, *overrides;
     pg_cell *cells;
     size_t n_cells;
+    pg_cell *likes; /* rows that settle to a cell which is there already */
+    size_t n_likes, likes_capacity;
     pg_forward **forwards;
     size_t n_forwards;
     char **axes;
@@ -63,17 +65,52 @@ static int grow(pg_plan *plan)
     return PG_OK;
 }
 
-/* Takes the cell over, or drops it where the plan has its like. */
+static bool same_values(const pg_cell *a, const pg_cell *b)
+{
+    bool same = a->n_values == b->n_values;
+    for (size_t i = 0; same && i < a->n_values; i++)
+        same = strcmp(a->values[i].key, b->values[i].key) == 0 && strcmp(a->values[i].value, b->values[i].value) == 0;
+    return same;
+}
+
+/* Takes over a cell that is one of the plan written in another way; drops it where it is written as one that is there. */
+static int keep_like(pg_plan *plan, pg_cell *kept, pg_cell *cell)
+{
+    bool known = same_values(kept, cell);
+    for (size_t i = kept->like; i && !known; i = plan->likes[i - 1].like)
+        known = same_values(&plan->likes[i - 1], cell);
+    if (known) {
+        pg_cell_release(cell);
+        return PG_OK;
+    }
+    if (plan->n_likes == plan->likes_capacity) {
+        size_t capacity = plan->likes_capacity ? 2 * plan->likes_capacity : 16;
+        pg_cell *likes = realloc(plan->likes, capacity * sizeof *likes);
+        if (!likes)
+            return pg_fail(PG_ENOMEM, "planning: out of memory");
+        plan->likes = likes;
+        plan->likes_capacity = capacity;
+    }
+    char **texts[] = {&cell->canonical, &cell->settings, &cell->details};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        free(*texts[i]);
+        *texts[i] = NULL;
+    }
+    cell->like = kept->like;
+    plan->likes[plan->n_likes++] = *cell;
+    kept->like = plan->n_likes;
+    return PG_OK;
+}
+
+/* Takes the cell over. */
 static int keep_cell(pg_plan *plan, pg_cell *cell)
 {
     int code = grow(plan);
     if (code != PG_OK)
         return code;
     size_t at = place_of(plan, cell->id);
-    if (plan->index[at]) {
-        pg_cell_release(cell);
-        return PG_OK;
-    }
+    if (plan->index[at])
+        return keep_like(plan, &plan->cells[plan->index[at] - 1], cell);
     plan->cells[plan->n_cells++] = *cell;
     plan->index[at] = plan->n_cells;
     return PG_OK;
@@ -93,6 +130,7 @@ static int expand(pg_plan *plan, pg_settler *settler, const pg_matrix *matrix)
         code = pg_settler_cell(settler, values, &cell, &ok);
         if (code != PG_OK || !ok)
             continue;
+        cell.row = i;
         code = keep_cell(plan, &cell);
         if (code != PG_OK)
             pg_cell_release(&cell);
@@ -188,6 +226,8 @@ void pg_plan_free(pg_plan *plan)
         return;
     for (size_t i = 0; i < plan->n_cells; i++)
         pg_cell_release(&plan->cells[i]);
+    for (size_t i = 0; i < plan->n_likes; i++)
+        pg_cell_release(&plan->likes[i]);
     for (size_t i = 0; i < plan->n_forwards; i++)
         pg_forward_free(plan->forwards[i]);
     for (size_t i = 0; i < plan->n_axes; i++)
@@ -195,6 +235,7 @@ void pg_plan_free(pg_plan *plan)
     free(plan->axes);
     free(plan->forwards);
     free(plan->cells);
+    free(plan->likes);
     free(plan->index);
     free(plan->name);
     free(plan->matrix_text);
@@ -209,6 +250,8 @@ const char *pg_plan_matrix_text(const pg_plan *plan) { return plan->matrix_text;
 const char *pg_plan_overrides(const pg_plan *plan) { return plan->overrides; }
 size_t pg_plan_count(const pg_plan *plan) { return plan->n_cells; }
 const pg_cell *pg_plan_at(const pg_plan *plan, size_t i) { return &plan->cells[i]; }
+size_t pg_plan_likes(const pg_plan *plan) { return plan->n_likes; }
+const pg_cell *pg_plan_like(const pg_plan *plan, size_t i) { return &plan->likes[i]; }
 size_t pg_plan_forwards(const pg_plan *plan) { return plan->n_forwards; }
 const pg_forward *pg_plan_forward(const pg_plan *plan, size_t i) { return plan->forwards[i]; }
 size_t pg_plan_axes(const pg_plan *plan) { return plan->n_axes; }

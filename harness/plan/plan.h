@@ -74,6 +74,8 @@ typedef struct pg_cell {
     int64_t delta;        /* of the evidence, grid units; 0 where the locality was not measured */
     int64_t logit_delta;  /* of a logit, likewise */
     int64_t first, count; /* images */
+    size_t row;           /* of the matrix: the order of cells and of those like them */
+    size_t like;          /* pg_plan_like: 1 + the next that is the same cell, 0 for none */
 } pg_cell;
 
 /* Reads a matrix and settles it; *new*, pg_plan_free. All problems of the file are printed to standard error, one line each
@@ -85,6 +87,11 @@ const char *pg_plan_name(const pg_plan *plan); /* `name` of the file, else its f
 size_t pg_plan_count(const pg_plan *plan);
 const pg_cell *pg_plan_at(const pg_plan *plan, size_t i); /* in the order of rows: the first axis changes slowest */
 const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id); /* NULL if absent */
+
+/* Rows of the matrix that are written otherwise and settle to a cell of the plan: its id with settings as written (two names of one
+ * weights file, "2.4%" and 5), without the texts of identity. Not among the cells above. */
+size_t pg_plan_likes(const pg_plan *plan);
+const pg_cell *pg_plan_like(const pg_plan *plan, size_t i);
 
 /* Value of a key in a cell, as a table shows it: "patch" as written ("2.4%"), options in canonical form, defaults included; ""
  * where the cell has no such key. Keys without a dot fall back to an option of the cell's defense, then of its attack.
