@@ -1,17 +1,15 @@
-/* See locality.h. Each image of a batch carries a patch of its own, so that a batch measures as many trials as it has images. */
+/* Measuring locality. See locality.h. Each image of a batch carries a patch of its own, so that a batch measures as many trials as it has
+ * images, one at every place. */
 #include "models/locality.h"
 
+#include "harness/base/log.h"
 #include "harness/base/rng.h"
-#include "harness/base/safetensors.h"
 #include "harness/data/dataset.h"
-#include "models/weights.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *const dtypes[] = {[PG_DTYPE_F32] = "fp32", [PG_DTYPE_BF16] = "bf16"};
 
 typedef struct patch {
     int top, left, height, width;
@@ -22,23 +20,6 @@ int64_t pg_locality_units(double change)
     if (change == 0)
         return 0;
     return change < (double)(PG_LOCALITY_MAX - 1) / 1048576 ? (int64_t)(change * 1048576) + 1 : PG_LOCALITY_MAX;
-}
-
-/* The largest change over positions whose receptive field does not meet the patch; 0 where every position meets it. */
-static int64_t largest_change(const pg_geometry *g, patch p, const float *before, const float *after)
-{
-    int64_t worst = 0;
-    for (int y = 0; y < g->rows.positions; y++)
-        for (int x = 0; x < g->columns.positions; x++) {
-            if (pg_axis_meets(&g->rows, g->input_height, y, p.top, p.height) && pg_axis_meets(&g->columns, g->input_width, x, p.left, p.width))
-                continue;
-            for (int c = 0; c < g->classes; c++) {
-                size_t i = ((size_t)y * (size_t)g->columns.positions + (size_t)x) * (size_t)g->classes + (size_t)c;
-                int64_t change = pg_locality_units(fabs((double)after[i] - (double)before[i]));
-                worst = change > worst ? change : worst;
-            }
-        }
-    return worst;
 }
 
 static patch random_patch(pg_rng *rng, const pg_geometry *g)
@@ -59,129 +40,217 @@ static void fill(pg_rng *rng, const pg_geometry *g, patch p, uint8_t *pixels)
                 pixels[(c * g->input_height + y) * g->input_width + x] = (uint8_t)pg_rng_below(rng, 256);
 }
 
-/* Images and patches of trials first .. first + count - 1: logits before and after. */
-typedef struct trial_batch {
-    uint8_t *pixels;
-    float *before, *after;
+/* Images in hand: `n` of them, whole batches, each without and with its patch. */
+typedef struct group {
+    pg_network *net;
+    const pg_geometry *g;
+    int n, batch;
+    size_t image, map; /* bytes, floats */
+    uint8_t *clean, *patched, *moved; /* [n][image] */
+    float *own;                       /* [n][map] of the clean images at their own places */
+    float *before, *after;            /* [n][map] of a pass, without and with patches */
     patch *patches;
-} trial_batch;
+    pg_progress progress;
+} group;
 
-static int measure_batch(pg_network *net, const pg_dataset *data, uint64_t seed, int64_t first, int count, trial_batch *b, int64_t *delta)
+/* The largest change of a map; with a patch only over positions whose field does not meet it, -1 where there is none. */
+static int64_t largest_change(const pg_geometry *g, const patch *p, const float *before, const float *after)
 {
-    const pg_geometry *g = &pg_network_info(net)->geometry;
-    size_t image = (size_t)3 * (size_t)(g->input_height * g->input_width);
-    size_t map = (size_t)(g->rows.positions * g->columns.positions) * (size_t)g->classes;
-    pg_rng rngs[PG_BATCH_DEFAULT];
+    int64_t worst = p ? -1 : 0;
+    for (int y = 0; y < g->rows.positions; y++)
+        for (int x = 0; x < g->columns.positions; x++) {
+            if (p && pg_axis_meets(&g->rows, g->input_height, y, p->top, p->height) &&
+                pg_axis_meets(&g->columns, g->input_width, x, p->left, p->width))
+                continue;
+            for (int c = 0; c < g->classes; c++) {
+                size_t i = ((size_t)y * (size_t)g->columns.positions + (size_t)x) * (size_t)g->classes + (size_t)c;
+                int64_t change = pg_locality_units(fabs((double)after[i] - (double)before[i]));
+                worst = change > worst ? change : worst;
+            }
+        }
+    return worst;
+}
+
+static void release(group *s)
+{
+    free(s->clean);
+    free(s->patched);
+    free(s->moved);
+    free(s->own);
+    free(s->before);
+    free(s->after);
+    free(s->patches);
+}
+
+static int make_room(group *s)
+{
+    size_t n = (size_t)s->n;
+    s->clean = malloc(n * s->image);
+    s->patched = malloc(n * s->image);
+    s->moved = malloc(n * s->image);
+    s->own = malloc(n * s->map * sizeof *s->own);
+    s->before = malloc(n * s->map * sizeof *s->before);
+    s->after = malloc(n * s->map * sizeof *s->after);
+    s->patches = malloc(n * sizeof *s->patches);
+    bool room = s->clean && s->patched && s->moved && s->own && s->before && s->after && s->patches;
+    return room ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images", s->n);
+}
+
+/* Images and patches of trials first .. first + n - 1. */
+static int draw(group *s, const pg_dataset *data, uint64_t seed, int64_t first)
+{
     int e = PG_OK;
-    for (int i = 0; !e && i < count; i++) {
-        rngs[i] = pg_rng_make(seed, PG_STREAM_LOCALITY, (uint32_t)(first + i));
-        b->patches[i] = random_patch(&rngs[i], g);
-        int64_t at = (int64_t)pg_rng_below(&rngs[i], (uint32_t)pg_dataset_info_of(data)->images);
-        e = pg_dataset_read(data, at, 1, b->pixels + (size_t)i * image, NULL);
-    }
-    if (!e)
-        e = pg_network_forward(net, b->pixels, first, count, b->before);
-    for (int i = 0; i < count; i++)
-        fill(&rngs[i], g, b->patches[i], b->pixels + (size_t)i * image);
-    if (!e)
-        e = pg_network_forward(net, b->pixels, first, count, b->after);
-    for (int i = 0; !e && i < count; i++) {
-        int64_t change = largest_change(g, b->patches[i], b->before + (size_t)i * map, b->after + (size_t)i * map);
-        *delta = change > *delta ? change : *delta;
+    for (int i = 0; !e && i < s->n; i++) {
+        pg_rng rng = pg_rng_make(seed, PG_STREAM_LOCALITY, (uint32_t)(first + i));
+        s->patches[i] = random_patch(&rng, s->g);
+        int64_t at = (int64_t)pg_rng_below(&rng, (uint32_t)pg_dataset_info_of(data)->images);
+        e = pg_dataset_read(data, at, 1, s->clean + (size_t)i * s->image, NULL);
+        memcpy(s->patched + (size_t)i * s->image, s->clean + (size_t)i * s->image, s->image);
+        fill(&rng, s->g, s->patches[i], s->patched + (size_t)i * s->image);
     }
     return e;
 }
 
-static int measure(pg_network *net, const pg_dataset *data, const pg_locality_request *r, pg_locality *out)
+static int forward(group *s, const uint8_t *pixels, int batch, float *logits)
 {
-    const pg_geometry *g = &pg_network_info(net)->geometry;
-    size_t images = (size_t)r->batch, image = (size_t)3 * (size_t)(g->input_height * g->input_width);
-    size_t map = (size_t)(g->rows.positions * g->columns.positions) * (size_t)g->classes;
-    trial_batch b = {.pixels = malloc(images * image), .before = malloc(images * map * sizeof(float)),
-                     .after = malloc(images * map * sizeof(float)), .patches = malloc(images * sizeof(patch))};
-    int e = b.pixels && b.before && b.after && b.patches ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
-    int step = r->batch < PG_BATCH_DEFAULT ? r->batch : PG_BATCH_DEFAULT;
-    for (int64_t i = 0; !e && i < r->trials; i += step) {
-        int count = r->trials - i < step ? (int)(r->trials - i) : step;
-        e = measure_batch(net, data, r->seed, i, count, &b, &out->delta_grid);
-    }
-    free(b.pixels);
-    free(b.before);
-    free(b.after);
-    free(b.patches);
+    pg_network_set_batch(s->net, batch);
+    int e = pg_network_forward(s->net, pixels, 0, s->n, logits);
+    pg_progress_update(&s->progress, s->progress.done + s->n, NULL);
     return e;
+}
+
+/* Every image at its own place, without and with its patch. */
+static int measure_places(group *s, pg_locality *out)
+{
+    int e = forward(s, s->clean, s->batch, s->own);
+    if (!e)
+        e = forward(s, s->patched, s->batch, s->after);
+    for (int i = 0; !e && i < s->n; i++) {
+        int64_t change = largest_change(s->g, &s->patches[i], s->own + (size_t)i * s->map, s->after + (size_t)i * s->map);
+        out->outside += change >= 0;
+        out->delta_grid = change > out->delta_grid ? change : out->delta_grid;
+    }
+    return e;
+}
+
+/* How images are moved: in batches of `batch` (0: their own), in the order i -> (i + shift) mod n, backwards where `back`. */
+typedef struct arrangement {
+    int batch;
+    bool back, half; /* half: shifted by half a batch */
+    bool patched;    /* also with patches */
+} arrangement;
+
+static const arrangement arrangements[] = {
+    {0, true, false, true},  {0, false, true, false},   {1, false, false, true},  {16, false, false, true},
+    {16, true, false, false}, {64, false, false, true}, {64, true, false, false}, {128, false, false, true},
+    {128, true, false, false},
+};
+
+static bool is_left_out(const arrangement *a, int own) { return a->batch == own || (a->batch == 0 && own == 1); }
+
+static size_t origin(const group *s, const arrangement *a, int i, int batch)
+{
+    int at = a->half ? (i + batch / 2) % s->n : i;
+    return (size_t)(a->back ? s->n - 1 - at : at);
+}
+
+static int forward_moved(group *s, const arrangement *a, const uint8_t *pixels, float *logits)
+{
+    int batch = a->batch ? a->batch : s->batch;
+    for (int i = 0; i < s->n; i++)
+        memcpy(s->moved + (size_t)i * s->image, pixels + origin(s, a, i, batch) * s->image, s->image);
+    return forward(s, s->moved, batch, logits);
+}
+
+static int measure_moved(group *s, const arrangement *a, pg_locality *out)
+{
+    int batch = a->batch ? a->batch : s->batch, e = forward_moved(s, a, s->clean, s->before);
+    if (!e && a->patched)
+        e = forward_moved(s, a, s->patched, s->after);
+    for (int i = 0; !e && i < s->n; i++) {
+        size_t from = origin(s, a, i, batch);
+        const float *here = s->before + (size_t)i * s->map;
+        int64_t moved = largest_change(s->g, NULL, s->own + from * s->map, here);
+        int64_t leak = a->patched ? largest_change(s->g, &s->patches[from], here, s->after + (size_t)i * s->map) : 0;
+        out->moved_grid = moved > out->moved_grid ? moved : out->moved_grid;
+        out->elsewhere_grid = leak > out->elsewhere_grid ? leak : out->elsewhere_grid;
+    }
+    return e;
+}
+
+static int measure(group *s, const pg_dataset *data, const pg_locality_request *r, pg_locality *out)
+{
+    enum { ARRANGEMENTS = sizeof arrangements / sizeof *arrangements };
+    int64_t passes = 2 * ((r->trials + s->n - 1) / s->n);
+    for (size_t i = 0; r->moved && i < ARRANGEMENTS; i++)
+        passes += is_left_out(&arrangements[i], s->batch) ? 0 : 1 + arrangements[i].patched;
+    pg_progress_start(&s->progress, "locality: images", 0, passes * s->n);
+    int e = PG_OK;
+    for (int64_t first = 0; !e && first < r->trials; first += s->n) {
+        e = draw(s, data, r->seed, first);
+        if (!e)
+            e = measure_places(s, out);
+        out->trials += s->n;
+        for (size_t i = 0; !e && r->moved && first == 0 && i < ARRANGEMENTS; i++)
+            if (!is_left_out(&arrangements[i], s->batch))
+                e = measure_moved(s, &arrangements[i], out);
+    }
+    pg_progress_finish(&s->progress);
+    return e;
+}
+
+/* "1,16,64,128", and the own batch among them. */
+static void name_batches(int own, char *out, size_t size)
+{
+    static const int others[] = {1, 16, 64, 128};
+    size_t at = 0;
+    bool told = false;
+    for (size_t i = 0; i <= 4; i++) {
+        int next = i < 4 ? others[i] : own + 1;
+        if (!told && own < next)
+            at += (size_t)snprintf(out + at, size - at, "%s%d", at ? "," : "", own);
+        told = told || own <= next;
+        if (i < 4)
+            at += (size_t)snprintf(out + at, size - at, "%s%d", at ? "," : "", next);
+    }
+}
+
+/* Images at a time: whole batches, and where they are moved enough of them to fill the largest batch that is tried. */
+static int images_of(const pg_locality_request *r)
+{
+    int least = r->moved ? 128 : 1;
+    return (least + r->batch - 1) / r->batch * r->batch;
 }
 
 int pg_locality_measure(const char *weights, const pg_locality_request *r, pg_locality *out)
 {
     pg_dataset *data = NULL;
-    pg_network *net = NULL;
-    *out = (pg_locality){.trials = r->trials, .dtype = r->dtype, .batch = r->batch};
+    group s = {.n = images_of(r), .batch = r->batch};
+    *out = (pg_locality){.dtype = r->dtype, .batch = r->batch, .moved = r->moved, .images = r->moved ? s.n : 0};
     int e = pg_dataset_open(r->data_dir, r->dataset, &data);
     if (!e)
         e = pg_network_open(weights, NULL, 0,
-                            &(pg_network_options){.device = r->device, .dtype = r->dtype, .batch = r->batch, .threads = r->threads}, &net);
+                            &(pg_network_options){.device = r->device, .dtype = r->dtype, .batch = s.n, .threads = r->threads}, &s.net);
     if (!e) {
         const pg_dataset_info *info = pg_dataset_info_of(data);
-        const pg_geometry *g = &pg_network_info(net)->geometry;
-        snprintf(out->device, sizeof out->device, "%.*s", (int)strcspn(pg_network_device(net), ":"), pg_network_device(net));
-        if (info->height != g->input_height || info->width != g->input_width)
-            e = pg_fail(PG_EINPUT, "%s has images of %dx%d, the model takes %dx%d", r->dataset, info->height, info->width, g->input_height,
-                        g->input_width);
-        else
-            e = measure(net, data, r, out);
+        s.g = &pg_network_info(s.net)->geometry;
+        s.image = (size_t)3 * (size_t)(s.g->input_height * s.g->input_width);
+        s.map = (size_t)(s.g->rows.positions * s.g->columns.positions) * (size_t)s.g->classes;
+        snprintf(out->device, sizeof out->device, "%.*s", (int)strcspn(pg_network_device(s.net), ":"), pg_network_device(s.net));
+        snprintf(out->isa, sizeof out->isa, "%s", pg_network_isa(s.net));
+        if (r->moved)
+            name_batches(r->batch, out->batches, sizeof out->batches);
+        if (info->height != s.g->input_height || info->width != s.g->input_width)
+            e = pg_fail(PG_EINPUT, "%s has images of %dx%d, the model takes %dx%d", r->dataset, info->height, info->width, s.g->input_height,
+                        s.g->input_width);
+        if (!e)
+            e = make_room(&s);
+        if (!e)
+            e = measure(&s, data, r, out);
     }
-    out->measured = !e;
-    pg_network_close(net);
+    out->measured = !e && out->outside > 0;
+    release(&s);
+    pg_network_close(s.net);
     pg_dataset_close(data);
-    return e;
-}
-
-void pg_locality_format(const pg_locality *l, char text[PG_LOCALITY_TEXT])
-{
-    snprintf(text, PG_LOCALITY_TEXT, "%lld:%lld:%s:%s:%d", (long long)l->delta_grid, (long long)l->trials, dtypes[l->dtype], l->device, l->batch);
-}
-
-int pg_locality_parse(const char *text, pg_locality *out)
-{
-    long long delta, trials;
-    char dtype[8], device[8], tail;
-    int batch;
-    bool good = sscanf(text, "%19lld:%19lld:%7[a-z0-9]:%7[a-z]:%9d%c", &delta, &trials, dtype, device, &batch, &tail) == 5 &&
-                delta >= 0 && delta <= PG_LOCALITY_MAX && trials >= 1 && batch >= 1;
-    bool bf16 = good && strcmp(dtype, "bf16") == 0;
-    if (!good || (!bf16 && strcmp(dtype, "fp32") != 0) || (strcmp(device, "cpu") != 0 && strcmp(device, "cuda") != 0))
-        return pg_fail(PG_EDAMAGED, "metadata 'locality' is '%s'; DELTA:TRIALS:fp32|bf16:cpu|cuda:BATCH is needed", text);
-    *out = (pg_locality){.measured = true, .delta_grid = delta, .trials = trials, .dtype = bf16 ? PG_DTYPE_BF16 : PG_DTYPE_F32, .batch = batch};
-    memcpy(out->device, device, sizeof device);
-    return PG_OK;
-}
-
-int pg_locality_record(const char *weights, const pg_locality *l)
-{
-    pg_st_file *f = NULL;
-    int e = pg_st_open(weights, &f);
-    if (e)
-        return e;
-    char text[PG_LOCALITY_TEXT];
-    pg_locality_format(l, text);
-    const char *keys[PG_WEIGHTS_KEYS_MAX], *values[PG_WEIGHTS_KEYS_MAX];
-    size_t n = 0, tensors = pg_st_count(f);
-    for (const char *const *key = pg_weights_keys; *key; key++)
-        if (pg_st_metadata(f, *key)) {
-            keys[n] = *key;
-            values[n++] = pg_st_metadata(f, *key);
-        }
-    keys[n] = "locality";
-    values[n++] = text;
-    pg_st_tensor *copies = malloc((tensors ? tensors : 1) * sizeof *copies);
-    if (!copies)
-        e = pg_fail(PG_ENOMEM, "out of memory");
-    for (size_t i = 0; !e && i < tensors; i++)
-        copies[i] = *pg_st_at(f, i);
-    if (!e)
-        e = pg_st_write(weights, copies, tensors, keys, values, n);
-    free(copies);
-    pg_st_close(f);
     return e;
 }

@@ -35,23 +35,26 @@ int pg_axis_window(const pg_axis *axis, int input_px, int patch_px);
 
 typedef enum pg_dtype { PG_DTYPE_F32, PG_DTYPE_BF16 } pg_dtype;
 
-/* What was measured of a network's locality; see models/locality.h. */
+/* One measurement of a network's locality; see models/locality.h. Changes are of logits, in units of 2^-20. */
 typedef struct pg_locality {
     bool measured;
-    int64_t delta_grid;  /* largest change of any logit outside the window, units of 2^-20 */
-    int64_t trials;
-    pg_dtype dtype;      /* of the forward passes that were measured, */
-    char device[8];      /* "cpu" or "cuda", */
-    int batch;           /* and their batch; 0: the model computes each position on its own, whatever these are */
+    int64_t delta_grid;     /* largest change outside the reach of a patch, at the same place of the same batch */
+    int64_t trials;         /* patches, */
+    int64_t outside;        /* and those with a position outside their reach; -1: not recorded */
+    pg_dtype dtype;         /* of the forward passes that were measured, */
+    char device[8];         /* "cpu" or "cuda", */
+    char isa[48];           /* the kind of its instruction set, "avx512"; "": not recorded, */
+    int batch;              /* and their batch; 0: the model computes each position on its own, whatever these are */
+    bool moved;             /* images were also run at other places of the batch and in the batches of `batches`: */
+    int64_t elsewhere_grid; /* largest change outside the reach of a patch there, */
+    int64_t moved_grid;     /* and of an image without a patch, at any position, from what it has at its own place */
+    int64_t images;
+    char batches[48]; /* "1,16,64,128" */
 } pg_locality;
 
-/* Whether a measurement speaks for forward passes of this type and batch. */
-static inline bool pg_locality_covers(const pg_locality *l, pg_dtype dtype, int batch)
-{
-    return l->measured && (l->batch == 0 || (l->dtype == dtype && l->batch == batch));
-}
+enum { PG_LOCALITY_LINES = 16 };
 
-/* What a weights file says of itself, from its header. */
+/* What a weights file says of itself, from its header, and what was measured of it since. */
 typedef struct pg_weights_info {
     char model[64];                /* architecture: pg_model name */
     int model_version;
@@ -59,8 +62,26 @@ typedef struct pg_weights_info {
     _Alignas(16) uint8_t config[PG_CONFIG_MAX]; /* settled options of the architecture */
     pg_geometry geometry;
     char dataset_hash[PG_HASH_HEX]; /* of the training data, "" if unknown */
-    pg_locality locality;
+    pg_locality locality;           /* of its metadata */
+    pg_locality measured[PG_LOCALITY_LINES]; /* of the file of measurements beside it, n_measured of them */
+    int n_measured;
+    bool measured_of_another; /* there is such a file, and it is of other weights: nothing is taken from it */
 } pg_weights_info;
+
+/* What the measurements of a network say of passes of one type and batch: the largest change that any of them found, whatever
+ * machine it was made on, so that all machines plan the same cells. */
+typedef struct pg_locality_found {
+    bool measured;
+    bool none_outside;   /* not measured, since no trial had a position outside the reach of its patch */
+    bool differs;        /* from what the metadata alone says */
+    int64_t delta_grid;  /* any_batch: with room for both changes */
+    int64_t moved_grid;  /* any_batch only */
+    char batches[48];    /* any_batch only: tried */
+    char kinds[256];     /* machines that it was measured on: "cpu avx2, cpu avx512"; "cpu": whatever instruction set; "": any machine */
+} pg_locality_found;
+void pg_locality_find(const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch, pg_locality_found *out);
+/* Whether such a list names this kind of machine. device: "cpu", "cuda:0"; isa "": not known, which only a kind without one covers. */
+bool pg_locality_names(const char *kinds, const char *device, const char *isa);
 
 /* Describes weights: a safetensors file, or "null" for the built-in null model (options from `pairs`, n of them, "key=value").
  * PG_EMISSING, PG_EDAMAGED, PG_EINPUT. */
@@ -84,6 +105,7 @@ int pg_network_open(const char *weights, const char *const *pairs, size_t n, con
 void pg_network_close(pg_network *network);
 const pg_weights_info *pg_network_info(const pg_network *network); /* borrowed */
 const char *pg_network_device(const pg_network *network);          /* "cpu", "cuda:0"; borrowed */
+const char *pg_network_isa(const pg_network *network); /* the kind of instruction set in effect, "avx512"; "": not known; borrowed */
 
 /* Local logits of count <= batch images: pixels[count][3][input_height][input_width] as read from the data set, result
  * logits[count][H][W][N]. `first` is the index of the first image in its data set (only the null model looks at it). */

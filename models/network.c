@@ -13,6 +13,7 @@ struct pg_network {
     const pg_model *model;
     pg_network_options options;
     char device[16];
+    char isa[48];
     const pg_torch *torch; /* NULL for models without libtorch */
     pg_scope *scope;
     pg_parameters parameters;
@@ -215,6 +216,7 @@ void pg_network_close(pg_network *n)
 
 const pg_weights_info *pg_network_info(const pg_network *n) { return &n->info; }
 const char *pg_network_device(const pg_network *n) { return n->device; }
+const char *pg_network_isa(const pg_network *n) { return n->isa; }
 
 /* logits [batch][classes][H][W] -> the first `count` images as [H][W][classes]. */
 static int read_logits(pg_network *n, pg_tensor *logits, int count, float *out)
@@ -271,6 +273,7 @@ int pg_network_copies(pg_network *base, const pg_copies *copies, pg_network **ou
     n->info.geometry.rows = copies->rows;
     n->info.geometry.columns = copies->columns;
     memcpy(n->device, base->device, sizeof n->device);
+    memcpy(n->isa, base->isa, sizeof n->isa);
     n->copied = malloc(batch * 3 * (size_t)g->input_height * (size_t)g->input_width);
     n->place = malloc(batch * sizeof *n->place);
     n->like = malloc((size_t)copies->rows.positions * (size_t)copies->columns.positions * sizeof *n->like);

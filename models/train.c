@@ -459,7 +459,7 @@ static int finish(training *r)
                                                        .dtype = PG_DTYPE_F32, .batch = PG_BATCH_DEFAULT, .threads = (int)r->o->threads,
                                                        .trials = PG_BATCH_DEFAULT, .seed = (uint64_t)r->o->seed},
                                 &locality);
-    if (!e)
+    if (!e && locality.measured)
         e = pg_locality_record(job->out, &locality);
     pg_buf_release(&curve);
     return e ? e : pg_checkpoint_remove(job->out);

@@ -128,7 +128,7 @@ static int describe_null(const char *const *pairs, size_t n, pg_weights_info *ou
     pg_buf_release(&text);
     snprintf(out->model, sizeof out->model, "null");
     out->model_version = model->module.version;
-    out->locality = (pg_locality){.measured = true}; /* logits of a position depend on nothing else */
+    out->locality = (pg_locality){.measured = true, .outside = -1}; /* logits of a position depend on nothing else */
     return e;
 }
 
@@ -147,7 +147,7 @@ int pg_weights_describe(const char *weights, const char *const *pairs, size_t n,
     if (!e && (e = describe_file(f, out)))
         pg_fail_at(e, "%s", weights);
     pg_st_close(f);
-    return e;
+    return e ? e : pg_locality_read(weights, out);
 }
 
 /* A module reaches libtorch as a file in memory. */

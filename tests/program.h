@@ -13,7 +13,7 @@
 
 /* A weights file of a narrow resnet18 for 32 px and ten classes; `note` changes its content. It describes, but does not open: a
  * value is not finite. */
-static inline void write_weights_as(const char *name, const char *note, const char *locality)
+static inline void write_weights_of(const char *of, const char *option, const char *name, const char *note, const char *locality)
 {
     static const char *const keys[] = {"format",  "model", "model_version", "options",
                                        "classes", "input", "command",       "locality"};
@@ -22,11 +22,12 @@ static inline void write_weights_as(const char *name, const char *note, const ch
     pg_parameters parameters;
     pg_geometry geometry;
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
-    const pg_model *model = pg_model_find("resnet18");
-    char version[16];
+    const pg_model *model = pg_model_find(of);
+    char version[16], options[64];
+    snprintf(options, sizeof options, "%s;", option);
     snprintf(version, sizeof version, "%d", model->module.version);
-    const char *const width = "width=4", *texts[] = {"patchgauge.weights", "resnet18", version, "width=4;", "10", "32x32", note, locality};
-    if (pg_module_configure(&model->module, "model", &width, 1, config) != PG_OK ||
+    const char *texts[] = {"patchgauge.weights", of, version, options, "10", "32x32", note, locality};
+    if (pg_module_configure(&model->module, "model", &option, 1, config) != PG_OK ||
         pg_model_trace(model, config, 32, 32, 10, &parameters, &geometry) != PG_OK || parameters.n > 128)
         abort();
     values[0] = NAN;
@@ -38,6 +39,10 @@ static inline void write_weights_as(const char *name, const char *note, const ch
     if (pg_st_write(scratch_path(name), tensors, parameters.n, keys, texts, locality ? 8 : 7) != PG_OK)
         abort();
     pg_parameters_release(&parameters, NULL);
+}
+static inline void write_weights_as(const char *name, const char *note, const char *locality)
+{
+    write_weights_of("resnet18", "width=4", name, note, locality);
 }
 static inline void write_weights(const char *name, const char *note) { write_weights_as(name, note, NULL); }
 

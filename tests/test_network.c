@@ -321,19 +321,57 @@ static void locality_is_measured(void **state)
         assert_int_equal(pg_locality_record(files[i], &found), PG_OK);
         assert_int_equal(pg_weights_describe(files[i], NULL, 0, &info), PG_OK);
         assert_int_equal(info.locality.delta_grid, found.delta_grid);
-        assert_int_equal(info.locality.trials, 20);
+        assert_true(info.locality.trials == 24 && found.outside == 24 && found.trials == 24); /* whole batches of 8 */
         assert_string_equal(info.locality.device, "cpu");
+        assert_string_equal(info.locality.isa, found.isa);
         /* it speaks for its own type and batch only */
-        assert_true(pg_locality_covers(&info.locality, PG_DTYPE_F32, 8));
-        assert_false(pg_locality_covers(&info.locality, PG_DTYPE_F32, 128));
-        assert_false(pg_locality_covers(&info.locality, PG_DTYPE_BF16, 8));
+        pg_locality_found f;
+        pg_locality_find(&info, PG_DTYPE_F32, 8, false, &f);
+        assert_true(f.measured);
+        pg_locality_find(&info, PG_DTYPE_F32, 128, false, &f);
+        assert_false(f.measured);
+        pg_locality_find(&info, PG_DTYPE_BF16, 8, false, &f);
+        assert_false(f.measured);
     }
     pg_locality vacuous;
     assert_int_equal(pg_locality_measure(global, &request, &vacuous), PG_OK);
-    assert_int_equal(vacuous.delta_grid, 0); /* its one position meets every patch */
+    assert_true(!vacuous.measured && vacuous.trials == 24 && vacuous.outside == 0); /* its one position meets every patch */
     release(&ds);
     release(&block);
     release(&resnet);
+}
+
+/* Images at other places and in other batches differ in their last bits at most; the file beside the weights keeps what was found, and
+ * the weights stay what they are. How much it is depends on the processor. */
+static void moved_images_are_measured(void **state)
+{
+    (void)state;
+    char weights[128];
+    path_of(weights, "bagnet.safetensors");
+    const pg_locality_request request = {.data_dir = "unused", .dataset = "synthetic:val", .device = "cpu", .batch = 16, .threads = 1, .trials = 16, .seed = 1, .moved = true};
+    pg_weights_info before, after;
+    pg_locality found, again;
+    pg_locality_found f;
+    assert_int_equal(pg_weights_describe(weights, NULL, 0, &before), PG_OK);
+    assert_int_equal(pg_locality_measure(weights, &request, &found), PG_OK);
+    print_message("moved: %ld grid units, elsewhere %ld\n", (long)found.moved_grid, (long)found.elsewhere_grid);
+    assert_true(found.measured && found.moved && found.images == 128 && found.outside == found.trials);
+    assert_true(found.moved_grid >= 0 && found.moved_grid < 1048576 / 1000 && found.elsewhere_grid < 1048576 / 1000);
+    assert_string_equal(found.batches, "1,16,64,128");
+    again = found;
+    assert_int_equal(pg_locality_add(weights, &again), PG_OK);
+    again.moved_grid = found.moved_grid > 0 ? found.moved_grid - 1 : 0; /* less than before: the larger one stays */
+    again.elsewhere_grid = found.elsewhere_grid + 7;
+    assert_int_equal(pg_locality_add(weights, &again), PG_OK);
+    assert_int_equal(again.moved_grid, found.moved_grid);
+    assert_int_equal(pg_weights_describe(weights, NULL, 0, &after), PG_OK);
+    assert_string_equal(after.hash, before.hash);
+    assert_int_equal(after.n_measured, 1);
+    pg_locality_find(&after, PG_DTYPE_F32, 16, true, &f);
+    assert_true(f.measured && f.delta_grid == found.moved_grid + found.elsewhere_grid + 7);
+    char beside[160];
+    snprintf(beside, sizeof beside, "%s.locality", weights);
+    assert_int_equal(unlink(beside), 0);
 }
 
 /* One pixel changes positions whose field of 7 px at stride 2 holds it, and no other. */
@@ -466,6 +504,7 @@ int main(void)
         cmocka_unit_test(ablated_bands_see_only_themselves),
         cmocka_unit_test(changes_are_counted_in_full),
         cmocka_unit_test(locality_is_measured),
+        cmocka_unit_test(moved_images_are_measured),
         cmocka_unit_test(pixels_reach_their_fields_only),
         cmocka_unit_test(damaged_weights_are_refused),
         cmocka_unit_test(large_images_can_be_learnt_from),

@@ -328,7 +328,7 @@ static void test_weights_by_content(void **state)
     id_of(weights_matrix("b c.safetensors", "defense = \"mean\"\npatch = 5\n"), id);
     assert_string_not_equal(id, first);
     pg_plan *plan = must_open(weights_matrix("b c.safetensors", "defense = \"mean\"\npatch = 5\n"), NULL);
-    assert_string_equal(pg_cell_value(pg_plan_at(plan, 0), "locality"), "not measured");
+    assert_string_equal(pg_cell_value(pg_plan_at(plan, 0), "locality"), "no position outside");
     assert_false(pg_plan_at(plan, 0)->has_delta);
     pg_plan_free(plan);
     /* two names of one content share cells and forward passes */
@@ -345,7 +345,7 @@ static void test_weights_by_content(void **state)
 static void test_locality(void **state)
 {
     (void)state;
-    write_weights_as("l.safetensors", "", "3:1000:fp32:cpu:128");
+    write_weights_of("ds-resnet18", "width=4", "l.safetensors", "", "3:1000:fp32:cpu:128");
     pg_plan *plan = must_open(weights_matrix("l.safetensors", "patch = 5\n[axes]\ndefense = [\"mean\"]\n"
                                                               "mean.feature = [\"logits\", \"confidence\", \"prediction\"]\n"),
                               NULL);
@@ -369,6 +369,94 @@ static void test_locality(void **state)
     assert_string_equal(pg_cell_value(pg_plan_at(plan, 1), "locality"), "not measured");
     assert_int_equal(pg_plan_at(plan, 1)->logit_delta, 0);
     pg_plan_free(plan);
+}
+
+static void write_measured(const char *weights, const char *lines)
+{
+    char path[512], text[2048];
+    pg_weights_info info;
+    snprintf(path, sizeof path, "%.480s.locality", scratch_path(weights));
+    unlink(path);
+    assert_int_equal(pg_weights_describe(scratch_path(weights), NULL, 0, &info), PG_OK);
+    snprintf(text, sizeof text, "patchgauge.locality 1\nsha256=%s\n%s", info.hash, lines);
+    assert_int_equal(pg_file_write(path, text, strlen(text)), PG_OK);
+}
+
+static void expect_refusal(const char *matrix, const char *said)
+{
+    pg_plan *plan = NULL;
+    assert_int_equal(open_matrix(matrix, NULL, &plan), PG_EINPUT);
+    if (!strstr(problems, said))
+        fail_msg("%s", problems);
+}
+
+static void ids_of(const char *matrix, char ids[2][PG_HASH_HEX])
+{
+    pg_plan *plan = must_open(matrix, NULL);
+    assert_int_equal(pg_plan_count(plan), 2);
+    for (size_t i = 0; i < 2; i++)
+        memcpy(ids[i], pg_plan_at(plan, i)->id, PG_HASH_HEX);
+    pg_plan_free(plan);
+}
+
+/* What is measured later stands beside the weights. It leaves ids as they are, unless it found more than the weights say. */
+static void test_measured_again(void **state)
+{
+    (void)state;
+    char matrix[2048], before[2][PG_HASH_HEX], after[2][PG_HASH_HEX];
+    write_weights_of("ds-resnet18", "width=4", "m.safetensors", "", "3:1000:fp32:cpu:128");
+    snprintf(matrix, sizeof matrix, "%s", weights_matrix("m.safetensors", "defense = \"mean\"\npatch = 5\n[axes]\nbatch = [128, 64]\n"));
+    ids_of(matrix, before);
+    write_measured("m.safetensors", "delta=3 trials=8 outside=8 dtype=fp32 device=cpu isa=avx2 batch=128\n");
+    ids_of(matrix, after);
+    assert_string_equal(before[0], after[0]);
+    assert_string_equal(before[1], after[1]);
+    write_measured("m.safetensors", "delta=4 trials=8 outside=8 dtype=fp32 device=cpu isa=avx2 batch=128\n"
+                                    "delta=0 trials=8 outside=0 dtype=fp32 device=cpu isa=avx2 batch=64\n"); /* no position outside: nothing */
+    ids_of(matrix, after);
+    assert_string_not_equal(before[0], after[0]);
+    assert_string_equal(before[1], after[1]);
+    pg_plan *plan = must_open(matrix, NULL);
+    assert_non_null(strstr(pg_plan_at(plan, 0)->canonical, "\ndelta=place:4\n"));
+    assert_null(strstr(pg_plan_at(plan, 0)->settings, "delta")); /* so that the one before is a stale one of the same settings */
+    assert_string_equal(pg_cell_value(pg_plan_at(plan, 0), "locality.on"), "cpu, cpu avx2");
+    assert_string_equal(pg_cell_value(pg_plan_at(plan, 1), "locality"), "no position outside");
+    assert_string_equal(pg_cell_value(pg_plan_at(plan, 1), "delta"), "place");
+    pg_plan_free(plan);
+}
+
+static void test_any_batch(void **state)
+{
+    (void)state;
+    char matrix[2048], place[2][PG_HASH_HEX], first[2][PG_HASH_HEX], second[2][PG_HASH_HEX];
+    static const char axes[] = "patch = 5\n[axes]\ndefense = [\"mean\", \"clip\"]\n";
+    write_weights_of("ds-resnet18", "width=4", "n.safetensors", "", "3:1000:fp32:cpu:128");
+    ids_of(weights_matrix("n.safetensors", axes), place);
+    snprintf(matrix, sizeof matrix, "%s", weights_matrix("n.safetensors", "delta = \"any-batch\"\npatch = 5\n[axes]\ndefense = [\"mean\", \"clip\"]\n"));
+    expect_refusal(matrix, "was not measured for fp32 in batches of 128; `patchgauge model measure` does so");
+    write_measured("n.safetensors", "delta=1 trials=8 outside=8 elsewhere=5 moved=170 images=128 batches=1,16,64,128 dtype=fp32 device=cpu isa=avx2 batch=128\n");
+    ids_of(matrix, first);
+    assert_string_not_equal(first[0], place[0]);
+    pg_plan *plan = must_open(matrix, NULL);
+    const pg_cell *c = pg_plan_at(plan, 0);
+    assert_true(c->any_batch && c->has_delta && c->delta == 175);
+    assert_non_null(strstr(c->canonical, "\ndelta=any-batch:175\n"));
+    assert_non_null(strstr(c->settings, "\ndelta=any-batch\n"));
+    assert_string_equal(pg_cell_value(c, "delta"), "any-batch");
+    assert_string_equal(pg_cell_value(c, "locality.on"), "cpu avx2");
+    /* both kinds share the pass of the network */
+    pg_plan *other = must_open(weights_matrix("n.safetensors", axes), NULL);
+    assert_string_equal(pg_plan_at(other, 0)->forward->id, c->forward->id);
+    assert_string_equal(pg_plan_at(other, 0)->id, place[0]);
+    pg_plan_free(other);
+    pg_plan_free(plan);
+    /* the value is part of what such a cell is */
+    write_measured("n.safetensors", "delta=1 trials=8 outside=8 elsewhere=5 moved=171 images=128 batches=1,16,64,128 dtype=fp32 device=cpu isa=avx2 batch=128\n");
+    ids_of(matrix, second);
+    assert_string_not_equal(first[0], second[0]);
+    /* copies of an image are another matter, but for a model that computes each image on its own */
+    expect_refusal(weights_matrix("n.safetensors", "delta = \"any-batch\"\ndefense = \"patchcleanser\"\npatch = 5\n"), "says nothing of the copies");
+    expect_refusal(weights_matrix("n.safetensors", "delta = \"any\"\ndefense = \"mean\"\npatch = 5\n"), "is none of place, any-batch");
 }
 
 /* ---- Problems ---- */
@@ -734,6 +822,8 @@ int main(void)
         cmocka_unit_test(test_canonical_form),
         cmocka_unit_test(test_weights_by_content),
         cmocka_unit_test(test_locality),
+        cmocka_unit_test(test_measured_again),
+        cmocka_unit_test(test_any_batch),
         cmocka_unit_test(test_all_problems_with_lines),
         cmocka_unit_test(test_patches_before_and_behind_a_resize),
         cmocka_unit_test(test_single_problems),

@@ -1,6 +1,7 @@
 /* TorchScript modules as networks: local logits against PyTorch's, trust, geometries that are not what is stated, and a run with
  * certificates and an attack. The modules are made by tests/script_reference.py. */
 #include "harness/base/file.h"
+#include "models/locality.h"
 #include "models/torchscript.h"
 #include "tests/program.h"
 
@@ -173,6 +174,34 @@ static void modules_are_networks(void **state)
         fail_msg("%d: %s", code, program_output);
 }
 
+/* A module that adds i / 2^18, 4 units of the grid, at place i of a batch, and leaks in batches of 16: every place and every batch is tried. */
+static void what_moves_with_the_place_is_measured(void **state)
+{
+    (void)state;
+    if (!there)
+        skip();
+    reference r = references[0];
+    snprintf(r.name, sizeof r.name, "placed");
+    if (import(&r, "--trust", "--set row_field=5 --set column_field=5 --set row_stride=2 --set column_stride=2 --set mean=0 --set std=1") != 0)
+        fail_msg("%s", program_output);
+    setenv("PATCHGAUGE_TRUST", "1", 1);
+    pg_locality found;
+    pg_locality_request request = {.data_dir = "unused", .dataset = "synthetic:val", .device = "cpu", .batch = 8, .threads = 1, .trials = 8, .seed = 1, .moved = true};
+    assert_int_equal(pg_locality_measure(scratch_path("placed.safetensors"), &request, &found), PG_OK);
+    assert_true(found.delta_grid == 0 && found.outside == found.trials);
+    print_message("moved %ld, elsewhere %ld\n", (long)found.moved_grid, (long)found.elsewhere_grid);
+    /* image 0 at the last place of 128, and a few units of rounding; the batch of 16 adds less */
+    assert_true(found.moved_grid >= 127 * 4 - 4 && found.moved_grid <= 127 * 4 + 4);
+    assert_true(found.elsewhere_grid >= 2 && found.elsewhere_grid <= 256);
+    assert_string_equal(found.batches, "1,8,16,64,128");
+    /* that of 16 is not tried twice where it is the own one, whose leak is one at the place then */
+    request.batch = 16;
+    assert_int_equal(pg_locality_measure(scratch_path("placed.safetensors"), &request, &found), PG_OK);
+    assert_true(found.delta_grid >= 2);
+    assert_string_equal(found.batches, "1,16,64,128");
+    unsetenv("PATCHGAUGE_TRUST");
+}
+
 /* A patch that makes logits which are no numbers is a patch like any other: what is certified stays. */
 static void what_is_no_number_breaks_no_certificate(void **state)
 {
@@ -203,6 +232,7 @@ int main(void)
         cmocka_unit_test(nothing_runs_without_trust),
         cmocka_unit_test(false_geometries_are_refused),
         cmocka_unit_test(modules_are_networks),
+        cmocka_unit_test(what_moves_with_the_place_is_measured),
         cmocka_unit_test(what_is_no_number_breaks_no_certificate),
     };
     return cmocka_run_group_tests(tests, make, scratch_remove);

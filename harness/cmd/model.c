@@ -156,6 +156,37 @@ static void print_axis(const char *name, const pg_axis *a)
         printf("%-12s %d position%s, each sees everything\n", name, a->positions, a->positions == 1 ? "" : "s");
 }
 
+/* "delta 0 grid units in 256 trials (fp32, cpu avx512, batch 128)" and what moved images did. */
+static void print_locality(const pg_locality *l, bool none_outside)
+{
+    if (none_outside || l->outside == 0)
+        printf("%-12s no position outside: every position saw the patch in every one of %" PRId64 " trials", "locality", l->trials);
+    else
+        printf("%-12s delta %" PRId64 " grid units in %" PRId64 " trials", "locality", l->delta_grid, l->outside > 0 ? l->outside : l->trials);
+    printf(" (%s, %s%s%s, batch %d)\n", l->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", l->device, *l->isa ? " " : "",
+           *l->isa ? l->isa : ", instruction set not recorded", l->batch);
+    if (l->moved)
+        printf("%-12s in other places and in batches of %s logits move by up to %" PRId64 " grid units, and by %" PRId64
+               " outside a patch's reach (%" PRId64 " images)\n",
+               "", l->batches, l->moved_grid, l->elsewhere_grid, l->images);
+}
+
+static void print_localities(const char *weights, const pg_weights_info *info)
+{
+    const pg_geometry *g = &info->geometry;
+    bool none_outside = g->rows.field == 0 && g->columns.field == 0;
+    if (info->locality.measured && info->locality.batch == 0)
+        printf("%-12s delta 0: every position is computed on its own\n", "locality");
+    else if (info->locality.measured)
+        print_locality(&info->locality, none_outside);
+    for (int i = 0; i < info->n_measured; i++)
+        print_locality(&info->measured[i], none_outside);
+    if (info->measured_of_another)
+        printf("%-12s %s.locality is of other weights: nothing is taken from it\n", "locality", weights);
+    else if (!info->locality.measured && info->n_measured == 0)
+        printf("%-12s %s\n", "locality", none_outside ? "no position outside: every position sees the whole image" : "not measured");
+}
+
 static int inspect(const pg_context *context, int argc, char **argv)
 {
     (void)context;
@@ -182,14 +213,7 @@ static int inspect(const pg_context *context, int argc, char **argv)
     printf("%-12s 3 x %d x %d pixels, %d classes\n", "input", g->input_height, g->input_width, g->classes);
     print_axis("rows", &g->rows);
     print_axis("columns", &g->columns);
-    const pg_locality *l = &info.locality;
-    if (l->measured && l->batch)
-        printf("%-12s delta %" PRId64 " grid units in %" PRId64 " trials (%s, %s, batch %d)\n", "locality", l->delta_grid, l->trials,
-               l->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", l->device, l->batch);
-    else if (l->measured)
-        printf("%-12s delta %" PRId64 ": every position is computed on its own\n", "locality", l->delta_grid);
-    else
-        printf("%-12s not measured\n", "locality");
+    print_localities(argv[1], &info);
     if (strcmp(argv[1], "null") == 0)
         return PG_OK;
     pg_st_file *f = NULL;
@@ -202,10 +226,11 @@ static int inspect(const pg_context *context, int argc, char **argv)
     return e;
 }
 
-/* model measure FILE --dataset NAME:SPLIT: measures locality here and writes it into the file. */
+/* model measure FILE --dataset NAME:SPLIT: measures locality here and writes it beside the file. */
 static int measure(const pg_context *context, int argc, char **argv)
 {
-    pg_locality_request r = {.data_dir = context->data_dir, .device = "auto", .batch = PG_BATCH_DEFAULT, .trials = 2 * PG_BATCH_DEFAULT, .seed = 1};
+    pg_locality_request r = {
+        .data_dir = context->data_dir, .device = "auto", .batch = PG_BATCH_DEFAULT, .trials = 2 * PG_BATCH_DEFAULT, .seed = 1, .moved = true};
     static const struct option options[] = {{"dataset", required_argument, NULL, 'D'}, {"device", required_argument, NULL, 'd'},
                                             {"dtype", required_argument, NULL, 't'},   {"batch", required_argument, NULL, 'b'},
                                             {"trials", required_argument, NULL, 'n'},  {0}};
@@ -232,12 +257,16 @@ static int measure(const pg_context *context, int argc, char **argv)
     if (optind + 1 != argc || !r.dataset)
         return pg_fail(PG_EUSAGE, "model measure wants one weights file and --dataset NAME:SPLIT");
     r.batch = (int)batch;
+    if (strcmp(argv[optind], "null") == 0)
+        return pg_fail(PG_EINPUT, "the null model computes every position on its own: there is nothing to measure");
     pg_locality found;
     int e = pg_locality_measure(argv[optind], &r, &found);
     if (!e)
-        e = pg_locality_record(argv[optind], &found);
-    if (!e)
-        printf("delta %" PRId64 " grid units in %" PRId64 " trials\n", found.delta_grid, found.trials);
+        e = pg_locality_add(argv[optind], &found);
+    if (!e) {
+        print_locality(&found, false);
+        printf("%-12s %s.locality\n", "wrote", argv[optind]);
+    }
     return e;
 }
 
@@ -297,12 +326,14 @@ const pg_command pg_command_model = {
             "model inspect FILE prints architecture, geometry, measured locality, training command and curve.\n"
             "\n"
             "model measure FILE --dataset NAME:SPLIT [--device D] [--dtype fp32|bf16] [--batch N] [--trials N]\n"
-            "measures locality, the largest change of a logit outside the receptive fields of a random patch, and writes it into the\n"
-            "file. It counts for runs of the same type and batch; training measures fp32 at the default batch.\n"
+            "measures locality here and writes a line into FILE.locality beside FILE, which stays as it is: the largest change of a logit outside the\n"
+            "receptive fields of a random patch (delta = place), and how far logits move at other places and in batches of 1, 16, 64 and 128\n"
+            "(delta = any-batch): `patchgauge help matrix`. A line counts for its type, batch, kind of device and instruction set. Larger\n"
+            "changes of an earlier line of the same kind stay. Training keeps the first in FILE, in fp32 at the default batch.\n"
             "  --dataset, --device   as above\n"
             "  --dtype D             fp32 (default) or bf16\n"
             "  --batch N             images of a forward pass; default 128\n"
-            "  --trials N            random patches, one an image; default 256\n",
+            "  --trials N            random patches, one an image, rounded up to whole batches; default 256\n",
     .options = pg_train_option_table,
     .options_title = "options of model train, with their ranges:",
     .run = run,

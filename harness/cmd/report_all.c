@@ -35,6 +35,8 @@ static int keep_id(const pg_cell_result *result, void *context)
 /* Whether some cell has the key with another value. */
 static bool varies(const all *a, const char *key, const char *value)
 {
+    if (strcmp(key, "delta") == 0) /* the default is left out of settings */
+        return strcmp(value, "any-batch") == 0;
     for (size_t i = 0; i < a->n; i++) {
         const char *other = pg_cell_result_setting(&a->cells[i], key);
         if (*other && strcmp(other, value) != 0)

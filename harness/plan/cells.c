@@ -77,6 +77,23 @@ static int settle_reach(int in, int out, pg_filter filter, int patch, int *reach
     return in == out ? PG_OK : pg_resize_reach(in, out, filter, patch, reach);
 }
 
+/* Certificates with room for a change want a measurement of it. */
+static bool refuse_any_batch(pg_settler *s, const pg_toml_value **values, const pg_cell *c)
+{
+    const pg_forward *f = c->forward;
+    int line = pg_row_line(s, values, PG_KEY_DELTA);
+    if (c->defense->level == PG_LEVEL_IMAGE)
+        pg_problem(s->problems, line, "delta", "delta \"any-batch\": what is measured of %s says nothing of the copies that %s runs; write place",
+                   f->weights, c->defense->module.name);
+    else
+        pg_problem(s->problems, line, "delta",
+                   "delta \"any-batch\": how far the logits of %s move with place and batch was not measured%s for %s in batches of %d; "
+                   "`patchgauge model measure` does so",
+                   f->weights, c->locality.none_outside ? " (no position lies outside a patch's reach)" : "",
+                   f->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", f->batch);
+    return false;
+}
+
 static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
     const pg_forward *f = c->forward;
@@ -100,8 +117,12 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
         *ok = false;
         return;
     }
-    c->has_delta = pg_defended_delta(&defended, &f->info.locality, f->dtype, f->batch, &c->delta);
-    c->logit_delta = c->has_delta ? f->info.locality.delta_grid : 0;
+    c->any_batch = strcmp(pg_row_value(s, values, PG_KEY_DELTA), "any-batch") == 0;
+    pg_defended_delta(&defended, &f->info, f->dtype, f->batch, c->any_batch, &c->locality, &c->delta);
+    c->has_delta = c->locality.measured;
+    c->logit_delta = c->has_delta ? c->locality.delta_grid : 0;
+    if (c->any_batch && !c->has_delta)
+        *ok = refuse_any_batch(s, values, c);
 }
 
 static void settle_images(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
@@ -162,6 +183,15 @@ static void votes_text(const pg_cell *c, pg_buf *out)
         pg_buf_puts(out, "votes=sure\n");
 }
 
+/* A measurement is part of identity where it gives another delta than the metadata of the weights, which their hash covers. */
+static void locality_text(const pg_cell *c, pg_buf *out)
+{
+    if (c->any_batch)
+        pg_buf_printf(out, "delta=any-batch:%lld\n", (long long)c->locality.delta_grid);
+    else if (c->has_delta && c->locality.differs)
+        pg_buf_printf(out, "delta=place:%lld\n", (long long)c->locality.delta_grid);
+}
+
 static int make_canonical(const pg_settler *s, const pg_toml_value **values, pg_cell *c)
 {
     pg_buf text;
@@ -174,6 +204,7 @@ static int make_canonical(const pg_settler *s, const pg_toml_value **values, pg_
         pg_modules_identity("defense", &c->defense->module, &text);
         pg_cell_defended_text(s, values, c, &text);
     }
+    locality_text(c, &text);
     int code = pg_lines_sort(&text);
     if (code == PG_OK)
         code = pg_hash_bytes(text.data, text.size, c->id);
@@ -190,6 +221,8 @@ static int make_settings(const pg_settler *s, const pg_toml_value **values, pg_c
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         pg_settings_add(&text, pg_keys[ids[i]].name, pg_row_value(s, values, ids[i]));
     images_text(c, &text);
+    if (c->any_batch)
+        pg_settings_add(&text, "delta", "any-batch");
     pg_cell_defended_text(s, values, c, &text);
     if (c->forward->attack) {
         char prefix[80];
@@ -202,6 +235,19 @@ static int make_settings(const pg_settler *s, const pg_toml_value **values, pg_c
     c->settings = pg_buf_take(&text);
     pg_buf_release(&text);
     return code == PG_OK && !c->settings ? pg_fail(PG_ENOMEM, "out of memory") : code;
+}
+
+static void details_of_locality(const pg_cell *c, pg_buf *out)
+{
+    const pg_locality_found *l = &c->locality;
+    pg_settings_add(out, "locality", l->none_outside ? "no position outside" : c->has_delta ? "measured" : "not measured");
+    if (!c->has_delta)
+        return;
+    pg_buf_printf(out, "delta.evidence=%lld\ndelta.logits=%lld\n", (long long)c->delta, (long long)l->delta_grid);
+    if (*l->kinds)
+        pg_settings_add(out, "locality.on", l->kinds);
+    if (c->any_batch)
+        pg_buf_printf(out, "locality.moved=%lld\nlocality.batches=%s\n", (long long)l->moved_grid, l->batches);
 }
 
 static int make_details(pg_cell *c)
@@ -218,9 +264,8 @@ static int make_details(pg_cell *c)
     pg_settings_add(&text, "certificate", certificates[c->defense->certificate(c->config)]);
     pg_buf_printf(&text, "classes=%d\ndataset.hash=%s\n", g->classes, f->dataset_hash);
     pg_modules_identity("defense", &c->defense->module, &text);
-    if (c->has_delta)
-        pg_buf_printf(&text, "delta=%lld\ndelta.logits=%lld\n", (long long)c->delta, (long long)f->info.locality.delta_grid);
-    pg_buf_printf(&text, "forward=%s\nlocality=%s\n", f->id, c->has_delta ? "measured" : "not measured");
+    pg_buf_printf(&text, "forward=%s\n", f->id);
+    details_of_locality(c, &text);
     pg_buf_printf(&text, "map=%dx%d\n", g->rows.positions, g->columns.positions);
     pg_settings_add(&text, "model", f->info.model);
     pg_buf_printf(&text, "model.version=%d\n", f->info.model_version);
@@ -242,12 +287,13 @@ static int make_details(pg_cell *c)
     return code == PG_OK && !c->details ? pg_fail(PG_ENOMEM, "out of memory") : code;
 }
 
-/* As written comes first, so that a table shows "2.4%" where the user wrote it. */
+/* As written comes first, so that a table shows "2.4%" where the user wrote it, and a default that the settings leave out. */
 static int make_values(const pg_settler *s, const pg_toml_value **values, pg_cell *c)
 {
     pg_buf written;
     pg_buf_init(&written);
     pg_settings_add(&written, "patch", pg_row_value(s, values, PG_KEY_PATCH));
+    pg_settings_add(&written, "delta", c->any_batch ? "any-batch" : "place");
     int code = pg_buf_check(&written);
     const char *texts[] = {written.data, c->settings, c->details};
     if (code == PG_OK)

@@ -20,12 +20,14 @@ int pg_defended_map(const pg_defended *d, pg_geometry *g, pg_window *window)
     return code;
 }
 
-bool pg_defended_delta(const pg_defended *d, const pg_locality *l, pg_dtype dtype, int batch, int64_t *delta)
+void pg_defended_delta(const pg_defended *d, const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch,
+                       pg_locality_found *found, int64_t *delta)
 {
-    bool alone = l->batch == 0; /* the model computes each image on its own, and so each copy */
-    bool measured = pg_locality_covers(l, dtype, batch) && (alone || !pg_defended_copies(d));
+    bool alone = info->locality.measured && info->locality.batch == 0; /* each image is computed on its own, and so each copy */
     pg_evidence_spec spec;
+    pg_locality_find(info, dtype, batch, any_batch, found);
+    if (pg_defended_copies(d) && !alone)
+        *found = (pg_locality_found){0};
     d->defense->evidence(d->config, &spec);
-    *delta = measured ? pg_evidence_delta(&spec, l->delta_grid) : 0;
-    return measured;
+    *delta = found->measured ? pg_evidence_delta(&spec, found->delta_grid) : 0;
 }

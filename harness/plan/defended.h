@@ -16,10 +16,11 @@ typedef struct pg_defended {
 /* From the geometry of the model to that of the defended one, and the window. PG_EINPUT where the defense cannot work on it. */
 int pg_defended_map(const pg_defended *defended, pg_geometry *geometry, pg_window *window) PG_MUST_USE;
 
-/* Whether a measurement of the model's locality speaks for what the defense rests on, in passes of this type and batch, and then by
- * how much its evidence can change where a patch does not reach; else 0. Copies are seen whole, of which a measurement of receptive
- * fields says nothing. */
-bool pg_defended_delta(const pg_defended *defended, const pg_locality *locality, pg_dtype dtype, int batch, int64_t *delta);
+/* What the measurements of the model's locality say for what the defense rests on, in passes of this type and batch; `any_batch`: of an
+ * image at whatever place of whatever batch. *delta: by how much its evidence can change where a patch does not reach, 0 where nothing
+ * was measured. Copies are seen whole, of which a measurement of receptive fields says nothing: they count as not measured. */
+void pg_defended_delta(const pg_defended *defended, const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch,
+                       pg_locality_found *found, int64_t *delta);
 
 static inline bool pg_defended_copies(const pg_defended *d) { return d->defense && d->defense->level == PG_LEVEL_IMAGE; }
 

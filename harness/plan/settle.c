@@ -12,6 +12,8 @@ const pg_key pg_keys[PG_KEYS + 1] = {
     [PG_KEY_BATCH] = {"batch", "128", "images of a forward pass, 1 to 4096"},
     [PG_KEY_DATASET] = {"dataset", NULL, "NAME:SPLIT, as in `patchgauge list datasets`; NAME:SPLIT@SIZE resizes its images"},
     [PG_KEY_DEFENSE] = {"defense", NULL, "a name of `patchgauge list defenses`"},
+    [PG_KEY_DELTA] = {"delta", "place",
+                      "place or any-batch: certificates for an image at its place of a batch, or wherever it stands in one"},
     [PG_KEY_DTYPE] = {"dtype", "fp32", "fp32 or bf16"},
     [PG_KEY_IMAGES] = {"images", "", "FIRST:END, images FIRST to END - 1 of the split"},
     [PG_KEY_PATCH] = {"patch", NULL, "pixels (5), height x width (5x8) or a share of the image (2.4%, a square: of 32 px 5x5)"},
@@ -20,6 +22,7 @@ const pg_key pg_keys[PG_KEYS + 1] = {
 };
 
 static const char *const attackers[] = {"input", "network", NULL};
+static const char *const deltas[] = {"place", "any-batch", NULL};
 static const char *const dtypes[] = {"fp32", "bf16", NULL};
 
 void pg_plan_keys_help(pg_buf *text)
@@ -155,6 +158,9 @@ static void check_known_value(pg_settler *s, pg_key_id id, const pg_toml_value *
         break;
     case PG_KEY_DEFENSE:
         check_defense(s, v);
+        break;
+    case PG_KEY_DELTA:
+        check_choice(s, v, "delta", deltas);
         break;
     case PG_KEY_DTYPE:
         check_choice(s, v, "dtype", dtypes);

@@ -14,6 +14,7 @@ typedef enum pg_key_id {
     PG_KEY_BATCH,
     PG_KEY_DATASET,
     PG_KEY_DEFENSE,
+    PG_KEY_DELTA,
     PG_KEY_DTYPE,
     PG_KEY_IMAGES,
     PG_KEY_PATCH,

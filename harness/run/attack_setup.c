@@ -165,12 +165,14 @@ static int check_patch(pg_attack_setup *s)
 static int open_certifier(pg_attack_setup *s)
 {
     const pg_geometry *g = &s->info.geometry;
-    s->has_delta = pg_defended_delta(&s->defended, &s->info.locality, s->request->dtype, s->request->batch, &s->delta);
+    pg_locality_found locality;
+    pg_defended_delta(&s->defended, &s->info, s->request->dtype, s->request->batch, false, &locality, &s->delta);
+    s->has_delta = locality.measured;
     pg_job job = {.defense = s->defense,
                   .config = s->config,
                   .window = s->window,
                   .delta = s->delta,
-                  .logit_delta = s->has_delta ? s->info.locality.delta_grid : 0};
+                  .logit_delta = s->has_delta ? locality.delta_grid : 0};
     return pg_certifier_new(&job, 1, g->rows.positions, g->columns.positions, g->classes, g->rows.wrap, g->columns.wrap,
                             &s->certifier);
 }

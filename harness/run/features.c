@@ -81,19 +81,27 @@ static json_t *axis_json(const pg_axis *a)
                      a->padding, "wrap", a->wrap);
 }
 
+/* In logits, as `certify --delta` takes it; null where it was not measured for such passes on this kind of machine. */
+static json_t *delta_json(pg_network *network, const pg_features_request *r, bool any_batch)
+{
+    pg_locality_found found;
+    pg_locality_find(pg_network_info(network), r->dtype, r->batch, any_batch, &found);
+    bool here = found.measured && pg_locality_names(found.kinds, pg_network_device(network), pg_network_isa(network));
+    return here ? json_integer(found.delta_grid) : json_null();
+}
+
 static int write_meta(const pg_features_request *r, const pg_dataset_info *data, pg_network *network, FILE *stream)
 {
     const pg_weights_info *info = pg_network_info(network);
     const pg_geometry *g = &info->geometry;
-    bool measured = pg_locality_covers(&info->locality, r->dtype, r->batch);
-    json_t *delta = measured ? json_integer(info->locality.delta_grid) : json_null();
+    json_t *delta = delta_json(network, r, false), *anywhere = delta_json(network, r, true);
     json_t *meta = json_pack(
-        "{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:[ii], s:i, s:o, s:o}", "format",
+        "{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:o, s:[ii], s:i, s:o, s:o}", "format",
         "patchgauge.features.1", "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256", info->hash,
         "model", info->model, "model_version", info->model_version, "dataset", r->dataset, "dataset_sha256", data->hash,
         "split", data->split, "delta_unit", "2^-20", "first", (json_int_t)r->first, "images", (json_int_t)(r->end - r->first),
         "batch", r->batch, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "device", pg_network_device(network), "delta",
-        delta, "input", g->input_height, g->input_width, "classes", g->classes, "rows", axis_json(&g->rows), "columns",
+        delta, "delta_any_batch", anywhere, "input", g->input_height, g->input_width, "classes", g->classes, "rows", axis_json(&g->rows), "columns",
         axis_json(&g->columns));
     if (!meta)
         return pg_fail(PG_ENOMEM, "out of memory for meta.json");

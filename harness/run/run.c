@@ -32,6 +32,18 @@ static bool is_cacheable(const pg_run_request *request, const pg_forward *f, con
            bytes < 0.5 * (double)request->cache_bytes && pg_cache_key(s->cache, f->clean_id, "cpu", s->library, s->threads);
 }
 
+/* The measurement of another kind of machine says nothing of this one. */
+static void warn_of_kind(const pg_forward *f, const pg_network *network)
+{
+    pg_locality_found found;
+    const char *device = pg_network_device(network), *isa = pg_network_isa(network);
+    pg_locality_find(&f->info, f->dtype, f->batch, false, &found);
+    if (found.measured && !found.none_outside && !pg_defended_copies(&f->copies) && !pg_locality_names(found.kinds, device, isa))
+        pg_warn("%s: locality was measured on %s, this run is on %.*s%s%s, where it counts as not measured; `patchgauge model measure` "
+                "measures it here",
+                f->weights, found.kinds, (int)strcspn(device, ":"), device, *isa ? " " : "", isa);
+}
+
 static int open_network(const pg_run_request *request, const pg_forward *f, forward_state *s)
 {
     pg_attack_stage_close(&s->attack);
@@ -55,13 +67,7 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
         snprintf(s->library, sizeof s->library, "%s; %s", torch->library, kernels.text);
         s->threads = torch->threads();
     }
-    const pg_locality *locality = &info->locality;
-    const char *device = pg_network_device(s->network);
-    if (locality->measured && locality->batch && strncmp(device, locality->device, strlen(locality->device)) != 0)
-        pg_warn("%s: locality was measured on %s, this run is on %s: certificates take it to be the same; `patchgauge model "
-                "measure` "
-                "measures it here",
-                f->weights, locality->device, device);
+    warn_of_kind(f, s->network);
     s->forward = f;
     s->cacheable = is_cacheable(request, f, s);
     return PG_OK;
