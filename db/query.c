@@ -310,18 +310,24 @@ int pg_store_same_images(pg_store *store, const char *cell_a, const char *cell_b
     return code;
 }
 
-int pg_store_smallest_batch(pg_store *store, const char *cell_id, int *batch)
+int pg_store_each_pass(pg_store *store, const char *cell_id, int (*each)(const pg_pass_record *record, void *context),
+                       void *context)
 {
     sqlite3_stmt *row = NULL;
-    *batch = 0;
     int step = 0, code = pg_db_check_copies(store);
     if (code == PG_OK)
         code = pg_db_get(store,
-                         "SELECT ifnull(min(a.batch), 0) FROM cell c JOIN summary s ON s.cell = c.cell"
-                         " JOIN attempt a ON a.attempt = s.attempt WHERE c.cell_id = ?1",
+                         "SELECT a.device, a.library, a.batch, sum(s.n), sum(s.certified) FROM cell c JOIN summary s ON s.cell = c.cell"
+                         " JOIN attempt a ON a.attempt = s.attempt WHERE c.cell_id = ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
                          &row, "t", cell_id);
-    if (code == PG_OK && (step = pg_db_step(store, row, "reading the batches of a cell")) == 1)
-        *batch = sqlite3_column_int(row, 0);
+    while (code == PG_OK && (step = pg_db_step(store, row, "reading the passes of a cell")) == 1) {
+        pg_pass_record record = {.device = pg_db_text(row, 0),
+                                 .library = pg_db_text(row, 1),
+                                 .batch = sqlite3_column_int(row, 2),
+                                 .images = sqlite3_column_int64(row, 3),
+                                 .certified = sqlite3_column_int64(row, 4)};
+        code = each(&record, context);
+    }
     pg_db_done(row);
     return code == PG_OK && step < 0 ? step : code;
 }

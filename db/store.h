@@ -135,8 +135,15 @@ int pg_store_each_attack(pg_store *store, const char *cell_id, int (*each)(const
 /* Certificates of a cell that its attack broke: certified images that are wrong under it. *first: the first one, -1 if none. */
 int pg_store_broken(pg_store *store, const char *cell_id, int64_t *broken, int64_t *first) PG_MUST_USE;
 
-/* Images of the smallest forward pass that counts for a cell: fewer than its batch where memory ran out. 0: nothing counts yet. */
-int pg_store_smallest_batch(pg_store *store, const char *cell_id, int *batch) PG_MUST_USE;
+/* The forward passes that count for a cell, of one kind each: device, library and images of a pass. Strings are valid during the call. */
+#define PG_LIBRARY_ISA "; isa " /* what the kind of instruction set stands behind, at the end of a library; older ones have none */
+typedef struct pg_pass_record {
+    const char *device, *library; /* as those of an attempt */
+    int batch;                    /* fewer than the cell's: memory ran out */
+    int64_t images, certified;
+} pg_pass_record;
+int pg_store_each_pass(pg_store *store, const char *cell_id, int (*each)(const pg_pass_record *record, void *context),
+                       void *context) PG_MUST_USE;
 
 /* That two cells have the same images, all with outcomes, and can be compared one by one. PG_EINPUT, PG_EMISSING. */
 int pg_store_same_images(pg_store *store, const char *cell_a, const char *cell_b) PG_MUST_USE;
@@ -317,7 +324,7 @@ void pg_task_release(pg_task *task);
 int pg_store_take(pg_store *store, bool *more) PG_MUST_USE;
 
 typedef struct pg_attempt {
-    const char *device, *library; /* used: "libtorch 1.13.1; OpenBLAS 0.3.21 pthread Haswell; ..."; "" for no library */
+    const char *device, *library; /* used: "libtorch 1.13.1; OpenBLAS 0.3.21 pthread Haswell; ...; isa avx2"; "" for no library */
     int threads, batch, cached;   /* cached: images whose features came from the cache */
     double wall_s, read_s, forward_s, certify_s;
     int64_t peak_bytes;

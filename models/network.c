@@ -150,6 +150,9 @@ static int open_torch(pg_network *n, const char *weights)
     if (n->options.dtype == PG_DTYPE_BF16 && !cuda && !pg_cpu_has_fast_bf16())
         return pg_fail(PG_EUNSUPPORTED, "dtype bf16 needs a CPU with AMX or AVX-512 bf16, or a GPU; use fp32");
     n->torch->grad_mode(false);
+    pg_kernels kernels;
+    n->torch->kernels(n->device, &kernels);
+    snprintf(n->isa, sizeof n->isa, "%s", kernels.isa);
     n->scope = n->torch->scope_new();
     if (!n->scope)
         return pg_fail(PG_ENOMEM, "out of memory");

@@ -30,6 +30,7 @@ const pg_metric pg_metrics[] = {
     {"case_4", "case 4", "failure case 4 of the published certificate: none, certified", PG_METRIC_SHARE, AT(cases[4]), 0},
     {"nonfinite", "nonfinite", "images with a NaN or an infinity among their local logits", PG_METRIC_COUNT, AT(nonfinite), 0},
     {"smallest_margin", "margin", "smallest positive margin of a certified image", PG_METRIC_GRID, AT(smallest_margin), 0},
+    {"unmeasured", "unmeasured", "certified images whose certificate rests on no measured locality", PG_METRIC_COUNT, AT(unmeasured), -1},
     {"delta", "delta", "largest measured change outside the receptive fields", PG_METRIC_GRID, AT(delta), 0},
     {NULL, NULL, NULL, PG_METRIC_COUNT, 0, 0},
 };
@@ -244,12 +245,21 @@ static void note_locality(const pg_table *table, const char *prefix, pg_table_fo
 {
     for (size_t i = 0; i < table->n_entries; i++) {
         const pg_table_entry *e = &table->entries[i];
-        bool told = e->delta == 0;
-        for (size_t j = 0; j < i && !told; j++)
-            told = strcmp(table->entries[j].weights, e->weights) == 0 && table->entries[j].delta == e->delta;
+        bool told = e->delta == 0 && !e->any_batch;
+        for (size_t j = 0; j < i && !told; j++) {
+            const pg_table_entry *o = &table->entries[j];
+            told = strcmp(o->weights, e->weights) == 0 && o->any_batch == e->any_batch && (e->any_batch ? o->moved == e->moved : o->delta == e->delta);
+        }
         if (told)
             continue;
-        if (e->delta < 0) {
+        if (e->any_batch) {
+            pg_buf_printf(out, "%sdelta=any-batch: logits of ", prefix);
+            pg_text_flat(e->weights, " ", format == PG_TABLE_MD, out);
+            pg_buf_printf(out,
+                          " moved by up to %lld / 2^20 at other places of a batch and in batches of %s; these certificates leave room for it "
+                          "(measured, not proved)\n",
+                          (long long)e->moved, *e->batches ? e->batches : "any size");
+        } else if (e->delta < 0) {
             pg_buf_printf(out, "%slocality not measured for ", prefix);
             pg_text_flat(e->weights, " ", format == PG_TABLE_MD, out);
             pg_buf_puts(out, ": certificates assume that nothing changes where a patch does not reach\n");
@@ -257,9 +267,42 @@ static void note_locality(const pg_table *table, const char *prefix, pg_table_fo
             pg_buf_printf(out, "%slocality of ", prefix);
             pg_text_flat(e->weights, " ", format == PG_TABLE_MD, out);
             pg_buf_printf(
-                out, ": outside the receptive fields evidence changed by up to %lld / 2^20; every certificate survives it\n",
+                out, ": outside the receptive fields evidence changed by up to %lld / 2^20; every certificate survives it (measured, "
+                     "not proved)\n",
                 (long long)e->delta);
         }
+    }
+}
+
+/* Images that ran on what the measurement does not speak for. */
+static void note_elsewhere(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
+{
+    for (size_t i = 0; i < table->n_entries; i++) {
+        const pg_table_entry *e = &table->entries[i];
+        size_t like = 0;
+        bool told = e->elsewhere <= 0;
+        for (size_t j = 0; j < table->n_entries && !told; j++) {
+            const pg_table_entry *o = &table->entries[j];
+            bool same = o->elsewhere > 0 && strcmp(o->weights, e->weights) == 0 && strcmp(o->elsewhere_on, e->elsewhere_on) == 0;
+            told = same && j < i;
+            like += same;
+        }
+        if (told)
+            continue;
+        pg_buf_printf(out, "%slocality of ", prefix);
+        pg_text_flat(e->weights, " ", format == PG_TABLE_MD, out);
+        pg_buf_puts(out, " counts as not measured where images ran on ");
+        pg_text_flat(e->elsewhere_on, " ", format == PG_TABLE_MD, out);
+        pg_buf_puts(out, " (it was measured on ");
+        pg_text_flat(*e->measured_on ? e->measured_on : "other machines", " ", format == PG_TABLE_MD, out);
+        pg_buf_puts(out, "): certificates there rest on no measurement; ");
+        if (like > 1)
+            pg_buf_printf(out, "%zu cells, ", like);
+        pg_buf_printf(out, "%lld of %lld images of ", (long long)e->elsewhere, (long long)e->n);
+        pg_text_flat(e->row, " ", format == PG_TABLE_MD, out);
+        pg_buf_puts(out, " / ");
+        pg_text_flat(e->column, " ", format == PG_TABLE_MD, out);
+        pg_buf_puts(out, like > 1 ? " and so on\n" : "\n");
     }
 }
 
@@ -343,6 +386,7 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format f
     note_same(table, prefix, format, out);
     note_attacks(table, prefix, format, out);
     note_locality(table, prefix, format, out);
+    note_elsewhere(table, prefix, format, out);
     if (published)
         pg_buf_printf(out, "%spublished (%s) is no proof: it is the paper's own certificate, which an attack can break\n",
                       prefix, format == PG_TABLE_MD ? "certified\\_published" : "certified_published");

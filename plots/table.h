@@ -46,6 +46,13 @@ typedef struct pg_table_entry {
     int64_t nonfinite;              /* images with a NaN or an infinity */
     int64_t smallest_margin;        /* grid units (2^-20) */
     int64_t delta;                  /* measured locality, grid units, that every certificate survives; negative: not measured */
+    bool any_batch;                 /* with room for what an image moves with its place and its batch, */
+    int64_t moved;                  /* which of logits is this, grid units, */
+    char batches[48];               /* tried in these: "1,16,64,128" */
+    char measured_on[256];          /* kinds of machines: "cpu avx512"; "": not recorded */
+    int64_t unmeasured;             /* certified images that rest on no measurement */
+    int64_t elsewhere;              /* images that ran on what the measurement does not speak for, */
+    char elsewhere_on[112];         /* on this, or in part: "cuda sm_90", "cpu avx2 in batches of 64" */
     const pg_table_attack *attacks; /* images under attack, read for figures that show them; else NULL */
     size_t n_attacks;
     const double

@@ -242,7 +242,7 @@ static int predict(const game *g, const double *logits, int window, const int32_
     assert_true(pg_evidence_f64(&g->spec, logits, POSITIONS, CLASSES, row, q));
     for (int c = 0; contents && c < CLASSES; c++)
         q[window * CLASSES + c] = contents[c];
-    const pg_evidence e = {q, 1, POSITIONS, CLASSES, false, false, &g->spec};
+    const pg_evidence e = {.q = q, .height = 1, .width = POSITIONS, .classes = CLASSES, .spec = &g->spec};
     return g->defense->predict(&e, (pg_window){1, 1}, g->config, g->scratch);
 }
 

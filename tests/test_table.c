@@ -258,7 +258,20 @@ static void notes_say_what_certificates_assume(void **state)
     e[0].delta = 3;
     assert_true(has(e, 1, PG_TABLE_MD,
                     "- locality of net: outside the receptive fields evidence changed by up to 3 / 2^20; every certificate\n  "
-                    "survives it\n"));
+                    "survives it (measured, not proved)\n"));
+    e[0].any_batch = true;
+    e[0].moved = 125;
+    strcpy(e[0].batches, "1,16,64,128");
+    assert_true(has(e, 1, PG_TABLE_MD, "- delta=any-batch: logits of net moved by up to 125 / 2^20 at other places of a batch and in batches of\n  1,16,64,128;"));
+    assert_false(has(e, 1, PG_TABLE_TEXT, "outside the receptive fields"));
+    e[0].any_batch = false;
+    assert_false(has(e, 1, PG_TABLE_TEXT, "not measured"));
+    e[0].elsewhere = 384;
+    strcpy(e[0].elsewhere_on, "cpu avx2 in batches of 64");
+    strcpy(e[0].measured_on, "cpu avx512");
+    assert_true(has(e, 1, PG_TABLE_TEXT, "- locality of net counts as not measured where images ran on cpu avx2 in"));
+    assert_true(has(e, 1, PG_TABLE_TEXT, "384 of 1000 images of mean / 2"));
+    e[0].elsewhere = 0;
     assert_false(has(e, 1, PG_TABLE_TEXT, "no proof"));
     e[0].published = 0;
     assert_true(has(e, 1, PG_TABLE_TEXT, "published (certified_published) is no proof"));

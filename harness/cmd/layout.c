@@ -1,5 +1,6 @@
 /* See layout.h. */
 #include "harness/cmd/layout.h"
+#include "harness/cmd/passes.h"
 
 #include "db/store.h"
 #include "harness/base/log.h"
@@ -221,6 +222,10 @@ static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_ta
     entry->nonfinite = result->nonfinite;
     entry->smallest_margin = result->has_smallest_margin ? result->smallest_margin : -1;
     entry->delta = cell->has_delta ? cell->delta : -1;
+    entry->any_batch = cell->any_batch;
+    entry->moved = cell->locality.moved_grid;
+    memcpy(entry->batches, cell->locality.batches, sizeof entry->batches);
+    memcpy(entry->measured_on, cell->locality.kinds, sizeof entry->measured_on);
     entry->image_height = cell->image_height;
     entry->image_width = cell->image_width;
     entry->patch_height = cell->patch_height;
@@ -307,7 +312,8 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
                       pg_table_entry *entry)
 {
     char *row = NULL, *column = NULL;
-    int batch = 0;
+    pg_measured measured = {cell->has_delta, cell->forward->info.model, cell->locality.kinds, cell->forward->batch};
+    pg_passes passes = {0};
     pg_buf weights;
     pg_buf_init(&weights);
     pg_cell_result result = {0};
@@ -318,8 +324,11 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
             code = fill_attacks(store, cell, result.attacked_n, entry);
         pg_cell_result_release(&result);
         if (code == PG_OK)
-            code = pg_store_smallest_batch(store, cell->id, &batch);
-        entry->smaller_batch = batch > 0 && batch < cell->forward->batch;
+            code = pg_passes_of(store, cell->id, &measured, &passes);
+        entry->smaller_batch = passes.smaller_batch;
+        entry->unmeasured = cell->has_delta ? passes.certified : entry->certified;
+        entry->elsewhere = passes.images;
+        memcpy(entry->elsewhere_on, passes.on, sizeof entry->elsewhere_on);
         if (code == PG_OK && entry->published >= 0)
             code = pg_store_each_audit(store, cell->id, keep_audit, entry);
         if (code == PG_OK && cell->forward->attack)

@@ -162,7 +162,8 @@ static void print_locality(const pg_locality *l, bool none_outside)
     if (none_outside || l->outside == 0)
         printf("%-12s no position outside: every position saw the patch in every one of %" PRId64 " trials", "locality", l->trials);
     else
-        printf("%-12s delta %" PRId64 " grid units in %" PRId64 " trials", "locality", l->delta_grid, l->outside > 0 ? l->outside : l->trials);
+        printf("%-12s delta %" PRId64 " grid units in %" PRId64 " trials%s", "locality", l->delta_grid, l->outside > 0 ? l->outside : l->trials,
+               l->outside > 0 ? " with a position outside" : "");
     printf(" (%s, %s%s%s, batch %d)\n", l->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", l->device, *l->isa ? " " : "",
            *l->isa ? l->isa : ", instruction set not recorded", l->batch);
     if (l->moved)

@@ -1,9 +1,11 @@
 /* The report without a matrix: the cells of the database in one table. See report.h. */
 #include "harness/cmd/report.h"
+#include "harness/cmd/passes.h"
 #include "harness/plan/plan.h"
 #include "harness/plan/settle.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +66,7 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
     const pg_cell_result *r = &a->cells[i];
     const char *through = pg_cell_result_setting(r, "attack.through");
     pg_buf row;
-    int batch = 0;
+    pg_passes passes;
     *e = (pg_table_entry){.column = pg_cell_result_setting(r, "patch"),
                           .weights = pg_cell_result_setting(r, "weights"),
                           .expected = r->images,
@@ -78,7 +80,11 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
                           .nonfinite = r->nonfinite,
                           .smallest_margin = r->has_smallest_margin ? r->smallest_margin : -1,
                           .delta = r->has_delta ? r->delta : -1,
+                          .any_batch = strcmp(pg_cell_result_setting(r, "delta"), "any-batch") == 0,
+                          .moved = atoll(pg_cell_result_setting(r, "locality.moved")),
                           .through_mean = strcmp(through, "mean") == 0};
+    snprintf(e->batches, sizeof e->batches, "%s", pg_cell_result_setting(r, "locality.batches"));
+    snprintf(e->measured_on, sizeof e->measured_on, "%s", pg_cell_result_setting(r, "locality.on"));
     for (size_t c = 0; c < PG_TABLE_CASES; c++)
         e->cases[c] = r->has_published ? r->cases[c] : -1;
     pg_buf_init(&row);
@@ -89,8 +95,12 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
         if (is_choice(r, s->key) && varies(a, s->key, s->value))
             pg_buf_printf(&row, "\n%s=%s", dot != NULL ? dot + 1 : s->key, s->value);
     }
-    int code = pg_store_smallest_batch(store, r->cell_id, &batch);
-    e->smaller_batch = batch > 0 && batch < atoi(pg_cell_result_setting(r, "batch"));
+    pg_measured measured = pg_measured_of(r);
+    int code = pg_passes_of(store, r->cell_id, &measured, &passes);
+    e->smaller_batch = passes.smaller_batch;
+    e->unmeasured = r->has_delta ? passes.certified : r->certified;
+    e->elsewhere = passes.images;
+    memcpy(e->elsewhere_on, passes.on, sizeof e->elsewhere_on);
     if (code == PG_OK)
         code = pg_store_broken(store, r->cell_id, &e->broken, &(int64_t){0});
     if (code == PG_OK)

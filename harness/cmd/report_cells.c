@@ -1,5 +1,6 @@
 /* Cells of the report with the origin of their numbers, and their audits. See report.h. */
 #include "harness/cmd/report.h"
+#include "harness/cmd/passes.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -23,6 +24,17 @@ static void add_fact(pg_buf *out, const char *key, const char *format, ...)
     vsnprintf(value, sizeof value, format, args);
     va_end(args);
     pg_report_fact(key, value, out);
+}
+
+static void add_paragraph(pg_buf *out, const char *format, ...) PG_PRINTF(2, 3);
+static void add_paragraph(pg_buf *out, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    pg_report_paragraph(text, out);
 }
 
 static void add_count(pg_buf *out, const char *key, int64_t count, int64_t n)
@@ -55,8 +67,10 @@ static void add_results(const pg_cell_result *r, pg_buf *out)
     add_fact(out, "nonfinite", "%" PRId64, r->nonfinite);
     if (r->has_smallest_margin)
         add_fact(out, "smallest margin", "%.9f", (double)r->smallest_margin / 1048576.0);
-    if (r->has_delta)
-        add_fact(out, "locality", "delta %" PRId64 " / 2^20, applied to every certificate", r->delta);
+    if (strcmp(pg_cell_result_setting(r, "locality"), "no position outside") == 0)
+        pg_report_fact("locality", "no position lies outside a patch's reach", out);
+    else if (r->has_delta)
+        add_fact(out, "locality", "delta %" PRId64 " / 2^20, applied to every certificate; measured, not proved", r->delta);
     else
         pg_report_fact("locality", "not measured; delta 0 was used", out);
     pg_report_facts_end(out);
@@ -126,15 +140,19 @@ static int add_attempt(const pg_attempt_record *a, void *context)
 static int add_details(pg_report_work *work, const pg_cell_result *r, pg_buf *out)
 {
     attempts list = {work, out, 0};
-    int batch = 0;
+    pg_passes passes;
     if (!r->known) {
         pg_report_paragraph("The database does not have this cell: it was never run.", out);
         return PG_OK;
     }
     add_results(r, out);
-    int code = pg_store_smallest_batch(work->store, r->cell_id, &batch);
-    if (code == PG_OK && batch > 0 && batch < atoi(pg_cell_result_setting(r, "batch")))
+    pg_measured measured = pg_measured_of(r);
+    int code = pg_passes_of(work->store, r->cell_id, &measured, &passes);
+    if (code == PG_OK && passes.smaller_batch)
         pg_report_paragraph("Memory ran out, so that some images were computed in smaller batches than asked for.", out);
+    if (code == PG_OK && passes.images > 0)
+        add_paragraph(out, "%" PRId64 " images, %" PRId64 " of them certified, ran on %s, where the locality counts as not measured: these "
+                      "certificates rest on no measurement.", passes.images, passes.certified, passes.on);
     add_settings(r, out);
     if (code == PG_OK)
         code = pg_store_each_attempt(work->store, r->cell_id, add_attempt, &list);

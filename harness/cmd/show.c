@@ -1,5 +1,6 @@
 /* patchgauge show: all that is known of one cell. */
 #include "harness/cmd/command.h"
+#include "harness/cmd/passes.h"
 #include "harness/cmd/print.h"
 #include "db/store.h"
 #include "plots/stats.h"
@@ -38,9 +39,12 @@ static void print_results(const pg_cell_result *r)
     print_count("non-finite", r->nonfinite, r->n);
     if (r->has_smallest_margin)
         pg_print("  %-20s %.9f\n", "smallest margin > 0", (double)r->smallest_margin * grid);
-    if (r->has_delta)
-        pg_print("  %-20s delta %" PRId64 " (%.9f), applied to every certificate\n", "locality", r->delta,
-                 (double)r->delta * grid);
+    const char *locality = pg_cell_result_setting(r, "locality"), *on = pg_cell_result_setting(r, "locality.on");
+    if (strcmp(locality, "no position outside") == 0)
+        pg_print("  %-20s no position lies outside a patch's reach\n", "locality");
+    else if (r->has_delta)
+        pg_print("  %-20s delta %" PRId64 " (%.9f), applied to every certificate; measured%s%s, not proved\n", "locality", r->delta,
+                 (double)r->delta * grid, *on ? " on " : "", on);
     else
         pg_print("  %-20s not measured; delta 0 was used\n", "locality");
 }
@@ -134,12 +138,17 @@ static int add_audit_text(const pg_audit_record *a, void *context)
     return PG_OK;
 }
 
-/* Where memory ran out. */
-static int print_batch(pg_store *store, const pg_cell_result *r)
+/* Where memory ran out, or images ran on what the locality was not measured on. */
+static int print_passes(pg_store *store, const pg_cell_result *r)
 {
-    int batch = 0, code = pg_store_smallest_batch(store, r->cell_id, &batch);
-    if (code == PG_OK && batch > 0 && batch < atoi(pg_cell_result_setting(r, "batch")))
-        pg_print("  %-20s %d: memory ran out; local logits may differ in their last bits\n", "smallest batch", batch);
+    pg_passes passes;
+    pg_measured measured = pg_measured_of(r);
+    int code = pg_passes_of(store, r->cell_id, &measured, &passes);
+    if (code == PG_OK && passes.smaller_batch)
+        pg_print("  %-20s %d: memory ran out; local logits may differ in their last bits\n", "smallest batch", passes.smallest_batch);
+    if (code == PG_OK && passes.images > 0)
+        pg_print("  %-20s %" PRId64 " images, %" PRId64 " certified, ran on %s, where the locality counts as not measured\n", "unmeasured", passes.images,
+                 passes.certified, passes.on);
     return code;
 }
 
@@ -154,7 +163,7 @@ static int show(pg_store *store, const char *cell_id)
              result.error ? result.error : "");
     print_settings(&result);
     print_results(&result);
-    code = print_batch(store, &result);
+    code = print_passes(store, &result);
     if (code == PG_OK)
         code = print_attack(store, &result);
     pg_cell_result_release(&result);

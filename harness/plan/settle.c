@@ -1,6 +1,8 @@
 /* Keys and single values of a matrix: what is known, what is in range. Rows are settled in cells.c. See settle.h. */
 #include "harness/plan/settle.h"
 
+#include "harness/base/log.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -362,6 +364,8 @@ const pg_weights_info *pg_settler_weights(pg_settler *s, const char *weights)
         free(copy);
         return NULL;
     }
+    if (seen->info.measured_of_another)
+        pg_warn("%s.locality is of other weights: nothing is taken from it; `patchgauge model measure` writes a new one", weights);
     seen->weights = copy;
     s->weights[s->n_weights++] = seen;
     return &seen->info;

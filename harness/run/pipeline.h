@@ -12,7 +12,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
-enum { PG_LIBRARY_MAX = 256 }; /* of "libtorch 1.13.1; OpenBLAS ...", what computed; "" for models without one */
+enum { PG_LIBRARY_MAX = 320 }; /* of "libtorch 1.13.1; OpenBLAS ...", what computed; "" for models without one */
 
 /* Ahead: claimed before the network is free for them, so that it never waits; few, so that other workers find something. */
 enum { PG_TASKS_IN_FLIGHT = 4, PG_TASKS_AHEAD = 1, PG_BATCHES_IN_FLIGHT = 4, PG_CERTIFY_THREADS_MAX = 64 };

@@ -64,7 +64,7 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
     if (model && model->needs_torch && pg_torch_load(request->threads, &torch) == PG_OK) {
         pg_kernels kernels;
         torch->kernels(pg_network_device(s->network), &kernels);
-        snprintf(s->library, sizeof s->library, "%s; %s", torch->library, kernels.text);
+        snprintf(s->library, sizeof s->library, "%s; %s" PG_LIBRARY_ISA "%s", torch->library, kernels.text, kernels.isa);
         s->threads = torch->threads();
     }
     warn_of_kind(f, s->network);
