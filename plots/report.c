@@ -181,7 +181,8 @@ int pg_report_cells_end(const pg_table *table, pg_buf *out)
     int code = pg_buf_check(&notes);
     pg_buf_puts(
         out, "</table></div>\n<ul class=\"notes\">\n<li>small numbers: 95% Wilson intervals; open a row for the origin of its "
-             "numbers</li>\n");
+             "numbers</li>\n<li>a certificate is about an image at its place of a batch of that size, on the machine and BLAS that computed "
+             "it: elsewhere local logits round otherwise</li>\n");
     for (char *line = notes.data, *end; code == PG_OK && (end = strchr(line, '\n')) != NULL; line = end + 1) {
         *end = '\0';
         wrapped("<li>", line, "</li>\n", out);

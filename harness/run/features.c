@@ -81,7 +81,7 @@ static json_t *axis_json(const pg_axis *a)
                      a->padding, "wrap", a->wrap);
 }
 
-/* In logits, as `certify --delta` takes it; null where it was not measured for such passes on this kind of machine. */
+/* In grid units of logits, rounding counted; null where it was not measured for such passes on this kind of machine. */
 static json_t *delta_json(pg_network *network, const pg_features_request *r, bool any_batch)
 {
     pg_locality_found found;
