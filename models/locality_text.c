@@ -17,7 +17,7 @@ static const char first_line[] = "patchgauge.locality 1";
 
 void pg_locality_format(const pg_locality *l, char text[PG_LOCALITY_TEXT])
 {
-    snprintf(text, PG_LOCALITY_TEXT, "%lld:%lld:%s:%s:%d%s%s", (long long)l->delta_grid, (long long)(l->outside >= 0 ? l->outside : l->trials),
+    snprintf(text, PG_LOCALITY_TEXT, "%lld:%lld:%s:%s:%d%s%s", (long long)l->delta_grid, (long long)(l->outside > 0 ? l->outside : l->trials),
              dtypes[l->dtype], l->device, l->batch, *l->isa ? ":" : "", l->isa);
 }
 
