@@ -1,13 +1,18 @@
 /* Source: torch/serialization.py of PyTorch 1.13 and 2: _save and _legacy_save. */
 #include "models/pth.h"
 
+#include "harness/base/file_kind.h"
+
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zip.h>
 
 enum { ENTRIES_MAX = 100000, ENTRY_NAME_MAX = 300, PICKLE_MAX = 16 << 20 };
+
+static const uint64_t unpacked_max = UINT64_C(2) << 30; /* of TorchScript */
 
 /* A storage of the older layout. */
 typedef struct placed {
@@ -146,16 +151,23 @@ static int check_byte_order(pg_pth *p)
     return code;
 }
 
-static int open_zip(pg_pth *p)
+/* data[size] as an archive, *borrowed*; *new*, zip_discard. */
+static int open_archive(const void *data, size_t size, zip_t **out)
 {
     zip_error_t error;
     zip_error_init(&error);
-    zip_source_t *source = zip_source_buffer_create(p->data, p->size, 0, &error);
-    p->zip = source ? zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error) : NULL;
-    int code = p->zip ? PG_OK : pg_fail(PG_EDAMAGED, "the zip archive is damaged: %s", zip_error_strerror(&error));
-    if (!p->zip && source)
+    zip_source_t *source = zip_source_buffer_create(data, size, 0, &error);
+    *out = source ? zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error) : NULL;
+    int code = *out ? PG_OK : pg_fail(PG_EDAMAGED, "the zip archive is damaged: %s", zip_error_strerror(&error));
+    if (!*out && source)
         zip_source_free(source);
     zip_error_fini(&error);
+    return code;
+}
+
+static int open_zip(pg_pth *p)
+{
+    int code = open_archive(p->data, p->size, &p->zip);
     char name[ENTRY_NAME_MAX + 16];
     size_t size = 0, used = 0;
     if (!code)
@@ -343,4 +355,33 @@ const pg_pickle *pg_pth_pickle(const pg_pth *p) { return p->pickle; }
 int pg_pth_storage(pg_pth *p, const pg_pickle_storage *s, const void **out)
 {
     return p->zip ? zip_storage(p, s, out) : legacy_storage(p, s, out);
+}
+
+int pg_pth_check_script(const void *data, size_t size)
+{
+    static const char right[] = "right would be what torch.jit.script(module).save(FILE) writes";
+    const char *kind = pg_bytes_kind(data, size);
+    zip_t *zip = NULL;
+    if (size < 4 || memcmp(data, "PK\3\4", 4) != 0)
+        return pg_fail(PG_EINPUT, "is %s, no TorchScript; %s", kind ? kind : "safetensors", right);
+    int code = open_archive(data, size, &zip);
+    zip_int64_t n = code ? 0 : zip_get_num_entries(zip, 0);
+    bool script = false, tensors = false;
+    uint64_t unpacked = 0;
+    for (zip_int64_t i = 0; i < n; i++) {
+        zip_stat_t s;
+        if (zip_stat_index(zip, (zip_uint64_t)i, 0, &s) != 0 || !(s.valid & ZIP_STAT_SIZE) || !(s.valid & ZIP_STAT_NAME))
+            continue;
+        script |= strstr(s.name, "/code/") || strstr(s.name, "/constants.pkl") || strstr(s.name, "/model.json");
+        tensors |= strstr(s.name, "/data.pkl") != NULL;
+        unpacked += s.size <= unpacked_max ? s.size : unpacked_max + 1;
+    }
+    if (!code && !script)
+        code = pg_fail(PG_EINPUT, tensors ? "is a file of torch.save, weights without their program: `model import FILE` reads it; as TorchScript, %s"
+                                          : "is a zip archive, no TorchScript; %s", right);
+    if (!code && unpacked > unpacked_max)
+        code = pg_fail(PG_EINPUT, "unpacks to more than 2 GiB");
+    if (zip)
+        zip_discard(zip);
+    return code;
 }

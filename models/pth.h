@@ -14,4 +14,7 @@ const pg_pickle *pg_pth_pickle(const pg_pth *pth); /* borrowed */
 /* The elements of a storage of this file, little endian; *borrowed* until the next call. */
 int pg_pth_storage(pg_pth *pth, const pg_pickle_storage *storage, const void **out) PG_MUST_USE;
 
+/* Whether data[size], a whole file, is an archive of TorchScript that unpacks to no more than a file of 2 GiB. PG_EINPUT, PG_EDAMAGED. */
+int pg_pth_check_script(const void *data, size_t size) PG_MUST_USE;
+
 #endif

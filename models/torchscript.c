@@ -2,8 +2,12 @@
 #include "models/torchscript.h"
 #include "models/layers.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 typedef struct script_axis {
     int64_t positions, field, stride, padding;
@@ -117,4 +121,24 @@ int pg_script_trusted(const char *what)
     const char *trust = getenv("PATCHGAUGE_TRUST");
     return trust && *trust ? PG_OK
                            : pg_fail(PG_EINPUT, "%s holds a TorchScript module, a program of whoever made it: --trust lets it run", what);
+}
+
+/* libtorch reads files: the module is one in memory. */
+int pg_script_open(pg_scope *s, const void *bytes, size_t size, pg_module_script **out)
+{
+    char path[64], message[512] = "";
+    int file = memfd_create("module", MFD_CLOEXEC), e = PG_OK;
+    if (file < 0)
+        return pg_fail(PG_ENOMEM, "no file in memory for the module");
+    for (size_t at = 0; !e && at < size;) {
+        ssize_t n = write(file, (const char *)bytes + at, size - at);
+        if (n < 0 && errno != EINTR)
+            e = pg_fail(PG_ENOMEM, "no memory for the module of %zu bytes", size);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    if (!e && s->torch->script_open(path, s->device, out, message, sizeof message))
+        e = pg_fail(PG_EDAMAGED, "libtorch cannot read it as TorchScript: %s", message);
+    close(file);
+    return e;
 }

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 static const char format_name[] = "patchgauge.weights";
 
@@ -150,28 +148,6 @@ int pg_weights_describe(const char *weights, const char *const *pairs, size_t n,
     return e ? e : pg_locality_read(weights, out);
 }
 
-/* A module reaches libtorch as a file in memory. */
-static int load_script(const pg_st_tensor *st, pg_scope *s, pg_parameter *p)
-{
-    char path[64], message[512] = "";
-    int file = memfd_create("module", MFD_CLOEXEC), e = PG_OK;
-    for (size_t at = 0; file >= 0 && at < st->size;) {
-        ssize_t n = write(file, (const char *)st->data + at, st->size - at);
-        if (n < 0)
-            e = pg_fail(PG_ENOMEM, "no memory for the module of %zu bytes", st->size);
-        if (n < 0)
-            break;
-        at += (size_t)n;
-    }
-    if (file < 0)
-        return pg_fail(PG_ENOMEM, "no file in memory for the module");
-    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    if (!e && s->torch->script_open(path, s->device, &p->script, message, sizeof message))
-        e = pg_fail(PG_EDAMAGED, "libtorch cannot read the module: %s", message);
-    close(file);
-    return e;
-}
-
 static int load_one(const pg_st_file *f, pg_scope *s, pg_parameter *p)
 {
     const pg_st_tensor *st = pg_st_find(f, p->name);
@@ -179,7 +155,7 @@ static int load_one(const pg_st_file *f, pg_scope *s, pg_parameter *p)
         return pg_fail(PG_EDAMAGED, "tensor '%s' is missing or of another shape than the architecture's", p->name);
     if (p->kind == PG_PARAMETER_SCRIPT) {
         int e = pg_script_trusted("it");
-        return e ? e : load_script(st, s, p);
+        return e ? e : pg_script_open(s, st->data, st->size, &p->script);
     }
     size_t count = (size_t)pg_parameter_elements(p);
     float *values = malloc(count * sizeof *values);

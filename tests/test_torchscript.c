@@ -64,7 +64,7 @@ static void logits_are_those_of_pytorch(void **state)
         char file[64];
         if (import(r, "--trust", r->arguments) != 0)
             fail_msg("%s", program_output);
-        assert_non_null(strstr(program_output, "no position outside the stated fields"));
+        assert_non_null(strstr(program_output, "no pixel changes a position outside its stated field"));
         snprintf(file, sizeof file, "%.31s.safetensors", r->name);
         pg_network *network = NULL;
         const pg_network_options options = {.device = "cpu", .batch = 3, .threads = 1};
@@ -139,14 +139,14 @@ static void false_geometries_are_refused(void **state)
     }
     snprintf(r.name, sizeof r.name, "vector");
     assert_int_equal(import(&r, "--trust", references[2].arguments), 2);
-    assert_non_null(strstr(program_output, "tensor of rank 2"));
+    assert_non_null(strstr(program_output, "a tensor of rank 2, [1][3]"));
     snprintf(r.name, sizeof r.name, "mixing");
     assert_int_equal(import(&r, "--trust", references[2].arguments), 2);
     assert_non_null(strstr(program_output, "when another image is in its batch"));
     scratch_write("noise.pt", "PK no module", 12);
     snprintf(r.name, sizeof r.name, "noise");
     assert_int_equal(import(&r, "--trust", references[2].arguments), 2);
-    assert_non_null(strstr(program_output, "cannot read it as TorchScript"));
+    assert_true(strstr(program_output, "the zip archive is damaged") || strstr(program_output, "no TorchScript"));
     assert_int_equal(import(&references[0], "--trust", references[0].arguments), 0);
     assert_int_equal(program_run("db", "model train torchscript --dataset synthetic:train -o '%s'", scratch_path("trained")), 2);
     assert_non_null(strstr(program_output, "nothing to train"));

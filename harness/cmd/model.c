@@ -99,14 +99,20 @@ static int parse_import(int argc, char **argv, pg_import_job *job, const char *p
 {
     static const struct option options[] = {{"out", required_argument, NULL, 'o'},   {"input", required_argument, NULL, 'i'},
                                             {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},   {"key", required_argument, NULL, 'k'},
-                                            {"prefix", required_argument, NULL, 'p'}, {"ignore-rest", no_argument, NULL, 'r'}, {"half", no_argument, NULL, 'h'},
+                                            {"prefix", required_argument, NULL, 'p'}, {"ignore-rest", no_argument, NULL, 'r'}, {"half", no_argument, NULL, 'h'}, {"time-limit", required_argument, NULL, 't'},
                                             {0}};
+    int64_t limit_s;
     optind = 0;
     opterr = 0;
     for (int c; (c = pg_command_option_next(argc, argv, ":o:", options)) != -1;)
         switch (c) {
         case 'o': job->out = optarg; break;
         case 'k': job->key = optarg; break;
+        case 't':
+            if (pg_parse_int(optarg, &limit_s) || limit_s < 1 || limit_s > 1000000)
+                return pg_fail(PG_EUSAGE, "--time-limit %s: whole seconds from 1 to 1000000 are needed", optarg);
+            job->time_limit_s = (int)limit_s;
+            break;
         case 'p': job->prefix = optarg; break;
         case 'r': job->ignore_rest = true; break;
         case 'h': job->half = true; break;
@@ -133,7 +139,7 @@ static int parse_import(int argc, char **argv, pg_import_job *job, const char *p
 static int import(int argc, char **argv)
 {
     const char *pairs[MAX_PAIRS];
-    pg_import_job job = {.pairs = pairs};
+    pg_import_job job = {.pairs = pairs, .time_limit_s = 300};
     int e = parse_import(argc, argv, &job, pairs);
     if (e)
         return e;
@@ -322,7 +328,9 @@ const pg_command pg_command_model = {
             "taken to have PyTorch's epsilon of 1e-5.\n"
             "A TorchScript module is a program: `model import torchscript FILE --trust --input HxW --set row_field=N --set column_field=N ... -o\n"
             "OUT` runs it, takes it for a network that gives local logits [n][classes][rows][columns] with the geometry that is stated, tries\n"
-            "that with random patches, and writes it into OUT, which every command runs with --trust only.\n"
+            "that by changing pixels outside the fields, and writes it into OUT, which every command runs with --trust only. A trusted module can do\n"
+            "what you can, write files among it; what it prints is dropped.\n"
+            "  --time-limit SECONDS  for loading a module and for each of its answers to one to three images; default 300\n"
             "\n"
             "model inspect FILE prints architecture, geometry, measured locality, training command and curve.\n"
             "\n"

@@ -8,6 +8,7 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/runtime/print_handler.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/version.h>
 #if __has_include(<cuda_runtime_api.h>) && __has_include(<c10/cuda/CUDACachingAllocator.h>)
@@ -24,6 +25,7 @@
 #include <deque>
 #include <limits>
 #include <new>
+#include <stdexcept>
 #include <string>
 
 struct pg_tensor {
@@ -60,6 +62,27 @@ int classify(const std::string &text)
     return PG_ETORCH;
 }
 
+// What the user gave cannot do what is asked of it: told as it is.
+struct Refusal : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+int refuse(pg_scope *s, const char *text)
+{
+    if (!s->error) {
+        s->error = PG_EINPUT;
+        std::snprintf(s->message, sizeof s->message, "%s", text);
+    }
+    return PG_EINPUT;
+}
+
+// TorchScript tells where it happened, and what happened in its last line.
+std::string last_line(std::string text)
+{
+    text.erase(text.find_last_not_of(" \n") + 1);
+    return text.substr(text.rfind('\n') + 1);
+}
+
 int record(pg_scope *s, const char *function, int code, std::string text)
 {
     text = text.substr(0, text.find('\n'));
@@ -76,6 +99,8 @@ int record_current(pg_scope *s, const char *function) noexcept
     try {
         try {
             throw;
+        } catch (const Refusal &e) {
+            return refuse(s, e.what());
         } catch (const c10::Error &e) {
             return record(s, function, classify(e.what_without_backtrace()), e.what_without_backtrace());
         } catch (const std::bad_alloc &) {
@@ -445,8 +470,12 @@ pg_tensor *grad_of(pg_scope *s, pg_tensor *leaf)
 pg_tensor *grad(pg_scope *s, pg_tensor *loss, pg_tensor *x)
 {
     BUILD(([&]() {
+        static const char none[] = "no gradients reach the pixels: use random-search, which needs none";
+        if (!in(loss).requires_grad())
+            throw Refusal(none);
         auto found = torch::autograd::grad({in(loss)}, {in(x)}, {}, c10::nullopt, false, true);
-        TORCH_CHECK(found[0].defined(), "the loss does not depend on the tensor");
+        if (!found[0].defined())
+            throw Refusal(none);
         return found[0];
     })());
 }
@@ -514,21 +543,51 @@ int sgd(pg_scope *s, int n, pg_tensor *const *parameters, pg_tensor *const *buff
 
 int script_open(const char *path, const char *device, pg_module_script **out, char *message, size_t message_size)
 {
+    std::string text = "unknown exception";
     try {
+        torch::jit::setPrintHandler([](const std::string &) {}); // standard output is for results
         auto module = torch::jit::load(path, device_of(device));
         module.eval();
         *out = new pg_module_script{module};
         return PG_OK;
+    } catch (const c10::Error &e) {
+        text = e.what_without_backtrace();
     } catch (const std::exception &e) {
-        std::string text = e.what();
-        std::snprintf(message, message_size, "%s", text.substr(0, text.find('\n')).c_str());
+        text = e.what();
     } catch (...) {
-        std::snprintf(message, message_size, "unknown exception");
     }
+    text.erase(0, text.find_first_not_of(" \n"));
+    std::snprintf(message, message_size, "%s", text.substr(0, text.find('\n')).c_str());
     return PG_EDAMAGED;
 }
 void script_close(pg_module_script *module) { delete module; }
-pg_tensor *script_call(pg_scope *s, pg_module_script *module, pg_tensor *x) { BUILD(module->module.forward({in(x)}).toTensor()); }
+
+// The answer of a module as float32. The module may change its input in place, and fails by its own fault unless memory ran out.
+Tensor call(torch::jit::Module &module, const Tensor &x)
+{
+    std::string text;
+    try {
+        auto answer = module.forward({x.clone()});
+        if (!answer.isTensor())
+            throw Refusal("it answers with a " + answer.tagKind() + ", not with one tensor of local logits");
+        Tensor y = answer.toTensor();
+        if (!y.defined() || !y.is_floating_point() || y.layout() != at::kStrided || y.device().type() != x.device().type())
+            throw Refusal("it answers with a tensor of " + std::string(y.defined() ? y.toString() : "nothing") + ", not of floating-point numbers on the device of the images");
+        return y.to(at::kFloat);
+    } catch (const Refusal &) {
+        throw;
+    } catch (const c10::Error &e) {
+        text = e.what_without_backtrace();
+    } catch (const std::bad_alloc &) {
+        throw;
+    } catch (const std::exception &e) {
+        text = e.what();
+    }
+    if (int code = classify(text); code == PG_ENOMEM || code == PG_EDEVICEMEM)
+        throw std::runtime_error(last_line(text));
+    throw Refusal(last_line(text));
+}
+pg_tensor *script_call(pg_scope *s, pg_module_script *module, pg_tensor *x) { BUILD(call(module->module, in(x))); }
 
 const pg_torch table = {
     .version = PG_TORCH_VERSION,
