@@ -32,6 +32,8 @@ bool pg_axis_meets(const pg_axis *axis, int input_px, int position, int start, i
 /* Positions of one axis that a patch of `patch_px` input pixels can touch at the worst place, cut to the map.
  * PatchGuard, Eq. 2, but counted position by position, so that wrapping axes and edges are exact. */
 int pg_axis_window(const pg_axis *axis, int input_px, int patch_px);
+/* The most that this can be where the padding is not known: `padding` of the axis is not read. */
+int pg_axis_window_most(const pg_axis *axis, int input_px, int patch_px);
 
 typedef enum pg_dtype { PG_DTYPE_F32, PG_DTYPE_BF16 } pg_dtype;
 

@@ -1,7 +1,7 @@
 /* `patchgauge attack` through the program: files that agree with each other and with the images, pictures, bad input that
  * leaves nothing behind, and an interruption. Needs libtorch. */
 #include "harness/base/file.h"
-#include "harness/base/npy.h"
+#include "tests/load_npy.h"
 #include "harness/data/dataset.h"
 #include "tests/program.h"
 
@@ -84,7 +84,7 @@ static void the_files_agree(void **state)
     pg_npy patches;
     char path[600];
     snprintf(path, sizeof path, "%s/patches.npy", scratch_path("one"));
-    assert_int_equal(pg_npy_open(path, &patches), PG_OK);
+    assert_int_equal(load_npy(path, &patches), PG_OK);
     assert_int_equal(patches.count, N * PATCH);
     static uint8_t pixels[N][3][32][32];
     pg_dataset *dataset;

@@ -2,7 +2,7 @@
  * model; with attacks on a small network that ships with the program. */
 #include "db/store.h"
 #include "harness/base/file.h"
-#include "harness/base/npy.h"
+#include "tests/load_npy.h"
 #include "harness/plan/tasks.h"
 #include "harness/run/audit.h"
 #include "models/locality.h"
@@ -379,7 +379,7 @@ static void an_unsound_defense_ends_with_a_witness(void **state)
     char path[600];
     assert_int_equal(sscanf(strstr(rows[0].witness, "contents="), "contents=%599s", path), 1);
     pg_npy contents;
-    assert_int_equal(pg_npy_open(path, &contents), PG_OK);
+    assert_int_equal(load_npy(path, &contents), PG_OK);
     assert_int_equal(contents.rank, 3);
     assert_int_equal(contents.dtype, PG_NPY_I4);
     assert_int_equal(contents.shape[0], 1);

@@ -1,6 +1,6 @@
 /* Tests of the figures and the gnuplot driver: files side by side, pictures that open, text that stays text, clear errors. */
 #include "harness/base/file.h"
-#include "harness/base/npy.h"
+#include "tests/load_npy.h"
 #include "harness/base/rng.h"
 #include "plots/figure.h"
 #include "plots/local_logits.h"
@@ -598,7 +598,7 @@ static void sheets_show_pixels_and_texts(void **state)
     pg_npy npy;
     char path[600];
     snprintf(path, sizeof path, "%s/sheet-evidence.npy", scratch_folder);
-    assert_int_equal(pg_npy_open(path, &npy), PG_OK);
+    assert_int_equal(load_npy(path, &npy), PG_OK);
     assert_int_equal(npy.shape[0], 7);
     assert_int_equal(npy.shape[3], 128);
     /* the map that wraps begins with the position whose field is centred on the first pixel: the last one */

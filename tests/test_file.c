@@ -43,6 +43,33 @@ static void refuses_what_is_too_large_or_no_file(void **state)
     assert_int_equal(pg_file_size(scratch_path("none")), -1);
     assert_int_equal(pg_file_size(scratch_folder), -1);
     assert_null(data);
+    const char *const others[] = {scratch_folder, scratch_path("fifo"), "/dev/null", "/dev/zero"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        int fd = 0;
+        FILE *stream = stdin;
+        assert_int_equal(pg_file_open(others[i], &fd, NULL), PG_EINPUT);
+        assert_non_null(strstr(pg_error_message(), "not a regular file"));
+        assert_int_equal(fd, -1);
+        assert_int_equal(pg_file_stream(others[i], &stream, NULL), PG_EINPUT);
+        assert_null(stream);
+    }
+}
+
+static void a_file_that_shrinks_is_an_error(void **state)
+{
+    (void)state;
+    char to[8];
+    int fd;
+    uint64_t size;
+    scratch_write("shrinks", "12345678", 8);
+    assert_int_equal(pg_file_open(scratch_path("shrinks"), &fd, &size), PG_OK);
+    assert_int_equal(size, 8);
+    assert_int_equal(pg_file_take(scratch_path("shrinks"), fd, to, 4), PG_OK);
+    assert_memory_equal(to, "1234", 4);
+    assert_int_equal(truncate(scratch_path("shrinks"), 5), 0);
+    assert_int_equal(pg_file_take(scratch_path("shrinks"), fd, to, 4), PG_EIO);
+    assert_non_null(strstr(pg_error_message(), "shrank while it was read"));
+    close(fd);
 }
 
 static void a_file_appears_at_commit_or_not_at_all(void **state)
@@ -204,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_was_written),
         cmocka_unit_test(refuses_what_is_too_large_or_no_file),
+        cmocka_unit_test(a_file_that_shrinks_is_an_error),
         cmocka_unit_test(a_file_appears_at_commit_or_not_at_all),
         cmocka_unit_test(a_new_file_replaces_none),
         cmocka_unit_test(failed_writes_leave_nothing),

@@ -48,7 +48,7 @@ static void missing_files(void **state)
     char hex[PG_HASH_HEX];
     assert_int_equal(pg_hash_file(scratch_path("nothing"), hex), PG_EMISSING);
     assert_non_null(strstr(pg_error_message(), "nothing"));
-    assert_int_equal(pg_hash_file(scratch_folder, hex), PG_EIO);
+    assert_int_equal(pg_hash_file(scratch_folder, hex), PG_EINPUT);
 }
 
 int main(void)

@@ -226,6 +226,23 @@ static void test_shares_hold_for_all_of_them(void **state)
     pg_plan_free(plan);
 }
 
+/* A geometry whose fields lie beside the image: certificates for a window of no positions would say nothing. */
+static void test_a_window_of_nothing_is_refused(void **state)
+{
+    (void)state;
+    pg_geometry g = {.input_height = 32,
+                     .input_width = 32,
+                     .rows = {.positions = 4, .field = 3, .stride = 1, .padding = 3},
+                     .columns = {.positions = 4, .field = 3, .stride = 1, .padding = 40},
+                     .classes = 2};
+    pg_defended d = {.defense = pg_defense_find("mean"), .frame = {32, 32, 5, 5}};
+    pg_window window;
+    assert_int_equal(pg_defended_map(&d, &g, &window), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "no position of the 4x4 map sees a patch of 5x5 px"));
+    g.columns.padding = 0;
+    assert_int_equal(pg_defended_map(&d, &g, &window), PG_OK);
+}
+
 static void test_windows(void **state)
 {
     (void)state;
@@ -817,6 +834,7 @@ int main(void)
         cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_shares_of_the_paper),
         cmocka_unit_test(test_shares_hold_for_all_of_them),
+        cmocka_unit_test(test_a_window_of_nothing_is_refused),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_canonical_form),

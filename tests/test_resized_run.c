@@ -2,7 +2,7 @@
  * an own paste, resize and forward pass says. The network is one that ships with the program, told to take 28 px. Needs
  * libtorch. */
 #include "harness/base/file.h"
-#include "harness/base/npy.h"
+#include "tests/load_npy.h"
 #include "harness/data/dataset.h"
 #include "harness/plan/tasks.h"
 #include "harness/run/judge.h"
@@ -311,10 +311,10 @@ static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
     expect_pair(meta, "reach", reach);
     json_decref(meta);
     snprintf(path, sizeof path, "%s/patches.npy", scratch_path("files"));
-    assert_int_equal(pg_npy_open(path, &patches), PG_OK);
+    assert_int_equal(load_npy(path, &patches), PG_OK);
     assert_int_equal(patches.count, 8 * 3 * PATCH * PATCH);
     snprintf(path, sizeof path, "%s/sheet-pixels.npy", scratch_path("files"));
-    assert_int_equal(pg_npy_open(path, &sheet), PG_OK);
+    assert_int_equal(load_npy(path, &sheet), PG_OK);
     assert_int_equal(sheet.count % (3 * SIDE * SIDE), 0);
     snprintf(path, sizeof path, "%s/results.csv", scratch_path("files"));
     assert_int_equal(pg_file_read(path, 1 << 20, &text, &size), PG_OK);

@@ -2,7 +2,7 @@
 #include "db/store.h"
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
-#include "harness/base/npy.h"
+#include "tests/load_npy.h"
 #include "harness/base/rng.h"
 #include "tests/cifar_fixture.h"
 #include "tests/run_fixture.h"
@@ -513,14 +513,14 @@ static void test_features_of_a_range(void **state)
                                  "features --weights null --dataset synthetic:test --images 21:50 --batch 16 -o %s --quiet",
                                  folder),
                      0);
-    assert_int_equal(pg_npy_open(scratch_path("whole/features.npy"), &whole), PG_OK);
-    assert_int_equal(pg_npy_open(scratch_path("part/features.npy"), &part), PG_OK);
+    assert_int_equal(load_npy(scratch_path("whole/features.npy"), &whole), PG_OK);
+    assert_int_equal(load_npy(scratch_path("part/features.npy"), &part), PG_OK);
     assert_int_equal(part.shape[0], 29);
     assert_memory_equal(part.data, (const float *)whole.data + 21 * 360, 29 * 360 * sizeof(float));
     pg_npy_release(&whole);
     pg_npy_release(&part);
-    assert_int_equal(pg_npy_open(scratch_path("whole/labels.npy"), &whole), PG_OK);
-    assert_int_equal(pg_npy_open(scratch_path("part/labels.npy"), &part), PG_OK);
+    assert_int_equal(load_npy(scratch_path("whole/labels.npy"), &whole), PG_OK);
+    assert_int_equal(load_npy(scratch_path("part/labels.npy"), &part), PG_OK);
     assert_memory_equal(part.data, (const int32_t *)whole.data + 21, 29 * sizeof(int32_t));
     pg_npy_release(&whole);
     pg_npy_release(&part);

@@ -2,7 +2,7 @@
  * set go through one certifier at once, in float and in double. */
 #include "defenses/certifier.h"
 #include "harness/base/file.h"
-#include "harness/base/npy.h"
+#include "tests/load_npy.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -153,8 +153,8 @@ static void check_set(const vectors *v, const char *set, const json_t *geometry,
     snprintf(path[0], sizeof *path, FOLDER "%s.npy", set);
     snprintf(path[1], sizeof *path, FOLDER "%s.labels.npy", set);
     snprintf(path[2], sizeof *path, FOLDER "%s.expected.csv", set);
-    assert_int_equal(pg_npy_open(path[0], &features), PG_OK);
-    assert_int_equal(pg_npy_open(path[1], &labels), PG_OK);
+    assert_int_equal(load_npy(path[0], &features), PG_OK);
+    assert_int_equal(load_npy(path[1], &labels), PG_OK);
     assert_true(labels.count <= IMAGES_MAX);
     memset(got, 0x77, sizeof got);
     certify(v, geometry, &features, &labels, wide, got);

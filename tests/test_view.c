@@ -74,6 +74,41 @@ static void views_hold_what_a_patch_touches(void **state)
                 }
 }
 
+/* A window without the padding is never smaller than with any, and is that of some padding where the map is large enough. */
+static void windows_without_padding_are_the_worst(void **state)
+{
+    (void)state;
+    int tight = 0, all = 0;
+    for (int field = 1; field <= 9; field++)
+        for (int stride = 1; stride <= 5; stride++)
+            for (int input = 9; input <= 23; input += 7)
+                for (int patch = 1; patch <= input; patch += 3) {
+                    int largest = 0, most = 0;
+                    for (int padding = 0; padding < field; padding++) {
+                        pg_axis a = {.positions = (input + 2 * padding - field) / stride + 1,
+                                     .field = field,
+                                     .stride = stride,
+                                     .padding = padding};
+                        int exact = pg_axis_window(&a, input, patch);
+                        most = pg_axis_window_most(&a, input, patch);
+                        assert_true(exact <= most);
+                        largest = exact > largest ? exact : largest;
+                    }
+                    tight += largest == most;
+                    all++;
+                    for (int more = 0; more < 2;
+                         more++) { /* starts at every stride, and as models do that do not care for the seam */
+                        pg_axis a = {.positions = more ? (input + stride - 1) / stride : input / stride,
+                                     .field = field,
+                                     .stride = stride,
+                                     .wrap = true};
+                        if (field <= input)
+                            assert_true(pg_axis_window(&a, input, patch) <= pg_axis_window_most(&a, input, patch));
+                    }
+                }
+    assert_true(10 * tight > 9 * all);
+}
+
 /* A 32 px patch before bagnet17 at 224 px: 6 positions that see 57 pixels, aligned to the stride, at the edge too. */
 static void crops_are_aligned_to_the_stride(void **state)
 {
@@ -136,14 +171,7 @@ static const subject subjects[] = {
     {"blocks of 3", "ds-resnet18", 16, 15, 2, 3, 3, {"width=8", "band=3", "shape=block"}},
     {"blocks of 4 at stride 3", "ds-resnet18", 16, 20, 3, 3, 3, {"width=8", "stride=3", "shape=block"}},
     {"blocks of 3 at stride 5", "ds-resnet18", 16, 17, 3, 2, 4, {"width=8", "band=3", "stride=5", "shape=block"}},
-    {"blocks of 3, ablation",
-     "ds-resnet18",
-     12,
-     14,
-     2,
-     3,
-     4,
-     {"width=4", "encoding=ablation", "band=3", "shape=block"}},
+    {"blocks of 3, ablation", "ds-resnet18", 12, 14, 2, 3, 4, {"width=4", "encoding=ablation", "band=3", "shape=block"}},
     {"ResNet-50, bands of 5", "ds-resnet50", 32, 34, 4, 3, 3, {"width=4", "band=5", "stride=2"}},
     {"ResNet-50, blocks of 6 at stride 4",
      "ds-resnet50",
@@ -532,6 +560,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_hold_what_a_patch_touches),
+        cmocka_unit_test(windows_without_padding_are_the_worst),
         cmocka_unit_test(crops_are_aligned_to_the_stride),
         cmocka_unit_test(views_have_the_logits_of_the_full_image),
         cmocka_unit_test(views_have_the_gradients_of_the_full_image),

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,55 +13,78 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int pg_file_read(const char *path, size_t max, char **data, size_t *size)
+int pg_file_open(const char *path, int *fd, uint64_t *size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
+    struct stat status;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (*fd < 0 && (errno == ENXIO || errno == ENODEV)) /* a socket, a device without a driver */
+        return pg_fail(PG_EINPUT, "%s: not a regular file", path);
+    if (*fd < 0)
         return pg_fail(errno == ENOENT || errno == ENOTDIR ? PG_EMISSING : PG_EIO, "%s: %s", path, strerror(errno));
     int code = PG_OK;
-    char *bytes = NULL;
-    size_t done = 0;
-    struct stat status;
-    if (fstat(fd, &status) != 0) {
+    if (fstat(*fd, &status) != 0)
         code = pg_fail(PG_EIO, "%s: %s", path, strerror(errno));
-        goto out;
-    }
-    if (!S_ISREG(status.st_mode)) {
+    else if (!S_ISREG(status.st_mode))
         code = pg_fail(PG_EINPUT, "%s: not a regular file", path);
-        goto out;
+    else if (size)
+        *size = (uint64_t)status.st_size;
+    if (code) {
+        close(*fd);
+        *fd = -1;
     }
-    if ((uintmax_t)status.st_size > max) {
-        code = pg_fail(PG_EINPUT, "%s: %jd bytes, at most %zu are read", path, (intmax_t)status.st_size, max);
-        goto out;
-    }
-    size_t total = (size_t)status.st_size;
-    bytes = malloc(total + 1);
-    if (!bytes) {
-        code = pg_fail(PG_ENOMEM, "%s: out of memory for %zu bytes", path, total);
-        goto out;
-    }
-    while (done < total) {
-        ssize_t n = read(fd, bytes + done, total - done);
+    return code;
+}
+
+int pg_file_stream(const char *path, FILE **stream, uint64_t *size)
+{
+    int fd, code = pg_file_open(path, &fd, size);
+    *stream = NULL;
+    if (code)
+        return code;
+    *stream = fdopen(fd, "rbe");
+    if (*stream)
+        return PG_OK;
+    close(fd);
+    return pg_fail(PG_ENOMEM, "%s: out of memory", path);
+}
+
+int pg_file_take(const char *path, int fd, void *to, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = read(fd, (char *)to + done, size - done);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0) {
-            code = pg_fail(PG_EIO, "%s: cannot be read: %s", path, strerror(errno));
-            goto out;
-        }
-        if (n == 0) {
-            code = pg_fail(PG_EIO, "%s: shrank from %zu to %zu bytes while it was read", path, total, done);
-            goto out;
-        }
+        if (n < 0)
+            return pg_fail(PG_EIO, "%s: cannot be read: %s", path, strerror(errno));
+        if (n == 0)
+            return pg_fail(PG_EIO, "%s: shrank while it was read", path);
         done += (size_t)n;
+    }
+    return PG_OK;
+}
+
+int pg_file_read(const char *path, size_t max, char **data, size_t *size)
+{
+    uint64_t total;
+    int fd, code = pg_file_open(path, &fd, &total);
+    if (code)
+        return code;
+    char *bytes = NULL;
+    if (total > max)
+        code = pg_fail(PG_EINPUT, "%s: %" PRIu64 " bytes, at most %zu are read", path, total, max);
+    else if (!(bytes = malloc((size_t)total + 1)))
+        code = pg_fail(PG_ENOMEM, "%s: out of memory for %" PRIu64 " bytes", path, total);
+    else
+        code = pg_file_take(path, fd, bytes, (size_t)total);
+    close(fd);
+    if (code) {
+        free(bytes);
+        return code;
     }
     bytes[total] = 0;
     *data = bytes;
-    *size = total;
-    bytes = NULL;
-out:
-    free(bytes);
-    close(fd);
-    return code;
+    *size = (size_t)total;
+    return PG_OK;
 }
 
 /* The folder of a path; *new*, NULL if out of memory. */

@@ -8,6 +8,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Opens a regular file for reading, links followed; *fd or *stream is *new* (close(), fclose()), *size (may be NULL) its bytes.
+ * Never waits, and never reads from what is no regular file: pipes, devices and folders are refused. Readers of users' files open
+ * them so, and read them: a file that is mapped and cut short ends the program.
+ * PG_EMISSING, PG_EIO, PG_EINPUT (not a regular file). */
+int pg_file_open(const char *path, int *fd, uint64_t *size) PG_MUST_USE;
+int pg_file_stream(const char *path, FILE **stream, uint64_t *size) PG_MUST_USE;
+
+/* Reads the next `size` bytes, all of them. PG_EIO, also where the file ends before. */
+int pg_file_take(const char *path, int fd, void *to, size_t size) PG_MUST_USE;
+
 /* Reads a whole regular file of at most `max` bytes into *new* memory with a zero byte behind it (free()).
  * PG_EMISSING, PG_EIO, PG_EINPUT (larger than max, or not a regular file), PG_ENOMEM. */
 int pg_file_read(const char *path, size_t max, char **data, size_t *size) PG_MUST_USE;

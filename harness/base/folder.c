@@ -166,12 +166,12 @@ int pg_folder_replace(const char *from, const char *to)
 static int copy_file(const char *from, const char *to)
 {
     enum { CHUNK = 1 << 17 };
-    FILE *in = fopen(from, "rbe");
-    if (!in)
-        return pg_fail(PG_EIO, "%s: %s", from, strerror(errno));
+    FILE *in;
+    int code = pg_file_stream(from, &in, NULL);
+    if (code)
+        return code;
     FILE *out = fopen(to, "wbxe");
     char *chunk = malloc(CHUNK);
-    int code = PG_OK;
     if (!out)
         code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
     else if (!chunk)

@@ -1,6 +1,8 @@
 /* SHA-256 and MD5 by libcrypto's EVP interface. Threads: one pg_hash per thread. */
 #include "harness/base/hash.h"
 
+#include "harness/base/file.h"
+
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -72,12 +74,13 @@ int pg_hash_bytes(const void *bytes, size_t size, char hex[PG_HASH_HEX])
 static int hash_file(const char *path, const EVP_MD *kind, char hex[PG_HASH_HEX])
 {
     enum { CHUNK = 1 << 17 };
-    FILE *stream = fopen(path, "rbe");
-    if (!stream)
-        return pg_fail(errno == ENOENT ? PG_EMISSING : PG_EIO, "%s: %s", path, strerror(errno));
+    FILE *stream;
+    int code = pg_file_stream(path, &stream, NULL);
+    if (code)
+        return code;
     pg_hash *hash = NULL;
     char *chunk = malloc(CHUNK);
-    int code = chunk ? start(kind, &hash) : pg_fail(PG_ENOMEM, "out of memory");
+    code = chunk ? start(kind, &hash) : pg_fail(PG_ENOMEM, "out of memory");
     while (!code) {
         size_t n = fread(chunk, 1, CHUNK, stream);
         if (n == 0)

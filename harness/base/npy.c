@@ -1,23 +1,21 @@
 /* .npy files. See npy.h. The header is a Python dictionary with the keys descr, fortran_order and shape, each once, in any
- * order; nothing else is accepted. The file has to be exactly as long as the header says. */
+ * order; nothing else is accepted. The file has to be exactly as long as the header says. Files are read and not mapped: one
+ * that is cut short meanwhile is an error. */
 #include "harness/base/npy.h"
 
+#include "harness/base/npy_source.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const struct {
     const char *descr;
     size_t size;
 } types[] = {
-    [PG_NPY_F4] = {"<f4", 4}, [PG_NPY_F8] = {"<f8", 8}, [PG_NPY_I1] = {"|i1", 1}, [PG_NPY_I2] = {"<i2", 2},
-    [PG_NPY_I4] = {"<i4", 4}, [PG_NPY_I8] = {"<i8", 8}, [PG_NPY_U1] = {"|u1", 1}, [PG_NPY_U2] = {"<u2", 2},
-    [PG_NPY_U4] = {"<u4", 4}, [PG_NPY_U8] = {"<u8", 8},
+    [PG_NPY_F2] = {"<f2", 2}, [PG_NPY_F4] = {"<f4", 4}, [PG_NPY_F8] = {"<f8", 8}, [PG_NPY_I1] = {"|i1", 1},
+    [PG_NPY_I2] = {"<i2", 2}, [PG_NPY_I4] = {"<i4", 4}, [PG_NPY_I8] = {"<i8", 8}, [PG_NPY_U1] = {"|u1", 1},
+    [PG_NPY_U2] = {"<u2", 2}, [PG_NPY_U4] = {"<u4", 4}, [PG_NPY_U8] = {"<u8", 8},
 };
 enum { N_TYPES = sizeof types / sizeof *types };
 static const char magic[6] = {'\x93', 'N', 'U', 'M', 'P', 'Y'};
@@ -74,8 +72,11 @@ static bool take_dimension(cursor *c, int64_t *out)
             return false;
         value = 10 * value + (*c->at - '0');
     }
+    bool any = c->at > start;
+    if (any && c->at < c->end && *c->at == 'L') /* a long of Python 2 */
+        c->at++;
     *out = value;
-    return c->at > start;
+    return any;
 }
 
 /* "()", "(3,)", "(3, 4)" */
@@ -101,8 +102,9 @@ static int set_dtype(const char *path, const char *descr, pg_npy *npy)
             npy->dtype = (pg_npy_dtype)i;
             return PG_OK;
         }
-    return pg_fail(PG_EUNSUPPORTED, "%s: elements of type '%s'; little-endian float32, float64 and integers are supported",
-                   path, descr);
+    return pg_fail(PG_EUNSUPPORTED,
+                   "%s: elements of type '%s'; little-endian float16, float32, float64 and integers are supported", path,
+                   descr);
 }
 
 /* The dictionary. PG_EDAMAGED with what is wrong. */
@@ -130,9 +132,8 @@ static int parse_header(const char *path, cursor c, pg_npy *npy)
             if (code)
                 return code;
         } else if (has == &has_order) {
-            if (take(&c, "True"))
-                return pg_fail(PG_EUNSUPPORTED, "%s: Fortran order; save with numpy.ascontiguousarray", path);
-            if (!take(&c, "False"))
+            npy->fortran = take(&c, "True");
+            if (!npy->fortran && !take(&c, "False"))
                 return pg_fail(PG_EDAMAGED, "%s: fortran_order is neither True nor False", path);
         } else if (!take_shape(&c, npy))
             return pg_fail(PG_EDAMAGED, "%s: the shape is not a tuple of at most %d sizes", path, PG_NPY_MAX_DIM);
@@ -149,30 +150,40 @@ static int parse_header(const char *path, cursor c, pg_npy *npy)
     return PG_OK;
 }
 
-/* Checks the mapped bytes and fills in everything. */
-static int parse(const char *path, pg_npy *npy)
+enum { HEADER_MAX = 1 << 20 };
+
+/* Reads what stands before the header: its size follows. */
+static int read_start(const char *path, pg_npy_source *source, size_t *length)
 {
-    const unsigned char *bytes = npy->map;
-    size_t size = npy->map_size, start = 10, length;
-    if (size < start || memcmp(bytes, magic, sizeof magic) != 0)
+    unsigned char bytes[12];
+    if (pg_npy_source_left(source) < 10)
+        return pg_fail(PG_EDAMAGED, "%s: not a .npy file", path);
+    int code = pg_npy_source_take(source, bytes, 10);
+    if (code)
+        return code;
+    if (memcmp(bytes, magic, sizeof magic) != 0)
         return pg_fail(PG_EDAMAGED, "%s: not a .npy file", path);
     int version = bytes[6];
     if (version < 1 || version > 3 || bytes[7] != 0)
         return pg_fail(PG_EUNSUPPORTED, "%s: .npy format %d.%d; 1.0 to 3.0 are supported", path, version, bytes[7]);
-    length = (size_t)bytes[8] | (size_t)bytes[9] << 8;
+    *length = (size_t)bytes[8] | (size_t)bytes[9] << 8;
     if (version > 1) {
-        start = 12;
-        if (size < start)
-            return pg_fail(PG_EDAMAGED, "%s: ends inside its header", path);
-        length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+        code = pg_npy_source_left(source) < 2 ? pg_fail(PG_EDAMAGED, "%s: ends inside its header", path)
+                                              : pg_npy_source_take(source, bytes + 10, 2);
+        *length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
     }
-    if (length > size - start)
-        return pg_fail(PG_EDAMAGED, "%s: ends inside its header", path);
-    const char *text = (const char *)bytes + start;
-    int code = parse_header(path, (cursor){text, text + length}, npy);
-    if (code)
-        return code;
-    size_t item = pg_npy_item_size(npy->dtype), body = size - start - length, count = 1;
+    if (!code && *length > pg_npy_source_left(source))
+        code = pg_fail(PG_EDAMAGED, "%s: ends inside its header", path);
+    if (!code && *length > HEADER_MAX)
+        code = pg_fail(PG_EDAMAGED, "%s: a header of %zu bytes; at most %d are read", path, *length, HEADER_MAX);
+    return code;
+}
+
+/* The elements that the shape makes, which have to be all that is left. */
+static int check_size(const char *path, pg_npy *npy)
+{
+    size_t item = pg_npy_item_size(npy->dtype), count = 1;
+    uint64_t body = pg_npy_source_left(npy->source);
     bool empty = false, fits = true;
     for (int i = 0; i < npy->rank; i++)
         empty |= npy->shape[i] == 0;
@@ -182,63 +193,113 @@ static int parse(const char *path, pg_npy *npy)
     }
     npy->count = empty ? 0 : count;
     if (!fits || body != npy->count * item)
-        return pg_fail(PG_EDAMAGED, "%s: %zu bytes of elements, but the shape in the header needs %s", path, body,
-                       !fits || npy->count * item > body ? "more" : "fewer");
-    npy->data = text + length;
+        return pg_fail(PG_EDAMAGED, "%s: %llu bytes of elements, but the shape in the header needs %s", path,
+                       (unsigned long long)body, !fits || npy->count * item > body ? "more" : "fewer");
     return PG_OK;
 }
 
-/* Elements that do not lie on a multiple of their size are copied to memory where they do. */
-static int align(pg_npy *npy)
+static int read_header(pg_npy *npy)
 {
-    size_t item = pg_npy_item_size(npy->dtype), bytes = npy->count * item;
-    if ((uintptr_t)npy->data % item == 0)
-        return PG_OK;
-    npy->copy = malloc(bytes ? bytes : 1);
-    if (!npy->copy)
-        return pg_fail(PG_ENOMEM, "out of memory for %zu bytes", bytes);
-    memcpy(npy->copy, npy->data, bytes);
-    npy->data = npy->copy;
-    return PG_OK;
+    const char *path = pg_npy_source_name(npy->source);
+    size_t length = 0;
+    int code = read_start(path, npy->source, &length);
+    if (code)
+        return code;
+    char *text = malloc(length + 1);
+    code = text ? pg_npy_source_take(npy->source, text, length) : pg_fail(PG_ENOMEM, "out of memory");
+    if (!code)
+        code = parse_header(path, (cursor){text, text + length}, npy);
+    free(text);
+    return code ? code : check_size(path, npy);
 }
 
-int pg_npy_open(const char *path, pg_npy *out)
+int pg_npy_open(const char *path, const char *key, const char *const *names, pg_npy *out)
 {
     *out = (pg_npy){0};
-    int code = PG_OK, fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return pg_fail(errno == ENOENT ? PG_EMISSING : PG_EIO, "%s: %s", path, strerror(errno));
-    struct stat status;
-    if (fstat(fd, &status) != 0)
-        code = pg_fail(PG_EIO, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(status.st_mode))
-        code = pg_fail(PG_EINPUT, "%s: not a regular file", path);
-    else if (status.st_size == 0)
-        code = pg_fail(PG_EDAMAGED, "%s: empty, not a .npy file", path);
-    if (code)
-        goto out;
-    out->map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (out->map == MAP_FAILED) {
-        out->map = NULL;
-        code = pg_fail(PG_EIO, "%s: %s", path, strerror(errno));
-        goto out;
-    }
-    out->map_size = (size_t)status.st_size;
-    code = parse(path, out);
+    int code = pg_npy_source_open(path, key, names, &out->source);
     if (!code)
-        code = align(out);
-out:
-    close(fd);
+        code = read_header(out);
     if (code)
         pg_npy_release(out);
     return code;
 }
 
+/* ---- Elements ---- */
+
+/* Room for all elements; *new*. */
+static void *make_room(const pg_npy *npy)
+{
+    size_t bytes = npy->count * pg_npy_item_size(npy->dtype);
+    void *room = bytes > SIZE_MAX - 64 ? NULL : aligned_alloc(64, (bytes + 64) & ~(size_t)63);
+    if (!room)
+        (void)pg_fail(PG_ENOMEM, "%s: out of memory for %zu bytes", pg_npy_source_name(npy->source), bytes);
+    return room;
+}
+
+/* Elements stored with the first axis fastest into those with the last one fastest. */
+static void reorder(const pg_npy *npy, const unsigned char *from, unsigned char *to)
+{
+    size_t item = pg_npy_item_size(npy->dtype), at[PG_NPY_MAX_DIM] = {0}, stride[PG_NPY_MAX_DIM], step = item;
+    for (int i = 0; i < npy->rank; i++) {
+        stride[i] = step;
+        step *= (size_t)npy->shape[i];
+    }
+    for (size_t n = 0, source = 0; n < npy->count; n++, to += item) {
+        memcpy(to, from + source, item);
+        for (int i = npy->rank - 1; i >= 0; i--) {
+            source += stride[i];
+            if (++at[i] < (size_t)npy->shape[i])
+                break;
+            source -= stride[i] * (size_t)npy->shape[i];
+            at[i] = 0;
+        }
+    }
+}
+
+/* All elements in C order into npy->memory. */
+static int read_all(pg_npy *npy)
+{
+    void *stored = make_room(npy), *ordered = NULL;
+    int code = stored ? pg_npy_source_take(npy->source, stored, npy->count * pg_npy_item_size(npy->dtype)) : PG_ENOMEM;
+    if (!code && npy->fortran) {
+        ordered = make_room(npy);
+        code = ordered ? PG_OK : PG_ENOMEM;
+    }
+    if (ordered)
+        reorder(npy, stored, ordered);
+    if (code || ordered) {
+        free(stored);
+        stored = ordered;
+    }
+    npy->memory = stored;
+    return code;
+}
+
+int pg_npy_next(pg_npy *npy, void *to, size_t n)
+{
+    size_t item = pg_npy_item_size(npy->dtype);
+    int code = PG_OK;
+    if (!npy->fortran && !npy->memory)
+        code = pg_npy_source_take(npy->source, to, n * item);
+    else if (!npy->memory)
+        code = read_all(npy);
+    if (!code && npy->memory)
+        memcpy(to, (unsigned char *)npy->memory + npy->taken * item, n * item);
+    npy->taken += code ? 0 : n;
+    return code;
+}
+
+int pg_npy_load(pg_npy *npy)
+{
+    int code = npy->memory ? PG_OK : read_all(npy);
+    npy->data = npy->memory;
+    return code;
+}
+
 void pg_npy_release(pg_npy *npy)
 {
-    if (npy->map)
-        munmap(npy->map, npy->map_size);
-    free(npy->copy);
+    pg_npy_source_close(npy->source);
+    free(npy->memory);
     *npy = (pg_npy){0};
 }
 

@@ -4,6 +4,7 @@
  * size, dtypes are those that patchgauge uses, names are printable. Files are untrusted: every number is checked before use. */
 #include "harness/base/safetensors.h"
 
+#include "harness/base/file.h"
 #include "harness/base/json.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are handed out as they lie in the file");
 
@@ -306,29 +306,20 @@ static int read_stream(pg_st_file *file, FILE *stream, size_t file_size, bool he
 
 static int open_file(const char *path, bool header_only, pg_st_file **out)
 {
-    FILE *stream = fopen(path, "rbe");
-    if (!stream)
-        return pg_fail(errno == ENOENT || errno == ENOTDIR ? PG_EMISSING : PG_EIO, "%s: %s", path, strerror(errno));
-    struct stat status;
-    pg_st_file *file = calloc(1, sizeof *file);
-    int code = PG_OK;
-    if (!file)
-        code = pg_fail(PG_ENOMEM, "%s: out of memory", path);
-    else if (fstat(fileno(stream), &status) != 0)
-        code = pg_fail(PG_EIO, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(status.st_mode))
-        code = pg_fail(PG_EINPUT, "%s: not a regular file", path);
-    else {
-        code = read_stream(file, stream, (size_t)status.st_size, header_only);
-        if (code)
-            pg_fail_at(code, "%s", path);
-    }
-    fclose(stream);
+    FILE *stream;
+    uint64_t size;
+    int code = pg_file_stream(path, &stream, &size);
     if (code)
+        return code;
+    pg_st_file *file = calloc(1, sizeof *file);
+    code = file ? read_stream(file, stream, (size_t)size, header_only) : pg_fail(PG_ENOMEM, "out of memory");
+    fclose(stream);
+    if (code) {
         pg_st_close(file);
-    else
-        *out = file;
-    return code;
+        return pg_fail_at(code, "%s", path);
+    }
+    *out = file;
+    return PG_OK;
 }
 
 int pg_st_open(const char *path, pg_st_file **out) { return open_file(path, false, out); }

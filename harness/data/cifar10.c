@@ -42,10 +42,10 @@ static int open_part(state *s, const char *folder, const char *name, int64_t fir
         p->path = NULL;
         return pg_fail(PG_ENOMEM, "out of memory");
     }
-    p->fd = open(p->path, O_RDONLY | O_CLOEXEC);
-    if (p->fd < 0)
-        return pg_fail(PG_EDAMAGED, "%s: %s: fetch or import cifar10 again", p->path, strerror(errno));
-    int64_t bytes = pg_file_size(p->path);
+    uint64_t size;
+    if (pg_file_open(p->path, &p->fd, &size) != PG_OK)
+        return pg_fail(PG_EDAMAGED, "%s: cannot be opened: fetch or import cifar10 again", p->path);
+    int64_t bytes = (int64_t)size;
     if (bytes != p->file->bytes || bytes != p->file->images * PG_CIFAR10_RECORD)
         return pg_fail(PG_EDAMAGED, "%s: %lld bytes, the manifest says %lld: fetch or import cifar10 again", p->path,
                        (long long)bytes, (long long)p->file->bytes);

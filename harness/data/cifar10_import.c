@@ -39,11 +39,11 @@ int pg_cifar10_class_names(const char *path, pg_manifest *manifest)
 
 static int check_labels(const char *path, int64_t images)
 {
-    FILE *stream = fopen(path, "rbe");
-    if (!stream)
-        return pg_fail(PG_EIO, "%s: %s", path, strerror(errno));
+    FILE *stream;
+    int code = pg_file_stream(path, &stream, NULL);
+    if (code)
+        return code;
     unsigned char record[PG_CIFAR10_RECORD];
-    int code = PG_OK;
     for (int64_t i = 0; i < images && !code; i++)
         if (fread(record, sizeof record, 1, stream) != 1)
             code = pg_fail(PG_EIO, "%s: cannot be read to its end", path);
