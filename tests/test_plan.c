@@ -688,8 +688,8 @@ static void test_rows_like_others(void **state)
         assert_null(strstr(at + 1, rows[i]));
     }
     assert_int_equal(program_run("like.db", "table %s", scratch_path("like.toml")), 0);
-    assert_non_null(strstr(program_output, "mean / 5: same as mean / 2.4%"));
-    assert_non_null(strstr(program_output, "ds / 2.5%: same as ds / 2.4%"));
+    assert_non_null(strstr(program_output, "mean / 5: same as mean / 2.4% = 5x5 px"));
+    assert_non_null(strstr(program_output, "ds / 2.5% = 5x5 px: same as ds / 2.4% = 5x5 px"));
 }
 
 /* A key of many parts would end the stack of the reader; dots in texts, comments and numbers are none. */

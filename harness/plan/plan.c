@@ -258,30 +258,28 @@ size_t pg_plan_axes(const pg_plan *plan) { return plan->n_axes; }
 const char *pg_plan_axis(const pg_plan *plan, size_t i) { return plan->axes[i]; }
 const char *pg_cell_value(const pg_cell *cell, const char *key) { return pg_settings_value(cell->values, cell->n_values, key); }
 
-static bool same_pixels(const pg_cell *a, const pg_cell *b)
+static bool is_new_size(const pg_cell *const *seen, size_t n, const pg_cell *cell)
 {
-    return a->patch_height == b->patch_height && a->patch_width == b->patch_width;
+    for (size_t i = 0; i < n; i++)
+        if (seen[i]->patch_height == cell->patch_height && seen[i]->patch_width == cell->patch_width)
+            return false;
+    return true;
 }
 
 void pg_patch_add(const pg_plan *plan, const pg_cell *cell, pg_buf *out)
 {
     const char *value = pg_cell_value(cell, "patch");
     enum { SIZES = 4 };
-    const pg_cell *seen[SIZES] = {cell};
-    size_t n = 1;
+    const pg_cell *seen[SIZES + 1];
+    size_t n = 0;
     pg_buf_puts(out, value);
     if (!*value || value[strlen(value) - 1] != '%')
         return;
-    if (plan)
-        n = 0;
-    for (size_t i = 0; plan && i < plan->n_cells && n < SIZES; i++) {
-        const pg_cell *other = &plan->cells[i];
-        size_t j = 0;
-        while (j < n && !same_pixels(seen[j], other))
-            j++;
-        if (j == n && strcmp(pg_cell_value(other, "patch"), value) == 0)
-            seen[n++] = other;
-    }
+    for (size_t i = 0; plan && i < plan->n_cells && n < SIZES; i++)
+        if (is_new_size(seen, n, &plan->cells[i]) && strcmp(pg_cell_value(&plan->cells[i], "patch"), value) == 0)
+            seen[n++] = &plan->cells[i];
+    if (is_new_size(seen, n, cell)) /* a row that is like another one is no cell of the plan */
+        seen[n++] = cell;
     for (size_t i = 0; i < n; i++)
         pg_buf_printf(out, "%s%dx%d", i ? " or " : " = ", seen[i]->patch_height, seen[i]->patch_width);
     pg_buf_puts(out, " px");
