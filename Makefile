@@ -7,6 +7,11 @@ endif
 ifeq ($(origin CXX),default)
 CXX := $(if $(filter fuzz,$(MODE)),clang++,g++)
 endif
+# Another processor, behind the same compiler cache, against the libraries that harness/sysroot.sh has unpacked.
+ifeq ($(MODE),arm64)
+CC  := $(filter %ccache,$(CC)) aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/$(B)/root
+CXX := $(filter %ccache,$(CXX)) aarch64-linux-gnu-g++ --sysroot=$(CURDIR)/$(B)/root
+endif
 # All cores unless -j says otherwise.
 ifeq ($(MAKELEVEL)$(filter -j% --jobs%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
@@ -15,6 +20,7 @@ MAKEFLAGS += --no-print-directory
 
 WARN  := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-sign-conversion
 OPT_release := -O2 -g1
+OPT_arm64   := $(OPT_release)
 OPT_debug   := -O0 -g3
 OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 OPT_tsan    := -O1 -g -fsanitize=thread
@@ -23,7 +29,7 @@ OPT_fuzz    := -O1 -g -DPG_LIBFUZZER -fsanitize=fuzzer-no-link,address,undefined
     -fno-omit-frame-pointer
 OPT := $(OPT_$(MODE))
 ifeq ($(OPT),)
-$(error MODE=$(MODE) is not one of release debug asan tsan cov fuzz)
+$(error MODE=$(MODE) is not one of release debug asan tsan cov fuzz arm64)
 endif
 CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE
 ALL_CFLAGS   = -std=c17 $(OPT) $(WARN) -ffp-contract=off -fPIC -pthread -MMD -MP $(CFLAGS)
@@ -58,7 +64,7 @@ MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo paper results docs tests test test-all test-faults test-valgrind test-slurm test-browser fuzz fuzz-programs bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo paper results docs tests test test-all test-faults test-valgrind test-arm64 test-slurm test-browser fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -73,7 +79,7 @@ $(B)/libpatchgauge.a: $(LIB_O) $(B)/gen/objects
 	$(call say,ar,$@)
 	$(Q)rm -f $@; ar rcs $@ $(LIB_O)
 
-$(B)/o/defenses/%.o: OPT += $(if $(filter release,$(MODE)),-O3) -fno-trapping-math
+$(B)/o/defenses/%.o: OPT += $(if $(filter release arm64,$(MODE)),-O3) -fno-trapping-math
 # toml++ 3.3 calls a place unreachable that characters from U+FEB6 to U+FEFE reach; both ways on from there give the right answer.
 $(B)/o/harness/plan/toml.o: OPT += $(if $(filter asan fuzz,$(MODE)),-fno-sanitize=unreachable)
 $(B)/o/%.o: %.c
@@ -125,7 +131,7 @@ endif
 torch: $(B)/patchgauge-torch.so ## the libtorch shim alone (LIBTORCH=DIR for another libtorch)
 
 clean: ## remove what was built (not build/data)
-	rm -rf build/o build/gen build/tests build/asan build/tsan build/cov build/debug build/fuzz build/demo build/bundle build/patchgauge \
+	rm -rf build/o build/gen build/tests build/asan build/tsan build/cov build/debug build/fuzz build/arm64 build/demo build/bundle build/patchgauge \
 	    build/*.so build/*.a
 
 # Packages (Debian 12 names) and probes stand in harness/deps.sh; nothing is installed when everything is found.
@@ -195,6 +201,20 @@ test-valgrind: test-deps ## readers of files over the inputs that are stored for
 	@sh harness/deps.sh valgrind
 	@$(MAKE) $(B)/tests/test_fuzz
 	valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite $(B)/tests/test_fuzz
+
+# Programs of arm64 run under qemu, on the libraries that they were linked with.
+ARM64 := qemu-aarch64-static -L $(CURDIR)/build/arm64/root
+ARM64_TESTS := $(addprefix build/arm64/tests/test_,vectors certifier certify evidence rules windows rng resize npy)
+build/arm64/emulated: Makefile
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nexec %s "$$@"\n' '$(ARM64) $(CURDIR)/build/arm64/patchgauge' >$@; chmod +x $@
+test-arm64: test-deps ## arm64 without libtorch, under qemu: the vectors, and certificates of the same bytes as this build
+	@sh harness/deps.sh arm64
+	@sh harness/sysroot.sh arm64 build/arm64/root
+	@$(MAKE) $(B)/patchgauge build/arm64/emulated
+	@$(MAKE) MODE=arm64 build/arm64/patchgauge $(ARM64_TESTS)
+	@PG_TEST_RUNNER="$(ARM64)" PATCHGAUGE=build/arm64/emulated sh tests/run.sh build/arm64/tests $(ARM64_TESTS)
+	@python3 tests/processors.py $(B)/patchgauge build/arm64/emulated
 
 test-slurm: deps ## `submit` before a real Slurm of two nodes, started in a scratch folder; the last line counts
 	@sh harness/deps.sh slurm

@@ -1,6 +1,7 @@
 #!/bin/sh
-# deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`, `fault`, `valgrind`, `slurm`, `browser`), to fuzz (`fuzz`) or
-# to unpack the development data (`data`) is there, by the packages' Debian 12 names.
+# deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`, `fault`, `valgrind`, `arm64`, `slurm`,
+# `browser`), to fuzz (`fuzz`) or to unpack the development data (`data`) is there, by the packages' names in Debian 12 and 13.
+# deps.sh --list GROUP...: prints the packages, one a line.
 #
 # Something is there when its package is installed or when a probe finds it (a command, a header that compiles), so that this also
 # passes where apt does not exist. What is missing is installed with apt-get, through sudo when not root. Needs no compiler.
@@ -13,7 +14,7 @@ build gcc                     command gcc
 build g++                     command g++
 build libc6-dev               c       stdio.h
 build libtorch-dev            c++     ATen/ATen.h
-build libopenblas-dev         c       cblas.h
+build libopenblas-dev         openblas -
 build libsqlite3-dev          c       sqlite3.h
 build libtomlplusplus-dev     c++     toml++/toml.h
 build libjansson-dev          c       jansson.h
@@ -31,11 +32,14 @@ build fonts-dejavu-core       font    DejaVuSans.ttf
 test  libcmocka-dev           cmocka  cmocka.h
 test  python3-pil             python  PIL
 test  python3-torch           python  torch
+arm64 gcc-aarch64-linux-gnu   command aarch64-linux-gnu-gcc
+arm64 g++-aarch64-linux-gnu   command aarch64-linux-gnu-g++
+arm64 qemu-user-static        command qemu-aarch64-static
 fault strace                  command strace
 fault locales                 locale  de_DE
 fault util-linux              command setpriv
 fuzz  clang                   command clang
-fuzz  libclang-rt-14-dev      libfuzzer -
+fuzz  libclang-rt-dev         libfuzzer -
 valgrind valgrind             command valgrind
 slurm slurmctld               command slurmctld
 slurm slurmd                  command slurmd
@@ -53,10 +57,18 @@ installed() { # package
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-compiles() { # language, compiler, header
-    command -v "$2" >/dev/null 2>&1 &&
-        printf '#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <setjmp.h>\n#include <%s>\n' "$3" |
-        "$2" ${CPPFLAGS:-} -E -x "$1" - >/dev/null 2>&1
+compiles() { # language, compiler with its arguments, header
+    printf '#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <setjmp.h>\n#include <%s>\n' "$3" |
+        $2 ${CPPFLAGS:-} -E -x "$1" - >/dev/null 2>&1
+}
+
+# OpenBLAS itself: other libraries have a cblas.h as well.
+links_openblas() {
+    object=$(mktemp)
+    printf 'char *openblas_get_config(void); int main(void) { return !openblas_get_config(); }\n' |
+        ${CC:-gcc} -x c - -o "$object" ${LDFLAGS:-} -lopenblas >/dev/null 2>&1 && linked=0 || linked=1
+    rm -f "$object"
+    return $linked
 }
 
 probe() { # kind, what
@@ -64,20 +76,25 @@ probe() { # kind, what
     command) command -v "$2" >/dev/null 2>&1 ;;
     c | cmocka) compiles c "${CC:-gcc}" "$2" ;;
     c++) compiles c++ "${CXX:-g++}" "$2" ;;
-    python) command -v python3 >/dev/null 2>&1 && python3 -c "import $2" >/dev/null 2>&1 ;;
+    python) python3 -c "import $2" >/dev/null 2>&1 || /usr/bin/python3 -c "import $2" >/dev/null 2>&1 ;;
+    openblas) links_openblas ;;
     libfuzzer) [ -f "$(clang -print-file-name=libclang_rt.fuzzer-x86_64.a 2>/dev/null)" ] ;;
     locale) [ -f "/usr/share/i18n/locales/$2" ] ;;
     font) find /usr/share/fonts /usr/local/share/fonts "${HOME:-/}/.fonts" -name "$2" 2>/dev/null | grep -q . ;;
     esac
 }
 
-[ $# -ge 1 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+list=''
+[ "$1" != --list ] || { list=1; shift; }
 found='' missing=''
 for group in "$@"; do
     rows=$(echo "$table" | awk -v g="$group" '$1 == g { print $2 " " $3 " " $4 }')
-    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, valgrind, slurm, browser, fault, fuzz or data)" >&2; exit 2; }
+    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, valgrind, arm64, slurm, browser, fault, fuzz or data)" >&2; exit 2; }
     while read -r package kind what; do
-        if [ "$package" = libtorch-dev ] && [ -n "${LIBTORCH:-}" ]; then
+        if [ -n "$list" ]; then
+            echo "$package"
+        elif [ "$package" = libtorch-dev ] && [ -n "${LIBTORCH:-}" ]; then
             found="$found libtorch($LIBTORCH)"
         elif installed "$package" || probe "$kind" "$what"; then
             found="$found $package"

@@ -2,14 +2,15 @@
 # run.sh FOLDER PROGRAM...: runs cmocka programs one after the other, from the root of the tree.
 #
 # Each has PG_TEST_LIMIT seconds (default 300) of CPU time on every core, however busy the machine is; one that hangs is stopped
-# after PG_TEST_WALL seconds (default: six times as many). They get an empty home, which has to stay empty.
+# after PG_TEST_WALL seconds (default: six times as many). They get an empty home, which has to stay empty. PG_TEST_RUNNER is a
+# command that runs programs of another processor.
 #
 # Prints one line per test and what programs print as "count: ...", the whole output of a program in which something failed, and
 # as the last line "N passed, M failed, K skipped". FOLDER/skipped.txt gets one "program:test" line for each skipped test. A
 # program that crashes, runs out of time, ends with an error or runs no test counts as a failure of its own, and so does a file that
 # is left in the home or as ./patchgauge.db. Exit code 1 when anything failed.
 set -u
-[ $# -ge 1 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 folder=$1
 shift
 limit=${PG_TEST_LIMIT:-300}
@@ -28,7 +29,7 @@ log=$folder/run.log results=$folder/results.txt
 for program in "$@"; do
     name=$(basename "$program")
     started=$(date +%s.%N)
-    (ulimit -S -t "$cpu" && exec timeout -k 10 "$wall" "$program") >"$log" 2>&1
+    (ulimit -S -t "$cpu" && exec timeout -k 10 "$wall" ${PG_TEST_RUNNER:-} "$program") >"$log" 2>&1
     code=$?
     took=$(echo "$started $(date +%s.%N)" | awk '{ printf "%.1f s", $2 - $1 }')
     # cmocka prints "[       OK ] test", "[  FAILED  ] test" and "[  SKIPPED ] test", and lists failed ones again at the end.
