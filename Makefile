@@ -64,7 +64,7 @@ MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo paper results docs tests test test-all test-faults test-valgrind test-arm64 test-slurm test-browser fuzz fuzz-programs bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo paper results docs tests test test-all test-torch test-faults test-valgrind test-arm64 test-slurm test-browser fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -134,7 +134,7 @@ clean: ## remove what was built (not build/data)
 	rm -rf build/o build/gen build/tests build/asan build/tsan build/cov build/debug build/fuzz build/arm64 build/demo build/bundle build/patchgauge \
 	    build/*.so build/*.a
 
-# Packages (Debian 12 names) and probes stand in harness/deps.sh; nothing is installed when everything is found.
+# Packages (names of Debian 12 and 13) and probes stand in harness/deps.sh; nothing is installed when everything is found.
 deps: ## what the build needs: checked, and installed with apt where missing
 	@LIBTORCH=$(LIBTORCH) sh harness/deps.sh build
 test-deps: ## the same with what the tests need
@@ -190,6 +190,9 @@ test-all: ## what is too long for every change: all tests under sanitizers, ten 
 	@$(MAKE) test-browser
 	@$(MAKE) fuzz FUZZ_SECONDS=600
 	@$(MAKE) mutate
+
+test-torch: test-deps ## the tests that load libtorch: for other instruction sets, as ONEDNN_MAX_CPU_ISA sets them
+	@$(MAKE) test ONLY="$(TORCH_TESTS) copies_run isolation run workers"
 
 test-faults: test-deps ## inject faults (kill -9, failing system calls and memory, flipped bytes, ...) and count what they break
 	@sh harness/deps.sh fault

@@ -24,15 +24,27 @@ rm "$root/usr/share/doc/patchgauge/LICENSE"
     sed '1,4d; s/^$/./; s/^/ /' LICENSE
 } >"$root/usr/share/doc/patchgauge/copyright"
 
-depends="libc6, libstdc++6, libsqlite3-0, libjansson4, libssl3, libcurl4, libarchive13, libjpeg62-turbo, libpng16-16, zlib1g, libzip4, libtorch1.13, libopenblas0-pthread"
+# The packages of the libraries that program and shim name, as they are called on this Debian; with the least versions where
+# dpkg-shlibdeps is there to tell.
+owners() {
+    for file in "$root/usr/bin/patchgauge" "$root/usr/lib/patchgauge/patchgauge-torch.so"; do
+        LC_ALL=C ldd "$file" | awk -v named=" $(LC_ALL=C objdump -p "$file" | awk '$1 == "NEEDED" { printf "%s ", $2 }')" \
+            'index(named, " " $1 " ") && $3 ~ /^\// { print $3 }'
+    done | sort -u | while read -r library; do
+        library=$(realpath "$library") # dpkg knows files of /usr/lib by either name
+        dpkg-query -S "$library" 2>/dev/null || dpkg-query -S "${library#/usr}" 2>/dev/null
+    done | sed 's/[:,].*//' | sort -u | paste -sd, | sed 's/,/, /g'
+}
+depends=$(owners)
 if command -v dpkg-shlibdeps >/dev/null; then
     mkdir -p "$build/deb-control/debian"
     : >"$build/deb-control/debian/control"
     found=$(cd "$build/deb-control" && dpkg-shlibdeps -O --ignore-missing-info ../deb/usr/bin/patchgauge \
         ../deb/usr/lib/patchgauge/patchgauge-torch.so 2>/dev/null | sed -n 's/^shlibs:Depends=//p')
     rm -r "$build/deb-control"
-    [ -z "$found" ] || depends="$found, libopenblas0-pthread"
+    depends=${found:-$depends}
 fi
+depends="$depends, libopenblas0-pthread"
 mkdir "$root/DEBIAN"
 cat >"$root/DEBIAN/control" <<EOF
 Package: patchgauge

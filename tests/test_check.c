@@ -28,7 +28,7 @@ static void test_every_column_has_a_copy(void **state)
     exec(store, "ALTER TABLE audit ADD COLUMN note TEXT");
     sqlite3_reset(row);
     assert_int_equal(sqlite3_step(row), SQLITE_ROW);
-    assert_string_equal(sqlite3_column_text(row, 0), "audit.note");
+    assert_string_equal((const char *)sqlite3_column_text(row, 0), "audit.note");
     sqlite3_finalize(row);
     pg_store_close(store);
 }
