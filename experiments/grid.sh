@@ -48,7 +48,7 @@ directive rule | while read -r rule; do
             FNR == 1 { next }
             { n++; right += $2 == $3; certified += $4; other += $3 != at_finest[$1]
               tie = $5 == "0.000000000"; at += tie && $4; refused += tie && !$4 }
-            END { printf "| %s | 2^-%d | %d | %.1f | %.1f | %d | %d | %d |\n", name, k, n, 100 * right / n, 100 * certified / n, other, at, refused }
+            END { printf "| %s | 2^-%d | %d | %.1f | %.1f | %d | %d | %d |\n", name, k, n, int(1000 * right / n + 0.500001) / 10, int(1000 * certified / n + 0.500001) / 10, other, at, refused }
         ' "$of"
     done
     unset finest

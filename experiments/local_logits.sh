@@ -25,7 +25,7 @@ mean_of() { # file, name
         { n++; s += $c; q += $c * $c }
         END { m = s / n; printf "%.1f ± %.1f", 100 * m, 196 * sqrt((q / n - m * m) / n) }' "$1"
 }
-wrong_after() { awk -F, 'NR > 1 { n++; s += $2 != $4 } END { printf "%.1f", 100 * s / n }' "$1"; }
+wrong_after() { awk -F, 'NR > 1 { n++; s += $2 != $4 } END { printf "%.1f", int(1000 * s / n + 0.500001) / 10 }' "$1"; }
 
 for weights in $networks; do
     attack "$weights" original --attack local-logits --set start=image --set steps=0 --sheet 0

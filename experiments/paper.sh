@@ -185,7 +185,7 @@ masks() { # matrix
                 else { right += 1 - $5 / $4; wrong += $5 > 0; changed += $6 / $4 }
             }
             END {
-                printf "| %s | %d | %.1f | %s | %s | %s | %.2f | %s |\n", window, n, 100 * right / n, paper["masked_accuracy"],
+                printf "| %s | %d | %.1f | %s | %s | %s | %.2f | %s |\n", window, n, int(1000 * right / n + 0.500001) / 10, paper["masked_accuracy"],
                     wilson(wrong / n, n), paper["images_with_wrong_masked_prediction"], 100 * changed / n, paper["wrong_windows_per_image"]
             }' plots/paper.csv "$file"
     done
@@ -331,6 +331,7 @@ END
                 tail -n +2 | tr -d '"' | sed "s/^/$split,/" || true
         done
     done | awk -F, '
+        function tenth(x) { return sprintf("%.1f", int(10 * x + 0.500001) / 10) } # halves up, as the tables
         FILENAME == "plots/paper.csv" {
             patch = $6 == "0.4%" ? 2 : $6 == "2.4%" ? 5 : 8
             kind = $1 == "revision" ? "later" : $8
@@ -343,15 +344,15 @@ END
             if ($1 == "val") all[$3] = $8
         }
         $1 == "test" && $4 == "clean" { clean[$2, $3] = $5 }
-        $1 == "test" && $4 == "certified" { shown[$2, $3] = sprintf("%.1f (%.1f-%.1f)", $5, $6, $7); n[$2, $3] = $8 }
+        $1 == "test" && $4 == "certified" { shown[$2, $3] = sprintf("%s (%.1f-%.1f)", tenth($5), $6, $7); n[$2, $3] = $8 }
         END {
             for (i = 1; i <= rows; i++) {
                 split(row[i], r, SUBSEP) # split, row, patch, certified, images
                 if (r[1] == (few[r[3]] ? "common" : "val") && r[4] > best[r[3]]) { best[r[3]] = r[4]; by[r[3]] = r[2]; of[r[3]] = r[5] }
             }
             for (p = 1; p <= 32; p++) if (p in best)
-                printf "| %d | %s | %.1f | %s | %d | %.1f | %d | %s | %s | %s |\n", p, shown[by[p], p], clean[by[p], p], by[p], n[by[p], p],
-                    best[p], of[p], paper["certified_published", p], paper["certified", p], paper["later", p]
+                printf "| %d | %s | %s | %s | %d | %s | %d | %s | %s | %s |\n", p, shown[by[p], p], tenth(clean[by[p], p]), by[p], n[by[p], p],
+                    tenth(best[p]), of[p], paper["certified_published", p], paper["certified", p], paper["later", p]
         }' plots/paper.csv -
     echo
     locality_notes

@@ -32,14 +32,15 @@ cells() { # weights file
 
 results() { # weights file
     cells "$1" | tr -d '"' | awk -F, '
+        function tenth(x) { return sprintf("%.1f", int(10 * x + 0.500001) / 10) } # halves up, as the tables
         $3 == "clean" { clean[$1, $2] = $4; n = $7; if ($1 ~ /^mean/ && $4 > plain) plain = $4 }
         $3 == "certified" && $4 > best[$2] { best[$2] = $4; by[$2] = $1 }
         END {
-            if (plain) printf "- accuracy without a defense: %.1f%% of %d test images\n", plain, n
+            if (plain) printf "- accuracy without a defense: %s%% of %d test images\n", tenth(plain), n
             for (p = 1; p <= 64; p++) if (best[p]) {
                 name = by[p]
                 sub(" ", ", ", name)
-                printf "- best certificate, patch of %d px: %.1f%% by %s (clean %.1f%%)\n", p, best[p], name, clean[by[p], p]
+                printf "- best certificate, patch of %d px: %s%% by %s (clean %s%%)\n", p, tenth(best[p]), name, tenth(clean[by[p], p])
             }
         }'
 }

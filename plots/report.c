@@ -126,10 +126,10 @@ static void add_share(int64_t count, int64_t n, bool best, double paper, pg_buf 
 {
     pg_interval share = pg_wilson(count, n);
     double value = 100 * share.value, lo = 100 * share.lo, hi = 100 * share.hi;
-    pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%s%.2f%s <small>%.2f&#8211;%.2f</small>", value, best ? "<b>" : "", value,
+    pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%s%.2f%s <small>%.2f&#8211;%.2f</small>", value, best ? "<b>" : "", pg_percent(count, n, 2),
                   best ? "</b>" : "", lo, hi);
     if (!isnan(paper))
-        pg_buf_printf(out, " <small>paper %.1f, %+.1f</small>", paper, value - paper);
+        pg_buf_printf(out, " <small>paper %.1f, %+.1f</small>", paper, pg_percent(count, n, 1) - paper);
     pg_buf_printf(
         out,
         "<svg class=\"bar\" viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect width=\"100\" "

@@ -23,6 +23,15 @@ pg_interval pg_wilson(int64_t count, int64_t n)
     };
 }
 
+double pg_percent(int64_t count, int64_t n, int decimals)
+{
+    assert(count >= 0 && count <= n && n >= 1 && decimals >= 0 && decimals <= 6);
+    int64_t scale = 1;
+    for (int i = 0; i < decimals; i++)
+        scale *= 10;
+    return (double)((200 * count * scale + n) / (2 * n)) / (double)scale;
+}
+
 double pg_mcnemar(int64_t only_a, int64_t only_b)
 {
     assert(only_a >= 0 && only_b >= 0);

@@ -59,7 +59,7 @@ static void latex_value(const pg_metric *metric, const pg_table_entry *entry, bo
         pg_buf_printf(out, "%.6f%s", (double)count / 1048576.0, star);
     else {
         pg_interval share = pg_wilson(count, entry->n);
-        pg_buf_printf(out, best ? "\\textbf{%.1f} (%.1f--%.1f)%s" : "%.1f (%.1f--%.1f)%s", 100 * share.value, 100 * share.lo,
+        pg_buf_printf(out, best ? "\\textbf{%.1f} (%.1f--%.1f)%s" : "%.1f (%.1f--%.1f)%s", pg_percent(count, entry->n, 1), 100 * share.lo,
                       100 * share.hi, star);
     }
 }
@@ -69,7 +69,7 @@ static void latex_paper(const pg_metric *metric, const pg_table_entry *entry, do
 {
     pg_buf_printf(out, "%.1f", paper);
     if (entry->n > 0)
-        pg_buf_printf(out, " ($%+.1f$)", 100.0 * (double)pg_metric_of(metric, entry) / (double)entry->n - paper);
+        pg_buf_printf(out, " ($%+.1f$)", pg_percent(pg_metric_of(metric, entry), entry->n, 1) - paper);
 }
 
 typedef struct latex {

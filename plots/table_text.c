@@ -94,7 +94,7 @@ static void paper_text(const layout *l, size_t m, line_kind kind, const pg_table
         snprintf(out, CELL_MAX, "%*.1f", l->digits, paper);
     else if (entry->n > 0)
         snprintf(out, CELL_MAX, "%+*.1f", l->digits,
-                 100.0 * (double)pg_metric_of(l->table->metrics[m], entry) / (double)entry->n - paper);
+                 pg_percent(pg_metric_of(l->table->metrics[m], entry), entry->n, 1) - paper);
 }
 
 static void value_text(const layout *l, const pg_metric *metric, const pg_table_entry *entry, char out[CELL_MAX])
@@ -112,7 +112,7 @@ static void value_text(const layout *l, const pg_metric *metric, const pg_table_
         snprintf(out, CELL_MAX, "%.6f%s", (double)count / 1048576.0, star);
     else {
         pg_interval share = pg_wilson(count, entry->n);
-        snprintf(out, CELL_MAX, "%*.1f (%.1f-%.1f)%s", l->digits, 100 * share.value, 100 * share.lo, 100 * share.hi, star);
+        snprintf(out, CELL_MAX, "%*.1f (%.1f-%.1f)%s", l->digits, pg_percent(count, entry->n, 1), 100 * share.lo, 100 * share.hi, star);
     }
 }
 

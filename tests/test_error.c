@@ -26,6 +26,7 @@ static void codes_have_names_and_exit_codes(void **state)
     for (size_t i = 0; i < sizeof system_errors / sizeof *system_errors; i++)
         assert_int_equal(pg_error_exit_code(system_errors[i]), 4);
     assert_int_equal(pg_error_exit_code(PG_EBROKEN), 5);
+    assert_int_equal(pg_error_exit_code(PG_ECLOSED), 141);
     assert_string_equal(pg_error_text(-999), "unknown error");
 }
 

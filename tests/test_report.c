@@ -149,7 +149,7 @@ static void every_number_of_the_table_is_in_the_page(void **state)
         const char *at = strchr(strchr(strchr(line, ',') + 1, ',') + 1, ',');
         if (sscanf(at, ",%lf,%lf,%lf,", &value, &lo, &hi) != 3)
             continue;
-        snprintf(want, sizeof want, "data-v=\"%.6f\">%.2f <small>%.2f&#8211;%.2f</small>", value, value, lo, hi);
+        snprintf(want, sizeof want, "data-v=\"%.6f\">%.2f <small>%.2f&#8211;%.2f</small>", value, floor(100 * value + 0.500001) / 100, lo, hi);
         if (strstr(page, want) == NULL)
             fail_msg("not in the page: %s (%s)", want, line);
         numbers++;

@@ -2,6 +2,8 @@
 #include "plots/stats.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,6 +39,29 @@ static void wilson_is_exact_in_its_formula(void **state)
     near(got.lo, 0.5522538);
     near(got.hi, 0.5716985);
     near(pg_wilson(1, 1).lo, 0.2065493);
+}
+
+/* Halves go up, whatever doubles make of them: 12.25, 0.05 and 99.95 percent. */
+static void percents_are_of_the_exact_ratio(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t count, n;
+        int decimals;
+        const char *text;
+    } cases[] = {{49, 400, 1, "12.3"}, {1, 2000, 1, "0.1"},   {1999, 2000, 1, "100.0"}, {253, 400, 1, "63.3"}, {0, 7, 1, "0.0"},
+                 {7, 7, 1, "100.0"},   {1, 3, 2, "33.33"},    {2, 3, 2, "66.67"},       {1, 8, 0, "13"},       {6365, 10000, 1, "63.7"},
+                 {6364, 10000, 1, "63.6"}, {6325, 10000, 1, "63.3"}, {1, 20000, 2, "0.01"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%.*f", cases[i].decimals, pg_percent(cases[i].count, cases[i].n, cases[i].decimals));
+        assert_string_equal(text, cases[i].text);
+    }
+    for (int64_t n = 1; n < 300; n++) /* never further from the ratio than half of the last place */
+        for (int64_t k = 0; k <= n; k++) {
+            int64_t tenths = llround(pg_percent(k, n, 1) * 10);
+            assert_true(2 * (1000 * k - tenths * n) < n && 2 * (1000 * k - tenths * n) >= -n);
+        }
 }
 
 static void wilson_at_the_ends(void **state)
@@ -84,6 +109,7 @@ static void mcnemar_counts_every_outcome(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(percents_are_of_the_exact_ratio),
         cmocka_unit_test(wilson_matches_newcombe),
         cmocka_unit_test(wilson_is_exact_in_its_formula),
         cmocka_unit_test(wilson_at_the_ends),

@@ -22,7 +22,8 @@
     X(PG_ETORCH, -11, "libtorch error", 4)           \
     X(PG_ESHAPE, -12, "tensor shape error", 4)       \
     X(PG_EDEVICEMEM, -13, "out of device memory", 4) \
-    X(PG_EBROKEN, -14, "a sound certificate was broken", 5)
+    X(PG_EBROKEN, -14, "a sound certificate was broken", 5) \
+    X(PG_ECLOSED, -15, "nobody reads standard output", 141)
 
 #define PG_ERROR_ENUM(name, value, text, exit_code) name = (value),
 typedef enum pg_error { PG_ERRORS(PG_ERROR_ENUM) } pg_error;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -304,12 +305,22 @@ static char *default_cache(void)
     return length < 0 ? NULL : path;
 }
 
+/* Whether standard output is a pipe whose reader went away, as `| head` does. */
+static bool nobody_reads(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR);
+}
+
 /* Results must have reached standard output before the program says that all is well. */
 static int check_output(int code)
 {
+    bool closed = nobody_reads();
     errno = 0;
     bool failed = ferror(stdout) != 0;
     failed |= fclose(stdout) != 0;
+    if (failed && closed && (!code || code == PG_EIO))
+        return PG_ECLOSED;
     if (failed && !code)
         code = pg_fail(PG_EIO, "standard output cannot be written: %s", strerror(errno ? errno : EIO));
     return code;
@@ -329,7 +340,7 @@ static int fill_streams(void)
 static int finish(int code)
 {
     code = check_output(code);
-    if (code) {
+    if (code && code != PG_ECLOSED) { /* that ends quietly, as other tools do */
         const char *message = pg_error_message();
         fprintf(stderr, "patchgauge: %s\n", *message ? message : pg_error_text(code));
     }

@@ -403,7 +403,7 @@ static int draw(work *w)
 static void say_share(const char *name, int64_t count, int64_t n, const char *of)
 {
     pg_interval share = pg_wilson(count, n);
-    printf("%-26s %5.1f%% (%.1f-%.1f), %lld of %lld %s\n", name, 100 * share.value, 100 * share.lo, 100 * share.hi,
+    printf("%-26s %5.1f%% (%.1f-%.1f), %lld of %lld %s\n", name, pg_percent(count, n, 1), 100 * share.lo, 100 * share.hi,
            (long long)count, (long long)n, of);
 }
 
