@@ -18,7 +18,7 @@ MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
 endif
 MAKEFLAGS += --no-print-directory
 
-WARN  := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-sign-conversion
+WARN  := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-sign-conversion -Wno-overlength-strings
 OPT_release := -O2 -g1
 OPT_arm64   := $(OPT_release)
 OPT_debug   := -O0 -g3
