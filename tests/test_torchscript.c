@@ -194,6 +194,20 @@ static void what_moves_with_the_place_is_measured(void **state)
     assert_true(found.moved_grid >= 127 * 4 - 4 && found.moved_grid <= 127 * 4 + 4);
     assert_true(found.elsewhere_grid >= 2 && found.elsewhere_grid <= 256);
     assert_string_equal(found.batches, "1,8,16,64,128");
+    /* an audit of certificates for any place runs its patches at other ones, and finds no more than was measured */
+    assert_int_equal(pg_locality_add(scratch_path("placed.safetensors"), &found), PG_OK);
+    static const char *const deltas[] = {"place", "any-batch"};
+    for (int i = 0; i < 2; i++) {
+        int code = program_run("moved.db",
+                               "audit --trust --quiet --weights '%s/placed.safetensors' --dataset synthetic:test --images 0:20 --patch 3 --defense mean "
+                               "--level locality --threads 1 -S batch=8 -S delta=%s -f json",
+                               scratch_folder, deltas[i]);
+        const char *delta = strstr(program_output, "\"delta\":");
+        if (code || !delta)
+            fail_msg("%d: %s", code, program_output);
+        long value = atol(delta + 8);
+        assert_true(i == 0 ? value == 0 : value >= 7 * 4 - 4 && value <= found.moved_grid); /* image 0 at place 7 */
+    }
     /* that of 16 is not tried twice where it is the own one, whose leak is one at the place then */
     request.batch = 16;
     assert_int_equal(pg_locality_measure(scratch_path("placed.safetensors"), &request, &found), PG_OK);

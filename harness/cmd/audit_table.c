@@ -232,7 +232,7 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
 {
     pg_buf_puts(out, "broken: certified images whose prediction was changed or tied; 0 for every sound rule\n"
                      "unbroken: right images that are not certified and that nothing broke; 0 for every exact rule\n");
-    bool locality = false, sampled = false, published = false;
+    bool locality = false, moved = false, sampled = false, published = false;
     int64_t at_end = 0;
     for (size_t i = 0; i < n; i++) {
         locality |= rows[i].level == PG_AUDIT_LOCALITY;
@@ -246,9 +246,13 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
     if (published)
         pg_buf_puts(out,
                     "published: certified as the paper publishes it, which is no proof; published_broken of these broke\n");
+    for (size_t i = 0; i < n; i++)
+        moved |= rows[i].level == PG_AUDIT_LOCALITY && rows[i].cell->any_batch;
     if (locality)
         pg_buf_puts(out, "locality: one random patch an image; certified counts the certificates that survive delta\n"
-                         "delta: the largest change of evidence outside the reach of a patch, in units of 2^-20\n");
+                         "delta: the largest change of evidence outside the reach of a patch, in units of 2^-20; -: no position is outside\n");
+    if (moved)
+        pg_buf_puts(out, "delta=any-batch: patched images stand at another place of their batch than the clean ones that were certified\n");
     if (sampled)
         pg_buf_puts(out, "sampled: images on which --tries windows and classes were tried at random, not all\n");
     for (size_t i = 0; i < n; i++) {

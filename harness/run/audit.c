@@ -36,6 +36,7 @@ static bool same_audit(const pg_cell *a, const pg_cell *b)
 {
     return a->defense == b->defense && memcmp(a->config, b->config, a->defense->module.config_size) == 0 &&
            a->reach_height == b->reach_height && a->reach_width == b->reach_width && a->delta == b->delta && a->logit_delta == b->logit_delta &&
+           a->any_batch == b->any_batch &&
            a->first == b->first && a->count == b->count;
 }
 
@@ -282,6 +283,9 @@ static int audit_group(audit *a, const pg_forward *forward)
         snprintf(label, sizeof label, "%s, %zu cells: images", forward->weights, g.n_cells);
         code = each_chunk(&g, label, audit_chunk);
     }
+    for (size_t c = 0; code == PG_OK && a->request->levels[PG_AUDIT_LOCALITY] && c < g.n_cells; c++)
+        if (g.cells[c].rows[PG_AUDIT_LOCALITY]->outside == 0)
+            g.cells[c].rows[PG_AUDIT_LOCALITY]->delta = -1;
     if (code == PG_OK && a->request->levels[PG_AUDIT_LOCALITY])
         code = recertify(&g);
     for (size_t c = 0; code != PG_OK && c < g.n_cells; c++)

@@ -31,7 +31,9 @@ typedef struct pg_audit_row {
     int64_t published_broken; /* of these */
     int64_t contents;         /* judged; pixel: images attacked; locality: patches */
     int64_t sampled;          /* images on which not every window and class was tried */
-    int64_t delta;            /* locality: largest change, grid units of the evidence, for votes of logits; else -1 */
+    int64_t delta;            /* locality: largest change, grid units of the evidence, for votes of logits; else, and where no image has a
+                               * position outside the reach of its patch, -1 */
+    int64_t outside;          /* locality: images that have one */
     char *witness;            /* of the first image that broke; key=value lines; NULL: none. Owned */
 } pg_audit_row;
 

@@ -206,7 +206,7 @@ int pg_audit_features(pg_audit_group *g, pg_audit_cell *cell)
 
 /* What a random patch changed. */
 typedef struct change {
-    int64_t delta;  /* outside, grid units of the evidence */
+    int64_t delta;  /* outside, grid units of the evidence or, for votes, of logits; -1: there is no position outside */
     int prediction; /* of the patched image */
 } change;
 
@@ -295,7 +295,7 @@ static int largest_change(const pg_audit_group *g, const pg_cell *cell, pg_rect 
     bool logits = pg_audit_sure_votes(cell);
     int rows = span_of(touched, after->height, after->width, after->width, 1, after->wrap_rows);
     int columns = span_of(touched, after->width, 1, after->height, after->width, after->wrap_columns);
-    *delta = 0;
+    *delta = -1;
     if (rows > cell->window.height || columns > cell->window.width)
         return pg_fail(PG_EBROKEN, "%s: a patch of %dx%d pixels at (%d, %d) reaches %dx%d positions, the window has %dx%d",
                        g->forward->weights, p.height, p.width, p.top, p.left, rows, columns, cell->window.height,
@@ -322,7 +322,7 @@ static int locality_step(void *context, int worker, int64_t i)
     int code = auditor_of(l, worker, &auditor);
     if (code != PG_OK)
         return code;
-    *out = (change){.prediction = -1};
+    *out = (change){.prediction = -1, .delta = -1};
     const pg_evidence *e = pg_auditor_evidence(auditor, g->chunk.logits + (size_t)i * tensor_of(g));
     size_t size = tensor_of(g) * sizeof(int32_t);
     int32_t *before = malloc(size);
@@ -390,11 +390,43 @@ static int add_changes(pg_audit_group *g, pg_audit_cell *cell, const change *cha
         row->broken += a->verdict.certified && broken;
         row->published += published;
         row->published_broken += published && broken;
+        row->outside += changes[i].delta >= 0;
         row->delta = changes[i].delta > row->delta ? changes[i].delta : row->delta;
         if (broken && (a->verdict.certified || published) && cell->witness_image[PG_AUDIT_LOCALITY] < 0)
             code = witness_locality(g, cell, image, changes[i].prediction);
     }
     return code;
+}
+
+/* Turns the order of items within every batch round. */
+static void turn(void *items, size_t size, int count, int batch)
+{
+    unsigned char *bytes = items;
+    for (int first = 0; first < count; first += batch)
+        for (int a = first, b = (count - first < batch ? count : first + batch) - 1; a < b; a++, b--)
+            for (size_t i = 0; i < size; i++) {
+                unsigned char kept = bytes[(size_t)a * size + i];
+                bytes[(size_t)a * size + i] = bytes[(size_t)b * size + i];
+                bytes[(size_t)b * size + i] = kept;
+            }
+}
+
+/* The patched images; where certificates are to hold at any place of a batch, the last ones first. */
+static int forward_patched(pg_audit_group *g, bool any_batch)
+{
+    if (!any_batch)
+        return pg_audit_forward(g, g->chunk.patched, g->chunk.after);
+    int batch = g->forward->at_once;
+    turn(g->chunk.patched, image_of(g), g->chunk.count, batch);
+    int code = pg_audit_forward(g, g->chunk.patched, g->chunk.after);
+    turn(g->chunk.patched, image_of(g), g->chunk.count, batch);
+    turn(g->chunk.after, tensor_of(g) * sizeof(float), g->chunk.count, batch);
+    return code;
+}
+
+static bool shares_patches(const pg_cell *a, const pg_cell *b)
+{
+    return a->reach_height == b->reach_height && a->reach_width == b->reach_width && a->any_batch == b->any_batch;
 }
 
 /* The cells of one size of patch, the first of which is given: one more forward pass serves them all. */
@@ -407,10 +439,9 @@ static int locality_of_size(pg_audit_group *g, size_t first, change *changes)
         pg_rect p = place_patch(g, like, g->chunk.first + i, &rng);
         fill_patch(g, p, g->chunk.first + i, &rng, g->chunk.patched + (size_t)i * image_of(g));
     }
-    int code = pg_audit_forward(g, g->chunk.patched, g->chunk.after);
+    int code = forward_patched(g, like->any_batch);
     for (size_t c = first; code == PG_OK && c < g->n_cells; c++) {
-        const pg_cell *cell = g->cells[c].cell;
-        if (cell->reach_height != like->reach_height || cell->reach_width != like->reach_width)
+        if (!shares_patches(g->cells[c].cell, like))
             continue;
         loop l = {.group = g, .cell = &g->cells[c], .changes = changes};
         code = pg_crew_run(g->crew, g->chunk.count, locality_step, &l);
@@ -428,8 +459,7 @@ int pg_audit_locality(pg_audit_group *g)
     for (size_t c = 0; code == PG_OK && c < g->n_cells; c++) {
         bool seen = false;
         for (size_t d = 0; d < c; d++)
-            seen |= g->cells[d].cell->reach_height == g->cells[c].cell->reach_height &&
-                    g->cells[d].cell->reach_width == g->cells[c].cell->reach_width;
+            seen |= shares_patches(g->cells[d].cell, g->cells[c].cell);
         if (!seen)
             code = locality_of_size(g, c, changes);
     }
