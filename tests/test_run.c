@@ -220,9 +220,11 @@ static void test_the_hint_is_the_command(void **state)
 {
     (void)state;
     assert_int_equal(program_run("my hint.db", "run %s --quiet -S images=0:8 -S null.fail_image=3", scratch_path("m.toml")), 1);
-    char want[1024];
-    snprintf(want, sizeof want, "`patchgauge plan %s/m.toml -S images=0:8 -S null.fail_image=3 --db '%s/my hint.db' --explain`",
-             scratch_folder, scratch_folder);
+    char want[2048];
+    const char *data = getenv("PATCHGAUGE_DATA");
+    snprintf(want, sizeof want,
+             "`patchgauge plan %s/m.toml -S images=0:8 -S null.fail_image=3 --db '%s/my hint.db'%s%s --explain`", scratch_folder,
+             scratch_folder, data ? " --data " : "", data ? data : "");
     if (!strstr(program_output, want))
         fail_msg("%s", program_output);
 }
@@ -283,10 +285,10 @@ static void test_control_characters_are_replaced(void **state)
     expect_no_control_characters();
     assert_int_equal(program_run("named.db", "run %s -S weights=null", scratch_path("named.toml")), 0);
     expect_no_control_characters();
-    assert_non_null(strstr(program_output, "a?[2Jb?: 1 cells"));
+    assert_non_null(strstr(program_output, "a?[2Jb?: 1 cell"));
     assert_int_equal(program_run("named.db", "plan %s --explain -S weights=null", scratch_path("named.toml")), 0);
     expect_no_control_characters();
-    assert_non_null(strstr(program_output, "a?[2Jb?: 1 cells"));
+    assert_non_null(strstr(program_output, "a?[2Jb?: 1 cell"));
     if (access("models/zoo/synthetic-ds.safetensors", R_OK) != 0)
         return;
     char line[1024];
