@@ -169,7 +169,7 @@ static void check_target(const char *page, char *line)
     bool indented = strncmp(line, "    make ", 9) == 0;
     for (char *at = strstr(line, "make "); at != NULL; at = strstr(at + 1, "make ")) {
         char name[32];
-        size_t size = strspn(at + 5, "abcdefghijklmnopqrstuvwxyz-");
+        size_t size = strspn(at + 5, "abcdefghijklmnopqrstuvwxyz0123456789-");
         if (!(indented || (at > line && at[-1] == '`')) || size == 0)
             continue;
         snprintf(name, sizeof name, "\n  %.*s ", (int)size, at + 5);
