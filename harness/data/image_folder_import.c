@@ -5,6 +5,7 @@
 #include "harness/base/file.h"
 #include "harness/base/folder.h"
 #include "harness/base/log.h"
+#include "harness/base/text.h"
 #include "harness/data/image_list.h"
 #include "harness/data/source.h"
 
@@ -83,14 +84,18 @@ static int each_entry(const char *folder, int (*take)(void *context, const char 
 
 /* ---- What cannot be used ---- */
 
-/* Control characters as \\xNN, so that a line stays one. */
+/* Characters that a terminal would act on as \\xNN, so that a line stays one. */
 static void put_name(pg_buf *text, const char *name)
 {
-    for (; *name; name++)
-        if ((unsigned char)*name < 0x20 || *name == 0x7f || *name == '\\')
-            pg_buf_printf(text, "\\x%02x", (unsigned char)*name);
-        else
-            pg_buf_add(text, name, 1);
+    while (*name) {
+        size_t size = pg_utf8_size(name);
+        size = size ? size : 1;
+        for (size_t i = 0; (pg_text_acts(name) || *name == '\\') && i < size; i++)
+            pg_buf_printf(text, "\\x%02x", (unsigned char)name[i]);
+        if (!pg_text_acts(name) && *name != '\\')
+            pg_buf_add(text, name, size);
+        name += size;
+    }
 }
 
 /* What is wrong with a file, `path` in the source, is counted and told; the code is for failures of the system. */
@@ -124,12 +129,13 @@ typedef struct class_names {
     int n;
 } class_names;
 
-/* Unicode has control characters of two bytes too. */
 static bool has_control(const char *name)
 {
-    for (; *name; name++)
-        if ((unsigned char)name[0] == 0xc2 && (unsigned char)name[1] >= 0x80 && (unsigned char)name[1] < 0xa0)
+    for (size_t size; *name; name += size ? size : 1) {
+        if (pg_text_acts(name))
             return true;
+        size = pg_utf8_size(name);
+    }
     return false;
 }
 
@@ -142,7 +148,7 @@ static int take_class(void *context, const char *path, const char *name)
         return c->m->left_out ? refuse(c->m, path, code) : code;
     }
     if (has_control(name))
-        return pg_fail(PG_EINPUT, "%s: a control character in the name of a class", path);
+        return pg_fail(PG_EINPUT, "%s: a control character in the name of a class: right would be printable UTF-8", path);
     if (c->n == PG_MANIFEST_CLASSES)
         return pg_fail(PG_EINPUT, "%s: more than %d classes", path, PG_MANIFEST_CLASSES);
     if (!(c->names[c->n] = strdup(name)))

@@ -258,8 +258,9 @@ int pg_unpack_folder(const char *archive, const char *target)
     if (!u.reader)
         return pg_fail(PG_ENOMEM, "out of memory");
     /* libarchive gives names in the encoding of the locale: that of this thread is UTF-8 for as long as it reads. */
+    errno = 0;
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = utf8 ? uselocale(utf8) : (locale_t)0;
-    int code = take_all(&u);
+    int code = !utf8 && errno == ENOMEM ? pg_fail(PG_ENOMEM, "out of memory for a locale") : take_all(&u);
     archive_read_free(u.reader);
     if (utf8) {
         uselocale(before);
