@@ -74,6 +74,11 @@ static const victim victims[] = {
      .before = "$P --data data data import pets ../pets-old --resize 12 --crop 12 --quiet",
      .strace = COPIES,
      .kinds = 1 << WRITE | 1 << SYNC | 1 << RENAME | 1 << UNLINK},
+    {.name = "data import archive",
+     .arguments = "--data data data import pets ../bad.tar --resize 12 --crop 12 --skip-damaged",
+     .before = "$P --data data data import pets ../pets-old --resize 12 --crop 12 --quiet",
+     .strace = COPIES,
+     .kinds = 1 << WRITE | 1 << SYNC | 1 << RENAME | 1 << UNLINK},
     {.name = "feature cache",
      .arguments = "cache . 9",
      .before = "$OWN cache . 4",
@@ -475,6 +480,7 @@ static int make(void **state)
         write_image("pets-old", i % 2 ? "cat" : "dog", i + 2);
     }
     return shell(
+        "cp -r pets bad && echo x >bad/val/cat/x.png && tar cf bad.tar bad || exit 1; "
         "chmod +x sbatch; cp '%s/models/zoo/synthetic-bagnet.safetensors' weights.safetensors && for i in 0 1; do "
         "\"$P\" run m.toml --task-images 8 --quiet --shard $i/2 --db $(echo a b | cut -d' ' -f$((i + 1))).db || exit 1; "
         "done; \"$P\" run m.toml --task-images 8 --quiet --db whole.db",
