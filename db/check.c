@@ -19,7 +19,11 @@ void pg_db_read_outcome(sqlite3_stmt *row, pg_outcome *out)
                         .margin = sqlite3_column_int64(row, 6),
                         .failure_case = sqlite3_column_type(row, 7) == SQLITE_NULL ? -1 : (int8_t)sqlite3_column_int(row, 7),
                         .has_attack = sqlite3_column_type(row, 8) != SQLITE_NULL,
-                        .attacked = sqlite3_column_int(row, 8)};
+                        .attacked = sqlite3_column_int(row, 8),
+                        .has_saturated = sqlite3_column_type(row, 9) != SQLITE_NULL,
+                        .has_differs = sqlite3_column_type(row, 10) != SQLITE_NULL,
+                        .saturated = sqlite3_column_int(row, 9) != 0,
+                        .differs = sqlite3_column_int(row, 10) != 0};
 }
 
 int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t *n, int64_t *sum)

@@ -90,9 +90,10 @@ uint64_t pg_fnv_int(uint64_t hash, int64_t value);
 uint64_t pg_fnv_bytes(uint64_t hash, const void *bytes, size_t size);
 #define pg_fnv_start UINT64_C(0xcbf29ce484222325)
 
-enum { PG_DB_SUMMARY_NUMBERS = 15 }; /* n .. margin (0: none), outcomes */
+/* n .. margin (0: none), outcomes; and, where one of them was counted, saturated and differs (-1: not counted). */
+enum { PG_DB_SUMMARY_UNCOUNTED = 15, PG_DB_SUMMARY_NUMBERS = 17 };
 int64_t pg_db_cell_checksum(const pg_store_cell_row *row);
-int64_t pg_db_summary_checksum(const int64_t *numbers, size_t n);
+int64_t pg_db_summary_checksum(const int64_t numbers[PG_DB_SUMMARY_NUMBERS]);
 /* Continues the checksum over outcomes by one; attacked: -2 where no attack ran. */
 uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *outcome, int attacked);
 /* The same by what an attack did to the image of that outcome. */
@@ -113,12 +114,12 @@ void pg_db_read_attack(sqlite3_stmt *row, int first, pg_attack_row *out);
 /* Outcomes of a cell (?1) from image ?2 to image ?3, with labels, and attacks from column PG_DB_OUTCOME_N on. */
 #define PG_DB_SELECT_OUTCOMES                                                                               \
     "SELECT o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case, " \
-    "o.attacked, " PG_DB_ATTACK_COLUMNS                                                                     \
+    "o.attacked, o.saturated, o.differs, " PG_DB_ATTACK_COLUMNS                                             \
     " FROM cell c JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"                \
     " JOIN label l ON l.dataset = f.dataset AND l.image = o.image"                                          \
     " LEFT JOIN attack a ON a.cell = o.cell AND a.image = o.image"                                          \
     " WHERE c.cell_id = ?1 AND o.image BETWEEN ?2 AND ?3 ORDER BY o.image"
-enum { PG_DB_OUTCOME_N = 9 };
+enum { PG_DB_OUTCOME_N = 11 };
 void pg_db_read_outcome(sqlite3_stmt *row, pg_outcome *out);
 
 /* ---- Planning and merging ---- */
@@ -147,8 +148,8 @@ int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_i
 /* Leaves in temp.wanted what the shard runs; a store that is none keeps all. */
 int pg_db_shard_narrow(pg_store *store) PG_MUST_USE;
 /* A task t has cells of the connection's plan (temp.wanted_cell), and others. */
-#define PG_DB_IS_MIXED                                                                                      \
-    "EXISTS (SELECT 1 FROM task_cell a WHERE a.task = t.task AND a.cell IN temp.wanted_cell)"               \
+#define PG_DB_IS_MIXED                                                                        \
+    "EXISTS (SELECT 1 FROM task_cell a WHERE a.task = t.task AND a.cell IN temp.wanted_cell)" \
     " AND EXISTS (SELECT 1 FROM task_cell b WHERE b.task = t.task AND b.cell NOT IN temp.wanted_cell)"
 /* The next task for this connection. */
 #define PG_DB_NEXT_PENDING                                                                                               \

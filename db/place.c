@@ -101,10 +101,13 @@ const char *pg_store_network_kind(const char *path)
 int pg_store_name_check(const char *path)
 {
     if (strcmp(path, ":memory:") == 0)
-        return pg_fail(PG_EINPUT, ":memory: is no file: workers share a database through its file, so right would be a path, as /dev/shm/x.db;"
-                                  " a file of this name is ./:memory:");
+        return pg_fail(
+            PG_EINPUT,
+            ":memory: is no file: workers share a database through its file, so right would be a path, as /dev/shm/x.db;"
+            " a file of this name is ./:memory:");
     if (strncmp(path, "file:", 5) == 0)
-        return pg_fail(PG_EINPUT, "%s: URIs are not read; right would be the path of a file, and ./%s for a file of this name", path, path);
+        return pg_fail(PG_EINPUT, "%s: URIs are not read; right would be the path of a file, and ./%s for a file of this name",
+                       path, path);
     return PG_OK;
 }
 

@@ -20,9 +20,11 @@ int64_t pg_db_cell_checksum(const pg_store_cell_row *row)
     return (int64_t)pg_fnv_int(hash, row->has_delta ? row->delta : -1);
 }
 
-int64_t pg_db_summary_checksum(const int64_t *numbers, size_t n)
+int64_t pg_db_summary_checksum(const int64_t numbers[PG_DB_SUMMARY_NUMBERS])
 {
     uint64_t hash = pg_fnv_start;
+    size_t n = numbers[PG_DB_SUMMARY_UNCOUNTED] < 0 && numbers[PG_DB_SUMMARY_UNCOUNTED + 1] < 0 ? PG_DB_SUMMARY_UNCOUNTED
+                                                                                                : PG_DB_SUMMARY_NUMBERS;
     for (size_t i = 0; i < n; i++)
         hash = pg_fnv_int(hash, numbers[i]);
     return (int64_t)hash;
@@ -62,7 +64,7 @@ static int add_summary(pg_store *store, sqlite3_stmt *row, pg_cell_result *out)
     int64_t v[PG_DB_SUMMARY_NUMBERS];
     for (int i = 0; i < PG_DB_SUMMARY_NUMBERS; i++)
         v[i] = sqlite3_column_int64(row, i);
-    if (pg_db_summary_checksum(v, PG_DB_SUMMARY_NUMBERS) != sqlite3_column_int64(row, PG_DB_SUMMARY_NUMBERS))
+    if (pg_db_summary_checksum(v) != sqlite3_column_int64(row, PG_DB_SUMMARY_NUMBERS))
         return pg_fail(PG_EDAMAGED, "%s: cell %.16s: a summary row does not match its checksum; restore a backup", store->path,
                        out->cell_id);
     out->n += v[0];
@@ -77,6 +79,10 @@ static int add_summary(pg_store *store, sqlite3_stmt *row, pg_cell_result *out)
     }
     out->attacked_n += v[11];
     out->attacked += v[12];
+    out->saturated_n += v[15] >= 0 ? v[0] : 0;
+    out->saturated += v[15] >= 0 ? v[15] : 0;
+    out->differs_n += v[16] >= 0 ? v[0] : 0;
+    out->differs += v[16] >= 0 ? v[16] : 0;
     if (v[13] > 0 && (!out->has_smallest_margin || v[13] < out->smallest_margin)) {
         out->has_smallest_margin = true;
         out->smallest_margin = v[13];
@@ -91,7 +97,8 @@ static int fill_counts(pg_store *store, int64_t cell, pg_cell_result *out)
     int code =
         pg_db_get(store,
                   "SELECT n, clean, certified, published, nonfinite, masked, case0, case1, case2, case3, case4, attacked_n,"
-                  " attacked, ifnull(margin, 0), outcomes, checksum FROM summary WHERE cell = ?1",
+                  " attacked, ifnull(margin, 0), outcomes, ifnull(saturated, -1),"
+                  " ifnull(differs, -1), checksum FROM summary WHERE cell = ?1",
                   &row, "i", cell);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading a summary")) == 1)
         code = add_summary(store, row, out);

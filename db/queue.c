@@ -93,8 +93,8 @@ static int record_attempt(pg_store *store, const pg_task *task, const pg_attempt
         a->read_s, a->forward_s, a->certify_s, a->peak_bytes, error, now);
 }
 
-/* Labels are facts of the data set: a label that differs from the stored one means that the data changed under its hash. They are
- * compared one by one. */
+/* Labels are facts of the data set: a label that differs from the stored one means that the data changed under its hash. They
+ * are compared one by one. */
 int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *outcomes)
 {
     int code = PG_OK;
@@ -107,10 +107,11 @@ int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *o
     int64_t same = 0, differs = -1;
     int step = 0;
     if (code == PG_OK)
-        code = pg_db_get(store,
-                         "SELECT l.image, l.label FROM task t JOIN forward f ON f.forward = t.forward"
-                         " JOIN label l ON l.dataset = f.dataset AND l.image BETWEEN ?2 AND ?3 WHERE t.task = ?1 ORDER BY l.image",
-                         &row, "iii", task->task, task->first, task->first + task->count - 1);
+        code =
+            pg_db_get(store,
+                      "SELECT l.image, l.label FROM task t JOIN forward f ON f.forward = t.forward"
+                      " JOIN label l ON l.dataset = f.dataset AND l.image BETWEEN ?2 AND ?3 WHERE t.task = ?1 ORDER BY l.image",
+                      &row, "iii", task->task, task->first, task->first + task->count - 1);
     while (code == PG_OK && differs < 0 && (step = pg_db_step(store, row, "checking labels")) == 1) {
         int64_t image = sqlite3_column_int64(row, 0);
         if (sqlite3_column_int64(row, 1) == outcomes[image - task->first].label)
@@ -122,10 +123,11 @@ int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *o
     if (code == PG_OK && step < 0)
         code = step;
     if (code == PG_OK && same != task->count)
-        code = pg_fail(PG_EDAMAGED,
-                       "%s: the label of image %lld, and maybe of others up to %lld, differs from that of earlier results; the data"
-                       " changed under its manifest, see `patchgauge data verify`",
-                       store->path, (long long)(differs < 0 ? task->first : differs), (long long)(task->first + task->count - 1));
+        code = pg_fail(
+            PG_EDAMAGED,
+            "%s: the label of image %lld, and maybe of others up to %lld, differs from that of earlier results; the data"
+            " changed under its manifest, see `patchgauge data verify`",
+            store->path, (long long)(differs < 0 ? task->first : differs), (long long)(task->first + task->count - 1));
     return code;
 }
 
@@ -136,7 +138,9 @@ uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *o, int attacked
     hash = pg_fnv_int(hash, (o->certified ? 1 : 0) + (o->certified_published ? 2 : 0) + (o->masked ? 4 : 0) +
                                 (o->has_margin ? 8 : 0));
     hash = pg_fnv_int(hash, o->has_margin ? o->margin : 0);
-    return pg_fnv_int(pg_fnv_int(hash, o->failure_case), attacked);
+    hash = pg_fnv_int(pg_fnv_int(hash, o->failure_case), attacked);
+    int grid = (o->has_saturated ? 1 : 0) + (o->saturated ? 2 : 0) + (o->has_differs ? 4 : 0) + (o->differs ? 8 : 0);
+    return grid ? pg_fnv_int(hash, grid) : hash; /* none in rows of before */
 }
 
 /* Right under attack is what is right without a patch and stays so. */
@@ -154,6 +158,8 @@ static void add_to_summary(const pg_outcome *o, const pg_attack_row *attack, int
     v[12] += attack && o->prediction == o->label && attack->after == o->label;
     if (o->certified && o->has_margin && o->margin > 0 && (v[13] == 0 || o->margin < v[13]))
         v[13] = o->margin;
+    v[15] = o->has_saturated && v[15] >= 0 ? v[15] + o->saturated : -1;
+    v[16] = o->has_differs && v[16] >= 0 ? v[16] + o->differs : -1;
 }
 
 int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes,
@@ -166,14 +172,15 @@ int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int
         const pg_outcome *o = &outcomes[i];
         const pg_attack_row *attack = attacks ? &attacks[i] : NULL;
         int64_t failure_case = o->failure_case, attacked = attack ? attack->after : 0;
+        int64_t saturated = o->saturated, differs = o->differs;
         add_to_summary(o, attack, v);
         hash = pg_db_outcome_checksum(hash, o, attack ? attack->after : -2);
         code = pg_db_run(store, "storing outcomes",
                          "INSERT INTO outcome (cell, image, prediction, certified, published, masked, margin, failure_case,"
-                         " attacked) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                         "iibbbbooo", cell, o->image, o->prediction, (int)o->certified, (int)o->certified_published,
+                         " attacked, saturated, differs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                         "iibbbbooooo", cell, o->image, o->prediction, (int)o->certified, (int)o->certified_published,
                          (int)o->masked, o->has_margin ? &o->margin : NULL, failure_case >= 0 ? &failure_case : NULL,
-                         attack ? &attacked : NULL);
+                         attack ? &attacked : NULL, o->has_saturated ? &saturated : NULL, o->has_differs ? &differs : NULL);
         if (code == PG_OK && attack) {
             hash = pg_db_attack_checksum(hash, attack);
             code = pg_db_store_attack(store, cell, attack);
@@ -185,12 +192,13 @@ int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int
     return pg_db_run(
         store, "storing a summary",
         "INSERT INTO summary (cell, task, attempt, n, clean, certified, published, nonfinite, masked, case0, case1, case2,"
-        " case3, case4, attacked_n, attacked, margin, outcomes, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-        " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        " case3, case4, attacked_n, attacked, margin, outcomes, saturated, differs, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
+        "?7, ?8, ?9,"
+        " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         "iiiiiiiiiiiiiiii"
-        "oii",
+        "oiooi",
         cell, task->task, attempt, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12],
-        v[13] ? &v[13] : NULL, v[14], pg_db_summary_checksum(v, PG_DB_SUMMARY_NUMBERS));
+        v[13] ? &v[13] : NULL, v[14], v[15] >= 0 ? &v[15] : NULL, v[16] >= 0 ? &v[16] : NULL, pg_db_summary_checksum(v));
 }
 
 int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,

@@ -26,11 +26,12 @@ typedef enum pg_store_mode {
 int pg_store_open(const char *path, pg_store_mode mode, pg_store **out) PG_MUST_USE;
 void pg_store_close(pg_store *store);
 
-/* "NFS", ...: the network file system that a path lies on, or that its folder does where it is not there yet; NULL: local, or it cannot be
- * told. Writing there is PG_EUNSUPPORTED. */
+/* "NFS", ...: the network file system that a path lies on, or that its folder does where it is not there yet; NULL: local, or
+ * it cannot be told. Writing there is PG_EUNSUPPORTED. */
 const char *pg_store_network_kind(const char *path);
 
-/* A text that SQLite takes for something else than the name of a file: ":memory:", "file:...". PG_EINPUT with what would be right. */
+/* A text that SQLite takes for something else than the name of a file: ":memory:", "file:...". PG_EINPUT with what would be
+ * right. */
 int pg_store_name_check(const char *path) PG_MUST_USE;
 
 /* ---- Results: what tables, figures and `ls` read ---- */
@@ -63,17 +64,19 @@ typedef struct pg_cell_result {
     char cell_id[PG_HASH_HEX];
     bool known; /* false: the store has no such cell; all else is zero */
     pg_cell_state state;
-    char *error;                  /* PG_CELL_FAILED: the reason; else NULL */
-    int64_t first, images;        /* the cell asks for this many images from `first` on */
-    int64_t n;                    /* have an outcome */
-    int64_t clean;                /* defended prediction is the label, no patch */
-    int64_t certified;            /* counted certificates */
-    int64_t certified_published;  /* the paper's own certificate, where the rule has one */
-    bool has_published;           /* the rule has a published certificate: cases[] is filled */
-    int64_t cases[PG_CASES];      /* how many images ended in each failure case */
-    int64_t nonfinite;            /* prediction -1 */
-    int64_t masked;               /* something is masked on the clean image: false positives of a masking defense */
-    int64_t attacked_n, attacked; /* images with an attack, and still right under it */
+    char *error;                    /* PG_CELL_FAILED: the reason; else NULL */
+    int64_t first, images;          /* the cell asks for this many images from `first` on */
+    int64_t n;                      /* have an outcome */
+    int64_t clean;                  /* defended prediction is the label, no patch */
+    int64_t certified;              /* counted certificates */
+    int64_t certified_published;    /* the paper's own certificate, where the rule has one */
+    bool has_published;             /* the rule has a published certificate: cases[] is filled */
+    int64_t cases[PG_CASES];        /* how many images ended in each failure case */
+    int64_t nonfinite;              /* prediction -1 */
+    int64_t masked;                 /* something is masked on the clean image: false positives of a masking defense */
+    int64_t attacked_n, attacked;   /* images with an attack, and still right under it */
+    int64_t saturated_n, saturated; /* images of which it is known, and those that had values beyond the grid's end */
+    int64_t differs_n, differs;     /* likewise: those that the same rule in double predicts otherwise */
     bool has_smallest_margin;
     int64_t smallest_margin; /* smallest positive margin of a certified image, units of 2^-20 */
     bool has_delta;          /* locality was measured; false: delta 0 was used, "locality not measured" */
@@ -86,8 +89,8 @@ typedef struct pg_cell_result {
 /* Result of one cell by full id. `out` is *new* inside, pg_cell_result_release; also valid (known = false) for an absent cell.
  */
 int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out) PG_MUST_USE;
-/* The same for who shows it: what the sums are of, outcomes, labels and attacks, is read and compared with the checksums first; a
- * microsecond for each image. PG_EDAMAGED. */
+/* The same for who shows it: what the sums are of, outcomes, labels and attacks, is read and compared with the checksums first;
+ * a microsecond for each image. PG_EDAMAGED. */
 int pg_store_cell_checked(pg_store *store, const char *cell_id, pg_cell_result *out) PG_MUST_USE;
 void pg_cell_result_release(pg_cell_result *result);
 /* Value of a setting of the cell, as pg_settings_value. */
@@ -107,10 +110,12 @@ typedef struct pg_outcome {
     int64_t image;         /* index in the data set's split */
     int label, prediction; /* prediction -1: non-finite */
     bool certified, certified_published, masked, has_margin;
-    int8_t failure_case; /* -1: none */
-    int64_t margin;      /* units of 2^-20 */
-    bool has_attack;     /* when read: an attack ran, */
-    int attacked;        /* and this is the prediction under it; -1: non-finite */
+    int8_t failure_case;           /* -1: none */
+    int64_t margin;                /* units of 2^-20 */
+    bool has_saturated, saturated; /* whether it was looked at: a value lay beyond the grid's end */
+    bool has_differs, differs;     /* likewise: the same rule in double predicts another class */
+    bool has_attack;               /* when read: an attack ran, */
+    int attacked;                  /* and this is the prediction under it; -1: non-finite */
 } pg_outcome;
 /* Outcomes of a cell in the order of the images. Here and below, whatever reads images one by one checks them against the
  * checksums of the cell first; what reads audits, attempts or plans of a cell compares these with their copies: PG_EDAMAGED. */
@@ -252,8 +257,9 @@ typedef struct pg_store_broken_report {
 } pg_store_broken_report;
 int pg_store_plan_broken(pg_store *store, const char *plan_id, pg_store_broken_report *out) PG_MUST_USE;
 
-/* A submission of the plan of the last pg_store_plan on this connection, by the folder that its shards come to. Then those before
- * it that have cells of the plan as well, and how many of them are not done. A submission stays recorded when it has ended. */
+/* A submission of the plan of the last pg_store_plan on this connection, by the folder that its shards come to. Then those
+ * before it that have cells of the plan as well, and how many of them are not done. A submission stays recorded when it has
+ * ended. */
 int pg_store_submit(pg_store *store, const char *folder) PG_MUST_USE;
 int pg_store_each_submission(pg_store *store, const char *but, int (*each)(const char *folder, int64_t cells, void *context),
                              void *context) PG_MUST_USE;
@@ -313,14 +319,16 @@ typedef struct pg_task {
     char (*cell_ids)[PG_HASH_HEX];
 } pg_task;
 
-/* Claims the next pending task all of whose cells are of the plan, by one statement; *new* inside, pg_task_release. Only while `spare` more are
- * pending: a worker that is busy claims ahead and leaves work for the others; 0 takes the last. *got = false: nothing to claim. */
+/* Claims the next pending task all of whose cells are of the plan, by one statement; *new* inside, pg_task_release. Only while
+ * `spare` more are pending: a worker that is busy claims ahead and leaves work for the others; 0 takes the last. *got = false:
+ * nothing to claim. */
 int pg_store_claim(pg_store *store, int spare, pg_task *out, bool *got) PG_MUST_USE;
 void pg_task_release(pg_task *task);
 
-/* Where other plans share cells with this one, their tasks serve cells of both, and only who has all of them can run these. This
- * takes this plan's cells out of some of those that are pending or failed, the last ones first, into tasks of their own, which all
- * who could run the old ones can run, so that nobody waits for a run that may be dead. Forward passes set aside stay as they are. *more: there is something to claim now. */
+/* Where other plans share cells with this one, their tasks serve cells of both, and only who has all of them can run these.
+ * This takes this plan's cells out of some of those that are pending or failed, the last ones first, into tasks of their own,
+ * which all who could run the old ones can run, so that nobody waits for a run that may be dead. Forward passes set aside stay
+ * as they are. *more: there is something to claim now. */
 int pg_store_take(pg_store *store, bool *more) PG_MUST_USE;
 
 typedef struct pg_attempt {

@@ -13,7 +13,7 @@ typedef struct null_config {
     int64_t height, width, classes, input_height, input_width;
     int64_t field, stride, padding;
     int wrap;
-    int64_t seed, nan_every, fail_image, crash_image, memory_images, sleep_us;
+    int64_t seed, nan_every, large_every, fail_image, crash_image, memory_images, sleep_us;
 } null_config;
 
 PG_MODEL(null)
@@ -36,6 +36,8 @@ static const pg_option options[] = {
      .help = "height of the images, pixels"},
     {.name = "input_width", .type = PG_OPTION_INT, .offset = AT(input_width), .fallback = "32", .min = 1, .max = 4096,
      .help = "width of the images, pixels"},
+    {.name = "large_every", .type = PG_OPTION_INT, .offset = AT(large_every), .fallback = "0", .min = 0, .max = 1e9, .later = true,
+     .help = "a logit of 5000 in one image of so many; 0: never"},
     {.name = "memory_images", .type = PG_OPTION_INT, .offset = AT(memory_images), .fallback = "0", .min = 0, .max = 1e9,
      .recorded_only = true, .help = "a forward pass of more images is out of memory; 0: never"},
     {.name = "nan_every", .type = PG_OPTION_INT, .offset = AT(nan_every), .fallback = "0", .min = 0, .max = 1e9,
@@ -97,6 +99,8 @@ static void image_logits(const null_config *c, int64_t image, float *logits)
     }
     if (c->nan_every && image % c->nan_every == c->nan_every - 1)
         logits[image % positions * c->classes] = NAN;
+    if (c->large_every && image % c->large_every == c->large_every - 1)
+        logits[image % positions * c->classes] = 5000.0f;
 }
 
 static int compute(const void *config, const pg_geometry *g, const uint8_t *pixels, int64_t first, int count, float *logits)

@@ -29,6 +29,8 @@ const pg_metric pg_metrics[] = {
     {"case_3", "case 3", "failure case 3 of the published certificate: case III", PG_METRIC_SHARE, AT(cases[3]), 0},
     {"case_4", "case 4", "failure case 4 of the published certificate: none, certified", PG_METRIC_SHARE, AT(cases[4]), 0},
     {"nonfinite", "nonfinite", "images with a NaN or an infinity among their local logits", PG_METRIC_COUNT, AT(nonfinite), 0},
+    {"saturated", "saturated", "images with values beyond 1024, where the grid of evidence ends", PG_METRIC_COUNT, AT(saturated), 0},
+    {"differs", "differs", "images that the same rule in double predicts otherwise", PG_METRIC_COUNT, AT(differs), 0},
     {"smallest_margin", "margin", "smallest positive margin of a certified image", PG_METRIC_GRID, AT(smallest_margin), 0},
     {"unmeasured", "unmeasured", "certified images whose certificate rests on no measured locality", PG_METRIC_COUNT, AT(unmeasured), -1},
     {"delta", "delta", "largest measured change outside the receptive fields", PG_METRIC_GRID, AT(delta), 0},
@@ -328,6 +330,28 @@ static void note_cells(const pg_table *table, bool (*has)(const pg_table_entry *
     pg_buf_puts(out, listed < cells ? "; ...\n" : "\n");
 }
 
+static bool is_saturated(const pg_table_entry *e) { return e->saturated > 0; }
+static bool is_different(const pg_table_entry *e) { return e->differs > 0; }
+static bool is_uncounted(const pg_table_entry *e) { return e->n > 0 && (e->saturated < 0 || e->differs < 0); }
+
+/* What the grid did to images, and where nobody looked. */
+static void note_grid(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
+{
+    int64_t saturated = 0, differs = 0;
+    char text[200];
+    for (size_t i = 0; i < table->n_entries; i++) {
+        saturated = table->entries[i].saturated > saturated ? table->entries[i].saturated : saturated;
+        differs = table->entries[i].differs > differs ? table->entries[i].differs : differs;
+    }
+    snprintf(text, sizeof text, "values beyond 1024, where the grid of evidence ends, in up to %lld image%s a cell", (long long)saturated,
+             saturated == 1 ? "" : "s");
+    note_cells(table, is_saturated, prefix, text, format, out);
+    snprintf(text, sizeof text, "up to %lld image%s a cell predicted otherwise by the same rule in double", (long long)differs,
+             differs == 1 ? "" : "s");
+    note_cells(table, is_different, prefix, text, format, out);
+    note_cells(table, is_uncounted, prefix, "images that saturate or are predicted otherwise in double were not counted", format, out);
+}
+
 static bool is_through_mean(const pg_table_entry *e) { return e->attacked >= 0 && e->through_mean; }
 static bool is_broken(const pg_table_entry *e) { return e->broken > 0; }
 static bool is_of_smaller_batch(const pg_table_entry *e) { return e->smaller_batch; }
@@ -402,6 +426,7 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format f
     note_cells(table, is_of_smaller_batch, prefix,
                "memory ran out, so the batch was smaller than asked for and local logits may differ in their last bits", format,
                out);
+    note_grid(table, prefix, format, out);
     if (nonfinite > 0)
         pg_buf_printf(out,
                       "%sNaN or infinity in the local logits of up to %lld images a cell: counted as wrong and not certified\n",

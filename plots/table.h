@@ -44,6 +44,8 @@ typedef struct pg_table_entry {
     int64_t cases[PG_TABLE_CASES];  /* failure cases of the published certificate */
     int64_t masked;                 /* clean images on which a masking rule masks something */
     int64_t nonfinite;              /* images with a NaN or an infinity */
+    int64_t saturated, differs;     /* images with values beyond the grid's end; predicted otherwise by the rule in double. Negative:
+                                       not counted of all n */
     int64_t smallest_margin;        /* grid units (2^-20) */
     int64_t delta;                  /* measured locality, grid units, that every certificate survives; negative: not measured */
     bool any_batch;                 /* with room for what an image moves with its place and its batch, */

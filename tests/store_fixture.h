@@ -132,6 +132,10 @@ static inline pg_outcome make_outcome(int64_t image, size_t cell)
                         .certified = certified,
                         .certified_published = image == 1,
                         .masked = image == 2,
+                        .has_saturated = true,
+                        .has_differs = true,
+                        .saturated = image == 3 || image == 8,
+                        .differs = image == 8,
                         .has_margin = image % 2 == 0,
                         .margin = certified ? 100 + image + (int64_t)cell : -3,
                         .failure_case = (int8_t)(cell == 2 ? image % 5 : -1)};

@@ -630,6 +630,25 @@ static void test_nonfinite_images_are_counted(void **state)
     assert_int_equal(access(scratch_path("nowhere.db"), F_OK), -1);
 }
 
+/* What the grid did to images is counted by rule, told under tables and by whoever shows a cell, and is a metric. */
+static void test_images_beyond_the_grid_are_counted(void **state)
+{
+    (void)state;
+    static const char set[] = "-S null.large_every=10 -S defense=mean,ds -S patch=5";
+    assert_int_equal(program_run("large.db", "run %s --quiet %s", scratch_path("m.toml"), set), 0);
+    assert_int_equal(program_run("large.db", "table %s %s", scratch_path("m.toml"), set), 0);
+    if (!strstr(program_output, "in up to 24 images a\n  cell: mean / 5\n") || strstr(program_output, "not counted"))
+        fail_msg("%s", program_output);
+    assert_int_equal(program_run("large.db", "table %s %s -f csv --metrics saturated,differs", scratch_path("m.toml"), set), 0);
+    assert_non_null(strstr(program_output, "mean,5,saturated,24.000000,,,240\nmean,5,differs,0.000000,,,240\n"
+                                           "ds,5,saturated,0.000000,,,240\n"));
+    assert_int_equal(program_run("large.db", "ls"), 0);
+    char id[13] = "";
+    snprintf(id, sizeof id, "%.12s", strstr(program_output, "\n") + 1);
+    assert_int_equal(program_run("large.db", "show %s", id), 0);
+    assert_non_null(strstr(program_output, "saturated            24 (10.00%)\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -656,6 +675,7 @@ int main(void)
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_ranges_agree),
         cmocka_unit_test(test_nonfinite_images_are_counted),
+        cmocka_unit_test(test_images_beyond_the_grid_are_counted),
     };
     return cmocka_run_group_tests_name("run", tests, make, scratch_remove);
 }

@@ -146,6 +146,10 @@ static void test_results(void **state)
     assert_int_equal(r.masked, 1);
     for (int i = 0; i < PG_CASES; i++)
         assert_int_equal(r.cases[i], 2);
+    assert_int_equal(r.saturated_n, IMAGES);
+    assert_int_equal(r.saturated, 2);
+    assert_int_equal(r.differs_n, IMAGES);
+    assert_int_equal(r.differs, 1);
     assert_true(r.has_smallest_margin);
     assert_int_equal(r.smallest_margin, 102);
     assert_true(r.has_delta);
@@ -435,6 +439,12 @@ static void test_check_finds_lost_rows(void **state)
         "UPDATE attack SET top = top + 1 WHERE image = 4 AND cell = 1",
         "UPDATE attack SET patch = x'010204' WHERE image = 0 AND cell = 2",
         "DELETE FROM attack WHERE image = 9 AND cell = 1",
+        "UPDATE outcome SET saturated = 1 - saturated WHERE image = 3 AND cell = 1",
+        "UPDATE outcome SET differs = NULL WHERE image = 3 AND cell = 1",
+        "UPDATE outcome SET saturated = NULL, differs = NULL WHERE image = 3 AND cell = 1",
+        "UPDATE summary SET saturated = 1 - saturated WHERE cell = 1 AND task = 1",
+        "UPDATE summary SET differs = NULL WHERE cell = 1 AND task = 1",
+        "UPDATE summary SET saturated = NULL, differs = NULL WHERE cell = 1 AND task = 1",
         "UPDATE attack SET image = 11 WHERE image = 9 AND cell = 1",
         "UPDATE total SET n = n - 1 WHERE cell = 2",
         "UPDATE total SET failed = 1 WHERE cell = 2",

@@ -280,6 +280,27 @@ static void notes_say_what_certificates_assume(void **state)
     assert_true(has(e, 1, PG_TABLE_TEXT, "of up to 2 images a cell"));
 }
 
+/* What the grid did is told of the cells in which it did something; nothing is said of images that nobody looked at but that. */
+static void notes_say_what_the_grid_did(void **state)
+{
+    (void)state;
+    pg_table_entry e[] = {entry("mean", "2"), entry("ds", "2")};
+    assert_false(has(e, 2, PG_TABLE_TEXT, "grid"));
+    assert_false(has(e, 2, PG_TABLE_TEXT, "double"));
+    e[1].saturated = 1;
+    assert_true(has(e, 2, PG_TABLE_TEXT, "- values beyond 1024, where the grid of evidence ends, in up to 1 image a cell:\n  ds / 2\n"));
+    e[0].differs = 12;
+    assert_true(has(e, 2, PG_TABLE_TEXT, "- up to 12 images a cell predicted otherwise by the same rule in double: mean"));
+    assert_false(has(e, 2, PG_TABLE_TEXT, "not counted"));
+    e[1].differs = -1;
+    assert_true(has(e, 2, PG_TABLE_TEXT, "were not counted:"));
+    expect(e, 2, "saturated,differs", PG_TABLE_CSV,
+           "defense,patch,metric,value,lo,hi,n\nmean,2,saturated,0.000000,,,1000\nmean,2,differs,12.000000,,,1000\n"
+           "ds,2,saturated,1.000000,,,1000\n");
+    e[1].n = 0; /* nothing to count yet */
+    assert_false(has(e, 2, PG_TABLE_TEXT, "not counted"));
+}
+
 static void csv_has_the_contract_columns(void **state)
 {
     (void)state;
@@ -375,6 +396,7 @@ int main(void)
         cmocka_unit_test(control_characters_never_reach_the_terminal),
         cmocka_unit_test(cells_that_differ_in_n_show_it),
         cmocka_unit_test(notes_say_what_certificates_assume),
+        cmocka_unit_test(notes_say_what_the_grid_did),
         cmocka_unit_test(csv_has_the_contract_columns),
         cmocka_unit_test(json_has_the_same_keys),
         cmocka_unit_test(labels_keep_the_order_of_the_entries),

@@ -220,6 +220,8 @@ static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_ta
         entry->cases[i] = result->has_published ? result->cases[i] : -1;
     entry->masked = cell->defense->masks ? result->masked : -1;
     entry->nonfinite = result->nonfinite;
+    entry->saturated = result->saturated_n == result->n ? result->saturated : -1;
+    entry->differs = result->differs_n == result->n ? result->differs : -1;
     entry->smallest_margin = result->has_smallest_margin ? result->smallest_margin : -1;
     entry->delta = cell->has_delta ? cell->delta : -1;
     entry->any_batch = cell->any_batch;

@@ -78,6 +78,8 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
                           .published_audited = -1,
                           .masked = r->masked,
                           .nonfinite = r->nonfinite,
+                          .saturated = r->saturated_n == r->n ? r->saturated : -1,
+                          .differs = r->differs_n == r->n ? r->differs : -1,
                           .smallest_margin = r->has_smallest_margin ? r->smallest_margin : -1,
                           .delta = r->has_delta ? r->delta : -1,
                           .any_batch = strcmp(pg_cell_result_setting(r, "delta"), "any-batch") == 0,

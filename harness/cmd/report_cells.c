@@ -45,6 +45,17 @@ static void add_count(pg_buf *out, const char *key, int64_t count, int64_t n)
                  100 * share.lo, 100 * share.hi);
 }
 
+/* A count of the n images, or of those of which it is known. */
+static void add_known(pg_buf *out, const char *key, int64_t count, int64_t known, int64_t n)
+{
+    if (known == 0 && n > 0)
+        pg_report_fact(key, "not counted", out);
+    else if (known < n)
+        add_fact(out, key, "%" PRId64 " of %" PRId64 "; not counted in the others", count, known);
+    else
+        add_fact(out, key, "%" PRId64, count);
+}
+
 static void add_results(const pg_cell_result *r, pg_buf *out)
 {
     pg_report_facts_begin(out);
@@ -65,6 +76,8 @@ static void add_results(const pg_cell_result *r, pg_buf *out)
     if (r->has_published || r->masked > 0)
         add_count(out, "masked, clean image", r->masked, r->n);
     add_fact(out, "nonfinite", "%" PRId64, r->nonfinite);
+    add_known(out, "saturated", r->saturated, r->saturated_n, r->n);
+    add_known(out, "differs in double", r->differs, r->differs_n, r->n);
     if (r->has_smallest_margin)
         add_fact(out, "smallest margin", "%.9f", (double)r->smallest_margin / 1048576.0);
     if (strcmp(pg_cell_result_setting(r, "locality"), "no position outside") == 0)

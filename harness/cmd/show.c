@@ -22,6 +22,17 @@ static void print_count(const char *name, int64_t count, int64_t n)
     pg_print("  %-20s %" PRId64 "%s\n", name, count, share);
 }
 
+/* A count of the n images, or of those of which it is known. */
+static void print_known(const char *name, int64_t count, int64_t known, int64_t n)
+{
+    if (known == 0 && n > 0)
+        pg_print("  %-20s not counted\n", name);
+    else if (known < n)
+        pg_print("  %-20s %" PRId64 " of %" PRId64 "; not counted in the others\n", name, count, known);
+    else
+        print_count(name, count, n);
+}
+
 static void print_results(const pg_cell_result *r)
 {
     pg_print("results\n  %-20s %" PRId64 " of %" PRId64 " (images %" PRId64 ":%" PRId64 ")\n", "images", r->n, r->images,
@@ -37,6 +48,8 @@ static void print_results(const pg_cell_result *r)
     }
     print_count("masked, clean image", r->masked, r->n);
     print_count("non-finite", r->nonfinite, r->n);
+    print_known("saturated", r->saturated, r->saturated_n, r->n);
+    print_known("differs in double", r->differs, r->differs_n, r->n);
     if (r->has_smallest_margin)
         pg_print("  %-20s %.9f\n", "smallest margin > 0", (double)r->smallest_margin * grid);
     const char *locality = pg_cell_result_setting(r, "locality"), *on = pg_cell_result_setting(r, "locality.on");

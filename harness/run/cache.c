@@ -341,7 +341,8 @@ static const char *fault_of(const char *name, const char *data, size_t size)
     entry_name(hex, number[0], wanted);
     if (strcmp(wanted, name) == 0)
         return NULL;
-    snprintf(wanted, sizeof wanted, "%.32s-%lld-%lld%s", hex, number[0], number[1], suffix); /* of before: never found again, no fault */
+    snprintf(wanted, sizeof wanted, "%.32s-%lld-%lld%s", hex, number[0], number[1],
+             suffix); /* of before: never found again, no fault */
     return strcmp(wanted, name) == 0 ? NULL : "it has the name of another entry";
 }
 

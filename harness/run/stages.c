@@ -101,7 +101,7 @@ static int choose_certifier(certify_state *s, const pg_work *work)
                             &s->certifier);
 }
 
-static pg_outcome outcome_of(const pg_verdict *v, int64_t image, int label)
+static pg_outcome outcome_of(const pg_defense *defense, const pg_verdict *v, int64_t image, int label)
 {
     return (pg_outcome){.image = image,
                         .label = label,
@@ -109,6 +109,10 @@ static pg_outcome outcome_of(const pg_verdict *v, int64_t image, int label)
                         .certified = v->certified,
                         .certified_published = v->certified_published,
                         .masked = v->masked,
+                        .has_saturated = true,
+                        .saturated = v->saturated,
+                        .has_differs = defense->predict_double != NULL,
+                        .differs = v->differs,
                         .has_margin = v->has_margin,
                         .failure_case = v->failure_case,
                         .margin = v->has_margin ? v->margin : 0};
@@ -129,7 +133,7 @@ static int certify_batch(certify_state *s, const pg_batch *batch)
             if (code != PG_OK)
                 return pg_modules_blame(code, "defense", &work->jobs[c].defense->module, image);
             work->outcomes[(int64_t)c * work->task.count + image - work->task.first] =
-                outcome_of(&s->verdicts[c], image, label);
+                outcome_of(work->jobs[c].defense, &s->verdicts[c], image, label);
         }
     }
     return code;
