@@ -289,6 +289,9 @@ static int save_tensors(const pg_checkpoint *c, pg_scope *s, pg_st_tensor *tenso
             return pg_fail(PG_ENOMEM, "out of memory");
         s->torch->read(s, p->tensor, (void *)tensors[i].data, PG_T_F32, (int64_t)count);
         s->torch->scope_clear(s);
+        for (size_t k = 0; k < count && !s->error; k++)
+            if (!isfinite(((const float *)tensors[i].data)[k]))
+                return pg_fail(PG_EINPUT, "tensor '%s' holds a value that is not finite", p->name);
     }
     return pg_scope_check(s);
 }

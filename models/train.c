@@ -221,6 +221,16 @@ static pg_tensor *hardest(training *r, pg_tensor *x, pg_tensor *labels, int64_t 
     return t->index_select(s, x, 0, t->reshape(s, chosen, 1, &n));
 }
 
+/* What can be done about it. The epochs before have left a checkpoint, with which the same command would come to the same end. */
+static int diverged(const training *r, const char *what)
+{
+    char kept[4200] = "";
+    if (r->state.n_epochs > 0)
+        snprintf(kept, sizeof kept, " and another -o, or remove %s.checkpoint", r->job->out);
+    return pg_fail(PG_EINPUT, "training diverged in epoch %ld: %s. Nothing was written; try a lower --rate than %g, a --warmup%s%s", (long)r->epoch + 1, what,
+                   r->o->rate, r->bf16 ? ", --dtype fp32" : "", kept);
+}
+
 static int one_step(training *r, int64_t step, int64_t steps_an_epoch, double *loss_sum)
 {
     const pg_torch *t = r->t;
@@ -258,7 +268,7 @@ static int one_step(training *r, int64_t step, int64_t steps_an_epoch, double *l
     t->scope_clear(s);
     *loss_sum += value;
     if (!e && !isfinite(value))
-        e = pg_fail(PG_EINPUT, "the loss is not finite at epoch %ld: training diverged; lower --rate", (long)r->epoch + 1);
+        e = diverged(r, "the loss is not finite");
     return e;
 }
 
@@ -345,6 +355,10 @@ static int one_epoch(training *r, int64_t epoch)
         e = pg_checkpoint_add_epoch(&r->state, loss / (double)steps, accuracy);
     if (!e)
         e = pg_checkpoint_save(&r->state, r->s, r->job->out);
+    if (e == PG_EINPUT) {
+        r->state.n_epochs--; /* the checkpoint is of the epoch before */
+        e = diverged(r, "weights are not finite");
+    }
     if (!e) {
         log_epoch(r, pg_now_s() - start, images_per_s);
         char val[32] = "";
@@ -452,6 +466,10 @@ static int finish(training *r)
     int e = pg_buf_check(&curve);
     if (!e)
         e = pg_weights_save(job->out, r->s, weights, &record, r->o->half);
+    if (e == PG_EINPUT && r->o->half) {
+        pg_warn("%s: written as float32", pg_error_message());
+        e = pg_weights_save(job->out, r->s, weights, &record, false);
+    }
     pg_locality locality;
     if (!e)
         e = pg_locality_measure(job->out,

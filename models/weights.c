@@ -199,7 +199,7 @@ int pg_weights_to_half(const char *name, const float *values, size_t count, void
     for (size_t i = 0; i < count; i++) {
         half[i] = pg_half_from_float(values[i]);
         if (!isfinite(pg_half_to_float(half[i])))
-            return pg_fail(PG_EINPUT, "tensor '%s' holds %g, which half precision cannot; write it as float32", name, (double)values[i]);
+            return pg_fail(PG_EINPUT, "tensor '%s' holds %g, which half precision cannot hold", name, (double)values[i]);
     }
     return PG_OK;
 }

@@ -4,6 +4,7 @@
 #include "harness/base/log.h"
 #include "harness/base/rng.h"
 #include "models/train.h"
+#include "models/weights.h"
 
 #include <setjmp.h>
 #include <fcntl.h>
@@ -304,8 +305,60 @@ static void divergence_is_said(void **state)
     char out[64];
     snprintf(out, sizeof out, "%s/diverged", folder);
     assert_int_equal(train(out, 1, "100"), PG_EINPUT);
-    assert_non_null(strstr(pg_error_message(), "diverged"));
+    assert_non_null(strstr(pg_error_message(), "diverged in epoch 1: the loss is not finite"));
+    assert_non_null(strstr(pg_error_message(), "try a lower --rate"));
+    assert_null(strstr(pg_error_message(), ".checkpoint"));
     assert_int_equal(pg_file_size(out), -1);
+}
+
+/* A copy of weights whose tensor `name` is `scale` times as large. */
+static void scale_weights(const char *from, const char *name, float scale, const char *to)
+{
+    pg_st_file *f = NULL;
+    pg_st_tensor tensors[128];
+    const char *keys[PG_WEIGHTS_KEYS_MAX], *values[PG_WEIGHTS_KEYS_MAX];
+    static float scaled[1 << 12];
+    size_t n = 0, all;
+    assert_int_equal(pg_st_open(from, &f), PG_OK);
+    for (const char *const *key = pg_weights_keys; *key; key++)
+        if (pg_st_metadata(f, *key)) {
+            keys[n] = *key;
+            values[n++] = pg_st_metadata(f, *key);
+        }
+    all = pg_st_count(f);
+    assert_true(all > 0 && all <= 128);
+    for (size_t i = 0; i < all; i++) {
+        tensors[i] = *pg_st_at(f, i);
+        size_t count = tensors[i].size / pg_st_item_size(tensors[i].dtype);
+        if (strcmp(tensors[i].name, name) != 0)
+            continue;
+        assert_true(count <= 1 << 12);
+        assert_int_equal(pg_st_to_float(&tensors[i], scaled, count), PG_OK);
+        for (size_t k = 0; k < count; k++)
+            scaled[k] *= scale;
+        tensors[i].dtype = PG_ST_F32;
+        tensors[i].data = scaled;
+        tensors[i].size = 4 * count;
+    }
+    assert_int_equal(pg_st_write(to, tensors, all, keys, values, n), PG_OK);
+    pg_st_close(f);
+}
+
+/* A variance that overflows makes finite numbers of everything, so that the loss does not tell. */
+static void weights_that_overflow_are_not_written(void **state)
+{
+    (void)state;
+    char from[64], large[64], out[64], path[96];
+    snprintf(from, sizeof from, "%s/small", folder);
+    snprintf(large, sizeof large, "%s/large", folder);
+    snprintf(out, sizeof out, "%s/overflown", folder);
+    snprintf(path, sizeof path, "%s.checkpoint", out);
+    assert_int_equal(train(from, 1, "0.1"), PG_OK);
+    scale_weights(from, "conv1.weight", 1e30f, large);
+    assert_int_equal(train_by(large, out, 1, "width=4", (const char *const[]){"dtype", "fp32", "batch", "2000", NULL}), PG_EINPUT); /* one step */
+    assert_non_null(strstr(pg_error_message(), "diverged in epoch 1: weights are not finite"));
+    assert_int_equal(pg_file_size(out), -1);
+    assert_int_equal(pg_file_size(path), -1);
 }
 
 static int setup(void **state)
@@ -338,6 +391,7 @@ int main(void)
         cmocka_unit_test(draws_that_mean_nothing_are_refused),
         cmocka_unit_test(two_trainings_of_one_file_are_refused),
         cmocka_unit_test(divergence_is_said),
+        cmocka_unit_test(weights_that_overflow_are_not_written),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
