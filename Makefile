@@ -109,10 +109,20 @@ $(B)/gen/%.o: $(B)/gen/%.c
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 comma := ,
-# The shim: one exported symbol, built against Debian's libtorch or another one (make torch LIBTORCH=DIR). It is the same in every
-# MODE: libtorch itself has no sanitizers.
-TORCH_INC := $(if $(LIBTORCH),-I$(LIBTORCH)/include -I$(LIBTORCH)/include/torch/csrc/api/include,-I/usr/include/torch/csrc/api/include)
-TORCH_LIB := $(if $(LIBTORCH),-L$(LIBTORCH)/lib -Wl$(comma)-rpath$(comma)$(LIBTORCH)/lib) -Wl$(comma)--no-as-needed -ltorch -ltorch_cpu -lc10 $(if $(wildcard $(LIBTORCH)/lib/libc10_cuda.so),-ltorch_cuda -lc10_cuda)
+# The shim: one exported symbol, built against Debian's libtorch or another one (make torch LIBTORCH=DIR), be it an unpacked libtorch or
+# the folder of an installed PyTorch. It is the same in every MODE: libtorch itself has no sanitizers. Libraries whose std::string is
+# that of before C++11, as in PyTorch's packages up to 2.5, have no name with "cxx11" in them.
+TORCH_DIR := $(abspath $(LIBTORCH))
+ifneq ($(TORCH_DIR),)
+ifeq ($(wildcard $(TORCH_DIR)/include/ATen/ATen.h),)
+$(error LIBTORCH=$(LIBTORCH) is no libtorch with its headers, nor what python3 -c 'import torch; print(torch.__path__[0])' prints)
+endif
+TORCH_INC := -I$(TORCH_DIR)/include -I$(TORCH_DIR)/include/torch/csrc/api/include -D_GLIBCXX_USE_CXX11_ABI=$(shell \
+    grep -q cxx11 $(TORCH_DIR)/lib/libc10.so && echo 1 || echo 0)
+else
+TORCH_INC := -I/usr/include/torch/csrc/api/include
+endif
+TORCH_LIB := $(if $(TORCH_DIR),-L$(TORCH_DIR)/lib -Wl$(comma)-rpath$(comma)$(TORCH_DIR)/lib) -Wl$(comma)--no-as-needed -ltorch -ltorch_cpu -lc10 $(if $(wildcard $(TORCH_DIR)/lib/libc10_cuda.so),-ltorch_cuda -lc10_cuda)
 TORCH_O := $(patsubst %.cpp,build/o/%.o,$(wildcard models/torch/*.cpp))
 build/gen/torch-flags: FORCE
 	$(call if_changed,echo $(CXX) $(TORCH_INC) $(TORCH_LIB) $(TORCH_CXXFLAGS))

@@ -31,7 +31,8 @@ cat >"$out/shim/Makefile" <<'EOF'
 # Builds the shim against another libtorch: make LIBTORCH=DIR; then PATCHGAUGE_TORCH=$PWD/patchgauge-torch.so chooses it.
 CXX ?= g++
 LIBTORCH ?= $(error LIBTORCH=DIR names a folder with include/ and lib/ of libtorch)
-FLAGS = -I. -std=c++17 -O2 -fPIC -fvisibility=hidden -I$(LIBTORCH)/include -I$(LIBTORCH)/include/torch/csrc/api/include
+FLAGS = -I. -std=c++17 -O2 -fPIC -fvisibility=hidden -I$(LIBTORCH)/include -I$(LIBTORCH)/include/torch/csrc/api/include \
+    -D_GLIBCXX_USE_CXX11_ABI=$(shell grep -q cxx11 $(LIBTORCH)/lib/libc10.so && echo 1 || echo 0)
 LIBS = -L$(LIBTORCH)/lib -Wl,-rpath,$(LIBTORCH)/lib -Wl,--no-as-needed -ltorch -ltorch_cpu -lc10
 
 patchgauge-torch.so: $(wildcard models/torch/*.cpp)
