@@ -124,6 +124,7 @@ int pg_unpack(const char *archive, const char *inside, const pg_unpack_file *fil
 
 typedef struct unpacking {
     struct archive *reader;
+    int fd; /* of the archive */
     const char *archive, *target;
     int64_t bytes, most_bytes, entries, most_entries;
 } unpacking;
@@ -238,7 +239,7 @@ static int take_all(unpacking *u)
     archive_read_support_filter_zstd(u->reader);
     archive_read_support_format_tar(u->reader);
     archive_read_support_format_zip(u->reader);
-    int code = PG_OK, result = archive_read_open_filename(u->reader, u->archive, 1 << 16);
+    int code = PG_OK, result = archive_read_open_fd(u->reader, u->fd, 1 << 16);
     if (result != ARCHIVE_OK)
         code = fail_archive(u->reader, u->archive);
     while (!code && (result = archive_read_next_header(u->reader, &entry)) != ARCHIVE_EOF)
@@ -249,22 +250,23 @@ static int take_all(unpacking *u)
 int pg_unpack_folder(const char *archive, const char *target)
 {
     enum { TIMES = 64, SLACK = 1 << 20, BYTES_AN_ENTRY = 64, FEW = 1 << 16 };
-    int64_t size = pg_file_size(archive);
-    unpacking u = {.reader = archive_read_new(),
-                   .archive = archive,
-                   .target = target,
-                   .most_bytes = TIMES * size + SLACK,
-                   .most_entries = size / BYTES_AN_ENTRY + FEW};
-    if (!u.reader)
-        return pg_fail(PG_ENOMEM, "out of memory");
+    unpacking u = {.archive = archive, .target = target};
+    uint64_t size = 0;
+    int code = pg_file_open(archive, &u.fd, &size);
+    if (code)
+        return code;
+    u.most_bytes = TIMES * (int64_t)size + SLACK;
+    u.most_entries = (int64_t)size / BYTES_AN_ENTRY + FEW;
+    u.reader = archive_read_new();
     /* libarchive gives names in the encoding of the locale: that of this thread is UTF-8 for as long as it reads. */
     errno = 0;
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = utf8 ? uselocale(utf8) : (locale_t)0;
-    int code = !utf8 && errno == ENOMEM ? pg_fail(PG_ENOMEM, "out of memory for a locale") : take_all(&u);
+    code = !u.reader || (!utf8 && errno == ENOMEM) ? pg_fail(PG_ENOMEM, "out of memory for an archive") : take_all(&u);
     archive_read_free(u.reader);
     if (utf8) {
         uselocale(before);
         freelocale(utf8);
     }
+    close(u.fd);
     return code;
 }
