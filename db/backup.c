@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* A journal belongs to the database that lies there: one put in its place would be rolled back by it. */
@@ -31,16 +30,9 @@ static int check_journals(const char *to)
 
 static int check_target(const char *from, const char *to, bool replace)
 {
-    struct stat a, b;
-    if (stat(to, &b) == 0) {
-        if (stat(from, &a) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-            return pg_fail(PG_EINPUT, "%s: is the database itself; name another file for the backup", to);
-        if (!S_ISREG(b.st_mode))
-            return pg_fail(PG_EINPUT, "%s: is not a regular file; name a file for the backup", to);
-        if (!replace)
-            return pg_fail(PG_EINPUT, "%s: exists already; --force replaces it", to);
-    }
-    return check_journals(to);
+    const char *const inputs[] = {from, NULL};
+    int code = pg_output_check(to, replace, inputs);
+    return code == PG_OK ? check_journals(to) : code;
 }
 
 /* The file is ours alone: no locks, no journal, and whoever commits it makes it durable. */

@@ -243,7 +243,9 @@ int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *j
     if (!c->command)
         return pg_fail(PG_ENOMEM, "out of memory");
     bool resumed = pg_file_size(path) >= 0;
-    e = resumed ? PG_OK : look_at_out(c->command, job->out, &c->done);
+    e = look_at_out(c->command, job->out, &c->done);
+    if (resumed) /* killed behind the last epoch: what is there is not all of it */
+        c->done = false;
     if (e || c->done)
         return e;
     e = start_fresh(c, scope, job, data);

@@ -499,7 +499,8 @@ static int write_weights(const pg_import_job *job, pg_state_file *file, const ma
     for (size_t i = 0; !code && i < n; i++)
         if ((code = read_one(file, m, &m->parameters.items[i], job->half, &tensors[i])))
             pg_fail_at(code, "%s", job->from);
-    if (!code && !(code = pg_buf_check(&command)) && !(code = pg_buf_check(&source)))
+    if (!code && !(code = pg_buf_check(&command)) && !(code = pg_buf_check(&source)) &&
+        !(code = pg_weights_check_output(job->out, job->force, command.data)))
         code = pg_weights_write(job->out, tensors, n,
                                 &(pg_weights_record){.model = m->model, .config = m->config, .input_height = job->input_height,
                                                      .input_width = job->input_width, .classes = m->geometry.classes, .command = command.data,

@@ -20,6 +20,7 @@ typedef struct pg_import_job {
     bool ignore_rest;         /* write although tensors of the file are left over */
     bool half;                /* as float16 */
     int time_limit_s;         /* for loading a TorchScript module, and for each of its answers */
+    bool force;               /* over whatever file is at `out`; else only over what the same import wrote */
 } pg_import_job;
 
 /* Appends to `report` what fits, what is missing, what is left over and what else the file has, also where it fails; nothing is written then. PG_EINPUT where

@@ -89,6 +89,8 @@ static int write_module(const pg_import_job *job, const char *bytes, size_t size
     if (!e)
         e = pg_buf_check(&source);
     if (!e)
+        e = pg_weights_check_output(job->out, job->force, command.data);
+    if (!e)
         e = pg_weights_write(job->out, &tensor, 1,
                              &(pg_weights_record){.model = model(), .config = setup->config, .input_height = g->input_height, .input_width = g->input_width,
                                                   .classes = g->classes, .command = command.data, .source = source.data});

@@ -307,6 +307,8 @@ static int validate(training *r, double *accuracy)
     return PG_OK;
 }
 
+static const char log_header[] = "epoch,loss,val_accuracy,wall_s,images_per_s,threads,dtype,device\n";
+
 /* One line an epoch beside the weights: what the metadata may not hold, since it differs from run to run. */
 static void log_epoch(const training *r, double wall_s, double images_per_s)
 {
@@ -318,7 +320,7 @@ static void log_epoch(const training *r, double wall_s, double images_per_s)
         return;
     const pg_epoch *last = &r->state.epochs[r->state.n_epochs - 1];
     if (fresh)
-        fprintf(f, "epoch,loss,val_accuracy,wall_s,images_per_s,threads,dtype,device\n");
+        fputs(log_header, f);
     fprintf(f, "%ld,%.6f,%.4f,%.1f,%.0f,%d,%s,%s\n", (long)r->state.n_epochs, last->loss, last->val_accuracy, wall_s, images_per_s, r->t->threads(),
             r->bf16 ? "bf16" : "fp32", r->device);
     fclose(f);
@@ -422,6 +424,27 @@ static int prepare(training *r)
     return e || r->state.done ? e : collect_trained(r);
 }
 
+/* What stands beside OUT while it is trained is taken for ours where it looks like it: a log by its first line, a lock by being empty. A
+ * checkpoint says itself whose it is. */
+static int check_beside(const char *out)
+{
+    static const char *const ends[] = {".checkpoint", ".log.csv", ".lock"};
+    int e = PG_OK;
+    for (int i = 0; !e && i < 3; i++) {
+        char path[4096], *log = NULL;
+        size_t size = 0;
+        snprintf(path, sizeof path, "%s%s", out, ends[i]);
+        bool ours = i == 0 || (i == 2 && pg_file_size(path) == 0);
+        if (i == 1 && pg_file_read(path, 1 << 26, &log, &size) == PG_OK)
+            ours = strncmp(log, log_header, sizeof log_header - 1) == 0;
+        free(log);
+        e = pg_output_check(path, ours, NULL);
+        if (e)
+            e = pg_fail_at(e, "-o %s", out);
+    }
+    return e;
+}
+
 /* Whether OUT can be written, before any work is done; the lock keeps a second training away from it. */
 static int claim_out(const char *out, int *lock)
 {
@@ -431,8 +454,11 @@ static int claim_out(const char *out, int *lock)
     const char *parent = dirname(folder);
     if (!*out || strlen(out) > sizeof path - 32)
         return pg_fail(PG_EINPUT, "-o '%s': a file name is needed", out);
-    if (stat(out, &status) == 0 && !S_ISREG(status.st_mode))
-        return pg_fail(PG_EINPUT, "-o %s: is there and is no regular file", out);
+    int e = pg_output_check(out, true, NULL);
+    if (!e)
+        e = check_beside(out);
+    if (e)
+        return e;
     if (stat(parent, &status) != 0 || !S_ISDIR(status.st_mode) || access(parent, W_OK) != 0)
         return pg_fail(PG_EINPUT, "-o %s: its folder is missing or cannot be written", out);
     snprintf(path, sizeof path, "%s.lock", out);

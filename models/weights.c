@@ -1,6 +1,7 @@
 #include "models/weights.h"
 #include "models/torchscript.h"
 
+#include "harness/base/file.h"
 #include "harness/base/file_kind.h"
 
 #include <math.h>
@@ -237,6 +238,18 @@ static void put(metadata *m, const char *key, const char *value)
         m->keys[m->n] = key;
         m->values[m->n++] = value;
     }
+}
+
+int pg_weights_check_output(const char *path, bool force, const char *command)
+{
+    static const char import[] = "patchgauge model import ";
+    pg_st_file *f = NULL;
+    const char *found = NULL;
+    if (!force && pg_file_size(path) >= 0 && pg_st_open_header(path, &f) == PG_OK)
+        found = pg_st_metadata(f, "command");
+    bool ours = found && (command ? strcmp(found, command) == 0 : strncmp(found, import, sizeof import - 1) == 0);
+    pg_st_close(f);
+    return pg_output_check(path, force || ours, NULL);
 }
 
 int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, const pg_weights_record *r)

@@ -261,9 +261,11 @@ static int move_into(const char *folder, const char *from, const char *name, con
         free(old);
         return pg_fail(PG_ENOMEM, "out of memory");
     }
+    char *linked = realpath(new, NULL); /* a link is followed */
     int fd = open(old, O_RDONLY | O_CLOEXEC), code = PG_OK;
-    if (fd < 0 || fsync(fd) != 0 || rename(old, new) != 0)
+    if (fd < 0 || fsync(fd) != 0 || rename(old, linked ? linked : new) != 0)
         code = pg_fail(PG_EIO, "%s: cannot be written: %s", new, strerror(errno));
+    free(linked);
     if (fd >= 0)
         close(fd);
     free(old);
@@ -281,7 +283,7 @@ static int check_folder(const char *folder)
     if (there ? !S_ISDIR(found.st_mode) : errno == ENOTDIR)
         return pg_fail(PG_EINPUT, "figures go into a folder, and '%s' is not one: a file of this name, or above it, exists",
                        folder);
-    return PG_OK;
+    return pg_folder_check(folder);
 }
 
 int pg_figure_check(const char *folder)
@@ -340,10 +342,51 @@ static int write_drawable(const char *folder, const char *name, const pg_buf *da
     return code;
 }
 
+static const char *const ends[] = {"tsv", "gp", "svg", "png", "pdf"};
+enum { ENDS = sizeof ends / sizeof *ends, SCRIPT_MAX = 1 << 24 };
+
+/* The first words of a script, by which a figure of before is known. */
+static int begin_script(const char *name, pg_buf *out)
+{
+    pg_buf_printf(out, "# Draws %s.svg, %s.png and %s.pdf from %s.tsv: ", name, name, name, name);
+    return pg_buf_check(out);
+}
+
+static bool is_ours(const char *path, const pg_buf *begin)
+{
+    char *script = NULL;
+    size_t size = 0;
+    bool ours = pg_file_read(path, SCRIPT_MAX, &script, &size) == PG_OK && size > begin->size &&
+                memcmp(script, begin->data, begin->size) == 0;
+    free(script);
+    return ours;
+}
+
+int pg_figure_check_files(const char *name, const char *folder, bool force, const char *const *inputs)
+{
+    pg_buf path, begin;
+    pg_buf_init(&path);
+    pg_buf_init(&begin);
+    pg_buf_printf(&path, "%s/%s.gp", folder, name);
+    int code = begin_script(name, &begin);
+    if (code == PG_OK)
+        code = pg_buf_check(&path);
+    bool replace = code == PG_OK && (force || is_ours(path.data, &begin));
+    for (size_t i = 0; code == PG_OK && i < ENDS; i++) {
+        pg_buf_clear(&path);
+        pg_buf_printf(&path, "%s/%s.%s", folder, name, ends[i]);
+        code = pg_buf_check(&path);
+        if (code == PG_OK)
+            code = pg_output_check(path.data, replace, inputs);
+    }
+    pg_buf_release(&path);
+    pg_buf_release(&begin);
+    return code;
+}
+
 /* Data, script and pictures. Those of an earlier figure are replaced when all are there. */
 static int save_files(const char *name, const pg_figure_data *parts, const pg_buf *script, const char *folder)
 {
-    static const char *const ends[] = {"tsv", "gp", "svg", "png", "pdf"};
     pg_folder scratch;
     int code = pg_folder_make(folder, name, "plot", &scratch);
     if (code != PG_OK)
@@ -355,7 +398,7 @@ static int save_files(const char *name, const pg_figure_data *parts, const pg_bu
         code = draw(name, folder, scratch.path);
     if (code == PG_OK)
         code = write_beside(scratch.path, name, "tsv", &parts->data);
-    for (size_t i = 0; code == PG_OK && i < sizeof ends / sizeof *ends; i++)
+    for (size_t i = 0; code == PG_OK && i < ENDS; i++)
         code = move_into(folder, scratch.path, name, ends[i]);
     pg_folder_end(&scratch);
     return code;
@@ -365,12 +408,13 @@ int pg_figure_save(const char *name, const char *script, const pg_figure_data *p
 {
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_printf(&text, "# Draws %s.svg, %s.png and %s.pdf from %s.tsv: gnuplot -d %s.gp\nname = \"%s\"\n", name, name, name,
-                  name, name, name);
+    int code = begin_script(name, &text);
+    pg_buf_printf(&text, "gnuplot -d %s.gp\nname = \"%s\"\n", name, name);
     pg_buf_puts(&text, parts->prelude.data);
     pg_buf_puts(&text, pg_script_common);
     pg_buf_puts(&text, script);
-    int code = pg_buf_check(&parts->data);
+    if (code == PG_OK)
+        code = pg_buf_check(&parts->data);
     if (code == PG_OK)
         code = pg_buf_check(&parts->prelude);
     if (code == PG_OK)

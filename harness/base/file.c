@@ -87,6 +87,61 @@ int pg_file_read(const char *path, size_t max, char **data, size_t *size)
     return PG_OK;
 }
 
+/* ---- What may be written over ---- */
+
+static const char *kind_of(mode_t mode)
+{
+    return S_ISDIR(mode)    ? "a folder"
+           : S_ISFIFO(mode) ? "a FIFO"
+           : S_ISSOCK(mode) ? "a socket"
+           : S_ISCHR(mode) || S_ISBLK(mode) ? "a device" : "no file";
+}
+
+/* *there: a regular file is. PG_EINPUT: something else is. */
+static int check_kind(const char *path, bool *there, struct stat *about)
+{
+    struct stat link;
+    *there = stat(path, about) == 0;
+    if (*there && !S_ISREG(about->st_mode))
+        return pg_fail(PG_EINPUT, "%s: is %s, and only a regular file is written over; name another file", path,
+                       kind_of(about->st_mode));
+    if (!*there && lstat(path, &link) == 0 && S_ISLNK(link.st_mode))
+        return pg_fail(PG_EINPUT, "%s: is a link to nothing; remove it, or name another file", path);
+    return PG_OK;
+}
+
+int pg_output_check(const char *path, bool replace, const char *const *inputs)
+{
+    struct stat about, input;
+    bool there = false;
+    if (!*path || path[strlen(path) - 1] == '/')
+        return pg_fail(PG_EINPUT, "'%s' is no name of a file to write", path);
+    int code = check_kind(path, &there, &about);
+    for (; code == PG_OK && there && inputs && *inputs; inputs++)
+        if (stat(*inputs, &input) == 0 && input.st_dev == about.st_dev && input.st_ino == about.st_ino)
+            code = pg_fail(PG_EINPUT, "%s: is read by this command as well (%s), and not written over; name another file", path, *inputs);
+    if (code == PG_OK && there && !replace)
+        code = pg_fail(PG_EINPUT, "%s: is there already; --force replaces it, -o names another place", path);
+    return code;
+}
+
+int pg_output_folder_check(const char *path)
+{
+    struct stat about;
+    char *bare = strdup(path);
+    for (size_t n = bare ? strlen(bare) : 0; n > 1 && bare[n - 1] == '/'; n--)
+        bare[n - 1] = 0; /* or a link would be followed */
+    bool there = bare && lstat(bare, &about) == 0;
+    int code = !bare ? pg_fail(PG_ENOMEM, "out of memory")
+               : !*bare ? pg_fail(PG_EINPUT, "-o wants the name of a folder, not an empty text")
+               : there  ? pg_fail(PG_EINPUT, "%s: is there already, and nothing is written over it; -o names a new folder", path)
+                        : PG_OK;
+    free(bare);
+    return code;
+}
+
+/* ---- Writers ---- */
+
 /* The folder of a path; *new*, NULL if out of memory. */
 static char *folder_of(const char *path)
 {
@@ -119,21 +174,28 @@ static int open_locked(const char *path)
 
 int pg_file_begin(pg_file_writer *writer, const char *path)
 {
+    struct stat about;
+    bool there = false;
     *writer = (pg_file_writer){0};
-    writer->path = strdup(path);
-    if (!writer->path || asprintf(&writer->temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) {
+    int code = check_kind(path, &there, &about);
+    if (code)
+        return code;
+    writer->path = there ? realpath(path, NULL) : strdup(path);
+    if (!writer->path || asprintf(&writer->temporary, "%s.tmp.%ld", writer->path, (long)getpid()) < 0) {
         writer->temporary = NULL;
         pg_file_abort(writer);
         return pg_fail(PG_ENOMEM, "%s: out of memory", path);
     }
-    sweep(path);
+    sweep(writer->path);
     int fd = open_locked(writer->temporary);
+    if (fd >= 0 && there)
+        (void)!fchmod(fd, about.st_mode & 0777);
     if (fd >= 0 && !(writer->stream = fdopen(fd, "wb"))) {
         close(fd);
         unlink(writer->temporary);
     }
     if (!writer->stream) {
-        int code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
+        code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
         free(writer->temporary); /* not ours, or gone already */
         writer->temporary = NULL;
         pg_file_abort(writer);
@@ -228,9 +290,10 @@ int64_t pg_file_size(const char *path)
     return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (int64_t)status.st_size : -1;
 }
 
-int pg_make_folders(const char *path)
+int pg_folders_begin(const char *path, char **made)
 {
     char *partial = strdup(path);
+    *made = NULL;
     if (!partial)
         return pg_fail(PG_ENOMEM, "%s: out of memory", path);
     int code = PG_OK;
@@ -240,16 +303,48 @@ int pg_make_folders(const char *path)
         char end = *p;
         *p = 0;
         struct stat status;
-        if (*partial && mkdir(partial, 0777) != 0 && !(stat(partial, &status) == 0 && S_ISDIR(status.st_mode))) {
+        bool fresh = *partial && mkdir(partial, 0777) == 0;
+        if (*partial && !fresh && !(stat(partial, &status) == 0 && S_ISDIR(status.st_mode))) {
             if (stat(partial, &status) == 0)
                 errno = ENOTDIR;
             code = pg_fail(PG_EIO, "%s: folder cannot be made: %s", partial, strerror(errno));
-        }
+        } else if (fresh && !*made && !(*made = strdup(partial)))
+            code = pg_fail(PG_ENOMEM, "%s: out of memory", path);
         *p = end;
         if (!end)
             break;
     }
     free(partial);
+    if (code)
+        pg_folders_end(path, *made, false);
+    if (code)
+        *made = NULL;
+    return code;
+}
+
+/* From the folder itself up to the first one that was made; what is not empty stays, with all above it. */
+void pg_folders_end(const char *path, char *made, bool keep)
+{
+    char *at = made && !keep ? strdup(path) : NULL;
+    while (at && strlen(at) >= strlen(made)) {
+        struct stat status;
+        char *slash = strrchr(at, '/');
+        if (rmdir(at) != 0 && stat(at, &status) == 0)
+            break;
+        if (!slash)
+            break;
+        *slash = 0;
+    }
+    free(at);
+    free(made);
+}
+
+int pg_make_folders(const char *path)
+{
+    char *made = NULL;
+    int code = pg_folders_begin(path, &made);
+    if (!code)
+        pg_folders_end(path, made, true);
     return code;
 }
 
@@ -275,7 +370,10 @@ int pg_folder_check(const char *path)
     struct stat about;
     if (strlen(path) >= PATH_MAX)
         return pg_fail(PG_EINPUT, "the name of a folder has %zu bytes, at most %d are possible", strlen(path), PATH_MAX - 1);
-    if (stat(path, &about) == 0 && !S_ISDIR(about.st_mode))
-        return pg_fail(PG_EINPUT, "%s: is a file; -o names a folder", path);
+    bool there = stat(path, &about) == 0;
+    if (there && !S_ISDIR(about.st_mode))
+        return pg_fail(PG_EINPUT, "%s: is %s; -o names a folder", path, S_ISREG(about.st_mode) ? "a file" : kind_of(about.st_mode));
+    if (!there && lstat(path, &about) == 0)
+        return pg_fail(PG_EINPUT, "%s: is a link to nothing; remove it, or name another folder", path);
     return can_write(path) ? PG_OK : pg_fail(PG_EINPUT, "%s: cannot be made or written to", path);
 }

@@ -102,15 +102,23 @@ static int make(const char *parent, const char *prefix, mode_t mode, pg_folder *
 int pg_folder_make(const char *data_dir, const char *name, const char *purpose, pg_folder *out)
 {
     char *prefix = NULL;
+    char *parent = strdup(data_dir), *made = NULL;
     *out = (pg_folder){0};
-    int code = pg_make_folders(data_dir);
-    if (code)
+    int code = parent ? pg_folders_begin(data_dir, &made) : pg_fail(PG_ENOMEM, "out of memory");
+    if (!code && asprintf(&prefix, ".%s.%s.", name, purpose) < 0)
+        code = pg_fail(PG_ENOMEM, "out of memory");
+    if (!code) {
+        code = make(data_dir, prefix, 0777, out);
+        free(prefix);
+    }
+    if (code) {
+        pg_folders_end(data_dir, made, false);
+        free(parent);
         return code;
-    if (asprintf(&prefix, ".%s.%s.", name, purpose) < 0)
-        return pg_fail(PG_ENOMEM, "out of memory");
-    code = make(data_dir, prefix, 0777, out);
-    free(prefix);
-    return code;
+    }
+    out->parent = parent;
+    out->made = made;
+    return PG_OK;
 }
 
 int pg_scratch_make(const char *purpose, pg_folder *out)
@@ -134,6 +142,9 @@ void pg_folder_end(pg_folder *folder)
     pg_folder_remove(folder->path);
     close(folder->lock);
     free(folder->path);
+    if (folder->parent)
+        pg_folders_end(folder->parent, folder->made, false);
+    free(folder->parent);
     *folder = (pg_folder){0};
 }
 

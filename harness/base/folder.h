@@ -10,6 +10,7 @@
 typedef struct pg_folder {
     char *path; /* NULL: none */
     int lock;
+    char *parent, *made; /* what was made for it (pg_folders_begin), which goes with it unless something else is in it */
 } pg_folder;
 
 /* Makes DATA and in it a fresh folder ".NAME.PURPOSE.PID", beside what it shall replace. *new*, pg_folder_end. PG_EIO. */

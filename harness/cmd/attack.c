@@ -81,6 +81,10 @@ static int set(arguments *a, int option, const char *text)
     }
     if (option == 'i')
         return read_images(text, r);
+    if (option == 'F') {
+        r->force = true;
+        return PG_OK;
+    }
     if (option == 'y') {
         r->dtype = strcmp(text, "bf16") == 0 ? PG_DTYPE_BF16 : PG_DTYPE_F32;
         return r->dtype == PG_DTYPE_BF16 || strcmp(text, "fp32") == 0
@@ -111,7 +115,8 @@ static int parse(int argc, char **argv, arguments *a)
         {"output", required_argument, NULL, 'o'},  {"seed", required_argument, NULL, 'S'},
         {"sheet", required_argument, NULL, 'c'},   {"device", required_argument, NULL, 'D'},
         {"batch", required_argument, NULL, 'b'},   {"threads", required_argument, NULL, 't'},
-        {"dtype", required_argument, NULL, 'y'},   {NULL, 0, NULL, 0}};
+        {"dtype", required_argument, NULL, 'y'},   {"force", no_argument, NULL, 'F'},
+        {NULL, 0, NULL, 0}};
     pg_attack_request *r = &a->request;
     *r = (pg_attack_request){
         .all = true, .defense = "mean", .device = "auto", .batch = PG_BATCH_DEFAULT, .sheet = 16, .pairs = a->pairs};
@@ -169,7 +174,8 @@ const pg_command pg_command_attack = {
         "  --defense NAME   see `patchgauge list defenses`; default mean, no defense\n"
         "  --set KEY=VALUE  option of the attack or the defense, see `help attack NAME` and `help defense NAME`; where both\n"
         "                   have it, attack.KEY=VALUE or defense.KEY=VALUE; may be given several times\n"
-        "  -o, --output D   folder, made where it is missing\n"
+        "  -o, --output D   folder, made where it is missing; what an attack wrote there before is replaced\n"
+        "  --force          replace files of these names that are not from an attack\n"
         "  --seed N         of places, starts and targets; default 0\n"
         "  --sheet N        images of the contact sheet, 0 to 64; default 16; 0: no pictures, no gnuplot\n"
         "  --batch N        images of a forward pass; default 128\n"

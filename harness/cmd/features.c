@@ -59,6 +59,9 @@ static int set(arguments *a, int option, const char *text)
     case 'D':
         r->device = text;
         return PG_OK;
+    case 'F':
+        r->force = true;
+        return PG_OK;
     case 'i':
         return read_images(text, r);
     case 'b':
@@ -89,6 +92,7 @@ static int parse(int argc, char **argv, arguments *a)
                                             {"threads", required_argument, NULL, 't'},
                                             {"dtype", required_argument, NULL, 'y'},
                                             {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
+                                            {"force", no_argument, NULL, 'F'},
                                             {NULL, 0, NULL, 0}};
     a->request = (pg_features_request){.all = true, .device = "auto", .batch = 128, .pairs = a->pairs};
     optind = 0;
@@ -129,7 +133,8 @@ const pg_command pg_command_features = {
             "  --weights F      weights file, or null\n"
             "  --dataset D      NAME:SPLIT\n"
             "  --images A:B     images A to B - 1; default all\n"
-            "  -o, --output D   folder, made where it is missing\n"
+            "  -o, --output D   folder, made where it is missing; what `features` wrote there before is replaced\n"
+            "  --force          replace files of these names that are not from `features`\n"
             "  --batch N        images of a forward pass; default 128\n"
             "  --dtype T        fp32 (default) or bf16\n"
             "  --device D       auto (default), cpu, cuda:N\n"

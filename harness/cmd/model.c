@@ -8,6 +8,7 @@
 #include "models/locality.h"
 #include "models/network.h"
 #include "models/train.h"
+#include "models/weights.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -100,6 +101,7 @@ static int parse_import(int argc, char **argv, pg_import_job *job, const char *p
     static const struct option options[] = {{"out", required_argument, NULL, 'o'},   {"input", required_argument, NULL, 'i'},
                                             {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},   {"key", required_argument, NULL, 'k'},
                                             {"prefix", required_argument, NULL, 'p'}, {"ignore-rest", no_argument, NULL, 'r'}, {"half", no_argument, NULL, 'h'}, {"time-limit", required_argument, NULL, 't'},
+                                            {"force", no_argument, NULL, 'F'},
                                             {0}};
     int64_t limit_s;
     optind = 0;
@@ -116,6 +118,7 @@ static int parse_import(int argc, char **argv, pg_import_job *job, const char *p
         case 'p': job->prefix = optarg; break;
         case 'r': job->ignore_rest = true; break;
         case 'h': job->half = true; break;
+        case 'F': job->force = true; break;
         case 'i':
             if (pg_parse_size(optarg, &job->input_height, &job->input_width) || job->input_height > 4096 || job->input_width > 4096)
                 return pg_fail(PG_EUSAGE, "--input %s: HxW in pixels, up to 4096, is needed", optarg);
@@ -141,6 +144,11 @@ static int import(int argc, char **argv)
     const char *pairs[MAX_PAIRS];
     pg_import_job job = {.pairs = pairs, .time_limit_s = 300};
     int e = parse_import(argc, argv, &job, pairs);
+    if (e)
+        return e;
+    e = pg_output_check(job.out, true, (const char *const[]){job.from, NULL});
+    if (!e)
+        e = pg_weights_check_output(job.out, job.force, NULL);
     if (e)
         return e;
     pg_buf report;
@@ -321,6 +329,7 @@ const pg_command pg_command_model = {
             "  --prefix PREFIX       what stands before all names of the network, where several are in one dictionary (module.model)\n"
             "  --ignore-rest         import although tensors of the file are left over\n"
             "  --half                write float16\n"
+            "  --force               replace OUT, whatever file it is; without it only what the same import wrote\n"
             "Layouts: ResNet-18 and -50 of torchvision and their form with a 3 x 3 stem for small images (resnet18, resnet50), BagNet of\n"
             "bags-of-local-features (bagnet9, 17, 33), De-randomized Smoothing (ds-resnet18, ds-resnet50: six\n"
             "channels are encoding=ablation).\n"

@@ -1,6 +1,7 @@
 /* patchgauge new: a folder with a module of one's own that works, to be changed. */
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
+#include "harness/base/folder.h"
 #include "harness/base/log.h"
 #include "harness/base/option.h"
 #include "harness/cmd/command.h"
@@ -154,16 +155,20 @@ static int write_module(const kind *k, const char *name, const char *folder)
     snprintf(dashed, sizeof dashed, "my-%s", k->name);
     snprintf(lined, sizeof lined, "my_%s", k->name);
     int code = find_headers(headers, program);
-    if (code == PG_OK && access(folder, F_OK) == 0)
-        code = pg_fail(PG_EINPUT, "-o %s: is there already, and nothing is written over it; name another folder", folder);
+    char *made = NULL;
     if (code == PG_OK)
-        code = pg_make_folders(folder);
+        code = pg_output_folder_check(folder);
+    if (code == PG_OK)
+        code = pg_folders_begin(folder, &made);
     const char *const pairs[] = {dashed,      name,    lined,       id,      "my-module", name,    "my_module", id,
                                  "@PROGRAM@", program, "@INCLUDE@", headers, "@KIND@",    k->name, NULL};
     if (code == PG_OK)
         code = write_one(folder, file, k->text, pairs);
     if (code == PG_OK)
         code = write_makefile(k, folder, pairs);
+    if (code != PG_OK && made) /* half of a module is none */
+        pg_folder_remove(folder);
+    pg_folders_end(folder, made, code == PG_OK);
     if (code == PG_OK)
         pg_info("%s/%s and a Makefile: `make -C %s test` builds %s.so and %s; use it with --plugin %s/%s.so", folder, file,
                 folder, id, k->does, folder, id);

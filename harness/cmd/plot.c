@@ -9,14 +9,22 @@
 
 PG_COMMAND(plot)
 
-static int parse(int argc, char **argv, pg_layout_request *request, const char **figure, const char **folder)
+/* Where figures go. */
+typedef struct place {
+    const char *folder;
+    bool force;
+    const char *inputs[3]; /* the database and the matrix: nothing is written over them */
+} place;
+
+static int parse(int argc, char **argv, pg_layout_request *request, const char **figure, place *to)
 {
     static const struct option options[] = {{"rows", required_argument, NULL, 'r'},
                                             {"cols", required_argument, NULL, 'c'},
                                             {"output", required_argument, NULL, 'o'},
+                                            {"force", no_argument, NULL, 'F'},
                                             {NULL, 0, NULL, 0}};
     *request = (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,certified,certified_published"};
-    *folder = "figures";
+    *to = (place){.folder = "figures"};
     optind = 0;
     for (int c; (c = pg_command_option_next(argc, argv, ":o:S:", options)) != -1;) {
         int code = PG_OK;
@@ -27,7 +35,10 @@ static int parse(int argc, char **argv, pg_layout_request *request, const char *
             code = pg_layout_option(request, c, optarg);
             break;
         case 'o':
-            *folder = optarg;
+            to->folder = optarg;
+            break;
+        case 'F':
+            to->force = true;
             break;
         default:
             return pg_command_option_error(argv, options, c);
@@ -42,7 +53,7 @@ static int parse(int argc, char **argv, pg_layout_request *request, const char *
 }
 
 /* One figure of a matrix that is settled already. */
-static int draw(const pg_context *context, const pg_layout_request *asked, const pg_figure *figure, const char *folder)
+static int draw(const pg_context *context, const pg_layout_request *asked, const pg_figure *figure, const place *to)
 {
     pg_layout_request request = *asked;
     pg_layout layout;
@@ -54,29 +65,32 @@ static int draw(const pg_context *context, const pg_layout_request *asked, const
     }
     int code = pg_layout_make(context, &request, &layout);
     if (code == PG_OK)
-        code = pg_figure_draw(figure, &layout.table, folder);
+        code = pg_figure_draw(figure, &layout.table, to->folder);
     if (code == PG_OK)
-        pg_info("%s/%s.svg, .png, .pdf, .gp, .tsv", folder, figure->name);
+        pg_info("%s/%s.svg, .png, .pdf, .gp, .tsv", to->folder, figure->name);
     pg_layout_release(&layout);
     return code;
 }
 
 /* Every figure that the database has data for. The others are named with the reason, which is no failure unless all are. */
-static int draw_all(const pg_context *context, const pg_layout_request *request, const char *folder)
+static int draw_all(const pg_context *context, const pg_layout_request *request, const place *to)
 {
     size_t drawn = 0;
     pg_layout layout;
     int code = pg_layout_make(context, request, &layout); /* what is wrong with the matrix is wrong for all figures */
     pg_layout_release(&layout);
     if (code == PG_OK)
-        code = pg_figure_check(folder);
+        code = pg_figure_check(to->folder);
+    for (size_t i = 0; code == PG_OK && pg_figures[i] != NULL; i++)
+        if (!pg_figures[i]->computes)
+            code = pg_figure_check_files(pg_figures[i]->name, to->folder, to->force, to->inputs);
     for (size_t i = 0; code == PG_OK && pg_figures[i] != NULL; i++) {
         const pg_figure *figure = pg_figures[i];
         if (figure->computes) {
             pg_warn("left out: figure %s is computed, not read from the database: ask for it by its name", figure->name);
             continue;
         }
-        code = draw(context, request, figure, folder);
+        code = draw(context, request, figure, to);
         drawn += code == PG_OK;
         if (code == PG_EINPUT) {
             pg_warn("left out: %s", pg_error_message());
@@ -91,24 +105,29 @@ static int draw_all(const pg_context *context, const pg_layout_request *request,
 static int run(const pg_context *context, int argc, char **argv)
 {
     pg_layout_request request;
-    const char *name = NULL, *folder = NULL;
+    const char *name = NULL;
+    place to;
     const pg_figure *figure = NULL;
     pg_plan *plan = NULL;
-    int code = parse(argc, argv, &request, &name, &folder);
+    int code = parse(argc, argv, &request, &name, &to);
     if (code == PG_OK && strcmp(name, "all") != 0)
         code = pg_figure_find(name, &figure);
     if (code == PG_OK)
         code = pg_matrix_args_open(context, &request.matrix, &plan);
     request.plan = plan;
+    to.inputs[0] = context->db_path;
+    to.inputs[1] = request.matrix.matrix;
+    if (code == PG_OK && figure != NULL)
+        code = pg_figure_check_files(figure->name, to.folder, to.force, to.inputs);
     if (code == PG_OK)
-        code = figure != NULL ? draw(context, &request, figure, folder) : draw_all(context, &request, folder);
+        code = figure != NULL ? draw(context, &request, figure, &to) : draw_all(context, &request, &to);
     pg_plan_free(plan);
     return code;
 }
 
 const pg_command pg_command_plot = {
     .name = "plot",
-    .synopsis = "plot FIGURE|all MATRIX.toml [-o DIR] [--rows KEYS] [--cols KEYS] [-S key=a,b]...",
+    .synopsis = "plot FIGURE|all MATRIX.toml [-o DIR] [--force] [--rows KEYS] [--cols KEYS] [-S key=a,b]...",
     .summary = "draw figures from the cells of a matrix (gnuplot; SVG, PNG and PDF)",
     .help =
         "Figures:\n"
@@ -134,6 +153,7 @@ const pg_command pg_command_plot = {
         "no part of `all`. Histograms of local logits come from `patchgauge attack`: the database does not keep local logits.\n"
         "\n"
         "  -o, --output DIR folder for the pictures, the data file and the gnuplot script (default: figures)\n"
+        "  --force          replace files there that are not an earlier picture of the same figure\n"
         "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
         "  --cols KEYS      settings that make the columns (default: patch), where the figure does not set them itself\n"
         "  -S key=a,b       replaces one key of the matrix file; may be given several times\n"

@@ -79,9 +79,15 @@ static int parse(int argc, char **argv, arguments *a)
         return pg_fail(PG_EUSAGE, "-S replaces a key of a matrix file, and there is none");
     if (a->n_matrices == 0 && a->request.paper != NULL)
         return pg_fail(PG_EUSAGE, "--paper stands beside the cells of a matrix file, and there is none");
-    return !a->force && access(a->output, F_OK) == 0
-               ? pg_fail(PG_EINPUT, "%s exists: --force replaces it, -o names another file", a->output)
-               : PG_OK;
+    return PG_OK;
+}
+
+/* The page is written over nothing that it is made of. */
+static int check_output(const arguments *a, const char *db_path)
+{
+    const char *inputs[MATRICES + 2] = {db_path};
+    memcpy(inputs + 1, a->matrices, a->n_matrices * sizeof *inputs);
+    return pg_output_check(a->output, a->force, inputs);
 }
 
 /* ---- Sections ------------------------------------------------------------------------------------------------------------ */
@@ -260,6 +266,8 @@ static int run(const pg_context *context, int argc, char **argv)
     pg_buf_init(&work.body);
     pg_buf_init(&work.nav);
     int code = parse(argc, argv, &a);
+    if (code == PG_OK)
+        code = check_output(&a, context->db_path);
     if (code == PG_OK)
         code = pg_scratch_make("report", &scratch);
     if (code == PG_OK && asprintf(&copy, "%s/report.db", scratch.path) < 0)

@@ -207,8 +207,9 @@ static int choose_folder(session *x)
     for (int i = 2; !x->folder && access(name, F_OK) == 0; i++)
         snprintf(name, sizeof name, "%s.slurm-%d", plain, i);
     const char *folder = x->folder ? x->folder : name;
-    if (x->folder && access(folder, F_OK) == 0)
-        return pg_fail(PG_EINPUT, "%s: is there already; -o names a new folder", folder);
+    int code = x->folder ? pg_output_folder_check(folder) : PG_OK;
+    if (code != PG_OK)
+        return code;
     x->s.folder = absolute(x->s.cwd, folder);
     return x->s.folder ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
 }

@@ -42,21 +42,23 @@ static int unpack_and_import(const char *data_dir, const char *archive, int64_t 
 
 int pg_cifar10_fetch(const char *data_dir, const pg_fetch *fetch, int64_t images_per_file)
 {
-    char *path = NULL;
+    char *path = NULL, *made = NULL;
     int code = pg_fetch_check(fetch);
     if (!code)
-        code = pg_make_folders(data_dir);
+        code = pg_folders_begin(data_dir, &made);
     if (code)
         return code;
     /* Named by the hash: what is left of another archive is never gone on with. */
     if (asprintf(&path, "%s/.cifar10.%.16s.part", data_dir, fetch->hash) < 0)
-        return pg_fail(PG_ENOMEM, "out of memory");
-    code = pg_fetch_run(fetch, path);
+        code = pg_fail(PG_ENOMEM, "out of memory");
+    if (!code)
+        code = pg_fetch_run(fetch, path);
     if (!code) {
         code = unpack_and_import(data_dir, path, images_per_file);
         if (!code || code == PG_EDAMAGED || code == PG_EINPUT)
             unlink(path);
     }
+    pg_folders_end(data_dir, made, !code);
     free(path);
     return code;
 }

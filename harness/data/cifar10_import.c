@@ -128,6 +128,8 @@ int pg_cifar10_import(const char *data_dir, const char *source, int64_t images_p
     if (!code)
         code = join(data_dir, "cifar10", &target);
     if (!code)
+        code = pg_manifest_check_target(target);
+    if (!code)
         code = pg_folder_make(data_dir, "cifar10", "import", &folder);
     if (code)
         goto out;

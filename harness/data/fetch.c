@@ -330,8 +330,11 @@ int pg_fetch_file(const pg_fetch *fetch, const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     char *part = NULL;
+    int code = pg_output_check(path, true, NULL);
+    if (code)
+        return code;
     if (access(path, F_OK) == 0) {
-        int code = check_hash(fetch, path);
+        code = check_hash(fetch, path);
         return code == PG_EDAMAGED
                    ? pg_fail(PG_EINPUT, "%s: is there already and holds something else: move it, or name another file", path)
                    : code;
@@ -340,7 +343,7 @@ int pg_fetch_file(const pg_fetch *fetch, const char *path)
         return pg_fail(PG_EINPUT, "'%s' is no name of a file", path);
     if (asprintf(&part, "%.*s.%s.%.16s.part", (int)(name - path), path, name, fetch->hash) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
-    int code = pg_fetch_run(fetch, part);
+    code = pg_fetch_run(fetch, part);
     if (!code && rename(part, path) != 0)
         code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
     free(part);

@@ -18,26 +18,25 @@ const pg_imagenette pg_imagenettes[] = {
 int pg_image_folder_fetch(const char *data_dir, const char *name, const pg_fetch *fetch, const pg_image_fit *fit,
                           int64_t *left_out)
 {
-    char *path = NULL;
-    bool made = access(data_dir, F_OK) != 0;
+    char *path = NULL, *made = NULL;
     int code = pg_image_folder_check(data_dir, name, fit);
     if (!code)
         code = pg_fetch_check(fetch);
     if (!code)
-        code = pg_make_folders(data_dir);
+        code = pg_folders_begin(data_dir, &made);
     if (code)
         return code;
     /* Named by the hash: what is left of another archive is never gone on with. */
     if (asprintf(&path, "%s/.%s.%.16s.part", data_dir, name, fetch->hash) < 0)
-        return pg_fail(PG_ENOMEM, "out of memory");
-    code = pg_fetch_run(fetch, path);
+        code = pg_fail(PG_ENOMEM, "out of memory");
+    if (!code)
+        code = pg_fetch_run(fetch, path);
     if (!code) {
         code = pg_image_folder_import(data_dir, name, path, fit, left_out);
         if (!code || code == PG_EDAMAGED || code == PG_EINPUT || code == PG_EMISSING)
             unlink(path);
     }
-    if (code && made)
-        rmdir(data_dir); /* which only goes where it is empty */
+    pg_folders_end(data_dir, made, !code);
     free(path);
     return code;
 }

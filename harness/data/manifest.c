@@ -6,9 +6,12 @@
 #include "harness/base/json.h"
 #include "harness/base/text.h"
 
+#include <dirent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MOST_BYTES = 1 << 20 };
 
@@ -208,6 +211,25 @@ static void put_string(pg_buf *text, const char *value)
         text->failed = true;
     free(quoted);
     json_decref(string);
+}
+
+int pg_manifest_check_target(const char *folder)
+{
+    struct stat about;
+    if (lstat(folder, &about) != 0)
+        return PG_OK;
+    char *manifest = join(folder, "manifest.json");
+    DIR *entries = opendir(folder);
+    int n = 0;
+    while (entries && readdir(entries))
+        n++;
+    if (entries)
+        closedir(entries);
+    bool ours = manifest && pg_file_size(manifest) >= 0, empty = entries && n <= 2; /* "." and ".." */
+    free(manifest);
+    return ours || empty ? PG_OK
+                         : pg_fail(PG_EINPUT, "%s: is there and no data set of this program (it has no manifest.json), so it is not replaced; "
+                                              "move it, or take another name or --data", folder);
 }
 
 int pg_manifest_write(const char *folder, pg_manifest *manifest)

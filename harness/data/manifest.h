@@ -38,6 +38,8 @@ typedef struct pg_manifest {
 
 /* Reads and checks FOLDER/manifest.json. PG_EMISSING, PG_EDAMAGED; release in any case. */
 int pg_manifest_read(const char *folder, pg_manifest *out) PG_MUST_USE;
+/* Whether an import may put a data set there: nothing is, or an earlier data set, or an empty folder. PG_EINPUT. */
+int pg_manifest_check_target(const char *folder) PG_MUST_USE;
 /* Writes FOLDER/manifest.json; sorts the files. */
 int pg_manifest_write(const char *folder, pg_manifest *manifest) PG_MUST_USE;
 void pg_manifest_release(pg_manifest *manifest);

@@ -447,9 +447,9 @@ int pg_attack_write(const pg_attack_request *request)
     pg_buf_init(&w.csv);
     pg_buf_puts(&w.csv, PG_ATTACK_HEADER);
     int code = pg_attack_setup_open(request, &w.setup);
-    bool made = code == PG_OK && access(request->folder, F_OK) != 0;
+    char *made = NULL;
     if (code == PG_OK)
-        code = pg_make_folders(request->folder); /* now, not after the work */
+        code = pg_folders_begin(request->folder, &made); /* now, not after the work */
     if (code == PG_OK)
         code = make_work(&w);
     if (code == PG_OK && request->sheet > 0)
@@ -464,8 +464,7 @@ int pg_attack_write(const pg_attack_request *request)
         code = draw(&w);
     if (code == PG_OK)
         code = check_certificates(&w);
-    if (code != PG_OK && made)
-        rmdir(request->folder); /* where it is empty */
+    pg_folders_end(request->folder, made, code == PG_OK);
     free_work(&w);
     return code;
 }

@@ -19,6 +19,7 @@ typedef struct pg_attack_request {
     uint64_t seed;
     int sheet; /* images of the contact sheet, 0 to PG_SHEET_MAX; 0: no pictures */
     const char *folder;
+    bool force; /* over files of the names that it writes which are not from an attack */
 } pg_attack_request;
 
 /* Writes results.csv, patches.npy (uint8 [n][3][height][width]) and meta.json into the folder, and the pictures sheet and

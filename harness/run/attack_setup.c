@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -94,22 +95,24 @@ const char *const pg_attack_names[] = {"results.csv",        "patches.npy",
                                        "local-logits.png",   "local-logits.gp",
                                        "local-logits.tsv",   NULL};
 
-/* Results of an earlier attack may be replaced, files of anybody else may not. */
-static int check_foreign(const char *folder)
+enum { RESULTS_MAX = 1 << 28 };
+
+/* Results of an earlier attack may be replaced, files of anybody else only where the user says so. */
+static int check_outputs(const pg_attack_request *r)
 {
-    char path[PATH_MAX], line[sizeof PG_ATTACK_HEADER] = "";
-    snprintf(path, sizeof path, "%s/%s", folder, pg_attack_names[0]);
-    FILE *results = fopen(path, "rb");
-    bool ours = results && fread(line, 1, sizeof line - 1, results) > 0 && strcmp(line, PG_ATTACK_HEADER) == 0;
-    if (results)
-        fclose(results);
-    for (size_t i = 0; !ours && pg_attack_names[i]; i++) {
-        struct stat about;
-        snprintf(path, sizeof path, "%s/%s", folder, pg_attack_names[i]);
-        if (lstat(path, &about) == 0)
-            return pg_fail(PG_EINPUT, "%s: is there and not from an attack; name another folder with -o", path);
+    char path[PATH_MAX], *results = NULL;
+    size_t size = 0;
+    const char *const inputs[] = {r->weights, NULL};
+    snprintf(path, sizeof path, "%s/%s", r->folder, pg_attack_names[0]);
+    int code = pg_file_read(path, RESULTS_MAX, &results, &size);
+    bool ours = code == PG_OK && strncmp(results, PG_ATTACK_HEADER, sizeof PG_ATTACK_HEADER - 1) == 0;
+    free(results);
+    code = PG_OK;
+    for (size_t i = 0; code == PG_OK && pg_attack_names[i]; i++) {
+        snprintf(path, sizeof path, "%s/%s", r->folder, pg_attack_names[i]);
+        code = pg_output_check(path, ours || r->force, inputs);
     }
-    return PG_OK;
+    return code;
 }
 
 static int check_folder(const pg_attack_request *r)
@@ -118,7 +121,7 @@ static int check_folder(const pg_attack_request *r)
         return pg_fail(PG_EUSAGE, "the folder for results is an empty text; name one with -o");
     int code = pg_folder_check(r->folder);
     if (code == PG_OK)
-        code = check_foreign(r->folder);
+        code = check_outputs(r);
     if (code != PG_OK)
         return code;
     if (r->sheet < 0 || r->sheet > PG_SHEET_MAX)

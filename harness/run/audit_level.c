@@ -74,7 +74,7 @@ int pg_audit_witness(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level leve
         code = pg_make_folders(folder);
     if (code == PG_OK && written)
         code = write_array(path.data, dtype, data, rank, shape);
-    if (code == PG_EIO) { /* what broke is worth more than its file */
+    if (code == PG_EIO || code == PG_EINPUT) { /* what broke is worth more than its file */
         pg_warn("%s; the audit goes on without this file", pg_error_message());
         written = false;
         code = PG_OK;

@@ -12,10 +12,12 @@
 #include "harness/run/run.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+
+static const char format_name[] = "patchgauge.features.1";
 
 typedef struct output {
     pg_file_writer features, labels, meta;
@@ -97,7 +99,7 @@ static int write_meta(const pg_features_request *r, const pg_dataset_info *data,
     json_t *delta = delta_json(network, r, false), *anywhere = delta_json(network, r, true);
     json_t *meta = json_pack(
         "{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:o, s:[ii], s:i, s:o, s:o}", "format",
-        "patchgauge.features.1", "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256", info->hash,
+        format_name, "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256", info->hash,
         "model", info->model, "model_version", info->model_version, "dataset", r->dataset, "dataset_sha256", data->hash,
         "split", data->split, "delta_unit", "2^-20", "first", (json_int_t)r->first, "images", (json_int_t)(r->end - r->first),
         "batch", r->batch, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "device", pg_network_device(network), "delta",
@@ -124,16 +126,49 @@ static int begin(const char *folder, const char *name, pg_file_writer *writer)
     return code;
 }
 
+static const char *const file_names[] = {"features.npy", "labels.npy", "meta.json", NULL};
+
+/* Whether the folder holds what an earlier `features` wrote: its meta.json says so. */
+static bool is_ours(const char *folder)
+{
+    char path[PATH_MAX], *text = NULL;
+    size_t size = 0;
+    bool ours = false;
+    if (snprintf(path, sizeof path, "%s/meta.json", folder) < (int)sizeof path && pg_file_read(path, 1 << 20, &text, &size) == PG_OK) {
+        json_t *meta = json_loadb(text, size, 0, NULL);
+        const char *format = json_string_value(json_object_get(meta, "format"));
+        ours = format && strcmp(format, format_name) == 0;
+        json_decref(meta);
+    }
+    free(text);
+    return ours;
+}
+
+static int check_outputs(const pg_features_request *r)
+{
+    const char *const inputs[] = {r->weights, NULL};
+    bool replace = r->force || is_ours(r->folder);
+    int code = pg_folder_check(r->folder);
+    for (int i = 0; code == PG_OK && file_names[i]; i++) {
+        char path[PATH_MAX];
+        if (snprintf(path, sizeof path, "%s/%s", r->folder, file_names[i]) >= (int)sizeof path)
+            return pg_fail(PG_EINPUT, "-o: the name of the folder is too long");
+        code = pg_output_check(path, replace, inputs);
+    }
+    return code;
+}
+
 static int write_files(const pg_features_request *r, const pg_dataset *dataset, pg_network *network)
 {
     output out = {0};
-    int code = pg_make_folders(r->folder);
+    char *made = NULL;
+    int code = pg_folders_begin(r->folder, &made);
     if (code == PG_OK)
-        code = begin(r->folder, "features.npy", &out.features);
+        code = begin(r->folder, file_names[0], &out.features);
     if (code == PG_OK)
-        code = begin(r->folder, "labels.npy", &out.labels);
+        code = begin(r->folder, file_names[1], &out.labels);
     if (code == PG_OK)
-        code = begin(r->folder, "meta.json", &out.meta);
+        code = begin(r->folder, file_names[2], &out.meta);
     if (code == PG_OK)
         code = write_arrays(r, dataset, network, &out);
     if (code == PG_OK)
@@ -147,17 +182,18 @@ static int write_files(const pg_features_request *r, const pg_dataset *dataset, 
     pg_file_abort(&out.features);
     pg_file_abort(&out.labels);
     pg_file_abort(&out.meta);
+    pg_folders_end(r->folder, made, code == PG_OK);
     return code;
 }
 
 /* What can be said before anything is opened. */
 static int check_request(const pg_features_request *r)
 {
-    struct stat about;
     if (!*r->folder)
         return pg_fail(PG_EUSAGE, "the folder for features is an empty text; name one with -o");
-    if (stat(r->folder, &about) == 0 && !S_ISDIR(about.st_mode))
-        return pg_fail(PG_EINPUT, "%s: is a file; -o names a folder", r->folder);
+    int code = check_outputs(r);
+    if (code != PG_OK)
+        return code;
     if (r->n_pairs > 0 && strcmp(r->weights, "null") != 0)
         return pg_fail(PG_EUSAGE, "--set %s: options of %s are part of the file; only those of the null model can be set",
                        r->pairs[0], r->weights);

@@ -16,6 +16,7 @@ typedef struct pg_features_request {
     bool all;           /* the whole split; else: */
     int64_t first, end; /* images first to end - 1 */
     const char *folder;
+    bool force; /* over files of the same names that are not from `features` */
 } pg_features_request;
 
 /* Whether images first to end - 1 of a data set are there and a network takes them; also before an attack. PG_EINPUT. */
