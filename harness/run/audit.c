@@ -3,18 +3,38 @@
 
 #include "defenses/evidence.h"
 #include "harness/base/log.h"
+#include "harness/plan/modules.h"
 #include "harness/plan/tasks.h"
 #include "harness/run/attacker.h"
 #include "harness/run/open.h"
+#include "harness/run/process.h"
 #include "harness/run/run.h"
 
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char *const pg_audit_level_names[] = {"feature", "locality", "pixel", NULL};
 
-enum { CHUNK_BYTES = 64 << 20, CHUNK_IMAGES = 1024 };
+enum { CHUNK_BYTES = 64 << 20, CHUNK_IMAGES = 1024, WITNESS_MAX = 8192 };
+
+/* What the process that audits leaves of a cell, where plug-ins may end it. */
+typedef struct legacy {
+    bool done;   /* its rows are here and stored */
+    bool failed; /* by the fault of a plug-in, which the user has been told */
+    pg_audit_row rows[PG_AUDIT_LEVELS]; /* cells are those of the plan, which both processes have; NULL: not asked for */
+    char witness[PG_AUDIT_LEVELS][WITNESS_MAX];
+} legacy;
+
+/* Memory that is shared: what is at work, as numbers of cells + 1, and the cells of the plan. */
+typedef struct board {
+    _Alignas(max_align_t) atomic_llong group; /* the first cell of the group; 0: none */
+    atomic_llong cell;                        /* whose rule is asked; 0: none, it is a network's or an attack's turn */
+    char first[PG_MESSAGE_MAX];               /* why the first cell failed */
+    legacy cells[];
+} board;
 
 typedef struct audit {
     const pg_audit_request *request;
@@ -24,7 +44,43 @@ typedef struct audit {
     size_t n_rows;
     size_t
         *group; /* of each cell of the plan: number + 1 of the one that is audited for it, itself or one like it; 0: none yet */
+    board *board; /* NULL: the plan has nothing of plug-ins, and one process does all */
 } audit;
+
+/* ---- Cells of plug-ins ---- */
+
+static bool is_foreign(const pg_module *module) { return pg_modules_origin(module) != NULL; }
+
+/* Whether code of a plug-in runs for this cell, whatever the level. */
+static bool rests_on_plugin(const pg_audit_request *r, const pg_cell *cell)
+{
+    const pg_model *model = pg_model_find(cell->forward->info.model);
+    return is_foreign(&cell->defense->module) || (model && is_foreign(&model->module)) ||
+           (r->levels[PG_AUDIT_PIXEL] && r->attack && is_foreign(&r->attack->module));
+}
+
+static bool is_settled(const audit *a, size_t i) { return a->board && (a->board->cells[i].done || a->board->cells[i].failed); }
+
+static void give_up(board *b, const pg_plan *plan, size_t i, const char *reason)
+{
+    const pg_cell *cell = pg_plan_at(plan, i);
+    char label[PG_MODULE_LABEL_MAX], told[PG_MESSAGE_MAX];
+    pg_modules_label("defense", &cell->defense->module, label);
+    bool named = strncmp(reason, label, strlen(label)) == 0;
+    snprintf(told, sizeof told, "%s%scell %.12s, patch %s: %s", named ? "" : label, named ? "" : ", ", cell->id,
+             pg_cell_value(cell, "patch"), reason);
+    pg_warn("%s; the audit goes on without it", told);
+    if (!*b->first)
+        snprintf(b->first, sizeof b->first, "%s", told);
+    b->cells[i].failed = true;
+}
+
+/* The rule of a cell is asked from here on. */
+static void hold(const pg_audit_group *g, const pg_audit_cell *cell)
+{
+    if (g->in_hand)
+        atomic_store(g->in_hand, cell ? (long long)cell->index + 1 : 0);
+}
 
 /* ---- One group ---- */
 
@@ -48,7 +104,7 @@ static int take_cells(audit *a, pg_audit_group *g)
         return pg_fail(PG_ENOMEM, "out of memory for %zu cells", n);
     for (size_t i = 0; i < n; i++) {
         const pg_cell *cell = pg_plan_at(a->request->plan, i);
-        if (a->group[i] || !same_network(cell->forward, g->forward))
+        if (a->group[i] || is_settled(a, i) || !same_network(cell->forward, g->forward))
             continue;
         for (size_t k = 0; k < i && !a->group[i]; k++)
             if (a->group[k] == k + 1 && same_network(pg_plan_at(a->request->plan, k)->forward, g->forward) &&
@@ -58,7 +114,7 @@ static int take_cells(audit *a, pg_audit_group *g)
             continue;
         a->group[i] = i + 1;
         pg_audit_cell *c = &g->cells[g->n_cells++];
-        *c = (pg_audit_cell){.cell = cell, .witness_image = {-1, -1, -1}, .delta = cell->delta, .logit_delta = cell->logit_delta};
+        *c = (pg_audit_cell){.cell = cell, .index = i, .witness_image = {-1, -1, -1}, .delta = cell->delta, .logit_delta = cell->logit_delta};
         for (int level = 0; level < PG_AUDIT_LEVELS; level++) {
             if (!a->request->levels[level])
                 continue;
@@ -133,20 +189,48 @@ static void close_group(pg_audit_group *g)
 
 /* ---- Chunks ---- */
 
+static void drop_cell(pg_audit_group *g, size_t c)
+{
+    for (int level = 0; level < PG_AUDIT_LEVELS; level++)
+        if (g->cells[c].rows[level])
+            g->cells[c].rows[level]->cell = NULL; /* not finished: no row */
+    pg_attacker_close(g->cells[c].attacker);
+    free(g->cells[c].audited);
+    memmove(&g->cells[c], &g->cells[c + 1], (--g->n_cells - c) * sizeof *g->cells);
+}
+
+/* What no rule can mean is the fault of a plug-in's alone: the other cells go on. */
+static int drop_if_impossible(pg_audit_group *g, size_t c, int code)
+{
+    if (code != PG_EINPUT || !g->give_up || !is_foreign(&g->cells[c].cell->defense->module))
+        return code;
+    g->give_up(g->context, g->cells[c].index, pg_error_message());
+    drop_cell(g, c);
+    return PG_OK;
+}
+
 static int audit_chunk(pg_audit_group *g)
 {
     const bool *levels = g->request->levels;
     int code = PG_OK;
-    for (size_t c = 0; code == PG_OK && c < g->n_cells; c++) {
+    for (size_t c = 0; code == PG_OK && c < g->n_cells;) {
+        size_t before = g->n_cells;
         pg_audit_cell *cell = &g->cells[c];
+        hold(g, cell);
         code = pg_audit_verdicts(g, cell, levels[PG_AUDIT_FEATURE]);
         if (code == PG_OK && levels[PG_AUDIT_FEATURE])
             code = pg_audit_features(g, cell);
+        code = drop_if_impossible(g, c, code);
+        c += g->n_cells == before;
     }
+    hold(g, NULL);
     if (code == PG_OK && levels[PG_AUDIT_LOCALITY])
         code = pg_audit_locality(g);
-    for (size_t c = 0; code == PG_OK && c < g->n_cells && levels[PG_AUDIT_PIXEL]; c++)
+    for (size_t c = 0; code == PG_OK && c < g->n_cells && levels[PG_AUDIT_PIXEL]; c++) {
+        hold(g, &g->cells[c]);
         code = pg_audit_pixels(g, &g->cells[c]);
+    }
+    hold(g, NULL);
     return code;
 }
 
@@ -158,6 +242,7 @@ static int recertify_chunk(pg_audit_group *g)
         pg_audit_cell *cell = &g->cells[c];
         if (cell->delta == cell->cell->delta && cell->logit_delta == cell->cell->logit_delta)
             continue;
+        hold(g, cell);
         code = pg_audit_verdicts(g, cell, false);
         for (int i = 0; code == PG_OK && i < g->chunk.count; i++)
             if (pg_audit_wants(cell->cell, g->chunk.first + i))
@@ -262,8 +347,11 @@ static int store_rows(audit *a, const pg_audit_group *g)
             if (!a->request->levels[level] || !same_network(pg_plan_at(plan, i)->forward, g->forward))
                 continue;
             pg_audit_row *row = &a->rows[PG_AUDIT_LEVELS * i + (size_t)level];
-            if (a->group[i] != i + 1) {
-                *row = a->rows[PG_AUDIT_LEVELS * (a->group[i] - 1) + (size_t)level];
+            size_t like = a->group[i] - 1;
+            if (is_settled(a, i) || (a->board && a->board->cells[like].failed))
+                continue;
+            if (like != i) {
+                *row = a->rows[PG_AUDIT_LEVELS * like + (size_t)level];
                 row->cell = pg_plan_at(plan, i);
                 row->witness = row->witness ? strdup(row->witness) : NULL;
             }
@@ -272,10 +360,41 @@ static int store_rows(audit *a, const pg_audit_group *g)
     return code;
 }
 
-static int audit_group(audit *a, const pg_forward *forward)
+/* Finished cells of the group: for the process that waits. */
+static void publish(audit *a, const pg_audit_group *g)
 {
-    pg_audit_group g = {.request = a->request, .forward = forward, .crew = a->crew};
+    for (size_t i = 0; i < pg_plan_count(a->request->plan); i++) {
+        legacy *left = &a->board->cells[i];
+        if (!a->group[i] || is_settled(a, i) || !same_network(pg_plan_at(a->request->plan, i)->forward, g->forward))
+            continue;
+        if (a->board->cells[a->group[i] - 1].failed) {
+            left->failed = true;
+            continue;
+        }
+        memcpy(left->rows, &a->rows[PG_AUDIT_LEVELS * i], sizeof left->rows);
+        for (int level = 0; level < PG_AUDIT_LEVELS; level++)
+            if (left->rows[level].witness)
+                snprintf(left->witness[level], WITNESS_MAX, "%s", left->rows[level].witness);
+        left->done = true;
+    }
+}
+
+static void give_up_here(void *context, size_t i, const char *reason)
+{
+    audit *a = context;
+    give_up(a->board, a->request->plan, i, reason);
+}
+
+static int audit_group(audit *a, size_t first)
+{
+    const pg_forward *forward = pg_plan_at(a->request->plan, first)->forward;
+    pg_audit_group g = {.request = a->request, .forward = forward, .crew = a->crew, .context = a};
     char label[PG_MESSAGE_MAX];
+    if (a->board) {
+        atomic_store(&a->board->group, (long long)first + 1);
+        g.in_hand = &a->board->cell;
+        g.give_up = give_up_here;
+    }
     int code = take_cells(a, &g);
     if (code == PG_OK)
         code = open_group(a, &g);
@@ -294,6 +413,8 @@ static int audit_group(audit *a, const pg_forward *forward)
                 g.cells[c].rows[level]->cell = NULL; /* not finished: no row */
     if (code == PG_OK)
         code = store_rows(a, &g);
+    if (code == PG_OK && a->board)
+        publish(a, &g);
     close_group(&g);
     return code;
 }
@@ -312,21 +433,94 @@ static size_t pack(pg_audit_row *rows, size_t n)
     return kept;
 }
 
+static int audit_all(void *context)
+{
+    audit *a = context;
+    int code = pg_crew_new(a->request->workers, &a->crew);
+    for (size_t i = 0; code == PG_OK && i < pg_plan_count(a->request->plan); i++)
+        if (!a->group[i] && !is_settled(a, i))
+            code = audit_group(a, i);
+    pg_crew_free(a->crew);
+    return code;
+}
+
+/* Whose fault it was that the process ended: the cell in hand, or all of the group that rest on a plug-in as it does, or, where none
+ * does, all of the group. False: nothing was left to do. */
+static bool blame(audit *a, const char *reason)
+{
+    const pg_plan *plan = a->request->plan;
+    board *b = a->board;
+    size_t cell = (size_t)atomic_load(&b->cell), first = (size_t)atomic_load(&b->group);
+    const pg_forward *forward = first ? pg_plan_at(plan, first - 1)->forward : NULL;
+    if (cell && rests_on_plugin(a->request, pg_plan_at(plan, cell - 1))) {
+        give_up(b, plan, cell - 1, reason);
+        return true;
+    }
+    for (int foreign = 1; foreign >= 0; foreign--) {
+        bool any = false;
+        for (size_t i = 0; i < pg_plan_count(plan); i++) {
+            const pg_cell *c = pg_plan_at(plan, i);
+            if (is_settled(a, i) || (forward && !same_network(c->forward, forward)) || (foreign && !rests_on_plugin(a->request, c)))
+                continue;
+            give_up(b, plan, i, reason);
+            any = true;
+        }
+        if (any)
+            return true;
+    }
+    return false;
+}
+
+/* In a process of its own, which begins anew without the cells that ended it, and keeps what it has finished. */
+static int audit_apart(audit *a)
+{
+    size_t cells = pg_plan_count(a->request->plan), failed = 0;
+    int code = PG_OK;
+    a->board = pg_process_memory(sizeof *a->board + cells * sizeof *a->board->cells);
+    if (!a->board)
+        return PG_ENOMEM;
+    for (bool died = true; died;) {
+        atomic_store(&a->board->cell, 0);
+        atomic_store(&a->board->group, 0);
+        code = pg_process_run(audit_all, a, &died);
+        if (died) {
+            char reason[PG_MESSAGE_MAX];
+            snprintf(reason, sizeof reason, "%s", pg_error_message());
+            if (!blame(a, reason)) { /* at its end: all that was asked for is there */
+                pg_warn("%s", reason);
+                code = PG_OK;
+                break;
+            }
+        }
+    }
+    for (size_t i = 0; i < cells; i++) {
+        const legacy *left = &a->board->cells[i];
+        failed += left->failed;
+        for (int level = 0; left->done && level < PG_AUDIT_LEVELS; level++) {
+            pg_audit_row *row = &a->rows[PG_AUDIT_LEVELS * i + (size_t)level];
+            *row = left->rows[level];
+            row->witness = row->witness ? strdup(left->witness[level]) : NULL;
+        }
+    }
+    if (code == PG_OK && failed > 0)
+        code = pg_fail(PG_ECELLS, "%zu of %zu cells could not be audited; the first: %s", failed, cells, a->board->first);
+    return code;
+}
+
 int pg_audit_run(const pg_audit_request *request, pg_audit_row **rows, size_t *n)
 {
     size_t cells = pg_plan_count(request->plan);
     audit a = {.request = request, .n_rows = PG_AUDIT_LEVELS * cells};
+    bool apart = false;
+    for (size_t i = 0; i < cells; i++)
+        apart = apart || rests_on_plugin(request, pg_plan_at(request->plan, i));
     a.rows = calloc(a.n_rows + 1, sizeof *a.rows);
     a.group = calloc(cells + 1, sizeof *a.group);
     int code = a.rows && a.group ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for an audit of %zu cells", cells);
     if (code == PG_OK && request->levels[PG_AUDIT_PIXEL] && !request->attack)
         code = pg_fail(PG_EINPUT, "an audit at the level of pixels needs an attack");
     if (code == PG_OK)
-        code = pg_crew_new(request->workers, &a.crew);
-    for (size_t i = 0; code == PG_OK && i < cells; i++)
-        if (!a.group[i])
-            code = audit_group(&a, pg_plan_at(request->plan, i)->forward);
-    pg_crew_free(a.crew);
+        code = apart ? audit_apart(&a) : audit_all(&a);
     free(a.group);
     *rows = a.rows;
     *n = a.rows ? pack(a.rows, a.n_rows) : 0;

@@ -444,6 +444,8 @@ static int locality_of_size(pg_audit_group *g, size_t first, change *changes)
         if (!shares_patches(g->cells[c].cell, like))
             continue;
         loop l = {.group = g, .cell = &g->cells[c], .changes = changes};
+        if (g->in_hand)
+            atomic_store(g->in_hand, (long long)g->cells[c].index + 1);
         code = pg_crew_run(g->crew, g->chunk.count, locality_step, &l);
         release_auditors(&l);
         if (code == PG_OK)

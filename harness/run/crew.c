@@ -1,6 +1,7 @@
 /* See crew.h. */
 #include "harness/run/crew.h"
 
+#include "harness/run/process.h"
 #include "harness/run/run.h"
 
 #include <pthread.h>
@@ -40,7 +41,10 @@ static void work(pg_crew *c, int worker)
 {
     for (int64_t i; take(c, &i);) {
         pthread_mutex_unlock(&c->mutex);
-        int code = c->step(c->context, worker, i);
+        int code;
+        pthread_cleanup_push(pg_process_thread_lost, NULL);
+        code = c->step(c->context, worker, i);
+        pthread_cleanup_pop(0);
         pthread_mutex_lock(&c->mutex);
         if (code == PG_OK || c->code != PG_OK)
             continue;

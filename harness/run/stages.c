@@ -3,6 +3,7 @@
 
 #include "harness/base/log.h"
 #include "harness/plan/modules.h"
+#include "harness/run/process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +148,10 @@ void *pg_certify_main(void *context)
         pg_work *work = batch->work;
         double begun_s = pg_now_s();
         pg_signals_hold(work->task.task);
-        int code = certify_batch(&state, batch);
+        int code;
+        pthread_cleanup_push(pg_process_thread_lost, NULL);
+        code = certify_batch(&state, batch);
+        pthread_cleanup_pop(0);
         if (code != PG_OK) {
             pg_work_fail(work, code);
             forget(&state);
