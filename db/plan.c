@@ -1,7 +1,7 @@
 /* Recording a plan and creating the tasks that are missing. See store.h.
  *
  * A task serves cells that share a forward pass over a run of images. A cell's images that no task of it covers are cut at
- * multiples of the forward's chunk; pieces with equal bounds become one task. A pending task that also serves cells of other
+ * multiples of the forward's chunk; pieces with equal bounds become one task, unless their cells are to be apart. A pending task that also serves cells of other
  * plans is not run by this plan: its share of this plan's cells is taken out first, so that a worker knows every cell it
  * serves. Plans that come later create such tasks again: see split.c. */
 #include "db/internal.h"
@@ -24,13 +24,13 @@ int pg_db_add_piece(pg_db_pieces *list, pg_db_piece item)
 }
 
 /* [first, end) cut at multiples of chunk. */
-static int add_range(pg_db_pieces *list, int64_t forward, int64_t cell, int64_t first, int64_t end, int64_t chunk)
+static int add_range(pg_db_pieces *list, const pg_db_piece *of, int64_t first, int64_t end, int64_t chunk)
 {
     int code = PG_OK;
     while (code == PG_OK && first < end) {
         int64_t next = (first / chunk + 1) * chunk;
         next = next < end ? next : end;
-        code = pg_db_add_piece(list, (pg_db_piece){.forward = forward, .first = first, .count = next - first, .cell = cell});
+        code = pg_db_add_piece(list, (pg_db_piece){.forward = of->forward, .first = first, .count = next - first, .cell = of->cell, .apart = of->apart});
         first = next;
     }
     return code;
@@ -47,6 +47,8 @@ static int by_place(const void *a, const void *b)
         return x->count < y->count ? -1 : 1;
     if (x->task != y->task)
         return x->task < y->task ? -1 : 1;
+    if (x->apart != y->apart)
+        return x->apart < y->apart ? -1 : 1;
     return x->cell < y->cell ? -1 : x->cell > y->cell;
 }
 
@@ -58,7 +60,7 @@ void pg_db_sort_pieces(pg_db_pieces *list)
 
 bool pg_db_same_piece(const pg_db_piece *a, const pg_db_piece *b)
 {
-    return a->forward == b->forward && a->first == b->first && a->count == b->count && a->task == b->task;
+    return a->forward == b->forward && a->first == b->first && a->count == b->count && a->task == b->task && a->apart == b->apart;
 }
 
 int pg_db_one(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *out)
@@ -175,13 +177,13 @@ int pg_db_find_gaps(pg_store *store, const char *cell_id, bool done, int64_t chu
     while (code == PG_OK && at < end && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
         int64_t first = sqlite3_column_int64(row, 0), next = first + sqlite3_column_int64(row, 1);
         if (first > at)
-            code = add_range(out, within->forward, within->cell, at, first < end ? first : end, chunk);
+            code = add_range(out, within, at, first < end ? first : end, chunk);
         at = next > at ? next : at;
     }
     pg_db_done(row);
     if (code == PG_OK && step < 0)
         code = step;
-    return code == PG_OK ? add_range(out, within->forward, within->cell, at, end, chunk) : code;
+    return code == PG_OK ? add_range(out, within, at, end, chunk) : code;
 }
 
 static int create_tasks(pg_store *store, pg_db_pieces *list)
@@ -222,7 +224,7 @@ static int find_missing(pg_store *store, const pg_store_plan_row *plan, const in
     int code = PG_OK;
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
         const pg_store_cell_row *c = &plan->cells[i];
-        pg_db_piece whole = {.forward = forwards[c->forward], .first = c->first, .count = c->count, .cell = cells[i]};
+        pg_db_piece whole = {.forward = forwards[c->forward], .first = c->first, .count = c->count, .cell = cells[i], .apart = c->apart};
         code = pg_db_find_gaps(done ? done : store, c->cell_id, done != NULL, plan->forwards[c->forward].chunk, &whole, list);
     }
     return code;

@@ -205,6 +205,7 @@ typedef struct pg_store_cell_row {
     bool has_delta;
     int64_t delta;
     size_t forward; /* index into the forwards of the plan */
+    int apart;      /* a task that is created serves cells of one such number only */
 } pg_store_cell_row;
 
 /* A share of a plan, for a machine that does not see the store of the others: a store of its own that holds nothing else. Of
@@ -305,6 +306,7 @@ typedef struct pg_burial {
     int64_t first, count; /* images of the task in its hands */
     bool charged;         /* false: another run took it back before */
     bool given_up;        /* it was the last attempt */
+    char cell_id[PG_HASH_HEX]; /* the first of its cells */
 } pg_burial;
 /* Ends a dead worker: the task in its hands has failed once more, the others that it had claimed are pending again, uncharged.
  */

@@ -286,7 +286,7 @@ static void files_of_others_stay(void **state)
         assert_int_equal(
             program_run("none.db", COMMON " --attack lavan --set steps=1 --images 0:2 --sheet 0 -o %s", scratch_path(folder)),
             2);
-        assert_non_null(strstr(program_output, "not from an attack; name another folder"));
+        assert_non_null(strstr(program_output, "is there already; --force replaces it"));
         char *text = read_text(folder, names[i]);
         assert_string_equal(text, "mine");
         free(text);

@@ -99,11 +99,14 @@ static void failed_writes_leave_nothing(void **state)
     (void)state;
     pg_file_writer writer;
     assert_int_equal(pg_file_write(scratch_path("no/such/folder"), "x", 1), PG_EIO);
-    assert_int_equal(mkdir(scratch_path("target"), 0700), 0);
-    int before = scratch_count(scratch_folder);
-    assert_int_equal(pg_file_begin(&writer, scratch_path("target")), PG_OK); /* a folder cannot be replaced by a file */
+    int before = scratch_count(scratch_folder) + 1;
+    assert_int_equal(pg_file_begin(&writer, scratch_path("target")), PG_OK);
     fputs("x", writer.stream);
+    assert_int_equal(mkdir(scratch_path("target"), 0700), 0); /* a folder cannot be replaced by a file */
     assert_int_equal(pg_file_commit(&writer), PG_EIO);
+    assert_int_equal(scratch_count(scratch_folder), before);
+    assert_int_equal(pg_file_begin(&writer, scratch_path("target")), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "is a folder, and only a regular file is written over"));
     assert_int_equal(scratch_count(scratch_folder), before);
     /* the temporary name may not be somebody's link */
     char link[600];
@@ -112,6 +115,31 @@ static void failed_writes_leave_nothing(void **state)
     assert_int_equal(symlink(scratch_path("precious"), link), 0);
     assert_int_equal(pg_file_write(scratch_path("victim"), "x", 1), PG_EIO);
     assert_int_equal(pg_file_size(scratch_path("precious")), 8);
+}
+
+static void made_folders_are_taken_back(void **state)
+{
+    (void)state;
+    char *made = NULL;
+    assert_int_equal(mkdir(scratch_path("stays"), 0700), 0);
+    int before = scratch_count(scratch_folder);
+    assert_int_equal(pg_folders_begin(scratch_path("stays/a/b/"), &made), PG_OK);
+    assert_string_equal(made, scratch_path("stays/a"));
+    assert_int_equal(scratch_count(scratch_folder), before + 2);
+    pg_folders_end(scratch_path("stays/a/b/"), made, false);
+    assert_int_equal(scratch_count(scratch_folder), before);
+    assert_int_equal(pg_folders_begin(scratch_path("stays/a/b"), &made), PG_OK);
+    scratch_write("stays/a/mine", "x", 1);
+    pg_folders_end(scratch_path("stays/a/b"), made, false); /* b goes, what somebody uses stays */
+    assert_int_equal(scratch_count(scratch_folder), before + 2);
+    assert_int_equal(pg_folders_begin(scratch_path("stays"), &made), PG_OK);
+    assert_null(made);
+    pg_folders_end(scratch_path("stays"), made, false);
+    assert_int_equal(scratch_count(scratch_folder), before + 2);
+    assert_int_equal(pg_folders_begin(scratch_path("stays/a/mine/c"), &made), PG_EIO);
+    assert_int_equal(pg_folders_begin(scratch_path("x/y"), &made), PG_OK);
+    pg_folders_end(scratch_path("x/y"), made, true);
+    assert_int_equal(scratch_count(scratch_folder), before + 4);
 }
 
 /* What a killed writer left goes with the next write; a living writer is left alone, and so are other files. */
@@ -234,7 +262,7 @@ int main(void)
         cmocka_unit_test(a_file_that_shrinks_is_an_error),
         cmocka_unit_test(a_file_appears_at_commit_or_not_at_all),
         cmocka_unit_test(a_new_file_replaces_none),
-        cmocka_unit_test(failed_writes_leave_nothing),
+        cmocka_unit_test(failed_writes_leave_nothing), cmocka_unit_test(made_folders_are_taken_back),
         cmocka_unit_test(leftovers_of_the_dead_are_swept),
         cmocka_unit_test(a_full_disk_is_an_error),
         cmocka_unit_test(folders_are_made_with_their_parents),

@@ -241,6 +241,82 @@ static void certify_survives_any_end(void **state)
     }
 }
 
+/* Cells of a rule of the plug-in beside cells of a built-in one, of the same passes: the latter are as ever, whatever ends the process. */
+static void write_mixed(const char *rule)
+{
+    char matrix[512];
+    snprintf(matrix, sizeof matrix, "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:40\"\nweights = \"null\"\n[axes]\ndefense = [\"%s\", \"ds\"]\n"
+             "patch = [2, 3]\n", rule);
+    scratch_write("mixed.toml", matrix, strlen(matrix));
+}
+
+static void a_run_keeps_built_in_cells(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FAULTS + sizeof lies / sizeof *lies; i++) {
+        const fault *f = i < FAULTS ? &faults[i] : &lies[i - FAULTS];
+        char named[128];
+        compile_fault(f);
+        write_mixed(f->name);
+        unlink(scratch_path("mixed.db"));
+        assert_int_equal(program_run("mixed.db", "--plugin %s/bad/%s.so --cache-size 0 run %s/mixed.toml", scratch_folder, f->name, scratch_folder), 1);
+        snprintf(named, sizeof named, "warning: %sdefense '%s' of /", i < FAULTS ? "" : "images 0 to 39: ", f->name);
+        expect(named);
+        expect(strcmp(f->name, "thread") == 0 ? "died of SIGABRT" : f->reason);
+        expect("given up");
+        expect("1 of 2 tasks failed");
+        assert_int_equal(program_run("mixed.db", "--quiet --plugin %s/bad/%s.so table %s/mixed.toml -f csv", scratch_folder, f->name, scratch_folder), 0);
+        expect("\nds,2,clean,17.5");
+        expect("\nds,3,clean,17.5");
+        snprintf(named, sizeof named, "\n%s,2,clean,,,,0", f->name);
+        expect(named);
+    }
+}
+
+static void an_audit_keeps_built_in_cells(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FAULTS + sizeof lies / sizeof *lies; i++) {
+        const fault *f = i < FAULTS ? &faults[i] : &lies[i - FAULTS];
+        char named[128];
+        compile_fault(f);
+        write_mixed(f->name);
+        unlink(scratch_path("audit.db"));
+        assert_int_equal(program_run("audit.db", "--quiet --plugin %s/bad/%s.so audit %s/mixed.toml --level feature --random 2 -f csv", scratch_folder, f->name,
+                                     scratch_folder), 1);
+        expect(",ds,2,sound,feature,40,");
+        expect(",ds,3,sound,feature,40,");
+        snprintf(named, sizeof named, "defense '%s' of /", f->name);
+        expect(named);
+        expect(strcmp(f->name, "thread") == 0 ? "died of SIGABRT" : f->reason);
+        expect("patchgauge: 2 of 4 cells could not be audited; the first: ");
+        assert_int_equal(program_run("audit.db", "--quiet --plugin %s/bad/%s.so audit %s/mixed.toml --level feature --stored -f csv", scratch_folder, f->name,
+                                     scratch_folder), 0);
+        expect(",ds,2,sound,feature,40,");
+    }
+}
+
+/* A rule without an end ends with Ctrl-C: at once with the second in a run and an audit, with the first in certify. */
+static void a_loop_without_end_can_be_stopped(void **state)
+{
+    (void)state;
+    static const fault loop = {"loops", "stdlib.h>\n#include <stdio.h>\n#include <unistd.h",
+                               "FILE *f = fopen(getenv(\"LOOPS\"), \"w\"); if (f) fclose(f); for (;;) pause();", NULL};
+    static const char *const commands[] = {"run %s/mixed.toml", "audit %s/mixed.toml --level feature"};
+    compile_fault(&loop);
+    write_mixed("loops");
+    for (size_t i = 0; i < 2; i++) {
+        char command[256], line[2048];
+        snprintf(command, sizeof command, commands[i], scratch_folder);
+        snprintf(line, sizeof line,
+                 "rm -f %s/loops; LOOPS=%s/loops %s --quiet --db %s/loop%zu.db --plugin %s/bad/loops.so %s >/dev/null 2>&1 & p=$!\n"
+                 "until [ -e %s/loops ]; do kill -0 $p || exit 8; sleep 0.05; done\n"
+                 "kill -INT $p; sleep 0.3; kill -0 $p || exit 9; kill -INT $p; wait $p",
+                 scratch_folder, scratch_folder, program_path(), scratch_folder, i, scratch_folder, command, scratch_folder);
+        assert_int_equal(program_shell(line), 3);
+    }
+}
+
 /* Whatever runs at load, or while planning. */
 static void what_ends_the_process_early_is_told(void **state)
 {
@@ -287,7 +363,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_template_passes_its_own_test),  cmocka_unit_test(it_is_listed_with_path_and_hash),
         cmocka_unit_test(it_runs_like_a_defense_of_our_own), cmocka_unit_test(what_is_not_whole_is_refused),
-        cmocka_unit_test(a_crash_costs_its_own_tasks),       cmocka_unit_test(certify_survives_any_end), cmocka_unit_test(what_ends_the_process_early_is_told),
+        cmocka_unit_test(a_crash_costs_its_own_tasks),       cmocka_unit_test(certify_survives_any_end), cmocka_unit_test(a_run_keeps_built_in_cells),
+        cmocka_unit_test(an_audit_keeps_built_in_cells), cmocka_unit_test(a_loop_without_end_can_be_stopped),
+        cmocka_unit_test(what_ends_the_process_early_is_told),
         cmocka_unit_test(names_and_folders_are_checked),
     };
     return cmocka_run_group_tests(tests, setup, scratch_remove);

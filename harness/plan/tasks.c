@@ -1,6 +1,8 @@
 /* Plan and store: reasons, and the tasks that are missing. See tasks.h. */
 #include "harness/plan/tasks.h"
 
+#include "harness/plan/modules.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +100,16 @@ static int64_t chunk_of(const pg_forward *f, int64_t task_images)
     return images > slots ? images : slots;
 }
 
+/* The rule of a plug-in may end its worker: its cells share no task with others, which go on. Their passes run once more, and come from
+ * the feature cache. */
+static int apart_of(const pg_defense *defense)
+{
+    int i = 0;
+    while (pg_defenses[i] && pg_defenses[i] != defense)
+        i++;
+    return pg_modules_origin(&defense->module) ? i + 1 : 0;
+}
+
 static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward_row *forwards, size_t *n_forwards,
                       size_t *place, pg_store_cell_row *cells)
 {
@@ -132,6 +144,7 @@ static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward
             .has_delta = c->has_delta,
             .delta = c->delta,
             .forward = place[c->forward->index],
+            .apart = apart_of(c->defense),
         };
     }
 }

@@ -60,6 +60,8 @@ static void tell_broken(pg_pipeline *p, const pg_work *work, size_t c)
 static int finish(pg_pipeline *p, pg_work *work)
 {
     pg_store *store = p->store;
+    long long judged = work->task.task;
+    atomic_compare_exchange_strong(&p->signs->judged, &judged, 0);
     pg_attempt attempt = {.device = work->device,
                           .library = work->library,
                           .threads = work->threads,

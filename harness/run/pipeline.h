@@ -36,6 +36,7 @@ typedef struct pg_work {
     pthread_mutex_t mutex; /* of what follows */
     int code;              /* the first failure, and its message */
     char message[PG_MESSAGE_MAX];
+    bool foreign;  /* a rule of its cells is a plug-in's */
     bool unopened; /* its network does not open: trying again is no use */
     bool returned; /* not started: the run stops */
     double begun_s, read_s, forward_s, certify_s; /* forward: with the attack */

@@ -60,6 +60,7 @@ typedef struct pg_run_signs {
     atomic_llong forwarded; /* images of this worker; those of tasks that failed are taken out again */
     atomic_llong task;      /* in the hands of the network; 0: none */
     atomic_llong crashed;   /* in the hands of the thread that crashed; 0: none */
+    atomic_llong judged;    /* the last task whose images went to a plug-in's rule, while it is open; 0: none */
     atomic_int opening;     /* index of the forward pass whose network is being opened, + 1; 0: none */
 } pg_run_signs;
 

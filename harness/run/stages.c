@@ -140,6 +140,16 @@ static int certify_batch(certify_state *s, const pg_batch *batch)
     return code;
 }
 
+/* A rule that ends the thread ends the process. */
+static int certify_or_crash(certify_state *s, const pg_batch *batch)
+{
+    int code;
+    pthread_cleanup_push(pg_process_thread_lost, NULL);
+    code = certify_batch(s, batch);
+    pthread_cleanup_pop(0);
+    return code;
+}
+
 void *pg_certify_main(void *context)
 {
     pg_pipeline *p = context;
@@ -148,10 +158,9 @@ void *pg_certify_main(void *context)
         pg_work *work = batch->work;
         double begun_s = pg_now_s();
         pg_signals_hold(work->task.task);
-        int code;
-        pthread_cleanup_push(pg_process_thread_lost, NULL);
-        code = certify_batch(&state, batch);
-        pthread_cleanup_pop(0);
+        if (work->foreign)
+            atomic_store(&p->signs->judged, work->task.task);
+        int code = certify_or_crash(&state, batch);
         if (code != PG_OK) {
             pg_work_fail(work, code);
             forget(&state);

@@ -2,6 +2,7 @@
 #include "harness/run/supervisor.h"
 
 #include "harness/base/log.h"
+#include "harness/plan/modules.h"
 #include "harness/plan/tasks.h"
 #include "harness/run/process.h"
 
@@ -235,6 +236,17 @@ static void note_opening_death(supervisor *s, int network, const char *reason)
     atomic_store(&told->dead, 1);
 }
 
+/* "defense 'mine' of FILE, " where the task is of a plug-in's cells, which share theirs with no others; else "". */
+static void label_of(const supervisor *s, const char *cell_id, char out[PG_MODULE_LABEL_MAX + 2])
+{
+    const pg_cell *cell = pg_plan_find(s->request->run.plan, cell_id);
+    out[0] = 0;
+    if (!cell || !pg_modules_origin(&cell->defense->module))
+        return;
+    pg_modules_label("defense", &cell->defense->module, out);
+    strcat(out, ", ");
+}
+
 /* Ends the worker in the store; *pending: tasks that are left for another one. */
 static int bury(supervisor *s, int place, int64_t task, const char *reason, int64_t *pending)
 {
@@ -254,7 +266,9 @@ static int bury(supervisor *s, int place, int64_t task, const char *reason, int6
         return code;
     s->total.failed += burial.given_up;
     s->total.retried += burial.charged && !burial.given_up;
-    pg_warn("images %lld to %lld: %s; %s", (long long)burial.first, (long long)(burial.first + burial.count - 1), reason,
+    char label[PG_MODULE_LABEL_MAX + 2];
+    label_of(s, burial.cell_id, label);
+    pg_warn("%simages %lld to %lld: %s; %s", label, (long long)burial.first, (long long)(burial.first + burial.count - 1), reason,
             !burial.charged   ? "another run has taken the task over"
             : burial.given_up ? "given up"
                               : "will be tried again");
@@ -267,10 +281,12 @@ static int bury(supervisor *s, int place, int64_t task, const char *reason, int6
 static int replace_dead(supervisor *s, int place, int status)
 {
     const pg_run_signs *signs = &s->seats[place].signs;
-    int64_t crashed = atomic_load(&signs->crashed), task = crashed ? crashed : atomic_load(&signs->task), pending = 1;
+    int64_t crashed = atomic_load(&signs->crashed), judged = atomic_load(&signs->judged), task = atomic_load(&signs->task), pending = 1;
     int opening = atomic_load(&signs->opening), code = PG_OK;
     char reason[PG_REASON_MAX + 16];
     describe_death(status, reason);
+    if (crashed || judged) /* _exit and SIGKILL leave no word of who it was: then the rule of a plug-in, where one was at work */
+        task = crashed ? crashed : judged;
     if (opening) {
         task = 0;
         note_opening_death(s, opening - 1, reason);

@@ -2,6 +2,7 @@
 #include "harness/run/pipeline.h"
 
 #include "harness/base/log.h"
+#include "harness/plan/modules.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ static int find_cells(const pg_plan *plan, pg_work *work)
             return pg_fail(PG_EDB, "task %lld serves cell %.12s, which the plan does not have", (long long)work->task.task,
                            work->task.cell_ids[i]);
         work->forward = cell->forward;
+        work->foreign |= pg_modules_origin(&cell->defense->module) != NULL;
         work->jobs[i] =
             (pg_job){.defense = cell->defense, .config = cell->config, .window = cell->window, .delta = cell->delta,
                      .logit_delta = cell->logit_delta};
