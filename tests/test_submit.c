@@ -22,7 +22,10 @@ static const char sbatch[] =
     "for word; do case $word in --chdir=*) dir=${word#*=} ;; --array=0-*) array=${word#*=0-} ;; esac; done\n"
     "cd \"$dir\" || exit 1\n"
     "[ ! -e \"$FAKE/waits\" ] || exec echo 17\n"
+    "[ -n \"$array\" ] || [ ! -e \"$FAKE/says\" ] || exec cat \"$FAKE/says\"\n"
     "[ -n \"$array\" ] || { sh \"$word\"; echo $? >>\"$FAKE/merged\"; exec echo 18; }\n"
+    "[ ! -e \"$FAKE/says\" ] || exec cat \"$FAKE/says\"\n"
+    "[ ! -e \"$FAKE/dies\" ] || { kill -9 $$; sleep 9; }\n"
     "i=0\n"
     "while [ $i -le ${array%\\%*} ]; do SLURM_JOB_ID=17 SLURM_ARRAY_TASK_ID=$i sh \"$word\"; i=$((i + 1)); done\n"
     "echo '17;cluster'\n";
@@ -151,6 +154,65 @@ static void test_failing_task(void **state)
     assert_non_null(strstr(program_output, "parts.slurm-2"));
     expect_in(scratch_path("calls"), "--array=0-0 ", true);
     expect_plain_table();
+}
+
+/* What sites let sbatch print around the number. The last line counts that has one. */
+static void test_what_sbatch_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *says, *job; /* NULL: none is found */
+    } cases[] = {
+        {"4242\n", "4242"},
+        {"4242", "4242"},
+        {"4242;nautilus\n", "4242"},
+        {" 4242 \r\n", "4242"},
+        {"Welcome to the cluster. Your project has 12 hours left.\n4242\n", "4242"},
+        {"Welcome.\n\n4242;nautilus\nHave a nice day.\n", "4242"},
+        {"17 hours left\n4242\n", "4242"},
+        {"Submitted batch job 4242\n", "4242"},
+        {"Submitted batch job 4242 on cluster nautilus\n", "4242"},
+        {"Your queue:\n4242\nSubmitted batch job 4243\n", "4243"},
+        {"", NULL},
+        {"\n", NULL},
+        {"submitted\n", NULL},
+        {"12 hours left\n", NULL},
+        {"job-4242\n", NULL},
+        {"99999999999999999999999999999999999999999\n", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        scratch_write("says", cases[i].says, strlen(cases[i].says));
+        int code = run("submit m.toml --tasks 2 --task-images 8 -o a/b/%zu.slurm", i);
+        char line[64], folder[64];
+        snprintf(folder, sizeof folder, "a/b/%zu.slurm/plan.db", i);
+        assert_int_equal(access(folder, F_OK), 0); /* it stays whatever was printed */
+        if (cases[i].job) {
+            must_run(0, code);
+            snprintf(line, sizeof line, "job %s: 2 tasks, in ", cases[i].job);
+            assert_non_null(strstr(program_output, line));
+            snprintf(line, sizeof line, "--dependency=afterany:%s ", cases[i].job);
+            expect_in(scratch_path("calls"), line, true);
+        } else {
+            must_run(4, code);
+            assert_non_null(strstr(program_output, "which has no number of a job; the array is queued under an unknown number"));
+            assert_non_null(strstr(program_output, "squeue --me"));
+            snprintf(folder, sizeof folder, "a/b/%zu.slurm", i);
+            assert_non_null(strstr(program_output, folder));
+            snprintf(folder, sizeof folder, "a/b/%zu.slurm/job.txt", i);
+            expect_in(folder, "of unknown number", true);
+        }
+        remove(scratch_path("calls"));
+    }
+    remove(scratch_path("says"));
+    scratch_write("dies", "", 0);
+    must_run(4, run("submit m.toml --tasks 2 -o c/d.slurm"));
+    assert_non_null(strstr(program_output, "sbatch died of signal 9; the array may be queued under an unknown number"));
+    assert_int_equal(access("c/d.slurm/plan.db", F_OK), 0);
+    remove(scratch_path("dies"));
+    scratch_write("refuses", "", 0);
+    must_run(4, run("submit m.toml --tasks 2 -o e/f.slurm"));
+    assert_int_equal(access("e", F_OK), -1);
+    remove(scratch_path("refuses"));
 }
 
 static void test_print_writes_nothing(void **state)
@@ -290,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_array_and_merge, enter, leave),
         cmocka_unit_test_setup_teardown(test_failing_task, enter, leave),
+        cmocka_unit_test_setup_teardown(test_what_sbatch_says, enter, leave),
         cmocka_unit_test_setup_teardown(test_print_writes_nothing, enter, leave),
         cmocka_unit_test_setup_teardown(test_refused, enter, leave),
         cmocka_unit_test_setup_teardown(test_frozen, enter, leave),

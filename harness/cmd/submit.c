@@ -8,6 +8,7 @@
 #include "harness/cmd/submission.h"
 #include "harness/plan/tasks.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -23,7 +24,7 @@
 
 PG_COMMAND(submit)
 
-enum { TASKS_MAX = 10000, FROZEN_BYTES_MAX = INT32_MAX };
+enum { TASKS_MAX = 10000, FROZEN_BYTES_MAX = INT32_MAX, JOB_MAX = 24 };
 
 typedef struct session {
     pg_submission s;
@@ -33,6 +34,7 @@ typedef struct session {
     pg_folder scratch; /* on a local disk */
     char *frozen;      /* store in it */
     bool made;         /* the folder of the submission */
+    char *parent, *parent_made; /* what it lies in, and the first of these folders that was not there */
 } session;
 
 static int read_number(const char *option, const char *text, int64_t least, int64_t most, int64_t *out)
@@ -239,9 +241,8 @@ static int write_script(const session *x, const char *name, void (*script)(const
 /* It was free when it was chosen; whoever took it since keeps it. */
 static int make_folder(session *x)
 {
-    *strrchr(x->s.folder, '/') = 0;
-    int code = pg_make_folders(x->s.folder);
-    x->s.folder[strlen(x->s.folder)] = '/';
+    x->parent = strndup(x->s.folder, (size_t)(strrchr(x->s.folder, '/') - x->s.folder));
+    int code = x->parent ? pg_folders_begin(x->parent, &x->parent_made) : pg_fail(PG_ENOMEM, "out of memory");
     if (code != PG_OK)
         return code;
     x->made = mkdir(x->s.folder, 0777) == 0;
@@ -272,12 +273,18 @@ static int fill_folder(session *x)
 
 /* ---- sbatch ---- */
 
-/* Runs a command (`n` words with zero bytes between them); the first line that it prints in `line`. What it says on standard
- * error goes to ours. */
-static int run_command(const pg_buf *words, size_t n, char line[64])
+enum { SAID_MAX = 1 << 16 };
+
+/* What came of a command: UNSENT is certain, and so is SENT. */
+typedef enum sending { UNSENT, SENT, UNCERTAIN } sending;
+
+/* Runs a command (`n` words with zero bytes between them); what it prints in `said`. What it says on standard error goes to ours. PG_OK:
+ * it ended with exit code 0. */
+static int run_command(const pg_buf *words, size_t n, pg_buf *said, sending *what)
 {
-    char **argv = calloc(n + 1, sizeof *argv);
+    char **argv = calloc(n + 1, sizeof *argv), some[1024];
     int ends[2] = {-1, -1}, status = 0;
+    *what = UNSENT;
     if (!argv || pg_buf_check(words) != PG_OK || pipe2(ends, O_CLOEXEC) != 0) {
         free(argv);
         return pg_fail(PG_ENOMEM, "sbatch cannot be started: %s", strerror(errno));
@@ -292,51 +299,106 @@ static int run_command(const pg_buf *words, size_t n, char line[64])
         _exit(127);
     }
     close(ends[1]);
-    FILE *output = child > 0 ? fdopen(ends[0], "r") : NULL;
-    if (!output || !fgets(line, 64, output))
-        line[0] = 0;
-    line[strcspn(line, "\n")] = 0;
-    while (output && fgetc(output) != EOF) {
-    }
-    if (output)
-        fclose(output);
+    for (ssize_t size; child > 0 && ((size = read(ends[0], some, sizeof some)) > 0 || (size < 0 && errno == EINTR));)
+        if (size > 0 && said->size < SAID_MAX)
+            pg_buf_add(said, some, (size_t)size);
+    close(ends[0]);
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     free(argv);
-    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
+    if (child < 0)
+        return pg_fail(PG_EIO, "sbatch cannot be started: %s", strerror(errno));
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return pg_fail(PG_EMISSING, "sbatch is not there: submit on a machine of a Slurm cluster, or look with --print");
-    return child > 0 && status == 0 ? PG_OK : pg_fail(PG_EIO, "sbatch refused the job; see what it says above");
+    *what = status == 0 ? SENT : WIFEXITED(status) ? UNSENT : UNCERTAIN;
+    return status == 0           ? PG_OK
+           : WIFEXITED(status) ? pg_fail(PG_EIO, "sbatch refused the job; see what it says above")
+                               : pg_fail(PG_EIO, "sbatch died of signal %d", WTERMSIG(status));
 }
 
 /* Said before anything is written. */
 static int check_sbatch(void)
 {
     static const char words[] = "sbatch\0--version";
-    char line[64];
-    pg_buf buf;
+    sending what;
+    pg_buf buf, said;
     pg_buf_init(&buf);
+    pg_buf_init(&said);
     pg_buf_add(&buf, words, sizeof words);
-    int code = run_command(&buf, 2, line);
+    int code = run_command(&buf, 2, &said, &what);
     pg_buf_release(&buf);
+    pg_buf_release(&said);
     return code;
 }
 
-static int sbatch(const session *x, const char *after, char job[64])
+/* "17", "17;cluster", "Submitted batch job 17", with blanks around; "": none of these. */
+static void number_in(const char *line, size_t size, char job[JOB_MAX])
 {
-    pg_buf words;
+    static const char sentence[] = "Submitted batch job ";
+    for (; size > 0 && isspace((unsigned char)*line); size--)
+        line++;
+    bool told = size > sizeof sentence - 1 && memcmp(line, sentence, sizeof sentence - 1) == 0;
+    size_t from = told ? sizeof sentence - 1 : 0, end = from;
+    while (end < size && isdigit((unsigned char)line[end]))
+        end++;
+    size_t behind = end;
+    while (behind < size && isspace((unsigned char)line[behind]))
+        behind++;
+    if (end == from || end - from >= JOB_MAX || !(told || behind == size || line[end] == ';'))
+        return;
+    memcpy(job, line + from, end - from);
+    job[end - from] = 0;
+}
+
+/* The number of the job in what sbatch printed, where sites let it print more: that of the last line that has one. "": none has. */
+static void find_number(const pg_buf *said, char job[JOB_MAX])
+{
+    job[0] = 0;
+    for (size_t at = 0; at < said->size;) {
+        const char *line = said->data + at, *end = memchr(line, '\n', said->size - at);
+        size_t size = end ? (size_t)(end - line) : said->size - at;
+        number_in(line, size, job);
+        at += size + 1;
+    }
+}
+
+/* job "": sbatch took the job and did not say its number. */
+static int sbatch(const session *x, const char *after, char job[JOB_MAX], sending *what)
+{
+    pg_buf words, said;
     pg_buf_init(&words);
+    pg_buf_init(&said);
+    job[0] = 0;
     size_t n = pg_submission_sbatch(&x->s, after, &words);
-    int code = run_command(&words, n, job);
+    int code = run_command(&words, n, &said, what);
+    if (code == PG_OK)
+        find_number(&said, job);
+    if (code == PG_OK && !*job)
+        code = pg_fail(PG_EIO, "sbatch took the job and said \"%.*s\", which has no number of a job", (int)strcspn(said.data, "\n"), said.data);
     pg_buf_release(&words);
-    job[strcspn(job, ";")] = 0; /* "17;cluster" */
-    if (code == PG_OK && (!*job || job[strspn(job, "0123456789")]))
-        code = pg_fail(PG_EIO, "sbatch answered \"%s\", not the number of a job", job);
+    pg_buf_release(&said);
     return code;
+}
+
+/* The array may be queued, under a number that is not known: its folder stays. */
+static int fail_unknown(session *x, sending what, const char *why)
+{
+    static const char unknown[] = "of unknown number";
+    char message[PG_MESSAGE_MAX];
+    snprintf(message, sizeof message, "%s", why);
+    if (write_in(x, "job.txt", unknown, strlen(unknown)) != PG_OK)
+        pg_warn("%s", pg_error_message());
+    pg_folders_end(x->parent, x->parent_made, true);
+    return pg_fail(PG_EIO,
+                   "%s; the array %s queued under an unknown number, and none that merges: `squeue --me --format=\"%%i %%Z\"` lists jobs with their "
+                   "folders, this one's is %s; merge its shards when it has ended, see `patchgauge help merge`",
+                   message, what == SENT ? "is" : "may be", x->s.folder);
 }
 
 static int submit_all(session *x)
 {
-    char array[64], merge[64];
+    char array[JOB_MAX] = "", merge[JOB_MAX], message[PG_MESSAGE_MAX];
+    sending what = UNSENT;
     int code = check_sbatch();
     if (code != PG_OK)
         return code;
@@ -344,22 +406,28 @@ static int submit_all(session *x)
     if (code == PG_OK)
         code = fill_folder(x);
     if (code == PG_OK)
-        code = sbatch(x, NULL, array);
+        code = sbatch(x, NULL, array, &what);
+    if (code != PG_OK && what != UNSENT)
+        return fail_unknown(x, what, pg_error_message());
     if (code == PG_OK && write_in(x, "job.txt", array, strlen(array)) != PG_OK)
         pg_warn("%s", pg_error_message());
-    if (code != PG_OK) {
-        char message[PG_MESSAGE_MAX];
-        snprintf(message, sizeof message, "%s", pg_error_message());
-        if (x->made)
-            pg_folder_remove(x->s.folder);
-        return pg_fail(code, "%s", message);
-    }
-    pg_print("job %s: %" PRId64 " tasks, in %s\n", array, x->s.tasks, x->s.folder);
-    code = sbatch(x, array, merge);
+    snprintf(message, sizeof message, "%s", pg_error_message());
+    if (code != PG_OK && x->made)
+        pg_folder_remove(x->s.folder);
+    if (x->parent)
+        pg_folders_end(x->parent, x->parent_made, code == PG_OK);
     if (code != PG_OK)
+        return pg_fail(code, "%s", message);
+    pg_print("job %s: %" PRId64 " tasks, in %s\n", array, x->s.tasks, x->s.folder);
+    code = sbatch(x, array, merge, &what);
+    if (code != PG_OK && what == SENT) {
+        pg_warn("%s; it merges all the same", pg_error_message());
+        snprintf(merge, sizeof merge, "of unknown number");
+    } else if (code != PG_OK) {
         return pg_fail(code,
                        "job %s runs, but none that merges: %s; merge its shards when it has ended, see `patchgauge help merge`",
                        array, pg_error_message());
+    }
     pg_print("job %s: merges into %s when job %s has ended\n", merge, x->s.context->db_path, array);
     return PG_OK;
 }
@@ -442,6 +510,7 @@ static int run(const pg_context *context, int argc, char **argv)
     free(x.s.program);
     free(x.s.cwd);
     free(x.s.folder);
+    free(x.parent);
     pg_plan_free(x.plan);
     return code;
 }
