@@ -18,6 +18,7 @@ int pg_defense_check(const pg_defense *d)
         {"evidence", d->evidence},
         {"certify", d->certify},
         {"scratch_size", d->scratch_size},
+        {"level, of features or images", (images || d->level == PG_LEVEL_FEATURE)},
         {"copies, at image level and only there", images == (d->copies != NULL)},
         {"copy, at image level and only there", images == (d->copy != NULL)},
         {"masked, with masks and only then", d->masks == (d->masked != NULL)},

@@ -367,6 +367,50 @@ static void impossible_verdicts_are_refused(void **state)
     }
 }
 
+/* What a rule says of itself. */
+static pg_evidence_spec read_spec;
+static int worth;
+static size_t scratch_bytes;
+static void say_spec(const void *config, pg_evidence_spec *out) { (void)config, *out = read_spec; }
+static pg_certificate say_worth(const void *config) { return (void)config, (pg_certificate)worth; }
+static size_t say_scratch(int h, int w, int c, size_t n) { return (void)h, (void)w, (void)c, (void)n, scratch_bytes; }
+
+static void impossible_rules_are_refused(void **state)
+{
+    (void)state;
+    static const pg_evidence_spec fine = {.clip_lo = -INFINITY, .clip_hi = INFINITY};
+    static const struct {
+        pg_evidence_spec spec;
+        int worth;
+        size_t scratch;
+        const char *reason;
+    } cases[] = {
+        {{.feature = (pg_feature)99, .clip_hi = 1}, 0, 64, "feature type 99"},
+        {{.temperature = -3, .clip_hi = 1}, 0, 64, "the temperature -3"},
+        {{.temperature = NAN, .clip_hi = 1}, 0, 64, "the temperature"},
+        {{.theta = NAN, .clip_hi = 1}, 0, 64, "theta"},
+        {{.theta = 1.5, .clip_hi = 1}, 0, 64, "theta 1.5"},
+        {{.clip_lo = 5, .clip_hi = -5}, 0, 64, "clipped from 5 to -5"},
+        {{.clip_lo = NAN, .clip_hi = 1}, 0, 64, "clipped"},
+        {{.clip_hi = 1}, 9, 64, "worth 9"},
+        {{.clip_hi = 1}, -1, 64, "worth -1"},
+        {{.clip_hi = 1}, 0, SIZE_MAX, "bytes of scratch memory"},
+    };
+    unsigned char config[PG_CONFIG_MAX];
+    pg_defense rule = *pg_defense_find("mean");
+    rule_configure(&rule, "", config);
+    rule.evidence = say_spec;
+    rule.certificate = say_worth;
+    rule.scratch_size = say_scratch;
+    read_spec = fine, worth = PG_CERTIFICATE_SOUND, scratch_bytes = 64;
+    assert_int_equal(pg_rule_check(&rule, config, 3, 3, 2), PG_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pg_job job = {.defense = &rule, .config = config, .window = {1, 1}};
+        read_spec = cases[i].spec, worth = cases[i].worth, scratch_bytes = cases[i].scratch;
+        expect_error(&job, 3, 3, 2, PG_EINPUT, cases[i].reason);
+    }
+}
+
 /* What the defense predicts without the window at (top, left), all of it put together anew. */
 static int without(const pg_job *job, const pg_evidence *e, int top, int left, void *scratch)
 {
@@ -503,7 +547,7 @@ int main(void)
         cmocka_unit_test(many_jobs_are_like_one),     cmocka_unit_test(jobs_are_told_apart),
         cmocka_unit_test(windows_are_cut_to_the_map), cmocka_unit_test(axes_wrap_on_their_own),
         cmocka_unit_test(a_nan_refuses_every_job),    cmocka_unit_test(no_jobs_are_fine),
-        cmocka_unit_test(bad_jobs_are_refused), cmocka_unit_test(impossible_verdicts_are_refused),       cmocka_unit_test(masks_are_counted),
+        cmocka_unit_test(bad_jobs_are_refused), cmocka_unit_test(impossible_verdicts_are_refused), cmocka_unit_test(impossible_rules_are_refused),       cmocka_unit_test(masks_are_counted),
         cmocka_unit_test(masks_of_long_maps),         cmocka_unit_test(masks_of_bad_jobs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,12 +220,14 @@ typedef struct counts {
 /* All rows into `out`. */
 static int certify(const request *r, pg_dump *d, pg_buf *out, counts *n)
 {
+    char name[PG_MODULE_LABEL_MAX];
     pg_certifier *certifier;
     pg_progress progress;
     int code = pg_certifier_new(&r->job, 1, d->height, d->width, d->classes, r->wrap_rows, r->wrap_columns, &certifier);
     if (code)
         return code;
     pg_buf_puts(out, r->format == FORMAT_JSON ? "[" : "index,label,prediction,certified,margin,case\n");
+    pg_modules_label("defense", &r->defense->module, name);
     pg_progress_start(&progress, "certify", 0, d->n);
     for (int64_t i = 0; i < d->n && !code; i++) {
         pg_verdict verdict;
@@ -233,10 +235,16 @@ static int certify(const request *r, pg_dump *d, pg_buf *out, counts *n)
         code = pg_dump_next(d, &image);
         if (code)
             break;
+        pg_process_note("%s: image %lld", name, (long long)i);
         if (d->wide)
             pg_certifier_image_f64(certifier, image, d->labels[i], &verdict);
         else
             pg_certifier_image_f32(certifier, image, d->labels[i], &verdict);
+        code = pg_verdict_check(&r->job, &verdict, d->labels[i], d->classes);
+        if (code) {
+            code = pg_modules_blame(code, "defense", &r->defense->module, i);
+            break;
+        }
         n->nonfinite += verdict.prediction < 0;
         n->saturated += verdict.saturated;
         n->differs += verdict.differs;
@@ -267,6 +275,11 @@ static int mask(const request *r, pg_dump *d, pg_buf *out, counts *n)
         if (code)
             break;
         pg_masked m = pg_invariance_image(masks, image, d->wide, d->labels[i]);
+        code = pg_prediction_check(m.prediction, d->classes);
+        if (code) {
+            code = pg_modules_blame(code, "defense", &r->defense->module, i);
+            break;
+        }
         n->nonfinite += m.prediction < 0;
         pg_buf_printf(out,
                       json ? "%s{\"index\": %lld, \"label\": %d, \"prediction\": %d, \"windows\": %d, \"wrong\": %d, "
