@@ -349,7 +349,7 @@ static void impossible_verdicts_are_refused(void **state)
     rule_configure(&rule, "scope=per-class", config);
     rule_configure(&rule, "scope=predicted", worthless);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        pg_job job = {&rule, cases[i].no_proof ? worthless : config, {2, 2}, 0};
+        pg_job job = {.defense = &rule, .config = cases[i].no_proof ? worthless : config, .window = {2, 2}};
         pg_verdict v;
         pg_certifier *certifier;
         said = cases[i].verdict;
@@ -547,7 +547,8 @@ int main(void)
         cmocka_unit_test(many_jobs_are_like_one),     cmocka_unit_test(jobs_are_told_apart),
         cmocka_unit_test(windows_are_cut_to_the_map), cmocka_unit_test(axes_wrap_on_their_own),
         cmocka_unit_test(a_nan_refuses_every_job),    cmocka_unit_test(no_jobs_are_fine),
-        cmocka_unit_test(bad_jobs_are_refused), cmocka_unit_test(impossible_verdicts_are_refused), cmocka_unit_test(impossible_rules_are_refused),       cmocka_unit_test(masks_are_counted),
+        cmocka_unit_test(bad_jobs_are_refused), cmocka_unit_test(impossible_verdicts_are_refused), cmocka_unit_test(impossible_rules_are_refused),
+        cmocka_unit_test(what_the_grid_bends_is_told), cmocka_unit_test(masks_are_counted),
         cmocka_unit_test(masks_of_long_maps),         cmocka_unit_test(masks_of_bad_jobs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
