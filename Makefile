@@ -269,7 +269,7 @@ install: all ## program, shim, weights, man page and completion into $(DESTDIR)$
 	$(Q)$(B)/patchgauge help completion >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/patchgauge"
 	$(Q)for h in harness/base/*.h harness/data/*.h harness/plan/plugin.h defenses/*.h attacks/*.h models/*.h models/torch/*.h; do \
 	    install -D -m 644 $$h "$(DESTDIR)$(PREFIX)/include/patchgauge/$$h" || exit 1; done
-	$(Q)install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/patchgauge/zoo" models/zoo/*.safetensors
+	$(Q)install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/patchgauge/zoo" models/zoo/*.safetensors models/zoo/*.safetensors.locality
 	$(Q)install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/doc/patchgauge" README.md ARCHITECTURE.md CITATION.cff LICENSE
 deb: all ## a Debian package in build/
 	@sh harness/deb.sh $(B)
