@@ -207,6 +207,9 @@ write("shape", "1 of the 102 tensors of resnet18 are missing", whole(entries({"l
 write("left", "1 tensors are left over", whole(entries(extra=text("aux.bias") + tensor(0, (3,), count))))
 write("width", "option width=1: right would be", changed(tensor(0, (1, 3, 3, 3), count)))
 write("two", "2 networks of the file fit alike; choose one: --key 'a', --key 'b'", whole(b"}(" + text("a") + entries() + text("b") + entries() + b"u"))
+with_prefix = lambda prefix: b"".join(text(prefix + name) + tensor(i, size, product(size)) for i, (name, size) in enumerate(NAMES))
+write("prefixes", "2 networks of the file fit alike; choose one: --prefix 'module.attacker.model.', --prefix 'module.model.'",
+      whole(b"}(" + with_prefix("module.model.") + with_prefix("module.attacker.model.") + b"u"))
 # the archive
 write("compressed", "is compressed", SOUND, method=zipfile.ZIP_DEFLATED)
 write("no-pickle", "no entry ARCHIVE/data.pkl", SOUND, root="a/b")

@@ -198,12 +198,39 @@ static void provenance_is_recorded(void **state)
     assert_int_equal(pg_file_size(scratch_path("c.safetensors")), -1);
 }
 
+/* Two networks in one dictionary: the message says how to choose, and the one that is chosen is whole. */
+static void a_prefix_chooses(void **state)
+{
+    (void)state;
+    static const char *const chosen[] = {"module.model", "module.attacker.model."};
+    char hash[2][PG_HASH_HEX];
+    if (pg_file_size(scratch_path("prefixes")) < 0)
+        skip();
+    int code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1", scratch_path("prefixes"), scratch_path("a"));
+    assert_int_equal(code, 2);
+    assert_non_null(strstr(program_output, "2 networks of the file fit alike; choose one: --prefix 'module.attacker.model.', --prefix 'module.model.'"));
+    for (int i = 0; i < 2; i++) {
+        code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1 --prefix %s", scratch_path("prefixes"), scratch_path("a"), chosen[i]);
+        if (code)
+            fail_msg("%s", program_output);
+        assert_non_null(strstr(program_output, "fits         102 of 102 tensors"));
+        assert_non_null(strstr(program_output, "not chosen   102 tensors without the prefix"));
+        assert_int_equal(pg_hash_file(scratch_path("a"), hash[i]), PG_OK);
+    }
+    assert_string_not_equal(hash[0], hash[1]);
+    code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1 --prefix model", scratch_path("prefixes"), scratch_path("b"));
+    assert_int_equal(code, 2);
+    assert_non_null(strstr(program_output, "the file has: --key '' --prefix 'module.attacker.model.'"));
+    assert_int_equal(pg_file_size(scratch_path("b")), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_files_are_refused),
         cmocka_unit_test(damaged_files_are_read_or_refused),
         cmocka_unit_test(provenance_is_recorded),
+        cmocka_unit_test(a_prefix_chooses),
         cmocka_unit_test(local_logits_are_those_of_pytorch),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

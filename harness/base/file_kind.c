@@ -1,7 +1,8 @@
 /* See file_kind.h. Sources: the magic numbers of each format. */
 #include "harness/base/file_kind.h"
 
-#include <fcntl.h>
+#include "harness/base/file.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -85,16 +86,15 @@ const char *pg_file_kind(const char *path)
 {
     char start[START];
     struct stat status;
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    const char *kind = NULL;
-    if (file < 0)
+    int file = -1;
+    uint64_t size = 0;
+    if (stat(path, &status) != 0)
         return NULL;
-    if (fstat(file, &status) == 0 && !S_ISREG(status.st_mode))
-        kind = S_ISDIR(status.st_mode) ? "a directory" : "no regular file";
-    else {
-        ssize_t n = read(file, start, sizeof start);
-        kind = n < 0 ? NULL : pg_bytes_kind(start, (size_t)n);
-    }
+    if (!S_ISREG(status.st_mode))
+        return S_ISDIR(status.st_mode) ? "a directory" : "no regular file";
+    if (pg_file_open(path, &file, &size) != PG_OK)
+        return NULL;
+    ssize_t n = read(file, start, sizeof start);
     close(file);
-    return kind;
+    return n < 0 ? NULL : pg_bytes_kind(start, (size_t)n);
 }
