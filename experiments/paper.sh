@@ -45,7 +45,7 @@ obstacle() {
 
 # Whether all cells of a matrix are done, with these options of `plan`.
 cells_done() { # matrix, options
-    patchgauge plan "$@" 2>/dev/null | grep -q ' 0 new, [0-9]* done, 0 stale, 0 failed'
+    patchgauge plan "$@" 2>/dev/null | grep -q ' 0 new, 0 partial, [0-9]* done, 0 stale, 0 failed'
 }
 # Of the cells that a section is of: their ids cover networks, images, settings and versions.
 cells_hash() { # matrices

@@ -59,7 +59,7 @@ static void damage_is_never_read(void **state)
         tally t = {0};
         damage(name, &rng, round < 90 ? 0 : round < 147 ? 1 : 2);
         if (read_split() != PG_EDAMAGED || !strstr(pg_error_message(), strrchr(name, '/')) ||
-            !strstr(pg_error_message(), "import pets again"))
+            !strstr(pg_error_message(), "`patchgauge data import pets FOLDER` makes it again"))
             fail_msg("round %d: %s", round, pg_error_message());
         assert_int_equal(pg_image_folder_verify(scratch_path("data"), "pets", count, &t), PG_EDAMAGED);
         assert_int_equal(t.damaged, 1);
@@ -79,7 +79,7 @@ static void damaged_manifests_are_found(void **state)
     const char *const name = "data/pets/manifest.json";
     const struct {
         const char *from, *to, *message;
-    } edits[] = {{"\"name\": \"pets\"", "\"name\": \"pest\"", "not the manifest of a folder of images: import pets again"},
+    } edits[] = {{"\"name\": \"pets\"", "\"name\": \"pest\"", "not the manifest of a folder of images: `patchgauge data import pets FOLDER` makes it again"},
                  {"  \"resize\": 16,\n  \"filter\": \"bilinear\",\n", "", "not the manifest of"},
                  {"[3, 12, 12]", "[3, 12, 11]", "not the manifest of"},
                  {"\"a cat\"", "\"..\"", "not the manifest of"},

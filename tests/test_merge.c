@@ -515,10 +515,10 @@ static void test_program(void **state)
     assert_non_null(strstr(program_output, "itself a shard"));
     assert_int_equal(remove(scratch_path("merged.db")), 0);
     assert_int_equal(program_run("merged.db", "merge %s", shards), 1);
-    assert_non_null(strstr(program_output, "1 tasks failed"));
+    assert_non_null(strstr(program_output, "1 task failed"));
     assert_int_equal(program_run("s2.db", "run %s --task-images 8 --shard 2/4 --quiet", file), 0);
     assert_int_equal(program_run("merged.db", "merge %s", shards), 0);
-    assert_non_null(strstr(program_output, "1 tasks merged, 6 known"));
+    assert_non_null(strstr(program_output, "1 task merged, 6 known"));
     assert_non_null(strstr(program_output, "10 of 10 cells"));
     want = table_of("whole.db");
     got = table_of("merged.db");

@@ -762,19 +762,19 @@ static void test_reasons(void **state)
     static const char matrix[] = HEAD "images = \"0:40\"\ndefense = \"ds\"\npatch = 2\nbatch = 8\n";
     scratch_write("r.toml", matrix, strlen(matrix));
     assert_int_equal(program_run("r.db", "plan %s --explain", scratch_path("r.toml")), 0);
-    assert_non_null(strstr(program_output, "1 new, 0 done, 0 stale, 0 failed"));
+    assert_non_null(strstr(program_output, "1 new, 0 partial, 0 done, 0 stale, 0 failed"));
     assert_int_equal(access(scratch_path("r.db"), F_OK), -1); /* planning writes nothing */
     assert_int_equal(program_run("r.db", "run %s --quiet", scratch_path("r.toml")), 0);
     assert_int_equal(program_run("r.db", "plan %s --explain", scratch_path("r.toml")), 0);
-    assert_non_null(strstr(program_output, "0 new, 1 done, 0 stale, 0 failed"));
+    assert_non_null(strstr(program_output, "0 new, 0 partial, 1 done, 0 stale, 0 failed"));
     assert_int_equal(
         program_run("r.db", "run %s -S null.fail_image=20 -S patch=5 --task-images 8 --quiet", scratch_path("r.toml")), 1);
     assert_int_equal(program_run("r.db", "plan %s -S patch=5 --explain", scratch_path("r.toml")), 0);
-    assert_non_null(strstr(program_output, "0 new, 0 done, 0 stale, 1 failed"));
+    assert_non_null(strstr(program_output, "0 new, 0 partial, 0 done, 0 stale, 1 failed"));
     assert_non_null(strstr(program_output, "told to fail at image 20; run tries again"));
     assert_int_equal(program_run("r.db", "run %s -S patch=5 --quiet", scratch_path("r.toml")), 0);
     assert_int_equal(program_run("r.db", "plan %s -S patch=2,5,8 --explain", scratch_path("r.toml")), 0);
-    assert_non_null(strstr(program_output, "1 new, 2 done, 0 stale, 0 failed"));
+    assert_non_null(strstr(program_output, "1 new, 0 partial, 2 done, 0 stale, 0 failed"));
 }
 
 /* Weights of another content under the same name: stale, and the reason names the hash. */

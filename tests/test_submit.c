@@ -128,7 +128,7 @@ static void test_array_and_merge(void **state)
     expect_in(scratch_path("calls"), "--dependency=afterany:17 ", true);
     expect_in(scratch_path("calls"), "--time=5 ", true);
     expect_in(scratch_path("merged"), "0\n", true);
-    expect_in("parts.slurm/log-3.txt", "of 3 tasks are done", true); /* 15 tasks over 4 */
+    expect_in("parts.slurm/log-3.txt", "of 3 tasks done", true); /* 15 tasks over 4 */
     expect_in("parts.slurm/merge.txt", "6 of 6 cells", true);
     expect_plain_table();
     assert_int_equal(remove(scratch_path("calls")), 0);
@@ -150,7 +150,7 @@ static void test_failing_task(void **state)
     assert_non_null(strstr(program_output, "told to fail at image 20"));
     assert_int_equal(remove(scratch_path("calls")), 0);
     must_run(0, run("submit m.toml --tasks 4 --task-images 8"));
-    assert_non_null(strstr(program_output, "1 tasks, in "));
+    assert_non_null(strstr(program_output, "1 task, in "));
     assert_non_null(strstr(program_output, "parts.slurm-2"));
     expect_in(scratch_path("calls"), "--array=0-0 ", true);
     expect_plain_table();

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Bytes of the UTF-8 character that the text begins with, 1 for its end; 0 where it begins with none. U+FFFE, U+FFFF and surrogates are
  * no characters. */
@@ -19,5 +20,8 @@ void pg_text_clean(char *text);
 
 /* Columns of a terminal that the first `size` bytes take: 2 for wide characters, 0 for combining ones. Bytes that are no UTF-8 take 1. */
 size_t pg_text_columns(const char *text, size_t size);
+
+/* The end of a noun that is counted: "1 task", "2 tasks". */
+static inline const char *pg_plural(int64_t n) { return n == 1 ? "" : "s"; }
 
 #endif

@@ -1,5 +1,6 @@
 /* patchgauge db: checks and backs up the database. */
 #include "harness/base/log.h"
+#include "harness/base/text.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
 #include "harness/run/cache.h"
@@ -46,9 +47,10 @@ static int check(const pg_context *context)
     if (code == PG_OK && faults == 0)
         code = pg_store_sizes_of(store, &sizes);
     if (code == PG_OK && faults == 0)
-        pg_print("%s: %" PRId64 " cells, %" PRId64 " tasks, %" PRId64 " outcomes, %" PRId64 " attacked images, %" PRId64
-                 " audits: all is well\n",
-                 context->db_path, sizes.cells, sizes.tasks, sizes.outcomes, sizes.attacks, sizes.audits);
+        pg_print("%s: %" PRId64 " cell%s, %" PRId64 " task%s, %" PRId64 " outcome%s, %" PRId64 " attacked image%s, %" PRId64
+                 " audit%s: all is well\n",
+                 context->db_path, sizes.cells, pg_plural(sizes.cells), sizes.tasks, pg_plural(sizes.tasks), sizes.outcomes,
+                 pg_plural(sizes.outcomes), sizes.attacks, pg_plural(sizes.attacks), sizes.audits, pg_plural(sizes.audits));
     pg_store_close(store);
     if (code == PG_OK)
         code = check_cache(context, &told, &cache);

@@ -1,5 +1,6 @@
 /* patchgauge log: what happened to one cell, in the order in which it happened. */
 #include "harness/cmd/command.h"
+#include "harness/base/text.h"
 #include "harness/cmd/print.h"
 #include "db/store.h"
 
@@ -20,7 +21,7 @@ static void add_times(const pg_attempt_record *a, pg_buf *out)
     pg_buf_printf(out, "    %.3f s (read %.3f, forward %.3f, certify %.3f), %d threads, batch %d, peak %" PRId64 " MiB",
                   a->wall_s, a->read_s, a->forward_s, a->certify_s, a->threads, a->batch, a->peak_bytes >> 20);
     if (a->cached > 0)
-        pg_buf_printf(out, ", %d images from the cache", a->cached);
+        pg_buf_printf(out, ", %d image%s from the cache", a->cached, pg_plural(a->cached));
     pg_buf_puts(out, "\n");
 }
 

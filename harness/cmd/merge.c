@@ -1,6 +1,7 @@
 /* patchgauge merge: brings the results of shards together in one database. */
 #include "db/store.h"
 #include "harness/base/log.h"
+#include "harness/base/text.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
 
@@ -56,7 +57,7 @@ static int merge_one(pg_store *store, const char *path, pg_store_merged *total)
         code = pg_store_merge(store, shard, &report);
     pg_store_close(shard);
     if (code == PG_OK)
-        pg_print("%s: %" PRId64 " tasks merged, %" PRId64 " known before, %" PRId64 " failed\n", path, report.tasks,
+        pg_print("%s: %" PRId64 " task%s merged, %" PRId64 " known before, %" PRId64 " failed\n", path, report.tasks, pg_plural(report.tasks),
                  report.known, report.failed);
     total->tasks += report.tasks;
     total->failed += report.failed;
@@ -80,8 +81,8 @@ static int verdict(pg_store *store, const pg_context *context, const char *plan_
                        " of cell %.12s; a sound certificate cannot be broken",
                        broken.certificates, broken.cells, broken.image, broken.cell_id);
     if (failed > 0)
-        return pg_fail(PG_ECELLS, "%" PRId64 " tasks failed in their shards; `patchgauge plan MATRIX.toml --explain` says why",
-                       failed);
+        return pg_fail(PG_ECELLS, "%" PRId64 " task%s failed in shards; `patchgauge plan MATRIX.toml --explain` says why",
+                       failed, pg_plural(failed));
     return PG_OK;
 }
 

@@ -1,5 +1,6 @@
 /* patchgauge plan: what a matrix asks for and what of it is done. Writes nothing. */
 #include "harness/cmd/matrix_args.h"
+#include "harness/base/text.h"
 #include "harness/cmd/print.h"
 #include "harness/plan/tasks.h"
 
@@ -24,7 +25,7 @@ static int print_cell(const pg_plan *plan, const pg_cell *cell, const char *stat
 {
     pg_buf line;
     pg_buf_init(&line);
-    pg_buf_printf(&line, "%-6s %.12s %s", state, cell->id, pg_cell_value(cell, "defense"));
+    pg_buf_printf(&line, "%-7s %.12s %s", state, cell->id, pg_cell_value(cell, "defense"));
     for (size_t i = 0; i < pg_plan_axes(plan); i++) {
         const char *key = pg_plan_axis(plan, i), *value = pg_cell_value(cell, key);
         if (strcmp(key, "defense") == 0 || !*value)
@@ -38,14 +39,14 @@ static int print_cell(const pg_plan *plan, const pg_cell *cell, const char *stat
     pg_buf_printf(&line, ": %s\n", e->why);
     int code = pg_buf_check(&line);
     if (code == PG_OK)
-        pg_print_hanging(20, "%s", line.data);
+        pg_print_hanging(21, "%s", line.data);
     pg_buf_release(&line);
     return code;
 }
 
 static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
 {
-    size_t counts[4] = {0};
+    size_t counts[PG_REASONS] = {0};
     int64_t left = 0;
     for (size_t i = 0; i < pg_plan_count(plan); i++) {
         const pg_cell *cell = pg_plan_at(plan, i);
@@ -69,11 +70,11 @@ static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
             return code;
     }
     size_t cells = pg_plan_count(plan), likes = pg_plan_likes(plan);
-    pg_print("%s: %zu cell%s: %zu new, %zu done, %zu stale, %zu failed; %" PRId64 " outcome%s to compute\n", pg_plan_name(plan), cells,
-             cells == 1 ? "" : "s", counts[PG_REASON_NEW], counts[PG_REASON_DONE], counts[PG_REASON_STALE], counts[PG_REASON_FAILED], left,
-             left == 1 ? "" : "s");
+    pg_print("%s: %zu cell%s: %zu new, %zu partial, %zu done, %zu stale, %zu failed; %" PRId64 " outcome%s to compute\n", pg_plan_name(plan),
+             cells, pg_plural((int64_t)cells), counts[PG_REASON_NEW], counts[PG_REASON_PARTIAL], counts[PG_REASON_DONE],
+             counts[PG_REASON_STALE], counts[PG_REASON_FAILED], left, pg_plural(left));
     if (likes > 0)
-        pg_print("%zu more row%s settle%s to a cell that is there already\n", likes, likes == 1 ? "" : "s", likes == 1 ? "s" : "");
+        pg_print("%zu more row%s settle%s to a cell that is there already\n", likes, pg_plural((int64_t)likes), likes == 1 ? "s" : "");
     return ferror(stdout) || fflush(stdout) != 0 ? pg_fail(PG_EIO, "cannot write to standard output") : PG_OK;
 }
 
@@ -114,7 +115,8 @@ const pg_command pg_command_plan = {
     .help = "Checks the matrix file: all problems are reported with line numbers. Writes nothing.\n"
             "\n"
             "  --explain    one line a cell: state, id, what varies, reason. States:\n"
-            "               new      not all images have outcomes\n"
+            "               new      no image has an outcome\n"
+            "               partial  some have\n"
             "               done     all have\n"
             "               stale    there are outcomes of the same settings, but weights, data or a module changed\n"
             "               failed   a task gave up after three attempts; run tries again\n"

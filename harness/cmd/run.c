@@ -1,6 +1,7 @@
 /* patchgauge run: computes the cells of a matrix that are missing. */
 #include "harness/base/log.h"
 #include "harness/base/option.h"
+#include "harness/base/text.h"
 #include "harness/base/version.h"
 #include "harness/cmd/matrix_args.h"
 #include "harness/cmd/shell.h"
@@ -157,7 +158,7 @@ static int check_broken(const session *s)
 static int verdict(const pg_store_progress *left, const pg_run_report *report, const session *s)
 {
     if (report->tasks || report->images)
-        pg_info("%" PRId64 " images in %" PRId64 " tasks, %.1f s (%.0f images/s)", report->images, report->tasks,
+        pg_info("%" PRId64 " image%s in %" PRId64 " task%s, %.1f s (%.0f images/s)", report->images, pg_plural(report->images), report->tasks, pg_plural(report->tasks),
                 report->wall_s, (double)report->images / (report->wall_s > 0 ? report->wall_s : 1));
     if (report->interrupted && left->pending + left->running > 0 && !(s->a->fail_fast && left->failed > 0))
         return pg_fail(PG_EINTERRUPTED,
@@ -166,7 +167,7 @@ static int verdict(const pg_store_progress *left, const pg_run_report *report, c
     if (left->failed > 0)
         return fail_tasks(left, s);
     if (left->done < left->tasks && report->failed > 0)
-        return pg_fail(PG_ECELLS, "%" PRId64 " tasks failed; another run tries them again", report->failed);
+        return pg_fail(PG_ECELLS, "%" PRId64 " task%s failed; another run tries again", report->failed, pg_plural(report->failed));
     if (left->done < left->tasks)
         return pg_fail(PG_EDB, "%" PRId64 " of %" PRId64 " tasks were not run", left->tasks - left->done, left->tasks);
     return PG_OK;
@@ -187,8 +188,9 @@ static int record_plan(session *s)
     if (code != PG_OK)
         return code;
     if (requeued > 0)
-        pg_info("%" PRId64 " tasks of a run that died are taken up again", requeued);
-    pg_info("%s: %zu cells, %" PRId64 " of %" PRId64 " tasks are done", pg_plan_name(s->plan), pg_plan_count(s->plan),
+        pg_info("%" PRId64 " task%s of a run that died: taken up again", requeued, pg_plural(requeued));
+    pg_info("%s: %zu cell%s, %" PRId64 " of %" PRId64 " tasks done", pg_plan_name(s->plan), pg_plan_count(s->plan),
+            pg_plural((int64_t)pg_plan_count(s->plan)),
             s->progress.done, s->progress.tasks);
     return PG_OK;
 }

@@ -1,5 +1,6 @@
 /* patchgauge show: all that is known of one cell. */
 #include "harness/cmd/command.h"
+#include "harness/base/text.h"
 #include "harness/cmd/passes.h"
 #include "harness/cmd/print.h"
 #include "db/store.h"
@@ -124,7 +125,7 @@ static int add_attempt_text(const pg_attempt_record *a, void *context)
         pg_buf_printf(out, ", %d threads, batch %d, %.3f s (read %.3f, forward %.3f, certify %.3f), peak %" PRId64 " MiB",
                       a->threads, a->batch, a->wall_s, a->read_s, a->forward_s, a->certify_s, a->peak_bytes >> 20);
     if (a->cached)
-        pg_buf_printf(out, ", %d images from the cache", a->cached);
+        pg_buf_printf(out, ", %d image%s from the cache", a->cached, pg_plural(a->cached));
     pg_buf_printf(out, ", patchgauge %s%s%s\n", a->revision, *a->error ? ": " : "", a->error);
     return PG_OK;
 }

@@ -1,5 +1,6 @@
 /* patchgauge status: how the database stands as a whole, while runs go on. */
 #include "harness/cmd/command.h"
+#include "harness/base/text.h"
 #include "harness/cmd/print.h"
 #include "db/store.h"
 #include "harness/base/json.h"
@@ -57,14 +58,14 @@ static int add_worker(const pg_worker_record *w, void *context)
     v->live += w->lives;
     pg_buf_printf(out, "  %s pid %" PRId64 ", %s, ", w->host, w->pid, w->device);
     if (w->threads > 0)
-        pg_buf_printf(out, "%d threads", w->threads);
+        pg_buf_printf(out, "%d thread%s", w->threads, pg_plural(w->threads));
     else
         pg_buf_puts(out, "all cores");
     pg_buf_printf(out, ", since %s: ", w->started);
     if (w->tasks > 0)
         format_task(w->first, w->count, w->cells, w->cell_id, out);
     if (w->tasks > 1)
-        pg_buf_printf(out, ", and %" PRId64 " more tasks", w->tasks - 1);
+        pg_buf_printf(out, ", and %" PRId64 " more task%s", w->tasks - 1, pg_plural(w->tasks - 1));
     pg_buf_puts(out, w->tasks == 0 ? "between tasks\n" : w->lives ? "\n" : "; died, the next run takes them up\n");
     json_t *row = json_pack("{s:o, s:I, s:o, s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:s}", "host", pg_json_text(w->host), "pid",
                             (json_int_t)w->pid, "device", pg_json_text(w->device), "threads", w->threads, "started", w->started,
@@ -120,8 +121,8 @@ static void format_text(const pg_context *context, const view *v, pg_buf *out)
     int64_t cells = 0;
     for (int i = 0; i < PG_CELL_STATES; i++)
         cells += s->cells[i];
-    pg_buf_printf(out, "%s: %" PRId64 " cells: %" PRId64 " new, %" PRId64 " partial, %" PRId64 " done, %" PRId64 " failed",
-                  context->db_path, cells, s->cells[PG_CELL_NEW], s->cells[PG_CELL_PARTIAL], s->cells[PG_CELL_DONE],
+    pg_buf_printf(out, "%s: %" PRId64 " cell%s: %" PRId64 " new, %" PRId64 " partial, %" PRId64 " done, %" PRId64 " failed",
+                  context->db_path, cells, pg_plural(cells), s->cells[PG_CELL_NEW], s->cells[PG_CELL_PARTIAL], s->cells[PG_CELL_DONE],
                   s->cells[PG_CELL_FAILED]);
     if (s->audited > 0)
         pg_buf_printf(out, "; %" PRId64 " more only audited", s->audited);
@@ -134,15 +135,15 @@ static void format_text(const pg_context *context, const view *v, pg_buf *out)
         pg_buf_puts(out, "left: about ");
         format_duration(left_of(v), out);
         pg_buf_printf(out, " at the measured speed of %" PRId64 " worker%s%s\n", v->live > 0 ? v->live : 1,
-                      v->live > 1 ? "s" : "", v->live > 0 ? "" : "; none is running");
+                      pg_plural(v->live), v->live > 0 ? "" : "; none is running");
     } else if (s->pending + s->running > 0) {
         pg_buf_puts(out, "left: not known before a task is done\n");
     }
     if (v->failures > 0)
         pg_buf_printf(out, "failed:\n%s", v->failed.data);
     if (s->failed > v->failures)
-        pg_buf_printf(out, "  and %" PRId64 " more tasks; `patchgauge ls --state failed` lists the cells\n",
-                      s->failed - v->failures);
+        pg_buf_printf(out, "  and %" PRId64 " more task%s; `patchgauge ls --state failed` lists the cells\n",
+                      s->failed - v->failures, pg_plural(s->failed - v->failures));
 }
 
 static int format_json(const pg_context *context, const view *v, pg_buf *out)

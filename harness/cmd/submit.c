@@ -3,6 +3,7 @@
 #include "harness/base/folder.h"
 #include "harness/base/log.h"
 #include "harness/base/option.h"
+#include "harness/base/text.h"
 #include "harness/cmd/print.h"
 #include "harness/cmd/shell.h"
 #include "harness/cmd/submission.h"
@@ -418,7 +419,7 @@ static int submit_all(session *x)
         pg_folders_end(x->parent, x->parent_made, code == PG_OK);
     if (code != PG_OK)
         return pg_fail(code, "%s", message);
-    pg_print("job %s: %" PRId64 " tasks, in %s\n", array, x->s.tasks, x->s.folder);
+    pg_print("job %s: %" PRId64 " task%s, in %s\n", array, x->s.tasks, pg_plural(x->s.tasks), x->s.folder);
     code = sbatch(x, array, merge, &what);
     if (code != PG_OK && what == SENT) {
         pg_warn("%s; it merges all the same", pg_error_message());

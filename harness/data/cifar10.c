@@ -44,10 +44,10 @@ static int open_part(state *s, const char *folder, const char *name, int64_t fir
     }
     uint64_t size;
     if (pg_file_open(p->path, &p->fd, &size) != PG_OK)
-        return pg_fail(PG_EDAMAGED, "%s: cannot be opened: fetch or import cifar10 again", p->path);
+        return pg_fail(PG_EDAMAGED, "%s: cannot be opened: `patchgauge data fetch cifar10` brings it again", p->path);
     int64_t bytes = (int64_t)size;
     if (bytes != p->file->bytes || bytes != p->file->images * PG_CIFAR10_RECORD)
-        return pg_fail(PG_EDAMAGED, "%s: %lld bytes, the manifest says %lld: fetch or import cifar10 again", p->path,
+        return pg_fail(PG_EDAMAGED, "%s: %lld bytes, the manifest says %lld: `patchgauge data fetch cifar10` brings it again", p->path,
                        (long long)bytes, (long long)p->file->bytes);
     return PG_OK;
 }
@@ -91,7 +91,7 @@ static int check_manifest(const pg_manifest *manifest, const char *folder)
         good = good && file && file->images < INT32_MAX && (i == 0 || file->images > 0);
     }
     if (!good)
-        return pg_fail(PG_EDAMAGED, "%s/manifest.json is not that of cifar10: fetch or import cifar10 again", folder);
+        return pg_fail(PG_EDAMAGED, "%s/manifest.json is not that of cifar10: `patchgauge data fetch cifar10` brings it again", folder);
     return PG_OK;
 }
 
@@ -104,10 +104,10 @@ static int check_classes(const pg_manifest *manifest, const char *folder)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_cifar10_class_names(path, &named);
     if (code == PG_EINPUT || code == PG_EMISSING)
-        code = pg_fail(PG_EDAMAGED, "%s: fetch or import cifar10 again", pg_error_message());
+        code = pg_fail(PG_EDAMAGED, "%s: `patchgauge data fetch cifar10` brings it again", pg_error_message());
     for (int i = 0; !code && i < PG_CIFAR10_CLASSES; i++)
         if (strcmp(named.classes[i], manifest->classes[i]) != 0)
-            code = pg_fail(PG_EDAMAGED, "%s: class %d is '%s', the manifest says '%s': fetch or import cifar10 again", path, i,
+            code = pg_fail(PG_EDAMAGED, "%s: class %d is '%s', the manifest says '%s': `patchgauge data fetch cifar10` brings it again", path, i,
                            named.classes[i], manifest->classes[i]);
     pg_manifest_release(&named);
     free(path);
@@ -187,7 +187,7 @@ static int read_bytes(const part *p, void *out, size_t size, int64_t offset)
             continue;
         if (n <= 0)
             return n ? pg_fail(PG_EIO, "%s: cannot be read: %s", p->path, strerror(errno))
-                     : pg_fail(PG_EDAMAGED, "%s: ends early: fetch or import cifar10 again", p->path);
+                     : pg_fail(PG_EDAMAGED, "%s: ends early: `patchgauge data fetch cifar10` brings it again", p->path);
         at += n;
         offset += n;
         size -= (size_t)n;

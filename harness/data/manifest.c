@@ -296,7 +296,7 @@ int pg_manifest_verify(const char *folder, const pg_manifest *manifest, pg_manif
             report(context, manifest->files[i].name, fault);
     }
     if (damaged)
-        return pg_fail(PG_EDAMAGED, "%s: %d of %d files damaged: fetch or import %s again", folder, damaged, manifest->n_files,
+        return pg_fail(PG_EDAMAGED, "%s: %d of %d files damaged: `patchgauge data fetch` or `data import` makes %s again", folder, damaged, manifest->n_files,
                        manifest->name);
     return PG_OK;
 }

@@ -1,6 +1,7 @@
 /* Plan and store: reasons, and the tasks that are missing. See tasks.h. */
 #include "harness/plan/tasks.h"
 
+#include "harness/base/text.h"
 #include "harness/plan/modules.h"
 
 #include <stdio.h>
@@ -9,7 +10,7 @@
 
 const char *pg_reason_name(pg_reason reason)
 {
-    static const char *const names[] = {"new", "done", "stale", "failed"};
+    static const char *const names[] = {"new", "partial", "done", "stale", "failed"};
     return (unsigned)reason < sizeof names / sizeof *names ? names[reason] : "?";
 }
 
@@ -65,11 +66,12 @@ int pg_plan_explain(const pg_cell *cell, pg_store *store, pg_explained *out)
         out->done = result.n;
         if (result.state == PG_CELL_DONE && result.known) {
             out->reason = PG_REASON_DONE;
-            pg_buf_printf(&why, "%lld images", (long long)result.n);
+            pg_buf_printf(&why, "%lld image%s", (long long)result.n, pg_plural(result.n));
         } else if (result.state == PG_CELL_FAILED) {
             out->reason = PG_REASON_FAILED;
             pg_buf_printf(&why, "%s; run tries again", result.error ? result.error : "");
         } else if (result.n > 0) {
+            out->reason = PG_REASON_PARTIAL;
             pg_buf_printf(&why, "%lld of %lld images are done", (long long)result.n, (long long)cell->count);
         } else if (store) {
             code = explain_stale(cell, store, out, &why);

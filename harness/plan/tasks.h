@@ -5,12 +5,14 @@
 #include "harness/plan/plan.h"
 
 typedef enum pg_reason {
-    PG_REASON_NEW, /* not all images have outcomes, and nothing older has */
+    PG_REASON_NEW,     /* no image has an outcome, and nothing older has */
+    PG_REASON_PARTIAL, /* some images have */
     PG_REASON_DONE,
     PG_REASON_STALE,  /* the same settings have outcomes of another content or module version */
     PG_REASON_FAILED, /* a task gave up */
+    PG_REASONS,
 } pg_reason;
-const char *pg_reason_name(pg_reason reason); /* "new", "done", "stale", "failed" */
+const char *pg_reason_name(pg_reason reason); /* "new", "partial", "done", "stale", "failed": as `ls` and `status` name them, and stale */
 
 typedef struct pg_explained {
     pg_reason reason;

@@ -399,7 +399,7 @@ static int audit_group(audit *a, size_t first)
     if (code == PG_OK)
         code = open_group(a, &g);
     if (code == PG_OK) {
-        snprintf(label, sizeof label, "%s, %zu cells: images", forward->weights, g.n_cells);
+        snprintf(label, sizeof label, "%s, %zu cell%s: images", forward->weights, g.n_cells, g.n_cells == 1 ? "" : "s");
         code = each_chunk(&g, label, audit_chunk);
     }
     for (size_t c = 0; code == PG_OK && a->request->levels[PG_AUDIT_LOCALITY] && c < g.n_cells; c++)
