@@ -394,8 +394,10 @@ static void certify_all(const pg_evidence *evidence, pg_window window, int64_t d
                         size_t n, void *scratch, pg_verdict *out)
 {
     pg_defense_find("clip")->certify(evidence, window, delta, label, configs, n, scratch, out);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         out[i].certified = out[i].prediction == label;
+        out[i].has_margin = false; /* a negative one would tell */
+    }
 }
 
 static int begin(void *context, pg_store **store)

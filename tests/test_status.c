@@ -86,7 +86,7 @@ static void test_status_counts(void **state)
     expect_text("outcomes: 38 of 60");
     expect_text("tasks: 5 of 12 done, 1 running, 5 pending, 1 failed");
     expect_text("workers: 1\n");
-    expect_text(", cpu, 1 threads, since ");
+    expect_text(", cpu, 1 thread, since ");
     char wanted[128];
     snprintf(wanted, sizeof wanted, ": images 4:8 of cell %.12s\n", ids[3]);
     expect_text(wanted);
@@ -189,7 +189,7 @@ static void test_dead_workers(void **state)
         json_decref(root);
     }
     assert_int_equal(program_run("t.db", "status"), 0);
-    expect_text("and 1 more tasks; died, the next run takes them up");
+    expect_text("and 1 more task; died, the next run takes them up");
     assert_int_equal(scratch_count(scratch_folder), entries);
     pg_store_close(store);
 }

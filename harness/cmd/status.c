@@ -135,7 +135,7 @@ static void format_text(const pg_context *context, const view *v, pg_buf *out)
         pg_buf_puts(out, "left: about ");
         format_duration(left_of(v), out);
         pg_buf_printf(out, " at the measured speed of %" PRId64 " worker%s%s\n", v->live > 0 ? v->live : 1,
-                      pg_plural(v->live), v->live > 0 ? "" : "; none is running");
+                      pg_plural(v->live > 0 ? v->live : 1), v->live > 0 ? "" : "; none is running");
     } else if (s->pending + s->running > 0) {
         pg_buf_puts(out, "left: not known before a task is done\n");
     }
