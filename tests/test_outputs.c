@@ -168,6 +168,18 @@ static void nothing_is_written_over(void **state)
             }
 }
 
+/* SQLite would take what lies there for part of the database. */
+static void a_journal_is_not_made_of_a_page(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"../db-journal", "../db-wal", "../there/../db-shm"};
+    for (size_t i = 0; i < 3; i++) {
+        clear();
+        expect_untouched("report ../m.toml --no-figures -o %s", names[i], "--force", "a journal of the database");
+        assert_int_equal(access(scratch_path("db-journal"), F_OK), -1);
+    }
+}
+
 static void no_folder_is_made_of_something_else(void **state)
 {
     (void)state;
@@ -303,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_written_over),
+        cmocka_unit_test(a_journal_is_not_made_of_a_page),
         cmocka_unit_test(no_folder_is_made_of_something_else),
         cmocka_unit_test(own_files_are_replaced),
         cmocka_unit_test(others_are_replaced_where_that_is_said),

@@ -110,15 +110,34 @@ static int check_kind(const char *path, bool *there, struct stat *about)
     return PG_OK;
 }
 
+/* The same file as an input, or one that SQLite keeps beside it, which would be taken for part of it. */
+static bool is_of_input(const char *path, const struct stat *about, const char *input)
+{
+    static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
+    const char *name = strrchr(path, '/'), *beside = strrchr(input, '/');
+    name = name ? name + 1 : path;
+    beside = beside ? beside + 1 : input;
+    for (size_t i = 0; i < 4; i++) {
+        char other[PATH_MAX];
+        struct stat found;
+        if (snprintf(other, sizeof other, "%s%s", input, suffixes[i]) < (int)sizeof other && about && stat(other, &found) == 0 &&
+            found.st_dev == about->st_dev && found.st_ino == about->st_ino)
+            return true;
+        if (i > 0 && strncmp(name, beside, strlen(beside)) == 0 && strcmp(name + strlen(beside), suffixes[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 int pg_output_check(const char *path, bool replace, const char *const *inputs)
 {
-    struct stat about, input;
+    struct stat about;
     bool there = false;
     if (!*path || path[strlen(path) - 1] == '/')
         return pg_fail(PG_EINPUT, "'%s' is no name of a file to write", path);
     int code = check_kind(path, &there, &about);
-    for (; code == PG_OK && there && inputs && *inputs; inputs++)
-        if (stat(*inputs, &input) == 0 && input.st_dev == about.st_dev && input.st_ino == about.st_ino)
+    for (; code == PG_OK && inputs && *inputs; inputs++)
+        if (is_of_input(path, there ? &about : NULL, *inputs))
             code = pg_fail(PG_EINPUT, "%s: is read by this command as well (%s), and not written over; name another file", path, *inputs);
     if (code == PG_OK && there && !replace)
         code = pg_fail(PG_EINPUT, "%s: is there already; --force replaces it, -o names another place", path);
@@ -304,10 +323,11 @@ int pg_folders_begin(const char *path, char **made)
         *p = 0;
         struct stat status;
         bool fresh = *partial && mkdir(partial, 0777) == 0;
+        int error = errno;
         if (*partial && !fresh && !(stat(partial, &status) == 0 && S_ISDIR(status.st_mode))) {
             if (stat(partial, &status) == 0)
-                errno = ENOTDIR;
-            code = pg_fail(PG_EIO, "%s: folder cannot be made: %s", partial, strerror(errno));
+                error = ENOTDIR;
+            code = pg_fail(PG_EIO, "%s: folder cannot be made: %s", partial, strerror(error));
         } else if (fresh && !*made && !(*made = strdup(partial)))
             code = pg_fail(PG_ENOMEM, "%s: out of memory", path);
         *p = end;

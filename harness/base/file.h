@@ -25,7 +25,7 @@ int pg_file_read(const char *path, size_t max, char **data, size_t *size) PG_MUS
 
 /* Whether a command may write a file there; said before work begins, and nothing is made. A link is followed. PG_EINPUT where
  * something else than a regular file is in the way (a folder, a device, a FIFO, a link to nothing), one of `inputs` (files that the
- * command reads and its database; NULL-terminated, may be NULL; the same file under another name counts), or, unless `replace`, any
+ * command reads and its database; NULL-terminated, may be NULL; the same file under another name counts, and a journal of it), or, unless `replace`, any
  * file: `replace` where the user asks for it (--force), or the file is known as one that this command wrote before. */
 int pg_output_check(const char *path, bool replace, const char *const *inputs) PG_MUST_USE;
 /* The same for a folder that is to be new: PG_EINPUT where anything is there. */
