@@ -7,6 +7,8 @@
 #include "db/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,6 +245,21 @@ void pg_db_close(pg_store *store)
     store->db = NULL;
 }
 
+/* Whether this user may do with a file what is asked for; whose it is, where not. */
+static int check_rights(const pg_store *store, const struct stat *about)
+{
+    int wanted = store->read_only ? R_OK : R_OK | W_OK;
+    if (access(store->path, wanted) == 0)
+        return PG_OK;
+    const char *why = strerror(errno);
+    const struct passwd *owner = getpwuid(about->st_uid);
+    char number[32];
+    snprintf(number, sizeof number, "%ld", (long)about->st_uid);
+    return pg_fail(PG_EIO, "%s: may not be %s: %s; it belongs to user %s and has mode %03o; name another one with --db, or ask for rights",
+                   store->path, access(store->path, R_OK) == 0 ? "written" : "read", why, owner ? owner->pw_name : number,
+                   (unsigned)about->st_mode & 0777);
+}
+
 /* Readers open for writing too where they may: rolling back the journal of a killed writer needs it. Not over a network, where
  * that journal may be of a writer that lives. */
 static int open_file(pg_store *store, bool network, const char *vfs)
@@ -251,8 +268,17 @@ static int open_file(pg_store *store, bool network, const char *vfs)
     if (store->read_only && access(store->path, F_OK) != 0)
         return pg_fail(PG_EMISSING, "%s: no such database (%s); run a matrix first, or name one with --db", store->path,
                        strerror(errno));
-    if (stat(store->path, &about) == 0 && !S_ISREG(about.st_mode)) /* SQLite would lay a journal beside a device */
+    bool there = stat(store->path, &about) == 0;
+    if (there && !S_ISREG(about.st_mode)) /* SQLite would lay a journal beside a device */
         return pg_fail(PG_EINPUT, "%s: is not a regular file; name a database file with --db", store->path);
+    int code = there ? check_rights(store, &about) : PG_OK;
+    if (code != PG_OK)
+        return code;
+    if (!store->read_only) { /* a new one with the rights that the user's umask leaves; SQLite would take those of the group away */
+        int fd = open(store->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0)
+            close(fd);
+    }
     int flags = store->read_only && network ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     flags |= SQLITE_OPEN_NOMUTEX | (store->read_only ? 0 : SQLITE_OPEN_CREATE);
     if (sqlite3_open_v2(store->path, &store->db, flags, vfs) != SQLITE_OK)

@@ -117,7 +117,7 @@ bool pg_db_worker_lives(const pg_store *store, const char *token)
     if (!is_token(token))
         return false;
     char *path = lock_path_of(store, token);
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = path ? open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC) : -1;
     bool lives = fd >= 0 ? flock(fd, LOCK_SH | LOCK_NB) != 0 : errno != ENOENT;
     if (fd >= 0)
         close(fd);
@@ -133,7 +133,7 @@ static bool is_dead(const pg_store *store, const char *token)
     char *path = lock_path_of(store, token);
     if (!path)
         return false;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC); /* of other users, too; no FIFO holds us */
     bool dead = fd < 0 ? errno == ENOENT : flock(fd, LOCK_EX | LOCK_NB) == 0;
     if (dead && fd >= 0)
         unlink(path);

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <glob.h>
+#include <sys/stat.h>
 
 static char cache_option[600]; /* "--cache SCRATCH/cache" */
 
@@ -264,6 +265,74 @@ static void test_names_of_no_file(void **state)
     assert_int_equal(program_shell(line), 0);
 }
 
+/* ---- rights ---- */
+
+static unsigned mode_of(const char *name)
+{
+    struct stat about;
+    assert_int_equal(stat(scratch_path(name), &about), 0);
+    return about.st_mode & 0777;
+}
+
+/* Files are made with the rights that the user's umask leaves, lock files of workers too. */
+static void test_umask(void **state)
+{
+    (void)state;
+    static const unsigned masks[] = {022, 002, 077, 027};
+    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
+        mode_t before = umask(masks[i]);
+        pg_store *store = fill();
+        glob_t locks = {0};
+        char pattern[600];
+        assert_int_equal(pg_store_worker_start(store, &some_worker), PG_OK);
+        snprintf(pattern, sizeof pattern, "%s.worker-*", scratch_path("t.db"));
+        assert_int_equal(glob(pattern, 0, NULL, &locks), 0);
+        struct stat about;
+        assert_int_equal(stat(locks.gl_pathv[0], &about), 0);
+        assert_int_equal(about.st_mode & 0777, 0666 & ~masks[i]);
+        globfree(&locks);
+        pg_store_close(store);
+        assert_int_equal(program_run("t.db", "db backup '%s/b.db'", scratch_folder), 0);
+        fill_cache();
+        umask(before);
+        assert_int_equal(mode_of("t.db"), 0666 & ~masks[i]);
+        assert_int_equal(mode_of("b.db"), 0666 & ~masks[i]);
+        assert_int_equal(stat(entry_path(0), &about), 0);
+        assert_int_equal(about.st_mode & 0777, 0666 & ~masks[i]);
+        assert_int_equal(clean_all(NULL), 0);
+    }
+}
+
+/* A database of another user: read where it may be, and else one message that says whose it is; nothing is made. */
+static void test_of_another_user(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned mode;
+        const char *command;
+        int code;
+    } cases[] = {{0644, "ls", 0}, {0644, "db check --cache none", 0}, {0600, "ls", 4}, {0600, "db check", 4}, {0644, "merge t.db", 2},
+                 {0644, "run m.toml", 4}, {0600, "run m.toml", 4}};
+    char line[1300], program[512];
+    if (geteuid() != 0)
+        skip(); /* needs to become somebody else */
+    static const char text[] = "fixed = { dataset = \"synthetic:test\", weights = \"null\", images = \"0:4\", patch = 3, defense = \"ds\" }\n";
+    pg_store_close(fill());
+    scratch_write("m.toml", text, sizeof text - 1);
+    snprintf(line, sizeof line, "cp '%s' '%s/program' && chmod 755 '%s' '%s/program'", program_path(), scratch_folder, scratch_folder, scratch_folder);
+    assert_int_equal(system(line), 0);
+    snprintf(program, sizeof program, "setpriv --reuid=65534 --regid=65534 --clear-groups ./program --db t.db");
+    int entries = scratch_count(scratch_folder);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(chmod(scratch_path("t.db"), cases[i].mode), 0);
+        snprintf(line, sizeof line, "cd '%s' && exec 2>&1; exec %s %s", scratch_folder, program, cases[i].command);
+        int code = program_shell(line);
+        if (code != cases[i].code || (code == 4 && !strstr(program_output, "it belongs to user root and has mode 6")))
+            fail_msg("%o %s: %d: %s", cases[i].mode, cases[i].command, code, program_output);
+        assert_int_equal(scratch_count(scratch_folder), entries);
+    }
+}
+
 /* ---- backup ---- */
 
 static void expect_whole(const char *name, int cells)
@@ -435,6 +504,8 @@ int main(void)
         cmocka_unit_test_teardown(test_cache_entries, clean_all),
         cmocka_unit_test_teardown(test_cache_leftovers, clean_all),
         cmocka_unit_test_teardown(test_names_of_no_file, clean_all),
+        cmocka_unit_test_teardown(test_umask, clean_all),
+        cmocka_unit_test_teardown(test_of_another_user, clean_all),
         cmocka_unit_test_teardown(test_backup, clean_all),
         cmocka_unit_test_teardown(test_backup_onto_itself, clean_all),
         cmocka_unit_test_teardown(test_backup_under_a_journal, clean_all),
