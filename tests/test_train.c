@@ -72,8 +72,12 @@ static int train_child(const char *out, double kill_after_s, bool kill_at_checkp
     char checkpoint[96];
     snprintf(checkpoint, sizeof checkpoint, "%s.checkpoint", out);
     pid_t child = fork();
-    if (child == 0)
-        _exit(train(out, 4, "0.1") ? 1 : 0);
+    if (child == 0) {
+        int e = train(out, 4, "0.1");
+        if (e)
+            fprintf(stderr, "%s\n", pg_error_message());
+        _exit(e ? 1 : 0);
+    }
     double start = pg_now_s();
     int status;
     for (pid_t ended = 0; ended == 0;) {
