@@ -317,6 +317,27 @@ static void a_loop_without_end_can_be_stopped(void **state)
     }
 }
 
+/* Scores that are no numbers lead an attack nowhere, and are not its fault. Needs libtorch. */
+static void a_surrogate_of_no_numbers_is_named(void **state)
+{
+    (void)state;
+    static const char source[] =
+        "#include <math.h>\n#include \"models/torch/torch.h\"\n#include \"defenses/rule.h\"\n"
+        "static pg_tensor *sur(pg_scope *s, const void *c, int kind, const pg_map *map, pg_tensor *logits, pg_tensor *labels)\n"
+        "{ (void)c, (void)kind, (void)map, (void)labels;\n"
+        "  return s->torch->affine(s, s->torch->mean(s, logits, 2, (const int64_t[]){2, 3}, false), NAN, 0); }\n" HEAD
+        ".name = \"nosum\"}, .surrogate = sur, .surrogate_version = 1, " HOOKS TAIL;
+    mkdir(scratch_path("bad"), 0700);
+    scratch_write("bad/nosum.c", source, strlen(source));
+    compile("bad", "nosum", "");
+    assert_int_equal(program_run("none.db", "--quiet --plugin %s/bad/nosum.so attack --weights models/zoo/synthetic-bagnet.safetensors --dataset "
+                                 "synthetic:test --images 0:2 --attack lavan --patch 5 --defense nosum --set steps=2 --sheet 0 -o %s/nosum",
+                                 scratch_folder, scratch_folder), 2);
+    expect("patchgauge: defense 'nosum' of /");
+    expect("nosum.so: image 0: the loss of attack lavan is no number");
+    assert_int_equal(access(scratch_path("nosum"), F_OK), -1);
+}
+
 /* Whatever runs at load, or while planning. */
 static void what_ends_the_process_early_is_told(void **state)
 {
@@ -365,6 +386,7 @@ int main(void)
         cmocka_unit_test(it_runs_like_a_defense_of_our_own), cmocka_unit_test(what_is_not_whole_is_refused),
         cmocka_unit_test(a_crash_costs_its_own_tasks),       cmocka_unit_test(certify_survives_any_end), cmocka_unit_test(a_run_keeps_built_in_cells),
         cmocka_unit_test(an_audit_keeps_built_in_cells), cmocka_unit_test(a_loop_without_end_can_be_stopped),
+        cmocka_unit_test(a_surrogate_of_no_numbers_is_named),
         cmocka_unit_test(what_ends_the_process_early_is_told),
         cmocka_unit_test(names_and_folders_are_checked),
     };
