@@ -42,17 +42,21 @@ static void send(const pg_script_line *line, const note *n)
 
 void pg_script_tell(const pg_script_line *line, int64_t done, int64_t total) { send(line, &(note){.done = done, .total = total}); }
 
-/* Bytes of memory that can be had without pushing others out; 0: unknown. */
-static rlim_t available_memory(void)
+/* Bytes of memory that the process has (its data, as the limit counts it) and can have without pushing others out; 0: unknown. */
+static rlim_t most_memory(void)
 {
     char line[128];
-    unsigned long long kib = 0;
+    unsigned long long kib = 0, pages = 0;
+    FILE *own = fopen("/proc/self/statm", "re");
+    bool known = own && fscanf(own, "%*s %*s %*s %*s %*s %llu", &pages) == 1;
+    if (own)
+        fclose(own);
     FILE *f = fopen("/proc/meminfo", "re");
     while (f && fgets(line, sizeof line, f) && sscanf(line, "MemAvailable: %llu kB", &kib) != 1)
         ;
     if (f)
         fclose(f);
-    return (rlim_t)kib << 10;
+    return known && kib ? ((rlim_t)kib << 10) + (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static void limit(int what, rlim_t to)
@@ -65,7 +69,7 @@ static void limit(int what, rlim_t to)
 static _Noreturn void work(const pg_import_job *job, const char *bytes, size_t size, const pg_script_line *line, pid_t parent)
 {
     note end = {.ended = 1};
-    rlim_t memory = available_memory();
+    rlim_t memory = most_memory();
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
