@@ -144,11 +144,27 @@ static void end_png(pg_buf *file, int bits, size_t piece)
     add_chunk(file, "IEND", NULL, 0);
 }
 
-/* An index without an entry is gray: white if it is 255. */
+/* Whether this Pillow makes an index without an entry gray (9.4) and not black (11.1). */
+static bool pillow_is_gray(void)
+{
+    if (!pillow_ready())
+        return false;
+    pg_buf file = begin_png(8, PNG_COLOR_TYPE_PALETTE);
+    end_png(&file, 8, 1000);
+    pg_image image = pillow_decode(&file);
+    assert_non_null(image.pixels);
+    bool gray = image.pixels[6] == 74;
+    pg_image_release(&image);
+    pg_buf_release(&file);
+    return gray;
+}
+
+/* An index without an entry is gray, white if it is 255, as in Pillow 9.4. */
 static void palettes_of_any_size_are_those_of_pillow(void **state)
 {
     (void)state;
     uint8_t colors[258 * 3];
+    const bool gray = pillow_is_gray();
     for (size_t i = 0; i < sizeof colors; i++)
         colors[i] = (uint8_t)(i * i + 7);
     const size_t sizes[] = {0, 1, 3, 4, 6, 60, 255 * 3, 256 * 3};
@@ -167,13 +183,13 @@ static void palettes_of_any_size_are_those_of_pillow(void **state)
             if (depth == 8 && sizes[i] < 60) /* pixel 7 has the value 3, pixel 2 the value 74 */
                 assert_memory_equal(image.pixels + 6, "\x4a\x4a\x4a", 3);
             pg_image_release(&image);
-            if (pillow_ready())
+            if (gray || (pillow_ready() && sizes[i] >= 3u << depth))
                 expect_pillow(name, &file);
             pg_buf_release(&file);
         }
     pg_buf file = begin_png(8, PNG_COLOR_TYPE_PALETTE); /* none at all */
     end_png(&file, 8, 1000);
-    if (pillow_ready())
+    if (gray)
         expect_pillow("no palette", &file);
     pg_buf_release(&file);
     file = begin_png(8, PNG_COLOR_TYPE_PALETTE);

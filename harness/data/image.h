@@ -1,9 +1,10 @@
 /* Photographs: JPEG and PNG files, read in memory, as 8-bit RGB.
  *
  * The pixels are those of Pillow's Image.open(FILE).convert("RGB"), byte for byte, of every file that it opens: grayscale,
- * palettes and CMYK become RGB, of 16 bits the upper 8 count, alpha is dropped; profiles, gamma and the orientation in EXIF are
- * not applied, and what libjpeg warns of is no error. What a file is follows from its first bytes, never from its name. Files
- * are untrusted: sizes are read from the header, before memory is taken for pixels. Thread-safe. */
+ * palettes and CMYK become RGB, of 16 bits the upper 8 count, alpha is dropped, a palette index without an entry is gray
+ * (white: 255); profiles, gamma and the orientation in EXIF are not applied, and what libjpeg warns of is no error. What a file
+ * is follows from its first bytes, never from its name. Files are untrusted: sizes are read from the header, before memory is
+ * taken for pixels. Thread-safe. */
 #ifndef PG_DATA_IMAGE_H
 #define PG_DATA_IMAGE_H
 

@@ -230,7 +230,8 @@ static int guard_png(work *w, int channels, uint8_t *samples)
     return fail_damaged(w->fault);
 }
 
-/* Colors of samples where there is one of them a pixel. An index without an entry is gray, as in Pillow. */
+/* Colors of samples where there is one of them a pixel. An index without an entry is gray, as in Pillow 9.4; in 11.1 it is
+ * black, but pixels have to be the same on every machine. */
 static void make_colors(const work *w, uint8_t colors[256][3])
 {
     int most = w->color == PNG_COLOR_TYPE_PALETTE || w->depth >= 8 ? 255 : (1 << w->depth) - 1;
