@@ -2,7 +2,7 @@
 # run.sh FOLDER PROGRAM...: runs cmocka programs one after the other, from the root of the tree.
 #
 # Each has PG_TEST_LIMIT seconds (default 300) of CPU time on every core, however busy the machine is; one that hangs is stopped
-# after PG_TEST_WALL seconds (default: six times as many). They get an empty home, which has to stay empty. PG_TEST_RUNNER is a
+# after PG_TEST_WALL seconds (default: twelve times as many). They get an empty home, which has to stay empty. PG_TEST_RUNNER is a
 # command that runs programs of another processor.
 #
 # Prints one line per test and what programs print as "count: ...", the whole output of a program in which something failed, and
@@ -14,7 +14,7 @@ set -u
 folder=$1
 shift
 limit=${PG_TEST_LIMIT:-300}
-wall=${PG_TEST_WALL:-$((limit * 6))}
+wall=${PG_TEST_WALL:-$((limit * 12))}
 cpu=$((limit * $(nproc)))
 mkdir -p "$folder" || exit 4
 folder=$(cd "$folder" && pwd)
