@@ -73,28 +73,32 @@ static void report_axis(const char *name, const pg_axis *a, pg_buf *out)
                       a->wrap ? ", wraps" : "");
 }
 
-static int write_module(const pg_import_job *job, const char *bytes, size_t size, const char *hash, const pg_script_setup *setup)
+static const char *base_of(const char *path)
 {
-    const char *slash = strrchr(job->from, '/'), *base = slash ? slash + 1 : job->from;
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static int command_text(const pg_import_job *job, pg_buf *out)
+{
+    pg_buf_printf(out, "patchgauge model import torchscript %s --input %dx%d --trust", base_of(job->from), job->input_height, job->input_width);
+    for (size_t i = 0; i < job->n_pairs; i++)
+        pg_buf_printf(out, " --set %s", job->pairs[i]);
+    return pg_buf_check(out);
+}
+
+static int write_module(const pg_import_job *job, const char *command, const char *bytes, size_t size, const char *hash, const pg_script_setup *setup)
+{
     const pg_geometry *g = &setup->geometry;
     pg_st_tensor tensor = {.name = "script.module", .dtype = PG_ST_U8, .rank = 1, .shape = {(int64_t)size}, .data = bytes, .size = size};
-    pg_buf command, source;
-    pg_buf_init(&command);
+    pg_buf source;
     pg_buf_init(&source);
-    pg_buf_printf(&command, "patchgauge model import torchscript %s --input %dx%d --trust", base, g->input_height, g->input_width);
-    for (size_t i = 0; i < job->n_pairs; i++)
-        pg_buf_printf(&command, " --set %s", job->pairs[i]);
-    pg_buf_printf(&source, "%s sha256 %s", base, hash);
-    int e = pg_buf_check(&command);
-    if (!e)
-        e = pg_buf_check(&source);
-    if (!e)
-        e = pg_weights_check_output(job->out, job->force, command.data);
+    pg_buf_printf(&source, "%s sha256 %s", base_of(job->from), hash);
+    int e = pg_buf_check(&source);
     if (!e)
         e = pg_weights_write(job->out, &tensor, 1,
                              &(pg_weights_record){.model = model(), .config = setup->config, .input_height = g->input_height, .input_width = g->input_width,
-                                                  .classes = g->classes, .command = command.data, .source = source.data});
-    pg_buf_release(&command);
+                                                  .classes = g->classes, .command = command, .source = source.data});
     pg_buf_release(&source);
     return e;
 }
@@ -116,9 +120,15 @@ int pg_script_import(const pg_import_job *job, pg_buf *report)
     pg_script_setup setup = {0};
     char *bytes = NULL, hash[PG_HASH_HEX];
     size_t size = 0;
+    pg_buf command;
+    pg_buf_init(&command);
     int e = pg_script_trusted(job->from);
     if (!e)
         e = check_given(job);
+    if (!e)
+        e = command_text(job, &command);
+    if (!e) /* before the minutes that trying may take */
+        e = pg_weights_check_output(job->out, job->force, command.data);
     if (!e)
         e = pg_file_read(job->from, BYTES_MAX, &bytes, &size);
     if (!e && (e = pg_pth_check_script(bytes, size)))
@@ -130,9 +140,10 @@ int pg_script_import(const pg_import_job *job, pg_buf *report)
     if (!e)
         e = pg_script_configure(job, size, found.shape, &setup);
     if (!e)
-        e = write_module(job, bytes, size, hash, &setup);
+        e = write_module(job, command.data, bytes, size, hash, &setup);
     if (!e)
         report_module(job, hash, &setup.geometry, &found, report);
     free(bytes);
+    pg_buf_release(&command);
     return e ? e : pg_buf_check(report);
 }

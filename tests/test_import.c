@@ -216,6 +216,7 @@ static void a_prefix_chooses(void **state)
         assert_non_null(strstr(program_output, "fits         102 of 102 tensors"));
         assert_non_null(strstr(program_output, "not chosen   102 tensors without the prefix"));
         assert_int_equal(pg_hash_file(scratch_path("a"), hash[i]), PG_OK);
+        assert_int_equal(remove(scratch_path("a")), 0);
     }
     assert_string_not_equal(hash[0], hash[1]);
     code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1 --prefix model", scratch_path("prefixes"), scratch_path("b"));
