@@ -67,6 +67,9 @@ struct pg_victim {
      * out[image_height][image_width]. NULL without gradients. */
     int (*saliency)(pg_victim *victim, const pg_example *example, float *out);
     bool (*stopping)(pg_victim *victim); /* a signal asked to stop: run returns PG_EINTERRUPTED */
+    /* optional: told after each pass how many there were for the images in hand, and at most will be; 0: not known */
+    void (*progress)(void *watcher, int64_t pass, int64_t passes);
+    void *watcher;
 };
 
 /* What every attack lets its user choose; the first member of every attack's config. */

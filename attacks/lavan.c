@@ -45,12 +45,14 @@ static int check(const void *config, int image_height, int image_width, int patc
     return code == PG_OK ? pg_aim_check(&c->aim, classes) : code;
 }
 
+static int64_t rounds_of(const lavan *c, const pg_victim *v) { return c->restarts > v->kinds ? c->restarts : v->kinds; }
+
 static int begin(pg_search *search, pg_trial *trial, bool *more)
 {
     const lavan *c = search->config;
     int kinds = search->victim->kinds;
-    int64_t rounds = c->restarts > kinds ? c->restarts : kinds, round = 0;
-    int code = pg_search_next_place(search, trial, &c->location, rounds, &round, more);
+    int64_t round = 0;
+    int code = pg_search_next_place(search, trial, &c->location, rounds_of(c, search->victim), &round, more);
     if (code != PG_OK || !*more)
         return code;
     trial->kind = (int)(round % kinds);
@@ -74,6 +76,8 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .victim = victim,
                         .aim = &c->aim,
                         .steps = c->ascent.steps,
+                        .attempts = rounds_of(c, victim) * pg_location_places(&c->location, victim->image_height, victim->image_width,
+                                                                              victim->patch_height, victim->patch_width),
                         .gradients = true,
                         .begin = begin,
                         .move = move};

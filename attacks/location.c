@@ -56,6 +56,11 @@ static int spread(int64_t i, int64_t n, int places)
     return n == 1 ? (places - 1) / 2 : (int)((2 * i * (places - 1) + n - 1) / (2 * (n - 1)));
 }
 
+int64_t pg_location_places(const pg_location *location, int image_height, int image_width, int patch_height, int patch_width)
+{
+    return pg_location_count(location, image_height - patch_height + 1, image_width - patch_width + 1);
+}
+
 pg_place pg_location_at(const pg_location *l, uint64_t seed, int64_t image, int rows, int columns, int64_t i)
 {
     int64_t across;

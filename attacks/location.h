@@ -45,6 +45,8 @@ int pg_location_check(const pg_location *location, int image_height, int image_w
 
 /* The number of places for `rows` x `columns` possible ones; gradient: the most there can be. */
 int64_t pg_location_count(const pg_location *location, int rows, int columns);
+/* The same for a patch in an image. */
+int64_t pg_location_places(const pg_location *location, int image_height, int image_width, int patch_height, int patch_width);
 /* Place i of an image, 0 <= i < count; not for gradient. */
 pg_place pg_location_at(const pg_location *location, uint64_t seed, int64_t image, int rows, int columns, int64_t i);
 

@@ -114,6 +114,8 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .victim = victim,
                         .aim = &c->aim,
                         .steps = c->steps,
+                        .attempts = c->restarts * pg_location_places(&c->location, victim->image_height, victim->image_width,
+                                                                     victim->patch_height, victim->patch_width),
                         .begin = begin,
                         .move = move};
     int code =

@@ -313,8 +313,9 @@ static int advance(pg_search *search, pg_trial *trial)
 static int work(pg_search *search, batch *b, const pg_example *examples, size_t n, pg_found *found)
 {
     pg_victim *v = search->victim;
-    size_t next = 0;
-    for (;;) {
+    size_t next = 0, rounds = (n + (size_t)v->slots - 1) / (size_t)v->slots;
+    int64_t passes = search->attempts * (search->steps + 1) * (int64_t)rounds;
+    for (int64_t made = 0;;) {
         int active = 0, code = PG_OK;
         for (int i = 0; i < v->slots && code == PG_OK; i++) {
             pg_trial *trial = &b->trials[i];
@@ -333,6 +334,8 @@ static int work(pg_search *search, batch *b, const pg_example *examples, size_t 
                 code = advance(search, &b->trials[i]);
         if (code != PG_OK)
             return code;
+        if (v->progress)
+            v->progress(v->watcher, ++made, passes);
     }
 }
 

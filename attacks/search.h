@@ -43,6 +43,7 @@ struct pg_search {
     pg_victim *victim;
     const pg_aim *aim;
     int64_t steps;
+    int64_t attempts; /* of an image, at most; 0: not known. For progress alone */
     bool gradients;   /* `move` wants them */
     bool every_image; /* also those that need no patch */
     bool pass_over;   /* images whose label is the target are left alone, not broken; without it they are an error */

@@ -269,6 +269,20 @@ static int read_results(merge *m, const char *cell_id, const pg_db_piece *p, cel
     return code;
 }
 
+/* The images before or behind the pieces, which were in the open task that they lie in: a pending task. */
+static int keep_rest(merge *m, const pg_db_piece *pieces, size_t n, int64_t first, int64_t end)
+{
+    static const char doing[] = "keeping the rest of a task";
+    if (first >= end)
+        return PG_OK;
+    int code = pg_db_run(m->to, doing, "INSERT INTO task (forward, first, count) VALUES (?1, ?2, ?3)", "iii", pieces->forward, first,
+                         end - first);
+    int64_t task = sqlite3_last_insert_rowid(m->to->db);
+    for (size_t i = 0; code == PG_OK && i < n; i++)
+        code = pg_db_run(m->to, doing, "INSERT INTO task_cell (task, cell) VALUES (?1, ?2)", "ii", task, pieces[i].cell);
+    return code;
+}
+
 /* A task of this store for pieces of equal bounds. The open task they lie in gives their cells away; where none is left it
  * becomes the new one, so that whoever holds it finds it changed. */
 static int make_task(merge *m, const pg_db_piece *pieces, size_t n, int64_t *task)
@@ -276,9 +290,16 @@ static int make_task(merge *m, const pg_db_piece *pieces, size_t n, int64_t *tas
     static const char doing[] = "making room for a merged task";
     const pg_db_piece *p = pieces;
     sqlite3_stmt *row = NULL;
-    int64_t left = 0;
-    int code = PG_OK;
-    if (p->task)
+    int64_t left = 0, first = p->first, end = p->first + p->count;
+    int code = p->task ? pg_db_get(m->to, "SELECT first, first + count FROM task WHERE task = ?1", &row, "i", p->task) : PG_OK;
+    if (code == PG_OK && p->task) {
+        int step = pg_db_step(m->to, row, doing);
+        code = step < 0 ? step : PG_OK;
+        first = step == 1 ? sqlite3_column_int64(row, 0) : first;
+        end = step == 1 ? sqlite3_column_int64(row, 1) : end;
+        pg_db_done(row);
+    }
+    if (code == PG_OK && p->task)
         code = pg_db_run(m->to, doing,
                          "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1 WHERE task = ?1"
                          " AND state IN ('running', 'failed')",
@@ -302,7 +323,9 @@ static int make_task(merge *m, const pg_db_piece *pieces, size_t n, int64_t *tas
     }
     for (size_t i = 0; code == PG_OK && i < n; i++)
         code = pg_db_run(m->to, doing, "INSERT INTO task_cell (task, cell) VALUES (?1, ?2)", "ii", *task, pieces[i].cell);
-    return code;
+    if (code == PG_OK)
+        code = keep_rest(m, pieces, n, first, p->first);
+    return code == PG_OK ? keep_rest(m, pieces, n, p->first + p->count, end) : code;
 }
 
 static const char *id_of(const shard_task *t, int64_t cell)

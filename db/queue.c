@@ -201,28 +201,50 @@ int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int
         v[13] ? &v[13] : NULL, v[14], v[15] >= 0 ? &v[15] : NULL, v[16] >= 0 ? &v[16] : NULL, pg_db_summary_checksum(v));
 }
 
-int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
-                    const pg_attack_row *attacks, bool *counted)
+static int end_task(pg_store *store, const pg_task *task, bool *mine)
 {
+    int code = pg_db_run(
+        store, "finishing a task",
+        "UPDATE task SET state = 'done', owner = NULL WHERE task = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'running'",
+        "iii", task->task, task->epoch, store->worker);
+    *mine = code == PG_OK && sqlite3_changes(store->db) == 1;
+    return code;
+}
+
+int pg_store_finish_part(pg_store *store, const pg_task *task, int64_t whole, const pg_attempt *attempt,
+                         const pg_outcome *outcomes, const pg_attack_row *attacks, bool *counted)
+{
+    pg_task part = *task; /* its cells are borrowed */
+    int64_t key = 0;
+    bool mine = false;
     *counted = false;
     int code = pg_db_begin(store);
     if (code != PG_OK)
         return code;
-    code = pg_db_run(
-        store, "finishing a task",
-        "UPDATE task SET state = 'done', owner = NULL WHERE task = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'running'",
-        "iii", task->task, task->epoch, store->worker);
-    bool mine = code == PG_OK && sqlite3_changes(store->db) == 1;
+    if (whole == task->count) {
+        code = end_task(store, task, &mine);
+    } else {
+        code = pg_db_split_off(store, task, whole, &key);
+        mine = key != 0;
+        part.task = mine ? key : task->task;
+        part.count = whole;
+    }
     if (code == PG_OK)
-        code = record_attempt(store, task, attempt, mine ? "done" : "stale", NULL);
+        code = record_attempt(store, &part, attempt, mine ? "done" : "stale", NULL);
     int64_t row = sqlite3_last_insert_rowid(store->db);
     if (code == PG_OK && mine)
-        code = pg_db_store_labels(store, task, outcomes);
-    for (size_t i = 0; code == PG_OK && mine && i < task->n_cells; i++)
-        code = pg_db_store_outcomes(store, task, task->cells[i], row, outcomes + (int64_t)i * task->count, attacks);
+        code = pg_db_store_labels(store, &part, outcomes);
+    for (size_t i = 0; code == PG_OK && mine && i < part.n_cells; i++)
+        code = pg_db_store_outcomes(store, &part, part.cells[i], row, outcomes + (int64_t)i * whole, attacks);
     code = pg_db_end(store, code);
     *counted = code == PG_OK && mine;
     return code;
+}
+
+int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
+                    const pg_attack_row *attacks, bool *counted)
+{
+    return pg_store_finish_part(store, task, task->count, attempt, outcomes, attacks, counted);
 }
 
 int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max,

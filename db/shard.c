@@ -1,8 +1,9 @@
 /* Stores that hold a share of a plan. See store.h.
  *
  * What a shard is stands in its table meta: shard_plan, the id of its plan, and shard, "3/8". A frozen plan has the first one
- * only. A shard holds nothing else, and its tasks are cut once, when it is planned first: their order is the same in all
- * shards of a plan, so that each task is run by one of them. The store that they are merged into has a row "submission FOLDER"
+ * only. A shard holds nothing else, and its tasks are cut once, when it is planned first: their keys are the same in all shards of
+ * a plan, so that each task is run by one of them. Where a run that stopped has split one, shard_tasks is the last key of the cut;
+ * later ones are parts of its own tasks. The store that they are merged into has a row "submission FOLDER"
  * for each submission, with the id of its plan. */
 #include "db/internal.h"
 
@@ -77,6 +78,9 @@ static bool parse_name(const char *name, int64_t *index, int64_t *count)
     return sscanf(name, "%" SCNd64 "/%" SCNd64, index, count) == 2 && *count > 0;
 }
 
+/* The last key of the cut. */
+#define LAST_CUT "(SELECT ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'shard_tasks'), max(task)) FROM task)"
+
 int pg_db_shard_narrow(pg_store *store)
 {
     char name[48];
@@ -85,10 +89,17 @@ int pg_db_shard_narrow(pg_store *store)
     if (code != PG_OK || !parse_name(name, &index, &count))
         return code;
     return pg_db_run(store, "choosing the tasks of the shard",
-                     "DELETE FROM temp.wanted WHERE task IN (SELECT task FROM (SELECT w.task AS task,"
-                     " row_number() OVER (ORDER BY t.forward, t.first, t.count, t.task) - 1 AS place FROM temp.wanted w"
-                     " JOIN task t ON t.task = w.task) WHERE place % ?1 <> ?2)",
+                     "DELETE FROM temp.wanted WHERE task IN (SELECT task FROM (SELECT task, row_number() OVER (ORDER BY task) - 1"
+                     " AS place FROM temp.wanted WHERE task <= " LAST_CUT ") WHERE place % ?1 <> ?2)",
                      "ii", count, index);
+}
+
+int pg_db_shard_freeze(pg_store *store)
+{
+    return pg_db_run(store, "splitting a task of a shard",
+                     "INSERT OR IGNORE INTO meta (key, value) SELECT 'shard_tasks', CAST(max(task) AS TEXT) FROM task"
+                     " WHERE EXISTS (SELECT 1 FROM meta WHERE key = 'shard')",
+                     "");
 }
 
 /* The plan that the store says to hold, as its cells have it. */
@@ -131,7 +142,7 @@ int pg_store_shard(pg_store *store, pg_shard_info *out)
     if (code == PG_OK && strcmp(plan_id, out->plan_id) != 0)
         code = pg_fail(PG_EDAMAGED, "%s: its cells are not those of its plan; delete it and run its shard again", store->path);
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT count(*) FROM task", &row, "");
+        code = pg_db_get(store, "SELECT count(*) FROM task WHERE task <= " LAST_CUT, &row, "");
     return code == PG_OK ? pg_db_one(store, row, "counting tasks", &out->tasks) : code;
 }
 

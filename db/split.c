@@ -1,8 +1,9 @@
-/* Splitting tasks: by cells, where plans overlap. See store.h.
+/* Splitting tasks: by cells, where plans overlap; by images, where a run stops within a task. See store.h.
  *
  * A task that is split by cells becomes two with the same images; one that is split stays what it was to everybody who could
  * run it, since a plan that has all of its cells has all cells of both parts. Tasks only get smaller that way, so two runs
- * that take from each other come to an end. */
+ * that take from each other come to an end. One that is split by images stays the task of those that are left, with its key, so
+ * that shards know it as theirs. */
 #include "db/internal.h"
 
 enum { TAKEN_AT_A_TIME = 16 }; /* who has the other cells may yet run the rest */
@@ -95,4 +96,26 @@ int pg_store_take(pg_store *store, bool *more)
         code = pg_db_one(store, row, doing, &pending);
     *more = code == PG_OK && pending;
     return pg_db_end(store, code);
+}
+
+int pg_db_split_off(pg_store *store, const pg_task *task, int64_t whole, int64_t *part)
+{
+    static const char doing[] = "splitting a task";
+    *part = 0;
+    int code = pg_db_run(store, doing,
+                         "UPDATE task SET state = 'pending', owner = NULL, first = first + ?4, count = count - ?4 WHERE task = ?1"
+                         " AND epoch = ?2 AND owner = ?3 AND state = 'running'",
+                         "iiii", task->task, task->epoch, store->worker, whole);
+    if (code != PG_OK || sqlite3_changes(store->db) != 1)
+        return code;
+    code = pg_db_shard_freeze(store);
+    if (code == PG_OK)
+        code = pg_db_run(store, doing,
+                         "INSERT INTO task (forward, first, count, state, epoch) SELECT forward, ?2, ?3, 'done', epoch FROM task"
+                         " WHERE task = ?1",
+                         "iii", task->task, task->first, whole);
+    *part = sqlite3_last_insert_rowid(store->db);
+    return code == PG_OK ? pg_db_run(store, doing, "INSERT INTO task_cell SELECT ?2, cell FROM task_cell WHERE task = ?1", "ii",
+                                     task->task, *part)
+                         : code;
 }

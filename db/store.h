@@ -345,6 +345,10 @@ typedef struct pg_attempt {
  * but the attempt is recorded. */
 int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
                     const pg_attack_row *attacks, bool *counted) PG_MUST_USE;
+/* The same for the first `whole` images of the task, outcomes[n_cells][whole] and attacks[whole]: they become a task of their own that is done,
+ * and the others are pending again. 1 <= whole <= count. */
+int pg_store_finish_part(pg_store *store, const pg_task *task, int64_t whole, const pg_attempt *attempt,
+                         const pg_outcome *outcomes, const pg_attack_row *attacks, bool *counted) PG_MUST_USE;
 /* Records a failed attempt; the task becomes pending again, or failed where it was number attempts_max (*given_up). */
 int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max,
                   bool *given_up) PG_MUST_USE;

@@ -149,6 +149,10 @@ pg_network *pg_network_base(pg_network *network);
 
 struct pg_scope;
 struct pg_tensor;
+/* A network of copies: `watch` is called after each pass with how many copies of an image were run, of how many; where it says
+ * false before the last of them, pg_network_forward ends with PG_EINTERRUPTED. NULL: nobody watches. */
+void pg_network_watch(pg_network *network, bool (*watch)(void *context, int64_t pass, int64_t passes), void *context);
+
 /* The scope of this network's tensors, on its device; pg_network_forward clears it. NULL: a model without libtorch has no
  * gradients, nor has a network of copies. Borrowed. */
 struct pg_scope *pg_network_scope(pg_network *network);

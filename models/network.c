@@ -25,6 +25,9 @@ struct pg_network {
     int *place;      /* [batch] their positions */
     int *like;       /* [positions] the first one with the same copy */
     float *local;    /* their local logits */
+    int passes;      /* copies of an image that differ; 0: not counted yet */
+    bool (*watch)(void *context, int64_t pass, int64_t passes); /* NULL: nobody watches */
+    void *watcher;
 };
 
 void pg_parameters_release(pg_parameters *ps, const pg_torch *torch)
@@ -312,6 +315,9 @@ static int forward_copies(pg_network *n, const uint8_t *pixels, int64_t image, f
     const pg_geometry *g = &n->info.geometry;
     int rows = g->rows.positions, columns = g->columns.positions, all = rows * columns, waiting = 0, run = 0, e = PG_OK;
     size_t size = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width, vector = (size_t)g->classes * sizeof *logits;
+    if (n->watch && !n->passes)
+        for (int i = 0; i < all; i++)
+            n->passes += n->copies.copy(n->copies.context, i / columns, i % columns, pixels, n->copied) == i;
     for (int i = 0; !e && i < all; i++) {
         uint8_t *out = n->copied + (size_t)waiting * size;
         n->like[i] = n->copies.copy(n->copies.context, i / columns, i % columns, pixels, out);
@@ -322,11 +328,19 @@ static int forward_copies(pg_network *n, const uint8_t *pixels, int64_t image, f
         e = run_copies(n, image * all + run, waiting, logits);
         run += waiting;
         waiting = 0;
+        if (!e && n->watch && !n->watch(n->watcher, run, n->passes) && run < n->passes)
+            e = pg_fail(PG_EINTERRUPTED, "stopped between two passes of an image");
     }
     for (int i = 0; !e && i < all; i++)
         if (n->like[i] != i)
             memcpy(logits + (size_t)i * (size_t)g->classes, logits + (size_t)n->like[i] * (size_t)g->classes, vector);
     return e;
+}
+
+void pg_network_watch(pg_network *n, bool (*watch)(void *context, int64_t pass, int64_t passes), void *context)
+{
+    n->watch = watch;
+    n->watcher = context;
 }
 
 int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int count, float *logits)

@@ -179,6 +179,23 @@ static inline bool finish_attacked(pg_store *store, const pg_task *task, bool at
 
 static inline bool finish(pg_store *store, const pg_task *task) { return finish_attacked(store, task, false); }
 
+/* The first images of a task, under attack. */
+static inline bool finish_part(pg_store *store, const pg_task *task, int64_t whole)
+{
+    pg_outcome *outcomes = calloc(task->n_cells * (size_t)whole, sizeof *outcomes);
+    pg_attack_row *attacks = calloc((size_t)whole, sizeof *attacks);
+    bool counted = false;
+    for (int64_t i = 0; i < whole; i++)
+        attacks[i] = make_attack(task->first + i);
+    for (size_t c = 0; c < task->n_cells; c++)
+        for (int64_t i = 0; i < whole; i++)
+            outcomes[(int64_t)c * whole + i] = make_outcome(task->first + i, c);
+    assert_int_equal(pg_store_finish_part(store, task, whole, &some_attempt, outcomes, attacks, &counted), PG_OK);
+    free(outcomes);
+    free(attacks);
+    return counted;
+}
+
 static inline int64_t number(pg_store *store, const char *sql)
 {
     sqlite3_stmt *row = NULL;

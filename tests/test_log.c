@@ -86,6 +86,49 @@ static void progress_ends_with_a_whole_line(void **state)
     assert_int_equal(said[strlen(said) - 1], '\n');
 }
 
+static void rates_read(void **state)
+{
+    (void)state;
+    static const struct {
+        double per_s;
+        const char *unit, *want;
+    } cases[] = {{340, "images", "340 images/s"},  {1, "images", "1.0 images/s"},   {0.2, "images", "12 images/min"},
+                 {0.99, "images", "59 images/min"}, {0.01, "images", "36 images/h"}, {0.0001, "images", "8.6 images/day"},
+                 {48123, "images", "48k images/s"}, {1250, "", "1.2k/s"},            {999.4, "", "999/s"},
+                 {9.96, "", "10/s"},                {5.2e6, "", "5.2M/s"},           {0, "images", "0.0 images/day"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[64];
+        pg_rate_format(cases[i].per_s, cases[i].unit, text);
+        assert_string_equal(text, cases[i].want);
+    }
+}
+
+/* A line twice a minute, and none where nothing has changed; parts of what is in hand count. */
+static void progress_in_a_file_is_sparing(void **state)
+{
+    (void)state;
+    pg_progress progress;
+    capture_begin();
+    pg_progress_start(&progress, "images", 0, 10);
+    pg_progress_update(&progress, 4, NULL); /* too soon */
+    for (int i = 0; i < 3; i++) {
+        progress.drawn_s -= 31;
+        progress.start_s -= 31;
+        pg_progress_update(&progress, 4, NULL);
+    }
+    progress.drawn_s -= 31;
+    progress.part = 1.5;
+    pg_progress_update(&progress, 4, "(pass 3 of at most 4 in hand)");
+    const char *said = capture_end();
+    int lines = 0;
+    for (const char *p = said; *p; p++)
+        lines += *p == '\n';
+    if (lines != 2)
+        fail_msg("%s", said);
+    assert_int_equal(strncmp(said, "images 4/10 40% 7.7 images/min eta ", 35), 0);
+    assert_non_null(strstr(said, "\nimages 4/10 55% 3.5 images/min eta 76s (pass 3 of at most 4 in hand)\n"));
+}
+
 static void progress_on_a_terminal_is_one_line_redrawn(void **state)
 {
     (void)state;
@@ -132,6 +175,8 @@ int main(void)
         cmocka_unit_test(long_messages_are_cut_and_still_lines),
         cmocka_unit_test(quiet_keeps_warnings_only),
         cmocka_unit_test(progress_ends_with_a_whole_line),
+        cmocka_unit_test(progress_in_a_file_is_sparing),
+        cmocka_unit_test(rates_read),
         cmocka_unit_test(progress_on_a_terminal_is_one_line_redrawn),
         cmocka_unit_test(the_clock_goes_forward),
     };

@@ -240,6 +240,51 @@ static void test_late_worker(void **state)
 }
 
 /* A failure travels with its reason, once; later the shard, or this store, gets it done. */
+/* A shard whose run stopped within a task: what it has is merged, what it lacks stays to be done in both, and its other tasks are the
+ * ones that it had. */
+static void test_a_shard_that_stopped(void **state)
+{
+    pg_store *main = open_as("main.db", PG_STORE_WRITE), *shard = open_as("s0.db", PG_STORE_WRITE);
+    const pg_shard even = {0, 2, NULL};
+    pg_shard_info info;
+    pg_task task;
+    assert_int_equal(plan_cut(main, CELLS, CHUNK, NULL), PG_OK); /* 0-3, 4-7, 8-9 */
+    assert_int_equal(plan_cut(shard, CELLS, CHUNK, &even), PG_OK);
+    start_as(shard);
+    assert_true(claim(shard, &task));
+    assert_true(finish_part(shard, &task, 3));
+    pg_task_release(&task);
+    pg_store_close(shard);
+    expect_merged(main, "s0.db", 1, 0, 0);
+    assert_int_equal(number(main, "SELECT sum(count) FROM task WHERE state = 'pending'"), IMAGES - 3);
+    assert_int_equal(number(main, "SELECT count(*) FROM task WHERE state = 'pending' AND first = 3 AND count = 1"), 1);
+    shard = open_as("s0.db", PG_STORE_WRITE);
+    assert_int_equal(plan_cut(shard, CELLS, CHUNK, &even), PG_OK);
+    start_as(shard);
+    pg_store_progress left;
+    assert_int_equal(pg_store_progress_of(shard, &left), PG_OK);
+    assert_int_equal(left.tasks, 3); /* both parts of the first, and the third */
+    assert_int_equal(left.images, 6);
+    assert_int_equal(left.images_done, 3);
+    for (int i = 0; i < 2; i++) {
+        assert_true(claim(shard, &task));
+        assert_int_equal(task.first, i ? 8 : 3);
+        assert_true(finish_attacked(shard, &task, true));
+        pg_task_release(&task);
+    }
+    assert_false(claim(shard, &task));
+    assert_int_equal(pg_store_shard(shard, &info), PG_OK);
+    assert_int_equal(info.tasks, 3);
+    pg_store_close(shard);
+    make_shard("s1.db", 1, 2, CHUNK, 100, true);
+    expect_merged(main, "s0.db", 2, 1, 0);
+    expect_merged(main, "s1.db", 1, 0, 0);
+    expect_whole(main, true);
+    assert_int_equal(number(main, "SELECT count(*) FROM task WHERE state <> 'done'"), 0);
+    pg_store_close(main);
+    drop_all(state);
+}
+
 static void test_failures(void **state)
 {
     for (int here = 0; here < 2; here++) {
@@ -547,6 +592,7 @@ int main(void)
         cmocka_unit_test_teardown(test_overlaps, drop_all),
         cmocka_unit_test_teardown(test_other_cells, drop_all),
         cmocka_unit_test_teardown(test_late_worker, drop_all),
+        cmocka_unit_test_teardown(test_a_shard_that_stopped, drop_all),
         cmocka_unit_test_teardown(test_failures, drop_all),
         cmocka_unit_test_teardown(test_failure_of_another_cut, drop_all),
         cmocka_unit_test_teardown(test_twice_on_the_way, drop_all),

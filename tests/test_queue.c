@@ -79,6 +79,49 @@ static void test_pending_tasks_are_split(void **state)
     pg_store_close(store);
 }
 
+/* ---- Parts of tasks ---- */
+
+/* What is whole is kept, the rest is pending; outcomes, attacks and sums are those of whole tasks. */
+static void test_part_of_a_task(void **state)
+{
+    (void)state;
+    pg_store *store = open_worker();
+    pg_task task, rest;
+    plan_all(store);
+    assert_true(claim(store, &task));
+    assert_true(finish_part(store, &task, 3));
+    assert_false(finish_part(store, &task, 3)); /* it is this worker's no more */
+    assert_int_equal(number(store, "SELECT count(*) FROM attempt WHERE result = 'stale'"), 1);
+    assert_int_equal(number(store, "SELECT count(*) FROM outcome"), CELLS * 3);
+    assert_int_equal(pg_store_check(store), PG_OK);
+    pg_store_progress progress;
+    plan_all(store);
+    assert_int_equal(pg_store_progress_of(store, &progress), PG_OK);
+    assert_int_equal(progress.tasks, 4);
+    assert_int_equal(progress.images, IMAGES);
+    assert_int_equal(progress.images_done, 3);
+    assert_int_equal(progress.pending, 3);
+    assert_true(claim(store, &rest));
+    assert_int_equal(rest.task, task.task);
+    assert_int_equal(rest.first, 3);
+    assert_int_equal(rest.count, 1);
+    assert_true(rest.epoch > task.epoch);
+    assert_int_equal(rest.n_cells, CELLS);
+    assert_false(finish_part(store, &task, 2)); /* a late one */
+    assert_true(finish_attacked(store, &rest, true));
+    pg_task_release(&task);
+    pg_task_release(&rest);
+    while (claim(store, &task)) {
+        assert_true(finish_attacked(store, &task, true));
+        pg_task_release(&task);
+    }
+    assert_int_equal(pg_store_check(store), PG_OK);
+    assert_int_equal(number(store, "SELECT count(*) FROM summary"), CELLS * 4);
+    assert_int_equal(number(store, "SELECT count(*) FROM attack"), CELLS * IMAGES);
+    assert_int_equal(number(store, "SELECT sum(n = images) FROM total"), CELLS);
+    pg_store_close(store);
+}
+
 /* ---- Plans that overlap ---- */
 
 static int try_join(pg_store *store, const int *cells, size_t n)
@@ -629,6 +672,7 @@ int main(void)
         cmocka_unit_test_teardown(test_tasks_of_a_plan, clean),
         cmocka_unit_test_teardown(test_new_cell_over_old_forward, clean),
         cmocka_unit_test_teardown(test_pending_tasks_are_split, clean),
+        cmocka_unit_test_teardown(test_part_of_a_task, clean),
         cmocka_unit_test_teardown(test_late_worker_of_another_plan, clean),
         cmocka_unit_test_teardown(test_taking_comes_to_an_end, clean),
         cmocka_unit_test_teardown(test_failed_task_of_another_plan, clean),

@@ -14,12 +14,21 @@ void pg_log_share(atomic_bool *bar_open);
 void pg_info(const char *format, ...) PG_PRINTF(1, 2);
 void pg_warn(const char *format, ...) PG_PRINTF(1, 2);
 
-/* A bar on a terminal, else a line every few seconds: "label 1200/10000 12% 340/s eta 26s". Drawn at most ten times a second.
- */
+bool pg_log_is_quiet(void);
+
+/* "26s", "12m05s", "2h30m" */
+void pg_duration_format(double seconds, char out[32]);
+/* "340 images/s", "12 images/min": per the unit of time that makes it a number from 1 on, "48k" above 999. unit "": "340/s" */
+void pg_rate_format(double per_s, const char *unit, char out[64]);
+
+/* A bar on a terminal, drawn at most ten times a second, else a line at most twice a minute where something has changed:
+ * "images 1200/10000 12% 340 images/s eta 26s". */
 typedef struct pg_progress {
-    const char *label;
+    const char *label; /* ends with what is counted */
     int64_t total, done, first;
+    double part; /* of the caller: done so far of what is in hand, units */
     double start_s, drawn_s;
+    double drawn; /* how far it was then */
     double left_s; /* the caller's estimate; negative: by the mean speed so far */
 } pg_progress;
 void pg_progress_start(pg_progress *progress, const char *label, int64_t done, int64_t total);

@@ -146,8 +146,10 @@ static int run(const pg_context *context, int argc, char **argv)
     arguments a = {0};
     int code = parse(argc, argv, &a);
     a.request.data_dir = context->data_dir;
-    if (code == PG_OK)
+    if (code == PG_OK) {
         pg_signals_catch();
+        pg_signals_answer();
+    }
     return code == PG_OK ? pg_attack_write(&a.request) : code;
 }
 

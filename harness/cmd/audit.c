@@ -359,6 +359,7 @@ static int run(const pg_context *context, int argc, char **argv)
         code = pg_module_configure(&attack->module, "attack", a.attack_pairs.items, a.attack_pairs.n, a.attack_config);
     if (code == PG_OK) {
         pg_signals_catch();
+        pg_signals_answer();
         code = open_plan(context, &a, &plan);
     }
     s.plan = plan;

@@ -157,13 +157,15 @@ static int check_broken(const session *s)
 
 static int verdict(const pg_store_progress *left, const pg_run_report *report, const session *s)
 {
+    char rate[64];
+    pg_rate_format((double)report->images / (report->wall_s > 0 ? report->wall_s : 1), "images", rate);
     if (report->tasks || report->images)
-        pg_info("%" PRId64 " image%s in %" PRId64 " task%s, %.1f s (%.0f images/s)", report->images, pg_plural(report->images), report->tasks, pg_plural(report->tasks),
-                report->wall_s, (double)report->images / (report->wall_s > 0 ? report->wall_s : 1));
+        pg_info("%" PRId64 " image%s in %" PRId64 " task%s, %.1f s (%s)", report->images, pg_plural(report->images), report->tasks,
+                pg_plural(report->tasks), report->wall_s, rate);
     if (report->interrupted && left->pending + left->running > 0 && !(s->a->fail_fast && left->failed > 0))
         return pg_fail(PG_EINTERRUPTED,
-                       "interrupted: %" PRId64 " of %" PRId64 " tasks are done and kept; the same command goes on", left->done,
-                       left->tasks);
+                       "interrupted: %" PRId64 " of %" PRId64 " images are done and kept; the same command goes on",
+                       left->images_done, left->images);
     if (left->failed > 0)
         return fail_tasks(left, s);
     if (left->done < left->tasks && report->failed > 0)
@@ -327,7 +329,8 @@ const pg_command pg_command_run = {
     .help =
         "Cells that share a forward pass are computed together; images with outcomes are not computed again. Work is\n"
         "committed task by task: after an interruption, a crash or kill -9 the same command goes on where it stopped. The\n"
-        "first Ctrl-C or TERM, or USR1, lets the tasks in hand finish, the second ends at once. A task that fails is tried\n"
+        "first Ctrl-C or TERM, or USR1, stops at the next batch of images or pass of an attack and keeps the images that are\n"
+        "whole; the second ends at once. A task that fails is tried\n"
         "three times, then left out while the rest goes on (exit code 1). Workers are processes: one that crashes costs its\n"
         "task one attempt, and another takes its place. Where memory runs out, a task goes on with half the batch; its\n"
         "results may differ in their last bits, and tables say so.\n"
@@ -338,10 +341,10 @@ const pg_command pg_command_run = {
         "  --device D        auto (default), cpu, cuda:N, or cuda: the GPUs there are, one to a worker\n"
         "  --threads N       cores of a forward pass; default 0: all that the worker has\n"
         "  --keep-going      a task that is given up does not stop the others; default\n"
-        "  --fail-fast       the first task that is given up stops the run, the tasks in hand finish; of the two the last "
+        "  --fail-fast       the first task that is given up stops the run, whole images are kept; of the two the last "
         "counts\n"
-        "  --task-images N   images of a task; default 256, rounded up to whole batches; under attack at most 64, but no\n"
-        "                    fewer than are attacked at a time\n"
+        "  --task-images N   images of a task; default 256, rounded up to whole batches; under attack at most 64, rounded up\n"
+        "                    to whole groups of those that are attacked at a time\n"
         "  --shard I/N       run every N-th task of the plan from task I on, into a database of its own (--db), for\n"
         "                    `patchgauge merge`; `patchgauge submit` does this on a Slurm cluster\n"
         "\n"

@@ -4,6 +4,7 @@
 #include "harness/cmd/print.h"
 #include "db/store.h"
 #include "harness/base/json.h"
+#include "harness/base/log.h"
 #include "harness/run/run.h"
 
 #include <getopt.h>
@@ -29,17 +30,6 @@ typedef struct view {
     pg_buf workers, failed; /* text */
     json_t *worker_list, *failure_list;
 } view;
-
-static void format_duration(double seconds, pg_buf *out)
-{
-    int64_t s = seconds > 1e9 ? 1000000000 : (int64_t)(seconds + 0.5);
-    if (s < 100)
-        pg_buf_printf(out, "%" PRId64 "s", s);
-    else if (s < 6000)
-        pg_buf_printf(out, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
-    else
-        pg_buf_printf(out, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
-}
 
 /* "images 0:256 of 20 cells (1f3a567890ab, ...)" */
 static void format_task(int64_t first, int64_t count, int64_t cells, const char *cell_id, pg_buf *out)
@@ -132,9 +122,9 @@ static void format_text(const pg_context *context, const view *v, pg_buf *out)
                   s->done, s->tasks, s->running, s->pending, s->failed);
     pg_buf_printf(out, "workers: %" PRId64 "\n%s", v->live, v->workers.data);
     if (s->pending + s->running > 0 && !isnan(s->left_s)) {
-        pg_buf_puts(out, "left: about ");
-        format_duration(left_of(v), out);
-        pg_buf_printf(out, " at the measured speed of %" PRId64 " worker%s%s\n", v->live > 0 ? v->live : 1,
+        char left[32];
+        pg_duration_format(left_of(v), left);
+        pg_buf_printf(out, "left: about %s at the measured speed of %" PRId64 " worker%s%s\n", left, v->live > 0 ? v->live : 1,
                       pg_plural(v->live > 0 ? v->live : 1), v->live > 0 ? "" : "; none is running");
     } else if (s->pending + s->running > 0) {
         pg_buf_puts(out, "left: not known before a task is done\n");

@@ -75,7 +75,7 @@ void pg_submission_task(const pg_submission *s, pg_buf *out)
                      "# Into place, whole or not at all: now and then, and at the end.\n"
                      "save() { \"$program\" --quiet --db \"$node/shard.db\" db backup --force \"$shard\"; }\n"
                      "\n"
-                     "# USR1 comes before the time limit, TERM before a preemption: the tasks in hand finish.\n"
+                     "# USR1 comes before the time limit, TERM before a preemption: images that are whole are kept.\n"
                      "run='' time_is_up=''\n"
                      "trap 'time_is_up=yes; [ -z \"$run\" ] || kill -s USR1 \"$run\"' USR1\n"
                      "trap '[ -z \"$run\" ] || kill -s USR1 \"$run\"' TERM INT\n"

@@ -91,15 +91,15 @@ int pg_plan_explain(const pg_cell *cell, pg_store *store, pg_explained *out)
     return code;
 }
 
-/* Images of a task: whole batches; fewer where each of them takes long, copied or under attack, but as many as are attacked at a
- * time. */
+/* Images of a task: whole batches; fewer where each of them takes long, copied or under attack, but whole groups of those that are
+ * attacked at a time. */
 static int64_t chunk_of(const pg_forward *f, int64_t task_images)
 {
     if (!f->defense)
         return (task_images + f->at_once - 1) / f->at_once * f->at_once;
     int64_t slots = f->attack ? ((const pg_attack_common *)f->attack_config)->batch : 1;
     int64_t images = task_images < PG_TASK_SLOW ? task_images : PG_TASK_SLOW;
-    return images > slots ? images : slots;
+    return (images + slots - 1) / slots * slots;
 }
 
 /* The rule of a plug-in may end its worker: its cells share no task with others, which go on. Their passes run once more, and come from

@@ -28,7 +28,9 @@ static int open_stage(pg_attack_stage *stage, const pg_pipeline *p, pg_network *
                          .seed = f->seed,
                          .data_dir = p->request->data_dir,
                          .dataset = f->dataset,
-                         .stopping = pg_signals_stopping};
+                         .stopping = pg_signals_stopping,
+                         .progress = pg_signs_step,
+                         .watcher = p->signs};
     int code = pg_judge_new(&f->info.geometry, f->defense, f->config, f->window, &stage->judge);
     if (code == PG_OK)
         code = pg_attacker_open(&job, &stage->attacker);
@@ -78,7 +80,31 @@ static pg_attack_row row_of(const pg_attack_result *r, const pg_forward *f)
                            .patch_size = (size_t)3 * (size_t)f->patch_height * (size_t)f->patch_width};
 }
 
-int pg_attack_stage_run(pg_attack_stage *stage, const pg_pipeline *p, pg_network *network, pg_work *work)
+/* The next images of a task: as many as the attack takes at a time, cut at multiples of that number, so that what is found for them does
+ * not depend on where a task begins. Where memory ran out, as few as a pass has. */
+static int attack_group(pg_attack_stage *stage, pg_pipeline *p, pg_work *work, const pg_example *examples,
+                        pg_attack_result *results)
+{
+    const pg_forward *f = work->forward;
+    int64_t slots = ((const pg_attack_common *)f->attack_config)->batch, first = work->task.first + work->whole;
+    if (work->batch < f->batch && work->batch < slots)
+        slots = work->batch;
+    int64_t end = (first / slots + 1) * slots, all = work->task.first + work->task.count, n = (end < all ? end : all) - first;
+    if (pg_signals_stopping())
+        return pg_fail(PG_EINTERRUPTED, "stopped between two attacks");
+    pg_signs_begin(p->signs, n);
+    int code = pg_attacker_run(stage->attacker, examples + work->whole, (size_t)n, results + work->whole);
+    pg_signs_end(p->signs);
+    if (code != PG_OK)
+        return code;
+    for (int64_t i = work->whole; i < work->whole + n; i++)
+        work->attacks[i] = row_of(&results[i], f);
+    work->whole += n;
+    pg_work_forwarded(p, work, n);
+    return PG_OK;
+}
+
+int pg_attack_stage_run(pg_attack_stage *stage, pg_pipeline *p, pg_network *network, pg_work *work)
 {
     size_t n = (size_t)work->task.count;
     pg_example *examples = calloc(n, sizeof *examples);
@@ -86,12 +112,8 @@ int pg_attack_stage_run(pg_attack_stage *stage, const pg_pipeline *p, pg_network
     int code = examples && results ? open_stage(stage, p, network, work->forward) : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK)
         code = make_examples(stage, work, examples, results);
-    /* all at a time, or where memory ran out, as few as a pass has */
-    size_t some = work->batch < work->forward->batch ? (size_t)work->batch : n;
-    for (size_t at = 0; code == PG_OK && at < n; at += some)
-        code = pg_attacker_run(stage->attacker, examples + at, n - at < some ? n - at : some, results + at);
-    for (size_t i = 0; code == PG_OK && i < n; i++)
-        work->attacks[i] = row_of(&results[i], work->forward);
+    while (code == PG_OK && work->whole < work->task.count)
+        code = attack_group(stage, p, work, examples, results);
     free(examples);
     free(results);
     return code;

@@ -88,6 +88,10 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
                                  .stopping = job->stopping};
     if (code == PG_OK)
         code = pg_victim_open(&request, &a->victim);
+    if (code == PG_OK) {
+        a->victim->progress = job->progress;
+        a->victim->watcher = job->watcher;
+    }
     if (code == PG_OK)
         code = pg_judge_new(g, job->defense, job->config, job->window, &a->judge);
     if (code == PG_OK)

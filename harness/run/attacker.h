@@ -24,6 +24,8 @@ typedef struct pg_attack_job {
     uint64_t seed;
     const char *data_dir, *dataset; /* "cifar10:test", "cifar10:test@192": where lessons come from */
     bool (*stopping)(void);         /* optional */
+    void (*progress)(void *watcher, int64_t pass, int64_t passes); /* optional: as of a victim */
+    void *watcher;
 } pg_attack_job;
 
 typedef struct pg_attack_result {

@@ -43,8 +43,8 @@ static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt 
 /* A certified image that is wrong under attack: the certificate is no proof, whatever the reason. Told at once. */
 static void tell_broken(pg_pipeline *p, const pg_work *work, size_t c)
 {
-    const pg_outcome *outcomes = work->outcomes + (int64_t)c * work->task.count;
-    for (int64_t i = 0; i < work->task.count; i++) {
+    const pg_outcome *outcomes = work->outcomes + (int64_t)c * work->whole;
+    for (int64_t i = 0; i < work->whole; i++) {
         const pg_attack_row *a = &work->attacks[i];
         if (!outcomes[i].certified || a->after == outcomes[i].label || p->signs->report.broken++ >= BROKEN_TOLD)
             continue;
@@ -56,7 +56,15 @@ static void tell_broken(pg_pipeline *p, const pg_work *work, size_t c)
     }
 }
 
-/* Ends a task that went through all stages. */
+/* Only the first images of the task are whole: their outcomes, one cell behind the other. */
+static void keep_whole(pg_work *work)
+{
+    for (size_t c = 1; c < work->task.n_cells; c++)
+        memmove(work->outcomes + (int64_t)c * work->whole, work->outcomes + (int64_t)c * work->task.count,
+                (size_t)work->whole * sizeof *work->outcomes);
+}
+
+/* Ends a task that went through all stages, or the part of it that did before the run was to stop. */
 static int finish(pg_pipeline *p, pg_work *work)
 {
     pg_store *store = p->store;
@@ -81,10 +89,13 @@ static int finish(pg_pipeline *p, pg_work *work)
     if (work->code != PG_OK)
         return record_failure(p, work, &attempt);
     bool counted = false;
-    int code = pg_store_finish(store, &work->task, &attempt, work->outcomes, work->attacks, &counted);
+    if (work->whole < work->task.count)
+        keep_whole(work);
+    int code = pg_store_finish_part(store, &work->task, work->whole, &attempt, work->outcomes, work->attacks, &counted);
     if (code == PG_OK && counted) {
-        p->signs->report.tasks++;
-        p->signs->report.images += work->task.count;
+        p->signs->report.tasks += work->whole == work->task.count;
+        p->signs->report.images += work->whole;
+        atomic_fetch_add(&p->signs->stored, work->whole);
         for (size_t c = 0; work->attacks && c < work->task.n_cells; c++)
             tell_broken(p, work, c);
     } else if (code == PG_OK) {

@@ -38,7 +38,8 @@ typedef struct pg_work {
     char message[PG_MESSAGE_MAX];
     bool foreign;  /* a rule of its cells is a plug-in's */
     bool unopened; /* its network does not open: trying again is no use */
-    bool returned; /* not started: the run stops */
+    bool returned; /* none of its images is whole: the run stops */
+    int64_t whole; /* images from its first one on that are through network and attack: all, or fewer where the run stops */
     double begun_s, read_s, forward_s, certify_s; /* forward: with the attack */
     char device[16];
     char library[PG_LIBRARY_MAX];
@@ -79,8 +80,8 @@ typedef struct pg_attack_stage {
     pg_judge *judge;
 } pg_attack_stage;
 void pg_attack_stage_close(pg_attack_stage *stage); /* before its network is closed */
-/* Attacks the images of a task whose clean logits are there: work->attacks. PG_EINTERRUPTED where the run stops. */
-int pg_attack_stage_run(pg_attack_stage *stage, const pg_pipeline *pipeline, pg_network *network, pg_work *work) PG_MUST_USE;
+/* Attacks the images of a task whose clean logits are there, from work->whole on: work->attacks. PG_EINTERRUPTED where the run stops. */
+int pg_attack_stage_run(pg_attack_stage *stage, pg_pipeline *pipeline, pg_network *network, pg_work *work) PG_MUST_USE;
 
 void *pg_reader_main(void *pipeline);
 void *pg_certify_main(void *pipeline);

@@ -19,6 +19,7 @@ typedef struct forward_state {
     pg_attack_stage attack;
     pg_cache *cache; /* NULL: off */
     bool cacheable;  /* what the open network computes */
+    bool attacking;  /* what is counted are the passes of the attack */
     bool *refused;   /* networks that this worker could not open */
     pg_run_signs *signs;
 } forward_state;
@@ -42,6 +43,15 @@ static void warn_of_kind(const pg_forward *f, const pg_network *network)
         pg_warn("%s: locality was measured on %s, this run is on %.*s%s%s, where it counts as not measured; `patchgauge model measure` "
                 "measures it here",
                 f->weights, found.kinds, (int)strcspn(device, ":"), device, *isa ? " " : "", isa);
+}
+
+/* After each pass over copies of an image: whether to go on. */
+static bool watch_copies(void *state, int64_t pass, int64_t passes)
+{
+    forward_state *s = state;
+    if (!s->attacking)
+        pg_signs_step(s->signs, pass, passes);
+    return !pg_signals_stopping();
 }
 
 static int open_network(const pg_run_request *request, const pg_forward *f, forward_state *s)
@@ -68,6 +78,7 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
         s->threads = torch->threads();
     }
     warn_of_kind(f, s->network);
+    pg_network_watch(s->network, watch_copies, s);
     s->forward = f;
     s->cacheable = is_cacheable(request, f, s);
     return PG_OK;
@@ -199,21 +210,31 @@ static bool can_shrink(pg_work *work, forward_state *s, int code)
     return true;
 }
 
+/* PG_EINTERRUPTED where the run stops before the last image is through: work->whole are. */
 static int forward_batches(pg_pipeline *p, pg_work *work, forward_state *s)
 {
+    const pg_forward *f = work->forward;
+    int64_t end = work->start + work->images;
     int code = PG_OK;
     pg_network_set_batch(s->network, work->batch);
-    for (int64_t at = work->start; code == PG_OK && at < work->start + work->images; at += work->forward->at_once)
+    for (int64_t at = work->start; code == PG_OK && at < end; at += f->at_once) {
+        if (at > work->start && pg_signals_stopping())
+            return pg_fail(PG_EINTERRUPTED, "stopped between two batches");
+        pg_signs_begin(s->signs, f->attack ? 0 : f->at_once);
         do
             code = forward_batch(p, work, s, at);
         while (code != PG_OK && can_shrink(work, s, code));
-    if (code != PG_OK || !work->forward->attack)
+        pg_signs_end(s->signs);
+        if (code == PG_OK && !f->attack)
+            work->whole = (at + f->at_once < end ? at + f->at_once : end) - work->task.first;
+    }
+    if (code != PG_OK || !f->attack)
         return code;
+    s->attacking = true;
     do
         code = pg_attack_stage_run(&s->attack, p, s->network, work);
     while (code != PG_OK && can_shrink(work, s, code));
-    if (code == PG_OK)
-        pg_work_forwarded(p, work, work->task.count);
+    s->attacking = false;
     return code;
 }
 
@@ -232,7 +253,7 @@ static void forward_work(pg_pipeline *p, pg_work *work, forward_state *s)
     code = forward_batches(p, work, s);
     work->forward_s = pg_now_s() - begun_s;
     if (code == PG_EINTERRUPTED)
-        work->returned = true;
+        work->returned = work->whole == 0;
     else if (code != PG_OK)
         pg_work_fail(work, code);
     free(work->pixels);

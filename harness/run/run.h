@@ -58,11 +58,20 @@ typedef struct pg_run_report {
 typedef struct pg_run_signs {
     pg_run_report report;   /* so far */
     atomic_llong forwarded; /* images of this worker; those of tasks that failed are taken out again */
+    atomic_llong stored;    /* of these, committed */
     atomic_llong task;      /* in the hands of the network; 0: none */
     atomic_llong crashed;   /* in the hands of the thread that crashed; 0: none */
     atomic_llong judged;    /* the last task whose images went to a plug-in's rule, while it is open; 0: none */
     atomic_int opening;     /* index of the forward pass whose network is being opened, + 1; 0: none */
+    /* The stretch of work in hand, between whose steps the run can stop: */
+    atomic_llong images;       /* that are through with it; 0: it is over, or its images take another one */
+    atomic_llong pass, passes; /* made, and at most to be made; 0: not known */
+    atomic_llong step_us, begun_us; /* what the last step took, 0: not known; when this one began, monotonic */
 } pg_run_signs;
+
+void pg_signs_begin(pg_run_signs *signs, int64_t images);
+void pg_signs_step(void *signs, int64_t pass, int64_t passes); /* a step was made */
+void pg_signs_end(pg_run_signs *signs);                        /* the last one was */
 
 /* Runs until no task of the plan is pending, or the run is to stop (pg_signals_stopping). PG_OK also where tasks failed (see
  * the report) or it was interrupted; PG_EDB, PG_EIO, ... where the store failed: committed work is kept; the code of the first
@@ -73,6 +82,8 @@ int pg_run(const pg_run_request *request, pg_run_signs *signs) PG_MUST_USE;
  * program at once, with the exit code of an interruption. */
 void pg_signals_catch(void);
 bool pg_signals_stopping(void);
+bool pg_signals_asked(void);   /* a signal came */
+void pg_signals_answer(void);  /* the first one is answered by a line: what is waited for. For commands that stop between images */
 void pg_signals_stop(void); /* makes it true, as a signal does */
 /* Moves the flag into memory that is shared with workers, before they are forked. It moves once: where it was shared before, it stays
  * there. */

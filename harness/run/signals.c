@@ -1,15 +1,20 @@
 /* Asking a run to stop, and what a crash leaves behind: all that signal handlers touch. See run.h. */
 #include "harness/run/run.h"
 
+#include "harness/base/log.h"
+
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static atomic_bool own_flag;                       /* lock-free, so a handler may set it */
 static atomic_bool *volatile stopping = &own_flag; /* moved once, before workers are started */
 static bool shared;                                /* it was: for processes that this one forks, or that forked it */
 static atomic_int ends;                            /* SIGINT and SIGTERM so far */
+static atomic_bool asked;                          /* by a signal */
+static const char *volatile answer;                /* to the first one; NULL: somebody else answers */
 static atomic_bool *caught;                        /* whether the child that this process waits for heeds the flag; NULL: there is none */
 static atomic_bool *heeds;                         /* of this process, as such a child */
 static atomic_llong *crash_note;               /* of a worker: where a handler writes the task that the crashing thread had */
@@ -24,6 +29,8 @@ static void on_signal(int number)
     }
     if (number != SIGUSR1 && atomic_fetch_add(&ends, 1) > 0)
         _exit(pg_error_exit_code(PG_EINTERRUPTED)); /* workers die with it; what was committed is kept, as after a crash */
+    if (!atomic_exchange(&asked, true) && answer)
+        (void)!write(STDERR_FILENO, answer, strlen(answer));
     atomic_store(stopping, true);
 }
 
@@ -116,6 +123,13 @@ void pg_signals_leave(atomic_llong *crashed)
 
 void pg_signals_hold(int64_t task) { in_hand = task; }
 
+void pg_signals_answer(void)
+{
+    if (!pg_log_is_quiet())
+        answer = "\nstopping after the images in hand; a second Ctrl-C stops at once\n";
+}
+
+bool pg_signals_asked(void) { return atomic_load(&asked); }
 void pg_signals_stop(void) { atomic_store(stopping, true); }
 bool pg_signals_stopping(void) { return atomic_load(stopping); }
 

@@ -54,6 +54,7 @@ typedef struct supervisor {
     worker *workers;
     struct pollfd *polls;
     bool recorded;   /* the plan */
+    bool answered;   /* the signal that asked to stop */
     int idle_deaths; /* in a row, of workers that had neither task nor network in hand */
     pg_run_report total;
     int64_t images; /* done before, or by workers that ended */
@@ -387,6 +388,15 @@ static int hear(supervisor *s, int place)
     return code;
 }
 
+/* Other runs share tasks with this one, and split them. */
+static void count_again(supervisor *s, const pg_store_progress *now)
+{
+    s->progress.total = now->images;
+    s->images = now->images_done;
+    for (int i = 0; i < s->request->workers; i++)
+        s->images -= s->workers[i].pid ? atomic_load(&s->seats[i].signs.stored) : 0;
+}
+
 /* How long the rest takes, by the speed of each forward pass: asked now and then, for passes differ by much under attack. */
 static void estimate(supervisor *s)
 {
@@ -394,9 +404,14 @@ static void estimate(supervisor *s)
     int n = count_workers(s);
     if (now >= s->estimate_s) {
         pg_store *store = NULL;
+        pg_store_progress done;
         int code = open_store(s->request, &store);
         if (code == PG_OK)
             code = pg_store_time_left(store, &left_s);
+        if (code == PG_OK)
+            code = pg_store_progress_of(store, &done);
+        if (code == PG_OK)
+            count_again(s, &done);
         pg_store_close(store);
         s->left_s = code == PG_OK && !isnan(left_s) ? left_s : -1;
         s->estimated_s = pg_now_s();
@@ -406,15 +421,59 @@ static void estimate(supervisor *s)
     s->progress.left_s = s->left_s < 0 ? -1 : left > 0 ? left : 0;
 }
 
+/* Images that are through, those of which a part is, and where an image takes seconds, what is counted meanwhile. */
 static void show(supervisor *s)
 {
-    int64_t images = s->images;
-    if (s->recorded)
-        estimate(s);
-    for (int i = 0; i < s->request->workers; i++)
-        images += s->workers[i].pid ? atomic_load(&s->seats[i].signs.forwarded) : 0;
-    if (s->recorded)
-        pg_progress_update(&s->progress, images, NULL);
+    int64_t images = s->images, pass = 0, passes = 0;
+    char note[96];
+    if (!s->recorded)
+        return;
+    estimate(s);
+    s->progress.part = 0;
+    for (int i = 0; i < s->request->workers; i++) {
+        const pg_run_signs *signs = &s->seats[i].signs;
+        int64_t made = s->workers[i].pid ? atomic_load(&signs->pass) : 0, all = made ? atomic_load(&signs->passes) : 0;
+        images += s->workers[i].pid ? atomic_load(&signs->forwarded) : 0;
+        if (made < all) {
+            s->progress.part += (double)made / (double)all * (double)atomic_load(&signs->images);
+            pass += made;
+            passes += all;
+        }
+    }
+    double made = (double)(images - s->progress.first) + s->progress.part;
+    snprintf(note, sizeof note, "(pass %lld of at most %lld in hand)", (long long)pass, (long long)passes);
+    pg_progress_update(&s->progress, images, passes && pg_now_s() - s->progress.start_s > made ? note : NULL);
+}
+
+/* What the first signal is answered with: what is waited for, and how long by the last step of that kind. */
+static void answer(supervisor *s)
+{
+    double left_s = -1, now_us = pg_now_s() * 1e6;
+    int busy = 0;
+    bool opening = false;
+    char duration[32], about[64] = "";
+    if (s->answered || !pg_signals_asked())
+        return;
+    s->answered = true;
+    for (int i = 0; i < s->request->workers; i++) {
+        const pg_run_signs *signs = &s->seats[i].signs;
+        if (!s->workers[i].pid)
+            continue;
+        double step_us = (double)atomic_load(&signs->step_us), left = step_us - (now_us - (double)atomic_load(&signs->begun_us));
+        opening |= atomic_load(&signs->opening) != 0;
+        busy += atomic_load(&signs->task) != 0;
+        if (atomic_load(&signs->task) && step_us > 0 && left * 1e-6 > left_s)
+            left_s = left > 0 ? left * 1e-6 : 0;
+    }
+    pg_duration_format(left_s < 1 ? 1 : left_s, duration);
+    if (left_s >= 0)
+        snprintf(about, sizeof about, ", about %s", duration);
+    pg_info("stopping: waiting for %s%s; whole images are kept. A second Ctrl-C stops at once",
+            busy > 1   ? "the workers to finish their batches or passes in hand"
+            : busy     ? "the batch or pass in hand"
+            : opening  ? "a network to open"
+                       : "what is being written",
+            about);
 }
 
 /* Until no worker is at work. */
@@ -428,6 +487,7 @@ static int watch(supervisor *s)
         for (int i = 0; code == PG_OK && n > 0 && i < s->request->workers; i++)
             if (s->polls[i].revents && s->workers[i].pid)
                 code = hear(s, i);
+        answer(s);
         show(s);
     }
     return code;
