@@ -240,7 +240,7 @@ static void what_the_grid_bends_is_told(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const bent_case *b = &cases[i];
         unsigned char config[PG_CONFIG_MAX];
-        pg_job job = {pg_defense_find(b->defense), config, {1, 1}, 0};
+        pg_job job = {pg_defense_find(b->defense), config, {1, 1}, 0, 0};
         rule_configure(job.defense, b->options, config);
         int width = 6;
         while (width > 1 && b->values[width - 1][0] == 0 && b->values[width - 1][1] == 0)
