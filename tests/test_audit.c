@@ -292,7 +292,7 @@ static void bad_input_is_one_error(void **state)
         {"%s --tries -1", "--tries -1: right would be"},
         {"m.toml -f latex", "text, md, csv or json"},
         {"m.toml -o ''", "empty text"},
-        {"%s -o /dev/full", "/dev/full: is a file"},
+        {"%s -o /dev/full", "/dev/full: is a device"},
         {"%s --weights null", "not both"},
         {"--weights null --dataset synthetic:test", "--patch is missing"},
         {"--weights null --patch 5", "--dataset is missing"},
