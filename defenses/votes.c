@@ -11,7 +11,8 @@ static const double exponent_max = 300.0;
 
 bool pg_votes_sure(const pg_defense *defense, const pg_evidence_spec *spec, int64_t logit_delta)
 {
-    return defense->monotone && spec->feature == PG_FEATURE_PREDICTION && logit_delta > 0;
+    bool of_logits = !spec->tanh_cbn && (spec->theta > 0 || spec->temperature <= 1);
+    return defense->monotone && spec->feature == PG_FEATURE_PREDICTION && of_logits && logit_delta > 0;
 }
 
 size_t pg_votes_scratch(int classes) { return 3 * (size_t)classes; }

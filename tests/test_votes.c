@@ -315,6 +315,54 @@ static void others_have_every_vote_flip(void **state)
     assert_non_null(strstr(pg_error_message(), "delta is -1"));
 }
 
+static void squashed_evidence(const void *config, pg_evidence_spec *out)
+{
+    pg_defense_find("ds")->evidence(config, out);
+    out->tanh_cbn = true;
+}
+
+static void flat_evidence(const void *config, pg_evidence_spec *out)
+{
+    pg_defense_find("ds")->evidence(config, out);
+    out->temperature = 1e15;
+}
+
+/* Rules of others may ask for votes of what is not the logits themselves: their tanh, or a softmax so flat that logits far apart are
+ * equal in double. The lead of a logit then says nothing of the vote. */
+static void votes_of_no_logits_are_not_sure(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*evidence)(const void *config, pg_evidence_spec *out);
+        double behind, ahead, change; /* logits of the classes 0 and 1; what makes the two equal is below half of their lead */
+        double move;                  /* of class 0, and of class 1 */
+        double move_ahead;
+    } cases[] = {{squashed_evidence, 390, 400, 4.5, 4.5, 4.5}, {flat_evidence, 0, 0.1, 0.04, 0.04, -0.04}};
+    _Alignas(16) unsigned char config[PG_CONFIG_MAX];
+    for (size_t i = 0; i < 2; i++) {
+        pg_defense d = *pg_defense_find("ds");
+        rule_configure(&d, "theta=0", config);
+        d.evidence = cases[i].evidence;
+        double u[5 * CLASSES], after[5 * CLASSES];
+        for (int p = 0; p < 5; p++) {
+            u[p * CLASSES] = cases[i].behind;
+            u[p * CLASSES + 1] = cases[i].ahead;
+            u[p * CLASSES + 2] = after[p * CLASSES + 2] = -10;
+            after[p * CLASSES] = cases[i].behind + cases[i].move;
+            after[p * CLASSES + 1] = cases[i].ahead + cases[i].move_ahead;
+        }
+        pg_job jobs[] = {{&d, config, {1, 1}, 0, 0}, {&d, config, {1, 1}, PG_GRID, (int64_t)(cases[i].change * PG_GRID) + 1}};
+        pg_verdict v[2];
+        pg_certifier *c;
+        assert_int_equal(pg_certifier_new(jobs, 2, 1, 5, CLASSES, false, true, &c), PG_OK);
+        pg_certifier_image_f64(c, after, 1, v);
+        assert_int_equal(v[0].prediction, 0);
+        pg_certifier_image_f64(c, u, 1, v);
+        assert_true(v[0].prediction == 1 && v[0].certified && !v[1].certified);
+        pg_certifier_free(c);
+    }
+}
+
 /* A tie that the label wins by its place stays one where votes are sure. */
 static void ties_stay(void **state)
 {
@@ -357,6 +405,7 @@ int main(void)
         cmocka_unit_test(clip_and_floats),
         cmocka_unit_test(certificates_survive_every_change),
         cmocka_unit_test(others_have_every_vote_flip),
+        cmocka_unit_test(votes_of_no_logits_are_not_sure),
         cmocka_unit_test(ties_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
