@@ -359,21 +359,31 @@ static int try_shifted(pg_auditor *a, pg_evidence *base, pg_rng *rng)
     return code;
 }
 
-enum { END_SHIFT = 16 };
+/* The binary digits that evidence up to `largest` has to lose, so that one value at the end of the grid outweighs all positions by two
+ * to one. */
+static int end_shift(int32_t largest, size_t positions)
+{
+    int shift = 0;
+    while ((2 * (int64_t)positions * largest) >> shift > PG_EVIDENCE_MAX)
+        shift++;
+    return shift;
+}
 
 /* Whether the end of the grid alone keeps contents from breaking a refused image: rules without bounds do not change where all
  * evidence is scaled, and scaled down there is room for larger contents beside it. Asked only where evidence is so large that it
- * may outweigh a window; the units that are lost are few beside it. */
+ * may outweigh a window, and scaled by no more than that takes: what rounding makes of leads below that counts for the rule. */
 static int try_scaled(pg_auditor *a, pg_evidence *base, int rivals, pg_rng *rng)
 {
     size_t n = values_of(a);
-    int32_t largest = 0, half = 1 << (END_SHIFT - 1);
+    int32_t largest = 0;
     for (size_t i = 0; i < n; i++)
         largest = PG_MAX(abs(a->base[i]), largest);
-    if (largest < PG_EVIDENCE_MAX >> 6)
+    int shift = end_shift(largest, n / (size_t)base->classes);
+    if (shift == 0)
         return PG_OK;
+    int64_t half = INT64_C(1) << (shift - 1), whole = INT64_C(1) << shift;
     for (size_t i = 0; i < n; i++)
-        a->base[i] = (a->base[i] + (a->base[i] < 0 ? -half : half)) / (1 << END_SHIFT);
+        a->base[i] = (int32_t)((a->base[i] + (a->base[i] < 0 ? -half : half)) / whole);
     memcpy(a->now, a->base, n * sizeof *a->now);
     if (predict(a, a->now) != a->judged)
         return PG_OK;
