@@ -191,6 +191,8 @@ int pg_locality_read(const char *weights, pg_weights_info *info)
     e = pg_file_read(path, 1 << 16, &text, &size);
     if (!e && strlen(text) != size)
         e = pg_fail(PG_EDAMAGED, "%s: holds a zero byte", path);
+    if (!e && size > 0 && text[size - 1] != '\n')
+        e = pg_fail(PG_EDAMAGED, "%s: cut short; without this file `patchgauge model measure` writes a new one", path);
     if (!e)
         e = read_lines(path, text, info);
     free(text);
@@ -206,6 +208,24 @@ static bool is_same_kind(const pg_locality *a, const pg_locality *b)
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
+/* One that had no position outside says nothing of delta, nor one at its place of other places: what was known of them stays. */
+static void keep_larger(pg_locality *l, const pg_locality *before)
+{
+    l->delta_grid = larger(l->delta_grid, before->delta_grid);
+    l->elsewhere_grid = larger(l->elsewhere_grid, before->elsewhere_grid);
+    l->moved_grid = larger(l->moved_grid, before->moved_grid);
+    if (l->outside == 0) {
+        l->trials = before->trials;
+        l->outside = before->outside;
+        l->measured = before->measured;
+    }
+    if (!l->moved) {
+        l->moved = before->moved;
+        l->images = before->images;
+        snprintf(l->batches, sizeof l->batches, "%s", before->batches);
+    }
+}
+
 int pg_locality_add(const char *weights, pg_locality *l)
 {
     pg_weights_info info;
@@ -220,14 +240,10 @@ int pg_locality_add(const char *weights, pg_locality *l)
         at++;
     if (at == PG_LOCALITY_LINES)
         return pg_fail(PG_EINPUT, "%s holds %d measurements already; delete a line of it", path, at);
-    if (at < info.n_measured) {
-        const pg_locality *before = &info.measured[at];
-        l->delta_grid = larger(l->delta_grid, before->delta_grid);
-        l->elsewhere_grid = larger(l->elsewhere_grid, before->elsewhere_grid);
-        l->moved_grid = larger(l->moved_grid, before->moved_grid);
-    } else {
+    if (at < info.n_measured)
+        keep_larger(l, &info.measured[at]);
+    else
         info.n_measured++;
-    }
     info.measured[at] = *l;
     pg_buf text;
     pg_buf_init(&text);

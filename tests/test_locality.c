@@ -103,6 +103,8 @@ static void damaged_files_are_refused(void **state)
         {HEAD "delta=1 trials=1 outside=1 moved=1 dtype=fp32 device=cpu batch=8\n", ":3: "}, /* half of it */
         {HEAD "delta=1 trials=1 outside=1 dtype=fp32 device=cpu isa= batch=8\n", ":3: "},
         {HEAD "delta=1 trials=1 outside=1 dtype=fp32 device=cpu isa=\x1b[2J batch=8\n", ":3: "},
+        {HEAD "delta=1 trials=1 outside=1 dtype=fp32 device=cpu batch=12", ": cut short"}, /* of 128 */
+        {"patchgauge.locality 1\nsha256=aaaa", ": cut short"},
         {HEAD SHORT SHORT SHORT SHORT SHORT SHORT SHORT SHORT SHORT SHORT SHORT SHORT SHORT SHORT SHORT SHORT SHORT, ":19: "},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -369,6 +369,15 @@ static void moved_images_are_measured(void **state)
     assert_int_equal(after.n_measured, 1);
     pg_locality_find(&after, PG_DTYPE_F32, 16, true, &f);
     assert_true(f.measured && f.delta_grid == found.moved_grid + found.elsewhere_grid + 7);
+    again = found; /* without a position outside, and without moving: what is known stays */
+    again.measured = again.moved = false;
+    again.outside = again.moved_grid = again.elsewhere_grid = again.images = 0;
+    *again.batches = 0;
+    assert_int_equal(pg_locality_add(weights, &again), PG_OK);
+    assert_int_equal(pg_weights_describe(weights, NULL, 0, &after), PG_OK);
+    assert_true(after.n_measured == 1 && after.measured[0].outside == found.outside && after.measured[0].images == 128);
+    pg_locality_find(&after, PG_DTYPE_F32, 16, true, &f);
+    assert_true(f.measured && f.delta_grid == found.moved_grid + found.elsewhere_grid + 7);
     char beside[160];
     snprintf(beside, sizeof beside, "%s.locality", weights);
     assert_int_equal(unlink(beside), 0);
