@@ -6,7 +6,6 @@
 #include "defenses/windows.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 
 /* Jobs that one call of a certify hook serves: one defense, one window, one delta, several configurations. */
@@ -40,24 +39,6 @@ struct pg_certifier {
     int *predictions; /* in double, in the order of the batches */
     void *scratch;
 };
-
-int pg_rule_check(const pg_defense *d, const void *config, int height, int width, int classes)
-{
-    static const size_t scratch_max = (size_t)1 << 36;
-    pg_evidence_spec e = {0};
-    d->evidence(config, &e);
-    if (e.feature < PG_FEATURE_LOGITS || e.feature > PG_FEATURE_PREDICTION)
-        return pg_fail(PG_EINPUT, "its evidence is of feature type %d, which there is not", (int)e.feature);
-    if (!(e.temperature >= 0) || isinf(e.temperature) || !(e.theta >= 0 && e.theta <= 1))
-        return pg_fail(PG_EINPUT, "its evidence has the temperature %g and theta %g; right would be at least 0, and 0 to 1", e.temperature, e.theta);
-    if (!(e.clip_lo <= e.clip_hi))
-        return pg_fail(PG_EINPUT, "its evidence is clipped from %g to %g, which holds nothing", e.clip_lo, e.clip_hi);
-    int worth = (int)d->certificate(config);
-    if (worth < PG_CERTIFICATE_NONE || worth > PG_CERTIFICATE_EXACT)
-        return pg_fail(PG_EINPUT, "its certificate is worth %d, which means nothing", worth);
-    size_t scratch = d->scratch_size(height, width, classes, 1);
-    return scratch <= scratch_max ? PG_OK : pg_fail(PG_EINPUT, "it asks for %zu bytes of scratch memory", scratch);
-}
 
 static int check_job(const pg_job *job, size_t i, int height, int width, int classes)
 {

@@ -37,10 +37,6 @@ void pg_certifier_free(pg_certifier *certifier);
 void pg_certifier_image_f32(pg_certifier *certifier, const float *logits, int label, pg_verdict *out);
 void pg_certifier_image_f64(pg_certifier *certifier, const double *logits, int label, pg_verdict *out);
 
-/* Whether a rule can mean what it says of itself: the evidence that it reads, the worth of its certificate, its scratch memory. PG_EINPUT
- * with the reason; the caller names the rule. */
-int pg_rule_check(const pg_defense *defense, const void *config, int height, int width, int classes) PG_MUST_USE;
-
 /* Whether a rule can mean what it says of an image; rules of plug-ins may say anything. PG_EINPUT with the reason, as "certified,
  * though its prediction 12 is none of 10 classes"; the caller names the rule and the image. */
 int pg_verdict_check(const pg_job *job, const pg_verdict *verdict, int label, int classes) PG_MUST_USE;

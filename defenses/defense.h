@@ -159,6 +159,9 @@ typedef struct pg_defense {
 extern const pg_defense *pg_defenses[];
 extern const size_t pg_defenses_max;
 int pg_defense_check(const pg_defense *defense) PG_MUST_USE; /* its required hooks; PG_EINPUT */
+/* Whether a rule can mean what it says of itself: the evidence that it reads, the worth of its certificate, its scratch memory. PG_EINPUT
+ * with the reason; the caller names the rule. */
+int pg_rule_check(const pg_defense *defense, const void *config, int height, int width, int classes) PG_MUST_USE;
 /* Adds one, of a plug-in: PG_EINPUT where a required hook is missing or there is no room. Its module is checked already. */
 int pg_defense_add(const pg_defense *defense) PG_MUST_USE;
 /* The named defense, or NULL with PG_EINPUT's message (nearest name). */

@@ -142,6 +142,25 @@ static void what_is_not_whole_is_refused(void **state)
     }
 }
 
+/* What a rule says of itself is looked at before it is planned. */
+static void a_rule_that_means_nothing_is_refused(void **state)
+{
+    (void)state;
+    static const char source[] = "#include \"defenses/defense.h\"\nstatic pg_certificate nine(const void *c) { (void)c; return (pg_certificate)9; }\n" HEAD
+                                 ".name = \"nine\"}, .certificate = nine, .evidence = evidence, .certify = pg_sum_rule_certify, .scratch_size = "
+                                 "pg_sum_rule_scratch, .predict = pg_sum_rule_predict};\n" TAIL;
+    static const char matrix[] = "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:8\"\nweights = \"null\"\npatch = 3\ndefense = \"nine\"\n";
+    static const char *const commands[] = {"plan", "run", "audit"};
+    scratch_write("bad/nine.c", source, sizeof source - 1);
+    compile("bad", "nine", "");
+    scratch_write("nine.toml", matrix, sizeof matrix - 1);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(program_run("none.db", "--plugin %s/bad/nine.so %s %s/nine.toml", scratch_folder, commands[i], scratch_folder), 2);
+        expect("defense nine on null: its certificate is worth 9, which means nothing");
+        assert_int_equal(access(scratch_path("none.db"), F_OK), -1);
+    }
+}
+
 /* Another network's cells are done; the task that it kills is given up after three attempts, with the signal's name. */
 static void a_crash_costs_its_own_tasks(void **state)
 {
@@ -384,6 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_template_passes_its_own_test),  cmocka_unit_test(it_is_listed_with_path_and_hash),
         cmocka_unit_test(it_runs_like_a_defense_of_our_own), cmocka_unit_test(what_is_not_whole_is_refused),
+        cmocka_unit_test(a_rule_that_means_nothing_is_refused),
         cmocka_unit_test(a_crash_costs_its_own_tasks),       cmocka_unit_test(certify_survives_any_end), cmocka_unit_test(a_run_keeps_built_in_cells),
         cmocka_unit_test(an_audit_keeps_built_in_cells), cmocka_unit_test(a_loop_without_end_can_be_stopped),
         cmocka_unit_test(a_surrogate_of_no_numbers_is_named),

@@ -111,7 +111,8 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
     }
     pg_defended defended = {
         c->defense, c->config, {f->dataset_height, f->dataset_width, c->reach_height, c->reach_width}};
-    if (pg_defended_map(&defended, &g, &c->window) != PG_OK) {
+    if (pg_defended_map(&defended, &g, &c->window) != PG_OK ||
+        pg_rule_check(c->defense, c->config, g.rows.positions, g.columns.positions, g.classes) != PG_OK) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_DEFENSE), "defense", "defense %s on %s: %s",
                    c->defense->module.name, f->weights, pg_error_message());
         *ok = false;
