@@ -27,7 +27,7 @@ const char pg_help_globals[] =
 
 const char pg_help_exit_codes[] = "0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"
                                   "4 system error; 5 an audit or an attack broke a sound certificate;\n"
-                                  "141 whoever read standard output went away\n";
+                                  "141 the reader of standard output went away\n";
 
 /* Ends what was begun with pg_buf_init. */
 static int print_page(pg_buf *text, FILE *stream)
