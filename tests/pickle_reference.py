@@ -88,7 +88,7 @@ def both_containers():
                 path = os.path.join(folder, name)
                 torch.save(whole, path, pickle_protocol=protocol, _use_new_zipfile_serialization=new)
                 if protocol > 0:
-                    state = torch.load(path)
+                    state = torch.load(path, weights_only=False)
                     state = state if kind == "plain" else state["state_dict"]
                 emit(name, state, *(WANTED if kind == "beside" else ()))
 
@@ -159,7 +159,7 @@ def old_file(name, make, state, protocol=2, python2=False, part=None):
     with open(os.path.join(folder, name), "wb") as f:
         f.write(out.getvalue())
     if protocol and part is None:
-        read = torch.load(os.path.join(folder, name), map_location="cpu")
+        read = torch.load(os.path.join(folder, name), map_location="cpu", weights_only=False)
         read = read["state_dict"] if "state_dict" in read else read
         assert all(torch.equal(read[key].data, state[key]) for key in state) and len(read) == len(state), name
     emit(name, state)

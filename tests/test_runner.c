@@ -108,12 +108,13 @@ static void programs_that_break_off_are_failures(void **state)
     } rows[] = {{"exit 3\n", "test_x: a (exit code 3)"},
                 {"kill -SEGV $$\n", "test_x: a (exit code 139)"},
                 {"exit 0\n", "test_x: a (ended early)"},
-                {"sleep 20\n", "test_x: a (stopped after 1 s)"}};
+                {"sleep 60\n", "test_x: a (stopped after 3 s)"},
+                {"while :; do :; done\n", "s of CPU time)"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[512];
         snprintf(text, sizeof text, "%s%s", start, rows[i].end);
         put("test_x", text);
-        assert_int_equal(sh("PG_TEST_LIMIT=1 sh tests/run.sh $DIR/out $DIR/test_x"), 1);
+        assert_int_equal(sh(i == 3 ? "PG_TEST_WALL=3 sh tests/run.sh $DIR/out $DIR/test_x" : "PG_TEST_LIMIT=1 PG_TEST_WALL=600 sh tests/run.sh $DIR/out $DIR/test_x"), 1);
         assert_string_equal(last_line(), "0 passed, 1 failed, 0 skipped");
         expect(rows[i].note);
     }

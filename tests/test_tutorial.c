@@ -63,7 +63,7 @@ static void its_commands_do_what_it_says(void **state)
     static const char *const files[] = {"net.pt",        "data/stripes/manifest.json", "net.safetensors",
                                         "patchgauge.db", "attacked/sheet.svg",         "figures/accuracy.svg",
                                         "stripes.html"};
-    static const char *const said[] = {"delta 0 grid units", "change no position outside the stated fields", "under attack",
+    static const char *const said[] = {"delta 0 grid units", "no pixel changes a position outside its stated field", "under attack",
                                        "broken"};
     write_script();
     int code = run_script();
