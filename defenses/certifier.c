@@ -214,9 +214,11 @@ static void ask(const pg_defense *defense, const pg_evidence *evidence, pg_windo
     for (size_t i = 0; i < n; i++)
         out[i] = pg_verdict_of(PG_UNPREDICTED);
     defense->certify(evidence, window, delta, label, configs, n, scratch, out);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        out[i].saturated = out[i].differs = false; /* not the rule's to say */
         if (out[i].prediction == -1)
             out[i].prediction = PG_UNPREDICTED;
+    }
 }
 
 int pg_prediction_check(int prediction, int classes)

@@ -328,6 +328,7 @@ static void impossible_verdicts_are_refused(void **state)
     } cases[] = {
         {{.prediction = 2, .certified = true, .has_margin = true, .margin = 0, .failure_case = -1}, NULL, false},
         {{.prediction = 3, .failure_case = 4, .certified_published = true, .has_margin = true, .margin = -9}, NULL, false},
+        {{.prediction = 2, .saturated = true, .differs = true, .decided = true, .failure_case = -1}, NULL, false}, /* the grid did nothing */
         {{.prediction = 12, .certified = true, .failure_case = -1}, "certified, though its prediction 12 is none of 4 classes", false},
         {{.prediction = 4, .failure_case = -1}, "its prediction 4 is none of 4 classes", false},
         {{.prediction = -3, .failure_case = -1}, "its prediction -3 is none of 4 classes", false},
@@ -356,6 +357,7 @@ static void impossible_verdicts_are_refused(void **state)
         assert_int_equal(pg_certifier_new(&job, 1, HEIGHT, WIDTH, CLASSES, false, false, &certifier), PG_OK);
         pg_certifier_image_f32(certifier, f, 2, &v);
         assert_int_equal(pg_verdict_check(&job, &v, 2, CLASSES), cases[i].reason ? PG_EINPUT : PG_OK);
+        assert_false(v.saturated || (v.decided && v.differs));
         if (cases[i].reason && !strstr(pg_error_message(), cases[i].reason))
             fail_msg("'%s' does not say '%s'", pg_error_message(), cases[i].reason);
         f[0] = NAN; /* then the rule is not asked */
