@@ -6,6 +6,7 @@
 #include "harness/plan/tasks.h"
 #include "harness/run/audit.h"
 #include "models/locality.h"
+#include "models/torch/torch.h"
 #include "tests/program.h"
 
 #include <jansson.h>
@@ -479,24 +480,25 @@ static void a_network_is_attacked(void **state)
     json_decref(rows);
 }
 
-/* Votes with measured locality, in bf16: what is certified is attacked by the worst votes, by patches and by random contents, on the
+/* Votes with measured locality, in bf16 where the processor has it: what is certified is attacked by the worst votes, by patches and by random contents, on the
  * network as it is deployed. */
 static void votes_are_attacked_in_bf16(void **state)
 {
     (void)state;
     static const char weights[] = "models/zoo/synthetic-ds.safetensors";
+    const bool bf16 = pg_cpu_has_fast_bf16();
     char *data;
     size_t size;
     assert_int_equal(pg_file_read(weights, 1 << 24, &data, &size), PG_OK);
     scratch_write("ds.safetensors", data, size);
     free(data);
-    const pg_locality locality = {.measured = true, .delta_grid = 2000, .trials = 100, .dtype = PG_DTYPE_BF16, .device = "cpu", .batch = 8};
+    const pg_locality locality = {.measured = true, .delta_grid = 2000, .trials = 100, .dtype = bf16 ? PG_DTYPE_BF16 : PG_DTYPE_F32, .device = "cpu", .batch = 8};
     assert_int_equal(pg_locality_record(scratch_path("ds.safetensors"), &locality), PG_OK);
     int code = program_run("v.db",
                            "--quiet audit --weights %s --dataset synthetic:test --patch 3 --images 0:24 --defense ds "
-                           "--defense robust-masking -S ds.rule=votes,window -S batch=8 -S dtype=bf16 "
+                           "--defense robust-masking -S ds.rule=votes,window -S batch=8 -S dtype=%s "
                            "--attack random-search --set attack.steps=40 --device cpu --threads 1 -f json",
-                           scratch_path("ds.safetensors"));
+                           scratch_path("ds.safetensors"), bf16 ? "bf16" : "fp32");
     expect(code, 0);
     json_t *rows = json_of(program_output), *row;
     size_t i;
