@@ -13,6 +13,9 @@
  * Votes are those of the logits themselves: not of their tanh, nor, for the largest, of a softmax at a temperature above 1; either can
  * make equal in double what lies apart. Rules of plug-ins may ask for such votes, and every one of them counts as one that may flip.
  *
+ * The unit of delta is more than a formality: with it robust masking takes away the heaviest window of the label whether or not its share is
+ * masked. Without, more votes for the label may set off its own mask, and its certificate is not monotone.
+ *
  * theta = 0: one vote, for the lowest class among the largest confidences. Let lead(c, j) = u_c - u_j before the change; after
  * it, it is larger than lead(c, j) - 2d. A class is sure where lead(c, j) > 2d + 1 for all other j, and possible where lead(j, c)
  * <= 2d + 1 for all j. The unit more is 2^-20, by far more than the softmax rounds (relative 2^-50): a lead of one unit is a
