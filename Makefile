@@ -52,7 +52,7 @@ TEST_C  := $(wildcard tests/test_*.c)
 LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/schema.o $(B)/gen/registry.o $(B)/gen/figures.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
 # Under sanitizers: without the tests that spend their time in libtorch (ALL=1: with them), and of these the scheduler's under tsan.
-TORCH_TESTS := attack_files attacked_run attacks audit auditor demo field_map lavan local_logits network plugin_kinds random_search resized_run \
+TORCH_TESTS := any_batch attack_files attacked_run attacks audit auditor demo field_map lavan local_logits network plugin_kinds random_search resized_run \
     script_hostile surrogate torch torchscript train train_loss tutorial universal victim victim_resized view
 TESTS_asan := $(if $(ALL),,$(filter-out $(TORCH_TESTS),$(TEST_C:tests/test_%.c=%)))
 TESTS_tsan := cache feed log merge null queue run store workers

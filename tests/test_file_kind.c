@@ -26,7 +26,7 @@ static void kinds_are_told(void **state)
         {"\x93NUMPY\1\0", 8, "an array of NumPy"},
         {"PK\3\4............................x/data.pkl", 43, "a file of torch.save"},
         {"PK\3\4............................logits.npy", 43, "a file of numpy.savez"},
-        {"PK\3\4............................a.txt", 39, "a zip archive"},
+        {"PK\3\4............................a.txt", 38, "a zip archive"},
         {"\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15, "a file of torch.save"},
         {"L119547037146038801333356L\n.", 28, "a file of torch.save"},
         {"\x80\2}q\0.", 6, "a pickle"},
