@@ -103,7 +103,7 @@ static const victim victims[] = {
      .kinds = 1 << WRITE | 1 << SYNC | 1 << RENAME},
     {.name = "table", .arguments = "--db ../whole.db table ../m.toml", .before = "true", .kinds = 1 << WRITE},
     {.name = "model import",
-     .arguments = "model import ../weights.safetensors --input 32x32 -o w.safetensors --set mean=0 --set std=1",
+     .arguments = "model import ../weights.safetensors --input 32x32 -o w.safetensors --force --set mean=0 --set std=1",
      .before = "echo old >w.safetensors",
      .kinds = 1 << WRITE | 1 << SYNC | 1 << RENAME},
 };
