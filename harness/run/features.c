@@ -173,12 +173,12 @@ static int write_files(const pg_features_request *r, const pg_dataset *dataset, 
         code = write_arrays(r, dataset, network, &out);
     if (code == PG_OK)
         code = write_meta(r, pg_dataset_info_of(dataset), network, out.meta.stream);
+    if (code == PG_OK) /* first: it says whose files these are, should the next one fail */
+        code = pg_file_commit(&out.meta);
     if (code == PG_OK)
         code = pg_file_commit(&out.features);
     if (code == PG_OK)
         code = pg_file_commit(&out.labels);
-    if (code == PG_OK)
-        code = pg_file_commit(&out.meta);
     pg_file_abort(&out.features);
     pg_file_abort(&out.labels);
     pg_file_abort(&out.meta);
