@@ -101,6 +101,15 @@ static int found(checker *c, int code)
     return PG_OK;
 }
 
+/* A row that names a fault; SQLite's check of integrity puts memory that runs out there, too. */
+static int fault_of(const pg_store *store, const char *what, const char *text)
+{
+    char no_memory[32];
+    snprintf(no_memory, sizeof no_memory, "error code=%d", SQLITE_NOMEM);
+    return strstr(text, no_memory) ? pg_fail(PG_ENOMEM, "%s: out of memory while it is checked", store->path)
+                                   : pg_fail(PG_EDAMAGED, "%s: %s: %s; restore a backup", store->path, what, text);
+}
+
 /* Every row of the statement names a fault. */
 static int expect_nothing(checker *c, const char *sql, const char *what)
 {
@@ -108,7 +117,7 @@ static int expect_nothing(checker *c, const char *sql, const char *what)
     int step = 0;
     int code = pg_db_get(c->store, sql, &row, "");
     while (code == PG_OK && (step = pg_db_step(c->store, row, "checking")) == 1)
-        code = found(c, pg_fail(PG_EDAMAGED, "%s: %s: %s; restore a backup", c->store->path, what, pg_db_text(row, 0)));
+        code = found(c, fault_of(c->store, what, pg_db_text(row, 0)));
     pg_db_done(row);
     return found(c, code == PG_OK && step < 0 ? step : code);
 }
