@@ -9,7 +9,6 @@
 #include "harness/plan/modules.h"
 #include "models/model.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
