@@ -161,7 +161,7 @@ a_failure() {
     check "a failed task fails the merge" await 120 merged FAILED
     check "its reason is in the database" sh -c "'$program' --db main.db plan m.toml --explain | grep -q 'told to fail at image 20'"
     submit --tasks 4
-    check "submitting again takes up that task alone" grep -q ': 1 tasks, in ' out.txt
+    check "submitting again takes up that task alone" grep -q ': 1 task, in ' out.txt
     check "and it is merged" await 120 merged COMPLETED
     check "table after a failure" same_table
 }
