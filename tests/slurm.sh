@@ -181,10 +181,18 @@ a_requeue() {
 
 # ---- a task that makes room for another job; its last copy is the one it makes then
 
+on_its_way() { # in the database on the node of the task
+    for pid in $(pids_of "$work/parts.slurm/matrix.toml"); do
+        db=$(tr '\0' '\n' <"/proc/$pid/cmdline" | grep '/shard\.db$' | head -n 1)
+        [ -n "$db" ] && "$program" --db "$db" plan m.toml | grep -q ' [1-9][0-9]* partial' && return 0
+    done
+    return 1
+}
+
 a_preemption() {
     enter preemption 100000
     submit --tasks 1 --sbatch-arg=--nodelist=n1
-    check "a task is on its way" await 120 grep -qE 'images [1-9][0-9]*/' parts.slurm/log-0.txt
+    check "a task is on its way" await 120 on_its_way
     sbatch --parsable --partition=first --nodelist=n1 --exclusive --output=/dev/null --wrap='sleep 2' >/dev/null
     check "the preempted task goes on and is merged" await 300 merged COMPLETED
     check "with what it had" test "$(tasks_at_start parts.slurm/log-0.txt)" -gt 0
