@@ -1,8 +1,8 @@
 /* An attack finds the pixels of a patch that make a defended classifier err.
  *
- * It sees images and a *victim*: the defended classifier as an attacker has it, with scores that have gradients and a judge. How
- * model and defense are made it never sees; tests give it victims of their own. What an attack finds is only a claim: the harness
- * pastes the patch into the image, rounded to 8 bits, and asks the deployed path again.
+ * It sees images and a *victim*: the defended classifier as an attacker has it, with scores that have gradients and a judge.
+ * How model and defense are made it never sees; tests give it victims of their own. What an attack finds is only a claim: the
+ * harness pastes the patch into the image, rounded to 8 bits, and asks the deployed path again.
  *
  * Random numbers come from pg_rng by (seed, PG_STREAM_ATTACK, index of the image), so they depend neither on batch size nor on
  * threads nor on what else is attacked. One victim and one attack run per thread. */
@@ -20,7 +20,7 @@ struct pg_tensor;
 
 /* An image as an attack gets it; everything borrowed. */
 typedef struct pg_example {
-    int64_t index;         /* in its data set */
+    int64_t index; /* in its data set */
     int label;
     int prediction;        /* of the defended classifier, without a patch */
     const uint8_t *pixels; /* [3][image_height][image_width] of the victim */
@@ -42,11 +42,12 @@ typedef struct pg_found {
 /* The defended classifier. Filled in by the harness (harness/run/victim.h) or by a test; an attack only calls it.
  *
  * A victim holds up to `slots` images at a time, each with the place of its patch; everything outside what the patch can touch
- * is computed once, when the image is put there. Codes: PG_OK or a failure with its message; tensors are NULL after a failure of
- * the scope (check with pg_scope_check, then clear the scope). */
+ * is computed once, when the image is put there. Codes: PG_OK or a failure with its message; tensors are NULL after a failure
+ * of the scope (check with pg_scope_check, then clear the scope). */
 typedef struct pg_victim pg_victim;
 struct pg_victim {
-    struct pg_scope *scope; /* of the tensors below; the caller of a pass clears it. NULL: no gradients, scores come by `judge` */
+    /* of the tensors below; the caller of a pass clears it. NULL: no gradients, scores come by `judge` */
+    struct pg_scope *scope;
     int image_height, image_width, patch_height, patch_width; /* pixels of what the patch is put on */
     int classes;
     int slots; /* >= 1 */
@@ -63,8 +64,8 @@ struct pg_victim {
     int (*gradient)(pg_victim *victim, struct pg_tensor *loss, float *out);
     /* Image i of the last pass: the prediction of the defended classifier itself. -1: not finite. */
     int (*judge)(pg_victim *victim, int i, int *prediction);
-    /* How much each pixel matters on the clean image: sum over colours of |d (best wrong score - score of the label) / d pixel|,
-     * out[image_height][image_width]. NULL without gradients. */
+    /* How much each pixel matters on the clean image: sum over colours of |d (best wrong score - score of the label) / d
+     * pixel|, out[image_height][image_width]. NULL without gradients. */
     int (*saliency)(pg_victim *victim, const pg_example *example, float *out);
     bool (*stopping)(pg_victim *victim); /* a signal asked to stop: run returns PG_EINTERRUPTED */
     /* optional: told after each pass how many there were for the images in hand, and at most will be; 0: not known */
@@ -79,18 +80,18 @@ typedef struct pg_attack_common {
     int64_t batch; /* slots of the victim */
     int through;   /* what the scores are those of: the defense's surrogate (adaptive), or the mean of the local logits */
 } pg_attack_common;
-#define PG_ATTACK_COMMON_OPTIONS(config_type, batch_default)                                                             \
-    {.name = "batch",                                                                                                    \
-     .type = PG_OPTION_INT,                                                                                              \
-     .offset = offsetof(config_type, common.batch),                                                                      \
-     .fallback = batch_default,                                                                                          \
-     .min = 1,                                                                                                           \
-     .max = 4096,                                                                                                        \
-     .help = "images attacked at a time"},                                                                               \
-    {                                                                                                                    \
-        .name = "through", .type = PG_OPTION_CHOICE, .offset = offsetof(config_type, common.through),                    \
-        .fallback = "defense", .choices = pg_attack_through_names,                                                       \
-        .help = "what is differentiated: the defense (adaptive) or the mean of the local logits"                         \
+#define PG_ATTACK_COMMON_OPTIONS(config_type, batch_default)                                                                 \
+    {.name = "batch",                                                                                                        \
+     .type = PG_OPTION_INT,                                                                                                  \
+     .offset = offsetof(config_type, common.batch),                                                                          \
+     .fallback = batch_default,                                                                                              \
+     .min = 1,                                                                                                               \
+     .max = 4096,                                                                                                            \
+     .help = "images attacked at a time"},                                                                                   \
+    {                                                                                                                        \
+        .name = "through", .type = PG_OPTION_CHOICE, .offset = offsetof(config_type, common.through), .fallback = "defense", \
+        .choices = pg_attack_through_names,                                                                                  \
+        .help = "what is differentiated: the defense (adaptive) or the mean of the local logits"                             \
     }
 
 /* Images that an attack may learn from before it is run (universal patches). */
@@ -115,15 +116,16 @@ typedef struct pg_attack {
     /* optional: the class that no attacked image may have, where the options name one as the target of every image; -1: none */
     int (*fixed_target)(const void *config);
     /* required: attacks examples[n], in any order and any grouping; writes found[n]. An image that needs no patch (untargeted:
-     * wrong already; targeted: the target already) is left alone: broken, 0 steps, and a patch of its own pixels; not so where the
-     * aim is another than the prediction (local-logits). What is found for an image does not depend on n or on the other
+     * wrong already; targeted: the target already) is left alone: broken, 0 steps, and a patch of its own pixels; not so where
+     * the aim is another than the prediction (local-logits). What is found for an image does not depend on n or on the other
      * examples, up to last bits that depend on its place in a batch. PG_EINPUT also where the target is the label of an image,
      * PG_EINTERRUPTED where the victim says so: nothing found counts then. */
     int (*run)(const void *config, const void *state, uint64_t seed, pg_victim *victim, const pg_example *examples, size_t n,
                pg_found *found);
 } pg_attack;
 
-/* The list that make gathers from the PG_ATTACK(...) lines of attacks/, sorted by name, and behind them those of plug-ins; NULL-terminated. */
+/* The list that make gathers from the PG_ATTACK(...) lines of attacks/, sorted by name, and behind them those of plug-ins;
+ * NULL-terminated. */
 extern const pg_attack *pg_attacks[];
 extern const size_t pg_attacks_max;
 int pg_attack_check(const pg_attack *attack) PG_MUST_USE;

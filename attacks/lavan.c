@@ -76,8 +76,9 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .victim = victim,
                         .aim = &c->aim,
                         .steps = c->ascent.steps,
-                        .attempts = rounds_of(c, victim) * pg_location_places(&c->location, victim->image_height, victim->image_width,
-                                                                              victim->patch_height, victim->patch_width),
+                        .attempts =
+                            rounds_of(c, victim) * pg_location_places(&c->location, victim->image_height, victim->image_width,
+                                                                      victim->patch_height, victim->patch_width),
                         .gradients = true,
                         .begin = begin,
                         .move = move};

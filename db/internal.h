@@ -161,8 +161,8 @@ int pg_db_shard_narrow(pg_store *store) PG_MUST_USE;
 int pg_db_want(pg_store *store) PG_MUST_USE;
 /* Within a transaction: pg_store_take for one forward pass, NULL: for all that can be run here. */
 int pg_db_take(pg_store *store, const char *forward_key, int64_t most, bool *taken) PG_MUST_USE;
-/* Within a transaction: the first `whole` images of a task that this worker runs, 0 < whole < count, become the task *part, done
- * and with the same cells; the task is left with the others, pending. *part 0: it is this worker's no more. */
+/* Within a transaction: the first `whole` images of a task that this worker runs, 0 < whole < count, become the task *part,
+ * done and with the same cells; the task is left with the others, pending. *part 0: it is this worker's no more. */
 int pg_db_split_off(pg_store *store, const pg_task *task, int64_t whole, int64_t *part) PG_MUST_USE;
 /* Within a transaction, before a task is split: its parts stay those of the shard that has it. */
 int pg_db_shard_freeze(pg_store *store) PG_MUST_USE;

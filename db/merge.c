@@ -275,8 +275,8 @@ static int keep_rest(merge *m, const pg_db_piece *pieces, size_t n, int64_t firs
     static const char doing[] = "keeping the rest of a task";
     if (first >= end)
         return PG_OK;
-    int code = pg_db_run(m->to, doing, "INSERT INTO task (forward, first, count) VALUES (?1, ?2, ?3)", "iii", pieces->forward, first,
-                         end - first);
+    int code = pg_db_run(m->to, doing, "INSERT INTO task (forward, first, count) VALUES (?1, ?2, ?3)", "iii", pieces->forward,
+                         first, end - first);
     int64_t task = sqlite3_last_insert_rowid(m->to->db);
     for (size_t i = 0; code == PG_OK && i < n; i++)
         code = pg_db_run(m->to, doing, "INSERT INTO task_cell (task, cell) VALUES (?1, ?2)", "ii", task, pieces[i].cell);

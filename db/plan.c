@@ -1,9 +1,9 @@
 /* Recording a plan and creating the tasks that are missing. See store.h.
  *
  * A task serves cells that share a forward pass over a run of images. A cell's images that no task of it covers are cut at
- * multiples of the forward's chunk; pieces with equal bounds become one task, unless their cells are to be apart. A pending task that also serves cells of other
- * plans is not run by this plan: its share of this plan's cells is taken out first, so that a worker knows every cell it
- * serves. Plans that come later create such tasks again: see split.c. */
+ * multiples of the forward's chunk; pieces with equal bounds become one task, unless their cells are to be apart. A pending
+ * task that also serves cells of other plans is not run by this plan: its share of this plan's cells is taken out first, so
+ * that a worker knows every cell it serves. Plans that come later create such tasks again: see split.c. */
 #include "db/internal.h"
 
 #include <stdlib.h>
@@ -30,7 +30,9 @@ static int add_range(pg_db_pieces *list, const pg_db_piece *of, int64_t first, i
     while (code == PG_OK && first < end) {
         int64_t next = (first / chunk + 1) * chunk;
         next = next < end ? next : end;
-        code = pg_db_add_piece(list, (pg_db_piece){.forward = of->forward, .first = first, .count = next - first, .cell = of->cell, .apart = of->apart});
+        code = pg_db_add_piece(
+            list,
+            (pg_db_piece){.forward = of->forward, .first = first, .count = next - first, .cell = of->cell, .apart = of->apart});
         first = next;
     }
     return code;
@@ -60,7 +62,8 @@ void pg_db_sort_pieces(pg_db_pieces *list)
 
 bool pg_db_same_piece(const pg_db_piece *a, const pg_db_piece *b)
 {
-    return a->forward == b->forward && a->first == b->first && a->count == b->count && a->task == b->task && a->apart == b->apart;
+    return a->forward == b->forward && a->first == b->first && a->count == b->count && a->task == b->task &&
+           a->apart == b->apart;
 }
 
 int pg_db_one(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *out)
@@ -224,7 +227,8 @@ static int find_missing(pg_store *store, const pg_store_plan_row *plan, const in
     int code = PG_OK;
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
         const pg_store_cell_row *c = &plan->cells[i];
-        pg_db_piece whole = {.forward = forwards[c->forward], .first = c->first, .count = c->count, .cell = cells[i], .apart = c->apart};
+        pg_db_piece whole = {
+            .forward = forwards[c->forward], .first = c->first, .count = c->count, .cell = cells[i], .apart = c->apart};
         code = pg_db_find_gaps(done ? done : store, c->cell_id, done != NULL, plan->forwards[c->forward].chunk, &whole, list);
     }
     return code;

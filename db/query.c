@@ -323,10 +323,11 @@ int pg_store_each_pass(pg_store *store, const char *cell_id, int (*each)(const p
     sqlite3_stmt *row = NULL;
     int step = 0, code = pg_db_check_copies(store);
     if (code == PG_OK)
-        code = pg_db_get(store,
-                         "SELECT a.device, a.library, a.batch, sum(s.n), sum(s.certified) FROM cell c JOIN summary s ON s.cell = c.cell"
-                         " JOIN attempt a ON a.attempt = s.attempt WHERE c.cell_id = ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-                         &row, "t", cell_id);
+        code = pg_db_get(
+            store,
+            "SELECT a.device, a.library, a.batch, sum(s.n), sum(s.certified) FROM cell c JOIN summary s ON s.cell = c.cell"
+            " JOIN attempt a ON a.attempt = s.attempt WHERE c.cell_id = ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            &row, "t", cell_id);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading the passes of a cell")) == 1) {
         pg_pass_record record = {.device = pg_db_text(row, 0),
                                  .library = pg_db_text(row, 1),

@@ -1,10 +1,10 @@
 /* Stores that hold a share of a plan. See store.h.
  *
  * What a shard is stands in its table meta: shard_plan, the id of its plan, and shard, "3/8". A frozen plan has the first one
- * only. A shard holds nothing else, and its tasks are cut once, when it is planned first: their keys are the same in all shards of
- * a plan, so that each task is run by one of them. Where a run that stopped has split one, shard_tasks is the last key of the cut;
- * later ones are parts of its own tasks. The store that they are merged into has a row "submission FOLDER"
- * for each submission, with the id of its plan. */
+ * only. A shard holds nothing else, and its tasks are cut once, when it is planned first: their keys are the same in all shards
+ * of a plan, so that each task is run by one of them. Where a run that stopped has split one, shard_tasks is the last key of
+ * the cut; later ones are parts of its own tasks. The store that they are merged into has a row "submission FOLDER" for each
+ * submission, with the id of its plan. */
 #include "db/internal.h"
 
 #include <inttypes.h>
@@ -88,10 +88,11 @@ int pg_db_shard_narrow(pg_store *store)
     int code = read_meta(store, "shard", name, sizeof name);
     if (code != PG_OK || !parse_name(name, &index, &count))
         return code;
-    return pg_db_run(store, "choosing the tasks of the shard",
-                     "DELETE FROM temp.wanted WHERE task IN (SELECT task FROM (SELECT task, row_number() OVER (ORDER BY task) - 1"
-                     " AS place FROM temp.wanted WHERE task <= " LAST_CUT ") WHERE place % ?1 <> ?2)",
-                     "ii", count, index);
+    return pg_db_run(
+        store, "choosing the tasks of the shard",
+        "DELETE FROM temp.wanted WHERE task IN (SELECT task FROM (SELECT task, row_number() OVER (ORDER BY task) - 1"
+        " AS place FROM temp.wanted WHERE task <= " LAST_CUT ") WHERE place % ?1 <> ?2)",
+        "ii", count, index);
 }
 
 int pg_db_shard_freeze(pg_store *store)

@@ -43,8 +43,8 @@ static int take_cells(pg_store *store, int64_t task)
                          "INSERT INTO task (forward, first, count) SELECT forward, first, count FROM task WHERE task = ?1", "i",
                          task);
     if (code == PG_OK)
-        code = pg_db_run(store, doing, "UPDATE task_cell SET task = ?2 WHERE task = ?1 AND cell IN temp.wanted_cell", "ii", task,
-                         (int64_t)sqlite3_last_insert_rowid(store->db));
+        code = pg_db_run(store, doing, "UPDATE task_cell SET task = ?2 WHERE task = ?1 AND cell IN temp.wanted_cell", "ii",
+                         task, (int64_t)sqlite3_last_insert_rowid(store->db));
     if (code == PG_OK && failed)
         code = pg_db_run(store, doing, "UPDATE task SET state = 'failed' WHERE task = ?1", "i", task);
     return code;
@@ -102,18 +102,20 @@ int pg_db_split_off(pg_store *store, const pg_task *task, int64_t whole, int64_t
 {
     static const char doing[] = "splitting a task";
     *part = 0;
-    int code = pg_db_run(store, doing,
-                         "UPDATE task SET state = 'pending', owner = NULL, first = first + ?4, count = count - ?4 WHERE task = ?1"
-                         " AND epoch = ?2 AND owner = ?3 AND state = 'running'",
-                         "iiii", task->task, task->epoch, store->worker, whole);
+    int code =
+        pg_db_run(store, doing,
+                  "UPDATE task SET state = 'pending', owner = NULL, first = first + ?4, count = count - ?4 WHERE task = ?1"
+                  " AND epoch = ?2 AND owner = ?3 AND state = 'running'",
+                  "iiii", task->task, task->epoch, store->worker, whole);
     if (code != PG_OK || sqlite3_changes(store->db) != 1)
         return code;
     code = pg_db_shard_freeze(store);
     if (code == PG_OK)
-        code = pg_db_run(store, doing,
-                         "INSERT INTO task (forward, first, count, state, epoch) SELECT forward, ?2, ?3, 'done', epoch FROM task"
-                         " WHERE task = ?1",
-                         "iii", task->task, task->first, whole);
+        code =
+            pg_db_run(store, doing,
+                      "INSERT INTO task (forward, first, count, state, epoch) SELECT forward, ?2, ?3, 'done', epoch FROM task"
+                      " WHERE task = ?1",
+                      "iii", task->task, task->first, whole);
     *part = sqlite3_last_insert_rowid(store->db);
     return code == PG_OK ? pg_db_run(store, doing, "INSERT INTO task_cell SELECT ?2, cell FROM task_cell WHERE task = ?1", "ii",
                                      task->task, *part)

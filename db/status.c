@@ -9,8 +9,8 @@
 /* Times of the last attempts at a forward pass; the slowest stage of the pipeline is what a task costs. */
 #define RECENT_ATTEMPTS "1000"
 
-/* Seconds that one worker needs for the open tasks, by the speed of each forward pass; for those without one, by the mean speed of the
- * other open ones: what else is in the store can be faster or slower by any factor. NULL where none of them has one. */
+/* Seconds that one worker needs for the open tasks, by the speed of each forward pass; for those without one, by the mean speed
+ * of the other open ones: what else is in the store can be faster or slower by any factor. NULL where none of them has one. */
 #define ESTIMATE(which)                                                                                      \
     "WITH recent AS (SELECT task, max(read_s, forward_s, certify_s) AS s FROM attempt WHERE result = 'done'" \
     "  ORDER BY attempt DESC LIMIT " RECENT_ATTEMPTS "),"                                                    \
@@ -36,15 +36,20 @@ static int read_counts(pg_store *store, const char *sql, int64_t *const *fields,
 
 static int count_cells(pg_store *store, pg_store_status *out)
 {
-    int64_t *const fields[] = {
-        &out->cells[PG_CELL_NEW], &out->cells[PG_CELL_PARTIAL], &out->cells[PG_CELL_DONE], &out->cells[PG_CELL_FAILED],
-        &out->outcomes,           &out->outcomes_asked,         &out->audited};
-    return read_counts(store,
-                       "SELECT ifnull(sum(n = 0 AND failed = 0 AND asked), 0), ifnull(sum(n > 0 AND n < images AND failed = 0), 0),"
-                       " ifnull(sum(n = images), 0), ifnull(sum(n < images AND failed > 0), 0), ifnull(sum(n), 0),"
-                       " ifnull(sum(images * asked), 0), ifnull(sum(NOT asked), 0) FROM (SELECT *,"
-                       " n > 0 OR EXISTS (SELECT 1 FROM task_cell tc WHERE tc.cell = total.cell) AS asked FROM total)",
-                       fields, 7);
+    int64_t *const fields[] = {&out->cells[PG_CELL_NEW],
+                               &out->cells[PG_CELL_PARTIAL],
+                               &out->cells[PG_CELL_DONE],
+                               &out->cells[PG_CELL_FAILED],
+                               &out->outcomes,
+                               &out->outcomes_asked,
+                               &out->audited};
+    return read_counts(
+        store,
+        "SELECT ifnull(sum(n = 0 AND failed = 0 AND asked), 0), ifnull(sum(n > 0 AND n < images AND failed = 0), 0),"
+        " ifnull(sum(n = images), 0), ifnull(sum(n < images AND failed > 0), 0), ifnull(sum(n), 0),"
+        " ifnull(sum(images * asked), 0), ifnull(sum(NOT asked), 0) FROM (SELECT *,"
+        " n > 0 OR EXISTS (SELECT 1 FROM task_cell tc WHERE tc.cell = total.cell) AS asked FROM total)",
+        fields, 7);
 }
 
 static int count_tasks(pg_store *store, pg_store_status *out)

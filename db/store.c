@@ -255,9 +255,10 @@ static int check_rights(const pg_store *store, const struct stat *about)
     const struct passwd *owner = getpwuid(about->st_uid);
     char number[32];
     snprintf(number, sizeof number, "%ld", (long)about->st_uid);
-    return pg_fail(PG_EIO, "%s: may not be %s: %s; it belongs to user %s and has mode %03o; name another one with --db, or ask for rights",
-                   store->path, access(store->path, R_OK) == 0 ? "written" : "read", why, owner ? owner->pw_name : number,
-                   (unsigned)about->st_mode & 0777);
+    return pg_fail(
+        PG_EIO, "%s: may not be %s: %s; it belongs to user %s and has mode %03o; name another one with --db, or ask for rights",
+        store->path, access(store->path, R_OK) == 0 ? "written" : "read", why, owner ? owner->pw_name : number,
+        (unsigned)about->st_mode & 0777);
 }
 
 /* Readers open for writing too where they may: rolling back the journal of a killed writer needs it. Not over a network, where
@@ -274,7 +275,8 @@ static int open_file(pg_store *store, bool network, const char *vfs)
     int code = there ? check_rights(store, &about) : PG_OK;
     if (code != PG_OK)
         return code;
-    if (!store->read_only) { /* a new one with the rights that the user's umask leaves; SQLite would take those of the group away */
+    if (!store->read_only) { /* a new one with the rights that the user's umask leaves; SQLite would take those of the group
+                                away */
         int fd = open(store->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0)
             close(fd);

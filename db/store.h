@@ -82,8 +82,8 @@ typedef struct pg_cell_result {
     bool has_delta;          /* locality was measured; false: delta 0 was used, "locality not measured" */
     int64_t delta;           /* grid units, applied to every certificate of the cell */
     size_t n_settings;
-    pg_setting
-        *settings; /* sorted by key: the settings as given, and details: "window", "certificate", "model", "delta", ... */
+    /* sorted by key: the settings as given, and details: "window", "certificate", "model", "delta", ... */
+    pg_setting *settings;
 } pg_cell_result;
 
 /* Result of one cell by full id. `out` is *new* inside, pg_cell_result_release; also valid (known = false) for an absent cell.
@@ -140,8 +140,10 @@ int pg_store_each_attack(pg_store *store, const char *cell_id, int (*each)(const
 /* Certificates of a cell that its attack broke: certified images that are wrong under it. *first: the first one, -1 if none. */
 int pg_store_broken(pg_store *store, const char *cell_id, int64_t *broken, int64_t *first) PG_MUST_USE;
 
-/* The forward passes that count for a cell, of one kind each: device, library and images of a pass. Strings are valid during the call. */
-#define PG_LIBRARY_ISA "; isa " /* what the kind of instruction set stands behind, at the end of a library; older ones have none */
+/* The forward passes that count for a cell, of one kind each: device, library and images of a pass. Strings are valid during
+ * the call. */
+#define PG_LIBRARY_ISA \
+    "; isa " /* what the kind of instruction set stands behind, at the end of a library; older ones have none */
 typedef struct pg_pass_record {
     const char *device, *library; /* as those of an attempt */
     int batch;                    /* fewer than the cell's: memory ran out */
@@ -303,9 +305,9 @@ typedef struct pg_death {
     int attempts_max;
 } pg_death;
 typedef struct pg_burial {
-    int64_t first, count; /* images of the task in its hands */
-    bool charged;         /* false: another run took it back before */
-    bool given_up;        /* it was the last attempt */
+    int64_t first, count;      /* images of the task in its hands */
+    bool charged;              /* false: another run took it back before */
+    bool given_up;             /* it was the last attempt */
     char cell_id[PG_HASH_HEX]; /* the first of its cells */
 } pg_burial;
 /* Ends a dead worker: the task in its hands has failed once more, the others that it had claimed are pending again, uncharged.
@@ -334,8 +336,9 @@ void pg_task_release(pg_task *task);
 int pg_store_take(pg_store *store, bool *more) PG_MUST_USE;
 
 typedef struct pg_attempt {
-    const char *device, *library; /* used: "libtorch 1.13.1; OpenBLAS 0.3.21 pthread Haswell; ...; isa avx2"; "" for no library */
-    int threads, batch, cached;   /* cached: images whose features came from the cache */
+    const char *device,
+        *library;               /* used: "libtorch 1.13.1; OpenBLAS 0.3.21 pthread Haswell; ...; isa avx2"; "" for no library */
+    int threads, batch, cached; /* cached: images whose features came from the cache */
     double wall_s, read_s, forward_s, certify_s;
     int64_t peak_bytes;
 } pg_attempt;
@@ -345,8 +348,8 @@ typedef struct pg_attempt {
  * but the attempt is recorded. */
 int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
                     const pg_attack_row *attacks, bool *counted) PG_MUST_USE;
-/* The same for the first `whole` images of the task, outcomes[n_cells][whole] and attacks[whole]: they become a task of their own that is done,
- * and the others are pending again. 1 <= whole <= count. */
+/* The same for the first `whole` images of the task, outcomes[n_cells][whole] and attacks[whole]: they become a task of their
+ * own that is done, and the others are pending again. 1 <= whole <= count. */
 int pg_store_finish_part(pg_store *store, const pg_task *task, int64_t whole, const pg_attempt *attempt,
                          const pg_outcome *outcomes, const pg_attack_row *attacks, bool *counted) PG_MUST_USE;
 /* Records a failed attempt; the task becomes pending again, or failed where it was number attempts_max (*given_up). */

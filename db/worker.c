@@ -213,8 +213,12 @@ static int charge(pg_store *store, const pg_death *death)
 static int read_charged(pg_store *store, int64_t task, pg_burial *out)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0, code = pg_db_get(store, "SELECT t.first, t.count, t.state = 'failed', (SELECT c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell"
-                                   " WHERE tc.task = t.task ORDER BY tc.cell LIMIT 1) FROM task t WHERE t.task = ?1", &row, "i", task);
+    int step = 0,
+        code = pg_db_get(
+            store,
+            "SELECT t.first, t.count, t.state = 'failed', (SELECT c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell"
+            " WHERE tc.task = t.task ORDER BY tc.cell LIMIT 1) FROM task t WHERE t.task = ?1",
+            &row, "i", task);
     if (code == PG_OK && (step = pg_db_step(store, row, "reading a task")) == 1) {
         out->first = sqlite3_column_int64(row, 0);
         out->count = sqlite3_column_int64(row, 1);

@@ -33,7 +33,7 @@ struct pg_certifier {
     size_t *job; /* index of the caller */
     pg_verdict *verdicts, *room;
     int32_t *q;
-    int32_t *worst;     /* votes; NULL where no batch needs them, as is */
+    int32_t *worst; /* votes; NULL where no batch needs them, as is */
     double *worst_row;
     double *values;   /* before rounding */
     int *predictions; /* in double, in the order of the batches */
@@ -246,8 +246,8 @@ int pg_verdict_check(const pg_job *job, const pg_verdict *v, int label, int clas
     return PG_OK;
 }
 
-void pg_certify(const pg_defense *defense, const pg_evidence *evidence, const int32_t *worst, pg_window window, int64_t delta, int label,
-                const void *const *configs, size_t n, void *scratch, pg_verdict *out, pg_verdict *room)
+void pg_certify(const pg_defense *defense, const pg_evidence *evidence, const int32_t *worst, pg_window window, int64_t delta,
+                int label, const void *const *configs, size_t n, void *scratch, pg_verdict *out, pg_verdict *room)
 {
     ask(defense, evidence, window, worst ? 0 : delta, label, configs, n, scratch, out);
     if (!worst)

@@ -12,19 +12,19 @@
 
 typedef struct pg_job {
     const pg_defense *defense;
-    const void *config; /* settled; borrowed until pg_certifier_free */
-    pg_window window;   /* may exceed the map: it is cut to it */
-    int64_t delta;      /* of the evidence, grid units, >= 0 */
+    const void *config;  /* settled; borrowed until pg_certifier_free */
+    pg_window window;    /* may exceed the map: it is cut to it */
+    int64_t delta;       /* of the evidence, grid units, >= 0 */
     int64_t logit_delta; /* of a logit, from which that follows, grid units; 0: not known: with delta > 0 every vote may flip */
 } pg_job;
 
 /* The prediction of a verdict that the hook does not write, or that has none although the evidence is finite. */
 enum { PG_UNPREDICTED = -2 };
 
-/* One call of a rule's certify hook for n configurations. `worst`: NULL, or the worst votes for the label (defenses/votes.h), which
- * stand in the place of `delta`; then `room` is room for n verdicts. `scratch` as for the hook. */
-void pg_certify(const pg_defense *defense, const pg_evidence *evidence, const int32_t *worst, pg_window window, int64_t delta, int label,
-                const void *const *configs, size_t n, void *scratch, pg_verdict *out, pg_verdict *room);
+/* One call of a rule's certify hook for n configurations. `worst`: NULL, or the worst votes for the label (defenses/votes.h),
+ * which stand in the place of `delta`; then `room` is room for n verdicts. `scratch` as for the hook. */
+void pg_certify(const pg_defense *defense, const pg_evidence *evidence, const int32_t *worst, pg_window window, int64_t delta,
+                int label, const void *const *configs, size_t n, void *scratch, pg_verdict *out, pg_verdict *room);
 
 typedef struct pg_certifier pg_certifier;
 
@@ -37,8 +37,8 @@ void pg_certifier_free(pg_certifier *certifier);
 void pg_certifier_image_f32(pg_certifier *certifier, const float *logits, int label, pg_verdict *out);
 void pg_certifier_image_f64(pg_certifier *certifier, const double *logits, int label, pg_verdict *out);
 
-/* Whether a rule can mean what it says of an image; rules of plug-ins may say anything. PG_EINPUT with the reason, as "certified,
- * though its prediction 12 is none of 10 classes"; the caller names the rule and the image. */
+/* Whether a rule can mean what it says of an image; rules of plug-ins may say anything. PG_EINPUT with the reason, as
+ * "certified, though its prediction 12 is none of 10 classes"; the caller names the rule and the image. */
 int pg_verdict_check(const pg_job *job, const pg_verdict *verdict, int label, int classes) PG_MUST_USE;
 int pg_prediction_check(int prediction, int classes) PG_MUST_USE; /* of `predict` alone */
 

@@ -45,7 +45,8 @@ int pg_rule_check(const pg_defense *d, const void *config, int height, int width
     if (e.feature < PG_FEATURE_LOGITS || e.feature > PG_FEATURE_PREDICTION)
         return pg_fail(PG_EINPUT, "its evidence is of feature type %d, which there is not", (int)e.feature);
     if (!(e.temperature >= 0) || isinf(e.temperature) || !(e.theta >= 0 && e.theta <= 1))
-        return pg_fail(PG_EINPUT, "its evidence has the temperature %g and theta %g; right would be at least 0, and 0 to 1", e.temperature, e.theta);
+        return pg_fail(PG_EINPUT, "its evidence has the temperature %g and theta %g; right would be at least 0, and 0 to 1",
+                       e.temperature, e.theta);
     if (!(e.clip_lo <= e.clip_hi))
         return pg_fail(PG_EINPUT, "its evidence is clipped from %g to %g, which holds nothing", e.clip_lo, e.clip_hi);
     int worth = (int)d->certificate(config);

@@ -29,8 +29,8 @@ typedef struct pg_evidence_spec {
 } pg_evidence_spec;
 
 /* The most that one value of evidence can change where a logit changes by at most `logit_delta` grid units (measured locality):
- * nothing moves a logit or a tanh further than the logit itself, nor a confidence further than the logit over the temperature, up to
- * one unit of rounding, and nothing further than from one end of its range to the other; a vote may flip. */
+ * nothing moves a logit or a tanh further than the logit itself, nor a confidence further than the logit over the temperature,
+ * up to one unit of rounding, and nothing further than from one end of its range to the other; a vote may flip. */
 int64_t pg_evidence_delta(const pg_evidence_spec *spec, int64_t logit_delta);
 
 /* The integer tensor of one image. Rows, columns, classes: q[(row * width + column) * classes + c]. */
@@ -67,7 +67,8 @@ typedef struct pg_frame {
 /* ---- Votes with measured locality (defenses/votes.h) ---- */
 
 struct pg_defense;
-/* Whether this rule certifies this evidence, where a logit changes by at most `logit_delta` grid units, by the votes that are sure. */
+/* Whether this rule certifies this evidence, where a logit changes by at most `logit_delta` grid units, by the votes that are
+ * sure. */
 bool pg_votes_sure(const struct pg_defense *defense, const pg_evidence_spec *spec, int64_t logit_delta);
 
 struct pg_scope; /* models/torch/torch.h */
@@ -76,8 +77,8 @@ struct pg_tensor;
 typedef enum pg_certificate {
     PG_CERTIFICATE_NONE,  /* printed, never counted (published but unsound) */
     PG_CERTIFICATE_SOUND, /* a proof; may refuse images that no attack breaks */
-    PG_CERTIFICATE_EXACT, /* a proof, and some contents of a window break every refused image: of features, not of pixels; up to ties,
-                             and to the end of the grid, where what saturates may outweigh a window */
+    PG_CERTIFICATE_EXACT, /* a proof, and some contents of a window break every refused image: of features, not of pixels; up to
+                             ties, and to the end of the grid, where what saturates may outweigh a window */
 } pg_certificate;
 
 typedef struct pg_verdict {
@@ -89,8 +90,8 @@ typedef struct pg_verdict {
     int8_t failure_case; /* 0..4 for robust-masking predicted, else -1 */
     int64_t margin;      /* grid units (2^-20), if has_margin */
 
-    /* optional: no change of up to half a unit in every value, nor rounding in sums of doubles, gives another prediction; spares
-     * predict_double */
+    /* optional: no change of up to half a unit in every value, nor rounding in sums of doubles, gives another prediction;
+     * spares predict_double */
     bool decided;
     /* What the grid did to the image, set by the certifier and not by rules (defenses/certifier.h). Saturated: a value that the
      * rule reads, after feature type and clip, lies beyond +-1024, where the grid ends. Differs: predict_double, where the rule
@@ -102,11 +103,12 @@ typedef struct pg_defense {
     pg_module module;
     pg_level level;
     bool masks; /* optional: the rule masks; its verdicts say whether on the clean tensor, for the false-positive rate */
-    bool tie_certified; /* optional: an image may be certified that an attack can bring to a tie, which the label then wins; where
-                           it is not set, reaching a tie counts as broken */
-    bool monotone; /* optional: what certifies some evidence with delta > 0 also certifies, with delta 0, every other that has at
-                      least as much for the label and at most as much for every other class outside the windows. Votes are then
-                      certified with measured locality by what is sure of them (defenses/votes.h); else any vote may flip */
+    bool tie_certified; /* optional: an image may be certified that an attack can bring to a tie, which the label then wins;
+                           where it is not set, reaching a tie counts as broken */
+    bool
+        monotone; /* optional: what certifies some evidence with delta > 0 also certifies, with delta 0, every other that has at
+                     least as much for the label and at most as much for every other class outside the windows. Votes are then
+                     certified with measured locality by what is sure of them (defenses/votes.h); else any vote may flip */
     /* required: what the certificate of this configuration is worth; also false `available` reasons for users */
     pg_certificate (*certificate)(const void *config);
     /* required: the evidence this configuration reads */
@@ -114,11 +116,12 @@ typedef struct pg_defense {
     /* optional: refuses options that make no sense on maps of this size; PG_EINPUT with a message */
     int (*check)(const void *config, int height, int width, int classes);
     /* required at image level, and only there: the map of the copies of such images: height, width, wrap, and as its window the
-     * most positions whose copies such a patch changes, wherever it lies. PG_EINPUT with a message where there is no such map. */
+     * most positions whose copies such a patch changes, wherever it lies. PG_EINPUT with a message where there is no such map.
+     */
     int (*copies)(const void *config, const pg_frame *frame, pg_map *map);
-    /* required at image level, and only there: the copy at a position of that map, out[3][height][width] of pixels alike. Returns
-     * the first position, row * map width + column, whose copy is the same for every image, and writes `out` where it is this
-     * one. */
+    /* required at image level, and only there: the copy at a position of that map, out[3][height][width] of pixels alike.
+     * Returns the first position, row * map width + column, whose copy is the same for every image, and writes `out` where it
+     * is this one. */
     int (*copy)(const void *config, const pg_frame *frame, int row, int column, const uint8_t *pixels, uint8_t *out);
     /* required: one image, `n` settled configurations that share the evidence. label in [0, classes).
      * delta >= 0: measured locality in grid units. Writes out[n]. `scratch` has the bytes that scratch_size stated
@@ -129,23 +132,24 @@ typedef struct pg_defense {
     size_t (*scratch_size)(int height, int width, int classes, size_t n);
     /* required: the prediction alone, the only judge of an audit; config settled */
     int (*predict)(const pg_evidence *evidence, pg_window window, const void *config, void *scratch);
-    /* optional: the same predictions from evidence->values, the rule computed in double, lowest class among equals; out[n]. Counts
-     * images that the grid changes; certificates never read it. `scratch` as for certify. NULL: no such count. */
+    /* optional: the same predictions from evidence->values, the rule computed in double, lowest class among equals; out[n].
+     * Counts images that the grid changes; certificates never read it. `scratch` as for certify. NULL: no such count. */
     void (*predict_double)(const pg_evidence *evidence, pg_window window, const void *const *configs, size_t n, void *scratch,
                            int *out);
     /* required with masks: the place of the window that the rule leaves out of the score of class `c`; false, with top and left
      * unspecified, where it leaves out none. `scratch` as for certify, n = 1. For pictures. */
-    bool (*masked)(const pg_evidence *evidence, pg_window window, const void *config, int c, void *scratch, int *top, int *left);
+    bool (*masked)(const pg_evidence *evidence, pg_window window, const void *config, int c, void *scratch, int *top,
+                   int *left);
 
-    /* ---- optional: what an attacker who knows the defense does. An attack differentiates the surrogate, an audit places the worst
-     * contents; `predict` alone judges either. */
+    /* ---- optional: what an attacker who knows the defense does. An attack differentiates the surrogate, an audit places the
+     * worst contents; `predict` alone judges either. */
     /* kinds of surrogate of this configuration, >= 1; NULL: 1 */
     int (*surrogates)(const void *config);
-    /* Scores of all classes, built in the scope over local logits [n][classes][H][W] with labels (i64 [n]): [n][classes], on the
-     * scale of one local logit. Kind 0 is the deployed score, with a gradient where the deployed one has none; further kinds
-     * are other aims. NULL hook: attacked through the mean of the local logits. */
-    struct pg_tensor *(*surrogate)(struct pg_scope *s, const void *config, int kind, const pg_map *map, struct pg_tensor *logits,
-                                   struct pg_tensor *labels);
+    /* Scores of all classes, built in the scope over local logits [n][classes][H][W] with labels (i64 [n]): [n][classes], on
+     * the scale of one local logit. Kind 0 is the deployed score, with a gradient where the deployed one has none; further
+     * kinds are other aims. NULL hook: attacked through the mean of the local logits. */
+    struct pg_tensor *(*surrogate)(struct pg_scope *s, const void *config, int kind, const pg_map *map,
+                                   struct pg_tensor *logits, struct pg_tensor *labels);
     int surrogate_version; /* required with surrogate, >= 1: raised whenever the surrogate changes; part of attacked cells */
     /* Contents of one window, contents[height * width][classes] by rows of the window, on the grid and within the range of the
      * evidence (unbounded: within +-PG_EVIDENCE_MAX), that do the most harm. false: there is no such variant (variants have no
@@ -159,8 +163,8 @@ typedef struct pg_defense {
 extern const pg_defense *pg_defenses[];
 extern const size_t pg_defenses_max;
 int pg_defense_check(const pg_defense *defense) PG_MUST_USE; /* its required hooks; PG_EINPUT */
-/* Whether a rule can mean what it says of itself: the evidence that it reads, the worth of its certificate, its scratch memory. PG_EINPUT
- * with the reason; the caller names the rule. */
+/* Whether a rule can mean what it says of itself: the evidence that it reads, the worth of its certificate, its scratch memory.
+ * PG_EINPUT with the reason; the caller names the rule. */
 int pg_rule_check(const pg_defense *defense, const void *config, int height, int width, int classes) PG_MUST_USE;
 /* Adds one, of a plug-in: PG_EINPUT where a required hook is missing or there is no room. Its module is checked already. */
 int pg_defense_add(const pg_defense *defense) PG_MUST_USE;

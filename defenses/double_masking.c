@@ -6,9 +6,9 @@
  * one of them. The class of a pair of masks is that of the largest sum outside both; two-mask agreement (agreement.h) makes a
  * prediction of them, and the certificate asks that the label leads strictly outside every pair.
  *
- * At stride 1, of evidence that is at least 0, it certifies whatever robust-masking without a threshold certifies, and more, since
- * a rival, too, loses what a second mask hides; larger masks of a stride may cost more than that. It needs no bounds of the evidence,
- * of either sign.
+ * At stride 1, of evidence that is at least 0, it certifies whatever robust-masking without a threshold certifies, and more,
+ * since a rival, too, loses what a second mask hides; larger masks of a stride may cost more than that. It needs no bounds of
+ * the evidence, of either sign.
  *
  * Where there are none and every window is a mask, the certificate is exact up to ties and to where the grid ends: let a pair
  * of masks (i, j) give another class, and the patch be where i is, with contents so strong for that class that every other mask

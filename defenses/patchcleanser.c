@@ -104,7 +104,8 @@ static void cleanser_evidence(const void *config, pg_evidence_spec *out)
 static pg_certificate cleanser_certificate(const void *config)
 {
     (void)config;
-    return PG_CERTIFICATE_EXACT; /* of predictions that a patch may choose freely for each pair it touches; pixels may not allow it */
+    return PG_CERTIFICATE_EXACT; /* of predictions that a patch may choose freely for each pair it touches; pixels may not allow
+                                    it */
 }
 
 static size_t cleanser_scratch(int height, int width, int classes, size_t n)

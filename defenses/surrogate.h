@@ -44,8 +44,8 @@ pg_tensor *pg_soft_masked_predicted(const pg_soft *soft, double threshold);
 /* The attack on it that keeps the prediction: the heaviest window of the label is masked for all classes, and a rival loses
  * twice what its total exceeds that of the label by. */
 pg_tensor *pg_soft_masked_label(const pg_soft *soft);
-/* Two-mask agreement, with windows as masks: the mean of the sums outside those masks that the label wins still, but for the one
- * that it wins most clearly, which hides the patch or might as well; of all masks where there is none. */
+/* Two-mask agreement, with windows as masks: the mean of the sums outside those masks that the label wins still, but for the
+ * one that it wins most clearly, which hides the patch or might as well; of all masks where there is none. */
 pg_tensor *pg_soft_held(const pg_soft *soft);
 
 #endif

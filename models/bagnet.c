@@ -1,5 +1,5 @@
-/* BagNets (Brendel & Bethge 2019): ResNet-50 with almost all kernels 1 x 1 and no padding, so that every position of the last map sees
- * a small square of the image. PatchGuard, section 3.1, uses bagnet9, 17 and 33 at 192 and 224 px.
+/* BagNets (Brendel & Bethge 2019): ResNet-50 with almost all kernels 1 x 1 and no padding, so that every position of the last
+ * map sees a small square of the image. PatchGuard, section 3.1, uses bagnet9, 17 and 33 at 192 and 224 px.
  *
  * Stem: 1 x 1, then 3 x 3. Four stages of bottlenecks; the first block of a stage carries its stride, and has a 3 x 3 kernel
  * where `kernel3` has a 1. The shortcut is cropped at the bottom and the right to fit. Options make small-field nets for
@@ -21,18 +21,31 @@ typedef struct bagnet {
     char kernel3[PG_OPTION_TEXT_MAX], strides[PG_OPTION_TEXT_MAX], blocks[PG_OPTION_TEXT_MAX];
 } bagnet;
 
-#define BAGNET_OPTIONS(kernel3_default)                                                                                                  \
-    {                                                                                                                                    \
-        {.name = "width", .type = PG_OPTION_INT, .offset = offsetof(bagnet, width), .fallback = "64", .min = 4, .max = 512,             \
-         .help = "channels of the stem; the stages end in 4, 8, 16, 32 times as many"},                                                  \
-        {.name = "kernel3", .type = PG_OPTION_TEXT, .offset = offsetof(bagnet, kernel3), .fallback = kernel3_default,                    \
-         .help = "one digit a stage: 1 where its first block has a 3 x 3 kernel"},                                                       \
-        {.name = "strides", .type = PG_OPTION_TEXT, .offset = offsetof(bagnet, strides), .fallback = "2,2,2,1",                          \
-         .help = "stride of each stage, 1 to 4, separated by commas"},                                                                   \
-        {.name = "blocks", .type = PG_OPTION_TEXT, .offset = offsetof(bagnet, blocks), .fallback = "3,4,6,3",                            \
-         .help = "bottlenecks of each stage, 0 to 36, separated by commas; 0 leaves the stage out"},                                                             \
-        PG_NORMALISATION_OPTIONS(bagnet, pixels),                                                                                        \
-        {0},                                                                                                                             \
+#define BAGNET_OPTIONS(kernel3_default)                                                                  \
+    {                                                                                                    \
+        {.name = "width",                                                                                \
+         .type = PG_OPTION_INT,                                                                          \
+         .offset = offsetof(bagnet, width),                                                              \
+         .fallback = "64",                                                                               \
+         .min = 4,                                                                                       \
+         .max = 512,                                                                                     \
+         .help = "channels of the stem; the stages end in 4, 8, 16, 32 times as many"},                  \
+            {.name = "kernel3",                                                                          \
+             .type = PG_OPTION_TEXT,                                                                     \
+             .offset = offsetof(bagnet, kernel3),                                                        \
+             .fallback = kernel3_default,                                                                \
+             .help = "one digit a stage: 1 where its first block has a 3 x 3 kernel"},                   \
+            {.name = "strides",                                                                          \
+             .type = PG_OPTION_TEXT,                                                                     \
+             .offset = offsetof(bagnet, strides),                                                        \
+             .fallback = "2,2,2,1",                                                                      \
+             .help = "stride of each stage, 1 to 4, separated by commas"},                               \
+            {.name = "blocks",                                                                           \
+             .type = PG_OPTION_TEXT,                                                                     \
+             .offset = offsetof(bagnet, blocks),                                                         \
+             .fallback = "3,4,6,3",                                                                      \
+             .help = "bottlenecks of each stage, 0 to 36, separated by commas; 0 leaves the stage out"}, \
+            PG_NORMALISATION_OPTIONS(bagnet, pixels), {0},                                               \
     }
 
 static const pg_option options9[] = BAGNET_OPTIONS("1100");
@@ -79,8 +92,9 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
             char prefix[32];
             snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
             bool first = block == 0;
-            x = pg_layer_bottleneck(b, prefix, x,
-                                    (pg_conv){(int)c->width << stage, first && c->kernel3[stage] == '1' ? 3 : 1, first ? strides[stage] : 1, 0});
+            x = pg_layer_bottleneck(
+                b, prefix, x,
+                (pg_conv){(int)c->width << stage, first && c->kernel3[stage] == '1' ? 3 : 1, first ? strides[stage] : 1, 0});
         }
     return pg_layer_classifier(b, "fc", x);
 }
@@ -100,7 +114,8 @@ static bool derive_as(const char *kernel3_wanted, const pg_shapes *s, pg_buf *pa
         kernel3[stage] = pg_shape_size(s, name, 2) == 3 ? '1' : '0';
         snprintf(blocks + strlen(blocks), sizeof blocks - strlen(blocks), "%s%d", stage ? "," : "", n);
     }
-    pg_buf_printf(pairs, "width=%lld\nkernel3=%s\nblocks=%s\n", (long long)pg_shape_size(s, "conv1.weight", 0), kernel3, blocks);
+    pg_buf_printf(pairs, "width=%lld\nkernel3=%s\nblocks=%s\n", (long long)pg_shape_size(s, "conv1.weight", 0), kernel3,
+                  blocks);
     return strcmp(kernel3, kernel3_wanted) == 0;
 }
 static bool derive9(const pg_shapes *s, pg_buf *pairs) { return derive_as("1100", s, pairs); }
@@ -117,14 +132,18 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
     return pg_model_traced_geometry(&pg_model_bagnet17, config, height, width, classes, out);
 }
 
-#define BAGNET(n, table)                                                                                                                 \
-    const pg_model pg_model_bagnet##n = {                                                                                                \
-        .module = {.name = "bagnet" #n, .summary = "BagNet, local logits that see " #n " x " #n " pixels",                               \
-                   .source = "Brendel & Bethge 2019, Approximating CNNs with Bag-of-local-Features models", .version = 1,               \
-                   .options = table, .config_size = sizeof(bagnet), .settle = settle},                                                   \
-        .needs_torch = true,                                                                                                             \
-        .geometry = geometry,                                                                                                            \
-        .hooks = &hooks##n,                                                                                                              \
+#define BAGNET(n, table)                                                                                    \
+    const pg_model pg_model_bagnet##n = {                                                                   \
+        .module = {.name = "bagnet" #n,                                                                     \
+                   .summary = "BagNet, local logits that see " #n " x " #n " pixels",                       \
+                   .source = "Brendel & Bethge 2019, Approximating CNNs with Bag-of-local-Features models", \
+                   .version = 1,                                                                            \
+                   .options = table,                                                                        \
+                   .config_size = sizeof(bagnet),                                                           \
+                   .settle = settle},                                                                       \
+        .needs_torch = true,                                                                                \
+        .geometry = geometry,                                                                               \
+        .hooks = &hooks##n,                                                                                 \
     }
 BAGNET(9, options9);
 BAGNET(17, options17);

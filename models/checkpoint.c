@@ -105,7 +105,10 @@ static int start_fresh(pg_checkpoint *c, pg_scope *s, const pg_train_job *job, c
 
 static const char *const prefixes[] = {"current.", "averaged.", "momenta."};
 
-static pg_parameters *part(pg_checkpoint *c, int which) { return which == 0 ? &c->current : which == 1 ? &c->averaged : &c->momenta; }
+static pg_parameters *part(pg_checkpoint *c, int which)
+{
+    return which == 0 ? &c->current : which == 1 ? &c->averaged : &c->momenta;
+}
 
 static int load_part(const pg_st_file *f, pg_scope *s, const char *prefix, pg_parameters *ps)
 {
@@ -114,7 +117,8 @@ static int load_part(const pg_st_file *f, pg_scope *s, const char *prefix, pg_pa
         char name[96];
         snprintf(name, sizeof name, "%s%s", prefix, p->name);
         const pg_st_tensor *st = pg_st_find(f, name);
-        if (!st || st->dtype != PG_ST_F32 || st->rank != p->rank || memcmp(st->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0)
+        if (!st || st->dtype != PG_ST_F32 || st->rank != p->rank ||
+            memcmp(st->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0)
             return pg_fail(PG_EDAMAGED, "tensor '%s' is missing or of the wrong shape", name);
         s->torch->copy(s, p->tensor, s->torch->from_data(s, st->data, PG_T_F32, st->rank, st->shape));
         s->torch->scope_clear(s);
@@ -134,10 +138,12 @@ static int load_curve(pg_checkpoint *c, const char *text)
         json_decref(curve);
         return pg_fail(PG_EDAMAGED, "metadata 'training' is not a list of epochs");
     }
-    json_array_foreach(curve, i, entry) {
+    json_array_foreach(curve, i, entry)
+    {
         json_t *val = json_object_get(entry, "val");
         if (!e)
-            e = pg_checkpoint_add_epoch(c, json_number_value(json_object_get(entry, "loss")), json_is_number(val) ? json_number_value(val) : NAN);
+            e = pg_checkpoint_add_epoch(c, json_number_value(json_object_get(entry, "loss")),
+                                        json_is_number(val) ? json_number_value(val) : NAN);
     }
     json_decref(curve);
     return e;
@@ -193,15 +199,16 @@ static int fit_options(const pg_train_job *job, const pg_weights_info *start, bo
     *fit = have.n == want.n;
     for (size_t i = 0; !e && *fit && i < want.n; i++) {
         const pg_parameter *a = &have.items[i], *b = &want.items[i];
-        *fit = strcmp(a->name, b->name) == 0 && a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+        *fit = strcmp(a->name, b->name) == 0 && a->rank == b->rank &&
+               memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
     }
     pg_parameters_release(&have, NULL);
     pg_parameters_release(&want, NULL);
     return e;
 }
 
-/* Whether the weights to start from are of the network that is to be trained; options that leave the shapes alone, as the width of bands,
- * may differ. */
+/* Whether the weights to start from are of the network that is to be trained; options that leave the shapes alone, as the width
+ * of bands, may differ. */
 static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, pg_weights_info *start)
 {
     int e = pg_weights_describe(job->from, NULL, 0, start);
@@ -211,13 +218,14 @@ static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, p
     if (strcmp(start->model, job->model->module.name) != 0)
         return pg_fail(PG_EINPUT, "--from %s: is of %s, not of %s", job->from, start->model, job->model->module.name);
     if (g->classes != data->classes || g->input_height != data->height || g->input_width != data->width)
-        return pg_fail(PG_EINPUT, "--from %s: is for %d classes of %dx%d px, the images have %d of %dx%d px", job->from, g->classes, g->input_height,
-                       g->input_width, data->classes, data->height, data->width);
+        return pg_fail(PG_EINPUT, "--from %s: is for %d classes of %dx%d px, the images have %d of %dx%d px", job->from,
+                       g->classes, g->input_height, g->input_width, data->classes, data->height, data->width);
     bool fit = false;
     e = fit_options(job, start, &fit);
     if (!e && !fit)
         e = pg_fail(PG_EINPUT,
-                    "--from %s: has weights of other shapes, from other options of %s; `patchgauge model inspect` shows them, --set gives them",
+                    "--from %s: has weights of other shapes, from other options of %s; `patchgauge model inspect` shows them, "
+                    "--set gives them",
                     job->from, start->model);
     if (!e && memcmp(start->config, job->config, job->model->module.config_size) != 0) {
         pg_buf options;
@@ -285,7 +293,8 @@ static int save_tensors(const pg_checkpoint *c, pg_scope *s, pg_st_tensor *tenso
         const pg_parameter *p = &part((pg_checkpoint *)c, which)->items[i % n];
         size_t count = (size_t)pg_parameter_elements(p);
         snprintf(names[i], sizeof names[i], "%s%s", prefixes[which], p->name);
-        tensors[i] = (pg_st_tensor){.name = names[i], .dtype = PG_ST_F32, .rank = p->rank, .size = 4 * count, .data = malloc(4 * count)};
+        tensors[i] =
+            (pg_st_tensor){.name = names[i], .dtype = PG_ST_F32, .rank = p->rank, .size = 4 * count, .data = malloc(4 * count)};
         memcpy(tensors[i].shape, p->shape, sizeof p->shape);
         if (!tensors[i].data)
             return pg_fail(PG_ENOMEM, "out of memory");

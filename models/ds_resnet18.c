@@ -1,5 +1,5 @@
-/* De-randomized smoothing (models/smoothing.h) with ResNet-18, as it was published for CIFAR-10: bands of 4 columns at 32 px. Pixels are
- * not normalised in the publication's encoding. */
+/* De-randomized smoothing (models/smoothing.h) with ResNet-18, as it was published for CIFAR-10: bands of 4 columns at 32 px.
+ * Pixels are not normalised in the publication's encoding. */
 #include "models/smoothing.h"
 
 typedef struct ds_resnet18 {
@@ -11,10 +11,20 @@ typedef struct ds_resnet18 {
 PG_MODEL(ds_resnet18)
 
 static const pg_option options[] = {
-    {.name = "width", .type = PG_OPTION_INT, .offset = offsetof(ds_resnet18, width), .fallback = "64", .min = 4, .max = 512,
+    {.name = "width",
+     .type = PG_OPTION_INT,
+     .offset = offsetof(ds_resnet18, width),
+     .fallback = "64",
+     .min = 4,
+     .max = 512,
      .help = "channels of the first stage; each stage doubles them"},
     PG_SMOOTHING_OPTIONS(ds_resnet18, cells, "4", "band"),
-    {.name = "stem", .type = PG_OPTION_CHOICE, .offset = offsetof(ds_resnet18, stem), .fallback = "small", .choices = pg_stems, .later = true,
+    {.name = "stem",
+     .type = PG_OPTION_CHOICE,
+     .offset = offsetof(ds_resnet18, stem),
+     .fallback = "small",
+     .choices = pg_stems,
+     .later = true,
      .help = "small: 3 x 3, for 32 px; imagenet: 7 x 7 and a maximum, a quarter of the side"},
     {0},
 };
@@ -28,7 +38,8 @@ static pg_value trunk(pg_builder *b, const void *config, pg_value x)
 static pg_smoothed smoothed(const void *config)
 {
     const ds_resnet18 *c = config;
-    pg_smoothed s = {.cells = &c->cells, .pixels = {.mean = {{0.5, 0.5, 0.5}}, .std = {{0.25, 0.25, 0.25}}}, .trunk = trunk, .config = c};
+    pg_smoothed s = {
+        .cells = &c->cells, .pixels = {.mean = {{0.5, 0.5, 0.5}}, .std = {{0.25, 0.25, 0.25}}}, .trunk = trunk, .config = c};
     if (c->cells.encoding == PG_ENCODING_ABLATION)
         s.pixels = (pg_normalisation){.mean = {{0, 0, 0}}, .std = {{1, 1, 1}}};
     return s;
@@ -66,9 +77,12 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
 }
 
 const pg_model pg_model_ds_resnet18 = {
-    .module = {.name = "ds-resnet18", .summary = "ResNet-18 on bands or blocks that wrap round the image",
-               .source = "Levine & Feizi 2020, (De)Randomized Smoothing for Certifiable Defense against Patch Attacks", .version = 1,
-               .options = options, .config_size = sizeof(ds_resnet18)},
+    .module = {.name = "ds-resnet18",
+               .summary = "ResNet-18 on bands or blocks that wrap round the image",
+               .source = "Levine & Feizi 2020, (De)Randomized Smoothing for Certifiable Defense against Patch Attacks",
+               .version = 1,
+               .options = options,
+               .config_size = sizeof(ds_resnet18)},
     .needs_torch = true,
     .geometry = geometry,
     .hooks = &hooks,

@@ -82,7 +82,8 @@ static bool is_prefix(const char *asked, const char *prefix)
     return !asked || strcmp(asked, prefix) == 0 || (n && strncmp(asked, prefix, n) == 0 && strcmp(prefix + n, ".") == 0);
 }
 
-/* Every network of the file starts with conv1 and layer1: what stands before both is the prefix. `asked`: that one only, or NULL. */
+/* Every network of the file starts with conv1 and layer1: what stands before both is the prefix. `asked`: that one only, or
+ * NULL. */
 static size_t find_candidates(const pg_state_file *file, const char *key, const char *asked, candidate out[CANDIDATES_MAX])
 {
     static const char first[] = "conv1.weight";
@@ -116,7 +117,8 @@ static const pg_model *recognise(const candidate *c)
             found = *m;
     pg_buf_release(&pairs);
     if (!found)
-        pg_fail(PG_EINPUT, "no architecture of this program has these shapes; `patchgauge list models` names them, and naming one tells what differs; "
+        pg_fail(PG_EINPUT, "no architecture of this program has these shapes; `patchgauge list models` names them, and naming "
+                           "one tells what differs; "
                            "any other network comes as TorchScript, see `patchgauge help model`");
     return found;
 }
@@ -146,7 +148,8 @@ static int check_asked(const pg_import_job *job, const pg_model *model)
     for (size_t i = 0; i < 3; i++)
         if (pg_option_find(model->module.options, needed[i]) && !asked_for(job, needed[i]))
             return pg_fail(PG_EINPUT,
-                           i < 2 ? "a file does not tell how its network wants pixels: --set %s=... is missing (torchvision's networks have mean=0.485,0.456,0.406 "
+                           i < 2 ? "a file does not tell how its network wants pixels: --set %s=... is missing (torchvision's "
+                                   "networks have mean=0.485,0.456,0.406 "
                                    "and std=0.229,0.224,0.225; pixels as they are, mean=0 and std=1)"
                                  : "a file does not tell the width of its bands: --set %s=... is missing",
                            needed[i]);
@@ -190,7 +193,8 @@ static int settle(const pg_import_job *job, const candidate *c, match *m)
     if (!code && (classes < 2 || classes > 100000))
         code = pg_fail(PG_EINPUT, "its classifier, fc.weight or linear.weight, is not there or has no 2 to 100000 classes");
     if (!code)
-        code = pg_model_trace(m->model, m->config, job->input_height, job->input_width, (int)classes, &m->parameters, &m->geometry);
+        code = pg_model_trace(m->model, m->config, job->input_height, job->input_width, (int)classes, &m->parameters,
+                              &m->geometry);
     for (size_t i = 0; !code && i < m->parameters.n; i++) {
         const pg_state_tensor *t = lookup(c, m->parameters.items[i].name);
         m->fits += t && same_shape(t, &m->parameters.items[i]);
@@ -236,19 +240,25 @@ static int none_found(const pg_import_job *job, const pg_state_file *file)
     for (size_t i = 0; b && !(b->object && b->tensors); b = pg_state_beside_at(file, ++i))
         ;
     if (object)
-        return pg_fail(PG_EINPUT, "it is an object of %s, perhaps a whole model, whose program is not in the file; right would be a file that torch.save made of "
-                                  "model.state_dict(); %s", object, script);
+        return pg_fail(PG_EINPUT,
+                       "it is an object of %s, perhaps a whole model, whose program is not in the file; right would be a file "
+                       "that torch.save made of "
+                       "model.state_dict(); %s",
+                       object, script);
     if (n && (job->key || job->prefix)) {
         pg_buf names;
         pg_buf_init(&names);
         for (size_t i = 0; i < n && i < SHOWN_MAX; i++)
             pg_buf_printf(&names, "%s --key '%s' --prefix '%s'", i ? "," : "", all[i].dict->path, all[i].prefix);
-        pg_fail(PG_EINPUT, "no network is where --key or --prefix says; the file has:%s%s", names.data, n > SHOWN_MAX ? ", ..." : "");
+        pg_fail(PG_EINPUT, "no network is where --key or --prefix says; the file has:%s%s", names.data,
+                n > SHOWN_MAX ? ", ..." : "");
         pg_buf_release(&names);
         return PG_EINPUT;
     }
-    return pg_fail(PG_EINPUT, "no network is in it: tensors conv1.weight and layer1.0.conv1.weight, behind any prefix, are looked for%s%s%s; %s",
-                   b ? ", and what lies in an object of " : "", b ? b->what : "", b ? " is not read" : "", script);
+    return pg_fail(
+        PG_EINPUT,
+        "no network is in it: tensors conv1.weight and layer1.0.conv1.weight, behind any prefix, are looked for%s%s%s; %s",
+        b ? ", and what lies in an object of " : "", b ? b->what : "", b ? " is not read" : "", script);
 }
 
 /* A tensor of a candidate that only a function or class of others can make; NULL where there is none. */
@@ -263,7 +273,8 @@ static const pg_state_tensor *made_elsewhere(const candidate *c)
 
 static int fail_made_elsewhere(const pg_state_tensor *t)
 {
-    return pg_fail(PG_EUNSUPPORTED, "tensor '%s' is given as %s, which is not read here; nothing of it was run", t->name, t->made_by);
+    return pg_fail(PG_EUNSUPPORTED, "tensor '%s' is given as %s, which is not read here; nothing of it was run", t->name,
+                   t->made_by);
 }
 
 /* The network that fits best. */
@@ -310,9 +321,10 @@ static void report_options(const pg_import_job *job, const match *m, pg_buf *out
     for (const pg_option *row = m->model->module.options; row->name; row++) {
         pg_buf_printf(out, "  %s=", row->name);
         pg_option_format(row, m->config, out);
-        pg_buf_printf(out, "  (%s)\n", asked_for(job, row->name)          ? "as asked"
-                                       : line_for(&m->derived, row->name) ? "from the shapes"
-                                                                          : "default: the file does not tell");
+        pg_buf_printf(out, "  (%s)\n",
+                      asked_for(job, row->name)          ? "as asked"
+                      : line_for(&m->derived, row->name) ? "from the shapes"
+                                                         : "default: the file does not tell");
     }
 }
 
@@ -357,8 +369,10 @@ static bool is_of_another(const pg_import_job *job, const match *m, const candid
     return job->prefix && other;
 }
 
-/* Tensors of the dictionary that the network does not use. `counted`: those that only count batches; `others`: of other networks. */
-static size_t report_rest(const pg_import_job *job, const pg_state_file *file, const match *m, size_t *counted, size_t *others, pg_buf *out)
+/* Tensors of the dictionary that the network does not use. `counted`: those that only count batches; `others`: of other
+ * networks. */
+static size_t report_rest(const pg_import_job *job, const pg_state_file *file, const match *m, size_t *counted, size_t *others,
+                          pg_buf *out)
 {
     candidate all[CANDIDATES_MAX];
     size_t n = 0, n_all = find_candidates(file, NULL, NULL, all);
@@ -368,7 +382,8 @@ static size_t report_rest(const pg_import_job *job, const pg_state_file *file, c
         bool used = false;
         for (size_t k = 0; !used && k < m->parameters.n; k++)
             used = lookup(&m->at, m->parameters.items[k].name) == t;
-        bool other = !used && is_of_another(job, m, all, n_all, t->name), counter = !other && ends_with(t->name, ".num_batches_tracked");
+        bool other = !used && is_of_another(job, m, all, n_all, t->name),
+             counter = !other && ends_with(t->name, ".num_batches_tracked");
         *others += other;
         *counted += !used && counter;
         if (used || counter || other)
@@ -419,11 +434,12 @@ static int report(const pg_import_job *job, const pg_state_file *file, const mat
 {
     size_t counted = 0, others = 0;
     pg_buf_printf(out, "%-12s %s (%s), sha256 %s\n", "file", job->from, pg_state_kind(file), pg_state_hash(file));
-    pg_buf_printf(out, "%-12s %s%s%s%s\n", "dictionary", *m->at.dict->path ? m->at.dict->path : "the file's own", *m->at.prefix ? ", names behind '" : "",
-                  m->at.prefix, *m->at.prefix ? "'" : "");
+    pg_buf_printf(out, "%-12s %s%s%s%s\n", "dictionary", *m->at.dict->path ? m->at.dict->path : "the file's own",
+                  *m->at.prefix ? ", names behind '" : "", m->at.prefix, *m->at.prefix ? "'" : "");
     pg_buf_printf(out, "%-12s %s\n", "model", m->model->module.name);
     report_options(job, m, out);
-    pg_buf_printf(out, "%-12s 3 x %d x %d pixels, %d classes\n", "input", m->geometry.input_height, m->geometry.input_width, m->geometry.classes);
+    pg_buf_printf(out, "%-12s 3 x %d x %d pixels, %d classes\n", "input", m->geometry.input_height, m->geometry.input_width,
+                  m->geometry.classes);
     pg_buf_printf(out, "%-12s %zu of %zu tensors\n", "fits", m->fits, m->parameters.n);
     size_t missing = report_missing(m, out), rest = report_rest(job, file, m, &counted, &others, out);
     if (counted)
@@ -434,11 +450,16 @@ static int report(const pg_import_job *job, const pg_state_file *file, const mat
     if (needed_elsewhere(m))
         return pg_fail_at(fail_made_elsewhere(needed_elsewhere(m)), "%s", job->from);
     if (missing)
-        return pg_fail(PG_EINPUT, "%s: %zu of the %zu tensors of %s are missing or have another shape; a network of another architecture comes as "
-                                  "TorchScript, see `patchgauge help model`",
-                       job->from, missing, m->parameters.n, m->model->module.name);
+        return pg_fail(
+            PG_EINPUT,
+            "%s: %zu of the %zu tensors of %s are missing or have another shape; a network of another architecture comes as "
+            "TorchScript, see `patchgauge help model`",
+            job->from, missing, m->parameters.n, m->model->module.name);
     if (rest && !job->ignore_rest)
-        return pg_fail(PG_EINPUT, "%s: %zu tensors are left over, so that the network may be another one; --ignore-rest imports it all the same", job->from, rest);
+        return pg_fail(
+            PG_EINPUT,
+            "%s: %zu tensors are left over, so that the network may be another one; --ignore-rest imports it all the same",
+            job->from, rest);
     return PG_OK;
 }
 
@@ -449,7 +470,11 @@ static int read_one(pg_state_file *file, const match *m, const pg_parameter *p, 
 {
     size_t count = (size_t)pg_parameter_elements(p);
     float *values = malloc(count * sizeof *values);
-    *out = (pg_st_tensor){.name = p->name, .dtype = half ? PG_ST_F16 : PG_ST_F32, .rank = p->rank, .data = values, .size = count * (half ? 2 : 4)};
+    *out = (pg_st_tensor){.name = p->name,
+                          .dtype = half ? PG_ST_F16 : PG_ST_F32,
+                          .rank = p->rank,
+                          .data = values,
+                          .size = count * (half ? 2 : 4)};
     memcpy(out->shape, p->shape, sizeof p->shape);
     if (!values)
         return pg_fail(PG_ENOMEM, "out of memory");
@@ -472,7 +497,8 @@ static void command_text(const pg_import_job *job, const match *m, const char *b
     pg_buf options;
     pg_buf_init(&options);
     pg_options_canonical(m->model->module.options, m->config, " --set ", false, &options);
-    pg_buf_printf(out, "patchgauge model import %s %s --input %dx%d", m->model->module.name, base, job->input_height, job->input_width);
+    pg_buf_printf(out, "patchgauge model import %s %s --input %dx%d", m->model->module.name, base, job->input_height,
+                  job->input_width);
     for (size_t i = 0; i < options.size; i++)
         if (options.data[i] != '\n')
             pg_buf_add(out, &options.data[i], 1);
@@ -502,8 +528,12 @@ static int write_weights(const pg_import_job *job, pg_state_file *file, const ma
     if (!code && !(code = pg_buf_check(&command)) && !(code = pg_buf_check(&source)) &&
         !(code = pg_weights_check_output(job->out, job->force, command.data)))
         code = pg_weights_write(job->out, tensors, n,
-                                &(pg_weights_record){.model = m->model, .config = m->config, .input_height = job->input_height,
-                                                     .input_width = job->input_width, .classes = m->geometry.classes, .command = command.data,
+                                &(pg_weights_record){.model = m->model,
+                                                     .config = m->config,
+                                                     .input_height = job->input_height,
+                                                     .input_width = job->input_width,
+                                                     .classes = m->geometry.classes,
+                                                     .command = command.data,
                                                      .source = source.data});
     for (size_t i = 0; tensors && i < n; i++)
         free((void *)tensors[i].data);

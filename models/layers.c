@@ -24,7 +24,8 @@ static int add_parameter(pg_parameters *ps, const pg_parameter *p)
 }
 
 /* The next parameter: declared while traced (NULL is returned), looked up in the same order otherwise. */
-static pg_parameter *parameter(pg_builder *b, const char *layer, const char *suffix, pg_parameter_kind kind, int rank, const int64_t *shape)
+static pg_parameter *parameter(pg_builder *b, const char *layer, const char *suffix, pg_parameter_kind kind, int rank,
+                               const int64_t *shape)
 {
     pg_parameter p = {.kind = kind, .rank = rank};
     pg_layer_name(p.name, layer, suffix);
@@ -44,7 +45,8 @@ static pg_axis convolve_axis(pg_builder *b, pg_axis a, int kernel, int stride, i
     int span = a.positions + 2 * padding - kernel;
     if (span < 0) {
         if (!b->error)
-            b->error = pg_fail(PG_EINPUT, "the input is too small for this architecture: a kernel of %d meets %d positions", kernel, a.positions);
+            b->error = pg_fail(PG_EINPUT, "the input is too small for this architecture: a kernel of %d meets %d positions",
+                               kernel, a.positions);
         span = 0;
     }
     a.field += (kernel - 1) * a.stride;
@@ -63,8 +65,8 @@ pg_value pg_layer_input(pg_builder *b, pg_tensor *pixels, int channels, int heig
 
 static pg_tensor *batch_norm(pg_builder *b, pg_tensor *x, pg_parameter *const bn[4])
 {
-    return b->scope->torch->batch_norm(b->scope, x, bn[0]->tensor, bn[1]->tensor, bn[2]->tensor, bn[3]->tensor, b->pass == PG_PASS_TRAIN,
-                                       bn_momentum, bn_epsilon);
+    return b->scope->torch->batch_norm(b->scope, x, bn[0]->tensor, bn[1]->tensor, bn[2]->tensor, bn[3]->tensor,
+                                       b->pass == PG_PASS_TRAIN, bn_momentum, bn_epsilon);
 }
 
 /* Asks for the four parameters of a batch norm. */
@@ -78,7 +80,8 @@ static void norm_parameters(pg_builder *b, const char *bn, int64_t channels, pg_
 
 pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv c)
 {
-    pg_parameter *weight = parameter(b, conv, "weight", PG_PARAMETER_WEIGHT, 4, (const int64_t[]){c.out, x.channels, c.kernel, c.kernel});
+    pg_parameter *weight =
+        parameter(b, conv, "weight", PG_PARAMETER_WEIGHT, 4, (const int64_t[]){c.out, x.channels, c.kernel, c.kernel});
     pg_parameter *norm[4] = {0};
     if (bn)
         norm_parameters(b, bn, c.out, norm);
@@ -89,12 +92,14 @@ pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_va
         pg_tensor *w = folded ? weight->folded : weight->tensor;
         if (middle_row)
             w = t->slice(b->scope, w, 2, 1, 2, 1);
-        /* Strided 1 x 1 kernels meet every stride-th pixel. libtorch 1.13 writes past its memory in the gradient of their weights. */
+        /* Strided 1 x 1 kernels meet every stride-th pixel. libtorch 1.13 writes past its memory in the gradient of their
+         * weights. */
         bool thinned = b->pass == PG_PASS_TRAIN && c.kernel == 1 && c.stride > 1 && c.padding == 0;
         for (int axis = 2; thinned && axis < 4; axis++)
             x.tensor = t->slice(b->scope, x.tensor, axis, 0, t->size(x.tensor, axis), c.stride);
         int stride = thinned ? 1 : c.stride;
-        x.tensor = t->conv2d(b->scope, x.tensor, w, folded ? weight->folded_bias : NULL, stride, stride, middle_row ? 0 : c.padding, c.padding, 1);
+        x.tensor = t->conv2d(b->scope, x.tensor, w, folded ? weight->folded_bias : NULL, stride, stride,
+                             middle_row ? 0 : c.padding, c.padding, 1);
         if (bn && !folded)
             x.tensor = batch_norm(b, x.tensor, norm);
     }
@@ -137,7 +142,8 @@ pg_value pg_layer_normalise(pg_builder *b, pg_value x, const pg_normalisation *n
     if (grey(&n->mean) && grey(&n->std))
         x.tensor = t->affine(b->scope, x.tensor, 1 / n->std.value[0], -n->mean.value[0] / n->std.value[0]);
     else
-        x.tensor = t->div(b->scope, t->sub(b->scope, x.tensor, of_channels(b->scope, &n->mean)), of_channels(b->scope, &n->std));
+        x.tensor =
+            t->div(b->scope, t->sub(b->scope, x.tensor, of_channels(b->scope, &n->mean)), of_channels(b->scope, &n->std));
     return x;
 }
 

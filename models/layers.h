@@ -1,8 +1,8 @@
 /* The layers architectures are written in. Each takes and returns a pg_value and asks for its parameters by name; the geometry
  * (receptive field, stride, positions) is carried along, so that it is never stated twice.
  *
- * Names follow the public layouts: "layer1.0.conv1" has the parameter "layer1.0.conv1.weight", its batch norm "layer1.0.bn1" the
- * parameters weight, bias, running_mean, running_var. */
+ * Names follow the public layouts: "layer1.0.conv1" has the parameter "layer1.0.conv1.weight", its batch norm "layer1.0.bn1"
+ * the parameters weight, bias, running_mean, running_var. */
 #ifndef PG_MODELS_LAYERS_H
 #define PG_MODELS_LAYERS_H
 
@@ -16,20 +16,28 @@ typedef struct pg_conv {
 
 /* The input of an architecture: geometry of single pixels. */
 pg_value pg_layer_input(pg_builder *b, pg_tensor *pixels, int channels, int height, int width);
-/* How an architecture wants its pixels: (x - mean) / std of each channel. The two options go into its table; networks of this program
- * are trained with the fallbacks. */
+/* How an architecture wants its pixels: (x - mean) / std of each channel. The two options go into its table; networks of this
+ * program are trained with the fallbacks. */
 typedef struct pg_normalisation {
     pg_rgb mean, std;
 } pg_normalisation;
-#define PG_NORMALISATION_OPTIONS(config_of, field)                                                                                   \
-    {.name = "mean", .type = PG_OPTION_RGB, .offset = offsetof(config_of, field.mean), .fallback = "0.5", .min = -1000, .max = 1000,      \
-     .later = true, .help = "of pixels in [0, 1], for each channel: the network sees (pixel - mean) / std"},                         \
-    {.name = "std", .type = PG_OPTION_RGB, .offset = offsetof(config_of, field.std), .fallback = "0.25", .min = 0.001, .max = 1000,       \
-     .later = true, .help = "see mean"}
+#define PG_NORMALISATION_OPTIONS(config_of, field)                                                                        \
+    {.name = "mean",                                                                                                      \
+     .type = PG_OPTION_RGB,                                                                                               \
+     .offset = offsetof(config_of, field.mean),                                                                           \
+     .fallback = "0.5",                                                                                                   \
+     .min = -1000,                                                                                                        \
+     .max = 1000,                                                                                                         \
+     .later = true,                                                                                                       \
+     .help = "of pixels in [0, 1], for each channel: the network sees (pixel - mean) / std"},                             \
+    {                                                                                                                     \
+        .name = "std", .type = PG_OPTION_RGB, .offset = offsetof(config_of, field.std), .fallback = "0.25", .min = 0.001, \
+        .max = 1000, .later = true, .help = "see mean"                                                                    \
+    }
 pg_value pg_layer_normalise(pg_builder *b, pg_value pixels, const pg_normalisation *n);
 
-/* Convolution without bias, then batch norm (none where `bn` is NULL); `conv` and `bn` are the names. Where the map is one row high, only the middle row of a
- * 3 x 3 kernel with padding 1 can meet anything but zeros, and only that row is used (exact). */
+/* Convolution without bias, then batch norm (none where `bn` is NULL); `conv` and `bn` are the names. Where the map is one row
+ * high, only the middle row of a 3 x 3 kernel with padding 1 can meet anything but zeros, and only that row is used (exact). */
 pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape);
 pg_value pg_layer_relu(pg_builder *b, pg_value x);
 pg_value pg_layer_max_pool(pg_builder *b, pg_value x, int kernel, int stride, int padding);
@@ -50,8 +58,8 @@ bool pg_resnet_derive(const pg_shapes *shapes, pg_buf *pairs);
 bool pg_resnet_derive_stem(const pg_shapes *shapes, pg_buf *pairs); /* the same, of any number of channels */
 /* Whether these are the weights of a ResNet of basic blocks, two in each of four stages; for `derive`. */
 bool pg_resnet18_shapes(const pg_shapes *shapes);
-/* ResNet-18 (He et al. 2016): stem and eight basic blocks. The stem for small images is a 3 x 3 convolution; the publication's one of
- * 7 x 7 at every second pixel and a 3 x 3 maximum at every second position. */
+/* ResNet-18 (He et al. 2016): stem and eight basic blocks. The stem for small images is a 3 x 3 convolution; the publication's
+ * one of 7 x 7 at every second pixel and a 3 x 3 maximum at every second position. */
 typedef enum pg_stem { PG_STEM_SMALL, PG_STEM_IMAGENET } pg_stem;
 extern const char *const pg_stems[]; /* for an option; NULL-terminated */
 pg_value pg_resnet_stem(pg_builder *b, pg_value x, int width, pg_stem stem);

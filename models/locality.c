@@ -1,5 +1,5 @@
-/* Measuring locality. See locality.h. Each image of a batch carries a patch of its own, so that a batch measures as many trials as it has
- * images, one at every place. */
+/* Measuring locality. See locality.h. Each image of a batch carries a patch of its own, so that a batch measures as many trials
+ * as it has images, one at every place. */
 #include "models/locality.h"
 
 #include "harness/base/log.h"
@@ -45,7 +45,7 @@ typedef struct group {
     pg_network *net;
     const pg_geometry *g;
     int n, batch;
-    size_t image, map; /* bytes, floats */
+    size_t image, map;                /* bytes, floats */
     uint8_t *clean, *patched, *moved; /* [n][image] */
     float *own;                       /* [n][map] of the clean images at their own places */
     float *before, *after;            /* [n][map] of a pass, without and with patches */
@@ -141,9 +141,9 @@ typedef struct arrangement {
 } arrangement;
 
 static const arrangement arrangements[] = {
-    {0, true, false, true},  {0, false, true, false},   {1, false, false, true},  {16, false, false, true},
-    {16, true, false, false}, {64, false, false, true}, {64, true, false, false}, {128, false, false, true},
-    {128, true, false, false},
+    {0, true, false, true},   {0, false, true, false},   {1, false, false, true},
+    {16, false, false, true}, {16, true, false, false},  {64, false, false, true},
+    {64, true, false, false}, {128, false, false, true}, {128, true, false, false},
 };
 
 static bool is_left_out(const arrangement *a, int own) { return a->batch == own || (a->batch == 0 && own == 1); }
@@ -230,19 +230,21 @@ int pg_locality_measure(const char *weights, const pg_locality_request *r, pg_lo
     int e = pg_dataset_open(r->data_dir, r->dataset, &data);
     if (!e)
         e = pg_network_open(weights, NULL, 0,
-                            &(pg_network_options){.device = r->device, .dtype = r->dtype, .batch = s.n, .threads = r->threads}, &s.net);
+                            &(pg_network_options){.device = r->device, .dtype = r->dtype, .batch = s.n, .threads = r->threads},
+                            &s.net);
     if (!e) {
         const pg_dataset_info *info = pg_dataset_info_of(data);
         s.g = &pg_network_info(s.net)->geometry;
         s.image = (size_t)3 * (size_t)(s.g->input_height * s.g->input_width);
         s.map = (size_t)(s.g->rows.positions * s.g->columns.positions) * (size_t)s.g->classes;
-        snprintf(out->device, sizeof out->device, "%.*s", (int)strcspn(pg_network_device(s.net), ":"), pg_network_device(s.net));
+        snprintf(out->device, sizeof out->device, "%.*s", (int)strcspn(pg_network_device(s.net), ":"),
+                 pg_network_device(s.net));
         snprintf(out->isa, sizeof out->isa, "%s", pg_network_isa(s.net));
         if (r->moved)
             name_batches(r->batch, out->batches, sizeof out->batches);
         if (info->height != s.g->input_height || info->width != s.g->input_width)
-            e = pg_fail(PG_EINPUT, "%s has images of %dx%d, the model takes %dx%d", r->dataset, info->height, info->width, s.g->input_height,
-                        s.g->input_width);
+            e = pg_fail(PG_EINPUT, "%s has images of %dx%d, the model takes %dx%d", r->dataset, info->height, info->width,
+                        s.g->input_height, s.g->input_width);
         if (!e)
             e = make_room(&s);
         if (!e)

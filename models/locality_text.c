@@ -17,8 +17,9 @@ static const char first_line[] = "patchgauge.locality 1";
 
 void pg_locality_format(const pg_locality *l, char text[PG_LOCALITY_TEXT])
 {
-    snprintf(text, PG_LOCALITY_TEXT, "%lld:%lld:%s:%s:%d%s%s", (long long)l->delta_grid, (long long)(l->outside > 0 ? l->outside : l->trials),
-             dtypes[l->dtype], l->device, l->batch, *l->isa ? ":" : "", l->isa);
+    snprintf(text, PG_LOCALITY_TEXT, "%lld:%lld:%s:%s:%d%s%s", (long long)l->delta_grid,
+             (long long)(l->outside > 0 ? l->outside : l->trials), dtypes[l->dtype], l->device, l->batch, *l->isa ? ":" : "",
+             l->isa);
 }
 
 static bool read_kind(const char *dtype, const char *device, const char *isa, pg_locality *out)
@@ -36,13 +37,19 @@ int pg_locality_parse(const char *text, pg_locality *out)
 {
     long long delta, trials;
     char dtype[8], device[8], isa[sizeof out->isa] = "", tail;
-    int batch, n = sscanf(text, "%19lld:%19lld:%7[a-z0-9]:%7[a-z]:%9d:%47[a-zA-Z0-9_./+-]%c", &delta, &trials, dtype, device, &batch, isa, &tail);
+    int batch, n = sscanf(text, "%19lld:%19lld:%7[a-z0-9]:%7[a-z]:%9d:%47[a-zA-Z0-9_./+-]%c", &delta, &trials, dtype, device,
+                          &batch, isa, &tail);
     const char *last = strrchr(text, ':');
     bool ends = n == 6 || (n == 5 && last[1] && last[1 + strspn(last + 1, "0123456789")] == 0);
     bool good = ends && delta >= 0 && delta <= PG_LOCALITY_MAX && trials >= 1 && batch >= 1;
-    *out = (pg_locality){.measured = true, .delta_grid = good ? delta : 0, .trials = good ? trials : 0, .outside = -1, .batch = good ? batch : 0};
+    *out = (pg_locality){.measured = true,
+                         .delta_grid = good ? delta : 0,
+                         .trials = good ? trials : 0,
+                         .outside = -1,
+                         .batch = good ? batch : 0};
     if (!good || !read_kind(dtype, device, isa, out))
-        return pg_fail(PG_EDAMAGED, "metadata 'locality' is '%s'; DELTA:TRIALS:fp32|bf16:cpu|cuda:BATCH[:INSTRUCTIONS] is needed", text);
+        return pg_fail(PG_EDAMAGED,
+                       "metadata 'locality' is '%s'; DELTA:TRIALS:fp32|bf16:cpu|cuda:BATCH[:INSTRUCTIONS] is needed", text);
     return PG_OK;
 }
 
@@ -79,7 +86,8 @@ int pg_locality_record(const char *weights, const pg_locality *l)
 
 static int path_of(const char *weights, char *path, size_t size)
 {
-    return snprintf(path, size, "%s.locality", weights) < (int)size ? PG_OK : pg_fail(PG_EINPUT, "%s: the path is too long", weights);
+    return snprintf(path, size, "%s.locality", weights) < (int)size ? PG_OK
+                                                                    : pg_fail(PG_EINPUT, "%s: the path is too long", weights);
 }
 
 /* The words of a line, "key=value" each. */
@@ -93,10 +101,12 @@ static bool take_word(char *word, words *w)
         const char *key;
         size_t at;
     } keys[] = {
-        {"delta", offsetof(words, delta)},   {"trials", offsetof(words, trials)},   {"outside", offsetof(words, outside)},
-        {"elsewhere", offsetof(words, elsewhere)}, {"moved", offsetof(words, moved)}, {"images", offsetof(words, images)},
-        {"batches", offsetof(words, batches)}, {"dtype", offsetof(words, dtype)},   {"device", offsetof(words, device)},
-        {"isa", offsetof(words, isa)},       {"batch", offsetof(words, batch)},
+        {"delta", offsetof(words, delta)},     {"trials", offsetof(words, trials)},
+        {"outside", offsetof(words, outside)}, {"elsewhere", offsetof(words, elsewhere)},
+        {"moved", offsetof(words, moved)},     {"images", offsetof(words, images)},
+        {"batches", offsetof(words, batches)}, {"dtype", offsetof(words, dtype)},
+        {"device", offsetof(words, device)},   {"isa", offsetof(words, isa)},
+        {"batch", offsetof(words, batch)},
     };
     char *value = strchr(word, '=');
     if (!value)
@@ -131,14 +141,16 @@ static bool read_line(char *line, pg_locality *out)
         if (!take_word(word, &w))
             return false;
     int64_t batch;
-    bool good = read_count(w.delta, 0, PG_LOCALITY_MAX, &out->delta_grid) && read_count(w.trials, 1, INT64_C(1) << 40, &out->trials) &&
-                read_count(w.outside, 0, out->trials, &out->outside) && read_count(w.batch, 1, 65536, &batch) && w.dtype && w.device &&
-                is_of(w.isa ? w.isa : "", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-", sizeof out->isa - 1) &&
-                read_kind(w.dtype, w.device, w.isa ? w.isa : "", out);
+    bool good =
+        read_count(w.delta, 0, PG_LOCALITY_MAX, &out->delta_grid) && read_count(w.trials, 1, INT64_C(1) << 40, &out->trials) &&
+        read_count(w.outside, 0, out->trials, &out->outside) && read_count(w.batch, 1, 65536, &batch) && w.dtype && w.device &&
+        is_of(w.isa ? w.isa : "", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-", sizeof out->isa - 1) &&
+        read_kind(w.dtype, w.device, w.isa ? w.isa : "", out);
     out->moved = w.elsewhere || w.moved || w.images || w.batches;
     if (good && out->moved)
-        good = read_count(w.elsewhere, 0, PG_LOCALITY_MAX, &out->elsewhere_grid) && read_count(w.moved, 0, PG_LOCALITY_MAX, &out->moved_grid) &&
-               read_count(w.images, 1, 1 << 24, &out->images) && w.batches && is_of(w.batches, "0123456789,", sizeof out->batches - 1);
+        good = read_count(w.elsewhere, 0, PG_LOCALITY_MAX, &out->elsewhere_grid) &&
+               read_count(w.moved, 0, PG_LOCALITY_MAX, &out->moved_grid) && read_count(w.images, 1, 1 << 24, &out->images) &&
+               w.batches && is_of(w.batches, "0123456789,", sizeof out->batches - 1);
     if (!good)
         return false;
     out->batch = (int)batch;
@@ -149,11 +161,13 @@ static bool read_line(char *line, pg_locality *out)
 
 static void write_line(const pg_locality *l, pg_buf *out)
 {
-    pg_buf_printf(out, "delta=%lld trials=%lld outside=%lld", (long long)l->delta_grid, (long long)l->trials, (long long)l->outside);
+    pg_buf_printf(out, "delta=%lld trials=%lld outside=%lld", (long long)l->delta_grid, (long long)l->trials,
+                  (long long)l->outside);
     if (l->moved)
-        pg_buf_printf(out, " elsewhere=%lld moved=%lld images=%lld batches=%s", (long long)l->elsewhere_grid, (long long)l->moved_grid,
-                      (long long)l->images, l->batches);
-    pg_buf_printf(out, " dtype=%s device=%s%s%s batch=%d\n", dtypes[l->dtype], l->device, *l->isa ? " isa=" : "", l->isa, l->batch);
+        pg_buf_printf(out, " elsewhere=%lld moved=%lld images=%lld batches=%s", (long long)l->elsewhere_grid,
+                      (long long)l->moved_grid, (long long)l->images, l->batches);
+    pg_buf_printf(out, " dtype=%s device=%s%s%s batch=%d\n", dtypes[l->dtype], l->device, *l->isa ? " isa=" : "", l->isa,
+                  l->batch);
 }
 
 /* Lines of a file in memory, which it takes apart. */
@@ -174,9 +188,13 @@ static int read_lines(const char *path, char *text, pg_weights_info *info)
         else if (number > 2 && (good = info->n_measured < PG_LOCALITY_LINES))
             good = read_line(line, &info->measured[info->n_measured++]);
         if (!good)
-            return pg_fail(PG_EDAMAGED, "%s:%d: not a measurement; without this file `patchgauge model measure` writes a new one", path, number);
+            return pg_fail(PG_EDAMAGED,
+                           "%s:%d: not a measurement; without this file `patchgauge model measure` writes a new one", path,
+                           number);
     }
-    return number >= 2 ? PG_OK : pg_fail(PG_EDAMAGED, "%s: cut short; without this file `patchgauge model measure` writes a new one", path);
+    return number >= 2
+               ? PG_OK
+               : pg_fail(PG_EDAMAGED, "%s: cut short; without this file `patchgauge model measure` writes a new one", path);
 }
 
 int pg_locality_read(const char *weights, pg_weights_info *info)
@@ -208,7 +226,8 @@ static bool is_same_kind(const pg_locality *a, const pg_locality *b)
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* One that had no position outside says nothing of delta, nor one at its place of other places: what was known of them stays. */
+/* One that had no position outside says nothing of delta, nor one at its place of other places: what was known of them stays.
+ */
 static void keep_larger(pg_locality *l, const pg_locality *before)
 {
     l->delta_grid = larger(l->delta_grid, before->delta_grid);
@@ -328,7 +347,8 @@ void pg_locality_find(const pg_weights_info *info, pg_dtype dtype, int batch, bo
     const pg_geometry *g = &info->geometry;
     out->none_outside = g->rows.field == 0 && g->columns.field == 0;
     for (int i = 0; !out->measured && i < info->n_measured; i++)
-        out->none_outside |= info->measured[i].outside == 0 && info->measured[i].dtype == dtype && info->measured[i].batch == batch;
+        out->none_outside |=
+            info->measured[i].outside == 0 && info->measured[i].dtype == dtype && info->measured[i].batch == batch;
 }
 
 bool pg_locality_names(const char *kinds, const char *device, const char *isa)

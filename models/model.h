@@ -58,13 +58,13 @@ enum { PG_LOCALITY_LINES = 16 };
 
 /* What a weights file says of itself, from its header, and what was measured of it since. */
 typedef struct pg_weights_info {
-    char model[64];                /* architecture: pg_model name */
+    char model[64]; /* architecture: pg_model name */
     int model_version;
-    char hash[PG_HASH_HEX];        /* SHA-256 of the file: part of identity */
+    char hash[PG_HASH_HEX];                     /* SHA-256 of the file: part of identity */
     _Alignas(16) uint8_t config[PG_CONFIG_MAX]; /* settled options of the architecture */
     pg_geometry geometry;
-    char dataset_hash[PG_HASH_HEX]; /* of the training data, "" if unknown */
-    pg_locality locality;           /* of its metadata */
+    char dataset_hash[PG_HASH_HEX];          /* of the training data, "" if unknown */
+    pg_locality locality;                    /* of its metadata */
     pg_locality measured[PG_LOCALITY_LINES]; /* of the file of measurements beside it, n_measured of them */
     int n_measured;
     bool measured_of_another; /* there is such a file, and it is of other weights: nothing is taken from it */
@@ -74,15 +74,17 @@ typedef struct pg_weights_info {
  * machine it was made on, so that all machines plan the same cells. */
 typedef struct pg_locality_found {
     bool measured;
-    bool none_outside;   /* not measured, since no trial had a position outside the reach of its patch */
-    bool differs;        /* from what the metadata alone says */
-    int64_t delta_grid;  /* any_batch: with room for both changes */
-    int64_t moved_grid;  /* any_batch only */
-    char batches[48];    /* any_batch only: tried */
-    char kinds[256];     /* machines that it was measured on: "cpu avx2, cpu avx512"; "cpu": whatever instruction set; "": any machine */
+    bool none_outside;  /* not measured, since no trial had a position outside the reach of its patch */
+    bool differs;       /* from what the metadata alone says */
+    int64_t delta_grid; /* any_batch: with room for both changes */
+    int64_t moved_grid; /* any_batch only */
+    char batches[48];   /* any_batch only: tried */
+    char kinds[256];    /* machines that it was measured on: "cpu avx2, cpu avx512"; "cpu": whatever instruction set; "": any
+                           machine */
 } pg_locality_found;
 void pg_locality_find(const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch, pg_locality_found *out);
-/* Whether such a list names this kind of machine. device: "cpu", "cuda:0"; isa "": not known, which only a kind without one covers. */
+/* Whether such a list names this kind of machine. device: "cpu", "cuda:0"; isa "": not known, which only a kind without one
+ * covers. */
 bool pg_locality_names(const char *kinds, const char *device, const char *isa);
 
 /* Describes weights: a safetensors file, or "null" for the built-in null model (options from `pairs`, n of them, "key=value").
@@ -95,8 +97,8 @@ typedef struct pg_network_options {
     const char *device; /* "auto", "cpu", "cuda", "cuda:N" */
     int place;          /* of this process among its like: "auto" and "cuda" take the GPU of this number, modulo those there */
     pg_dtype dtype;
-    int batch;          /* images per forward pass; a smaller last batch is padded to it, so that results are reproducible */
-    int threads;        /* 0: all cores this process may use */
+    int batch;   /* images per forward pass; a smaller last batch is padded to it, so that results are reproducible */
+    int threads; /* 0: all cores this process may use */
 } pg_network_options;
 
 typedef struct pg_network pg_network;
@@ -107,13 +109,14 @@ int pg_network_open(const char *weights, const char *const *pairs, size_t n, con
 void pg_network_close(pg_network *network);
 const pg_weights_info *pg_network_info(const pg_network *network); /* borrowed */
 const char *pg_network_device(const pg_network *network);          /* "cpu", "cuda:0"; borrowed */
-const char *pg_network_isa(const pg_network *network); /* the kind of instruction set in effect, "avx512"; "": not known; borrowed */
+const char *
+pg_network_isa(const pg_network *network); /* the kind of instruction set in effect, "avx512"; "": not known; borrowed */
 
 /* Local logits of count <= batch images: pixels[count][3][input_height][input_width] as read from the data set, result
  * logits[count][H][W][N]. `first` is the index of the first image in its data set (only the null model looks at it). */
 int pg_network_forward(pg_network *network, const uint8_t *pixels, int64_t first, int count, float *logits) PG_MUST_USE;
-/* From here on at most this many images, 1 to batch, run at a time: where memory ran out. Fewer than the batch change the last bits
- * of local logits. Frees what a pass that failed left on the device. */
+/* From here on at most this many images, 1 to batch, run at a time: where memory ran out. Fewer than the batch change the last
+ * bits of local logits. Frees what a pass that failed left on the device. */
 void pg_network_set_batch(pg_network *network, int images);
 
 /* ---- What a patch can touch, differentiable: for attacks ---- */
@@ -123,9 +126,9 @@ typedef struct pg_rect {
     int top, left, height, width;
 } pg_rect;
 
-/* `positions`: every position whose field meets the patch, and perhaps a few more; `pixels`: all that these positions see. Patches
- * of one size have views of one size, wherever they lie, so that they make a batch. Pixels of the patch that no position sees
- * (the last rows and columns of some maps) may lie outside `pixels`. */
+/* `positions`: every position whose field meets the patch, and perhaps a few more; `pixels`: all that these positions see.
+ * Patches of one size have views of one size, wherever they lie, so that they make a batch. Pixels of the patch that no
+ * position sees (the last rows and columns of some maps) may lie outside `pixels`. */
 typedef struct pg_view {
     pg_rect pixels, positions;
 } pg_view;
@@ -141,8 +144,8 @@ typedef struct pg_copies {
     const void *context; /* borrowed until the network is closed */
 } pg_copies;
 
-/* *new*: a network whose local logits at a position are those of the copy there, averaged over the positions of `base`. It takes
- * base over, also where it fails, and runs as many copies at a time as base has images. PG_ENOMEM. */
+/* *new*: a network whose local logits at a position are those of the copy there, averaged over the positions of `base`. It
+ * takes base over, also where it fails, and runs as many copies at a time as base has images. PG_ENOMEM. */
 int pg_network_copies(pg_network *base, const pg_copies *copies, pg_network **out) PG_MUST_USE;
 /* The network that runs the copies; without copies the network itself. Borrowed. */
 pg_network *pg_network_base(pg_network *network);
@@ -156,10 +159,10 @@ void pg_network_watch(pg_network *network, bool (*watch)(void *context, int64_t 
 /* The scope of this network's tensors, on its device; pg_network_forward clears it. NULL: a model without libtorch has no
  * gradients, nor has a network of copies. Borrowed. */
 struct pg_scope *pg_network_scope(pg_network *network);
-/* Local logits of the positions of n views of one size: pixels [n][3][views->pixels.height][views->pixels.width], f32 in [0, 1], on the
- * network's device -> f32 [n][classes][views->positions.height][views->positions.width], in the network's scope and of its dtype's
- * accuracy, recorded for gradients where the thread records (grad_mode). They are those of the full image up to the last bits. NULL
- * after a failure of the scope. */
+/* Local logits of the positions of n views of one size: pixels [n][3][views->pixels.height][views->pixels.width], f32 in [0,
+ * 1], on the network's device -> f32 [n][classes][views->positions.height][views->positions.width], in the network's scope and
+ * of its dtype's accuracy, recorded for gradients where the thread records (grad_mode). They are those of the full image up to
+ * the last bits. NULL after a failure of the scope. */
 struct pg_tensor *pg_network_view_logits(pg_network *network, struct pg_tensor *pixels, const pg_view *views, int n);
 
 /* Architecture descriptor. */
@@ -176,7 +179,7 @@ extern const pg_model *pg_models[];
 extern const size_t pg_models_max;
 int pg_model_check(const pg_model *model) PG_MUST_USE;
 int pg_model_add(const pg_model *model) PG_MUST_USE; /* PG_EINPUT where a required hook is missing or there is no room */
-const pg_model *pg_model_find(const char *name); /* NULL with PG_EINPUT's message (nearest name) */
+const pg_model *pg_model_find(const char *name);     /* NULL with PG_EINPUT's message (nearest name) */
 #define PG_MODEL(id) extern const pg_model pg_model_##id;
 
 #endif

@@ -17,15 +17,15 @@ struct pg_network {
     const pg_torch *torch; /* NULL for models without libtorch */
     pg_scope *scope;
     pg_parameters parameters;
-    uint8_t *padded; /* one full batch */
-    int images;      /* of a pass: the batch, or fewer */
+    uint8_t *padded;  /* one full batch */
+    int images;       /* of a pass: the batch, or fewer */
     pg_network *base; /* that runs copies; NULL: there are none, and nothing below is set */
     pg_copies copies;
-    uint8_t *copied; /* one full batch of copies */
-    int *place;      /* [batch] their positions */
-    int *like;       /* [positions] the first one with the same copy */
-    float *local;    /* their local logits */
-    int passes;      /* copies of an image that differ; 0: not counted yet */
+    uint8_t *copied;                                            /* one full batch of copies */
+    int *place;                                                 /* [batch] their positions */
+    int *like;                                                  /* [positions] the first one with the same copy */
+    float *local;                                               /* their local logits */
+    int passes;                                                 /* copies of an image that differ; 0: not counted yet */
     bool (*watch)(void *context, int64_t pass, int64_t passes); /* NULL: nobody watches */
     void *watcher;
 };
@@ -50,7 +50,8 @@ int64_t pg_parameter_elements(const pg_parameter *p)
     return n;
 }
 
-int pg_model_trace(const pg_model *model, const void *config, int height, int width, int classes, pg_parameters *parameters, pg_geometry *geometry)
+int pg_model_trace(const pg_model *model, const void *config, int height, int width, int classes, pg_parameters *parameters,
+                   pg_geometry *geometry)
 {
     pg_builder b = {.pass = PG_PASS_TRACE, .parameters = parameters, .classes = classes};
     *parameters = (pg_parameters){0};
@@ -59,7 +60,8 @@ int pg_model_trace(const pg_model *model, const void *config, int height, int wi
         pg_parameters_release(parameters, NULL);
         return b.error;
     }
-    *geometry = (pg_geometry){.input_height = height, .input_width = width, .rows = out.rows, .columns = out.columns, .classes = classes};
+    *geometry = (pg_geometry){
+        .input_height = height, .input_width = width, .rows = out.rows, .columns = out.columns, .classes = classes};
     return PG_OK;
 }
 
@@ -87,18 +89,19 @@ static pg_value input(pg_builder *b, pg_tensor *pixels)
     return pg_layer_input(b, NULL, 3, 1, 1);
 }
 
-pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
-                            pg_tensor *pixels)
+pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters,
+                            int classes, pg_tensor *pixels)
 {
     pg_builder b = {.pass = pass, .scope = scope, .parameters = parameters, .classes = classes};
     pg_value x = input(&b, pixels);
     return scope->error ? NULL : model->hooks->forward(&b, config, x).tensor;
 }
 
-pg_value pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
-                               pg_tensor *pixels, int positions, pg_rng rng)
+pg_value pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope,
+                               pg_parameters *parameters, int classes, pg_tensor *pixels, int positions, pg_rng rng)
 {
-    pg_builder b = {.pass = pass, .scope = scope, .parameters = parameters, .classes = classes, .positions = positions, .rng = rng};
+    pg_builder b = {
+        .pass = pass, .scope = scope, .parameters = parameters, .classes = classes, .positions = positions, .rng = rng};
     pg_value x = input(&b, pixels);
     if (scope->error)
         return (pg_value){0};
@@ -174,7 +177,8 @@ int64_t pg_shape_size(const pg_shapes *shapes, const char *name, int axis)
     return axis < shapes->shape(shapes->of, name, shape) ? shape[axis] : -1;
 }
 
-int pg_network_open(const char *weights, const char *const *pairs, size_t n_pairs, const pg_network_options *options, pg_network **out)
+int pg_network_open(const char *weights, const char *const *pairs, size_t n_pairs, const pg_network_options *options,
+                    pg_network **out)
 {
     *out = NULL;
     pg_network *n = calloc(1, sizeof *n);
@@ -251,7 +255,8 @@ static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int
     bool recorded = n->torch->grad_mode(false);
     if (bf16)
         n->torch->autocast(s, n->device, true);
-    pg_tensor *x = n->torch->from_data(s, n->padded, PG_T_U8, 4, (const int64_t[]){n->images, 3, g->input_height, g->input_width});
+    pg_tensor *x =
+        n->torch->from_data(s, n->padded, PG_T_U8, 4, (const int64_t[]){n->images, 3, g->input_height, g->input_width});
     pg_tensor *u = pg_model_forward(n->model, n->info.config, PG_PASS_EVAL, s, &n->parameters, g->classes, x);
     if (bf16)
         n->torch->autocast(s, n->device, false);
@@ -268,7 +273,8 @@ pg_network *pg_network_base(pg_network *n) { return n->base ? n->base : n; }
 int pg_network_copies(pg_network *base, const pg_copies *copies, pg_network **out)
 {
     const pg_geometry *g = &base->info.geometry;
-    size_t batch = (size_t)base->options.batch, map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
+    size_t batch = (size_t)base->options.batch,
+           map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
     pg_network *n = calloc(1, sizeof *n);
     *out = NULL;
     if (!n) {
@@ -292,7 +298,8 @@ int pg_network_copies(pg_network *base, const pg_copies *copies, pg_network **ou
     return PG_OK;
 }
 
-/* Copies that wait in n->copied, to their positions of logits [rows][columns][classes]: the mean over the positions of the base. */
+/* Copies that wait in n->copied, to their positions of logits [rows][columns][classes]: the mean over the positions of the
+ * base. */
 static int run_copies(pg_network *n, int64_t first, int count, float *logits)
 {
     const pg_geometry *g = &n->base->info.geometry;
@@ -308,8 +315,9 @@ static int run_copies(pg_network *n, int64_t first, int count, float *logits)
     return e;
 }
 
-/* One image: every copy once, then those that are the same. Copies of an image make whole batches and a last one that is padded, so
- * that no image depends on another. The null model takes copy i of image m for image m * (positions of the map) + i. */
+/* One image: every copy once, then those that are the same. Copies of an image make whole batches and a last one that is
+ * padded, so that no image depends on another. The null model takes copy i of image m for image m * (positions of the map) + i.
+ */
 static int forward_copies(pg_network *n, const uint8_t *pixels, int64_t image, float *logits)
 {
     const pg_geometry *g = &n->info.geometry;
@@ -373,7 +381,8 @@ pg_view pg_network_view(const pg_network *n, pg_rect patch)
 {
     const pg_geometry *g = &n->info.geometry;
     if (n->model->hooks->opaque)
-        return (pg_view){.pixels = {0, 0, g->input_height, g->input_width}, .positions = {0, 0, g->rows.positions, g->columns.positions}};
+        return (pg_view){.pixels = {0, 0, g->input_height, g->input_width},
+                         .positions = {0, 0, g->rows.positions, g->columns.positions}};
     return pg_geometry_view(g, n->model->hooks->view != NULL, patch);
 }
 
@@ -394,7 +403,8 @@ pg_tensor *pg_network_view_logits(pg_network *n, pg_tensor *pixels, const pg_vie
     pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &n->parameters, .classes = g->classes};
     if (!s->error && !has_shape(t, pixels, (const int64_t[]){count, 3, seen.height, seen.width})) {
         s->error = PG_ESHAPE;
-        snprintf(s->message, sizeof s->message, "the views want pixels of shape [%d][3][%d][%d]", count, seen.height, seen.width);
+        snprintf(s->message, sizeof s->message, "the views want pixels of shape [%d][3][%d][%d]", count, seen.height,
+                 seen.width);
     }
     if (s->error)
         return NULL;
@@ -402,13 +412,14 @@ pg_tensor *pg_network_view_logits(pg_network *n, pg_tensor *pixels, const pg_vie
     if (bf16)
         t->autocast(s, n->device, true);
     pg_value x = pg_layer_input(&b, pixels, 3, seen.height, seen.width);
-    x = n->model->hooks->view ? n->model->hooks->view(&b, n->info.config, x, g, views, count) : n->model->hooks->forward(&b, n->info.config, x);
+    x = n->model->hooks->view ? n->model->hooks->view(&b, n->info.config, x, g, views, count)
+                              : n->model->hooks->forward(&b, n->info.config, x);
     if (bf16)
         t->autocast(s, n->device, false);
     if (!s->error && !has_shape(t, x.tensor, (const int64_t[]){count, g->classes, map.height, map.width})) {
         s->error = PG_ESHAPE;
-        snprintf(s->message, sizeof s->message, "model %s: the local logits of a view are not %d x %d positions", n->info.model, map.height,
-                 map.width);
+        snprintf(s->message, sizeof s->message, "model %s: the local logits of a view are not %d x %d positions", n->info.model,
+                 map.height, map.width);
     }
     return t->to_type(s, x.tensor, PG_T_F32);
 }

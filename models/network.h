@@ -1,7 +1,7 @@
 /* The inside of models/: how an architecture is written, how its parameters are kept.
  *
- * An architecture is one function over layers (models/layers.h). It is run in one of three passes: traced without libtorch, which
- * yields the list of parameters and the geometry from the layers themselves; for training; for evaluation. */
+ * An architecture is one function over layers (models/layers.h). It is run in one of three passes: traced without libtorch,
+ * which yields the list of parameters and the geometry from the layers themselves; for training; for evaluation. */
 #ifndef PG_MODELS_NETWORK_H
 #define PG_MODELS_NETWORK_H
 
@@ -53,58 +53,60 @@ typedef struct pg_builder {
     pg_pass pass;
     pg_scope *scope; /* NULL while traced */
     pg_parameters *parameters;
-    size_t next;     /* the parameter the next layer asks for */
+    size_t next; /* the parameter the next layer asks for */
     int classes;
-    int error;       /* trace: the first failure (its message is the thread's) */
-    pg_rng rng;      /* train: random choices of the architecture (bands), */
-    int positions;   /* and how many of them an image */
+    int error;     /* trace: the first failure (its message is the thread's) */
+    pg_rng rng;    /* train: random choices of the architecture (bands), */
+    int positions; /* and how many of them an image */
 } pg_builder;
 
 /* The shapes of a state dict, by the names that layers use. */
 typedef struct pg_shapes {
     const void *of;
-    int (*shape)(const void *of, const char *name, int64_t shape[PG_SHAPE_DIMS]); /* its rank; -1 where there is no such tensor */
+    int (*shape)(const void *of, const char *name,
+                 int64_t shape[PG_SHAPE_DIMS]); /* its rank; -1 where there is no such tensor */
 } pg_shapes;
 
 typedef struct pg_model_hooks {
     bool opaque; /* somebody else's program: it is not trained, and its views are the whole image */
     /* Models over libtorch. pixels [n][3][h][w] in [0, 1] -> local logits [n][classes][H][W]. */
     pg_value (*forward)(pg_builder *b, const void *config, pg_value pixels);
-    /* optional: what training looks at, where that is not `forward`: local logits [n][classes][H][W] of some positions, b->positions of
-     * them. */
+    /* optional: what training looks at, where that is not `forward`: local logits [n][classes][H][W] of some positions,
+     * b->positions of them. */
     pg_value (*train)(pg_builder *b, const void *config, pg_value pixels);
-    /* Local logits of n views of one size, as pg_network_view_logits; pixels [n][3][h][w], those of the views; g: of the whole image.
-     * Required where views run across the seam of an axis that wraps; without it such an axis is always seen whole, and a
-     * view is `forward` of its pixels. */
+    /* Local logits of n views of one size, as pg_network_view_logits; pixels [n][3][h][w], those of the views; g: of the whole
+     * image. Required where views run across the seam of an axis that wraps; without it such an axis is always seen whole, and
+     * a view is `forward` of its pixels. */
     pg_value (*view)(pg_builder *b, const void *config, pg_value pixels, const pg_geometry *g, const pg_view *views, int n);
-    /* optional, for `model import`: whether these are weights of this architecture, and the options that their shapes tell, appended
-     * as "key=value\n" lines */
+    /* optional, for `model import`: whether these are weights of this architecture, and the options that their shapes tell,
+     * appended as "key=value\n" lines */
     bool (*derive)(const pg_shapes *shapes, pg_buf *pairs);
     /* Models without libtorch have only this: logits[count][H][W][N] of images first .. first+count-1 of their data set. */
-    int (*compute)(const void *config, const pg_geometry *geometry, const uint8_t *pixels, int64_t first, int count, float *logits);
+    int (*compute)(const void *config, const pg_geometry *geometry, const uint8_t *pixels, int64_t first, int count,
+                   float *logits);
 } pg_model_hooks;
 
 /* The size of one axis of a tensor; -1 where there is no such tensor or axis. */
 int64_t pg_shape_size(const pg_shapes *shapes, const char *name, int axis);
 
 /* Runs the architecture without libtorch: its parameters (released by the caller) and the geometry of its output. */
-int pg_model_trace(const pg_model *model, const void *config, int input_height, int input_width, int classes, pg_parameters *parameters,
-                   pg_geometry *geometry) PG_MUST_USE;
+int pg_model_trace(const pg_model *model, const void *config, int input_height, int input_width, int classes,
+                   pg_parameters *parameters, pg_geometry *geometry) PG_MUST_USE;
 /* The same for architectures whose `geometry` hook is the traced one. */
 int pg_model_traced_geometry(const pg_model *model, const void *config, int input_height, int input_width, int classes,
                              pg_geometry *geometry) PG_MUST_USE;
 
 /* The view of a patch (model.h). Along an axis without padding: the positions of the worst window, moved into the map, and the
- * pixels from the first one's field to the last one's. The whole axis where it is padded or the field is larger than the image; and
- * where it wraps, unless `seam`: the model takes views that run across the seam. */
+ * pixels from the first one's field to the last one's. The whole axis where it is padded or the field is larger than the image;
+ * and where it wraps, unless `seam`: the model takes views that run across the seam. */
 pg_view pg_geometry_view(const pg_geometry *g, bool seam, pg_rect patch);
 
 /* Local logits [n][classes][H][W] of pixels [n][3][h][w], u8 or float in [0, 1]; temporaries in `scope`. */
-pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
-                            pg_tensor *pixels);
-/* What training looks at: local logits [n][classes][H][W] with their axes; `positions` of them an image where the model sees them one
- * at a time. `rng` for the architecture's random choices. */
-pg_value pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes,
-                               pg_tensor *pixels, int positions, pg_rng rng);
+pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters,
+                            int classes, pg_tensor *pixels);
+/* What training looks at: local logits [n][classes][H][W] with their axes; `positions` of them an image where the model sees
+ * them one at a time. `rng` for the architecture's random choices. */
+pg_value pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope,
+                               pg_parameters *parameters, int classes, pg_tensor *pixels, int positions, pg_rng rng);
 
 #endif

@@ -46,7 +46,8 @@ static int small_tuple(pg_pickle *p, size_t n)
     return code ? code : gather(p, PG_PICKLE_TUPLE, p->n_stack - n, n, 0);
 }
 
-/* Appends stack[first..first + n) to the container below them, or to an object that is one; `below`: what else to take away (the mark). */
+/* Appends stack[first..first + n) to the container below them, or to an object that is one; `below`: what else to take away
+ * (the mark). */
 static int extend(pg_pickle *p, pg_pickle_kind kind, size_t first, size_t n, size_t below)
 {
     size_t at = first - below;
@@ -78,23 +79,41 @@ static int containers(pg_pickle *p, int opcode, bool *mine)
 {
     pg_pickle_value *v = NULL;
     switch (opcode) {
-    case '}': return pg_pickle_push_new(p, PG_PICKLE_DICT, &v);
-    case ']': return pg_pickle_push_new(p, PG_PICKLE_LIST, &v);
-    case ')': return pg_pickle_push_new(p, PG_PICKLE_TUPLE, &v);
-    case 0x8f: return pg_pickle_push_new(p, PG_PICKLE_SET, &v);
-    case 'd': return gather_marked(p, PG_PICKLE_DICT);
-    case 'l': return gather_marked(p, PG_PICKLE_LIST);
-    case 't': return gather_marked(p, PG_PICKLE_TUPLE);
-    case 0x91: /* FROZENSET */ return gather_marked(p, PG_PICKLE_SET);
-    case 0x85: return small_tuple(p, 1);
-    case 0x86: return small_tuple(p, 2);
-    case 0x87: return small_tuple(p, 3);
-    case 'a': return extend_last(p, PG_PICKLE_LIST, 1);
-    case 'e': return extend_marked(p, PG_PICKLE_LIST);
-    case 's': return extend_last(p, PG_PICKLE_DICT, 2);
-    case 'u': return extend_marked(p, PG_PICKLE_DICT);
-    case 0x90: return extend_marked(p, PG_PICKLE_SET);
-    default: *mine = false; return PG_OK;
+    case '}':
+        return pg_pickle_push_new(p, PG_PICKLE_DICT, &v);
+    case ']':
+        return pg_pickle_push_new(p, PG_PICKLE_LIST, &v);
+    case ')':
+        return pg_pickle_push_new(p, PG_PICKLE_TUPLE, &v);
+    case 0x8f:
+        return pg_pickle_push_new(p, PG_PICKLE_SET, &v);
+    case 'd':
+        return gather_marked(p, PG_PICKLE_DICT);
+    case 'l':
+        return gather_marked(p, PG_PICKLE_LIST);
+    case 't':
+        return gather_marked(p, PG_PICKLE_TUPLE);
+    case 0x91: /* FROZENSET */
+        return gather_marked(p, PG_PICKLE_SET);
+    case 0x85:
+        return small_tuple(p, 1);
+    case 0x86:
+        return small_tuple(p, 2);
+    case 0x87:
+        return small_tuple(p, 3);
+    case 'a':
+        return extend_last(p, PG_PICKLE_LIST, 1);
+    case 'e':
+        return extend_marked(p, PG_PICKLE_LIST);
+    case 's':
+        return extend_last(p, PG_PICKLE_DICT, 2);
+    case 'u':
+        return extend_marked(p, PG_PICKLE_DICT);
+    case 0x90:
+        return extend_marked(p, PG_PICKLE_SET);
+    default:
+        *mine = false;
+        return PG_OK;
     }
 }
 
@@ -123,21 +142,32 @@ static int head(pg_pickle *p, int opcode, bool *mine)
     uint64_t n = 0;
     int code;
     switch (opcode) {
-    case '(': return pg_pickle_push(p, NULL);
-    case '0': return pop_any(p);
-    case '1': return pop_marked(p);
-    case '2': code = check_last(p, 1); return code ? code : pg_pickle_push(p, pg_pickle_top(p));
+    case '(':
+        return pg_pickle_push(p, NULL);
+    case '0':
+        return pop_any(p);
+    case '1':
+        return pop_marked(p);
+    case '2':
+        code = check_last(p, 1);
+        return code ? code : pg_pickle_push(p, pg_pickle_top(p));
     case 0x80:
         code = pg_pickle_take_number(p, 1, &n);
-        return code || n <= PROTOCOL_MAX ? code : PG_PICKLE_REFUSE(p, PG_EUNSUPPORTED, "protocol %" PRIu64 "; 0 to %d are read", n, PROTOCOL_MAX);
-    case 0x95: /* FRAME: only a hint for reading ahead */ return pg_pickle_take_number(p, 8, &n);
-    default: *mine = false; return PG_OK;
+        return code || n <= PROTOCOL_MAX
+                   ? code
+                   : PG_PICKLE_REFUSE(p, PG_EUNSUPPORTED, "protocol %" PRIu64 "; 0 to %d are read", n, PROTOCOL_MAX);
+    case 0x95: /* FRAME: only a hint for reading ahead */
+        return pg_pickle_take_number(p, 8, &n);
+    default:
+        *mine = false;
+        return PG_OK;
     }
 }
 
 static int step(pg_pickle *p, int opcode)
 {
-    static int (*const groups[])(pg_pickle *, int, bool *) = {pg_pickle_scalars, pg_pickle_memory, containers, pg_pickle_calls, head};
+    static int (*const groups[])(pg_pickle *, int, bool *) = {pg_pickle_scalars, pg_pickle_memory, containers, pg_pickle_calls,
+                                                              head};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         bool mine = true;
         int code = groups[i](p, opcode, &mine);

@@ -1,10 +1,10 @@
-/* A strict reader of pickles that hold tensors: what torch.save writes of a state dict and of the dictionaries round it, in protocols
- * 0 to 5.
+/* A strict reader of pickles that hold tensors: what torch.save writes of a state dict and of the dictionaries round it, in
+ * protocols 0 to 5.
  *
- * A pickle is a program that can call anything. This machine knows numbers, texts, containers, storages and views of them, and calls
- * nothing: whatever else is named in a pickle becomes an opaque value, which has that name and the values that were given to it, and
- * which nobody can use. Pickles are untrusted: size and number of values are bounded. Containers may hold themselves (objects of
- * Python do): who walks them keeps count. */
+ * A pickle is a program that can call anything. This machine knows numbers, texts, containers, storages and views of them, and
+ * calls nothing: whatever else is named in a pickle becomes an opaque value, which has that name and the values that were given
+ * to it, and which nobody can use. Pickles are untrusted: size and number of values are bounded. Containers may hold themselves
+ * (objects of Python do): who walks them keeps count. */
 #ifndef PG_MODELS_PICKLE_H
 #define PG_MODELS_PICKLE_H
 
@@ -14,21 +14,21 @@
 #include <stdbool.h>
 
 typedef enum pg_element { /* types of elements that torch has */
-    PG_ELEMENT_F16,
-    PG_ELEMENT_BF16,
-    PG_ELEMENT_F32,
-    PG_ELEMENT_F64,
-    PG_ELEMENT_I64,
-    PG_ELEMENT_I32,
-    PG_ELEMENT_I16,
-    PG_ELEMENT_I8,
-    PG_ELEMENT_U8,
-    PG_ELEMENT_BOOL,
-    PG_ELEMENT_C64, /* complex, of two f32 */
-    PG_ELEMENT_C128,
-    PG_ELEMENT_Q8, /* quantized, signed or not */
-    PG_ELEMENT_Q32,
-    PG_ELEMENT_BYTE, /* of storages without a type */
+                          PG_ELEMENT_F16,
+                          PG_ELEMENT_BF16,
+                          PG_ELEMENT_F32,
+                          PG_ELEMENT_F64,
+                          PG_ELEMENT_I64,
+                          PG_ELEMENT_I32,
+                          PG_ELEMENT_I16,
+                          PG_ELEMENT_I8,
+                          PG_ELEMENT_U8,
+                          PG_ELEMENT_BOOL,
+                          PG_ELEMENT_C64, /* complex, of two f32 */
+                          PG_ELEMENT_C128,
+                          PG_ELEMENT_Q8, /* quantized, signed or not */
+                          PG_ELEMENT_Q32,
+                          PG_ELEMENT_BYTE, /* of storages without a type */
 } pg_element;
 size_t pg_element_size(pg_element element); /* bytes */
 
@@ -84,12 +84,13 @@ struct pg_pickle_value {
 
 typedef struct pg_pickle pg_pickle;
 
-/* Reads the pickle at the start of data[size]; *new*, pg_pickle_free. `used` (may be NULL): the bytes up to its end. PG_EDAMAGED,
- * PG_EUNSUPPORTED, PG_ENOMEM; the message names what was met and where. */
+/* Reads the pickle at the start of data[size]; *new*, pg_pickle_free. `used` (may be NULL): the bytes up to its end.
+ * PG_EDAMAGED, PG_EUNSUPPORTED, PG_ENOMEM; the message names what was met and where. */
 int pg_pickle_read(const void *data, size_t size, pg_pickle **out, size_t *used) PG_MUST_USE;
 void pg_pickle_free(pg_pickle *pickle);
-const pg_pickle_value *pg_pickle_root(const pg_pickle *pickle);         /* borrowed */
-const pg_pickle_value *pg_pickle_at(const pg_pickle *pickle, size_t i); /* all values in the order they were made; NULL behind the last */
+const pg_pickle_value *pg_pickle_root(const pg_pickle *pickle); /* borrowed */
+const pg_pickle_value *pg_pickle_at(const pg_pickle *pickle,
+                                    size_t i); /* all values in the order they were made; NULL behind the last */
 /* The names of the pickle that the machine does not know, each once, printable; NULL behind the last. Borrowed. */
 const char *pg_pickle_foreign(const pg_pickle *pickle, size_t i);
 

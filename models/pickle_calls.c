@@ -1,5 +1,5 @@
-/* The pickle machine: names, what stands for calls of them, storages and tensors. Source: torch/_utils.py and torch/serialization.py of
- * PyTorch 0.3 to 2. */
+/* The pickle machine: names, what stands for calls of them, storages and tensors. Source: torch/_utils.py and
+ * torch/serialization.py of PyTorch 0.3 to 2. */
 #include "models/pickle_machine.h"
 
 #include <inttypes.h>
@@ -10,14 +10,25 @@
 enum { FOREIGN_MAX = 200, NAME_BYTES_MAX = 200 };
 
 static const size_t sizes[] = {
-    [PG_ELEMENT_F16] = 2, [PG_ELEMENT_BF16] = 2, [PG_ELEMENT_F32] = 4, [PG_ELEMENT_F64] = 8,   [PG_ELEMENT_I64] = 8,
-    [PG_ELEMENT_I32] = 4, [PG_ELEMENT_I16] = 2,  [PG_ELEMENT_I8] = 1,  [PG_ELEMENT_U8] = 1,    [PG_ELEMENT_BOOL] = 1,
-    [PG_ELEMENT_C64] = 8, [PG_ELEMENT_C128] = 16, [PG_ELEMENT_Q8] = 1, [PG_ELEMENT_Q32] = 4, [PG_ELEMENT_BYTE] = 1,
+    [PG_ELEMENT_F16] = 2, [PG_ELEMENT_BF16] = 2,  [PG_ELEMENT_F32] = 4, [PG_ELEMENT_F64] = 8, [PG_ELEMENT_I64] = 8,
+    [PG_ELEMENT_I32] = 4, [PG_ELEMENT_I16] = 2,   [PG_ELEMENT_I8] = 1,  [PG_ELEMENT_U8] = 1,  [PG_ELEMENT_BOOL] = 1,
+    [PG_ELEMENT_C64] = 8, [PG_ELEMENT_C128] = 16, [PG_ELEMENT_Q8] = 1,  [PG_ELEMENT_Q32] = 4, [PG_ELEMENT_BYTE] = 1,
 };
 size_t pg_element_size(pg_element element) { return sizes[element]; }
 
 /* The names that have a meaning. None is called: they say what the arguments behind them mean. */
-typedef enum known { DICTIONARY, SIZE, BYTES, NEW_OBJECT, RECONSTRUCT, TENSOR, PARAMETER, TENSOR_TYPE, FROM_TYPE, STORAGE } known;
+typedef enum known {
+    DICTIONARY,
+    SIZE,
+    BYTES,
+    NEW_OBJECT,
+    RECONSTRUCT,
+    TENSOR,
+    PARAMETER,
+    TENSOR_TYPE,
+    FROM_TYPE,
+    STORAGE
+} known;
 static const struct {
     const char *module, *name;
     known known;
@@ -26,7 +37,7 @@ static const struct {
     {"collections", "OrderedDict", DICTIONARY, 0},
     {"collections", "defaultdict", DICTIONARY, 0},
     {"torch", "Size", SIZE, 0},
-    {"_codecs", "encode", BYTES, 0}, /* bytes as protocols before 3 write them */
+    {"_codecs", "encode", BYTES, 0},          /* bytes as protocols before 3 write them */
     {"copyreg", "__newobj__", NEW_OBJECT, 0}, /* (class, ...), and its name in Python 2 */
     {"copy_reg", "__newobj__", NEW_OBJECT, 0},
     {"copyreg", "_reconstructor", RECONSTRUCT, 0}, /* (class, base, value) */
@@ -86,8 +97,10 @@ static int foreign_name(pg_pickle *p, const char *module, const char *name, cons
             return PG_OK;
         }
     if (p->n_foreign == FOREIGN_MAX)
-        return PG_PICKLE_REFUSE(p, PG_EUNSUPPORTED, "more than %d names of classes and functions; right would be a file that torch.save made of model.state_dict()",
-                                FOREIGN_MAX);
+        return PG_PICKLE_REFUSE(
+            p, PG_EUNSUPPORTED,
+            "more than %d names of classes and functions; right would be a file that torch.save made of model.state_dict()",
+            FOREIGN_MAX);
     char **all = realloc(p->foreign, (p->n_foreign + 1) * sizeof *all);
     if (all)
         p->foreign = all;
@@ -148,11 +161,13 @@ static int push_storage(pg_pickle *p, pg_element element, const char *key, int64
         return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a part of a storage reaches behind it");
     int code = pg_pickle_push_new(p, PG_PICKLE_STORAGE, &v);
     if (!code)
-        v->storage = (pg_pickle_storage){.element = element, .key = key, .count = count, .first = first, .count_shown = count_shown};
+        v->storage =
+            (pg_pickle_storage){.element = element, .key = key, .count = count, .first = first, .count_shown = count_shown};
     return code;
 }
 
-/* ("storage", type, key, place, count), and behind it in files before torch 1.6 None or the part that is meant, (key, first, count).
+/* ("storage", type, key, place, count), and behind it in files before torch 1.6 None or the part that is meant, (key, first,
+ * count).
  * ("module", class, file, source) is how those files name a class of a whole model. */
 static int read_storage(pg_pickle *p)
 {
@@ -192,7 +207,8 @@ static int read_printed_storage(pg_pickle *p)
     if (code)
         return code;
     snprintf(text, sizeof text, "%.*s", length < sizeof text ? (int)length : 0, line);
-    bool right = sscanf(text, "('storage', <class 'torch.%63[A-Za-z0-9]'>, '%63[A-Za-z0-9_]', '%*[^']', %18lld%n", type, key, &count, &end) == 3 &&
+    bool right = sscanf(text, "('storage', <class 'torch.%63[A-Za-z0-9]'>, '%63[A-Za-z0-9_]', '%*[^']', %18lld%n", type, key,
+                        &count, &end) == 3 &&
                  (strcmp(text + end, ")") == 0 || strcmp(text + end, ", None)") == 0);
     for (size_t i = 0; right && i < N_NAMES; i++)
         if (names[i].known == STORAGE && strcmp(names[i].name, type) == 0)
@@ -215,7 +231,8 @@ static bool integers(const pg_pickle_value *v)
     return right;
 }
 
-/* Whether every element lies in the storage; *repeats: the view has more elements than it, so that its size is not one of the file. */
+/* Whether every element lies in the storage; *repeats: the view has more elements than it, so that its size is not one of the
+ * file. */
 static int check_view(pg_pickle *p, const pg_pickle_tensor *t, bool *repeats)
 {
     int64_t count = 1, last = t->offset, step, room = t->storage->count_shown;
@@ -225,7 +242,8 @@ static int check_view(pg_pickle *p, const pg_pickle_tensor *t, bool *repeats)
     for (int i = 0; fits && count > 0 && i < t->rank; i++)
         fits = !__builtin_mul_overflow(t->shape[i] - 1, t->stride[i], &step) && !__builtin_add_overflow(last, step, &last);
     if (!fits || (count > 0 && last >= room) || t->offset > room)
-        return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a tensor reaches behind its storage '%s' of %" PRId64 " elements", t->storage->key, room);
+        return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a tensor reaches behind its storage '%s' of %" PRId64 " elements",
+                                t->storage->key, room);
     *repeats = count > room;
     return PG_OK;
 }
@@ -233,8 +251,8 @@ static int check_view(pg_pickle *p, const pg_pickle_tensor *t, bool *repeats)
 /* (storage, offset, shape, stride), and from torch 0.4 on requires_grad, hooks and metadata */
 static int rebuild_tensor(pg_pickle *p, pg_pickle_value *const *x, size_t n)
 {
-    bool right = (n == 4 || n == 6 || n == 7) && x[1]->kind == PG_PICKLE_INT && x[1]->integer >= 0 && integers(x[2]) && integers(x[3]) &&
-                 x[2]->n == x[3]->n;
+    bool right = (n == 4 || n == 6 || n == 7) && x[1]->kind == PG_PICKLE_INT && x[1]->integer >= 0 && integers(x[2]) &&
+                 integers(x[3]) && x[2]->n == x[3]->n;
     if (right && x[0]->kind == PG_PICKLE_OPAQUE)
         return pg_pickle_push_opaque(p, x[0]->name, x, n);
     if (!right || x[0]->kind != PG_PICKLE_STORAGE)
@@ -287,7 +305,8 @@ static int apply(pg_pickle *p, const pg_pickle_value *of, pg_pickle_value *const
         return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a call of something that is no name");
     switch (names[of->integer].known) {
     case DICTIONARY:
-        if (n == 0 || x[0]->kind == PG_PICKLE_NAME || x[0]->kind == PG_PICKLE_OPAQUE || x[0]->kind == PG_PICKLE_NONE) /* what defaultdict makes */
+        if (n == 0 || x[0]->kind == PG_PICKLE_NAME || x[0]->kind == PG_PICKLE_OPAQUE ||
+            x[0]->kind == PG_PICKLE_NONE) /* what defaultdict makes */
             return push_pairs(p, NULL);
         if (n == 1 && are_pairs(x[0]))
             return push_pairs(p, x[0]);
@@ -296,7 +315,8 @@ static int apply(pg_pickle *p, const pg_pickle_value *of, pg_pickle_value *const
         if (n == 1 && x[0]->kind == PG_PICKLE_TUPLE)
             return pg_pickle_push(p, x[0]);
         break;
-    case BYTES: return pg_pickle_push_opaque(p, "bytes", x, n);
+    case BYTES:
+        return pg_pickle_push_opaque(p, "bytes", x, n);
     case NEW_OBJECT:
         if (n >= 1 && !is_known(x[0], NEW_OBJECT))
             return apply(p, x[0], x + 1, n - 1);
@@ -305,7 +325,8 @@ static int apply(pg_pickle *p, const pg_pickle_value *of, pg_pickle_value *const
         if (n >= 1 && x[0]->kind == PG_PICKLE_OPAQUE)
             return pg_pickle_push_opaque(p, x[0]->name, x + 1, n - 1);
         break;
-    case TENSOR: return rebuild_tensor(p, x, n);
+    case TENSOR:
+        return rebuild_tensor(p, x, n);
     case PARAMETER:
     case TENSOR_TYPE: /* (tensor, requires_grad, ...) */
         if (n >= 1 && x[0]->kind == PG_PICKLE_TENSOR)
@@ -314,12 +335,14 @@ static int apply(pg_pickle *p, const pg_pickle_value *of, pg_pickle_value *const
             return pg_pickle_push_opaque(p, x[0]->name, x, n);
         break;
     case FROM_TYPE: /* (function, type, arguments, state) */
-        if (n >= 3 && (is_known(x[0], TENSOR) || is_known(x[0], PARAMETER)) && is_known(x[1], TENSOR_TYPE) && x[2]->kind == PG_PICKLE_TUPLE)
+        if (n >= 3 && (is_known(x[0], TENSOR) || is_known(x[0], PARAMETER)) && is_known(x[1], TENSOR_TYPE) &&
+            x[2]->kind == PG_PICKLE_TUPLE)
             return apply(p, x[0], x[2]->items, x[2]->n);
         if (n >= 2 && (x[0]->kind == PG_PICKLE_OPAQUE || x[1]->kind == PG_PICKLE_OPAQUE))
             return pg_pickle_push_opaque(p, x[x[0]->kind != PG_PICKLE_OPAQUE]->name, x, n);
         break;
-    case STORAGE: break;
+    case STORAGE:
+        break;
     }
     return pg_pickle_push_opaque(p, names[of->integer].name, x, n);
 }
@@ -399,19 +422,33 @@ static int read_extension(pg_pickle *p, size_t bytes)
 int pg_pickle_calls(pg_pickle *p, int opcode, bool *mine)
 {
     switch (opcode) {
-    case 'c': return read_global(p);
-    case 0x93: return read_stack_global(p);
-    case 'Q': return read_storage(p);
-    case 'P': return read_printed_storage(p);
+    case 'c':
+        return read_global(p);
+    case 0x93:
+        return read_stack_global(p);
+    case 'Q':
+        return read_storage(p);
+    case 'P':
+        return read_printed_storage(p);
     case 'R': /* REDUCE, NEWOBJ */
-    case 0x81: return reduce(p);
-    case 0x92: return new_object_with_names(p);
-    case 'o': return object_of_marked(p, true);
-    case 'i': return object_of_marked(p, false);
-    case 'b': return build(p);
-    case 0x82: return read_extension(p, 1);
-    case 0x83: return read_extension(p, 2);
-    case 0x84: return read_extension(p, 4);
-    default: *mine = false; return PG_OK;
+    case 0x81:
+        return reduce(p);
+    case 0x92:
+        return new_object_with_names(p);
+    case 'o':
+        return object_of_marked(p, true);
+    case 'i':
+        return object_of_marked(p, false);
+    case 'b':
+        return build(p);
+    case 0x82:
+        return read_extension(p, 1);
+    case 0x83:
+        return read_extension(p, 2);
+    case 0x84:
+        return read_extension(p, 4);
+    default:
+        *mine = false;
+        return PG_OK;
     }
 }

@@ -12,7 +12,7 @@ struct pg_pickle {
     size_t opcode;     /* where the current one stands */
     pg_pickle_value **blocks, *root;
     size_t n_values;
-    pg_pickle_value **stack, **memo; /* NULL on the stack: a mark */
+    pg_pickle_value **stack, **memo;                /* NULL on the stack: a mark */
     size_t n_stack, stack_room, n_memo, remembered; /* remembered: places of the memo that are filled */
     char **foreign;
     size_t n_foreign;
@@ -29,7 +29,8 @@ int pg_pickle_add_items(pg_pickle_value *to, pg_pickle_value *const *items, size
 int pg_pickle_push(pg_pickle *p, pg_pickle_value *v) PG_MUST_USE;
 int pg_pickle_push_new(pg_pickle *p, pg_pickle_kind kind, pg_pickle_value **out) PG_MUST_USE;
 int pg_pickle_push_integer(pg_pickle *p, pg_pickle_kind kind, int64_t integer) PG_MUST_USE;
-int pg_pickle_push_opaque(pg_pickle *p, const char *name, pg_pickle_value *const *items, size_t n) PG_MUST_USE; /* name: borrowed */
+int pg_pickle_push_opaque(pg_pickle *p, const char *name, pg_pickle_value *const *items,
+                          size_t n) PG_MUST_USE; /* name: borrowed */
 int pg_pickle_pop(pg_pickle *p, pg_pickle_value **out) PG_MUST_USE;
 pg_pickle_value *pg_pickle_top(const pg_pickle *p); /* NULL: nothing, or a mark */
 /* The values behind the last mark: stack[*first] on, n of them; the caller takes them and the mark away. */

@@ -128,7 +128,8 @@ int pg_pickle_marked(pg_pickle *p, size_t *first, size_t *n)
 int pg_pickle_take(pg_pickle *p, uint64_t n, const uint8_t **out)
 {
     if (n > p->size - p->next)
-        return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "it ends within a value: %" PRIu64 " more bytes are stated, %zu are there", n, p->size - p->next);
+        return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "it ends within a value: %" PRIu64 " more bytes are stated, %zu are there", n,
+                                p->size - p->next);
     *out = p->data + p->next;
     p->next += (size_t)n;
     return PG_OK;
@@ -223,7 +224,8 @@ static int push_stated_integer(pg_pickle *p, size_t bytes_of_size)
     return code ? code : push_bytes_integer(p, n, true);
 }
 
-/* INT and LONG, in decimal; 00 and 01 are how protocol 0 writes False and True, and an L may stand behind a number of Python 2. */
+/* INT and LONG, in decimal; 00 and 01 are how protocol 0 writes False and True, and an L may stand behind a number of Python 2.
+ */
 static int push_decimal(pg_pickle *p, bool booleans)
 {
     const char *line = NULL;
@@ -289,7 +291,8 @@ static int push_decimal_float(pg_pickle *p)
 
 static int push_text(pg_pickle *p, const void *bytes, size_t n)
 {
-    return memchr(bytes, 0, n) ? pg_pickle_push_opaque(p, bytes_name, NULL, 0) : push_own_text(p, PG_PICKLE_TEXT, strndup(bytes, n));
+    return memchr(bytes, 0, n) ? pg_pickle_push_opaque(p, bytes_name, NULL, 0)
+                               : push_own_text(p, PG_PICKLE_TEXT, strndup(bytes, n));
 }
 
 /* A text, or bytes, whose length stands in `bytes_of_size` bytes. */
@@ -375,30 +378,52 @@ static int push_string_line(pg_pickle *p)
 int pg_pickle_scalars(pg_pickle *p, int opcode, bool *mine)
 {
     switch (opcode) {
-    case 'J': return push_bytes_integer(p, 4, true);
-    case 'K': return push_bytes_integer(p, 1, false);
-    case 'M': return push_bytes_integer(p, 2, false);
-    case 0x8a: /* LONG1, LONG4 */ return push_stated_integer(p, 1);
-    case 0x8b: return push_stated_integer(p, 4);
-    case 'I': return push_decimal(p, true);
-    case 'L': return push_decimal(p, false);
-    case 'F': return push_decimal_float(p);
-    case 'G': return push_binary_float(p);
-    case 'N': return pg_pickle_push_integer(p, PG_PICKLE_NONE, 0);
-    case 0x88: return pg_pickle_push_integer(p, PG_PICKLE_BOOL, 1);
-    case 0x89: return pg_pickle_push_integer(p, PG_PICKLE_BOOL, 0);
+    case 'J':
+        return push_bytes_integer(p, 4, true);
+    case 'K':
+        return push_bytes_integer(p, 1, false);
+    case 'M':
+        return push_bytes_integer(p, 2, false);
+    case 0x8a: /* LONG1, LONG4 */
+        return push_stated_integer(p, 1);
+    case 0x8b:
+        return push_stated_integer(p, 4);
+    case 'I':
+        return push_decimal(p, true);
+    case 'L':
+        return push_decimal(p, false);
+    case 'F':
+        return push_decimal_float(p);
+    case 'G':
+        return push_binary_float(p);
+    case 'N':
+        return pg_pickle_push_integer(p, PG_PICKLE_NONE, 0);
+    case 0x88:
+        return pg_pickle_push_integer(p, PG_PICKLE_BOOL, 1);
+    case 0x89:
+        return pg_pickle_push_integer(p, PG_PICKLE_BOOL, 0);
     case 'X': /* BINUNICODE, BINSTRING, and the short ones and the long one */
-    case 'T': return push_stated(p, 4, true);
+    case 'T':
+        return push_stated(p, 4, true);
     case 'U':
-    case 0x8c: return push_stated(p, 1, true);
-    case 0x8d: return push_stated(p, 8, true);
-    case 'B': /* BINBYTES, SHORT_BINBYTES, BINBYTES8, BYTEARRAY8 */ return push_stated(p, 4, false);
-    case 'C': return push_stated(p, 1, false);
+    case 0x8c:
+        return push_stated(p, 1, true);
+    case 0x8d:
+        return push_stated(p, 8, true);
+    case 'B': /* BINBYTES, SHORT_BINBYTES, BINBYTES8, BYTEARRAY8 */
+        return push_stated(p, 4, false);
+    case 'C':
+        return push_stated(p, 1, false);
     case 0x8e:
-    case 0x96: return push_stated(p, 8, false);
-    case 'V': return push_unicode_line(p);
-    case 'S': return push_string_line(p);
-    default: *mine = false; return PG_OK;
+    case 0x96:
+        return push_stated(p, 8, false);
+    case 'V':
+        return push_unicode_line(p);
+    case 'S':
+        return push_string_line(p);
+    default:
+        *mine = false;
+        return PG_OK;
     }
 }
 
@@ -451,13 +476,28 @@ int pg_pickle_memory(pg_pickle *p, int opcode, bool *mine)
     uint64_t n = 0;
     int code = PG_OK;
     switch (opcode) {
-    case 'q': code = pg_pickle_take_number(p, 1, &n); return code ? code : memo_put(p, n);
-    case 'r': code = pg_pickle_take_number(p, 4, &n); return code ? code : memo_put(p, n);
-    case 'p': code = take_place(p, &n); return code ? code : memo_put(p, n);
-    case 'h': code = pg_pickle_take_number(p, 1, &n); return code ? code : memo_get(p, n);
-    case 'j': code = pg_pickle_take_number(p, 4, &n); return code ? code : memo_get(p, n);
-    case 'g': code = take_place(p, &n); return code ? code : memo_get(p, n);
-    case 0x94: /* MEMOIZE */ return memo_put(p, p->remembered);
-    default: *mine = false; return PG_OK;
+    case 'q':
+        code = pg_pickle_take_number(p, 1, &n);
+        return code ? code : memo_put(p, n);
+    case 'r':
+        code = pg_pickle_take_number(p, 4, &n);
+        return code ? code : memo_put(p, n);
+    case 'p':
+        code = take_place(p, &n);
+        return code ? code : memo_put(p, n);
+    case 'h':
+        code = pg_pickle_take_number(p, 1, &n);
+        return code ? code : memo_get(p, n);
+    case 'j':
+        code = pg_pickle_take_number(p, 4, &n);
+        return code ? code : memo_get(p, n);
+    case 'g':
+        code = take_place(p, &n);
+        return code ? code : memo_get(p, n);
+    case 0x94: /* MEMOIZE */
+        return memo_put(p, p->remembered);
+    default:
+        *mine = false;
+        return PG_OK;
     }
 }

@@ -27,7 +27,7 @@ struct pg_pth {
     pg_pickle *pickle;
     /* a zip archive: NULL where the file is none */
     zip_t *zip;
-    char root[ENTRY_NAME_MAX]; /* the folder all entries lie in, with its slash */
+    char root[ENTRY_NAME_MAX];    /* the folder all entries lie in, with its slash */
     void *pickle_bytes, *storage; /* storage: the one read last */
     char *storage_name;
     size_t storage_size;
@@ -37,7 +37,10 @@ struct pg_pth {
     size_t n_places;
 };
 
-static int by_key(const void *left, const void *right) { return strcmp(((const placed *)left)->key, ((const placed *)right)->key); }
+static int by_key(const void *left, const void *right)
+{
+    return strcmp(((const placed *)left)->key, ((const placed *)right)->key);
+}
 
 /* The older layout starts with the pickle of this number, then of a version. */
 static const char magic[] = "119547037146038801333356";
@@ -47,7 +50,8 @@ enum { VERSION = 1001 };
 
 static int zip_failed(zip_t *zip) { return pg_fail(PG_EDAMAGED, "the zip archive is damaged: %s", zip_strerror(zip)); }
 
-/* A name that could be told on a terminal and would stay in its folder: no such name is used, and one that is not so has a purpose. */
+/* A name that could be told on a terminal and would stay in its folder: no such name is used, and one that is not so has a
+ * purpose. */
 static bool name_is_plain(const char *name)
 {
     if (*name == '/' || strlen(name) >= ENTRY_NAME_MAX || strstr(name, "//") || strchr(name, '\\'))
@@ -63,17 +67,21 @@ static bool name_is_plain(const char *name)
 
 static int check_entry(const pg_pth *p, const zip_stat_t *s)
 {
-    const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
+    const zip_uint64_t needed =
+        ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
     if ((s->valid & needed) != needed)
         return pg_fail(PG_EDAMAGED, "the zip archive has an entry without name or size");
     if (!name_is_plain(s->name))
-        return pg_fail(PG_EDAMAGED, "the zip archive has an entry whose name is no plain path: right would be ARCHIVE/data/KEY");
+        return pg_fail(PG_EDAMAGED,
+                       "the zip archive has an entry whose name is no plain path: right would be ARCHIVE/data/KEY");
     if (s->encryption_method != ZIP_EM_NONE)
         return pg_fail(PG_EUNSUPPORTED, "entry %s of the zip archive is encrypted", s->name);
     if (s->comp_method != ZIP_CM_STORE || s->comp_size != s->size)
-        return pg_fail(PG_EUNSUPPORTED, "entry %s of the zip archive is compressed; torch.save stores entries as they are", s->name);
+        return pg_fail(PG_EUNSUPPORTED, "entry %s of the zip archive is compressed; torch.save stores entries as they are",
+                       s->name);
     if (s->size > p->size)
-        return pg_fail(PG_EDAMAGED, "entry %s of the zip archive states %" PRIu64 " bytes, the file has %zu", s->name, (uint64_t)s->size, p->size);
+        return pg_fail(PG_EDAMAGED, "entry %s of the zip archive states %" PRIu64 " bytes, the file has %zu", s->name,
+                       (uint64_t)s->size, p->size);
     return PG_OK;
 }
 
@@ -85,12 +93,14 @@ static int find_root(pg_pth *p, zip_int64_t n)
         if (!slash || strlen(name) >= ENTRY_NAME_MAX)
             continue;
         if (strcmp(slash, "/constants.pkl") == 0)
-            return pg_fail(PG_EUNSUPPORTED, "this is TorchScript, a program; `model import torchscript FILE --trust` runs and imports it, see `patchgauge help model`");
+            return pg_fail(PG_EUNSUPPORTED, "this is TorchScript, a program; `model import torchscript FILE --trust` runs and "
+                                            "imports it, see `patchgauge help model`");
         if (strcmp(slash, "/data.pkl") == 0 && !*p->root)
             snprintf(p->root, sizeof p->root, "%.*s", (int)(slash + 1 - name), name);
     }
     return *p->root ? PG_OK
-                    : pg_fail(PG_EUNSUPPORTED, "is a zip archive that torch.save did not write: it has no entry ARCHIVE/data.pkl; where it holds a file of weights, unpack it");
+                    : pg_fail(PG_EUNSUPPORTED, "is a zip archive that torch.save did not write: it has no entry "
+                                               "ARCHIVE/data.pkl; where it holds a file of weights, unpack it");
 }
 
 /* Every entry of the archive. That no name comes twice is part of libzip's check. */
@@ -116,14 +126,16 @@ static int read_entry(pg_pth *p, const char *name, size_t max, void **out, size_
     if (zip_stat(p->zip, name, 0, &s) != 0)
         return pg_fail(PG_EMISSING, "the zip archive has no entry %s", name);
     if (s.size > max)
-        return pg_fail(PG_EUNSUPPORTED, "entry %s of the zip archive has %" PRIu64 " bytes; at most %zu are read", name, (uint64_t)s.size, max);
+        return pg_fail(PG_EUNSUPPORTED, "entry %s of the zip archive has %" PRIu64 " bytes; at most %zu are read", name,
+                       (uint64_t)s.size, max);
     int code = PG_OK;
     char end;
     if (!(bytes = malloc((size_t)s.size + 1)))
         code = pg_fail(PG_ENOMEM, "out of memory for %" PRIu64 " bytes", (uint64_t)s.size);
     else if (!(f = zip_fopen_index(p->zip, s.index, 0)))
         code = zip_failed(p->zip);
-    else if (zip_fread(f, bytes, s.size) != (zip_int64_t)s.size || zip_fread(f, &end, 1) != 0) /* the end is where the checksum is held against */
+    else if (zip_fread(f, bytes, s.size) != (zip_int64_t)s.size ||
+             zip_fread(f, &end, 1) != 0) /* the end is where the checksum is held against */
         code = pg_fail(PG_EDAMAGED, "entry %s of the zip archive is damaged: %s", name, zip_file_strerror(f));
     if (f)
         zip_fclose(f);
@@ -210,7 +222,10 @@ static int zip_storage(pg_pth *p, const pg_pickle_storage *s, const void **out)
 
 /* ---- The older layout: number, version, system, the pickle, a list of keys, and for each its count and elements ---- */
 
-static bool has_text(const pg_pickle_value *v, const char *text) { return v->kind == PG_PICKLE_TEXT && strcmp(v->text, text) == 0; }
+static bool has_text(const pg_pickle_value *v, const char *text)
+{
+    return v->kind == PG_PICKLE_TEXT && strcmp(v->text, text) == 0;
+}
 
 /* The dictionary of the machine that wrote the file: only its byte order matters. */
 static int read_system(const pg_pth *p, size_t *at)
@@ -238,7 +253,9 @@ static int place(pg_pth *p, size_t i, size_t *at)
     placed *s = p->n_places ? bsearch(&wanted, p->places, p->n_places, sizeof *s, by_key) : NULL;
     uint64_t count = 0;
     if (!s || s->at)
-        return pg_fail(PG_EDAMAGED, "storage %zu of the file is no storage of the pickle, of a type that is not known, or comes twice", i + 1);
+        return pg_fail(PG_EDAMAGED,
+                       "storage %zu of the file is no storage of the pickle, of a type that is not known, or comes twice",
+                       i + 1);
     for (int k = 0; p->size - *at >= 8 && k < 8; k++)
         count |= (uint64_t)p->data[*at + k] << 8 * k;
     if (p->size - *at < 8 || count > (p->size - *at - 8) / s->item)
@@ -284,11 +301,13 @@ static int read_magic(const pg_pth *p, size_t *at)
         if (code)
             return code;
         const pg_pickle_value *root = pg_pickle_root(pickle);
-        right = i == 0 ? root->kind == PG_PICKLE_BIG && strcmp(root->text, magic) == 0 : right && root->kind == PG_PICKLE_INT && root->integer == VERSION;
+        right = i == 0 ? root->kind == PG_PICKLE_BIG && strcmp(root->text, magic) == 0
+                       : right && root->kind == PG_PICKLE_INT && root->integer == VERSION;
         pg_pickle_free(pickle);
         *at += used;
         if (!right)
-            return pg_fail(PG_EUNSUPPORTED, "a bare pickle, or a layout of torch that is not known; right would be a file that torch.save made of model.state_dict()");
+            return pg_fail(PG_EUNSUPPORTED, "a bare pickle, or a layout of torch that is not known; right would be a file that "
+                                            "torch.save made of model.state_dict()");
     }
     return PG_OK;
 }
@@ -304,16 +323,19 @@ static int open_legacy(pg_pth *p)
     at += used;
     if (!code && !(code = pg_pickle_read(p->data + at, p->size - at, &p->keys, &used))) {
         at += used;
-        code = pg_pickle_root(p->keys)->kind == PG_PICKLE_LIST ? place_storages(p, at) : pg_fail(PG_EDAMAGED, "the list of storages is no list");
+        code = pg_pickle_root(p->keys)->kind == PG_PICKLE_LIST ? place_storages(p, at)
+                                                               : pg_fail(PG_EDAMAGED, "the list of storages is no list");
     }
     return code ? pg_fail_at(code, "from byte %zu on", at) : PG_OK;
 }
 
 static int legacy_storage(const pg_pth *p, const pg_pickle_storage *s, const void **out)
 {
-    const placed wanted = {.key = s->key}, *found = p->n_places ? bsearch(&wanted, p->places, p->n_places, sizeof *found, by_key) : NULL;
+    const placed wanted = {.key = s->key},
+                 *found = p->n_places ? bsearch(&wanted, p->places, p->n_places, sizeof *found, by_key) : NULL;
     if (!found || !found->at || found->count != s->count || found->item != pg_element_size(s->element))
-        return pg_fail(PG_EDAMAGED, "storage %s is not in the file with the %" PRId64 " elements that the pickle states", s->key, s->count);
+        return pg_fail(PG_EDAMAGED, "storage %s is not in the file with the %" PRId64 " elements that the pickle states",
+                       s->key, s->count);
     *out = p->data + found->at;
     return PG_OK;
 }
@@ -377,8 +399,11 @@ int pg_pth_check_script(const void *data, size_t size)
         unpacked += s.size <= unpacked_max ? s.size : unpacked_max + 1;
     }
     if (!code && !script)
-        code = pg_fail(PG_EINPUT, tensors ? "is a file of torch.save, weights without their program: `model import FILE` reads it; as TorchScript, %s"
-                                          : "is a zip archive, no TorchScript; %s", right);
+        code = pg_fail(
+            PG_EINPUT,
+            tensors ? "is a file of torch.save, weights without their program: `model import FILE` reads it; as TorchScript, %s"
+                    : "is a zip archive, no TorchScript; %s",
+            right);
     if (!code && unpacked > unpacked_max)
         code = pg_fail(PG_EINPUT, "unpacks to more than 2 GiB");
     if (zip)

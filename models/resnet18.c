@@ -1,9 +1,9 @@
 /* ResNet-18 (He et al. 2016), with the 3 x 3 stem that is usual at 32 px or the publication's. The undefended baseline, and the
  * classifier behind image-level defenses.
  *
- * Mean and classifier are linear, so that the classifier comes first, at every position of the last map, and the mean over its local
- * logits is the network's score (PatchGuard, Figure 2). Fields are larger than images of 32 px: every position counts as one
- * that sees everything. */
+ * Mean and classifier are linear, so that the classifier comes first, at every position of the last map, and the mean over its
+ * local logits is the network's score (PatchGuard, Figure 2). Fields are larger than images of 32 px: every position counts as
+ * one that sees everything. */
 #include "models/layers.h"
 
 typedef struct resnet18 {
@@ -15,9 +15,19 @@ typedef struct resnet18 {
 PG_MODEL(resnet18)
 
 static const pg_option options[] = {
-    {.name = "width", .type = PG_OPTION_INT, .offset = offsetof(resnet18, width), .fallback = "64", .min = 4, .max = 512,
+    {.name = "width",
+     .type = PG_OPTION_INT,
+     .offset = offsetof(resnet18, width),
+     .fallback = "64",
+     .min = 4,
+     .max = 512,
      .help = "channels of the first stage; each stage doubles them"},
-    {.name = "stem", .type = PG_OPTION_CHOICE, .offset = offsetof(resnet18, stem), .fallback = "small", .choices = pg_stems, .later = true,
+    {.name = "stem",
+     .type = PG_OPTION_CHOICE,
+     .offset = offsetof(resnet18, stem),
+     .fallback = "small",
+     .choices = pg_stems,
+     .later = true,
      .help = "small: 3 x 3, for 32 px; imagenet: 7 x 7 and a maximum, a quarter of the side"},
     PG_NORMALISATION_OPTIONS(resnet18, pixels),
     {0},
@@ -41,8 +51,12 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
 }
 
 const pg_model pg_model_resnet18 = {
-    .module = {.name = "resnet18", .summary = "ResNet-18, every position sees the whole image", .source = "He et al. 2016, Deep Residual Learning",
-               .version = 2, .options = options, .config_size = sizeof(resnet18)},
+    .module = {.name = "resnet18",
+               .summary = "ResNet-18, every position sees the whole image",
+               .source = "He et al. 2016, Deep Residual Learning",
+               .version = 2,
+               .options = options,
+               .config_size = sizeof(resnet18)},
     .needs_torch = true,
     .geometry = geometry,
     .hooks = &hooks,

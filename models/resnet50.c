@@ -1,6 +1,6 @@
-/* ResNet-50 (He et al. 2016) with the stride of a stage on the 3 x 3 convolution, as torchvision has it, or with the 3 x 3 stem that is
- * usual at 32 px. As in models/resnet18.c, the classifier comes before the mean, and every position counts as one that sees
- * everything. */
+/* ResNet-50 (He et al. 2016) with the stride of a stage on the 3 x 3 convolution, as torchvision has it, or with the 3 x 3 stem
+ * that is usual at 32 px. As in models/resnet18.c, the classifier comes before the mean, and every position counts as one that
+ * sees everything. */
 #include "models/layers.h"
 
 typedef struct resnet50 {
@@ -12,9 +12,18 @@ typedef struct resnet50 {
 PG_MODEL(resnet50)
 
 static const pg_option options[] = {
-    {.name = "width", .type = PG_OPTION_INT, .offset = offsetof(resnet50, width), .fallback = "64", .min = 4, .max = 512,
+    {.name = "width",
+     .type = PG_OPTION_INT,
+     .offset = offsetof(resnet50, width),
+     .fallback = "64",
+     .min = 4,
+     .max = 512,
      .help = "channels of the stem; the stages end in 4, 8, 16, 32 times as many"},
-    {.name = "stem", .type = PG_OPTION_CHOICE, .offset = offsetof(resnet50, stem), .fallback = "imagenet", .choices = pg_stems,
+    {.name = "stem",
+     .type = PG_OPTION_CHOICE,
+     .offset = offsetof(resnet50, stem),
+     .fallback = "imagenet",
+     .choices = pg_stems,
      .help = "small: 3 x 3, for 32 px; imagenet: 7 x 7 and a maximum, a quarter of the side"},
     PG_NORMALISATION_OPTIONS(resnet50, pixels),
     {0},
@@ -38,8 +47,12 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
 }
 
 const pg_model pg_model_resnet50 = {
-    .module = {.name = "resnet50", .summary = "ResNet-50, every position sees the whole image", .source = "He et al. 2016, Deep Residual Learning",
-               .version = 1, .options = options, .config_size = sizeof(resnet50)},
+    .module = {.name = "resnet50",
+               .summary = "ResNet-50, every position sees the whole image",
+               .source = "He et al. 2016, Deep Residual Learning",
+               .version = 1,
+               .options = options,
+               .config_size = sizeof(resnet50)},
     .needs_torch = true,
     .geometry = geometry,
     .hooks = &hooks,

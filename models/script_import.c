@@ -27,15 +27,21 @@ static bool given(const pg_import_job *job, const char *option)
 
 static int check_given(const pg_import_job *job)
 {
-    static const char *const needed[] = {"row_field", "column_field", "mean", "std"}, *const found[] = {"bytes", "rows", "columns"};
+    static const char *const needed[] = {"row_field", "column_field", "mean", "std"}, *const found[] = {"bytes", "rows",
+                                                                                                        "columns"};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         if (!given(job, needed[i]))
-            return pg_fail(PG_EINPUT, "a module does not tell its geometry nor how it wants pixels: --set %s=... is missing (`patchgauge help model torchscript`)",
+            return pg_fail(PG_EINPUT,
+                           "a module does not tell its geometry nor how it wants pixels: --set %s=... is missing (`patchgauge "
+                           "help model torchscript`)",
                            needed[i]);
     for (size_t i = 0; i < sizeof found / sizeof *found; i++)
         if (given(job, found[i]))
             return pg_fail(PG_EINPUT, "--set %s: the module itself tells", found[i]);
-    return job->half || job->key || job->prefix || job->ignore_rest ? pg_fail(PG_EUSAGE, "--half, --key, --prefix and --ignore-rest are for files of tensors, not for a TorchScript module") : PG_OK;
+    return job->half || job->key || job->prefix || job->ignore_rest
+               ? pg_fail(PG_EUSAGE,
+                         "--half, --key, --prefix and --ignore-rest are for files of tensors, not for a TorchScript module")
+               : PG_OK;
 }
 
 int pg_script_configure(const pg_import_job *job, size_t bytes, const int64_t shape[4], pg_script_setup *out)
@@ -69,8 +75,8 @@ static void report_axis(const char *name, const pg_axis *a, pg_buf *out)
     if (a->field == 0)
         pg_buf_printf(out, "%-12s %d, each sees everything\n", name, a->positions);
     else
-        pg_buf_printf(out, "%-12s %d, receptive field %d px, stride %d px, padding %d px%s\n", name, a->positions, a->field, a->stride, a->padding,
-                      a->wrap ? ", wraps" : "");
+        pg_buf_printf(out, "%-12s %d, receptive field %d px, stride %d px, padding %d px%s\n", name, a->positions, a->field,
+                      a->stride, a->padding, a->wrap ? ", wraps" : "");
 }
 
 static const char *base_of(const char *path)
@@ -81,36 +87,48 @@ static const char *base_of(const char *path)
 
 static int command_text(const pg_import_job *job, pg_buf *out)
 {
-    pg_buf_printf(out, "patchgauge model import torchscript %s --input %dx%d --trust", base_of(job->from), job->input_height, job->input_width);
+    pg_buf_printf(out, "patchgauge model import torchscript %s --input %dx%d --trust", base_of(job->from), job->input_height,
+                  job->input_width);
     for (size_t i = 0; i < job->n_pairs; i++)
         pg_buf_printf(out, " --set %s", job->pairs[i]);
     return pg_buf_check(out);
 }
 
-static int write_module(const pg_import_job *job, const char *command, const char *bytes, size_t size, const char *hash, const pg_script_setup *setup)
+static int write_module(const pg_import_job *job, const char *command, const char *bytes, size_t size, const char *hash,
+                        const pg_script_setup *setup)
 {
     const pg_geometry *g = &setup->geometry;
-    pg_st_tensor tensor = {.name = "script.module", .dtype = PG_ST_U8, .rank = 1, .shape = {(int64_t)size}, .data = bytes, .size = size};
+    pg_st_tensor tensor = {
+        .name = "script.module", .dtype = PG_ST_U8, .rank = 1, .shape = {(int64_t)size}, .data = bytes, .size = size};
     pg_buf source;
     pg_buf_init(&source);
     pg_buf_printf(&source, "%s sha256 %s", base_of(job->from), hash);
     int e = pg_buf_check(&source);
     if (!e)
         e = pg_weights_write(job->out, &tensor, 1,
-                             &(pg_weights_record){.model = model(), .config = setup->config, .input_height = g->input_height, .input_width = g->input_width,
-                                                  .classes = g->classes, .command = command, .source = source.data});
+                             &(pg_weights_record){.model = model(),
+                                                  .config = setup->config,
+                                                  .input_height = g->input_height,
+                                                  .input_width = g->input_width,
+                                                  .classes = g->classes,
+                                                  .command = command,
+                                                  .source = source.data});
     pg_buf_release(&source);
     return e;
 }
 
-static void report_module(const pg_import_job *job, const char *hash, const pg_geometry *g, const pg_script_findings *found, pg_buf *report)
+static void report_module(const pg_import_job *job, const char *hash, const pg_geometry *g, const pg_script_findings *found,
+                          pg_buf *report)
 {
-    pg_buf_printf(report, "%-12s %s (TorchScript), sha256 %s\n%-12s 3 x %d x %d pixels, %d classes\n", "file", job->from, hash, "input", g->input_height,
-                  g->input_width, g->classes);
+    pg_buf_printf(report, "%-12s %s (TorchScript), sha256 %s\n%-12s 3 x %d x %d pixels, %d classes\n", "file", job->from, hash,
+                  "input", g->input_height, g->input_width, g->classes);
     report_axis("rows", &g->rows, report);
     report_axis("columns", &g->columns, report);
-    pg_buf_printf(report, "%-12s %s\n", "gradients", found->gradients ? "reach the pixels" : "none reach the pixels: of the attacks, use random-search");
-    pg_buf_printf(report, "%-12s %d images: no pixel changes a position outside its stated field or another image of a batch; that is evidence and no proof\n",
+    pg_buf_printf(report, "%-12s %s\n", "gradients",
+                  found->gradients ? "reach the pixels" : "none reach the pixels: of the attacks, use random-search");
+    pg_buf_printf(report,
+                  "%-12s %d images: no pixel changes a position outside its stated field or another image of a batch; that is "
+                  "evidence and no proof\n",
                   "tried", found->images);
 }
 

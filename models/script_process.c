@@ -40,9 +40,13 @@ static void send(const pg_script_line *line, const note *n)
         ;
 }
 
-void pg_script_tell(const pg_script_line *line, int64_t done, int64_t total) { send(line, &(note){.done = done, .total = total}); }
+void pg_script_tell(const pg_script_line *line, int64_t done, int64_t total)
+{
+    send(line, &(note){.done = done, .total = total});
+}
 
-/* Bytes of memory that the process has (its data, as the limit counts it) and can have without pushing others out; 0: unknown. */
+/* Bytes of memory that the process has (its data, as the limit counts it) and can have without pushing others out; 0: unknown.
+ */
 static rlim_t most_memory(void)
 {
     char line[128];
@@ -136,7 +140,8 @@ static int follow(const pg_import_job *job, pid_t child, int file, const sigset_
         }
         if (ready == 0) {
             end(child);
-            return pg_fail(PG_EINPUT, "%s: the module was stopped: %s it took more than %d s; --time-limit allows more", job->from, at, job->time_limit_s);
+            return pg_fail(PG_EINPUT, "%s: the module was stopped: %s it took more than %d s; --time-limit allows more",
+                           job->from, at, job->time_limit_s);
         }
         if (ready < 0 && errno == EINTR)
             continue;
@@ -176,7 +181,8 @@ int pg_script_try_apart(const pg_import_job *job, const char *bytes, size_t size
         work(job, bytes, size, &(pg_script_line){ends[1]}, parent);
     }
     close(ends[1]);
-    int e = child < 0 ? pg_fail(PG_EIO, "no process for the module: %s", strerror(errno)) : follow(job, child, ends[0], &before, out);
+    int e = child < 0 ? pg_fail(PG_EIO, "no process for the module: %s", strerror(errno))
+                      : follow(job, child, ends[0], &before, out);
     close(ends[0]);
     sigaction(SIGINT, &before_int, NULL);
     sigaction(SIGTERM, &before_term, NULL);

@@ -1,11 +1,12 @@
-/* What `model import torchscript` asks of a module: its shape, whether it answers to each image on its own, and whether positions see no
- * more than the stated fields.
+/* What `model import torchscript` asks of a module: its shape, whether it answers to each image on its own, and whether
+ * positions see no more than the stated fields.
  *
- * A position sees rows and columns of pixels. So an image is compared with itself where every pixel outside the rows that one row
- * of positions sees is another, and then the same along columns: of the chosen rows and columns, all positions and all
- * pixels that they should not see are tried in one image each. Where all rows and columns are chosen, no pixel outside a field is left
- * out; where a map has more, random patches try the positions between. What is put there is by turns the extremes at random, white and black: a
- * field that is too small by a pixel shows with the first, and what depends on the whole image, as its mean, with the others. */
+ * A position sees rows and columns of pixels. So an image is compared with itself where every pixel outside the rows that one
+ * row of positions sees is another, and then the same along columns: of the chosen rows and columns, all positions and all
+ * pixels that they should not see are tried in one image each. Where all rows and columns are chosen, no pixel outside a field
+ * is left out; where a map has more, random patches try the positions between. What is put there is by turns the extremes at
+ * random, white and black: a field that is too small by a pixel shows with the first, and what depends on the whole image, as
+ * its mean, with the others. */
 #include "models/script_trial.h"
 #include "models/torchscript.h"
 
@@ -50,7 +51,8 @@ static int failed(const trial *x)
         return PG_OK;
     const char *what = pg_error_message();
     bool type = strcasestr(what, "double") || strcasestr(what, "half") || strcasestr(what, "bfloat16");
-    return pg_fail(PG_EINPUT, "%s: the module fails on an image of %d x %d pixels: %s%s", x->job->from, x->job->input_height, x->job->input_width, what,
+    return pg_fail(PG_EINPUT, "%s: the module fails on an image of %d x %d pixels: %s%s", x->job->from, x->job->input_height,
+                   x->job->input_width, what,
                    type ? "; right would be a module of float32, module.float() before it is saved" : "");
 }
 
@@ -64,7 +66,8 @@ static int ask(trial *x, const uint8_t *pixels, int n, float *out)
     int e = failed(x);
     for (int i = 0; !e && i < 4; i++)
         if (t->rank(answer) != 4 || t->size(answer, i) != want[i])
-            e = pg_fail(PG_EINPUT, "%s: the module answers %d image%s with a tensor of another shape than one image alone", x->job->from, n, n == 1 ? "" : "s");
+            e = pg_fail(PG_EINPUT, "%s: the module answers %d image%s with a tensor of another shape than one image alone",
+                        x->job->from, n, n == 1 ? "" : "s");
     if (!e)
         t->read(x->s, answer, out, PG_T_F32, (int64_t)n * (int64_t)x->values);
     if (!e)
@@ -86,12 +89,15 @@ static int ask_shape(trial *x, int64_t shape[4])
     int e = failed(x), rank = e ? 0 : x->t->rank(answer);
     for (int i = 0; i < rank && i < 4; i++)
         shape[i] = x->t->size(answer, i);
-    if (!e && (rank != 4 || shape[0] != 1 || shape[1] < 2 || shape[1] > 100000 || shape[2] < 1 || shape[2] > 4096 || shape[3] < 1 || shape[3] > 4096)) {
+    if (!e && (rank != 4 || shape[0] != 1 || shape[1] < 2 || shape[1] > 100000 || shape[2] < 1 || shape[2] > 4096 ||
+               shape[3] < 1 || shape[3] > 4096)) {
         pg_buf text;
         pg_buf_init(&text);
         for (int i = 0; i < rank && i < 4; i++)
             pg_buf_printf(&text, "[%lld]", (long long)shape[i]);
-        e = pg_fail(PG_EINPUT, "%s: the module answers one image with a tensor of rank %d, %s%s; local logits have the shape [1][classes][rows][columns]",
+        e = pg_fail(PG_EINPUT,
+                    "%s: the module answers one image with a tensor of rank %d, %s%s; local logits have the shape "
+                    "[1][classes][rows][columns]",
                     x->job->from, rank, text.data, rank > 4 ? "..." : "");
         pg_buf_release(&text);
     }
@@ -118,8 +124,8 @@ static void ask_gradients(trial *x, bool *out)
 
 /* ---- An answer to each image on its own, the same every time ---- */
 
-/* What is no rounding: a tenth of a thousandth of the largest logit. What convolutions leak by rounding is far less, a field too small or
- * a batch that mixes far more. Infinite where a logit is no number. */
+/* What is no rounding: a tenth of a thousandth of the largest logit. What convolutions leak by rounding is far less, a field
+ * too small or a batch that mixes far more. Infinite where a logit is no number. */
 static float least_change(const float *logits, size_t n)
 {
     float largest = 0;
@@ -143,14 +149,15 @@ static int check_state(trial *x)
     int e = ask(x, x->pixels, 1, again);
     if (!e && differ(x->logits, again, x->values, least_change(x->logits, x->values)))
         e = pg_fail(PG_EINPUT,
-                    "%s: the module answers the same image with other logits when it is asked again: it keeps a state, or chance is in it (dropout?). "
+                    "%s: the module answers the same image with other logits when it is asked again: it keeps a state, or "
+                    "chance is in it (dropout?). "
                     "Certificates need the same answer every time",
                     x->job->from);
     return e;
 }
 
-/* Images alone, again, together, and together in another order. Copies of an image whose patch is hidden have to be answered as if those that show it
- * were not there. */
+/* Images alone, again, together, and together in another order. Copies of an image whose patch is hidden have to be answered as
+ * if those that show it were not there. */
 static int try_company(trial *x)
 {
     size_t values = x->values;
@@ -169,9 +176,11 @@ static int try_company(trial *x)
     memcpy(x->pixels + COMPANY * x->image, x->pixels, x->image); /* the first one last */
     if (!e && !mixed)
         e = ask(x, x->pixels + x->image, COMPANY, other);
-    mixed = mixed || (!e && (differ(alone + values, other, (COMPANY - 1) * values, least) || differ(alone, other + (COMPANY - 1) * values, values, least)));
+    mixed = mixed || (!e && (differ(alone + values, other, (COMPANY - 1) * values, least) ||
+                             differ(alone, other + (COMPANY - 1) * values, values, least)));
     return mixed ? pg_fail(PG_EINPUT,
-                           "%s: the logits of an image are others when another image is in its batch: normalisation by the batch in the module? Certificates "
+                           "%s: the logits of an image are others when another image is in its batch: normalisation by the "
+                           "batch in the module? Certificates "
                            "need an answer to each image on its own",
                            x->job->from)
                  : e;
@@ -191,14 +200,16 @@ static bool is_changed(const pg_geometry *g, const place *p, int y, int x)
 {
     if (p->kind == PATCH)
         return y >= p->top && y < p->top + p->height && x >= p->left && x < p->left + p->width;
-    return p->kind == ROWS ? !pg_axis_meets(&g->rows, g->input_height, p->position, y, 1) : !pg_axis_meets(&g->columns, g->input_width, p->position, x, 1);
+    return p->kind == ROWS ? !pg_axis_meets(&g->rows, g->input_height, p->position, y, 1)
+                           : !pg_axis_meets(&g->columns, g->input_width, p->position, x, 1);
 }
 
 /* Whether a position sees nothing of what is changed there. */
 static bool is_spared(const pg_geometry *g, const place *p, int row, int column)
 {
     if (p->kind == PATCH)
-        return !pg_axis_meets(&g->rows, g->input_height, row, p->top, p->height) || !pg_axis_meets(&g->columns, g->input_width, column, p->left, p->width);
+        return !pg_axis_meets(&g->rows, g->input_height, row, p->top, p->height) ||
+               !pg_axis_meets(&g->columns, g->input_width, column, p->left, p->width);
     return p->kind == ROWS ? row == p->position : column == p->position;
 }
 
@@ -228,10 +239,13 @@ static int refuse_place(trial *x, const place *p, int row, int column)
     if (p->kind == PATCH)
         snprintf(what, sizeof what, "a patch of %dx%d pixels at row %d, column %d", p->height, p->width, p->top, p->left);
     else
-        snprintf(what, sizeof what, "a change of pixels outside the stated field, in other %s,", p->kind == ROWS ? "rows" : "columns");
+        snprintf(what, sizeof what, "a change of pixels outside the stated field, in other %s,",
+                 p->kind == ROWS ? "rows" : "columns");
     return pg_fail(PG_EINPUT,
-                   "%s: %s changes the logits of position (%d, %d), which does not see it with the stated geometry: field, stride or padding are "
-                   "others", x->job->from, what, row, column);
+                   "%s: %s changes the logits of position (%d, %d), which does not see it with the stated geometry: field, "
+                   "stride or padding are "
+                   "others",
+                   x->job->from, what, row, column);
 }
 
 static int try_place(trial *x, const place *p, int fill, pg_rng *rng)
@@ -259,7 +273,8 @@ static int lines(const pg_axis *a)
     return a->field == 0 ? 0 : a->positions < LINES_MIN ? LINES_MIN : a->positions < LINES_MAX ? a->positions : LINES_MAX;
 }
 
-/* From both ends to the middle, where paddings and strides that are not the stated ones show most; where there are few, again with another fill. */
+/* From both ends to the middle, where paddings and strides that are not the stated ones show most; where there are few, again
+ * with another fill. */
 static int line_at(const pg_axis *a, int i, int n)
 {
     int k = i % 2 ? n - 1 - i / 2 : i / 2;
@@ -281,7 +296,9 @@ static int try_patches(trial *x, pg_rng *rng)
     const pg_geometry *g = &x->setup.geometry;
     int e = PG_OK, h = g->input_height, w = g->input_width;
     for (int i = 0; !e && i < patches(g); i++) {
-        place p = {.kind = PATCH, .height = 1 + (int)pg_rng_below(rng, (uint32_t)(h + 3) / 4), .width = 1 + (int)pg_rng_below(rng, (uint32_t)(w + 3) / 4)};
+        place p = {.kind = PATCH,
+                   .height = 1 + (int)pg_rng_below(rng, (uint32_t)(h + 3) / 4),
+                   .width = 1 + (int)pg_rng_below(rng, (uint32_t)(w + 3) / 4)};
         p.top = (int)pg_rng_below(rng, (uint32_t)(h - p.height + 1));
         p.left = (int)pg_rng_below(rng, (uint32_t)(w - p.width + 1));
         e = try_place(x, &p, i % FILLS, rng);

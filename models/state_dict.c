@@ -34,8 +34,8 @@ static int by_name(const void *left, const void *right)
 static int add_dict(pg_state_file *f, const char *path, size_t n, pg_state_dict **out)
 {
     if (f->n == PG_STATE_DICTS_MAX || n > PG_STATE_TENSORS_MAX)
-        return pg_fail(PG_EUNSUPPORTED, "more than %d dictionaries with tensors, or %zu tensors in one of them, of at most %d", PG_STATE_DICTS_MAX, n,
-                       PG_STATE_TENSORS_MAX);
+        return pg_fail(PG_EUNSUPPORTED, "more than %d dictionaries with tensors, or %zu tensors in one of them, of at most %d",
+                       PG_STATE_DICTS_MAX, n, PG_STATE_TENSORS_MAX);
     pg_state_dict *dicts = realloc(f->dicts, (f->n + 1) * sizeof *dicts);
     if (!dicts)
         return pg_fail(PG_ENOMEM, "out of memory");
@@ -69,7 +69,10 @@ static bool printable(const char *text)
 static bool is_text(const pg_pickle_value *v) { return v->kind == PG_PICKLE_TEXT && printable(v->text); }
 
 /* A tensor, or what stands in the place of one. */
-static bool is_tensor(const pg_pickle_value *v) { return v->kind == PG_PICKLE_TENSOR || (v->kind == PG_PICKLE_OPAQUE && v->tensors); }
+static bool is_tensor(const pg_pickle_value *v)
+{
+    return v->kind == PG_PICKLE_TENSOR || (v->kind == PG_PICKLE_OPAQUE && v->tensors);
+}
 
 static int add_tensors(pg_state_file *f, const pg_pickle_value *v, const char *path)
 {
@@ -102,22 +105,47 @@ static int add_tensors(pg_state_file *f, const pg_pickle_value *v, const char *p
 
 static void describe(const pg_pickle_value *v, char *out, size_t size)
 {
-    static const char *const names[] = {[PG_PICKLE_TUPLE] = "tuple", [PG_PICKLE_LIST] = "list", [PG_PICKLE_SET] = "set", [PG_PICKLE_DICT] = "dictionary"};
+    static const char *const names[] = {
+        [PG_PICKLE_TUPLE] = "tuple", [PG_PICKLE_LIST] = "list", [PG_PICKLE_SET] = "set", [PG_PICKLE_DICT] = "dictionary"};
     switch (v->kind) {
-    case PG_PICKLE_NONE: snprintf(out, size, "None"); break;
-    case PG_PICKLE_BOOL: snprintf(out, size, v->integer ? "True" : "False"); break;
-    case PG_PICKLE_INT: snprintf(out, size, "%lld", (long long)v->integer); break;
-    case PG_PICKLE_BIG: snprintf(out, size, "%s", v->text); break;
-    case PG_PICKLE_FLOAT: snprintf(out, size, "%.6g", v->number); break;
-    case PG_PICKLE_TEXT: snprintf(out, size, printable(v->text) ? "'%.40s'%s" : "a text", v->text, strlen(v->text) > 40 ? "..." : ""); break;
+    case PG_PICKLE_NONE:
+        snprintf(out, size, "None");
+        break;
+    case PG_PICKLE_BOOL:
+        snprintf(out, size, v->integer ? "True" : "False");
+        break;
+    case PG_PICKLE_INT:
+        snprintf(out, size, "%lld", (long long)v->integer);
+        break;
+    case PG_PICKLE_BIG:
+        snprintf(out, size, "%s", v->text);
+        break;
+    case PG_PICKLE_FLOAT:
+        snprintf(out, size, "%.6g", v->number);
+        break;
+    case PG_PICKLE_TEXT:
+        snprintf(out, size, printable(v->text) ? "'%.40s'%s" : "a text", v->text, strlen(v->text) > 40 ? "..." : "");
+        break;
     case PG_PICKLE_TUPLE:
     case PG_PICKLE_LIST:
-    case PG_PICKLE_SET: snprintf(out, size, "a %s of %zu", names[v->kind], v->n); break;
-    case PG_PICKLE_DICT: snprintf(out, size, "a %s of %zu", names[v->kind], v->n / 2); break;
-    case PG_PICKLE_TENSOR: snprintf(out, size, "a tensor"); break;
-    case PG_PICKLE_STORAGE: snprintf(out, size, "a storage"); break;
-    case PG_PICKLE_NAME: snprintf(out, size, "a name of torch"); break;
-    case PG_PICKLE_OPAQUE: snprintf(out, size, "%s", v->name); break;
+    case PG_PICKLE_SET:
+        snprintf(out, size, "a %s of %zu", names[v->kind], v->n);
+        break;
+    case PG_PICKLE_DICT:
+        snprintf(out, size, "a %s of %zu", names[v->kind], v->n / 2);
+        break;
+    case PG_PICKLE_TENSOR:
+        snprintf(out, size, "a tensor");
+        break;
+    case PG_PICKLE_STORAGE:
+        snprintf(out, size, "a storage");
+        break;
+    case PG_PICKLE_NAME:
+        snprintf(out, size, "a name of torch");
+        break;
+    case PG_PICKLE_OPAQUE:
+        snprintf(out, size, "%s", v->name);
+        break;
     }
 }
 
@@ -144,11 +172,13 @@ typedef struct walk {
 
 static int visit(walk *w, const pg_pickle_value *v, const char *path, int depth);
 
-/* A value of a dictionary, or of a file that is a list. All that the file's own dictionary has is noted, and opaque values of others. */
+/* A value of a dictionary, or of a file that is a list. All that the file's own dictionary has is noted, and opaque values of
+ * others. */
 static int visit_item(walk *w, const pg_pickle_value *v, const char *path, const char *name, int depth)
 {
     char below[PG_STATE_PATH];
-    if (v->kind == PG_PICKLE_TENSOR || snprintf(below, sizeof below, "%s%s%s", path, *path ? "." : "", name) >= (int)sizeof below)
+    if (v->kind == PG_PICKLE_TENSOR ||
+        snprintf(below, sizeof below, "%s%s%s", path, *path ? "." : "", name) >= (int)sizeof below)
         return PG_OK;
     int code = depth == 0 || v->kind == PG_PICKLE_OPAQUE ? note_beside(w->file, below, v) : PG_OK;
     return code || v->kind != PG_PICKLE_DICT || depth == DEPTH_MAX ? code : visit(w, v, below, depth + 1);
@@ -218,10 +248,14 @@ static int open_st(pg_state_file *f, const char *path)
 static int choose_reader(const char *path, bool *pth)
 {
     const char *kind = pg_file_kind(path);
-    *pth = kind && (strcmp(kind, "a file of torch.save") == 0 || strcmp(kind, "a pickle") == 0 || strcmp(kind, "a zip archive") == 0);
+    *pth = kind &&
+           (strcmp(kind, "a file of torch.save") == 0 || strcmp(kind, "a pickle") == 0 || strcmp(kind, "a zip archive") == 0);
     if (!kind || *pth)
         return PG_OK;
-    return pg_fail(PG_EUNSUPPORTED, "%s: is %s, no file of weights; right would be one that torch.save made of model.state_dict(), or safetensors", path, kind);
+    return pg_fail(
+        PG_EUNSUPPORTED,
+        "%s: is %s, no file of weights; right would be one that torch.save made of model.state_dict(), or safetensors", path,
+        kind);
 }
 
 int pg_state_open(const char *path, pg_state_file **out)
@@ -261,7 +295,10 @@ void pg_state_close(pg_state_file *f)
 
 const pg_state_dict *pg_state_at(const pg_state_file *f, size_t i) { return i < f->n ? &f->dicts[i] : NULL; }
 const pg_state_beside *pg_state_beside_at(const pg_state_file *f, size_t i) { return i < f->n_beside ? &f->beside[i] : NULL; }
-const char *pg_state_foreign(const pg_state_file *f, size_t i) { return f->pth ? pg_pickle_foreign(pg_pth_pickle(f->pth), i) : NULL; }
+const char *pg_state_foreign(const pg_state_file *f, size_t i)
+{
+    return f->pth ? pg_pickle_foreign(pg_pth_pickle(f->pth), i) : NULL;
+}
 
 const char *pg_state_object(const pg_state_file *f)
 {
@@ -299,18 +336,22 @@ static void gather(const pg_pickle_tensor *view, const char *storage, size_t ite
 
 static int read_view(pg_state_file *f, const pg_pickle_tensor *view, float *out, size_t count)
 {
-    static const pg_st_dtype types[] = {
-        [PG_ELEMENT_F16] = PG_ST_F16, [PG_ELEMENT_BF16] = PG_ST_BF16, [PG_ELEMENT_F32] = PG_ST_F32, [PG_ELEMENT_F64] = PG_ST_F64};
+    static const pg_st_dtype types[] = {[PG_ELEMENT_F16] = PG_ST_F16,
+                                        [PG_ELEMENT_BF16] = PG_ST_BF16,
+                                        [PG_ELEMENT_F32] = PG_ST_F32,
+                                        [PG_ELEMENT_F64] = PG_ST_F64};
     pg_element element = view->storage->element;
     if (element > PG_ELEMENT_F64)
-        return pg_fail(PG_EUNSUPPORTED, "holds %s; weights are floating point", element <= PG_ELEMENT_BOOL ? "integers" : "complex or quantized numbers");
+        return pg_fail(PG_EUNSUPPORTED, "holds %s; weights are floating point",
+                       element <= PG_ELEMENT_BOOL ? "integers" : "complex or quantized numbers");
     size_t item = pg_element_size(element);
     const void *storage = NULL;
     char *bytes = malloc(count * item + 1);
     int code = bytes ? pg_pth_storage(f->pth, view->storage, &storage) : pg_fail(PG_ENOMEM, "out of memory");
     if (!code) {
         gather(view, storage, item, count, bytes);
-        pg_st_tensor t = {.name = "", .dtype = types[element], .rank = 1, .shape = {(int64_t)count}, .data = bytes, .size = count * item};
+        pg_st_tensor t = {
+            .name = "", .dtype = types[element], .rank = 1, .shape = {(int64_t)count}, .data = bytes, .size = count * item};
         code = pg_st_to_float(&t, out, count);
     }
     free(bytes);
@@ -320,7 +361,8 @@ static int read_view(pg_state_file *f, const pg_pickle_tensor *view, float *out,
 int pg_state_read(pg_state_file *f, const pg_state_tensor *t, float *out, size_t count)
 {
     if (t->made_by)
-        return pg_fail(PG_EUNSUPPORTED, "tensor '%s' is given as %s, which is not read here; nothing of it was run", t->name, t->made_by);
+        return pg_fail(PG_EUNSUPPORTED, "tensor '%s' is given as %s, which is not read here; nothing of it was run", t->name,
+                       t->made_by);
     int code = t->view ? read_view(f, t->view, out, count) : pg_st_to_float(t->whole, out, count);
     for (size_t i = 0; !code && i < count; i++)
         if (!isfinite(out[i]))

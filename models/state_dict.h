@@ -1,4 +1,5 @@
-/* Named tensors in files of other programs: what torch.save writes (models/pth.h) and safetensors. Reads no libtorch and runs nothing. */
+/* Named tensors in files of other programs: what torch.save writes (models/pth.h) and safetensors. Reads no libtorch and runs
+ * nothing. */
 #ifndef PG_MODELS_STATE_DICT_H
 #define PG_MODELS_STATE_DICT_H
 
@@ -35,22 +36,24 @@ typedef struct pg_state_beside {
 
 typedef struct pg_state_file pg_state_file;
 
-/* Reads and checks a file of at most 4 GiB; *new*, pg_state_close. The message names the path. PG_EMISSING, PG_EINPUT, PG_EDAMAGED,
- * PG_EUNSUPPORTED, PG_ENOMEM, PG_EIO. */
+/* Reads and checks a file of at most 4 GiB; *new*, pg_state_close. The message names the path. PG_EMISSING, PG_EINPUT,
+ * PG_EDAMAGED, PG_EUNSUPPORTED, PG_ENOMEM, PG_EIO. */
 int pg_state_open(const char *path, pg_state_file **out) PG_MUST_USE;
 void pg_state_close(pg_state_file *file);
 const pg_state_dict *pg_state_at(const pg_state_file *file, size_t i); /* NULL behind the last */
-const pg_state_beside *pg_state_beside_at(const pg_state_file *file, size_t i); /* what lies beside tensors; NULL behind the last */
-const char *pg_state_foreign(const pg_state_file *file, size_t i); /* classes and functions that the file names and nobody ran; NULL behind the last */
+const pg_state_beside *pg_state_beside_at(const pg_state_file *file,
+                                          size_t i); /* what lies beside tensors; NULL behind the last */
+const char *pg_state_foreign(const pg_state_file *file,
+                             size_t i); /* classes and functions that the file names and nobody ran; NULL behind the last */
 /* What the file is as a whole where it is no dictionary: "models.ResNet" of a whole model, NULL otherwise. */
 const char *pg_state_object(const pg_state_file *file);
-const char *pg_state_hash(const pg_state_file *file);                  /* SHA-256 of the file */
-const char *pg_state_kind(const pg_state_file *file);                  /* "torch.save" or "safetensors" */
+const char *pg_state_hash(const pg_state_file *file); /* SHA-256 of the file */
+const char *pg_state_kind(const pg_state_file *file); /* "torch.save" or "safetensors" */
 
 /* NULL where there is none. */
 const pg_state_tensor *pg_state_find(const pg_state_dict *dict, const char *name);
-/* The elements of a tensor of the file, row-major, as float32: out[count]. PG_EUNSUPPORTED for other types and for what has no values here, PG_EDAMAGED where the storage is
- * not what the file says or a value is not finite. */
+/* The elements of a tensor of the file, row-major, as float32: out[count]. PG_EUNSUPPORTED for other types and for what has no
+ * values here, PG_EDAMAGED where the storage is not what the file says or a value is not finite. */
 int pg_state_read(pg_state_file *file, const pg_state_tensor *tensor, float *out, size_t count) PG_MUST_USE;
 
 #endif

@@ -67,7 +67,8 @@ static int axis_of(const char *name, const script_axis *a, bool wrap, int size, 
     bool good = positions == a->positions && a->padding < a->field && (!wrap || (a->padding == 0 && size % a->stride == 0));
     return good ? PG_OK
                 : pg_fail(PG_EINPUT,
-                          "%lld %s: a field of %lld px, stride %lld and padding %lld on %d px %s %lld; state others, or a field of 0 "
+                          "%lld %s: a field of %lld px, stride %lld and padding %lld on %d px %s %lld; state others, or a "
+                          "field of 0 "
                           "(every position sees all)",
                           (long long)a->positions, name, (long long)a->field, (long long)a->stride, (long long)a->padding, size,
                           wrap ? "that wrap make" : "make", (long long)positions);
@@ -81,8 +82,9 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
     return code ? code : axis_of("columns", &c->columns, c->wrap == WRAP_W || c->wrap == WRAP_HW, width, &out->columns);
 }
 
-/* A certificate allows any numbers where a patch is seen, but numbers: a position scaled by its own length is 0 / 0 under a grey patch. What
- * is no number counts as 0, and an infinity as a large one; each position on its own, so that no other one notices. */
+/* A certificate allows any numbers where a patch is seen, but numbers: a position scaled by its own length is 0 / 0 under a
+ * grey patch. What is no number counts as 0, and an infinity as a large one; each position on its own, so that no other one
+ * notices. */
 static pg_tensor *numbers_of(pg_scope *s, pg_tensor *x)
 {
     const pg_torch *t = s->torch;
@@ -109,8 +111,12 @@ static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
 static const pg_model_hooks hooks = {.opaque = true, .forward = forward};
 
 const pg_model pg_model_torchscript = {
-    .module = {.name = "torchscript", .summary = "a TorchScript module with a stated geometry; needs --trust", .source = "the user",
-               .version = 2, .options = options, .config_size = sizeof(torchscript)},
+    .module = {.name = "torchscript",
+               .summary = "a TorchScript module with a stated geometry; needs --trust",
+               .source = "the user",
+               .version = 2,
+               .options = options,
+               .config_size = sizeof(torchscript)},
     .needs_torch = true,
     .geometry = geometry,
     .hooks = &hooks,
@@ -119,8 +125,9 @@ const pg_model pg_model_torchscript = {
 int pg_script_trusted(const char *what)
 {
     const char *trust = getenv("PATCHGAUGE_TRUST");
-    return trust && *trust ? PG_OK
-                           : pg_fail(PG_EINPUT, "%s holds a TorchScript module, a program of whoever made it: --trust lets it run", what);
+    return trust && *trust
+               ? PG_OK
+               : pg_fail(PG_EINPUT, "%s holds a TorchScript module, a program of whoever made it: --trust lets it run", what);
 }
 
 /* libtorch reads files: the module is one in memory. */

@@ -5,9 +5,10 @@
 
 #include "models/import.h"
 
-/* Imports a module, which is run in a process of its own: [n][3][h][w] -> local logits [n][classes][H][W]. Positions and classes are
- * those of its answer; receptive field, stride and padding are what the user states, and changed pixels try them: a position that changes
- * though nothing in its field did is an error. The module becomes part of the weights file. PG_EINPUT, PG_EDAMAGED, ... */
+/* Imports a module, which is run in a process of its own: [n][3][h][w] -> local logits [n][classes][H][W]. Positions and
+ * classes are those of its answer; receptive field, stride and padding are what the user states, and changed pixels try them: a
+ * position that changes though nothing in its field did is an error. The module becomes part of the weights file. PG_EINPUT,
+ * PG_EDAMAGED, ... */
 int pg_script_import(const pg_import_job *job, pg_buf *report) PG_MUST_USE;
 
 /* A module of bytes[size] on the scope's device; *new*, script_close of the table. PG_EDAMAGED with what libtorch says. */

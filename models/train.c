@@ -31,40 +31,137 @@ static const char *const dtypes[] = {"auto", "fp32", "bf16", NULL};
 
 #define AT(field) .offset = offsetof(pg_train_options, field)
 const pg_option pg_train_option_table[] = {
-    {.name = "epochs", .type = PG_OPTION_INT, AT(epochs), .fallback = "100", .min = 1, .max = 10000, .help = "passes over the training images"},
+    {.name = "epochs",
+     .type = PG_OPTION_INT,
+     AT(epochs),
+     .fallback = "100",
+     .min = 1,
+     .max = 10000,
+     .help = "passes over the training images"},
     {.name = "batch", .type = PG_OPTION_INT, AT(batch), .fallback = "128", .min = 2, .max = 65536, .help = "images a step"},
-    {.name = "rate", .type = PG_OPTION_DECIMAL, AT(rate), .fallback = "0.1", .min = 1e-9, .max = 100, .help = "largest learning rate"},
-    {.name = "schedule", .type = PG_OPTION_CHOICE, AT(schedule), .fallback = "cosine", .choices = schedules,
+    {.name = "rate",
+     .type = PG_OPTION_DECIMAL,
+     AT(rate),
+     .fallback = "0.1",
+     .min = 1e-9,
+     .max = 100,
+     .help = "largest learning rate"},
+    {.name = "schedule",
+     .type = PG_OPTION_CHOICE,
+     AT(schedule),
+     .fallback = "cosine",
+     .choices = schedules,
      .help = "cosine to 0, or step: a tenth at 1/2 and at 3/4 of the epochs"},
-    {.name = "warmup", .type = PG_OPTION_INT, AT(warmup), .fallback = "0", .min = 0, .max = 1000, .help = "epochs of linear rise at the start"},
+    {.name = "warmup",
+     .type = PG_OPTION_INT,
+     AT(warmup),
+     .fallback = "0",
+     .min = 0,
+     .max = 1000,
+     .help = "epochs of linear rise at the start"},
     {.name = "momentum", .type = PG_OPTION_DECIMAL, AT(momentum), .fallback = "0.9", .min = 0, .max = 1, .help = "of SGD"},
     {.name = "nesterov", .type = PG_OPTION_BOOL, AT(nesterov), .fallback = "true", .help = "Nesterov's momentum"},
-    {.name = "decay", .type = PG_OPTION_DECIMAL, AT(decay), .fallback = "0.0005", .min = 0, .max = 1, .help = "weight decay, on convolution and linear weights"},
-    {.name = "smoothing", .type = PG_OPTION_DECIMAL, AT(smoothing), .fallback = "0", .min = 0, .max = 0.99, .help = "label smoothing"},
-    {.name = "ema", .type = PG_OPTION_DECIMAL, AT(ema), .fallback = "0.999", .min = 0, .max = 0.99999,
+    {.name = "decay",
+     .type = PG_OPTION_DECIMAL,
+     AT(decay),
+     .fallback = "0.0005",
+     .min = 0,
+     .max = 1,
+     .help = "weight decay, on convolution and linear weights"},
+    {.name = "smoothing",
+     .type = PG_OPTION_DECIMAL,
+     AT(smoothing),
+     .fallback = "0",
+     .min = 0,
+     .max = 0.99,
+     .help = "label smoothing"},
+    {.name = "ema",
+     .type = PG_OPTION_DECIMAL,
+     AT(ema),
+     .fallback = "0.999",
+     .min = 0,
+     .max = 0.99999,
      .help = "moving average of the weights, which is what is validated and written; 0: off"},
-    {.name = "crop", .type = PG_OPTION_INT, AT(crop), .fallback = "4", .min = 0, .max = 64, .help = "random crop from the image padded by so many black pixels"},
+    {.name = "crop",
+     .type = PG_OPTION_INT,
+     AT(crop),
+     .fallback = "4",
+     .min = 0,
+     .max = 64,
+     .help = "random crop from the image padded by so many black pixels"},
     {.name = "flip", .type = PG_OPTION_BOOL, AT(flip), .fallback = "true", .help = "random horizontal flip"},
-    {.name = "cutout", .type = PG_OPTION_INT, AT(cutout), .fallback = "0", .min = 0, .max = 4096,
+    {.name = "cutout",
+     .type = PG_OPTION_INT,
+     AT(cutout),
+     .fallback = "0",
+     .min = 0,
+     .max = 4096,
      .help = "side of grey squares at random places of an image, pixels; 0: none"},
-    {.name = "cutouts", .type = PG_OPTION_INT, AT(cutouts), .fallback = "2", .min = 1, .max = 16,
+    {.name = "cutouts",
+     .type = PG_OPTION_INT,
+     AT(cutouts),
+     .fallback = "2",
+     .min = 1,
+     .max = 16,
      .help = "an image has from none to so many squares"},
-    {.name = "hardest", .type = PG_OPTION_INT, AT(hardest), .fallback = "1", .min = 1, .max = 64,
-     .later = true, .help = "of so many draws of an image's squares the one with the largest loss is learned from; not for bands"},
-    {.name = "positions", .type = PG_OPTION_INT, AT(positions), .fallback = "1", .min = 1, .max = 4096,
+    {.name = "hardest",
+     .type = PG_OPTION_INT,
+     AT(hardest),
+     .fallback = "1",
+     .min = 1,
+     .max = 64,
+     .later = true,
+     .help = "of so many draws of an image's squares the one with the largest loss is learned from; not for bands"},
+    {.name = "positions",
+     .type = PG_OPTION_INT,
+     AT(positions),
+     .fallback = "1",
+     .min = 1,
+     .max = 4096,
      .help = "evenly spaced positions an image, where a model sees one at a time (bands); others see all"},
-    {.name = "evidence", .type = PG_OPTION_CHOICE, AT(evidence), .fallback = "logits", .choices = evidences,
+    {.name = "evidence",
+     .type = PG_OPTION_CHOICE,
+     AT(evidence),
+     .fallback = "logits",
+     .choices = evidences,
      .help = "what is averaged over the positions before the loss"},
-    {.name = "mask", .type = PG_OPTION_INT, AT(mask), .fallback = "0", .min = 0, .max = 4096,
+    {.name = "mask",
+     .type = PG_OPTION_INT,
+     AT(mask),
+     .fallback = "0",
+     .min = 0,
+     .max = 4096,
      .help = "masked training: windows under a patch of so many pixels a side count as nothing; 0: off"},
-    {.name = "masking", .type = PG_OPTION_CHOICE, AT(masking), .fallback = "label", .choices = maskings, .later = true,
-     .help = "label: the label's heaviest window, for the label alone; twice: for all classes, the window that costs the most, and then "
+    {.name = "masking",
+     .type = PG_OPTION_CHOICE,
+     AT(masking),
+     .fallback = "label",
+     .choices = maskings,
+     .later = true,
+     .help = "label: the label's heaviest window, for the label alone; twice: for all classes, the window that costs the most, "
+             "and then "
              "the one that costs the most of what is left"},
-    {.name = "dtype", .type = PG_OPTION_CHOICE, AT(dtype), .fallback = "auto", .choices = dtypes,
+    {.name = "dtype",
+     .type = PG_OPTION_CHOICE,
+     AT(dtype),
+     .fallback = "auto",
+     .choices = dtypes,
      .help = "bf16 autocast where the processor is fast at it (auto)"},
     {.name = "half", .type = PG_OPTION_BOOL, AT(half), .fallback = "true", .help = "write the weights in half precision"},
-    {.name = "seed", .type = PG_OPTION_INT, AT(seed), .fallback = "1", .min = 0, .max = 1e15, .help = "of weights, order and augmentation"},
-    {.name = "threads", .type = PG_OPTION_INT, AT(threads), .fallback = "0", .min = 0, .max = 1024, .recorded_only = true,
+    {.name = "seed",
+     .type = PG_OPTION_INT,
+     AT(seed),
+     .fallback = "1",
+     .min = 0,
+     .max = 1e15,
+     .help = "of weights, order and augmentation"},
+    {.name = "threads",
+     .type = PG_OPTION_INT,
+     AT(threads),
+     .fallback = "0",
+     .min = 0,
+     .max = 1024,
+     .recorded_only = true,
      .help = "cores to use; 0: all (the last bits depend on it)"},
     {0},
 };
@@ -88,7 +185,7 @@ typedef struct training {
     pg_checkpoint state;
     char device[16];
     bool bf16;
-    uint32_t *order;  /* of the epoch */
+    uint32_t *order;                /* of the epoch */
     pg_tensor **trained, **momenta; /* borrowed from state; n_trained each */
     double *decays;
     int n_trained;
@@ -131,7 +228,8 @@ static void cut_out(const pg_train_options *o, pg_rng rng, uint8_t *image, int h
 {
     int side_y = o->cutout < height ? (int)o->cutout : height, side_x = o->cutout < width ? (int)o->cutout : width;
     for (uint32_t squares = pg_rng_below(&rng, (uint32_t)o->cutouts + 1); squares > 0; squares--) {
-        int top = (int)pg_rng_below(&rng, (uint32_t)(height - side_y + 1)), left = (int)pg_rng_below(&rng, (uint32_t)(width - side_x + 1));
+        int top = (int)pg_rng_below(&rng, (uint32_t)(height - side_y + 1)),
+            left = (int)pg_rng_below(&rng, (uint32_t)(width - side_x + 1));
         for (int y = 0; y < 3 * side_y; y++) /* rows of the three planes */
             memset(image + (size_t)((y / side_y * height + top + y % side_y) * width + left), 128, (size_t)side_x);
     }
@@ -221,14 +319,16 @@ static pg_tensor *hardest(training *r, pg_tensor *x, pg_tensor *labels, int64_t 
     return t->index_select(s, x, 0, t->reshape(s, chosen, 1, &n));
 }
 
-/* What can be done about it. The epochs before have left a checkpoint, with which the same command would come to the same end. */
+/* What can be done about it. The epochs before have left a checkpoint, with which the same command would come to the same end.
+ */
 static int diverged(const training *r, const char *what)
 {
     char kept[4200] = "";
     if (r->state.n_epochs > 0)
         snprintf(kept, sizeof kept, " and another -o, or remove %s.checkpoint", r->job->out);
-    return pg_fail(PG_EINPUT, "training diverged in epoch %ld: %s. Nothing was written; try a lower --rate than %g, a --warmup%s%s", (long)r->epoch + 1, what,
-                   r->o->rate, r->bf16 ? ", --dtype fp32" : "", kept);
+    return pg_fail(PG_EINPUT,
+                   "training diverged in epoch %ld: %s. Nothing was written; try a lower --rate than %g, a --warmup%s%s",
+                   (long)r->epoch + 1, what, r->o->rate, r->bf16 ? ", --dtype fp32" : "", kept);
 }
 
 static int one_step(training *r, int64_t step, int64_t steps_an_epoch, double *loss_sum)
@@ -259,7 +359,8 @@ static int one_step(training *r, int64_t step, int64_t steps_an_epoch, double *l
     pg_tensor *scores = pg_train_scores(s, r->o, &local, info->height, info->width, labels);
     pg_tensor *loss = t->cross_entropy(s, scores, labels, r->o->smoothing);
     t->backward(s, loss);
-    t->sgd(s, r->n_trained, r->trained, r->momenta, r->decays, rate_at(r->o, step, steps_an_epoch), r->o->momentum, r->o->nesterov);
+    t->sgd(s, r->n_trained, r->trained, r->momenta, r->decays, rate_at(r->o, step, steps_an_epoch), r->o->momentum,
+           r->o->nesterov);
     t->grad_mode(false);
     e = average(r, step);
     double value = t->item(s, loss);
@@ -290,8 +391,8 @@ static int validate(training *r, double *accuracy)
             t->autocast(r->s, r->device, true);
         pg_tensor *x = t->from_data(r->s, pixels, PG_T_U8, 4, (const int64_t[]){n, 3, info->height, info->width});
         pg_rng rng = pg_rng_make(0, PG_STREAM_AUGMENT, (uint32_t)first);
-        pg_value local =
-            pg_model_train_logits(r->job->model, r->job->config, PG_PASS_EVAL, r->s, weights, info->classes, x, (int)r->o->positions, rng);
+        pg_value local = pg_model_train_logits(r->job->model, r->job->config, PG_PASS_EVAL, r->s, weights, info->classes, x,
+                                               (int)r->o->positions, rng);
         if (r->bf16)
             t->autocast(r->s, r->device, false);
         pg_tensor *scores = pg_train_scores(r->s, r->o, &local, info->height, info->width, NULL);
@@ -321,8 +422,8 @@ static void log_epoch(const training *r, double wall_s, double images_per_s)
     const pg_epoch *last = &r->state.epochs[r->state.n_epochs - 1];
     if (fresh)
         fputs(log_header, f);
-    fprintf(f, "%ld,%.6f,%.4f,%.1f,%.0f,%d,%s,%s\n", (long)r->state.n_epochs, last->loss, last->val_accuracy, wall_s, images_per_s, r->t->threads(),
-            r->bf16 ? "bf16" : "fp32", r->device);
+    fprintf(f, "%ld,%.6f,%.4f,%.1f,%.0f,%d,%s,%s\n", (long)r->state.n_epochs, last->loss, last->val_accuracy, wall_s,
+            images_per_s, r->t->threads(), r->bf16 ? "bf16" : "fp32", r->device);
     fclose(f);
 }
 
@@ -335,7 +436,8 @@ static int one_epoch(training *r, int64_t epoch)
     pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_SHUFFLE, (uint32_t)epoch);
     pg_rng_shuffle(&rng, r->order, (uint32_t)n);
     r->epoch = epoch;
-    pg_feed_start(r->feed, &(pg_feed_pass){steps * r->o->batch, r->o->batch, (size_t)draws_of(r->o) * image_bytes(&r->fit), make_fit, r});
+    pg_feed_start(
+        r->feed, &(pg_feed_pass){steps * r->o->batch, r->o->batch, (size_t)draws_of(r->o) * image_bytes(&r->fit), make_fit, r});
     pg_progress bar;
     char note[96], label[48];
     snprintf(label, sizeof label, "epoch %ld/%ld", (long)epoch + 1, (long)r->o->epochs);
@@ -345,7 +447,8 @@ static int one_epoch(training *r, int64_t epoch)
         if (e)
             return e;
         if (stop_asked)
-            return pg_fail(PG_EINTERRUPTED, "interrupted in epoch %ld; the same command goes on from the last whole epoch", (long)epoch + 1);
+            return pg_fail(PG_EINTERRUPTED, "interrupted in epoch %ld; the same command goes on from the last whole epoch",
+                           (long)epoch + 1);
         double left = (pg_now_s() - start) / (double)(i + 1) * (double)((r->o->epochs - epoch) * steps - i - 1);
         snprintf(note, sizeof note, "loss %.3f, all epochs in %.0f min", loss / (double)(i + 1), left / 60);
         pg_progress_update(&bar, (i + 1) * r->o->batch, note);
@@ -366,7 +469,8 @@ static int one_epoch(training *r, int64_t epoch)
         char val[32] = "";
         if (r->val.info)
             snprintf(val, sizeof val, " validation %.4f,", accuracy);
-        pg_info("epoch %ld/%ld: loss %.4f,%s %.0f images/s", (long)epoch + 1, (long)r->o->epochs, loss / (double)steps, val, images_per_s);
+        pg_info("epoch %ld/%ld: loss %.4f,%s %.0f images/s", (long)epoch + 1, (long)r->o->epochs, loss / (double)steps, val,
+                images_per_s);
     }
     return e;
 }
@@ -398,8 +502,10 @@ static int prepare(training *r)
     if (!e && job->val)
         e = open_images(job->data_dir, job->val, &r->val);
     if (!e && r->fit.info->images < r->o->batch)
-        e = pg_fail(PG_EINPUT, "a batch of %ld is larger than the %ld images of %s", (long)r->o->batch, (long)r->fit.info->images, job->data);
-    size_t fit = (size_t)draws_of(r->o) * image_bytes(&r->fit), largest = fit > image_bytes(&r->val) ? fit : image_bytes(&r->val);
+        e = pg_fail(PG_EINPUT, "a batch of %ld is larger than the %ld images of %s", (long)r->o->batch,
+                    (long)r->fit.info->images, job->data);
+    size_t fit = (size_t)draws_of(r->o) * image_bytes(&r->fit),
+           largest = fit > image_bytes(&r->val) ? fit : image_bytes(&r->val);
     if (!e)
         e = pg_feed_new(r->o->batch > VALIDATED ? r->o->batch : VALIDATED, largest, &r->feed);
     if (!e)
@@ -424,8 +530,8 @@ static int prepare(training *r)
     return e || r->state.done ? e : collect_trained(r);
 }
 
-/* What stands beside OUT while it is trained is taken for ours where it looks like it: a log by its first line, a lock by being empty. A
- * checkpoint says itself whose it is. */
+/* What stands beside OUT while it is trained is taken for ours where it looks like it: a log by its first line, a lock by being
+ * empty. A checkpoint says itself whose it is. */
 static int check_beside(const char *out)
 {
     static const char *const ends[] = {".checkpoint", ".log.csv", ".lock"};
@@ -485,9 +591,16 @@ static int finish(training *r)
     pg_buf curve;
     pg_buf_init(&curve);
     pg_checkpoint_curve(&r->state, &curve);
-    pg_weights_record record = {.model = job->model, .config = job->config, .input_height = info->height, .input_width = info->width,
-                                .classes = info->classes, .dataset = job->data, .dataset_hash = info->hash, .command = r->state.command,
-                                .training = curve.data, .seed = (uint64_t)r->o->seed};
+    pg_weights_record record = {.model = job->model,
+                                .config = job->config,
+                                .input_height = info->height,
+                                .input_width = info->width,
+                                .classes = info->classes,
+                                .dataset = job->data,
+                                .dataset_hash = info->hash,
+                                .command = r->state.command,
+                                .training = curve.data,
+                                .seed = (uint64_t)r->o->seed};
     const pg_parameters *weights = r->o->ema > 0 ? &r->state.averaged : &r->state.current;
     int e = pg_buf_check(&curve);
     if (!e)
@@ -499,9 +612,14 @@ static int finish(training *r)
     pg_locality locality;
     if (!e)
         e = pg_locality_measure(job->out,
-                                &(pg_locality_request){.data_dir = job->data_dir, .dataset = job->val ? job->val : job->data, .device = r->device,
-                                                       .dtype = PG_DTYPE_F32, .batch = PG_BATCH_DEFAULT, .threads = (int)r->o->threads,
-                                                       .trials = PG_BATCH_DEFAULT, .seed = (uint64_t)r->o->seed},
+                                &(pg_locality_request){.data_dir = job->data_dir,
+                                                       .dataset = job->val ? job->val : job->data,
+                                                       .device = r->device,
+                                                       .dtype = PG_DTYPE_F32,
+                                                       .batch = PG_BATCH_DEFAULT,
+                                                       .threads = (int)r->o->threads,
+                                                       .trials = PG_BATCH_DEFAULT,
+                                                       .seed = (uint64_t)r->o->seed},
                                 &locality);
     if (!e && locality.measured)
         e = pg_locality_record(job->out, &locality);
@@ -527,14 +645,18 @@ static int check_options(const pg_train_job *job)
 {
     const pg_train_options *o = job->options;
     if (o->warmup > o->epochs)
-        return pg_fail(PG_EINPUT, "warmup is %lld of %lld epochs: at most as many are right", (long long)o->warmup, (long long)o->epochs);
+        return pg_fail(PG_EINPUT, "warmup is %lld of %lld epochs: at most as many are right", (long long)o->warmup,
+                       (long long)o->epochs);
     if (o->hardest > 1 && o->cutout == 0)
-        return pg_fail(PG_EINPUT, "--hardest %lld of draws that are all alike: squares are needed, --cutout PIXELS", (long long)o->hardest);
+        return pg_fail(PG_EINPUT, "--hardest %lld of draws that are all alike: squares are needed, --cutout PIXELS",
+                       (long long)o->hardest);
     if (o->masking == PG_TRAIN_MASK_TWICE && o->mask == 0)
         return pg_fail(PG_EINPUT, "--masking twice masks nothing: windows of a patch are needed, --mask PIXELS");
     if (o->hardest > 1 && job->model->hooks->train)
-        return pg_fail(PG_EINPUT, "--hardest %lld: %s learns from a few of its positions, which would be others in each draw; right would be 1",
-                       (long long)o->hardest, job->model->module.name);
+        return pg_fail(
+            PG_EINPUT,
+            "--hardest %lld: %s learns from a few of its positions, which would be others in each draw; right would be 1",
+            (long long)o->hardest, job->model->module.name);
     return PG_OK;
 }
 

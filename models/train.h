@@ -13,7 +13,7 @@ typedef struct pg_train_options {
     int64_t threads; /* recorded only */
 } pg_train_options;
 
-enum { PG_TRAIN_LOGITS, PG_TRAIN_CONFIDENCE }; /* evidence */
+enum { PG_TRAIN_LOGITS, PG_TRAIN_CONFIDENCE };     /* evidence */
 enum { PG_TRAIN_MASK_LABEL, PG_TRAIN_MASK_TWICE }; /* masking */
 
 /* The option table behind pg_train_options: --epochs, --batch and so on. */
@@ -21,17 +21,17 @@ extern const pg_option pg_train_option_table[];
 
 typedef struct pg_train_job {
     const pg_model *model;
-    const void *config;        /* settled */
+    const void *config; /* settled */
     const char *data_dir;
-    const char *data, *val;    /* data sets; val NULL: none */
-    const char *from;          /* weights file to start from, of the same architecture and of the same shapes; NULL: from the seed */
-    const char *out;           /* weights file; OUT.checkpoint and OUT.log.csv beside it while training */
+    const char *data, *val; /* data sets; val NULL: none */
+    const char *from; /* weights file to start from, of the same architecture and of the same shapes; NULL: from the seed */
+    const char *out;  /* weights file; OUT.checkpoint and OUT.log.csv beside it while training */
     const char *device;
     const pg_train_options *options;
 } pg_train_job;
 
-/* Trains and writes the weights. Goes on from OUT.checkpoint where it belongs to the same options (PG_EINPUT where it does not).
- * PG_EINTERRUPTED after SIGINT or SIGTERM, with the last epoch kept. */
+/* Trains and writes the weights. Goes on from OUT.checkpoint where it belongs to the same options (PG_EINPUT where it does
+ * not). PG_EINTERRUPTED after SIGINT or SIGTERM, with the last epoch kept. */
 int pg_train(const pg_train_job *job) PG_MUST_USE;
 
 #endif

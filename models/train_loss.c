@@ -46,14 +46,18 @@ static bool refused(pg_scope *s, const pg_axis *r, const pg_axis *c, int tall, i
     if ((rows && 2 * wide >= c->positions) || (columns && 2 * tall >= r->positions)) {
         s->error = PG_EINPUT;
         snprintf(s->message, sizeof s->message,
-                 "--masking twice: two windows of %dx%d positions cover the %dx%d that are learned from; right would be %s", tall, wide, r->positions,
-                 c->positions, r->wrap || c->wrap ? "a smaller --mask, or more --positions" : cells > 1 ? "a smaller --mask" : "no --mask");
+                 "--masking twice: two windows of %dx%d positions cover the %dx%d that are learned from; right would be %s",
+                 tall, wide, r->positions, c->positions,
+                 r->wrap || c->wrap ? "a smaller --mask, or more --positions"
+                 : cells > 1        ? "a smaller --mask"
+                                    : "no --mask");
         return true;
     }
     if (cells * places_of(r, tall) * places_of(c, wide) > TABLE_MAX) {
         s->error = PG_EINPUT;
-        snprintf(s->message, sizeof s->message, "--masking twice: a map of %dx%d positions has too many windows; right would be --masking label",
-                 r->positions, c->positions);
+        snprintf(s->message, sizeof s->message,
+                 "--masking twice: a map of %dx%d positions has too many windows; right would be --masking label", r->positions,
+                 c->positions);
         return true;
     }
     return false;
@@ -64,7 +68,8 @@ static pg_tensor *outside_windows(pg_scope *s, const pg_value *local, int height
 {
     const pg_axis *r = &local->rows, *c = &local->columns;
     int tall = least(pg_axis_window(r, height, least(mask_px, height)), r->positions),
-        wide = least(pg_axis_window(c, width, least(mask_px, width)), c->positions), down = places_of(r, tall), across = places_of(c, wide);
+        wide = least(pg_axis_window(c, width, least(mask_px, width)), c->positions), down = places_of(r, tall),
+        across = places_of(c, wide);
     if (refused(s, r, c, tall, wide))
         return NULL;
     int64_t shape[2] = {(int64_t)down * across, (int64_t)r->positions * c->positions};
@@ -96,7 +101,8 @@ static pg_tensor *mask_twice(pg_scope *s, const pg_train_options *o, pg_tensor *
         pg_tensor *means = t->affine(s, t->matmul(s, flat, across), 1.0 / (double)positions, 0);
         means = t->reshape(s, means, 3, (const int64_t[]){n, classes, windows});
         pg_tensor *right = t->log_softmax(s, scores_of(s, o, means), 1);
-        pg_tensor *index = t->expand(s, t->reshape(s, labels, 3, (const int64_t[]){n, 1, 1}), 3, (const int64_t[]){n, 1, windows});
+        pg_tensor *index =
+            t->expand(s, t->reshape(s, labels, 3, (const int64_t[]){n, 1, 1}), 3, (const int64_t[]){n, 1, windows});
         right = t->reshape(s, t->gather(s, right, 1, index), 2, (const int64_t[]){n, windows});
         pg_tensor *worst = t->argmax(s, t->affine(s, right, -1, 0), 1);
         x = t->mul(s, x, t->reshape(s, t->index_select(s, outside, 0, worst), 3, (const int64_t[]){n, 1, positions}));
@@ -109,7 +115,8 @@ pg_tensor *pg_train_scores(pg_scope *s, const pg_train_options *o, const pg_valu
 {
     const pg_torch *t = s->torch;
     pg_tensor *x = t->to_type(s, local->tensor, PG_T_F32);
-    int64_t n = t->size(x, 0), classes = t->size(x, 1), rows = t->size(x, 2), columns = t->size(x, 3), positions = rows * columns;
+    int64_t n = t->size(x, 0), classes = t->size(x, 1), rows = t->size(x, 2), columns = t->size(x, 3),
+            positions = rows * columns;
     if (o->evidence == PG_TRAIN_CONFIDENCE)
         x = t->softmax(s, x, 1);
     bool masked = o->mask > 0 && labels && n > 0;

@@ -33,8 +33,8 @@ static int metadata_int(const pg_st_file *f, const char *key, int64_t lo, int64_
 {
     const char *text = pg_st_metadata(f, key);
     if (!text || pg_parse_int(text, out) || *out < lo || *out > hi)
-        return pg_fail(PG_EDAMAGED, "metadata '%s' is %s%s%s; a whole number from %ld to %ld is needed", key, text ? "'" : "missing", text ? text : "",
-                       text ? "'" : "", (long)lo, (long)hi);
+        return pg_fail(PG_EDAMAGED, "metadata '%s' is %s%s%s; a whole number from %ld to %ld is needed", key,
+                       text ? "'" : "missing", text ? text : "", text ? "'" : "", (long)lo, (long)hi);
     return PG_OK;
 }
 
@@ -62,7 +62,8 @@ static int check_tensors(const pg_st_file *f, const pg_model *model, const pg_we
         if (!st)
             e = pg_fail(PG_EDAMAGED, "tensor '%s' is missing", ps.items[i].name);
         else if (!same_shape(st, &ps.items[i]))
-            e = pg_fail(PG_EDAMAGED, "tensor '%s' has another shape than the architecture and its options say", ps.items[i].name);
+            e = pg_fail(PG_EDAMAGED, "tensor '%s' has another shape than the architecture and its options say",
+                        ps.items[i].name);
     }
     pg_parameters_release(&ps, NULL);
     return e;
@@ -73,14 +74,18 @@ static int describe_file(const pg_st_file *f, pg_weights_info *out)
     const char *format = pg_st_metadata(f, "format"), *name = pg_st_metadata(f, "model"), *size = pg_st_metadata(f, "input");
     const char *dataset_hash = pg_st_metadata(f, "dataset_hash");
     if (!format || strcmp(format, format_name) != 0 || !name)
-        return pg_fail(PG_EINPUT, "no weights of this program: the metadata record (format = %s) is missing; `patchgauge model train` writes it", format_name);
+        return pg_fail(
+            PG_EINPUT,
+            "no weights of this program: the metadata record (format = %s) is missing; `patchgauge model train` writes it",
+            format_name);
     if (!pg_st_checked(f))
         return pg_fail(PG_EDAMAGED, "its checksum is missing");
     const pg_model *model = pg_model_find(name);
     if (!model)
         return PG_EINPUT;
     if (!model->hooks->forward)
-        return pg_fail(PG_EDAMAGED, "names the model %s, which has no weights; name it `%s` in the place of a file", name, name);
+        return pg_fail(PG_EDAMAGED, "names the model %s, which has no weights; name it `%s` in the place of a file", name,
+                       name);
     int64_t version, classes;
     int height, width;
     int e = metadata_int(f, "model_version", 1, 1000000, &version);
@@ -89,7 +94,8 @@ static int describe_file(const pg_st_file *f, pg_weights_info *out)
     if (!e && (!size || pg_parse_size(size, &height, &width) || height > 4096 || width > 4096))
         e = pg_fail(PG_EDAMAGED, "metadata 'input' is '%s'; HxW up to 4096 is needed", size ? size : "");
     if (!e && version != model->module.version)
-        e = pg_fail(PG_EUNSUPPORTED, "made for version %ld of model %s; this program has version %d", (long)version, name, model->module.version);
+        e = pg_fail(PG_EUNSUPPORTED, "made for version %ld of model %s; this program has version %d", (long)version, name,
+                    model->module.version);
     if (!e)
         e = parse_options(model, pg_st_metadata(f, "options"), out->config);
     if (!e)
@@ -140,8 +146,9 @@ int pg_weights_describe(const char *weights, const char *const *pairs, size_t n,
     const char *kind = pg_file_kind(weights);
     if (kind)
         return pg_fail(PG_EUNSUPPORTED, "%s: is %s, no weights file; %s", weights, kind,
-                       strcmp(kind, "a file of torch.save") == 0 ? "`patchgauge model import` makes one of it"
-                                                                 : "right would be one that `patchgauge model train` or `patchgauge model import` wrote");
+                       strcmp(kind, "a file of torch.save") == 0
+                           ? "`patchgauge model import` makes one of it"
+                           : "right would be one that `patchgauge model train` or `patchgauge model import` wrote");
     int e = pg_st_open_header(weights, &f);
     if (!e && (e = describe_file(f, out)))
         pg_fail_at(e, "%s", weights);
@@ -210,7 +217,8 @@ static int save_one(pg_scope *s, const pg_parameter *p, bool half, pg_st_tensor 
 {
     size_t count = (size_t)pg_parameter_elements(p);
     float *values = malloc(count * sizeof *values);
-    *out = (pg_st_tensor){.name = p->name, .dtype = half ? PG_ST_F16 : PG_ST_F32, .rank = p->rank, .size = count * (half ? 2 : 4)};
+    *out =
+        (pg_st_tensor){.name = p->name, .dtype = half ? PG_ST_F16 : PG_ST_F32, .rank = p->rank, .size = count * (half ? 2 : 4)};
     memcpy(out->shape, p->shape, sizeof p->shape);
     if (!values)
         return pg_fail(PG_ENOMEM, "out of memory");
@@ -285,7 +293,8 @@ int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, co
     return e;
 }
 
-int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *parameters, const pg_weights_record *record, bool half)
+int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *parameters, const pg_weights_record *record,
+                    bool half)
 {
     pg_st_tensor *tensors = calloc(parameters->n, sizeof *tensors);
     int e = tensors ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");

@@ -24,15 +24,17 @@ typedef struct pg_weights_record {
     uint64_t seed;
 } pg_weights_record;
 
-/* Fills the traced parameters with new tensors of the scope's device, float32. PG_EDAMAGED where names, shapes or types differ, or a value
- * is not finite. */
+/* Fills the traced parameters with new tensors of the scope's device, float32. PG_EDAMAGED where names, shapes or types differ,
+ * or a value is not finite. */
 int pg_weights_load(const char *path, pg_scope *scope, pg_parameters *parameters) PG_MUST_USE;
 
-/* Whether weights of this command may be written there: PG_EINPUT where a file is that neither `force` lets go nor the same command wrote.
- * `command` NULL: not known yet, any import of this program passes. */
+/* Whether weights of this command may be written there: PG_EINPUT where a file is that neither `force` lets go nor the same
+ * command wrote. `command` NULL: not known yet, any import of this program passes. */
 int pg_weights_check_output(const char *path, bool force, const char *command) PG_MUST_USE;
-/* Writes the parameters and their record, atomically; half: as float16 (PG_EINPUT where a value overflows). Same content, same bytes. */
-int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *parameters, const pg_weights_record *record, bool half) PG_MUST_USE;
+/* Writes the parameters and their record, atomically; half: as float16 (PG_EINPUT where a value overflows). Same content, same
+ * bytes. */
+int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *parameters, const pg_weights_record *record,
+                    bool half) PG_MUST_USE;
 
 /* The same from tensors in memory; needs no libtorch. */
 int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, const pg_weights_record *record) PG_MUST_USE;

@@ -49,8 +49,8 @@ int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *f
 int pg_figure_save(const char *name, const char *script, const pg_figure_data *parts, const char *folder) PG_MUST_USE;
 /* Before work whose end is a picture: the folder exists or can be made, and there is a gnuplot. PG_EINPUT, PG_EMISSING. */
 int pg_figure_check(const char *folder) PG_MUST_USE;
-/* Whether the files of a figure may be written there: those of the same figure may be replaced (NAME.gp says that it is one), others
- * where `force`, `inputs` never (pg_output_check). PG_EINPUT. */
+/* Whether the files of a figure may be written there: those of the same figure may be replaced (NAME.gp says that it is one),
+ * others where `force`, `inputs` never (pg_output_check). PG_EINPUT. */
 int pg_figure_check_files(const char *name, const char *folder, bool force, const char *const *inputs) PG_MUST_USE;
 
 /* Appends a label as one field of a data file: one line, no tabs, nothing that gnuplot treats as more than text. */

@@ -4,8 +4,8 @@
 
 #include "harness/base/buf.h"
 
-/* Puts "?" in the place of each character that no installed font has; `missing` gets these characters once each, at most 20, with
- * blanks between them. PG_ENOMEM. */
+/* Puts "?" in the place of each character that no installed font has; `missing` gets these characters once each, at most 20,
+ * with blanks between them. PG_ENOMEM. */
 int pg_fonts_replace(pg_buf *text, pg_buf *missing) PG_MUST_USE;
 
 #endif

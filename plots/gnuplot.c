@@ -200,8 +200,8 @@ int pg_gnuplot_run(const char *folder, const char *script)
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
     if (!ended)
-        return pg_fail(PG_EIO, "gnuplot did not end within %.0f s on %s/%s; PATCHGAUGE_GNUPLOT_SECONDS=N gives it N seconds", seconds, folder,
-                       script);
+        return pg_fail(PG_EIO, "gnuplot did not end within %.0f s on %s/%s; PATCHGAUGE_GNUPLOT_SECONDS=N gives it N seconds",
+                       seconds, folder, script);
     if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_START)
         return pg_fail(PG_EMISSING, "gnuplot is not installed; on Debian: apt-get install gnuplot-nox");
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
@@ -332,7 +332,8 @@ static int write_drawable(const char *folder, const char *name, const pg_buf *da
     pg_buf_add(&text, data->data, data->size);
     int code = pg_fonts_replace(&text, &missing);
     if (code == PG_OK && missing.size > 0)
-        pg_warn("figure %s: no font here has %s; they are drawn as \"?\". On Debian, apt-get install fonts-noto-cjk brings Chinese, Japanese and "
+        pg_warn("figure %s: no font here has %s; they are drawn as \"?\". On Debian, apt-get install fonts-noto-cjk brings "
+                "Chinese, Japanese and "
                 "Korean",
                 name, missing.data);
     if (code == PG_OK)

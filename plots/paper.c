@@ -81,7 +81,8 @@ static bool same_model(const row *r, const pg_paper_cell *cell)
     return number == cell->field || !several_of_family(r->field[TABLE], r->field[MODEL]);
 }
 
-/* "2.4%" names every share that rounds to it, halves up or down (8 of 32 pixels, 6.25%, are "6.2%"); an empty patch every share. */
+/* "2.4%" names every share that rounds to it, halves up or down (8 of 32 pixels, 6.25%, are "6.2%"); an empty patch every
+ * share. */
 static bool same_patch(const char *patch, double share)
 {
     if (!*patch)

@@ -126,8 +126,8 @@ static void add_share(int64_t count, int64_t n, bool best, double paper, pg_buf 
 {
     pg_interval share = pg_wilson(count, n);
     double value = 100 * share.value, lo = 100 * share.lo, hi = 100 * share.hi;
-    pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%s%.2f%s <small>%.2f&#8211;%.2f</small>", value, best ? "<b>" : "", pg_percent(count, n, 2),
-                  best ? "</b>" : "", lo, hi);
+    pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%s%.2f%s <small>%.2f&#8211;%.2f</small>", value, best ? "<b>" : "",
+                  pg_percent(count, n, 2), best ? "</b>" : "", lo, hi);
     if (!isnan(paper))
         pg_buf_printf(out, " <small>paper %.1f, %+.1f</small>", paper, pg_percent(count, n, 1) - paper);
     pg_buf_printf(
@@ -181,7 +181,8 @@ int pg_report_cells_end(const pg_table *table, pg_buf *out)
     int code = pg_buf_check(&notes);
     pg_buf_puts(
         out, "</table></div>\n<ul class=\"notes\">\n<li>small numbers: 95% Wilson intervals; open a row for the origin of its "
-             "numbers</li>\n<li>a certificate is about an image at its place of a batch of that size, on the machine and BLAS that computed "
+             "numbers</li>\n<li>a certificate is about an image at its place of a batch of that size, on the machine and BLAS "
+             "that computed "
              "it: elsewhere local logits round otherwise</li>\n");
     for (char *line = notes.data, *end; code == PG_OK && (end = strchr(line, '\n')) != NULL; line = end + 1) {
         *end = '\0';

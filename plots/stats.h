@@ -16,12 +16,12 @@ typedef struct pg_interval {
  */
 pg_interval pg_wilson(int64_t count, int64_t n);
 
-/* count / n in percent, rounded to so many decimals (0 to 6): of the exact ratio, halves up, so that every table shows the same digits.
- * 0 <= count <= n, 1 <= n <= 10^10. */
+/* count / n in percent, rounded to so many decimals (0 to 6): of the exact ratio, halves up, so that every table shows the same
+ * digits. 0 <= count <= n, 1 <= n <= 10^10. */
 double pg_percent(int64_t count, int64_t n, int decimals);
 
-/* McNemar's exact test, two-sided: the probability of counts at least as uneven as these, of images where only the one or only the
- * other of two classifiers is right, if each such image were a fair coin. 1 where there are none. */
+/* McNemar's exact test, two-sided: the probability of counts at least as uneven as these, of images where only the one or only
+ * the other of two classifiers is right, if each such image were a fair coin. 1 where there are none. */
 double pg_mcnemar(int64_t only_a, int64_t only_b);
 
 #endif

@@ -19,8 +19,9 @@ const pg_metric pg_metrics[] = {
     {"certified", "certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified), 1},
     {"certified_published", "published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE,
      AT(published), 1},
-    {"published_audited", "published, audited", "of the published certificates, those that the stored audit by features did not break",
-     PG_METRIC_SHARE, AT(published_audited), 1},
+    {"published_audited", "published, audited",
+     "of the published certificates, those that the stored audit by features did not break", PG_METRIC_SHARE,
+     AT(published_audited), 1},
     {"false_positive", "false positive", "a masking defense masks something on the clean image", PG_METRIC_SHARE, AT(masked),
      -1},
     {"case_0", "case 0", "failure case 0 of the published certificate: wrong before masking", PG_METRIC_SHARE, AT(cases[0]), 0},
@@ -29,10 +30,12 @@ const pg_metric pg_metrics[] = {
     {"case_3", "case 3", "failure case 3 of the published certificate: case III", PG_METRIC_SHARE, AT(cases[3]), 0},
     {"case_4", "case 4", "failure case 4 of the published certificate: none, certified", PG_METRIC_SHARE, AT(cases[4]), 0},
     {"nonfinite", "nonfinite", "images with a NaN or an infinity among their local logits", PG_METRIC_COUNT, AT(nonfinite), 0},
-    {"saturated", "saturated", "images with values beyond 1024, where the grid of evidence ends", PG_METRIC_COUNT, AT(saturated), 0},
+    {"saturated", "saturated", "images with values beyond 1024, where the grid of evidence ends", PG_METRIC_COUNT,
+     AT(saturated), 0},
     {"differs", "differs", "images that the same rule in double predicts otherwise", PG_METRIC_COUNT, AT(differs), 0},
     {"smallest_margin", "margin", "smallest positive margin of a certified image", PG_METRIC_GRID, AT(smallest_margin), 0},
-    {"unmeasured", "unmeasured", "certified images whose certificate rests on no measured locality", PG_METRIC_COUNT, AT(unmeasured), -1},
+    {"unmeasured", "unmeasured", "certified images whose certificate rests on no measured locality", PG_METRIC_COUNT,
+     AT(unmeasured), -1},
     {"delta", "delta", "largest measured change outside the receptive fields", PG_METRIC_GRID, AT(delta), 0},
     {NULL, NULL, NULL, PG_METRIC_COUNT, 0, 0},
 };
@@ -250,7 +253,8 @@ static void note_locality(const pg_table *table, const char *prefix, pg_table_fo
         bool told = e->delta == 0 && !e->any_batch;
         for (size_t j = 0; j < i && !told; j++) {
             const pg_table_entry *o = &table->entries[j];
-            told = strcmp(o->weights, e->weights) == 0 && o->any_batch == e->any_batch && (e->any_batch ? o->moved == e->moved : o->delta == e->delta);
+            told = strcmp(o->weights, e->weights) == 0 && o->any_batch == e->any_batch &&
+                   (e->any_batch ? o->moved == e->moved : o->delta == e->delta);
         }
         if (told)
             continue;
@@ -258,7 +262,8 @@ static void note_locality(const pg_table *table, const char *prefix, pg_table_fo
             pg_buf_printf(out, "%sdelta=any-batch: logits of ", prefix);
             pg_text_flat(e->weights, " ", format == PG_TABLE_MD, out);
             pg_buf_printf(out,
-                          " moved by up to %lld / 2^20 at other places of a batch and in batches of %s; these certificates leave room for it "
+                          " moved by up to %lld / 2^20 at other places of a batch and in batches of %s; these certificates "
+                          "leave room for it "
                           "(measured, not proved)\n",
                           (long long)e->moved, *e->batches ? e->batches : "any size");
         } else if (e->delta < 0) {
@@ -268,10 +273,11 @@ static void note_locality(const pg_table *table, const char *prefix, pg_table_fo
         } else {
             pg_buf_printf(out, "%slocality of ", prefix);
             pg_text_flat(e->weights, " ", format == PG_TABLE_MD, out);
-            pg_buf_printf(
-                out, ": outside the receptive fields evidence changed by up to %lld / 2^20; every certificate survives it (measured, "
-                     "not proved)\n",
-                (long long)e->delta);
+            pg_buf_printf(out,
+                          ": outside the receptive fields evidence changed by up to %lld / 2^20; every certificate survives it "
+                          "(measured, "
+                          "not proved)\n",
+                          (long long)e->delta);
         }
     }
 }
@@ -285,7 +291,8 @@ static void note_elsewhere(const pg_table *table, const char *prefix, pg_table_f
         bool told = e->elsewhere <= 0;
         for (size_t j = 0; j < table->n_entries && !told; j++) {
             const pg_table_entry *o = &table->entries[j];
-            bool same = o->elsewhere > 0 && strcmp(o->weights, e->weights) == 0 && strcmp(o->elsewhere_on, e->elsewhere_on) == 0;
+            bool same =
+                o->elsewhere > 0 && strcmp(o->weights, e->weights) == 0 && strcmp(o->elsewhere_on, e->elsewhere_on) == 0;
             told = same && j < i;
             like += same;
         }
@@ -343,13 +350,14 @@ static void note_grid(const pg_table *table, const char *prefix, pg_table_format
         saturated = table->entries[i].saturated > saturated ? table->entries[i].saturated : saturated;
         differs = table->entries[i].differs > differs ? table->entries[i].differs : differs;
     }
-    snprintf(text, sizeof text, "values beyond 1024, where the grid of evidence ends, in up to %lld image%s a cell", (long long)saturated,
-             saturated == 1 ? "" : "s");
+    snprintf(text, sizeof text, "values beyond 1024, where the grid of evidence ends, in up to %lld image%s a cell",
+             (long long)saturated, saturated == 1 ? "" : "s");
     note_cells(table, is_saturated, prefix, text, format, out);
     snprintf(text, sizeof text, "up to %lld image%s a cell predicted otherwise by the same rule in double", (long long)differs,
              differs == 1 ? "" : "s");
     note_cells(table, is_different, prefix, text, format, out);
-    note_cells(table, is_uncounted, prefix, "images that saturate or are predicted otherwise in double were not counted", format, out);
+    note_cells(table, is_uncounted, prefix, "images that saturate or are predicted otherwise in double were not counted",
+               format, out);
 }
 
 static bool is_through_mean(const pg_table_entry *e) { return e->attacked >= 0 && e->through_mean; }
@@ -415,8 +423,10 @@ void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format f
         pg_buf_printf(out, "%spublished (%s) is no proof: it is the paper's own certificate, which an attack can break\n",
                       prefix, format == PG_TABLE_MD ? "certified\\_published" : "certified_published");
     if (audited)
-        pg_buf_printf(out, "%spublished, audited: without those that the audit broke by changing features; no proof of the others either\n",
-                      prefix);
+        pg_buf_printf(
+            out,
+            "%spublished, audited: without those that the audit broke by changing features; no proof of the others either\n",
+            prefix);
     if (table->paper != NULL && strcmp(table->paper, "revision") == 0)
         pg_buf_printf(out,
                       "%spaper: per-class certificates of the publication's later revision, as recalled in the literature\n",

@@ -28,24 +28,24 @@ typedef struct pg_table_attack {
 /* One cell of the matrix with the sums of its outcomes. Strings are borrowed and outlive the table. Counts are negative where
  * the cell has no such number: certified as published only where the rule has such a certificate, and so on. */
 typedef struct pg_table_entry {
-    char cell_id[PG_HASH_HEX];      /* "": of no cell */
+    char cell_id[PG_HASH_HEX];            /* "": of no cell */
     const struct pg_table_entry *same_as; /* the entry of the same cell that is written in another way; NULL: none before it */
-    const char *row, *column;       /* labels; "\n" separates the parts of a label */
-    const char *weights;            /* short name, for notes */
-    int64_t expected;               /* images the cell is to have */
-    int64_t n;                      /* images it has */
-    int64_t clean, certified;       /* of n */
-    int64_t attacked;               /* right without a patch and under attack */
-    int64_t broken;                 /* certified and wrong under attack; more than 0: the certificate is no proof */
-    bool smaller_batch;             /* memory ran out: computed with fewer images at a time than the cell asks for */
-    bool through_mean;              /* the attack differentiates the mean of the local logits, not the defense */
-    int64_t published;              /* certified as published */
-    int64_t published_audited;      /* of these, what an audit of all images by features did not break */
-    int64_t cases[PG_TABLE_CASES];  /* failure cases of the published certificate */
-    int64_t masked;                 /* clean images on which a masking rule masks something */
-    int64_t nonfinite;              /* images with a NaN or an infinity */
-    int64_t saturated, differs;     /* images with values beyond the grid's end; predicted otherwise by the rule in double. Negative:
-                                       not counted of all n */
+    const char *row, *column;             /* labels; "\n" separates the parts of a label */
+    const char *weights;                  /* short name, for notes */
+    int64_t expected;                     /* images the cell is to have */
+    int64_t n;                            /* images it has */
+    int64_t clean, certified;             /* of n */
+    int64_t attacked;                     /* right without a patch and under attack */
+    int64_t broken;                       /* certified and wrong under attack; more than 0: the certificate is no proof */
+    bool smaller_batch;                   /* memory ran out: computed with fewer images at a time than the cell asks for */
+    bool through_mean;                    /* the attack differentiates the mean of the local logits, not the defense */
+    int64_t published;                    /* certified as published */
+    int64_t published_audited;            /* of these, what an audit of all images by features did not break */
+    int64_t cases[PG_TABLE_CASES];        /* failure cases of the published certificate */
+    int64_t masked;                       /* clean images on which a masking rule masks something */
+    int64_t nonfinite;                    /* images with a NaN or an infinity */
+    int64_t saturated, differs;     /* images with values beyond the grid's end; predicted otherwise by the rule in double.
+                                       Negative:     not counted of all n */
     int64_t smallest_margin;        /* grid units (2^-20) */
     int64_t delta;                  /* measured locality, grid units, that every certificate survives; negative: not measured */
     bool any_batch;                 /* with room for what an image moves with its place and its batch, */
@@ -57,8 +57,8 @@ typedef struct pg_table_entry {
     char elsewhere_on[112];         /* on this, or in part: "cuda sm_90", "cpu avx2 in batches of 64" */
     const pg_table_attack *attacks; /* images under attack, read for figures that show them; else NULL */
     size_t n_attacks;
-    const double
-        *paper; /* the publication's number for each metric of the table, percent; NaN: none. NULL: no such comparison */
+    /* the publication's number for each metric of the table, percent; NaN: none. NULL: no such comparison */
+    const double *paper;
     bool several_places; /* the attack tries several places on an image, and ends at the first that breaks it */
     int image_height, image_width, patch_height, patch_width; /* pixels; 0: not known */
 } pg_table_entry;
@@ -73,8 +73,8 @@ typedef struct pg_table_network {
     const char *name; /* short, as a table shows it */
     const pg_table_epoch *epochs;
     size_t n_epochs;
-    const float
-        *map; /* [map_height][map_width] mean size of d local logit / d pixel, for the position in the middle; NULL: none */
+    /* [map_height][map_width] mean size of d local logit / d pixel, for the position in the middle; NULL: none */
+    const float *map;
     int map_height, map_width;
     int field_top, field_left, field_height, field_width; /* the position's receptive field, pixels; it may wrap */
     int64_t images;                                       /* that the map is a mean of */

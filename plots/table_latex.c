@@ -59,8 +59,8 @@ static void latex_value(const pg_metric *metric, const pg_table_entry *entry, bo
         pg_buf_printf(out, "%.6f%s", (double)count / 1048576.0, star);
     else {
         pg_interval share = pg_wilson(count, entry->n);
-        pg_buf_printf(out, best ? "\\textbf{%.1f} (%.1f--%.1f)%s" : "%.1f (%.1f--%.1f)%s", pg_percent(count, entry->n, 1), 100 * share.lo,
-                      100 * share.hi, star);
+        pg_buf_printf(out, best ? "\\textbf{%.1f} (%.1f--%.1f)%s" : "%.1f (%.1f--%.1f)%s", pg_percent(count, entry->n, 1),
+                      100 * share.lo, 100 * share.hi, star);
     }
 }
 

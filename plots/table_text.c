@@ -112,7 +112,8 @@ static void value_text(const layout *l, const pg_metric *metric, const pg_table_
         snprintf(out, CELL_MAX, "%.6f%s", (double)count / 1048576.0, star);
     else {
         pg_interval share = pg_wilson(count, entry->n);
-        snprintf(out, CELL_MAX, "%*.1f (%.1f-%.1f)%s", l->digits, pg_percent(count, entry->n, 1), 100 * share.lo, 100 * share.hi, star);
+        snprintf(out, CELL_MAX, "%*.1f (%.1f-%.1f)%s", l->digits, pg_percent(count, entry->n, 1), 100 * share.lo,
+                 100 * share.hi, star);
     }
 }
 

@@ -59,9 +59,11 @@ static int write_weights(const pg_torch *t, const subject *b, const char *path)
         t->scope_clear(s);
     }
     if (!e)
-        e = pg_weights_save(path, s, &ps,
-                            &(pg_weights_record){.model = model, .config = config, .input_height = b->side, .input_width = b->side, .classes = 10},
-                            false);
+        e = pg_weights_save(
+            path, s, &ps,
+            &(pg_weights_record){
+                .model = model, .config = config, .input_height = b->side, .input_width = b->side, .classes = 10},
+            false);
     pg_parameters_release(&ps, t);
     t->scope_free(s);
     return e;
@@ -106,8 +108,8 @@ int main(int argc, char **argv)
     if (file >= 0)
         close(file);
     if (!e)
-        printf("forward passes on %s, %s, %s, %d threads; median of %d\n", device, dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", t->library, t->threads(),
-               ROUNDS);
+        printf("forward passes on %s, %s, %s, %d threads; median of %d\n", device, dtype == PG_DTYPE_BF16 ? "bf16" : "fp32",
+               t->library, t->threads(), ROUNDS);
     for (size_t i = 0; !e && i < sizeof subjects / sizeof *subjects; i++) {
         double seconds = 0;
         e = write_weights(t, &subjects[i], path);

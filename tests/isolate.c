@@ -1,5 +1,5 @@
-/* Linked into every test program: before its main, the program gets a home of its own, so that neither it nor what it starts reads
- * or writes the user's caches, settings, data sets and plug-ins. Who starts it, and how, does not matter. */
+/* Linked into every test program: before its main, the program gets a home of its own, so that neither it nor what it starts
+ * reads or writes the user's caches, settings, data sets and plug-ins. Who starts it, and how, does not matter. */
 #include "tests/scratch.h"
 
 static char home[256];
@@ -7,7 +7,8 @@ static pid_t owner;
 
 __attribute__((constructor)) static void isolate(void)
 {
-    static const char *const users[] = {"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", /* now below HOME */
+    static const char *const users[] = {"XDG_CACHE_HOME",         "XDG_CONFIG_HOME",       "XDG_DATA_HOME",
+                                        "XDG_STATE_HOME", /* now below HOME */
                                         "PATCHGAUGE_PLUGIN_PATH", "PATCHGAUGE_NETWORK_DB", "PATCHGAUGE_TRUST"};
     const char *base = getenv("TMPDIR");
     char data[sizeof home + 8];

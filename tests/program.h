@@ -13,7 +13,8 @@
 
 /* A weights file of a narrow resnet18 for 32 px and ten classes; `note` changes its content. It describes, but does not open: a
  * value is not finite. */
-static inline void write_weights_of(const char *of, const char *option, const char *name, const char *note, const char *locality)
+static inline void write_weights_of(const char *of, const char *option, const char *name, const char *note,
+                                    const char *locality)
 {
     static const char *const keys[] = {"format",  "model", "model_version", "options",
                                        "classes", "input", "command",       "locality"};
@@ -33,7 +34,8 @@ static inline void write_weights_of(const char *of, const char *option, const ch
     values[0] = NAN;
     for (size_t i = 0; i < parameters.n; i++) {
         const pg_parameter *p = &parameters.items[i];
-        tensors[i] = (pg_st_tensor){.name = p->name, .dtype = PG_ST_F32, .rank = p->rank, .data = values, .size = 4 * (size_t)pg_parameter_elements(p)};
+        tensors[i] = (pg_st_tensor){
+            .name = p->name, .dtype = PG_ST_F32, .rank = p->rank, .data = values, .size = 4 * (size_t)pg_parameter_elements(p)};
         memcpy(tensors[i].shape, p->shape, sizeof p->shape);
     }
     if (pg_st_write(scratch_path(name), tensors, parameters.n, keys, texts, locality ? 8 : 7) != PG_OK)
@@ -111,7 +113,8 @@ static inline pid_t program_start_jobs(const char *db, const char *matrix, int j
         return child;
     setpgid(0, 0);
     if (freopen("/dev/null", "w", stdout) && freopen("/dev/null", "w", stderr))
-        execl(program_path(), program_path(), "--db", path, "run", matrix, "--task-images", "8", "--quiet", "-j", count, (char *)NULL);
+        execl(program_path(), program_path(), "--db", path, "run", matrix, "--task-images", "8", "--quiet", "-j", count,
+              (char *)NULL);
     _exit(127);
 }
 static inline pid_t program_start(const char *db, const char *matrix) { return program_start_jobs(db, matrix, 1); }

@@ -93,16 +93,8 @@ static const rule_case rule_cases[] = {
     {"double", "double-masking", "", VALUES_ANY, {ORACLE_DOUBLE, false, 0, 0, 1, 0, 0}},
     {"double-2", "double-masking", "stride=2", VALUES_ANY, {ORACLE_DOUBLE, false, 0, 0, 2, 0, 0}},
     {"double-3", "double-masking", "stride=3", VALUES_ANY, {ORACLE_DOUBLE, false, 0, 0, 3, 0, 0}},
-    {"double-confidence",
-     "double-masking",
-     "feature=confidence",
-     VALUES_UNIT,
-     {ORACLE_DOUBLE, true, 0, RULE_UNIT, 1, 0, 0}},
-    {"double-votes",
-     "double-masking",
-     "feature=prediction",
-     VALUES_VOTES,
-     {ORACLE_DOUBLE, true, 0, RULE_UNIT, 1, 0, 0}},
+    {"double-confidence", "double-masking", "feature=confidence", VALUES_UNIT, {ORACLE_DOUBLE, true, 0, RULE_UNIT, 1, 0, 0}},
+    {"double-votes", "double-masking", "feature=prediction", VALUES_VOTES, {ORACLE_DOUBLE, true, 0, RULE_UNIT, 1, 0, 0}},
 };
 enum { N_RULE_CASES = sizeof rule_cases / sizeof *rule_cases };
 

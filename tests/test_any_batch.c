@@ -25,7 +25,8 @@ static void write_measured(long moved, const char *isa)
     pg_weights_info info;
     assert_int_equal(pg_weights_describe(scratch_path("net.safetensors"), NULL, 0, &info), PG_OK);
     snprintf(text, sizeof text,
-             "patchgauge.locality 1\nsha256=%s\ndelta=0 trials=128 outside=128 elsewhere=0 moved=%ld images=128 batches=1,16,64,128 dtype=fp32 "
+             "patchgauge.locality 1\nsha256=%s\ndelta=0 trials=128 outside=128 elsewhere=0 moved=%ld images=128 "
+             "batches=1,16,64,128 dtype=fp32 "
              "device=cpu%s%s batch=128\n",
              info.hash, moved, *isa ? " isa=" : "", isa);
     assert_int_equal(pg_file_write(scratch_path("net.safetensors.locality"), text, strlen(text)), PG_OK);
@@ -35,7 +36,8 @@ static void write_matrix(const char *name, const char *more)
 {
     char matrix[1024];
     int n = snprintf(matrix, sizeof matrix,
-                     "[fixed]\ndataset = \"synthetic:test\"\nweights = \"%s/net.safetensors\"\nimages = \"0:128\"\npatch = 2\n\"clip.clip\" = \"0:15\"\n%s",
+                     "[fixed]\ndataset = \"synthetic:test\"\nweights = \"%s/net.safetensors\"\nimages = \"0:128\"\npatch = "
+                     "2\n\"clip.clip\" = \"0:15\"\n%s",
                      scratch_folder, more);
     scratch_write(name, matrix, (size_t)n);
 }
@@ -53,7 +55,8 @@ static void expect(const char *said)
         fail_msg("\"%s\" is not in\n%s", said, program_output);
 }
 
-static const char both[] = "[axes]\ndefense = [\"clip\", \"robust-masking\", \"double-masking\"]\ndelta = [\"place\", \"any-batch\"]\n";
+static const char both[] =
+    "[axes]\ndefense = [\"clip\", \"robust-masking\", \"double-masking\"]\ndelta = [\"place\", \"any-batch\"]\n";
 
 /* The value of a metric of a row in the CSV of the last table. */
 static long value_of(const char *row, const char *metric)
@@ -73,7 +76,8 @@ static void room_costs_certificates_and_no_predictions(void **state)
     write_matrix("m.toml", both);
     snprintf(table, sizeof table, "run %s --quiet --threads 1", scratch_path("m.toml"));
     run(0, table);
-    snprintf(table, sizeof table, "table %s --rows defense,delta --cols patch --metrics clean,certified -f csv --quiet", scratch_path("m.toml"));
+    snprintf(table, sizeof table, "table %s --rows defense,delta --cols patch --metrics clean,certified -f csv --quiet",
+             scratch_path("m.toml"));
     run(0, table);
     static const char *const rules[] = {"clip", "robust-masking", "double-masking"};
     long lost = 0;
@@ -175,7 +179,8 @@ static void measuring_leaves_results_as_they_are(void **state)
     write_matrix("n.toml", "[axes]\ndefense = [\"clip\", \"mean\"]\n");
     snprintf(line, sizeof line, "run %s --quiet --threads 1", scratch_path("n.toml"));
     run(0, line);
-    snprintf(line, sizeof line, "model measure %s --dataset synthetic:val --trials 8 --batch 16 --quiet", scratch_path("net.safetensors"));
+    snprintf(line, sizeof line, "model measure %s --dataset synthetic:val --trials 8 --batch 16 --quiet",
+             scratch_path("net.safetensors"));
     run(0, line);
     expect("with a position outside");
     expect("in other places and in batches of 1,16,64,128");

@@ -353,7 +353,8 @@ static void falsify(const char *db, int64_t cell, const char *sql)
         assert_int_equal(
             pg_db_get(store,
                       "SELECT n, clean, certified, published, nonfinite, masked, case0, case1, case2, case3, case4,"
-                      " attacked_n, attacked, ifnull(margin, 0), 0, ifnull(saturated, -1), ifnull(differs, -1) FROM summary WHERE cell = ?1 AND task = ?2",
+                      " attacked_n, attacked, ifnull(margin, 0), 0, ifnull(saturated, -1), ifnull(differs, -1) FROM summary "
+                      "WHERE cell = ?1 AND task = ?2",
                       &row, "ii", cell, sqlite3_column_int64(task, 3)),
             PG_OK);
         assert_int_equal(pg_db_step(store, row, "testing"), 1);
@@ -363,11 +364,10 @@ static void falsify(const char *db, int64_t cell, const char *sql)
         assert_int_equal(pg_db_sum_outcomes(store, pg_db_text(task, 0), sqlite3_column_int64(task, 1),
                                             sqlite3_column_int64(task, 2), &n, &v[PG_DB_SUMMARY_UNCOUNTED - 1]),
                          PG_OK);
-        assert_int_equal(pg_db_run(store, "testing",
-                                   "UPDATE summary SET outcomes = ?3, checksum = ?4 WHERE cell = ?1 AND task = ?2", "iiii",
-                                   cell, sqlite3_column_int64(task, 3), v[PG_DB_SUMMARY_UNCOUNTED - 1],
-                                   pg_db_summary_checksum(v)),
-                         PG_OK);
+        assert_int_equal(
+            pg_db_run(store, "testing", "UPDATE summary SET outcomes = ?3, checksum = ?4 WHERE cell = ?1 AND task = ?2", "iiii",
+                      cell, sqlite3_column_int64(task, 3), v[PG_DB_SUMMARY_UNCOUNTED - 1], pg_db_summary_checksum(v)),
+            PG_OK);
     }
     pg_db_done(task);
     pg_store_close(store);

@@ -166,8 +166,9 @@ static double share_of(const json_t *rows, const char *metric)
 static void tables_show_what_audits_left(void **state)
 {
     (void)state;
-    const char *file = scratch_path("m.toml"),
-               *cells = "-S defense=robust-masking -S robust-masking.scope=predicted -S robust-masking.feature=confidence -S patch=2";
+    const char
+        *file = scratch_path("m.toml"),
+        *cells = "-S defense=robust-masking -S robust-masking.scope=predicted -S robust-masking.feature=confidence -S patch=2";
     expect(program_run("t.db", "--quiet run %s %s", file, cells), 0);
     expect(program_run("t.db", "--quiet audit %s %s --level locality", file, cells), 0);
     expect(program_run("t.db", "--quiet table %s %s -f json", file, cells), 0);
@@ -177,7 +178,8 @@ static void tables_show_what_audits_left(void **state)
     json_decref(rows);
     expect(program_run("t.db", "--quiet audit %s %s --level feature -f json", file, cells), 0);
     rows = json_of(program_output);
-    int64_t published = number(json_array_get(rows, 0), "published"), broken = number(json_array_get(rows, 0), "published_broken");
+    int64_t published = number(json_array_get(rows, 0), "published"),
+            broken = number(json_array_get(rows, 0), "published_broken");
     assert_true(broken > 0 && broken < published);
     json_decref(rows);
     expect(program_run("t.db", "--quiet table %s %s -f json", file, cells), 0);
@@ -480,8 +482,8 @@ static void a_network_is_attacked(void **state)
     json_decref(rows);
 }
 
-/* Votes with measured locality, in bf16 where the processor has it: what is certified is attacked by the worst votes, by patches and by random contents, on the
- * network as it is deployed. */
+/* Votes with measured locality, in bf16 where the processor has it: what is certified is attacked by the worst votes, by
+ * patches and by random contents, on the network as it is deployed. */
 static void votes_are_attacked_in_bf16(void **state)
 {
     (void)state;
@@ -492,7 +494,12 @@ static void votes_are_attacked_in_bf16(void **state)
     assert_int_equal(pg_file_read(weights, 1 << 24, &data, &size), PG_OK);
     scratch_write("ds.safetensors", data, size);
     free(data);
-    const pg_locality locality = {.measured = true, .delta_grid = 2000, .trials = 100, .dtype = bf16 ? PG_DTYPE_BF16 : PG_DTYPE_F32, .device = "cpu", .batch = 8};
+    const pg_locality locality = {.measured = true,
+                                  .delta_grid = 2000,
+                                  .trials = 100,
+                                  .dtype = bf16 ? PG_DTYPE_BF16 : PG_DTYPE_F32,
+                                  .device = "cpu",
+                                  .batch = 8};
     assert_int_equal(pg_locality_record(scratch_path("ds.safetensors"), &locality), PG_OK);
     int code = program_run("v.db",
                            "--quiet audit --weights %s --dataset synthetic:test --patch 3 --images 0:24 --defense ds "

@@ -193,8 +193,8 @@ static void a_certificate_deaf_to_locality_is_caught(void **state)
     assert_true(audit(&job, &effort, &shapes[0], 400).broken > 0);
 }
 
-/* Logits near the end of the grid: refused by rules without bounds, though no contents outweigh them. That is told, and is no false
- * claim of a rule that is exact; a rule that refuses what it could certify still is one. */
+/* Logits near the end of the grid: refused by rules without bounds, though no contents outweigh them. That is told, and is no
+ * false claim of a rule that is exact; a rule that refuses what it could certify still is one. */
 static void the_end_of_the_grid_is_told(void **state)
 {
     (void)state;
@@ -277,8 +277,8 @@ static void the_end_of_the_grid_and_masks(void **state)
 static int64_t vote_delta;
 
 /* The real rule over votes, with half of what logits move. */
-static void certify_half_sure(const pg_evidence *e, pg_window window, int64_t delta, int label, const void *const *configs, size_t n,
-                              void *scratch, pg_verdict *out)
+static void certify_half_sure(const pg_evidence *e, pg_window window, int64_t delta, int label, const void *const *configs,
+                              size_t n, void *scratch, pg_verdict *out)
 {
     (void)delta; /* the clean votes certify themselves: deaf to the change of logits */
     pg_defense_find("ds")->certify(e, window, 0, label, configs, n, scratch, out);

@@ -77,8 +77,8 @@ static void test_only_for_the_same(void **state)
     pg_cache_free(cache);
 }
 
-/* The first images of a batch are found in an entry of all of it; of all of it none in an entry of the first ones, which stays until
- * the whole is written. */
+/* The first images of a batch are found in an entry of all of it; of all of it none in an entry of the first ones, which stays
+ * until the whole is written. */
 static void test_any_number_of_a_batch(void **state)
 {
     (void)state;

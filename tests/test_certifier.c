@@ -117,8 +117,10 @@ static void windows_are_cut_to_the_map(void **state)
         unsigned char config[PG_CONFIG_MAX];
         const pg_defense *mask = pg_defense_find("robust-masking");
         rule_configure(mask, "", config);
-        const pg_job jobs[] = {
-            {mask, config, {99, 1}, 0, 0}, {mask, config, {h, 1}, 0, 0}, {mask, config, {1, 99}, 0, 0}, {mask, config, {1, w}, 0, 0}};
+        const pg_job jobs[] = {{mask, config, {99, 1}, 0, 0},
+                               {mask, config, {h, 1}, 0, 0},
+                               {mask, config, {1, 99}, 0, 0},
+                               {mask, config, {1, w}, 0, 0}};
         float logits[40 * 7 * 3];
         double doubles[40 * 7 * 3];
         pg_rng rng = pg_rng_make(42, PG_STREAM_TEST, (uint32_t)i);
@@ -310,8 +312,8 @@ static void bad_jobs_are_refused(void **state)
 
 static pg_verdict said; /* by the rule below; INT_MAX as prediction: it says nothing */
 
-static void say(const pg_evidence *e, pg_window window, int64_t delta, int label, const void *const *configs, size_t n, void *scratch,
-                pg_verdict *out)
+static void say(const pg_evidence *e, pg_window window, int64_t delta, int label, const void *const *configs, size_t n,
+                void *scratch, pg_verdict *out)
 {
     (void)e, (void)window, (void)delta, (void)label, (void)configs, (void)scratch;
     for (size_t i = 0; i < n && said.prediction != INT_MAX; i++)
@@ -328,16 +330,25 @@ static void impossible_verdicts_are_refused(void **state)
     } cases[] = {
         {{.prediction = 2, .certified = true, .has_margin = true, .margin = 0, .failure_case = -1}, NULL, false},
         {{.prediction = 3, .failure_case = 4, .certified_published = true, .has_margin = true, .margin = -9}, NULL, false},
-        {{.prediction = 2, .saturated = true, .differs = true, .decided = true, .failure_case = -1}, NULL, false}, /* the grid did nothing */
-        {{.prediction = 12, .certified = true, .failure_case = -1}, "certified, though its prediction 12 is none of 4 classes", false},
+        {{.prediction = 2, .saturated = true, .differs = true, .decided = true, .failure_case = -1},
+         NULL,
+         false}, /* the grid did nothing */
+        {{.prediction = 12, .certified = true, .failure_case = -1},
+         "certified, though its prediction 12 is none of 4 classes",
+         false},
         {{.prediction = 4, .failure_case = -1}, "its prediction 4 is none of 4 classes", false},
         {{.prediction = -3, .failure_case = -1}, "its prediction -3 is none of 4 classes", false},
         {{.prediction = -1, .failure_case = -1}, "no prediction, though every logit is a number", false},
         {{.prediction = INT_MAX}, "no prediction, though every logit is a number", false},
-        {{.prediction = 1, .certified = true, .failure_case = -1}, "certified, though its prediction is 1 and the label 2", false},
+        {{.prediction = 1, .certified = true, .failure_case = -1},
+         "certified, though its prediction is 1 and the label 2",
+         false},
         {{.prediction = 2, .certified = true, .has_margin = true, .margin = -1, .failure_case = -1},
-         "certified, though its margin is negative, -1", false},
-        {{.prediction = 2, .certified = true, .failure_case = -1}, "certified, though it states that its certificate is no proof", true},
+         "certified, though its margin is negative, -1",
+         false},
+        {{.prediction = 2, .certified = true, .failure_case = -1},
+         "certified, though it states that its certificate is no proof",
+         true},
         {{.prediction = 2, .failure_case = 5}, "failure case 5", false},
         {{.prediction = 2, .failure_case = -2}, "failure case -2", false},
     };
@@ -546,12 +557,19 @@ static void masks_of_bad_jobs_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_jobs_are_like_one),     cmocka_unit_test(jobs_are_told_apart),
-        cmocka_unit_test(windows_are_cut_to_the_map), cmocka_unit_test(axes_wrap_on_their_own),
-        cmocka_unit_test(a_nan_refuses_every_job),    cmocka_unit_test(no_jobs_are_fine),
-        cmocka_unit_test(bad_jobs_are_refused), cmocka_unit_test(impossible_verdicts_are_refused), cmocka_unit_test(impossible_rules_are_refused),
-        cmocka_unit_test(what_the_grid_bends_is_told), cmocka_unit_test(masks_are_counted),
-        cmocka_unit_test(masks_of_long_maps),         cmocka_unit_test(masks_of_bad_jobs_are_refused),
+        cmocka_unit_test(many_jobs_are_like_one),
+        cmocka_unit_test(jobs_are_told_apart),
+        cmocka_unit_test(windows_are_cut_to_the_map),
+        cmocka_unit_test(axes_wrap_on_their_own),
+        cmocka_unit_test(a_nan_refuses_every_job),
+        cmocka_unit_test(no_jobs_are_fine),
+        cmocka_unit_test(bad_jobs_are_refused),
+        cmocka_unit_test(impossible_verdicts_are_refused),
+        cmocka_unit_test(impossible_rules_are_refused),
+        cmocka_unit_test(what_the_grid_bends_is_told),
+        cmocka_unit_test(masks_are_counted),
+        cmocka_unit_test(masks_of_long_maps),
+        cmocka_unit_test(masks_of_bad_jobs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,9 +89,9 @@ static void expect_of_readers(int wanted)
     for (int reader = 0; reader < 4; reader++) {
         pg_store *store = open_store(PG_STORE_READ);
         int code = reader == 0   ? pg_store_each_audit(store, ids[0], ignore_audit, NULL)
-                          : reader == 1 ? pg_store_each_attempt(store, ids[0], ignore_attempt, NULL)
-                          : reader == 2 ? pg_store_each_plan(store, ids[0], ignore_plan, NULL)
-                                        : pg_store_each_pass(store, ids[0], ignore_pass, NULL);
+                   : reader == 1 ? pg_store_each_attempt(store, ids[0], ignore_attempt, NULL)
+                   : reader == 2 ? pg_store_each_plan(store, ids[0], ignore_plan, NULL)
+                                 : pg_store_each_pass(store, ids[0], ignore_pass, NULL);
         assert_int_equal(code, wanted);
         pg_store_close(store);
     }

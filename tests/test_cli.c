@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { OUTPUT_MAX = 1 << 18};
+enum { OUTPUT_MAX = 1 << 18 };
 
 static char folder[] = "/tmp/pg-test-cli-XXXXXX";
 static char output[OUTPUT_MAX];

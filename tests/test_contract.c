@@ -46,7 +46,10 @@ static void each_module(visit_module visit)
 
 /* ---- What a module states ------------------------------------------------------------------------------------------------ */
 
-static void check_statement(const pg_module *m, const char *kind) { CHECK(pg_module_check(m, kind) == PG_OK, m, "%s", pg_error_message()); }
+static void check_statement(const pg_module *m, const char *kind)
+{
+    CHECK(pg_module_check(m, kind) == PG_OK, m, "%s", pg_error_message());
+}
 
 static void every_module_states_what_it_is(void **state)
 {
@@ -277,7 +280,8 @@ static void copies_keep_to_their_windows(void **state)
             for (f.patch_width = 1; f.patch_width <= 7; f.patch_width += 3) {
                 pg_map map = {0};
                 CHECK(d->copies(config, &f, &map) == PG_OK, &d->module, "%s", pg_error_message());
-                CHECK(d->check == NULL || d->check(config, map.height, map.width, CLASSES) == PG_OK, &d->module, "refuses its own map");
+                CHECK(d->check == NULL || d->check(config, map.height, map.width, CLASSES) == PG_OK, &d->module,
+                      "refuses its own map");
                 for (int top = 0; top <= f.height - f.patch_height; top++)
                     for (int left = 0; left <= f.width - f.patch_width; left++)
                         check_place(d, config, &f, &map, top, left);
@@ -413,11 +417,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_module_states_what_it_is), cmocka_unit_test(lists_are_sorted_and_names_unique),
-        cmocka_unit_test(option_values_are_checked),
-        cmocka_unit_test(every_required_hook_is_there),
-        cmocka_unit_test(defaults_make_a_configuration), 
-        cmocka_unit_test(every_defense_answers),
-        cmocka_unit_test(copies_keep_to_their_windows),          cmocka_unit_test(every_attack_knows_its_bounds),
+        cmocka_unit_test(option_values_are_checked),      cmocka_unit_test(every_required_hook_is_there),
+        cmocka_unit_test(defaults_make_a_configuration),  cmocka_unit_test(every_defense_answers),
+        cmocka_unit_test(copies_keep_to_their_windows),   cmocka_unit_test(every_attack_knows_its_bounds),
         cmocka_unit_test(every_model_has_a_geometry),     cmocka_unit_test(list_shows_every_module),
         cmocka_unit_test(help_shows_every_option),
     };

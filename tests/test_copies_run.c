@@ -50,7 +50,8 @@ static void copies_are_run_as_images(void **state)
     assert_int_equal(pg_network_open(ZOO, NULL, 0, &options, &base), PG_OK);
     assert_int_equal(pg_dataset_open("", "synthetic:test", &dataset), PG_OK);
     const pg_geometry *g = &pg_network_info(network)->geometry, *local = &pg_network_info(base)->geometry;
-    assert_true(g->rows.positions == 4 && g->columns.positions == 4 && g->rows.wrap && g->columns.wrap && g->classes == CLASSES);
+    assert_true(g->rows.positions == 4 && g->columns.positions == 4 && g->rows.wrap && g->columns.wrap &&
+                g->classes == CLASSES);
     assert_true(pg_network_base(network) != network && pg_network_base(base) == base);
 
     static uint8_t pixels[IMAGES][3 * 32 * 32], copies[16][3 * 32 * 32];
@@ -108,10 +109,11 @@ static char *outcomes(const char *db, const char *where)
     char sql[512];
     pg_buf text;
     pg_buf_init(&text);
-    snprintf(sql, sizeof sql,
-             "SELECT c.cell_id, o.image, o.prediction, o.certified, o.margin, o.attacked FROM outcome o JOIN cell c ON c.cell = "
-             "o.cell %s ORDER BY 1, 2",
-             where);
+    snprintf(
+        sql, sizeof sql,
+        "SELECT c.cell_id, o.image, o.prediction, o.certified, o.margin, o.attacked FROM outcome o JOIN cell c ON c.cell = "
+        "o.cell %s ORDER BY 1, 2",
+        where);
     assert_int_equal(sqlite3_open_v2(scratch_path(db), &file, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
     if (sqlite3_prepare_v2(file, sql, -1, &row, NULL) != SQLITE_OK)
         fail_msg("%s", sqlite3_errmsg(file));
@@ -211,8 +213,9 @@ static void bad_wishes_are_refused(void **state)
 static void an_attack_is_drawn(void **state)
 {
     (void)state;
-    int code = program_run("a.db", "attack --weights " ZOO " --dataset synthetic:test --images 0:3 --patch 5 --attack lavan "
-                                   "--defense patchcleanser --set masks=2 --set steps=3 --threads 1 -o %s",
+    int code = program_run("a.db",
+                           "attack --weights " ZOO " --dataset synthetic:test --images 0:3 --patch 5 --attack lavan "
+                           "--defense patchcleanser --set masks=2 --set steps=3 --threads 1 -o %s",
                            scratch_path("attacked"));
     if (code != 0)
         fail_msg("%d: %s", code, program_output);

@@ -82,7 +82,9 @@ static void expect_failure(const pg_fetch *fetch, int code, const char *message)
     assert_int_equal(result, code);
     assert_non_null(strstr(pg_error_message(), message));
     /* a folder that was made for it goes where it is empty */
-    assert_int_equal(scratch_count(scratch_path("data")), part_size(fetch) >= 0 ? 1 : access(scratch_path("data"), F_OK) == 0 ? 0 : -1);
+    assert_int_equal(scratch_count(scratch_path("data")), part_size(fetch) >= 0                     ? 1
+                                                          : access(scratch_path("data"), F_OK) == 0 ? 0
+                                                                                                    : -1);
 }
 
 static void a_download_is_checked_unpacked_and_imported(void **state)

@@ -245,11 +245,17 @@ static void test_names_of_no_file(void **state)
 {
     (void)state;
     static const char *const names[] = {":memory:", "file:x.db", "file:y?mode=memory", "file:"};
-    static const char *const commands[] = {"--db '%s' ls", "--db '%s' db check", "--db '%s' merge t.db", "--db t.db merge '%s'",
-                                           "--db t.db db backup --force '%s'", "--db '%s' run m.toml", "doctor --db '%s'"};
+    static const char *const commands[] = {"--db '%s' ls",
+                                           "--db '%s' db check",
+                                           "--db '%s' merge t.db",
+                                           "--db t.db merge '%s'",
+                                           "--db t.db db backup --force '%s'",
+                                           "--db '%s' run m.toml",
+                                           "doctor --db '%s'"};
     char command[200], line[1200], program[512];
     pg_store_close(fill());
-    static const char text[] = "fixed = { dataset = \"synthetic:test\", weights = \"null\", images = \"0:4\", patch = 3, defense = \"ds\" }\n";
+    static const char text[] =
+        "fixed = { dataset = \"synthetic:test\", weights = \"null\", images = \"0:4\", patch = 3, defense = \"ds\" }\n";
     scratch_write("m.toml", text, sizeof text - 1);
     assert_non_null(realpath(program_path(), program));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -261,7 +267,8 @@ static void test_names_of_no_file(void **state)
                 fail_msg("%s: %d: %s", command, code, program_output);
             assert_int_equal(scratch_count(scratch_folder), 2);
         }
-    snprintf(line, sizeof line, "cd '%s' && exec 2>&1; '%s' --db ./file:x.db run m.toml --quiet && test -f file:x.db", scratch_folder, program);
+    snprintf(line, sizeof line, "cd '%s' && exec 2>&1; '%s' --db ./file:x.db run m.toml --quiet && test -f file:x.db",
+             scratch_folder, program);
     assert_int_equal(program_shell(line), 0);
 }
 
@@ -311,15 +318,19 @@ static void test_of_another_user(void **state)
         unsigned mode;
         const char *command;
         int code;
-    } cases[] = {{0644, "ls", 0}, {0644, "db check --cache none", 0}, {0600, "ls", 4}, {0600, "db check", 4}, {0644, "merge t.db", 2},
-                 {0644, "run m.toml", 4}, {0600, "run m.toml", 4}};
+    } cases[] = {{0644, "ls", 0},         {0644, "db check --cache none", 0},
+                 {0600, "ls", 4},         {0600, "db check", 4},
+                 {0644, "merge t.db", 2}, {0644, "run m.toml", 4},
+                 {0600, "run m.toml", 4}};
     char line[1300], program[512];
     if (geteuid() != 0)
         skip(); /* needs to become somebody else */
-    static const char text[] = "fixed = { dataset = \"synthetic:test\", weights = \"null\", images = \"0:4\", patch = 3, defense = \"ds\" }\n";
+    static const char text[] =
+        "fixed = { dataset = \"synthetic:test\", weights = \"null\", images = \"0:4\", patch = 3, defense = \"ds\" }\n";
     pg_store_close(fill());
     scratch_write("m.toml", text, sizeof text - 1);
-    snprintf(line, sizeof line, "cp '%s' '%s/program' && chmod 755 '%s' '%s/program'", program_path(), scratch_folder, scratch_folder, scratch_folder);
+    snprintf(line, sizeof line, "cp '%s' '%s/program' && chmod 755 '%s' '%s/program'", program_path(), scratch_folder,
+             scratch_folder, scratch_folder);
     assert_int_equal(system(line), 0);
     snprintf(program, sizeof program, "setpriv --reuid=65534 --regid=65534 --clear-groups ./program --db t.db");
     int entries = scratch_count(scratch_folder);

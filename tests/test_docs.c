@@ -1,7 +1,8 @@
-/* The pages and the tree agree: paths that README, ARCHITECTURE, CONTRIBUTING and the tutorial name exist, their commands have a help page
- * that knows every long option used with them, and their make targets are listed by `make help`. README and `help matrix` tell
- * every key of matrix files with its default. models/ZOO.md tells every network that ships, with its hash; the
- * pages of modules are what the program prints. Matrix files of experiments/ plan but for images and networks that are not there. */
+/* The pages and the tree agree: paths that README, ARCHITECTURE, CONTRIBUTING and the tutorial name exist, their commands have
+ * a help page that knows every long option used with them, and their make targets are listed by `make help`. README and `help
+ * matrix` tell every key of matrix files with its default. models/ZOO.md tells every network that ships, with its hash; the
+ * pages of modules are what the program prints. Matrix files of experiments/ plan but for images and networks that are not
+ * there. */
 #include "harness/base/file.h"
 #include "harness/base/hash.h"
 #include "harness/plan/settle.h"
@@ -48,7 +49,8 @@ static void complain(const char *page, const char *what, const char *name)
 /* `folder/file.ext` or `folder/` between backticks, if its folder is one of the tree's. */
 static void check_paths(const char *page, char *line)
 {
-    static const char *const roots[] = {"harness/", "models/", "defenses/", "attacks/", "db/", "plots/", "tests/", "experiments/", ".ci/"};
+    static const char *const roots[] = {"harness/", "models/", "defenses/",    "attacks/", "db/",
+                                        "plots/",   "tests/",  "experiments/", ".ci/"};
     for (char *start = strchr(line, '`'); start != NULL;) {
         char *end = strchr(start + 1, '`');
         if (end == NULL)
@@ -79,7 +81,8 @@ static void check_links(const char *page, char *line)
     const char *slash = strrchr(page, '/');
     for (const char *at = strstr(line, "]("); at != NULL; at = strstr(at + 1, "](")) {
         char path[256];
-        snprintf(path, sizeof path, "%.*s%.*s", slash != NULL ? (int)(slash + 1 - page) : 0, page, (int)strcspn(at + 2, ")"), at + 2);
+        snprintf(path, sizeof path, "%.*s%.*s", slash != NULL ? (int)(slash + 1 - page) : 0, page, (int)strcspn(at + 2, ")"),
+                 at + 2);
         seen++;
         if (access(path, F_OK) != 0)
             complain(page, "no such file", path);
@@ -117,7 +120,8 @@ static char *help_of(const char *topic)
 
 static void check_options(const char *page, const char *command, const char *arguments, const char *help)
 {
-    static const char *const global[] = {"--db", "--data", "--cache", "--cache-size", "--plugin", "--quiet", "--trust", "--version"};
+    static const char *const global[] = {"--db",     "--data",  "--cache", "--cache-size",
+                                         "--plugin", "--quiet", "--trust", "--version"};
     for (const char *at = strstr(arguments, " --"); at != NULL; at = strstr(at + 1, " --")) {
         char option[64];
         size_t size = 2 + strcspn(at + 3, " =`,");
@@ -279,7 +283,8 @@ static void pages_of_modules_are_fresh(void **state)
 static void matrices_are_right(void **state)
 {
     (void)state;
-    static const char *const absent[] = {"No such file or directory", "unknown data set 'imagenet", "is not in ", "nothing was done"};
+    static const char *const absent[] = {"No such file or directory", "unknown data set 'imagenet", "is not in ",
+                                         "nothing was done"};
     const char *program = getenv("PATCHGAUGE");
     glob_t files;
     size_t planned = 0;

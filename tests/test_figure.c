@@ -268,7 +268,7 @@ static void too_many_columns_and_no_results_are_refused(void **state)
     pg_table table = {.row_key = "defense", .column_key = "patch", .entries = &entry, .n_entries = 1};
     assert_int_equal(pg_figure_draw(&pg_figure_accuracy, &table, where), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "figure accuracy: ")); /* `plot all` says which it leaves out */
-    assert_int_not_equal(access(where, F_OK), 0); /* nothing written */
+    assert_int_not_equal(access(where, F_OK), 0);                     /* nothing written */
 }
 
 static void rows_have_room_or_are_refused(void **state)
@@ -279,7 +279,13 @@ static void rows_have_room_or_are_refused(void **state)
     static pg_table_entry e[MANY];
     for (int i = 0; i < MANY; i++) {
         snprintf(names[i], sizeof names[i], "%d", i + 1);
-        e[i] = (pg_table_entry){.row = names[i], .column = "mean", .weights = "net", .expected = 10, .n = 10, .published = -1, .published_audited = -1};
+        e[i] = (pg_table_entry){.row = names[i],
+                                .column = "mean",
+                                .weights = "net",
+                                .expected = 10,
+                                .n = 10,
+                                .published = -1,
+                                .published_audited = -1};
     }
     const char *title = "TITLE OF NINETY CAPITALS, TITLE OF NINETY CAPITALS, TITLE OF NINETY CAPITALS, TITLE OF NINETY";
     pg_table table = {.title = title, .row_key = "patch", .column_key = "defense", .entries = e, .n_entries = MANY};

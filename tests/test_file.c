@@ -257,15 +257,11 @@ static void a_new_file_replaces_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_was_written),
-        cmocka_unit_test(refuses_what_is_too_large_or_no_file),
-        cmocka_unit_test(a_file_that_shrinks_is_an_error),
-        cmocka_unit_test(a_file_appears_at_commit_or_not_at_all),
-        cmocka_unit_test(a_new_file_replaces_none),
-        cmocka_unit_test(failed_writes_leave_nothing), cmocka_unit_test(made_folders_are_taken_back),
-        cmocka_unit_test(leftovers_of_the_dead_are_swept),
-        cmocka_unit_test(a_full_disk_is_an_error),
-        cmocka_unit_test(folders_are_made_with_their_parents),
+        cmocka_unit_test(reads_what_was_written),          cmocka_unit_test(refuses_what_is_too_large_or_no_file),
+        cmocka_unit_test(a_file_that_shrinks_is_an_error), cmocka_unit_test(a_file_appears_at_commit_or_not_at_all),
+        cmocka_unit_test(a_new_file_replaces_none),        cmocka_unit_test(failed_writes_leave_nothing),
+        cmocka_unit_test(made_folders_are_taken_back),     cmocka_unit_test(leftovers_of_the_dead_are_swept),
+        cmocka_unit_test(a_full_disk_is_an_error),         cmocka_unit_test(folders_are_made_with_their_parents),
         cmocka_unit_test(folders_are_checked_before_work),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -51,10 +51,12 @@ static void kinds_are_told(void **state)
 static void weights_that_are_none_are_named(void **state)
 {
     (void)state;
-    static const char matrix[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"README.md\"\nimages = \"0:6\"\npatch = 4\ndefense = \"robust-masking\"\n";
+    static const char matrix[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"README.md\"\nimages = \"0:6\"\npatch = "
+                                 "4\ndefense = \"robust-masking\"\n";
     scratch_write("m.toml", matrix, sizeof matrix - 1);
     assert_int_equal(program_run("db", "run '%s'", scratch_path("m.toml")), 2);
-    assert_non_null(strstr(program_output, "README.md: is text, no weights file; right would be one that `patchgauge model train`"));
+    assert_non_null(
+        strstr(program_output, "README.md: is text, no weights file; right would be one that `patchgauge model train`"));
     assert_int_equal(program_run("db", "model import README.md --input 32x32 -o '%s'", scratch_path("out")), 2);
     assert_non_null(strstr(program_output, "README.md: is text, no file of weights; right would be one that torch.save made"));
 }

@@ -62,12 +62,13 @@ static void add_options(words *w, const char *text, size_t size)
 
 /* ---- What the program takes ---- */
 
-static const char shim[] = "#include <getopt.h>\n#include <stdio.h>\n#include <stdlib.h>\n"
-                           "int getopt_long(int n, char *const *v, const char *s, const struct option *o, int *i)\n"
-                           "{ (void)n, (void)v, (void)i;\n"
-                           "  for (; *s; s++) if (*s != ':' && *s != '+' && *s != '-') printf(\"OPTION -%c %d %d 0\\n\", *s, s[1] == ':', *s);\n"
-                           "  for (; o->name; o++) printf(\"OPTION --%s %d %d %d\\n\", o->name, o->has_arg, o->val, !!o->flag);\n"
-                           "  fflush(stdout); _Exit(0); }\n";
+static const char shim[] =
+    "#include <getopt.h>\n#include <stdio.h>\n#include <stdlib.h>\n"
+    "int getopt_long(int n, char *const *v, const char *s, const struct option *o, int *i)\n"
+    "{ (void)n, (void)v, (void)i;\n"
+    "  for (; *s; s++) if (*s != ':' && *s != '+' && *s != '-') printf(\"OPTION -%c %d %d 0\\n\", *s, s[1] == ':', *s);\n"
+    "  for (; o->name; o++) printf(\"OPTION --%s %d %d %d\\n\", o->name, o->has_arg, o->val, !!o->flag);\n"
+    "  fflush(stdout); _Exit(0); }\n";
 
 static int setup(void **state)
 {

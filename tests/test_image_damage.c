@@ -79,7 +79,8 @@ static void damaged_manifests_are_found(void **state)
     const char *const name = "data/pets/manifest.json";
     const struct {
         const char *from, *to, *message;
-    } edits[] = {{"\"name\": \"pets\"", "\"name\": \"pest\"", "not the manifest of a folder of images: `patchgauge data import pets FOLDER` makes it again"},
+    } edits[] = {{"\"name\": \"pets\"", "\"name\": \"pest\"",
+                  "not the manifest of a folder of images: `patchgauge data import pets FOLDER` makes it again"},
                  {"  \"resize\": 16,\n  \"filter\": \"bilinear\",\n", "", "not the manifest of"},
                  {"[3, 12, 12]", "[3, 12, 11]", "not the manifest of"},
                  {"\"a cat\"", "\"..\"", "not the manifest of"},

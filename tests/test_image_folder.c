@@ -503,7 +503,8 @@ static void the_program_imports_and_runs(void **state)
     make_source();
     unlink(scratch_path("new/pets/val/dog's/no 1.JPEG"));
     expect_output(RUN("data verify pets", data), 2, "no 1.JPEG: DAMAGED");
-    expect_output(RUN("run '%s' -S seed=1 -S batch=6", data, scratch_path("m.toml")), 1, "`patchgauge data import pets FOLDER` makes it again");
+    expect_output(RUN("run '%s' -S seed=1 -S batch=6", data, scratch_path("m.toml")), 1,
+                  "`patchgauge data import pets FOLDER` makes it again");
 #undef RUN
 }
 

@@ -1,5 +1,5 @@
-/* Weights of other programs: local logits of networks that Debian's PyTorch wrote and ran (tests/import_reference.py), and files that
- * have to be refused (tests/import_hostile.py). */
+/* Weights of other programs: local logits of networks that Debian's PyTorch wrote and ran (tests/import_reference.py), and
+ * files that have to be refused (tests/import_hostile.py). */
 #include "models/state_dict.h"
 #include "models/weights.h"
 
@@ -19,8 +19,9 @@ static FILE *ask(const char *script, const char *module)
 {
     char line[LINE];
     snprintf(line, sizeof line,
-             "for p in python3 /usr/bin/python3; do $p -c 'import %s' 2>/dev/null && { echo ready; exec $p tests/%s '%s'; }; done; echo none", module,
-             script, scratch_folder);
+             "for p in python3 /usr/bin/python3; do $p -c 'import %s' 2>/dev/null && { echo ready; exec $p tests/%s '%s'; }; "
+             "done; echo none",
+             module, script, scratch_folder);
     FILE *answer = popen(line, "r");
     if (!answer || !fgets(line, sizeof line, answer))
         abort();
@@ -76,25 +77,29 @@ static void local_logits_are_those_of_pytorch(void **state)
     if (!answer)
         skip();
     for (; fgets(line, sizeof line, answer); cases++) {
-        assert_int_equal(sscanf(line, "%63s %d %d %d %d %d %d %599[^\n]", name, &n, &h, &w, &rows, &columns, &classes, arguments), 8);
-        int code = program_run("db", "model import '%s' --input %dx%d -o '%s' %s", scratch_path(name), h, w, scratch_path("out.safetensors"), arguments);
+        assert_int_equal(
+            sscanf(line, "%63s %d %d %d %d %d %d %599[^\n]", name, &n, &h, &w, &rows, &columns, &classes, arguments), 8);
+        int code = program_run("db", "model import '%s' --input %dx%d -o '%s' %s", scratch_path(name), h, w,
+                               scratch_path("out.safetensors"), arguments);
         if (code)
             print_message("%s\n", program_output);
         assert_int_equal(code, 0);
         assert_null(strstr(program_output, "missing"));
         double most = difference(name, n, h, w, rows, columns, classes);
         const char *fits = strstr(program_output, "fits");
-        print_message("%-26s %.*s, largest difference %.2g\n", name, fits ? (int)strcspn(fits, "\n") : 0, fits ? fits : "", most);
+        print_message("%-26s %.*s, largest difference %.2g\n", name, fits ? (int)strcspn(fits, "\n") : 0, fits ? fits : "",
+                      most);
         assert_true(most <= 1e-5);
         assert_int_equal(remove(scratch_path("out.safetensors")), 0);
     }
     assert_int_equal(pclose(answer), 0);
     assert_int_equal(cases, 17);
     /* two state dicts of one network: nobody guesses which is meant */
-    assert_int_equal(program_run("db", "model import '%s' --input 65x97 -o '%s' --set mean=0 --set std=1", scratch_path("bagnet17.pth"),
-                                 scratch_path("out.safetensors")),
+    assert_int_equal(program_run("db", "model import '%s' --input 65x97 -o '%s' --set mean=0 --set std=1",
+                                 scratch_path("bagnet17.pth"), scratch_path("out.safetensors")),
                      2);
-    assert_non_null(strstr(program_output, "2 networks of the file fit alike; choose one: --key 'state_dict', --key 'state_dict_ema'"));
+    assert_non_null(
+        strstr(program_output, "2 networks of the file fit alike; choose one: --key 'state_dict', --key 'state_dict_ema'"));
     assert_int_equal(pg_file_size(scratch_path("out.safetensors")), -1);
 }
 
@@ -123,10 +128,13 @@ static void hostile_files_are_refused(void **state)
     while (fgets(line, sizeof line, answer)) {
         assert_int_equal(sscanf(line, "%63s %599[^\n]", name, wanted), 2);
         bool sound = *wanted == '-';
-        int code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1", scratch_path(name), scratch_path("out.safetensors"));
+        int code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1", scratch_path(name),
+                               scratch_path("out.safetensors"));
         const char *first = strstr(program_output, "patchgauge: ");
         char *report = squeezed(program_output);
-        bool right = sound ? code == 0 && strstr(report, wanted + 1) : code == 2 && first && strstr(first, wanted) && strstr(first, name) && !strstr(first + 1, "patchgauge: ");
+        bool right =
+            sound ? code == 0 && strstr(report, wanted + 1)
+                  : code == 2 && first && strstr(first, wanted) && strstr(first, name) && !strstr(first + 1, "patchgauge: ");
         right &= (pg_file_size(scratch_path("out.safetensors")) >= 0) == sound && pg_file_size(scratch_path("owned")) < 0;
         if (!right)
             print_message("%s: exit code %d, wanted '%s':\n%s\n", name, code, wanted, program_output);
@@ -181,7 +189,10 @@ static void provenance_is_recorded(void **state)
         skip();
     for (int i = 0; i < 2; i++) {
         const char *out = scratch_path(i ? "b.safetensors" : "a.safetensors");
-        assert_int_equal(program_run("db", "model import resnet18 '%s' --input 32x32 -o '%s' --set mean=0.1,0.2,0.3 --set std=1", scratch_path("sound"), out), 0);
+        assert_int_equal(program_run("db",
+                                     "model import resnet18 '%s' --input 32x32 -o '%s' --set mean=0.1,0.2,0.3 --set std=1",
+                                     scratch_path("sound"), out),
+                         0);
         assert_int_equal(pg_hash_file(out, hash[i]), PG_OK);
     }
     assert_string_equal(hash[0], hash[1]);
@@ -189,11 +200,15 @@ static void provenance_is_recorded(void **state)
     snprintf(wanted, sizeof wanted, "sound sha256 %s", source);
     assert_non_null(strstr(program_output, wanted));
     assert_non_null(strstr(program_output, "width=4 stem=small mean=0.1,0.2,0.3 std=1"));
-    assert_non_null(strstr(program_output, "patchgauge model import resnet18 sound --input 32x32 --set width=4 --set stem=small"));
+    assert_non_null(
+        strstr(program_output, "patchgauge model import resnet18 sound --input 32x32 --set width=4 --set stem=small"));
     /* what no tensor tells is asked for; an architecture that does not fit says what is missing */
-    assert_int_equal(program_run("db", "model import '%s' --input 32x32 -o '%s'", scratch_path("sound"), scratch_path("c.safetensors")), 2);
+    assert_int_equal(
+        program_run("db", "model import '%s' --input 32x32 -o '%s'", scratch_path("sound"), scratch_path("c.safetensors")), 2);
     assert_non_null(strstr(program_output, "--set mean=... is missing"));
-    assert_int_equal(program_run("db", "model import ds-resnet18 '%s' --input 32x32 -o '%s' --set band=4", scratch_path("sound"), scratch_path("c.safetensors")), 2);
+    assert_int_equal(program_run("db", "model import ds-resnet18 '%s' --input 32x32 -o '%s' --set band=4",
+                                 scratch_path("sound"), scratch_path("c.safetensors")),
+                     2);
     assert_non_null(strstr(program_output, "conv1.weight 64x5x3x3; the file has 4x3x3x3"));
     assert_int_equal(pg_file_size(scratch_path("c.safetensors")), -1);
 }
@@ -206,11 +221,15 @@ static void a_prefix_chooses(void **state)
     char hash[2][PG_HASH_HEX];
     if (pg_file_size(scratch_path("prefixes")) < 0)
         skip();
-    int code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1", scratch_path("prefixes"), scratch_path("a"));
+    int code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1", scratch_path("prefixes"),
+                           scratch_path("a"));
     assert_int_equal(code, 2);
-    assert_non_null(strstr(program_output, "2 networks of the file fit alike; choose one: --prefix 'module.attacker.model.', --prefix 'module.model.'"));
+    assert_non_null(
+        strstr(program_output,
+               "2 networks of the file fit alike; choose one: --prefix 'module.attacker.model.', --prefix 'module.model.'"));
     for (int i = 0; i < 2; i++) {
-        code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1 --prefix %s", scratch_path("prefixes"), scratch_path("a"), chosen[i]);
+        code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1 --prefix %s",
+                           scratch_path("prefixes"), scratch_path("a"), chosen[i]);
         if (code)
             fail_msg("%s", program_output);
         assert_non_null(strstr(program_output, "fits         102 of 102 tensors"));
@@ -219,7 +238,8 @@ static void a_prefix_chooses(void **state)
         assert_int_equal(remove(scratch_path("a")), 0);
     }
     assert_string_not_equal(hash[0], hash[1]);
-    code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1 --prefix model", scratch_path("prefixes"), scratch_path("b"));
+    code = program_run("db", "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1 --prefix model",
+                       scratch_path("prefixes"), scratch_path("b"));
     assert_int_equal(code, 2);
     assert_non_null(strstr(program_output, "the file has: --key '' --prefix 'module.attacker.model.'"));
     assert_int_equal(pg_file_size(scratch_path("b")), -1);

@@ -1,10 +1,11 @@
-/* Tests keep to their scratch folders: what a test program starts finds neither the user's caches nor data sets nor plug-ins, and
- * writes into none of them. */
+/* Tests keep to their scratch folders: what a test program starts finds neither the user's caches nor data sets nor plug-ins,
+ * and writes into none of them. */
 #include "tests/pets_fixture.h"
 #include "tests/program.h"
 
-static const char matrix[] = "name = \"m\"\n[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:4\"\ndefense = \"mean\"\npatch = 2\n"
-                             "weights = \"models/zoo/synthetic-ds.safetensors\"\n";
+static const char matrix[] =
+    "name = \"m\"\n[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:4\"\ndefense = \"mean\"\npatch = 2\n"
+    "weights = \"models/zoo/synthetic-ds.safetensors\"\n";
 
 /* In a program that a user started, with the user's environment: what leaves files where nobody names a place. */
 static void work_with_the_default_places(void **state)

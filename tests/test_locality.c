@@ -1,4 +1,5 @@
-/* Measurements of locality as text, beside weights and together; and what room for a moved image promises, by brute force. No libtorch. */
+/* Measurements of locality as text, beside weights and together; and what room for a moved image promises, by brute force. No
+ * libtorch. */
 #include "defenses/certifier.h"
 #include "defenses/evidence.h"
 #include "harness/base/file.h"
@@ -13,12 +14,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-static const pg_locality plain = {.measured = true, .delta_grid = 3, .trials = 256, .outside = 250, .device = "cpu", .isa = "avx2", .batch = 128};
+static const pg_locality plain = {
+    .measured = true, .delta_grid = 3, .trials = 256, .outside = 250, .device = "cpu", .isa = "avx2", .batch = 128};
 
 static pg_weights_info info_of(const char *metadata)
 {
-    pg_weights_info info = {.geometry = {.input_height = 32, .input_width = 32, .rows = {.positions = 8, .field = 9, .stride = 2},
-                                         .columns = {.positions = 8, .field = 9, .stride = 2}, .classes = 10}};
+    pg_weights_info info = {.geometry = {.input_height = 32,
+                                         .input_width = 32,
+                                         .rows = {.positions = 8, .field = 9, .stride = 2},
+                                         .columns = {.positions = 8, .field = 9, .stride = 2},
+                                         .classes = 10}};
     memset(info.hash, 'a', PG_HASH_HEX - 1);
     if (metadata)
         assert_int_equal(pg_locality_parse(metadata, &info.locality), PG_OK);
@@ -40,8 +45,18 @@ static void metadata_is_read_and_written(void **state)
     assert_string_equal(l.isa, "avx2");
     assert_int_equal(pg_locality_parse("0:1:bf16:cuda:64", &older), PG_OK); /* as it was written before */
     assert_true(older.dtype == PG_DTYPE_BF16 && older.batch == 64 && older.outside == -1 && !*older.isa);
-    static const char *const bad[] = {"",         "0:1:fp32:cpu",      "0:1:fp32:cpu:",       "0:1:fp32:cpu:128:", "0:1:fp32:cpu:128x", "0:1:fp32:cpu:128:avx2 ",
-                                      "-1:1:fp32:cpu:1", "0:0:fp32:cpu:1", "0:1:fp64:cpu:1", "0:1:fp32:tpu:1",    "0:1:fp32:cpu:0",    "0:1:fp32:cpu:128:a:b"};
+    static const char *const bad[] = {"",
+                                      "0:1:fp32:cpu",
+                                      "0:1:fp32:cpu:",
+                                      "0:1:fp32:cpu:128:",
+                                      "0:1:fp32:cpu:128x",
+                                      "0:1:fp32:cpu:128:avx2 ",
+                                      "-1:1:fp32:cpu:1",
+                                      "0:0:fp32:cpu:1",
+                                      "0:1:fp64:cpu:1",
+                                      "0:1:fp32:tpu:1",
+                                      "0:1:fp32:cpu:0",
+                                      "0:1:fp32:cpu:128:a:b"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(pg_locality_parse(bad[i], &l), PG_EDAMAGED);
 }
@@ -60,9 +75,11 @@ static int read_text(const char *text, pg_weights_info *info)
     return pg_locality_read(scratch_path("net"), info);
 }
 
-#define SHA "sha256=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
+#define SHA  "sha256=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
 #define HEAD "patchgauge.locality 1\n" SHA
-#define LINE "delta=0 trials=256 outside=256 elsewhere=1 moved=176 images=128 batches=1,16,64,128 dtype=fp32 device=cpu isa=avx512 batch=128\n"
+#define LINE                                                                                                                \
+    "delta=0 trials=256 outside=256 elsewhere=1 moved=176 images=128 batches=1,16,64,128 dtype=fp32 device=cpu isa=avx512 " \
+    "batch=128\n"
 #define SHORT "delta=7 trials=8 outside=8 dtype=bf16 device=cuda batch=8\n"
 
 static void the_file_beside_weights_is_read(void **state)
@@ -135,7 +152,8 @@ static void the_largest_change_counts(void **state)
     assert_false(found_of(&info, PG_DTYPE_BF16, 128, false).measured);
     assert_false(found_of(&info, PG_DTYPE_F32, 128, true).measured); /* a patch at its place says nothing of other places */
     /* one that found no more changes nothing but the kinds */
-    info.measured[info.n_measured++] = (pg_locality){.measured = true, .delta_grid = 1, .outside = 9, .trials = 9, .device = "cuda", .isa = "sm_90", .batch = 128};
+    info.measured[info.n_measured++] = (pg_locality){
+        .measured = true, .delta_grid = 1, .outside = 9, .trials = 9, .device = "cuda", .isa = "sm_90", .batch = 128};
     f = found_of(&info, PG_DTYPE_F32, 128, false);
     assert_true(f.measured && !f.differs && f.delta_grid == 2);
     assert_string_equal(f.kinds, "cpu, cuda sm_90");
@@ -145,8 +163,17 @@ static void the_largest_change_counts(void **state)
     assert_true(f.measured && f.differs && f.delta_grid == 3);
     assert_string_equal(f.kinds, "cpu, cuda sm_90, cpu avx2");
     /* elsewhere: the larger of both changes outside, and the moved image's */
-    info.measured[info.n_measured - 1] = (pg_locality){.measured = true, .delta_grid = 1, .trials = 8, .outside = 8, .device = "cpu", .isa = "avx2", .batch = 128,
-                                                       .moved = true, .elsewhere_grid = 5, .moved_grid = 170, .batches = "1,16,64,128"};
+    info.measured[info.n_measured - 1] = (pg_locality){.measured = true,
+                                                       .delta_grid = 1,
+                                                       .trials = 8,
+                                                       .outside = 8,
+                                                       .device = "cpu",
+                                                       .isa = "avx2",
+                                                       .batch = 128,
+                                                       .moved = true,
+                                                       .elsewhere_grid = 5,
+                                                       .moved_grid = 170,
+                                                       .batches = "1,16,64,128"};
     f = found_of(&info, PG_DTYPE_F32, 128, true);
     assert_true(f.measured && f.differs && f.delta_grid == 175 && f.moved_grid == 170);
     assert_string_equal(f.kinds, "cpu avx2");
@@ -159,7 +186,8 @@ static void no_position_outside_is_no_measurement(void **state)
 {
     (void)state;
     pg_weights_info info = info_of(NULL);
-    info.measured[info.n_measured++] = (pg_locality){.measured = false, .trials = 8, .outside = 0, .device = "cpu", .batch = 128, .moved = true, .moved_grid = 4};
+    info.measured[info.n_measured++] = (pg_locality){
+        .measured = false, .trials = 8, .outside = 0, .device = "cpu", .batch = 128, .moved = true, .moved_grid = 4};
     pg_locality_found f = found_of(&info, PG_DTYPE_F32, 128, false);
     assert_true(!f.measured && f.none_outside);
     f = found_of(&info, PG_DTYPE_F32, 128, true);
@@ -229,8 +257,15 @@ static void set_up(game *g, const rule *r)
     g->defense->evidence(g->config, &g->spec);
     g->scratch = aligned_alloc(64, (g->defense->scratch_size(1, POSITIONS, CLASSES, 1) + 63) & ~(size_t)63);
     pg_weights_info info = info_of(NULL);
-    info.measured[info.n_measured++] = (pg_locality){.measured = true, .trials = 1, .outside = 1, .device = "cpu", .batch = 8, .moved = true,
-                                                     .delta_grid = LEAK, .elsewhere_grid = 1, .moved_grid = MOVED};
+    info.measured[info.n_measured++] = (pg_locality){.measured = true,
+                                                     .trials = 1,
+                                                     .outside = 1,
+                                                     .device = "cpu",
+                                                     .batch = 8,
+                                                     .moved = true,
+                                                     .delta_grid = LEAK,
+                                                     .elsewhere_grid = 1,
+                                                     .moved_grid = MOVED};
     pg_locality_found found;
     const pg_defended defended = {.defense = g->defense, .config = g->config};
     pg_defended_delta(&defended, &info, PG_DTYPE_F32, 8, true, &found, &g->delta);
@@ -255,7 +290,8 @@ static int64_t end_of(const game *g, bool upper)
     return upper ? (bounded ? hi : PG_EVIDENCE_MAX) : bounded ? lo : -PG_EVIDENCE_MAX;
 }
 
-/* Every corner of the box of moved images, and of what a patch leaks outside its window, with the ends of the range in the window. */
+/* Every corner of the box of moved images, and of what a patch leaks outside its window, with the ends of the range in the
+ * window. */
 static long attack(const game *g, const double *u, int label)
 {
     const double unit = 1.0 / PG_GRID;
@@ -338,7 +374,8 @@ static void moved_images_stay_certified(void **state)
             lift(at, -1);
             refused += certified(&g, at, 0, &label) && !certified(&g, at, g.delta, &label);
         }
-        print_message("%s %s: %ld certified at the edge, %ld just beyond, %ld attacks\n", rules[i].defense, rules[i].options, n, refused, tried);
+        print_message("%s %s: %ld certified at the edge, %ld just beyond, %ld attacks\n", rules[i].defense, rules[i].options, n,
+                      refused, tried);
         assert_true(n > 0 && refused > 0);
         free(g.scratch);
     }

@@ -92,10 +92,18 @@ static void rates_read(void **state)
     static const struct {
         double per_s;
         const char *unit, *want;
-    } cases[] = {{340, "images", "340 images/s"},  {1, "images", "1.0 images/s"},   {0.2, "images", "12 images/min"},
-                 {0.99, "images", "59 images/min"}, {0.01, "images", "36 images/h"}, {0.0001, "images", "8.6 images/day"},
-                 {48123, "images", "48k images/s"}, {1250, "", "1.2k/s"},            {999.4, "", "999/s"},
-                 {9.96, "", "10/s"},                {5.2e6, "", "5.2M/s"},           {0, "images", "0.0 images/day"}};
+    } cases[] = {{340, "images", "340 images/s"},
+                 {1, "images", "1.0 images/s"},
+                 {0.2, "images", "12 images/min"},
+                 {0.99, "images", "59 images/min"},
+                 {0.01, "images", "36 images/h"},
+                 {0.0001, "images", "8.6 images/day"},
+                 {48123, "images", "48k images/s"},
+                 {1250, "", "1.2k/s"},
+                 {999.4, "", "999/s"},
+                 {9.96, "", "10/s"},
+                 {5.2e6, "", "5.2M/s"},
+                 {0, "images", "0.0 images/day"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[64];
         pg_rate_format(cases[i].per_s, cases[i].unit, text);

@@ -161,7 +161,8 @@ static void output_that_cannot_be_written_is_an_error(void **state)
     expect("$P help >/dev/full", 4, "", "standard output");
     expect("$P lst >/dev/full", 2, "", "unknown command"); /* the first failure counts */
     /* a reader that goes away, as head does: no message, and the code that a shell shows for a tool that died of SIGPIPE */
-    static const char *const commands[] = {"help", "help man", "list", "--db $DIR/none.db ls", "plan experiments/demo.toml --explain"};
+    static const char *const commands[] = {"help", "help man", "list", "--db $DIR/none.db ls",
+                                           "plan experiments/demo.toml --explain"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         char line[256];
         snprintf(line, sizeof line, "{ sleep 0.2; $P %s; echo \"code $?\" >&2; } | true", commands[i]);

@@ -240,8 +240,8 @@ static void test_late_worker(void **state)
 }
 
 /* A failure travels with its reason, once; later the shard, or this store, gets it done. */
-/* A shard whose run stopped within a task: what it has is merged, what it lacks stays to be done in both, and its other tasks are the
- * ones that it had. */
+/* A shard whose run stopped within a task: what it has is merged, what it lacks stays to be done in both, and its other tasks
+ * are the ones that it had. */
 static void test_a_shard_that_stopped(void **state)
 {
     pg_store *main = open_as("main.db", PG_STORE_WRITE), *shard = open_as("s0.db", PG_STORE_WRITE);

@@ -135,7 +135,8 @@ static void bad_options_and_sizes_are_refused(void **state)
     (void)state;
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     const pg_model *bagnet = pg_model_find("bagnet17"), *ds = pg_model_find("ds-resnet18");
-    static const char *const bad[] = {"kernel3=11", "kernel3=1120", "strides=2,2,2", "strides=2,2,2,5", "strides=2,2,2,1,1", "blocks=1,1,1,37", "blocks=-1,1,1,1", "width=3"};
+    static const char *const bad[] = {"kernel3=11",        "kernel3=1120",    "strides=2,2,2",   "strides=2,2,2,5",
+                                      "strides=2,2,2,1,1", "blocks=1,1,1,37", "blocks=-1,1,1,1", "width=3"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(pg_module_configure(&bagnet->module, "model", &bad[i], 1, config), PG_EINPUT);
     pg_geometry g;

@@ -33,7 +33,10 @@ static void random_pixels(uint8_t *pixels, int n, uint32_t item)
 }
 
 /* A network with random weights and running statistics that are not the trivial ones. */
-static net random_32px(const char *name, size_t n, const char *const *pairs) { return random_net_new(t, name, SIDE, SIDE, CLASSES, n, pairs); }
+static net random_32px(const char *name, size_t n, const char *const *pairs)
+{
+    return random_net_new(t, name, SIDE, SIDE, CLASSES, n, pairs);
+}
 static void release(net *x) { random_net_release(x, t); }
 static void save(const net *x, const char *path, bool half) { random_net_save(x, path, half); }
 
@@ -121,7 +124,8 @@ static void transposed_bands_are_the_plain_ones(void **state)
     /* the same kernels with rows and columns exchanged, on the band as it stands in the image */
     for (size_t i = 0; i < x.parameters.n; i++)
         if (x.parameters.items[i].rank == 4) {
-            pg_tensor *turned = t->keep(s, t->contiguous(s, t->permute(s, x.parameters.items[i].tensor, 4, (const int64_t[]){0, 1, 3, 2})));
+            pg_tensor *turned =
+                t->keep(s, t->contiguous(s, t->permute(s, x.parameters.items[i].tensor, 4, (const int64_t[]){0, 1, 3, 2})));
             t->tensor_free(x.parameters.items[i].tensor);
             x.parameters.items[i].tensor = turned;
         }
@@ -132,7 +136,9 @@ static void transposed_bands_are_the_plain_ones(void **state)
                 for (int k = 0; k < 4; k++) {
                     int column = (j + k) % SIDE;
                     double angle = 2 * M_PI * (column + 0.5) / SIDE;
-                    double v = c < 3 ? pixels[(c * SIDE + y) * SIDE + column] / 255.0 * 4 - 2 : c == 3 ? cos(angle) : sin(angle);
+                    double v = c < 3    ? pixels[(c * SIDE + y) * SIDE + column] / 255.0 * 4 - 2
+                               : c == 3 ? cos(angle)
+                                        : sin(angle);
                     band[(c * SIDE + y) * 4 + k] = (float)v;
                 }
         pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &x.parameters, .classes = CLASSES};
@@ -161,8 +167,8 @@ static void cut_block(const uint8_t *pixels, bool ablation, int side, int top, i
                 if (ablation)
                     out[(3 + c) * size * size + at] = (float)(1 - v);
             }
-            double places[4] = {cos(2 * M_PI * (row + 0.5) / SIDE), sin(2 * M_PI * (row + 0.5) / SIDE), cos(2 * M_PI * (column + 0.5) / SIDE),
-                                sin(2 * M_PI * (column + 0.5) / SIDE)};
+            double places[4] = {cos(2 * M_PI * (row + 0.5) / SIDE), sin(2 * M_PI * (row + 0.5) / SIDE),
+                                cos(2 * M_PI * (column + 0.5) / SIDE), sin(2 * M_PI * (column + 0.5) / SIDE)};
             for (int c = 0; !ablation && c < 4; c++)
                 out[(3 + c) * size * size + at] = (float)places[c];
         }
@@ -211,16 +217,16 @@ static void training_looks_at_a_grid_of_blocks(void **state)
     static const struct {
         const char *shape;
         int positions, rows, columns;
-    } cases[] = {{"shape=block", 1, 1, 1}, {"shape=block", 8, 2, 4}, {"shape=block", 9, 3, 3}, {"shape=row", 4, 4, 1}, {"shape=column", 4, 1, 4},
-                 {"shape=column", 99, 1, SIDE}};
+    } cases[] = {{"shape=block", 1, 1, 1}, {"shape=block", 8, 2, 4},  {"shape=block", 9, 3, 3},
+                 {"shape=row", 4, 4, 1},   {"shape=column", 4, 1, 4}, {"shape=column", 99, 1, SIDE}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *const pairs[] = {"width=4", cases[i].shape};
         net x = random_32px("ds-resnet18", 2, pairs);
         uint8_t pixels[2 * IMAGE];
         random_pixels(pixels, 2, 4);
         pg_tensor *in = t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){2, 3, SIDE, SIDE});
-        pg_value v = pg_model_train_logits(x.model, x.config, PG_PASS_EVAL, x.scope, &x.parameters, CLASSES, in, cases[i].positions,
-                                           pg_rng_make(1, PG_STREAM_TEST, (uint32_t)i));
+        pg_value v = pg_model_train_logits(x.model, x.config, PG_PASS_EVAL, x.scope, &x.parameters, CLASSES, in,
+                                           cases[i].positions, pg_rng_make(1, PG_STREAM_TEST, (uint32_t)i));
         assert_int_equal(pg_scope_check(x.scope), PG_OK);
         assert_int_equal(v.rows.positions, cases[i].rows);
         assert_int_equal(v.columns.positions, cases[i].columns);
@@ -239,7 +245,8 @@ static void training_looks_at_a_grid_of_blocks(void **state)
         for (int at = 0; at < H * W; at++) { /* where the grid starts, in the first image */
             bool same = true;
             for (int k = 0; same && k < count; k++) {
-                int row = (at / W + k / cases[i].columns * H / cases[i].rows) % H, column = (at % W + k % cases[i].columns * W / cases[i].columns) % W;
+                int row = (at / W + k / cases[i].columns * H / cases[i].rows) % H,
+                    column = (at % W + k % cases[i].columns * W / cases[i].columns) % W;
                 same = largest_difference(some + k * CLASSES, all + (row * W + column) * CLASSES, CLASSES) < 1e-4;
             }
             found += same;
@@ -249,8 +256,8 @@ static void training_looks_at_a_grid_of_blocks(void **state)
     }
 }
 
-/* The published encoding sees nothing outside the band: pixels there may change without any effect on its column. Both images are
- * the only one of their pass: another place in a batch may round otherwise. */
+/* The published encoding sees nothing outside the band: pixels there may change without any effect on its column. Both images
+ * are the only one of their pass: another place in a batch may round otherwise. */
 static void ablated_bands_see_only_themselves(void **state)
 {
     (void)state;
@@ -305,13 +312,15 @@ static void locality_is_measured(void **state)
     path_of(bagnet, "bagnet.safetensors");
     path_of(global, "resnet.safetensors");
     const char *const width[] = {"width=8"}, *const blocks[] = {"width=4", "shape=block", "stride=2", "band=5"};
-    net ds = random_32px("ds-resnet18", 1, width), block = random_32px("ds-resnet18", 4, blocks), resnet = random_32px("resnet18", 1, width);
+    net ds = random_32px("ds-resnet18", 1, width), block = random_32px("ds-resnet18", 4, blocks),
+        resnet = random_32px("resnet18", 1, width);
     save(&ds, bands, true);
     save(&resnet, global, true);
     path_of(square, "blocks.safetensors");
     save(&block, square, true);
     const char *const files[] = {bands, bagnet, square};
-    pg_locality_request request = {.data_dir = "unused", .dataset = "synthetic:val", .device = "cpu", .batch = 8, .threads = 1, .trials = 20, .seed = 1};
+    pg_locality_request request = {
+        .data_dir = "unused", .dataset = "synthetic:val", .device = "cpu", .batch = 8, .threads = 1, .trials = 20, .seed = 1};
     for (int i = 0; i < 3; i++) {
         pg_locality found;
         pg_weights_info info;
@@ -341,14 +350,21 @@ static void locality_is_measured(void **state)
     release(&resnet);
 }
 
-/* Images at other places and in other batches differ in their last bits at most; the file beside the weights keeps what was found, and
- * the weights stay what they are. How much it is depends on the processor. */
+/* Images at other places and in other batches differ in their last bits at most; the file beside the weights keeps what was
+ * found, and the weights stay what they are. How much it is depends on the processor. */
 static void moved_images_are_measured(void **state)
 {
     (void)state;
     char weights[128];
     path_of(weights, "bagnet.safetensors");
-    const pg_locality_request request = {.data_dir = "unused", .dataset = "synthetic:val", .device = "cpu", .batch = 16, .threads = 1, .trials = 16, .seed = 1, .moved = true};
+    const pg_locality_request request = {.data_dir = "unused",
+                                         .dataset = "synthetic:val",
+                                         .device = "cpu",
+                                         .batch = 16,
+                                         .threads = 1,
+                                         .trials = 16,
+                                         .seed = 1,
+                                         .moved = true};
     pg_weights_info before, after;
     pg_locality found, again;
     pg_locality_found f;
@@ -468,7 +484,8 @@ static void large_images_can_be_learnt_from(void **state)
         pg_tensor *u = pg_model_forward(x.model, x.config, PG_PASS_TRAIN, x.scope, &x.parameters, CLASSES, pixels);
         t->backward(x.scope, t->sum(x.scope, u, 0, NULL, false));
         float first;
-        t->read(x.scope, t->sum(x.scope, t->grad_of(x.scope, x.parameters.items[0].tensor), 0, NULL, false), &first, PG_T_F32, 1);
+        t->read(x.scope, t->sum(x.scope, t->grad_of(x.scope, x.parameters.items[0].tensor), 0, NULL, false), &first, PG_T_F32,
+                1);
         assert_int_equal(pg_scope_check(x.scope), PG_OK);
         assert_true(isfinite(first));
         t->scope_clear(x.scope);

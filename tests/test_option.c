@@ -71,7 +71,14 @@ static const pg_option table[] = {
      .fallback = "",
      .recorded_only = true,
      .help = "a text"},
-    {.name = "colour", .type = PG_OPTION_RGB, .offset = offsetof(config, colour), .fallback = "0.5", .min = 0, .max = 1, .later = true, .help = "a colour"},
+    {.name = "colour",
+     .type = PG_OPTION_RGB,
+     .offset = offsetof(config, colour),
+     .fallback = "0.5",
+     .min = 0,
+     .max = 1,
+     .later = true,
+     .help = "a colour"},
     {0},
 };
 
@@ -395,7 +402,7 @@ static void modules_are_configured_and_settled(void **state)
                               .settle = settle};
     config c;
     const char *const good[] = {"count=4", "rule=window"}, *const bad[] = {"count=8"}, *const unknown[] = {"cout=8"},
-               *const twice[] = {"count=2", "rule=window", "count=4"};
+                      *const twice[] = {"count=2", "rule=window", "count=4"};
     assert_int_equal(pg_module_configure(&module, "defense", good, 2, &c), PG_OK);
     assert_true(c.count == 4 && c.rule == 1 && c.clip.lo == 0 && c.clip.hi == 1 && c.threshold_ppm == 200000);
     assert_int_equal(pg_module_configure(&module, "defense", bad, 1, &c), PG_EINPUT);

@@ -1,5 +1,5 @@
-/* What commands write: never over something that is no regular file, over what they read, or over files of others unless they are told
- * to; their own are replaced. Every command with an output is walked through the same targets. */
+/* What commands write: never over something that is no regular file, over what they read, or over files of others unless they
+ * are told to; their own are replaced. Every command with an output is walked through the same targets. */
 #include "harness/base/hash.h"
 #include "tests/program.h"
 #include "tests/scratch.h"
@@ -25,10 +25,12 @@ typedef struct writer {
 } writer;
 
 #define FEATURES "features --weights null --dataset synthetic:test --images 0:4 -o %s"
-#define ATTACK   "attack --weights null --dataset synthetic:test --images 0:2 --attack random-search --patch 3 --set steps=2 --sheet 0 -o %s"
-#define IMPORT   "model import ds-resnet18 ../w.safetensors --input 32x32 --set band=4 -o %s"
-#define TRAIN    "model train ds-resnet18 --dataset synthetic:train -o %s"
-#define FETCH    "data fetch http://127.0.0.1:1/x --sha256 0000000000000000000000000000000000000000000000000000000000000000 -o %s"
+#define ATTACK                                                                                                                 \
+    "attack --weights null --dataset synthetic:test --images 0:2 --attack random-search --patch 3 --set steps=2 --sheet 0 -o " \
+    "%s"
+#define IMPORT "model import ds-resnet18 ../w.safetensors --input 32x32 --set band=4 -o %s"
+#define TRAIN  "model train ds-resnet18 --dataset synthetic:train -o %s"
+#define FETCH  "data fetch http://127.0.0.1:1/x --sha256 0000000000000000000000000000000000000000000000000000000000000000 -o %s"
 
 static const writer writers[] = {
     {"report ../m.toml -o %s", NULL, "db", true},
@@ -60,9 +62,21 @@ enum { FOLDER_WRITERS = sizeof folder_writers / sizeof *folder_writers, NEW_FOLD
 
 /* ---- The targets ---- */
 
-typedef enum target { FOREIGN, INPUT, LINK_TO_INPUT, FOLDER, DEVICE, LINK_TO_DEVICE, FIFO, SOCKET, LINK_TO_NOTHING, TARGETS } target;
-static const char *const target_names[] = {"a file of somebody else", "an input", "a link to an input", "a folder", "a device", "a link to a device",
-                                           "a FIFO", "a socket", "a link to nothing"};
+typedef enum target {
+    FOREIGN,
+    INPUT,
+    LINK_TO_INPUT,
+    FOLDER,
+    DEVICE,
+    LINK_TO_DEVICE,
+    FIFO,
+    SOCKET,
+    LINK_TO_NOTHING,
+    TARGETS
+} target;
+static const char *const target_names[] = {
+    "a file of somebody else", "an input", "a link to an input", "a folder",         "a device",
+    "a link to a device",      "a FIFO",   "a socket",           "a link to nothing"};
 
 /* False: it cannot be made here, or there is none. */
 static bool make_target(target t, const char *path, const char *input)
@@ -78,19 +92,26 @@ static bool make_target(target t, const char *path, const char *input)
         good = f && fputs("my only copy\n", f) >= 0 && fclose(f) == 0;
         break;
     }
-    case INPUT: return input && link(from, path) == 0;
-    case LINK_TO_INPUT: return input && symlink(from, path) == 0;
-    case FOLDER: return mkdir(path, 0700) == 0;
-    case DEVICE: return mknod(path, S_IFCHR | 0600, makedev(1, 3)) == 0; /* root's */
-    case LINK_TO_DEVICE: return symlink("/dev/null", path) == 0;
-    case FIFO: return mkfifo(path, 0600) == 0;
+    case INPUT:
+        return input && link(from, path) == 0;
+    case LINK_TO_INPUT:
+        return input && symlink(from, path) == 0;
+    case FOLDER:
+        return mkdir(path, 0700) == 0;
+    case DEVICE:
+        return mknod(path, S_IFCHR | 0600, makedev(1, 3)) == 0; /* root's */
+    case LINK_TO_DEVICE:
+        return symlink("/dev/null", path) == 0;
+    case FIFO:
+        return mkfifo(path, 0600) == 0;
     case SOCKET:
         snprintf(address.sun_path, sizeof address.sun_path, "%.100s", path);
         fd = socket(AF_UNIX, SOCK_STREAM, 0);
         good = fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
         close(fd);
         break;
-    default: return symlink("nowhere", path) == 0;
+    default:
+        return symlink("nowhere", path) == 0;
     }
     return good;
 }
@@ -100,7 +121,8 @@ static void take_stock(char out[PG_HASH_HEX])
 {
     char line[LINE];
     snprintf(line, sizeof line,
-             "cd %s && { find there -printf '%%p %%y %%m %%U %%i %%s %%l\\n'; find there db m.toml w.safetensors -type f -exec sha256sum {} +; } 2>&1 | sort",
+             "cd %s && { find there -printf '%%p %%y %%m %%U %%i %%s %%l\\n'; find there db m.toml w.safetensors -type f -exec "
+             "sha256sum {} +; } 2>&1 | sort",
              scratch_folder);
     assert_int_equal(program_shell(line), 0);
     assert_int_equal(pg_hash_bytes(program_output, strlen(program_output), out), PG_OK);
@@ -126,7 +148,8 @@ static int run_there(const char *command, const char *at, const char *more)
 {
     char line[2 * LINE], arguments[LINE], *program = realpath(program_path(), NULL);
     snprintf(arguments, sizeof arguments, command, at); /* the table's own formats */
-    snprintf(line, sizeof line, "exec 2>&1; cd %s/there && exec %s --quiet --db ../db %s %s", scratch_folder, program, arguments, more);
+    snprintf(line, sizeof line, "exec 2>&1; cd %s/there && exec %s --quiet --db ../db %s %s", scratch_folder, program,
+             arguments, more);
     free(program);
     return program_shell(line);
 }
@@ -206,7 +229,8 @@ static void expect_replaced(const char *command, const char *more)
 static void own_files_are_replaced(void **state)
 {
     (void)state;
-    static const char *const commands[] = {FEATURES, ATTACK, IMPORT, "plot accuracy ../m.toml -o %s", "plot all ../m.toml -o %s"};
+    static const char *const commands[] = {FEATURES, ATTACK, IMPORT, "plot accuracy ../m.toml -o %s",
+                                           "plot all ../m.toml -o %s"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         clear();
         expect_replaced(commands[i], "");
@@ -296,7 +320,8 @@ static void what_fails_leaves_no_folder(void **state)
         "new defense Mine -o %s",
         "data import pets ../db --data %s",
         "data import cifar10 .. --data %s",
-        "data fetch http://127.0.0.1:1/x --sha256 0000000000000000000000000000000000000000000000000000000000000000 --name pets --data %s",
+        "data fetch http://127.0.0.1:1/x --sha256 0000000000000000000000000000000000000000000000000000000000000000 --name pets "
+        "--data %s",
         "data fetch cifar10 --url http://127.0.0.1:1/x --data %s",
         "submit ../m2.toml --tasks 2 -o %s/out.slurm",
     };
@@ -306,8 +331,8 @@ static void what_fails_leaves_no_folder(void **state)
         clear();
         int code = run_there(commands[i], "a/b", "");
         if (code == 0 || access(scratch_path("there/a"), F_OK) == 0)
-            fail_msg("%s: exit code %d, and the folder is %s\n%s", commands[i], code, access(scratch_path("there/a"), F_OK) == 0 ? "there" : "not there",
-                     program_output);
+            fail_msg("%s: exit code %d, and the folder is %s\n%s", commands[i], code,
+                     access(scratch_path("there/a"), F_OK) == 0 ? "there" : "not there", program_output);
     }
 }
 

@@ -68,7 +68,8 @@ static int predict(const subject *s, const int *table, int masks, int classes)
     return prediction;
 }
 
-static pg_verdict certify_q(const subject *s, const int32_t *q, int masks, int classes, pg_window window, int64_t delta, int label)
+static pg_verdict certify_q(const subject *s, const int32_t *q, int masks, int classes, pg_window window, int64_t delta,
+                            int label)
 {
     pg_evidence e = evidence_of(s, q, masks, classes);
     const void *config = s->config;
@@ -360,14 +361,10 @@ static void masks_are_those_of_the_publication(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_tables_are_judged_alike),
-        cmocka_unit_test(certificates_of_all_tables_hold),
-        cmocka_unit_test(margins_are_the_smallest_lead),
-        cmocka_unit_test(the_lower_class_wins_a_tie),
-        cmocka_unit_test(worst_contents_are_the_extremes),
-        cmocka_unit_test(a_window_of_all_masks_proves_nothing),
-        cmocka_unit_test(maps_that_are_no_pairs_are_refused),
-        cmocka_unit_test(every_place_is_hidden),
+        cmocka_unit_test(random_tables_are_judged_alike),     cmocka_unit_test(certificates_of_all_tables_hold),
+        cmocka_unit_test(margins_are_the_smallest_lead),      cmocka_unit_test(the_lower_class_wins_a_tie),
+        cmocka_unit_test(worst_contents_are_the_extremes),    cmocka_unit_test(a_window_of_all_masks_proves_nothing),
+        cmocka_unit_test(maps_that_are_no_pairs_are_refused), cmocka_unit_test(every_place_is_hidden),
         cmocka_unit_test(masks_are_those_of_the_publication),
     };
     return cmocka_run_group_tests(tests, make, drop);

@@ -1,5 +1,6 @@
-/* Files of torch.save, tensor by tensor against what Debian's PyTorch reads of them (tests/pickle_reference.py): protocols 0 to 5, the
- * container of today and the one before torch 1.6, files as torch 0.3 wrote them, and all kinds of values beside the tensors. */
+/* Files of torch.save, tensor by tensor against what Debian's PyTorch reads of them (tests/pickle_reference.py): protocols 0 to
+ * 5, the container of today and the one before torch 1.6, files as torch 0.3 wrote them, and all kinds of values beside the
+ * tensors. */
 #include "models/state_dict.h"
 
 #include "harness/base/file.h"
@@ -91,7 +92,8 @@ static void tensors_are_those_of_pytorch(void **state)
     char line[LINE];
     size_t files = 0, tensors = 0;
     snprintf(line, sizeof line,
-             "for p in python3 /usr/bin/python3; do $p -c 'import torch, numpy' 2>/dev/null && { echo ready; exec $p -W ignore tests/pickle_reference.py '%s'; }; done; echo none",
+             "for p in python3 /usr/bin/python3; do $p -c 'import torch, numpy' 2>/dev/null && { echo ready; exec $p -W ignore "
+             "tests/pickle_reference.py '%s'; }; done; echo none",
              scratch_folder);
     FILE *answer = popen(line, "r");
     assert_non_null(answer);

@@ -422,20 +422,23 @@ static void test_measured_again(void **state)
     (void)state;
     char matrix[2048], before[2][PG_HASH_HEX], after[2][PG_HASH_HEX];
     write_weights_of("ds-resnet18", "width=4", "m.safetensors", "", "3:1000:fp32:cpu:128");
-    snprintf(matrix, sizeof matrix, "%s", weights_matrix("m.safetensors", "defense = \"mean\"\npatch = 5\n[axes]\nbatch = [128, 64]\n"));
+    snprintf(matrix, sizeof matrix, "%s",
+             weights_matrix("m.safetensors", "defense = \"mean\"\npatch = 5\n[axes]\nbatch = [128, 64]\n"));
     ids_of(matrix, before);
     write_measured("m.safetensors", "delta=3 trials=8 outside=8 dtype=fp32 device=cpu isa=avx2 batch=128\n");
     ids_of(matrix, after);
     assert_string_equal(before[0], after[0]);
     assert_string_equal(before[1], after[1]);
-    write_measured("m.safetensors", "delta=4 trials=8 outside=8 dtype=fp32 device=cpu isa=avx2 batch=128\n"
-                                    "delta=0 trials=8 outside=0 dtype=fp32 device=cpu isa=avx2 batch=64\n"); /* no position outside: nothing */
+    write_measured("m.safetensors",
+                   "delta=4 trials=8 outside=8 dtype=fp32 device=cpu isa=avx2 batch=128\n"
+                   "delta=0 trials=8 outside=0 dtype=fp32 device=cpu isa=avx2 batch=64\n"); /* no position outside: nothing */
     ids_of(matrix, after);
     assert_string_not_equal(before[0], after[0]);
     assert_string_equal(before[1], after[1]);
     pg_plan *plan = must_open(matrix, NULL);
     assert_non_null(strstr(pg_plan_at(plan, 0)->canonical, "\ndelta=place:4\n"));
-    assert_null(strstr(pg_plan_at(plan, 0)->settings, "delta")); /* so that the one before is a stale one of the same settings */
+    assert_null(
+        strstr(pg_plan_at(plan, 0)->settings, "delta")); /* so that the one before is a stale one of the same settings */
     assert_string_equal(pg_cell_value(pg_plan_at(plan, 0), "locality.on"), "cpu, cpu avx2");
     assert_string_equal(pg_cell_value(pg_plan_at(plan, 1), "locality"), "no position outside");
     assert_string_equal(pg_cell_value(pg_plan_at(plan, 1), "delta"), "place");
@@ -449,9 +452,11 @@ static void test_any_batch(void **state)
     static const char axes[] = "patch = 5\n[axes]\ndefense = [\"mean\", \"clip\"]\n";
     write_weights_of("ds-resnet18", "width=4", "n.safetensors", "", "3:1000:fp32:cpu:128");
     ids_of(weights_matrix("n.safetensors", axes), place);
-    snprintf(matrix, sizeof matrix, "%s", weights_matrix("n.safetensors", "delta = \"any-batch\"\npatch = 5\n[axes]\ndefense = [\"mean\", \"clip\"]\n"));
+    snprintf(matrix, sizeof matrix, "%s",
+             weights_matrix("n.safetensors", "delta = \"any-batch\"\npatch = 5\n[axes]\ndefense = [\"mean\", \"clip\"]\n"));
     expect_refusal(matrix, "was not measured for fp32 in batches of 128; `patchgauge model measure` does so");
-    write_measured("n.safetensors", "delta=1 trials=8 outside=8 elsewhere=5 moved=170 images=128 batches=1,16,64,128 dtype=fp32 device=cpu isa=avx2 batch=128\n");
+    write_measured("n.safetensors", "delta=1 trials=8 outside=8 elsewhere=5 moved=170 images=128 batches=1,16,64,128 "
+                                    "dtype=fp32 device=cpu isa=avx2 batch=128\n");
     ids_of(matrix, first);
     assert_string_not_equal(first[0], place[0]);
     pg_plan *plan = must_open(matrix, NULL);
@@ -468,12 +473,15 @@ static void test_any_batch(void **state)
     pg_plan_free(other);
     pg_plan_free(plan);
     /* the value is part of what such a cell is */
-    write_measured("n.safetensors", "delta=1 trials=8 outside=8 elsewhere=5 moved=171 images=128 batches=1,16,64,128 dtype=fp32 device=cpu isa=avx2 batch=128\n");
+    write_measured("n.safetensors", "delta=1 trials=8 outside=8 elsewhere=5 moved=171 images=128 batches=1,16,64,128 "
+                                    "dtype=fp32 device=cpu isa=avx2 batch=128\n");
     ids_of(matrix, second);
     assert_string_not_equal(first[0], second[0]);
     /* copies of an image are another matter, but for a model that computes each image on its own */
-    expect_refusal(weights_matrix("n.safetensors", "delta = \"any-batch\"\ndefense = \"patchcleanser\"\npatch = 5\n"), "says nothing of the copies");
-    expect_refusal(weights_matrix("n.safetensors", "delta = \"any\"\ndefense = \"mean\"\npatch = 5\n"), "is none of place, any-batch");
+    expect_refusal(weights_matrix("n.safetensors", "delta = \"any-batch\"\ndefense = \"patchcleanser\"\npatch = 5\n"),
+                   "says nothing of the copies");
+    expect_refusal(weights_matrix("n.safetensors", "delta = \"any\"\ndefense = \"mean\"\npatch = 5\n"),
+                   "is none of place, any-batch");
 }
 
 /* ---- Problems ---- */
@@ -672,8 +680,9 @@ static void test_rows_like_others(void **state)
         assert_true(like->row > kept->row && (i == 0 || like->row > pg_plan_like(plan, i - 1)->row));
     }
     pg_plan_free(plan);
-    static const char matrix[] = HEAD "images = \"0:20\"\n[axes]\ndefense = [\"mean\", \"ds\"]\npatch = [\"2.4%\", 2, 5, \"2.5%\"]\n"
-                                      "\"robust-masking.threshold\" = [0, 0.2]\n";
+    static const char matrix[] =
+        HEAD "images = \"0:20\"\n[axes]\ndefense = [\"mean\", \"ds\"]\npatch = [\"2.4%\", 2, 5, \"2.5%\"]\n"
+             "\"robust-masking.threshold\" = [0, 0.2]\n";
     scratch_write("like.toml", matrix, strlen(matrix));
     assert_int_equal(program_run("like.db", "plan %s --explain", scratch_path("like.toml")), 0);
     assert_non_null(strstr(program_output, "4 cells: 4 new"));
@@ -723,8 +732,9 @@ static void test_keys_of_many_parts(void **state)
 static void test_numbers_are_decimals(void **state)
 {
     (void)state;
-    expect_rows(HEAD "[axes]\ndefense = [\"robust-masking\"]\npatch = [2]\nrobust-masking.threshold = [0.0001, 1e-4, 0.000001, 1.0]\n", NULL,
-                "robust-masking/2/0.0001/0 robust-masking/2/0.000001/0 robust-masking/2/1/0");
+    expect_rows(
+        HEAD "[axes]\ndefense = [\"robust-masking\"]\npatch = [2]\nrobust-masking.threshold = [0.0001, 1e-4, 0.000001, 1.0]\n",
+        NULL, "robust-masking/2/0.0001/0 robust-masking/2/0.000001/0 robust-masking/2/1/0");
     expect_rows(HEAD "[axes]\ndefense = [\"mean\"]\npatch = [2]\nseed = [100000.0, 1e6, 12345678901]\n", NULL,
                 "mean/2//100000 mean/2//1000000 mean/2//12345678901");
     expect_problem("[fixed]\nseed = 1e300\n", "seed");

@@ -119,13 +119,13 @@ static void test_attacked_canonical_form(void **state)
     pg_plan_free(plan);
 }
 
-/* The patch of an attack is what is put on, before the resize or behind it; its window holds what that changes. Without a resize the
- * identity knows of none. */
+/* The patch of an attack is what is put on, before the resize or behind it; its window holds what that changes. Without a
+ * resize the identity knows of none. */
 static void test_attacks_before_and_behind_a_resize(void **state)
 {
     (void)state;
-#define RESIZED                                                                                                               \
-    "[fixed]\nweights = \"null\"\ndefense = \"mean\"\nnull.height = 22\nnull.width = 22\nnull.field = 17\nnull.stride = 8\n"    \
+#define RESIZED                                                                                                              \
+    "[fixed]\nweights = \"null\"\ndefense = \"mean\"\nnull.height = 22\nnull.width = 22\nnull.field = 17\nnull.stride = 8\n" \
     "null.input_height = 192\nnull.input_width = 192\nattack = \"random-search\"\ndataset = \"synthetic:test@192\"\n"
     static const struct {
         const char *rest;
@@ -235,12 +235,9 @@ static void test_attacked_tasks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_attack_identity),
-        cmocka_unit_test(test_attacked_forward),
-        cmocka_unit_test(test_attacked_canonical_form),
-        cmocka_unit_test(test_attacks_before_and_behind_a_resize),
-        cmocka_unit_test(test_attacks_that_cannot_work),
-        cmocka_unit_test(test_many_attacked_rows),
+        cmocka_unit_test(test_attack_identity),          cmocka_unit_test(test_attacked_forward),
+        cmocka_unit_test(test_attacked_canonical_form),  cmocka_unit_test(test_attacks_before_and_behind_a_resize),
+        cmocka_unit_test(test_attacks_that_cannot_work), cmocka_unit_test(test_many_attacked_rows),
         cmocka_unit_test(test_attacked_tasks),
     };
     return cmocka_run_group_tests_name("plan_attacks", tests, scratch_make, scratch_remove);

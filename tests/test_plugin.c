@@ -50,8 +50,8 @@ static void the_template_passes_its_own_test(void **state)
 {
     (void)state;
     char line[1024];
-    snprintf(line, sizeof line, "env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PATCHGAUGE make -s -C %s/mine test >%s/said 2>&1", scratch_folder,
-             scratch_folder);
+    snprintf(line, sizeof line, "env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PATCHGAUGE make -s -C %s/mine test >%s/said 2>&1",
+             scratch_folder, scratch_folder);
     int status = system(line);
     if (status != 0)
         (void)!system(strcat(strcpy(line, "cat "), scratch_path("said")));
@@ -128,7 +128,7 @@ static void what_is_not_whole_is_refused(void **state)
         {"hookless", HEAD ".name = \"hookless\"}, .certificate = worth};\n" TAIL, "a required hook is missing: predict"},
         {"outside",
          HEAD ".name = \"outside\"}, " HOOKS "static const pg_option rows[] = {{.name = \"x\", .type = PG_OPTION_INT, .offset "
-                                             "= 4, .fallback = \"1\", .help = \"x\"}, {0}};\n"
+              "= 4, .fallback = \"1\", .help = \"x\"}, {0}};\n"
               "static const pg_defense e = {.module = {.name = \"outside\", .summary = \"s\", .source = \"s\", .version = 1, "
               ".options = rows, "
               ".config_size = 8}, " HOOKS "PG_PLUGIN(.defenses = (const pg_defense *const[]){&e, &d, NULL});\n",
@@ -153,16 +153,20 @@ static void what_is_not_whole_is_refused(void **state)
 static void a_rule_that_means_nothing_is_refused(void **state)
 {
     (void)state;
-    static const char source[] = "#include \"defenses/defense.h\"\nstatic pg_certificate nine(const void *c) { (void)c; return (pg_certificate)9; }\n" HEAD
-                                 ".name = \"nine\"}, .certificate = nine, .evidence = evidence, .certify = pg_sum_rule_certify, .scratch_size = "
-                                 "pg_sum_rule_scratch, .predict = pg_sum_rule_predict};\n" TAIL;
-    static const char matrix[] = "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:8\"\nweights = \"null\"\npatch = 3\ndefense = \"nine\"\n";
+    static const char source[] =
+        "#include \"defenses/defense.h\"\nstatic pg_certificate nine(const void *c) { (void)c; return (pg_certificate)9; "
+        "}\n" HEAD
+        ".name = \"nine\"}, .certificate = nine, .evidence = evidence, .certify = pg_sum_rule_certify, .scratch_size = "
+        "pg_sum_rule_scratch, .predict = pg_sum_rule_predict};\n" TAIL;
+    static const char matrix[] =
+        "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:8\"\nweights = \"null\"\npatch = 3\ndefense = \"nine\"\n";
     static const char *const commands[] = {"plan", "run", "audit"};
     scratch_write("bad/nine.c", source, sizeof source - 1);
     compile("bad", "nine", "");
     scratch_write("nine.toml", matrix, sizeof matrix - 1);
     for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(program_run("none.db", "--plugin %s/bad/nine.so %s %s/nine.toml", scratch_folder, commands[i], scratch_folder), 2);
+        assert_int_equal(
+            program_run("none.db", "--plugin %s/bad/nine.so %s %s/nine.toml", scratch_folder, commands[i], scratch_folder), 2);
         expect("defense nine on null: its certificate is worth 9, which means nothing");
         assert_int_equal(access(scratch_path("none.db"), F_OK), -1);
     }
@@ -220,19 +224,21 @@ static const fault faults[] = {
 enum { FAULTS = sizeof faults / sizeof *faults };
 
 static const fault lies[] = {
-    {"liar", "stdlib.h", "o->certified = true; o->prediction = 12;", "certified, though its prediction 12 is none of 10 classes"},
+    {"liar", "stdlib.h", "o->certified = true; o->prediction = 12;",
+     "certified, though its prediction 12 is none of 10 classes"},
     {"mute", "stdlib.h", "o->prediction = -1;", "no prediction, though every logit is a number"},
 };
 
 /* A rule called NAME that does what the body says for images of class 3, else as the sum rule. */
 static void compile_fault(const fault *f)
 {
-    static const char head[] = "static void fall(const pg_evidence *e, pg_window w, int64_t delta, int label, const void *const *c, "
-                               "size_t n, void *s, pg_verdict *o) { pg_sum_rule_certify(e, w, delta, label, c, n, s, o); ";
+    static const char head[] =
+        "static void fall(const pg_evidence *e, pg_window w, int64_t delta, int label, const void *const *c, "
+        "size_t n, void *s, pg_verdict *o) { pg_sum_rule_certify(e, w, delta, label, c, n, s, o); ";
     char source[4096], file[64];
-    snprintf(source, sizeof source, "#include <%s>\n#include \"defenses/rule.h\"\n%sif (label == 3) { %s } }\n%s.name = \"%s\"}, %s%s%s",
-             f->includes, head, f->body, HEAD, f->name,
-             ".certificate = worth, .evidence = evidence, .scratch_size = pg_sum_rule_scratch, ",
+    snprintf(source, sizeof source,
+             "#include <%s>\n#include \"defenses/rule.h\"\n%sif (label == 3) { %s } }\n%s.name = \"%s\"}, %s%s%s", f->includes,
+             head, f->body, HEAD, f->name, ".certificate = worth, .evidence = evidence, .scratch_size = pg_sum_rule_scratch, ",
              ".predict = pg_sum_rule_predict, .certify = fall};\n", TAIL);
     snprintf(file, sizeof file, "bad/%s.c", f->name);
     mkdir(scratch_path("bad"), 0700);
@@ -243,7 +249,8 @@ static void compile_fault(const fault *f)
 static void write_features(void)
 {
     if (access(scratch_path("dump"), F_OK) != 0)
-        assert_int_equal(program_run("db", "features --weights null --dataset synthetic:test --images 0:40 -o %s/dump", scratch_folder), 0);
+        assert_int_equal(
+            program_run("db", "features --weights null --dataset synthetic:test --images 0:40 -o %s/dump", scratch_folder), 0);
 }
 
 /* `certify` names the rule and the image, says nothing on standard output, and ends with exit code 2. */
@@ -255,8 +262,12 @@ static void certify_survives_any_end(void **state)
         const fault *f = i < FAULTS ? &faults[i] : &lies[i - FAULTS];
         char named[128];
         compile_fault(f);
-        assert_int_equal(program_run("none.db", "--quiet --plugin %s/bad/%s.so certify %s/dump/features.npy %s/dump/labels.npy --defense %s "
-                                     "--window 3x3 2>%s/said", scratch_folder, f->name, scratch_folder, scratch_folder, f->name, scratch_folder), 2);
+        assert_int_equal(
+            program_run("none.db",
+                        "--quiet --plugin %s/bad/%s.so certify %s/dump/features.npy %s/dump/labels.npy --defense %s "
+                        "--window 3x3 2>%s/said",
+                        scratch_folder, f->name, scratch_folder, scratch_folder, f->name, scratch_folder),
+            2);
         assert_string_equal(program_output, "");
         assert_int_equal(program_shell(strcat(strcpy(named, "cat "), scratch_path("said"))), 0);
         expect(f->reason);
@@ -268,12 +279,16 @@ static void certify_survives_any_end(void **state)
     }
 }
 
-/* Cells of a rule of the plug-in beside cells of a built-in one, of the same passes: the latter are as ever, whatever ends the process. */
+/* Cells of a rule of the plug-in beside cells of a built-in one, of the same passes: the latter are as ever, whatever ends the
+ * process. */
 static void write_mixed(const char *rule)
 {
     char matrix[512];
-    snprintf(matrix, sizeof matrix, "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:40\"\nweights = \"null\"\n[axes]\ndefense = [\"%s\", \"ds\"]\n"
-             "patch = [2, 3]\n", rule);
+    snprintf(
+        matrix, sizeof matrix,
+        "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:40\"\nweights = \"null\"\n[axes]\ndefense = [\"%s\", \"ds\"]\n"
+        "patch = [2, 3]\n",
+        rule);
     scratch_write("mixed.toml", matrix, strlen(matrix));
 }
 
@@ -286,13 +301,17 @@ static void a_run_keeps_built_in_cells(void **state)
         compile_fault(f);
         write_mixed(f->name);
         unlink(scratch_path("mixed.db"));
-        assert_int_equal(program_run("mixed.db", "--plugin %s/bad/%s.so --cache-size 0 run %s/mixed.toml", scratch_folder, f->name, scratch_folder), 1);
+        assert_int_equal(program_run("mixed.db", "--plugin %s/bad/%s.so --cache-size 0 run %s/mixed.toml", scratch_folder,
+                                     f->name, scratch_folder),
+                         1);
         snprintf(named, sizeof named, "warning: %sdefense '%s' of /", i < FAULTS ? "" : "images 0 to 39: ", f->name);
         expect(named);
         expect(strcmp(f->name, "thread") == 0 ? "died of SIGABRT" : f->reason);
         expect("given up");
         expect("1 of 2 tasks failed");
-        assert_int_equal(program_run("mixed.db", "--quiet --plugin %s/bad/%s.so table %s/mixed.toml -f csv", scratch_folder, f->name, scratch_folder), 0);
+        assert_int_equal(program_run("mixed.db", "--quiet --plugin %s/bad/%s.so table %s/mixed.toml -f csv", scratch_folder,
+                                     f->name, scratch_folder),
+                         0);
         expect("\nds,2,clean,17.5");
         expect("\nds,3,clean,17.5");
         snprintf(named, sizeof named, "\n%s,2,clean,,,,0", f->name);
@@ -309,16 +328,20 @@ static void an_audit_keeps_built_in_cells(void **state)
         compile_fault(f);
         write_mixed(f->name);
         unlink(scratch_path("audit.db"));
-        assert_int_equal(program_run("audit.db", "--quiet --plugin %s/bad/%s.so audit %s/mixed.toml --level feature --random 2 -f csv", scratch_folder, f->name,
-                                     scratch_folder), 1);
+        assert_int_equal(program_run("audit.db",
+                                     "--quiet --plugin %s/bad/%s.so audit %s/mixed.toml --level feature --random 2 -f csv",
+                                     scratch_folder, f->name, scratch_folder),
+                         1);
         expect(",ds,2,sound,feature,40,");
         expect(",ds,3,sound,feature,40,");
         snprintf(named, sizeof named, "defense '%s' of /", f->name);
         expect(named);
         expect(strcmp(f->name, "thread") == 0 ? "died of SIGABRT" : f->reason);
         expect("patchgauge: 2 of 4 cells could not be audited; the first: ");
-        assert_int_equal(program_run("audit.db", "--quiet --plugin %s/bad/%s.so audit %s/mixed.toml --level feature --stored -f csv", scratch_folder, f->name,
-                                     scratch_folder), 0);
+        assert_int_equal(program_run("audit.db",
+                                     "--quiet --plugin %s/bad/%s.so audit %s/mixed.toml --level feature --stored -f csv",
+                                     scratch_folder, f->name, scratch_folder),
+                         0);
         expect(",ds,2,sound,feature,40,");
     }
 }
@@ -335,11 +358,12 @@ static void a_loop_without_end_can_be_stopped(void **state)
     for (size_t i = 0; i < 2; i++) {
         char command[256], line[2048];
         snprintf(command, sizeof command, commands[i], scratch_folder);
-        snprintf(line, sizeof line,
-                 "rm -f %s/loops; LOOPS=%s/loops %s --quiet --db %s/loop%zu.db --plugin %s/bad/loops.so %s >/dev/null 2>&1 & p=$!\n"
-                 "until [ -e %s/loops ]; do kill -0 $p || exit 8; sleep 0.05; done\n"
-                 "kill -INT $p; sleep 0.3; kill -0 $p || exit 9; kill -INT $p; wait $p",
-                 scratch_folder, scratch_folder, program_path(), scratch_folder, i, scratch_folder, command, scratch_folder);
+        snprintf(
+            line, sizeof line,
+            "rm -f %s/loops; LOOPS=%s/loops %s --quiet --db %s/loop%zu.db --plugin %s/bad/loops.so %s >/dev/null 2>&1 & p=$!\n"
+            "until [ -e %s/loops ]; do kill -0 $p || exit 8; sleep 0.05; done\n"
+            "kill -INT $p; sleep 0.3; kill -0 $p || exit 9; kill -INT $p; wait $p",
+            scratch_folder, scratch_folder, program_path(), scratch_folder, i, scratch_folder, command, scratch_folder);
         assert_int_equal(program_shell(line), 3);
     }
 }
@@ -357,9 +381,12 @@ static void a_surrogate_of_no_numbers_is_named(void **state)
     mkdir(scratch_path("bad"), 0700);
     scratch_write("bad/nosum.c", source, strlen(source));
     compile("bad", "nosum", "");
-    assert_int_equal(program_run("none.db", "--quiet --plugin %s/bad/nosum.so attack --weights models/zoo/synthetic-bagnet.safetensors --dataset "
-                                 "synthetic:test --images 0:2 --attack lavan --patch 5 --defense nosum --set steps=2 --sheet 0 -o %s/nosum",
-                                 scratch_folder, scratch_folder), 2);
+    assert_int_equal(
+        program_run("none.db",
+                    "--quiet --plugin %s/bad/nosum.so attack --weights models/zoo/synthetic-bagnet.safetensors --dataset "
+                    "synthetic:test --images 0:2 --attack lavan --patch 5 --defense nosum --set steps=2 --sheet 0 -o %s/nosum",
+                    scratch_folder, scratch_folder),
+        2);
     expect("patchgauge: defense 'nosum' of /");
     expect("nosum.so: image 0: the loss of attack lavan is no number");
     assert_int_equal(access(scratch_path("nosum"), F_OK), -1);
@@ -385,8 +412,9 @@ static void what_ends_the_process_early_is_told(void **state)
         mkdir(scratch_path("bad"), 0700);
         scratch_write(file, cases[i].source, strlen(cases[i].source));
         compile("bad", cases[i].name, "");
-        assert_int_equal(program_run("none.db", "--quiet --plugin %s/bad/%s.so plan %s/m.toml -S defense=%s", scratch_folder, cases[i].name,
-                                     scratch_folder, cases[i].name), 2);
+        assert_int_equal(program_run("none.db", "--quiet --plugin %s/bad/%s.so plan %s/m.toml -S defense=%s", scratch_folder,
+                                     cases[i].name, scratch_folder, cases[i].name),
+                         2);
         expect(cases[i].message);
         expect("its process ");
         assert_int_equal(access(scratch_path("none.db"), F_OK), -1);
@@ -409,11 +437,16 @@ static void names_and_folders_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_template_passes_its_own_test),  cmocka_unit_test(it_is_listed_with_path_and_hash),
-        cmocka_unit_test(it_runs_like_a_defense_of_our_own), cmocka_unit_test(what_is_not_whole_is_refused),
+        cmocka_unit_test(the_template_passes_its_own_test),
+        cmocka_unit_test(it_is_listed_with_path_and_hash),
+        cmocka_unit_test(it_runs_like_a_defense_of_our_own),
+        cmocka_unit_test(what_is_not_whole_is_refused),
         cmocka_unit_test(a_rule_that_means_nothing_is_refused),
-        cmocka_unit_test(a_crash_costs_its_own_tasks),       cmocka_unit_test(certify_survives_any_end), cmocka_unit_test(a_run_keeps_built_in_cells),
-        cmocka_unit_test(an_audit_keeps_built_in_cells), cmocka_unit_test(a_loop_without_end_can_be_stopped),
+        cmocka_unit_test(a_crash_costs_its_own_tasks),
+        cmocka_unit_test(certify_survives_any_end),
+        cmocka_unit_test(a_run_keeps_built_in_cells),
+        cmocka_unit_test(an_audit_keeps_built_in_cells),
+        cmocka_unit_test(a_loop_without_end_can_be_stopped),
         cmocka_unit_test(a_surrogate_of_no_numbers_is_named),
         cmocka_unit_test(what_ends_the_process_early_is_told),
         cmocka_unit_test(names_and_folders_are_checked),

@@ -80,8 +80,7 @@ static void an_attack_is_used_as_if_it_were_built_in(void **state)
     assert_true(clean > 0 && attacked < clean && attacked > 0);
     /* random pixels in five patches are weaker than a search of forty steps, which is an attack of our own */
     ok(program_run("a.db", "run %s/m.toml -S attack=random-search -S random-search.steps=40 --quiet", scratch_folder));
-    ok(program_run("a.db", "--quiet table %s/m.toml -f csv -S attack=random-search -S random-search.steps=40",
-                   scratch_folder));
+    ok(program_run("a.db", "--quiet table %s/m.toml -f csv -S attack=random-search -S random-search.steps=40", scratch_folder));
     assert_true(number("mean,7,attacked,") <= attacked);
     compile("attack", "dots", "-O1 -g");
     ok(program_run("a.db", "--plugin %s/attack/dots.so plan %s/m.toml --explain -S attack=dots -S dots.steps=4", scratch_folder,

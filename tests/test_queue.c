@@ -181,7 +181,7 @@ static void test_late_worker_of_another_plan(void **state)
     pg_store_progress left;
     assert_int_equal(pg_store_progress_of(late, &left), PG_OK);
     assert_int_equal(left.pending, 3); /* those of the other run */
-    assert_true(claim(b, &task)); /* which lives: what it has in hand stays its own */
+    assert_true(claim(b, &task));      /* which lives: what it has in hand stays its own */
     assert_true(take(late));
     assert_int_equal(run_all(late), IMAGES - CHUNK);
     assert_false(take(late));
@@ -529,7 +529,8 @@ static void test_killed_in_transaction(void **state)
         if (pg_db_begin(mine) != PG_OK)
             _exit(2);
         for (int64_t i = 0; i < 5000; i++)
-            if (pg_db_run(mine, "filling", "INSERT INTO outcome VALUES (1, ?1, 1, 0, 0, 0, NULL, NULL, NULL, NULL, NULL)", "i", i) != PG_OK)
+            if (pg_db_run(mine, "filling", "INSERT INTO outcome VALUES (1, ?1, 1, 0, 0, 0, NULL, NULL, NULL, NULL, NULL)", "i",
+                          i) != PG_OK)
                 _exit(3);
         kill(getpid(), SIGKILL);
     }

@@ -149,7 +149,8 @@ static void every_number_of_the_table_is_in_the_page(void **state)
         const char *at = strchr(strchr(strchr(line, ',') + 1, ',') + 1, ',');
         if (sscanf(at, ",%lf,%lf,%lf,", &value, &lo, &hi) != 3)
             continue;
-        snprintf(want, sizeof want, "data-v=\"%.6f\">%.2f <small>%.2f&#8211;%.2f</small>", value, floor(100 * value + 0.500001) / 100, lo, hi);
+        snprintf(want, sizeof want, "data-v=\"%.6f\">%.2f <small>%.2f&#8211;%.2f</small>", value,
+                 floor(100 * value + 0.500001) / 100, lo, hi);
         if (strstr(page, want) == NULL)
             fail_msg("not in the page: %s (%s)", want, line);
         numbers++;
@@ -178,7 +179,8 @@ static void the_best_and_the_publication_stand_beside(void **state)
     pg_buf out, nothing;
     assert_int_equal(pg_metric_find("clean", &metrics[0]), PG_OK);
     assert_int_equal(pg_metric_find("certified", &metrics[1]), PG_OK);
-    pg_table table = {.row_key = "r", .column_key = "c", .entries = entries, .n_entries = 4, .metrics = metrics, .n_metrics = 2};
+    pg_table table = {
+        .row_key = "r", .column_key = "c", .entries = entries, .n_entries = 4, .metrics = metrics, .n_metrics = 2};
     pg_buf_init(&nothing);
     pg_buf_puts(&nothing, "");
     for (int best = 0; best < 2; best++) {

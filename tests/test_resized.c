@@ -125,7 +125,8 @@ static void reach_is_attained(void **state)
                     longest = end - first > longest ? end - first : longest;
                 }
                 if (longest > reach || longest < reach - 2)
-                    fail_msg("%d to %d, %s, %d pixels: reach %d, seen %d", in, out, pg_filter_names[filter], length, reach, longest);
+                    fail_msg("%d to %d, %s, %d pixels: reach %d, seen %d", in, out, pg_filter_names[filter], length, reach,
+                             longest);
                 assert_true(in != out || reach == length);
             }
     int reach;

@@ -22,7 +22,7 @@ static const char clip_matrix[] =
     "# By clipping.\n# table: --rows clip\nname = \"clip\"\n[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:8\"\n"
     "weights = \"null\"\npatch = 8\ndefense = \"clip\"\n[axes]\n\"clip.clip\" = [\"0:1\", \"0:2\"]\n";
 
-#define CHOSEN_FROM(seed, more, defense)                                                                             \
+#define CHOSEN_FROM(seed, more, defense)                                                                                   \
     "# Rows to choose from.\n" more "# table: --rows weights,defense\nname = \"x\"\n[fixed]\ndataset = \"cifar10:test\"\n" \
     "images = \"0:20\"\nweights = \"null\"\nnull.seed = " seed "\nnull.height = 100\nnull.width = 100\nnull.stride = 1\n"  \
     "patch = 1\n" defense

@@ -109,11 +109,12 @@ static void test_features_interrupted(void **state)
                      0);
     char busy[600];
     snprintf(busy, sizeof busy, "[ -e '%s/cut/meta.json.tmp.'$p ]", scratch_folder);
-    assert_int_equal(program_interrupt("none.db", busy,
-                                       "features --weights null --dataset synthetic:test --images 0:400 --batch 8 -o %s/cut --quiet"
-                                       " --set sleep_us=100000",
-                                       scratch_folder),
-                     3);
+    assert_int_equal(
+        program_interrupt("none.db", busy,
+                          "features --weights null --dataset synthetic:test --images 0:400 --batch 8 -o %s/cut --quiet"
+                          " --set sleep_us=100000",
+                          scratch_folder),
+        3);
     assert_non_null(strstr(program_output, "interrupted"));
     assert_int_equal(scratch_count(scratch_path("cut")), 3); /* the old ones */
 }
@@ -223,8 +224,8 @@ static void test_the_hint_is_the_command(void **state)
     char want[2048];
     const char *data = getenv("PATCHGAUGE_DATA");
     snprintf(want, sizeof want,
-             "`patchgauge plan %s/m.toml -S images=0:8 -S null.fail_image=3 --db '%s/my hint.db'%s%s --explain`", scratch_folder,
-             scratch_folder, data ? " --data " : "", data ? data : "");
+             "`patchgauge plan %s/m.toml -S images=0:8 -S null.fail_image=3 --db '%s/my hint.db'%s%s --explain`",
+             scratch_folder, scratch_folder, data ? " --data " : "", data ? data : "");
     if (!strstr(program_output, want))
         fail_msg("%s", program_output);
 }
@@ -399,18 +400,22 @@ static void test_a_cached_pass_serves_any_range(void **state)
     (void)state;
     static const struct {
         const char *images, *say; /* NULL: none from the cache */
-    } runs[] = {{"0:100", NULL}, {"20:53", "33 images from the cache"}, {"64:120", "32 images from the cache"}, {"7:120", "113 images from the cache"},
+    } runs[] = {{"0:100", NULL},
+                {"20:53", "33 images from the cache"},
+                {"64:120", "32 images from the cache"},
+                {"7:120", "113 images from the cache"},
                 {"40:41", "1 image from the cache"}};
-    static const char text[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"models/zoo/synthetic-ds.safetensors\"\nbatch = 16\n"
-                               "images = \"0:100\"\npatch = 2\n[axes]\ndefense = [\"ds\", \"mean\"]\n";
+    static const char text[] =
+        "[fixed]\ndataset = \"synthetic:test\"\nweights = \"models/zoo/synthetic-ds.safetensors\"\nbatch = 16\n"
+        "images = \"0:100\"\npatch = 2\n[axes]\ndefense = [\"ds\", \"mean\"]\n";
     scratch_write("part.toml", text, sizeof text - 1);
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
         char with[32], without[32], id[16];
         snprintf(with, sizeof with, "with%zu.db", i);
         snprintf(without, sizeof without, "without%zu.db", i);
         for (int cached = 0; cached < 2; cached++)
-            if (program_run(cached ? with : without, "run %s -S images=%s --quiet --device cpu --cache %s --cache-size %s", scratch_path("part.toml"),
-                            runs[i].images, scratch_path("part"), cached ? "10MiB" : "0") != 0)
+            if (program_run(cached ? with : without, "run %s -S images=%s --quiet --device cpu --cache %s --cache-size %s",
+                            scratch_path("part.toml"), runs[i].images, scratch_path("part"), cached ? "10MiB" : "0") != 0)
                 fail_msg("%s", program_output);
         assert_int_equal(program_run(with, "ls --most 1"), 0);
         snprintf(id, sizeof id, "%.12s", strchr(program_output, '\n') + 1);
@@ -424,13 +429,15 @@ static void test_a_cached_pass_serves_any_range(void **state)
     }
 }
 
-/* Whoever shows results compares outcomes with labels: those of a store that took other labels for some of its cells are not shown. */
+/* Whoever shows results compares outcomes with labels: those of a store that took other labels for some of its cells are not
+ * shown. */
 static void test_other_labels_are_not_shown(void **state)
 {
     (void)state;
     static const char text[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:16\"\n"
                                "defense = \"ds\"\n[axes]\npatch = [3, 5]\n";
-    static const char *const readers[] = {"table %s", "plot patch-size %s", "audit %s --stored", "report %s -o l.html", "show %s", "diff %s %s"};
+    static const char *const readers[] = {"table %s", "plot patch-size %s", "audit %s --stored", "report %s -o l.html",
+                                          "show %s",  "diff %s %s"};
     char id[2][16];
     scratch_write("l.toml", text, sizeof text - 1);
     assert_int_equal(program_run("l.db", "run %s --quiet", scratch_path("l.toml")), 0);
@@ -442,12 +449,14 @@ static void test_other_labels_are_not_shown(void **state)
     }
     sqlite3 *file = NULL;
     assert_int_equal(sqlite3_open_v2(scratch_path("l.db"), &file, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(file, "UPDATE label SET label = (label + 1) % 10 WHERE image IN (3, 4)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(file, "UPDATE label SET label = (label + 1) % 10 WHERE image IN (3, 4)", NULL, NULL, NULL),
+                     SQLITE_OK);
     sqlite3_close(file);
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
         bool cells = strncmp(readers[i], "show", 4) == 0 || strncmp(readers[i], "diff", 4) == 0;
         int code = program_run("l.db", readers[i], cells ? id[0] : scratch_path("l.toml"), id[1]);
-        if (code != 2 || (!strstr(program_output, "do not match their checksum") && !strstr(program_output, "l.db: is damaged")))
+        if (code != 2 ||
+            (!strstr(program_output, "do not match their checksum") && !strstr(program_output, "l.db: is damaged")))
             fail_msg("%s: %d: %s", readers[i], code, program_output);
     }
 }
@@ -469,8 +478,8 @@ static void test_instruction_sets_are_kept_apart(void **state)
             setenv("ATEN_CPU_CAPABILITY", "default", 1);
         else
             unsetenv("ATEN_CPU_CAPABILITY");
-        if (program_run("isa.db", "run %s -S defense=%s --quiet --device cpu --cache %s", scratch_path("isa.toml"), runs[i].defense,
-                        scratch_path("isa")) != 0)
+        if (program_run("isa.db", "run %s -S defense=%s --quiet --device cpu --cache %s", scratch_path("isa.toml"),
+                        runs[i].defense, scratch_path("isa")) != 0)
             fail_msg("%s", program_output);
         assert_int_equal(program_run("isa.db", "ls --most 1"), 0);
         snprintf(id[i], sizeof id[i], "%.12s", strchr(program_output, '\n') + 1);
@@ -490,11 +499,13 @@ static void test_instruction_sets_are_kept_apart(void **state)
 static void test_settings_at_their_fallback_are_shown(void **state)
 {
     (void)state;
-    static const char text[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:8\"\npatch = 5\n"
-                               "defense = \"mean\"\n\"mean.feature\" = \"confidence\"\n[axes]\n\"mean.temperature\" = [0.5, 1]\n";
+    static const char text[] =
+        "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:8\"\npatch = 5\n"
+        "defense = \"mean\"\n\"mean.feature\" = \"confidence\"\n[axes]\n\"mean.temperature\" = [0.5, 1]\n";
     scratch_write("shown.toml", text, sizeof text - 1);
     assert_int_equal(program_run("shown.db", "run %s --quiet", scratch_path("shown.toml")), 0);
-    assert_int_equal(program_run("shown.db", "table %s --rows temperature --metrics clean -f csv", scratch_path("shown.toml")), 0);
+    assert_int_equal(program_run("shown.db", "table %s --rows temperature --metrics clean -f csv", scratch_path("shown.toml")),
+                     0);
     assert_non_null(strstr(program_output, "\n0.5,"));
     assert_non_null(strstr(program_output, "\n1,"));
 }

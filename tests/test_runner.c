@@ -114,7 +114,9 @@ static void programs_that_break_off_are_failures(void **state)
         char text[512];
         snprintf(text, sizeof text, "%s%s", start, rows[i].end);
         put("test_x", text);
-        assert_int_equal(sh(i == 3 ? "PG_TEST_WALL=3 sh tests/run.sh $DIR/out $DIR/test_x" : "PG_TEST_LIMIT=1 PG_TEST_WALL=600 sh tests/run.sh $DIR/out $DIR/test_x"), 1);
+        assert_int_equal(sh(i == 3 ? "PG_TEST_WALL=3 sh tests/run.sh $DIR/out $DIR/test_x"
+                                   : "PG_TEST_LIMIT=1 PG_TEST_WALL=600 sh tests/run.sh $DIR/out $DIR/test_x"),
+                         1);
         assert_string_equal(last_line(), "0 passed, 1 failed, 0 skipped");
         expect(rows[i].note);
     }
@@ -200,10 +202,13 @@ static void dependencies_are_named_where_apt_is_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(passed_and_skipped_are_counted),        cmocka_unit_test(failures_show_the_whole_output),
-        cmocka_unit_test(programs_that_break_off_are_failures),  cmocka_unit_test(ci_fails_on_unexpected_skips_only),
+        cmocka_unit_test(passed_and_skipped_are_counted),
+        cmocka_unit_test(failures_show_the_whole_output),
+        cmocka_unit_test(programs_that_break_off_are_failures),
+        cmocka_unit_test(ci_fails_on_unexpected_skips_only),
         cmocka_unit_test(ci_looks_for_skips_in_every_step),
-        cmocka_unit_test(ci_runs_every_step_and_fails_with_any), cmocka_unit_test(dependencies_are_named_where_apt_is_missing),
+        cmocka_unit_test(ci_runs_every_step_and_fails_with_any),
+        cmocka_unit_test(dependencies_are_named_where_apt_is_missing),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

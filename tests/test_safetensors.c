@@ -211,12 +211,12 @@ static void the_same_contents_give_the_same_bytes(void **state)
     memset(blank + (digits - text), '0', PG_HASH_HEX - 1);
     assert_int_equal(pg_hash_bytes(blank, n, checksum), PG_OK); /* of the whole file, without the digits */
     snprintf(expected, sizeof expected,
-        "{\"__metadata__\":{\"a\":\"1\",\"b\":\"2\","
-        "\"file_sha256\":\"%s\"},\"d \\\"quoted\\\" \\\\ ü\":{\"dtype\":\"F64\",\"shape\":[2],"
-        "\"data_offsets\":[0,16]},\"none\":{\"dtype\":\"I64\",\"shape\":[0,5],\"data_offsets\":[16,16]},"
-        "\"w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[16,40]},"
-        "\"odd\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[40,46]}}",
-        checksum);
+             "{\"__metadata__\":{\"a\":\"1\",\"b\":\"2\","
+             "\"file_sha256\":\"%s\"},\"d \\\"quoted\\\" \\\\ ü\":{\"dtype\":\"F64\",\"shape\":[2],"
+             "\"data_offsets\":[0,16]},\"none\":{\"dtype\":\"I64\",\"shape\":[0,5],\"data_offsets\":[16,16]},"
+             "\"w\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[16,40]},"
+             "\"odd\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[40,46]}}",
+             checksum);
     assert_memory_equal(text + 8, expected, strlen(expected));
     assert_int_equal((n - 46) % 8, 0);
     /* one bit of a tensor */

@@ -49,9 +49,10 @@ static void percents_are_of_the_exact_ratio(void **state)
         int64_t count, n;
         int decimals;
         const char *text;
-    } cases[] = {{49, 400, 1, "12.3"}, {1, 2000, 1, "0.1"},   {1999, 2000, 1, "100.0"}, {253, 400, 1, "63.3"}, {0, 7, 1, "0.0"},
-                 {7, 7, 1, "100.0"},   {1, 3, 2, "33.33"},    {2, 3, 2, "66.67"},       {1, 8, 0, "13"},       {6365, 10000, 1, "63.7"},
-                 {6364, 10000, 1, "63.6"}, {6325, 10000, 1, "63.3"}, {1, 20000, 2, "0.01"}};
+    } cases[] = {{49, 400, 1, "12.3"}, {1, 2000, 1, "0.1"},      {1999, 2000, 1, "100.0"}, {253, 400, 1, "63.3"},
+                 {0, 7, 1, "0.0"},     {7, 7, 1, "100.0"},       {1, 3, 2, "33.33"},       {2, 3, 2, "66.67"},
+                 {1, 8, 0, "13"},      {6365, 10000, 1, "63.7"}, {6364, 10000, 1, "63.6"}, {6325, 10000, 1, "63.3"},
+                 {1, 20000, 2, "0.01"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[32];
         snprintf(text, sizeof text, "%.*f", cases[i].decimals, pg_percent(cases[i].count, cases[i].n, cases[i].decimals));
@@ -109,10 +110,8 @@ static void mcnemar_counts_every_outcome(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(percents_are_of_the_exact_ratio),
-        cmocka_unit_test(wilson_matches_newcombe),
-        cmocka_unit_test(wilson_is_exact_in_its_formula),
-        cmocka_unit_test(wilson_at_the_ends),
+        cmocka_unit_test(percents_are_of_the_exact_ratio), cmocka_unit_test(wilson_matches_newcombe),
+        cmocka_unit_test(wilson_is_exact_in_its_formula),  cmocka_unit_test(wilson_at_the_ends),
         cmocka_unit_test(mcnemar_counts_every_outcome),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Ctrl-C within a task of many passes: it stops at the next one, images that are whole are kept, and the same command goes on with
- * the others; what is stored in the end is byte for byte that of a run that nobody stopped. */
+/* Ctrl-C within a task of many passes: it stops at the next one, images that are whole are kept, and the same command goes on
+ * with the others; what is stored in the end is byte for byte that of a run that nobody stopped. */
 #include "tests/program.h"
 
 #include "harness/base/rng.h"
@@ -27,7 +27,8 @@ static const subject subjects[] = {
 
 static pid_t start(const char *db, const subject *s)
 {
-    return fault_start("said", (const char *const[]){"--db", scratch_path(db), "run", scratch_path("m.toml"), "-j", s->jobs, NULL});
+    return fault_start("said",
+                       (const char *const[]){"--db", scratch_path(db), "run", scratch_path("m.toml"), "-j", s->jobs, NULL});
 }
 
 static char *table_of(const char *db)
@@ -140,7 +141,8 @@ static void test_plain(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_attack, clear), cmocka_unit_test_teardown(test_copies, clear),
+    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_attack, clear),
+                                       cmocka_unit_test_teardown(test_copies, clear),
                                        cmocka_unit_test_teardown(test_plain, clear)};
     return cmocka_run_group_tests_name("stop", tests, scratch_make, scratch_remove);
 }

@@ -194,7 +194,8 @@ static void test_what_sbatch_says(void **state)
             expect_in(scratch_path("calls"), line, true);
         } else {
             must_run(4, code);
-            assert_non_null(strstr(program_output, "which has no number of a job; the array is queued under an unknown number"));
+            assert_non_null(
+                strstr(program_output, "which has no number of a job; the array is queued under an unknown number"));
             assert_non_null(strstr(program_output, "squeue --me"));
             snprintf(folder, sizeof folder, "a/b/%zu.slurm", i);
             assert_non_null(strstr(program_output, folder));

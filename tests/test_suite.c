@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #define BEGIN "echo '[==========] Running 1 test(s).'; echo '[ RUN      ] it'; "
-#define END "echo '[       OK ] it'; echo '[==========] 1 test(s) run.'\n"
+#define END   "echo '[       OK ] it'; echo '[==========] 1 test(s) run.'\n"
 
 static void write_program(const char *name, const char *text)
 {
@@ -23,7 +23,8 @@ static void expect(const char *environment, const char *text, int code, const ch
     char command[2048], tree[256];
     assert_non_null(getcwd(tree, sizeof tree));
     write_program("test_x", text);
-    snprintf(command, sizeof command, "exec 2>&1; cd '%s'; %s exec sh '%s/tests/run.sh' out ./test_x", scratch_folder, environment, tree);
+    snprintf(command, sizeof command, "exec 2>&1; cd '%s'; %s exec sh '%s/tests/run.sh' out ./test_x", scratch_folder,
+             environment, tree);
     int got = program_shell(command);
     if (got != code || !strstr(program_output, line) || !strstr(program_output, last))
         fail_msg("%s: exit code %d, expected %d with '%s' and '%s':\n%s", text, got, code, line, last, program_output);
@@ -46,14 +47,17 @@ static void results_are_counted(void **state)
 static void cpu_time_is_limited(void **state)
 {
     (void)state;
-    expect("OMP_NUM_THREADS=1 PG_TEST_LIMIT=1 PG_TEST_WALL=600", BEGIN "while :; do :; done\n", 1, "(stopped after 1 s of CPU time)\n", "0 passed, 1 failed, 0 skipped\n");
-    expect("OMP_NUM_THREADS=1 PG_TEST_LIMIT=1 PG_TEST_WALL=600", BEGIN "sleep 3; " END, 0, "ok      test_x: it\n", "1 passed, 0 failed, 0 skipped\n");
+    expect("OMP_NUM_THREADS=1 PG_TEST_LIMIT=1 PG_TEST_WALL=600", BEGIN "while :; do :; done\n", 1,
+           "(stopped after 1 s of CPU time)\n", "0 passed, 1 failed, 0 skipped\n");
+    expect("OMP_NUM_THREADS=1 PG_TEST_LIMIT=1 PG_TEST_WALL=600", BEGIN "sleep 3; " END, 0, "ok      test_x: it\n",
+           "1 passed, 0 failed, 0 skipped\n");
 }
 
 static void what_hangs_is_stopped(void **state)
 {
     (void)state;
-    expect("PG_TEST_WALL=1", BEGIN "exec sleep 600\n", 1, "FAILED  test_x: it (stopped after 1 s)\n", "0 passed, 1 failed, 0 skipped\n");
+    expect("PG_TEST_WALL=1", BEGIN "exec sleep 600\n", 1, "FAILED  test_x: it (stopped after 1 s)\n",
+           "0 passed, 1 failed, 0 skipped\n");
 }
 
 static void nothing_is_left_outside_of_scratch_folders(void **state)

@@ -262,7 +262,9 @@ static void notes_say_what_certificates_assume(void **state)
     e[0].any_batch = true;
     e[0].moved = 125;
     strcpy(e[0].batches, "1,16,64,128");
-    assert_true(has(e, 1, PG_TABLE_MD, "- delta=any-batch: logits of net moved by up to 125 / 2^20 at other places of a batch and in batches of\n  1,16,64,128;"));
+    assert_true(has(e, 1, PG_TABLE_MD,
+                    "- delta=any-batch: logits of net moved by up to 125 / 2^20 at other places of a batch and in batches of\n "
+                    " 1,16,64,128;"));
     assert_false(has(e, 1, PG_TABLE_TEXT, "outside the receptive fields"));
     e[0].any_batch = false;
     assert_false(has(e, 1, PG_TABLE_TEXT, "not measured"));
@@ -280,7 +282,8 @@ static void notes_say_what_certificates_assume(void **state)
     assert_true(has(e, 1, PG_TABLE_TEXT, "of up to 2 images a cell"));
 }
 
-/* What the grid did is told of the cells in which it did something; nothing is said of images that nobody looked at but that. */
+/* What the grid did is told of the cells in which it did something; nothing is said of images that nobody looked at but that.
+ */
 static void notes_say_what_the_grid_did(void **state)
 {
     (void)state;
@@ -288,7 +291,8 @@ static void notes_say_what_the_grid_did(void **state)
     assert_false(has(e, 2, PG_TABLE_TEXT, "grid"));
     assert_false(has(e, 2, PG_TABLE_TEXT, "double"));
     e[1].saturated = 1;
-    assert_true(has(e, 2, PG_TABLE_TEXT, "- values beyond 1024, where the grid of evidence ends, in up to 1 image a cell:\n  ds / 2\n"));
+    assert_true(has(e, 2, PG_TABLE_TEXT,
+                    "- values beyond 1024, where the grid of evidence ends, in up to 1 image a cell:\n  ds / 2\n"));
     e[0].differs = 12;
     assert_true(has(e, 2, PG_TABLE_TEXT, "- up to 12 images a cell predicted otherwise by the same rule in double: mean"));
     assert_false(has(e, 2, PG_TABLE_TEXT, "not counted"));

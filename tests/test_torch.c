@@ -30,7 +30,10 @@ static int scope_teardown(void **state)
     return 0;
 }
 
-static pg_tensor *vector(pg_scope *s, int n, const float *values) { return t->from_data(s, values, PG_T_F32, 1, (const int64_t[]){n}); }
+static pg_tensor *vector(pg_scope *s, int n, const float *values)
+{
+    return t->from_data(s, values, PG_T_F32, 1, (const int64_t[]){n});
+}
 
 static void expect(pg_scope *s, pg_tensor *x, int n, const float *want, float tolerance)
 {
@@ -97,9 +100,12 @@ static void shapes(void **state)
     expect(s, t->unfold(s, x, 1, 2, 1), 8, (float[]){0, 1, 1, 2, 3, 4, 4, 5}, 0);
     pg_tensor *index = t->from_data(s, (int64_t[]){2, 0}, PG_T_I64, 2, (const int64_t[]){2, 1});
     expect(s, t->gather(s, x, 1, index), 2, (float[]){2, 3}, 0);
-    expect(s, t->scatter(s, x, 1, index, t->full(s, -1, PG_T_F32, 2, (const int64_t[]){2, 1})), 6, (float[]){0, 1, -1, -1, 4, 5}, 0);
-    expect(s, t->index_select(s, x, 1, t->from_data(s, (int64_t[]){1}, PG_T_I64, 1, (const int64_t[]){1})), 2, (float[]){1, 4}, 0);
-    expect(s, t->expand(s, t->unsqueeze(s, t->slice(s, x, 0, 0, 1, 1), 0), 3, (const int64_t[]){2, 1, 3}), 6, (float[]){0, 1, 2, 0, 1, 2}, 0);
+    expect(s, t->scatter(s, x, 1, index, t->full(s, -1, PG_T_F32, 2, (const int64_t[]){2, 1})), 6,
+           (float[]){0, 1, -1, -1, 4, 5}, 0);
+    expect(s, t->index_select(s, x, 1, t->from_data(s, (int64_t[]){1}, PG_T_I64, 1, (const int64_t[]){1})), 2, (float[]){1, 4},
+           0);
+    expect(s, t->expand(s, t->unsqueeze(s, t->slice(s, x, 0, 0, 1, 1), 0), 3, (const int64_t[]){2, 1, 3}), 6,
+           (float[]){0, 1, 2, 0, 1, 2}, 0);
     assert_int_equal(t->size(x, -1), 3);
     assert_int_equal(t->count(x), 6);
     assert_int_equal(t->type(t->to_type(s, x, PG_T_BF16)), PG_T_BF16);
@@ -115,14 +121,20 @@ static void layers(void **state)
     expect(s, t->conv2d(s, t->channels_last(s, x), ones, vector(s, 1, (float[]){1}), 2, 1, 0, 0, 1), 2, (float[]){9, 13}, 0);
     expect(s, t->avg_pool2d(s, x, 2, 1, 0), 4, (float[]){2, 3, 5, 6}, 0);
     expect(s, t->max_pool2d(s, x, 2, 1, 0), 4, (float[]){4, 5, 7, 8}, 0);
-    expect(s, t->linear(s, vector(s, 2, (float[]){1, 2}), t->full(s, 1, PG_T_F32, 2, (const int64_t[]){2, 2}), vector(s, 2, (float[]){0, 1})), 2,
-           (float[]){3, 4}, 0);
-    expect(s, t->matmul(s, t->full(s, 2, PG_T_F32, 2, (const int64_t[]){1, 3}), t->full(s, 1, PG_T_F32, 2, (const int64_t[]){3, 1})), 1, (float[]){6}, 0);
+    expect(s,
+           t->linear(s, vector(s, 2, (float[]){1, 2}), t->full(s, 1, PG_T_F32, 2, (const int64_t[]){2, 2}),
+                     vector(s, 2, (float[]){0, 1})),
+           2, (float[]){3, 4}, 0);
+    expect(
+        s,
+        t->matmul(s, t->full(s, 2, PG_T_F32, 2, (const int64_t[]){1, 3}), t->full(s, 1, PG_T_F32, 2, (const int64_t[]){3, 1})),
+        1, (float[]){6}, 0);
     pg_tensor *mean = vector(s, 1, (float[]){4}), *var = vector(s, 1, (float[]){1});
     expect(s, t->batch_norm(s, x, NULL, NULL, mean, var, false, 0.1, 0), 9, (float[]){-4, -3, -2, -1, 0, 1, 2, 3, 4}, 1e-6f);
     t->batch_norm(s, t->cat(s, 2, (pg_tensor *[]){x, x}, 0), NULL, NULL, mean, var, true, 0.5, 1e-5);
     expect(s, mean, 1, (float[]){4}, 1e-6f);
-    pg_tensor *logits = t->full(s, 0, PG_T_F32, 2, (const int64_t[]){2, 4}), *labels = t->from_data(s, (int64_t[]){1, 3}, PG_T_I64, 1, (const int64_t[]){2});
+    pg_tensor *logits = t->full(s, 0, PG_T_F32, 2, (const int64_t[]){2, 4}),
+              *labels = t->from_data(s, (int64_t[]){1, 3}, PG_T_I64, 1, (const int64_t[]){2});
     assert_true(fabs(t->item(s, t->cross_entropy(s, logits, labels, 0.1)) - log(4)) < 1e-6);
     assert_int_equal(t->size(t->interpolate(s, x, 6, 5, true, false), 3), 5);
     pg_tensor *grid = t->from_data(s, (float[]){0, 0}, PG_T_F32, 4, (const int64_t[]){1, 1, 1, 2});
@@ -335,8 +347,7 @@ static void a_missing_or_wrong_shim_is_one_message(void **state)
     static const struct {
         const char *path;
         int code;
-    } cases[] = {{"/nonexistent/shim.so", PG_EMISSING},
-                 {"Makefile", PG_ETORCH}};
+    } cases[] = {{"/nonexistent/shim.so", PG_EMISSING}, {"Makefile", PG_ETORCH}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         pid_t child = fork();
         if (child == 0) {

@@ -1,5 +1,5 @@
-/* TorchScript modules as networks: local logits against PyTorch's, trust, geometries that are not what is stated, and a run with
- * certificates and an attack. The modules are made by tests/script_reference.py. */
+/* TorchScript modules as networks: local logits against PyTorch's, trust, geometries that are not what is stated, and a run
+ * with certificates and an attack. The modules are made by tests/script_reference.py. */
 #include "harness/base/file.h"
 #include "models/locality.h"
 #include "models/torchscript.h"
@@ -25,12 +25,15 @@ static int make(void **state)
     char line[LINE + 64];
     if (scratch_make(state) != 0)
         return -1;
-    snprintf(line, sizeof line, "for p in python3 /usr/bin/python3; do $p -c 'import torch' 2>/dev/null && exec $p tests/script_reference.py '%s'; done",
+    snprintf(line, sizeof line,
+             "for p in python3 /usr/bin/python3; do $p -c 'import torch' 2>/dev/null && exec $p tests/script_reference.py "
+             "'%s'; done",
              scratch_folder);
     FILE *answer = popen(line, "r");
     for (int i = 0; answer && i < 3 && fgets(line, sizeof line, answer); i++) {
         reference *r = &references[i];
-        there = sscanf(line, "%31s %d %d %d %d %599[^\n]", r->name, &r->height, &r->width, &r->rows, &r->columns, r->arguments) == 6;
+        there = sscanf(line, "%31s %d %d %d %d %599[^\n]", r->name, &r->height, &r->width, &r->rows, &r->columns,
+                       r->arguments) == 6;
     }
     return answer && pclose(answer) == 0 ? 0 : -1;
 }
@@ -40,7 +43,8 @@ static int import(const reference *r, const char *trust, const char *arguments)
     char module[512], out[512];
     snprintf(module, sizeof module, "%s/%s.pt", scratch_folder, r->name);
     snprintf(out, sizeof out, "%s/%s.safetensors", scratch_folder, r->name);
-    return program_run("db", "model import torchscript '%s' %s --input %dx%d -o '%s' %s", module, trust, r->height, r->width, out, arguments);
+    return program_run("db", "model import torchscript '%s' %s --input %dx%d -o '%s' %s", module, trust, r->height, r->width,
+                       out, arguments);
 }
 
 static void *bytes_of(const char *name, const char *suffix, size_t size)
@@ -103,8 +107,9 @@ static void nothing_runs_without_trust(void **state)
     assert_int_equal(import(r, "--trust", r->arguments), 0);
     assert_int_equal(program_run("db", "model inspect '%s'", scratch_path("local.safetensors")), 0); /* reads the header only */
     char features[1024];
-    snprintf(features, sizeof features, "features --weights '%s/local.safetensors' --dataset synthetic:test --images 0:4 --threads 1 -o '%s/dump'", scratch_folder,
-             scratch_folder);
+    snprintf(features, sizeof features,
+             "features --weights '%s/local.safetensors' --dataset synthetic:test --images 0:4 --threads 1 -o '%s/dump'",
+             scratch_folder, scratch_folder);
     assert_int_equal(program_run("db", "%s", features), 2);
     assert_non_null(strstr(program_output, "--trust lets it run"));
     assert_int_equal(program_run("db", "%s --trust", features), 0);
@@ -119,10 +124,15 @@ static void false_geometries_are_refused(void **state)
         int reference;
         const char *arguments, *said;
     } cases[] = {
-        {1, "--set row_field=5 --set column_field=5 --set row_stride=2 --set column_stride=2 --set row_padding=1 --set column_padding=1 "
-            "--set mean=0 --set std=1", "does not see it with the stated geometry"},
-        {0, "--set row_field=6 --set column_field=7 --set row_stride=2 --set column_stride=2 --set mean=0 --set std=1", "13 rows: a field of 6 px"},
-        {0, "--set row_field=7 --set column_field=7 --set row_stride=2 --set column_stride=2 --set mean=0", "--set std=... is missing"},
+        {1,
+         "--set row_field=5 --set column_field=5 --set row_stride=2 --set column_stride=2 --set row_padding=1 --set "
+         "column_padding=1 "
+         "--set mean=0 --set std=1",
+         "does not see it with the stated geometry"},
+        {0, "--set row_field=6 --set column_field=7 --set row_stride=2 --set column_stride=2 --set mean=0 --set std=1",
+         "13 rows: a field of 6 px"},
+        {0, "--set row_field=7 --set column_field=7 --set row_stride=2 --set column_stride=2 --set mean=0",
+         "--set std=... is missing"},
         {0, "--set column_field=7 --set mean=0 --set std=1", "--set row_field=... is missing"},
         {0, "--set rows=3 --set row_field=0 --set column_field=0 --set mean=0 --set std=1", "the module itself tells"},
         {0, "--set row_field=0 --set column_field=0 --set wrap=w --set mean=0 --set std=1", "do not wrap"},
@@ -148,7 +158,8 @@ static void false_geometries_are_refused(void **state)
     assert_int_equal(import(&r, "--trust", references[2].arguments), 2);
     assert_true(strstr(program_output, "the zip archive is damaged") || strstr(program_output, "no TorchScript"));
     assert_int_equal(import(&references[0], "--trust", references[0].arguments), 0);
-    assert_int_equal(program_run("db", "model train torchscript --dataset synthetic:train -o '%s'", scratch_path("trained")), 2);
+    assert_int_equal(program_run("db", "model train torchscript --dataset synthetic:train -o '%s'", scratch_path("trained")),
+                     2);
     assert_non_null(strstr(program_output, "nothing to train"));
 }
 
@@ -159,10 +170,11 @@ static void modules_are_networks(void **state)
     if (!there)
         skip();
     char matrix[1024];
-    int n = snprintf(matrix, sizeof matrix,
-                     "[fixed]\ndataset = \"synthetic:test\"\nweights = \"%s/local.safetensors\"\nimages = \"0:6\"\nbatch = 6\npatch = 4\n"
-                     "defense = \"robust-masking\"\n\"lavan.steps\" = 3\n[axes]\nattack = [\"none\", \"lavan\"]\n",
-                     scratch_folder);
+    int n = snprintf(
+        matrix, sizeof matrix,
+        "[fixed]\ndataset = \"synthetic:test\"\nweights = \"%s/local.safetensors\"\nimages = \"0:6\"\nbatch = 6\npatch = 4\n"
+        "defense = \"robust-masking\"\n\"lavan.steps\" = 3\n[axes]\nattack = [\"none\", \"lavan\"]\n",
+        scratch_folder);
     scratch_write("m.toml", matrix, (size_t)n);
     assert_int_equal(program_run("run.db", "run %s --threads 1 --quiet", scratch_path("m.toml")), 2);
     assert_non_null(strstr(program_output, "--trust lets it run"));
@@ -174,7 +186,8 @@ static void modules_are_networks(void **state)
         fail_msg("%d: %s", code, program_output);
 }
 
-/* A module that adds i / 2^18, 4 units of the grid, at place i of a batch, and leaks in batches of 16: every place and every batch is tried. */
+/* A module that adds i / 2^18, 4 units of the grid, at place i of a batch, and leaks in batches of 16: every place and every
+ * batch is tried. */
 static void what_moves_with_the_place_is_measured(void **state)
 {
     (void)state;
@@ -182,11 +195,19 @@ static void what_moves_with_the_place_is_measured(void **state)
         skip();
     reference r = references[0];
     snprintf(r.name, sizeof r.name, "placed");
-    if (import(&r, "--trust", "--set row_field=5 --set column_field=5 --set row_stride=2 --set column_stride=2 --set mean=0 --set std=1") != 0)
+    if (import(&r, "--trust",
+               "--set row_field=5 --set column_field=5 --set row_stride=2 --set column_stride=2 --set mean=0 --set std=1") != 0)
         fail_msg("%s", program_output);
     setenv("PATCHGAUGE_TRUST", "1", 1);
     pg_locality found;
-    pg_locality_request request = {.data_dir = "unused", .dataset = "synthetic:val", .device = "cpu", .batch = 8, .threads = 1, .trials = 8, .seed = 1, .moved = true};
+    pg_locality_request request = {.data_dir = "unused",
+                                   .dataset = "synthetic:val",
+                                   .device = "cpu",
+                                   .batch = 8,
+                                   .threads = 1,
+                                   .trials = 8,
+                                   .seed = 1,
+                                   .moved = true};
     assert_int_equal(pg_locality_measure(scratch_path("placed.safetensors"), &request, &found), PG_OK);
     assert_true(found.delta_grid == 0 && found.outside == found.trials);
     print_message("moved %ld, elsewhere %ld\n", (long)found.moved_grid, (long)found.elsewhere_grid);
@@ -199,7 +220,8 @@ static void what_moves_with_the_place_is_measured(void **state)
     static const char *const deltas[] = {"place", "any-batch"};
     for (int i = 0; i < 2; i++) {
         int code = program_run("moved.db",
-                               "audit --trust --quiet --weights '%s/placed.safetensors' --dataset synthetic:test --images 0:20 --patch 3 --defense mean "
+                               "audit --trust --quiet --weights '%s/placed.safetensors' --dataset synthetic:test --images 0:20 "
+                               "--patch 3 --defense mean "
                                "--level locality --threads 1 -S batch=8 -S delta=%s -f json",
                                scratch_folder, deltas[i]);
         const char *delta = strstr(program_output, "\"delta\":");
@@ -224,12 +246,14 @@ static void what_is_no_number_breaks_no_certificate(void **state)
         skip();
     reference r = references[0];
     snprintf(r.name, sizeof r.name, "scaled");
-    if (import(&r, "--trust", "--set row_field=5 --set column_field=5 --set row_stride=2 --set column_stride=2 --set mean=0 --set std=1") != 0)
+    if (import(&r, "--trust",
+               "--set row_field=5 --set column_field=5 --set row_stride=2 --set column_stride=2 --set mean=0 --set std=1") != 0)
         fail_msg("%s", program_output);
     static const char *const defenses[] = {"robust-masking", "patchcleanser --set masks=2 --set fill=100"};
     for (size_t i = 0; i < sizeof defenses / sizeof *defenses; i++) {
         int code = program_run("db",
-                               "attack --trust --weights '%s/scaled.safetensors' --dataset synthetic:test --images 0:16 --patch 6 --batch 8 --threads 1 "
+                               "attack --trust --weights '%s/scaled.safetensors' --dataset synthetic:test --images 0:16 "
+                               "--patch 6 --batch 8 --threads 1 "
                                "--attack lavan --set start=grey --set steps=1 --sheet 0 --defense %s -o '%s/grey%zu'",
                                scratch_folder, defenses[i], scratch_folder, i);
         if (code != 0)
@@ -242,12 +266,9 @@ static void what_is_no_number_breaks_no_certificate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(logits_are_those_of_pytorch),
-        cmocka_unit_test(nothing_runs_without_trust),
-        cmocka_unit_test(false_geometries_are_refused),
-        cmocka_unit_test(modules_are_networks),
-        cmocka_unit_test(what_moves_with_the_place_is_measured),
-        cmocka_unit_test(what_is_no_number_breaks_no_certificate),
+        cmocka_unit_test(logits_are_those_of_pytorch),           cmocka_unit_test(nothing_runs_without_trust),
+        cmocka_unit_test(false_geometries_are_refused),          cmocka_unit_test(modules_are_networks),
+        cmocka_unit_test(what_moves_with_the_place_is_measured), cmocka_unit_test(what_is_no_number_breaks_no_certificate),
     };
     return cmocka_run_group_tests(tests, make, scratch_remove);
 }

@@ -359,7 +359,8 @@ static void weights_that_overflow_are_not_written(void **state)
     snprintf(path, sizeof path, "%s.checkpoint", out);
     assert_int_equal(train(from, 1, "0.1"), PG_OK);
     scale_weights(from, "conv1.weight", 1e30f, large);
-    assert_int_equal(train_by(large, out, 1, "width=4", (const char *const[]){"dtype", "fp32", "batch", "2000", NULL}), PG_EINPUT); /* one step */
+    assert_int_equal(train_by(large, out, 1, "width=4", (const char *const[]){"dtype", "fp32", "batch", "2000", NULL}),
+                     PG_EINPUT); /* one step */
     assert_non_null(strstr(pg_error_message(), "diverged in epoch 1: weights are not finite"));
     assert_int_equal(pg_file_size(out), -1);
     assert_int_equal(pg_file_size(path), -1);

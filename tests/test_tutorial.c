@@ -63,8 +63,8 @@ static void its_commands_do_what_it_says(void **state)
     static const char *const files[] = {"net.pt",        "data/stripes/manifest.json", "net.safetensors",
                                         "patchgauge.db", "attacked/sheet.svg",         "figures/accuracy.svg",
                                         "stripes.html"};
-    static const char *const said[] = {"delta 0 grid units", "no pixel changes a position outside its stated field", "under attack",
-                                       "broken"};
+    static const char *const said[] = {"delta 0 grid units", "no pixel changes a position outside its stated field",
+                                       "under attack", "broken"};
     write_script();
     int code = run_script();
     if (code == 77)
@@ -83,7 +83,8 @@ static void its_commands_do_what_it_says(void **state)
     }
     /* the table: right on clean images, and a defense certifies what the mean cannot */
     char line[2048];
-    snprintf(line, sizeof line, "cd %s/work && unset PATCHGAUGE_DATA && ../bin/patchgauge --quiet table stripes.toml -f csv", scratch_folder);
+    snprintf(line, sizeof line, "cd %s/work && unset PATCHGAUGE_DATA && ../bin/patchgauge --quiet table stripes.toml -f csv",
+             scratch_folder);
     assert_int_equal(program_shell(line), 0);
     assert_true(number("mean,2,clean,") > 80);
     assert_true(number("mean,2,certified,") < 20);

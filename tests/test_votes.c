@@ -1,5 +1,6 @@
-/* Votes with measured locality: what is sure and what is possible, against the votes of logits that were moved; and certificates
- * of all rules that read votes, against every vote that a change can bring about, outside a window, with all contents in it. */
+/* Votes with measured locality: what is sure and what is possible, against the votes of logits that were moved; and
+ * certificates of all rules that read votes, against every vote that a change can bring about, outside a window, with all
+ * contents in it. */
 #include "defenses/votes.h"
 
 #include "defenses/certifier.h"
@@ -37,14 +38,17 @@ static void votes_row(const pg_evidence_spec *spec, const double *u, int32_t *q)
 
 static pg_evidence_spec spec_of(double theta, double temperature)
 {
-    pg_evidence_spec spec = {
-        .feature = PG_FEATURE_PREDICTION, .theta = theta, .temperature = temperature, .clip_lo = -INFINITY, .clip_hi = INFINITY};
+    pg_evidence_spec spec = {.feature = PG_FEATURE_PREDICTION,
+                             .theta = theta,
+                             .temperature = temperature,
+                             .clip_lo = -INFINITY,
+                             .clip_hi = INFINITY};
     pg_evidence_settle(&spec);
     return spec;
 }
 
-/* No change brings a vote below the worst one of the label or above that of another class; and some change reaches each of them, but
- * for the room of a few units (theta = 0), or of confidences that differ from theta in the tenth decimal. */
+/* No change brings a vote below the worst one of the label or above that of another class; and some change reaches each of
+ * them, but for the room of a few units (theta = 0), or of confidences that differ from theta in the tenth decimal. */
 static void worst_votes_are_the_worst(void **state)
 {
     (void)state;
@@ -68,8 +72,8 @@ static void worst_votes_are_the_worst(void **state)
                 votes_row(&spec, after, q);
                 for (int c = 0; c < CLASSES; c++) {
                     if (c == label ? q[c] < worst[c] : q[c] > worst[c])
-                        fail_msg("theta %g, delta %lld, label %d: class %d has %d, not within %d", kinds[k][0], (long long)delta, label,
-                                 c, (int)q[c], (int)worst[c]);
+                        fail_msg("theta %g, delta %lld, label %d: class %d has %d, not within %d", kinds[k][0],
+                                 (long long)delta, label, c, (int)q[c], (int)worst[c]);
                     reached[c] = c == label ? reached[c] && q[c] == PG_GRID : reached[c] || q[c] == PG_GRID;
                 }
             }
@@ -297,11 +301,12 @@ static void others_have_every_vote_flip(void **state)
     double u[5 * CLASSES] = {0};
     for (int p = 0; p < 5; p++)
         u[p * CLASSES] = 5;
-    pg_job jobs[] = {{&other, config, {1, 1}, PG_GRID, 3},
-                     {pg_defense_find("ds"), config, {1, 1}, PG_GRID, 0},
-                     {pg_defense_find("ds"), config, {1, 1}, PG_GRID, 3},
-                     {pg_defense_find("ds"), config, {1, 1}, PG_GRID, 5 << 19}, /* 2.5: the lead of 5 is not more than twice that */
-                     {pg_defense_find("ds"), config, {1, 1}, PG_GRID, (5 << 19) - 1}};
+    pg_job jobs[] = {
+        {&other, config, {1, 1}, PG_GRID, 3},
+        {pg_defense_find("ds"), config, {1, 1}, PG_GRID, 0},
+        {pg_defense_find("ds"), config, {1, 1}, PG_GRID, 3},
+        {pg_defense_find("ds"), config, {1, 1}, PG_GRID, 5 << 19}, /* 2.5: the lead of 5 is not more than twice that */
+        {pg_defense_find("ds"), config, {1, 1}, PG_GRID, (5 << 19) - 1}};
     static const bool want[] = {false, false, true, false, true};
     pg_verdict v[5];
     pg_certifier *c;
@@ -327,8 +332,8 @@ static void flat_evidence(const void *config, pg_evidence_spec *out)
     out->temperature = 1e15;
 }
 
-/* Rules of others may ask for votes of what is not the logits themselves: their tanh, or a softmax so flat that logits far apart are
- * equal in double. The lead of a logit then says nothing of the vote. */
+/* Rules of others may ask for votes of what is not the logits themselves: their tanh, or a softmax so flat that logits far
+ * apart are equal in double. The lead of a logit then says nothing of the vote. */
 static void votes_of_no_logits_are_not_sure(void **state)
 {
     (void)state;
@@ -399,14 +404,10 @@ static void ties_stay(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(worst_votes_are_the_worst),
-        cmocka_unit_test(the_bound_is_that_of_the_proof),
-        cmocka_unit_test(what_says_nothing_is_refused),
-        cmocka_unit_test(clip_and_floats),
-        cmocka_unit_test(certificates_survive_every_change),
-        cmocka_unit_test(others_have_every_vote_flip),
-        cmocka_unit_test(votes_of_no_logits_are_not_sure),
-        cmocka_unit_test(ties_stay),
+        cmocka_unit_test(worst_votes_are_the_worst),         cmocka_unit_test(the_bound_is_that_of_the_proof),
+        cmocka_unit_test(what_says_nothing_is_refused),      cmocka_unit_test(clip_and_floats),
+        cmocka_unit_test(certificates_survive_every_change), cmocka_unit_test(others_have_every_vote_flip),
+        cmocka_unit_test(votes_of_no_logits_are_not_sure),   cmocka_unit_test(ties_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,8 +170,8 @@ static void lanes_do_not_overflow(void **state)
                                      (values[p] > 0 ? -s.q[3 * p + c] : 0);
             check_sums(&s);
         }
-    /* Values that share one bit, which is the bound of the narrow lanes itself: -2^29 - 1 is beyond it. The rival is further behind
-     * than those lanes hold, and a window brings it to a tie. */
+    /* Values that share one bit, which is the bound of the narrow lanes itself: -2^29 - 1 is beyond it. The rival is further
+     * behind than those lanes hold, and a window brings it to a tie. */
     set_scene(&s, (oracle_map){1, 4, 3, false, false, 1, 1, NULL}, 0, 0, 2);
     const int32_t tie[] = {1 << 29, -(1 << 29) - 1, 0, 1 << 29, 1 << 29, 0, 0, 0, 0, 0, 0, 0};
     memcpy(s.q, tie, sizeof tie);

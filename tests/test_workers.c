@@ -237,8 +237,8 @@ static void start_two(const char *db, pid_t runs[2])
 static int64_t outcomes_of(const char *db, const char *defense)
 {
     char sql[256];
-    snprintf(sql, sizeof sql,
-             "SELECT count(*) FROM outcome JOIN cell USING (cell) WHERE settings LIKE '%%defense=%s\n%%'", defense);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM outcome JOIN cell USING (cell) WHERE settings LIKE '%%defense=%s\n%%'",
+             defense);
     return ask(db, sql);
 }
 
@@ -369,7 +369,8 @@ static void test_a_crash_names_the_limit_of_memory(void **state)
 #ifdef __SANITIZE_THREAD__ /* which lifts the limit of a program that it is in */
     expect_said("its worker died of SIGABRT (Aborted); given up");
 #else
-    expect_said("its worker died of SIGABRT (Aborted); ulimit -v leaves it 4398046511104 MiB of memory, which may be why; given up");
+    expect_said(
+        "its worker died of SIGABRT (Aborted); ulimit -v leaves it 4398046511104 MiB of memory, which may be why; given up");
 #endif
 }
 

@@ -91,10 +91,11 @@ int pg_file_read(const char *path, size_t max, char **data, size_t *size)
 
 static const char *kind_of(mode_t mode)
 {
-    return S_ISDIR(mode)    ? "a folder"
-           : S_ISFIFO(mode) ? "a FIFO"
-           : S_ISSOCK(mode) ? "a socket"
-           : S_ISCHR(mode) || S_ISBLK(mode) ? "a device" : "no file";
+    return S_ISDIR(mode)                    ? "a folder"
+           : S_ISFIFO(mode)                 ? "a FIFO"
+           : S_ISSOCK(mode)                 ? "a socket"
+           : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
+                                            : "no file";
 }
 
 /* *there: a regular file is. PG_EINPUT: something else is. */
@@ -120,8 +121,8 @@ static bool is_of_input(const char *path, const struct stat *about, const char *
     for (size_t i = 0; i < 4; i++) {
         char other[PATH_MAX];
         struct stat found;
-        if (snprintf(other, sizeof other, "%s%s", input, suffixes[i]) < (int)sizeof other && about && stat(other, &found) == 0 &&
-            found.st_dev == about->st_dev && found.st_ino == about->st_ino)
+        if (snprintf(other, sizeof other, "%s%s", input, suffixes[i]) < (int)sizeof other && about &&
+            stat(other, &found) == 0 && found.st_dev == about->st_dev && found.st_ino == about->st_ino)
             return true;
         if (i > 0 && strncmp(name, beside, strlen(beside)) == 0 && strcmp(name + strlen(beside), suffixes[i]) == 0)
             return true;
@@ -138,7 +139,8 @@ int pg_output_check(const char *path, bool replace, const char *const *inputs)
     int code = check_kind(path, &there, &about);
     for (; code == PG_OK && inputs && *inputs; inputs++)
         if (is_of_input(path, there ? &about : NULL, *inputs))
-            code = pg_fail(PG_EINPUT, "%s: is read by this command as well (%s), and not written over; name another file", path, *inputs);
+            code = pg_fail(PG_EINPUT, "%s: is read by this command as well (%s), and not written over; name another file", path,
+                           *inputs);
     if (code == PG_OK && there && !replace)
         code = pg_fail(PG_EINPUT, "%s: is there already; --force replaces it, -o names another place", path);
     return code;
@@ -151,10 +153,10 @@ int pg_output_folder_check(const char *path)
     for (size_t n = bare ? strlen(bare) : 0; n > 1 && bare[n - 1] == '/'; n--)
         bare[n - 1] = 0; /* or a link would be followed */
     bool there = bare && lstat(bare, &about) == 0;
-    int code = !bare ? pg_fail(PG_ENOMEM, "out of memory")
+    int code = !bare    ? pg_fail(PG_ENOMEM, "out of memory")
                : !*bare ? pg_fail(PG_EINPUT, "-o wants the name of a folder, not an empty text")
-               : there  ? pg_fail(PG_EINPUT, "%s: is there already, and nothing is written over it; -o names a new folder", path)
-                        : PG_OK;
+               : there ? pg_fail(PG_EINPUT, "%s: is there already, and nothing is written over it; -o names a new folder", path)
+                       : PG_OK;
     free(bare);
     return code;
 }
@@ -392,7 +394,8 @@ int pg_folder_check(const char *path)
         return pg_fail(PG_EINPUT, "the name of a folder has %zu bytes, at most %d are possible", strlen(path), PATH_MAX - 1);
     bool there = stat(path, &about) == 0;
     if (there && !S_ISDIR(about.st_mode))
-        return pg_fail(PG_EINPUT, "%s: is %s; -o names a folder", path, S_ISREG(about.st_mode) ? "a file" : kind_of(about.st_mode));
+        return pg_fail(PG_EINPUT, "%s: is %s; -o names a folder", path,
+                       S_ISREG(about.st_mode) ? "a file" : kind_of(about.st_mode));
     if (!there && lstat(path, &about) == 0)
         return pg_fail(PG_EINPUT, "%s: is a link to nothing; remove it, or name another folder", path);
     return can_write(path) ? PG_OK : pg_fail(PG_EINPUT, "%s: cannot be made or written to", path);

@@ -10,9 +10,9 @@
 #include <stdio.h>
 
 /* Opens a regular file for reading, links followed; *fd or *stream is *new* (close(), fclose()), *size (may be NULL) its bytes.
- * Never waits, and never reads from what is no regular file: pipes, devices and folders are refused. Readers of users' files open
- * them so, and read them: a file that is mapped and cut short ends the program.
- * PG_EMISSING, PG_EIO, PG_EINPUT (not a regular file). */
+ * Never waits, and never reads from what is no regular file: pipes, devices and folders are refused. Readers of users' files
+ * open them so, and read them: a file that is mapped and cut short ends the program. PG_EMISSING, PG_EIO, PG_EINPUT (not a
+ * regular file). */
 int pg_file_open(const char *path, int *fd, uint64_t *size) PG_MUST_USE;
 int pg_file_stream(const char *path, FILE **stream, uint64_t *size) PG_MUST_USE;
 
@@ -24,9 +24,10 @@ int pg_file_take(const char *path, int fd, void *to, size_t size) PG_MUST_USE;
 int pg_file_read(const char *path, size_t max, char **data, size_t *size) PG_MUST_USE;
 
 /* Whether a command may write a file there; said before work begins, and nothing is made. A link is followed. PG_EINPUT where
- * something else than a regular file is in the way (a folder, a device, a FIFO, a link to nothing), one of `inputs` (files that the
- * command reads and its database; NULL-terminated, may be NULL; the same file under another name counts, and a journal of it), or, unless `replace`, any
- * file: `replace` where the user asks for it (--force), or the file is known as one that this command wrote before. */
+ * something else than a regular file is in the way (a folder, a device, a FIFO, a link to nothing), one of `inputs` (files that
+ * the command reads and its database; NULL-terminated, may be NULL; the same file under another name counts, and a journal of
+ * it), or, unless `replace`, any file: `replace` where the user asks for it (--force), or the file is known as one that this
+ * command wrote before. */
 int pg_output_check(const char *path, bool replace, const char *const *inputs) PG_MUST_USE;
 /* The same for a folder that is to be new: PG_EINPUT where anything is there. */
 int pg_output_folder_check(const char *path) PG_MUST_USE;
@@ -48,8 +49,9 @@ void pg_file_abort(pg_file_writer *writer);                 /* harmless after co
 
 int64_t pg_file_size(const char *path);            /* -1 if there is no such regular file */
 int pg_make_folders(const char *path) PG_MUST_USE; /* mkdir -p */
-/* The same for a folder that shall not stay if what goes into it fails: *made is *new*, the first folder that was not there, NULL where
- * all were. To be followed by pg_folders_end, which frees it, and, unless `keep`, removes what was made and is empty. */
+/* The same for a folder that shall not stay if what goes into it fails: *made is *new*, the first folder that was not there,
+ * NULL where all were. To be followed by pg_folders_end, which frees it, and, unless `keep`, removes what was made and is
+ * empty. */
 int pg_folders_begin(const char *path, char **made) PG_MUST_USE;
 void pg_folders_end(const char *path, char *made, bool keep);
 /* Whether files could be made in a folder, or the folder where it is not there yet: said before hours of work. Makes nothing.

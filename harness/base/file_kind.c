@@ -25,8 +25,9 @@ static const struct {
     {0, "%PDF", 4, "a PDF"},
     {0, "\x1f\x8b", 2, "compressed by gzip"},
     {0, "BZh", 3, "compressed by bzip2"},
-    {0, "\xfd"
-        "7zXZ",
+    {0,
+     "\xfd"
+     "7zXZ",
      5, "compressed by xz"},
     {0, "\x28\xb5\x2f\xfd", 4, "compressed by zstd"},
     {257, "ustar", 5, "a tar archive"},
@@ -34,8 +35,9 @@ static const struct {
     {0, "\x89HDF", 4, "an HDF5 file"},
     {4, "TFL3", 4, "a model of TensorFlow Lite"},
     {0, "GGUF", 4, "a GGUF file"},
-    {0, "\x7f"
-        "ELF",
+    {0,
+     "\x7f"
+     "ELF",
      4, "a program"},
     {0, "SQLite format 3", 15, "an SQLite database"},
     {0, "version https://git-lfs", 23, "a Git LFS pointer: `git lfs pull` fetches the file itself"},
@@ -72,13 +74,15 @@ const char *pg_bytes_kind(const void *start, size_t size)
     if (size >= 4 && memcmp(b, "PK\3\4", 4) == 0)
         return zip_kind(start, size);
     if (size >= 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5)
-        return memmem(start, size, "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 13) ? "a file of torch.save" : "a pickle";
+        return memmem(start, size, "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 13) ? "a file of torch.save"
+                                                                                            : "a pickle";
     if (!is_text(b, size))
         return "of no known kind";
     size_t space = 0;
     while (space < size && strchr(" \t\n\r", b[space]))
         space++;
-    bool html = size - space >= 6 && (strncasecmp((const char *)b + space, "<!doct", 6) == 0 || strncasecmp((const char *)b + space, "<html", 5) == 0);
+    bool html = size - space >= 6 && (strncasecmp((const char *)b + space, "<!doct", 6) == 0 ||
+                                      strncasecmp((const char *)b + space, "<html", 5) == 0);
     return html ? "an HTML page" : "text";
 }
 

@@ -6,8 +6,8 @@
 
 #include <jansson.h>
 
-/* *out is *new*, json_decref. PG_ENOMEM with a message; PG_EDAMAGED, where `error` says why and the message is the caller's. Keys
- * given twice are an error. */
+/* *out is *new*, json_decref. PG_ENOMEM with a message; PG_EDAMAGED, where `error` says why and the message is the caller's.
+ * Keys given twice are an error. */
 int pg_json_load(const char *text, size_t size, json_t **out, json_error_t *error) PG_MUST_USE;
 /* json_dumps. *new*, free; NULL (also for NULL): out of memory. */
 char *pg_json_dump(const json_t *value, size_t flags) PG_MUST_USE;

@@ -117,8 +117,14 @@ static void draw(pg_progress *progress, double now, const char *note, bool last)
 void pg_progress_start(pg_progress *progress, const char *label, int64_t done, int64_t total)
 {
     double now = pg_now_s();
-    *progress = (pg_progress){
-        .label = label, .total = total, .done = done, .first = done, .start_s = now, .drawn_s = now, .drawn = (double)done, .left_s = -1};
+    *progress = (pg_progress){.label = label,
+                              .total = total,
+                              .done = done,
+                              .first = done,
+                              .start_s = now,
+                              .drawn_s = now,
+                              .drawn = (double)done,
+                              .left_s = -1};
 }
 
 void pg_progress_update(pg_progress *progress, int64_t done, const char *note)

@@ -28,7 +28,7 @@ typedef struct pg_progress {
     int64_t total, done, first;
     double part; /* of the caller: done so far of what is in hand, units */
     double start_s, drawn_s;
-    double drawn; /* how far it was then */
+    double drawn;  /* how far it was then */
     double left_s; /* the caller's estimate; negative: by the mean speed so far */
 } pg_progress;
 void pg_progress_start(pg_progress *progress, const char *label, int64_t done, int64_t total);

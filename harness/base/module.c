@@ -41,10 +41,9 @@ static bool is_line(const char *text) { return text && *text && !strchr(text, '\
 static size_t field_size(pg_option_type type)
 {
     static const size_t sizes[] = {
-        [PG_OPTION_BOOL] = sizeof(bool),      [PG_OPTION_INT] = sizeof(int64_t), [PG_OPTION_DECIMAL] = sizeof(double),
-        [PG_OPTION_PPM] = sizeof(int64_t),    [PG_OPTION_CHOICE] = sizeof(int),  [PG_OPTION_RANGE] = sizeof(pg_range),
-        [PG_OPTION_RGB] = sizeof(pg_rgb),
-        [PG_OPTION_TEXT] = PG_OPTION_TEXT_MAX};
+        [PG_OPTION_BOOL] = sizeof(bool),   [PG_OPTION_INT] = sizeof(int64_t),    [PG_OPTION_DECIMAL] = sizeof(double),
+        [PG_OPTION_PPM] = sizeof(int64_t), [PG_OPTION_CHOICE] = sizeof(int),     [PG_OPTION_RANGE] = sizeof(pg_range),
+        [PG_OPTION_RGB] = sizeof(pg_rgb),  [PG_OPTION_TEXT] = PG_OPTION_TEXT_MAX};
     return (size_t)type < sizeof sizes / sizeof *sizes ? sizes[type] : 0;
 }
 

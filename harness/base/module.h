@@ -35,8 +35,8 @@ typedef struct pg_hook {
 } pg_hook;
 int pg_module_check_hooks(const pg_module *module, const char *kind, const pg_hook *hooks) PG_MUST_USE;
 
-/* Lists take modules of plug-ins, PG_MODULES_ROOM of them behind those that are built in. The place behind the last, where fewer
- * than `max` are there; -1 with PG_EINPUT's message where the list is full. */
+/* Lists take modules of plug-ins, PG_MODULES_ROOM of them behind those that are built in. The place behind the last, where
+ * fewer than `max` are there; -1 with PG_EINPUT's message where the list is full. */
 enum { PG_MODULES_ROOM = 32 };
 int pg_module_place(const pg_module *module, const char *kind, const pg_module *(*at)(int i), size_t max);
 

@@ -29,9 +29,9 @@ typedef struct pg_npy {
     pg_npy_dtype dtype;
     int rank;
     int64_t shape[PG_NPY_MAX_DIM];
-    size_t count;     /* elements */
-    bool fortran;     /* how they are stored: such an array is held in memory whole while it is read */
-    const void *data; /* pg_npy_load: all of them, aligned to 64 bytes; else NULL */
+    size_t count;                 /* elements */
+    bool fortran;                 /* how they are stored: such an array is held in memory whole while it is read */
+    const void *data;             /* pg_npy_load: all of them, aligned to 64 bytes; else NULL */
     struct pg_npy_source *source; /* private, */
     void *memory;                 /* as this: elements in C order, */
     size_t taken;                 /* and elements taken */
@@ -39,10 +39,10 @@ typedef struct pg_npy {
 
 size_t pg_npy_item_size(pg_npy_dtype dtype);
 
-/* Opens an array and reads its header. `key` names the member of an .npz, without ".npy"; NULL: the only one, else the one whose
- * name is among `names` (NULL-terminated; may be NULL).
- * PG_EMISSING, PG_EIO, PG_EINPUT (no regular file; no such member, or none that stands out), PG_EDAMAGED, PG_EUNSUPPORTED (big
- * endian, objects, encryption): the message names the file and the fault. */
+/* Opens an array and reads its header. `key` names the member of an .npz, without ".npy"; NULL: the only one, else the one
+ * whose name is among `names` (NULL-terminated; may be NULL). PG_EMISSING, PG_EIO, PG_EINPUT (no regular file; no such member,
+ * or none that stands out), PG_EDAMAGED, PG_EUNSUPPORTED (big endian, objects, encryption): the message names the file and the
+ * fault. */
 int pg_npy_open(const char *path, const char *key, const char *const *names, pg_npy *out) PG_MUST_USE;
 /* The next `n` elements, of those that are left, into `to`. PG_EIO, PG_EDAMAGED (an .npz is damaged), PG_ENOMEM. */
 int pg_npy_next(pg_npy *npy, void *to, size_t n) PG_MUST_USE;

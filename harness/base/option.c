@@ -40,7 +40,9 @@ void pg_option_describe(const pg_option *row, pg_buf *out)
     bool numeric = row->type == PG_OPTION_INT || row->type == PG_OPTION_DECIMAL || row->type == PG_OPTION_PPM ||
                    row->type == PG_OPTION_RANGE || row->type == PG_OPTION_RGB;
     if (numeric && has_limits(row)) {
-        pg_buf_puts(out, row->type == PG_OPTION_RANGE ? ", both from " : row->type == PG_OPTION_RGB ? ", each from " : " from ");
+        pg_buf_puts(out, row->type == PG_OPTION_RANGE ? ", both from "
+                         : row->type == PG_OPTION_RGB ? ", each from "
+                                                      : " from ");
         pg_format_double(row->min, out);
         pg_buf_puts(out, " to ");
         pg_format_double(row->max, out);

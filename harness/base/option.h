@@ -38,8 +38,8 @@ typedef struct pg_option {
     double min, max;            /* INT, DECIMAL, PPM, RANGE, RGB: inclusive limits; both 0: none */
     const char *const *choices; /* CHOICE: NULL-terminated */
     bool recorded_only;         /* true: does not change results, not part of identity */
-    bool later;                 /* true: newer than its module: where it has its fallback it is no part of identity, so that ids stay */
-    const char *help;           /* one line */
+    bool later;       /* true: newer than its module: where it has its fallback it is no part of identity, so that ids stay */
+    const char *help; /* one line */
 } pg_option;
 
 /* Fills `config` with the fallbacks. Table errors are our own bugs (assert). */
@@ -64,7 +64,8 @@ void pg_options_canonical(const pg_option *table, const void *config, const char
 /* Appends what would be right: "an integer from 1 to 8", "one of a, b". */
 void pg_option_describe(const pg_option *row, pg_buf *out);
 
-/* Appends the help text of a table: one row a line, with range or choices and default; `prefix` (short) stands before each name. */
+/* Appends the help text of a table: one row a line, with range or choices and default; `prefix` (short) stands before each
+ * name. */
 void pg_options_help(const pg_option *table, const char *prefix, pg_buf *out);
 
 const pg_option *pg_option_find(const pg_option *table, const char *name); /* NULL if unknown */
@@ -72,7 +73,8 @@ const pg_option *pg_option_find(const pg_option *table, const char *name); /* NU
 /* The entry of NULL-terminated `names` nearest to `name` by edit distance, or NULL where none is near. Borrowed. */
 const char *pg_nearest(const char *name, const char *const *names);
 
-/* Shortest decimal text that reads back as the same double ("0.2", "15", "inf", "1e-07"); independent of the locale. -0 gives "0". */
+/* Shortest decimal text that reads back as the same double ("0.2", "15", "inf", "1e-07"); independent of the locale. -0 gives
+ * "0". */
 void pg_format_double(double value, pg_buf *out);
 
 /* Strict readers of a whole string, independent of the locale: PG_EINPUT (no message context) on anything else. */

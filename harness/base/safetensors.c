@@ -84,8 +84,9 @@ static int read_offsets(const json_t *value, pg_st_tensor *tensor, size_t data_s
         return pg_fail(PG_EDAMAGED, "tensor '%s': data_offsets is not a pair of integers", tensor->name);
     json_int_t b = json_integer_value(begin), e = json_integer_value(end);
     if (b < 0 || e < b || (uintmax_t)e > data_size)
-        return pg_fail(PG_EDAMAGED, "tensor '%s': data_offsets %lld to %lld lie outside the %zu bytes of data (is the file cut short?)", tensor->name,
-                       (long long)b, (long long)e, data_size);
+        return pg_fail(PG_EDAMAGED,
+                       "tensor '%s': data_offsets %lld to %lld lie outside the %zu bytes of data (is the file cut short?)",
+                       tensor->name, (long long)b, (long long)e, data_size);
     if ((size_t)(e - b) != tensor->size)
         return pg_fail(PG_EDAMAGED, "tensor '%s': data_offsets span %lld bytes, its shape and dtype %zu", tensor->name,
                        (long long)(e - b), tensor->size);

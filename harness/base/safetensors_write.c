@@ -162,8 +162,8 @@ static int checksum(const pg_buf *header, const pg_st_tensor *tensors, size_t n,
 }
 
 /* The header, with the checksum among the metadata where there are any. */
-static int checked_header(pg_buf *out, const pg_st_tensor *tensors, size_t n, const char *const *keys, const char *const *values,
-                          size_t n_metadata)
+static int checked_header(pg_buf *out, const pg_st_tensor *tensors, size_t n, const char *const *keys,
+                          const char *const *values, size_t n_metadata)
 {
     static const char key[] = "\"" PG_ST_CHECKSUM "\":\"";
     if (!n_metadata)

@@ -107,16 +107,23 @@ static int set(arguments *a, int option, const char *text)
 
 static int parse(int argc, char **argv, arguments *a)
 {
-    static const struct option options[] = {
-        {"weights", required_argument, NULL, 'w'}, {"dataset", required_argument, NULL, 'd'},
-        {"images", required_argument, NULL, 'i'},  {"attack", required_argument, NULL, 'a'},
-        {"patch", required_argument, NULL, 'p'},   {"attacker", required_argument, NULL, 'A'},
-        {"defense", required_argument, NULL, 'e'}, {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
-        {"output", required_argument, NULL, 'o'},  {"seed", required_argument, NULL, 'S'},
-        {"sheet", required_argument, NULL, 'c'},   {"device", required_argument, NULL, 'D'},
-        {"batch", required_argument, NULL, 'b'},   {"threads", required_argument, NULL, 't'},
-        {"dtype", required_argument, NULL, 'y'},   {"force", no_argument, NULL, 'F'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"weights", required_argument, NULL, 'w'},
+                                            {"dataset", required_argument, NULL, 'd'},
+                                            {"images", required_argument, NULL, 'i'},
+                                            {"attack", required_argument, NULL, 'a'},
+                                            {"patch", required_argument, NULL, 'p'},
+                                            {"attacker", required_argument, NULL, 'A'},
+                                            {"defense", required_argument, NULL, 'e'},
+                                            {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"seed", required_argument, NULL, 'S'},
+                                            {"sheet", required_argument, NULL, 'c'},
+                                            {"device", required_argument, NULL, 'D'},
+                                            {"batch", required_argument, NULL, 'b'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"dtype", required_argument, NULL, 'y'},
+                                            {"force", no_argument, NULL, 'F'},
+                                            {NULL, 0, NULL, 0}};
     pg_attack_request *r = &a->request;
     *r = (pg_attack_request){
         .all = true, .defense = "mean", .device = "auto", .batch = PG_BATCH_DEFAULT, .sheet = 16, .pairs = a->pairs};

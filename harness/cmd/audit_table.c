@@ -241,8 +241,11 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
         published |= rows[i].certificate == PG_CERTIFICATE_NONE;
     }
     if (at_end > 0)
-        pg_buf_printf(out, "%" PRId64 " image%s more refused and not broken: evidence near the grid's end at +-1024 outweighs what a window can hold\n",
-                      at_end, at_end == 1 ? "" : "s");
+        pg_buf_printf(
+            out,
+            "%" PRId64
+            " image%s more refused and not broken: evidence near the grid's end at +-1024 outweighs what a window can hold\n",
+            at_end, at_end == 1 ? "" : "s");
     if (published)
         pg_buf_puts(out,
                     "published: certified as the paper publishes it, which is no proof; published_broken of these broke\n");
@@ -250,9 +253,12 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
         moved |= rows[i].level == PG_AUDIT_LOCALITY && rows[i].cell->any_batch;
     if (locality)
         pg_buf_puts(out, "locality: one random patch an image; certified counts the certificates that survive delta\n"
-                         "delta: the largest change of evidence outside the reach of a patch, in units of 2^-20; -: no position is outside\n");
+                         "delta: the largest change of evidence outside the reach of a patch, in units of 2^-20; -: no "
+                         "position is outside\n");
     if (moved)
-        pg_buf_puts(out, "delta=any-batch: patched images stand at another place of their batch than the clean ones that were certified\n");
+        pg_buf_puts(
+            out,
+            "delta=any-batch: patched images stand at another place of their batch than the clean ones that were certified\n");
     if (sampled)
         pg_buf_puts(out, "sampled: images on which --tries windows and classes were tried at random, not all\n");
     for (size_t i = 0; i < n; i++) {

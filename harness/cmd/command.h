@@ -23,9 +23,9 @@ typedef struct pg_context {
 
 typedef struct pg_command {
     const char *name;
-    const char *synopsis; /* "certify FEATURES.npy LABELS.npy --defense NAME --window HxW [options]" */
-    const char *summary;  /* one line */
-    const char *help;     /* options and examples, shown by `patchgauge help NAME` and `NAME --help` */
+    const char *synopsis;            /* "certify FEATURES.npy LABELS.npy --defense NAME --window HxW [options]" */
+    const char *summary;             /* one line */
+    const char *help;                /* options and examples, shown by `patchgauge help NAME` and `NAME --help` */
     const struct pg_option *options; /* optional: a table of options, "--NAME VALUE", listed behind the help, */
     const char *options_title;       /* and what stands above it */
     /* argv[0] is the subcommand's name; global options are already taken out. Returns an error code; main prints the

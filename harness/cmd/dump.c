@@ -100,8 +100,7 @@ static int check_features(const pg_dump_request *r, const pg_npy *f)
         if (f->shape[i] < 1 || f->shape[i] > INT32_MAX)
             return pg_fail(PG_EINPUT, "%s: %lld positions or classes along axis %d; at least 1 and below 2^31 are needed",
                            r->features, (long long)f->shape[i], i);
-    if (r->layout == PG_LAYOUT_ASSUMED && f->shape[1] > 1 && f->shape[2] == f->shape[3] &&
-        f->shape[1] != f->shape[2])
+    if (r->layout == PG_LAYOUT_ASSUMED && f->shape[1] > 1 && f->shape[2] == f->shape[3] && f->shape[1] != f->shape[2])
         return pg_fail(
             PG_EINPUT,
             "%s: [%lld, %lld, %lld, %lld] looks like [images, classes, rows, columns]: right would be --layout nchw, or "

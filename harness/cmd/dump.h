@@ -1,5 +1,5 @@
-/* Features and labels of any framework, as `certify` reads them: arrays of local logits, one image after the other, whatever their
- * layout, and the window that a patch makes on their map. */
+/* Features and labels of any framework, as `certify` reads them: arrays of local logits, one image after the other, whatever
+ * their layout, and the window that a patch makes on their map. */
 #ifndef PG_CMD_DUMP_H
 #define PG_CMD_DUMP_H
 
@@ -25,8 +25,8 @@ typedef struct pg_dump {
     void *image;  /* and as it is handed out */
 } pg_dump;
 
-/* *new*, pg_dump_close. Says on standard error what was read and in which layout. Besides what pg_npy_open fails with: PG_EINPUT
- * where the arrays are no features and labels, do not fit each other, or leave the layout in doubt. */
+/* *new*, pg_dump_close. Says on standard error what was read and in which layout. Besides what pg_npy_open fails with:
+ * PG_EINPUT where the arrays are no features and labels, do not fit each other, or leave the layout in doubt. */
 int pg_dump_open(const pg_dump_request *request, pg_dump *out) PG_MUST_USE;
 void pg_dump_close(pg_dump *dump);
 
@@ -39,6 +39,7 @@ typedef struct pg_dump_patch {
 } pg_dump_patch;
 
 /* The window on the map of a dump, said on standard error. PG_EUSAGE (one is missing or no size), PG_EINPUT (no such map). */
-int pg_dump_window(const pg_dump *dump, const pg_dump_patch *patch, bool wrap_rows, bool wrap_columns, pg_window *out) PG_MUST_USE;
+int pg_dump_window(const pg_dump *dump, const pg_dump_patch *patch, bool wrap_rows, bool wrap_columns,
+                   pg_window *out) PG_MUST_USE;
 
 #endif

@@ -128,7 +128,8 @@ const pg_command pg_command_features = {
     .synopsis = "features --weights F --dataset D [--images A:B] -o DIR",
     .summary = "write the local logits of a model as .npy files",
     .help = "Writes DIR/features.npy (float32, [n][H][W][N]), DIR/labels.npy (int32, [n]) and DIR/meta.json (geometry, hashes, "
-            "and the measured locality: delta of images at their places, delta_any_batch wherever they stand in a batch; null: not measured\n"
+            "and the measured locality: delta of images at their places, delta_any_batch wherever they stand in a batch; null: "
+            "not measured\n"
             "here; `certify --delta-grid` takes either).\n"
             "`certify` on these files gives the verdicts of a run with the same batch and dtype. Files appear whole or not at "
             "all.\n"

@@ -101,13 +101,15 @@ void pg_help_matrix(pg_buf *out)
                      "  [[exclude]]    leaves out the rows that match all of its keys; a list matches any of its values\n\n"
                      "keys of [fixed], [axes] and [[zip]]:\n");
     pg_plan_keys_help(out);
-    pg_buf_puts(out,
-                "  MODULE.OPTION  an option of a defense, attack or model, in quotes: \"robust-masking.threshold\" = [0, 0.2]\n"
-                "            (`patchgauge help defense NAME`, and so on); other modules ignore it\n\n"
-                "A certificate is about an image at its place of a batch of `batch` images, on the machine and BLAS that computed it: elsewhere\n"
-                "local logits round otherwise. delta = any-batch leaves room for the largest change at other places and in batches of 1, 16, 64\n"
-                "and 128 that `patchgauge model measure` found; measured, not proved. Without that measurement it is refused.\n\n"
-                "-S KEY=A,B on the command line replaces or adds a key: one value is fixed, several are an axis.\n");
+    pg_buf_puts(
+        out, "  MODULE.OPTION  an option of a defense, attack or model, in quotes: \"robust-masking.threshold\" = [0, 0.2]\n"
+             "            (`patchgauge help defense NAME`, and so on); other modules ignore it\n\n"
+             "A certificate is about an image at its place of a batch of `batch` images, on the machine and BLAS that computed "
+             "it: elsewhere\n"
+             "local logits round otherwise. delta = any-batch leaves room for the largest change at other places and in "
+             "batches of 1, 16, 64\n"
+             "and 128 that `patchgauge model measure` found; measured, not proved. Without that measurement it is refused.\n\n"
+             "-S KEY=A,B on the command line replaces or adds a key: one value is fixed, several are an axis.\n");
 }
 
 static int print_matrix(void)

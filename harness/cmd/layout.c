@@ -138,7 +138,8 @@ void pg_layout_weights(const pg_plan *plan, const char *path, pg_buf *out)
     const char *before = path;
     size_t forwards = pg_plan_forwards(plan);
     for (size_t i = 0; i < forwards + pg_plan_likes(plan) && !clash; i++) {
-        const char *value = i < forwards ? pg_plan_forward(plan, i)->weights : pg_cell_value(pg_plan_like(plan, i - forwards), "weights");
+        const char *value =
+            i < forwards ? pg_plan_forward(plan, i)->weights : pg_cell_value(pg_plan_like(plan, i - forwards), "weights");
         if (strcmp(value, before) == 0 || strcmp(value, path) == 0)
             continue;
         before = value;
@@ -296,8 +297,8 @@ static int fill_paper(const char *table, const pg_cell *cell, const pg_metric *c
                          .clip = pg_cell_value(cell, "clip"),
                          .threshold = pg_cell_value(cell, "threshold"),
                          .scope = pg_cell_value(cell, "scope"),
-                         .share =
-                             (double)(cell->patch_height * cell->patch_width) / (double)(cell->image_height * cell->image_width)};
+                         .share = (double)(cell->patch_height * cell->patch_width) /
+                                  (double)(cell->image_height * cell->image_width)};
     double *paper = malloc((n + 1) * sizeof *paper);
     if (paper == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for %zu numbers of a table", n);
@@ -453,7 +454,8 @@ static int fill(const pg_context *context, const pg_layout_request *request, con
     if (code == PG_OK)
         code = make_entries(plan, store, sides, attacks, request->likes, out);
     for (size_t i = 0; code == PG_OK && request->paper && i < out->table.n_entries; i++)
-        code = fill_paper(request->paper, pg_plan_find(plan, out->entries[i].cell_id), out->metrics, out->table.n_metrics, &out->entries[i]);
+        code = fill_paper(request->paper, pg_plan_find(plan, out->entries[i].cell_id), out->metrics, out->table.n_metrics,
+                          &out->entries[i]);
     if (code == PG_OK && (request->reads & (PG_READS_TRAINING | PG_READS_MAPS)))
         code = pg_layout_networks(context, plan, request->reads, out);
     if (code == PG_OK && (request->reads & PG_READS_TIMES))

@@ -16,7 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const global_names[] = {"--db", "--data", "--cache", "--cache-size", "--plugin", "--quiet", "--trust", "--version", "--help", NULL};
+static const char *const global_names[] = {"--db",    "--data",  "--cache",   "--cache-size", "--plugin",
+                                           "--quiet", "--trust", "--version", "--help",       NULL};
 
 enum { DB, DATA, CACHE, CACHE_SIZE, PLUGIN, VALUED, QUIET = VALUED, TRUST, VERSION, HELP, NONE };
 
@@ -349,7 +350,8 @@ static int finish(int code)
 
 static int work(void *request) { return finish(dispatch(request)); }
 
-/* Plug-ins may end the process that runs them: a command that has some runs in a child, which says itself what it has to say. */
+/* Plug-ins may end the process that runs them: a command that has some runs in a child, which says itself what it has to say.
+ */
 static int run_apart(invocation *request)
 {
     bool died = false;

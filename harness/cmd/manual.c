@@ -183,7 +183,8 @@ void pg_manual_completion(FILE *out)
           out);
     for (int i = 0; pg_commands[i]; i++)
         fprintf(out, "%s ", pg_commands[i]->name);
-    fputs("'\n        [ -z \"$command\" ] && words+='--db --data --cache --cache-size --plugin --quiet --trust --version --help' || "
+    fputs("'\n        [ -z \"$command\" ] && words+='--db --data --cache --cache-size --plugin --quiet --trust --version "
+          "--help' || "
           "words+='matrix defenses attacks models man completion' ;;\n",
           out);
     for (int i = 0; pg_commands[i]; i++)

@@ -10,7 +10,8 @@
 void pg_manual_page(FILE *out);       /* roff, section 1 */
 void pg_manual_completion(FILE *out); /* a script for bash */
 
-/* All modules of a kind in Markdown, what `make docs` writes; false: `topic` is not "defenses", "attacks" or "models" (manual_modules.c). */
+/* All modules of a kind in Markdown, what `make docs` writes; false: `topic` is not "defenses", "attacks" or "models"
+ * (manual_modules.c). */
 bool pg_manual_modules(const char *topic, FILE *out);
 
 /* What `help` prints, too (help.c). */

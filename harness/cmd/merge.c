@@ -57,8 +57,8 @@ static int merge_one(pg_store *store, const char *path, pg_store_merged *total)
         code = pg_store_merge(store, shard, &report);
     pg_store_close(shard);
     if (code == PG_OK)
-        pg_print("%s: %" PRId64 " task%s merged, %" PRId64 " known before, %" PRId64 " failed\n", path, report.tasks, pg_plural(report.tasks),
-                 report.known, report.failed);
+        pg_print("%s: %" PRId64 " task%s merged, %" PRId64 " known before, %" PRId64 " failed\n", path, report.tasks,
+                 pg_plural(report.tasks), report.known, report.failed);
     total->tasks += report.tasks;
     total->failed += report.failed;
     return code;

@@ -69,7 +69,8 @@ static size_t put_words(const char *text, size_t size, size_t at, shape s, FILE 
 {
     const char *end = text + size;
     for (bool first = at > 0; text < end; first = false) {
-        size_t blanks = strspn(text, " "), length = strcspn(text + blanks, " \n"), columns = pg_text_columns(text + blanks, length);
+        size_t blanks = strspn(text, " "), length = strcspn(text + blanks, " \n"),
+               columns = pg_text_columns(text + blanks, length);
         text += blanks;
         blanks = first ? 1 : blanks;
         if (at > 0 && length > 0 && at + blanks + columns > s.width) {

@@ -61,8 +61,8 @@ static int parse(int argc, char **argv, arguments *a)
                                             {"sheet", required_argument, NULL, 's'},   {"paper", required_argument, NULL, 'p'},
                                             {"best", no_argument, NULL, 'b'},          {NULL, 0, NULL, 0}};
     *a = (arguments){.figures = true, .sheet = IMAGES};
-    a->request =
-        (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published,published_audited"};
+    a->request = (pg_layout_request){
+        .rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published,published_audited"};
     optind = 0;
     for (int c; (c = pg_command_option_next(argc, argv, ":o:S:", options)) != -1;) {
         int code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : parse_option(c, a);
@@ -297,8 +297,9 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_report = {
     .name = "report",
-    .synopsis = "report [MATRIX.toml...] -o FILE.html [--force] [--rows KEYS] [--cols KEYS] [--metrics NAMES] [--paper TABLE] [--best] "
-                "[--sheet N] [--no-figures] [-S key=a,b]...",
+    .synopsis =
+        "report [MATRIX.toml...] -o FILE.html [--force] [--rows KEYS] [--cols KEYS] [--metrics NAMES] [--paper TABLE] [--best] "
+        "[--sheet N] [--no-figures] [-S key=a,b]...",
     .summary = "write the database as one HTML page that needs nothing else",
     .help =
         "A summary, a sortable table for each matrix, the figures that there are data for, images under attack, audits, "
@@ -307,7 +308,8 @@ const pg_command pg_command_report = {
         "the\n"
         "attempts with machine, library and revision. Without a matrix: one table of the newest 500 cells of the database, "
         "and\n"
-        "the figures that counts alone make. The page is one file without any link to a network; mail it, or open it on a phone.\n"
+        "the figures that counts alone make. The page is one file without any link to a network; mail it, or open it on a "
+        "phone.\n"
         "\n"
         "Everything is read from a copy of one moment, whose checksums are checked first. Equal databases make equal pages.\n"
         "\n"

@@ -164,8 +164,11 @@ static int add_details(pg_report_work *work, const pg_cell_result *r, pg_buf *ou
     if (code == PG_OK && passes.smaller_batch)
         pg_report_paragraph("Memory ran out, so that some images were computed in smaller batches than asked for.", out);
     if (code == PG_OK && passes.images > 0)
-        add_paragraph(out, "%" PRId64 " images, %" PRId64 " of them certified, ran on %s, where the locality counts as not measured: these "
-                      "certificates rest on no measurement.", passes.images, passes.certified, passes.on);
+        add_paragraph(out,
+                      "%" PRId64 " images, %" PRId64
+                      " of them certified, ran on %s, where the locality counts as not measured: these "
+                      "certificates rest on no measurement.",
+                      passes.images, passes.certified, passes.on);
     add_settings(r, out);
     if (code == PG_OK)
         code = pg_store_each_attempt(work->store, r->cell_id, add_attempt, &list);

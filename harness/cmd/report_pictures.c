@@ -102,7 +102,10 @@ static int add_figures(pg_report_work *work, int (*one)(pg_report_work *, const 
     return code;
 }
 
-int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request) { return add_figures(work, draw_matrix, request); }
+int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request)
+{
+    return add_figures(work, draw_matrix, request);
+}
 
 int pg_report_add_table_figures(pg_report_work *work, const pg_table *table) { return add_figures(work, draw_table, table); }
 

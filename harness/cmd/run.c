@@ -160,8 +160,8 @@ static int verdict(const pg_store_progress *left, const pg_run_report *report, c
     char rate[64];
     pg_rate_format((double)report->images / (report->wall_s > 0 ? report->wall_s : 1), "images", rate);
     if (report->tasks || report->images)
-        pg_info("%" PRId64 " image%s in %" PRId64 " task%s, %.1f s (%s)", report->images, pg_plural(report->images), report->tasks,
-                pg_plural(report->tasks), report->wall_s, rate);
+        pg_info("%" PRId64 " image%s in %" PRId64 " task%s, %.1f s (%s)", report->images, pg_plural(report->images),
+                report->tasks, pg_plural(report->tasks), report->wall_s, rate);
     if (report->interrupted && left->pending + left->running > 0 && !(s->a->fail_fast && left->failed > 0))
         return pg_fail(PG_EINTERRUPTED,
                        "interrupted: %" PRId64 " of %" PRId64 " images are done and kept; the same command goes on",
@@ -169,7 +169,8 @@ static int verdict(const pg_store_progress *left, const pg_run_report *report, c
     if (left->failed > 0)
         return fail_tasks(left, s);
     if (left->done < left->tasks && report->failed > 0)
-        return pg_fail(PG_ECELLS, "%" PRId64 " task%s failed; another run tries again", report->failed, pg_plural(report->failed));
+        return pg_fail(PG_ECELLS, "%" PRId64 " task%s failed; another run tries again", report->failed,
+                       pg_plural(report->failed));
     if (left->done < left->tasks)
         return pg_fail(PG_EDB, "%" PRId64 " of %" PRId64 " tasks were not run", left->tasks - left->done, left->tasks);
     return PG_OK;
@@ -192,8 +193,7 @@ static int record_plan(session *s)
     if (requeued > 0)
         pg_info("%" PRId64 " task%s of a run that died: taken up again", requeued, pg_plural(requeued));
     pg_info("%s: %zu cell%s, %" PRId64 " of %" PRId64 " tasks done", pg_plan_name(s->plan), pg_plan_count(s->plan),
-            pg_plural((int64_t)pg_plan_count(s->plan)),
-            s->progress.done, s->progress.tasks);
+            pg_plural((int64_t)pg_plan_count(s->plan)), s->progress.done, s->progress.tasks);
     return PG_OK;
 }
 

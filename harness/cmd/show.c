@@ -57,8 +57,8 @@ static void print_results(const pg_cell_result *r)
     if (strcmp(locality, "no position outside") == 0)
         pg_print("  %-20s no position lies outside a patch's reach\n", "locality");
     else if (r->has_delta)
-        pg_print("  %-20s delta %" PRId64 " (%.9f), applied to every certificate; measured%s%s, not proved\n", "locality", r->delta,
-                 (double)r->delta * grid, *on ? " on " : "", on);
+        pg_print("  %-20s delta %" PRId64 " (%.9f), applied to every certificate; measured%s%s, not proved\n", "locality",
+                 r->delta, (double)r->delta * grid, *on ? " on " : "", on);
     else
         pg_print("  %-20s not measured; delta 0 was used\n", "locality");
 }
@@ -159,10 +159,11 @@ static int print_passes(pg_store *store, const pg_cell_result *r)
     pg_measured measured = pg_measured_of(r);
     int code = pg_passes_of(store, r->cell_id, &measured, &passes);
     if (code == PG_OK && passes.smaller_batch)
-        pg_print("  %-20s %d: memory ran out; local logits may differ in their last bits\n", "smallest batch", passes.smallest_batch);
+        pg_print("  %-20s %d: memory ran out; local logits may differ in their last bits\n", "smallest batch",
+                 passes.smallest_batch);
     if (code == PG_OK && passes.images > 0)
-        pg_print("  %-20s %" PRId64 " images, %" PRId64 " certified, ran on %s, where the locality counts as not measured\n", "unmeasured", passes.images,
-                 passes.certified, passes.on);
+        pg_print("  %-20s %" PRId64 " images, %" PRId64 " certified, ran on %s, where the locality counts as not measured\n",
+                 "unmeasured", passes.images, passes.certified, passes.on);
     return code;
 }
 

@@ -112,8 +112,8 @@ static void format_text(const pg_context *context, const view *v, pg_buf *out)
     for (int i = 0; i < PG_CELL_STATES; i++)
         cells += s->cells[i];
     pg_buf_printf(out, "%s: %" PRId64 " cell%s: %" PRId64 " new, %" PRId64 " partial, %" PRId64 " done, %" PRId64 " failed",
-                  context->db_path, cells, pg_plural(cells), s->cells[PG_CELL_NEW], s->cells[PG_CELL_PARTIAL], s->cells[PG_CELL_DONE],
-                  s->cells[PG_CELL_FAILED]);
+                  context->db_path, cells, pg_plural(cells), s->cells[PG_CELL_NEW], s->cells[PG_CELL_PARTIAL],
+                  s->cells[PG_CELL_DONE], s->cells[PG_CELL_FAILED]);
     if (s->audited > 0)
         pg_buf_printf(out, "; %" PRId64 " more only audited", s->audited);
     pg_buf_puts(out, "\n");
@@ -139,14 +139,15 @@ static void format_text(const pg_context *context, const view *v, pg_buf *out)
 static int format_json(const pg_context *context, const view *v, pg_buf *out)
 {
     const pg_store_status *s = &v->status;
-    json_t *root = json_pack("{s:o, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:I, s:O, s:O}",
-                             "database", pg_json_text(context->db_path), "cells", "new", (json_int_t)s->cells[PG_CELL_NEW],
-                             "partial", (json_int_t)s->cells[PG_CELL_PARTIAL], "done", (json_int_t)s->cells[PG_CELL_DONE],
-                             "failed", (json_int_t)s->cells[PG_CELL_FAILED], "audited", (json_int_t)s->audited, "outcomes", "done", (json_int_t)s->outcomes,
-                             "asked", (json_int_t)s->outcomes_asked, "tasks", "all", (json_int_t)s->tasks, "done",
-                             (json_int_t)s->done, "running", (json_int_t)s->running, "pending", (json_int_t)s->pending,
-                             "failed", (json_int_t)s->failed, "left_s", isnan(s->left_s) ? json_null() : json_real(left_of(v)),
-                             "live_workers", (json_int_t)v->live, "workers", v->worker_list, "failures", v->failure_list);
+    json_t *root =
+        json_pack("{s:o, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:I, s:O, s:O}",
+                  "database", pg_json_text(context->db_path), "cells", "new", (json_int_t)s->cells[PG_CELL_NEW], "partial",
+                  (json_int_t)s->cells[PG_CELL_PARTIAL], "done", (json_int_t)s->cells[PG_CELL_DONE], "failed",
+                  (json_int_t)s->cells[PG_CELL_FAILED], "audited", (json_int_t)s->audited, "outcomes", "done",
+                  (json_int_t)s->outcomes, "asked", (json_int_t)s->outcomes_asked, "tasks", "all", (json_int_t)s->tasks, "done",
+                  (json_int_t)s->done, "running", (json_int_t)s->running, "pending", (json_int_t)s->pending, "failed",
+                  (json_int_t)s->failed, "left_s", isnan(s->left_s) ? json_null() : json_real(left_of(v)), "live_workers",
+                  (json_int_t)v->live, "workers", v->worker_list, "failures", v->failure_list);
     char *text = pg_json_dump(root, JSON_REAL_PRECISION(6));
     json_decref(root);
     if (!text)
@@ -182,8 +183,8 @@ static int show(const pg_context *context, const arguments *a, pg_store_status *
     return code;
 }
 
-/* Shows the state again until no task is pending or running, or all workers are gone that were seen: twice, for one that died is
- * replaced. Ctrl-C ends it, as one ends a watch. */
+/* Shows the state again until no task is pending or running, or all workers are gone that were seen: twice, for one that died
+ * is replaced. Ctrl-C ends it, as one ends a watch. */
 static int watch(const pg_context *context, const arguments *a, pg_store_status *status, int64_t live)
 {
     int code = PG_OK, gone = 0;
@@ -231,17 +232,19 @@ const pg_command pg_command_status = {
     .name = "status",
     .synopsis = "status [--watch] [--json]",
     .summary = "show how the database stands: cells, tasks, workers, failures, time left",
-    .help = "Looks at the whole database, also while runs go on, and holds none of them up. The time left is that of the tasks "
-            "not\n"
-            "done at the speed of the last thousand tasks, forward pass by forward pass, shared by the workers that live. Cells\n"
-            "that were audited and not run are counted apart: they wait for nobody.\n"
-            "\n"
-            "  --watch   again every two seconds, until no task is pending or running, or the workers are gone; ends with the exit\n"
-            "            code of a run in that state: 0 done, 1 tasks failed, 3 the run stopped; 0 after Ctrl-C\n"
-            "  --json    one JSON object a line: cells, outcomes, tasks, left_s (null: not known), live_workers, workers, "
-            "failures\n"
-            "\n"
-            "  patchgauge status --watch\n"
-            "  patchgauge status --json --db results.db\n",
+    .help =
+        "Looks at the whole database, also while runs go on, and holds none of them up. The time left is that of the tasks "
+        "not\n"
+        "done at the speed of the last thousand tasks, forward pass by forward pass, shared by the workers that live. Cells\n"
+        "that were audited and not run are counted apart: they wait for nobody.\n"
+        "\n"
+        "  --watch   again every two seconds, until no task is pending or running, or the workers are gone; ends with the "
+        "exit\n"
+        "            code of a run in that state: 0 done, 1 tasks failed, 3 the run stopped; 0 after Ctrl-C\n"
+        "  --json    one JSON object a line: cells, outcomes, tasks, left_s (null: not known), live_workers, workers, "
+        "failures\n"
+        "\n"
+        "  patchgauge status --watch\n"
+        "  patchgauge status --json --db results.db\n",
     .run = run,
 };

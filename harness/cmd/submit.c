@@ -32,9 +32,9 @@ typedef struct session {
     const char *folder; /* as given, NULL: to be chosen */
     bool print;
     pg_plan *plan;
-    pg_folder scratch; /* on a local disk */
-    char *frozen;      /* store in it */
-    bool made;         /* the folder of the submission */
+    pg_folder scratch;          /* on a local disk */
+    char *frozen;               /* store in it */
+    bool made;                  /* the folder of the submission */
     char *parent, *parent_made; /* what it lies in, and the first of these folders that was not there */
 } session;
 
@@ -279,8 +279,8 @@ enum { SAID_MAX = 1 << 16 };
 /* What came of a command: UNSENT is certain, and so is SENT. */
 typedef enum sending { UNSENT, SENT, UNCERTAIN } sending;
 
-/* Runs a command (`n` words with zero bytes between them); what it prints in `said`. What it says on standard error goes to ours. PG_OK:
- * it ended with exit code 0. */
+/* Runs a command (`n` words with zero bytes between them); what it prints in `said`. What it says on standard error goes to
+ * ours. PG_OK: it ended with exit code 0. */
 static int run_command(const pg_buf *words, size_t n, pg_buf *said, sending *what)
 {
     char **argv = calloc(n + 1, sizeof *argv), some[1024];
@@ -312,7 +312,7 @@ static int run_command(const pg_buf *words, size_t n, pg_buf *said, sending *wha
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return pg_fail(PG_EMISSING, "sbatch is not there: submit on a machine of a Slurm cluster, or look with --print");
     *what = status == 0 ? SENT : WIFEXITED(status) ? UNSENT : UNCERTAIN;
-    return status == 0           ? PG_OK
+    return status == 0         ? PG_OK
            : WIFEXITED(status) ? pg_fail(PG_EIO, "sbatch refused the job; see what it says above")
                                : pg_fail(PG_EIO, "sbatch died of signal %d", WTERMSIG(status));
 }
@@ -351,7 +351,8 @@ static void number_in(const char *line, size_t size, char job[JOB_MAX])
     job[end - from] = 0;
 }
 
-/* The number of the job in what sbatch printed, where sites let it print more: that of the last line that has one. "": none has. */
+/* The number of the job in what sbatch printed, where sites let it print more: that of the last line that has one. "": none
+ * has. */
 static void find_number(const pg_buf *said, char job[JOB_MAX])
 {
     job[0] = 0;
@@ -375,7 +376,8 @@ static int sbatch(const session *x, const char *after, char job[JOB_MAX], sendin
     if (code == PG_OK)
         find_number(&said, job);
     if (code == PG_OK && !*job)
-        code = pg_fail(PG_EIO, "sbatch took the job and said \"%.*s\", which has no number of a job", (int)strcspn(said.data, "\n"), said.data);
+        code = pg_fail(PG_EIO, "sbatch took the job and said \"%.*s\", which has no number of a job",
+                       (int)strcspn(said.data, "\n"), said.data);
     pg_buf_release(&words);
     pg_buf_release(&said);
     return code;
@@ -391,7 +393,8 @@ static int fail_unknown(session *x, sending what, const char *why)
         pg_warn("%s", pg_error_message());
     pg_folders_end(x->parent, x->parent_made, true);
     return pg_fail(PG_EIO,
-                   "%s; the array %s queued under an unknown number, and none that merges: `squeue --me --format=\"%%i %%Z\"` lists jobs with their "
+                   "%s; the array %s queued under an unknown number, and none that merges: `squeue --me --format=\"%%i %%Z\"` "
+                   "lists jobs with their "
                    "folders, this one's is %s; merge its shards when it has ended, see `patchgauge help merge`",
                    message, what == SENT ? "is" : "may be", x->s.folder);
 }

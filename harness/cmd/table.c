@@ -29,7 +29,8 @@ static int parse(int argc, char **argv, pg_layout_request *request, pg_table_for
                                             {"paper", required_argument, NULL, 'p'},
                                             {"best", no_argument, NULL, 'b'},
                                             {NULL, 0, NULL, 0}};
-    *request = (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published,published_audited"};
+    *request = (pg_layout_request){
+        .rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published,published_audited"};
     optind = 0;
     for (int c; (c = pg_command_option_next(argc, argv, ":f:S:", options)) != -1;) {
         int code = PG_OK;
@@ -95,29 +96,32 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_table = {
     .name = "table",
-    .synopsis = "table MATRIX.toml [--rows KEYS] [--cols KEYS] [-f text|md|csv|json|latex] [--metrics NAMES] [--paper TABLE] [--best] "
-                "[-S key=a,b]...",
+    .synopsis =
+        "table MATRIX.toml [--rows KEYS] [--cols KEYS] [-f text|md|csv|json|latex] [--metrics NAMES] [--paper TABLE] [--best] "
+        "[-S key=a,b]...",
     .summary = "print the cells of a matrix as a table",
-    .help = "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
-            "  --cols KEYS      settings that make the columns (default: patch)\n"
-            "                   other settings that vary become part of the row's label\n"
-            "  --metrics NAMES  of clean, attacked, certified, certified_published, published_audited (what `patchgauge\n"
-            "                   audit` left of those), false_positive, case_0 to case_4 (shares of the images, in percent with 95%\n"
-            "                   Wilson intervals), nonfinite, saturated, differs and unmeasured (counts of images: with a NaN or\n"
-            "                   infinity, with values beyond the grid's end, predicted otherwise in double, certified on no\n"
-            "                   measured locality), smallest_margin and delta (units of evidence);\n"
-            "                   default: clean,attacked,certified,certified_published,published_audited\n"
-            "  -f, --format F   text (default), md, csv, json or latex (package booktabs); csv has the columns\n"
-            "                   ROWS,COLS,metric,value,lo,hi,n\n"
-            "  --paper TABLE    the publication's numbers beside ours, with the difference: II, IV to XXI, or revision (the\n"
-            "                   per-class certificates of its later revision); cells of the same data set, family of networks,\n"
-            "                   defense, feature type, threshold and share of the patch are compared\n"
-            "  --best           the best complete cell of each column: bold in md and latex, a + in text\n"
-            "  -S key=a,b       replaces one key of the matrix file; may be given several times\n"
-            "\n"
-            "Metrics that a defense does not have are left out. Cells that are not complete carry a star and a note.\n"
-            "\n"
-            "  patchgauge table experiments/demo.toml\n"
-            "  patchgauge table experiments/demo.toml --rows defense --cols patch -f csv -S patch=8\n",
+    .help =
+        "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
+        "  --cols KEYS      settings that make the columns (default: patch)\n"
+        "                   other settings that vary become part of the row's label\n"
+        "  --metrics NAMES  of clean, attacked, certified, certified_published, published_audited (what `patchgauge\n"
+        "                   audit` left of those), false_positive, case_0 to case_4 (shares of the images, in percent with "
+        "95%\n"
+        "                   Wilson intervals), nonfinite, saturated, differs and unmeasured (counts of images: with a NaN or\n"
+        "                   infinity, with values beyond the grid's end, predicted otherwise in double, certified on no\n"
+        "                   measured locality), smallest_margin and delta (units of evidence);\n"
+        "                   default: clean,attacked,certified,certified_published,published_audited\n"
+        "  -f, --format F   text (default), md, csv, json or latex (package booktabs); csv has the columns\n"
+        "                   ROWS,COLS,metric,value,lo,hi,n\n"
+        "  --paper TABLE    the publication's numbers beside ours, with the difference: II, IV to XXI, or revision (the\n"
+        "                   per-class certificates of its later revision); cells of the same data set, family of networks,\n"
+        "                   defense, feature type, threshold and share of the patch are compared\n"
+        "  --best           the best complete cell of each column: bold in md and latex, a + in text\n"
+        "  -S key=a,b       replaces one key of the matrix file; may be given several times\n"
+        "\n"
+        "Metrics that a defense does not have are left out. Cells that are not complete carry a star and a note.\n"
+        "\n"
+        "  patchgauge table experiments/demo.toml\n"
+        "  patchgauge table experiments/demo.toml --rows defense --cols patch -f csv -S patch=8\n",
     .run = run,
 };

@@ -47,8 +47,8 @@ static int open_part(state *s, const char *folder, const char *name, int64_t fir
         return pg_fail(PG_EDAMAGED, "%s: cannot be opened: `patchgauge data fetch cifar10` brings it again", p->path);
     int64_t bytes = (int64_t)size;
     if (bytes != p->file->bytes || bytes != p->file->images * PG_CIFAR10_RECORD)
-        return pg_fail(PG_EDAMAGED, "%s: %lld bytes, the manifest says %lld: `patchgauge data fetch cifar10` brings it again", p->path,
-                       (long long)bytes, (long long)p->file->bytes);
+        return pg_fail(PG_EDAMAGED, "%s: %lld bytes, the manifest says %lld: `patchgauge data fetch cifar10` brings it again",
+                       p->path, (long long)bytes, (long long)p->file->bytes);
     return PG_OK;
 }
 
@@ -91,7 +91,8 @@ static int check_manifest(const pg_manifest *manifest, const char *folder)
         good = good && file && file->images < INT32_MAX && (i == 0 || file->images > 0);
     }
     if (!good)
-        return pg_fail(PG_EDAMAGED, "%s/manifest.json is not that of cifar10: `patchgauge data fetch cifar10` brings it again", folder);
+        return pg_fail(PG_EDAMAGED, "%s/manifest.json is not that of cifar10: `patchgauge data fetch cifar10` brings it again",
+                       folder);
     return PG_OK;
 }
 
@@ -107,8 +108,9 @@ static int check_classes(const pg_manifest *manifest, const char *folder)
         code = pg_fail(PG_EDAMAGED, "%s: `patchgauge data fetch cifar10` brings it again", pg_error_message());
     for (int i = 0; !code && i < PG_CIFAR10_CLASSES; i++)
         if (strcmp(named.classes[i], manifest->classes[i]) != 0)
-            code = pg_fail(PG_EDAMAGED, "%s: class %d is '%s', the manifest says '%s': `patchgauge data fetch cifar10` brings it again", path, i,
-                           named.classes[i], manifest->classes[i]);
+            code = pg_fail(PG_EDAMAGED,
+                           "%s: class %d is '%s', the manifest says '%s': `patchgauge data fetch cifar10` brings it again",
+                           path, i, named.classes[i], manifest->classes[i]);
     pg_manifest_release(&named);
     free(path);
     return code;

@@ -135,7 +135,8 @@ int pg_cifar10_import(const char *data_dir, const char *source, int64_t images_p
         goto out;
     for (int i = 0; pg_cifar10_files[i] && !code; i++) {
         bool batch = strcmp(pg_cifar10_files[i], PG_CIFAR10_META) != 0;
-        code = take_file(source, folder.path, pg_cifar10_files[i], batch ? images_per_file : 0, &manifest.files[manifest.n_files++]);
+        code = take_file(source, folder.path, pg_cifar10_files[i], batch ? images_per_file : 0,
+                         &manifest.files[manifest.n_files++]);
     }
     if (!code)
         code = pg_manifest_write(folder.path, &manifest);

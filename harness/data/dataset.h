@@ -18,7 +18,7 @@ typedef struct pg_dataset_info {
     char name[32], split[16];
     char hash[PG_HASH_HEX]; /* of the manifest: part of identity */
     int64_t images;
-    int height, width; /* pixels; three planes R, G, B */
+    int height, width;               /* pixels; three planes R, G, B */
     int source_height, source_width; /* before the resize; the same where there is none */
     pg_filter filter;                /* of the resize */
     int classes;
@@ -40,7 +40,8 @@ const pg_dataset_info *pg_dataset_info_of(const pg_dataset *dataset);
 /* pixels[count][3][height][width], labels[count] (either may be NULL). PG_EINPUT outside the range; PG_EDAMAGED where a label
  * is outside the classes. Thread-safe. */
 int pg_dataset_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels) PG_MUST_USE;
-/* The same images before a resize: pixels[count][3][source_height][source_width]; where there is none, those of pg_dataset_read. */
+/* The same images before a resize: pixels[count][3][source_height][source_width]; where there is none, those of
+ * pg_dataset_read. */
 int pg_dataset_read_source(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels) PG_MUST_USE;
 
 #endif

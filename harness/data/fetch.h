@@ -15,10 +15,9 @@ typedef struct pg_fetch {
 } pg_fetch;
 
 /* Downloads to `path`, going on from what an earlier, interrupted download left there; at the end the file has the right size
- * and hash. A connection that breaks is taken up again, until three answers have brought no byte that is new; what arrived is kept.
- * What cannot belong to the archive is removed.
- * PG_EINPUT (address), PG_EMISSING (404 and other refusals), PG_EDAMAGED (another size or hash), PG_EIO (network, disk). One
- * process at a time. */
+ * and hash. A connection that breaks is taken up again, until three answers have brought no byte that is new; what arrived is
+ * kept. What cannot belong to the archive is removed. PG_EINPUT (address), PG_EMISSING (404 and other refusals), PG_EDAMAGED
+ * (another size or hash), PG_EIO (network, disk). One process at a time. */
 int pg_fetch_run(const pg_fetch *fetch, const char *path) PG_MUST_USE;
 
 /* Whether the address may be fetched from: PG_EINPUT. */

@@ -41,7 +41,9 @@ static int check_manifest(const pg_manifest *manifest, const char *name)
         good = good && manifest->classes[i][0] != '.' && !strchr(manifest->classes[i], '/');
     for (int i = 0; i < manifest->n_files; i++)
         good = good && manifest->files[i].bytes > 0 && manifest->files[i].images > 0;
-    return good ? PG_OK : pg_fail(PG_EDAMAGED, "not the manifest of a folder of images: `patchgauge data import %s FOLDER` makes it again", name);
+    return good ? PG_OK
+                : pg_fail(PG_EDAMAGED,
+                          "not the manifest of a folder of images: `patchgauge data import %s FOLDER` makes it again", name);
 }
 
 int pg_image_folder_manifest(const char *data_dir, const char *name, pg_manifest *out)
@@ -125,12 +127,13 @@ static int read_entry(const char *folder, const pg_manifest *manifest, const pg_
     }
     int code = pg_file_read(*path, (size_t)entry->bytes, bytes, &size);
     if (code == PG_EMISSING || code == PG_EINPUT)
-        return pg_fail(PG_EDAMAGED, "%s: `patchgauge data import %s FOLDER` makes it again", pg_error_message(), manifest->name);
+        return pg_fail(PG_EDAMAGED, "%s: `patchgauge data import %s FOLDER` makes it again", pg_error_message(),
+                       manifest->name);
     if (!code)
         code = pg_hash_bytes(*bytes, size, hash);
     if (!code && strcmp(hash, entry->hash) != 0)
-        code = pg_fail(PG_EDAMAGED, "%s: SHA-256 is %s, the list says %s: `patchgauge data import %s FOLDER` makes it again", *path, hash, entry->hash,
-                       manifest->name);
+        code = pg_fail(PG_EDAMAGED, "%s: SHA-256 is %s, the list says %s: `patchgauge data import %s FOLDER` makes it again",
+                       *path, hash, entry->hash, manifest->name);
     return code;
 }
 
@@ -215,7 +218,8 @@ int pg_image_folder_verify(const char *data_dir, const char *name, pg_manifest_r
         if (pg_image_folder_list(&manifest, pg_image_folder_splits[i]))
             code = verify_split(folder, &manifest, pg_image_folder_splits[i], report, context, &damaged);
     if (!code && damaged)
-        code = pg_fail(PG_EDAMAGED, "%s: %lld images damaged: `patchgauge data import %s FOLDER` makes it again", folder, (long long)damaged, name);
+        code = pg_fail(PG_EDAMAGED, "%s: %lld images damaged: `patchgauge data import %s FOLDER` makes it again", folder,
+                       (long long)damaged, name);
     pg_manifest_release(&manifest);
     free(folder);
     return code;

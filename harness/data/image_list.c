@@ -143,7 +143,8 @@ int pg_image_list_read(const char *folder, const pg_manifest *manifest, const pg
             pg_fail_at(code, "%s", path);
     }
     if (code == PG_EMISSING || code == PG_EINPUT || code == PG_EDAMAGED)
-        code = pg_fail(PG_EDAMAGED, "%s: `patchgauge data import %s FOLDER` makes it again", pg_error_message(), manifest->name);
+        code =
+            pg_fail(PG_EDAMAGED, "%s: `patchgauge data import %s FOLDER` makes it again", pg_error_message(), manifest->name);
     free(text);
     free(path);
     return code;

@@ -227,9 +227,12 @@ int pg_manifest_check_target(const char *folder)
         closedir(entries);
     bool ours = manifest && pg_file_size(manifest) >= 0, empty = entries && n <= 2; /* "." and ".." */
     free(manifest);
-    return ours || empty ? PG_OK
-                         : pg_fail(PG_EINPUT, "%s: is there and no data set of this program (it has no manifest.json), so it is not replaced; "
-                                              "move it, or take another name or --data", folder);
+    return ours || empty
+               ? PG_OK
+               : pg_fail(PG_EINPUT,
+                         "%s: is there and no data set of this program (it has no manifest.json), so it is not replaced; "
+                         "move it, or take another name or --data",
+                         folder);
 }
 
 int pg_manifest_write(const char *folder, pg_manifest *manifest)
@@ -296,7 +299,7 @@ int pg_manifest_verify(const char *folder, const pg_manifest *manifest, pg_manif
             report(context, manifest->files[i].name, fault);
     }
     if (damaged)
-        return pg_fail(PG_EDAMAGED, "%s: %d of %d files damaged: `patchgauge data fetch` or `data import` makes %s again", folder, damaged, manifest->n_files,
-                       manifest->name);
+        return pg_fail(PG_EDAMAGED, "%s: %d of %d files damaged: `patchgauge data fetch` or `data import` makes %s again",
+                       folder, damaged, manifest->n_files, manifest->name);
     return PG_OK;
 }

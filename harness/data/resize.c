@@ -173,8 +173,8 @@ int pg_resize_planes(const pg_resizing *how, const uint8_t *planes, uint8_t *out
 
 /* ---- What pixels of the image change ---- */
 
-/* Of each pixel p of the image: the pixels of the result that it has a weight in, from first[p] to end[p] - 1; where it has none,
- * first[p] = `out` and end[p] = 0. */
+/* Of each pixel p of the image: the pixels of the result that it has a weight in, from first[p] to end[p] - 1; where it has
+ * none, first[p] = `out` and end[p] = 0. */
 typedef struct spans {
     int *first, *end;
 } spans;

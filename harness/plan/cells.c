@@ -69,8 +69,8 @@ static int settle_defense(pg_settler *s, const pg_toml_value **values, pg_cell *
     return code;
 }
 
-/* What a patch changes of an axis that is resized to `out` pixels behind the attacker. An axis of the same size is not touched, as
- * with every filter of weight 1 at the pixel itself. */
+/* What a patch changes of an axis that is resized to `out` pixels behind the attacker. An axis of the same size is not touched,
+ * as with every filter of weight 1 at the pixel itself. */
 static int settle_reach(int in, int out, pg_filter filter, int patch, int *reach)
 {
     *reach = patch;
@@ -83,11 +83,13 @@ static bool refuse_any_batch(pg_settler *s, const pg_toml_value **values, const 
     const pg_forward *f = c->forward;
     int line = pg_row_line(s, values, PG_KEY_DELTA);
     if (c->defense->level == PG_LEVEL_IMAGE)
-        pg_problem(s->problems, line, "delta", "delta \"any-batch\": what is measured of %s says nothing of the copies that %s runs; write place",
+        pg_problem(s->problems, line, "delta",
+                   "delta \"any-batch\": what is measured of %s says nothing of the copies that %s runs; write place",
                    f->weights, c->defense->module.name);
     else
         pg_problem(s->problems, line, "delta",
-                   "delta \"any-batch\": how far the logits of %s move with place and batch was not measured%s for %s in batches of %d; "
+                   "delta \"any-batch\": how far the logits of %s move with place and batch was not measured%s for %s in "
+                   "batches of %d; "
                    "`patchgauge model measure` does so",
                    f->weights, c->locality.none_outside ? " (no position lies outside a patch's reach)" : "",
                    f->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", f->batch);
@@ -109,8 +111,7 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
         *ok = false;
         return;
     }
-    pg_defended defended = {
-        c->defense, c->config, {f->dataset_height, f->dataset_width, c->reach_height, c->reach_width}};
+    pg_defended defended = {c->defense, c->config, {f->dataset_height, f->dataset_width, c->reach_height, c->reach_width}};
     if (pg_defended_map(&defended, &g, &c->window) != PG_OK ||
         pg_rule_check(c->defense, c->config, g.rows.positions, g.columns.positions, g.classes) != PG_OK) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_DEFENSE), "defense", "defense %s on %s: %s",
@@ -174,8 +175,8 @@ static void images_text(const pg_cell *c, pg_buf *out)
     pg_buf_printf(out, "images=%lld:%lld\n", (long long)c->first, (long long)(c->first + c->count));
 }
 
-/* With measured locality, votes are certified by those that are sure. Not so once: then every vote counted as one that may flip, and
- * cells of that kind have another id. */
+/* With measured locality, votes are certified by those that are sure. Not so once: then every vote counted as one that may
+ * flip, and cells of that kind have another id. */
 static void votes_text(const pg_cell *c, pg_buf *out)
 {
     pg_evidence_spec spec;

@@ -15,10 +15,11 @@ int pg_defended_map(const pg_defended *d, pg_geometry *g, pg_window *window)
         *window = (pg_window){pg_axis_window(&g->rows, f->height, f->patch_height),
                               pg_axis_window(&g->columns, f->width, f->patch_width)};
         if (window->height < 1 || window->width < 1)
-            code = pg_fail(PG_EINPUT,
-                           "no position of the %dx%d map sees a patch of %dx%d px wherever it lies: a window of %dx%d certifies nothing; "
-                           "fields, strides and padding are not those of this network",
-                           g->rows.positions, g->columns.positions, f->patch_height, f->patch_width, window->height, window->width);
+            code = pg_fail(
+                PG_EINPUT,
+                "no position of the %dx%d map sees a patch of %dx%d px wherever it lies: a window of %dx%d certifies nothing; "
+                "fields, strides and padding are not those of this network",
+                g->rows.positions, g->columns.positions, f->patch_height, f->patch_width, window->height, window->width);
     }
     if (code == PG_OK && d->defense && d->defense->check)
         code = d->defense->check(d->config, g->rows.positions, g->columns.positions, g->classes);

@@ -1,4 +1,5 @@
-/* Forward passes of a matrix: what cells share, and what a defense of images or an attack makes of one. See settle.h and plan.h.
+/* Forward passes of a matrix: what cells share, and what a defense of images or an attack makes of one. See settle.h and
+ * plan.h.
  *
  * A pass is data, model, weights, type of number and batch. Copies of an image and an attack depend on the defended classifier
  * as well, so theirs is the pass of one defense with its options, one patch, window and seed; cells that share it differ in
@@ -418,8 +419,8 @@ int pg_settler_copies(pg_settler *s, const pg_toml_value **values, pg_cell *c)
     int code = f ? copy_forward(c->forward, c, f) : pg_fail(PG_ENOMEM, "planning: out of memory");
     if (code == PG_OK) {
         f->at_once = 1;
-        f->copies = (pg_defended){
-            f->defense, f->config, {f->dataset_height, f->dataset_width, f->patch_height, f->patch_width}};
+        f->copies =
+            (pg_defended){f->defense, f->config, {f->dataset_height, f->dataset_width, f->patch_height, f->patch_width}};
         code = pg_defended_map(&f->copies, &f->info.geometry, &f->window);
     }
     if (code != PG_OK) {

@@ -127,8 +127,8 @@ static void add_entry(pg_matrix *m, const pg_toml_entry *e, int *zip, size_t *zi
 
 /* ---- Overrides ---- */
 
-/* Ends the value that begins at `text` at its comma and takes the backslashes out before commas and backslashes; the text behind it, NULL
- * at the end. */
+/* Ends the value that begins at `text` at its comma and takes the backslashes out before commas and backslashes; the text
+ * behind it, NULL at the end. */
 static char *end_value(char *text)
 {
     char *to = text;

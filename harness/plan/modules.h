@@ -3,7 +3,8 @@
  * A plug-in is a shared object with the one symbol `patchgauge_plugin` (plugin.h): descriptors as a built-in module has
  * them, built against the headers of this very version. Its code runs in this process, with all rights of the user: it is
  * loaded only where the user names it, and is printed and hashed. A command that loads one runs in a child process
- * (harness/run/process.h), and what takes pixels or tensors in workers below it, where an early end costs tasks of its own cells.
+ * (harness/run/process.h), and what takes pixels or tensors in workers below it, where an early end costs tasks of its own
+ * cells.
  *
  * The hash of the file stands in the identity of every cell that uses one of its modules, so that another build makes them
  * stale. Loading is for the main thread before any other starts; the rest is thread-safe. */
@@ -38,7 +39,8 @@ void pg_modules_plugin(const char *kind, const pg_module *module, pg_buf *out);
 /* "defense 'mine' of FILE", without the file for built-in ones. */
 enum { PG_MODULE_LABEL_MAX = 512 };
 void pg_modules_label(const char *kind, const pg_module *module, char out[PG_MODULE_LABEL_MAX]);
-/* Puts before the message of a failure whose fault a module is: "defense 'mine' of FILE: image 3: ". image < 0: none. Returns `code`. */
+/* Puts before the message of a failure whose fault a module is: "defense 'mine' of FILE: image 3: ". image < 0: none. Returns
+ * `code`. */
 int pg_modules_blame(int code, const char *kind, const pg_module *module, int64_t image);
 void pg_modules_identity(const char *kind, const pg_module *module, pg_buf *out);
 

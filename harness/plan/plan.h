@@ -46,12 +46,13 @@ typedef struct pg_forward {
     pg_resizing resize;                                 /* and from what; the same size twice where there is no resize */
     const pg_attack *attack;                            /* NULL: none */
     void *attack_config;                                /* settled */
-    bool before_resize;                                 /* the attack puts its patch on before the resize, which changes the size */
+    bool before_resize; /* the attack puts its patch on before the resize, which changes the size */
     /* of a pass under attack or of an image-level defense; else defense is NULL, and nothing below is set */
     const pg_defense *defense;
     void *config; /* of the defense, settled */
     pg_window window;
-    int patch_height, patch_width; /* under attack: of the patch as it is put on; else what it changes of what the network takes */
+    int patch_height,
+        patch_width; /* under attack: of the patch as it is put on; else what it changes of what the network takes */
     uint64_t seed;
     pg_defended copies; /* of an image-level defense, with the above; else its defense is NULL */
 } pg_forward;
@@ -68,16 +69,17 @@ typedef struct pg_cell {
     void *config;                  /* settled options of the defense */
     int image_height, image_width; /* that the attacker sees: before or after a resize, */
     int patch_height, patch_width; /* pixels of it, */
-    int reach_height, reach_width; /* and pixels that such a patch changes of what the network takes: the patch, or more of them */
-    pg_window window;              /* positions that see so many */
+    int reach_height,
+        reach_width;            /* and pixels that such a patch changes of what the network takes: the patch, or more of them */
+    pg_window window;           /* positions that see so many */
     bool any_batch;             /* certificates hold wherever an image stands in a batch, as far as that was measured */
     bool has_delta;             /* the locality was measured */
     int64_t delta;              /* of the evidence, grid units; 0 where it was not */
     int64_t logit_delta;        /* of a logit, likewise */
     pg_locality_found locality; /* whence these are */
-    int64_t first, count; /* images */
-    size_t row;           /* of the matrix: the order of cells and of those like them */
-    size_t like;          /* pg_plan_like: 1 + the next that is the same cell, 0 for none */
+    int64_t first, count;       /* images */
+    size_t row;                 /* of the matrix: the order of cells and of those like them */
+    size_t like;                /* pg_plan_like: 1 + the next that is the same cell, 0 for none */
 } pg_cell;
 
 /* Reads a matrix and settles it; *new*, pg_plan_free. All problems of the file are printed to standard error, one line each
@@ -90,8 +92,8 @@ size_t pg_plan_count(const pg_plan *plan);
 const pg_cell *pg_plan_at(const pg_plan *plan, size_t i); /* in the order of rows: the first axis changes slowest */
 const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id); /* NULL if absent */
 
-/* Rows of the matrix that are written otherwise and settle to a cell of the plan: its id with settings as written (two names of one
- * weights file, "2.4%" and 5), without the texts of identity. Not among the cells above. */
+/* Rows of the matrix that are written otherwise and settle to a cell of the plan: its id with settings as written (two names of
+ * one weights file, "2.4%" and 5), without the texts of identity. Not among the cells above. */
 size_t pg_plan_likes(const pg_plan *plan);
 const pg_cell *pg_plan_like(const pg_plan *plan, size_t i);
 
@@ -100,8 +102,8 @@ const pg_cell *pg_plan_like(const pg_plan *plan, size_t i);
  * Borrowed. */
 const char *pg_cell_value(const pg_cell *cell, const char *key);
 
-/* The same for people, where the key is "patch": of a share the pixels as well, "2.4% = 5x5 px"; of all cells of the plan with that
- * share, "2.4% = 5x5 or 35x35 px", or of this one alone, where plan is NULL. */
+/* The same for people, where the key is "patch": of a share the pixels as well, "2.4% = 5x5 px"; of all cells of the plan with
+ * that share, "2.4% = 5x5 or 35x35 px", or of this one alone, where plan is NULL. */
 void pg_patch_add(const pg_plan *plan, const pg_cell *cell, pg_buf *out);
 
 /* The forward passes of the cells. Some may be left over and serve no cell. */

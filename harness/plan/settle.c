@@ -365,7 +365,8 @@ const pg_weights_info *pg_settler_weights(pg_settler *s, const char *weights)
         return NULL;
     }
     if (seen->info.measured_of_another)
-        pg_warn("%s.locality is of other weights: nothing is taken from it; `patchgauge model measure` writes a new one", weights);
+        pg_warn("%s.locality is of other weights: nothing is taken from it; `patchgauge model measure` writes a new one",
+                weights);
     seen->weights = copy;
     s->weights[s->n_weights++] = seen;
     return &seen->info;

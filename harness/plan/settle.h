@@ -76,8 +76,8 @@ const pg_weights_info *pg_settler_weights(pg_settler *settler, const char *weigh
 int pg_settler_cell(pg_settler *settler, const pg_toml_value **values, pg_cell *out, bool *ok) PG_MUST_USE;
 void pg_cell_release(pg_cell *cell);
 
-/* The forward pass of a row without an attack: *out is borrowed from the settler, and unsealed (canonical NULL) where model and data
- * set do not fit (*ok = false, told once). */
+/* The forward pass of a row without an attack: *out is borrowed from the settler, and unsealed (canonical NULL) where model and
+ * data set do not fit (*ok = false, told once). */
 int pg_settler_forward(pg_settler *settler, const pg_toml_value **values, const pg_forward **out, bool *ok) PG_MUST_USE;
 /* PG_EINPUT where the options name a class as the target that an image of the range has. */
 int pg_target_check(const pg_attack *attack, const void *config, const pg_dataset *dataset, int64_t first,
@@ -89,12 +89,13 @@ int pg_settler_copies(pg_settler *settler, const pg_toml_value **values, pg_cell
 int pg_settler_attack(pg_settler *settler, const pg_toml_value **values, pg_cell *cell, bool *ok) PG_MUST_USE;
 void pg_forward_free(pg_forward *forward);
 
-/* The value of a known key in this row, or its default, and its line; "option=value" for every key "MODULE.option" of the row: *new*
- * strings, at most PG_PAIRS_MAX, pg_pairs_free. */
+/* The value of a known key in this row, or its default, and its line; "option=value" for every key "MODULE.option" of the row:
+ * *new* strings, at most PG_PAIRS_MAX, pg_pairs_free. */
 enum { PG_PAIRS_MAX = 64 };
 const char *pg_row_value(const pg_settler *settler, const pg_toml_value **values, pg_key_id id);
 int pg_row_line(const pg_settler *settler, const pg_toml_value **values, pg_key_id id);
-int pg_row_pairs(const pg_settler *settler, const pg_toml_value **values, const char *module, char **pairs, size_t *n) PG_MUST_USE;
+int pg_row_pairs(const pg_settler *settler, const pg_toml_value **values, const char *module, char **pairs,
+                 size_t *n) PG_MUST_USE;
 void pg_pairs_free(char **pairs, size_t n);
 
 /* What a defended classifier is, but for its forward pass and its images: attacker, defense with options, patch, seed. */

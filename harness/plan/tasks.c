@@ -91,8 +91,8 @@ int pg_plan_explain(const pg_cell *cell, pg_store *store, pg_explained *out)
     return code;
 }
 
-/* Images of a task: whole batches; fewer where each of them takes long, copied or under attack, but whole groups of those that are
- * attacked at a time. */
+/* Images of a task: whole batches; fewer where each of them takes long, copied or under attack, but whole groups of those that
+ * are attacked at a time. */
 static int64_t chunk_of(const pg_forward *f, int64_t task_images)
 {
     if (!f->defense)
@@ -102,8 +102,8 @@ static int64_t chunk_of(const pg_forward *f, int64_t task_images)
     return (images + slots - 1) / slots * slots;
 }
 
-/* The rule of a plug-in may end its worker: its cells share no task with others, which go on. Their passes run once more, and come from
- * the feature cache. */
+/* The rule of a plug-in may end its worker: its cells share no task with others, which go on. Their passes run once more, and
+ * come from the feature cache. */
 static int apart_of(const pg_defense *defense)
 {
     int i = 0;
@@ -152,8 +152,8 @@ static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward
 }
 
 /* What the store knows of a plan goes through here, either way. */
-static int with_rows(const pg_plan *plan, pg_store *store, int64_t task_images,
-                     const pg_shard *shard, int (*call)(pg_store *store, const pg_store_plan_row *row))
+static int with_rows(const pg_plan *plan, pg_store *store, int64_t task_images, const pg_shard *shard,
+                     int (*call)(pg_store *store, const pg_store_plan_row *row))
 {
     pg_store_forward_row *forwards = calloc(pg_plan_forwards(plan) + 1, sizeof *forwards);
     pg_store_cell_row *cells = calloc(pg_plan_count(plan) + 1, sizeof *cells);
@@ -194,6 +194,9 @@ static int record_cells(pg_store *store, const pg_store_plan_row *row)
     return pg_store_plan(store, &cells);
 }
 
-int pg_plan_record_cells(const pg_plan *plan, pg_store *store) { return with_rows(plan, store, PG_TASK_IMAGES, NULL, record_cells); }
+int pg_plan_record_cells(const pg_plan *plan, pg_store *store)
+{
+    return with_rows(plan, store, PG_TASK_IMAGES, NULL, record_cells);
+}
 
 int pg_plan_join(const pg_plan *plan, pg_store *store) { return with_rows(plan, store, PG_TASK_IMAGES, NULL, pg_store_join); }

@@ -12,7 +12,8 @@ typedef enum pg_reason {
     PG_REASON_FAILED, /* a task gave up */
     PG_REASONS,
 } pg_reason;
-const char *pg_reason_name(pg_reason reason); /* "new", "partial", "done", "stale", "failed": as `ls` and `status` name them, and stale */
+const char *
+pg_reason_name(pg_reason reason); /* "new", "partial", "done", "stale", "failed": as `ls` and `status` name them, and stale */
 
 typedef struct pg_explained {
     pg_reason reason;

@@ -89,8 +89,8 @@ void add_value(std::vector<item> &items, const std::string &section, int table, 
 // toml++ makes a table of every part of a dotted key, and frees them one inside the other: too many parts end the stack.
 constexpr int parts_max = 64;
 
-// Keys of too many parts, found before toml++ reads the text. Counts the dots between what separates keys and values, outside of strings
-// and comments.
+// Keys of too many parts, found before toml++ reads the text. Counts the dots between what separates keys and values, outside
+// of strings and comments.
 void check_parts(std::string_view text)
 {
     int line = 1, dots = 0;

@@ -80,8 +80,8 @@ static pg_attack_row row_of(const pg_attack_result *r, const pg_forward *f)
                            .patch_size = (size_t)3 * (size_t)f->patch_height * (size_t)f->patch_width};
 }
 
-/* The next images of a task: as many as the attack takes at a time, cut at multiples of that number, so that what is found for them does
- * not depend on where a task begins. Where memory ran out, as few as a pass has. */
+/* The next images of a task: as many as the attack takes at a time, cut at multiples of that number, so that what is found for
+ * them does not depend on where a task begins. Where memory ran out, as few as a pass has. */
 static int attack_group(pg_attack_stage *stage, pg_pipeline *p, pg_work *work, const pg_example *examples,
                         pg_attack_result *results)
 {

@@ -148,9 +148,10 @@ static int check_found(const pg_attacker *a, const pg_example *example, const pg
         return refuse(a, example, "its number of steps is negative");
     const pg_module *rule = &a->job.defense->module;
     if (isnan(f->loss) && a->job.defense->surrogate && pg_modules_origin(rule))
-        return pg_modules_blame(pg_fail(PG_EINPUT, "the loss of attack %s is no number, and neither are the scores of the rule's surrogate",
-                                        a->job.attack->module.name),
-                                "defense", rule, example->index);
+        return pg_modules_blame(
+            pg_fail(PG_EINPUT, "the loss of attack %s is no number, and neither are the scores of the rule's surrogate",
+                    a->job.attack->module.name),
+            "defense", rule, example->index);
     for (size_t i = 0; i < values; i++)
         if (!(f->patch[i] >= 0 && f->patch[i] <= 1))
             return refuse(a, example, "a pixel of its patch is not in [0, 1]");

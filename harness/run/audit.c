@@ -22,8 +22,8 @@ enum { CHUNK_BYTES = 64 << 20, CHUNK_IMAGES = 1024, WITNESS_MAX = 8192 };
 
 /* What the process that audits leaves of a cell, where plug-ins may end it. */
 typedef struct legacy {
-    bool done;   /* its rows are here and stored */
-    bool failed; /* by the fault of a plug-in, which the user has been told */
+    bool done;                          /* its rows are here and stored */
+    bool failed;                        /* by the fault of a plug-in, which the user has been told */
     pg_audit_row rows[PG_AUDIT_LEVELS]; /* cells are those of the plan, which both processes have; NULL: not asked for */
     char witness[PG_AUDIT_LEVELS][WITNESS_MAX];
 } legacy;
@@ -42,8 +42,8 @@ typedef struct audit {
     pg_store *store; /* NULL before the first network has opened */
     pg_audit_row *rows;
     size_t n_rows;
-    size_t
-        *group; /* of each cell of the plan: number + 1 of the one that is audited for it, itself or one like it; 0: none yet */
+    /* of each cell of the plan: number + 1 of the one that is audited for it, itself or one like it; 0: none yet */
+    size_t *group;
     board *board; /* NULL: the plan has nothing of plug-ins, and one process does all */
 } audit;
 
@@ -91,9 +91,8 @@ static bool same_network(const pg_forward *a, const pg_forward *b) { return strc
 static bool same_audit(const pg_cell *a, const pg_cell *b)
 {
     return a->defense == b->defense && memcmp(a->config, b->config, a->defense->module.config_size) == 0 &&
-           a->reach_height == b->reach_height && a->reach_width == b->reach_width && a->delta == b->delta && a->logit_delta == b->logit_delta &&
-           a->any_batch == b->any_batch &&
-           a->first == b->first && a->count == b->count;
+           a->reach_height == b->reach_height && a->reach_width == b->reach_width && a->delta == b->delta &&
+           a->logit_delta == b->logit_delta && a->any_batch == b->any_batch && a->first == b->first && a->count == b->count;
 }
 
 static int take_cells(audit *a, pg_audit_group *g)
@@ -114,7 +113,8 @@ static int take_cells(audit *a, pg_audit_group *g)
             continue;
         a->group[i] = i + 1;
         pg_audit_cell *c = &g->cells[g->n_cells++];
-        *c = (pg_audit_cell){.cell = cell, .index = i, .witness_image = {-1, -1, -1}, .delta = cell->delta, .logit_delta = cell->logit_delta};
+        *c = (pg_audit_cell){
+            .cell = cell, .index = i, .witness_image = {-1, -1, -1}, .delta = cell->delta, .logit_delta = cell->logit_delta};
         for (int level = 0; level < PG_AUDIT_LEVELS; level++) {
             if (!a->request->levels[level])
                 continue;
@@ -444,8 +444,8 @@ static int audit_all(void *context)
     return code;
 }
 
-/* Whose fault it was that the process ended: the cell in hand, or all of the group that rest on a plug-in as it does, or, where none
- * does, all of the group. False: nothing was left to do. */
+/* Whose fault it was that the process ended: the cell in hand, or all of the group that rest on a plug-in as it does, or, where
+ * none does, all of the group. False: nothing was left to do. */
 static bool blame(audit *a, const char *reason)
 {
     const pg_plan *plan = a->request->plan;
@@ -460,7 +460,8 @@ static bool blame(audit *a, const char *reason)
         bool any = false;
         for (size_t i = 0; i < pg_plan_count(plan); i++) {
             const pg_cell *c = pg_plan_at(plan, i);
-            if (is_settled(a, i) || (forward && !same_network(c->forward, forward)) || (foreign && !rests_on_plugin(a->request, c)))
+            if (is_settled(a, i) || (forward && !same_network(c->forward, forward)) ||
+                (foreign && !rests_on_plugin(a->request, c)))
                 continue;
             give_up(b, plan, i, reason);
             any = true;

@@ -1,9 +1,9 @@
 /* Audits of the certificates of a plan's cells. Source: certificate definitions, section 6.
  *
  * feature:  every image, every window, every wrong class: contents that the rule's `predict` judges (harness/run/auditor.h).
- * locality: one random patch an image, through the network: the largest change of evidence (for votes: of logits) at positions that
- *           the patch does not reach, what the deployed rule says of the patched image, and how many certificates survive a change that large.
- * pixel:    the certified images attacked through the deployed model (harness/run/attacker.h).
+ * locality: one random patch an image, through the network: the largest change of evidence (for votes: of logits) at positions
+ * that the patch does not reach, what the deployed rule says of the patched image, and how many certificates survive a change
+ * that large. pixel:    the certified images attacked through the deployed model (harness/run/attacker.h).
  *
  * Images of a cell are audited by all threads of a crew; counts and witnesses do not depend on their number. */
 #ifndef PG_RUN_AUDIT_H
@@ -31,10 +31,10 @@ typedef struct pg_audit_row {
     int64_t published_broken; /* of these */
     int64_t contents;         /* judged; pixel: images attacked; locality: patches */
     int64_t sampled;          /* images on which not every window and class was tried */
-    int64_t delta;            /* locality: largest change, grid units of the evidence, for votes of logits; else, and where no image has a
-                               * position outside the reach of its patch, -1 */
-    int64_t outside;          /* locality: images that have one */
-    char *witness;            /* of the first image that broke; key=value lines; NULL: none. Owned */
+    int64_t delta; /* locality: largest change, grid units of the evidence, for votes of logits; else, and where no image has a
+                    * position outside the reach of its patch, -1 */
+    int64_t outside; /* locality: images that have one */
+    char *witness;   /* of the first image that broke; key=value lines; NULL: none. Owned */
 } pg_audit_row;
 
 typedef struct pg_audit_request {

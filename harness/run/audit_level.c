@@ -103,9 +103,11 @@ typedef struct loop {
 static int new_auditor(const pg_audit_group *g, const pg_audit_cell *cell, pg_auditor **out)
 {
     const pg_geometry *m = &g->forward->info.geometry;
-    pg_job job = {
-        .defense = cell->cell->defense, .config = cell->cell->config, .window = cell->cell->window, .delta = cell->delta,
-        .logit_delta = cell->logit_delta};
+    pg_job job = {.defense = cell->cell->defense,
+                  .config = cell->cell->config,
+                  .window = cell->cell->window,
+                  .delta = cell->delta,
+                  .logit_delta = cell->logit_delta};
     return pg_auditor_new(&job, &g->request->effort, m->rows.positions, m->columns.positions, m->classes, m->rows.wrap,
                           m->columns.wrap, out);
 }
@@ -286,8 +288,8 @@ bool pg_audit_sure_votes(const pg_cell *cell)
     return pg_votes_sure(cell->defense, &spec, 1);
 }
 
-/* Largest change at positions that are not touched, of evidence, or of the logits of image i of the chunk. PG_EBROKEN where the touched
- * ones do not fit into a window. */
+/* Largest change at positions that are not touched, of evidence, or of the logits of image i of the chunk. PG_EBROKEN where the
+ * touched ones do not fit into a window. */
 static int largest_change(const pg_audit_group *g, const pg_cell *cell, pg_rect p, int64_t image, const bool *touched,
                           const int32_t *before, const pg_evidence *after, int64_t *delta)
 {
@@ -304,7 +306,8 @@ static int largest_change(const pg_audit_group *g, const pg_cell *cell, pg_rect 
     for (size_t i = 0; i < values; i++) {
         if (touched[i / classes])
             continue;
-        int64_t moved = logits ? pg_locality_units(fabs((double)is[i] - (double)was[i])) : llabs((int64_t)after->q[i] - before[i]);
+        int64_t moved =
+            logits ? pg_locality_units(fabs((double)is[i] - (double)was[i])) : llabs((int64_t)after->q[i] - before[i]);
         *delta = moved > *delta ? moved : *delta;
     }
     return PG_OK;

@@ -13,7 +13,7 @@ struct pg_attacker;
 /* One cell of a group and what is known of it so far. */
 typedef struct pg_audit_cell {
     const pg_cell *cell;
-    size_t index; /* in the plan */
+    size_t index;                           /* in the plan */
     pg_audit_row *rows[PG_AUDIT_LEVELS];    /* NULL: not asked for */
     int64_t witness_image[PG_AUDIT_LEVELS]; /* -1: none yet */
     struct pg_attacker *attacker;           /* pixel: NULL before the first certified image */
@@ -44,7 +44,8 @@ typedef struct pg_audit_group {
     pg_audit_cell *cells;
     size_t n_cells;
     pg_audit_chunk chunk;
-    /* where plug-ins may end the process, else NULL: the number + 1 of the cell in hand, and what is called where one cannot go on */
+    /* where plug-ins may end the process, else NULL: the number + 1 of the cell in hand, and what is called where one cannot go
+     * on */
     atomic_llong *in_hand;
     void (*give_up)(void *context, size_t cell, const char *reason);
     void *context;

@@ -19,8 +19,8 @@ struct pg_auditor {
     pg_windows windows;
     bool trades; /* the label trades places with the last class, so that a tie shows */
     bool votes;
-    bool unbounded; /* only the end of the grid bounds a value */
-    bool sure;      /* with locality, the worst votes are certified */
+    bool unbounded;            /* only the end of the grid bounds a value */
+    bool sure;                 /* with locality, the worst votes are certified */
     int64_t lo, hi;            /* of a value */
     int32_t *clean;            /* as the image has it */
     int32_t *base;             /* as it is judged: classes traded, perhaps shifted */
@@ -33,7 +33,7 @@ struct pg_auditor {
     void *scratch;
     /* the image in hand */
     int64_t image;
-    int label, judged; /* the label's place in `clean` and in `base` */
+    int label, judged;    /* the label's place in `clean` and in `base` */
     int worst_prediction; /* of the rule: one that is no class, where there was one; else 0 */
     bool shifted;
     pg_audited *out;
@@ -42,7 +42,8 @@ struct pg_auditor {
 static int check(const pg_job *job, int height, int width, int classes)
 {
     const pg_defense *d = job->defense;
-    if (job->window.height < 1 || job->window.width < 1 || job->delta < 0 || job->logit_delta < 0 || height < 1 || width < 1 || classes < 1)
+    if (job->window.height < 1 || job->window.width < 1 || job->delta < 0 || job->logit_delta < 0 || height < 1 || width < 1 ||
+        classes < 1)
         return pg_fail(PG_EINPUT, "a map of %dx%dx%d, a window of %dx%d and delta %lld cannot be audited", height, width,
                        classes, job->window.height, job->window.width, (long long)job->delta);
     int code = d->check ? d->check(job->config, height, width, classes) : PG_OK;
@@ -359,8 +360,8 @@ static int try_shifted(pg_auditor *a, pg_evidence *base, pg_rng *rng)
     return code;
 }
 
-/* The binary digits that evidence up to `largest` has to lose, so that one value at the end of the grid outweighs all positions by two
- * to one. */
+/* The binary digits that evidence up to `largest` has to lose, so that one value at the end of the grid outweighs all positions
+ * by two to one. */
 static int end_shift(int32_t largest, size_t positions)
 {
     int shift = 0;
@@ -370,8 +371,9 @@ static int end_shift(int32_t largest, size_t positions)
 }
 
 /* Whether the end of the grid alone keeps contents from breaking a refused image: rules without bounds do not change where all
- * evidence is scaled, and scaled down there is room for larger contents beside it. Asked only where evidence is so large that it
- * may outweigh a window, and scaled by no more than that takes: what rounding makes of leads below that counts for the rule. */
+ * evidence is scaled, and scaled down there is room for larger contents beside it. Asked only where evidence is so large that
+ * it may outweigh a window, and scaled by no more than that takes: what rounding makes of leads below that counts for the rule.
+ */
 static int try_scaled(pg_auditor *a, pg_evidence *base, int rivals, pg_rng *rng)
 {
     size_t n = values_of(a);
@@ -431,11 +433,11 @@ int pg_auditor_image(pg_auditor *a, const float *logits, int64_t image, int labe
     int code = pg_verdict_check(&a->job, &plain, label, a->evidence.classes);
     out->verdict = plain;
     if (a->sure)
-        pg_votes_worst_f32(&a->spec, a->job.logit_delta, logits, values_of(a) / (size_t)a->evidence.classes, a->evidence.classes, label,
-                           a->worst_row, a->worst);
+        pg_votes_worst_f32(&a->spec, a->job.logit_delta, logits, values_of(a) / (size_t)a->evidence.classes,
+                           a->evidence.classes, label, a->worst_row, a->worst);
     if (code == PG_OK && a->job.delta > 0) {
-        pg_certify(a->job.defense, &a->evidence, a->worst, a->job.window, a->job.delta, label, &config, 1, a->scratch, &out->verdict,
-                   &room);
+        pg_certify(a->job.defense, &a->evidence, a->worst, a->job.window, a->job.delta, label, &config, 1, a->scratch,
+                   &out->verdict, &room);
         code = pg_verdict_check(&a->job, &out->verdict, label, a->evidence.classes);
     }
     if (code != PG_OK)

@@ -1,10 +1,10 @@
 /* The feature cache: local logits of batches on disk, so that new cells over old images cost no forward pass.
  *
- * An entry is one file. It holds the key it was written for (forward pass, device, libraries with their instruction sets, threads,
- * processor, program), first image and count, and a SHA-256 of everything: an entry of another key is not found, a damaged one is removed and computed
- * again. An entry is of one batch, or of its first images. The cache keeps below its size by removing what was not used for the longest time. It never makes a run fail: what
- * cannot be read is computed, what cannot be written is said once. One thread per pg_cache; several processes may share the
- * folder. */
+ * An entry is one file. It holds the key it was written for (forward pass, device, libraries with their instruction sets,
+ * threads, processor, program), first image and count, and a SHA-256 of everything: an entry of another key is not found, a
+ * damaged one is removed and computed again. An entry is of one batch, or of its first images. The cache keeps below its size
+ * by removing what was not used for the longest time. It never makes a run fail: what cannot be read is computed, what cannot
+ * be written is said once. One thread per pg_cache; several processes may share the folder. */
 #ifndef PG_RUN_CACHE_H
 #define PG_RUN_CACHE_H
 
@@ -24,9 +24,9 @@ void pg_cache_free(pg_cache *cache);
  */
 bool pg_cache_key(pg_cache *cache, const char *forward_id, const char *device, const char *library, int threads);
 
-/* floats values of images first .. first+count-1 of the key: all of an entry, or the first ones of a longer one. `first` is the first
- * image of a batch, so that every image has the place in it that it had when it was written. False: not there. Writing replaces a
- * shorter entry. */
+/* floats values of images first .. first+count-1 of the key: all of an entry, or the first ones of a longer one. `first` is the
+ * first image of a batch, so that every image has the place in it that it had when it was written. False: not there. Writing
+ * replaces a shorter entry. */
 bool pg_cache_read(pg_cache *cache, int64_t first, int count, float *values, size_t floats);
 void pg_cache_write(pg_cache *cache, int64_t first, int count, const float *values, size_t floats);
 

@@ -98,13 +98,13 @@ static int write_meta(const pg_features_request *r, const pg_dataset_info *data,
     const pg_geometry *g = &info->geometry;
     json_t *delta = delta_json(network, r, false), *anywhere = delta_json(network, r, true);
     json_t *meta = json_pack(
-        "{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:o, s:[ii], s:i, s:o, s:o}", "format",
-        format_name, "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256", info->hash,
+        "{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:o, s:[ii], s:i, s:o, s:o}",
+        "format", format_name, "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256", info->hash,
         "model", info->model, "model_version", info->model_version, "dataset", r->dataset, "dataset_sha256", data->hash,
         "split", data->split, "delta_unit", "2^-20", "first", (json_int_t)r->first, "images", (json_int_t)(r->end - r->first),
         "batch", r->batch, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "device", pg_network_device(network), "delta",
-        delta, "delta_any_batch", anywhere, "input", g->input_height, g->input_width, "classes", g->classes, "rows", axis_json(&g->rows), "columns",
-        axis_json(&g->columns));
+        delta, "delta_any_batch", anywhere, "input", g->input_height, g->input_width, "classes", g->classes, "rows",
+        axis_json(&g->rows), "columns", axis_json(&g->columns));
     if (!meta)
         return pg_fail(PG_ENOMEM, "out of memory for meta.json");
     char *text = pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS);
@@ -134,7 +134,8 @@ static bool is_ours(const char *folder)
     char path[PATH_MAX], *text = NULL;
     size_t size = 0;
     bool ours = false;
-    if (snprintf(path, sizeof path, "%s/meta.json", folder) < (int)sizeof path && pg_file_read(path, 1 << 20, &text, &size) == PG_OK) {
+    if (snprintf(path, sizeof path, "%s/meta.json", folder) < (int)sizeof path &&
+        pg_file_read(path, 1 << 20, &text, &size) == PG_OK) {
         json_t *meta = json_loadb(text, size, 0, NULL);
         const char *format = json_string_value(json_object_get(meta, "format"));
         ours = format && strcmp(format, format_name) == 0;

@@ -15,8 +15,8 @@ void pg_judge_free(pg_judge *judge);
 
 const pg_map *pg_judge_map(const pg_judge *judge); /* with the window; borrowed */
 
-/* The prediction of logits[H][W][classes]; -1: a NaN or an infinity among them. The rule of a plug-in may say what is no class: what
- * is kept passes pg_judge_check. */
+/* The prediction of logits[H][W][classes]; -1: a NaN or an infinity among them. The rule of a plug-in may say what is no class:
+ * what is kept passes pg_judge_check. */
 int pg_judge_logits(pg_judge *judge, const float *logits);
 
 /* In two steps, where most positions stay as they are: evidence q[positions][classes] of some positions; false, with q

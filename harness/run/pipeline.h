@@ -23,11 +23,11 @@ typedef struct pg_work {
     const pg_forward *forward;
     pg_job *jobs; /* one per cell of the task, in its order */
     int64_t start,
-        images;      /* read and forwarded: from a multiple of at_once on, so that image i is always at place i % at_once */
+        images;       /* read and forwarded: from a multiple of at_once on, so that image i is always at place i % at_once */
     uint8_t *pixels;  /* [images][3][height][width] */
     uint8_t *sources; /* the same before their resize, where an attack puts patches on there; else NULL */
-    int32_t *labels; /* [images] */
-    pg_outcome *outcomes;  /* [cells][task.count] */
+    int32_t *labels;  /* [images] */
+    pg_outcome *outcomes; /* [cells][task.count] */
     /* under attack only, each [task.count]: */
     float *logits;          /* of the clean images, [H][W][N] each */
     uint8_t *patches;       /* [3][patch height][patch width] each */
@@ -80,7 +80,8 @@ typedef struct pg_attack_stage {
     pg_judge *judge;
 } pg_attack_stage;
 void pg_attack_stage_close(pg_attack_stage *stage); /* before its network is closed */
-/* Attacks the images of a task whose clean logits are there, from work->whole on: work->attacks. PG_EINTERRUPTED where the run stops. */
+/* Attacks the images of a task whose clean logits are there, from work->whole on: work->attacks. PG_EINTERRUPTED where the run
+ * stops. */
 int pg_attack_stage_run(pg_attack_stage *stage, pg_pipeline *pipeline, pg_network *network, pg_work *work) PG_MUST_USE;
 
 void *pg_reader_main(void *pipeline);

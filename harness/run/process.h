@@ -1,5 +1,5 @@
-/* Work in a process of its own, because code that is not this program's runs in it: a plug-in that ends the process, however it does,
- * ends nothing else, and is told.
+/* Work in a process of its own, because code that is not this program's runs in it: a plug-in that ends the process, however it
+ * does, ends nothing else, and is told.
  *
  * Whoever has such work forks before any thread is started. The child dies with its parent. Signals that ask to stop go to the
  * parent (run.h); the child sees the flag, and leaves the default action to its parent until it calls pg_signals_catch. */
@@ -13,9 +13,9 @@
 
 enum { PG_REASON_MAX = 128 + PG_LIMIT_NOTE_MAX };
 
-/* Calls `work` in a child and waits for it. PG_OK, or the code and message of `work`; where the process ended before `work` returned,
- * *died is true and the message says what was in hand and how it ended ("NOTE: its process died of SIGSEGV (Segmentation fault)"):
- * PG_EINPUT. PG_EIO, PG_ENOMEM: there is no child. */
+/* Calls `work` in a child and waits for it. PG_OK, or the code and message of `work`; where the process ended before `work`
+ * returned, *died is true and the message says what was in hand and how it ended ("NOTE: its process died of SIGSEGV
+ * (Segmentation fault)"): PG_EINPUT. PG_EIO, PG_ENOMEM: there is no child. */
 int pg_process_run(int (*work)(void *context), void *context, bool *died) PG_MUST_USE;
 
 /* In the child: what is in hand, for the message. Lost where there is no parent to read it. */

@@ -39,8 +39,10 @@ static void warn_of_kind(const pg_forward *f, const pg_network *network)
     pg_locality_found found;
     const char *device = pg_network_device(network), *isa = pg_network_isa(network);
     pg_locality_find(&f->info, f->dtype, f->batch, false, &found);
-    if (found.measured && !found.none_outside && !pg_defended_copies(&f->copies) && !pg_locality_names(found.kinds, device, isa))
-        pg_warn("%s: locality was measured on %s, this run is on %.*s%s%s, where it counts as not measured; `patchgauge model measure` "
+    if (found.measured && !found.none_outside && !pg_defended_copies(&f->copies) &&
+        !pg_locality_names(found.kinds, device, isa))
+        pg_warn("%s: locality was measured on %s, this run is on %.*s%s%s, where it counts as not measured; `patchgauge model "
+                "measure` "
                 "measures it here",
                 f->weights, found.kinds, (int)strcspn(device, ":"), device, *isa ? " " : "", isa);
 }
@@ -329,8 +331,7 @@ static int begin(pg_pipeline *p, forward_state *s)
 int pg_run(const pg_run_request *request, pg_run_signs *signs)
 {
     pg_pipeline *p = calloc(1, sizeof *p);
-    forward_state state = {
-        .refused = calloc(pg_plan_forwards(request->plan) + 1, sizeof *state.refused), .signs = signs};
+    forward_state state = {.refused = calloc(pg_plan_forwards(request->plan) + 1, sizeof *state.refused), .signs = signs};
     crew threads = {0};
     double begun_s = pg_now_s();
     int code = p && state.refused ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");

@@ -64,8 +64,8 @@ typedef struct pg_run_signs {
     atomic_llong judged;    /* the last task whose images went to a plug-in's rule, while it is open; 0: none */
     atomic_int opening;     /* index of the forward pass whose network is being opened, + 1; 0: none */
     /* The stretch of work in hand, between whose steps the run can stop: */
-    atomic_llong images;       /* that are through with it; 0: it is over, or its images take another one */
-    atomic_llong pass, passes; /* made, and at most to be made; 0: not known */
+    atomic_llong images;            /* that are through with it; 0: it is over, or its images take another one */
+    atomic_llong pass, passes;      /* made, and at most to be made; 0: not known */
     atomic_llong step_us, begun_us; /* what the last step took, 0: not known; when this one began, monotonic */
 } pg_run_signs;
 
@@ -82,18 +82,19 @@ int pg_run(const pg_run_request *request, pg_run_signs *signs) PG_MUST_USE;
  * program at once, with the exit code of an interruption. */
 void pg_signals_catch(void);
 bool pg_signals_stopping(void);
-bool pg_signals_asked(void);   /* a signal came */
-void pg_signals_answer(void);  /* the first one is answered by a line: what is waited for. For commands that stop between images */
+bool pg_signals_asked(void); /* a signal came */
+void pg_signals_answer(
+    void);                  /* the first one is answered by a line: what is waited for. For commands that stop between images */
 void pg_signals_stop(void); /* makes it true, as a signal does */
-/* Moves the flag into memory that is shared with workers, before they are forked. It moves once: where it was shared before, it stays
- * there. */
+/* Moves the flag into memory that is shared with workers, before they are forked. It moves once: where it was shared before, it
+ * stays there. */
 void pg_signals_share(atomic_bool *flag);
-/* The same before one child is forked that does this process's work. Until it calls pg_signals_catch, which notes it in *catches, a
- * signal does to both what it does by default. */
+/* The same before one child is forked that does this process's work. Until it calls pg_signals_catch, which notes it in
+ * *catches, a signal does to both what it does by default. */
 void pg_signals_watch(atomic_bool *flag, atomic_bool *catches);
 void pg_signals_block(bool block); /* of this thread, around a fork */
-/* In a worker: leaves the signals above to its supervisor, and has a crash, or an exit() by a thread that has a task in hand, note the
- * task of its thread in *crashed. */
+/* In a worker: leaves the signals above to its supervisor, and has a crash, or an exit() by a thread that has a task in hand,
+ * note the task of its thread in *crashed. */
 void pg_signals_leave(atomic_llong *crashed);
 void pg_signals_hold(int64_t task); /* this thread works on the task; 0: on none */
 

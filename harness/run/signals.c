@@ -15,9 +15,9 @@ static bool shared;                                /* it was: for processes that
 static atomic_int ends;                            /* SIGINT and SIGTERM so far */
 static atomic_bool asked;                          /* by a signal */
 static const char *volatile answer;                /* to the first one; NULL: somebody else answers */
-static atomic_bool *caught;                        /* whether the child that this process waits for heeds the flag; NULL: there is none */
-static atomic_bool *heeds;                         /* of this process, as such a child */
-static atomic_llong *crash_note;               /* of a worker: where a handler writes the task that the crashing thread had */
+static atomic_bool *caught;      /* whether the child that this process waits for heeds the flag; NULL: there is none */
+static atomic_bool *heeds;       /* of this process, as such a child */
+static atomic_llong *crash_note; /* of a worker: where a handler writes the task that the crashing thread had */
 static _Thread_local volatile int64_t in_hand; /* task, 0: none */
 
 static void on_signal(int number)

@@ -269,7 +269,8 @@ static int bury(supervisor *s, int place, int64_t task, const char *reason, int6
     s->total.retried += burial.charged && !burial.given_up;
     char label[PG_MODULE_LABEL_MAX + 2];
     label_of(s, burial.cell_id, label);
-    pg_warn("%simages %lld to %lld: %s; %s", label, (long long)burial.first, (long long)(burial.first + burial.count - 1), reason,
+    pg_warn("%simages %lld to %lld: %s; %s", label, (long long)burial.first, (long long)(burial.first + burial.count - 1),
+            reason,
             !burial.charged   ? "another run has taken the task over"
             : burial.given_up ? "given up"
                               : "will be tried again");
@@ -282,11 +283,13 @@ static int bury(supervisor *s, int place, int64_t task, const char *reason, int6
 static int replace_dead(supervisor *s, int place, int status)
 {
     const pg_run_signs *signs = &s->seats[place].signs;
-    int64_t crashed = atomic_load(&signs->crashed), judged = atomic_load(&signs->judged), task = atomic_load(&signs->task), pending = 1;
+    int64_t crashed = atomic_load(&signs->crashed), judged = atomic_load(&signs->judged), task = atomic_load(&signs->task),
+            pending = 1;
     int opening = atomic_load(&signs->opening), code = PG_OK;
     char reason[PG_REASON_MAX + 16];
     describe_death(status, reason);
-    if (crashed || judged) /* _exit and SIGKILL leave no word of who it was: then the rule of a plug-in, where one was at work */
+    if (crashed ||
+        judged) /* _exit and SIGKILL leave no word of who it was: then the rule of a plug-in, where one was at work */
         task = crashed ? crashed : judged;
     if (opening) {
         task = 0;
@@ -459,7 +462,8 @@ static void answer(supervisor *s)
         const pg_run_signs *signs = &s->seats[i].signs;
         if (!s->workers[i].pid)
             continue;
-        double step_us = (double)atomic_load(&signs->step_us), left = step_us - (now_us - (double)atomic_load(&signs->begun_us));
+        double step_us = (double)atomic_load(&signs->step_us),
+               left = step_us - (now_us - (double)atomic_load(&signs->begun_us));
         opening |= atomic_load(&signs->opening) != 0;
         busy += atomic_load(&signs->task) != 0;
         if (atomic_load(&signs->task) && step_us > 0 && left * 1e-6 > left_s)
@@ -469,10 +473,10 @@ static void answer(supervisor *s)
     if (left_s >= 0)
         snprintf(about, sizeof about, ", about %s", duration);
     pg_info("stopping: waiting for %s%s; whole images are kept. A second Ctrl-C stops at once",
-            busy > 1   ? "the workers to finish their batches or passes in hand"
-            : busy     ? "the batch or pass in hand"
-            : opening  ? "a network to open"
-                       : "what is being written",
+            busy > 1  ? "the workers to finish their batches or passes in hand"
+            : busy    ? "the batch or pass in hand"
+            : opening ? "a network to open"
+                      : "what is being written",
             about);
 }
 

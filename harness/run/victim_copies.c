@@ -20,8 +20,8 @@ typedef struct copied {
     _Alignas(16) uint8_t mean[PG_CONFIG_MAX];
     pg_judge *judge;
     copied_slot *slots;
-    int n;           /* images of the last pass, */
-    int *order;      /* [slots] in which slots they are, */
+    int n;            /* images of the last pass, */
+    int *order;       /* [slots] in which slots they are, */
     uint8_t *patches; /* [slots][3][patch_height][patch_width] and the patches on them */
     pg_paste paste;
     uint8_t *pixels; /* one image */
@@ -36,8 +36,9 @@ static int copied_hold(pg_victim *victim, int index, const pg_example *example, 
     copied *d = (copied *)victim;
     copied_slot *x = &d->slots[index];
     bool same = x->example.pixels == example->pixels && x->example.index == example->index;
-    int code = same ? PG_OK
-                    : pg_network_forward(pg_network_base(d->r.network), pg_example_input(example), example->index, 1, x->logits);
+    int code = same
+                   ? PG_OK
+                   : pg_network_forward(pg_network_base(d->r.network), pg_example_input(example), example->index, 1, x->logits);
     if (code != PG_OK)
         return code;
     x->example = *example;
@@ -134,7 +135,8 @@ static int open_bare(copied *d)
     int height = r.patch_height, width = r.patch_width; /* of what a patch changes */
     if (code == PG_OK && r.resize)
         code = pg_resize_reach_of(r.resize, r.patch_height, r.patch_width, &height, &width);
-    r.window = (pg_window){pg_axis_window(&g->rows, g->input_height, height), pg_axis_window(&g->columns, g->input_width, width)};
+    r.window =
+        (pg_window){pg_axis_window(&g->rows, g->input_height, height), pg_axis_window(&g->columns, g->input_width, width)};
     return code == PG_OK ? pg_victim_open(&r, &d->bare) : code;
 }
 

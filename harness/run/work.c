@@ -18,9 +18,11 @@ static int find_cells(const pg_plan *plan, pg_work *work)
                            work->task.cell_ids[i]);
         work->forward = cell->forward;
         work->foreign |= pg_modules_origin(&cell->defense->module) != NULL;
-        work->jobs[i] =
-            (pg_job){.defense = cell->defense, .config = cell->config, .window = cell->window, .delta = cell->delta,
-                     .logit_delta = cell->logit_delta};
+        work->jobs[i] = (pg_job){.defense = cell->defense,
+                                 .config = cell->config,
+                                 .window = cell->window,
+                                 .delta = cell->delta,
+                                 .logit_delta = cell->logit_delta};
     }
     return work->forward ? PG_OK : pg_fail(PG_EDB, "task %lld serves no cell", (long long)work->task.task);
 }

@@ -1,8 +1,9 @@
 // Which libraries compute, and with which instruction set. See pg_kernels in torch.h.
 //
-// Nobody but the process itself can tell: Debian's alternatives choose the BLAS when it starts, environment variables choose the
-// instruction sets, and a libtorch from elsewhere brings its own. So the libraries that are loaded are asked, by functions of theirs that
-// are looked up by name, and where they have none, what libtorch prints of itself (at::show_config) and the names of their files.
+// Nobody but the process itself can tell: Debian's alternatives choose the BLAS when it starts, environment variables choose
+// the instruction sets, and a libtorch from elsewhere brings its own. So the libraries that are loaded are asked, by functions
+// of theirs that are looked up by name, and where they have none, what libtorch prints of itself (at::show_config) and the
+// names of their files.
 #include "models/torch/kernels.h"
 
 #include <ATen/ATen.h>
@@ -17,7 +18,8 @@
 #include <cstring>
 #include <string>
 
-namespace {
+namespace
+{
 
 struct Part {
     std::string text; // name, version, instruction set
@@ -53,7 +55,8 @@ std::string kind_of_core(const std::string &name)
         {"avx512", " skylakex cooperlake sapphirerapids "},
         {"avx2", " haswell zen excavator "},
         {"avx", " sandybridge bulldozer piledriver steamroller "},
-        {"sse", " prescott core2 penryn dunnington nehalem atom nano katmai coppermine northwood banias athlon opteron opteron_sse3 barcelona bobcat "},
+        {"sse", " prescott core2 penryn dunnington nehalem atom nano katmai coppermine northwood banias athlon opteron "
+                "opteron_sse3 barcelona bobcat "},
     };
     std::string core = lower(name);
     for (const auto &k : kinds)
@@ -77,7 +80,8 @@ Part openblas(void *library)
     static const char *const threading[] = {"serial", "pthread", "openmp"};
     int kind = parallel ? parallel() : -1;
     std::string name = core ? core() : "unknown";
-    return {"OpenBLAS " + between(config(), "OpenBLAS ", " ") + " " + (kind >= 0 && kind < 3 ? threading[kind] : "unknown") + " " + name,
+    return {"OpenBLAS " + between(config(), "OpenBLAS ", " ") + " " + (kind >= 0 && kind < 3 ? threading[kind] : "unknown") +
+                " " + name,
             kind_of_core(name)};
 }
 
@@ -121,9 +125,16 @@ const char *dnnl_name(unsigned isa)
     static const struct {
         unsigned bits;
         const char *name;
-    } names[] = {{0xfef, "AVX512_CORE_AMX"}, {0x3e7, "AVX512_CORE_AMX"}, {0x1ef, "AVX512_CORE_FP16"}, {0xe7, "AVX512_CORE_BF16"},
-                 {0x67, "AVX512_CORE_VNNI"}, {0x27, "AVX512_CORE"},      {0x407, "AVX2_VNNI"},        {0x7, "AVX2"},
-                 {0x3, "AVX"},               {0x1, "SSE41"}};
+    } names[] = {{0xfef, "AVX512_CORE_AMX"},
+                 {0x3e7, "AVX512_CORE_AMX"},
+                 {0x1ef, "AVX512_CORE_FP16"},
+                 {0xe7, "AVX512_CORE_BF16"},
+                 {0x67, "AVX512_CORE_VNNI"},
+                 {0x27, "AVX512_CORE"},
+                 {0x407, "AVX2_VNNI"},
+                 {0x7, "AVX2"},
+                 {0x3, "AVX"},
+                 {0x1, "SSE41"}};
     for (const auto &n : names)
         if ((isa & n.bits) == n.bits)
             return n.name;
@@ -159,7 +170,8 @@ Part onednn(const std::string &config)
     auto effective = find<unsigned()>(RTLD_DEFAULT, "dnnl_get_effective_cpu_isa");
     std::string number = between(config, "MKL-DNN v", " \n"), isa;
     if (version)
-        number = std::to_string(version()->major) + "." + std::to_string(version()->minor) + "." + std::to_string(version()->patch);
+        number =
+            std::to_string(version()->major) + "." + std::to_string(version()->minor) + "." + std::to_string(version()->patch);
 #if defined(__x86_64__)
     isa = effective ? dnnl_name(effective()) : dnnl_guess();
 #else
@@ -200,7 +212,8 @@ void of_cpu(pg_kernels *out)
 {
     std::string config = at::show_config();
     Part products = blas(config), convolutions = onednn(config), rest = aten(config);
-    std::snprintf(out->text, sizeof out->text, "%s; %s; %s", products.text.c_str(), convolutions.text.c_str(), rest.text.c_str());
+    std::snprintf(out->text, sizeof out->text, "%s; %s; %s", products.text.c_str(), convolutions.text.c_str(),
+                  rest.text.c_str());
     std::snprintf(out->isa, sizeof out->isa, "%s", joined({convolutions, rest, products}).c_str());
 }
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static const pg_torch *loaded;       /* written once, under the lock */
+static const pg_torch *loaded;        /* written once, under the lock */
 static char loaded_hash[PG_HASH_HEX]; /* likewise */
 
 static int cores(void)
@@ -46,8 +46,10 @@ static int find_shim(char path[PATH_MAX])
         if (snprintf(path, PATH_MAX, "%s/%s%s", folder, places[i], name) < PATH_MAX && access(path, R_OK) == 0)
             return PG_OK;
     }
-    return pg_fail(PG_EMISSING, "the libtorch shim %s is not beside the program in %s: build it with `make torch`, or name it in PATCHGAUGE_TORCH",
-                   name, folder);
+    return pg_fail(
+        PG_EMISSING,
+        "the libtorch shim %s is not beside the program in %s: build it with `make torch`, or name it in PATCHGAUGE_TORCH",
+        name, folder);
 }
 
 static int load(int threads)
@@ -64,7 +66,8 @@ static int load(int threads)
         pg_info("libtorch shim: %s, SHA-256 %s", path, hash);
     if (threads <= 0)
         threads = cores();
-    /* Bound threads take the first cores: only where all are taken, or two programs of one thread would share the first core. */
+    /* Bound threads take the first cores: only where all are taken, or two programs of one thread would share the first core.
+     */
     if (threads >= cores())
         setenv("OMP_PROC_BIND", "true", 0);
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
@@ -82,12 +85,15 @@ static int load(int threads)
     const pg_torch *torch = table ? table(PG_TORCH_VERSION) : NULL;
     if (!torch) {
         dlclose(object);
-        return pg_fail(PG_ETORCH, "%s is not a shim of this program's version (%d): rebuild it with `make torch`", path, PG_TORCH_VERSION);
+        return pg_fail(PG_ETORCH, "%s is not a shim of this program's version (%d): rebuild it with `make torch`", path,
+                       PG_TORCH_VERSION);
     }
     e = torch->configure(threads);
     if (e == PG_ENOMEM)
-        return pg_fail(PG_ENOMEM, "not enough memory for libtorch with %d threads: its products take 160 MiB for each; use fewer (--threads)",
-                       threads);
+        return pg_fail(
+            PG_ENOMEM,
+            "not enough memory for libtorch with %d threads: its products take 160 MiB for each; use fewer (--threads)",
+            threads);
     if (e)
         return pg_fail(PG_ETORCH, "libtorch could not be set to %d threads", threads);
     loaded = torch;

@@ -36,7 +36,8 @@ struct pg_module_script {
     torch::jit::Module module;
 };
 
-namespace {
+namespace
+{
 
 using at::IntArrayRef;
 using at::Tensor;
@@ -54,7 +55,8 @@ int classify(const std::string &text)
 {
     if (has(text, "CUDA out of memory") || has(text, "CUDA error: out of memory") || has(text, "_STATUS_ALLOC_FAILED"))
         return PG_EDEVICEMEM; // the last: of cuBLAS and cuDNN
-    if (has(text, "can't allocate memory") || has(text, "not enough memory") || has(text, "Storage size calculation overflowed"))
+    if (has(text, "can't allocate memory") || has(text, "not enough memory") ||
+        has(text, "Storage size calculation overflowed"))
         return PG_ENOMEM;
     for (const char *word : {"size", "shape", "dimension", "Dimension", "channels", "out of range", "index"})
         if (has(text, word))
@@ -151,9 +153,10 @@ template <class F> int act(pg_scope *s, const char *function, F f) noexcept
 }
 
 #define BUILD(expression) return build(s, __func__, [&]() -> Tensor { return expression; })
-#define ACT(...) return act(s, __func__, [&]() { __VA_ARGS__; })
+#define ACT(...)          return act(s, __func__, [&]() { __VA_ARGS__; })
 
-constexpr at::ScalarType types[] = {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kByte, at::kBool};
+constexpr at::ScalarType types[] = {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16,
+                                    at::kLong,  at::kInt,    at::kByte, at::kBool};
 
 at::ScalarType scalar(pg_tensor_type type)
 {
@@ -169,8 +172,8 @@ at::TensorOptions on(const pg_scope *s, at::ScalarType type) { return at::Tensor
 
 // ---- set-up
 
-// OpenBLAS takes a buffer at the first product of each thread, and tries for ever where there is no memory for it: so it takes them
-// now, where there is. Later, memory that runs out is libtorch's, which says so.
+// OpenBLAS takes a buffer at the first product of each thread, and tries for ever where there is no memory for it: so it takes
+// them now, where there is. Later, memory that runs out is libtorch's, which says so.
 bool take_buffers(int threads)
 {
     size_t size = size_t(threads) * (160 << 20);
@@ -226,7 +229,8 @@ void tensor_free(pg_tensor *x) { delete x; }
 
 pg_tensor *from_data(pg_scope *s, const void *data, pg_tensor_type type, int rank, const int64_t *shape)
 {
-    BUILD(at::from_blob(const_cast<void *>(data), list(rank, shape), at::TensorOptions(scalar(type))).to(device_of(s->device), scalar(type), false, true));
+    BUILD(at::from_blob(const_cast<void *>(data), list(rank, shape), at::TensorOptions(scalar(type)))
+              .to(device_of(s->device), scalar(type), false, true));
 }
 pg_tensor *full(pg_scope *s, double value, pg_tensor_type type, int rank, const int64_t *shape)
 {
@@ -328,7 +332,7 @@ pg_tensor *mul(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::mul(in(x), i
 pg_tensor *div(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::div(in(x), in(y))); }
 pg_tensor *maximum(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::maximum(in(x), in(y))); }
 pg_tensor *minimum(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::minimum(in(x), in(y))); }
-pg_tensor *affine(pg_scope *s, pg_tensor *x, double scale, double shift) { BUILD(in(x) * scale + shift); }
+pg_tensor *affine(pg_scope *s, pg_tensor *x, double scale, double shift) { BUILD(in(x)*scale + shift); }
 pg_tensor *pow(pg_scope *s, pg_tensor *x, double exponent) { BUILD(at::pow(in(x), exponent)); }
 pg_tensor *exp(pg_scope *s, pg_tensor *x) { BUILD(at::exp(in(x))); }
 pg_tensor *log(pg_scope *s, pg_tensor *x) { BUILD(at::log(in(x))); }
@@ -349,7 +353,10 @@ pg_tensor *greater(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::gt(in(x)
 pg_tensor *greater_equal(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::ge(in(x), in(y))); }
 pg_tensor *equal(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::eq(in(x), in(y))); }
 pg_tensor *logical_not(pg_scope *s, pg_tensor *x) { BUILD(at::logical_not(in(x))); }
-pg_tensor *where(pg_scope *s, pg_tensor *condition, pg_tensor *x, pg_tensor *y) { BUILD(at::where(in(condition), in(x), in(y))); }
+pg_tensor *where(pg_scope *s, pg_tensor *condition, pg_tensor *x, pg_tensor *y)
+{
+    BUILD(at::where(in(condition), in(x), in(y)));
+}
 
 // ---- reductions
 
@@ -394,7 +401,10 @@ pg_tensor *reshape(pg_scope *s, pg_tensor *x, int n, const int64_t *shape) { BUI
 pg_tensor *permute(pg_scope *s, pg_tensor *x, int n, const int64_t *order) { BUILD(at::permute(in(x), list(n, order))); }
 pg_tensor *expand(pg_scope *s, pg_tensor *x, int n, const int64_t *shape) { BUILD(in(x).expand(list(n, shape))); }
 pg_tensor *unsqueeze(pg_scope *s, pg_tensor *x, int dim) { BUILD(at::unsqueeze(in(x), dim)); }
-pg_tensor *slice(pg_scope *s, pg_tensor *x, int dim, int64_t start, int64_t end, int64_t step) { BUILD(at::slice(in(x), dim, start, end, step)); }
+pg_tensor *slice(pg_scope *s, pg_tensor *x, int dim, int64_t start, int64_t end, int64_t step)
+{
+    BUILD(at::slice(in(x), dim, start, end, step));
+}
 std::vector<Tensor> values(int n, pg_tensor *const *xs)
 {
     std::vector<Tensor> all;
@@ -406,26 +416,40 @@ pg_tensor *cat(pg_scope *s, int n, pg_tensor *const *xs, int dim) { BUILD(at::ca
 pg_tensor *stack(pg_scope *s, int n, pg_tensor *const *xs, int dim) { BUILD(at::stack(values(n, xs), dim)); }
 pg_tensor *flip(pg_scope *s, pg_tensor *x, int dim) { BUILD(at::flip(in(x), {dim})); }
 pg_tensor *roll(pg_scope *s, pg_tensor *x, int64_t shift, int dim) { BUILD(at::roll(in(x), {shift}, {dim})); }
-pg_tensor *pad(pg_scope *s, pg_tensor *x, int n, const int64_t *pads, double value) { BUILD(at::constant_pad_nd(in(x), list(n, pads), value)); }
-pg_tensor *pad_circular(pg_scope *s, pg_tensor *x, int n, const int64_t *pads) { BUILD(at::pad(in(x), list(n, pads), "circular", c10::nullopt)); }
+pg_tensor *pad(pg_scope *s, pg_tensor *x, int n, const int64_t *pads, double value)
+{
+    BUILD(at::constant_pad_nd(in(x), list(n, pads), value));
+}
+pg_tensor *pad_circular(pg_scope *s, pg_tensor *x, int n, const int64_t *pads)
+{
+    BUILD(at::pad(in(x), list(n, pads), "circular", c10::nullopt));
+}
 pg_tensor *gather(pg_scope *s, pg_tensor *x, int dim, pg_tensor *index) { BUILD(at::gather(in(x), dim, in(index))); }
 pg_tensor *scatter(pg_scope *s, pg_tensor *x, int dim, pg_tensor *index, pg_tensor *source)
 {
     BUILD(at::scatter(in(x), dim, in(index), in(source)));
 }
-pg_tensor *index_select(pg_scope *s, pg_tensor *x, int dim, pg_tensor *index) { BUILD(at::index_select(in(x), dim, in(index))); }
+pg_tensor *index_select(pg_scope *s, pg_tensor *x, int dim, pg_tensor *index)
+{
+    BUILD(at::index_select(in(x), dim, in(index)));
+}
 pg_tensor *unfold(pg_scope *s, pg_tensor *x, int dim, int64_t length, int64_t step) { BUILD(in(x).unfold(dim, length, step)); }
 
 // ---- layers
 
 pg_tensor *matmul(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::matmul(in(x), in(y))); }
-pg_tensor *linear(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias) { BUILD(at::linear(in(x), in(weight), maybe(bias))); }
-pg_tensor *conv2d(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, int stride_y, int stride_x, int pad_y, int pad_x, int groups)
+pg_tensor *linear(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias)
 {
-    BUILD(at::conv2d(in(x), in(weight), maybe(bias), IntArrayRef({stride_y, stride_x}), IntArrayRef({pad_y, pad_x}), IntArrayRef({1, 1}), groups));
+    BUILD(at::linear(in(x), in(weight), maybe(bias)));
 }
-pg_tensor *batch_norm(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, pg_tensor *m, pg_tensor *v, bool training, double momentum,
-                      double epsilon)
+pg_tensor *conv2d(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, int stride_y, int stride_x, int pad_y,
+                  int pad_x, int groups)
+{
+    BUILD(at::conv2d(in(x), in(weight), maybe(bias), IntArrayRef({stride_y, stride_x}), IntArrayRef({pad_y, pad_x}),
+                     IntArrayRef({1, 1}), groups));
+}
+pg_tensor *batch_norm(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, pg_tensor *m, pg_tensor *v, bool training,
+                      double momentum, double epsilon)
 {
     BUILD(at::batch_norm(in(x), maybe(weight), maybe(bias), maybe(m), maybe(v), training, momentum, epsilon, true));
 }
@@ -439,7 +463,8 @@ pg_tensor *max_pool2d(pg_scope *s, pg_tensor *x, int kernel, int stride, int pad
 }
 pg_tensor *interpolate(pg_scope *s, pg_tensor *x, int64_t height, int64_t width, bool bicubic, bool antialias)
 {
-    BUILD(bicubic ? (antialias ? at::_upsample_bicubic2d_aa(in(x), {height, width}, false) : at::upsample_bicubic2d(in(x), {height, width}, false))
+    BUILD(bicubic ? (antialias ? at::_upsample_bicubic2d_aa(in(x), {height, width}, false)
+                               : at::upsample_bicubic2d(in(x), {height, width}, false))
                   : (antialias ? at::_upsample_bilinear2d_aa(in(x), {height, width}, false)
                                : at::upsample_bilinear2d(in(x), {height, width}, false)));
 }
@@ -519,8 +544,8 @@ int lerp(pg_scope *s, pg_tensor *x, pg_tensor *to, double weight)
         in(x).lerp_(in(to), weight);
     });
 }
-int sgd(pg_scope *s, int n, pg_tensor *const *parameters, pg_tensor *const *buffers, const double *decay, double rate, double momentum,
-        bool nesterov)
+int sgd(pg_scope *s, int n, pg_tensor *const *parameters, pg_tensor *const *buffers, const double *decay, double rate,
+        double momentum, bool nesterov)
 {
     ACT({
         c10::NoGradGuard no_grad;
@@ -562,7 +587,8 @@ int script_open(const char *path, const char *device, pg_module_script **out, ch
 }
 void script_close(pg_module_script *module) { delete module; }
 
-// The answer of a module as float32. The module may change its input in place, and fails by its own fault unless memory ran out.
+// The answer of a module as float32. The module may change its input in place, and fails by its own fault unless memory ran
+// out.
 Tensor call(torch::jit::Module &module, const Tensor &x)
 {
     std::string text;
@@ -572,7 +598,8 @@ Tensor call(torch::jit::Module &module, const Tensor &x)
             throw Refusal("it answers with a " + answer.tagKind() + ", not with one tensor of local logits");
         Tensor y = answer.toTensor();
         if (!y.defined() || !y.is_floating_point() || y.layout() != at::kStrided || y.device().type() != x.device().type())
-            throw Refusal("it answers with a tensor of " + std::string(y.defined() ? y.toString() : "nothing") + ", not of floating-point numbers on the device of the images");
+            throw Refusal("it answers with a tensor of " + std::string(y.defined() ? y.toString() : "nothing") +
+                          ", not of floating-point numbers on the device of the images");
         return y.to(at::kFloat);
     } catch (const Refusal &) {
         throw;
@@ -592,25 +619,103 @@ pg_tensor *script_call(pg_scope *s, pg_module_script *module, pg_tensor *x) { BU
 const pg_torch table = {
     .version = PG_TORCH_VERSION,
     .library = "libtorch " TORCH_VERSION,
-    .configure = configure, .threads = threads, .kernels = pg_find_kernels, .cuda_devices = cuda_devices,
-    .scope_new = scope_new, .scope_clear = scope_clear, .scope_free = scope_free, .keep = keep, .tensor_free = tensor_free,
-    .from_data = from_data, .full = full, .arange = arange, .uniform = uniform, .normal = normal, .like = like, .seed = seed,
-    .rank = rank, .size = size, .count = count, .type = type, .read = read, .item = item,
-    .to_type = to_type, .to_device = to_device, .contiguous = contiguous, .channels_last = channels_last, .synchronize = synchronize,
+    .configure = configure,
+    .threads = threads,
+    .kernels = pg_find_kernels,
+    .cuda_devices = cuda_devices,
+    .scope_new = scope_new,
+    .scope_clear = scope_clear,
+    .scope_free = scope_free,
+    .keep = keep,
+    .tensor_free = tensor_free,
+    .from_data = from_data,
+    .full = full,
+    .arange = arange,
+    .uniform = uniform,
+    .normal = normal,
+    .like = like,
+    .seed = seed,
+    .rank = rank,
+    .size = size,
+    .count = count,
+    .type = type,
+    .read = read,
+    .item = item,
+    .to_type = to_type,
+    .to_device = to_device,
+    .contiguous = contiguous,
+    .channels_last = channels_last,
+    .synchronize = synchronize,
     .memory = memory,
-    .add = add, .sub = sub, .mul = mul, .div = div, .maximum = maximum, .minimum = minimum, .affine = affine, .pow = pow, .exp = exp,
-    .log = log, .sqrt = sqrt, .abs = abs, .sign = sign, .round = round, .clamp = clamp, .relu = relu, .tanh = tanh, .sigmoid = sigmoid,
-    .softmax = softmax, .log_softmax = log_softmax,
-    .greater = greater, .greater_equal = greater_equal, .equal = equal, .logical_not = logical_not, .where = where,
-    .sum = sum, .mean = mean, .amax = amax, .argmax = argmax, .median = median, .sort = sort, .cumsum = cumsum,
-    .reshape = reshape, .permute = permute, .expand = expand, .unsqueeze = unsqueeze, .slice = slice, .cat = cat, .stack = stack, .flip = flip,
-    .roll = roll, .pad = pad, .pad_circular = pad_circular, .gather = gather, .scatter = scatter, .index_select = index_select, .unfold = unfold,
-    .matmul = matmul, .linear = linear, .conv2d = conv2d, .batch_norm = batch_norm, .avg_pool2d = avg_pool2d, .max_pool2d = max_pool2d,
-    .interpolate = interpolate, .grid_sample = grid_sample, .cross_entropy = cross_entropy,
-    .grad_mode = grad_mode, .requires_grad = requires_grad, .detach = detach, .backward = backward, .grad_of = grad_of, .grad = grad,
+    .add = add,
+    .sub = sub,
+    .mul = mul,
+    .div = div,
+    .maximum = maximum,
+    .minimum = minimum,
+    .affine = affine,
+    .pow = pow,
+    .exp = exp,
+    .log = log,
+    .sqrt = sqrt,
+    .abs = abs,
+    .sign = sign,
+    .round = round,
+    .clamp = clamp,
+    .relu = relu,
+    .tanh = tanh,
+    .sigmoid = sigmoid,
+    .softmax = softmax,
+    .log_softmax = log_softmax,
+    .greater = greater,
+    .greater_equal = greater_equal,
+    .equal = equal,
+    .logical_not = logical_not,
+    .where = where,
+    .sum = sum,
+    .mean = mean,
+    .amax = amax,
+    .argmax = argmax,
+    .median = median,
+    .sort = sort,
+    .cumsum = cumsum,
+    .reshape = reshape,
+    .permute = permute,
+    .expand = expand,
+    .unsqueeze = unsqueeze,
+    .slice = slice,
+    .cat = cat,
+    .stack = stack,
+    .flip = flip,
+    .roll = roll,
+    .pad = pad,
+    .pad_circular = pad_circular,
+    .gather = gather,
+    .scatter = scatter,
+    .index_select = index_select,
+    .unfold = unfold,
+    .matmul = matmul,
+    .linear = linear,
+    .conv2d = conv2d,
+    .batch_norm = batch_norm,
+    .avg_pool2d = avg_pool2d,
+    .max_pool2d = max_pool2d,
+    .interpolate = interpolate,
+    .grid_sample = grid_sample,
+    .cross_entropy = cross_entropy,
+    .grad_mode = grad_mode,
+    .requires_grad = requires_grad,
+    .detach = detach,
+    .backward = backward,
+    .grad_of = grad_of,
+    .grad = grad,
     .autocast = autocast,
-    .copy = copy, .lerp = lerp, .sgd = sgd,
-    .script_open = script_open, .script_close = script_close, .script_call = script_call,
+    .copy = copy,
+    .lerp = lerp,
+    .sgd = sgd,
+    .script_open = script_open,
+    .script_close = script_close,
+    .script_call = script_call,
 };
 
 pg_scope *scope_new()

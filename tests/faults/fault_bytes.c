@@ -57,8 +57,13 @@ static void read_tables(sqlite3 *file, pg_buf *out)
 
 static void prepare_store(void)
 {
-    static const pg_audit_record audit = {.level = "feature", .settings = "tries=0\n", .n = IMAGES, .certified = 3,
-                                          .broken = 1, .unbroken = 2, .published_broken = 1,
+    static const pg_audit_record audit = {.level = "feature",
+                                          .settings = "tries=0\n",
+                                          .n = IMAGES,
+                                          .certified = 3,
+                                          .broken = 1,
+                                          .unbroken = 2,
+                                          .published_broken = 1,
                                           .witness = "image=1\nwindow=2x2\n"};
     pg_store *store = fill_attacked(true);
     pg_task task;
@@ -189,8 +194,8 @@ static void prepare_data(void)
 static void prepare_manifest(void) { snprintf(victim, sizeof victim, "%s", scratch_path("data/cifar10/manifest.json")); }
 
 static const target targets[] = {
-    {"database", 600, 80, prepare_store, read_store},         {"cache", 150, 40, prepare_cache, read_cache},
-    {"weights", 250, 60, prepare_weights, read_weights},      {"data files", 100, 20, prepare_data, read_data},
+    {"database", 600, 80, prepare_store, read_store},        {"cache", 150, 40, prepare_cache, read_cache},
+    {"weights", 250, 60, prepare_weights, read_weights},     {"data files", 100, 20, prepare_data, read_data},
     {"data manifest", 100, 20, prepare_manifest, read_data},
 };
 

@@ -30,8 +30,8 @@ static int call(const char *format, ...)
 /* EXIF that says: turned by a quarter. */
 static pg_buf turned(void)
 {
-    static const uint8_t exif[] = {0xff, 0xe1, 0,    34, 'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8,
-                                   0,    1,    0x01, 0x12, 0, 3,   0,   0,   0, 1, 0,   6,   0, 0,  0, 0, 0, 0};
+    static const uint8_t exif[] = {0xff, 0xe1, 0,    34,   'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8,
+                                   0,    1,    0x01, 0x12, 0,   3,   0,   0,   0, 1, 0,   6,   0, 0,  0, 0, 0, 0};
     pg_buf file = fixture_photo(20, 30, true, 0, 3);
     fixture_insert(&file, 2, exif, sizeof exif);
     return file;
@@ -101,8 +101,8 @@ static void test_hostile_images(void **state)
         refused += !kinds[i].good;
         taken += kinds[i].good;
     }
-    fault_count("%d kinds of images taken, %d hostile ones refused by name and nothing kept; at most %ld MiB of memory", taken, refused,
-                peak_mib);
+    fault_count("%d kinds of images taken, %d hostile ones refused by name and nothing kept; at most %ld MiB of memory", taken,
+                refused, peak_mib);
     assert_true(peak_mib < 512);
 }
 
@@ -111,10 +111,12 @@ static void test_damaged_after_import(void **state)
 {
     (void)state;
     enum { FLIPS = 60, CUTS = 20 };
-    fault_write("pets.toml", "[fixed]\ndataset = \"pets:val\"\nweights = \"null\"\n\"null.input_height\" = 12\n\"null.input_width\" = 12\n"
-                             "\"null.classes\" = 3\nbatch = 4\npatch = 2\ndefense = \"mean\"\n");
+    fault_write("pets.toml",
+                "[fixed]\ndataset = \"pets:val\"\nweights = \"null\"\n\"null.input_height\" = 12\n\"null.input_width\" = 12\n"
+                "\"null.classes\" = 3\nbatch = 4\npatch = 2\ndefense = \"mean\"\n");
     make_source();
-    assert_int_equal(call("data import pets %s/source --resize 16 --crop 12 --data %s/data", scratch_folder, scratch_folder), 0);
+    assert_int_equal(call("data import pets %s/source --resize 16 --crop 12 --data %s/data", scratch_folder, scratch_folder),
+                     0);
     pg_folder_remove(scratch_path("source")); /* the data set may share its files */
     const char *name = "data/pets/val/dog's/no 1.JPEG";
     if (access(scratch_path(name), R_OK) != 0)
@@ -139,8 +141,9 @@ static void test_damaged_after_import(void **state)
         stopped += code != 0;
     }
     free(bytes);
-    fault_count("an imported image, %d bits flipped and %d times cut short: %d found by data verify, %d stopped a run, 0 crashes", FLIPS,
-                CUTS, found, stopped);
+    fault_count(
+        "an imported image, %d bits flipped and %d times cut short: %d found by data verify, %d stopped a run, 0 crashes",
+        FLIPS, CUTS, found, stopped);
     assert_int_equal(found, FLIPS + CUTS);
     assert_true(stopped >= CUTS);
 }
@@ -168,8 +171,8 @@ static void test_logits_that_are_not_finite(void **state)
     assert_true(fwrite(u, sizeof u, 1, f) == 1 && fwrite(labels, sizeof labels, 1, l) == 1 && fclose(f) == 0 && fclose(l) == 0);
     int images = 0, certified = 0, sound = 0;
     for (size_t d = 0; d < sizeof defenses / sizeof *defenses; d++) {
-        if (call("certify %s %s --defense %s --window 1x1 --delta 0 --quiet -f csv 2>/dev/null", scratch_path("u.npy"), scratch_path("l.npy"),
-                 defenses[d]) != 0)
+        if (call("certify %s %s --defense %s --window 1x1 --delta 0 --quiet -f csv 2>/dev/null", scratch_path("u.npy"),
+                 scratch_path("l.npy"), defenses[d]) != 0)
             fail_msg("%s: %s", defenses[d], program_output);
         char *header = strstr(program_output, "index,label");
         assert_non_null(header);
@@ -192,7 +195,8 @@ static void test_logits_that_are_not_finite(void **state)
 static void test_permuted_labels(void **state)
 {
     (void)state;
-    static const char text[] = "[fixed]\ndataset = \"cifar10:test\"\nweights = \"null\"\npatch = 2\nbatch = 5\n[axes]\ndefense = [\"%s\"]\n";
+    static const char text[] =
+        "[fixed]\ndataset = \"cifar10:test\"\nweights = \"null\"\npatch = 2\nbatch = 5\n[axes]\ndefense = [\"%s\"]\n";
     char matrix[256];
     fixture_write("cifar");
     assert_int_equal(pg_cifar10_import(scratch_path("cdata"), scratch_path("cifar"), FIXTURE_IMAGES), PG_OK);
@@ -212,8 +216,9 @@ static void test_permuted_labels(void **state)
     snprintf(said, sizeof said, "%.199s", program_output);
     int64_t stored = fault_number("l.db", "SELECT count(*) FROM outcome WHERE cell <> 1");
     int verified = program_run("l.db", "data verify cifar10 --data %s/cdata", scratch_folder);
-    fault_count("labels permuted in a data set in use: refused with exit code %d, %lld outcomes stored; data verify ends with %d", code,
-                (long long)stored, verified);
+    fault_count(
+        "labels permuted in a data set in use: refused with exit code %d, %lld outcomes stored; data verify ends with %d", code,
+        (long long)stored, verified);
     print_message("%s\n", said);
     assert_int_equal(stored, 0);
     assert_int_equal(verified, 2);

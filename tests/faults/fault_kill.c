@@ -26,7 +26,8 @@ static pid_t start(const char *db)
 
 static char *table_of(const char *db)
 {
-    if (program_run(db, "table %s --rows null.seed,robust-masking.threshold --cols patch,robust-masking.scope -f csv 2>/dev/null",
+    if (program_run(db,
+                    "table %s --rows null.seed,robust-masking.threshold --cols patch,robust-masking.scope -f csv 2>/dev/null",
                     scratch_path("m.toml")) != 0)
         fail_msg("%s", program_output);
     return strdup(program_output);
@@ -40,7 +41,7 @@ static bool is_there(const char *db, const char *ending)
 }
 
 typedef struct counts {
-    int kills, early, torn, stores;                       /* early: before there is a store; torn: within a transaction */
+    int kills, early, torn, stores;                      /* early: before there is a store; torn: within a transaction */
     int64_t lost, repeated, half_written, tables_differ; /* all 0 */
 } counts;
 

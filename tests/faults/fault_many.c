@@ -62,9 +62,10 @@ static void write_matrix(void)
 {
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_puts(&text, "name = \"many\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:1\"\nbatch = 1\n"
-                       "null.height = 4\nnull.width = 4\nnull.sleep_us = 20000\ndefense = \"robust-masking\"\n[axes]\n"
-                       "patch = [2, 3, 4, 5, 6, \"2x3\", \"3x4\", \"4x5\", \"5x6\", \"6x7\"]\n\"null.seed\" = [");
+    pg_buf_puts(&text,
+                "name = \"many\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:1\"\nbatch = 1\n"
+                "null.height = 4\nnull.width = 4\nnull.sleep_us = 20000\ndefense = \"robust-masking\"\n[axes]\n"
+                "patch = [2, 3, 4, 5, 6, \"2x3\", \"3x4\", \"4x5\", \"5x6\", \"6x7\"]\n\"null.seed\" = [");
     for (int i = 0; i < SEEDS; i++)
         pg_buf_printf(&text, "%s%d", i ? ", " : "", i);
     pg_buf_puts(&text, "]\n\"robust-masking.threshold\" = [");
@@ -79,8 +80,8 @@ static void test_many_cells(void **state)
 {
     (void)state;
     write_matrix();
-    pid_t run = fault_start("said", (const char *const[]){"--db", scratch_path("many.db"), "run", scratch_path("many.toml"), "--quiet",
-                                                          NULL});
+    pid_t run = fault_start(
+        "said", (const char *const[]){"--db", scratch_path("many.db"), "run", scratch_path("many.toml"), "--quiet", NULL});
     use first = {0}, last = {0}, now;
     int64_t most = 0, done = 0;
     int looks = 0, files = 0;
@@ -98,11 +99,13 @@ static void test_many_cells(void **state)
         files = now.files > files ? now.files : files;
         looks++;
     }
-    int64_t cells = fault_number("many.db", "SELECT count(*) FROM cell"), outcomes = fault_number("many.db", "SELECT count(*) FROM outcome");
-    fault_count("%lld cells, %lld outcomes: from task %d to task %lld of %d, memory %lld to %lld KiB (at most %lld), open files %d to "
-                "%d at most, %d looks",
-                (long long)cells, (long long)outcomes, SEEDS / 2, (long long)done, SEEDS, (long long)first.bytes >> 10,
-                (long long)last.bytes >> 10, (long long)most >> 10, first.files, files, looks);
+    int64_t cells = fault_number("many.db", "SELECT count(*) FROM cell"),
+            outcomes = fault_number("many.db", "SELECT count(*) FROM outcome");
+    fault_count(
+        "%lld cells, %lld outcomes: from task %d to task %lld of %d, memory %lld to %lld KiB (at most %lld), open files %d to "
+        "%d at most, %d looks",
+        (long long)cells, (long long)outcomes, SEEDS / 2, (long long)done, SEEDS, (long long)first.bytes >> 10,
+        (long long)last.bytes >> 10, (long long)most >> 10, first.files, files, looks);
     assert_int_equal(cells, CELLS);
     assert_int_equal(outcomes, CELLS);
     assert_true(looks > 10 && done > SEEDS * 3 / 4);

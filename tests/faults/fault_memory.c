@@ -1,5 +1,5 @@
-/* Memory that runs out: every allocation of small commands fails in turn, by whomever it is made (this program, SQLite, jansson,
- * OpenSSL, the C library). No crash, no leak, no result that is wrong: the command says that it failed, or its output
+/* Memory that runs out: every allocation of small commands fails in turn, by whomever it is made (this program, SQLite,
+ * jansson, OpenSSL, the C library). No crash, no leak, no result that is wrong: the command says that it failed, or its output
  * is the right one. Means something under the address sanitizer only, which finds what is lost and what is touched too late.
  *
  * `new` of C++ is left alone: toml++, its one user, allocates in functions that are noexcept, so that the process ends there,
@@ -7,7 +7,8 @@
  *
  * Of allocations that are made from the same place, by the same chain of calls, the first one fails; PG_FAULTS=all: each one.
  *
- * The whole program is linked in as pg_main and runs in a child for each allocation, so that one failure cannot hide another. */
+ * The whole program is linked in as pg_main and runs in a child for each allocation, so that one failure cannot hide another.
+ */
 #include "tests/faults/faults.h"
 
 #include <dlfcn.h>
@@ -42,7 +43,7 @@ static struct sweep {
     atomic_int fired; /* in the command that ran last */
     int failed, harmless, wrong;
     long kept; /* blocks that the undisturbed command leaves: libraries keep something for themselves */
-} *sweep; /* of this process; shared with its children */
+} * sweep;     /* of this process; shared with its children */
 static _Thread_local bool spared;
 /* Hashes of the chains of calls of the undisturbed command, by allocation: of the process itself, of its workers. Shared. */
 static uint64_t (*places)[MOST];
@@ -131,14 +132,19 @@ static const struct {
     {"run", "rm -f m.db*", {"run", "m.toml", "--db", "m.db", "--quiet", NULL}},
     {"table", "true", {"table", "m.toml", "--db", "done.db", "-f", "json", NULL}},
     {"ls", "true", {"ls", "--db", "done.db", NULL}},
-    {"features", "rm -rf out", {"features", "--weights", "null", "--dataset", "synthetic:test", "--images", "0:4", "-o", "out", "--quiet", NULL}},
-    {"certify", "true",
-     {"certify", "f/features.npy", "f/labels.npy", "--defense", "robust-masking", "--window", "2x2", "-f", "csv", "--quiet", NULL}},
+    {"features",
+     "rm -rf out",
+     {"features", "--weights", "null", "--dataset", "synthetic:test", "--images", "0:4", "-o", "out", "--quiet", NULL}},
+    {"certify",
+     "true",
+     {"certify", "f/features.npy", "f/labels.npy", "--defense", "robust-masking", "--window", "2x2", "-f", "csv", "--quiet",
+      NULL}},
     {"model inspect", "true", {"model", "inspect", "w.safetensors", NULL}},
     {"help", "true", {"help", "defense", "robust-masking", NULL}},
 };
 
-/* Runs a command in a child with its allocation number n failing (-1: none, RECORD: none, and places are recorded); its exit code, LEAK or CRASH. */
+/* Runs a command in a child with its allocation number n failing (-1: none, RECORD: none, and places are recorded); its exit
+ * code, LEAK or CRASH. */
 static int run_child(const char *const *arguments, long n)
 {
     atomic_store(&sweep->fired, 0);
@@ -147,7 +153,8 @@ static int run_child(const char *const *arguments, long n)
     if (child != 0)
         return program_wait(child);
     char *argv[32] = {"patchgauge"};
-    int argc = 1, out = open("out.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666), said = open("said.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int argc = 1, out = open("out.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666),
+        said = open("said.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
     for (; arguments[argc - 1]; argc++)
         argv[argc] = (char *)arguments[argc - 1];
     dup2(out, STDOUT_FILENO);
@@ -185,7 +192,10 @@ static bool fail_one(size_t c, long n, const char *right, int right_code)
     bool told = code == 2 && (right_code == 2 || strstr(said, "memory"));
     if ((code != 0 && code != 1 && code != 4 && !told) || (harmless && strcmp(out, right) != 0)) {
         fprintf(stderr, "%s, allocation %ld: %s (%d)\n%.3000s\n", commands[c].name, n,
-                code == LEAK ? "leaks" : harmless ? "says that all is well, but the output differs" : "ends wrongly", code, said);
+                code == LEAK ? "leaks"
+                : harmless   ? "says that all is well, but the output differs"
+                             : "ends wrongly",
+                code, said);
         sweep->wrong++;
     }
     sweep->harmless += harmless && was_fired;
@@ -239,10 +249,11 @@ static int make(void **state)
         return -1;
     write_weights("w.safetensors", "seed=1");
     fault_write("m.toml", matrix);
-    fault_write("bad.toml", "[fixed]\ndataset = \"synthetic:test\"\nwieghts = \"null\"\npatch = -4\n[axes]\ndefense = [\"dss\"]\n");
+    fault_write("bad.toml",
+                "[fixed]\ndataset = \"synthetic:test\"\nwieghts = \"null\"\npatch = -4\n[axes]\ndefense = [\"dss\"]\n");
     static const char *const run[] = {"run", "m.toml", "--db", "done.db", "--quiet", NULL};
-    static const char *const features[] = {"features", "--weights", "null", "--dataset", "synthetic:test", "--images", "0:4",
-                                           "-o", "f", "--quiet", NULL};
+    static const char *const features[] = {"features", "--weights", "null",    "--dataset", "synthetic:test", "--images", "0:4",
+                                           "-o",       "f",         "--quiet", NULL};
     return chdir(scratch_folder) == 0 && run_child(run, -1) == 0 && run_child(features, -1) == 0 &&
                    system("for d in 0 1; do mkdir $d && cp -r *.toml *.safetensors done.db f $d || exit 1; done") == 0
                ? 0
@@ -277,8 +288,8 @@ static void test_failing_allocations(void **state)
             harmless += sweep[i].harmless;
             wrong += sweep[i].wrong;
         }
-        fault_count("%s: %ld allocations from %d places, %d failed in turn, %d of them did no harm", commands[c].name, all, n, failed,
-                    harmless);
+        fault_count("%s: %ld allocations from %d places, %d failed in turn, %d of them did no harm", commands[c].name, all, n,
+                    failed, harmless);
         assert_true(failed > 1);
         total += failed;
     }

@@ -1,5 +1,6 @@
 /* Hostile names: text of the user's that would be a command to SQL, a shell, gnuplot or a browser, were it not kept as text. It
- * stands in the name of the matrix, of the weights file and of the folders, and goes through every command that reads or prints it. */
+ * stands in the name of the matrix, of the weights file and of the folders, and goes through every command that reads or prints
+ * it. */
 #include "tests/faults/faults.h"
 
 static const char *const payloads[] = {
@@ -31,7 +32,8 @@ static const char *const payloads[] = {
 };
 enum { N = sizeof payloads / sizeof *payloads };
 
-static const char axes[] = "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:4\"\nbatch = 4\n[axes]\ndefense = [\"mean\", \"ds\"]\npatch = [2]\n";
+static const char axes[] =
+    "[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:4\"\nbatch = 4\n[axes]\ndefense = [\"mean\", \"ds\"]\npatch = [2]\n";
 static char program[4096], zoo[4096], *results;
 
 /* A string of TOML. */
@@ -179,11 +181,12 @@ static void test_hostile_arguments(void **state)
             if (*p != '/')
                 *end++ = *p;
         *end = 0;
-        const char *const refused[][8] = {{"show", "--db", "n.db", "--", payloads[i], NULL},
-                                          {"help", "defense", payloads[i], NULL},
-                                          {"plot", payloads[i], "n.toml", "--db", "n.db", NULL},
-                                          {"run", "n.toml", "-S", override, "--db", "n.db", NULL},
-                                          {"certify", payloads[i], payloads[i], "--defense", payloads[i], "--window", "2x2", NULL}};
+        const char *const refused[][8] = {
+            {"show", "--db", "n.db", "--", payloads[i], NULL},
+            {"help", "defense", payloads[i], NULL},
+            {"plot", payloads[i], "n.toml", "--db", "n.db", NULL},
+            {"run", "n.toml", "-S", override, "--db", "n.db", NULL},
+            {"certify", payloads[i], payloads[i], "--defense", payloads[i], "--window", "2x2", NULL}};
         for (size_t k = 0; k < sizeof refused / sizeof *refused; k++, commands++)
             if (call(refused[k]) != 2)
                 fail_msg("%s took \"%s\"", refused[k][0], payloads[i]);

@@ -1,22 +1,24 @@
-/* Two runs of matrices that share cells on one database, killed at random moments, whole or one worker, and started again: every
- * run ends with all its cells, and they are those of runs one after the other. PG_FAULTS_ROUNDS: how often. */
+/* Two runs of matrices that share cells on one database, killed at random moments, whole or one worker, and started again:
+ * every run ends with all its cells, and they are those of runs one after the other. PG_FAULTS_ROUNDS: how often. */
 #include "tests/faults/faults.h"
 
 enum { ROUNDS = 10, RUNS = 3, EVENTS = 6, TASK_DEATHS = 2 /* one less than give a task up */ };
 
-static const char matrix[] = "name = \"%s\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:96\"\nbatch = 8\n"
-                             "null.sleep_us = %d\n[axes]\ndefense = [\"ds\", \"%s\"]\npatch = [%s]\n";
+static const char matrix[] =
+    "name = \"%s\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:96\"\nbatch = 8\n"
+    "null.sleep_us = %d\n[axes]\ndefense = [\"ds\", \"%s\"]\npatch = [%s]\n";
 static const struct {
     const char *name, *defense, *patches, *jobs, *images;
-} runs[RUNS] = {{"a.toml", "clip", "3, 5", "2", "16"}, {"b.toml", "median", "5, 6", "1", "16"}, {"c.toml", "clip", "5, 6", "2", "24"}};
+} runs[RUNS] = {
+    {"a.toml", "clip", "3, 5", "2", "16"}, {"b.toml", "median", "5, 6", "1", "16"}, {"c.toml", "clip", "5, 6", "2", "24"}};
 static char *whole, *tables[RUNS];
 
 static pid_t start(const char *db, int run)
 {
     char said[16];
     snprintf(said, sizeof said, "said%d", run);
-    return fault_start(said, (const char *const[]){"--db", scratch_path(db), "--quiet", "run", scratch_path(runs[run].name), "-j",
-                                                   runs[run].jobs, "--task-images", runs[run].images, NULL});
+    return fault_start(said, (const char *const[]){"--db", scratch_path(db), "--quiet", "run", scratch_path(runs[run].name),
+                                                   "-j", runs[run].jobs, "--task-images", runs[run].images, NULL});
 }
 
 static char *table_of(const char *db, int run)
@@ -152,14 +154,16 @@ static void test_overlapping_runs(void **state)
             assert_string_equal(table, tables[i]);
             free(table);
         }
-        n.taken += fault_number("overlap.db", "SELECT count(*) FROM task") - fault_number("whole.db", "SELECT count(*) FROM task");
+        n.taken +=
+            fault_number("overlap.db", "SELECT count(*) FROM task") - fault_number("whole.db", "SELECT count(*) FROM task");
         char command[600];
         snprintf(command, sizeof command, "rm -f '%s'/overlap.db*", scratch_folder);
         assert_int_equal(system(command), 0);
     }
-    fault_count("%d rounds of 3 runs that share cells, %d runs and %d workers killed: all end with exit code 0 and the tables of "
-                "runs one after the other; %lld tasks more than those",
-                rounds, n.runs, n.workers, (long long)n.taken);
+    fault_count(
+        "%d rounds of 3 runs that share cells, %d runs and %d workers killed: all end with exit code 0 and the tables of "
+        "runs one after the other; %lld tasks more than those",
+        rounds, n.runs, n.workers, (long long)n.taken);
     assert_true(n.runs > rounds && n.workers > 0);
 }
 

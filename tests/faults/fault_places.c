@@ -1,10 +1,11 @@
-/* Places that are not as expected: a locale with a decimal comma, paths of any bytes, folders that cannot be written, a full disk,
- * few files and small files. A command does all that it was asked for, or says why not and leaves nothing half done. */
+/* Places that are not as expected: a locale with a decimal comma, paths of any bytes, folders that cannot be written, a full
+ * disk, few files and small files. A command does all that it was asked for, or says why not and leaves nothing half done. */
 #include "tests/faults/faults.h"
 
-static const char matrix[] = "name = \"places\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:32\"\nbatch = 8\n"
-                             "[axes]\ndefense = [\"mean\", \"robust-masking\"]\npatch = [2, 5]\n"
-                             "\"robust-masking.threshold\" = [0, 0.25, 0.5]\n";
+static const char matrix[] =
+    "name = \"places\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:32\"\nbatch = 8\n"
+    "[axes]\ndefense = [\"mean\", \"robust-masking\"]\npatch = [2, 5]\n"
+    "\"robust-masking.threshold\" = [0, 0.25, 0.5]\n";
 static char program[4096], *whole;
 
 /* A shell command in the scratch folder, with $P the program; its exit code. What it says is in the file "said". */
@@ -30,7 +31,8 @@ static char *text_of(const char *path)
 
 static int make(void **state)
 {
-    if (!realpath(program_path(), program) || setenv("P", program, 1) != 0 || fault_make(state) != 0 || chdir(scratch_folder) != 0)
+    if (!realpath(program_path(), program) || setenv("P", program, 1) != 0 || fault_make(state) != 0 ||
+        chdir(scratch_folder) != 0)
         return -1;
     fault_write("m.toml", matrix);
     if (shell("$P run m.toml --db whole.db --quiet --task-images 8 2>said") != 0)
@@ -51,13 +53,16 @@ static void test_decimal_comma(void **state)
     (void)state;
     static const char all[] =
         "mkdir -p %s && cd %s && cp ../m.toml . && $P run m.toml --db x.db --task-images 8 --quiet && $P plan m.toml --db x.db "
-        "--explain >plan && for f in text md csv json; do $P table m.toml --db x.db -f $f >table.$f || exit 1; done && $P ls --db "
-        "x.db >ls && $P show --db x.db $(tail -n 1 ls | cut -c 1-12) | grep -v -e peak -e ' s ' -e pid -e worker -e attempt >show && "
-        "$P features --weights null --dataset synthetic:test --images 0:8 -o f --quiet && $P certify f/features.npy f/labels.npy "
+        "--explain >plan && for f in text md csv json; do $P table m.toml --db x.db -f $f >table.$f || exit 1; done && $P ls "
+        "--db "
+        "x.db >ls && $P show --db x.db $(tail -n 1 ls | cut -c 1-12) | grep -v -e peak -e ' s ' -e pid -e worker -e attempt "
+        ">show && "
+        "$P features --weights null --dataset synthetic:test --images 0:8 -o f --quiet && $P certify f/features.npy "
+        "f/labels.npy "
         "--defense robust-masking --set threshold=0.25 --window 2x2 --quiet -f csv >certify && $P help defense robust-masking "
         ">help && $P plot accuracy m.toml --db x.db 2>/dev/null";
-    if (shell("localedef -i de_DE -f UTF-8 ./de_DE.UTF-8 2>said && test \"$(LOCPATH=$PWD LC_ALL=de_DE.UTF-8 locale decimal_point)\" = ,") !=
-        0)
+    if (shell("localedef -i de_DE -f UTF-8 ./de_DE.UTF-8 2>said && test \"$(LOCPATH=$PWD LC_ALL=de_DE.UTF-8 locale "
+              "decimal_point)\" = ,") != 0)
         skip();
     assert_int_equal(shell(all, "plain", "plain"), 0);
     setenv("LOCPATH", scratch_folder, 1);
@@ -78,22 +83,24 @@ static void test_decimal_comma(void **state)
 static void test_paths(void **state)
 {
     (void)state;
-    static const char *const names[] = {"a b", "it's", "a\"b", "new\nline", "tab\there", "\xff\xfe", "\xc3\xa9t\xc3\xa9", "$HOME",
-                                        "`id`", "a;b", "a&b", "%s%n", "a?b#c", "file:x?mode=ro", "*", "\\", "-dash", "[a]", "~", "a=b,c:d"};
+    static const char *const names[] = {"a b",   "it's", "a\"b",  "new\nline", "tab\there", "\xff\xfe", "\xc3\xa9t\xc3\xa9",
+                                        "$HOME", "`id`", "a;b",   "a&b",       "%s%n",      "a?b#c",    "file:x?mode=ro",
+                                        "*",     "\\",   "-dash", "[a]",       "~",         "a=b,c:d"};
     int commands = 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char db[128];
         snprintf(db, sizeof db, "./%s/x.db", names[i]);
         setenv("D", names[i], 1);
-        int code = shell("mkdir -p \"./$D\" && cp m.toml \"./$D/m.toml\" && set -e; exec 2>said; cd \"./$D\"; for d in . \"../$D\"; do "
-                         "$P run \"$d/m.toml\" --db \"$d/x.db\" --cache \"$d/c\" --quiet --task-images 8; "
-                         "$P plan \"$d/m.toml\" --db \"$d/x.db\" >/dev/null; $P table \"$d/m.toml\" --db \"$d/x.db\" -f csv >\"$d/t\"; "
-                         "$P ls --db \"$d/x.db\" >/dev/null; $P db check --db \"$d/x.db\" >/dev/null; "
-                         "$P db backup \"$d/copy.db\" --force --db \"$d/x.db\" >/dev/null; "
-                         "$P features --weights null --dataset synthetic:test --images 0:8 -o \"$d/f\" --quiet; "
-                         "$P certify \"$d/f/features.npy\" \"$d/f/labels.npy\" --defense mean --window 2x2 --quiet >/dev/null; "
-                         "$P plot accuracy \"$d/m.toml\" --db \"$d/x.db\" -o \"$d/figures\" >/dev/null; "
-                         "test -s \"$d/figures/accuracy.svg\"; $P data verify synthetic --data \"$d\" >/dev/null; done");
+        int code = shell(
+            "mkdir -p \"./$D\" && cp m.toml \"./$D/m.toml\" && set -e; exec 2>said; cd \"./$D\"; for d in . \"../$D\"; do "
+            "$P run \"$d/m.toml\" --db \"$d/x.db\" --cache \"$d/c\" --quiet --task-images 8; "
+            "$P plan \"$d/m.toml\" --db \"$d/x.db\" >/dev/null; $P table \"$d/m.toml\" --db \"$d/x.db\" -f csv >\"$d/t\"; "
+            "$P ls --db \"$d/x.db\" >/dev/null; $P db check --db \"$d/x.db\" >/dev/null; "
+            "$P db backup \"$d/copy.db\" --force --db \"$d/x.db\" >/dev/null; "
+            "$P features --weights null --dataset synthetic:test --images 0:8 -o \"$d/f\" --quiet; "
+            "$P certify \"$d/f/features.npy\" \"$d/f/labels.npy\" --defense mean --window 2x2 --quiet >/dev/null; "
+            "$P plot accuracy \"$d/m.toml\" --db \"$d/x.db\" -o \"$d/figures\" >/dev/null; "
+            "test -s \"$d/figures/accuracy.svg\"; $P data verify synthetic --data \"$d\" >/dev/null; done");
         if (code != 0)
             fail_msg("\"%s\": %d: %.2000s", names[i], code, text_of("said"));
         fault_expect(db, whole);
@@ -113,9 +120,10 @@ static void test_read_only_folders(void **state)
     const char *other = geteuid() == 0 ? "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent" : "";
     if (*other && shell("%s true 2>/dev/null", other) != 0)
         skip();
-    assert_int_equal(shell("chmod 755 . && mkdir ro && cp \"$P\" ./program && chmod 755 program && cp whole.db m.toml ro && mkdir "
-                           "ro/empty && chmod 555 ro ro/empty && chmod 444 ro/* && mkdir -m 777 open"),
-                     0);
+    assert_int_equal(
+        shell("chmod 755 . && mkdir ro && cp \"$P\" ./program && chmod 755 program && cp whole.db m.toml ro && mkdir "
+              "ro/empty && chmod 555 ro ro/empty && chmod 444 ro/* && mkdir -m 777 open"),
+        0);
     static const struct {
         const char *command;
         int code; /* -1: 2 or 4 */
@@ -149,8 +157,8 @@ static void test_read_only_folders(void **state)
     if (shell("ls -lR ro | diff before - >said") != 0)
         fail_msg("changed: %s", text_of("said"));
     assert_int_equal(shell("chmod -R u+w ro"), 0);
-    fault_count("folders that cannot be written: %zu commands, %d refused by name, nothing changed", sizeof cases / sizeof *cases,
-                refused);
+    fault_count("folders that cannot be written: %zu commands, %d refused by name, nothing changed",
+                sizeof cases / sizeof *cases, refused);
 }
 
 /* ---- A full disk ---- */
@@ -184,7 +192,8 @@ static void test_full_disk(void **state)
         full += code == 0;
         room += code == 1;
     }
-    fault_count("disks of %d sizes: full on %d, 0 damaged, and the same command went on when there was room", full + room, full);
+    fault_count("disks of %d sizes: full on %d, 0 damaged, and the same command went on when there was room", full + room,
+                full);
     assert_true(full > 3 && room > 0);
 }
 

@@ -1,17 +1,19 @@
 /* System calls that fail: every write, sync, rename and unlink of small commands answers EIO or ENOSPC, or is where the process
- * dies, in turn. strace injects the faults and says whether they fired. After each one the results that are there are whole, and
- * the same command, undisturbed, completes them. */
+ * dies, in turn. strace injects the faults and says whether they fired. After each one the results that are there are whole,
+ * and the same command, undisturbed, completes them. */
 #include "tests/faults/faults.h"
 
 static const struct {
     const char *name, *calls;
-} kinds[] = {{"write", "write,pwrite64,writev"}, {"sync", "fsync,fdatasync"}, {"rename", "rename,renameat,renameat2"},
+} kinds[] = {{"write", "write,pwrite64,writev"},
+             {"sync", "fsync,fdatasync"},
+             {"rename", "rename,renameat,renameat2"},
              {"unlink", "unlink,unlinkat"}};
 static const char *const faults[] = {"error=EIO", "error=ENOSPC", "signal=KILL"};
 enum { KINDS = sizeof kinds / sizeof *kinds, FAULTS = 3, MOST = 4000 };
 
-/* A command that is disturbed. `whole` judges what is there: true where it is all there, undamaged; fails the test where something
- * is there that is damaged. */
+/* A command that is disturbed. `whole` judges what is there: true where it is all there, undamaged; fails the test where
+ * something is there that is damaged. */
 typedef struct victim {
     const char *name, *command;
     bool (*whole)(void);
@@ -76,8 +78,8 @@ static bool whole_backup(void)
 
 static const victim victims[] = {
     {"run", "run m.toml --task-images 8 --quiet --db s.db", whole_run, "s.db*", 1 | 2 | 8},
-    {"features", "features --weights null --dataset synthetic:test --images 0:8 --batch 8 --quiet -o out", whole_features, "out",
-     1 | 2 | 4},
+    {"features", "features --weights null --dataset synthetic:test --images 0:8 --batch 8 --quiet -o out", whole_features,
+     "out", 1 | 2 | 4},
     {"db backup", "db backup copy.db --force --quiet --db whole.db", whole_backup, "copy.db*", 1 | 2 | 4},
 };
 
@@ -157,10 +159,10 @@ static void test_failing_calls(void **state)
             for (int f = 0; f < FAULTS; f++)
                 for (int n = 1; n < MOST && disturb(&victims[v], k, f, n, ends); n++, total++)
                     fired[k]++;
-        fault_count("%s: %d faults fired (write %d, sync %d, rename %d, unlink %d): %d failed with a message, %d killed, %d went "
-                    "on; 0 damaged, 0 lost",
-                    victims[v].name, total, fired[0], fired[1], fired[2], fired[3], ends[1], ends[2],
-                    total - ends[1] - ends[2]);
+        fault_count(
+            "%s: %d faults fired (write %d, sync %d, rename %d, unlink %d): %d failed with a message, %d killed, %d went "
+            "on; 0 damaged, 0 lost",
+            victims[v].name, total, fired[0], fired[1], fired[2], fired[3], ends[1], ends[2], total - ends[1] - ends[2]);
         for (int k = 0; k < KINDS; k++)
             assert_true(!(victims[v].kinds >> k & 1) || fired[k] > 0);
     }

@@ -50,17 +50,20 @@ static use look(pid_t run)
 
 static int64_t done(void)
 {
-    return access(scratch_path("tasks.db"), F_OK) == 0 ? fault_number("tasks.db", "SELECT count(*) FROM task WHERE state = 'done'") : 0;
+    return access(scratch_path("tasks.db"), F_OK) == 0
+               ? fault_number("tasks.db", "SELECT count(*) FROM task WHERE state = 'done'")
+               : 0;
 }
 
 static void test_a_thousand_tasks(void **state)
 {
     (void)state;
-    static const char matrix[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:220\"\nbatch = 1\npatch = 5\n"
-                                 "null.sleep_us = 2000\n[axes]\ndefense = [\"mean\", \"robust-masking\"]\n\"null.seed\" = [0, 1, 2, 3, 4]\n";
+    static const char matrix[] =
+        "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:220\"\nbatch = 1\npatch = 5\n"
+        "null.sleep_us = 2000\n[axes]\ndefense = [\"mean\", \"robust-masking\"]\n\"null.seed\" = [0, 1, 2, 3, 4]\n";
     scratch_write("tasks.toml", matrix, sizeof matrix - 1);
-    pid_t run = fault_start("said", (const char *const[]){"--db", scratch_path("tasks.db"), "run", scratch_path("tasks.toml"), "--quiet",
-                                                          "--task-images", "1", NULL});
+    pid_t run = fault_start("said", (const char *const[]){"--db", scratch_path("tasks.db"), "run", scratch_path("tasks.toml"),
+                                                          "--quiet", "--task-images", "1", NULL});
     use early = {0}, late = {0}, now;
     int64_t at = 0, until = 0;
     int status = 0, early_files = 0, late_files = 0;

@@ -1,5 +1,5 @@
-/* Several workers and schedulers on one store: nobody sees that it is busy and no task is claimed twice; a worker that was stopped
- * and comes back late changes nothing; no clock decides anything. */
+/* Several workers and schedulers on one store: nobody sees that it is busy and no task is claimed twice; a worker that was
+ * stopped and comes back late changes nothing; no clock decides anything. */
 #include "tests/faults/faults.h"
 
 #include <dirent.h>
@@ -7,8 +7,9 @@
 
 enum { ROUNDS = 5, WORKERS = 4, DAY_S = 86400 };
 
-static const char matrix[] = "name = \"workers\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:160\"\n"
-                             "batch = 4\nnull.sleep_us = %d\n[axes]\ndefense = [\"mean\", \"ds\", \"robust-masking\"]\npatch = [2, 5]\n";
+static const char matrix[] =
+    "name = \"workers\"\n[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:160\"\n"
+    "batch = 4\nnull.sleep_us = %d\n[axes]\ndefense = [\"mean\", \"ds\", \"robust-masking\"]\npatch = [2, 5]\n";
 static char *whole;
 
 static void write_matrix(const char *name, int microseconds)
@@ -202,7 +203,8 @@ static void test_moved_clocks(void **state)
         assert_int_equal(program_wait(slow), 0);
         requeued += attempts(db, "lost") + attempts(db, "stale");
         fault_expect(db, whole);
-        assert_true(fault_number(db, "SELECT count(*) FROM worker WHERE abs(julianday(started) - julianday('now')) > 0.9") >= 2);
+        assert_true(fault_number(db, "SELECT count(*) FROM worker WHERE abs(julianday(started) - julianday('now')) > 0.9") >=
+                    2);
     }
     fault_count("clocks wrong by a day, 2 times: %lld tasks requeued", (long long)requeued);
     assert_int_equal(requeued, 0);

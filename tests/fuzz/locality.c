@@ -9,7 +9,8 @@ static void check(const pg_weights_info *info)
     FUZZ_CHECK(info->n_measured >= 0 && info->n_measured <= PG_LOCALITY_LINES);
     for (int i = 0; i < info->n_measured; i++) {
         const pg_locality *l = &info->measured[i];
-        FUZZ_CHECK(l->delta_grid >= 0 && l->delta_grid <= PG_LOCALITY_MAX && l->outside >= 0 && l->outside <= l->trials && l->batch >= 1);
+        FUZZ_CHECK(l->delta_grid >= 0 && l->delta_grid <= PG_LOCALITY_MAX && l->outside >= 0 && l->outside <= l->trials &&
+                   l->batch >= 1);
         for (int any = 0; any < 2; any++) {
             pg_locality_found found;
             pg_locality_find(info, l->dtype, l->batch, any, &found);
@@ -37,7 +38,8 @@ PG_FUZZ(locality)
         char again[PG_LOCALITY_TEXT];
         pg_locality_format(&parsed, again);
         pg_locality second;
-        FUZZ_CHECK(pg_locality_parse(again, &second) == PG_OK && second.delta_grid == parsed.delta_grid && second.batch == parsed.batch);
+        FUZZ_CHECK(pg_locality_parse(again, &second) == PG_OK && second.delta_grid == parsed.delta_grid &&
+                   second.batch == parsed.batch);
     }
     free(text);
     return 0;
