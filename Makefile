@@ -43,7 +43,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 
 # One pattern per room. models/torch/*.cpp is the shim and a shared object of its own; defenses get -O3.
-LIB_C   := $(wildcard harness/base/*.c harness/data/*.c harness/plan/*.c harness/run/*.c models/*.c models/torch/*.c \
+LIB_C   := $(wildcard harness/base/*.c harness/data/*.c harness/plan/*.c harness/target/*.c harness/pipeline/*.c harness/audit/*.c models/*.c models/torch/*.c \
              defenses/*.c attacks/*.c db/*.c plots/*.c)
 CMD_C   := $(wildcard harness/cmd/*.c)
 LIB_CC  := $(wildcard harness/plan/*.cc)
@@ -53,9 +53,9 @@ LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/schema.o $
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
 # Under sanitizers: without the tests that spend their time in libtorch (ALL=1: with them), and of these the scheduler's under tsan.
 TORCH_TESTS := any_batch attack_files attacked_run attacks audit auditor demo field_map lavan local_logits network plugin_kinds random_search resized_run \
-    script_hostile surrogate torch torchscript train train_loss tutorial universal victim victim_resized view
+    script_hostile surrogate torch torchscript train train_loss tutorial universal victim victim_resized receptive_crop
 TESTS_asan := $(if $(ALL),,$(filter-out $(TORCH_TESTS),$(TEST_C:tests/test_%.c=%)))
-TESTS_tsan := cache feed log merge null queue run store workers
+TESTS_tsan := cache prefetch log merge null queue run store workers
 TESTS   := $(addprefix $(B)/tests/test_,$(or $(ONLY),$(TESTS_$(MODE)),$(TEST_C:tests/test_%.c=%)))
 # One program for each family of faults. The one about memory has the whole program in it, and is built with the sanitizers.
 FAULTS  := $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %_memory.c,$(wildcard tests/faults/fault_*.c)))

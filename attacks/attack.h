@@ -39,7 +39,7 @@ typedef struct pg_found {
     float *patch;  /* [3][patch_height][patch_width] in [0, 1]; memory of the caller */
 } pg_found;
 
-/* The defended classifier. Filled in by the harness (harness/run/victim.h) or by a test; an attack only calls it.
+/* The defended classifier. Filled in by the harness (harness/target/victim.h) or by a test; an attack only calls it.
  *
  * A victim holds up to `slots` images at a time, each with the place of its patch; everything outside what the patch can touch
  * is computed once, when the image is put there. Codes: PG_OK or a failure with its message; tensors are NULL after a failure

@@ -3,14 +3,14 @@
  *
  * An image is attacked in **attempts**, one after the other. An attempt begins with a patch of the attack's choice, is moved
  * after each pass, and ends after `steps` moves, that is after steps + 1 passes. The victim's judge is asked after every pass,
- * and the first patch that it says is broken ends the image. Otherwise the patch with the largest lead (attacks/aim.h) is what
- * was found.
+ * and the first patch that it says is broken ends the image. Otherwise the patch with the largest lead (attacks/objective.h) is
+ * what was found.
  *
  * What one image goes through never depends on the others. */
 #ifndef PG_ATTACKS_SEARCH_H
 #define PG_ATTACKS_SEARCH_H
 
-#include "attacks/aim.h"
+#include "attacks/objective.h"
 #include "attacks/draw.h"
 #include "attacks/location.h"
 

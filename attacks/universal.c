@@ -9,7 +9,7 @@
  * It is trained on the first `lessons` images of the training split; an attack then pastes it `places` times and keeps the
  * first paste that the judge calls broken. Images whose label is the target are left alone. */
 #include "attacks/ascent.h"
-#include "attacks/turn.h"
+#include "attacks/warp.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include "harness/base/log.h"
 #include "harness/data/dataset.h"
 #include "models/checkpoint.h"
-#include "models/feed.h"
+#include "models/prefetch.h"
 #include "models/locality.h"
 #include "models/train_loss.h"
 #include "models/weights.h"

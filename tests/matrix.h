@@ -2,7 +2,7 @@
 #ifndef PG_TESTS_MATRIX_H
 #define PG_TESTS_MATRIX_H
 
-#include "harness/plan/settle.h"
+#include "harness/plan/keys.h"
 #include "tests/program.h"
 
 #include <setjmp.h>

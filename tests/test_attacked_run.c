@@ -4,7 +4,7 @@
 #include "harness/base/buf.h"
 #include "harness/base/rng.h"
 #include "harness/plan/tasks.h"
-#include "harness/run/run.h"
+#include "harness/pipeline/worker.h"
 #include "tests/program.h"
 
 #include <math.h>

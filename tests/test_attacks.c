@@ -2,8 +2,8 @@
  * defense against the mean. The built-in data set is enough. */
 #include "defenses/defense.h"
 #include "harness/data/dataset.h"
-#include "harness/run/attacker.h"
-#include "harness/run/judge.h"
+#include "harness/target/attacker.h"
+#include "harness/target/evaluator.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

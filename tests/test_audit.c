@@ -4,7 +4,7 @@
 #include "harness/base/file.h"
 #include "tests/load_npy.h"
 #include "harness/plan/tasks.h"
-#include "harness/run/audit.h"
+#include "harness/audit/audit.h"
 #include "models/locality.h"
 #include "models/torch/torch.h"
 #include "tests/program.h"

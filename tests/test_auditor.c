@@ -1,8 +1,8 @@
 /* The auditor of features on random local logits: no certificate of ours breaks, every refused image of an exact rule does, and
  * what an unsound defense, a lying hook or a wrong claim about locality says is found out. Also contents and crew. */
-#include "harness/run/auditor.h"
-#include "harness/run/contents.h"
-#include "harness/run/crew.h"
+#include "harness/audit/auditor.h"
+#include "harness/audit/contents.h"
+#include "harness/base/thread_pool.h"
 #include "tests/rules.h"
 
 #include <math.h>

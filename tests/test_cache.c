@@ -1,6 +1,6 @@
 /* The feature cache: what is found, what is not, damage, size, and folders that cannot be written. */
 #include "harness/base/file.h"
-#include "harness/run/cache.h"
+#include "harness/pipeline/cache.h"
 #include "tests/scratch.h"
 
 #include <dirent.h>

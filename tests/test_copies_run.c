@@ -3,7 +3,7 @@
 #include "harness/base/file.h"
 #include "harness/data/dataset.h"
 #include "harness/plan/tasks.h"
-#include "harness/run/open.h"
+#include "harness/target/open.h"
 #include "tests/program.h"
 
 #include <setjmp.h>

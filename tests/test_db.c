@@ -1,5 +1,5 @@
 /* `patchgauge db`: what check finds in the database and in the feature cache, and backups while others write. */
-#include "harness/run/cache.h"
+#include "harness/pipeline/cache.h"
 #include "tests/program.h"
 #include "tests/store_fixture.h"
 

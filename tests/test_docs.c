@@ -5,7 +5,7 @@
  * there. */
 #include "harness/base/file.h"
 #include "harness/base/hash.h"
-#include "harness/plan/settle.h"
+#include "harness/plan/keys.h"
 
 #include <ctype.h>
 #include <glob.h>

@@ -189,8 +189,8 @@ static void a_broken_rule_is_seen(void **state)
     assert_int_equal(bad_includes("defenses/x.c", "#include \"models/torch/torch.h\"\n"), 0);
     assert_int_equal(bad_includes("defenses/x.c", "#include \"models/torch/shim.h\"\n"), 1);
     assert_int_equal(bad_includes("harness/base/x.c", "#include \"harness/data/dataset.h\"\n"), 1);
-    assert_int_equal(bad_includes("harness/plan/x.c", "#include \"harness/run/run.h\"\n"), 1);
-    assert_int_equal(bad_includes("harness/run/x.c", "#include \"harness/cmd/command.h\"\n"), 1);
+    assert_int_equal(bad_includes("harness/plan/x.c", "#include \"harness/pipeline/worker.h\"\n"), 1);
+    assert_int_equal(bad_includes("harness/pipeline/x.c", "#include \"harness/cmd/command.h\"\n"), 1);
     assert_int_equal(bad_includes("models/x.c", "#include \"models/torch/torch.h\"\n"), 0);
     assert_int_equal(bad_includes("models/torch/x.c", "#include \"models/model.h\"\n"), 1);
     assert_int_equal(bad_includes("plots/x.c", "#include \"table.h\"\n"), 1); /* paths start at the root */

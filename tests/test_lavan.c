@@ -1,7 +1,7 @@
 /* LaVAN and the loop over images: known optimum, determinism, places, targets, early stop, refill, traps, errors. */
 #include "tests/attack_fixture.h"
 
-#include "attacks/aim.h"
+#include "attacks/objective.h"
 #include "attacks/location.h"
 
 /* Linear scores: 25 steps of 0.05 reach 0 or 1 from anywhere, so what is found is the optimum, or a break before it. */

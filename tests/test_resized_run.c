@@ -5,9 +5,9 @@
 #include "tests/load_npy.h"
 #include "harness/data/dataset.h"
 #include "harness/plan/tasks.h"
-#include "harness/run/judge.h"
-#include "harness/run/open.h"
-#include "harness/run/run.h"
+#include "harness/target/evaluator.h"
+#include "harness/target/open.h"
+#include "harness/pipeline/worker.h"
 #include "tests/program.h"
 
 #include <jansson.h>

@@ -3,7 +3,7 @@
  *
  * For each: the mistaken certifier certifies, an audit that shares the mistake breaks nothing, our rule refuses, and our audit
  * breaks the mistaken certificate. Without its mistake the certifier of this file agrees with ours on random tensors. */
-#include "harness/run/auditor.h"
+#include "harness/audit/auditor.h"
 #include "models/model.h"
 #include "tests/rules.h"
 

@@ -1,7 +1,7 @@
 /* Universal patches: painting and its adjoint, what is learnt, what is pasted, errors. */
 #include "tests/attack_fixture.h"
 
-#include "attacks/turn.h"
+#include "attacks/warp.h"
 
 enum { H = 5, W = 5, PATCH = 3 * H * W };
 

@@ -2,10 +2,10 @@
 #include "defenses/evidence.h"
 #include "harness/base/rng.h"
 #include "harness/data/dataset.h"
-#include "harness/run/attacker.h"
-#include "harness/run/judge.h"
-#include "harness/run/lessons.h"
-#include "harness/run/victim.h"
+#include "harness/target/attacker.h"
+#include "harness/target/evaluator.h"
+#include "harness/target/training_images.h"
+#include "harness/target/victim.h"
 #include "models/torch/torch.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
 /* Several workers: the same results as one, crashes that cost one attempt of one task, signals, memory that runs out. */
-#include "harness/run/run.h"
+#include "harness/pipeline/worker.h"
+#include "harness/base/signals.h"
 #include "tests/run_fixture.h"
 
 #include <pthread.h>

@@ -1,8 +1,9 @@
 /* patchgauge attack: one attack on a run of images; results as files, with pictures. */
 #include "harness/base/option.h"
 #include "harness/cmd/command.h"
-#include "harness/run/attack_files.h"
-#include "harness/run/run.h"
+#include "harness/cmd/attack_files.h"
+#include "harness/pipeline/worker.h"
+#include "harness/base/signals.h"
 
 #include <getopt.h>
 #include <stdio.h>

@@ -4,7 +4,8 @@
 #include "harness/cmd/audit_table.h"
 #include "harness/cmd/matrix_args.h"
 #include "harness/plan/tasks.h"
-#include "harness/run/run.h"
+#include "harness/pipeline/worker.h"
+#include "harness/base/signals.h"
 
 #include <getopt.h>
 #include <stdio.h>

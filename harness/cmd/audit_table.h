@@ -2,7 +2,7 @@
 #ifndef PG_CMD_AUDIT_TABLE_H
 #define PG_CMD_AUDIT_TABLE_H
 
-#include "harness/run/audit.h"
+#include "harness/audit/audit.h"
 
 typedef enum pg_audit_format { PG_AUDIT_TEXT, PG_AUDIT_MD, PG_AUDIT_CSV, PG_AUDIT_JSON } pg_audit_format;
 extern const char *const pg_audit_formats[]; /* "text", "md", "csv", "json", NULL */

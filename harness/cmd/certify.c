@@ -8,7 +8,7 @@
 #include "harness/cmd/command.h"
 #include "harness/cmd/dump.h"
 #include "harness/plan/modules.h"
-#include "harness/run/process.h"
+#include "harness/base/process.h"
 
 #include <getopt.h>
 #include <stdio.h>

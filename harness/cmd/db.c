@@ -3,7 +3,7 @@
 #include "harness/base/text.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
-#include "harness/run/cache.h"
+#include "harness/pipeline/cache.h"
 #include "db/store.h"
 
 #include <getopt.h>

@@ -4,7 +4,7 @@
 #include "harness/base/log.h"
 #include "harness/base/option.h"
 #include "harness/base/safetensors.h"
-#include "harness/plan/settle.h"
+#include "harness/plan/keys.h"
 #include "models/model.h"
 
 #include <stdlib.h>

@@ -1,8 +1,9 @@
 /* patchgauge features: local logits of a model as .npy files, for `certify` and other programs. */
 #include "harness/base/option.h"
 #include "harness/cmd/command.h"
-#include "harness/run/features.h"
-#include "harness/run/run.h"
+#include "harness/pipeline/features.h"
+#include "harness/pipeline/worker.h"
+#include "harness/base/signals.h"
 
 #include <getopt.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "harness/base/option.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
-#include "harness/plan/settle.h"
+#include "harness/plan/keys.h"
 #include "db/store.h"
 
 #include <getopt.h>

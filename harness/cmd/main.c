@@ -5,7 +5,7 @@
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
 #include "harness/plan/modules.h"
-#include "harness/run/process.h"
+#include "harness/base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

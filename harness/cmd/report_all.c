@@ -2,7 +2,7 @@
 #include "harness/cmd/report.h"
 #include "harness/cmd/passes.h"
 #include "harness/plan/plan.h"
-#include "harness/plan/settle.h"
+#include "harness/plan/keys.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -6,7 +6,8 @@
 #include "harness/cmd/matrix_args.h"
 #include "harness/cmd/shell.h"
 #include "harness/plan/tasks.h"
-#include "harness/run/supervisor.h"
+#include "harness/pipeline/supervisor.h"
+#include "harness/base/signals.h"
 
 #include <getopt.h>
 #include <inttypes.h>

@@ -3,7 +3,7 @@
  * Identity is text: "key=value" lines in sorted order, with content hashes where the user wrote names, every option of the
  * modules in use with its settled value, and module versions. Options of other modules, names and times are not in it, so cells
  * that differ only there are the same cell. */
-#include "harness/plan/settle.h"
+#include "harness/plan/keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* What a defense makes of a model: the map that its rule sees, and the window of a patch on it. At the level of features the
- * map is the model's own; at the level of images it is that of the copies which run in an image's place. harness/run/open.h
+ * map is the model's own; at the level of images it is that of the copies which run in an image's place. harness/target/open.h
  * opens its network. */
 #ifndef PG_PLAN_DEFENDED_H
 #define PG_PLAN_DEFENDED_H

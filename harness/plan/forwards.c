@@ -4,7 +4,7 @@
  * A pass is data, model, weights, type of number and batch. Copies of an image and an attack depend on the defended classifier
  * as well, so theirs is the pass of one defense with its options, one patch, window and seed; cells that share it differ in
  * images only. */
-#include "harness/plan/settle.h"
+#include "harness/plan/keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>

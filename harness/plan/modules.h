@@ -3,7 +3,7 @@
  * A plug-in is a shared object with the one symbol `patchgauge_plugin` (plugin.h): descriptors as a built-in module has
  * them, built against the headers of this very version. Its code runs in this process, with all rights of the user: it is
  * loaded only where the user names it, and is printed and hashed. A command that loads one runs in a child process
- * (harness/run/process.h), and what takes pixels or tensors in workers below it, where an early end costs tasks of its own
+ * (harness/base/process.h), and what takes pixels or tensors in workers below it, where an early end costs tasks of its own
  * cells.
  *
  * The hash of the file stands in the identity of every cell that uses one of its modules, so that another build makes them

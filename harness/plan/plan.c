@@ -1,5 +1,5 @@
 /* Matrix file -> plan. See plan.h. */
-#include "harness/plan/settle.h"
+#include "harness/plan/keys.h"
 
 #include "harness/base/file.h"
 

@@ -2,7 +2,7 @@
  * by whoever reads the file, or nothing that is read has changed; none is silently accepted. */
 #include "harness/base/safetensors.h"
 #include "harness/data/dataset.h"
-#include "harness/run/cache.h"
+#include "harness/pipeline/cache.h"
 #include "tests/cifar_fixture.h"
 #include "tests/faults/faults.h"
 #include "tests/store_fixture.h"

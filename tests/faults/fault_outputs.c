@@ -5,7 +5,7 @@
  * PG_FAULTS=all each. */
 #include "tests/faults/faults.h"
 
-#include "harness/run/cache.h"
+#include "harness/pipeline/cache.h"
 #include "tests/cifar_fixture.h"
 #include "tests/image_fixture.h"
 

@@ -1,0 +1,61 @@
+/* Scaled and turned patches. See turn.h. */
+#include "attacks/warp.h"
+
+#include <math.h>
+
+/* Where one pixel reads: four texels and their weights. */
+typedef struct reading {
+    int at[4];
+    double weight[4];
+} reading;
+
+static double within(double x, double most) { return x < 0 ? 0 : x > most ? most : x; }
+
+/* false: the pixel (y, x) is not painted. */
+static bool read_at(int h, int w, pg_turn turn, double sine, double cosine, int y, int x, reading *r)
+{
+    double dy = y + 0.5 - 0.5 * h, dx = x + 0.5 - 0.5 * w;
+    double ty = (cosine * dy - sine * dx) / turn.scale, tx = (sine * dy + cosine * dx) / turn.scale;
+    double vy = ty / (0.5 * h), vx = tx / (0.5 * w); /* -1 to 1 across the texture */
+    bool inside = turn.whole ? fabs(vy) <= 1 && fabs(vx) <= 1 : vy * vy + vx * vx <= 1;
+    if (!inside)
+        return false;
+    ty = within(ty + 0.5 * h - 0.5, h - 1);
+    tx = within(tx + 0.5 * w - 0.5, w - 1);
+    int top = (int)ty, left = (int)tx, down = top + 1 < h ? top + 1 : top, right = left + 1 < w ? left + 1 : left;
+    double fy = ty - top, fx = tx - left;
+    *r = (reading){.at = {top * w + left, top * w + right, down * w + left, down * w + right},
+                   .weight = {(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx}};
+    return true;
+}
+
+void pg_turn_paint(const float *texture, int h, int w, pg_turn turn, float *out)
+{
+    double sine = sin(turn.angle), cosine = cos(turn.angle);
+    reading r;
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            if (!read_at(h, w, turn, sine, cosine, y, x, &r))
+                continue;
+            for (int c = 0; c < 3; c++) {
+                double value = 0;
+                for (int k = 0; k < 4; k++)
+                    value += r.weight[k] * (double)texture[c * h * w + r.at[k]];
+                out[(c * h + y) * w + x] = (float)within(value, 1);
+            }
+        }
+}
+
+void pg_turn_adjoint(const float *gradient, int h, int w, pg_turn turn, double *sum)
+{
+    double sine = sin(turn.angle), cosine = cos(turn.angle);
+    reading r;
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            if (!read_at(h, w, turn, sine, cosine, y, x, &r))
+                continue;
+            for (int c = 0; c < 3; c++)
+                for (int k = 0; k < 4; k++)
+                    sum[c * h * w + r.at[k]] += r.weight[k] * (double)gradient[(c * h + y) * w + x];
+        }
+}

@@ -1,0 +1,22 @@
+/* A patch that is scaled and turned inside its h x w rectangle, and the adjoint of that.
+ *
+ * The texture has the size of the rectangle. Pixel centres are turned about the middle by -angle, divided by scale, and read
+ * bilinearly; beyond its last centres the texture goes on as there. Only points inside the shape (the ellipse that fills the
+ * rectangle, or the rectangle) are painted; elsewhere the image shows. */
+#ifndef PG_ATTACKS_WARP_H
+#define PG_ATTACKS_WARP_H
+
+#include <stdbool.h>
+
+typedef struct pg_turn {
+    double scale; /* 1: as large as the rectangle */
+    double angle; /* radians */
+    bool whole;   /* the rectangle; else the ellipse */
+} pg_turn;
+
+/* Paints texture[3][h][w] over out[3][h][w]. */
+void pg_turn_paint(const float *texture, int h, int w, pg_turn turn, float *out);
+/* Adds to sum[3][h][w] what d / d out[3][h][w] means for the texture: the transpose of pg_turn_paint. */
+void pg_turn_adjoint(const float *gradient, int h, int w, pg_turn turn, double *sum);
+
+#endif

@@ -1,0 +1,179 @@
+/* The contact sheet of `patchgauge attack`: which images, their evidence, and where it lies on them. See plots/sheet.h. */
+#include "defenses/evidence.h"
+#include "harness/base/log.h"
+#include "harness/cmd/attack_work.h"
+#include "plots/sheet.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What one image keeps; pointers go into the memory of the sheet. */
+struct pg_attack_sheet {
+    const pg_attack_setup *setup;
+    int n, most;
+    size_t image, positions;
+    uint8_t *pixels; /* [most][2][image] */
+    float *values;   /* [most][2][positions] */
+    int32_t *q;      /* one image's evidence */
+    double *row;
+    void *scratch;
+    pg_sheet_image *images;
+};
+
+int pg_attack_sheet_new(const pg_attack_setup *setup, int most, pg_attack_sheet **out)
+{
+    const pg_geometry *g = &setup->info.geometry;
+    pg_attack_sheet *s = calloc(1, sizeof *s);
+    *out = s;
+    if (!s)
+        return pg_fail(PG_ENOMEM, "out of memory for a contact sheet");
+    int height = g->rows.positions, width = g->columns.positions;
+    *s = (pg_attack_sheet){.setup = setup,
+                           .most = most,
+                           .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
+                           .positions = (size_t)height * (size_t)width};
+    size_t size = setup->defense->scratch_size(height, width, g->classes, 1);
+    s->pixels = malloc((size_t)most * 2 * s->image + 1);
+    s->values = malloc((size_t)most * 2 * s->positions * sizeof *s->values + 1);
+    s->q = malloc(s->positions * (size_t)g->classes * sizeof *s->q);
+    s->row = malloc((size_t)g->classes * sizeof *s->row);
+    s->scratch = aligned_alloc(64, (size + 64) & ~(size_t)63);
+    s->images = calloc((size_t)most + 1, sizeof *s->images);
+    bool there = s->pixels && s->values && s->q && s->row && s->scratch && s->images;
+    return there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a contact sheet of %d images", most);
+}
+
+void pg_attack_sheet_free(pg_attack_sheet *s)
+{
+    if (!s)
+        return;
+    free(s->pixels);
+    free(s->values);
+    free(s->q);
+    free(s->row);
+    free(s->scratch);
+    free(s->images);
+    free(s);
+}
+
+/* The wrong class with the most evidence. */
+static int rival_of(const pg_evidence *e, int label)
+{
+    int rival = -1;
+    int64_t most = 0;
+    for (int c = 0; c < e->classes; c++) {
+        int64_t sum = 0;
+        for (int p = 0; p < e->height * e->width; p++)
+            sum += e->q[(size_t)p * (size_t)e->classes + (size_t)c];
+        if (c != label && (rival < 0 || sum > most)) {
+            rival = c;
+            most = sum;
+        }
+    }
+    return rival;
+}
+
+/* One map; without evidence (something is not finite) it is blank. */
+static pg_sheet_map map_of(const pg_attack_sheet *s, const pg_evidence *e, bool finite, int c, float *values)
+{
+    const pg_attack_setup *setup = s->setup;
+    const pg_window *w = &setup->window;
+    pg_sheet_map map = {.class_name = pg_dataset_info_of(setup->dataset)->class_names[c],
+                        .values = values,
+                        .height = PG_MIN(w->height, e->height),
+                        .width = PG_MIN(w->width, e->width)};
+    for (size_t p = 0; p < s->positions; p++) {
+        values[p] = finite ? (float)e->q[p * (size_t)e->classes + (size_t)c] / PG_GRID : NAN;
+        map.score += finite ? (double)e->q[p * (size_t)e->classes + (size_t)c] / PG_GRID : 0;
+    }
+    pg_window cut = {map.height, map.width};
+    if (finite && setup->defense->masked)
+        map.masked = setup->defense->masked(e, cut, setup->config, c, s->scratch, &map.top, &map.left);
+    for (int i = 0; map.masked && i < cut.height * cut.width; i++)
+        map.score -= values[(map.top + i / cut.width) % e->height * e->width + (map.left + i % cut.width) % e->width];
+    return map;
+}
+
+/* What the patch changes of the image that the network takes. */
+static int outline(const pg_attack_setup *setup, const pg_attack_result *r, pg_sheet_image *image)
+{
+    const pg_resizing *how = &setup->resize;
+    image->patch_top = r->top;
+    image->patch_left = r->left;
+    image->patch_height = setup->patch_height;
+    image->patch_width = setup->patch_width;
+    if (!setup->before_resize)
+        return PG_OK;
+    int code = pg_resize_touched(how->from_height, how->height, how->filter, r->top, setup->patch_height, &image->patch_top,
+                                 &image->patch_height);
+    return code == PG_OK ? pg_resize_touched(how->from_width, how->width, how->filter, r->left, setup->patch_width,
+                                             &image->patch_left, &image->patch_width)
+                         : code;
+}
+
+int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_result *result, int label, const uint8_t *clean,
+                        const uint8_t *attacked, const float *logits)
+{
+    const pg_attack_setup *setup = s->setup;
+    const pg_geometry *g = &setup->info.geometry;
+    if (s->n == s->most || result->steps == 0)
+        return PG_OK;
+    size_t at = (size_t)s->n++;
+    uint8_t *pixels = s->pixels + at * 2 * s->image;
+    memcpy(pixels, clean, s->image);
+    memcpy(pixels + s->image, attacked, s->image);
+    pg_evidence_spec spec;
+    setup->defense->evidence(setup->config, &spec);
+    pg_evidence evidence = {.q = s->q,
+                            .height = g->rows.positions,
+                            .width = g->columns.positions,
+                            .classes = g->classes,
+                            .wrap_rows = g->rows.wrap,
+                            .wrap_columns = g->columns.wrap,
+                            .spec = &spec};
+    bool finite = pg_evidence_f32(&spec, logits, s->positions, g->classes, s->row, s->q);
+    int rival = !finite                                        ? (label == 0)
+                : result->after != label && result->after >= 0 ? result->after
+                                                               : rival_of(&evidence, label);
+    const char *const *names = pg_dataset_info_of(setup->dataset)->class_names;
+    pg_sheet_image *image = &s->images[at];
+    *image = (pg_sheet_image){.index = result->image,
+                              .steps = result->steps,
+                              .label = names[label],
+                              .after = result->after < 0 ? "not finite" : names[result->after],
+                              .broken = result->after != label,
+                              .clean = pixels,
+                              .attacked = pixels + s->image};
+    for (int m = 0; m < 2; m++)
+        image->maps[m] = map_of(s, &evidence, finite, m == 0 ? label : rival, s->values + (at * 2 + (size_t)m) * s->positions);
+    return outline(setup, result, image);
+}
+
+/* A position's cell is as wide as the stride, in the middle of its field; where no field is known, the cells share the image.
+ */
+static pg_sheet_axis axis_of(const pg_axis *a, int size)
+{
+    pg_sheet_axis axis = {
+        .positions = a->positions, .size = size, .start = 0, .step = (double)size / a->positions, .wrap = a->wrap};
+    if (a->field > 0 && a->field < size && (!a->wrap || a->stride * a->positions == size)) {
+        axis.step = a->stride;
+        axis.start = (a->field - a->stride) / 2.0 - a->padding;
+        axis.start = a->wrap ? floor(axis.start) : axis.start; /* whole cells where they wrap */
+    }
+    return axis;
+}
+
+int pg_attack_sheet_draw(pg_attack_sheet *s, const char *title, const char *subtitle)
+{
+    const pg_geometry *g = &s->setup->info.geometry;
+    pg_sheet sheet = {.title = title,
+                      .subtitle = subtitle,
+                      .rows = axis_of(&g->rows, g->input_height),
+                      .columns = axis_of(&g->columns, g->input_width),
+                      .images = s->images,
+                      .n = (size_t)s->n};
+    if (s->n == 0)
+        pg_info("no contact sheet: no image was attacked, all of them are as the attack wants them without a patch");
+    return s->n > 0 ? pg_sheet_draw(&sheet, s->setup->request->folder) : PG_OK;
+}

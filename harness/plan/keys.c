@@ -1,0 +1,394 @@
+/* Keys and single values of a matrix: what is known, what is in range. Rows are settled in cells.c. See settle.h. */
+#include "harness/plan/keys.h"
+
+#include "harness/base/log.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const pg_key pg_keys[PG_KEYS + 1] = {
+    [PG_KEY_ATTACK] = {"attack", "none", "none (clean images and certificates), or a name of `patchgauge list attacks`"},
+    [PG_KEY_ATTACKER] = {"attacker", "input", "input or network: whether the patch is put on before or after a resize"},
+    [PG_KEY_BATCH] = {"batch", "128", "images of a forward pass, 1 to 4096"},
+    [PG_KEY_DATASET] = {"dataset", NULL, "NAME:SPLIT, as in `patchgauge list datasets`; NAME:SPLIT@SIZE resizes its images"},
+    [PG_KEY_DEFENSE] = {"defense", NULL, "a name of `patchgauge list defenses`"},
+    [PG_KEY_DELTA] = {"delta", "place",
+                      "place or any-batch: certificates for an image at its place of a batch, or wherever it stands in one"},
+    [PG_KEY_DTYPE] = {"dtype", "fp32", "fp32 or bf16"},
+    [PG_KEY_IMAGES] = {"images", "", "FIRST:END, images FIRST to END - 1 of the split"},
+    [PG_KEY_PATCH] = {"patch", NULL, "pixels (5), height x width (5x8) or a share of the image (2.4%, a square: of 32 px 5x5)"},
+    [PG_KEY_SEED] = {"seed", "0", "a whole number from 0"},
+    [PG_KEY_WEIGHTS] = {"weights", NULL, "a weights file, or null for the built-in null model"},
+};
+
+static const char *const attackers[] = {"input", "network", NULL};
+static const char *const deltas[] = {"place", "any-batch", NULL};
+static const char *const dtypes[] = {"fp32", "bf16", NULL};
+
+void pg_plan_keys_help(pg_buf *text)
+{
+    for (const pg_key *key = pg_keys; key->name; key++) {
+        pg_buf_printf(text, "  %-9s %s ", key->name, key->help);
+        if (!key->fallback)
+            pg_buf_puts(text, "(has to be given)\n");
+        else
+            pg_buf_printf(text, "(default %s)\n", *key->fallback ? key->fallback : "all");
+    }
+}
+
+/* ---- Names ---- */
+
+enum { NAMES_MAX = 256 };
+
+static size_t module_names(const char **names)
+{
+    size_t n = 0;
+    for (size_t i = 0; pg_defenses[i] && n < NAMES_MAX; i++)
+        names[n++] = pg_defenses[i]->module.name;
+    for (size_t i = 0; pg_attacks[i] && n < NAMES_MAX; i++)
+        names[n++] = pg_attacks[i]->module.name;
+    for (size_t i = 0; pg_models[i] && n < NAMES_MAX; i++)
+        names[n++] = pg_models[i]->module.name;
+    names[n] = NULL;
+    return n;
+}
+
+static int find_key(const char *name)
+{
+    for (int i = 0; i < PG_KEYS; i++)
+        if (strcmp(pg_keys[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+/* ---- Values ---- */
+
+/* The side of the square for a share of `ppm` / 10^8 of an image, exact: both products are below 2^63 on images of up to
+ * PG_SIDE_MAX^2 pixels. */
+static int side_of_share(int64_t ppm, int64_t pixels)
+{
+    int64_t side = 1;
+    while (side * side * INT64_C(10000000000) < INT64_C(97) * ppm * pixels)
+        side++;
+    while ((side + 1) * (side + 1) * INT64_C(100000000) <= ppm * pixels)
+        side++;
+    return (int)side;
+}
+
+int pg_patch_parse(const char *text, int height, int width, int *patch_height, int *patch_width)
+{
+    size_t length = strlen(text);
+    if (length > 1 && text[length - 1] == '%' && length < 16) {
+        char number[16];
+        int64_t ppm;
+        memcpy(number, text, length - 1);
+        number[length - 1] = 0;
+        if (pg_parse_ppm(number, &ppm) != PG_OK || ppm <= 0 || ppm > 100000000)
+            return pg_fail(PG_EINPUT, "patch \"%s\": a share is more than 0%% and at most 100%%, with at most 6 decimals",
+                           text);
+        *patch_height = *patch_width = side_of_share(ppm, (int64_t)height * width);
+    } else if (pg_parse_size(text, patch_height, patch_width) != PG_OK) {
+        return pg_fail(PG_EINPUT, "patch \"%s\": write pixels (5), height x width (5x8) or a share of the image (2.4%%)", text);
+    }
+    if (*patch_height > height || *patch_width > width)
+        return pg_fail(PG_EINPUT, "patch \"%s\" (%d x %d pixels) is larger than the image (%d x %d)", text, *patch_height,
+                       *patch_width, height, width);
+    return PG_OK;
+}
+
+static void check_choice(pg_settler *s, const pg_toml_value *v, const char *key, const char *const *choices)
+{
+    pg_buf list;
+    pg_buf_init(&list);
+    for (int i = 0; choices[i]; i++) {
+        if (strcmp(choices[i], v->text) == 0) {
+            pg_buf_release(&list);
+            return;
+        }
+        pg_buf_printf(&list, "%s%s", i ? ", " : "", choices[i]);
+    }
+    const char *near = pg_nearest(v->text, choices);
+    pg_problem(s->problems, v->line, key, "%s \"%s\" is none of %s%s%s%s", key, v->text, list.data,
+               near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    pg_buf_release(&list);
+}
+
+static void check_int(pg_settler *s, const pg_toml_value *v, const char *key, int64_t most, int64_t least)
+{
+    int64_t value;
+    if (pg_parse_int(v->text, &value) != PG_OK || value < least || value > most)
+        pg_problem(s->problems, v->line, key, "%s \"%s\": a whole number from %lld to %lld is needed", key, v->text,
+                   (long long)least, (long long)most);
+}
+
+static void check_images(pg_settler *s, const pg_toml_value *v)
+{
+    char *colon = strchr(v->text, ':');
+    int64_t first = 0, end = 0;
+    bool good = colon != NULL;
+    if (good) {
+        *colon = 0;
+        good = pg_parse_int(v->text, &first) == PG_OK && pg_parse_int(colon + 1, &end) == PG_OK && first >= 0 && end > first;
+        *colon = ':';
+    }
+    if (!good)
+        pg_problem(s->problems, v->line, "images", "images \"%s\": write FIRST:END with 0 <= FIRST < END", v->text);
+}
+
+static void check_defense(pg_settler *s, const pg_toml_value *v)
+{
+    const pg_defense *defense = pg_defense_find(v->text);
+    if (!defense)
+        pg_problem(s->problems, v->line, "defense", "%s", pg_error_message());
+}
+
+static void check_known_value(pg_settler *s, pg_key_id id, const pg_toml_value *v)
+{
+    int height, width;
+    switch (id) {
+    case PG_KEY_ATTACK:
+        if (strcmp(v->text, "none") != 0 && !pg_attack_find(v->text))
+            pg_problem(s->problems, v->line, "attack", "%s", pg_error_message());
+        break;
+    case PG_KEY_ATTACKER:
+        check_choice(s, v, "attacker", attackers);
+        break;
+    case PG_KEY_BATCH:
+        check_int(s, v, "batch", 4096, 1);
+        break;
+    case PG_KEY_DEFENSE:
+        check_defense(s, v);
+        break;
+    case PG_KEY_DELTA:
+        check_choice(s, v, "delta", deltas);
+        break;
+    case PG_KEY_DTYPE:
+        check_choice(s, v, "dtype", dtypes);
+        break;
+    case PG_KEY_IMAGES:
+        check_images(s, v);
+        break;
+    case PG_KEY_PATCH:
+        if (pg_patch_parse(v->text, PG_SIDE_MAX, PG_SIDE_MAX, &height, &width) != PG_OK)
+            pg_problem(s->problems, v->line, "patch", "%s", pg_error_message());
+        break;
+    case PG_KEY_SEED:
+        check_int(s, v, "seed", INT64_MAX, 0);
+        break;
+    case PG_KEY_DATASET:
+        if (!pg_settler_dataset(s, v->text))
+            pg_problem(s->problems, v->line, "dataset", "%s", pg_error_message());
+        break;
+    case PG_KEY_WEIGHTS:
+        if (!pg_settler_weights(s, v->text))
+            pg_problem(s->problems, v->line, "weights", "%s", pg_error_message());
+        break;
+    default:
+        break;
+    }
+}
+
+/* "MODULE.option": the module's own table judges. */
+static void check_option(pg_settler *s, const pg_matrix_key *key)
+{
+    const char *dot = strrchr(key->key, '.'), *kind = "", *names[NAMES_MAX + 1];
+    char *name = strndup(key->key, (size_t)(dot - key->key));
+    const pg_module *module = name ? pg_modules_find(name, &kind) : NULL;
+    _Alignas(max_align_t) unsigned char config[PG_CONFIG_MAX] = {0};
+    if (!module) {
+        module_names(names);
+        const char *near = name ? pg_nearest(name, names) : NULL;
+        pg_problem(s->problems, key->line, key->key, "unknown module \"%s\" in \"%s\"%s%s%s", name ? name : "", key->key,
+                   near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        free(name);
+        return;
+    }
+    char owner[160];
+    snprintf(owner, sizeof owner, "%s %s", kind, module->name);
+    pg_options_defaults(module->options, config);
+    for (size_t i = 0; i < key->n; i++)
+        if (pg_options_set(module->options, config, owner, dot + 1, key->values[i].text) != PG_OK)
+            pg_problem(s->problems, key->values[i].line, key->key, "%s", pg_error_message());
+    free(name);
+}
+
+static void check_key(pg_settler *s, size_t index)
+{
+    const pg_matrix_key *key = &s->matrix->keys[index];
+    int id = find_key(key->key);
+    if (id >= 0) {
+        s->key_of[id] = (int)index;
+        for (size_t i = 0; i < key->n; i++)
+            check_known_value(s, (pg_key_id)id, &key->values[i]);
+    } else if (strchr(key->key, '.')) {
+        check_option(s, key);
+    } else {
+        const char *names[PG_KEYS + 1] = {0};
+        for (int i = 0; i < PG_KEYS; i++)
+            names[i] = pg_keys[i].name;
+        const char *near = pg_nearest(key->key, names);
+        pg_problem(s->problems, key->line, key->key, "unknown key \"%s\"%s%s%s; options of modules are written MODULE.option",
+                   key->key, near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+}
+
+static void check_excluded_key(pg_settler *s, const pg_toml_entry *e)
+{
+    const pg_matrix *m = s->matrix;
+    const char **names = calloc(m->n_keys + 1, sizeof *names);
+    for (size_t k = 0; names && k < m->n_keys; k++)
+        names[k] = m->keys[k].key;
+    const char *near = names ? pg_nearest(e->key, names) : NULL;
+    pg_problem(s->problems, e->line, e->key, "[[exclude]] names \"%s\", which the matrix does not set%s%s%s", e->key,
+               near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    free(names);
+}
+
+/* Values of a key are those in force and those of the file: -S leaves a rule of the file right. */
+static size_t values_of(const pg_matrix *m, const char *key, const char **out)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < m->n_keys; k++)
+        for (size_t i = 0; strcmp(m->keys[k].key, key) == 0 && i < m->keys[k].n; i++, n++)
+            if (out)
+                out[n] = m->keys[k].values[i].text;
+    for (size_t j = 0; j < m->toml.n; j++) {
+        const pg_toml_entry *e = &m->toml.entries[j];
+        bool counts = strcmp(e->section, "exclude") != 0 && strcmp(e->key, key) == 0;
+        for (size_t i = 0; counts && i < e->n; i++, n++)
+            if (out)
+                out[n] = e->values[i].text;
+    }
+    return n;
+}
+
+static void check_excluded_values(pg_settler *s, const pg_toml_entry *e, const char **values, size_t n)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        bool found = false;
+        for (size_t k = 0; k < n; k++)
+            found |= pg_matrix_same_value(values[k], e->values[i].text);
+        if (found)
+            continue;
+        const char *near = pg_nearest(e->values[i].text, values);
+        pg_problem(s->problems, e->values[i].line, e->key, "[[exclude]]: the matrix has no %s \"%s\"; %s \"%s\"%s", e->key,
+                   e->values[i].text, near ? "did you mean" : "it has", near ? near : values[0],
+                   near    ? "?"
+                   : n > 1 ? ", ..."
+                           : "");
+    }
+}
+
+/* A rule that can match no row would silently exclude nothing. */
+static void check_excludes(pg_settler *s)
+{
+    const pg_matrix *m = s->matrix;
+    for (size_t i = 0; i < m->toml.n; i++) {
+        const pg_toml_entry *e = &m->toml.entries[i];
+        if (strcmp(e->section, "exclude") != 0)
+            continue;
+        size_t n = values_of(m, e->key, NULL);
+        const char **values = calloc(n + 1, sizeof *values);
+        if (values)
+            values_of(m, e->key, values);
+        if (!*e->key)
+            pg_problem(s->problems, e->line, e->key, "[[exclude]] is empty; write KEY = VALUE under it");
+        else if (n == 0)
+            check_excluded_key(s, e);
+        else if (e->n == 0)
+            pg_problem(s->problems, e->line, e->key, "[[exclude]]: \"%s\" is an empty list, which matches nothing", e->key);
+        else if (values)
+            check_excluded_values(s, e, values, n);
+        free(values);
+    }
+}
+
+int pg_settler_init(pg_settler *s, const char *data_dir, const pg_matrix *matrix, pg_problems *problems)
+{
+    *s = (pg_settler){.data_dir = data_dir, .matrix = matrix, .problems = problems};
+    for (int i = 0; i < PG_KEYS; i++)
+        s->key_of[i] = -1;
+    for (size_t i = 0; i < matrix->n_keys; i++)
+        check_key(s, i);
+    check_excludes(s);
+    for (int i = 0; i < PG_KEYS; i++)
+        if (s->key_of[i] < 0 && !pg_keys[i].fallback)
+            pg_problem(problems, 1, pg_keys[i].name, "\"%s\" is missing: %s", pg_keys[i].name, pg_keys[i].help);
+    return pg_buf_check(&problems->text);
+}
+
+const pg_dataset_info *pg_settler_dataset(pg_settler *s, const char *spec)
+{
+    for (size_t i = 0; i < s->n_datasets; i++)
+        if (strcmp(s->datasets[i]->spec, spec) == 0)
+            return &s->datasets[i]->info;
+    pg_dataset *dataset = NULL;
+    if (pg_dataset_open(s->data_dir, spec, &dataset) != PG_OK)
+        return NULL;
+    pg_seen_dataset **grown = realloc(s->datasets, (s->n_datasets + 1) * sizeof *grown);
+    pg_seen_dataset *seen = calloc(1, sizeof *seen);
+    char *copy = strdup(spec);
+    if (grown)
+        s->datasets = grown;
+    if (!grown || !seen || !copy) {
+        free(seen);
+        free(copy);
+        pg_dataset_close(dataset);
+        pg_fail(PG_ENOMEM, "out of memory");
+        return NULL;
+    }
+    seen->spec = copy;
+    seen->info = *pg_dataset_info_of(dataset);
+    seen->info.class_names = NULL;
+    s->datasets[s->n_datasets++] = seen;
+    pg_dataset_close(dataset);
+    return &seen->info;
+}
+
+const pg_weights_info *pg_settler_weights(pg_settler *s, const char *weights)
+{
+    for (size_t i = 0; i < s->n_weights; i++)
+        if (strcmp(s->weights[i]->weights, weights) == 0)
+            return &s->weights[i]->info;
+    pg_seen_weights **grown = realloc(s->weights, (s->n_weights + 1) * sizeof *grown);
+    pg_seen_weights *seen = calloc(1, sizeof *seen);
+    char *copy = strdup(weights);
+    if (grown)
+        s->weights = grown;
+    if (!grown || !seen || !copy)
+        pg_fail(PG_ENOMEM, "out of memory");
+    if (!grown || !seen || !copy || pg_weights_describe(weights, NULL, 0, &seen->info) != PG_OK) {
+        free(seen);
+        free(copy);
+        return NULL;
+    }
+    if (seen->info.measured_of_another)
+        pg_warn("%s.locality is of other weights: nothing is taken from it; `patchgauge model measure` writes a new one",
+                weights);
+    seen->weights = copy;
+    s->weights[s->n_weights++] = seen;
+    return &seen->info;
+}
+
+void pg_settler_release(pg_settler *s)
+{
+    for (size_t i = 0; i < s->n_datasets; i++) {
+        free(s->datasets[i]->spec);
+        free(s->datasets[i]);
+    }
+    for (size_t i = 0; i < s->n_weights; i++) {
+        free(s->weights[i]->weights);
+        free(s->weights[i]);
+    }
+    for (size_t i = 0; s->forwards && i < s->n_forwards; i++)
+        pg_forward_free(s->forwards[i]);
+    for (size_t i = 0; i < s->names_size; i++)
+        free(s->names[i].name);
+    free(s->datasets);
+    free(s->weights);
+    free(s->forwards);
+    free(s->names);
+    *s = (pg_settler){0};
+}

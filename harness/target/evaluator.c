@@ -1,0 +1,88 @@
+/* See judge.h. */
+#include "harness/target/evaluator.h"
+
+#include "defenses/certifier.h"
+#include "defenses/evidence.h"
+#include "harness/plan/modules.h"
+
+#include <stdlib.h>
+
+struct pg_judge {
+    const pg_defense *defense;
+    const void *config;
+    pg_evidence_spec spec;
+    pg_map map;
+    int32_t *q;  /* [H][W][classes] */
+    double *row; /* [classes] */
+    void *scratch;
+};
+
+int pg_judge_new(const pg_geometry *g, const pg_defense *defense, const void *config, pg_window window, pg_judge **out)
+{
+    *out = NULL;
+    pg_judge *j = calloc(1, sizeof *j);
+    if (!j)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int height = g->rows.positions, width = g->columns.positions;
+    *j = (pg_judge){.defense = defense,
+                    .config = config,
+                    .map = {.height = height,
+                            .width = width,
+                            .classes = g->classes,
+                            .wrap_rows = g->rows.wrap,
+                            .wrap_columns = g->columns.wrap,
+                            .window = {PG_MIN(window.height, height), PG_MIN(window.width, width)}}};
+    defense->evidence(config, &j->spec);
+    size_t size = defense->scratch_size(height, width, g->classes, 1);
+    j->q = malloc((size_t)height * (size_t)width * (size_t)g->classes * sizeof *j->q);
+    j->row = malloc((size_t)g->classes * sizeof *j->row);
+    j->scratch = aligned_alloc(64, (PG_MAX(size, (size_t)64) + 63) & ~(size_t)63);
+    if (!j->q || !j->row || !j->scratch) {
+        pg_judge_free(j);
+        return pg_fail(PG_ENOMEM, "out of memory for feature maps of %dx%dx%d", height, width, g->classes);
+    }
+    *out = j;
+    return PG_OK;
+}
+
+void pg_judge_free(pg_judge *j)
+{
+    if (!j)
+        return;
+    free(j->q);
+    free(j->row);
+    free(j->scratch);
+    free(j);
+}
+
+const pg_map *pg_judge_map(const pg_judge *j) { return &j->map; }
+
+bool pg_judge_evidence(pg_judge *j, const float *logits, size_t positions, int32_t *q)
+{
+    return pg_evidence_f32(&j->spec, logits, positions, j->map.classes, j->row, q);
+}
+
+int pg_judge_predict(pg_judge *j, const int32_t *q)
+{
+    pg_evidence evidence = {.q = q,
+                            .height = j->map.height,
+                            .width = j->map.width,
+                            .classes = j->map.classes,
+                            .wrap_rows = j->map.wrap_rows,
+                            .wrap_columns = j->map.wrap_columns,
+                            .spec = &j->spec};
+    int prediction = j->defense->predict(&evidence, j->map.window, j->config, j->scratch);
+    return prediction == -1 ? PG_UNPREDICTED : prediction;
+}
+
+int pg_judge_check(const pg_judge *j, int prediction, int64_t image)
+{
+    int code = pg_prediction_check(prediction, j->map.classes);
+    return code == PG_OK ? PG_OK : pg_modules_blame(code, "defense", &j->defense->module, image);
+}
+
+int pg_judge_logits(pg_judge *j, const float *logits)
+{
+    bool finite = pg_judge_evidence(j, logits, (size_t)j->map.height * (size_t)j->map.width, j->q);
+    return finite ? pg_judge_predict(j, j->q) : -1;
+}

@@ -1,0 +1,294 @@
+/* See victim_resized.h. Values are 0 to 255 here, as pg_resize has them. */
+#include "harness/target/resized_patch.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One patch at its place. */
+typedef struct spread_slot {
+    double *columns; /* [patch width][width] */
+    double *beside;  /* [3][patch height][width] */
+    double *rows;    /* [height][patch height] */
+    double *base;    /* [3][height][width] */
+} spread_slot;
+
+struct pg_spread {
+    pg_resizing how;
+    int patch_height, patch_width, height, width; /* of a patch and of its region */
+    float *row_weights, *column_weights;          /* [how.height][how.from_height], [how.width][how.from_width] */
+    int n_slots;
+    spread_slot *slots;
+    uint8_t *image;                            /* [from_height][from_width][3]: of the slot that is filled, the patch black */
+    uint8_t *narrow;                           /* [from_height][width][3]: its columns resized */
+    pg_scope *scope;                           /* borrowed */
+    int n;                                     /* slots of the batch, */
+    pg_tensor *columns, *beside, *rows, *base; /* theirs, one behind the other */
+};
+
+/* ---- Opening and closing ---- */
+
+static void drop_batch(pg_spread *s)
+{
+    pg_tensor **const tensors[] = {&s->columns, &s->beside, &s->rows, &s->base};
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+        s->scope->torch->tensor_free(*tensors[i]);
+        *tensors[i] = NULL;
+    }
+}
+
+void pg_spread_free(pg_spread *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; s->slots && i < s->n_slots; i++) {
+        free(s->slots[i].columns);
+        free(s->slots[i].beside);
+        free(s->slots[i].rows);
+        free(s->slots[i].base);
+    }
+    drop_batch(s);
+    free(s->row_weights);
+    free(s->column_weights);
+    free(s->slots);
+    free(s->image);
+    free(s->narrow);
+    free(s);
+}
+
+static int make_weights(pg_spread *s)
+{
+    const pg_resizing *how = &s->how;
+    int code = pg_resize_reach_of(how, s->patch_height, s->patch_width, &s->height, &s->width);
+    if (code != PG_OK)
+        return code;
+    s->row_weights = malloc((size_t)how->height * (size_t)how->from_height * sizeof *s->row_weights);
+    s->column_weights = malloc((size_t)how->width * (size_t)how->from_width * sizeof *s->column_weights);
+    if (!s->row_weights || !s->column_weights)
+        return pg_fail(PG_ENOMEM, "out of memory for a resize to %d x %d pixels", how->width, how->height);
+    code = pg_resize_weights(how->from_height, how->height, how->filter, s->row_weights);
+    return code == PG_OK ? pg_resize_weights(how->from_width, how->width, how->filter, s->column_weights) : code;
+}
+
+static int make_slots(pg_spread *s)
+{
+    size_t h = (size_t)s->height, w = (size_t)s->width, p = (size_t)s->patch_height, q = (size_t)s->patch_width;
+    size_t rows = (size_t)s->how.from_height, columns = (size_t)s->how.from_width;
+    s->slots = calloc((size_t)s->n_slots, sizeof *s->slots);
+    s->image = malloc(rows * columns * 3);
+    s->narrow = malloc(rows * w * 3);
+    bool good = s->slots && s->image && s->narrow;
+    for (int i = 0; good && i < s->n_slots; i++) {
+        spread_slot *x = &s->slots[i];
+        *x = (spread_slot){.columns = calloc(q * w, sizeof(double)),
+                           .beside = calloc(3 * p * w, sizeof(double)),
+                           .rows = calloc(h * p, sizeof(double)),
+                           .base = calloc(3 * h * w, sizeof(double))};
+        good = x->columns && x->beside && x->rows && x->base;
+    }
+    return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images under attack", s->n_slots);
+}
+
+int pg_spread_new(const pg_resizing *how, int patch_height, int patch_width, int slots, pg_scope *scope, pg_spread **out)
+{
+    *out = NULL;
+    pg_spread *s = calloc(1, sizeof *s);
+    if (!s)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    *s = (pg_spread){.how = *how, .patch_height = patch_height, .patch_width = patch_width, .n_slots = slots, .scope = scope};
+    int code = make_weights(s);
+    if (code == PG_OK)
+        code = make_slots(s);
+    if (code == PG_OK)
+        *out = s;
+    else
+        pg_spread_free(s);
+    return code;
+}
+
+pg_rect pg_spread_size(const pg_spread *s) { return (pg_rect){.height = s->height, .width = s->width}; }
+
+/* ---- Slots ---- */
+
+static void fill_weights(const pg_spread *s, spread_slot *x, int top, int left, const pg_rect *place)
+{
+    for (int i = 0; i < s->height; i++)
+        for (int y = 0; y < s->patch_height; y++)
+            x->rows[i * s->patch_height + y] = (double)s->row_weights[(place->top + i) * s->how.from_height + top + y];
+    for (int y = 0; y < s->patch_width; y++)
+        for (int i = 0; i < s->width; i++)
+            x->columns[y * s->width + i] = (double)s->column_weights[(place->left + i) * s->how.from_width + left + y];
+}
+
+/* The image with a black patch. */
+static void fill_image(pg_spread *s, const uint8_t *pixels, int top, int left)
+{
+    int width = s->how.from_width;
+    size_t plane = (size_t)s->how.from_height * (size_t)width;
+    for (size_t i = 0; i < plane; i++)
+        for (size_t c = 0; c < 3; c++)
+            s->image[3 * i + c] = pixels[c * plane + i];
+    for (int y = top; y < top + s->patch_height; y++)
+        memset(s->image + ((size_t)y * (size_t)width + (size_t)left) * 3, 0, (size_t)s->patch_width * 3);
+}
+
+/* What the pixels beside the patch add to the columns of its rows. */
+static void fill_beside(const pg_spread *s, spread_slot *x, int top, const pg_rect *place)
+{
+    int width = s->how.from_width;
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < s->patch_height; y++)
+            for (int i = 0; i < s->width; i++) {
+                const float *weights = s->column_weights + (size_t)(place->left + i) * (size_t)width;
+                const uint8_t *row = s->image + (size_t)(top + y) * (size_t)width * 3;
+                double sum = 0;
+                for (int k = 0; k < width; k++)
+                    sum += (double)weights[k] * row[3 * k + c];
+                x->beside[(c * s->patch_height + y) * s->width + i] = sum;
+            }
+}
+
+/* What the rows above and below the patch add, once their columns are resized. */
+static int fill_base(const pg_spread *s, spread_slot *x, int top, const pg_rect *place)
+{
+    int height = s->how.from_height, bottom = top + s->patch_height;
+    const pg_image image = {.height = height, .width = s->how.from_width, .pixels = s->image};
+    const pg_part part = {.left = place->left, .height = height, .width = s->width};
+    int code = pg_resize(&image, height, s->how.width, s->how.filter, part, s->narrow);
+    for (int c = 0; code == PG_OK && c < 3; c++)
+        for (int y = 0; y < s->height; y++)
+            for (int i = 0; i < s->width; i++) {
+                const float *weights = s->row_weights + (size_t)(place->top + y) * (size_t)height;
+                double sum = 0;
+                for (int k = 0; k < height; k++)
+                    if (k < top || k >= bottom)
+                        sum += (double)weights[k] * s->narrow[(k * s->width + i) * 3 + c];
+                x->base[(c * s->height + y) * s->width + i] = sum;
+            }
+    return code;
+}
+
+/* Where the region begins along an axis: it has room for all that a patch changes anywhere. */
+static int begin(int in, int out, pg_filter filter, int start, int length, int reach, int *from)
+{
+    int count, code = pg_resize_touched(in, out, filter, start, length, from, &count);
+    *from = *from > out - reach ? out - reach : *from;
+    return code;
+}
+
+int pg_spread_hold(pg_spread *s, int slot, const uint8_t *pixels, int top, int left, pg_rect *place)
+{
+    const pg_resizing *how = &s->how;
+    spread_slot *x = &s->slots[slot];
+    *place = pg_spread_size(s);
+    int code = begin(how->from_height, how->height, how->filter, top, s->patch_height, s->height, &place->top);
+    if (code == PG_OK)
+        code = begin(how->from_width, how->width, how->filter, left, s->patch_width, s->width, &place->left);
+    if (code != PG_OK)
+        return code;
+    fill_weights(s, x, top, left, place);
+    fill_image(s, pixels, top, left);
+    fill_beside(s, x, top, place);
+    return fill_base(s, x, top, place);
+}
+
+/* ---- Passes ---- */
+
+/* A field of the slots, at `offset`, as a tensor [n][colours][height][width] that outlives the scope. */
+static pg_tensor *gather_slots(pg_spread *s, const int *slots, size_t offset, int colours, int height, int width)
+{
+    size_t values = (size_t)colours * (size_t)height * (size_t)width;
+    double *all = malloc((size_t)s->n * values * sizeof *all);
+    for (int i = 0; all && i < s->n; i++) {
+        const double *item;
+        memcpy(&item, (const char *)&s->slots[slots[i]] + offset, sizeof item);
+        memcpy(all + (size_t)i * values, item, values * sizeof *all);
+    }
+    if (!all && s->scope->error == PG_OK) {
+        s->scope->error = pg_fail(PG_ENOMEM, "out of memory for %d images under attack", s->n);
+        memcpy(s->scope->message, pg_error_message(), sizeof s->scope->message);
+    }
+    const pg_torch *t = s->scope->torch;
+    const int64_t shape[] = {s->n, colours, height, width};
+    pg_tensor *x = all ? t->keep(s->scope, t->from_data(s->scope, all, PG_T_F64, 4, shape)) : NULL;
+    free(all);
+    return x;
+}
+
+void pg_spread_batch(pg_spread *s, int n, const int *slots)
+{
+    drop_batch(s);
+    s->n = n;
+    s->columns = gather_slots(s, slots, offsetof(spread_slot, columns), 1, s->patch_width, s->width);
+    s->beside = gather_slots(s, slots, offsetof(spread_slot, beside), 3, s->patch_height, s->width);
+    s->rows = gather_slots(s, slots, offsetof(spread_slot, rows), 1, s->height, s->patch_height);
+    s->base = gather_slots(s, slots, offsetof(spread_slot, base), 3, s->height, s->width);
+}
+
+/* Rounded and clipped as pg_resize does it, halves up: doubles hold these sums exactly, multiples of 2^-22, and the shift is
+ * less than one. The gradient is 1 where rounding alone gets a value into the range, else 0. */
+static pg_tensor *to_bytes(pg_scope *scope, pg_tensor *x)
+{
+    const pg_torch *t = scope->torch;
+    pg_tensor *byte = t->clamp(scope, t->round(scope, t->affine(scope, t->detach(scope, x), 1, 1e-7)), 0, 255);
+    x = t->clamp(scope, x, -0.5, 255.5);
+    return t->add(scope, x, t->sub(scope, byte, t->detach(scope, x)));
+}
+
+pg_tensor *pg_spread_pixels(pg_spread *s, pg_tensor *patches)
+{
+    pg_scope *scope = s->scope;
+    const pg_torch *t = scope->torch;
+    pg_tensor *x = t->reshape(scope, patches, 4, (const int64_t[]){s->n, 3, s->patch_height, s->patch_width});
+    x = to_bytes(scope, t->affine(scope, t->to_type(scope, x, PG_T_F64), 255, 0));
+    x = to_bytes(scope, t->add(scope, s->beside, t->matmul(scope, x, s->columns)));
+    x = to_bytes(scope, t->add(scope, s->base, t->matmul(scope, s->rows, x)));
+    x = t->affine(scope, t->to_type(scope, x, PG_T_F32), 1.0 / 255, 0); /* as the deployed path does it */
+    return t->reshape(scope, x, 3, (const int64_t[]){s->n, 3, (int64_t)s->height * s->width});
+}
+
+/* ---- Saliency ---- */
+
+/* tall[height][from_width] = gradient[height][width] x column weights */
+static void undo_columns(const pg_spread *s, const float *gradient, double *tall)
+{
+    int width = s->how.width, from = s->how.from_width;
+    for (int y = 0; y < s->how.height; y++)
+        for (int i = 0; i < width; i++) {
+            double g = (double)gradient[y * width + i];
+            const float *weights = s->column_weights + (size_t)i * (size_t)from;
+            for (int k = 0; k < from; k++)
+                tall[y * from + k] += g * (double)weights[k];
+        }
+}
+
+/* small[from_height][from_width] = row weights, transposed, x tall */
+static void undo_rows(const pg_spread *s, const double *tall, double *small)
+{
+    int height = s->how.from_height, width = s->how.from_width;
+    for (int y = 0; y < s->how.height; y++)
+        for (int k = 0; k < height; k++) {
+            double weight = (double)s->row_weights[y * height + k];
+            for (int i = 0; weight != 0 && i < width; i++)
+                small[k * width + i] += weight * tall[y * width + i];
+        }
+}
+
+int pg_spread_saliency(const pg_spread *s, const float *gradient, float *out)
+{
+    size_t large = (size_t)s->how.height * (size_t)s->how.width, width = (size_t)s->how.from_width;
+    size_t tall = (size_t)s->how.height * width, small = (size_t)s->how.from_height * width;
+    double *memory = malloc((tall + small) * sizeof *memory);
+    if (!memory)
+        return pg_fail(PG_ENOMEM, "out of memory for a saliency");
+    memset(out, 0, small * sizeof *out);
+    for (size_t c = 0; c < 3; c++) {
+        memset(memory, 0, (tall + small) * sizeof *memory);
+        undo_columns(s, gradient + c * large, memory);
+        undo_rows(s, memory, memory + tall);
+        for (size_t i = 0; i < small; i++)
+            out[i] += (float)fabs(memory[tall + i]);
+    }
+    free(memory);
+    return PG_OK;
+}

@@ -1,0 +1,41 @@
+/* The defended classifier as attacks see it (attacks/attack.h), made of a network and a defense.
+ *
+ * An image in a slot keeps its clean local logits; a pass computes the local logits of its view only (models/model.h), puts
+ * them into the clean map, and asks the surrogate of the defense for scores, its integer rule for the judge. Gradients are
+ * recorded where the thread records them (grad_mode), which is the caller's choice.
+ *
+ * With `resize` the patch is put on before a resize: images, patches and places are those before it, and examples bring the
+ * resized image along (`resized`). What the patch changes of that image is then the patch that the rest works with
+ * (victim_resized.h). */
+#ifndef PG_TARGET_VICTIM_H
+#define PG_TARGET_VICTIM_H
+
+#include "attacks/attack.h"
+#include "defenses/defense.h"
+#include "harness/data/resize.h"
+#include "models/model.h"
+
+#include <math.h>
+
+/* The 8 bits of a pixel in [0, 1]; what is below 0, above 1 or not a number is cut. */
+static inline uint8_t pg_pixel_round(float value) { return value >= 1 ? 255 : value > 0 ? (uint8_t)lrintf(value * 255) : 0; }
+
+/* The image as the network takes it. */
+static inline const uint8_t *pg_example_input(const pg_example *e) { return e->resized ? e->resized : e->pixels; }
+
+typedef struct pg_victim_request {
+    pg_network *network;       /* borrowed until close; its scope is used */
+    const pg_defense *defense; /* the judge, and the surrogate unless `through_mean` or it has none */
+    const void *config;        /* settled; borrowed */
+    pg_window window;          /* of the cell */
+    const pg_resizing *resize; /* between the patch and the network, borrowed until close; NULL: none */
+    int patch_height, patch_width, slots;
+    bool through_mean;
+    bool (*stopping)(void); /* optional */
+} pg_victim_request;
+
+/* *new*, pg_victim_close. PG_ENOMEM, PG_EINPUT. */
+int pg_victim_open(const pg_victim_request *request, pg_victim **out) PG_MUST_USE;
+void pg_victim_close(pg_victim *victim);
+
+#endif

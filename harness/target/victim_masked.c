@@ -1,0 +1,189 @@
+/* See victim_copies.h. */
+#include "harness/target/victim_masked.h"
+
+#include "harness/target/evaluator.h"
+#include "harness/target/paste.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct copied_slot {
+    pg_example example; /* as the undefended network has it: with `logits` */
+    float *logits;      /* its map of the clean image */
+    int top, left;
+} copied_slot;
+
+typedef struct copied {
+    pg_victim victim; /* first: attacks see this */
+    pg_victim_request r;
+    pg_victim *bare; /* the undefended network */
+    _Alignas(16) uint8_t mean[PG_CONFIG_MAX];
+    pg_judge *judge;
+    copied_slot *slots;
+    int n;            /* images of the last pass, */
+    int *order;       /* [slots] in which slots they are, */
+    uint8_t *patches; /* [slots][3][patch_height][patch_width] and the patches on them */
+    pg_paste paste;
+    uint8_t *pixels; /* one image */
+    float *logits;   /* its map of copies */
+    float *clean;    /* the undefended network's map of one image */
+} copied;
+
+static size_t patch_of(const pg_victim *v) { return (size_t)3 * (size_t)v->patch_height * (size_t)v->patch_width; }
+
+static int copied_hold(pg_victim *victim, int index, const pg_example *example, int top, int left)
+{
+    copied *d = (copied *)victim;
+    copied_slot *x = &d->slots[index];
+    bool same = x->example.pixels == example->pixels && x->example.index == example->index;
+    int code = same
+                   ? PG_OK
+                   : pg_network_forward(pg_network_base(d->r.network), pg_example_input(example), example->index, 1, x->logits);
+    if (code != PG_OK)
+        return code;
+    x->example = *example;
+    x->example.logits = x->logits;
+    x->top = top;
+    x->left = left;
+    return d->bare->hold(d->bare, index, &x->example, top, left);
+}
+
+static void keep_patches(copied *d, int n, const int *slots, const float *patches)
+{
+    size_t values = (size_t)n * patch_of(&d->victim);
+    d->n = n;
+    memcpy(d->order, slots, (size_t)n * sizeof *slots);
+    for (size_t i = 0; i < values; i++)
+        d->patches[i] = pg_pixel_round(patches[i]);
+}
+
+static struct pg_tensor *copied_scores(pg_victim *victim, int n, const int *slots, const float *patches, int kind)
+{
+    copied *d = (copied *)victim;
+    keep_patches(d, n, slots, patches);
+    return d->bare->scores(d->bare, n, slots, patches, kind);
+}
+
+static struct pg_tensor *copied_local_logits(pg_victim *victim, int n, const int *slots, const float *patches)
+{
+    copied *d = (copied *)victim;
+    keep_patches(d, n, slots, patches);
+    return d->bare->local_logits(d->bare, n, slots, patches);
+}
+
+static int copied_gradient(pg_victim *victim, struct pg_tensor *loss, float *out)
+{
+    copied *d = (copied *)victim;
+    return d->bare->gradient(d->bare, loss, out);
+}
+
+static int copied_saliency(pg_victim *victim, const pg_example *example, float *out)
+{
+    copied *d = (copied *)victim;
+    pg_example bare = *example;
+    bare.logits = d->clean;
+    int code = pg_network_forward(pg_network_base(d->r.network), pg_example_input(example), example->index, 1, d->clean);
+    return code == PG_OK ? d->bare->saliency(d->bare, &bare, out) : code;
+}
+
+static int copied_judge(pg_victim *victim, int i, int *prediction)
+{
+    copied *d = (copied *)victim;
+    const copied_slot *x = &d->slots[d->order[i]];
+    int code = d->bare->judge(d->bare, i, prediction);
+    if (code != PG_OK || *prediction == x->example.label)
+        return code;
+    code = pg_paste_patch(&d->paste, x->example.pixels, d->patches + (size_t)i * patch_of(victim), x->top, x->left, d->pixels);
+    if (code == PG_OK)
+        code = pg_network_forward(d->r.network, d->pixels, x->example.index, 1, d->logits);
+    if (code == PG_OK)
+        *prediction = pg_judge_logits(d->judge, d->logits);
+    return code;
+}
+
+static bool copied_stopping(pg_victim *victim)
+{
+    const pg_victim_request *r = &((copied *)victim)->r;
+    return r->stopping && r->stopping();
+}
+
+void pg_victim_copies_close(pg_victim *victim)
+{
+    copied *d = (copied *)victim;
+    for (int i = 0; d->slots && i < d->r.slots; i++)
+        free(d->slots[i].logits);
+    pg_victim_close(d->bare);
+    pg_judge_free(d->judge);
+    free(d->slots);
+    free(d->order);
+    free(d->patches);
+    pg_paste_release(&d->paste);
+    free(d->pixels);
+    free(d->logits);
+    free(d->clean);
+    free(d);
+}
+
+static int open_bare(copied *d)
+{
+    pg_victim_request r = d->r;
+    r.network = pg_network_base(r.network);
+    r.defense = pg_defense_find("mean");
+    r.config = d->mean;
+    const pg_geometry *g = &pg_network_info(r.network)->geometry;
+    int code = pg_module_configure(&r.defense->module, "defense", NULL, 0, d->mean);
+    int height = r.patch_height, width = r.patch_width; /* of what a patch changes */
+    if (code == PG_OK && r.resize)
+        code = pg_resize_reach_of(r.resize, r.patch_height, r.patch_width, &height, &width);
+    r.window =
+        (pg_window){pg_axis_window(&g->rows, g->input_height, height), pg_axis_window(&g->columns, g->input_width, width)};
+    return code == PG_OK ? pg_victim_open(&r, &d->bare) : code;
+}
+
+static int make_room(copied *d, const pg_geometry *bare, const pg_geometry *copies)
+{
+    size_t slots = (size_t)d->r.slots, patch = (size_t)3 * (size_t)d->r.patch_height * (size_t)d->r.patch_width;
+    size_t map = (size_t)copies->rows.positions * (size_t)copies->columns.positions * (size_t)copies->classes;
+    size_t local = (size_t)bare->rows.positions * (size_t)bare->columns.positions * (size_t)bare->classes;
+    bool good = (d->slots = calloc(slots, sizeof *d->slots)) != NULL;
+    for (size_t i = 0; good && i < slots; i++)
+        good = (d->slots[i].logits = malloc(local * sizeof(float))) != NULL;
+    d->clean = malloc(local * sizeof *d->clean);
+    d->order = malloc(slots * sizeof *d->order);
+    d->patches = malloc(slots * patch);
+    d->pixels = malloc((size_t)3 * (size_t)bare->input_height * (size_t)bare->input_width);
+    d->logits = malloc(map * sizeof *d->logits);
+    good = good && d->order && d->patches && d->pixels && d->logits && d->clean;
+    return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images under attack", d->r.slots);
+}
+
+int pg_victim_copies_open(const pg_victim_request *r, pg_victim **out)
+{
+    const pg_geometry *copies = &pg_network_info(r->network)->geometry;
+    copied *d = calloc(1, sizeof *d);
+    if (!d)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    d->r = *r;
+    const pg_geometry *bare = &pg_network_info(pg_network_base(r->network))->geometry;
+    int code = make_room(d, bare, copies);
+    if (code == PG_OK)
+        code = pg_paste_init(&d->paste, r->resize, bare, r->patch_height, r->patch_width);
+    if (code == PG_OK)
+        code = open_bare(d);
+    if (code == PG_OK)
+        code = pg_judge_new(copies, r->defense, r->config, r->window, &d->judge);
+    if (code != PG_OK) {
+        pg_victim_copies_close(&d->victim);
+        return code;
+    }
+    d->victim = (pg_victim){.scope = d->bare->scope,
+                            .hold = copied_hold,
+                            .scores = copied_scores,
+                            .local_logits = copied_local_logits,
+                            .gradient = copied_gradient,
+                            .judge = copied_judge,
+                            .saliency = copied_saliency,
+                            .stopping = copied_stopping};
+    *out = &d->victim;
+    return PG_OK;
+}

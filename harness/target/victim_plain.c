@@ -1,0 +1,111 @@
+/* See victim_plain.h. */
+#include "harness/target/victim_plain.h"
+
+#include "harness/target/evaluator.h"
+#include "harness/target/paste.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct plain_slot {
+    const pg_example *example;
+    int top, left;
+} plain_slot;
+
+typedef struct plain {
+    pg_victim victim; /* first */
+    pg_victim_request r;
+    pg_judge *judge;
+    plain_slot *slots;
+    int *predictions; /* of the last pass */
+    pg_paste paste;
+    uint8_t *patch, *pixels; /* one, rounded; one image with it */
+    float *logits;           /* one map */
+    int code;                /* of the last pass, and its message */
+    char message[PG_MESSAGE_MAX];
+} plain;
+
+static int plain_hold(pg_victim *victim, int index, const pg_example *example, int top, int left)
+{
+    ((plain *)victim)->slots[index] = (plain_slot){example, top, left};
+    return PG_OK;
+}
+
+static int plain_predict(plain *p, const plain_slot *x, const float *patch, int *prediction)
+{
+    const pg_victim *v = &p->victim;
+    for (int i = 0; i < 3 * v->patch_height * v->patch_width; i++)
+        p->patch[i] = pg_pixel_round(patch[i]);
+    int code = pg_paste_patch(&p->paste, x->example->pixels, p->patch, x->top, x->left, p->pixels);
+    if (code == PG_OK)
+        code = pg_network_forward(p->r.network, p->pixels, x->example->index, 1, p->logits);
+    if (code == PG_OK)
+        *prediction = pg_judge_logits(p->judge, p->logits);
+    return code;
+}
+
+static struct pg_tensor *plain_scores(pg_victim *victim, int n, const int *slots, const float *patches, int kind)
+{
+    plain *p = (plain *)victim;
+    size_t patch = (size_t)3 * (size_t)victim->patch_height * (size_t)victim->patch_width;
+    (void)kind;
+    p->code = PG_OK;
+    for (int i = 0; p->code == PG_OK && i < n; i++)
+        p->code = plain_predict(p, &p->slots[slots[i]], patches + (size_t)i * patch, &p->predictions[i]);
+    if (p->code != PG_OK)
+        memcpy(p->message, pg_error_message(), sizeof p->message);
+    return NULL;
+}
+
+static int plain_judge(pg_victim *victim, int i, int *prediction)
+{
+    const plain *p = (const plain *)victim;
+    if (p->code != PG_OK)
+        return pg_fail(p->code, "%s", p->message);
+    *prediction = p->predictions[i];
+    return PG_OK;
+}
+
+static bool plain_stopping(pg_victim *victim)
+{
+    const pg_victim_request *r = &((plain *)victim)->r;
+    return r->stopping && r->stopping();
+}
+
+void pg_victim_plain_close(pg_victim *victim)
+{
+    plain *p = (plain *)victim;
+    pg_judge_free(p->judge);
+    free(p->slots);
+    free(p->predictions);
+    pg_paste_release(&p->paste);
+    free(p->patch);
+    free(p->pixels);
+    free(p->logits);
+    free(p);
+}
+
+int pg_victim_plain_open(const pg_victim_request *r, const pg_geometry *g, pg_victim **out)
+{
+    plain *p = calloc(1, sizeof *p);
+    if (!p)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    p->r = *r;
+    p->victim = (pg_victim){.hold = plain_hold, .scores = plain_scores, .judge = plain_judge, .stopping = plain_stopping};
+    p->slots = calloc((size_t)r->slots, sizeof *p->slots);
+    p->predictions = calloc((size_t)r->slots, sizeof *p->predictions);
+    p->patch = malloc((size_t)3 * (size_t)r->patch_height * (size_t)r->patch_width);
+    p->pixels = malloc((size_t)3 * (size_t)g->input_height * (size_t)g->input_width);
+    p->logits = malloc((size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes * sizeof *p->logits);
+    bool there = p->slots && p->predictions && p->patch && p->pixels && p->logits;
+    int code = there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK)
+        code = pg_paste_init(&p->paste, r->resize, g, r->patch_height, r->patch_width);
+    if (code == PG_OK)
+        code = pg_judge_new(g, r->defense, r->config, r->window, &p->judge);
+    if (code == PG_OK)
+        *out = &p->victim;
+    else
+        pg_victim_plain_close(&p->victim);
+    return code;
+}
