@@ -10,7 +10,6 @@
 #include "harness/plan/modules.h"
 #include "harness/cmd/attack_work.h"
 #include "harness/target/paste.h"
-#include "harness/pipeline/worker.h"
 #include "harness/base/signals.h"
 #include "plots/local_logits.h"
 #include "plots/stats.h"

@@ -4,7 +4,6 @@
 #include "harness/cmd/attack_work.h"
 #include "harness/pipeline/features.h"
 #include "harness/target/open.h"
-#include "harness/pipeline/worker.h"
 #include "harness/base/signals.h"
 #include "plots/figure.h"
 #include "plots/sheet.h"

@@ -4,7 +4,6 @@
 #include "harness/cmd/audit_table.h"
 #include "harness/cmd/matrix_args.h"
 #include "harness/plan/tasks.h"
-#include "harness/pipeline/worker.h"
 #include "harness/base/signals.h"
 
 #include <getopt.h>

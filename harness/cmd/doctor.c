@@ -5,7 +5,6 @@
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
-#include "harness/pipeline/worker.h"
 #include "harness/base/thread_pool.h"
 #include "models/torch/torch.h"
 

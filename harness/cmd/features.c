@@ -2,7 +2,6 @@
 #include "harness/base/option.h"
 #include "harness/cmd/command.h"
 #include "harness/pipeline/features.h"
-#include "harness/pipeline/worker.h"
 #include "harness/base/signals.h"
 
 #include <getopt.h>

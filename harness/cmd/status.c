@@ -5,7 +5,6 @@
 #include "db/store.h"
 #include "harness/base/json.h"
 #include "harness/base/log.h"
-#include "harness/pipeline/worker.h"
 #include "harness/base/signals.h"
 
 #include <getopt.h>

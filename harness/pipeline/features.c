@@ -9,7 +9,6 @@
 #include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/data/dataset.h"
-#include "harness/pipeline/worker.h"
 #include "harness/base/signals.h"
 
 #include <errno.h>
