@@ -1,5 +1,5 @@
 /* The auditor of features on random local logits: no certificate of ours breaks, every refused image of an exact rule does, and
- * what an unsound defense, a lying hook or a wrong claim about locality says is found out. Also contents and crew. */
+ * what an unsound defense, a lying hook or a wrong claim about locality says is found out. Also contents and pool. */
 #include "harness/audit/auditor.h"
 #include "harness/audit/contents.h"
 #include "harness/base/thread_pool.h"
@@ -502,7 +502,7 @@ static void contents_do_what_they_say(void **state)
     assert_true(below && emptied && share && fed[0][0] && fed[0][1] && fed[1][0] && fed[1][1]);
 }
 
-/* ---- Crew ---- */
+/* ---- Pool ---- */
 
 typedef struct loop {
     atomic_int calls[500];
@@ -521,13 +521,13 @@ static int step(void *context, int worker, int64_t i)
 static void a_crew_shares_loops(void **state)
 {
     (void)state;
-    pg_crew *crew;
-    assert_int_equal(pg_crew_new(3, &crew), PG_OK);
-    assert_int_equal(pg_crew_threads(crew), 3);
+    pg_thread_pool *pool;
+    assert_int_equal(pg_thread_pool_new(3, &pool), PG_OK);
+    assert_int_equal(pg_thread_pool_threads(pool), 3);
     for (int round = 0; round < 50; round++) {
         loop l = {.fail_at = round % 5 == 4 ? 250 : -1};
         int64_t n = round % 7 == 6 ? 0 : 500;
-        int code = pg_crew_run(crew, n, step, &l), calls = 0;
+        int code = pg_thread_pool_run(pool, n, step, &l), calls = 0;
         for (int i = 0; i < 500; i++) {
             assert_true(atomic_load(&l.calls[i]) <= 1);
             calls += atomic_load(&l.calls[i]);
@@ -538,8 +538,8 @@ static void a_crew_shares_loops(void **state)
         if (fails)
             assert_string_equal(pg_error_message(), "step 250 fails");
     }
-    pg_crew_free(crew);
-    pg_crew_free(NULL);
+    pg_thread_pool_free(pool);
+    pg_thread_pool_free(NULL);
 }
 
 int main(void)

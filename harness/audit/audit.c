@@ -37,7 +37,7 @@ typedef struct board {
 
 typedef struct audit {
     const pg_audit_request *request;
-    pg_crew *crew;
+    pg_thread_pool *pool;
     pg_store *store; /* NULL before the first network has opened */
     pg_audit_row *rows;
     size_t n_rows;
@@ -387,7 +387,7 @@ static void give_up_here(void *context, size_t i, const char *reason)
 static int audit_group(audit *a, size_t first)
 {
     const pg_forward *forward = pg_plan_at(a->request->plan, first)->forward;
-    pg_audit_group g = {.request = a->request, .forward = forward, .crew = a->crew, .context = a};
+    pg_audit_group g = {.request = a->request, .forward = forward, .pool = a->pool, .context = a};
     char label[PG_MESSAGE_MAX];
     if (a->board) {
         atomic_store(&a->board->group, (long long)first + 1);
@@ -435,11 +435,11 @@ static size_t pack(pg_audit_row *rows, size_t n)
 static int audit_all(void *context)
 {
     audit *a = context;
-    int code = pg_crew_new(a->request->workers, &a->crew);
+    int code = pg_thread_pool_new(a->request->workers, &a->pool);
     for (size_t i = 0; code == PG_OK && i < pg_plan_count(a->request->plan); i++)
         if (!a->group[i] && !is_settled(a, i))
             code = audit_group(a, i);
-    pg_crew_free(a->crew);
+    pg_thread_pool_free(a->pool);
     return code;
 }
 

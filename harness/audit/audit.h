@@ -5,7 +5,7 @@
  * that the patch does not reach, what the deployed rule says of the patched image, and how many certificates survive a change
  * that large. pixel:    the certified images attacked through the deployed model (harness/target/attacker.h).
  *
- * Images of a cell are audited by all threads of a crew; counts and witnesses do not depend on their number. */
+ * Images of a cell are audited by all threads of a pool; counts and witnesses do not depend on their number. */
 #ifndef PG_AUDIT_AUDIT_H
 #define PG_AUDIT_AUDIT_H
 
@@ -44,7 +44,7 @@ typedef struct pg_audit_request {
     const pg_attack *attack; /* pixel: required */
     const void *attack_config;
     const char *data_dir, *device;
-    int threads, workers; /* of the network, of the crew; 0: all cores */
+    int threads, workers; /* of the network, of the pool; 0: all cores */
     const char *folder;   /* of witness files. NULL: the current one, and none for certificates that are no proof anyway */
     /* Lends a store open for writing in which the cells are recorded; called once, when the first network has opened. */
     int (*begin)(void *context, pg_store **store);

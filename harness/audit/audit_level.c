@@ -95,7 +95,7 @@ typedef struct loop {
     pg_audit_group *group;
     pg_audit_cell *cell;
     bool attack;
-    pg_auditor *auditors[PG_CREW_MAX];
+    pg_auditor *auditors[PG_THREAD_POOL_MAX];
     const uint8_t *pixels;
     struct change *changes;
 } loop;
@@ -121,7 +121,7 @@ static int auditor_of(loop *l, int worker, pg_auditor **out)
 
 static void release_auditors(loop *l)
 {
-    for (int i = 0; i < PG_CREW_MAX; i++)
+    for (int i = 0; i < PG_THREAD_POOL_MAX; i++)
         pg_auditor_free(l->auditors[i]);
 }
 
@@ -147,7 +147,7 @@ static int verdict_step(void *context, int worker, int64_t i)
 int pg_audit_verdicts(pg_audit_group *g, pg_audit_cell *cell, bool attack)
 {
     loop l = {.group = g, .cell = cell, .attack = attack};
-    int code = pg_crew_run(g->crew, g->chunk.count, verdict_step, &l);
+    int code = pg_thread_pool_run(g->pool, g->chunk.count, verdict_step, &l);
     release_auditors(&l);
     return code;
 }
@@ -449,7 +449,7 @@ static int locality_of_size(pg_audit_group *g, size_t first, change *changes)
         loop l = {.group = g, .cell = &g->cells[c], .changes = changes};
         if (g->in_hand)
             atomic_store(g->in_hand, (long long)g->cells[c].index + 1);
-        code = pg_crew_run(g->crew, g->chunk.count, locality_step, &l);
+        code = pg_thread_pool_run(g->pool, g->chunk.count, locality_step, &l);
         release_auditors(&l);
         if (code == PG_OK)
             code = add_changes(g, &g->cells[c], changes);

@@ -40,7 +40,7 @@ typedef struct pg_audit_group {
     const pg_forward *forward;
     pg_network *network;
     pg_dataset *dataset;
-    pg_crew *crew;
+    pg_thread_pool *pool;
     pg_audit_cell *cells;
     size_t n_cells;
     pg_audit_chunk chunk;

@@ -1,4 +1,4 @@
-/* See crew.h. */
+/* See pool.h. */
 #include "harness/base/thread_pool.h"
 
 #include "harness/base/process.h"
@@ -10,15 +10,15 @@
 #include <stdlib.h>
 
 typedef struct member {
-    pg_crew *crew;
+    pg_thread_pool *pool;
     int worker;
     pthread_t thread;
 } member;
 
-struct pg_crew {
+struct pg_thread_pool {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    member members[PG_CREW_MAX];
+    member members[PG_THREAD_POOL_MAX];
     int threads, idle; /* idle: waiting for a loop, or for the end */
     uint64_t loop;     /* number of the loop in hand */
     bool ended;
@@ -30,7 +30,7 @@ struct pg_crew {
 };
 
 /* The next step of the loop in hand; false: none is left. The mutex is held. */
-static bool take(pg_crew *c, int64_t *i)
+static bool take(pg_thread_pool *c, int64_t *i)
 {
     if (c->code != PG_OK || c->next == c->n)
         return false;
@@ -38,7 +38,7 @@ static bool take(pg_crew *c, int64_t *i)
     return true;
 }
 
-static void work(pg_crew *c, int worker)
+static void work(pg_thread_pool *c, int worker)
 {
     for (int64_t i; take(c, &i);) {
         pthread_mutex_unlock(&c->mutex);
@@ -57,7 +57,7 @@ static void work(pg_crew *c, int worker)
 static void *member_main(void *context)
 {
     member *m = context;
-    pg_crew *c = m->crew;
+    pg_thread_pool *c = m->pool;
     uint64_t seen = 0;
     pthread_mutex_lock(&c->mutex);
     for (;;) {
@@ -74,29 +74,29 @@ static void *member_main(void *context)
     return NULL;
 }
 
-int pg_crew_new(int threads, pg_crew **out)
+int pg_thread_pool_new(int threads, pg_thread_pool **out)
 {
     int wanted = threads > 0 ? threads : pg_cores();
-    pg_crew *c = calloc(1, sizeof *c);
+    pg_thread_pool *c = calloc(1, sizeof *c);
     *out = NULL;
     if (!c)
         return pg_fail(PG_ENOMEM, "out of memory for threads");
     pthread_mutex_init(&c->mutex, NULL);
     pthread_cond_init(&c->changed, NULL);
-    for (bool good = true; good && c->threads < wanted && c->threads < PG_CREW_MAX; c->threads += good) {
+    for (bool good = true; good && c->threads < wanted && c->threads < PG_THREAD_POOL_MAX; c->threads += good) {
         member *m = &c->members[c->threads];
-        *m = (member){.crew = c, .worker = c->threads};
+        *m = (member){.pool = c, .worker = c->threads};
         good = pthread_create(&m->thread, NULL, member_main, m) == 0;
     }
     if (c->threads == 0) {
-        pg_crew_free(c);
+        pg_thread_pool_free(c);
         return pg_fail(PG_ENOMEM, "threads cannot be started");
     }
     *out = c;
     return PG_OK;
 }
 
-void pg_crew_free(pg_crew *c)
+void pg_thread_pool_free(pg_thread_pool *c)
 {
     if (!c)
         return;
@@ -111,9 +111,9 @@ void pg_crew_free(pg_crew *c)
     free(c);
 }
 
-int pg_crew_threads(const pg_crew *c) { return c->threads; }
+int pg_thread_pool_threads(const pg_thread_pool *c) { return c->threads; }
 
-int pg_crew_run(pg_crew *c, int64_t n, int (*step)(void *context, int worker, int64_t i), void *context)
+int pg_thread_pool_run(pg_thread_pool *c, int64_t n, int (*step)(void *context, int worker, int64_t i), void *context)
 {
     pthread_mutex_lock(&c->mutex);
     while (c->idle < c->threads) /* those just started */

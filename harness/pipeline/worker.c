@@ -285,13 +285,13 @@ static void forward_all(pg_pipeline *p, forward_state *s)
 
 /* ---- Threads ---- */
 
-typedef struct crew {
+typedef struct pool {
     pthread_t clerk, reader, certify[PG_CERTIFY_THREADS_MAX];
     int n_certify;
     bool has_clerk, has_reader;
-} crew;
+} pool;
 
-static int start_crew(pg_pipeline *p, crew *c)
+static int start_pool(pg_pipeline *p, pool *c)
 {
     int wanted = p->request->certify_threads > 0 ? p->request->certify_threads : pg_cores();
     wanted = wanted > PG_CERTIFY_THREADS_MAX ? PG_CERTIFY_THREADS_MAX : wanted;
@@ -307,7 +307,7 @@ static int start_crew(pg_pipeline *p, crew *c)
     return pg_fail(PG_ENOMEM, "threads cannot be started");
 }
 
-static void end_crew(pg_pipeline *p, crew *c)
+static void end_pool(pg_pipeline *p, pool *c)
 {
     if (c->has_clerk)
         pthread_join(c->clerk, NULL);
@@ -334,7 +334,7 @@ int pg_run(const pg_run_request *request, pg_run_signs *signs)
 {
     pg_pipeline *p = calloc(1, sizeof *p);
     forward_state state = {.refused = calloc(pg_plan_forwards(request->plan) + 1, sizeof *state.refused), .signs = signs};
-    crew threads = {0};
+    pool threads = {0};
     double begun_s = pg_now_s();
     int code = p && state.refused ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK) {
@@ -346,12 +346,12 @@ int pg_run(const pg_run_request *request, pg_run_signs *signs)
         pg_queue_init(&p->to_forward, PG_TASKS_IN_FLIGHT);
         pg_queue_init(&p->to_certify, PG_BATCHES_IN_FLIGHT);
         pg_queue_init(&p->to_commit, PG_TASKS_IN_FLIGHT);
-        code = start_crew(p, &threads);
+        code = start_pool(p, &threads);
         if (code == PG_OK)
             code = begin(p, &state);
         if (code == PG_OK)
             forward_all(p, &state);
-        end_crew(p, &threads);
+        end_pool(p, &threads);
         if (code == PG_OK && p->code != PG_OK)
             code = pg_fail(p->code, "%s", p->message);
         signs->report.wall_s = pg_now_s() - begun_s;
