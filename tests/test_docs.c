@@ -21,7 +21,12 @@
 
 enum { PAGE_MAX = 1 << 20, HELP_MAX = 1 << 16 };
 
-static const char *const pages[] = {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "experiments/TUTORIAL.md"};
+static const char *const pages[] = {"README.md",
+                                    "ARCHITECTURE.md",
+                                    "CONTRIBUTING.md",
+                                    "experiments/TUTORIAL.md",
+                                    "defenses/CERTIFICATES.md",
+                                    "experiments/PROTOCOL.md"};
 static int bad, seen;
 
 /* Calls `line_of` for each line of each page, without its newline. */
