@@ -17,7 +17,7 @@ enum { PG_LIBRARY_MAX = 320 }; /* of "libtorch 1.13.1; OpenBLAS ...", what compu
 /* Ahead: claimed before the network is free for them, so that it never waits; few, so that other workers find something. */
 enum { PG_TASKS_IN_FLIGHT = 4, PG_TASKS_AHEAD = 1, PG_BATCHES_IN_FLIGHT = 4, PG_CERTIFY_THREADS_MAX = 64 };
 
-/* A task on its way. Every stage hands it on, failed or not; the clerk ends it. */
+/* A task on its way. Every stage hands it on, failed or not; the store thread ends it. */
 typedef struct pg_work {
     pg_task task;
     const pg_forward *forward;
@@ -58,12 +58,12 @@ typedef struct pg_batch {
 
 typedef struct pg_pipeline {
     const pg_run_request *request;
-    pg_store *store; /* NULL: the run does not begin; of the clerk from `begun` on */
+    pg_store *store; /* NULL: the run does not begin; of the store thread from `begun` on */
     sem_t begun;     /* whether it does is settled */
     pg_queue to_read, to_forward, to_certify, to_commit;
     atomic_int ahead;    /* tasks that were claimed and are not yet in the hands of the network */
-    pg_run_signs *signs; /* the report is the clerk's, `forwarded` everybody's, the rest of who runs the network */
-    int code;            /* of the clerk: the store failed */
+    pg_run_signs *signs; /* the report is the store thread's, `forwarded` everybody's, the rest of who runs the network */
+    int code;            /* of the store thread: the store failed */
     char message[PG_MESSAGE_MAX];
 } pg_pipeline;
 
@@ -86,6 +86,6 @@ int pg_attack_stage_run(pg_attack_stage *stage, pg_pipeline *pipeline, pg_networ
 
 void *pg_reader_main(void *pipeline);
 void *pg_certify_main(void *pipeline);
-void *pg_clerk_main(void *pipeline);
+void *pg_store_thread_main(void *pipeline);
 
 #endif

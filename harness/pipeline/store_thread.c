@@ -1,4 +1,4 @@
-/* The clerk: the one thread of a worker that talks to the store. See run.h. */
+/* The store thread: the one thread of a worker that talks to the store. See run.h. */
 #include "harness/pipeline/pipeline.h"
 
 #include "harness/base/log.h"
@@ -124,7 +124,7 @@ static int claim(pg_pipeline *p, bool *got)
     return PG_OK;
 }
 
-void *pg_clerk_main(void *context)
+void *pg_store_thread_main(void *context)
 {
     pg_pipeline *p = context;
     int64_t requeued = 0;

@@ -271,7 +271,7 @@ static void forward_all(pg_pipeline *p, forward_state *s)
         pg_signals_hold(work->task.task);
         atomic_store(&s->signs->task, work->task.task);
         atomic_fetch_sub(&p->ahead, 1);
-        pg_queue_nudge(&p->to_commit); /* the clerk may claim the next one */
+        pg_queue_nudge(&p->to_commit); /* the store thread may claim the next one */
         if (pg_signals_stopping())
             work->returned = true;
         else if (work->code == PG_OK)
@@ -286,9 +286,9 @@ static void forward_all(pg_pipeline *p, forward_state *s)
 /* ---- Threads ---- */
 
 typedef struct pool {
-    pthread_t clerk, reader, certify[PG_CERTIFY_THREADS_MAX];
+    pthread_t store_thread, reader, certify[PG_CERTIFY_THREADS_MAX];
     int n_certify;
-    bool has_clerk, has_reader;
+    bool has_store_thread, has_reader;
 } pool;
 
 static int start_pool(pg_pipeline *p, pool *c)
@@ -300,8 +300,8 @@ static int start_pool(pg_pipeline *p, pool *c)
         good = pthread_create(&c->certify[c->n_certify], NULL, pg_certify_main, p) == 0;
     good = c->n_certify > 0;
     c->has_reader = good && pthread_create(&c->reader, NULL, pg_reader_main, p) == 0;
-    c->has_clerk = c->has_reader && pthread_create(&c->clerk, NULL, pg_clerk_main, p) == 0;
-    if (c->has_clerk)
+    c->has_store_thread = c->has_reader && pthread_create(&c->store_thread, NULL, pg_store_thread_main, p) == 0;
+    if (c->has_store_thread)
         return PG_OK;
     pg_queue_close(&p->to_read);
     return pg_fail(PG_ENOMEM, "threads cannot be started");
@@ -309,8 +309,8 @@ static int start_pool(pg_pipeline *p, pool *c)
 
 static void end_pool(pg_pipeline *p, pool *c)
 {
-    if (c->has_clerk)
-        pthread_join(c->clerk, NULL);
+    if (c->has_store_thread)
+        pthread_join(c->store_thread, NULL);
     if (c->has_reader)
         pthread_join(c->reader, NULL);
     pg_queue_close(&p->to_certify);
@@ -318,7 +318,7 @@ static void end_pool(pg_pipeline *p, pool *c)
         pthread_join(c->certify[i], NULL);
 }
 
-/* A network first, then the store; the clerk waits for both. */
+/* A network first, then the store; the store thread waits for both. */
 static int begin(pg_pipeline *p, forward_state *s)
 {
     pg_store *store = NULL;

@@ -1,12 +1,12 @@
 /* One worker: claims tasks of a plan, reads, forwards, certifies and commits them, all in overlap. supervisor.h runs it, once
  * or many times, in a process of its own.
  *
- *   clerk thread: claims a task ------> reader thread: pixels, labels --+
+ *   store thread: claims a task ------> reader thread: pixels, labels --+
  *        ^                                                             v
  *        +--- certify threads: verdicts <--- caller's thread: local logits, then the attack
  *
- * The clerk alone talks to the store, the caller's thread alone to libtorch. The other threads are started before the first
- * network is opened, since loading libtorch binds its thread and those started later to a core. */
+ * The store thread alone talks to the store, the caller's thread alone to libtorch. The other threads are started before the
+ * first network is opened, since loading libtorch binds its thread and those started later to a core. */
 #ifndef PG_PIPELINE_WORKER_H
 #define PG_PIPELINE_WORKER_H
 
