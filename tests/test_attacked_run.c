@@ -422,7 +422,7 @@ static void test_an_unsound_defense_is_caught(void **state)
     pg_plan_request asked = {
         .matrix_path = scratch_path("zoo.toml"), .overrides = overrides, .n_overrides = 3, .data_dir = "build/data"};
     pg_plan *plan = NULL;
-    pg_run_signs signs = {0};
+    pg_worker_status status = {0};
     pg_broken broken[8] = {0};
     void *context[2] = {0};
     assert_int_equal(pg_plan_open(&asked, &plan), PG_OK);
@@ -443,14 +443,14 @@ static void test_an_unsound_defense_is_caught(void **state)
                               .device = "cpu",
                               .threads = 1,
                               .certify_threads = 1};
-    if (pg_run(&request, &signs) != PG_OK)
+    if (pg_run(&request, &status) != PG_OK)
         fail_msg("%s", pg_error_message());
     int64_t count = 0, first = -1;
     assert_true(pg_plan_forwards(plan) <= 8);
     assert_int_equal(pg_store_broken(context[1], cell->id, &count, &first), PG_OK);
     print_message("%lld of 32 certificates broken\n", (long long)count);
     assert_true(count > 0 && first >= 3);
-    assert_int_equal(signs.report.broken, count);
+    assert_int_equal(status.report.broken, count);
     pg_store_close(context[1]);
     pg_plan_free(plan);
 }

@@ -241,7 +241,7 @@ static void an_unsound_defense_is_caught(void **state)
     (void)state;
     static const char *const overrides[] = {"defense=mean", "attacker=input"};
     pg_plan *plan = open_plan("both.toml", overrides, 2);
-    pg_run_signs signs = {0};
+    pg_worker_status status = {0};
     pg_broken broken[8] = {0};
     void *context[2] = {plan, NULL};
     pg_cell *cell = (pg_cell *)(uintptr_t)pg_plan_at(plan, 0);
@@ -261,9 +261,9 @@ static void an_unsound_defense_is_caught(void **state)
                               .threads = 1,
                               .certify_threads = 1};
     assert_true(pg_plan_forwards(plan) <= 8);
-    if (pg_run(&request, &signs) != PG_OK)
+    if (pg_run(&request, &status) != PG_OK)
         fail_msg("%s", pg_error_message());
-    assert_true(signs.report.broken > 0); /* `run` ends with exit code 5 then */
+    assert_true(status.report.broken > 0); /* `run` ends with exit code 5 then */
     pg_store_close(context[1]);
     pg_plan_free(plan);
 }

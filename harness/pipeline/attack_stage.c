@@ -30,8 +30,8 @@ static int open_stage(pg_attack_stage *stage, const pg_pipeline *p, pg_network *
                          .data_dir = p->request->data_dir,
                          .dataset = f->dataset,
                          .stopping = pg_signals_stopping,
-                         .progress = pg_signs_step,
-                         .watcher = p->signs};
+                         .progress = pg_worker_status_step,
+                         .watcher = p->status};
     int code = pg_judge_new(&f->info.geometry, f->defense, f->config, f->window, &stage->judge);
     if (code == PG_OK)
         code = pg_attacker_open(&job, &stage->attacker);
@@ -93,9 +93,9 @@ static int attack_group(pg_attack_stage *stage, pg_pipeline *p, pg_work *work, c
     int64_t end = (first / slots + 1) * slots, all = work->task.first + work->task.count, n = (end < all ? end : all) - first;
     if (pg_signals_stopping())
         return pg_fail(PG_EINTERRUPTED, "stopped between two attacks");
-    pg_signs_begin(p->signs, n);
+    pg_worker_status_begin(p->status, n);
     int code = pg_attacker_run(stage->attacker, examples + work->whole, (size_t)n, results + work->whole);
-    pg_signs_end(p->signs);
+    pg_worker_status_end(p->status);
     if (code != PG_OK)
         return code;
     for (int64_t i = work->whole; i < work->whole + n; i++)

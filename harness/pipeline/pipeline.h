@@ -61,9 +61,9 @@ typedef struct pg_pipeline {
     pg_store *store; /* NULL: the run does not begin; of the store thread from `begun` on */
     sem_t begun;     /* whether it does is settled */
     pg_queue to_read, to_forward, to_certify, to_commit;
-    atomic_int ahead;    /* tasks that were claimed and are not yet in the hands of the network */
-    pg_run_signs *signs; /* the report is the store thread's, `forwarded` everybody's, the rest of who runs the network */
-    int code;            /* of the store thread: the store failed */
+    atomic_int ahead;         /* tasks that were claimed and are not yet in the hands of the network */
+    pg_worker_status *status; /* the report is the store thread's, `forwarded` everybody's, the rest of who runs the network */
+    int code;                 /* of the store thread: the store failed */
     char message[PG_MESSAGE_MAX];
 } pg_pipeline;
 

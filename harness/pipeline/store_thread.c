@@ -32,8 +32,8 @@ static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt 
     int code = pg_store_fail(p->store, &work->task, attempt, work->message, most, &given_up);
     if (code != PG_OK)
         return code;
-    p->signs->report.failed += given_up;
-    p->signs->report.retried += !given_up;
+    p->status->report.failed += given_up;
+    p->status->report.retried += !given_up;
     if (given_up && p->request->fail_fast)
         pg_signals_stop();
     pg_warn("images %lld to %lld: %s%s", (long long)work->task.first, (long long)(work->task.first + work->task.count - 1),
@@ -47,7 +47,7 @@ static void tell_broken(pg_pipeline *p, const pg_work *work, size_t c)
     const pg_outcome *outcomes = work->outcomes + (int64_t)c * work->whole;
     for (int64_t i = 0; i < work->whole; i++) {
         const pg_attack_row *a = &work->attacks[i];
-        if (!outcomes[i].certified || a->after == outcomes[i].label || p->signs->report.broken++ >= BROKEN_TOLD)
+        if (!outcomes[i].certified || a->after == outcomes[i].label || p->status->report.broken++ >= BROKEN_TOLD)
             continue;
         pg_warn(
             "certificate broken: image %lld, class %d, is certified by %s against patches of %dx%d pixels, and predicted as %d "
@@ -70,7 +70,7 @@ static int finish(pg_pipeline *p, pg_work *work)
 {
     pg_store *store = p->store;
     long long judged = work->task.task;
-    atomic_compare_exchange_strong(&p->signs->judged, &judged, 0);
+    atomic_compare_exchange_strong(&p->status->judged, &judged, 0);
     pg_attempt attempt = {.device = work->device,
                           .library = work->library,
                           .threads = work->threads,
@@ -94,13 +94,13 @@ static int finish(pg_pipeline *p, pg_work *work)
         keep_whole(work);
     int code = pg_store_finish_part(store, &work->task, work->whole, &attempt, work->outcomes, work->attacks, &counted);
     if (code == PG_OK && counted) {
-        p->signs->report.tasks += work->whole == work->task.count;
-        p->signs->report.images += work->whole;
-        atomic_fetch_add(&p->signs->stored, work->whole);
+        p->status->report.tasks += work->whole == work->task.count;
+        p->status->report.images += work->whole;
+        atomic_fetch_add(&p->status->stored, work->whole);
         for (size_t c = 0; work->attacks && c < work->task.n_cells; c++)
             tell_broken(p, work, c);
     } else if (code == PG_OK) {
-        p->signs->report.stale++;
+        p->status->report.stale++;
         pg_warn(
             "images %lld to %lld: finished after the task was given to another worker; its result counts, this one does not",
             (long long)work->task.first, (long long)(work->task.first + work->task.count - 1));
@@ -112,7 +112,7 @@ static int finish(pg_pipeline *p, pg_work *work)
 static int claim(pg_pipeline *p, bool *got)
 {
     pg_task task;
-    bool busy = atomic_load(&p->signs->task) != 0;
+    bool busy = atomic_load(&p->status->task) != 0;
     int code = pg_store_claim(p->store, busy && p->request->workers > 1 ? p->request->workers - 1 : 0, &task, got);
     if (code != PG_OK || !*got)
         return code;
@@ -156,7 +156,7 @@ void *pg_store_thread_main(void *context)
                 keep_error(p, code);
         }
     }
-    p->signs->report.interrupted = pg_signals_stopping();
+    p->status->report.interrupted = pg_signals_stopping();
     pg_queue_close(&p->to_read);
     return NULL;
 }

@@ -25,25 +25,25 @@ static const double wait_for_others_s = 0.5;
 enum { POLL_MS = 100, ESTIMATE_S = 4, ESTIMATE_SHARE = 50 }; /* seconds between estimates, and times that one takes */
 
 /* What a worker leaves in memory that is shared. */
-typedef struct seat {
-    pg_run_signs signs;
+typedef struct slot {
+    pg_worker_status status;
     atomic_llong worker; /* its key in the store; 0: it has none yet */
     atomic_bool ended;   /* by itself, with this code and message */
     int code;
     char message[PG_MESSAGE_MAX];
-} seat;
+} slot;
 
-/* Head of the memory that is shared; a pg_broken for each forward pass and a seat for each worker follow. */
+/* Head of the memory that is shared; a pg_broken for each forward pass and a slot for each worker follow. */
 typedef struct board {
     _Alignas(max_align_t) atomic_bool stopping;
     atomic_bool bar_open;
 } board;
 
 typedef struct worker {
-    pid_t pid;    /* 0: the seat is empty */
+    pid_t pid;    /* 0: the slot is empty */
     int channel;  /* a byte comes when a network has opened, one goes when the store is there; closed by death */
     bool opened;  /* a network */
-    bool retired; /* no network opens here: the seat stays empty */
+    bool retired; /* no network opens here: the slot stays empty */
 } worker;
 
 typedef struct supervisor {
@@ -51,7 +51,7 @@ typedef struct supervisor {
     board *board; /* stays until the program ends: signal handlers and messages use it */
     pg_broken *broken;
     int *deaths; /* of workers that opened the network; one for each forward pass */
-    seat *seats;
+    slot *slots;
     worker *workers;
     struct pollfd *polls;
     bool recorded;   /* the plan */
@@ -69,7 +69,7 @@ typedef struct supervisor {
 
 typedef struct child {
     const pg_supervisor_request *request;
-    seat *seat;
+    slot *slot;
     int channel;
     pg_store *store;
 } child;
@@ -95,7 +95,7 @@ static int begin(void *context, pg_store **store)
     if (code == PG_OK)
         code = pg_store_worker_start(c->store, c->request->row);
     if (code == PG_OK)
-        atomic_store(&c->seat->worker, pg_store_worker(c->store));
+        atomic_store(&c->slot->worker, pg_store_worker(c->store));
     *store = c->store;
     return code;
 }
@@ -120,20 +120,20 @@ static void take_cores(int place, int workers)
 
 static void work(const supervisor *s, int place, int channel)
 {
-    child c = {.request = s->request, .seat = &s->seats[place], .channel = channel};
+    child c = {.request = s->request, .slot = &s->slots[place], .channel = channel};
     pg_run_request run = s->request->run;
     run.begin = begin;
     run.context = &c;
     run.place = place;
     run.workers = s->request->workers;
     run.broken = s->broken;
-    pg_signals_leave(&c.seat->signs.crashed);
+    pg_signals_leave(&c.slot->status.crashed);
     take_cores(place, s->request->workers);
-    int code = pg_run(&run, &c.seat->signs);
-    snprintf(c.seat->message, sizeof c.seat->message, "%s", pg_error_message());
-    c.seat->code = code;
+    int code = pg_run(&run, &c.slot->status);
+    snprintf(c.slot->message, sizeof c.slot->message, "%s", pg_error_message());
+    c.slot->code = code;
     pg_store_close(c.store);
-    atomic_store(&c.seat->ended, true);
+    atomic_store(&c.slot->ended, true);
 }
 
 /* ---- Starting workers ---- */
@@ -142,7 +142,7 @@ static int start(supervisor *s, int place)
 {
     int channel[2] = {-1, -1};
     pid_t parent = getpid();
-    memset(&s->seats[place], 0, sizeof s->seats[place]);
+    memset(&s->slots[place], 0, sizeof s->slots[place]);
     fflush(NULL); /* or the worker writes it again */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0)
         return pg_fail(PG_EIO, "a worker cannot be started: %s", strerror(errno));
@@ -177,7 +177,7 @@ static int count_workers(const supervisor *s)
 }
 
 /* Workers for this many tasks, besides those that are at work. One at least has to come up. */
-static int fill_seats(supervisor *s, int64_t tasks)
+static int fill_slots(supervisor *s, int64_t tasks)
 {
     int code = PG_OK;
     for (int i = 0; code == PG_OK && i < s->request->workers && tasks > 0 && !pg_signals_stopping(); i++)
@@ -214,10 +214,10 @@ static void add_report(supervisor *s, const pg_run_report *r)
     s->images += r->images;
 }
 
-static void describe_death(int status, char out[PG_REASON_MAX + 16])
+static void describe_death(int wait_status, char out[PG_REASON_MAX + 16])
 {
     char how[PG_REASON_MAX];
-    pg_process_describe(status, how);
+    pg_process_describe(wait_status, how);
     snprintf(out, PG_REASON_MAX + 16, "its worker %s", how);
 }
 
@@ -256,7 +256,7 @@ static int bury(supervisor *s, int place, int64_t task, const char *reason, int6
     pg_store_progress now = {0};
     pg_burial burial = {0};
     pg_death death = {
-        .worker = atomic_load(&s->seats[place].worker), .task = task, .reason = reason, .attempts_max = PG_ATTEMPTS_MAX};
+        .worker = atomic_load(&s->slots[place].worker), .task = task, .reason = reason, .attempts_max = PG_ATTEMPTS_MAX};
     int code = open_store(s->request, &store);
     if (code == PG_OK && death.worker)
         code = pg_store_bury(store, &death, &burial);
@@ -281,16 +281,16 @@ static int bury(supervisor *s, int place, int64_t task, const char *reason, int6
 }
 
 /* A worker died: what it had in hand pays, and another one takes its place. */
-static int replace_dead(supervisor *s, int place, int status)
+static int replace_dead(supervisor *s, int place, int wait_status)
 {
-    const pg_run_signs *signs = &s->seats[place].signs;
-    int64_t crashed = atomic_load(&signs->crashed), judged = atomic_load(&signs->judged), task = atomic_load(&signs->task),
+    const pg_worker_status *status = &s->slots[place].status;
+    int64_t crashed = atomic_load(&status->crashed), judged = atomic_load(&status->judged), task = atomic_load(&status->task),
             pending = 1;
-    int opening = atomic_load(&signs->opening), code = PG_OK;
+    int opening = atomic_load(&status->opening), code = PG_OK;
     char reason[PG_REASON_MAX + 16];
-    describe_death(status, reason);
-    if (crashed ||
-        judged) /* _exit and SIGKILL leave no word of who it was: then the rule of a plug-in, where one was at work */
+    describe_death(wait_status, reason);
+    /* _exit and SIGKILL leave no word of who it was: then the rule of a plug-in, where one was at work. */
+    if (crashed || judged)
         task = crashed ? crashed : judged;
     if (opening) {
         task = 0;
@@ -304,21 +304,21 @@ static int replace_dead(supervisor *s, int place, int status)
     if (code == PG_OK && s->idle_deaths >= PG_ATTEMPTS_MAX)
         code = pg_fail(PG_EIO, "workers die before they have a task in hand: %s", reason);
     if (code == PG_OK && pending > 0)
-        code = fill_seats(s, 1);
+        code = fill_slots(s, 1);
     return code;
 }
 
 static int end_worker(supervisor *s, int place)
 {
     worker *w = &s->workers[place];
-    const seat *left = &s->seats[place];
+    const slot *left = &s->slots[place];
     int status = 0;
     while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR) {
     }
     close(w->channel);
     bool opened = w->opened;
     *w = (worker){0};
-    add_report(s, &left->signs.report);
+    add_report(s, &left->status.report);
     if (!atomic_load(&left->ended))
         return replace_dead(s, place, status);
     if (left->code != PG_OK && !opened && s->recorded) { /* others have a network: this one is out, as a GPU that is full */
@@ -373,7 +373,7 @@ static int record(supervisor *s)
     pg_progress_start(&s->progress, "images", now.images_done, now.images);
     s->left_s = -1;
     s->estimate_s = pg_now_s() + ESTIMATE_S;
-    return fill_seats(s, now.pending - 1);
+    return fill_slots(s, now.pending - 1);
 }
 
 /* A word from a worker, or its end. */
@@ -398,7 +398,7 @@ static void count_again(supervisor *s, const pg_store_progress *now)
     s->progress.total = now->images;
     s->images = now->images_done;
     for (int i = 0; i < s->request->workers; i++)
-        s->images -= s->workers[i].pid ? atomic_load(&s->seats[i].signs.stored) : 0;
+        s->images -= s->workers[i].pid ? atomic_load(&s->slots[i].status.stored) : 0;
 }
 
 /* How long the rest takes, by the speed of each forward pass: asked now and then, for passes differ by much under attack. */
@@ -435,11 +435,11 @@ static void show(supervisor *s)
     estimate(s);
     s->progress.part = 0;
     for (int i = 0; i < s->request->workers; i++) {
-        const pg_run_signs *signs = &s->seats[i].signs;
-        int64_t made = s->workers[i].pid ? atomic_load(&signs->pass) : 0, all = made ? atomic_load(&signs->passes) : 0;
-        images += s->workers[i].pid ? atomic_load(&signs->forwarded) : 0;
+        const pg_worker_status *status = &s->slots[i].status;
+        int64_t made = s->workers[i].pid ? atomic_load(&status->pass) : 0, all = made ? atomic_load(&status->passes) : 0;
+        images += s->workers[i].pid ? atomic_load(&status->forwarded) : 0;
         if (made < all) {
-            s->progress.part += (double)made / (double)all * (double)atomic_load(&signs->images);
+            s->progress.part += (double)made / (double)all * (double)atomic_load(&status->images);
             pass += made;
             passes += all;
         }
@@ -460,14 +460,14 @@ static void answer(supervisor *s)
         return;
     s->answered = true;
     for (int i = 0; i < s->request->workers; i++) {
-        const pg_run_signs *signs = &s->seats[i].signs;
+        const pg_worker_status *status = &s->slots[i].status;
         if (!s->workers[i].pid)
             continue;
-        double step_us = (double)atomic_load(&signs->step_us),
-               left = step_us - (now_us - (double)atomic_load(&signs->begun_us));
-        opening |= atomic_load(&signs->opening) != 0;
-        busy += atomic_load(&signs->task) != 0;
-        if (atomic_load(&signs->task) && step_us > 0 && left * 1e-6 > left_s)
+        double step_us = (double)atomic_load(&status->step_us),
+               left = step_us - (now_us - (double)atomic_load(&status->begun_us));
+        opening |= atomic_load(&status->opening) != 0;
+        busy += atomic_load(&status->task) != 0;
+        if (atomic_load(&status->task) && step_us > 0 && left * 1e-6 > left_s)
             left_s = left > 0 ? left * 1e-6 : 0;
     }
     pg_duration_format(left_s < 1 ? 1 : left_s, duration);
@@ -514,7 +514,7 @@ static int run_all(supervisor *s)
     int code = PG_OK;
     for (;;) {
         if (now.pending > 0)
-            code = fill_seats(s, now.pending);
+            code = fill_slots(s, now.pending);
         if (code == PG_OK && now.pending > 0 && count_workers(s) == 0 && !pg_signals_stopping())
             code = pg_fail(PG_EIO, "no worker is left that could run the %lld tasks that are pending", (long long)now.pending);
         if (code == PG_OK)
@@ -553,7 +553,7 @@ static void release(supervisor *s)
 static int prepare(supervisor *s)
 {
     size_t workers = (size_t)s->request->workers, forwards = pg_plan_forwards(s->request->run.plan);
-    size_t size = sizeof(board) + workers * sizeof(seat) + forwards * sizeof(pg_broken);
+    size_t size = sizeof(board) + workers * sizeof(slot) + forwards * sizeof(pg_broken);
     void *memory = pg_process_memory(size);
     s->workers = calloc(workers, sizeof *s->workers);
     s->polls = calloc(workers, sizeof *s->polls);
@@ -561,8 +561,8 @@ static int prepare(supervisor *s)
     if (!memory || !s->workers || !s->polls || !s->deaths)
         return pg_fail(PG_ENOMEM, "out of memory for %zu workers", workers);
     s->board = memory;
-    s->seats = (seat *)(s->board + 1);
-    s->broken = (pg_broken *)(s->seats + workers);
+    s->slots = (slot *)(s->board + 1);
+    s->broken = (pg_broken *)(s->slots + workers);
     pg_signals_share(&s->board->stopping);
     pg_log_share(&s->board->bar_open);
     return PG_OK;

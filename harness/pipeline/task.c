@@ -98,7 +98,7 @@ void pg_work_fail(pg_work *work, int code)
 void pg_work_forwarded(pg_pipeline *p, pg_work *work, int64_t images)
 {
     work->forwarded += images;
-    atomic_fetch_add(&p->signs->forwarded, images);
+    atomic_fetch_add(&p->status->forwarded, images);
 }
 
 void pg_work_close(pg_pipeline *p, pg_work *work)

@@ -23,7 +23,7 @@ typedef struct forward_state {
     bool cacheable;  /* what the open network computes */
     bool attacking;  /* what is counted are the passes of the attack */
     bool *refused;   /* networks that this worker could not open */
-    pg_run_signs *signs;
+    pg_worker_status *status;
 } forward_state;
 
 /* Worth keeping: computed by libtorch on a processor that has a name, and small enough not to push itself out. */
@@ -54,7 +54,7 @@ static bool watch_copies(void *state, int64_t pass, int64_t passes)
 {
     forward_state *s = state;
     if (!s->attacking)
-        pg_signs_step(s->signs, pass, passes);
+        pg_worker_status_step(s->status, pass, passes);
     return !pg_signals_stopping();
 }
 
@@ -119,9 +119,9 @@ static int choose_network(const pg_run_request *request, const pg_forward *f, fo
     size_t network = network_of(request, f);
     if (s->refused[network] || atomic_load(&request->broken[network].dead))
         return PG_ETORCH; /* told before */
-    atomic_store(&s->signs->opening, (int)network + 1);
+    atomic_store(&s->status->opening, (int)network + 1);
     int code = open_network(request, f, s);
-    atomic_store(&s->signs->opening, 0);
+    atomic_store(&s->status->opening, 0);
     if (code != PG_OK)
         refuse(request, s, network, code);
     return code;
@@ -224,11 +224,11 @@ static int forward_batches(pg_pipeline *p, pg_work *work, forward_state *s)
     for (int64_t at = work->start; code == PG_OK && at < end; at += f->at_once) {
         if (at > work->start && pg_signals_stopping())
             return pg_fail(PG_EINTERRUPTED, "stopped between two batches");
-        pg_signs_begin(s->signs, f->attack ? 0 : f->at_once);
+        pg_worker_status_begin(s->status, f->attack ? 0 : f->at_once);
         do
             code = forward_batch(p, work, s, at);
         while (code != PG_OK && can_shrink(work, s, code));
-        pg_signs_end(s->signs);
+        pg_worker_status_end(s->status);
         if (code == PG_OK && !f->attack)
             work->whole = (at + f->at_once < end ? at + f->at_once : end) - work->task.first;
     }
@@ -269,14 +269,14 @@ static void forward_all(pg_pipeline *p, forward_state *s)
 {
     for (pg_work *work; (work = pg_queue_pop(&p->to_forward));) {
         pg_signals_hold(work->task.task);
-        atomic_store(&s->signs->task, work->task.task);
+        atomic_store(&s->status->task, work->task.task);
         atomic_fetch_sub(&p->ahead, 1);
         pg_queue_nudge(&p->to_commit); /* the store thread may claim the next one */
         if (pg_signals_stopping())
             work->returned = true;
         else if (work->code == PG_OK)
             forward_work(p, work, s);
-        atomic_store(&s->signs->task, 0);
+        atomic_store(&s->status->task, 0);
         pg_signals_hold(0);
         pg_work_close(p, work);
         pg_queue_nudge(&p->to_commit);
@@ -330,16 +330,16 @@ static int begin(pg_pipeline *p, forward_state *s)
     return code;
 }
 
-int pg_run(const pg_run_request *request, pg_run_signs *signs)
+int pg_run(const pg_run_request *request, pg_worker_status *status)
 {
     pg_pipeline *p = calloc(1, sizeof *p);
-    forward_state state = {.refused = calloc(pg_plan_forwards(request->plan) + 1, sizeof *state.refused), .signs = signs};
+    forward_state state = {.refused = calloc(pg_plan_forwards(request->plan) + 1, sizeof *state.refused), .status = status};
     pool threads = {0};
     double begun_s = pg_now_s();
     int code = p && state.refused ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK) {
         p->request = request;
-        p->signs = signs;
+        p->status = status;
         state.cache = pg_cache_new(request->cache_dir, request->cache_bytes);
         sem_init(&p->begun, 0, 0);
         pg_queue_init(&p->to_read, PG_TASKS_IN_FLIGHT);
@@ -354,7 +354,7 @@ int pg_run(const pg_run_request *request, pg_run_signs *signs)
         end_pool(p, &threads);
         if (code == PG_OK && p->code != PG_OK)
             code = pg_fail(p->code, "%s", p->message);
-        signs->report.wall_s = pg_now_s() - begun_s;
+        status->report.wall_s = pg_now_s() - begun_s;
         pg_queue_release(&p->to_read);
         pg_queue_release(&p->to_forward);
         pg_queue_release(&p->to_certify);

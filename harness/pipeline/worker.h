@@ -55,7 +55,7 @@ typedef struct pg_run_report {
 } pg_run_report;
 
 /* What a worker shows while it runs, and what is left of it should it crash. Starts as zero; only the worker writes. */
-typedef struct pg_run_signs {
+typedef struct pg_worker_status {
     pg_run_report report;   /* so far */
     atomic_llong forwarded; /* images of this worker; those of tasks that failed are taken out again */
     atomic_llong stored;    /* of these, committed */
@@ -67,15 +67,15 @@ typedef struct pg_run_signs {
     atomic_llong images;            /* that are through with it; 0: it is over, or its images take another one */
     atomic_llong pass, passes;      /* made, and at most to be made; 0: not known */
     atomic_llong step_us, begun_us; /* what the last step took, 0: not known; when this one began, monotonic */
-} pg_run_signs;
+} pg_worker_status;
 
-void pg_signs_begin(pg_run_signs *signs, int64_t images);
-void pg_signs_step(void *signs, int64_t pass, int64_t passes); /* a step was made */
-void pg_signs_end(pg_run_signs *signs);                        /* the last one was */
+void pg_worker_status_begin(pg_worker_status *status, int64_t images);
+void pg_worker_status_step(void *status, int64_t pass, int64_t passes); /* a step was made */
+void pg_worker_status_end(pg_worker_status *status);                    /* the last one was */
 
 /* Runs until no task of the plan is pending, or the run is to stop (pg_signals_stopping). PG_OK also where tasks failed (see
  * the report) or it was interrupted; PG_EDB, PG_EIO, ... where the store failed: committed work is kept; the code of the first
  * network where none opened: the store was not touched then. Tasks whose network does not open stay pending. */
-int pg_run(const pg_run_request *request, pg_run_signs *signs) PG_MUST_USE;
+int pg_run(const pg_run_request *request, pg_worker_status *status) PG_MUST_USE;
 
 #endif

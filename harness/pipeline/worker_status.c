@@ -5,7 +5,7 @@
 
 static long long now_us(void) { return (long long)(pg_now_s() * 1e6); }
 
-void pg_signs_begin(pg_run_signs *s, int64_t images)
+void pg_worker_status_begin(pg_worker_status *s, int64_t images)
 {
     atomic_store(&s->pass, 0);
     atomic_store(&s->passes, 0);
@@ -13,22 +13,22 @@ void pg_signs_begin(pg_run_signs *s, int64_t images)
     atomic_store(&s->begun_us, now_us());
 }
 
-static void end_step(pg_run_signs *s)
+static void end_step(pg_worker_status *s)
 {
     long long now = now_us();
     atomic_store(&s->step_us, now - atomic_load(&s->begun_us));
     atomic_store(&s->begun_us, now);
 }
 
-void pg_signs_step(void *signs, int64_t pass, int64_t passes)
+void pg_worker_status_step(void *status, int64_t pass, int64_t passes)
 {
-    pg_run_signs *s = signs;
+    pg_worker_status *s = status;
     atomic_store(&s->passes, passes);
     atomic_store(&s->pass, pass);
     end_step(s);
 }
 
-void pg_signs_end(pg_run_signs *s)
+void pg_worker_status_end(pg_worker_status *s)
 {
     if (atomic_load(&s->pass) == 0) /* it was a single step */
         end_step(s);
