@@ -28,12 +28,12 @@ typedef struct legacy {
 } legacy;
 
 /* Memory that is shared: what is at work, as numbers of cells + 1, and the cells of the plan. */
-typedef struct board {
+typedef struct shared_state {
     _Alignas(max_align_t) atomic_llong group; /* the first cell of the group; 0: none */
     atomic_llong cell;                        /* whose rule is asked; 0: none, it is a network's or an attack's turn */
     char first[PG_MESSAGE_MAX];               /* why the first cell failed */
     legacy cells[];
-} board;
+} shared_state;
 
 typedef struct audit {
     const pg_audit_request *request;
@@ -43,7 +43,7 @@ typedef struct audit {
     size_t n_rows;
     /* of each cell of the plan: number + 1 of the one that is audited for it, itself or one like it; 0: none yet */
     size_t *group;
-    board *board; /* NULL: the plan has nothing of plug-ins, and one process does all */
+    shared_state *shared; /* NULL: the plan has nothing of plug-ins, and one process does all */
 } audit;
 
 /* ---- Cells of plug-ins ---- */
@@ -58,9 +58,12 @@ static bool rests_on_plugin(const pg_audit_request *r, const pg_cell *cell)
            (r->levels[PG_AUDIT_PIXEL] && r->attack && is_foreign(&r->attack->module));
 }
 
-static bool is_settled(const audit *a, size_t i) { return a->board && (a->board->cells[i].done || a->board->cells[i].failed); }
+static bool is_settled(const audit *a, size_t i)
+{
+    return a->shared && (a->shared->cells[i].done || a->shared->cells[i].failed);
+}
 
-static void give_up(board *b, const pg_plan *plan, size_t i, const char *reason)
+static void give_up(shared_state *b, const pg_plan *plan, size_t i, const char *reason)
 {
     const pg_cell *cell = pg_plan_at(plan, i);
     char label[PG_MODULE_LABEL_MAX], told[PG_MESSAGE_MAX];
@@ -347,7 +350,7 @@ static int store_rows(audit *a, const pg_audit_group *g)
                 continue;
             pg_audit_row *row = &a->rows[PG_AUDIT_LEVELS * i + (size_t)level];
             size_t like = a->group[i] - 1;
-            if (is_settled(a, i) || (a->board && a->board->cells[like].failed))
+            if (is_settled(a, i) || (a->shared && a->shared->cells[like].failed))
                 continue;
             if (like != i) {
                 *row = a->rows[PG_AUDIT_LEVELS * like + (size_t)level];
@@ -363,10 +366,10 @@ static int store_rows(audit *a, const pg_audit_group *g)
 static void publish(audit *a, const pg_audit_group *g)
 {
     for (size_t i = 0; i < pg_plan_count(a->request->plan); i++) {
-        legacy *left = &a->board->cells[i];
+        legacy *left = &a->shared->cells[i];
         if (!a->group[i] || is_settled(a, i) || !same_network(pg_plan_at(a->request->plan, i)->forward, g->forward))
             continue;
-        if (a->board->cells[a->group[i] - 1].failed) {
+        if (a->shared->cells[a->group[i] - 1].failed) {
             left->failed = true;
             continue;
         }
@@ -381,7 +384,7 @@ static void publish(audit *a, const pg_audit_group *g)
 static void give_up_here(void *context, size_t i, const char *reason)
 {
     audit *a = context;
-    give_up(a->board, a->request->plan, i, reason);
+    give_up(a->shared, a->request->plan, i, reason);
 }
 
 static int audit_group(audit *a, size_t first)
@@ -389,9 +392,9 @@ static int audit_group(audit *a, size_t first)
     const pg_forward *forward = pg_plan_at(a->request->plan, first)->forward;
     pg_audit_group g = {.request = a->request, .forward = forward, .pool = a->pool, .context = a};
     char label[PG_MESSAGE_MAX];
-    if (a->board) {
-        atomic_store(&a->board->group, (long long)first + 1);
-        g.in_hand = &a->board->cell;
+    if (a->shared) {
+        atomic_store(&a->shared->group, (long long)first + 1);
+        g.in_hand = &a->shared->cell;
         g.give_up = give_up_here;
     }
     int code = take_cells(a, &g);
@@ -412,7 +415,7 @@ static int audit_group(audit *a, size_t first)
                 g.cells[c].rows[level]->cell = NULL; /* not finished: no row */
     if (code == PG_OK)
         code = store_rows(a, &g);
-    if (code == PG_OK && a->board)
+    if (code == PG_OK && a->shared)
         publish(a, &g);
     close_group(&g);
     return code;
@@ -448,7 +451,7 @@ static int audit_all(void *context)
 static bool blame(audit *a, const char *reason)
 {
     const pg_plan *plan = a->request->plan;
-    board *b = a->board;
+    shared_state *b = a->shared;
     size_t cell = (size_t)atomic_load(&b->cell), first = (size_t)atomic_load(&b->group);
     const pg_forward *forward = first ? pg_plan_at(plan, first - 1)->forward : NULL;
     if (cell && rests_on_plugin(a->request, pg_plan_at(plan, cell - 1))) {
@@ -476,12 +479,12 @@ static int audit_apart(audit *a)
 {
     size_t cells = pg_plan_count(a->request->plan), failed = 0;
     int code = PG_OK;
-    a->board = pg_process_memory(sizeof *a->board + cells * sizeof *a->board->cells);
-    if (!a->board)
+    a->shared = pg_process_memory(sizeof *a->shared + cells * sizeof *a->shared->cells);
+    if (!a->shared)
         return PG_ENOMEM;
     for (bool died = true; died;) {
-        atomic_store(&a->board->cell, 0);
-        atomic_store(&a->board->group, 0);
+        atomic_store(&a->shared->cell, 0);
+        atomic_store(&a->shared->group, 0);
         code = pg_process_run(audit_all, a, &died);
         if (died) {
             char reason[PG_MESSAGE_MAX];
@@ -494,7 +497,7 @@ static int audit_apart(audit *a)
         }
     }
     for (size_t i = 0; i < cells; i++) {
-        const legacy *left = &a->board->cells[i];
+        const legacy *left = &a->shared->cells[i];
         failed += left->failed;
         for (int level = 0; left->done && level < PG_AUDIT_LEVELS; level++) {
             pg_audit_row *row = &a->rows[PG_AUDIT_LEVELS * i + (size_t)level];
@@ -503,7 +506,7 @@ static int audit_apart(audit *a)
         }
     }
     if (code == PG_OK && failed > 0)
-        code = pg_fail(PG_ECELLS, "%zu of %zu cells could not be audited; the first: %s", failed, cells, a->board->first);
+        code = pg_fail(PG_ECELLS, "%zu of %zu cells could not be audited; the first: %s", failed, cells, a->shared->first);
     return code;
 }
 
