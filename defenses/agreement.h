@@ -4,10 +4,8 @@
  * one of them. Where all masks alone agree, their class; else the first mask whose class is not that of the majority, and with
  * which every second mask gives the same class, decides; else the majority does (the lower class among equals).
  *
- * Certificate (algorithm 2): every pair of masks gives the label. Let mask i hide the attacker: nothing of a pair with i
- * changes, so all of them still give the label. Then the label is the prediction: mask i alone gives it, so another class can
- * win only by a mask k of that class with which every second mask agrees, and (k, i) does not; and where the label is not the
- * majority's, mask i decides, or one before it that has the label too. */
+ * Certificate (algorithm 2): every pair of masks gives the label. defenses/CERTIFICATES.md, section 14, has the proof: nothing
+ * changes of a pair with a mask that hides the attacker. */
 #ifndef PG_DEFENSES_AGREEMENT_H
 #define PG_DEFENSES_AGREEMENT_H
 

@@ -1,6 +1,6 @@
 /* cbn: Clipped BagNet, the arg max of the sums of tanh(0.05 u - 1) over local logits u.
  *
- * Source: Zhang et al. 2020 (Clipped BagNet); PatchGuard, section VI-A; certificate definitions, section 3. Differs from the
+ * Source: Zhang et al. 2020 (Clipped BagNet); PatchGuard, section VI-A; defenses/CERTIFICATES.md, section 7. Differs from the
  * published check, which compares with the runner-up alone: every rival is compared, each outside the window. */
 #include "defenses/rule.h"
 #include "defenses/surrogate.h"

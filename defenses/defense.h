@@ -1,8 +1,8 @@
 /* A defense turns the local logits of an image into a prediction and a certificate.
  *
  * It is integer arithmetic on one tensor: evidence q[H][W][N] on the grid of 2^-20 (defenses/evidence.h), and knows nothing of
- * models, files or GPUs. Source of every rule: the certificate definitions named in each file. Hooks are pure: no state is
- * kept between calls, so one descriptor serves every thread.
+ * models, files or GPUs. Every rule is defined and its certificate proved in defenses/CERTIFICATES.md, in the section that its
+ * file names. Hooks are pure: no state is kept between calls, so one descriptor serves every thread.
  *
  * At the level of features the tensor is the map of local logits of a model. At the level of images a defense first says which
  * copies of the image a model is to see, parts of them hidden, one for each position of a map of its own: the tensor is then
@@ -30,7 +30,8 @@ typedef struct pg_evidence_spec {
 
 /* The most that one value of evidence can change where a logit changes by at most `logit_delta` grid units (measured locality):
  * nothing moves a logit or a tanh further than the logit itself, nor a confidence further than the logit over the temperature,
- * up to one unit of rounding, and nothing further than from one end of its range to the other; a vote may flip. */
+ * up to one unit of rounding, and nothing further than from one end of its range to the other; a vote may flip
+ * (defenses/CERTIFICATES.md, section 4). */
 int64_t pg_evidence_delta(const pg_evidence_spec *spec, int64_t logit_delta);
 
 /* The integer tensor of one image. Rows, columns, classes: q[(row * width + column) * classes + c]. */

@@ -10,11 +10,8 @@
  * since a rival, too, loses what a second mask hides; larger masks of a stride may cost more than that. It needs no bounds of
  * the evidence, of either sign.
  *
- * Where there are none and every window is a mask, the certificate is exact up to ties and to where the grid ends: let a pair
- * of masks (i, j) give another class, and the patch be where i is, with contents so strong for that class that every other mask
- * which leaves it a position gives it. The majority is then that class, and mask i, which alone may differ, does not give the
- * label with every second mask. (Evidence near the end of the grid at +-1024 can outweigh a single position that a mask
- * leaves.)
+ * Where there are none and every window is a mask, the certificate is exact up to ties and to where the grid ends
+ * (defenses/CERTIFICATES.md, section 15).
  *
  * Sums are taken from prefix sums of the unrolled map, classes innermost: a pair costs a few operations a class, whatever the
  * size of its masks. Pairs are as many as the square of the masks; `stride` makes fewer of them. */

@@ -1,9 +1,10 @@
 /* ds: de-randomized smoothing, the class with the most votes.
  *
- * Source: Levine & Feizi 2020 (rule votes: the label leads by more than twice the positions of a window, or by as many and
- * comes first); PatchGuard, appendix E (rule window: it leads outside every window by more than the positions of one). Ties go
- * to the lower class index, as in the prediction, so a tie may be certified: with margin 0. Where votes may flip (delta of a
- * whole vote) the margin has to be strictly larger, ties included; a delta of less moves no vote. */
+ * Source: defenses/CERTIFICATES.md, sections 8 and 9; Levine & Feizi 2020 (rule votes: the label leads by more than twice the
+ * positions of a window, or by as many and comes first); PatchGuard, appendix E (rule window: it leads outside every window by
+ * more than the positions of one). Ties go to the lower class index, as in the prediction, so a tie may be certified: with
+ * margin 0. Where votes may flip (delta of a whole vote) the margin has to be strictly larger, ties included; a delta of less
+ * moves no vote. */
 #include "defenses/rule.h"
 #include "defenses/surrogate.h"
 #include "defenses/worst.h"

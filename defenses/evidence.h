@@ -1,6 +1,6 @@
 /* Evidence: local logits turned once into integers on the grid of 2^-20; these integers are the classifier.
  *
- * Source: certificate definitions, sections 1 and 2; feature types: PatchGuard, section III; tanh: Clipped BagNet.
+ * Source: defenses/CERTIFICATES.md, section 2; feature types: PatchGuard, section III; tanh: Clipped BagNet.
  * Every value after the per-position transform (feature type, then clip, or tanh) is computed in double from basic IEEE
  * operations alone and rounded half to even, so that the integers are the same on every machine. Pure functions, any thread. */
 #ifndef PG_DEFENSES_EVIDENCE_H

@@ -1,9 +1,9 @@
 /* What masking one window can cost a class while another window is the attacker's.
  *
- * Source: PatchGuard, Algorithm 2 (cases II and III); certificate definitions, section 4. For a malicious window w and a masked
- * window x, what x holds outside w is its own sum if they are disjoint, else its sum without the positions of w. The map of one
- * class is unrolled so that no window wraps and kept as prefix sums; all pairs of overlapping windows are then taken shift by
- * shift, in long loops over all w at once. */
+ * Source: PatchGuard, Algorithm 2 (cases II and III); defenses/CERTIFICATES.md, section 12. For a malicious window w and a
+ * masked window x, what x holds outside w is its own sum if they are disjoint, else its sum without the positions of w. The map
+ * of one class is unrolled so that no window wraps and kept as prefix sums; all pairs of overlapping windows are then taken
+ * shift by shift, in long loops over all w at once. */
 #ifndef PG_DEFENSES_MASKS_H
 #define PG_DEFENSES_MASKS_H
 

@@ -1,6 +1,6 @@
 /* mean: the undefended aggregation, the arg max of the sums over all positions.
  *
- * Source: PatchGuard, section III-A; certificate definitions, section 3. On logits, which have no bound, nothing is ever
+ * Source: PatchGuard, section III-A; defenses/CERTIFICATES.md, section 7. On logits, which have no bound, nothing is ever
  * certified; on confidences and votes the rule is that of clip with [0, 1]. */
 #include "defenses/rule.h"
 #include "defenses/surrogate.h"

@@ -1,6 +1,6 @@
 /* median: the class with the largest lower median over all positions.
  *
- * Source: PatchGuard, section VI-B and appendix F; certificate definitions, section 3. With L = (m - 1) / 2 rounded down, a
+ * Source: PatchGuard, section VI-B and appendix F; defenses/CERTIFICATES.md, section 10. With L = (m - 1) / 2 rounded down, a
  * window of k positions can lower the label's median to the (L - k)-th smallest of the m - k values outside it, and raise a
  * rival's to the L-th. If k > L the attacker owns the median and nothing is certified; otherwise L < m - k holds by itself. */
 #include "defenses/order.h"

@@ -3,7 +3,8 @@
  * Source: Xiang et al. 2022 (PatchCleanser), algorithms 1 and 2. Masks are one size and lie on a grid such that every place of
  * the patch is hidden by at least one of them. Position (i, j) of the map is the image with masks i and j, its class the arg
  * max of the logits (the lower index among equals). Prediction and certificate: two-mask agreement (agreement.h). A patch that
- * mask i hides changes nothing of row i and column i. The margin is the smallest lead of the label in a pair. */
+ * mask i hides changes nothing of row i and column i. The margin is the smallest lead of the label in a pair. Proof:
+ * defenses/CERTIFICATES.md, section 16. */
 #include "defenses/agreement.h"
 #include "defenses/rule.h"
 

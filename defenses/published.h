@@ -1,8 +1,8 @@
 /* The paper's Algorithm 2: the certificate for robust masking as published, which is not a proof.
  *
  * Source: PatchGuard, Algorithms 1 and 2 with two misprints read as the text means them (line 22: s1 = delta / (SUM((1 - w)
- * u_y') + delta); lines 34-35 mask the malicious window); certificate definitions, section 5, which says why it proves nothing.
- * Differs: evidence is clipped before the prediction too, and windows wrap where the map does. */
+ * u_y') + delta); lines 34-35 mask the malicious window); defenses/CERTIFICATES.md, section 13, which says why it proves
+ * nothing. Differs: evidence is clipped before the prediction too, and windows wrap where the map does. */
 #ifndef PG_DEFENSES_PUBLISHED_H
 #define PG_DEFENSES_PUBLISHED_H
 

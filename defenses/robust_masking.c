@@ -1,8 +1,8 @@
 /* robust-masking: the heaviest window of a class is left out of its sum when it holds more than a share T of it.
  *
- * Source: certificate definitions, sections 4 and 5; PatchGuard, Algorithm 1, and its per-class revision. Scope per-class masks
- * each class on its own and has a proof; scope predicted is the paper's Algorithm 1, which masks the heaviest window of the
- * largest class for all classes, and reports the paper's Algorithm 2 as a published certificate that is never counted. That
+ * Source: defenses/CERTIFICATES.md, sections 12 and 13; PatchGuard, Algorithm 1, and its per-class revision. Scope per-class
+ * masks each class on its own and has a proof; scope predicted is the paper's Algorithm 1, which masks the heaviest window of
+ * the largest class for all classes, and reports the paper's Algorithm 2 as a published certificate that is never counted. That
  * certificate knows no locality, so delta has no part in it.
  *
  * Per class, for a malicious window w: lb is the least that masking can leave the label, ub the most that it can leave a rival

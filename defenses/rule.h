@@ -1,6 +1,6 @@
 /* What the rules share: verdicts, the locality condition, and the whole rule of defenses that only add up.
  *
- * Source: certificate definitions, sections 2 and 3. */
+ * Source: defenses/CERTIFICATES.md, sections 3, 4 and 7. */
 #ifndef PG_DEFENSES_RULE_H
 #define PG_DEFENSES_RULE_H
 

@@ -1,7 +1,7 @@
 /* Scores as an attacker differentiates them: the rules of this folder over local logits on a device, with a gradient where the
  * rule itself has none.
  *
- * Source: attack protocol ("the adaptive attack differentiates through the defense, mask held constant within a step");
+ * Source: experiments/PROTOCOL.md, section 7, the adaptive attack;
  * straight-through estimation: Bengio et al. 2013. Values are those of the rule in float, up to a positive factor; gradients
  * are those of a path that stays useful: a clipped value, a lost vote or a value beyond a median still tells where to go. A
  * value that is past what counts already (the label's below it, another class's above it) has PG_SOFT_LEAK of the gradient, so

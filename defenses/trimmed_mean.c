@@ -1,9 +1,8 @@
 /* trimmed-mean: the class with the largest sum after its t smallest and t largest values are dropped.
- *
- * Source: certificate definitions, section 3. A window of k <= t positions can at worst put k values of the label at the bottom
- * and k of a rival at the top: of the m - k values outside it, sorted, the label keeps [t - k, m - k - t) and the rival [t, m -
- * t). With k > t nothing is certified; for confidences and votes, whose values are bounded, that refuses more than an attack
- * can reach, which is why only logits are called exact. */
+ * Source: defenses/CERTIFICATES.md, section 11. A window of k <= t positions can at worst put k values of the label at the
+ * bottom and k of a rival at the top: of the m - k values outside it, sorted, the label keeps [t - k, m - k - t) and the rival
+ * [t, m - t). With k > t nothing is certified; for confidences and votes, whose values are bounded, that refuses more than an
+ * attack can reach, which is why only logits are called exact. */
 #include "defenses/order.h"
 #include "defenses/rule.h"
 #include "defenses/surrogate.h"
@@ -187,7 +186,7 @@ PG_DEFENSE(trimmed_mean)
 const pg_defense pg_defense_trimmed_mean = {
     .module = {.name = "trimmed-mean",
                .summary = "the largest sum without the t smallest and t largest values of a class",
-               .source = "certificate definitions, section 3",
+               .source = "defenses/CERTIFICATES.md, section 11",
                .version = 1,
                .options = trimmed_options,
                .config_size = sizeof(trimmed_config),

@@ -1,6 +1,6 @@
 /* Windows: every rectangle of positions that a patch can touch, and the sums inside and outside them.
  *
- * Source: PatchGuard, section III-D (windows) and Eq. 2; certificate definitions, sections 1 and 3. Windows are numbered
+ * Source: PatchGuard, section III-D (windows) and Eq. 2; defenses/CERTIFICATES.md, section 1. Windows are numbered
  * row-major by (top, left). On a wrapping axis they wrap; a window that covers an axis has one place on it. Sums are int64 and
  * exact: maps of at most PG_POSITIONS_MAX positions keep every sum below 2^53. Pure functions over caller's memory, any thread.
  */

@@ -1,6 +1,6 @@
 /* The worst contents of a window: what an audit writes into the evidence there before it asks a rule again.
  *
- * Source: certificate definitions, sections 3 and 6: "constructive worst case of each rule". Contents are
+ * They are those of the proofs of exactness in defenses/CERTIFICATES.md, sections 7 to 16. Contents are
  * contents[height * width][classes] by the rows of the window; a window that wraps goes on at the other side of the map. */
 #ifndef PG_DEFENSES_WORST_H
 #define PG_DEFENSES_WORST_H

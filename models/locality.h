@@ -14,15 +14,9 @@
  *
  * One line for each dtype, device, instruction set and batch; `isa` is left out where it is not known.
  *
- * Why a certificate with room for `delta` = max(delta, elsewhere) + moved holds wherever the image stands in a batch (delta =
- * "any-batch" of a matrix). Let u be the clean logits at the place A where the certificate is computed, v those of the same
- * image at another place B, and v' those at B with a patch on it. At every position |v - u| <= moved, and at those that the
- * patch does not reach |v' - v| <= max(delta, elsewhere); so |v' - u| <= delta there, and the evidence of v' lies within what
- * pg_evidence_delta makes of that from the evidence of u. Positions that the patch reaches lie in one window and may hold
- * anything. That is what a certificate computed from u with this delta survives (defenses/defense.h): the prediction from v' is
- * the label. The image without a patch is the case in which the window holds v itself, so its prediction at B is the label,
- * too. Nothing is claimed of images that are not certified, nor of batches, libraries and numbers of threads that were not
- * measured. */
+ * A certificate with room for `delta` = max(delta, elsewhere) + moved holds wherever the image stands in a batch (delta =
+ * "any-batch" of a matrix): defenses/CERTIFICATES.md, section 4. Nothing is claimed of images that are not certified, nor of
+ * batches, libraries and numbers of threads that were not measured. */
 #ifndef PG_MODELS_LOCALITY_H
 #define PG_MODELS_LOCALITY_H
 

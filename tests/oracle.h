@@ -1,5 +1,5 @@
-/* The certificate definitions, evaluated as they are written: every window, every class, every pair of windows, sums term by
- * term.
+/* The definitions of defenses/CERTIFICATES.md, evaluated as they are written: every window, every class, every pair of windows,
+ * sums term by term.
  *
  * Shares nothing with defenses/ and takes integers only, so that tests can hold the program against it. Slow on purpose. */
 #ifndef PG_TESTS_ORACLE_H
@@ -174,7 +174,8 @@ static inline int oracle_shared(const oracle_map *m, const unsigned char *a, con
     return n;
 }
 
-/* Section 4 for one malicious window and one rival: is lb > ub, and lb - ub rounded down. Returns false if ub is unbounded. */
+/* CERTIFICATES.md, section 12, for one malicious window and one rival: is lb > ub, and lb - ub rounded down. Returns false if
+ * ub is unbounded. */
 static inline bool oracle_mask(const oracle_rule *r, const oracle_map *m, const oracle_windows *w, int y, int c, int at,
                                bool *beaten, oracle_wide *margin)
 {
@@ -208,7 +209,7 @@ static inline bool oracle_mask(const oracle_rule *r, const oracle_map *m, const 
     return true;
 }
 
-/* Section 5: the published case. */
+/* CERTIFICATES.md, section 13: the published case. */
 static inline int oracle_case(const oracle_rule *r, const oracle_map *m, const oracle_windows *w, int y)
 {
     int64_t total[ORACLE_CLASSES];

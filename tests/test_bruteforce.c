@@ -405,7 +405,8 @@ static void there_were_both(void **state)
     assert_true(all_refused > 5000);
 }
 
-/* The example of the definitions: the paper's certificate of scope predicted is broken by the attack on the predicted class. */
+/* An example as in defenses/CERTIFICATES.md, section 13: the paper's certificate of scope predicted is broken by the attack on
+ * the predicted class. */
 static void published_certificate_is_broken(void **state)
 {
     (void)state;

@@ -49,7 +49,7 @@ static void write_npy(const char *name, pg_npy_dtype dtype, int rank, const int6
     fclose(f);
 }
 
-/* Three images of 1 x 4 positions and two classes: the example of the definitions, a tie, and a NaN. */
+/* Three images of 1 x 4 positions and two classes: an example as in CERTIFICATES.md, section 13, a tie, and a NaN. */
 static const float features[24] = {4, 0, 3, 0, 3, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0};
 static const int64_t features_shape[4] = {3, 1, 4, 2}, labels_shape[1] = {3};
 

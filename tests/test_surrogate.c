@@ -350,7 +350,7 @@ static void kinds_of_surrogates(void **state)
     float got[2];
     bench_open(&b, "robust-masking", "scope=predicted threshold=0.1", (pg_map){1, 4, 2, false, false, {1, 1}});
     assert_int_equal(b.defense->surrogates(b.config), 2);
-    /* the example of the definitions, with the label first */
+    /* an example as in defenses/CERTIFICATES.md, section 13, with the label first */
     memcpy(b.logits, (float[]){4, 0, 3, 0, 3, 0, 0, 9.9f}, 8 * sizeof(float));
     scores_of(&b, s, 0, got);
     assert_true(fabsf(got[0] - 6) < 1e-6f && fabsf(got[1] - 9.9f) < 1e-6f);

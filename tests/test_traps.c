@@ -1,5 +1,5 @@
-/* Certificates that have been published and are wrong, each with a smallest tensor that a certifier with that one mistake
- * passes.
+/* Certificates that have been published and are wrong (defenses/CERTIFICATES.md, section 17), each with a smallest tensor that
+ * a certifier with that one mistake passes.
  *
  * For each: the mistaken certifier certifies, an audit that shares the mistake breaks nothing, our rule refuses, and our audit
  * breaks the mistaken certificate. Without its mistake the certifier of this file agrees with ours on random tensors. */
@@ -14,7 +14,7 @@
 
 enum { VALUES_MAX = 256, MASK_PPM = 600000 };
 
-/* ---- A certifier written down from the definitions, with mistakes to be switched on ---- */
+/* ---- A certifier written down from CERTIFICATES.md, with mistakes to be switched on ---- */
 
 typedef struct flaws {
     bool runner_up;                   /* only the strongest wrong class */
@@ -38,7 +38,7 @@ static int runner_up_of(const oracle_map *m, int label)
     return best;
 }
 
-/* Sums over a range [lo, hi]: section 3. */
+/* Sums over a range [lo, hi]: CERTIFICATES.md, section 7. */
 static bool sum_certified(const pg_evidence *e, pg_window window, int label, const flaws *f)
 {
     oracle_map m = map_of(e, window, f);
@@ -74,7 +74,7 @@ static int64_t overlap_of(const oracle_map *m, const unsigned char *bad, int lab
     return most;
 }
 
-/* Robust masking per class, unbounded, T = 0.6: section 4. */
+/* Robust masking per class, unbounded, T = 0.6: CERTIFICATES.md, section 12. */
 static bool mask_certified(const pg_evidence *e, pg_window window, int label, const flaws *f)
 {
     oracle_map m = map_of(e, window, f);

@@ -1,4 +1,4 @@
-/* Audits of the certificates of a plan's cells. Source: certificate definitions, section 6.
+/* Audits of the certificates of a plan's cells. Source: defenses/CERTIFICATES.md, section 18.
  *
  * feature:  every image, every window, every wrong class: contents that the rule's `predict` judges (harness/audit/auditor.h).
  * locality: one random patch an image, through the network: the largest change of evidence (for votes: of logits) at positions

@@ -1,6 +1,6 @@
 /* The audit of certificates at the level of features: tries to break the verdict of a rule on one image.
  *
- * Source: certificate definitions, section 6. For every window and every wrong class the rule's own hook names the worst
+ * Source: defenses/CERTIFICATES.md, section 18. For every window and every wrong class the rule's own hook names the worst
  * contents, and the general ones (harness/audit/contents.h) are tried as well; whether they break the image only the rule's
  * `predict` says, on a tensor with those contents in the place of the window.
  *

@@ -1,6 +1,6 @@
 /* `patchgauge certify`: any defense on dumped features, without a model.
  *
- * Source: certificate definitions, section 8. The rows are put together in memory and printed when all of them are there, so
+ * Source: defenses/CERTIFICATES.md, section 19. The rows are put together in memory and printed when all of them are there, so
  * that a failure prints none. */
 #include "defenses/certifier.h"
 #include "defenses/invariance.h"
