@@ -304,15 +304,16 @@ typedef struct pg_death {
     const char *reason; /* "the worker died of SIGSEGV" */
     int attempts_max;
 } pg_death;
-typedef struct pg_burial {
+typedef struct pg_reaped {
     int64_t first, count;      /* images of the task in its hands */
-    bool charged;              /* false: another run took it back before */
+    bool attempt_failed;       /* false: another run took it back before */
     bool given_up;             /* it was the last attempt */
     char cell_id[PG_HASH_HEX]; /* the first of its cells */
-} pg_burial;
-/* Ends a dead worker: the task in its hands has failed once more, the others that it had claimed are pending again, uncharged.
+} pg_reaped;
+/* Ends a dead worker: the task in its hands has failed once more, the others that it had claimed are pending again, without
+ * one.
  */
-int pg_store_bury(pg_store *store, const pg_death *death, pg_burial *out) PG_MUST_USE;
+int pg_store_reap_worker(pg_store *store, const pg_death *death, pg_reaped *out) PG_MUST_USE;
 
 typedef struct pg_task {
     int64_t task, epoch, first, count;

@@ -190,7 +190,7 @@ static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
 }
 
 /* Within a transaction: the task that killed its worker, if it is still that worker's. */
-static int charge(pg_store *store, const pg_death *death)
+static int fail_attempt(pg_store *store, const pg_death *death)
 {
     char now[32];
     pg_db_time(now);
@@ -210,7 +210,7 @@ static int charge(pg_store *store, const pg_death *death)
     return code;
 }
 
-static int read_charged(pg_store *store, int64_t task, pg_burial *out)
+static int read_failed_attempt(pg_store *store, int64_t task, pg_reaped *out)
 {
     sqlite3_stmt *row = NULL;
     int step = 0,
@@ -222,25 +222,25 @@ static int read_charged(pg_store *store, int64_t task, pg_burial *out)
     if (code == PG_OK && (step = pg_db_step(store, row, "reading a task")) == 1) {
         out->first = sqlite3_column_int64(row, 0);
         out->count = sqlite3_column_int64(row, 1);
-        out->given_up = out->charged && sqlite3_column_int(row, 2) != 0;
+        out->given_up = out->attempt_failed && sqlite3_column_int(row, 2) != 0;
         snprintf(out->cell_id, sizeof out->cell_id, "%s", pg_db_text(row, 3));
     }
     pg_db_done(row);
     return code == PG_OK && step < 0 ? step : code;
 }
 
-int pg_store_bury(pg_store *store, const pg_death *death, pg_burial *out)
+int pg_store_reap_worker(pg_store *store, const pg_death *death, pg_reaped *out)
 {
     int64_t requeued = 0;
-    *out = (pg_burial){0};
+    *out = (pg_reaped){0};
     int code = pg_db_begin(store);
     if (code != PG_OK)
         return code;
     if (death->task) {
-        code = charge(store, death);
-        out->charged = code == PG_OK && sqlite3_changes(store->db) == 1;
+        code = fail_attempt(store, death);
+        out->attempt_failed = code == PG_OK && sqlite3_changes(store->db) == 1;
         if (code == PG_OK)
-            code = read_charged(store, death->task, out);
+            code = read_failed_attempt(store, death->task, out);
     }
     if (code == PG_OK)
         code = requeue(store, death->worker, &requeued);

@@ -25,7 +25,7 @@ static void a_known_optimum_is_found(void **state)
                 assert_true(g->found[i].loss <= best + 1e-4);
             }
         }
-        /* status follow the rival that leads at each step, which need not be the one that could get furthest */
+        /* signs follow the rival that leads at each step, which need not be the one that could get furthest */
         print_message("patch %d x %d: %d of 60 can be broken, %d were\n", patch, patch + 1, possible, count_broken(g));
         assert_true(possible > 5 && count_broken(g) >= possible - 3);
         free(g);

@@ -600,7 +600,7 @@ static void test_burial(void **state)
     (void)state;
     pg_store *store = open_worker(), *other = open_worker();
     pg_task first, second;
-    pg_burial burial;
+    pg_reaped reaped;
     int64_t requeued = 0;
     plan_all(store);
     plan_all(other);
@@ -616,12 +616,12 @@ static void test_burial(void **state)
                           .attempts_max = PG_ATTEMPTS_MAX};
         dying->worker = 0; /* it cannot sign off any more */
         pg_store_close(dying);
-        assert_int_equal(pg_store_bury(store, &death, &burial), PG_OK);
-        assert_true(burial.charged);
-        assert_int_equal(burial.given_up, attempt == PG_ATTEMPTS_MAX);
-        assert_int_equal(burial.first, first.first);
-        assert_int_equal(pg_store_bury(store, &death, &burial), PG_OK); /* again */
-        assert_false(burial.charged || burial.given_up);
+        assert_int_equal(pg_store_reap_worker(store, &death, &reaped), PG_OK);
+        assert_true(reaped.attempt_failed);
+        assert_int_equal(reaped.given_up, attempt == PG_ATTEMPTS_MAX);
+        assert_int_equal(reaped.first, first.first);
+        assert_int_equal(pg_store_reap_worker(store, &death, &reaped), PG_OK); /* again */
+        assert_false(reaped.attempt_failed || reaped.given_up);
         assert_int_equal(number(store, "SELECT sum(attempts) FROM task"), attempt);
         assert_int_equal(number(store, "SELECT count(*) FROM task WHERE state = 'running'"), 0);
         pg_task_release(&first);
@@ -636,8 +636,8 @@ static void test_burial(void **state)
     pg_store_close(other);
     assert_int_equal(pg_store_reap(store, &requeued), PG_OK);
     assert_int_equal(requeued, 1);
-    assert_int_equal(pg_store_bury(store, &late, &burial), PG_OK);
-    assert_false(burial.charged);
+    assert_int_equal(pg_store_reap_worker(store, &late, &reaped), PG_OK);
+    assert_false(reaped.attempt_failed);
     assert_int_equal(number(store, "SELECT sum(attempts) FROM task"), PG_ATTEMPTS_MAX);
     pg_task_release(&first);
     pg_store_close(store);

@@ -373,7 +373,7 @@ static double score_at(pg_victim *v, const float *patch, float *gradient)
     return score;
 }
 
-/* Along the status of its gradient, the score changes by the slopes on the way (Simpson); steps of some levels step over
+/* Along the signs of its gradient, the score changes by the slopes on the way (Simpson); steps of some levels step over
  * rounding. */
 static void gradients_agree_with_differences(void **state)
 {

@@ -250,32 +250,32 @@ static void label_of(const supervisor *s, const char *cell_id, char out[PG_MODUL
 }
 
 /* Ends the worker in the store; *pending: tasks that are left for another one. */
-static int bury(supervisor *s, int place, int64_t task, const char *reason, int64_t *pending)
+static int reap(supervisor *s, int place, int64_t task, const char *reason, int64_t *pending)
 {
     pg_store *store = NULL;
     pg_store_progress now = {0};
-    pg_burial burial = {0};
+    pg_reaped reaped = {0};
     pg_death death = {
         .worker = atomic_load(&s->slots[place].worker), .task = task, .reason = reason, .attempts_max = PG_ATTEMPTS_MAX};
     int code = open_store(s->request, &store);
     if (code == PG_OK && death.worker)
-        code = pg_store_bury(store, &death, &burial);
+        code = pg_store_reap_worker(store, &death, &reaped);
     if (code == PG_OK)
         code = pg_store_progress_of(store, &now);
     *pending = now.pending;
     pg_store_close(store);
     if (code != PG_OK || !task)
         return code;
-    s->total.failed += burial.given_up;
-    s->total.retried += burial.charged && !burial.given_up;
+    s->total.failed += reaped.given_up;
+    s->total.retried += reaped.attempt_failed && !reaped.given_up;
     char label[PG_MODULE_LABEL_MAX + 2];
-    label_of(s, burial.cell_id, label);
-    pg_warn("%simages %lld to %lld: %s; %s", label, (long long)burial.first, (long long)(burial.first + burial.count - 1),
+    label_of(s, reaped.cell_id, label);
+    pg_warn("%simages %lld to %lld: %s; %s", label, (long long)reaped.first, (long long)(reaped.first + reaped.count - 1),
             reason,
-            !burial.charged   ? "another run has taken the task over"
-            : burial.given_up ? "given up"
-                              : "will be tried again");
-    if (burial.given_up && s->request->run.fail_fast)
+            !reaped.attempt_failed ? "another run has taken the task over"
+            : reaped.given_up      ? "given up"
+                                   : "will be tried again");
+    if (reaped.given_up && s->request->run.fail_fast)
         pg_signals_stop();
     return PG_OK;
 }
@@ -300,7 +300,7 @@ static int replace_dead(supervisor *s, int place, int wait_status)
     if (!task && !opening)
         pg_warn("%s; it had no task in hand", reason);
     if (s->recorded)
-        code = bury(s, place, task, reason, &pending);
+        code = reap(s, place, task, reason, &pending);
     if (code == PG_OK && s->idle_deaths >= PG_ATTEMPTS_MAX)
         code = pg_fail(PG_EIO, "workers die before they have a task in hand: %s", reason);
     if (code == PG_OK && pending > 0)

@@ -1,12 +1,12 @@
 /* Runs a plan with several workers, each a process of its own, so that a crash costs one attempt of one task.
  *
- *     supervisor: plans, records, forks, counts, buries ---- socket ----> worker 0: pg_run
+ *     supervisor: plans, records, forks, counts, reaps ---- socket ----> worker 0: pg_run
  *        no threads, no libtorch, no open store while it forks   \------> worker 1: pg_run ...
  *
  * A worker opens a network, says so, and waits for a word: the store is not touched before a first network opened. From then on
  * it talks to the store alone, by a connection and a lock file of its own; the supervisor sees from memory that is shared how
- * far it is. What ends a worker: nothing is pending, the run is to stop, or death. Who dies is buried (pg_store_bury) and
- * replaced. Workers die with their supervisor. */
+ * far it is. What ends a worker: nothing is pending, the run is to stop, or death. Who dies is reaped (pg_store_reap_worker)
+ * and replaced. Workers die with their supervisor. */
 #ifndef PG_PIPELINE_SUPERVISOR_H
 #define PG_PIPELINE_SUPERVISOR_H
 
