@@ -15,7 +15,7 @@ int pg_attack_check(const pg_attack *a)
 {
     const pg_hook hooks[] = {{"check", a->check},
                              {"run", a->run},
-                             {"lessons and release, with prepare", !a->prepare || (a->lessons && a->release)},
+                             {"training_images and release, with prepare", !a->prepare || (a->training_images && a->release)},
                              {NULL, false}};
     return pg_module_check_hooks(&a->module, "attack", hooks);
 }

@@ -95,20 +95,21 @@ typedef struct pg_attack_common {
     }
 
 /* Images that an attack may learn from before it is run (universal patches). */
-typedef struct pg_lessons {
+typedef struct pg_training_images {
     int64_t count;
     void *context;
     /* 0 <= i < count, 0 <= slot < slots of the victim; valid until this slot is read again */
     int (*read)(void *context, int64_t i, int slot, pg_example *out);
-} pg_lessons;
+} pg_training_images;
 
 typedef struct pg_attack {
     pg_module module;
     bool needs_gradients; /* refuses victims without a scope */
     /* optional: split of the same data set whose images `prepare` learns from; required with prepare */
-    const char *(*lessons)(const void *config);
+    const char *(*training_images)(const void *config);
     /* optional: learns a state that `run` uses for every image; *new*, release. PG_EINTERRUPTED, PG_EINPUT, ... */
-    int (*prepare)(const void *config, uint64_t seed, pg_victim *victim, const pg_lessons *lessons, void **state);
+    int (*prepare)(const void *config, uint64_t seed, pg_victim *victim, const pg_training_images *training_images,
+                   void **state);
     void (*release)(void *state);
     /* required: refuses what cannot work on this victim before any work (a patch larger than the image: pg_attack_check_patch);
      * PG_EINPUT with a message */

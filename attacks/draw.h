@@ -5,12 +5,12 @@
 #include "harness/base/rng.h"
 
 typedef enum pg_draw {
-    PG_DRAW_PLACE,  /* number: which of the places of this image */
-    PG_DRAW_TARGET, /* one class for each image */
-    PG_DRAW_START,  /* number: attempt */
-    PG_DRAW_MOVE,   /* number: attempt * passes + pass */
-    PG_DRAW_TURN,   /* number: attempt; scale and rotation */
-    PG_DRAW_LESSON, /* number: step of training; of no image */
+    PG_DRAW_PLACE,          /* number: which of the places of this image */
+    PG_DRAW_TARGET,         /* one class for each image */
+    PG_DRAW_START,          /* number: attempt */
+    PG_DRAW_MOVE,           /* number: attempt * passes + pass */
+    PG_DRAW_TURN,           /* number: attempt; scale and rotation */
+    PG_DRAW_TRAINING_IMAGE, /* number: step of training; of no image */
 } pg_draw;
 
 /* Up to 2^28 draws; numbers below 2^32. */

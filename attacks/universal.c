@@ -6,8 +6,8 @@
  * leaves its h x w rectangle (it is as large as that or smaller), so that certificates for that rectangle speak about it. The
  * rest of the rectangle shows the image.
  *
- * It is trained on the first `lessons` images of the training split; an attack then pastes it `places` times and keeps the
- * first paste that the judge calls broken. Images whose label is the target are left alone. */
+ * It is trained on the first `training_images` images of the training split; an attack then pastes it `places` times and keeps
+ * the first paste that the judge calls broken. Images whose label is the target are left alone. */
 #include "attacks/ascent.h"
 #include "attacks/warp.h"
 
@@ -21,7 +21,7 @@ static const char *const shapes[] = {"circle", "rectangle", NULL};
 typedef struct universal {
     pg_attack_common common;
     pg_location location;
-    int64_t steps, lessons;
+    int64_t steps, training_images;
     double step, rotation;
     pg_range scale;
     int schedule, shape;
@@ -35,12 +35,12 @@ static const pg_option options[] = {
     PG_TARGET_OPTION(universal),
     PG_LOSS_OPTION(universal, "cross-entropy"),
     {.name = "steps", .type = PG_OPTION_INT, .offset = offsetof(universal, steps), .fallback = "1000", .min = 0, .max = 1000000,
-     .help = "steps of the training, each over one batch of lessons"},
+     .help = "steps of the training, each over one batch of training_images"},
     {.name = "step", .type = PG_OPTION_DECIMAL, .offset = offsetof(universal, step), .fallback = "0.02", .min = 0, .max = 1,
      .help = "size of a step, where pixels are 0 to 1"},
     {.name = "schedule", .type = PG_OPTION_CHOICE, .offset = offsetof(universal, schedule), .fallback = "cosine",
      .choices = pg_schedule_names, .help = "how the size of the steps falls towards the last one"},
-    {.name = "lessons", .type = PG_OPTION_INT, .offset = offsetof(universal, lessons), .fallback = "1000", .min = 1,
+    {.name = "training_images", .type = PG_OPTION_INT, .offset = offsetof(universal, training_images), .fallback = "1000", .min = 1,
      .max = 1000000000, .help = "training images it learns from, from the first on"},
     {.name = "scale", .type = PG_OPTION_RANGE, .offset = offsetof(universal, scale), .fallback = "0.6:1", .min = 0.05, .max = 1,
      .help = "size of the pasted patch, as a share of its rectangle"},
@@ -75,7 +75,7 @@ static int check(const void *config, int image_height, int image_width, int patc
     return code == PG_OK ? pg_aim_check(&c->aim, classes) : code;
 }
 
-static const char *lessons_of(const void *config)
+static const char *training_images_of(const void *config)
 {
     (void)config;
     return "train";
@@ -90,58 +90,58 @@ static pg_turn draw_turn(const universal *c, pg_rng *rng)
 
 /* ---- Training ---- */
 
-typedef struct lesson {
+typedef struct training_image {
     pg_example example;
     pg_turn turn;
-} lesson;
+} training_image;
 
-typedef struct school {
+typedef struct training {
     const universal *config;
     uint64_t seed;
-    pg_search search; /* for its helpers */
-    lesson *pupils;   /* [slots] */
+    pg_search search;        /* for its helpers */
+    training_image *samples; /* [slots] */
     int *slots;
     float *patches, *gradients; /* [slots][patch] */
     double *sum;                /* [patch] */
-} school;
+} training;
 
-static void school_release(school *s)
+static void training_release(training *s)
 {
-    free(s->pupils);
+    free(s->samples);
     free(s->slots);
     free(s->patches);
     free(s->gradients);
     free(s->sum);
 }
 
-static int school_init(school *s, const universal *config, uint64_t seed, pg_victim *victim)
+static int training_init(training *s, const universal *config, uint64_t seed, pg_victim *victim)
 {
-    *s = (school){.config = config, .seed = seed, .search = {.config = config, .seed = seed, .victim = victim}};
+    *s = (training){.config = config, .seed = seed, .search = {.config = config, .seed = seed, .victim = victim}};
     size_t slots = (size_t)victim->slots, size = pg_search_patch_size(&s->search);
-    s->pupils = calloc(slots, sizeof *s->pupils);
+    s->samples = calloc(slots, sizeof *s->samples);
     s->slots = calloc(slots, sizeof *s->slots);
     s->patches = calloc(slots * size, sizeof *s->patches);
     s->gradients = calloc(slots * size, sizeof *s->gradients);
     s->sum = calloc(size, sizeof *s->sum);
-    if (s->pupils && s->slots && s->patches && s->gradients && s->sum)
+    if (s->samples && s->slots && s->patches && s->gradients && s->sum)
         return PG_OK;
-    school_release(s);
+    training_release(s);
     return pg_fail(PG_ENOMEM, "out of memory for %zu patches", slots);
 }
 
-/* Reads a batch of lessons for this step, and pastes the texture into each. */
-static int gather(school *s, const pg_lessons *lessons, const float *texture, int64_t step)
+/* Reads a batch of training_images for this step, and pastes the texture into each. */
+static int gather(training *s, const pg_training_images *training_images, const float *texture, int64_t step)
 {
     const universal *c = s->config;
     pg_victim *v = s->search.victim;
     size_t size = pg_search_patch_size(&s->search);
     int rows = v->image_height - v->patch_height + 1, columns = v->image_width - v->patch_width + 1, code = PG_OK;
-    int64_t count = lessons->count < c->lessons ? lessons->count : c->lessons;
-    pg_rng rng = pg_draw_make(s->seed, 0, PG_DRAW_LESSON, (uint64_t)step);
+    int64_t count = training_images->count < c->training_images ? training_images->count : c->training_images;
+    pg_rng rng = pg_draw_make(s->seed, 0, PG_DRAW_TRAINING_IMAGE, (uint64_t)step);
     for (int i = 0; i < v->slots && code == PG_OK; i++) {
-        lesson *p = &s->pupils[i];
+        training_image *p = &s->samples[i];
         s->slots[i] = i;
-        code = lessons->read(lessons->context, pg_rng_below(&rng, (uint32_t)count), i, &p->example);
+        code = training_images->read(training_images->context, pg_rng_below(&rng, (uint32_t)count), i, &p->example);
         pg_trial at = {.example = &p->example, .slot = i, .top = (int)pg_rng_below(&rng, (uint32_t)rows)};
         at.left = (int)pg_rng_below(&rng, (uint32_t)columns);
         p->turn = draw_turn(c, &rng);
@@ -156,7 +156,7 @@ static int gather(school *s, const pg_lessons *lessons, const float *texture, in
 }
 
 /* d (sum over the batch of what is raised) / d texture, in s->sum. */
-static int differentiate(school *s, int kind)
+static int differentiate(training *s, int kind)
 {
     pg_victim *v = s->search.victim;
     pg_scope *scope = v->scope;
@@ -164,7 +164,7 @@ static int differentiate(school *s, int kind)
     size_t size = pg_search_patch_size(&s->search);
     int64_t labels[v->slots], targets[v->slots];
     for (int i = 0; i < v->slots; i++) {
-        labels[i] = s->pupils[i].example.label;
+        labels[i] = s->samples[i].example.label;
         targets[i] = pg_aim_class(&s->config->aim); /* where it is the label, more of it is right for others */
     }
     bool before = t->grad_mode(true);
@@ -178,11 +178,11 @@ static int differentiate(school *s, int kind)
     t->grad_mode(before);
     memset(s->sum, 0, size * sizeof *s->sum);
     for (int i = 0; i < v->slots && code == PG_OK; i++)
-        pg_turn_adjoint(s->gradients + (size_t)i * size, v->patch_height, v->patch_width, s->pupils[i].turn, s->sum);
+        pg_turn_adjoint(s->gradients + (size_t)i * size, v->patch_height, v->patch_width, s->samples[i].turn, s->sum);
     return code;
 }
 
-static int train(school *s, const pg_lessons *lessons, float *texture)
+static int train(training *s, const pg_training_images *training_images, float *texture)
 {
     const universal *c = s->config;
     pg_victim *v = s->search.victim;
@@ -192,7 +192,7 @@ static int train(school *s, const pg_lessons *lessons, float *texture)
         if (v->stopping && v->stopping(v))
             code = pg_fail(PG_EINTERRUPTED, "stopped while a universal patch was trained");
         if (code == PG_OK)
-            code = gather(s, lessons, texture, step);
+            code = gather(s, training_images, texture, step);
         if (code == PG_OK)
             code = differentiate(s, (int)(step % v->kinds));
         double by = pg_ascent_size(c->schedule, c->step, step, c->steps);
@@ -204,19 +204,20 @@ static int train(school *s, const pg_lessons *lessons, float *texture)
     return code;
 }
 
-static int prepare(const void *config, uint64_t seed, pg_victim *victim, const pg_lessons *lessons, void **state)
+static int prepare(const void *config, uint64_t seed, pg_victim *victim, const pg_training_images *training_images,
+                   void **state)
 {
     const universal *c = config;
-    school s;
+    training s;
     *state = NULL;
     int code =
         check(config, victim->image_height, victim->image_width, victim->patch_height, victim->patch_width, victim->classes);
     if (code == PG_OK && !victim->scope)
         code = pg_fail(PG_EUNSUPPORTED, "this attack needs gradients, and the model has none: random-search needs none");
-    if (code == PG_OK && lessons->count < 1)
+    if (code == PG_OK && training_images->count < 1)
         code = pg_fail(PG_EINPUT, "no images to learn from");
     if (code == PG_OK)
-        code = school_init(&s, c, seed, victim);
+        code = training_init(&s, c, seed, victim);
     if (code != PG_OK)
         return code;
     size_t size = pg_search_patch_size(&s.search);
@@ -226,10 +227,10 @@ static int prepare(const void *config, uint64_t seed, pg_victim *victim, const p
         pg_rng rng = pg_draw_make(seed, 0, PG_DRAW_START, UINT32_MAX);
         for (size_t i = 0; i < size; i++)
             l->texture[i] = (float)pg_rng_unit(&rng);
-        code = train(&s, lessons, l->texture);
+        code = train(&s, training_images, l->texture);
     } else
         code = pg_fail(PG_ENOMEM, "out of memory for a patch");
-    school_release(&s);
+    training_release(&s);
     if (code == PG_OK)
         *state = l;
     else
@@ -274,7 +275,7 @@ const pg_attack pg_attack_universal = {
                .config_size = sizeof(universal),
                .settle = settle},
     .needs_gradients = true,
-    .lessons = lessons_of,
+    .training_images = training_images_of,
     .prepare = prepare,
     .release = free,
     .check = check,

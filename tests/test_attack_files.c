@@ -254,8 +254,9 @@ static void targets_are_reached_from_other_classes(void **state)
     int others = 0, reached = 0, own = 0;
     char told[80];
     assert_int_equal(program_run("none.db",
-                                 COMMON " --images 0:60 --attack universal --set steps=0 --set lessons=8 --set target=%d "
-                                        "--sheet 0 -o %s",
+                                 COMMON
+                                 " --images 0:60 --attack universal --set steps=0 --set training_images=8 --set target=%d "
+                                 "--sheet 0 -o %s",
                                  TARGET, scratch_path("targeted")),
                      0);
     char *text = read_text("targeted", "results.csv");

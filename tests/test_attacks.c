@@ -133,11 +133,11 @@ static int same_outcomes(const outcome *a, const outcome *b)
 
 static const struct {
     const char *name, *options, *alone; /* alone: the same with batch 1 */
-} every[] = {
-    {"lavan", "steps=10", "steps=10 batch=1"},
-    {"random-search", "steps=20", "steps=20 batch=1"},
-    {"universal", "steps=8 lessons=32", "steps=8 lessons=32"}, /* its lessons are a batch: another one learns another patch */
-    {"local-logits", "steps=3", "steps=3 batch=1"}};
+} every[] = {{"lavan", "steps=10", "steps=10 batch=1"},
+             {"random-search", "steps=20", "steps=20 batch=1"},
+             {"universal", "steps=8 training_images=32",
+              "steps=8 training_images=32"}, /* its training_images are a batch: another one learns another patch */
+             {"local-logits", "steps=3", "steps=3 batch=1"}};
 
 static void every_attack_is_tested_here(void **state)
 {

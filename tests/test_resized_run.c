@@ -57,9 +57,9 @@ static int make(void **state)
     write_matrix("both.toml", net,
                  "attack = \"lavan\"\nlavan.steps = 8\nlavan.batch = 4\n[axes]\nattacker = "
                  "[\"input\", \"network\"]\ndefense = [\"mean\", \"robust-masking\"]\n");
-    write_matrix(
-        "universal.toml", net,
-        "attack = \"universal\"\nuniversal.steps = 4\nuniversal.batch = 4\nuniversal.lessons = 8\ndefense = \"mean\"\n");
+    write_matrix("universal.toml", net,
+                 "attack = \"universal\"\nuniversal.steps = 4\nuniversal.batch = 4\nuniversal.training_images = 8\ndefense = "
+                 "\"mean\"\n");
     write_matrix(
         "copies.toml", net,
         "attack = \"lavan\"\nlavan.steps = 3\nlavan.batch = 2\ndefense = \"patchcleanser\"\npatchcleanser.masks = 2\n");

@@ -124,7 +124,7 @@ typedef struct class_room {
     int largest_slot;
 } class_room;
 
-static int read_lesson(void *context, int64_t i, int slot, pg_example *out)
+static int read_image(void *context, int64_t i, int slot, pg_example *out)
 {
     class_room *r = context;
     assert_in_range(i, 0, 19); /* the first twenty, as asked for */
@@ -142,15 +142,15 @@ static void a_universal_patch_learns_the_colour(void **state)
     paint_classes(&x);
     gallery *g = gallery_new(&x, 60);
     class_room room = {.gallery = g};
-    pg_lessons lessons = {.count = 60, .context = &room, .read = read_lesson};
-    setup s = ATTACK("universal", "target=1", "steps=80", "step=0.05", "lessons=20", "places=2"),
-          untrained = ATTACK("universal", "target=1", "steps=0", "lessons=20", "places=2");
-    assert_string_equal(s.attack->lessons(s.config), "train");
+    pg_training_images training_images = {.count = 60, .context = &room, .read = read_image};
+    setup s = ATTACK("universal", "target=1", "steps=80", "step=0.05", "training_images=20", "places=2"),
+          untrained = ATTACK("universal", "target=1", "steps=0", "training_images=20", "places=2");
+    assert_string_equal(s.attack->training_images(s.config), "train");
     void *learnt = NULL, *again = NULL, *raw = NULL;
-    assert_int_equal(s.attack->prepare(s.config, 5, &x.victim, &lessons, &learnt), PG_OK);
+    assert_int_equal(s.attack->prepare(s.config, 5, &x.victim, &training_images, &learnt), PG_OK);
     assert_int_equal(room.reads, 80 * 8);
     assert_int_equal(room.largest_slot, 7);
-    assert_int_equal(untrained.attack->prepare(untrained.config, 5, &x.victim, &lessons, &raw), PG_OK);
+    assert_int_equal(untrained.attack->prepare(untrained.config, 5, &x.victim, &training_images, &raw), PG_OK);
     assert_int_equal(s.attack->run(s.config, raw, 5, &x.victim, g->examples, 60, g->found), PG_OK);
     int before = count_broken(g), targeted = 0;
     assert_int_equal(s.attack->run(s.config, learnt, 5, &x.victim, g->examples, 60, g->found), PG_OK);
@@ -170,7 +170,7 @@ static void a_universal_patch_learns_the_colour(void **state)
     }
     print_message("towards class 1: %d of %d without training, %d with\n", before, targeted, count_broken(g));
     assert_true(count_broken(g) > before + 10 && count_broken(g) * 10 >= targeted * 8);
-    assert_int_equal(s.attack->prepare(s.config, 5, &x.victim, &lessons, &again), PG_OK);
+    assert_int_equal(s.attack->prepare(s.config, 5, &x.victim, &training_images, &again), PG_OK);
     assert_memory_equal(again, learnt, 8 + 75 * sizeof(float));
     s.attack->release(learnt);
     s.attack->release(again);
@@ -185,10 +185,10 @@ static void without_a_target_any_other_class_does(void **state)
     paint_classes(&x);
     gallery *g = gallery_new(&x, 60);
     class_room room = {.gallery = g};
-    pg_lessons lessons = {.count = 20, .context = &room, .read = read_lesson};
+    pg_training_images training_images = {.count = 20, .context = &room, .read = read_image};
     setup s = ATTACK("universal", "steps=60", "step=0.05", "scale=1:1", "rotation=0", "shape=rectangle");
     void *learnt = NULL;
-    assert_int_equal(s.attack->prepare(s.config, 5, &x.victim, &lessons, &learnt), PG_OK);
+    assert_int_equal(s.attack->prepare(s.config, 5, &x.victim, &training_images, &learnt), PG_OK);
     assert_int_equal(s.attack->run(s.config, learnt, 5, &x.victim, g->examples, 60, g->found), PG_OK);
     check_claims(&x, g);
     print_message("any class: %d of 60\n", count_broken(g));
@@ -217,13 +217,13 @@ static void bad_input_is_one_clear_error(void **state)
     toy x = toy_make(scope, LINEAR, 2, 2, 2), judge = toy_make(scope, JUDGE_ONLY, 2, 2, 2);
     gallery *g = gallery_new(&x, 20);
     class_room room = {.gallery = g};
-    pg_lessons lessons = {.count = 20, .context = &room, .read = read_lesson}, none = {.count = 0};
+    pg_training_images training_images = {.count = 20, .context = &room, .read = read_image}, none = {.count = 0};
     setup s = ATTACK("universal", "steps=9");
     void *learnt = NULL;
-    assert_int_equal(a->prepare(s.config, 5, &judge.victim, &lessons, &learnt), PG_EUNSUPPORTED);
+    assert_int_equal(a->prepare(s.config, 5, &judge.victim, &training_images, &learnt), PG_EUNSUPPORTED);
     assert_int_equal(a->prepare(s.config, 5, &x.victim, &none, &learnt), PG_EINPUT);
     x.stop_after = 4;
-    assert_int_equal(a->prepare(s.config, 5, &x.victim, &lessons, &learnt), PG_EINTERRUPTED);
+    assert_int_equal(a->prepare(s.config, 5, &x.victim, &training_images, &learnt), PG_EINTERRUPTED);
     assert_null(learnt);
     assert_int_equal(x.passes, 4);
     free(g);

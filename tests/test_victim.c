@@ -527,16 +527,17 @@ static void attacks_are_not_believed(void **state)
 
 static int learned[2];
 
-static int pupil_prepare(const void *config, uint64_t seed, pg_victim *v, const pg_lessons *lessons, void **state)
+static int pupil_prepare(const void *config, uint64_t seed, pg_victim *v, const pg_training_images *training_images,
+                         void **state)
 {
     (void)config, (void)seed;
     static uint8_t first[IMAGE];
     pg_example a, other;
-    assert_int_equal(lessons->count, 2000);
-    assert_int_equal(lessons->read(lessons->context, 5, 0, &a), PG_OK);
+    assert_int_equal(training_images->count, 2000);
+    assert_int_equal(training_images->read(training_images->context, 5, 0, &a), PG_OK);
     memcpy(first, a.pixels, IMAGE);
     for (int i = 0; i < 1900; i += 50) /* others in other slots leave it as it is */
-        assert_int_equal(lessons->read(lessons->context, i, 1 + i % (v->slots - 1), &other), PG_OK);
+        assert_int_equal(training_images->read(training_images->context, i, 1 + i % (v->slots - 1), &other), PG_OK);
     assert_memory_equal(a.pixels, first, IMAGE);
     assert_memory_equal(first, b.pixels[5], IMAGE);
     assert_int_equal(a.index, 5);
@@ -559,14 +560,14 @@ static void lessons_are_what_is_deployed(void **state)
     (void)state;
     open_bench(zoo[1]);
     make_examples();
-    pg_attack pupil = liar_attack;
-    pupil.lessons = pupil_lessons;
-    pupil.prepare = pupil_prepare;
-    pupil.release = pupil_release;
+    pg_attack sample = liar_attack;
+    sample.training_images = pupil_lessons;
+    sample.prepare = pupil_prepare;
+    sample.release = pupil_release;
     _Alignas(16) liar config;
     pg_attacker *attacker = NULL;
-    assert_int_equal(pg_module_configure(&pupil.module, "attack", NULL, 0, &config), PG_OK);
-    pg_attack_job job = job_of(&pupil, &config);
+    assert_int_equal(pg_module_configure(&sample.module, "attack", NULL, 0, &config), PG_OK);
+    pg_attack_job job = job_of(&sample, &config);
     if (pg_attacker_open(&job, &attacker) != PG_OK)
         fail_msg("%s", pg_error_message());
     assert_int_equal(learned[0], 1);

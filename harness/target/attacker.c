@@ -53,16 +53,16 @@ static int learn(pg_attacker *a)
 {
     const pg_attack_job *job = &a->job;
     char dataset[128];
-    pg_lesson_book *book = NULL;
+    pg_training_loader *loader = NULL;
     snprintf(dataset, sizeof dataset, "%.*s:%s%s", (int)strcspn(job->dataset, ":"), job->dataset,
-             job->attack->lessons(job->attack_config), job->dataset + strcspn(job->dataset, "@"));
-    int code =
-        pg_lessons_open(job->data_dir, dataset, job->network, job->batch, a->judge, a->victim->slots, job->resize, &book);
+             job->attack->training_images(job->attack_config), job->dataset + strcspn(job->dataset, "@"));
+    int code = pg_training_images_open(job->data_dir, dataset, job->network, job->batch, a->judge, a->victim->slots,
+                                       job->resize, &loader);
     bool before = record(a, true);
     if (code == PG_OK)
-        code = job->attack->prepare(job->attack_config, job->seed, a->victim, pg_lessons_of(book), &a->state);
+        code = job->attack->prepare(job->attack_config, job->seed, a->victim, pg_training_images_of(loader), &a->state);
     record(a, before);
-    pg_lessons_close(book);
+    pg_training_images_close(loader);
     return code;
 }
 

@@ -1,4 +1,4 @@
-/* See lessons.h. */
+/* See training_images.h. */
 #include "harness/target/training_images.h"
 
 #include "harness/data/dataset.h"
@@ -17,8 +17,8 @@ typedef struct page {
     int *predictions;
 } page;
 
-struct pg_lesson_book {
-    pg_lessons lessons;
+struct pg_training_loader {
+    pg_training_images training_images;
     pg_dataset *dataset;
     pg_network *network; /* borrowed */
     pg_judge *judge;     /* borrowed */
@@ -32,9 +32,9 @@ struct pg_lesson_book {
     float *logits;    /* [slots][map] */
 };
 
-static int fill_page(pg_lesson_book *b, page *p, int64_t first)
+static int fill_page(pg_training_loader *b, page *p, int64_t first)
 {
-    int64_t left = b->lessons.count - first;
+    int64_t left = b->training_images.count - first;
     int n = left < b->batch ? (int)left : b->batch;
     p->first = -1;
     if (!p->pixels) {
@@ -45,7 +45,7 @@ static int fill_page(pg_lesson_book *b, page *p, int64_t first)
         p->predictions = malloc((size_t)b->batch * sizeof *p->predictions);
     }
     bool there = p->pixels && p->sources && p->logits && p->labels && p->predictions;
-    int code = there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for lessons");
+    int code = there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for training_images");
     if (code == PG_OK)
         code = pg_dataset_read(b->dataset, first, n, p->pixels, p->labels);
     if (code == PG_OK && b->source)
@@ -61,9 +61,9 @@ static int fill_page(pg_lesson_book *b, page *p, int64_t first)
     return code;
 }
 
-static int read_lesson(void *context, int64_t i, int slot, pg_example *out)
+static int read_image(void *context, int64_t i, int slot, pg_example *out)
 {
-    pg_lesson_book *b = context;
+    pg_training_loader *b = context;
     uint8_t *pixels = b->pixels + (size_t)slot * b->image, *source = b->sources + (size_t)slot * b->source;
     float *logits = b->logits + (size_t)slot * b->map;
     int64_t number = i / b->batch, first = number * b->batch;
@@ -84,7 +84,7 @@ static int read_lesson(void *context, int64_t i, int slot, pg_example *out)
     return PG_OK;
 }
 
-static int check_fit(const pg_lesson_book *b, const char *dataset, const pg_geometry *g, const pg_resizing *resize)
+static int check_fit(const pg_training_loader *b, const char *dataset, const pg_geometry *g, const pg_resizing *resize)
 {
     const pg_dataset_info *info = pg_dataset_info_of(b->dataset);
     if (resize && (info->source_height != resize->from_height || info->source_width != resize->from_width))
@@ -96,9 +96,9 @@ static int check_fit(const pg_lesson_book *b, const char *dataset, const pg_geom
                    info->height, info->width, info->classes, g->input_height, g->input_width, g->classes);
 }
 
-static int make_pages(pg_lesson_book *b)
+static int make_pages(pg_training_loader *b)
 {
-    int64_t batches = (b->lessons.count + b->batch - 1) / b->batch;
+    int64_t batches = (b->training_images.count + b->batch - 1) / b->batch;
     int64_t room = BYTES_MAX / (int64_t)((size_t)b->batch * (b->image + b->source + b->map * sizeof(float)));
     b->n_pages = batches < room ? batches : room;
     b->n_pages = b->n_pages > 0 ? b->n_pages : 1;
@@ -108,39 +108,40 @@ static int make_pages(pg_lesson_book *b)
     b->logits = malloc((size_t)b->slots * b->map * sizeof *b->logits);
     for (int64_t i = 0; b->pages && i < b->n_pages; i++)
         b->pages[i].first = -1;
-    return b->pages && b->pixels && b->sources && b->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for lessons");
+    return b->pages && b->pixels && b->sources && b->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for training_images");
 }
 
-int pg_lessons_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge, int slots,
-                    const pg_resizing *resize, pg_lesson_book **out)
+int pg_training_images_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge,
+                            int slots, const pg_resizing *resize, pg_training_loader **out)
 {
     *out = NULL;
-    pg_lesson_book *b = calloc(1, sizeof *b);
+    pg_training_loader *b = calloc(1, sizeof *b);
     if (!b)
         return pg_fail(PG_ENOMEM, "out of memory");
     const pg_geometry *g = &pg_network_info(network)->geometry;
-    *b = (pg_lesson_book){.network = network,
-                          .judge = judge,
-                          .batch = batch,
-                          .slots = slots,
-                          .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
-                          .source = resize ? (size_t)3 * (size_t)resize->from_height * (size_t)resize->from_width : 0,
-                          .map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes};
+    *b = (pg_training_loader){.network = network,
+                              .judge = judge,
+                              .batch = batch,
+                              .slots = slots,
+                              .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
+                              .source = resize ? (size_t)3 * (size_t)resize->from_height * (size_t)resize->from_width : 0,
+                              .map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes};
     int code = pg_dataset_open(data_dir, dataset, &b->dataset);
     if (code == PG_OK)
         code = check_fit(b, dataset, g, resize);
     if (code == PG_OK) {
-        b->lessons = (pg_lessons){.count = pg_dataset_info_of(b->dataset)->images, .context = b, .read = read_lesson};
+        b->training_images =
+            (pg_training_images){.count = pg_dataset_info_of(b->dataset)->images, .context = b, .read = read_image};
         code = make_pages(b);
     }
     if (code == PG_OK)
         *out = b;
     else
-        pg_lessons_close(b);
+        pg_training_images_close(b);
     return code;
 }
 
-void pg_lessons_close(pg_lesson_book *b)
+void pg_training_images_close(pg_training_loader *b)
 {
     if (!b)
         return;
@@ -159,4 +160,4 @@ void pg_lessons_close(pg_lesson_book *b)
     free(b);
 }
 
-const pg_lessons *pg_lessons_of(const pg_lesson_book *b) { return &b->lessons; }
+const pg_training_images *pg_training_images_of(const pg_training_loader *b) { return &b->training_images; }
