@@ -51,7 +51,7 @@ struct pg_victim {
     int image_height, image_width, patch_height, patch_width; /* pixels of what the patch is put on */
     int classes;
     int slots; /* >= 1 */
-    int kinds; /* >= 1: ways to score, each another aim of an attacker who knows the defense; kind 0 is the plain one */
+    int kinds; /* >= 1: ways to score, each another objective of an attacker who knows the defense; kind 0 is the plain one */
 
     /* Puts an image into a slot, with the patch at (top, left). The example stays valid until the slot is filled again. */
     int (*hold)(pg_victim *victim, int slot, const pg_example *example, int top, int left);
@@ -118,9 +118,9 @@ typedef struct pg_attack {
     int (*fixed_target)(const void *config);
     /* required: attacks examples[n], in any order and any grouping; writes found[n]. An image that needs no patch (untargeted:
      * wrong already; targeted: the target already) is left alone: broken, 0 steps, and a patch of its own pixels; not so where
-     * the aim is another than the prediction (local-logits). What is found for an image does not depend on n or on the other
-     * examples, up to last bits that depend on its place in a batch. PG_EINPUT also where the target is the label of an image,
-     * PG_EINTERRUPTED where the victim says so: nothing found counts then. */
+     * the objective is another than the prediction (local-logits). What is found for an image does not depend on n or on the
+     * other examples, up to last bits that depend on its place in a batch. PG_EINPUT also where the target is the label of an
+     * image, PG_EINTERRUPTED where the victim says so: nothing found counts then. */
     int (*run)(const void *config, const void *state, uint64_t seed, pg_victim *victim, const pg_example *examples, size_t n,
                pg_found *found);
 } pg_attack;

@@ -15,7 +15,7 @@ typedef struct lavan {
     pg_location location;
     pg_ascent ascent;
     int64_t restarts;
-    pg_aim aim;
+    pg_objective objective;
 } lavan;
 
 /* clang-format off */
@@ -26,7 +26,7 @@ static const pg_option options[] = {
     PG_LOSS_OPTION(lavan, "cross-entropy"),
     PG_ASCENT_OPTIONS(lavan, "500"),
     {.name = "restarts", .type = PG_OPTION_INT, .offset = offsetof(lavan, restarts), .fallback = "1", .min = 1, .max = 100000,
-     .help = "attempts at each place; at least one for each way to aim at the defense"},
+     .help = "attempts at each place; at least one for each way to objective at the defense"},
     {0},
 };
 /* clang-format on */
@@ -35,14 +35,14 @@ static int settle(void *config)
 {
     lavan *c = config;
     pg_location_settle(&c->location);
-    return pg_aim_settle(&c->aim);
+    return pg_objective_settle(&c->objective);
 }
 
 static int check(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes)
 {
     const lavan *c = config;
     int code = pg_location_check(&c->location, image_height, image_width, patch_height, patch_width, classes);
-    return code == PG_OK ? pg_aim_check(&c->aim, classes) : code;
+    return code == PG_OK ? pg_objective_check(&c->objective, classes) : code;
 }
 
 static int64_t rounds_of(const lavan *c, const pg_victim *v) { return c->restarts > v->kinds ? c->restarts : v->kinds; }
@@ -74,7 +74,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .state = state,
                         .seed = seed,
                         .victim = victim,
-                        .aim = &c->aim,
+                        .objective = &c->objective,
                         .steps = c->ascent.steps,
                         .attempts =
                             rounds_of(c, victim) * pg_location_places(&c->location, victim->image_height, victim->image_width,
@@ -87,7 +87,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
     return code == PG_OK ? pg_search_run(&search, examples, n, found) : code;
 }
 
-static int fixed_target(const void *config) { return pg_aim_class(&((const lavan *)config)->aim); }
+static int fixed_target(const void *config) { return pg_objective_class(&((const lavan *)config)->objective); }
 
 PG_ATTACK(lavan)
 const pg_attack pg_attack_lavan = {

@@ -6,8 +6,8 @@
  *
  * What is found for an image: `loss` is the share, of the positions that the patch can touch, whose local prediction is wrong
  * under some patch; those that are wrong without one count and are not attacked. The patch is the one that has most of them
- * wrong at once, and `broken` is what the judge says of it. The aim is not the prediction, so images that are wrong already are
- * attacked like others. With steps=0 and start=image the share is that of the clean image. */
+ * wrong at once, and `broken` is what the judge says of it. The objective is not the prediction, so images that are wrong
+ * already are attacked like others. With steps=0 and start=image the share is that of the clean image. */
 #include "attacks/ascent.h"
 
 #include <stdlib.h>
@@ -18,7 +18,7 @@ typedef struct local_logits {
     pg_location location;
     pg_ascent ascent;
     int64_t restarts;
-    pg_aim aim; /* the target is always "none" */
+    pg_objective objective; /* the target is always "none" */
 } local_logits;
 
 /* clang-format off */
@@ -52,8 +52,8 @@ static int settle(void *config)
     pg_location_settle(&c->location);
     c->location.places = 1;
     c->common.through = PG_THROUGH_DEFENSE; /* it goes through neither */
-    memset(c->aim.target, 0, sizeof c->aim.target);
-    memcpy(c->aim.target, "none", 4);
+    memset(c->objective.target, 0, sizeof c->objective.target);
+    memcpy(c->objective.target, "none", 4);
     return PG_OK;
 }
 
@@ -194,7 +194,7 @@ static void note(pg_search *search, pg_trial *trial, bool *attempt_done, bool *i
     positions *p = trial->own;
     if (p->at_once > p->most) {
         p->most = p->at_once;
-        pg_search_keep(search, trial, trial->lead, trial->prediction != trial->example->label);
+        pg_search_keep(search, trial, trial->margin, trial->prediction != trial->example->label);
     }
     trial->found->loss = (double)p->wrong / p->n;
     *attempt_done = p->done[p->at] || trial->pass > search->steps;
@@ -209,7 +209,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .state = state,
                         .seed = seed,
                         .victim = victim,
-                        .aim = &c->aim,
+                        .objective = &c->objective,
                         .steps = c->ascent.steps,
                         .gradients = true,
                         .every_image = true,

@@ -1,4 +1,4 @@
-/* Targets and losses. See aim.h. */
+/* Targets and losses. See objective.h. */
 #include "attacks/objective.h"
 
 #include "attacks/draw.h"
@@ -18,32 +18,32 @@ static int64_t class_of(const char *target)
     return target[0] >= '0' && target[0] <= '9' && pg_parse_int(target, &value) == PG_OK && value <= INT_MAX ? value : -1;
 }
 
-int pg_aim_settle(pg_aim *aim)
+int pg_objective_settle(pg_objective *objective)
 {
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(aim->target, words[i]) == 0)
+        if (strcmp(objective->target, words[i]) == 0)
             return PG_OK;
-    int64_t class = class_of(aim->target);
+    int64_t class = class_of(objective->target);
     if (class < 0)
-        return pg_fail(PG_EINPUT, "target '%s': none, random, runner-up, or the number of a class", aim->target);
-    memset(aim->target, 0, sizeof aim->target);
-    snprintf(aim->target, sizeof aim->target, "%lld", (long long)class);
+        return pg_fail(PG_EINPUT, "target '%s': none, random, runner-up, or the number of a class", objective->target);
+    memset(objective->target, 0, sizeof objective->target);
+    snprintf(objective->target, sizeof objective->target, "%lld", (long long)class);
     return PG_OK;
 }
 
-int pg_aim_check(const pg_aim *aim, int classes)
+int pg_objective_check(const pg_objective *objective, int classes)
 {
-    int64_t class = class_of(aim->target);
+    int64_t class = class_of(objective->target);
     return class < classes ? PG_OK : pg_fail(PG_EINPUT, "target %lld: the classes are 0 to %d", (long long)class, classes - 1);
 }
 
-int pg_aim_target(const pg_aim *aim, uint64_t seed, const pg_example *example, int classes, int *target)
+int pg_objective_target(const pg_objective *objective, uint64_t seed, const pg_example *example, int classes, int *target)
 {
-    int64_t class = class_of(aim->target);
+    int64_t class = class_of(objective->target);
     *target = PG_TARGET_NONE;
-    if (strcmp(aim->target, "runner-up") == 0)
+    if (strcmp(objective->target, "runner-up") == 0)
         *target = PG_TARGET_RUNNER_UP;
-    else if (strcmp(aim->target, "random") == 0) {
+    else if (strcmp(objective->target, "random") == 0) {
         pg_rng rng = pg_draw_make(seed, example->index, PG_DRAW_TARGET, 0);
         int drawn = (int)pg_rng_below(&rng, (uint32_t)classes - 1);
         *target = drawn + (drawn >= example->label); /* any but the label */
@@ -56,9 +56,9 @@ int pg_aim_target(const pg_aim *aim, uint64_t seed, const pg_example *example, i
     return PG_OK;
 }
 
-int pg_aim_class(const pg_aim *aim) { return (int)class_of(aim->target); }
+int pg_objective_class(const pg_objective *objective) { return (int)class_of(objective->target); }
 
-int pg_aim_runner_up(const float *scores, int classes, int label)
+int pg_objective_runner_up(const float *scores, int classes, int label)
 {
     int best = -1;
     for (int c = 0; c < classes; c++)
@@ -67,9 +67,9 @@ int pg_aim_runner_up(const float *scores, int classes, int label)
     return best;
 }
 
-bool pg_aim_met(int label, int target, int prediction) { return target < 0 ? prediction != label : prediction == target; }
+bool pg_objective_met(int label, int target, int prediction) { return target < 0 ? prediction != label : prediction == target; }
 
-pg_tensor *pg_aim_leads(pg_scope *s, pg_tensor *scores, int n, const int64_t *labels, const int64_t *targets, int loss)
+pg_tensor *pg_objective_margins(pg_scope *s, pg_tensor *scores, int n, const int64_t *labels, const int64_t *targets, int loss)
 {
     const pg_torch *t = s->torch;
     int64_t own[n];
@@ -90,20 +90,20 @@ pg_tensor *pg_aim_leads(pg_scope *s, pg_tensor *scores, int n, const int64_t *la
     return t->mul(s, t->sub(s, top, mine), t->from_data(s, sign, PG_T_F32, 2, column));
 }
 
-pg_tensor *pg_aim_success(pg_scope *s, pg_tensor *leads, bool logarithm)
+pg_tensor *pg_objective_success(pg_scope *s, pg_tensor *margins, bool logarithm)
 {
     const pg_torch *t = s->torch;
     if (!logarithm)
-        return t->sigmoid(s, leads);
-    pg_tensor *both = t->cat(s, 2, (pg_tensor *[]){leads, t->affine(s, leads, 0, 0)}, 1);
+        return t->sigmoid(s, margins);
+    pg_tensor *both = t->cat(s, 2, (pg_tensor *[]){margins, t->affine(s, margins, 0, 0)}, 1);
     return t->slice(s, t->log_softmax(s, both, 1), 1, 0, 1, 1);
 }
 
 static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
 
-double pg_aim_loss(int loss, int target, double lead)
+double pg_objective_loss(int loss, int target, double margin)
 {
     if (loss == PG_LOSS_MARGIN)
-        return lead;
-    return target < 0 ? softplus(lead) : -softplus(-lead);
+        return margin;
+    return target < 0 ? softplus(margin) : -softplus(-margin);
 }

@@ -18,7 +18,7 @@ typedef struct random_search {
     int64_t steps, restarts;
     double share;
     int feedback;
-    pg_aim aim;
+    pg_objective objective;
 } random_search;
 
 /* clang-format off */
@@ -43,14 +43,14 @@ static int settle(void *config)
 {
     random_search *c = config;
     pg_location_settle(&c->location);
-    return pg_aim_settle(&c->aim);
+    return pg_objective_settle(&c->objective);
 }
 
 static int check(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes)
 {
     const random_search *c = config;
     int code = pg_location_check(&c->location, image_height, image_width, patch_height, patch_width, classes);
-    return code == PG_OK ? pg_aim_check(&c->aim, classes) : code;
+    return code == PG_OK ? pg_objective_check(&c->objective, classes) : code;
 }
 
 static int begin(pg_search *search, pg_trial *trial, bool *more)
@@ -86,9 +86,9 @@ static void move(pg_search *search, pg_trial *trial)
     const random_search *c = search->config;
     int h = search->victim->patch_height, w = search->victim->patch_width, least = h < w ? h : w;
     size_t bytes = pg_search_patch_size(search) * sizeof *trial->patch;
-    bool kept = c->feedback == FEEDBACK_DECISION || !(trial->lead < trial->best);
+    bool kept = c->feedback == FEEDBACK_DECISION || !(trial->margin < trial->best);
     if (kept) {
-        trial->best = trial->lead;
+        trial->best = trial->margin;
         memcpy(trial->memory, trial->patch, bytes);
     } else
         memcpy(trial->patch, trial->memory, bytes);
@@ -112,7 +112,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .state = state,
                         .seed = seed,
                         .victim = victim,
-                        .aim = &c->aim,
+                        .objective = &c->objective,
                         .steps = c->steps,
                         .attempts = c->restarts * pg_location_places(&c->location, victim->image_height, victim->image_width,
                                                                      victim->patch_height, victim->patch_width),
@@ -123,7 +123,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
     return code == PG_OK ? pg_search_run(&search, examples, n, found) : code;
 }
 
-static int fixed_target(const void *config) { return pg_aim_class(&((const random_search *)config)->aim); }
+static int fixed_target(const void *config) { return pg_objective_class(&((const random_search *)config)->objective); }
 
 PG_ATTACK(random_search)
 const pg_attack pg_attack_random_search = {

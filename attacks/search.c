@@ -11,7 +11,7 @@ typedef struct batch {
     pg_trial **members; /* [slots] of the pass */
     int *slots;
     int64_t *labels, *targets;
-    double *leads;              /* [slots] of the pass */
+    double *margins;            /* [slots] of the pass */
     float *values;              /* patches, gradients and memories of the trials */
     float *patches, *gradients; /* of the pass */
 } batch;
@@ -27,7 +27,7 @@ static void batch_release(batch *b)
     free(b->members);
     free(b->slots);
     free(b->labels);
-    free(b->leads);
+    free(b->margins);
     free(b->values);
     *b = (batch){0};
 }
@@ -39,9 +39,9 @@ static int batch_init(const pg_search *search, batch *b)
                  .members = calloc(slots, sizeof *b->members),
                  .slots = calloc(slots, sizeof *b->slots),
                  .labels = calloc(2 * slots, sizeof *b->labels),
-                 .leads = calloc(2 * slots, sizeof *b->leads),
+                 .margins = calloc(2 * slots, sizeof *b->margins),
                  .values = calloc(5 * slots * size, sizeof *b->values)};
-    if (!b->trials || !b->members || !b->slots || !b->labels || !b->leads || !b->values) {
+    if (!b->trials || !b->members || !b->slots || !b->labels || !b->margins || !b->values) {
         batch_release(b);
         return pg_fail(PG_ENOMEM, "out of memory for %zu patches", slots);
     }
@@ -117,24 +117,24 @@ int pg_search_next_place(pg_search *search, pg_trial *trial, const pg_location *
     return pg_search_hold(search, trial, place.top, place.left);
 }
 
-void pg_search_keep(pg_search *search, pg_trial *trial, double lead, bool broken)
+void pg_search_keep(pg_search *search, pg_trial *trial, double margin, bool broken)
 {
     pg_found *found = trial->found;
     found->broken = broken;
     found->top = trial->top;
     found->left = trial->left;
-    found->loss = pg_aim_loss(search->aim->loss, trial->target, lead);
+    found->loss = pg_objective_loss(search->objective->loss, trial->target, margin);
     memcpy(found->patch, trial->patch, pg_search_patch_size(search) * sizeof *found->patch);
-    search->leads[trial->slot] = lead;
+    search->margins[trial->slot] = margin;
 }
 
 /* Leads of different kinds do not compare: of a kind but the first only a success is kept. */
 static void note(pg_search *search, pg_trial *trial, bool *attempt_done, bool *image_done)
 {
-    bool broken = pg_aim_met(trial->example->label, trial->target, trial->prediction);
+    bool broken = pg_objective_met(trial->example->label, trial->target, trial->prediction);
     bool first = trial->attempt == 0 && trial->pass == 1;
-    if (broken || first || (trial->kind == 0 && trial->lead > search->leads[trial->slot]))
-        pg_search_keep(search, trial, trial->lead, broken);
+    if (broken || first || (trial->kind == 0 && trial->margin > search->margins[trial->slot]))
+        pg_search_keep(search, trial, trial->margin, broken);
     *attempt_done = trial->pass > search->steps;
     *image_done = broken;
 }
@@ -155,7 +155,7 @@ static int settle_target(pg_search *search, pg_trial *trial)
         v->scope->torch->scope_clear(v->scope);
     }
     if (code == PG_OK) {
-        trial->target = trial->found->target = pg_aim_runner_up(scores, v->classes, trial->example->label);
+        trial->target = trial->found->target = pg_objective_runner_up(scores, v->classes, trial->example->label);
         trial->found->steps++;
     }
     free(patch);
@@ -205,7 +205,7 @@ static void leave_alone(const pg_search *search, pg_trial *trial, bool broken)
 static bool is_there_already(const pg_search *search, const pg_trial *trial)
 {
     return !search->every_image && trial->target != PG_TARGET_RUNNER_UP &&
-           pg_aim_met(trial->example->label, trial->target, trial->example->prediction);
+           pg_objective_met(trial->example->label, trial->target, trial->example->prediction);
 }
 
 /* Gives an idle slot an image. One that needs no patch is done at once, and leaves the slot idle. */
@@ -216,8 +216,8 @@ static int admit(pg_search *search, pg_trial *trial, const pg_example *example, 
     trial->example = example;
     trial->found = found;
     trial->attempt = 0;
-    search->leads[trial->slot] = -INFINITY;
-    int code = pg_aim_target(search->aim, search->seed, example, search->victim->classes, &trial->target);
+    search->margins[trial->slot] = -INFINITY;
+    int code = pg_objective_target(search->objective, search->seed, example, search->victim->classes, &trial->target);
     found->target = trial->target;
     bool more = false, passed_over = code == PG_EINPUT && search->pass_over;
     if (passed_over || (code == PG_OK && is_there_already(search, trial))) {
@@ -244,15 +244,15 @@ static int measure(pg_search *search, batch *b, int n, pg_tensor *scores)
     int code = PG_OK;
     if (v->scope) {
         const pg_torch *t = v->scope->torch;
-        pg_tensor *leads = pg_aim_leads(v->scope, scores, n, b->labels, b->targets, search->aim->loss);
-        (void)t->read(v->scope, leads, b->leads, PG_T_F64, n);
+        pg_tensor *margins = pg_objective_margins(v->scope, scores, n, b->labels, b->targets, search->objective->loss);
+        (void)t->read(v->scope, margins, b->margins, PG_T_F64, n);
         code = pg_scope_check(v->scope);
         if (code == PG_OK && search->gradients)
-            code = v->gradient(v, t->sum(v->scope, leads, 0, NULL, false), b->gradients);
+            code = v->gradient(v, t->sum(v->scope, margins, 0, NULL, false), b->gradients);
     }
     for (int i = 0; code == PG_OK && i < n; i++) {
         pg_trial *trial = b->members[i];
-        trial->lead = v->scope ? b->leads[i] : 0;
+        trial->margin = v->scope ? b->margins[i] : 0;
         if (search->gradients)
             memcpy(trial->gradient, b->gradients + (size_t)i * size, size * sizeof *trial->gradient);
         code = v->judge(v, i, &trial->prediction);
@@ -347,12 +347,12 @@ int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_fo
         return pg_fail(PG_EUNSUPPORTED, "this attack needs gradients, and the model has none: random-search needs none");
     int target, code = PG_OK;
     for (size_t i = 0; i < n && code == PG_OK && !search->pass_over; i++) /* before any work */
-        code = pg_aim_target(search->aim, search->seed, &examples[i], v->classes, &target);
+        code = pg_objective_target(search->objective, search->seed, &examples[i], v->classes, &target);
     if (code == PG_OK)
         code = batch_init(search, &b);
     if (code != PG_OK)
         return code;
-    search->leads = b.leads + v->slots;
+    search->margins = b.margins + v->slots;
     bool before = v->scope ? v->scope->torch->grad_mode(false) : false;
     code = work(search, &b, examples, n, found);
     if (v->scope)

@@ -3,8 +3,8 @@
  *
  * An image is attacked in **attempts**, one after the other. An attempt begins with a patch of the attack's choice, is moved
  * after each pass, and ends after `steps` moves, that is after steps + 1 passes. The victim's judge is asked after every pass,
- * and the first patch that it says is broken ends the image. Otherwise the patch with the largest lead (attacks/objective.h) is
- * what was found.
+ * and the first patch that it says is broken ends the image. Otherwise the patch with the largest margin (attacks/objective.h)
+ * is what was found.
  *
  * What one image goes through never depends on the others. */
 #ifndef PG_ATTACKS_SEARCH_H
@@ -23,11 +23,11 @@ typedef struct pg_trial {
     int64_t pass;        /* passes of this attempt */
     int kind, top, left; /* of this attempt */
     int target;          /* a class or PG_TARGET_NONE; PG_TARGET_RUNNER_UP until the first attempt has begun */
-    double lead;         /* of the last pass; 0 where the victim has no scores */
+    double margin;       /* of the last pass; 0 where the victim has no scores */
     double best;         /* for the attack: -INFINITY when an attempt begins */
     int prediction;      /* of the last pass, by the judge */
     float *patch;        /* of the next pass, in [0, 1] */
-    float *gradient;     /* d lead / d patch of the last pass */
+    float *gradient;     /* d margin / d patch of the last pass */
     float *memory;       /* for the attack: zero when an attempt begins */
     void *own;           /* for the attack: NULL when an image begins, given to free() when it ends */
     pg_place *ranked;    /* location gradient: n_ranked places, best first */
@@ -41,7 +41,7 @@ struct pg_search {
     const void *state;
     uint64_t seed;
     pg_victim *victim;
-    const pg_aim *aim;
+    const pg_objective *objective;
     int64_t steps;
     int64_t attempts; /* of an image, at most; 0: not known. For progress alone */
     bool gradients;   /* `move` wants them */
@@ -60,10 +60,10 @@ struct pg_search {
      * it */
     void (*note)(pg_search *search, pg_trial *trial, bool *attempt_done, bool *image_done);
 
-    double *leads; /* of the loop: what was found for the image of each slot */
+    double *margins; /* of the loop: what was found for the image of each slot */
 };
 
-/* Attacks all examples; fills in what attack.h asks for. search->leads is the loop's own. */
+/* Attacks all examples; fills in what attack.h asks for. search->margins is the loop's own. */
 int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_found *found) PG_MUST_USE;
 
 /* ---- For `begin` */
@@ -79,6 +79,6 @@ void pg_search_own_pixels(const pg_search *search, const pg_trial *trial, float 
 size_t pg_search_patch_size(const pg_search *search); /* values in a patch */
 
 /* What a pass has found, by the rule above; for `note`. */
-void pg_search_keep(pg_search *search, pg_trial *trial, double lead, bool broken);
+void pg_search_keep(pg_search *search, pg_trial *trial, double margin, bool broken);
 
 #endif

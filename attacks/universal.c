@@ -25,7 +25,7 @@ typedef struct universal {
     double step, rotation;
     pg_range scale;
     int schedule, shape;
-    pg_aim aim;
+    pg_objective objective;
 } universal;
 
 /* clang-format off */
@@ -62,17 +62,17 @@ static int settle(void *config)
 {
     universal *c = config;
     pg_location_settle(&c->location);
-    if (strcmp(c->aim.target, "random") == 0 || strcmp(c->aim.target, "runner-up") == 0)
+    if (strcmp(c->objective.target, "random") == 0 || strcmp(c->objective.target, "runner-up") == 0)
         return pg_fail(PG_EINPUT, "target %s: one patch for all images has one target: none, or the number of a class",
-                       c->aim.target);
-    return pg_aim_settle(&c->aim);
+                       c->objective.target);
+    return pg_objective_settle(&c->objective);
 }
 
 static int check(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes)
 {
     const universal *c = config;
     int code = pg_location_check(&c->location, image_height, image_width, patch_height, patch_width, classes);
-    return code == PG_OK ? pg_aim_check(&c->aim, classes) : code;
+    return code == PG_OK ? pg_objective_check(&c->objective, classes) : code;
 }
 
 static const char *training_images_of(const void *config)
@@ -165,12 +165,12 @@ static int differentiate(training *s, int kind)
     int64_t labels[v->slots], targets[v->slots];
     for (int i = 0; i < v->slots; i++) {
         labels[i] = s->samples[i].example.label;
-        targets[i] = pg_aim_class(&s->config->aim); /* where it is the label, more of it is right for others */
+        targets[i] = pg_objective_class(&s->config->objective); /* where it is the label, more of it is right for others */
     }
     bool before = t->grad_mode(true);
     pg_tensor *x = v->scores(v, v->slots, s->slots, s->patches, kind);
-    pg_tensor *leads = pg_aim_leads(scope, x, v->slots, labels, targets, s->config->aim.loss);
-    pg_tensor *loss = t->sum(scope, pg_aim_success(scope, leads, targets[0] >= 0), 0, NULL, false);
+    pg_tensor *margins = pg_objective_margins(scope, x, v->slots, labels, targets, s->config->objective.loss);
+    pg_tensor *loss = t->sum(scope, pg_objective_success(scope, margins, targets[0] >= 0), 0, NULL, false);
     int code = pg_scope_check(scope);
     if (code == PG_OK)
         code = v->gradient(v, loss, s->gradients);
@@ -258,8 +258,13 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                pg_found *found)
 {
     const universal *c = config;
-    pg_search search = {
-        .config = config, .state = state, .seed = seed, .victim = victim, .aim = &c->aim, .pass_over = true, .begin = begin};
+    pg_search search = {.config = config,
+                        .state = state,
+                        .seed = seed,
+                        .victim = victim,
+                        .objective = &c->objective,
+                        .pass_over = true,
+                        .begin = begin};
     int code =
         check(config, victim->image_height, victim->image_width, victim->patch_height, victim->patch_width, victim->classes);
     return code == PG_OK ? pg_search_run(&search, examples, n, found) : code;

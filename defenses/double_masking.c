@@ -200,8 +200,8 @@ static void double_predict_double(const pg_evidence *evidence, pg_window window,
     }
 }
 
-/* The smallest lead of the label over another class outside any pair; INT64_MAX where there is no other. */
-static int64_t least_lead(const masked_map *m, int label)
+/* The smallest margin of the label over another class outside any pair; INT64_MAX where there is no other. */
+static int64_t least_margin(const masked_map *m, int label)
 {
     int64_t least = INT64_MAX;
     for (int i = 0; i < m->count; i++) {
@@ -225,7 +225,7 @@ static void double_certify(const pg_evidence *evidence, pg_window window, int64_
         out[i] = pg_verdict_of(predict(&m));
         if (out[i].prediction != label)
             continue;
-        int64_t least = least_lead(&m, label);
+        int64_t least = least_margin(&m, label);
         pg_verdict_judge(&out[i], least, m.masks.outside, delta);
         out[i].decided = least > 2 * (int64_t)evidence->height * evidence->width;
         out[i].certified = out[i].certified && m.masks.outside > 0;

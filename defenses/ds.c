@@ -55,14 +55,15 @@ static pg_certificate ds_certificate(const void *config)
     return ((const ds_config *)config)->rule == DS_WINDOW ? PG_CERTIFICATE_EXACT : PG_CERTIFICATE_SOUND;
 }
 
-/* The lead of the label over its strongest rivals before and after it, less what a window is worth; smallest over all cases. */
-typedef struct lead {
+/* The margins of the label over its strongest rivals before and after it, less what a window is worth; smallest over all cases.
+ */
+typedef struct margins {
     int64_t before, after; /* INT64_MAX: no such rival */
-} lead;
+} margins;
 
-static lead lead_votes(const pg_evidence *evidence, const pg_windows *windows, int label, const pg_sums *sums)
+static margins margin_votes(const pg_evidence *evidence, const pg_windows *windows, int label, const pg_sums *sums)
 {
-    lead l = {INT64_MAX, INT64_MAX};
+    margins l = {INT64_MAX, INT64_MAX};
     for (int c = 0; c < evidence->classes; c++) {
         int64_t *side = c < label ? &l.before : &l.after;
         if (c != label)
@@ -71,9 +72,9 @@ static lead lead_votes(const pg_evidence *evidence, const pg_windows *windows, i
     return l;
 }
 
-static lead lead_window(const pg_windows *windows, int label, const pg_sums *sums)
+static margins margin_window(const pg_windows *windows, int label, const pg_sums *sums)
 {
-    lead l = {INT64_MAX, INT64_MAX};
+    margins l = {INT64_MAX, INT64_MAX};
     for (int w = 0; w < windows->count; w++) {
         int64_t own = sums->total[label] - sums->own[w] - windows->k * PG_GRID;
         l.before = pg_margin_over(own, sums->before[w], l.before);
@@ -82,7 +83,7 @@ static lead lead_window(const pg_windows *windows, int label, const pg_sums *sum
     return l;
 }
 
-static pg_verdict judge(int prediction, const pg_windows *windows, int64_t delta, lead l)
+static pg_verdict judge(int prediction, const pg_windows *windows, int64_t delta, margins l)
 {
     pg_verdict verdict = pg_verdict_of(prediction);
     int64_t margin = PG_MIN(l.before, l.after);
@@ -111,9 +112,9 @@ static void ds_certify(const pg_evidence *evidence, pg_window window, int64_t de
         if (prediction != label)
             out[i] = pg_verdict_of(prediction);
         else if (config->rule == DS_WINDOW)
-            out[i] = judge(prediction, &windows, delta, lead_window(&windows, label, &sums));
+            out[i] = judge(prediction, &windows, delta, margin_window(&windows, label, &sums));
         else
-            out[i] = judge(prediction, &windows, delta, lead_votes(evidence, &windows, label, &sums));
+            out[i] = judge(prediction, &windows, delta, margin_votes(evidence, &windows, label, &sums));
         out[i].decided = decided;
     }
 }

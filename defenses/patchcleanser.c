@@ -3,7 +3,7 @@
  * Source: Xiang et al. 2022 (PatchCleanser), algorithms 1 and 2. Masks are one size and lie on a grid such that every place of
  * the patch is hidden by at least one of them. Position (i, j) of the map is the image with masks i and j, its class the arg
  * max of the logits (the lower index among equals). Prediction and certificate: two-mask agreement (agreement.h). A patch that
- * mask i hides changes nothing of row i and column i. The margin is the smallest lead of the label in a pair. Proof:
+ * mask i hides changes nothing of row i and column i. The margin is the smallest margin of the label in a pair. Proof:
  * defenses/CERTIFICATES.md, section 16. */
 #include "defenses/agreement.h"
 #include "defenses/rule.h"
@@ -157,8 +157,8 @@ static void cleanser_predict_double(const pg_evidence *e, pg_window window, cons
         out[i] = prediction;
 }
 
-/* The smallest lead of the label over another class in any pair; INT64_MAX where there is no other. */
-static int64_t least_lead(const pg_evidence *e, int label)
+/* The smallest margin of the label over another class in any pair; INT64_MAX where there is no other. */
+static int64_t least_margin(const pg_evidence *e, int label)
 {
     int64_t least = INT64_MAX;
     for (int i = 0; i < e->height * e->width; i++) {
@@ -176,7 +176,7 @@ static void cleanser_certify(const pg_evidence *e, pg_window window, int64_t del
     pg_windows windows = pg_windows_of(e, window);
     pg_verdict verdict = pg_verdict_of(cleanser_predict(e, window, configs[0], memory));
     if (verdict.prediction == label) {
-        int64_t least = least_lead(e, label);
+        int64_t least = least_margin(e, label);
         pg_verdict_judge(&verdict, least, 1, delta);
         verdict.decided = least > 1;
         /* some mask has to be left whole, with all second masks */

@@ -5,15 +5,15 @@ static int64_t outside(const pg_sums *sums, int class, int64_t inside) { return 
 
 static int64_t strongest(const pg_sums *sums, int w) { return PG_MAX(sums->before[w], sums->after[w]); }
 
-/* Case II for one target: its heaviest window apart from w is masked, and the label loses more there than its lead. */
+/* Case II for one target: its heaviest window apart from w is masked, and the label loses more there than its margin. */
 static bool case_two(const pg_windows *windows, const pg_sums *sums, int label, int target, const pg_plane *own,
                      const pg_plane *other, const pg_apart *apart)
 {
     for (int top = 0, w = 0; top < windows->rows.places; top++)
         for (int left = 0; left < windows->columns.places; left++, w++) {
             pg_heaviest masked = pg_heavier(apart->rows[top], apart->columns[left]);
-            int64_t lead = outside(sums, label, own->sum[w]) - outside(sums, target, other->sum[w]);
-            if (masked.sum != PG_NONE && own->sum[masked.window] > lead)
+            int64_t margin = outside(sums, label, own->sum[w]) - outside(sums, target, other->sum[w]);
+            if (masked.sum != PG_NONE && own->sum[masked.window] > margin)
                 return true;
         }
     return false;
@@ -40,15 +40,15 @@ pg_published pg_published_run(const pg_evidence *evidence, const pg_windows *win
     return found;
 }
 
-/* PG_NONE in place of a rival makes the lead too large for every case: one class alone has no target.
- * Case I for the strongest target, which has the smallest lead: s1 = lead / rest < T, rest the label's sum outside w; 0 / 0 is
- * no failure. Case IV: the lead is negative. */
+/* PG_NONE in place of a rival makes the margin too large for every case: one class alone has no target.
+ * Case I for the strongest target, which has the smallest margin: s1 = margin / rest < T, rest the label's sum outside w; 0 / 0
+ * is no failure. Case IV: the margin is negative. */
 static bool case_one(const pg_windows *windows, const pg_sums *sums, int label, int64_t threshold_ppm)
 {
     for (int w = 0; w < windows->count; w++) {
         int64_t rival = strongest(sums, w), rest = outside(sums, label, sums->own[w]);
-        int64_t lead = rest - rival;
-        if (lead < 0 || (pg_int128)lead * PG_PPM < (pg_int128)threshold_ppm * rest)
+        int64_t margin = rest - rival;
+        if (margin < 0 || (pg_int128)margin * PG_PPM < (pg_int128)threshold_ppm * rest)
             return true;
     }
     return false;

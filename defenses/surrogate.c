@@ -297,10 +297,10 @@ pg_tensor *pg_soft_held(const pg_soft *soft)
     pg_tensor *at = t->detach(s, outside), *label = t->reshape(s, soft->label, 3, (const int64_t[]){n, classes, 1});
     pg_tensor *own = t->amax(s, t->where(s, label, at, scalar(s, -1e30)), 1, (const int64_t[]){1}, false);
     pg_tensor *rival = t->amax(s, t->where(s, label, scalar(s, -1e30), at), 1, (const int64_t[]){1}, false);
-    pg_tensor *lead = t->sub(s, own, rival),
+    pg_tensor *margin = t->sub(s, own, rival),
               *all = t->reshape(s, t->arange(s, w->count, PG_T_I64), 2, (const int64_t[]){1, w->count});
-    pg_tensor *firmest = as_float(s, t->equal(s, all, t->unsqueeze(s, t->argmax(s, lead, 1), 1)));
-    pg_tensor *held = t->relu(s, t->sub(s, as_float(s, t->greater_equal(s, lead, scalar(s, 0.0))), firmest));
+    pg_tensor *firmest = as_float(s, t->equal(s, all, t->unsqueeze(s, t->argmax(s, margin, 1), 1)));
+    pg_tensor *held = t->relu(s, t->sub(s, as_float(s, t->greater_equal(s, margin, scalar(s, 0.0))), firmest));
     pg_tensor *count = t->sum(s, held, 1, (const int64_t[]){1}, true),
               *none = as_float(s, t->greater(s, scalar(s, 0.5), count));
     held = t->add(s, held, none); /* all, where there is none */

@@ -356,7 +356,7 @@ static void leads_are_differentiable(void **state)
             t->grad_mode(true);
             pg_tensor *x = t->from_data(scope, values, PG_T_F32, 2, shape);
             t->requires_grad(scope, x, true);
-            pg_tensor *lead = pg_aim_leads(scope, x, 2, labels, targeted ? wanted : none, loss);
+            pg_tensor *lead = pg_objective_margins(scope, x, 2, labels, targeted ? wanted : none, loss);
             t->read(scope, lead, leads, PG_T_F64, 2);
             t->read(scope, t->grad(scope, t->sum(scope, lead, 0, NULL, false), x), grad, PG_T_F32, 8);
             t->grad_mode(false);
@@ -373,7 +373,7 @@ static void leads_are_differentiable(void **state)
                 assert_true(fabs(leads[i] - lead_i) < 1e-4 * fmax(1, fabs(lead_i)));
                 double ce = -(double)v[own] + log(exp((double)v[own] - 150) + sum) + 150;
                 double want = loss == PG_LOSS_MARGIN ? lead_i : targeted ? -ce : ce;
-                assert_true(fabs(pg_aim_loss(loss, targeted ? own : -1, lead_i) - want) < 1e-6 * fmax(1, fabs(want)));
+                assert_true(fabs(pg_objective_loss(loss, targeted ? own : -1, lead_i) - want) < 1e-6 * fmax(1, fabs(want)));
                 assert_true(fabs(fabs((double)grad[4 * i + own]) - 1) < 1e-6);
             }
             for (int k = 0; k < 8; k++) {
@@ -383,8 +383,8 @@ static void leads_are_differentiable(void **state)
                     at[k] += side ? 1e-2f : -1e-2f;
                     ends[side] = (double)at[k];
                     t->read(scope,
-                            pg_aim_leads(scope, t->from_data(scope, at, PG_T_F32, 2, shape), 2, labels,
-                                         targeted ? wanted : none, loss),
+                            pg_objective_margins(scope, t->from_data(scope, at, PG_T_F32, 2, shape), 2, labels,
+                                                 targeted ? wanted : none, loss),
                             moved[side], PG_T_F64, 2);
                 }
                 double difference = (moved[1][k / 4] - moved[0][k / 4]) / (ends[1] - ends[0]);

@@ -145,7 +145,7 @@ static void gradients_are_the_weights(void **state)
     for (uint32_t k = 0; k < RESIZINGS; k++) {
         const pg_resizing *how = &resizings[k];
         static uint8_t clean[IMAGE_MAX];
-        static float values[PATCH], aims[IMAGE_MAX], gradient[PATCH];
+        static float values[PATCH], objectives[IMAGE_MAX], gradient[PATCH];
         float *rows = malloc((size_t)how->height * (size_t)how->from_height * sizeof *rows);
         float *columns = malloc((size_t)how->width * (size_t)how->from_width * sizeof *columns);
         pg_spread *s = NULL;
@@ -158,7 +158,7 @@ static void gradients_are_the_weights(void **state)
         pg_rng rng = pg_rng_make(32, PG_STREAM_TEST, k);
         for (int i = 0; i < IMAGE_MAX; i++) {
             clean[i] = (uint8_t)(110 + pg_rng_below(&rng, 40));
-            aims[i] = (float)(pg_rng_unit(&rng) - 0.5);
+            objectives[i] = (float)(pg_rng_unit(&rng) - 0.5);
         }
         for (int i = 0; i < PATCH; i++)
             values[i] = (float)(110 + pg_rng_below(&rng, 40)) / 255;
@@ -167,7 +167,7 @@ static void gradients_are_the_weights(void **state)
         bool recorded = t->grad_mode(true);
         pg_tensor *leaf = t->from_data(scope, values, PG_T_F32, 3, (const int64_t[]){1, 3, PATCH_H * PATCH_W});
         t->requires_grad(scope, leaf, true);
-        pg_tensor *weights = t->from_data(scope, aims, PG_T_F32, 3, (const int64_t[]){1, 3, place.height * place.width});
+        pg_tensor *weights = t->from_data(scope, objectives, PG_T_F32, 3, (const int64_t[]){1, 3, place.height * place.width});
         pg_tensor *loss = t->sum(scope, t->mul(scope, pg_spread_pixels(s, leaf), weights), 0, NULL, false);
         t->read(scope, t->grad(scope, loss, leaf), gradient, PG_T_F32, PATCH);
         if (pg_scope_check(scope) != PG_OK)
@@ -185,7 +185,7 @@ static void gradients_are_the_weights(void **state)
                     if (row < 0 || row >= place.height || column < 0 || column >= place.width)
                         assert_true(weight == 0); /* the region is all that the patch changes */
                     else
-                        want += weight * (double)aims[(c * place.height + row) * place.width + column];
+                        want += weight * (double)objectives[(c * place.height + row) * place.width + column];
                 }
             worst = fmax(worst, fabs(want - (double)gradient[p]));
         }

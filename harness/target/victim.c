@@ -374,7 +374,7 @@ static int judge(pg_victim *victim, int i, int *prediction)
 }
 
 /* The largest wrong score less that of the label. */
-static pg_tensor *lead(pg_scope *scope, pg_tensor *scores_, int classes, int label)
+static pg_tensor *margin(pg_scope *scope, pg_tensor *scores_, int classes, int label)
 {
     const pg_torch *t = scope->torch;
     pg_tensor *own = t->slice(scope, scores_, 1, label, label + 1, 1), *rest[2];
@@ -403,7 +403,7 @@ static int saliency(pg_victim *victim, const pg_example *example, float *out)
             values[i] = (float)pg_example_input(example)[i] / 255;
         bool recorded = d->torch->grad_mode(true);
         pg_tensor *x = score(d, &d->whole, pass(d, &d->whole, 1, (int[]){0}, values), 0);
-        code = stage_gradient(d, &d->whole, lead(victim->scope, x, g->classes, example->label), values);
+        code = stage_gradient(d, &d->whole, margin(victim->scope, x, g->classes, example->label), values);
         d->torch->scope_clear(victim->scope);
         d->torch->grad_mode(recorded);
     }

@@ -1,9 +1,9 @@
 /* my-attack: random pixels, again and again; the best of them is kept. (Say here what your attack does, its source, and where
  * it differs.)
  *
- * The loop of attacks/search.h does the rest: it asks the judge after every pass, keeps the patch with the largest lead, and
+ * The loop of attacks/search.h does the rest: it asks the judge after every pass, keeps the patch with the largest margin, and
  * goes to the next image. An attack is a first patch and a next patch. One with gradients sets .gradients and .needs_gradients
- * and reads trial->gradient, d lead / d patch, in `my_attack_move`. */
+ * and reads trial->gradient, d margin / d patch, in `my_attack_move`. */
 #include "attacks/search.h"
 #include "harness/plan/plugin.h"
 
@@ -11,7 +11,7 @@
 typedef struct my_attack_config {
     pg_attack_common common;
     pg_location location;
-    pg_aim aim;
+    pg_objective objective;
     int64_t steps;
 } my_attack_config;
 
@@ -34,7 +34,7 @@ static int my_attack_settle(void *config)
 {
     my_attack_config *c = config;
     pg_location_settle(&c->location);
-    return pg_aim_settle(&c->aim);
+    return pg_objective_settle(&c->objective);
 }
 
 /* What cannot work is refused before any work. */
@@ -43,7 +43,7 @@ static int my_attack_check(const void *config, int image_height, int image_width
 {
     const my_attack_config *c = config;
     int code = pg_location_check(&c->location, image_height, image_width, patch_height, patch_width, classes);
-    return code == PG_OK ? pg_aim_check(&c->aim, classes) : code;
+    return code == PG_OK ? pg_objective_check(&c->objective, classes) : code;
 }
 
 /* Draws depend on seed, image and pass alone, so that what is found for an image never depends on the others. */
@@ -78,7 +78,7 @@ static int my_attack_run(const void *config, const void *state, uint64_t seed, p
                         .state = state,
                         .seed = seed,
                         .victim = victim,
-                        .aim = &c->aim,
+                        .objective = &c->objective,
                         .steps = c->steps,
                         .begin = my_attack_begin,
                         .move = my_attack_move};
@@ -87,7 +87,7 @@ static int my_attack_run(const void *config, const void *state, uint64_t seed, p
     return code == PG_OK ? pg_search_run(&search, examples, n, found) : code;
 }
 
-static int my_attack_target(const void *config) { return pg_aim_class(&((const my_attack_config *)config)->aim); }
+static int my_attack_target(const void *config) { return pg_objective_class(&((const my_attack_config *)config)->objective); }
 
 static const pg_attack my_attack = {
     .module = {.name = "my-attack",
