@@ -9,7 +9,7 @@ typedef enum pg_draw {
     PG_DRAW_TARGET,         /* one class for each image */
     PG_DRAW_START,          /* number: attempt */
     PG_DRAW_MOVE,           /* number: attempt * passes + pass */
-    PG_DRAW_TURN,           /* number: attempt; scale and rotation */
+    PG_DRAW_WARP,           /* number: attempt; scale and rotation */
     PG_DRAW_TRAINING_IMAGE, /* number: step of training; of no image */
 } pg_draw;
 

@@ -81,18 +81,18 @@ static const char *training_images_of(const void *config)
     return "train";
 }
 
-static pg_turn draw_turn(const universal *c, pg_rng *rng)
+static pg_warp draw_warp(const universal *c, pg_rng *rng)
 {
     double scale = c->scale.lo + (c->scale.hi - c->scale.lo) * pg_rng_unit(rng);
     double angle = c->rotation * (2 * pg_rng_unit(rng) - 1) * (3.14159265358979323846 / 180);
-    return (pg_turn){.scale = scale, .angle = angle, .whole = c->shape == SHAPE_RECTANGLE};
+    return (pg_warp){.scale = scale, .angle = angle, .whole = c->shape == SHAPE_RECTANGLE};
 }
 
 /* ---- Training ---- */
 
 typedef struct training_image {
     pg_example example;
-    pg_turn turn;
+    pg_warp warp;
 } training_image;
 
 typedef struct training {
@@ -144,12 +144,12 @@ static int gather(training *s, const pg_training_images *training_images, const 
         code = training_images->read(training_images->context, pg_rng_below(&rng, (uint32_t)count), i, &p->example);
         pg_trial at = {.example = &p->example, .slot = i, .top = (int)pg_rng_below(&rng, (uint32_t)rows)};
         at.left = (int)pg_rng_below(&rng, (uint32_t)columns);
-        p->turn = draw_turn(c, &rng);
+        p->warp = draw_warp(c, &rng);
         if (code == PG_OK)
             code = v->hold(v, i, &p->example, at.top, at.left);
         if (code == PG_OK) {
             pg_search_own_pixels(&s->search, &at, s->patches + (size_t)i * size);
-            pg_turn_paint(texture, v->patch_height, v->patch_width, p->turn, s->patches + (size_t)i * size);
+            pg_warp_paint(texture, v->patch_height, v->patch_width, p->warp, s->patches + (size_t)i * size);
         }
     }
     return code;
@@ -178,7 +178,7 @@ static int differentiate(training *s, int kind)
     t->grad_mode(before);
     memset(s->sum, 0, size * sizeof *s->sum);
     for (int i = 0; i < v->slots && code == PG_OK; i++)
-        pg_turn_adjoint(s->gradients + (size_t)i * size, v->patch_height, v->patch_width, s->samples[i].turn, s->sum);
+        pg_warp_adjoint(s->gradients + (size_t)i * size, v->patch_height, v->patch_width, s->samples[i].warp, s->sum);
     return code;
 }
 
@@ -248,9 +248,9 @@ static int begin(pg_search *search, pg_trial *trial, bool *more)
     int code = pg_search_next_place(search, trial, &c->location, 1, &round, more);
     if (code != PG_OK || !*more)
         return code;
-    pg_rng rng = pg_draw_make(search->seed, trial->example->index, PG_DRAW_TURN, (uint64_t)trial->attempt);
+    pg_rng rng = pg_draw_make(search->seed, trial->example->index, PG_DRAW_WARP, (uint64_t)trial->attempt);
     pg_search_own_pixels(search, trial, trial->patch);
-    pg_turn_paint(l->texture, l->height, l->width, draw_turn(c, &rng), trial->patch);
+    pg_warp_paint(l->texture, l->height, l->width, draw_warp(c, &rng), trial->patch);
     return PG_OK;
 }
 

@@ -1,4 +1,4 @@
-/* Scaled and turned patches. See turn.h. */
+/* Scaled and turned patches. See warp.h. */
 #include "attacks/warp.h"
 
 #include <math.h>
@@ -12,12 +12,12 @@ typedef struct reading {
 static double within(double x, double most) { return x < 0 ? 0 : x > most ? most : x; }
 
 /* false: the pixel (y, x) is not painted. */
-static bool read_at(int h, int w, pg_turn turn, double sine, double cosine, int y, int x, reading *r)
+static bool read_at(int h, int w, pg_warp warp, double sine, double cosine, int y, int x, reading *r)
 {
     double dy = y + 0.5 - 0.5 * h, dx = x + 0.5 - 0.5 * w;
-    double ty = (cosine * dy - sine * dx) / turn.scale, tx = (sine * dy + cosine * dx) / turn.scale;
+    double ty = (cosine * dy - sine * dx) / warp.scale, tx = (sine * dy + cosine * dx) / warp.scale;
     double vy = ty / (0.5 * h), vx = tx / (0.5 * w); /* -1 to 1 across the texture */
-    bool inside = turn.whole ? fabs(vy) <= 1 && fabs(vx) <= 1 : vy * vy + vx * vx <= 1;
+    bool inside = warp.whole ? fabs(vy) <= 1 && fabs(vx) <= 1 : vy * vy + vx * vx <= 1;
     if (!inside)
         return false;
     ty = within(ty + 0.5 * h - 0.5, h - 1);
@@ -29,13 +29,13 @@ static bool read_at(int h, int w, pg_turn turn, double sine, double cosine, int 
     return true;
 }
 
-void pg_turn_paint(const float *texture, int h, int w, pg_turn turn, float *out)
+void pg_warp_paint(const float *texture, int h, int w, pg_warp warp, float *out)
 {
-    double sine = sin(turn.angle), cosine = cos(turn.angle);
+    double sine = sin(warp.angle), cosine = cos(warp.angle);
     reading r;
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++) {
-            if (!read_at(h, w, turn, sine, cosine, y, x, &r))
+            if (!read_at(h, w, warp, sine, cosine, y, x, &r))
                 continue;
             for (int c = 0; c < 3; c++) {
                 double value = 0;
@@ -46,13 +46,13 @@ void pg_turn_paint(const float *texture, int h, int w, pg_turn turn, float *out)
         }
 }
 
-void pg_turn_adjoint(const float *gradient, int h, int w, pg_turn turn, double *sum)
+void pg_warp_adjoint(const float *gradient, int h, int w, pg_warp warp, double *sum)
 {
-    double sine = sin(turn.angle), cosine = cos(turn.angle);
+    double sine = sin(warp.angle), cosine = cos(warp.angle);
     reading r;
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++) {
-            if (!read_at(h, w, turn, sine, cosine, y, x, &r))
+            if (!read_at(h, w, warp, sine, cosine, y, x, &r))
                 continue;
             for (int c = 0; c < 3; c++)
                 for (int k = 0; k < 4; k++)

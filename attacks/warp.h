@@ -8,15 +8,15 @@
 
 #include <stdbool.h>
 
-typedef struct pg_turn {
+typedef struct pg_warp {
     double scale; /* 1: as large as the rectangle */
     double angle; /* radians */
     bool whole;   /* the rectangle; else the ellipse */
-} pg_turn;
+} pg_warp;
 
 /* Paints texture[3][h][w] over out[3][h][w]. */
-void pg_turn_paint(const float *texture, int h, int w, pg_turn turn, float *out);
-/* Adds to sum[3][h][w] what d / d out[3][h][w] means for the texture: the transpose of pg_turn_paint. */
-void pg_turn_adjoint(const float *gradient, int h, int w, pg_turn turn, double *sum);
+void pg_warp_paint(const float *texture, int h, int w, pg_warp warp, float *out);
+/* Adds to sum[3][h][w] what d / d out[3][h][w] means for the texture: the transpose of pg_warp_paint. */
+void pg_warp_adjoint(const float *gradient, int h, int w, pg_warp warp, double *sum);
 
 #endif

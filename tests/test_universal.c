@@ -18,10 +18,10 @@ static void plain_turns_are_exact(void **state)
     float texture[PATCH], out[PATCH];
     fill(texture, PATCH, 0);
     memset(out, 0, sizeof out);
-    pg_turn_paint(texture, H, W, (pg_turn){.scale = 1, .whole = true}, out);
+    pg_warp_paint(texture, H, W, (pg_warp){.scale = 1, .whole = true}, out);
     assert_memory_equal(out, texture, sizeof out);
     for (int quarter = 1; quarter < 4; quarter++) { /* each pixel goes where a rotation by 90 degrees takes it */
-        pg_turn_paint(texture, H, W, (pg_turn){.scale = 1, .angle = quarter * M_PI / 2, .whole = true}, out);
+        pg_warp_paint(texture, H, W, (pg_warp){.scale = 1, .angle = quarter * M_PI / 2, .whole = true}, out);
         for (int c = 0; c < 3; c++)
             for (int y = 0; y < H; y++)
                 for (int x = 0; x < W; x++) {
@@ -48,7 +48,7 @@ static void shapes_leave_the_image(void **state)
     for (int k = 0; k < 3; k++) {
         for (int i = 0; i < PATCH; i++)
             out[i] = 0.25f;
-        pg_turn_paint(texture, H, W, (pg_turn){.scale = scales[k], .angle = 0.4}, out);
+        pg_warp_paint(texture, H, W, (pg_warp){.scale = scales[k], .angle = 0.4}, out);
         painted[k] = 0;
         for (int i = 0; i < H * W; i++) {
             assert_true(out[i] == 1 || out[i] == 0.25f);
@@ -71,7 +71,7 @@ static void a_plane_stays_a_plane(void **state)
         texture[i] = (float)(0.1 + 0.1 * (i / W % H) + 0.08 * (i % W));
     for (int i = 0; i < PATCH; i++)
         out[i] = -1;
-    pg_turn_paint(texture, H, W, (pg_turn){.scale = scale, .angle = angle, .whole = true}, out);
+    pg_warp_paint(texture, H, W, (pg_warp){.scale = scale, .angle = angle, .whole = true}, out);
     for (int y = 0; y < H; y++)
         for (int x = 0; x < W; x++) {
             double ty = (cos(angle) * (y - 2) - sin(angle) * (x - 2)) / scale + 2;
@@ -96,9 +96,9 @@ static void the_adjoint_is_the_transpose(void **state)
         fill(texture, 84, 2 * trial + 2);
         fill(g, 84, 2 * trial + 3);
         pg_rng rng = pg_rng_make(22, PG_STREAM_TEST, trial);
-        pg_turn turn = {.scale = 0.3 + 0.7 * pg_rng_unit(&rng), .angle = 7 * pg_rng_unit(&rng), .whole = trial % 3 == 0};
-        pg_turn_paint(texture, h, w, turn, out);
-        pg_turn_adjoint(g, h, w, turn, sum);
+        pg_warp warp = {.scale = 0.3 + 0.7 * pg_rng_unit(&rng), .angle = 7 * pg_rng_unit(&rng), .whole = trial % 3 == 0};
+        pg_warp_paint(texture, h, w, warp, out);
+        pg_warp_adjoint(g, h, w, warp, sum);
         for (int i = 0; i < 84; i++) {
             left += (double)out[i] * (double)g[i];
             right += (double)texture[i] * sum[i];

@@ -402,7 +402,7 @@ static int add_changes(pg_audit_group *g, pg_audit_cell *cell, const change *cha
 }
 
 /* Turns the order of items within every batch round. */
-static void turn(void *items, size_t size, int count, int batch)
+static void rotate(void *items, size_t size, int count, int batch)
 {
     unsigned char *bytes = items;
     for (int first = 0; first < count; first += batch)
@@ -420,10 +420,10 @@ static int forward_patched(pg_audit_group *g, bool any_batch)
     if (!any_batch)
         return pg_audit_forward(g, g->chunk.patched, g->chunk.after);
     int batch = g->forward->at_once;
-    turn(g->chunk.patched, image_of(g), g->chunk.count, batch);
+    rotate(g->chunk.patched, image_of(g), g->chunk.count, batch);
     int code = pg_audit_forward(g, g->chunk.patched, g->chunk.after);
-    turn(g->chunk.patched, image_of(g), g->chunk.count, batch);
-    turn(g->chunk.after, tensor_of(g) * sizeof(float), g->chunk.count, batch);
+    rotate(g->chunk.patched, image_of(g), g->chunk.count, batch);
+    rotate(g->chunk.after, tensor_of(g) * sizeof(float), g->chunk.count, batch);
     return code;
 }
 
