@@ -30,14 +30,14 @@ typedef struct pg_example {
 } pg_example;
 
 /* What was found for an image. */
-typedef struct pg_found {
+typedef struct pg_attack_outcome {
     bool broken;   /* the victim's judge said so at this patch; untargeted: not the label, targeted: the target */
     int top, left; /* where the patch lies */
     int target;    /* -1: untargeted */
     double loss;   /* of the attack at this patch: larger is closer to success; 0 where there was nothing to do */
     int64_t steps; /* forward passes that this image took, all places and restarts together; 0: there was nothing to do */
     float *patch;  /* [3][patch_height][patch_width] in [0, 1]; memory of the caller */
-} pg_found;
+} pg_attack_outcome;
 
 /* The defended classifier. Filled in by the harness (harness/target/victim.h) or by a test; an attack only calls it.
  *
@@ -116,13 +116,13 @@ typedef struct pg_attack {
     int (*check)(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes);
     /* optional: the class that no attacked image may have, where the options name one as the target of every image; -1: none */
     int (*fixed_target)(const void *config);
-    /* required: attacks examples[n], in any order and any grouping; writes found[n]. An image that needs no patch (untargeted:
-     * wrong already; targeted: the target already) is left alone: broken, 0 steps, and a patch of its own pixels; not so where
-     * the objective is another than the prediction (local-logits). What is found for an image does not depend on n or on the
-     * other examples, up to last bits that depend on its place in a batch. PG_EINPUT also where the target is the label of an
-     * image, PG_EINTERRUPTED where the victim says so: nothing found counts then. */
+    /* required: attacks examples[n], in any order and any grouping; writes outcome[n]. An image that needs no patch
+     * (untargeted: wrong already; targeted: the target already) is left alone: broken, 0 steps, and a patch of its own pixels;
+     * not so where the objective is another than the prediction (local-logits). What is found for an image does not depend on n
+     * or on the other examples, up to last bits that depend on its place in a batch. PG_EINPUT also where the target is the
+     * label of an image, PG_EINTERRUPTED where the victim says so: nothing found counts then. */
     int (*run)(const void *config, const void *state, uint64_t seed, pg_victim *victim, const pg_example *examples, size_t n,
-               pg_found *found);
+               pg_attack_outcome *outcome);
 } pg_attack;
 
 /* The list that make gathers from the PG_ATTACK(...) lines of attacks/, sorted by name, and behind them those of plug-ins;

@@ -67,7 +67,7 @@ static void move(pg_search *search, pg_trial *trial)
 }
 
 static int run(const void *config, const void *state, uint64_t seed, pg_victim *victim, const pg_example *examples, size_t n,
-               pg_found *found)
+               pg_attack_outcome *outcome)
 {
     const lavan *c = config;
     pg_search search = {.config = config,
@@ -84,7 +84,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .move = move};
     int code =
         check(config, victim->image_height, victim->image_width, victim->patch_height, victim->patch_width, victim->classes);
-    return code == PG_OK ? pg_search_run(&search, examples, n, found) : code;
+    return code == PG_OK ? pg_search_run(&search, examples, n, outcome) : code;
 }
 
 static int fixed_target(const void *config) { return pg_objective_class(&((const lavan *)config)->objective); }

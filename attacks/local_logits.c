@@ -123,7 +123,7 @@ static int look_first(pg_search *search, pg_trial *trial)
         look(p, values, v->classes, trial->example->label);
         p->most = p->at_once;
         trial->own = p;
-        trial->found->steps++;
+        trial->outcome->steps++;
         pg_search_keep(search, trial, 0, trial->example->prediction != trial->example->label);
     } else if (code == PG_OK)
         code = pg_fail(PG_ENOMEM, "out of memory for %lld positions", (long long)n);
@@ -147,7 +147,7 @@ static int begin(pg_search *search, pg_trial *trial, bool *more)
     while (first && ++p->at < p->n && p->done[p->at])
         ;
     p->left = first ? c->restarts - 1 : p->left - 1;
-    trial->found->loss = (double)p->wrong / p->n;
+    trial->outcome->loss = (double)p->wrong / p->n;
     *more = p->at < p->n;
     if (*more)
         pg_ascent_start(&c->ascent, search, trial, first);
@@ -196,13 +196,13 @@ static void note(pg_search *search, pg_trial *trial, bool *attempt_done, bool *i
         p->most = p->at_once;
         pg_search_keep(search, trial, trial->margin, trial->prediction != trial->example->label);
     }
-    trial->found->loss = (double)p->wrong / p->n;
+    trial->outcome->loss = (double)p->wrong / p->n;
     *attempt_done = p->done[p->at] || trial->pass > search->steps;
     *image_done = p->wrong == p->n;
 }
 
 static int run(const void *config, const void *state, uint64_t seed, pg_victim *victim, const pg_example *examples, size_t n,
-               pg_found *found)
+               pg_attack_outcome *outcome)
 {
     const local_logits *c = config;
     pg_search search = {.config = config,
@@ -219,7 +219,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .note = note};
     int code =
         check(config, victim->image_height, victim->image_width, victim->patch_height, victim->patch_width, victim->classes);
-    return code == PG_OK ? pg_search_run(&search, examples, n, found) : code;
+    return code == PG_OK ? pg_search_run(&search, examples, n, outcome) : code;
 }
 
 PG_ATTACK(local_logits)

@@ -119,16 +119,16 @@ int pg_search_next_place(pg_search *search, pg_trial *trial, const pg_location *
 
 void pg_search_keep(pg_search *search, pg_trial *trial, double margin, bool broken)
 {
-    pg_found *found = trial->found;
-    found->broken = broken;
-    found->top = trial->top;
-    found->left = trial->left;
-    found->loss = pg_objective_loss(search->objective->loss, trial->target, margin);
-    memcpy(found->patch, trial->patch, pg_search_patch_size(search) * sizeof *found->patch);
+    pg_attack_outcome *outcome = trial->outcome;
+    outcome->broken = broken;
+    outcome->top = trial->top;
+    outcome->left = trial->left;
+    outcome->loss = pg_objective_loss(search->objective->loss, trial->target, margin);
+    memcpy(outcome->patch, trial->patch, pg_search_patch_size(search) * sizeof *outcome->patch);
     search->margins[trial->slot] = margin;
 }
 
-/* Leads of different kinds do not compare: of a kind but the first only a success is kept. */
+/* Margins of different kinds do not compare: of a kind but the first only a success is kept. */
 static void note(pg_search *search, pg_trial *trial, bool *attempt_done, bool *image_done)
 {
     bool broken = pg_objective_met(trial->example->label, trial->target, trial->prediction);
@@ -155,8 +155,8 @@ static int settle_target(pg_search *search, pg_trial *trial)
         v->scope->torch->scope_clear(v->scope);
     }
     if (code == PG_OK) {
-        trial->target = trial->found->target = pg_objective_runner_up(scores, v->classes, trial->example->label);
-        trial->found->steps++;
+        trial->target = trial->outcome->target = pg_objective_runner_up(scores, v->classes, trial->example->label);
+        trial->outcome->steps++;
     }
     free(patch);
     return code;
@@ -190,16 +190,16 @@ static void retire(pg_trial *trial)
 static void leave_alone(const pg_search *search, pg_trial *trial, bool broken)
 {
     const pg_victim *v = search->victim;
-    pg_found *found = trial->found;
+    pg_attack_outcome *outcome = trial->outcome;
     if (!trial->held) {
         trial->top = (v->image_height - v->patch_height) / 2;
         trial->left = (v->image_width - v->patch_width) / 2;
     }
-    found->broken = broken;
-    found->top = trial->top;
-    found->left = trial->left;
-    found->steps = 0;
-    pg_search_own_pixels(search, trial, found->patch);
+    outcome->broken = broken;
+    outcome->top = trial->top;
+    outcome->left = trial->left;
+    outcome->steps = 0;
+    pg_search_own_pixels(search, trial, outcome->patch);
 }
 
 static bool is_there_already(const pg_search *search, const pg_trial *trial)
@@ -209,16 +209,16 @@ static bool is_there_already(const pg_search *search, const pg_trial *trial)
 }
 
 /* Gives an idle slot an image. One that needs no patch is done at once, and leaves the slot idle. */
-static int admit(pg_search *search, pg_trial *trial, const pg_example *example, pg_found *found)
+static int admit(pg_search *search, pg_trial *trial, const pg_example *example, pg_attack_outcome *outcome)
 {
-    float *patch = found->patch;
-    *found = (pg_found){.patch = patch};
+    float *patch = outcome->patch;
+    *outcome = (pg_attack_outcome){.patch = patch};
     trial->example = example;
-    trial->found = found;
+    trial->outcome = outcome;
     trial->attempt = 0;
     search->margins[trial->slot] = -INFINITY;
     int code = pg_objective_target(search->objective, search->seed, example, search->victim->classes, &trial->target);
-    found->target = trial->target;
+    outcome->target = trial->target;
     bool more = false, passed_over = code == PG_EINPUT && search->pass_over;
     if (passed_over || (code == PG_OK && is_there_already(search, trial))) {
         leave_alone(search, trial, !passed_over);
@@ -236,7 +236,7 @@ static int admit(pg_search *search, pg_trial *trial, const pg_example *example, 
     return code;
 }
 
-/* Leads, gradients and predictions of the batch whose patches were passed. */
+/* Margins, gradients and predictions of the batch whose patches were passed. */
 static int measure(pg_search *search, batch *b, int n, pg_tensor *scores)
 {
     pg_victim *v = search->victim;
@@ -257,7 +257,7 @@ static int measure(pg_search *search, batch *b, int n, pg_tensor *scores)
             memcpy(trial->gradient, b->gradients + (size_t)i * size, size * sizeof *trial->gradient);
         code = v->judge(v, i, &trial->prediction);
         trial->pass++;
-        trial->found->steps++;
+        trial->outcome->steps++;
     }
     return code;
 }
@@ -310,7 +310,7 @@ static int advance(pg_search *search, pg_trial *trial)
     return code;
 }
 
-static int work(pg_search *search, batch *b, const pg_example *examples, size_t n, pg_found *found)
+static int work(pg_search *search, batch *b, const pg_example *examples, size_t n, pg_attack_outcome *outcome)
 {
     pg_victim *v = search->victim;
     size_t next = 0, rounds = (n + (size_t)v->slots - 1) / (size_t)v->slots;
@@ -320,7 +320,7 @@ static int work(pg_search *search, batch *b, const pg_example *examples, size_t 
         for (int i = 0; i < v->slots && code == PG_OK; i++) {
             pg_trial *trial = &b->trials[i];
             for (; code == PG_OK && !trial->example && next < n; next++)
-                code = admit(search, trial, &examples[next], &found[next]);
+                code = admit(search, trial, &examples[next], &outcome[next]);
             active += trial->example != NULL;
         }
         if (code == PG_OK && active == 0)
@@ -339,7 +339,7 @@ static int work(pg_search *search, batch *b, const pg_example *examples, size_t 
     }
 }
 
-int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_found *found)
+int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_attack_outcome *outcome)
 {
     pg_victim *v = search->victim;
     batch b;
@@ -354,7 +354,7 @@ int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_fo
         return code;
     search->margins = b.margins + v->slots;
     bool before = v->scope ? v->scope->torch->grad_mode(false) : false;
-    code = work(search, &b, examples, n, found);
+    code = work(search, &b, examples, n, outcome);
     if (v->scope)
         (void)v->scope->torch->grad_mode(before);
     for (int i = 0; i < v->slots; i++)

@@ -4,7 +4,7 @@
  * An image is attacked in **attempts**, one after the other. An attempt begins with a patch of the attack's choice, is moved
  * after each pass, and ends after `steps` moves, that is after steps + 1 passes. The victim's judge is asked after every pass,
  * and the first patch that it says is broken ends the image. Otherwise the patch with the largest margin (attacks/objective.h)
- * is what was found.
+ * is what was outcome.
  *
  * What one image goes through never depends on the others. */
 #ifndef PG_ATTACKS_SEARCH_H
@@ -17,20 +17,20 @@
 /* One image on its way. Arrays have the size of a patch, [3][patch_height][patch_width]. */
 typedef struct pg_trial {
     const pg_example *example;
-    pg_found *found;     /* the best of all attempts so far */
-    int slot;            /* of the victim */
-    int64_t attempt;     /* this one: 0, 1, ... */
-    int64_t pass;        /* passes of this attempt */
-    int kind, top, left; /* of this attempt */
-    int target;          /* a class or PG_TARGET_NONE; PG_TARGET_RUNNER_UP until the first attempt has begun */
-    double margin;       /* of the last pass; 0 where the victim has no scores */
-    double best;         /* for the attack: -INFINITY when an attempt begins */
-    int prediction;      /* of the last pass, by the judge */
-    float *patch;        /* of the next pass, in [0, 1] */
-    float *gradient;     /* d margin / d patch of the last pass */
-    float *memory;       /* for the attack: zero when an attempt begins */
-    void *own;           /* for the attack: NULL when an image begins, given to free() when it ends */
-    pg_place *ranked;    /* location gradient: n_ranked places, best first */
+    pg_attack_outcome *outcome; /* the best of all attempts so far */
+    int slot;                   /* of the victim */
+    int64_t attempt;            /* this one: 0, 1, ... */
+    int64_t pass;               /* passes of this attempt */
+    int kind, top, left;        /* of this attempt */
+    int target;                 /* a class or PG_TARGET_NONE; PG_TARGET_RUNNER_UP until the first attempt has begun */
+    double margin;              /* of the last pass; 0 where the victim has no scores */
+    double best;                /* for the attack: -INFINITY when an attempt begins */
+    int prediction;             /* of the last pass, by the judge */
+    float *patch;               /* of the next pass, in [0, 1] */
+    float *gradient;            /* d margin / d patch of the last pass */
+    float *memory;              /* for the attack: zero when an attempt begins */
+    void *own;                  /* for the attack: NULL when an image begins, given to free() when it ends */
+    pg_place *ranked;           /* location gradient: n_ranked places, best first */
     int n_ranked;
     bool held; /* the victim holds this image at (top, left) */
 } pg_trial;
@@ -56,7 +56,7 @@ struct pg_search {
     /* optional: one pass that yields other scores [n][classes] than the victim's; NULL after a failure of the scope or of *code
      */
     pg_tensor *(*scores)(pg_search *search, int n, pg_trial *const *trials, const int *slots, const float *patches, int *code);
-    /* optional: takes note of a pass in trial->found, and says whether image or attempt are done; the rule told above without
+    /* optional: takes note of a pass in trial->outcome, and says whether image or attempt are done; the rule told above without
      * it */
     void (*note)(pg_search *search, pg_trial *trial, bool *attempt_done, bool *image_done);
 
@@ -64,7 +64,7 @@ struct pg_search {
 };
 
 /* Attacks all examples; fills in what attack.h asks for. search->margins is the loop's own. */
-int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_found *found) PG_MUST_USE;
+int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_attack_outcome *outcome) PG_MUST_USE;
 
 /* ---- For `begin` */
 

@@ -255,7 +255,7 @@ static int begin(pg_search *search, pg_trial *trial, bool *more)
 }
 
 static int run(const void *config, const void *state, uint64_t seed, pg_victim *victim, const pg_example *examples, size_t n,
-               pg_found *found)
+               pg_attack_outcome *outcome)
 {
     const universal *c = config;
     pg_search search = {.config = config,
@@ -267,7 +267,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .begin = begin};
     int code =
         check(config, victim->image_height, victim->image_width, victim->patch_height, victim->patch_width, victim->classes);
-    return code == PG_OK ? pg_search_run(&search, examples, n, found) : code;
+    return code == PG_OK ? pg_search_run(&search, examples, n, outcome) : code;
 }
 
 PG_ATTACK(universal)

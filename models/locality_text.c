@@ -283,7 +283,7 @@ static bool covers(const pg_locality *l, pg_dtype dtype, int batch)
     return l->measured && (l->batch == 0 || (l->dtype == dtype && l->batch == batch));
 }
 
-static void add_kind(const pg_locality *l, pg_locality_found *out)
+static void add_kind(const pg_locality *l, pg_locality_result *out)
 {
     char kind[sizeof l->device + sizeof l->isa + 1];
     snprintf(kind, sizeof kind, "%s%s%s", l->device, *l->isa ? " " : "", l->isa);
@@ -295,7 +295,7 @@ static void add_kind(const pg_locality *l, pg_locality_found *out)
         snprintf(out->kinds + used, sizeof out->kinds - used, "%s%s", used ? ", " : "", kind);
 }
 
-static void find_place(const pg_weights_info *info, pg_dtype dtype, int batch, pg_locality_found *out)
+static void find_place(const pg_weights_info *info, pg_dtype dtype, int batch, pg_locality_result *out)
 {
     const pg_locality *own = &info->locality;
     int64_t before = covers(own, dtype, batch) ? own->delta_grid : -1, most = before;
@@ -313,9 +313,9 @@ static void find_place(const pg_weights_info *info, pg_dtype dtype, int batch, p
     out->delta_grid = most >= 0 ? most : 0;
 }
 
-static void find_any(const pg_weights_info *info, pg_dtype dtype, int batch, pg_locality_found *out)
+static void find_any(const pg_weights_info *info, pg_dtype dtype, int batch, pg_locality_result *out)
 {
-    pg_locality_found place = {0};
+    pg_locality_result place = {0};
     find_place(info, dtype, batch, &place);
     int64_t delta = -1, moved = 0;
     for (int i = 0; i < info->n_measured; i++) {
@@ -335,11 +335,11 @@ static void find_any(const pg_weights_info *info, pg_dtype dtype, int batch, pg_
         out->delta_grid = PG_LOCALITY_MAX;
 }
 
-void pg_locality_find(const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch, pg_locality_found *out)
+void pg_locality_find(const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch, pg_locality_result *out)
 {
-    *out = (pg_locality_found){0};
+    *out = (pg_locality_result){0};
     if (info->locality.measured && info->locality.batch == 0)
-        *out = (pg_locality_found){.measured = true, .differs = any_batch}; /* any machine, any batch */
+        *out = (pg_locality_result){.measured = true, .differs = any_batch}; /* any machine, any batch */
     else if (any_batch)
         find_any(info, dtype, batch, out);
     else

@@ -72,7 +72,7 @@ typedef struct pg_weights_info {
 
 /* What the measurements of a network say of passes of one type and batch: the largest change that any of them found, whatever
  * machine it was made on, so that all machines plan the same cells. */
-typedef struct pg_locality_found {
+typedef struct pg_locality_result {
     bool measured;
     bool none_outside;  /* not measured, since no trial had a position outside the reach of its patch */
     bool differs;       /* from what the metadata alone says */
@@ -81,8 +81,8 @@ typedef struct pg_locality_found {
     char batches[48];   /* any_batch only: tried */
     char kinds[256];    /* machines that it was measured on: "cpu avx2, cpu avx512"; "cpu": whatever instruction set; "": any
                            machine */
-} pg_locality_found;
-void pg_locality_find(const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch, pg_locality_found *out);
+} pg_locality_result;
+void pg_locality_find(const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch, pg_locality_result *out);
 /* Whether such a list names this kind of machine. device: "cpu", "cuda:0"; isa "": not known, which only a kind without one
  * covers. */
 bool pg_locality_names(const char *kinds, const char *device, const char *isa);

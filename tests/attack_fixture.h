@@ -187,7 +187,7 @@ typedef struct gallery {
     int n;
     pg_example examples[80];
     uint8_t pixels[80][IMAGE];
-    pg_found found[80];
+    pg_attack_outcome found[80];
     float patches[80][PATCH_MAX];
 } gallery;
 
@@ -254,7 +254,7 @@ static inline int count_broken(const gallery *g)
 static inline void check_claims(toy *x, const gallery *g)
 {
     for (int i = 0; i < g->n; i++) {
-        const pg_found *f = &g->found[i];
+        const pg_attack_outcome *f = &g->found[i];
         double scores[CLASSES];
         assert_in_range(f->top, 0, SIDE_H - x->victim.patch_height);
         assert_in_range(f->left, 0, SIDE_W - x->victim.patch_width);

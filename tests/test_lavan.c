@@ -43,7 +43,7 @@ static void a_target_has_one_optimum(void **state)
     check_claims(&x, g);
     int unbroken = 0;
     for (int i = 0; i < g->n; i++) {
-        const pg_found *f = &g->found[i];
+        const pg_attack_outcome *f = &g->found[i];
         int label = g->examples[i].label;
         assert_in_range(f->target, 0, CLASSES - 1);
         assert_int_not_equal(f->target, label);
@@ -89,7 +89,7 @@ static void what_is_found_depends_on_the_image_alone(void **state)
     attack_all(&s, &few, turned);
     int same = 0, outcomes = 0;
     for (int i = 0; i < 64; i++) {
-        const pg_found *a = &all->found[i], *b = &alone->found[i], *c = &turned->found[63 - i];
+        const pg_attack_outcome *a = &all->found[i], *b = &alone->found[i], *c = &turned->found[63 - i];
         bool equal = a->broken == b->broken && a->steps == b->steps && memcmp(a->patch, b->patch, 27 * sizeof(float)) == 0;
         same += equal && a->broken == c->broken && a->steps == c->steps && memcmp(a->patch, c->patch, 27 * sizeof(float)) == 0;
         outcomes += a->broken == b->broken;
@@ -243,7 +243,7 @@ static void images_that_are_wrong_are_left_alone(void **state)
     setup s = ATTACK("lavan", "steps=3");
     attack_all(&s, &x, g);
     for (int i = 0; i < 9; i++) {
-        const pg_found *f = &g->found[i];
+        const pg_attack_outcome *f = &g->found[i];
         assert_true((f->steps == 0) == (i % 2 == 0));
         if (i % 2)
             continue;

@@ -97,7 +97,7 @@ static void every_local_vector_is_attacked_on_its_own(void **state)
     }
     attack_all(&s, &x, g);
     for (int i = 0; i < g->n; i++) {
-        const pg_found *f = &g->found[i];
+        const pg_attack_outcome *f = &g->found[i];
         double scores[CLASSES];
         int rows = 0, now = 0;
         x.held[0] = &g->examples[i];

@@ -134,9 +134,9 @@ static void damaged_files_are_refused(void **state)
 
 /* ---- Together ---- */
 
-static pg_locality_found found_of(const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch)
+static pg_locality_result found_of(const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch)
 {
-    pg_locality_found found;
+    pg_locality_result found;
     pg_locality_find(info, dtype, batch, any_batch, &found);
     return found;
 }
@@ -145,7 +145,7 @@ static void the_largest_change_counts(void **state)
 {
     (void)state;
     pg_weights_info info = info_of("2:256:fp32:cpu:128");
-    pg_locality_found f = found_of(&info, PG_DTYPE_F32, 128, false);
+    pg_locality_result f = found_of(&info, PG_DTYPE_F32, 128, false);
     assert_true(f.measured && !f.differs && f.delta_grid == 2);
     assert_string_equal(f.kinds, "cpu");
     assert_false(found_of(&info, PG_DTYPE_F32, 64, false).measured);
@@ -188,7 +188,7 @@ static void no_position_outside_is_no_measurement(void **state)
     pg_weights_info info = info_of(NULL);
     info.measured[info.n_measured++] = (pg_locality){
         .measured = false, .trials = 8, .outside = 0, .device = "cpu", .batch = 128, .moved = true, .moved_grid = 4};
-    pg_locality_found f = found_of(&info, PG_DTYPE_F32, 128, false);
+    pg_locality_result f = found_of(&info, PG_DTYPE_F32, 128, false);
     assert_true(!f.measured && f.none_outside);
     f = found_of(&info, PG_DTYPE_F32, 128, true);
     assert_true(!f.measured && f.none_outside && f.delta_grid == 0);
@@ -266,7 +266,7 @@ static void set_up(game *g, const rule *r)
                                                      .delta_grid = LEAK,
                                                      .elsewhere_grid = 1,
                                                      .moved_grid = MOVED};
-    pg_locality_found found;
+    pg_locality_result found;
     const pg_defended defended = {.defense = g->defense, .config = g->config};
     pg_defended_delta(&defended, &info, PG_DTYPE_F32, 8, true, &found, &g->delta);
     assert_true(found.measured && found.delta_grid == MOVED + LEAK);

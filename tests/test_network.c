@@ -334,7 +334,7 @@ static void locality_is_measured(void **state)
         assert_string_equal(info.locality.device, "cpu");
         assert_string_equal(info.locality.isa, found.isa);
         /* it speaks for its own type and batch only */
-        pg_locality_found f;
+        pg_locality_result f;
         pg_locality_find(&info, PG_DTYPE_F32, 8, false, &f);
         assert_true(f.measured);
         pg_locality_find(&info, PG_DTYPE_F32, 128, false, &f);
@@ -367,7 +367,7 @@ static void moved_images_are_measured(void **state)
                                          .moved = true};
     pg_weights_info before, after;
     pg_locality found, again;
-    pg_locality_found f;
+    pg_locality_result f;
     assert_int_equal(pg_weights_describe(weights, NULL, 0, &before), PG_OK);
     assert_int_equal(pg_locality_measure(weights, &request, &found), PG_OK);
     print_message("moved: %ld grid units, elsewhere %ld\n", (long)found.moved_grid, (long)found.elsewhere_grid);

@@ -523,7 +523,7 @@ static int stray_check(const void *config, int height, int width, int patch_heig
 }
 
 static int stray_run(const void *config, const void *state, uint64_t seed, pg_victim *v, const pg_example *examples, size_t n,
-                     pg_found *found)
+                     pg_attack_outcome *found)
 {
     (void)config, (void)state, (void)seed, (void)v, (void)examples;
     for (size_t i = 0; i < n; i++) {

@@ -156,7 +156,7 @@ static void a_universal_patch_learns_the_colour(void **state)
     assert_int_equal(s.attack->run(s.config, learnt, 5, &x.victim, g->examples, 60, g->found), PG_OK);
     check_claims(&x, g);
     for (int i = 0; i < 60; i++) {
-        const pg_found *f = &g->found[i];
+        const pg_attack_outcome *f = &g->found[i];
         targeted += g->examples[i].label != 1;
         if (g->examples[i].label == 1) {
             assert_true(!f->broken && f->steps == 0);

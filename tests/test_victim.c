@@ -408,12 +408,12 @@ static int liar_check(const void *config, int h, int w, int ph, int pw, int clas
 }
 
 static int liar_run(const void *config, const void *state, uint64_t seed, pg_victim *v, const pg_example *examples, size_t n,
-                    pg_found *found)
+                    pg_attack_outcome *found)
 {
     const liar *c = config;
     (void)state;
     for (size_t i = 0; i < n; i++) {
-        pg_found *f = &found[i];
+        pg_attack_outcome *f = &found[i];
         f->broken = true;
         f->target = c->way == TELL_TARGET ? v->classes : -1;
         f->top = (int)(i % 20);

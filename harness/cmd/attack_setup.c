@@ -168,7 +168,7 @@ static int check_patch(pg_attack_setup *s)
 static int open_certifier(pg_attack_setup *s)
 {
     const pg_geometry *g = &s->info.geometry;
-    pg_locality_found locality;
+    pg_locality_result locality;
     pg_defended_delta(&s->defended, &s->info, s->request->dtype, s->request->batch, false, &locality, &s->delta);
     s->has_delta = locality.measured;
     pg_job job = {.defense = s->defense,

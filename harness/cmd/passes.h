@@ -10,7 +10,7 @@
 typedef struct pg_measured {
     bool has_delta;    /* there is one */
     const char *model; /* the null model computes every position on its own, on whatever machine */
-    const char *kinds; /* pg_locality_found; "": not recorded */
+    const char *kinds; /* pg_locality_result; "": not recorded */
     int batch;         /* of the cell */
 } pg_measured;
 pg_measured pg_measured_of(const pg_cell_result *cell); /* as the store has it; borrowed */

@@ -86,7 +86,7 @@ static json_t *axis_json(const pg_axis *a)
 /* In grid units of logits, rounding counted; null where it was not measured for such passes on this kind of machine. */
 static json_t *delta_json(pg_network *network, const pg_features_request *r, bool any_batch)
 {
-    pg_locality_found found;
+    pg_locality_result found;
     pg_locality_find(pg_network_info(network), r->dtype, r->batch, any_batch, &found);
     bool here = found.measured && pg_locality_names(found.kinds, pg_network_device(network), pg_network_isa(network));
     return here ? json_integer(found.delta_grid) : json_null();

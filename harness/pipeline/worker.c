@@ -38,7 +38,7 @@ static bool is_cacheable(const pg_run_request *request, const pg_forward *f, con
 /* The measurement of another kind of machine says nothing of this one. */
 static void warn_of_kind(const pg_forward *f, const pg_network *network)
 {
-    pg_locality_found found;
+    pg_locality_result found;
     const char *device = pg_network_device(network), *isa = pg_network_isa(network);
     pg_locality_find(&f->info, f->dtype, f->batch, false, &found);
     if (found.measured && !found.none_outside && !pg_defended_copies(&f->copies) &&

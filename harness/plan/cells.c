@@ -241,7 +241,7 @@ static int make_settings(const pg_settler *s, const pg_toml_value **values, pg_c
 
 static void details_of_locality(const pg_cell *c, pg_buf *out)
 {
-    const pg_locality_found *l = &c->locality;
+    const pg_locality_result *l = &c->locality;
     pg_settings_add(out, "locality", l->none_outside ? "no position outside" : c->has_delta ? "measured" : "not measured");
     if (!c->has_delta)
         return;

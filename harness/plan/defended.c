@@ -27,13 +27,13 @@ int pg_defended_map(const pg_defended *d, pg_geometry *g, pg_window *window)
 }
 
 void pg_defended_delta(const pg_defended *d, const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch,
-                       pg_locality_found *found, int64_t *delta)
+                       pg_locality_result *found, int64_t *delta)
 {
     bool alone = info->locality.measured && info->locality.batch == 0; /* each image is computed on its own, and so each copy */
     pg_evidence_spec spec;
     pg_locality_find(info, dtype, batch, any_batch, found);
     if (pg_defended_copies(d) && !alone)
-        *found = (pg_locality_found){0};
+        *found = (pg_locality_result){0};
     d->defense->evidence(d->config, &spec);
     *delta = found->measured ? pg_evidence_delta(&spec, found->delta_grid) : 0;
 }

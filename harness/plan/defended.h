@@ -21,7 +21,7 @@ int pg_defended_map(const pg_defended *defended, pg_geometry *geometry, pg_windo
  * not reach, 0 where nothing was measured. Copies are seen whole, of which a measurement of receptive fields says nothing: they
  * count as not measured. */
 void pg_defended_delta(const pg_defended *defended, const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch,
-                       pg_locality_found *found, int64_t *delta);
+                       pg_locality_result *found, int64_t *delta);
 
 static inline bool pg_defended_copies(const pg_defended *d) { return d->defense && d->defense->level == PG_LEVEL_IMAGE; }
 

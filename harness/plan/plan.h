@@ -70,16 +70,16 @@ typedef struct pg_cell {
     int image_height, image_width; /* that the attacker sees: before or after a resize, */
     int patch_height, patch_width; /* pixels of it, */
     int reach_height,
-        reach_width;            /* and pixels that such a patch changes of what the network takes: the patch, or more of them */
-    pg_window window;           /* positions that see so many */
-    bool any_batch;             /* certificates hold wherever an image stands in a batch, as far as that was measured */
-    bool has_delta;             /* the locality was measured */
-    int64_t delta;              /* of the evidence, grid units; 0 where it was not */
-    int64_t logit_delta;        /* of a logit, likewise */
-    pg_locality_found locality; /* whence these are */
-    int64_t first, count;       /* images */
-    size_t row;                 /* of the matrix: the order of cells and of those like them */
-    size_t like;                /* pg_plan_like: 1 + the next that is the same cell, 0 for none */
+        reach_width;     /* and pixels that such a patch changes of what the network takes: the patch, or more of them */
+    pg_window window;    /* positions that see so many */
+    bool any_batch;      /* certificates hold wherever an image stands in a batch, as far as that was measured */
+    bool has_delta;      /* the locality was measured */
+    int64_t delta;       /* of the evidence, grid units; 0 where it was not */
+    int64_t logit_delta; /* of a logit, likewise */
+    pg_locality_result locality; /* whence these are */
+    int64_t first, count;        /* images */
+    size_t row;                  /* of the matrix: the order of cells and of those like them */
+    size_t like;                 /* pg_plan_like: 1 + the next that is the same cell, 0 for none */
 } pg_cell;
 
 /* Reads a matrix and settles it; *new*, pg_plan_free. All problems of the file are printed to standard error, one line each

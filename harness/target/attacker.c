@@ -136,7 +136,7 @@ static int refuse(const pg_attacker *a, const pg_example *example, const char *w
                    (long long)example->index, what);
 }
 
-static int check_found(const pg_attacker *a, const pg_example *example, const pg_found *f)
+static int check_outcome(const pg_attacker *a, const pg_example *example, const pg_attack_outcome *f)
 {
     const pg_paste *p = &a->paste;
     size_t values = (size_t)3 * (size_t)p->patch_height * (size_t)p->patch_width;
@@ -196,38 +196,38 @@ static int judge_all(pg_attacker *a, const pg_example *examples, size_t n, pg_at
 int pg_attacker_run(pg_attacker *a, const pg_example *examples, size_t n, pg_attack_result *results)
 {
     size_t values = (size_t)3 * (size_t)a->job.patch_height * (size_t)a->job.patch_width;
-    pg_found *found = calloc(n + 1, sizeof *found);
+    pg_attack_outcome *outcome = calloc(n + 1, sizeof *outcome);
     float *patches = calloc(n * values + 1, sizeof *patches);
-    int code = found && patches ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %zu patches", n);
+    int code = outcome && patches ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %zu patches", n);
     for (size_t i = 0; code == PG_OK && i < n; i++) {
-        found[i].target = -1;
-        found[i].patch = patches + i * values;
+        outcome[i].target = -1;
+        outcome[i].patch = patches + i * values;
     }
     if (code == PG_OK && a->victim->scope)
         a->victim->scope->error = PG_OK;
     bool before = record(a, true);
     if (code == PG_OK && n > 0)
-        code = a->job.attack->run(a->job.attack_config, a->state, a->job.seed, a->victim, examples, n, found);
+        code = a->job.attack->run(a->job.attack_config, a->state, a->job.seed, a->victim, examples, n, outcome);
     record(a, before);
     for (size_t i = 0; code == PG_OK && i < n; i++)
-        code = check_found(a, &examples[i], &found[i]);
+        code = check_outcome(a, &examples[i], &outcome[i]);
     for (size_t i = 0; code == PG_OK && i < n; i++) {
         pg_attack_result *r = &results[i];
         uint8_t *patch = r->patch;
         *r = (pg_attack_result){.image = examples[i].index,
-                                .top = found[i].top,
-                                .left = found[i].left,
-                                .target = found[i].target,
-                                .loss = found[i].loss,
-                                .steps = found[i].steps,
+                                .top = outcome[i].top,
+                                .left = outcome[i].left,
+                                .target = outcome[i].target,
+                                .loss = outcome[i].loss,
+                                .steps = outcome[i].steps,
                                 .before = examples[i].prediction,
                                 .patch = patch};
         for (size_t k = 0; k < values; k++)
-            patch[k] = pg_pixel_round(found[i].patch[k]);
+            patch[k] = pg_pixel_round(outcome[i].patch[k]);
     }
     if (code == PG_OK)
         code = judge_all(a, examples, n, results);
-    free(found);
+    free(outcome);
     free(patches);
     return code;
 }

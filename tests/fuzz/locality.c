@@ -12,7 +12,7 @@ static void check(const pg_weights_info *info)
         FUZZ_CHECK(l->delta_grid >= 0 && l->delta_grid <= PG_LOCALITY_MAX && l->outside >= 0 && l->outside <= l->trials &&
                    l->batch >= 1);
         for (int any = 0; any < 2; any++) {
-            pg_locality_found found;
+            pg_locality_result found;
             pg_locality_find(info, l->dtype, l->batch, any, &found);
             FUZZ_CHECK(found.delta_grid >= 0 && found.delta_grid <= PG_LOCALITY_MAX);
             FUZZ_CHECK(any || !l->measured || (found.measured && found.delta_grid >= l->delta_grid));

@@ -71,7 +71,7 @@ static int my_attack_begin(pg_search *search, pg_trial *trial, bool *more)
 static void my_attack_move(pg_search *search, pg_trial *trial) { my_attack_draw(search, trial); }
 
 static int my_attack_run(const void *config, const void *state, uint64_t seed, pg_victim *victim, const pg_example *examples,
-                         size_t n, pg_found *found)
+                         size_t n, pg_attack_outcome *outcome)
 {
     const my_attack_config *c = config;
     pg_search search = {.config = config,
@@ -84,7 +84,7 @@ static int my_attack_run(const void *config, const void *state, uint64_t seed, p
                         .move = my_attack_move};
     int code = my_attack_check(config, victim->image_height, victim->image_width, victim->patch_height, victim->patch_width,
                                victim->classes);
-    return code == PG_OK ? pg_search_run(&search, examples, n, found) : code;
+    return code == PG_OK ? pg_search_run(&search, examples, n, outcome) : code;
 }
 
 static int my_attack_target(const void *config) { return pg_objective_class(&((const my_attack_config *)config)->objective); }
