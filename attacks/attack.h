@@ -1,8 +1,8 @@
 /* An attack finds the pixels of a patch that make a defended classifier err.
  *
- * It sees images and a *victim*: the defended classifier as an attacker has it, with scores that have gradients and a judge.
- * How model and defense are made it never sees; tests give it victims of their own. What an attack finds is only a claim: the
- * harness pastes the patch into the image, rounded to 8 bits, and asks the deployed path again.
+ * It sees images and a *victim*: the defended classifier as an attacker has it, with scores that have gradients and an
+ * evaluator. How model and defense are made it never sees; tests give it victims of their own. What an attack finds is only a
+ * claim: the harness pastes the patch into the image, rounded to 8 bits, and asks the deployed path again.
  *
  * Random numbers come from pg_rng by (seed, PG_STREAM_ATTACK, index of the image), so they depend neither on batch size nor on
  * threads nor on what else is attacked. One victim and one attack run per thread. */
@@ -31,7 +31,7 @@ typedef struct pg_example {
 
 /* What was found for an image. */
 typedef struct pg_attack_outcome {
-    bool broken;   /* the victim's judge said so at this patch; untargeted: not the label, targeted: the target */
+    bool broken;   /* the victim's evaluator said so at this patch; untargeted: not the label, targeted: the target */
     int top, left; /* where the patch lies */
     int target;    /* -1: untargeted */
     double loss;   /* of the attack at this patch: larger is closer to success; 0 where there was nothing to do */
@@ -46,7 +46,7 @@ typedef struct pg_attack_outcome {
  * of the scope (check with pg_scope_check, then clear the scope). */
 typedef struct pg_victim pg_victim;
 struct pg_victim {
-    /* of the tensors below; the caller of a pass clears it. NULL: no gradients, scores come by `judge` */
+    /* of the tensors below; the caller of a pass clears it. NULL: no gradients, scores come by `evaluate` */
     struct pg_scope *scope;
     int image_height, image_width, patch_height, patch_width; /* pixels of what the patch is put on */
     int classes;
@@ -63,7 +63,7 @@ struct pg_victim {
     /* d loss / d patches of the last pass: out[n][3][patch_height][patch_width]. loss: one element. */
     int (*gradient)(pg_victim *victim, struct pg_tensor *loss, float *out);
     /* Image i of the last pass: the prediction of the defended classifier itself. -1: not finite. */
-    int (*judge)(pg_victim *victim, int i, int *prediction);
+    int (*evaluate)(pg_victim *victim, int i, int *prediction);
     /* How much each pixel matters on the clean image: sum over colours of |d (best wrong score - score of the label) / d
      * pixel|, out[image_height][image_width]. NULL without gradients. */
     int (*saliency)(pg_victim *victim, const pg_example *example, float *out);

@@ -2,9 +2,9 @@
  *
  * Source: Karmon, Zoran & Goldberg 2018 (LaVAN), as PatchGuard runs it: cross-entropy of the defended score, step 0.05 where
  * pixels are 0 to 1, 500 steps, a uniform random start inside the patch, the best iterate kept. Differs: the place is uniform
- * over all places of the image; each iterate is rounded to 8 bits before it is judged, and an image ends at the first one that
- * is broken; the score of the defense is differentiated, and where a defense can be aimed at in several ways (kinds), they take
- * turns over the restarts.
+ * over all places of the image; each iterate is rounded to 8 bits before it is evaluated, and an image ends at the first one
+ * that is broken; the score of the defense is differentiated, and where a defense can be aimed at in several ways (kinds), they
+ * take turns over the restarts.
  *
  * Steps of one size end up going back and forth about an optimum: schedule=cosine step=0.25 momentum=0.75 gets further in 100
  * steps than the settings above do in 500. */

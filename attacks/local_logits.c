@@ -6,7 +6,7 @@
  *
  * What is found for an image: `loss` is the share, of the positions that the patch can touch, whose local prediction is wrong
  * under some patch; those that are wrong without one count and are not attacked. The patch is the one that has most of them
- * wrong at once, and `broken` is what the judge says of it. The objective is not the prediction, so images that are wrong
+ * wrong at once, and `broken` is what the evaluator says of it. The objective is not the prediction, so images that are wrong
  * already are attacked like others. With steps=0 and start=image the share is that of the clean image. */
 #include "attacks/ascent.h"
 

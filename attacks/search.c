@@ -255,7 +255,7 @@ static int measure(pg_search *search, batch *b, int n, pg_tensor *scores)
         trial->margin = v->scope ? b->margins[i] : 0;
         if (search->gradients)
             memcpy(trial->gradient, b->gradients + (size_t)i * size, size * sizeof *trial->gradient);
-        code = v->judge(v, i, &trial->prediction);
+        code = v->evaluate(v, i, &trial->prediction);
         trial->pass++;
         trial->outcome->steps++;
     }

@@ -2,9 +2,9 @@
  * room for the next one.
  *
  * An image is attacked in **attempts**, one after the other. An attempt begins with a patch of the attack's choice, is moved
- * after each pass, and ends after `steps` moves, that is after steps + 1 passes. The victim's judge is asked after every pass,
- * and the first patch that it says is broken ends the image. Otherwise the patch with the largest margin (attacks/objective.h)
- * is what was outcome.
+ * after each pass, and ends after `steps` moves, that is after steps + 1 passes. The victim's evaluator is asked after every
+ * pass, and the first patch that it says is broken ends the image. Otherwise the patch with the largest margin
+ * (attacks/objective.h) is what was outcome.
  *
  * What one image goes through never depends on the others. */
 #ifndef PG_ATTACKS_SEARCH_H
@@ -25,7 +25,7 @@ typedef struct pg_trial {
     int target;                 /* a class or PG_TARGET_NONE; PG_TARGET_RUNNER_UP until the first attempt has begun */
     double margin;              /* of the last pass; 0 where the victim has no scores */
     double best;                /* for the attack: -INFINITY when an attempt begins */
-    int prediction;             /* of the last pass, by the judge */
+    int prediction;             /* of the last pass, by the evaluator */
     float *patch;               /* of the next pass, in [0, 1] */
     float *gradient;            /* d margin / d patch of the last pass */
     float *memory;              /* for the attack: zero when an attempt begins */

@@ -7,7 +7,7 @@
  * rest of the rectangle shows the image.
  *
  * It is trained on the first `training_images` images of the training split; an attack then pastes it `places` times and keeps
- * the first paste that the judge calls broken. Images whose label is the target are left alone. */
+ * the first paste that the evaluator calls broken. Images whose label is the target are left alone. */
 #include "attacks/ascent.h"
 #include "attacks/warp.h"
 

@@ -131,7 +131,7 @@ typedef struct pg_defense {
                     size_t n, void *scratch, pg_verdict *out);
     /* required with certify: bytes of scratch for maps up to height x width x classes and n configurations */
     size_t (*scratch_size)(int height, int width, int classes, size_t n);
-    /* required: the prediction alone, the only judge of an audit; config settled */
+    /* required: the prediction alone, the only evaluator of an audit; config settled */
     int (*predict)(const pg_evidence *evidence, pg_window window, const void *config, void *scratch);
     /* optional: the same predictions from evidence->values, the rule computed in double, lowest class among equals; out[n].
      * Counts images that the grid changes; certificates never read it. `scratch` as for certify. NULL: no such count. */
@@ -143,7 +143,7 @@ typedef struct pg_defense {
                    int *left);
 
     /* ---- optional: what an attacker who knows the defense does. An attack differentiates the surrogate, an audit places the
-     * worst contents; `predict` alone judges either. */
+     * worst contents; `predict` alone evaluates either. */
     /* kinds of surrogate of this configuration, >= 1; NULL: 1 */
     int (*surrogates)(const void *config);
     /* Scores of all classes, built in the scope over local logits [n][classes][H][W] with labels (i64 [n]): [n][classes], on

@@ -226,7 +226,7 @@ static void double_certify(const pg_evidence *evidence, pg_window window, int64_
         if (out[i].prediction != label)
             continue;
         int64_t least = least_margin(&m, label);
-        pg_verdict_judge(&out[i], least, m.masks.outside, delta);
+        pg_verdict_evaluate(&out[i], least, m.masks.outside, delta);
         out[i].decided = least > 2 * (int64_t)evidence->height * evidence->width;
         out[i].certified = out[i].certified && m.masks.outside > 0;
     }

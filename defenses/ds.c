@@ -83,7 +83,7 @@ static margins margin_window(const pg_windows *windows, int label, const pg_sums
     return l;
 }
 
-static pg_verdict judge(int prediction, const pg_windows *windows, int64_t delta, margins l)
+static pg_verdict evaluate(int prediction, const pg_windows *windows, int64_t delta, margins l)
 {
     pg_verdict verdict = pg_verdict_of(prediction);
     int64_t margin = PG_MIN(l.before, l.after);
@@ -112,9 +112,9 @@ static void ds_certify(const pg_evidence *evidence, pg_window window, int64_t de
         if (prediction != label)
             out[i] = pg_verdict_of(prediction);
         else if (config->rule == DS_WINDOW)
-            out[i] = judge(prediction, &windows, delta, margin_window(&windows, label, &sums));
+            out[i] = evaluate(prediction, &windows, delta, margin_window(&windows, label, &sums));
         else
-            out[i] = judge(prediction, &windows, delta, margin_votes(evidence, &windows, label, &sums));
+            out[i] = evaluate(prediction, &windows, delta, margin_votes(evidence, &windows, label, &sums));
         out[i].decided = decided;
     }
 }

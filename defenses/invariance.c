@@ -34,7 +34,7 @@ void pg_invariance_free(pg_invariance *v)
 int pg_invariance_new(const pg_job *job, int height, int width, int classes, bool wrap_rows, bool wrap_columns,
                       pg_invariance **out)
 {
-    pg_certifier *check; /* refuses what cannot be judged */
+    pg_certifier *check; /* refuses what cannot be evaluated */
     *out = NULL;
     int code = pg_certifier_new(job, 1, height, width, classes, wrap_rows, wrap_columns, &check);
     if (code)

@@ -98,7 +98,7 @@ static void median_certify(const pg_evidence *evidence, pg_window window, int64_
         int64_t least = INT64_MAX;
         for (int w = 0; w < windows.count; w++)
             least = pg_margin_over(s.own[w], s.rival[w], least);
-        pg_verdict_judge(&verdict, least, 1, delta);
+        pg_verdict_evaluate(&verdict, least, 1, delta);
     }
     for (size_t i = 0; i < n; i++)
         out[i] = verdict;

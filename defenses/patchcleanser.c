@@ -177,7 +177,7 @@ static void cleanser_certify(const pg_evidence *e, pg_window window, int64_t del
     pg_verdict verdict = pg_verdict_of(cleanser_predict(e, window, configs[0], memory));
     if (verdict.prediction == label) {
         int64_t least = least_margin(e, label);
-        pg_verdict_judge(&verdict, least, 1, delta);
+        pg_verdict_evaluate(&verdict, least, 1, delta);
         verdict.decided = least > 1;
         /* some mask has to be left whole, with all second masks */
         verdict.certified = verdict.certified && windows.rows.length < e->height && windows.columns.length < e->width;

@@ -44,7 +44,7 @@ int64_t pg_margin_over(int64_t own, int64_t rival, int64_t least)
     return rival == PG_NONE ? least : PG_MIN(margin, least);
 }
 
-void pg_verdict_judge(pg_verdict *verdict, int64_t margin, int64_t values, int64_t delta)
+void pg_verdict_evaluate(pg_verdict *verdict, int64_t margin, int64_t values, int64_t delta)
 {
     verdict->has_margin = margin != INT64_MAX;
     verdict->margin = verdict->has_margin ? margin : 0;
@@ -78,7 +78,7 @@ static pg_verdict certify_one(const pg_evidence *evidence, pg_window window, int
         int64_t rival = PG_MAX(sums.before[w], sums.after[w]);
         least = pg_margin_over(sums.total[label] - sums.own[w] + windows.k * (lo - hi), rival, least);
     }
-    pg_verdict_judge(&verdict, least, windows.outside, delta);
+    pg_verdict_evaluate(&verdict, least, windows.outside, delta);
     verdict.certified = verdict.certified && windows.outside > 0;
     return verdict;
 }

@@ -46,7 +46,7 @@ pg_verdict pg_verdict_of(int prediction);
 
 /* Fills in margin and certificate from the smallest margin of all windows and wrong classes; INT64_MAX where there is no wrong
  * class, and so nothing to survive. */
-void pg_verdict_judge(pg_verdict *verdict, int64_t margin, int64_t values, int64_t delta);
+void pg_verdict_evaluate(pg_verdict *verdict, int64_t margin, int64_t values, int64_t delta);
 
 /* Whether the largest of the scores stays it, as long as none of them moves by more than `by` units. */
 bool pg_decided(const int64_t *score, int n, int64_t by);

@@ -96,8 +96,8 @@ static void raise_to_outside(const pg_order *order, int from, int to, int64_t *s
         }
 }
 
-static pg_verdict judge(const pg_evidence *evidence, const pg_windows *windows, int64_t delta, int label, int64_t trim,
-                        const int64_t *score, const int64_t *own, const int64_t *rival)
+static pg_verdict evaluate(const pg_evidence *evidence, const pg_windows *windows, int64_t delta, int label, int64_t trim,
+                           const int64_t *score, const int64_t *own, const int64_t *rival)
 {
     pg_verdict verdict = pg_verdict_of(pg_argmax(score, evidence->classes));
     verdict.decided = pg_decided(score, evidence->classes, (int64_t)evidence->height * evidence->width);
@@ -106,7 +106,7 @@ static pg_verdict judge(const pg_evidence *evidence, const pg_windows *windows, 
     int64_t least = INT64_MAX;
     for (int w = 0; w < windows->count; w++)
         least = pg_margin_over(own[w], rival[w], least);
-    pg_verdict_judge(&verdict, least, windows->outside, delta);
+    pg_verdict_evaluate(&verdict, least, windows->outside, delta);
     return verdict;
 }
 
@@ -133,8 +133,8 @@ static void trimmed_certify(const pg_evidence *evidence, pg_window window, int64
         }
     }
     for (size_t i = 0; i < n; i++)
-        out[i] = judge(evidence, &windows, delta, label, ((const trimmed_config *)configs[i])->trim, s.score + i * classes,
-                       s.own + i * count, s.rival + i * count);
+        out[i] = evaluate(evidence, &windows, delta, label, ((const trimmed_config *)configs[i])->trim, s.score + i * classes,
+                          s.own + i * count, s.rival + i * count);
 }
 
 static int trimmed_predict(const pg_evidence *evidence, pg_window window, const void *config, void *memory)

@@ -3,7 +3,7 @@
  * A table is built from plain entries, one per cell of the matrix, so that it knows nothing of matrices or databases. Shares
  * are printed in percent with their 95% Wilson interval and with n, the number of images behind them. Below a text or Markdown
  * table stand notes on everything a reader must know to trust it: cells that are not complete, certificates that assume an
- * unmeasured locality, certificates that are no proofs, images that could not be judged. Thread-safe: nothing is shared. */
+ * unmeasured locality, certificates that are no proofs, images that could not be evaluated. Thread-safe: nothing is shared. */
 #ifndef PG_PLOTS_TABLE_H
 #define PG_PLOTS_TABLE_H
 

@@ -135,7 +135,7 @@ static int toy_predict(const double *scores)
     return best;
 }
 
-static int toy_judge(pg_victim *v, int i, int *prediction)
+static int toy_evaluate(pg_victim *v, int i, int *prediction)
 {
     *prediction = toy_predict(toy_of(v)->scores[i]);
     return PG_OK;
@@ -172,7 +172,7 @@ static toy toy_make(pg_scope *scope, victim_kind behaviour, int slots, int patch
                            .hold = toy_hold,
                            .scores = toy_scores,
                            .gradient = behaviour == JUDGE_ONLY ? NULL : toy_gradient,
-                           .judge = toy_judge,
+                           .evaluate = toy_evaluate,
                            .saliency = behaviour == JUDGE_ONLY ? NULL : toy_saliency,
                            .stopping = toy_stopping};
     pg_rng rng = pg_rng_make(11, PG_STREAM_TEST, 0);

@@ -6,7 +6,7 @@
 # exit code 1 if one is not, or if something explained does not survive. Uses one core, and its own copy of what it builds.
 #
 # defenses/surrogate.c is left out unless it is named: every mutant would load libtorch anew, and no certificate and no prediction
-# reads it: it only leads attacks, which the deployed rule judges. The hooks of rules that call it are mutated.
+# reads it: it only leads attacks, which the deployed rule evaluates. The hooks of rules that call it are mutated.
 set -eu
 work=${MUTATE_FOLDER:-build/mutate}
 cc=${CC:-gcc}

@@ -93,13 +93,13 @@ static outcome *attack(const char *name, const char *options, const char *defens
                          .dataset = dataset};
     outcome *o = calloc(1, sizeof *o);
     pg_example examples[N];
-    pg_judge *judge;
+    pg_evaluator *evaluator;
     pg_attacker *attacker;
-    must(pg_judge_new(g, d, config, window, &judge));
+    must(pg_evaluator_new(g, d, config, window, &evaluator));
     for (int i = 0; i < N; i++) {
         examples[i] = (pg_example){
             .index = i, .label = labels[i], .pixels = pixels + (size_t)i * image, .logits = logits + (size_t)i * map};
-        examples[i].prediction = pg_judge_logits(judge, examples[i].logits);
+        examples[i].prediction = pg_evaluator_logits(evaluator, examples[i].logits);
         o->results[i].patch = o->patches[i];
     }
     must(pg_attacker_open(&job, &attacker));
@@ -109,7 +109,7 @@ static outcome *attack(const char *name, const char *options, const char *defens
         o->right += examples[i].prediction == labels[i] && o->results[i].after == labels[i];
     }
     pg_attacker_close(attacker);
-    pg_judge_free(judge);
+    pg_evaluator_free(evaluator);
     return o;
 }
 

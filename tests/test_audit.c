@@ -196,7 +196,7 @@ static int first_cell(const pg_cell_result *result, void *context)
     return PG_OK;
 }
 
-/* What is stored is judged like what was just found, and says where windows and classes were sampled. */
+/* What is stored is evaluated like what was just found, and says where windows and classes were sampled. */
 static void stored_audits_are_judged(void **state)
 {
     (void)state;
@@ -374,7 +374,7 @@ static void an_unsound_defense_ends_with_a_witness(void **state)
     assert_int_equal(n, 1);
     assert_true(rows[0].certified > 5 && rows[0].broken > 1);
     assert_int_equal(rows[0].n, 115);
-    assert_int_equal(pg_audit_judge(rows, n), PG_EBROKEN);
+    assert_int_equal(pg_audit_conclude(rows, n), PG_EBROKEN);
     assert_int_equal(pg_error_exit_code(PG_EBROKEN), 5);
     assert_non_null(strstr(pg_error_message(), "certified images broke; the first: by=general"));
     assert_non_null(strstr(rows[0].witness, "window.left="));
@@ -416,7 +416,7 @@ static void a_witness_without_a_file_is_told(void **state)
     assert_int_equal(n, 1);
     assert_non_null(strstr(rows[0].witness, "image="));
     assert_null(strstr(rows[0].witness, "contents="));
-    assert_int_equal(pg_audit_judge(rows, n), PG_EBROKEN);
+    assert_int_equal(pg_audit_conclude(rows, n), PG_EBROKEN);
     pg_audit_rows_free(rows, n);
     pg_store_close(store);
     pg_plan_free(plan);
@@ -451,7 +451,7 @@ static void refused_images_of_exact_rules_have_to_break(void **state)
     assert_int_equal(n, 1);
     assert_true(rows[0].unbroken > 3);
     assert_int_equal(rows[0].broken, 0);
-    assert_int_equal(pg_audit_judge(rows, n), PG_ECELLS);
+    assert_int_equal(pg_audit_conclude(rows, n), PG_ECELLS);
     pg_audit_rows_free(rows, n);
     pg_store_close(store);
     pg_plan_free(plan);
@@ -554,7 +554,7 @@ static int audit_network(pg_plan *plan, pg_audit_row **rows, size_t *n)
     return code;
 }
 
-/* Fields that are larger than the network says: the change outside is measured, and certificates are judged by it. */
+/* Fields that are larger than the network says: the change outside is measured, and certificates are evaluated by it. */
 static void a_leak_is_measured(void **state)
 {
     (void)state;

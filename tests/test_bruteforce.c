@@ -130,8 +130,8 @@ static bool flipped(board *b, int label)
     return b->defense->predict(&evidence, window_of(b), b->config, b->scratch) != label;
 }
 
-/* Tries all contents of window w. Returns whether one beats the label; `judge`: also asks the defense itself each time. */
-static bool attack_window(board *b, int w, int label, bool judge)
+/* Tries all contents of window w. Returns whether one beats the label; `evaluator`: also asks the defense itself each time. */
+static bool attack_window(board *b, int w, int label, bool evaluator)
 {
     int cells[VALUES], digit[VALUES] = {0}, n = 0, classes = b->map.classes;
     bool found = false;
@@ -141,7 +141,7 @@ static bool attack_window(board *b, int w, int label, bool judge)
     for (int i = 0; i < n; i++)
         b->now[cells[i]] = b->game->attack[0];
     for (int i = 0; i < n && !found;) {
-        found = beaten(b, label) || (judge && flipped(b, label));
+        found = beaten(b, label) || (evaluator && flipped(b, label));
         for (i = 0; i < n && digit[i] == b->game->n_attack - 1; i++) {
             digit[i] = 0;
             b->now[cells[i]] = b->game->attack[0];
@@ -154,10 +154,10 @@ static bool attack_window(board *b, int w, int label, bool judge)
     return found;
 }
 
-static bool attack(board *b, int label, bool judge)
+static bool attack(board *b, int label, bool evaluator)
 {
     for (int w = 0; w < b->windows->count; w++)
-        if (attack_window(b, w, label, judge))
+        if (attack_window(b, w, label, evaluator))
             return true;
     return false;
 }

@@ -432,13 +432,13 @@ static void bad_input_is_one_clear_error(void **state)
     s = ATTACK("lavan", "location=fixed", "top=28");
     assert_int_equal(a->check(s.config, 32, 32, 5, 5, 10), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "top at most 27, left at most 27"));
-    toy x = toy_make(scope, LINEAR, 2, 2, 2), judge = toy_make(scope, JUDGE_ONLY, 2, 2, 2);
+    toy x = toy_make(scope, LINEAR, 2, 2, 2), evaluator = toy_make(scope, JUDGE_ONLY, 2, 2, 2);
     gallery *g = gallery_new(&x, 2);
     x.victim.patch_height = SIDE_H + 1;
     s = ATTACK("lavan", "steps=1");
     assert_int_equal(a->run(s.config, NULL, 5, &x.victim, g->examples, 2, g->found), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "a patch of 10 x 2 px does not fit into images of 9 x 8 px"));
-    assert_int_equal(a->run(s.config, NULL, 5, &judge.victim, g->examples, 2, g->found), PG_EUNSUPPORTED);
+    assert_int_equal(a->run(s.config, NULL, 5, &evaluator.victim, g->examples, 2, g->found), PG_EUNSUPPORTED);
     assert_non_null(strstr(pg_error_message(), "random-search"));
     free(g);
 }

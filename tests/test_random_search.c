@@ -50,18 +50,18 @@ static void the_optimum_bounds_it(void **state)
     free(g);
 }
 
-/* A victim without gradients and scores: the judge is enough. */
+/* A victim without gradients and scores: the evaluator is enough. */
 static void a_judge_alone_is_enough(void **state)
 {
     (void)state;
-    toy judge = toy_make(scope, JUDGE_ONLY, 16, 2, 2), open = toy_make(scope, LINEAR, 16, 2, 2);
-    gallery *g = gallery_new(&judge, 60), *h = gallery_new(&open, 60);
+    toy evaluator = toy_make(scope, JUDGE_ONLY, 16, 2, 2), open = toy_make(scope, LINEAR, 16, 2, 2);
+    gallery *g = gallery_new(&evaluator, 60), *h = gallery_new(&open, 60);
     setup s = ATTACK("random-search", "steps=200", "feedback=decision", "location=centre"),
           start = ATTACK("random-search", "steps=0", "location=centre");
-    attack_all(&start, &judge, g);
+    attack_all(&start, &evaluator, g);
     int at_start = count_broken(g);
-    attack_all(&s, &judge, g);
-    check_claims(&judge, g);
+    attack_all(&s, &evaluator, g);
+    check_claims(&evaluator, g);
     attack_all(&s, &open, h); /* which has scores, and does not use them */
     for (int i = 0; i < g->n; i++) {
         assert_int_equal(g->found[i].steps, h->found[i].steps);
@@ -70,11 +70,12 @@ static void a_judge_alone_is_enough(void **state)
     print_message("decisions alone: %d of 60 at the start, %d after 200\n", at_start, count_broken(g));
     assert_true(count_broken(g) > at_start + 5);
     setup runner_up = ATTACK("random-search", "target=runner-up");
-    assert_int_equal(runner_up.attack->run(runner_up.config, NULL, 1, &judge.victim, g->examples, 2, g->found),
+    assert_int_equal(runner_up.attack->run(runner_up.config, NULL, 1, &evaluator.victim, g->examples, 2, g->found),
                      PG_EUNSUPPORTED);
     assert_non_null(strstr(pg_error_message(), "no scores"));
     setup gradient = ATTACK("random-search", "location=gradient");
-    assert_int_equal(gradient.attack->run(gradient.config, NULL, 1, &judge.victim, g->examples, 2, g->found), PG_EUNSUPPORTED);
+    assert_int_equal(gradient.attack->run(gradient.config, NULL, 1, &evaluator.victim, g->examples, 2, g->found),
+                     PG_EUNSUPPORTED);
     assert_non_null(strstr(pg_error_message(), "choose another location"));
     free(g);
     free(h);

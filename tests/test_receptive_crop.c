@@ -499,7 +499,7 @@ static void nothing_of_resnet18_is_certified(void **state)
 {
     (void)state;
     stage x = set_stage(&subjects[SUBJECTS - 1]);
-    int H = x.g->rows.positions, W = x.g->columns.positions, judged = 0, right = 0;
+    int H = x.g->rows.positions, W = x.g->columns.positions, evaluated = 0, right = 0;
     pg_window window = {pg_axis_window(&x.g->rows, x.g->input_height, 1), pg_axis_window(&x.g->columns, x.g->input_width, 1)};
     assert_true(window.height == H && window.width == W && H * W == 16);
     for (size_t i = 0; pg_defenses[i]; i++) {
@@ -515,11 +515,11 @@ static void nothing_of_resnet18_is_certified(void **state)
             pg_certifier_image_f32(certifier, x.full, label, &v);
             assert_false(v.certified || v.certified_published);
             right += v.prediction == label;
-            judged++;
+            evaluated++;
         }
         pg_certifier_free(certifier);
     }
-    assert_true(judged >= 6 * CLASSES && right * CLASSES == judged); /* each rule predicts one class */
+    assert_true(evaluated >= 6 * CLASSES && right * CLASSES == evaluated); /* each rule predicts one class */
     clear_stage(&x);
 }
 

@@ -1,5 +1,5 @@
 /* Patches before a resize: what a victim sees of them is what pg_resize makes of the image with the patch, its gradients are
- * those of that, and attackers judge what is deployed. The networks take 32 px: images of other sizes are resized to that.
+ * those of that, and attackers evaluator what is deployed. The networks take 32 px: images of other sizes are resized to that.
  * Needs libtorch. */
 #include "harness/base/rng.h"
 #include "harness/data/dataset.h"
@@ -226,10 +226,10 @@ static bench b;
 
 static int predict(const float *logits)
 {
-    pg_judge *judge = NULL;
-    assert_int_equal(pg_judge_new(&b.geometry, b.defense, b.config, b.window, &judge), PG_OK);
-    int prediction = pg_judge_logits(judge, logits);
-    pg_judge_free(judge);
+    pg_evaluator *evaluator = NULL;
+    assert_int_equal(pg_evaluator_new(&b.geometry, b.defense, b.config, b.window, &evaluator), PG_OK);
+    int prediction = pg_evaluator_logits(evaluator, logits);
+    pg_evaluator_free(evaluator);
     return prediction;
 }
 
@@ -322,7 +322,7 @@ static void a_victim_is_the_deployed_classifier(void **state)
         for (int which = 0; which < CASES; which++) {
             open_bench(network, which, "robust-masking");
             pg_victim *v = open_victim(4, 4, true);
-            int from_height = b.how->from_height, from_width = b.how->from_width, judged = 0;
+            int from_height = b.how->from_height, from_width = b.how->from_width, evaluated = 0;
             assert_true(v->image_height == from_height && v->image_width == from_width && v->patch_height == 4);
             double largest = 0;
             for (int round = 0; round < 2; round++) {
@@ -341,17 +341,17 @@ static void a_victim_is_the_deployed_classifier(void **state)
                 t->scope_clear(v->scope);
                 for (int i = 0; i < SLOTS; i++) {
                     int prediction = -2;
-                    assert_int_equal(v->judge(v, i, &prediction), PG_OK);
+                    assert_int_equal(v->evaluate(v, i, &prediction), PG_OK);
                     t->scope_clear(v->scope);
                     deploy(SLOTS * round + i, patch[i], 4, 4, tops[i], lefts[i], deployed);
                     for (int c = 0; c < v->classes; c++)
                         largest = fmax(largest, fabs(mean_of(deployed, c) - (double)got[i * v->classes + c]));
-                    judged += prediction == predict(deployed);
+                    evaluated += prediction == predict(deployed);
                 }
             }
             print_message("%s, %s: largest difference of a score %.3g, %d of 6 predictions agree\n", zoo[network],
-                          cases[which].dataset, largest, judged);
-            assert_true(largest < 1e-4 && judged >= 5);
+                          cases[which].dataset, largest, evaluated);
+            assert_true(largest < 1e-4 && evaluated >= 5);
             assert_int_equal(v->hold(v, 0, &b.examples[0], from_height - 3, 0), PG_EINPUT);
             assert_int_equal(v->hold(v, 0, &b.examples[0], 0, -1), PG_EINPUT);
             pg_victim_close(v);

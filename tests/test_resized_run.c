@@ -86,18 +86,18 @@ static pg_plan *open_plan(const char *matrix, const char *const *overrides, size
     return plan;
 }
 
-/* ---- What is stored, against an own judge ---- */
+/* ---- What is stored, against an own evaluator ---- */
 
 typedef struct check {
     pg_network *network;
-    pg_judge *judge;
+    pg_evaluator *evaluator;
     pg_dataset *dataset;
     bool before; /* patches are put on before the resize */
     int patch;   /* side */
     int n, broken, beyond;
 } check;
 
-static int judge_own(const check *c, int64_t image, const uint8_t *patch, int top, int left)
+static int evaluate_own(const check *c, int64_t image, const uint8_t *patch, int top, int left)
 {
     static uint8_t pixels[3 * FROM * FROM], resized[3 * FROM * FROM];
     static float logits[MAP_MAX];
@@ -113,7 +113,7 @@ static int judge_own(const check *c, int64_t image, const uint8_t *patch, int to
     if (c->before)
         assert_int_equal(pg_resize_planes(&how, pixels, resized), PG_OK);
     assert_int_equal(pg_network_forward(c->network, c->before ? resized : pixels, image, 1, logits), PG_OK);
-    return pg_judge_logits(c->judge, logits);
+    return pg_evaluator_logits(c->evaluator, logits);
 }
 
 static int check_row(const pg_attack_row *a, void *context)
@@ -123,7 +123,7 @@ static int check_row(const pg_attack_row *a, void *context)
     assert_int_equal(a->patch_size, 3 * c->patch * c->patch);
     assert_in_range(a->top, 0, last);
     assert_in_range(a->left, 0, last);
-    assert_int_equal(judge_own(c, a->image, a->patch, a->top, a->left), a->after);
+    assert_int_equal(evaluate_own(c, a->image, a->patch, a->top, a->left), a->after);
     c->n++;
     c->broken += a->before == a->label && a->after != a->label;
     c->beyond += a->top > SIDE - c->patch || a->left > SIDE - c->patch;
@@ -136,14 +136,14 @@ static check open_check(const pg_cell *cell)
     pg_network_options options = {.device = "cpu", .batch = cell->forward->batch, .threads = 1};
     if (pg_forward_open(cell->forward, &options, &c.network) != PG_OK ||
         pg_dataset_open("build/data", cell->forward->dataset, &c.dataset) != PG_OK ||
-        pg_judge_new(&cell->forward->info.geometry, cell->defense, cell->config, cell->window, &c.judge) != PG_OK)
+        pg_evaluator_new(&cell->forward->info.geometry, cell->defense, cell->config, cell->window, &c.evaluator) != PG_OK)
         fail_msg("%s", pg_error_message());
     return c;
 }
 
 static void close_check(check *c)
 {
-    pg_judge_free(c->judge);
+    pg_evaluator_free(c->evaluator);
     pg_network_close(c->network);
     pg_dataset_close(c->dataset);
 }
@@ -163,7 +163,7 @@ static check check_cell(const char *db, const pg_cell *cell)
     return c;
 }
 
-static void both_attackers_are_stored_as_they_judge(void **state)
+static void both_attackers_are_stored_as_they_evaluate(void **state)
 {
     (void)state;
     run_quietly("both.db", "both.toml", "");
@@ -289,7 +289,8 @@ static void expect_pair(json_t *meta, const char *key, int value)
         assert_int_equal(json_integer_value(json_array_get(pair, i)), value);
 }
 
-/* Rows of results.csv, whose predictions are those of an own judge of patches.npy; the sheet has the pixels of the network. */
+/* Rows of results.csv, whose predictions are those of an own evaluator of patches.npy; the sheet has the pixels of the network.
+ */
 static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
 {
     (void)state;
@@ -326,7 +327,7 @@ static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
         assert_int_equal(
             sscanf(line, "%d,%d,%d,%d,%d,%d,%d,%d,", &image, &label, &before, &after, &broken, &certified, &top, &left), 8);
         assert_int_equal(image, n);
-        assert_int_equal(judge_own(&c, image, (const uint8_t *)patches.data + n * 3 * PATCH * PATCH, top, left), after);
+        assert_int_equal(evaluate_own(&c, image, (const uint8_t *)patches.data + n * 3 * PATCH * PATCH, top, left), after);
     }
     assert_int_equal(n, 8);
     free(text);
@@ -349,7 +350,7 @@ static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_attackers_are_stored_as_they_judge),
+        cmocka_unit_test(both_attackers_are_stored_as_they_evaluate),
         cmocka_unit_test(other_attacks_and_defenses_work_too),
         cmocka_unit_test(an_unsound_defense_is_caught),
         cmocka_unit_test(files_are_in_pixels_of_what_the_patch_is_put_on),

@@ -214,13 +214,13 @@ static void bad_input_is_one_clear_error(void **state)
         if (!strstr(pg_error_message(), bad[i].says))
             fail_msg("%s: %s", bad[i].pair, pg_error_message());
     }
-    toy x = toy_make(scope, LINEAR, 2, 2, 2), judge = toy_make(scope, JUDGE_ONLY, 2, 2, 2);
+    toy x = toy_make(scope, LINEAR, 2, 2, 2), evaluator = toy_make(scope, JUDGE_ONLY, 2, 2, 2);
     gallery *g = gallery_new(&x, 20);
     class_room room = {.gallery = g};
     pg_training_images training_images = {.count = 20, .context = &room, .read = read_image}, none = {.count = 0};
     setup s = ATTACK("universal", "steps=9");
     void *learnt = NULL;
-    assert_int_equal(a->prepare(s.config, 5, &judge.victim, &training_images, &learnt), PG_EUNSUPPORTED);
+    assert_int_equal(a->prepare(s.config, 5, &evaluator.victim, &training_images, &learnt), PG_EUNSUPPORTED);
     assert_int_equal(a->prepare(s.config, 5, &x.victim, &none, &learnt), PG_EINPUT);
     x.stop_after = 4;
     assert_int_equal(a->prepare(s.config, 5, &x.victim, &training_images, &learnt), PG_EINTERRUPTED);

@@ -62,10 +62,10 @@ static void set_patch(int height, int width)
 
 static int predict(const float *logits)
 {
-    pg_judge *judge = NULL;
-    assert_int_equal(pg_judge_new(&b.geometry, b.defense, b.config, b.window, &judge), PG_OK);
-    int prediction = pg_judge_logits(judge, logits);
-    pg_judge_free(judge);
+    pg_evaluator *evaluator = NULL;
+    assert_int_equal(pg_evaluator_new(&b.geometry, b.defense, b.config, b.window, &evaluator), PG_OK);
+    int prediction = pg_evaluator_logits(evaluator, logits);
+    pg_evaluator_free(evaluator);
     return prediction;
 }
 
@@ -158,8 +158,8 @@ static double mean_of(const float *logits, int c)
 
 static int place(int wanted, int side) { return wanted < 0 ? 0 : wanted > SIDE - side ? SIDE - side : wanted; }
 
-/* Scores, local logits and the judge at every kind of place are those of the whole image with the rounded patch. */
-static void expect_deployed(const char *weights, int height, int width, double *largest, int *judged)
+/* Scores, local logits and the evaluator at every kind of place are those of the whole image with the rounded patch. */
+static void expect_deployed(const char *weights, int height, int width, double *largest, int *evaluated)
 {
     static float deployed[MAP_MAX];
     float patches[SLOTS * 3 * SIDE * SIDE], got[SLOTS * CLASSES_MAX];
@@ -182,15 +182,15 @@ static void expect_deployed(const char *weights, int height, int width, double *
         t->read(v->scope, x, got, PG_T_F32, n * classes);
         if (pg_scope_check(v->scope) != PG_OK)
             fail_msg("%s", pg_error_message());
-        t->scope_clear(v->scope); /* the judge does not need what the pass left */
+        t->scope_clear(v->scope); /* the evaluator does not need what the pass left */
         for (int i = 0; i < n; i++) {
             int prediction = -2;
-            assert_int_equal(v->judge(v, i, &prediction), PG_OK);
+            assert_int_equal(v->evaluate(v, i, &prediction), PG_OK);
             t->scope_clear(v->scope);
             deploy(4 * round + i, patches + i * values, place(tops[(i + round) % 4], height), place(lefts[i], width), deployed);
             for (int c = 0; c < classes; c++)
                 *largest = fmax(*largest, fabs(mean_of(deployed, c) - (double)got[i * classes + c]));
-            *judged += prediction == predict(deployed);
+            *evaluated += prediction == predict(deployed);
         }
     }
     pg_victim_close(v);
@@ -203,12 +203,12 @@ static void a_victim_is_the_deployed_classifier(void **state)
     for (size_t z = 0; z < sizeof zoo / sizeof *zoo; z++) {
         static const int sizes[][2] = {{5, 5}, {2, 7}, {9, 3}, {SIDE, SIDE}, {1, SIDE}};
         double largest = 0;
-        int judged = 0;
+        int evaluated = 0;
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            expect_deployed(zoo[z], sizes[i][0], sizes[i][1], &largest, &judged);
-        print_message("%s: largest difference of a score %.3g, %d of 45 predictions agree\n", zoo[z], largest, judged);
+            expect_deployed(zoo[z], sizes[i][0], sizes[i][1], &largest, &evaluated);
+        print_message("%s: largest difference of a score %.3g, %d of 45 predictions agree\n", zoo[z], largest, evaluated);
         assert_true(largest < 1e-4);
-        assert_true(judged >= 44); /* a margin within rounding may tip */
+        assert_true(evaluated >= 44); /* a margin within rounding may tip */
     }
 }
 
@@ -342,9 +342,9 @@ static void a_model_without_gradients_can_be_judged(void **state)
     assert_int_equal(v->hold(v, 3, &b.examples[11], 0, 0), PG_OK);
     assert_int_equal(v->hold(v, 1, &b.examples[4], 27, 27), PG_OK);
     assert_null(v->scores(v, 2, slots, patches, 0));
-    assert_int_equal(v->judge(v, 0, &prediction), PG_OK);
+    assert_int_equal(v->evaluate(v, 0, &prediction), PG_OK);
     assert_int_equal(prediction, b.examples[11].prediction);
-    assert_int_equal(v->judge(v, 1, &prediction), PG_OK);
+    assert_int_equal(v->evaluate(v, 1, &prediction), PG_OK);
     assert_int_equal(prediction, b.examples[4].prediction);
     pg_victim_close(v);
     close_bench();
@@ -367,7 +367,7 @@ static void clean_images_that_are_not_finite(void **state)
         b.logits[0][column * v->classes] = NAN;
         assert_int_equal(v->hold(v, 0, &b.examples[0], 0, 10), PG_OK);
         (void)v->scores(v, 1, (int[]){0}, patch, 0);
-        assert_int_equal(v->judge(v, 0, &prediction), PG_OK);
+        assert_int_equal(v->evaluate(v, 0, &prediction), PG_OK);
         v->scope->torch->scope_clear(v->scope);
         assert_int_equal(prediction >= 0, inside);
         b.logits[0][column * v->classes] = kept;

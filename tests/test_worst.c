@@ -1,5 +1,5 @@
-/* The worst contents that defenses name, judged by their own prediction alone: no certificate breaks, every refused image of an
- * exact rule does, and the published certificate of scope predicted is broken.
+/* The worst contents that defenses name, evaluated by their own prediction alone: no certificate breaks, every refused image of
+ * an exact rule does, and the published certificate of scope predicted is broken.
  *
  * A tie counts, but where the descriptor says that the label wins it (ds) or nothing is proved (scope predicted): the label is
  * then moved behind the last class, where it has to be ahead. */

@@ -537,7 +537,7 @@ void pg_audit_rows_free(pg_audit_row *rows, size_t n)
     free(rows);
 }
 
-int pg_audit_judge(const pg_audit_row *rows, size_t n)
+int pg_audit_conclude(const pg_audit_row *rows, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const pg_audit_row *r = &rows[i];

@@ -1,9 +1,10 @@
 /* Audits of the certificates of a plan's cells. Source: defenses/CERTIFICATES.md, section 18.
  *
- * feature:  every image, every window, every wrong class: contents that the rule's `predict` judges (harness/audit/auditor.h).
- * locality: one random patch an image, through the network: the largest change of evidence (for votes: of logits) at positions
- * that the patch does not reach, what the deployed rule says of the patched image, and how many certificates survive a change
- * that large. pixel:    the certified images attacked through the deployed model (harness/target/attacker.h).
+ * feature:  every image, every window, every wrong class: contents that the rule's `predict` evaluates
+ * (harness/audit/auditor.h). locality: one random patch an image, through the network: the largest change of evidence (for
+ * votes: of logits) at positions that the patch does not reach, what the deployed rule says of the patched image, and how many
+ * certificates survive a change that large. pixel:    the certified images attacked through the deployed model
+ * (harness/target/attacker.h).
  *
  * Images of a cell are audited by all threads of a pool; counts and witnesses do not depend on their number. */
 #ifndef PG_AUDIT_AUDIT_H
@@ -29,7 +30,7 @@ typedef struct pg_audit_row {
     int64_t at_end;           /* the same, for want of values beyond the end of the grid: not in `unbroken` */
     int64_t published;        /* certified as published, where the rule has that */
     int64_t published_broken; /* of these */
-    int64_t contents;         /* judged; pixel: images attacked; locality: patches */
+    int64_t contents;         /* evaluated; pixel: images attacked; locality: patches */
     int64_t sampled;          /* images on which not every window and class was tried */
     int64_t delta; /* locality: largest change, grid units of the evidence, for votes of logits; else, and where no image has a
                     * position outside the reach of its patch, -1 */
@@ -58,6 +59,6 @@ void pg_audit_rows_free(pg_audit_row *rows, size_t n);
 
 /* PG_EBROKEN where a sound certificate broke, PG_ECELLS where a refused image of an exact rule did not although all was tried,
  * with the message for the user; else PG_OK. */
-int pg_audit_judge(const pg_audit_row *rows, size_t n) PG_MUST_USE;
+int pg_audit_conclude(const pg_audit_row *rows, size_t n) PG_MUST_USE;
 
 #endif

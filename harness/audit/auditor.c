@@ -23,17 +23,17 @@ struct pg_auditor {
     bool sure;                 /* with locality, the worst votes are certified */
     int64_t lo, hi;            /* of a value */
     int32_t *clean;            /* as the image has it */
-    int32_t *base;             /* as it is judged: classes traded, perhaps shifted */
+    int32_t *base;             /* as it is evaluated: classes traded, perhaps shifted */
     int32_t *now;              /* base with contents in a window */
     int32_t *worst;            /* where `sure`: the worst votes for the label */
-    int32_t *contents, *first; /* those to be judged; variant 0 of the general ones */
+    int32_t *contents, *first; /* those to be evaluated; variant 0 of the general ones */
     double *row, *worst_row;
     int64_t *total;
     int *rivals; /* wrong classes as `base` has them, the strongest first */
     void *scratch;
     /* the image in hand */
     int64_t image;
-    int label, judged;    /* the label's place in `clean` and in `base` */
+    int label, evaluated; /* the label's place in `clean` and in `base` */
     int worst_prediction; /* of the rule: one that is no class, where there was one; else 0 */
     bool shifted;
     pg_audited *out;
@@ -214,7 +214,7 @@ static bool breaks(pg_auditor *a, const pg_contents_case *c, const char *by)
 {
     place(a, c->top, c->left, a->contents, a->now);
     a->out->contents++;
-    bool broken = predict(a, a->now) != a->judged;
+    bool broken = predict(a, a->now) != a->evaluated;
     place(a, c->top, c->left, NULL, a->now);
     if (broken)
         note(a, c, by);
@@ -244,7 +244,7 @@ static pg_contents_case case_of(const pg_auditor *a, const pg_evidence *base, in
     int places = a->windows.columns.places;
     return (pg_contents_case){.evidence = base,
                               .windows = &a->windows,
-                              .label = a->judged,
+                              .label = a->evaluated,
                               .rival = rival,
                               .top = window / places,
                               .left = window % places,
@@ -316,7 +316,7 @@ static int order_rivals(pg_auditor *a, const pg_evidence *base)
     int n = 0;
     pg_totals(base, a->total);
     for (int c = 0; c < base->classes; c++) {
-        if (c == a->judged)
+        if (c == a->evaluated)
             continue;
         int at = n++;
         for (; at > 0 && a->total[a->rivals[at - 1]] < a->total[c]; at--)
@@ -346,7 +346,7 @@ static int try_shifted(pg_auditor *a, pg_evidence *base, pg_rng *rng)
         memcpy(a->base, a->clean, values_of(a) * sizeof *a->base);
         trade(a, a->base, positions);
         for (size_t i = 0; i < positions; i++) {
-            size_t own = i * classes + (size_t)a->judged, other = i * classes + (size_t)rival;
+            size_t own = i * classes + (size_t)a->evaluated, other = i * classes + (size_t)rival;
             a->base[own] = moved(a, own, -a->job.delta);
             a->base[other] = moved(a, other, a->job.delta);
         }
@@ -387,7 +387,7 @@ static int try_scaled(pg_auditor *a, pg_evidence *base, int rivals, pg_rng *rng)
     for (size_t i = 0; i < n; i++)
         a->base[i] = (int32_t)((a->base[i] + (a->base[i] < 0 ? -half : half)) / whole);
     memcpy(a->now, a->base, n * sizeof *a->now);
-    if (predict(a, a->now) != a->judged)
+    if (predict(a, a->now) != a->evaluated)
         return PG_OK;
     int code = try_pairs(a, base, rivals, rng);
     a->out->at_end = a->out->broken;
@@ -400,7 +400,7 @@ static int attack_image(pg_auditor *a)
     pg_rng rng = pg_rng_make(a->effort.seed, PG_STREAM_AUDIT, (uint32_t)a->image);
     pg_evidence base = a->evidence;
     base.q = a->base;
-    a->judged = other_place(a, a->label);
+    a->evaluated = other_place(a, a->label);
     memcpy(a->base, a->clean, values_of(a) * sizeof *a->base);
     trade(a, a->base, values_of(a) / (size_t)a->evidence.classes);
     memcpy(a->now, a->base, values_of(a) * sizeof *a->now);

@@ -35,7 +35,7 @@ typedef struct pg_audited {
     bool broken;        /* `how` says by what; also true where the prediction is wrong already (then without `how`) */
     bool at_end;        /* nothing broke it for want of larger values: the grid ends; see auditor.c */
     bool sampled;       /* not every window and class was tried */
-    int64_t contents;   /* judged */
+    int64_t contents;   /* evaluated */
     pg_audit_break how;
 } pg_audited;
 

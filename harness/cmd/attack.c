@@ -169,7 +169,7 @@ const pg_command pg_command_attack = {
         "Writes DIR/results.csv (one line an image: label, predictions before and after, place, target, loss, steps, largest\n"
         "local logit), DIR/patches.npy (uint8, [n][3][height][width]) and DIR/meta.json (settings, hashes, counts), draws\n"
         "DIR/sheet (a contact sheet) and DIR/local-logits (a histogram) as SVG and PNG, and prints a summary. Every patch is\n"
-        "rounded to 8 bits and judged by the deployed path. A matrix with `attack = \"NAME\"` keeps such results in the\n"
+        "rounded to 8 bits and evaluated by the deployed path. A matrix with `attack = \"NAME\"` keeps such results in the\n"
         "database instead, goes on after an interruption, and shows them in tables.\n"
         "\n"
         "  --weights F      weights file, or null\n"

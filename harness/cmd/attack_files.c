@@ -1,5 +1,5 @@
-/* See attack_files.h. Images are forwarded and judged in the batches of `run`, image i at place i % batch, so clean predictions
- * and certificates are those of a run, and so is what the deployed path says of a patch. */
+/* See attack_files.h. Images are forwarded and evaluated in the batches of `run`, image i at place i % batch, so clean
+ * predictions and certificates are those of a run, and so is what the deployed path says of a patch. */
 #include "harness/cmd/attack_files.h"
 
 #include "harness/base/file.h"

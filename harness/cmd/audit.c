@@ -295,7 +295,7 @@ static int print(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_aud
     return code;
 }
 
-/* What earlier audits found; judged again. */
+/* What earlier audits found; evaluated again. */
 static int audit_stored(session *s, const arguments *a)
 {
     pg_audit_row *rows = NULL;
@@ -309,7 +309,7 @@ static int audit_stored(session *s, const arguments *a)
     if (code == PG_OK)
         code = print(s->plan, rows, n, a->format);
     if (code == PG_OK)
-        code = pg_audit_judge(rows, n);
+        code = pg_audit_conclude(rows, n);
     pg_audit_rows_free(rows, n);
     return code;
 }
@@ -337,13 +337,13 @@ static int audit(session *s, const arguments *a, const pg_attack *attack)
     char message[PG_MESSAGE_MAX];
     snprintf(message, sizeof message, "%s", pg_error_message());
     int printed = n > 0 ? print(s->plan, rows, n, a->format) : PG_OK;
-    int judged = printed == PG_OK ? pg_audit_judge(rows, n) : printed;
+    int evaluated = printed == PG_OK ? pg_audit_conclude(rows, n) : printed;
     pg_audit_rows_free(rows, n);
-    if (code == PG_EINTERRUPTED && judged != PG_EBROKEN)
+    if (code == PG_EINTERRUPTED && evaluated != PG_EBROKEN)
         return pg_fail(code, "interrupted: what was finished is stored, %zu lines of the table", n);
-    if (code != PG_OK && judged != PG_EBROKEN)
+    if (code != PG_OK && evaluated != PG_EBROKEN)
         return pg_fail(code, "%s", message);
-    return judged;
+    return evaluated;
 }
 
 static int run(const pg_context *context, int argc, char **argv)

@@ -224,7 +224,7 @@ static int find_missing(const session *s, const pg_forward **missing, size_t *n)
     if (!seen)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = access(s->context->db_path, F_OK) == 0 ? pg_store_open(s->context->db_path, PG_STORE_READ, &store) : PG_OK;
-    if (code == PG_EMISSING || code == PG_EUNSUPPORTED) /* empty, or of another version: opening it for writing judges */
+    if (code == PG_EMISSING || code == PG_EUNSUPPORTED) /* empty, or of another version: opening it for writing evaluates */
         code = PG_OK;
     for (size_t i = 0; code == PG_OK && i < pg_plan_count(s->plan); i++) {
         const pg_cell *cell = pg_plan_at(s->plan, i);

@@ -160,7 +160,7 @@ void *pg_certify_main(void *context)
         double begun_s = pg_now_s();
         pg_signals_hold(work->task.task);
         if (work->foreign)
-            atomic_store(&p->status->judged, work->task.task);
+            atomic_store(&p->status->evaluated, work->task.task);
         int code = certify_or_crash(&state, batch);
         if (code != PG_OK) {
             pg_work_fail(work, code);

@@ -69,8 +69,8 @@ static void keep_whole(pg_work *work)
 static int finish(pg_pipeline *p, pg_work *work)
 {
     pg_store *store = p->store;
-    long long judged = work->task.task;
-    atomic_compare_exchange_strong(&p->status->judged, &judged, 0);
+    long long evaluated = work->task.task;
+    atomic_compare_exchange_strong(&p->status->evaluated, &evaluated, 0);
     pg_attempt attempt = {.device = work->device,
                           .library = work->library,
                           .threads = work->threads,

@@ -284,14 +284,14 @@ static int reap(supervisor *s, int place, int64_t task, const char *reason, int6
 static int replace_dead(supervisor *s, int place, int wait_status)
 {
     const pg_worker_status *status = &s->slots[place].status;
-    int64_t crashed = atomic_load(&status->crashed), judged = atomic_load(&status->judged), task = atomic_load(&status->task),
-            pending = 1;
+    int64_t crashed = atomic_load(&status->crashed), evaluated = atomic_load(&status->evaluated),
+            task = atomic_load(&status->task), pending = 1;
     int opening = atomic_load(&status->opening), code = PG_OK;
     char reason[PG_REASON_MAX + 16];
     describe_death(wait_status, reason);
     /* _exit and SIGKILL leave no word of who it was: then the rule of a plug-in, where one was at work. */
-    if (crashed || judged)
-        task = crashed ? crashed : judged;
+    if (crashed || evaluated)
+        task = crashed ? crashed : evaluated;
     if (opening) {
         task = 0;
         note_opening_death(s, opening - 1, reason);

@@ -61,7 +61,7 @@ typedef struct pg_worker_status {
     atomic_llong stored;    /* of these, committed */
     atomic_llong task;      /* in the hands of the network; 0: none */
     atomic_llong crashed;   /* in the hands of the thread that crashed; 0: none */
-    atomic_llong judged;    /* the last task whose images went to a plug-in's rule, while it is open; 0: none */
+    atomic_llong evaluated; /* the last task whose images went to a plug-in's rule, while it is open; 0: none */
     atomic_int opening;     /* index of the forward pass whose network is being opened, + 1; 0: none */
     /* The stretch of work in hand, between whose steps the run can stop: */
     atomic_llong images;            /* that are through with it; 0: it is over, or its images take another one */

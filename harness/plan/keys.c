@@ -190,7 +190,7 @@ static void check_known_value(pg_settler *s, pg_key_id id, const pg_toml_value *
     }
 }
 
-/* "MODULE.option": the module's own table judges. */
+/* "MODULE.option": the module's own table decides. */
 static void check_option(pg_settler *s, const pg_matrix_key *key)
 {
     const char *dot = strrchr(key->key, '.'), *kind = "", *names[NAMES_MAX + 1];

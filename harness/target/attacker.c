@@ -17,7 +17,7 @@ struct pg_attacker {
     pg_attack_job job;
     pg_geometry geometry;
     pg_victim *victim;
-    pg_judge *judge;
+    pg_evaluator *evaluator;
     pg_paste paste;
     void *state;     /* of the attack, where it learns first */
     uint8_t *pixels; /* [batch][3][height][width] */
@@ -56,7 +56,7 @@ static int learn(pg_attacker *a)
     pg_training_loader *loader = NULL;
     snprintf(dataset, sizeof dataset, "%.*s:%s%s", (int)strcspn(job->dataset, ":"), job->dataset,
              job->attack->training_images(job->attack_config), job->dataset + strcspn(job->dataset, "@"));
-    int code = pg_training_images_open(job->data_dir, dataset, job->network, job->batch, a->judge, a->victim->slots,
+    int code = pg_training_images_open(job->data_dir, dataset, job->network, job->batch, a->evaluator, a->victim->slots,
                                        job->resize, &loader);
     bool before = record(a, true);
     if (code == PG_OK)
@@ -93,7 +93,7 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
         a->victim->watcher = job->watcher;
     }
     if (code == PG_OK)
-        code = pg_judge_new(g, job->defense, job->config, job->window, &a->judge);
+        code = pg_evaluator_new(g, job->defense, job->config, job->window, &a->evaluator);
     if (code == PG_OK)
         code = pg_paste_init(&a->paste, job->resize, g, job->patch_height, job->patch_width);
     if (code == PG_OK) {
@@ -119,7 +119,7 @@ void pg_attacker_close(pg_attacker *a)
     if (a->state)
         a->job.attack->release(a->state);
     pg_victim_close(a->victim);
-    pg_judge_free(a->judge);
+    pg_evaluator_free(a->evaluator);
     pg_paste_release(&a->paste);
     free(a->pixels);
     free(a->logits);
@@ -158,8 +158,9 @@ static int check_outcome(const pg_attacker *a, const pg_example *example, const 
     return PG_OK;
 }
 
-/* Images [first, end) lie in one batch of the data set, in its order: judged as `run` does it, image i at place i % batch. */
-static int judge_batch(pg_attacker *a, const pg_example *examples, pg_attack_result *results, size_t first, size_t end)
+/* Images [first, end) lie in one batch of the data set, in its order: evaluated as `run` does it, image i at place i % batch.
+ */
+static int evaluate_batch(pg_attacker *a, const pg_example *examples, pg_attack_result *results, size_t first, size_t end)
 {
     const pg_geometry *g = &a->geometry;
     size_t image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
@@ -174,13 +175,13 @@ static int judge_batch(pg_attacker *a, const pg_example *examples, pg_attack_res
     if (code == PG_OK)
         code = pg_network_forward(a->job.network, a->pixels, start, count, a->logits);
     for (size_t i = first; code == PG_OK && i < end; i++) {
-        results[i].after = pg_judge_logits(a->judge, a->logits + (size_t)(examples[i].index - start) * map);
-        code = pg_judge_check(a->judge, results[i].after, examples[i].index);
+        results[i].after = pg_evaluator_logits(a->evaluator, a->logits + (size_t)(examples[i].index - start) * map);
+        code = pg_evaluator_check(a->evaluator, results[i].after, examples[i].index);
     }
     return code;
 }
 
-static int judge_all(pg_attacker *a, const pg_example *examples, size_t n, pg_attack_result *results)
+static int evaluate_all(pg_attacker *a, const pg_example *examples, size_t n, pg_attack_result *results)
 {
     int code = PG_OK;
     for (size_t first = 0, end; code == PG_OK && first < n; first = end) {
@@ -188,7 +189,7 @@ static int judge_all(pg_attacker *a, const pg_example *examples, size_t n, pg_at
         for (end = first + 1; end < n; end++)
             if (examples[end].index <= examples[end - 1].index || examples[end].index / a->job.batch != batch)
                 break;
-        code = judge_batch(a, examples, results, first, end);
+        code = evaluate_batch(a, examples, results, first, end);
     }
     return code;
 }
@@ -226,7 +227,7 @@ int pg_attacker_run(pg_attacker *a, const pg_example *examples, size_t n, pg_att
             patch[k] = pg_pixel_round(outcome[i].patch[k]);
     }
     if (code == PG_OK)
-        code = judge_all(a, examples, n, results);
+        code = evaluate_all(a, examples, n, results);
     free(outcome);
     free(patches);
     return code;

@@ -1,8 +1,8 @@
-/* Attacks images of a cell, and judges what was found by the deployed path: the patch is rounded to 8 bits and pasted here, the
- * whole image goes through the network in the batches of `run`, and the integer rule of the defense predicts. The attack itself
- * is not believed: a patch that is not finite, leaves [0, 1] or lies outside the image is an error that names the attack. Where
- * a resize lies between the patch and the network, the image with the patch is resized here, byte for byte as the data set does
- * it. */
+/* Attacks images of a cell, and evaluates what was found by the deployed path: the patch is rounded to 8 bits and pasted here,
+ * the whole image goes through the network in the batches of `run`, and the integer rule of the defense predicts. The attack
+ * itself is not believed: a patch that is not finite, leaves [0, 1] or lies outside the image is an error that names the
+ * attack. Where a resize lies between the patch and the network, the image with the patch is resized here, byte for byte as the
+ * data set does it. */
 #ifndef PG_TARGET_ATTACKER_H
 #define PG_TARGET_ATTACKER_H
 

@@ -1,4 +1,4 @@
-/* See judge.h. */
+/* See evaluator.h. */
 #include "harness/target/evaluator.h"
 
 #include "defenses/certifier.h"
@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-struct pg_judge {
+struct pg_evaluator {
     const pg_defense *defense;
     const void *config;
     pg_evidence_spec spec;
@@ -17,35 +17,35 @@ struct pg_judge {
     void *scratch;
 };
 
-int pg_judge_new(const pg_geometry *g, const pg_defense *defense, const void *config, pg_window window, pg_judge **out)
+int pg_evaluator_new(const pg_geometry *g, const pg_defense *defense, const void *config, pg_window window, pg_evaluator **out)
 {
     *out = NULL;
-    pg_judge *j = calloc(1, sizeof *j);
+    pg_evaluator *j = calloc(1, sizeof *j);
     if (!j)
         return pg_fail(PG_ENOMEM, "out of memory");
     int height = g->rows.positions, width = g->columns.positions;
-    *j = (pg_judge){.defense = defense,
-                    .config = config,
-                    .map = {.height = height,
-                            .width = width,
-                            .classes = g->classes,
-                            .wrap_rows = g->rows.wrap,
-                            .wrap_columns = g->columns.wrap,
-                            .window = {PG_MIN(window.height, height), PG_MIN(window.width, width)}}};
+    *j = (pg_evaluator){.defense = defense,
+                        .config = config,
+                        .map = {.height = height,
+                                .width = width,
+                                .classes = g->classes,
+                                .wrap_rows = g->rows.wrap,
+                                .wrap_columns = g->columns.wrap,
+                                .window = {PG_MIN(window.height, height), PG_MIN(window.width, width)}}};
     defense->evidence(config, &j->spec);
     size_t size = defense->scratch_size(height, width, g->classes, 1);
     j->q = malloc((size_t)height * (size_t)width * (size_t)g->classes * sizeof *j->q);
     j->row = malloc((size_t)g->classes * sizeof *j->row);
     j->scratch = aligned_alloc(64, (PG_MAX(size, (size_t)64) + 63) & ~(size_t)63);
     if (!j->q || !j->row || !j->scratch) {
-        pg_judge_free(j);
+        pg_evaluator_free(j);
         return pg_fail(PG_ENOMEM, "out of memory for feature maps of %dx%dx%d", height, width, g->classes);
     }
     *out = j;
     return PG_OK;
 }
 
-void pg_judge_free(pg_judge *j)
+void pg_evaluator_free(pg_evaluator *j)
 {
     if (!j)
         return;
@@ -55,14 +55,14 @@ void pg_judge_free(pg_judge *j)
     free(j);
 }
 
-const pg_map *pg_judge_map(const pg_judge *j) { return &j->map; }
+const pg_map *pg_evaluator_map(const pg_evaluator *j) { return &j->map; }
 
-bool pg_judge_evidence(pg_judge *j, const float *logits, size_t positions, int32_t *q)
+bool pg_evaluator_evidence(pg_evaluator *j, const float *logits, size_t positions, int32_t *q)
 {
     return pg_evidence_f32(&j->spec, logits, positions, j->map.classes, j->row, q);
 }
 
-int pg_judge_predict(pg_judge *j, const int32_t *q)
+int pg_evaluator_predict(pg_evaluator *j, const int32_t *q)
 {
     pg_evidence evidence = {.q = q,
                             .height = j->map.height,
@@ -75,14 +75,14 @@ int pg_judge_predict(pg_judge *j, const int32_t *q)
     return prediction == -1 ? PG_UNPREDICTED : prediction;
 }
 
-int pg_judge_check(const pg_judge *j, int prediction, int64_t image)
+int pg_evaluator_check(const pg_evaluator *j, int prediction, int64_t image)
 {
     int code = pg_prediction_check(prediction, j->map.classes);
     return code == PG_OK ? PG_OK : pg_modules_blame(code, "defense", &j->defense->module, image);
 }
 
-int pg_judge_logits(pg_judge *j, const float *logits)
+int pg_evaluator_logits(pg_evaluator *j, const float *logits)
 {
-    bool finite = pg_judge_evidence(j, logits, (size_t)j->map.height * (size_t)j->map.width, j->q);
-    return finite ? pg_judge_predict(j, j->q) : -1;
+    bool finite = pg_evaluator_evidence(j, logits, (size_t)j->map.height * (size_t)j->map.width, j->q);
+    return finite ? pg_evaluator_predict(j, j->q) : -1;
 }

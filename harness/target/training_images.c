@@ -20,8 +20,8 @@ typedef struct page {
 struct pg_training_loader {
     pg_training_images training_images;
     pg_dataset *dataset;
-    pg_network *network; /* borrowed */
-    pg_judge *judge;     /* borrowed */
+    pg_network *network;     /* borrowed */
+    pg_evaluator *evaluator; /* borrowed */
     int batch;
     size_t image, source, map; /* values of one image; source 0: patches are put on what the network takes */
     int64_t n_pages;
@@ -53,8 +53,8 @@ static int fill_page(pg_training_loader *b, page *p, int64_t first)
     if (code == PG_OK)
         code = pg_network_forward(b->network, p->pixels, first, n, p->logits);
     for (int i = 0; code == PG_OK && i < n; i++) {
-        p->predictions[i] = pg_judge_logits(b->judge, p->logits + (size_t)i * b->map);
-        code = pg_judge_check(b->judge, p->predictions[i], first + i);
+        p->predictions[i] = pg_evaluator_logits(b->evaluator, p->logits + (size_t)i * b->map);
+        code = pg_evaluator_check(b->evaluator, p->predictions[i], first + i);
     }
     if (code == PG_OK)
         p->first = first;
@@ -111,7 +111,7 @@ static int make_pages(pg_training_loader *b)
     return b->pages && b->pixels && b->sources && b->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for training_images");
 }
 
-int pg_training_images_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge,
+int pg_training_images_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_evaluator *evaluator,
                             int slots, const pg_resizing *resize, pg_training_loader **out)
 {
     *out = NULL;
@@ -120,7 +120,7 @@ int pg_training_images_open(const char *data_dir, const char *dataset, pg_networ
         return pg_fail(PG_ENOMEM, "out of memory");
     const pg_geometry *g = &pg_network_info(network)->geometry;
     *b = (pg_training_loader){.network = network,
-                              .judge = judge,
+                              .evaluator = evaluator,
                               .batch = batch,
                               .slots = slots,
                               .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,

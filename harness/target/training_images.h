@@ -11,9 +11,9 @@
 typedef struct pg_training_loader pg_training_loader;
 
 /* *new*, pg_training_images_close. dataset "cifar10:train" or "cifar10:train@192", of the network's size and classes; network
- * and judge are borrowed until close. With `resize`, examples have the pixels before it, and what it makes of them as
+ * and evaluator are borrowed until close. With `resize`, examples have the pixels before it, and what it makes of them as
  * `resized`. PG_EINPUT, PG_EMISSING, PG_ENOMEM, ... */
-int pg_training_images_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_judge *judge,
+int pg_training_images_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_evaluator *evaluator,
                             int slots, const pg_resizing *resize, pg_training_loader **out) PG_MUST_USE;
 void pg_training_images_close(pg_training_loader *loader);
 /* As attacks read them; good until close. */

@@ -19,7 +19,7 @@ typedef struct slot {
     bool finite;   /* the logits outside the view */
     pg_view view;
     float *logits;        /* clean map [classes][H * W] */
-    int32_t *q;           /* its evidence [H * W][classes]; inside the view: of the last image judged */
+    int32_t *q;           /* its evidence [H * W][classes]; inside the view: of the last image evaluated */
     uint8_t *pixels;      /* of the view, [3][height * width], 0 where the patch lies */
     int64_t *patch_at;    /* [height * width] of the view: the pixel of the patch there, patch_pixels for none */
     int64_t *position_at; /* [positions of the view]: where they lie on the map */
@@ -48,7 +48,7 @@ typedef struct defended {
     pg_victim victim; /* first: attacks see this */
     pg_victim_request r;
     pg_geometry geometry;
-    pg_judge *judge;
+    pg_evaluator *evaluator;
     const pg_torch *torch;
     uint64_t holds;
     stage stage;
@@ -166,7 +166,7 @@ static int fill_map(const defended *d, const stage *s, slot *x, const float *log
     memcpy(outside, logits, positions * classes * sizeof *outside);
     for (int p = 0; p < s->positions; p++)
         memset(outside + (size_t)x->position_at[p] * classes, 0, classes * sizeof *outside);
-    x->finite = pg_judge_evidence(d->judge, outside, positions, x->q);
+    x->finite = pg_evaluator_evidence(d->evaluator, outside, positions, x->q);
     for (size_t p = 0; p < positions; p++)
         for (size_t c = 0; c < classes; c++)
             x->logits[c * positions + p] = outside[p * classes + c];
@@ -299,7 +299,7 @@ static pg_tensor *score(const defended *d, const stage *s, pg_tensor *local, int
 {
     pg_scope *scope = d->victim.scope;
     const pg_torch *t = d->torch;
-    const pg_map *map = pg_judge_map(d->judge);
+    const pg_map *map = pg_evaluator_map(d->evaluator);
     pg_tensor *x = t->scatter(scope, s->map, 2, s->position_at, local);
     x = t->reshape(scope, x, 4, (int64_t[]){s->n, map->classes, map->height, map->width});
     if (d->r.defense->surrogate && !d->r.through_mean)
@@ -355,7 +355,7 @@ static int read_local(defended *d, stage *s)
     return pg_scope_check(scope);
 }
 
-static int judge(pg_victim *victim, int i, int *prediction)
+static int evaluate(pg_victim *victim, int i, int *prediction)
 {
     defended *d = (defended *)victim;
     stage *s = &d->stage;
@@ -365,11 +365,11 @@ static int judge(pg_victim *victim, int i, int *prediction)
     slot *x = &s->slots[s->order[i]];
     size_t classes = (size_t)d->geometry.classes, positions = (size_t)s->positions;
     *prediction = -1;
-    if (!x->finite || !pg_judge_evidence(d->judge, s->values + (size_t)i * positions * classes, positions, d->q))
+    if (!x->finite || !pg_evaluator_evidence(d->evaluator, s->values + (size_t)i * positions * classes, positions, d->q))
         return PG_OK;
     for (size_t p = 0; p < positions; p++)
         memcpy(x->q + (size_t)x->position_at[p] * classes, d->q + p * classes, classes * sizeof *x->q);
-    *prediction = pg_judge_predict(d->judge, x->q);
+    *prediction = pg_evaluator_predict(d->evaluator, x->q);
     return PG_OK;
 }
 
@@ -427,7 +427,7 @@ static void defended_close(defended *d)
 {
     stage_release(d->torch, &d->stage);
     stage_release(d->torch, &d->whole);
-    pg_judge_free(d->judge);
+    pg_evaluator_free(d->evaluator);
     free(d->q);
     free(d);
 }
@@ -446,7 +446,7 @@ static int defended_open(const pg_victim_request *r, const pg_geometry *g, pg_vi
                             .scores = scores,
                             .local_logits = local_logits,
                             .gradient = gradient,
-                            .judge = judge,
+                            .evaluate = evaluate,
                             .saliency = saliency,
                             .stopping = stopping};
     scope->error = PG_OK;
@@ -454,7 +454,8 @@ static int defended_open(const pg_victim_request *r, const pg_geometry *g, pg_vi
     int code = stage_init(d, patch, r->resize, r->slots, &d->stage);
     if (code == PG_OK) {
         d->q = malloc((size_t)d->stage.positions * (size_t)g->classes * sizeof *d->q);
-        code = d->q ? pg_judge_new(g, r->defense, r->config, r->window, &d->judge) : pg_fail(PG_ENOMEM, "out of memory");
+        code =
+            d->q ? pg_evaluator_new(g, r->defense, r->config, r->window, &d->evaluator) : pg_fail(PG_ENOMEM, "out of memory");
     }
     if (code == PG_OK)
         *out = &d->victim;

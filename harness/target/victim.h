@@ -1,7 +1,7 @@
 /* The defended classifier as attacks see it (attacks/attack.h), made of a network and a defense.
  *
  * An image in a slot keeps its clean local logits; a pass computes the local logits of its view only (models/model.h), puts
- * them into the clean map, and asks the surrogate of the defense for scores, its integer rule for the judge. Gradients are
+ * them into the clean map, and asks the surrogate of the defense for scores, its integer rule for the evaluator. Gradients are
  * recorded where the thread records them (grad_mode), which is the caller's choice.
  *
  * With `resize` the patch is put on before a resize: images, patches and places are those before it, and examples bring the
@@ -25,7 +25,7 @@ static inline const uint8_t *pg_example_input(const pg_example *e) { return e->r
 
 typedef struct pg_victim_request {
     pg_network *network;       /* borrowed until close; its scope is used */
-    const pg_defense *defense; /* the judge, and the surrogate unless `through_mean` or it has none */
+    const pg_defense *defense; /* the evaluator, and the surrogate unless `through_mean` or it has none */
     const void *config;        /* settled; borrowed */
     pg_window window;          /* of the cell */
     const pg_resizing *resize; /* between the patch and the network, borrowed until close; NULL: none */

@@ -18,7 +18,7 @@ typedef struct copied {
     pg_victim_request r;
     pg_victim *bare; /* the undefended network */
     _Alignas(16) uint8_t mean[PG_CONFIG_MAX];
-    pg_judge *judge;
+    pg_evaluator *evaluator;
     copied_slot *slots;
     int n;            /* images of the last pass, */
     int *order;       /* [slots] in which slots they are, */
@@ -86,18 +86,18 @@ static int copied_saliency(pg_victim *victim, const pg_example *example, float *
     return code == PG_OK ? d->bare->saliency(d->bare, &bare, out) : code;
 }
 
-static int copied_judge(pg_victim *victim, int i, int *prediction)
+static int copied_evaluate(pg_victim *victim, int i, int *prediction)
 {
     copied *d = (copied *)victim;
     const copied_slot *x = &d->slots[d->order[i]];
-    int code = d->bare->judge(d->bare, i, prediction);
+    int code = d->bare->evaluate(d->bare, i, prediction);
     if (code != PG_OK || *prediction == x->example.label)
         return code;
     code = pg_paste_patch(&d->paste, x->example.pixels, d->patches + (size_t)i * patch_of(victim), x->top, x->left, d->pixels);
     if (code == PG_OK)
         code = pg_network_forward(d->r.network, d->pixels, x->example.index, 1, d->logits);
     if (code == PG_OK)
-        *prediction = pg_judge_logits(d->judge, d->logits);
+        *prediction = pg_evaluator_logits(d->evaluator, d->logits);
     return code;
 }
 
@@ -113,7 +113,7 @@ void pg_victim_copies_close(pg_victim *victim)
     for (int i = 0; d->slots && i < d->r.slots; i++)
         free(d->slots[i].logits);
     pg_victim_close(d->bare);
-    pg_judge_free(d->judge);
+    pg_evaluator_free(d->evaluator);
     free(d->slots);
     free(d->order);
     free(d->patches);
@@ -171,7 +171,7 @@ int pg_victim_copies_open(const pg_victim_request *r, pg_victim **out)
     if (code == PG_OK)
         code = open_bare(d);
     if (code == PG_OK)
-        code = pg_judge_new(copies, r->defense, r->config, r->window, &d->judge);
+        code = pg_evaluator_new(copies, r->defense, r->config, r->window, &d->evaluator);
     if (code != PG_OK) {
         pg_victim_copies_close(&d->victim);
         return code;
@@ -181,7 +181,7 @@ int pg_victim_copies_open(const pg_victim_request *r, pg_victim **out)
                             .scores = copied_scores,
                             .local_logits = copied_local_logits,
                             .gradient = copied_gradient,
-                            .judge = copied_judge,
+                            .evaluate = copied_evaluate,
                             .saliency = copied_saliency,
                             .stopping = copied_stopping};
     *out = &d->victim;

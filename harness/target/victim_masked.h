@@ -1,6 +1,6 @@
 /* Victims behind a defense of images: the gradient is that of the undefended network, since a pass through all copies would
- * cost hundreds of passes a step; the judge is the defense itself, on all copies, asked wherever the undefended network errs. A
- * part of victim.h. */
+ * cost hundreds of passes a step; the evaluator is the defense itself, on all copies, asked wherever the undefended network
+ * errs. A part of victim.h. */
 #ifndef PG_TARGET_VICTIM_MASKED_H
 #define PG_TARGET_VICTIM_MASKED_H
 

@@ -15,7 +15,7 @@ typedef struct plain_slot {
 typedef struct plain {
     pg_victim victim; /* first */
     pg_victim_request r;
-    pg_judge *judge;
+    pg_evaluator *evaluator;
     plain_slot *slots;
     int *predictions; /* of the last pass */
     pg_paste paste;
@@ -40,7 +40,7 @@ static int plain_predict(plain *p, const plain_slot *x, const float *patch, int 
     if (code == PG_OK)
         code = pg_network_forward(p->r.network, p->pixels, x->example->index, 1, p->logits);
     if (code == PG_OK)
-        *prediction = pg_judge_logits(p->judge, p->logits);
+        *prediction = pg_evaluator_logits(p->evaluator, p->logits);
     return code;
 }
 
@@ -57,7 +57,7 @@ static struct pg_tensor *plain_scores(pg_victim *victim, int n, const int *slots
     return NULL;
 }
 
-static int plain_judge(pg_victim *victim, int i, int *prediction)
+static int plain_evaluate(pg_victim *victim, int i, int *prediction)
 {
     const plain *p = (const plain *)victim;
     if (p->code != PG_OK)
@@ -75,7 +75,7 @@ static bool plain_stopping(pg_victim *victim)
 void pg_victim_plain_close(pg_victim *victim)
 {
     plain *p = (plain *)victim;
-    pg_judge_free(p->judge);
+    pg_evaluator_free(p->evaluator);
     free(p->slots);
     free(p->predictions);
     pg_paste_release(&p->paste);
@@ -91,7 +91,7 @@ int pg_victim_plain_open(const pg_victim_request *r, const pg_geometry *g, pg_vi
     if (!p)
         return pg_fail(PG_ENOMEM, "out of memory");
     p->r = *r;
-    p->victim = (pg_victim){.hold = plain_hold, .scores = plain_scores, .judge = plain_judge, .stopping = plain_stopping};
+    p->victim = (pg_victim){.hold = plain_hold, .scores = plain_scores, .evaluate = plain_evaluate, .stopping = plain_stopping};
     p->slots = calloc((size_t)r->slots, sizeof *p->slots);
     p->predictions = calloc((size_t)r->slots, sizeof *p->predictions);
     p->patch = malloc((size_t)3 * (size_t)r->patch_height * (size_t)r->patch_width);
@@ -102,7 +102,7 @@ int pg_victim_plain_open(const pg_victim_request *r, const pg_geometry *g, pg_vi
     if (code == PG_OK)
         code = pg_paste_init(&p->paste, r->resize, g, r->patch_height, r->patch_width);
     if (code == PG_OK)
-        code = pg_judge_new(g, r->defense, r->config, r->window, &p->judge);
+        code = pg_evaluator_new(g, r->defense, r->config, r->window, &p->evaluator);
     if (code == PG_OK)
         *out = &p->victim;
     else

@@ -1,5 +1,5 @@
-/* Victims of models without gradients: the whole image is forwarded for each pass, and judged as soon as it is scored. A part
- * of victim.h. */
+/* Victims of models without gradients: the whole image is forwarded for each pass, and evaluated as soon as it is scored. A
+ * part of victim.h. */
 #ifndef PG_TARGET_VICTIM_PLAIN_H
 #define PG_TARGET_VICTIM_PLAIN_H
 

@@ -298,7 +298,7 @@ static int count_lines(const char *file, const char *pattern)
 
 /* Whether everything is as it should become. Fails the test where a file is neither that nor what it was, or where a command
  * that ended by itself left something. */
-static bool judge(const fault *f, bool killed)
+static bool evaluate(const fault *f, bool killed)
 {
     static listing now, before, want;
     const victim *v = f->v;
@@ -337,7 +337,7 @@ static void run_again(const fault *f)
     for (size_t i = 0; i < now.n && !v->db_only; i++)
         if (!is_in(&want, now.names[i]) && !(v->cache && ends_in(now.names[i], ".tmp")))
             broken(f, "the next run leaves %s", now.names[i]);
-    if (code != 0 || !judge(&(fault){v, UNLINK, f->number, f->what}, true))
+    if (code != 0 || !evaluate(&(fault){v, UNLINK, f->number, f->what}, true))
         broken(f, "the next run does not get through (%d)", code);
 }
 
@@ -353,7 +353,7 @@ static bool disturb(const fault *f, int ends[3])
     int code = run(v, options);
     bool killed = code == 128 + SIGKILL,
          fired = count_lines("strace.log", "^[0-9]+ +(write|pwrite|f.*sync|rename|unlink).*INJECTED|killed by SIGKILL") > 0;
-    bool whole = judge(f, killed);
+    bool whole = evaluate(f, killed);
     bool printed = shell("cmp -s out want.out") == 0;
     if (code == 0 && !((whole || v->cache) && printed))
         broken(f, "said that all is well, and something is missing");
@@ -442,7 +442,7 @@ static void test_a_full_disk_under_gnuplot(void **state)
             shell("cd w && strace -f -qq -o ../strace.log -e trace=write -e inject=write:error=ENOSPC:when=%d+ \"$P\" %s "
                   ">../out 2>../said",
                   n, v->arguments);
-        if (code != 4 || judge(&f, false))
+        if (code != 4 || evaluate(&f, false))
             broken(&f, "ended with %d", code);
         untold += count_lines("said", "gnuplot did not finish") > 0;
         run_again(&f);

@@ -12,7 +12,7 @@ static const struct {
 static const char *const faults[] = {"error=EIO", "error=ENOSPC", "signal=KILL"};
 enum { KINDS = sizeof kinds / sizeof *kinds, FAULTS = 3, MOST = 4000 };
 
-/* A command that is disturbed. `whole` judges what is there: true where it is all there, undamaged; fails the test where
+/* A command that is disturbed. `whole` evaluates what is there: true where it is all there, undamaged; fails the test where
  * something is there that is damaged. */
 typedef struct victim {
     const char *name, *command;

@@ -1,9 +1,9 @@
 /* my-attack: random pixels, again and again; the best of them is kept. (Say here what your attack does, its source, and where
  * it differs.)
  *
- * The loop of attacks/search.h does the rest: it asks the judge after every pass, keeps the patch with the largest margin, and
- * goes to the next image. An attack is a first patch and a next patch. One with gradients sets .gradients and .needs_gradients
- * and reads trial->gradient, d margin / d patch, in `my_attack_move`. */
+ * The loop of attacks/search.h does the rest: it asks the evaluator after every pass, keeps the patch with the largest margin,
+ * and goes to the next image. An attack is a first patch and a next patch. One with gradients sets .gradients and
+ * .needs_gradients and reads trial->gradient, d margin / d patch, in `my_attack_move`. */
 #include "attacks/search.h"
 #include "harness/plan/plugin.h"
 
