@@ -31,11 +31,11 @@ static const pg_option options[] = {
 };
 /* clang-format on */
 
-static int settle(void *config)
+static int normalize(void *config)
 {
     lavan *c = config;
-    pg_location_settle(&c->location);
-    return pg_objective_settle(&c->objective);
+    pg_location_normalize(&c->location);
+    return pg_objective_normalize(&c->objective);
 }
 
 static int check(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes)
@@ -97,7 +97,7 @@ const pg_attack pg_attack_lavan = {
                .version = 1,
                .options = options,
                .config_size = sizeof(lavan),
-               .settle = settle},
+               .normalize = normalize},
     .needs_gradients = true,
     .check = check,
     .fixed_target = fixed_target,

@@ -43,13 +43,13 @@ typedef struct positions {
     bool done[];  /* [n] wrong under some patch */
 } positions;
 
-static int settle(void *config)
+static int normalize(void *config)
 {
     local_logits *c = config;
     if (c->location.mode == PG_LOCATION_GRID || c->location.mode == PG_LOCATION_ALL)
         return pg_fail(PG_EINPUT, "location %s: one place an image is right: random, fixed, centre or gradient",
                        pg_location_names[c->location.mode]);
-    pg_location_settle(&c->location);
+    pg_location_normalize(&c->location);
     c->location.places = 1;
     c->common.through = PG_THROUGH_DEFENSE; /* it goes through neither */
     memset(c->objective.target, 0, sizeof c->objective.target);
@@ -230,7 +230,7 @@ const pg_attack pg_attack_local_logits = {
                .version = 1,
                .options = options,
                .config_size = sizeof(local_logits),
-               .settle = settle},
+               .normalize = normalize},
     .needs_gradients = true,
     .check = check,
     .run = run,

@@ -9,7 +9,7 @@
 
 const char *const pg_location_names[] = {"random", "fixed", "centre", "grid", "all", "gradient", NULL};
 
-void pg_location_settle(pg_location *l)
+void pg_location_normalize(pg_location *l)
 {
     if (l->mode != PG_LOCATION_FIXED)
         l->top = l->left = 0;

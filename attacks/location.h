@@ -38,7 +38,7 @@ typedef struct pg_place {
 } pg_place;
 
 /* Options without effect take their defaults. */
-void pg_location_settle(pg_location *location);
+void pg_location_normalize(pg_location *location);
 /* PG_EINPUT where the patch does not fit (pg_attack_check_patch), or a fixed place is none. */
 int pg_location_check(const pg_location *location, int image_height, int image_width, int patch_height, int patch_width,
                       int classes) PG_MUST_USE;

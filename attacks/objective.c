@@ -18,7 +18,7 @@ static int64_t class_of(const char *target)
     return target[0] >= '0' && target[0] <= '9' && pg_parse_int(target, &value) == PG_OK && value <= INT_MAX ? value : -1;
 }
 
-int pg_objective_settle(pg_objective *objective)
+int pg_objective_normalize(pg_objective *objective)
 {
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(objective->target, words[i]) == 0)

@@ -29,7 +29,7 @@ typedef struct pg_objective {
 /* clang-format on */
 
 /* Writes the target in one way; PG_EINPUT where it is none of the four. */
-int pg_objective_settle(pg_objective *objective) PG_MUST_USE;
+int pg_objective_normalize(pg_objective *objective) PG_MUST_USE;
 int pg_objective_check(const pg_objective *objective, int classes) PG_MUST_USE; /* PG_EINPUT: the class does not exist */
 
 enum { PG_TARGET_NONE = -1, PG_TARGET_RUNNER_UP = -2 };

@@ -39,11 +39,11 @@ static const pg_option options[] = {
 };
 /* clang-format on */
 
-static int settle(void *config)
+static int normalize(void *config)
 {
     random_search *c = config;
-    pg_location_settle(&c->location);
-    return pg_objective_settle(&c->objective);
+    pg_location_normalize(&c->location);
+    return pg_objective_normalize(&c->objective);
 }
 
 static int check(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes)
@@ -133,7 +133,7 @@ const pg_attack pg_attack_random_search = {
                .version = 1,
                .options = options,
                .config_size = sizeof(random_search),
-               .settle = settle},
+               .normalize = normalize},
     .check = check,
     .fixed_target = fixed_target,
     .run = run,

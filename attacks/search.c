@@ -140,7 +140,7 @@ static void note(pg_search *search, pg_trial *trial, bool *attempt_done, bool *i
 }
 
 /* The target is the class that comes next on the clean image: one pass of its own. */
-static int settle_target(pg_search *search, pg_trial *trial)
+static int resolve_target(pg_search *search, pg_trial *trial)
 {
     pg_victim *v = search->victim;
     float *patch = malloc(pg_search_patch_size(search) * sizeof *patch), scores[v->classes];
@@ -171,7 +171,7 @@ static int begin(pg_search *search, pg_trial *trial, bool *more)
     memset(trial->memory, 0, pg_search_patch_size(search) * sizeof *trial->memory);
     int code = search->begin(search, trial, more);
     if (code == PG_OK && *more && trial->target == PG_TARGET_RUNNER_UP)
-        code = settle_target(search, trial);
+        code = resolve_target(search, trial);
     return code;
 }
 
@@ -224,9 +224,9 @@ static int admit(pg_search *search, pg_trial *trial, const pg_example *example, 
         leave_alone(search, trial, !passed_over);
         code = PG_OK;
     } else if (code == PG_OK) {
-        bool unsettled = trial->target == PG_TARGET_RUNNER_UP;
+        bool unresolved = trial->target == PG_TARGET_RUNNER_UP;
         code = begin(search, trial, &more);
-        if (code == PG_OK && unsettled && is_there_already(search, trial)) {
+        if (code == PG_OK && unresolved && is_there_already(search, trial)) {
             leave_alone(search, trial, true);
             more = false;
         }

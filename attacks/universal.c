@@ -58,14 +58,14 @@ typedef struct learnt {
     float texture[];
 } learnt;
 
-static int settle(void *config)
+static int normalize(void *config)
 {
     universal *c = config;
-    pg_location_settle(&c->location);
+    pg_location_normalize(&c->location);
     if (strcmp(c->objective.target, "random") == 0 || strcmp(c->objective.target, "runner-up") == 0)
         return pg_fail(PG_EINPUT, "target %s: one patch for all images has one target: none, or the number of a class",
                        c->objective.target);
-    return pg_objective_settle(&c->objective);
+    return pg_objective_normalize(&c->objective);
 }
 
 static int check(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes)
@@ -278,7 +278,7 @@ const pg_attack pg_attack_universal = {
                .version = 1,
                .options = options,
                .config_size = sizeof(universal),
-               .settle = settle},
+               .normalize = normalize},
     .needs_gradients = true,
     .training_images = training_images_of,
     .prepare = prepare,

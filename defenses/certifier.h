@@ -12,7 +12,7 @@
 
 typedef struct pg_job {
     const pg_defense *defense;
-    const void *config;  /* settled; borrowed until pg_certifier_free */
+    const void *config;  /* resolved; borrowed until pg_certifier_free */
     pg_window window;    /* may exceed the map: it is cut to it */
     int64_t delta;       /* of the evidence, grid units, >= 0 */
     int64_t logit_delta; /* of a logit, from which that follows, grid units; 0: not known: with delta > 0 every vote may flip */

@@ -29,12 +29,12 @@ static void clip_evidence(const void *config, pg_evidence_spec *out)
     *out = pg_feature_spec(&c->feature, c->clip.lo, c->clip.hi);
 }
 
-static int clip_settle(void *config)
+static int clip_normalize(void *config)
 {
     clip_config *c = config;
     pg_evidence_spec spec;
     clip_evidence(config, &spec);
-    pg_feature_settle(&c->feature);
+    pg_feature_normalize(&c->feature);
     c->clip = (pg_range){spec.clip_lo, spec.clip_hi};
     return PG_OK;
 }
@@ -63,7 +63,7 @@ const pg_defense pg_defense_clip = {
                .version = 1,
                .options = clip_options,
                .config_size = sizeof(clip_config),
-               .settle = clip_settle},
+               .normalize = clip_normalize},
     .level = PG_LEVEL_FEATURE,
     .monotone = true,
     .certificate = clip_certificate,

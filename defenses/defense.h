@@ -124,14 +124,14 @@ typedef struct pg_defense {
      * Returns the first position, row * map width + column, whose copy is the same for every image, and writes `out` where it
      * is this one. */
     int (*copy)(const void *config, const pg_frame *frame, int row, int column, const uint8_t *pixels, uint8_t *out);
-    /* required: one image, `n` settled configurations that share the evidence. label in [0, classes).
+    /* required: one image, `n` resolved configurations that share the evidence. label in [0, classes).
      * delta >= 0: measured locality in grid units. Writes out[n]. `scratch` has the bytes that scratch_size stated
      * and is aligned to 64 bytes. Cannot fail; what it says is checked (pg_verdict_check). */
     void (*certify)(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
                     size_t n, void *scratch, pg_verdict *out);
     /* required with certify: bytes of scratch for maps up to height x width x classes and n configurations */
     size_t (*scratch_size)(int height, int width, int classes, size_t n);
-    /* required: the prediction alone, the only evaluator of an audit; config settled */
+    /* required: the prediction alone, the only evaluator of an audit; config resolved */
     int (*predict)(const pg_evidence *evidence, pg_window window, const void *config, void *scratch);
     /* optional: the same predictions from evidence->values, the rule computed in double, lowest class among equals; out[n].
      * Counts images that the grid changes; certificates never read it. `scratch` as for certify. NULL: no such count. */

@@ -45,9 +45,9 @@ static void double_evidence(const void *config, pg_evidence_spec *out)
     *out = pg_feature_spec(&((const double_config *)config)->feature, -INFINITY, INFINITY);
 }
 
-static int double_settle(void *config)
+static int double_normalize(void *config)
 {
-    pg_feature_settle(&((double_config *)config)->feature);
+    pg_feature_normalize(&((double_config *)config)->feature);
     return PG_OK;
 }
 
@@ -257,7 +257,7 @@ const pg_defense pg_defense_double_masking = {
                .version = 1,
                .options = options,
                .config_size = sizeof(double_config),
-               .settle = double_settle},
+               .normalize = double_normalize},
     .level = PG_LEVEL_FEATURE,
     .monotone = true,
     .certificate = double_certificate,

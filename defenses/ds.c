@@ -47,7 +47,7 @@ static void ds_evidence(const void *config, pg_evidence_spec *out)
 {
     const ds_config *c = config;
     *out = (pg_evidence_spec){.feature = PG_FEATURE_PREDICTION, .theta = c->theta, .clip_lo = -INFINITY, .clip_hi = INFINITY};
-    pg_evidence_settle(out);
+    pg_evidence_normalize(out);
 }
 
 static pg_certificate ds_certificate(const void *config)

@@ -63,7 +63,7 @@ double pg_tanh(double x) { return tanh_by_exp(x); }
 
 static double temperature_of(const pg_evidence_spec *spec) { return spec->temperature > 0.0 ? spec->temperature : 1.0; }
 
-void pg_evidence_settle(pg_evidence_spec *spec)
+void pg_evidence_normalize(pg_evidence_spec *spec)
 {
     if (spec->feature != PG_FEATURE_PREDICTION)
         spec->theta = 0.0;
@@ -85,16 +85,16 @@ bool pg_evidence_same(const pg_evidence_spec *a, const pg_evidence_spec *b)
 
 bool pg_evidence_range(const pg_evidence_spec *spec, int64_t *lo, int64_t *hi)
 {
-    pg_evidence_spec settled = *spec;
-    pg_evidence_settle(&settled);
-    if (settled.tanh_cbn) {
+    pg_evidence_spec resolved = *spec;
+    pg_evidence_normalize(&resolved);
+    if (resolved.tanh_cbn) {
         *lo = -PG_GRID;
         *hi = PG_GRID;
         return true;
     }
-    *lo = pg_grid(settled.clip_lo);
-    *hi = pg_grid(settled.clip_hi);
-    return isfinite(settled.clip_lo) && isfinite(settled.clip_hi);
+    *lo = pg_grid(resolved.clip_lo);
+    *hi = pg_grid(resolved.clip_hi);
+    return isfinite(resolved.clip_lo) && isfinite(resolved.clip_hi);
 }
 
 int64_t pg_evidence_delta(const pg_evidence_spec *spec, int64_t logit_delta)

@@ -32,7 +32,7 @@ double pg_tanh(double x);
 /* The spec with what has no effect set to one fixed value, so that equal classifiers have equal specs: theta is 0 unless the
  * feature is prediction, the temperature 1 for logits and where one vote goes to the largest, and the clip of a confidence or a
  * vote is cut to the part that [0, 1] can reach. */
-void pg_evidence_settle(pg_evidence_spec *spec);
+void pg_evidence_normalize(pg_evidence_spec *spec);
 bool pg_evidence_same(const pg_evidence_spec *a, const pg_evidence_spec *b);
 
 /* The range of one value that an attacker can reach, after the transform, on the grid. false: unbounded on one side. */

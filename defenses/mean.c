@@ -20,10 +20,10 @@ static void mean_evidence(const void *config, pg_evidence_spec *out)
     *out = pg_feature_spec(&c->feature, -INFINITY, INFINITY);
 }
 
-static int mean_settle(void *config)
+static int mean_normalize(void *config)
 {
     mean_config *c = config;
-    pg_feature_settle(&c->feature);
+    pg_feature_normalize(&c->feature);
     return PG_OK;
 }
 
@@ -51,7 +51,7 @@ const pg_defense pg_defense_mean = {
                .version = 1,
                .options = mean_options,
                .config_size = sizeof(mean_config),
-               .settle = mean_settle},
+               .normalize = mean_normalize},
     .level = PG_LEVEL_FEATURE,
     .monotone = true,
     .certificate = mean_certificate,

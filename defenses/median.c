@@ -22,10 +22,10 @@ static void median_evidence(const void *config, pg_evidence_spec *out)
     *out = pg_feature_spec(&c->feature, -INFINITY, INFINITY);
 }
 
-static int median_settle(void *config)
+static int median_normalize(void *config)
 {
     median_config *c = config;
-    pg_feature_settle(&c->feature);
+    pg_feature_normalize(&c->feature);
     return PG_OK;
 }
 
@@ -153,7 +153,7 @@ const pg_defense pg_defense_median = {
                .version = 1,
                .options = median_options,
                .config_size = sizeof(median_config),
-               .settle = median_settle},
+               .normalize = median_normalize},
     .level = PG_LEVEL_FEATURE,
     .monotone = true,
     .certificate = median_certificate,

@@ -99,7 +99,7 @@ static void cleanser_evidence(const void *config, pg_evidence_spec *out)
 {
     (void)config;
     *out = (pg_evidence_spec){.feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY};
-    pg_evidence_settle(out);
+    pg_evidence_normalize(out);
 }
 
 static pg_certificate cleanser_certificate(const void *config)

@@ -57,7 +57,7 @@ static void masking_evidence(const void *config, pg_evidence_spec *out)
     *out = pg_feature_spec(&c->feature, c->clip.lo, c->clip.hi);
 }
 
-static int masking_settle(void *config)
+static int masking_normalize(void *config)
 {
     masking_config *c = config;
     if (isnan(c->clip.lo))
@@ -67,7 +67,7 @@ static int masking_settle(void *config)
                        c->clip.lo, c->clip.hi);
     pg_evidence_spec spec;
     masking_evidence(config, &spec);
-    pg_feature_settle(&c->feature);
+    pg_feature_normalize(&c->feature);
     c->clip = (pg_range){0.0, spec.clip_hi};
     return PG_OK;
 }
@@ -485,7 +485,7 @@ const pg_defense pg_defense_robust_masking = {
                .version = 1,
                .options = masking_options,
                .config_size = sizeof(masking_config),
-               .settle = masking_settle},
+               .normalize = masking_normalize},
     .level = PG_LEVEL_FEATURE,
     .monotone = true,
     .masks = true,

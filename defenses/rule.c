@@ -14,11 +14,11 @@ pg_evidence_spec pg_feature_spec(const pg_feature_choice *choice, double clip_lo
                              .temperature = choice->temperature,
                              .clip_lo = clip_lo,
                              .clip_hi = clip_hi};
-    pg_evidence_settle(&spec);
+    pg_evidence_normalize(&spec);
     return spec;
 }
 
-void pg_feature_settle(pg_feature_choice *choice)
+void pg_feature_normalize(pg_feature_choice *choice)
 {
     pg_evidence_spec spec = pg_feature_spec(choice, -INFINITY, INFINITY);
     choice->theta = spec.theta;

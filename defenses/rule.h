@@ -15,10 +15,10 @@ typedef struct pg_feature_choice {
     double theta, temperature;
 } pg_feature_choice;
 
-/* The spec of a choice with these bounds (-INFINITY, INFINITY: not clipped), settled; and the choice with what has no effect
+/* The spec of a choice with these bounds (-INFINITY, INFINITY: not clipped), resolved; and the choice with what has no effect
  * set to one fixed value. */
 pg_evidence_spec pg_feature_spec(const pg_feature_choice *choice, double clip_lo, double clip_hi);
-void pg_feature_settle(pg_feature_choice *choice);
+void pg_feature_normalize(pg_feature_choice *choice);
 
 /* The option rows of it; `config_type` has a pg_feature_choice named `feature`. */
 #define PG_FEATURE_OPTIONS(config_type)                                                                           \

@@ -33,10 +33,10 @@ static void trimmed_evidence(const void *config, pg_evidence_spec *out)
     *out = pg_feature_spec(&c->feature, -INFINITY, INFINITY);
 }
 
-static int trimmed_settle(void *config)
+static int trimmed_normalize(void *config)
 {
     trimmed_config *c = config;
-    pg_feature_settle(&c->feature);
+    pg_feature_normalize(&c->feature);
     return PG_OK;
 }
 
@@ -190,7 +190,7 @@ const pg_defense pg_defense_trimmed_mean = {
                .version = 1,
                .options = trimmed_options,
                .config_size = sizeof(trimmed_config),
-               .settle = trimmed_settle},
+               .normalize = trimmed_normalize},
     .level = PG_LEVEL_FEATURE,
     .monotone = true,
     .certificate = trimmed_certificate,

@@ -63,7 +63,7 @@ static bool parse_list(const char *text, int min, int max, int out[STAGES])
     return n == STAGES && strspn(text, "0123456789,") == strlen(text);
 }
 
-static int settle(void *config)
+static int normalize(void *config)
 {
     const bagnet *c = config;
     int list[STAGES];
@@ -80,7 +80,7 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
 {
     const bagnet *c = config;
     int strides[STAGES] = {0}, blocks[STAGES] = {0};
-    parse_list(c->strides, 1, 4, strides); /* settled before */
+    parse_list(c->strides, 1, 4, strides); /* resolved before */
     parse_list(c->blocks, 0, 36, blocks);
     x = pg_layer_normalise(b, x, &c->pixels);
     if (b->pass != PG_PASS_TRACE)
@@ -140,7 +140,7 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
                    .version = 1,                                                                            \
                    .options = table,                                                                        \
                    .config_size = sizeof(bagnet),                                                           \
-                   .settle = settle},                                                                       \
+                   .normalize = normalize},                                                                 \
         .needs_torch = true,                                                                                \
         .geometry = geometry,                                                                               \
         .hooks = &hooks##n,                                                                                 \

@@ -177,8 +177,8 @@ static int configure(const pg_import_job *job, match *m)
     return code;
 }
 
-/* Settles the architecture of a candidate and counts the tensors that fit. */
-static int settle(const pg_import_job *job, const candidate *c, match *m)
+/* Resolves the architecture of a candidate and counts the tensors that fit. */
+static int normalize(const pg_import_job *job, const candidate *c, match *m)
 {
     const pg_shapes shapes = {.of = c, .shape = shape_of};
     *m = (match){.at = *c};
@@ -285,7 +285,7 @@ static int choose(const pg_import_job *job, const pg_state_file *file, match *be
     int code = n ? PG_EINPUT : none_found(job, file);
     for (size_t i = 0; i < n && code != PG_ENOMEM; i++) {
         match other;
-        int failed = settle(job, &candidates[i], &other);
+        int failed = normalize(job, &candidates[i], &other);
         bool better = i == 0 || (!failed && (code || other.fits > best->fits));
         if (better)
             n_tied = 0;

@@ -61,7 +61,7 @@ typedef struct pg_weights_info {
     char model[64]; /* architecture: pg_model name */
     int model_version;
     char hash[PG_HASH_HEX];                     /* SHA-256 of the file: part of identity */
-    _Alignas(16) uint8_t config[PG_CONFIG_MAX]; /* settled options of the architecture */
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX]; /* resolved options of the architecture */
     pg_geometry geometry;
     char dataset_hash[PG_HASH_HEX];          /* of the training data, "" if unknown */
     pg_locality locality;                    /* of its metadata */
@@ -169,7 +169,7 @@ struct pg_tensor *pg_network_view_logits(pg_network *network, struct pg_tensor *
 typedef struct pg_model {
     pg_module module;
     bool needs_torch;
-    /* required: from settled options, input size and classes; PG_EINPUT where they do not fit */
+    /* required: from resolved options, input size and classes; PG_EINPUT where they do not fit */
     int (*geometry)(const void *config, int input_height, int input_width, int classes, pg_geometry *out);
     const struct pg_model_hooks *hooks; /* the part that runs; see models/network.h */
 } pg_model;

@@ -44,7 +44,7 @@ extern const char *const pg_smoothing_encodings[], *const pg_smoothing_shapes[];
         .help = "what the network sees at a time: a band of columns, a band of rows, a square block"                 \
     }
 
-/* An architecture with its settled options. */
+/* An architecture with its resolved options. */
 typedef struct pg_smoothed {
     const pg_smoothing *cells;
     pg_normalisation pixels;                                          /* before the encoding */

@@ -21,7 +21,7 @@ extern const pg_option pg_train_option_table[];
 
 typedef struct pg_train_job {
     const pg_model *model;
-    const void *config; /* settled */
+    const void *config; /* resolved */
     const char *data_dir;
     const char *data, *val; /* data sets; val NULL: none */
     const char *from; /* weights file to start from, of the same architecture and of the same shapes; NULL: from the seed */

@@ -14,7 +14,7 @@ static const char format_name[] = "patchgauge.weights";
 const char *const pg_weights_keys[] = {"format",       "model",   "model_version", "options", "classes", "input", "dataset",
                                        "dataset_hash", "command", "training",      "seed",    "source",  NULL};
 
-/* "key=value;key=value" -> settled config. */
+/* "key=value;key=value" -> resolved config. */
 static int parse_options(const pg_model *model, const char *text, void *config)
 {
     char *copy = strdup(text ? text : ""), *pairs[32], *rest = copy;

@@ -372,7 +372,7 @@ static void put_labels(const pg_table_entry *e, pg_table_format format, pg_buf *
     pg_text_flat(e->column, " ", format == PG_TABLE_MD, out);
 }
 
-/* Rows and columns that are written otherwise and settle to the same cell. */
+/* Rows and columns that are written otherwise and normalize to the same cell. */
 static void note_same(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out)
 {
     enum { LISTED = 8 };

@@ -98,7 +98,7 @@ static const rule_case rule_cases[] = {
 };
 enum { N_RULE_CASES = sizeof rule_cases / sizeof *rule_cases };
 
-/* The settled configuration of a defense from options separated by blanks. */
+/* The resolved configuration of a defense from options separated by blanks. */
 static inline void rule_configure(const pg_defense *defense, const char *options, void *config)
 {
     char text[256];

@@ -117,7 +117,7 @@ static void check_values(const pg_module *m, const char *kind)
     }
 }
 
-static void check_defaults_settle(const pg_module *m, const char *kind)
+static void check_defaults_normalize(const pg_module *m, const char *kind)
 {
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     CHECK(pg_module_configure(m, kind, NULL, 0, config) == PG_OK, m, "%s", pg_error_message());
@@ -134,7 +134,7 @@ static void option_values_are_checked(void **state)
 static void defaults_make_a_configuration(void **state)
 {
     (void)state;
-    each_module(check_defaults_settle);
+    each_module(check_defaults_normalize);
 }
 
 /* ---- Hooks ------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-/* Unit tests of the defenses' descriptors: names, defaults, options that settle, options that are refused, what each
+/* Unit tests of the defenses' descriptors: names, defaults, options that normalize, options that are refused, what each
  * certificate is worth, and the few verdicts that a random test would miss. */
 #include "defenses/windows.h"
 #include "tests/rules.h"
@@ -71,7 +71,7 @@ static void incomplete_descriptors_are_refused(void **state)
     d = *features, d.surrogate_version = 1, assert_int_equal(pg_defense_check(&d), PG_OK);
 }
 
-/* The evidence that options settle on. */
+/* The evidence that options normalize on. */
 static void expect_evidence(const char *name, const char *options, pg_feature feature, double theta, double lo, double hi,
                             bool tanh_cbn)
 {
@@ -86,7 +86,7 @@ static void expect_evidence(const char *name, const char *options, pg_feature fe
     assert_int_equal(spec.tanh_cbn, tanh_cbn);
 }
 
-static void options_settle(void **state)
+static void options_normalize(void **state)
 {
     (void)state;
     const double inf = INFINITY;
@@ -373,7 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(incomplete_descriptors_are_refused),
-        cmocka_unit_test(options_settle),
+        cmocka_unit_test(options_normalize),
         cmocka_unit_test(equal_classifiers_have_equal_options),
         cmocka_unit_test(certificates_say_what_they_are_worth),
         cmocka_unit_test(maps_with_too_many_masks_are_refused),

@@ -219,29 +219,29 @@ static void votes_follow_theta(void **state)
     expect_votes(1, (double[]){0, 5}, 2, (int[]){0, 0});
 }
 
-static void specs_settle(void **state)
+static void specs_normalize(void **state)
 {
     (void)state;
     pg_evidence_spec a = {.feature = PG_FEATURE_LOGITS, .theta = 0.3, .clip_lo = -2, .clip_hi = 5};
-    pg_evidence_settle(&a);
+    pg_evidence_normalize(&a);
     assert_true(a.theta == 0 && a.clip_lo == -2 && a.clip_hi == 5);
     pg_evidence_spec b = {.feature = PG_FEATURE_CONFIDENCE, .theta = 0.3, .clip_lo = -2, .clip_hi = 5};
-    pg_evidence_settle(&b);
+    pg_evidence_normalize(&b);
     assert_true(b.theta == 0 && b.clip_lo == 0 && b.clip_hi == 1);
     pg_evidence_spec c = {.feature = PG_FEATURE_PREDICTION, .theta = 0.3, .clip_lo = 0.2, .clip_hi = 0.7};
-    pg_evidence_settle(&c);
+    pg_evidence_normalize(&c);
     assert_true(c.theta == 0.3 && c.clip_lo == 0.2 && c.clip_hi == 0.7);
     pg_evidence_spec d = {.feature = PG_FEATURE_CONFIDENCE, .clip_lo = 2, .clip_hi = 3};
-    pg_evidence_settle(&d);
+    pg_evidence_normalize(&d);
     assert_true(d.clip_lo == 2 && d.clip_hi == 2);
     assert_true(a.temperature == 1 && b.temperature == 1 && c.temperature == 1 && d.temperature == 1);
     a.temperature = b.temperature = c.temperature = d.temperature = 0.5;
     pg_evidence_spec vote = {
         .feature = PG_FEATURE_PREDICTION, .temperature = 0.5, .clip_hi = 1}; /* the largest at any temperature */
-    pg_evidence_settle(&a);
-    pg_evidence_settle(&b);
-    pg_evidence_settle(&c);
-    pg_evidence_settle(&vote);
+    pg_evidence_normalize(&a);
+    pg_evidence_normalize(&b);
+    pg_evidence_normalize(&c);
+    pg_evidence_normalize(&vote);
     assert_true(a.temperature == 1 && b.temperature == 0.5 && c.temperature == 0.5 && vote.temperature == 1);
 }
 
@@ -341,7 +341,7 @@ int main(void)
         cmocka_unit_test(one_bad_value_is_enough),
         cmocka_unit_test(confidences_are_a_softmax),
         cmocka_unit_test(votes_follow_theta),
-        cmocka_unit_test(specs_settle),
+        cmocka_unit_test(specs_normalize),
         cmocka_unit_test(specs_compare),
         cmocka_unit_test(ranges_are_what_an_attacker_reaches),
     };

@@ -380,7 +380,7 @@ static void nearest_names(void **state)
     assert_null(pg_nearest(longest, names));
 }
 
-static int settle(void *raw)
+static int normalize(void *raw)
 {
     config *c = raw;
     if (c->count == 8)
@@ -399,7 +399,7 @@ static void modules_are_configured_and_settled(void **state)
                               .version = 1,
                               .options = table,
                               .config_size = sizeof(config),
-                              .settle = settle};
+                              .normalize = normalize};
     config c;
     const char *const good[] = {"count=4", "rule=window"}, *const bad[] = {"count=8"}, *const unknown[] = {"cout=8"},
                       *const twice[] = {"count=2", "rule=window", "count=4"};

@@ -185,7 +185,7 @@ static void test_attacks_that_cannot_work(void **state)
     }
 }
 
-/* Thousands of attacked rows are settled without comparing each with all: well under a second, even under the sanitizers. */
+/* Thousands of attacked rows are resolved without comparing each with all: well under a second, even under the sanitizers. */
 static void test_many_attacked_rows(void **state)
 {
     (void)state;

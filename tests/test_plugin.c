@@ -402,8 +402,8 @@ static void what_ends_the_process_early_is_told(void **state)
         {"crashing", "__attribute__((constructor)) static void go(void) { *(volatile int *)0 = 1; }\n",
          "/bad/crashing.so: cannot be loaded: its process died of SIGSEGV"},
         {"planner",
-         "#include <stdlib.h>\n#include \"defenses/rule.h\"\nstatic int settle(void *c) { (void)c; exit(0); }\n" HEAD
-         ".name = \"planner\", .settle = settle}, " HOOKS TAIL,
+         "#include <stdlib.h>\n#include \"defenses/rule.h\"\nstatic int normalize(void *c) { (void)c; exit(0); }\n" HEAD
+         ".name = \"planner\", .normalize = normalize}, " HOOKS TAIL,
          "patchgauge: plug-in "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

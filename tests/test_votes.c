@@ -43,7 +43,7 @@ static pg_evidence_spec spec_of(double theta, double temperature)
                              .temperature = temperature,
                              .clip_lo = -INFINITY,
                              .clip_hi = INFINITY};
-    pg_evidence_settle(&spec);
+    pg_evidence_normalize(&spec);
     return spec;
 }
 

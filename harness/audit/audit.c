@@ -58,7 +58,7 @@ static bool rests_on_plugin(const pg_audit_request *r, const pg_cell *cell)
            (r->levels[PG_AUDIT_PIXEL] && r->attack && is_foreign(&r->attack->module));
 }
 
-static bool is_settled(const audit *a, size_t i)
+static bool is_finished(const audit *a, size_t i)
 {
     return a->shared && (a->shared->cells[i].done || a->shared->cells[i].failed);
 }
@@ -105,7 +105,7 @@ static int take_cells(audit *a, pg_audit_group *g)
         return pg_fail(PG_ENOMEM, "out of memory for %zu cells", n);
     for (size_t i = 0; i < n; i++) {
         const pg_cell *cell = pg_plan_at(a->request->plan, i);
-        if (a->group[i] || is_settled(a, i) || !same_network(cell->forward, g->forward))
+        if (a->group[i] || is_finished(a, i) || !same_network(cell->forward, g->forward))
             continue;
         for (size_t k = 0; k < i && !a->group[i]; k++)
             if (a->group[k] == k + 1 && same_network(pg_plan_at(a->request->plan, k)->forward, g->forward) &&
@@ -350,7 +350,7 @@ static int store_rows(audit *a, const pg_audit_group *g)
                 continue;
             pg_audit_row *row = &a->rows[PG_AUDIT_LEVELS * i + (size_t)level];
             size_t like = a->group[i] - 1;
-            if (is_settled(a, i) || (a->shared && a->shared->cells[like].failed))
+            if (is_finished(a, i) || (a->shared && a->shared->cells[like].failed))
                 continue;
             if (like != i) {
                 *row = a->rows[PG_AUDIT_LEVELS * like + (size_t)level];
@@ -367,7 +367,7 @@ static void publish(audit *a, const pg_audit_group *g)
 {
     for (size_t i = 0; i < pg_plan_count(a->request->plan); i++) {
         legacy *left = &a->shared->cells[i];
-        if (!a->group[i] || is_settled(a, i) || !same_network(pg_plan_at(a->request->plan, i)->forward, g->forward))
+        if (!a->group[i] || is_finished(a, i) || !same_network(pg_plan_at(a->request->plan, i)->forward, g->forward))
             continue;
         if (a->shared->cells[a->group[i] - 1].failed) {
             left->failed = true;
@@ -440,7 +440,7 @@ static int audit_all(void *context)
     audit *a = context;
     int code = pg_thread_pool_new(a->request->workers, &a->pool);
     for (size_t i = 0; code == PG_OK && i < pg_plan_count(a->request->plan); i++)
-        if (!a->group[i] && !is_settled(a, i))
+        if (!a->group[i] && !is_finished(a, i))
             code = audit_group(a, i);
     pg_thread_pool_free(a->pool);
     return code;
@@ -462,7 +462,7 @@ static bool blame(audit *a, const char *reason)
         bool any = false;
         for (size_t i = 0; i < pg_plan_count(plan); i++) {
             const pg_cell *c = pg_plan_at(plan, i);
-            if (is_settled(a, i) || (forward && !same_network(c->forward, forward)) ||
+            if (is_finished(a, i) || (forward && !same_network(c->forward, forward)) ||
                 (foreign && !rests_on_plugin(a->request, c)))
                 continue;
             give_up(b, plan, i, reason);

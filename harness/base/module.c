@@ -138,6 +138,6 @@ int pg_module_configure(const pg_module *module, const char *kind, const char *c
             return code;
     }
     pg_fail(PG_EINPUT, "these options are refused, and it does not say why"); /* unless it does */
-    int code = module->settle && module->settle(config) != PG_OK ? PG_EINPUT : PG_OK;
+    int code = module->normalize && module->normalize(config) != PG_OK ? PG_EINPUT : PG_OK;
     return code ? pg_fail_at(code, "%s", owner) : PG_OK;
 }

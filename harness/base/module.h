@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* Settled copies of a module's options fit into this many bytes. */
+/* Resolved copies of a module's options fit into this many bytes. */
 enum { PG_CONFIG_MAX = 512 };
 
 typedef struct pg_module {
@@ -17,7 +17,7 @@ typedef struct pg_module {
     const pg_option *options; /* required (an empty table for none) */
     size_t config_size;       /* size of the struct behind the options, <= PG_CONFIG_MAX */
     /* optional: resolves "auto" values and checks combinations after all options are set; PG_EINPUT with a message */
-    int (*settle)(void *config);
+    int (*normalize)(void *config);
 } pg_module;
 
 /* The place of the named module in a list that `at` tells by place, NULL behind its end; -1 with PG_EINPUT's message (nearest
@@ -40,7 +40,8 @@ int pg_module_check_hooks(const pg_module *module, const char *kind, const pg_ho
 enum { PG_MODULES_ROOM = 32 };
 int pg_module_place(const pg_module *module, const char *kind, const pg_module *(*at)(int i), size_t max);
 
-/* Defaults, then `n` "key=value" pairs, each key once, then settle. `kind` is "defense", "attack" or "model", for messages. */
+/* Defaults, then `n` "key=value" pairs, each key once, then normalize. `kind` is "defense", "attack" or "model", for messages.
+ */
 int pg_module_configure(const pg_module *module, const char *kind, const char *const *pairs, size_t n,
                         void *config) PG_MUST_USE;
 

@@ -23,7 +23,7 @@ typedef enum pg_option_type {
 enum { PG_OPTION_TEXT_MAX = 128 };
 
 typedef struct pg_range {
-    double lo, hi; /* lo <= hi; both NaN: "auto", to be settled by the module */
+    double lo, hi; /* lo <= hi; both NaN: "auto", to be resolved by the module */
 } pg_range;
 
 typedef struct pg_rgb {

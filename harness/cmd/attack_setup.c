@@ -1,4 +1,4 @@
-/* Settles what `patchgauge attack` was asked for: everything that can be said before the first image is said here. */
+/* Resolves what `patchgauge attack` was asked for: everything that can be said before the first image is said here. */
 #include "harness/base/file.h"
 #include "harness/plan/keys.h"
 #include "harness/cmd/attack_work.h"

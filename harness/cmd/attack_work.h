@@ -9,7 +9,7 @@
 #include "harness/plan/defended.h"
 #include "harness/target/attacker.h"
 
-/* Everything that an attack on a run of images stands on; settled before work begins. */
+/* Everything that an attack on a run of images stands on; resolved before work begins. */
 typedef struct pg_attack_setup {
     const pg_attack_request *request;
     const char *model_pairs[64], *attack_pairs[64], *defense_pairs[64];

@@ -134,7 +134,7 @@ static int check(const request *r)
 }
 
 /* Rounding can add a unit to what a logit changes by: 3.5 and 2.5 units, one apart, become 4 and 2. */
-static void settle_delta(request *r)
+static void resolve_delta(request *r)
 {
     pg_evidence_spec spec;
     if (r->has_delta && r->job.logit_delta > 0 && r->job.logit_delta < INT64_MAX)
@@ -179,7 +179,7 @@ static int parse(int argc, char **argv, request *r)
     r->job.config = r->config;
     code = pg_module_configure(&r->defense->module, "defense", r->pairs, r->n_pairs, r->config);
     if (!code)
-        settle_delta(r);
+        resolve_delta(r);
     return code;
 }
 

@@ -15,10 +15,10 @@ typedef struct pg_layout_request {
     const char *metrics;     /* names, comma-separated */
     const char *figure;      /* the figure whose key `cols` is, for messages; NULL: the user's */
     unsigned reads;          /* pg_figure_reads: what the table holds besides counts */
-    const pg_plan *plan;     /* the matrix, settled already; NULL: opened here */
+    const pg_plan *plan;     /* the matrix, resolved already; NULL: opened here */
     const char *paper;       /* the publication's table that stands beside; NULL: none */
     bool best;
-    bool likes; /* rows that are written otherwise and settle to a cell which is there stay, beside it */
+    bool likes; /* rows that are written otherwise and normalize to a cell which is there stay, beside it */
 } pg_layout_request;
 
 /* Takes the options that commands share: 'r' --rows, 'c' --cols, 'm' --metrics, 'S' -S. PG_EUSAGE: too many -S. */

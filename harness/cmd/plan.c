@@ -74,7 +74,7 @@ static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
              pg_plan_name(plan), cells, pg_plural((int64_t)cells), counts[PG_REASON_NEW], counts[PG_REASON_PARTIAL],
              counts[PG_REASON_DONE], counts[PG_REASON_STALE], counts[PG_REASON_FAILED], left, pg_plural(left));
     if (likes > 0)
-        pg_print("%zu more row%s settle%s to a cell that is there already\n", likes, pg_plural((int64_t)likes),
+        pg_print("%zu more row%s normalize%s to a cell that is there already\n", likes, pg_plural((int64_t)likes),
                  likes == 1 ? "s" : "");
     return ferror(stdout) || fflush(stdout) != 0 ? pg_fail(PG_EIO, "cannot write to standard output") : PG_OK;
 }
@@ -121,7 +121,7 @@ const pg_command pg_command_plan = {
             "               done     all have\n"
             "               stale    there are outcomes of the same settings, but weights, data or a module changed\n"
             "               failed   a task gave up after three attempts; run tries again\n"
-            "               same     a row that is written otherwise and settles to a cell of another\n"
+            "               same     a row that is written otherwise and resolves to a cell of another\n"
             "  -S KEY=A,B   replace one key of the file, several values are an axis; may be given several times\n"
             "\n"
             "  patchgauge plan experiments/demo.toml --explain\n"

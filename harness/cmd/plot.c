@@ -52,7 +52,7 @@ static int parse(int argc, char **argv, pg_layout_request *request, const char *
     return pg_matrix_args_file(&request->matrix, argc, argv);
 }
 
-/* One figure of a matrix that is settled already. */
+/* One figure of a matrix that is resolved already. */
 static int draw(const pg_context *context, const pg_layout_request *asked, const pg_figure *figure, const place *to)
 {
     pg_layout_request request = *asked;

@@ -1,8 +1,8 @@
-/* One row of a matrix becomes a cell: its defense, its window, its identity. See settle.h and plan.h.
+/* One row of a matrix becomes a cell: its defense, its window, its identity. See normalize.h and plan.h.
  *
  * Identity is text: "key=value" lines in sorted order, with content hashes where the user wrote names, every option of the
- * modules in use with its settled value, and module versions. Options of other modules, names and times are not in it, so cells
- * that differ only there are the same cell. */
+ * modules in use with its resolved value, and module versions. Options of other modules, names and times are not in it, so
+ * cells that differ only there are the same cell. */
 #include "harness/plan/keys.h"
 
 #include <stdio.h>
@@ -51,7 +51,7 @@ void pg_cell_release(pg_cell *c)
 
 /* ---- Cells ---- */
 
-static int settle_defense(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
+static int resolve_defense(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
     c->defense = pg_defense_find(pg_row_value(s, values, PG_KEY_DEFENSE));
     char *pairs[PG_PAIRS_MAX];
@@ -71,14 +71,14 @@ static int settle_defense(pg_settler *s, const pg_toml_value **values, pg_cell *
 
 /* What a patch changes of an axis that is resized to `out` pixels behind the attacker. An axis of the same size is not touched,
  * as with every filter of weight 1 at the pixel itself. */
-static int settle_reach(int in, int out, pg_filter filter, int patch, int *reach)
+static int affected_pixels(int in, int out, pg_filter filter, int patch, int *reach)
 {
     *reach = patch;
     return in == out ? PG_OK : pg_resize_reach(in, out, filter, patch, reach);
 }
 
 /* Certificates with room for a change want a measurement of it. */
-static bool refuse_any_batch(pg_settler *s, const pg_toml_value **values, const pg_cell *c)
+static bool refuse_any_batch(pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c)
 {
     const pg_forward *f = c->forward;
     int line = pg_row_line(s, values, PG_KEY_DELTA);
@@ -96,7 +96,7 @@ static bool refuse_any_batch(pg_settler *s, const pg_toml_value **values, const 
     return false;
 }
 
-static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
+static void resolve_patch(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
     const pg_forward *f = c->forward;
     pg_geometry g = f->info.geometry;
@@ -105,8 +105,8 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
     c->image_width = before ? f->resize.from_width : f->dataset_width;
     if (pg_patch_parse(pg_row_value(s, values, PG_KEY_PATCH), c->image_height, c->image_width, &c->patch_height,
                        &c->patch_width) != PG_OK ||
-        settle_reach(c->image_height, f->dataset_height, f->resize.filter, c->patch_height, &c->reach_height) != PG_OK ||
-        settle_reach(c->image_width, f->dataset_width, f->resize.filter, c->patch_width, &c->reach_width) != PG_OK) {
+        affected_pixels(c->image_height, f->dataset_height, f->resize.filter, c->patch_height, &c->reach_height) != PG_OK ||
+        affected_pixels(c->image_width, f->dataset_width, f->resize.filter, c->patch_width, &c->reach_width) != PG_OK) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_PATCH), "patch", "%s", pg_error_message());
         *ok = false;
         return;
@@ -127,7 +127,7 @@ static void settle_patch(pg_settler *s, const pg_toml_value **values, pg_cell *c
         *ok = refuse_any_batch(s, values, c);
 }
 
-static void settle_images(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
+static void resolve_images(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
     const char *text = pg_row_value(s, values, PG_KEY_IMAGES);
     int64_t first = 0, end = c->forward->dataset_images;
@@ -156,7 +156,7 @@ static void patch_text(const pg_cell *c, char out[32])
         snprintf(out, 32, "%dx%d", c->patch_height, c->patch_width);
 }
 
-void pg_cell_defended_text(const pg_settler *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
+void pg_cell_defended_text(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
 {
     char patch[32], prefix[80];
     int64_t seed = 0;
@@ -194,7 +194,7 @@ static void locality_text(const pg_cell *c, pg_buf *out)
         pg_buf_printf(out, "delta=place:%lld\n", (long long)c->locality.delta_grid);
 }
 
-static int make_canonical(const pg_settler *s, const pg_toml_value **values, pg_cell *c)
+static int make_canonical(const pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
 {
     pg_buf text;
     pg_buf_init(&text);
@@ -215,7 +215,7 @@ static int make_canonical(const pg_settler *s, const pg_toml_value **values, pg_
     return code == PG_OK && !c->canonical ? pg_fail(PG_ENOMEM, "out of memory") : code;
 }
 
-static int make_settings(const pg_settler *s, const pg_toml_value **values, pg_cell *c)
+static int make_settings(const pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
 {
     static const pg_key_id ids[] = {PG_KEY_ATTACK, PG_KEY_BATCH, PG_KEY_DATASET, PG_KEY_DTYPE, PG_KEY_WEIGHTS};
     pg_buf text;
@@ -290,7 +290,7 @@ static int make_details(pg_cell *c)
 }
 
 /* As written comes first, so that a table shows "2.4%" where the user wrote it, and a default that the settings leave out. */
-static int make_values(const pg_settler *s, const pg_toml_value **values, pg_cell *c)
+static int make_values(const pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
 {
     pg_buf written;
     pg_buf_init(&written);
@@ -304,21 +304,21 @@ static int make_values(const pg_settler *s, const pg_toml_value **values, pg_cel
     return code;
 }
 
-int pg_settler_cell(pg_settler *s, const pg_toml_value **values, pg_cell *out, bool *ok)
+int pg_cell_builder_cell(pg_cell_builder *s, const pg_toml_value **values, pg_cell *out, bool *ok)
 {
     *out = (pg_cell){0};
     *ok = true;
-    int code = pg_settler_forward(s, values, &out->forward, ok);
+    int code = pg_cell_builder_forward(s, values, &out->forward, ok);
     if (code == PG_OK)
-        code = settle_defense(s, values, out, ok);
+        code = resolve_defense(s, values, out, ok);
     if (code == PG_OK && *ok)
-        settle_patch(s, values, out, ok);
+        resolve_patch(s, values, out, ok);
     if (code == PG_OK && *ok && out->defense->level == PG_LEVEL_IMAGE)
-        code = pg_settler_copies(s, values, out);
+        code = pg_cell_builder_copies(s, values, out);
     if (code == PG_OK && *ok)
-        settle_images(s, values, out, ok);
+        resolve_images(s, values, out, ok);
     if (code == PG_OK && *ok)
-        code = pg_settler_attack(s, values, out, ok);
+        code = pg_cell_builder_attack(s, values, out, ok);
     if (code == PG_OK && *ok)
         code = make_canonical(s, values, out);
     if (code == PG_OK && *ok)

@@ -9,7 +9,7 @@
 
 typedef struct pg_defended {
     const pg_defense *defense; /* NULL: a model alone */
-    const void *config;        /* settled; borrowed */
+    const void *config;        /* resolved; borrowed */
     pg_frame frame;            /* the images of the model, and the patch */
 } pg_defended;
 

@@ -1,4 +1,4 @@
-/* Forward passes of a matrix: what cells share, and what a defense of images or an attack makes of one. See settle.h and
+/* Forward passes of a matrix: what cells share, and what a defense of images or an attack makes of one. See normalize.h and
  * plan.h.
  *
  * A pass is data, model, weights, type of number and batch. Copies of an image and an attack depend on the defended classifier
@@ -12,19 +12,19 @@
 
 /* ---- Rows ---- */
 
-const char *pg_row_value(const pg_settler *s, const pg_toml_value **values, pg_key_id id)
+const char *pg_row_value(const pg_cell_builder *s, const pg_toml_value **values, pg_key_id id)
 {
     int k = s->key_of[id];
     return k >= 0 ? values[k]->text : pg_keys[id].fallback;
 }
 
-int pg_row_line(const pg_settler *s, const pg_toml_value **values, pg_key_id id)
+int pg_row_line(const pg_cell_builder *s, const pg_toml_value **values, pg_key_id id)
 {
     int k = s->key_of[id];
     return k >= 0 ? values[k]->line : 1;
 }
 
-int pg_row_pairs(const pg_settler *s, const pg_toml_value **values, const char *module, char **pairs, size_t *n)
+int pg_row_pairs(const pg_cell_builder *s, const pg_toml_value **values, const char *module, char **pairs, size_t *n)
 {
     size_t length = strlen(module);
     *n = 0;
@@ -61,7 +61,7 @@ void pg_forward_free(pg_forward *f)
 
 /* ---- Found by name ---- */
 
-static size_t place_of(const pg_settler *s, const char *name)
+static size_t place_of(const pg_cell_builder *s, const char *name)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
     for (const char *c = name; *c; c++)
@@ -72,16 +72,16 @@ static size_t place_of(const pg_settler *s, const char *name)
     return at;
 }
 
-static pg_forward *find(const pg_settler *s, const char *name)
+static pg_forward *find(const pg_cell_builder *s, const char *name)
 {
     return s->names_size ? s->names[place_of(s, name)].forward : NULL;
 }
 
-static int grow(pg_settler *s)
+static int grow(pg_cell_builder *s)
 {
     if (2 * (s->n_names + 1) <= s->names_size)
         return PG_OK;
-    pg_settler grown = {.names_size = s->names_size ? 2 * s->names_size : 64};
+    pg_cell_builder grown = {.names_size = s->names_size ? 2 * s->names_size : 64};
     grown.names = calloc(grown.names_size, sizeof *grown.names);
     if (!grown.names)
         return pg_fail(PG_ENOMEM, "planning: out of memory");
@@ -94,7 +94,7 @@ static int grow(pg_settler *s)
     return PG_OK;
 }
 
-static int call(pg_settler *s, const char *name, pg_forward *f)
+static int call(pg_cell_builder *s, const char *name, pg_forward *f)
 {
     int code = grow(s);
     char *copy = code == PG_OK ? strdup(name) : NULL;
@@ -110,7 +110,7 @@ static int call(pg_settler *s, const char *name, pg_forward *f)
 }
 
 /* Takes the pass over. */
-static int keep(pg_settler *s, pg_forward *f)
+static int keep(pg_cell_builder *s, pg_forward *f)
 {
     pg_forward **forwards = realloc(s->forwards, (s->n_forwards + 1) * sizeof *forwards);
     if (!forwards) {
@@ -154,7 +154,7 @@ static int seal_forward(pg_forward *f, pg_buf *lines)
 }
 
 /* Sizes and classes of model and data set have to agree: nothing is resized that is not said. */
-static bool check_fit(pg_settler *s, const pg_toml_value **values, const pg_forward *f)
+static bool check_fit(pg_cell_builder *s, const pg_toml_value **values, const pg_forward *f)
 {
     const pg_geometry *g = &f->info.geometry;
     if (g->input_height != f->dataset_height || g->input_width != f->dataset_width) {
@@ -172,11 +172,11 @@ static bool check_fit(pg_settler *s, const pg_toml_value **values, const pg_forw
     return true;
 }
 
-static int fill_forward(pg_settler *s, const pg_toml_value **values, pg_forward *f, bool *ok)
+static int fill_forward(pg_cell_builder *s, const pg_toml_value **values, pg_forward *f, bool *ok)
 {
     const char *weights = pg_row_value(s, values, PG_KEY_WEIGHTS), *dataset = pg_row_value(s, values, PG_KEY_DATASET);
-    const pg_dataset_info *data = pg_settler_dataset(s, dataset);
-    const pg_weights_info *info = pg_settler_weights(s, weights);
+    const pg_dataset_info *data = pg_cell_builder_dataset(s, dataset);
+    const pg_weights_info *info = pg_cell_builder_weights(s, weights);
     int64_t batch = 0;
     if (!data || !info || pg_parse_int(pg_row_value(s, values, PG_KEY_BATCH), &batch) != PG_OK)
         return PG_ENOMEM; /* both were opened before; the message is recorded */
@@ -211,8 +211,8 @@ static int fill_forward(pg_settler *s, const pg_toml_value **values, pg_forward 
     return PG_OK;
 }
 
-/* What the forward pass of a row depends on, as written: rows with the same text share it without being settled again. */
-static char *forward_name(const pg_settler *s, const pg_toml_value **values)
+/* What the forward pass of a row depends on, as written: rows with the same text share it without being resolved again. */
+static char *forward_name(const pg_cell_builder *s, const pg_toml_value **values)
 {
     static const pg_key_id ids[] = {PG_KEY_DATASET, PG_KEY_WEIGHTS, PG_KEY_DTYPE, PG_KEY_BATCH};
     pg_buf name;
@@ -233,7 +233,7 @@ static char *forward_name(const pg_settler *s, const pg_toml_value **values)
     return text;
 }
 
-int pg_settler_forward(pg_settler *s, const pg_toml_value **values, const pg_forward **out, bool *ok)
+int pg_cell_builder_forward(pg_cell_builder *s, const pg_toml_value **values, const pg_forward **out, bool *ok)
 {
     char *name = forward_name(s, values);
     if (!name)
@@ -319,7 +319,7 @@ int pg_target_check(const pg_attack *attack, const void *config, const pg_datase
 }
 
 /* A target that is a class: no image of the cell may have it. */
-static bool target_fits(pg_settler *s, int line, const pg_cell *c, const pg_forward *f)
+static bool target_fits(pg_cell_builder *s, int line, const pg_cell *c, const pg_forward *f)
 {
     if (!f->attack->fixed_target || f->attack->fixed_target(f->attack_config) < 0)
         return true;
@@ -334,7 +334,7 @@ static bool target_fits(pg_settler *s, int line, const pg_cell *c, const pg_forw
 }
 
 /* Options of the attack, and whether it can work on this cell. */
-static int configure(pg_settler *s, const pg_toml_value **values, const pg_cell *c, pg_forward *f, bool *ok)
+static int configure(pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_forward *f, bool *ok)
 {
     const pg_attack *attack = pg_attack_find(pg_row_value(s, values, PG_KEY_ATTACK));
     const pg_model *model = pg_model_find(f->info.model);
@@ -372,13 +372,14 @@ const char *pg_forward_through(const pg_forward *f)
     return f->defense->surrogate && common->through == PG_THROUGH_DEFENSE ? "defense" : "mean";
 }
 
-static void defended_text(const pg_settler *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
+static void defended_text(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
 {
     pg_modules_identity("defense", &c->defense->module, out);
     pg_cell_defended_text(s, values, c, out);
 }
 
-static void attack_text(const pg_settler *s, const pg_toml_value **values, const pg_cell *c, const pg_forward *f, pg_buf *out)
+static void attack_text(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, const pg_forward *f,
+                        pg_buf *out)
 {
     char prefix[80];
     forward_text(f, out);
@@ -394,7 +395,7 @@ static void attack_text(const pg_settler *s, const pg_toml_value **values, const
 
 /* The sorted lines are the identity of a pass that a cell was given: the cell's from here on, or one like it that is there
  * already. Takes both over. */
-static int adopt(pg_settler *s, pg_forward *f, pg_buf *lines, pg_cell *c)
+static int adopt(pg_cell_builder *s, pg_forward *f, pg_buf *lines, pg_cell *c)
 {
     int code = seal_forward(f, lines);
     if (code == PG_OK && !f->attack)
@@ -413,7 +414,7 @@ static int adopt(pg_settler *s, pg_forward *f, pg_buf *lines, pg_cell *c)
     return code;
 }
 
-int pg_settler_copies(pg_settler *s, const pg_toml_value **values, pg_cell *c)
+int pg_cell_builder_copies(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
 {
     pg_forward *f = calloc(1, sizeof *f);
     int code = f ? copy_forward(c->forward, c, f) : pg_fail(PG_ENOMEM, "planning: out of memory");
@@ -434,7 +435,7 @@ int pg_settler_copies(pg_settler *s, const pg_toml_value **values, pg_cell *c)
     return adopt(s, f, &text, c);
 }
 
-int pg_settler_attack(pg_settler *s, const pg_toml_value **values, pg_cell *c, bool *ok)
+int pg_cell_builder_attack(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
     if (strcmp(pg_row_value(s, values, PG_KEY_ATTACK), "none") == 0)
         return PG_OK;

@@ -1,4 +1,4 @@
-/* Keys and single values of a matrix: what is known, what is in range. Rows are settled in cells.c. See settle.h. */
+/* Keys and single values of a matrix: what is known, what is in range. Rows are resolved in cells.c. See normalize.h. */
 #include "harness/plan/keys.h"
 
 #include "harness/base/log.h"
@@ -98,7 +98,7 @@ int pg_patch_parse(const char *text, int height, int width, int *patch_height, i
     return PG_OK;
 }
 
-static void check_choice(pg_settler *s, const pg_toml_value *v, const char *key, const char *const *choices)
+static void check_choice(pg_cell_builder *s, const pg_toml_value *v, const char *key, const char *const *choices)
 {
     pg_buf list;
     pg_buf_init(&list);
@@ -115,7 +115,7 @@ static void check_choice(pg_settler *s, const pg_toml_value *v, const char *key,
     pg_buf_release(&list);
 }
 
-static void check_int(pg_settler *s, const pg_toml_value *v, const char *key, int64_t most, int64_t least)
+static void check_int(pg_cell_builder *s, const pg_toml_value *v, const char *key, int64_t most, int64_t least)
 {
     int64_t value;
     if (pg_parse_int(v->text, &value) != PG_OK || value < least || value > most)
@@ -123,7 +123,7 @@ static void check_int(pg_settler *s, const pg_toml_value *v, const char *key, in
                    (long long)least, (long long)most);
 }
 
-static void check_images(pg_settler *s, const pg_toml_value *v)
+static void check_images(pg_cell_builder *s, const pg_toml_value *v)
 {
     char *colon = strchr(v->text, ':');
     int64_t first = 0, end = 0;
@@ -137,14 +137,14 @@ static void check_images(pg_settler *s, const pg_toml_value *v)
         pg_problem(s->problems, v->line, "images", "images \"%s\": write FIRST:END with 0 <= FIRST < END", v->text);
 }
 
-static void check_defense(pg_settler *s, const pg_toml_value *v)
+static void check_defense(pg_cell_builder *s, const pg_toml_value *v)
 {
     const pg_defense *defense = pg_defense_find(v->text);
     if (!defense)
         pg_problem(s->problems, v->line, "defense", "%s", pg_error_message());
 }
 
-static void check_known_value(pg_settler *s, pg_key_id id, const pg_toml_value *v)
+static void check_known_value(pg_cell_builder *s, pg_key_id id, const pg_toml_value *v)
 {
     int height, width;
     switch (id) {
@@ -178,11 +178,11 @@ static void check_known_value(pg_settler *s, pg_key_id id, const pg_toml_value *
         check_int(s, v, "seed", INT64_MAX, 0);
         break;
     case PG_KEY_DATASET:
-        if (!pg_settler_dataset(s, v->text))
+        if (!pg_cell_builder_dataset(s, v->text))
             pg_problem(s->problems, v->line, "dataset", "%s", pg_error_message());
         break;
     case PG_KEY_WEIGHTS:
-        if (!pg_settler_weights(s, v->text))
+        if (!pg_cell_builder_weights(s, v->text))
             pg_problem(s->problems, v->line, "weights", "%s", pg_error_message());
         break;
     default:
@@ -191,7 +191,7 @@ static void check_known_value(pg_settler *s, pg_key_id id, const pg_toml_value *
 }
 
 /* "MODULE.option": the module's own table decides. */
-static void check_option(pg_settler *s, const pg_matrix_key *key)
+static void check_option(pg_cell_builder *s, const pg_matrix_key *key)
 {
     const char *dot = strrchr(key->key, '.'), *kind = "", *names[NAMES_MAX + 1];
     char *name = strndup(key->key, (size_t)(dot - key->key));
@@ -214,7 +214,7 @@ static void check_option(pg_settler *s, const pg_matrix_key *key)
     free(name);
 }
 
-static void check_key(pg_settler *s, size_t index)
+static void check_key(pg_cell_builder *s, size_t index)
 {
     const pg_matrix_key *key = &s->matrix->keys[index];
     int id = find_key(key->key);
@@ -234,7 +234,7 @@ static void check_key(pg_settler *s, size_t index)
     }
 }
 
-static void check_excluded_key(pg_settler *s, const pg_toml_entry *e)
+static void check_excluded_key(pg_cell_builder *s, const pg_toml_entry *e)
 {
     const pg_matrix *m = s->matrix;
     const char **names = calloc(m->n_keys + 1, sizeof *names);
@@ -264,7 +264,7 @@ static size_t values_of(const pg_matrix *m, const char *key, const char **out)
     return n;
 }
 
-static void check_excluded_values(pg_settler *s, const pg_toml_entry *e, const char **values, size_t n)
+static void check_excluded_values(pg_cell_builder *s, const pg_toml_entry *e, const char **values, size_t n)
 {
     for (size_t i = 0; i < e->n; i++) {
         bool found = false;
@@ -282,7 +282,7 @@ static void check_excluded_values(pg_settler *s, const pg_toml_entry *e, const c
 }
 
 /* A rule that can match no row would silently exclude nothing. */
-static void check_excludes(pg_settler *s)
+static void check_excludes(pg_cell_builder *s)
 {
     const pg_matrix *m = s->matrix;
     for (size_t i = 0; i < m->toml.n; i++) {
@@ -305,9 +305,9 @@ static void check_excludes(pg_settler *s)
     }
 }
 
-int pg_settler_init(pg_settler *s, const char *data_dir, const pg_matrix *matrix, pg_problems *problems)
+int pg_cell_builder_init(pg_cell_builder *s, const char *data_dir, const pg_matrix *matrix, pg_problems *problems)
 {
-    *s = (pg_settler){.data_dir = data_dir, .matrix = matrix, .problems = problems};
+    *s = (pg_cell_builder){.data_dir = data_dir, .matrix = matrix, .problems = problems};
     for (int i = 0; i < PG_KEYS; i++)
         s->key_of[i] = -1;
     for (size_t i = 0; i < matrix->n_keys; i++)
@@ -319,7 +319,7 @@ int pg_settler_init(pg_settler *s, const char *data_dir, const pg_matrix *matrix
     return pg_buf_check(&problems->text);
 }
 
-const pg_dataset_info *pg_settler_dataset(pg_settler *s, const char *spec)
+const pg_dataset_info *pg_cell_builder_dataset(pg_cell_builder *s, const char *spec)
 {
     for (size_t i = 0; i < s->n_datasets; i++)
         if (strcmp(s->datasets[i]->spec, spec) == 0)
@@ -347,7 +347,7 @@ const pg_dataset_info *pg_settler_dataset(pg_settler *s, const char *spec)
     return &seen->info;
 }
 
-const pg_weights_info *pg_settler_weights(pg_settler *s, const char *weights)
+const pg_weights_info *pg_cell_builder_weights(pg_cell_builder *s, const char *weights)
 {
     for (size_t i = 0; i < s->n_weights; i++)
         if (strcmp(s->weights[i]->weights, weights) == 0)
@@ -372,7 +372,7 @@ const pg_weights_info *pg_settler_weights(pg_settler *s, const char *weights)
     return &seen->info;
 }
 
-void pg_settler_release(pg_settler *s)
+void pg_cell_builder_release(pg_cell_builder *s)
 {
     for (size_t i = 0; i < s->n_datasets; i++) {
         free(s->datasets[i]->spec);
@@ -390,5 +390,5 @@ void pg_settler_release(pg_settler *s)
     free(s->weights);
     free(s->forwards);
     free(s->names);
-    *s = (pg_settler){0};
+    *s = (pg_cell_builder){0};
 }

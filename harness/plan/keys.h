@@ -42,13 +42,14 @@ typedef struct pg_seen_weights {
     pg_weights_info info; /* with default options */
 } pg_seen_weights;
 
-/* Forward passes by what they were settled from (rows with the same text share one without being settled again), and by id. */
+/* Forward passes by what they were resolved from (rows with the same text share one without being resolved again), and by id.
+ */
 typedef struct pg_forward_name {
     char *name; /* NULL: free place */
     pg_forward *forward;
 } pg_forward_name;
 
-typedef struct pg_settler {
+typedef struct pg_cell_builder {
     const char *data_dir;
     pg_problems *problems;
     const pg_matrix *matrix;
@@ -61,45 +62,47 @@ typedef struct pg_settler {
     size_t n_forwards;
     pg_forward_name *names; /* open addressing */
     size_t n_names, names_size;
-} pg_settler;
+} pg_cell_builder;
 
 /* Checks every key and every value of the matrix on its own; all faults go to problems. PG_ENOMEM only. */
-int pg_settler_init(pg_settler *settler, const char *data_dir, const pg_matrix *matrix, pg_problems *problems) PG_MUST_USE;
+int pg_cell_builder_init(pg_cell_builder *builder, const char *data_dir, const pg_matrix *matrix,
+                         pg_problems *problems) PG_MUST_USE;
 /* Forwards are handed to the plan first. */
-void pg_settler_release(pg_settler *settler);
+void pg_cell_builder_release(pg_cell_builder *builder);
 
 /* Looked at once, then remembered. NULL with the message recorded. Borrowed. */
-const pg_dataset_info *pg_settler_dataset(pg_settler *settler, const char *spec);
-const pg_weights_info *pg_settler_weights(pg_settler *settler, const char *weights);
+const pg_dataset_info *pg_cell_builder_dataset(pg_cell_builder *builder, const char *spec);
+const pg_weights_info *pg_cell_builder_weights(pg_cell_builder *builder, const char *weights);
 
 /* One row; *new* inside `out`, pg_cell_release. Faults go to problems (*ok = false); the code is for failures of the system. */
-int pg_settler_cell(pg_settler *settler, const pg_toml_value **values, pg_cell *out, bool *ok) PG_MUST_USE;
+int pg_cell_builder_cell(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *out, bool *ok) PG_MUST_USE;
 void pg_cell_release(pg_cell *cell);
 
-/* The forward pass of a row without an attack: *out is borrowed from the settler, and unsealed (canonical NULL) where model and
+/* The forward pass of a row without an attack: *out is borrowed from the builder, and unsealed (canonical NULL) where model and
  * data set do not fit (*ok = false, told once). */
-int pg_settler_forward(pg_settler *settler, const pg_toml_value **values, const pg_forward **out, bool *ok) PG_MUST_USE;
+int pg_cell_builder_forward(pg_cell_builder *builder, const pg_toml_value **values, const pg_forward **out,
+                            bool *ok) PG_MUST_USE;
 /* PG_EINPUT where the options name a class as the target that an image of the range has. */
 int pg_target_check(const pg_attack *attack, const void *config, const pg_dataset *dataset, int64_t first,
                     int64_t count) PG_MUST_USE;
-/* A cell of an image-level defense, settled so far as its defense and patch: cell->forward becomes the pass of its copies. */
-int pg_settler_copies(pg_settler *settler, const pg_toml_value **values, pg_cell *cell) PG_MUST_USE;
-/* The row's attack on a cell that is settled so far as its defense, patch and window: cell->forward becomes the attacked pass.
+/* A cell of an image-level defense, resolved so far as its defense and patch: cell->forward becomes the pass of its copies. */
+int pg_cell_builder_copies(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *cell) PG_MUST_USE;
+/* The row's attack on a cell that is resolved so far as its defense, patch and window: cell->forward becomes the attacked pass.
  * Nothing to do where the attack is none. */
-int pg_settler_attack(pg_settler *settler, const pg_toml_value **values, pg_cell *cell, bool *ok) PG_MUST_USE;
+int pg_cell_builder_attack(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *cell, bool *ok) PG_MUST_USE;
 void pg_forward_free(pg_forward *forward);
 
 /* The value of a known key in this row, or its default, and its line; "option=value" for every key "MODULE.option" of the row:
  * *new* strings, at most PG_PAIRS_MAX, pg_pairs_free. */
 enum { PG_PAIRS_MAX = 64 };
-const char *pg_row_value(const pg_settler *settler, const pg_toml_value **values, pg_key_id id);
-int pg_row_line(const pg_settler *settler, const pg_toml_value **values, pg_key_id id);
-int pg_row_pairs(const pg_settler *settler, const pg_toml_value **values, const char *module, char **pairs,
+const char *pg_row_value(const pg_cell_builder *builder, const pg_toml_value **values, pg_key_id id);
+int pg_row_line(const pg_cell_builder *builder, const pg_toml_value **values, pg_key_id id);
+int pg_row_pairs(const pg_cell_builder *builder, const pg_toml_value **values, const char *module, char **pairs,
                  size_t *n) PG_MUST_USE;
 void pg_pairs_free(char **pairs, size_t n);
 
 /* What a defended classifier is, but for its forward pass and its images: attacker, defense with options, patch, seed. */
-void pg_cell_defended_text(const pg_settler *settler, const pg_toml_value **values, const pg_cell *cell, pg_buf *out);
+void pg_cell_defended_text(const pg_cell_builder *builder, const pg_toml_value **values, const pg_cell *cell, pg_buf *out);
 
 /* "5", "5x8", "2.4%" to pixels on an image of this size. A share becomes the larger of two squares: the largest one within
  * it, so that a certificate holds for every square of that share, and the smallest one that has at least 97% of it, so that

@@ -1,4 +1,4 @@
-/* Matrix files: fixed values, crossed axes, zipped lists, exclusions. Knows keys only as text; what they mean is settled in
+/* Matrix files: fixed values, crossed axes, zipped lists, exclusions. Knows keys only as text; what they mean is resolved in
  * cells.c.
  *
  *   name = "threshold"

@@ -13,7 +13,7 @@ struct pg_plan {
     char *name, *matrix_text, *overrides;
     pg_cell *cells;
     size_t n_cells;
-    pg_cell *likes; /* rows that settle to a cell which is there already */
+    pg_cell *likes; /* rows that normalize to a cell which is there already */
     size_t n_likes, likes_capacity;
     pg_forward **forwards;
     size_t n_forwards;
@@ -118,7 +118,7 @@ static int keep_cell(pg_plan *plan, pg_cell *cell)
 
 /* ---- Reading ---- */
 
-static int expand(pg_plan *plan, pg_settler *settler, const pg_matrix *matrix)
+static int expand(pg_plan *plan, pg_cell_builder *builder, const pg_matrix *matrix)
 {
     const pg_toml_value **values = calloc(matrix->n_keys + 1, sizeof *values);
     int code = values ? PG_OK : pg_fail(PG_ENOMEM, "planning: out of memory");
@@ -127,7 +127,7 @@ static int expand(pg_plan *plan, pg_settler *settler, const pg_matrix *matrix)
         bool ok = false;
         if (!pg_matrix_row(matrix, i, values))
             continue;
-        code = pg_settler_cell(settler, values, &cell, &ok);
+        code = pg_cell_builder_cell(builder, values, &cell, &ok);
         if (code != PG_OK || !ok)
             continue;
         cell.row = i;
@@ -167,16 +167,16 @@ static int report(const pg_problems *problems)
     return pg_fail(PG_EINPUT, "%s: %zu problem%s; nothing was done", problems->path, problems->n, problems->n == 1 ? "" : "s");
 }
 
-static int settle(pg_plan *plan, const pg_plan_request *request, const pg_matrix *matrix, pg_problems *problems)
+static int normalize(pg_plan *plan, const pg_plan_request *request, const pg_matrix *matrix, pg_problems *problems)
 {
-    pg_settler settler = {0};
-    int code = pg_settler_init(&settler, request->data_dir, matrix, problems);
+    pg_cell_builder builder = {0};
+    int code = pg_cell_builder_init(&builder, request->data_dir, matrix, problems);
     if (code == PG_OK && problems->n == 0)
-        code = expand(plan, &settler, matrix);
-    plan->forwards = settler.forwards;
-    plan->n_forwards = settler.n_forwards;
-    settler.forwards = NULL;
-    pg_settler_release(&settler);
+        code = expand(plan, &builder, matrix);
+    plan->forwards = builder.forwards;
+    plan->n_forwards = builder.n_forwards;
+    builder.forwards = NULL;
+    pg_cell_builder_release(&builder);
     if (code == PG_OK && problems->n > 0)
         code = report(problems);
     if (code == PG_OK && plan->n_cells == 0)
@@ -210,7 +210,7 @@ int pg_plan_open(const pg_plan_request *request, pg_plan **out)
         code = pg_matrix_read(request->matrix_path, plan->matrix_text, size, request->overrides, request->n_overrides,
                               &problems, &matrix);
     if (code == PG_OK)
-        code = settle(plan, request, &matrix, &problems);
+        code = normalize(plan, request, &matrix, &problems);
     pg_matrix_release(&matrix);
     pg_problems_release(&problems);
     if (code != PG_OK)

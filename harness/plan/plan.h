@@ -1,6 +1,6 @@
 /* From a matrix file to the list of its cells.
  *
- * A matrix is expanded (fixed, axes, zip, exclude, -S), every row is settled against the registries, the data set's manifest
+ * A matrix is expanded (fixed, axes, zip, exclude, -S), every row is resolved against the registries, the data set's manifest
  * and the header of the weights, and becomes a cell with an identity that no file name, key order or spelling of a default can
  * change. No libtorch, no database: what is done already is asked of the store (harness/plan/tasks.h). One thread. */
 #ifndef PG_PLAN_PLAN_H
@@ -45,11 +45,11 @@ typedef struct pg_forward {
     int dataset_height, dataset_width, dataset_classes; /* images as the network takes them, */
     pg_resizing resize;                                 /* and from what; the same size twice where there is no resize */
     const pg_attack *attack;                            /* NULL: none */
-    void *attack_config;                                /* settled */
+    void *attack_config;                                /* resolved */
     bool before_resize; /* the attack puts its patch on before the resize, which changes the size */
     /* of a pass under attack or of an image-level defense; else defense is NULL, and nothing below is set */
     const pg_defense *defense;
-    void *config; /* of the defense, settled */
+    void *config; /* of the defense, resolved */
     pg_window window;
     int patch_height,
         patch_width; /* under attack: of the patch as it is put on; else what it changes of what the network takes */
@@ -66,7 +66,7 @@ typedef struct pg_cell {
     size_t n_values;
     const pg_forward *forward;
     const pg_defense *defense;
-    void *config;                  /* settled options of the defense */
+    void *config;                  /* resolved options of the defense */
     int image_height, image_width; /* that the attacker sees: before or after a resize, */
     int patch_height, patch_width; /* pixels of it, */
     int reach_height,
@@ -82,7 +82,7 @@ typedef struct pg_cell {
     size_t like;                 /* pg_plan_like: 1 + the next that is the same cell, 0 for none */
 } pg_cell;
 
-/* Reads a matrix and settles it; *new*, pg_plan_free. All problems of the file are printed to standard error, one line each
+/* Reads a matrix and resolves it; *new*, pg_plan_free. All problems of the file are printed to standard error, one line each
  * with file and line number; the recorded message counts them. PG_EINPUT, PG_EMISSING, PG_EDAMAGED, ... */
 int pg_plan_open(const pg_plan_request *request, pg_plan **out) PG_MUST_USE;
 void pg_plan_free(pg_plan *plan);
@@ -92,8 +92,8 @@ size_t pg_plan_count(const pg_plan *plan);
 const pg_cell *pg_plan_at(const pg_plan *plan, size_t i); /* in the order of rows: the first axis changes slowest */
 const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id); /* NULL if absent */
 
-/* Rows of the matrix that are written otherwise and settle to a cell of the plan: its id with settings as written (two names of
- * one weights file, "2.4%" and 5), without the texts of identity. Not among the cells above. */
+/* Rows of the matrix that are written otherwise and normalize to a cell of the plan: its id with settings as written (two names
+ * of one weights file, "2.4%" and 5), without the texts of identity. Not among the cells above. */
 size_t pg_plan_likes(const pg_plan *plan);
 const pg_cell *pg_plan_like(const pg_plan *plan, size_t i);
 

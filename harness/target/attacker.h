@@ -15,9 +15,9 @@ typedef struct pg_attack_job {
     pg_network *network; /* borrowed until close */
     int batch;           /* images of one pass of it */
     const pg_attack *attack;
-    const void *attack_config; /* settled; borrowed */
+    const void *attack_config; /* resolved; borrowed */
     const pg_defense *defense;
-    const void *config; /* settled; borrowed */
+    const void *config; /* resolved; borrowed */
     pg_window window;
     const pg_resizing *resize;     /* between the patch and the network, borrowed until close; NULL: none */
     int patch_height, patch_width; /* pixels of what it is put on */

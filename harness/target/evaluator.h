@@ -8,7 +8,7 @@
 
 typedef struct pg_evaluator pg_evaluator;
 
-/* *new*, pg_evaluator_free. The config is settled and borrowed; the window may exceed the map: it is cut to it. PG_ENOMEM. */
+/* *new*, pg_evaluator_free. The config is resolved and borrowed; the window may exceed the map: it is cut to it. PG_ENOMEM. */
 int pg_evaluator_new(const pg_geometry *geometry, const pg_defense *defense, const void *config, pg_window window,
                      pg_evaluator **out) PG_MUST_USE;
 void pg_evaluator_free(pg_evaluator *evaluator);

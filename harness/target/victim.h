@@ -26,7 +26,7 @@ static inline const uint8_t *pg_example_input(const pg_example *e) { return e->r
 typedef struct pg_victim_request {
     pg_network *network;       /* borrowed until close; its scope is used */
     const pg_defense *defense; /* the evaluator, and the surrogate unless `through_mean` or it has none */
-    const void *config;        /* settled; borrowed */
+    const void *config;        /* resolved; borrowed */
     pg_window window;          /* of the cell */
     const pg_resizing *resize; /* between the patch and the network, borrowed until close; NULL: none */
     int patch_height, patch_width, slots;

@@ -1,4 +1,4 @@
-/* Matrix files, with the overrides of -S behind a line "%%": read, expanded and settled. A plan is the same when it is made
+/* Matrix files, with the overrides of -S behind a line "%%": read, expanded and resolved. A plan is the same when it is made
  * again. */
 #include "harness/plan/matrix.h"
 #include "harness/plan/plan.h"
@@ -30,7 +30,7 @@ static size_t expand(const char *text, size_t size, const char *const *overrides
     return rows;
 }
 
-static void settle(const char *text, const char *const *overrides, size_t n)
+static void normalize(const char *text, const char *const *overrides, size_t n)
 {
     pg_plan_request request = {
         .matrix_path = "fuzz.toml", .matrix_text = text, .overrides = overrides, .n_overrides = n, .data_dir = "/nowhere"};
@@ -64,7 +64,7 @@ PG_FUZZ(matrix)
     }
     size_t rows = expand(text, strlen(text), overrides, n);
     if (rows >= 1 && rows <= ROWS)
-        settle(text, overrides, n);
+        normalize(text, overrides, n);
     free(text);
     return 0;
 }

@@ -7,7 +7,7 @@
 #include "attacks/search.h"
 #include "harness/plan/plugin.h"
 
-/* The settled options; one row of the table for each field. */
+/* The resolved options; one row of the table for each field. */
 typedef struct my_attack_config {
     pg_attack_common common;
     pg_location location;
@@ -30,11 +30,11 @@ static const pg_option my_attack_options[] = {
     {0},
 };
 
-static int my_attack_settle(void *config)
+static int my_attack_normalize(void *config)
 {
     my_attack_config *c = config;
-    pg_location_settle(&c->location);
-    return pg_objective_settle(&c->objective);
+    pg_location_normalize(&c->location);
+    return pg_objective_normalize(&c->objective);
 }
 
 /* What cannot work is refused before any work. */
@@ -96,7 +96,7 @@ static const pg_attack my_attack = {
                .version = 1, /* raise it whenever results change */
                .options = my_attack_options,
                .config_size = sizeof(my_attack_config),
-               .settle = my_attack_settle},
+               .normalize = my_attack_normalize},
     .check = my_attack_check,
     .fixed_target = my_attack_target,
     .run = my_attack_run,

@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-/* The settled options; one row of the table for each field. */
+/* The resolved options; one row of the table for each field. */
 typedef struct my_defense_config {
     double theta;
 } my_defense_config;

@@ -7,7 +7,7 @@
 #include "harness/plan/plugin.h"
 #include "models/layers.h"
 
-/* The settled options; one row of the table for each field. */
+/* The resolved options; one row of the table for each field. */
 typedef struct my_model_config {
     int64_t width;
     pg_normalisation pixels;
