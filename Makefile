@@ -52,8 +52,8 @@ TEST_C  := $(wildcard tests/test_*.c)
 LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/schema.o $(B)/gen/registry.o $(B)/gen/figures.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
 # Under sanitizers: without the tests that spend their time in libtorch (ALL=1: with them), and of these the scheduler's under tsan.
-TORCH_TESTS := any_batch attack_files attacked_run attacks audit auditor demo field_map lavan local_logits network plugin_kinds random_search resized_run \
-    script_hostile surrogate torch torchscript train train_loss tutorial universal victim victim_resized receptive_crop
+TORCH_TESTS := any_batch attack_files attacked_run attacks audit auditor demo documented field_map lavan local_logits network plugin_kinds random_search resized_run \
+    script_hostile surrogate torch torchscript train train_loss universal victim victim_resized receptive_crop
 TESTS_asan := $(if $(ALL),,$(filter-out $(TORCH_TESTS),$(TEST_C:tests/test_%.c=%)))
 TESTS_tsan := cache prefetch log merge null queue run store workers
 TESTS   := $(addprefix $(B)/tests/test_,$(or $(ONLY),$(TESTS_$(MODE)),$(TEST_C:tests/test_%.c=%)))
@@ -270,7 +270,7 @@ install: all ## program, shim, weights, man page and completion into $(DESTDIR)$
 	$(Q)for h in harness/base/*.h harness/data/*.h harness/plan/plugin.h defenses/*.h attacks/*.h models/*.h models/torch/*.h; do \
 	    install -D -m 644 $$h "$(DESTDIR)$(PREFIX)/include/patchgauge/$$h" || exit 1; done
 	$(Q)install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/patchgauge/zoo" models/zoo/*.safetensors models/zoo/*.safetensors.locality
-	$(Q)install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/doc/patchgauge" README.md ARCHITECTURE.md CITATION.cff LICENSE
+	$(Q)install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/doc/patchgauge" README.md harness/MANUAL.md ARCHITECTURE.md CITATION.cff LICENSE
 deb: all ## a Debian package in build/
 	@sh harness/deb.sh $(B)
 

@@ -1,11 +1,12 @@
-/* The pages and the tree agree: paths that README, ARCHITECTURE, CONTRIBUTING and the tutorial name exist, their commands have
- * a help page that knows every long option used with them, and their make targets are listed by `make help`. README and `help
- * matrix` tell every key of matrix files with its default. models/ZOO.md tells every network that ships, with its hash; the
- * pages of modules are what the program prints. Matrix files of experiments/ plan but for images and networks that are not
- * there. */
+/* The pages and the tree agree: paths that README, the manual, ARCHITECTURE, CONTRIBUTING and the tutorial name exist, their
+ * commands have a help page that knows every option used with them, and their make targets are listed by `make help`. The
+ * manual and `help matrix` tell every key of matrix files with its default. README's accuracies are those of RESULTS.md.
+ * models/ZOO.md tells every network that ships, with its hash; the pages of modules are what the program prints. Matrix files
+ * of experiments/ plan but for images and networks that are not there. */
 #include "harness/base/file.h"
 #include "harness/base/hash.h"
 #include "harness/plan/keys.h"
+#include "tests/command_options.h"
 
 #include <ctype.h>
 #include <glob.h>
@@ -19,11 +20,12 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { PAGE_MAX = 1 << 20, HELP_MAX = 1 << 16 };
+enum { PAGE_MAX = 1 << 20 };
 
 static const char *const pages[] = {"README.md",
                                     "ARCHITECTURE.md",
                                     "CONTRIBUTING.md",
+                                    "harness/MANUAL.md",
                                     "experiments/TUTORIAL.md",
                                     "defenses/CERTIFICATES.md",
                                     "experiments/PROTOCOL.md"};
@@ -101,66 +103,12 @@ static void links_lead_somewhere(void **state)
     assert_true(seen >= 2);
 }
 
-/* Standard output of a command, *new*; "" where it fails. */
-static char *output_of(const char *command)
-{
-    char *text = calloc(1, HELP_MAX);
-    assert_non_null(text);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    text[fread(text, 1, HELP_MAX - 1, pipe)] = '\0';
-    if (pclose(pipe) != 0)
-        text[0] = '\0';
-    return text;
-}
-
-/* A page of `help`; *new*. */
-static char *help_of(const char *topic)
-{
-    char command[256];
-    const char *program = getenv("PATCHGAUGE");
-    snprintf(command, sizeof command, "%s help %s 2>/dev/null", program != NULL ? program : "build/patchgauge", topic);
-    return output_of(command);
-}
-
-static void check_options(const char *page, const char *command, const char *arguments, const char *help)
-{
-    static const char *const global[] = {"--db",     "--data",  "--cache", "--cache-size",
-                                         "--plugin", "--quiet", "--trust", "--version"};
-    for (const char *at = strstr(arguments, " --"); at != NULL; at = strstr(at + 1, " --")) {
-        char option[64];
-        size_t size = 2 + strcspn(at + 3, " =`,");
-        snprintf(option, sizeof option, "%.*s", (int)size, at + 1);
-        bool known = false;
-        for (const char *told = help; !known && (told = strstr(told, option)) != NULL; told += size)
-            known = !isalnum((unsigned char)told[size]) && told[size] != '-';
-        for (size_t i = 0; i < sizeof global / sizeof *global; i++)
-            known |= strcmp(option, global[i]) == 0;
-        seen++;
-        if (!known)
-            complain(page, command, option);
-    }
-}
-
-/* "patchgauge WORD ..." in an indented line or between backticks. */
+/* `patchgauge WORD ...`; tests/test_documented.c reads the blocks of commands. */
 static void check_command(const char *page, char *line)
 {
-    bool indented = strncmp(line, "    ", 4) == 0;
-    for (char *at = strstr(line, "patchgauge "); at != NULL; at = strstr(at + 1, "patchgauge ")) {
-        char name[32];
-        size_t size = strspn(at + 11, "abcdefghijklmnopqrstuvwxyz");
-        bool quoted = at > line && at[-1] == '`';
-        if ((!indented && !quoted) || size == 0 || size >= sizeof name)
-            continue;
-        snprintf(name, sizeof name, "%.*s", (int)size, at + 11);
-        char *help = help_of(name), *comment = strstr(at, "  #");
-        if (comment != NULL)
-            *comment = '\0';
-        if (help[0] == '\0')
-            complain(page, "no such command", name);
-        else
-            check_options(page, name, at, help);
-        free(help);
+    for (char *at = strstr(line, "`patchgauge "); at != NULL; at = strstr(at + 1, "`patchgauge ")) {
+        bad += unknown_options(page, at + 1);
+        seen++;
     }
 }
 
@@ -175,11 +123,11 @@ static char *targets;
 
 static void check_target(const char *page, char *line)
 {
-    bool indented = strncmp(line, "    make ", 9) == 0;
+    bool command = strncmp(line, "make ", 5) == 0;
     for (char *at = strstr(line, "make "); at != NULL; at = strstr(at + 1, "make ")) {
         char name[32];
         size_t size = strspn(at + 5, "abcdefghijklmnopqrstuvwxyz0123456789-");
-        if (!(indented || (at > line && at[-1] == '`')) || size == 0)
+        if (!((command && at == line) || (at > line && at[-1] == '`')) || size == 0)
             continue;
         snprintf(name, sizeof name, "\n  %.*s ", (int)size, at + 5);
         seen++;
@@ -209,11 +157,11 @@ static void line_at(const char *text, const char *start, char *line, size_t size
 
 static void matrix_keys_are_told(void **state)
 {
-    char *readme, *help = help_of("matrix"), start[64], line[512], fallback[64];
+    char *manual, *help = help_of("matrix"), start[64], line[512], fallback[64];
     size_t size;
     (void)state;
     bad = 0;
-    assert_int_equal(pg_file_read("README.md", PAGE_MAX, &readme, &size), PG_OK);
+    assert_int_equal(pg_file_read("harness/MANUAL.md", PAGE_MAX, &manual, &size), PG_OK);
     for (const pg_key *key = pg_keys; key->name != NULL; key++) {
         const char *value = key->fallback, *quote = value != NULL && *value != '\0' ? "`" : "";
         snprintf(start, sizeof start, "| `%s` |", key->name);
@@ -222,9 +170,9 @@ static void matrix_keys_are_told(void **state)
                  : *value      ? value
                                : "all",
                  quote);
-        line_at(readme, start, line, sizeof line);
+        line_at(manual, start, line, sizeof line);
         if (strstr(line, fallback) == NULL)
-            complain("README.md", "no row of this key with its default", key->name);
+            complain("harness/MANUAL.md", "no row of this key with its default", key->name);
         snprintf(start, sizeof start, "  %s ", key->name);
         snprintf(fallback, sizeof fallback, "(%s%s)", value != NULL ? "default " : "has to be given",
                  value == NULL ? ""
@@ -238,8 +186,36 @@ static void matrix_keys_are_told(void **state)
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         if (strstr(help, sections[i]) == NULL)
             complain("help matrix", "not told", sections[i]);
-    free(readme);
+    free(manual);
     free(help);
+    assert_int_equal(bad, 0);
+}
+
+/* Each number with one decimal in the rows of README's table is a share that RESULTS.md gives with its interval. */
+static void accuracies_are_measured(void **state)
+{
+    (void)state;
+    char *readme, *rest, *results, share[32];
+    size_t size;
+    assert_int_equal(pg_file_read("README.md", PAGE_MAX, &readme, &size), PG_OK);
+    assert_int_equal(pg_file_read("experiments/RESULTS.md", PAGE_MAX, &results, &size), PG_OK);
+    bad = seen = 0;
+    rest = readme;
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n"))
+        for (char *at = line; line[0] == '|' && (at = strchr(at, '.')) != NULL; at++) {
+            char *start = at;
+            while (isdigit((unsigned char)start[-1]))
+                start--;
+            if (start == at || !isdigit((unsigned char)at[1]))
+                continue;
+            snprintf(share, sizeof share, " %.*s (", (int)(at + 2 - start), start);
+            seen++;
+            if (strstr(results, share) == NULL)
+                complain("README.md", "not in experiments/RESULTS.md", share);
+        }
+    free(readme);
+    free(results);
+    assert_true(seen > 10);
     assert_int_equal(bad, 0);
 }
 
@@ -323,6 +299,7 @@ int main(void)
         cmocka_unit_test(commands_and_options_exist),
         cmocka_unit_test(make_targets_exist),
         cmocka_unit_test(matrix_keys_are_told),
+        cmocka_unit_test(accuracies_are_measured),
         cmocka_unit_test(networks_are_told),
         cmocka_unit_test(pages_of_modules_are_fresh),
         cmocka_unit_test(matrices_are_right),

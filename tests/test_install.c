@@ -55,7 +55,7 @@ static void the_program_runs_from_there(void **state)
     assert_int_equal(shell("ls '%s/a root/usr/x/share/patchgauge/zoo'", scratch_folder), 0);
     expect("synthetic-ds.safetensors");
     assert_int_equal(shell("ls '%s/a root/usr/x/share/doc/patchgauge'", scratch_folder), 0);
-    expect("CITATION.cff\nLICENSE\nREADME.md");
+    expect("CITATION.cff\nLICENSE\nMANUAL.md\nREADME.md");
 }
 
 static void a_plugin_is_built_against_the_installed_headers(void **state)
