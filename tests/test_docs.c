@@ -82,17 +82,45 @@ static void paths_exist(void **state)
     assert_true(seen > 20);
 }
 
-/* [text](path), from the folder of the page. */
+/* Whether a heading of the page has this name in links: lower case, '-' for blanks, no other punctuation. */
+static bool has_heading(const char *page, const char *name)
+{
+    char *text, *rest;
+    size_t size;
+    bool found = false;
+    assert_int_equal(pg_file_read(page, PAGE_MAX, &text, &size), PG_OK);
+    rest = text;
+    for (char *line = strsep(&rest, "\n"); line != NULL && !found; line = strsep(&rest, "\n")) {
+        char slug[256] = "", *out = slug;
+        if (line[0] != '#')
+            continue;
+        for (char *at = line + strspn(line, "# "); *at != '\0' && out < slug + sizeof slug - 1; at++)
+            if (isalnum((unsigned char)*at) || *at == '-' || *at == ' ')
+                *out++ = *at == ' ' ? '-' : (char)tolower((unsigned char)*at);
+        *out = '\0';
+        found = strcmp(slug, name) == 0;
+    }
+    free(text);
+    return found;
+}
+
+/* [text](path#heading) from the folder of the page; addresses of other machines are left alone. */
 static void check_links(const char *page, char *line)
 {
     const char *slash = strrchr(page, '/');
     for (const char *at = strstr(line, "]("); at != NULL; at = strstr(at + 1, "](")) {
-        char path[256];
-        snprintf(path, sizeof path, "%.*s%.*s", slash != NULL ? (int)(slash + 1 - page) : 0, page, (int)strcspn(at + 2, ")"),
-                 at + 2);
+        const char *target = at + 2, *end = target + strcspn(target, ")"), *anchor = target + strcspn(target, "#)");
+        char path[256], heading[128];
+        if (strncmp(target, "https://", 8) == 0)
+            continue;
+        snprintf(path, sizeof path, "%.*s%.*s", slash != NULL ? (int)(slash + 1 - page) : 0, page, (int)(anchor - target),
+                 target);
+        snprintf(heading, sizeof heading, "%.*s", anchor < end ? (int)(end - anchor - 1) : 0, anchor + 1);
         seen++;
-        if (access(path, F_OK) != 0)
+        if (anchor != target && access(path, F_OK) != 0)
             complain(page, "no such file", path);
+        else if (*heading != '\0' && !has_heading(anchor == target ? page : path, heading))
+            complain(page, "no such heading", heading);
     }
 }
 
@@ -127,7 +155,7 @@ static void check_target(const char *page, char *line)
     for (char *at = strstr(line, "make "); at != NULL; at = strstr(at + 1, "make ")) {
         char name[32];
         size_t size = strspn(at + 5, "abcdefghijklmnopqrstuvwxyz0123456789-");
-        if (!((command && at == line) || (at > line && at[-1] == '`')) || size == 0)
+        if (!((command && at == line) || (at > line && at[-1] == '`')) || size == 0 || at[5] == '-')
             continue;
         snprintf(name, sizeof name, "\n  %.*s ", (int)size, at + 5);
         seen++;

@@ -11,6 +11,7 @@
 #include "tests/program.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -143,7 +144,7 @@ static void check_commands(const char *page)
  */
 static void make_folder(const char *name)
 {
-    char line[4096], program[1024], root[1024];
+    char line[4 * PATH_MAX], program[PATH_MAX], root[1024];
     assert_non_null(realpath(program_path(), program));
     assert_non_null(getcwd(root, sizeof root));
     snprintf(line, sizeof line,
