@@ -35,7 +35,7 @@ static const pg_option options[] = {
     PG_TARGET_OPTION(universal),
     PG_LOSS_OPTION(universal, "cross-entropy"),
     {.name = "steps", .type = PG_OPTION_INT, .offset = offsetof(universal, steps), .fallback = "1000", .min = 0, .max = 1000000,
-     .help = "steps of the training, each over one batch of training_images"},
+     .help = "steps of the training, each over one batch of training images"},
     {.name = "step", .type = PG_OPTION_DECIMAL, .offset = offsetof(universal, step), .fallback = "0.02", .min = 0, .max = 1,
      .help = "size of a step, where pixels are 0 to 1"},
     {.name = "schedule", .type = PG_OPTION_CHOICE, .offset = offsetof(universal, schedule), .fallback = "cosine",
@@ -129,7 +129,7 @@ static int training_init(training *s, const universal *config, uint64_t seed, pg
     return pg_fail(PG_ENOMEM, "out of memory for %zu patches", slots);
 }
 
-/* Reads a batch of training_images for this step, and pastes the texture into each. */
+/* Reads a batch of training images for this step, and pastes the texture into each. */
 static int gather(training *s, const pg_training_images *training_images, const float *texture, int64_t step)
 {
     const universal *c = s->config;

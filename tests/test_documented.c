@@ -175,11 +175,11 @@ static void run_commands(const char *page, const char *folder)
         if (commands[i].run)
             fprintf(script, "printf '\\001%d\\n'\n%s", i, commands[i].text);
     assert_int_equal(fclose(script), 0);
-    snprintf(
-        line, sizeof line,
-        "exec 2>&1; unset PATCHGAUGE_DATA MAKEFLAGS MFLAGS MAKELEVEL; export XDG_CACHE_HOME='%s/cache' PATH='%s/bin':$PATH; "
-        "cd '%s/%s' && exec sh -eu ../script",
-        scratch_folder, scratch_folder, scratch_folder, folder);
+    snprintf(line, sizeof line,
+             "exec 2>&1; unset PATCHGAUGE PATCHGAUGE_DATA MAKEFLAGS MFLAGS MAKELEVEL; export XDG_CACHE_HOME='%s/cache' "
+             "PATH='%s/bin':$PATH; "
+             "cd '%s/%s' && exec sh -eu ../script",
+             scratch_folder, scratch_folder, scratch_folder, folder);
     int code = program_shell(line), last = -1;
     for (char *part = strchr(program_output, '\001'); part != NULL;) {
         char *next = strchr(part + 1, '\001'), *text = strchr(part, '\n') + 1;
