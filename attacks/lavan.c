@@ -26,7 +26,7 @@ static const pg_option options[] = {
     PG_LOSS_OPTION(lavan, "cross-entropy"),
     PG_ASCENT_OPTIONS(lavan, "500"),
     {.name = "restarts", .type = PG_OPTION_INT, .offset = offsetof(lavan, restarts), .fallback = "1", .min = 1, .max = 100000,
-     .help = "attempts at each place; at least one for each way to objective at the defense"},
+     .help = "attempts at each place; at least one for each objective against the defense"},
     {0},
 };
 /* clang-format on */
