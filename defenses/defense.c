@@ -21,8 +21,8 @@ int pg_defense_check(const pg_defense *d)
         {"certify", d->certify},
         {"scratch_size", d->scratch_size},
         {"level, of features or images", (images || d->level == PG_LEVEL_FEATURE)},
-        {"copies, at image level and only there", images == (d->copies != NULL)},
-        {"copy, at image level and only there", images == (d->copy != NULL)},
+        {"masked_map, at image level and only there", images == (d->masked_map != NULL)},
+        {"mask_image, at image level and only there", images == (d->mask_image != NULL)},
         {"masked, with masks and only then", d->masks == (d->masked != NULL)},
         {"surrogate_version, with surrogate and only then", (d->surrogate != NULL) == (d->surrogate_version >= 1)},
         {.name = NULL}};

@@ -5,7 +5,7 @@
  * file names. Hooks are pure: no state is kept between calls, so one descriptor serves every thread.
  *
  * At the level of features the tensor is the map of local logits of a model. At the level of images a defense first says which
- * copies of the image a model is to see, parts of them hidden, one for each position of a map of its own: the tensor is then
+ * masked images a model is to see, parts of them hidden, one for each position of a map of its own: the tensor is then
  * that of their logits, and all else is the same. */
 #ifndef PG_DEFENSES_DEFENSE_H
 #define PG_DEFENSES_DEFENSE_H
@@ -116,14 +116,15 @@ typedef struct pg_defense {
     void (*evidence)(const void *config, pg_evidence_spec *out);
     /* optional: refuses options that make no sense on maps of this size; PG_EINPUT with a message */
     int (*check)(const void *config, int height, int width, int classes);
-    /* required at image level, and only there: the map of the copies of such images: height, width, wrap, and as its window the
-     * most positions whose copies such a patch changes, wherever it lies. PG_EINPUT with a message where there is no such map.
+    /* required at image level, and only there: the map of the masked images: height, width, wrap, and as its window the
+     * most positions whose masked images such a patch changes, wherever it lies. PG_EINPUT with a message where there is no
+     * such map.
      */
-    int (*copies)(const void *config, const pg_frame *frame, pg_map *map);
-    /* required at image level, and only there: the copy at a position of that map, out[3][height][width] of pixels alike.
-     * Returns the first position, row * map width + column, whose copy is the same for every image, and writes `out` where it
-     * is this one. */
-    int (*copy)(const void *config, const pg_frame *frame, int row, int column, const uint8_t *pixels, uint8_t *out);
+    int (*masked_map)(const void *config, const pg_frame *frame, pg_map *map);
+    /* required at image level, and only there: the masked image at a position of that map, out[3][height][width] of pixels
+     * alike. Returns the first position, row * map width + column, whose masked image is the same for every image, and writes
+     * `out` where it is this one. */
+    int (*mask_image)(const void *config, const pg_frame *frame, int row, int column, const uint8_t *pixels, uint8_t *out);
     /* required: one image, `n` resolved configurations that share the evidence. label in [0, classes).
      * delta >= 0: measured locality in grid units. Writes out[n]. `scratch` has the bytes that scratch_size stated
      * and is aligned to 64 bytes. Cannot fail; what it says is checked (pg_verdict_check). */

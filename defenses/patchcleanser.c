@@ -56,7 +56,7 @@ static void fill_mask(const cleanser_config *c, const pg_frame *f, int mask, uin
                    (size_t)x.length);
 }
 
-static int cleanser_copies(const void *config, const pg_frame *f, pg_map *map)
+static int cleanser_map(const void *config, const pg_frame *f, pg_map *map)
 {
     mask_axis y = masks_of(config, f->height, f->patch_height), x = masks_of(config, f->width, f->patch_width);
     int masks = y.count * x.count;
@@ -72,7 +72,7 @@ static int cleanser_copies(const void *config, const pg_frame *f, pg_map *map)
     return PG_OK;
 }
 
-static int cleanser_copy(const void *config, const pg_frame *f, int row, int column, const uint8_t *pixels, uint8_t *out)
+static int cleanser_mask(const void *config, const pg_frame *f, int row, int column, const uint8_t *pixels, uint8_t *out)
 {
     mask_axis y = masks_of(config, f->height, f->patch_height), x = masks_of(config, f->width, f->patch_width);
     int masks = y.count * x.count;
@@ -210,8 +210,8 @@ const pg_defense pg_defense_patchcleanser = {
     .certificate = cleanser_certificate,
     .evidence = cleanser_evidence,
     .check = cleanser_check,
-    .copies = cleanser_copies,
-    .copy = cleanser_copy,
+    .masked_map = cleanser_map,
+    .mask_image = cleanser_mask,
     .certify = cleanser_certify,
     .scratch_size = cleanser_scratch,
     .predict = cleanser_predict,

@@ -134,30 +134,30 @@ typedef struct pg_view {
 } pg_view;
 pg_view pg_network_view(const pg_network *network, pg_rect patch);
 
-/* ---- Copies of an image in its place: what an image-level defense makes of a network ---- */
+/* ---- Masked images in the place of an image: what an image-level defense makes of a network ---- */
 
-typedef struct pg_copies {
-    pg_axis rows, columns; /* of the map that results, one copy a position; of these positions and wrap */
-    /* The copy of an image [3][input_height][input_width] at a position. Returns the first position, row * columns.positions +
-     * column, with the same copy for every image; `out` is written where that is this one. */
-    int (*copy)(const void *context, int row, int column, const uint8_t *pixels, uint8_t *out);
+typedef struct pg_masked_images {
+    pg_axis rows, columns; /* of the map that results, one masked image a position; of these positions and wrap */
+    /* The masked image [3][input_height][input_width] at a position. Returns the first position, row * columns.positions +
+     * column, with the same masked image for every image; `out` is written where that is this one. */
+    int (*mask_image)(const void *context, int row, int column, const uint8_t *pixels, uint8_t *out);
     const void *context; /* borrowed until the network is closed */
-} pg_copies;
+} pg_masked_images;
 
-/* *new*: a network whose local logits at a position are those of the copy there, averaged over the positions of `base`. It
- * takes base over, also where it fails, and runs as many copies at a time as base has images. PG_ENOMEM. */
-int pg_network_copies(pg_network *base, const pg_copies *copies, pg_network **out) PG_MUST_USE;
-/* The network that runs the copies; without copies the network itself. Borrowed. */
+/* *new*: a network whose local logits at a position are those of the masked image there, averaged over the positions of `base`.
+ * It takes base over, also where it fails, and runs as many masked images at a time as base has images. PG_ENOMEM. */
+int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_network **out) PG_MUST_USE;
+/* The network that runs the masked images; without masked images the network itself. Borrowed. */
 pg_network *pg_network_base(pg_network *network);
 
 struct pg_scope;
 struct pg_tensor;
-/* A network of copies: `watch` is called after each pass with how many copies of an image were run, of how many; where it says
- * false before the last of them, pg_network_forward ends with PG_EINTERRUPTED. NULL: nobody watches. */
+/* A network of masked images: `watch` is called after each pass with how many masked images were run, of how many; where it
+ * says false before the last of them, pg_network_forward ends with PG_EINTERRUPTED. NULL: nobody watches. */
 void pg_network_watch(pg_network *network, bool (*watch)(void *context, int64_t pass, int64_t passes), void *context);
 
 /* The scope of this network's tensors, on its device; pg_network_forward clears it. NULL: a model without libtorch has no
- * gradients, nor has a network of copies. Borrowed. */
+ * gradients, nor has a network of masked images. Borrowed. */
 struct pg_scope *pg_network_scope(pg_network *network);
 /* Local logits of the positions of n views of one size: pixels [n][3][views->pixels.height][views->pixels.width], f32 in [0,
  * 1], on the network's device -> f32 [n][classes][views->positions.height][views->positions.width], in the network's scope and

@@ -19,13 +19,13 @@ struct pg_network {
     pg_parameters parameters;
     uint8_t *padded;  /* one full batch */
     int images;       /* of a pass: the batch, or fewer */
-    pg_network *base; /* that runs copies; NULL: there are none, and nothing below is set */
-    pg_copies copies;
-    uint8_t *copied;                                            /* one full batch of copies */
+    pg_network *base; /* that runs masked images; NULL: there are none, and nothing below is set */
+    pg_masked_images masked;
+    uint8_t *masked_pixels;                                     /* one full batch of masked images */
     int *place;                                                 /* [batch] their positions */
-    int *like;                                                  /* [positions] the first one with the same copy */
+    int *like;                                                  /* [positions] the first one with the same masked image */
     float *local;                                               /* their local logits */
-    int passes;                                                 /* copies of an image that differ; 0: not counted yet */
+    int passes;                                                 /* masked images that differ; 0: not counted yet */
     bool (*watch)(void *context, int64_t pass, int64_t passes); /* NULL: nobody watches */
     void *watcher;
 };
@@ -213,7 +213,7 @@ void pg_network_close(pg_network *n)
     if (!n)
         return;
     pg_network_close(n->base);
-    free(n->copied);
+    free(n->masked_pixels);
     free(n->place);
     free(n->like);
     free(n->local);
@@ -270,7 +270,7 @@ static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int
 
 pg_network *pg_network_base(pg_network *n) { return n->base ? n->base : n; }
 
-int pg_network_copies(pg_network *base, const pg_copies *copies, pg_network **out)
+int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_network **out)
 {
     const pg_geometry *g = &base->info.geometry;
     size_t batch = (size_t)base->options.batch,
@@ -281,30 +281,30 @@ int pg_network_copies(pg_network *base, const pg_copies *copies, pg_network **ou
         pg_network_close(base);
         return pg_fail(PG_ENOMEM, "out of memory");
     }
-    *n = (pg_network){.info = base->info, .model = base->model, .options = base->options, .base = base, .copies = *copies};
-    n->info.geometry.rows = copies->rows;
-    n->info.geometry.columns = copies->columns;
+    *n = (pg_network){.info = base->info, .model = base->model, .options = base->options, .base = base, .masked = *masked};
+    n->info.geometry.rows = masked->rows;
+    n->info.geometry.columns = masked->columns;
     memcpy(n->device, base->device, sizeof n->device);
     memcpy(n->isa, base->isa, sizeof n->isa);
-    n->copied = malloc(batch * 3 * (size_t)g->input_height * (size_t)g->input_width);
+    n->masked_pixels = malloc(batch * 3 * (size_t)g->input_height * (size_t)g->input_width);
     n->place = malloc(batch * sizeof *n->place);
-    n->like = malloc((size_t)copies->rows.positions * (size_t)copies->columns.positions * sizeof *n->like);
+    n->like = malloc((size_t)masked->rows.positions * (size_t)masked->columns.positions * sizeof *n->like);
     n->local = malloc(batch * map * sizeof *n->local);
-    if (!n->copied || !n->place || !n->like || !n->local) {
+    if (!n->masked_pixels || !n->place || !n->like || !n->local) {
         pg_network_close(n);
-        return pg_fail(PG_ENOMEM, "out of memory for %d copies of an image", base->options.batch);
+        return pg_fail(PG_ENOMEM, "out of memory for %d masked images", base->options.batch);
     }
     *out = n;
     return PG_OK;
 }
 
-/* Copies that wait in n->copied, to their positions of logits [rows][columns][classes]: the mean over the positions of the
- * base. */
-static int run_copies(pg_network *n, int64_t first, int count, float *logits)
+/* Masked images that wait in n->masked_pixels, to their positions of logits [rows][columns][classes]: the mean over the
+ * positions of the base. */
+static int run_masked(pg_network *n, int64_t first, int count, float *logits)
 {
     const pg_geometry *g = &n->base->info.geometry;
     size_t positions = (size_t)g->rows.positions * (size_t)g->columns.positions, classes = (size_t)g->classes;
-    int e = pg_network_forward(n->base, n->copied, first, count, n->local);
+    int e = pg_network_forward(n->base, n->masked_pixels, first, count, n->local);
     for (int i = 0; !e && i < count; i++)
         for (size_t c = 0; c < classes; c++) {
             double sum = 0;
@@ -315,25 +315,26 @@ static int run_copies(pg_network *n, int64_t first, int count, float *logits)
     return e;
 }
 
-/* One image: every copy once, then those that are the same. Copies of an image make whole batches and a last one that is
- * padded, so that no image depends on another. The null model takes copy i of image m for image m * (positions of the map) + i.
+/* One image: every masked image once, then those that are the same. They make whole batches and a last one that is
+ * padded, so that no image depends on another. The null model takes masked image i of image m for image m * (positions of the
+ * map) + i.
  */
-static int forward_copies(pg_network *n, const uint8_t *pixels, int64_t image, float *logits)
+static int forward_masked(pg_network *n, const uint8_t *pixels, int64_t image, float *logits)
 {
     const pg_geometry *g = &n->info.geometry;
     int rows = g->rows.positions, columns = g->columns.positions, all = rows * columns, waiting = 0, run = 0, e = PG_OK;
     size_t size = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width, vector = (size_t)g->classes * sizeof *logits;
     if (n->watch && !n->passes)
         for (int i = 0; i < all; i++)
-            n->passes += n->copies.copy(n->copies.context, i / columns, i % columns, pixels, n->copied) == i;
+            n->passes += n->masked.mask_image(n->masked.context, i / columns, i % columns, pixels, n->masked_pixels) == i;
     for (int i = 0; !e && i < all; i++) {
-        uint8_t *out = n->copied + (size_t)waiting * size;
-        n->like[i] = n->copies.copy(n->copies.context, i / columns, i % columns, pixels, out);
+        uint8_t *out = n->masked_pixels + (size_t)waiting * size;
+        n->like[i] = n->masked.mask_image(n->masked.context, i / columns, i % columns, pixels, out);
         if (n->like[i] == i)
             n->place[waiting++] = i;
         if (waiting == 0 || (waiting < n->options.batch && i + 1 < all))
             continue;
-        e = run_copies(n, image * all + run, waiting, logits);
+        e = run_masked(n, image * all + run, waiting, logits);
         run += waiting;
         waiting = 0;
         if (!e && n->watch && !n->watch(n->watcher, run, n->passes) && run < n->passes)
@@ -359,7 +360,7 @@ int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int 
     int e = PG_OK;
     assert(count >= 1 && count <= n->options.batch);
     for (int i = 0; n->base && !e && i < count; i++)
-        e = forward_copies(n, pixels + (size_t)i * image, first + i, logits + (size_t)i * map);
+        e = forward_masked(n, pixels + (size_t)i * image, first + i, logits + (size_t)i * map);
     for (int at = 0; !n->base && !e && at < count; at += n->images) {
         int some = count - at < n->images ? count - at : n->images;
         e = forward_pass(n, pixels + (size_t)at * image, first + at, some, logits + (size_t)at * map);

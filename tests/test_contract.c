@@ -254,9 +254,10 @@ static void check_place(const pg_defense *d, const void *config, const pg_frame 
         for (int y = top; y < top + f->patch_height; y++)
             memset(patched + (c * f->height + y) * f->width + left, 0, (size_t)f->patch_width);
     for (int i = 0; i < map->height * map->width; i++) {
-        int y = i / map->width, x = i % map->width, like = d->copy(config, f, y, x, clean, out[0]);
+        int y = i / map->width, x = i % map->width, like = d->mask_image(config, f, y, x, clean, out[0]);
         CHECK(like >= 0 && like <= i, &d->module, "position %d is like %d", i, like);
-        CHECK(d->copy(config, f, y, x, patched, out[1]) == like, &d->module, "which copies are alike depends on the image");
+        CHECK(d->mask_image(config, f, y, x, patched, out[1]) == like, &d->module,
+              "which copies are alike depends on the image");
         touched[i] = like == i ? memcmp(out[0], out[1], size) != 0 : touched[like];
         rows[y] |= touched[i];
         columns[x] |= touched[i];
@@ -279,7 +280,7 @@ static void copies_keep_to_their_windows(void **state)
         for (pg_frame f = {11, 13, 1, 1}; f.patch_height <= 6; f.patch_height += 2)
             for (f.patch_width = 1; f.patch_width <= 7; f.patch_width += 3) {
                 pg_map map = {0};
-                CHECK(d->copies(config, &f, &map) == PG_OK, &d->module, "%s", pg_error_message());
+                CHECK(d->masked_map(config, &f, &map) == PG_OK, &d->module, "%s", pg_error_message());
                 CHECK(d->check == NULL || d->check(config, map.height, map.width, CLASSES) == PG_OK, &d->module,
                       "refuses its own map");
                 for (int top = 0; top <= f.height - f.patch_height; top++)

@@ -60,10 +60,10 @@ static void incomplete_descriptors_are_refused(void **state)
     d = *features, d.evidence = NULL, expect_incomplete(&d, "evidence");
     d = *features, d.certify = NULL, expect_incomplete(&d, "certify");
     d = *features, d.scratch_size = NULL, expect_incomplete(&d, "scratch_size");
-    d = *features, d.copies = images->copies, expect_incomplete(&d, "copies, at image level");
-    d = *features, d.copy = images->copy, expect_incomplete(&d, "copy, at image level");
-    d = *images, d.copies = NULL, expect_incomplete(&d, "copies, at image level");
-    d = *images, d.copy = NULL, expect_incomplete(&d, "copy, at image level");
+    d = *features, d.masked_map = images->masked_map, expect_incomplete(&d, "masked_map, at image level");
+    d = *features, d.mask_image = images->mask_image, expect_incomplete(&d, "mask_image, at image level");
+    d = *images, d.masked_map = NULL, expect_incomplete(&d, "masked_map, at image level");
+    d = *images, d.mask_image = NULL, expect_incomplete(&d, "mask_image, at image level");
     d = *features, d.masked = NULL, expect_incomplete(&d, "masked, with masks");
     d = *plain, d.masked = features->masked, expect_incomplete(&d, "masked, with masks");
     d = *features, d.surrogate = NULL, expect_incomplete(&d, "surrogate_version");

@@ -255,11 +255,11 @@ static void maps_that_are_no_pairs_are_refused(void **state)
     assert_non_null(strstr(pg_error_message(), "a map of 3x4"));
     assert_int_equal(s->defense->check(s->config, 2, 2, 2), PG_EINPUT);
     pg_map map;
-    assert_int_equal(s->defense->copies(s->config, &(pg_frame){8, 8, 8, 8}, &map), PG_EINPUT);
+    assert_int_equal(s->defense->masked_map(s->config, &(pg_frame){8, 8, 8, 8}, &map), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "8x8 pixels leaves room for 1 mask on an image of 8x8"));
-    assert_int_equal(s->defense->copies(s->config, &(pg_frame){8, 9, 8, 8}, &map), PG_EINPUT);
+    assert_int_equal(s->defense->masked_map(s->config, &(pg_frame){8, 9, 8, 8}, &map), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "2 masks on an image of 8x9"));
-    assert_int_equal(s->defense->copies(s->config, &(pg_frame){8, 10, 8, 8}, &map), PG_OK);
+    assert_int_equal(s->defense->masked_map(s->config, &(pg_frame){8, 10, 8, 8}, &map), PG_OK);
     assert_int_equal(map.height, 3);
 }
 
@@ -277,9 +277,9 @@ static void hidden_by(const subject *s, const void *config, const pg_frame *f, i
 {
     uint8_t black[3 * SIDE_MAX * SIDE_MAX] = {0}, out[3 * SIDE_MAX * SIDE_MAX];
     pg_map map;
-    assert_int_equal(s->defense->copies(config, f, &map), PG_OK);
+    assert_int_equal(s->defense->masked_map(config, f, &map), PG_OK);
     memset(out, 0x77, sizeof out);
-    assert_int_equal(s->defense->copy(config, f, mask, mask, black, out), mask * map.width + mask);
+    assert_int_equal(s->defense->mask_image(config, f, mask, mask, black, out), mask * map.width + mask);
     for (size_t i = 3 * (size_t)(f->height * f->width); i < sizeof out; i++)
         assert_int_equal(out[i], 0x77); /* not a pixel more */
     for (int y = 0; y < f->height; y++)
@@ -312,7 +312,7 @@ static void every_place_is_hidden(void **state)
                 bool hidden[36][SIDE_MAX][SIDE_MAX];
                 pg_map map;
                 configure(s, numbers[n], config);
-                assert_int_equal(s->defense->copies(config, &f, &map), PG_OK);
+                assert_int_equal(s->defense->masked_map(config, &f, &map), PG_OK);
                 assert_true(map.height == map.width && map.height <= 36 && map.wrap_rows && map.wrap_columns);
                 assert_true(map.window.height == map.height - 1 && map.window.width == map.width - 1);
                 for (int m = 0; m < map.height; m++)
@@ -338,15 +338,15 @@ static void masks_are_those_of_the_publication(void **state)
     pg_frame f = {SIDE, SIDE, 5, 5};
     pg_map map;
     memset(pixels, 7, ALL);
-    assert_int_equal(s->defense->copies(s->config, &f, &map), PG_OK);
+    assert_int_equal(s->defense->masked_map(s->config, &f, &map), PG_OK);
     assert_int_equal(map.height, 36);
     for (int a = 0; a < 36; a++)
         for (int b = a; b < 36; b++) {
-            assert_int_equal(s->defense->copy(s->config, &f, a, a, pixels, one), a * 36 + a);
-            assert_int_equal(s->defense->copy(s->config, &f, b, b, pixels, other), b * 36 + b);
-            assert_int_equal(s->defense->copy(s->config, &f, a, b, pixels, both), a * 36 + b);
+            assert_int_equal(s->defense->mask_image(s->config, &f, a, a, pixels, one), a * 36 + a);
+            assert_int_equal(s->defense->mask_image(s->config, &f, b, b, pixels, other), b * 36 + b);
+            assert_int_equal(s->defense->mask_image(s->config, &f, a, b, pixels, both), a * 36 + b);
             if (a < b)
-                assert_int_equal(s->defense->copy(s->config, &f, b, a, pixels, NULL), a * 36 + b);
+                assert_int_equal(s->defense->mask_image(s->config, &f, b, a, pixels, NULL), a * 36 + b);
             int hidden = 0;
             for (int i = 0; i < ALL; i++) {
                 assert_int_equal(both[i], one[i] == 128 || other[i] == 128 ? 128 : 7);
@@ -354,7 +354,7 @@ static void masks_are_those_of_the_publication(void **state)
             }
             assert_int_equal(hidden, 3 * 9 * 9);
         }
-    assert_int_equal(s->defense->copy(s->config, &f, 35, 35, pixels, one), 35 * 36 + 35);
+    assert_int_equal(s->defense->mask_image(s->config, &f, 35, 35, pixels, one), 35 * 36 + 35);
     assert_true(one[ALL - 1] == 128 && one[22 * SIDE + 23] == 7 && one[23 * SIDE + 23] == 128); /* the last ends at the edge */
 }
 

@@ -610,8 +610,8 @@ static void test_patches_before_and_behind_a_resize(void **state)
         const pg_cell *cell = pg_plan_at(plan, 0);
         snprintf(map[i], sizeof map[i], "%s", pg_cell_value(cell, "map"));
         snprintf(window[i], sizeof window[i], "%s", pg_cell_value(cell, "window"));
-        assert_int_equal(cell->forward->copies.frame.patch_height, i < 2 ? 48 : 5);
-        assert_int_equal(cell->forward->copies.frame.patch_width, i < 2 ? 48 : 5);
+        assert_int_equal(cell->forward->masked_images.frame.patch_height, i < 2 ? 48 : 5);
+        assert_int_equal(cell->forward->masked_images.frame.patch_width, i < 2 ? 48 : 5);
         pg_plan_free(plan);
     }
     assert_string_equal(map[0], map[1]);

@@ -136,7 +136,7 @@ static int64_t chunk_images(const pg_forward *f)
     const pg_geometry *m = &f->info.geometry;
     int64_t bytes = (int64_t)m->rows.positions * m->columns.positions * m->classes * (int64_t)sizeof(float);
     int64_t images = CHUNK_BYTES / bytes < CHUNK_IMAGES ? CHUNK_BYTES / bytes : CHUNK_IMAGES;
-    if (pg_defended_copies(&f->copies) && images > PG_TASK_SLOW) /* each takes long */
+    if (pg_defended_masks_images(&f->masked_images) && images > PG_TASK_SLOW) /* each takes long */
         images = PG_TASK_SLOW;
     return images < f->at_once ? f->at_once : images / f->at_once * f->at_once;
 }
@@ -339,7 +339,7 @@ static int store_row(audit *a, const pg_audit_group *g, const pg_audit_row *row)
     return code;
 }
 
-/* The rows of the group's cells, and of those like them, which get copies, are stored. */
+/* The rows of the group's cells, and of those like them, which are like them, are stored. */
 static int store_rows(audit *a, const pg_audit_group *g)
 {
     const pg_plan *plan = a->request->plan;

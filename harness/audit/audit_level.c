@@ -233,30 +233,30 @@ static void fill_patch(const pg_audit_group *g, pg_rect p, int64_t image, pg_rng
             }
 }
 
-/* The positions that the patch in image i of the chunk reaches, touched[H * W]: those whose fields it meets, or whose copies it
- * changes. */
+/* The positions that the patch in image i of the chunk reaches, touched[H * W]: those whose fields it meets, or whose masked
+ * images it changes. */
 static int mark_touched(const pg_audit_group *g, pg_rect p, int64_t i, bool *touched)
 {
     const pg_forward *f = g->forward;
     const pg_geometry *m = &f->info.geometry;
     size_t size = image_of(g);
     const uint8_t *clean = g->chunk.pixels + (size_t)i * size, *patched = g->chunk.patched + (size_t)i * size;
-    uint8_t *copies = pg_defended_copies(&f->copies) ? calloc(2, size) : NULL;
-    if (pg_defended_copies(&f->copies) && !copies)
+    uint8_t *masked = pg_defended_masks_images(&f->masked_images) ? calloc(2, size) : NULL;
+    if (pg_defended_masks_images(&f->masked_images) && !masked)
         return pg_fail(PG_ENOMEM, "out of memory");
     for (int y = 0; y < m->rows.positions; y++)
         for (int x = 0; x < m->columns.positions; x++) {
             bool *at = &touched[y * m->columns.positions + x];
-            if (copies) {
-                int like = f->defense->copy(f->config, &f->copies.frame, y, x, clean, copies);
-                f->defense->copy(f->config, &f->copies.frame, y, x, patched, copies + size);
-                *at = touched + like == at ? memcmp(copies, copies + size, size) != 0 : touched[like];
+            if (masked) {
+                int like = f->defense->mask_image(f->config, &f->masked_images.frame, y, x, clean, masked);
+                f->defense->mask_image(f->config, &f->masked_images.frame, y, x, patched, masked + size);
+                *at = touched + like == at ? memcmp(masked, masked + size, size) != 0 : touched[like];
             } else {
                 *at = pg_axis_meets(&m->rows, m->input_height, y, p.top, p.height) &&
                       pg_axis_meets(&m->columns, m->input_width, x, p.left, p.width);
             }
         }
-    free(copies);
+    free(masked);
     return PG_OK;
 }
 

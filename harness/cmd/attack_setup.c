@@ -155,7 +155,7 @@ static int check_patch(pg_attack_setup *s)
     if (code != PG_OK)
         return code;
     s->defended = (pg_defended){s->defense, s->config, {g->input_height, g->input_width, s->reach_height, s->reach_width}};
-    s->at_once = pg_defended_copies(&s->defended) ? 1 : s->request->batch;
+    s->at_once = pg_defended_masks_images(&s->defended) ? 1 : s->request->batch;
     code = pg_defended_map(&s->defended, &s->info.geometry, &s->window);
     if (code != PG_OK)
         return pg_fail_at(code, "defense %s", s->defense->module.name);

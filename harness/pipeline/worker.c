@@ -41,7 +41,7 @@ static void warn_of_kind(const pg_forward *f, const pg_network *network)
     pg_locality_result found;
     const char *device = pg_network_device(network), *isa = pg_network_isa(network);
     pg_locality_find(&f->info, f->dtype, f->batch, false, &found);
-    if (found.measured && !found.none_outside && !pg_defended_copies(&f->copies) &&
+    if (found.measured && !found.none_outside && !pg_defended_masks_images(&f->masked_images) &&
         !pg_locality_names(found.kinds, device, isa))
         pg_warn("%s: locality was measured on %s, this run is on %.*s%s%s, where it counts as not measured; `patchgauge model "
                 "measure` "
@@ -50,7 +50,7 @@ static void warn_of_kind(const pg_forward *f, const pg_network *network)
 }
 
 /* After each pass over copies of an image: whether to go on. */
-static bool watch_copies(void *state, int64_t pass, int64_t passes)
+static bool watch_passes(void *state, int64_t pass, int64_t passes)
 {
     forward_state *s = state;
     if (!s->attacking)
@@ -82,7 +82,7 @@ static int open_network(const pg_run_request *request, const pg_forward *f, forw
         s->threads = torch->threads();
     }
     warn_of_kind(f, s->network);
-    pg_network_watch(s->network, watch_copies, s);
+    pg_network_watch(s->network, watch_passes, s);
     s->forward = f;
     s->cacheable = is_cacheable(request, f, s);
     return PG_OK;

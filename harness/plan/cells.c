@@ -84,7 +84,7 @@ static bool refuse_any_batch(pg_cell_builder *s, const pg_toml_value **values, c
     int line = pg_row_line(s, values, PG_KEY_DELTA);
     if (c->defense->level == PG_LEVEL_IMAGE)
         pg_problem(s->problems, line, "delta",
-                   "delta \"any-batch\": what is measured of %s says nothing of the copies that %s runs; write place",
+                   "delta \"any-batch\": what is measured of %s says nothing of the masked images that %s runs; write place",
                    f->weights, c->defense->module.name);
     else
         pg_problem(s->problems, line, "delta",
@@ -314,7 +314,7 @@ int pg_cell_builder_cell(pg_cell_builder *s, const pg_toml_value **values, pg_ce
     if (code == PG_OK && *ok)
         resolve_patch(s, values, out, ok);
     if (code == PG_OK && *ok && out->defense->level == PG_LEVEL_IMAGE)
-        code = pg_cell_builder_copies(s, values, out);
+        code = pg_cell_builder_masked(s, values, out);
     if (code == PG_OK && *ok)
         resolve_images(s, values, out, ok);
     if (code == PG_OK && *ok)

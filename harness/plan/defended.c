@@ -5,9 +5,9 @@ int pg_defended_map(const pg_defended *d, pg_geometry *g, pg_window *window)
 {
     const pg_frame *f = &d->frame;
     int code = PG_OK;
-    if (pg_defended_copies(d)) {
+    if (pg_defended_masks_images(d)) {
         pg_map map = {0};
-        code = d->defense->copies(d->config, f, &map);
+        code = d->defense->masked_map(d->config, f, &map);
         g->rows = (pg_axis){.positions = map.height, .wrap = map.wrap_rows};
         g->columns = (pg_axis){.positions = map.width, .wrap = map.wrap_columns};
         *window = map.window;
@@ -32,7 +32,7 @@ void pg_defended_delta(const pg_defended *d, const pg_weights_info *info, pg_dty
     bool alone = info->locality.measured && info->locality.batch == 0; /* each image is computed on its own, and so each copy */
     pg_evidence_spec spec;
     pg_locality_find(info, dtype, batch, any_batch, found);
-    if (pg_defended_copies(d) && !alone)
+    if (pg_defended_masks_images(d) && !alone)
         *found = (pg_locality_result){0};
     d->defense->evidence(d->config, &spec);
     *delta = found->measured ? pg_evidence_delta(&spec, found->delta_grid) : 0;

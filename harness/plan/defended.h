@@ -1,6 +1,6 @@
 /* What a defense makes of a model: the map that its rule sees, and the window of a patch on it. At the level of features the
- * map is the model's own; at the level of images it is that of the copies which run in an image's place. harness/target/open.h
- * opens its network. */
+ * map is the model's own; at the level of images it is that of the masked images which run in an image's place.
+ * harness/target/open.h opens its network. */
 #ifndef PG_PLAN_DEFENDED_H
 #define PG_PLAN_DEFENDED_H
 
@@ -23,6 +23,6 @@ int pg_defended_map(const pg_defended *defended, pg_geometry *geometry, pg_windo
 void pg_defended_delta(const pg_defended *defended, const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch,
                        pg_locality_result *found, int64_t *delta);
 
-static inline bool pg_defended_copies(const pg_defended *d) { return d->defense && d->defense->level == PG_LEVEL_IMAGE; }
+static inline bool pg_defended_masks_images(const pg_defended *d) { return d->defense && d->defense->level == PG_LEVEL_IMAGE; }
 
 #endif

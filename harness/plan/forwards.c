@@ -292,7 +292,7 @@ static int copy_forward(const pg_forward *from, const pg_cell *c, pg_forward *f)
     f->n_model_pairs = 0;
     f->defense = c->defense;
     f->config = copy_of(c->config, c->defense->module.config_size);
-    f->copies.config = f->config;
+    f->masked_images.config = f->config;
     f->window = c->window;
     f->patch_height = c->reach_height;
     f->patch_width = c->reach_width;
@@ -414,15 +414,15 @@ static int adopt(pg_cell_builder *s, pg_forward *f, pg_buf *lines, pg_cell *c)
     return code;
 }
 
-int pg_cell_builder_copies(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
+int pg_cell_builder_masked(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
 {
     pg_forward *f = calloc(1, sizeof *f);
     int code = f ? copy_forward(c->forward, c, f) : pg_fail(PG_ENOMEM, "planning: out of memory");
     if (code == PG_OK) {
         f->at_once = 1;
-        f->copies =
+        f->masked_images =
             (pg_defended){f->defense, f->config, {f->dataset_height, f->dataset_width, f->patch_height, f->patch_width}};
-        code = pg_defended_map(&f->copies, &f->info.geometry, &f->window);
+        code = pg_defended_map(&f->masked_images, &f->info.geometry, &f->window);
     }
     if (code != PG_OK) {
         pg_forward_free(f);

@@ -37,8 +37,8 @@ typedef struct pg_forward {
     size_t n_model_pairs;
     pg_dtype dtype;
     int batch;
-    int at_once;          /* images of one pass: the batch; 1 where copies of an image fill the batch */
-    pg_weights_info info; /* with the map of the copies, where there are any */
+    int at_once;          /* images of one pass: the batch; 1 where masked images fill the batch */
+    pg_weights_info info; /* with the map of the masked images, where there are any */
     char dataset_hash[PG_HASH_HEX];
     char dataset_split[16];
     int64_t dataset_images;
@@ -54,7 +54,7 @@ typedef struct pg_forward {
     int patch_height,
         patch_width; /* under attack: of the patch as it is put on; else what it changes of what the network takes */
     uint64_t seed;
-    pg_defended copies; /* of an image-level defense, with the above; else its defense is NULL */
+    pg_defended masked_images; /* of an image-level defense, with the above; else its defense is NULL */
 } pg_forward;
 
 typedef struct pg_cell {

@@ -4,8 +4,8 @@
 
 #include "harness/plan/plan.h"
 
-/* *new*, pg_network_close: the network of `weights` (models/model.h), with copies in an image's place where the defense is one
- * of images. `defended` is borrowed until then. */
+/* *new*, pg_network_close: the network of `weights` (models/model.h), with masked images in an image's place where the defense
+ * is one of images. `defended` is borrowed until then. */
 int pg_defended_open(const pg_defended *defended, const char *weights, const char *const *pairs, size_t n,
                      const pg_network_options *options, pg_network **out) PG_MUST_USE;
 

@@ -476,8 +476,8 @@ int pg_victim_open(const pg_victim_request *r, pg_victim **out)
                        r->patch_width, height, width);
     if (r->slots < 1)
         return pg_fail(PG_EINPUT, "%d images under attack at a time; at least 1", r->slots);
-    bool gradients = pg_network_scope(pg_network_base(r->network)) != NULL, copies = pg_network_base(r->network) != r->network;
-    int code = !gradients ? pg_victim_plain_open(r, g, out) : copies ? pg_victim_copies_open(r, out) : defended_open(r, g, out);
+    bool gradients = pg_network_scope(pg_network_base(r->network)) != NULL, masked = pg_network_base(r->network) != r->network;
+    int code = !gradients ? pg_victim_plain_open(r, g, out) : masked ? pg_victim_masked_open(r, out) : defended_open(r, g, out);
     if (code != PG_OK)
         return code;
     pg_victim *v = *out;
@@ -498,7 +498,7 @@ void pg_victim_close(pg_victim *victim)
     if (!victim->scope)
         pg_victim_plain_close(victim);
     else if (victim->hold != hold)
-        pg_victim_copies_close(victim);
+        pg_victim_masked_close(victim);
     else
         defended_close((defended *)victim);
 }

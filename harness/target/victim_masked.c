@@ -7,34 +7,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct copied_slot {
+typedef struct masked_slot {
     pg_example example; /* as the undefended network has it: with `logits` */
     float *logits;      /* its map of the clean image */
     int top, left;
-} copied_slot;
+} masked_slot;
 
-typedef struct copied {
+typedef struct masked {
     pg_victim victim; /* first: attacks see this */
     pg_victim_request r;
     pg_victim *bare; /* the undefended network */
     _Alignas(16) uint8_t mean[PG_CONFIG_MAX];
     pg_evaluator *evaluator;
-    copied_slot *slots;
+    masked_slot *slots;
     int n;            /* images of the last pass, */
     int *order;       /* [slots] in which slots they are, */
     uint8_t *patches; /* [slots][3][patch_height][patch_width] and the patches on them */
     pg_paste paste;
     uint8_t *pixels; /* one image */
-    float *logits;   /* its map of copies */
+    float *logits;   /* its map of masked images */
     float *clean;    /* the undefended network's map of one image */
-} copied;
+} masked;
 
 static size_t patch_of(const pg_victim *v) { return (size_t)3 * (size_t)v->patch_height * (size_t)v->patch_width; }
 
-static int copied_hold(pg_victim *victim, int index, const pg_example *example, int top, int left)
+static int masked_hold(pg_victim *victim, int index, const pg_example *example, int top, int left)
 {
-    copied *d = (copied *)victim;
-    copied_slot *x = &d->slots[index];
+    masked *d = (masked *)victim;
+    masked_slot *x = &d->slots[index];
     bool same = x->example.pixels == example->pixels && x->example.index == example->index;
     int code = same
                    ? PG_OK
@@ -48,7 +48,7 @@ static int copied_hold(pg_victim *victim, int index, const pg_example *example, 
     return d->bare->hold(d->bare, index, &x->example, top, left);
 }
 
-static void keep_patches(copied *d, int n, const int *slots, const float *patches)
+static void keep_patches(masked *d, int n, const int *slots, const float *patches)
 {
     size_t values = (size_t)n * patch_of(&d->victim);
     d->n = n;
@@ -57,39 +57,39 @@ static void keep_patches(copied *d, int n, const int *slots, const float *patche
         d->patches[i] = pg_pixel_round(patches[i]);
 }
 
-static struct pg_tensor *copied_scores(pg_victim *victim, int n, const int *slots, const float *patches, int kind)
+static struct pg_tensor *masked_scores(pg_victim *victim, int n, const int *slots, const float *patches, int kind)
 {
-    copied *d = (copied *)victim;
+    masked *d = (masked *)victim;
     keep_patches(d, n, slots, patches);
     return d->bare->scores(d->bare, n, slots, patches, kind);
 }
 
-static struct pg_tensor *copied_local_logits(pg_victim *victim, int n, const int *slots, const float *patches)
+static struct pg_tensor *masked_local_logits(pg_victim *victim, int n, const int *slots, const float *patches)
 {
-    copied *d = (copied *)victim;
+    masked *d = (masked *)victim;
     keep_patches(d, n, slots, patches);
     return d->bare->local_logits(d->bare, n, slots, patches);
 }
 
-static int copied_gradient(pg_victim *victim, struct pg_tensor *loss, float *out)
+static int masked_gradient(pg_victim *victim, struct pg_tensor *loss, float *out)
 {
-    copied *d = (copied *)victim;
+    masked *d = (masked *)victim;
     return d->bare->gradient(d->bare, loss, out);
 }
 
-static int copied_saliency(pg_victim *victim, const pg_example *example, float *out)
+static int masked_saliency(pg_victim *victim, const pg_example *example, float *out)
 {
-    copied *d = (copied *)victim;
+    masked *d = (masked *)victim;
     pg_example bare = *example;
     bare.logits = d->clean;
     int code = pg_network_forward(pg_network_base(d->r.network), pg_example_input(example), example->index, 1, d->clean);
     return code == PG_OK ? d->bare->saliency(d->bare, &bare, out) : code;
 }
 
-static int copied_evaluate(pg_victim *victim, int i, int *prediction)
+static int masked_evaluate(pg_victim *victim, int i, int *prediction)
 {
-    copied *d = (copied *)victim;
-    const copied_slot *x = &d->slots[d->order[i]];
+    masked *d = (masked *)victim;
+    const masked_slot *x = &d->slots[d->order[i]];
     int code = d->bare->evaluate(d->bare, i, prediction);
     if (code != PG_OK || *prediction == x->example.label)
         return code;
@@ -101,15 +101,15 @@ static int copied_evaluate(pg_victim *victim, int i, int *prediction)
     return code;
 }
 
-static bool copied_stopping(pg_victim *victim)
+static bool masked_stopping(pg_victim *victim)
 {
-    const pg_victim_request *r = &((copied *)victim)->r;
+    const pg_victim_request *r = &((masked *)victim)->r;
     return r->stopping && r->stopping();
 }
 
-void pg_victim_copies_close(pg_victim *victim)
+void pg_victim_masked_close(pg_victim *victim)
 {
-    copied *d = (copied *)victim;
+    masked *d = (masked *)victim;
     for (int i = 0; d->slots && i < d->r.slots; i++)
         free(d->slots[i].logits);
     pg_victim_close(d->bare);
@@ -124,7 +124,7 @@ void pg_victim_copies_close(pg_victim *victim)
     free(d);
 }
 
-static int open_bare(copied *d)
+static int open_bare(masked *d)
 {
     pg_victim_request r = d->r;
     r.network = pg_network_base(r.network);
@@ -140,10 +140,10 @@ static int open_bare(copied *d)
     return code == PG_OK ? pg_victim_open(&r, &d->bare) : code;
 }
 
-static int make_room(copied *d, const pg_geometry *bare, const pg_geometry *copies)
+static int make_room(masked *d, const pg_geometry *bare, const pg_geometry *map)
 {
     size_t slots = (size_t)d->r.slots, patch = (size_t)3 * (size_t)d->r.patch_height * (size_t)d->r.patch_width;
-    size_t map = (size_t)copies->rows.positions * (size_t)copies->columns.positions * (size_t)copies->classes;
+    size_t values = (size_t)map->rows.positions * (size_t)map->columns.positions * (size_t)map->classes;
     size_t local = (size_t)bare->rows.positions * (size_t)bare->columns.positions * (size_t)bare->classes;
     bool good = (d->slots = calloc(slots, sizeof *d->slots)) != NULL;
     for (size_t i = 0; good && i < slots; i++)
@@ -152,38 +152,38 @@ static int make_room(copied *d, const pg_geometry *bare, const pg_geometry *copi
     d->order = malloc(slots * sizeof *d->order);
     d->patches = malloc(slots * patch);
     d->pixels = malloc((size_t)3 * (size_t)bare->input_height * (size_t)bare->input_width);
-    d->logits = malloc(map * sizeof *d->logits);
+    d->logits = malloc(values * sizeof *d->logits);
     good = good && d->order && d->patches && d->pixels && d->logits && d->clean;
     return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images under attack", d->r.slots);
 }
 
-int pg_victim_copies_open(const pg_victim_request *r, pg_victim **out)
+int pg_victim_masked_open(const pg_victim_request *r, pg_victim **out)
 {
-    const pg_geometry *copies = &pg_network_info(r->network)->geometry;
-    copied *d = calloc(1, sizeof *d);
+    const pg_geometry *map = &pg_network_info(r->network)->geometry;
+    masked *d = calloc(1, sizeof *d);
     if (!d)
         return pg_fail(PG_ENOMEM, "out of memory");
     d->r = *r;
     const pg_geometry *bare = &pg_network_info(pg_network_base(r->network))->geometry;
-    int code = make_room(d, bare, copies);
+    int code = make_room(d, bare, map);
     if (code == PG_OK)
         code = pg_paste_init(&d->paste, r->resize, bare, r->patch_height, r->patch_width);
     if (code == PG_OK)
         code = open_bare(d);
     if (code == PG_OK)
-        code = pg_evaluator_new(copies, r->defense, r->config, r->window, &d->evaluator);
+        code = pg_evaluator_new(map, r->defense, r->config, r->window, &d->evaluator);
     if (code != PG_OK) {
-        pg_victim_copies_close(&d->victim);
+        pg_victim_masked_close(&d->victim);
         return code;
     }
     d->victim = (pg_victim){.scope = d->bare->scope,
-                            .hold = copied_hold,
-                            .scores = copied_scores,
-                            .local_logits = copied_local_logits,
-                            .gradient = copied_gradient,
-                            .evaluate = copied_evaluate,
-                            .saliency = copied_saliency,
-                            .stopping = copied_stopping};
+                            .hold = masked_hold,
+                            .scores = masked_scores,
+                            .local_logits = masked_local_logits,
+                            .gradient = masked_gradient,
+                            .evaluate = masked_evaluate,
+                            .saliency = masked_saliency,
+                            .stopping = masked_stopping};
     *out = &d->victim;
     return PG_OK;
 }
