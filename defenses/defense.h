@@ -61,9 +61,9 @@ typedef struct pg_worst {
 } pg_worst;
 
 /* An image and a patch on it, pixels. */
-typedef struct pg_frame {
+typedef struct pg_image_patch_size {
     int height, width, patch_height, patch_width;
-} pg_frame;
+} pg_image_patch_size;
 
 /* ---- Votes with measured locality (defenses/votes.h) ---- */
 
@@ -120,11 +120,12 @@ typedef struct pg_defense {
      * most positions whose masked images such a patch changes, wherever it lies. PG_EINPUT with a message where there is no
      * such map.
      */
-    int (*masked_map)(const void *config, const pg_frame *frame, pg_map *map);
+    int (*masked_map)(const void *config, const pg_image_patch_size *size, pg_map *map);
     /* required at image level, and only there: the masked image at a position of that map, out[3][height][width] of pixels
      * alike. Returns the first position, row * map width + column, whose masked image is the same for every image, and writes
      * `out` where it is this one. */
-    int (*mask_image)(const void *config, const pg_frame *frame, int row, int column, const uint8_t *pixels, uint8_t *out);
+    int (*mask_image)(const void *config, const pg_image_patch_size *size, int row, int column, const uint8_t *pixels,
+                      uint8_t *out);
     /* required: one image, `n` resolved configurations that share the evidence. label in [0, classes).
      * delta >= 0: measured locality in grid units. Writes out[n]. `scratch` has the bytes that scratch_size stated
      * and is aligned to 64 bytes. Cannot fail; what it says is checked (pg_verdict_check). */

@@ -46,7 +46,7 @@ static mask_axis masks_of(const cleanser_config *c, int size, int patch)
     return (mask_axis){.size = size, .length = patch + step - 1, .step = step, .count = (places + step - 1) / step};
 }
 
-static void fill_mask(const cleanser_config *c, const pg_frame *f, int mask, uint8_t *pixels)
+static void fill_mask(const cleanser_config *c, const pg_image_patch_size *f, int mask, uint8_t *pixels)
 {
     mask_axis y = masks_of(c, f->height, f->patch_height), x = masks_of(c, f->width, f->patch_width);
     int top = PG_MIN(mask / x.count * y.step, y.size - y.length), left = PG_MIN(mask % x.count * x.step, x.size - x.length);
@@ -56,7 +56,7 @@ static void fill_mask(const cleanser_config *c, const pg_frame *f, int mask, uin
                    (size_t)x.length);
 }
 
-static int cleanser_map(const void *config, const pg_frame *f, pg_map *map)
+static int cleanser_map(const void *config, const pg_image_patch_size *f, pg_map *map)
 {
     mask_axis y = masks_of(config, f->height, f->patch_height), x = masks_of(config, f->width, f->patch_width);
     int masks = y.count * x.count;
@@ -72,7 +72,8 @@ static int cleanser_map(const void *config, const pg_frame *f, pg_map *map)
     return PG_OK;
 }
 
-static int cleanser_mask(const void *config, const pg_frame *f, int row, int column, const uint8_t *pixels, uint8_t *out)
+static int cleanser_mask(const void *config, const pg_image_patch_size *f, int row, int column, const uint8_t *pixels,
+                         uint8_t *out)
 {
     mask_axis y = masks_of(config, f->height, f->patch_height), x = masks_of(config, f->width, f->patch_width);
     int masks = y.count * x.count;

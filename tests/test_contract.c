@@ -239,7 +239,8 @@ static int run_of(const bool *marked, int places, bool wrap)
 }
 
 /* A patch anywhere, black on white: the positions whose copies it changes lie in one window of the map. */
-static void check_place(const pg_defense *d, const void *config, const pg_frame *f, const pg_map *map, int top, int left)
+static void check_place(const pg_defense *d, const void *config, const pg_image_patch_size *f, const pg_map *map, int top,
+                        int left)
 {
     enum { MOST = 64 * 64 };
     static uint8_t clean[MOST], patched[MOST], out[2][MOST];
@@ -277,7 +278,7 @@ static void copies_keep_to_their_windows(void **state)
             continue;
         _Alignas(16) uint8_t config[PG_CONFIG_MAX];
         assert_int_equal(pg_module_configure(&d->module, "defense", NULL, 0, config), PG_OK);
-        for (pg_frame f = {11, 13, 1, 1}; f.patch_height <= 6; f.patch_height += 2)
+        for (pg_image_patch_size f = {11, 13, 1, 1}; f.patch_height <= 6; f.patch_height += 2)
             for (f.patch_width = 1; f.patch_width <= 7; f.patch_width += 3) {
                 pg_map map = {0};
                 CHECK(d->masked_map(config, &f, &map) == PG_OK, &d->module, "%s", pg_error_message());

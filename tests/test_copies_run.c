@@ -64,7 +64,7 @@ static void copies_are_run_as_images(void **state)
     for (int i = 0; i < IMAGES; i++) {
         int run = 0;
         for (int p = 0; p < 16; p++) {
-            int like = defense->mask_image(config, &defended.frame, p / 4, p % 4, pixels[i], copies[p]);
+            int like = defense->mask_image(config, &defended.size, p / 4, p % 4, pixels[i], copies[p]);
             for (int c = 0; like != p && c < CLASSES; c++)
                 assert_true(logits[i][p][c] == logits[i][like][c]);
             if (like != p)

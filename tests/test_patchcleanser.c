@@ -255,11 +255,11 @@ static void maps_that_are_no_pairs_are_refused(void **state)
     assert_non_null(strstr(pg_error_message(), "a map of 3x4"));
     assert_int_equal(s->defense->check(s->config, 2, 2, 2), PG_EINPUT);
     pg_map map;
-    assert_int_equal(s->defense->masked_map(s->config, &(pg_frame){8, 8, 8, 8}, &map), PG_EINPUT);
+    assert_int_equal(s->defense->masked_map(s->config, &(pg_image_patch_size){8, 8, 8, 8}, &map), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "8x8 pixels leaves room for 1 mask on an image of 8x8"));
-    assert_int_equal(s->defense->masked_map(s->config, &(pg_frame){8, 9, 8, 8}, &map), PG_EINPUT);
+    assert_int_equal(s->defense->masked_map(s->config, &(pg_image_patch_size){8, 9, 8, 8}, &map), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "2 masks on an image of 8x9"));
-    assert_int_equal(s->defense->masked_map(s->config, &(pg_frame){8, 10, 8, 8}, &map), PG_OK);
+    assert_int_equal(s->defense->masked_map(s->config, &(pg_image_patch_size){8, 10, 8, 8}, &map), PG_OK);
     assert_int_equal(map.height, 3);
 }
 
@@ -273,7 +273,8 @@ static void configure(const subject *s, const char *pair, void *config)
 }
 
 /* The pixels of the copy of mask `mask` alone that are hidden. */
-static void hidden_by(const subject *s, const void *config, const pg_frame *f, int mask, bool hidden[SIDE_MAX][SIDE_MAX])
+static void hidden_by(const subject *s, const void *config, const pg_image_patch_size *f, int mask,
+                      bool hidden[SIDE_MAX][SIDE_MAX])
 {
     uint8_t black[3 * SIDE_MAX * SIDE_MAX] = {0}, out[3 * SIDE_MAX * SIDE_MAX];
     pg_map map;
@@ -290,7 +291,7 @@ static void hidden_by(const subject *s, const void *config, const pg_frame *f, i
         }
 }
 
-static bool hides(bool hidden[SIDE_MAX][SIDE_MAX], int top, int left, const pg_frame *f)
+static bool hides(bool hidden[SIDE_MAX][SIDE_MAX], int top, int left, const pg_image_patch_size *f)
 {
     for (int y = top; y < top + f->patch_height; y++)
         for (int x = left; x < left + f->patch_width; x++)
@@ -306,7 +307,7 @@ static void every_place_is_hidden(void **state)
     static const char *const numbers[] = {"masks=2", "masks=3", "masks=6"};
     int frames = 0;
     for (int n = 0; n < 3; n++)
-        for (pg_frame f = {.height = 9, .width = SIDE_MAX, .patch_height = 1}; f.patch_height <= 8; f.patch_height++)
+        for (pg_image_patch_size f = {.height = 9, .width = SIDE_MAX, .patch_height = 1}; f.patch_height <= 8; f.patch_height++)
             for (f.patch_width = 1; f.patch_width <= 9; f.patch_width++) {
                 _Alignas(16) uint8_t config[PG_CONFIG_MAX];
                 bool hidden[36][SIDE_MAX][SIDE_MAX];
@@ -335,7 +336,7 @@ static void masks_are_those_of_the_publication(void **state)
     const subject *s = *state;
     enum { SIDE = 32, ALL = 3 * SIDE * SIDE };
     static uint8_t pixels[ALL], one[ALL], other[ALL], both[ALL];
-    pg_frame f = {SIDE, SIDE, 5, 5};
+    pg_image_patch_size f = {SIDE, SIDE, 5, 5};
     pg_map map;
     memset(pixels, 7, ALL);
     assert_int_equal(s->defense->masked_map(s->config, &f, &map), PG_OK);

@@ -235,7 +235,7 @@ static void test_a_window_of_nothing_is_refused(void **state)
                      .rows = {.positions = 4, .field = 3, .stride = 1, .padding = 3},
                      .columns = {.positions = 4, .field = 3, .stride = 1, .padding = 40},
                      .classes = 2};
-    pg_defended d = {.defense = pg_defense_find("mean"), .frame = {32, 32, 5, 5}};
+    pg_defended d = {.defense = pg_defense_find("mean"), .size = {32, 32, 5, 5}};
     pg_window window;
     assert_int_equal(pg_defended_map(&d, &g, &window), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "no position of the 4x4 map sees a patch of 5x5 px"));
@@ -610,8 +610,8 @@ static void test_patches_before_and_behind_a_resize(void **state)
         const pg_cell *cell = pg_plan_at(plan, 0);
         snprintf(map[i], sizeof map[i], "%s", pg_cell_value(cell, "map"));
         snprintf(window[i], sizeof window[i], "%s", pg_cell_value(cell, "window"));
-        assert_int_equal(cell->forward->masked_images.frame.patch_height, i < 2 ? 48 : 5);
-        assert_int_equal(cell->forward->masked_images.frame.patch_width, i < 2 ? 48 : 5);
+        assert_int_equal(cell->forward->masked_images.size.patch_height, i < 2 ? 48 : 5);
+        assert_int_equal(cell->forward->masked_images.size.patch_width, i < 2 ? 48 : 5);
         pg_plan_free(plan);
     }
     assert_string_equal(map[0], map[1]);

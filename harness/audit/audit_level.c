@@ -248,8 +248,8 @@ static int mark_touched(const pg_audit_group *g, pg_rect p, int64_t i, bool *tou
         for (int x = 0; x < m->columns.positions; x++) {
             bool *at = &touched[y * m->columns.positions + x];
             if (masked) {
-                int like = f->defense->mask_image(f->config, &f->masked_images.frame, y, x, clean, masked);
-                f->defense->mask_image(f->config, &f->masked_images.frame, y, x, patched, masked + size);
+                int like = f->defense->mask_image(f->config, &f->masked_images.size, y, x, clean, masked);
+                f->defense->mask_image(f->config, &f->masked_images.size, y, x, patched, masked + size);
                 *at = touched + like == at ? memcmp(masked, masked + size, size) != 0 : touched[like];
             } else {
                 *at = pg_axis_meets(&m->rows, m->input_height, y, p.top, p.height) &&

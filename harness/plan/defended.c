@@ -3,7 +3,7 @@
 
 int pg_defended_map(const pg_defended *d, pg_geometry *g, pg_window *window)
 {
-    const pg_frame *f = &d->frame;
+    const pg_image_patch_size *f = &d->size;
     int code = PG_OK;
     if (pg_defended_masks_images(d)) {
         pg_map map = {0};

@@ -10,7 +10,7 @@
 typedef struct pg_defended {
     const pg_defense *defense; /* NULL: a model alone */
     const void *config;        /* resolved; borrowed */
-    pg_frame frame;            /* the images of the model, and the patch */
+    pg_image_patch_size size;  /* the images of the model, and the patch */
 } pg_defended;
 
 /* From the geometry of the model to that of the defended one, and the window. PG_EINPUT where the defense cannot work on it. */

@@ -6,7 +6,7 @@
 static int mask_image(const void *context, int row, int column, const uint8_t *pixels, uint8_t *out)
 {
     const pg_defended *d = context;
-    return d->defense->mask_image(d->config, &d->frame, row, column, pixels, out);
+    return d->defense->mask_image(d->config, &d->size, row, column, pixels, out);
 }
 
 int pg_defended_open(const pg_defended *d, const char *weights, const char *const *pairs, size_t n,
