@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-void pg_agreement_carve(pg_arena *arena, int masks, int classes, pg_agreement *a)
+void pg_agreement_layout(pg_arena *arena, int masks, int classes, pg_agreement *a)
 {
     a->masks = masks;
     a->classes = classes;

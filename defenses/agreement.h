@@ -21,7 +21,7 @@ typedef struct pg_agreement {
     int *votes;
 } pg_agreement;
 
-void pg_agreement_carve(pg_arena *arena, int masks, int classes, pg_agreement *agreement);
+void pg_agreement_layout(pg_arena *arena, int masks, int classes, pg_agreement *agreement);
 int pg_agreement_predict(const pg_agreement *agreement);
 
 #endif

@@ -93,7 +93,7 @@ typedef struct masked_map {
     pg_agreement agreement;
 } masked_map;
 
-static void carve(pg_arena *arena, int height, int width, int classes, masked_map *m)
+static void lay_out(pg_arena *arena, int height, int width, int classes, masked_map *m)
 {
     size_t cells = (size_t)height * (size_t)width, n = (size_t)classes;
     void *prefix = pg_arena_take(arena, 4 * cells * n, 8); /* a span is shorter than twice its axis */
@@ -105,7 +105,7 @@ static void carve(pg_arena *arena, int height, int width, int classes, masked_ma
     m->grid.both = both;
     m->real.both = both;
     m->first = pg_arena_take(arena, 1, sizeof *m->first);
-    pg_agreement_carve(arena, height * width, classes, &m->agreement);
+    pg_agreement_layout(arena, height * width, classes, &m->agreement);
 }
 
 static size_t double_scratch(int height, int width, int classes, size_t n)
@@ -113,7 +113,7 @@ static size_t double_scratch(int height, int width, int classes, size_t n)
     (void)n;
     pg_arena arena = {0};
     masked_map m;
-    carve(&arena, height, width, classes, &m);
+    lay_out(&arena, height, width, classes, &m);
     return arena.used;
 }
 
@@ -161,7 +161,7 @@ static int shift_of(const pg_window_axis *axis, int a, int b) { return axis->wra
 static void prepare(masked_map *m, const pg_evidence *evidence, pg_window window, const double_config *config, void *memory)
 {
     pg_arena arena = {.base = memory};
-    carve(&arena, evidence->height, evidence->width, evidence->classes, m);
+    lay_out(&arena, evidence->height, evidence->width, evidence->classes, m);
     pg_windows windows = pg_windows_of(evidence, window);
     int more = (int)config->stride - 1;
     m->evidence = evidence;

@@ -103,7 +103,7 @@ static void ds_certify(const pg_evidence *evidence, pg_window window, int64_t de
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = scratch};
     pg_sums sums;
-    pg_sums_carve(&arena, evidence->height, evidence->width, evidence->classes, &sums);
+    pg_sums_layout(&arena, evidence->height, evidence->width, evidence->classes, &sums);
     pg_sums_run(evidence, &windows, label, arena.base + arena.used, &sums);
     int prediction = pg_argmax(sums.total, evidence->classes);
     bool decided = pg_decided(sums.total, evidence->classes, (int64_t)evidence->height * evidence->width);

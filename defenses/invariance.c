@@ -15,7 +15,7 @@ struct pg_invariance {
     double *work;       /* [classes] */
 };
 
-static void carve(pg_arena *arena, size_t values, int classes, size_t scratch, pg_invariance *v)
+static void lay_out(pg_arena *arena, size_t values, int classes, size_t scratch, pg_invariance *v)
 {
     v->scratch = pg_arena_take(arena, scratch, 1);
     v->q = pg_arena_take(arena, values, sizeof *v->q);
@@ -46,13 +46,13 @@ int pg_invariance_new(const pg_job *job, int height, int width, int classes, boo
     size_t values = (size_t)height * (size_t)width * (size_t)classes;
     size_t scratch = job->defense->scratch_size(height, width, classes, 1);
     pg_arena arena = {0};
-    carve(&arena, values, classes, scratch, v);
+    lay_out(&arena, values, classes, scratch, v);
     arena = (pg_arena){.base = v->memory = aligned_alloc(64, arena.used)};
     if (!v->memory) {
         pg_invariance_free(v);
         return pg_fail(PG_ENOMEM, "out of memory for the masks of an image");
     }
-    carve(&arena, values, classes, scratch, v);
+    lay_out(&arena, values, classes, scratch, v);
     v->job = *job;
     job->defense->evidence(job->config, &v->spec);
     v->evidence = (pg_evidence){.q = v->q,

@@ -2,12 +2,12 @@
 
 #include <string.h>
 
-void pg_mask_worst_carve(pg_arena *arena, int height, int width, pg_mask_worst *room)
+void pg_mask_worst_layout(pg_arena *arena, int height, int width, pg_mask_worst *room)
 {
     room->map = pg_arena_take(arena, (size_t)height * (size_t)width, sizeof *room->map);
-    pg_plane_carve(arena, height, width, &room->held);
-    pg_plane_carve(arena, height, width, &room->rival);
-    pg_plane_carve(arena, height, width, &room->cells);
+    pg_plane_layout(arena, height, width, &room->held);
+    pg_plane_layout(arena, height, width, &room->rival);
+    pg_plane_layout(arena, height, width, &room->cells);
 }
 
 typedef struct scene {

@@ -16,7 +16,7 @@ typedef struct pg_mask_worst {
     int32_t *map;                /* [height * width] one class */
     pg_plane held, rival, cells; /* windows of one class; of the rival; how many raised cells each holds */
 } pg_mask_worst;
-void pg_mask_worst_carve(pg_arena *arena, int height, int width, pg_mask_worst *room);
+void pg_mask_worst_layout(pg_arena *arena, int height, int width, pg_mask_worst *room);
 
 /* Evidence >= 0. As the hook `worst` of defenses/defense.h: false where there is no such variant. */
 bool pg_mask_worst_per_class(pg_mask_worst *room, const pg_evidence *evidence, pg_window window, int64_t threshold_ppm,

@@ -6,7 +6,7 @@
 
 /* Planes --------------------------------------------------------------------------------------------------------------- */
 
-void pg_plane_carve(pg_arena *arena, int height, int width, pg_plane *plane)
+void pg_plane_layout(pg_arena *arena, int height, int width, pg_plane *plane)
 {
     size_t h = (size_t)height, w = (size_t)width;
     plane->prefix = pg_arena_take(arena, 4 * h * w, sizeof *plane->prefix); /* a span is shorter than twice its axis */
@@ -50,7 +50,7 @@ void pg_plane_run(pg_plane *plane, const pg_evidence *evidence, const pg_windows
 
 static const pg_heaviest nothing = {PG_NONE, 0};
 
-void pg_apart_carve(pg_arena *arena, int height, int width, pg_apart *apart)
+void pg_apart_layout(pg_arena *arena, int height, int width, pg_apart *apart)
 {
     size_t h = (size_t)height, w = (size_t)width, longest = PG_MAX(h, w);
     apart->rows = pg_arena_take(arena, h, sizeof *apart->rows);
@@ -140,7 +140,7 @@ static int64_t *take_rows(pg_arena *arena, size_t rows, size_t stride)
     return start ? start + stride : NULL;
 }
 
-static void field_carve(pg_arena *arena, size_t places, size_t stride, field *f)
+static void field_layout(pg_arena *arena, size_t places, size_t stride, field *f)
 {
     f->stride = stride;
     f->sum = take_rows(arena, 2 * places, stride);
@@ -154,7 +154,7 @@ size_t pg_touching_work_size(int height, int width)
 {
     pg_arena arena = {0};
     field f;
-    field_carve(&arena, (size_t)height, 2 * (size_t)width, &f); /* the longest stride is that of a ring */
+    field_layout(&arena, (size_t)height, 2 * (size_t)width, &f); /* the longest stride is that of a ring */
     return arena.used;
 }
 
@@ -279,7 +279,7 @@ void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching)
     size_t stride = (size_t)(columns->wrap ? 2 * columns->size : columns->span + 1);
     pg_arena arena = {.base = work};
     field f;
-    field_carve(&arena, (size_t)rows->places, stride, &f);
+    field_layout(&arena, (size_t)rows->places, stride, &f);
     field_fill(plane, &f);
     span spans[3];
     int n_spans = spans_of(columns, spans);

@@ -26,7 +26,7 @@ typedef struct pg_plane {
     int64_t *prefix; /* [rows.span + 1][stride]: sums over the unrolled map above and to the left */
     int64_t *sum;    /* [windows] */
 } pg_plane;
-void pg_plane_carve(pg_arena *arena, int height, int width, pg_plane *plane);
+void pg_plane_layout(pg_arena *arena, int height, int width, pg_plane *plane);
 void pg_plane_run(pg_plane *plane, const pg_evidence *evidence, const pg_windows *windows, int class);
 
 /* The heaviest window disjoint from each: apart of window (top, left) is the heavier of rows[top] and columns[left]. */
@@ -34,7 +34,7 @@ typedef struct pg_apart {
     pg_heaviest *rows, *columns; /* [places]: disjoint along that axis */
     pg_heaviest *line, *work;    /* private */
 } pg_apart;
-void pg_apart_carve(pg_arena *arena, int height, int width, pg_apart *apart);
+void pg_apart_layout(pg_arena *arena, int height, int width, pg_apart *apart);
 void pg_apart_run(pg_apart *apart, const pg_windows *windows, const int64_t *sum);
 
 /* The most that a window overlapping each (itself included) holds outside it: touching[windows]. Evidence >= 0. */

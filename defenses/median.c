@@ -42,10 +42,10 @@ typedef struct scratch {
     double *sorted, *medians; /* [positions], [classes]: of the values before rounding */
 } scratch;
 
-static void carve(pg_arena *arena, int height, int width, int classes, scratch *s)
+static void lay_out(pg_arena *arena, int height, int width, int classes, scratch *s)
 {
     size_t windows = (size_t)height * (size_t)width;
-    pg_order_carve(arena, height, width, &s->order);
+    pg_order_layout(arena, height, width, &s->order);
     s->score = pg_arena_take(arena, (size_t)classes, sizeof *s->score);
     s->own = pg_arena_take(arena, windows, sizeof *s->own);
     s->rival = pg_arena_take(arena, windows, sizeof *s->rival);
@@ -58,7 +58,7 @@ static size_t median_scratch(int height, int width, int classes, size_t n)
     (void)n;
     pg_arena arena = {0};
     scratch s;
-    carve(&arena, height, width, classes, &s);
+    lay_out(&arena, height, width, classes, &s);
     return arena.used;
 }
 
@@ -81,7 +81,7 @@ static void median_certify(const pg_evidence *evidence, pg_window window, int64_
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = memory};
     scratch s;
-    carve(&arena, evidence->height, evidence->width, evidence->classes, &s);
+    lay_out(&arena, evidence->height, evidence->width, evidence->classes, &s);
     for (int w = 0; w < windows.count; w++)
         s.own[w] = s.rival[w] = PG_NONE;
     int middle = lower_median(evidence);
@@ -110,7 +110,7 @@ static int median_predict(const pg_evidence *evidence, pg_window window, const v
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = memory};
     scratch s;
-    carve(&arena, evidence->height, evidence->width, evidence->classes, &s);
+    lay_out(&arena, evidence->height, evidence->width, evidence->classes, &s);
     for (int c = 0; c < evidence->classes; c++) {
         pg_order_sort(&s.order, evidence, &windows, c);
         s.score[c] = s.order.value[lower_median(evidence)];
@@ -125,7 +125,7 @@ static void median_predict_double(const pg_evidence *evidence, pg_window window,
     (void)configs;
     pg_arena arena = {.base = memory};
     scratch s;
-    carve(&arena, evidence->height, evidence->width, evidence->classes, &s);
+    lay_out(&arena, evidence->height, evidence->width, evidence->classes, &s);
     for (int c = 0; c < evidence->classes; c++) {
         pg_order_values(evidence, c, s.sorted);
         s.medians[c] = s.sorted[lower_median(evidence)];

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void pg_order_carve(pg_arena *arena, int height, int width, pg_order *order)
+void pg_order_layout(pg_arena *arena, int height, int width, pg_order *order)
 {
     size_t n = (size_t)height * (size_t)width;
     order->value = pg_arena_take(arena, n, sizeof *order->value);

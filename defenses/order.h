@@ -17,7 +17,7 @@ typedef struct pg_order {
 } pg_order;
 
 /* Room for any window on a map. */
-void pg_order_carve(pg_arena *arena, int height, int width, pg_order *order);
+void pg_order_layout(pg_arena *arena, int height, int width, pg_order *order);
 /* Sorts the values of one class. */
 void pg_order_sort(pg_order *order, const pg_evidence *evidence, const pg_windows *windows, int class);
 /* The rank, among all positions, of the r-th smallest value outside the window; 0 <= r < windows->outside. */

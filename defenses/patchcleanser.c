@@ -115,7 +115,7 @@ static size_t cleanser_scratch(int height, int width, int classes, size_t n)
     (void)n;
     pg_arena arena = {0};
     pg_agreement a;
-    pg_agreement_carve(&arena, PG_MAX(height, width), classes, &a);
+    pg_agreement_layout(&arena, PG_MAX(height, width), classes, &a);
     return arena.used;
 }
 
@@ -135,7 +135,7 @@ static int cleanser_predict(const pg_evidence *e, pg_window window, const void *
     (void)config;
     pg_arena arena = {.base = memory};
     pg_agreement a = {.class = class_of, .of = e};
-    pg_agreement_carve(&arena, e->height, e->classes, &a);
+    pg_agreement_layout(&arena, e->height, e->classes, &a);
     return pg_agreement_predict(&a);
 }
 
@@ -152,7 +152,7 @@ static void cleanser_predict_double(const pg_evidence *e, pg_window window, cons
     (void)configs;
     pg_arena arena = {.base = memory};
     pg_agreement a = {.class = class_of_values, .of = e};
-    pg_agreement_carve(&arena, e->height, e->classes, &a);
+    pg_agreement_layout(&arena, e->height, e->classes, &a);
     int prediction = pg_agreement_predict(&a);
     for (size_t i = 0; i < n; i++)
         out[i] = prediction;

@@ -104,13 +104,13 @@ typedef struct image {
     void *work;
 } image;
 
-static void carve(pg_arena *arena, int height, int width, int classes, image *im)
+static void lay_out(pg_arena *arena, int height, int width, int classes, image *im)
 {
     size_t windows = (size_t)height * (size_t)width;
-    pg_sums_carve(arena, height, width, classes, &im->sums);
-    pg_plane_carve(arena, height, width, &im->own);
-    pg_plane_carve(arena, height, width, &im->other);
-    pg_apart_carve(arena, height, width, &im->apart);
+    pg_sums_layout(arena, height, width, classes, &im->sums);
+    pg_plane_layout(arena, height, width, &im->own);
+    pg_plane_layout(arena, height, width, &im->other);
+    pg_apart_layout(arena, height, width, &im->apart);
     im->score = pg_arena_take(arena, (size_t)classes, sizeof *im->score);
     im->rest = pg_arena_take(arena, windows, sizeof *im->rest);
     im->rival = pg_arena_take(arena, windows, sizeof *im->rival);
@@ -128,7 +128,7 @@ typedef struct unrounded {
     int *place;             /* [classes]: the heaviest window, the first among equals */
 } unrounded;
 
-static void carve_unrounded(pg_arena *arena, int height, int width, int classes, unrounded *u)
+static void lay_out_unrounded(pg_arena *arena, int height, int width, int classes, unrounded *u)
 {
     size_t n = (size_t)classes;
     u->along = pg_arena_take(arena, (size_t)height * (size_t)width * n, sizeof *u->along);
@@ -146,9 +146,9 @@ static size_t masking_scratch(int height, int width, int classes, size_t n)
     image im;
     pg_mask_worst room;
     unrounded u;
-    carve(&arena, height, width, classes, &im);
-    pg_mask_worst_carve(&worst, height, width, &room);
-    carve_unrounded(&real, height, width, classes, &u);
+    lay_out(&arena, height, width, classes, &im);
+    pg_mask_worst_layout(&worst, height, width, &room);
+    lay_out_unrounded(&real, height, width, classes, &u);
     size_t most = PG_MAX(arena.used, worst.used);
     return PG_MAX(most, real.used);
 }
@@ -310,7 +310,7 @@ static void examine(const pg_evidence *evidence, pg_window window, int64_t delta
 {
     *im = (image){.evidence = evidence, .windows = pg_windows_of(evidence, window), .label = label, .delta = delta};
     pg_arena arena = {.base = scratch};
-    carve(&arena, evidence->height, evidence->width, evidence->classes, im);
+    lay_out(&arena, evidence->height, evidence->width, evidence->classes, im);
     pg_sums_run(evidence, &im->windows, label, im->work, &im->sums);
     pg_plane_run(&im->own, evidence, &im->windows, label);
     pg_apart_run(&im->apart, &im->windows, im->own.sum);
@@ -347,7 +347,7 @@ static int masking_predict(const pg_evidence *evidence, pg_window window, const 
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = scratch};
     image im;
-    carve(&arena, evidence->height, evidence->width, evidence->classes, &im);
+    lay_out(&arena, evidence->height, evidence->width, evidence->classes, &im);
     if (c->scope == SCOPE_PREDICTED) {
         pg_totals(evidence, im.sums.total);
         return predict_predicted(evidence, &windows, im.sums.total, c->threshold_ppm, &im.own, im.score, NULL);
@@ -417,7 +417,7 @@ static void masking_predict_double(const pg_evidence *e, pg_window window, const
     pg_windows windows = pg_windows_of(e, window);
     pg_arena arena = {.base = scratch};
     unrounded u;
-    carve_unrounded(&arena, e->height, e->width, e->classes, &u);
+    lay_out_unrounded(&arena, e->height, e->width, e->classes, &u);
     add_along(e, &windows, &u);
     find_heaviest(e, &windows, &u);
     int largest = pg_argmax_f64(u.total, e->classes);
@@ -438,7 +438,7 @@ static bool masking_worst(const pg_evidence *evidence, pg_window window, const v
     const masking_config *c = config;
     pg_arena arena = {.base = scratch};
     pg_mask_worst room;
-    pg_mask_worst_carve(&arena, evidence->height, evidence->width, &room);
+    pg_mask_worst_layout(&arena, evidence->height, evidence->width, &room);
     if (c->scope == SCOPE_PREDICTED)
         return pg_mask_worst_predicted(&room, evidence, window, c->threshold_ppm, which, contents);
     return pg_mask_worst_per_class(&room, evidence, window, c->threshold_ppm, which, contents);
@@ -467,7 +467,7 @@ static bool masking_masked(const pg_evidence *evidence, pg_window window, const 
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = scratch};
     image im;
-    carve(&arena, evidence->height, evidence->width, evidence->classes, &im);
+    lay_out(&arena, evidence->height, evidence->width, evidence->classes, &im);
     pg_totals(evidence, im.sums.total);
     int by = settings->scope == SCOPE_PREDICTED ? pg_argmax(im.sums.total, evidence->classes) : c;
     pg_plane_run(&im.own, evidence, &windows, by);

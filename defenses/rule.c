@@ -56,7 +56,7 @@ size_t pg_sum_rule_scratch(int height, int width, int classes, size_t n)
     (void)n;
     pg_arena arena = {0};
     pg_sums sums;
-    pg_sums_carve(&arena, height, width, classes, &sums);
+    pg_sums_layout(&arena, height, width, classes, &sums);
     return arena.used + pg_sums_work_size(height, width, classes);
 }
 
@@ -66,7 +66,7 @@ static pg_verdict certify_one(const pg_evidence *evidence, pg_window window, int
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = scratch};
     pg_sums sums;
-    pg_sums_carve(&arena, evidence->height, evidence->width, evidence->classes, &sums);
+    pg_sums_layout(&arena, evidence->height, evidence->width, evidence->classes, &sums);
     pg_sums_run(evidence, &windows, label, arena.base + arena.used, &sums);
     pg_verdict verdict = pg_verdict_of(pg_argmax(sums.total, evidence->classes));
     verdict.decided = pg_decided(sums.total, evidence->classes, (int64_t)evidence->height * evidence->width);

@@ -141,7 +141,7 @@ PG_CLONES static void pass_wide_mixed(pass *p) { pass_block(p, WIDE, true); }
 
 static int lanes_for(int classes) { return classes <= NARROW ? NARROW : WIDE; }
 
-static void carve_work(pg_arena *arena, int height, int width, int classes, pass *p)
+static void lay_out_work(pg_arena *arena, int height, int width, int classes, pass *p)
 {
     size_t row = (size_t)width * (size_t)lanes_for(classes);
     p->block = pg_arena_take(arena, (size_t)height * row, sizeof *p->block);
@@ -152,11 +152,11 @@ size_t pg_sums_work_size(int height, int width, int classes)
 {
     pg_arena arena = {0};
     pass p;
-    carve_work(&arena, height, width, classes, &p);
+    lay_out_work(&arena, height, width, classes, &p);
     return arena.used;
 }
 
-void pg_sums_carve(pg_arena *arena, int height, int width, int classes, pg_sums *sums)
+void pg_sums_layout(pg_arena *arena, int height, int width, int classes, pg_sums *sums)
 {
     size_t n = (size_t)classes, windows = (size_t)height * (size_t)width;
     sums->total = pg_arena_take(arena, n, sizeof(int64_t));
@@ -170,7 +170,7 @@ void pg_sums_run(const pg_evidence *evidence, const pg_windows *windows, int lab
 {
     pass p = {.evidence = evidence, .windows = windows, .label = label, .sums = sums};
     pg_arena arena = {.base = work};
-    carve_work(&arena, evidence->height, evidence->width, evidence->classes, &p);
+    lay_out_work(&arena, evidence->height, evidence->width, evidence->classes, &p);
     for (int w = 0; w < windows->count; w++)
         sums->before[w] = sums->after[w] = PG_NONE;
     int lanes = lanes_for(evidence->classes);

@@ -62,10 +62,10 @@ typedef struct scratch {
     double *sorted, *sums; /* [positions], [n][classes]: of the values before rounding */
 } scratch;
 
-static void carve(pg_arena *arena, int height, int width, int classes, size_t n, scratch *s)
+static void lay_out(pg_arena *arena, int height, int width, int classes, size_t n, scratch *s)
 {
     size_t windows = (size_t)height * (size_t)width;
-    pg_order_carve(arena, height, width, &s->order);
+    pg_order_layout(arena, height, width, &s->order);
     s->score = pg_arena_take(arena, n * (size_t)classes, sizeof *s->score);
     s->own = pg_arena_take(arena, n * windows, sizeof *s->own);
     s->rival = pg_arena_take(arena, n * windows, sizeof *s->rival);
@@ -77,7 +77,7 @@ static size_t trimmed_scratch(int height, int width, int classes, size_t n)
 {
     pg_arena arena = {0};
     scratch s;
-    carve(&arena, height, width, classes, n, &s);
+    lay_out(&arena, height, width, classes, n, &s);
     return arena.used;
 }
 
@@ -116,7 +116,7 @@ static void trimmed_certify(const pg_evidence *evidence, pg_window window, int64
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = memory};
     scratch s;
-    carve(&arena, evidence->height, evidence->width, evidence->classes, n, &s);
+    lay_out(&arena, evidence->height, evidence->width, evidence->classes, n, &s);
     size_t count = (size_t)windows.count, classes = (size_t)evidence->classes;
     int m = evidence->height * evidence->width, k = (int)windows.k;
     for (size_t i = 0; i < n * count; i++)
@@ -142,7 +142,7 @@ static int trimmed_predict(const pg_evidence *evidence, pg_window window, const 
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = memory};
     scratch s;
-    carve(&arena, evidence->height, evidence->width, evidence->classes, 1, &s);
+    lay_out(&arena, evidence->height, evidence->width, evidence->classes, 1, &s);
     for (int c = 0; c < evidence->classes; c++) {
         pg_order_sort(&s.order, evidence, &windows, c);
         s.score[c] = trimmed_sum(&s.order, (int)((const trimmed_config *)config)->trim);
@@ -156,7 +156,7 @@ static void trimmed_predict_double(const pg_evidence *evidence, pg_window window
     (void)window;
     pg_arena arena = {.base = memory};
     scratch s;
-    carve(&arena, evidence->height, evidence->width, evidence->classes, n, &s);
+    lay_out(&arena, evidence->height, evidence->width, evidence->classes, n, &s);
     size_t classes = (size_t)evidence->classes;
     int m = evidence->height * evidence->width;
     for (size_t c = 0; c < classes; c++) {

@@ -53,7 +53,7 @@ typedef struct pg_sums {
     int64_t *after;    /* [windows] the same for the classes after the label */
 } pg_sums;
 
-/* Memory that functions carve their scratch from; with base NULL it only counts. Pieces are aligned to 64 bytes; under the
+/* Memory that functions layout their scratch from; with base NULL it only counts. Pieces are aligned to 64 bytes; under the
  * address sanitizer what lies between them is forbidden ground. */
 typedef struct pg_arena {
     unsigned char *base;
@@ -62,7 +62,7 @@ typedef struct pg_arena {
 void *pg_arena_take(pg_arena *arena, size_t count, size_t item);
 
 /* Bounds of the above for any window on a map, and room for the pass itself. */
-void pg_sums_carve(pg_arena *arena, int height, int width, int classes, pg_sums *sums);
+void pg_sums_layout(pg_arena *arena, int height, int width, int classes, pg_sums *sums);
 size_t pg_sums_work_size(int height, int width, int classes);
 void pg_sums_run(const pg_evidence *evidence, const pg_windows *windows, int label, void *work, const pg_sums *sums);
 

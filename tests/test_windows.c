@@ -100,11 +100,11 @@ static void check_label(scene *s, int label)
     const oracle_map *m = &s->map;
     pg_arena arena = {0};
     pg_sums sums;
-    pg_sums_carve(&arena, m->height, m->width, m->classes, &sums);
+    pg_sums_layout(&arena, m->height, m->width, m->classes, &sums);
     size_t size = (arena.used + pg_sums_work_size(m->height, m->width, m->classes) + 63) & ~(size_t)63;
     arena = (pg_arena){.base = aligned_alloc(64, size)};
     memset(arena.base, 0xa5, size);
-    pg_sums_carve(&arena, m->height, m->width, m->classes, &sums);
+    pg_sums_layout(&arena, m->height, m->width, m->classes, &sums);
     pg_sums_run(&s->evidence, &s->windows, label, arena.base + arena.used, &sums);
     for (int c = 0; c < m->classes; c++) {
         assert_int_equal(sums.total[c], oracle_sum(m, c, NULL, NULL));
@@ -184,13 +184,13 @@ static void check_planes(scene *s)
     pg_arena arena = {0};
     pg_plane plane;
     pg_apart apart;
-    pg_plane_carve(&arena, m->height, m->width, &plane);
-    pg_apart_carve(&arena, m->height, m->width, &apart);
+    pg_plane_layout(&arena, m->height, m->width, &plane);
+    pg_apart_layout(&arena, m->height, m->width, &apart);
     size_t size = arena.used + pg_touching_work_size(m->height, m->width) + 8 * ORACLE_POSITIONS;
     arena = (pg_arena){.base = aligned_alloc(64, (size + 63) & ~(size_t)63)};
     memset(arena.base, 0xa5, size);
-    pg_plane_carve(&arena, m->height, m->width, &plane);
-    pg_apart_carve(&arena, m->height, m->width, &apart);
+    pg_plane_layout(&arena, m->height, m->width, &plane);
+    pg_apart_layout(&arena, m->height, m->width, &apart);
     int64_t *touching = pg_arena_take(&arena, ORACLE_POSITIONS, sizeof *touching);
     pg_plane_run(&plane, &s->evidence, &s->windows, 1);
     pg_apart_run(&apart, &s->windows, plane.sum);
@@ -254,9 +254,9 @@ static void check_order(scene *s)
     const oracle_map *m = &s->map;
     pg_arena arena = {0};
     pg_order order;
-    pg_order_carve(&arena, m->height, m->width, &order);
+    pg_order_layout(&arena, m->height, m->width, &order);
     arena = (pg_arena){.base = aligned_alloc(64, arena.used)};
-    pg_order_carve(&arena, m->height, m->width, &order);
+    pg_order_layout(&arena, m->height, m->width, &order);
     pg_order_sort(&order, &s->evidence, &s->windows, 2);
     int64_t sorted[ORACLE_POSITIONS], outside[ORACLE_POSITIONS];
     int n = oracle_sorted(m, 2, NULL, sorted);
