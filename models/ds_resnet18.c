@@ -57,10 +57,10 @@ static pg_value train(pg_builder *b, const void *config, pg_value pixels)
     return pg_smoothing_train(b, &s, pixels);
 }
 
-static pg_value view(pg_builder *b, const void *config, pg_value pixels, const pg_geometry *g, const pg_view *views, int n)
+static pg_value crop(pg_builder *b, const void *config, pg_value pixels, const pg_geometry *g, const pg_crop *crops, int n)
 {
     pg_smoothed s = smoothed(config);
-    return pg_smoothing_view(b, &s, pixels, g, views, n);
+    return pg_smoothing_crop(b, &s, pixels, g, crops, n);
 }
 
 static bool derive(const pg_shapes *s, pg_buf *pairs)
@@ -68,7 +68,7 @@ static bool derive(const pg_shapes *s, pg_buf *pairs)
     return pg_resnet18_shapes(s) && pg_smoothing_derive(s, pairs) && pg_resnet_derive_stem(s, pairs);
 }
 
-static const pg_model_hooks hooks = {.forward = forward, .train = train, .view = view, .derive = derive};
+static const pg_model_hooks hooks = {.forward = forward, .train = train, .crop = crop, .derive = derive};
 static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)
 {
     const ds_resnet18 *c = config;

@@ -1,4 +1,4 @@
-/* See field_map.h. The whole image is the view, so that what lies outside the field is measured too. */
+/* See field_map.h. The whole image is the crop, so that what lies outside the field is measured too. */
 #include "models/field_map.h"
 
 #include "harness/data/dataset.h"
@@ -22,13 +22,13 @@ static int add_batch(pg_network *net, const float *pixels, int count, double *su
     int h = g->input_height, w = g->input_width, row = g->rows.positions / 2, column = g->columns.positions / 2;
     pg_scope *s = pg_network_scope(net);
     const pg_torch *t = s->torch;
-    pg_view views[BATCH];
+    pg_crop crops[BATCH];
     for (int i = 0; i < count; i++)
-        views[i] = pg_network_view(net, (pg_rect){.height = h, .width = w});
+        crops[i] = pg_network_crop(net, (pg_rect){.height = h, .width = w});
     bool before = t->grad_mode(true);
     pg_tensor *x = t->from_data(s, pixels, PG_T_F32, 4, (const int64_t[]){count, 3, h, w});
     t->requires_grad(s, x, true);
-    pg_tensor *logits = pg_network_view_logits(net, x, views, count);
+    pg_tensor *logits = pg_network_crop_logits(net, x, crops, count);
     pg_tensor *local = t->slice(s, t->slice(s, logits, 2, row, row + 1, 1), 3, column, column + 1, 1);
     pg_tensor *largest = t->amax(s, local, 1, (const int64_t[]){1}, false);
     pg_tensor *gradient = t->grad(s, t->sum(s, largest, 0, NULL, false), x);

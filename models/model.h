@@ -127,12 +127,12 @@ typedef struct pg_rect {
 } pg_rect;
 
 /* `positions`: every position whose field meets the patch, and perhaps a few more; `pixels`: all that these positions see.
- * Patches of one size have views of one size, wherever they lie, so that they make a batch. Pixels of the patch that no
+ * Patches of one size have crops of one size, wherever they lie, so that they make a batch. Pixels of the patch that no
  * position sees (the last rows and columns of some maps) may lie outside `pixels`. */
-typedef struct pg_view {
+typedef struct pg_crop {
     pg_rect pixels, positions;
-} pg_view;
-pg_view pg_network_view(const pg_network *network, pg_rect patch);
+} pg_crop;
+pg_crop pg_network_crop(const pg_network *network, pg_rect patch);
 
 /* ---- Masked images in the place of an image: what an image-level defense makes of a network ---- */
 
@@ -159,11 +159,11 @@ void pg_network_watch(pg_network *network, bool (*watch)(void *context, int64_t 
 /* The scope of this network's tensors, on its device; pg_network_forward clears it. NULL: a model without libtorch has no
  * gradients, nor has a network of masked images. Borrowed. */
 struct pg_scope *pg_network_scope(pg_network *network);
-/* Local logits of the positions of n views of one size: pixels [n][3][views->pixels.height][views->pixels.width], f32 in [0,
- * 1], on the network's device -> f32 [n][classes][views->positions.height][views->positions.width], in the network's scope and
+/* Local logits of the positions of n crops of one size: pixels [n][3][crops->pixels.height][crops->pixels.width], f32 in [0,
+ * 1], on the network's device -> f32 [n][classes][crops->positions.height][crops->positions.width], in the network's scope and
  * of its dtype's accuracy, recorded for gradients where the thread records (grad_mode). They are those of the full image up to
  * the last bits. NULL after a failure of the scope. */
-struct pg_tensor *pg_network_view_logits(pg_network *network, struct pg_tensor *pixels, const pg_view *views, int n);
+struct pg_tensor *pg_network_crop_logits(pg_network *network, struct pg_tensor *pixels, const pg_crop *crops, int n);
 
 /* Architecture descriptor. */
 typedef struct pg_model {

@@ -378,13 +378,13 @@ void pg_network_set_batch(pg_network *network, int images)
 
 pg_scope *pg_network_scope(pg_network *n) { return n->scope; }
 
-pg_view pg_network_view(const pg_network *n, pg_rect patch)
+pg_crop pg_network_crop(const pg_network *n, pg_rect patch)
 {
     const pg_geometry *g = &n->info.geometry;
     if (n->model->hooks->opaque)
-        return (pg_view){.pixels = {0, 0, g->input_height, g->input_width},
+        return (pg_crop){.pixels = {0, 0, g->input_height, g->input_width},
                          .positions = {0, 0, g->rows.positions, g->columns.positions}};
-    return pg_geometry_view(g, n->model->hooks->view != NULL, patch);
+    return pg_geometry_crop(g, n->model->hooks->crop != NULL, patch);
 }
 
 static bool has_shape(const pg_torch *t, const pg_tensor *x, const int64_t shape[4])
@@ -395,16 +395,16 @@ static bool has_shape(const pg_torch *t, const pg_tensor *x, const int64_t shape
     return same;
 }
 
-pg_tensor *pg_network_view_logits(pg_network *n, pg_tensor *pixels, const pg_view *views, int count)
+pg_tensor *pg_network_crop_logits(pg_network *n, pg_tensor *pixels, const pg_crop *crops, int count)
 {
     pg_scope *s = n->scope;
     const pg_torch *t = n->torch;
     const pg_geometry *g = &n->info.geometry;
-    pg_rect seen = views->pixels, map = views->positions;
+    pg_rect seen = crops->pixels, map = crops->positions;
     pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &n->parameters, .classes = g->classes};
     if (!s->error && !has_shape(t, pixels, (const int64_t[]){count, 3, seen.height, seen.width})) {
         s->error = PG_ESHAPE;
-        snprintf(s->message, sizeof s->message, "the views want pixels of shape [%d][3][%d][%d]", count, seen.height,
+        snprintf(s->message, sizeof s->message, "the crops want pixels of shape [%d][3][%d][%d]", count, seen.height,
                  seen.width);
     }
     if (s->error)
@@ -413,13 +413,13 @@ pg_tensor *pg_network_view_logits(pg_network *n, pg_tensor *pixels, const pg_vie
     if (bf16)
         t->autocast(s, n->device, true);
     pg_value x = pg_layer_input(&b, pixels, 3, seen.height, seen.width);
-    x = n->model->hooks->view ? n->model->hooks->view(&b, n->info.config, x, g, views, count)
+    x = n->model->hooks->crop ? n->model->hooks->crop(&b, n->info.config, x, g, crops, count)
                               : n->model->hooks->forward(&b, n->info.config, x);
     if (bf16)
         t->autocast(s, n->device, false);
     if (!s->error && !has_shape(t, x.tensor, (const int64_t[]){count, g->classes, map.height, map.width})) {
         s->error = PG_ESHAPE;
-        snprintf(s->message, sizeof s->message, "model %s: the local logits of a view are not %d x %d positions", n->info.model,
+        snprintf(s->message, sizeof s->message, "model %s: the local logits of a crop are not %d x %d positions", n->info.model,
                  map.height, map.width);
     }
     return t->to_type(s, x.tensor, PG_T_F32);

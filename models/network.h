@@ -68,16 +68,16 @@ typedef struct pg_shapes {
 } pg_shapes;
 
 typedef struct pg_model_hooks {
-    bool opaque; /* somebody else's program: it is not trained, and its views are the whole image */
+    bool opaque; /* somebody else's program: it is not trained, and its crops are the whole image */
     /* Models over libtorch. pixels [n][3][h][w] in [0, 1] -> local logits [n][classes][H][W]. */
     pg_value (*forward)(pg_builder *b, const void *config, pg_value pixels);
     /* optional: what training looks at, where that is not `forward`: local logits [n][classes][H][W] of some positions,
      * b->positions of them. */
     pg_value (*train)(pg_builder *b, const void *config, pg_value pixels);
-    /* Local logits of n views of one size, as pg_network_view_logits; pixels [n][3][h][w], those of the views; g: of the whole
-     * image. Required where views run across the seam of an axis that wraps; without it such an axis is always seen whole, and
-     * a view is `forward` of its pixels. */
-    pg_value (*view)(pg_builder *b, const void *config, pg_value pixels, const pg_geometry *g, const pg_view *views, int n);
+    /* Local logits of n crops of one size, as pg_network_crop_logits; pixels [n][3][h][w], those of the crops; g: of the whole
+     * image. Required where crops run across the seam of an axis that wraps; without it such an axis is always seen whole, and
+     * a crop is `forward` of its pixels. */
+    pg_value (*crop)(pg_builder *b, const void *config, pg_value pixels, const pg_geometry *g, const pg_crop *crops, int n);
     /* optional, for `model import`: whether these are weights of this architecture, and the options that their shapes tell,
      * appended as "key=value\n" lines */
     bool (*derive)(const pg_shapes *shapes, pg_buf *pairs);
@@ -96,10 +96,10 @@ int pg_model_trace(const pg_model *model, const void *config, int input_height, 
 int pg_model_traced_geometry(const pg_model *model, const void *config, int input_height, int input_width, int classes,
                              pg_geometry *geometry) PG_MUST_USE;
 
-/* The view of a patch (model.h). Along an axis without padding: the positions of the worst window, moved into the map, and the
+/* The crop of a patch (model.h). Along an axis without padding: the positions of the worst window, moved into the map, and the
  * pixels from the first one's field to the last one's. The whole axis where it is padded or the field is larger than the image;
- * and where it wraps, unless `seam`: the model takes views that run across the seam. */
-pg_view pg_geometry_view(const pg_geometry *g, bool seam, pg_rect patch);
+ * and where it wraps, unless `seam`: the model takes crops that run across the seam. */
+pg_crop pg_geometry_crop(const pg_geometry *g, bool seam, pg_rect patch);
 
 /* Local logits [n][classes][H][W] of pixels [n][3][h][w], u8 or float in [0, 1]; temporaries in `scope`. */
 pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters,

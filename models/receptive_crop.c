@@ -1,4 +1,4 @@
-/* Which positions see which pixels: windows and views. See model.h and network.h. */
+/* Which positions see which pixels: windows and crops. See model.h and network.h. */
 #include "models/network.h"
 
 bool pg_axis_meets(const pg_axis *a, int input_px, int position, int start, int length)
@@ -50,14 +50,14 @@ static int first_position(const pg_axis *a, int input_px, int start, int length,
     return fallback;
 }
 
-/* One axis of a view: pixels and positions as (start, length). */
-typedef struct axis_view {
+/* One axis of a crop: pixels and positions as (start, length). */
+typedef struct axis_crop {
     int pixel, pixels, position, positions;
-} axis_view;
+} axis_crop;
 
-static axis_view view_of_axis(const pg_axis *a, int input_px, bool seam, int start, int length)
+static axis_crop crop_of_axis(const pg_axis *a, int input_px, bool seam, int start, int length)
 {
-    axis_view v = {.pixels = input_px, .positions = a->positions};
+    axis_crop v = {.pixels = input_px, .positions = a->positions};
     int k = pg_axis_window(a, input_px, length);
     if (a->field <= 0 || a->padding > 0 || (a->wrap && !seam) || k >= a->positions)
         return v;
@@ -74,10 +74,10 @@ static axis_view view_of_axis(const pg_axis *a, int input_px, bool seam, int sta
     return v;
 }
 
-pg_view pg_geometry_view(const pg_geometry *g, bool seam, pg_rect patch)
+pg_crop pg_geometry_crop(const pg_geometry *g, bool seam, pg_rect patch)
 {
-    axis_view y = view_of_axis(&g->rows, g->input_height, seam, patch.top, patch.height);
-    axis_view x = view_of_axis(&g->columns, g->input_width, seam, patch.left, patch.width);
-    return (pg_view){.pixels = {.top = y.pixel, .left = x.pixel, .height = y.pixels, .width = x.pixels},
+    axis_crop y = crop_of_axis(&g->rows, g->input_height, seam, patch.top, patch.height);
+    axis_crop x = crop_of_axis(&g->columns, g->input_width, seam, patch.left, patch.width);
+    return (pg_crop){.pixels = {.top = y.pixel, .left = x.pixel, .height = y.pixels, .width = x.pixels},
                      .positions = {.top = y.position, .left = x.position, .height = y.positions, .width = x.positions}};
 }

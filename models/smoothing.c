@@ -18,7 +18,7 @@ enum { PART_PX = 1 << 19 }; /* pixels of the cells that a forward pass runs at a
 const char *const pg_smoothing_encodings[] = {"band", "ablation", NULL};
 const char *const pg_smoothing_shapes[] = {"column", "row", "block", NULL};
 
-/* Cells along one axis, for each image of a batch or one list for all. Pixels are whole images, or views: `seen` of them from
+/* Cells along one axis, for each image of a batch or one list for all. Pixels are whole images, or crops: `seen` of them from
  * left[i] on, round the image's edge. */
 typedef struct line {
     bool spans; /* one cell, the whole axis: nothing below but px, and m = 1 */
@@ -268,22 +268,22 @@ pg_value pg_smoothing_forward(pg_builder *b, const pg_smoothed *s, pg_value pixe
 }
 
 /* The cells that a patch can touch, of each image its own. */
-pg_value pg_smoothing_view(pg_builder *b, const pg_smoothed *s, pg_value pixels, const pg_geometry *g, const pg_view *views,
+pg_value pg_smoothing_crop(pg_builder *b, const pg_smoothed *s, pg_value pixels, const pg_geometry *g, const pg_crop *crops,
                            int n)
 {
     choice a = choice_of(s->cells, g->input_height, g->input_width);
     a.lists = n;
-    a.rows.seen = views->pixels.height;
-    a.columns.seen = views->pixels.width;
-    int64_t *row = lists_of(b, &a, &a.rows, views->positions.height),
-            *column = lists_of(b, &a, &a.columns, views->positions.width);
+    a.rows.seen = crops->pixels.height;
+    a.columns.seen = crops->pixels.width;
+    int64_t *row = lists_of(b, &a, &a.rows, crops->positions.height),
+            *column = lists_of(b, &a, &a.columns, crops->positions.width);
     for (int64_t i = 0; row && column && i < n; i++) {
-        row[n * a.rows.m + i] = views[i].pixels.top;
-        column[n * a.columns.m + i] = views[i].pixels.left;
+        row[n * a.rows.m + i] = crops[i].pixels.top;
+        column[n * a.columns.m + i] = crops[i].pixels.left;
         for (int64_t j = 0; j < a.rows.m; j++)
-            row[i * a.rows.m + j] = (views[i].positions.top + j) % g->rows.positions;
+            row[i * a.rows.m + j] = (crops[i].positions.top + j) % g->rows.positions;
         for (int64_t j = 0; j < a.columns.m; j++)
-            column[i * a.columns.m + j] = (views[i].positions.left + j) % g->columns.positions;
+            column[i * a.columns.m + j] = (crops[i].positions.left + j) % g->columns.positions;
     }
     pg_value out = row && column ? map_of(b, s, &a, pixels) : pixels;
     free(row);

@@ -61,7 +61,7 @@ bool pg_smoothing_derive(const pg_shapes *shapes, pg_buf *pairs);
  * Training looks at evenly spaced cells of each image, from a random one on; of blocks, at a grid of them. */
 pg_value pg_smoothing_forward(pg_builder *b, const pg_smoothed *s, pg_value pixels);
 pg_value pg_smoothing_train(pg_builder *b, const pg_smoothed *s, pg_value pixels);
-pg_value pg_smoothing_view(pg_builder *b, const pg_smoothed *s, pg_value pixels, const pg_geometry *g, const pg_view *views,
+pg_value pg_smoothing_crop(pg_builder *b, const pg_smoothed *s, pg_value pixels, const pg_geometry *g, const pg_crop *crops,
                            int n);
 
 #endif

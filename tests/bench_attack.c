@@ -1,4 +1,4 @@
-/* Speed of a step of an attack, forward and backward down to the pixels: the full image against the view of the patch. Random
+/* Speed of a step of an attack, forward and backward down to the pixels: the full image against the crop of the patch. Random
  * weights; all cores that the process may use; medians of one run. Optional arguments: device and dtype (cpu fp32). */
 #include "harness/base/log.h"
 #include "tests/random_net.h"
@@ -30,25 +30,25 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Seconds of one step over n views. */
-static double step(pg_network *net, const pg_view *views, const float *pixels, float *gradient)
+/* Seconds of one step over n crops. */
+static double step(pg_network *net, const pg_crop *crops, const float *pixels, float *gradient)
 {
     pg_scope *s = pg_network_scope(net);
     const pg_torch *t = s->torch;
-    int64_t shape[4] = {BATCH, 3, views->pixels.height, views->pixels.width};
+    int64_t shape[4] = {BATCH, 3, crops->pixels.height, crops->pixels.width};
     double start = pg_now_s();
     pg_tensor *x = t->from_data(s, pixels, PG_T_F32, 4, shape);
     t->requires_grad(s, x, true);
-    pg_tensor *loss = t->mean(s, pg_network_view_logits(net, x, views, BATCH), 0, NULL, false);
+    pg_tensor *loss = t->mean(s, pg_network_crop_logits(net, x, crops, BATCH), 0, NULL, false);
     t->read(s, t->grad(s, loss, x), gradient, PG_T_F32, shape[0] * shape[1] * shape[2] * shape[3]);
     random_net_check(pg_scope_check(s));
     t->scope_clear(s);
     return pg_now_s() - start;
 }
 
-/* A batch of views: patches at different places, or all of every image. */
+/* A batch of crops: patches at different places, or all of every image. */
 typedef struct batch {
-    pg_view views[BATCH];
+    pg_crop crops[BATCH];
     float *pixels, *gradient;
     double times[ROUNDS];
 } batch;
@@ -58,9 +58,9 @@ static void batch_init(pg_network *net, const subject *b, bool whole, batch *out
     for (int i = 0; i < BATCH; i++) {
         int at = i * (b->side - b->patch) / (BATCH - 1);
         pg_rect patch = {.top = at, .left = at, .height = b->patch, .width = b->patch};
-        out->views[i] = pg_network_view(net, whole ? (pg_rect){.height = b->side, .width = b->side} : patch);
+        out->crops[i] = pg_network_crop(net, whole ? (pg_rect){.height = b->side, .width = b->side} : patch);
     }
-    size_t count = (size_t)(BATCH * 3 * out->views->pixels.height * out->views->pixels.width);
+    size_t count = (size_t)(BATCH * 3 * out->crops->pixels.height * out->crops->pixels.width);
     out->pixels = malloc(count * sizeof *out->pixels);
     out->gradient = malloc(count * sizeof *out->gradient);
     if (!out->pixels || !out->gradient)
@@ -68,7 +68,7 @@ static void batch_init(pg_network *net, const subject *b, bool whole, batch *out
     pg_rng rng = pg_rng_make(1, PG_STREAM_TEST, 0);
     for (size_t i = 0; i < count; i++)
         out->pixels[i] = (float)pg_rng_unit(&rng);
-    step(net, out->views, out->pixels, out->gradient); /* warm up */
+    step(net, out->crops, out->pixels, out->gradient); /* warm up */
 }
 
 static double batch_finish(batch *b)
@@ -80,15 +80,15 @@ static double batch_finish(batch *b)
 }
 
 /* Median seconds of a step, either way in turns, so that both meet the same neighbours on the machine. */
-static void time_steps(pg_network *net, const subject *b, double *view, double *full)
+static void time_steps(pg_network *net, const subject *b, double *crop, double *full)
 {
     batch batches[2];
     for (int i = 0; i < 2; i++)
         batch_init(net, b, i == 1, &batches[i]);
     for (int round = 0; round < ROUNDS; round++)
         for (int i = 0; i < 2; i++)
-            batches[i].times[round] = step(net, batches[i].views, batches[i].pixels, batches[i].gradient);
-    *view = batch_finish(&batches[0]);
+            batches[i].times[round] = step(net, batches[i].crops, batches[i].pixels, batches[i].gradient);
+    *crop = batch_finish(&batches[0]);
     *full = batch_finish(&batches[1]);
 }
 
@@ -108,9 +108,9 @@ int main(int argc, char **argv)
         pg_network *net = random_net_open(t, b->model, b->side, b->side, CLASSES, n, b->pairs,
                                           &(pg_network_options){.device = device, .dtype = dtype, .batch = BATCH});
         t->grad_mode(true);
-        double view, full;
-        time_steps(net, b, &view, &full);
-        printf("  %-42s full %8.1f ms, view %8.1f ms: %5.1f times\n", b->label, full * 1e3, view * 1e3, full / view);
+        double crop, full;
+        time_steps(net, b, &crop, &full);
+        printf("  %-42s full %8.1f ms, crop %8.1f ms: %5.1f times\n", b->label, full * 1e3, crop * 1e3, full / crop);
         pg_network_close(net);
     }
     return 0;

@@ -23,7 +23,7 @@ static bool covers(int start, int length, int size, bool wrap, int i)
     return (i >= start && i < start + length) || (wrap && i + size < start + length);
 }
 
-/* Every place of a patch along one axis: what the view has to hold. */
+/* Every place of a patch along one axis: what the crop has to hold. */
 static void check_axis(pg_axis a, int input_px, int patch_px, bool seam)
 {
     pg_geometry g = {.input_height = 1,
@@ -33,7 +33,7 @@ static void check_axis(pg_axis a, int input_px, int patch_px, bool seam)
                      .classes = 2};
     int positions = -1, pixels = -1;
     for (int left = 0; left + patch_px <= input_px; left++) {
-        pg_view v = pg_geometry_view(&g, seam, (pg_rect){.left = left, .height = 1, .width = patch_px});
+        pg_crop v = pg_geometry_crop(&g, seam, (pg_rect){.left = left, .height = 1, .width = patch_px});
         pg_rect p = v.pixels, m = v.positions;
         assert_true(p.top == 0 && p.height == 1 && m.top == 0 && m.height == 1);
         assert_true(p.left >= 0 && p.left < input_px && m.left >= 0 && m.left < a.positions);
@@ -115,7 +115,7 @@ static void crops_are_aligned_to_the_stride(void **state)
     (void)state;
     pg_axis a = {.positions = 26, .field = 17, .stride = 8};
     pg_geometry g = {.input_height = 224, .input_width = 224, .rows = a, .columns = a, .classes = 10};
-    pg_view v = pg_geometry_view(&g, false, (pg_rect){.top = 100, .left = 192, .height = 32, .width = 32});
+    pg_crop v = pg_geometry_crop(&g, false, (pg_rect){.top = 100, .left = 192, .height = 32, .width = 32});
     assert_int_equal(v.positions.height, 6);
     assert_int_equal(v.pixels.height, 57);
     assert_int_equal(v.positions.top, 11); /* sees pixels 88 to 104 */
@@ -225,7 +225,7 @@ static pg_rect patch_at(const stage *x, int top, int left)
     return (pg_rect){.top = top, .left = left, .height = x->sub->patch_height, .width = x->sub->patch_width};
 }
 
-/* The pixels of a view: [3][height][width] in [0, 1]. */
+/* The pixels of a crop: [3][height][width] in [0, 1]. */
 static void cut(const stage *x, pg_rect r, float *out)
 {
     for (int c = 0; c < 3; c++)
@@ -236,30 +236,30 @@ static void cut(const stage *x, pg_rect r, float *out)
             }
 }
 
-static pg_tensor *cut_all(const stage *x, const pg_view *views, int n)
+static pg_tensor *cut_all(const stage *x, const pg_crop *crops, int n)
 {
-    size_t each = (size_t)(3 * views->pixels.height * views->pixels.width);
+    size_t each = (size_t)(3 * crops->pixels.height * crops->pixels.width);
     float *crops = malloc((size_t)n * each * sizeof *crops);
     assert_non_null(crops);
     for (int i = 0; i < n; i++)
-        cut(x, views[i].pixels, crops + (size_t)i * each);
-    pg_tensor *p = t->from_data(x->s, crops, PG_T_F32, 4, (const int64_t[]){n, 3, views->pixels.height, views->pixels.width});
+        cut(x, crops[i].pixels, crops + (size_t)i * each);
+    pg_tensor *p = t->from_data(x->s, crops, PG_T_F32, 4, (const int64_t[]){n, 3, crops->pixels.height, crops->pixels.width});
     free(crops);
     return p;
 }
 
-/* The largest difference between logits of n views and those of the full image. */
-static double compare(const stage *x, const pg_view *views, int n)
+/* The largest difference between logits of n crops and those of the full image. */
+static double compare(const stage *x, const pg_crop *crops, int n)
 {
-    int h = views->positions.height, w = views->positions.width, H = x->g->rows.positions, W = x->g->columns.positions;
+    int h = crops->positions.height, w = crops->positions.width, H = x->g->rows.positions, W = x->g->columns.positions;
     int64_t total = (int64_t)n * CLASSES * h * w;
     float *got = malloc((size_t)total * sizeof *got);
     assert_non_null(got);
-    pg_tensor *u = pg_network_view_logits(x->net, cut_all(x, views, n), views, n);
+    pg_tensor *u = pg_network_crop_logits(x->net, cut_all(x, crops, n), crops, n);
     assert_int_equal(t->read(x->s, u, got, PG_T_F32, total), PG_OK);
     double worst = 0;
     for (int64_t k = 0; k < total; k++) {
-        const pg_rect *m = &views[k / (CLASSES * h * w)].positions;
+        const pg_rect *m = &crops[k / (CLASSES * h * w)].positions;
         int c = (int)(k / (h * w) % CLASSES), row = (m->top + (int)(k / w % h)) % H, column = (m->left + (int)(k % w)) % W;
         worst = fmax(worst, fabs((double)got[k] - (double)x->full[(row * W + column) * CLASSES + c]));
     }
@@ -281,23 +281,23 @@ static void views_have_the_logits_of_the_full_image(void **state)
     (void)state;
     for (int k = 0; k < SUBJECTS; k++) {
         stage x = set_stage(&subjects[k]);
-        pg_view views[BATCH];
+        pg_crop crops[BATCH];
         double worst = 0, scale = largest_logit(&x);
         int n = 0, places = 0;
         bool last = false;
         for (int top = 0; top + x.sub->patch_height <= x.g->input_height; top++)
             for (int left = 0; left + x.sub->patch_width <= x.g->input_width; left++, places++) {
                 last = top + x.sub->patch_height == x.g->input_height && left + x.sub->patch_width == x.g->input_width;
-                views[n++] = pg_network_view(x.net, patch_at(&x, top, left));
+                crops[n++] = pg_network_crop(x.net, patch_at(&x, top, left));
                 if (n == BATCH || last) {
-                    worst = fmax(worst, compare(&x, views, n));
+                    worst = fmax(worst, compare(&x, crops, n));
                     n = 0;
                 }
                 if (x.g->rows.field == 0) /* the whole image each time: one place is enough */
                     top = left = INT16_MAX;
             }
         print_message("%-34s %4d places, %2d x %-2d of %2d x %-2d px: largest difference %.2g of %.2g\n", x.sub->name, places,
-                      views->pixels.height, views->pixels.width, x.g->input_height, x.g->input_width, worst, scale);
+                      crops->pixels.height, crops->pixels.width, x.g->input_height, x.g->input_width, worst, scale);
         assert_true(worst < 2e-5 * fmax(scale, 1));
         assert_true(scale > 1e-2);
         clear_stage(&x);
@@ -306,13 +306,13 @@ static void views_have_the_logits_of_the_full_image(void **state)
 
 /* A loss with a gradient everywhere: the sum of weights (a function of class and position in the map) times tanh of the logits.
  */
-static pg_tensor *loss_of(const stage *x, pg_tensor *u, const pg_view *views, int n)
+static pg_tensor *loss_of(const stage *x, pg_tensor *u, const pg_crop *crops, int n)
 {
-    int h = views->positions.height, w = views->positions.width, H = x->g->rows.positions, W = x->g->columns.positions;
+    int h = crops->positions.height, w = crops->positions.width, H = x->g->rows.positions, W = x->g->columns.positions;
     double *weight = malloc((size_t)(n * CLASSES * h * w) * sizeof *weight);
     assert_non_null(weight);
     for (int k = 0; k < n * CLASSES * h * w; k++) {
-        const pg_rect *m = &views[k / (CLASSES * h * w)].positions;
+        const pg_rect *m = &crops[k / (CLASSES * h * w)].positions;
         int c = k / (h * w) % CLASSES, row = (m->top + k / w % h) % H, column = (m->left + k % w) % W;
         weight[k] = cos(1 + 0.7 * c + 1.3 * row + 2.1 * column);
     }
@@ -322,14 +322,14 @@ static pg_tensor *loss_of(const stage *x, pg_tensor *u, const pg_view *views, in
     return t->sum(x->s, product, 0, NULL, false);
 }
 
-/* d loss / d pixels of n views: out[n][3][height][width]; the loss. */
-static double gradients(const stage *x, const pg_view *views, int n, float *out)
+/* d loss / d pixels of n crops: out[n][3][height][width]; the loss. */
+static double gradients(const stage *x, const pg_crop *crops, int n, float *out)
 {
     bool before = t->grad_mode(true);
-    pg_tensor *pixels = cut_all(x, views, n);
+    pg_tensor *pixels = cut_all(x, crops, n);
     t->requires_grad(x->s, pixels, true);
-    pg_tensor *loss = loss_of(x, pg_network_view_logits(x->net, pixels, views, n), views, n);
-    t->read(x->s, t->grad(x->s, loss, pixels), out, PG_T_F32, (int64_t)n * 3 * views->pixels.height * views->pixels.width);
+    pg_tensor *loss = loss_of(x, pg_network_crop_logits(x->net, pixels, crops, n), crops, n);
+    t->read(x->s, t->grad(x->s, loss, pixels), out, PG_T_F32, (int64_t)n * 3 * crops->pixels.height * crops->pixels.width);
     double value = t->item(x->s, loss);
     t->scope_clear(x->s);
     t->grad_mode(before);
@@ -338,7 +338,7 @@ static double gradients(const stage *x, const pg_view *views, int n, float *out)
     return value;
 }
 
-/* The gradient of a view at pixel (c, row, column) of the image; 0 where the view has no such pixel, since no position sees it.
+/* The gradient of a crop at pixel (c, row, column) of the image; 0 where the crop has no such pixel, since no position sees it.
  */
 static double gradient_at(const stage *x, const float *gradient, pg_rect r, int c, int row, int column)
 {
@@ -348,14 +348,14 @@ static double gradient_at(const stage *x, const float *gradient, pg_rect r, int 
 }
 
 /* Places at the corners, across edges and inside. */
-static int some_places(const stage *x, pg_view views[BATCH], pg_rect patches[BATCH])
+static int some_places(const stage *x, pg_crop crops[BATCH], pg_rect patches[BATCH])
 {
     int bottom = x->g->input_height - x->sub->patch_height, right = x->g->input_width - x->sub->patch_width, n = 0;
     const int tops[] = {0, bottom / 2, bottom}, lefts[] = {0, 1, right / 2, right - 1, right};
     for (size_t i = 0; i < 3; i++)
         for (size_t j = 0; j < 5; j++, n++) {
             patches[n] = patch_at(x, tops[i], lefts[j]);
-            views[n] = pg_network_view(x->net, patches[n]);
+            crops[n] = pg_network_crop(x->net, patches[n]);
         }
     return n;
 }
@@ -365,14 +365,14 @@ static void views_have_the_gradients_of_the_full_image(void **state)
     (void)state;
     for (int k = 0; k < SUBJECTS; k++) {
         stage x = set_stage(&subjects[k]);
-        pg_view views[BATCH], whole = pg_network_view(x.net, (pg_rect){.height = x.g->input_height, .width = x.g->input_width});
+        pg_crop crops[BATCH], whole = pg_network_crop(x.net, (pg_rect){.height = x.g->input_height, .width = x.g->input_width});
         pg_rect patches[BATCH];
         assert_true(whole.pixels.height == x.g->input_height && whole.positions.width == x.g->columns.positions);
-        int n = some_places(&x, views, patches), each = 3 * views->pixels.height * views->pixels.width;
+        int n = some_places(&x, crops, patches), each = 3 * crops->pixels.height * crops->pixels.width;
         float *got = malloc((size_t)(n * each) * sizeof *got),
               *want = malloc((size_t)(3 * x.g->input_height * x.g->input_width) * sizeof *want);
         assert_true(got && want);
-        gradients(&x, views, n, got);
+        gradients(&x, crops, n, got);
         gradients(&x, &whole, 1, want);
         double worst = 0, scale = 0;
         for (int i = 0; i < n; i++)
@@ -381,7 +381,7 @@ static void views_have_the_gradients_of_the_full_image(void **state)
                     row = patches[i].top + p / patches[i].width % patches[i].height;
                 int column = patches[i].left + p % patches[i].width;
                 double right = (double)want[(c * x.g->input_height + row) * x.g->input_width + column];
-                worst = fmax(worst, fabs(gradient_at(&x, got + i * each, views[i].pixels, c, row, column) - right));
+                worst = fmax(worst, fabs(gradient_at(&x, got + i * each, crops[i].pixels, c, row, column) - right));
                 scale = fmax(scale, fabs(right));
             }
         print_message("%-34s gradients: largest difference %.2g of %.2g\n", x.sub->name, worst, scale);
@@ -398,13 +398,13 @@ static void gradients_agree_with_finite_differences(void **state)
     (void)state;
     for (int k = 0; k < SUBJECTS; k++) {
         stage x = set_stage(&subjects[k]);
-        pg_view view = pg_network_view(
+        pg_crop crop = pg_network_crop(
             x.net, patch_at(&x, x.g->input_height - x.sub->patch_height, x.g->input_width - x.sub->patch_width));
-        int64_t shape[4] = {1, 3, view.pixels.height, view.pixels.width}, count = shape[1] * shape[2] * shape[3];
+        int64_t shape[4] = {1, 3, crop.pixels.height, crop.pixels.width}, count = shape[1] * shape[2] * shape[3];
         float *gradient = malloc((size_t)count * sizeof *gradient), *pixels = malloc(2 * (size_t)count * sizeof *pixels);
         assert_true(gradient && pixels);
-        gradients(&x, &view, 1, gradient);
-        cut(&x, view.pixels, pixels + count);
+        gradients(&x, &crop, 1, gradient);
+        cut(&x, crop.pixels, pixels + count);
         double norm = 0, loss[2];
         for (int64_t i = 0; i < count; i++)
             norm += (double)gradient[i] * (double)gradient[i];
@@ -414,7 +414,7 @@ static void gradients_agree_with_finite_differences(void **state)
             for (int64_t i = 0; i < count; i++)
                 pixels[i] = (float)((double)pixels[count + i] + (side ? step : -step) * (double)gradient[i] / norm);
             pg_tensor *p = t->from_data(x.s, pixels, PG_T_F32, 4, shape);
-            loss[side] = t->item(x.s, loss_of(&x, pg_network_view_logits(x.net, p, &view, 1), &view, 1));
+            loss[side] = t->item(x.s, loss_of(&x, pg_network_crop_logits(x.net, p, &crop, 1), &crop, 1));
             t->scope_clear(x.s);
         }
         double slope = (loss[1] - loss[0]) / (2 * step);
@@ -426,15 +426,15 @@ static void gradients_agree_with_finite_differences(void **state)
     }
 }
 
-/* What is outside a view is constant: a patch of other contents changes full local logits inside its view's positions only. */
+/* What is outside a crop is constant: a patch of other contents changes full local logits inside its crop's positions only. */
 static void nothing_outside_a_view_changes(void **state)
 {
     (void)state;
     for (int k = 0; k < SUBJECTS; k++) {
         stage x = set_stage(&subjects[k]);
-        pg_view views[BATCH];
+        pg_crop crops[BATCH];
         pg_rect patches[BATCH];
-        int n = some_places(&x, views, patches), H = x.g->rows.positions, W = x.g->columns.positions, changed = 0;
+        int n = some_places(&x, crops, patches), H = x.g->rows.positions, W = x.g->columns.positions, changed = 0;
         size_t image = (size_t)(3 * x.g->input_height * x.g->input_width), map = (size_t)(H * W * CLASSES);
         uint8_t *patched = malloc(image);
         float *after = malloc(map * sizeof *after);
@@ -447,7 +447,7 @@ static void nothing_outside_a_view_changes(void **state)
                         patched[(c * x.g->input_height + patches[i].top + row) * x.g->input_width + patches[i].left + column] ^=
                             0x55;
             assert_int_equal(pg_network_forward(x.net, patched, 0, 1, after), PG_OK);
-            pg_rect m = views[i].positions;
+            pg_rect m = crops[i].positions;
             for (int p = 0; p < H * W; p++) {
                 bool inside =
                     covers(m.top, m.height, H, x.g->rows.wrap, p / W) && covers(m.left, m.width, W, x.g->columns.wrap, p % W);
@@ -472,7 +472,7 @@ static void local_logits_of_resnet18_average_to_its_score(void **state)
     stage x = set_stage(sub);
     random_net plain = random_net_new(t, sub->model, sub->height, sub->width, CLASSES, sub->n, sub->pairs);
     pg_builder b = {.pass = PG_PASS_EVAL, .scope = plain.scope, .parameters = &plain.parameters, .classes = CLASSES};
-    pg_view whole = pg_network_view(x.net, patch_at(&x, 3, 3));
+    pg_crop whole = pg_network_crop(x.net, patch_at(&x, 3, 3));
     float *crop = malloc((size_t)(3 * sub->height * sub->width) * sizeof *crop), score[CLASSES];
     cut(&x, whole.pixels, crop);
     pg_tensor *pixels = t->from_data(plain.scope, crop, PG_T_F32, 4, (const int64_t[]){1, 3, sub->height, sub->width});
@@ -523,14 +523,14 @@ static void nothing_of_resnet18_is_certified(void **state)
     clear_stage(&x);
 }
 
-/* Pixels of another shape than the views', and forward passes between passes of a view. */
+/* Pixels of another shape than the crops', and forward passes between passes of a crop. */
 static void mistakes_and_neighbours(void **state)
 {
     (void)state;
     stage x = set_stage(&subjects[0]);
-    pg_view view = pg_network_view(x.net, patch_at(&x, 3, 3));
-    pg_tensor *p = t->full(x.s, 0.5, PG_T_F32, 4, (const int64_t[]){1, 3, view.pixels.height + 1, view.pixels.width});
-    assert_null(pg_network_view_logits(x.net, p, &view, 1));
+    pg_crop crop = pg_network_crop(x.net, patch_at(&x, 3, 3));
+    pg_tensor *p = t->full(x.s, 0.5, PG_T_F32, 4, (const int64_t[]){1, 3, crop.pixels.height + 1, crop.pixels.width});
+    assert_null(pg_network_crop_logits(x.net, p, &crop, 1));
     assert_int_equal(pg_scope_check(x.s), PG_ESHAPE);
     assert_non_null(strstr(pg_error_message(), "[1][3][17][17]"));
     x.s->error = PG_OK;

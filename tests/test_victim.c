@@ -224,8 +224,8 @@ static void local_logits_are_those_of_the_window(void **state)
     random_patch(9, patch, 75);
     assert_int_equal(v->hold(v, 1, &b.examples[3], 7, 30 - 5), PG_OK);
     pg_tensor *x = v->local_logits(v, 1, (int[]){1}, patch);
-    pg_view view = pg_network_view(b.network, (pg_rect){7, 25, 5, 5});
-    int positions = view.positions.height * view.positions.width;
+    pg_crop crop = pg_network_crop(b.network, (pg_rect){7, 25, 5, 5});
+    int positions = crop.positions.height * crop.positions.width;
     assert_int_equal(t->size(x, 1), v->classes);
     assert_int_equal(t->size(x, 2), positions);
     float got[MAP_MAX];
@@ -234,7 +234,7 @@ static void local_logits_are_those_of_the_window(void **state)
     double largest = 0;
     for (int c = 0; c < v->classes; c++)
         for (int p = 0; p < positions; p++) {
-            int column = (view.positions.left + p % view.positions.width) % b.geometry.columns.positions;
+            int column = (crop.positions.left + p % crop.positions.width) % b.geometry.columns.positions;
             largest = fmax(largest, fabs((double)got[c * positions + p] - (double)deployed[column * v->classes + c]));
         }
     assert_true(positions < b.geometry.columns.positions);
@@ -360,9 +360,9 @@ static void clean_images_that_are_not_finite(void **state)
     float patch[75];
     int prediction = -2;
     random_patch(4, patch, 75);
-    pg_view view = pg_network_view(b.network, (pg_rect){0, 10, 5, 5});
+    pg_crop crop = pg_network_crop(b.network, (pg_rect){0, 10, 5, 5});
     for (int inside = 0; inside < 2; inside++) {
-        int column = inside ? view.positions.left : (view.positions.left + view.positions.width) % b.geometry.columns.positions;
+        int column = inside ? crop.positions.left : (crop.positions.left + crop.positions.width) % b.geometry.columns.positions;
         float kept = b.logits[0][column * v->classes];
         b.logits[0][column * v->classes] = NAN;
         assert_int_equal(v->hold(v, 0, &b.examples[0], 0, 10), PG_OK);

@@ -1,5 +1,5 @@
 /* See victim.h. Images in slots are put together into tensors once (a batch) and serve every pass over the same slots; a pass
- * then uploads patches, and downloads gradients and the local logits of the views. */
+ * then uploads patches, and downloads gradients and the local logits of the crops. */
 #include "harness/target/victim.h"
 
 #include "harness/target/evaluator.h"
@@ -16,13 +16,13 @@
 typedef struct slot {
     int label;     /* -1: empty */
     uint64_t held; /* number of the `hold` that filled it */
-    bool finite;   /* the logits outside the view */
-    pg_view view;
+    bool finite;   /* the logits outside the crop */
+    pg_crop crop;
     float *logits;        /* clean map [classes][H * W] */
-    int32_t *q;           /* its evidence [H * W][classes]; inside the view: of the last image evaluated */
-    uint8_t *pixels;      /* of the view, [3][height * width], 0 where the patch lies */
-    int64_t *patch_at;    /* [height * width] of the view: the pixel of the patch there, patch_pixels for none */
-    int64_t *position_at; /* [positions of the view]: where they lie on the map */
+    int32_t *q;           /* its evidence [H * W][classes]; inside the crop: of the last image evaluated */
+    uint8_t *pixels;      /* of the crop, [3][height * width], 0 where the patch lies */
+    int64_t *patch_at;    /* [height * width] of the crop: the pixel of the patch there, patch_pixels for none */
+    int64_t *position_at; /* [positions of the crop]: where they lie on the map */
 } slot;
 
 /* Slots whose patches have one size, and the tensors of the last pass over them; all owned. */
@@ -30,18 +30,18 @@ typedef struct stage {
     pg_rect patch;     /* its size; with a spread, that of what it changes */
     pg_spread *spread; /* NULL: the patch is put on what the network takes */
     int64_t own;       /* pixels of a patch as attacks have it */
-    int view_height, view_width, positions;
+    int crop_height, crop_width, positions;
     int n_slots;
     slot *slots;
     int n;                                                     /* images of the last pass */
     int *order;                                                /* [n] their slots, */
     uint64_t *held;                                            /* [n] as they were filled */
     pg_tensor *pixels, *patch_at, *map, *position_at, *labels; /* of the batch */
-    pg_tensor *leaf, *local;                                   /* of the pass: patches; logits of the views */
+    pg_tensor *leaf, *local;                                   /* of the pass: patches; logits of the crops */
     bool local_read;
     float *values;    /* [n][positions][classes]: `local` on the host, if local_read */
     uint8_t *rounded; /* [n_slots][3][own] */
-    pg_view *views;   /* [n_slots] */
+    pg_crop *crops;   /* [n_slots] */
 } stage;
 
 typedef struct defended {
@@ -53,7 +53,7 @@ typedef struct defended {
     uint64_t holds;
     stage stage;
     stage whole; /* one slot with a patch as large as the image; made when it is first used */
-    int32_t *q;  /* evidence of one view */
+    int32_t *q;  /* evidence of one crop */
 } defended;
 
 /* ---- Stages ---- */
@@ -83,7 +83,7 @@ static void stage_release(const pg_torch *t, stage *s)
     free(s->held);
     free(s->values);
     free(s->rounded);
-    free(s->views);
+    free(s->crops);
     *s = (stage){0};
 }
 
@@ -97,23 +97,23 @@ static int stage_init(const defended *d, pg_rect patch, const pg_resizing *resiz
     if (code != PG_OK)
         return code;
     patch = spread ? pg_spread_size(spread) : patch;
-    pg_view view = pg_network_view(d->r.network, patch);
+    pg_crop crop = pg_network_crop(d->r.network, patch);
     size_t map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
     *s = (stage){.patch = patch,
                  .spread = spread,
                  .own = (int64_t)own,
-                 .view_height = view.pixels.height,
-                 .view_width = view.pixels.width,
-                 .positions = view.positions.height * view.positions.width,
+                 .crop_height = crop.pixels.height,
+                 .crop_width = crop.pixels.width,
+                 .positions = crop.positions.height * crop.positions.width,
                  .n_slots = n_slots};
-    size_t pixels = (size_t)s->view_height * (size_t)s->view_width, positions = (size_t)s->positions;
+    size_t pixels = (size_t)s->crop_height * (size_t)s->crop_width, positions = (size_t)s->positions;
     s->slots = calloc((size_t)n_slots, sizeof *s->slots);
     s->order = calloc((size_t)n_slots, sizeof *s->order);
     s->held = calloc((size_t)n_slots, sizeof *s->held);
     s->values = malloc((size_t)n_slots * positions * (size_t)g->classes * sizeof *s->values);
     s->rounded = malloc((size_t)n_slots * 3 * own);
-    s->views = calloc((size_t)n_slots, sizeof *s->views);
-    bool good = s->slots && s->order && s->held && s->values && s->rounded && s->views;
+    s->crops = calloc((size_t)n_slots, sizeof *s->crops);
+    bool good = s->slots && s->order && s->held && s->values && s->rounded && s->crops;
     for (int i = 0; good && i < n_slots; i++) {
         slot *x = &s->slots[i];
         x->label = -1;
@@ -127,17 +127,17 @@ static int stage_init(const defended *d, pg_rect patch, const pg_resizing *resiz
     return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images under attack", n_slots);
 }
 
-/* Pixels of the view, and which of them are the patch's. */
+/* Pixels of the crop, and which of them are the patch's. */
 static void fill_pixels(const pg_geometry *g, const stage *s, slot *x, const uint8_t *pixels, pg_rect patch)
 {
     int64_t none = (int64_t)patch.height * patch.width;
-    size_t plane = (size_t)s->view_height * (size_t)s->view_width, image = (size_t)g->input_height * (size_t)g->input_width;
-    for (int y = 0; y < s->view_height; y++)
-        for (int c = 0; c < s->view_width; c++) {
-            int row = (x->view.pixels.top + y) % g->input_height, column = (x->view.pixels.left + c) % g->input_width;
+    size_t plane = (size_t)s->crop_height * (size_t)s->crop_width, image = (size_t)g->input_height * (size_t)g->input_width;
+    for (int y = 0; y < s->crop_height; y++)
+        for (int c = 0; c < s->crop_width; c++) {
+            int row = (x->crop.pixels.top + y) % g->input_height, column = (x->crop.pixels.left + c) % g->input_width;
             bool inside =
                 row >= patch.top && row < patch.top + patch.height && column >= patch.left && column < patch.left + patch.width;
-            size_t at = (size_t)y * (size_t)s->view_width + (size_t)c;
+            size_t at = (size_t)y * (size_t)s->crop_width + (size_t)c;
             x->patch_at[at] = inside ? (int64_t)(row - patch.top) * patch.width + (column - patch.left) : none;
             for (size_t p = 0; p < 3; p++)
                 x->pixels[p * plane + at] =
@@ -147,14 +147,14 @@ static void fill_pixels(const pg_geometry *g, const stage *s, slot *x, const uin
 
 static void fill_positions(const pg_geometry *g, slot *x)
 {
-    pg_rect r = x->view.positions;
+    pg_rect r = x->crop.positions;
     for (int y = 0; y < r.height; y++)
         for (int c = 0; c < r.width; c++)
             x->position_at[y * r.width + c] =
                 (int64_t)((r.top + y) % g->rows.positions) * g->columns.positions + (r.left + c) % g->columns.positions;
 }
 
-/* The clean map as the surrogate wants it, and the evidence of what the patch cannot touch. Inside the view both are made by a
+/* The clean map as the surrogate wants it, and the evidence of what the patch cannot touch. Inside the crop both are made by a
  * pass. */
 static int fill_map(const defended *d, const stage *s, slot *x, const float *logits)
 {
@@ -184,7 +184,7 @@ static int stage_hold(defended *d, stage *s, int index, const pg_example *exampl
         return code;
     x->label = example->label;
     x->held = ++d->holds;
-    x->view = pg_network_view(d->r.network, patch);
+    x->crop = pg_network_crop(d->r.network, patch);
     fill_pixels(g, s, x, pg_example_input(example), patch);
     fill_positions(g, x);
     return fill_map(d, s, x, example->logits);
@@ -227,7 +227,7 @@ static void make_batch(const defended *d, stage *s, int n, const int *slots)
     pg_scope *scope = d->victim.scope;
     const pg_torch *t = d->torch;
     const pg_geometry *g = &d->geometry;
-    int64_t pixels = (int64_t)s->view_height * s->view_width, map = (int64_t)g->rows.positions * g->columns.positions;
+    int64_t pixels = (int64_t)s->crop_height * s->crop_width, map = (int64_t)g->rows.positions * g->columns.positions;
     stage_drop(t, s);
     s->n = n;
     int64_t *labels = malloc((size_t)n * sizeof *labels);
@@ -272,7 +272,7 @@ static pg_tensor *make_leaf(defended *d, stage *s, const float *patches)
     return x;
 }
 
-/* Local logits of the views with the patches in them: [n][classes][positions]. */
+/* Local logits of the crops with the patches in them: [n][classes][positions]. */
 static pg_tensor *pass(defended *d, stage *s, int n, const int *slots, const float *patches)
 {
     pg_scope *scope = d->victim.scope;
@@ -281,12 +281,12 @@ static pg_tensor *pass(defended *d, stage *s, int n, const int *slots, const flo
         make_batch(d, s, n, slots);
     pg_tensor *x = make_leaf(d, s, patches);
     for (int i = 0; i < n; i++)
-        s->views[i] = s->slots[slots[i]].view;
+        s->crops[i] = s->slots[slots[i]].crop;
     x = s->spread ? pg_spread_pixels(s->spread, x) : x;
     x = t->pad(scope, x, 2, (int64_t[]){0, 1}, 0); /* a last pixel of 0 stands for none */
     x = t->add(scope, s->pixels, t->gather(scope, x, 2, s->patch_at));
-    x = t->reshape(scope, x, 4, (int64_t[]){n, 3, s->view_height, s->view_width});
-    x = pg_network_view_logits(d->r.network, x, s->views, n);
+    x = t->reshape(scope, x, 4, (int64_t[]){n, 3, s->crop_height, s->crop_width});
+    x = pg_network_crop_logits(d->r.network, x, s->crops, n);
     x = t->reshape(scope, x, 3, (int64_t[]){n, d->geometry.classes, s->positions});
     t->tensor_free(s->local);
     s->local = t->keep(scope, t->detach(scope, x));

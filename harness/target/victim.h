@@ -1,6 +1,6 @@
 /* The defended classifier as attacks see it (attacks/attack.h), made of a network and a defense.
  *
- * An image in a slot keeps its clean local logits; a pass computes the local logits of its view only (models/model.h), puts
+ * An image in a slot keeps its clean local logits; a pass computes the local logits of its crop only (models/model.h), puts
  * them into the clean map, and asks the surrogate of the defense for scores, its integer rule for the evaluator. Gradients are
  * recorded where the thread records them (grad_mode), which is the caller's choice.
  *
