@@ -36,7 +36,7 @@ typedef struct weighed {
     double value;
 } weighed;
 
-static int by_reach(const void *a, const void *b)
+static int by_affected(const void *a, const void *b)
 {
     double x = ((const weighed *)a)->reach, y = ((const weighed *)b)->reach;
     return (x > y) - (x < y);
@@ -67,7 +67,7 @@ static int weigh(const pg_table_network *n, double *reach, double *outside)
                 (weighed){.reach = fmax(is_band(n, true) ? 0 : up, is_band(n, false) ? 0 : side), .value = (double)n->map[i]};
             sum += all[i].value;
         }
-    qsort(all, size, sizeof *all, by_reach);
+    qsort(all, size, sizeof *all, by_affected);
     *reach = *outside = 0;
     for (i = 0; i < size; i++) {
         if (within < 0.5 * sum)

@@ -239,12 +239,12 @@ static void cut(const stage *x, pg_rect r, float *out)
 static pg_tensor *cut_all(const stage *x, const pg_crop *crops, int n)
 {
     size_t each = (size_t)(3 * crops->pixels.height * crops->pixels.width);
-    float *crops = malloc((size_t)n * each * sizeof *crops);
-    assert_non_null(crops);
+    float *values = malloc((size_t)n * each * sizeof *values);
+    assert_non_null(values);
     for (int i = 0; i < n; i++)
-        cut(x, crops[i].pixels, crops + (size_t)i * each);
-    pg_tensor *p = t->from_data(x->s, crops, PG_T_F32, 4, (const int64_t[]){n, 3, crops->pixels.height, crops->pixels.width});
-    free(crops);
+        cut(x, crops[i].pixels, values + (size_t)i * each);
+    pg_tensor *p = t->from_data(x->s, values, PG_T_F32, 4, (const int64_t[]){n, 3, crops->pixels.height, crops->pixels.width});
+    free(values);
     return p;
 }
 

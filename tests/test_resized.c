@@ -1,4 +1,4 @@
-/* Data sets that are resized, and what a patch before the resize changes behind it: never more than pg_resize_reach says, by
+/* Data sets that are resized, and what a patch before the resize changes behind it: never more than pg_resize_affected says, by
  * resizing images with and without a patch. */
 #include "harness/base/rng.h"
 #include "harness/data/dataset.h"
@@ -76,8 +76,9 @@ static void patches_change_no_more_than_their_reach(void **state)
         for (int filter = PG_FILTER_BILINEAR; filter <= PG_FILTER_BICUBIC; filter++) {
             const size *s = &sizes[k];
             int reach[2] = {0}, most[2] = {0};
-            assert_int_equal(pg_resize_reach(s->from_height, s->height, (pg_filter)filter, s->patch_height, &reach[0]), PG_OK);
-            assert_int_equal(pg_resize_reach(s->from_width, s->width, (pg_filter)filter, s->patch_width, &reach[1]), PG_OK);
+            assert_int_equal(pg_resize_affected(s->from_height, s->height, (pg_filter)filter, s->patch_height, &reach[0]),
+                             PG_OK);
+            assert_int_equal(pg_resize_affected(s->from_width, s->width, (pg_filter)filter, s->patch_width, &reach[1]), PG_OK);
             for (uint32_t trial = 0; trial < 150; trial++) {
                 int rows, columns;
                 try_one(s, (pg_filter)filter, trial, &rows, &columns);
@@ -102,7 +103,7 @@ static void reach_is_attained(void **state)
         for (int filter = PG_FILTER_BILINEAR; filter <= PG_FILTER_BICUBIC; filter++)
             for (int length = 1; length <= pairs[k][0]; length += length < 6 ? 1 : 7) {
                 int in = pairs[k][0], out = pairs[k][1], reach, longest = 0;
-                assert_int_equal(pg_resize_reach(in, out, (pg_filter)filter, length, &reach), PG_OK);
+                assert_int_equal(pg_resize_affected(in, out, (pg_filter)filter, length, &reach), PG_OK);
                 for (int start = 0; start + length <= in; start++) {
                     bool touched[SIDE_MAX] = {false};
                     for (int p = start; p < start + length; p++)
@@ -130,7 +131,7 @@ static void reach_is_attained(void **state)
                 assert_true(in != out || reach == length);
             }
     int reach;
-    assert_int_equal(pg_resize_reach(32, 192, PG_FILTER_BICUBIC, 5, &reach), PG_OK);
+    assert_int_equal(pg_resize_affected(32, 192, PG_FILTER_BICUBIC, 5, &reach), PG_OK);
     assert_int_equal(reach, 48);
 }
 
@@ -152,7 +153,7 @@ static void touched_pixels_are_those_with_a_weight(void **state)
             }
             for (int length = 1; length <= 6; length++) {
                 int reach, most = 0;
-                assert_int_equal(pg_resize_reach(in, out, filter, length, &reach), PG_OK);
+                assert_int_equal(pg_resize_affected(in, out, filter, length, &reach), PG_OK);
                 for (int start = 0; start + length <= in; start++) {
                     int from, count, first = out, last = -1;
                     assert_int_equal(pg_resize_touched(in, out, filter, start, length, &from, &count), PG_OK);
@@ -190,8 +191,8 @@ static void windows_hold_what_a_patch_before_the_resize_touches(void **state)
                                           &(pg_network_options){.device = "cpu", .batch = BATCH, .threads = 1});
         const pg_geometry *g = &pg_network_info(net)->geometry;
         int reach[2], H = g->rows.positions, W = g->columns.positions, most[2] = {0};
-        assert_int_equal(pg_resize_reach(s->from_height, s->height, PG_FILTER_BICUBIC, s->patch_height, &reach[0]), PG_OK);
-        assert_int_equal(pg_resize_reach(s->from_width, s->width, PG_FILTER_BICUBIC, s->patch_width, &reach[1]), PG_OK);
+        assert_int_equal(pg_resize_affected(s->from_height, s->height, PG_FILTER_BICUBIC, s->patch_height, &reach[0]), PG_OK);
+        assert_int_equal(pg_resize_affected(s->from_width, s->width, PG_FILTER_BICUBIC, s->patch_width, &reach[1]), PG_OK);
         int window[2] = {pg_axis_window(&g->rows, s->height, reach[0]), pg_axis_window(&g->columns, s->width, reach[1])};
         size_t pixels = (size_t)(s->height * s->width), map = (size_t)(H * W * CLASSES);
         uint8_t *planes = malloc(BATCH * 3 * pixels);

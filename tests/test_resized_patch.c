@@ -236,8 +236,8 @@ static int predict(const float *logits)
 static void set_window(int patch_height, int patch_width)
 {
     int height, width;
-    assert_int_equal(pg_resize_reach(b.how->from_height, SIDE, b.how->filter, patch_height, &height), PG_OK);
-    assert_int_equal(pg_resize_reach(b.how->from_width, SIDE, b.how->filter, patch_width, &width), PG_OK);
+    assert_int_equal(pg_resize_affected(b.how->from_height, SIDE, b.how->filter, patch_height, &height), PG_OK);
+    assert_int_equal(pg_resize_affected(b.how->from_width, SIDE, b.how->filter, patch_width, &width), PG_OK);
     b.window = (pg_window){pg_axis_window(&b.geometry.rows, SIDE, height), pg_axis_window(&b.geometry.columns, SIDE, width)};
 }
 

@@ -308,7 +308,7 @@ static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
     assert_string_equal(json_string_value(json_object_get(meta, "attacker")), "input");
     expect_pair(meta, "patch", PATCH);
     int reach;
-    assert_int_equal(pg_resize_reach(FROM, SIDE, PG_FILTER_BICUBIC, PATCH, &reach), PG_OK);
+    assert_int_equal(pg_resize_affected(FROM, SIDE, PG_FILTER_BICUBIC, PATCH, &reach), PG_OK);
     expect_pair(meta, "reach", reach);
     json_decref(meta);
     snprintf(path, sizeof path, "%s/patches.npy", scratch_path("files"));

@@ -93,7 +93,7 @@ static bool same_network(const pg_forward *a, const pg_forward *b) { return strc
 static bool same_audit(const pg_cell *a, const pg_cell *b)
 {
     return a->defense == b->defense && memcmp(a->config, b->config, a->defense->module.config_size) == 0 &&
-           a->reach_height == b->reach_height && a->reach_width == b->reach_width && a->delta == b->delta &&
+           a->affected_height == b->affected_height && a->affected_width == b->affected_width && a->delta == b->delta &&
            a->logit_delta == b->logit_delta && a->any_batch == b->any_batch && a->first == b->first && a->count == b->count;
 }
 

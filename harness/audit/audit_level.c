@@ -215,7 +215,7 @@ typedef struct change {
 static pg_rect place_patch(const pg_audit_group *g, const pg_cell *cell, int64_t image, pg_rng *rng)
 {
     *rng = pg_rng_make(g->request->effort.seed, PG_STREAM_AUDIT, (uint32_t)image);
-    pg_rect p = {.height = cell->reach_height, .width = cell->reach_width};
+    pg_rect p = {.height = cell->affected_height, .width = cell->affected_width};
     p.top = (int)pg_rng_below(rng, (uint32_t)(g->forward->dataset_height - p.height + 1));
     p.left = (int)pg_rng_below(rng, (uint32_t)(g->forward->dataset_width - p.width + 1));
     return p;
@@ -349,7 +349,7 @@ static int locality_step(void *context, int worker, int64_t i)
 static int witness_patch(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level level, int64_t image, int prediction, int top,
                          int left, const uint8_t *patch)
 {
-    const int64_t shape[] = {3, cell->cell->reach_height, cell->cell->reach_width};
+    const int64_t shape[] = {3, cell->cell->affected_height, cell->cell->affected_width};
     pg_buf text;
     pg_buf_init(&text);
     pg_buf_printf(&text, "label=%d\nprediction=%d\npatch.top=%d\npatch.left=%d\n", g->chunk.labels[image - g->chunk.first],
@@ -429,7 +429,7 @@ static int forward_patched(pg_audit_group *g, bool any_batch)
 
 static bool shares_patches(const pg_cell *a, const pg_cell *b)
 {
-    return a->reach_height == b->reach_height && a->reach_width == b->reach_width && a->any_batch == b->any_batch;
+    return a->affected_height == b->affected_height && a->affected_width == b->affected_width && a->any_batch == b->any_batch;
 }
 
 /* The cells of one size of patch, the first of which is given: one more forward pass serves them all. */
@@ -484,8 +484,8 @@ static int open_attacker(pg_audit_group *g, pg_audit_cell *cell)
                          .defense = cell->cell->defense,
                          .config = cell->cell->config,
                          .window = cell->cell->window,
-                         .patch_height = cell->cell->reach_height,
-                         .patch_width = cell->cell->reach_width,
+                         .patch_height = cell->cell->affected_height,
+                         .patch_width = cell->cell->affected_width,
                          .seed = r->effort.seed,
                          .data_dir = r->data_dir,
                          .dataset = g->forward->dataset,
@@ -531,7 +531,7 @@ int pg_audit_pixels(pg_audit_group *g, pg_audit_cell *cell)
 {
     pg_audit_row *row = cell->rows[PG_AUDIT_PIXEL];
     size_t count = (size_t)g->chunk.count,
-           bytes = (size_t)3 * (size_t)cell->cell->reach_height * (size_t)cell->cell->reach_width;
+           bytes = (size_t)3 * (size_t)cell->cell->affected_height * (size_t)cell->cell->affected_width;
     pg_example *examples = calloc(count, sizeof *examples);
     pg_attack_result *results = calloc(count, sizeof *results);
     uint8_t *patches = malloc(count * bytes);

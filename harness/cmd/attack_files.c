@@ -292,9 +292,9 @@ static char *meta_text(const work *w)
         "format", "patchgauge.attack.1", "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256",
         s->info.hash, "model", s->info.model, "dataset", r->dataset, "dataset_sha256", data->hash, "split", data->split,
         "first", (json_int_t)s->first, "end", (json_int_t)s->end, "attacker", r->behind_resize ? "network" : "input", "patch",
-        s->patch_height, s->patch_width, "reach", s->reach_height, s->reach_width, "window", s->window.height, s->window.width,
-        "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "batch", r->batch, "device", pg_network_device(s->network),
-        "seed", (json_int_t)r->seed, "through", pg_attacker_through(s->attacker), "attack",
+        s->patch_height, s->patch_width, "reach", s->affected_height, s->affected_width, "window", s->window.height,
+        s->window.width, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "batch", r->batch, "device",
+        pg_network_device(s->network), "seed", (json_int_t)r->seed, "through", pg_attacker_through(s->attacker), "attack",
         options_json(&s->attack->module, s->attack_config), "defense", options_json(&s->defense->module, s->config), "delta",
         s->has_delta ? json_integer(s->delta) : json_null(), "classes", names_json(data), "counts", counts);
     char *text = meta ? pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;

@@ -148,13 +148,14 @@ static int check_patch(pg_attack_setup *s)
 {
     const pg_geometry *g = &s->info.geometry;
     int code = pg_patch_parse(s->request->patch, s->image_height, s->image_width, &s->patch_height, &s->patch_width);
-    s->reach_height = s->patch_height;
-    s->reach_width = s->patch_width;
+    s->affected_height = s->patch_height;
+    s->affected_width = s->patch_width;
     if (code == PG_OK && s->before_resize)
-        code = pg_resize_reach_of(&s->resize, s->patch_height, s->patch_width, &s->reach_height, &s->reach_width);
+        code = pg_resize_affected_pixels(&s->resize, s->patch_height, s->patch_width, &s->affected_height, &s->affected_width);
     if (code != PG_OK)
         return code;
-    s->defended = (pg_defended){s->defense, s->config, {g->input_height, g->input_width, s->reach_height, s->reach_width}};
+    s->defended =
+        (pg_defended){s->defense, s->config, {g->input_height, g->input_width, s->affected_height, s->affected_width}};
     s->at_once = pg_defended_masks_images(&s->defended) ? 1 : s->request->batch;
     code = pg_defended_map(&s->defended, &s->info.geometry, &s->window);
     if (code != PG_OK)

@@ -22,8 +22,8 @@ typedef struct pg_attack_setup {
     pg_resizing resize;            /* of the data set */
     bool before_resize;            /* the patch is put on before it, and it changes the size; else on what the network takes */
     int image_height, image_width; /* of what the patch is put on */
-    int patch_height, patch_width, reach_height, reach_width; /* reach: what it changes of what the network takes */
-    int at_once;                                              /* images of one pass of the network */
+    int patch_height, patch_width, affected_height, affected_width; /* reach: what it changes of what the network takes */
+    int at_once;                                                    /* images of one pass of the network */
     pg_defended defended;
     pg_window window;
     int64_t first, end, delta; /* delta: of the evidence, 0 where not measured */

@@ -215,7 +215,7 @@ static void spans_join(const spans *s, int out, int start, int length, int *from
     }
 }
 
-int pg_resize_reach(int in, int out, pg_filter filter, int length, int *reach)
+int pg_resize_affected(int in, int out, pg_filter filter, int length, int *reach)
 {
     spans s;
     int code = spans_init(&s, in, out, filter);
@@ -228,10 +228,10 @@ int pg_resize_reach(int in, int out, pg_filter filter, int length, int *reach)
     return code;
 }
 
-int pg_resize_reach_of(const pg_resizing *how, int height, int width, int *reach_height, int *reach_width)
+int pg_resize_affected_pixels(const pg_resizing *how, int height, int width, int *affected_height, int *affected_width)
 {
-    int code = pg_resize_reach(how->from_height, how->height, how->filter, height, reach_height);
-    return code == PG_OK ? pg_resize_reach(how->from_width, how->width, how->filter, width, reach_width) : code;
+    int code = pg_resize_affected(how->from_height, how->height, how->filter, height, affected_height);
+    return code == PG_OK ? pg_resize_affected(how->from_width, how->width, how->filter, width, affected_width) : code;
 }
 
 int pg_resize_touched(int in, int out, pg_filter filter, int start, int length, int *from, int *count)

@@ -1,6 +1,6 @@
 /* A data set whose images are resized to what a network takes: "cifar10:test@192", "cifar10:test@192x224:bilinear". Everything
  * that reads a data set reads it so, and its hash is one of its own. Where a patch is put on before the resize, it changes more
- * than its pixels times the scale: pg_resize_reach says how many (defenses/CERTIFICATES.md, section 6). */
+ * than its pixels times the scale: pg_resize_affected says how many (defenses/CERTIFICATES.md, section 6). */
 #ifndef PG_DATA_RESIZED_H
 #define PG_DATA_RESIZED_H
 

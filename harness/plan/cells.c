@@ -74,7 +74,7 @@ static int resolve_defense(pg_cell_builder *s, const pg_toml_value **values, pg_
 static int affected_pixels(int in, int out, pg_filter filter, int patch, int *reach)
 {
     *reach = patch;
-    return in == out ? PG_OK : pg_resize_reach(in, out, filter, patch, reach);
+    return in == out ? PG_OK : pg_resize_affected(in, out, filter, patch, reach);
 }
 
 /* Certificates with room for a change want a measurement of it. */
@@ -105,13 +105,14 @@ static void resolve_patch(pg_cell_builder *s, const pg_toml_value **values, pg_c
     c->image_width = before ? f->resize.from_width : f->dataset_width;
     if (pg_patch_parse(pg_row_value(s, values, PG_KEY_PATCH), c->image_height, c->image_width, &c->patch_height,
                        &c->patch_width) != PG_OK ||
-        affected_pixels(c->image_height, f->dataset_height, f->resize.filter, c->patch_height, &c->reach_height) != PG_OK ||
-        affected_pixels(c->image_width, f->dataset_width, f->resize.filter, c->patch_width, &c->reach_width) != PG_OK) {
+        affected_pixels(c->image_height, f->dataset_height, f->resize.filter, c->patch_height, &c->affected_height) != PG_OK ||
+        affected_pixels(c->image_width, f->dataset_width, f->resize.filter, c->patch_width, &c->affected_width) != PG_OK) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_PATCH), "patch", "%s", pg_error_message());
         *ok = false;
         return;
     }
-    pg_defended defended = {c->defense, c->config, {f->dataset_height, f->dataset_width, c->reach_height, c->reach_width}};
+    pg_defended defended = {
+        c->defense, c->config, {f->dataset_height, f->dataset_width, c->affected_height, c->affected_width}};
     if (pg_defended_map(&defended, &g, &c->window) != PG_OK ||
         pg_rule_check(c->defense, c->config, g.rows.positions, g.columns.positions, g.classes) != PG_OK) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_DEFENSE), "defense", "defense %s on %s: %s",
@@ -272,8 +273,8 @@ static int make_details(pg_cell *c)
     pg_settings_add(&text, "model", f->info.model);
     pg_buf_printf(&text, "model.version=%d\n", f->info.model_version);
     pg_buf_printf(&text, "patch.px=%dx%d\nweights.hash=%s\n", c->patch_height, c->patch_width, f->info.hash);
-    if (c->reach_height != c->patch_height || c->reach_width != c->patch_width)
-        pg_buf_printf(&text, "reach.px=%dx%d\n", c->reach_height, c->reach_width);
+    if (c->affected_height != c->patch_height || c->affected_width != c->patch_width)
+        pg_buf_printf(&text, "reach.px=%dx%d\n", c->affected_height, c->affected_width);
     pg_buf_printf(&text, "window=%dx%d\n", c->window.height, c->window.width);
     for (const pg_option *row = c->defense->module.options; row->name; row++)
         if (pg_option_left_out(row, c->config, &text)) /* of the settings too, since it is no part of identity */

@@ -294,8 +294,8 @@ static int copy_forward(const pg_forward *from, const pg_cell *c, pg_forward *f)
     f->config = copy_of(c->config, c->defense->module.config_size);
     f->masked_images.config = f->config;
     f->window = c->window;
-    f->patch_height = c->reach_height;
-    f->patch_width = c->reach_width;
+    f->patch_height = c->affected_height;
+    f->patch_width = c->affected_width;
     bool good = f->dataset && f->weights && f->model_pairs && f->config;
     for (size_t i = 0; good && i < from->n_model_pairs; i++)
         good = (f->model_pairs[f->n_model_pairs++] = strdup(from->model_pairs[i])) != NULL;

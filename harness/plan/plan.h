@@ -69,8 +69,8 @@ typedef struct pg_cell {
     void *config;                  /* resolved options of the defense */
     int image_height, image_width; /* that the attacker sees: before or after a resize, */
     int patch_height, patch_width; /* pixels of it, */
-    int reach_height,
-        reach_width;     /* and pixels that such a patch changes of what the network takes: the patch, or more of them */
+    int affected_height,
+        affected_width;  /* and pixels that such a patch changes of what the network takes: the patch, or more of them */
     pg_window window;    /* positions that see so many */
     bool any_batch;      /* certificates hold wherever an image stands in a batch, as far as that was measured */
     bool has_delta;      /* the locality was measured */

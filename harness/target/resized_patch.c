@@ -59,7 +59,7 @@ void pg_spread_free(pg_spread *s)
 static int make_weights(pg_spread *s)
 {
     const pg_resizing *how = &s->how;
-    int code = pg_resize_reach_of(how, s->patch_height, s->patch_width, &s->height, &s->width);
+    int code = pg_resize_affected_pixels(how, s->patch_height, s->patch_width, &s->height, &s->width);
     if (code != PG_OK)
         return code;
     s->row_weights = malloc((size_t)how->height * (size_t)how->from_height * sizeof *s->row_weights);

@@ -134,7 +134,7 @@ static int open_bare(masked *d)
     int code = pg_module_configure(&r.defense->module, "defense", NULL, 0, d->mean);
     int height = r.patch_height, width = r.patch_width; /* of what a patch changes */
     if (code == PG_OK && r.resize)
-        code = pg_resize_reach_of(r.resize, r.patch_height, r.patch_width, &height, &width);
+        code = pg_resize_affected_pixels(r.resize, r.patch_height, r.patch_width, &height, &width);
     r.window =
         (pg_window){pg_axis_window(&g->rows, g->input_height, height), pg_axis_window(&g->columns, g->input_width, width)};
     return code == PG_OK ? pg_victim_open(&r, &d->bare) : code;
