@@ -11,7 +11,7 @@
 
 enum { AHEAD = 2, THREADS_MAX = 8 };
 
-struct pg_feed {
+struct pg_prefetch {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     pthread_t threads[THREADS_MAX];
@@ -20,10 +20,10 @@ struct pg_feed {
     int64_t *labels[AHEAD];
     size_t image_bytes; /* the most there is room for */
     /* under the mutex */
-    pg_feed_pass pass;
+    pg_prefetch_pass pass;
     int64_t taken;       /* images that threads have begun, */
     int64_t made[AHEAD]; /* and have made of the batches in each place */
-    int64_t batch;       /* in use: the last that pg_feed_next gave; -1 before the first */
+    int64_t batch;       /* in use: the last that pg_prefetch_next gave; -1 before the first */
     int busy;            /* threads that make an image */
     bool ends;
     int error; /* the first */
@@ -34,14 +34,14 @@ struct pg_feed {
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Under the mutex: whether an image is there to be made, and room for it. */
-static bool has_work(const pg_feed *f)
+static bool has_work(const pg_prefetch *f)
 {
     return !f->error && f->taken < f->pass.images && f->taken / f->pass.batch < f->batch + AHEAD + (f->batch < 0);
 }
 
 static void *work(void *arg)
 {
-    pg_feed *f = arg;
+    pg_prefetch *f = arg;
     pthread_mutex_lock(&f->mutex);
     uint8_t *scratch = f->scratch + (size_t)f->started++ * f->image_bytes;
     while (!f->ends) {
@@ -49,7 +49,7 @@ static void *work(void *arg)
             pthread_cond_wait(&f->changed, &f->mutex);
             continue;
         }
-        const pg_feed_pass p = f->pass;
+        const pg_prefetch_pass p = f->pass;
         int64_t i = f->taken++, place = i / p.batch % AHEAD, at = i % p.batch;
         f->busy++;
         pthread_mutex_unlock(&f->mutex);
@@ -74,10 +74,10 @@ static int cores(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-int pg_feed_new(int64_t batch, size_t image_bytes, pg_feed **out)
+int pg_prefetch_new(int64_t batch, size_t image_bytes, pg_prefetch **out)
 {
     int threads = (int)least(cores(), THREADS_MAX);
-    pg_feed *f = calloc(1, sizeof *f);
+    pg_prefetch *f = calloc(1, sizeof *f);
     *out = NULL;
     if (!f)
         return pg_fail(PG_ENOMEM, "out of memory");
@@ -94,14 +94,14 @@ int pg_feed_new(int64_t batch, size_t image_bytes, pg_feed **out)
     while (good && f->n_threads < threads && pthread_create(&f->threads[f->n_threads], NULL, work, f) == 0)
         f->n_threads++;
     if (f->n_threads == 0) {
-        pg_feed_free(f);
+        pg_prefetch_free(f);
         return pg_fail(PG_ENOMEM, "no memory for two batches of %lld images, or no thread to read them", (long long)batch);
     }
     *out = f;
     return PG_OK;
 }
 
-void pg_feed_free(pg_feed *f)
+void pg_prefetch_free(pg_prefetch *f)
 {
     if (!f)
         return;
@@ -121,7 +121,7 @@ void pg_feed_free(pg_feed *f)
     free(f);
 }
 
-void pg_feed_start(pg_feed *f, const pg_feed_pass *pass)
+void pg_prefetch_start(pg_prefetch *f, const pg_prefetch_pass *pass)
 {
     pthread_mutex_lock(&f->mutex);
     f->taken = f->pass.images; /* nobody begins another one */
@@ -135,7 +135,7 @@ void pg_feed_start(pg_feed *f, const pg_feed_pass *pass)
     pthread_mutex_unlock(&f->mutex);
 }
 
-int pg_feed_next(pg_feed *f, const uint8_t **pixels, const int64_t **labels, int64_t *n)
+int pg_prefetch_next(pg_prefetch *f, const uint8_t **pixels, const int64_t **labels, int64_t *n)
 {
     pthread_mutex_lock(&f->mutex);
     if (f->batch >= 0)

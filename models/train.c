@@ -178,7 +178,7 @@ typedef struct training {
     const pg_train_job *job;
     const pg_train_options *o;
     images fit, val;
-    pg_feed *feed;
+    pg_prefetch *prefetch;
     int64_t epoch;
     const pg_torch *t;
     pg_scope *s;
@@ -235,7 +235,7 @@ static void cut_out(const pg_train_options *o, pg_rng rng, uint8_t *image, int h
     }
 }
 
-/* Image i of the epoch's order, augmented, once for each draw of its squares; see pg_feed_pass. */
+/* Image i of the epoch's order, augmented, once for each draw of its squares; see pg_prefetch_pass. */
 static int make_fit(const void *context, int64_t i, uint8_t *scratch, uint8_t *pixels, int64_t *label)
 {
     const training *r = context;
@@ -339,7 +339,7 @@ static int one_step(training *r, int64_t step, int64_t steps_an_epoch, double *l
     const uint8_t *pixels;
     const int64_t *right;
     int64_t n;
-    int e = pg_feed_next(r->feed, &pixels, &right, &n);
+    int e = pg_prefetch_next(r->prefetch, &pixels, &right, &n);
     if (e)
         return e;
     int64_t draws = draws_of(r->o);
@@ -382,9 +382,9 @@ static int validate(training *r, double *accuracy)
     const uint8_t *pixels;
     const int64_t *right;
     int64_t correct = 0, n, chosen[VALIDATED];
-    pg_feed_start(r->feed, &(pg_feed_pass){info->images, VALIDATED, image_bytes(&r->val), make_val, r});
+    pg_prefetch_start(r->prefetch, &(pg_prefetch_pass){info->images, VALIDATED, image_bytes(&r->val), make_val, r});
     for (int64_t first = 0; first < info->images; first += n) {
-        int e = pg_feed_next(r->feed, &pixels, &right, &n);
+        int e = pg_prefetch_next(r->prefetch, &pixels, &right, &n);
         if (e)
             return e;
         if (r->bf16)
@@ -436,8 +436,8 @@ static int one_epoch(training *r, int64_t epoch)
     pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_SHUFFLE, (uint32_t)epoch);
     pg_rng_shuffle(&rng, r->order, (uint32_t)n);
     r->epoch = epoch;
-    pg_feed_start(
-        r->feed, &(pg_feed_pass){steps * r->o->batch, r->o->batch, (size_t)draws_of(r->o) * image_bytes(&r->fit), make_fit, r});
+    pg_prefetch_start(r->prefetch, &(pg_prefetch_pass){steps * r->o->batch, r->o->batch,
+                                                       (size_t)draws_of(r->o) * image_bytes(&r->fit), make_fit, r});
     pg_progress bar;
     char note[96], label[48];
     snprintf(label, sizeof label, "epoch %ld/%ld", (long)epoch + 1, (long)r->o->epochs);
@@ -507,7 +507,7 @@ static int prepare(training *r)
     size_t fit = (size_t)draws_of(r->o) * image_bytes(&r->fit),
            largest = fit > image_bytes(&r->val) ? fit : image_bytes(&r->val);
     if (!e)
-        e = pg_feed_new(r->o->batch > VALIDATED ? r->o->batch : VALIDATED, largest, &r->feed);
+        e = pg_prefetch_new(r->o->batch > VALIDATED ? r->o->batch : VALIDATED, largest, &r->prefetch);
     if (!e)
         e = pg_torch_load((int)r->o->threads, &r->t);
     if (!e)
@@ -632,7 +632,7 @@ static void release(training *r)
     pg_checkpoint_release(&r->state, r->t);
     if (r->t)
         r->t->scope_free(r->s);
-    pg_feed_free(r->feed);
+    pg_prefetch_free(r->prefetch);
     pg_dataset_close(r->fit.dataset);
     pg_dataset_close(r->val.dataset);
     free(r->order);

@@ -38,13 +38,13 @@ static int make(const void *context, int64_t i, uint8_t *scratch, uint8_t *pixel
 }
 
 /* Takes `batches` batches, and checks all that is in them. */
-static void take(pg_feed *feed, source *s, int64_t images, int64_t batches)
+static void take(pg_prefetch *prefetch, source *s, int64_t images, int64_t batches)
 {
     const uint8_t *pixels;
     const int64_t *labels;
     int64_t n, at = 0;
     for (int64_t b = 0; b < batches; b++) {
-        assert_int_equal(pg_feed_next(feed, &pixels, &labels, &n), PG_OK);
+        assert_int_equal(pg_prefetch_next(prefetch, &pixels, &labels, &n), PG_OK);
         assert_int_equal(n, images - at < BATCH ? images - at : BATCH);
         assert_true(atomic_load(&s->furthest) < (b + 2) * BATCH); /* two batches, never more */
         for (int64_t i = 0; i < n; i++, at++) {
@@ -56,70 +56,70 @@ static void take(pg_feed *feed, source *s, int64_t images, int64_t batches)
     }
 }
 
-static pg_feed_pass pass_of(source *s, int64_t images) { return (pg_feed_pass){images, BATCH, BYTES, make, s}; }
+static pg_prefetch_pass pass_of(source *s, int64_t images) { return (pg_prefetch_pass){images, BATCH, BYTES, make, s}; }
 
 static void passes_hold_every_image_in_order(void **state)
 {
     (void)state;
-    pg_feed *feed = NULL;
-    assert_int_equal(pg_feed_new(BATCH, BYTES, &feed), PG_OK);
+    pg_prefetch *prefetch = NULL;
+    assert_int_equal(pg_prefetch_new(BATCH, BYTES, &prefetch), PG_OK);
     static const int64_t sizes[] = {0, 1, 6, 7, 8, 14, 15, 100, 700};
     for (size_t k = 0; k < 2 * sizeof sizes / sizeof *sizes; k++) {
         source s = {.fails_at = -1, .key = (int64_t)k, .furthest = -1};
         int64_t images = sizes[k / 2];
-        pg_feed_start(feed, &(pg_feed_pass){images, BATCH, BYTES, make, &s});
-        take(feed, &s, images, (images + BATCH - 1) / BATCH + 1); /* the one behind the last is empty */
+        pg_prefetch_start(prefetch, &(pg_prefetch_pass){images, BATCH, BYTES, make, &s});
+        take(prefetch, &s, images, (images + BATCH - 1) / BATCH + 1); /* the one behind the last is empty */
         assert_int_equal(atomic_load(&s.made), images);
     }
-    pg_feed_free(feed);
-    pg_feed_free(NULL);
+    pg_prefetch_free(prefetch);
+    pg_prefetch_free(NULL);
 }
 
 /* A pass that ends early leaves nothing behind for the next one, nor a thread that still writes. */
 static void passes_can_be_dropped(void **state)
 {
     (void)state;
-    pg_feed *feed = NULL;
-    assert_int_equal(pg_feed_new(BATCH, BYTES, &feed), PG_OK);
+    pg_prefetch *prefetch = NULL;
+    assert_int_equal(pg_prefetch_new(BATCH, BYTES, &prefetch), PG_OK);
     for (int k = 0; k < 50; k++) {
         source *s = calloc(1, sizeof *s);
         assert_non_null(s);
         *s = (source){.fails_at = -1, .key = k, .furthest = -1};
-        pg_feed_pass pass = pass_of(s, 100);
-        pg_feed_start(feed, &pass);
-        take(feed, s, 100, k % 4);
-        pg_feed_pass none = {0, 1, BYTES, make, NULL};
-        pg_feed_start(feed, &none);
+        pg_prefetch_pass pass = pass_of(s, 100);
+        pg_prefetch_start(prefetch, &pass);
+        take(prefetch, s, 100, k % 4);
+        pg_prefetch_pass none = {0, 1, BYTES, make, NULL};
+        pg_prefetch_start(prefetch, &none);
         int64_t made = atomic_load(&s->made);
         memset(s, 0, sizeof *s); /* nobody looks any more */
         free(s);
         assert_true(made <= 100);
     }
-    pg_feed_free(feed);
+    pg_prefetch_free(prefetch);
 }
 
 static void errors_come_with_their_message(void **state)
 {
     (void)state;
-    pg_feed *feed = NULL;
-    assert_int_equal(pg_feed_new(BATCH, BYTES, &feed), PG_OK);
+    pg_prefetch *prefetch = NULL;
+    assert_int_equal(pg_prefetch_new(BATCH, BYTES, &prefetch), PG_OK);
     source s = {.fails_at = 3 * BATCH + 2, .furthest = -1};
-    pg_feed_pass pass = pass_of(&s, 100);
+    pg_prefetch_pass pass = pass_of(&s, 100);
     const uint8_t *pixels;
     const int64_t *labels;
     int64_t n;
     int code = PG_OK, batches = 0;
-    pg_feed_start(feed, &pass);
-    while (!(code = pg_feed_next(feed, &pixels, &labels, &n)))
+    pg_prefetch_start(prefetch, &pass);
+    while (!(code = pg_prefetch_next(prefetch, &pixels, &labels, &n)))
         assert_true(++batches <= 3);
     assert_int_equal(code, PG_EDAMAGED);
     assert_string_equal(pg_error_message(), "image 23 is damaged");
     assert_true(batches >= 2); /* those before it came whole; the one in use when it was met too */
     source sound = {.fails_at = -1, .furthest = -1};
     pass = pass_of(&sound, 100);
-    pg_feed_start(feed, &pass);
-    take(feed, &sound, 100, 15);
-    pg_feed_free(feed);
+    pg_prefetch_start(prefetch, &pass);
+    take(prefetch, &sound, 100, 15);
+    pg_prefetch_free(prefetch);
 }
 
 int main(void)

@@ -101,12 +101,12 @@ static void regions_are_what_a_resize_makes_of_patches(void **state)
     for (uint32_t k = 0; k < RESIZINGS; k++) {
         const pg_resizing *how = &resizings[k];
         size_t image = (size_t)(3 * how->from_height * how->from_width);
-        pg_spread *s = NULL;
+        pg_resized_patch *s = NULL;
         pg_rect places[PLACES];
         int slots[PLACES], largest = 0, differ = 0;
-        if (pg_spread_new(how, PATCH_H, PATCH_W, PLACES, scope, &s) != PG_OK)
+        if (pg_resized_patch_new(how, PATCH_H, PATCH_W, PLACES, scope, &s) != PG_OK)
             fail_msg("%s", pg_error_message());
-        size_t region = (size_t)(3 * pg_spread_size(s).height * pg_spread_size(s).width);
+        size_t region = (size_t)(3 * pg_resized_patch_size(s).height * pg_resized_patch_size(s).width);
         for (int i = 0; i < PLACES; i++) {
             int top, left, slot = slots[i] = PLACES - 1 - i;
             place_of(how, i, &top, &left);
@@ -114,15 +114,15 @@ static void regions_are_what_a_resize_makes_of_patches(void **state)
             random_bytes(100 * k + 50 + (uint32_t)(i / 2), patches[i], PATCH);
             memcpy(pasted[i], clean[i], image);
             paste(pasted[i], how->from_height, how->from_width, patches[i], PATCH_H, PATCH_W, top, left);
-            assert_int_equal(pg_spread_hold(s, slot, clean[i], top, left, &places[i]), PG_OK);
+            assert_int_equal(pg_resized_patch_hold(s, slot, clean[i], top, left, &places[i]), PG_OK);
             assert_true(places[i].top >= 0 && places[i].top + places[i].height <= how->height);
             assert_true(places[i].left >= 0 && places[i].left + places[i].width <= how->width);
             for (int p = 0; p < PATCH; p++)
                 values[i * PATCH + p] = (float)patches[i][p] * (1.0f / 255);
         }
-        pg_spread_batch(s, PLACES, slots);
+        pg_resized_patch_batch(s, PLACES, slots);
         pg_tensor *x = t->from_data(scope, values, PG_T_F32, 3, (const int64_t[]){PLACES, 3, PATCH_H * PATCH_W});
-        t->read(scope, pg_spread_pixels(s, x), regions, PG_T_F32, (int64_t)((size_t)PLACES * region));
+        t->read(scope, pg_resized_patch_pixels(s, x), regions, PG_T_F32, (int64_t)((size_t)PLACES * region));
         if (pg_scope_check(scope) != PG_OK)
             fail_msg("%s", pg_error_message());
         t->scope_clear(scope);
@@ -134,7 +134,7 @@ static void regions_are_what_a_resize_makes_of_patches(void **state)
                       how->height, how->width, pg_filter_names[how->filter], largest, differ,
                       PLACES * 3 * how->height * how->width);
         assert_int_equal(largest, 0);
-        pg_spread_free(s);
+        pg_resized_patch_free(s);
     }
 }
 
@@ -148,13 +148,13 @@ static void gradients_are_the_weights(void **state)
         static float values[PATCH], objectives[IMAGE_MAX], gradient[PATCH];
         float *rows = malloc((size_t)how->height * (size_t)how->from_height * sizeof *rows);
         float *columns = malloc((size_t)how->width * (size_t)how->from_width * sizeof *columns);
-        pg_spread *s = NULL;
+        pg_resized_patch *s = NULL;
         pg_rect place;
         int top, left;
         place_of(how, (int)k % PLACES, &top, &left);
         assert_int_equal(pg_resize_weights(how->from_height, how->height, how->filter, rows), PG_OK);
         assert_int_equal(pg_resize_weights(how->from_width, how->width, how->filter, columns), PG_OK);
-        assert_int_equal(pg_spread_new(how, PATCH_H, PATCH_W, 1, scope, &s), PG_OK);
+        assert_int_equal(pg_resized_patch_new(how, PATCH_H, PATCH_W, 1, scope, &s), PG_OK);
         pg_rng rng = pg_rng_make(32, PG_STREAM_TEST, k);
         for (int i = 0; i < IMAGE_MAX; i++) {
             clean[i] = (uint8_t)(110 + pg_rng_below(&rng, 40));
@@ -162,13 +162,13 @@ static void gradients_are_the_weights(void **state)
         }
         for (int i = 0; i < PATCH; i++)
             values[i] = (float)(110 + pg_rng_below(&rng, 40)) / 255;
-        assert_int_equal(pg_spread_hold(s, 0, clean, top, left, &place), PG_OK);
-        pg_spread_batch(s, 1, (int[]){0});
+        assert_int_equal(pg_resized_patch_hold(s, 0, clean, top, left, &place), PG_OK);
+        pg_resized_patch_batch(s, 1, (int[]){0});
         bool recorded = t->grad_mode(true);
         pg_tensor *leaf = t->from_data(scope, values, PG_T_F32, 3, (const int64_t[]){1, 3, PATCH_H * PATCH_W});
         t->requires_grad(scope, leaf, true);
         pg_tensor *weights = t->from_data(scope, objectives, PG_T_F32, 3, (const int64_t[]){1, 3, place.height * place.width});
-        pg_tensor *loss = t->sum(scope, t->mul(scope, pg_spread_pixels(s, leaf), weights), 0, NULL, false);
+        pg_tensor *loss = t->sum(scope, t->mul(scope, pg_resized_patch_pixels(s, leaf), weights), 0, NULL, false);
         t->read(scope, t->grad(scope, loss, leaf), gradient, PG_T_F32, PATCH);
         if (pg_scope_check(scope) != PG_OK)
             fail_msg("%s", pg_error_message());
@@ -190,7 +190,7 @@ static void gradients_are_the_weights(void **state)
             worst = fmax(worst, fabs(want - (double)gradient[p]));
         }
         assert_true(worst < 1e-4);
-        pg_spread_free(s);
+        pg_resized_patch_free(s);
         free(rows);
         free(columns);
     }

@@ -6,19 +6,19 @@
 #include <string.h>
 
 /* One patch at its place. */
-typedef struct spread_slot {
+typedef struct resized_slot {
     double *columns; /* [patch width][width] */
     double *beside;  /* [3][patch height][width] */
     double *rows;    /* [height][patch height] */
     double *base;    /* [3][height][width] */
-} spread_slot;
+} resized_slot;
 
-struct pg_spread {
+struct pg_resized_patch {
     pg_resizing how;
     int patch_height, patch_width, height, width; /* of a patch and of its region */
     float *row_weights, *column_weights;          /* [how.height][how.from_height], [how.width][how.from_width] */
     int n_slots;
-    spread_slot *slots;
+    resized_slot *slots;
     uint8_t *image;                            /* [from_height][from_width][3]: of the slot that is filled, the patch black */
     uint8_t *narrow;                           /* [from_height][width][3]: its columns resized */
     pg_scope *scope;                           /* borrowed */
@@ -28,7 +28,7 @@ struct pg_spread {
 
 /* ---- Opening and closing ---- */
 
-static void drop_batch(pg_spread *s)
+static void drop_batch(pg_resized_patch *s)
 {
     pg_tensor **const tensors[] = {&s->columns, &s->beside, &s->rows, &s->base};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
@@ -37,7 +37,7 @@ static void drop_batch(pg_spread *s)
     }
 }
 
-void pg_spread_free(pg_spread *s)
+void pg_resized_patch_free(pg_resized_patch *s)
 {
     if (!s)
         return;
@@ -56,7 +56,7 @@ void pg_spread_free(pg_spread *s)
     free(s);
 }
 
-static int make_weights(pg_spread *s)
+static int make_weights(pg_resized_patch *s)
 {
     const pg_resizing *how = &s->how;
     int code = pg_resize_affected_pixels(how, s->patch_height, s->patch_width, &s->height, &s->width);
@@ -70,7 +70,7 @@ static int make_weights(pg_spread *s)
     return code == PG_OK ? pg_resize_weights(how->from_width, how->width, how->filter, s->column_weights) : code;
 }
 
-static int make_slots(pg_spread *s)
+static int make_slots(pg_resized_patch *s)
 {
     size_t h = (size_t)s->height, w = (size_t)s->width, p = (size_t)s->patch_height, q = (size_t)s->patch_width;
     size_t rows = (size_t)s->how.from_height, columns = (size_t)s->how.from_width;
@@ -79,38 +79,40 @@ static int make_slots(pg_spread *s)
     s->narrow = malloc(rows * w * 3);
     bool good = s->slots && s->image && s->narrow;
     for (int i = 0; good && i < s->n_slots; i++) {
-        spread_slot *x = &s->slots[i];
-        *x = (spread_slot){.columns = calloc(q * w, sizeof(double)),
-                           .beside = calloc(3 * p * w, sizeof(double)),
-                           .rows = calloc(h * p, sizeof(double)),
-                           .base = calloc(3 * h * w, sizeof(double))};
+        resized_slot *x = &s->slots[i];
+        *x = (resized_slot){.columns = calloc(q * w, sizeof(double)),
+                            .beside = calloc(3 * p * w, sizeof(double)),
+                            .rows = calloc(h * p, sizeof(double)),
+                            .base = calloc(3 * h * w, sizeof(double))};
         good = x->columns && x->beside && x->rows && x->base;
     }
     return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images under attack", s->n_slots);
 }
 
-int pg_spread_new(const pg_resizing *how, int patch_height, int patch_width, int slots, pg_scope *scope, pg_spread **out)
+int pg_resized_patch_new(const pg_resizing *how, int patch_height, int patch_width, int slots, pg_scope *scope,
+                         pg_resized_patch **out)
 {
     *out = NULL;
-    pg_spread *s = calloc(1, sizeof *s);
+    pg_resized_patch *s = calloc(1, sizeof *s);
     if (!s)
         return pg_fail(PG_ENOMEM, "out of memory");
-    *s = (pg_spread){.how = *how, .patch_height = patch_height, .patch_width = patch_width, .n_slots = slots, .scope = scope};
+    *s = (pg_resized_patch){
+        .how = *how, .patch_height = patch_height, .patch_width = patch_width, .n_slots = slots, .scope = scope};
     int code = make_weights(s);
     if (code == PG_OK)
         code = make_slots(s);
     if (code == PG_OK)
         *out = s;
     else
-        pg_spread_free(s);
+        pg_resized_patch_free(s);
     return code;
 }
 
-pg_rect pg_spread_size(const pg_spread *s) { return (pg_rect){.height = s->height, .width = s->width}; }
+pg_rect pg_resized_patch_size(const pg_resized_patch *s) { return (pg_rect){.height = s->height, .width = s->width}; }
 
 /* ---- Slots ---- */
 
-static void fill_weights(const pg_spread *s, spread_slot *x, int top, int left, const pg_rect *place)
+static void fill_weights(const pg_resized_patch *s, resized_slot *x, int top, int left, const pg_rect *place)
 {
     for (int i = 0; i < s->height; i++)
         for (int y = 0; y < s->patch_height; y++)
@@ -121,7 +123,7 @@ static void fill_weights(const pg_spread *s, spread_slot *x, int top, int left, 
 }
 
 /* The image with a black patch. */
-static void fill_image(pg_spread *s, const uint8_t *pixels, int top, int left)
+static void fill_image(pg_resized_patch *s, const uint8_t *pixels, int top, int left)
 {
     int width = s->how.from_width;
     size_t plane = (size_t)s->how.from_height * (size_t)width;
@@ -133,7 +135,7 @@ static void fill_image(pg_spread *s, const uint8_t *pixels, int top, int left)
 }
 
 /* What the pixels beside the patch add to the columns of its rows. */
-static void fill_beside(const pg_spread *s, spread_slot *x, int top, const pg_rect *place)
+static void fill_beside(const pg_resized_patch *s, resized_slot *x, int top, const pg_rect *place)
 {
     int width = s->how.from_width;
     for (int c = 0; c < 3; c++)
@@ -149,7 +151,7 @@ static void fill_beside(const pg_spread *s, spread_slot *x, int top, const pg_re
 }
 
 /* What the rows above and below the patch add, once their columns are resized. */
-static int fill_base(const pg_spread *s, spread_slot *x, int top, const pg_rect *place)
+static int fill_base(const pg_resized_patch *s, resized_slot *x, int top, const pg_rect *place)
 {
     int height = s->how.from_height, bottom = top + s->patch_height;
     const pg_image image = {.height = height, .width = s->how.from_width, .pixels = s->image};
@@ -176,11 +178,11 @@ static int begin(int in, int out, pg_filter filter, int start, int length, int r
     return code;
 }
 
-int pg_spread_hold(pg_spread *s, int slot, const uint8_t *pixels, int top, int left, pg_rect *place)
+int pg_resized_patch_hold(pg_resized_patch *s, int slot, const uint8_t *pixels, int top, int left, pg_rect *place)
 {
     const pg_resizing *how = &s->how;
-    spread_slot *x = &s->slots[slot];
-    *place = pg_spread_size(s);
+    resized_slot *x = &s->slots[slot];
+    *place = pg_resized_patch_size(s);
     int code = begin(how->from_height, how->height, how->filter, top, s->patch_height, s->height, &place->top);
     if (code == PG_OK)
         code = begin(how->from_width, how->width, how->filter, left, s->patch_width, s->width, &place->left);
@@ -195,7 +197,7 @@ int pg_spread_hold(pg_spread *s, int slot, const uint8_t *pixels, int top, int l
 /* ---- Passes ---- */
 
 /* A field of the slots, at `offset`, as a tensor [n][colours][height][width] that outlives the scope. */
-static pg_tensor *gather_slots(pg_spread *s, const int *slots, size_t offset, int colours, int height, int width)
+static pg_tensor *gather_slots(pg_resized_patch *s, const int *slots, size_t offset, int colours, int height, int width)
 {
     size_t values = (size_t)colours * (size_t)height * (size_t)width;
     double *all = malloc((size_t)s->n * values * sizeof *all);
@@ -215,14 +217,14 @@ static pg_tensor *gather_slots(pg_spread *s, const int *slots, size_t offset, in
     return x;
 }
 
-void pg_spread_batch(pg_spread *s, int n, const int *slots)
+void pg_resized_patch_batch(pg_resized_patch *s, int n, const int *slots)
 {
     drop_batch(s);
     s->n = n;
-    s->columns = gather_slots(s, slots, offsetof(spread_slot, columns), 1, s->patch_width, s->width);
-    s->beside = gather_slots(s, slots, offsetof(spread_slot, beside), 3, s->patch_height, s->width);
-    s->rows = gather_slots(s, slots, offsetof(spread_slot, rows), 1, s->height, s->patch_height);
-    s->base = gather_slots(s, slots, offsetof(spread_slot, base), 3, s->height, s->width);
+    s->columns = gather_slots(s, slots, offsetof(resized_slot, columns), 1, s->patch_width, s->width);
+    s->beside = gather_slots(s, slots, offsetof(resized_slot, beside), 3, s->patch_height, s->width);
+    s->rows = gather_slots(s, slots, offsetof(resized_slot, rows), 1, s->height, s->patch_height);
+    s->base = gather_slots(s, slots, offsetof(resized_slot, base), 3, s->height, s->width);
 }
 
 /* Rounded and clipped as pg_resize does it, halves up: doubles hold these sums exactly, multiples of 2^-22, and the shift is
@@ -235,7 +237,7 @@ static pg_tensor *to_bytes(pg_scope *scope, pg_tensor *x)
     return t->add(scope, x, t->sub(scope, byte, t->detach(scope, x)));
 }
 
-pg_tensor *pg_spread_pixels(pg_spread *s, pg_tensor *patches)
+pg_tensor *pg_resized_patch_pixels(pg_resized_patch *s, pg_tensor *patches)
 {
     pg_scope *scope = s->scope;
     const pg_torch *t = scope->torch;
@@ -250,7 +252,7 @@ pg_tensor *pg_spread_pixels(pg_spread *s, pg_tensor *patches)
 /* ---- Saliency ---- */
 
 /* tall[height][from_width] = gradient[height][width] x column weights */
-static void undo_columns(const pg_spread *s, const float *gradient, double *tall)
+static void undo_columns(const pg_resized_patch *s, const float *gradient, double *tall)
 {
     int width = s->how.width, from = s->how.from_width;
     for (int y = 0; y < s->how.height; y++)
@@ -263,7 +265,7 @@ static void undo_columns(const pg_spread *s, const float *gradient, double *tall
 }
 
 /* small[from_height][from_width] = row weights, transposed, x tall */
-static void undo_rows(const pg_spread *s, const double *tall, double *small)
+static void undo_rows(const pg_resized_patch *s, const double *tall, double *small)
 {
     int height = s->how.from_height, width = s->how.from_width;
     for (int y = 0; y < s->how.height; y++)
@@ -274,7 +276,7 @@ static void undo_rows(const pg_spread *s, const double *tall, double *small)
         }
 }
 
-int pg_spread_saliency(const pg_spread *s, const float *gradient, float *out)
+int pg_resized_patch_saliency(const pg_resized_patch *s, const float *gradient, float *out)
 {
     size_t large = (size_t)s->how.height * (size_t)s->how.width, width = (size_t)s->how.from_width;
     size_t tall = (size_t)s->how.height * width, small = (size_t)s->how.from_height * width;

@@ -27,9 +27,9 @@ typedef struct slot {
 
 /* Slots whose patches have one size, and the tensors of the last pass over them; all owned. */
 typedef struct stage {
-    pg_rect patch;     /* its size; with a spread, that of what it changes */
-    pg_spread *spread; /* NULL: the patch is put on what the network takes */
-    int64_t own;       /* pixels of a patch as attacks have it */
+    pg_rect patch;                   /* its size; with a resized_patch, that of what it changes */
+    pg_resized_patch *resized_patch; /* NULL: the patch is put on what the network takes */
+    int64_t own;                     /* pixels of a patch as attacks have it */
     int crop_height, crop_width, positions;
     int n_slots;
     slot *slots;
@@ -77,7 +77,7 @@ static void stage_release(const pg_torch *t, stage *s)
         free(s->slots[i].position_at);
     }
     stage_drop(t, s);
-    pg_spread_free(s->spread);
+    pg_resized_patch_free(s->resized_patch);
     free(s->slots);
     free(s->order);
     free(s->held);
@@ -92,15 +92,16 @@ static int stage_init(const defended *d, pg_rect patch, const pg_resizing *resiz
 {
     const pg_geometry *g = &d->geometry;
     size_t own = (size_t)patch.height * (size_t)patch.width;
-    pg_spread *spread = NULL;
-    int code = resize ? pg_spread_new(resize, patch.height, patch.width, n_slots, d->victim.scope, &spread) : PG_OK;
+    pg_resized_patch *resized_patch = NULL;
+    int code =
+        resize ? pg_resized_patch_new(resize, patch.height, patch.width, n_slots, d->victim.scope, &resized_patch) : PG_OK;
     if (code != PG_OK)
         return code;
-    patch = spread ? pg_spread_size(spread) : patch;
+    patch = resized_patch ? pg_resized_patch_size(resized_patch) : patch;
     pg_crop crop = pg_network_crop(d->r.network, patch);
     size_t map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
     *s = (stage){.patch = patch,
-                 .spread = spread,
+                 .resized_patch = resized_patch,
                  .own = (int64_t)own,
                  .crop_height = crop.pixels.height,
                  .crop_width = crop.pixels.width,
@@ -179,7 +180,7 @@ static int stage_hold(defended *d, stage *s, int index, const pg_example *exampl
     const pg_geometry *g = &d->geometry;
     slot *x = &s->slots[index];
     pg_rect patch = {.top = top, .left = left, .height = s->patch.height, .width = s->patch.width};
-    int code = s->spread ? pg_spread_hold(s->spread, index, example->pixels, top, left, &patch) : PG_OK;
+    int code = s->resized_patch ? pg_resized_patch_hold(s->resized_patch, index, example->pixels, top, left, &patch) : PG_OK;
     if (code != PG_OK)
         return code;
     x->label = example->label;
@@ -250,8 +251,8 @@ static void make_batch(const defended *d, stage *s, int n, const int *slots)
     x = gather_slots(d, s, offsetof(slot, position_at), bytes, PG_T_I64, 3, (int64_t[]){n, 1, s->positions});
     s->position_at = t->keep(scope, t->expand(scope, x, 3, (int64_t[]){n, g->classes, s->positions}));
     s->labels = t->keep(scope, labels ? t->from_data(scope, labels, PG_T_I64, 1, (int64_t[]){n}) : NULL);
-    if (s->spread)
-        pg_spread_batch(s->spread, n, slots);
+    if (s->resized_patch)
+        pg_resized_patch_batch(s->resized_patch, n, slots);
     t->grad_mode(recorded);
     free(labels);
 }
@@ -282,7 +283,7 @@ static pg_tensor *pass(defended *d, stage *s, int n, const int *slots, const flo
     pg_tensor *x = make_leaf(d, s, patches);
     for (int i = 0; i < n; i++)
         s->crops[i] = s->slots[slots[i]].crop;
-    x = s->spread ? pg_spread_pixels(s->spread, x) : x;
+    x = s->resized_patch ? pg_resized_patch_pixels(s->resized_patch, x) : x;
     x = t->pad(scope, x, 2, (int64_t[]){0, 1}, 0); /* a last pixel of 0 stands for none */
     x = t->add(scope, s->pixels, t->gather(scope, x, 2, s->patch_at));
     x = t->reshape(scope, x, 4, (int64_t[]){n, 3, s->crop_height, s->crop_width});
@@ -407,9 +408,9 @@ static int saliency(pg_victim *victim, const pg_example *example, float *out)
         d->torch->scope_clear(victim->scope);
         d->torch->grad_mode(recorded);
     }
-    if (code == PG_OK && d->stage.spread)
-        code = pg_spread_saliency(d->stage.spread, values, out);
-    for (size_t i = 0; code == PG_OK && !d->stage.spread && i < image; i++)
+    if (code == PG_OK && d->stage.resized_patch)
+        code = pg_resized_patch_saliency(d->stage.resized_patch, values, out);
+    for (size_t i = 0; code == PG_OK && !d->stage.resized_patch && i < image; i++)
         out[i] = fabsf(values[i]) + fabsf(values[image + i]) + fabsf(values[2 * image + i]);
     free(values);
     return code;
