@@ -45,14 +45,9 @@ typedef struct pg_attack_outcome {
  * is computed once, when the image is put there. Codes: PG_OK or a failure with its message; tensors are NULL after a failure
  * of the scope (check with pg_scope_check, then clear the scope). */
 typedef struct pg_victim pg_victim;
-struct pg_victim {
-    /* of the tensors below; the caller of a pass clears it. NULL: no gradients, scores come by `evaluate` */
-    struct pg_scope *scope;
-    int image_height, image_width, patch_height, patch_width; /* pixels of what the patch is put on */
-    int classes;
-    int slots; /* >= 1 */
-    int kinds; /* >= 1: ways to score, each another objective of an attacker who knows the defense; kind 0 is the plain one */
 
+/* What a kind of victim does. */
+typedef struct pg_victim_ops {
     /* Puts an image into a slot, with the patch at (top, left). The example stays valid until the slot is filled again. */
     int (*hold)(pg_victim *victim, int slot, const pg_example *example, int top, int left);
     /* One forward pass over n <= slots images: patches[n][3][patch_height][patch_width] in [0, 1], which are rounded to 8 bits
@@ -67,7 +62,18 @@ struct pg_victim {
     /* How much each pixel matters on the clean image: sum over colours of |d (best wrong score - score of the label) / d
      * pixel|, out[image_height][image_width]. NULL without gradients. */
     int (*saliency)(pg_victim *victim, const pg_example *example, float *out);
-    bool (*stopping)(pg_victim *victim); /* a signal asked to stop: run returns PG_EINTERRUPTED */
+    bool (*stopping)(pg_victim *victim); /* optional; a signal asked to stop: run returns PG_EINTERRUPTED */
+    void (*close)(pg_victim *victim);    /* of whoever opened it, never of an attack */
+} pg_victim_ops;
+
+struct pg_victim {
+    const pg_victim_ops *ops;
+    /* of the tensors; the caller of a pass clears it. NULL: no gradients, scores come by `evaluate` */
+    struct pg_scope *scope;
+    int image_height, image_width, patch_height, patch_width; /* pixels of what the patch is put on */
+    int classes;
+    int slots; /* >= 1 */
+    int kinds; /* >= 1: ways to score, each another objective of an attacker who knows the defense; kind 0 is the plain one */
     /* optional: told after each pass how many there were for the images in hand, and at most will be; 0: not known */
     void (*progress)(void *watcher, int64_t pass, int64_t passes);
     void *watcher;

@@ -115,7 +115,7 @@ static int look_first(pg_search *search, pg_trial *trial)
     int64_t n = 0;
     int code;
     pg_search_own_pixels(search, trial, trial->patch);
-    float *values = read_logits(v, v->local_logits(v, 1, &trial->slot, trial->patch), 1, &n, &code);
+    float *values = read_logits(v, v->ops->local_logits(v, 1, &trial->slot, trial->patch), 1, &n, &code);
     v->scope->torch->scope_clear(v->scope);
     positions *p = code == PG_OK ? calloc(1, sizeof *p + (size_t)n * sizeof *p->done) : NULL;
     if (p) {
@@ -165,7 +165,7 @@ static pg_tensor *scores(pg_search *search, int n, pg_trial *const *trials, cons
 {
     pg_victim *v = search->victim;
     const pg_torch *t = v->scope->torch;
-    pg_tensor *x = v->local_logits(v, n, slots, patches);
+    pg_tensor *x = v->ops->local_logits(v, n, slots, patches);
     int64_t n_positions = 0, classes = v->classes;
     float *values = read_logits(v, x, n, &n_positions, code);
     int64_t *at = values ? malloc((size_t)n * sizeof *at) : NULL;

@@ -73,7 +73,7 @@ int pg_search_hold(pg_search *search, pg_trial *trial, int top, int left)
         return PG_OK;
     trial->top = top;
     trial->left = left;
-    int code = search->victim->hold(search->victim, trial->slot, trial->example, top, left);
+    int code = search->victim->ops->hold(search->victim, trial->slot, trial->example, top, left);
     trial->held = code == PG_OK;
     return code;
 }
@@ -82,13 +82,13 @@ int pg_search_hold(pg_search *search, pg_trial *trial, int top, int left)
 static int rank_places(pg_search *search, pg_trial *trial, const pg_location *location)
 {
     pg_victim *v = search->victim;
-    if (!v->saliency)
+    if (!v->ops->saliency)
         return pg_fail(PG_EUNSUPPORTED, "location gradient: this model has no gradients; choose another location");
     float *saliency = malloc((size_t)v->image_height * (size_t)v->image_width * sizeof *saliency);
     trial->ranked = malloc((size_t)location->places * sizeof *trial->ranked);
     int code = saliency && trial->ranked ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for places");
     if (code == PG_OK)
-        code = v->saliency(v, trial->example, saliency);
+        code = v->ops->saliency(v, trial->example, saliency);
     if (code == PG_OK) {
         trial->n_ranked = pg_location_rank(saliency, v->image_height, v->image_width, v->patch_height, v->patch_width,
                                            (int)location->places, trial->ranked);
@@ -147,7 +147,7 @@ static int resolve_target(pg_search *search, pg_trial *trial)
     if (!patch)
         return pg_fail(PG_ENOMEM, "out of memory for a patch");
     pg_search_own_pixels(search, trial, patch);
-    pg_tensor *x = v->scores(v, 1, &trial->slot, patch, 0);
+    pg_tensor *x = v->ops->scores(v, 1, &trial->slot, patch, 0);
     int code = v->scope ? pg_scope_check(v->scope) : pg_fail(PG_EUNSUPPORTED, "target runner-up: this model gives no scores");
     if (code == PG_OK) {
         (void)v->scope->torch->read(v->scope, x, scores, PG_T_F32, v->classes);
@@ -248,14 +248,14 @@ static int measure(pg_search *search, batch *b, int n, pg_tensor *scores)
         (void)t->read(v->scope, margins, b->margins, PG_T_F64, n);
         code = pg_scope_check(v->scope);
         if (code == PG_OK && search->gradients)
-            code = v->gradient(v, t->sum(v->scope, margins, 0, NULL, false), b->gradients);
+            code = v->ops->gradient(v, t->sum(v->scope, margins, 0, NULL, false), b->gradients);
     }
     for (int i = 0; code == PG_OK && i < n; i++) {
         pg_trial *trial = b->members[i];
         trial->margin = v->scope ? b->margins[i] : 0;
         if (search->gradients)
             memcpy(trial->gradient, b->gradients + (size_t)i * size, size * sizeof *trial->gradient);
-        code = v->evaluate(v, i, &trial->prediction);
+        code = v->ops->evaluate(v, i, &trial->prediction);
         trial->pass++;
         trial->outcome->steps++;
     }
@@ -284,7 +284,7 @@ static int pass(pg_search *search, batch *b, int kind)
     if (v->scope)
         (void)v->scope->torch->grad_mode(search->gradients);
     pg_tensor *scores = search->scores ? search->scores(search, n, b->members, b->slots, b->patches, &code)
-                                       : v->scores(v, n, b->slots, b->patches, kind);
+                                       : v->ops->scores(v, n, b->slots, b->patches, kind);
     if (code == PG_OK && v->scope)
         code = pg_scope_check(v->scope);
     if (code == PG_OK)
@@ -325,7 +325,7 @@ static int work(pg_search *search, batch *b, const pg_example *examples, size_t 
         }
         if (code == PG_OK && active == 0)
             return PG_OK;
-        if (code == PG_OK && v->stopping && v->stopping(v))
+        if (code == PG_OK && v->ops->stopping && v->ops->stopping(v))
             code = pg_fail(PG_EINTERRUPTED, "stopped during an attack");
         for (int kind = 0; kind < v->kinds && code == PG_OK; kind++)
             code = pass(search, b, kind);

@@ -146,7 +146,7 @@ static int gather(training *s, const pg_training_images *training_images, const 
         at.left = (int)pg_rng_below(&rng, (uint32_t)columns);
         p->warp = draw_warp(c, &rng);
         if (code == PG_OK)
-            code = v->hold(v, i, &p->example, at.top, at.left);
+            code = v->ops->hold(v, i, &p->example, at.top, at.left);
         if (code == PG_OK) {
             pg_search_own_pixels(&s->search, &at, s->patches + (size_t)i * size);
             pg_warp_paint(texture, v->patch_height, v->patch_width, p->warp, s->patches + (size_t)i * size);
@@ -168,12 +168,12 @@ static int differentiate(training *s, int kind)
         targets[i] = pg_objective_class(&s->config->objective); /* where it is the label, more of it is right for others */
     }
     bool before = t->grad_mode(true);
-    pg_tensor *x = v->scores(v, v->slots, s->slots, s->patches, kind);
+    pg_tensor *x = v->ops->scores(v, v->slots, s->slots, s->patches, kind);
     pg_tensor *margins = pg_objective_margins(scope, x, v->slots, labels, targets, s->config->objective.loss);
     pg_tensor *loss = t->sum(scope, pg_objective_success(scope, margins, targets[0] >= 0), 0, NULL, false);
     int code = pg_scope_check(scope);
     if (code == PG_OK)
-        code = v->gradient(v, loss, s->gradients);
+        code = v->ops->gradient(v, loss, s->gradients);
     t->scope_clear(scope);
     t->grad_mode(before);
     memset(s->sum, 0, size * sizeof *s->sum);
@@ -189,7 +189,7 @@ static int train(training *s, const pg_training_images *training_images, float *
     size_t size = pg_search_patch_size(&s->search);
     int code = PG_OK;
     for (int64_t step = 0; step < c->steps && code == PG_OK; step++) {
-        if (v->stopping && v->stopping(v))
+        if (v->ops->stopping && v->ops->stopping(v))
             code = pg_fail(PG_EINTERRUPTED, "stopped while a universal patch was trained");
         if (code == PG_OK)
             code = gather(s, training_images, texture, step);

@@ -158,23 +158,27 @@ static bool toy_stopping(pg_victim *v)
     return x->stop_after > 0 && x->passes >= x->stop_after;
 }
 
+static const pg_victim_ops toy_ops = {.hold = toy_hold,
+                                      .scores = toy_scores,
+                                      .gradient = toy_gradient,
+                                      .evaluate = toy_evaluate,
+                                      .saliency = toy_saliency,
+                                      .stopping = toy_stopping};
+static const pg_victim_ops judge_ops = {
+    .hold = toy_hold, .scores = toy_scores, .evaluate = toy_evaluate, .stopping = toy_stopping};
+
 static toy toy_make(pg_scope *scope, victim_kind behaviour, int slots, int patch_height, int patch_width)
 {
     toy x = {.behaviour = behaviour};
-    x.victim = (pg_victim){.scope = behaviour == JUDGE_ONLY ? NULL : scope,
+    x.victim = (pg_victim){.ops = behaviour == JUDGE_ONLY ? &judge_ops : &toy_ops,
+                           .scope = behaviour == JUDGE_ONLY ? NULL : scope,
                            .image_height = SIDE_H,
                            .image_width = SIDE_W,
                            .patch_height = patch_height,
                            .patch_width = patch_width,
                            .classes = CLASSES,
                            .slots = slots,
-                           .kinds = behaviour == KINDS ? 2 : 1,
-                           .hold = toy_hold,
-                           .scores = toy_scores,
-                           .gradient = behaviour == JUDGE_ONLY ? NULL : toy_gradient,
-                           .evaluate = toy_evaluate,
-                           .saliency = behaviour == JUDGE_ONLY ? NULL : toy_saliency,
-                           .stopping = toy_stopping};
+                           .kinds = behaviour == KINDS ? 2 : 1};
     pg_rng rng = pg_rng_make(11, PG_STREAM_TEST, 0);
     for (int c = 0; c < CLASSES; c++)
         for (int i = 0; i < IMAGE; i++)

@@ -53,6 +53,14 @@ static pg_tensor *toy_local(pg_victim *v, int n, const int *slots, const float *
     return out;
 }
 
+static const pg_victim_ops local_ops = {.hold = toy_hold,
+                                        .scores = toy_scores,
+                                        .local_logits = toy_local,
+                                        .gradient = toy_gradient,
+                                        .evaluate = toy_evaluate,
+                                        .saliency = toy_saliency,
+                                        .stopping = toy_stopping};
+
 static bool wrong(const double *logits, int label) { return toy_predict(logits) != label; }
 
 /* Whether some patch at this place makes the row's local prediction wrong. */
@@ -75,7 +83,7 @@ static void every_local_vector_is_attacked_on_its_own(void **state)
 {
     (void)state;
     toy x = toy_make(scope, LINEAR, 16, 4, 2);
-    x.victim.local_logits = toy_local;
+    x.victim.ops = &local_ops;
     gallery *g = gallery_new(&x, 50);
     g->examples[7].prediction = (g->examples[7].label + 1) % CLASSES; /* wrong already: attacked all the same */
     setup s = ATTACK("local-logits", "steps=30", "loss=margin", "restarts=2"),
@@ -130,7 +138,7 @@ static void batches_and_seeds(void **state)
 {
     (void)state;
     toy x = toy_make(scope, LINEAR, 16, 3, 3), one = toy_make(scope, LINEAR, 1, 3, 3);
-    x.victim.local_logits = one.victim.local_logits = toy_local;
+    x.victim.ops = one.victim.ops = &local_ops;
     gallery *all = gallery_new(&x, 40), *alone = gallery_new(&one, 40);
     setup s = ATTACK("local-logits", "steps=10");
     attack_all(&s, &x, all);

@@ -198,7 +198,7 @@ static void gradients_are_the_weights(void **state)
 
 /* ---- Victims ---- */
 
-enum { SIDE = 32, SLOTS = 3, IMAGES = 12, CLASSES_MAX = 10, MAP_MAX = 40 * 40 * CLASSES_MAX };
+enum { SIDE = 32, SLOTS = 3, IMAGES = 12, CLASSES_MAX = 10, MAP_MAX = 40 * 40 * CLASSES_MAX, EVALUATORS_MAX = 32 };
 static const char *const zoo[] = {"models/zoo/synthetic-ds.safetensors", "models/zoo/synthetic-bagnet.safetensors"};
 static const struct {
     const char *dataset;
@@ -221,6 +221,8 @@ typedef struct bench {
     const pg_defense *defense;
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     pg_window window;
+    pg_evaluator *evaluators[EVALUATORS_MAX]; /* of the victims that were opened */
+    int n_evaluators;
 } bench;
 static bench b;
 
@@ -276,14 +278,28 @@ static void open_bench(int network, int which, const char *defense)
     free(logits);
 }
 
+static void close_bench(void)
+{
+    while (b.n_evaluators > 0)
+        pg_evaluator_free(b.evaluators[--b.n_evaluators]);
+    pg_network_close(b.network);
+}
+
+/* Released with the bench. */
+static pg_evaluator *make_evaluator(void)
+{
+    pg_evaluator **evaluator = &b.evaluators[b.n_evaluators++];
+    assert_true(b.n_evaluators <= EVALUATORS_MAX);
+    assert_int_equal(pg_evaluator_new(&b.geometry, b.defense, b.config, b.window, evaluator), PG_OK);
+    return *evaluator;
+}
+
 static pg_victim *open_victim(int patch_height, int patch_width, bool through_mean)
 {
     pg_victim *victim = NULL;
     set_window(patch_height, patch_width);
     pg_victim_request request = {.network = b.network,
-                                 .defense = b.defense,
-                                 .config = b.config,
-                                 .window = b.window,
+                                 .evaluator = make_evaluator(),
                                  .resize = b.how,
                                  .patch_height = patch_height,
                                  .patch_width = patch_width,
@@ -333,15 +349,15 @@ static void a_victim_is_the_deployed_classifier(void **state)
                     random_bytes((uint32_t)(10 * round + i), patch[i], 48);
                     for (int k = 0; k < 48; k++)
                         values[48 * i + k] = (float)patch[i][k] / 255;
-                    assert_int_equal(v->hold(v, slots[i], &b.examples[SLOTS * round + i], tops[i], lefts[i]), PG_OK);
+                    assert_int_equal(v->ops->hold(v, slots[i], &b.examples[SLOTS * round + i], tops[i], lefts[i]), PG_OK);
                 }
-                t->read(v->scope, v->scores(v, SLOTS, slots, values, 0), got, PG_T_F32, SLOTS * v->classes);
+                t->read(v->scope, v->ops->scores(v, SLOTS, slots, values, 0), got, PG_T_F32, SLOTS * v->classes);
                 if (pg_scope_check(v->scope) != PG_OK)
                     fail_msg("%s", pg_error_message());
                 t->scope_clear(v->scope);
                 for (int i = 0; i < SLOTS; i++) {
                     int prediction = -2;
-                    assert_int_equal(v->evaluate(v, i, &prediction), PG_OK);
+                    assert_int_equal(v->ops->evaluate(v, i, &prediction), PG_OK);
                     t->scope_clear(v->scope);
                     deploy(SLOTS * round + i, patch[i], 4, 4, tops[i], lefts[i], deployed);
                     for (int c = 0; c < v->classes; c++)
@@ -352,10 +368,10 @@ static void a_victim_is_the_deployed_classifier(void **state)
             print_message("%s, %s: largest difference of a score %.3g, %d of 6 predictions agree\n", zoo[network],
                           cases[which].dataset, largest, evaluated);
             assert_true(largest < 1e-4 && evaluated >= 5);
-            assert_int_equal(v->hold(v, 0, &b.examples[0], from_height - 3, 0), PG_EINPUT);
-            assert_int_equal(v->hold(v, 0, &b.examples[0], 0, -1), PG_EINPUT);
+            assert_int_equal(v->ops->hold(v, 0, &b.examples[0], from_height - 3, 0), PG_EINPUT);
+            assert_int_equal(v->ops->hold(v, 0, &b.examples[0], 0, -1), PG_EINPUT);
             pg_victim_close(v);
-            pg_network_close(b.network);
+            close_bench();
         }
 }
 
@@ -364,10 +380,10 @@ enum { VALUES = 3 * 6 * 6, LEVELS = 4, TRIED = 4 };
 /* The score of class 1 at this patch; its gradient. */
 static double score_at(pg_victim *v, const float *patch, float *gradient)
 {
-    pg_tensor *x = v->scores(v, 1, (int[]){0}, patch, 0);
+    pg_tensor *x = v->ops->scores(v, 1, (int[]){0}, patch, 0);
     pg_tensor *loss = t->sum(v->scope, t->slice(v->scope, x, 1, 1, 2, 1), 0, NULL, false);
     double score = t->item(v->scope, loss);
-    if (v->gradient(v, loss, gradient) != PG_OK)
+    if (v->ops->gradient(v, loss, gradient) != PG_OK)
         fail_msg("%s", pg_error_message());
     t->scope_clear(v->scope);
     return score;
@@ -389,7 +405,7 @@ static void gradients_agree_with_differences(void **state)
                 pg_rng rng = pg_rng_make(2, PG_STREAM_TEST, (uint32_t)i);
                 for (int k = 0; k < VALUES; k++)
                     patch[k] = (float)(100 + pg_rng_below(&rng, 60)) / 255;
-                assert_int_equal(v->hold(v, 0, &b.examples[i], 3 * i, b.how->from_width - 6 - i), PG_OK);
+                assert_int_equal(v->ops->hold(v, 0, &b.examples[i], 3 * i, b.how->from_width - 6 - i), PG_OK);
                 (void)score_at(v, patch, direction);
                 for (int k = 0; k < VALUES; k++)
                     direction[k] = direction[k] > 0 ? 1 : -1;
@@ -408,7 +424,7 @@ static void gradients_agree_with_differences(void **state)
                           changes / TRIED, errors / TRIED);
             assert_true(changes > 0 && errors < 0.25 * changes); /* the network bends within these levels */
             pg_victim_close(v);
-            pg_network_close(b.network);
+            close_bench();
         }
 }
 
@@ -422,21 +438,21 @@ static void saliency_is_the_gradient_of_the_image(void **state)
             open_bench(network, which, "mean");
             int height = b.how->from_height, width = b.how->from_width, n = height * width, label = b.labels[2], rival = -1;
             pg_victim *small = open_victim(4, 4, true);
-            assert_int_equal(small->saliency(small, &b.examples[2], map), PG_OK);
+            assert_int_equal(small->ops->saliency(small, &b.examples[2], map), PG_OK);
             pg_victim_close(small);
             pg_victim *v = open_victim(height, width, true);
             float scores[CLASSES_MAX];
             for (int i = 0; i < 3 * n; i++)
                 own[i] = (float)b.pixels[2][i] / 255;
-            assert_int_equal(v->hold(v, 0, &b.examples[2], 0, 0), PG_OK);
-            pg_tensor *x = v->scores(v, 1, (int[]){0}, own, 0);
+            assert_int_equal(v->ops->hold(v, 0, &b.examples[2], 0, 0), PG_OK);
+            pg_tensor *x = v->ops->scores(v, 1, (int[]){0}, own, 0);
             t->read(v->scope, x, scores, PG_T_F32, v->classes);
             for (int c = 0; c < v->classes; c++)
                 if (c != label && (rival < 0 || scores[c] > scores[rival]))
                     rival = c;
             pg_tensor *lead =
                 t->sub(v->scope, t->slice(v->scope, x, 1, rival, rival + 1, 1), t->slice(v->scope, x, 1, label, label + 1, 1));
-            assert_int_equal(v->gradient(v, t->sum(v->scope, lead, 0, NULL, false), gradient), PG_OK);
+            assert_int_equal(v->ops->gradient(v, t->sum(v->scope, lead, 0, NULL, false), gradient), PG_OK);
             double difference = 0, sum = 0;
             for (int i = 0; i < n; i++) {
                 double want = fabs((double)gradient[i]) + fabs((double)gradient[n + i]) + fabs((double)gradient[2 * n + i]);
@@ -448,7 +464,7 @@ static void saliency_is_the_gradient_of_the_image(void **state)
             assert_true(sum > 0 && difference < 0.01 * sum); /* pixels that are clipped */
             t->scope_clear(v->scope);
             pg_victim_close(v);
-            pg_network_close(b.network);
+            close_bench();
         }
 }
 
@@ -504,7 +520,7 @@ static void attackers_judge_what_is_deployed(void **state)
             beyond += r->top > SIDE - side || r->left > SIDE - side;
         }
         pg_attacker_close(attacker);
-        pg_network_close(b.network);
+        close_bench();
     }
     print_message("%d of %d images broken\n", broken, CASES * ATTACKED);
     assert_true(broken > 0 && beyond > 0);
@@ -557,7 +573,7 @@ static void places_outside_the_image_are_refused(void **state)
     pg_attacker_close(attacker);
     job.patch_height = 21;
     assert_int_equal(pg_attacker_open(&job, &attacker), PG_EINPUT);
-    pg_network_close(b.network);
+    close_bench();
 }
 
 int main(void)

@@ -24,6 +24,7 @@ enum {
     SLOTS = 4,
     CLASSES_MAX = 10,
     MAP_MAX = 40 * 40 * CLASSES_MAX,
+    EVALUATORS_MAX = 32,
     SIDE = 32,
     IMAGE = 3 * SIDE * SIDE
 };
@@ -42,6 +43,8 @@ typedef struct bench {
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     pg_window window;
     int patch_height, patch_width;
+    pg_evaluator *evaluators[EVALUATORS_MAX]; /* of the victims that were opened */
+    int n_evaluators;
 } bench;
 static bench b;
 
@@ -104,17 +107,26 @@ static void make_examples(void)
 
 static void close_bench(void)
 {
+    while (b.n_evaluators > 0)
+        pg_evaluator_free(b.evaluators[--b.n_evaluators]);
     pg_network_close(b.network);
     b.network = NULL;
+}
+
+/* Released with the bench. */
+static pg_evaluator *make_evaluator(void)
+{
+    pg_evaluator **evaluator = &b.evaluators[b.n_evaluators++];
+    assert_true(b.n_evaluators <= EVALUATORS_MAX);
+    assert_int_equal(pg_evaluator_new(&b.geometry, b.defense, b.config, b.window, evaluator), PG_OK);
+    return *evaluator;
 }
 
 static pg_victim *open_victim(bool through_mean)
 {
     pg_victim *victim = NULL;
     pg_victim_request request = {.network = b.network,
-                                 .defense = b.defense,
-                                 .config = b.config,
-                                 .window = b.window,
+                                 .evaluator = make_evaluator(),
                                  .patch_height = b.patch_height,
                                  .patch_width = b.patch_width,
                                  .slots = SLOTS,
@@ -174,18 +186,18 @@ static void expect_deployed(const char *weights, int height, int width, double *
     for (int round = 0; round < 3; round++) {
         int n = SLOTS - round;
         for (int i = 0; i < n; i++)
-            assert_int_equal(
-                v->hold(v, slots[i], &b.examples[4 * round + i], place(tops[(i + round) % 4], height), place(lefts[i], width)),
-                PG_OK);
+            assert_int_equal(v->ops->hold(v, slots[i], &b.examples[4 * round + i], place(tops[(i + round) % 4], height),
+                                          place(lefts[i], width)),
+                             PG_OK);
         random_patch((uint32_t)round, patches, n * values);
-        pg_tensor *x = v->scores(v, n, slots, patches, 0);
+        pg_tensor *x = v->ops->scores(v, n, slots, patches, 0);
         t->read(v->scope, x, got, PG_T_F32, n * classes);
         if (pg_scope_check(v->scope) != PG_OK)
             fail_msg("%s", pg_error_message());
         t->scope_clear(v->scope); /* the evaluator does not need what the pass left */
         for (int i = 0; i < n; i++) {
             int prediction = -2;
-            assert_int_equal(v->evaluate(v, i, &prediction), PG_OK);
+            assert_int_equal(v->ops->evaluate(v, i, &prediction), PG_OK);
             t->scope_clear(v->scope);
             deploy(4 * round + i, patches + i * values, place(tops[(i + round) % 4], height), place(lefts[i], width), deployed);
             for (int c = 0; c < classes; c++)
@@ -222,8 +234,8 @@ static void local_logits_are_those_of_the_window(void **state)
     const pg_torch *t = v->scope->torch;
     float patch[3 * 25];
     random_patch(9, patch, 75);
-    assert_int_equal(v->hold(v, 1, &b.examples[3], 7, 30 - 5), PG_OK);
-    pg_tensor *x = v->local_logits(v, 1, (int[]){1}, patch);
+    assert_int_equal(v->ops->hold(v, 1, &b.examples[3], 7, 30 - 5), PG_OK);
+    pg_tensor *x = v->ops->local_logits(v, 1, (int[]){1}, patch);
     pg_crop crop = pg_network_crop(b.network, (pg_rect){7, 25, 5, 5});
     int positions = crop.positions.height * crop.positions.width;
     assert_int_equal(t->size(x, 1), v->classes);
@@ -259,16 +271,16 @@ static void gradients_agree_with_differences(void **state)
             pg_rng rng = pg_rng_make(2, PG_STREAM_TEST, i);
             for (int k = 0; k < 75; k++)
                 patch[k] = (float)(20 + pg_rng_below(&rng, 200)) / 255;
-            assert_int_equal(v->hold(v, 0, &b.examples[i], 3 * (int)i, 26 - 5 * (int)i), PG_OK);
-            pg_tensor *x = v->scores(v, 1, (int[]){0}, patch, 0);
+            assert_int_equal(v->ops->hold(v, 0, &b.examples[i], 3 * (int)i, 26 - 5 * (int)i), PG_OK);
+            pg_tensor *x = v->ops->scores(v, 1, (int[]){0}, patch, 0);
             pg_tensor *loss = t->sum(v->scope, t->slice(v->scope, x, 1, 1, 2, 1), 0, NULL, false);
-            if (v->gradient(v, loss, gradient) != PG_OK)
+            if (v->ops->gradient(v, loss, gradient) != PG_OK)
                 fail_msg("%s", pg_error_message());
             double values[2], slope = 0;
             for (int side = 0; side < 2; side++) {
                 for (int k = 0; k < 75; k++)
                     moved[k] = patch[k] + (side ? 1 : -1) * (gradient[k] > 0 ? 1.0f : -1.0f) / 255;
-                x = v->scores(v, 1, (int[]){0}, moved, 0);
+                x = v->ops->scores(v, 1, (int[]){0}, moved, 0);
                 values[side] = t->item(v->scope, t->slice(v->scope, x, 1, 1, 2, 1));
             }
             for (int k = 0; k < 75; k++)
@@ -294,15 +306,15 @@ static void saliency_is_the_gradient_of_the_image(void **state)
         open_bench(zoo[z]);
         make_examples();
         pg_victim *small = open_victim(true);
-        assert_int_equal(small->saliency(small, &b.examples[2], map), PG_OK);
+        assert_int_equal(small->ops->saliency(small, &b.examples[2], map), PG_OK);
         pg_victim_close(small);
         set_patch(SIDE, SIDE);
         pg_victim *v = open_victim(true);
         const pg_torch *t = v->scope->torch;
         for (int i = 0; i < IMAGE; i++)
             own[i] = (float)b.pixels[2][i] / 255;
-        assert_int_equal(v->hold(v, 0, &b.examples[2], 0, 0), PG_OK);
-        pg_tensor *x = v->scores(v, 1, (int[]){0}, own, 0);
+        assert_int_equal(v->ops->hold(v, 0, &b.examples[2], 0, 0), PG_OK);
+        pg_tensor *x = v->ops->scores(v, 1, (int[]){0}, own, 0);
         float scores[CLASSES_MAX];
         t->read(v->scope, x, scores, PG_T_F32, v->classes);
         int rival = -1, label = b.labels[2];
@@ -311,7 +323,7 @@ static void saliency_is_the_gradient_of_the_image(void **state)
                 rival = c;
         pg_tensor *lead =
             t->sub(v->scope, t->slice(v->scope, x, 1, rival, rival + 1, 1), t->slice(v->scope, x, 1, label, label + 1, 1));
-        assert_int_equal(v->gradient(v, t->sum(v->scope, lead, 0, NULL, false), gradient), PG_OK);
+        assert_int_equal(v->ops->gradient(v, t->sum(v->scope, lead, 0, NULL, false), gradient), PG_OK);
         double largest = 0, sum = 0;
         for (int i = 0; i < SIDE * SIDE; i++) {
             double want = fabs((double)gradient[i]) + fabs((double)gradient[SIDE * SIDE + i]) +
@@ -338,13 +350,13 @@ static void a_model_without_gradients_can_be_judged(void **state)
     float patches[SLOTS * 75] = {0};
     int slots[] = {3, 1}, prediction = -2;
     assert_null(v->scope);
-    assert_null(v->saliency);
-    assert_int_equal(v->hold(v, 3, &b.examples[11], 0, 0), PG_OK);
-    assert_int_equal(v->hold(v, 1, &b.examples[4], 27, 27), PG_OK);
-    assert_null(v->scores(v, 2, slots, patches, 0));
-    assert_int_equal(v->evaluate(v, 0, &prediction), PG_OK);
+    assert_null(v->ops->saliency);
+    assert_int_equal(v->ops->hold(v, 3, &b.examples[11], 0, 0), PG_OK);
+    assert_int_equal(v->ops->hold(v, 1, &b.examples[4], 27, 27), PG_OK);
+    assert_null(v->ops->scores(v, 2, slots, patches, 0));
+    assert_int_equal(v->ops->evaluate(v, 0, &prediction), PG_OK);
     assert_int_equal(prediction, b.examples[11].prediction);
-    assert_int_equal(v->evaluate(v, 1, &prediction), PG_OK);
+    assert_int_equal(v->ops->evaluate(v, 1, &prediction), PG_OK);
     assert_int_equal(prediction, b.examples[4].prediction);
     pg_victim_close(v);
     close_bench();
@@ -365,14 +377,14 @@ static void clean_images_that_are_not_finite(void **state)
         int column = inside ? crop.positions.left : (crop.positions.left + crop.positions.width) % b.geometry.columns.positions;
         float kept = b.logits[0][column * v->classes];
         b.logits[0][column * v->classes] = NAN;
-        assert_int_equal(v->hold(v, 0, &b.examples[0], 0, 10), PG_OK);
-        (void)v->scores(v, 1, (int[]){0}, patch, 0);
-        assert_int_equal(v->evaluate(v, 0, &prediction), PG_OK);
+        assert_int_equal(v->ops->hold(v, 0, &b.examples[0], 0, 10), PG_OK);
+        (void)v->ops->scores(v, 1, (int[]){0}, patch, 0);
+        assert_int_equal(v->ops->evaluate(v, 0, &prediction), PG_OK);
         v->scope->torch->scope_clear(v->scope);
         assert_int_equal(prediction >= 0, inside);
         b.logits[0][column * v->classes] = kept;
     }
-    assert_int_equal(v->hold(v, 0, &b.examples[0], 28, 0), PG_EINPUT);
+    assert_int_equal(v->ops->hold(v, 0, &b.examples[0], 28, 0), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "row 28"));
     pg_victim_close(v);
     close_bench();

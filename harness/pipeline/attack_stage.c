@@ -7,7 +7,6 @@
 void pg_attack_stage_close(pg_attack_stage *stage)
 {
     pg_attacker_close(stage->attacker);
-    pg_evaluator_free(stage->evaluator);
     *stage = (pg_attack_stage){0};
 }
 
@@ -32,13 +31,9 @@ static int open_stage(pg_attack_stage *stage, const pg_pipeline *p, pg_network *
                          .stopping = pg_signals_stopping,
                          .progress = pg_worker_status_step,
                          .watcher = p->status};
-    int code = pg_evaluator_new(&f->info.geometry, f->defense, f->config, f->window, &stage->evaluator);
-    if (code == PG_OK)
-        code = pg_attacker_open(&job, &stage->attacker);
+    int code = pg_attacker_open(&job, &stage->attacker);
     if (code == PG_OK)
         stage->forward = f;
-    else
-        pg_attack_stage_close(stage);
     return code;
 }
 
@@ -57,12 +52,11 @@ static int make_examples(const pg_attack_stage *stage, const pg_work *work, pg_e
         const uint8_t *pixels = work->pixels + (size_t)at * image;
         examples[i] = (pg_example){.index = work->task.first + i,
                                    .label = work->labels[at],
-                                   .prediction = pg_evaluator_logits(stage->evaluator, logits),
                                    .pixels = work->sources ? work->sources + (size_t)at * source : pixels,
                                    .logits = logits,
                                    .resized = work->sources ? pixels : NULL};
         results[i].patch = work->patches + (size_t)i * patch;
-        code = pg_evaluator_check(stage->evaluator, examples[i].prediction, examples[i].index);
+        code = pg_attacker_predict(stage->attacker, logits, examples[i].index, &examples[i].prediction);
     }
     return code;
 }

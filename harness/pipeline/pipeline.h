@@ -4,7 +4,6 @@
 
 #include "defenses/certifier.h"
 #include "harness/target/attacker.h"
-#include "harness/target/evaluator.h"
 #include "harness/data/dataset.h"
 #include "harness/pipeline/queue.h"
 #include "harness/pipeline/worker.h"
@@ -77,7 +76,6 @@ void pg_work_forwarded(pg_pipeline *pipeline, pg_work *work, int64_t images); /*
 typedef struct pg_attack_stage {
     const pg_forward *forward; /* NULL: none is open */
     pg_attacker *attacker;
-    pg_evaluator *evaluator;
 } pg_attack_stage;
 void pg_attack_stage_close(pg_attack_stage *stage); /* before its network is closed */
 /* Attacks the images of a task whose clean logits are there, from work->whole on: work->attacks. PG_EINTERRUPTED where the run

@@ -76,10 +76,10 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
     a->job = *job;
     a->geometry = *g;
     int code = check_job(job, g);
+    if (code == PG_OK)
+        code = pg_evaluator_new(g, job->defense, job->config, job->window, &a->evaluator);
     pg_victim_request request = {.network = job->network,
-                                 .defense = job->defense,
-                                 .config = job->config,
-                                 .window = job->window,
+                                 .evaluator = a->evaluator,
                                  .resize = job->resize,
                                  .patch_height = job->patch_height,
                                  .patch_width = job->patch_width,
@@ -92,8 +92,6 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
         a->victim->progress = job->progress;
         a->victim->watcher = job->watcher;
     }
-    if (code == PG_OK)
-        code = pg_evaluator_new(g, job->defense, job->config, job->window, &a->evaluator);
     if (code == PG_OK)
         code = pg_paste_init(&a->paste, job->resize, g, job->patch_height, job->patch_width);
     if (code == PG_OK) {
@@ -129,6 +127,12 @@ void pg_attacker_close(pg_attacker *a)
 const char *pg_attacker_through(const pg_attacker *a) { return goes_through_mean(&a->job) ? "mean" : "defense"; }
 
 /* ---- What was found ---- */
+
+int pg_attacker_predict(pg_attacker *a, const float *logits, int64_t image, int *prediction)
+{
+    *prediction = pg_evaluator_logits(a->evaluator, logits);
+    return pg_evaluator_check(a->evaluator, *prediction, image);
+}
 
 static int refuse(const pg_attacker *a, const pg_example *example, const char *what)
 {
@@ -175,8 +179,8 @@ static int evaluate_batch(pg_attacker *a, const pg_example *examples, pg_attack_
     if (code == PG_OK)
         code = pg_network_forward(a->job.network, a->pixels, start, count, a->logits);
     for (size_t i = first; code == PG_OK && i < end; i++) {
-        results[i].after = pg_evaluator_logits(a->evaluator, a->logits + (size_t)(examples[i].index - start) * map);
-        code = pg_evaluator_check(a->evaluator, results[i].after, examples[i].index);
+        const float *logits = a->logits + (size_t)(examples[i].index - start) * map;
+        code = pg_attacker_predict(a, logits, examples[i].index, &results[i].after);
     }
     return code;
 }

@@ -44,6 +44,9 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out) PG_MUST_USE;
 void pg_attacker_close(pg_attacker *attacker);
 /* "defense", or "mean" where the defense has no surrogate or the user asked for it. */
 const char *pg_attacker_through(const pg_attacker *attacker);
+/* The prediction of the defended classifier from an image's local logits [H][W][classes]; -1: not finite. PG_EINPUT where the
+ * rule of a plug-in says what is no class. */
+int pg_attacker_predict(pg_attacker *attacker, const float *logits, int64_t image, int *prediction) PG_MUST_USE;
 /* Attacks examples[n]; prediction and logits of each are those of the clean forward pass; with a resize, `resized` is what that
  * made of its pixels. Writes results[n] in their order. */
 int pg_attacker_run(pg_attacker *attacker, const pg_example *examples, size_t n, pg_attack_result *results) PG_MUST_USE;

@@ -56,6 +56,8 @@ void pg_evaluator_free(pg_evaluator *j)
 }
 
 const pg_map *pg_evaluator_map(const pg_evaluator *j) { return &j->map; }
+const pg_defense *pg_evaluator_defense(const pg_evaluator *j) { return j->defense; }
+const void *pg_evaluator_config(const pg_evaluator *j) { return j->config; }
 
 bool pg_evaluator_evidence(pg_evaluator *j, const float *logits, size_t positions, int32_t *q)
 {

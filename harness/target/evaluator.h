@@ -14,6 +14,8 @@ int pg_evaluator_new(const pg_geometry *geometry, const pg_defense *defense, con
 void pg_evaluator_free(pg_evaluator *evaluator);
 
 const pg_map *pg_evaluator_map(const pg_evaluator *evaluator); /* with the window; borrowed */
+const pg_defense *pg_evaluator_defense(const pg_evaluator *evaluator);
+const void *pg_evaluator_config(const pg_evaluator *evaluator);
 
 /* The prediction of logits[H][W][classes]; -1: a NaN or an infinity among them. The rule of a plug-in may say what is no class:
  * what is kept passes pg_evaluator_check. */

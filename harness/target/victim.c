@@ -2,7 +2,6 @@
  * then uploads patches, and downloads gradients and the local logits of the crops. */
 #include "harness/target/victim.h"
 
-#include "harness/target/evaluator.h"
 #include "harness/target/victim_masked.h"
 #include "harness/target/victim_plain.h"
 #include "harness/target/resized_patch.h"
@@ -48,7 +47,6 @@ typedef struct defended {
     pg_victim victim; /* first: attacks see this */
     pg_victim_request r;
     pg_geometry geometry;
-    pg_evaluator *evaluator;
     const pg_torch *torch;
     uint64_t holds;
     stage stage;
@@ -167,7 +165,7 @@ static int fill_map(const defended *d, const stage *s, slot *x, const float *log
     memcpy(outside, logits, positions * classes * sizeof *outside);
     for (int p = 0; p < s->positions; p++)
         memset(outside + (size_t)x->position_at[p] * classes, 0, classes * sizeof *outside);
-    x->finite = pg_evaluator_evidence(d->evaluator, outside, positions, x->q);
+    x->finite = pg_evaluator_evidence(d->r.evaluator, outside, positions, x->q);
     for (size_t p = 0; p < positions; p++)
         for (size_t c = 0; c < classes; c++)
             x->logits[c * positions + p] = outside[p * classes + c];
@@ -300,11 +298,12 @@ static pg_tensor *score(const defended *d, const stage *s, pg_tensor *local, int
 {
     pg_scope *scope = d->victim.scope;
     const pg_torch *t = d->torch;
-    const pg_map *map = pg_evaluator_map(d->evaluator);
+    const pg_map *map = pg_evaluator_map(d->r.evaluator);
     pg_tensor *x = t->scatter(scope, s->map, 2, s->position_at, local);
     x = t->reshape(scope, x, 4, (int64_t[]){s->n, map->classes, map->height, map->width});
-    if (d->r.defense->surrogate && !d->r.through_mean)
-        return d->r.defense->surrogate(scope, d->r.config, kind, map, x, s->labels);
+    const pg_defense *defense = pg_evaluator_defense(d->r.evaluator);
+    if (defense->surrogate && !d->r.through_mean)
+        return defense->surrogate(scope, pg_evaluator_config(d->r.evaluator), kind, map, x, s->labels);
     return t->mean(scope, x, 2, (int64_t[]){2, 3}, false);
 }
 
@@ -366,11 +365,11 @@ static int evaluate(pg_victim *victim, int i, int *prediction)
     slot *x = &s->slots[s->order[i]];
     size_t classes = (size_t)d->geometry.classes, positions = (size_t)s->positions;
     *prediction = -1;
-    if (!x->finite || !pg_evaluator_evidence(d->evaluator, s->values + (size_t)i * positions * classes, positions, d->q))
+    if (!x->finite || !pg_evaluator_evidence(d->r.evaluator, s->values + (size_t)i * positions * classes, positions, d->q))
         return PG_OK;
     for (size_t p = 0; p < positions; p++)
         memcpy(x->q + (size_t)x->position_at[p] * classes, d->q + p * classes, classes * sizeof *x->q);
-    *prediction = pg_evaluator_predict(d->evaluator, x->q);
+    *prediction = pg_evaluator_predict(d->r.evaluator, x->q);
     return PG_OK;
 }
 
@@ -424,14 +423,23 @@ static bool stopping(pg_victim *victim)
 
 /* ---- Opening and closing ---- */
 
-static void defended_close(defended *d)
+static void close_defended(pg_victim *victim)
 {
+    defended *d = (defended *)victim;
     stage_release(d->torch, &d->stage);
     stage_release(d->torch, &d->whole);
-    pg_evaluator_free(d->evaluator);
     free(d->q);
     free(d);
 }
+
+static const pg_victim_ops defended_ops = {.hold = hold,
+                                           .scores = scores,
+                                           .local_logits = local_logits,
+                                           .gradient = gradient,
+                                           .evaluate = evaluate,
+                                           .saliency = saliency,
+                                           .stopping = stopping,
+                                           .close = close_defended};
 
 static int defended_open(const pg_victim_request *r, const pg_geometry *g, pg_victim **out)
 {
@@ -442,33 +450,26 @@ static int defended_open(const pg_victim_request *r, const pg_geometry *g, pg_vi
     d->geometry = *g;
     pg_scope *scope = pg_network_scope(r->network);
     d->torch = scope->torch;
-    d->victim = (pg_victim){.scope = scope,
-                            .hold = hold,
-                            .scores = scores,
-                            .local_logits = local_logits,
-                            .gradient = gradient,
-                            .evaluate = evaluate,
-                            .saliency = saliency,
-                            .stopping = stopping};
+    d->victim = (pg_victim){.ops = &defended_ops, .scope = scope};
     scope->error = PG_OK;
     pg_rect patch = {.height = r->patch_height, .width = r->patch_width};
     int code = stage_init(d, patch, r->resize, r->slots, &d->stage);
     if (code == PG_OK) {
         d->q = malloc((size_t)d->stage.positions * (size_t)g->classes * sizeof *d->q);
-        code =
-            d->q ? pg_evaluator_new(g, r->defense, r->config, r->window, &d->evaluator) : pg_fail(PG_ENOMEM, "out of memory");
+        code = d->q ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
     }
     if (code == PG_OK)
         *out = &d->victim;
     else
-        defended_close(d);
+        close_defended(&d->victim);
     return code;
 }
 
 int pg_victim_open(const pg_victim_request *r, pg_victim **out)
 {
     const pg_geometry *g = &pg_network_info(r->network)->geometry;
-    bool adaptive = r->defense->surrogate && !r->through_mean;
+    const pg_defense *defense = pg_evaluator_defense(r->evaluator);
+    bool adaptive = defense->surrogate && !r->through_mean;
     int height = r->resize ? r->resize->from_height : g->input_height;
     int width = r->resize ? r->resize->from_width : g->input_width;
     *out = NULL;
@@ -488,18 +489,12 @@ int pg_victim_open(const pg_victim_request *r, pg_victim **out)
     v->patch_width = r->patch_width;
     v->classes = g->classes;
     v->slots = r->slots;
-    v->kinds = adaptive && r->defense->surrogates ? r->defense->surrogates(r->config) : 1;
+    v->kinds = adaptive && defense->surrogates ? defense->surrogates(pg_evaluator_config(r->evaluator)) : 1;
     return PG_OK;
 }
 
 void pg_victim_close(pg_victim *victim)
 {
-    if (!victim)
-        return;
-    if (!victim->scope)
-        pg_victim_plain_close(victim);
-    else if (victim->hold != hold)
-        pg_victim_masked_close(victim);
-    else
-        defended_close((defended *)victim);
+    if (victim)
+        victim->ops->close(victim);
 }

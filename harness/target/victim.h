@@ -11,9 +11,8 @@
 #define PG_TARGET_VICTIM_H
 
 #include "attacks/attack.h"
-#include "defenses/defense.h"
 #include "harness/data/resize.h"
-#include "models/model.h"
+#include "harness/target/evaluator.h"
 
 #include <math.h>
 
@@ -25,9 +24,7 @@ static inline const uint8_t *pg_example_input(const pg_example *e) { return e->r
 
 typedef struct pg_victim_request {
     pg_network *network;       /* borrowed until close; its scope is used */
-    const pg_defense *defense; /* the evaluator, and the surrogate unless `through_mean` or it has none */
-    const void *config;        /* resolved; borrowed */
-    pg_window window;          /* of the cell */
+    pg_evaluator *evaluator;   /* borrowed until close; the surrogate is its defense's, unless `through_mean` or it has none */
     const pg_resizing *resize; /* between the patch and the network, borrowed until close; NULL: none */
     int patch_height, patch_width, slots;
     bool through_mean;

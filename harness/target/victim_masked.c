@@ -1,7 +1,6 @@
-/* See victim_copies.h. */
+/* See victim_masked.h. */
 #include "harness/target/victim_masked.h"
 
-#include "harness/target/evaluator.h"
 #include "harness/target/paste.h"
 
 #include <stdlib.h>
@@ -18,7 +17,7 @@ typedef struct masked {
     pg_victim_request r;
     pg_victim *bare; /* the undefended network */
     _Alignas(16) uint8_t mean[PG_CONFIG_MAX];
-    pg_evaluator *evaluator;
+    pg_evaluator *bare_evaluator; /* the mean of its local logits */
     masked_slot *slots;
     int n;            /* images of the last pass, */
     int *order;       /* [slots] in which slots they are, */
@@ -45,7 +44,7 @@ static int masked_hold(pg_victim *victim, int index, const pg_example *example, 
     x->example.logits = x->logits;
     x->top = top;
     x->left = left;
-    return d->bare->hold(d->bare, index, &x->example, top, left);
+    return d->bare->ops->hold(d->bare, index, &x->example, top, left);
 }
 
 static void keep_patches(masked *d, int n, const int *slots, const float *patches)
@@ -61,20 +60,20 @@ static struct pg_tensor *masked_scores(pg_victim *victim, int n, const int *slot
 {
     masked *d = (masked *)victim;
     keep_patches(d, n, slots, patches);
-    return d->bare->scores(d->bare, n, slots, patches, kind);
+    return d->bare->ops->scores(d->bare, n, slots, patches, kind);
 }
 
 static struct pg_tensor *masked_local_logits(pg_victim *victim, int n, const int *slots, const float *patches)
 {
     masked *d = (masked *)victim;
     keep_patches(d, n, slots, patches);
-    return d->bare->local_logits(d->bare, n, slots, patches);
+    return d->bare->ops->local_logits(d->bare, n, slots, patches);
 }
 
 static int masked_gradient(pg_victim *victim, struct pg_tensor *loss, float *out)
 {
     masked *d = (masked *)victim;
-    return d->bare->gradient(d->bare, loss, out);
+    return d->bare->ops->gradient(d->bare, loss, out);
 }
 
 static int masked_saliency(pg_victim *victim, const pg_example *example, float *out)
@@ -83,37 +82,37 @@ static int masked_saliency(pg_victim *victim, const pg_example *example, float *
     pg_example bare = *example;
     bare.logits = d->clean;
     int code = pg_network_forward(pg_network_base(d->r.network), pg_example_input(example), example->index, 1, d->clean);
-    return code == PG_OK ? d->bare->saliency(d->bare, &bare, out) : code;
+    return code == PG_OK ? d->bare->ops->saliency(d->bare, &bare, out) : code;
 }
 
 static int masked_evaluate(pg_victim *victim, int i, int *prediction)
 {
     masked *d = (masked *)victim;
     const masked_slot *x = &d->slots[d->order[i]];
-    int code = d->bare->evaluate(d->bare, i, prediction);
+    int code = d->bare->ops->evaluate(d->bare, i, prediction);
     if (code != PG_OK || *prediction == x->example.label)
         return code;
     code = pg_paste_patch(&d->paste, x->example.pixels, d->patches + (size_t)i * patch_of(victim), x->top, x->left, d->pixels);
     if (code == PG_OK)
         code = pg_network_forward(d->r.network, d->pixels, x->example.index, 1, d->logits);
     if (code == PG_OK)
-        *prediction = pg_evaluator_logits(d->evaluator, d->logits);
+        *prediction = pg_evaluator_logits(d->r.evaluator, d->logits);
     return code;
 }
 
 static bool masked_stopping(pg_victim *victim)
 {
-    const pg_victim_request *r = &((masked *)victim)->r;
-    return r->stopping && r->stopping();
+    masked *d = (masked *)victim;
+    return d->bare->ops->stopping(d->bare);
 }
 
-void pg_victim_masked_close(pg_victim *victim)
+static void masked_close(pg_victim *victim)
 {
     masked *d = (masked *)victim;
     for (int i = 0; d->slots && i < d->r.slots; i++)
         free(d->slots[i].logits);
     pg_victim_close(d->bare);
-    pg_evaluator_free(d->evaluator);
+    pg_evaluator_free(d->bare_evaluator);
     free(d->slots);
     free(d->order);
     free(d->patches);
@@ -128,15 +127,16 @@ static int open_bare(masked *d)
 {
     pg_victim_request r = d->r;
     r.network = pg_network_base(r.network);
-    r.defense = pg_defense_find("mean");
-    r.config = d->mean;
+    const pg_defense *mean = pg_defense_find("mean");
     const pg_geometry *g = &pg_network_info(r.network)->geometry;
-    int code = pg_module_configure(&r.defense->module, "defense", NULL, 0, d->mean);
+    int code = pg_module_configure(&mean->module, "defense", NULL, 0, d->mean);
     int height = r.patch_height, width = r.patch_width; /* of what a patch changes */
     if (code == PG_OK && r.resize)
         code = pg_resize_affected_pixels(r.resize, r.patch_height, r.patch_width, &height, &width);
-    r.window =
-        (pg_window){pg_axis_window(&g->rows, g->input_height, height), pg_axis_window(&g->columns, g->input_width, width)};
+    pg_window window = {pg_axis_window(&g->rows, g->input_height, height), pg_axis_window(&g->columns, g->input_width, width)};
+    if (code == PG_OK)
+        code = pg_evaluator_new(g, mean, d->mean, window, &d->bare_evaluator);
+    r.evaluator = d->bare_evaluator;
     return code == PG_OK ? pg_victim_open(&r, &d->bare) : code;
 }
 
@@ -157,6 +157,15 @@ static int make_room(masked *d, const pg_geometry *bare, const pg_geometry *map)
     return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images under attack", d->r.slots);
 }
 
+static const pg_victim_ops masked_ops = {.hold = masked_hold,
+                                         .scores = masked_scores,
+                                         .local_logits = masked_local_logits,
+                                         .gradient = masked_gradient,
+                                         .evaluate = masked_evaluate,
+                                         .saliency = masked_saliency,
+                                         .stopping = masked_stopping,
+                                         .close = masked_close};
+
 int pg_victim_masked_open(const pg_victim_request *r, pg_victim **out)
 {
     const pg_geometry *map = &pg_network_info(r->network)->geometry;
@@ -170,20 +179,11 @@ int pg_victim_masked_open(const pg_victim_request *r, pg_victim **out)
         code = pg_paste_init(&d->paste, r->resize, bare, r->patch_height, r->patch_width);
     if (code == PG_OK)
         code = open_bare(d);
-    if (code == PG_OK)
-        code = pg_evaluator_new(map, r->defense, r->config, r->window, &d->evaluator);
     if (code != PG_OK) {
-        pg_victim_masked_close(&d->victim);
+        masked_close(&d->victim);
         return code;
     }
-    d->victim = (pg_victim){.scope = d->bare->scope,
-                            .hold = masked_hold,
-                            .scores = masked_scores,
-                            .local_logits = masked_local_logits,
-                            .gradient = masked_gradient,
-                            .evaluate = masked_evaluate,
-                            .saliency = masked_saliency,
-                            .stopping = masked_stopping};
+    d->victim = (pg_victim){.ops = &masked_ops, .scope = d->bare->scope};
     *out = &d->victim;
     return PG_OK;
 }

@@ -6,9 +6,8 @@
 
 #include "harness/target/victim.h"
 
-/* *new*, pg_victim_masked_close; the request's network is one of masked images. Sizes, classes, slots and kinds are left to the
+/* *new*, pg_victim_close; the request's network is one of masked images. Sizes, classes, slots and kinds are left to the
  * caller. */
 int pg_victim_masked_open(const pg_victim_request *request, pg_victim **out) PG_MUST_USE;
-void pg_victim_masked_close(pg_victim *victim);
 
 #endif

@@ -1,7 +1,6 @@
 /* See victim_plain.h. */
 #include "harness/target/victim_plain.h"
 
-#include "harness/target/evaluator.h"
 #include "harness/target/paste.h"
 
 #include <stdlib.h>
@@ -15,7 +14,6 @@ typedef struct plain_slot {
 typedef struct plain {
     pg_victim victim; /* first */
     pg_victim_request r;
-    pg_evaluator *evaluator;
     plain_slot *slots;
     int *predictions; /* of the last pass */
     pg_paste paste;
@@ -40,7 +38,7 @@ static int plain_predict(plain *p, const plain_slot *x, const float *patch, int 
     if (code == PG_OK)
         code = pg_network_forward(p->r.network, p->pixels, x->example->index, 1, p->logits);
     if (code == PG_OK)
-        *prediction = pg_evaluator_logits(p->evaluator, p->logits);
+        *prediction = pg_evaluator_logits(p->r.evaluator, p->logits);
     return code;
 }
 
@@ -72,10 +70,9 @@ static bool plain_stopping(pg_victim *victim)
     return r->stopping && r->stopping();
 }
 
-void pg_victim_plain_close(pg_victim *victim)
+static void plain_close(pg_victim *victim)
 {
     plain *p = (plain *)victim;
-    pg_evaluator_free(p->evaluator);
     free(p->slots);
     free(p->predictions);
     pg_paste_release(&p->paste);
@@ -85,13 +82,16 @@ void pg_victim_plain_close(pg_victim *victim)
     free(p);
 }
 
+static const pg_victim_ops plain_ops = {
+    .hold = plain_hold, .scores = plain_scores, .evaluate = plain_evaluate, .stopping = plain_stopping, .close = plain_close};
+
 int pg_victim_plain_open(const pg_victim_request *r, const pg_geometry *g, pg_victim **out)
 {
     plain *p = calloc(1, sizeof *p);
     if (!p)
         return pg_fail(PG_ENOMEM, "out of memory");
     p->r = *r;
-    p->victim = (pg_victim){.hold = plain_hold, .scores = plain_scores, .evaluate = plain_evaluate, .stopping = plain_stopping};
+    p->victim = (pg_victim){.ops = &plain_ops};
     p->slots = calloc((size_t)r->slots, sizeof *p->slots);
     p->predictions = calloc((size_t)r->slots, sizeof *p->predictions);
     p->patch = malloc((size_t)3 * (size_t)r->patch_height * (size_t)r->patch_width);
@@ -102,10 +102,8 @@ int pg_victim_plain_open(const pg_victim_request *r, const pg_geometry *g, pg_vi
     if (code == PG_OK)
         code = pg_paste_init(&p->paste, r->resize, g, r->patch_height, r->patch_width);
     if (code == PG_OK)
-        code = pg_evaluator_new(g, r->defense, r->config, r->window, &p->evaluator);
-    if (code == PG_OK)
         *out = &p->victim;
     else
-        pg_victim_plain_close(&p->victim);
+        plain_close(&p->victim);
     return code;
 }

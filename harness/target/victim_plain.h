@@ -5,8 +5,7 @@
 
 #include "harness/target/victim.h"
 
-/* *new*, pg_victim_plain_close. Sizes, classes, slots and kinds are left to the caller. PG_ENOMEM. */
+/* *new*, pg_victim_close. Sizes, classes, slots and kinds are left to the caller. PG_ENOMEM. */
 int pg_victim_plain_open(const pg_victim_request *request, const pg_geometry *geometry, pg_victim **out) PG_MUST_USE;
-void pg_victim_plain_close(pg_victim *victim);
 
 #endif
