@@ -127,7 +127,7 @@ void pg_db_read_outcome(sqlite3_stmt *row, pg_outcome *out);
 typedef struct pg_db_piece { /* of a cell: images first .. first + count - 1 of its forward pass */
     int64_t forward, first, count, cell;
     int64_t task; /* that it lies in, 0: none */
-    int apart;    /* of its cell */
+    int group;    /* of its cell */
 } pg_db_piece;
 typedef struct pg_db_pieces {
     pg_db_piece *items; /* free() */

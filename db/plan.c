@@ -32,7 +32,7 @@ static int add_range(pg_db_pieces *list, const pg_db_piece *of, int64_t first, i
         next = next < end ? next : end;
         code = pg_db_add_piece(
             list,
-            (pg_db_piece){.forward = of->forward, .first = first, .count = next - first, .cell = of->cell, .apart = of->apart});
+            (pg_db_piece){.forward = of->forward, .first = first, .count = next - first, .cell = of->cell, .group = of->group});
         first = next;
     }
     return code;
@@ -49,8 +49,8 @@ static int by_place(const void *a, const void *b)
         return x->count < y->count ? -1 : 1;
     if (x->task != y->task)
         return x->task < y->task ? -1 : 1;
-    if (x->apart != y->apart)
-        return x->apart < y->apart ? -1 : 1;
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
     return x->cell < y->cell ? -1 : x->cell > y->cell;
 }
 
@@ -63,7 +63,7 @@ void pg_db_sort_pieces(pg_db_pieces *list)
 bool pg_db_same_piece(const pg_db_piece *a, const pg_db_piece *b)
 {
     return a->forward == b->forward && a->first == b->first && a->count == b->count && a->task == b->task &&
-           a->apart == b->apart;
+           a->group == b->group;
 }
 
 int pg_db_one(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *out)
@@ -228,7 +228,7 @@ static int find_missing(pg_store *store, const pg_store_plan_row *plan, const in
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
         const pg_store_cell_row *c = &plan->cells[i];
         pg_db_piece whole = {
-            .forward = forwards[c->forward], .first = c->first, .count = c->count, .cell = cells[i], .apart = c->apart};
+            .forward = forwards[c->forward], .first = c->first, .count = c->count, .cell = cells[i], .group = c->group};
         code = pg_db_find_gaps(done ? done : store, c->cell_id, done != NULL, plan->forwards[c->forward].chunk, &whole, list);
     }
     return code;

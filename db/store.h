@@ -207,7 +207,7 @@ typedef struct pg_store_cell_row {
     bool has_delta;
     int64_t delta;
     size_t forward; /* index into the forwards of the plan */
-    int apart;      /* a task that is created serves cells of one such number only */
+    int group;      /* a task that is created serves cells of one such number only */
 } pg_store_cell_row;
 
 /* A share of a plan, for a machine that does not see the store of the others: a store of its own that holds nothing else. Of

@@ -50,17 +50,17 @@ void pg_plane_run(pg_plane *plane, const pg_evidence *evidence, const pg_windows
 
 static const pg_heaviest nothing = {PG_NONE, 0};
 
-void pg_apart_layout(pg_arena *arena, int height, int width, pg_apart *apart)
+void pg_disjoint_layout(pg_arena *arena, int height, int width, pg_disjoint *disjoint)
 {
     size_t h = (size_t)height, w = (size_t)width, longest = PG_MAX(h, w);
-    apart->rows = pg_arena_take(arena, h, sizeof *apart->rows);
-    apart->columns = pg_arena_take(arena, w, sizeof *apart->columns);
-    apart->line = pg_arena_take(arena, longest, sizeof *apart->line);
-    apart->work = pg_arena_take(arena, 4 * longest, sizeof *apart->work);
+    disjoint->rows = pg_arena_take(arena, h, sizeof *disjoint->rows);
+    disjoint->columns = pg_arena_take(arena, w, sizeof *disjoint->columns);
+    disjoint->line = pg_arena_take(arena, longest, sizeof *disjoint->line);
+    disjoint->work = pg_arena_take(arena, 4 * longest, sizeof *disjoint->work);
 }
 
 /* out[a] = the heaviest of line[b] over the places b that are disjoint from a: b <= a - length or b >= a + length. */
-static void apart_straight(const pg_window_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
+static void disjoint_straight(const pg_window_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
 {
     int n = axis->places;
     pg_heaviest *up_to = work, *from = work + n;
@@ -77,7 +77,7 @@ static void apart_straight(const pg_window_axis *axis, const pg_heaviest *line, 
 
 /* The same on a ring: b runs from a + length to a + size - length. The ring is laid out twice and cut into blocks as long as
  * that run; a run is then the end of one block and the start of the next. */
-static void apart_ring(const pg_window_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
+static void disjoint_ring(const pg_window_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
 {
     int size = axis->size, run = size - 2 * axis->length + 1;
     pg_heaviest *up_to = work, *from = work + 2 * size;
@@ -89,33 +89,33 @@ static void apart_ring(const pg_window_axis *axis, const pg_heaviest *line, pg_h
         out[a] = run > 0 ? pg_heavier(from[a + axis->length], up_to[a + size - axis->length]) : nothing;
 }
 
-static void apart_axis(const pg_window_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
+static void disjoint_axis(const pg_window_axis *axis, const pg_heaviest *line, pg_heaviest *work, pg_heaviest *out)
 {
     if (axis->wrap)
-        apart_ring(axis, line, work, out);
+        disjoint_ring(axis, line, work, out);
     else
-        apart_straight(axis, line, work, out);
+        disjoint_straight(axis, line, work, out);
 }
 
-void pg_apart_run(pg_apart *apart, const pg_windows *windows, const int64_t *sum)
+void pg_disjoint_run(pg_disjoint *disjoint, const pg_windows *windows, const int64_t *sum)
 {
     const pg_window_axis *rows = &windows->rows, *columns = &windows->columns;
     for (int top = 0; top < rows->places; top++) {
-        apart->line[top] = nothing;
+        disjoint->line[top] = nothing;
         for (int left = 0; left < columns->places; left++) {
             int w = top * columns->places + left;
-            apart->line[top] = pg_heavier(apart->line[top], (pg_heaviest){sum[w], w});
+            disjoint->line[top] = pg_heavier(disjoint->line[top], (pg_heaviest){sum[w], w});
         }
     }
-    apart_axis(rows, apart->line, apart->work, apart->rows);
+    disjoint_axis(rows, disjoint->line, disjoint->work, disjoint->rows);
     for (int left = 0; left < columns->places; left++) {
-        apart->line[left] = nothing;
+        disjoint->line[left] = nothing;
         for (int top = 0; top < rows->places; top++) {
             int w = top * columns->places + left;
-            apart->line[left] = pg_heavier(apart->line[left], (pg_heaviest){sum[w], w});
+            disjoint->line[left] = pg_heavier(disjoint->line[left], (pg_heaviest){sum[w], w});
         }
     }
-    apart_axis(columns, apart->line, apart->work, apart->columns);
+    disjoint_axis(columns, disjoint->line, disjoint->work, disjoint->columns);
 }
 
 /* Overlapping windows ---------------------------------------------------------------------------------------------------- */
@@ -150,7 +150,7 @@ static void field_layout(pg_arena *arena, size_t places, size_t stride, field *f
     f->work = take_rows(arena, places, stride);
 }
 
-size_t pg_touching_work_size(int height, int width)
+size_t pg_overlapping_work_size(int height, int width)
 {
     pg_arena arena = {0};
     field f;
@@ -273,7 +273,7 @@ static void raise_span(const pg_plane *plane, int down, const span *s, field *f)
     join(n, have, s->tail ? f->rows + start + length : NULL, s->head ? f->rows + start : NULL, f->best + start);
 }
 
-void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching)
+void pg_overlapping_run(const pg_plane *plane, void *work, int64_t *overlapping)
 {
     const pg_window_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
     size_t stride = (size_t)(columns->wrap ? 2 * columns->size : columns->span + 1);
@@ -292,8 +292,8 @@ void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching)
             raise_span(plane, down, &spans[i], &f);
     }
     for (int top = 0; top < rows->places; top++)
-        memcpy(touching + (size_t)top * (size_t)columns->places, f.best + (size_t)top * stride,
-               (size_t)columns->places * sizeof *touching);
+        memcpy(overlapping + (size_t)top * (size_t)columns->places, f.best + (size_t)top * stride,
+               (size_t)columns->places * sizeof *overlapping);
 }
 
 /* The place that lies `shift` from `place`, or -1. */
@@ -305,7 +305,7 @@ static int place_at(const pg_window_axis *axis, int place, int shift)
     return at >= 0 && at < axis->places ? at : -1;
 }
 
-int64_t pg_touching_feasible(const pg_plane *plane, int top, int left, int64_t limit, int64_t threshold_ppm, int64_t rest)
+int64_t pg_overlapping_feasible(const pg_plane *plane, int top, int left, int64_t limit, int64_t threshold_ppm, int64_t rest)
 {
     const pg_window_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
     int64_t best = 0;

@@ -30,19 +30,19 @@ void pg_plane_layout(pg_arena *arena, int height, int width, pg_plane *plane);
 void pg_plane_run(pg_plane *plane, const pg_evidence *evidence, const pg_windows *windows, int class);
 
 /* The heaviest window disjoint from each: apart of window (top, left) is the heavier of rows[top] and columns[left]. */
-typedef struct pg_apart {
+typedef struct pg_disjoint {
     pg_heaviest *rows, *columns; /* [places]: disjoint along that axis */
     pg_heaviest *line, *work;    /* private */
-} pg_apart;
-void pg_apart_layout(pg_arena *arena, int height, int width, pg_apart *apart);
-void pg_apart_run(pg_apart *apart, const pg_windows *windows, const int64_t *sum);
+} pg_disjoint;
+void pg_disjoint_layout(pg_arena *arena, int height, int width, pg_disjoint *disjoint);
+void pg_disjoint_run(pg_disjoint *disjoint, const pg_windows *windows, const int64_t *sum);
 
-/* The most that a window overlapping each (itself included) holds outside it: touching[windows]. Evidence >= 0. */
-size_t pg_touching_work_size(int height, int width);
-void pg_touching_run(const pg_plane *plane, void *work, int64_t *touching);
+/* The most that a window overlapping each (itself included) holds outside it: overlapping[windows]. Evidence >= 0. */
+size_t pg_overlapping_work_size(int height, int width);
+void pg_overlapping_run(const pg_plane *plane, void *work, int64_t *overlapping);
 
 /* The same over those windows x alone that masking can be made to choose by feeding the class inside w up to `limit` a
  * position: held + n limit > T (rest + n limit), n the positions x and w share, rest the sum outside w. 0 if there is none. */
-int64_t pg_touching_feasible(const pg_plane *plane, int top, int left, int64_t limit, int64_t threshold_ppm, int64_t rest);
+int64_t pg_overlapping_feasible(const pg_plane *plane, int top, int left, int64_t limit, int64_t threshold_ppm, int64_t rest);
 
 #endif

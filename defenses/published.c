@@ -7,11 +7,11 @@ static int64_t strongest(const pg_sums *sums, int w) { return PG_MAX(sums->befor
 
 /* Case II for one target: its heaviest window apart from w is masked, and the label loses more there than its margin. */
 static bool case_two(const pg_windows *windows, const pg_sums *sums, int label, int target, const pg_plane *own,
-                     const pg_plane *other, const pg_apart *apart)
+                     const pg_plane *other, const pg_disjoint *disjoint)
 {
     for (int top = 0, w = 0; top < windows->rows.places; top++)
         for (int left = 0; left < windows->columns.places; left++, w++) {
-            pg_heaviest masked = pg_heavier(apart->rows[top], apart->columns[left]);
+            pg_heaviest masked = pg_heavier(disjoint->rows[top], disjoint->columns[left]);
             int64_t margin = outside(sums, label, own->sum[w]) - outside(sums, target, other->sum[w]);
             if (masked.sum != PG_NONE && own->sum[masked.window] > margin)
                 return true;
@@ -20,22 +20,22 @@ static bool case_two(const pg_windows *windows, const pg_sums *sums, int label, 
 }
 
 pg_published pg_published_run(const pg_evidence *evidence, const pg_windows *windows, const pg_sums *sums, int label,
-                              const pg_plane *own, const int64_t *touching, pg_plane *other, pg_apart *apart)
+                              const pg_plane *own, const int64_t *overlapping, pg_plane *other, pg_disjoint *disjoint)
 {
     pg_published found = {.correct = pg_argmax(sums->total, evidence->classes) == label, .covered = windows->outside == 0};
     if (!found.correct || found.covered)
         return found;
     for (int w = 0; w < windows->count; w++) {
         int64_t rival = strongest(sums, w);
-        if (touching[w] > outside(sums, label, own->sum[w]) - rival)
+        if (overlapping[w] > outside(sums, label, own->sum[w]) - rival)
             found.partial = true;
     }
     for (int target = 0; target < evidence->classes && !found.benign; target++) {
         if (target == label)
             continue;
         pg_plane_run(other, evidence, windows, target);
-        pg_apart_run(apart, windows, other->sum);
-        found.benign = case_two(windows, sums, label, target, own, other, apart);
+        pg_disjoint_run(disjoint, windows, other->sum);
+        found.benign = case_two(windows, sums, label, target, own, other, disjoint);
     }
     return found;
 }

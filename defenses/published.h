@@ -16,9 +16,9 @@ typedef struct pg_published {
     bool partial; /* case III for some target and window */
 } pg_published;
 
-/* `own`: the planes of the label, `touching` its overlaps; `other`, `apart`: room for one class after the other. */
+/* `own`: the planes of the label, `overlapping` its overlaps; `other`, `disjoint`: room for one class after the other. */
 pg_published pg_published_run(const pg_evidence *evidence, const pg_windows *windows, const pg_sums *sums, int label,
-                              const pg_plane *own, const int64_t *touching, pg_plane *other, pg_apart *apart);
+                              const pg_plane *own, const int64_t *overlapping, pg_plane *other, pg_disjoint *disjoint);
 
 /* 0: not correct; 1: cases I and IV, or covered; 2: case II; 3: case III; 4: certified as published. */
 int8_t pg_published_case(const pg_published *found, const pg_windows *windows, const pg_sums *sums, int label,

@@ -94,12 +94,12 @@ typedef struct image {
     int64_t delta;
     pg_sums sums;
     pg_plane own, other; /* of the label; of one class after the other */
-    pg_apart apart;
-    int64_t *score;    /* [classes] */
-    int64_t *rest;     /* [windows] sum of the label outside w: t_y */
-    int64_t *rival;    /* [windows] largest sum of a wrong class outside w: t_c; PG_NONE if there is no wrong class */
-    int64_t *touching; /* [windows] most that a window overlapping w holds of the label outside w */
-    int64_t *heaviest; /* [windows] most that any window holds of the label outside w: B */
+    pg_disjoint disjoint;
+    int64_t *score;       /* [classes] */
+    int64_t *rest;        /* [windows] sum of the label outside w: t_y */
+    int64_t *rival;       /* [windows] largest sum of a wrong class outside w: t_c; PG_NONE if there is no wrong class */
+    int64_t *overlapping; /* [windows] most that a window overlapping w holds of the label outside w */
+    int64_t *heaviest;    /* [windows] most that any window holds of the label outside w: B */
     pg_published published;
     void *work;
 } image;
@@ -110,14 +110,14 @@ static void lay_out(pg_arena *arena, int height, int width, int classes, image *
     pg_sums_layout(arena, height, width, classes, &im->sums);
     pg_plane_layout(arena, height, width, &im->own);
     pg_plane_layout(arena, height, width, &im->other);
-    pg_apart_layout(arena, height, width, &im->apart);
+    pg_disjoint_layout(arena, height, width, &im->disjoint);
     im->score = pg_arena_take(arena, (size_t)classes, sizeof *im->score);
     im->rest = pg_arena_take(arena, windows, sizeof *im->rest);
     im->rival = pg_arena_take(arena, windows, sizeof *im->rival);
-    im->touching = pg_arena_take(arena, windows, sizeof *im->touching);
+    im->overlapping = pg_arena_take(arena, windows, sizeof *im->overlapping);
     im->heaviest = pg_arena_take(arena, windows, sizeof *im->heaviest);
-    size_t sums_work = pg_sums_work_size(height, width, classes), touching_work = pg_touching_work_size(height, width);
-    im->work = pg_arena_take(arena, PG_MAX(sums_work, touching_work), 1);
+    size_t sums_work = pg_sums_work_size(height, width, classes), overlapping_work = pg_overlapping_work_size(height, width);
+    im->work = pg_arena_take(arena, PG_MAX(sums_work, overlapping_work), 1);
 }
 
 /* The same before rounding, for predict_double. Nothing is ever taken away from a sum: what is 0 stays 0. */
@@ -241,11 +241,11 @@ static int64_t lower_bound(const image *im, const bounds *b, int w, int64_t t, i
     if (exceeds(im->heaviest[w], b->threshold_ppm, rest))
         return rest - im->heaviest[w];
     /* Nothing is masked with w empty; the attacker may feed a window that overlaps w until it is. */
-    int64_t least = rest - im->touching[w];
+    int64_t least = rest - im->overlapping[w];
     if (!b->limited || (beats(b, least, t) && !below(b, least, t, margin)))
         return least;
     int columns = im->windows.columns.places;
-    return rest - pg_touching_feasible(&im->own, w / columns, w % columns, b->limit, b->threshold_ppm, rest);
+    return rest - pg_overlapping_feasible(&im->own, w / columns, w % columns, b->limit, b->threshold_ppm, rest);
 }
 
 /* pg_verdict.decided of scope per-class. What is masked is taken for certain only where rounding cannot change it, of P values
@@ -313,12 +313,12 @@ static void examine(const pg_evidence *evidence, pg_window window, int64_t delta
     lay_out(&arena, evidence->height, evidence->width, evidence->classes, im);
     pg_sums_run(evidence, &im->windows, label, im->work, &im->sums);
     pg_plane_run(&im->own, evidence, &im->windows, label);
-    pg_apart_run(&im->apart, &im->windows, im->own.sum);
-    pg_touching_run(&im->own, im->work, im->touching);
+    pg_disjoint_run(&im->disjoint, &im->windows, im->own.sum);
+    pg_overlapping_run(&im->own, im->work, im->overlapping);
     for (int top = 0, w = 0; top < im->windows.rows.places; top++)
         for (int left = 0; left < im->windows.columns.places; left++, w++) {
-            int64_t benign = pg_heavier(im->apart.rows[top], im->apart.columns[left]).sum;
-            im->heaviest[w] = PG_MAX(benign, im->touching[w]);
+            int64_t benign = pg_heavier(im->disjoint.rows[top], im->disjoint.columns[left]).sum;
+            im->heaviest[w] = PG_MAX(benign, im->overlapping[w]);
             im->rest[w] = im->sums.total[label] - im->sums.own[w];
             im->rival[w] = PG_MAX(im->sums.before[w], im->sums.after[w]);
         }
@@ -327,7 +327,7 @@ static void examine(const pg_evidence *evidence, pg_window window, int64_t delta
         published |= ((const masking_config *)configs[i])->scope == SCOPE_PREDICTED;
     if (published)
         im->published =
-            pg_published_run(evidence, &im->windows, &im->sums, label, &im->own, im->touching, &im->other, &im->apart);
+            pg_published_run(evidence, &im->windows, &im->sums, label, &im->own, im->overlapping, &im->other, &im->disjoint);
 }
 
 static void masking_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,

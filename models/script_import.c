@@ -154,7 +154,7 @@ int pg_script_import(const pg_import_job *job, pg_buf *report)
     if (!e)
         e = pg_hash_bytes(bytes, size, hash);
     if (!e)
-        e = pg_script_try_apart(job, bytes, size, &found);
+        e = pg_script_try_in_child(job, bytes, size, &found);
     if (!e)
         e = pg_script_configure(job, size, found.shape, &setup);
     if (!e)

@@ -160,7 +160,7 @@ static int follow(const pg_import_job *job, pid_t child, int file, const sigset_
     return PG_OK;
 }
 
-int pg_script_try_apart(const pg_import_job *job, const char *bytes, size_t size, pg_script_findings *out)
+int pg_script_try_in_child(const pg_import_job *job, const char *bytes, size_t size, pg_script_findings *out)
 {
     int ends[2];
     struct sigaction action = {.sa_handler = on_signal}, before_int, before_term;

@@ -31,6 +31,6 @@ int pg_script_try(const pg_import_job *job, const char *bytes, size_t size, cons
                   pg_script_findings *out) PG_MUST_USE;
 /* The same in a process of its own, which may loop, crash, print and take memory: it has all memory that is available, and
  * job->time_limit_s seconds for loading and for each answer. Shows progress. PG_EINPUT, PG_EINTERRUPTED. */
-int pg_script_try_apart(const pg_import_job *job, const char *bytes, size_t size, pg_script_findings *out) PG_MUST_USE;
+int pg_script_try_in_child(const pg_import_job *job, const char *bytes, size_t size, pg_script_findings *out) PG_MUST_USE;
 
 #endif

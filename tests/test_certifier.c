@@ -78,7 +78,7 @@ static void many_jobs_are_like_one(void **state)
     pg_certifier_free(all);
 }
 
-/* Windows that differ, deltas that differ and evidence that differs are kept apart. */
+/* Windows that differ, deltas that differ and evidence that differs are kept disjoint. */
 static void jobs_are_told_apart(void **state)
 {
     (void)state;

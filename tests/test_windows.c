@@ -183,18 +183,18 @@ static void check_planes(scene *s)
     const oracle_map *m = &s->map;
     pg_arena arena = {0};
     pg_plane plane;
-    pg_apart apart;
+    pg_disjoint disjoint;
     pg_plane_layout(&arena, m->height, m->width, &plane);
-    pg_apart_layout(&arena, m->height, m->width, &apart);
-    size_t size = arena.used + pg_touching_work_size(m->height, m->width) + 8 * ORACLE_POSITIONS;
+    pg_disjoint_layout(&arena, m->height, m->width, &disjoint);
+    size_t size = arena.used + pg_overlapping_work_size(m->height, m->width) + 8 * ORACLE_POSITIONS;
     arena = (pg_arena){.base = aligned_alloc(64, (size + 63) & ~(size_t)63)};
     memset(arena.base, 0xa5, size);
     pg_plane_layout(&arena, m->height, m->width, &plane);
-    pg_apart_layout(&arena, m->height, m->width, &apart);
-    int64_t *touching = pg_arena_take(&arena, ORACLE_POSITIONS, sizeof *touching);
+    pg_disjoint_layout(&arena, m->height, m->width, &disjoint);
+    int64_t *overlapping = pg_arena_take(&arena, ORACLE_POSITIONS, sizeof *overlapping);
     pg_plane_run(&plane, &s->evidence, &s->windows, 1);
-    pg_apart_run(&apart, &s->windows, plane.sum);
-    pg_touching_run(&plane, arena.base + arena.used, touching);
+    pg_disjoint_run(&disjoint, &s->windows, plane.sum);
+    pg_overlapping_run(&plane, arena.base + arena.used, overlapping);
     static const int64_t ppm[] = {0, 200000, 500000, 900000, 1000000};
     for (int w = 0; w < s->sets->count; w++) {
         const unsigned char *bad = s->sets->has[w];
@@ -214,13 +214,13 @@ static void check_planes(scene *s)
                     feasible[t] = held;
         }
         int columns = s->windows.columns.places;
-        pg_heaviest found = pg_heavier(apart.rows[w / columns], apart.columns[w % columns]);
+        pg_heaviest found = pg_heavier(disjoint.rows[w / columns], disjoint.columns[w % columns]);
         assert_int_equal(found.sum == PG_NONE ? -1 : found.window, benign);
         if (benign >= 0)
             assert_int_equal(found.sum, plane.sum[benign]);
-        assert_int_equal(touching[w], most);
+        assert_int_equal(overlapping[w], most);
         for (int t = 0; t < 5; t++)
-            assert_int_equal(pg_touching_feasible(&plane, w / columns, w % columns, limit, ppm[t], rest), feasible[t]);
+            assert_int_equal(pg_overlapping_feasible(&plane, w / columns, w % columns, limit, ppm[t], rest), feasible[t]);
     }
     free(arena.base);
 }

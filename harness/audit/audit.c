@@ -475,7 +475,7 @@ static bool blame(audit *a, const char *reason)
 }
 
 /* In a process of its own, which begins anew without the cells that ended it, and keeps what it has finished. */
-static int audit_apart(audit *a)
+static int audit_in_children(audit *a)
 {
     size_t cells = pg_plan_count(a->request->plan), failed = 0;
     int code = PG_OK;
@@ -523,7 +523,7 @@ int pg_audit_run(const pg_audit_request *request, pg_audit_row **rows, size_t *n
     if (code == PG_OK && request->levels[PG_AUDIT_PIXEL] && !request->attack)
         code = pg_fail(PG_EINPUT, "an audit at the level of pixels needs an attack");
     if (code == PG_OK)
-        code = apart ? audit_apart(&a) : audit_all(&a);
+        code = apart ? audit_in_children(&a) : audit_all(&a);
     free(a.group);
     *rows = a.rows;
     *n = a.rows ? pack(a.rows, a.n_rows) : 0;

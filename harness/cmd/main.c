@@ -352,7 +352,7 @@ static int work(void *request) { return finish(dispatch(request)); }
 
 /* Plug-ins may end the process that runs them: a command that has some runs in a child, which says itself what it has to say.
  */
-static int run_apart(invocation *request)
+static int run_in_child(invocation *request)
 {
     bool died = false;
     int code = pg_process_run(work, request, &died);
@@ -380,7 +380,7 @@ int main(int argc, char **argv)
     if (code || request.context.n_plugins == 0)
         code = finish(code ? code : dispatch(&request));
     else
-        code = run_apart(&request);
+        code = run_in_child(&request);
     free(request.argv);
     free(cache);
     return pg_error_exit_code(code);

@@ -104,7 +104,7 @@ static int64_t chunk_of(const pg_forward *f, int64_t task_images)
 
 /* The rule of a plug-in may end its worker: its cells share no task with others, which go on. Their passes run once more, and
  * come from the feature cache. */
-static int apart_of(const pg_defense *defense)
+static int group_of(const pg_defense *defense)
 {
     int i = 0;
     while (pg_defenses[i] && pg_defenses[i] != defense)
@@ -146,7 +146,7 @@ static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward
             .has_delta = c->has_delta,
             .delta = c->delta,
             .forward = place[c->forward->index],
-            .apart = apart_of(c->defense),
+            .group = group_of(c->defense),
         };
     }
 }
