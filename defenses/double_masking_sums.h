@@ -50,7 +50,7 @@ static void NAME(outside_both)(const masked_map *m, int first, int second, const
     const pg_window_axis *rows = &m->masks.rows, *columns = &m->masks.columns;
     int top = place_of(rows, m->stride, first / m->across), left = place_of(columns, m->stride, first % m->across);
     int down = place_of(rows, m->stride, second / m->across), along = place_of(columns, m->stride, second % m->across);
-    pg_run tall[2], wide[2];
+    pg_segment tall[2], wide[2];
     int n_tall = pg_window_overlap(rows, shift_of(rows, top, down), tall);
     int n_wide = pg_window_overlap(columns, shift_of(columns, left, along), wide);
     memcpy(sums, outside, (size_t)m->evidence->classes * sizeof *sums);

@@ -176,7 +176,7 @@ static void field_fill(const pg_plane *plane, field *f)
 }
 
 /* rows[top][j] = the sum over the shared rows of the windows at top, columns before j. */
-static void shared_rows(const pg_plane *plane, const pg_run *runs, int n_runs, field *f)
+static void shared_rows(const pg_plane *plane, const pg_segment *runs, int n_runs, field *f)
 {
     for (int top = 0; top < plane->windows->rows.places; top++) {
         int64_t *to = f->rows + (size_t)top * f->stride;
@@ -284,7 +284,7 @@ void pg_overlapping_run(const pg_plane *plane, void *work, int64_t *overlapping)
     span spans[3];
     int n_spans = spans_of(columns, spans);
     for (int down = first_shift(rows); down <= last_shift(rows); down++) {
-        pg_run runs[2];
+        pg_segment runs[2];
         int n_runs = pg_window_overlap(rows, down, runs);
         if (n_runs)
             shared_rows(plane, runs, n_runs, &f);
@@ -310,7 +310,7 @@ int64_t pg_overlapping_feasible(const pg_plane *plane, int top, int left, int64_
     const pg_window_axis *rows = &plane->windows->rows, *columns = &plane->windows->columns;
     int64_t best = 0;
     for (int down = first_shift(rows); down <= last_shift(rows); down++) {
-        pg_run row_runs[2], column_runs[2];
+        pg_segment row_runs[2], column_runs[2];
         int n_rows = pg_window_overlap(rows, down, row_runs), x_top = place_at(rows, top, down);
         for (int right = first_shift(columns); n_rows && x_top >= 0 && right <= last_shift(columns); right++) {
             int n_columns = pg_window_overlap(columns, right, column_runs), x_left = place_at(columns, left, right);

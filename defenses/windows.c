@@ -31,15 +31,15 @@ pg_windows pg_windows_of(const pg_evidence *evidence, pg_window window)
     return w;
 }
 
-int pg_window_overlap(const pg_window_axis *axis, int shift, pg_run runs[2])
+int pg_window_overlap(const pg_window_axis *axis, int shift, pg_segment runs[2])
 {
     int n = 0, length = axis->length;
     if (shift >= 0 && shift < length)
-        runs[n++] = (pg_run){shift, length - shift};
+        runs[n++] = (pg_segment){shift, length - shift};
     if (!axis->wrap && shift < 0 && -shift < length)
-        runs[n++] = (pg_run){0, length + shift};
+        runs[n++] = (pg_segment){0, length + shift};
     if (axis->wrap && shift + length > axis->size)
-        runs[n++] = (pg_run){0, shift + length - axis->size};
+        runs[n++] = (pg_segment){0, shift + length - axis->size};
     return n;
 }
 

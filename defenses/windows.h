@@ -32,11 +32,11 @@ typedef struct pg_windows {
 pg_windows pg_windows_of(const pg_evidence *evidence, pg_window window);
 
 /* Where two windows of one axis meet: the one at a + shift meets the one at a in these runs, counted from a. */
-typedef struct pg_run {
+typedef struct pg_segment {
     int start, length;
-} pg_run;
+} pg_segment;
 /* Writes the 0, 1 or (wrapping, windows longer than half the axis) 2 runs. shift in (-size, size), in [0, size) if wrapping. */
-int pg_window_overlap(const pg_window_axis *axis, int shift, pg_run runs[2]);
+int pg_window_overlap(const pg_window_axis *axis, int shift, pg_segment runs[2]);
 
 /* Sums of one class over all positions. */
 void pg_totals(const pg_evidence *evidence, int64_t *total);

@@ -78,7 +78,7 @@ static void overlaps_are_the_shared_positions(void **state)
                 for (int shift = wrap ? 0 : 1 - size; shift < size; shift++) {
                     /* the window at 0, or far enough from the start that x is not before the map */
                     int at = wrap ? 0 : size;
-                    pg_run runs[2];
+                    pg_segment runs[2];
                     int n = pg_window_overlap(&axis, shift, runs);
                     for (int i = 0; i < length; i++) {
                         int position = at + i, start = at + shift, inside = 0, said = 0;

@@ -94,7 +94,7 @@ static int grow(pg_cell_builder *s)
     return PG_OK;
 }
 
-static int call(pg_cell_builder *s, const char *name, pg_forward *f)
+static int add_to_index(pg_cell_builder *s, const char *name, pg_forward *f)
 {
     int code = grow(s);
     char *copy = code == PG_OK ? strdup(name) : NULL;
@@ -110,7 +110,7 @@ static int call(pg_cell_builder *s, const char *name, pg_forward *f)
 }
 
 /* Takes the pass over. */
-static int keep(pg_cell_builder *s, pg_forward *f)
+static int add(pg_cell_builder *s, pg_forward *f)
 {
     pg_forward **forwards = realloc(s->forwards, (s->n_forwards + 1) * sizeof *forwards);
     if (!forwards) {
@@ -259,12 +259,12 @@ int pg_cell_builder_forward(pg_cell_builder *s, const pg_toml_value **values, co
         pg_forward_free(f);
         f = like;
     } else {
-        code = keep(s, f); /* one that does not fit is kept too, unsealed, so that it is reported once */
+        code = add(s, f); /* one that does not fit is kept too, unsealed, so that it is reported once */
     }
     if (code == PG_OK)
-        code = call(s, name, f);
+        code = add_to_index(s, name, f);
     if (code == PG_OK && f->canonical)
-        code = call(s, f->id, f);
+        code = add_to_index(s, f->id, f);
     free(name);
     *out = f;
     return code;
@@ -395,7 +395,7 @@ static void attack_text(const pg_cell_builder *s, const pg_toml_value **values, 
 
 /* The sorted lines are the identity of a pass that a cell was given: the cell's from here on, or one like it that is there
  * already. Takes both over. */
-static int adopt(pg_cell_builder *s, pg_forward *f, pg_buf *lines, pg_cell *c)
+static int intern(pg_cell_builder *s, pg_forward *f, pg_buf *lines, pg_cell *c)
 {
     int code = seal_forward(f, lines);
     if (code == PG_OK && !f->attack)
@@ -405,9 +405,9 @@ static int adopt(pg_cell_builder *s, pg_forward *f, pg_buf *lines, pg_cell *c)
         pg_forward_free(f);
         f = like;
     } else {
-        code = keep(s, f);
+        code = add(s, f);
         if (code == PG_OK)
-            code = call(s, f->id, f);
+            code = add_to_index(s, f->id, f);
     }
     if (code == PG_OK)
         c->forward = f;
@@ -432,7 +432,7 @@ int pg_cell_builder_masked(pg_cell_builder *s, const pg_toml_value **values, pg_
     pg_buf_init(&text);
     forward_text(f, &text);
     defended_text(s, values, c, &text);
-    return adopt(s, f, &text, c);
+    return intern(s, f, &text, c);
 }
 
 int pg_cell_builder_attack(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c, bool *ok)
@@ -458,5 +458,5 @@ int pg_cell_builder_attack(pg_cell_builder *s, const pg_toml_value **values, pg_
     pg_buf_init(&text);
     f->seed = (uint64_t)seed;
     attack_text(s, values, c, f, &text);
-    return adopt(s, f, &text, c);
+    return intern(s, f, &text, c);
 }
