@@ -48,21 +48,29 @@ LIB_C   := $(wildcard harness/base/*.c harness/data/*.c harness/plan/*.c harness
 CMD_C   := $(wildcard harness/cmd/*.c)
 LIB_CC  := $(wildcard harness/plan/*.cc)
 GEN_C   := $(B)/gen/registry.c
-TEST_C  := $(wildcard tests/test_*.c)
+TEST_C  := $(wildcard tests/*/test_*.c)
 LIB_O   := $(LIB_C:%.c=$(B)/o/%.o) $(LIB_CC:%.cc=$(B)/o/%.o) $(B)/gen/schema.o $(B)/gen/registry.o $(B)/gen/figures.o
 CMD_O   := $(CMD_C:%.c=$(B)/o/%.o) $(B)/gen/commands.o
-# Under sanitizers: without the tests that spend their time in libtorch (ALL=1: with them), and of these the scheduler's under tsan.
-TORCH_TESTS := any_batch attack_files attacked_run attacks audit auditor demo documented field_map lavan local_logits network plugin_kinds random_search resized_run \
-    script_hostile surrogate torch torchscript train train_loss universal victim victim_resized receptive_crop
-TESTS_asan := $(if $(ALL),,$(filter-out $(TORCH_TESTS),$(TEST_C:tests/test_%.c=%)))
-TESTS_tsan := cache prefetch log merge null queue run store workers
-TESTS   := $(addprefix $(B)/tests/test_,$(or $(ONLY),$(TESTS_$(MODE)),$(TEST_C:tests/test_%.c=%)))
+# Tests stand in the folder of what they test; their names are unique, and programs and ONLY= do without the folder. A test that loads
+# libtorch has a comment of its own that says so. Under sanitizers: without those that spend their time there (ALL=1: with them).
+vpath test_%.c  $(sort $(dir $(TEST_C)))
+vpath bench_%.c tests/bench
+vpath faults/%.c tests
+test_names = $(patsubst test_%.c,%,$(notdir $(1)))
+TORCH_TESTS := $(call test_names,$(shell grep -l '^/\* Loads libtorch' $(TEST_C)))
+TESTS_asan  := $(if $(ALL),,$(call test_names,$(shell grep -L '^/\* Loads libtorch\. \*/' $(TEST_C))))
+TESTS_tsan  := cache prefetch log merge null queue run store workers
+TESTS   := $(addprefix $(B)/tests/test_,$(or $(ONLY),$(TESTS_$(MODE)),$(call test_names,$(TEST_C))))
+tests/test_%.c: ; # dependencies of an earlier build may name the place of a test before it moved
+ifneq ($(wildcard tests/test_*.c)$(words $(TEST_C)),$(words $(sort $(notdir $(TEST_C)))))
+$(error tests/test_*.c: every test stands in a folder of tests/, and no two have one name)
+endif
 # One program for each family of faults. The one about memory has the whole program in it, and is built with the sanitizers.
 FAULTS  := $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %_memory.c,$(wildcard tests/faults/fault_*.c)))
 SHIMS   := $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/faults/shim_*.c))
 MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
-BENCHES := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bench_*.c))
+BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/%,$(wildcard tests/bench/*.c))
 
 .PHONY: all help clean FORCE torch deps test-deps demo paper results docs tests test test-all test-torch test-faults test-valgrind test-arm64 test-slurm test-browser fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
@@ -171,7 +179,7 @@ docs: $(B)/patchgauge ## defenses/README.md, attacks/README.md and models/README
 SANITIZED := $(if $(filter asan tsan,$(MODE)),PG_TEST_LIMIT=900 ASAN_OPTIONS=allocator_may_return_null=1 \
     TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1:suppressions=$(CURDIR)/tests/tsan-suppressions)
 $(B)/tests/test_fuzz: $(FUZZ_C:%.c=$(B)/o/%.o)
-$(B)/tests/%: tests/%.c $(B)/o/tests/isolate.o $(B)/libpatchgauge.a
+$(B)/tests/%: %.c $(B)/o/tests/support/isolate.o $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
 	$(call say,cc,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MF $@.d -MT $@ -o $@ $< $(filter %.o,$^) $(B)/libpatchgauge.a -lcmocka $(LDFLAGS) $(LDLIBS)
@@ -182,7 +190,7 @@ $(B)/tests/faults/%.so: tests/faults/%.c
 $(B)/o/tests/main.o: harness/cmd/main.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Dmain=pg_main $(ALL_CFLAGS) -c -o $@ $<
-$(B)/tests/faults/fault_memory: tests/faults/fault_memory.c $(B)/o/tests/isolate.o $(B)/o/tests/main.o $(CMD_O) $(B)/libpatchgauge.a
+$(B)/tests/faults/fault_memory: tests/faults/fault_memory.c $(B)/o/tests/support/isolate.o $(B)/o/tests/main.o $(CMD_O) $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
 	$(call say,cc,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fno-builtin -MF $@.d -MT $@ -o $@ $(filter-out %/cmd/main.o,$^) -rdynamic -lcmocka $(LDFLAGS) $(LDLIBS)
@@ -202,7 +210,7 @@ test-all: ## what is too long for every change: all tests under sanitizers, ten 
 	@$(MAKE) mutate
 
 test-torch: test-deps ## the tests that load libtorch: for other instruction sets, as ONEDNN_MAX_CPU_ISA sets them
-	@$(MAKE) test ONLY="$(TORCH_TESTS) copies_run isolation run workers"
+	@$(MAKE) test ONLY="$(TORCH_TESTS)"
 
 test-faults: test-deps ## inject faults (kill -9, failing system calls and memory, flipped bytes, ...) and count what they break
 	@sh harness/deps.sh fault

@@ -2,7 +2,7 @@
 # fuzz.sh FOLDER PROGRAM...: runs libFuzzer programs, each for FUZZ_SECONDS (default 60), from tests/fuzz/corpus/NAME.
 #
 # Two run at a time. What they find interesting is kept in FOLDER/corpus/NAME for the next run. An input that breaks something is
-# put into tests/fuzz/corpus/NAME, where tests/test_fuzz.c replays it from then on. The last line counts programs, inputs
+# put into tests/fuzz/corpus/NAME, where tests/tree/test_fuzz.c replays it from then on. The last line counts programs, inputs
 # tried and inputs that broke something; exit code 1 when there are any.
 set -u
 [ $# -ge 2 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }

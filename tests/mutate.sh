@@ -61,7 +61,7 @@ write_driver() {
 # Everything but the file that is changed, once plain and once under the sanitizers.
 build() { # folder, flags
     $cc $flags $2 -c -o "$work/$1/driver.o" "$work/driver.c"
-    for t in $tests; do $cc $flags $2 -Dmain="main_$t" -c -o "$work/$1/test_$t.o" "tests/test_$t.c"; done
+    for t in $tests; do $cc $flags $2 -Dmain="main_$t" -c -o "$work/$1/test_$t.o" tests/*/"test_$t.c"; done
     rm -rf "$work/$1/library" "$work/$1/library.a"
     mkdir "$work/$1/library"
     for source in harness/base/*.c models/torch/*.c defenses/*.c; do

@@ -3,9 +3,9 @@
 #include "harness/base/safetensors.h"
 #include "harness/data/dataset.h"
 #include "harness/pipeline/cache.h"
-#include "tests/cifar_fixture.h"
+#include "tests/support/cifar_fixture.h"
 #include "tests/faults/faults.h"
-#include "tests/store_fixture.h"
+#include "tests/support/store_fixture.h"
 
 #include <dirent.h>
 

@@ -1,9 +1,9 @@
 /* Images and numbers that are not what they should be: hostile image files among good ones, files damaged after their import,
  * logits that are not finite, and labels that change under their hash. */
 #include "harness/base/npy.h"
-#include "tests/cifar_fixture.h"
+#include "tests/support/cifar_fixture.h"
 #include "tests/faults/faults.h"
-#include "tests/pets_fixture.h"
+#include "tests/support/pets_fixture.h"
 
 #include <math.h>
 #include <sys/resource.h>

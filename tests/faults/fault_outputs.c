@@ -6,8 +6,8 @@
 #include "tests/faults/faults.h"
 
 #include "harness/pipeline/cache.h"
-#include "tests/cifar_fixture.h"
-#include "tests/image_fixture.h"
+#include "tests/support/cifar_fixture.h"
+#include "tests/support/image_fixture.h"
 
 #include <limits.h>
 

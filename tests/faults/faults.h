@@ -7,7 +7,7 @@
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
 #include "harness/base/rng.h"
-#include "tests/program.h"
+#include "tests/support/program.h"
 
 #include <setjmp.h>
 #include <sqlite3.h>

@@ -7,7 +7,7 @@
 #include "db/store.h"
 #include "tests/fuzz/folder.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/store_fixture.h"
+#include "tests/support/store_fixture.h"
 
 enum { CHANGE = 12, TABLES = 32, COLUMNS = 32, FILE_MAX = 1 << 20 };
 

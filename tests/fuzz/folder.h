@@ -2,7 +2,7 @@
 #ifndef PG_TESTS_FUZZ_FOLDER_H
 #define PG_TESTS_FUZZ_FOLDER_H
 
-#include "tests/scratch.h"
+#include "tests/support/scratch.h"
 
 static void fuzz_folder_end(void) { scratch_remove(NULL); }
 

@@ -1,7 +1,7 @@
 /* Fuzz targets: each feeds bytes to one reader of files or text from strangers.
  *
  * A target is tests/fuzz/NAME.c with PG_FUZZ(NAME), a function of (data, size). It aborts where the reader breaks a promise
- * of its header; the sanitizers see the rest. `make fuzz` drives it with libFuzzer; tests/test_fuzz.c replays the stored
+ * of its header; the sanitizers see the rest. `make fuzz` drives it with libFuzzer; tests/tree/test_fuzz.c replays the stored
  * inputs of tests/fuzz/corpus/NAME with any compiler. */
 #ifndef PG_TESTS_FUZZ_FUZZ_H
 #define PG_TESTS_FUZZ_FUZZ_H

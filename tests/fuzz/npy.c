@@ -1,7 +1,7 @@
 /* .npy files and members of .npz archives: what is read has every element, is the same in pieces as at once, and the same when
  * it is written and read again. */
 #include "tests/fuzz/fuzz.h"
-#include "tests/load_npy.h"
+#include "tests/support/load_npy.h"
 
 #include <string.h>
 

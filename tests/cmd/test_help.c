@@ -1,0 +1,410 @@
+/* Help, the tables of options and the program agree, in both directions, for every command and each of its actions: a library
+ * that is loaded before the C library's takes the place of getopt_long and prints the table that a command hands to it. Needs a
+ * C compiler. With these tables every option is given twice as well. */
+#include "harness/base/file.h"
+#include "harness/cmd/command.h"
+#include "tests/support/terminal.h"
+
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+enum { MOST = 64, LENGTH = 48 };
+
+/* Options as users write them, "--output" and "-o", each once. */
+typedef struct words {
+    char items[4 * MOST][LENGTH];
+    int n;
+} words;
+
+static bool has(const words *w, const char *word)
+{
+    for (int i = 0; i < w->n; i++)
+        if (strcmp(w->items[i], word) == 0)
+            return true;
+    return false;
+}
+
+static void add(words *w, const char *word, size_t size)
+{
+    char item[LENGTH];
+    assert_true(size < LENGTH && w->n < 4 * MOST);
+    snprintf(item, sizeof item, "%.*s", (int)size, word);
+    if (!has(w, item))
+        strcpy(w->items[w->n++], item);
+}
+
+/* The length of the option that begins here, 0: none does. */
+static size_t option_at(const char *text, const char *at)
+{
+    size_t size = strspn(at, "-");
+    bool inside = at > text && (isalnum((unsigned char)at[-1]) || strchr("-=/", at[-1]));
+    if (inside || size < 1 || size > 2 || !isalpha((unsigned char)at[size]))
+        return 0;
+    if (size == 1)
+        return isalnum((unsigned char)at[2]) ? 0 : 2;
+    while (isalnum((unsigned char)at[size]) || (at[size] == '-' && isalnum((unsigned char)at[size + 1])))
+        size++;
+    return size;
+}
+
+/* All options that stand in the first `size` bytes of a text. */
+static void add_options(words *w, const char *text, size_t size)
+{
+    for (const char *at = text; at < text + size; at++)
+        if (option_at(text, at) > 0)
+            add(w, at, option_at(text, at));
+}
+
+/* ---- What the program takes ---- */
+
+static const char shim[] =
+    "#include <getopt.h>\n#include <stdio.h>\n#include <stdlib.h>\n"
+    "int getopt_long(int n, char *const *v, const char *s, const struct option *o, int *i)\n"
+    "{ (void)n, (void)v, (void)i;\n"
+    "  for (; *s; s++) if (*s != ':' && *s != '+' && *s != '-') printf(\"OPTION -%c %d %d 0\\n\", *s, s[1] == ':', *s);\n"
+    "  for (; o->name; o++) printf(\"OPTION --%s %d %d %d\\n\", o->name, o->has_arg, o->val, !!o->flag);\n"
+    "  fflush(stdout); _Exit(0); }\n";
+
+static int setup(void **state)
+{
+    char line[2048];
+    if (scratch_make(state) != 0)
+        return -1;
+    scratch_write("shim.c", shim, sizeof shim - 1);
+    snprintf(line, sizeof line, "cc -shared -fPIC -o %s/shim.so %s/shim.c", scratch_folder, scratch_folder);
+    return system(line);
+}
+
+static void add_table(words *w, const char *command)
+{
+    char line[4096];
+    snprintf(line, sizeof line,
+             "ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s/shim.so %s --db %s/db %s </dev/null 2>/dev/null",
+             scratch_folder, program_path(), scratch_folder, command);
+    (void)program_shell(line);
+    for (const char *at = program_output; (at = strstr(at, "OPTION ")) != NULL; at += 7)
+        add(w, at + 7, strcspn(at + 7, " "));
+}
+
+/* ---- What the pages say ---- */
+
+static words commands, globals; /* globals with "-h" */
+
+static void read_overview(void)
+{
+    assert_int_equal(program_run("db", "help"), 0);
+    const char *at = strstr(program_output, "\ncommands:\n");
+    assert_non_null(at);
+    for (at += strlen("\ncommands:\n"); *at == ' '; at += strcspn(at, "\n") + 1)
+        add(&commands, at + 2, strcspn(at + 2, " "));
+    assert_true(commands.n > 15);
+    at = strstr(program_output, "\nglobal options,");
+    assert_non_null(at);
+    for (at = strchr(at + 1, '\n') + 1; *at == ' '; at += strcspn(at, "\n") + 1)
+        if (at[2] == '-')
+            add_options(&globals, at, strcspn(at + 2, " ") + (strncmp(at, "  --version, ", 13) == 0 ? 20 : 2));
+}
+
+/* Options of the synopsis, and of the lines that begin with one and say what it does. */
+static void add_told(words *w, const char *page)
+{
+    add_options(w, page, strcspn(page, "\n"));
+    for (const char *line = strchr(page, '\n'); line != NULL; line = strchr(line + 1, '\n'))
+        if (strncmp(line, "\n  -", 4) == 0) {
+            const char *gap = strstr(line + 3, "  ");
+            add_options(w, line,
+                        gap != NULL && gap < line + 1 + strcspn(line + 1, "\n") ? (size_t)(gap - line)
+                                                                                : 1 + strcspn(line + 1, "\n"));
+        }
+}
+
+/* A command and each of its actions, which the synopsis names: "data fetch ... | data import ...". */
+static void add_lines(words *w, const char *command, const char *page)
+{
+    char start[LENGTH + 1], action[2 * LENGTH];
+    snprintf(start, sizeof start, "%s ", command);
+    add(w, command, strlen(command));
+    size_t synopsis = strcspn(page, "\n");
+    for (const char *at = strstr(page, start); at != NULL && at < page + synopsis; at = strstr(at + 1, start)) {
+        size_t length = strspn(at + strlen(start), "abcdefghijklmnopqrstuvwxyz");
+        if (length == 0 || !strchr(" \n", at[strlen(start) + length]))
+            continue;
+        snprintf(action, sizeof action, "%s%.*s", start, (int)length, at + strlen(start));
+        add(w, action, strlen(action));
+    }
+}
+
+static void add_tables(words *w, const char *command, const char *page)
+{
+    words lines = {.n = 0};
+    add_lines(&lines, command, page);
+    for (int i = 0; i < lines.n; i++)
+        add_table(w, lines.items[i]);
+}
+
+static int complain(const char *command, const char *option, const char *what)
+{
+    print_error("%s: %s: %s\n", command, option, what);
+    return 1;
+}
+
+static void every_option_is_told_and_every_one_told_is_there(void **state)
+{
+    static words tables[MOST], told, any;
+    static char pages[MOST][1 << 14];
+    int bad = 0;
+    (void)state;
+    for (int c = 0; c < commands.n; c++) {
+        const char *command = commands.items[c];
+        assert_int_equal(program_run("db", "help %s", command), 0);
+        assert_true(strlen(program_output) < sizeof pages[c]);
+        strcpy(pages[c], program_output);
+        add_tables(&tables[c], command, pages[c]);
+        for (int i = 0; i < tables[c].n; i++)
+            add(&any, tables[c].items[i], strlen(tables[c].items[i]));
+        memset(&told, 0, sizeof told);
+        add_told(&told, pages[c]);
+        for (int i = 0; i < tables[c].n; i++)
+            if (!has(&told, tables[c].items[i]))
+                bad += complain(command, tables[c].items[i], "the program takes it, its page does not tell it");
+        for (int i = 0; i < told.n; i++)
+            if (!has(&tables[c], told.items[i]) && !has(&globals, told.items[i]))
+                bad += complain(command, told.items[i], "its page tells it, the program does not take it");
+    }
+    for (int c = 0; c < commands.n; c++) { /* examples, and what a page says of other commands */
+        memset(&told, 0, sizeof told);
+        add_options(&told, pages[c], strlen(pages[c]));
+        for (int i = 0; i < told.n; i++)
+            if (told.items[i][1] == '-' && !has(&any, told.items[i]) && !has(&globals, told.items[i]))
+                bad += complain(commands.items[c], told.items[i], "no command takes it");
+    }
+    assert_true(any.n > 60);
+    assert_int_equal(bad, 0);
+}
+
+/* ---- Options that are given twice ---- */
+
+/* A row of a table, or a letter; `flag`: the row sets one and has no value of its own. */
+typedef struct row {
+    char name[LENGTH];
+    int argument, value, flag;
+    bool many;
+} row;
+
+static int read_rows(const char *command, row rows[MOST])
+{
+    words unused = {.n = 0};
+    int n = 0;
+    add_table(&unused, command);
+    for (const char *at = program_output; (at = strstr(at, "OPTION ")) != NULL; at += 7, n++) {
+        assert_true(n < MOST);
+        assert_int_equal(sscanf(at, "OPTION %47s %d %d %d", rows[n].name, &rows[n].argument, &rows[n].value, &rows[n].flag), 4);
+        rows[n].many = rows[n].name[1] == '-' ? rows[n].value & PG_COMMAND_MANY : rows[n].value == 'S';
+    }
+    return n;
+}
+
+static const char *spelled(const row *r, const char *value, char out[2 * LENGTH])
+{
+    static const char *const joints[] = {"", " ", "="}; /* by has_arg */
+    snprintf(out, 2 * LENGTH, "%.47s%s%.8s", r->name, joints[r->argument], r->argument ? value : "");
+    return out;
+}
+
+/* Whether the page says of the option that it may be given several times; -1: in some places, and not in others. */
+static int page_says_many(const char *page, const char *option)
+{
+    int yes = 0, no = 0;
+    for (const char *line = strchr(page, '\n'); line != NULL; line = strchr(line + 1, '\n')) {
+        words told = {.n = 0};
+        char text[4096], *to = text;
+        if (strncmp(line, "\n  -", 4) != 0)
+            continue;
+        size_t head = 3 + strcspn(line + 3, " \n");
+        add_options(&told, line, line[head - 1] == ',' ? head + 1 + strcspn(line + head + 1, " \n") : head);
+        if (!has(&told, option))
+            continue;
+        const char *end = line + 1 + strcspn(line + 1, "\n");
+        while (strncmp(end, "\n        ", 9) == 0)
+            end += 1 + strcspn(end + 1, "\n");
+        for (const char *from = line; from < end && to < text + sizeof text - 1; from++) /* one blank between words */
+            if (!isspace((unsigned char)*from) || (to > text && to[-1] != ' '))
+                *to++ = isspace((unsigned char)*from) ? ' ' : *from;
+        *to = '\0';
+        *(strstr(text, "may be given several times") != NULL ? &yes : &no) += 1;
+    }
+    return yes > 0 && no > 0 ? -1 : yes > 0;
+}
+
+/* Gives one option as `a` and as `b`; the number of complaints. */
+static int give_twice(const char *command, const row *a, const row *b)
+{
+    char first[2 * LENGTH], again[2 * LENGTH], want[8 * LENGTH];
+    snprintf(want, sizeof want, ": one option is given twice, as '%s' and '%s': leave one of them out", spelled(a, "5", first),
+             spelled(b, "6", again));
+    int code = program_run("twice.db", "%s %s %s", command, first, again);
+    if (a->many && strstr(program_output, "given twice") == NULL)
+        return 0;
+    if (!a->many && code == 2 && strstr(program_output, want) != NULL && access(scratch_path("twice.db"), F_OK) != 0)
+        return 0;
+    print_error("%s %s %s: exit code %d: %s", command, first, again, code, program_output);
+    return 1;
+}
+
+/* All pairs of rows that are one option. */
+static int give_all_twice(const char *command, const char *page)
+{
+    row rows[MOST];
+    int n = read_rows(command, rows), bad = 0;
+    for (int i = 0; i < n; i++) {
+        if (page_says_many(page, rows[i].name) != rows[i].many)
+            bad += complain(command, rows[i].name, "the page and the table differ on whether it may be given several times");
+        for (int j = 0; j < n; j++)
+            if (i == j || (!rows[i].flag && !rows[j].flag && rows[i].value == rows[j].value))
+                bad += give_twice(command, &rows[i], &rows[j]);
+    }
+    print_message("%s: %d options\n", command, n);
+    return bad;
+}
+
+static void an_option_is_given_once(void **state)
+{
+    static char page[1 << 14];
+    words lines = {.n = 0};
+    int bad = 0;
+    (void)state;
+    for (int c = 0; c < commands.n; c++) {
+        assert_int_equal(program_run("db", "help %s", commands.items[c]), 0);
+        assert_true(strlen(program_output) < sizeof page);
+        strcpy(page, program_output);
+        lines.n = 0;
+        add_lines(&lines, commands.items[c], page);
+        for (int i = 0; i < lines.n; i++)
+            bad += give_all_twice(lines.items[i], page);
+    }
+    assert_int_equal(bad, 0);
+}
+
+static void global_options_are_given_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < globals.n; i++) {
+        const char *name = globals.items[i];
+        if (name[1] != '-' || strcmp(name, "--help") == 0 || strcmp(name, "--version") == 0)
+            continue;
+        bool many = strcmp(name, "--plugin") == 0, bare = strcmp(name, "--quiet") == 0 || strcmp(name, "--trust") == 0;
+        char line[512];
+        snprintf(line, sizeof line, "%s %s=7 ls %s 6 2>&1", program_path(), name, name);
+        if (bare)
+            snprintf(line, sizeof line, "%s %s ls %s 2>&1", program_path(), name, name);
+        assert_int_equal(program_shell(line), 2);
+        if (many == (strstr(program_output, "given twice") != NULL))
+            fail_msg("%s: %s", line, program_output);
+        if (!many && !bare) {
+            snprintf(line, sizeof line, "one option is given twice, as '%s 7' and '%s 6': leave one of them out", name, name);
+            assert_non_null(strstr(program_output, line));
+        }
+    }
+}
+
+/* Those of main.c, those of the overview, and those that completion offers. */
+static void global_options_are_the_same_everywhere(void **state)
+{
+    char *source, *end;
+    size_t size;
+    static words taken, offered;
+    (void)state;
+    assert_int_equal(pg_file_read("harness/cmd/main.c", 1 << 20, &source, &size), PG_OK);
+    char *at = strstr(source, "global_names[] = {");
+    assert_non_null(at);
+    end = strchr(at, '}');
+    add_options(&taken, at, (size_t)(end - at));
+    free(source);
+    assert_int_equal(program_run("db", "help completion"), 0);
+    at = strstr(program_output, "words+='--");
+    assert_non_null(at);
+    add_options(&offered, at, (size_t)(strchr(at, ' ') - at) + strcspn(strchr(at, ' '), "'"));
+    assert_true(taken.n > 6);
+    assert_int_equal(taken.n, globals.n);
+    assert_int_equal(taken.n, offered.n);
+    for (int i = 0; i < taken.n; i++)
+        if (!has(&globals, taken.items[i]) || !has(&offered, taken.items[i]))
+            fail_msg("%s is not in `help` or in completion", taken.items[i]);
+}
+
+static void the_manual_knows_every_command(void **state)
+{
+    char *manual, start[2 * LENGTH];
+    size_t size;
+    int bad = 0;
+    (void)state;
+    assert_int_equal(pg_file_read("harness/MANUAL.md", 1 << 20, &manual, &size), PG_OK);
+    for (int c = 0; c < commands.n; c++) {
+        snprintf(start, sizeof start, "\npatchgauge %s", commands.items[c]);
+        if (strstr(manual, start) == NULL)
+            bad += complain("harness/MANUAL.md", commands.items[c], "is not there");
+    }
+    free(manual);
+    assert_int_equal(bad, 0);
+}
+
+/* No line of several words is wider than the terminal, and no word is lost. */
+static void check_fit(int columns, const char *command)
+{
+    static char fitted[1 << 16];
+    char line[1024];
+    snprintf(line, sizeof line, "%s --data /nowhere %s", program_path(), command);
+    assert_int_equal(terminal_run(columns, line, fitted, sizeof fitted), 0);
+    assert_int_equal(program_run("db", "--data /nowhere %s", command), 0);
+    const char *wide = terminal_wide_line(fitted, (size_t)columns);
+    if (wide)
+        fail_msg("%s: wider than %d: %.*s", command, columns, (int)strcspn(wide, "\n"), wide);
+    const char *a = fitted, *b = program_output;
+    for (size_t m, n; *(a = terminal_word(a, &m)) | *(b = terminal_word(b, &n)); a += m, b += n)
+        if (m != n || memcmp(a, b, m) != 0)
+            fail_msg("%s: '%.*s' instead of '%.*s'", command, (int)m, a, (int)n, b);
+}
+
+static void pages_fit_the_terminal(void **state)
+{
+    char command[2 * LENGTH];
+    (void)state;
+    for (int c = 0; c < commands.n; c++) {
+        snprintf(command, sizeof command, "help %s", commands.items[c]);
+        check_fit(80, command);
+    }
+    static const char *const others[] = {
+        "help", "help matrix", "list", "help defense robust-masking", "help attack universal", "help model torchscript"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        check_fit(i % 2 ? 100 : 80, others[i]);
+    assert_int_equal(program_run("db", "help data"), 0);
+    assert_non_null(
+        strstr(program_output,
+               "  --side PX        imagenette: the archive whose shorter sides are 320 (default) or 160")); /* as it stands */
+}
+
+static int start(void **state)
+{
+    int status = setup(state);
+    if (status == 0)
+        read_overview();
+    return status;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_option_is_told_and_every_one_told_is_there),
+        cmocka_unit_test(an_option_is_given_once),
+        cmocka_unit_test(global_options_are_given_once),
+        cmocka_unit_test(global_options_are_the_same_everywhere),
+        cmocka_unit_test(the_manual_knows_every_command),
+        cmocka_unit_test(pages_fit_the_terminal),
+    };
+    return cmocka_run_group_tests(tests, start, scratch_remove);
+}

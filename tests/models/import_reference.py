@@ -1,0 +1,260 @@
+"""The reference of tests/models/test_import.c: small networks in PyTorch, written by torch.save in the public layouts, with their local logits.
+
+    import_reference.py DIR    one line for each case on standard output: NAME IMAGES HEIGHT WIDTH ROWS COLUMNS CLASSES ARGUMENTS
+    of `model import`; DIR/NAME has the weights, DIR/NAME.pixels uint8 [n][3][h][w], DIR/NAME.logits float32 [n][H][W][N].
+
+The networks are written after the papers and the published layouts (names of parameters); none of their code is copied.
+"""
+import collections
+import json
+import os
+import struct
+import sys
+
+import torch
+from torch import nn
+
+CLASSES = 10
+CIFAR = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class Basic(nn.Module):
+    def __init__(self, inside, out, stride, shortcut):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        side = None
+        if stride != 1 or inside != out:
+            side = nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+        self.side = shortcut
+        setattr(self, shortcut, side if side is not None else nn.Sequential())
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(y + getattr(self, self.side)(x))
+
+
+class ResNet18(nn.Module):
+    """torchvision's names, or ("shortcut", "linear") the names usual at 32 px."""
+
+    def __init__(self, width, channels=3, imagenet=False, names=("downsample", "fc")):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 7, 2, 3, bias=False) if imagenet else nn.Conv2d(channels, width, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.pool = nn.MaxPool2d(3, 2, 1) if imagenet else nn.Identity()
+        inside = width
+        for stage in range(4):
+            out = width << stage
+            blocks = [Basic(inside, out, 2 if stage else 1, names[0]), Basic(out, out, 1, names[0])]
+            setattr(self, "layer%d" % (stage + 1), nn.Sequential(*blocks))
+            inside = out
+        self.last = names[1]
+        setattr(self, names[1], nn.Linear(inside, CLASSES))
+
+    def local(self, x):
+        x = self.pool(torch.relu(self.bn1(self.conv1(x))))
+        for stage in range(4):
+            x = getattr(self, "layer%d" % (stage + 1))(x)
+        return getattr(self, self.last)(x.permute(0, 2, 3, 1))
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, inside, planes, stride, kernel, padding=0):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, kernel, stride, padding, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * planes)
+        self.downsample = None
+        if stride != 1 or inside != 4 * planes:
+            self.downsample = nn.Sequential(nn.Conv2d(inside, 4 * planes, 1, stride, bias=False), nn.BatchNorm2d(4 * planes))
+
+    def forward(self, x):
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.bn3(self.conv3(torch.relu(self.bn2(self.conv2(y)))))
+        x = x if self.downsample is None else self.downsample(x)
+        return torch.relu(y + x[:, :, : y.size(2), : y.size(3)])
+
+
+class ResNet50(ResNet18):
+    def __init__(self, width, channels=3):
+        super().__init__(width, channels, imagenet=True)
+        inside = width
+        for stage, blocks in enumerate((3, 4, 6, 3)):
+            layers = []
+            for block in range(blocks):
+                layers.append(Bottleneck(inside, width << stage, 2 if stage and block == 0 else 1, 3, 1))
+                inside = 4 * (width << stage)
+            setattr(self, "layer%d" % (stage + 1), nn.Sequential(*layers))
+        self.fc = nn.Linear(inside, CLASSES)
+
+
+class BagNet(nn.Module):
+    def __init__(self, width, kernel3, blocks, strides=(2, 2, 2, 1)):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        inside = width
+        for stage in range(4):
+            layers = []
+            for block in range(blocks[stage]):
+                first = block == 0
+                layers.append(Bottleneck(inside, width << stage, strides[stage] if first else 1, 3 if first and kernel3[stage] else 1))
+                inside = 4 * (width << stage)
+            setattr(self, "layer%d" % (stage + 1), nn.Sequential(*layers))
+        self.fc = nn.Linear(inside, CLASSES)
+
+    def local(self, x):
+        x = torch.relu(self.bn1(self.conv2(self.conv1(x))))
+        for stage in range(4):
+            x = getattr(self, "layer%d" % (stage + 1))(x)
+        return self.fc(x.permute(0, 2, 3, 1))
+
+
+def lived(net):
+    """Weights that no default has: statistics, scales and shifts as after training."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.2)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+            module.running_mean.uniform_(-0.3, 0.3)
+            module.running_var.uniform_(0.5, 1.5)
+            module.num_batches_tracked.fill_(7)
+    return net.eval()
+
+
+def normalised(pixels, how):
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in how)
+    return (pixels.float().div(255) - mean) / std
+
+
+def cells(net, x, shape, band, stride=1):
+    """[n][rows][columns][classes]: each band or block alone, as x and 1 - x, zero elsewhere."""
+    height, width = x.shape[2:]
+    logits = []
+    for top in range(0, 1 if shape == "column" else height, stride):
+        rows = range(height) if shape == "column" else [(top + k) % height for k in range(band)]
+        for left in range(0, 1 if shape == "row" else width, stride):
+            columns = range(width) if shape == "row" else [(left + k) % width for k in range(band)]
+            inside = torch.zeros(height, width)
+            inside[torch.tensor(list(rows)).unsqueeze(1), torch.tensor(list(columns))] = 1
+            logits.append(net.local(torch.cat((x * inside, (1 - x) * inside), 1)).mean((1, 2)))
+        across = len(logits) if top == 0 else across
+    return torch.stack(logits, 1).view(x.size(0), -1, across, CLASSES)
+
+
+def behind(prefix, state):
+    return collections.OrderedDict((prefix + key, value) for key, value in state.items())
+
+
+def flat_views(state):
+    """Every matrix a transposed view, and everything a slice of one storage: what strides and offsets are for."""
+    parts = [value.transpose(0, -1).contiguous().flatten() if value.dim() > 1 else value.flatten() for value in state.values()]
+    storage, at, out = torch.cat([part.float() for part in parts]), 0, collections.OrderedDict()
+    for (key, value), part in zip(state.items(), parts):
+        piece = storage[at : at + part.numel()]
+        at += part.numel()
+        shape = list(value.shape)
+        if len(shape) > 1:
+            shape[0], shape[-1] = shape[-1], shape[0]
+            out[key] = piece.view(shape).transpose(0, -1)
+        else:
+            out[key] = piece.view(shape)
+    return out
+
+
+def safetensors(state, path):
+    header, data = {}, b""
+    for key, value in sorted(state.items(), key=lambda item: item[1].dtype != torch.int64):
+        values = value.contiguous().numpy().tobytes()
+        kind = {torch.float32: "F32", torch.int64: "I64"}[value.dtype]
+        header[key] = {"dtype": kind, "shape": list(value.shape), "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def emit(folder, name, pixels, logits, arguments):
+    pixels.numpy().tofile(os.path.join(folder, name + ".pixels"))
+    logits.contiguous().numpy().tofile(os.path.join(folder, name + ".logits"))
+    n, _, h, w = pixels.shape
+    print(name, n, h, w, *logits.shape[1:], arguments, flush=True)
+
+
+def option(how):
+    return " ".join("--set %s=%s" % (key, ",".join(map(str, v))) for key, v in zip(("mean", "std"), how))
+
+
+@torch.no_grad()
+def main(folder):
+    torch.manual_seed(1)
+    torch.set_num_threads(1)
+    at = lambda name: os.path.join(folder, name)
+    small = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    large = torch.randint(0, 256, (2, 3, 65, 97), dtype=torch.uint8)
+
+    net = lived(ResNet18(8))
+    logits, how = net.local(normalised(small, CIFAR)), option(CIFAR)
+    torch.save(net.state_dict(), at("resnet18-small.pth"))
+    emit(folder, "resnet18-small.pth", small, logits, how)
+    torch.save({"net": behind("module.", net.state_dict()), "acc": 93.25, "epoch": 200}, at("resnet18-wrapped.pth"))
+    emit(folder, "resnet18-wrapped.pth", small, logits, how)
+    torch.save(flat_views(net.state_dict()), at("resnet18-views.pth"))
+    emit(folder, "resnet18-views.pth", small, logits, how)
+    torch.save({"model": {key: nn.Parameter(value) if value.is_floating_point() else value for key, value in net.state_dict().items()}},
+               at("resnet18-parameters.pt"))
+    emit(folder, "resnet18-parameters.pt", small, logits, how)
+    torch.save(collections.OrderedDict((key, value.double() if value.is_floating_point() else value) for key, value in net.state_dict().items()),
+               at("resnet18-double.pth"))
+    emit(folder, "resnet18-double.pth", small, logits, how)
+    safetensors(net.state_dict(), at("resnet18.safetensors"))
+    emit(folder, "resnet18.safetensors", small, logits, how)
+    for name, kind in (("half", torch.float16), ("bfloat16", torch.bfloat16)):
+        short = {key: value.to(kind) if value.is_floating_point() else value for key, value in net.state_dict().items()}
+        torch.save(short, at("resnet18-%s.pth" % name))
+        coarse = ResNet18(8)
+        coarse.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in short.items()})
+        emit(folder, "resnet18-%s.pth" % name, small, coarse.eval().local(normalised(small, CIFAR)), how)
+
+    net = lived(ResNet18(8, imagenet=True))
+    torch.save(net.state_dict(), at("resnet18-torchvision.pth"), _use_new_zipfile_serialization=False)
+    emit(folder, "resnet18-torchvision.pth", large, net.local(normalised(large, IMAGENET)), option(IMAGENET))
+
+    net = lived(ResNet50(4))
+    torch.save({"model_state": net.state_dict(), "epoch": 90}, at("resnet50.pth"))
+    emit(folder, "resnet50.pth", large, net.local(normalised(large, IMAGENET)), option(IMAGENET))
+
+    net, ema = lived(BagNet(8, (1, 1, 1, 0), (1, 2, 1, 1))), lived(BagNet(8, (1, 1, 1, 0), (1, 2, 1, 1)))
+    states = {"epoch": 3, "arch": "bagnet17", "state_dict": net.state_dict(), "state_dict_ema": behind("module.", ema.state_dict()),
+              "optimizer": torch.optim.SGD(net.parameters(), 0.1, momentum=0.9).state_dict()}
+    torch.save(states, at("bagnet17.pth"))
+    emit(folder, "bagnet17.pth", large, ema.local(normalised(large, IMAGENET)), option(IMAGENET) + " --key state_dict_ema")
+    net = lived(BagNet(4, (1, 1, 1, 1), (1, 1, 1, 1), (2, 1, 2, 1)))
+    torch.save(net.state_dict(), at("bagnet33.pth"))
+    emit(folder, "bagnet33.pth", small, net.local(normalised(small, IMAGENET)), option(IMAGENET) + " --set strides=2,1,2,1")
+
+    net = lived(ResNet18(8, 6, names=("shortcut", "linear")))
+    torch.save({"net": behind("module.", net.state_dict()), "epoch": 349}, at("ds-resnet18.pth"))
+    emit(folder, "ds-resnet18.pth", small, cells(net, small.float().div(255), "column", 4), "--set band=4")
+    for shape, band, stride in (("row", 5, 3), ("block", 12, 5)):
+        name = "ds-%s.pth" % shape
+        torch.save({"net": net.state_dict()}, at(name))
+        emit(folder, name, small, cells(net, small.float().div(255), shape, band, stride),
+             "--set shape=%s --set band=%d --set stride=%d" % (shape, band, stride))
+
+    net, wide = lived(ResNet50(4, 6)), torch.randint(0, 256, (2, 3, 40, 75), dtype=torch.uint8)
+    torch.save({"net": behind("module.", net.state_dict()), "epoch": 60}, at("ds-resnet50.pth"))
+    emit(folder, "ds-resnet50.pth", wide, cells(net, normalised(wide, IMAGENET), "column", 25), option(IMAGENET) + " --set band=25")
+    net = lived(ResNet18(8, 6, imagenet=True))
+    torch.save({"net": net.state_dict()}, at("ds-resnet18-imagenet.pth"))
+    emit(folder, "ds-resnet18-imagenet.pth", wide, cells(net, wide.float().div(255), "column", 25, 7), "--set band=25 --set stride=7")
+
+
+main(sys.argv[1])
