@@ -192,7 +192,7 @@ const pg_command pg_command_attack = {
         "  --device D       auto (default), cpu, cuda:N\n"
         "  --threads N      cores of a forward pass; default 0: all\n"
         "\n"
-        "  patchgauge attack --weights models/zoo/bagnet7-cifar10.safetensors --dataset cifar10:test --images 0:100 \\\n"
-        "      --attack lavan --patch 5 --defense robust-masking --set steps=100 --set threshold=0.2 -o attacked\n",
+        "  patchgauge attack --weights models/zoo/synthetic-bagnet.safetensors --dataset synthetic:test --images 0:20 \\\n"
+        "      --attack lavan --patch 5 --defense robust-masking --set steps=20 --set threshold=0.2 -o attacked\n",
     .run = run,
 };

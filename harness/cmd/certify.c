@@ -391,8 +391,8 @@ const pg_command pg_command_certify = {
         "with\n"
         "scope=predicted alone: 4 is certified as published). Notes go to standard error.\n"
         "\n"
-        "  patchgauge certify features.npy labels.npy --defense ds --window 1x8 --wrap --set rule=window\n"
-        "  patchgauge certify features.npy labels.npy --defense robust-masking --window 6x6 --set threshold=0.2 -f json\n"
-        "  patchgauge certify features.npy labels.npy --defense mean --window 6x6 --masked\n",
+        "  patchgauge certify dump/features.npy dump/labels.npy --defense ds --window 1x8 --wrap --set rule=window\n"
+        "  patchgauge certify dump/features.npy dump/labels.npy --defense robust-masking --window 1x8 --wrap -f json\n"
+        "  patchgauge certify dump/features.npy dump/labels.npy --defense mean --window 1x8 --wrap --masked\n",
     .run = run,
 };

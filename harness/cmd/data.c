@@ -196,7 +196,7 @@ const pg_command pg_command_data = {
             "  patchgauge data fetch imagenette --resize 224        # then imagenette:val in a matrix\n"
             "  patchgauge data fetch https://HOST/pets.tgz --sha256 HEX --name pets\n"
             "  patchgauge --data /big/disk data import cifar10 cifar-10-batches-bin\n"
-            "  patchgauge data import imagenette unpacked/imagenette --resize 224\n"
-            "  patchgauge data verify cifar10\n",
+            "  patchgauge data import pets photos --resize 256      # photos/val/cat/1.jpg; then pets:val in a matrix\n"
+            "  patchgauge data verify pets\n",
     .run = run,
 };

@@ -125,7 +125,7 @@ const pg_command pg_command_db = {
         "\n"
         "  --force   backup: replace FILE\n"
         "\n"
-        "  patchgauge db check --db results.db\n"
-        "  patchgauge db backup results-monday.db --db results.db\n",
+        "  patchgauge db check\n"
+        "  patchgauge db backup results-monday.db\n",
     .run = run,
 };

@@ -247,6 +247,6 @@ const pg_command pg_command_diff = {
         "\n"
         "  --flips N        images to list whose predictions differ; default 10\n"
         "\n"
-        "  patchgauge diff 1f3a 77c0\n",
+        "  patchgauge diff 2269 c3f0\n",
     .run = run,
 };

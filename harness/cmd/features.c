@@ -127,25 +127,26 @@ const pg_command pg_command_features = {
     .name = "features",
     .synopsis = "features --weights F --dataset D [--images A:B] -o DIR",
     .summary = "write the local logits of a model as .npy files",
-    .help = "Writes DIR/features.npy (float32, [n][H][W][N]), DIR/labels.npy (int32, [n]) and DIR/meta.json (geometry, hashes, "
-            "and the measured locality: delta of images at their places, delta_any_batch wherever they stand in a batch; null: "
-            "not measured\n"
-            "here; `certify --delta-grid` takes either).\n"
-            "`certify` on these files gives the verdicts of a run with the same batch and dtype. Files appear whole or not at "
-            "all.\n"
-            "\n"
-            "  --weights F      weights file, or null\n"
-            "  --dataset D      NAME:SPLIT\n"
-            "  --images A:B     images A to B - 1; default all\n"
-            "  -o, --output D   folder, made where it is missing; what `features` wrote there before is replaced\n"
-            "  --force          replace files of these names that are not from `features`\n"
-            "  --batch N        images of a forward pass; default 128\n"
-            "  --dtype T        fp32 (default) or bf16\n"
-            "  --device D       auto (default), cpu, cuda:N\n"
-            "  --threads N      cores of a forward pass; default 0: all\n"
-            "  --set KEY=VALUE  option of the null model; may be given several times\n"
-            "\n"
-            "  patchgauge features --weights null --dataset synthetic:test --images 0:100 -o /tmp/features\n"
-            "  patchgauge certify /tmp/features/features.npy /tmp/features/labels.npy --defense robust-masking --window 2x2\n",
+    .help =
+        "Writes DIR/features.npy (float32, [n][H][W][N]), DIR/labels.npy (int32, [n]) and DIR/meta.json (geometry, hashes, "
+        "and the measured locality: delta of images at their places, delta_any_batch wherever they stand in a batch; null: "
+        "not measured\n"
+        "here; `certify --delta-grid` takes either).\n"
+        "`certify` on these files gives the verdicts of a run with the same batch and dtype. Files appear whole or not at "
+        "all.\n"
+        "\n"
+        "  --weights F      weights file, or null\n"
+        "  --dataset D      NAME:SPLIT\n"
+        "  --images A:B     images A to B - 1; default all\n"
+        "  -o, --output D   folder, made where it is missing; what `features` wrote there before is replaced\n"
+        "  --force          replace files of these names that are not from `features`\n"
+        "  --batch N        images of a forward pass; default 128\n"
+        "  --dtype T        fp32 (default) or bf16\n"
+        "  --device D       auto (default), cpu, cuda:N\n"
+        "  --threads N      cores of a forward pass; default 0: all\n"
+        "  --set KEY=VALUE  option of the null model; may be given several times\n"
+        "\n"
+        "  patchgauge features --weights models/zoo/synthetic-ds.safetensors --dataset synthetic:test --images 0:100 -o dump\n"
+        "  patchgauge certify dump/features.npy dump/labels.npy --defense robust-masking --window 1x8 --wrap\n",
     .run = run,
 };

@@ -108,6 +108,6 @@ const pg_command pg_command_log = {
             "failed\n"
             "now. A result is done, failed, lost (its worker died), or stale (it came too late to count).\n"
             "\n"
-            "  patchgauge log 1f3a\n",
+            "  patchgauge log 2269\n",
     .run = run,
 };

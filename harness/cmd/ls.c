@@ -157,7 +157,7 @@ const pg_command pg_command_ls = {
         "  --state STATE   only new, partial, done or failed cells\n"
         "  -n, --most N    the newest N of them; default 500, 0: all\n"
         "\n"
-        "  patchgauge ls --db results.db\n"
+        "  patchgauge ls --db try.db\n"
         "  patchgauge ls --state failed\n",
     .run = run,
 };

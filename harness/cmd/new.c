@@ -212,7 +212,7 @@ const pg_command pg_command_new = {
         "  -o, --output DIR folder, which does not exist yet; default: NAME\n"
         "\n"
         "  patchgauge new defense soft-vote && make -C soft-vote test\n"
-        "  patchgauge --plugin soft-vote/soft_vote.so run matrix.toml\n"
-        "  patchgauge new attack dots && make -C dots test WEIGHTS=net.safetensors\n",
+        "  patchgauge --plugin soft-vote/soft_vote.so run experiments/demo.toml -S defense=soft-vote -S images=0:100\n"
+        "  patchgauge new attack dots && make -C dots test\n",
     .run = run,
 };

@@ -162,8 +162,8 @@ const pg_command pg_command_plot = {
         "a character that no font of the machine has is drawn as \"?\", and told. gnuplot has 300 s for a figure\n"
         "(PATCHGAUGE_GNUPLOT_SECONDS=N: N s). A PDF holds no date: the same data give the same bytes.\n"
         "\n"
-        "  patchgauge plot accuracy experiments/demo.toml -o build/demo\n"
-        "  patchgauge plot threshold thresholds.toml --rows patch\n"
-        "  patchgauge plot vulnerability experiments/paper/table21-cifar10.toml -S defense=robust-masking\n",
+        "  patchgauge plot accuracy experiments/demo.toml -o figures\n"
+        "  patchgauge plot patch-size experiments/demo.toml --rows weights -S defense=robust-masking\n"
+        "  patchgauge plot receptive-field-map experiments/demo.toml\n",
     .run = run,
 };

@@ -325,6 +325,6 @@ const pg_command pg_command_report = {
         "  -S key=a,b       replaces one key of the matrix files; may be given several times\n"
         "\n"
         "  patchgauge report experiments/demo.toml -o demo.html\n"
-        "  patchgauge report --db results.db -o results.html\n",
+        "  patchgauge report --db try.db -o results.html\n",
     .run = run,
 };

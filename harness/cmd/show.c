@@ -224,6 +224,6 @@ const pg_command pg_command_show = {
     .help = "CELL is a cell id or its first digits, at least four. Prints settings and content hashes, results so far with\n"
             "failure cases, smallest margin and locality, its audits, and every attempt with machine, library and times.\n"
             "\n"
-            "  patchgauge show 1f3a\n",
+            "  patchgauge show 2269\n",
     .run = run,
 };

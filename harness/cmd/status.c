@@ -245,6 +245,6 @@ const pg_command pg_command_status = {
         "failures\n"
         "\n"
         "  patchgauge status --watch\n"
-        "  patchgauge status --json --db results.db\n",
+        "  patchgauge status --json --db try.db\n",
     .run = run,
 };

@@ -130,6 +130,21 @@ static void read_markdown(const char *page)
     assert_true(command_count > 0);
 }
 
+/* Adds the examples of a help page: lines that begin with the program's name, and those that they continue on. */
+static void read_help(const char *topic)
+{
+    char *text = help_of(topic), *rest = text, open[64] = "";
+    bool more = false;
+    block_count++;
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+        if (!more && strncmp(line, "  patchgauge ", 13) != 0)
+            continue;
+        add_line(line + strspn(line, " "), open);
+        more = line[strlen(line) - 1] == '\\';
+    }
+    free(text);
+}
+
 /* Options and names of all, and which are run. */
 static void check_commands(const char *page)
 {
@@ -276,6 +291,31 @@ static void the_manual_works(void **state)
     run_page("harness/MANUAL.md", "manual");
 }
 
+/* Those of a page rest on what pages before it made: `run` comes first, then `features`, then the others by name. */
+static void examples_of_help_work(void **state)
+{
+    (void)state;
+    char *overview = help_of(""), *rest, topic[64];
+    begin_page();
+    read_help("run");
+    read_help("features");
+    int both = command_count;
+    assert_true(both > 2);
+    rest = strstr(overview, "commands:\n");
+    assert_non_null(rest);
+    strsep(&rest, "\n");
+    for (char *line = strsep(&rest, "\n"); line != NULL && *line != '\0'; line = strsep(&rest, "\n")) {
+        snprintf(topic, sizeof topic, "%.*s", (int)strcspn(line + 2, " "), line + 2);
+        if (strcmp(topic, "run") != 0 && strcmp(topic, "features") != 0)
+            read_help(topic);
+    }
+    free(overview);
+    assert_true(command_count > both);
+    check_commands("help");
+    make_folder("help");
+    run_commands("help", "help");
+}
+
 static double number(const char *start)
 {
     const char *at = strstr(program_output, start);
@@ -340,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readme_works),
         cmocka_unit_test(the_manual_works),
+        cmocka_unit_test(examples_of_help_work),
         cmocka_unit_test(the_tutorial_works),
         cmocka_unit_test(the_list_of_commands_not_run_is_current),
     };
