@@ -72,7 +72,7 @@ MEMORY  := build/asan/tests/faults/fault_memory
 FUZZ_C  := $(wildcard tests/fuzz/*.c)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/%,$(wildcard tests/bench/*.c))
 
-.PHONY: all help clean FORCE torch deps test-deps demo paper results docs tests test test-all test-torch test-faults test-valgrind test-arm64 test-slurm test-browser fuzz fuzz-programs bench mutate bundle
+.PHONY: all help clean FORCE torch deps test-deps demo paper results docs tests test test-all test-torch format test-format test-faults test-valgrind test-arm64 test-slurm test-browser fuzz fuzz-programs bench mutate bundle
 .DELETE_ON_ERROR:
 all: $(B)/patchgauge $(B)/patchgauge-torch.so ## the program and the libtorch shim (default)
 
@@ -208,6 +208,13 @@ test-all: ## what is too long for every change: all tests under sanitizers, ten 
 	@$(MAKE) test-browser
 	@$(MAKE) fuzz FUZZ_SECONDS=600
 	@$(MAKE) mutate
+
+format: ## rewrite every C and C++ file as clang-format 14 does with the file in the tree
+	@sh harness/deps.sh format
+	@sh tests/format.sh write
+test-format: ## fail where clang-format 14 would change a file
+	@sh harness/deps.sh format
+	@sh tests/format.sh check
 
 test-torch: test-deps ## the tests that load libtorch: for other instruction sets, as ONEDNN_MAX_CPU_ISA sets them
 	@$(MAKE) test ONLY="$(TORCH_TESTS)"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`, `fault`, `valgrind`, `arm64`, `slurm`,
-# `browser`), to fuzz (`fuzz`) or to unpack the development data (`data`) is there, by the packages' names in Debian 12 and 13.
+# `browser`), to fuzz (`fuzz`), to format (`format`) or to unpack the development data (`data`) is there, by the names of packages in
+# Debian 12 and 13.
 # deps.sh --list GROUP...: prints the packages, one a line.
 #
 # Something is there when its package is installed or when a probe finds it (a command, a header that compiles), so that this also
@@ -39,6 +40,7 @@ fault strace                  command strace
 fault locales                 locale  de_DE
 fault util-linux              command setpriv
 fuzz  clang                   command clang
+format clang-format           command clang-format
 fuzz  libclang-rt-dev         libfuzzer -
 valgrind valgrind             command valgrind
 slurm slurmctld               command slurmctld
