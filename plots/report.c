@@ -1,4 +1,5 @@
 /* See report.h. */
+#include "harness/base/text.h"
 #include "plots/report.h"
 #include "harness/base/hash.h"
 
@@ -177,7 +178,7 @@ int pg_report_cells_end(const pg_table *table, pg_buf *out)
 {
     pg_buf notes;
     pg_buf_init(&notes);
-    pg_table_notes(table, "", PG_TABLE_TEXT, &notes);
+    pg_table_notes(table, PG_TABLE_TEXT, &notes);
     int code = pg_buf_check(&notes);
     pg_buf_puts(
         out, "</table></div>\n<ul class=\"notes\">\n<li>small numbers: 95% Wilson intervals; open a row for the origin of its "

@@ -7,8 +7,8 @@
 #ifndef PG_PLOTS_TABLE_H
 #define PG_PLOTS_TABLE_H
 
-#include "harness/base/buf.h"
 #include "harness/base/hash.h"
+#include "plots/tabular.h"
 #include "plots/stats.h"
 
 #include <stdbool.h>
@@ -110,9 +110,6 @@ extern const pg_metric pg_metrics[]; /* ends with name NULL */
 int pg_metric_find(const char *name, const pg_metric **out) PG_MUST_USE;
 int64_t pg_metric_of(const pg_metric *metric, const pg_table_entry *entry);
 
-typedef enum pg_table_format { PG_TABLE_TEXT, PG_TABLE_MD, PG_TABLE_CSV, PG_TABLE_JSON, PG_TABLE_LATEX } pg_table_format;
-extern const char *const pg_table_formats[]; /* names in the order of the enum, then NULL */
-
 /* Rows and columns appear in the order of their first entry. Everything is borrowed. */
 typedef struct pg_table {
     const char *title;                /* one line above text and Markdown; may be NULL */
@@ -130,20 +127,15 @@ typedef struct pg_table {
     size_t n_times;
 } pg_table;
 
-/* Appends the whole table; text and Markdown with their notes. PG_EINPUT where two entries share row and column; PG_ENOMEM. */
+/* Appends the whole table, with its notes but in CSV and JSON (table_print.c). PG_EINPUT where two entries share row and
+ * column; PG_ENOMEM. */
 int pg_table_print(const pg_table *table, pg_table_format format, pg_buf *out) PG_MUST_USE;
 
-/* Appends the notes alone, one a line, each behind `prefix`; Markdown's are escaped. CSV and JSON have no place for them. */
-void pg_table_notes(const pg_table *table, const char *prefix, pg_table_format format, pg_buf *out);
+/* Appends the notes alone, one a line; Markdown's are escaped. CSV and JSON have no place for them (table_notes.c). */
+void pg_table_notes(const pg_table *table, pg_table_format format, pg_buf *out);
 
 /* ---- Shared by the writers -------------------------------------------------------------------------------------------- */
 
-/* Appends the character that `text` begins with and returns its bytes. Control characters become "?", bytes that are no UTF-8
- * and the code points that XML forbids become U+FFFD, so that neither terminals nor readers of files act on or trip over them.
- */
-size_t pg_text_add(const char *text, pg_buf *out);
-/* The same for a whole text, with `newline` for every "\n"; escaped where `markdown`. */
-void pg_text_flat(const char *text, const char *newline, bool markdown, pg_buf *out);
 /* The labels of one side in the order of their first appearance; *new* array of borrowed strings, free(). PG_ENOMEM. */
 int pg_table_labels(const pg_table *table, bool columns, const char ***labels, size_t *n) PG_MUST_USE;
 /* The entries by row and column; *new* array of borrowed pointers, free(). PG_EINPUT where two share row and column; PG_ENOMEM.
@@ -159,9 +151,5 @@ int pg_table_best(const pg_table *table, const pg_table_entry *const *sorted, co
 bool pg_table_is_best(const pg_metric *metric, const pg_table_entry *entry, double best);
 /* Whether metric m of this entry of the table is the best in its column; several may be. */
 bool pg_table_leads(const pg_table *table, size_t m, const pg_table_entry *entry);
-/* LaTeX for the package booktabs (table_latex.c). */
-int pg_table_print_latex(const pg_table *table, pg_buf *out) PG_MUST_USE;
-/* Text and Markdown (table_text.c). */
-int pg_table_print_text(const pg_table *table, bool markdown, pg_buf *out) PG_MUST_USE;
 
 #endif

@@ -1,5 +1,6 @@
 /* See json.h. What jansson allocates goes through here, where a thread notes that memory ran out. */
 #include "harness/base/json.h"
+#include "harness/base/text.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -39,4 +40,14 @@ char *pg_json_dump(const json_t *value, size_t flags)
         return text;
     free(text);
     return NULL;
+}
+
+json_t *pg_json_text(const char *text)
+{
+    pg_buf flat;
+    pg_buf_init(&flat);
+    pg_text_flat(text, "\n", false, &flat);
+    json_t *string = flat.failed ? NULL : json_string(flat.data);
+    pg_buf_release(&flat);
+    return string;
 }

@@ -75,3 +75,29 @@ size_t pg_text_columns(const char *text, size_t size)
         uselocale(before);
     return columns;
 }
+
+size_t pg_text_add(const char *text, pg_buf *out)
+{
+    size_t size = pg_utf8_size(text);
+    if (size == 0)
+        pg_buf_puts(out, "\xef\xbf\xbd");
+    else if (*text == '\0' || pg_text_acts(text))
+        pg_buf_puts(out, "?");
+    else
+        pg_buf_add(out, text, size);
+    return size > 0 ? size : 1;
+}
+
+void pg_text_flat(const char *text, const char *newline, bool markdown, pg_buf *out)
+{
+    while (*text != '\0') {
+        if (*text == '\n') {
+            pg_buf_puts(out, newline);
+            text++;
+            continue;
+        }
+        if (markdown && strchr("|*_`<\\[]&~", *text) != NULL)
+            pg_buf_puts(out, "\\");
+        text += pg_text_add(text, out);
+    }
+}

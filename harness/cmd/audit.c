@@ -26,7 +26,7 @@ typedef struct arguments {
     list patches, defenses, set; /* --set */
     bool levels[PG_AUDIT_LEVELS], has_levels, stored;
     int64_t tries, random, seed, threads;
-    pg_audit_format format;
+    pg_table_format format;
     char owned[64]; /* "images=A:B" */
     list attack_pairs;
     _Alignas(max_align_t) unsigned char attack_config[PG_CONFIG_MAX];
@@ -65,11 +65,11 @@ static int read_levels(arguments *a, const char *text)
     }
 }
 
-static int read_format(const char *text, pg_audit_format *out)
+static int read_format(const char *text, pg_table_format *out)
 {
-    for (int i = 0; pg_audit_formats[i]; i++)
-        if (strcmp(text, pg_audit_formats[i]) == 0) {
-            *out = (pg_audit_format)i;
+    for (int i = 0; i < PG_TABLE_LATEX; i++)
+        if (strcmp(text, pg_table_formats[i]) == 0) {
+            *out = (pg_table_format)i;
             return PG_OK;
         }
     return pg_fail(PG_EUSAGE, "unknown format '%s': text, md, csv or json", text);
@@ -284,7 +284,7 @@ static int begin(void *context, pg_store **store)
     return code;
 }
 
-static int print(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_audit_format format)
+static int print(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_table_format format)
 {
     pg_buf text;
     pg_buf_init(&text);

@@ -1,11 +1,9 @@
 /* See audit_table.h. */
 #include "harness/cmd/audit_table.h"
-#include "harness/cmd/print.h"
 
 #include "defenses/windows.h"
-#include "harness/base/json.h"
 #include "harness/base/option.h"
-#include "plots/table.h"
+#include "harness/base/text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -83,43 +81,32 @@ static int64_t number_of(const pg_audit_row *r, column c)
     }
 }
 
-/* Field i of a line: keys, then columns. */
-static void field(const pg_audit_row *r, const keys *k, size_t i, const char *absent, pg_buf *out)
+/* Whether some line has a value in field i: keys, then columns. */
+static bool has_value(const pg_audit_row *rows, size_t n, const keys *k, size_t i)
 {
-    if (i < k->n) {
-        if (strcmp(k->names[i], "patch") == 0)
-            pg_patch_add(NULL, r->cell, out);
-        else
-            pg_text_flat(pg_cell_value(r->cell, k->names[i]), " ", false, out);
-        return;
-    }
-    column c = (column)(i - k->n);
-    int64_t value = c <= LEVEL ? 0 : number_of(r, c);
-    if (c <= LEVEL)
-        pg_buf_puts(out, text_of(r, c));
-    else if (value < 0)
-        pg_buf_puts(out, absent);
-    else
-        pg_buf_printf(out, "%lld", (long long)value);
-}
-
-/* Columns without a value in any line are left out for readers. */
-static bool is_empty(const pg_audit_row *rows, size_t n, const keys *k, size_t i)
-{
-    bool empty = n > 0;
-    pg_buf text;
-    pg_buf_init(&text);
-    for (size_t r = 0; empty && r < n; r++) {
-        field(&rows[r], k, i, "", &text);
-        empty = text.size == 0;
-    }
-    pg_buf_release(&text);
-    return empty;
+    bool has = n == 0;
+    for (size_t r = 0; !has && r < n; r++)
+        has = i < k->n ? *pg_cell_value(rows[r].cell, k->names[i]) != '\0'
+                       : i <= k->n + LEVEL || number_of(&rows[r], (column)(i - k->n)) >= 0;
+    return has;
 }
 
 static const char *title(const keys *k, size_t i) { return i < k->n ? k->names[i] : titles[i - k->n]; }
 
-const char *const pg_audit_formats[] = {"text", "md", "csv", "json", NULL};
+static void add_field(const pg_audit_row *r, const keys *k, size_t i, pg_tabular *g)
+{
+    if (i > k->n + LEVEL) {
+        pg_tabular_number(g, number_of(r, (column)(i - k->n)));
+        return;
+    }
+    pg_buf *out = pg_tabular_add(g, PG_TABULAR_WORDS);
+    if (i >= k->n)
+        pg_buf_puts(out, text_of(r, (column)(i - k->n)));
+    else if (strcmp(k->names[i], "patch") == 0 && g->format != PG_TABLE_JSON)
+        pg_patch_add(NULL, r->cell, out);
+    else
+        pg_tabular_escape(g->format, pg_cell_value(r->cell, k->names[i]), g->format == PG_TABLE_JSON ? "\n" : " ", out);
+}
 
 /* ---- Stored audits ---- */
 
@@ -211,22 +198,7 @@ int pg_audit_stored(const pg_plan *plan, pg_store *store, const bool levels[PG_A
     return code;
 }
 
-/* ---- Text ---- */
-
-static void pad(pg_buf *out, size_t n)
-{
-    while (n-- > 0)
-        pg_buf_puts(out, " ");
-}
-
-static void add_field(const char *text, size_t width, bool right, bool last, pg_buf *out)
-{
-    size_t size = strlen(text), room = width > size ? width - size : 0;
-    pad(out, right ? room : 0);
-    pg_buf_puts(out, text);
-    pad(out, last ? 0 : (right ? 0 : room) + 2);
-    pg_buf_puts(out, last ? "\n" : "");
-}
+/* ---- The table ---- */
 
 static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
 {
@@ -273,144 +245,35 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
     }
 }
 
-static int print_text(const keys *k, const pg_audit_row *rows, size_t n, pg_buf *out)
-{
-    size_t columns = 0, shown[KEYS_MAX + COLUMNS], width[KEYS_MAX + COLUMNS];
-    pg_buf text;
-    pg_buf_init(&text);
-    for (size_t i = 0; i < k->n + COLUMNS; i++)
-        if (!is_empty(rows, n, k, i)) {
-            width[columns] = strlen(title(k, i));
-            shown[columns++] = i;
-        }
-    for (size_t r = 0; r < n; r++)
-        for (size_t i = 0; i < columns; i++) {
-            pg_buf_clear(&text);
-            field(&rows[r], k, shown[i], "-", &text);
-            width[i] = text.size > width[i] ? text.size : width[i];
-        }
-    for (size_t i = 0; i < columns; i++)
-        add_field(title(k, shown[i]), width[i], shown[i] > k->n + LEVEL, i + 1 == columns, out);
-    for (size_t r = 0; r < n; r++)
-        for (size_t i = 0; i < columns; i++) {
-            pg_buf_clear(&text);
-            field(&rows[r], k, shown[i], "-", &text);
-            add_field(text.data, width[i], shown[i] > k->n + LEVEL, i + 1 == columns, out);
-        }
-    pg_buf_puts(out, "\n");
-    notes(rows, n, out);
-    int code = pg_buf_check(&text);
-    pg_buf_release(&text);
-    return code;
-}
-
-static int print_md(const keys *k, const pg_audit_row *rows, size_t n, pg_buf *out)
-{
-    size_t columns = 0, shown[KEYS_MAX + COLUMNS];
-    pg_buf text;
-    pg_buf_init(&text);
-    for (size_t i = 0; i < k->n + COLUMNS; i++)
-        if (!is_empty(rows, n, k, i))
-            shown[columns++] = i;
-    for (size_t i = 0; i < columns; i++)
-        pg_buf_printf(out, "| %s ", title(k, shown[i]));
-    pg_buf_puts(out, "|\n");
-    for (size_t i = 0; i < columns; i++)
-        pg_buf_puts(out, shown[i] > k->n + LEVEL ? "|--:" : "|---");
-    pg_buf_puts(out, "|\n");
-    for (size_t r = 0; r < n; r++) {
-        for (size_t i = 0; i < columns; i++) {
-            pg_buf_clear(&text);
-            field(&rows[r], k, shown[i], "", &text);
-            pg_buf_puts(out, "| ");
-            for (const char *c = text.data; *c; c++)
-                pg_buf_printf(out, strchr("|\\`*_<>[]#", *c) ? "\\%c" : "%c", *c);
-            pg_buf_puts(out, " ");
-        }
-        pg_buf_puts(out, "|\n");
-    }
-    pg_buf_clear(&text);
-    notes(rows, n, &text);
-    pg_buf_puts(out, "\n");
-    for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n"))
-        pg_buf_printf(out, "- %s\n", line);
-    int code = pg_buf_check(&text);
-    pg_buf_release(&text);
-    return code;
-}
-
-/* ---- CSV and JSON ---- */
-
-static int print_csv(const keys *k, const pg_audit_row *rows, size_t n, pg_buf *out)
-{
-    size_t columns = k->n + COLUMNS;
-    pg_buf text;
-    pg_buf_init(&text);
-    pg_buf_puts(out, "cell");
-    for (size_t i = 0; i < columns; i++)
-        pg_buf_printf(out, ",%s", title(k, i));
-    pg_buf_puts(out, "\n");
-    for (size_t r = 0; r < n; r++) {
-        pg_buf_puts(out, rows[r].cell->id);
-        for (size_t i = 0; i < columns; i++) {
-            pg_buf_clear(&text);
-            field(&rows[r], k, i, "", &text);
-            bool quote = strpbrk(text.data, ",\"") != NULL;
-            pg_buf_puts(out, quote ? ",\"" : ",");
-            for (const char *c = text.data; *c; c++)
-                pg_buf_printf(out, *c == '"' ? "\"%c" : "%c", *c);
-            pg_buf_puts(out, quote ? "\"" : "");
-        }
-        pg_buf_puts(out, "\n");
-    }
-    int code = pg_buf_check(&text);
-    pg_buf_release(&text);
-    return code;
-}
-
-static json_t *json_row(const keys *k, const pg_audit_row *r)
-{
-    json_t *row = json_object();
-    int failed = !row || json_object_set_new(row, "cell", json_string(r->cell->id));
-    for (size_t i = 0; !failed && i < k->n; i++)
-        failed = json_object_set_new(row, k->names[i], pg_json_text(pg_cell_value(r->cell, k->names[i])));
-    for (column c = CERTIFICATE; !failed && c < COLUMNS; c++) {
-        int64_t value = c <= LEVEL ? 0 : number_of(r, c);
-        failed = json_object_set_new(row, titles[c],
-                                     c <= LEVEL  ? json_string(text_of(r, c))
-                                     : value < 0 ? json_null()
-                                                 : json_integer(value));
-    }
-    failed = failed || json_object_set_new(row, "witness", r->witness ? pg_json_text(r->witness) : json_null());
-    if (failed) {
-        json_decref(row);
-        return NULL;
-    }
-    return row;
-}
-
-static int print_json(const keys *k, const pg_audit_row *rows, size_t n, pg_buf *out)
-{
-    json_t *list = json_array();
-    bool failed = !list;
-    for (size_t r = 0; !failed && r < n; r++)
-        failed = json_array_append_new(list, json_row(k, &rows[r])) != 0;
-    char *text = failed ? NULL : pg_json_dump(list, JSON_INDENT(1));
-    json_decref(list);
-    if (!text)
-        return pg_fail(PG_ENOMEM, "out of memory for the table of an audit");
-    pg_buf_puts(out, text);
-    pg_buf_puts(out, "\n");
-    free(text);
-    return PG_OK;
-}
-
-int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_audit_format format, pg_buf *out)
+/* JSON and CSV have every column, and the cell; JSON the witness, too. People see the columns in which something stands. */
+int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_table_format format, pg_buf *out)
 {
     keys k = keys_of(plan);
-    int code = format == PG_AUDIT_TEXT  ? print_text(&k, rows, n, out)
-               : format == PG_AUDIT_MD  ? print_md(&k, rows, n, out)
-               : format == PG_AUDIT_CSV ? print_csv(&k, rows, n, out)
-                                        : print_json(&k, rows, n, out);
-    return code == PG_OK ? pg_buf_check(out) : code;
+    bool json = format == PG_TABLE_JSON, all = json || format == PG_TABLE_CSV;
+    size_t shown[KEYS_MAX + COLUMNS], columns = 0;
+    pg_tabular g;
+    for (size_t i = 0; i < k.n + COLUMNS; i++)
+        if (all || has_value(rows, n, &k, i))
+            shown[columns++] = i;
+    pg_tabular_init(&g, format, columns + all + json, 1);
+    g.absent = format == PG_TABLE_TEXT ? "-" : "";
+    if (all)
+        pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), "cell");
+    for (size_t i = 0; i < columns; i++)
+        pg_buf_puts(pg_tabular_add(&g, shown[i] > k.n + LEVEL ? PG_TABULAR_NUMBER : PG_TABULAR_WORDS), title(&k, shown[i]));
+    if (json)
+        pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), "witness");
+    for (size_t r = 0; r < n; r++) {
+        if (all)
+            pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), rows[r].cell->id);
+        for (size_t i = 0; i < columns; i++)
+            add_field(&rows[r], &k, shown[i], &g);
+        if (json)
+            pg_buf_puts(pg_tabular_add(&g, rows[r].witness ? PG_TABULAR_WORDS : PG_TABULAR_ABSENT),
+                        rows[r].witness ? rows[r].witness : "");
+    }
+    notes(rows, n, &g.notes);
+    int code = pg_tabular_print(&g, out);
+    pg_tabular_release(&g);
+    return code;
 }

@@ -3,9 +3,7 @@
 #define PG_CMD_AUDIT_TABLE_H
 
 #include "harness/audit/audit.h"
-
-typedef enum pg_audit_format { PG_AUDIT_TEXT, PG_AUDIT_MD, PG_AUDIT_CSV, PG_AUDIT_JSON } pg_audit_format;
-extern const char *const pg_audit_formats[]; /* "text", "md", "csv", "json", NULL */
+#include "plots/tabular.h"
 
 /* The audits of the plan's cells that a store holds, at the levels asked for: rows[0..*n), *new*, pg_audit_rows_free, also
  * after a failure. What a store does not keep is -1: contents, sampled, and where the cell was not run also right and
@@ -13,8 +11,9 @@ extern const char *const pg_audit_formats[]; /* "text", "md", "csv", "json", NUL
 int pg_audit_stored(const pg_plan *plan, pg_store *store, const bool levels[PG_AUDIT_LEVELS], pg_audit_row **rows,
                     size_t *n) PG_MUST_USE;
 
-/* Appends the table; text and md with notes below it. Cells are told apart by defense, patch and what else the plan lets vary.
+/* Appends the table in any format but LaTeX; text and md with notes below it. Cells are told apart by defense, patch and what
+ * else the plan lets vary.
  */
-int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_audit_format format, pg_buf *out) PG_MUST_USE;
+int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_table_format format, pg_buf *out) PG_MUST_USE;
 
 #endif

@@ -4,7 +4,6 @@
 #include "harness/base/buf.h"
 #include "harness/base/option.h"
 #include "harness/base/text.h"
-#include "plots/table.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -169,14 +168,4 @@ void pg_print_verbatim(const char *format, ...)
     va_start(args, format);
     print(0, true, format, args);
     va_end(args);
-}
-
-json_t *pg_json_text(const char *text)
-{
-    pg_buf flat;
-    pg_buf_init(&flat);
-    pg_text_flat(text, "\n", false, &flat);
-    json_t *string = flat.failed ? NULL : json_string(flat.data);
-    pg_buf_release(&flat);
-    return string;
 }

@@ -4,7 +4,6 @@
 
 #include "harness/base/error.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 /* Columns of a terminal, at least 40; of one that does not tell them $COLUMNS, or 80. 0: it is no terminal, and lines are as
@@ -22,8 +21,5 @@ void pg_print_verbatim(const char *format, ...) PG_PRINTF(1, 2);
 /* A page of prose, to any stream. Broken lines go on where what they say begins, and lines that went on there are joined to
  * them. */
 void pg_print_fitted(const char *text, FILE *stream);
-
-/* A JSON string of such a text: what is no UTF-8 or no character of XML is replaced. *new*, NULL if out of memory. */
-json_t *pg_json_text(const char *text);
 
 #endif

@@ -69,7 +69,7 @@ static int print(const pg_table *table, pg_table_format format)
     if (code == PG_OK && (fwrite(text.data, 1, text.size, stdout) != text.size || fflush(stdout) != 0))
         code = pg_fail(PG_EIO, "cannot write the table to standard output");
     if (code == PG_OK && (format == PG_TABLE_CSV || format == PG_TABLE_JSON)) {
-        pg_table_notes(table, "", format, &notes);
+        pg_table_notes(table, format, &notes);
         for (char *line = strtok(notes.data, "\n"); line != NULL; line = strtok(NULL, "\n"))
             pg_info("%s", line);
     }

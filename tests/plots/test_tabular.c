@@ -1,7 +1,7 @@
-/* The bytes of result tables and of audits in every format, as tests/reference/grid has them. */
+/* The bytes of result tables and of audits in every format, as tests/reference/tabular has them. */
 #include "harness/base/file.h"
 #include "plots/table.h"
-#include "tests/program.h"
+#include "tests/support/program.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -12,19 +12,19 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* PG_GRID_OUT=FOLDER: what differs is written there, to be looked at. */
+/* PG_TABULAR_OUT=FOLDER: what differs is written there, to be looked at. */
 static void expect_file(const char *name, const char *format, const char *got, size_t got_size)
 {
     char path[128];
     char *want = NULL;
     size_t size = 0;
-    snprintf(path, sizeof path, "tests/reference/grid/%s.%s", name, format);
+    snprintf(path, sizeof path, "tests/reference/tabular/%s.%s", name, format);
     int code = pg_file_read(path, 1 << 20, &want, &size);
     bool same = code == PG_OK && size == got_size && memcmp(want, got, size) == 0;
     free(want);
     if (same)
         return;
-    const char *folder = getenv("PG_GRID_OUT");
+    const char *folder = getenv("PG_TABULAR_OUT");
     if (folder) {
         snprintf(path, sizeof path, "%s/%s.%s", folder, name, format);
         assert_int_equal(pg_file_write(path, got, got_size), PG_OK);
@@ -32,7 +32,7 @@ static void expect_file(const char *name, const char *format, const char *got, s
     print_message("%s\n", got);
     if (folder)
         return;
-    fail_msg("%s is not what tests/reference/grid has", path);
+    fail_msg("%s is not what tests/reference/tabular has", path);
 }
 
 /* ---- A result table: labels of several parts and of hostile text, two blocks of columns, cells that are missing, partial and
