@@ -11,11 +11,6 @@
 #include <torch/csrc/jit/runtime/print_handler.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/version.h>
-#if __has_include(<cuda_runtime_api.h>) && __has_include(<c10/cuda/CUDACachingAllocator.h>)
-#include <c10/cuda/CUDACachingAllocator.h>
-#include <c10/cuda/CUDAFunctions.h>
-#define PG_HAS_CUDA_HEADERS 1
-#endif
 
 #include <malloc.h>
 #include <sys/mman.h>
@@ -237,18 +232,7 @@ pg_tensor *full(pg_scope *s, double value, pg_tensor_type type, int rank, const 
     BUILD(at::full(list(rank, shape), value, on(s, scalar(type))));
 }
 pg_tensor *arange(pg_scope *s, int64_t count, pg_tensor_type type) { BUILD(at::arange(count, on(s, scalar(type)))); }
-pg_tensor *uniform(pg_scope *s, int rank, const int64_t *shape) { BUILD(at::rand(list(rank, shape), on(s, at::kFloat))); }
-pg_tensor *normal(pg_scope *s, int rank, const int64_t *shape) { BUILD(at::randn(list(rank, shape), on(s, at::kFloat))); }
 pg_tensor *like(pg_scope *s, pg_tensor *x, double value) { BUILD(at::full_like(in(x), value)); }
-int seed(uint64_t value)
-{
-    try {
-        at::manual_seed(value);
-        return PG_OK;
-    } catch (...) {
-        return PG_ETORCH;
-    }
-}
 
 // ---- inspection
 
@@ -286,43 +270,7 @@ double item(pg_scope *s, pg_tensor *x)
 // ---- type, device, layout
 
 pg_tensor *to_type(pg_scope *s, pg_tensor *x, pg_tensor_type to) { BUILD(in(x).to(scalar(to))); }
-pg_tensor *to_device(pg_scope *s, pg_tensor *x, const char *device) { BUILD(in(x).to(device_of(device))); }
-pg_tensor *contiguous(pg_scope *s, pg_tensor *x) { BUILD(in(x).contiguous()); }
 pg_tensor *channels_last(pg_scope *s, pg_tensor *x) { BUILD(in(x).contiguous(at::MemoryFormat::ChannelsLast)); }
-int synchronize(pg_scope *s, const char *device)
-{
-    ACT({
-        if (device_of(device).is_cuda())
-            at::zeros({1}, at::TensorOptions(device_of(device))).cpu();
-    });
-}
-int64_t status_field_bytes(const char *field)
-{
-    int64_t kib = 0;
-    if (FILE *f = std::fopen("/proc/self/status", "re")) {
-        char line[256];
-        while (std::fgets(line, sizeof line, f))
-            if (std::strncmp(line, field, std::strlen(field)) == 0)
-                std::sscanf(line + std::strlen(field), "%ld", &kib);
-        std::fclose(f);
-    }
-    return kib * 1024;
-}
-int memory(pg_scope *s, const char *device, pg_memory *out)
-{
-    ACT({
-        c10::Device d = device_of(device);
-        if (d.is_cuda()) {
-#ifdef PG_HAS_CUDA_HEADERS
-            auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(d.index() < 0 ? 0 : d.index());
-            *out = {stats.allocated_bytes[0].current, stats.allocated_bytes[0].peak};
-#else
-            TORCH_CHECK(false, "this shim was built without the CUDA headers and cannot report device memory");
-#endif
-        } else
-            *out = {status_field_bytes("VmRSS:"), status_field_bytes("VmHWM:")};
-    });
-}
 
 // ---- arithmetic
 
@@ -333,7 +281,6 @@ pg_tensor *div(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::div(in(x), i
 pg_tensor *maximum(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::maximum(in(x), in(y))); }
 pg_tensor *minimum(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::minimum(in(x), in(y))); }
 pg_tensor *affine(pg_scope *s, pg_tensor *x, double scale, double shift) { BUILD(in(x)*scale + shift); }
-pg_tensor *pow(pg_scope *s, pg_tensor *x, double exponent) { BUILD(at::pow(in(x), exponent)); }
 pg_tensor *exp(pg_scope *s, pg_tensor *x) { BUILD(at::exp(in(x))); }
 pg_tensor *log(pg_scope *s, pg_tensor *x) { BUILD(at::log(in(x))); }
 pg_tensor *sqrt(pg_scope *s, pg_tensor *x) { BUILD(at::sqrt(in(x))); }
@@ -352,7 +299,6 @@ pg_tensor *log_softmax(pg_scope *s, pg_tensor *x, int dim) { BUILD(at::log_softm
 pg_tensor *greater(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::gt(in(x), in(y))); }
 pg_tensor *greater_equal(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::ge(in(x), in(y))); }
 pg_tensor *equal(pg_scope *s, pg_tensor *x, pg_tensor *y) { BUILD(at::eq(in(x), in(y))); }
-pg_tensor *logical_not(pg_scope *s, pg_tensor *x) { BUILD(at::logical_not(in(x))); }
 pg_tensor *where(pg_scope *s, pg_tensor *condition, pg_tensor *x, pg_tensor *y)
 {
     BUILD(at::where(in(condition), in(x), in(y)));
@@ -393,7 +339,6 @@ pg_tensor *sort(pg_scope *s, pg_tensor *x, int dim, bool descending, pg_tensor *
         *indices = build(s, __func__, [&]() { return order; });
     return values;
 }
-pg_tensor *cumsum(pg_scope *s, pg_tensor *x, int dim) { BUILD(at::cumsum(in(x), dim)); }
 
 // ---- shape
 
@@ -413,9 +358,6 @@ std::vector<Tensor> values(int n, pg_tensor *const *xs)
     return all;
 }
 pg_tensor *cat(pg_scope *s, int n, pg_tensor *const *xs, int dim) { BUILD(at::cat(values(n, xs), dim)); }
-pg_tensor *stack(pg_scope *s, int n, pg_tensor *const *xs, int dim) { BUILD(at::stack(values(n, xs), dim)); }
-pg_tensor *flip(pg_scope *s, pg_tensor *x, int dim) { BUILD(at::flip(in(x), {dim})); }
-pg_tensor *roll(pg_scope *s, pg_tensor *x, int64_t shift, int dim) { BUILD(at::roll(in(x), {shift}, {dim})); }
 pg_tensor *pad(pg_scope *s, pg_tensor *x, int n, const int64_t *pads, double value)
 {
     BUILD(at::constant_pad_nd(in(x), list(n, pads), value));
@@ -453,22 +395,10 @@ pg_tensor *batch_norm(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *b
 {
     BUILD(at::batch_norm(in(x), maybe(weight), maybe(bias), maybe(m), maybe(v), training, momentum, epsilon, true));
 }
-pg_tensor *avg_pool2d(pg_scope *s, pg_tensor *x, int kernel, int stride, int padding)
-{
-    BUILD(at::avg_pool2d(in(x), {kernel, kernel}, {stride, stride}, {padding, padding}));
-}
 pg_tensor *max_pool2d(pg_scope *s, pg_tensor *x, int kernel, int stride, int padding)
 {
     BUILD(at::max_pool2d(in(x), {kernel, kernel}, {stride, stride}, {padding, padding}));
 }
-pg_tensor *interpolate(pg_scope *s, pg_tensor *x, int64_t height, int64_t width, bool bicubic, bool antialias)
-{
-    BUILD(bicubic ? (antialias ? at::_upsample_bicubic2d_aa(in(x), {height, width}, false)
-                               : at::upsample_bicubic2d(in(x), {height, width}, false))
-                  : (antialias ? at::_upsample_bilinear2d_aa(in(x), {height, width}, false)
-                               : at::upsample_bilinear2d(in(x), {height, width}, false)));
-}
-pg_tensor *grid_sample(pg_scope *s, pg_tensor *x, pg_tensor *grid) { BUILD(at::grid_sampler(in(x), in(grid), 0, 0, false)); }
 pg_tensor *cross_entropy(pg_scope *s, pg_tensor *logits, pg_tensor *labels, double smoothing)
 {
     BUILD(at::cross_entropy_loss(in(logits), in(labels), c10::optional<Tensor>(), at::Reduction::Mean, -100, smoothing));
@@ -485,13 +415,6 @@ bool grad_mode(bool on)
 int requires_grad(pg_scope *s, pg_tensor *x, bool on) { ACT(in(x).set_requires_grad(on)); }
 pg_tensor *detach(pg_scope *s, pg_tensor *x) { BUILD(in(x).detach()); }
 int backward(pg_scope *s, pg_tensor *loss) { ACT(torch::autograd::backward({in(loss)}, {})); }
-pg_tensor *grad_of(pg_scope *s, pg_tensor *leaf)
-{
-    BUILD(([&]() {
-        TORCH_CHECK(in(leaf).grad().defined(), "the tensor has no gradient: it is no leaf, or backward did not reach it");
-        return in(leaf).grad();
-    })());
-}
 pg_tensor *grad(pg_scope *s, pg_tensor *loss, pg_tensor *x)
 {
     BUILD(([&]() {
@@ -631,10 +554,7 @@ const pg_torch table = {
     .from_data = from_data,
     .full = full,
     .arange = arange,
-    .uniform = uniform,
-    .normal = normal,
     .like = like,
-    .seed = seed,
     .rank = rank,
     .size = size,
     .count = count,
@@ -642,24 +562,16 @@ const pg_torch table = {
     .read = read,
     .item = item,
     .to_type = to_type,
-    .to_device = to_device,
-    .contiguous = contiguous,
     .channels_last = channels_last,
-    .synchronize = synchronize,
-    .memory = memory,
     .add = add,
     .sub = sub,
     .mul = mul,
     .div = div,
-    .maximum = maximum,
-    .minimum = minimum,
     .affine = affine,
-    .pow = pow,
     .exp = exp,
     .log = log,
     .sqrt = sqrt,
     .abs = abs,
-    .sign = sign,
     .round = round,
     .clamp = clamp,
     .relu = relu,
@@ -670,7 +582,6 @@ const pg_torch table = {
     .greater = greater,
     .greater_equal = greater_equal,
     .equal = equal,
-    .logical_not = logical_not,
     .where = where,
     .sum = sum,
     .mean = mean,
@@ -678,16 +589,12 @@ const pg_torch table = {
     .argmax = argmax,
     .median = median,
     .sort = sort,
-    .cumsum = cumsum,
     .reshape = reshape,
     .permute = permute,
     .expand = expand,
     .unsqueeze = unsqueeze,
     .slice = slice,
     .cat = cat,
-    .stack = stack,
-    .flip = flip,
-    .roll = roll,
     .pad = pad,
     .pad_circular = pad_circular,
     .gather = gather,
@@ -698,16 +605,12 @@ const pg_torch table = {
     .linear = linear,
     .conv2d = conv2d,
     .batch_norm = batch_norm,
-    .avg_pool2d = avg_pool2d,
     .max_pool2d = max_pool2d,
-    .interpolate = interpolate,
-    .grid_sample = grid_sample,
     .cross_entropy = cross_entropy,
     .grad_mode = grad_mode,
     .requires_grad = requires_grad,
     .detach = detach,
     .backward = backward,
-    .grad_of = grad_of,
     .grad = grad,
     .autocast = autocast,
     .copy = copy,
@@ -716,6 +619,9 @@ const pg_torch table = {
     .script_open = script_open,
     .script_close = script_close,
     .script_call = script_call,
+    .maximum = maximum,
+    .minimum = minimum,
+    .sign = sign,
 };
 
 pg_scope *scope_new()

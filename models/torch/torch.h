@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-enum { PG_TORCH_VERSION = 2 }; /* raised whenever the table changes */
+enum { PG_TORCH_VERSION = 3 }; /* raised whenever the table changes */
 
 typedef enum pg_tensor_type { PG_T_F32, PG_T_F64, PG_T_F16, PG_T_BF16, PG_T_I64, PG_T_I32, PG_T_U8, PG_T_BOOL } pg_tensor_type;
 
@@ -43,10 +43,6 @@ typedef struct pg_scope {
     int error;                    /* PG_OK or the first failure's code */
     char message[PG_MESSAGE_MAX]; /* its message: the function and what libtorch said, one line */
 } pg_scope;
-
-typedef struct pg_memory {
-    int64_t current_bytes, peak_bytes; /* of the device's allocator; of the process (resident) on the CPU */
-} pg_memory;
 
 /* What computes on a device, and so decides how results round. Lines without end; "unknown" where a library does not tell. */
 typedef struct pg_kernels {
@@ -77,10 +73,7 @@ struct pg_torch {
     pg_tensor *(*from_data)(pg_scope *s, const void *data, pg_tensor_type type, int rank, const int64_t *shape);
     pg_tensor *(*full)(pg_scope *s, double value, pg_tensor_type type, int rank, const int64_t *shape);
     pg_tensor *(*arange)(pg_scope *s, int64_t count, pg_tensor_type type); /* 0 .. count-1 */
-    pg_tensor *(*uniform)(pg_scope *s, int rank, const int64_t *shape);    /* [0, 1) from the library's random state */
-    pg_tensor *(*normal)(pg_scope *s, int rank, const int64_t *shape);
-    pg_tensor *(*like)(pg_scope *s, pg_tensor *x, double value); /* same shape, type and device */
-    int (*seed)(uint64_t seed);                                  /* the library's random state */
+    pg_tensor *(*like)(pg_scope *s, pg_tensor *x, double value);           /* same shape, type and device */
 
     /* ---- inspection. A NULL tensor has rank -1, size -1, count 0 */
     int (*rank)(const pg_tensor *x);
@@ -94,26 +87,18 @@ struct pg_torch {
 
     /* ---- type, device, layout */
     pg_tensor *(*to_type)(pg_scope *s, pg_tensor *x, pg_tensor_type type);
-    pg_tensor *(*to_device)(pg_scope *s, pg_tensor *x, const char *device);
-    pg_tensor *(*contiguous)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*channels_last)(pg_scope *s, pg_tensor *x); /* rank 4: NHWC in memory, same shape */
-    int (*synchronize)(pg_scope *s, const char *device);
-    int (*memory)(pg_scope *s, const char *device, pg_memory *out);
 
     /* ---- arithmetic, broadcasting */
     pg_tensor *(*add)(pg_scope *s, pg_tensor *x, pg_tensor *y);
     pg_tensor *(*sub)(pg_scope *s, pg_tensor *x, pg_tensor *y);
     pg_tensor *(*mul)(pg_scope *s, pg_tensor *x, pg_tensor *y);
     pg_tensor *(*div)(pg_scope *s, pg_tensor *x, pg_tensor *y);
-    pg_tensor *(*maximum)(pg_scope *s, pg_tensor *x, pg_tensor *y);
-    pg_tensor *(*minimum)(pg_scope *s, pg_tensor *x, pg_tensor *y);
     pg_tensor *(*affine)(pg_scope *s, pg_tensor *x, double scale, double shift); /* scale * x + shift */
-    pg_tensor *(*pow)(pg_scope *s, pg_tensor *x, double exponent);
     pg_tensor *(*exp)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*log)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*sqrt)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*abs)(pg_scope *s, pg_tensor *x);
-    pg_tensor *(*sign)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*round)(pg_scope *s, pg_tensor *x); /* half to even */
     pg_tensor *(*clamp)(pg_scope *s, pg_tensor *x, double lo, double hi);
     pg_tensor *(*relu)(pg_scope *s, pg_tensor *x);
@@ -126,7 +111,6 @@ struct pg_torch {
     pg_tensor *(*greater)(pg_scope *s, pg_tensor *x, pg_tensor *y);
     pg_tensor *(*greater_equal)(pg_scope *s, pg_tensor *x, pg_tensor *y);
     pg_tensor *(*equal)(pg_scope *s, pg_tensor *x, pg_tensor *y);
-    pg_tensor *(*logical_not)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*where)(pg_scope *s, pg_tensor *condition, pg_tensor *x, pg_tensor *y);
 
     /* ---- reductions. dims has n_dims entries; n_dims = 0 reduces all */
@@ -136,7 +120,6 @@ struct pg_torch {
     pg_tensor *(*argmax)(pg_scope *s, pg_tensor *x, int dim); /* i64 */
     pg_tensor *(*median)(pg_scope *s, pg_tensor *x, int dim); /* the lower one of the two middle values */
     pg_tensor *(*sort)(pg_scope *s, pg_tensor *x, int dim, bool descending, pg_tensor **indices /* optional */);
-    pg_tensor *(*cumsum)(pg_scope *s, pg_tensor *x, int dim);
 
     /* ---- shape. slice: [start, end) by step along dim; pad: pairs (before, after) from the last dim on */
     pg_tensor *(*reshape)(pg_scope *s, pg_tensor *x, int rank, const int64_t *shape);
@@ -145,9 +128,6 @@ struct pg_torch {
     pg_tensor *(*unsqueeze)(pg_scope *s, pg_tensor *x, int dim);
     pg_tensor *(*slice)(pg_scope *s, pg_tensor *x, int dim, int64_t start, int64_t end, int64_t step);
     pg_tensor *(*cat)(pg_scope *s, int n, pg_tensor *const *xs, int dim);
-    pg_tensor *(*stack)(pg_scope *s, int n, pg_tensor *const *xs, int dim);
-    pg_tensor *(*flip)(pg_scope *s, pg_tensor *x, int dim);
-    pg_tensor *(*roll)(pg_scope *s, pg_tensor *x, int64_t shift, int dim);
     pg_tensor *(*pad)(pg_scope *s, pg_tensor *x, int n_pads, const int64_t *pads, double value);
     pg_tensor *(*pad_circular)(pg_scope *s, pg_tensor *x, int n_pads, const int64_t *pads);
     pg_tensor *(*gather)(pg_scope *s, pg_tensor *x, int dim, pg_tensor *index);
@@ -164,12 +144,7 @@ struct pg_torch {
     /* training: statistics of the batch, and mean and var are updated in place by momentum */
     pg_tensor *(*batch_norm)(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, pg_tensor *mean, pg_tensor *var,
                              bool training, double momentum, double epsilon);
-    pg_tensor *(*avg_pool2d)(pg_scope *s, pg_tensor *x, int kernel, int stride, int padding);
     pg_tensor *(*max_pool2d)(pg_scope *s, pg_tensor *x, int kernel, int stride, int padding);
-    pg_tensor *(*interpolate)(pg_scope *s, pg_tensor *x, int64_t height, int64_t width, bool bicubic,
-                              bool antialias); /* differentiable */
-    pg_tensor *(*grid_sample)(pg_scope *s, pg_tensor *x,
-                              pg_tensor *grid); /* bilinear, zeros outside; grid [n][h][w][2] in [-1, 1] */
     /* mean over the batch; logits [n][classes], labels i64 [n]; smoothing in [0, 1) */
     pg_tensor *(*cross_entropy)(pg_scope *s, pg_tensor *logits, pg_tensor *labels, double smoothing);
 
@@ -179,7 +154,6 @@ struct pg_torch {
     int (*requires_grad)(pg_scope *s, pg_tensor *x, bool on); /* in place */
     pg_tensor *(*detach)(pg_scope *s, pg_tensor *x);
     int (*backward)(pg_scope *s, pg_tensor *loss);                  /* adds to the gradients of leaf tensors */
-    pg_tensor *(*grad_of)(pg_scope *s, pg_tensor *leaf);            /* what backward has gathered; error if none */
     pg_tensor *(*grad)(pg_scope *s, pg_tensor *loss, pg_tensor *x); /* d loss / d x, other gradients untouched */
     bool (*autocast)(pg_scope *s, const char *device, bool on);     /* bf16 for matrix work */
 
@@ -196,6 +170,12 @@ struct pg_torch {
     int (*script_open)(const char *path, const char *device, pg_module_script **out, char *message, size_t message_size);
     void (*script_close)(pg_module_script *module);
     pg_tensor *(*script_call)(pg_scope *s, pg_module_script *module, pg_tensor *x);
+
+    /* ---- for plug-ins, which may use the whole table: nothing in the tree calls these three, but surrogates and attacks that
+     * follow the sign of a gradient do. Elementwise, broadcasting */
+    pg_tensor *(*maximum)(pg_scope *s, pg_tensor *x, pg_tensor *y);
+    pg_tensor *(*minimum)(pg_scope *s, pg_tensor *x, pg_tensor *y);
+    pg_tensor *(*sign)(pg_scope *s, pg_tensor *x);
 };
 
 /* The one symbol of the shared object: NULL if it was built for another PG_TORCH_VERSION. */

@@ -1,14 +1,9 @@
 /* Speed of forward passes, images a second, medians of one run: what batch norm folding and the turned bands give. Random
  * weights; all cores that the process may use. Optional arguments: device and dtype (cpu fp32). */
 #include "harness/base/log.h"
-#include "harness/base/rng.h"
-#include "models/layers.h"
-#include "models/weights.h"
+#include "tests/random_net.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { ROUNDS = 5, MAX_PAIRS = 4 };
 
@@ -40,49 +35,18 @@ static int count_pairs(const subject *b)
     return n;
 }
 
-/* A weights file of small random numbers, so that nothing overflows. */
-static int write_weights(const pg_torch *t, const subject *b, const char *path)
-{
-    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
-    const pg_model *model = pg_model_find(b->model);
-    pg_parameters ps = {0};
-    pg_geometry g;
-    pg_scope *s = t->scope_new();
-    int e = pg_module_configure(&model->module, "model", b->pairs, (size_t)count_pairs(b), config);
-    if (!e)
-        e = pg_model_trace(model, config, b->side, b->side, 10, &ps, &g);
-    for (size_t i = 0; !e && i < ps.n; i++) {
-        pg_parameter *p = &ps.items[i];
-        bool one = p->kind == PG_PARAMETER_SCALE || p->kind == PG_PARAMETER_VAR;
-        pg_tensor *x = t->affine(s, t->normal(s, p->rank, p->shape), one ? 0 : 0.05, one ? 1 : 0);
-        p->tensor = t->keep(s, x);
-        t->scope_clear(s);
-    }
-    if (!e)
-        e = pg_weights_save(
-            path, s, &ps,
-            &(pg_weights_record){
-                .model = model, .config = config, .input_height = b->side, .input_width = b->side, .classes = 10},
-            false);
-    pg_parameters_release(&ps, t);
-    t->scope_free(s);
-    return e;
-}
-
 /* Median seconds of one forward pass of a full batch. */
-static int time_forward(const subject *b, const char *path, const char *device, pg_dtype dtype, double *seconds)
+static int time_forward(const pg_torch *t, const subject *b, const char *device, pg_dtype dtype, double *seconds)
 {
-    pg_network *n = NULL;
-    int e = pg_network_open(path, NULL, 0, &(pg_network_options){.device = device, .dtype = dtype, .batch = b->batch}, &n);
-    if (e)
-        return e;
+    pg_network *n = random_net_open(t, b->model, b->side, b->side, 10, (size_t)count_pairs(b), b->pairs,
+                                    &(pg_network_options){.device = device, .dtype = dtype, .batch = b->batch});
     const pg_geometry *g = &pg_network_info(n)->geometry;
     size_t pixels = (size_t)b->batch * 3 * (size_t)(b->side * b->side);
     size_t logits = (size_t)b->batch * (size_t)(g->rows.positions * g->columns.positions * g->classes);
     uint8_t *in = calloc(pixels, 1);
     float *out = malloc(logits * sizeof *out);
     double times[ROUNDS];
-    e = in && out ? pg_network_forward(n, in, 0, b->batch, out) : pg_fail(PG_ENOMEM, "out of memory"); /* warm up */
+    int e = in && out ? pg_network_forward(n, in, 0, b->batch, out) : pg_fail(PG_ENOMEM, "out of memory"); /* warm up */
     for (int i = 0; !e && i < ROUNDS; i++) {
         double start = pg_now_s();
         e = pg_network_forward(n, in, 0, b->batch, out);
@@ -103,22 +67,16 @@ int main(int argc, char **argv)
     const char *device = argc > 1 ? argv[1] : "cpu";
     pg_dtype dtype = argc > 2 && strcmp(argv[2], "bf16") == 0 ? PG_DTYPE_BF16 : PG_DTYPE_F32;
     const pg_torch *t;
-    char path[] = "/tmp/pg-bench-XXXXXX";
-    int e = pg_torch_load(0, &t), file = mkstemp(path);
-    if (file >= 0)
-        close(file);
+    int e = pg_torch_load(0, &t);
     if (!e)
         printf("forward passes on %s, %s, %s, %d threads; median of %d\n", device, dtype == PG_DTYPE_BF16 ? "bf16" : "fp32",
                t->library, t->threads(), ROUNDS);
     for (size_t i = 0; !e && i < sizeof subjects / sizeof *subjects; i++) {
         double seconds = 0;
-        e = write_weights(t, &subjects[i], path);
-        if (!e)
-            e = time_forward(&subjects[i], path, device, dtype, &seconds);
+        e = time_forward(t, &subjects[i], device, dtype, &seconds);
         if (!e)
             printf("  %-34s batch %-4d %9.1f images/s\n", subjects[i].label, subjects[i].batch, subjects[i].batch / seconds);
     }
-    unlink(path);
     if (e)
         fprintf(stderr, "bench_torch: %s\n", pg_error_message());
     return e ? 1 : 0;

@@ -59,7 +59,6 @@ static void arithmetic_and_reductions(void **state)
     expect(s, t->clamp(s, x, -1, 1), 4, (float[]){1, -1, 1, .5f}, 0);
     expect(s, t->maximum(s, x, y), 4, (float[]){2, 2, 3, 2}, 0);
     expect(s, t->minimum(s, x, y), 4, (float[]){1, -2, 2, .5f}, 0);
-    expect(s, t->pow(s, y, 3), 4, (float[]){8, 8, 8, 8}, 1e-5f);
     expect(s, t->exp(s, t->log(s, y)), 4, (float[]){2, 2, 2, 2}, 1e-6f);
     expect(s, t->sqrt(s, t->mul(s, y, y)), 4, (float[]){2, 2, 2, 2}, 1e-6f);
     expect(s, t->abs(s, x), 4, (float[]){1, 2, 3, .5f}, 0);
@@ -68,9 +67,8 @@ static void arithmetic_and_reductions(void **state)
     expect(s, t->tanh(s, t->like(s, x, 0)), 4, (float[]){0, 0, 0, 0}, 0);
     expect(s, t->sigmoid(s, t->like(s, x, 0)), 4, (float[]){.5f, .5f, .5f, .5f}, 0);
     expect(s, t->where(s, t->greater(s, x, y), x, y), 4, (float[]){2, 2, 3, 2}, 0);
-    expect(s, t->where(s, t->logical_not(s, t->greater_equal(s, x, y)), x, y), 4, (float[]){1, -2, 2, .5f}, 0);
+    expect(s, t->where(s, t->greater_equal(s, x, y), y, x), 4, (float[]){1, -2, 2, .5f}, 0);
     expect(s, t->where(s, t->equal(s, x, x), x, y), 4, (float[]){1, -2, 3, .5f}, 0);
-    expect(s, t->cumsum(s, x, 0), 4, (float[]){1, -1, 2, 2.5f}, 0);
     assert_true(t->item(s, t->sum(s, x, 0, NULL, false)) == 2.5);
     assert_true(t->item(s, t->mean(s, x, 0, NULL, false)) == 0.625);
     assert_true(t->item(s, t->amax(s, x, 0, NULL, false)) == 3);
@@ -89,12 +87,9 @@ static void shapes(void **state)
     pg_scope *s = *state;
     pg_tensor *x = t->reshape(s, t->to_type(s, t->arange(s, 6, PG_T_I64), PG_T_F32), 2, (const int64_t[]){2, 3});
     expect(s, t->permute(s, x, 2, (const int64_t[]){1, 0}), 6, (float[]){0, 3, 1, 4, 2, 5}, 0);
-    expect(s, t->contiguous(s, t->permute(s, x, 2, (const int64_t[]){1, 0})), 6, (float[]){0, 3, 1, 4, 2, 5}, 0);
     expect(s, t->slice(s, x, 1, 0, 3, 2), 4, (float[]){0, 2, 3, 5}, 0);
     expect(s, t->cat(s, 2, (pg_tensor *[]){x, x}, 0), 12, (float[]){0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5}, 0);
-    assert_int_equal(t->rank(t->stack(s, 2, (pg_tensor *[]){x, x}, 0)), 3);
-    expect(s, t->flip(s, x, 1), 6, (float[]){2, 1, 0, 5, 4, 3}, 0);
-    expect(s, t->roll(s, x, 1, 1), 6, (float[]){2, 0, 1, 5, 3, 4}, 0);
+    assert_int_equal(t->rank(x), 2);
     expect(s, t->pad(s, x, 2, (const int64_t[]){0, 1}, 9), 8, (float[]){0, 1, 2, 9, 3, 4, 5, 9}, 0);
     pg_tensor *image = t->reshape(s, x, 4, (const int64_t[]){1, 1, 2, 3});
     expect(s, t->pad_circular(s, image, 4, (const int64_t[]){0, 2, 0, 0}), 10, (float[]){0, 1, 2, 0, 1, 3, 4, 5, 3, 4}, 0);
@@ -120,7 +115,6 @@ static void layers(void **state)
     pg_tensor *ones = t->full(s, 1, PG_T_F32, 4, (const int64_t[]){1, 1, 2, 2});
     expect(s, t->conv2d(s, x, ones, NULL, 1, 1, 0, 0, 1), 4, (float[]){8, 12, 20, 24}, 0);
     expect(s, t->conv2d(s, t->channels_last(s, x), ones, vector(s, 1, (float[]){1}), 2, 1, 0, 0, 1), 2, (float[]){9, 13}, 0);
-    expect(s, t->avg_pool2d(s, x, 2, 1, 0), 4, (float[]){2, 3, 5, 6}, 0);
     expect(s, t->max_pool2d(s, x, 2, 1, 0), 4, (float[]){4, 5, 7, 8}, 0);
     expect(s,
            t->linear(s, vector(s, 2, (float[]){1, 2}), t->full(s, 1, PG_T_F32, 2, (const int64_t[]){2, 2}),
@@ -137,9 +131,6 @@ static void layers(void **state)
     pg_tensor *logits = t->full(s, 0, PG_T_F32, 2, (const int64_t[]){2, 4}),
               *labels = t->from_data(s, (int64_t[]){1, 3}, PG_T_I64, 1, (const int64_t[]){2});
     assert_true(fabs(t->item(s, t->cross_entropy(s, logits, labels, 0.1)) - log(4)) < 1e-6);
-    assert_int_equal(t->size(t->interpolate(s, x, 6, 5, true, false), 3), 5);
-    pg_tensor *grid = t->from_data(s, (float[]){0, 0}, PG_T_F32, 4, (const int64_t[]){1, 1, 1, 2});
-    expect(s, t->grid_sample(s, x, grid), 1, (float[]){4}, 1e-6f);
     assert_int_equal(pg_scope_check(s), PG_OK);
 }
 
@@ -207,10 +198,11 @@ static void errors_become_codes_and_stick(void **state)
     float two[2];
     assert_int_equal(t->read(s, x, two, PG_T_F32, 2), PG_ESHAPE);
     s->error = PG_OK;
-    assert_null(t->to_device(s, x, "teapot"));
-    assert_int_not_equal(s->error, PG_OK);
+    assert_null(t->grad(s, t->sum(s, x, 0, NULL, false), x)); /* nothing was recorded */
+    assert_int_equal(s->error, PG_EINPUT);
     s->error = PG_OK;
-    assert_null(t->grad_of(s, x));
+    snprintf(s->device, sizeof s->device, "teapot");
+    assert_null(vector(s, 1, (float[]){1}));
     assert_int_not_equal(s->error, PG_OK);
 }
 
@@ -238,29 +230,9 @@ static void kept_tensors_outlive_the_scope(void **state)
     t->scope_free(NULL);
 }
 
-static void random_state_is_reproducible(void **state)
+static void devices_and_scripts_answer(void **state)
 {
     pg_scope *s = *state;
-    float a[8];
-    assert_int_equal(t->seed(7), PG_OK);
-    t->read(s, t->uniform(s, 1, (const int64_t[]){8}), a, PG_T_F32, 8);
-    t->seed(7);
-    expect(s, t->uniform(s, 1, (const int64_t[]){8}), 8, a, 0);
-    t->seed(7);
-    t->read(s, t->normal(s, 1, (const int64_t[]){8}), a, PG_T_F32, 8);
-    t->seed(8);
-    float b[8];
-    t->read(s, t->normal(s, 1, (const int64_t[]){8}), b, PG_T_F32, 8);
-    assert_memory_not_equal(a, b, sizeof a);
-}
-
-static void devices_memory_and_scripts_answer(void **state)
-{
-    pg_scope *s = *state;
-    pg_memory m = {0};
-    assert_int_equal(t->memory(s, "cpu", &m), PG_OK);
-    assert_true(m.current_bytes > 1 << 20 && m.peak_bytes >= m.current_bytes);
-    assert_int_equal(t->synchronize(s, "cpu"), PG_OK);
     assert_true(t->threads() >= 1);
     assert_true(t->cuda_devices() >= 0);
     bool before = t->autocast(s, "cpu", true);
@@ -386,8 +358,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(errors_become_codes_and_stick, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(out_of_memory_is_a_code, scope_setup, scope_teardown),
         cmocka_unit_test(kept_tensors_outlive_the_scope),
-        cmocka_unit_test_setup_teardown(random_state_is_reproducible, scope_setup, scope_teardown),
-        cmocka_unit_test_setup_teardown(devices_memory_and_scripts_answer, scope_setup, scope_teardown),
+        cmocka_unit_test_setup_teardown(devices_and_scripts_answer, scope_setup, scope_teardown),
         cmocka_unit_test(kernels_are_told),
         cmocka_unit_test(bf16_is_fast_only_where_onednn_may_use_it),
         cmocka_unit_test(a_missing_or_wrong_shim_is_one_message),
