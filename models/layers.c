@@ -202,24 +202,7 @@ pg_value pg_layer_classifier(pg_builder *b, const char *name, pg_value x)
     return x;
 }
 
-static pg_value basic_block(pg_builder *b, const char *prefix, pg_value x, int out, int stride)
-{
-    char conv[64], bn[64];
-    pg_layer_name(conv, prefix, "conv1");
-    pg_layer_name(bn, prefix, "bn1");
-    pg_value y = pg_layer_relu(b, pg_layer_conv_bn(b, conv, bn, x, (pg_conv){out, 3, stride, 1}));
-    pg_layer_name(conv, prefix, "conv2");
-    pg_layer_name(bn, prefix, "bn2");
-    y = pg_layer_conv_bn(b, conv, bn, y, (pg_conv){out, 3, 1, 1});
-    if (stride != 1 || x.channels != out) {
-        pg_layer_name(conv, prefix, "downsample.0");
-        pg_layer_name(bn, prefix, "downsample.1");
-        x = pg_layer_conv_bn(b, conv, bn, x, (pg_conv){out, 1, stride, 0});
-    }
-    return pg_layer_relu(b, pg_layer_add(b, y, x));
-}
-
-/* Step i of a bottleneck. */
+/* Step i of a block: "prefix.conv<i>" with "prefix.bn<i>". */
 static pg_value step(pg_builder *b, const char *prefix, int i, pg_value x, pg_conv shape)
 {
     char layer[16], conv[64], bn[64];
@@ -230,84 +213,29 @@ static pg_value step(pg_builder *b, const char *prefix, int i, pg_value x, pg_co
     return pg_layer_conv_bn(b, conv, bn, x, shape);
 }
 
-pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, pg_conv middle)
+/* relu(y + x); x by a 1 x 1 convolution where a block changes stride or channels. */
+static pg_value shortcut(pg_builder *b, const char *prefix, pg_value x, pg_value y, int stride)
 {
-    int out = 4 * middle.out;
-    pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){middle.out, 1, 1, 0}));
-    y = pg_layer_relu(b, step(b, prefix, 2, y, middle));
-    y = step(b, prefix, 3, y, (pg_conv){out, 1, 1, 0});
-    if (middle.stride != 1 || x.channels != out) {
+    if (stride != 1 || x.channels != y.channels) {
         char conv[64], bn[64];
         pg_layer_name(conv, prefix, "downsample.0");
         pg_layer_name(bn, prefix, "downsample.1");
-        x = pg_layer_conv_bn(b, conv, bn, x, (pg_conv){out, 1, middle.stride, 0});
+        x = pg_layer_conv_bn(b, conv, bn, x, (pg_conv){y.channels, 1, stride, 0});
     }
     return pg_layer_relu(b, pg_layer_add(b, y, x));
 }
 
-const char *const pg_stems[] = {"small", "imagenet", NULL};
-
-pg_value pg_resnet_stem(pg_builder *b, pg_value x, int width, pg_stem stem)
+pg_value pg_layer_basic_block(pg_builder *b, const char *prefix, pg_value x, int out, int stride)
 {
-    pg_conv small = {width, 3, 1, 1}, imagenet = {width, 7, 2, 3};
-    x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv1", "bn1", x, stem == PG_STEM_SMALL ? small : imagenet));
-    return stem == PG_STEM_SMALL ? x : pg_layer_max_pool(b, x, 3, 2, 1);
+    pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){out, 3, stride, 1}));
+    return shortcut(b, prefix, x, step(b, prefix, 2, y, (pg_conv){out, 3, 1, 1}), stride);
 }
 
-bool pg_resnet_derive(const pg_shapes *s, pg_buf *pairs)
+pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, pg_conv middle)
 {
-    return pg_shape_size(s, "conv1.weight", 1) == 3 && pg_resnet_derive_stem(s, pairs);
-}
-
-bool pg_resnet_derive_stem(const pg_shapes *s, pg_buf *pairs)
-{
-    int64_t kernel = pg_shape_size(s, "conv1.weight", 2);
-    if (kernel != 3 && kernel != 7)
-        return false;
-    pg_buf_printf(pairs, "width=%lld\nstem=%s\n", (long long)pg_shape_size(s, "conv1.weight", 0), pg_stems[kernel == 7]);
-    return true;
-}
-
-bool pg_resnet18_shapes(const pg_shapes *s)
-{
-    return pg_shape_size(s, "layer4.1.conv2.weight", 2) == 3 && pg_shape_size(s, "layer1.2.conv1.weight", 0) < 0 &&
-           pg_shape_size(s, "layer1.0.conv3.weight", 0) < 0;
-}
-
-pg_value pg_resnet18_blocks(pg_builder *b, pg_value x, int width, pg_stem stem)
-{
-    x = pg_resnet_stem(b, x, width, stem);
-    for (int stage = 0; stage < 4; stage++)
-        for (int block = 0; block < 2; block++) {
-            char prefix[32];
-            snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
-            x = basic_block(b, prefix, x, width << stage, stage > 0 && block == 0 ? 2 : 1);
-        }
-    return x;
-}
-
-bool pg_resnet50_shapes(const pg_shapes *s)
-{
-    return pg_shape_size(s, "layer3.5.conv3.weight", 2) == 1 && pg_shape_size(s, "layer1.1.conv2.weight", 2) == 3 &&
-           pg_shape_size(s, "layer3.6.conv3.weight", 0) < 0;
-}
-
-pg_value pg_resnet50_blocks(pg_builder *b, pg_value x, int width, pg_stem stem)
-{
-    static const int blocks[] = {3, 4, 6, 3};
-    x = pg_resnet_stem(b, x, width, stem);
-    for (int stage = 0; stage < 4; stage++)
-        for (int block = 0; block < blocks[stage]; block++) {
-            char prefix[32];
-            snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
-            x = pg_layer_bottleneck(b, prefix, x, (pg_conv){width << stage, 3, stage > 0 && block == 0 ? 2 : 1, 1});
-        }
-    return x;
-}
-
-pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width, pg_stem stem)
-{
-    return pg_layer_classifier(b, "fc", pg_layer_global_mean(b, pg_resnet18_blocks(b, x, width, stem)));
+    pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){middle.out, 1, 1, 0}));
+    y = pg_layer_relu(b, step(b, prefix, 2, y, middle));
+    return shortcut(b, prefix, x, step(b, prefix, 3, y, (pg_conv){4 * middle.out, 1, 1, 0}), middle.stride);
 }
 
 pg_value pg_layer_script(pg_builder *b, int64_t bytes, pg_value x)

@@ -43,6 +43,8 @@ pg_value pg_layer_relu(pg_builder *b, pg_value x);
 pg_value pg_layer_max_pool(pg_builder *b, pg_value x, int kernel, int stride, int padding);
 /* x + y; the larger map is cropped at the bottom and the right. */
 pg_value pg_layer_add(pg_builder *b, pg_value x, pg_value y);
+/* A basic block of ResNet-18: two 3 x 3 convolutions and the shortcut, each with its batch norm. */
+pg_value pg_layer_basic_block(pg_builder *b, const char *prefix, pg_value x, int out, int stride);
 /* A bottleneck of ResNet-50: 1 x 1, `middle`, 1 x 1 to four times its channels, and the shortcut, each with its batch norm. */
 pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, pg_conv middle);
 /* The mean over all positions: a 1 x 1 map that sees the whole input. */
@@ -52,23 +54,6 @@ pg_value pg_layer_classifier(pg_builder *b, const char *name, pg_value x);
 
 /* The answer of a TorchScript module of so many bytes; its channels and axes are the caller's to set. */
 pg_value pg_layer_script(pg_builder *b, int64_t bytes, pg_value x);
-
-/* The options width and stem of a ResNet from the shapes of its first layer; false where it is no stem of these for pixels. */
-bool pg_resnet_derive(const pg_shapes *shapes, pg_buf *pairs);
-bool pg_resnet_derive_stem(const pg_shapes *shapes, pg_buf *pairs); /* the same, of any number of channels */
-/* Whether these are the weights of a ResNet of basic blocks, two in each of four stages; for `derive`. */
-bool pg_resnet18_shapes(const pg_shapes *shapes);
-/* ResNet-18 (He et al. 2016): stem and eight basic blocks. The stem for small images is a 3 x 3 convolution; the publication's
- * one of 7 x 7 at every second pixel and a 3 x 3 maximum at every second position. */
-typedef enum pg_stem { PG_STEM_SMALL, PG_STEM_IMAGENET } pg_stem;
-extern const char *const pg_stems[]; /* for an option; NULL-terminated */
-pg_value pg_resnet_stem(pg_builder *b, pg_value x, int width, pg_stem stem);
-pg_value pg_resnet18_blocks(pg_builder *b, pg_value x, int width, pg_stem stem);
-/* ResNet-50 with the stride of a stage on the 3 x 3 convolution, as torchvision has it: stem and sixteen bottlenecks. */
-bool pg_resnet50_shapes(const pg_shapes *shapes);
-pg_value pg_resnet50_blocks(pg_builder *b, pg_value x, int width, pg_stem stem);
-/* ResNet-18 with the global mean and the classifier "fc": logits of the whole image. */
-pg_value pg_resnet18_trunk(pg_builder *b, pg_value x, int width, pg_stem stem);
 
 /* "prefix.suffix" into out. */
 void pg_layer_name(char out[64], const char *prefix, const char *suffix);

@@ -1,7 +1,7 @@
 /* De-randomized smoothing (Levine & Feizi 2020): a network sees one cell of the image at a time, and each cell is one position
  * of the map. Cells are bands of columns, bands of rows, or square blocks, `stride` pixels apart; they wrap round the image's
- * edge. What is not said here is the trunk, the network that sees a cell: an architecture of its own (ds_resnet18.c,
- * ds_resnet50.c). */
+ * edge. What is not said here is the trunk, the network that sees a cell: an architecture of its own
+ * (ds_resnet.c). */
 #ifndef PG_MODELS_SMOOTHING_H
 #define PG_MODELS_SMOOTHING_H
 
