@@ -1,7 +1,7 @@
 /* Speed of forward passes, images a second, medians of one run: what batch norm folding and the turned bands give. Random
  * weights; all cores that the process may use. Optional arguments: device and dtype (cpu fp32). */
 #include "harness/base/log.h"
-#include "tests/random_net.h"
+#include "tests/support/random_net.h"
 
 #include <string.h>
 
