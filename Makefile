@@ -179,6 +179,7 @@ docs: $(B)/patchgauge ## defenses/README.md, attacks/README.md and models/README
 SANITIZED := $(if $(filter asan tsan,$(MODE)),PG_TEST_LIMIT=900 ASAN_OPTIONS=allocator_may_return_null=1 \
     TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1:suppressions=$(CURDIR)/tests/tsan-suppressions)
 $(B)/tests/test_fuzz: $(FUZZ_C:%.c=$(B)/o/%.o)
+$(B)/tests/test_help: $(B)/o/tests/main.o $(filter-out %/cmd/main.o,$(CMD_O))
 $(B)/tests/%: %.c $(B)/o/tests/support/isolate.o $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
 	$(call say,cc,$<)

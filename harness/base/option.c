@@ -304,6 +304,14 @@ void pg_options_canonical(const pg_option *table, const void *config, const char
     }
 }
 
+void pg_option_note(const pg_option *row, pg_buf *out)
+{
+    pg_buf_printf(out, "%s (", row->help);
+    pg_option_describe(row, out);
+    pg_buf_printf(out, "; default %s%s)", *row->fallback ? row->fallback : "empty",
+                  row->recorded_only ? "; not part of identity" : "");
+}
+
 void pg_options_help(const pg_option *table, const char *prefix, pg_buf *out)
 {
     for (; table->name; table++) {

@@ -64,6 +64,9 @@ void pg_options_canonical(const pg_option *table, const void *config, const char
 /* Appends what would be right: "an integer from 1 to 8", "one of a, b". */
 void pg_option_describe(const pg_option *row, pg_buf *out);
 
+/* Appends the help of one row with what is right and the default. */
+void pg_option_note(const pg_option *row, pg_buf *out);
+
 /* Appends the help text of a table: one row a line, with range or choices and default; `prefix` (short) stands before each
  * name. */
 void pg_options_help(const pg_option *table, const char *prefix, pg_buf *out);

@@ -194,5 +194,5 @@ const pg_command pg_command_attack = {
         "\n"
         "  patchgauge attack --weights models/zoo/synthetic-bagnet.safetensors --dataset synthetic:test --images 0:20 \\\n"
         "      --attack lavan --patch 5 --defense robust-masking --set steps=20 --set threshold=0.2 -o attacked\n",
-    .run = run,
+    .run_words = run,
 };

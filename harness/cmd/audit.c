@@ -257,8 +257,8 @@ static int open_plan(const pg_context *context, const arguments *a, pg_plan **ou
     pg_plan_request request = {.matrix_path = "audit",
                                .options = true,
                                .matrix_text = text.data,
-                               .overrides = a->matrix.overrides,
-                               .n_overrides = a->matrix.n_overrides,
+                               .overrides = a->matrix.overrides.items,
+                               .n_overrides = a->matrix.overrides.n,
                                .data_dir = context->data_dir};
     if (code == PG_OK)
         code = pg_plan_open(&request, out);
@@ -410,5 +410,5 @@ const pg_command pg_command_audit = {
         "\n"
         "  patchgauge audit experiments/demo.toml -S images=0:100\n"
         "  patchgauge audit --weights null --dataset synthetic:test --patch 5 --defense ds --set null.wrap=w\n",
-    .run = run,
+    .run_words = run,
 };

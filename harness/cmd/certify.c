@@ -394,5 +394,5 @@ const pg_command pg_command_certify = {
         "  patchgauge certify dump/features.npy dump/labels.npy --defense ds --window 1x8 --wrap --set rule=window\n"
         "  patchgauge certify dump/features.npy dump/labels.npy --defense robust-masking --window 1x8 --wrap -f json\n"
         "  patchgauge certify dump/features.npy dump/labels.npy --defense mean --window 1x8 --wrap --masked\n",
-    .run = run,
+    .run_words = run,
 };

@@ -2,35 +2,38 @@
 #ifndef PG_CMD_COMMAND_H
 #define PG_CMD_COMMAND_H
 
-#include "harness/base/error.h"
+#include "harness/base/cli.h"
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
-
-enum { PG_PLUGINS_MAX = 16 };
 
 /* Global options, accepted before and after the subcommand's name. */
 typedef struct pg_context {
-    const char *db_path;   /* --db, default ./patchgauge.db */
+    const char *db_path;   /* --db */
     const char *data_dir;  /* --data, $PATCHGAUGE_DATA, ./data */
     const char *cache_dir; /* --cache, default $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge */
     int64_t cache_bytes;   /* --cache-size */
-    bool quiet;
-    const char *plugins[PG_PLUGINS_MAX]; /* --plugin, as given; loaded before the command runs */
-    size_t n_plugins;
+    pg_texts plugins;      /* --plugin, as given; loaded before the command runs */
+    bool quiet, trust, version, help;
 } pg_context;
+extern const pg_cli_row pg_global_rows[]; /* of pg_context */
 
 typedef struct pg_command {
     const char *name;
-    const char *synopsis;            /* "certify FEATURES.npy LABELS.npy --defense NAME --window HxW [options]" */
-    const char *summary;             /* one line */
-    const char *help;                /* options and examples, shown by `patchgauge help NAME` and `NAME --help` */
-    const struct pg_option *options; /* optional: a table of options, "--NAME VALUE", listed behind the help, */
-    const char *options_title;       /* and what stands above it */
-    /* argv[0] is the subcommand's name; global options are already taken out. Returns an error code; main prints the
-     * message and turns it into an exit code. --help is handled by main. */
-    int (*run)(const pg_context *context, int argc, char **argv);
+    const char *synopsis; /* "certify FEATURES LABELS --defense NAME --window HxW [options]" */
+    const char *summary;  /* one line */
+    const char *help;     /* optional prose, in lines as pg_cli_prose takes them */
+    const char *examples; /* optional; lines that are printed as they are */
+    const pg_cli_row *rows;
+    size_t request_size; /* of the struct that the rows describe */
+    /* Runs the command on its request, which is released behind it. Returns an error code; main prints the message and turns it
+     * into an exit code. --help is handled by main. */
+    int (*run)(const pg_context *context, void *request);
+    const struct pg_command *actions; /* optional, in the place of rows and run: what its first word may be; the last has no
+                                         name */
+    /* In the place of `run`, while there are commands that read their arguments on their own. */
+    int (*run_words)(const pg_context *context, int argc, char **argv);
+    const struct pg_option *options;
+    const char *options_title;
 } pg_command;
 
 extern const pg_command *const pg_commands[]; /* NULL-terminated, sorted by name */

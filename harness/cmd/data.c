@@ -198,5 +198,5 @@ const pg_command pg_command_data = {
             "  patchgauge --data /big/disk data import cifar10 cifar-10-batches-bin\n"
             "  patchgauge data import pets photos --resize 256      # photos/val/cat/1.jpg; then pets:val in a matrix\n"
             "  patchgauge data verify pets\n",
-    .run = run,
+    .run_words = run,
 };

@@ -127,5 +127,5 @@ const pg_command pg_command_db = {
         "\n"
         "  patchgauge db check\n"
         "  patchgauge db backup results-monday.db\n",
-    .run = run,
+    .run_words = run,
 };

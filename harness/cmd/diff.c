@@ -248,5 +248,5 @@ const pg_command pg_command_diff = {
         "  --flips N        images to list whose predictions differ; default 10\n"
         "\n"
         "  patchgauge diff 2269 c3f0\n",
-    .run = run,
+    .run_words = run,
 };

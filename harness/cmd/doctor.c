@@ -236,5 +236,5 @@ const pg_command pg_command_doctor = {
     .help =
         "Looks at libtorch, BLAS, cores, GPU, memory, gnuplot, data sets, the places of database and cache, and Slurm. A line\n"
         "that begins with todo is followed by what to do about it. Changes nothing; exit code 0 whatever it finds.\n",
-    .run = run,
+    .run_words = run,
 };

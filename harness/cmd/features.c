@@ -148,5 +148,5 @@ const pg_command pg_command_features = {
         "\n"
         "  patchgauge features --weights models/zoo/synthetic-ds.safetensors --dataset synthetic:test --images 0:100 -o dump\n"
         "  patchgauge certify dump/features.npy dump/labels.npy --defense robust-masking --window 1x8 --wrap\n",
-    .run = run,
+    .run_words = run,
 };

@@ -14,17 +14,6 @@
 
 PG_COMMAND(help)
 
-const char pg_help_globals[] =
-    "  --db FILE          the database (default ./patchgauge.db)\n"
-    "  --data DIR         imported data sets (default $PATCHGAUGE_DATA, else ./data)\n"
-    "  --cache DIR        the feature cache (default $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge)\n"
-    "  --cache-size SIZE  its largest size, as 512M or 10GiB; 0 turns it off (default 10GiB)\n"
-    "  --plugin FILE      defenses, attacks and models of a plug-in, which is code: it runs with your rights; may be given\n"
-    "                     several times, a name without '/' is looked for in $PATCHGAUGE_PLUGIN_PATH\n"
-    "  --quiet            no information and no progress on standard error\n"
-    "  --trust            runs TorchScript modules in weights files, which are programs of whoever made them\n"
-    "  --version, --help\n";
-
 const char pg_help_exit_codes[] = "0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"
                                   "4 system error; 5 an audit or an attack broke a sound certificate;\n"
                                   "141 the reader of standard output went away\n";
@@ -39,6 +28,14 @@ static int print_page(pg_buf *text, FILE *stream)
     return code;
 }
 
+/* Columns of lines that are broken here: those of a terminal, or what fits one. */
+static size_t width_of(FILE *stream)
+{
+    enum { PAGE = 78 };
+    size_t width = pg_print_width(stream);
+    return width ? width : PAGE;
+}
+
 int pg_help_overview(FILE *stream)
 {
     pg_buf text;
@@ -49,27 +46,54 @@ int pg_help_overview(FILE *stream)
                   PG_VERSION);
     for (int i = 0; pg_commands[i]; i++)
         pg_buf_printf(&text, "  %-10s %s\n", pg_commands[i]->name, pg_commands[i]->summary);
-    pg_buf_printf(
-        &text,
-        "\nglobal options, before or after the command:\n%s\n"
-        "`patchgauge help COMMAND`, `help defense NAME`, `help attack NAME`, `help model NAME` and `help matrix` say more.\n\n"
-        "exit codes: %s",
-        pg_help_globals, pg_help_exit_codes);
+    pg_buf_puts(&text, "\nglobal options, before or after the command:\n");
+    pg_cli_help(pg_global_rows, width_of(stream), &text);
+    pg_buf_puts(&text, "\n");
+    pg_cli_prose(
+        "`patchgauge help COMMAND`, `help defense NAME`, `help attack NAME`, `help model NAME` and `help matrix` say more.",
+        width_of(stream), &text);
+    pg_buf_printf(&text, "\nexit codes: %s", pg_help_exit_codes);
     return print_page(&text, stream);
+}
+
+/* What follows the usage: summary, prose, options, examples. */
+static void add_body(const pg_command *command, size_t width, pg_buf *out)
+{
+    pg_cli_prose(command->summary, width, out);
+    if (command->help) {
+        pg_buf_puts(out, "\n");
+        pg_cli_prose(command->help, width, out);
+    }
+    size_t before = out->size;
+    pg_buf_puts(out, "\n");
+    pg_cli_help(command->rows, width, out);
+    if (out->size == before + 1) { /* no row has help */
+        out->size = before;
+        out->data[before] = '\0';
+    }
+    if (command->examples)
+        pg_buf_printf(out, "\n%s", command->examples);
 }
 
 int pg_help_command(const pg_command *command, FILE *stream)
 {
     pg_buf text;
     pg_buf_init(&text);
-    pg_buf_printf(&text, "usage: patchgauge %s\n\n%s\n", command->synopsis, command->summary);
-    if (command->help && *command->help) {
-        size_t length = strlen(command->help);
-        pg_buf_printf(&text, "\n%s%s", command->help, command->help[length - 1] == '\n' ? "" : "\n");
+    if (command->run_words) {
+        pg_buf_printf(&text, "usage: patchgauge %s\n\n%s\n", command->synopsis, command->summary);
+        if (command->help)
+            pg_buf_printf(&text, "\n%s", command->help);
+        if (command->options) {
+            pg_buf_printf(&text, "\n%s\n", command->options_title);
+            pg_options_help(command->options, "--", &text);
+        }
+        return print_page(&text, stream);
     }
-    if (command->options) {
-        pg_buf_printf(&text, "\n%s\n", command->options_title);
-        pg_options_help(command->options, "--", &text);
+    pg_buf_printf(&text, "usage: patchgauge %s\n\n", command->synopsis);
+    add_body(command, width_of(stream), &text);
+    for (const pg_command *action = command->actions; action && action->name; action++) {
+        pg_buf_printf(&text, "\npatchgauge %s\n\n", action->synopsis);
+        add_body(action, width_of(stream), &text);
     }
     return print_page(&text, stream);
 }
@@ -188,5 +212,5 @@ const pg_command pg_command_help = {
             "defenses, attacks and models print all modules of a kind in Markdown, for defenses/README.md and its like (`make "
             "docs`).\n"
             "man prints all of it as a man page, completion a script for bash; `make install` puts both in their places.\n",
-    .run = run,
+    .run_words = run,
 };

@@ -126,5 +126,5 @@ const pg_command pg_command_list = {
     .synopsis = "list [models|attacks|defenses|datasets]",
     .summary = "the modules and data sets there are",
     .help = "Data sets are looked for in the --data folder: those that were fetched, and those imported there under a name.\n",
-    .run = run,
+    .run_words = run,
 };

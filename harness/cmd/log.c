@@ -109,5 +109,5 @@ const pg_command pg_command_log = {
             "now. A result is done, failed, lost (its worker died), or stale (it came too late to count).\n"
             "\n"
             "  patchgauge log 2269\n",
-    .run = run,
+    .run_words = run,
 };

@@ -159,5 +159,5 @@ const pg_command pg_command_ls = {
         "\n"
         "  patchgauge ls --db try.db\n"
         "  patchgauge ls --state failed\n",
-    .run = run,
+    .run_words = run,
 };

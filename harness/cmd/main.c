@@ -16,31 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const global_names[] = {"--db",    "--data",  "--cache",   "--cache-size", "--plugin",
-                                           "--quiet", "--trust", "--version", "--help",       NULL};
-
-enum { DB, DATA, CACHE, CACHE_SIZE, PLUGIN, VALUED, QUIET = VALUED, TRUST, VERSION, HELP, NONE };
-
-/* Which global option an argument is; its value, if it has one behind '=', in `value`. */
-static int global_of(const char *argument, const char **value)
-{
-    *value = NULL;
-    for (int i = 0; i < NONE; i++) {
-        size_t length = strlen(global_names[i]);
-        if (strncmp(argument, global_names[i], length) != 0)
-            continue;
-        if (argument[length] == 0)
-            return i;
-        if (argument[length] == '=' && i < VALUED) {
-            *value = argument + length + 1;
-            return i;
-        }
-    }
-    return NONE;
-}
-
 /* "10G", "512MiB", "0": bytes, in powers of 1024. */
-static int parse_bytes(const char *text, int64_t *out)
+static int set_bytes(const char *text, void *field)
 {
     static const char *const suffixes[] = {"", "K", "M", "G", "T"};
     size_t digits = strspn(text, "0123456789");
@@ -58,94 +35,51 @@ static int parse_bytes(const char *text, int64_t *out)
         if (strncmp(unit, suffixes[i], length) == 0 &&
             (unit[length] == 0 || (length && (strcmp(unit + length, "iB") == 0 || strcmp(unit + length, "i") == 0))) &&
             value <= INT64_MAX >> 10 * i) {
-            *out = value << 10 * i;
+            *(int64_t *)field = value << 10 * i;
             return PG_OK;
         }
     }
-    return pg_fail(PG_EUSAGE, "--cache-size %s: right would be a number of bytes, as 0, 512M or 10GiB", text);
+    return PG_EUSAGE;
 }
+
+static int set_db(const char *path, void *field)
+{
+    *(const char **)field = path;
+    return *path ? pg_store_name_check(path) : PG_EUSAGE;
+}
+
+#define AT(field) offsetof(pg_context, field)
+const pg_cli_row pg_global_rows[] = {
+    {0, "db", "FILE", "the database", "./patchgauge.db", AT(db_path), PG_CALL(set_db, "the name of a file")},
+    {0, "data", "DIR", "imported data sets; default $PATCHGAUGE_DATA, else ./data", NULL, AT(data_dir), PG_TEXT_FULL},
+    {0, "cache", "DIR", "the feature cache; default $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge", NULL, AT(cache_dir),
+     PG_TEXT_FULL},
+    {0, "cache-size", "SIZE", "its largest size, as 512M or 10GiB; 0 turns it off", "10GiB", AT(cache_bytes),
+     PG_CALL(set_bytes, "a number of bytes, as 0, 512M or 10GiB")},
+    {0, "plugin", "FILE",
+     "defenses, attacks and models of a plug-in, which is code: it runs with your rights; a name without '/' is looked for in "
+     "$PATCHGAUGE_PLUGIN_PATH",
+     NULL, AT(plugins), PG_TEXTS},
+    {0, "quiet", NULL, "no information and no progress on standard error", NULL, AT(quiet), PG_FLAG},
+    {0, "trust", NULL, "runs TorchScript modules in weights files, which are programs of whoever made them", NULL, AT(trust),
+     PG_FLAG},
+    {0, "version", NULL, "print the version", NULL, AT(version), PG_FLAG, .again = true},
+    {'h', "help", NULL, "print the overview, or the page of the command", NULL, AT(help), PG_FLAG, .again = true},
+    PG_CLI_END,
+};
 
 typedef struct invocation {
     pg_context context;
-    bool version, help;
     int argc; /* what is left: the subcommand and its arguments */
     char **argv;
 } invocation;
 
-static int set_global(invocation *request, int which, const char *value)
+static int take_globals(invocation *request)
 {
-    pg_context *context = &request->context;
-    switch (which) {
-    case DB:
-        context->db_path = value;
-        return pg_store_name_check(value);
-    case DATA:
-        context->data_dir = value;
-        break;
-    case CACHE:
-        context->cache_dir = value;
-        break;
-    case CACHE_SIZE:
-        return parse_bytes(value, &context->cache_bytes);
-    case PLUGIN:
-        if (context->n_plugins == PG_PLUGINS_MAX)
-            return pg_fail(PG_EUSAGE, "more than %d --plugin options", PG_PLUGINS_MAX);
-        context->plugins[context->n_plugins++] = value;
-        break;
-    case QUIET:
-        context->quiet = true;
-        break;
-    case TRUST:
-        return setenv("PATCHGAUGE_TRUST", "1", 1) == 0 ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
-    case VERSION:
-        request->version = true;
-        break;
-    default:
-        request->help = true;
-    }
-    if (which < VALUED && !*value)
-        return pg_fail(PG_EUSAGE, "%s wants a path, not an empty text", global_names[which]);
-    return PG_OK;
-}
-
-/* `before`: its value where it was given before, "" where it has none; NULL: it was not. */
-static int refuse_global_twice(int which, const char *before, const char *value)
-{
-    const char *name = global_names[which];
-    if (!before || which == PLUGIN || which > TRUST) /* asking again for help does no harm */
-        return PG_OK;
-    if (which >= VALUED)
-        return pg_fail(PG_EUSAGE, "%s is given twice: leave one of them out", name);
-    return pg_fail(PG_EUSAGE, "one option is given twice, as '%s %s' and '%s %s': leave one of them out", name, before, name,
-                   value);
-}
-
-/* Takes the global options out of argv, wherever they stand before "--". */
-static int take_globals(int argc, char **argv, invocation *request)
-{
-    bool open = true;
-    const char *values[NONE] = {NULL};
-    for (int i = 1; i < argc; i++) {
-        const char *value;
-        int which = open ? global_of(argv[i], &value) : NONE;
-        open = open && strcmp(argv[i], "--") != 0;
-        if (open && request->argc == 0 && strcmp(argv[i], "-h") == 0)
-            which = HELP;
-        if (which == NONE) {
-            request->argv[request->argc++] = argv[i];
-            continue;
-        }
-        if (which < VALUED && !value && !(value = ++i < argc ? argv[i] : NULL))
-            return pg_fail(PG_EUSAGE, "%s wants a value", global_names[which]);
-        int code = refuse_global_twice(which, values[which], value);
-        values[which] = value ? value : "";
-        if (!code)
-            code = set_global(request, which, value);
-        if (code)
-            return code;
-    }
-    request->argv[request->argc] = NULL;
-    return PG_OK;
+    int code = pg_cli_take(pg_global_rows, &request->argc, request->argv, &request->context);
+    if (code == PG_OK && request->context.trust && setenv("PATCHGAUGE_TRUST", "1", 1) != 0)
+        code = pg_fail(PG_ENOMEM, "out of memory");
+    return code;
 }
 
 const pg_command *pg_command_find(const char *name)
@@ -169,14 +103,14 @@ const pg_command *pg_command_find(const char *name)
 static int fail_unknown_option(const char *command, const char *given, const struct option *options)
 {
     enum { MOST = 64 };
-    const char *names[MOST + sizeof global_names / sizeof *global_names] = {NULL}, *name = given + strspn(given, "-");
+    const char *names[2 * MOST] = {NULL}, *name = given + strspn(given, "-");
     char bare[64];
     int n = 0;
     snprintf(bare, sizeof bare, "%.*s", (int)strcspn(name, "="), name);
     for (; options && options[n].name && n < MOST; n++)
         names[n] = options[n].name;
-    for (int i = 0; global_names[i]; i++)
-        names[n++] = global_names[i] + 2;
+    for (const pg_cli_row *row = pg_global_rows; row->name; row++)
+        names[n++] = row->name;
     const char *near = given[1] == '-' ? pg_nearest(bare, names) : NULL;
     if (near)
         return pg_fail(PG_EUSAGE, "%s%sunknown option '%s': did you mean '--%s'?", command, *command ? ": " : "", given, near);
@@ -268,32 +202,80 @@ static void note_plugins(void)
     pg_process_note("%s", names);
 }
 
+/* The action of a command that its first word names, or NULL with PG_EUSAGE's message. */
+static const pg_command *find_action(const pg_command *command, const char *word)
+{
+    enum { MOST = 8 };
+    const char *names[MOST + 1] = {NULL};
+    const pg_command *actions = command->actions;
+    for (int i = 0; actions[i].name && i < MOST; i++) {
+        if (word && strcmp(actions[i].name, word) == 0)
+            return &actions[i];
+        names[i] = actions[i].name;
+    }
+    const char *near = word ? pg_nearest(word, names) : NULL;
+    if (near)
+        pg_fail(PG_EUSAGE, "%s: unknown action '%s': did you mean '%s'?", command->name, word, near);
+    else
+        pg_fail(PG_EUSAGE, "%s: %s%s%s; usage: patchgauge %s", command->name, word ? "unknown action '" : "no action is given",
+                word ? word : "", word ? "'" : "", command->synopsis);
+    return NULL;
+}
+
+/* argv[0] is the command's name. */
+static int run_command(const pg_command *command, const pg_context *context, int argc, char **argv)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s", command->name);
+    if (command->actions) {
+        const pg_command *action = find_action(command, argv[1]);
+        if (!action)
+            return PG_EUSAGE;
+        snprintf(name, sizeof name, "%s %s", command->name, action->name);
+        command = action;
+        argc--;
+        argv++;
+    }
+    const pg_cli cli = {.name = name, .usage = command->synopsis, .rows = command->rows, .globals = pg_global_rows};
+    void *request = calloc(1, command->request_size + 1);
+    if (!request)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    int code = pg_cli_parse(&cli, argc - 1, argv + 1, request);
+    if (code == PG_OK)
+        code = command->run(context, request);
+    pg_cli_release(command->rows, request);
+    free(request);
+    return code;
+}
+
 static int dispatch(invocation *request)
 {
-    if (request->version) {
+    const pg_context *context = &request->context;
+    if (context->version) {
         printf("patchgauge %s\n", PG_VERSION);
         return PG_OK;
     }
     if (request->argc == 0) {
-        int code = pg_help_overview(request->help ? stdout : stderr);
-        return code || request->help ? code : pg_fail(PG_EUSAGE, "no command given");
+        int code = pg_help_overview(context->help ? stdout : stderr);
+        return code || context->help ? code : pg_fail(PG_EUSAGE, "no command given");
     }
     if (request->argv[0][0] == '-')
-        return fail_unknown_option("", request->argv[0], NULL);
+        return pg_cli_fail_unknown(&(pg_cli){.name = "", .rows = pg_global_rows}, request->argv[0]);
     const pg_command *command = pg_command_find(request->argv[0]);
     if (!command)
         return PG_EUSAGE;
-    if (request->help) /* without plug-ins */
+    if (context->help) /* without plug-ins */
         return pg_help_command(command, stdout);
-    for (size_t i = 0; i < request->context.n_plugins; i++) {
-        pg_process_note("--plugin %s: cannot be loaded", request->context.plugins[i]);
-        int code = pg_plugin_load(request->context.plugins[i]);
+    for (size_t i = 0; i < context->plugins.n; i++) {
+        pg_process_note("--plugin %s: cannot be loaded", context->plugins.items[i]);
+        int code = pg_plugin_load(context->plugins.items[i]);
         if (code)
             return code;
     }
     note_plugins();
     opterr = 0; /* commands report by pg_command_option_error */
-    return command->run(&request->context, request->argc, request->argv);
+    return command->run_words ? command->run_words(context, request->argc, request->argv)
+                              : run_command(command, context, request->argc, request->argv);
 }
 
 /* $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge; *new*, NULL if out of memory */
@@ -368,19 +350,22 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN);
     const char *data = getenv("PATCHGAUGE_DATA");
     char *cache = default_cache();
-    invocation request = {
-        .context = {.db_path = "./patchgauge.db",
-                    .data_dir = data && *data ? data : "./data",
-                    .cache_dir = cache,
-                    .cache_bytes = (int64_t)10 << 30},
-        .argv = calloc((size_t)argc + 1, sizeof *argv),
-    };
-    int code = cache && request.argv ? take_globals(argc, argv, &request) : pg_fail(PG_ENOMEM, "out of memory");
-    pg_log_quiet(request.context.quiet);
-    if (code || request.context.n_plugins == 0)
+    invocation request = {.argc = argc > 0 ? argc - 1 : 0, .argv = calloc((size_t)argc + 1, sizeof *request.argv)};
+    pg_context *context = &request.context;
+    int code = PG_OK;
+    if (cache && request.argv) {
+        memcpy(request.argv, argv + 1, (size_t)request.argc * sizeof *argv);
+        code = take_globals(&request);
+    } else
+        code = pg_fail(PG_ENOMEM, "out of memory");
+    context->data_dir = context->data_dir ? context->data_dir : data && *data ? data : "./data";
+    context->cache_dir = context->cache_dir ? context->cache_dir : cache;
+    pg_log_quiet(context->quiet);
+    if (code || context->plugins.n == 0)
         code = finish(code ? code : dispatch(&request));
     else
         code = run_in_child(&request);
+    pg_cli_release(pg_global_rows, context);
     free(request.argv);
     free(cache);
     return pg_error_exit_code(code);

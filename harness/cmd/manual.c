@@ -11,6 +11,7 @@
 #include "models/model.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- The man page ---- */
@@ -39,16 +40,64 @@ static void roff_lines(const char *text, FILE *out)
     fputs(*text && text[strlen(text) - 1] != '\n' ? "\n.fi\n" : ".fi\n", out);
 }
 
+/* A paragraph of a page for each line; those that begin with blanks stay lines. */
+static void roff_prose(const char *text, FILE *out)
+{
+    for (size_t size; *text; text += size + (text[size] == '\n')) {
+        size = strcspn(text, "\n");
+        char *line = strndup(text, size);
+        fputs(*text == ' ' ? ".br\n" : ".PP\n", out);
+        roff(line ? line : "", out);
+        fputs("\n", out);
+        free(line);
+    }
+}
+
+static void roff_entry(const char *name, const char *text, FILE *out)
+{
+    fputs(".TP\n.B ", out);
+    roff(name, out);
+    fputs("\n", out);
+    roff(text, out);
+    fputs("\n", out);
+}
+
+static void roff_rows(const pg_cli_row *rows, FILE *out)
+{
+    pg_buf name, text;
+    pg_buf_init(&name);
+    pg_buf_init(&text);
+    for (; rows && rows->kind != PG_CLI_NONE; rows++) {
+        pg_buf_clear(&name);
+        pg_buf_clear(&text);
+        pg_cli_spell(rows, &name);
+        if (rows->help) {
+            pg_cli_describe(rows, &text);
+            roff_entry(name.data, text.data, out);
+        }
+        for (const pg_option *row = rows->table; row && row->name; row++) {
+            pg_buf_clear(&name);
+            pg_buf_clear(&text);
+            pg_buf_printf(&name, "--%s", row->name);
+            pg_option_note(row, &text);
+            roff_entry(name.data, text.data, out);
+        }
+    }
+    pg_buf_release(&name);
+    pg_buf_release(&text);
+}
+
 static void roff_command(const pg_command *command, FILE *out)
 {
     fprintf(out, ".SS %s\n", command->name);
     roff(command->summary, out);
     fputs("\n.PP\n", out);
     roff_lines(command->synopsis, out);
-    if (command->help && *command->help) {
+    if (command->help && command->run_words) {
         fputs(".PP\n", out);
         roff_lines(command->help, out);
-    }
+    } else if (command->help)
+        roff_prose(command->help, out);
     if (command->options) {
         pg_buf text;
         pg_buf_init(&text);
@@ -58,6 +107,13 @@ static void roff_command(const pg_command *command, FILE *out)
         roff_lines(text.data ? text.data : "", out);
         pg_buf_release(&text);
     }
+    roff_rows(command->rows, out);
+    if (command->examples) {
+        fputs(".PP\n", out);
+        roff_lines(command->examples, out);
+    }
+    for (const pg_command *action = command->actions; action && action->name; action++)
+        roff_command(action, out);
 }
 
 static void roff_module(const pg_module *module, FILE *out)
@@ -84,7 +140,7 @@ void pg_manual_page(FILE *out)
     fprintf(out, ".TH PATCHGAUGE 1 \"\" \"patchgauge %s\" \"User Commands\"\n.SH NAME\n", PG_VERSION);
     roff("patchgauge - how well image classifiers stand up to adversarial patches\n", out);
     fputs(".SH SYNOPSIS\n.B patchgauge\n[global options] COMMAND [arguments]\n.SH GLOBAL OPTIONS\n", out);
-    roff_lines(pg_help_globals, out);
+    roff_rows(pg_global_rows, out);
     fputs(".SH COMMANDS\n", out);
     for (int i = 0; pg_commands[i]; i++)
         roff_command(pg_commands[i], out);
@@ -136,15 +192,31 @@ static void add_long_options(const char *text, pg_buf *words)
     }
 }
 
+static void add_rows(const pg_command *command, pg_buf *words)
+{
+    for (const pg_cli_row *row = command->rows; row && row->kind != PG_CLI_NONE; row++) {
+        char option[80];
+        if (row->name)
+            add_word(option, (size_t)snprintf(option, sizeof option, "--%s", row->name), words);
+        for (const pg_option *sub = row->table; sub && sub->name; sub++)
+            add_word(option, (size_t)snprintf(option, sizeof option, "--%s", sub->name), words);
+    }
+    for (const pg_command *action = command->actions; action && action->name; action++)
+        add_rows(action, words);
+}
+
 static void complete_command(const pg_command *command, FILE *out)
 {
     pg_buf words;
     pg_buf_init(&words);
-    add_long_options(command->synopsis, &words);
-    add_long_options(command->help ? command->help : "", &words);
-    for (const pg_option *row = command->options; row && row->name; row++) {
-        char option[80];
-        add_word(option, (size_t)snprintf(option, sizeof option, "--%s", row->name), &words);
+    add_rows(command, &words);
+    if (command->run_words) {
+        add_long_options(command->synopsis, &words);
+        add_long_options(command->help ? command->help : "", &words);
+        for (const pg_option *row = command->options; row && row->name; row++) {
+            char option[80];
+            add_word(option, (size_t)snprintf(option, sizeof option, "--%s", row->name), &words);
+        }
     }
     fprintf(out, "    %s) words='%s' ;;\n", command->name, words.data ? words.data : "");
     pg_buf_release(&words);
@@ -183,8 +255,10 @@ void pg_manual_completion(FILE *out)
           out);
     for (int i = 0; pg_commands[i]; i++)
         fprintf(out, "%s ", pg_commands[i]->name);
-    fputs("'\n        [ -z \"$command\" ] && words+='--db --data --cache --cache-size --plugin --quiet --trust --version "
-          "--help' || "
+    fputs("'\n        [ -z \"$command\" ] && words+='", out);
+    for (const pg_cli_row *row = pg_global_rows; row->name; row++)
+        fprintf(out, "--%s ", row->name);
+    fputs("' || "
           "words+='matrix defenses attacks models man completion' ;;\n",
           out);
     for (int i = 0; pg_commands[i]; i++)

@@ -15,7 +15,7 @@ void pg_manual_completion(FILE *out); /* a script for bash */
 bool pg_manual_modules(const char *topic, FILE *out);
 
 /* What `help` prints, too (help.c). */
-extern const char pg_help_globals[], pg_help_exit_codes[];
+extern const char pg_help_exit_codes[];
 void pg_help_matrix(pg_buf *out);
 
 #endif

@@ -1,17 +1,32 @@
-/* Arguments that commands on a matrix share: MATRIX.toml and -S key=a,b. */
+/* Arguments that commands share: those on a matrix take MATRIX.toml and --set, those that compute a device. */
 #ifndef PG_CMD_MATRIX_ARGS_H
 #define PG_CMD_MATRIX_ARGS_H
 
 #include "harness/cmd/command.h"
 #include "harness/plan/plan.h"
 
-enum { PG_OVERRIDES_MAX = 64 };
-
 typedef struct pg_matrix_args {
     const char *matrix;
-    const char *overrides[PG_OVERRIDES_MAX];
-    size_t n_overrides;
+    pg_texts overrides;
 } pg_matrix_args;
+
+/* Rows for a pg_matrix_args at an offset of the request. */
+#define PG_MATRIX_ROW(at)                                                                                      \
+    {                                                                                                          \
+        0, NULL, "MATRIX.toml", NULL, NULL, (at) + offsetof(pg_matrix_args, matrix), PG_TEXT_FULL, PG_REQUIRED \
+    }
+#define PG_MATRIX_SET_ROW(at)                                                                                            \
+    {                                                                                                                    \
+        'S', "set", "KEY=VALUE",                                                                                         \
+            "replace or add a key of the matrix, or an option as MODULE.OPTION; values with commas between them are an " \
+            "axis, a comma in a value is written \\,",                                                                   \
+            NULL, (at) + offsetof(pg_matrix_args, overrides), PG_TEXTS                                                   \
+    }
+#define PG_DEVICE_ROW(at)                                                                                                \
+    {                                                                                                                    \
+        0, "device", "D", "auto, cpu, cuda or cuda:N", "auto", (at), PG_CALL(pg_device_set, "auto, cpu, cuda or cuda:N") \
+    }
+int pg_device_set(const char *text, void *field); /* for that row */
 
 int pg_matrix_args_override(pg_matrix_args *args, const char *text) PG_MUST_USE; /* one -S */
 /* After getopt_long: exactly one matrix file is left. PG_EUSAGE. */

@@ -122,5 +122,5 @@ const pg_command pg_command_merge = {
         "  patchgauge run experiments/demo.toml --shard 0/2 --db a.db    # on one machine\n"
         "  patchgauge run experiments/demo.toml --shard 1/2 --db b.db    # on another\n"
         "  patchgauge --db demo.db merge a.db b.db\n",
-    .run = run,
+    .run_words = run,
 };

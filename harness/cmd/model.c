@@ -430,5 +430,5 @@ const pg_command pg_command_model = {
         "  --trials N            random patches, one an image, rounded up to whole batches; default 256\n",
     .options = pg_train_option_table,
     .options_title = "options of model train, with their ranges:",
-    .run = run,
+    .run_words = run,
 };

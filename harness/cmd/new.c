@@ -214,5 +214,5 @@ const pg_command pg_command_new = {
         "  patchgauge new defense soft-vote && make -C soft-vote test\n"
         "  patchgauge --plugin soft-vote/soft_vote.so run experiments/demo.toml -S defense=soft-vote -S images=0:100\n"
         "  patchgauge new attack dots && make -C dots test\n",
-    .run = run,
+    .run_words = run,
 };

@@ -4,7 +4,6 @@
 #include "harness/cmd/print.h"
 #include "harness/plan/tasks.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,31 +78,29 @@ static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
     return ferror(stdout) || fflush(stdout) != 0 ? pg_fail(PG_EIO, "cannot write to standard output") : PG_OK;
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+typedef struct arguments {
+    pg_matrix_args matrix;
+    bool explain;
+} arguments;
+
+#define AT(field) offsetof(arguments, field)
+static const pg_cli_row rows[] = {
+    PG_MATRIX_ROW(AT(matrix)),
+    {0, "explain", NULL, "one line a cell: state, id, what varies, reason", NULL, AT(explain), PG_FLAG},
+    PG_MATRIX_SET_ROW(AT(matrix)),
+    PG_CLI_END,
+};
+
+static int run(const pg_context *context, void *request)
 {
-    static const struct option options[] = {{"explain", no_argument, NULL, 'e'}, {NULL, 0, NULL, 0}};
-    pg_matrix_args args = {0};
-    bool explain = false;
-    int code = PG_OK;
-    optind = 0;
-    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":S:", options)) != -1;) {
-        if (c == 'e')
-            explain = true;
-        else if (c == 'S')
-            code = pg_matrix_args_override(&args, optarg);
-        else
-            code = pg_command_option_error(argv, options, c);
-    }
-    if (code == PG_OK)
-        code = pg_matrix_args_file(&args, argc, argv);
+    const arguments *a = request;
     pg_plan *plan = NULL;
     pg_store *store = NULL;
-    if (code == PG_OK)
-        code = pg_matrix_args_open(context, &args, &plan);
+    int code = pg_matrix_args_open(context, &a->matrix, &plan);
     if (code == PG_OK)
         code = open_store(context, &store);
     if (code == PG_OK)
-        code = print_plan(plan, store, explain);
+        code = print_plan(plan, store, a->explain);
     pg_store_close(store);
     pg_plan_free(plan);
     return code;
@@ -111,20 +108,19 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_plan = {
     .name = "plan",
-    .synopsis = "plan MATRIX.toml [-S key=a,b]... [--explain]",
+    .synopsis = "plan MATRIX.toml [options]",
     .summary = "say what a matrix asks for and what of it is done",
     .help = "Checks the matrix file: all problems are reported with line numbers. Writes nothing.\n"
-            "\n"
-            "  --explain    one line a cell: state, id, what varies, reason. States:\n"
-            "               new      no image has an outcome\n"
-            "               partial  some have\n"
-            "               done     all have\n"
-            "               stale    there are outcomes of the same settings, but weights, data or a module changed\n"
-            "               failed   a task gave up after three attempts; run tries again\n"
-            "               same     a row that is written otherwise and resolves to a cell of another\n"
-            "  -S KEY=A,B   replace one key of the file, several values are an axis; may be given several times\n"
-            "\n"
-            "  patchgauge plan experiments/demo.toml --explain\n"
-            "  patchgauge plan experiments/demo.toml -S patch=2,5 -S images=0:100\n",
+            "A cell's state is one of\n"
+            "  new      no image has an outcome\n"
+            "  partial  some have\n"
+            "  done     all have\n"
+            "  stale    there are outcomes of the same settings, but weights, data or a module changed\n"
+            "  failed   a task gave up after three attempts; run tries again\n"
+            "  same     a row that is written otherwise and resolves to a cell of another\n",
+    .examples = "  patchgauge plan experiments/demo.toml --explain\n"
+                "  patchgauge plan experiments/demo.toml -S patch=2,5 -S images=0:100\n",
+    .rows = rows,
+    .request_size = sizeof(arguments),
     .run = run,
 };

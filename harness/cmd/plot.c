@@ -165,5 +165,5 @@ const pg_command pg_command_plot = {
         "  patchgauge plot accuracy experiments/demo.toml -o figures\n"
         "  patchgauge plot patch-size experiments/demo.toml --rows weights -S defense=robust-masking\n"
         "  patchgauge plot receptive-field-map experiments/demo.toml\n",
-    .run = run,
+    .run_words = run,
 };

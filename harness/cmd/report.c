@@ -75,7 +75,7 @@ static int parse(int argc, char **argv, arguments *a)
         return pg_fail(PG_EUSAGE, "%d matrix files: at most %d make a report", argc - optind, MATRICES);
     while (optind < argc)
         a->matrices[a->n_matrices++] = argv[optind++];
-    if (a->n_matrices == 0 && a->request.matrix.n_overrides > 0)
+    if (a->n_matrices == 0 && a->request.matrix.overrides.n > 0)
         return pg_fail(PG_EUSAGE, "-S replaces a key of a matrix file, and there is none");
     if (a->n_matrices == 0 && a->request.paper != NULL)
         return pg_fail(PG_EUSAGE, "--paper stands beside the cells of a matrix file, and there is none");
@@ -326,5 +326,5 @@ const pg_command pg_command_report = {
         "\n"
         "  patchgauge report experiments/demo.toml -o demo.html\n"
         "  patchgauge report --db try.db -o results.html\n",
-    .run = run,
+    .run_words = run,
 };

@@ -79,9 +79,9 @@ static void same_request(const pg_context *context, const pg_matrix_args *a, pg_
 {
     pg_buf_puts(out, "plan ");
     pg_shell_word(out, a->matrix);
-    for (size_t i = 0; i < a->n_overrides; i++) {
+    for (size_t i = 0; i < a->overrides.n; i++) {
         pg_buf_puts(out, " -S ");
-        pg_shell_word(out, a->overrides[i]);
+        pg_shell_word(out, a->overrides.items[i]);
     }
     const char *const given[][3] = {{"--db", context->db_path, "./patchgauge.db"}, {"--data", context->data_dir, "./data"}};
     for (size_t i = 0; i < 2; i++)
@@ -195,5 +195,5 @@ const pg_command pg_command_run = {
         "  patchgauge run experiments/demo.toml\n"
         "  patchgauge run experiments/demo.toml -j 4\n"
         "  patchgauge run experiments/demo.toml -S images=0:100 --db try.db\n",
-    .run = run,
+    .run_words = run,
 };

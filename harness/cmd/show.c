@@ -225,5 +225,5 @@ const pg_command pg_command_show = {
             "failure cases, smallest margin and locality, its audits, and every attempt with machine, library and times.\n"
             "\n"
             "  patchgauge show 2269\n",
-    .run = run,
+    .run_words = run,
 };

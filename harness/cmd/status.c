@@ -246,5 +246,5 @@ const pg_command pg_command_status = {
         "\n"
         "  patchgauge status --watch\n"
         "  patchgauge status --json --db try.db\n",
-    .run = run,
+    .run_words = run,
 };

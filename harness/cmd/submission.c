@@ -42,8 +42,8 @@ static const char node_folder[] = "node=$(mktemp -d \"${TMPDIR:-/tmp}/patchgauge
 static void add_run(const pg_submission *s, pg_buf *out)
 {
     pg_buf_puts(out, "\"$program\" run \"$folder/matrix.toml\"");
-    for (size_t i = 0; i < s->matrix.n_overrides; i++)
-        add_option(out, "-S", s->matrix.overrides[i]);
+    for (size_t i = 0; i < s->matrix.overrides.n; i++)
+        add_option(out, "-S", s->matrix.overrides.items[i]);
     pg_buf_printf(out, " --shard \"$SLURM_ARRAY_TASK_ID/%" PRId64 "\" --db \"$node/shard.db\"", s->tasks);
     add_option(out, "--data", s->context->data_dir);
     add_option(out, "--cache", s->context->cache_dir);

@@ -548,5 +548,5 @@ const pg_command pg_command_submit = {
         "\n"
         "  patchgauge submit experiments/demo.toml --tasks 8 --max-parallel 4 --sbatch-arg=--time=1:00:00 --print\n"
         "  patchgauge submit experiments/demo.toml --tasks 8 --sbatch-arg=--gres=gpu:1 --device cuda\n",
-    .run = run,
+    .run_words = run,
 };

@@ -123,5 +123,5 @@ const pg_command pg_command_table = {
         "\n"
         "  patchgauge table experiments/demo.toml\n"
         "  patchgauge table experiments/demo.toml --rows defense --cols patch -f csv -S patch=8\n",
-    .run = run,
+    .run_words = run,
 };

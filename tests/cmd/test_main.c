@@ -134,8 +134,8 @@ static void global_options_stand_anywhere(void **state)
         snprintf(line, sizeof line, "$P list --cache-size %s", bad[i]);
         expect_usage(line, "right would be a number of bytes");
     }
-    expect_usage("$P list --db", "--db wants a value");
-    expect_usage("$P list --data=", "--data wants a path");
+    expect_usage("$P list --db", "option '--db' wants a value");
+    expect_usage("$P list --data=", "--data : right would be a text that is not empty");
     expect_usage("$P list -- --version", "list: too many arguments"); /* behind -- nothing is ours */
 }
 
