@@ -52,12 +52,39 @@ static pg_plan *must_open(const char *text, const char *const *overrides)
 }
 
 /* The id of the one cell of a matrix. */
-static void id_of(const char *text, char id[PG_HASH_HEX])
+static inline void id_of(const char *text, char id[PG_HASH_HEX])
 {
     pg_plan *plan = must_open(text, NULL);
     assert_int_equal(pg_plan_count(plan), 1);
     memcpy(id, pg_plan_at(plan, 0)->id, PG_HASH_HEX);
     pg_plan_free(plan);
+}
+
+/* The cells as "defense/patch/threshold/seed ..." in the order of rows. */
+static inline void expect_rows(const char *text, const char *const *overrides, const char *want)
+{
+    pg_plan *plan = must_open(text, overrides);
+    pg_buf rows;
+    pg_buf_init(&rows);
+    for (size_t i = 0; i < pg_plan_count(plan); i++) {
+        const pg_cell *c = pg_plan_at(plan, i);
+        pg_buf_printf(&rows, "%s%s/%s/%s/%s", i ? " " : "", pg_cell_value(c, "defense"), pg_cell_value(c, "patch"),
+                      pg_cell_value(c, "threshold"), pg_cell_value(c, "seed"));
+        assert_ptr_equal(pg_plan_find(plan, c->id), c);
+    }
+    assert_string_equal(rows.data, want);
+    pg_buf_release(&rows);
+    pg_plan_free(plan);
+}
+
+/* The matrix is refused, and what is printed holds `want`. */
+static inline void expect_problem(const char *text, const char *want)
+{
+    pg_plan *plan = NULL;
+    assert_int_equal(open_matrix(text, NULL, &plan), PG_EINPUT);
+    assert_null(plan);
+    if (!strstr(problems, want))
+        fail_msg("\"%s\" is not in\n%s", want, problems);
 }
 
 #endif
