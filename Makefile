@@ -99,7 +99,7 @@ $(B)/o/%.o: %.cc
 	$(call say,c++,$<)
 	$(Q)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) -c -o $@ $<
 
-# Registries: the PG_DEFENSE, PG_ATTACK, PG_MODEL and PG_COMMAND lines of the folders become lists, sorted by name. Made every
+# Registries: the PG_DEFENSE, PG_ATTACK, PG_MODEL, PG_DATASET and PG_COMMAND lines of the folders become lists, sorted by name. Made every
 # time but replaced only when changed, so that a removed file is noticed as well; the list of objects likewise.
 if_changed = @mkdir -p $(@D); $(1) > $@.tmp && if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
 $(B)/gen/registry.c: FORCE

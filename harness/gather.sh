@@ -29,10 +29,12 @@ case $1 in
 modules)
     echo '#include "attacks/attack.h"'
     echo '#include "defenses/defense.h"'
+    echo '#include "harness/data/kind.h"'
     echo '#include "models/model.h"'
     open_list PG_ATTACK pg_attack pg_attack_ pg_attacks "attacks/*.c"
     open_list PG_DEFENSE pg_defense pg_defense_ pg_defenses "defenses/*.c"
     open_list PG_MODEL pg_model pg_model_ pg_models "models/*.c"
+    list PG_DATASET pg_dataset_kind pg_dataset_kind_ pg_dataset_kinds "harness/data/*.c"
     ;;
 commands)
     echo '#include "harness/cmd/command.h"'

@@ -34,6 +34,7 @@ typedef struct pg_command {
     int (*run_words)(const pg_context *context, int argc, char **argv);
     const struct pg_option *options;
     const char *options_title;
+    void (*more)(pg_buf *out); /* optional: appends to the help what the program knows only when it runs */
 } pg_command;
 
 extern const pg_command *const pg_commands[]; /* NULL-terminated, sorted by name */

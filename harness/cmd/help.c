@@ -6,6 +6,7 @@
 #include "harness/cmd/command.h"
 #include "harness/cmd/manual.h"
 #include "harness/cmd/print.h"
+#include "harness/data/kind.h"
 #include "harness/plan/modules.h"
 #include "harness/plan/plan.h"
 #include "models/model.h"
@@ -49,9 +50,8 @@ int pg_help_overview(FILE *stream)
     pg_buf_puts(&text, "\nglobal options, before or after the command:\n");
     pg_cli_help(pg_global_rows, width_of(stream), &text);
     pg_buf_puts(&text, "\n");
-    pg_cli_prose(
-        "`patchgauge help COMMAND`, `help defense NAME`, `help attack NAME`, `help model NAME` and `help matrix` say more.",
-        width_of(stream), &text);
+    pg_cli_prose("`patchgauge help COMMAND`, `help defense|attack|model|dataset NAME` and `help matrix` say more.",
+                 width_of(stream), &text);
     pg_buf_printf(&text, "\nexit codes: %s", pg_help_exit_codes);
     return print_page(&text, stream);
 }
@@ -87,13 +87,17 @@ int pg_help_command(const pg_command *command, FILE *stream)
             pg_buf_printf(&text, "\n%s\n", command->options_title);
             pg_options_help(command->options, "--", &text);
         }
-        return print_page(&text, stream);
+    } else {
+        pg_buf_printf(&text, "usage: patchgauge %s\n\n", command->synopsis);
+        add_body(command, width_of(stream), &text);
+        for (const pg_command *action = command->actions; action && action->name; action++) {
+            pg_buf_printf(&text, "\npatchgauge %s\n\n", action->synopsis);
+            add_body(action, width_of(stream), &text);
+        }
     }
-    pg_buf_printf(&text, "usage: patchgauge %s\n\n", command->synopsis);
-    add_body(command, width_of(stream), &text);
-    for (const pg_command *action = command->actions; action && action->name; action++) {
-        pg_buf_printf(&text, "\npatchgauge %s\n\n", action->synopsis);
-        add_body(action, width_of(stream), &text);
+    if (command->more) {
+        pg_buf_puts(&text, "\n");
+        command->more(&text);
     }
     return print_page(&text, stream);
 }
@@ -165,6 +169,27 @@ static int help_topic(const char *topic)
     return PG_EUSAGE;
 }
 
+static int print_dataset_kind(const pg_dataset_kind *kind)
+{
+    const pg_module *module = &kind->module;
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_buf_printf(&text, "dataset %s\n%s\nsource: %s\n", module->name, module->summary, module->source);
+    if (kind->help)
+        pg_buf_printf(&text, "\n%s", kind->help);
+    if (module->options->name || kind->fetch_options) {
+        pg_buf_puts(&text, "\noptions of `data import` and `data fetch`:\n");
+        pg_options_help(module->options, "--", &text);
+    }
+    if (kind->fetch_options) {
+        pg_buf_puts(&text, "\nof `data fetch` only:\n");
+        pg_options_help(kind->fetch_options, "--", &text);
+    }
+    return print_page(&text, stdout);
+}
+
+static const pg_module *dataset_kind_at(int i) { return pg_dataset_kinds[i] ? &pg_dataset_kinds[i]->module : NULL; }
+
 static int help_module(const char *kind, const char *name)
 {
     if (strcmp(kind, "defense") == 0) {
@@ -179,18 +204,20 @@ static int help_module(const char *kind, const char *name)
         const pg_model *model = pg_model_find(name);
         return model ? print_module(&model->module, kind) : PG_EINPUT;
     }
-    return pg_fail(PG_EUSAGE, "help %s %s: right would be `help defense NAME`, `help attack NAME` or `help model NAME`", kind,
-                   name);
+    if (strcmp(kind, "dataset") == 0) {
+        int place = pg_module_find(kind, name, dataset_kind_at);
+        return place >= 0 ? print_dataset_kind(pg_dataset_kinds[place]) : PG_EINPUT;
+    }
+    return pg_fail(PG_EUSAGE, "help %s %s: right would be `help defense NAME`, or attack, model or dataset", kind, name);
 }
 
 static int run(const pg_context *context, int argc, char **argv)
 {
     (void)context;
     if (argc > 3)
-        return pg_fail(
-            PG_EUSAGE,
-            "help: too many arguments: right would be `help [COMMAND | matrix | man | completion]`, `help defense NAME`, "
-            "`help attack NAME` or `help model NAME`");
+        return pg_fail(PG_EUSAGE,
+                       "help: too many arguments: right would be `help [COMMAND | matrix | man | completion]` or `help "
+                       "defense|attack|model|dataset NAME`");
     if (argc == 3)
         return help_module(argv[1], argv[2]);
     if (argc == 2)
@@ -200,8 +227,7 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_help = {
     .name = "help",
-    .synopsis =
-        "help [COMMAND | matrix | defense NAME | attack NAME | model NAME | defenses | attacks | models | man | completion]",
+    .synopsis = "help [COMMAND | matrix | defense|attack|model|dataset NAME | defenses | attacks | models | man | completion]",
     .summary = "what a command does, what a matrix file holds, the options of a module",
     .help = "examples:\n"
             "  patchgauge help certify\n"

@@ -5,7 +5,7 @@
 #include "harness/base/text.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
-#include "harness/data/source.h"
+#include "harness/data/catalog.h"
 #include "harness/plan/modules.h"
 #include "models/model.h"
 
@@ -79,21 +79,30 @@ static int list_split(const pg_dataset_info *info)
 /* One line a split; where a data set is not there or damaged, the reason instead. */
 static int list_dataset(const pg_context *context, const char *name)
 {
-    int code = pg_data_each_split(context->data_dir, name, list_split);
+    int code = pg_dataset_each_split(context->data_dir, name, list_split);
     if (code == PG_EMISSING || code == PG_EDAMAGED) {
-        print_row(name, "%s", pg_error_message());
+        print_row("", "%s", pg_error_message());
         code = PG_OK;
     }
     return code;
 }
 
+/* Each kind with its data set, and behind the kind that users name theirs. */
 static int list_datasets(const pg_context *context)
 {
     char **names = NULL;
-    int code = pg_data_names(context->data_dir, &names);
-    for (int i = 0; !code && names[i]; i++)
-        code = list_dataset(context, names[i]);
-    pg_data_names_free(names);
+    int code = pg_dataset_names(context->data_dir, &names);
+    const pg_dataset_kind *own = pg_dataset_kind_user_named();
+    for (int i = 0; code == PG_OK && pg_dataset_kinds[i]; i++)
+        if (pg_dataset_kinds[i] != own) {
+            print_row(pg_dataset_kinds[i]->module.name, "%s", pg_dataset_kinds[i]->module.summary);
+            code = list_dataset(context, pg_dataset_kinds[i]->module.name);
+        }
+    print_row(own->module.name, "%s", own->module.summary);
+    for (int i = 0; code == PG_OK && names[i]; i++)
+        if (!pg_dataset_kind_find(names[i]))
+            code = list_dataset(context, names[i]);
+    pg_dataset_names_free(names);
     return code;
 }
 

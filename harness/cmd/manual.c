@@ -7,6 +7,7 @@
 #include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
+#include "harness/data/kind.h"
 #include "harness/plan/plan.h"
 #include "models/model.h"
 
@@ -103,6 +104,14 @@ static void roff_command(const pg_command *command, FILE *out)
         pg_buf_init(&text);
         pg_buf_printf(&text, "%s\n", command->options_title);
         pg_options_help(command->options, "--", &text);
+        fputs(".PP\n", out);
+        roff_lines(text.data ? text.data : "", out);
+        pg_buf_release(&text);
+    }
+    if (command->more) {
+        pg_buf text;
+        pg_buf_init(&text);
+        command->more(&text);
         fputs(".PP\n", out);
         roff_lines(text.data ? text.data : "", out);
         pg_buf_release(&text);
@@ -210,6 +219,13 @@ static void complete_command(const pg_command *command, FILE *out)
     pg_buf words;
     pg_buf_init(&words);
     add_rows(command, &words);
+    if (command->more) {
+        pg_buf text;
+        pg_buf_init(&text);
+        command->more(&text);
+        add_long_options(text.data ? text.data : "", &words);
+        pg_buf_release(&text);
+    }
     if (command->run_words) {
         add_long_options(command->synopsis, &words);
         add_long_options(command->help ? command->help : "", &words);
@@ -247,6 +263,10 @@ void pg_manual_completion(FILE *out)
     for (int i = 0; pg_models[i]; i++)
         if (pg_models[i]->needs_torch)
             fprintf(out, "%s ", pg_models[i]->module.name);
+    fputs("' ;;\n    fetch | verify) words='", out);
+    for (int i = 0; pg_dataset_kinds[i]; i++)
+        if (!pg_dataset_kinds[i]->user_named)
+            fprintf(out, "%s ", pg_dataset_kinds[i]->module.name);
     fputs("' ;;\n    --device) words='auto cpu cuda:0' ;;\n    --dtype) words='fp32 bf16' ;;\n"
           "    esac\n"
           "    [ -n \"$words\" ] && { COMPREPLY=($(compgen -W \"$words\" -- \"$current\")); return; }\n"

@@ -3,8 +3,7 @@
 
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
-#include "harness/data/manifest.h"
-#include "harness/data/source.h"
+#include "harness/data/kind.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-const char *const pg_cifar10_files[] = {PG_CIFAR10_META,    "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
-                                        "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin",   NULL};
 
 enum { MOST_PARTS = 8, CHUNK = 64, PIXELS = PG_CIFAR10_RECORD - 1 };
 
@@ -143,10 +139,6 @@ static int cifar10_open(const char *data_dir, pg_dataset *dataset)
     if (!s || asprintf(&folder, "%s/cifar10", data_dir) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_manifest_read(folder, &s->manifest);
-    if (code == PG_EMISSING)
-        pg_fail(code,
-                "cifar10 is not in %s: `patchgauge data fetch cifar10` or `patchgauge data import cifar10 DIR` puts it there",
-                data_dir);
     if (!code)
         code = check_manifest(&s->manifest, folder);
     if (!code)
@@ -240,12 +232,36 @@ static int cifar10_read(const pg_dataset *dataset, int64_t first, int64_t count,
     return code;
 }
 
+/* ---- The kind ---- */
+
+static int cifar10_import(const char *data_dir, const char *name, const char *source, const void *config)
+{
+    (void)name, (void)config;
+    return pg_cifar10_import(data_dir, source, PG_CIFAR10_IMAGES);
+}
+
+static int cifar10_fetch(const char *data_dir, const char *name, const pg_fetch *given, const void *config)
+{
+    (void)name, (void)config;
+    const pg_fetch fetch = pg_fetch_merge(&pg_cifar10_official, given);
+    return pg_cifar10_fetch(data_dir, &fetch, PG_CIFAR10_IMAGES);
+}
+
 static const char *const splits[] = {"train", "test", "fit", "val", NULL};
-const pg_data_kind pg_data_cifar10 = {
-    .name = "cifar10",
-    .summary = "CIFAR-10, 32 x 32 photographs of ten classes",
+static const pg_option no_options[] = {{0}};
+PG_DATASET(cifar10)
+const pg_dataset_kind pg_dataset_kind_cifar10 = {
+    .module = {.name = "cifar10",
+               .summary = "CIFAR-10, 32 x 32 photographs of ten classes; the files of cifar-10-binary.tar.gz",
+               .source = "Krizhevsky, Learning multiple layers of features from tiny images, 2009",
+               .version = 1,
+               .options = no_options},
+    .help = "`import cifar10 DIR` takes the six files of 10,000 images and batches.meta.txt.\n",
     .splits = splits,
     .open = cifar10_open,
     .read = cifar10_read,
     .close = cifar10_close,
+    .import = cifar10_import,
+    .verify = pg_manifest_verify_set,
+    .fetch = cifar10_fetch,
 };

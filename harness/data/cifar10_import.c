@@ -14,6 +14,9 @@
 
 enum { META_MAX = 4096 };
 
+const char *const pg_cifar10_files[] = {PG_CIFAR10_META,    "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                        "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin",   NULL};
+
 int pg_cifar10_class_names(const char *path, pg_manifest *manifest)
 {
     char *text = NULL, *rest = NULL;

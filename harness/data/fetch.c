@@ -349,3 +349,41 @@ int pg_fetch_file(const pg_fetch *fetch, const char *path)
     free(part);
     return code;
 }
+
+int pg_fetch_archive(const char *data_dir, const char *name, const pg_fetch *fetch,
+                     int (*take)(void *context, const char *archive), void *context)
+{
+    char *path = NULL, *made = NULL;
+    int code = pg_fetch_check(fetch);
+    if (!code)
+        code = pg_folders_begin(data_dir, &made);
+    if (code)
+        return code;
+    /* Named by the hash: what is left of another archive is never gone on with. */
+    if (asprintf(&path, "%s/.%s.%.16s.part", data_dir, name, fetch->hash) < 0) {
+        path = NULL;
+        code = pg_fail(PG_ENOMEM, "out of memory");
+    }
+    if (!code)
+        code = pg_fetch_run(fetch, path);
+    if (!code) {
+        code = take(context, path);
+        if (!code || code == PG_EDAMAGED || code == PG_EINPUT || code == PG_EMISSING)
+            unlink(path);
+    }
+    pg_folders_end(data_dir, made, !code);
+    free(path);
+    return code;
+}
+
+pg_fetch pg_fetch_merge(const pg_fetch *official, const pg_fetch *given)
+{
+    pg_fetch f = *official;
+    if (given->url)
+        f.url = given->url;
+    if (given->hash)
+        f.hash = given->hash;
+    if (given->size)
+        f.size = given->size;
+    return f;
+}

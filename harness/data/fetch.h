@@ -27,6 +27,15 @@ int pg_fetch_check(const pg_fetch *fetch) PG_MUST_USE;
  * left as it is, another one is never replaced: PG_EINPUT. Errors of pg_fetch_run. */
 int pg_fetch_file(const pg_fetch *fetch, const char *path) PG_MUST_USE;
 
+/* Downloads an archive to a hidden file in DATA, whose name holds NAME and the hash, and gives its path to `take`. What arrived
+ * before an interruption is kept and used by the next call; an archive that was taken, or whose contents are wrong, is removed.
+ * Errors of pg_fetch_run and of `take`. */
+int pg_fetch_archive(const char *data_dir, const char *name, const pg_fetch *fetch,
+                     int (*take)(void *context, const char *archive), void *context) PG_MUST_USE;
+
+/* The official archive, with what the user says in its place: another address, hash or size; NULL and 0 change nothing. */
+pg_fetch pg_fetch_merge(const pg_fetch *official, const pg_fetch *given);
+
 /* A file that an archive must hold, "FOLDER/NAME" inside it. */
 typedef struct pg_unpack_file {
     const char *name;

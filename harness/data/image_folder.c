@@ -4,7 +4,6 @@
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
 #include "harness/data/image_list.h"
-#include "harness/data/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,13 +18,6 @@ typedef struct state {
     pg_image_list list;
     char *folder; /* of the split */
 } state;
-
-bool pg_image_folder_name(const char *name)
-{
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-    size_t length = strlen(name);
-    return length > 0 && length < sizeof((pg_manifest *)0)->name && strspn(name, allowed) == length && !strchr("-_.", *name);
-}
 
 const pg_manifest_file *pg_image_folder_list(const pg_manifest *manifest, const char *split)
 {
@@ -77,7 +69,7 @@ static int hash_split(const state *s, pg_dataset_info *info)
     return code;
 }
 
-static int folder_open(const char *data_dir, pg_dataset *dataset)
+int pg_image_folder_open(const char *data_dir, pg_dataset *dataset)
 {
     pg_dataset_info *info = &dataset->info;
     state *s = dataset->state = calloc(1, sizeof *s);
@@ -105,7 +97,7 @@ static int folder_open(const char *data_dir, pg_dataset *dataset)
     return code;
 }
 
-static void folder_close(pg_dataset *dataset)
+void pg_image_folder_close(pg_dataset *dataset)
 {
     state *s = dataset->state;
     if (!s)
@@ -157,7 +149,7 @@ static int read_image(const state *s, const pg_image_entry *entry, uint8_t *squa
     return code;
 }
 
-static int folder_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels)
+int pg_image_folder_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels)
 {
     const state *s = dataset->state;
     size_t size = 3 * (size_t)dataset->info.height * (size_t)dataset->info.width;
@@ -170,6 +162,16 @@ static int folder_read(const pg_dataset *dataset, int64_t first, int64_t count, 
             code = read_image(s, &s->list.entries[first + i], square, pixels + (size_t)i * size);
     }
     free(square);
+    return code;
+}
+
+int pg_image_folder_find_splits(const char *data_dir, const char *name, bool *has)
+{
+    pg_manifest manifest;
+    int code = pg_image_folder_manifest(data_dir, name, &manifest);
+    for (int i = 0; !code && pg_image_folder_splits[i]; i++)
+        has[i] = pg_image_folder_list(&manifest, pg_image_folder_splits[i]) != NULL;
+    pg_manifest_release(&manifest);
     return code;
 }
 
@@ -224,12 +226,3 @@ int pg_image_folder_verify(const char *data_dir, const char *name, pg_manifest_r
     free(folder);
     return code;
 }
-
-const pg_data_kind pg_data_image_folder = {
-    .name = "image folder",
-    .summary = "folders of JPEG and PNG files, imported under a name",
-    .splits = pg_image_folder_splits,
-    .open = folder_open,
-    .read = folder_read,
-    .close = folder_close,
-};

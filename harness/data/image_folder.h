@@ -8,8 +8,7 @@
 #ifndef PG_DATA_IMAGE_FOLDER_H
 #define PG_DATA_IMAGE_FOLDER_H
 
-#include "harness/data/fetch.h"
-#include "harness/data/manifest.h"
+#include "harness/data/kind.h"
 
 typedef struct pg_image_fit {
     int resize_px, crop_px; /* 1 <= crop <= resize <= PG_MANIFEST_SIDE: see pg_resize_crop */
@@ -35,23 +34,29 @@ int pg_image_folder_check(const char *data_dir, const char *name, const pg_image
 int pg_image_folder_fetch(const char *data_dir, const char *name, const pg_fetch *fetch, const pg_image_fit *fit,
                           int64_t *left_out) PG_MUST_USE;
 
-/* The official archives of ImageNette, imported under this name, by the shorter side of their images; the first is the default.
- * NULL ends the list. */
-typedef struct pg_imagenette {
-    const char *side;
-    pg_fetch fetch;
-} pg_imagenette;
-#define PG_IMAGENETTE "imagenette"
-extern const pg_imagenette pg_imagenettes[];
+/* ---- For kinds of data sets that lie in such folders ---- */
+
+/* Options of import and fetch; first in the struct of a kind that has more. */
+typedef struct pg_image_folder_options {
+    int64_t resize_px, crop_px;
+    int filter; /* pg_filter */
+    bool skip_damaged;
+} pg_image_folder_options;
+extern const pg_option pg_image_folder_option_table[];
+
+/* Hooks (kind.h); fetch takes the archive as it is given. */
+int pg_image_folder_find_splits(const char *data_dir, const char *name, bool *has) PG_MUST_USE;
+int pg_image_folder_open(const char *data_dir, pg_dataset *dataset) PG_MUST_USE;
+int pg_image_folder_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels) PG_MUST_USE;
+void pg_image_folder_close(pg_dataset *dataset);
+int pg_image_folder_import_with(const char *data_dir, const char *name, const char *source, const void *config) PG_MUST_USE;
+int pg_image_folder_fetch_with(const char *data_dir, const char *name, const pg_fetch *given, const void *config) PG_MUST_USE;
 
 /* Reads the manifest of an imported set. PG_EMISSING, PG_EDAMAGED; release in any case. */
 int pg_image_folder_manifest(const char *data_dir, const char *name, pg_manifest *out) PG_MUST_USE;
 
 /* Rehashes lists and images. `report` is told of each list, of each damaged image, and of each split that is whole. */
 int pg_image_folder_verify(const char *data_dir, const char *name, pg_manifest_report *report, void *context) PG_MUST_USE;
-
-/* Whether a name may be given to a set: letters, digits, '-', '_' and '.', a letter or digit first, at most 31. */
-bool pg_image_folder_name(const char *name);
 
 extern const char *const pg_image_folder_splits[]; /* all there may be; NULL-terminated */
 const pg_manifest_file *pg_image_folder_list(const pg_manifest *manifest, const char *split); /* NULL: has no such split */

@@ -7,7 +7,6 @@
 #include "harness/base/log.h"
 #include "harness/base/text.h"
 #include "harness/data/image_list.h"
-#include "harness/data/source.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -381,9 +380,7 @@ int pg_image_folder_check(const char *data_dir, const char *name, const pg_image
 {
     char *target = NULL;
     struct stat status;
-    if (pg_data_builtin(name))
-        return pg_fail(PG_EINPUT, "'%s' is the name of a data set of its own kind: choose another name", name);
-    if (!pg_image_folder_name(name))
+    if (!pg_manifest_name(name))
         return pg_fail(PG_EINPUT,
                        "'%s' is no name for a data set: right would be letters, digits, '-', '_' and '.', at most 31", name);
     if (stat(data_dir, &status) == 0 && !S_ISDIR(status.st_mode))

@@ -303,3 +303,22 @@ int pg_manifest_verify(const char *folder, const pg_manifest *manifest, pg_manif
                        folder, damaged, manifest->n_files, manifest->name);
     return PG_OK;
 }
+
+int pg_manifest_verify_set(const char *data_dir, const char *name, pg_manifest_report *report, void *context)
+{
+    pg_manifest manifest = {0};
+    char *folder = join(data_dir, name);
+    int code = folder ? pg_manifest_read(folder, &manifest) : pg_fail(PG_ENOMEM, "out of memory");
+    if (!code)
+        code = pg_manifest_verify(folder, &manifest, report, context);
+    pg_manifest_release(&manifest);
+    free(folder);
+    return code;
+}
+
+bool pg_manifest_name(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    size_t length = strlen(name);
+    return length > 0 && length < sizeof((pg_manifest *)0)->name && strspn(name, allowed) == length && !strchr("-_.", *name);
+}

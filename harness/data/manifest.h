@@ -44,6 +44,9 @@ int pg_manifest_check_target(const char *folder) PG_MUST_USE;
 int pg_manifest_write(const char *folder, pg_manifest *manifest) PG_MUST_USE;
 void pg_manifest_release(pg_manifest *manifest);
 
+/* Whether a data set may have this name: letters, digits, '-', '_' and '.', a letter or digit first, at most 31. */
+bool pg_manifest_name(const char *name);
+
 /* Copies n class names. PG_EINPUT where one is empty, too long, not printable UTF-8 or there twice. */
 int pg_manifest_set_classes(pg_manifest *manifest, const char *const *names, int n) PG_MUST_USE;
 const pg_manifest_file *pg_manifest_find(const pg_manifest *manifest, const char *file); /* NULL if absent */
@@ -52,5 +55,7 @@ const pg_manifest_file *pg_manifest_find(const pg_manifest *manifest, const char
  * PG_EDAMAGED if any file is missing, has another size or another hash. */
 typedef void pg_manifest_report(void *context, const char *file, const char *fault);
 int pg_manifest_verify(const char *folder, const pg_manifest *manifest, pg_manifest_report *report, void *context) PG_MUST_USE;
+/* The same of the files that the manifest of DATA/NAME names. PG_EMISSING, PG_EDAMAGED. */
+int pg_manifest_verify_set(const char *data_dir, const char *name, pg_manifest_report *report, void *context) PG_MUST_USE;
 
 #endif

@@ -3,8 +3,7 @@
 
 #include "harness/base/buf.h"
 #include "harness/base/option.h"
-#include "harness/data/manifest.h"
-#include "harness/data/source.h"
+#include "harness/data/kind.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,7 @@
 static int resized_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels)
 {
     const pg_resizing how = pg_dataset_resizing(&dataset->info);
-    const pg_dataset *inner = dataset->state;
+    const pg_dataset *inner = dataset->source;
     if (!pixels)
         return pg_dataset_read(inner, first, count, NULL, labels);
     uint8_t *planes = malloc((size_t)3 * (size_t)how.from_height * (size_t)how.from_width);
@@ -27,12 +26,10 @@ static int resized_read(const pg_dataset *dataset, int64_t first, int64_t count,
     return code;
 }
 
-static void resized_close(pg_dataset *dataset) { pg_dataset_close(dataset->state); }
+static void resized_close(pg_dataset *dataset) { (void)dataset; }
 
-static const pg_data_kind resized = {
-    .name = "resized", .summary = "another data set, resized", .read = resized_read, .close = resized_close};
-
-const pg_dataset *pg_resized_source(const pg_dataset *dataset) { return dataset->kind == &resized ? dataset->state : dataset; }
+/* Only what an open data set needs. */
+static const pg_dataset_kind resized = {.module.name = "resized", .read = resized_read, .close = resized_close};
 
 /* SIZE[:FILTER] into the info. */
 static int parse(const char *suffix, pg_dataset_info *info)
@@ -75,7 +72,7 @@ int pg_resized_open(pg_dataset *inner, const char *suffix, pg_dataset **out)
         pg_dataset_close(inner);
         return pg_fail(PG_ENOMEM, "out of memory");
     }
-    *dataset = (pg_dataset){.kind = &resized, .info = inner->info, .state = inner};
+    *dataset = (pg_dataset){.kind = &resized, .info = inner->info, .source = inner};
     int code = parse(suffix, &dataset->info);
     if (code == PG_OK)
         code = seal(&dataset->info);

@@ -9,7 +9,5 @@
 /* *new*; `inner` is taken over, and closed where this fails. `suffix` is what follows the '@': SIZE or SIZE:FILTER. PG_EINPUT.
  */
 int pg_resized_open(pg_dataset *inner, const char *suffix, pg_dataset **out) PG_MUST_USE;
-/* The data set that is resized, borrowed; a data set that is not, itself. */
-const pg_dataset *pg_resized_source(const pg_dataset *dataset);
 
 #endif

@@ -7,7 +7,7 @@
  * The constants below set how hard it is; changing any of them changes the hash of the data set, and wants a new VERSION. */
 #include "harness/base/buf.h"
 #include "harness/base/rng.h"
-#include "harness/data/source.h"
+#include "harness/data/kind.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -186,9 +186,14 @@ static int synthetic_read(const pg_dataset *dataset, int64_t first, int64_t coun
 
 static void synthetic_close(pg_dataset *dataset) { (void)dataset; }
 
-const pg_data_kind pg_data_synthetic = {
-    .name = "synthetic",
-    .summary = "built in: 32 x 32 pictures strewn with ten kinds of glyphs",
+static const pg_option no_options[] = {{0}};
+PG_DATASET(synthetic)
+const pg_dataset_kind pg_dataset_kind_synthetic = {
+    .module = {.name = "synthetic",
+               .summary = "built in: 32 x 32 pictures strewn with ten kinds of glyphs",
+               .source = "this program: generated from a fixed seed",
+               .version = VERSION,
+               .options = no_options},
     .splits = splits,
     .open = synthetic_open,
     .read = synthetic_read,

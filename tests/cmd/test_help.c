@@ -437,9 +437,8 @@ static void pages_fit_the_terminal(void **state)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         check_fit(i % 2 ? 100 : 80, others[i]);
     assert_int_equal(program_run("db", "help data"), 0);
-    assert_non_null(
-        strstr(program_output,
-               "  --side PX        imagenette: the archive whose shorter sides are 320 (default) or 160")); /* as it stands */
+    assert_non_null(strstr(
+        program_output, "  --side         the archive whose images have a shorter side of so many pixels;")); /* as it stands */
 }
 
 static int start(void **state)

@@ -1,5 +1,5 @@
-/* The contract of modules: walks every registered defense, attack and model and checks what defense.h, attack.h, model.h and
- * module.h demand of all.
+/* The contract of modules: walks every registered defense, attack, model and kind of data set and checks what defense.h,
+ * attack.h, model.h, kind.h and module.h demand of all.
  *
  * A new module needs no line here: it is found in the gathered lists. Runs the program ($PATCHGAUGE, default build/patchgauge)
  * to see that `list` and `help` show every module. */
@@ -7,6 +7,7 @@
 #include "defenses/defense.h"
 #include "defenses/evidence.h"
 #include "harness/base/rng.h"
+#include "harness/data/catalog.h"
 #include "models/network.h"
 
 #include <ctype.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { SIDE = 6, CLASSES = 4, POSITIONS = SIDE * SIDE, OUTPUT_MAX = 1 << 18 };
@@ -42,6 +44,8 @@ static void each_module(visit_module visit)
         visit(&pg_attacks[i]->module, "attack");
     for (size_t i = 0; pg_models[i] != NULL; i++)
         visit(&pg_models[i]->module, "model");
+    for (size_t i = 0; pg_dataset_kinds[i] != NULL; i++)
+        visit(&pg_dataset_kinds[i]->module, "dataset");
 }
 
 /* ---- What a module states ------------------------------------------------------------------------------------------------ */
@@ -55,7 +59,7 @@ static void every_module_states_what_it_is(void **state)
 {
     (void)state;
     each_module(check_statement);
-    assert_true(pg_defenses[0] != NULL && pg_attacks[0] != NULL && pg_models[0] != NULL);
+    assert_true(pg_defenses[0] != NULL && pg_attacks[0] != NULL && pg_models[0] != NULL && pg_dataset_kinds[0] != NULL);
 }
 
 static void lists_are_sorted_and_names_unique(void **state)
@@ -67,6 +71,8 @@ static void lists_are_sorted_and_names_unique(void **state)
         assert_true(strcmp(pg_attacks[i - 1]->module.name, pg_attacks[i]->module.name) < 0);
     for (size_t i = 1; pg_models[i] != NULL; i++)
         assert_true(strcmp(pg_models[i - 1]->module.name, pg_models[i]->module.name) < 0);
+    for (size_t i = 1; pg_dataset_kinds[i] != NULL; i++)
+        assert_true(strcmp(pg_dataset_kinds[i - 1]->module.name, pg_dataset_kinds[i]->module.name) < 0);
     for (size_t i = 0; pg_defenses[i] != NULL; i++)
         assert_ptr_equal(pg_defense_find(pg_defenses[i]->module.name), pg_defenses[i]);
     for (size_t i = 0; pg_attacks[i] != NULL; i++)
@@ -314,6 +320,59 @@ static void every_attack_knows_its_bounds(void **state)
     }
 }
 
+/* The configuration that `data import` and `data fetch` start from. */
+static void dataset_defaults(const pg_dataset_kind *kind, void *config)
+{
+    pg_options_defaults(kind->module.options, config);
+    if (kind->fetch_options != NULL)
+        pg_options_defaults(kind->fetch_options, config);
+}
+
+/* In a --data folder that is not there: what has files is missing, and says which command brings it; what cannot be imported or
+ * fetched leaves nothing behind; what is built in opens and reads. */
+static void check_dataset_kind(const pg_dataset_kind *kind)
+{
+    static const char nowhere[] = "/tmp/pg-test-contract-nowhere";
+    const pg_module *m = &kind->module;
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    CHECK(pg_dataset_kind_check(kind) == PG_OK, m, "%s", pg_error_message());
+    char spec[64];
+    pg_dataset *dataset = NULL;
+    snprintf(spec, sizeof spec, "%s:%s", m->name, kind->splits[0]);
+    int code = pg_dataset_open(nowhere, spec, &dataset);
+    if (kind->import == NULL && kind->fetch == NULL) {
+        CHECK(code == PG_OK, m, "%s", pg_error_message());
+        const pg_dataset_info *info = pg_dataset_info_of(dataset);
+        uint8_t *pixels = malloc((size_t)3 * (size_t)info->height * (size_t)info->width);
+        int32_t label = -1;
+        assert_int_equal(pg_dataset_read(dataset, 0, 1, pixels, &label), PG_OK);
+        CHECK(label >= 0 && label < info->classes && info->class_names[label] != NULL, m, "label %d", label);
+        free(pixels);
+        pg_dataset_close(dataset);
+        return;
+    }
+    CHECK(code == (kind->user_named ? PG_EINPUT : PG_EMISSING), m, "opens what is not there: %s", pg_error_message());
+    CHECK(kind->user_named || strstr(pg_error_message(), m->name) != NULL, m, "the message does not name it: %s",
+          pg_error_message());
+    dataset_defaults(kind, config);
+    CHECK(kind->import == NULL || kind->import(nowhere, m->name, "/no/such/source", config) != PG_OK, m, "imports nothing");
+    pg_fetch given = {.url = "ftp://nowhere.example/x", .hash = "0", .label = "x"};
+    CHECK(kind->fetch == NULL || kind->fetch(nowhere, m->name, &given, config) == PG_EINPUT, m, "fetches from anywhere");
+    CHECK(kind->verify == NULL || kind->verify(nowhere, m->name, NULL, NULL) == PG_EMISSING, m, "verifies what is not there");
+    CHECK(access(nowhere, F_OK) != 0, m, "leaves a --data folder behind");
+}
+
+static void every_kind_of_data_set_says_what_is_missing(void **state)
+{
+    (void)state;
+    int user_named = 0;
+    for (size_t i = 0; pg_dataset_kinds[i] != NULL; i++) {
+        check_dataset_kind(pg_dataset_kinds[i]);
+        user_named += pg_dataset_kinds[i]->user_named;
+    }
+    assert_int_equal(user_named, 1); /* a name that no kind has is of this one */
+}
+
 static void check_axis(const pg_module *m, const pg_axis *axis)
 {
     CHECK(axis->positions >= 1 && axis->stride >= 0 && axis->field >= 0, m, "positions %d, stride %d, field %d",
@@ -423,7 +482,7 @@ int main(void)
         cmocka_unit_test(defaults_make_a_configuration),  cmocka_unit_test(every_defense_answers),
         cmocka_unit_test(copies_keep_to_their_windows),   cmocka_unit_test(every_attack_knows_its_bounds),
         cmocka_unit_test(every_model_has_a_geometry),     cmocka_unit_test(list_shows_every_module),
-        cmocka_unit_test(help_shows_every_option),
+        cmocka_unit_test(help_shows_every_option),        cmocka_unit_test(every_kind_of_data_set_says_what_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
