@@ -1,16 +1,26 @@
 /* patchgauge attack: one attack on a run of images; results as files, with pictures. */
+#include "harness/base/file.h"
 #include "harness/base/option.h"
-#include "harness/cmd/command.h"
-#include "harness/cmd/attack_files.h"
+#include "harness/base/process.h"
 #include "harness/base/signals.h"
+#include "harness/cmd/attack_export.h"
+#include "harness/cmd/command.h"
+#include "harness/pipeline/compute.h"
+#include "harness/plan/tasks.h"
+#include "plots/figure.h"
+#include "plots/sheet.h"
 
+#include <dirent.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 PG_COMMAND(attack)
 
 enum { PAIRS_MAX = 64 };
+#define DATABASE "attack.db"
 
 typedef struct arguments {
     pg_attack_request request;
@@ -148,16 +158,174 @@ static int parse(int argc, char **argv, arguments *a)
     return PG_OK;
 }
 
+/* ---- The folder ---- */
+
+/* What `attack` works on. */
+typedef struct job {
+    const pg_context *context;
+    const pg_attack_request *request;
+    const pg_cell *cell;
+    char db[PATH_MAX];
+    bool there; /* the folder has this cell: the attack goes on */
+    bool begun; /* the folder is made, and holds nothing else */
+    char *made; /* by pg_folders_begin */
+} job;
+
+static int path_in(const job *j, const char *name, char path[PATH_MAX])
+{
+    int size = snprintf(path, PATH_MAX, "%s/%s", j->request->folder, name);
+    return size < PATH_MAX ? PG_OK : pg_fail(PG_EINPUT, "%s: the name of the folder is too long", j->request->folder);
+}
+
+/* Images of the cell that the database in the folder has; -1: it does not know the cell, or is none. */
+static int64_t count_done(const job *j)
+{
+    pg_store *store = NULL;
+    pg_cell_result result = {0};
+    int64_t n = -1;
+    if (pg_file_size(j->db) > 0 && pg_store_open(j->db, PG_STORE_READ, &store) == PG_OK &&
+        pg_store_cell(store, j->cell->id, &result) == PG_OK && result.known)
+        n = result.n;
+    pg_cell_result_release(&result);
+    pg_store_close(store);
+    return n;
+}
+
+static bool is_empty(const char *folder)
+{
+    DIR *list = opendir(folder);
+    bool empty = true;
+    for (struct dirent *entry; list && empty && (entry = readdir(list)) != NULL;)
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    if (list)
+        closedir(list);
+    return empty;
+}
+
+/* This attack's folder, a new or an empty one, or any where the user says so; only regular files are written over, and none
+ * that is read. */
+static int check_folder(job *j)
+{
+    const pg_attack_request *r = j->request;
+    const char *const inputs[] = {r->weights, NULL};
+    char path[PATH_MAX];
+    int code = *r->folder ? pg_folder_check(r->folder)
+                          : pg_fail(PG_EUSAGE, "the folder for results is an empty text; name one with -o");
+    if (code == PG_OK)
+        code = path_in(j, DATABASE, j->db);
+    if (code != PG_OK)
+        return code;
+    j->there = count_done(j) >= 0;
+    if (!j->there && !r->force && !is_empty(r->folder))
+        return pg_fail(PG_EINPUT, "%s: holds something else than this attack; --force replaces what `attack` writes there",
+                       r->folder);
+    code = pg_output_check(j->db, true, inputs);
+    for (size_t i = 0; code == PG_OK && pg_attack_names[i]; i++)
+        if ((code = path_in(j, pg_attack_names[i], path)) == PG_OK)
+            code = pg_output_check(path, true, inputs);
+    if (code == PG_OK && (r->sheet < 0 || r->sheet > PG_SHEET_MAX))
+        code = pg_fail(PG_EUSAGE, "--sheet %d: a contact sheet has 0 to %d images", r->sheet, (int)PG_SHEET_MAX);
+    return code == PG_OK && r->sheet > 0 ? pg_figure_check(r->folder) : code;
+}
+
+static void remove_database(const job *j)
+{
+    static const char *const ends[] = {"", "-journal", "-wal", "-shm"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char path[PATH_MAX + 16];
+        snprintf(path, sizeof path, "%s%s", j->db, ends[i]);
+        unlink(path);
+    }
+}
+
+/* Makes the folder, or takes what another attack left out of it. */
+static int begin(void *context)
+{
+    job *j = context;
+    char path[PATH_MAX];
+    int code = pg_folders_begin(j->request->folder, &j->made);
+    j->begun = true;
+    if (code != PG_OK || j->there)
+        return code;
+    remove_database(j);
+    for (size_t i = 0; pg_attack_names[i]; i++)
+        if (path_in(j, pg_attack_names[i], path) == PG_OK)
+            unlink(path);
+    return PG_OK;
+}
+
+/* ---- Attack and files ---- */
+
+static int compute(job *j, const pg_plan *plan)
+{
+    const pg_attack_request *r = j->request;
+    pg_store *store = NULL;
+    pg_compute_request request = {.plan = plan,
+                                  .db_path = j->db,
+                                  .data_dir = j->context->data_dir,
+                                  .cache_dir = j->context->cache_dir,
+                                  .cache_bytes = j->context->cache_bytes,
+                                  .device = r->device,
+                                  .workers = 1,
+                                  .threads = r->threads,
+                                  .task_images = PG_TASK_IMAGES,
+                                  .begin = begin,
+                                  .context = j,
+                                  .fresh = !j->there};
+    int code = pg_compute(&request, &store);
+    pg_store_close(store);
+    return code;
+}
+
+/* In a process of its own: this one loads no libtorch and runs no module of a plug-in. */
+static int export_files(void *context)
+{
+    const job *j = context;
+    pg_process_note("writing the files of %s", j->request->folder);
+    return pg_attack_export(j->request, j->cell, j->db);
+}
+
+/* What fails before the first image is done leaves nothing. */
+static void clean_up(job *j, int code)
+{
+    char message[PG_MESSAGE_MAX];
+    snprintf(message, sizeof message, "%s", pg_error_message());
+    if (code != PG_OK && j->begun && !j->there && count_done(j) <= 0)
+        remove_database(j);
+    if (j->begun)
+        pg_folders_end(j->request->folder, j->made, code == PG_OK);
+    if (code != PG_OK)
+        (void)pg_fail(code, "%s", message);
+}
+
+static int attack(job *j, const pg_plan *plan)
+{
+    bool died = false;
+    int code = check_folder(j);
+    if (code == PG_OK && !(j->there && count_done(j) == j->cell->count))
+        code = compute(j, plan);
+    if (code == PG_OK) {
+        pg_signals_answer();
+        code = pg_process_run(export_files, j, &died);
+    }
+    clean_up(j, code);
+    return code;
+}
+
 static int run(const pg_context *context, int argc, char **argv)
 {
     arguments a = {0};
+    pg_plan *plan = NULL;
     int code = parse(argc, argv, &a);
     a.request.data_dir = context->data_dir;
     if (code == PG_OK) {
         pg_signals_catch();
-        pg_signals_answer();
+        code = pg_attack_plan_open(&a.request, &plan);
     }
-    return code == PG_OK ? pg_attack_write(&a.request) : code;
+    if (code == PG_OK)
+        code = attack(&(job){.context = context, .request = &a.request, .cell = pg_plan_at(plan, 0)}, plan);
+    pg_plan_free(plan);
+    return code;
 }
 
 const pg_command pg_command_attack = {
@@ -166,11 +334,14 @@ const pg_command pg_command_attack = {
         "attack --weights F --dataset D [--images A:B] --attack NAME --patch 5 [--defense NAME] [--set key=value]... -o DIR",
     .summary = "attack images with a patch; results as files, with pictures",
     .help =
-        "Writes DIR/results.csv (one line an image: label, predictions before and after, place, target, loss, steps, largest\n"
-        "local logit), DIR/patches.npy (uint8, [n][3][height][width]) and DIR/meta.json (settings, hashes, counts), draws\n"
-        "DIR/sheet (a contact sheet) and DIR/local-logits (a histogram) as SVG and PNG, and prints a summary. Every patch is\n"
-        "rounded to 8 bits and evaluated by the deployed path. A matrix with `attack = \"NAME\"` keeps such results in the\n"
-        "database instead, goes on after an interruption, and shows them in tables.\n"
+        "Attacks the images as `run` does a cell, into the database DIR/attack.db, and writes from it: DIR/results.csv (one "
+        "line\n"
+        "an image: label, predictions before and after, place, target, loss, steps, largest local logit), DIR/patches.npy\n"
+        "(uint8, [n][3][height][width]), DIR/meta.json (settings, hashes, counts), and as SVG, PNG and PDF DIR/sheet (a "
+        "contact\n"
+        "sheet) and DIR/local-logits (a histogram); prints a summary. Every patch is rounded to 8 bits and evaluated by the\n"
+        "deployed path. The first Ctrl-C keeps the images that are done: the same command goes on, and writes the files. A\n"
+        "matrix with `attack = \"NAME\"` keeps such results in its database, and shows them in tables.\n"
         "\n"
         "  --weights F      weights file, or null\n"
         "  --dataset D      NAME:SPLIT; NAME:SPLIT@SIZE resizes its images\n"
@@ -183,8 +354,8 @@ const pg_command pg_command_attack = {
         "  --defense NAME   see `patchgauge list defenses`; default mean, no defense\n"
         "  --set KEY=VALUE  option of the attack or the defense, see `help attack NAME` and `help defense NAME`; where both\n"
         "                   have it, attack.KEY=VALUE or defense.KEY=VALUE; may be given several times\n"
-        "  -o, --output D   folder, made where it is missing; what an attack wrote there before is replaced\n"
-        "  --force          replace files of these names that are not from an attack\n"
+        "  -o, --output D   folder, made where it is missing; with this attack in it, it goes on where it stopped\n"
+        "  --force          use a folder that holds something else, and replace files of these names in it\n"
         "  --seed N         of places, starts and targets; default 0\n"
         "  --sheet N        images of the contact sheet, 0 to 64; default 16; 0: no pictures, no gnuplot\n"
         "  --batch N        images of a forward pass; default 128\n"

@@ -1,7 +1,7 @@
 /* The contact sheet of `patchgauge attack`: which images, their evidence, and where it lies on them. See plots/sheet.h. */
 #include "defenses/evidence.h"
 #include "harness/base/log.h"
-#include "harness/cmd/attack_work.h"
+#include "harness/cmd/attack_export.h"
 #include "plots/sheet.h"
 
 #include <math.h>
@@ -10,7 +10,8 @@
 
 /* What one image keeps; pointers go into the memory of the sheet. */
 struct pg_attack_sheet {
-    const pg_attack_setup *setup;
+    const pg_cell *cell;
+    const pg_dataset_info *dataset;
     int n, most;
     size_t image, positions;
     uint8_t *pixels; /* [most][2][image] */
@@ -21,19 +22,20 @@ struct pg_attack_sheet {
     pg_sheet_image *images;
 };
 
-int pg_attack_sheet_new(const pg_attack_setup *setup, int most, pg_attack_sheet **out)
+int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int most, pg_attack_sheet **out)
 {
-    const pg_geometry *g = &setup->info.geometry;
+    const pg_geometry *g = &cell->forward->info.geometry;
     pg_attack_sheet *s = calloc(1, sizeof *s);
     *out = s;
     if (!s)
         return pg_fail(PG_ENOMEM, "out of memory for a contact sheet");
     int height = g->rows.positions, width = g->columns.positions;
-    *s = (pg_attack_sheet){.setup = setup,
+    *s = (pg_attack_sheet){.cell = cell,
+                           .dataset = dataset,
                            .most = most,
                            .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
                            .positions = (size_t)height * (size_t)width};
-    size_t size = setup->defense->scratch_size(height, width, g->classes, 1);
+    size_t size = cell->defense->scratch_size(height, width, g->classes, 1);
     s->pixels = malloc((size_t)most * 2 * s->image + 1);
     s->values = malloc((size_t)most * 2 * s->positions * sizeof *s->values + 1);
     s->q = malloc(s->positions * (size_t)g->classes * sizeof *s->q);
@@ -77,9 +79,9 @@ static int rival_of(const pg_evidence *e, int label)
 /* One map; without evidence (something is not finite) it is blank. */
 static pg_sheet_map map_of(const pg_attack_sheet *s, const pg_evidence *e, bool finite, int c, float *values)
 {
-    const pg_attack_setup *setup = s->setup;
-    const pg_window *w = &setup->window;
-    pg_sheet_map map = {.class_name = pg_dataset_info_of(setup->dataset)->class_names[c],
+    const pg_cell *cell = s->cell;
+    const pg_window *w = &cell->window;
+    pg_sheet_map map = {.class_name = s->dataset->class_names[c],
                         .values = values,
                         .height = PG_MIN(w->height, e->height),
                         .width = PG_MIN(w->width, e->width)};
@@ -88,43 +90,44 @@ static pg_sheet_map map_of(const pg_attack_sheet *s, const pg_evidence *e, bool 
         map.score += finite ? (double)e->q[p * (size_t)e->classes + (size_t)c] / PG_GRID : 0;
     }
     pg_window cut = {map.height, map.width};
-    if (finite && setup->defense->masked)
-        map.masked = setup->defense->masked(e, cut, setup->config, c, s->scratch, &map.top, &map.left);
+    if (finite && cell->defense->masked)
+        map.masked = cell->defense->masked(e, cut, cell->config, c, s->scratch, &map.top, &map.left);
     for (int i = 0; map.masked && i < cut.height * cut.width; i++)
         map.score -= values[(map.top + i / cut.width) % e->height * e->width + (map.left + i % cut.width) % e->width];
     return map;
 }
 
 /* What the patch changes of the image that the network takes. */
-static int outline(const pg_attack_setup *setup, const pg_attack_result *r, pg_sheet_image *image)
+static int outline(const pg_cell *cell, const pg_attack_row *r, pg_sheet_image *image)
 {
-    const pg_resizing *how = &setup->resize;
+    const pg_resizing *how = &cell->forward->resize;
     image->patch_top = r->top;
     image->patch_left = r->left;
-    image->patch_height = setup->patch_height;
-    image->patch_width = setup->patch_width;
-    if (!setup->before_resize)
+    image->patch_height = cell->patch_height;
+    image->patch_width = cell->patch_width;
+    if (!cell->forward->before_resize)
         return PG_OK;
-    int code = pg_resize_touched(how->from_height, how->height, how->filter, r->top, setup->patch_height, &image->patch_top,
+    int code = pg_resize_touched(how->from_height, how->height, how->filter, r->top, cell->patch_height, &image->patch_top,
                                  &image->patch_height);
-    return code == PG_OK ? pg_resize_touched(how->from_width, how->width, how->filter, r->left, setup->patch_width,
+    return code == PG_OK ? pg_resize_touched(how->from_width, how->width, how->filter, r->left, cell->patch_width,
                                              &image->patch_left, &image->patch_width)
                          : code;
 }
 
-int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_result *result, int label, const uint8_t *clean,
-                        const uint8_t *attacked, const float *logits)
+int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_row *attack, const uint8_t *clean, const uint8_t *attacked,
+                        const float *logits)
 {
-    const pg_attack_setup *setup = s->setup;
-    const pg_geometry *g = &setup->info.geometry;
-    if (s->n == s->most || result->steps == 0)
+    const pg_cell *cell = s->cell;
+    const pg_geometry *g = &cell->forward->info.geometry;
+    int label = attack->label;
+    if (s->n == s->most || attack->steps == 0)
         return PG_OK;
     size_t at = (size_t)s->n++;
     uint8_t *pixels = s->pixels + at * 2 * s->image;
     memcpy(pixels, clean, s->image);
     memcpy(pixels + s->image, attacked, s->image);
     pg_evidence_spec spec;
-    setup->defense->evidence(setup->config, &spec);
+    cell->defense->evidence(cell->config, &spec);
     pg_evidence evidence = {.q = s->q,
                             .height = g->rows.positions,
                             .width = g->columns.positions,
@@ -134,20 +137,20 @@ int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_result *result, int 
                             .spec = &spec};
     bool finite = pg_evidence_f32(&spec, logits, s->positions, g->classes, s->row, s->q);
     int rival = !finite                                        ? (label == 0)
-                : result->after != label && result->after >= 0 ? result->after
+                : attack->after != label && attack->after >= 0 ? attack->after
                                                                : rival_of(&evidence, label);
-    const char *const *names = pg_dataset_info_of(setup->dataset)->class_names;
+    const char *const *names = s->dataset->class_names;
     pg_sheet_image *image = &s->images[at];
-    *image = (pg_sheet_image){.index = result->image,
-                              .steps = result->steps,
+    *image = (pg_sheet_image){.index = attack->image,
+                              .steps = attack->steps,
                               .label = names[label],
-                              .after = result->after < 0 ? "not finite" : names[result->after],
-                              .broken = result->after != label,
+                              .after = attack->after < 0 ? "not finite" : names[attack->after],
+                              .broken = attack->after != label,
                               .clean = pixels,
                               .attacked = pixels + s->image};
     for (int m = 0; m < 2; m++)
         image->maps[m] = map_of(s, &evidence, finite, m == 0 ? label : rival, s->values + (at * 2 + (size_t)m) * s->positions);
-    return outline(setup, result, image);
+    return outline(cell, attack, image);
 }
 
 /* A position's cell is as wide as the stride, in the middle of its field; where no field is known, the cells share the image.
@@ -164,9 +167,9 @@ static pg_sheet_axis axis_of(const pg_axis *a, int size)
     return axis;
 }
 
-int pg_attack_sheet_draw(pg_attack_sheet *s, const char *title, const char *subtitle)
+int pg_attack_sheet_draw(pg_attack_sheet *s, const char *title, const char *subtitle, const char *folder)
 {
-    const pg_geometry *g = &s->setup->info.geometry;
+    const pg_geometry *g = &s->cell->forward->info.geometry;
     pg_sheet sheet = {.title = title,
                       .subtitle = subtitle,
                       .rows = axis_of(&g->rows, g->input_height),
@@ -175,5 +178,5 @@ int pg_attack_sheet_draw(pg_attack_sheet *s, const char *title, const char *subt
                       .n = (size_t)s->n};
     if (s->n == 0)
         pg_info("no contact sheet: no image was attacked, all of them are as the attack wants them without a patch");
-    return s->n > 0 ? pg_sheet_draw(&sheet, s->setup->request->folder) : PG_OK;
+    return s->n > 0 ? pg_sheet_draw(&sheet, folder) : PG_OK;
 }

@@ -3,6 +3,7 @@
 #include "harness/base/option.h"
 #include "harness/cmd/audit_table.h"
 #include "harness/cmd/matrix_args.h"
+#include "harness/plan/matrix.h"
 #include "harness/plan/tasks.h"
 #include "harness/base/signals.h"
 
@@ -206,26 +207,12 @@ static int parse(int argc, char **argv, arguments *a)
 
 /* ---- The plan ---- */
 
-/* A TOML string. */
-static void add_text(pg_buf *out, const char *text)
-{
-    pg_buf_puts(out, "\"");
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f)
-            pg_buf_printf(out, "\\u%04x", c);
-        else
-            pg_buf_printf(out, c == '"' || c == '\\' ? "\\%c" : "%c", c);
-    }
-    pg_buf_puts(out, "\"");
-}
-
 static void add_axis(pg_buf *out, const char *key, const list *l)
 {
     pg_buf_printf(out, "%s = [", key);
     for (size_t i = 0; i < l->n; i++) {
         pg_buf_puts(out, i ? ", " : "");
-        add_text(out, l->items[i]);
+        pg_matrix_string(out, l->items[i]);
     }
     pg_buf_puts(out, "]\n");
 }
@@ -238,9 +225,9 @@ static void write_matrix(const arguments *a, pg_buf *out)
         if (pg_defenses[i]->level == PG_LEVEL_FEATURE)
             all.items[all.n++] = pg_defenses[i]->module.name;
     pg_buf_puts(out, "name = \"audit\"\n[fixed]\ndataset = ");
-    add_text(out, a->dataset);
+    pg_matrix_string(out, a->dataset);
     pg_buf_puts(out, "\nweights = ");
-    add_text(out, a->weights);
+    pg_matrix_string(out, a->weights);
     pg_buf_puts(out, "\n[axes]\n");
     add_axis(out, "defense", &all);
     add_axis(out, "patch", &a->patches);

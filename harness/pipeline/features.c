@@ -206,8 +206,9 @@ static int check_request(const pg_features_request *r)
     return name ? PG_OK : pg_fail(PG_EINPUT, "%s: is not UTF-8, and meta.json names it; rename the file", r->weights);
 }
 
-int pg_features_check(const pg_dataset_info *data, const char *dataset, int64_t first, int64_t end, const pg_geometry *g,
-                      const char *weights)
+/* Whether images first to end - 1 of the data set are there, and the network takes them. */
+static int check_fit(const pg_dataset_info *data, const char *dataset, int64_t first, int64_t end, const pg_geometry *g,
+                     const char *weights)
 {
     if (end > data->images || first < 0 || first >= end)
         return pg_fail(PG_EINPUT, "images %lld:%lld: %s has the images 0:%lld", (long long)first, (long long)end, dataset,
@@ -237,7 +238,7 @@ int pg_features_write(const pg_features_request *request)
     if (code == PG_OK)
         code = pg_weights_describe(r.weights, r.pairs, r.n_pairs, &info);
     if (code == PG_OK)
-        code = pg_features_check(pg_dataset_info_of(dataset), r.dataset, r.first, r.end, &info.geometry, r.weights);
+        code = check_fit(pg_dataset_info_of(dataset), r.dataset, r.first, r.end, &info.geometry, r.weights);
     pg_network_options options = {.device = r.device, .dtype = r.dtype, .batch = r.batch, .threads = r.threads};
     if (code == PG_OK)
         code = pg_network_open(r.weights, r.pairs, r.n_pairs, &options, &network);

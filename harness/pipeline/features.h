@@ -19,9 +19,6 @@ typedef struct pg_features_request {
     bool force; /* over files of the same names that are not from `features` */
 } pg_features_request;
 
-/* Whether images first to end - 1 of a data set are there and a network takes them; also before an attack. PG_EINPUT. */
-int pg_features_check(const pg_dataset_info *data, const char *dataset, int64_t first, int64_t end, const pg_geometry *g,
-                      const char *weights) PG_MUST_USE;
 /* Writes features.npy (float32 [n][H][W][N]), labels.npy (int32 [n]) and meta.json into the folder, which is made where it is
  * missing. Each file appears whole, meta.json last; after a failure none of them changed.
  * PG_EINTERRUPTED where a signal asked to stop (pg_signals_stopping). */

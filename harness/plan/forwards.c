@@ -302,11 +302,9 @@ static int copy_forward(const pg_forward *from, const pg_cell *c, pg_forward *f)
     return good ? PG_OK : pg_fail(PG_ENOMEM, "planning: out of memory");
 }
 
-int pg_target_check(const pg_attack *attack, const void *config, const pg_dataset *dataset, int64_t first, int64_t count)
+/* PG_EINPUT where an image of the range has the label `target`. */
+static int check_labels(const pg_dataset *dataset, int64_t first, int64_t count, int target)
 {
-    int target = attack->fixed_target ? attack->fixed_target(config) : -1;
-    if (target < 0)
-        return PG_OK;
     int32_t *labels = malloc((size_t)count * sizeof *labels);
     int code = labels ? pg_dataset_read(dataset, first, count, NULL, labels) : pg_fail(PG_ENOMEM, "planning: out of memory");
     for (int64_t i = 0; code == PG_OK && i < count; i++)
@@ -321,12 +319,13 @@ int pg_target_check(const pg_attack *attack, const void *config, const pg_datase
 /* A target that is a class: no image of the cell may have it. */
 static bool target_fits(pg_cell_builder *s, int line, const pg_cell *c, const pg_forward *f)
 {
-    if (!f->attack->fixed_target || f->attack->fixed_target(f->attack_config) < 0)
+    int target = f->attack->fixed_target ? f->attack->fixed_target(f->attack_config) : -1;
+    if (target < 0)
         return true;
     pg_dataset *dataset = NULL;
     int code = pg_dataset_open(s->data_dir, f->dataset, &dataset);
     if (code == PG_OK)
-        code = pg_target_check(f->attack, f->attack_config, dataset, c->first, c->count);
+        code = check_labels(dataset, c->first, c->count, target);
     pg_dataset_close(dataset);
     if (code != PG_OK)
         pg_problem(s->problems, line, "attack", "attack %s: %s", f->attack->module.name, pg_error_message());

@@ -82,9 +82,6 @@ void pg_cell_release(pg_cell *cell);
  * data set do not fit (*ok = false, told once). */
 int pg_cell_builder_forward(pg_cell_builder *builder, const pg_toml_value **values, const pg_forward **out,
                             bool *ok) PG_MUST_USE;
-/* PG_EINPUT where the options name a class as the target that an image of the range has. */
-int pg_target_check(const pg_attack *attack, const void *config, const pg_dataset *dataset, int64_t first,
-                    int64_t count) PG_MUST_USE;
 /* A cell of an image-level defense, resolved so far as its defense and patch: cell->forward becomes the pass of its masked
  * images. */
 int pg_cell_builder_masked(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *cell) PG_MUST_USE;

@@ -29,7 +29,7 @@ void pg_problem(pg_problems *problems, int line, const char *key, const char *fo
     pg_buf made;
     pg_buf_init(&made);
     if (line > 0 && problems->options)
-        pg_buf_printf(&made, "--%s: %s\n", key, text);
+        pg_buf_printf(&made, "--%s%s: %s\n", strchr(key, '.') ? "set " : "", key, text);
     else if (line > 0)
         pg_buf_printf(&made, "%s:%d: %s\n", problems->path, line, text);
     else
@@ -274,6 +274,19 @@ bool pg_matrix_varies(const pg_matrix *m, size_t key)
             return strcmp(e->section, "fixed") != 0;
     }
     return false;
+}
+
+void pg_matrix_string(pg_buf *out, const char *text)
+{
+    pg_buf_puts(out, "\"");
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f)
+            pg_buf_printf(out, "\\u%04x", c);
+        else
+            pg_buf_printf(out, c == '"' || c == '\\' ? "\\%c" : "%c", c);
+    }
+    pg_buf_puts(out, "\"");
 }
 
 bool pg_matrix_same_value(const char *a, const char *b)

@@ -19,7 +19,8 @@ typedef struct pg_problems {
     pg_buf text;
     size_t n;
     const char *path;
-    bool options; /* the file stands for options of the command line: "--KEY: text\n" instead of a line's number */
+    bool options; /* the file stands for options of the command line: "--KEY: text\n" or "--set MODULE.OPTION: text\n" instead
+                     of a line's number */
 } pg_problems;
 void pg_problems_init(pg_problems *problems, const char *path);
 void pg_problems_release(pg_problems *problems);
@@ -62,6 +63,8 @@ void pg_matrix_release(pg_matrix *matrix);
 
 /* Values of row i, one per key in the order of keys; false where it is excluded. */
 bool pg_matrix_row(const pg_matrix *matrix, size_t i, const pg_toml_value **values);
+/* Appends the text as a string of a matrix file, quotes included. */
+void pg_matrix_string(pg_buf *out, const char *text);
 /* How [[exclude]] compares values: equal as written, or equal as numbers. */
 bool pg_matrix_same_value(const char *a, const char *b);
 /* True for keys with more than one value, and keys of [axes] and [[zip]]. */

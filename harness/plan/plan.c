@@ -163,6 +163,8 @@ static int keep_names(pg_plan *plan, const pg_matrix *matrix, const pg_plan_requ
 
 static int report(const pg_problems *problems)
 {
+    if (problems->options && problems->n == 1)
+        return pg_fail(PG_EINPUT, "%.*s", (int)strcspn(problems->text.data, "\n"), problems->text.data);
     fwrite(problems->text.data, 1, problems->text.size, stderr);
     return pg_fail(PG_EINPUT, "%s: %zu problem%s; nothing was done", problems->path, problems->n, problems->n == 1 ? "" : "s");
 }

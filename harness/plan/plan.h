@@ -83,7 +83,8 @@ typedef struct pg_cell {
 } pg_cell;
 
 /* Reads a matrix and resolves it; *new*, pg_plan_free. All problems of the file are printed to standard error, one line each
- * with file and line number; the recorded message counts them. PG_EINPUT, PG_EMISSING, PG_EDAMAGED, ... */
+ * with file and line number; the recorded message counts them. One problem with options of the command line is the message.
+ * PG_EINPUT, PG_EMISSING, PG_EDAMAGED, ... */
 int pg_plan_open(const pg_plan_request *request, pg_plan **out) PG_MUST_USE;
 void pg_plan_free(pg_plan *plan);
 

@@ -26,11 +26,6 @@ struct pg_attacker {
 
 static const pg_attack_common *common_of(const pg_attack_job *job) { return job->attack_config; }
 
-static bool goes_through_mean(const pg_attack_job *job)
-{
-    return !job->defense->surrogate || common_of(job)->through == PG_THROUGH_MEAN;
-}
-
 /* ---- Opening ---- */
 
 static int check_job(const pg_attack_job *job, const pg_geometry *g)
@@ -123,8 +118,6 @@ void pg_attacker_close(pg_attacker *a)
     free(a->logits);
     free(a);
 }
-
-const char *pg_attacker_through(const pg_attacker *a) { return goes_through_mean(&a->job) ? "mean" : "defense"; }
 
 /* ---- What was found ---- */
 

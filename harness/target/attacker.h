@@ -42,8 +42,6 @@ typedef struct pg_attacker pg_attacker;
 /* *new*, pg_attacker_close. Prepares the attack where it learns first. */
 int pg_attacker_open(const pg_attack_job *job, pg_attacker **out) PG_MUST_USE;
 void pg_attacker_close(pg_attacker *attacker);
-/* "defense", or "mean" where the defense has no surrogate or the user asked for it. */
-const char *pg_attacker_through(const pg_attacker *attacker);
 /* The prediction of the defended classifier from an image's local logits [H][W][classes]; -1: not finite. PG_EINPUT where the
  * rule of a plug-in says what is no class. */
 int pg_attacker_predict(pg_attacker *attacker, const float *logits, int64_t image, int *prediction) PG_MUST_USE;

@@ -1,10 +1,10 @@
-/* `patchgauge attack` through the program: files that agree with each other and with the images, pictures, bad input that
- * leaves nothing behind, and an interruption. Needs libtorch. */
+/* `patchgauge attack` through the program: files that agree with each other and with the images, pictures, folders of others,
+ * bad input that leaves nothing behind, and an interrupted attack that goes on. Needs libtorch. */
 /* Loads libtorch. */
 #include "harness/base/file.h"
 #include "tests/support/load_npy.h"
 #include "harness/data/dataset.h"
-#include "tests/support/program.h"
+#include "tests/faults/faults.h"
 
 #include <dirent.h>
 #include <jansson.h>
@@ -18,6 +18,7 @@
 #define BAGNET "models/zoo/synthetic-bagnet.safetensors"
 #define ATTACK "attack --dataset synthetic:test --threads 1 --quiet"
 #define COMMON ATTACK " --weights " BAGNET " --patch 5"
+#define BLACK  ATTACK " --weights null --attack random-search --patch 5 --set random-search.steps=3" /* without libtorch */
 
 enum { FIRST = 120, END = 150, N = END - FIRST, PATCH = 3 * 5 * 5 };
 
@@ -34,6 +35,14 @@ static void attack(const char *out, const char *more)
     if (code != 0)
         print_error("%s\n", program_output);
     assert_int_equal(code, 0);
+}
+
+/* On the null model, whose logits no patch changes. */
+static void attack_null(const char *out, const char *more)
+{
+    int code = program_run("none.db", BLACK " %s -o %s", more, scratch_path(out));
+    if (code != 0)
+        fail_msg("%s: %d: %s", more, code, program_output);
 }
 
 static char *read_text(const char *folder, const char *name)
@@ -130,7 +139,7 @@ static void the_same_command_gives_the_same_bytes(void **state)
         free(a);
         free(b);
     }
-    assert_int_equal(scratch_count(scratch_path("two")), 3);
+    assert_int_equal(scratch_count(scratch_path("two")), 4); /* and the database */
 }
 
 static void pictures_stand_beside(void **state)
@@ -153,57 +162,66 @@ static void pictures_stand_beside(void **state)
     free(svg);
 }
 
-/* One image that is wrong already: nothing is attacked; pictures of an attack before go. */
+enum { BLACK_IMAGES = 100 };
+
 /* Sums of the evidence for the label on the sheet, by image; 0 for images that are not there. */
-static void read_sums(const char *folder, double sums[N])
+static void read_sums(const char *folder, double sums[BLACK_IMAGES])
 {
     char *text = read_text(folder, "sheet.tsv"), *line = text;
     int image = -1;
-    memset(sums, 0, N * sizeof *sums);
+    memset(sums, 0, BLACK_IMAGES * sizeof *sums);
     for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
         double sum;
         *end = '\0';
         (void)sscanf(line, "%*f %*f image %d", &image);
-        if (image >= FIRST && sums[image - FIRST] == 0 && sscanf(line, "%*f %*f sum %lf", &sum) == 1)
-            sums[image - FIRST] = sum;
+        if (image >= 0 && image < BLACK_IMAGES && sums[image] == 0 && sscanf(line, "%*f %*f sum %lf", &sum) == 1)
+            sums[image] = sum;
     }
     free(text);
 }
 
-/* On images as they are: a mask takes the heaviest window out of the sum, and so takes it down. */
+/* Of one network: a mask takes the heaviest window out of the sum, and so takes it down. */
 static void what_is_masked_is_not_in_the_sums(void **state)
 {
     (void)state;
-    double masked[N], whole[N];
-    attack("masked", "--defense robust-masking --set threshold=0 --set steps=1 --set step=0 --set start=image --sheet 64");
-    attack("whole-sums", "--defense robust-masking --set threshold=1 --set steps=1 --set step=0 --set start=image --sheet 64");
+    double masked[BLACK_IMAGES], whole[BLACK_IMAGES];
+    attack_null("masked", "--images 0:100 --defense robust-masking --set threshold=0 --sheet 16");
+    attack_null("whole-sums", "--images 0:100 --defense robust-masking --set threshold=1 --sheet 16");
     read_sums("masked", masked);
     read_sums("whole-sums", whole);
     int both = 0;
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < BLACK_IMAGES; i++) {
         both += masked[i] > 0 && whole[i] > 0;
         assert_true(masked[i] == 0 || whole[i] == 0 || masked[i] < whole[i]);
     }
     assert_true(both >= 10);
 }
 
+/* An attack that needs no gradients runs on the null model, whose logits no patch changes. */
+static void black_boxes_run_without_gradients(void **state)
+{
+    (void)state;
+    attack_null("null", "--images 0:20 --sheet 4");
+    assert_non_null(strstr(program_output, "accuracy under attack"));
+    assert_int_equal(count_of("null", "broken"), 0);
+}
+
+/* One image that is wrong already: nothing is attacked; pictures of an attack before go. */
 static void no_sheet_where_nothing_was_attacked(void **state)
 {
     (void)state;
+    char one[64];
     row rows[N];
     int wrong = 0;
-    assert_int_equal(read_rows("one", rows), N);
-    while (wrong < N && rows[wrong].before == rows[wrong].label)
+    assert_int_equal(access(scratch_path("null/sheet.svg"), F_OK), 0);
+    assert_int_equal(read_rows("null", rows), 20);
+    while (wrong < 20 && rows[wrong].before == rows[wrong].label)
         wrong++;
-    assert_true(wrong < N);
-    attack("again", "");
-    assert_int_equal(access(scratch_path("again/sheet.svg"), F_OK), 0);
-    int code =
-        program_run("none.db", COMMON " --defense robust-masking --set threshold=0.2 --images %d:%d --attack lavan -o %s",
-                    FIRST + wrong, FIRST + wrong + 1, scratch_path("again"));
-    assert_int_equal(code, 0);
-    assert_int_not_equal(access(scratch_path("again/sheet.svg"), F_OK), 0);
-    assert_int_equal(access(scratch_path("again/local-logits.svg"), F_OK), 0);
+    assert_true(wrong < 20);
+    snprintf(one, sizeof one, "--images %d:%d --force", wrong, wrong + 1);
+    attack_null("null", one);
+    assert_int_not_equal(access(scratch_path("null/sheet.svg"), F_OK), 0);
+    assert_int_equal(access(scratch_path("null/local-logits.svg"), F_OK), 0);
 }
 
 static void bad_input_is_one_error_and_leaves_nothing(void **state)
@@ -219,7 +237,11 @@ static void bad_input_is_one_error_and_leaves_nothing(void **state)
         {"--attack lavan --set location=everywhere", "random, fixed, centre, grid, all, gradient"},
         {"--attack lavan --set stepz=5", "no option of attack lavan or defense mean"},
         {"--attack lavan --set clip.clip=0:5", "no option of attack lavan or defense mean"},
-        {"--attack lavan --set lavan.stepz=5", "stepz"},
+        {"--attack lavan --set lavan.stepz=5", "--set lavan.stepz: "},
+        {"--attack lavan --set steps=5 --set lavan.steps=6", "given twice, as 'steps=5' and 'lavan.steps=6'"},
+        {"--attack lavan --set steps", "right would be KEY=VALUE"},
+        {"--attack lavan --set 'target=x\"\\y'", "target"},
+        {"--attack none", "attacks nothing"},
         {"--attack lavan --set target=0 --images 0:40", "has the label 0, which is the target"},
         {"--attack lavan --set target=0 --set steps=1000000 --images 0:2000", "has the label 0, which is the target"},
         {"--attack lavan --set target=99", "classes"},
@@ -274,84 +296,151 @@ static void targets_are_reached_from_other_classes(void **state)
     assert_non_null(strstr(program_output, told));
 }
 
-/* Files that no attack wrote stay as they are, and are told before the work. */
+static void expect_text(const char *folder, const char *name, const char *expected)
+{
+    char *text = read_text(folder, name);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void expect_refused(const char *out, const char *more)
+{
+    assert_int_equal(program_run("none.db", BLACK " --images 0:2 --sheet 0 %s -o %s", more, scratch_path(out)), 2);
+    assert_non_null(strstr(program_output, "holds something else than this attack; --force replaces"));
+}
+
+/* A folder that holds anything but this attack is refused before the work. */
 static void files_of_others_stay(void **state)
 {
     (void)state;
-    static const char *const names[] = {"results.csv", "meta.json", "sheet.tsv"};
+    static const char *const names[] = {"results.csv", "sheet.tsv", "attack.db", "thesis.txt"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char folder[32], path[64];
         snprintf(folder, sizeof folder, "others%zu", i);
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         assert_int_equal(mkdir(scratch_path(folder), 0777), 0);
         scratch_write(path, "mine", 4);
-        assert_int_equal(
-            program_run("none.db", COMMON " --attack lavan --set steps=1 --images 0:2 --sheet 0 -o %s", scratch_path(folder)),
-            2);
-        assert_non_null(strstr(program_output, "is there already; --force replaces it"));
-        char *text = read_text(folder, names[i]);
-        assert_string_equal(text, "mine");
-        free(text);
+        expect_refused(folder, "");
+        expect_text(folder, names[i], "mine");
+        assert_int_equal(scratch_count(scratch_path(folder)), 1);
+        attack_null(folder, "--images 0:2 --sheet 0 --force");
+        bool ours = strcmp(names[i], "thesis.txt") != 0;
+        assert_int_equal(scratch_count(scratch_path(folder)), 4 + !ours);
+        if (!ours)
+            expect_text(folder, names[i], "mine");
     }
-    assert_int_equal(mkdir(scratch_path("strangers"), 0777), 0);
-    scratch_write("strangers/thesis.txt", "mine", 4);
-    attack("strangers", "--sheet 0");
-    char *text = read_text("strangers", "thesis.txt");
-    assert_string_equal(text, "mine");
-    free(text);
+    char *before = read_text("others0", "results.csv"); /* so is one with another attack */
+    expect_refused("others0", "--seed 1");
+    expect_text("others0", "results.csv", before);
+    attack_null("others0", "--images 0:2 --sheet 0 --seed 1 --force");
+    char *after = read_text("others0", "results.csv");
+    assert_string_not_equal(before, after);
+    attack_null("others0", "--images 0:2 --sheet 0 --seed 1"); /* but this one is not */
+    expect_text("others0", "results.csv", after);
+    free(before);
+    free(after);
 }
 
-/* A disk that is full leaves the results of the attack before, all of them. */
+/* A disk that is full leaves the files that were there, all of them. */
 static void results_are_replaced_as_a_whole(void **state)
 {
     (void)state;
-    attack("whole", "--sheet 0");
-    char line[2048], *before[2] = {read_text("whole", "results.csv"), read_text("whole", "meta.json")};
-    snprintf(line, sizeof line,
-             "trap '' XFSZ; ulimit -f 4; %s " ATTACK " --weights " BAGNET
-             " --patch 9 --images 0:20 --attack lavan --set steps=1 --sheet 0 -o %s/whole >/dev/null 2>%s/said",
-             program_path(), scratch_folder, scratch_folder);
-    int status = system(line); /* 20 patches of 243 bytes do not fit into 4 blocks, the other files do */
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 4);
-    char *after[2] = {read_text("whole", "results.csv"), read_text("whole", "meta.json")};
+    static const char *const names[] = {"results.csv", "meta.json"};
+    char line[2048];
+    attack_null("whole", "--images 0:60 --sheet 0");
+    char *whole[2];
     for (int i = 0; i < 2; i++) {
-        assert_string_equal(before[i], after[i]);
-        free(before[i]);
-        free(after[i]);
+        char path[64];
+        whole[i] = read_text("whole", names[i]);
+        snprintf(path, sizeof path, "whole/%s", names[i]);
+        scratch_write(path, "old", 3);
     }
-    DIR *folder = opendir(scratch_path("whole"));
-    int files = 0;
-    assert_non_null(folder);
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
-        files += entry->d_name[0] != '.';
-    closedir(folder);
-    assert_int_equal(files, 3);
+    snprintf(line, sizeof line, "trap '' XFSZ; ulimit -f 8; %s " BLACK " --images 0:60 --sheet 0 -o %s/whole 2>&1",
+             program_path(), scratch_folder); /* 60 patches of 75 bytes do not fit into 8 blocks, the other files do */
+    int code = program_shell(line);
+    if (code != 4)
+        fail_msg("%d: %s", code, program_output);
+    for (int i = 0; i < 2; i++)
+        expect_text("whole", names[i], "old");
+    assert_int_equal(scratch_count(scratch_path("whole")), 4);
+    attack_null("whole", "--images 0:60 --sheet 0");
+    for (int i = 0; i < 2; i++) {
+        expect_text("whole", names[i], whole[i]);
+        free(whole[i]);
+    }
 }
 
-/* An attack that needs no gradients runs on the null model, whose logits no patch changes. */
-static void black_boxes_run_without_gradients(void **state)
+/* Before the first image is done. */
+static void an_interruption_may_leave_nothing(void **state)
 {
     (void)state;
-    assert_int_equal(
-        program_run("none.db",
-                    "attack --weights null --dataset synthetic:test --images 0:20 --patch 3x4 --quiet --attack random-search "
-                    "--set random-search.steps=3 --sheet 4 -o %s",
-                    scratch_path("null")),
-        0);
-    assert_non_null(strstr(program_output, "accuracy under attack"));
-    assert_int_equal(count_of("null", "broken"), 0);
-}
-
-/* In the middle of it: libtorch is there. */
-static void an_interruption_leaves_nothing(void **state)
-{
-    (void)state;
-    int code = program_interrupt("none.db", "grep -q patchgauge-torch /proc/$p/maps",
-                                 COMMON " --attack lavan --set steps=100000 --set restarts=50 -o %s/stopped", scratch_folder);
+    char busy[700];
+    snprintf(busy, sizeof busy, "[ -s %s/stopped/attack.db ]", scratch_folder);
+    int code = program_interrupt("none.db", busy, BLACK " --set null.sleep_us=500 --set restarts=100000 -o %s/stopped",
+                                 scratch_folder);
     assert_int_equal(code, 3);
     assert_non_null(strstr(program_output, "interrupted"));
     assert_int_not_equal(access(scratch_path("stopped"), F_OK), 0);
+}
+
+/* The first Ctrl-C is answered; what is done by then is kept, and the same command ends with the files of an attack that nobody
+ * stopped. */
+static void an_interrupted_attack_goes_on(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"--images 3:123", "--set null.sleep_us=1000", "--set random-search.batch=8",
+                                          "--sheet 0"};
+    char command[512] = "", path[600];
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        strcat(strcat(command, " "), options[i]);
+    attack_null("undisturbed", command);
+    snprintf(path, sizeof path, "%s/resumed", scratch_folder);
+    pid_t child = fault_start("said", (const char *const[]){"attack",
+                                                            "--dataset",
+                                                            "synthetic:test",
+                                                            "--weights",
+                                                            "null",
+                                                            "--attack",
+                                                            "random-search",
+                                                            "--patch",
+                                                            "5",
+                                                            "--set",
+                                                            "random-search.steps=3",
+                                                            "--images",
+                                                            "3:123",
+                                                            "--set",
+                                                            "null.sleep_us=1000",
+                                                            "--set",
+                                                            "random-search.batch=8",
+                                                            "--threads",
+                                                            "1",
+                                                            "--sheet",
+                                                            "0",
+                                                            "-o",
+                                                            path,
+                                                            NULL});
+    while (access(scratch_path("resumed/attack.db"), F_OK) != 0 ||
+           fault_number("resumed/attack.db", "SELECT count(*) FROM task WHERE state = 'done'") < 1)
+        fault_sleep(0.005);
+    kill(child, SIGINT);
+    assert_int_equal(program_wait(child), 3);
+    char *said = read_text(".", "said");
+    assert_non_null(strstr(said, "stopping: waiting for "));
+    assert_non_null(strstr(said, "interrupted: "));
+    assert_non_null(strstr(said, "; the same command goes on"));
+    free(said);
+    int64_t done = fault_number("resumed/attack.db", "SELECT count(*) FROM outcome");
+    assert_true(done > 0 && done < 120);
+    assert_int_not_equal(access(scratch_path("resumed/results.csv"), F_OK), 0);
+    attack_null("resumed", command);
+    static const char *const names[] = {"results.csv", "meta.json"};
+    for (int i = 0; i < 2; i++) {
+        char *whole = read_text("undisturbed", names[i]);
+        expect_text("resumed", names[i], whole);
+        free(whole);
+    }
+    assert_int_equal(fault_number("resumed/attack.db", "SELECT count(*) FROM outcome"), 120);
+    assert_true(fault_number("resumed/attack.db", "SELECT count(DISTINCT worker) FROM attempt") == 2);
 }
 
 int main(void)
@@ -361,13 +450,14 @@ int main(void)
         cmocka_unit_test(the_same_command_gives_the_same_bytes),
         cmocka_unit_test(pictures_stand_beside),
         cmocka_unit_test(what_is_masked_is_not_in_the_sums),
+        cmocka_unit_test(black_boxes_run_without_gradients),
         cmocka_unit_test(no_sheet_where_nothing_was_attacked),
         cmocka_unit_test(bad_input_is_one_error_and_leaves_nothing),
         cmocka_unit_test(targets_are_reached_from_other_classes),
         cmocka_unit_test(files_of_others_stay),
         cmocka_unit_test(results_are_replaced_as_a_whole),
-        cmocka_unit_test(black_boxes_run_without_gradients),
-        cmocka_unit_test(an_interruption_leaves_nothing),
+        cmocka_unit_test(an_interruption_may_leave_nothing),
+        cmocka_unit_test(an_interrupted_attack_goes_on),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -116,6 +116,7 @@ static void test_attacked_canonical_form(void **state)
     pg_plan_free(plan);
     plan = must_open(ATTACKED, (const char *[]){"random-search.through=mean", NULL});
     assert_null(strstr(pg_plan_at(plan, 0)->canonical, "attack.surrogate="));
+    assert_string_equal(pg_forward_through(pg_plan_at(plan, 0)->forward), "mean");
     pg_plan_free(plan);
 }
 

@@ -610,26 +610,6 @@ static void what_cannot_work_is_refused(void **state)
 }
 
 /* "defense", or "mean" where it has no surrogate or the user wants it. */
-static void through_what_is_told(void **state)
-{
-    (void)state;
-    _Alignas(16) liar config;
-    open_bench("null");
-    assert_int_equal(pg_module_configure(&liar_attack.module, "attack", NULL, 0, &config), PG_OK);
-    for (int i = 0; i < 3; i++) {
-        pg_defense blunt = *b.defense;
-        blunt.surrogate = i == 1 ? NULL : pg_defense_find("clip")->surrogate;
-        config.common.through = i == 2 ? PG_THROUGH_MEAN : PG_THROUGH_DEFENSE;
-        pg_attack_job job = job_of(&liar_attack, &config);
-        pg_attacker *attacker = NULL;
-        job.defense = &blunt;
-        assert_int_equal(pg_attacker_open(&job, &attacker), PG_OK);
-        assert_string_equal(pg_attacker_through(attacker), i == 0 ? "defense" : "mean");
-        pg_attacker_close(attacker);
-    }
-    close_bench();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -643,7 +623,6 @@ int main(void)
         cmocka_unit_test(attacks_are_not_believed),
         cmocka_unit_test(lessons_are_what_is_deployed),
         cmocka_unit_test(what_cannot_work_is_refused),
-        cmocka_unit_test(through_what_is_told),
     };
     return cmocka_run_group_tests_name("victim", tests, NULL, NULL);
 }

@@ -1,0 +1,490 @@
+/* See attack_export.h. Images are forwarded in the batches of `run`, image i at place i % at_once, so local logits are those
+ * that the attack and the deployed path saw. */
+#include "harness/cmd/attack_export.h"
+
+#include "harness/base/file.h"
+#include "harness/base/json.h"
+#include "harness/base/log.h"
+#include "harness/base/npy.h"
+#include "harness/base/signals.h"
+#include "harness/base/version.h"
+#include "harness/target/open.h"
+#include "harness/target/paste.h"
+#include "plots/local_logits.h"
+#include "plots/stats.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *const pg_attack_names[] = {"results.csv",      "patches.npy",        "meta.json",        "sheet.svg",
+                                       "sheet.png",        "sheet.pdf",          "sheet.gp",         "sheet.tsv",
+                                       "sheet-pixels.npy", "sheet-evidence.npy", "local-logits.svg", "local-logits.png",
+                                       "local-logits.pdf", "local-logits.gp",    "local-logits.tsv", NULL};
+
+/* What is counted over all images. Positions: local vectors whose largest class is not the label. */
+typedef struct tally {
+    int64_t n, clean, certified, right, broken, targeted, hit, steps, longest;
+    int64_t positions, wrong[2]; /* clean, attacked */
+    double loss;                 /* sum, and of how many images */
+    int64_t losses, broken_certificates;
+    const pg_attack_row *witness; /* the first of them */
+} tally;
+
+/* One batch of images at a time, and what the database has of all. */
+typedef struct work {
+    const pg_attack_request *request;
+    const pg_cell *cell;
+    const pg_forward *forward;
+    pg_dataset *dataset;
+    pg_network *network;
+    pg_attack_sheet *sheet;
+    tally tally;
+    size_t image, map, patch, positions; /* values of one */
+    size_t source;                       /* values of an image before a resize, where patches are put on there; else 0 */
+    int64_t read, judged;                /* attacks and outcomes from the database so far */
+    pg_attack_row *attacks;              /* of all images; their patches lie in `patches` */
+    bool *certified;
+    uint8_t *patches;
+    uint8_t *pixels, *attacked; /* [at_once] as the network takes them */
+    uint8_t *sources;           /* [at_once] before the resize; NULL where source is 0 */
+    pg_paste paste;
+    float *logits, *after; /* [at_once] */
+    float *largest[2];     /* [all images][positions], clean and attacked: what the figure shows */
+    pg_buf csv;
+} work;
+
+static int make_work(work *w)
+{
+    const pg_forward *f = w->forward;
+    const pg_geometry *g = &f->info.geometry;
+    size_t n = (size_t)w->cell->count, batch = (size_t)f->at_once;
+    w->image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
+    if (f->before_resize)
+        w->source = (size_t)3 * (size_t)f->resize.from_height * (size_t)f->resize.from_width;
+    w->positions = (size_t)g->rows.positions * (size_t)g->columns.positions;
+    w->map = w->positions * (size_t)g->classes;
+    w->patch = (size_t)3 * (size_t)f->patch_height * (size_t)f->patch_width;
+    w->attacks = calloc(n, sizeof *w->attacks);
+    w->certified = calloc(n, sizeof *w->certified);
+    w->patches = malloc(n * w->patch);
+    w->pixels = malloc(batch * w->image);
+    w->attacked = malloc(batch * w->image);
+    w->sources = malloc(batch * w->source + 1);
+    w->logits = malloc(batch * w->map * sizeof *w->logits);
+    w->after = malloc(batch * w->map * sizeof *w->after);
+    for (int i = 0; i < 2; i++)
+        w->largest[i] = malloc(n * w->positions * sizeof *w->largest[i]);
+    bool there = w->attacks && w->certified && w->patches && w->pixels && w->attacked && w->sources && w->logits && w->after &&
+                 w->largest[0] && w->largest[1];
+    if (!there)
+        return pg_fail(PG_ENOMEM, "out of memory for %zu patches and a batch of %zu images", n, batch);
+    return pg_paste_init(&w->paste, f->before_resize ? &f->resize : NULL, g, f->patch_height, f->patch_width);
+}
+
+static void free_work(work *w)
+{
+    void *const memory[] = {w->attacks, w->certified, w->patches, w->pixels,     w->attacked,
+                            w->sources, w->logits,    w->after,   w->largest[0], w->largest[1]};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        free(memory[i]);
+    pg_paste_release(&w->paste);
+    pg_attack_sheet_free(w->sheet);
+    pg_buf_release(&w->csv);
+    pg_network_close(w->network);
+    pg_dataset_close(w->dataset);
+}
+
+/* ---- From the database ---- */
+
+static int keep_attack(const pg_attack_row *row, void *context)
+{
+    work *w = context;
+    const pg_paste *p = &w->paste;
+    bool fits = w->read < w->cell->count && row->image == w->cell->first + w->read && row->patch_size == w->patch &&
+                row->top <= p->image_height - p->patch_height && row->left <= p->image_width - p->patch_width;
+    if (!fits)
+        return pg_fail(PG_EDAMAGED, "the database has no whole attack on image %lld", (long long)row->image);
+    uint8_t *patch = w->patches + (size_t)w->read * w->patch;
+    memcpy(patch, row->patch, w->patch);
+    w->attacks[w->read] = *row;
+    w->attacks[w->read++].patch = patch;
+    return PG_OK;
+}
+
+static int keep_outcome(const pg_outcome *outcome, void *context)
+{
+    work *w = context;
+    if (w->judged < w->cell->count)
+        w->certified[w->judged++] = outcome->certified;
+    return PG_OK;
+}
+
+static int read_store(work *w, const char *db_path)
+{
+    pg_store *store = NULL;
+    int code = pg_store_open(db_path, PG_STORE_READ, &store);
+    if (code == PG_OK)
+        code = pg_store_each_attack(store, w->cell->id, keep_attack, w);
+    if (code == PG_OK)
+        code = pg_store_each_outcome(store, w->cell->id, keep_outcome, w);
+    pg_store_close(store);
+    if (code == PG_OK && (w->read != w->cell->count || w->judged != w->cell->count))
+        code = pg_fail(PG_EDAMAGED, "%s: has %lld of %lld images of the attack", db_path, (long long)w->read,
+                       (long long)w->cell->count);
+    return code;
+}
+
+static bool go_on(void *context, int64_t pass, int64_t passes)
+{
+    (void)context, (void)pass, (void)passes;
+    return !pg_signals_stopping();
+}
+
+static int open_inputs(work *w)
+{
+    const pg_forward *f = w->forward;
+    const pg_attack_request *r = w->request;
+    pg_network_options options = {.device = r->device, .dtype = f->dtype, .batch = f->batch, .threads = r->threads};
+    int code = pg_dataset_open(r->data_dir, f->dataset, &w->dataset);
+    if (code == PG_OK && strcmp(pg_dataset_info_of(w->dataset)->hash, f->dataset_hash) != 0)
+        code = pg_fail(PG_EINPUT, "%s changed since it was attacked", f->dataset);
+    if (code == PG_OK)
+        code = pg_forward_open(f, &options, &w->network);
+    if (code == PG_OK)
+        pg_network_watch(w->network, go_on, NULL);
+    return code;
+}
+
+/* ---- Local logits of one batch: images from `at` (a multiple of it) to `stop`; those before `from` only fill it ---- */
+
+static int forward_batch(work *w, int64_t at, int64_t from, int64_t stop)
+{
+    size_t skip = (size_t)(from - at);
+    int code = pg_dataset_read(w->dataset, at, stop - at, w->pixels, NULL);
+    if (code == PG_OK && w->source)
+        code = pg_dataset_read_source(w->dataset, at, stop - at, w->sources);
+    if (code == PG_OK)
+        code = pg_network_forward(w->network, w->pixels, at, (int)(stop - at), w->logits);
+    memset(w->attacked, 0, skip * w->image);
+    for (size_t i = skip; code == PG_OK && i < (size_t)(stop - at); i++) {
+        const pg_attack_row *a = &w->attacks[at + (int64_t)i - w->cell->first];
+        const uint8_t *image = w->source ? w->sources + i * w->source : w->pixels + i * w->image;
+        code = pg_paste_patch(&w->paste, image, a->patch, a->top, a->left, w->attacked + i * w->image);
+    }
+    return code == PG_OK ? pg_network_forward(w->network, w->attacked, at, (int)(stop - at), w->after) : code;
+}
+
+/* ---- What came of it ---- */
+
+/* The largest logit of every local vector, and how many name another class than the label. */
+static int64_t scan(const work *w, const float *logits, int label, float *largest, float *most)
+{
+    int classes = w->forward->info.geometry.classes;
+    int64_t wrong = 0;
+    *most = -INFINITY;
+    for (size_t p = 0; p < w->positions; p++, logits += classes) {
+        int best = 0;
+        for (int c = 1; c < classes; c++)
+            best = logits[c] > logits[best] ? c : best;
+        largest[p] = logits[best];
+        *most = fmaxf(*most, logits[best]);
+        wrong += best != label;
+    }
+    return wrong;
+}
+
+static void count(tally *t, const pg_attack_row *r, bool certified)
+{
+    int label = r->label;
+    bool right = r->before == label, targeted = r->target >= 0 && r->target != label; /* else there is nothing to reach */
+    t->n++;
+    t->clean += right;
+    t->certified += certified;
+    t->right += right && r->after == label;
+    t->broken += right && r->after != label;
+    t->targeted += targeted;
+    t->hit += targeted && r->after == r->target;
+    t->steps += r->steps;
+    t->loss += r->steps > 0 && isfinite(r->loss) ? r->loss : 0;
+    t->losses += r->steps > 0 && isfinite(r->loss);
+    t->longest = r->steps > t->longest ? r->steps : t->longest;
+    if (certified && r->after != label && t->broken_certificates++ == 0)
+        t->witness = r;
+}
+
+/* Image number `number` of the cell, at place i of the batch. */
+static int keep_image(work *w, size_t i, int64_t number)
+{
+    const pg_attack_row *a = &w->attacks[number];
+    float most[2];
+    int64_t wrong[2];
+    const float *logits[2] = {w->logits + i * w->map, w->after + i * w->map};
+    for (int k = 0; k < 2; k++) {
+        wrong[k] = scan(w, logits[k], a->label, w->largest[k] + (size_t)number * w->positions, &most[k]);
+        w->tally.wrong[k] += wrong[k];
+    }
+    w->tally.positions += (int64_t)w->positions;
+    count(&w->tally, a, w->certified[number]);
+    pg_buf_printf(&w->csv, "%lld,%d,%d,%d,%d,%d,%d,%d,", (long long)a->image, a->label, a->before, a->after,
+                  a->before == a->label && a->after != a->label, w->certified[number], a->top, a->left);
+    if (a->target >= 0)
+        pg_buf_printf(&w->csv, "%d", a->target);
+    pg_buf_printf(&w->csv, ",%.6g,%lld,%.6g,%.6g,%lld,%lld\n", a->loss, (long long)a->steps, (double)most[0], (double)most[1],
+                  (long long)wrong[0], (long long)wrong[1]);
+    return w->sheet ? pg_attack_sheet_add(w->sheet, a, w->pixels + i * w->image, w->attacked + i * w->image, logits[1]) : PG_OK;
+}
+
+static int keep_all(work *w)
+{
+    int64_t first = w->cell->first, end = first + w->cell->count, batch = w->forward->at_once;
+    int code = PG_OK;
+    pg_progress progress;
+    pg_progress_start(&progress, "local logits of images", 0, end - first);
+    for (int64_t at = first / batch * batch; code == PG_OK && at < end; at += batch) {
+        int64_t from = at > first ? at : first, stop = at + batch < end ? at + batch : end;
+        code = pg_signals_stopping() ? PG_EINTERRUPTED : forward_batch(w, at, from, stop);
+        if (code == PG_EINTERRUPTED)
+            code = pg_fail(code, "interrupted; the attack is kept, and the same command writes its files");
+        for (int64_t i = from; code == PG_OK && i < stop; i++)
+            code = keep_image(w, (size_t)(i - at), i - first);
+        if (code == PG_OK)
+            pg_progress_update(&progress, stop - first, NULL);
+    }
+    pg_progress_finish(&progress);
+    return code;
+}
+
+/* ---- Files ---- */
+
+/* *New*; NULL where memory runs out, as the next two. */
+static json_t *whole(json_t *made, bool failed)
+{
+    if (failed)
+        json_decref(made);
+    return failed ? NULL : made;
+}
+
+static json_t *options_json(const pg_module *module, const void *config)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    pg_options_canonical(module->options, config, "", false, &text);
+    json_t *object = json_object();
+    bool failed = text.failed;
+    for (char *line = text.data, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        char *value = strchr(line, '=');
+        *end = '\0';
+        *value = '\0';
+        failed |= json_object_set_new(object, line, json_string(value + 1)) != 0;
+    }
+    pg_buf_release(&text);
+    return json_pack("{s:s, s:i, s:o}", "name", module->name, "version", module->version, "options", whole(object, failed));
+}
+
+static json_t *names_json(const pg_dataset_info *info)
+{
+    json_t *list = json_array();
+    bool failed = false;
+    for (int i = 0; i < info->classes; i++)
+        failed |= json_array_append_new(list, json_string(info->class_names[i])) != 0;
+    return whole(list, failed);
+}
+
+/* *new* text of meta.json; NULL with a message. */
+static char *meta_text(const work *w)
+{
+    const pg_attack_request *r = w->request;
+    const pg_cell *c = w->cell;
+    const pg_forward *f = w->forward;
+    const pg_dataset_info *data = pg_dataset_info_of(w->dataset);
+    const tally *t = &w->tally;
+    json_t *counts =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "images", (json_int_t)t->n, "clean", (json_int_t)t->clean,
+                  "attacked", (json_int_t)t->right, "broken", (json_int_t)t->broken, "certified", (json_int_t)t->certified,
+                  "steps", (json_int_t)t->steps, "local_vectors", (json_int_t)t->positions, "local_wrong_clean",
+                  (json_int_t)t->wrong[0], "local_wrong_attacked", (json_int_t)t->wrong[1]);
+    json_t *meta = json_pack(
+        "{s:s, s:s, s:s%, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:[ii], s:[ii], s:[ii], s:s, s:i, s:s, s:I, s:s, s:o, s:o, "
+        "s:o, s:o, s:o}",
+        "format", "patchgauge.attack.1", "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256",
+        f->info.hash, "model", f->info.model, "dataset", r->dataset, "dataset_sha256", data->hash, "split", data->split,
+        "first", (json_int_t)c->first, "end", (json_int_t)(c->first + c->count), "attacker",
+        r->behind_resize ? "network" : "input", "patch", c->patch_height, c->patch_width, "reach", c->affected_height,
+        c->affected_width, "window", c->window.height, c->window.width, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32",
+        "batch", r->batch, "device", pg_network_device(w->network), "seed", (json_int_t)r->seed, "through",
+        pg_forward_through(f), "attack", options_json(&f->attack->module, f->attack_config), "defense",
+        options_json(&c->defense->module, c->config), "delta", c->has_delta ? json_integer(c->delta) : json_null(), "classes",
+        names_json(data), "counts", counts);
+    char *text = meta ? pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
+    json_decref(meta);
+    if (!text)
+        pg_fail(PG_ENOMEM, "out of memory for meta.json");
+    return text;
+}
+
+static int path_of(const work *w, const char *name, pg_buf *path)
+{
+    pg_buf_init(path);
+    pg_buf_printf(path, "%s/%s", w->request->folder, name);
+    return pg_buf_check(path);
+}
+
+/* Pictures of an earlier attack, which do not show this one. */
+static int remove_pictures(const work *w)
+{
+    int code = PG_OK;
+    for (const char *const *name = pg_attack_names + PG_ATTACK_DATA; code == PG_OK && *name; name++) {
+        pg_buf path;
+        code = path_of(w, *name, &path);
+        if (code == PG_OK)
+            unlink(path.data);
+        pg_buf_release(&path);
+    }
+    return code;
+}
+
+/* Data file number `which`, in full but still beside its place. */
+static int write_data(const work *w, int which, const char *meta, pg_file_writer *file)
+{
+    const int64_t shape[] = {w->cell->count, 3, w->forward->patch_height, w->forward->patch_width};
+    const char *const data[PG_ATTACK_DATA] = {w->csv.data, (const char *)w->patches, meta};
+    size_t size = which == 1 ? (size_t)shape[0] * w->patch : strlen(data[which]);
+    pg_buf path;
+    int code = path_of(w, pg_attack_names[which], &path);
+    if (code == PG_OK)
+        code = pg_file_begin(file, path.data);
+    if (code == PG_OK && which == 1)
+        code = pg_npy_write_header(file->stream, PG_NPY_U1, 4, shape);
+    if (code == PG_OK && (fwrite(data[which], 1, size, file->stream) != size || fflush(file->stream) != 0))
+        code = pg_fail(PG_EIO, "%s: cannot be written: the disk may be full", path.data);
+    pg_buf_release(&path);
+    return code;
+}
+
+/* All files are written before the first takes its place: what an earlier attack left is replaced as a whole. */
+static int write_files(const work *w)
+{
+    pg_file_writer files[PG_ATTACK_DATA] = {0};
+    char *meta = meta_text(w);
+    int code = meta ? pg_buf_check(&w->csv) : PG_ENOMEM;
+    for (int i = 0; code == PG_OK && i < PG_ATTACK_DATA; i++)
+        code = write_data(w, i, meta, &files[i]);
+    if (code == PG_OK)
+        code = remove_pictures(w);
+    for (int i = 0; code == PG_OK && i < PG_ATTACK_DATA; i++)
+        code = pg_file_commit(&files[i]);
+    for (int i = 0; i < PG_ATTACK_DATA; i++)
+        pg_file_abort(&files[i]);
+    free(meta);
+    return code;
+}
+
+/* "lavan on robust-masking, bagnet7-cifar10, cifar10:test, patch 5 x 5" */
+static void write_title(const work *w, pg_buf *out)
+{
+    const pg_cell *c = w->cell;
+    const char *slash = strrchr(w->request->weights, '/'), *name = slash ? slash + 1 : w->request->weights;
+    const char *end = strstr(name, ".safetensors");
+    pg_buf_printf(out, "%s on %s, %.*s, %s, patch %d x %d", c->forward->attack->module.name, c->defense->module.name,
+                  end ? (int)(end - name) : (int)strlen(name), name, w->request->dataset, c->patch_height, c->patch_width);
+}
+
+static int draw(work *w)
+{
+    const tally *t = &w->tally;
+    pg_buf title, sheet, logits;
+    pg_buf *texts[] = {&title, &sheet, &logits};
+    for (int i = 0; i < 3; i++)
+        pg_buf_init(texts[i]);
+    write_title(w, &title);
+    pg_buf_printf(&sheet, "%lld of %lld images broken; the first ones that were attacked, through %s", (long long)t->broken,
+                  (long long)t->clean, strcmp(pg_forward_through(w->forward), "mean") == 0 ? "the mean" : "the defense");
+    pg_buf_printf(&logits, "%lld local vectors of %lld image%s", (long long)t->positions, (long long)t->n,
+                  t->n == 1 ? "" : "s");
+    pg_local_logits histogram = {.title = title.data,
+                                 .subtitle = logits.data,
+                                 .clean = w->largest[0],
+                                 .attacked = w->largest[1],
+                                 .n = (size_t)t->positions};
+    int code = pg_buf_check(&title);
+    if (code == PG_OK)
+        code = pg_attack_sheet_draw(w->sheet, title.data, sheet.data, w->request->folder);
+    if (code == PG_OK)
+        code = pg_local_logits_draw(&histogram, w->request->folder);
+    for (int i = 0; i < 3; i++)
+        pg_buf_release(texts[i]);
+    return code;
+}
+
+/* ---- Summary ---- */
+
+static void say_share(const char *name, int64_t count, int64_t n, const char *of)
+{
+    pg_interval share = pg_wilson(count, n);
+    printf("%-26s %5.1f%% (%.1f-%.1f), %lld of %lld %s\n", name, pg_percent(count, n, 1), 100 * share.lo, 100 * share.hi,
+           (long long)count, (long long)n, of);
+}
+
+static void say(const work *w)
+{
+    const tally *t = &w->tally;
+    const pg_cell *c = w->cell;
+    say_share("clean accuracy", t->clean, t->n, "images");
+    say_share("accuracy under attack", t->right, t->n, "images");
+    if (c->defense->certificate(c->config) != PG_CERTIFICATE_NONE)
+        say_share("certified accuracy", t->certified, t->n, "images");
+    if (t->targeted > 0)
+        say_share("target reached", t->hit, t->targeted, "images of another class");
+    if (t->clean > 0)
+        say_share("broken", t->broken, t->clean, "images that were right");
+    say_share("local vectors wrong, clean", t->wrong[0], t->positions, "local vectors");
+    say_share("local vectors wrong, after", t->wrong[1], t->positions, "local vectors");
+    if (t->losses > 0)
+        printf("%-26s %.4f, mean of %lld attacked images\n", "loss", t->loss / (double)t->losses, (long long)t->losses);
+    printf("%-26s %.1f an image, at most %lld, through %s\n", "steps", (double)t->steps / (double)t->n, (long long)t->longest,
+           strcmp(pg_forward_through(c->forward), "mean") == 0 ? "the mean of the local logits" : "the defense");
+    printf("%-26s %s\n", "files", w->request->folder);
+}
+
+static int check_certificates(const work *w)
+{
+    const tally *t = &w->tally;
+    if (t->broken_certificates == 0)
+        return PG_OK;
+    return pg_fail(
+        PG_EBROKEN,
+        "%lld certified images are wrong under attack; the first is image %lld of class %d, which a patch at row %d, "
+        "column %d makes %d: its row in %s/patches.npy is %lld",
+        (long long)t->broken_certificates, (long long)t->witness->image, t->witness->label, t->witness->top, t->witness->left,
+        t->witness->after, w->request->folder, (long long)(t->witness->image - w->cell->first));
+}
+
+int pg_attack_export(const pg_attack_request *request, const pg_cell *cell, const char *db_path)
+{
+    work w = {.request = request, .cell = cell, .forward = cell->forward};
+    pg_buf_init(&w.csv);
+    pg_buf_puts(&w.csv, "image,label,before,after,broken,certified,top,left,target,loss,steps,largest_clean,largest_attacked,"
+                        "local_wrong_clean,local_wrong_attacked\n");
+    int code = make_work(&w);
+    if (code == PG_OK)
+        code = read_store(&w, db_path);
+    if (code == PG_OK)
+        code = open_inputs(&w);
+    if (code == PG_OK && request->sheet > 0)
+        code = pg_attack_sheet_new(cell, pg_dataset_info_of(w.dataset), request->sheet, &w.sheet);
+    if (code == PG_OK)
+        code = keep_all(&w);
+    if (code == PG_OK)
+        code = write_files(&w);
+    if (code == PG_OK)
+        say(&w);
+    if (code == PG_OK && w.sheet)
+        code = draw(&w);
+    if (code == PG_OK)
+        code = check_certificates(&w);
+    free_work(&w);
+    return code;
+}
