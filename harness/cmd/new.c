@@ -39,7 +39,7 @@ static const kind kinds[] = {
     {"attack", pg_new_attack,
      "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so attack --weights \"$(WEIGHTS)\" --dataset synthetic:test --images 0:50 "
      "--patch 5 "
-     "--attack my-module --sheet 0 -o attacked\n\nWEIGHTS ?= null\n",
+     "--attack my-module --sheet 0 -o attacked --force\n\nWEIGHTS ?= null\n",
      "attacks 50 images (of WEIGHTS=FILE, where you name a network)"},
     {"model", pg_new_model,
      "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so model train my-module --dataset synthetic:val --epochs 1 -o "
