@@ -613,16 +613,11 @@ static void what_cannot_work_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pixels_are_rounded_as_deployed),
-        cmocka_unit_test(a_victim_is_the_deployed_classifier),
-        cmocka_unit_test(local_logits_are_those_of_the_window),
-        cmocka_unit_test(gradients_agree_with_differences),
-        cmocka_unit_test(saliency_is_the_gradient_of_the_image),
-        cmocka_unit_test(a_model_without_gradients_can_be_judged),
-        cmocka_unit_test(clean_images_that_are_not_finite),
-        cmocka_unit_test(attacks_are_not_believed),
-        cmocka_unit_test(lessons_are_what_is_deployed),
-        cmocka_unit_test(what_cannot_work_is_refused),
+        cmocka_unit_test(pixels_are_rounded_as_deployed),        cmocka_unit_test(a_victim_is_the_deployed_classifier),
+        cmocka_unit_test(local_logits_are_those_of_the_window),  cmocka_unit_test(gradients_agree_with_differences),
+        cmocka_unit_test(saliency_is_the_gradient_of_the_image), cmocka_unit_test(a_model_without_gradients_can_be_judged),
+        cmocka_unit_test(clean_images_that_are_not_finite),      cmocka_unit_test(attacks_are_not_believed),
+        cmocka_unit_test(lessons_are_what_is_deployed),          cmocka_unit_test(what_cannot_work_is_refused),
     };
     return cmocka_run_group_tests_name("victim", tests, NULL, NULL);
 }
