@@ -7,41 +7,20 @@
 #include <stdio.h>
 #include <string.h>
 
-void pg_db_read_outcome(sqlite3_stmt *row, pg_outcome *out)
-{
-    *out = (pg_outcome){.image = sqlite3_column_int64(row, 0),
-                        .label = sqlite3_column_int(row, 1),
-                        .prediction = sqlite3_column_int(row, 2),
-                        .certified = sqlite3_column_int(row, 3) != 0,
-                        .certified_published = sqlite3_column_int(row, 4) != 0,
-                        .masked = sqlite3_column_int(row, 5) != 0,
-                        .has_margin = sqlite3_column_type(row, 6) != SQLITE_NULL,
-                        .margin = sqlite3_column_int64(row, 6),
-                        .failure_case = sqlite3_column_type(row, 7) == SQLITE_NULL ? -1 : (int8_t)sqlite3_column_int(row, 7),
-                        .has_attack = sqlite3_column_type(row, 8) != SQLITE_NULL,
-                        .attacked = sqlite3_column_int(row, 8),
-                        .has_saturated = sqlite3_column_type(row, 9) != SQLITE_NULL,
-                        .has_differs = sqlite3_column_type(row, 10) != SQLITE_NULL,
-                        .saturated = sqlite3_column_int(row, 9) != 0,
-                        .differs = sqlite3_column_int(row, 10) != 0};
-}
-
 int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t *n, int64_t *sum)
 {
     sqlite3_stmt *row = NULL;
     uint64_t hash = pg_fnv_start;
     int step = 0;
     *n = 0;
-    int code = pg_db_get(store, PG_DB_SELECT_OUTCOMES, &row, "tii", cell_id, first, first + count - 1);
+    int code = pg_db_get(store, pg_db_select_outcomes, &row,
+                         PG_BIND(PG_V(cell_id, cell_id), PG_V(first, first), PG_V(last, first + count - 1)));
     while (code == PG_OK && (step = pg_db_step(store, row, "checking outcomes")) == 1) {
         pg_outcome o;
-        pg_db_read_outcome(row, &o);
-        hash = pg_db_outcome_checksum(hash, &o, o.has_attack ? o.attacked : -2);
-        if (sqlite3_column_type(row, PG_DB_OUTCOME_N) != SQLITE_NULL) {
-            pg_attack_row attack;
-            pg_db_read_attack(row, PG_DB_OUTCOME_N, &attack);
-            hash = pg_db_attack_checksum(hash, &attack);
-        }
+        pg_attack_row attack;
+        bool attacked = pg_db_read_outcome(row, &o, &attack);
+        hash = pg_db_outcome_checksum(hash, &o);
+        hash = attacked ? pg_db_attack_checksum(hash, &attack) : hash;
         ++*n;
     }
     *sum = (int64_t)hash;
@@ -77,8 +56,8 @@ int pg_db_check_outcomes(pg_store *store, const char *cell_id)
     sqlite3_stmt *row = NULL;
     int code = pg_db_get(store,
                          "SELECT c.cell_id, t.first, t.count, s.outcomes FROM cell c JOIN summary s ON s.cell = c.cell"
-                         " JOIN task t ON t.task = s.task WHERE c.cell_id = ?1 ORDER BY t.first",
-                         &row, "t", cell_id);
+                         " JOIN task t ON t.task = s.task WHERE c.cell_id = :cell_id ORDER BY t.first",
+                         &row, PG_BIND(PG_V(cell_id, cell_id)));
     return code == PG_OK ? check_summaries(store, row) : code;
 }
 
@@ -115,7 +94,7 @@ static int expect_nothing(checker *c, const char *sql, const char *what)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(c->store, sql, &row, "");
+    int code = pg_db_get(c->store, sql, &row, NULL);
     while (code == PG_OK && (step = pg_db_step(c->store, row, "checking")) == 1)
         code = found(c, fault_of(c->store, what, pg_db_text(row, 0)));
     pg_db_done(row);
@@ -137,7 +116,7 @@ static int check_ids(checker *c, const char *sql, const char *what)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(c->store, sql, &row, "");
+    int code = pg_db_get(c->store, sql, &row, NULL);
     while (code == PG_OK && (step = pg_db_step(c->store, row, "checking ids")) == 1) {
         char id[PG_HASH_HEX];
         const char *text = pg_db_text(row, 1);
@@ -155,7 +134,7 @@ static int check_cells(checker *c)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(c->store, "SELECT cell_id FROM cell ORDER BY cell", &row, "");
+    int code = pg_db_get(c->store, "SELECT cell_id FROM cell ORDER BY cell", &row, NULL);
     while (code == PG_OK && (step = pg_db_step(c->store, row, "checking cells")) == 1) {
         pg_cell_result result;
         code = pg_store_cell(c->store, pg_db_text(row, 0), &result);
@@ -174,7 +153,7 @@ static int check_all_outcomes(checker *c)
     int code = pg_db_get(c->store,
                          "SELECT c.cell_id, t.first, t.count, s.outcomes FROM summary s JOIN task t ON t.task = s.task"
                          " JOIN cell c ON c.cell = s.cell ORDER BY s.cell, t.first",
-                         &row, "");
+                         &row, NULL);
     while (code == PG_OK && (step = pg_db_step(c->store, row, "checking summaries")) == 1)
         code = found(c, check_outcomes(c->store, pg_db_text(row, 0), sqlite3_column_int64(row, 1), sqlite3_column_int64(row, 2),
                                        sqlite3_column_int64(row, 3)));
@@ -194,7 +173,7 @@ static int check_schema(checker *c)
         result = sqlite3_exec(empty, m->sql, NULL, NULL, NULL);
     if (result == SQLITE_OK)
         result = sqlite3_prepare_v2(empty, sql, -1, &wanted, NULL);
-    int code = result == SQLITE_OK ? pg_db_get(c->store, sql, &row, "") : pg_fail(PG_EDB, "%s", sqlite3_errmsg(empty));
+    int code = result == SQLITE_OK ? pg_db_get(c->store, sql, &row, NULL) : pg_fail(PG_EDB, "%s", sqlite3_errmsg(empty));
     for (bool more = true; code == PG_OK && more && (step = pg_db_step(c->store, row, "checking")) >= 0;) {
         more = sqlite3_step(wanted) == SQLITE_ROW;
         bool same = more == (step == 1) && (!more || (strcmp(pg_db_text(row, 0), pg_db_text(wanted, 0)) == 0 &&
@@ -267,7 +246,7 @@ int pg_store_sizes_of(pg_store *store, pg_store_sizes *out)
     int code = pg_db_get(store,
                          "SELECT (SELECT count(*) FROM cell), (SELECT count(*) FROM task), (SELECT count(*) FROM outcome),"
                          " (SELECT count(*) FROM attack), (SELECT count(*) FROM audit)",
-                         &row, "");
+                         &row, NULL);
     if (code == PG_OK) {
         int step = pg_db_step(store, row, "counting");
         int64_t *fields[] = {&out->cells, &out->tasks, &out->outcomes, &out->attacks, &out->audits};

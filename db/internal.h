@@ -1,4 +1,4 @@
-/* What the files of db/ share: the connection, prepared statements, binding. Private to db/ and its tests. */
+/* What the files of db/ share: the connection, prepared statements, values by name, rows. Private to db/ and its tests. */
 #ifndef PG_DB_INTERNAL_H
 #define PG_DB_INTERNAL_H
 
@@ -67,15 +67,57 @@ int pg_db_fail(pg_store *store, const char *doing);
 int pg_db_fail_as(const pg_store *store, int sqlite_code, const char *message, const char *doing);
 int pg_db_execute(pg_store *store, const char *sql, const char *doing) PG_MUST_USE; /* statements without values or rows */
 
-/* A prepared statement with its parameters bound in order, kept for the next call with the same literal. Types: i int64_t,
- * b int, t text (NULL: NULL), d double (NaN: NULL), o const int64_t * (NULL: NULL), x const void * and size_t (NULL: NULL).
- * Text and bytes must live until pg_db_done. */
-int pg_db_get(pg_store *store, const char *sql, sqlite3_stmt **out, const char *types, ...) PG_MUST_USE;
+/* ---- Values by name ---- */
+
+typedef enum pg_db_type { PG_DB_INT64, PG_DB_INT, PG_DB_INT8, PG_DB_BOOL, PG_DB_REAL, PG_DB_TEXT, PG_DB_BLOB } pg_db_type;
+/* What is NULL in the table: nothing (in reals NaN), a number below 0, 0, "", a NULL pointer. */
+typedef enum pg_db_null { PG_DB_PLAIN, PG_DB_NEGATIVE, PG_DB_ZERO, PG_DB_EMPTY, PG_DB_POINTER } pg_db_null;
+
+/* A column and the member of a struct that holds it. */
+typedef struct pg_db_column {
+    const char *name; /* of the parameter: ":margin". NULL: the end of a list */
+    pg_db_type type;
+    size_t offset;
+    size_t has; /* offset of the bool that says whether there is a value; of a BLOB: of its size_t. 0: none */
+    pg_db_null null;
+} pg_db_column;
+
+/* A value for the parameter of that name, or all members of a row for those of theirs. */
+typedef struct pg_db_value {
+    enum { PG_DB_VALUE_END, PG_DB_VALUE_INTEGER, PG_DB_VALUE_TEXT, PG_DB_VALUE_ROW } kind;
+    const char *name;
+    int64_t integer;
+    const char *text; /* NULL: NULL */
+    const pg_db_column *columns;
+    const void *row;
+} pg_db_value;
+static inline pg_db_value pg_db_of_integer(const char *name, int64_t value)
+{
+    return (pg_db_value){.kind = PG_DB_VALUE_INTEGER, .name = name, .integer = value};
+}
+static inline pg_db_value pg_db_of_text(const char *name, const char *value)
+{
+    return (pg_db_value){.kind = PG_DB_VALUE_TEXT, .name = name, .text = value};
+}
+/* PG_BIND(PG_V(task, 7), PG_V(error, "lost")) for "... SET error = :error WHERE task = :task"; NULL for no parameters. */
+#define PG_BIND(...) ((const pg_db_value[]){__VA_ARGS__, {.kind = PG_DB_VALUE_END}})
+#define PG_V(parameter, value) \
+    _Generic((value), char * : pg_db_of_text, const char * : pg_db_of_text, default : pg_db_of_integer)(":" #parameter, value)
+#define PG_ROW(of_columns, of_row)                                        \
+    {                                                                     \
+        .kind = PG_DB_VALUE_ROW, .columns = (of_columns), .row = (of_row) \
+    }
+
+/* A prepared statement with its parameters bound, kept for the next call with the same literal. Text and bytes must live until
+ * pg_db_done. */
+int pg_db_get(pg_store *store, const char *sql, sqlite3_stmt **out, const pg_db_value *values) PG_MUST_USE;
+/* Columns of a result from `first` on into the members of a row; text and bytes are borrowed until the next step. */
+void pg_db_read(sqlite3_stmt *row, int first, const pg_db_column *columns, void *out);
 /* 1: a row, 0: the end, negative: an error code. */
 int pg_db_step(pg_store *store, sqlite3_stmt *statement, const char *doing) PG_MUST_USE;
 void pg_db_done(sqlite3_stmt *statement); /* resets; NULL is fine */
 /* Get, step to the end, done. */
-int pg_db_run(pg_store *store, const char *doing, const char *sql, const char *types, ...) PG_MUST_USE;
+int pg_db_run(pg_store *store, const char *doing, const char *sql, const pg_db_value *values) PG_MUST_USE;
 
 int pg_db_begin(pg_store *store) PG_MUST_USE; /* BEGIN IMMEDIATE */
 int pg_db_end(pg_store *store,
@@ -90,15 +132,63 @@ uint64_t pg_fnv_int(uint64_t hash, int64_t value);
 uint64_t pg_fnv_bytes(uint64_t hash, const void *bytes, size_t size);
 #define pg_fnv_start UINT64_C(0xcbf29ce484222325)
 
-/* n .. margin (0: none), outcomes; and, where one of them was counted, saturated and differs (-1: not counted). */
-enum { PG_DB_SUMMARY_UNCOUNTED = 15, PG_DB_SUMMARY_NUMBERS = 17 };
-int64_t pg_db_cell_checksum(const pg_store_cell_row *row);
-int64_t pg_db_summary_checksum(const int64_t numbers[PG_DB_SUMMARY_NUMBERS]);
-/* Continues the checksum over outcomes by one; attacked: -2 where no attack ran. */
-uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *outcome, int attacked);
-/* The same by what an attack did to the image of that outcome. */
+/* ---- Rows (rows.c): what a new column touches, beside a migration and store.h ---- */
+
+/* Outcomes of a cell (:cell_id) from image :first to image :last, with labels and attacks. */
+extern const char pg_db_select_outcomes[];
+/* True: an attack ran, and *attack (may be NULL) is what it did. */
+bool pg_db_read_outcome(sqlite3_stmt *row, pg_outcome *out, pg_attack_row *attack);
+int pg_db_store_outcome(pg_store *store, int64_t cell, const pg_outcome *outcome) PG_MUST_USE;
+/* Continues the checksum over outcomes by one, and by what an attack did to its image. */
+uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *outcome);
 uint64_t pg_db_attack_checksum(uint64_t hash, const pg_attack_row *attack);
+
+extern const char pg_db_select_attacks[]; /* of :cell_id */
+void pg_db_read_attack(sqlite3_stmt *row, pg_attack_row *out);
 int pg_db_store_attack(pg_store *store, int64_t cell, const pg_attack_row *attack) PG_MUST_USE;
+
+/* What a task adds to a cell: counts of its images. */
+typedef struct pg_db_summary {
+    int64_t n, clean, certified, published, nonfinite, masked, cases[PG_CASES], attacked_n, attacked;
+    int64_t margin;             /* the smallest positive one; 0: none */
+    int64_t outcomes;           /* their checksum */
+    int64_t saturated, differs; /* -1: not counted */
+} pg_db_summary;
+extern const char pg_db_select_summaries[]; /* of :cell */
+int64_t pg_db_summary_checksum(const pg_db_summary *summary);
+bool pg_db_read_summary(sqlite3_stmt *row, pg_db_summary *out) PG_MUST_USE; /* false: it does not match its checksum */
+int pg_db_store_summary(pg_store *store, int64_t cell, int64_t task, int64_t attempt, const pg_db_summary *summary) PG_MUST_USE;
+
+extern const char pg_db_select_audits[], pg_db_select_all_audits[]; /* of :cell_id; the first column is the id of the cell */
+void pg_db_read_audit(sqlite3_stmt *row, pg_audit_record *out);
+int pg_db_store_audit(pg_store *store, const char *cell_id, const pg_audit_record *record, bool replace) PG_MUST_USE;
+
+extern const char pg_db_select_cell[], pg_db_select_cell_by_id[];            /* :cell, :cell_id; the first column is the key */
+bool pg_db_read_cell(sqlite3_stmt *row, pg_store_cell_row *out) PG_MUST_USE; /* false: it does not match its checksum */
+extern const char pg_db_select_plan_cells[];                                 /* all of them, with their forward passes */
+void pg_db_read_plan_cell(sqlite3_stmt *row, pg_store_cell_row *cell, pg_store_forward_row *forward);
+int pg_db_record_forward(pg_store *store, const pg_store_forward_row *f, int64_t *key) PG_MUST_USE;
+int pg_db_record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forward, int64_t *key) PG_MUST_USE;
+
+typedef struct pg_db_worker {
+    const char *token, *host, *revision, *versions, *device, *started, *ended; /* ended NULL: not yet */
+    int64_t pid;
+    int threads;
+} pg_db_worker;
+extern const char pg_db_select_worker[]; /* who made an :attempt */
+void pg_db_read_worker(sqlite3_stmt *row, pg_db_worker *out);
+int pg_db_store_worker(pg_store *store, const pg_db_worker *worker) PG_MUST_USE; /* one whose token is there stays */
+
+/* Of :cell_id; what the attempt itself holds is from column PG_DB_ATTEMPT_OF_CELL on. Of :task, behind its key. */
+extern const char pg_db_select_attempts[], pg_db_select_attempts_of_task[];
+enum { PG_DB_ATTEMPT_OF_CELL = 8 };
+void pg_db_read_attempt(sqlite3_stmt *row, int first, pg_attempt_record *out);
+int pg_db_copy_attempt(pg_store *store, int64_t task, int64_t worker, const pg_attempt_record *attempt) PG_MUST_USE;
+int pg_db_store_attempt(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *result,
+                        const char *error) PG_MUST_USE;
+/* Attempts of a worker that is no more at the task, 0: at all its tasks. error NULL: it died. */
+int pg_db_store_lost(pg_store *store, int64_t worker, int64_t task, const char *result, const char *error) PG_MUST_USE;
+
 /* How many outcomes a cell has in a range of images, and their checksum, in the order in which they were written. */
 int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int64_t count, int64_t *n,
                        int64_t *sum) PG_MUST_USE;
@@ -107,20 +197,6 @@ int pg_db_check_outcomes(pg_store *store, const char *cell_id) PG_MUST_USE;
 /* Audits, attempts, workers and plans, all of them, against their copies in indexes (db/migrate-3.sql): once a connection,
  * before anything is read from them. PG_EDAMAGED. */
 int pg_db_check_copies(pg_store *store) PG_MUST_USE;
-/* Columns of table attack by the name a, and a row that holds them from column `first` on. */
-#define PG_DB_ATTACK_COLUMNS "a.image, a.top, a.\"left\", a.target, a.loss, a.steps, a.before, a.after, a.patch"
-void pg_db_read_attack(sqlite3_stmt *row, int first, pg_attack_row *out);
-
-/* Outcomes of a cell (?1) from image ?2 to image ?3, with labels, and attacks from column PG_DB_OUTCOME_N on. */
-#define PG_DB_SELECT_OUTCOMES                                                                               \
-    "SELECT o.image, l.label, o.prediction, o.certified, o.published, o.masked, o.margin, o.failure_case, " \
-    "o.attacked, o.saturated, o.differs, " PG_DB_ATTACK_COLUMNS                                             \
-    " FROM cell c JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell = c.cell"                \
-    " JOIN label l ON l.dataset = f.dataset AND l.image = o.image"                                          \
-    " LEFT JOIN attack a ON a.cell = o.cell AND a.image = o.image"                                          \
-    " WHERE c.cell_id = ?1 AND o.image BETWEEN ?2 AND ?3 ORDER BY o.image"
-enum { PG_DB_OUTCOME_N = 11 };
-void pg_db_read_outcome(sqlite3_stmt *row, pg_outcome *out);
 
 /* ---- Planning and merging ---- */
 
@@ -141,8 +217,6 @@ int pg_db_find_gaps(pg_store *store, const char *cell_id, bool done, int64_t chu
                     pg_db_pieces *out) PG_MUST_USE;
 /* The number that the statement's first row holds; PG_EDB where there is none. */
 int pg_db_one(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *out) PG_MUST_USE;
-int pg_db_record_forward(pg_store *store, const pg_store_forward_row *f, int64_t *key) PG_MUST_USE;
-int pg_db_record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forward, int64_t *key) PG_MUST_USE;
 /* Before a plan is recorded, in its transaction: makes the store a shard of it (NULL: leaves what it is), or refuses. *cut: it
  * is one whose tasks are there, and no others come. */
 int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_id, bool *cut) PG_MUST_USE;

@@ -31,28 +31,11 @@ static int copy_cells(merge *m)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(m->from,
-                         "SELECT c.cell_id, c.canonical, c.settings, c.details, c.first, c.count, c.delta, f.forward_key,"
-                         " f.canonical, d.hash, d.split, d.name, d.images, d.classes FROM plan_cell p"
-                         " JOIN cell c ON c.cell = p.cell JOIN forward f ON f.forward = c.forward"
-                         " JOIN dataset d ON d.dataset = f.dataset ORDER BY p.position",
-                         &row, "");
+    int code = pg_db_get(m->from, pg_db_select_plan_cells, &row, NULL);
     while (code == PG_OK && (step = pg_db_step(m->from, row, "reading the plan")) == 1) {
-        pg_store_cell_row cell = {.cell_id = pg_db_text(row, 0),
-                                  .canonical = pg_db_text(row, 1),
-                                  .settings = pg_db_text(row, 2),
-                                  .details = pg_db_text(row, 3),
-                                  .first = sqlite3_column_int64(row, 4),
-                                  .count = sqlite3_column_int64(row, 5),
-                                  .has_delta = sqlite3_column_type(row, 6) != SQLITE_NULL,
-                                  .delta = sqlite3_column_int64(row, 6)};
-        pg_store_forward_row f = {.forward_key = pg_db_text(row, 7),
-                                  .canonical = pg_db_text(row, 8),
-                                  .dataset_hash = pg_db_text(row, 9),
-                                  .dataset_split = pg_db_text(row, 10),
-                                  .dataset_name = pg_db_text(row, 11),
-                                  .dataset_images = sqlite3_column_int64(row, 12),
-                                  .dataset_classes = sqlite3_column_int(row, 13)};
+        pg_store_cell_row cell;
+        pg_store_forward_row f;
+        pg_db_read_plan_cell(row, &cell, &f);
         int64_t forward = 0, key = 0;
         code = pg_db_record_forward(m->to, &f, &forward);
         if (code == PG_OK)
@@ -61,8 +44,8 @@ static int copy_cells(merge *m)
             code =
                 pg_db_run(m->to, "recording the plan",
                           "INSERT INTO plan_cell (plan, position, cell) SELECT max(p.plan), (SELECT count(*) FROM plan_cell),"
-                          " ?1 FROM plan p",
-                          "i", key);
+                          " :plan FROM plan p",
+                          PG_BIND(PG_V(plan, key)));
     }
     pg_db_done(row);
     return code == PG_OK && step < 0 ? step : code;
@@ -71,12 +54,15 @@ static int copy_cells(merge *m)
 static int copy_plan(merge *m)
 {
     sqlite3_stmt *row = NULL;
-    int code = pg_db_get(m->from, "SELECT plan_id, name, matrix, overrides, created FROM plan", &row, "");
+    int code = pg_db_get(m->from, "SELECT plan_id, name, matrix, overrides, created FROM plan", &row, NULL);
     int step = code == PG_OK ? pg_db_step(m->from, row, "reading the plan") : code;
     if (step == 1)
         code = pg_db_run(m->to, "recording the plan",
-                         "INSERT INTO plan (plan_id, name, matrix, overrides, created) VALUES (?1, ?2, ?3, ?4, ?5)", "ttttt",
-                         pg_db_text(row, 0), pg_db_text(row, 1), pg_db_text(row, 2), pg_db_text(row, 3), pg_db_text(row, 4));
+                         "INSERT INTO plan (plan_id, name, matrix, overrides, created) VALUES (:plan_id, :name, :matrix, "
+                         ":overrides, :created)",
+                         PG_BIND(PG_V(plan_id, pg_db_text(row, 0)), PG_V(name, pg_db_text(row, 1)),
+                                 PG_V(matrix, pg_db_text(row, 2)), PG_V(overrides, pg_db_text(row, 3)),
+                                 PG_V(created, pg_db_text(row, 4))));
     pg_db_done(row);
     if (code == PG_OK && step < 0)
         code = step;
@@ -89,13 +75,14 @@ static int find_plan(merge *m, const char *plan_id, int64_t *plan)
     static const char doing[] = "looking for the plan";
     sqlite3_stmt *row = NULL;
     int64_t plans = 0;
-    int code = pg_db_get(m->to, "SELECT count(*) FROM plan", &row, "");
+    int code = pg_db_get(m->to, "SELECT count(*) FROM plan", &row, NULL);
     if (code == PG_OK)
         code = pg_db_one(m->to, row, doing, &plans);
     if (code == PG_OK && plans == 0)
         code = copy_plan(m);
     if (code == PG_OK)
-        code = pg_db_get(m->to, "SELECT ifnull(max(plan), 0) FROM plan WHERE plan_id = ?1", &row, "t", plan_id);
+        code = pg_db_get(m->to, "SELECT ifnull(max(plan), 0) FROM plan WHERE plan_id = :plan_id", &row,
+                         PG_BIND(PG_V(plan_id, plan_id)));
     if (code == PG_OK)
         code = pg_db_one(m->to, row, doing, plan);
     if (code == PG_OK && *plan == 0)
@@ -120,7 +107,7 @@ static int read_cells(merge *m, shard_task *t)
     sqlite3_stmt *row = NULL, *cell = NULL;
     int64_t n = 0;
     int step = 0;
-    int code = pg_db_get(m->from, "SELECT count(*) FROM task_cell WHERE task = ?1", &row, "i", t->task);
+    int code = pg_db_get(m->from, "SELECT count(*) FROM task_cell WHERE task = :task", &row, PG_BIND(PG_V(task, t->task)));
     if (code == PG_OK)
         code = pg_db_one(m->from, row, "reading the cells of a task", &n);
     t->cells = calloc((size_t)n + 1, sizeof *t->cells);
@@ -129,14 +116,15 @@ static int read_cells(merge *m, shard_task *t)
         code = pg_fail(PG_ENOMEM, "%s: out of memory", m->from->path);
     if (code == PG_OK)
         code = pg_db_get(
-            m->from, "SELECT c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell WHERE tc.task = ?1 ORDER BY tc.cell",
-            &row, "i", t->task);
+            m->from,
+            "SELECT c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell WHERE tc.task = :task ORDER BY tc.cell", &row,
+            PG_BIND(PG_V(task, t->task)));
     while (code == PG_OK && (int64_t)t->n_cells < n && (step = pg_db_step(m->from, row, "reading the cells of a task")) == 1) {
         const char *id = pg_db_text(row, 0);
         pg_db_piece *c = &t->cells[t->n_cells];
         snprintf(t->cell_ids[t->n_cells++], PG_HASH_HEX, "%s", id);
         *c = (pg_db_piece){.first = t->first, .count = t->count};
-        code = pg_db_get(m->to, "SELECT cell, forward FROM cell WHERE cell_id = ?1", &cell, "t", id);
+        code = pg_db_get(m->to, "SELECT cell, forward FROM cell WHERE cell_id = :id", &cell, PG_BIND(PG_V(id, id)));
         step = code == PG_OK ? pg_db_step(m->to, cell, "looking for a cell") : code;
         if (step == 1) {
             c->cell = sqlite3_column_int64(cell, 0);
@@ -153,23 +141,15 @@ static int read_cells(merge *m, shard_task *t)
 static int copy_worker(merge *m, int64_t attempt, int64_t *worker)
 {
     sqlite3_stmt *row = NULL;
-    int code =
-        pg_db_get(m->from,
-                  "SELECT w.token, w.host, w.pid, w.revision, w.versions, w.device, w.threads, w.started,"
-                  " ifnull(w.ended, a.finished) FROM attempt a JOIN worker w ON w.worker = a.worker WHERE a.attempt = ?1",
-                  &row, "i", attempt);
+    int code = pg_db_get(m->from, pg_db_select_worker, &row, PG_BIND(PG_V(attempt, attempt)));
     int step = code == PG_OK ? pg_db_step(m->from, row, "reading a worker") : code;
     if (step == 1) {
-        const char *token = pg_db_text(row, 0);
+        pg_db_worker w;
         sqlite3_stmt *key = NULL;
-        code = pg_db_run(m->to, "recording a worker",
-                         "INSERT INTO worker (token, host, pid, revision, versions, device, threads, started, ended)"
-                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (token) DO NOTHING",
-                         "ttitttbtt", token, pg_db_text(row, 1), sqlite3_column_int64(row, 2), pg_db_text(row, 3),
-                         pg_db_text(row, 4), pg_db_text(row, 5), sqlite3_column_int(row, 6), pg_db_text(row, 7),
-                         pg_db_text(row, 8));
+        pg_db_read_worker(row, &w);
+        code = pg_db_store_worker(m->to, &w);
         if (code == PG_OK)
-            code = pg_db_get(m->to, "SELECT worker FROM worker WHERE token = ?1", &key, "t", token);
+            code = pg_db_get(m->to, "SELECT worker FROM worker WHERE token = :token", &key, PG_BIND(PG_V(token, w.token)));
         if (code == PG_OK)
             code = pg_db_one(m->to, key, "recording a worker", worker);
     } else if (code == PG_OK) {
@@ -185,34 +165,21 @@ static int copy_attempts(merge *m, const shard_task *t, int64_t task, int64_t *d
     sqlite3_stmt *row = NULL, *key = NULL;
     int step = 0;
     *done = *copied = 0;
-    int code = pg_db_get(m->from,
-                         "SELECT attempt, epoch, result, device, library, threads, batch, cached, wall_s, read_s, forward_s,"
-                         " certify_s, peak_bytes, error, finished FROM attempt WHERE task = ?1 ORDER BY attempt",
-                         &row, "i", t->task);
+    int code = pg_db_get(m->from, pg_db_select_attempts_of_task, &row, PG_BIND(PG_V(task, t->task)));
     while (code == PG_OK && (step = pg_db_step(m->from, row, "reading attempts")) == 1) {
-        const char *result = pg_db_text(row, 2), *finished = pg_db_text(row, 14);
-        int64_t worker = 0, epoch = sqlite3_column_int64(row, 1);
+        pg_attempt_record a;
+        int64_t worker = 0;
+        pg_db_read_attempt(row, 1, &a);
         code = copy_worker(m, sqlite3_column_int64(row, 0), &worker);
         if (code == PG_OK)
-            code =
-                pg_db_run(m->to, "recording an attempt",
-                          "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, cached, wall_s,"
-                          " read_s, forward_s, certify_s, peak_bytes, error, finished) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
-                          " ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.task = ?1"
-                          " AND a.worker = ?2 AND a.epoch = ?3 AND a.result = ?4 AND a.finished = ?16)",
-                          "iiitttbbbddddi"
-                          "tt",
-                          task, worker, epoch, result, pg_db_text(row, 3), pg_db_text(row, 4), sqlite3_column_int(row, 5),
-                          sqlite3_column_int(row, 6), sqlite3_column_int(row, 7), sqlite3_column_double(row, 8),
-                          sqlite3_column_double(row, 9), sqlite3_column_double(row, 10), sqlite3_column_double(row, 11),
-                          sqlite3_column_int64(row, 12),
-                          sqlite3_column_type(row, 13) == SQLITE_NULL ? NULL : pg_db_text(row, 13), finished);
+            code = pg_db_copy_attempt(m->to, task, worker, &a);
         if (code == PG_OK)
             *copied += sqlite3_changes(m->to->db);
-        if (code == PG_OK && strcmp(result, "done") == 0) {
-            code =
-                pg_db_get(m->to, "SELECT attempt FROM attempt WHERE task = ?1 AND worker = ?2 AND epoch = ?3 AND result = ?4",
-                          &key, "iiit", task, worker, epoch, result);
+        if (code == PG_OK && strcmp(a.result, "done") == 0) {
+            code = pg_db_get(m->to,
+                             "SELECT attempt FROM attempt WHERE task = :task AND worker = :worker AND epoch = :epoch"
+                             " AND result = 'done'",
+                             &key, PG_BIND(PG_V(task, task), PG_V(worker, worker), PG_V(epoch, a.epoch)));
             if (code == PG_OK)
                 code = pg_db_one(m->to, key, "recording an attempt", done);
         }
@@ -232,15 +199,12 @@ typedef struct cell_results { /* of images of one cell, as the shard has them */
 
 static void add_result(sqlite3_stmt *row, cell_results *out)
 {
-    pg_outcome *o = &out->outcomes[out->n++];
-    pg_db_read_outcome(row, o);
-    if (!o->has_attack)
+    pg_attack_row *a = &out->attacks[out->n_attacks];
+    if (!pg_db_read_outcome(row, &out->outcomes[out->n++], a))
         return;
-    pg_attack_row *a = &out->attacks[out->n_attacks++];
-    pg_db_read_attack(row, PG_DB_OUTCOME_N, a);
+    out->n_attacks++;
     if (a->patch)
         pg_buf_add(&out->patches, a->patch, a->patch_size);
-    a->label = o->label;
 }
 
 static int read_results(merge *m, const char *cell_id, const pg_db_piece *p, cell_results *out)
@@ -249,7 +213,8 @@ static int read_results(merge *m, const char *cell_id, const pg_db_piece *p, cel
     int step = 0;
     out->n = out->n_attacks = 0;
     pg_buf_clear(&out->patches);
-    int code = pg_db_get(m->from, PG_DB_SELECT_OUTCOMES, &row, "tii", cell_id, p->first, p->first + p->count - 1);
+    int code = pg_db_get(m->from, pg_db_select_outcomes, &row,
+                         PG_BIND(PG_V(cell_id, cell_id), PG_V(first, p->first), PG_V(last, p->first + p->count - 1)));
     while (code == PG_OK && out->n < p->count && (step = pg_db_step(m->from, row, "reading outcomes")) == 1)
         add_result(row, out);
     pg_db_done(row);
@@ -275,11 +240,12 @@ static int keep_rest(merge *m, const pg_db_piece *pieces, size_t n, int64_t firs
     static const char doing[] = "keeping the rest of a task";
     if (first >= end)
         return PG_OK;
-    int code = pg_db_run(m->to, doing, "INSERT INTO task (forward, first, count) VALUES (?1, ?2, ?3)", "iii", pieces->forward,
-                         first, end - first);
+    int code = pg_db_run(m->to, doing, "INSERT INTO task (forward, first, count) VALUES (:forward, :first, :count)",
+                         PG_BIND(PG_V(forward, pieces->forward), PG_V(first, first), PG_V(count, end - first)));
     int64_t task = sqlite3_last_insert_rowid(m->to->db);
     for (size_t i = 0; code == PG_OK && i < n; i++)
-        code = pg_db_run(m->to, doing, "INSERT INTO task_cell (task, cell) VALUES (?1, ?2)", "ii", task, pieces[i].cell);
+        code = pg_db_run(m->to, doing, "INSERT INTO task_cell (task, cell) VALUES (:task, :cell)",
+                         PG_BIND(PG_V(task, task), PG_V(cell, pieces[i].cell)));
     return code;
 }
 
@@ -291,7 +257,9 @@ static int make_task(merge *m, const pg_db_piece *pieces, size_t n, int64_t *tas
     const pg_db_piece *p = pieces;
     sqlite3_stmt *row = NULL;
     int64_t left = 0, first = p->first, end = p->first + p->count;
-    int code = p->task ? pg_db_get(m->to, "SELECT first, first + count FROM task WHERE task = ?1", &row, "i", p->task) : PG_OK;
+    int code = p->task ? pg_db_get(m->to, "SELECT first, first + count FROM task WHERE task = :task", &row,
+                                   PG_BIND(PG_V(task, p->task)))
+                       : PG_OK;
     if (code == PG_OK && p->task) {
         int step = pg_db_step(m->to, row, doing);
         code = step < 0 ? step : PG_OK;
@@ -301,28 +269,31 @@ static int make_task(merge *m, const pg_db_piece *pieces, size_t n, int64_t *tas
     }
     if (code == PG_OK && p->task)
         code = pg_db_run(m->to, doing,
-                         "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1 WHERE task = ?1"
+                         "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1 WHERE task = :task"
                          " AND state IN ('running', 'failed')",
-                         "i", p->task);
+                         PG_BIND(PG_V(task, p->task)));
     for (size_t i = 0; code == PG_OK && p->task && i < n; i++)
-        code = pg_db_run(m->to, doing, "DELETE FROM task_cell WHERE task = ?1 AND cell = ?2", "ii", p->task, pieces[i].cell);
+        code = pg_db_run(m->to, doing, "DELETE FROM task_cell WHERE task = :task AND cell = :cell",
+                         PG_BIND(PG_V(task, p->task), PG_V(cell, pieces[i].cell)));
     if (code == PG_OK)
-        code = pg_db_get(m->to, "SELECT count(*) FROM task_cell WHERE task = ?1", &row, "i", p->task);
+        code = pg_db_get(m->to, "SELECT count(*) FROM task_cell WHERE task = :task", &row, PG_BIND(PG_V(task, p->task)));
     if (code == PG_OK)
         code = pg_db_one(m->to, row, doing, &left);
     *task = p->task;
     if (code == PG_OK && p->task && left == 0) {
         code = pg_db_run(m->to, doing,
-                         "UPDATE task SET first = ?2, count = ?3, state = 'done', error = NULL, epoch = epoch + 1"
-                         " WHERE task = ?1",
-                         "iii", p->task, p->first, p->count);
+                         "UPDATE task SET first = :first, count = :count, state = 'done', error = NULL, epoch = epoch + 1"
+                         " WHERE task = :task",
+                         PG_BIND(PG_V(task, p->task), PG_V(first, p->first), PG_V(count, p->count)));
     } else if (code == PG_OK) {
-        code = pg_db_run(m->to, doing, "INSERT INTO task (forward, first, count, state, epoch) VALUES (?1, ?2, ?3, 'done', 1)",
-                         "iii", p->forward, p->first, p->count);
+        code = pg_db_run(m->to, doing,
+                         "INSERT INTO task (forward, first, count, state, epoch) VALUES (:forward, :first, :count, 'done', 1)",
+                         PG_BIND(PG_V(forward, p->forward), PG_V(first, p->first), PG_V(count, p->count)));
         *task = sqlite3_last_insert_rowid(m->to->db);
     }
     for (size_t i = 0; code == PG_OK && i < n; i++)
-        code = pg_db_run(m->to, doing, "INSERT INTO task_cell (task, cell) VALUES (?1, ?2)", "ii", *task, pieces[i].cell);
+        code = pg_db_run(m->to, doing, "INSERT INTO task_cell (task, cell) VALUES (:task, :cell)",
+                         PG_BIND(PG_V(task, *task), PG_V(cell, pieces[i].cell)));
     if (code == PG_OK)
         code = keep_rest(m, pieces, n, first, p->first);
     return code == PG_OK ? keep_rest(m, pieces, n, p->first + p->count, end) : code;
@@ -389,9 +360,9 @@ static int record_failure(merge *m, const shard_task *t, pg_db_pieces *missing)
         code = copy_attempts(m, t, task, &done, &copied);
         if (code == PG_OK && copied)
             code = pg_db_run(m->to, "recording a failure",
-                             "UPDATE task SET state = 'failed', error = ?2, attempts = ?3 WHERE task = ?1"
+                             "UPDATE task SET state = 'failed', error = :error, attempts = :attempts WHERE task = :task"
                              " AND state IN ('pending', 'failed')",
-                             "iti", task, t->error, t->attempts);
+                             PG_BIND(PG_V(task, task), PG_V(error, t->error), PG_V(attempts, t->attempts)));
     }
     return code;
 }
@@ -402,10 +373,11 @@ static int find_missing(merge *m, const char *cell_id, const pg_db_piece *p, pg_
     sqlite3_stmt *row = NULL;
     int step = 0;
     int64_t end = p->first + p->count;
-    int code = pg_db_get(m->to,
-                         "SELECT t.task, t.first, t.count FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = ?1"
-                         " AND t.state <> 'done' AND t.first < ?3 AND t.first + t.count > ?2",
-                         &row, "iii", p->cell, p->first, end);
+    int code =
+        pg_db_get(m->to,
+                  "SELECT t.task, t.first, t.count FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = :cell"
+                  " AND t.state <> 'done' AND t.first < :end AND t.first + t.count > :first",
+                  &row, PG_BIND(PG_V(cell, p->cell), PG_V(first, p->first), PG_V(end, end)));
     while (code == PG_OK && (step = pg_db_step(m->to, row, "reading the tasks of a cell")) == 1) {
         int64_t first = sqlite3_column_int64(row, 1), last = first + sqlite3_column_int64(row, 2);
         pg_db_piece open = *p;
@@ -438,7 +410,7 @@ static int merge_tasks(merge *m)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(m->from, "SELECT task, first, count, state, attempts, error FROM task ORDER BY task", &row, "");
+    int code = pg_db_get(m->from, "SELECT task, first, count, state, attempts, error FROM task ORDER BY task", &row, NULL);
     while (code == PG_OK && (step = pg_db_step(m->from, row, "reading tasks")) == 1) {
         const char *state = pg_db_text(row, 3);
         shard_task t = {.task = sqlite3_column_int64(row, 0),
@@ -464,21 +436,11 @@ static int merge_audits(merge *m)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(m->from,
-                         "SELECT c.cell_id, a.level, a.settings, a.n, a.certified, a.broken, a.unbroken, a.published_broken,"
-                         " a.delta, a.witness, a.finished FROM audit a JOIN cell c ON c.cell = a.cell",
-                         &row, "");
+    int code = pg_db_get(m->from, pg_db_select_all_audits, &row, NULL);
     while (code == PG_OK && (step = pg_db_step(m->from, row, "reading audits")) == 1) {
-        int64_t delta = sqlite3_column_int64(row, 8);
-        code =
-            pg_db_run(m->to, "storing an audit",
-                      "INSERT OR IGNORE INTO audit (cell, level, settings, n, certified, broken, unbroken, published_broken,"
-                      " delta, witness, finished) SELECT cell, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 FROM cell"
-                      " WHERE cell_id = ?1",
-                      "tttiiiiiott", pg_db_text(row, 0), pg_db_text(row, 1), pg_db_text(row, 2), sqlite3_column_int64(row, 3),
-                      sqlite3_column_int64(row, 4), sqlite3_column_int64(row, 5), sqlite3_column_int64(row, 6),
-                      sqlite3_column_int64(row, 7), sqlite3_column_type(row, 8) == SQLITE_NULL ? NULL : &delta,
-                      sqlite3_column_type(row, 9) == SQLITE_NULL ? NULL : pg_db_text(row, 9), pg_db_text(row, 10));
+        pg_audit_record record;
+        pg_db_read_audit(row, &record);
+        code = pg_db_store_audit(m->to, pg_db_text(row, 0), &record, false);
     }
     pg_db_done(row);
     return code == PG_OK && step < 0 ? step : code;
@@ -496,10 +458,12 @@ static int merge_all(merge *m, const pg_shard_info *info)
     if (code == PG_OK)
         code = merge_audits(m);
     if (code == PG_OK)
-        code = pg_db_run(m->to, "recording the shard",
-                         "INSERT INTO shard (store_id, plan, name, tasks, merged) VALUES (?1, ?2, ?3, ?4, ?5)"
-                         " ON CONFLICT (store_id) DO UPDATE SET tasks = ?4, merged = ?5 WHERE tasks <> ?4",
-                         "titit", info->store_id, plan, name, m->report->tasks + m->report->known, now);
+        code =
+            pg_db_run(m->to, "recording the shard",
+                      "INSERT INTO shard (store_id, plan, name, tasks, merged) VALUES (:store_id, :plan, :name, :tasks, :now)"
+                      " ON CONFLICT (store_id) DO UPDATE SET tasks = :tasks, merged = :now WHERE tasks <> :tasks",
+                      PG_BIND(PG_V(store_id, info->store_id), PG_V(plan, plan), PG_V(name, name),
+                              PG_V(tasks, m->report->tasks + m->report->known), PG_V(now, now)));
     return code;
 }
 
@@ -507,7 +471,7 @@ static int check_target(pg_store *store)
 {
     sqlite3_stmt *row = NULL;
     int64_t shard = 0;
-    int code = pg_db_get(store, "SELECT count(*) FROM meta WHERE key = 'shard_plan'", &row, "");
+    int code = pg_db_get(store, "SELECT count(*) FROM meta WHERE key = 'shard_plan'", &row, NULL);
     if (code == PG_OK)
         code = pg_db_one(store, row, "reading what the store is", &shard);
     if (code == PG_OK && shard)
@@ -524,7 +488,7 @@ int pg_store_merge(pg_store *store, pg_store *shard, pg_store_merged *report)
     if (code == PG_OK)
         code = check_target(store);
     if (code == PG_OK)
-        code = pg_db_run(shard, "reading a shard", "BEGIN", ""); /* one moment of it */
+        code = pg_db_run(shard, "reading a shard", "BEGIN", NULL); /* one moment of it */
     if (code != PG_OK)
         return code;
     code = pg_db_begin(store);
@@ -540,8 +504,8 @@ int pg_store_complete(pg_store *store, const char *plan_id, int64_t *complete, i
     int code = pg_db_get(store,
                          "SELECT count(*), ifnull(sum(c.count = (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell ="
                          " c.cell)), 0) FROM plan p JOIN plan_cell pc ON pc.plan = p.plan JOIN cell c ON c.cell = pc.cell"
-                         " WHERE p.plan_id = ?1",
-                         &row, "t", plan_id);
+                         " WHERE p.plan_id = :plan_id",
+                         &row, PG_BIND(PG_V(plan_id, plan_id)));
     int step = code == PG_OK ? pg_db_step(store, row, "counting complete cells") : code;
     if (step == 1) {
         *cells = sqlite3_column_int64(row, 0);
@@ -558,10 +522,10 @@ int pg_store_plan_broken(pg_store *store, const char *plan_id, pg_store_broken_r
     int code = pg_db_get(store,
                          "SELECT c.cell_id, count(*), min(o.image) FROM plan p JOIN plan_cell pc ON pc.plan = p.plan"
                          " JOIN cell c ON c.cell = pc.cell JOIN forward f ON f.forward = c.forward JOIN outcome o ON o.cell ="
-                         " c.cell JOIN label l ON l.dataset = f.dataset AND l.image = o.image WHERE p.plan_id = ?1"
+                         " c.cell JOIN label l ON l.dataset = f.dataset AND l.image = o.image WHERE p.plan_id = :plan_id"
                          " AND o.certified = 1 AND o.attacked IS NOT NULL AND o.attacked <> l.label"
                          " GROUP BY pc.position ORDER BY pc.position",
-                         &row, "t", plan_id);
+                         &row, PG_BIND(PG_V(plan_id, plan_id)));
     int step = 0;
     while (code == PG_OK && (step = pg_db_step(store, row, "looking for broken certificates")) == 1) {
         if (out->cells++ == 0) {

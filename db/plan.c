@@ -74,49 +74,6 @@ int pg_db_one(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *ou
     return step == 1 ? PG_OK : step < 0 ? step : pg_fail(PG_EDB, "%s: %s: the row is not there", store->path, doing);
 }
 
-int pg_db_record_forward(pg_store *store, const pg_store_forward_row *f, int64_t *key)
-{
-    static const char doing[] = "recording a forward pass";
-    int64_t dataset = 0;
-    sqlite3_stmt *row = NULL;
-    int code = pg_db_run(store, "recording a data set",
-                         "INSERT INTO dataset (hash, split, name, images, classes) VALUES (?1, ?2, ?3, ?4, ?5)"
-                         " ON CONFLICT DO NOTHING",
-                         "tttib", f->dataset_hash, f->dataset_split, f->dataset_name, f->dataset_images, f->dataset_classes);
-    if (code == PG_OK)
-        code = pg_db_get(store, "SELECT dataset FROM dataset WHERE hash = ?1 AND split = ?2", &row, "tt", f->dataset_hash,
-                         f->dataset_split);
-    if (code == PG_OK)
-        code = pg_db_one(store, row, doing, &dataset);
-    if (code == PG_OK)
-        code = pg_db_run(store, doing,
-                         "INSERT INTO forward (forward_key, canonical, dataset) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                         "tti", f->forward_key, f->canonical, dataset);
-    if (code == PG_OK)
-        code = pg_db_get(store, "SELECT forward FROM forward WHERE forward_key = ?1", &row, "t", f->forward_key);
-    return code == PG_OK ? pg_db_one(store, row, doing, key) : code;
-}
-
-/* Names and details follow the newest plan; identity never changes. */
-int pg_db_record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forward, int64_t *key)
-{
-    char settings_id[PG_HASH_HEX];
-    sqlite3_stmt *row = NULL;
-    int code = pg_hash_bytes(c->settings, strlen(c->settings), settings_id);
-    if (code == PG_OK)
-        code = pg_db_run(
-            store, "recording a cell",
-            "INSERT INTO cell (cell_id, forward, first, count, canonical, settings, settings_id, details, delta, checksum)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (cell_id) DO UPDATE SET settings = ?6,"
-            " settings_id = ?7, details = ?8, checksum = ?10 WHERE checksum <> ?10 AND canonical = ?5",
-            "tiiittttoi", c->cell_id, forward, c->first, c->count, c->canonical, c->settings, settings_id, c->details,
-            c->has_delta ? &c->delta : NULL, pg_db_cell_checksum(c));
-    if (code == PG_OK)
-        code = pg_db_get(store, "SELECT cell FROM cell WHERE cell_id = ?1 AND canonical = ?2", &row, "tt", c->cell_id,
-                         c->canonical);
-    return code == PG_OK ? pg_db_one(store, row, "recording a cell", key) : code;
-}
-
 /* SHA-256 of the cell ids in order. */
 static int identify_plan(const pg_store_plan_row *plan, char plan_id[PG_HASH_HEX])
 {
@@ -134,16 +91,18 @@ static int record_plan(pg_store *store, const pg_store_plan_row *plan, const cha
 {
     char now[32];
     pg_db_time(now);
-    int code = pg_db_run(
-        store, "recording the plan",
-        "INSERT INTO plan (plan_id, name, matrix, overrides, created) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-        "ttttt", plan_id, plan->name, plan->matrix, plan->overrides, now);
+    int code = pg_db_run(store, "recording the plan",
+                         "INSERT INTO plan (plan_id, name, matrix, overrides, created) VALUES (:plan_id, :name, :matrix, "
+                         ":overrides, :now) ON CONFLICT DO NOTHING",
+                         PG_BIND(PG_V(plan_id, plan_id), PG_V(name, plan->name), PG_V(matrix, plan->matrix),
+                                 PG_V(overrides, plan->overrides), PG_V(now, now)));
     if (code != PG_OK || sqlite3_changes(store->db) == 0)
         return code;
     int64_t key = sqlite3_last_insert_rowid(store->db);
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++)
-        code = pg_db_run(store, "recording the plan", "INSERT INTO plan_cell (plan, position, cell) VALUES (?1, ?2, ?3)", "iii",
-                         key, (int64_t)i, cells[i]);
+        code = pg_db_run(store, "recording the plan",
+                         "INSERT INTO plan_cell (plan, position, cell) VALUES (:plan, :position, :cell)",
+                         PG_BIND(PG_V(plan, key), PG_V(position, (int64_t)i), PG_V(cell, cells[i])));
     return code;
 }
 
@@ -154,16 +113,16 @@ static int free_tasks(pg_store *store)
     int code = pg_db_run(store, doing,
                          "UPDATE task SET state = 'pending', attempts = 0 WHERE state = 'failed' AND task IN"
                          " (SELECT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell)",
-                         "");
+                         NULL);
     if (code == PG_OK)
-        code = pg_db_run(store, doing, "DELETE FROM temp.shared", "");
+        code = pg_db_run(store, doing, "DELETE FROM temp.shared", NULL);
     if (code == PG_OK)
         code = pg_db_run(store, doing,
                          "INSERT INTO temp.shared SELECT t.task FROM task t WHERE t.state = 'pending' AND t.state <> 'done'"
                          " AND " PG_DB_IS_MIXED,
-                         "");
+                         NULL);
     if (code == PG_OK)
-        code = pg_db_run(store, doing, "DELETE FROM task_cell WHERE task IN temp.shared AND cell IN temp.wanted_cell", "");
+        code = pg_db_run(store, doing, "DELETE FROM task_cell WHERE task IN temp.shared AND cell IN temp.wanted_cell", NULL);
     return code;
 }
 
@@ -175,8 +134,8 @@ int pg_db_find_gaps(pg_store *store, const char *cell_id, bool done, int64_t chu
     int64_t at = within->first, end = within->first + within->count;
     int code = pg_db_get(store,
                          "SELECT t.first, t.count FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t"
-                         " ON t.task = tc.task WHERE c.cell_id = ?1 AND (t.state = 'done' OR NOT ?2) ORDER BY t.first",
-                         &row, "tb", cell_id, (int)done);
+                         " ON t.task = tc.task WHERE c.cell_id = :cell_id AND (t.state = 'done' OR NOT :done) ORDER BY t.first",
+                         &row, PG_BIND(PG_V(cell_id, cell_id), PG_V(done, (int)done)));
     while (code == PG_OK && at < end && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
         int64_t first = sqlite3_column_int64(row, 0), next = first + sqlite3_column_int64(row, 1);
         if (first > at)
@@ -197,13 +156,14 @@ static int create_tasks(pg_store *store, pg_db_pieces *list)
     for (size_t i = 0; code == PG_OK && i < list->n; i++) {
         const pg_db_piece *p = &list->items[i];
         if (i == 0 || !pg_db_same_piece(p, p - 1)) {
-            code = pg_db_run(store, "creating a task", "INSERT INTO task (forward, first, count) VALUES (?1, ?2, ?3)", "iii",
-                             p->forward, p->first, p->count);
+            code = pg_db_run(store, "creating a task",
+                             "INSERT INTO task (forward, first, count) VALUES (:forward, :first, :count)",
+                             PG_BIND(PG_V(forward, p->forward), PG_V(first, p->first), PG_V(count, p->count)));
             task = sqlite3_last_insert_rowid(store->db);
         }
         if (code == PG_OK)
-            code =
-                pg_db_run(store, "creating a task", "INSERT INTO task_cell (task, cell) VALUES (?1, ?2)", "ii", task, p->cell);
+            code = pg_db_run(store, "creating a task", "INSERT INTO task_cell (task, cell) VALUES (:task, :cell)",
+                             PG_BIND(PG_V(task, task), PG_V(cell, p->cell)));
     }
     return code;
 }
@@ -247,7 +207,7 @@ static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *for
     for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
         code = pg_db_record_cell(store, &plan->cells[i], forwards[plan->cells[i].forward], &cells[i]);
         if (code == PG_OK)
-            code = pg_db_run(store, "planning", "INSERT INTO temp.wanted_cell VALUES (?1)", "i", cells[i]);
+            code = pg_db_run(store, "planning", "INSERT INTO temp.wanted_cell VALUES (:cell)", PG_BIND(PG_V(cell, cells[i])));
     }
     if (code == PG_OK)
         code = record_plan(store, plan, store->plan_id, cells);
@@ -283,12 +243,12 @@ static int want(pg_store *store, const char *plan_id, int64_t *cells)
     if (code == PG_OK)
         code = pg_db_run(store, "joining a plan",
                          "INSERT INTO temp.wanted_cell SELECT pc.cell FROM plan p JOIN plan_cell pc ON pc.plan = p.plan"
-                         " WHERE p.plan_id = ?1",
-                         "t", plan_id);
+                         " WHERE p.plan_id = :plan_id",
+                         PG_BIND(PG_V(plan_id, plan_id)));
     if (code == PG_OK)
         code = pg_db_want(store);
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT count(*) FROM temp.wanted_cell", &row, "");
+        code = pg_db_get(store, "SELECT count(*) FROM temp.wanted_cell", &row, NULL);
     return code == PG_OK ? pg_db_one(store, row, "joining a plan", cells) : code;
 }
 
@@ -314,9 +274,9 @@ int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, c
     int code = pg_hash_bytes(settings, strlen(settings), settings_id);
     if (code == PG_OK)
         code = pg_db_get(store,
-                         "SELECT cell_id, canonical FROM cell c WHERE settings_id = ?1 AND cell_id <> ?2"
+                         "SELECT cell_id, canonical FROM cell c WHERE settings_id = :settings_id AND cell_id <> :cell_id"
                          " AND EXISTS (SELECT 1 FROM summary s WHERE s.cell = c.cell) ORDER BY cell DESC LIMIT 1",
-                         &row, "tt", settings_id, cell_id);
+                         &row, PG_BIND(PG_V(settings_id, settings_id), PG_V(cell_id, cell_id)));
     if (code == PG_OK) {
         int step = pg_db_step(store, row, "looking for older results");
         code = step < 0 ? step : PG_OK;

@@ -10,42 +10,10 @@ const char *pg_cell_state_name(pg_cell_state state)
     return (unsigned)state < sizeof names / sizeof *names ? names[state] : "?";
 }
 
-int64_t pg_db_cell_checksum(const pg_store_cell_row *row)
-{
-    uint64_t hash = pg_fnv_text(pg_fnv_start, row->cell_id);
-    hash = pg_fnv_text(hash, row->canonical);
-    hash = pg_fnv_text(hash, row->settings);
-    hash = pg_fnv_text(hash, row->details);
-    hash = pg_fnv_int(pg_fnv_int(hash, row->first), row->count);
-    return (int64_t)pg_fnv_int(hash, row->has_delta ? row->delta : -1);
-}
-
-int64_t pg_db_summary_checksum(const int64_t numbers[PG_DB_SUMMARY_NUMBERS])
-{
-    uint64_t hash = pg_fnv_start;
-    size_t n = numbers[PG_DB_SUMMARY_UNCOUNTED] < 0 && numbers[PG_DB_SUMMARY_UNCOUNTED + 1] < 0 ? PG_DB_SUMMARY_UNCOUNTED
-                                                                                                : PG_DB_SUMMARY_NUMBERS;
-    for (size_t i = 0; i < n; i++)
-        hash = pg_fnv_int(hash, numbers[i]);
-    return (int64_t)hash;
-}
-
-/* Columns of a cell as every query here selects them. */
-#define CELL_COLUMNS "c.cell, c.cell_id, c.canonical, c.settings, c.details, c.first, c.count, c.delta, c.checksum"
-
 static int fill_cell(pg_store *store, sqlite3_stmt *row, pg_cell_result *out)
 {
-    pg_store_cell_row cell = {
-        .cell_id = pg_db_text(row, 1),
-        .canonical = pg_db_text(row, 2),
-        .settings = pg_db_text(row, 3),
-        .details = pg_db_text(row, 4),
-        .first = sqlite3_column_int64(row, 5),
-        .count = sqlite3_column_int64(row, 6),
-        .has_delta = sqlite3_column_type(row, 7) != SQLITE_NULL,
-        .delta = sqlite3_column_int64(row, 7),
-    };
-    if (strlen(cell.cell_id) != PG_HASH_HEX - 1 || pg_db_cell_checksum(&cell) != sqlite3_column_int64(row, 8))
+    pg_store_cell_row cell;
+    if (!pg_db_read_cell(row, &cell))
         return pg_fail(PG_EDAMAGED, "%s: cell %.16s: its row does not match its checksum; restore a backup", store->path,
                        cell.cell_id);
     memcpy(out->cell_id, cell.cell_id, PG_HASH_HEX);
@@ -58,34 +26,31 @@ static int fill_cell(pg_store *store, sqlite3_stmt *row, pg_cell_result *out)
     return pg_settings_parse(texts, 2, &out->settings, &out->n_settings);
 }
 
-/* Adds one summary row; its columns from the second on are the numbers that the checksum covers. */
 static int add_summary(pg_store *store, sqlite3_stmt *row, pg_cell_result *out)
 {
-    int64_t v[PG_DB_SUMMARY_NUMBERS];
-    for (int i = 0; i < PG_DB_SUMMARY_NUMBERS; i++)
-        v[i] = sqlite3_column_int64(row, i);
-    if (pg_db_summary_checksum(v) != sqlite3_column_int64(row, PG_DB_SUMMARY_NUMBERS))
+    pg_db_summary s;
+    if (!pg_db_read_summary(row, &s))
         return pg_fail(PG_EDAMAGED, "%s: cell %.16s: a summary row does not match its checksum; restore a backup", store->path,
                        out->cell_id);
-    out->n += v[0];
-    out->clean += v[1];
-    out->certified += v[2];
-    out->certified_published += v[3];
-    out->nonfinite += v[4];
-    out->masked += v[5];
+    out->n += s.n;
+    out->clean += s.clean;
+    out->certified += s.certified;
+    out->certified_published += s.published;
+    out->nonfinite += s.nonfinite;
+    out->masked += s.masked;
     for (int i = 0; i < PG_CASES; i++) {
-        out->cases[i] += v[6 + i];
-        out->has_published |= v[6 + i] > 0;
+        out->cases[i] += s.cases[i];
+        out->has_published |= s.cases[i] > 0;
     }
-    out->attacked_n += v[11];
-    out->attacked += v[12];
-    out->saturated_n += v[15] >= 0 ? v[0] : 0;
-    out->saturated += v[15] >= 0 ? v[15] : 0;
-    out->differs_n += v[16] >= 0 ? v[0] : 0;
-    out->differs += v[16] >= 0 ? v[16] : 0;
-    if (v[13] > 0 && (!out->has_smallest_margin || v[13] < out->smallest_margin)) {
+    out->attacked_n += s.attacked_n;
+    out->attacked += s.attacked;
+    out->saturated_n += s.saturated >= 0 ? s.n : 0;
+    out->saturated += s.saturated >= 0 ? s.saturated : 0;
+    out->differs_n += s.differs >= 0 ? s.n : 0;
+    out->differs += s.differs >= 0 ? s.differs : 0;
+    if (s.margin > 0 && (!out->has_smallest_margin || s.margin < out->smallest_margin)) {
         out->has_smallest_margin = true;
-        out->smallest_margin = v[13];
+        out->smallest_margin = s.margin;
     }
     return PG_OK;
 }
@@ -94,12 +59,7 @@ static int fill_counts(pg_store *store, int64_t cell, pg_cell_result *out)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code =
-        pg_db_get(store,
-                  "SELECT n, clean, certified, published, nonfinite, masked, case0, case1, case2, case3, case4, attacked_n,"
-                  " attacked, ifnull(margin, 0), outcomes, ifnull(saturated, -1),"
-                  " ifnull(differs, -1), checksum FROM summary WHERE cell = ?1",
-                  &row, "i", cell);
+    int code = pg_db_get(store, pg_db_select_summaries, &row, PG_BIND(PG_V(cell, cell)));
     while (code == PG_OK && (step = pg_db_step(store, row, "reading a summary")) == 1)
         code = add_summary(store, row, out);
     pg_db_done(row);
@@ -110,11 +70,11 @@ static int fill_counts(pg_store *store, int64_t cell, pg_cell_result *out)
     out->state = out->n == 0 ? PG_CELL_NEW : out->n < out->images ? PG_CELL_PARTIAL : PG_CELL_DONE;
     if (out->state == PG_CELL_DONE)
         return PG_OK;
-    code =
-        pg_db_get(store,
-                  "SELECT t.error FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = ?1 AND t.state = 'failed'"
-                  " ORDER BY t.first LIMIT 1",
-                  &row, "i", cell);
+    code = pg_db_get(
+        store,
+        "SELECT t.error FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = :cell AND t.state = 'failed'"
+        " ORDER BY t.first LIMIT 1",
+        &row, PG_BIND(PG_V(cell, cell)));
     if (code == PG_OK && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
         out->state = PG_CELL_FAILED;
         out->error = strdup(pg_db_text(row, 0));
@@ -147,7 +107,7 @@ int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out)
     *out = (pg_cell_result){.known = false};
     strncpy(out->cell_id, cell_id, PG_HASH_HEX - 1);
     sqlite3_stmt *row = NULL;
-    int code = pg_db_get(store, "SELECT " CELL_COLUMNS " FROM cell c WHERE c.cell_id = ?1", &row, "t", cell_id);
+    int code = pg_db_get(store, pg_db_select_cell_by_id, &row, PG_BIND(PG_V(cell_id, cell_id)));
     return code == PG_OK ? read_cell(store, row, out) : code;
 }
 
@@ -182,10 +142,11 @@ static int list_keys(pg_store *store, int state, int64_t **out, size_t *n)
     size_t capacity = 0;
     int64_t *keys = NULL;
     int step = 0;
-    int code = pg_db_get(store,
-                         "SELECT cell FROM total WHERE ?1 = -1 OR ?1 = CASE WHEN n = images THEN 2 WHEN failed > 0 THEN 3"
-                         " WHEN n > 0 THEN 1 ELSE 0 END ORDER BY cell",
-                         &row, "b", state);
+    int code =
+        pg_db_get(store,
+                  "SELECT cell FROM total WHERE :state = -1 OR :state = CASE WHEN n = images THEN 2 WHEN failed > 0 THEN 3"
+                  " WHEN n > 0 THEN 1 ELSE 0 END ORDER BY cell",
+                  &row, PG_BIND(PG_V(state, state)));
     _Static_assert(PG_CELL_NEW == 0 && PG_CELL_PARTIAL == 1 && PG_CELL_DONE == 2 && PG_CELL_FAILED == 3,
                    "as the statement says");
     *n = 0;
@@ -217,7 +178,7 @@ static int read_cells(pg_store *store, const int64_t *keys, size_t n, pg_cell_re
         return code;
     for (size_t i = 0; code == PG_OK && i < n; i++) {
         sqlite3_stmt *row = NULL;
-        code = pg_db_get(store, "SELECT " CELL_COLUMNS " FROM cell c WHERE c.cell = ?1", &row, "i", keys[i]);
+        code = pg_db_get(store, pg_db_select_cell, &row, PG_BIND(PG_V(cell, keys[i])));
         if (code == PG_OK)
             code = read_cell(store, row, &out[i]);
         if (code == PG_OK && !out[i].known)
@@ -255,8 +216,9 @@ int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_H
         return pg_fail(PG_EINPUT, "\"%s\" is no cell id; give at least its first 4 hexadecimal digits, see `patchgauge ls`",
                        prefix);
     sqlite3_stmt *row = NULL;
-    int code = pg_db_get(store, "SELECT cell_id FROM cell WHERE cell_id >= ?1 AND cell_id < ?1 || 'g' ORDER BY cell_id LIMIT 2",
-                         &row, "t", prefix);
+    int code = pg_db_get(
+        store, "SELECT cell_id FROM cell WHERE cell_id >= :prefix AND cell_id < :prefix || 'g' ORDER BY cell_id LIMIT 2", &row,
+        PG_BIND(PG_V(prefix, prefix)));
     if (code == PG_OK) {
         int step = pg_db_step(store, row, "looking for a cell");
         if (step == 1) {
@@ -280,10 +242,11 @@ int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(cons
     int step = 0;
     int code = pg_db_check_outcomes(store, cell_id);
     if (code == PG_OK)
-        code = pg_db_get(store, PG_DB_SELECT_OUTCOMES, &row, "tii", cell_id, INT64_C(0), INT64_MAX);
+        code = pg_db_get(store, pg_db_select_outcomes, &row,
+                         PG_BIND(PG_V(cell_id, cell_id), PG_V(first, 0), PG_V(last, INT64_MAX)));
     while (code == PG_OK && (step = pg_db_step(store, row, "reading outcomes")) == 1) {
         pg_outcome outcome;
-        pg_db_read_outcome(row, &outcome);
+        pg_db_read_outcome(row, &outcome, NULL);
         code = each(&outcome, context);
     }
     pg_db_done(row);
@@ -299,8 +262,8 @@ int pg_store_same_images(pg_store *store, const char *cell_a, const char *cell_b
                   " (SELECT count(*) FROM outcome WHERE cell = a.cell) = a.count"
                   " AND (SELECT count(*) FROM outcome WHERE cell = b.cell) = b.count"
                   " FROM cell a, cell b JOIN forward fa ON fa.forward = a.forward JOIN forward fb ON fb.forward = b.forward"
-                  " WHERE a.cell_id = ?1 AND b.cell_id = ?2",
-                  &row, "tt", cell_a, cell_b);
+                  " WHERE a.cell_id = :cell_a AND b.cell_id = :cell_b",
+                  &row, PG_BIND(PG_V(cell_a, cell_a), PG_V(cell_b, cell_b)));
     if (code == PG_OK) {
         int step = pg_db_step(store, row, "comparing cells");
         if (step == 0)
@@ -326,8 +289,8 @@ int pg_store_each_pass(pg_store *store, const char *cell_id, int (*each)(const p
         code = pg_db_get(
             store,
             "SELECT a.device, a.library, a.batch, sum(s.n), sum(s.certified) FROM cell c JOIN summary s ON s.cell = c.cell"
-            " JOIN attempt a ON a.attempt = s.attempt WHERE c.cell_id = ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-            &row, "t", cell_id);
+            " JOIN attempt a ON a.attempt = s.attempt WHERE c.cell_id = :cell_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            &row, PG_BIND(PG_V(cell_id, cell_id)));
     while (code == PG_OK && (step = pg_db_step(store, row, "reading the passes of a cell")) == 1) {
         pg_pass_record record = {.device = pg_db_text(row, 0),
                                  .library = pg_db_text(row, 1),
@@ -347,39 +310,17 @@ int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(cons
     int step = 0;
     int code = pg_db_check_copies(store);
     if (code == PG_OK)
-        code = pg_db_get(store,
-                         "SELECT t.task, t.first, t.count, a.epoch, a.result, w.host, a.device, a.library, w.revision,"
-                         " w.versions, a.error, a.finished, w.pid, a.peak_bytes, a.batch, a.threads, a.wall_s, a.read_s,"
-                         " a.forward_s, a.certify_s, a.cached, (SELECT count(*) FROM task_cell o WHERE o.task = t.task)"
-                         " FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
-                         " JOIN attempt a ON a.task = t.task LEFT JOIN worker w ON w.worker = a.worker"
-                         " WHERE c.cell_id = ?1 ORDER BY a.attempt",
-                         &row, "t", cell_id);
+        code = pg_db_get(store, pg_db_select_attempts, &row, PG_BIND(PG_V(cell_id, cell_id)));
     while (code == PG_OK && (step = pg_db_step(store, row, "reading attempts")) == 1) {
-        pg_attempt_record record = {
-            .task = sqlite3_column_int64(row, 0),
-            .first = sqlite3_column_int64(row, 1),
-            .count = sqlite3_column_int64(row, 2),
-            .epoch = sqlite3_column_int64(row, 3),
-            .result = pg_db_text(row, 4),
-            .host = pg_db_text(row, 5),
-            .device = pg_db_text(row, 6),
-            .library = pg_db_text(row, 7),
-            .revision = pg_db_text(row, 8),
-            .versions = pg_db_text(row, 9),
-            .error = pg_db_text(row, 10),
-            .finished = pg_db_text(row, 11),
-            .pid = sqlite3_column_int64(row, 12),
-            .peak_bytes = sqlite3_column_int64(row, 13),
-            .batch = sqlite3_column_int(row, 14),
-            .threads = sqlite3_column_int(row, 15),
-            .wall_s = sqlite3_column_double(row, 16),
-            .read_s = sqlite3_column_double(row, 17),
-            .forward_s = sqlite3_column_double(row, 18),
-            .certify_s = sqlite3_column_double(row, 19),
-            .cached = sqlite3_column_int(row, 20),
-            .cells = sqlite3_column_int64(row, 21),
-        };
+        pg_attempt_record record = {.task = sqlite3_column_int64(row, 0),
+                                    .first = sqlite3_column_int64(row, 1),
+                                    .count = sqlite3_column_int64(row, 2),
+                                    .host = pg_db_text(row, 3),
+                                    .revision = pg_db_text(row, 4),
+                                    .versions = pg_db_text(row, 5),
+                                    .pid = sqlite3_column_int64(row, 6),
+                                    .cells = sqlite3_column_int64(row, 7)};
+        pg_db_read_attempt(row, PG_DB_ATTEMPT_OF_CELL, &record);
         code = each(&record, context);
     }
     pg_db_done(row);

@@ -12,7 +12,7 @@ static int read_cells(pg_store *store, pg_task *task)
     sqlite3_stmt *row = NULL;
     int64_t n = 0;
     int step = 0;
-    int code = pg_db_get(store, "SELECT count(*) FROM task_cell WHERE task = ?1", &row, "i", task->task);
+    int code = pg_db_get(store, "SELECT count(*) FROM task_cell WHERE task = :task", &row, PG_BIND(PG_V(task, task->task)));
     if (code == PG_OK && (step = pg_db_step(store, row, "reading the cells of a task")) == 1)
         n = sqlite3_column_int64(row, 0);
     pg_db_done(row);
@@ -23,8 +23,9 @@ static int read_cells(pg_store *store, pg_task *task)
     if (!task->cells || !task->cell_ids)
         return pg_fail(PG_ENOMEM, "claiming a task: out of memory");
     code = pg_db_get(
-        store, "SELECT c.cell, c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell WHERE tc.task = ?1 ORDER BY tc.cell",
-        &row, "i", task->task);
+        store,
+        "SELECT c.cell, c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell WHERE tc.task = :task ORDER BY tc.cell",
+        &row, PG_BIND(PG_V(task, task->task)));
     while (code == PG_OK && (int64_t)task->n_cells < n && (step = pg_db_step(store, row, "reading the cells of a task")) == 1) {
         task->cells[task->n_cells] = sqlite3_column_int64(row, 0);
         strncpy(task->cell_ids[task->n_cells], pg_db_text(row, 1), PG_HASH_HEX - 1);
@@ -43,10 +44,11 @@ int pg_store_claim(pg_store *store, int spare, pg_task *out, bool *got)
     sqlite3_stmt *row = NULL;
     int code = pg_db_get(
         store,
-        "UPDATE task SET state = 'running', owner = ?1, epoch = epoch + 1 WHERE task = (SELECT t.task " PG_DB_NEXT_PENDING
-        ") AND (?2 = 0 OR EXISTS (SELECT 1 " PG_DB_NEXT_PENDING " OFFSET ?2)) RETURNING task, epoch, first, count, attempts,"
+        "UPDATE task SET state = 'running', owner = :worker, epoch = epoch + 1 WHERE task = (SELECT t.task " PG_DB_NEXT_PENDING
+        ") AND (:spare = 0 OR EXISTS (SELECT 1 " PG_DB_NEXT_PENDING
+        " OFFSET :spare)) RETURNING task, epoch, first, count, attempts,"
         " (SELECT forward_key FROM forward f WHERE f.forward = task.forward)",
-        &row, "ib", store->worker, spare);
+        &row, PG_BIND(PG_V(worker, store->worker), PG_V(spare, spare)));
     while (code == PG_OK) { /* to the end: the row is committed when the statement is done */
         int step = pg_db_step(store, row, "claiming a task");
         if (step != 1) {
@@ -78,21 +80,6 @@ void pg_task_release(pg_task *task)
     task->n_cells = 0;
 }
 
-static int record_attempt(pg_store *store, const pg_task *task, const pg_attempt *a, const char *result, const char *error)
-{
-    char now[32];
-    pg_db_time(now);
-    return pg_db_run(
-        store, "recording an attempt",
-        "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, cached, wall_s, read_s,"
-        " forward_s, certify_s, peak_bytes, error, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
-        "?14, ?15, ?16)",
-        "iiitttbbbddddi"
-        "tt",
-        task->task, store->worker, task->epoch, result, a->device, a->library, a->threads, a->batch, a->cached, a->wall_s,
-        a->read_s, a->forward_s, a->certify_s, a->peak_bytes, error, now);
-}
-
 /* Labels are facts of the data set: a label that differs from the stored one means that the data changed under its hash. They
  * are compared one by one. */
 int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *outcomes)
@@ -100,18 +87,18 @@ int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *o
     int code = PG_OK;
     for (int64_t i = 0; code == PG_OK && i < task->count; i++)
         code = pg_db_run(store, "storing labels",
-                         "INSERT INTO label (dataset, image, label) SELECT f.dataset, ?2, ?3 FROM task t"
-                         " JOIN forward f ON f.forward = t.forward WHERE t.task = ?1 ON CONFLICT DO NOTHING",
-                         "iib", task->task, outcomes[i].image, outcomes[i].label);
+                         "INSERT INTO label (dataset, image, label) SELECT f.dataset, :image, :label FROM task t"
+                         " JOIN forward f ON f.forward = t.forward WHERE t.task = :task ON CONFLICT DO NOTHING",
+                         PG_BIND(PG_V(task, task->task), PG_V(image, outcomes[i].image), PG_V(label, outcomes[i].label)));
     sqlite3_stmt *row = NULL;
     int64_t same = 0, differs = -1;
     int step = 0;
     if (code == PG_OK)
-        code =
-            pg_db_get(store,
-                      "SELECT l.image, l.label FROM task t JOIN forward f ON f.forward = t.forward"
-                      " JOIN label l ON l.dataset = f.dataset AND l.image BETWEEN ?2 AND ?3 WHERE t.task = ?1 ORDER BY l.image",
-                      &row, "iii", task->task, task->first, task->first + task->count - 1);
+        code = pg_db_get(
+            store,
+            "SELECT l.image, l.label FROM task t JOIN forward f ON f.forward = t.forward"
+            " JOIN label l ON l.dataset = f.dataset AND l.image BETWEEN :first AND :last WHERE t.task = :task ORDER BY l.image",
+            &row, PG_BIND(PG_V(task, task->task), PG_V(first, task->first), PG_V(last, task->first + task->count - 1)));
     while (code == PG_OK && differs < 0 && (step = pg_db_step(store, row, "checking labels")) == 1) {
         int64_t image = sqlite3_column_int64(row, 0);
         if (sqlite3_column_int64(row, 1) == outcomes[image - task->first].label)
@@ -131,82 +118,53 @@ int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *o
     return code;
 }
 
-uint64_t pg_db_outcome_checksum(uint64_t hash, const pg_outcome *o, int attacked)
-{
-    hash = pg_fnv_int(pg_fnv_int(hash, o->image), o->label);
-    hash = pg_fnv_int(hash, o->prediction);
-    hash = pg_fnv_int(hash, (o->certified ? 1 : 0) + (o->certified_published ? 2 : 0) + (o->masked ? 4 : 0) +
-                                (o->has_margin ? 8 : 0));
-    hash = pg_fnv_int(hash, o->has_margin ? o->margin : 0);
-    hash = pg_fnv_int(pg_fnv_int(hash, o->failure_case), attacked);
-    int grid = (o->has_saturated ? 1 : 0) + (o->saturated ? 2 : 0) + (o->has_differs ? 4 : 0) + (o->differs ? 8 : 0);
-    return grid ? pg_fnv_int(hash, grid) : hash; /* none in rows of before */
-}
-
 /* Right under attack is what is right without a patch and stays so. */
-static void add_to_summary(const pg_outcome *o, const pg_attack_row *attack, int64_t v[PG_DB_SUMMARY_NUMBERS])
+static void add_to_summary(const pg_outcome *o, pg_db_summary *s)
 {
-    v[0]++;
-    v[1] += o->prediction == o->label;
-    v[2] += o->certified;
-    v[3] += o->certified_published;
-    v[4] += o->prediction < 0;
-    v[5] += o->masked;
+    s->n++;
+    s->clean += o->prediction == o->label;
+    s->certified += o->certified;
+    s->published += o->certified_published;
+    s->nonfinite += o->prediction < 0;
+    s->masked += o->masked;
     if (o->failure_case >= 0 && o->failure_case < PG_CASES)
-        v[6 + o->failure_case]++;
-    v[11] += attack != NULL;
-    v[12] += attack && o->prediction == o->label && attack->after == o->label;
-    if (o->certified && o->has_margin && o->margin > 0 && (v[13] == 0 || o->margin < v[13]))
-        v[13] = o->margin;
-    v[15] = o->has_saturated && v[15] >= 0 ? v[15] + o->saturated : -1;
-    v[16] = o->has_differs && v[16] >= 0 ? v[16] + o->differs : -1;
+        s->cases[o->failure_case]++;
+    s->attacked_n += o->has_attack;
+    s->attacked += o->has_attack && o->prediction == o->label && o->attacked == o->label;
+    if (o->certified && o->has_margin && o->margin > 0 && (s->margin == 0 || o->margin < s->margin))
+        s->margin = o->margin;
+    s->saturated = o->has_saturated && s->saturated >= 0 ? s->saturated + o->saturated : -1;
+    s->differs = o->has_differs && s->differs >= 0 ? s->differs + o->differs : -1;
 }
 
 int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes,
                          const pg_attack_row *attacks)
 {
-    int64_t v[PG_DB_SUMMARY_NUMBERS] = {0};
+    pg_db_summary summary = {.n = 0};
     uint64_t hash = pg_fnv_start;
     int code = PG_OK;
     for (int64_t i = 0; code == PG_OK && i < task->count; i++) {
-        const pg_outcome *o = &outcomes[i];
-        const pg_attack_row *attack = attacks ? &attacks[i] : NULL;
-        int64_t failure_case = o->failure_case, attacked = attack ? attack->after : 0;
-        int64_t saturated = o->saturated, differs = o->differs;
-        add_to_summary(o, attack, v);
-        hash = pg_db_outcome_checksum(hash, o, attack ? attack->after : -2);
-        code = pg_db_run(store, "storing outcomes",
-                         "INSERT INTO outcome (cell, image, prediction, certified, published, masked, margin, failure_case,"
-                         " attacked, saturated, differs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                         "iibbbbooooo", cell, o->image, o->prediction, (int)o->certified, (int)o->certified_published,
-                         (int)o->masked, o->has_margin ? &o->margin : NULL, failure_case >= 0 ? &failure_case : NULL,
-                         attack ? &attacked : NULL, o->has_saturated ? &saturated : NULL, o->has_differs ? &differs : NULL);
-        if (code == PG_OK && attack) {
-            hash = pg_db_attack_checksum(hash, attack);
-            code = pg_db_store_attack(store, cell, attack);
+        pg_outcome o = outcomes[i];
+        o.has_attack = attacks != NULL;
+        o.attacked = attacks ? attacks[i].after : 0;
+        add_to_summary(&o, &summary);
+        hash = pg_db_outcome_checksum(hash, &o);
+        code = pg_db_store_outcome(store, cell, &o);
+        if (code == PG_OK && attacks) {
+            hash = pg_db_attack_checksum(hash, &attacks[i]);
+            code = pg_db_store_attack(store, cell, &attacks[i]);
         }
     }
-    v[14] = (int64_t)hash;
-    if (code != PG_OK)
-        return code;
-    return pg_db_run(
-        store, "storing a summary",
-        "INSERT INTO summary (cell, task, attempt, n, clean, certified, published, nonfinite, masked, case0, case1, case2,"
-        " case3, case4, attacked_n, attacked, margin, outcomes, saturated, differs, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
-        "?7, ?8, ?9,"
-        " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
-        "iiiiiiiiiiiiiiii"
-        "oiooi",
-        cell, task->task, attempt, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12],
-        v[13] ? &v[13] : NULL, v[14], v[15] >= 0 ? &v[15] : NULL, v[16] >= 0 ? &v[16] : NULL, pg_db_summary_checksum(v));
+    summary.outcomes = (int64_t)hash;
+    return code == PG_OK ? pg_db_store_summary(store, cell, task->task, attempt, &summary) : code;
 }
 
 static int end_task(pg_store *store, const pg_task *task, bool *mine)
 {
-    int code = pg_db_run(
-        store, "finishing a task",
-        "UPDATE task SET state = 'done', owner = NULL WHERE task = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'running'",
-        "iii", task->task, task->epoch, store->worker);
+    int code = pg_db_run(store, "finishing a task",
+                         "UPDATE task SET state = 'done', owner = NULL WHERE task = :task AND epoch = :epoch AND owner = "
+                         ":worker AND state = 'running'",
+                         PG_BIND(PG_V(task, task->task), PG_V(epoch, task->epoch), PG_V(worker, store->worker)));
     *mine = code == PG_OK && sqlite3_changes(store->db) == 1;
     return code;
 }
@@ -230,7 +188,7 @@ int pg_store_finish_part(pg_store *store, const pg_task *task, int64_t whole, co
         part.count = whole;
     }
     if (code == PG_OK)
-        code = record_attempt(store, &part, attempt, mine ? "done" : "stale", NULL);
+        code = pg_db_store_attempt(store, &part, attempt, mine ? "done" : "stale", NULL);
     int64_t row = sqlite3_last_insert_rowid(store->db);
     if (code == PG_OK && mine)
         code = pg_db_store_labels(store, &part, outcomes);
@@ -255,13 +213,14 @@ int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attemp
     if (code != PG_OK)
         return code;
     code = pg_db_run(store, "recording a failure",
-                     "UPDATE task SET attempts = attempts + 1, owner = NULL, error = ?4,"
-                     " state = CASE WHEN attempts + 1 >= ?5 THEN 'failed' ELSE 'pending' END"
-                     " WHERE task = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'running'",
-                     "iiitb", task->task, task->epoch, store->worker, error, attempts_max);
+                     "UPDATE task SET attempts = attempts + 1, owner = NULL, error = :error,"
+                     " state = CASE WHEN attempts + 1 >= :attempts_max THEN 'failed' ELSE 'pending' END"
+                     " WHERE task = :task AND epoch = :epoch AND owner = :worker AND state = 'running'",
+                     PG_BIND(PG_V(task, task->task), PG_V(epoch, task->epoch), PG_V(worker, store->worker), PG_V(error, error),
+                             PG_V(attempts_max, attempts_max)));
     bool mine = code == PG_OK && sqlite3_changes(store->db) == 1;
     if (code == PG_OK)
-        code = record_attempt(store, task, attempt, mine ? "failed" : "stale", error);
+        code = pg_db_store_attempt(store, task, attempt, mine ? "failed" : "stale", error);
     code = pg_db_end(store, code);
     *given_up = code == PG_OK && mine && task->attempts + 1 >= attempts_max;
     return code;
@@ -270,9 +229,9 @@ int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attemp
 int pg_store_return(pg_store *store, const pg_task *task)
 {
     return pg_db_run(store, "giving a task back",
-                     "UPDATE task SET state = 'pending', owner = NULL WHERE task = ?1 AND epoch = ?2 AND owner = ?3"
+                     "UPDATE task SET state = 'pending', owner = NULL WHERE task = :task AND epoch = :epoch AND owner = :worker"
                      " AND state = 'running'",
-                     "iii", task->task, task->epoch, store->worker);
+                     PG_BIND(PG_V(task, task->task), PG_V(epoch, task->epoch), PG_V(worker, store->worker)));
 }
 
 int pg_store_progress_of(pg_store *store, pg_store_progress *out)
@@ -283,7 +242,7 @@ int pg_store_progress_of(pg_store *store, pg_store_progress *out)
                          "SELECT count(*), sum(state = 'pending' AND task NOT IN temp.aside), sum(state = 'running'), "
                          "sum(state = 'done'), sum(state = 'failed'),"
                          " sum(count), sum((state = 'done') * count) FROM task WHERE task IN temp.wanted",
-                         &row, "");
+                         &row, NULL);
     if (code == PG_OK) {
         int step = pg_db_step(store, row, "counting tasks");
         code = step < 0 ? step : PG_OK;
@@ -304,8 +263,8 @@ int pg_store_set_aside(pg_store *store, const pg_task *task)
     if (code == PG_OK)
         code = pg_db_run(store, "setting tasks aside",
                          "INSERT OR IGNORE INTO temp.aside SELECT task FROM task WHERE task IN temp.wanted AND state <> 'done'"
-                         " AND forward = (SELECT forward FROM task WHERE task = ?1)",
-                         "i", task->task);
+                         " AND forward = (SELECT forward FROM task WHERE task = :task)",
+                         PG_BIND(PG_V(task, task->task)));
     return code;
 }
 
@@ -319,8 +278,9 @@ int pg_store_give_up(pg_store *store, const char *forward_key, const char *error
     if (code == PG_OK)
         code = pg_db_run(
             store, "giving tasks up",
-            "UPDATE task SET state = 'failed', error = ?2 WHERE task IN temp.wanted AND state = 'pending' AND state <> 'done'"
-            " AND task NOT IN temp.mixed AND forward = (SELECT forward FROM forward WHERE forward_key = ?1)",
-            "tt", forward_key, error);
+            "UPDATE task SET state = 'failed', error = :error WHERE task IN temp.wanted AND state = 'pending' AND state <> "
+            "'done'"
+            " AND task NOT IN temp.mixed AND forward = (SELECT forward FROM forward WHERE forward_key = :forward_key)",
+            PG_BIND(PG_V(forward_key, forward_key), PG_V(error, error)));
     return pg_db_end(store, code);
 }

@@ -15,7 +15,7 @@
 static int read_meta(pg_store *store, const char *key, char *out, size_t size)
 {
     sqlite3_stmt *row = NULL;
-    int code = pg_db_get(store, "SELECT value FROM meta WHERE key = ?1", &row, "t", key);
+    int code = pg_db_get(store, "SELECT value FROM meta WHERE key = :plan", &row, PG_BIND(PG_V(plan, key)));
     if (code == PG_OK) {
         int step = pg_db_step(store, row, "reading what the store is");
         snprintf(out, size, "%s", step == 1 ? pg_db_text(row, 0) : "");
@@ -27,8 +27,8 @@ static int read_meta(pg_store *store, const char *key, char *out, size_t size)
 
 static int write_meta(pg_store *store, const char *key, const char *value)
 {
-    return pg_db_run(store, "writing what the store is", "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", "tt", key,
-                     value);
+    return pg_db_run(store, "writing what the store is", "INSERT OR REPLACE INTO meta (key, value) VALUES (:plan, :value)",
+                     PG_BIND(PG_V(plan, key), PG_V(value, value)));
 }
 
 int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_id, bool *cut)
@@ -42,7 +42,7 @@ int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_i
     if (code == PG_OK)
         code = read_meta(store, "shard", was, sizeof was);
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT count(*) FROM plan", &row, "");
+        code = pg_db_get(store, "SELECT count(*) FROM plan", &row, NULL);
     if (code == PG_OK)
         code = pg_db_one(store, row, "reading what the store is", &plans);
     if (code != PG_OK)
@@ -67,7 +67,7 @@ int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_i
         code = write_meta(store, "shard", is);
         if (code == PG_OK)
             code = pg_db_run(store, "naming the store",
-                             "UPDATE meta SET value = lower(hex(randomblob(16))) WHERE key = 'store_id'", "");
+                             "UPDATE meta SET value = lower(hex(randomblob(16))) WHERE key = 'store_id'", NULL);
     }
     return code;
 }
@@ -91,8 +91,8 @@ int pg_db_shard_narrow(pg_store *store)
     return pg_db_run(
         store, "choosing the tasks of the shard",
         "DELETE FROM temp.wanted WHERE task IN (SELECT task FROM (SELECT task, row_number() OVER (ORDER BY task) - 1"
-        " AS place FROM temp.wanted WHERE task <= " LAST_CUT ") WHERE place % ?1 <> ?2)",
-        "ii", count, index);
+        " AS place FROM temp.wanted WHERE task <= " LAST_CUT ") WHERE place % :count <> :index)",
+        PG_BIND(PG_V(count, count), PG_V(index, index)));
 }
 
 int pg_db_shard_freeze(pg_store *store)
@@ -100,7 +100,7 @@ int pg_db_shard_freeze(pg_store *store)
     return pg_db_run(store, "splitting a task of a shard",
                      "INSERT OR IGNORE INTO meta (key, value) SELECT 'shard_tasks', CAST(max(task) AS TEXT) FROM task"
                      " WHERE EXISTS (SELECT 1 FROM meta WHERE key = 'shard')",
-                     "");
+                     NULL);
 }
 
 /* The plan that the store says to hold, as its cells have it. */
@@ -111,8 +111,8 @@ static int hash_plan(pg_store *store, char plan_id[PG_HASH_HEX])
     int step = 0;
     int code = pg_hash_new(&hash);
     if (code == PG_OK)
-        code =
-            pg_db_get(store, "SELECT c.cell_id FROM plan_cell p JOIN cell c ON c.cell = p.cell ORDER BY p.position", &row, "");
+        code = pg_db_get(store, "SELECT c.cell_id FROM plan_cell p JOIN cell c ON c.cell = p.cell ORDER BY p.position", &row,
+                         NULL);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading the plan")) == 1)
         code = pg_hash_add(hash, pg_db_text(row, 0), PG_HASH_HEX);
     pg_db_done(row);
@@ -143,14 +143,15 @@ int pg_store_shard(pg_store *store, pg_shard_info *out)
     if (code == PG_OK && strcmp(plan_id, out->plan_id) != 0)
         code = pg_fail(PG_EDAMAGED, "%s: its cells are not those of its plan; delete it and run its shard again", store->path);
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT count(*) FROM task WHERE task <= " LAST_CUT, &row, "");
+        code = pg_db_get(store, "SELECT count(*) FROM task WHERE task <= " LAST_CUT, &row, NULL);
     return code == PG_OK ? pg_db_one(store, row, "counting tasks", &out->tasks) : code;
 }
 
 int pg_store_submit(pg_store *store, const char *folder)
 {
     return pg_db_run(store, "recording a submission",
-                     "INSERT OR REPLACE INTO meta (key, value) VALUES ('submission ' || ?1, ?2)", "tt", folder, store->plan_id);
+                     "INSERT OR REPLACE INTO meta (key, value) VALUES ('submission ' || :folder, :plan_id)",
+                     PG_BIND(PG_V(folder, folder), PG_V(plan_id, store->plan_id)));
 }
 
 int pg_store_each_submission(pg_store *store, const char *but, int (*each)(const char *folder, int64_t cells, void *context),
@@ -161,9 +162,9 @@ int pg_store_each_submission(pg_store *store, const char *but, int (*each)(const
     int code = pg_db_get(store,
                          "SELECT substr(m.key, 12), count(*) FROM meta m JOIN plan p ON p.plan_id = m.value"
                          " JOIN plan_cell pc ON pc.plan = p.plan JOIN total t ON t.cell = pc.cell"
-                         " WHERE m.key LIKE 'submission %' AND m.key <> 'submission ' || ?1 AND t.n < t.images"
+                         " WHERE m.key LIKE 'submission %' AND m.key <> 'submission ' || :but AND t.n < t.images"
                          " AND t.cell IN (SELECT cell FROM temp.wanted_cell) GROUP BY m.key",
-                         &row, "t", but);
+                         &row, PG_BIND(PG_V(but, but)));
     while (code == PG_OK && (step = pg_db_step(store, row, "reading submissions")) == 1)
         code = each(pg_db_text(row, 0), sqlite3_column_int64(row, 1), context);
     pg_db_done(row);

@@ -26,7 +26,7 @@
 static int read_counts(pg_store *store, const char *sql, int64_t *const *fields, int n)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0, code = pg_db_get(store, sql, &row, "");
+    int step = 0, code = pg_db_get(store, sql, &row, NULL);
     if (code == PG_OK && (step = pg_db_step(store, row, "counting")) == 1)
         for (int i = 0; i < n; i++)
             *fields[i] = sqlite3_column_int64(row, i);
@@ -71,7 +71,7 @@ static int estimate(pg_store *store, bool of_plan, double *left_s)
 {
     sqlite3_stmt *row = NULL;
     int step = 0;
-    int code = pg_db_get(store, of_plan ? ESTIMATE(" AND task IN temp.wanted") : ESTIMATE(""), &row, "");
+    int code = pg_db_get(store, of_plan ? ESTIMATE(" AND task IN temp.wanted") : ESTIMATE(""), &row, NULL);
     *left_s = NAN;
     if (code == PG_OK && (step = pg_db_step(store, row, "estimating")) == 1 && sqlite3_column_type(row, 0) != SQLITE_NULL)
         *left_s = sqlite3_column_double(row, 0);
@@ -110,7 +110,7 @@ int pg_store_each_worker(pg_store *store, int (*each)(const pg_worker_record *re
                          "  ORDER BY tc.cell LIMIT 1)"
                          " FROM worker w LEFT JOIN held h ON h.owner = w.worker LEFT JOIN task t ON t.task = h.task"
                          " WHERE w.ended IS NULL OR h.n > 0 ORDER BY w.worker",
-                         &row, "");
+                         &row, NULL);
     while (code == PG_OK && (step = pg_db_step(store, row, "reading workers")) == 1) {
         pg_worker_record record = {
             .lives = pg_db_worker_lives(store, pg_db_text(row, 0)),
@@ -142,8 +142,8 @@ int pg_store_each_failure(pg_store *store, int64_t most, int (*each)(const pg_fa
                   "SELECT t.first, t.count, t.attempts, t.error, (SELECT count(*) FROM task_cell tc WHERE tc.task = t.task),"
                   " (SELECT c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell WHERE tc.task = t.task"
                   "  ORDER BY tc.cell LIMIT 1)"
-                  " FROM task t WHERE t.state = 'failed' AND t.state <> 'done' ORDER BY t.forward, t.first LIMIT ?1",
-                  &row, "i", most);
+                  " FROM task t WHERE t.state = 'failed' AND t.state <> 'done' ORDER BY t.forward, t.first LIMIT :most",
+                  &row, PG_BIND(PG_V(most, most)));
     while (code == PG_OK && (step = pg_db_step(store, row, "reading failures")) == 1) {
         pg_failure_record record = {
             .first = sqlite3_column_int64(row, 0),
@@ -168,8 +168,8 @@ int pg_store_each_open_task(pg_store *store, const char *cell_id, int (*each)(co
         pg_db_get(store,
                   "SELECT t.first, t.count, t.state, t.attempts, t.error, w.host, w.pid FROM cell c"
                   " JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
-                  " LEFT JOIN worker w ON w.worker = t.owner WHERE c.cell_id = ?1 AND t.state <> 'done' ORDER BY t.first",
-                  &row, "t", cell_id);
+                  " LEFT JOIN worker w ON w.worker = t.owner WHERE c.cell_id = :cell_id AND t.state <> 'done' ORDER BY t.first",
+                  &row, PG_BIND(PG_V(cell_id, cell_id)));
     while (code == PG_OK && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
         pg_task_record record = {
             .first = sqlite3_column_int64(row, 0),
@@ -195,8 +195,8 @@ int pg_store_each_plan(pg_store *store, const char *cell_id, int (*each)(const c
     if (code == PG_OK)
         code = pg_db_get(store,
                          "SELECT p.name, p.created FROM plan p WHERE EXISTS (SELECT 1 FROM plan_cell pc JOIN cell c"
-                         " ON c.cell = pc.cell WHERE pc.plan = p.plan AND c.cell_id = ?1) ORDER BY p.plan",
-                         &row, "t", cell_id);
+                         " ON c.cell = pc.cell WHERE pc.plan = p.plan AND c.cell_id = :cell_id) ORDER BY p.plan",
+                         &row, PG_BIND(PG_V(cell_id, cell_id)));
     while (code == PG_OK && (step = pg_db_step(store, row, "reading plans")) == 1)
         code = each(pg_db_text(row, 0), pg_db_text(row, 1), context);
     pg_db_done(row);

@@ -11,7 +11,7 @@
 static int pragma_int(pg_store *store, const char *sql, int *out)
 {
     sqlite3_stmt *statement = NULL;
-    int code = pg_db_get(store, sql, &statement, "");
+    int code = pg_db_get(store, sql, &statement, NULL);
     if (code == PG_OK) {
         int step = pg_db_step(store, statement, "opening");
         code = step < 0 ? step : PG_OK;
@@ -24,7 +24,7 @@ static int pragma_int(pg_store *store, const char *sql, int *out)
 static int write_store_id(pg_store *store)
 {
     return pg_db_run(store, "naming the store",
-                     "INSERT OR IGNORE INTO meta (key, value) VALUES ('store_id', lower(hex(randomblob(16))))", "");
+                     "INSERT OR IGNORE INTO meta (key, value) VALUES ('store_id', lower(hex(randomblob(16))))", NULL);
 }
 
 /* What the file says it is, read at one moment: another process may be creating it just now. */

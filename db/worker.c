@@ -86,11 +86,14 @@ int pg_store_worker_start(pg_store *store, const pg_store_worker_row *worker)
     }
     /* first the lock, then the row: a row without a lock is a dead worker */
     if (code == PG_OK)
-        code = pg_db_run(store, "recording the worker",
-                         "INSERT INTO worker (token, host, pid, revision, versions, device, threads, started)"
-                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                         "ttitttbt", token, host, (int64_t)getpid(), worker->revision, worker->versions, worker->device,
-                         worker->threads, now);
+        code = pg_db_store_worker(store, &(pg_db_worker){.token = token,
+                                                         .host = host,
+                                                         .pid = getpid(),
+                                                         .revision = worker->revision,
+                                                         .versions = worker->versions,
+                                                         .device = worker->device,
+                                                         .threads = worker->threads,
+                                                         .started = now});
     if (code == PG_OK)
         store->worker = sqlite3_last_insert_rowid(store->db);
     else
@@ -104,8 +107,8 @@ void pg_store_worker_end(pg_store *store)
         char now[32];
         pg_db_time(now);
         /* Best effort: a worker without an end and without a lock counts as dead, which it then is. */
-        if (pg_db_run(store, "signing off", "UPDATE worker SET ended = ?2 WHERE worker = ?1", "it", store->worker, now) !=
-            PG_OK)
+        if (pg_db_run(store, "signing off", "UPDATE worker SET ended = :now WHERE worker = :worker",
+                      PG_BIND(PG_V(worker, store->worker), PG_V(now, now))) != PG_OK)
             store->worker = 0;
     }
     store->worker = 0;
@@ -168,23 +171,17 @@ static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
 {
     char now[32];
     pg_db_time(now);
-    int code =
-        pg_db_run(store, "recording lost attempts",
-                  "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, cached, wall_s,"
-                  " read_s, forward_s, certify_s, peak_bytes, error, finished) SELECT t.task, t.owner, t.epoch, 'lost', "
-                  "w.device, '', 0, 0, 0, 0, 0, 0, 0, 0,"
-                  " 'its worker, process ' || w.pid || ' on ' || w.host || ', died', ?2 FROM task t"
-                  " JOIN worker w ON w.worker = t.owner WHERE t.state = 'running' AND t.state <> 'done' AND t.owner = ?1",
-                  "it", worker, now);
+    int code = pg_db_store_lost(store, worker, 0, "lost", NULL);
     if (code == PG_OK)
         code = pg_db_run(store, "taking tasks back",
                          "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1"
-                         " WHERE state = 'running' AND state <> 'done' AND owner = ?1",
-                         "i", worker);
+                         " WHERE state = 'running' AND state <> 'done' AND owner = :worker",
+                         PG_BIND(PG_V(worker, worker)));
     if (code == PG_OK) {
         *requeued += sqlite3_changes(store->db);
-        code = pg_db_run(store, "recording a dead worker", "UPDATE worker SET ended = ?2 WHERE worker = ?1 AND ended IS NULL",
-                         "it", worker, now);
+        code = pg_db_run(store, "recording a dead worker",
+                         "UPDATE worker SET ended = :now WHERE worker = :worker AND ended IS NULL",
+                         PG_BIND(PG_V(worker, worker), PG_V(now, now)));
     }
     return code;
 }
@@ -192,21 +189,14 @@ static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
 /* Within a transaction: the task that killed its worker, if it is still that worker's. */
 static int fail_attempt(pg_store *store, const pg_death *death)
 {
-    char now[32];
-    pg_db_time(now);
-    int code =
-        pg_db_run(store, "recording a failure",
-                  "INSERT INTO attempt (task, worker, epoch, result, device, library, threads, batch, cached, wall_s,"
-                  " read_s, forward_s, certify_s, peak_bytes, error, finished) SELECT t.task, t.owner, t.epoch, 'failed',"
-                  " w.device, '', 0, 0, 0, 0, 0, 0, 0, 0, ?3, ?4 FROM task t JOIN worker w ON w.worker = t.owner"
-                  " WHERE t.task = ?1 AND t.owner = ?2 AND t.state = 'running'",
-                  "iitt", death->task, death->worker, death->reason, now);
+    int code = pg_db_store_lost(store, death->worker, death->task, "failed", death->reason);
     if (code == PG_OK)
         code = pg_db_run(store, "recording a failure",
-                         "UPDATE task SET attempts = attempts + 1, epoch = epoch + 1, owner = NULL, error = ?3,"
-                         " state = CASE WHEN attempts + 1 >= ?4 THEN 'failed' ELSE 'pending' END"
-                         " WHERE task = ?1 AND owner = ?2 AND state = 'running'",
-                         "iitb", death->task, death->worker, death->reason, death->attempts_max);
+                         "UPDATE task SET attempts = attempts + 1, epoch = epoch + 1, owner = NULL, error = :reason,"
+                         " state = CASE WHEN attempts + 1 >= :attempts_max THEN 'failed' ELSE 'pending' END"
+                         " WHERE task = :task AND owner = :worker AND state = 'running'",
+                         PG_BIND(PG_V(task, death->task), PG_V(worker, death->worker), PG_V(reason, death->reason),
+                                 PG_V(attempts_max, death->attempts_max)));
     return code;
 }
 
@@ -217,8 +207,8 @@ static int read_failed_attempt(pg_store *store, int64_t task, pg_reaped *out)
         code = pg_db_get(
             store,
             "SELECT t.first, t.count, t.state = 'failed', (SELECT c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell"
-            " WHERE tc.task = t.task ORDER BY tc.cell LIMIT 1) FROM task t WHERE t.task = ?1",
-            &row, "i", task);
+            " WHERE tc.task = t.task ORDER BY tc.cell LIMIT 1) FROM task t WHERE t.task = :task",
+            &row, PG_BIND(PG_V(task, task)));
     if (code == PG_OK && (step = pg_db_step(store, row, "reading a task")) == 1) {
         out->first = sqlite3_column_int64(row, 0);
         out->count = sqlite3_column_int64(row, 1);
@@ -255,11 +245,12 @@ int pg_store_reap(pg_store *store, int64_t *requeued)
         n = 0;
         sqlite3_stmt *row = NULL;
         int step = 0;
-        int code = pg_db_get(store,
-                             /* ended ones too: a worker that failed may have left tasks behind */
-                             "SELECT w.worker, w.token FROM worker w WHERE w.worker <> ?1 AND (w.ended IS NULL OR w.worker IN"
-                             " (SELECT t.owner FROM task t WHERE t.state = 'running' AND t.state <> 'done'))",
-                             &row, "i", store->worker);
+        int code =
+            pg_db_get(store,
+                      /* ended ones too: a worker that failed may have left tasks behind */
+                      "SELECT w.worker, w.token FROM worker w WHERE w.worker <> :worker AND (w.ended IS NULL OR w.worker IN"
+                      " (SELECT t.owner FROM task t WHERE t.state = 'running' AND t.state <> 'done'))",
+                      &row, PG_BIND(PG_V(worker, store->worker)));
         while (code == PG_OK && n < 64 && (step = pg_db_step(store, row, "looking for dead workers")) == 1)
             if (is_dead(store, pg_db_text(row, 1)))
                 dead[n++] = sqlite3_column_int64(row, 0);

@@ -123,6 +123,23 @@ static void test_no_store(void **state)
     assert_int_equal(program_run("t.db", "db check twice"), 2);
 }
 
+/* A value without a parameter and a parameter without a value are both told. */
+static void test_values_are_bound_by_name(void **state)
+{
+    (void)state;
+    pg_store *store = fill();
+    sqlite3_stmt *row = NULL;
+    static const char two[] = "SELECT :first + :count, :first", misspelled[] = "SELECT :frist";
+    int64_t sum = 0;
+    assert_int_equal(pg_db_get(store, two, &row, PG_BIND(PG_V(count, 2), PG_V(first, 40))), PG_OK);
+    assert_int_equal(pg_db_one(store, row, "adding", &sum), PG_OK);
+    assert_int_equal(sum, 42);
+    assert_int_equal(pg_db_get(store, two, &row, PG_BIND(PG_V(first, 40))), PG_EDB);
+    assert_int_equal(pg_db_get(store, two, &row, NULL), PG_EDB);
+    assert_int_equal(pg_db_get(store, misspelled, &row, PG_BIND(PG_V(first, 40))), PG_EDB);
+    pg_store_close(store);
+}
+
 /* The check holds nobody up: while it reads its copy, a worker claims and commits. */
 static void test_check_holds_no_lock(void **state)
 {
@@ -131,7 +148,7 @@ static void test_check_holds_no_lock(void **state)
     pg_store *snapshot = NULL;
     assert_int_equal(pg_store_open(scratch_path("t.db"), PG_STORE_SNAPSHOT, &snapshot), PG_OK);
     sqlite3_stmt *row = NULL;
-    assert_int_equal(pg_db_get(snapshot, "SELECT * FROM outcome", &row, ""), PG_OK);
+    assert_int_equal(pg_db_get(snapshot, "SELECT * FROM outcome", &row, NULL), PG_OK);
     assert_int_equal(pg_db_step(snapshot, row, "reading"), 1); /* in the middle of reading */
     pg_store *worker = open_worker();
     sqlite3_busy_timeout(worker->db, 0);
@@ -523,6 +540,7 @@ int main(void)
         cmocka_unit_test_teardown(test_backup_of_a_damaged_store, clean_all),
         cmocka_unit_test_teardown(test_backups_while_a_worker_writes, clean_all),
         cmocka_unit_test_teardown(test_killed_backups, clean_all),
+        cmocka_unit_test_teardown(test_values_are_bound_by_name, clean_all),
     };
     return cmocka_run_group_tests_name("db", tests, make_with_cache, scratch_remove);
 }

@@ -529,8 +529,9 @@ static void test_killed_in_transaction(void **state)
         if (pg_db_begin(mine) != PG_OK)
             _exit(2);
         for (int64_t i = 0; i < 5000; i++)
-            if (pg_db_run(mine, "filling", "INSERT INTO outcome VALUES (1, ?1, 1, 0, 0, 0, NULL, NULL, NULL, NULL, NULL)", "i",
-                          i) != PG_OK)
+            if (pg_db_run(mine, "filling",
+                          "INSERT INTO outcome VALUES (1, :position, 1, 0, 0, 0, NULL, NULL, NULL, NULL, NULL)",
+                          PG_BIND(PG_V(position, i))) != PG_OK)
                 _exit(3);
         kill(getpid(), SIGKILL);
     }

@@ -341,36 +341,33 @@ static void falsify(const char *db, int64_t cell, const char *sql)
 {
     pg_store *store = NULL;
     sqlite3_stmt *task = NULL, *row = NULL;
-    int64_t v[PG_DB_SUMMARY_NUMBERS], n;
+    pg_db_summary summary;
+    int64_t n;
     assert_int_equal(pg_store_open(scratch_path(db), PG_STORE_WRITE, &store), PG_OK);
     assert_int_equal(sqlite3_exec(store->db, sql, NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(
         pg_db_get(store,
                   "SELECT c.cell_id, t.first, t.count, t.task FROM cell c JOIN summary s ON s.cell = c.cell JOIN task t"
-                  " ON t.task = s.task WHERE c.cell = ?1",
-                  &task, "i", cell),
+                  " ON t.task = s.task WHERE c.cell = :cell ORDER BY t.task",
+                  &task, PG_BIND(PG_V(cell, cell))),
         PG_OK);
+    assert_int_equal(pg_db_get(store, pg_db_select_summaries, &row, PG_BIND(PG_V(cell, cell))), PG_OK);
     while (pg_db_step(store, task, "testing") == 1) {
-        assert_int_equal(
-            pg_db_get(store,
-                      "SELECT n, clean, certified, published, nonfinite, masked, case0, case1, case2, case3, case4,"
-                      " attacked_n, attacked, ifnull(margin, 0), 0, ifnull(saturated, -1), ifnull(differs, -1) FROM summary "
-                      "WHERE cell = ?1 AND task = ?2",
-                      &row, "ii", cell, sqlite3_column_int64(task, 3)),
-            PG_OK);
+        int64_t key = sqlite3_column_int64(task, 3);
         assert_int_equal(pg_db_step(store, row, "testing"), 1);
-        for (int i = 0; i < PG_DB_SUMMARY_NUMBERS; i++)
-            v[i] = sqlite3_column_int64(row, i);
-        pg_db_done(row);
+        assert_true(pg_db_read_summary(row, &summary));
         assert_int_equal(pg_db_sum_outcomes(store, pg_db_text(task, 0), sqlite3_column_int64(task, 1),
-                                            sqlite3_column_int64(task, 2), &n, &v[PG_DB_SUMMARY_UNCOUNTED - 1]),
+                                            sqlite3_column_int64(task, 2), &n, &summary.outcomes),
                          PG_OK);
-        assert_int_equal(
-            pg_db_run(store, "testing", "UPDATE summary SET outcomes = ?3, checksum = ?4 WHERE cell = ?1 AND task = ?2", "iiii",
-                      cell, sqlite3_column_int64(task, 3), v[PG_DB_SUMMARY_UNCOUNTED - 1], pg_db_summary_checksum(v)),
-            PG_OK);
+        assert_int_equal(pg_db_run(store, "testing",
+                                   "UPDATE summary SET outcomes = :outcomes, checksum = :checksum WHERE cell = :cell AND"
+                                   " task = :task",
+                                   PG_BIND(PG_V(cell, cell), PG_V(task, key), PG_V(outcomes, summary.outcomes),
+                                           PG_V(checksum, pg_db_summary_checksum(&summary)))),
+                         PG_OK);
     }
     pg_db_done(task);
+    pg_db_done(row);
     pg_store_close(store);
 }
 
