@@ -3,7 +3,6 @@
 
 #include "harness/base/file.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -2,7 +2,6 @@
  * keys, and every checksum of ours. See store.h. */
 #include "db/internal.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -6,7 +6,6 @@
 #include "db/internal.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 static int pragma_int(pg_store *store, const char *sql, int *out)
 {

@@ -10,7 +10,6 @@
 #include "plots/figure.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 extern const char pg_script_sheet[];
 

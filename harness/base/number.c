@@ -1,7 +1,6 @@
 /* Numbers as text, independent of the locale: strict readers and the shortest writer. Declared in option.h. */
 #include "harness/base/option.h"
 
-#include <limits.h>
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>

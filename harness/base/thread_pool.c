@@ -2,7 +2,6 @@
 #include "harness/base/thread_pool.h"
 
 #include "harness/base/process.h"
-#include "harness/base/signals.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 void pg_report_anchor(const pg_report_part *part, size_t entry, char anchor[PG_REPORT_ANCHOR])

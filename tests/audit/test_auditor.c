@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { VALUES = 1024 };

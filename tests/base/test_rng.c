@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* Philox4x32-10 of the zero counter and key, from the known answers that come with Random123. */

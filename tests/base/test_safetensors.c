@@ -11,7 +11,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdbool.h>
 
 /* A file of this header and so many bytes of data. */
 static void put(const char *header, size_t data)

@@ -1,6 +1,5 @@
 /* Fetching against a server of our own on the loopback interface, which behaves and misbehaves as a test tells it to; and
  * unpacking of archives that hold what they should not. */
-#include "harness/base/hash.h"
 #include "tests/support/cifar_fixture.h"
 #include "tests/support/server.h"
 

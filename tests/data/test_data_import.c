@@ -1,5 +1,4 @@
 /* Import and verification: bad input is one error and nothing written; what is imported is whole; damage is found. */
-#include "harness/base/file.h"
 #include "harness/data/manifest.h"
 #include "tests/support/cifar_fixture.h"
 
@@ -9,7 +8,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <stdbool.h>
 
 static int import(int64_t images) { return pg_cifar10_import(scratch_path("data"), scratch_path("source"), images); }
 

@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include <pthread.h>
-#include <stdbool.h>
 
 enum { PIXELS = 3 * 32 * 32 };
 

@@ -1,5 +1,4 @@
 /* Folders of images as data sets: import, order, identity, and what is refused. */
-#include "harness/base/rng.h"
 #include "tests/support/pets_fixture.h"
 #include "tests/support/pillow.h"
 #include "tests/support/program.h"

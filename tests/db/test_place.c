@@ -1,7 +1,6 @@
 /* Where a database may lie: what statfs() says is put in here by a statfs() of our own, which the library then calls. */
 #include "tests/support/store_fixture.h"
 
-#include <errno.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>

@@ -1,7 +1,6 @@
 /* Unit tests of defenses/certifier: many jobs at once give what one at a time gives, in the caller's order; bad jobs and bad
  * values. Of defenses/invariance: windows that change a prediction, counted by hand. */
 #include "defenses/invariance.h"
-#include "defenses/windows.h"
 #include "tests/support/rules.h"
 
 #include <limits.h>

@@ -1,7 +1,6 @@
 /* Surrogates: their scores are those of the integer rule, their gradients those of finite differences where the rule has any,
  * and useful where it has none. */
 /* Loads libtorch. */
-#include "defenses/rule.h"
 #include "defenses/surrogate.h"
 #include "tests/support/rules.h"
 

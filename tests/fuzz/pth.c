@@ -3,7 +3,6 @@
 #include "tests/fuzz/fuzz.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { COUNT_MAX = 1 << 20 };
 

@@ -3,7 +3,6 @@
 /* Loads libtorch. */
 #include "harness/base/file.h"
 #include "models/locality.h"
-#include "models/torchscript.h"
 #include "tests/support/program.h"
 
 #include <setjmp.h>

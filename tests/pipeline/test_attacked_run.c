@@ -8,7 +8,6 @@
 #include "harness/pipeline/worker.h"
 #include "tests/support/program.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

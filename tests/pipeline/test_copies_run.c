@@ -3,7 +3,6 @@
 /* Loads libtorch, also under sanitizers. */
 #include "harness/base/file.h"
 #include "harness/data/dataset.h"
-#include "harness/plan/tasks.h"
 #include "harness/target/open.h"
 #include "tests/support/program.h"
 

@@ -1,8 +1,6 @@
 /* Running plans on the null model: resume after kill -9, signals, failing tasks, several runs at once, features and certify. */
 /* Loads libtorch, also under sanitizers. */
 #include "db/store.h"
-#include "harness/base/buf.h"
-#include "harness/base/file.h"
 #include "tests/support/load_npy.h"
 #include "harness/base/rng.h"
 #include "tests/support/cifar_fixture.h"
@@ -15,7 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sqlite3.h>
-#include <time.h>
 #include <cmocka.h>
 
 /* ---- Tests ---- */

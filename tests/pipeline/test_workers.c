@@ -1,6 +1,5 @@
 /* Several workers: the same results as one, crashes that cost one attempt of one task, signals, memory that runs out. */
 /* Loads libtorch, also under sanitizers. */
-#include "harness/pipeline/worker.h"
 #include "harness/base/signals.h"
 #include "tests/support/run_fixture.h"
 

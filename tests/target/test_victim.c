@@ -1,11 +1,9 @@
 /* Victims and attackers on shipped networks: what an attack sees is what is deployed, and what it claims is not believed. */
 /* Loads libtorch. */
-#include "defenses/evidence.h"
 #include "harness/base/rng.h"
 #include "harness/data/dataset.h"
 #include "harness/target/attacker.h"
 #include "harness/target/evaluator.h"
-#include "harness/target/training_images.h"
 #include "harness/target/victim.h"
 #include "models/torch/torch.h"
 

@@ -10,7 +10,6 @@
 #include "harness/data/catalog.h"
 #include "models/network.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
