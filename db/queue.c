@@ -169,8 +169,8 @@ static int end_task(pg_store *store, const pg_task *task, bool *mine)
     return code;
 }
 
-int pg_store_finish_part(pg_store *store, const pg_task *task, int64_t whole, const pg_attempt *attempt,
-                         const pg_outcome *outcomes, const pg_attack_row *attacks, bool *counted)
+int pg_store_finish(pg_store *store, const pg_task *task, int64_t whole, const pg_attempt *attempt, const pg_outcome *outcomes,
+                    const pg_attack_row *attacks, bool *counted)
 {
     pg_task part = *task; /* its cells are borrowed */
     int64_t key = 0;
@@ -197,12 +197,6 @@ int pg_store_finish_part(pg_store *store, const pg_task *task, int64_t whole, co
     code = pg_db_end(store, code);
     *counted = code == PG_OK && mine;
     return code;
-}
-
-int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
-                    const pg_attack_row *attacks, bool *counted)
-{
-    return pg_store_finish_part(store, task, task->count, attempt, outcomes, attacks, counted);
 }
 
 int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max,

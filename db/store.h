@@ -344,15 +344,12 @@ typedef struct pg_attempt {
     int64_t peak_bytes;
 } pg_attempt;
 
-/* Stores outcomes[n_cells][count], attacks[count] of the same images (NULL: none ran), summaries and the attempt, and marks the
- * task done: all or nothing. *counted = false: the task was given to somebody else meanwhile (the epoch is stale); then nothing
- * but the attempt is recorded. */
-int pg_store_finish(pg_store *store, const pg_task *task, const pg_attempt *attempt, const pg_outcome *outcomes,
+/* Of the first `whole` images of a claimed task, 1 <= whole <= count: stores outcomes[n_cells][whole], attacks[whole] (NULL:
+ * none ran), summaries and the attempt, and marks the task done: all or nothing. Where that is not all of its images, these
+ * become a task of their own that is done, and the others are pending again. *counted = false: the task was given to somebody
+ * else meanwhile (the epoch is stale); then nothing but the attempt is recorded. */
+int pg_store_finish(pg_store *store, const pg_task *task, int64_t whole, const pg_attempt *attempt, const pg_outcome *outcomes,
                     const pg_attack_row *attacks, bool *counted) PG_MUST_USE;
-/* The same for the first `whole` images of the task, outcomes[n_cells][whole] and attacks[whole]: they become a task of their
- * own that is done, and the others are pending again. 1 <= whole <= count. */
-int pg_store_finish_part(pg_store *store, const pg_task *task, int64_t whole, const pg_attempt *attempt,
-                         const pg_outcome *outcomes, const pg_attack_row *attacks, bool *counted) PG_MUST_USE;
 /* Records a failed attempt; the task becomes pending again, or failed where it was number attempts_max (*given_up). */
 int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max,
                   bool *given_up) PG_MUST_USE;

@@ -59,8 +59,10 @@ static int write_array(const char *path, int dtype, const void *data, int rank, 
     return code;
 }
 
-int pg_audit_witness(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level level, int64_t image, pg_buf *text, int dtype,
-                     const void *data, int rank, const int64_t *shape)
+/* The contents of a break go to FOLDER/audit-CELL-LEVEL-IMAGE.npy, its description into the row, where no image before this one
+ * broke. `text`: key=value lines, completed here. `data` of shape[rank]. */
+static int write_witness(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level level, int64_t image, pg_buf *text, int dtype,
+                         const void *data, int rank, const int64_t *shape)
 {
     pg_audit_row *row = cell->rows[level];
     const char *folder = g->request->folder;
@@ -172,8 +174,8 @@ static int witness_feature(pg_audit_group *g, pg_audit_cell *cell, int i)
                       window.height, window.width);
         if (h->shifted)
             pg_buf_printf(&text, "outside moved by=%lld\n", (long long)cell->delta);
-        code = pg_audit_witness(g, cell, PG_AUDIT_FEATURE, image, &text, PG_NPY_I4,
-                                h->contents ? (const void *)h->contents : "", 3, shape);
+        code = write_witness(g, cell, PG_AUDIT_FEATURE, image, &text, PG_NPY_I4, h->contents ? (const void *)h->contents : "",
+                             3, shape);
         pg_buf_release(&text);
     }
     pg_auditor_free(auditor);
@@ -354,7 +356,7 @@ static int witness_patch(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level 
     pg_buf_init(&text);
     pg_buf_printf(&text, "label=%d\nprediction=%d\npatch.top=%d\npatch.left=%d\n", g->chunk.labels[image - g->chunk.first],
                   prediction, top, left);
-    int code = pg_audit_witness(g, cell, level, image, &text, PG_NPY_U1, patch, 3, shape);
+    int code = write_witness(g, cell, level, image, &text, PG_NPY_U1, patch, 3, shape);
     pg_buf_release(&text);
     return code;
 }

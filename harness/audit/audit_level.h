@@ -66,9 +66,4 @@ int pg_audit_features(pg_audit_group *group, pg_audit_cell *cell) PG_MUST_USE;
 int pg_audit_locality(pg_audit_group *group) PG_MUST_USE;
 int pg_audit_pixels(pg_audit_group *group, pg_audit_cell *cell) PG_MUST_USE;
 
-/* The contents of a break go to FOLDER/audit-CELL-LEVEL-IMAGE.npy, its description into the row, where no image before this one
- * broke. `text`: key=value lines, completed here. `data` of shape[rank]. */
-int pg_audit_witness(pg_audit_group *group, pg_audit_cell *cell, pg_audit_level level, int64_t image, pg_buf *text,
-                     int dtype /* pg_npy_dtype */, const void *data, int rank, const int64_t *shape) PG_MUST_USE;
-
 #endif

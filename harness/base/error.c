@@ -12,10 +12,10 @@ static _Thread_local char message[PG_MESSAGE_MAX];
 
 static const struct {
     int code;
-    const char *name, *text;
+    const char *text;
     int exit_code;
 } errors[] = {
-#define PG_ERROR_ROW(name, value, text, exit_code) {value, #name, text, exit_code},
+#define PG_ERROR_ROW(name, value, text, exit_code) {value, text, exit_code},
     PG_ERRORS(PG_ERROR_ROW)
 #undef PG_ERROR_ROW
 };
@@ -60,12 +60,6 @@ static size_t find(int code)
         if (errors[i].code == code)
             return i;
     return n_errors;
-}
-
-const char *pg_error_name(int code)
-{
-    size_t i = find(code);
-    return i < n_errors ? errors[i].name : "PG_EUNKNOWN";
 }
 
 const char *pg_error_text(int code)

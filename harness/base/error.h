@@ -48,8 +48,7 @@ const char *pg_error_message(void);
 enum { PG_LIMIT_NOTE_MAX = 96 };
 void pg_limit_note(char out[PG_LIMIT_NOTE_MAX]);
 
-/* Name ("PG_EINPUT"), text ("bad input") and exit code of an error code; unknown codes read as system errors. */
-const char *pg_error_name(int code);
+/* Text ("bad input") and exit code of an error code; unknown codes read as system errors. */
 const char *pg_error_text(int code);
 int pg_error_exit_code(int code);
 

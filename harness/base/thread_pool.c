@@ -110,8 +110,6 @@ void pg_thread_pool_free(pg_thread_pool *c)
     free(c);
 }
 
-int pg_thread_pool_threads(const pg_thread_pool *c) { return c->threads; }
-
 int pg_thread_pool_run(pg_thread_pool *c, int64_t n, int (*step)(void *context, int worker, int64_t i), void *context)
 {
     pthread_mutex_lock(&c->mutex);

@@ -14,7 +14,6 @@ enum { PG_THREAD_POOL_MAX = 64 };
 /* *new*, pg_thread_pool_free. threads 0: as many as cores. */
 int pg_thread_pool_new(int threads, pg_thread_pool **out) PG_MUST_USE;
 void pg_thread_pool_free(pg_thread_pool *pool);
-int pg_thread_pool_threads(const pg_thread_pool *pool);
 
 /* Calls step(context, worker, i) for i in [0, n), in any order, each once; worker in [0, threads) tells the threads apart.
  * After a failure no more calls are begun; its code and message become the caller's. */

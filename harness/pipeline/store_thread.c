@@ -92,7 +92,7 @@ static int finish(pg_pipeline *p, pg_work *work)
     bool counted = false;
     if (work->whole < work->task.count)
         keep_whole(work);
-    int code = pg_store_finish_part(store, &work->task, work->whole, &attempt, work->outcomes, work->attacks, &counted);
+    int code = pg_store_finish(store, &work->task, work->whole, &attempt, work->outcomes, work->attacks, &counted);
     if (code == PG_OK && counted) {
         p->status->report.tasks += work->whole == work->task.count;
         p->status->report.images += work->whole;

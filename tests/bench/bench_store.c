@@ -127,7 +127,7 @@ static void work(pg_store *store)
         if (got && n % 500 == 499)
             must(pg_store_fail(store, &task, &attempt, "no luck at all", 1, &flag), "fail");
         else if (got && n % 500 != 250) /* those stay with this worker */
-            must(pg_store_finish(store, &task, &attempt, outcomes, NULL, &flag), "finish");
+            must(pg_store_finish(store, &task, task.count, &attempt, outcomes, NULL, &flag), "finish");
         pg_task_release(&task);
     }
 }

@@ -143,7 +143,7 @@ static void test_time_left(void **state)
     attempt.read_s = 1;
     attempt.certify_s = 2;
     attempt.wall_s = 100;
-    assert_int_equal(pg_store_finish(store, &task, &attempt, outcomes, NULL, &counted), PG_OK);
+    assert_int_equal(pg_store_finish(store, &task, task.count, &attempt, outcomes, NULL, &counted), PG_OK);
     pg_task_release(&task);
     assert_int_equal(pg_store_status_of(store, &status), PG_OK);
     assert_true(fabs(status.left_s - 16) < 1e-9);

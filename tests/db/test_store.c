@@ -296,14 +296,14 @@ static void test_labels_must_agree(void **state)
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < 2; k++)
             wrong[changes[i][k].image].label += changes[i][k].more;
-        assert_int_equal(pg_store_finish(store, &task, &some_attempt, wrong, NULL, &counted), PG_EDAMAGED);
+        assert_int_equal(pg_store_finish(store, &task, task.count, &some_attempt, wrong, NULL, &counted), PG_EDAMAGED);
         assert_non_null(strstr(pg_error_message(), i == 0 ? "image 2," : "image 0,"));
         assert_false(counted);
         assert_int_equal(number(store, "SELECT count(*) FROM outcome"), CHUNK);
         for (int k = 0; k < 2; k++)
             wrong[changes[i][k].image].label -= changes[i][k].more;
     }
-    assert_int_equal(pg_store_finish(store, &task, &some_attempt, wrong, NULL, &counted), PG_OK);
+    assert_int_equal(pg_store_finish(store, &task, task.count, &some_attempt, wrong, NULL, &counted), PG_OK);
     pg_task_release(&task);
     pg_store_close(store);
 }

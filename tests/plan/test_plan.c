@@ -265,8 +265,9 @@ static void test_stale(void **state)
     assert_int_equal(pg_store_claim(store, 0, &task, &got), PG_OK);
     assert_true(got);
     pg_outcome outcomes[4] = {{.image = 0}, {.image = 1}, {.image = 2}, {.image = 3}};
-    assert_int_equal(pg_store_finish(store, &task, &(pg_attempt){.device = "cpu", .library = ""}, outcomes, NULL, &counted),
-                     PG_OK);
+    assert_int_equal(
+        pg_store_finish(store, &task, task.count, &(pg_attempt){.device = "cpu", .library = ""}, outcomes, NULL, &counted),
+        PG_OK);
     pg_task_release(&task);
     assert_int_equal(pg_plan_explain(pg_plan_at(plan, 0), store, &e), PG_OK);
     assert_int_equal(e.reason, PG_REASON_DONE);

@@ -161,26 +161,8 @@ static inline pg_attack_row make_attack(int64_t image)
                            .patch_size = image == 3 ? 0 : 3};
 }
 
-static inline bool finish_attacked(pg_store *store, const pg_task *task, bool attacked)
-{
-    pg_outcome *outcomes = calloc(task->n_cells * (size_t)task->count, sizeof *outcomes);
-    pg_attack_row *attacks = calloc((size_t)task->count, sizeof *attacks);
-    bool counted = false;
-    for (int64_t i = 0; i < task->count; i++)
-        attacks[i] = make_attack(task->first + i);
-    for (size_t c = 0; c < task->n_cells; c++)
-        for (int64_t i = 0; i < task->count; i++)
-            outcomes[(int64_t)c * task->count + i] = make_outcome(task->first + i, c);
-    assert_int_equal(pg_store_finish(store, task, &some_attempt, outcomes, attacked ? attacks : NULL, &counted), PG_OK);
-    free(outcomes);
-    free(attacks);
-    return counted;
-}
-
-static inline bool finish(pg_store *store, const pg_task *task) { return finish_attacked(store, task, false); }
-
-/* The first images of a task, under attack. */
-static inline bool finish_part(pg_store *store, const pg_task *task, int64_t whole)
+/* The first images of a task. */
+static inline bool finish_images(pg_store *store, const pg_task *task, int64_t whole, bool attacked)
 {
     pg_outcome *outcomes = calloc(task->n_cells * (size_t)whole, sizeof *outcomes);
     pg_attack_row *attacks = calloc((size_t)whole, sizeof *attacks);
@@ -190,10 +172,22 @@ static inline bool finish_part(pg_store *store, const pg_task *task, int64_t who
     for (size_t c = 0; c < task->n_cells; c++)
         for (int64_t i = 0; i < whole; i++)
             outcomes[(int64_t)c * whole + i] = make_outcome(task->first + i, c);
-    assert_int_equal(pg_store_finish_part(store, task, whole, &some_attempt, outcomes, attacks, &counted), PG_OK);
+    assert_int_equal(pg_store_finish(store, task, whole, &some_attempt, outcomes, attacked ? attacks : NULL, &counted), PG_OK);
     free(outcomes);
     free(attacks);
     return counted;
+}
+
+static inline bool finish_attacked(pg_store *store, const pg_task *task, bool attacked)
+{
+    return finish_images(store, task, task->count, attacked);
+}
+
+static inline bool finish(pg_store *store, const pg_task *task) { return finish_attacked(store, task, false); }
+
+static inline bool finish_part(pg_store *store, const pg_task *task, int64_t whole)
+{
+    return finish_images(store, task, whole, true);
 }
 
 static inline int64_t number(pg_store *store, const char *sql)
