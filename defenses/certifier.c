@@ -308,7 +308,7 @@ static bool beyond_the_end(const pg_certifier *c)
 {
     int beyond = 0;
     for (size_t i = 0, n = count_of(c); i < n; i++)
-        beyond |= (c->values[i] > 1024.0) | (c->values[i] < -1024.0);
+        beyond |= (c->values[i] > PG_EVIDENCE_END) | (c->values[i] < -PG_EVIDENCE_END);
     return beyond;
 }
 

@@ -3,6 +3,9 @@
 
 #include <math.h>
 
+const char *const pg_certificate_names[] = {
+    [PG_CERTIFICATE_NONE] = "none", [PG_CERTIFICATE_SOUND] = "sound", [PG_CERTIFICATE_EXACT] = "exact"};
+
 static const pg_module *at(int i) { return pg_defenses[i] ? &pg_defenses[i]->module : NULL; }
 
 const pg_defense *pg_defense_find(const char *name)

@@ -81,6 +81,7 @@ typedef enum pg_certificate {
     PG_CERTIFICATE_EXACT, /* a proof, and some contents of a window break every refused image: of features, not of pixels; up to
                              ties, and to the end of the grid, where what saturates may outweigh a window */
 } pg_certificate;
+extern const char *const pg_certificate_names[]; /* "none", "sound", "exact" */
 
 typedef struct pg_verdict {
     int prediction;           /* class, or -1 where the tensor holds a NaN or an infinity */

@@ -16,7 +16,7 @@ static inline double clamp(double x, double lo, double hi)
 
 static inline int32_t grid(double x)
 {
-    double scaled = clamp(x, -1024.0, 1024.0) * PG_GRID;
+    double scaled = clamp(x, -PG_EVIDENCE_END, PG_EVIDENCE_END) * PG_GRID;
     return (int32_t)((scaled + rounder) - rounder);
 }
 
@@ -172,8 +172,8 @@ PG_CLONES static int clipped_f32(const float *restrict logits, size_t n, int32_t
     for (size_t i = 0; i < n; i++) {
         float x = logits[i];
         bad |= !(__builtin_fabsf(x) <= 0x1.fffffep127f);
-        x = PG_MIN(x, 1024.0f);
-        x = PG_MAX(x, -1024.0f);
+        x = PG_MIN(x, (float)PG_EVIDENCE_END);
+        x = PG_MAX(x, -(float)PG_EVIDENCE_END);
         int32_t v = (int32_t)__builtin_rintf(x * (float)PG_GRID);
         v = PG_MIN(v, hi);
         q[i] = PG_MAX(v, lo);

@@ -7,11 +7,12 @@
 #define PG_DEFENSES_EVIDENCE_H
 
 #include "defenses/defense.h"
+#include "harness/base/grid.h"
 
 enum {
-    PG_GRID = 1 << 20,         /* one unit of evidence */
-    PG_EVIDENCE_MAX = 1 << 30, /* saturation: |x| = 1024 */
-    PG_PPM = 1000000,          /* thresholds are parts per million */
+    PG_EVIDENCE_END = 1024, /* the grid ends at +-1024: values beyond it saturate */
+    PG_EVIDENCE_MAX = PG_EVIDENCE_END * PG_GRID,
+    PG_PPM = 1000000, /* thresholds are parts per million */
 };
 
 /* The larger and the smaller of two; the second where they are equal, or the first is a NaN. Plain arguments only. */

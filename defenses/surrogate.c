@@ -112,7 +112,7 @@ pg_soft pg_soft_of(pg_scope *s, const pg_evidence_spec *spec, const pg_map *map,
         x = squashed(s, x);
     if (spec->feature != PG_FEATURE_LOGITS)
         x = by_confidence(s, spec, x);
-    double end = (double)PG_EVIDENCE_MAX / PG_GRID, low = PG_MAX(spec->clip_lo, -end), high = PG_MIN(spec->clip_hi, end);
+    double end = PG_EVIDENCE_END, low = PG_MAX(spec->clip_lo, -end), high = PG_MIN(spec->clip_hi, end);
     soft.evidence = straight_through(s, t->clamp(s, x, low, high), steered(s, x, scalar(s, low), scalar(s, high), soft.label));
     return soft;
 }

@@ -2,6 +2,7 @@
  * as it has images, one at every place. */
 #include "models/locality.h"
 
+#include "harness/base/grid.h"
 #include "harness/base/log.h"
 #include "harness/base/rng.h"
 #include "harness/data/dataset.h"
@@ -19,7 +20,7 @@ int64_t pg_locality_units(double change)
 {
     if (change == 0)
         return 0;
-    return change < (double)(PG_LOCALITY_MAX - 1) / 1048576 ? (int64_t)(change * 1048576) + 1 : PG_LOCALITY_MAX;
+    return change < pg_grid_value(PG_LOCALITY_MAX - 1) ? (int64_t)(change * PG_GRID) + 1 : PG_LOCALITY_MAX;
 }
 
 static patch random_patch(pg_rng *rng, const pg_geometry *g)
@@ -199,18 +200,21 @@ static int measure(group *s, const pg_dataset *data, const pg_locality_request *
     return e;
 }
 
+/* The batches that moved images are tried in, besides the own one. */
+enum { BATCHES = 4, LARGEST_BATCH = 128 };
+static const int batches[BATCHES] = {1, 16, 64, LARGEST_BATCH};
+
 /* "1,16,64,128", and the own batch among them. */
 static void name_batches(int own, char *out, size_t size)
 {
-    static const int others[] = {1, 16, 64, 128};
     size_t at = 0;
     bool told = false;
-    for (size_t i = 0; i <= 4; i++) {
-        int next = i < 4 ? others[i] : own + 1;
+    for (size_t i = 0; i <= BATCHES; i++) {
+        int next = i < BATCHES ? batches[i] : own + 1;
         if (!told && own < next)
             at += (size_t)snprintf(out + at, size - at, "%s%d", at ? "," : "", own);
         told = told || own <= next;
-        if (i < 4)
+        if (i < BATCHES)
             at += (size_t)snprintf(out + at, size - at, "%s%d", at ? "," : "", next);
     }
 }
@@ -218,7 +222,7 @@ static void name_batches(int own, char *out, size_t size)
 /* Images at a time: whole batches, and where they are moved enough of them to fill the largest batch that is tried. */
 static int images_of(const pg_locality_request *r)
 {
-    int least = r->moved ? 128 : 1;
+    int least = r->moved ? LARGEST_BATCH : 1;
     return (least + r->batch - 1) / r->batch * r->batch;
 }
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const dtypes[] = {[PG_DTYPE_F32] = "fp32", [PG_DTYPE_BF16] = "bf16"};
 static const char first_line[] = "patchgauge.locality 1";
 
 /* ---- In the metadata ---- */
@@ -18,8 +17,8 @@ static const char first_line[] = "patchgauge.locality 1";
 void pg_locality_format(const pg_locality *l, char text[PG_LOCALITY_TEXT])
 {
     snprintf(text, PG_LOCALITY_TEXT, "%lld:%lld:%s:%s:%d%s%s", (long long)l->delta_grid,
-             (long long)(l->outside > 0 ? l->outside : l->trials), dtypes[l->dtype], l->device, l->batch, *l->isa ? ":" : "",
-             l->isa);
+             (long long)(l->outside > 0 ? l->outside : l->trials), pg_dtype_names[l->dtype], l->device, l->batch,
+             *l->isa ? ":" : "", l->isa);
 }
 
 static bool read_kind(const char *dtype, const char *device, const char *isa, pg_locality *out)
@@ -166,8 +165,8 @@ static void write_line(const pg_locality *l, pg_buf *out)
     if (l->moved)
         pg_buf_printf(out, " elsewhere=%lld moved=%lld images=%lld batches=%s", (long long)l->elsewhere_grid,
                       (long long)l->moved_grid, (long long)l->images, l->batches);
-    pg_buf_printf(out, " dtype=%s device=%s%s%s batch=%d\n", dtypes[l->dtype], l->device, *l->isa ? " isa=" : "", l->isa,
-                  l->batch);
+    pg_buf_printf(out, " dtype=%s device=%s%s%s batch=%d\n", pg_dtype_names[l->dtype], l->device, *l->isa ? " isa=" : "",
+                  l->isa, l->batch);
 }
 
 /* Lines of a file in memory, which it takes apart. */

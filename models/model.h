@@ -19,6 +19,9 @@ typedef struct pg_axis {
     int padding;   /* pixels before the first field starts */
     bool wrap;     /* fields wrap round the image's edge */
 } pg_axis;
+/* The axes that wrap, as an option's choice: the number of each is a set. */
+enum { PG_WRAP_COLUMNS = 1, PG_WRAP_ROWS = 2 };
+extern const char *const pg_wraps[]; /* "none", "w", "h", "hw", then NULL */
 
 typedef struct pg_geometry {
     int input_height, input_width; /* pixels */
@@ -36,6 +39,7 @@ int pg_axis_window(const pg_axis *axis, int input_px, int patch_px);
 int pg_axis_window_most(const pg_axis *axis, int input_px, int patch_px);
 
 typedef enum pg_dtype { PG_DTYPE_F32, PG_DTYPE_BF16 } pg_dtype;
+extern const char *const pg_dtype_names[]; /* "fp32", "bf16", then NULL */
 
 /* One measurement of a network's locality; see models/locality.h. Changes are of logits, in units of 2^-20. */
 typedef struct pg_locality {
@@ -91,7 +95,7 @@ bool pg_locality_names(const char *kinds, const char *device, const char *isa);
  * PG_EMISSING, PG_EDAMAGED, PG_EINPUT. */
 int pg_weights_describe(const char *weights, const char *const *pairs, size_t n, pg_weights_info *out) PG_MUST_USE;
 
-enum { PG_BATCH_DEFAULT = 128 }; /* of evaluation, and so of locality */
+#define PG_BATCH_DEFAULT 128 /* of evaluation, and so of locality */
 
 typedef struct pg_network_options {
     const char *device; /* "auto", "cpu", "cuda", "cuda:N" */

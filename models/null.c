@@ -18,9 +18,6 @@ typedef struct null_config {
 
 PG_MODEL(null)
 
-enum { WRAP_NONE, WRAP_W, WRAP_H, WRAP_HW };
-static const char *const wraps[] = {"none", "w", "h", "hw", NULL};
-
 /* clang-format off */
 #define AT(field_) offsetof(null_config, field_)
 static const pg_option options[] = {
@@ -50,7 +47,7 @@ static const pg_option options[] = {
     {.name = "stride", .type = PG_OPTION_INT, .offset = AT(stride), .fallback = "5", .min = 1, .max = 4096,
      .help = "stride it claims, pixels"},
     {.name = "width", .type = PG_OPTION_INT, .offset = AT(width), .fallback = "6", .min = 1, .max = 1024, .help = "columns of the map"},
-    {.name = "wrap", .type = PG_OPTION_CHOICE, .offset = AT(wrap), .fallback = "none", .choices = wraps,
+    {.name = "wrap", .type = PG_OPTION_CHOICE, .offset = AT(wrap), .fallback = "none", .choices = pg_wraps,
      .help = "axes on which the map wraps"},
     {0},
 };
@@ -76,8 +73,8 @@ static int geometry(const void *config, int input_height, int input_width, int c
     *out = (pg_geometry){
         .input_height = (int)c->input_height,
         .input_width = (int)c->input_width,
-        .rows = axis_of(c, c->height, c->wrap == WRAP_H || c->wrap == WRAP_HW),
-        .columns = axis_of(c, c->width, c->wrap == WRAP_W || c->wrap == WRAP_HW),
+        .rows = axis_of(c, c->height, (c->wrap & PG_WRAP_ROWS) != 0),
+        .columns = axis_of(c, c->width, (c->wrap & PG_WRAP_COLUMNS) != 0),
         .classes = (int)c->classes,
     };
     return PG_OK;

@@ -22,9 +22,6 @@ typedef struct torchscript {
 
 PG_MODEL(torchscript)
 
-enum { WRAP_NONE, WRAP_W, WRAP_H, WRAP_HW };
-static const char *const wraps[] = {"none", "w", "h", "hw", NULL};
-
 /* clang-format off */
 #define AT(field_) offsetof(torchscript, field_)
 static const pg_option options[] = {
@@ -43,7 +40,7 @@ static const pg_option options[] = {
      .help = "columns of pixels between neighbouring positions"},
     {.name = "column_padding", .type = PG_OPTION_INT, .offset = AT(columns.padding), .fallback = "0", .min = 0, .max = 4096,
      .help = "columns of pixels by which the first field stands out of the image"},
-    {.name = "wrap", .type = PG_OPTION_CHOICE, .offset = AT(wrap), .fallback = "none", .choices = wraps,
+    {.name = "wrap", .type = PG_OPTION_CHOICE, .offset = AT(wrap), .fallback = "none", .choices = pg_wraps,
      .help = "axes on which fields wrap round the image"},
     PG_NORMALISATION_OPTIONS(torchscript, pixels),
     {0},
@@ -78,8 +75,8 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
 {
     const torchscript *c = config;
     *out = (pg_geometry){.input_height = height, .input_width = width, .classes = classes};
-    int code = axis_of("rows", &c->rows, c->wrap == WRAP_H || c->wrap == WRAP_HW, height, &out->rows);
-    return code ? code : axis_of("columns", &c->columns, c->wrap == WRAP_W || c->wrap == WRAP_HW, width, &out->columns);
+    int code = axis_of("rows", &c->rows, (c->wrap & PG_WRAP_ROWS) != 0, height, &out->rows);
+    return code ? code : axis_of("columns", &c->columns, (c->wrap & PG_WRAP_COLUMNS) != 0, width, &out->columns);
 }
 
 /* A certificate allows any numbers where a patch is seen, but numbers: a position scaled by its own length is 0 / 0 under a

@@ -1,4 +1,5 @@
 /* See report.h. */
+#include "harness/base/grid.h"
 #include "harness/base/text.h"
 #include "plots/report.h"
 #include "harness/base/hash.h"
@@ -148,7 +149,7 @@ static void add_metric(const pg_table *table, size_t m, const pg_table_entry *en
     else if (metric->kind == PG_METRIC_SHARE)
         add_share(count, entry->n, table->best && pg_table_leads(table, m, entry), entry->paper ? entry->paper[m] : NAN, out);
     else if (metric->kind == PG_METRIC_GRID)
-        pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%.6f</td>", (double)count / 1048576.0, (double)count / 1048576.0);
+        pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%.6f</td>", pg_grid_value(count), pg_grid_value(count));
     else
         pg_buf_printf(out, "<td class=\"n\" data-v=\"%" PRId64 "\">%" PRId64 "</td>", count, count);
 }

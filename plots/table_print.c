@@ -1,6 +1,7 @@
 /* Result tables as rows and columns. For people a line per row and metric, with the parts of the row's label beside them: text
  * for terminals, of 80 columns unless the table says otherwise, Markdown for pages that show about 100, LaTeX. For programs
  * (CSV, JSON) a line per row, column and metric. See table.h. */
+#include "harness/base/grid.h"
 #include "plots/table.h"
 
 #include "harness/base/text.h"
@@ -61,7 +62,7 @@ static void put_value(const view *v, size_t m, const pg_table_entry *entry, bool
     else if (kind == PG_METRIC_COUNT)
         pg_buf_printf(out, "%*lld", digits, (long long)count);
     else if (kind == PG_METRIC_GRID)
-        pg_buf_printf(out, "%.6f", (double)count / 1048576.0);
+        pg_buf_printf(out, "%.6f", pg_grid_value(count));
     else {
         pg_interval share = pg_wilson(count, entry->n);
         pg_buf_printf(out, v->latex && best ? "\\textbf{%*.1f}" : "%*.1f", digits, percent_of(v, m, entry));
@@ -244,7 +245,7 @@ static void add_metric(view *v, size_t m, const pg_table_entry *e)
         share = pg_wilson(count, e->n);
     double value = e->n == 0                         ? NAN
                    : metric->kind == PG_METRIC_SHARE ? 100 * share.value
-                   : metric->kind == PG_METRIC_GRID  ? (double)count / 1048576.0
+                   : metric->kind == PG_METRIC_GRID  ? pg_grid_value(count)
                                                      : (double)count;
     double paper = paper_of(v, m, e);
     add_labels(v, e, metric->name, "");

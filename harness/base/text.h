@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A number that is a macro as a string literal. */
+#define PG_STRING(number)  PG_STRING_(number)
+#define PG_STRING_(number) #number
+
 /* Bytes of the UTF-8 character that the text begins with, 1 for its end; 0 where it begins with none. U+FFFE, U+FFFF and
  * surrogates are no characters. */
 size_t pg_utf8_size(const char *text);

@@ -49,8 +49,7 @@ static const char *const titles[COLUMNS] = {"certificate", "level",     "images"
 
 static const char *text_of(const pg_audit_row *r, column c)
 {
-    static const char *const certificates[] = {"none", "sound", "exact"};
-    return c == CERTIFICATE ? certificates[r->certificate] : pg_audit_level_names[r->level];
+    return c == CERTIFICATE ? pg_certificate_names[r->certificate] : pg_audit_level_names[r->level];
 }
 
 /* -1: has no meaning in this line. */

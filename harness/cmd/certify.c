@@ -4,6 +4,7 @@
  * that a failure prints none. */
 #include "defenses/certifier.h"
 #include "defenses/invariance.h"
+#include "harness/base/grid.h"
 #include "harness/base/log.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/dump.h"
@@ -183,12 +184,12 @@ static int parse(int argc, char **argv, request *r)
     return code;
 }
 
-/* margin / 2^20 with 9 decimals, rounded to nearest, in integers: no locale, no rounding mode. */
+/* margin / PG_GRID with 9 decimals, rounded to nearest, in integers: no locale, no rounding mode. */
 static void print_margin(int64_t margin, pg_buf *out)
 {
     __extension__ typedef unsigned __int128 wide;
     wide size = margin < 0 ? -(wide)margin : (wide)margin;
-    wide nano = (size * 1000000000u + ((wide)1 << 19)) >> 20;
+    wide nano = (size * 1000000000u + PG_GRID / 2) >> PG_GRID_BITS;
     pg_buf_printf(out, "%s%llu.%09llu", margin < 0 ? "-" : "", (unsigned long long)(nano / 1000000000u),
                   (unsigned long long)(nano % 1000000000u));
 }

@@ -94,7 +94,7 @@ static int parse(int argc, char **argv, arguments *a)
                                             {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
                                             {"force", no_argument, NULL, 'F'},
                                             {NULL, 0, NULL, 0}};
-    a->request = (pg_features_request){.all = true, .device = "auto", .batch = 128, .pairs = a->pairs};
+    a->request = (pg_features_request){.all = true, .device = "auto", .batch = PG_BATCH_DEFAULT, .pairs = a->pairs};
     optind = 0;
     for (int c; (c = pg_command_option_next(argc, argv, ":o:", options)) != -1;) {
         int code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : set(a, c, optarg);

@@ -222,7 +222,7 @@ static void print_locality(const pg_locality *l, bool none_outside)
     else
         printf("%-12s delta %" PRId64 " grid units in %" PRId64 " trials%s", "locality", l->delta_grid,
                l->outside > 0 ? l->outside : l->trials, l->outside > 0 ? " with a position outside" : "");
-    printf(" (%s, %s%s%s, batch %d)\n", l->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", l->device, *l->isa ? " " : "",
+    printf(" (%s, %s%s%s, batch %d)\n", pg_dtype_names[l->dtype], l->device, *l->isa ? " " : "",
            *l->isa ? l->isa : ", instruction set not recorded", l->batch);
     if (l->moved)
         printf("%-12s in other places and in batches of %s logits move by up to %" PRId64 " grid units, and by %" PRId64

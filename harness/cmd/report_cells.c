@@ -1,4 +1,5 @@
 /* Cells of the report with the origin of their numbers, and their audits. See report.h. */
+#include "harness/base/grid.h"
 #include "harness/cmd/report.h"
 #include "harness/cmd/passes.h"
 
@@ -78,7 +79,7 @@ static void add_results(const pg_cell_result *r, pg_buf *out)
     add_known(out, "saturated", r->saturated, r->saturated_n, r->n);
     add_known(out, "differs in double", r->differs, r->differs_n, r->n);
     if (r->has_smallest_margin)
-        add_fact(out, "smallest margin", "%.9f", (double)r->smallest_margin / 1048576.0);
+        add_fact(out, "smallest margin", "%.9f", pg_grid_value(r->smallest_margin));
     if (strcmp(pg_cell_result_setting(r, "locality"), "no position outside") == 0)
         pg_report_fact("locality", "no position lies outside a patch's reach", out);
     else if (r->has_delta)

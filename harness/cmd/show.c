@@ -1,4 +1,5 @@
 /* patchgauge show: all that is known of one cell. */
+#include "harness/base/grid.h"
 #include "harness/cmd/command.h"
 #include "harness/base/text.h"
 #include "harness/cmd/passes.h"
@@ -12,8 +13,6 @@
 #include <string.h>
 
 PG_COMMAND(show)
-
-static const double grid = 1.0 / (1 << 20);
 
 static void print_count(const char *name, int64_t count, int64_t n)
 {
@@ -52,13 +51,13 @@ static void print_results(const pg_cell_result *r)
     print_known("saturated", r->saturated, r->saturated_n, r->n);
     print_known("differs in double", r->differs, r->differs_n, r->n);
     if (r->has_smallest_margin)
-        pg_print("  %-20s %.9f\n", "smallest margin > 0", (double)r->smallest_margin * grid);
+        pg_print("  %-20s %.9f\n", "smallest margin > 0", pg_grid_value(r->smallest_margin));
     const char *locality = pg_cell_result_setting(r, "locality"), *on = pg_cell_result_setting(r, "locality.on");
     if (strcmp(locality, "no position outside") == 0)
         pg_print("  %-20s no position lies outside a patch's reach\n", "locality");
     else if (r->has_delta)
         pg_print("  %-20s delta %" PRId64 " (%.9f), applied to every certificate; measured%s%s, not proved\n", "locality",
-                 r->delta, (double)r->delta * grid, *on ? " on " : "", on);
+                 r->delta, pg_grid_value(r->delta), *on ? " on " : "", on);
     else
         pg_print("  %-20s not measured; delta 0 was used\n", "locality");
 }

@@ -102,8 +102,8 @@ static int write_meta(const pg_features_request *r, const pg_dataset_info *data,
         "format", format_name, "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256", info->hash,
         "model", info->model, "model_version", info->model_version, "dataset", r->dataset, "dataset_sha256", data->hash,
         "split", data->split, "delta_unit", "2^-20", "first", (json_int_t)r->first, "images", (json_int_t)(r->end - r->first),
-        "batch", r->batch, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", "device", pg_network_device(network), "delta",
-        delta, "delta_any_batch", anywhere, "input", g->input_height, g->input_width, "classes", g->classes, "rows",
+        "batch", r->batch, "dtype", pg_dtype_names[r->dtype], "device", pg_network_device(network), "delta", delta,
+        "delta_any_batch", anywhere, "input", g->input_height, g->input_width, "classes", g->classes, "rows",
         axis_json(&g->rows), "columns", axis_json(&g->columns));
     if (!meta)
         return pg_fail(PG_ENOMEM, "out of memory for meta.json");

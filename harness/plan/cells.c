@@ -92,7 +92,7 @@ static bool refuse_any_batch(pg_cell_builder *s, const pg_toml_value **values, c
                    "batches of %d; "
                    "`patchgauge model measure` does so",
                    f->weights, c->locality.none_outside ? " (no position lies outside a patch's reach)" : "",
-                   f->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32", f->batch);
+                   pg_dtype_names[f->dtype], f->batch);
     return false;
 }
 
@@ -255,7 +255,6 @@ static void details_of_locality(const pg_cell *c, pg_buf *out)
 
 static int make_details(pg_cell *c)
 {
-    static const char *const certificates[] = {"none", "sound", "exact"};
     const pg_forward *f = c->forward;
     const pg_geometry *g = &f->info.geometry;
     pg_buf text;
@@ -264,7 +263,7 @@ static int make_details(pg_cell *c)
         pg_buf_printf(&text, "attack.through=%s\n", pg_forward_through(f));
         pg_modules_identity("attack", &f->attack->module, &text);
     }
-    pg_settings_add(&text, "certificate", certificates[c->defense->certificate(c->config)]);
+    pg_settings_add(&text, "certificate", pg_certificate_names[c->defense->certificate(c->config)]);
     pg_buf_printf(&text, "classes=%d\ndataset.hash=%s\n", g->classes, f->dataset_hash);
     pg_modules_identity("defense", &c->defense->module, &text);
     pg_buf_printf(&text, "forward=%s\n", f->id);

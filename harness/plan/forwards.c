@@ -132,7 +132,7 @@ static void forward_text(const pg_forward *f, pg_buf *out)
     pg_buf_printf(out, "batch=%d\n", f->batch);
     pg_buf_printf(out, "dataset.hash=%s\n", f->dataset_hash);
     pg_settings_add(out, "dataset.split", f->dataset_split);
-    pg_buf_printf(out, "dtype=%s\n", f->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32");
+    pg_buf_printf(out, "dtype=%s\n", pg_dtype_names[f->dtype]);
     pg_settings_add(out, "model", f->info.model);
     if (model)
         pg_modules_plugin("model", &model->module, out);

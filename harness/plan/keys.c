@@ -2,6 +2,7 @@
 #include "harness/plan/keys.h"
 
 #include "harness/base/log.h"
+#include "harness/base/text.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 const pg_key pg_keys[PG_KEYS + 1] = {
     [PG_KEY_ATTACK] = {"attack", "none", "none (clean images and certificates), or a name of `patchgauge list attacks`"},
     [PG_KEY_ATTACKER] = {"attacker", "input", "input or network: whether the patch is put on before or after a resize"},
-    [PG_KEY_BATCH] = {"batch", "128", "images of a forward pass, 1 to 4096"},
+    [PG_KEY_BATCH] = {"batch", PG_STRING(PG_BATCH_DEFAULT), "images of a forward pass, 1 to 4096"},
     [PG_KEY_DATASET] = {"dataset", NULL, "NAME:SPLIT, as in `patchgauge list datasets`; NAME:SPLIT@SIZE resizes its images"},
     [PG_KEY_DEFENSE] = {"defense", NULL, "a name of `patchgauge list defenses`"},
     [PG_KEY_DELTA] = {"delta", "place",
@@ -25,7 +26,6 @@ const pg_key pg_keys[PG_KEYS + 1] = {
 
 static const char *const attackers[] = {"input", "network", NULL};
 static const char *const deltas[] = {"place", "any-batch", NULL};
-static const char *const dtypes[] = {"fp32", "bf16", NULL};
 
 void pg_plan_keys_help(pg_buf *text)
 {
@@ -165,7 +165,7 @@ static void check_known_value(pg_cell_builder *s, pg_key_id id, const pg_toml_va
         check_choice(s, v, "delta", deltas);
         break;
     case PG_KEY_DTYPE:
-        check_choice(s, v, "dtype", dtypes);
+        check_choice(s, v, "dtype", pg_dtype_names);
         break;
     case PG_KEY_IMAGES:
         check_images(s, v);

@@ -327,7 +327,7 @@ static void locality_is_measured(void **state)
         pg_weights_info info;
         assert_int_equal(pg_locality_measure(files[i], &request, &found), PG_OK);
         print_message("locality delta: %ld grid units\n", (long)found.delta_grid);
-        assert_true(found.measured && found.delta_grid >= 0 && found.delta_grid < 1048576 / 1000);
+        assert_true(found.measured && found.delta_grid >= 0 && found.delta_grid < PG_GRID / 1000);
         assert_int_equal(pg_locality_record(files[i], &found), PG_OK);
         assert_int_equal(pg_weights_describe(files[i], NULL, 0, &info), PG_OK);
         assert_int_equal(info.locality.delta_grid, found.delta_grid);
@@ -373,7 +373,7 @@ static void moved_images_are_measured(void **state)
     assert_int_equal(pg_locality_measure(weights, &request, &found), PG_OK);
     print_message("moved: %ld grid units, elsewhere %ld\n", (long)found.moved_grid, (long)found.elsewhere_grid);
     assert_true(found.measured && found.moved && found.images == 128 && found.outside == found.trials);
-    assert_true(found.moved_grid >= 0 && found.moved_grid < 1048576 / 1000 && found.elsewhere_grid < 1048576 / 1000);
+    assert_true(found.moved_grid >= 0 && found.moved_grid < PG_GRID / 1000 && found.elsewhere_grid < PG_GRID / 1000);
     assert_string_equal(found.batches, "1,16,64,128");
     again = found;
     assert_int_equal(pg_locality_add(weights, &again), PG_OK);

@@ -562,7 +562,7 @@ static int expect_row(const pg_outcome *o, void *context)
     assert_int_equal(certified, o->certified);
     assert_int_equal(*margin != 0, o->has_margin);
     if (o->has_margin)
-        assert_int_equal(llround(atof(margin) * (1 << 20)), o->margin);
+        assert_int_equal(llround(atof(margin) * PG_GRID), o->margin);
     assert_string_equal(failure_case, want_case);
     v->at = strchr(v->at, '\n') + 1;
     return PG_OK;

@@ -219,7 +219,7 @@ static void every_defense_answers(void **state)
             int32_t q[POSITIONS * CLASSES];
             pg_rng rng = pg_rng_make(7, PG_STREAM_TEST, trial);
             for (int c = 0; c < POSITIONS * CLASSES; c++)
-                q[c] = (int32_t)(pg_rng_unit(&rng) * (1 << 20));
+                q[c] = (int32_t)(pg_rng_unit(&rng) * PG_GRID);
             pg_evidence evidence = {.q = q, .height = SIDE, .width = SIDE, .classes = CLASSES, .spec = &spec};
             evidence.wrap_rows = trial & 1;
             evidence.wrap_columns = trial >> 1 & 1;
