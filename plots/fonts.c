@@ -1,7 +1,6 @@
 /* See fonts.h. Fontconfig is what gnuplot's libraries find their fonts by. */
 #include "plots/fonts.h"
 
-
 #include <fontconfig/fontconfig.h>
 #include <string.h>
 

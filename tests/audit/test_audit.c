@@ -3,6 +3,7 @@
 /* Loads libtorch. */
 #include "db/store.h"
 #include "harness/base/file.h"
+#include "harness/base/grid.h"
 #include "tests/support/load_npy.h"
 #include "harness/plan/tasks.h"
 #include "harness/audit/audit.h"

@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-
 static int import(int64_t images) { return pg_cifar10_import(scratch_path("data"), scratch_path("source"), images); }
 
 /* The import fails with this code and message, and there is no DATA folder, not even a temporary one. */

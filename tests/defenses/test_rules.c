@@ -2,7 +2,6 @@
  * of every shape, class counts around the widths of a block, ties, values at both ends of the range, locality. */
 #include "tests/support/rules.h"
 
-
 typedef struct setup {
     const rule_case *rule;
     const pg_defense *defense;

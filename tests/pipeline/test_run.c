@@ -1,6 +1,7 @@
 /* Running plans on the null model: resume after kill -9, signals, failing tasks, several runs at once, features and certify. */
 /* Loads libtorch, also under sanitizers. */
 #include "db/store.h"
+#include "harness/base/grid.h"
 #include "tests/support/load_npy.h"
 #include "harness/base/rng.h"
 #include "tests/support/cifar_fixture.h"
