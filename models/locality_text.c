@@ -52,35 +52,6 @@ int pg_locality_parse(const char *text, pg_locality *out)
     return PG_OK;
 }
 
-int pg_locality_record(const char *weights, const pg_locality *l)
-{
-    pg_st_file *f = NULL;
-    int e = pg_st_open(weights, &f);
-    if (e)
-        return e;
-    char text[PG_LOCALITY_TEXT];
-    pg_locality_format(l, text);
-    const char *keys[PG_WEIGHTS_KEYS_MAX], *values[PG_WEIGHTS_KEYS_MAX];
-    size_t n = 0, tensors = pg_st_count(f);
-    for (const char *const *key = pg_weights_keys; *key; key++)
-        if (pg_st_metadata(f, *key)) {
-            keys[n] = *key;
-            values[n++] = pg_st_metadata(f, *key);
-        }
-    keys[n] = "locality";
-    values[n++] = text;
-    pg_st_tensor *copies = malloc((tensors ? tensors : 1) * sizeof *copies);
-    if (!copies)
-        e = pg_fail(PG_ENOMEM, "out of memory");
-    for (size_t i = 0; !e && i < tensors; i++)
-        copies[i] = *pg_st_at(f, i);
-    if (!e)
-        e = pg_st_write(weights, copies, tensors, keys, values, n);
-    free(copies);
-    pg_st_close(f);
-    return e;
-}
-
 /* ---- In the file beside the weights ---- */
 
 static int path_of(const char *weights, char *path, size_t size)
@@ -246,11 +217,13 @@ static void keep_larger(pg_locality *l, const pg_locality *before)
 
 int pg_locality_add(const char *weights, pg_locality *l)
 {
-    pg_weights_info info;
+    pg_weights_info info = {0};
     char path[4096];
     int e = path_of(weights, path, sizeof path);
     if (!e)
-        e = pg_weights_describe(weights, NULL, 0, &info);
+        e = pg_hash_file(weights, info.hash);
+    if (!e)
+        e = pg_locality_read(weights, &info);
     if (e)
         return e;
     int at = 0;

@@ -44,30 +44,6 @@ static int check_given(const pg_import_job *job)
                : PG_OK;
 }
 
-int pg_script_configure(const pg_import_job *job, size_t bytes, const int64_t shape[4], pg_script_setup *out)
-{
-    const char *pairs[64];
-    char found[3][40];
-    size_t n = 0;
-    snprintf(found[0], sizeof found[0], "bytes=%zu", bytes);
-    snprintf(found[1], sizeof found[1], "rows=%lld", (long long)shape[2]);
-    snprintf(found[2], sizeof found[2], "columns=%lld", (long long)shape[3]);
-    for (size_t i = 0; i < 3; i++)
-        pairs[n++] = found[i];
-    for (size_t i = 0; i < job->n_pairs && n < 64; i++)
-        pairs[n++] = job->pairs[i];
-    int e = pg_module_configure(&model()->module, "model", pairs, n, out->config);
-    if (!e)
-        e = model()->geometry(out->config, job->input_height, job->input_width, (int)shape[1], &out->geometry);
-    for (const pg_option *row = model()->module.options; !e && row->name; row++) {
-        if (strcmp(row->name, "mean") == 0)
-            memcpy(&out->pixels.mean, out->config + row->offset, sizeof out->pixels.mean);
-        if (strcmp(row->name, "std") == 0)
-            memcpy(&out->pixels.std, out->config + row->offset, sizeof out->pixels.std);
-    }
-    return e ? pg_fail_at(e, "%s", job->from) : PG_OK;
-}
-
 /* ---- Writing ---- */
 
 static void report_axis(const char *name, const pg_axis *a, pg_buf *out)

@@ -34,15 +34,15 @@ static void on_signal(int signal_number)
 
 /* ---- In the process ---- */
 
-static void send(const pg_script_line *line, const note *n)
+static void send(int file, const note *n)
 {
-    while (write(line->file, n, sizeof *n) < 0 && errno == EINTR)
+    while (write(file, n, sizeof *n) < 0 && errno == EINTR)
         ;
 }
 
-void pg_script_tell(const pg_script_line *line, int64_t done, int64_t total)
+static void tell(void *context, int64_t done, int64_t total)
 {
-    send(line, &(note){.done = done, .total = total});
+    send(*(const int *)context, &(note){.done = done, .total = total});
 }
 
 /* Bytes of memory that the process has (its data, as the limit counts it) and can have without pushing others out; 0: unknown.
@@ -70,7 +70,7 @@ static void limit(int what, rlim_t to)
         setrlimit((__rlimit_resource_t)what, &(struct rlimit){to, to});
 }
 
-static _Noreturn void work(const pg_import_job *job, const char *bytes, size_t size, const pg_script_line *line, pid_t parent)
+static _Noreturn void work(const pg_import_job *job, const char *bytes, size_t size, int file, pid_t parent)
 {
     note end = {.ended = 1};
     rlim_t memory = most_memory();
@@ -85,9 +85,9 @@ static _Noreturn void work(const pg_import_job *job, const char *bytes, size_t s
     limit(RLIMIT_CORE, 0);
     if (memory)
         limit(RLIMIT_DATA, memory);
-    end.code = pg_script_try(job, bytes, size, line, &end.findings);
+    end.code = pg_script_try(job, bytes, size, tell, &file, &end.findings);
     snprintf(end.message, sizeof end.message, "%s", end.code ? pg_error_message() : "");
-    send(line, &end);
+    send(file, &end);
     _exit(0);
 }
 
@@ -178,7 +178,7 @@ int pg_script_try_in_child(const pg_import_job *job, const char *bytes, size_t s
     pid_t parent = getpid(), child = fork();
     if (child == 0) {
         sigprocmask(SIG_SETMASK, &before, NULL);
-        work(job, bytes, size, &(pg_script_line){ends[1]}, parent);
+        work(job, bytes, size, ends[1], parent);
     }
     close(ends[1]);
     int e = child < 0 ? pg_fail(PG_EIO, "no process for the module: %s", strerror(errno))

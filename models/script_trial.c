@@ -24,13 +24,39 @@ typedef struct trial {
     const pg_torch *t;
     pg_scope *s;
     pg_module_script *module;
-    const pg_script_line *line;
+    void (*tell)(void *context, int64_t done, int64_t total);
+    void *context;         /* of tell */
     pg_script_setup setup; /* its pixels are plain until the shape is known */
     uint8_t *pixels;       /* COMPANY images, the first one is what trials change, and one behind them for what they change */
     float *logits;         /* likewise, and those of a company */
     size_t image, values;  /* pixels of an image, logits of one */
     int64_t done, total;
 } trial;
+
+int pg_script_configure(const pg_import_job *job, size_t bytes, const int64_t shape[4], pg_script_setup *out)
+{
+    const pg_model *model = pg_model_find("torchscript");
+    const char *pairs[64];
+    char found[3][40];
+    size_t n = 0;
+    snprintf(found[0], sizeof found[0], "bytes=%zu", bytes);
+    snprintf(found[1], sizeof found[1], "rows=%lld", (long long)shape[2]);
+    snprintf(found[2], sizeof found[2], "columns=%lld", (long long)shape[3]);
+    for (size_t i = 0; i < 3; i++)
+        pairs[n++] = found[i];
+    for (size_t i = 0; i < job->n_pairs && n < 64; i++)
+        pairs[n++] = job->pairs[i];
+    int e = pg_module_configure(&model->module, "model", pairs, n, out->config);
+    if (!e)
+        e = model->geometry(out->config, job->input_height, job->input_width, (int)shape[1], &out->geometry);
+    for (const pg_option *row = model->module.options; !e && row->name; row++) {
+        if (strcmp(row->name, "mean") == 0)
+            memcpy(&out->pixels.mean, out->config + row->offset, sizeof out->pixels.mean);
+        if (strcmp(row->name, "std") == 0)
+            memcpy(&out->pixels.std, out->config + row->offset, sizeof out->pixels.std);
+    }
+    return e ? pg_fail_at(e, "%s", job->from) : PG_OK;
+}
 
 /* ---- Asking ---- */
 
@@ -74,7 +100,7 @@ static int ask(trial *x, const uint8_t *pixels, int n, float *out)
         e = failed(x);
     t->scope_clear(x->s);
     x->done += n;
-    pg_script_tell(x->line, x->done, x->total);
+    x->tell(x->context, x->done, x->total);
     return e;
 }
 
@@ -119,7 +145,7 @@ static void ask_gradients(trial *x, bool *out)
     x->s->error = PG_OK;
     t->scope_clear(x->s);
     t->grad_mode(before);
-    pg_script_tell(x->line, ++x->done, x->total);
+    x->tell(x->context, ++x->done, x->total);
 }
 
 /* ---- An answer to each image on its own, the same every time ---- */
@@ -255,7 +281,7 @@ static int try_place(trial *x, const place *p, int fill, pg_rng *rng)
     size_t map = (size_t)g->rows.positions * (size_t)columns;
     float *after = x->logits + COMPANY * x->values, least = least_change(x->logits, x->values);
     if (!change(x, p, fill, rng)) {
-        pg_script_tell(x->line, ++x->done, x->total);
+        x->tell(x->context, ++x->done, x->total);
         return PG_OK;
     }
     int e = ask(x, x->pixels + COMPANY * x->image, 1, after);
@@ -316,7 +342,7 @@ static int prepare(trial *x, const int64_t shape[4], size_t bytes)
         return e;
     x->values = (size_t)(shape[1] * shape[2] * shape[3]);
     x->total = 1 + COMPANY + 1 + 2 * COMPANY + lines(&g->rows) + lines(&g->columns) + patches(g) + 3;
-    pg_script_tell(x->line, x->done, x->total);
+    x->tell(x->context, x->done, x->total);
     return (x->logits = malloc(2 * COMPANY * x->values * sizeof *x->logits)) ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
 }
 
@@ -334,7 +360,7 @@ static int open_module(trial *x, const char *bytes, size_t size)
     int e = pg_script_open(x->s, bytes, size, &x->module);
     if (e)
         return pg_fail_at(e, "%s", x->job->from);
-    pg_script_tell(x->line, x->done, x->total);
+    x->tell(x->context, x->done, x->total);
     return PG_OK;
 }
 
@@ -367,9 +393,10 @@ static int ask_all(trial *x, const char *bytes, size_t size, pg_script_findings 
     return e;
 }
 
-int pg_script_try(const pg_import_job *job, const char *bytes, size_t size, const pg_script_line *line, pg_script_findings *out)
+int pg_script_try(const pg_import_job *job, const char *bytes, size_t size,
+                  void (*tell)(void *context, int64_t done, int64_t total), void *context, pg_script_findings *out)
 {
-    trial x = {.job = job, .line = line, .total = 1, .setup.pixels = {.std = {{1, 1, 1}}}};
+    trial x = {.job = job, .tell = tell, .context = context, .total = 1, .setup.pixels = {.std = {{1, 1, 1}}}};
     int e = pg_torch_load(0, &x.t);
     if (!e && !(x.s = x.t->scope_new()))
         e = pg_fail(PG_ENOMEM, "out of memory");

@@ -19,16 +19,10 @@ typedef struct pg_script_setup {
 } pg_script_setup;
 int pg_script_configure(const pg_import_job *job, size_t bytes, const int64_t shape[4], pg_script_setup *out) PG_MUST_USE;
 
-/* Where a process tells how far it is. */
-typedef struct pg_script_line {
-    int file;
-} pg_script_line;
-void pg_script_tell(const pg_script_line *line, int64_t done, int64_t total);
-
 /* Loads the module of bytes[size] and tries it, in the calling process. PG_EINPUT where it is no network with the stated
- * geometry. */
-int pg_script_try(const pg_import_job *job, const char *bytes, size_t size, const pg_script_line *line,
-                  pg_script_findings *out) PG_MUST_USE;
+ * geometry. `tell` hears how many passes are done. */
+int pg_script_try(const pg_import_job *job, const char *bytes, size_t size,
+                  void (*tell)(void *context, int64_t done, int64_t total), void *context, pg_script_findings *out) PG_MUST_USE;
 /* The same in a process of its own, which may loop, crash, print and take memory: it has all memory that is available, and
  * job->time_limit_s seconds for loading and for each answer. Shows progress. PG_EINPUT, PG_EINTERRUPTED. */
 int pg_script_try_in_child(const pg_import_job *job, const char *bytes, size_t size, pg_script_findings *out) PG_MUST_USE;

@@ -22,151 +22,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SCHEDULE_COSINE, SCHEDULE_STEP };
-enum { DTYPE_AUTO, DTYPE_F32, DTYPE_BF16 };
-static const char *const schedules[] = {"cosine", "step", NULL};
-static const char *const evidences[] = {"logits", "confidence", NULL};
-static const char *const maskings[] = {"label", "twice", NULL};
-static const char *const dtypes[] = {"auto", "fp32", "bf16", NULL};
-
-#define AT(field) .offset = offsetof(pg_train_options, field)
-const pg_option pg_train_option_table[] = {
-    {.name = "epochs",
-     .type = PG_OPTION_INT,
-     AT(epochs),
-     .fallback = "100",
-     .min = 1,
-     .max = 10000,
-     .help = "passes over the training images"},
-    {.name = "batch", .type = PG_OPTION_INT, AT(batch), .fallback = "128", .min = 2, .max = 65536, .help = "images a step"},
-    {.name = "rate",
-     .type = PG_OPTION_DECIMAL,
-     AT(rate),
-     .fallback = "0.1",
-     .min = 1e-9,
-     .max = 100,
-     .help = "largest learning rate"},
-    {.name = "schedule",
-     .type = PG_OPTION_CHOICE,
-     AT(schedule),
-     .fallback = "cosine",
-     .choices = schedules,
-     .help = "cosine to 0, or step: a tenth at 1/2 and at 3/4 of the epochs"},
-    {.name = "warmup",
-     .type = PG_OPTION_INT,
-     AT(warmup),
-     .fallback = "0",
-     .min = 0,
-     .max = 1000,
-     .help = "epochs of linear rise at the start"},
-    {.name = "momentum", .type = PG_OPTION_DECIMAL, AT(momentum), .fallback = "0.9", .min = 0, .max = 1, .help = "of SGD"},
-    {.name = "nesterov", .type = PG_OPTION_BOOL, AT(nesterov), .fallback = "true", .help = "Nesterov's momentum"},
-    {.name = "decay",
-     .type = PG_OPTION_DECIMAL,
-     AT(decay),
-     .fallback = "0.0005",
-     .min = 0,
-     .max = 1,
-     .help = "weight decay, on convolution and linear weights"},
-    {.name = "smoothing",
-     .type = PG_OPTION_DECIMAL,
-     AT(smoothing),
-     .fallback = "0",
-     .min = 0,
-     .max = 0.99,
-     .help = "label smoothing"},
-    {.name = "ema",
-     .type = PG_OPTION_DECIMAL,
-     AT(ema),
-     .fallback = "0.999",
-     .min = 0,
-     .max = 0.99999,
-     .help = "moving average of the weights, which is what is validated and written; 0: off"},
-    {.name = "crop",
-     .type = PG_OPTION_INT,
-     AT(crop),
-     .fallback = "4",
-     .min = 0,
-     .max = 64,
-     .help = "random crop from the image padded by so many black pixels"},
-    {.name = "flip", .type = PG_OPTION_BOOL, AT(flip), .fallback = "true", .help = "random horizontal flip"},
-    {.name = "cutout",
-     .type = PG_OPTION_INT,
-     AT(cutout),
-     .fallback = "0",
-     .min = 0,
-     .max = 4096,
-     .help = "side of grey squares at random places of an image, pixels; 0: none"},
-    {.name = "cutouts",
-     .type = PG_OPTION_INT,
-     AT(cutouts),
-     .fallback = "2",
-     .min = 1,
-     .max = 16,
-     .help = "an image has from none to so many squares"},
-    {.name = "hardest",
-     .type = PG_OPTION_INT,
-     AT(hardest),
-     .fallback = "1",
-     .min = 1,
-     .max = 64,
-     .later = true,
-     .help = "of so many draws of an image's squares the one with the largest loss is learned from; not for bands"},
-    {.name = "positions",
-     .type = PG_OPTION_INT,
-     AT(positions),
-     .fallback = "1",
-     .min = 1,
-     .max = 4096,
-     .help = "evenly spaced positions an image, where a model sees one at a time (bands); others see all"},
-    {.name = "evidence",
-     .type = PG_OPTION_CHOICE,
-     AT(evidence),
-     .fallback = "logits",
-     .choices = evidences,
-     .help = "what is averaged over the positions before the loss"},
-    {.name = "mask",
-     .type = PG_OPTION_INT,
-     AT(mask),
-     .fallback = "0",
-     .min = 0,
-     .max = 4096,
-     .help = "masked training: windows under a patch of so many pixels a side count as nothing; 0: off"},
-    {.name = "masking",
-     .type = PG_OPTION_CHOICE,
-     AT(masking),
-     .fallback = "label",
-     .choices = maskings,
-     .later = true,
-     .help = "label: the label's heaviest window, for the label alone; twice: for all classes, the window that costs the most, "
-             "and then "
-             "the one that costs the most of what is left"},
-    {.name = "dtype",
-     .type = PG_OPTION_CHOICE,
-     AT(dtype),
-     .fallback = "auto",
-     .choices = dtypes,
-     .help = "bf16 autocast where the processor is fast at it (auto)"},
-    {.name = "half", .type = PG_OPTION_BOOL, AT(half), .fallback = "true", .help = "write the weights in half precision"},
-    {.name = "seed",
-     .type = PG_OPTION_INT,
-     AT(seed),
-     .fallback = "1",
-     .min = 0,
-     .max = 1e15,
-     .help = "of weights, order and augmentation"},
-    {.name = "threads",
-     .type = PG_OPTION_INT,
-     AT(threads),
-     .fallback = "0",
-     .min = 0,
-     .max = 1024,
-     .recorded_only = true,
-     .help = "cores to use; 0: all (the last bits depend on it)"},
-    {0},
-};
-#undef AT
-
 enum { VALIDATED = 250 }; /* images of a forward pass of validation */
 
 typedef struct images {
@@ -281,7 +136,7 @@ static double rate_at(const pg_train_options *o, int64_t step, int64_t steps_an_
     if (step < rise)
         return o->rate * (double)(step + 1) / (double)rise;
     double share = all > rise ? (double)(step - rise) / (double)(all - rise) : 0;
-    if (o->schedule == SCHEDULE_STEP)
+    if (o->schedule == PG_SCHEDULE_STEP)
         return o->rate * (share < 0.5 ? 1 : share < 0.75 ? 0.1 : 0.01);
     return o->rate * 0.5 * (1 + cos(M_PI * share));
 }
@@ -515,7 +370,7 @@ static int prepare(training *r)
     if (e)
         return e;
     bool cuda = strncmp(r->device, "cuda", 4) == 0;
-    r->bf16 = r->o->dtype == DTYPE_BF16 || (r->o->dtype == DTYPE_AUTO && (cuda || pg_cpu_has_fast_bf16()));
+    r->bf16 = r->o->dtype == PG_TRAIN_BF16 || (r->o->dtype == PG_TRAIN_AUTO && (cuda || pg_cpu_has_fast_bf16()));
     if (r->bf16 && !cuda && !pg_cpu_has_fast_bf16())
         return pg_fail(PG_EUNSUPPORTED, "--dtype bf16 needs a CPU with AMX or AVX-512 bf16, or a GPU; use fp32");
     r->s = r->t->scope_new();

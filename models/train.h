@@ -16,6 +16,10 @@ typedef struct pg_train_options {
 enum { PG_TRAIN_LOGITS, PG_TRAIN_CONFIDENCE };     /* evidence */
 enum { PG_TRAIN_MASK_LABEL, PG_TRAIN_MASK_TWICE }; /* masking */
 
+/* Choices of schedule and dtype. */
+enum { PG_SCHEDULE_COSINE, PG_SCHEDULE_STEP };
+enum { PG_TRAIN_AUTO, PG_TRAIN_F32, PG_TRAIN_BF16 };
+
 /* The option table behind pg_train_options: --epochs, --batch and so on. */
 extern const pg_option pg_train_option_table[];
 

@@ -293,6 +293,35 @@ int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, co
     return e;
 }
 
+int pg_locality_record(const char *weights, const pg_locality *l)
+{
+    pg_st_file *f = NULL;
+    int e = pg_st_open(weights, &f);
+    if (e)
+        return e;
+    char text[PG_LOCALITY_TEXT];
+    pg_locality_format(l, text);
+    const char *keys[PG_WEIGHTS_KEYS_MAX], *values[PG_WEIGHTS_KEYS_MAX];
+    size_t n = 0, tensors = pg_st_count(f);
+    for (const char *const *key = pg_weights_keys; *key; key++)
+        if (pg_st_metadata(f, *key)) {
+            keys[n] = *key;
+            values[n++] = pg_st_metadata(f, *key);
+        }
+    keys[n] = "locality";
+    values[n++] = text;
+    pg_st_tensor *copies = malloc((tensors ? tensors : 1) * sizeof *copies);
+    if (!copies)
+        e = pg_fail(PG_ENOMEM, "out of memory");
+    for (size_t i = 0; !e && i < tensors; i++)
+        copies[i] = *pg_st_at(f, i);
+    if (!e)
+        e = pg_st_write(weights, copies, tensors, keys, values, n);
+    free(copies);
+    pg_st_close(f);
+    return e;
+}
+
 int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *parameters, const pg_weights_record *record,
                     bool half)
 {

@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const pg_audit_level_names[] = {"feature", "locality", "pixel", NULL};
-
 enum { CHUNK_BYTES = 64 << 20, CHUNK_IMAGES = 1024, WITNESS_MAX = 8192 };
 
 /* What the process that audits leaves of a cell, where plug-ins may end it. */

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const pg_audit_level_names[] = {"feature", "locality", "pixel", NULL};
+
 static size_t tensor_of(const pg_audit_group *g)
 {
     const pg_geometry *m = &g->forward->info.geometry;

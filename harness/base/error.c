@@ -1,7 +1,7 @@
 /* Error table and the thread's last message. See error.h. */
 #include "harness/base/error.h"
 
-#include "harness/base/text.h"
+#include "harness/base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Whole files, and writers that replace a file at once. See file.h. */
 #include "harness/base/file.h"
 
-#include "harness/base/folder.h"
+#include "harness/base/leftover.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,7 @@
 #define PG_BASE_FOLDER_H
 
 #include "harness/base/error.h"
-
-#include <stdbool.h>
+#include "harness/base/leftover.h"
 
 typedef struct pg_folder {
     char *path; /* NULL: none */
@@ -21,19 +20,10 @@ int pg_scratch_make(const char *purpose, pg_folder *out) PG_MUST_USE;
 /* Removes it with what is in it, unless it has been moved. Harmless on {0} and a second time. */
 void pg_folder_end(pg_folder *folder);
 
-/* Removes a folder and the files and folders in it; follows no links. Harmless where it is gone. */
-void pg_folder_remove(const char *path);
 /* Puts `from` in the place of `to`; what was there is removed. Atomic where the file system can exchange names. PG_EIO. */
 int pg_folder_replace(const char *from, const char *to) PG_MUST_USE;
 /* `to`, in a temporary folder, becomes a hard link to the file `from`, links followed, or a copy where there can be none; half
  * of one where that fails. PG_EIO. */
 int pg_link_or_copy(const char *from, const char *to) PG_MUST_USE;
-
-/* Takes the lock of a file or folder that this process has just made and opened. False: it was taken for a leftover first, and
- * is gone; make another. A file system without locks is no error: nobody takes leftovers there. */
-bool pg_leftover_guard(const char *path, int fd);
-/* Removes from a folder this user's files, or its folders, whose names are this prefix and a number and whose lock nobody
- * holds. */
-void pg_leftovers_remove(const char *folder, const char *prefix, bool folders);
 
 #endif

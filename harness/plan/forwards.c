@@ -10,55 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Rows ---- */
-
-const char *pg_row_value(const pg_cell_builder *s, const pg_toml_value **values, pg_key_id id)
-{
-    int k = s->key_of[id];
-    return k >= 0 ? values[k]->text : pg_keys[id].fallback;
-}
-
-int pg_row_line(const pg_cell_builder *s, const pg_toml_value **values, pg_key_id id)
-{
-    int k = s->key_of[id];
-    return k >= 0 ? values[k]->line : 1;
-}
-
-int pg_row_pairs(const pg_cell_builder *s, const pg_toml_value **values, const char *module, char **pairs, size_t *n)
-{
-    size_t length = strlen(module);
-    *n = 0;
-    for (size_t k = 0; k < s->matrix->n_keys && *n < PG_PAIRS_MAX; k++) {
-        const char *key = s->matrix->keys[k].key;
-        if (strncmp(key, module, length) != 0 || key[length] != '.')
-            continue;
-        if (asprintf(&pairs[*n], "%s=%s", key + length + 1, values[k]->text) < 0)
-            return pg_fail(PG_ENOMEM, "out of memory");
-        ++*n;
-    }
-    return PG_OK;
-}
-
-void pg_pairs_free(char **pairs, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        free(pairs[i]);
-}
-
-void pg_forward_free(pg_forward *f)
-{
-    if (!f)
-        return;
-    free(f->canonical);
-    free(f->dataset);
-    free(f->weights);
-    pg_pairs_free(f->model_pairs, f->n_model_pairs);
-    free(f->model_pairs);
-    free(f->attack_config);
-    free(f->config);
-    free(f);
-}
-
 /* ---- Found by name ---- */
 
 static size_t place_of(const pg_cell_builder *s, const char *name)

@@ -372,6 +372,26 @@ const pg_weights_info *pg_cell_builder_weights(pg_cell_builder *s, const char *w
     return &seen->info;
 }
 
+void pg_pairs_free(char **pairs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(pairs[i]);
+}
+
+void pg_forward_free(pg_forward *f)
+{
+    if (!f)
+        return;
+    free(f->canonical);
+    free(f->dataset);
+    free(f->weights);
+    pg_pairs_free(f->model_pairs, f->n_model_pairs);
+    free(f->model_pairs);
+    free(f->attack_config);
+    free(f->config);
+    free(f);
+}
+
 void pg_cell_builder_release(pg_cell_builder *s)
 {
     for (size_t i = 0; i < s->n_datasets; i++) {

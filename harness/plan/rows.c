@@ -1,0 +1,87 @@
+/* What a row of a matrix says, and the text of identities that is made of it. See keys.h. */
+#include "harness/plan/keys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *pg_row_value(const pg_cell_builder *s, const pg_toml_value **values, pg_key_id id)
+{
+    int k = s->key_of[id];
+    return k >= 0 ? values[k]->text : pg_keys[id].fallback;
+}
+
+int pg_row_line(const pg_cell_builder *s, const pg_toml_value **values, pg_key_id id)
+{
+    int k = s->key_of[id];
+    return k >= 0 ? values[k]->line : 1;
+}
+
+int pg_row_pairs(const pg_cell_builder *s, const pg_toml_value **values, const char *module, char **pairs, size_t *n)
+{
+    size_t length = strlen(module);
+    *n = 0;
+    for (size_t k = 0; k < s->matrix->n_keys && *n < PG_PAIRS_MAX; k++) {
+        const char *key = s->matrix->keys[k].key;
+        if (strncmp(key, module, length) != 0 || key[length] != '.')
+            continue;
+        if (asprintf(&pairs[*n], "%s=%s", key + length + 1, values[k]->text) < 0)
+            return pg_fail(PG_ENOMEM, "out of memory");
+        ++*n;
+    }
+    return PG_OK;
+}
+
+/* ---- Canonical text ---- */
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+int pg_lines_sort(pg_buf *text)
+{
+    size_t n = 0, at = 0;
+    for (size_t i = 0; i < text->size; i++)
+        n += text->data[i] == '\n';
+    char *copy = malloc(text->size + 1), **lines = malloc((n + 1) * sizeof *lines);
+    if (pg_buf_check(text) != PG_OK || !copy || !lines) {
+        free(copy);
+        free(lines);
+        return pg_fail(PG_ENOMEM, "out of memory");
+    }
+    memcpy(copy, text->data, text->size + 1);
+    for (char *line = copy; at < n; at++) {
+        lines[at] = line;
+        line += strcspn(line, "\n");
+        *line++ = 0;
+    }
+    qsort(lines, n, sizeof *lines, by_text);
+    pg_buf_clear(text);
+    for (size_t i = 0; i < n; i++) {
+        pg_buf_puts(text, lines[i]);
+        pg_buf_puts(text, "\n");
+    }
+    free(copy);
+    free(lines);
+    return pg_buf_check(text);
+}
+
+static void patch_text(const pg_cell *c, char out[32])
+{
+    if (c->patch_height == c->patch_width)
+        snprintf(out, 32, "%d", c->patch_height);
+    else
+        snprintf(out, 32, "%dx%d", c->patch_height, c->patch_width);
+}
+
+void pg_cell_defended_text(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
+{
+    char patch[32], prefix[80];
+    int64_t seed = 0;
+    int parsed = pg_parse_int(pg_row_value(s, values, PG_KEY_SEED), &seed);
+    patch_text(c, patch);
+    snprintf(prefix, sizeof prefix, "%s.", c->defense->module.name);
+    pg_settings_add(out, "attacker", pg_row_value(s, values, PG_KEY_ATTACKER));
+    pg_settings_add(out, "defense", c->defense->module.name);
+    pg_settings_add(out, "patch", patch);
+    pg_buf_printf(out, "seed=%lld\n", (long long)(parsed == PG_OK ? seed : 0));
+    pg_options_canonical(c->defense->module.options, c->config, prefix, true, out);
+}
