@@ -1,7 +1,7 @@
 /* Finding attacks by name, and what all of them refuse. */
 #include "attacks/attack.h"
 
-const char *const pg_attack_through_names[] = {"defense", "mean", NULL};
+const char *const pg_attack_gradient_names[] = {"defense", "mean", NULL};
 
 static const pg_module *at(int i) { return pg_attacks[i] ? &pg_attacks[i]->module : NULL; }
 

@@ -80,24 +80,25 @@ struct pg_victim {
 };
 
 /* What every attack lets its user choose; the first member of every attack's config. */
-enum { PG_THROUGH_DEFENSE, PG_THROUGH_MEAN };
-extern const char *const pg_attack_through_names[]; /* "defense", "mean" */
+enum { PG_GRADIENT_DEFENSE, PG_GRADIENT_MEAN };
+extern const char *const pg_attack_gradient_names[]; /* "defense", "mean" */
 typedef struct pg_attack_common {
     int64_t batch; /* slots of the victim */
-    int through;   /* what the scores are those of: the defense's surrogate (adaptive), or the mean of the local logits */
+    int gradient;  /* of what the loss is computed and differentiated: the defense's surrogate (adaptive), or the mean of the
+                      local logits */
 } pg_attack_common;
-#define PG_ATTACK_COMMON_OPTIONS(config_type, batch_default)                                                                 \
-    {.name = "batch",                                                                                                        \
-     .type = PG_OPTION_INT,                                                                                                  \
-     .offset = offsetof(config_type, common.batch),                                                                          \
-     .fallback = batch_default,                                                                                              \
-     .min = 1,                                                                                                               \
-     .max = 4096,                                                                                                            \
-     .help = "images attacked at a time"},                                                                                   \
-    {                                                                                                                        \
-        .name = "through", .type = PG_OPTION_CHOICE, .offset = offsetof(config_type, common.through), .fallback = "defense", \
-        .choices = pg_attack_through_names,                                                                                  \
-        .help = "what is differentiated: the defense (adaptive) or the mean of the local logits"                             \
+#define PG_ATTACK_COMMON_OPTIONS(config_type, batch_default)                                                                   \
+    {.name = "batch",                                                                                                          \
+     .type = PG_OPTION_INT,                                                                                                    \
+     .offset = offsetof(config_type, common.batch),                                                                            \
+     .fallback = batch_default,                                                                                                \
+     .min = 1,                                                                                                                 \
+     .max = 4096,                                                                                                              \
+     .help = "images attacked at a time"},                                                                                     \
+    {                                                                                                                          \
+        .name = "gradient", .type = PG_OPTION_CHOICE, .offset = offsetof(config_type, common.gradient), .fallback = "defense", \
+        .choices = pg_attack_gradient_names,                                                                                   \
+        .help = "what is differentiated: the defense (adaptive) or the mean of the local logits"                               \
     }
 
 /* Images that an attack may learn from before it is run (universal patches). */

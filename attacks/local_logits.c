@@ -51,7 +51,7 @@ static int normalize(void *config)
                        pg_location_names[c->location.mode]);
     pg_location_normalize(&c->location);
     c->location.places = 1;
-    c->common.through = PG_THROUGH_DEFENSE; /* it goes through neither */
+    c->common.gradient = PG_GRADIENT_DEFENSE; /* it goes through neither */
     memset(c->objective.target, 0, sizeof c->objective.target);
     memcpy(c->objective.target, "none", 4);
     return PG_OK;

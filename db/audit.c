@@ -1,16 +1,24 @@
 /* Audits of cells. See store.h and the table audit of schema.sql. */
 #include "db/internal.h"
+#include "harness/base/names.h"
 
 int pg_store_audit(pg_store *store, const char *cell_id, const pg_audit_record *r)
 {
     char now[32];
+    pg_buf settings;
     pg_db_time(now);
     pg_audit_record record = *r;
     record.finished = now;
     int code = pg_db_begin(store);
     if (code != PG_OK)
         return code;
-    code = pg_db_store_audit(store, cell_id, &record, true);
+    pg_buf_init(&settings);
+    pg_lines_stored(r->settings, &settings);
+    record.settings = settings.data;
+    code = pg_buf_check(&settings);
+    if (code == PG_OK)
+        code = pg_db_store_audit(store, cell_id, &record, true);
+    pg_buf_release(&settings);
     if (code == PG_OK && sqlite3_changes(store->db) != 1)
         code = pg_fail(PG_EMISSING, "%s: has no cell %.16s; plan it before its audit is stored", store->path, cell_id);
     return pg_db_end(store, code);
@@ -20,15 +28,23 @@ int pg_store_each_audit(pg_store *store, const char *cell_id, int (*each)(const 
                         void *context)
 {
     sqlite3_stmt *row = NULL;
+    pg_buf settings;
     int step = 0;
     int code = pg_db_check_copies(store);
+    pg_buf_init(&settings);
     if (code == PG_OK)
         code = pg_db_get(store, pg_db_select_audits, &row, PG_BIND(PG_V(cell_id, cell_id)));
     while (code == PG_OK && (step = pg_db_step(store, row, "reading audits")) == 1) {
         pg_audit_record record;
         pg_db_read_audit(row, &record);
-        code = each(&record, context);
+        pg_buf_clear(&settings);
+        pg_lines_today(record.settings, &settings);
+        record.settings = settings.data;
+        code = pg_buf_check(&settings);
+        if (code == PG_OK)
+            code = each(&record, context);
     }
+    pg_buf_release(&settings);
     pg_db_done(row);
     return code == PG_OK && step < 0 ? step : code;
 }

@@ -1,5 +1,6 @@
 /* Settings as text: "key=value" lines, sorted by key when read. Pure functions. */
 #include "db/store.h"
+#include "harness/base/names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,30 +52,27 @@ static void sort(pg_setting *settings, size_t n)
 
 int pg_settings_parse(const char *const *texts, size_t n_texts, pg_setting **out, size_t *n)
 {
-    size_t lines = 0, bytes = 0;
-    for (size_t t = 0; t < n_texts; t++) {
-        bytes += strlen(texts[t]) + 1;
-        for (const char *c = texts[t]; *c; c++)
-            lines += *c == '\n';
-    }
-    pg_setting *settings = malloc((lines + n_texts) * sizeof *settings + bytes + 1);
-    if (!settings)
+    pg_buf today;
+    pg_buf_init(&today);
+    for (size_t t = 0; t < n_texts; t++)
+        pg_lines_today(texts[t], &today);
+    size_t lines = 0, found = 0;
+    for (const char *c = today.data; *c; c++)
+        lines += *c == '\n';
+    pg_setting *settings = pg_buf_check(&today) == PG_OK ? malloc(lines * sizeof *settings + today.size + 1) : NULL;
+    if (!settings) {
+        pg_buf_release(&today);
         return pg_fail(PG_ENOMEM, "settings: out of memory");
-    char *at = (char *)(settings + lines + n_texts);
-    size_t found = 0;
-    for (size_t t = 0; t < n_texts; t++) {
-        size_t size = strlen(texts[t]);
-        memcpy(at, texts[t], size + 1);
-        for (char *line = at, *end; *line; line = end) {
-            end = line + strcspn(line, "\n");
-            if (*end)
-                *end++ = 0;
-            if (split_line(line, &settings[found++]) != PG_OK) {
-                free(settings);
-                return PG_EDAMAGED;
-            }
+    }
+    char *at = memcpy(settings + lines, today.data, today.size + 1);
+    pg_buf_release(&today);
+    for (char *line = at, *end; *line; line = end) {
+        end = line + strcspn(line, "\n");
+        *end++ = 0;
+        if (split_line(line, &settings[found++]) != PG_OK) {
+            free(settings);
+            return PG_EDAMAGED;
         }
-        at += size + 1;
     }
     sort(settings, found);
     *out = settings;

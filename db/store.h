@@ -41,8 +41,8 @@ typedef struct pg_setting {
     const char *key, *value;
 } pg_setting;
 void pg_settings_add(pg_buf *text, const char *key, const char *value);
-/* Parses several texts into one list sorted by key (of equal keys the first text's comes first). *new*: free(*out), one block
- * with the strings in it. Lines without "=" are PG_EDAMAGED. */
+/* Parses several texts into one list sorted by key (of equal keys the first text's comes first), with the names of today
+ * (harness/base/names.h). *new*: free(*out), one block with the strings in it. Lines without "=" are PG_EDAMAGED. */
 int pg_settings_parse(const char *const *texts, size_t n_texts, pg_setting **out, size_t *n) PG_MUST_USE;
 /* Value of a key, "" if absent. Borrowed. A key without a dot that is no key of its own is looked up as an option of the cell's
  * defense, then of its attack: "threshold" reads "robust-masking.threshold". */
@@ -158,7 +158,7 @@ int pg_store_same_images(pg_store *store, const char *cell_a, const char *cell_b
 /* One audit of one cell (db/schema.sql, table audit). Everything borrowed. */
 typedef struct pg_audit_record {
     const char *level;    /* "feature", "pixel", "locality" */
-    const char *settings; /* of the audit; key=value lines */
+    const char *settings; /* of the audit; key=value lines, with the names of today */
     int64_t n, certified, broken, unbroken, published_broken;
     bool has_delta;
     int64_t delta;        /* locality: largest change outside the window, grid units */

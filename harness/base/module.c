@@ -1,5 +1,6 @@
 /* Settling a module's options. See module.h. */
 #include "harness/base/module.h"
+#include "harness/base/names.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -47,11 +48,19 @@ static size_t field_size(pg_option_type type)
     return (size_t)type < sizeof sizes / sizeof *sizes ? sizes[type] : 0;
 }
 
+/* The store would take an option of that name for the one that had it. */
+static bool is_old_name(const char *name)
+{
+    char room[PG_KEY_MAX];
+    return strcmp(pg_key_today(name, room), name) != 0;
+}
+
 /* What is wrong with a row by itself; NULL: nothing. */
 static const char *row_fault(const pg_option *row, size_t config_size)
 {
     size_t size = field_size(row->type);
     return !is_name(row->name, "_")                                        ? "its name is none"
+           : is_old_name(row->name)                                        ? "its name is the old one of another option"
            : !size                                                         ? "its type is unknown"
            : !is_line(row->help)                                           ? "it has no help of one line"
            : !row->fallback                                                ? "it has no default"
@@ -111,12 +120,19 @@ int pg_module_place(const pg_module *m, const char *kind, const pg_module *(*at)
     return -1;
 }
 
+static const char *key_of_pair(const char *pair, char room[2][PG_KEY_MAX])
+{
+    snprintf(room[0], PG_KEY_MAX, "%.*s", (int)strcspn(pair, "="), pair);
+    return pg_key_today(room[0], room[1]);
+}
+
 /* An earlier pair of the same key, or NULL. */
 static const char *pair_before(const char *const *pairs, size_t i)
 {
-    size_t length = strcspn(pairs[i], "=") + 1;
-    for (size_t j = 0; pairs[i][length - 1] && j < i; j++)
-        if (strncmp(pairs[j], pairs[i], length) == 0)
+    char rooms[2][2][PG_KEY_MAX];
+    const char *key = key_of_pair(pairs[i], rooms[0]);
+    for (size_t j = 0; strchr(pairs[i], '=') && j < i; j++)
+        if (strchr(pairs[j], '=') && strcmp(key_of_pair(pairs[j], rooms[1]), key) == 0)
             return pairs[j];
     return NULL;
 }

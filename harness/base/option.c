@@ -1,5 +1,6 @@
 /* Option tables: setting, formatting, help. See option.h. */
 #include "harness/base/option.h"
+#include "harness/base/names.h"
 
 #include <assert.h>
 #include <math.h>
@@ -17,6 +18,8 @@ static bool within(const pg_option *row, double value) { return !has_limits(row)
 
 const pg_option *pg_option_find(const pg_option *table, const char *name)
 {
+    char room[PG_KEY_MAX];
+    name = pg_key_today(name, room);
     for (; table->name; table++)
         if (strcmp(table->name, name) == 0)
             return table;

@@ -71,7 +71,8 @@ void pg_option_note(const pg_option *row, pg_buf *out);
  * name. */
 void pg_options_help(const pg_option *table, const char *prefix, pg_buf *out);
 
-const pg_option *pg_option_find(const pg_option *table, const char *name); /* NULL if unknown */
+/* By the name of today or an old one (harness/base/names.h). NULL if unknown. */
+const pg_option *pg_option_find(const pg_option *table, const char *name);
 
 /* The entry of NULL-terminated `names` nearest to `name` by edit distance, or NULL where none is near. Borrowed. */
 const char *pg_nearest(const char *name, const char *const *names);

@@ -1,5 +1,6 @@
 /* patchgauge attack: one attack on a run of images; results as files, with pictures. */
 #include "harness/base/file.h"
+#include "harness/base/names.h"
 #include "harness/base/option.h"
 #include "harness/base/process.h"
 #include "harness/base/signals.h"
@@ -103,9 +104,9 @@ static int set(arguments *a, int option, const char *text)
     }
     if (option == 'A') {
         r->behind_resize = strcmp(text, "network") == 0;
-        return r->behind_resize || strcmp(text, "input") == 0
+        return r->behind_resize || strcmp(pg_value_today("patch-space", text), "image") == 0
                    ? PG_OK
-                   : pg_fail(PG_EUSAGE, "--attacker %s: right would be input or network", text);
+                   : pg_fail(PG_EUSAGE, "--patch-space %s: right would be image or network", text);
     }
     if (option != 's')
         return set_number(r, option, text);
@@ -122,7 +123,7 @@ static int parse(int argc, char **argv, arguments *a)
                                             {"images", required_argument, NULL, 'i'},
                                             {"attack", required_argument, NULL, 'a'},
                                             {"patch", required_argument, NULL, 'p'},
-                                            {"attacker", required_argument, NULL, 'A'},
+                                            {"patch-space", required_argument, NULL, 'A'},
                                             {"defense", required_argument, NULL, 'e'},
                                             {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
                                             {"output", required_argument, NULL, 'o'},
@@ -348,9 +349,9 @@ const pg_command pg_command_attack = {
         "  --images A:B     images A to B - 1; default all\n"
         "  --attack NAME    see `patchgauge list attacks`\n"
         "  --patch P        pixels (5), height x width (5x8) or a share of the image (2.4%, a square)\n"
-        "  --attacker A     input (default) or network: whether the patch is put on before or after a resize. The patch, its\n"
-        "                   places and patches.npy are in pixels of the images there; the sheet shows images as the network\n"
-        "                   takes them, and outlines what the patch changes\n"
+        "  --patch-space S  image (default) or network: the patch is applied before or after a resize. The patch, its places\n"
+        "                   and patches.npy are in pixels of the images there; the sheet shows images as the network takes\n"
+        "                   them, and outlines the affected pixels\n"
         "  --defense NAME   see `patchgauge list defenses`; default mean, no defense\n"
         "  --set KEY=VALUE  option of the attack or the defense, see `help attack NAME` and `help defense NAME`; where both\n"
         "                   have it, attack.KEY=VALUE or defense.KEY=VALUE; may be given several times\n"

@@ -309,13 +309,13 @@ static char *meta_text(const work *w)
     json_t *meta = json_pack(
         "{s:s, s:s, s:s%, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:[ii], s:[ii], s:[ii], s:s, s:i, s:s, s:I, s:s, s:o, s:o, "
         "s:o, s:o, s:o}",
-        "format", "patchgauge.attack.1", "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256",
+        "format", "patchgauge.attack.2", "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256",
         f->info.hash, "model", f->info.model, "dataset", r->dataset, "dataset_sha256", data->hash, "split", data->split,
-        "first", (json_int_t)c->first, "end", (json_int_t)(c->first + c->count), "attacker",
-        r->behind_resize ? "network" : "input", "patch", c->patch_height, c->patch_width, "reach", c->affected_height,
+        "first", (json_int_t)c->first, "end", (json_int_t)(c->first + c->count), "patch_space",
+        r->behind_resize ? "network" : "image", "patch", c->patch_height, c->patch_width, "affected", c->affected_height,
         c->affected_width, "window", c->window.height, c->window.width, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32",
-        "batch", r->batch, "device", pg_network_device(w->network), "seed", (json_int_t)r->seed, "through",
-        pg_forward_through(f), "attack", options_json(&f->attack->module, f->attack_config), "defense",
+        "batch", r->batch, "device", pg_network_device(w->network), "seed", (json_int_t)r->seed, "gradient",
+        pg_forward_gradient(f), "attack", options_json(&f->attack->module, f->attack_config), "defense",
         options_json(&c->defense->module, c->config), "delta", c->has_delta ? json_integer(c->delta) : json_null(), "classes",
         names_json(data), "counts", counts);
     char *text = meta ? pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
@@ -401,7 +401,7 @@ static int draw(work *w)
         pg_buf_init(texts[i]);
     write_title(w, &title);
     pg_buf_printf(&sheet, "%lld of %lld images broken; the first ones that were attacked, through %s", (long long)t->broken,
-                  (long long)t->clean, strcmp(pg_forward_through(w->forward), "mean") == 0 ? "the mean" : "the defense");
+                  (long long)t->clean, strcmp(pg_forward_gradient(w->forward), "mean") == 0 ? "the mean" : "the defense");
     pg_buf_printf(&logits, "%lld local vectors of %lld image%s", (long long)t->positions, (long long)t->n,
                   t->n == 1 ? "" : "s");
     pg_local_logits histogram = {.title = title.data,
@@ -445,7 +445,7 @@ static void say(const work *w)
     if (t->losses > 0)
         printf("%-26s %.4f, mean of %lld attacked images\n", "loss", t->loss / (double)t->losses, (long long)t->losses);
     printf("%-26s %.1f an image, at most %lld, through %s\n", "steps", (double)t->steps / (double)t->n, (long long)t->longest,
-           strcmp(pg_forward_through(c->forward), "mean") == 0 ? "the mean of the local logits" : "the defense");
+           strcmp(pg_forward_gradient(c->forward), "mean") == 0 ? "the mean of the local logits" : "the defense");
     printf("%-26s %s\n", "files", w->request->folder);
 }
 

@@ -110,7 +110,7 @@ static int write_matrix(const pg_attack_request *r, pg_buf *out)
                                      {"defense", r->defense},
                                      {"attack", r->attack},
                                      {"patch", r->patch},
-                                     {"attacker", r->behind_resize ? "network" : "input"},
+                                     {"patch-space", r->behind_resize ? "network" : "image"},
                                      {"dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32"}};
     int code = PG_OK;
     pg_buf_puts(out, "name = \"attack\"\n[fixed]\n");

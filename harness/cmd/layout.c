@@ -4,6 +4,7 @@
 
 #include "db/store.h"
 #include "harness/base/log.h"
+#include "harness/base/names.h"
 #include "harness/base/option.h"
 #include "harness/plan/plan.h"
 #include "plots/figure.h"
@@ -44,8 +45,9 @@ static int add_key(const char *key, size_t size, keys *out)
 {
     if (size == 0 || size >= KEY_MAX || out->n == KEYS_MAX)
         return pg_fail(PG_EUSAGE, "a list of keys is at most %d names, with commas between them", KEYS_MAX);
-    memcpy(out->text[out->n], key, size);
-    out->text[out->n++][size] = '\0';
+    char written[KEY_MAX], room[PG_KEY_MAX];
+    snprintf(written, sizeof written, "%.*s", (int)size, key);
+    snprintf(out->text[out->n++], KEY_MAX, "%.*s", KEY_MAX - 1, pg_key_today(written, room));
     return PG_OK;
 }
 
@@ -214,7 +216,7 @@ static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_ta
     entry->clean = result->clean;
     entry->certified = result->certified;
     entry->attacked = cell->forward->attack ? result->attacked : -1;
-    entry->through_mean = cell->forward->attack && strcmp(pg_forward_through(cell->forward), "mean") == 0;
+    entry->through_mean = cell->forward->attack && strcmp(pg_forward_gradient(cell->forward), "mean") == 0;
     entry->published = result->has_published ? result->certified_published : -1;
     entry->published_audited = -1;
     for (size_t i = 0; i < PG_TABLE_CASES; i++)
@@ -444,6 +446,16 @@ static int choose_keys(const pg_plan *plan, const pg_layout_request *request, ke
     return code;
 }
 
+static int join_keys(const keys *list, char **out)
+{
+    pg_buf text;
+    pg_buf_init(&text);
+    for (size_t i = 0; i < list->n; i++)
+        pg_buf_printf(&text, "%s%s", i ? "," : "", list->text[i]);
+    *out = pg_buf_take(&text);
+    return *out ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a head");
+}
+
 /* All entries, and what else the request asks for. */
 static int fill(const pg_context *context, const pg_layout_request *request, const pg_plan *plan, const keys sides[3],
                 pg_layout *out)
@@ -485,6 +497,8 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
     const pg_plan *plan = request->plan != NULL ? request->plan : opened;
     if (code == PG_OK)
         code = choose_keys(plan, request, sides);
+    for (int i = 0; code == PG_OK && i < 2; i++)
+        code = join_keys(&sides[i], &out->heads[i]);
     if (code == PG_OK)
         code = make_title(plan, &out->title);
     if (code == PG_OK)
@@ -492,8 +506,8 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
     out->table.paper = request->paper;
     out->table.best = request->best;
     out->table.title = out->title;
-    out->table.row_key = request->rows;
-    out->table.column_key = request->cols;
+    out->table.row_key = out->heads[0];
+    out->table.column_key = out->heads[1];
     out->table.entries = out->entries;
     out->table.metrics = out->metrics;
     out->table.networks = out->networks;
@@ -508,6 +522,8 @@ void pg_layout_release(pg_layout *layout)
         release_entry(&layout->entries[i]);
     free(layout->entries);
     free(layout->title);
+    free(layout->heads[0]);
+    free(layout->heads[1]);
     pg_layout_more_release(layout);
     *layout = (pg_layout){0};
 }

@@ -28,7 +28,7 @@ typedef struct pg_layout {
     pg_table table; /* ready to print; its strings belong to the layout */
     pg_table_entry *entries;
     const pg_metric *metrics[PG_LAYOUT_METRICS];
-    char *title;
+    char *title, *heads[2];     /* heads of rows and columns: their keys, comma-separated */
     pg_table_network *networks; /* owned, as their strings and lists */
     pg_table_time *times;
 } pg_layout;

@@ -54,7 +54,7 @@ static void add_attack_options(const pg_cell_result *r, const char *name, pg_buf
 /* What tells a cell from others and is not the default: " batch=8 seed=1 images=8:16". */
 static void add_others(const pg_cell_result *r, pg_buf *out)
 {
-    static const pg_key_id ids[] = {PG_KEY_ATTACK, PG_KEY_ATTACKER, PG_KEY_BATCH, PG_KEY_DELTA, PG_KEY_DTYPE, PG_KEY_SEED};
+    static const pg_key_id ids[] = {PG_KEY_ATTACK, PG_KEY_PATCH_SPACE, PG_KEY_BATCH, PG_KEY_DELTA, PG_KEY_DTYPE, PG_KEY_SEED};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         const char *value = pg_cell_result_setting(r, pg_keys[ids[i]].name);
         bool number = ids[i] == PG_KEY_DELTA && strcmp(value, "any-batch") != 0; /* cells of before have one of that name */
@@ -151,7 +151,7 @@ const pg_command pg_command_ls = {
     .help =
         "One line a cell: the first digits of its id, its state (new, partial, done, failed), images with outcomes, clean\n"
         "accuracy, accuracy under attack and certified accuracy so far in percent, defense, patch and options, and of attack,\n"
-        "attacker, batch, dtype, seed and images what is not the default. Cells stand in the order in which they were "
+        "patch space, batch, dtype, seed and images what is not the default. Cells stand in the order in which they were "
         "planned.\n"
         "\n"
         "  --state STATE   only new, partial, done or failed cells\n"

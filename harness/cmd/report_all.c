@@ -64,7 +64,7 @@ static bool is_choice(const pg_cell_result *r, const char *key)
 static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e)
 {
     const pg_cell_result *r = &a->cells[i];
-    const char *through = pg_cell_result_setting(r, "attack.through");
+    const char *gradient = pg_cell_result_setting(r, "attack.gradient");
     pg_buf row;
     pg_passes passes;
     *e = (pg_table_entry){.column = pg_cell_result_setting(r, "patch"),
@@ -84,7 +84,7 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
                           .delta = r->has_delta ? r->delta : -1,
                           .any_batch = strcmp(pg_cell_result_setting(r, "delta"), "any-batch") == 0,
                           .moved = atoll(pg_cell_result_setting(r, "locality.moved")),
-                          .through_mean = strcmp(through, "mean") == 0};
+                          .through_mean = strcmp(gradient, "mean") == 0};
     snprintf(e->batches, sizeof e->batches, "%s", pg_cell_result_setting(r, "locality.batches"));
     snprintf(e->measured_on, sizeof e->measured_on, "%s", pg_cell_result_setting(r, "locality.on"));
     for (size_t c = 0; c < PG_TABLE_CASES; c++)

@@ -203,7 +203,7 @@ static int make_sheet(pg_report_work *work, const pg_cell_result *r, sheet *s)
     int code = open_dataset(work, r, &s->info);
     if (code != PG_OK || s->info == NULL || sscanf(pg_cell_result_setting(r, "patch.px"), "%dx%d", &s->height, &s->width) != 2)
         return code;
-    s->before = strcmp(pg_cell_result_setting(r, "attacker"), "input") == 0;
+    s->before = strcmp(pg_cell_result_setting(r, "patch-space"), "image") == 0;
     s->image_height = s->before ? s->info->source_height : s->info->height;
     s->image_width = s->before ? s->info->source_width : s->info->width;
     if (s->height < 1 || s->width < 1 || s->height > s->image_height || s->width > s->image_width)

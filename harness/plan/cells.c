@@ -70,7 +70,7 @@ static void resolve_patch(pg_cell_builder *s, const pg_toml_value **values, pg_c
 {
     const pg_forward *f = c->forward;
     pg_geometry g = f->info.geometry;
-    bool before = strcmp(pg_row_value(s, values, PG_KEY_ATTACKER), "input") == 0;
+    bool before = strcmp(pg_row_value(s, values, PG_KEY_PATCH_SPACE), "image") == 0;
     c->image_height = before ? f->resize.from_height : f->dataset_height;
     c->image_width = before ? f->resize.from_width : f->dataset_width;
     if (pg_patch_parse(pg_row_value(s, values, PG_KEY_PATCH), c->image_height, c->image_width, &c->patch_height,
@@ -156,7 +156,7 @@ static int make_canonical(const pg_cell_builder *s, const pg_toml_value **values
         pg_cell_defended_text(s, values, c, &text);
     }
     locality_text(c, &text);
-    int code = pg_lines_sort(&text);
+    int code = pg_lines_canonical(&text);
     if (code == PG_OK)
         code = pg_hash_bytes(text.data, text.size, c->id);
     c->canonical = pg_buf_take(&text);
@@ -182,7 +182,7 @@ static int make_settings(const pg_cell_builder *s, const pg_toml_value **values,
     }
     if (strcmp(c->forward->weights, "null") == 0) /* the null model has no file: its options are settings */
         pg_options_canonical(pg_model_find("null")->module.options, c->forward->info.config, "null.", true, &text);
-    int code = pg_lines_sort(&text);
+    int code = pg_lines_canonical(&text);
     c->settings = pg_buf_take(&text);
     pg_buf_release(&text);
     return code == PG_OK && !c->settings ? pg_fail(PG_ENOMEM, "out of memory") : code;
@@ -208,7 +208,7 @@ static int make_details(pg_cell *c)
     pg_buf text;
     pg_buf_init(&text);
     if (f->attack) {
-        pg_buf_printf(&text, "attack.through=%s\n", pg_forward_through(f));
+        pg_buf_printf(&text, "attack.gradient=%s\n", pg_forward_gradient(f));
         pg_modules_identity("attack", &f->attack->module, &text);
     }
     pg_settings_add(&text, "certificate", pg_certificate_names[c->defense->certificate(c->config)]);
@@ -221,7 +221,7 @@ static int make_details(pg_cell *c)
     pg_buf_printf(&text, "model.version=%d\n", f->info.model_version);
     pg_buf_printf(&text, "patch.px=%dx%d\nweights.hash=%s\n", c->patch_height, c->patch_width, f->info.hash);
     if (c->affected_height != c->patch_height || c->affected_width != c->patch_width)
-        pg_buf_printf(&text, "reach.px=%dx%d\n", c->affected_height, c->affected_width);
+        pg_buf_printf(&text, "affected.px=%dx%d\n", c->affected_height, c->affected_width);
     pg_buf_printf(&text, "window=%dx%d\n", c->window.height, c->window.width);
     for (const pg_option *row = c->defense->module.options; row->name; row++)
         if (pg_option_left_out(row, c->config, &text)) /* of the settings too, since it is no part of identity */
@@ -231,7 +231,7 @@ static int make_details(pg_cell *c)
         snprintf(prefix, sizeof prefix, "%s.", f->info.model);
         pg_options_canonical(pg_model_find(f->info.model)->module.options, f->info.config, prefix, true, &text);
     }
-    int code = pg_lines_sort(&text);
+    int code = pg_lines_canonical(&text);
     c->details = pg_buf_take(&text);
     pg_buf_release(&text);
     return code == PG_OK && !c->details ? pg_fail(PG_ENOMEM, "out of memory") : code;

@@ -96,7 +96,7 @@ static void forward_text(const pg_forward *f, pg_buf *out)
 /* The sorted lines are the identity of the pass; releases them. */
 static int seal_forward(pg_forward *f, pg_buf *lines)
 {
-    int code = pg_lines_sort(lines);
+    int code = pg_lines_canonical(lines);
     if (code == PG_OK)
         code = pg_hash_bytes(lines->data, lines->size, f->id);
     f->canonical = pg_buf_take(lines);
@@ -316,10 +316,10 @@ static int configure(pg_cell_builder *s, const pg_toml_value **values, const pg_
     return code;
 }
 
-const char *pg_forward_through(const pg_forward *f)
+const char *pg_forward_gradient(const pg_forward *f)
 {
     const pg_attack_common *common = f->attack_config;
-    return f->defense->surrogate && common->through == PG_THROUGH_DEFENSE ? "defense" : "mean";
+    return f->defense->surrogate && common->gradient == PG_GRADIENT_DEFENSE ? "defense" : "mean";
 }
 
 static void defended_text(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
@@ -335,8 +335,8 @@ static void attack_text(const pg_cell_builder *s, const pg_toml_value **values, 
     forward_text(f, out);
     snprintf(prefix, sizeof prefix, "%s.", f->attack->module.name);
     pg_modules_identity("attack", &f->attack->module, out);
-    pg_buf_printf(out, "attack.through=%s\n", pg_forward_through(f));
-    if (strcmp(pg_forward_through(f), "defense") == 0)
+    pg_buf_printf(out, "attack.gradient=%s\n", pg_forward_gradient(f));
+    if (strcmp(pg_forward_gradient(f), "defense") == 0)
         pg_buf_printf(out, "attack.surrogate=%d\n", f->defense->surrogate_version);
     pg_options_canonical(f->attack->module.options, f->attack_config, prefix, true, out);
     pg_buf_printf(out, "window=%dx%d\n", f->window.height, f->window.width);

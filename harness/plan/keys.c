@@ -11,7 +11,6 @@
 
 const pg_key pg_keys[PG_KEYS + 1] = {
     [PG_KEY_ATTACK] = {"attack", "none", "none (clean images and certificates), or a name of `patchgauge list attacks`"},
-    [PG_KEY_ATTACKER] = {"attacker", "input", "input or network: whether the patch is put on before or after a resize"},
     [PG_KEY_BATCH] = {"batch", PG_STRING(PG_BATCH_DEFAULT), "images of a forward pass, 1 to 4096"},
     [PG_KEY_DATASET] = {"dataset", NULL, "NAME:SPLIT, as in `patchgauge list datasets`; NAME:SPLIT@SIZE resizes its images"},
     [PG_KEY_DEFENSE] = {"defense", NULL, "a name of `patchgauge list defenses`"},
@@ -20,17 +19,18 @@ const pg_key pg_keys[PG_KEYS + 1] = {
     [PG_KEY_DTYPE] = {"dtype", "fp32", "fp32 or bf16"},
     [PG_KEY_IMAGES] = {"images", "", "FIRST:END, images FIRST to END - 1 of the split"},
     [PG_KEY_PATCH] = {"patch", NULL, "pixels (5), height x width (5x8) or a share of the image (2.4%, a square: of 32 px 5x5)"},
+    [PG_KEY_PATCH_SPACE] = {"patch-space", "image", "image or network: the patch is applied before or after a resize"},
     [PG_KEY_SEED] = {"seed", "0", "a whole number from 0"},
     [PG_KEY_WEIGHTS] = {"weights", NULL, "a weights file, or null for the built-in null model"},
 };
 
-static const char *const attackers[] = {"input", "network", NULL};
 static const char *const deltas[] = {"place", "any-batch", NULL};
+static const char *const patch_spaces[] = {"image", "network", NULL};
 
 void pg_plan_keys_help(pg_buf *text)
 {
     for (const pg_key *key = pg_keys; key->name; key++) {
-        pg_buf_printf(text, "  %-9s %s ", key->name, key->help);
+        pg_buf_printf(text, "  %-11s %s ", key->name, key->help);
         if (!key->fallback)
             pg_buf_puts(text, "(has to be given)\n");
         else
@@ -152,9 +152,6 @@ static void check_known_value(pg_cell_builder *s, pg_key_id id, const pg_toml_va
         if (strcmp(v->text, "none") != 0 && !pg_attack_find(v->text))
             pg_problem(s->problems, v->line, "attack", "%s", pg_error_message());
         break;
-    case PG_KEY_ATTACKER:
-        check_choice(s, v, "attacker", attackers);
-        break;
     case PG_KEY_BATCH:
         check_int(s, v, "batch", 4096, 1);
         break;
@@ -173,6 +170,9 @@ static void check_known_value(pg_cell_builder *s, pg_key_id id, const pg_toml_va
     case PG_KEY_PATCH:
         if (pg_patch_parse(v->text, PG_SIDE_MAX, PG_SIDE_MAX, &height, &width) != PG_OK)
             pg_problem(s->problems, v->line, "patch", "%s", pg_error_message());
+        break;
+    case PG_KEY_PATCH_SPACE:
+        check_choice(s, v, "patch-space", patch_spaces);
         break;
     case PG_KEY_SEED:
         check_int(s, v, "seed", INT64_MAX, 0);

@@ -10,7 +10,6 @@
 /* Keys that are not options of modules. */
 typedef enum pg_key_id {
     PG_KEY_ATTACK,
-    PG_KEY_ATTACKER,
     PG_KEY_BATCH,
     PG_KEY_DATASET,
     PG_KEY_DEFENSE,
@@ -18,6 +17,7 @@ typedef enum pg_key_id {
     PG_KEY_DTYPE,
     PG_KEY_IMAGES,
     PG_KEY_PATCH,
+    PG_KEY_PATCH_SPACE,
     PG_KEY_SEED,
     PG_KEY_WEIGHTS,
     PG_KEYS
@@ -108,7 +108,8 @@ void pg_cell_defended_text(const pg_cell_builder *builder, const pg_toml_value *
  * rounded. It says nothing of other shapes. PG_EINPUT. */
 int pg_patch_parse(const char *text, int height, int width, int *patch_height, int *patch_width) PG_MUST_USE;
 
-/* Canonical text: lines sorted, so that the order of keys is no matter. In place. */
-int pg_lines_sort(pg_buf *text) PG_MUST_USE;
+/* Canonical text: lines with the names of the store (harness/base/names.h), sorted, so that the order of keys is no matter. In
+ * place. */
+int pg_lines_canonical(pg_buf *text) PG_MUST_USE;
 
 #endif

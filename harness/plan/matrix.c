@@ -1,6 +1,7 @@
 /* Reading and expanding matrix files. See matrix.h. */
 #include "harness/plan/matrix.h"
 
+#include "harness/base/names.h"
 #include "harness/base/option.h"
 #include "harness/base/text.h"
 
@@ -43,6 +44,68 @@ void pg_problem(pg_problems *problems, int line, const char *key, const char *fo
             pg_buf_add(&problems->text, made.data, made.size);
     }
     pg_buf_release(&made);
+}
+
+/* ---- Old names ---- */
+
+/* `old` and `today` name the same key or value: a matrix uses one of them. */
+static int refuse_both(const char *path, const char *what, const char *old, int old_line, const char *today, int today_line)
+{
+    return pg_fail(PG_EINPUT, "%s:%d: %s \"%s\" is the old name of \"%s\" in line %d; use one name", path, old_line, what, old,
+                   today, today_line);
+}
+
+static int check_value(const char *path, const pg_toml *toml, const char *key, const pg_toml_value *value)
+{
+    char room[PG_KEY_MAX];
+    const char *today = pg_value_today(key, value->text);
+    for (size_t i = 0; strcmp(today, value->text) != 0 && i < toml->n; i++) {
+        const pg_toml_entry *e = &toml->entries[i];
+        for (size_t k = 0; strcmp(pg_key_today(e->key, room), key) == 0 && k < e->n; k++)
+            if (strcmp(e->values[k].text, today) == 0)
+                return refuse_both(path, key, value->text, value->line, today, e->values[k].line);
+    }
+    return PG_OK;
+}
+
+static int check_entry(const char *path, const pg_toml *toml, const pg_toml_entry *e)
+{
+    char room[PG_KEY_MAX];
+    const char *key = pg_key_today(e->key, room);
+    for (size_t i = 0; strcmp(key, e->key) != 0 && i < toml->n; i++)
+        if (strcmp(toml->entries[i].key, key) == 0)
+            return refuse_both(path, "key", e->key, e->line, key, toml->entries[i].line);
+    int code = PG_OK;
+    for (size_t k = 0; code == PG_OK && k < e->n; k++)
+        code = check_value(path, toml, key, &e->values[k]);
+    return code;
+}
+
+static int rename_text(char **text, const char *today)
+{
+    if (strcmp(*text, today) == 0)
+        return PG_OK;
+    char *copy = strdup(today);
+    if (!copy)
+        return pg_fail(PG_ENOMEM, "matrix: out of memory");
+    free(*text);
+    *text = copy;
+    return PG_OK;
+}
+
+static int rename_to_today(const char *path, pg_toml *toml)
+{
+    char room[PG_KEY_MAX];
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < toml->n; i++)
+        code = check_entry(path, toml, &toml->entries[i]);
+    for (size_t i = 0; code == PG_OK && i < toml->n; i++) {
+        pg_toml_entry *e = &toml->entries[i];
+        code = rename_text(&e->key, pg_key_today(e->key, room));
+        for (size_t k = 0; code == PG_OK && k < e->n; k++)
+            code = rename_text(&e->values[k].text, pg_value_today(e->key, e->values[k].text));
+    }
+    return code;
 }
 
 /* ---- From the file to keys and walks ---- */
@@ -142,7 +205,7 @@ static char *end_value(char *text)
 }
 
 /* "a,b" -> values, "a\,b" -> one; the copy of the text and the array stay with the matrix. */
-static int split_values(pg_matrix *m, const char *text, pg_toml_value **out, size_t *n)
+static int split_values(pg_matrix *m, const char *key, const char *text, pg_toml_value **out, size_t *n)
 {
     size_t count = 1;
     for (const char *c = text; *c; c++)
@@ -158,19 +221,29 @@ static int split_values(pg_matrix *m, const char *text, pg_toml_value **out, siz
     m->owned[m->n_owned++] = (char *)values;
     *n = 0;
     for (char *item = copy; item; (*n)++) {
-        values[*n].text = item;
-        item = end_value(item);
+        char *next = end_value(item);
+        values[*n].text = (char *)pg_value_today(key, item);
+        item = next;
     }
     *out = values;
     return PG_OK;
 }
 
-/* Whether an override before this one is of the same key. */
-static bool named_before(const char *const *overrides, size_t i)
+/* The key of "key=values" with the name of today: *new*. */
+static char *key_of(const char *override)
 {
-    size_t length = strcspn(overrides[i], "=") + 1;
-    for (size_t k = 0; k < i; k++)
-        if (strncmp(overrides[k], overrides[i], length) == 0)
+    char room[PG_KEY_MAX], *written = strndup(override, strcspn(override, "=")), *today = NULL;
+    if (written)
+        today = strdup(pg_key_today(written, room));
+    free(written);
+    return today;
+}
+
+/* Whether an override before this one is of the same key. */
+static bool named_before(const pg_matrix *m, const char *key)
+{
+    for (size_t k = 0; k < m->n_keys; k++)
+        if (m->keys[k].line == 0 && strcmp(m->keys[k].key, key) == 0)
             return true;
     return false;
 }
@@ -180,13 +253,15 @@ static int apply_override(pg_matrix *m, const char *override, pg_problems *probl
     const char *equals = strchr(override, '=');
     if (!equals || equals == override)
         return pg_fail(PG_EUSAGE, "-S %s: write KEY=VALUE[,VALUE]...", override);
-    char *name = strndup(override, (size_t)(equals - override));
+    char *name = key_of(override);
     if (!name)
         return pg_fail(PG_ENOMEM, "-S: out of memory");
     m->owned[m->n_owned++] = name;
+    if (named_before(m, name))
+        return pg_fail(PG_EUSAGE, "-S %s: its key is given twice", override);
     pg_toml_value *values = NULL;
     size_t n = 0;
-    int code = split_values(m, equals + 1, &values, &n);
+    int code = split_values(m, name, equals + 1, &values, &n);
     if (code != PG_OK)
         return code;
     pg_matrix_key *key = find_key(m, name);
@@ -228,8 +303,12 @@ int pg_matrix_read(const char *path, const char *text, size_t size, const char *
 {
     *out = (pg_matrix){0};
     int code = pg_toml_parse(path, text, size, &out->toml);
-    if (code != PG_OK)
+    if (code == PG_OK)
+        code = rename_to_today(path, &out->toml);
+    if (code != PG_OK) {
+        pg_toml_release(&out->toml);
         return code;
+    }
     size_t most = out->toml.n + n_overrides + 1;
     out->keys = calloc(most, sizeof *out->keys);
     out->walks = calloc(most, sizeof *out->walks);
@@ -241,8 +320,7 @@ int pg_matrix_read(const char *path, const char *text, size_t size, const char *
     for (size_t i = 0; code == PG_OK && i < out->toml.n; i++)
         add_entry(out, &out->toml.entries[i], &zip, &zip_walk, problems);
     for (size_t i = 0; code == PG_OK && i < n_overrides; i++)
-        code = named_before(overrides, i) ? pg_fail(PG_EUSAGE, "-S %s: its key is given twice", overrides[i])
-                                          : apply_override(out, overrides[i], problems);
+        code = apply_override(out, overrides[i], problems);
     if (code == PG_OK)
         count_rows(out, problems);
     if (code != PG_OK)

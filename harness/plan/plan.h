@@ -112,7 +112,7 @@ size_t pg_plan_forwards(const pg_plan *plan);
 const pg_forward *pg_plan_forward(const pg_plan *plan, size_t i);
 /* What the attack of an attacked pass differentiates: "defense", or "mean" where the defense has no surrogate or the user wants
  * it. */
-const char *pg_forward_through(const pg_forward *forward);
+const char *pg_forward_gradient(const pg_forward *forward);
 const char *pg_plan_matrix_text(const pg_plan *plan); /* the file as it was read; borrowed */
 const char *pg_plan_overrides(const pg_plan *plan);   /* one a line; borrowed */
 

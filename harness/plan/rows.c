@@ -1,6 +1,8 @@
 /* What a row of a matrix says, and the text of identities that is made of it. See keys.h. */
 #include "harness/plan/keys.h"
 
+#include "harness/base/names.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,19 +38,21 @@ int pg_row_pairs(const pg_cell_builder *s, const pg_toml_value **values, const c
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-int pg_lines_sort(pg_buf *text)
+int pg_lines_canonical(pg_buf *text)
 {
+    pg_buf stored;
+    pg_buf_init(&stored);
+    pg_lines_stored(text->data, &stored);
     size_t n = 0, at = 0;
-    for (size_t i = 0; i < text->size; i++)
-        n += text->data[i] == '\n';
-    char *copy = malloc(text->size + 1), **lines = malloc((n + 1) * sizeof *lines);
-    if (pg_buf_check(text) != PG_OK || !copy || !lines) {
-        free(copy);
+    for (size_t i = 0; i < stored.size; i++)
+        n += stored.data[i] == '\n';
+    char **lines = malloc((n + 1) * sizeof *lines);
+    if (pg_buf_check(text) != PG_OK || pg_buf_check(&stored) != PG_OK || !lines) {
+        pg_buf_release(&stored);
         free(lines);
         return pg_fail(PG_ENOMEM, "out of memory");
     }
-    memcpy(copy, text->data, text->size + 1);
-    for (char *line = copy; at < n; at++) {
+    for (char *line = stored.data; at < n; at++) {
         lines[at] = line;
         line += strcspn(line, "\n");
         *line++ = 0;
@@ -59,7 +63,7 @@ int pg_lines_sort(pg_buf *text)
         pg_buf_puts(text, lines[i]);
         pg_buf_puts(text, "\n");
     }
-    free(copy);
+    pg_buf_release(&stored);
     free(lines);
     return pg_buf_check(text);
 }
@@ -79,7 +83,7 @@ void pg_cell_defended_text(const pg_cell_builder *s, const pg_toml_value **value
     int parsed = pg_parse_int(pg_row_value(s, values, PG_KEY_SEED), &seed);
     patch_text(c, patch);
     snprintf(prefix, sizeof prefix, "%s.", c->defense->module.name);
-    pg_settings_add(out, "attacker", pg_row_value(s, values, PG_KEY_ATTACKER));
+    pg_settings_add(out, "patch-space", pg_row_value(s, values, PG_KEY_PATCH_SPACE));
     pg_settings_add(out, "defense", c->defense->module.name);
     pg_settings_add(out, "patch", patch);
     pg_buf_printf(out, "seed=%lld\n", (long long)(parsed == PG_OK ? seed : 0));

@@ -56,8 +56,8 @@ static int make(void **state)
     const char *net = scratch_path("net.safetensors");
     write_network();
     write_matrix("both.toml", net,
-                 "attack = \"lavan\"\nlavan.steps = 8\nlavan.batch = 4\n[axes]\nattacker = "
-                 "[\"input\", \"network\"]\ndefense = [\"mean\", \"robust-masking\"]\n");
+                 "attack = \"lavan\"\nlavan.steps = 8\nlavan.batch = 4\n[axes]\npatch-space = "
+                 "[\"image\", \"network\"]\ndefense = [\"mean\", \"robust-masking\"]\n");
     write_matrix("universal.toml", net,
                  "attack = \"universal\"\nuniversal.steps = 4\nuniversal.batch = 4\nuniversal.training_images = 8\ndefense = "
                  "\"mean\"\n");
@@ -174,8 +174,9 @@ static void both_attackers_are_stored_as_they_evaluate(void **state)
     for (size_t i = 0; i < 4; i++) {
         const pg_cell *cell = pg_plan_at(plan, i);
         check c = check_cell("both.db", cell);
-        print_message("%s, %s: %d of %d broken\n", cell->defense->module.name, pg_cell_value(cell, "attacker"), c.broken, c.n);
-        assert_int_equal(c.before, strcmp(pg_cell_value(cell, "attacker"), "input") == 0);
+        print_message("%s, %s: %d of %d broken\n", cell->defense->module.name, pg_cell_value(cell, "patch-space"), c.broken,
+                      c.n);
+        assert_int_equal(c.before, strcmp(pg_cell_value(cell, "patch-space"), "image") == 0);
         assert_int_equal(c.n, IMAGES);
         assert_true(c.broken > 0 || cell->defense != pg_defense_find("mean"));
         beyond += c.before ? c.beyond : 0;
@@ -240,7 +241,7 @@ static int begin(void *context, pg_store **store)
 static void an_unsound_defense_is_caught(void **state)
 {
     (void)state;
-    static const char *const overrides[] = {"defense=mean", "attacker=input"};
+    static const char *const overrides[] = {"defense=mean", "patch-space=image"};
     pg_plan *plan = open_plan("both.toml", overrides, 2);
     pg_worker_status status = {0};
     pg_broken broken[8] = {0};
@@ -295,7 +296,7 @@ static void expect_pair(json_t *meta, const char *key, int value)
 static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
 {
     (void)state;
-    static const char *const overrides[] = {"defense=mean", "attacker=input"};
+    static const char *const overrides[] = {"defense=mean", "patch-space=image"};
     char path[600], *text;
     size_t size;
     pg_npy patches, sheet;
@@ -306,11 +307,11 @@ static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
     if (code != 0)
         fail_msg("%d: %s", code, program_output);
     json_t *meta = read_meta("files");
-    assert_string_equal(json_string_value(json_object_get(meta, "attacker")), "input");
+    assert_string_equal(json_string_value(json_object_get(meta, "patch_space")), "image");
     expect_pair(meta, "patch", PATCH);
     int reach;
     assert_int_equal(pg_resize_affected(FROM, SIDE, PG_FILTER_BICUBIC, PATCH, &reach), PG_OK);
-    expect_pair(meta, "reach", reach);
+    expect_pair(meta, "affected", reach);
     json_decref(meta);
     snprintf(path, sizeof path, "%s/patches.npy", scratch_path("files"));
     assert_int_equal(load_npy(path, &patches), PG_OK);
@@ -336,16 +337,18 @@ static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
     pg_plan_free(plan);
     pg_npy_release(&patches);
     pg_npy_release(&sheet);
-    code = program_run("none.db",
-                       "attack --weights null --dataset synthetic:test@28 --attack random-search --patch 29 --attacker network "
-                       "--set null.input_height=28 --set null.input_width=28 -o %s",
-                       scratch_path("large"));
+    code =
+        program_run("none.db",
+                    "attack --weights null --dataset synthetic:test@28 --attack random-search --patch 29 --patch-space network "
+                    "--set null.input_height=28 --set null.input_width=28 -o %s",
+                    scratch_path("large"));
     assert_int_equal(code, 2);
     assert_non_null(strstr(program_output, "larger than the image (28 x 28)"));
     code = program_run(
-        "none.db", "attack --weights null --dataset synthetic:test@28 --attack random-search --patch 5 --attacker nobody -o x");
+        "none.db",
+        "attack --weights null --dataset synthetic:test@28 --attack random-search --patch 5 --patch-space nobody -o x");
     assert_true(code != 0);
-    assert_non_null(strstr(program_output, "--attacker nobody: right would be input or network"));
+    assert_non_null(strstr(program_output, "--patch-space nobody: right would be image or network"));
 }
 
 int main(void)

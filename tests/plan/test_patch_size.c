@@ -49,12 +49,12 @@ static void test_shares_of_the_paper(void **state)
 static void test_shares_hold_for_all_of_them(void **state)
 {
     (void)state;
-    pg_plan *plan =
-        must_open("[fixed]\nweights = \"null\"\nimages = \"0:10\"\ndefense = \"mean\"\nnull.height = 1\nnull.width = "
-                  "224\nnull.field = 25\nnull.stride = 1\nnull.wrap = \"w\"\n"
-                  "null.input_height = 224\nnull.input_width = 224\ndataset = \"synthetic:test@224\"\nattacker = \"network\"\n"
-                  "[axes]\npatch = [\"12.5%\", 79, 78]\n",
-                  NULL);
+    pg_plan *plan = must_open(
+        "[fixed]\nweights = \"null\"\nimages = \"0:10\"\ndefense = \"mean\"\nnull.height = 1\nnull.width = "
+        "224\nnull.field = 25\nnull.stride = 1\nnull.wrap = \"w\"\n"
+        "null.input_height = 224\nnull.input_width = 224\ndataset = \"synthetic:test@224\"\npatch-space = \"network\"\n"
+        "[axes]\npatch = [\"12.5%\", 79, 78]\n",
+        NULL);
     assert_int_equal(pg_plan_count(plan), 2); /* the first two are one */
     assert_int_equal(pg_plan_at(plan, 0)->patch_height, 79);
     assert_int_equal(pg_plan_at(plan, 1)->patch_height, 78);
@@ -67,7 +67,7 @@ static void test_shares_hold_for_all_of_them(void **state)
     assert_string_equal(text.data, "78");
     pg_plan_free(plan);
     plan = must_open(
-        "[fixed]\nweights = \"null\"\nimages = \"0:10\"\ndefense = \"mean\"\npatch = \"2.4%\"\nattacker = \"network\"\n"
+        "[fixed]\nweights = \"null\"\nimages = \"0:10\"\ndefense = \"mean\"\npatch = \"2.4%\"\npatch-space = \"network\"\n"
         "[[zip]]\ndataset = [\"synthetic:test\", \"synthetic:test@64\"]\nnull.input_height = [32, 64]\n"
         "null.input_width = [32, 64]\n",
         NULL);
@@ -123,11 +123,11 @@ static void test_patches_before_and_behind_a_resize(void **state)
         const char *rest, *window, *reach, *patch;
     } cases[] = {
         {"dataset = \"synthetic:test@192\"\npatch = 5\n", "8x8", "48x48", "5x5"},
-        {"dataset = \"synthetic:test@192\"\npatch = 5\nattacker = \"input\"\n", "8x8", "48x48", "5x5"},
+        {"dataset = \"synthetic:test@192\"\npatch = 5\npatch-space = \"image\"\n", "8x8", "48x48", "5x5"},
         {"dataset = \"synthetic:test@192:bilinear\"\npatch = 5\n", "7x7", "36x36", "5x5"},
-        {"dataset = \"synthetic:test@192\"\npatch = 30\nattacker = \"network\"\n", "6x6", "", "30x30"},
+        {"dataset = \"synthetic:test@192\"\npatch = 30\npatch-space = \"network\"\n", "6x6", "", "30x30"},
         {"dataset = \"synthetic:test@192\"\npatch = \"2.4%\"\n", "8x8", "48x48", "5x5"},
-        {"dataset = \"synthetic:test@192\"\npatch = \"2.4%\"\nattacker = \"network\"\n", "6x6", "", "30x30"},
+        {"dataset = \"synthetic:test@192\"\npatch = \"2.4%\"\npatch-space = \"network\"\n", "6x6", "", "30x30"},
         {"dataset = \"synthetic:test@192\"\npatch = 32\n", "22x22", "192x192", "32x32"},
     };
     char ids[sizeof cases / sizeof *cases][PG_HASH_HEX];
@@ -139,7 +139,7 @@ static void test_patches_before_and_behind_a_resize(void **state)
             fail_msg("%s", problems);
         const pg_cell *cell = pg_plan_at(plan, 0);
         assert_string_equal(pg_cell_value(cell, "window"), cases[i].window);
-        assert_string_equal(pg_cell_value(cell, "reach.px"), cases[i].reach);
+        assert_string_equal(pg_cell_value(cell, "affected.px"), cases[i].reach);
         assert_string_equal(pg_cell_value(cell, "patch.px"), cases[i].patch);
         memcpy(ids[i], cell->id, PG_HASH_HEX);
         pg_plan_free(plan);
@@ -149,8 +149,8 @@ static void test_patches_before_and_behind_a_resize(void **state)
         for (size_t j = 0; j < i; j++)
             assert_true((i == 1 && j == 0) || strcmp(ids[i], ids[j]) != 0);
     /* masks of images cover what a patch before the resize changes: those of 5 px are those of 48 px behind it */
-    static const char *const before_behind[] = {"patch = 5\n", "patch = 48\nattacker = \"network\"\n",
-                                                "patch = 5\nattacker = \"network\"\n"};
+    static const char *const before_behind[] = {"patch = 5\n", "patch = 48\npatch-space = \"network\"\n",
+                                                "patch = 5\npatch-space = \"network\"\n"};
     char map[3][32], window[3][32];
     for (int i = 0; i < 3; i++) {
         char text[1024];

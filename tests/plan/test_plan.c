@@ -21,7 +21,8 @@ static void test_identity(void **state)
         "patch = \"2.4%\"\nrobust-masking.threshold = 0.2\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nrobust-masking.scope = \"per-class\"\nrobust-masking.feature = "
         "\"logits\"\n",
-        "patch = 5\nrobust-masking.threshold = 0.2\nattack = \"none\"\nattacker = \"input\"\nseed = 0\ndtype = \"fp32\"\nbatch "
+        "patch = 5\nrobust-masking.threshold = 0.2\nattack = \"none\"\npatch-space = \"image\"\nseed = 0\ndtype = "
+        "\"fp32\"\nbatch "
         "= 128\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nimages = \"0:2000\"\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nclip.clip = \"0:7\"\nmedian.feature = \"confidence\"\n",
@@ -33,7 +34,7 @@ static void test_identity(void **state)
         "patch = 5\nrobust-masking.threshold = 0.200001\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nseed = 1\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nbatch = 64\n",
-        "patch = 5\nrobust-masking.threshold = 0.2\nattacker = \"network\"\n",
+        "patch = 5\nrobust-masking.threshold = 0.2\npatch-space = \"network\"\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nimages = \"0:1999\"\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nnull.seed = 1\n",
         "patch = 5\nrobust-masking.threshold = 0.2\nrobust-masking.scope = \"predicted\"\n",

@@ -7,12 +7,12 @@
 static void test_attack_identity(void **state)
 {
     (void)state;
-    static const char *const same[] = {"", "random-search.through = \"defense\"\nseed = 0\n", "lavan.steps = 7\n",
+    static const char *const same[] = {"", "random-search.gradient = \"defense\"\nseed = 0\n", "lavan.steps = 7\n",
                                        "clip.clip = \"0:15\"\nimages = \"0:2000\"\n"};
     static const char *const other[] = {
         "random-search.steps = 7\n",
         "random-search.batch = 3\n",
-        "random-search.through = \"mean\"\n",
+        "random-search.gradient = \"mean\"\n",
         "seed = 1\n",
         "clip.clip = \"0:5\"\n",
         "images = \"0:1999\"\n",
@@ -53,7 +53,7 @@ static void test_attacked_forward(void **state)
         {"\"clip.clip\" = [\"0:15\", \"0:5\"]\n", false},
         {"\"random-search.steps\" = [5, 6]\n", false},
         {"attack = [\"random-search\", \"none\"]\n", false},
-        {"attacker = [\"input\", \"network\"]\n", false},
+        {"patch-space = [\"image\", \"network\"]\n", false},
     };
     char text[1024];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -77,7 +77,7 @@ static void test_attacked_forward(void **state)
         assert_string_equal(pg_cell_value(a, "attack"), "random-search");
         assert_string_not_equal(pg_cell_value(a, "steps"), "");
         assert_string_equal(pg_cell_value(a, "steps"), pg_cell_value(a, "random-search.steps"));
-        assert_string_equal(pg_cell_value(a, "attack.through"), a->defense->surrogate ? "defense" : "mean");
+        assert_string_equal(pg_cell_value(a, "attack.gradient"), a->defense->surrogate ? "defense" : "mean");
         for (size_t f = 0; f < pg_plan_forwards(plan); f++)
             assert_int_equal(pg_plan_forward(plan, f)->index, f);
         pg_plan_free(plan);
@@ -114,9 +114,9 @@ static void test_attacked_canonical_form(void **state)
     assert_non_null(strstr(c->canonical, "\nimages=10:20\n"));
     assert_non_null(strstr(c->settings, "random-search.steps="));
     pg_plan_free(plan);
-    plan = must_open(ATTACKED, (const char *[]){"random-search.through=mean", NULL});
+    plan = must_open(ATTACKED, (const char *[]){"random-search.gradient=mean", NULL});
     assert_null(strstr(pg_plan_at(plan, 0)->canonical, "attack.surrogate="));
-    assert_string_equal(pg_forward_through(pg_plan_at(plan, 0)->forward), "mean");
+    assert_string_equal(pg_forward_gradient(pg_plan_at(plan, 0)->forward), "mean");
     pg_plan_free(plan);
 }
 
@@ -133,8 +133,8 @@ static void test_attacks_before_and_behind_a_resize(void **state)
         bool before;
         int patch, window;
     } cases[] = {{"patch = 5\n", true, 5, 8},
-                 {"patch = 5\nattacker = \"network\"\n", false, 5, 3},
-                 {"patch = 48\nattacker = \"network\"\n", false, 48, 8}};
+                 {"patch = 5\npatch-space = \"network\"\n", false, 5, 3},
+                 {"patch = 48\npatch-space = \"network\"\n", false, 48, 8}};
     char ids[3][PG_HASH_HEX], text[1024];
     for (size_t i = 0; i < 3; i++) {
         snprintf(text, sizeof text, RESIZED "%s", cases[i].rest);

@@ -104,11 +104,11 @@ static void test_overrides(void **state)
 {
     (void)state;
     static const char text[] =
-        HEAD "defense = \"mean\"\n[axes]\npatch = [2, 5]\n[[zip]]\nseed = [1, 2]\nattacker = [\"input\", \"network\"]\n";
+        HEAD "defense = \"mean\"\n[axes]\npatch = [2, 5]\n[[zip]]\nseed = [1, 2]\npatch-space = [\"image\", \"network\"]\n";
     expect_rows(text, (const char *[]){"patch=8", NULL}, "mean/8//1 mean/8//2");
     expect_rows(text, (const char *[]){"patch=8", "defense=ds,mean", "seed=4,5", NULL}, "ds/8//4 ds/8//5 mean/8//4 mean/8//5");
     expect_rows(text, (const char *[]){"patch=8", "seed=7", NULL}, "mean/8//7 mean/8//7");
-    expect_rows(text, (const char *[]){"patch=8", "seed=7", "attacker=input", NULL}, "mean/8//7");
+    expect_rows(text, (const char *[]){"patch=8", "seed=7", "patch-space=image", NULL}, "mean/8//7");
     expect_rows(text, (const char *[]){"images=0:10,10:20", "patch=8", NULL}, "mean/8//1 mean/8//1 mean/8//2 mean/8//2");
     pg_plan *plan = NULL;
     assert_int_equal(open_matrix(text, (const char *[]){"patch=8,x", NULL}, &plan), PG_EINPUT);
@@ -120,7 +120,7 @@ static void test_overrides(void **state)
     assert_int_equal(open_matrix(text, (const char *[]){"patch", NULL}, &plan), PG_EUSAGE);
     assert_int_equal(open_matrix(text, (const char *[]){"patch=2", "seed=1", "patch=5", NULL}, &plan), PG_EUSAGE);
     assert_non_null(strstr(pg_error_message(), "given twice"));
-    expect_rows(text, (const char *[]){"patch=8", "seed=7", "attacker=input", "images=0:10", NULL}, "mean/8//7");
+    expect_rows(text, (const char *[]){"patch=8", "seed=7", "patch-space=image", "images=0:10", NULL}, "mean/8//7");
 }
 
 /* -S: a comma between values, a backslash before one within a value. */

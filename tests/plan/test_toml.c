@@ -23,7 +23,7 @@ static void test_all_problems_with_lines(void **state)
                                "\"robust-maskin.threshold\" = 1\n"     /* 17 */
                                "dtype = \"fp16\"\n"                    /* 18 */
                                "attack = \"lavann\"\n"                 /* 19 */
-                               "attacker = [\"inptu\"]\n"              /* 20 */
+                               "patch-space = [\"imgae\"]\n"           /* 20 */
                                "ds.theta = []\n"                       /* 21 */
                                "[[zip]]\n"                             /* 22 */
                                "\"clip.clip\" = [\"0:15\", \"5:0\"]\n" /* 23 */
@@ -45,7 +45,7 @@ static void test_all_problems_with_lines(void **state)
                                        ":17: unknown module \"robust-maskin\"",
                                        ":18: dtype \"fp16\" is none of fp32, bf16",
                                        ":19: unknown attack 'lavann'; did you mean 'lavan'",
-                                       ":20: attacker \"inptu\" is none of input, network; did you mean \"input\"",
+                                       ":20: patch-space \"imgae\" is none of image, network; did you mean \"image\"",
                                        ":21: \"ds.theta\" is an empty list",
                                        ":23: defense clip: option clip=5:0",
                                        ":24: \"clip.feature\" has 1 values",

@@ -306,9 +306,9 @@ static void every_attack_knows_its_bounds(void **state)
         const pg_attack *a = pg_attacks[i];
         _Alignas(16) uint8_t config[PG_CONFIG_MAX];
         const pg_option *batch = pg_option_find(a->module.options, "batch"),
-                        *through = pg_option_find(a->module.options, "through");
-        CHECK(batch && batch->offset == offsetof(pg_attack_common, batch) && through &&
-                  through->offset == offsetof(pg_attack_common, through),
+                        *gradient = pg_option_find(a->module.options, "gradient");
+        CHECK(batch && batch->offset == offsetof(pg_attack_common, batch) && gradient &&
+                  gradient->offset == offsetof(pg_attack_common, gradient),
               &a->module, "the common options are not the first of the configuration");
         assert_int_equal(pg_module_configure(&a->module, "attack", NULL, 0, config), PG_OK);
         CHECK(a->check(config, 32, 32, 5, 8, 10) == PG_OK, &a->module, "%s", pg_error_message());
