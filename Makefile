@@ -198,7 +198,7 @@ $(B)/tests/faults/fault_memory: tests/faults/fault_memory.c $(B)/o/tests/support
 tests: all $(TESTS) ## build the tests
 test: test-deps ## build and run all tests (ONLY="stats table" for some); the last line counts them
 	@$(MAKE) tests
-	@PATCHGAUGE=$(B)/patchgauge $(SANITIZED) sh tests/run.sh $(B)/tests $(TESTS)
+	@PATCHGAUGE=$(B)/patchgauge CC="$(CC)" CPPFLAGS="$(CPPFLAGS)" $(SANITIZED) sh tests/run.sh $(B)/tests $(TESTS)
 test-all: ## what is too long for every change: all tests under sanitizers, ten minutes of each fuzz target, mutation
 	@$(MAKE) test
 	@$(MAKE) test MODE=asan ALL=1
