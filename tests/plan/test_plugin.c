@@ -319,6 +319,28 @@ static void a_run_keeps_built_in_cells(void **state)
     }
 }
 
+/* An attack runs the rule in a worker: what ends that is told, nothing is written, and nothing is left. */
+static void an_attack_survives_any_end(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FAULTS + sizeof lies / sizeof *lies; i++) {
+        const fault *f = i < FAULTS ? &faults[i] : &lies[i - FAULTS];
+        char named[128];
+        compile_fault(f);
+        assert_int_equal(
+            program_run("none.db",
+                        "--quiet --plugin %s/bad/%s.so attack --weights null --dataset synthetic:test --images 0:8 "
+                        "--attack random-search --set steps=1 --patch 3 --defense %s --sheet 0 -o %s/attacked",
+                        scratch_folder, f->name, f->name, scratch_folder),
+            1);
+        snprintf(named, sizeof named, "defense '%s' of /", f->name);
+        expect(named);
+        expect("patchgauge: images 0 to 7: ");
+        expect(strcmp(f->name, "thread") == 0 ? "died of SIGABRT" : f->reason);
+        assert_int_equal(access(scratch_path("attacked"), F_OK), -1);
+    }
+}
+
 static void an_audit_keeps_built_in_cells(void **state)
 {
     (void)state;
@@ -445,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_crash_costs_its_own_tasks),
         cmocka_unit_test(certify_survives_any_end),
         cmocka_unit_test(a_run_keeps_built_in_cells),
+        cmocka_unit_test(an_attack_survives_any_end),
         cmocka_unit_test(an_audit_keeps_built_in_cells),
         cmocka_unit_test(a_loop_without_end_can_be_stopped),
         cmocka_unit_test(a_surrogate_of_no_numbers_is_named),
