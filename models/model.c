@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const char *const pg_dtype_names[] = {[PG_DTYPE_F32] = "fp32", [PG_DTYPE_BF16] = "bf16", NULL};
+const char *const pg_wraps[] = {"none", [PG_WRAP_COLUMNS] = "w", [PG_WRAP_ROWS] = "h", [PG_WRAP_COLUMNS | PG_WRAP_ROWS] = "hw",
+                                NULL};
+
 /* ---- The list ---- */
 
 static const pg_module *at(int i) { return pg_models[i] ? &pg_models[i]->module : NULL; }

@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const pg_dtype_names[] = {[PG_DTYPE_F32] = "fp32", [PG_DTYPE_BF16] = "bf16", NULL};
-const char *const pg_wraps[] = {"none", [PG_WRAP_COLUMNS] = "w", [PG_WRAP_ROWS] = "h", [PG_WRAP_COLUMNS | PG_WRAP_ROWS] = "hw",
-                                NULL};
-
 struct pg_network {
     pg_weights_info info;
     const pg_model *model;

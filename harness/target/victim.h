@@ -33,6 +33,21 @@ typedef struct pg_victim_request {
 
 /* *new*, pg_victim_close. PG_ENOMEM, PG_EINPUT. */
 int pg_victim_open(const pg_victim_request *request, pg_victim **out) PG_MUST_USE;
-void pg_victim_close(pg_victim *victim);
+static inline void pg_victim_close(pg_victim *victim)
+{
+    if (victim)
+        victim->ops->close(victim);
+}
+
+/* For the files that open victims: the sizes of one, of the geometry of its network. */
+static inline void pg_victim_set_sizes(pg_victim *victim, const pg_victim_request *r, const pg_geometry *g)
+{
+    victim->image_height = r->resize ? r->resize->from_height : g->input_height;
+    victim->image_width = r->resize ? r->resize->from_width : g->input_width;
+    victim->patch_height = r->patch_height;
+    victim->patch_width = r->patch_width;
+    victim->classes = g->classes;
+    victim->slots = r->slots;
+}
 
 #endif

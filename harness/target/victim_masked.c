@@ -2,6 +2,7 @@
 #include "harness/target/victim_masked.h"
 
 #include "harness/target/paste.h"
+#include "harness/target/victim_crop.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -137,7 +138,11 @@ static int open_bare(masked *d)
     if (code == PG_OK)
         code = pg_evaluator_new(g, mean, d->mean, window, &d->bare_evaluator);
     r.evaluator = d->bare_evaluator;
-    return code == PG_OK ? pg_victim_open(&r, &d->bare) : code;
+    if (code == PG_OK)
+        code = pg_victim_crop_open(&r, g, &d->bare);
+    if (code == PG_OK)
+        pg_victim_set_sizes(d->bare, &r, g);
+    return code;
 }
 
 static int make_room(masked *d, const pg_geometry *bare, const pg_geometry *map)
