@@ -438,29 +438,19 @@ static void test_lists(void **state)
     pg_store_close(store);
 }
 
-/* Copies of a cell row, with ids and checksums of their own. */
+/* Cells of the forward pass of cell 1, with ids and checksums of their own. */
 static void add_cells(pg_store *store, int n)
 {
-    sqlite3_stmt *insert = NULL;
-    assert_int_equal(sqlite3_prepare_v2(store->db,
-                                        "INSERT INTO cell SELECT NULL, ?1, forward, 0, 4, ?2, ?2, ?1, '', NULL, ?3 FROM cell"
-                                        " WHERE cell = 1",
-                                        -1, &insert, NULL),
-                     SQLITE_OK);
+    int64_t forward = number(store, "SELECT forward FROM cell WHERE cell = 1"), key;
     exec(store, "BEGIN");
     for (int i = 0; i < n; i++) {
         char text[32], id[PG_HASH_HEX];
         snprintf(text, sizeof text, "made=%d\n", i);
         assert_int_equal(pg_hash_bytes(text, strlen(text), id), PG_OK);
         pg_store_cell_row row = {.cell_id = id, .canonical = text, .settings = text, .details = "", .count = 4};
-        sqlite3_bind_text(insert, 1, id, -1, SQLITE_STATIC);
-        sqlite3_bind_text(insert, 2, text, -1, SQLITE_STATIC);
-        sqlite3_bind_int64(insert, 3, pg_db_cell_checksum(&row));
-        assert_int_equal(sqlite3_step(insert), SQLITE_DONE);
-        sqlite3_reset(insert);
+        assert_int_equal(pg_db_record_cell(store, &row, forward, &key), PG_OK);
     }
     exec(store, "COMMIT");
-    sqlite3_finalize(insert);
 }
 
 typedef struct walk {
