@@ -50,9 +50,9 @@ static int check_job(const pg_job *job, size_t i, int height, int width, int cla
         return pg_fail(PG_EINPUT, "job %zu: locality delta is %lld; it has to be at least 0", i,
                        (long long)PG_MIN(job->delta, job->logit_delta));
     int code = job->defense->check ? job->defense->check(job->config, height, width, classes) : PG_OK;
-    if (!code)
+    if (code == PG_OK)
         code = pg_rule_check(job->defense, job->config, height, width, classes);
-    return code ? pg_fail_at(code, "defense %s", name) : PG_OK;
+    return code != PG_OK ? pg_fail_at(code, "defense %s", name) : PG_OK;
 }
 
 static int check_map(int height, int width, int classes)
@@ -147,9 +147,9 @@ int pg_certifier_new(const pg_job *jobs, size_t n, int height, int width, int cl
 {
     *out = NULL;
     int code = check_map(height, width, classes);
-    for (size_t i = 0; i < n && !code; i++)
+    for (size_t i = 0; i < n && code == PG_OK; i++)
         code = check_job(&jobs[i], i, height, width, classes);
-    if (code)
+    if (code != PG_OK)
         return code;
     size_t values = (size_t)height * (size_t)width * (size_t)classes, slots = n ? n : 1;
     pg_evidence_spec *specs = calloc(slots, sizeof *specs);

@@ -37,7 +37,7 @@ int pg_invariance_new(const pg_job *job, int height, int width, int classes, boo
     pg_certifier *check; /* refuses what cannot be evaluated */
     *out = NULL;
     int code = pg_certifier_new(job, 1, height, width, classes, wrap_rows, wrap_columns, &check);
-    if (code)
+    if (code != PG_OK)
         return code;
     pg_certifier_free(check);
     pg_invariance *v = calloc(1, sizeof *v);

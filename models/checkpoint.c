@@ -91,16 +91,16 @@ static int clone_parameters(pg_scope *s, const pg_parameters *from, double scale
 static int start_fresh(pg_checkpoint *c, pg_scope *s, const pg_train_job *job, const pg_dataset_info *data)
 {
     pg_geometry geometry;
-    int e = job->model->geometry(job->config, data->height, data->width, data->classes, &geometry);
-    if (!e)
-        e = pg_model_trace(job->model, job->config, data->height, data->width, data->classes, &c->current, &geometry);
-    if (!e && job->from)
-        e = pg_weights_load(job->from, s, &c->current);
-    for (size_t i = 0; !e && !job->from && i < c->current.n; i++)
-        e = init_one(s, &c->current.items[i], (uint64_t)job->options->seed, (uint32_t)i);
-    if (!e)
-        e = clone_parameters(s, &c->current, 1, &c->averaged);
-    return e ? e : clone_parameters(s, &c->current, 0, &c->momenta);
+    int code = job->model->geometry(job->config, data->height, data->width, data->classes, &geometry);
+    if (code == PG_OK)
+        code = pg_model_trace(job->model, job->config, data->height, data->width, data->classes, &c->current, &geometry);
+    if (code == PG_OK && job->from)
+        code = pg_weights_load(job->from, s, &c->current);
+    for (size_t i = 0; code == PG_OK && !job->from && i < c->current.n; i++)
+        code = init_one(s, &c->current.items[i], (uint64_t)job->options->seed, (uint32_t)i);
+    if (code == PG_OK)
+        code = clone_parameters(s, &c->current, 1, &c->averaged);
+    return code != PG_OK ? code : clone_parameters(s, &c->current, 0, &c->momenta);
 }
 
 static const char *const prefixes[] = {"current.", "averaged.", "momenta."};
@@ -131,9 +131,9 @@ static int load_curve(pg_checkpoint *c, const char *text)
     json_error_t error;
     json_t *curve = NULL, *entry;
     size_t i;
-    int e = pg_json_load(text ? text : "", text ? strlen(text) : 0, &curve, &error);
-    if (e == PG_ENOMEM)
-        return e;
+    int code = pg_json_load(text ? text : "", text ? strlen(text) : 0, &curve, &error);
+    if (code == PG_ENOMEM)
+        return code;
     if (!json_is_array(curve)) {
         json_decref(curve);
         return pg_fail(PG_EDAMAGED, "metadata 'training' is not a list of epochs");
@@ -141,32 +141,32 @@ static int load_curve(pg_checkpoint *c, const char *text)
     json_array_foreach(curve, i, entry)
     {
         json_t *val = json_object_get(entry, "val");
-        if (!e)
-            e = pg_checkpoint_add_epoch(c, json_number_value(json_object_get(entry, "loss")),
-                                        json_is_number(val) ? json_number_value(val) : NAN);
+        if (code == PG_OK)
+            code = pg_checkpoint_add_epoch(c, json_number_value(json_object_get(entry, "loss")),
+                                           json_is_number(val) ? json_number_value(val) : NAN);
     }
     json_decref(curve);
-    return e;
+    return code;
 }
 
 static int resume(pg_checkpoint *c, pg_scope *s, const char *path)
 {
     pg_st_file *f = NULL;
-    int e = pg_st_open(path, &f);
-    if (e)
-        return e;
+    int code = pg_st_open(path, &f);
+    if (code != PG_OK)
+        return code;
     const char *format = pg_st_metadata(f, "format"), *command = pg_st_metadata(f, "command");
     if (!format || strcmp(format, format_name) != 0 || !command || !pg_st_checked(f))
-        e = pg_fail(PG_EDAMAGED, "no checkpoint of this program");
+        code = pg_fail(PG_EDAMAGED, "no checkpoint of this program");
     else if (strcmp(command, c->command) != 0)
-        e = pg_fail(PG_EINPUT, "belongs to another run (%s): choose another -o, or remove it", command);
-    for (int i = 0; !e && i < 3; i++)
-        e = load_part(f, s, prefixes[i], part(c, i));
-    if (!e)
-        e = load_curve(c, pg_st_metadata(f, "training"));
+        code = pg_fail(PG_EINPUT, "belongs to another run (%s): choose another -o, or remove it", command);
+    for (int i = 0; code == PG_OK && i < 3; i++)
+        code = load_part(f, s, prefixes[i], part(c, i));
+    if (code == PG_OK)
+        code = load_curve(c, pg_st_metadata(f, "training"));
     pg_st_close(f);
-    if (e)
-        return pg_fail_at(e, "%s", path);
+    if (code != PG_OK)
+        return pg_fail_at(code, "%s", path);
     pg_info("going on after epoch %ld", (long)c->n_epochs);
     return PG_OK;
 }
@@ -178,13 +178,13 @@ static int look_at_out(const char *command, const char *out, bool *done)
     if (pg_file_size(out) < 0)
         return PG_OK;
     pg_st_file *f = NULL;
-    int e = pg_st_open_header(out, &f);
-    const char *found = e ? NULL : pg_st_metadata(f, "command");
+    int code = pg_st_open_header(out, &f);
+    const char *found = code != PG_OK ? NULL : pg_st_metadata(f, "command");
     *done = found && strcmp(found, command) == 0;
     if (!*done)
-        e = pg_fail(PG_EINPUT, "%s exists and is not of this run: choose another -o, or remove it", out);
+        code = pg_fail(PG_EINPUT, "%s exists and is not of this run: choose another -o, or remove it", out);
     pg_st_close(f);
-    return e;
+    return code;
 }
 
 /* Whether weights trained with other options are weights of these: one by one of the same names and shapes. */
@@ -193,27 +193,27 @@ static int fit_options(const pg_train_job *job, const pg_weights_info *start, bo
     const pg_geometry *g = &start->geometry;
     pg_parameters have = {0}, want = {0};
     pg_geometry traced;
-    int e = pg_model_trace(job->model, start->config, g->input_height, g->input_width, g->classes, &have, &traced);
-    if (!e)
-        e = pg_model_trace(job->model, job->config, g->input_height, g->input_width, g->classes, &want, &traced);
+    int code = pg_model_trace(job->model, start->config, g->input_height, g->input_width, g->classes, &have, &traced);
+    if (code == PG_OK)
+        code = pg_model_trace(job->model, job->config, g->input_height, g->input_width, g->classes, &want, &traced);
     *fit = have.n == want.n;
-    for (size_t i = 0; !e && *fit && i < want.n; i++) {
+    for (size_t i = 0; code == PG_OK && *fit && i < want.n; i++) {
         const pg_parameter *a = &have.items[i], *b = &want.items[i];
         *fit = strcmp(a->name, b->name) == 0 && a->rank == b->rank &&
                memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
     }
     pg_parameters_release(&have, NULL);
     pg_parameters_release(&want, NULL);
-    return e;
+    return code;
 }
 
 /* Whether the weights to start from are of the network that is to be trained; options that leave the shapes alone, as the width
  * of bands, may differ. */
 static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, pg_weights_info *start)
 {
-    int e = pg_weights_describe(job->from, NULL, 0, start);
-    if (e)
-        return e;
+    int code = pg_weights_describe(job->from, NULL, 0, start);
+    if (code != PG_OK)
+        return code;
     const pg_geometry *g = &start->geometry;
     if (strcmp(start->model, job->model->module.name) != 0)
         return pg_fail(PG_EINPUT, "--from %s: is of %s, not of %s", job->from, start->model, job->model->module.name);
@@ -221,13 +221,14 @@ static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, p
         return pg_fail(PG_EINPUT, "--from %s: is for %d classes of %dx%d px, the images have %d of %dx%d px", job->from,
                        g->classes, g->input_height, g->input_width, data->classes, data->height, data->width);
     bool fit = false;
-    e = fit_options(job, start, &fit);
-    if (!e && !fit)
-        e = pg_fail(PG_EINPUT,
+    code = fit_options(job, start, &fit);
+    if (code == PG_OK && !fit)
+        code =
+            pg_fail(PG_EINPUT,
                     "--from %s: has weights of other shapes, from other options of %s; `patchgauge model inspect` shows them, "
                     "--set gives them",
                     job->from, start->model);
-    if (!e && memcmp(start->config, job->config, job->model->module.config_size) != 0) {
+    if (code == PG_OK && memcmp(start->config, job->config, job->model->module.config_size) != 0) {
         pg_buf options;
         pg_buf_init(&options);
         pg_options_canonical(job->model->module.options, start->config, "", true, &options);
@@ -236,7 +237,7 @@ static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, p
         pg_info("--from %s: was trained with other options: %s", job->from, options.data ? options.data : "");
         pg_buf_release(&options);
     }
-    return e;
+    return code;
 }
 
 int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data, bool bf16)
@@ -244,20 +245,20 @@ int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *j
     char path[4096];
     checkpoint_path(path, job->out);
     pg_weights_info start;
-    int e = job->from ? look_at_start(job, data, &start) : PG_OK;
-    if (e)
-        return e;
+    int code = job->from ? look_at_start(job, data, &start) : PG_OK;
+    if (code != PG_OK)
+        return code;
     c->command = canonical_command(job, data, job->from ? start.hash : NULL, bf16);
     if (!c->command)
         return pg_fail(PG_ENOMEM, "out of memory");
     bool resumed = pg_file_size(path) >= 0;
-    e = look_at_out(c->command, job->out, &c->done);
+    code = look_at_out(c->command, job->out, &c->done);
     if (resumed) /* killed behind the last epoch: what is there is not all of it */
         c->done = false;
-    if (e || c->done)
-        return e;
-    e = start_fresh(c, scope, job, data);
-    return e || !resumed ? e : resume(c, scope, path);
+    if (code != PG_OK || c->done)
+        return code;
+    code = start_fresh(c, scope, job, data);
+    return code != PG_OK || !resumed ? code : resume(c, scope, path);
 }
 
 int pg_checkpoint_add_epoch(pg_checkpoint *c, double loss, double val_accuracy)
@@ -317,18 +318,18 @@ int pg_checkpoint_save(const pg_checkpoint *c, pg_scope *scope, const char *out)
     pg_buf curve;
     pg_buf_init(&curve);
     pg_checkpoint_curve(c, &curve);
-    int e = tensors && names ? pg_buf_check(&curve) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!e)
-        e = save_tensors(c, scope, tensors, names);
+    int code = tensors && names ? pg_buf_check(&curve) : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK)
+        code = save_tensors(c, scope, tensors, names);
     const char *keys[] = {"format", "command", "training"}, *values[] = {format_name, c->command, curve.data};
-    if (!e)
-        e = pg_st_write(path, tensors, n, keys, values, 3);
+    if (code == PG_OK)
+        code = pg_st_write(path, tensors, n, keys, values, 3);
     for (size_t i = 0; tensors && i < n; i++)
         free((void *)tensors[i].data);
     free(tensors);
     free(names);
     pg_buf_release(&curve);
-    return e;
+    return code;
 }
 
 int pg_checkpoint_remove(const char *out)

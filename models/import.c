@@ -190,12 +190,12 @@ static int normalize(const pg_import_job *job, const candidate *c, match *m)
         return pg_fail(PG_EINPUT, "model %s has no weights", m->model->module.name);
     int code = configure(job, m);
     int64_t classes = pg_shape_size(&shapes, "fc.weight", 0);
-    if (!code && (classes < 2 || classes > 100000))
+    if (code == PG_OK && (classes < 2 || classes > 100000))
         code = pg_fail(PG_EINPUT, "its classifier, fc.weight or linear.weight, is not there or has no 2 to 100000 classes");
-    if (!code)
+    if (code == PG_OK)
         code = pg_model_trace(m->model, m->config, job->input_height, job->input_width, (int)classes, &m->parameters,
                               &m->geometry);
-    for (size_t i = 0; !code && i < m->parameters.n; i++) {
+    for (size_t i = 0; code == PG_OK && i < m->parameters.n; i++) {
         const pg_state_tensor *t = lookup(c, m->parameters.items[i].name);
         m->fits += t && same_shape(t, &m->parameters.items[i]);
     }
@@ -286,7 +286,7 @@ static int choose(const pg_import_job *job, const pg_state_file *file, match *be
     for (size_t i = 0; i < n && code != PG_ENOMEM; i++) {
         match other;
         int failed = normalize(job, &candidates[i], &other);
-        bool better = i == 0 || (!failed && (code || other.fits > best->fits));
+        bool better = i == 0 || (!failed && (code != PG_OK || other.fits > best->fits));
         if (better)
             n_tied = 0;
         if (better || (!failed && other.fits == best->fits))
@@ -299,11 +299,11 @@ static int choose(const pg_import_job *job, const pg_state_file *file, match *be
         *best = other;
         code = failed;
     }
-    if (n && code && code != PG_ENOMEM && made_elsewhere(&best->at))
+    if (n && code != PG_OK && code != PG_ENOMEM && made_elsewhere(&best->at))
         code = fail_made_elsewhere(made_elsewhere(&best->at));
-    if (!code && n_tied > 1)
+    if (code == PG_OK && n_tied > 1)
         code = ambiguous(tied, n_tied);
-    return code ? pg_fail_at(code, "%s", job->from) : PG_OK;
+    return code != PG_OK ? pg_fail_at(code, "%s", job->from) : PG_OK;
 }
 
 /* ---- The report ---- */
@@ -479,10 +479,10 @@ static int read_one(pg_state_file *file, const match *m, const pg_parameter *p, 
     if (!values)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_state_read(file, lookup(&m->at, p->name), values, count);
-    for (size_t i = 0; !code && p->kind == PG_PARAMETER_VAR && i < count; i++)
+    for (size_t i = 0; code == PG_OK && p->kind == PG_PARAMETER_VAR && i < count; i++)
         if (values[i] < 0)
             code = pg_fail(PG_EDAMAGED, "tensor '%s' holds a variance below 0", p->name);
-    if (!code && half) {
+    if (code == PG_OK && half) {
         void *data = NULL;
         code = pg_weights_to_half(p->name, values, count, &data);
         free(values);
@@ -522,10 +522,10 @@ static int write_weights(const pg_import_job *job, pg_state_file *file, const ma
     command_text(job, m, base, &command);
     pg_buf_printf(&source, "%s sha256 %s", base, pg_state_hash(file));
     int code = tensors ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
-    for (size_t i = 0; !code && i < n; i++)
+    for (size_t i = 0; code == PG_OK && i < n; i++)
         if ((code = read_one(file, m, &m->parameters.items[i], job->half, &tensors[i])))
             pg_fail_at(code, "%s", job->from);
-    if (!code && !(code = pg_buf_check(&command)) && !(code = pg_buf_check(&source)) &&
+    if (code == PG_OK && !(code = pg_buf_check(&command)) && !(code = pg_buf_check(&source)) &&
         !(code = pg_weights_check_output(job->out, job->force, command.data)))
         code = pg_weights_write(job->out, tensors, n,
                                 &(pg_weights_record){.model = m->model,
@@ -551,16 +551,16 @@ int pg_import(const pg_import_job *job, pg_buf *out)
     if (asked && asked->hooks->opaque)
         return pg_script_import(job, out);
     int code = pg_state_open(job->from, &file);
-    if (code)
+    if (code != PG_OK)
         return code;
     code = choose(job, file, &best);
-    if (!code)
+    if (code == PG_OK)
         code = report(job, file, &best, out);
-    if (!code)
+    if (code == PG_OK)
         code = check_asked(job, best.model);
-    if (!code)
+    if (code == PG_OK)
         code = write_weights(job, file, &best);
     match_release(&best);
     pg_state_close(file);
-    return code ? code : pg_buf_check(out);
+    return code != PG_OK ? code : pg_buf_check(out);
 }

@@ -100,38 +100,38 @@ static int make_room(group *s)
 /* Images and patches of trials first .. first + n - 1. */
 static int draw(group *s, const pg_dataset *data, uint64_t seed, int64_t first)
 {
-    int e = PG_OK;
-    for (int i = 0; !e && i < s->n; i++) {
+    int code = PG_OK;
+    for (int i = 0; code == PG_OK && i < s->n; i++) {
         pg_rng rng = pg_rng_make(seed, PG_STREAM_LOCALITY, (uint32_t)(first + i));
         s->patches[i] = random_patch(&rng, s->g);
         int64_t at = (int64_t)pg_rng_below(&rng, (uint32_t)pg_dataset_info_of(data)->images);
-        e = pg_dataset_read(data, at, 1, s->clean + (size_t)i * s->image, NULL);
+        code = pg_dataset_read(data, at, 1, s->clean + (size_t)i * s->image, NULL);
         memcpy(s->patched + (size_t)i * s->image, s->clean + (size_t)i * s->image, s->image);
         fill(&rng, s->g, s->patches[i], s->patched + (size_t)i * s->image);
     }
-    return e;
+    return code;
 }
 
 static int forward(group *s, const uint8_t *pixels, int batch, float *logits)
 {
     pg_network_set_batch(s->net, batch);
-    int e = pg_network_forward(s->net, pixels, 0, s->n, logits);
+    int code = pg_network_forward(s->net, pixels, 0, s->n, logits);
     pg_progress_update(&s->progress, s->progress.done + s->n, NULL);
-    return e;
+    return code;
 }
 
 /* Every image at its own place, without and with its patch. */
 static int measure_places(group *s, pg_locality *out)
 {
-    int e = forward(s, s->clean, s->batch, s->own);
-    if (!e)
-        e = forward(s, s->patched, s->batch, s->after);
-    for (int i = 0; !e && i < s->n; i++) {
+    int code = forward(s, s->clean, s->batch, s->own);
+    if (code == PG_OK)
+        code = forward(s, s->patched, s->batch, s->after);
+    for (int i = 0; code == PG_OK && i < s->n; i++) {
         int64_t change = largest_change(s->g, &s->patches[i], s->own + (size_t)i * s->map, s->after + (size_t)i * s->map);
         out->outside += change >= 0;
         out->delta_grid = change > out->delta_grid ? change : out->delta_grid;
     }
-    return e;
+    return code;
 }
 
 /* How images are moved: in batches of `batch` (0: their own), in the order i -> (i + shift) mod n, backwards where `back`. */
@@ -165,10 +165,10 @@ static int forward_moved(group *s, const arrangement *a, const uint8_t *pixels, 
 
 static int measure_moved(group *s, const arrangement *a, pg_locality *out)
 {
-    int batch = a->batch ? a->batch : s->batch, e = forward_moved(s, a, s->clean, s->before);
-    if (!e && a->patched)
-        e = forward_moved(s, a, s->patched, s->after);
-    for (int i = 0; !e && i < s->n; i++) {
+    int batch = a->batch ? a->batch : s->batch, code = forward_moved(s, a, s->clean, s->before);
+    if (code == PG_OK && a->patched)
+        code = forward_moved(s, a, s->patched, s->after);
+    for (int i = 0; code == PG_OK && i < s->n; i++) {
         size_t from = origin(s, a, i, batch);
         const float *here = s->before + (size_t)i * s->map;
         int64_t moved = largest_change(s->g, NULL, s->own + from * s->map, here);
@@ -176,7 +176,7 @@ static int measure_moved(group *s, const arrangement *a, pg_locality *out)
         out->moved_grid = moved > out->moved_grid ? moved : out->moved_grid;
         out->elsewhere_grid = leak > out->elsewhere_grid ? leak : out->elsewhere_grid;
     }
-    return e;
+    return code;
 }
 
 static int measure(group *s, const pg_dataset *data, const pg_locality_request *r, pg_locality *out)
@@ -186,18 +186,18 @@ static int measure(group *s, const pg_dataset *data, const pg_locality_request *
     for (size_t i = 0; r->moved && i < ARRANGEMENTS; i++)
         passes += is_left_out(&arrangements[i], s->batch) ? 0 : 1 + arrangements[i].patched;
     pg_progress_start(&s->progress, "locality: images", 0, passes * s->n);
-    int e = PG_OK;
-    for (int64_t first = 0; !e && first < r->trials; first += s->n) {
-        e = draw(s, data, r->seed, first);
-        if (!e)
-            e = measure_places(s, out);
+    int code = PG_OK;
+    for (int64_t first = 0; code == PG_OK && first < r->trials; first += s->n) {
+        code = draw(s, data, r->seed, first);
+        if (code == PG_OK)
+            code = measure_places(s, out);
         out->trials += s->n;
-        for (size_t i = 0; !e && r->moved && first == 0 && i < ARRANGEMENTS; i++)
+        for (size_t i = 0; code == PG_OK && r->moved && first == 0 && i < ARRANGEMENTS; i++)
             if (!is_left_out(&arrangements[i], s->batch))
-                e = measure_moved(s, &arrangements[i], out);
+                code = measure_moved(s, &arrangements[i], out);
     }
     pg_progress_finish(&s->progress);
-    return e;
+    return code;
 }
 
 /* The batches that moved images are tried in, besides the own one. */
@@ -231,12 +231,12 @@ int pg_locality_measure(const char *weights, const pg_locality_request *r, pg_lo
     pg_dataset *data = NULL;
     group s = {.n = images_of(r), .batch = r->batch};
     *out = (pg_locality){.dtype = r->dtype, .batch = r->batch, .moved = r->moved, .images = r->moved ? s.n : 0};
-    int e = pg_dataset_open(r->data_dir, r->dataset, &data);
-    if (!e)
-        e = pg_network_open(weights, NULL, 0,
-                            &(pg_network_options){.device = r->device, .dtype = r->dtype, .batch = s.n, .threads = r->threads},
-                            &s.net);
-    if (!e) {
+    int code = pg_dataset_open(r->data_dir, r->dataset, &data);
+    if (code == PG_OK)
+        code = pg_network_open(
+            weights, NULL, 0,
+            &(pg_network_options){.device = r->device, .dtype = r->dtype, .batch = s.n, .threads = r->threads}, &s.net);
+    if (code == PG_OK) {
         const pg_dataset_info *info = pg_dataset_info_of(data);
         s.g = &pg_network_info(s.net)->geometry;
         s.image = (size_t)3 * (size_t)(s.g->input_height * s.g->input_width);
@@ -247,16 +247,16 @@ int pg_locality_measure(const char *weights, const pg_locality_request *r, pg_lo
         if (r->moved)
             name_batches(r->batch, out->batches, sizeof out->batches);
         if (info->height != s.g->input_height || info->width != s.g->input_width)
-            e = pg_fail(PG_EINPUT, "%s has images of %dx%d, the model takes %dx%d", r->dataset, info->height, info->width,
-                        s.g->input_height, s.g->input_width);
-        if (!e)
-            e = make_room(&s);
-        if (!e)
-            e = measure(&s, data, r, out);
+            code = pg_fail(PG_EINPUT, "%s has images of %dx%d, the model takes %dx%d", r->dataset, info->height, info->width,
+                           s.g->input_height, s.g->input_width);
+        if (code == PG_OK)
+            code = make_room(&s);
+        if (code == PG_OK)
+            code = measure(&s, data, r, out);
     }
-    out->measured = !e && out->outside > 0;
+    out->measured = code == PG_OK && out->outside > 0;
     release(&s);
     pg_network_close(s.net);
     pg_dataset_close(data);
-    return e;
+    return code;
 }

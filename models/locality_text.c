@@ -173,20 +173,20 @@ int pg_locality_read(const char *weights, pg_weights_info *info)
     size_t size = 0;
     info->n_measured = 0;
     info->measured_of_another = false;
-    int e = path_of(weights, path, sizeof path);
-    if (e || pg_file_size(path) < 0)
-        return e;
-    e = pg_file_read(path, 1 << 16, &text, &size);
-    if (!e && strlen(text) != size)
-        e = pg_fail(PG_EDAMAGED, "%s: holds a zero byte", path);
-    if (!e && size > 0 && text[size - 1] != '\n')
-        e = pg_fail(PG_EDAMAGED, "%s: cut short; without this file `patchgauge model measure` writes a new one", path);
-    if (!e)
-        e = read_lines(path, text, info);
+    int code = path_of(weights, path, sizeof path);
+    if (code != PG_OK || pg_file_size(path) < 0)
+        return code;
+    code = pg_file_read(path, 1 << 16, &text, &size);
+    if (code == PG_OK && strlen(text) != size)
+        code = pg_fail(PG_EDAMAGED, "%s: holds a zero byte", path);
+    if (code == PG_OK && size > 0 && text[size - 1] != '\n')
+        code = pg_fail(PG_EDAMAGED, "%s: cut short; without this file `patchgauge model measure` writes a new one", path);
+    if (code == PG_OK)
+        code = read_lines(path, text, info);
     free(text);
-    if (e || info->measured_of_another)
+    if (code != PG_OK || info->measured_of_another)
         info->n_measured = 0;
-    return e;
+    return code;
 }
 
 static bool is_same_kind(const pg_locality *a, const pg_locality *b)
@@ -219,13 +219,13 @@ int pg_locality_add(const char *weights, pg_locality *l)
 {
     pg_weights_info info = {0};
     char path[4096];
-    int e = path_of(weights, path, sizeof path);
-    if (!e)
-        e = pg_hash_file(weights, info.hash);
-    if (!e)
-        e = pg_locality_read(weights, &info);
-    if (e)
-        return e;
+    int code = path_of(weights, path, sizeof path);
+    if (code == PG_OK)
+        code = pg_hash_file(weights, info.hash);
+    if (code == PG_OK)
+        code = pg_locality_read(weights, &info);
+    if (code != PG_OK)
+        return code;
     int at = 0;
     while (at < info.n_measured && !is_same_kind(&info.measured[at], l))
         at++;
@@ -241,11 +241,11 @@ int pg_locality_add(const char *weights, pg_locality *l)
     pg_buf_printf(&text, "%s\nsha256=%s\n", first_line, info.hash);
     for (int i = 0; i < info.n_measured; i++)
         write_line(&info.measured[i], &text);
-    e = pg_buf_check(&text);
-    if (!e)
-        e = pg_file_write(path, text.data, text.size);
+    code = pg_buf_check(&text);
+    if (code == PG_OK)
+        code = pg_file_write(path, text.data, text.size);
     pg_buf_release(&text);
-    return e;
+    return code;
 }
 
 /* ---- Together ---- */

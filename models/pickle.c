@@ -15,9 +15,9 @@ static int gather(pg_pickle *p, pg_pickle_kind kind, size_t first, size_t n, siz
     if (kind == PG_PICKLE_DICT && n % 2)
         return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a key of a dictionary without its value");
     int code = pg_pickle_new_value(p, kind, &v);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_add_items(v, p->stack + first, n);
-    if (!code) {
+    if (code == PG_OK) {
         p->n_stack = first - below;
         code = pg_pickle_push(p, v);
     }
@@ -28,7 +28,7 @@ static int gather_marked(pg_pickle *p, pg_pickle_kind kind)
 {
     size_t first = 0, n = 0;
     int code = pg_pickle_marked(p, &first, &n);
-    return code ? code : gather(p, kind, first, n, 1);
+    return code != PG_OK ? code : gather(p, kind, first, n, 1);
 }
 
 /* Whether n values lie on the stack, without a mark between. */
@@ -66,7 +66,7 @@ static int extend_marked(pg_pickle *p, pg_pickle_kind kind)
 {
     size_t first = 0, n = 0;
     int code = pg_pickle_marked(p, &first, &n);
-    return code ? code : extend(p, kind, first, n, 1);
+    return code != PG_OK ? code : extend(p, kind, first, n, 1);
 }
 
 static int extend_last(pg_pickle *p, pg_pickle_kind kind, size_t n)
@@ -123,7 +123,7 @@ static int pop_marked(pg_pickle *p)
 {
     size_t first = 0, n = 0;
     int code = pg_pickle_marked(p, &first, &n);
-    if (!code)
+    if (code == PG_OK)
         p->n_stack = first - 1;
     return code;
 }
@@ -150,10 +150,10 @@ static int head(pg_pickle *p, int opcode, bool *mine)
         return pop_marked(p);
     case '2':
         code = check_last(p, 1);
-        return code ? code : pg_pickle_push(p, pg_pickle_top(p));
+        return code != PG_OK ? code : pg_pickle_push(p, pg_pickle_top(p));
     case 0x80:
         code = pg_pickle_take_number(p, 1, &n);
-        return code || n <= PROTOCOL_MAX
+        return code != PG_OK || n <= PROTOCOL_MAX
                    ? code
                    : PG_PICKLE_REFUSE(p, PG_EUNSUPPORTED, "protocol %" PRIu64 "; 0 to %d are read", n, PROTOCOL_MAX);
     case 0x95: /* FRAME: only a hint for reading ahead */
@@ -171,7 +171,7 @@ static int step(pg_pickle *p, int opcode)
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         bool mine = true;
         int code = groups[i](p, opcode, &mine);
-        if (code || mine)
+        if (code != PG_OK || mine)
             return code;
     }
     return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "byte 0x%02x, which is no opcode of a file", (unsigned)opcode);
@@ -182,20 +182,20 @@ static int run(pg_pickle *p)
     int code = PG_OK;
     if (p->size > BYTES_MAX)
         p->size = BYTES_MAX;
-    while (!code) {
+    while (code == PG_OK) {
         const uint8_t *opcode = NULL;
         p->opcode = p->next;
         if (p->next == p->size)
             return pg_fail(PG_EDAMAGED, "pickle: it ends at byte %zu without an end", p->size);
         code = pg_pickle_take(p, 1, &opcode);
-        if (!code && *opcode == '.')
+        if (code == PG_OK && *opcode == '.')
             break;
-        if (!code)
+        if (code == PG_OK)
             code = step(p, *opcode);
     }
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_pop(p, &p->root);
-    if (!code && p->n_stack > 0)
+    if (code == PG_OK && p->n_stack > 0)
         code = PG_PICKLE_REFUSE(p, PG_EDAMAGED, "%zu values are left behind its end", p->n_stack);
     return code;
 }
@@ -211,7 +211,7 @@ int pg_pickle_read(const void *data, size_t size, pg_pickle **out, size_t *used)
     free(p->stack);
     free(p->memo);
     p->stack = p->memo = NULL;
-    if (code) {
+    if (code != PG_OK) {
         pg_pickle_free(p);
         return code;
     }

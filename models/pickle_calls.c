@@ -129,7 +129,7 @@ static int read_global(pg_pickle *p)
         const char *line = NULL;
         size_t length = 0;
         int code = pg_pickle_take_line(p, &line, &length);
-        if (code)
+        if (code != PG_OK)
             return code;
         if (length >= NAME_BYTES_MAX || memchr(line, 0, length))
             return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a name of more than %d bytes", NAME_BYTES_MAX - 1);
@@ -143,11 +143,11 @@ static int read_stack_global(pg_pickle *p)
 {
     pg_pickle_value *name = NULL, *module = NULL;
     int code = pg_pickle_pop(p, &name);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_pop(p, &module);
-    if (!code && (name->kind != PG_PICKLE_TEXT || module->kind != PG_PICKLE_TEXT))
+    if (code == PG_OK && (name->kind != PG_PICKLE_TEXT || module->kind != PG_PICKLE_TEXT))
         code = PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a name that is no text");
-    return code ? code : push_name(p, module->text, name->text);
+    return code != PG_OK ? code : push_name(p, module->text, name->text);
 }
 
 /* ---- Storages ---- */
@@ -160,7 +160,7 @@ static int push_storage(pg_pickle *p, pg_element element, const char *key, int64
     if (first < 0 || count_shown < 0 || first > count || count_shown > count - first)
         return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a part of a storage reaches behind it");
     int code = pg_pickle_push_new(p, PG_PICKLE_STORAGE, &v);
-    if (!code)
+    if (code == PG_OK)
         v->storage =
             (pg_pickle_storage){.element = element, .key = key, .count = count, .first = first, .count_shown = count_shown};
     return code;
@@ -173,7 +173,7 @@ static int read_storage(pg_pickle *p)
 {
     pg_pickle_value *id = NULL;
     int code = pg_pickle_pop(p, &id);
-    if (code)
+    if (code != PG_OK)
         return code;
     pg_pickle_value **x = id->items;
     bool tuple = id->kind == PG_PICKLE_TUPLE && id->n >= 2 && x[0]->kind == PG_PICKLE_TEXT;
@@ -204,7 +204,7 @@ static int read_printed_storage(pg_pickle *p)
     long long count;
     pg_pickle_value *v = NULL;
     int code = pg_pickle_take_line(p, &line, &length), element = -1, end = 0;
-    if (code)
+    if (code != PG_OK)
         return code;
     snprintf(text, sizeof text, "%.*s", length < sizeof text ? (int)length : 0, line);
     bool right = sscanf(text, "('storage', <class 'torch.%63[A-Za-z0-9]'>, '%63[A-Za-z0-9_]', '%*[^']', %18lld%n", type, key,
@@ -216,9 +216,9 @@ static int read_printed_storage(pg_pickle *p)
     if (element < 0)
         return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a reference that is not ('storage', TYPE, KEY, DEVICE, COUNT)");
     code = pg_pickle_new_value(p, PG_PICKLE_TEXT, &v);
-    if (!code && !(v->text = strdup(key)))
+    if (code == PG_OK && !(v->text = strdup(key)))
         code = pg_fail(PG_ENOMEM, "out of memory");
-    return code ? code : push_storage(p, (pg_element)element, v->text, count, 0, count);
+    return code != PG_OK ? code : push_storage(p, (pg_element)element, v->text, count, 0, count);
 }
 
 /* ---- Tensors ---- */
@@ -267,8 +267,8 @@ static int rebuild_tensor(pg_pickle *p, pg_pickle_value *const *x, size_t n)
     bool repeats = false;
     pg_pickle_value *v = NULL;
     int code = check_view(p, &t, &repeats);
-    if (code || repeats)
-        return code ? code : pg_pickle_push_opaque(p, "a tensor that repeats elements of its storage", x, n);
+    if (code != PG_OK || repeats)
+        return code != PG_OK ? code : pg_pickle_push_opaque(p, "a tensor that repeats elements of its storage", x, n);
     if ((code = pg_pickle_push_new(p, PG_PICKLE_TENSOR, &v)))
         return code;
     t.offset += t.storage->first;
@@ -283,7 +283,7 @@ static int push_pairs(pg_pickle *p, const pg_pickle_value *pairs)
 {
     pg_pickle_value *v = NULL;
     int code = pg_pickle_push_new(p, PG_PICKLE_DICT, &v);
-    for (size_t i = 0; !code && pairs && i < pairs->n; i++)
+    for (size_t i = 0; code == PG_OK && pairs && i < pairs->n; i++)
         code = pg_pickle_add_items(v, pairs->items[i]->items, 2);
     return code;
 }
@@ -351,11 +351,11 @@ static int reduce(pg_pickle *p)
 {
     pg_pickle_value *args = NULL, *of = NULL;
     int code = pg_pickle_pop(p, &args);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_pop(p, &of);
-    if (!code && args->kind != PG_PICKLE_TUPLE)
+    if (code == PG_OK && args->kind != PG_PICKLE_TUPLE)
         code = PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a call without a tuple of arguments");
-    return code ? code : apply(p, of, args->items, args->n);
+    return code != PG_OK ? code : apply(p, of, args->items, args->n);
 }
 
 /* NEWOBJ_EX: with a dictionary of arguments, which no tensor has. */
@@ -363,14 +363,14 @@ static int new_object_with_names(pg_pickle *p)
 {
     pg_pickle_value *keywords = NULL, *args = NULL, *of = NULL;
     int code = pg_pickle_pop(p, &keywords);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_pop(p, &args);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_pop(p, &of);
-    if (!code && of->kind != PG_PICKLE_OPAQUE)
+    if (code == PG_OK && of->kind != PG_PICKLE_OPAQUE)
         code = PG_PICKLE_REFUSE(p, PG_EDAMAGED, "an object of something that is no class");
     pg_pickle_value *const given[] = {args, keywords};
-    return code ? code : pg_pickle_push_opaque(p, of->name, given, 2);
+    return code != PG_OK ? code : pg_pickle_push_opaque(p, of->name, given, 2);
 }
 
 /* OBJ: the class and its arguments behind a mark; INST: the arguments, and the class in two lines. */
@@ -379,22 +379,22 @@ static int object_of_marked(pg_pickle *p, bool class_on_stack)
     size_t first = 0, n = 0;
     pg_pickle_value *of = NULL;
     int code = class_on_stack ? PG_OK : read_global(p);
-    if (!code && !class_on_stack)
+    if (code == PG_OK && !class_on_stack)
         code = pg_pickle_pop(p, &of);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_marked(p, &first, &n);
-    if (!code && class_on_stack && n == 0)
+    if (code == PG_OK && class_on_stack && n == 0)
         code = PG_PICKLE_REFUSE(p, PG_EDAMAGED, "an object without a class");
-    if (code)
+    if (code != PG_OK)
         return code;
     p->n_stack = first - 1; /* what was above stays readable until the next push, which overwrites the mark only */
     pg_pickle_value *args = NULL;
     code = pg_pickle_new_value(p, PG_PICKLE_TUPLE, &args);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_add_items(args, p->stack + first + class_on_stack, n - class_on_stack);
-    if (!code && class_on_stack)
+    if (code == PG_OK && class_on_stack)
         of = p->stack[first];
-    return code ? code : apply(p, of, args->items, args->n);
+    return code != PG_OK ? code : apply(p, of, args->items, args->n);
 }
 
 /* The state of an object. Attributes of a state dict (its `_metadata`) and of a tensor say nothing of its values. */
@@ -402,7 +402,7 @@ static int build(pg_pickle *p)
 {
     pg_pickle_value *state = NULL, *to = NULL;
     int code = pg_pickle_pop(p, &state);
-    if (code)
+    if (code != PG_OK)
         return code;
     to = pg_pickle_top(p);
     if (to && to->kind == PG_PICKLE_OPAQUE)
@@ -416,7 +416,7 @@ static int read_extension(pg_pickle *p, size_t bytes)
 {
     uint64_t number = 0;
     int code = pg_pickle_take_number(p, bytes, &number);
-    return code ? code : pg_pickle_push_opaque(p, "an extension of pickle", NULL, 0);
+    return code != PG_OK ? code : pg_pickle_push_opaque(p, "an extension of pickle", NULL, 0);
 }
 
 int pg_pickle_calls(pg_pickle *p, int opcode, bool *mine)

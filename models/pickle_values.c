@@ -78,14 +78,14 @@ int pg_pickle_push(pg_pickle *p, pg_pickle_value *v)
 int pg_pickle_push_new(pg_pickle *p, pg_pickle_kind kind, pg_pickle_value **out)
 {
     int code = pg_pickle_new_value(p, kind, out);
-    return code ? code : pg_pickle_push(p, *out);
+    return code != PG_OK ? code : pg_pickle_push(p, *out);
 }
 
 int pg_pickle_push_integer(pg_pickle *p, pg_pickle_kind kind, int64_t integer)
 {
     pg_pickle_value *v = NULL;
     int code = pg_pickle_push_new(p, kind, &v);
-    if (!code)
+    if (code == PG_OK)
         v->integer = integer;
     return code;
 }
@@ -94,11 +94,11 @@ int pg_pickle_push_opaque(pg_pickle *p, const char *name, pg_pickle_value *const
 {
     pg_pickle_value *v = NULL;
     int code = pg_pickle_new_value(p, PG_PICKLE_OPAQUE, &v);
-    if (!code) {
+    if (code == PG_OK) {
         v->name = name;
         code = pg_pickle_add_items(v, items, n);
     }
-    return code ? code : pg_pickle_push(p, v);
+    return code != PG_OK ? code : pg_pickle_push(p, v);
 }
 
 pg_pickle_value *pg_pickle_top(const pg_pickle *p) { return p->n_stack ? p->stack[p->n_stack - 1] : NULL; }
@@ -140,7 +140,7 @@ int pg_pickle_take_number(pg_pickle *p, size_t bytes, uint64_t *out)
     const uint8_t *b = NULL;
     int code = pg_pickle_take(p, bytes, &b);
     *out = 0;
-    for (size_t i = 0; !code && i < bytes; i++)
+    for (size_t i = 0; code == PG_OK && i < bytes; i++)
         *out |= (uint64_t)b[i] << 8 * i;
     return code;
 }
@@ -163,7 +163,7 @@ static int push_own_text(pg_pickle *p, pg_pickle_kind kind, char *text)
 {
     pg_pickle_value *v = NULL;
     int code = text ? pg_pickle_push_new(p, kind, &v) : pg_fail(PG_ENOMEM, "out of memory");
-    if (code)
+    if (code != PG_OK)
         free(text);
     else
         v->text = text;
@@ -206,7 +206,7 @@ static int push_bytes_integer(pg_pickle *p, uint64_t bytes, bool sign)
     const uint8_t *b = NULL;
     uint64_t n = 0;
     int code = pg_pickle_take(p, bytes, &b);
-    if (code)
+    if (code != PG_OK)
         return code;
     if (bytes > 8)
         return bytes > BIG_BYTES_MAX ? pg_pickle_push_opaque(p, large_name, NULL, 0) : push_big(p, b, (size_t)bytes);
@@ -221,7 +221,7 @@ static int push_stated_integer(pg_pickle *p, size_t bytes_of_size)
 {
     uint64_t n = 0;
     int code = pg_pickle_take_number(p, bytes_of_size, &n);
-    return code ? code : push_bytes_integer(p, n, true);
+    return code != PG_OK ? code : push_bytes_integer(p, n, true);
 }
 
 /* INT and LONG, in decimal; 00 and 01 are how protocol 0 writes False and True, and an L may stand behind a number of Python 2.
@@ -231,7 +231,7 @@ static int push_decimal(pg_pickle *p, bool booleans)
     const char *line = NULL;
     size_t n = 0;
     int code = pg_pickle_take_line(p, &line, &n);
-    if (code)
+    if (code != PG_OK)
         return code;
     if (booleans && n == 2 && line[0] == '0' && (line[1] == '0' || line[1] == '1'))
         return pg_pickle_push_integer(p, PG_PICKLE_BOOL, line[1] == '1');
@@ -257,7 +257,7 @@ static int push_float(pg_pickle *p, double number)
 {
     pg_pickle_value *v = NULL;
     int code = pg_pickle_push_new(p, PG_PICKLE_FLOAT, &v);
-    if (!code)
+    if (code == PG_OK)
         v->number = number;
     return code;
 }
@@ -268,10 +268,10 @@ static int push_binary_float(pg_pickle *p)
     uint64_t bits = 0;
     double number;
     int code = pg_pickle_take(p, 8, &b);
-    for (size_t i = 0; !code && i < 8; i++)
+    for (size_t i = 0; code == PG_OK && i < 8; i++)
         bits = bits << 8 | b[i];
     memcpy(&number, &bits, sizeof number);
-    return code ? code : push_float(p, number);
+    return code != PG_OK ? code : push_float(p, number);
 }
 
 static int push_decimal_float(pg_pickle *p)
@@ -282,7 +282,7 @@ static int push_decimal_float(pg_pickle *p)
     double number = 0;
     int code = pg_pickle_take_line(p, &line, &n);
     snprintf(text, sizeof text, "%.*s", n < sizeof text ? (int)n : 0, line ? line : "");
-    if (code)
+    if (code != PG_OK)
         return code;
     return pg_parse_double(text, &number) == PG_OK ? push_float(p, number) : pg_pickle_push_opaque(p, "a number", NULL, 0);
 }
@@ -301,9 +301,9 @@ static int push_stated(pg_pickle *p, size_t bytes_of_size, bool text)
     const uint8_t *b = NULL;
     uint64_t length = 0;
     int code = pg_pickle_take_number(p, bytes_of_size, &length);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_take(p, length, &b);
-    if (code)
+    if (code != PG_OK)
         return code;
     return text ? push_text(p, b, (size_t)length) : pg_pickle_push_opaque(p, bytes_name, NULL, 0);
 }
@@ -337,9 +337,9 @@ static int push_unicode_line(pg_pickle *p)
     const char *line = NULL;
     size_t n = 0, to = 0;
     int code = pg_pickle_take_line(p, &line, &n);
-    char *text = code ? NULL : malloc(2 * n + 1);
-    if (code || !text)
-        return code ? code : pg_fail(PG_ENOMEM, "out of memory");
+    char *text = code != PG_OK ? NULL : malloc(2 * n + 1);
+    if (code != PG_OK || !text)
+        return code != PG_OK ? code : pg_fail(PG_ENOMEM, "out of memory");
     for (size_t i = 0; i < n; i++) {
         size_t digits = line[i] == '\\' && i + 1 < n ? line[i + 1] == 'u' ? 4 : line[i + 1] == 'U' ? 8 : 0 : 0;
         int64_t c = digits ? hexadecimal(line + i + 2, n - i - 2, digits) : -1;
@@ -359,11 +359,11 @@ static int push_string_line(pg_pickle *p)
     const char *line = NULL;
     size_t n = 0, to = 0;
     int code = pg_pickle_take_line(p, &line, &n);
-    if (!code && (n < 2 || (line[0] != '\'' && line[0] != '"') || line[n - 1] != line[0]))
+    if (code == PG_OK && (n < 2 || (line[0] != '\'' && line[0] != '"') || line[n - 1] != line[0]))
         code = PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a text without its quotes");
-    char *text = code ? NULL : malloc(n + 1);
-    if (code || !text)
-        return code ? code : pg_fail(PG_ENOMEM, "out of memory");
+    char *text = code != PG_OK ? NULL : malloc(n + 1);
+    if (code != PG_OK || !text)
+        return code != PG_OK ? code : pg_fail(PG_ENOMEM, "out of memory");
     for (size_t i = 1; i + 1 < n; i++) {
         const char *escape = line[i] == '\\' && i + 2 < n ? strchr(escapes, line[i + 1]) : NULL;
         int64_t c = line[i] == '\\' && line[i + 1] == 'x' ? hexadecimal(line + i + 2, n - i - 3, 2) : -1;
@@ -463,7 +463,7 @@ static int take_place(pg_pickle *p, uint64_t *out)
     size_t n = 0;
     int code = pg_pickle_take_line(p, &line, &n);
     *out = 0;
-    for (size_t i = 0; !code && (i < n || n == 0); i++) {
+    for (size_t i = 0; code == PG_OK && (i < n || n == 0); i++) {
         if (n == 0 || n > 18 || line[i] < '0' || line[i] > '9')
             return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a place of the memo that is no number");
         *out = 10 * *out + (uint64_t)(line[i] - '0');
@@ -478,22 +478,22 @@ int pg_pickle_memory(pg_pickle *p, int opcode, bool *mine)
     switch (opcode) {
     case 'q':
         code = pg_pickle_take_number(p, 1, &n);
-        return code ? code : memo_put(p, n);
+        return code != PG_OK ? code : memo_put(p, n);
     case 'r':
         code = pg_pickle_take_number(p, 4, &n);
-        return code ? code : memo_put(p, n);
+        return code != PG_OK ? code : memo_put(p, n);
     case 'p':
         code = take_place(p, &n);
-        return code ? code : memo_put(p, n);
+        return code != PG_OK ? code : memo_put(p, n);
     case 'h':
         code = pg_pickle_take_number(p, 1, &n);
-        return code ? code : memo_get(p, n);
+        return code != PG_OK ? code : memo_get(p, n);
     case 'j':
         code = pg_pickle_take_number(p, 4, &n);
-        return code ? code : memo_get(p, n);
+        return code != PG_OK ? code : memo_get(p, n);
     case 'g':
         code = take_place(p, &n);
-        return code ? code : memo_get(p, n);
+        return code != PG_OK ? code : memo_get(p, n);
     case 0x94: /* MEMOIZE */
         return memo_put(p, p->remembered);
     default:

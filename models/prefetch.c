@@ -147,7 +147,7 @@ int pg_prefetch_next(pg_prefetch *f, const uint8_t **pixels, const int64_t **lab
     while (!f->error && f->made[place] < *n)
         pthread_cond_wait(&f->changed, &f->mutex);
     int code = f->error;
-    if (code)
+    if (code != PG_OK)
         pg_fail(code, "%s", f->message);
     *pixels = f->pixels[place];
     *labels = f->labels[place];

@@ -110,7 +110,7 @@ static int check_entries(pg_pth *p)
     if (n < 1 || n > ENTRIES_MAX)
         return pg_fail(PG_EUNSUPPORTED, "the zip archive has %" PRId64 " entries; 1 to %d are read", (int64_t)n, ENTRIES_MAX);
     int code = find_root(p, n);
-    for (zip_int64_t i = 0; !code && i < n; i++) {
+    for (zip_int64_t i = 0; code == PG_OK && i < n; i++) {
         zip_stat_t s;
         code = zip_stat_index(p->zip, (zip_uint64_t)i, 0, &s) == 0 ? check_entry(p, &s) : zip_failed(p->zip);
     }
@@ -139,7 +139,7 @@ static int read_entry(pg_pth *p, const char *name, size_t max, void **out, size_
         code = pg_fail(PG_EDAMAGED, "entry %s of the zip archive is damaged: %s", name, zip_file_strerror(f));
     if (f)
         zip_fclose(f);
-    if (code) {
+    if (code != PG_OK) {
         free(bytes);
         return code;
     }
@@ -157,7 +157,7 @@ static int check_byte_order(pg_pth *p)
     if (zip_name_locate(p->zip, name, 0) < 0)
         return PG_OK; /* older than torch 2.1: little endian */
     int code = read_entry(p, name, 16, &bytes, &size);
-    if (!code && (size != 6 || memcmp(bytes, "little", 6) != 0))
+    if (code == PG_OK && (size != 6 || memcmp(bytes, "little", 6) != 0))
         code = pg_fail(PG_EUNSUPPORTED, "its elements are not little endian");
     free(bytes);
     return code;
@@ -182,16 +182,16 @@ static int open_zip(pg_pth *p)
     int code = open_archive(p->data, p->size, &p->zip);
     char name[ENTRY_NAME_MAX + 16];
     size_t size = 0, used = 0;
-    if (!code)
+    if (code == PG_OK)
         code = check_entries(p);
-    if (!code)
+    if (code == PG_OK)
         code = check_byte_order(p);
     snprintf(name, sizeof name, "%sdata.pkl", p->root);
-    if (!code)
+    if (code == PG_OK)
         code = read_entry(p, name, PICKLE_MAX, &p->pickle_bytes, &size);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_read(p->pickle_bytes, size, &p->pickle, &used);
-    if (!code && used != size)
+    if (code == PG_OK && used != size)
         code = pg_fail(PG_EDAMAGED, "%zu bytes behind the pickle", size - used);
     return code;
 }
@@ -211,10 +211,10 @@ static int zip_storage(pg_pth *p, const pg_pickle_storage *s, const void **out)
         p->storage = NULL;
         p->storage_name = NULL;
         code = read_entry(p, name, p->size, &p->storage, &p->storage_size);
-        if (!code && !(p->storage_name = strdup(name)))
+        if (code == PG_OK && !(p->storage_name = strdup(name)))
             code = pg_fail(PG_ENOMEM, "out of memory");
     }
-    if (!code && p->storage_size != want)
+    if (code == PG_OK && p->storage_size != want)
         code = pg_fail(PG_EDAMAGED, "storage %s has %zu bytes, the pickle states %zu", s->key, p->storage_size, want);
     *out = p->storage;
     return code == PG_EMISSING ? PG_EDAMAGED : code;
@@ -233,7 +233,7 @@ static int read_system(const pg_pth *p, size_t *at)
     pg_pickle *system = NULL;
     size_t used = 0;
     int code = pg_pickle_read(p->data + *at, p->size - *at, &system, &used);
-    if (code)
+    if (code != PG_OK)
         return code;
     const pg_pickle_value *root = pg_pickle_root(system);
     bool little = false;
@@ -283,9 +283,9 @@ static int place_storages(pg_pth *p, size_t at)
         if (by_key(&p->places[p->n_places - 1], &p->places[i]) != 0)
             p->places[p->n_places++] = p->places[i];
     int code = PG_OK;
-    for (size_t i = 0; !code && i < pg_pickle_root(p->keys)->n; i++)
+    for (size_t i = 0; code == PG_OK && i < pg_pickle_root(p->keys)->n; i++)
         code = place(p, i, &at);
-    if (!code && at != p->size)
+    if (code == PG_OK && at != p->size)
         code = pg_fail(PG_EDAMAGED, "%zu bytes behind the last storage", p->size - at);
     return code;
 }
@@ -298,7 +298,7 @@ static int read_magic(const pg_pth *p, size_t *at)
         pg_pickle *pickle = NULL;
         size_t used = 0;
         int code = pg_pickle_read(p->data + *at, p->size - *at, &pickle, &used);
-        if (code)
+        if (code != PG_OK)
             return code;
         const pg_pickle_value *root = pg_pickle_root(pickle);
         right = i == 0 ? root->kind == PG_PICKLE_BIG && strcmp(root->text, magic) == 0
@@ -316,17 +316,17 @@ static int open_legacy(pg_pth *p)
 {
     size_t at = 0, used = 0;
     int code = read_magic(p, &at);
-    if (!code)
+    if (code == PG_OK)
         code = read_system(p, &at);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pickle_read(p->data + at, p->size - at, &p->pickle, &used);
     at += used;
-    if (!code && !(code = pg_pickle_read(p->data + at, p->size - at, &p->keys, &used))) {
+    if (code == PG_OK && !(code = pg_pickle_read(p->data + at, p->size - at, &p->keys, &used))) {
         at += used;
         code = pg_pickle_root(p->keys)->kind == PG_PICKLE_LIST ? place_storages(p, at)
                                                                : pg_fail(PG_EDAMAGED, "the list of storages is no list");
     }
-    return code ? pg_fail_at(code, "from byte %zu on", at) : PG_OK;
+    return code != PG_OK ? pg_fail_at(code, "from byte %zu on", at) : PG_OK;
 }
 
 static int legacy_storage(const pg_pth *p, const pg_pickle_storage *s, const void **out)
@@ -350,7 +350,7 @@ int pg_pth_open(const void *data, size_t size, pg_pth **out)
     p->data = data;
     p->size = size;
     int code = size >= 4 && memcmp(data, "PK\3\4", 4) == 0 ? open_zip(p) : open_legacy(p);
-    if (code)
+    if (code != PG_OK)
         pg_pth_close(p);
     else
         *out = p;
@@ -387,7 +387,7 @@ int pg_pth_check_script(const void *data, size_t size)
     if (size < 4 || memcmp(data, "PK\3\4", 4) != 0)
         return pg_fail(PG_EINPUT, "is %s, no TorchScript; %s", kind ? kind : "safetensors", right);
     int code = open_archive(data, size, &zip);
-    zip_int64_t n = code ? 0 : zip_get_num_entries(zip, 0);
+    zip_int64_t n = code != PG_OK ? 0 : zip_get_num_entries(zip, 0);
     bool script = false, tensors = false;
     uint64_t unpacked = 0;
     for (zip_int64_t i = 0; i < n; i++) {
@@ -398,13 +398,13 @@ int pg_pth_check_script(const void *data, size_t size)
         tensors |= strstr(s.name, "/data.pkl") != NULL;
         unpacked += s.size <= unpacked_max ? s.size : unpacked_max + 1;
     }
-    if (!code && !script)
+    if (code == PG_OK && !script)
         code = pg_fail(
             PG_EINPUT,
             tensors ? "is a file of torch.save, weights without their program: `model import FILE` reads it; as TorchScript, %s"
                     : "is a zip archive, no TorchScript; %s",
             right);
-    if (!code && unpacked > unpacked_max)
+    if (code == PG_OK && unpacked > unpacked_max)
         code = pg_fail(PG_EINPUT, "unpacks to more than 2 GiB");
     if (zip)
         zip_discard(zip);

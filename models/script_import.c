@@ -79,18 +79,18 @@ static int write_module(const pg_import_job *job, const char *command, const cha
     pg_buf source;
     pg_buf_init(&source);
     pg_buf_printf(&source, "%s sha256 %s", base_of(job->from), hash);
-    int e = pg_buf_check(&source);
-    if (!e)
-        e = pg_weights_write(job->out, &tensor, 1,
-                             &(pg_weights_record){.model = model(),
-                                                  .config = setup->config,
-                                                  .input_height = g->input_height,
-                                                  .input_width = g->input_width,
-                                                  .classes = g->classes,
-                                                  .command = command,
-                                                  .source = source.data});
+    int code = pg_buf_check(&source);
+    if (code == PG_OK)
+        code = pg_weights_write(job->out, &tensor, 1,
+                                &(pg_weights_record){.model = model(),
+                                                     .config = setup->config,
+                                                     .input_height = g->input_height,
+                                                     .input_width = g->input_width,
+                                                     .classes = g->classes,
+                                                     .command = command,
+                                                     .source = source.data});
     pg_buf_release(&source);
-    return e;
+    return code;
 }
 
 static void report_module(const pg_import_job *job, const char *hash, const pg_geometry *g, const pg_script_findings *found,
@@ -116,28 +116,28 @@ int pg_script_import(const pg_import_job *job, pg_buf *report)
     size_t size = 0;
     pg_buf command;
     pg_buf_init(&command);
-    int e = pg_script_trusted(job->from);
-    if (!e)
-        e = check_given(job);
-    if (!e)
-        e = command_text(job, &command);
-    if (!e) /* before the minutes that trying may take */
-        e = pg_weights_check_output(job->out, job->force, command.data);
-    if (!e)
-        e = pg_file_read(job->from, BYTES_MAX, &bytes, &size);
-    if (!e && (e = pg_pth_check_script(bytes, size)))
-        pg_fail_at(e, "%s", job->from);
-    if (!e)
-        e = pg_hash_bytes(bytes, size, hash);
-    if (!e)
-        e = pg_script_try_in_child(job, bytes, size, &found);
-    if (!e)
-        e = pg_script_configure(job, size, found.shape, &setup);
-    if (!e)
-        e = write_module(job, command.data, bytes, size, hash, &setup);
-    if (!e)
+    int code = pg_script_trusted(job->from);
+    if (code == PG_OK)
+        code = check_given(job);
+    if (code == PG_OK)
+        code = command_text(job, &command);
+    if (code == PG_OK) /* before the minutes that trying may take */
+        code = pg_weights_check_output(job->out, job->force, command.data);
+    if (code == PG_OK)
+        code = pg_file_read(job->from, BYTES_MAX, &bytes, &size);
+    if (code == PG_OK && (code = pg_pth_check_script(bytes, size)))
+        pg_fail_at(code, "%s", job->from);
+    if (code == PG_OK)
+        code = pg_hash_bytes(bytes, size, hash);
+    if (code == PG_OK)
+        code = pg_script_try_in_child(job, bytes, size, &found);
+    if (code == PG_OK)
+        code = pg_script_configure(job, size, found.shape, &setup);
+    if (code == PG_OK)
+        code = write_module(job, command.data, bytes, size, hash, &setup);
+    if (code == PG_OK)
         report_module(job, hash, &setup.geometry, &found, report);
     free(bytes);
     pg_buf_release(&command);
-    return e ? e : pg_buf_check(report);
+    return code != PG_OK ? code : pg_buf_check(report);
 }

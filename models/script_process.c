@@ -181,11 +181,11 @@ int pg_script_try_in_child(const pg_import_job *job, const char *bytes, size_t s
         work(job, bytes, size, ends[1], parent);
     }
     close(ends[1]);
-    int e = child < 0 ? pg_fail(PG_EIO, "no process for the module: %s", strerror(errno))
-                      : follow(job, child, ends[0], &before, out);
+    int code = child < 0 ? pg_fail(PG_EIO, "no process for the module: %s", strerror(errno))
+                         : follow(job, child, ends[0], &before, out);
     close(ends[0]);
     sigaction(SIGINT, &before_int, NULL);
     sigaction(SIGTERM, &before_term, NULL);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    return e;
+    return code;
 }

@@ -46,16 +46,16 @@ int pg_script_configure(const pg_import_job *job, size_t bytes, const int64_t sh
         pairs[n++] = found[i];
     for (size_t i = 0; i < job->n_pairs && n < 64; i++)
         pairs[n++] = job->pairs[i];
-    int e = pg_module_configure(&model->module, "model", pairs, n, out->config);
-    if (!e)
-        e = model->geometry(out->config, job->input_height, job->input_width, (int)shape[1], &out->geometry);
-    for (const pg_option *row = model->module.options; !e && row->name; row++) {
+    int code = pg_module_configure(&model->module, "model", pairs, n, out->config);
+    if (code == PG_OK)
+        code = model->geometry(out->config, job->input_height, job->input_width, (int)shape[1], &out->geometry);
+    for (const pg_option *row = model->module.options; code == PG_OK && row->name; row++) {
         if (strcmp(row->name, "mean") == 0)
             memcpy(&out->pixels.mean, out->config + row->offset, sizeof out->pixels.mean);
         if (strcmp(row->name, "std") == 0)
             memcpy(&out->pixels.std, out->config + row->offset, sizeof out->pixels.std);
     }
-    return e ? pg_fail_at(e, "%s", job->from) : PG_OK;
+    return code != PG_OK ? pg_fail_at(code, "%s", job->from) : PG_OK;
 }
 
 /* ---- Asking ---- */
@@ -72,8 +72,8 @@ static pg_tensor *input(const trial *x, const uint8_t *pixels, int n)
 /* What the module did wrong, in one line. Memory that it asks for and nobody has is its fault as well. */
 static int failed(const trial *x)
 {
-    int e = pg_scope_check(x->s);
-    if (!e)
+    int code = pg_scope_check(x->s);
+    if (code == PG_OK)
         return PG_OK;
     const char *what = pg_error_message();
     bool type = strcasestr(what, "double") || strcasestr(what, "half") || strcasestr(what, "bfloat16");
@@ -89,19 +89,19 @@ static int ask(trial *x, const uint8_t *pixels, int n, float *out)
     const pg_geometry *g = &x->setup.geometry;
     const int64_t want[] = {n, g->classes, g->rows.positions, g->columns.positions};
     pg_tensor *answer = t->script_call(x->s, x->module, input(x, pixels, n));
-    int e = failed(x);
-    for (int i = 0; !e && i < 4; i++)
+    int code = failed(x);
+    for (int i = 0; code == PG_OK && i < 4; i++)
         if (t->rank(answer) != 4 || t->size(answer, i) != want[i])
-            e = pg_fail(PG_EINPUT, "%s: the module answers %d image%s with a tensor of another shape than one image alone",
-                        x->job->from, n, n == 1 ? "" : "s");
-    if (!e)
+            code = pg_fail(PG_EINPUT, "%s: the module answers %d image%s with a tensor of another shape than one image alone",
+                           x->job->from, n, n == 1 ? "" : "s");
+    if (code == PG_OK)
         t->read(x->s, answer, out, PG_T_F32, (int64_t)n * (int64_t)x->values);
-    if (!e)
-        e = failed(x);
+    if (code == PG_OK)
+        code = failed(x);
     t->scope_clear(x->s);
     x->done += n;
     x->tell(x->context, x->done, x->total);
-    return e;
+    return code;
 }
 
 /* Positions and classes, of a grey image. */
@@ -112,24 +112,24 @@ static int ask_shape(trial *x, int64_t shape[4])
         return pg_fail(PG_ENOMEM, "out of memory");
     memset(x->pixels, 128, x->image);
     pg_tensor *answer = x->t->script_call(x->s, x->module, input(x, x->pixels, 1));
-    int e = failed(x), rank = e ? 0 : x->t->rank(answer);
+    int code = failed(x), rank = code != PG_OK ? 0 : x->t->rank(answer);
     for (int i = 0; i < rank && i < 4; i++)
         shape[i] = x->t->size(answer, i);
-    if (!e && (rank != 4 || shape[0] != 1 || shape[1] < 2 || shape[1] > 100000 || shape[2] < 1 || shape[2] > 4096 ||
-               shape[3] < 1 || shape[3] > 4096)) {
+    if (code == PG_OK && (rank != 4 || shape[0] != 1 || shape[1] < 2 || shape[1] > 100000 || shape[2] < 1 || shape[2] > 4096 ||
+                          shape[3] < 1 || shape[3] > 4096)) {
         pg_buf text;
         pg_buf_init(&text);
         for (int i = 0; i < rank && i < 4; i++)
             pg_buf_printf(&text, "[%lld]", (long long)shape[i]);
-        e = pg_fail(PG_EINPUT,
-                    "%s: the module answers one image with a tensor of rank %d, %s%s; local logits have the shape "
-                    "[1][classes][rows][columns]",
-                    x->job->from, rank, text.data, rank > 4 ? "..." : "");
+        code = pg_fail(PG_EINPUT,
+                       "%s: the module answers one image with a tensor of rank %d, %s%s; local logits have the shape "
+                       "[1][classes][rows][columns]",
+                       x->job->from, rank, text.data, rank > 4 ? "..." : "");
         pg_buf_release(&text);
     }
     x->t->scope_clear(x->s);
     x->done++;
-    return e;
+    return code;
 }
 
 /* Whether attacks can follow gradients from the logits to the pixels. */
@@ -172,14 +172,14 @@ static bool differ(const float *a, const float *b, size_t n, float least)
 static int check_state(trial *x)
 {
     float *again = x->logits + COMPANY * x->values;
-    int e = ask(x, x->pixels, 1, again);
-    if (!e && differ(x->logits, again, x->values, least_change(x->logits, x->values)))
-        e = pg_fail(PG_EINPUT,
-                    "%s: the module answers the same image with other logits when it is asked again: it keeps a state, or "
-                    "chance is in it (dropout?). "
-                    "Certificates need the same answer every time",
-                    x->job->from);
-    return e;
+    int code = ask(x, x->pixels, 1, again);
+    if (code == PG_OK && differ(x->logits, again, x->values, least_change(x->logits, x->values)))
+        code = pg_fail(PG_EINPUT,
+                       "%s: the module answers the same image with other logits when it is asked again: it keeps a state, or "
+                       "chance is in it (dropout?). "
+                       "Certificates need the same answer every time",
+                       x->job->from);
+    return code;
 }
 
 /* Images alone, again, together, and together in another order. Copies of an image whose patch is hidden have to be answered as
@@ -188,28 +188,28 @@ static int try_company(trial *x)
 {
     size_t values = x->values;
     float *alone = x->logits, *other = x->logits + COMPANY * values;
-    int e = PG_OK;
-    for (int i = 0; !e && i < COMPANY; i++)
-        e = ask(x, x->pixels + (size_t)i * x->image, 1, alone + (size_t)i * values);
+    int code = PG_OK;
+    for (int i = 0; code == PG_OK && i < COMPANY; i++)
+        code = ask(x, x->pixels + (size_t)i * x->image, 1, alone + (size_t)i * values);
     float least = least_change(alone, COMPANY * values);
-    if (!e && !isfinite(least))
+    if (code == PG_OK && !isfinite(least))
         return pg_fail(PG_EINPUT, "%s: a local logit is not finite", x->job->from);
-    if (!e)
-        e = check_state(x);
-    if (!e)
-        e = ask(x, x->pixels, COMPANY, other);
-    bool mixed = !e && differ(alone, other, COMPANY * values, least);
+    if (code == PG_OK)
+        code = check_state(x);
+    if (code == PG_OK)
+        code = ask(x, x->pixels, COMPANY, other);
+    bool mixed = code == PG_OK && differ(alone, other, COMPANY * values, least);
     memcpy(x->pixels + COMPANY * x->image, x->pixels, x->image); /* the first one last */
-    if (!e && !mixed)
-        e = ask(x, x->pixels + x->image, COMPANY, other);
-    mixed = mixed || (!e && (differ(alone + values, other, (COMPANY - 1) * values, least) ||
-                             differ(alone, other + (COMPANY - 1) * values, values, least)));
+    if (code == PG_OK && !mixed)
+        code = ask(x, x->pixels + x->image, COMPANY, other);
+    mixed = mixed || (code == PG_OK && (differ(alone + values, other, (COMPANY - 1) * values, least) ||
+                                        differ(alone, other + (COMPANY - 1) * values, values, least)));
     return mixed ? pg_fail(PG_EINPUT,
                            "%s: the logits of an image are others when another image is in its batch: normalisation by the "
                            "batch in the module? Certificates "
                            "need an answer to each image on its own",
                            x->job->from)
-                 : e;
+                 : code;
 }
 
 /* ---- The stated geometry ---- */
@@ -259,9 +259,9 @@ static bool change(trial *x, const place *p, int fill, pg_rng *rng)
 static int refuse_place(trial *x, const place *p, int row, int column)
 {
     char what[120];
-    int e = check_state(x);
-    if (e)
-        return e;
+    int code = check_state(x);
+    if (code != PG_OK)
+        return code;
     if (p->kind == PATCH)
         snprintf(what, sizeof what, "a patch of %dx%d pixels at row %d, column %d", p->height, p->width, p->top, p->left);
     else
@@ -284,13 +284,13 @@ static int try_place(trial *x, const place *p, int fill, pg_rng *rng)
         x->tell(x->context, ++x->done, x->total);
         return PG_OK;
     }
-    int e = ask(x, x->pixels + COMPANY * x->image, 1, after);
-    for (size_t i = 0; !e && i < x->values; i++) {
+    int code = ask(x, x->pixels + COMPANY * x->image, 1, after);
+    for (size_t i = 0; code == PG_OK && i < x->values; i++) {
         int row = (int)(i % map) / columns, column = (int)(i % map) % columns;
         if (is_spared(g, p, row, column) && !(fabsf(after[i] - x->logits[i]) <= least))
-            e = refuse_place(x, p, row, column);
+            code = refuse_place(x, p, row, column);
     }
-    return e;
+    return code;
 }
 
 /* How many rows or columns of positions are tried; none where each sees all. */
@@ -309,10 +309,10 @@ static int line_at(const pg_axis *a, int i, int n)
 
 static int try_lines(trial *x, place_kind kind, const pg_axis *a, pg_rng *rng)
 {
-    int e = PG_OK, n = lines(a);
-    for (int i = 0; !e && i < n; i++)
-        e = try_place(x, &(place){.kind = kind, .position = line_at(a, i, n)}, i % FILLS, rng);
-    return e;
+    int code = PG_OK, n = lines(a);
+    for (int i = 0; code == PG_OK && i < n; i++)
+        code = try_place(x, &(place){.kind = kind, .position = line_at(a, i, n)}, i % FILLS, rng);
+    return code;
 }
 
 static int patches(const pg_geometry *g) { return g->rows.field || g->columns.field ? PATCHES : 0; }
@@ -320,26 +320,26 @@ static int patches(const pg_geometry *g) { return g->rows.field || g->columns.fi
 static int try_patches(trial *x, pg_rng *rng)
 {
     const pg_geometry *g = &x->setup.geometry;
-    int e = PG_OK, h = g->input_height, w = g->input_width;
-    for (int i = 0; !e && i < patches(g); i++) {
+    int code = PG_OK, h = g->input_height, w = g->input_width;
+    for (int i = 0; code == PG_OK && i < patches(g); i++) {
         place p = {.kind = PATCH,
                    .height = 1 + (int)pg_rng_below(rng, (uint32_t)(h + 3) / 4),
                    .width = 1 + (int)pg_rng_below(rng, (uint32_t)(w + 3) / 4)};
         p.top = (int)pg_rng_below(rng, (uint32_t)(h - p.height + 1));
         p.left = (int)pg_rng_below(rng, (uint32_t)(w - p.width + 1));
-        e = try_place(x, &p, i % FILLS, rng);
+        code = try_place(x, &p, i % FILLS, rng);
     }
-    return e;
+    return code;
 }
 
 /* ---- All of it ---- */
 
 static int prepare(trial *x, const int64_t shape[4], size_t bytes)
 {
-    int e = pg_script_configure(x->job, bytes, shape, &x->setup);
+    int code = pg_script_configure(x->job, bytes, shape, &x->setup);
     const pg_geometry *g = &x->setup.geometry;
-    if (e)
-        return e;
+    if (code != PG_OK)
+        return code;
     x->values = (size_t)(shape[1] * shape[2] * shape[3]);
     x->total = 1 + COMPANY + 1 + 2 * COMPANY + lines(&g->rows) + lines(&g->columns) + patches(g) + 3;
     x->tell(x->context, x->done, x->total);
@@ -357,9 +357,9 @@ static int open_module(trial *x, const char *bytes, size_t size)
 {
     x->t->script_close(x->module);
     x->module = NULL;
-    int e = pg_script_open(x->s, bytes, size, &x->module);
-    if (e)
-        return pg_fail_at(e, "%s", x->job->from);
+    int code = pg_script_open(x->s, bytes, size, &x->module);
+    if (code != PG_OK)
+        return pg_fail_at(code, "%s", x->job->from);
     x->tell(x->context, x->done, x->total);
     return PG_OK;
 }
@@ -368,49 +368,49 @@ static int ask_all(trial *x, const char *bytes, size_t size, pg_script_findings 
 {
     pg_rng rng = pg_rng_make(1, PG_STREAM_LOCALITY, 0);
     const pg_geometry *g = &x->setup.geometry;
-    int e = ask_shape(x, out->shape);
-    if (!e)
-        e = prepare(x, out->shape, size);
-    if (!e) {
+    int code = ask_shape(x, out->shape);
+    if (code == PG_OK)
+        code = prepare(x, out->shape, size);
+    if (code == PG_OK) {
         make_company(x, &rng);
-        e = try_company(x);
+        code = try_company(x);
     }
-    if (!e)
-        e = try_lines(x, ROWS, &g->rows, &rng);
-    if (!e)
-        e = try_lines(x, COLUMNS, &g->columns, &rng);
-    if (!e)
-        e = try_patches(x, &rng);
-    if (!e)
+    if (code == PG_OK)
+        code = try_lines(x, ROWS, &g->rows, &rng);
+    if (code == PG_OK)
+        code = try_lines(x, COLUMNS, &g->columns, &rng);
+    if (code == PG_OK)
+        code = try_patches(x, &rng);
+    if (code == PG_OK)
         ask_gradients(x, &out->gradients);
-    if (!e) /* a state may need a while to show, */
-        e = check_state(x);
-    if (!e) /* or show at the start only, where every worker of a run is */
-        e = open_module(x, bytes, size);
-    if (!e)
-        e = check_state(x);
+    if (code == PG_OK) /* a state may need a while to show, */
+        code = check_state(x);
+    if (code == PG_OK) /* or show at the start only, where every worker of a run is */
+        code = open_module(x, bytes, size);
+    if (code == PG_OK)
+        code = check_state(x);
     out->images = (int)x->done;
-    return e;
+    return code;
 }
 
 int pg_script_try(const pg_import_job *job, const char *bytes, size_t size,
                   void (*tell)(void *context, int64_t done, int64_t total), void *context, pg_script_findings *out)
 {
     trial x = {.job = job, .tell = tell, .context = context, .total = 1, .setup.pixels = {.std = {{1, 1, 1}}}};
-    int e = pg_torch_load(0, &x.t);
-    if (!e && !(x.s = x.t->scope_new()))
-        e = pg_fail(PG_ENOMEM, "out of memory");
-    if (!e) {
+    int code = pg_torch_load(0, &x.t);
+    if (code == PG_OK && !(x.s = x.t->scope_new()))
+        code = pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK) {
         x.t->grad_mode(false);
-        e = open_module(&x, bytes, size);
+        code = open_module(&x, bytes, size);
     }
-    if (!e)
-        e = ask_all(&x, bytes, size, out);
+    if (code == PG_OK)
+        code = ask_all(&x, bytes, size, out);
     if (x.t) {
         x.t->script_close(x.module);
         x.t->scope_free(x.s);
     }
     free(x.pixels);
     free(x.logits);
-    return e;
+    return code;
 }

@@ -346,5 +346,5 @@ static int check_axis(const pg_smoothing *c, const char *what, int px)
 int pg_smoothing_check(const pg_smoothing *c, int height, int width)
 {
     int code = c->shape == PG_CELLS_ROW ? PG_OK : check_axis(c, "columns", width);
-    return code || c->shape == PG_CELLS_COLUMN ? code : check_axis(c, "rows", height);
+    return code != PG_OK || c->shape == PG_CELLS_COLUMN ? code : check_axis(c, "rows", height);
 }

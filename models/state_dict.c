@@ -181,7 +181,7 @@ static int visit_item(walk *w, const pg_pickle_value *v, const char *path, const
         snprintf(below, sizeof below, "%s%s%s", path, *path ? "." : "", name) >= (int)sizeof below)
         return PG_OK;
     int code = depth == 0 || v->kind == PG_PICKLE_OPAQUE ? note_beside(w->file, below, v) : PG_OK;
-    return code || v->kind != PG_PICKLE_DICT || depth == DEPTH_MAX ? code : visit(w, v, below, depth + 1);
+    return code != PG_OK || v->kind != PG_PICKLE_DICT || depth == DEPTH_MAX ? code : visit(w, v, below, depth + 1);
 }
 
 /* Every dictionary that has tensors, but each once: dictionaries met again are passed by. */
@@ -195,7 +195,7 @@ static int visit(walk *w, const pg_pickle_value *v, const char *path, int depth)
         return pg_fail(PG_EUNSUPPORTED, "more than %d dictionaries", PG_STATE_DICTS_MAX);
     w->met[w->n_met++] = v;
     int code = dict ? add_tensors(w->file, v, path) : PG_OK;
-    for (size_t i = 0; !code && i < v->n; i += dict ? 2 : 1) {
+    for (size_t i = 0; code == PG_OK && i < v->n; i += dict ? 2 : 1) {
         char place[24];
         snprintf(place, sizeof place, "%zu", i);
         if (!dict || is_text(v->items[i]))
@@ -207,9 +207,9 @@ static int visit(walk *w, const pg_pickle_value *v, const char *path, int depth)
 static int open_pth(pg_state_file *f, size_t size)
 {
     int code = pg_hash_bytes(f->data, size, f->hash);
-    if (!code)
+    if (code == PG_OK)
         code = pg_pth_open(f->data, size, &f->pth);
-    if (code)
+    if (code != PG_OK)
         return code;
     const pg_pickle_value *root = pg_pickle_root(pg_pth_pickle(f->pth));
     walk w = {.file = f, .met = malloc(PG_STATE_DICTS_MAX * sizeof *w.met)};
@@ -226,20 +226,20 @@ static int open_pth(pg_state_file *f, size_t size)
 static int open_st(pg_state_file *f, const char *path)
 {
     int code = pg_st_open(path, &f->st);
-    if (code)
+    if (code != PG_OK)
         return code;
     snprintf(f->hash, sizeof f->hash, "%s", pg_st_hash(f->st));
     pg_state_dict *d = NULL;
     code = add_dict(f, "", pg_st_count(f->st), &d);
-    for (size_t i = 0; !code && i < pg_st_count(f->st); i++) {
+    for (size_t i = 0; code == PG_OK && i < pg_st_count(f->st); i++) {
         const pg_st_tensor *whole = pg_st_at(f->st, i);
         pg_state_tensor *t = &d->tensors[d->n++];
         *t = (pg_state_tensor){.name = whole->name, .rank = whole->rank, .whole = whole};
         memcpy(t->shape, whole->shape, sizeof t->shape);
     }
-    if (!code)
+    if (code == PG_OK)
         code = seal_dict(d);
-    return code ? pg_fail_at(code, "%s", path) : PG_OK;
+    return code != PG_OK ? pg_fail_at(code, "%s", path) : PG_OK;
 }
 
 /* ---- Both ---- */
@@ -263,7 +263,7 @@ int pg_state_open(const char *path, pg_state_file **out)
     bool pth = false;
     size_t size = 0;
     int code = choose_reader(path, &pth);
-    if (code)
+    if (code != PG_OK)
         return code;
     pg_state_file *f = calloc(1, sizeof *f);
     if (!f)
@@ -272,7 +272,7 @@ int pg_state_open(const char *path, pg_state_file **out)
         code = open_st(f, path);
     else if (!(code = pg_file_read(path, file_max, &f->data, &size)) && (code = open_pth(f, size)))
         pg_fail_at(code, "%s", path);
-    if (code)
+    if (code != PG_OK)
         pg_state_close(f);
     else
         *out = f;
@@ -348,7 +348,7 @@ static int read_view(pg_state_file *f, const pg_pickle_tensor *view, float *out,
     const void *storage = NULL;
     char *bytes = malloc(count * item + 1);
     int code = bytes ? pg_pth_storage(f->pth, view->storage, &storage) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!code) {
+    if (code == PG_OK) {
         gather(view, storage, item, count, bytes);
         pg_st_tensor t = {
             .name = "", .dtype = types[element], .rank = 1, .shape = {(int64_t)count}, .data = bytes, .size = count * item};
@@ -364,8 +364,8 @@ int pg_state_read(pg_state_file *f, const pg_state_tensor *t, float *out, size_t
         return pg_fail(PG_EUNSUPPORTED, "tensor '%s' is given as %s, which is not read here; nothing of it was run", t->name,
                        t->made_by);
     int code = t->view ? read_view(f, t->view, out, count) : pg_st_to_float(t->whole, out, count);
-    for (size_t i = 0; !code && i < count; i++)
+    for (size_t i = 0; code == PG_OK && i < count; i++)
         if (!isfinite(out[i]))
             code = pg_fail(PG_EDAMAGED, "holds a value that is not finite, as element %zu", i);
-    return code ? pg_fail_at(code, "tensor '%s'", t->name) : PG_OK;
+    return code != PG_OK ? pg_fail_at(code, "tensor '%s'", t->name) : PG_OK;
 }

@@ -76,7 +76,7 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
     const torchscript *c = config;
     *out = (pg_geometry){.input_height = height, .input_width = width, .classes = classes};
     int code = axis_of("rows", &c->rows, (c->wrap & PG_WRAP_ROWS) != 0, height, &out->rows);
-    return code ? code : axis_of("columns", &c->columns, (c->wrap & PG_WRAP_COLUMNS) != 0, width, &out->columns);
+    return code != PG_OK ? code : axis_of("columns", &c->columns, (c->wrap & PG_WRAP_COLUMNS) != 0, width, &out->columns);
 }
 
 /* A certificate allows any numbers where a patch is seen, but numbers: a position scaled by its own length is 0 / 0 under a
@@ -131,18 +131,18 @@ int pg_script_trusted(const char *what)
 int pg_script_open(pg_scope *s, const void *bytes, size_t size, pg_module_script **out)
 {
     char path[64], message[512] = "";
-    int file = memfd_create("module", MFD_CLOEXEC), e = PG_OK;
+    int file = memfd_create("module", MFD_CLOEXEC), code = PG_OK;
     if (file < 0)
         return pg_fail(PG_ENOMEM, "no file in memory for the module");
-    for (size_t at = 0; !e && at < size;) {
+    for (size_t at = 0; code == PG_OK && at < size;) {
         ssize_t n = write(file, (const char *)bytes + at, size - at);
         if (n < 0 && errno != EINTR)
-            e = pg_fail(PG_ENOMEM, "no memory for the module of %zu bytes", size);
+            code = pg_fail(PG_ENOMEM, "no memory for the module of %zu bytes", size);
         at += n > 0 ? (size_t)n : 0;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    if (!e && s->torch->script_open(path, s->device, out, message, sizeof message))
-        e = pg_fail(PG_EDAMAGED, "libtorch cannot read it as TorchScript: %s", message);
+    if (code == PG_OK && s->torch->script_open(path, s->device, out, message, sizeof message))
+        code = pg_fail(PG_EDAMAGED, "libtorch cannot read it as TorchScript: %s", message);
     close(file);
-    return e;
+    return code;
 }

@@ -55,10 +55,10 @@ static void on_signal(int signal_number)
 
 static int open_images(const char *data_dir, const char *spec, images *out)
 {
-    int e = pg_dataset_open(data_dir, spec, &out->dataset);
-    if (!e)
+    int code = pg_dataset_open(data_dir, spec, &out->dataset);
+    if (code == PG_OK)
         out->info = pg_dataset_info_of(out->dataset);
-    return e;
+    return code;
 }
 
 static size_t image_bytes(const images *i) { return i->info ? (size_t)3 * (size_t)(i->info->height * i->info->width) : 0; }
@@ -97,9 +97,9 @@ static int make_fit(const void *context, int64_t i, uint8_t *scratch, uint8_t *p
     const pg_dataset_info *info = r->fit.info;
     uint32_t at = r->order[i];
     int32_t right = 0;
-    int e = pg_dataset_read(r->fit.dataset, at, 1, scratch, &right);
-    if (e)
-        return e;
+    int code = pg_dataset_read(r->fit.dataset, at, 1, scratch, &right);
+    if (code != PG_OK)
+        return code;
     pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_AUGMENT, at);
     rng.index = (uint64_t)r->epoch * 16;
     uint32_t range = (uint32_t)(2 * r->o->crop + 1);
@@ -124,9 +124,9 @@ static int make_val(const void *context, int64_t i, uint8_t *scratch, uint8_t *p
     const training *r = context;
     int32_t right = 0;
     (void)scratch;
-    int e = pg_dataset_read(r->val.dataset, i, 1, pixels, &right);
+    int code = pg_dataset_read(r->val.dataset, i, 1, pixels, &right);
     *label = right;
-    return e;
+    return code;
 }
 
 /* step of all steps, both over the whole run. */
@@ -194,9 +194,9 @@ static int one_step(training *r, int64_t step, int64_t steps_an_epoch, double *l
     const uint8_t *pixels;
     const int64_t *right;
     int64_t n;
-    int e = pg_prefetch_next(r->prefetch, &pixels, &right, &n);
-    if (e)
-        return e;
+    int code = pg_prefetch_next(r->prefetch, &pixels, &right, &n);
+    if (code != PG_OK)
+        return code;
     int64_t draws = draws_of(r->o);
     pg_rng rng = pg_rng_make((uint64_t)r->o->seed, PG_STREAM_AUGMENT, UINT32_MAX);
     rng.index = (uint64_t)step * 2 * (uint64_t)r->o->batch;
@@ -217,15 +217,15 @@ static int one_step(training *r, int64_t step, int64_t steps_an_epoch, double *l
     t->sgd(s, r->n_trained, r->trained, r->momenta, r->decays, rate_at(r->o, step, steps_an_epoch), r->o->momentum,
            r->o->nesterov);
     t->grad_mode(false);
-    e = average(r, step);
+    code = average(r, step);
     double value = t->item(s, loss);
-    if (!e)
-        e = pg_scope_check(s);
+    if (code == PG_OK)
+        code = pg_scope_check(s);
     t->scope_clear(s);
     *loss_sum += value;
-    if (!e && !isfinite(value))
-        e = diverged(r, "the loss is not finite");
-    return e;
+    if (code == PG_OK && !isfinite(value))
+        code = diverged(r, "the loss is not finite");
+    return code;
 }
 
 /* Accuracy of the averaged weights on what training looks at, always the same choice of it. */
@@ -239,9 +239,9 @@ static int validate(training *r, double *accuracy)
     int64_t correct = 0, n, chosen[VALIDATED];
     pg_prefetch_start(r->prefetch, &(pg_prefetch_pass){info->images, VALIDATED, image_bytes(&r->val), make_val, r});
     for (int64_t first = 0; first < info->images; first += n) {
-        int e = pg_prefetch_next(r->prefetch, &pixels, &right, &n);
-        if (e)
-            return e;
+        int code = pg_prefetch_next(r->prefetch, &pixels, &right, &n);
+        if (code != PG_OK)
+            return code;
         if (r->bf16)
             t->autocast(r->s, r->device, true);
         pg_tensor *x = t->from_data(r->s, pixels, PG_T_U8, 4, (const int64_t[]){n, 3, info->height, info->width});
@@ -253,9 +253,9 @@ static int validate(training *r, double *accuracy)
         pg_tensor *scores = pg_train_scores(r->s, r->o, &local, info->height, info->width, NULL);
         t->read(r->s, t->argmax(r->s, scores, 1), chosen, PG_T_I64, n);
         t->scope_clear(r->s);
-        e = pg_scope_check(r->s);
-        if (e)
-            return e;
+        code = pg_scope_check(r->s);
+        if (code != PG_OK)
+            return code;
         for (int64_t i = 0; i < n; i++)
             correct += chosen[i] == right[i];
     }
@@ -298,9 +298,9 @@ static int one_epoch(training *r, int64_t epoch)
     snprintf(label, sizeof label, "epoch %ld/%ld", (long)epoch + 1, (long)r->o->epochs);
     pg_progress_start(&bar, label, 0, steps * r->o->batch);
     for (int64_t i = 0; i < steps; i++) {
-        int e = one_step(r, epoch * steps + i, steps, &loss);
-        if (e)
-            return e;
+        int code = one_step(r, epoch * steps + i, steps, &loss);
+        if (code != PG_OK)
+            return code;
         if (stop_asked)
             return pg_fail(PG_EINTERRUPTED, "interrupted in epoch %ld; the same command goes on from the last whole epoch",
                            (long)epoch + 1);
@@ -310,16 +310,16 @@ static int one_epoch(training *r, int64_t epoch)
     }
     pg_progress_finish(&bar);
     double images_per_s = (double)(steps * r->o->batch) / (pg_now_s() - start);
-    int e = r->val.info ? validate(r, &accuracy) : PG_OK;
-    if (!e)
-        e = pg_checkpoint_add_epoch(&r->state, loss / (double)steps, accuracy);
-    if (!e)
-        e = pg_checkpoint_save(&r->state, r->s, r->job->out);
-    if (e == PG_EINPUT) {
+    int code = r->val.info ? validate(r, &accuracy) : PG_OK;
+    if (code == PG_OK)
+        code = pg_checkpoint_add_epoch(&r->state, loss / (double)steps, accuracy);
+    if (code == PG_OK)
+        code = pg_checkpoint_save(&r->state, r->s, r->job->out);
+    if (code == PG_EINPUT) {
         r->state.n_epochs--; /* the checkpoint is of the epoch before */
-        e = diverged(r, "weights are not finite");
+        code = diverged(r, "weights are not finite");
     }
-    if (!e) {
+    if (code == PG_OK) {
         log_epoch(r, pg_now_s() - start, images_per_s);
         char val[32] = "";
         if (r->val.info)
@@ -327,7 +327,7 @@ static int one_epoch(training *r, int64_t epoch)
         pg_info("epoch %ld/%ld: loss %.4f,%s %.0f images/s", (long)epoch + 1, (long)r->o->epochs, loss / (double)steps, val,
                 images_per_s);
     }
-    return e;
+    return code;
 }
 
 static int collect_trained(training *r)
@@ -353,22 +353,22 @@ static int collect_trained(training *r)
 static int prepare(training *r)
 {
     const pg_train_job *job = r->job;
-    int e = open_images(job->data_dir, job->data, &r->fit);
-    if (!e && job->val)
-        e = open_images(job->data_dir, job->val, &r->val);
-    if (!e && r->fit.info->images < r->o->batch)
-        e = pg_fail(PG_EINPUT, "a batch of %ld is larger than the %ld images of %s", (long)r->o->batch,
-                    (long)r->fit.info->images, job->data);
+    int code = open_images(job->data_dir, job->data, &r->fit);
+    if (code == PG_OK && job->val)
+        code = open_images(job->data_dir, job->val, &r->val);
+    if (code == PG_OK && r->fit.info->images < r->o->batch)
+        code = pg_fail(PG_EINPUT, "a batch of %ld is larger than the %ld images of %s", (long)r->o->batch,
+                       (long)r->fit.info->images, job->data);
     size_t fit = (size_t)draws_of(r->o) * image_bytes(&r->fit),
            largest = fit > image_bytes(&r->val) ? fit : image_bytes(&r->val);
-    if (!e)
-        e = pg_prefetch_new(r->o->batch > VALIDATED ? r->o->batch : VALIDATED, largest, &r->prefetch);
-    if (!e)
-        e = pg_torch_load((int)r->o->threads, &r->t);
-    if (!e)
-        e = pg_device_choose(r->t, job->device, 0, r->device);
-    if (e)
-        return e;
+    if (code == PG_OK)
+        code = pg_prefetch_new(r->o->batch > VALIDATED ? r->o->batch : VALIDATED, largest, &r->prefetch);
+    if (code == PG_OK)
+        code = pg_torch_load((int)r->o->threads, &r->t);
+    if (code == PG_OK)
+        code = pg_device_choose(r->t, job->device, 0, r->device);
+    if (code != PG_OK)
+        return code;
     bool cuda = strncmp(r->device, "cuda", 4) == 0;
     r->bf16 = r->o->dtype == PG_TRAIN_BF16 || (r->o->dtype == PG_TRAIN_AUTO && (cuda || pg_cpu_has_fast_bf16()));
     if (r->bf16 && !cuda && !pg_cpu_has_fast_bf16())
@@ -381,8 +381,8 @@ static int prepare(training *r)
     r->order = malloc((size_t)info->images * sizeof *r->order);
     if (!r->order)
         return pg_fail(PG_ENOMEM, "out of memory");
-    e = pg_checkpoint_start(&r->state, r->s, job, info, r->bf16);
-    return e || r->state.done ? e : collect_trained(r);
+    code = pg_checkpoint_start(&r->state, r->s, job, info, r->bf16);
+    return code != PG_OK || r->state.done ? code : collect_trained(r);
 }
 
 /* What stands beside OUT while it is trained is taken for ours where it looks like it: a log by its first line, a lock by being
@@ -390,8 +390,8 @@ static int prepare(training *r)
 static int check_beside(const char *out)
 {
     static const char *const ends[] = {".checkpoint", ".log.csv", ".lock"};
-    int e = PG_OK;
-    for (int i = 0; !e && i < 3; i++) {
+    int code = PG_OK;
+    for (int i = 0; code == PG_OK && i < 3; i++) {
         char path[4096], *log = NULL;
         size_t size = 0;
         snprintf(path, sizeof path, "%s%s", out, ends[i]);
@@ -399,11 +399,11 @@ static int check_beside(const char *out)
         if (i == 1 && pg_file_read(path, 1 << 26, &log, &size) == PG_OK)
             ours = strncmp(log, log_header, sizeof log_header - 1) == 0;
         free(log);
-        e = pg_output_check(path, ours, NULL);
-        if (e)
-            e = pg_fail_at(e, "-o %s", out);
+        code = pg_output_check(path, ours, NULL);
+        if (code != PG_OK)
+            code = pg_fail_at(code, "-o %s", out);
     }
-    return e;
+    return code;
 }
 
 /* Whether OUT can be written, before any work is done; the lock keeps a second training away from it. */
@@ -415,11 +415,11 @@ static int claim_out(const char *out, int *lock)
     const char *parent = dirname(folder);
     if (!*out || strlen(out) > sizeof path - 32)
         return pg_fail(PG_EINPUT, "-o '%s': a file name is needed", out);
-    int e = pg_output_check(out, true, NULL);
-    if (!e)
-        e = check_beside(out);
-    if (e)
-        return e;
+    int code = pg_output_check(out, true, NULL);
+    if (code == PG_OK)
+        code = check_beside(out);
+    if (code != PG_OK)
+        return code;
     if (stat(parent, &status) != 0 || !S_ISDIR(status.st_mode) || access(parent, W_OK) != 0)
         return pg_fail(PG_EINPUT, "-o %s: its folder is missing or cannot be written", out);
     snprintf(path, sizeof path, "%s.lock", out);
@@ -457,29 +457,29 @@ static int finish(training *r)
                                 .training = curve.data,
                                 .seed = (uint64_t)r->o->seed};
     const pg_parameters *weights = r->o->ema > 0 ? &r->state.averaged : &r->state.current;
-    int e = pg_buf_check(&curve);
-    if (!e)
-        e = pg_weights_save(job->out, r->s, weights, &record, r->o->half);
-    if (e == PG_EINPUT && r->o->half) {
+    int code = pg_buf_check(&curve);
+    if (code == PG_OK)
+        code = pg_weights_save(job->out, r->s, weights, &record, r->o->half);
+    if (code == PG_EINPUT && r->o->half) {
         pg_warn("%s: written as float32", pg_error_message());
-        e = pg_weights_save(job->out, r->s, weights, &record, false);
+        code = pg_weights_save(job->out, r->s, weights, &record, false);
     }
     pg_locality locality;
-    if (!e)
-        e = pg_locality_measure(job->out,
-                                &(pg_locality_request){.data_dir = job->data_dir,
-                                                       .dataset = job->val ? job->val : job->data,
-                                                       .device = r->device,
-                                                       .dtype = PG_DTYPE_F32,
-                                                       .batch = PG_BATCH_DEFAULT,
-                                                       .threads = (int)r->o->threads,
-                                                       .trials = PG_BATCH_DEFAULT,
-                                                       .seed = (uint64_t)r->o->seed},
-                                &locality);
-    if (!e && locality.measured)
-        e = pg_locality_record(job->out, &locality);
+    if (code == PG_OK)
+        code = pg_locality_measure(job->out,
+                                   &(pg_locality_request){.data_dir = job->data_dir,
+                                                          .dataset = job->val ? job->val : job->data,
+                                                          .device = r->device,
+                                                          .dtype = PG_DTYPE_F32,
+                                                          .batch = PG_BATCH_DEFAULT,
+                                                          .threads = (int)r->o->threads,
+                                                          .trials = PG_BATCH_DEFAULT,
+                                                          .seed = (uint64_t)r->o->seed},
+                                   &locality);
+    if (code == PG_OK && locality.measured)
+        code = pg_locality_record(job->out, &locality);
     pg_buf_release(&curve);
-    return e ? e : pg_checkpoint_remove(job->out);
+    return code != PG_OK ? code : pg_checkpoint_remove(job->out);
 }
 
 static void release(training *r)
@@ -522,19 +522,19 @@ int pg_train(const pg_train_job *job)
     stop_asked = 0;
     sigaction(SIGINT, &action, &before_int);
     sigaction(SIGTERM, &action, &before_term);
-    int lock = -1, e = check_options(job);
-    if (!e)
-        e = claim_out(job->out, &lock);
-    bool claimed = !e;
-    if (!e)
-        e = prepare(&r);
-    if (!e && r.state.done)
+    int lock = -1, code = check_options(job);
+    if (code == PG_OK)
+        code = claim_out(job->out, &lock);
+    bool claimed = code == PG_OK;
+    if (code == PG_OK)
+        code = prepare(&r);
+    if (code == PG_OK && r.state.done)
         pg_info("%s holds the weights of this command already", job->out);
-    for (int64_t epoch = r.state.n_epochs; !e && !r.state.done && epoch < job->options->epochs; epoch++)
-        e = one_epoch(&r, epoch);
-    if (!e && !r.state.done) {
-        e = finish(&r);
-        if (!e)
+    for (int64_t epoch = r.state.n_epochs; code == PG_OK && !r.state.done && epoch < job->options->epochs; epoch++)
+        code = one_epoch(&r, epoch);
+    if (code == PG_OK && !r.state.done) {
+        code = finish(&r);
+        if (code == PG_OK)
             pg_info("wrote %s", job->out);
     }
     release(&r);
@@ -544,5 +544,5 @@ int pg_train(const pg_train_job *job)
         close(lock);
     sigaction(SIGINT, &before_int, NULL);
     sigaction(SIGTERM, &before_term, NULL);
-    return e;
+    return code;
 }

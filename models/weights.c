@@ -24,9 +24,9 @@ static int parse_options(const pg_model *model, const char *text, void *config)
     for (char *pair; (pair = strsep(&rest, ";")) && n < 32;)
         if (*pair)
             pairs[n++] = pair;
-    int e = pg_module_configure(&model->module, "model", (const char *const *)pairs, n, config);
+    int code = pg_module_configure(&model->module, "model", (const char *const *)pairs, n, config);
     free(copy);
-    return e;
+    return code;
 }
 
 static int metadata_int(const pg_st_file *f, const char *key, int64_t lo, int64_t hi, int64_t *out)
@@ -52,21 +52,21 @@ static int check_tensors(const pg_st_file *f, const pg_model *model, const pg_we
     pg_parameters ps;
     pg_geometry traced;
     const pg_geometry *g = &info->geometry;
-    int e = pg_model_trace(model, info->config, g->input_height, g->input_width, g->classes, &ps, &traced);
-    if (e)
-        return e;
+    int code = pg_model_trace(model, info->config, g->input_height, g->input_width, g->classes, &ps, &traced);
+    if (code != PG_OK)
+        return code;
     if (pg_st_count(f) != ps.n)
-        e = pg_fail(PG_EDAMAGED, "%zu tensors, but the architecture has %zu", pg_st_count(f), ps.n);
-    for (size_t i = 0; !e && i < ps.n; i++) {
+        code = pg_fail(PG_EDAMAGED, "%zu tensors, but the architecture has %zu", pg_st_count(f), ps.n);
+    for (size_t i = 0; code == PG_OK && i < ps.n; i++) {
         const pg_st_tensor *st = pg_st_find(f, ps.items[i].name);
         if (!st)
-            e = pg_fail(PG_EDAMAGED, "tensor '%s' is missing", ps.items[i].name);
+            code = pg_fail(PG_EDAMAGED, "tensor '%s' is missing", ps.items[i].name);
         else if (!same_shape(st, &ps.items[i]))
-            e = pg_fail(PG_EDAMAGED, "tensor '%s' has another shape than the architecture and its options say",
-                        ps.items[i].name);
+            code = pg_fail(PG_EDAMAGED, "tensor '%s' has another shape than the architecture and its options say",
+                           ps.items[i].name);
     }
     pg_parameters_release(&ps, NULL);
-    return e;
+    return code;
 }
 
 static int describe_file(const pg_st_file *f, pg_weights_info *out)
@@ -88,25 +88,25 @@ static int describe_file(const pg_st_file *f, pg_weights_info *out)
                        name);
     int64_t version, classes;
     int height, width;
-    int e = metadata_int(f, "model_version", 1, 1000000, &version);
-    if (!e)
-        e = metadata_int(f, "classes", 2, 100000, &classes);
-    if (!e && (!size || pg_parse_size(size, &height, &width) || height > 4096 || width > 4096))
-        e = pg_fail(PG_EDAMAGED, "metadata 'input' is '%s'; HxW up to 4096 is needed", size ? size : "");
-    if (!e && version != model->module.version)
-        e = pg_fail(PG_EUNSUPPORTED, "made for version %ld of model %s; this program has version %d", (long)version, name,
-                    model->module.version);
-    if (!e)
-        e = parse_options(model, pg_st_metadata(f, "options"), out->config);
-    if (!e)
-        e = model->geometry(out->config, height, width, (int)classes, &out->geometry);
+    int code = metadata_int(f, "model_version", 1, 1000000, &version);
+    if (code == PG_OK)
+        code = metadata_int(f, "classes", 2, 100000, &classes);
+    if (code == PG_OK && (!size || pg_parse_size(size, &height, &width) || height > 4096 || width > 4096))
+        code = pg_fail(PG_EDAMAGED, "metadata 'input' is '%s'; HxW up to 4096 is needed", size ? size : "");
+    if (code == PG_OK && version != model->module.version)
+        code = pg_fail(PG_EUNSUPPORTED, "made for version %ld of model %s; this program has version %d", (long)version, name,
+                       model->module.version);
+    if (code == PG_OK)
+        code = parse_options(model, pg_st_metadata(f, "options"), out->config);
+    if (code == PG_OK)
+        code = model->geometry(out->config, height, width, (int)classes, &out->geometry);
     const char *locality = pg_st_metadata(f, "locality");
-    if (!e && locality)
-        e = pg_locality_parse(locality, &out->locality);
-    if (!e)
-        e = check_tensors(f, model, out);
-    if (e)
-        return e;
+    if (code == PG_OK && locality)
+        code = pg_locality_parse(locality, &out->locality);
+    if (code == PG_OK)
+        code = check_tensors(f, model, out);
+    if (code != PG_OK)
+        return code;
     snprintf(out->model, sizeof out->model, "%s", name);
     snprintf(out->hash, sizeof out->hash, "%s", pg_st_hash(f));
     snprintf(out->dataset_hash, sizeof out->dataset_hash, "%s", dataset_hash ? dataset_hash : "");
@@ -120,21 +120,21 @@ static int describe_null(const char *const *pairs, size_t n, pg_weights_info *ou
     const pg_model *model = pg_model_find("null");
     if (!model)
         return PG_EINPUT;
-    int e = pg_module_configure(&model->module, "model", pairs, n, out->config);
-    if (!e)
-        e = model->geometry(out->config, 0, 0, 0, &out->geometry);
+    int code = pg_module_configure(&model->module, "model", pairs, n, out->config);
+    if (code == PG_OK)
+        code = model->geometry(out->config, 0, 0, 0, &out->geometry);
     pg_buf text;
     pg_buf_init(&text);
     pg_options_canonical(model->module.options, out->config, "null.", true, &text);
-    if (!e)
-        e = pg_buf_check(&text);
-    if (!e)
-        e = pg_hash_bytes(text.data, text.size, out->hash);
+    if (code == PG_OK)
+        code = pg_buf_check(&text);
+    if (code == PG_OK)
+        code = pg_hash_bytes(text.data, text.size, out->hash);
     pg_buf_release(&text);
     snprintf(out->model, sizeof out->model, "null");
     out->model_version = model->module.version;
     out->locality = (pg_locality){.measured = true, .outside = -1}; /* logits of a position depend on nothing else */
-    return e;
+    return code;
 }
 
 int pg_weights_describe(const char *weights, const char *const *pairs, size_t n, pg_weights_info *out)
@@ -149,11 +149,11 @@ int pg_weights_describe(const char *weights, const char *const *pairs, size_t n,
                        strcmp(kind, "a file of torch.save") == 0
                            ? "`patchgauge model import` makes one of it"
                            : "right would be one that `patchgauge model train` or `patchgauge model import` wrote");
-    int e = pg_st_open_header(weights, &f);
-    if (!e && (e = describe_file(f, out)))
-        pg_fail_at(e, "%s", weights);
+    int code = pg_st_open_header(weights, &f);
+    if (code == PG_OK && (code = describe_file(f, out)))
+        pg_fail_at(code, "%s", weights);
     pg_st_close(f);
-    return e ? e : pg_locality_read(weights, out);
+    return code != PG_OK ? code : pg_locality_read(weights, out);
 }
 
 static int load_one(const pg_st_file *f, pg_scope *s, pg_parameter *p)
@@ -162,40 +162,40 @@ static int load_one(const pg_st_file *f, pg_scope *s, pg_parameter *p)
     if (!st || !same_shape(st, p) || (p->kind == PG_PARAMETER_SCRIPT && st->dtype != PG_ST_U8))
         return pg_fail(PG_EDAMAGED, "tensor '%s' is missing or of another shape than the architecture's", p->name);
     if (p->kind == PG_PARAMETER_SCRIPT) {
-        int e = pg_script_trusted("it");
-        return e ? e : pg_script_open(s, st->data, st->size, &p->script);
+        int code = pg_script_trusted("it");
+        return code != PG_OK ? code : pg_script_open(s, st->data, st->size, &p->script);
     }
     size_t count = (size_t)pg_parameter_elements(p);
     float *values = malloc(count * sizeof *values);
     if (!values)
         return pg_fail(PG_ENOMEM, "out of memory");
-    int e = pg_st_to_float(st, values, count);
-    for (size_t i = 0; !e && i < count; i++)
+    int code = pg_st_to_float(st, values, count);
+    for (size_t i = 0; code == PG_OK && i < count; i++)
         if (!isfinite(values[i]))
-            e = pg_fail(PG_EDAMAGED, "tensor '%s' holds a value that is not finite", p->name);
-    if (!e) {
+            code = pg_fail(PG_EDAMAGED, "tensor '%s' holds a value that is not finite", p->name);
+    if (code == PG_OK) {
         const pg_torch *t = s->torch;
         pg_tensor *x = t->from_data(s, values, PG_T_F32, p->rank, p->shape);
         p->tensor = t->keep(s, p->rank == 4 ? t->channels_last(s, x) : x);
-        e = pg_scope_check(s);
+        code = pg_scope_check(s);
         t->scope_clear(s);
     }
     free(values);
-    return e;
+    return code;
 }
 
 int pg_weights_load(const char *path, pg_scope *scope, pg_parameters *parameters)
 {
     pg_st_file *f = NULL;
-    int e = pg_st_open(path, &f);
-    if (e)
-        return e;
+    int code = pg_st_open(path, &f);
+    if (code != PG_OK)
+        return code;
     if (pg_st_count(f) != parameters->n)
-        e = pg_fail(PG_EDAMAGED, "%zu tensors, but the architecture has %zu", pg_st_count(f), parameters->n);
-    for (size_t i = 0; !e && i < parameters->n; i++)
-        e = load_one(f, scope, &parameters->items[i]);
+        code = pg_fail(PG_EDAMAGED, "%zu tensors, but the architecture has %zu", pg_st_count(f), parameters->n);
+    for (size_t i = 0; code == PG_OK && i < parameters->n; i++)
+        code = load_one(f, scope, &parameters->items[i]);
     pg_st_close(f);
-    return e ? pg_fail_at(e, "%s", path) : PG_OK;
+    return code != PG_OK ? pg_fail_at(code, "%s", path) : PG_OK;
 }
 
 int pg_weights_to_half(const char *name, const float *values, size_t count, void **out)
@@ -224,15 +224,15 @@ static int save_one(pg_scope *s, const pg_parameter *p, bool half, pg_st_tensor 
         return pg_fail(PG_ENOMEM, "out of memory");
     s->torch->read(s, p->tensor, values, PG_T_F32, (int64_t)count);
     s->torch->scope_clear(s);
-    int e = pg_scope_check(s);
+    int code = pg_scope_check(s);
     void *data = values;
-    if (!e && half) {
-        e = pg_weights_to_half(p->name, values, count, &data);
+    if (code == PG_OK && half) {
+        code = pg_weights_to_half(p->name, values, count, &data);
         if (data != values)
             free(values);
     }
     out->data = data;
-    return e;
+    return code;
 }
 
 typedef struct metadata {
@@ -286,19 +286,19 @@ int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, co
     put(&m, "seed", r->source ? NULL : seed);
     put(&m, "source", r->source);
     put(&m, "training", r->training);
-    int e = pg_buf_check(&options);
-    if (!e)
-        e = pg_st_write(path, tensors, n, m.keys, m.values, m.n);
+    int code = pg_buf_check(&options);
+    if (code == PG_OK)
+        code = pg_st_write(path, tensors, n, m.keys, m.values, m.n);
     pg_buf_release(&options);
-    return e;
+    return code;
 }
 
 int pg_locality_record(const char *weights, const pg_locality *l)
 {
     pg_st_file *f = NULL;
-    int e = pg_st_open(weights, &f);
-    if (e)
-        return e;
+    int code = pg_st_open(weights, &f);
+    if (code != PG_OK)
+        return code;
     char text[PG_LOCALITY_TEXT];
     pg_locality_format(l, text);
     const char *keys[PG_WEIGHTS_KEYS_MAX], *values[PG_WEIGHTS_KEYS_MAX];
@@ -312,27 +312,27 @@ int pg_locality_record(const char *weights, const pg_locality *l)
     values[n++] = text;
     pg_st_tensor *copies = malloc((tensors ? tensors : 1) * sizeof *copies);
     if (!copies)
-        e = pg_fail(PG_ENOMEM, "out of memory");
-    for (size_t i = 0; !e && i < tensors; i++)
+        code = pg_fail(PG_ENOMEM, "out of memory");
+    for (size_t i = 0; code == PG_OK && i < tensors; i++)
         copies[i] = *pg_st_at(f, i);
-    if (!e)
-        e = pg_st_write(weights, copies, tensors, keys, values, n);
+    if (code == PG_OK)
+        code = pg_st_write(weights, copies, tensors, keys, values, n);
     free(copies);
     pg_st_close(f);
-    return e;
+    return code;
 }
 
 int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *parameters, const pg_weights_record *record,
                     bool half)
 {
     pg_st_tensor *tensors = calloc(parameters->n, sizeof *tensors);
-    int e = tensors ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
-    for (size_t i = 0; !e && i < parameters->n; i++)
-        e = save_one(scope, &parameters->items[i], half, &tensors[i]);
-    if (!e)
-        e = pg_weights_write(path, tensors, parameters->n, record);
+    int code = tensors ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    for (size_t i = 0; code == PG_OK && i < parameters->n; i++)
+        code = save_one(scope, &parameters->items[i], half, &tensors[i]);
+    if (code == PG_OK)
+        code = pg_weights_write(path, tensors, parameters->n, record);
     for (size_t i = 0; tensors && i < parameters->n; i++)
         free((void *)tensors[i].data);
     free(tensors);
-    return e;
+    return code;
 }

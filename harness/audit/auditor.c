@@ -47,9 +47,9 @@ static int check(const pg_job *job, int height, int width, int classes)
         return pg_fail(PG_EINPUT, "a map of %dx%dx%d, a window of %dx%d and delta %lld cannot be audited", height, width,
                        classes, job->window.height, job->window.width, (long long)job->delta);
     int code = d->check ? d->check(job->config, height, width, classes) : PG_OK;
-    if (!code)
+    if (code == PG_OK)
         code = pg_rule_check(d, job->config, height, width, classes);
-    return code ? pg_fail_at(code, "defense %s", d->module.name) : PG_OK;
+    return code != PG_OK ? pg_fail_at(code, "defense %s", d->module.name) : PG_OK;
 }
 
 static bool allocate(pg_auditor *a)

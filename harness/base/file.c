@@ -28,7 +28,7 @@ int pg_file_open(const char *path, int *fd, uint64_t *size)
         code = pg_fail(PG_EINPUT, "%s: not a regular file", path);
     else if (size)
         *size = (uint64_t)status.st_size;
-    if (code) {
+    if (code != PG_OK) {
         close(*fd);
         *fd = -1;
     }
@@ -39,7 +39,7 @@ int pg_file_stream(const char *path, FILE **stream, uint64_t *size)
 {
     int fd, code = pg_file_open(path, &fd, size);
     *stream = NULL;
-    if (code)
+    if (code != PG_OK)
         return code;
     *stream = fdopen(fd, "rbe");
     if (*stream)
@@ -67,7 +67,7 @@ int pg_file_read(const char *path, size_t max, char **data, size_t *size)
 {
     uint64_t total;
     int fd, code = pg_file_open(path, &fd, &total);
-    if (code)
+    if (code != PG_OK)
         return code;
     char *bytes = NULL;
     if (total > max)
@@ -77,7 +77,7 @@ int pg_file_read(const char *path, size_t max, char **data, size_t *size)
     else
         code = pg_file_take(path, fd, bytes, (size_t)total);
     close(fd);
-    if (code) {
+    if (code != PG_OK) {
         free(bytes);
         return code;
     }
@@ -199,7 +199,7 @@ int pg_file_begin(pg_file_writer *writer, const char *path)
     bool there = false;
     *writer = (pg_file_writer){0};
     int code = check_kind(path, &there, &about);
-    if (code)
+    if (code != PG_OK)
         return code;
     writer->path = there ? realpath(path, NULL) : strdup(path);
     if (!writer->path || asprintf(&writer->temporary, "%s.tmp.%ld", writer->path, (long)getpid()) < 0) {
@@ -294,7 +294,7 @@ int pg_file_write(const char *path, const void *data, size_t size)
 {
     pg_file_writer writer;
     int code = pg_file_begin(&writer, path);
-    if (code)
+    if (code != PG_OK)
         return code;
     errno = 0;
     if (size && fwrite(data, 1, size, writer.stream) != size) {
@@ -318,7 +318,7 @@ int pg_folders_begin(const char *path, char **made)
     if (!partial)
         return pg_fail(PG_ENOMEM, "%s: out of memory", path);
     int code = PG_OK;
-    for (char *p = partial + (*partial == '/'); !code; p++) {
+    for (char *p = partial + (*partial == '/'); code == PG_OK; p++) {
         if (*p != '/' && *p != 0)
             continue;
         char end = *p;
@@ -337,9 +337,9 @@ int pg_folders_begin(const char *path, char **made)
             break;
     }
     free(partial);
-    if (code)
+    if (code != PG_OK)
         pg_folders_end(path, *made, false);
-    if (code)
+    if (code != PG_OK)
         *made = NULL;
     return code;
 }
@@ -365,7 +365,7 @@ int pg_make_folders(const char *path)
 {
     char *made = NULL;
     int code = pg_folders_begin(path, &made);
-    if (!code)
+    if (code == PG_OK)
         pg_folders_end(path, made, true);
     return code;
 }

@@ -44,13 +44,13 @@ int pg_folder_make(const char *data_dir, const char *name, const char *purpose, 
     char *parent = strdup(data_dir), *made = NULL;
     *out = (pg_folder){0};
     int code = parent ? pg_folders_begin(data_dir, &made) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!code && asprintf(&prefix, ".%s.%s.", name, purpose) < 0)
+    if (code == PG_OK && asprintf(&prefix, ".%s.%s.", name, purpose) < 0)
         code = pg_fail(PG_ENOMEM, "out of memory");
-    if (!code) {
+    if (code == PG_OK) {
         code = make(data_dir, prefix, 0777, out);
         free(prefix);
     }
-    if (code) {
+    if (code != PG_OK) {
         pg_folders_end(data_dir, made, false);
         free(parent);
         return code;
@@ -118,7 +118,7 @@ static int copy_file(const char *from, const char *to)
     enum { CHUNK = 1 << 17 };
     FILE *in;
     int code = pg_file_stream(from, &in, NULL);
-    if (code)
+    if (code != PG_OK)
         return code;
     FILE *out = fopen(to, "wbxe");
     char *chunk = malloc(CHUNK);
@@ -126,12 +126,12 @@ static int copy_file(const char *from, const char *to)
         code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
     else if (!chunk)
         code = pg_fail(PG_ENOMEM, "out of memory");
-    for (size_t n; !code && (n = fread(chunk, 1, CHUNK, in)) > 0;)
+    for (size_t n; code == PG_OK && (n = fread(chunk, 1, CHUNK, in)) > 0;)
         if (fwrite(chunk, 1, n, out) != n)
             code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
-    if (!code && ferror(in))
+    if (code == PG_OK && ferror(in))
         code = pg_fail(PG_EIO, "%s: cannot be read: %s", from, strerror(errno));
-    if (!code && (fflush(out) != 0 || fsync(fileno(out)) != 0))
+    if (code == PG_OK && (fflush(out) != 0 || fsync(fileno(out)) != 0))
         code = pg_fail(PG_EIO, "%s: cannot be written: %s", to, strerror(errno));
     if (out)
         fclose(out);

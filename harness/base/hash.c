@@ -63,9 +63,9 @@ int pg_hash_bytes(const void *bytes, size_t size, char hex[PG_HASH_HEX])
 {
     pg_hash *hash = NULL;
     int code = pg_hash_new(&hash);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_add(hash, bytes, size);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_finish(hash, hex);
     pg_hash_free(hash);
     return code;
@@ -76,20 +76,20 @@ static int hash_file(const char *path, const EVP_MD *kind, char hex[PG_HASH_HEX]
     enum { CHUNK = 1 << 17 };
     FILE *stream;
     int code = pg_file_stream(path, &stream, NULL);
-    if (code)
+    if (code != PG_OK)
         return code;
     pg_hash *hash = NULL;
     char *chunk = malloc(CHUNK);
     code = chunk ? start(kind, &hash) : pg_fail(PG_ENOMEM, "out of memory");
-    while (!code) {
+    while (code == PG_OK) {
         size_t n = fread(chunk, 1, CHUNK, stream);
         if (n == 0)
             break;
         code = pg_hash_add(hash, chunk, n);
     }
-    if (!code && ferror(stream))
+    if (code == PG_OK && ferror(stream))
         code = pg_fail(PG_EIO, "%s: cannot be read: %s", path, strerror(errno));
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_finish(hash, hex);
     pg_hash_free(hash);
     free(chunk);

@@ -150,10 +150,10 @@ int pg_module_configure(const pg_module *module, const char *kind, const char *c
             return pg_fail(PG_EINPUT, "%s: one option is given twice, as '%s' and '%s': leave one of them out", owner, before,
                            pairs[i]);
         int code = pg_options_set_pair(module->options, config, owner, pairs[i]);
-        if (code)
+        if (code != PG_OK)
             return code;
     }
     pg_fail(PG_EINPUT, "these options are refused, and it does not say why"); /* unless it does */
     int code = module->normalize && module->normalize(config) != PG_OK ? PG_EINPUT : PG_OK;
-    return code ? pg_fail_at(code, "%s", owner) : PG_OK;
+    return code != PG_OK ? pg_fail_at(code, "%s", owner) : PG_OK;
 }

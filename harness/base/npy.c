@@ -129,7 +129,7 @@ static int parse_header(const char *path, cursor c, pg_npy *npy)
             if (!take_string(&c, descr, sizeof descr))
                 return pg_fail(PG_EUNSUPPORTED, "%s: elements are records; plain numbers are supported", path);
             int code = set_dtype(path, descr, npy);
-            if (code)
+            if (code != PG_OK)
                 return code;
         } else if (has == &has_order) {
             npy->fortran = take(&c, "True");
@@ -159,7 +159,7 @@ static int read_start(const char *path, pg_npy_source *source, size_t *length)
     if (pg_npy_source_left(source) < 10)
         return pg_fail(PG_EDAMAGED, "%s: not a .npy file", path);
     int code = pg_npy_source_take(source, bytes, 10);
-    if (code)
+    if (code != PG_OK)
         return code;
     if (memcmp(bytes, magic, sizeof magic) != 0)
         return pg_fail(PG_EDAMAGED, "%s: not a .npy file", path);
@@ -172,9 +172,9 @@ static int read_start(const char *path, pg_npy_source *source, size_t *length)
                                               : pg_npy_source_take(source, bytes + 10, 2);
         *length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
     }
-    if (!code && *length > pg_npy_source_left(source))
+    if (code == PG_OK && *length > pg_npy_source_left(source))
         code = pg_fail(PG_EDAMAGED, "%s: ends inside its header", path);
-    if (!code && *length > HEADER_MAX)
+    if (code == PG_OK && *length > HEADER_MAX)
         code = pg_fail(PG_EDAMAGED, "%s: a header of %zu bytes; at most %d are read", path, *length, HEADER_MAX);
     return code;
 }
@@ -203,23 +203,23 @@ static int read_header(pg_npy *npy)
     const char *path = pg_npy_source_name(npy->source);
     size_t length = 0;
     int code = read_start(path, npy->source, &length);
-    if (code)
+    if (code != PG_OK)
         return code;
     char *text = malloc(length + 1);
     code = text ? pg_npy_source_take(npy->source, text, length) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!code)
+    if (code == PG_OK)
         code = parse_header(path, (cursor){text, text + length}, npy);
     free(text);
-    return code ? code : check_size(path, npy);
+    return code != PG_OK ? code : check_size(path, npy);
 }
 
 int pg_npy_open(const char *path, const char *key, const char *const *names, pg_npy *out)
 {
     *out = (pg_npy){0};
     int code = pg_npy_source_open(path, key, names, &out->source);
-    if (!code)
+    if (code == PG_OK)
         code = read_header(out);
-    if (code)
+    if (code != PG_OK)
         pg_npy_release(out);
     return code;
 }
@@ -261,13 +261,13 @@ static int read_all(pg_npy *npy)
 {
     void *stored = make_room(npy), *ordered = NULL;
     int code = stored ? pg_npy_source_take(npy->source, stored, npy->count * pg_npy_item_size(npy->dtype)) : PG_ENOMEM;
-    if (!code && npy->fortran) {
+    if (code == PG_OK && npy->fortran) {
         ordered = make_room(npy);
         code = ordered ? PG_OK : PG_ENOMEM;
     }
     if (ordered)
         reorder(npy, stored, ordered);
-    if (code || ordered) {
+    if (code != PG_OK || ordered) {
         free(stored);
         stored = ordered;
     }
@@ -283,7 +283,7 @@ int pg_npy_next(pg_npy *npy, void *to, size_t n)
         code = pg_npy_source_take(npy->source, to, n * item);
     else if (!npy->memory)
         code = read_all(npy);
-    if (!code && npy->memory)
+    if (code == PG_OK && npy->memory)
         memcpy(to, (unsigned char *)npy->memory + npy->taken * item, n * item);
     npy->taken += code ? 0 : n;
     return code;

@@ -120,7 +120,7 @@ static int open_member(pg_npy_source *s, const char *wanted, const char *const *
     const zip_uint64_t needed =
         ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
     int code = choose(s, wanted, names, &i);
-    if (code)
+    if (code != PG_OK)
         return code;
     if (zip_stat_index(s->zip, (zip_uint64_t)i, 0, &about) != 0 || (about.valid & needed) != needed)
         return pg_fail(PG_EDAMAGED, "%s: a damaged archive: %s", s->name, zip_strerror(s->zip));
@@ -168,16 +168,16 @@ int pg_npy_source_open(const char *path, const char *key, const char *const *nam
     }
     char start[4];
     int code = pg_file_open(path, &s->fd, &s->left);
-    if (!code && s->left == 0)
+    if (code == PG_OK && s->left == 0)
         code = pg_fail(PG_EDAMAGED, "%s: empty, not a .npy file", path);
-    if (!code && pread(s->fd, start, sizeof start, 0) == sizeof start && memcmp(start, "PK\3\4", 4) == 0) {
+    if (code == PG_OK && pread(s->fd, start, sizeof start, 0) == sizeof start && memcmp(start, "PK\3\4", 4) == 0) {
         code = open_archive(s);
-        if (!code)
+        if (code == PG_OK)
             code = open_member(s, key, names);
-    } else if (!code && key) {
+    } else if (code == PG_OK && key) {
         code = pg_fail(PG_EINPUT, "%s: no .npz archive, so that it has no array '%s'", path, key);
     }
-    if (code)
+    if (code != PG_OK)
         pg_npy_source_close(s);
     else
         *out = s;

@@ -160,7 +160,7 @@ static int read_tensors(pg_st_file *file)
 {
     json_t *metadata = json_object_get(file->root, "__metadata__"), *entry;
     int code = check_metadata(metadata);
-    if (code)
+    if (code != PG_OK)
         return code;
     size_t count = json_object_size(file->root) - (metadata != NULL), n = 0;
     placed *all = calloc(count + 1, sizeof *all);
@@ -176,7 +176,7 @@ static int read_tensors(pg_st_file *file)
         if (entry == metadata)
             continue;
         code = read_tensor(name, entry, file->data_size, &all[n].tensor, &all[n].begin);
-        if (code)
+        if (code != PG_OK)
             goto out;
         n++;
     }
@@ -200,7 +200,7 @@ static int parse_header(pg_st_file *file, const char *header, size_t size)
     int code = pg_json_load(header, size, &file->root, &error);
     if (code == PG_EDAMAGED)
         return pg_fail(PG_EDAMAGED, "its header is not valid JSON at byte %d: %s", error.position, error.text);
-    return code ? code : read_tensors(file);
+    return code != PG_OK ? code : read_tensors(file);
 }
 
 /* Reads `size` bytes into `out`, or past them where out is NULL, and adds them to the hash and to `also` (may be NULL). */
@@ -218,9 +218,9 @@ static int take(FILE *stream, pg_hash *hash, pg_hash *also, char *out, size_t si
             return ferror(stream) ? pg_fail(PG_EIO, "cannot be read: %s", strerror(errno))
                                   : pg_fail(PG_EDAMAGED, "ends %zu bytes early", size - n);
         int code = pg_hash_add(hash, out ? out : chunk, n);
-        if (!code && also)
+        if (code == PG_OK && also)
             code = pg_hash_add(also, out ? out : chunk, n);
-        if (code)
+        if (code != PG_OK)
             return code;
         out = out ? out + n : NULL;
         size -= n;
@@ -237,11 +237,11 @@ static int hash_header(pg_hash *hash, const char *start, const char *header, siz
     if (!digits || length - before < blank)
         return pg_fail(PG_EDAMAGED, "its checksum is not where it is written");
     int code = pg_hash_add(hash, start, 8);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_add(hash, header, before);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_add(hash, zeros, blank);
-    return code ? code : pg_hash_add(hash, header + before + blank, length - before - blank);
+    return code != PG_OK ? code : pg_hash_add(hash, header + before + blank, length - before - blank);
 }
 
 /* The tensors, and the checksum that the writer put into the metadata; other programs' files have none. */
@@ -251,14 +251,14 @@ static int take_data(pg_st_file *file, FILE *stream, pg_hash *hash, const char *
     pg_hash *covered = NULL;
     char found[PG_HASH_HEX];
     int code = pg_hash_new(&covered);
-    if (!code && want)
+    if (code == PG_OK && want)
         code = hash_header(covered, start, header, length);
-    if (!code)
+    if (code == PG_OK)
         code = take(stream, hash, covered, file->data, file->data_size);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_finish(covered, found);
     want = want ? want : of_data;
-    if (!code && want && strcmp(want, found) != 0)
+    if (code == PG_OK && want && strcmp(want, found) != 0)
         code = pg_fail(PG_EDAMAGED, "it does not match its checksum");
     pg_hash_free(covered);
     return code;
@@ -271,34 +271,34 @@ static int read_stream(pg_st_file *file, FILE *stream, size_t file_size, bool he
     uint64_t length = 0;
     char *header = NULL;
     int code = pg_hash_new(&hash);
-    if (!code && file_size < 8)
+    if (code == PG_OK && file_size < 8)
         code = pg_fail(PG_EDAMAGED, "%zu bytes are no safetensors file", file_size);
-    if (!code)
+    if (code == PG_OK)
         code = take(stream, hash, NULL, (char *)length_bytes, 8);
     for (int i = 0; i < 8; i++)
         length |= (uint64_t)length_bytes[i] << 8 * i;
-    if (!code && length > PG_ST_MAX_HEADER)
+    if (code == PG_OK && length > PG_ST_MAX_HEADER)
         code = pg_fail(PG_EDAMAGED, "states a header of %llu bytes, at most %d are read", (unsigned long long)length,
                        PG_ST_MAX_HEADER);
-    if (!code && length > file_size - 8)
+    if (code == PG_OK && length > file_size - 8)
         code = pg_fail(PG_EDAMAGED, "states a header of %llu bytes and has %zu in all", (unsigned long long)length, file_size);
-    if (!code && !(header = malloc((size_t)length + 1)))
+    if (code == PG_OK && !(header = malloc((size_t)length + 1)))
         code = pg_fail(PG_ENOMEM, "out of memory for the header");
-    if (!code)
+    if (code == PG_OK)
         code = take(stream, hash, NULL, header, (size_t)length);
-    if (!code) {
+    if (code == PG_OK) {
         file->data_size = file_size - 8 - (size_t)length;
         code = parse_header(file, header, (size_t)length);
     }
-    if (!code && !header_only && !(file->data = malloc(file->data_size + 1)))
+    if (code == PG_OK && !header_only && !(file->data = malloc(file->data_size + 1)))
         code = pg_fail(PG_ENOMEM, "out of memory for %zu bytes of tensors", file->data_size);
-    if (!code)
+    if (code == PG_OK)
         code = take_data(file, stream, hash, (const char *)length_bytes, header, (size_t)length);
-    if (!code && fgetc(stream) != EOF)
+    if (code == PG_OK && fgetc(stream) != EOF)
         code = pg_fail(PG_EDAMAGED, "grew while it was read");
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_finish(hash, file->hash);
-    for (size_t i = 0; !code && file->data && i < file->count; i++)
+    for (size_t i = 0; code == PG_OK && file->data && i < file->count; i++)
         file->tensors[i].data = file->data + file->begins[i];
     free(header);
     pg_hash_free(hash);
@@ -310,12 +310,12 @@ static int open_file(const char *path, bool header_only, pg_st_file **out)
     FILE *stream;
     uint64_t size;
     int code = pg_file_stream(path, &stream, &size);
-    if (code)
+    if (code != PG_OK)
         return code;
     pg_st_file *file = calloc(1, sizeof *file);
     code = file ? read_stream(file, stream, (size_t)size, header_only) : pg_fail(PG_ENOMEM, "out of memory");
     fclose(stream);
-    if (code) {
+    if (code != PG_OK) {
         pg_st_close(file);
         return pg_fail_at(code, "%s", path);
     }

@@ -48,14 +48,14 @@ static int add_metadata(pg_buf *out, const char *const *keys, const char *const 
     qsort(pairs, n, sizeof *pairs, by_key);
     int code = PG_OK;
     pg_buf_puts(out, "\"__metadata__\":{");
-    for (size_t i = 0; i < n && !code; i++) {
+    for (size_t i = 0; i < n && code == PG_OK; i++) {
         if (i && strcmp(pairs[i - 1].key, pairs[i].key) == 0)
             code = pg_fail(PG_EINPUT, "metadata '%s' is given twice", pairs[i].key);
         pg_buf_puts(out, i ? "," : "");
-        if (!code)
+        if (code == PG_OK)
             code = add_string(out, pairs[i].key);
         pg_buf_puts(out, ":");
-        if (!code)
+        if (code == PG_OK)
             code = add_string(out, pairs[i].value);
     }
     pg_buf_puts(out, "}");
@@ -74,7 +74,7 @@ static int check_tensors(const pg_st_tensor *tensors, size_t n)
     if (!names)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = PG_OK;
-    for (size_t i = 0; i < n && !code; i++) {
+    for (size_t i = 0; i < n && code == PG_OK; i++) {
         const pg_st_tensor *t = &tensors[i];
         names[i] = t->name;
         size_t size = pg_st_item_size(t->dtype);
@@ -83,15 +83,15 @@ static int check_tensors(const pg_st_tensor *tensors, size_t n)
             good = t->shape[d] >= 0 && !__builtin_mul_overflow(size, (size_t)t->shape[d], &size);
         if (!good || size != t->size)
             code = pg_fail(PG_EINPUT, "tensor '%s': %zu bytes do not fit its shape", t->name, t->size);
-        for (const char *p = t->name; *p && !code; p++)
+        for (const char *p = t->name; *p && code == PG_OK; p++)
             if ((unsigned char)*p < 0x20 || *p == 0x7f)
                 code = pg_fail(PG_EINPUT, "'%s' cannot name a tensor: a byte of it is not printable", t->name);
-        if (!code && (!*t->name || strcmp(t->name, "__metadata__") == 0))
+        if (code == PG_OK && (!*t->name || strcmp(t->name, "__metadata__") == 0))
             code = pg_fail(PG_EINPUT, "'%s' cannot name a tensor", t->name);
     }
-    if (!code)
+    if (code == PG_OK)
         qsort(names, n, sizeof *names, by_name);
-    for (size_t i = 1; i < n && !code; i++)
+    for (size_t i = 1; i < n && code == PG_OK; i++)
         if (strcmp(names[i - 1], names[i]) == 0)
             code = pg_fail(PG_EINPUT, "tensor '%s' is given twice", names[i]);
     free(names);
@@ -108,7 +108,7 @@ static int add_entries(pg_buf *out, const pg_st_tensor *tensors, size_t n, size_
         pg_buf_puts(out, *first ? "" : ",");
         *first = false;
         int code = add_string(out, t->name);
-        if (code)
+        if (code != PG_OK)
             return code;
         pg_buf_printf(out, ":{\"dtype\":\"%s\",\"shape\":[", pg_st_dtype_name(t->dtype));
         for (int d = 0; d < t->rank; d++)
@@ -128,18 +128,18 @@ static int build_header(pg_buf *out, const pg_st_tensor *tensors, size_t n, cons
     int code = check_tensors(tensors, n);
     pg_buf_add(out, length_place, 8);
     pg_buf_puts(out, "{");
-    if (!code && n_metadata)
+    if (code == PG_OK && n_metadata)
         code = add_metadata(out, keys, values, n_metadata);
-    for (size_t item = 8; item && !code; item /= 2)
+    for (size_t item = 8; item && code == PG_OK; item /= 2)
         code = add_entries(out, tensors, n, item, &offset, &first);
     pg_buf_puts(out, "}");
     while (out->size % 8 && !out->failed)
         pg_buf_puts(out, " ");
-    if (!code)
+    if (code == PG_OK)
         code = pg_buf_check(out);
-    if (!code && out->size - 8 > PG_ST_MAX_HEADER)
+    if (code == PG_OK && out->size - 8 > PG_ST_MAX_HEADER)
         code = pg_fail(PG_EINPUT, "the header has %zu bytes, at most %d are allowed", out->size - 8, PG_ST_MAX_HEADER);
-    for (int i = 0; i < 8 && !code; i++)
+    for (int i = 0; i < 8 && code == PG_OK; i++)
         out->data[i] = (char)((uint64_t)(out->size - 8) >> 8 * i);
     return code;
 }
@@ -149,13 +149,13 @@ static int checksum(const pg_buf *header, const pg_st_tensor *tensors, size_t n,
 {
     pg_hash *hash = NULL;
     int code = pg_hash_new(&hash);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_add(hash, header->data, header->size);
-    for (size_t item = 8; item && !code; item /= 2)
-        for (size_t i = 0; i < n && !code; i++)
+    for (size_t item = 8; item && code == PG_OK; item /= 2)
+        for (size_t i = 0; i < n && code == PG_OK; i++)
             if (pg_st_item_size(tensors[i].dtype) == item)
                 code = pg_hash_add(hash, tensors[i].data, tensors[i].size);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_finish(hash, hex);
     pg_hash_free(hash);
     return code;
@@ -171,18 +171,18 @@ static int checked_header(pg_buf *out, const pg_st_tensor *tensors, size_t n, co
     const char **all = calloc(2 * (n_metadata + 1), sizeof *all), **texts = all ? all + n_metadata + 1 : NULL;
     char hex[PG_HASH_HEX];
     int code = all ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
-    for (size_t i = 0; !code && i < n_metadata; i++) {
+    for (size_t i = 0; code == PG_OK && i < n_metadata; i++) {
         all[i] = keys[i];
         texts[i] = values[i];
     }
-    if (!code) {
+    if (code == PG_OK) {
         all[n_metadata] = PG_ST_CHECKSUM;
         texts[n_metadata] = PG_ST_BLANK;
         code = build_header(out, tensors, n, all, texts, n_metadata + 1);
     }
-    if (!code)
+    if (code == PG_OK)
         code = checksum(out, tensors, n, hex);
-    if (!code) /* quotes within other texts are escaped: there is one such place */
+    if (code == PG_OK) /* quotes within other texts are escaped: there is one such place */
         memcpy((char *)memmem(out->data, out->size, key, sizeof key - 1) + sizeof key - 1, hex, PG_HASH_HEX - 1);
     free(all);
     return code;
@@ -195,12 +195,12 @@ int pg_st_write(const char *path, const pg_st_tensor *tensors, size_t n, const c
     pg_buf header;
     pg_buf_init(&header);
     int code = checked_header(&header, tensors, n, keys, values, n_metadata);
-    if (code) {
+    if (code != PG_OK) {
         pg_fail_at(code, "%s", path);
         goto out;
     }
     code = pg_file_begin(&writer, path);
-    if (code)
+    if (code != PG_OK)
         goto out;
     errno = 0;
     bool good = fwrite(header.data, 1, header.size, writer.stream) == header.size;

@@ -121,7 +121,7 @@ static int fail_name(const char *data_dir, const char *name)
 {
     char **names = NULL;
     int code = pg_dataset_names(data_dir, &names);
-    if (code)
+    if (code != PG_OK)
         return code;
     const char *near = pg_nearest(name, (const char *const *)names);
     if (near)
@@ -154,7 +154,7 @@ int pg_dataset_find(const char *data_dir, const char *name, pg_dataset_entry *ou
         out->kind = pg_dataset_kind_user_named();
     bool has[PG_DATASET_SPLITS] = {0};
     int code = out->kind->find_splits ? out->kind->find_splits(data_dir, name, has) : PG_OK, n = 0;
-    for (int i = 0; !code && out->kind->splits[i]; i++)
+    for (int i = 0; code == PG_OK && out->kind->splits[i]; i++)
         if (has[i] || !out->kind->find_splits)
             out->splits[n++] = out->kind->splits[i];
     return explain_missing(code, out->kind, data_dir);
@@ -184,7 +184,7 @@ static int open_plain(const char *data_dir, const char *spec, pg_dataset **out)
     memcpy(name, spec, length);
     name[length] = 0;
     int code = pg_dataset_find(data_dir, name, &set), split = 0;
-    if (code)
+    if (code != PG_OK)
         return code;
     while (set.splits[split] && strcmp(set.splits[split], colon + 1) != 0)
         split++;
@@ -199,7 +199,7 @@ static int open_plain(const char *data_dir, const char *spec, pg_dataset **out)
     code = explain_missing(set.kind->open(data_dir, dataset), set.kind, data_dir);
     dataset->info.source_height = dataset->info.height;
     dataset->info.source_width = dataset->info.width;
-    if (code)
+    if (code != PG_OK)
         pg_dataset_close(dataset);
     else
         *out = dataset;
@@ -215,19 +215,19 @@ int pg_dataset_open(const char *data_dir, const char *spec, pg_dataset **out)
     char *plain = strndup(spec, (size_t)(at - spec));
     int code = plain ? open_plain(data_dir, plain, &inner) : pg_fail(PG_ENOMEM, "out of memory");
     free(plain);
-    return code ? code : pg_resized_open(inner, at + 1, out);
+    return code != PG_OK ? code : pg_resized_open(inner, at + 1, out);
 }
 
 int pg_dataset_each_split(const char *data_dir, const char *name, int (*each)(const pg_dataset_info *info))
 {
     pg_dataset_entry set;
     int code = pg_dataset_find(data_dir, name, &set);
-    for (int i = 0; !code && set.splits[i]; i++) {
+    for (int i = 0; code == PG_OK && set.splits[i]; i++) {
         char spec[64];
         pg_dataset *dataset = NULL;
         snprintf(spec, sizeof spec, "%s:%s", name, set.splits[i]);
         code = pg_dataset_open(data_dir, spec, &dataset);
-        if (!code)
+        if (code == PG_OK)
             code = each(&dataset->info);
         pg_dataset_close(dataset);
     }
@@ -238,7 +238,7 @@ int pg_dataset_verify(const char *data_dir, const char *name, pg_manifest_report
 {
     pg_dataset_entry set;
     int code = pg_dataset_find(data_dir, name, &set);
-    if (!code && set.kind->verify)
+    if (code == PG_OK && set.kind->verify)
         code = explain_missing(set.kind->verify(data_dir, name, report, context), set.kind, data_dir);
     return code;
 }

@@ -53,7 +53,7 @@ static int open_train(state *s, const char *folder, int64_t first, int64_t count
 {
     int code = PG_OK;
     int64_t at = 0;
-    for (int i = 1; i <= 5 && !code; i++) {
+    for (int i = 1; i <= 5 && code == PG_OK; i++) {
         int64_t images = pg_manifest_find(&s->manifest, pg_cifar10_files[i])->images;
         int64_t lo = first > at ? first : at, hi = first + count < at + images ? first + count : at + images;
         if (lo < hi)
@@ -102,7 +102,7 @@ static int check_classes(const pg_manifest *manifest, const char *folder)
     int code = pg_cifar10_class_names(path, &named);
     if (code == PG_EINPUT || code == PG_EMISSING)
         code = pg_fail(PG_EDAMAGED, "%s: `patchgauge data fetch cifar10` brings it again", pg_error_message());
-    for (int i = 0; !code && i < PG_CIFAR10_CLASSES; i++)
+    for (int i = 0; code == PG_OK && i < PG_CIFAR10_CLASSES; i++)
         if (strcmp(named.classes[i], manifest->classes[i]) != 0)
             code = pg_fail(PG_EDAMAGED,
                            "%s: class %d is '%s', the manifest says '%s': `patchgauge data fetch cifar10` brings it again",
@@ -125,7 +125,7 @@ static int hash_split(const state *s, pg_dataset_info *info)
         pg_buf_printf(&text, "part=%s:%lld:%lld\n", s->parts[i].file->hash, (long long)s->parts[i].first,
                       (long long)s->parts[i].count);
     int code = pg_buf_check(&text);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_bytes(text.data, text.size, info->hash);
     pg_buf_release(&text);
     return code;
@@ -139,13 +139,13 @@ static int cifar10_open(const char *data_dir, pg_dataset *dataset)
     if (!s || asprintf(&folder, "%s/cifar10", data_dir) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_manifest_read(folder, &s->manifest);
-    if (!code)
+    if (code == PG_OK)
         code = check_manifest(&s->manifest, folder);
-    if (!code)
+    if (code == PG_OK)
         code = check_classes(&s->manifest, folder);
-    if (!code)
+    if (code == PG_OK)
         code = open_split(s, folder, info->split);
-    if (!code) {
+    if (code == PG_OK) {
         info->height = s->manifest.height;
         info->width = s->manifest.width;
         info->classes = s->manifest.n_classes;
@@ -193,10 +193,10 @@ static int read_part(const part *p, int64_t first, int64_t count, uint8_t *pixel
 {
     uint8_t *records = malloc((size_t)CHUNK * PG_CIFAR10_RECORD);
     int code = records ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
-    for (int64_t done = 0; done < count && !code;) {
+    for (int64_t done = 0; done < count && code == PG_OK;) {
         int64_t n = count - done < CHUNK ? count - done : CHUNK, from = p->first + first + done;
         code = read_bytes(p, records, (size_t)n * PG_CIFAR10_RECORD, from * PG_CIFAR10_RECORD);
-        for (int64_t i = 0; i < n && !code; i++) {
+        for (int64_t i = 0; i < n && code == PG_OK; i++) {
             const uint8_t *record = records + i * PG_CIFAR10_RECORD;
             if (*record >= PG_CIFAR10_CLASSES)
                 code = pg_fail(PG_EDAMAGED, "%s: image %lld has label %d, right would be 0 to 9", p->path,
@@ -216,7 +216,7 @@ static int cifar10_read(const pg_dataset *dataset, int64_t first, int64_t count,
 {
     const state *s = dataset->state;
     int code = PG_OK;
-    for (int i = 0; i < s->n_parts && count && !code; i++) {
+    for (int i = 0; i < s->n_parts && count && code == PG_OK; i++) {
         const part *p = &s->parts[i];
         if (first >= p->count) {
             first -= p->count;

@@ -33,10 +33,10 @@ static int unpack_and_import(void *context, const char *archive)
     }
     pg_folder folder;
     int code = pg_folder_make(r->data_dir, "cifar10", "unpack", &folder);
-    if (code)
+    if (code != PG_OK)
         return code;
     code = pg_unpack(archive, "cifar-10-batches-bin", files, n, ignored, folder.path);
-    if (!code)
+    if (code == PG_OK)
         code = pg_cifar10_import(r->data_dir, folder.path, r->images);
     pg_folder_end(&folder);
     return code;

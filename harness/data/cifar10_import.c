@@ -24,7 +24,7 @@ int pg_cifar10_class_names(const char *path, pg_manifest *manifest)
     const char *names[PG_CIFAR10_CLASSES + 1];
     int n = 0;
     int code = pg_file_read(path, META_MAX, &text, &size);
-    if (code)
+    if (code != PG_OK)
         return code;
     for (char *line = strtok_r(text, "\r\n", &rest); line && n <= PG_CIFAR10_CLASSES; line = strtok_r(NULL, "\r\n", &rest))
         names[n++] = line;
@@ -33,7 +33,7 @@ int pg_cifar10_class_names(const char *path, pg_manifest *manifest)
                        n < PG_CIFAR10_CLASSES ? "fewer than " : "more than ");
     else {
         code = pg_manifest_set_classes(manifest, names, n);
-        if (code)
+        if (code != PG_OK)
             pg_fail_at(code, "%s", path);
     }
     free(text);
@@ -44,10 +44,10 @@ static int check_labels(const char *path, int64_t images)
 {
     FILE *stream;
     int code = pg_file_stream(path, &stream, NULL);
-    if (code)
+    if (code != PG_OK)
         return code;
     unsigned char record[PG_CIFAR10_RECORD];
-    for (int64_t i = 0; i < images && !code; i++)
+    for (int64_t i = 0; i < images && code == PG_OK; i++)
         if (fread(record, sizeof record, 1, stream) != 1)
             code = pg_fail(PG_EIO, "%s: cannot be read to its end", path);
         else if (record[0] >= PG_CIFAR10_CLASSES)
@@ -84,16 +84,16 @@ static int check_all(const char *source, int64_t images, pg_manifest *manifest)
     if (stat(source, &status) != 0 || !S_ISDIR(status.st_mode))
         return pg_fail(PG_EMISSING, "%s: no such folder", source);
     int code = PG_OK;
-    for (int pass = 0; pass < 2 && !code; pass++) /* cheap checks of all files first */
-        for (int i = 0; pg_cifar10_files[i] && !code; i++) {
+    for (int pass = 0; pass < 2 && code == PG_OK; pass++) /* cheap checks of all files first */
+        for (int i = 0; pg_cifar10_files[i] && code == PG_OK; i++) {
             char *path = NULL;
             bool batch = strcmp(pg_cifar10_files[i], PG_CIFAR10_META) != 0;
             code = join(source, pg_cifar10_files[i], &path);
-            if (!code && pass == 0)
+            if (code == PG_OK && pass == 0)
                 code = check_source(path, batch ? images : 0);
-            if (!code && pass == 0 && !batch)
+            if (code == PG_OK && pass == 0 && !batch)
                 code = pg_cifar10_class_names(path, manifest);
-            if (!code && pass == 1 && batch)
+            if (code == PG_OK && pass == 1 && batch)
                 code = check_labels(path, images);
             free(path);
         }
@@ -104,13 +104,13 @@ static int take_file(const char *source, const char *target, const char *name, i
 {
     char *from = NULL, *to = NULL;
     int code = join(source, name, &from);
-    if (!code)
+    if (code == PG_OK)
         code = join(target, name, &to);
-    if (!code)
+    if (code == PG_OK)
         code = pg_link_or_copy(from, to);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_file(to, file->hash);
-    if (!code) {
+    if (code == PG_OK) {
         snprintf(file->name, sizeof file->name, "%s", name);
         file->images = images;
         file->bytes = pg_file_size(to);
@@ -128,22 +128,22 @@ int pg_cifar10_import(const char *data_dir, const char *source, int64_t images_p
     char *target = NULL;
     pg_manifest manifest = {.name = "cifar10", .height = 32, .width = 32};
     int code = check_all(source, images_per_file, &manifest);
-    if (!code)
+    if (code == PG_OK)
         code = join(data_dir, "cifar10", &target);
-    if (!code)
+    if (code == PG_OK)
         code = pg_manifest_check_target(target);
-    if (!code)
+    if (code == PG_OK)
         code = pg_folder_make(data_dir, "cifar10", "import", &folder);
-    if (code)
+    if (code != PG_OK)
         goto out;
-    for (int i = 0; pg_cifar10_files[i] && !code; i++) {
+    for (int i = 0; pg_cifar10_files[i] && code == PG_OK; i++) {
         bool batch = strcmp(pg_cifar10_files[i], PG_CIFAR10_META) != 0;
         code = take_file(source, folder.path, pg_cifar10_files[i], batch ? images_per_file : 0,
                          &manifest.files[manifest.n_files++]);
     }
-    if (!code)
+    if (code == PG_OK)
         code = pg_manifest_write(folder.path, &manifest);
-    if (!code)
+    if (code == PG_OK)
         code = pg_folder_replace(folder.path, target);
 out:
     pg_folder_end(&folder);

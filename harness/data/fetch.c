@@ -90,7 +90,7 @@ static int begin_body(transfer *t)
     if (status != 200)
         return pg_fail(PG_EMISSING, "%s: the server answered %ld", t->fetch->url, status);
     int code = set_size(t, length);
-    if (code)
+    if (code != PG_OK)
         return code;
     if (t->have && ftruncate(t->fd, 0) != 0)
         return pg_fail(PG_EIO, "the download cannot be started anew: %s", strerror(errno));
@@ -104,7 +104,7 @@ static int keep(transfer *t, const char *data, size_t size)
     if (!t->begun) {
         t->begun = true;
         int code = begin_body(t);
-        if (code)
+        if (code != PG_OK)
             return code;
     }
     int64_t most = t->size ? t->size : largest;
@@ -273,7 +273,7 @@ static int check_hash(const pg_fetch *fetch, const char *path)
     char hash[PG_HASH_HEX];
     bool md5 = strlen(fetch->hash) == 32;
     int code = md5 ? pg_hash_file_md5(path, hash) : pg_hash_file(path, hash);
-    if (!code && strcmp(hash, fetch->hash) != 0)
+    if (code == PG_OK && strcmp(hash, fetch->hash) != 0)
         code = pg_fail(PG_EDAMAGED, "%s: the download %shas %s %s, right would be %s", fetch->url,
                        is_page(path) ? "is a page of HTML and " : "", md5 ? "MD5" : "SHA-256", hash, fetch->hash);
     return code;
@@ -291,7 +291,7 @@ int pg_fetch_run(const pg_fetch *fetch, const char *path)
 {
     transfer t = {.fetch = fetch, .size = fetch->size};
     int code = check_address(fetch->url);
-    if (code)
+    if (code != PG_OK)
         return code;
     t.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (t.fd < 0)
@@ -308,17 +308,17 @@ int pg_fetch_run(const pg_fetch *fetch, const char *path)
             code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
     }
     pg_progress_start(&t.progress, fetch->label, t.have, t.size);
-    if (!code && curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+    if (code == PG_OK && curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         code = pg_fail(PG_ENOMEM, "libcurl cannot start");
-    if (!code) {
+    if (code == PG_OK) {
         code = is_whole(&t, path) ? PG_OK : download(&t);
         curl_global_cleanup();
     }
-    if (!code)
+    if (code == PG_OK)
         pg_progress_finish(&t.progress);
-    if (!code && fsync(t.fd) != 0)
+    if (code == PG_OK && fsync(t.fd) != 0)
         code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
-    if (!code)
+    if (code == PG_OK)
         code = check_hash(fetch, path);
     if (code == PG_EDAMAGED || t.have == 0)
         unlink(path);
@@ -331,7 +331,7 @@ int pg_fetch_file(const pg_fetch *fetch, const char *path)
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     char *part = NULL;
     int code = pg_output_check(path, true, NULL);
-    if (code)
+    if (code != PG_OK)
         return code;
     if (access(path, F_OK) == 0) {
         code = check_hash(fetch, path);
@@ -344,7 +344,7 @@ int pg_fetch_file(const pg_fetch *fetch, const char *path)
     if (asprintf(&part, "%.*s.%s.%.16s.part", (int)(name - path), path, name, fetch->hash) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
     code = pg_fetch_run(fetch, part);
-    if (!code && rename(part, path) != 0)
+    if (code == PG_OK && rename(part, path) != 0)
         code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
     free(part);
     return code;
@@ -355,23 +355,23 @@ int pg_fetch_archive(const char *data_dir, const char *name, const pg_fetch *fet
 {
     char *path = NULL, *made = NULL;
     int code = pg_fetch_check(fetch);
-    if (!code)
+    if (code == PG_OK)
         code = pg_folders_begin(data_dir, &made);
-    if (code)
+    if (code != PG_OK)
         return code;
     /* Named by the hash: what is left of another archive is never gone on with. */
     if (asprintf(&path, "%s/.%s.%.16s.part", data_dir, name, fetch->hash) < 0) {
         path = NULL;
         code = pg_fail(PG_ENOMEM, "out of memory");
     }
-    if (!code)
+    if (code == PG_OK)
         code = pg_fetch_run(fetch, path);
-    if (!code) {
+    if (code == PG_OK) {
         code = take(context, path);
-        if (!code || code == PG_EDAMAGED || code == PG_EINPUT || code == PG_EMISSING)
+        if (code == PG_OK || code == PG_EDAMAGED || code == PG_EINPUT || code == PG_EMISSING)
             unlink(path);
     }
-    pg_folders_end(data_dir, made, !code);
+    pg_folders_end(data_dir, made, code == PG_OK);
     free(path);
     return code;
 }

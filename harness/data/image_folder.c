@@ -45,7 +45,7 @@ int pg_image_folder_manifest(const char *data_dir, const char *name, pg_manifest
     if (asprintf(&folder, "%s/%s", data_dir, name) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_manifest_read(folder, out);
-    if (!code && (code = check_manifest(out, name)))
+    if (code == PG_OK && (code = check_manifest(out, name)))
         pg_fail_at(code, "%s/manifest.json", folder);
     free(folder);
     return code;
@@ -63,7 +63,7 @@ static int hash_split(const state *s, pg_dataset_info *info)
     for (int64_t i = 0; i < s->list.n; i++)
         pg_buf_printf(&text, "%s %d\n", s->list.entries[i].hash, s->list.entries[i].label);
     int code = pg_buf_check(&text);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_bytes(text.data, text.size, info->hash);
     pg_buf_release(&text);
     return code;
@@ -77,15 +77,15 @@ int pg_image_folder_open(const char *data_dir, pg_dataset *dataset)
     if (!s || asprintf(&folder, "%s/%s", data_dir, info->name) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_image_folder_manifest(data_dir, info->name, &s->manifest);
-    const pg_manifest_file *file = code ? NULL : pg_image_folder_list(&s->manifest, info->split);
-    if (!code)
+    const pg_manifest_file *file = code != PG_OK ? NULL : pg_image_folder_list(&s->manifest, info->split);
+    if (code == PG_OK)
         code = file ? pg_image_list_read(folder, &s->manifest, file, &s->list)
                     : pg_fail(PG_EINPUT, "%s has no split '%s'", info->name, info->split);
-    if (!code && asprintf(&s->folder, "%s/%s", folder, info->split) < 0) {
+    if (code == PG_OK && asprintf(&s->folder, "%s/%s", folder, info->split) < 0) {
         s->folder = NULL;
         code = pg_fail(PG_ENOMEM, "out of memory");
     }
-    if (!code) {
+    if (code == PG_OK) {
         info->images = s->list.n;
         info->height = s->manifest.height;
         info->width = s->manifest.width;
@@ -121,9 +121,9 @@ static int read_entry(const char *folder, const pg_manifest *manifest, const pg_
     if (code == PG_EMISSING || code == PG_EINPUT)
         return pg_fail(PG_EDAMAGED, "%s: `patchgauge data import %s FOLDER` makes it again", pg_error_message(),
                        manifest->name);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_bytes(*bytes, size, hash);
-    if (!code && strcmp(hash, entry->hash) != 0)
+    if (code == PG_OK && strcmp(hash, entry->hash) != 0)
         code = pg_fail(PG_EDAMAGED, "%s: SHA-256 is %s, the list says %s: `patchgauge data import %s FOLDER` makes it again",
                        *path, hash, entry->hash, manifest->name);
     return code;
@@ -136,11 +136,11 @@ static int read_image(const state *s, const pg_image_entry *entry, uint8_t *squa
     pg_image image = {0};
     const pg_manifest *m = &s->manifest;
     int code = read_entry(s->folder, m, entry, &path, &bytes);
-    if (!code && (code = pg_image_decode(bytes, (size_t)entry->bytes, &image)))
+    if (code == PG_OK && (code = pg_image_decode(bytes, (size_t)entry->bytes, &image)))
         pg_fail_at(code, "%s", path);
-    if (!code)
+    if (code == PG_OK)
         code = pg_resize_crop(&image, m->resize_px, m->filter, m->height, square);
-    for (size_t i = 0, n = (size_t)m->height * (size_t)m->width; !code && i < n; i++)
+    for (size_t i = 0, n = (size_t)m->height * (size_t)m->width; code == PG_OK && i < n; i++)
         for (size_t c = 0; c < 3; c++)
             planes[c * n + i] = square[3 * i + c];
     pg_image_release(&image);
@@ -155,7 +155,7 @@ int pg_image_folder_read(const pg_dataset *dataset, int64_t first, int64_t count
     size_t size = 3 * (size_t)dataset->info.height * (size_t)dataset->info.width;
     uint8_t *square = pixels ? malloc(size) : NULL;
     int code = !pixels || square ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for an image");
-    for (int64_t i = 0; i < count && !code; i++) {
+    for (int64_t i = 0; i < count && code == PG_OK; i++) {
         if (labels)
             labels[i] = s->list.entries[first + i].label;
         if (pixels)
@@ -169,7 +169,7 @@ int pg_image_folder_find_splits(const char *data_dir, const char *name, bool *ha
 {
     pg_manifest manifest;
     int code = pg_image_folder_manifest(data_dir, name, &manifest);
-    for (int i = 0; !code && pg_image_folder_splits[i]; i++)
+    for (int i = 0; code == PG_OK && pg_image_folder_splits[i]; i++)
         has[i] = pg_image_folder_list(&manifest, pg_image_folder_splits[i]) != NULL;
     pg_manifest_release(&manifest);
     return code;
@@ -184,11 +184,11 @@ static int verify_split(const char *folder, const pg_manifest *manifest, const c
     char *under = NULL;
     int64_t before = *damaged;
     int code = pg_image_list_read(folder, manifest, pg_image_folder_list(manifest, split), &list);
-    if (!code && asprintf(&under, "%s/%s", folder, split) < 0) {
+    if (code == PG_OK && asprintf(&under, "%s/%s", folder, split) < 0) {
         under = NULL;
         code = pg_fail(PG_ENOMEM, "out of memory");
     }
-    for (int64_t i = 0; i < list.n && !code; i++) {
+    for (int64_t i = 0; i < list.n && code == PG_OK; i++) {
         char *path = NULL, *bytes = NULL;
         code = read_entry(under, manifest, &list.entries[i], &path, &bytes);
         if (code == PG_EDAMAGED) {
@@ -199,7 +199,7 @@ static int verify_split(const char *folder, const pg_manifest *manifest, const c
         free(bytes);
         free(path);
     }
-    if (!code && *damaged == before)
+    if (code == PG_OK && *damaged == before)
         report(context, under, NULL);
     pg_image_list_release(&list);
     free(under);
@@ -214,12 +214,12 @@ int pg_image_folder_verify(const char *data_dir, const char *name, pg_manifest_r
     if (asprintf(&folder, "%s/%s", data_dir, name) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_image_folder_manifest(data_dir, name, &manifest);
-    if (!code)
+    if (code == PG_OK)
         code = pg_manifest_verify(folder, &manifest, report, context);
-    for (int i = 0; pg_image_folder_splits[i] && !code; i++)
+    for (int i = 0; pg_image_folder_splits[i] && code == PG_OK; i++)
         if (pg_image_folder_list(&manifest, pg_image_folder_splits[i]))
             code = verify_split(folder, &manifest, pg_image_folder_splits[i], report, context, &damaged);
-    if (!code && damaged)
+    if (code == PG_OK && damaged)
         code = pg_fail(PG_EDAMAGED, "%s: %lld images damaged: `patchgauge data import %s FOLDER` makes it again", folder,
                        (long long)damaged, name);
     pg_manifest_release(&manifest);

@@ -70,9 +70,9 @@ static int each_entry(const char *folder, int (*take)(void *context, const char 
         return pg_fail(PG_EIO, "%s: cannot be read: %s", folder, strerror(errno));
     for (int i = 0; i < n; i++) {
         char *path = NULL;
-        if (!code)
+        if (code == PG_OK)
             code = path_of(&path, folder, entries[i]->d_name);
-        if (!code)
+        if (code == PG_OK)
             code = take(context, path, entries[i]->d_name);
         free(path);
         free(entries[i]);
@@ -174,12 +174,12 @@ static int read_classes(import *m, const char *folder)
     class_names c = {.m = m};
     pg_manifest *manifest = &m->manifest;
     int code = each_entry(folder, take_class, &c);
-    if (!code && c.n == 0)
+    if (code == PG_OK && c.n == 0)
         code = pg_fail(PG_EINPUT, "%s: no folders of classes in it", folder);
-    if (!code && manifest->n_classes == 0) {
+    if (code == PG_OK && manifest->n_classes == 0) {
         if ((code = pg_manifest_set_classes(manifest, (const char *const *)c.names, c.n)))
             pg_fail_at(code, "%s", folder);
-    } else if (!code) {
+    } else if (code == PG_OK) {
         const char *odd = first_unlike(c.names, c.n, manifest->classes, manifest->n_classes);
         if (odd)
             code = pg_fail(PG_EINPUT, "%s: class '%s' is not in every split", folder, odd);
@@ -195,15 +195,15 @@ static int find_splits(import *m)
         return pg_fail(PG_EMISSING, "%s: no such folder or archive", m->source);
     bool any = false;
     int code = PG_OK;
-    for (int i = 0; pg_image_folder_splits[i] && !code; i++) {
+    for (int i = 0; pg_image_folder_splits[i] && code == PG_OK; i++) {
         char *folder = NULL;
         code = path_of(&folder, m->source, pg_image_folder_splits[i]);
-        if (!code && (m->has[i] = is_folder(folder)))
+        if (code == PG_OK && (m->has[i] = is_folder(folder)))
             code = read_classes(m, folder);
         any = any || m->has[i];
         free(folder);
     }
-    if (!code && !any)
+    if (code == PG_OK && !any)
         code = pg_fail(PG_EMISSING, "%s: no folder train, val or test in it: right would be SPLIT/CLASS/FILE", m->source);
     return code;
 }
@@ -228,14 +228,14 @@ static int take_file(void *context, const char *path, const char *name)
 static int list_split(import *m, int split)
 {
     int code = PG_OK;
-    for (int i = 0; i < m->manifest.n_classes && !code; i++) {
+    for (int i = 0; i < m->manifest.n_classes && code == PG_OK; i++) {
         class_files c = {m, &m->lists[split], i};
         char *folder = NULL;
         int64_t before = m->files;
         if (asprintf(&folder, "%s/%s/%s", m->source, pg_image_folder_splits[split], m->manifest.classes[i]) < 0)
             return pg_fail(PG_ENOMEM, "out of memory");
         code = each_entry(folder, take_file, &c);
-        if (!code && m->files == before)
+        if (code == PG_OK && m->files == before)
             code = pg_fail(PG_EINPUT, "%s: no images in it", folder);
         free(folder);
     }
@@ -249,9 +249,9 @@ static int read_image(const char *path, pg_image_entry *entry)
     char *bytes = NULL;
     size_t size = 0;
     int code = pg_file_read(path, PG_IMAGE_BYTES, &bytes, &size);
-    if (!code)
+    if (code == PG_OK)
         code = pg_image_decode(bytes, size, &image);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_bytes(bytes, size, entry->hash);
     entry->bytes = (int64_t)size;
     pg_image_release(&image);
@@ -265,15 +265,15 @@ static int read_split(import *m, int split)
     pg_image_list *list = &m->lists[split];
     int64_t kept = 0, of_class[PG_MANIFEST_CLASSES] = {0}, i = 0;
     int code = PG_OK;
-    for (; i < list->n && !code; i++) {
+    for (; i < list->n && code == PG_OK; i++) {
         pg_image_entry entry = list->entries[i];
         char *path = NULL;
         int64_t before = m->refused;
         code = image_path(&path, m, m->source, split, &entry);
-        if (!code)
+        if (code == PG_OK)
             code = refuse(m, path, read_image(path, &entry));
         free(path);
-        if (code)
+        if (code != PG_OK)
             break;
         if (m->refused > before)
             free(entry.file);
@@ -286,7 +286,7 @@ static int read_split(import *m, int split)
     while (i < list->n)
         list->entries[kept++] = list->entries[i++];
     list->n = kept;
-    for (int c = 0; c < m->manifest.n_classes && !code && m->left_out; c++)
+    for (int c = 0; c < m->manifest.n_classes && code == PG_OK && m->left_out; c++)
         if (of_class[c] == 0)
             code = pg_fail(PG_EINPUT, "%s: no image of %s/%s can be used; the first of all: %s", m->shown,
                            pg_image_folder_splits[split], m->manifest.classes[c], m->first_fault);
@@ -297,20 +297,20 @@ static int read_split(import *m, int split)
 static int read_source(import *m)
 {
     int code = find_splits(m);
-    for (int i = 0; i < SPLITS && !code; i++)
+    for (int i = 0; i < SPLITS && code == PG_OK; i++)
         if (m->has[i])
             code = list_split(m, i);
-    if (code)
+    if (code != PG_OK)
         return code;
     pg_progress_start(&m->progress, "images read", 0, m->lists[0].n + m->lists[1].n + m->lists[2].n);
-    for (int i = 0; i < SPLITS && !code; i++)
+    for (int i = 0; i < SPLITS && code == PG_OK; i++)
         if (m->has[i])
             code = read_split(m, i);
     pg_progress_finish(&m->progress);
-    if (!code && m->refused && !m->left_out)
+    if (code == PG_OK && m->refused && !m->left_out)
         code = pg_fail(PG_EINPUT, "%s: %lld of %lld files cannot be used, nothing is imported; the first: %s", m->shown,
                        (long long)m->refused, (long long)m->files, m->first_fault);
-    return code ? code : pg_buf_check(&m->skipped);
+    return code != PG_OK ? code : pg_buf_check(&m->skipped);
 }
 
 /* ---- Putting in place ---- */
@@ -319,9 +319,9 @@ static int link_image(const import *m, const char *folder, int split, const pg_i
 {
     char *from = NULL, *to = NULL;
     int code = image_path(&from, m, m->source, split, entry);
-    if (!code)
+    if (code == PG_OK)
         code = image_path(&to, m, folder, split, entry);
-    if (!code)
+    if (code == PG_OK)
         code = pg_link_or_copy(from, to);
     free(from);
     free(to);
@@ -333,17 +333,18 @@ static int place_split(import *m, const char *folder, int split)
     const char *of = pg_image_folder_splits[split];
     char list[32];
     int code = PG_OK;
-    for (int i = 0; i < m->manifest.n_classes && !code; i++) {
+    for (int i = 0; i < m->manifest.n_classes && code == PG_OK; i++) {
         char *under = NULL;
         if (asprintf(&under, "%s/%s/%s", folder, of, m->manifest.classes[i]) < 0)
             return pg_fail(PG_ENOMEM, "out of memory");
         code = pg_make_folders(under);
         free(under);
     }
-    for (int64_t i = 0; i < m->lists[split].n && !code; i++)
+    for (int64_t i = 0; i < m->lists[split].n && code == PG_OK; i++)
         code = link_image(m, folder, split, &m->lists[split].entries[i]);
     snprintf(list, sizeof list, "%s.list", of);
-    return code ? code : pg_image_list_write(&m->lists[split], folder, list, &m->manifest.files[m->manifest.n_files++]);
+    return code != PG_OK ? code
+                         : pg_image_list_write(&m->lists[split], folder, list, &m->manifest.files[m->manifest.n_files++]);
 }
 
 /* Beside the manifest, not in it: the set is what its lists name. */
@@ -361,16 +362,16 @@ static int place(import *m, const char *target)
 {
     pg_folder folder;
     int code = pg_folder_make(m->data_dir, m->name, "import", &folder);
-    if (code)
+    if (code != PG_OK)
         return code;
-    for (int i = 0; i < SPLITS && !code; i++)
+    for (int i = 0; i < SPLITS && code == PG_OK; i++)
         if (m->has[i])
             code = place_split(m, folder.path, i);
-    if (!code)
+    if (code == PG_OK)
         code = write_skipped(m, folder.path);
-    if (!code)
+    if (code == PG_OK)
         code = pg_manifest_write(folder.path, &m->manifest);
-    if (!code)
+    if (code == PG_OK)
         code = pg_folder_replace(folder.path, target);
     pg_folder_end(&folder);
     return code;
@@ -389,7 +390,7 @@ int pg_image_folder_check(const char *data_dir, const char *name, const pg_image
         return pg_fail(PG_EINPUT, "resize to %d and crop to %d: right would be 1 <= crop <= resize <= %d", fit->resize_px,
                        fit->crop_px, PG_MANIFEST_SIDE);
     int code = path_of(&target, data_dir, name);
-    if (!code && lstat(target, &status) == 0) { /* what was not imported is not ours to replace */
+    if (code == PG_OK && lstat(target, &status) == 0) { /* what was not imported is not ours to replace */
         pg_manifest manifest;
         code = pg_image_folder_manifest(data_dir, name, &manifest);
         pg_manifest_release(&manifest);
@@ -412,11 +413,11 @@ static int import_folder(import *m, const pg_image_fit *fit)
     m->manifest.filter = fit->filter;
     pg_buf_init(&m->skipped);
     int code = path_of(&target, m->data_dir, m->name);
-    if (!code)
+    if (code == PG_OK)
         code = read_source(m);
-    if (!code)
+    if (code == PG_OK)
         code = place(m, target);
-    if (!code && m->left_out && (*m->left_out = m->refused) > 0)
+    if (code == PG_OK && m->left_out && (*m->left_out = m->refused) > 0)
         pg_warn("%lld of %lld files left out; %s/" PG_IMAGE_FOLDER_SKIPPED " lists them", (long long)m->refused,
                 (long long)m->files, target);
     for (int i = 0; i < SPLITS; i++)
@@ -436,21 +437,21 @@ static int descend(char **folder)
         struct dirent **entries = NULL;
         char *down = NULL;
         int code = PG_OK;
-        for (int i = 0; pg_image_folder_splits[i] && !code; i++) {
+        for (int i = 0; pg_image_folder_splits[i] && code == PG_OK; i++) {
             code = path_of(&down, *folder, pg_image_folder_splits[i]);
-            bool found = !code && is_folder(down);
+            bool found = code == PG_OK && is_folder(down);
             free(down);
             if (found)
                 return PG_OK;
         }
-        int n = code ? 0 : scandir(*folder, &entries, visible, NULL);
+        int n = code != PG_OK ? 0 : scandir(*folder, &entries, visible, NULL);
         down = NULL;
         if (n == 1)
             code = path_of(&down, *folder, entries[0]->d_name);
         for (int i = 0; i < n; i++)
             free(entries[i]);
         free(entries);
-        if (code || n != 1 || !is_folder(down)) {
+        if (code != PG_OK || n != 1 || !is_folder(down)) {
             free(down);
             return code; /* the import says what is missing */
         }
@@ -472,17 +473,17 @@ static int import_archive(import *m, const pg_image_fit *fit)
 {
     pg_folder folder;
     int code = pg_folder_make(m->data_dir, m->name, "unpack", &folder);
-    if (code)
+    if (code != PG_OK)
         return code;
     char *source = strdup(folder.path);
     code = source ? pg_unpack_folder(m->shown, source) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!code)
+    if (code == PG_OK)
         code = descend(&source);
-    if (!code) {
+    if (code == PG_OK) {
         m->source = source;
         code = import_folder(m, fit);
     }
-    if (code)
+    if (code != PG_OK)
         name_archive(code, folder.path, m->shown);
     free(source);
     pg_folder_end(&folder);
@@ -495,19 +496,19 @@ int pg_image_folder_import(const char *data_dir, const char *name, const char *s
 import m = {.data_dir = data_dir, .name = name, .shown = source, .left_out = left_out };
     struct stat status;
     int code = pg_image_folder_check(data_dir, name, fit);
-    if (code)
+    if (code != PG_OK)
         return code;
     if (stat(source, &status) == 0 && S_ISREG(status.st_mode)) {
         bool made = access(data_dir, F_OK) != 0;
         code = import_archive(&m, fit);
-        if (code && made)
+        if (code != PG_OK && made)
             rmdir(data_dir); /* which only goes where it is empty */
         return code;
     }
     char *folder = strdup(source);
     code = folder ? descend(&folder) : pg_fail(PG_ENOMEM, "out of memory");
     m.source = folder;
-    if (!code)
+    if (code == PG_OK)
         code = import_folder(&m, fit);
     free(folder);
     return code;

@@ -134,7 +134,7 @@ static int read_jpeg(work *w, const uint8_t *bytes, size_t size)
     int code = read_header(w);
     if (code == PG_OK)
         code = pg_image_room(d->image_height, d->image_width, 3, w->image);
-    return code ? code : read_rows(w);
+    return code != PG_OK ? code : read_rows(w);
 }
 
 /* Alone with setjmp: no local of it changes between there and a jump. */

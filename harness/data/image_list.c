@@ -76,11 +76,11 @@ int pg_image_list_write(pg_image_list *list, const char *folder, const char *nam
     *file = (pg_manifest_file){.bytes = (int64_t)text.size, .images = list->n};
     snprintf(file->name, sizeof file->name, "%s", name);
     int code = pg_buf_check(&text);
-    if (!code)
+    if (code == PG_OK)
         code = path_of(folder, name, &path);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_bytes(text.data, text.size, file->hash);
-    if (!code)
+    if (code == PG_OK)
         code = pg_file_write(path, text.data, text.size);
     free(path);
     pg_buf_release(&text);
@@ -117,7 +117,7 @@ static int read_lines(char *text, int classes, pg_image_list *out)
         int code = read_line(line, classes, out);
         if (code == PG_ENOMEM)
             return code;
-        if (code)
+        if (code != PG_OK)
             return pg_fail(PG_EDAMAGED, "line %lld is not \"SHA-256 BYTES LABEL FILE\"", (long long)out->n + 1);
     }
     return PG_OK;
@@ -129,17 +129,17 @@ int pg_image_list_read(const char *folder, const pg_manifest *manifest, const pg
     size_t size = 0;
     *out = (pg_image_list){0};
     int code = path_of(folder, file->name, &path);
-    if (!code)
+    if (code == PG_OK)
         code = pg_file_read(path, (size_t)file->bytes, &text, &size);
-    if (!code) {
+    if (code == PG_OK) {
         code = pg_hash_bytes(text, size, hash);
-        if (!code && strcmp(hash, file->hash) != 0)
+        if (code == PG_OK && strcmp(hash, file->hash) != 0)
             code = pg_fail(PG_EDAMAGED, "SHA-256 is not what the manifest says");
-        if (!code)
+        if (code == PG_OK)
             code = read_lines(text, manifest->n_classes, out);
-        if (!code && out->n != file->images)
+        if (code == PG_OK && out->n != file->images)
             code = pg_fail(PG_EDAMAGED, "%lld images, the manifest says %lld", (long long)out->n, (long long)file->images);
-        if (code)
+        if (code != PG_OK)
             pg_fail_at(code, "%s", path);
     }
     if (code == PG_EMISSING || code == PG_EINPUT || code == PG_EDAMAGED)

@@ -111,12 +111,12 @@ static int read_front(work *w, chunk *first)
             code = take_header(w, first);
         else if (memcmp(first->name, "PLTE", 4) == 0)
             code = take_palette(w, first);
-        if (code)
+        if (code != PG_OK)
             return code;
         w->at += first->size + CRC;
         w->left -= first->size + CRC;
     }
-    if (!code && w->color < 0)
+    if (code == PG_OK && w->color < 0)
         code = fail_damaged("no header");
     return code;
 }
@@ -255,7 +255,7 @@ static int read_pixels(work *w)
     if (w->color == PNG_COLOR_TYPE_GRAY && w->depth == 16)
         return pg_fail(PG_EINPUT, "a grayscale PNG of 16 bits: right would be 8 (Pillow makes every value above 255 white)");
     int channels = channels_of(w), code = pg_image_room(w->height, w->width, channels < 3 ? 3 : channels, w->image);
-    if (code)
+    if (code != PG_OK)
         return code;
     w->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, w, keep_fault, ignore);
     w->info = w->png ? png_create_info_struct(w->png) : NULL;
@@ -264,7 +264,7 @@ static int read_pixels(work *w)
     write_head(w);
     size_t behind = channels < 3 ? (size_t)(3 - channels) * w->height * w->width : 0;
     code = guard_png(w, channels, w->image->pixels + behind);
-    if (!code)
+    if (code == PG_OK)
         to_rgb(w, channels, w->image->pixels + behind, w->image);
     return code;
 }
@@ -274,9 +274,9 @@ int pg_image_decode_png(const uint8_t *bytes, size_t size, pg_image *out)
     work w = {.at = bytes + MAGIC, .left = size - MAGIC, .color = -1, .image = out};
     chunk first;
     int code = read_front(&w, &first);
-    if (!code)
+    if (code == PG_OK)
         code = join_data(&w, first);
-    if (!code)
+    if (code == PG_OK)
         code = read_pixels(&w);
     png_destroy_read_struct(&w.png, &w.info, NULL);
     free(w.rows);

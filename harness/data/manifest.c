@@ -155,16 +155,16 @@ static int read_object(const json_t *root, pg_manifest *out)
         return pg_fail(PG_EDAMAGED, "name is not a plain name");
     strcpy(out->name, name);
     int code = read_shape(json_object_get(root, "shape"), out);
-    if (!code)
+    if (code == PG_OK)
         code = read_fit(json_object_get(root, "resize"), json_object_get(root, "filter"), out);
-    if (!code)
+    if (code == PG_OK)
         code = read_classes(json_object_get(root, "classes"), out);
     size_t n = json_array_size(files);
-    if (!code && (n < 1 || n > PG_MANIFEST_FILES))
+    if (code == PG_OK && (n < 1 || n > PG_MANIFEST_FILES))
         code = pg_fail(PG_EDAMAGED, "files is not a list of 1 to %d files", PG_MANIFEST_FILES);
-    for (size_t i = 0; !code && i < n; i++) {
+    for (size_t i = 0; code == PG_OK && i < n; i++) {
         code = read_file(json_array_get(files, i), &out->files[i]);
-        if (!code && i && strcmp(out->files[i - 1].name, out->files[i].name) >= 0)
+        if (code == PG_OK && i && strcmp(out->files[i - 1].name, out->files[i].name) >= 0)
             code = pg_fail(PG_EDAMAGED, "files are not sorted by name, each once");
         out->n_files = (int)i + 1;
     }
@@ -180,15 +180,15 @@ int pg_manifest_read(const char *folder, pg_manifest *out)
     if (!path)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_file_read(path, MOST_BYTES, &text, &size);
-    if (!code) {
+    if (code == PG_OK) {
         json_t *root = NULL;
         code = pg_json_load(text, size, &root, &error);
-        if (!code)
+        if (code == PG_OK)
             code = read_object(root, out);
         else if (code == PG_EDAMAGED)
             code = pg_fail(PG_EDAMAGED, "line %d: not valid JSON: %s", error.line, error.text);
         json_decref(root);
-        if (code)
+        if (code != PG_OK)
             pg_fail_at(code, "%s", path);
     }
     free(text);
@@ -259,7 +259,7 @@ int pg_manifest_write(const char *folder, pg_manifest *manifest)
     pg_buf_puts(&text, "\n  ]\n}\n");
     char *path = join(folder, "manifest.json");
     int code = path ? pg_buf_check(&text) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!code)
+    if (code == PG_OK)
         code = pg_file_write(path, text.data, text.size);
     free(path);
     pg_buf_release(&text);
@@ -309,7 +309,7 @@ int pg_manifest_verify_set(const char *data_dir, const char *name, pg_manifest_r
     pg_manifest manifest = {0};
     char *folder = join(data_dir, name);
     int code = folder ? pg_manifest_read(folder, &manifest) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!code)
+    if (code == PG_OK)
         code = pg_manifest_verify(folder, &manifest, report, context);
     pg_manifest_release(&manifest);
     free(folder);

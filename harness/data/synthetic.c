@@ -170,7 +170,7 @@ static int synthetic_open(const char *data_dir, pg_dataset *dataset)
     for (int i = 0; i < CLASSES; i++)
         pg_buf_printf(&text, "class=%s:%04x\n", class_names[i], glyphs[i]);
     int code = pg_buf_check(&text);
-    if (!code)
+    if (code == PG_OK)
         code = pg_hash_bytes(text.data, text.size, info->hash);
     pg_buf_release(&text);
     return code;

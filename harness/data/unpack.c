@@ -48,7 +48,7 @@ static int write_entry(struct archive *reader, const char *archive, const pg_unp
         code = errno == EEXIST || errno == EISDIR ? pg_fail(PG_EDAMAGED, "%s: holds '%s' twice", archive, file->name)
                                                   : pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
     int64_t size = 0;
-    while (!code) {
+    while (code == PG_OK) {
         la_ssize_t n = archive_read_data(reader, chunk, CHUNK);
         if (n == 0)
             break;
@@ -59,10 +59,10 @@ static int write_entry(struct archive *reader, const char *archive, const pg_unp
         else if (write(fd, chunk, (size_t)n) != n)
             code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
     }
-    if (!code && size < file->min)
+    if (code == PG_OK && size < file->min)
         code = pg_fail(PG_EDAMAGED, "%s: '%s' has %lld bytes, right would be %lld", archive, file->name, (long long)size,
                        (long long)file->min);
-    if (fd >= 0 && close(fd) != 0 && !code)
+    if (fd >= 0 && close(fd) != 0 && code == PG_OK)
         code = pg_fail(PG_EIO, "%s: cannot be written: %s", path, strerror(errno));
     *total += size;
     free(path);
@@ -104,12 +104,12 @@ int pg_unpack(const char *archive, const char *inside, const pg_unpack_file *fil
     int code = PG_OK, result = archive_read_open_filename(reader, archive, 1 << 16);
     if (result != ARCHIVE_OK)
         code = fail_archive(reader, archive);
-    while (!code && (result = archive_read_next_header(reader, &entry)) != ARCHIVE_EOF)
+    while (code == PG_OK && (result = archive_read_next_header(reader, &entry)) != ARCHIVE_EOF)
         code = result == ARCHIVE_OK || result == ARCHIVE_WARN
                    ? take_entry(reader, entry, archive, inside, files, n, ignored, target)
                    : fail_archive(reader, archive);
     archive_read_free(reader);
-    for (int i = 0; i < n && !code; i++) {
+    for (int i = 0; i < n && code == PG_OK; i++) {
         char *path = NULL;
         if (asprintf(&path, "%s/%s", target, files[i].name) < 0)
             return pg_fail(PG_ENOMEM, "out of memory");
@@ -225,7 +225,7 @@ static int take_any(unpacking *u, struct archive_entry *entry)
     if (!folder && !is_file(entry))
         return pg_fail(PG_EDAMAGED, "%s: '%s' is not a regular file", u->archive, name);
     int code = make_folders(u, name, folder);
-    if (code || folder)
+    if (code != PG_OK || folder)
         return code;
     return write_entry(u->reader, u->archive, &(pg_unpack_file){name, 0, u->most_bytes - u->bytes}, u->target, &u->bytes);
 }
@@ -242,7 +242,7 @@ static int take_all(unpacking *u)
     int code = PG_OK, result = archive_read_open_fd(u->reader, u->fd, 1 << 16);
     if (result != ARCHIVE_OK)
         code = fail_archive(u->reader, u->archive);
-    while (!code && (result = archive_read_next_header(u->reader, &entry)) != ARCHIVE_EOF)
+    while (code == PG_OK && (result = archive_read_next_header(u->reader, &entry)) != ARCHIVE_EOF)
         code = result == ARCHIVE_OK || result == ARCHIVE_WARN ? take_any(u, entry) : fail_archive(u->reader, u->archive);
     return code;
 }
@@ -253,7 +253,7 @@ int pg_unpack_folder(const char *archive, const char *target)
     unpacking u = {.archive = archive, .target = target};
     uint64_t size = 0;
     int code = pg_file_open(archive, &u.fd, &size);
-    if (code)
+    if (code != PG_OK)
         return code;
     u.most_bytes = TIMES * (int64_t)size + SLACK;
     u.most_entries = (int64_t)size / BYTES_AN_ENTRY + FEW;

@@ -55,13 +55,13 @@ static int find_shim(char path[PATH_MAX])
 static int load(int threads)
 {
     char path[PATH_MAX];
-    int e = find_shim(path);
-    if (e)
-        return e;
+    int code = find_shim(path);
+    if (code != PG_OK)
+        return code;
     char hash[PG_HASH_HEX];
-    e = pg_hash_file(path, hash);
-    if (e)
-        return e;
+    code = pg_hash_file(path, hash);
+    if (code != PG_OK)
+        return code;
     if (getenv("PATCHGAUGE_TORCH"))
         pg_info("libtorch shim: %s, SHA-256 %s", path, hash);
     if (threads <= 0)
@@ -88,13 +88,13 @@ static int load(int threads)
         return pg_fail(PG_ETORCH, "%s is not a shim of this program's version (%d): rebuild it with `make torch`", path,
                        PG_TORCH_VERSION);
     }
-    e = torch->configure(threads);
-    if (e == PG_ENOMEM)
+    code = torch->configure(threads);
+    if (code == PG_ENOMEM)
         return pg_fail(
             PG_ENOMEM,
             "not enough memory for libtorch with %d threads: its products take 160 MiB for each; use fewer (--threads)",
             threads);
-    if (e)
+    if (code != PG_OK)
         return pg_fail(PG_ETORCH, "libtorch could not be set to %d threads", threads);
     loaded = torch;
     memcpy(loaded_hash, hash, sizeof loaded_hash);
@@ -106,10 +106,10 @@ const char *pg_torch_hash(void) { return loaded_hash; }
 int pg_torch_load(int threads, const pg_torch **out)
 {
     pthread_mutex_lock(&lock);
-    int e = loaded ? PG_OK : load(threads);
+    int code = loaded ? PG_OK : load(threads);
     *out = loaded;
     pthread_mutex_unlock(&lock);
-    return e;
+    return code;
 }
 
 int pg_scope_check(const pg_scope *s)

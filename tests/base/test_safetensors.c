@@ -31,7 +31,7 @@ static void expect_damaged(const char *header, size_t data, const char *message)
         pg_st_file *file = NULL;
         int code = whole ? pg_st_open(scratch_path("damaged"), &file) : pg_st_open_header(scratch_path("damaged"), &file);
         if (code != PG_EDAMAGED || !strstr(pg_error_message(), message) || !strstr(pg_error_message(), "damaged"))
-            print_message("header %s: code %d, message '%s'\n", header, code, code ? pg_error_message() : "");
+            print_message("header %s: code %d, message '%s'\n", header, code, code != PG_OK ? pg_error_message() : "");
         assert_int_equal(code, PG_EDAMAGED);
         assert_non_null(strstr(pg_error_message(), message));
         assert_non_null(strstr(pg_error_message(), "damaged")); /* the path */

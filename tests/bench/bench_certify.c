@@ -74,7 +74,7 @@ static int configure(size_t n, unsigned char (*configs)[PG_CONFIG_MAX], shape s,
         snprintf(threshold, sizeof threshold, "threshold=0.%zu", i);
         const char *pairs[] = {threshold};
         int code = pg_module_configure(&defense->module, "defense", pairs, 1, configs[i]);
-        if (code)
+        if (code != PG_OK)
             return code;
         jobs[i] = (pg_job){defense, configs[i], {s.window, s.window}, 0};
     }
@@ -95,15 +95,15 @@ static int bench(shape s)
     double sum_s[ROUNDS], one_s[ROUNDS], sweep_s[ROUNDS], twice_s[ROUNDS];
     size_t few = tensors / 100 + 1; /* pairs of masks take as long as many sums */
     int code = logits && labels ? configure(THRESHOLDS, configs, s, jobs) : pg_fail(PG_ENOMEM, "out of memory");
-    if (!code)
+    if (code == PG_OK)
         code = pg_certifier_new(jobs, 1, s.side, s.side, s.classes, false, false, &one);
-    if (!code)
+    if (code == PG_OK)
         code = pg_certifier_new(jobs, THRESHOLDS, s.side, s.side, s.classes, false, false, &sweep);
-    if (!code)
+    if (code == PG_OK)
         code = pg_module_configure(&twice_job.defense->module, "defense", NULL, 0, pairs);
-    if (!code)
+    if (code == PG_OK)
         code = pg_certifier_new(&twice_job, 1, s.side, s.side, s.classes, false, false, &twice);
-    if (code)
+    if (code != PG_OK)
         goto out;
     fill(s, tensors, logits, labels);
     size_t certified = 0;

@@ -46,20 +46,20 @@ static int time_forward(const pg_torch *t, const subject *b, const char *device,
     uint8_t *in = calloc(pixels, 1);
     float *out = malloc(logits * sizeof *out);
     double times[ROUNDS];
-    int e = in && out ? pg_network_forward(n, in, 0, b->batch, out) : pg_fail(PG_ENOMEM, "out of memory"); /* warm up */
-    for (int i = 0; !e && i < ROUNDS; i++) {
+    int code = in && out ? pg_network_forward(n, in, 0, b->batch, out) : pg_fail(PG_ENOMEM, "out of memory"); /* warm up */
+    for (int i = 0; code == PG_OK && i < ROUNDS; i++) {
         double start = pg_now_s();
-        e = pg_network_forward(n, in, 0, b->batch, out);
+        code = pg_network_forward(n, in, 0, b->batch, out);
         times[i] = pg_now_s() - start;
     }
-    if (!e) {
+    if (code == PG_OK) {
         qsort(times, ROUNDS, sizeof *times, ascending);
         *seconds = times[ROUNDS / 2];
     }
     free(in);
     free(out);
     pg_network_close(n);
-    return e;
+    return code;
 }
 
 int main(int argc, char **argv)
@@ -67,17 +67,17 @@ int main(int argc, char **argv)
     const char *device = argc > 1 ? argv[1] : "cpu";
     pg_dtype dtype = argc > 2 && strcmp(argv[2], "bf16") == 0 ? PG_DTYPE_BF16 : PG_DTYPE_F32;
     const pg_torch *t;
-    int e = pg_torch_load(0, &t);
-    if (!e)
+    int code = pg_torch_load(0, &t);
+    if (code == PG_OK)
         printf("forward passes on %s, %s, %s, %d threads; median of %d\n", device, dtype == PG_DTYPE_BF16 ? "bf16" : "fp32",
                t->library, t->threads(), ROUNDS);
-    for (size_t i = 0; !e && i < sizeof subjects / sizeof *subjects; i++) {
+    for (size_t i = 0; code == PG_OK && i < sizeof subjects / sizeof *subjects; i++) {
         double seconds = 0;
-        e = time_forward(t, &subjects[i], device, dtype, &seconds);
-        if (!e)
+        code = time_forward(t, &subjects[i], device, dtype, &seconds);
+        if (code == PG_OK)
             printf("  %-34s batch %-4d %9.1f images/s\n", subjects[i].label, subjects[i].batch, subjects[i].batch / seconds);
     }
-    if (e)
+    if (code != PG_OK)
         fprintf(stderr, "bench_torch: %s\n", pg_error_message());
-    return e ? 1 : 0;
+    return code != PG_OK ? 1 : 0;
 }

@@ -24,7 +24,7 @@ static pg_dataset *open_ok(const char *spec)
 {
     pg_dataset *dataset = NULL;
     int code = pg_dataset_open(scratch_path("data"), spec, &dataset);
-    if (code)
+    if (code != PG_OK)
         print_message("%s\n", pg_error_message());
     assert_int_equal(code, PG_OK);
     return dataset;

@@ -23,7 +23,7 @@ static void expect_pillow(const char *name, const pg_buf *file)
 {
     pg_image image, expected = pillow_decode(file);
     int code = pg_image_decode(file->data, file->size, &image);
-    if (code)
+    if (code != PG_OK)
         fail_msg("%s: %s", name, pg_error_message());
     if (!expected.pixels)
         fail_msg("%s: Pillow does not read it", name);
@@ -38,7 +38,7 @@ static void expect_refusal(const pg_buf *file, const char *reason)
     pg_image image;
     int code = pg_image_decode(file->data, file->size, &image);
     if (code != PG_EINPUT || !strstr(pg_error_message(), reason))
-        fail_msg("%d %s, not: %s", code, code ? pg_error_message() : "", reason);
+        fail_msg("%d %s, not: %s", code, code != PG_OK ? pg_error_message() : "", reason);
     assert_null(image.pixels);
 }
 
@@ -454,9 +454,9 @@ static void truncated_files_are_refused(void **state)
             char *exact = malloc(size + 1); /* of its own, so that reading on would be seen */
             memcpy(exact, file.data, size);
             int code = pg_image_decode(exact, size, &image);
-            if (code && (code != PG_EINPUT || image.pixels))
+            if (code != PG_OK && (code != PG_EINPUT || image.pixels))
                 fail_msg("kind %d, %zu of %zu bytes: %d", kind, size, file.size, code);
-            if (!code && size + 24 < file.size)
+            if (code == PG_OK && size + 24 < file.size)
                 fail_msg("kind %d, %zu of %zu bytes: read", kind, size, file.size);
             if (pillow_ready()) {
                 expected = pillow_decode(&cut);
@@ -491,11 +491,11 @@ static void changed_bytes_do_no_harm(void **state)
         assert_true((code == PG_OK) == (image.pixels != NULL));
         if (pillow_ready()) {
             expected = pillow_decode(&file);
-            if (expected.pixels && code && !refused_by_name())
+            if (expected.pixels && code != PG_OK && !refused_by_name())
                 fail_msg("round %d: Pillow reads it: %s", round, pg_error_message());
-            if (expected.pixels && !code && !same(&image, &expected))
+            if (expected.pixels && code == PG_OK && !same(&image, &expected))
                 fail_msg("round %d: pixels are not Pillow's", round);
-            more += !expected.pixels && !code;
+            more += !expected.pixels && code == PG_OK;
         }
         read += code == PG_OK;
         refused += code != PG_OK;

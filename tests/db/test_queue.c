@@ -388,9 +388,9 @@ static void test_dead_worker(void **state)
         pg_task task;
         bool got = false;
         int code = pg_store_open(scratch_path("t.db"), PG_STORE_WRITE, &mine);
-        code = code ? code : pg_store_worker_start(mine, &some_worker);
-        code = code ? code : try_plan(mine, (const int[]){0, 1, 2}, CELLS, 0, IMAGES);
-        code = code ? code : pg_store_claim(mine, 0, &task, &got);
+        code = code != PG_OK ? code : pg_store_worker_start(mine, &some_worker);
+        code = code != PG_OK ? code : try_plan(mine, (const int[]){0, 1, 2}, CELLS, 0, IMAGES);
+        code = code != PG_OK ? code : pg_store_claim(mine, 0, &task, &got);
         char byte = code == PG_OK && got;
         if (write(ready[1], &byte, 1) != 1)
             _exit(1);

@@ -14,10 +14,10 @@ static const pg_torch *t;
 static int load(void **state)
 {
     (void)state;
-    int e = pg_torch_load(1, &t);
-    if (e)
+    int code = pg_torch_load(1, &t);
+    if (code != PG_OK)
         fprintf(stderr, "%s\n", pg_error_message());
-    return e;
+    return code;
 }
 
 static int scope_setup(void **state)

@@ -188,7 +188,7 @@ static bool read_store(const sound *base, const char *name)
     pg_store *store = NULL;
     int code = pg_store_open(scratch_path(name), PG_STORE_READ, &store);
     FUZZ_CHECK(code == PG_OK || *pg_error_message());
-    if (code)
+    if (code != PG_OK)
         return false;
     bool checked = pg_store_list(store, -1, 0, read_settings, NULL, NULL) == PG_OK;
     checked = pg_store_check(store) == PG_OK && checked;
@@ -234,7 +234,7 @@ static void run_store(void)
         code = pg_store_progress_of(store, &progress);
     for (int i = 0; i < 8 && code == PG_OK && got; i++) {
         code = pg_store_claim(store, 0, &task, &got);
-        if (code || !got)
+        if (code != PG_OK || !got)
             break;
         code = pg_store_fail(store, &task, &some_attempt, "fuzz", 2, &given_up);
         pg_task_release(&task);

@@ -8,7 +8,7 @@ PG_FUZZ(image)
     pg_image image = {0};
     int code = pg_image_decode(data, size, &image);
     FUZZ_CHECK(code == PG_OK || (code == PG_EINPUT && !image.pixels && *pg_error_message()));
-    if (code)
+    if (code != PG_OK)
         return 0;
     FUZZ_CHECK(image.height >= 1 && image.width >= 1 && (int64_t)image.height * image.width <= PG_IMAGE_PIXELS);
     fuzz_touch(image.pixels, (size_t)image.height * (size_t)image.width * 3);

@@ -41,7 +41,7 @@ static void open_dataset(void)
         pg_dataset *dataset = NULL;
         int code = pg_dataset_open(scratch_folder, splits[i], &dataset);
         FUZZ_CHECK(code == PG_OK || code == PG_EDAMAGED);
-        if (code)
+        if (code != PG_OK)
             continue;
         int64_t n = pg_dataset_info_of(dataset)->images;
         FUZZ_CHECK(n >= 0 && n <= 5 * IMAGES);

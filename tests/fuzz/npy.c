@@ -25,7 +25,7 @@ PG_FUZZ(npy)
     const char *path = fuzz_file(0, data, size);
     int code = load_npy(path, &first);
     FUZZ_CHECK(code == PG_OK || code == PG_EDAMAGED || code == PG_EUNSUPPORTED || code == PG_EINPUT);
-    if (code)
+    if (code != PG_OK)
         return 0;
     size_t bytes = first.count * pg_npy_item_size(first.dtype);
     FUZZ_CHECK(bytes <= 1100 * size && (uintptr_t)first.data % 64 == 0);

@@ -46,8 +46,8 @@ static void path_of(char path[128], const char *name) { snprintf(path, 128, "%s/
 static pg_network *open_net(const char *path, int batch)
 {
     pg_network *n = NULL;
-    int e = pg_network_open(path, NULL, 0, &(pg_network_options){.device = "cpu", .batch = batch}, &n);
-    if (e)
+    int code = pg_network_open(path, NULL, 0, &(pg_network_options){.device = "cpu", .batch = batch}, &n);
+    if (code != PG_OK)
         fail_msg("%s", pg_error_message());
     return n;
 }
@@ -459,8 +459,8 @@ static void damaged_weights_are_refused(void **state)
         assert_null(n);
     }
     flip_byte(good, bad, 5000, true);
-    int e = pg_network_open(bad, NULL, 0, &o, &n);
-    assert_int_equal(pg_error_exit_code(e), 2);
+    int code = pg_network_open(bad, NULL, 0, &o, &n);
+    assert_int_equal(pg_error_exit_code(code), 2);
     assert_non_null(strstr(pg_error_message(), "bad.safetensors"));
     assert_int_equal(pg_network_open("/nonexistent.safetensors", NULL, 0, &o, &n), PG_EMISSING);
     o.device = "cuda:99";
@@ -501,12 +501,12 @@ static int setup(void **state)
     (void)state;
     if (!mkdtemp(folder))
         return -1;
-    int e = pg_torch_load(1, &t);
-    if (e)
+    int code = pg_torch_load(1, &t);
+    if (code != PG_OK)
         fprintf(stderr, "%s\n", pg_error_message());
     else
         t->grad_mode(false);
-    return e;
+    return code;
 }
 
 static int teardown(void **state)

@@ -551,12 +551,12 @@ static void mistakes_and_neighbours(void **state)
 static int setup(void **state)
 {
     (void)state;
-    int e = pg_torch_load(1, &t);
-    if (e)
+    int code = pg_torch_load(1, &t);
+    if (code != PG_OK)
         fprintf(stderr, "%s\n", pg_error_message());
     else
         t->grad_mode(false);
-    return e;
+    return code;
 }
 
 int main(void)

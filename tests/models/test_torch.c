@@ -18,10 +18,10 @@ static const pg_torch *t;
 static int load(void **state)
 {
     (void)state;
-    int e = pg_torch_load(1, &t);
-    if (e)
+    int code = pg_torch_load(1, &t);
+    if (code != PG_OK)
         fprintf(stderr, "%s\n", pg_error_message());
-    return e;
+    return code;
 }
 
 static int scope_setup(void **state) { return (*state = t->scope_new()) ? 0 : -1; }
@@ -339,8 +339,8 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--load") == 0) { /* the child of the last test */
         const pg_torch *none;
-        int e = pg_torch_load(1, &none);
-        return strlen(pg_error_message()) > 20 && !none ? -e : 98;
+        int code = pg_torch_load(1, &none);
+        return strlen(pg_error_message()) > 20 && !none ? -code : 98;
     }
     if (argc == 2 && strcmp(argv[1], "--kernels") == 0) {
         pg_kernels kernels;

@@ -36,21 +36,21 @@ static int train_by(const char *from, const char *out, int64_t epochs, const cha
     options.epochs = epochs;
     options.batch = 64;
     options.threads = 1;
-    int e = PG_OK;
-    for (; !e && *set; set += 2)
-        e = pg_options_set(pg_train_option_table, &options, "train", set[0], set[1]);
-    if (!e)
-        e = pg_module_configure(&model->module, "model", pairs, 4, config);
-    return e ? e
-             : pg_train(&(pg_train_job){.model = model,
-                                        .config = config,
-                                        .data_dir = "unused",
-                                        .data = "synthetic:val",
-                                        .val = "synthetic:test",
-                                        .from = from,
-                                        .out = out,
-                                        .device = "cpu",
-                                        .options = &options});
+    int code = PG_OK;
+    for (; code == PG_OK && *set; set += 2)
+        code = pg_options_set(pg_train_option_table, &options, "train", set[0], set[1]);
+    if (code == PG_OK)
+        code = pg_module_configure(&model->module, "model", pairs, 4, config);
+    return code != PG_OK ? code
+                         : pg_train(&(pg_train_job){.model = model,
+                                                    .config = config,
+                                                    .data_dir = "unused",
+                                                    .data = "synthetic:val",
+                                                    .val = "synthetic:test",
+                                                    .from = from,
+                                                    .out = out,
+                                                    .device = "cpu",
+                                                    .options = &options});
 }
 
 static int train_from(const char *from, const char *out, int64_t epochs, const char *width, const char *option,

@@ -16,8 +16,8 @@ static pg_scope *scope;
 static int start(void **state)
 {
     (void)state;
-    int e = pg_torch_load(1, &torch);
-    scope = e ? NULL : torch->scope_new();
+    int code = pg_torch_load(1, &torch);
+    scope = code != PG_OK ? NULL : torch->scope_new();
     return scope ? 0 : -1;
 }
 

@@ -8,9 +8,9 @@
 static inline int load_npy(const char *path, pg_npy *out)
 {
     int code = pg_npy_open(path, NULL, NULL, out);
-    if (!code)
+    if (code == PG_OK)
         code = pg_npy_load(out);
-    if (code)
+    if (code != PG_OK)
         pg_npy_release(out);
     return code;
 }

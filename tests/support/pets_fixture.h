@@ -71,7 +71,7 @@ static inline int make_pets(void **state)
 static inline void import_again(const char *name, const pg_image_fit *how)
 {
     int code = pg_image_folder_import(scratch_path("data"), name, scratch_path("source"), how, NULL);
-    if (code)
+    if (code != PG_OK)
         fail_msg("%s", pg_error_message());
 }
 
