@@ -12,6 +12,7 @@ typedef struct name {
 static const name names[] = {
     {"attacker", "patch-space", "input", "image"},
     {".through", ".gradient", NULL, NULL},
+    {".lessons", ".training_images", NULL, NULL},
     {"reach.px", "affected.px", NULL, NULL},
 };
 enum { NAMES = sizeof names / sizeof *names };

@@ -21,6 +21,7 @@ static void keys_and_values_have_names_of_today(void **state)
     expect_key("attack.through", "attack.gradient");
     expect_key("through", "gradient"); /* as after --set and --rows */
     expect_key("reach.px", "affected.px");
+    expect_key("universal.lessons", "universal.training_images");
     static const char *const same[] = {
         "attack",     "attacker.x", "my.attacker", "through.x", "throughput", "lavan.throughput", "reach",
         "x.reach.px", "",           ".",           "patch"};
@@ -120,6 +121,17 @@ static void ids_are_those_of_either_name(void **state)
     expect_ids(in_new_words, NULL, 5, 3, ids);
     expect_ids(in_old_words, (const char *[]){"patch-space=image", NULL}, 3, 3, ids);
     expect_ids(in_new_words, (const char *[]){"attacker=input", NULL}, 3, 3, ids);
+    static const char *const learning[] = {"universal.lessons", "universal.training_images"};
+    for (int i = 0; i < 2; i++) {
+        char text[512], id[PG_HASH_HEX];
+        snprintf(text, sizeof text,
+                 "[fixed]\ndataset = \"synthetic:test\"\nweights = \"models/zoo/synthetic-ds.safetensors\"\nimages = \"0:16\"\n"
+                 "patch = 5\ndefense = \"ds\"\nattack = \"universal\"\n%s = 16\n",
+                 learning[i]);
+        id_of(text, id);
+        id[12] = 0;
+        assert_string_equal(id, "e01d46374b34");
+    }
     expect_ids(in_new_words, (const char *[]){"patch-space=network", NULL}, 2, 0, (const char *[]){ids[3], ids[4]});
 }
 
