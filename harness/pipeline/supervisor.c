@@ -34,10 +34,10 @@ typedef struct slot {
 } slot;
 
 /* Head of the memory that is shared; a pg_broken for each forward pass and a slot for each worker follow. */
-typedef struct board {
+typedef struct shared_state {
     _Alignas(max_align_t) atomic_bool stopping;
     atomic_bool bar_open;
-} board;
+} shared_state;
 
 typedef struct worker {
     pid_t pid;    /* 0: the slot is empty */
@@ -48,7 +48,7 @@ typedef struct worker {
 
 typedef struct supervisor {
     const pg_supervisor_request *request;
-    board *board; /* stays until the program ends: signal handlers and messages use it */
+    shared_state *shared; /* stays until the program ends: signal handlers and messages use it */
     pg_broken *broken;
     int *deaths; /* of workers that opened the network; one for each forward pass */
     slot *slots;
@@ -553,18 +553,18 @@ static void release(supervisor *s)
 static int prepare(supervisor *s)
 {
     size_t workers = (size_t)s->request->workers, forwards = pg_plan_forwards(s->request->run.plan);
-    size_t size = sizeof(board) + workers * sizeof(slot) + forwards * sizeof(pg_broken);
+    size_t size = sizeof(shared_state) + workers * sizeof(slot) + forwards * sizeof(pg_broken);
     void *memory = pg_process_memory(size);
     s->workers = calloc(workers, sizeof *s->workers);
     s->polls = calloc(workers, sizeof *s->polls);
     s->deaths = calloc(forwards + 1, sizeof *s->deaths);
     if (!memory || !s->workers || !s->polls || !s->deaths)
         return pg_fail(PG_ENOMEM, "out of memory for %zu workers", workers);
-    s->board = memory;
-    s->slots = (slot *)(s->board + 1);
+    s->shared = memory;
+    s->slots = (slot *)(s->shared + 1);
     s->broken = (pg_broken *)(s->slots + workers);
-    pg_signals_share(&s->board->stopping);
-    pg_log_share(&s->board->bar_open);
+    pg_signals_share(&s->shared->stopping);
+    pg_log_share(&s->shared->bar_open);
     return PG_OK;
 }
 

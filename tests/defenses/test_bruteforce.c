@@ -46,7 +46,7 @@ static const game games[] = {
 };
 enum { N_GAMES = sizeof games / sizeof *games, VALUES = 64 };
 
-typedef struct board {
+typedef struct match {
     const game *game;
     const rule_case *rule;
     const pg_defense *defense;
@@ -57,14 +57,14 @@ typedef struct board {
     int32_t clean[VALUES], now[VALUES];
     void *scratch;
     long certified, refused; /* counted */
-} board;
+} match;
 
 /* Over all tests: they say something only if there are both. */
 static long all_certified, all_refused;
 
-static void set_up(board *b, const game *g, oracle_map map)
+static void set_up(match *b, const game *g, oracle_map map)
 {
-    *b = (board){.game = g, .map = map};
+    *b = (match){.game = g, .map = map};
     for (size_t i = 0; i < N_RULE_CASES; i++)
         if (strcmp(rule_cases[i].id, g->id) == 0)
             b->rule = &rule_cases[i];
@@ -77,15 +77,15 @@ static void set_up(board *b, const game *g, oracle_map map)
     b->scratch = aligned_alloc(64, (b->defense->scratch_size(map.height, map.width, map.classes, 1) + 127) & ~(size_t)63);
 }
 
-static pg_evidence evidence_of(const board *b)
+static pg_evidence evidence_of(const match *b)
 {
     const oracle_map *m = &b->map;
     return (pg_evidence){b->now, m->height, m->width, m->classes, m->wrap_rows, m->wrap_columns, &b->spec, NULL};
 }
 
-static pg_window window_of(const board *b) { return (pg_window){b->map.window_height, b->map.window_width}; }
+static pg_window window_of(const match *b) { return (pg_window){b->map.window_height, b->map.window_width}; }
 
-static pg_verdict certify(const board *b, int label, int64_t delta)
+static pg_verdict certify(const match *b, int label, int64_t delta)
 {
     pg_evidence evidence = evidence_of(b);
     const void *config = b->config;
@@ -95,7 +95,7 @@ static pg_verdict certify(const board *b, int label, int64_t delta)
 }
 
 /* Whether two-mask agreement gives another class where the label comes last, so that it loses every tie. */
-static bool disagreed(const board *b, int label)
+static bool disagreed(const match *b, int label)
 {
     int32_t behind[VALUES];
     oracle_map m = b->map;
@@ -109,7 +109,7 @@ static bool disagreed(const board *b, int label)
 }
 
 /* Whether the tensor as it is now has the label beaten: a tie counts, but for votes, where the prediction decides. */
-static bool beaten(board *b, int label)
+static bool beaten(match *b, int label)
 {
     int64_t score[ORACLE_CLASSES] = {0};
     oracle_kind kind = b->rule->oracle.kind;
@@ -124,14 +124,14 @@ static bool beaten(board *b, int label)
     return false;
 }
 
-static bool flipped(board *b, int label)
+static bool flipped(match *b, int label)
 {
     pg_evidence evidence = evidence_of(b);
     return b->defense->predict(&evidence, window_of(b), b->config, b->scratch) != label;
 }
 
 /* Tries all contents of window w. Returns whether one beats the label; `evaluator`: also asks the defense itself each time. */
-static bool attack_window(board *b, int w, int label, bool evaluator)
+static bool attack_window(match *b, int w, int label, bool evaluator)
 {
     int cells[VALUES], digit[VALUES] = {0}, n = 0, classes = b->map.classes;
     bool found = false;
@@ -154,7 +154,7 @@ static bool attack_window(board *b, int w, int label, bool evaluator)
     return found;
 }
 
-static bool attack(board *b, int label, bool evaluator)
+static bool attack(match *b, int label, bool evaluator)
 {
     for (int w = 0; w < b->windows->count; w++)
         if (attack_window(b, w, label, evaluator))
@@ -162,7 +162,7 @@ static bool attack(board *b, int label, bool evaluator)
     return false;
 }
 
-static void show(const board *b, const char *what, int label)
+static void show(const match *b, const char *what, int label)
 {
     char text[1024];
     int n = 0;
@@ -173,7 +173,7 @@ static void show(const board *b, const char *what, int label)
 }
 
 /* One tensor, in b->clean. */
-static void play(board *b)
+static void play(match *b)
 {
     memcpy(b->now, b->clean, sizeof b->now);
     pg_evidence evidence = evidence_of(b);
@@ -192,13 +192,13 @@ static void play(board *b)
         show(b, "refused, and no contents break it", label);
 }
 
-static bool fits(const board *b)
+static bool fits(const match *b)
 {
     return b->rule->oracle.kind != ORACLE_TRIM || 2 * b->rule->oracle.trim < b->map.height * b->map.width;
 }
 
 /* All tensors over the benign values where they are at most `most`, else `most` random ones. */
-static void play_all(board *b, long most)
+static void play_all(match *b, long most)
 {
     int n = b->map.height * b->map.width * b->map.classes;
     double all = 1;
@@ -226,7 +226,7 @@ static void play_all(board *b, long most)
 static void play_map(oracle_map map, long most, double most_contents)
 {
     for (size_t i = 0; i < N_GAMES; i++) {
-        board b;
+        match b;
         set_up(&b, &games[i], map);
         double contents = 1;
         for (int j = 0; j < map.window_height * map.window_width * map.classes; j++)
@@ -287,7 +287,7 @@ static void masks_with_a_stride(void **state)
     for (size_t i = 0; i < N_GAMES; i++) {
         long certified = 0, refused = 0;
         for (size_t j = 0; j < sizeof maps / sizeof *maps; j++) {
-            board b;
+            match b;
             set_up(&b, &games[i], maps[j]);
             if (b.rule->oracle.kind == ORACLE_DOUBLE)
                 play_all(&b, 40);
@@ -311,7 +311,7 @@ static void three_classes(void **state)
     play_map((oracle_map){2, 3, 3, false, true, 1, 2, NULL}, 10, 4100);
 }
 
-static int32_t moved(const board *b, int32_t value, int32_t by)
+static int32_t moved(const match *b, int32_t value, int32_t by)
 {
     int64_t lo = b->rule->values == VALUES_ANY ? INT32_MIN : b->rule->values == VALUES_CLIPPED ? b->rule->oracle.lo : 0;
     int64_t hi = b->rule->values == VALUES_ANY || b->rule->values == VALUES_POSITIVE ? INT32_MAX
@@ -322,7 +322,7 @@ static int32_t moved(const board *b, int32_t value, int32_t by)
 }
 
 /* The largest delta at which the clean tensor is certified, tried on every corner of the box around the outside. */
-static void play_locality(board *b)
+static void play_locality(match *b)
 {
     int positions = b->map.height * b->map.width, classes = b->map.classes;
     int32_t benign[VALUES], delta = b->game->delta;
@@ -365,7 +365,7 @@ static void locality_is_survived(void **state)
     enum { MAPS = sizeof maps / sizeof *maps };
     long certified = 0, refused = 0, with_stride[4] = {0}, refused_with_stride[4] = {0};
     for (size_t i = 0; i < MAPS * N_GAMES; i++) {
-        board b;
+        match b;
         set_up(&b, &games[i / MAPS], maps[i % MAPS]);
         /* two masks of a larger stride cover the smaller maps */
         int stride = b.rule->oracle.kind == ORACLE_DOUBLE ? b.rule->oracle.trim : 0, least = i % MAPS == 3 ? 3 : i % MAPS == 2;

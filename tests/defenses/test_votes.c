@@ -185,7 +185,7 @@ static const struct {
 enum { N_RULES = sizeof rules / sizeof *rules };
 
 /* What a change can make of the votes of each position, and the map as an attack has it. */
-typedef struct board {
+typedef struct match {
     const pg_defense *defense;
     _Alignas(16) unsigned char config[PG_CONFIG_MAX];
     pg_evidence_spec spec;
@@ -195,9 +195,9 @@ typedef struct board {
     int32_t now[POSITIONS_MAX * CLASSES];
     int32_t none, one;
     void *scratch;
-} board;
+} match;
 
-static void reachable(board *b, const double *u, int64_t delta, int position)
+static void reachable(match *b, const double *u, int64_t delta, int position)
 {
     int32_t q[CLASSES];
     double after[CLASSES];
@@ -214,14 +214,14 @@ static void reachable(board *b, const double *u, int64_t delta, int position)
     }
 }
 
-static bool flipped(const board *b)
+static bool flipped(const match *b)
 {
     pg_evidence e = {b->now, 1, b->positions, CLASSES, false, true, &b->spec, NULL};
     return b->defense->predict(&e, (pg_window){1, b->window}, b->config, b->scratch) != b->label;
 }
 
 /* Position by position: all contents inside the window at `at`, all reachable votes outside. */
-static bool broken_from(board *b, int at, int position)
+static bool broken_from(match *b, int at, int position)
 {
     if (position == b->positions)
         return flipped(b);
@@ -236,7 +236,7 @@ static bool broken_from(board *b, int at, int position)
     return false;
 }
 
-static bool broken(board *b)
+static bool broken(match *b)
 {
     for (int at = 0; at < b->positions; at++)
         if (broken_from(b, at, 0))
@@ -251,7 +251,7 @@ static void certificates_survive_every_change(void **state)
         long certified = 0, refused = 0, without = 0;
         for (uint32_t round = 0; round < 240; round++) {
             pg_rng rng = pg_rng_make(33, PG_STREAM_TEST, round);
-            board b = {.defense = pg_defense_find(rules[r].defense), .positions = 4 + (int)round % 2, .window = 1};
+            match b = {.defense = pg_defense_find(rules[r].defense), .positions = 4 + (int)round % 2, .window = 1};
             rule_configure(b.defense, rules[r].options, b.config);
             b.defense->evidence(b.config, &b.spec);
             int64_t lo, hi, delta = round % 3 ? 20000 : 300000;
