@@ -534,12 +534,12 @@ static void attacks_are_not_believed(void **state)
     close_bench();
 }
 
-/* ---- Lessons ---- */
+/* ---- Training images ---- */
 
 static int learned[2];
 
-static int pupil_prepare(const void *config, uint64_t seed, pg_victim *v, const pg_training_images *training_images,
-                         void **state)
+static int learner_prepare(const void *config, uint64_t seed, pg_victim *v, const pg_training_images *training_images,
+                           void **state)
 {
     (void)config, (void)seed;
     static uint8_t first[IMAGE];
@@ -559,26 +559,26 @@ static int pupil_prepare(const void *config, uint64_t seed, pg_victim *v, const 
     learned[0]++;
     return PG_OK;
 }
-static void pupil_release(void *state) { ((int *)state)[1]++; }
-static const char *pupil_lessons(const void *config)
+static void learner_release(void *state) { ((int *)state)[1]++; }
+static const char *learner_images(const void *config)
 {
     (void)config;
     return "test";
 }
 
-static void lessons_are_what_is_deployed(void **state)
+static void training_images_are_forwarded_as_deployed(void **state)
 {
     (void)state;
     open_bench(zoo[1]);
     make_examples();
-    pg_attack sample = liar_attack;
-    sample.training_images = pupil_lessons;
-    sample.prepare = pupil_prepare;
-    sample.release = pupil_release;
+    pg_attack learner = liar_attack;
+    learner.training_images = learner_images;
+    learner.prepare = learner_prepare;
+    learner.release = learner_release;
     _Alignas(16) liar config;
     pg_attacker *attacker = NULL;
-    assert_int_equal(pg_module_configure(&sample.module, "attack", NULL, 0, &config), PG_OK);
-    pg_attack_job job = job_of(&sample, &config);
+    assert_int_equal(pg_module_configure(&learner.module, "attack", NULL, 0, &config), PG_OK);
+    pg_attack_job job = job_of(&learner, &config);
     if (pg_attacker_open(&job, &attacker) != PG_OK)
         fail_msg("%s", pg_error_message());
     assert_int_equal(learned[0], 1);
@@ -611,11 +611,16 @@ static void what_cannot_work_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pixels_are_rounded_as_deployed),        cmocka_unit_test(a_victim_is_the_deployed_classifier),
-        cmocka_unit_test(local_logits_are_those_of_the_window),  cmocka_unit_test(gradients_agree_with_differences),
-        cmocka_unit_test(saliency_is_the_gradient_of_the_image), cmocka_unit_test(a_model_without_gradients_can_be_judged),
-        cmocka_unit_test(clean_images_that_are_not_finite),      cmocka_unit_test(attacks_are_not_believed),
-        cmocka_unit_test(lessons_are_what_is_deployed),          cmocka_unit_test(what_cannot_work_is_refused),
+        cmocka_unit_test(pixels_are_rounded_as_deployed),
+        cmocka_unit_test(a_victim_is_the_deployed_classifier),
+        cmocka_unit_test(local_logits_are_those_of_the_window),
+        cmocka_unit_test(gradients_agree_with_differences),
+        cmocka_unit_test(saliency_is_the_gradient_of_the_image),
+        cmocka_unit_test(a_model_without_gradients_can_be_judged),
+        cmocka_unit_test(clean_images_that_are_not_finite),
+        cmocka_unit_test(attacks_are_not_believed),
+        cmocka_unit_test(training_images_are_forwarded_as_deployed),
+        cmocka_unit_test(what_cannot_work_is_refused),
     };
     return cmocka_run_group_tests_name("victim", tests, NULL, NULL);
 }
