@@ -518,7 +518,7 @@ static int step(void *context, int worker, int64_t i)
     return i == l->fail_at ? pg_fail(PG_EINPUT, "step %lld fails", (long long)i) : PG_OK;
 }
 
-static void a_crew_shares_loops(void **state)
+static void a_thread_pool_shares_loops(void **state)
 {
     (void)state;
     pg_thread_pool *pool;
@@ -557,7 +557,7 @@ int main(void)
         cmocka_unit_test(bad_jobs_are_refused),
         cmocka_unit_test(contents_stay_in_range),
         cmocka_unit_test(contents_do_what_they_say),
-        cmocka_unit_test(a_crew_shares_loops),
+        cmocka_unit_test(a_thread_pool_shares_loops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
