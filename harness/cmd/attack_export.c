@@ -44,7 +44,7 @@ typedef struct work {
     tally tally;
     size_t image, map, patch, positions; /* values of one */
     size_t source;                       /* values of an image before a resize, where patches are put on there; else 0 */
-    int64_t read, judged;                /* attacks and outcomes from the database so far */
+    int64_t n_attacks, n_outcomes;       /* read from the database so far */
     pg_attack_row *attacks;              /* of all images; their patches lie in `patches` */
     bool *certified;
     uint8_t *patches;
@@ -103,22 +103,22 @@ static int keep_attack(const pg_attack_row *row, void *context)
 {
     work *w = context;
     const pg_paste *p = &w->paste;
-    bool fits = w->read < w->cell->count && row->image == w->cell->first + w->read && row->patch_size == w->patch &&
+    bool fits = w->n_attacks < w->cell->count && row->image == w->cell->first + w->n_attacks && row->patch_size == w->patch &&
                 row->top <= p->image_height - p->patch_height && row->left <= p->image_width - p->patch_width;
     if (!fits)
         return pg_fail(PG_EDAMAGED, "the database has no whole attack on image %lld", (long long)row->image);
-    uint8_t *patch = w->patches + (size_t)w->read * w->patch;
+    uint8_t *patch = w->patches + (size_t)w->n_attacks * w->patch;
     memcpy(patch, row->patch, w->patch);
-    w->attacks[w->read] = *row;
-    w->attacks[w->read++].patch = patch;
+    w->attacks[w->n_attacks] = *row;
+    w->attacks[w->n_attacks++].patch = patch;
     return PG_OK;
 }
 
 static int keep_outcome(const pg_outcome *outcome, void *context)
 {
     work *w = context;
-    if (w->judged < w->cell->count)
-        w->certified[w->judged++] = outcome->certified;
+    if (w->n_outcomes < w->cell->count)
+        w->certified[w->n_outcomes++] = outcome->certified;
     return PG_OK;
 }
 
@@ -131,8 +131,8 @@ static int read_store(work *w, const char *db_path)
     if (code == PG_OK)
         code = pg_store_each_outcome(store, w->cell->id, keep_outcome, w);
     pg_store_close(store);
-    if (code == PG_OK && (w->read != w->cell->count || w->judged != w->cell->count))
-        code = pg_fail(PG_EDAMAGED, "%s: has %lld of %lld images of the attack", db_path, (long long)w->read,
+    if (code == PG_OK && (w->n_attacks != w->cell->count || w->n_outcomes != w->cell->count))
+        code = pg_fail(PG_EDAMAGED, "%s: has %lld of %lld images of the attack", db_path, (long long)w->n_attacks,
                        (long long)w->cell->count);
     return code;
 }

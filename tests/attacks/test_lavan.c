@@ -433,7 +433,7 @@ static void bad_input_is_one_clear_error(void **state)
     s = ATTACK("lavan", "location=fixed", "top=28");
     assert_int_equal(a->check(s.config, 32, 32, 5, 5, 10), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "top at most 27, left at most 27"));
-    toy x = toy_make(scope, LINEAR, 2, 2, 2), evaluator = toy_make(scope, JUDGE_ONLY, 2, 2, 2);
+    toy x = toy_make(scope, LINEAR, 2, 2, 2), evaluator = toy_make(scope, EVALUATOR_ONLY, 2, 2, 2);
     gallery *g = gallery_new(&x, 2);
     x.victim.patch_height = SIDE_H + 1;
     s = ATTACK("lavan", "steps=1");

@@ -52,10 +52,10 @@ static void the_optimum_bounds_it(void **state)
 }
 
 /* A victim without gradients and scores: the evaluator is enough. */
-static void a_judge_alone_is_enough(void **state)
+static void an_evaluator_alone_is_enough(void **state)
 {
     (void)state;
-    toy evaluator = toy_make(scope, JUDGE_ONLY, 16, 2, 2), open = toy_make(scope, LINEAR, 16, 2, 2);
+    toy evaluator = toy_make(scope, EVALUATOR_ONLY, 16, 2, 2), open = toy_make(scope, LINEAR, 16, 2, 2);
     gallery *g = gallery_new(&evaluator, 60), *h = gallery_new(&open, 60);
     setup s = ATTACK("random-search", "steps=200", "feedback=decision", "location=centre"),
           start = ATTACK("random-search", "steps=0", "location=centre");
@@ -108,7 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_masked_gradient_is_found_out),
         cmocka_unit_test(the_optimum_bounds_it),
-        cmocka_unit_test(a_judge_alone_is_enough),
+        cmocka_unit_test(an_evaluator_alone_is_enough),
         cmocka_unit_test(batches_do_not_matter),
     };
     return cmocka_run_group_tests(tests, load, unload);

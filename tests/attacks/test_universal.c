@@ -215,7 +215,7 @@ static void bad_input_is_one_clear_error(void **state)
         if (!strstr(pg_error_message(), bad[i].says))
             fail_msg("%s: %s", bad[i].pair, pg_error_message());
     }
-    toy x = toy_make(scope, LINEAR, 2, 2, 2), evaluator = toy_make(scope, JUDGE_ONLY, 2, 2, 2);
+    toy x = toy_make(scope, LINEAR, 2, 2, 2), evaluator = toy_make(scope, EVALUATOR_ONLY, 2, 2, 2);
     gallery *g = gallery_new(&x, 20);
     class_room room = {.gallery = g};
     pg_training_images training_images = {.count = 20, .context = &room, .read = read_image}, none = {.count = 0};

@@ -199,7 +199,7 @@ static int first_cell(const pg_cell_result *result, void *context)
 }
 
 /* What is stored is evaluated like what was just found, and says where windows and classes were sampled. */
-static void stored_audits_are_judged(void **state)
+static void stored_audits_set_the_exit_code(void **state)
 {
     (void)state;
     static const char *const settings[] = {"random=64\nseed=0\ntries=0\n", "random=64\nseed=1\ntries=20\n"};
@@ -615,7 +615,7 @@ int main(void)
         cmocka_unit_test(a_matrix_is_audited),
         cmocka_unit_test(stored_audits_are_printed),
         cmocka_unit_test(tables_show_what_audits_left),
-        cmocka_unit_test(stored_audits_are_judged),
+        cmocka_unit_test(stored_audits_set_the_exit_code),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(a_network_is_audited_without_a_matrix),
         cmocka_unit_test(audits_are_stored),

@@ -109,7 +109,7 @@ static int says(const int *table, int masks, int classes)
     return majority; /* case III */
 }
 
-static void random_tables_are_judged_alike(void **state)
+static void random_tables_are_evaluated_alike(void **state)
 {
     const subject *s = *state;
     int disagreers = 0;
@@ -362,7 +362,7 @@ static void masks_are_those_of_the_publication(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_tables_are_judged_alike),     cmocka_unit_test(certificates_of_all_tables_hold),
+        cmocka_unit_test(random_tables_are_evaluated_alike),  cmocka_unit_test(certificates_of_all_tables_hold),
         cmocka_unit_test(margins_are_the_smallest_lead),      cmocka_unit_test(the_lower_class_wins_a_tie),
         cmocka_unit_test(worst_contents_are_the_extremes),    cmocka_unit_test(a_window_of_all_masks_proves_nothing),
         cmocka_unit_test(maps_that_are_no_pairs_are_refused), cmocka_unit_test(every_place_is_hidden),

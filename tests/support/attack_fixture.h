@@ -21,7 +21,7 @@
 
 enum { SIDE_H = 9, SIDE_W = 8, CLASSES = 4, IMAGE = 3 * SIDE_H * SIDE_W, SLOTS_MAX = 64, PATCH_MAX = IMAGE };
 
-typedef enum victim_kind { LINEAR, TRAP, KINDS, WAVES, JUDGE_ONLY } victim_kind;
+typedef enum victim_kind { LINEAR, TRAP, KINDS, WAVES, EVALUATOR_ONLY } victim_kind;
 
 typedef struct toy {
     pg_victim victim; /* first */
@@ -164,14 +164,14 @@ static const pg_victim_ops toy_ops = {.hold = toy_hold,
                                       .evaluate = toy_evaluate,
                                       .saliency = toy_saliency,
                                       .stopping = toy_stopping};
-static const pg_victim_ops judge_ops = {
+static const pg_victim_ops evaluator_ops = {
     .hold = toy_hold, .scores = toy_scores, .evaluate = toy_evaluate, .stopping = toy_stopping};
 
 static toy toy_make(pg_scope *scope, victim_kind behaviour, int slots, int patch_height, int patch_width)
 {
     toy x = {.behaviour = behaviour};
-    x.victim = (pg_victim){.ops = behaviour == JUDGE_ONLY ? &judge_ops : &toy_ops,
-                           .scope = behaviour == JUDGE_ONLY ? NULL : scope,
+    x.victim = (pg_victim){.ops = behaviour == EVALUATOR_ONLY ? &evaluator_ops : &toy_ops,
+                           .scope = behaviour == EVALUATOR_ONLY ? NULL : scope,
                            .image_height = SIDE_H,
                            .image_width = SIDE_W,
                            .patch_height = patch_height,

@@ -489,7 +489,7 @@ static pg_attack_job job_of(const pg_attack *attack, const void *config, const c
 }
 
 /* What is found lies in the image before the resize, and breaks what an own paste, resize and forward pass breaks. */
-static void attackers_judge_what_is_deployed(void **state)
+static void attackers_evaluate_what_is_deployed(void **state)
 {
     (void)state;
     static float deployed[MAP_MAX];
@@ -581,7 +581,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regions_are_what_a_resize_makes_of_patches), cmocka_unit_test(gradients_are_the_weights),
         cmocka_unit_test(a_victim_is_the_deployed_classifier),        cmocka_unit_test(gradients_agree_with_differences),
-        cmocka_unit_test(saliency_is_the_gradient_of_the_image),      cmocka_unit_test(attackers_judge_what_is_deployed),
+        cmocka_unit_test(saliency_is_the_gradient_of_the_image),      cmocka_unit_test(attackers_evaluate_what_is_deployed),
         cmocka_unit_test(places_outside_the_image_are_refused),
     };
     return cmocka_run_group_tests(tests, load, unload);

@@ -340,7 +340,7 @@ static void saliency_is_the_gradient_of_the_image(void **state)
     free(own);
 }
 
-static void a_model_without_gradients_can_be_judged(void **state)
+static void a_model_without_gradients_can_be_evaluated(void **state)
 {
     (void)state;
     open_bench("null");
@@ -616,7 +616,7 @@ int main(void)
         cmocka_unit_test(local_logits_are_those_of_the_window),
         cmocka_unit_test(gradients_agree_with_differences),
         cmocka_unit_test(saliency_is_the_gradient_of_the_image),
-        cmocka_unit_test(a_model_without_gradients_can_be_judged),
+        cmocka_unit_test(a_model_without_gradients_can_be_evaluated),
         cmocka_unit_test(clean_images_that_are_not_finite),
         cmocka_unit_test(attacks_are_not_believed),
         cmocka_unit_test(training_images_are_forwarded_as_deployed),
