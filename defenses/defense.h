@@ -151,7 +151,7 @@ typedef struct pg_defense {
     int (*surrogates)(const void *config);
     /* Scores of all classes, built in the scope over local logits [n][classes][H][W] with labels (i64 [n]): [n][classes], on
      * the scale of one local logit. Kind 0 is the deployed score, with a gradient where the deployed one has none; further
-     * kinds are other aims. NULL hook: attacked through the mean of the local logits. */
+     * kinds are other objectives. NULL hook: attacked through the mean of the local logits. */
     struct pg_tensor *(*surrogate)(struct pg_scope *s, const void *config, int kind, const pg_map *map,
                                    struct pg_tensor *logits, struct pg_tensor *labels);
     int surrogate_version; /* required with surrogate, >= 1: raised whenever the surrogate changes; part of attacked cells */
