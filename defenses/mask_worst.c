@@ -299,7 +299,7 @@ static void raise_elsewhere(const scene *s, int class)
 }
 
 /* Another class is made the largest, and the rival stays just below that one. */
-static void lead_by_third(const scene *s)
+static void win_by_third(const scene *s)
 {
     int third = -1;
     int64_t most = 0, rival = class_plane(s, s->which->rival, &s->room->held);
@@ -333,7 +333,7 @@ bool pg_mask_worst_predicted(pg_mask_worst *room, const pg_evidence *evidence, p
     else if (which->variant == ELSEWHERE)
         raise_elsewhere(&s, which->rival);
     else if (which->variant == THIRD)
-        lead_by_third(&s);
+        win_by_third(&s);
     else
         raise_unmasked(&s, which->variant - UNMASKED);
     return true;

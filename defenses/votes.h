@@ -13,8 +13,8 @@
  * either can make equal in double what lies apart. Rules of plug-ins may ask for such votes, and every one of them counts as
  * one that may flip.
  *
- * theta = 0: with lead(c, j) = u_c - u_j before the change, a class is sure where lead(c, j) > 2d + 1 for all other j, and
- * possible where lead(j, c) <= 2d + 1 for all j.
+ * theta = 0: with margin(c, j) = u_c - u_j before the change, a class is sure where margin(c, j) > 2d + 1 for all other j, and
+ * possible where margin(j, c) <= 2d + 1 for all j.
  *
  * theta > 0: the confidence of c is at least and at most
  *   least = a / (a + sum of e_j), a = exp((u_c - m - 2d) / t);   most = e_c / (e_c + sum of exp((u_j - m - 2d) / t)),

@@ -353,13 +353,13 @@ static void leads_are_differentiable(void **state)
     for (int loss = PG_LOSS_CROSS_ENTROPY; loss <= PG_LOSS_MARGIN; loss++)
         for (int targeted = 0; targeted < 2; targeted++) {
             float grad[8];
-            double leads[2], moved[2][2], ends[2];
+            double margins[2], moved[2][2], ends[2];
             t->grad_mode(true);
             pg_tensor *x = t->from_data(scope, values, PG_T_F32, 2, shape);
             t->requires_grad(scope, x, true);
-            pg_tensor *lead = pg_objective_margins(scope, x, 2, labels, targeted ? wanted : none, loss);
-            t->read(scope, lead, leads, PG_T_F64, 2);
-            t->read(scope, t->grad(scope, t->sum(scope, lead, 0, NULL, false), x), grad, PG_T_F32, 8);
+            pg_tensor *x_margins = pg_objective_margins(scope, x, 2, labels, targeted ? wanted : none, loss);
+            t->read(scope, x_margins, margins, PG_T_F64, 2);
+            t->read(scope, t->grad(scope, t->sum(scope, x_margins, 0, NULL, false), x), grad, PG_T_F32, 8);
             t->grad_mode(false);
             assert_int_equal(pg_scope_check(scope), PG_OK);
             for (int i = 0; i < 2; i++) {
@@ -370,11 +370,11 @@ static void leads_are_differentiable(void **state)
                     if (c != own)
                         top = fmax(top, (double)v[c]), sum += exp((double)v[c] - 150);
                 top = loss == PG_LOSS_MARGIN ? top : 150 + log(sum);
-                double lead_i = targeted ? (double)v[own] - top : top - (double)v[own];
-                assert_true(fabs(leads[i] - lead_i) < 1e-4 * fmax(1, fabs(lead_i)));
+                double margin = targeted ? (double)v[own] - top : top - (double)v[own];
+                assert_true(fabs(margins[i] - margin) < 1e-4 * fmax(1, fabs(margin)));
                 double ce = -(double)v[own] + log(exp((double)v[own] - 150) + sum) + 150;
-                double want = loss == PG_LOSS_MARGIN ? lead_i : targeted ? -ce : ce;
-                assert_true(fabs(pg_objective_loss(loss, targeted ? own : -1, lead_i) - want) < 1e-6 * fmax(1, fabs(want)));
+                double want = loss == PG_LOSS_MARGIN ? margin : targeted ? -ce : ce;
+                assert_true(fabs(pg_objective_loss(loss, targeted ? own : -1, margin) - want) < 1e-6 * fmax(1, fabs(want)));
                 assert_true(fabs(fabs((double)grad[4 * i + own]) - 1) < 1e-6);
             }
             for (int k = 0; k < 8; k++) {

@@ -236,7 +236,7 @@ static void the_end_of_the_grid_is_told(void **state)
     assert_int_equal(pg_auditor_image(auditor, logits, 3, 1, true, &found), PG_OK);
     assert_true(found.right && !found.claimed && !found.broken && !found.at_end);
     for (int p = 0; p < 27; p++)
-        logits[p] = p % 3 != 1 ? 100.0F : p / 3 % 2 == 1 ? 100.01F : 101.0F; /* a small lead of large logits is no excuse */
+        logits[p] = p % 3 != 1 ? 100.0F : p / 3 % 2 == 1 ? 100.01F : 101.0F; /* a small margin of large logits is no excuse */
     assert_int_equal(pg_auditor_image(auditor, logits, 3, 1, true, &found), PG_OK);
     assert_true(found.right && !found.claimed && !found.broken && !found.at_end);
     pg_auditor_free(auditor);

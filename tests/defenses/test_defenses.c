@@ -303,7 +303,7 @@ static void thresholds_are_exact_on_large_maps(void **state)
     assert_true(v.masked);
     for (int i = 0; i < N; i++)
         q[2 * i + 1] = PG_EVIDENCE_MAX;
-    /* equal totals: lead 0 in case I, 0 < 1 * rest needs no 64-bit product to wrap */
+    /* equal totals: margin 0 in case I, 0 < 1 * rest needs no 64-bit product to wrap */
     v = certify("robust-masking", "scope=predicted threshold=1", SIDE, SIDE, 2, (pg_window){1, 1}, 0, q);
     assert_int_equal(v.failure_case, 1);
     v = certify("robust-masking", "threshold=0.999999", SIDE, SIDE, 2, (pg_window){1, 1}, 0, q);

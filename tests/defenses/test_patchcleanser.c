@@ -187,7 +187,7 @@ static void certificates_of_all_tables_hold(void **state)
     assert_int_equal(refused, tables - CLASSES);
 }
 
-static void margins_are_the_smallest_lead(void **state)
+static void margins_are_the_smallest(void **state)
 {
     const subject *s = *state;
     int32_t q[PAIRS * CLASSES];
@@ -363,7 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_tables_are_evaluated_alike),  cmocka_unit_test(certificates_of_all_tables_hold),
-        cmocka_unit_test(margins_are_the_smallest_lead),      cmocka_unit_test(the_lower_class_wins_a_tie),
+        cmocka_unit_test(margins_are_the_smallest),           cmocka_unit_test(the_lower_class_wins_a_tie),
         cmocka_unit_test(worst_contents_are_the_extremes),    cmocka_unit_test(a_window_of_all_masks_proves_nothing),
         cmocka_unit_test(maps_that_are_no_pairs_are_refused), cmocka_unit_test(every_place_is_hidden),
         cmocka_unit_test(masks_are_those_of_the_publication),

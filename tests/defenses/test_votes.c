@@ -89,28 +89,28 @@ static void worst_votes_are_the_worst(void **state)
     assert_true(loose < all / 12);
 }
 
-/* The room around the bound, worked out by hand: a lead of 2 delta + 1 units is not sure, one of 2 delta + 2 is. */
+/* The room around the bound, worked out by hand: a margin of 2 delta + 1 units is not sure, one of 2 delta + 2 is. */
 static void the_bound_is_that_of_the_proof(void **state)
 {
     (void)state;
     pg_evidence_spec spec = spec_of(0, 1);
     double scratch[3 * CLASSES];
-    for (int lead = 0; lead < 12; lead++) {
-        double u[CLASSES] = {0.5, 0.5 + (double)lead / PG_GRID, -9};
+    for (int margin = 0; margin < 12; margin++) {
+        double u[CLASSES] = {0.5, 0.5 + (double)margin / PG_GRID, -9};
         int32_t q[CLASSES];
         pg_votes_worst_f64(&spec, 3, u, 1, CLASSES, 1, scratch, q);
-        assert_int_equal(q[1], lead > 7 ? PG_GRID : 0);
-        assert_int_equal(q[0], lead > 7 ? 0 : PG_GRID);
+        assert_int_equal(q[1], margin > 7 ? PG_GRID : 0);
+        assert_int_equal(q[0], margin > 7 ? 0 : PG_GRID);
         assert_int_equal(q[2], 0);
     }
-    /* theta 0.5 of two classes: a confidence of 0.5 is a lead of 0 */
+    /* theta 0.5 of two classes: a confidence of 0.5 is a margin of 0 */
     spec = spec_of(0.5, 1);
-    for (int lead = 0; lead < 12; lead++) {
-        double u[CLASSES] = {0, (double)lead / PG_GRID, -900};
+    for (int margin = 0; margin < 12; margin++) {
+        double u[CLASSES] = {0, (double)margin / PG_GRID, -900};
         int32_t q[CLASSES];
         pg_votes_worst_f64(&spec, 3, u, 1, CLASSES, 1, scratch, q);
-        assert_int_equal(q[1], lead > 6 ? PG_GRID : 0);
-        assert_int_equal(q[0], lead > 6 ? 0 : PG_GRID);
+        assert_int_equal(q[1], margin > 6 ? PG_GRID : 0);
+        assert_int_equal(q[0], margin > 6 ? 0 : PG_GRID);
     }
 }
 
@@ -305,7 +305,7 @@ static void others_have_every_vote_flip(void **state)
         {&other, config, {1, 1}, PG_GRID, 3},
         {pg_defense_find("ds"), config, {1, 1}, PG_GRID, 0},
         {pg_defense_find("ds"), config, {1, 1}, PG_GRID, 3},
-        {pg_defense_find("ds"), config, {1, 1}, PG_GRID, 5 << 19}, /* 2.5: the lead of 5 is not more than twice that */
+        {pg_defense_find("ds"), config, {1, 1}, PG_GRID, 5 << 19}, /* 2.5: the margin of 5 is not more than twice that */
         {pg_defense_find("ds"), config, {1, 1}, PG_GRID, (5 << 19) - 1}};
     static const bool want[] = {false, false, true, false, true};
     pg_verdict v[5];
@@ -333,14 +333,15 @@ static void flat_evidence(const void *config, pg_evidence_spec *out)
 }
 
 /* Rules of others may ask for votes of what is not the logits themselves: their tanh, or a softmax so flat that logits far
- * apart are equal in double. The lead of a logit then says nothing of the vote. */
+ * apart are equal in double. The margin of a logit then says nothing of the vote. */
 static void votes_of_no_logits_are_not_sure(void **state)
 {
     (void)state;
     static const struct {
         void (*evidence)(const void *config, pg_evidence_spec *out);
-        double behind, ahead, change; /* logits of the classes 0 and 1; what makes the two equal is below half of their lead */
-        double move;                  /* of class 0, and of class 1 */
+        double behind, ahead,
+            change;  /* logits of the classes 0 and 1; what makes the two equal is below half of their margin */
+        double move; /* of class 0, and of class 1 */
         double move_ahead;
     } cases[] = {{squashed_evidence, 390, 400, 4.5, 4.5, 4.5}, {flat_evidence, 0, 0.1, 0.04, 0.04, -0.04}};
     _Alignas(16) unsigned char config[PG_CONFIG_MAX];

@@ -223,9 +223,9 @@ static inline int oracle_case(const oracle_rule *r, const oracle_map *m, const o
     for (int c = 0; c < m->classes; c++)
         for (int at = 0; at < w->count && c != y; at++) {
             const unsigned char *bad = w->has[at];
-            int64_t rest = oracle_sum(m, y, NULL, bad), rival = oracle_sum(m, c, NULL, bad), lead = rest - rival;
-            /* s1 = lead / (rival + lead), compared by cross-multiplication: the denominator is the label's rest, >= 0 */
-            if (lead < 0 || (oracle_wide)lead * 1000000 < (oracle_wide)r->ppm * (rival + lead))
+            int64_t rest = oracle_sum(m, y, NULL, bad), rival = oracle_sum(m, c, NULL, bad), margin = rest - rival;
+            /* s1 = margin / (rival + margin), compared by cross-multiplication: the denominator is the label's rest, >= 0 */
+            if (margin < 0 || (oracle_wide)margin * 1000000 < (oracle_wide)r->ppm * (rival + margin))
                 found = 1;
             int benign = -1;
             int64_t partial = 0;
@@ -237,9 +237,9 @@ static inline int oracle_case(const oracle_rule *r, const oracle_map *m, const o
                     benign = x;
                 }
             }
-            if (benign >= 0 && oracle_sum(m, y, w->has[benign], NULL) > lead && found > 2)
+            if (benign >= 0 && oracle_sum(m, y, w->has[benign], NULL) > margin && found > 2)
                 found = 2;
-            if (partial > lead && found > 3)
+            if (partial > margin && found > 3)
                 found = 3;
         }
     return found;
@@ -266,14 +266,14 @@ typedef struct oracle_masks {
     int class[ORACLE_POSITIONS][ORACLE_POSITIONS];
 } oracle_masks;
 
-/* The lead of class y over class c outside two masks. */
-static inline int64_t oracle_lead(const oracle_map *m, const oracle_masks *k, int a, int b, int y, int c)
+/* The margin of class y over class c outside two masks. */
+static inline int64_t oracle_margin(const oracle_map *m, const oracle_masks *k, int a, int b, int y, int c)
 {
-    int64_t lead = 0;
+    int64_t margin = 0;
     for (int p = 0; p < m->height * m->width; p++)
         if (!k->has[a][p] && !k->has[b][p])
-            lead += oracle_value(m, p, y) - oracle_value(m, p, c);
-    return lead;
+            margin += oracle_value(m, p, y) - oracle_value(m, p, c);
+    return margin;
 }
 
 /* Masks as sets of positions, and the class outside every pair of them. */
@@ -296,7 +296,7 @@ static inline const oracle_masks *oracle_masks_of(const oracle_rule *r, const or
         for (int b = 0; b < k.count; b++) {
             k.class[a][b] = 0;
             for (int c = 1; c < m->classes; c++)
-                if (oracle_lead(m, &k, a, b, c, k.class[a][b]) > 0)
+                if (oracle_margin(m, &k, a, b, c, k.class[a][b]) > 0)
                     k.class[a][b] = c;
         }
     return &k;
@@ -332,9 +332,9 @@ static inline oracle_verdict oracle_double(const oracle_rule *r, const oracle_ma
     for (int a = 0; a < k->count; a++)
         for (int b = 0; b < k->count; b++)
             for (int c = 0; c < m->classes; c++) {
-                int64_t lead = oracle_lead(m, k, a, b, y, c);
-                if (c != y && (!v.has_margin || lead < v.margin))
-                    v.margin = lead;
+                int64_t margin = oracle_margin(m, k, a, b, y, c);
+                if (c != y && (!v.has_margin || margin < v.margin))
+                    v.margin = margin;
                 v.has_margin = v.has_margin || c != y;
             }
     int left = m->height * m->width - hidden;

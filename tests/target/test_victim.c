@@ -320,9 +320,9 @@ static void saliency_is_the_gradient_of_the_image(void **state)
         for (int c = 0; c < v->classes; c++)
             if (c != label && (rival < 0 || scores[c] > scores[rival]))
                 rival = c;
-        pg_tensor *lead =
+        pg_tensor *margins =
             t->sub(v->scope, t->slice(v->scope, x, 1, rival, rival + 1, 1), t->slice(v->scope, x, 1, label, label + 1, 1));
-        assert_int_equal(v->ops->gradient(v, t->sum(v->scope, lead, 0, NULL, false), gradient), PG_OK);
+        assert_int_equal(v->ops->gradient(v, t->sum(v->scope, margins, 0, NULL, false), gradient), PG_OK);
         double largest = 0, sum = 0;
         for (int i = 0; i < SIDE * SIDE; i++) {
             double want = fabs((double)gradient[i]) + fabs((double)gradient[SIDE * SIDE + i]) +
