@@ -4,7 +4,7 @@
  * An image is attacked in **attempts**, one after the other. An attempt begins with a patch of the attack's choice, is moved
  * after each pass, and ends after `steps` moves, that is after steps + 1 passes. The victim's evaluator is asked after every
  * pass, and the first patch that it says is broken ends the image. Otherwise the patch with the largest margin
- * (attacks/objective.h) is what was outcome.
+ * (attacks/objective.h) is what the attempt leaves.
  *
  * What one image goes through never depends on the others. */
 #ifndef PG_ATTACKS_SEARCH_H

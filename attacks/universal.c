@@ -90,16 +90,16 @@ static pg_warp draw_warp(const universal *c, pg_rng *rng)
 
 /* ---- Training ---- */
 
-typedef struct training_image {
+typedef struct sample {
     pg_example example;
     pg_warp warp;
-} training_image;
+} sample;
 
 typedef struct training {
     const universal *config;
     uint64_t seed;
-    pg_search search;        /* for its helpers */
-    training_image *samples; /* [slots] */
+    pg_search search; /* for its helpers */
+    sample *samples;  /* [slots] */
     int *slots;
     float *patches, *gradients; /* [slots][patch] */
     double *sum;                /* [patch] */
@@ -139,7 +139,7 @@ static int gather(training *s, const pg_training_images *training_images, const 
     int64_t count = training_images->count < c->training_images ? training_images->count : c->training_images;
     pg_rng rng = pg_draw_make(s->seed, 0, PG_DRAW_TRAINING_IMAGE, (uint64_t)step);
     for (int i = 0; i < v->slots && code == PG_OK; i++) {
-        training_image *p = &s->samples[i];
+        sample *p = &s->samples[i];
         s->slots[i] = i;
         code = training_images->read(training_images->context, pg_rng_below(&rng, (uint32_t)count), i, &p->example);
         pg_trial at = {.example = &p->example, .slot = i, .top = (int)pg_rng_below(&rng, (uint32_t)rows)};

@@ -22,7 +22,7 @@ typedef struct pg_attack_job {
     const pg_resizing *resize;     /* between the patch and the network, borrowed until close; NULL: none */
     int patch_height, patch_width; /* pixels of what it is put on */
     uint64_t seed;
-    const char *data_dir, *dataset; /* "cifar10:test", "cifar10:test@192": where training_images come from */
+    const char *data_dir, *dataset; /* "cifar10:test", "cifar10:test@192": where training images come from */
     bool (*stopping)(void);         /* optional */
     void (*progress)(void *watcher, int64_t pass, int64_t passes); /* optional: as of a victim */
     void *watcher;

@@ -45,7 +45,7 @@ static int fill_page(pg_training_loader *b, page *p, int64_t first)
         p->predictions = malloc((size_t)b->batch * sizeof *p->predictions);
     }
     bool there = p->pixels && p->sources && p->logits && p->labels && p->predictions;
-    int code = there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for training_images");
+    int code = there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for training images");
     if (code == PG_OK)
         code = pg_dataset_read(b->dataset, first, n, p->pixels, p->labels);
     if (code == PG_OK && b->source)
@@ -108,7 +108,7 @@ static int make_pages(pg_training_loader *b)
     b->logits = malloc((size_t)b->slots * b->map * sizeof *b->logits);
     for (int64_t i = 0; b->pages && i < b->n_pages; i++)
         b->pages[i].first = -1;
-    return b->pages && b->pixels && b->sources && b->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for training_images");
+    return b->pages && b->pixels && b->sources && b->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for training images");
 }
 
 int pg_training_images_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_evaluator *evaluator,
