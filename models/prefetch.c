@@ -1,4 +1,4 @@
-/* See feed.h. Threads take the images of a pass one after the other, as long as they belong to the batch in use or the one
+/* see prefetch.h. Threads take the images of a pass one after the other, as long as they belong to the batch in use or the one
  * after it. */
 #include "models/prefetch.h"
 

@@ -153,7 +153,7 @@ static bool is_through_mean(const pg_table_entry *e) { return e->attacked >= 0 &
 static bool is_broken(const pg_table_entry *e) { return e->broken > 0; }
 static bool is_of_smaller_batch(const pg_table_entry *e) { return e->smaller_batch; }
 
-/* Rows and columns that are written otherwise and normalize to the same cell. */
+/* Rows and columns that are written otherwise and resolve to the same cell. */
 static void note_same(const pg_table *table, pg_table_format format, pg_buf *out)
 {
     enum { LISTED = 8 };

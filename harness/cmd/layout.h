@@ -18,7 +18,7 @@ typedef struct pg_layout_request {
     const pg_plan *plan;     /* the matrix, resolved already; NULL: opened here */
     const char *paper;       /* the publication's table that stands beside; NULL: none */
     bool best;
-    bool likes; /* rows that are written otherwise and normalize to a cell which is there stay, beside it */
+    bool likes; /* rows that are written otherwise and resolve to a cell which is there stay, beside it */
 } pg_layout_request;
 
 /* Takes the options that commands share: 'r' --rows, 'c' --cols, 'm' --metrics, 'S' -S. PG_EUSAGE: too many -S. */

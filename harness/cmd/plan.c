@@ -73,7 +73,7 @@ static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
              pg_plan_name(plan), cells, pg_plural((int64_t)cells), counts[PG_REASON_NEW], counts[PG_REASON_PARTIAL],
              counts[PG_REASON_DONE], counts[PG_REASON_STALE], counts[PG_REASON_FAILED], left, pg_plural(left));
     if (likes > 0)
-        pg_print("%zu more row%s normalize%s to a cell that is there already\n", likes, pg_plural((int64_t)likes),
+        pg_print("%zu more row%s resolve%s to a cell that is there already\n", likes, pg_plural((int64_t)likes),
                  likes == 1 ? "s" : "");
     return ferror(stdout) || fflush(stdout) != 0 ? pg_fail(PG_EIO, "cannot write to standard output") : PG_OK;
 }

@@ -58,7 +58,7 @@ typedef struct pg_batch {
 typedef struct pg_pipeline {
     const pg_run_request *request;
     pg_store *store; /* NULL: the run does not begin; of the store thread from `begun` on */
-    sem_t begun;     /* whether it does is resolved */
+    sem_t begun;     /* posted once it is known whether the run begins */
     pg_queue to_read, to_forward, to_certify, to_commit;
     atomic_int ahead;         /* tasks that were claimed and are not yet in the hands of the network */
     pg_worker_status *status; /* the report is the store thread's, `forwarded` everybody's, the rest of who runs the network */

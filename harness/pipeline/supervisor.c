@@ -334,7 +334,7 @@ static int end_worker(supervisor *s, int place)
 /* ---- The loop ---- */
 
 /* Counts what is left of the plan; what no worker could open has failed for that reason. */
-static int normalize(supervisor *s, pg_store_progress *now)
+static int finalize(supervisor *s, pg_store_progress *now)
 {
     const pg_plan *plan = s->request->run.plan;
     pg_store *store = NULL;
@@ -521,7 +521,7 @@ static int run_all(supervisor *s)
             code = watch(s);
         if (code != PG_OK || !s->recorded || s->code != PG_OK || pg_signals_stopping())
             break;
-        code = normalize(s, &now);
+        code = finalize(s, &now);
         if (code != PG_OK || now.pending + now.running == 0)
             break;
         if (now.pending == 0)

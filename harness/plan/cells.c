@@ -1,4 +1,4 @@
-/* One row of a matrix becomes a cell: its defense, its window, its identity. See normalize.h and plan.h.
+/* One row of a matrix becomes a cell: its defense, its window, its identity. See keys.h and plan.h.
  *
  * Identity is text: "key=value" lines in sorted order, with content hashes where the user wrote names, every option of the
  * modules in use with its resolved value, and module versions. Options of other modules, names and times are not in it, so

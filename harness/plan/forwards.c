@@ -1,4 +1,4 @@
-/* Forward passes of a matrix: what cells share, and what a defense of images or an attack makes of one. See normalize.h and
+/* Forward passes of a matrix: what cells share, and what a defense of images or an attack makes of one. See keys.h and
  * plan.h.
  *
  * A pass is data, model, weights, type of number and batch. Copies of an image and an attack depend on the defended classifier

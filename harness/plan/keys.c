@@ -1,4 +1,4 @@
-/* Keys and single values of a matrix: what is known, what is in range. Rows are resolved in cells.c. See normalize.h. */
+/* Keys and single values of a matrix: what is known, what is in range. Rows are resolved in cells.c. See keys.h. */
 #include "harness/plan/keys.h"
 
 #include "harness/base/log.h"

@@ -82,11 +82,11 @@ void pg_cell_release(pg_cell *cell);
  * data set do not fit (*ok = false, told once). */
 int pg_cell_builder_forward(pg_cell_builder *builder, const pg_toml_value **values, const pg_forward **out,
                             bool *ok) PG_MUST_USE;
-/* A cell of an image-level defense, resolved so far as its defense and patch: cell->forward becomes the pass of its masked
+/* For a cell of an image-level defense, once its defense and patch are resolved: cell->forward becomes the pass of its masked
  * images. */
 int pg_cell_builder_masked(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *cell) PG_MUST_USE;
-/* The row's attack on a cell that is resolved so far as its defense, patch and window: cell->forward becomes the attacked pass.
- * Nothing to do where the attack is none. */
+/* The row's attack, once defense, patch and window of the cell are resolved: cell->forward becomes the attacked pass. Does
+ * nothing where the attack is none. */
 int pg_cell_builder_attack(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *cell, bool *ok) PG_MUST_USE;
 void pg_forward_free(pg_forward *forward);
 

@@ -13,7 +13,7 @@ struct pg_plan {
     char *name, *matrix_text, *overrides;
     pg_cell *cells;
     size_t n_cells;
-    pg_cell *likes; /* rows that normalize to a cell which is there already */
+    pg_cell *likes; /* rows that resolve to a cell which is there already */
     size_t n_likes, likes_capacity;
     pg_forward **forwards;
     size_t n_forwards;
@@ -169,7 +169,7 @@ static int report(const pg_problems *problems)
     return pg_fail(PG_EINPUT, "%s: %zu problem%s; nothing was done", problems->path, problems->n, problems->n == 1 ? "" : "s");
 }
 
-static int normalize(pg_plan *plan, const pg_plan_request *request, const pg_matrix *matrix, pg_problems *problems)
+static int resolve(pg_plan *plan, const pg_plan_request *request, const pg_matrix *matrix, pg_problems *problems)
 {
     pg_cell_builder builder = {0};
     int code = pg_cell_builder_init(&builder, request->data_dir, matrix, problems);
@@ -212,7 +212,7 @@ int pg_plan_open(const pg_plan_request *request, pg_plan **out)
         code = pg_matrix_read(request->matrix_path, plan->matrix_text, size, request->overrides, request->n_overrides,
                               &problems, &matrix);
     if (code == PG_OK)
-        code = normalize(plan, request, &matrix, &problems);
+        code = resolve(plan, request, &matrix, &problems);
     pg_matrix_release(&matrix);
     pg_problems_release(&problems);
     if (code != PG_OK)

@@ -93,7 +93,7 @@ size_t pg_plan_count(const pg_plan *plan);
 const pg_cell *pg_plan_at(const pg_plan *plan, size_t i); /* in the order of rows: the first axis changes slowest */
 const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id); /* NULL if absent */
 
-/* Rows of the matrix that are written otherwise and normalize to a cell of the plan: its id with settings as written (two names
+/* Rows of the matrix that are written otherwise and resolve to a cell of the plan: its id with settings as written (two names
  * of one weights file, "2.4%" and 5), without the texts of identity. Not among the cells above. */
 size_t pg_plan_likes(const pg_plan *plan);
 const pg_cell *pg_plan_like(const pg_plan *plan, size_t i);

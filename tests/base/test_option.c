@@ -389,7 +389,7 @@ static int normalize(void *raw)
     return PG_OK;
 }
 
-static void modules_are_configured_and_settled(void **state)
+static void modules_are_configured_and_normalized(void **state)
 {
     (void)state;
     const pg_module module = {.name = "test",
@@ -416,11 +416,11 @@ static void modules_are_configured_and_settled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type_takes_its_values),        cmocka_unit_test(every_type_refuses_other_values),
-        cmocka_unit_test(errors_say_what_would_be_right),     cmocka_unit_test(canonical_form_and_help),
-        cmocka_unit_test(doubles_are_shortest_and_read_back), cmocka_unit_test(integers_sizes_and_parts_per_million),
-        cmocka_unit_test(numbers_do_not_follow_the_locale),   cmocka_unit_test(nearest_names),
-        cmocka_unit_test(modules_are_configured_and_settled),
+        cmocka_unit_test(every_type_takes_its_values),           cmocka_unit_test(every_type_refuses_other_values),
+        cmocka_unit_test(errors_say_what_would_be_right),        cmocka_unit_test(canonical_form_and_help),
+        cmocka_unit_test(doubles_are_shortest_and_read_back),    cmocka_unit_test(integers_sizes_and_parts_per_million),
+        cmocka_unit_test(numbers_do_not_follow_the_locale),      cmocka_unit_test(nearest_names),
+        cmocka_unit_test(modules_are_configured_and_normalized),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,7 +147,7 @@ static void test_commas_in_values(void **state)
     pg_plan_free(plan);
 }
 
-/* Rows that are written otherwise and normalize to one cell: one cell of the plan, and all rows in the table. */
+/* Rows that are written otherwise and resolve to one cell: one cell of the plan, and all rows in the table. */
 static void test_rows_like_others(void **state)
 {
     (void)state;
@@ -174,7 +174,7 @@ static void test_rows_like_others(void **state)
     scratch_write("like.toml", matrix, strlen(matrix));
     assert_int_equal(program_run("like.db", "plan %s --explain", scratch_path("like.toml")), 0);
     assert_non_null(strstr(program_output, "4 cells: 4 new"));
-    assert_non_null(strstr(program_output, "4 more rows normalize to a cell that is there already"));
+    assert_non_null(strstr(program_output, "4 more rows resolve to a cell that is there already"));
     assert_int_equal(program_run("like.db", "--quiet run %s", scratch_path("like.toml")), 0);
     assert_int_equal(program_run("like.db", "table %s -f csv --metrics clean", scratch_path("like.toml")), 0);
     static const char *const rows[] = {"mean,2.4%", "mean,2,", "mean,5,", "mean,2.5%", "ds,2.4%", "ds,2,", "ds,5,", "ds,2.5%"};
