@@ -8,10 +8,10 @@
 #include "harness/base/log.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/dump.h"
+#include "harness/cmd/matrix_args.h"
 #include "harness/plan/modules.h"
 #include "harness/base/process.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,116 +19,107 @@
 PG_COMMAND(certify)
 
 typedef enum row_format { FORMAT_CSV, FORMAT_JSON } row_format;
+static const char *const format_names[] = {"csv", "json", NULL};
+static const char *const layout_names[] = {[PG_LAYOUT_NHWC - 1] = "nhwc", [PG_LAYOUT_NCHW - 1] = "nchw", NULL};
+
+/* Along which axes the map wraps. */
+typedef struct wrap {
+    bool rows, columns;
+} wrap;
 
 typedef struct request {
     pg_dump_request dump;
     pg_dump_patch patch;
     const pg_defense *defense;
     pg_job job;
-    bool has_window, has_patch, has_delta, has_delta_grid, wrap_rows, wrap_columns, masked;
-    row_format format;
-    const char **pairs; /* --set */
-    size_t n_pairs;
+    int window[2]; /* height, width; 0: not given */
+    bool has_patch, masked;
+    int64_t delta, delta_grid; /* -1: not given */
+    wrap wrap;
+    int format, layout; /* row_format; pg_dump_layout - 1 */
+    pg_texts pairs;     /* --set */
     _Alignas(max_align_t) unsigned char config[PG_CONFIG_MAX];
 } request;
 
-static int set_wrap(const char *value, request *r)
+static int set_wrap(const char *value, void *field)
 {
     static const char *const axes[] = {"w", "h", "hw", NULL};
     size_t i = 0;
     while (value && axes[i] && strcmp(axes[i], value) != 0 && !(i == 2 && strcmp(value, "wh") == 0))
         i++;
-    if (!axes[i])
-        return pg_fail(PG_EUSAGE, "--wrap=%s: right would be w (the width, also the meaning of --wrap alone), h or hw", value);
-    r->wrap_columns = i != 1;
-    r->wrap_rows = i != 0;
-    return PG_OK;
+    *(wrap *)field = (wrap){.rows = i != 0, .columns = i != 1};
+    return axes[i] ? PG_OK : PG_EUSAGE;
 }
 
-static int set_delta(const char *option, const char *value, request *r)
+static int set_defense(const char *name, void *field)
 {
-    if (pg_parse_int(value, &r->job.logit_delta) == PG_OK && r->job.logit_delta >= 0)
-        return PG_OK;
-    return pg_fail(PG_EUSAGE, "%s %s: right would be an integer of at least 0, in units of 2^-20", option, value);
+    const pg_defense *defense = pg_defense_find(name);
+    *(const pg_defense **)field = defense;
+    return defense ? PG_OK : PG_EINPUT;
 }
 
-static int set_layout(const char *value, request *r)
-{
-    r->dump.layout = strcmp(value, "nchw") == 0   ? PG_LAYOUT_NCHW
-                     : strcmp(value, "nhwc") == 0 ? PG_LAYOUT_NHWC
-                                                  : PG_LAYOUT_ASSUMED;
-    return r->dump.layout != PG_LAYOUT_ASSUMED ? PG_OK : pg_fail(PG_EUSAGE, "--layout %s: right would be nhwc or nchw", value);
-}
-
-static int set_window(const char *value, request *r)
-{
-    r->has_window = true;
-    if (pg_parse_size(value, &r->job.window.height, &r->job.window.width) == PG_OK)
-        return PG_OK;
-    return pg_fail(PG_EUSAGE, "--window %s: right would be HxW in positions, both at least 1, as 1x8", value);
-}
-
-enum { FEATURES_KEY = 1, LABELS_KEY, LAYOUT, DELTA_GRID, PATCH, FIELD, STRIDE, PIXELS }; /* options without a letter */
-
-static int set_option(int option, const char *value, request *r)
-{
-    const char **texts[] = {[FEATURES_KEY] = &r->dump.features_key,
-                            [LABELS_KEY] = &r->dump.labels_key,
-                            [PATCH] = &r->patch.patch,
-                            [FIELD] = &r->patch.field,
-                            [STRIDE] = &r->patch.stride,
-                            [PIXELS] = &r->patch.pixels};
-    switch (option) {
-    case 'd':
-        r->defense = r->job.defense = pg_defense_find(value);
-        return r->defense ? PG_OK : PG_EINPUT;
-    case 'w':
-        return set_window(value, r);
-    case 'r':
-        return set_wrap(value, r);
-    case 'e':
-        r->has_delta = true;
-        return set_delta("--delta", value, r);
-    case DELTA_GRID:
-        r->has_delta_grid = true;
-        return set_delta("--delta-grid", value, r);
-    case LAYOUT:
-        return set_layout(value, r);
-    case 's':
-        r->pairs[r->n_pairs++] = value;
-        return PG_OK;
-    case 'm':
-        r->masked = true;
-        return PG_OK;
-    case 'f':
-        r->format = strcmp(value, "json") == 0 ? FORMAT_JSON : FORMAT_CSV;
-        return r->format == FORMAT_JSON || strcmp(value, "csv") == 0
-                   ? PG_OK
-                   : pg_fail(PG_EUSAGE, "-f %s: right would be csv or json", value);
-    default:
-        r->has_patch |= option >= PATCH;
-        *texts[option] = value;
-        return PG_OK;
-    }
-}
+#define AT(field) offsetof(request, field)
+static const pg_cli_row options[] = {
+    {0, NULL, "FEATURES", ".npy or .npz of numpy: float16, float32 or float64 [images, rows, columns, classes]: local logits",
+     NULL, AT(dump.features), PG_TEXT, PG_REQUIRED},
+    {0, NULL, "LABELS", ".npy or .npz: integers [images]", NULL, AT(dump.labels), PG_TEXT, PG_REQUIRED},
+    {0, "features-key", "K", "the array of an .npz; else its only one, or the one called features, logits or local_logits",
+     NULL, AT(dump.features_key), PG_TEXT},
+    {0, "labels-key", "K", "the same of the labels: labels, label, targets or y", NULL, AT(dump.labels_key), PG_TEXT},
+    {0, "layout", "L",
+     "of the features: nhwc, or nchw for [images, classes, rows, columns]; has to be given where the shape looks like the "
+     "other one",
+     NULL, AT(layout), PG_CHOICE(layout_names), .absent = -1},
+    {0, "defense", "NAME", "see `patchgauge list defenses`", NULL, AT(defense), PG_CALL(set_defense, ""), PG_REQUIRED},
+    {0, "window", "HxW", "positions of the map that a patch can touch at its worst place; cut to the map", NULL, AT(window),
+     PG_SIZE(INT64_MAX)},
+    {0, "patch", "P",
+     "in the place of --window, with the three options below: the patch in pixels (5, 5x8), or a square that is a share of the "
+     "image (2.4%). The window that follows is printed",
+     NULL, AT(patch.patch), PG_TEXT},
+    {0, "field", "F", "the receptive field of a position in pixels, one number or HxW, whatever the padding", NULL,
+     AT(patch.field), PG_TEXT},
+    {0, "stride", "S", "the step from one position to the next in pixels, one number or HxW", NULL, AT(patch.stride), PG_TEXT},
+    {0, "pixels", "P", "the image, one number or HxW", NULL, AT(patch.pixels), PG_TEXT},
+    {0, "wrap", "AXES", "the map wraps along its width (w, also --wrap alone: column bands), height (h) or both (hw)", NULL,
+     AT(wrap), PG_CALL(set_wrap, "w (the width, also the meaning of --wrap alone), h or hw"), .bare = true},
+    {0, "delta", "D",
+     "measured locality: the most that a logit outside a window changes, in units of 2^-20; rounding can add a unit, which is "
+     "counted for D > 0 (default: not measured, taken as 0). What the defense reads of a logit changes by what follows from "
+     "that; "
+     "a vote only where another class is as near as that",
+     NULL, AT(delta), PG_INT(0, INT64_MAX), .absent = -1},
+    {0, "delta-grid", "D",
+     "the same of logits on the grid, where rounding is counted already: what `features` writes into meta.json", NULL,
+     AT(delta_grid), PG_INT(0, INT64_MAX), .absent = -1},
+    PG_SET_ROW(AT(pairs), "an option of the defense, see `patchgauge help defense NAME`"),
+    {0, "masked", NULL,
+     "no certificates: every window once without its evidence, 0 for every class, and the defense predicts from what remains; "
+     "prints "
+     "index, label, prediction, windows (how many there are), wrong and changed: without how many of them the prediction is "
+     "not "
+     "the label, and not what it was",
+     NULL, AT(masked), PG_FLAG},
+    {'f', "format", "F", "of the rows", "csv", AT(format), PG_CHOICE(format_names)},
+    PG_CLI_END,
+};
 
 /* What was given together, and what is missing. */
 static int check(const request *r)
 {
-    if (!r->defense)
-        return pg_fail(PG_EUSAGE, "certify: --defense is missing; `patchgauge list defenses` names them");
-    if (!r->has_window && !r->has_patch)
+    bool has_window = r->window[0] > 0, has_delta = r->delta >= 0, has_grid = r->delta_grid >= 0;
+    if (!has_window && !r->has_patch)
         return pg_fail(PG_EUSAGE,
                        "certify: --window is missing: the positions a patch can touch, HxW; or --patch, --field, --stride and "
                        "--pixels, from which it follows");
-    if (r->has_window && r->has_patch)
+    if (has_window && r->has_patch)
         return pg_fail(PG_EUSAGE,
                        "certify: --window and --patch, --field, --stride or --pixels: either states the window; leave one out");
-    if (r->has_delta && r->has_delta_grid)
+    if (has_delta && has_grid)
         return pg_fail(
             PG_EUSAGE,
             "certify: --delta and --delta-grid say the same, one of logits and one of the grid: leave one of them out");
-    if (r->masked && (r->has_delta || r->has_delta_grid))
+    if (r->masked && (has_delta || has_grid))
         return pg_fail(PG_EUSAGE,
                        "certify: --masked makes no certificates, so that --delta means nothing there: leave one of them out");
     return PG_OK;
@@ -138,47 +129,25 @@ static int check(const request *r)
 static void resolve_delta(request *r)
 {
     pg_evidence_spec spec;
-    if (r->has_delta && r->job.logit_delta > 0 && r->job.logit_delta < INT64_MAX)
+    r->job.logit_delta = r->delta_grid >= 0 ? r->delta_grid : r->delta >= 0 ? r->delta : 0;
+    if (r->delta > 0 && r->delta < INT64_MAX)
         r->job.logit_delta++;
     r->defense->evidence(r->config, &spec);
     r->job.delta = pg_evidence_delta(&spec, r->job.logit_delta);
 }
 
-static int parse(int argc, char **argv, request *r)
+/* What follows from the options. */
+static int resolve(request *r)
 {
-    static const struct option options[] = {{"defense", required_argument, NULL, 'd'},
-                                            {"window", required_argument, NULL, 'w'},
-                                            {"wrap", optional_argument, NULL, 'r'},
-                                            {"delta", required_argument, NULL, 'e'},
-                                            {"delta-grid", required_argument, NULL, DELTA_GRID},
-                                            {"patch", required_argument, NULL, PATCH},
-                                            {"field", required_argument, NULL, FIELD},
-                                            {"stride", required_argument, NULL, STRIDE},
-                                            {"pixels", required_argument, NULL, PIXELS},
-                                            {"layout", required_argument, NULL, LAYOUT},
-                                            {"features-key", required_argument, NULL, FEATURES_KEY},
-                                            {"labels-key", required_argument, NULL, LABELS_KEY},
-                                            {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
-                                            {"masked", no_argument, NULL, 'm'},
-                                            {"format", required_argument, NULL, 'f'},
-                                            {NULL, 0, NULL, 0}};
-    optind = 0;
-    for (int c; (c = pg_command_option_next(argc, argv, ":f:", options)) != -1;) {
-        if (c == '?' || c == ':')
-            return pg_command_option_error(argv, options, c);
-        int code = set_option(c, optarg, r);
-        if (code)
-            return code;
-    }
-    if (argc - optind != 2)
-        return pg_fail(PG_EUSAGE, "certify: %d files given: right would be FEATURES.npy LABELS.npy", argc - optind);
-    r->dump.features = argv[optind];
-    r->dump.labels = argv[optind + 1];
+    r->has_patch = r->patch.patch || r->patch.field || r->patch.stride || r->patch.pixels;
     int code = check(r);
     if (code)
         return code;
+    r->dump.layout = (pg_dump_layout)(r->layout + 1);
+    r->job.window = (pg_window){r->window[0], r->window[1]};
+    r->job.defense = r->defense;
     r->job.config = r->config;
-    code = pg_module_configure(&r->defense->module, "defense", r->pairs, r->n_pairs, r->config);
+    code = pg_module_configure(&r->defense->module, "defense", r->pairs.items, r->pairs.n, r->config);
     if (!code)
         resolve_delta(r);
     return code;
@@ -224,7 +193,7 @@ static int certify(const request *r, pg_dump *d, pg_buf *out, counts *n)
     char name[PG_MODULE_LABEL_MAX];
     pg_certifier *certifier;
     pg_progress progress;
-    int code = pg_certifier_new(&r->job, 1, d->height, d->width, d->classes, r->wrap_rows, r->wrap_columns, &certifier);
+    int code = pg_certifier_new(&r->job, 1, d->height, d->width, d->classes, r->wrap.rows, r->wrap.columns, &certifier);
     if (code)
         return code;
     pg_buf_puts(out, r->format == FORMAT_JSON ? "[" : "index,label,prediction,certified,margin,case\n");
@@ -265,7 +234,7 @@ static int mask(const request *r, pg_dump *d, pg_buf *out, counts *n)
     bool json = r->format == FORMAT_JSON;
     pg_invariance *masks;
     pg_progress progress;
-    int code = pg_invariance_new(&r->job, d->height, d->width, d->classes, r->wrap_rows, r->wrap_columns, &masks);
+    int code = pg_invariance_new(&r->job, d->height, d->width, d->classes, r->wrap.rows, r->wrap.columns, &masks);
     if (code)
         return code;
     pg_buf_puts(out, json ? "[" : "index,label,prediction,windows,wrong,changed\n");
@@ -318,82 +287,45 @@ static void say_what_it_is_worth(const request *r, const counts *n)
     if (r->defense->certificate(r->config) == PG_CERTIFICATE_NONE)
         pg_warn("%s: case 4 is certified as published, which is not a proof: the column certified is 0 throughout",
                 r->defense->module.name);
-    if (!r->has_delta && !r->has_delta_grid)
+    if (r->delta < 0 && r->delta_grid < 0)
         pg_info("locality not measured (no --delta): certificates assume that nothing outside a window changes");
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+static int run(const pg_context *context, void *given)
 {
-    (void)context;
-    request r = {0};
+    request *r = given;
     pg_dump dump = {0};
     counts n = {0};
     pg_buf out;
+    (void)context;
     pg_buf_init(&out);
-    r.pairs = calloc((size_t)argc + 1, sizeof *r.pairs);
-    int code = r.pairs ? parse(argc, argv, &r) : pg_fail(PG_ENOMEM, "out of memory");
+    int code = resolve(r);
     if (!code)
-        code = pg_dump_open(&r.dump, &dump);
-    if (!code && r.has_patch)
-        code = pg_dump_window(&dump, &r.patch, r.wrap_rows, r.wrap_columns, &r.job.window);
+        code = pg_dump_open(&r->dump, &dump);
+    if (!code && r->has_patch)
+        code = pg_dump_window(&dump, &r->patch, r->wrap.rows, r->wrap.columns, &r->job.window);
     if (!code)
-        code = (r.masked ? mask : certify)(&r, &dump, &out, &n);
+        code = (r->masked ? mask : certify)(r, &dump, &out, &n);
     if (!code && (fwrite(out.data, 1, out.size, stdout) != out.size || fflush(stdout) != 0))
         code = pg_fail(PG_EIO, "cannot write the rows to standard output");
     if (!code)
-        say_what_it_is_worth(&r, &n);
+        say_what_it_is_worth(r, &n);
     pg_dump_close(&dump);
     pg_buf_release(&out);
-    free(r.pairs);
     return code;
 }
 
 const pg_command pg_command_certify = {
     .name = "certify",
-    .synopsis =
-        "certify FEATURES LABELS --defense NAME (--window HxW | --patch P --field F --stride S --pixels P) [--wrap[=w|h|hw]] "
-        "[--delta D | --delta-grid D] [--layout nhwc|nchw] [--set key=value]... [--masked] [-f csv|json]",
+    .synopsis = "certify FEATURES LABELS --defense NAME (--window HxW | --patch P --field F --stride S --pixels P) [options]",
     .summary = "certify dumped features with any defense, without a model",
     .help =
-        "  FEATURES         .npy or .npz of numpy: float16, float32 or float64 [images, rows, columns, classes]: local logits\n"
-        "  LABELS           .npy or .npz: integers [images]\n"
-        "  --features-key K, --labels-key K\n"
-        "                   the array of an .npz; else its only one, or the one called features, logits or local_logits; "
-        "labels, label,\n"
-        "                   targets or y\n"
-        "  --layout L       of the features: nhwc, or nchw for [images, classes, rows, columns]; has to be given where the "
-        "shape looks like\n"
-        "                   the other one\n"
-        "  --defense NAME   see `patchgauge list defenses`\n"
-        "  --window HxW     positions of the map that a patch can touch at its worst place; cut to the map\n"
-        "  --patch P, --field F, --stride S, --pixels P\n"
-        "                   instead of it: the patch (5, 5x8, or a share of the image as 2.4%, a square), the receptive field "
-        "of a\n"
-        "                   position, the step from one to the next, and the image, in pixels, one number or HxW; whatever the "
-        "padding.\n"
-        "                   The window that follows is printed\n"
-        "  --wrap[=AXES]    the map wraps along its width (w, also --wrap alone: column bands), height (h) or both (hw)\n"
-        "  --delta D        measured locality: the most that a logit outside a window changes, in units of 2^-20; rounding can "
-        "add a unit,\n"
-        "                   which is counted for D > 0 (default: not measured, taken as 0). What the defense reads of a logit "
-        "changes by\n"
-        "                   what follows from that; a vote only where another class is as near as that\n"
-        "  --delta-grid D   the same of logits on the grid, where rounding is counted already: what `features` writes into "
-        "meta.json\n"
-        "  --set key=value  an option of the defense, see `patchgauge help defense NAME`; may be given several times\n"
-        "  --masked         no certificates: every window once without its evidence, 0 for every class, and the defense "
-        "predicts from\n"
-        "                   what remains; prints index, label, prediction, windows (how many there are), wrong and changed: "
-        "without\n"
-        "                   how many of them the prediction is not the label, and not what it was\n"
-        "  -f, --format F   csv (default) or json\n"
-        "\n"
-        "Prints index, label, prediction, certified (0 or 1), margin (empty where there is none) and case (robust-masking "
-        "with\n"
-        "scope=predicted alone: 4 is certified as published). Notes go to standard error.\n"
-        "\n"
-        "  patchgauge certify dump/features.npy dump/labels.npy --defense ds --window 1x8 --wrap --set rule=window\n"
-        "  patchgauge certify dump/features.npy dump/labels.npy --defense robust-masking --window 1x8 --wrap -f json\n"
-        "  patchgauge certify dump/features.npy dump/labels.npy --defense mean --window 1x8 --wrap --masked\n",
-    .run_words = run,
+        "Prints index, label, prediction, certified (0 or 1), margin (empty where there is none) and case (robust-masking with "
+        "scope=predicted alone: 4 is certified as published). Notes go to standard error.\n",
+    .examples = "  patchgauge certify dump/features.npy dump/labels.npy --defense ds --window 1x8 --wrap --set rule=window\n"
+                "  patchgauge certify dump/features.npy dump/labels.npy --defense robust-masking --window 1x8 --wrap -f json\n"
+                "  patchgauge certify dump/features.npy dump/labels.npy --defense mean --window 1x8 --wrap --masked\n",
+    .rows = options,
+    .request_size = sizeof(request),
+    .run = run,
 };

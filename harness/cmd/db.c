@@ -6,7 +6,6 @@
 #include "harness/pipeline/cache.h"
 #include "db/store.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -67,65 +66,59 @@ static int check(const pg_context *context)
     return PG_OK;
 }
 
-static int backup(const pg_context *context, int argc, char **argv)
+static int run_check(const pg_context *context, void *request)
 {
-    static const struct option options[] = {{"force", no_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
-    bool replace = false;
-    int code = PG_OK;
-    optind = 0;
-    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":", options)) != -1;) {
-        if (c == 'f')
-            replace = true;
-        else
-            code = pg_command_option_error(argv, options, c);
-    }
-    if (code == PG_OK && optind + 1 != argc)
-        code = pg_fail(PG_EUSAGE, "%s; usage: patchgauge db backup FILE [--force]",
-                       optind >= argc ? "no file is given" : "one file only");
+    (void)request;
+    return check(context);
+}
+
+typedef struct arguments {
+    const char *file;
+    bool force;
+} arguments;
+
+#define AT(field) offsetof(arguments, field)
+static const pg_cli_row backup_rows[] = {
+    {0, NULL, "FILE", NULL, NULL, AT(file), PG_TEXT_FULL, PG_REQUIRED},
+    {0, "force", NULL, "replace FILE", NULL, AT(force), PG_FLAG},
+    PG_CLI_END,
+};
+
+static int run_backup(const pg_context *context, void *request)
+{
+    const arguments *a = request;
+    int code = pg_store_backup(context->db_path, a->file, a->force);
     if (code == PG_OK)
-        code = pg_store_backup(context->db_path, argv[optind], replace);
-    if (code == PG_OK)
-        pg_info("%s: copied and checked", argv[optind]);
+        pg_info("%s: copied and checked", a->file);
     return code;
 }
 
-static int run(const pg_context *context, int argc, char **argv)
-{
-    if (argc < 2)
-        return pg_fail(PG_EUSAGE, "db wants check or backup; usage: patchgauge db check | db backup FILE [--force]");
-    int code = PG_OK;
-    if (strcmp(argv[1], "check") == 0 && argc == 2)
-        code = check(context);
-    else if (strcmp(argv[1], "check") == 0)
-        code = pg_fail(PG_EUSAGE, "db check takes no arguments, but was given \"%s\"", argv[2]);
-    else if (strcmp(argv[1], "backup") == 0) {
-        argv[1] = argv[0]; /* what errors of options are told about */
-        code = backup(context, argc - 1, argv + 1);
-    } else
-        code = pg_fail(PG_EUSAGE, "db: unknown word \"%s\"; right would be check or backup", argv[1]);
-    if (code == PG_OK && (ferror(stdout) || fflush(stdout) != 0))
-        code = pg_fail(PG_EIO, "cannot write to standard output");
-    return code;
-}
+static const pg_command actions[] = {
+    {.name = "check",
+     .synopsis = "db check",
+     .summary =
+         "Reads everything: SQLite's own structure, rows against their copies in indexes, every reference between tables, that "
+         "ids are the hashes of what they name, the checksums of cells, sums, outcomes and attacks, half-written tasks, and "
+         "every entry of the feature cache (--cache). Each fault is a line on standard output. Exit code 0: all is well; 2: "
+         "something is damaged. A run may go on meanwhile: what is checked is a copy in SQLite's temporary folder "
+         "(SQLITE_TMPDIR, TMPDIR), as large as the file.",
+     .examples = "  patchgauge db check\n",
+     .run = run_check},
+    {.name = "backup",
+     .synopsis = "db backup FILE [--force]",
+     .summary =
+         "Copies the database as it is at one moment, also while a run is writing, checks the copy, and puts it in place at "
+         "once. A file that exists is kept.",
+     .examples = "  patchgauge db backup results-monday.db\n",
+     .rows = backup_rows,
+     .request_size = sizeof(arguments),
+     .run = run_backup},
+    {0},
+};
 
 const pg_command pg_command_db = {
     .name = "db",
     .synopsis = "db check | db backup FILE [--force]",
     .summary = "check the database and the feature cache, or back the database up",
-    .help =
-        "check reads everything: SQLite's own structure, rows against their copies in indexes, every reference between\n"
-        "tables, that ids are the hashes of what they name, the checksums of cells, sums, outcomes and attacks, half-written\n"
-        "tasks, and every entry of the feature cache (--cache). Each fault is a line on standard output. Exit code 0: all is\n"
-        "well; 2: something is damaged. A run may go on meanwhile: what is checked is a copy in SQLite's temporary folder\n"
-        "(SQLITE_TMPDIR, TMPDIR), as large as the file.\n"
-        "\n"
-        "backup copies the database as it is at one moment, also while a run is writing, checks the copy, and puts it in "
-        "place\n"
-        "at once. A file that exists is kept.\n"
-        "\n"
-        "  --force   backup: replace FILE\n"
-        "\n"
-        "  patchgauge db check\n"
-        "  patchgauge db backup results-monday.db\n",
-    .run_words = run,
+    .actions = actions,
 };

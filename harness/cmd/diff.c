@@ -5,7 +5,6 @@
 #include "harness/cmd/print.h"
 #include "plots/stats.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,28 +204,32 @@ static int compare(pg_store *store, side *a, side *b, int64_t flips)
     return PG_OK;
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+typedef struct arguments {
+    const char *a, *b;
+    int64_t flips;
+} arguments;
+
+#define AT(field) offsetof(arguments, field)
+static const pg_cli_row options[] = {
+    {0, NULL, "A", "a cell id or its first digits, at least four; `patchgauge ls` lists them", NULL, AT(a), PG_TEXT,
+     PG_REQUIRED},
+    {0, NULL, "B", "the cell to compare with", NULL, AT(b), PG_TEXT, PG_REQUIRED},
+    {0, "flips", "N", "images to list whose predictions differ", "10", AT(flips), PG_INT(0, INT64_MAX)},
+    PG_CLI_END,
+};
+
+static int run(const pg_context *context, void *request)
 {
-    static const struct option options[] = {{"flips", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
-    int64_t flips = 10;
-    optind = 0;
-    for (int c; (c = pg_command_option_next(argc, argv, ":", options)) != -1;) {
-        if (c != 'n')
-            return pg_command_option_error(argv, options, c);
-        if (pg_parse_int(optarg, &flips) != PG_OK || flips < 0)
-            return pg_fail(PG_EUSAGE, "--flips %s: right would be a whole number, 0 or more", optarg);
-    }
-    if (argc - optind != 2)
-        return pg_fail(PG_EUSAGE, "diff wants two cell ids, or the starts of two; `patchgauge ls` lists them");
+    const arguments *given = request;
     side a = {0}, b = {0};
     pg_store *store = NULL;
     int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
     if (code == PG_OK)
-        code = read_side(store, argv[optind], &a);
+        code = read_side(store, given->a, &a);
     if (code == PG_OK)
-        code = read_side(store, argv[optind + 1], &b);
+        code = read_side(store, given->b, &b);
     if (code == PG_OK)
-        code = compare(store, &a, &b, flips);
+        code = compare(store, &a, &b, given->flips);
     release_side(&a);
     release_side(&b);
     pg_store_close(store);
@@ -240,13 +243,11 @@ const pg_command pg_command_diff = {
     .synopsis = "diff A B [--flips N]",
     .summary = "compare two cells, setting by setting and image by image",
     .help =
-        "A and B are cell ids or their first digits, at least four; both cells are complete and have the same images. Prints\n"
-        "the settings that differ, what was recorded of the machines where it differs, and for clean, attacked and\n"
-        "certified accuracy how many images only one of them has, with the p of McNemar's exact test: how likely so\n"
-        "uneven a count would be if both were equally good.\n"
-        "\n"
-        "  --flips N        images to list whose predictions differ; default 10\n"
-        "\n"
-        "  patchgauge diff 2269 c3f0\n",
-    .run_words = run,
+        "Both cells are complete and have the same images. Prints the settings that differ, what was recorded of the machines "
+        "where it differs, and for clean, attacked and certified accuracy how many images only one of them has, with the p of "
+        "McNemar's exact test: how likely so uneven a count would be if both were equally good.\n",
+    .examples = "  patchgauge diff 2269 c3f0\n",
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

@@ -212,10 +212,9 @@ static void look_at_slurm(report *r)
     say(r, "Slurm", "", "%s", first_line("sbatch --version 2>/dev/null", line) ? line : "none; `run` does without");
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+static int run(const pg_context *context, void *request)
 {
-    if (argc > 1)
-        return pg_fail(PG_EUSAGE, "doctor: '%s' is one argument too many: it takes none", argv[1]);
+    (void)request;
     report r = {0};
     pg_print("patchgauge %s\n", PG_VERSION);
     look_at_torch(&r);
@@ -234,7 +233,7 @@ const pg_command pg_command_doctor = {
     .synopsis = "doctor",
     .summary = "what this machine has, and what to do about what it has not",
     .help =
-        "Looks at libtorch, BLAS, cores, GPU, memory, gnuplot, data sets, the places of database and cache, and Slurm. A line\n"
+        "Looks at libtorch, BLAS, cores, GPU, memory, gnuplot, data sets, the places of database and cache, and Slurm. A line "
         "that begins with todo is followed by what to do about it. Changes nothing; exit code 0 whatever it finds.\n",
-    .run_words = run,
+    .run = run,
 };

@@ -1,152 +1,81 @@
 /* patchgauge features: local logits of a model as .npy files, for `certify` and other programs. */
 #include "harness/base/option.h"
-#include "harness/cmd/command.h"
+#include "harness/cmd/matrix_args.h"
 #include "harness/pipeline/features.h"
 #include "harness/base/signals.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 PG_COMMAND(features)
 
-enum { PAIRS_MAX = 64 };
-
 typedef struct arguments {
     pg_features_request request;
-    const char *pairs[PAIRS_MAX];
+    pg_texts pairs;
+    int64_t batch, threads;
+    int dtype;
 } arguments;
 
-static int read_number(const char *option, const char *text, int64_t least, int64_t most, int *out)
+static int set_images(const char *text, void *field)
 {
-    int64_t value = 0;
-    if (pg_parse_int(text, &value) != PG_OK || value < least || value > most)
-        return pg_fail(PG_EUSAGE, "%s %s: right would be a whole number from %lld to %lld", option, text, (long long)least,
-                       (long long)most);
-    *out = (int)value;
-    return PG_OK;
-}
-
-static int read_images(const char *text, pg_features_request *r)
-{
+    pg_features_request *r = field;
     char first[32];
-    const char *colon = strchr(text, ':');
-    size_t length = colon ? (size_t)(colon - text) : 0;
-    if (colon && length < sizeof first) {
-        memcpy(first, text, length);
-        first[length] = 0;
-        r->all = false;
-        if (pg_parse_int(first, &r->first) == PG_OK && pg_parse_int(colon + 1, &r->end) == PG_OK && r->first >= 0 &&
-            r->end > r->first)
-            return PG_OK;
-    }
-    return pg_fail(PG_EUSAGE, "--images %s: right would be FIRST:END with 0 <= FIRST < END", text);
+    size_t length = strcspn(text, ":");
+    snprintf(first, sizeof first, "%.*s", (int)length, text);
+    return text[length] == ':' && length < sizeof first && pg_parse_int(first, &r->first) == PG_OK &&
+                   pg_parse_int(text + length + 1, &r->end) == PG_OK && r->first >= 0 && r->end > r->first
+               ? PG_OK
+               : PG_EUSAGE;
 }
 
-static int set(arguments *a, int option, const char *text)
-{
-    pg_features_request *r = &a->request;
-    switch (option) {
-    case 'w':
-        r->weights = text;
-        return PG_OK;
-    case 'd':
-        r->dataset = text;
-        return PG_OK;
-    case 'o':
-        r->folder = text;
-        return PG_OK;
-    case 'D':
-        r->device = text;
-        return PG_OK;
-    case 'F':
-        r->force = true;
-        return PG_OK;
-    case 'i':
-        return read_images(text, r);
-    case 'b':
-        return read_number("--batch", text, 1, 4096, &r->batch);
-    case 't':
-        return read_number("--threads", text, 0, 1024, &r->threads);
-    case 'y':
-        if (strcmp(text, "fp32") != 0 && strcmp(text, "bf16") != 0)
-            return pg_fail(PG_EUSAGE, "--dtype %s: right would be fp32 or bf16", text);
-        r->dtype = strcmp(text, "bf16") == 0 ? PG_DTYPE_BF16 : PG_DTYPE_F32;
-        return PG_OK;
-    default:
-        if (r->n_pairs == PAIRS_MAX)
-            return pg_fail(PG_EUSAGE, "more than %d --set options", (int)PAIRS_MAX);
-        a->pairs[r->n_pairs++] = text;
-        return PG_OK;
-    }
-}
+#define AT(field) offsetof(arguments, field)
+static const pg_cli_row options[] = {
+    {0, "weights", "F", "weights file, or null", NULL, AT(request.weights), PG_TEXT, PG_REQUIRED},
+    {0, "dataset", "D", "NAME:SPLIT", NULL, AT(request.dataset), PG_TEXT, PG_REQUIRED},
+    {0, "images", "A:B", "images A to B - 1; default all", NULL, AT(request),
+     PG_CALL(set_images, "FIRST:END with 0 <= FIRST < END")},
+    {'o', "output", "DIR", "folder, made where it is missing; what `features` wrote there before is replaced", NULL,
+     AT(request.folder), PG_TEXT, PG_REQUIRED},
+    {0, "force", NULL, "replace files of these names that are not from `features`", NULL, AT(request.force), PG_FLAG},
+    PG_BATCH_ROW(AT(batch)),
+    PG_DTYPE_ROW(AT(dtype)),
+    PG_DEVICE_ROW(AT(request.device)),
+    PG_THREADS_ROW(AT(threads)),
+    PG_SET_ROW(AT(pairs), "option of the null model"),
+    PG_CLI_END,
+};
 
-static int parse(int argc, char **argv, arguments *a)
+static int run(const pg_context *context, void *given)
 {
-    static const struct option options[] = {{"weights", required_argument, NULL, 'w'},
-                                            {"dataset", required_argument, NULL, 'd'},
-                                            {"images", required_argument, NULL, 'i'},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"device", required_argument, NULL, 'D'},
-                                            {"batch", required_argument, NULL, 'b'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {"dtype", required_argument, NULL, 'y'},
-                                            {"set", required_argument, NULL, PG_COMMAND_MANY | 's'},
-                                            {"force", no_argument, NULL, 'F'},
-                                            {NULL, 0, NULL, 0}};
-    a->request = (pg_features_request){.all = true, .device = "auto", .batch = PG_BATCH_DEFAULT, .pairs = a->pairs};
-    optind = 0;
-    for (int c; (c = pg_command_option_next(argc, argv, ":o:", options)) != -1;) {
-        int code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : set(a, c, optarg);
-        if (code != PG_OK)
-            return code;
-    }
-    if (optind < argc)
-        return pg_fail(PG_EUSAGE, "features takes options only, but was given \"%s\"", argv[optind]);
-    if (!a->request.weights || !a->request.dataset || !a->request.folder)
-        return pg_fail(PG_EUSAGE, "%s is missing; usage: patchgauge features --weights F --dataset D [--images A:B] -o DIR",
-                       !a->request.weights   ? "--weights"
-                       : !a->request.dataset ? "--dataset"
-                                             : "-o");
-    return PG_OK;
-}
-
-static int run(const pg_context *context, int argc, char **argv)
-{
-    arguments a = {0};
-    int code = parse(argc, argv, &a);
-    a.request.data_dir = context->data_dir;
-    if (code == PG_OK) {
-        pg_signals_catch();
-        pg_signals_answer();
-    }
-    return code == PG_OK ? pg_features_write(&a.request) : code;
+    const arguments *a = given;
+    pg_features_request r = a->request;
+    r.data_dir = context->data_dir;
+    r.pairs = a->pairs.items;
+    r.n_pairs = a->pairs.n;
+    r.all = r.end == 0;
+    r.batch = (int)a->batch;
+    r.threads = (int)a->threads;
+    r.dtype = (pg_dtype)a->dtype;
+    pg_signals_catch();
+    pg_signals_answer();
+    return pg_features_write(&r);
 }
 
 const pg_command pg_command_features = {
     .name = "features",
-    .synopsis = "features --weights F --dataset D [--images A:B] -o DIR",
+    .synopsis = "features --weights F --dataset D [--images A:B] -o DIR [options]",
     .summary = "write the local logits of a model as .npy files",
     .help =
-        "Writes DIR/features.npy (float32, [n][H][W][N]), DIR/labels.npy (int32, [n]) and DIR/meta.json (geometry, hashes, "
-        "and the measured locality: delta of images at their places, delta_any_batch wherever they stand in a batch; null: "
-        "not measured\n"
-        "here; `certify --delta-grid` takes either).\n"
-        "`certify` on these files gives the verdicts of a run with the same batch and dtype. Files appear whole or not at "
-        "all.\n"
-        "\n"
-        "  --weights F      weights file, or null\n"
-        "  --dataset D      NAME:SPLIT\n"
-        "  --images A:B     images A to B - 1; default all\n"
-        "  -o, --output D   folder, made where it is missing; what `features` wrote there before is replaced\n"
-        "  --force          replace files of these names that are not from `features`\n"
-        "  --batch N        images of a forward pass; default 128\n"
-        "  --dtype T        fp32 (default) or bf16\n"
-        "  --device D       auto (default), cpu, cuda:N\n"
-        "  --threads N      cores of a forward pass; default 0: all\n"
-        "  --set KEY=VALUE  option of the null model; may be given several times\n"
-        "\n"
+        "Writes DIR/features.npy (float32, [n][H][W][N]), DIR/labels.npy (int32, [n]) and DIR/meta.json (geometry, hashes, and "
+        "the "
+        "measured locality: delta of images at their places, delta_any_batch wherever they stand in a batch; null: not "
+        "measured "
+        "here; `certify --delta-grid` takes either). `certify` on these files gives the verdicts of a run with the same batch "
+        "and dtype. Files appear whole or not at all.\n",
+    .examples =
         "  patchgauge features --weights models/zoo/synthetic-ds.safetensors --dataset synthetic:test --images 0:100 -o dump\n"
         "  patchgauge certify dump/features.npy dump/labels.npy --defense robust-masking --window 1x8 --wrap\n",
-    .run_words = run,
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

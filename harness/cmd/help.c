@@ -211,32 +211,35 @@ static int help_module(const char *kind, const char *name)
     return pg_fail(PG_EUSAGE, "help %s %s: right would be `help defense NAME`, or attack, model or dataset", kind, name);
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+typedef struct arguments {
+    const char *topic, *name;
+} arguments;
+
+static const pg_cli_row options[] = {
+    {0, NULL, "TOPIC", NULL, NULL, offsetof(arguments, topic), PG_TEXT},
+    {0, NULL, "NAME", NULL, NULL, offsetof(arguments, name), PG_TEXT},
+    PG_CLI_END,
+};
+
+static int run(const pg_context *context, void *request)
 {
+    const arguments *a = request;
     (void)context;
-    if (argc > 3)
-        return pg_fail(PG_EUSAGE,
-                       "help: too many arguments: right would be `help [COMMAND | matrix | man | completion]` or `help "
-                       "defense|attack|model|dataset NAME`");
-    if (argc == 3)
-        return help_module(argv[1], argv[2]);
-    if (argc == 2)
-        return help_topic(argv[1]);
-    return pg_help_overview(stdout);
+    return a->name ? help_module(a->topic, a->name) : a->topic ? help_topic(a->topic) : pg_help_overview(stdout);
 }
 
 const pg_command pg_command_help = {
     .name = "help",
     .synopsis = "help [COMMAND | matrix | defense|attack|model|dataset NAME | defenses | attacks | models | man | completion]",
     .summary = "what a command does, what a matrix file holds, the options of a module",
-    .help = "examples:\n"
-            "  patchgauge help certify\n"
-            "  patchgauge help matrix\n"
-            "  patchgauge help defense robust-masking\n"
-            "  patchgauge help attack lavan\n"
-            "\n"
-            "defenses, attacks and models print all modules of a kind in Markdown, for defenses/README.md and its like (`make "
-            "docs`).\n"
+    .help = "defenses, attacks and models print all modules of a kind in Markdown, for defenses/README.md and its like (`make "
+            "docs`). "
             "man prints all of it as a man page, completion a script for bash; `make install` puts both in their places.\n",
-    .run_words = run,
+    .examples = "  patchgauge help certify\n"
+                "  patchgauge help matrix\n"
+                "  patchgauge help defense robust-masking\n"
+                "  patchgauge help attack lavan\n",
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

@@ -476,14 +476,6 @@ static int fill(const pg_context *context, const pg_layout_request *request, con
     return code;
 }
 
-int pg_layout_option(pg_layout_request *request, int option, const char *value)
-{
-    if (option == 'S')
-        return pg_matrix_args_override(&request->matrix, value);
-    *(option == 'r' ? &request->rows : option == 'c' ? &request->cols : &request->metrics) = value;
-    return PG_OK;
-}
-
 int pg_layout_make(const pg_context *context, const pg_layout_request *request, pg_layout *out)
 {
     *out = (pg_layout){0};

@@ -8,7 +8,7 @@
 
 enum { PG_LAYOUT_METRICS = 16 };
 
-/* What both commands read from their arguments. Everything is borrowed from argv. */
+/* What both commands read from their arguments. Everything is borrowed from the command line. */
 typedef struct pg_layout_request {
     pg_matrix_args matrix;
     const char *rows, *cols; /* keys, comma-separated: "defense", "defense,weights" */
@@ -21,8 +21,31 @@ typedef struct pg_layout_request {
     bool likes; /* rows that are written otherwise and resolve to a cell which is there stay, beside it */
 } pg_layout_request;
 
-/* Takes the options that commands share: 'r' --rows, 'c' --cols, 'm' --metrics, 'S' -S. PG_EUSAGE: too many -S. */
-int pg_layout_option(pg_layout_request *request, int option, const char *value) PG_MUST_USE;
+/* Options that commands share, for a pg_layout_request at an offset of the request. */
+#define PG_LAYOUT_ROWS_ROW(at)                                                        \
+    {                                                                                 \
+        0, "rows", "KEYS", "settings that make the rows, comma-separated", "defense", \
+            (at) + offsetof(pg_layout_request, rows), PG_TEXT                         \
+    }
+#define PG_LAYOUT_COLS_ROW(at)                                                                                          \
+    {                                                                                                                   \
+        0, "cols", "KEYS", "settings that make the columns; what else varies becomes part of the row's label", "patch", \
+            (at) + offsetof(pg_layout_request, cols), PG_TEXT                                                           \
+    }
+#define PG_LAYOUT_METRICS_ROW(at, text)                                                                  \
+    {                                                                                                    \
+        0, "metrics", "NAMES", (text), "clean,attacked,certified,certified_published,published_audited", \
+            (at) + offsetof(pg_layout_request, metrics), PG_TEXT                                         \
+    }
+#define PG_LAYOUT_PAPER_ROW(at)                                                                                             \
+    {                                                                                                                       \
+        0, "paper", "TABLE",                                                                                                \
+            "the publication's numbers beside ours, with the difference: II, IV to XXI, or revision (the per-class "        \
+            "certificates "                                                                                                 \
+            "of its later revision); cells of the same data set, family of networks, defense, feature type, threshold and " \
+            "share of the patch are compared",                                                                              \
+            NULL, (at) + offsetof(pg_layout_request, paper), PG_TEXT                                                        \
+    }
 
 typedef struct pg_layout {
     pg_table table; /* ready to print; its strings belong to the layout */

@@ -109,25 +109,26 @@ static int list_datasets(const pg_context *context)
 static const char *const topics[] = {"models", "attacks", "defenses", "datasets", NULL};
 static int (*const listers[])(const pg_context *) = {list_models, list_attacks, list_defenses, list_datasets};
 
-static int run(const pg_context *context, int argc, char **argv)
+typedef struct arguments {
+    int topic; /* -1: all */
+} arguments;
+
+static const pg_cli_row options[] = {
+    {0, NULL, "TOPIC", NULL, NULL, offsetof(arguments, topic), PG_CHOICE(topics), .absent = -1},
+    PG_CLI_END,
+};
+
+static int run(const pg_context *context, void *request)
 {
-    if (argc > 2)
-        return pg_fail(PG_EUSAGE, "list: too many arguments: right would be `list [models|attacks|defenses|datasets]`");
-    bool any = false;
-    int code = PG_OK;
+    int asked = ((const arguments *)request)->topic, code = PG_OK;
     for (int i = 0; topics[i] && !code; i++) {
-        if (argc == 2 && strcmp(argv[1], topics[i]) != 0)
+        if (asked >= 0 && i != asked)
             continue;
-        any = true;
-        if (argc == 1)
+        if (asked < 0)
             printf("%s:\n", topics[i]);
         code = listers[i](context);
     }
-    if (any)
-        return code;
-    const char *near = pg_nearest(argv[1], topics);
-    return pg_fail(PG_EUSAGE, "list: unknown topic '%s': %s%s%s", argv[1], near ? "did you mean '" : "right would be one of ",
-                   near ? near : "models, attacks, defenses, datasets", near ? "'?" : "");
+    return code;
 }
 
 const pg_command pg_command_list = {
@@ -135,5 +136,7 @@ const pg_command pg_command_list = {
     .synopsis = "list [models|attacks|defenses|datasets]",
     .summary = "the modules and data sets there are",
     .help = "Data sets are looked for in the --data folder: those that were fetched, and those imported there under a name.\n",
-    .run_words = run,
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

@@ -76,17 +76,26 @@ static int gather(pg_store *store, const char *cell_id, pg_buf *out)
     return code == PG_OK ? pg_buf_check(out) : code;
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+typedef struct arguments {
+    const char *cell;
+} arguments;
+
+static const pg_cli_row options[] = {
+    {0, NULL, "CELL", "a cell id or its first digits, at least four; `patchgauge ls` lists them", NULL,
+     offsetof(arguments, cell), PG_TEXT, PG_REQUIRED},
+    PG_CLI_END,
+};
+
+static int run(const pg_context *context, void *request)
 {
-    if (argc != 2)
-        return pg_fail(PG_EUSAGE, "log wants one cell id, or the start of one; `patchgauge ls` lists them");
+    const arguments *a = request;
     char cell_id[PG_HASH_HEX];
     pg_store *store = NULL;
     pg_buf lines;
     pg_buf_init(&lines);
     int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
     if (code == PG_OK)
-        code = pg_store_resolve(store, argv[1], cell_id);
+        code = pg_store_resolve(store, a->cell, cell_id);
     if (code == PG_OK)
         code = gather(store, cell_id, &lines);
     pg_store_close(store);
@@ -102,12 +111,13 @@ const pg_command pg_command_log = {
     .name = "log",
     .synopsis = "log CELL",
     .summary = "show what happened to one cell: plans, attempts, failures, audits",
-    .help = "CELL is a cell id or its first digits, at least four. Prints the plans that asked for it, every attempt at its "
-            "images\n"
-            "with its end, worker, machine, library, times and reason of failure, its audits, and what is pending, running or "
-            "failed\n"
-            "now. A result is done, failed, lost (its worker died), or stale (it came too late to count).\n"
-            "\n"
-            "  patchgauge log 2269\n",
-    .run_words = run,
+    .help =
+        "Prints the plans that asked for the cell, every attempt at its images with its end, worker, machine, library, times "
+        "and "
+        "reason of failure, its audits, and what is pending, running or failed now. A result is done, failed, lost (its worker "
+        "died), or stale (it came too late to count).\n",
+    .examples = "  patchgauge log 2269\n",
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

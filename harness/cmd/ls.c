@@ -6,17 +6,13 @@
 #include "harness/plan/keys.h"
 #include "db/store.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 PG_COMMAND(ls)
 
-enum {
-    SHOWN = 500, /* what a reader looks through; larger lists are asked for */
-    HANG = 13    /* on narrow terminals settings go on beside the ids */
-};
+enum { HANG = 13 }; /* on narrow terminals settings go on beside the ids */
 
 static void add_share(int64_t count, int64_t n, pg_buf *out)
 {
@@ -98,44 +94,24 @@ typedef struct arguments {
     int64_t most;
 } arguments;
 
-static int read_state(const char *text, int *out)
-{
-    for (*out = 0; *out < PG_CELL_STATES; ++*out)
-        if (strcmp(text, pg_cell_state_name((pg_cell_state)*out)) == 0)
-            return PG_OK;
-    return pg_fail(PG_EUSAGE, "--state %s: right would be new, partial, done or failed", text);
-}
+static const char *const states[PG_CELL_STATES + 1] = {
+    [PG_CELL_NEW] = "new", [PG_CELL_PARTIAL] = "partial", [PG_CELL_DONE] = "done", [PG_CELL_FAILED] = "failed"};
 
-static int parse(int argc, char **argv, arguments *a)
-{
-    static const struct option options[] = {
-        {"state", required_argument, NULL, 's'}, {"most", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
-    *a = (arguments){.state = -1, .most = SHOWN};
-    int code = PG_OK;
-    optind = 0;
-    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":n:", options)) != -1;) {
-        if (c == 's')
-            code = read_state(optarg, &a->state);
-        else if (c != 'n')
-            code = pg_command_option_error(argv, options, c);
-        else if (pg_parse_int(optarg, &a->most) != PG_OK || a->most < 0)
-            code = pg_fail(PG_EUSAGE, "--most %s: right would be a number of cells, or 0 for all", optarg);
-    }
-    if (code == PG_OK && optind < argc)
-        code = pg_fail(PG_EUSAGE, "ls takes options only, but was given \"%s\"", argv[optind]);
-    return code;
-}
+#define AT(field) offsetof(arguments, field)
+static const pg_cli_row options[] = {
+    {0, "state", "STATE", "only cells in this state", NULL, AT(state), PG_CHOICE(states), .absent = -1},
+    {'n', "most", "N", "the newest N of them; 0: all", "500", AT(most), PG_INT(0, INT64_MAX)},
+    PG_CLI_END,
+};
 
-static int run(const pg_context *context, int argc, char **argv)
+static int run(const pg_context *context, void *request)
 {
-    arguments a;
+    const arguments *a = request;
     pg_store *store = NULL;
     int64_t rows = 0, matching = 0;
-    int code = parse(argc, argv, &a);
+    int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
     if (code == PG_OK)
-        code = pg_store_open(context->db_path, PG_STORE_READ, &store);
-    if (code == PG_OK)
-        code = pg_store_list(store, a.state, a.most, print_cell, &rows, &matching);
+        code = pg_store_list(store, a->state, a->most, print_cell, &rows, &matching);
     pg_store_close(store);
     if (code == PG_OK && (ferror(stdout) || fflush(stdout) != 0))
         code = pg_fail(PG_EIO, "cannot write to standard output");
@@ -146,18 +122,15 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_ls = {
     .name = "ls",
-    .synopsis = "ls [--state STATE] [-n N]",
+    .synopsis = "ls [options]",
     .summary = "list the cells of the database",
     .help =
-        "One line a cell: the first digits of its id, its state (new, partial, done, failed), images with outcomes, clean\n"
-        "accuracy, accuracy under attack and certified accuracy so far in percent, defense, patch and options, and of attack,\n"
+        "One line a cell: the first digits of its id, its state (new, partial, done, failed), images with outcomes, clean "
+        "accuracy, accuracy under attack and certified accuracy so far in percent, defense, patch and options, and of attack, "
         "patch space, batch, dtype, seed and images what is not the default. Cells stand in the order in which they were "
-        "planned.\n"
-        "\n"
-        "  --state STATE   only new, partial, done or failed cells\n"
-        "  -n, --most N    the newest N of them; default 500, 0: all\n"
-        "\n"
-        "  patchgauge ls --db try.db\n"
-        "  patchgauge ls --state failed\n",
-    .run_words = run,
+        "planned.\n",
+    .examples = "  patchgauge ls --db try.db\n  patchgauge ls --state failed\n",
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

@@ -3,28 +3,9 @@
 
 #include "harness/base/option.h"
 
-#include <getopt.h>
-#include <stdlib.h>
 #include <string.h>
 
-int pg_matrix_args_override(pg_matrix_args *args, const char *text)
-{
-    const char **items = realloc(args->overrides.items, (args->overrides.n + 1) * sizeof *items);
-    if (!items)
-        return pg_fail(PG_ENOMEM, "out of memory");
-    items[args->overrides.n++] = text;
-    args->overrides.items = items;
-    return PG_OK;
-}
-
-int pg_matrix_args_file(pg_matrix_args *args, int argc, char **argv)
-{
-    if (optind + 1 != argc)
-        return pg_fail(PG_EUSAGE, "%s; usage: patchgauge %s MATRIX.toml",
-                       optind >= argc ? "no matrix file is given" : "one matrix file only", argv[0]);
-    args->matrix = argv[optind];
-    return PG_OK;
-}
+const char *const pg_dtype_names[] = {[PG_DTYPE_F32] = "fp32", [PG_DTYPE_BF16] = "bf16", NULL};
 
 int pg_device_set(const char *text, void *field)
 {
@@ -34,14 +15,6 @@ int pg_device_set(const char *text, void *field)
                    (strncmp(text, "cuda:", 5) == 0 && pg_parse_int(text + 5, &index) == PG_OK && index >= 0 && index < 1024)
                ? PG_OK
                : PG_EUSAGE;
-}
-
-int pg_device_check(const char *text)
-{
-    const char *same;
-    return pg_device_set(text, &same) == PG_OK
-               ? PG_OK
-               : pg_fail(PG_EUSAGE, "--device %s: right would be auto, cpu, cuda or cuda:N", text);
 }
 
 int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, pg_plan **out)

@@ -22,16 +22,45 @@ typedef struct pg_matrix_args {
             "axis, a comma in a value is written \\,",                                                                   \
             NULL, (at) + offsetof(pg_matrix_args, overrides), PG_TEXTS                                                   \
     }
-#define PG_DEVICE_ROW(at)                                                                                                \
-    {                                                                                                                    \
-        0, "device", "D", "auto, cpu, cuda or cuda:N", "auto", (at), PG_CALL(pg_device_set, "auto, cpu, cuda or cuda:N") \
+#define PG_DEVICE_ROW(at)                                                                        \
+    {                                                                                            \
+        0, "device", "D", "auto, cpu, cuda:N, or cuda: all GPUs, one to a worker", "auto", (at), \
+            PG_CALL(pg_device_set, "auto, cpu, cuda or cuda:N")                                  \
     }
 int pg_device_set(const char *text, void *field); /* for that row */
 
-int pg_matrix_args_override(pg_matrix_args *args, const char *text) PG_MUST_USE; /* one -S */
-/* After getopt_long: exactly one matrix file is left. PG_EUSAGE. */
-int pg_matrix_args_file(pg_matrix_args *args, int argc, char **argv) PG_MUST_USE;
-int pg_device_check(const char *text) PG_MUST_USE; /* --device of what runs a matrix; PG_EUSAGE */
+/* Of what computes; int64_t each. */
+#define PG_THREADS_ROW(at)                                                               \
+    {                                                                                    \
+        0, "threads", "N", "cores of a forward pass; 0: all", "0", (at), PG_INT(0, 1024) \
+    }
+#define PG_BATCH_ROW(at)                                                          \
+    {                                                                             \
+        0, "batch", "N", "images of a forward pass", "128", (at), PG_INT(1, 4096) \
+    }
+#define PG_JOBS_ROW(at)                                                                           \
+    {                                                                                             \
+        'j', "jobs", "N", "workers, each with its share of the cores", "1", (at), PG_INT(1, 1024) \
+    }
+#define PG_TASK_IMAGES_ROW(at)                                                                                             \
+    {                                                                                                                      \
+        0, "task-images", "N",                                                                                             \
+            "images of a task, rounded up to whole batches; under attack at most 64, rounded up to whole groups of those " \
+            "that are attacked at a time",                                                                                 \
+            "256", (at), PG_INT(1, 1000000)                                                                                \
+    }
+#define PG_DTYPE_ROW(at)                                                           \
+    {                                                                              \
+        0, "dtype", "T", "of the network", "fp32", (at), PG_CHOICE(pg_dtype_names) \
+    }
+extern const char *const pg_dtype_names[]; /* of pg_dtype */
+
+/* Options of modules, where there is no matrix: no axes, commas belong to the value. */
+#define PG_SET_ROW(at, text)                                  \
+    {                                                         \
+        'S', "set", "KEY=VALUE", (text), NULL, (at), PG_TEXTS \
+    }
+
 int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, pg_plan **out) PG_MUST_USE;
 
 #endif

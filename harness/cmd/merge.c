@@ -5,7 +5,6 @@
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +13,14 @@
 
 PG_COMMAND(merge)
 
-static int parse(int argc, char **argv)
-{
-    static const struct option options[] = {{NULL, 0, NULL, 0}};
-    optind = 0;
-    for (int c; (c = pg_command_option_next(argc, argv, ":", options)) != -1;)
-        return pg_command_option_error(argv, options, c);
-    return optind < argc ? PG_OK : pg_fail(PG_EUSAGE, "no shard is given; usage: patchgauge merge SHARD.db...");
-}
+typedef struct arguments {
+    pg_texts shards;
+} arguments;
+
+static const pg_cli_row options[] = {
+    {0, NULL, "SHARD.db", NULL, NULL, offsetof(arguments, shards), PG_TEXTS, PG_REQUIRED},
+    PG_CLI_END,
+};
 
 /* Reads all of a shard: damaged ones, and those of another plan or cut than the first, are refused before anything is written.
  */
@@ -86,21 +85,19 @@ static int verdict(pg_store *store, const pg_context *context, const char *plan_
     return PG_OK;
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+static int run(const pg_context *context, void *request)
 {
+    const pg_texts *shards = &((const arguments *)request)->shards;
     pg_shard_info first, info;
     pg_store *store = NULL;
     pg_store_merged total = {0};
-    int code = parse(argc, argv);
-    if (code != PG_OK)
-        return code;
-    char *const *paths = argv + optind, *const *end = argv + argc;
-    for (char *const *path = paths; code == PG_OK && path < end; path++)
-        code = check_shard(*path, *paths, path > paths ? &first : NULL, path > paths ? &info : &first);
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < shards->n; i++)
+        code = check_shard(shards->items[i], shards->items[0], i > 0 ? &first : NULL, i > 0 ? &info : &first);
     if (code == PG_OK)
         code = pg_store_open(context->db_path, PG_STORE_WRITE, &store);
-    for (char *const *path = paths; code == PG_OK && path < end; path++)
-        code = merge_one(store, *path, &total);
+    for (size_t i = 0; code == PG_OK && i < shards->n; i++)
+        code = merge_one(store, shards->items[i], &total);
     if (code == PG_OK)
         code = verdict(store, context, first.plan_id, total.failed);
     pg_store_close(store);
@@ -112,15 +109,17 @@ const pg_command pg_command_merge = {
     .synopsis = "merge SHARD.db...",
     .summary = "bring the results of shards together in one database",
     .help =
-        "A shard is a database that `patchgauge run --shard I/N` made, by hand or in a job of `patchgauge submit`. What it\n"
-        "has done is copied into the database that --db names: outcomes, attacks, attempts, audits, and the reasons of tasks\n"
-        "that failed (exit code 1). A certificate that an attack broke is an error here as well (exit code 5). Merging again\n"
-        "changes nothing, and a shard that got further since brings what is new.\n"
-        "Every shard is checked first. One that is damaged, of a newer format, or of a plan that the database does not know\n"
-        "is refused, and nothing is written; a new database takes over the plan of its shards.\n"
-        "\n"
-        "  patchgauge run experiments/demo.toml --shard 0/2 --db a.db    # on one machine\n"
-        "  patchgauge run experiments/demo.toml --shard 1/2 --db b.db    # on another\n"
-        "  patchgauge --db demo.db merge a.db b.db\n",
-    .run_words = run,
+        "A shard is a database that `patchgauge run --shard I/N` made, by hand or in a job of `patchgauge submit`. What it has "
+        "done is copied into the database that --db names: outcomes, attacks, attempts, audits, and the reasons of tasks that "
+        "failed (exit code 1). A certificate that an attack broke is an error here as well (exit code 5). Merging again "
+        "changes "
+        "nothing, and a shard that got further since brings what is new.\n"
+        "Every shard is checked first. One that is damaged, of a newer format, or of a plan that the database does not know is "
+        "refused, and nothing is written; a new database takes over the plan of its shards.\n",
+    .examples = "  patchgauge run experiments/demo.toml --shard 0/2 --db a.db    # on one machine\n"
+                "  patchgauge run experiments/demo.toml --shard 1/2 --db b.db    # on another\n"
+                "  patchgauge --db demo.db merge a.db b.db\n",
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

@@ -8,7 +8,6 @@
 #include "harness/plan/modules.h"
 
 #include <ctype.h>
-#include <getopt.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -31,6 +30,7 @@ typedef struct kind {
 } kind;
 
 static const kind kinds[] = {
+    /* in the order of kind_names */
     {"defense", pg_new_defense,
      "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so --db audit.db audit --weights null --dataset synthetic:test --images 0:200 "
      "--patch 3 "
@@ -49,20 +49,6 @@ static const kind kinds[] = {
      "--images 0:50 --patch 5 --defense mean\n",
      "trains it for an epoch and tries its geometry with random patches"},
 };
-
-/* *out NULL where there is no such kind. */
-static int find_kind(const char *name, const kind **out)
-{
-    const char *names[] = {"defense", "attack", "model", NULL}, *near = pg_nearest(name, names);
-    *out = NULL;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i].name, name) == 0)
-            *out = &kinds[i];
-    return *out
-               ? PG_OK
-               : pg_fail(PG_EUSAGE, "new %s: %s%s%s", name, near ? "did you mean '" : "right would be defense, attack or model",
-                         near ? near : "", near ? "'?" : "");
-}
 
 static int check_name(const kind *k, const char *name)
 {
@@ -175,25 +161,27 @@ static int write_module(const kind *k, const char *name, const char *folder)
     return code;
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+typedef struct arguments {
+    int kind;
+    const char *name, *folder;
+} arguments;
+
+static const char *const kind_names[] = {"defense", "attack", "model", NULL};
+
+#define AT(field) offsetof(arguments, field)
+static const pg_cli_row options[] = {
+    {0, NULL, "KIND", NULL, NULL, AT(kind), PG_CHOICE(kind_names), PG_REQUIRED},
+    {0, NULL, "NAME", NULL, NULL, AT(name), PG_TEXT, PG_REQUIRED},
+    {'o', "output", "DIR", "folder, which does not exist yet; default: NAME", NULL, AT(folder), PG_TEXT_FULL},
+    PG_CLI_END,
+};
+
+static int run(const pg_context *context, void *request)
 {
+    const arguments *a = request;
     (void)context;
-    static const struct option options[] = {{"output", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
-    const char *folder = NULL;
-    optind = 0;
-    for (int c; (c = pg_command_option_next(argc, argv, ":o:", options)) != -1;) {
-        if (c != 'o')
-            return pg_command_option_error(argv, options, c);
-        folder = optarg;
-    }
-    if (argc - optind != 2)
-        return pg_fail(PG_EUSAGE, "new: right would be `new defense|attack|model NAME [-o DIR]`");
-    const char *name = argv[optind + 1];
-    const kind *k;
-    int code = find_kind(argv[optind], &k);
-    if (code == PG_OK)
-        code = check_name(k, name);
-    return code == PG_OK ? write_module(k, name, folder ? folder : name) : code;
+    int code = check_name(&kinds[a->kind], a->name);
+    return code == PG_OK ? write_module(&kinds[a->kind], a->name, a->folder ? a->folder : a->name) : code;
 }
 
 const pg_command pg_command_new = {
@@ -202,17 +190,15 @@ const pg_command pg_command_new = {
     .summary = "a module of your own: a plug-in that works, to be changed",
     .help =
         "Writes DIR/NAME.c, a whole module that works, and a Makefile: `make` builds the plug-in, `make test` tries it: a "
-        "defense\n"
+        "defense "
         "has its certificates attacked on random tensors, an attack attacks, a model is trained for an epoch and has its "
-        "geometry\n"
-        "tried with random patches. Needs a C compiler, and the headers that `make install` puts beside the program. Every\n"
-        "command then takes --plugin DIR/NAME.so and treats the module as its own. Cells carry the hash of the file: another\n"
-        "build makes them stale.\n"
-        "\n"
-        "  -o, --output DIR folder, which does not exist yet; default: NAME\n"
-        "\n"
-        "  patchgauge new defense soft-vote && make -C soft-vote test\n"
-        "  patchgauge --plugin soft-vote/soft_vote.so run experiments/demo.toml -S defense=soft-vote -S images=0:100\n"
-        "  patchgauge new attack dots && make -C dots test\n",
-    .run_words = run,
+        "geometry tried with random patches. Needs a C compiler, and the headers that `make install` puts beside the program. "
+        "Every command then takes --plugin DIR/NAME.so and treats the module as its own. Cells carry the hash of the file: "
+        "another build makes them stale.\n",
+    .examples = "  patchgauge new defense soft-vote && make -C soft-vote test\n"
+                "  patchgauge --plugin soft-vote/soft_vote.so run experiments/demo.toml -S defense=soft-vote -S images=0:100\n"
+                "  patchgauge new attack dots && make -C dots test\n",
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

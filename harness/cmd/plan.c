@@ -84,7 +84,7 @@ typedef struct arguments {
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
-static const pg_cli_row rows[] = {
+static const pg_cli_row options[] = {
     PG_MATRIX_ROW(AT(matrix)),
     {0, "explain", NULL, "one line a cell: state, id, what varies, reason", NULL, AT(explain), PG_FLAG},
     PG_MATRIX_SET_ROW(AT(matrix)),
@@ -120,7 +120,7 @@ const pg_command pg_command_plan = {
             "  same     a row that is written otherwise and resolves to a cell of another\n",
     .examples = "  patchgauge plan experiments/demo.toml --explain\n"
                 "  patchgauge plan experiments/demo.toml -S patch=2,5 -S images=0:100\n",
-    .rows = rows,
+    .rows = options,
     .request_size = sizeof(arguments),
     .run = run,
 };

@@ -4,7 +4,6 @@
 #include "harness/cmd/layout.h"
 #include "plots/figure.h"
 
-#include <getopt.h>
 #include <string.h>
 
 PG_COMMAND(plot)
@@ -16,41 +15,24 @@ typedef struct place {
     const char *inputs[3]; /* the database and the matrix: nothing is written over them */
 } place;
 
-static int parse(int argc, char **argv, pg_layout_request *request, const char **figure, place *to)
-{
-    static const struct option options[] = {{"rows", required_argument, NULL, 'r'},
-                                            {"cols", required_argument, NULL, 'c'},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"force", no_argument, NULL, 'F'},
-                                            {NULL, 0, NULL, 0}};
-    *request = (pg_layout_request){.rows = "defense", .cols = "patch", .metrics = "clean,certified,certified_published"};
-    *to = (place){.folder = "figures"};
-    optind = 0;
-    for (int c; (c = pg_command_option_next(argc, argv, ":o:S:", options)) != -1;) {
-        int code = PG_OK;
-        switch (c) {
-        case 'r':
-        case 'c':
-        case 'S':
-            code = pg_layout_option(request, c, optarg);
-            break;
-        case 'o':
-            to->folder = optarg;
-            break;
-        case 'F':
-            to->force = true;
-            break;
-        default:
-            return pg_command_option_error(argv, options, c);
-        }
-        if (code != PG_OK)
-            return code;
-    }
-    if (optind + 2 != argc)
-        return pg_fail(PG_EUSAGE, "a figure and a matrix file are needed; usage: patchgauge plot FIGURE|all MATRIX.toml");
-    *figure = argv[optind++];
-    return pg_matrix_args_file(&request->matrix, argc, argv);
-}
+typedef struct arguments {
+    const char *figure;
+    pg_layout_request layout;
+    place to;
+} arguments;
+
+#define AT(field) offsetof(arguments, field)
+static const pg_cli_row options[] = {
+    {0, NULL, "FIGURE", NULL, NULL, AT(figure), PG_TEXT, PG_REQUIRED},
+    PG_MATRIX_ROW(AT(layout.matrix)),
+    {'o', "output", "DIR", "folder for the pictures, the data file and the gnuplot script", "figures", AT(to.folder),
+     PG_TEXT_FULL},
+    {0, "force", NULL, "replace files there that are not an earlier picture of the same figure", NULL, AT(to.force), PG_FLAG},
+    PG_LAYOUT_ROWS_ROW(AT(layout)),
+    PG_LAYOUT_COLS_ROW(AT(layout)),
+    PG_MATRIX_SET_ROW(AT(layout.matrix)),
+    PG_CLI_END,
+};
 
 /* One figure of a matrix that is resolved already. */
 static int draw(const pg_context *context, const pg_layout_request *asked, const pg_figure *figure, const place *to)
@@ -102,32 +84,30 @@ static int draw_all(const pg_context *context, const pg_layout_request *request,
     return code;
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+static int run(const pg_context *context, void *given)
 {
-    pg_layout_request request;
-    const char *name = NULL;
-    place to;
+    arguments *a = given;
+    pg_layout_request *request = &a->layout;
     const pg_figure *figure = NULL;
     pg_plan *plan = NULL;
-    int code = parse(argc, argv, &request, &name, &to);
-    if (code == PG_OK && strcmp(name, "all") != 0)
-        code = pg_figure_find(name, &figure);
+    int code = strcmp(a->figure, "all") != 0 ? pg_figure_find(a->figure, &figure) : PG_OK;
     if (code == PG_OK)
-        code = pg_matrix_args_open(context, &request.matrix, &plan);
-    request.plan = plan;
-    to.inputs[0] = context->db_path;
-    to.inputs[1] = request.matrix.matrix;
+        code = pg_matrix_args_open(context, &request->matrix, &plan);
+    request->metrics = "clean,certified,certified_published";
+    request->plan = plan;
+    a->to.inputs[0] = context->db_path;
+    a->to.inputs[1] = request->matrix.matrix;
     if (code == PG_OK && figure != NULL)
-        code = pg_figure_check_files(figure->name, to.folder, to.force, to.inputs);
+        code = pg_figure_check_files(figure->name, a->to.folder, a->to.force, a->to.inputs);
     if (code == PG_OK)
-        code = figure != NULL ? draw(context, &request, figure, &to) : draw_all(context, &request, &to);
+        code = figure != NULL ? draw(context, request, figure, &a->to) : draw_all(context, request, &a->to);
     pg_plan_free(plan);
     return code;
 }
 
 const pg_command pg_command_plot = {
     .name = "plot",
-    .synopsis = "plot FIGURE|all MATRIX.toml [-o DIR] [--force] [--rows KEYS] [--cols KEYS] [-S key=a,b]...",
+    .synopsis = "plot FIGURE|all MATRIX.toml [-o DIR] [options]",
     .summary = "draw figures from the cells of a matrix (gnuplot; SVG, PNG and PDF)",
     .help =
         "Figures:\n"
@@ -145,25 +125,20 @@ const pg_command pg_command_plot = {
         "  training             training loss and validation accuracy by epoch, from the weights files of the matrix\n"
         "  vulnerability        share of broken images by the place of the patch, one map for each cell with an attack\n"
         "\n"
+
         "`all` draws every one that the database has data for, and says which it leaves out and why. Figures with a number on "
-        "their x\n"
-        "axis (clip, patch-size, receptive-field, threshold) want a matrix with several values of it; other settings that vary "
-        "make\n"
-        "lines. receptive-field-map runs the networks of the matrix on the first 64 images of its data set (libtorch); it is\n"
-        "no part of `all`. Histograms of local logits come from `patchgauge attack`: the database does not keep local logits.\n"
+        "their x axis (clip, patch-size, receptive-field, threshold) want a matrix with several values of it; other settings "
+        "that vary make lines; where a figure sets the columns itself, --cols counts for nothing. receptive-field-map runs the "
+        "networks of the matrix on the first 64 images of its data set (libtorch); it is no part of `all`. Histograms of local "
+        "logits come from `patchgauge attack`: the database does not keep local logits.\n"
         "\n"
-        "  -o, --output DIR folder for the pictures, the data file and the gnuplot script (default: figures)\n"
-        "  --force          replace files there that are not an earlier picture of the same figure\n"
-        "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
-        "  --cols KEYS      settings that make the columns (default: patch), where the figure does not set them itself\n"
-        "  -S key=a,b       replaces one key of the matrix file; may be given several times\n"
-        "\n"
-        "DIR/FIGURE.gp draws the same pictures again from DIR/FIGURE.tsv: gnuplot -d FIGURE.gp. Font: DejaVu Sans;\n"
-        "a character that no font of the machine has is drawn as \"?\", and told. gnuplot has 300 s for a figure\n"
-        "(PATCHGAUGE_GNUPLOT_SECONDS=N: N s). A PDF holds no date: the same data give the same bytes.\n"
-        "\n"
-        "  patchgauge plot accuracy experiments/demo.toml -o figures\n"
-        "  patchgauge plot patch-size experiments/demo.toml --rows weights -S defense=robust-masking\n"
-        "  patchgauge plot receptive-field-map experiments/demo.toml\n",
-    .run_words = run,
+        "DIR/FIGURE.gp draws the same pictures again from DIR/FIGURE.tsv: gnuplot -d FIGURE.gp. Font: DejaVu Sans; a character "
+        "that no font of the machine has is drawn as \"?\", and told. gnuplot has 300 s for a figure "
+        "(PATCHGAUGE_GNUPLOT_SECONDS=N: N s). A PDF holds no date: the same data give the same bytes.\n",
+    .examples = "  patchgauge plot accuracy experiments/demo.toml -o figures\n"
+                "  patchgauge plot patch-size experiments/demo.toml --rows weights -S defense=robust-masking\n"
+                "  patchgauge plot receptive-field-map experiments/demo.toml\n",
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

@@ -7,7 +7,6 @@
 #include "harness/cmd/report.h"
 #include "plots/sheet.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,79 +14,55 @@
 
 PG_COMMAND(report)
 
-enum { MATRICES = 64, CELLS = 500, FAILURES = 200, IMAGES = 8 };
+enum { CELLS = 500, FAILURES = 200 };
 
 typedef struct arguments {
     pg_layout_request request; /* of every matrix */
-    const char *matrices[MATRICES];
-    size_t n_matrices;
+    pg_texts matrices;
     const char *output;
-    bool force, figures;
+    bool force, no_figures;
     int64_t sheet;
 } arguments;
 
-static int parse_option(int c, arguments *a)
-{
-    switch (c) {
-    case 'o':
-        a->output = optarg;
-        return PG_OK;
-    case 'F':
-        a->force = true;
-        return PG_OK;
-    case 'n':
-        a->figures = false;
-        return PG_OK;
-    case 'p':
-        a->request.paper = optarg;
-        return PG_OK;
-    case 'b':
-        a->request.best = true;
-        return PG_OK;
-    case 's':
-        return pg_parse_int(optarg, &a->sheet) == PG_OK && a->sheet >= 0 && a->sheet <= PG_SHEET_MAX
-                   ? PG_OK
-                   : pg_fail(PG_EUSAGE, "--sheet %s: right would be a number of images, 0 to %d", optarg, PG_SHEET_MAX);
-    default:
-        return pg_layout_option(&a->request, c, optarg);
-    }
-}
+#define AT(field) offsetof(arguments, field)
+static const pg_cli_row options[] = {
+    {0, NULL, "MATRIX.toml", NULL, NULL, AT(matrices), PG_TEXTS},
+    {'o', "output", "FILE.html", "the page; written at once or not at all, and never over a file that exists", NULL, AT(output),
+     PG_TEXT_FULL, PG_REQUIRED},
+    {0, "force", NULL, "but over this one", NULL, AT(force), PG_FLAG},
+    PG_LAYOUT_ROWS_ROW(AT(request)),
+    PG_LAYOUT_COLS_ROW(AT(request)),
+    PG_LAYOUT_METRICS_ROW(AT(request), "as of `patchgauge table`"),
+    PG_LAYOUT_PAPER_ROW(AT(request)),
+    {0, "best", NULL, "the best complete cell of each column in bold", NULL, AT(request.best), PG_FLAG},
+    {0, "sheet", "N", "images under attack for each cell; they need the data set (--data)", "8", AT(sheet),
+     PG_INT(0, PG_SHEET_MAX)},
+    {0, "no-figures", NULL, "tables only, no gnuplot", NULL, AT(no_figures), PG_FLAG},
+    PG_MATRIX_SET_ROW(AT(request.matrix)),
+    PG_CLI_END,
+};
 
-static int parse(int argc, char **argv, arguments *a)
+static int check(const arguments *a)
 {
-    static const struct option options[] = {{"rows", required_argument, NULL, 'r'},    {"cols", required_argument, NULL, 'c'},
-                                            {"metrics", required_argument, NULL, 'm'}, {"output", required_argument, NULL, 'o'},
-                                            {"force", no_argument, NULL, 'F'},         {"no-figures", no_argument, NULL, 'n'},
-                                            {"sheet", required_argument, NULL, 's'},   {"paper", required_argument, NULL, 'p'},
-                                            {"best", no_argument, NULL, 'b'},          {NULL, 0, NULL, 0}};
-    *a = (arguments){.figures = true, .sheet = IMAGES};
-    a->request = (pg_layout_request){
-        .rows = "defense", .cols = "patch", .metrics = "clean,attacked,certified,certified_published,published_audited"};
-    optind = 0;
-    for (int c; (c = pg_command_option_next(argc, argv, ":o:S:", options)) != -1;) {
-        int code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : parse_option(c, a);
-        if (code != PG_OK)
-            return code;
-    }
-    if (a->output == NULL || *a->output == '\0')
-        return pg_fail(PG_EUSAGE, "report writes a file: -o FILE.html is missing");
-    if (argc - optind > MATRICES)
-        return pg_fail(PG_EUSAGE, "%d matrix files: at most %d make a report", argc - optind, MATRICES);
-    while (optind < argc)
-        a->matrices[a->n_matrices++] = argv[optind++];
-    if (a->n_matrices == 0 && a->request.matrix.overrides.n > 0)
-        return pg_fail(PG_EUSAGE, "-S replaces a key of a matrix file, and there is none");
-    if (a->n_matrices == 0 && a->request.paper != NULL)
-        return pg_fail(PG_EUSAGE, "--paper stands beside the cells of a matrix file, and there is none");
+    if (a->matrices.n == 0 && a->request.matrix.overrides.n > 0)
+        return pg_fail(PG_EUSAGE, "report: -S, --set replaces a key of a matrix file, and there is none");
+    if (a->matrices.n == 0 && a->request.paper != NULL)
+        return pg_fail(PG_EUSAGE, "report: --paper stands beside the cells of a matrix file, and there is none");
     return PG_OK;
 }
 
 /* The page is written over nothing that it is made of. */
 static int check_output(const arguments *a, const char *db_path)
 {
-    const char *inputs[MATRICES + 2] = {db_path};
-    memcpy(inputs + 1, a->matrices, a->n_matrices * sizeof *inputs);
-    return pg_output_check(a->output, a->force, inputs);
+    const char **inputs = calloc(a->matrices.n + 2, sizeof *inputs);
+    if (inputs == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    inputs[0] = db_path;
+    for (size_t i = 0; i < a->matrices.n; i++)
+        inputs[i + 1] = a->matrices.items[i];
+    int code = pg_output_check(a->output, a->force, inputs);
+    free(inputs);
+    return code;
 }
 
 /* ---- Sections ------------------------------------------------------------------------------------------------------------ */
@@ -239,9 +214,9 @@ static int make_page(pg_report_work *work, const arguments *a, const char *db_pa
     int code = pg_store_backup(db_path, work->context.db_path, false);
     if (code == PG_OK)
         code = pg_store_open(work->context.db_path, PG_STORE_READ, &work->store);
-    for (size_t i = 0; code == PG_OK && i < a->n_matrices; i++)
-        code = add_matrix(work, a, a->matrices[i]);
-    if (code == PG_OK && a->n_matrices == 0)
+    for (size_t i = 0; code == PG_OK && i < a->matrices.n; i++)
+        code = add_matrix(work, a, a->matrices.items[i]);
+    if (code == PG_OK && a->matrices.n == 0)
         code = pg_report_add_all(work, CELLS, a->request.best);
     if (code == PG_OK)
         code = add_failures(work);
@@ -255,9 +230,9 @@ static int make_page(pg_report_work *work, const arguments *a, const char *db_pa
     return code;
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+static int run(const pg_context *context, void *request)
 {
-    arguments a;
+    const arguments *a = request;
     pg_folder scratch = {0};
     pg_report_work work = {.context = *context};
     char *copy = NULL;
@@ -265,23 +240,23 @@ static int run(const pg_context *context, int argc, char **argv)
     pg_buf_init(&page);
     pg_buf_init(&work.body);
     pg_buf_init(&work.nav);
-    int code = parse(argc, argv, &a);
+    int code = check(a);
     if (code == PG_OK)
-        code = check_output(&a, context->db_path);
+        code = check_output(a, context->db_path);
     if (code == PG_OK)
         code = pg_scratch_make("report", &scratch);
     if (code == PG_OK && asprintf(&copy, "%s/report.db", scratch.path) < 0)
         code = pg_fail(PG_ENOMEM, "out of memory");
     work.scratch = scratch.path;
     work.context.db_path = copy;
-    work.figures = a.figures;
-    work.sheet = (int)a.sheet;
+    work.figures = !a->no_figures;
+    work.sheet = (int)a->sheet;
     if (code == PG_OK)
-        code = make_page(&work, &a, context->db_path, &page);
+        code = make_page(&work, a, context->db_path, &page);
     if (code == PG_OK)
-        code = write_page(&page, &a);
+        code = write_page(&page, a);
     if (code == PG_OK)
-        pg_info("%s: %.1f MB", a.output, (double)page.size / 1e6);
+        pg_info("%s: %.1f MB", a->output, (double)page.size / 1e6);
     pg_store_close(work.store);
     pg_dataset_close(work.dataset);
     free(work.dataset_spec);
@@ -297,34 +272,19 @@ static int run(const pg_context *context, int argc, char **argv)
 
 const pg_command pg_command_report = {
     .name = "report",
-    .synopsis =
-        "report [MATRIX.toml...] -o FILE.html [--force] [--rows KEYS] [--cols KEYS] [--metrics NAMES] [--paper TABLE] [--best] "
-        "[--sheet N] [--no-figures] [-S key=a,b]...",
+    .synopsis = "report [MATRIX.toml...] -o FILE.html [options]",
     .summary = "write the database as one HTML page that needs nothing else",
     .help =
-        "A summary, a sortable table for each matrix, the figures that there are data for, images under attack, audits, "
-        "failed\n"
-        "tasks with their reasons, and for every number its origin: a row opens to the cell's id, settings and hashes, and "
-        "the\n"
-        "attempts with machine, library and revision. Without a matrix: one table of the newest 500 cells of the database, "
-        "and\n"
+        "A summary, a sortable table for each matrix, the figures that there are data for, images under attack, audits, failed "
+        "tasks with their reasons, and for every number its origin: a row opens to the cell's id, settings and hashes, and the "
+        "attempts with machine, library and revision. Without a matrix: one table of the newest 500 cells of the database, and "
         "the figures that counts alone make. The page is one file without any link to a network; mail it, or open it on a "
         "phone.\n"
         "\n"
-        "Everything is read from a copy of one moment, whose checksums are checked first. Equal databases make equal pages.\n"
-        "\n"
-        "  -o, --output F   the page; written at once or not at all, and never over a file that exists\n"
-        "  --force          but over this one\n"
-        "  --rows KEYS      settings that make the rows, comma-separated (default: defense)\n"
-        "  --cols KEYS      settings that make the columns (default: patch)\n"
-        "  --metrics NAMES  as of `patchgauge table`\n"
-        "  --paper TABLE    the publication's numbers beside ours, and the difference, as of `patchgauge table`\n"
-        "  --best           the best complete cell of each column in bold\n"
-        "  --sheet N        images under attack for each cell, 0 to 64; default 8; they need the data set (--data)\n"
-        "  --no-figures     tables only, no gnuplot\n"
-        "  -S key=a,b       replaces one key of the matrix files; may be given several times\n"
-        "\n"
-        "  patchgauge report experiments/demo.toml -o demo.html\n"
-        "  patchgauge report --db try.db -o results.html\n",
-    .run_words = run,
+        "Everything is read from a copy of one moment, whose checksums are checked first. Equal databases make equal pages.\n",
+    .examples = "  patchgauge report experiments/demo.toml -o demo.html\n"
+                "  patchgauge report --db try.db -o results.html\n",
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

@@ -199,15 +199,24 @@ static int show(pg_store *store, const char *cell_id)
     return code;
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+typedef struct arguments {
+    const char *cell;
+} arguments;
+
+static const pg_cli_row options[] = {
+    {0, NULL, "CELL", "a cell id or its first digits, at least four; `patchgauge ls` lists them", NULL,
+     offsetof(arguments, cell), PG_TEXT, PG_REQUIRED},
+    PG_CLI_END,
+};
+
+static int run(const pg_context *context, void *request)
 {
-    if (argc != 2)
-        return pg_fail(PG_EUSAGE, "show wants one cell id, or the start of one; `patchgauge ls` lists them");
+    const arguments *a = request;
     char cell_id[PG_HASH_HEX];
     pg_store *store = NULL;
     int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
     if (code == PG_OK)
-        code = pg_store_resolve(store, argv[1], cell_id);
+        code = pg_store_resolve(store, a->cell, cell_id);
     if (code == PG_OK)
         code = show(store, cell_id);
     pg_store_close(store);
@@ -220,9 +229,11 @@ const pg_command pg_command_show = {
     .name = "show",
     .synopsis = "show CELL",
     .summary = "show all that is known of one cell",
-    .help = "CELL is a cell id or its first digits, at least four. Prints settings and content hashes, results so far with\n"
-            "failure cases, smallest margin and locality, its audits, and every attempt with machine, library and times.\n"
-            "\n"
-            "  patchgauge show 2269\n",
-    .run_words = run,
+    .help =
+        "Prints settings and content hashes, results so far with failure cases, smallest margin and locality, its audits, and "
+        "every attempt with machine, library and times.\n",
+    .examples = "  patchgauge show 2269\n",
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

@@ -7,7 +7,6 @@
 #include "harness/base/log.h"
 #include "harness/base/signals.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -204,28 +203,28 @@ static int watch(const pg_context *context, const arguments *a, pg_store_status 
     return code;
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+#define AT(field) offsetof(arguments, field)
+static const pg_cli_row options[] = {
+    {0, "watch", NULL,
+     "again every two seconds, until no task is pending or running, or the workers are gone; ends with the exit code of a run "
+     "in "
+     "that state: 0 done, 1 tasks failed, 3 the run stopped; 0 after Ctrl-C",
+     NULL, AT(watch), PG_FLAG},
+    {0, "json", NULL,
+     "one JSON object a line: cells, outcomes, tasks, left_s (null: not known), live_workers, workers, failures", NULL,
+     AT(json), PG_FLAG},
+    PG_CLI_END,
+};
+
+static int run(const pg_context *context, void *request)
 {
-    static const struct option options[] = {
-        {"watch", no_argument, NULL, 'w'}, {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
-    arguments a = {.watch = false};
+    const arguments *a = request;
     pg_store_status status;
     int64_t live;
-    int code = PG_OK;
-    optind = 0;
-    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":", options)) != -1;) {
-        a.watch |= c == 'w';
-        a.json |= c == 'j';
-        if (c != 'w' && c != 'j')
-            code = pg_command_option_error(argv, options, c);
-    }
-    if (code == PG_OK && optind < argc)
-        code = pg_fail(PG_EUSAGE, "status takes options only, but was given \"%s\"", argv[optind]);
-    if (code == PG_OK && a.watch)
+    if (a->watch)
         pg_signals_catch();
-    if (code == PG_OK)
-        code = show(context, &a, &status, &live);
-    return code == PG_OK && a.watch ? watch(context, &a, &status, live) : code;
+    int code = show(context, a, &status, &live);
+    return code == PG_OK && a->watch ? watch(context, a, &status, live) : code;
 }
 
 const pg_command pg_command_status = {
@@ -233,18 +232,11 @@ const pg_command pg_command_status = {
     .synopsis = "status [--watch] [--json]",
     .summary = "show how the database stands: cells, tasks, workers, failures, time left",
     .help =
-        "Looks at the whole database, also while runs go on, and holds none of them up. The time left is that of the tasks "
-        "not\n"
-        "done at the speed of the last thousand tasks, forward pass by forward pass, shared by the workers that live. Cells\n"
-        "that were audited and not run are counted apart: they wait for nobody.\n"
-        "\n"
-        "  --watch   again every two seconds, until no task is pending or running, or the workers are gone; ends with the "
-        "exit\n"
-        "            code of a run in that state: 0 done, 1 tasks failed, 3 the run stopped; 0 after Ctrl-C\n"
-        "  --json    one JSON object a line: cells, outcomes, tasks, left_s (null: not known), live_workers, workers, "
-        "failures\n"
-        "\n"
-        "  patchgauge status --watch\n"
-        "  patchgauge status --json --db try.db\n",
-    .run_words = run,
+        "Looks at the whole database, also while runs go on, and holds none of them up. The time left is that of the tasks not "
+        "done at the speed of the last thousand tasks, forward pass by forward pass, shared by the workers that live. Cells "
+        "that were audited and not run are counted apart: they wait for nobody.\n",
+    .examples = "  patchgauge status --watch\n  patchgauge status --json --db try.db\n",
+    .rows = options,
+    .request_size = sizeof(arguments),
+    .run = run,
 };

@@ -173,7 +173,7 @@ size_t pg_submission_sbatch(const pg_submission *s, const char *after, pg_buf *o
         n += add_argument(out, "--signal=B:USR1@", "120");
         strcpy(script, "/task.sh");
     }
-    for (size_t i = 0; i < s->n_args; i++)
-        n += add_argument(out, s->args[i], "");
+    for (size_t i = 0; i < s->args.n; i++)
+        n += add_argument(out, s->args.items[i], "");
     return n + add_argument(out, s->folder, script);
 }

@@ -4,8 +4,6 @@
 
 #include "harness/cmd/matrix_args.h"
 
-enum { PG_SBATCH_ARGS_MAX = 64 };
-
 typedef struct pg_submission {
     const pg_context *context;
     pg_matrix_args matrix;
@@ -13,8 +11,7 @@ typedef struct pg_submission {
     int64_t workers, threads; /* of a task; threads -1: as many as Slurm gives */
     int64_t task_images, save_s;
     const char *device;
-    const char *args[PG_SBATCH_ARGS_MAX]; /* of the user, for both jobs */
-    size_t n_args;
+    pg_texts args;                /* of the user, for both jobs */
     bool remote;                  /* the database lies on a network file system */
     char *program, *cwd, *folder; /* absolute */
     const char *name;             /* of the plan */

@@ -12,7 +12,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -38,74 +37,39 @@ typedef struct session {
     char *parent, *parent_made; /* what it lies in, and the first of these folders that was not there */
 } session;
 
-static int read_number(const char *option, const char *text, int64_t least, int64_t most, int64_t *out)
+#define AT(field) offsetof(session, field)
+static const pg_cli_row options[] = {
+    PG_MATRIX_ROW(AT(s.matrix)),
+    {0, "tasks", "N", "tasks of the array; each runs every N-th task of the plan", NULL, AT(s.tasks), PG_INT(1, TASKS_MAX),
+     PG_REQUIRED},
+    {0, "max-parallel", "M", "of them at a time", NULL, AT(s.parallel), PG_INT(1, TASKS_MAX)},
+    {0, "sbatch-arg", "ARG",
+     "an option of sbatch, for both jobs, as --sbatch-arg=--time=2:00:00; --sbatch-arg=--signal=B:USR1@900 drains a quarter of "
+     "an "
+     "hour before the limit",
+     NULL, AT(s.args), PG_TEXTS},
+    {0, "print", NULL, "show the scripts and the commands; write and submit nothing", NULL, AT(print), PG_FLAG},
+    {'o', "output", "DIR", "folder of the submission, a new one; default NAME.slurm, NAME.slurm-2, ...", NULL, AT(folder),
+     PG_TEXT_FULL},
+    {0, "save-every", "S", "seconds between two copies from a node's disk", "600", AT(s.save_s), PG_INT(1, 1000000)},
+    {0, "threads", "N",
+     "cores of a forward pass, 0: all of the node; default: what Slurm gives (--sbatch-arg=--cpus-per-task=8)", NULL,
+     AT(s.threads), PG_INT(0, 1024), .absent = -1},
+    PG_JOBS_ROW(AT(s.workers)),
+    PG_DEVICE_ROW(AT(s.device)),
+    PG_TASK_IMAGES_ROW(AT(s.task_images)),
+    PG_MATRIX_SET_ROW(AT(s.matrix)),
+    PG_CLI_END,
+};
+
+static int check_sbatch_args(const pg_texts *args)
 {
-    if (pg_parse_int(text, out) != PG_OK || *out < least || *out > most)
-        return pg_fail(PG_EUSAGE, "%s %s: right would be a whole number from %" PRId64 " to %" PRId64, option, text, least,
-                       most);
+    for (size_t i = 0; i < args->n; i++)
+        if (args->items[i][0] != '-')
+            return pg_fail(PG_EUSAGE,
+                           "submit: --sbatch-arg %s: right would be one option of sbatch, as --sbatch-arg=--time=2:00:00",
+                           args->items[i]);
     return PG_OK;
-}
-
-static int set_option(session *x, int c)
-{
-    pg_submission *s = &x->s;
-    switch (c) {
-    case 'S':
-        return pg_matrix_args_override(&s->matrix, optarg);
-    case 'n':
-        return read_number("--tasks", optarg, 1, TASKS_MAX, &s->tasks);
-    case 'p':
-        return read_number("--max-parallel", optarg, 1, TASKS_MAX, &s->parallel);
-    case 'j':
-        return read_number("-j", optarg, 1, 1024, &s->workers);
-    case 't':
-        return read_number("--threads", optarg, 0, 1024, &s->threads);
-    case 'i':
-        return read_number("--task-images", optarg, 1, 1000000, &s->task_images);
-    case 's':
-        return read_number("--save-every", optarg, 1, 1000000, &s->save_s);
-    case 'a':
-        if (s->n_args == PG_SBATCH_ARGS_MAX)
-            return pg_fail(PG_EUSAGE, "more than %d --sbatch-arg options", (int)PG_SBATCH_ARGS_MAX);
-        if (optarg[0] != '-')
-            return pg_fail(PG_EUSAGE, "--sbatch-arg %s: right would be one option of sbatch, as --sbatch-arg=--time=2:00:00",
-                           optarg);
-        s->args[s->n_args++] = optarg;
-        return PG_OK;
-    case 'd':
-        s->device = optarg;
-        return PG_OK;
-    case 'o':
-        x->folder = optarg;
-        return *optarg ? PG_OK : pg_fail(PG_EUSAGE, "-o wants the name of a folder, not an empty text");
-    default:
-        x->print = true;
-        return PG_OK;
-    }
-}
-
-static int parse(int argc, char **argv, session *x)
-{
-    static const struct option options[] = {{"tasks", required_argument, NULL, 'n'},
-                                            {"max-parallel", required_argument, NULL, 'p'},
-                                            {"sbatch-arg", required_argument, NULL, PG_COMMAND_MANY | 'a'},
-                                            {"print", no_argument, NULL, 'P'},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            {"device", required_argument, NULL, 'd'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {"task-images", required_argument, NULL, 'i'},
-                                            {"save-every", required_argument, NULL, 's'},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {NULL, 0, NULL, 0}};
-    int code = PG_OK;
-    optind = 0;
-    for (int c; code == PG_OK && (c = pg_command_option_next(argc, argv, ":S:j:o:", options)) != -1;)
-        code = c == '?' || c == ':' ? pg_command_option_error(argv, options, c) : set_option(x, c);
-    if (code == PG_OK)
-        code = pg_matrix_args_file(&x->s.matrix, argc, argv);
-    if (code == PG_OK && x->s.tasks == 0)
-        code = pg_fail(PG_EUSAGE, "submit wants --tasks N, the tasks of the job array");
-    return code == PG_OK ? pg_device_check(x->s.device) : code;
 }
 
 /* ---- What is open, frozen in a store on a local disk ---- */
@@ -485,68 +449,57 @@ static int find_places(session *x)
     return choose_folder(x);
 }
 
-static int run(const pg_context *context, int argc, char **argv)
+static int run(const pg_context *context, void *request)
 {
-    session x = {
-        .s = {.context = context, .device = "auto", .workers = 1, .threads = -1, .task_images = PG_TASK_IMAGES, .save_s = 600}};
+    session *x = request;
     int64_t open = 0;
-    int code = parse(argc, argv, &x);
+    x->s.context = context;
+    int code = check_sbatch_args(&x->s.args);
     if (code == PG_OK)
-        code = pg_matrix_args_open(context, &x.s.matrix, &x.plan);
+        code = pg_matrix_args_open(context, &x->s.matrix, &x->plan);
     if (code == PG_OK)
-        code = find_places(&x);
+        code = find_places(x);
     if (code == PG_OK)
-        code = pg_scratch_make("submit", &x.scratch);
-    if (code == PG_OK && asprintf(&x.frozen, "%s/plan.db", x.scratch.path) < 0)
+        code = pg_scratch_make("submit", &x->scratch);
+    if (code == PG_OK && asprintf(&x->frozen, "%s/plan.db", x->scratch.path) < 0)
         code = pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK)
-        code = freeze(&x, &open);
-    if (x.s.tasks > open)
-        x.s.tasks = open;
+        code = freeze(x, &open);
+    if (x->s.tasks > open)
+        x->s.tasks = open;
     if (code == PG_OK && open == 0)
-        pg_info("%s: all is done, nothing is submitted", x.s.name);
-    else if (code == PG_OK && x.print)
-        print_all(&x);
+        pg_info("%s: all is done, nothing is submitted", x->s.name);
+    else if (code == PG_OK && x->print)
+        print_all(x);
     else if (code == PG_OK)
-        code = submit_all(&x);
-    pg_folder_end(&x.scratch);
-    free(x.frozen);
-    free(x.s.program);
-    free(x.s.cwd);
-    free(x.s.folder);
-    free(x.parent);
-    pg_plan_free(x.plan);
+        code = submit_all(x);
+    pg_folder_end(&x->scratch);
+    free(x->frozen);
+    free(x->s.program);
+    free(x->s.cwd);
+    free(x->s.folder);
+    free(x->parent);
+    pg_plan_free(x->plan);
     return code;
 }
 
 const pg_command pg_command_submit = {
     .name = "submit",
-    .synopsis = "submit MATRIX.toml --tasks N [--max-parallel M] [--sbatch-arg=ARG]... [--print]",
+    .synopsis = "submit MATRIX.toml --tasks N [options]",
     .summary = "run a matrix as a job array of a Slurm cluster",
     .help =
-        "Freezes what the matrix asks for and the database has not done yet, and submits one job array and one job that "
-        "merges\n"
-        "when it has ended. Each task of the array runs its share of the plan into a database on the disk of its node\n"
-        "($TMPDIR), and puts it into the folder of the submission, now and then and at the end. Two minutes before its time\n"
-        "limit a task lets the work in hand finish and puts itself into the queue again; a task that Slurm requeues goes on\n"
-        "with what is in place. Submitting again takes up what is missing, and warns of a job that is still at it.\n"
-        "All nodes need to see the program, the data, the weights, the current folder and that of the submission. The "
-        "database\n"
-        "has to be seen by the node that merges; on a network file system it is copied and replaced whole. Where it cannot be\n"
-        "seen, `patchgauge merge FOLDER/shard-*.db` does it later.\n"
-        "\n"
-        "  --tasks N         tasks of the array, at most 10000; each runs every N-th task of the plan\n"
-        "  --max-parallel M  of them at a time\n"
-        "  --sbatch-arg=ARG  an option of sbatch, for both jobs, as --sbatch-arg=--time=2:00:00; may be given several times;\n"
-        "                    --sbatch-arg=--signal=B:USR1@900 drains a quarter of an hour before the limit\n"
-        "  --print           show the scripts and the commands; write and submit nothing\n"
-        "  -o, --output DIR  folder of the submission, a new one; default NAME.slurm, NAME.slurm-2, ...\n"
-        "  --save-every S    seconds between two copies from a node's disk; default 600\n"
-        "  --threads N       default: what Slurm gives (--sbatch-arg=--cpus-per-task=8)\n"
-        "  -S KEY=A,B        as for `patchgauge run`; may be given several times\n"
-        "  -j, --jobs, --device, --task-images   as for `patchgauge run`\n"
-        "\n"
-        "  patchgauge submit experiments/demo.toml --tasks 8 --max-parallel 4 --sbatch-arg=--time=1:00:00 --print\n"
-        "  patchgauge submit experiments/demo.toml --tasks 8 --sbatch-arg=--gres=gpu:1 --device cuda\n",
-    .run_words = run,
+        "Freezes what the matrix asks for and the database has not done yet, and submits one job array and one job that merges "
+        "when it has ended. Each task of the array runs its share of the plan into a database on the disk of its node "
+        "($TMPDIR), and puts it into the folder of the submission, now and then and at the end. Two minutes before its time "
+        "limit a task lets the work in hand finish and puts itself into the queue again; a task that Slurm requeues goes on "
+        "with "
+        "what is in place. Submitting again takes up what is missing, and warns of a job that is still at it.\n"
+        "All nodes need to see the program, the data, the weights, the current folder and that of the submission. The database "
+        "has to be seen by the node that merges; on a network file system it is copied and replaced whole. Where it cannot be "
+        "seen, `patchgauge merge FOLDER/shard-*.db` does it later.\n",
+    .examples = "  patchgauge submit experiments/demo.toml --tasks 8 --max-parallel 4 --sbatch-arg=--time=1:00:00 --print\n"
+                "  patchgauge submit experiments/demo.toml --tasks 8 --sbatch-arg=--gres=gpu:1 --device cuda\n",
+    .rows = options,
+    .request_size = sizeof(session),
+    .run = run,
 };

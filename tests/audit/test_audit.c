@@ -296,7 +296,7 @@ static void bad_input_is_one_error(void **state)
         {"%s --set attack.steps=4", "there is no attack"},
         {"%s --tries -1", "--tries -1: right would be"},
         {"m.toml -f latex", "text, md, csv or json"},
-        {"m.toml -o ''", "empty text"},
+        {"m.toml -o ''", "-o : right would be a text that is not empty"},
         {"%s -o /dev/full", "/dev/full: is a device"},
         {"%s --weights null", "not both"},
         {"--weights null --dataset synthetic:test", "--patch is missing"},

@@ -131,7 +131,7 @@ static void what_cannot_be_compared_is_refused(void **state)
     assert_int_equal(program_run("db", "diff %s %s", mean, fewer), 2);
     line_of("do not have the same images");
     assert_int_equal(program_run("db", "diff %s", mean), 2);
-    line_of("wants two cell ids");
+    line_of("B is missing; usage: patchgauge diff A B");
     assert_int_equal(program_run("db", "diff %s %s --flips -1", mean, median), 2);
     line_of("--flips -1: right would be");
     assert_int_equal(program_run("db", "diff %s 00000000", mean), 2);

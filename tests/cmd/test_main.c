@@ -91,13 +91,13 @@ static void names_are_corrected(void **state)
     expect_usage("$P --dta x list", "unknown option '--dta': did you mean '--data'?");
     expect_usage("$P --frobnicate", "unknown option '--frobnicate': `patchgauge help` lists");
     expect_usage("$P list modles", "did you mean 'models'?");
-    expect_usage("$P list models defenses", "too many arguments");
+    expect_usage("$P list models defenses", "one argument too many, 'defenses'");
     expect_usage("$P help defense robust-maskin", "robust-masking");
     expect_usage("$P help model resnet81", "resnet18");
     expect_usage("$P help attack lavn", "did you mean 'lavan'?");
     expect_usage("$P help atack lavan", "help defense NAME");
     expect_usage("$P help nothing", "unknown command 'nothing'");
-    expect_usage("$P help a b c", "too many arguments");
+    expect_usage("$P help a b c", "one argument too many, 'c'");
     expect_usage("$P data ftch", "did you mean 'fetch'?");
     expect_usage("$P data", "data fetch NAME");
     expect_usage("$P data fetch --ulr x cifar10", "did you mean '--url'?");
@@ -136,7 +136,8 @@ static void global_options_stand_anywhere(void **state)
     }
     expect_usage("$P list --db", "option '--db' wants a value");
     expect_usage("$P list --data=", "--data : right would be a text that is not empty");
-    expect_usage("$P list -- --version", "list: too many arguments"); /* behind -- nothing is ours */
+    expect_usage("$P list -- --version",
+                 "list: TOPIC --version: right would be models, attacks, defenses or datasets"); /* behind -- nothing is ours */
 }
 
 static void data_commands(void **state)

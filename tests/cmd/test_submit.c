@@ -239,14 +239,14 @@ static void test_refused(void **state)
     static const struct {
         const char *arguments, *reason;
     } cases[] = {
-        {"m.toml", "wants --tasks N"},
+        {"m.toml", "--tasks is missing"},
         {"m.toml --tasks 0", "right would be a whole number from 1 to 10000"},
         {"m.toml --tasks 10001", "right would be a whole number from 1 to 10000"},
-        {"--tasks 2", "no matrix file"},
+        {"--tasks 2", "MATRIX.toml is missing"},
         {"m.toml --tasks 2 -S defense=maen", "nothing was done"},
         {"m.toml --tasks 2 --device gpu", "right would be auto"},
         {"m.toml --tasks 2 --sbatch-arg time=1", "one option of sbatch"},
-        {"m.toml --tasks 2 -o ''", "not an empty text"},
+        {"m.toml --tasks 2 -o ''", "-o : right would be a text that is not empty"},
         {"m.toml --tasks 2 -o m.toml", "is there already"},
         {"m.toml --tasks 2 --max-paralel 2", "did you mean '--max-parallel'"},
     };

@@ -503,7 +503,7 @@ static void test_refused_shards(void **state)
         snprintf(pair, sizeof pair, "'%s' '%s/%s'", good, scratch_folder, name);
         expect_refused(pair, cases[i].reason);
     }
-    expect_refused("", "no shard is given");
+    expect_refused("", "SHARD.db is missing");
     expect_refused("--what", "unknown option");
 }
 

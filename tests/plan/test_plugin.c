@@ -453,7 +453,7 @@ static void names_and_folders_are_checked(void **state)
     assert_int_equal(program_run("db", "new defense soft-vote -o %s/mine", scratch_folder), 2);
     expect("is there already");
     assert_int_equal(program_run("db", "new defense"), 2);
-    expect("right would be `new defense|attack|model NAME");
+    expect("NAME is missing; usage: patchgauge new defense|attack|model NAME");
 }
 
 int main(void)
