@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-const char *const pg_dtype_names[] = {[PG_DTYPE_F32] = "fp32", [PG_DTYPE_BF16] = "bf16", NULL};
-
 int pg_device_set(const char *text, void *field)
 {
     int64_t index = 0;

@@ -53,7 +53,6 @@ int pg_device_set(const char *text, void *field); /* for that row */
     {                                                                              \
         0, "dtype", "T", "of the network", "fp32", (at), PG_CHOICE(pg_dtype_names) \
     }
-extern const char *const pg_dtype_names[]; /* of pg_dtype */
 
 /* Options of modules, where there is no matrix: no axes, commas belong to the value. */
 #define PG_SET_ROW(at, text)                                  \
