@@ -33,12 +33,31 @@ typedef struct scanner {
     bool closed;         /* "--" went by */
 } scanner;
 
-static bool takes_value(const item *x) { return x->sub || (x->row->kind != PG_CLI_FLAG && x->row->kind != PG_CLI_UNFLAG); }
-static bool is_operand(const pg_cli_row *row) { return !row->name && row->kind != PG_CLI_TABLE; }
+static bool takes_value(const item *x)
+{
+    if (x->sub)
+        return x->row->kind == PG_CLI_TABLE || x->sub->type != PG_OPTION_BOOL;
+    return x->row->kind != PG_CLI_FLAG && x->row->kind != PG_CLI_UNFLAG;
+}
+static bool has_subs(const pg_cli_row *row) { return row->kind == PG_CLI_TABLE || row->kind == PG_CLI_TABLES; }
+static bool is_operand(const pg_cli_row *row) { return !row->name && !has_subs(row); }
+static bool is_list(const pg_cli_row *row) { return row->kind == PG_CLI_TEXTS || row->kind == PG_CLI_TABLES; }
 static void *field_of(const pg_cli_row *row, void *request) { return (char *)request + row->offset; }
 static const pg_cli_row *row_at(const pg_cli_row *rows, size_t i) /* NULL: the end */
 {
     return rows && rows[i].kind != PG_CLI_NONE ? &rows[i] : NULL;
+}
+
+const pg_option *pg_cli_sub(const pg_cli_row *row, size_t i)
+{
+    const pg_option *table = row->table;
+    if (row->kind == PG_CLI_TABLE)
+        return table[i].name ? &table[i] : NULL;
+    for (size_t t = 0; row->table_at && (table = row->table_at(t)); t++)
+        for (; table->name; table++)
+            if (i-- == 0)
+                return table;
+    return NULL;
 }
 
 /* ---- Errors ---- */
@@ -84,7 +103,8 @@ static size_t add_names(const pg_cli_row *rows, const char **names, size_t n)
     for (const pg_cli_row *row; (row = row_at(rows, 0)); rows++) {
         if (row->name && n < NAMES_MAX)
             names[n++] = row->name;
-        for (const pg_option *sub = row->table; sub && sub->name && n < NAMES_MAX; sub++)
+        const pg_option *sub;
+        for (size_t i = 0; (sub = pg_cli_sub(row, i)) && n < NAMES_MAX; i++)
             names[n++] = sub->name;
     }
     return n;
@@ -147,29 +167,25 @@ static int fail_value(const pg_cli *cli, const item *x)
 
 /* ---- The words of the command line ---- */
 
-/* How well a name fits: 2, it is the same; 1, it begins so; 0. */
-static int fits(const char *name, const char *given, size_t size)
-{
-    return name && strncmp(name, given, size) == 0 ? name[size] ? 1 : 2 : 0;
-}
-
-/* The row of a long name, whole or cut; false: none, or several. */
+/* The row of a long name, whole or, where that is allowed, cut; false: none, or several. */
 static bool find_name(const pg_cli_row *rows, const char *given, size_t size, bool cut, item *out)
 {
-    int best = cut ? 0 : 1, n = 0;
-    for (const pg_cli_row *row; (row = row_at(rows, 0)); rows++)
-        for (const pg_option *sub = row->table;; sub++) {
-            if (row->table && !sub->name)
-                break;
-            int fit = fits(sub ? sub->name : row->name, given, size);
-            if (fit > best || (fit > 0 && fit == best && n == 0))
-                *out = (item){.row = row, .sub = sub};
-            n = fit > best ? 1 : n + (fit > 0 && fit == best);
-            best = fit > best ? fit : best;
-            if (!row->table)
-                break;
+    const char *found = NULL;
+    bool several = false;
+    for (const pg_cli_row *row; (row = row_at(rows, 0)); rows++) {
+        const pg_option *sub = pg_cli_sub(row, 0);
+        for (size_t i = 0; i == 0 || (sub = pg_cli_sub(row, i)); i++) {
+            const char *name = sub ? sub->name : row->name;
+            if (!name || strncmp(name, given, size) != 0 || (name[size] && (!cut || (found && strcmp(found, name) == 0))))
+                continue;
+            *out = (item){.row = row, .sub = sub};
+            if (!name[size])
+                return true;
+            several |= found != NULL;
+            found = name;
         }
-    return n == 1 && (cut || best == 2);
+    }
+    return found && !several;
 }
 
 static bool find_letter(const pg_cli_row *rows, char letter, item *out)
@@ -314,8 +330,12 @@ static int set_value(const pg_cli *cli, const item *x, size_t room, void *reques
 {
     const pg_cli_row *row = x->row;
     void *field = field_of(row, request);
-    if (x->sub)
+    if (row->kind == PG_CLI_TABLE)
         return pg_options_set(row->table, field, cli->name, x->sub->name, x->value);
+    if (row->kind == PG_CLI_TABLES) {
+        int code = add_text(row, x->sub->name, 2 * room, request);
+        return code == PG_OK ? add_text(row, x->value ? x->value : "true", 2 * room, request) : code;
+    }
     if (row->kind == PG_CLI_TEXTS)
         return add_text(row, x->value, room, request);
     int code = row->kind == PG_CLI_CALL ? row->set(x->value, field) : read_value(row, x->value, field) ? PG_OK : PG_EUSAGE;
@@ -406,7 +426,7 @@ int pg_cli_parse(const pg_cli *cli, int argc, char **argv, void *request)
 void pg_cli_release(const pg_cli_row *rows, void *request)
 {
     for (; row_at(rows, 0); rows++)
-        if (rows->kind == PG_CLI_TEXTS)
+        if (is_list(rows))
             free(((pg_texts *)field_of(rows, request))->items);
 }
 
@@ -526,25 +546,36 @@ static void add_entry(const char *name, const char *text, size_t hang, size_t wi
     add_words(text, strlen(text), hang, hang, width, out);
 }
 
-void pg_cli_help(const pg_cli_row *rows, size_t width, pg_buf *out)
+static size_t hang_in(size_t width) { return width < 60 ? 8 : 24; }
+
+void pg_cli_help_table(const pg_option *table, const char *prefix, size_t width, pg_buf *out)
 {
-    const size_t hang = width < 60 ? 8 : 24;
-    for (const pg_cli_row *row; (row = row_at(rows, 0)); rows++) {
+    for (; table->name; table++) {
         pg_buf name, text;
         pg_buf_init(&name);
         pg_buf_init(&text);
-        if (row->help && row->kind != PG_CLI_TABLE) {
-            pg_cli_spell(row, &name);
-            pg_cli_describe(row, &text);
-            add_entry(name.data, text.data, hang, width, out);
-        }
-        for (const pg_option *sub = row->table; sub && sub->name; sub++) {
-            pg_buf_clear(&name);
-            pg_buf_clear(&text);
-            pg_buf_printf(&name, "--%s", sub->name);
-            pg_option_note(sub, &text);
-            add_entry(name.data, text.data, hang, width, out);
-        }
+        pg_buf_printf(&name, "%s%s", prefix, table->name);
+        pg_option_note(table, &text);
+        add_entry(name.data, text.data, hang_in(width), width, out);
+        out->failed |= name.failed || text.failed;
+        pg_buf_release(&name);
+        pg_buf_release(&text);
+    }
+}
+
+void pg_cli_help(const pg_cli_row *rows, size_t width, pg_buf *out)
+{
+    for (const pg_cli_row *row; (row = row_at(rows, 0)); rows++) {
+        pg_buf name, text;
+        if (row->kind == PG_CLI_TABLE)
+            pg_cli_help_table(row->table, "--", width, out);
+        if (!row->help || has_subs(row))
+            continue;
+        pg_buf_init(&name);
+        pg_buf_init(&text);
+        pg_cli_spell(row, &name);
+        pg_cli_describe(row, &text);
+        add_entry(name.data, text.data, hang_in(width), width, out);
         out->failed |= name.failed || text.failed;
         pg_buf_release(&name);
         pg_buf_release(&text);

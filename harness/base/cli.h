@@ -33,6 +33,8 @@ typedef enum pg_cli_kind {
     PG_CLI_CHOICE, /* int: index into `choices` */
     PG_CLI_CALL,   /* `set` reads the value */
     PG_CLI_TABLE,  /* no option itself: each row of `table` is one, "--NAME VALUE", for the struct at the offset */
+    PG_CLI_TABLES, /* the same for the tables of `table_at`, unread: pg_texts gets names and values in turns. Those of bool are
+                      flags, whose value is "true"; `help` leaves them out, as it cannot say what they are options of */
 } pg_cli_kind;
 
 /* Values in the order of the command line; the texts are borrowed from it. */
@@ -51,15 +53,16 @@ typedef struct pg_cli_row {
     const char *fallback; /* INT, TEXT, CHOICE, CALL: the default, as the user would write it; NULL: none */
     size_t offset;        /* of the field in the request */
     pg_cli_kind kind;
-    int64_t min, max;                           /* TEXT: bytes; INT, SIZE: inclusive, INT64_MAX: any */
-    int64_t absent;                             /* INT, CHOICE without fallback: the value where it is not given */
-    const char *const *choices;                 /* CHOICE: NULL-terminated */
-    int (*set)(const char *value, void *field); /* CALL: value NULL where `bare` allows it. PG_EUSAGE: not as `expected` */
-    const char *expected;                       /* CALL: what would be right, for messages */
-    const struct pg_option *table;              /* TABLE */
-    bool required;                              /* has to be given */
-    bool bare;                                  /* the value may be left out; it is given as --name=value or -lvalue only */
-    bool again;                                 /* giving it twice does no harm */
+    int64_t min, max;                            /* TEXT: bytes; INT, SIZE: inclusive, INT64_MAX: any */
+    int64_t absent;                              /* INT, CHOICE without fallback: the value where it is not given */
+    const char *const *choices;                  /* CHOICE: NULL-terminated */
+    int (*set)(const char *value, void *field);  /* CALL: value NULL where `bare` allows it. PG_EUSAGE: not as `expected` */
+    const char *expected;                        /* CALL: what would be right, for messages */
+    const struct pg_option *table;               /* TABLE */
+    const struct pg_option *(*table_at)(size_t); /* TABLES; NULL behind the last */
+    bool required;                               /* has to be given */
+    bool bare;                                   /* the value may be left out; it is given as --name=value or -lvalue only */
+    bool again;                                  /* giving it twice does no harm */
 } pg_cli_row;
 
 #define PG_CLI_END          \
@@ -76,6 +79,7 @@ typedef struct pg_cli_row {
 #define PG_CHOICE(list)        .kind = PG_CLI_CHOICE, .choices = (list)
 #define PG_CALL(function, say) .kind = PG_CLI_CALL, .set = (function), .expected = (say)
 #define PG_TABLE(rows)         .kind = PG_CLI_TABLE, .table = (rows)
+#define PG_TABLES(function)    .kind = PG_CLI_TABLES, .table_at = (function)
 #define PG_REQUIRED            .required = true
 
 typedef struct pg_cli {
@@ -104,8 +108,11 @@ int pg_cli_take(const pg_cli_row *rows, int *argc, char **argv, void *request) P
 void pg_cli_spell(const pg_cli_row *row, pg_buf *out);
 /* Appends the help of a row with what it may be: "lines to print (0 to 1000; default 10)". */
 void pg_cli_describe(const pg_cli_row *row, pg_buf *out);
+/* An option of a TABLE or TABLES row, NULL behind the last. */
+const struct pg_option *pg_cli_sub(const pg_cli_row *row, size_t i);
 /* Appends the rows, lines of at most `width` columns: names at the left, what they mean beside them. */
 void pg_cli_help(const pg_cli_row *rows, size_t width, pg_buf *out);
+void pg_cli_help_table(const struct pg_option *table, const char *prefix, size_t width, pg_buf *out);
 
 /* Appends prose, broken at blanks into lines of at most `width` columns. A line of `text` is a paragraph; of one that begins
  * with blanks and has a gap of two blanks the lines go on behind the gap. */

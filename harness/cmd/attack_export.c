@@ -147,7 +147,7 @@ static int open_inputs(work *w)
 {
     const pg_forward *f = w->forward;
     const pg_attack_request *r = w->request;
-    pg_network_options options = {.device = r->device, .dtype = f->dtype, .batch = f->batch, .threads = r->threads};
+    pg_network_options options = {.device = r->device, .dtype = f->dtype, .batch = f->batch, .threads = (int)r->threads};
     int code = pg_dataset_open(r->data_dir, f->dataset, &w->dataset);
     if (code == PG_OK && strcmp(pg_dataset_info_of(w->dataset)->hash, f->dataset_hash) != 0)
         code = pg_fail(PG_EINPUT, "%s changed since it was attacked", f->dataset);
@@ -314,7 +314,7 @@ static char *meta_text(const work *w)
         "first", (json_int_t)c->first, "end", (json_int_t)(c->first + c->count), "patch_space",
         r->behind_resize ? "network" : "image", "patch", c->patch_height, c->patch_width, "affected", c->affected_height,
         c->affected_width, "window", c->window.height, c->window.width, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32",
-        "batch", r->batch, "device", pg_network_device(w->network), "seed", (json_int_t)r->seed, "gradient",
+        "batch", (int)r->batch, "device", pg_network_device(w->network), "seed", (json_int_t)r->seed, "gradient",
         pg_forward_gradient(f), "attack", options_json(&f->attack->module, f->attack_config), "defense",
         options_json(&c->defense->module, c->config), "delta", c->has_delta ? json_integer(c->delta) : json_null(), "classes",
         names_json(data), "counts", counts);
@@ -474,7 +474,7 @@ int pg_attack_export(const pg_attack_request *request, const pg_cell *cell, cons
     if (code == PG_OK)
         code = open_inputs(&w);
     if (code == PG_OK && request->sheet > 0)
-        code = pg_attack_sheet_new(cell, pg_dataset_info_of(w.dataset), request->sheet, &w.sheet);
+        code = pg_attack_sheet_new(cell, pg_dataset_info_of(w.dataset), (int)request->sheet, &w.sheet);
     if (code == PG_OK)
         code = keep_all(&w);
     if (code == PG_OK)

@@ -81,15 +81,15 @@ static int add_value(pg_buf *out, const char *key, const char *text)
 static int add_pair(const pg_attack_request *r, size_t i, pg_buf *out)
 {
     const char *module, *option, *other, *before;
-    int code = find_owner(r, r->pairs[i], &module, &option);
+    int code = find_owner(r, r->pairs.items[i], &module, &option);
     if (code != PG_OK)
         return code;
     size_t key = strcspn(option, "=");
     for (size_t k = 0; k < i; k++)
-        if (find_owner(r, r->pairs[k], &other, &before) == PG_OK && strcmp(other, module) == 0 &&
+        if (find_owner(r, r->pairs.items[k], &other, &before) == PG_OK && strcmp(other, module) == 0 &&
             strncmp(before, option, key + 1) == 0)
-            return pg_fail(PG_EUSAGE, "--set: one option is given twice, as '%s' and '%s': leave one of them out", r->pairs[k],
-                           r->pairs[i]);
+            return pg_fail(PG_EUSAGE, "--set: one option is given twice, as '%s' and '%s': leave one of them out",
+                           r->pairs.items[k], r->pairs.items[i]);
     char *name = strndup(option, key);
     if (!name)
         return pg_fail(PG_ENOMEM, "out of memory");
@@ -116,10 +116,10 @@ static int write_matrix(const pg_attack_request *r, pg_buf *out)
     pg_buf_puts(out, "name = \"attack\"\n[fixed]\n");
     for (size_t i = 0; code == PG_OK && i < sizeof values / sizeof *values; i++)
         code = add_value(out, values[i][0], values[i][1]);
-    pg_buf_printf(out, "batch = %d\nseed = %" PRIu64 "\n", r->batch, r->seed);
-    if (!r->all)
-        pg_buf_printf(out, "images = \"%" PRId64 ":%" PRId64 "\"\n", r->first, r->end);
-    for (size_t i = 0; code == PG_OK && i < r->n_pairs; i++)
+    pg_buf_printf(out, "batch = %" PRId64 "\nseed = %" PRId64 "\n", r->batch, r->seed);
+    if (code == PG_OK && r->images)
+        code = add_value(out, "images", r->images);
+    for (size_t i = 0; code == PG_OK && i < r->pairs.n; i++)
         code = add_pair(r, i, out);
     return code == PG_OK ? pg_buf_check(out) : code;
 }

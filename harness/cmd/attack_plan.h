@@ -2,21 +2,20 @@
 #ifndef PG_CMD_ATTACK_PLAN_H
 #define PG_CMD_ATTACK_PLAN_H
 
+#include "harness/base/cli.h"
 #include "harness/plan/plan.h"
 
 typedef struct pg_attack_request {
     const char *data_dir, *dataset, *weights;
     const char *attack, *defense, *patch; /* names; "5", "5x8", "2.4%" */
-    const char *const *pairs;             /* "option=value" or "module.option=value" of attack, defense or the null model */
-    size_t n_pairs;
+    const char *images;                   /* "FIRST:END"; NULL: the whole split */
+    pg_texts pairs;                       /* "option=value" or "module.option=value" of attack, defense or the null model */
     bool behind_resize; /* the patch is put on what the network takes, also where the data set is resized to that */
+    int dtype;          /* pg_dtype */
     const char *device;
-    int threads, batch; /* batch: of the network, as in `run` */
-    pg_dtype dtype;
-    bool all;           /* the whole split; else: */
-    int64_t first, end; /* images first to end - 1 */
-    uint64_t seed;
-    int sheet; /* images of the contact sheet, 0 to PG_SHEET_MAX; 0: no pictures */
+    int64_t threads, batch; /* batch: of the network, as in `run` */
+    int64_t seed;
+    int64_t sheet; /* images of the contact sheet, 0 to PG_SHEET_MAX; 0: no pictures */
     const char *folder;
     bool force; /* into a folder that holds something else */
 } pg_attack_request;

@@ -9,61 +9,37 @@
 typedef struct request {
     const char *what; /* a data set, or an address */
     const char *name, *output;
-    pg_fetch given; /* url, hash, size: NULL and 0 where they were not given */
-    pg_data_options options;
+    pg_fetch given;   /* url, hash, size: NULL and 0 where they were not given */
+    pg_texts options; /* of kinds: names and values in turns */
 } request;
 
-static int set_hash(const char *text, pg_fetch *fetch)
+static int set_hash(const char *text, void *field)
 {
-    if (strlen(text) != 64 || strspn(text, "0123456789abcdef") != 64)
-        return pg_fail(PG_EUSAGE, "data fetch: --sha256 %s: right would be 64 lower-case hexadecimal digits", text);
-    fetch->hash = text;
-    return PG_OK;
+    *(const char **)field = text;
+    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64 ? PG_OK : PG_EUSAGE;
 }
 
-static int set_size(const char *text, pg_fetch *fetch)
-{
-    if (pg_parse_int(text, &fetch->size) || fetch->size < 1)
-        return pg_fail(PG_EUSAGE, "data fetch: --size %s: right would be the archive's size in bytes", text);
-    return PG_OK;
-}
-
-static int read_arguments(int argc, char **argv, request *r)
-{
-    static const struct option action[] = {{"url", required_argument, NULL, 'u'},    {"sha256", required_argument, NULL, 'h'},
-                                           {"size", required_argument, NULL, 's'},   {"name", required_argument, NULL, 'n'},
-                                           {"output", required_argument, NULL, 'o'}, {0}};
-    static char name[] = "data"; /* for messages */
-    int code = PG_OK, result;
-    pg_data_options_init(&r->options, true, action);
-    argv[0] = name;
-    optind = 0;
-    while (!code && (result = pg_command_option_next(argc, argv, ":o:", r->options.rows)) != -1) {
-        if (result == 'u')
-            r->given.url = optarg;
-        else if (result == 'h')
-            code = set_hash(optarg, &r->given);
-        else if (result == 's')
-            code = set_size(optarg, &r->given);
-        else if (result == 'n')
-            r->name = optarg;
-        else if (result == 'o')
-            r->output = optarg;
-        else if (!pg_data_options_take(&r->options, result))
-            code = pg_command_option_error(argv, r->options.rows, result);
-    }
-    if (!code && optind != argc - 1)
-        code = pg_fail(PG_EUSAGE, "data fetch: right would be `data fetch NAME`, as `data fetch cifar10`, or `data fetch URL "
-                                  "--sha256 HEX` with -o FILE or --name NAME");
-    r->what = code ? NULL : argv[optind];
-    return code;
-}
+#define AT(field) offsetof(request, field)
+static const pg_cli_row options[] = {
+    {0, NULL, "NAME|URL", NULL, NULL, AT(what), PG_TEXT, PG_REQUIRED},
+    {0, "url", "URL", "another place of the archive", NULL, AT(given.url), PG_TEXT},
+    {0, "sha256", "HEX", "and its SHA-256; `fetch URL` always wants it", NULL, AT(given.hash),
+     PG_CALL(set_hash, "64 lower-case hexadecimal digits")},
+    {0, "size", "BYTES", "and its size, where it is another archive of the same layout", NULL, AT(given.size),
+     PG_INT(1, INT64_MAX)},
+    {0, "name", "NAME", "fetch URL: an archive, as import takes it under a name of your own, becomes this data set", NULL,
+     AT(name), PG_TEXT},
+    {'o', "output", "FILE", "fetch URL: the file is put here, weights for instance; another file is never replaced", NULL,
+     AT(output), PG_TEXT},
+    {.offset = AT(options), PG_TABLES(pg_data_fetch_table)},
+    PG_CLI_END,
+};
 
 /* An archive becomes a data set, with what the user says of it. */
 static int fetch_set(const pg_context *context, const request *r, const pg_dataset_kind *kind, const char *name)
 {
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
-    int code = pg_data_options_configure(&r->options, kind, config);
+    int code = pg_data_options_configure(&r->options, true, kind, config);
     if (!code)
         code = kind->fetch(context->data_dir, name, &r->given, config);
     return code ? code : pg_data_report(context, name);
@@ -85,7 +61,7 @@ static int fetch_url(const pg_context *context, request *r)
     r->given.label = "bytes";
     if (!r->given.hash)
         return pg_fail(PG_EUSAGE, "data fetch %s: wants its SHA-256: --sha256 HEX, from a place that you trust", r->what);
-    if (!r->name == !r->output || (r->output && pg_data_options_first(&r->options)))
+    if (!r->name == !r->output || (r->output && r->options.n > 0))
         return pg_fail(
             PG_EUSAGE,
             "data fetch %s: right would be -o FILE for a file, or --name NAME for an archive of images, which may have options",
@@ -116,18 +92,28 @@ static int refuse(const pg_context *context, const char *name)
                       name);
 }
 
-int pg_data_fetch(const pg_context *context, int argc, char **argv)
+static int run(const pg_context *context, void *given)
 {
-    request r = {0};
-    int code = read_arguments(argc, argv, &r);
-    if (code)
-        return code;
-    if (strstr(r.what, "://"))
-        return fetch_url(context, &r);
-    const pg_dataset_kind *kind = pg_dataset_kind_find(r.what);
+    request *r = given;
+    if (strstr(r->what, "://"))
+        return fetch_url(context, r);
+    const pg_dataset_kind *kind = pg_dataset_kind_find(r->what);
     if (!kind || !kind->fetch)
-        return refuse(context, r.what);
-    if (r.name || r.output)
-        return pg_fail(PG_EUSAGE, "data fetch: --name and --output are for an address, not for %s", r.what);
-    return fetch_set(context, &r, kind, r.what);
+        return refuse(context, r->what);
+    if (r->name || r->output)
+        return pg_fail(PG_EUSAGE, "data fetch: --name and --output are for an address, not for %s", r->what);
+    return fetch_set(context, r, kind, r->what);
 }
+
+const pg_command pg_data_fetch = {
+    .name = "fetch",
+    .synopsis = "data fetch NAME|URL [options]",
+    .summary =
+        "Downloads an official archive into the --data folder, checks its hash, and imports it as `import` does, with its "
+        "options. "
+        "An interrupted download goes on where it stopped, until three answers have brought nothing new. `fetch URL` takes a "
+        "file or a data set from anywhere. Addresses are https:// (http:// for this machine only).",
+    .rows = options,
+    .request_size = sizeof(request),
+    .run = run,
+};

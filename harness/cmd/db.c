@@ -93,27 +93,30 @@ static int run_backup(const pg_context *context, void *request)
     return code;
 }
 
-static const pg_command actions[] = {
-    {.name = "check",
-     .synopsis = "db check",
-     .summary =
-         "Reads everything: SQLite's own structure, rows against their copies in indexes, every reference between tables, that "
-         "ids are the hashes of what they name, the checksums of cells, sums, outcomes and attacks, half-written tasks, and "
-         "every entry of the feature cache (--cache). Each fault is a line on standard output. Exit code 0: all is well; 2: "
-         "something is damaged. A run may go on meanwhile: what is checked is a copy in SQLite's temporary folder "
-         "(SQLITE_TMPDIR, TMPDIR), as large as the file.",
-     .examples = "  patchgauge db check\n",
-     .run = run_check},
-    {.name = "backup",
-     .synopsis = "db backup FILE [--force]",
-     .summary =
-         "Copies the database as it is at one moment, also while a run is writing, checks the copy, and puts it in place at "
-         "once. A file that exists is kept.",
-     .examples = "  patchgauge db backup results-monday.db\n",
-     .rows = backup_rows,
-     .request_size = sizeof(arguments),
-     .run = run_backup},
-    {0},
+static const pg_command *const actions[] = {
+    &(const pg_command){
+        .name = "check",
+        .synopsis = "db check",
+        .summary =
+            "Reads everything: SQLite's own structure, rows against their copies in indexes, every reference between tables, "
+            "that "
+            "ids are the hashes of what they name, the checksums of cells, sums, outcomes and attacks, half-written tasks, and "
+            "every entry of the feature cache (--cache). Each fault is a line on standard output. Exit code 0: all is well; 2: "
+            "something is damaged. A run may go on meanwhile: what is checked is a copy in SQLite's temporary folder "
+            "(SQLITE_TMPDIR, TMPDIR), as large as the file.",
+        .examples = "  patchgauge db check\n",
+        .run = run_check},
+    &(const pg_command){
+        .name = "backup",
+        .synopsis = "db backup FILE [--force]",
+        .summary =
+            "Copies the database as it is at one moment, also while a run is writing, checks the copy, and puts it in place at "
+            "once. A file that exists is kept.",
+        .examples = "  patchgauge db backup results-monday.db\n",
+        .rows = backup_rows,
+        .request_size = sizeof(arguments),
+        .run = run_backup},
+    NULL,
 };
 
 const pg_command pg_command_db = {

@@ -15,9 +15,17 @@
 
 PG_COMMAND(help)
 
-const char pg_help_exit_codes[] = "0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 interrupted;\n"
-                                  "4 system error; 5 an audit or an attack broke a sound certificate;\n"
-                                  "141 the reader of standard output went away\n";
+const char pg_help_exit_codes[] = "exit codes: 0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 "
+                                  "interrupted; 4 system error; 5 an audit or an "
+                                  "attack broke a sound certificate; 141 the reader of standard output went away\n";
+
+/* Columns of lines that are broken here: those of a terminal, or what fits one. */
+static size_t width_of(FILE *stream)
+{
+    enum { PAGE = 78 };
+    size_t width = pg_print_width(stream);
+    return width ? width : PAGE;
+}
 
 /* Ends what was begun with pg_buf_init. */
 static int print_page(pg_buf *text, FILE *stream)
@@ -27,14 +35,6 @@ static int print_page(pg_buf *text, FILE *stream)
         pg_print_fitted(text->data, stream);
     pg_buf_release(text);
     return code;
-}
-
-/* Columns of lines that are broken here: those of a terminal, or what fits one. */
-static size_t width_of(FILE *stream)
-{
-    enum { PAGE = 78 };
-    size_t width = pg_print_width(stream);
-    return width ? width : PAGE;
 }
 
 int pg_help_overview(FILE *stream)
@@ -52,53 +52,45 @@ int pg_help_overview(FILE *stream)
     pg_buf_puts(&text, "\n");
     pg_cli_prose("`patchgauge help COMMAND`, `help defense|attack|model|dataset NAME` and `help matrix` say more.",
                  width_of(stream), &text);
-    pg_buf_printf(&text, "\nexit codes: %s", pg_help_exit_codes);
+    pg_buf_puts(&text, "\n");
+    pg_cli_prose(pg_help_exit_codes, width_of(stream), &text);
     return print_page(&text, stream);
 }
 
-/* What follows the usage: summary, prose, options, examples. */
+/* What follows the summary: prose, options, examples. */
 static void add_body(const pg_command *command, size_t width, pg_buf *out)
 {
-    pg_cli_prose(command->summary, width, out);
     if (command->help) {
         pg_buf_puts(out, "\n");
         pg_cli_prose(command->help, width, out);
     }
-    size_t before = out->size;
-    pg_buf_puts(out, "\n");
-    pg_cli_help(command->rows, width, out);
-    if (out->size == before + 1) { /* no row has help */
-        out->size = before;
-        out->data[before] = '\0';
+    if (command->more) {
+        pg_buf_puts(out, "\n");
+        command->more(width, out);
     }
+    pg_buf rows;
+    pg_buf_init(&rows);
+    pg_cli_help(command->rows, width, &rows);
+    pg_buf_printf(out, "%s%s", rows.size ? "\n" : "", rows.data);
+    out->failed |= rows.failed;
+    pg_buf_release(&rows);
     if (command->examples)
         pg_buf_printf(out, "\n%s", command->examples);
 }
 
 int pg_help_command(const pg_command *command, FILE *stream)
 {
+    size_t width = width_of(stream);
     pg_buf text;
     pg_buf_init(&text);
-    if (command->run_words) {
-        pg_buf_printf(&text, "usage: patchgauge %s\n\n%s\n", command->synopsis, command->summary);
-        if (command->help)
-            pg_buf_printf(&text, "\n%s", command->help);
-        if (command->options) {
-            pg_buf_printf(&text, "\n%s\n", command->options_title);
-            pg_options_help(command->options, "--", &text);
-        }
-    } else {
-        pg_buf_printf(&text, "usage: patchgauge %s\n\n", command->synopsis);
-        add_body(command, width_of(stream), &text);
-        for (const pg_command *action = command->actions; action && action->name; action++) {
-            pg_buf_printf(&text, "\npatchgauge %s\n\n", action->synopsis);
-            add_body(action, width_of(stream), &text);
-        }
+    pg_buf_printf(&text, "usage: patchgauge %s\n\n", command->synopsis);
+    pg_cli_prose(command->summary, width, &text);
+    for (int i = 0; command->actions && command->actions[i]; i++) {
+        pg_buf_printf(&text, "\npatchgauge %s\n\n", command->actions[i]->synopsis);
+        pg_cli_prose(command->actions[i]->summary, width, &text);
+        add_body(command->actions[i], width, &text);
     }
-    if (command->more) {
-        pg_buf_puts(&text, "\n");
-        command->more(&text);
-    }
+    add_body(command, width, &text);
     return print_page(&text, stream);
 }
 
@@ -119,7 +111,7 @@ static int print_module(const pg_module *module, const char *kind)
     return print_page(&text, stdout);
 }
 
-void pg_help_matrix(pg_buf *out)
+void pg_help_matrix(size_t width, pg_buf *out)
 {
     pg_buf_puts(out, "matrix files, in TOML: what `plan`, `run`, `table` and `plot` read\n\n"
                      "  name = \"TEXT\"  above the sections; default: the name of the file\n"
@@ -129,22 +121,23 @@ void pg_help_matrix(pg_buf *out)
                      "  [[exclude]]    leaves out the rows that match all of its keys; a list matches any of its values\n\n"
                      "keys of [fixed], [axes] and [[zip]]:\n");
     pg_plan_keys_help(out);
-    pg_buf_puts(
-        out, "  MODULE.OPTION  an option of a defense, attack or model, in quotes: \"robust-masking.threshold\" = [0, 0.2]\n"
-             "            (`patchgauge help defense NAME`, and so on); other modules ignore it\n\n"
-             "A certificate is about an image at its place of a batch of `batch` images, on the machine and BLAS that computed "
-             "it: elsewhere\n"
-             "local logits round otherwise. delta = any-batch leaves room for the largest change at other places and in "
-             "batches of 1, 16, 64\n"
-             "and 128 that `patchgauge model measure` found; measured, not proved. Without that measurement it is refused.\n\n"
-             "-S KEY=A,B on the command line replaces or adds a key: one value is fixed, several are an axis.\n");
+    pg_cli_prose(
+        "  MODULE.OPTION  an option of a defense, attack or model, in quotes: \"robust-masking.threshold\" = [0, 0.2] "
+        "(`patchgauge help defense NAME`, and so on); other modules ignore it\n\n"
+        "A certificate is about an image at its place of a batch of `batch` images, on the machine and BLAS that computed it: "
+        "elsewhere local logits round otherwise. delta = any-batch leaves room for the largest change at other places and in "
+        "batches of 1, 16, 64 and 128 that `patchgauge model measure` found; measured, not proved. Without that measurement "
+        "it is refused.\n\n"
+        "-S, --set KEY=A,B on the command line replaces or adds a key: one value is fixed, several are an axis; a comma in a "
+        "value is written \\,. Commands without a matrix file take --set KEY=VALUE for options of modules: no axes there.\n",
+        width, out);
 }
 
 static int print_matrix(void)
 {
     pg_buf text;
     pg_buf_init(&text);
-    pg_help_matrix(&text);
+    pg_help_matrix(width_of(stdout), &text);
     return print_page(&text, stdout);
 }
 

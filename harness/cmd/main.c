@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,100 +98,6 @@ const pg_command *pg_command_find(const char *name)
     return NULL;
 }
 
-/* `command` is "" before there is one. */
-static int fail_unknown_option(const char *command, const char *given, const struct option *options)
-{
-    enum { MOST = 64 };
-    const char *names[2 * MOST] = {NULL}, *name = given + strspn(given, "-");
-    char bare[64];
-    int n = 0;
-    snprintf(bare, sizeof bare, "%.*s", (int)strcspn(name, "="), name);
-    for (; options && options[n].name && n < MOST; n++)
-        names[n] = options[n].name;
-    for (const pg_cli_row *row = pg_global_rows; row->name; row++)
-        names[n++] = row->name;
-    const char *near = given[1] == '-' ? pg_nearest(bare, names) : NULL;
-    if (near)
-        return pg_fail(PG_EUSAGE, "%s%sunknown option '%s': did you mean '--%s'?", command, *command ? ": " : "", given, near);
-    return pg_fail(PG_EUSAGE, "%s%sunknown option '%s': `patchgauge help%s%s` lists the options", command, *command ? ": " : "",
-                   given, *command ? " " : "", command);
-}
-
-enum { SAID = -1, OPTIONS_MAX = 96 }; /* SAID: in optopt, the error is reported already */
-
-/* An option as it stood on the command line; `row` -1: a letter. */
-typedef struct taken {
-    int c, row;
-    const char *value;
-} taken;
-
-/* "--most 5", "-n 5", "--wrap=hw" */
-static void spell(const taken *g, const struct option *options, char *out, size_t room)
-{
-    bool joined = g->row >= 0 && options[g->row].has_arg == optional_argument;
-    const char letter[2] = {(char)g->c, 0};
-    snprintf(out, room, "%s%s%s%s", g->row >= 0 ? "--" : "-", g->row >= 0 ? options[g->row].name : letter,
-             g->value ? joined ? "=" : " " : "", g->value ? g->value : "");
-}
-
-/* Looks through the line, up to another error: behind a value that is missing getopt_long would move arguments to its place.
- * PG_EUSAGE. */
-static int refuse_twice(int argc, char **argv, const char *letters, const struct option *options)
-{
-    taken all[OPTIONS_MAX];
-    int n = 0;
-    for (taken g = {.row = -1}; (g.c = getopt_long(argc, argv, letters, options, &g.row)) != -1; g.row = -1) {
-        if (g.c == '?' || g.c == ':')
-            return PG_OK;
-        if (g.row >= 0 ? g.c & PG_COMMAND_MANY : g.c == 'S')
-            continue;
-        g.value = optarg;
-        char first[256], again[256];
-        for (int i = 0; i < n; i++)
-            if (all[i].c == g.c && (g.c != 0 || all[i].row == g.row)) { /* 0: a row that sets a flag */
-                spell(&all[i], options, first, sizeof first);
-                spell(&g, options, again, sizeof again);
-                return pg_fail(PG_EUSAGE, "%s: one option is given twice, as '%s' and '%s': leave one of them out", argv[0],
-                               first, again);
-            }
-        if (n < OPTIONS_MAX)
-            all[n++] = g;
-    }
-    return PG_OK;
-}
-
-int pg_command_option_next(int argc, char **argv, const char *letters, const struct option *options)
-{
-    if (optind == 0) { /* the first call for this line */
-        if (refuse_twice(argc, argv, letters, options) != PG_OK) {
-            optopt = SAID;
-            return '?';
-        }
-        optind = 0;
-    }
-    int c = getopt_long(argc, argv, letters, options, NULL);
-    return c < 0 ? c : c & ~PG_COMMAND_MANY;
-}
-
-int pg_command_option_error(char **argv, const struct option *options, int result)
-{
-    if (optopt == SAID)
-        return PG_EUSAGE;
-    const char *given = optind > 0 ? argv[optind - 1] : "";
-    char letter[3] = {'-', (char)optopt, 0};
-    if (optopt == 0 || (result == '?' && given[0] == '-' && given[1] == '-' && !options))
-        return fail_unknown_option(argv[0], given, options);
-    for (int i = 0; options && options[i].name; i++)
-        if ((options[i].val & ~PG_COMMAND_MANY) == (optopt & ~PG_COMMAND_MANY) && options[i].flag == NULL) {
-            const char *what = options[i].has_arg == required_argument ? "wants a value" : "takes no value";
-            return pg_fail(PG_EUSAGE, "%s: option '--%s' %s: see `patchgauge help %s`", argv[0], options[i].name, what,
-                           argv[0]);
-        }
-    if (result == ':')
-        return pg_fail(PG_EUSAGE, "%s: option '%s' wants a value: see `patchgauge help %s`", argv[0], letter, argv[0]);
-    return fail_unknown_option(argv[0], letter, options);
-}
-
 /* Whose code it is that ends the process, until a command knows better. */
 static void note_plugins(void)
 {
@@ -207,11 +112,10 @@ static const pg_command *find_action(const pg_command *command, const char *word
 {
     enum { MOST = 8 };
     const char *names[MOST + 1] = {NULL};
-    const pg_command *actions = command->actions;
-    for (int i = 0; actions[i].name && i < MOST; i++) {
-        if (word && strcmp(actions[i].name, word) == 0)
-            return &actions[i];
-        names[i] = actions[i].name;
+    for (int i = 0; command->actions[i] && i < MOST; i++) {
+        if (word && strcmp(command->actions[i]->name, word) == 0)
+            return command->actions[i];
+        names[i] = command->actions[i]->name;
     }
     const char *near = word ? pg_nearest(word, names) : NULL;
     if (near)
@@ -273,9 +177,7 @@ static int dispatch(invocation *request)
             return code;
     }
     note_plugins();
-    opterr = 0; /* commands report by pg_command_option_error */
-    return command->run_words ? command->run_words(context, request->argc, request->argv)
-                              : run_command(command, context, request->argc, request->argv);
+    return run_command(command, context, request->argc, request->argv);
 }
 
 /* $XDG_CACHE_HOME/patchgauge or ~/.cache/patchgauge; *new*, NULL if out of memory */

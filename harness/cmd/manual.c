@@ -11,7 +11,6 @@
 #include "harness/plan/plan.h"
 #include "models/model.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +75,8 @@ static void roff_rows(const pg_cli_row *rows, FILE *out)
             pg_cli_describe(rows, &text);
             roff_entry(name.data, text.data, out);
         }
-        for (const pg_option *row = rows->table; row && row->name; row++) {
+        const pg_option *row;
+        for (size_t i = 0; rows->kind == PG_CLI_TABLE && (row = pg_cli_sub(rows, i)); i++) {
             pg_buf_clear(&name);
             pg_buf_clear(&text);
             pg_buf_printf(&name, "--%s", row->name);
@@ -88,32 +88,22 @@ static void roff_rows(const pg_cli_row *rows, FILE *out)
     pg_buf_release(&text);
 }
 
-static void roff_command(const pg_command *command, FILE *out)
+/* `of`: "model " for its actions, else "". */
+static void roff_command(const pg_command *command, const char *of, FILE *out)
 {
-    fprintf(out, ".SS %s\n", command->name);
+    fprintf(out, ".SS %s%s\n", of, command->name);
     roff(command->summary, out);
     fputs("\n.PP\n", out);
-    roff_lines(command->synopsis, out);
-    if (command->help && command->run_words) {
-        fputs(".PP\n", out);
-        roff_lines(command->help, out);
-    } else if (command->help)
+    roff(command->synopsis, out);
+    fputs("\n", out);
+    if (command->help)
         roff_prose(command->help, out);
-    if (command->options) {
-        pg_buf text;
-        pg_buf_init(&text);
-        pg_buf_printf(&text, "%s\n", command->options_title);
-        pg_options_help(command->options, "--", &text);
-        fputs(".PP\n", out);
-        roff_lines(text.data ? text.data : "", out);
-        pg_buf_release(&text);
-    }
     if (command->more) {
         pg_buf text;
         pg_buf_init(&text);
-        command->more(&text);
+        command->more(78, &text);
         fputs(".PP\n", out);
-        roff_lines(text.data ? text.data : "", out);
+        roff_lines(text.data, out);
         pg_buf_release(&text);
     }
     roff_rows(command->rows, out);
@@ -121,8 +111,10 @@ static void roff_command(const pg_command *command, FILE *out)
         fputs(".PP\n", out);
         roff_lines(command->examples, out);
     }
-    for (const pg_command *action = command->actions; action && action->name; action++)
-        roff_command(action, out);
+    char name[64];
+    snprintf(name, sizeof name, "%s ", command->name);
+    for (int i = 0; command->actions && command->actions[i]; i++)
+        roff_command(command->actions[i], name, out);
 }
 
 static void roff_module(const pg_module *module, FILE *out)
@@ -152,11 +144,11 @@ void pg_manual_page(FILE *out)
     roff_rows(pg_global_rows, out);
     fputs(".SH COMMANDS\n", out);
     for (int i = 0; pg_commands[i]; i++)
-        roff_command(pg_commands[i], out);
+        roff_command(pg_commands[i], "", out);
     fputs(".SH MATRIX FILES\n", out);
     pg_buf text;
     pg_buf_init(&text);
-    pg_help_matrix(&text);
+    pg_help_matrix(78, &text);
     roff_lines(text.data ? text.data : "", out);
     pg_buf_release(&text);
     fputs(".SH DEFENSES\n", out);
@@ -169,49 +161,33 @@ void pg_manual_page(FILE *out)
     for (int i = 0; pg_models[i]; i++)
         roff_module(&pg_models[i]->module, out);
     fputs(".SH EXIT STATUS\n", out);
-    roff_lines(pg_help_exit_codes, out);
+    roff_prose(pg_help_exit_codes, out);
 }
 
 /* ---- Completion ---- */
 
-/* Appends a word, unless it is there already. */
-static void add_word(const char *word, size_t size, pg_buf *words)
+/* Appends "--NAME ", unless it is there already. */
+static void add_word(const char *name, pg_buf *words)
 {
-    char spaced[66];
-    if (size + 2 > sizeof spaced)
-        return;
-    snprintf(spaced, sizeof spaced, " %.*s ", (int)size, word);
+    char spaced[80];
+    snprintf(spaced, sizeof spaced, " --%.70s ", name);
     if (words->size == 0)
         pg_buf_puts(words, " ");
     if (words->data && !strstr(words->data, spaced))
         pg_buf_puts(words, spaced + 1);
 }
 
-/* The words of a text that begin with "--". */
-static void add_long_options(const char *text, pg_buf *words)
-{
-    for (const char *at = text; (at = strstr(at, "--")); at += 2) {
-        size_t size = 2;
-        while (islower((unsigned char)at[size]) || isdigit((unsigned char)at[size]) ||
-               (at[size] == '-' && isalnum((unsigned char)at[size + 1])))
-            size++;
-        bool inside = at > text && (isalnum((unsigned char)at[-1]) || at[-1] == '-');
-        if (!inside && size > 2)
-            add_word(at, size, words);
-    }
-}
-
 static void add_rows(const pg_command *command, pg_buf *words)
 {
     for (const pg_cli_row *row = command->rows; row && row->kind != PG_CLI_NONE; row++) {
-        char option[80];
-        if (row->name)
-            add_word(option, (size_t)snprintf(option, sizeof option, "--%s", row->name), words);
-        for (const pg_option *sub = row->table; sub && sub->name; sub++)
-            add_word(option, (size_t)snprintf(option, sizeof option, "--%s", sub->name), words);
+        const pg_option *sub;
+        if (row->name && row->help)
+            add_word(row->name, words);
+        for (size_t i = 0; (sub = pg_cli_sub(row, i)); i++)
+            add_word(sub->name, words);
     }
-    for (const pg_command *action = command->actions; action && action->name; action++)
-        add_rows(action, words);
+    for (int i = 0; command->actions && command->actions[i]; i++)
+        add_rows(command->actions[i], words);
 }
 
 static void complete_command(const pg_command *command, FILE *out)
@@ -219,21 +195,6 @@ static void complete_command(const pg_command *command, FILE *out)
     pg_buf words;
     pg_buf_init(&words);
     add_rows(command, &words);
-    if (command->more) {
-        pg_buf text;
-        pg_buf_init(&text);
-        command->more(&text);
-        add_long_options(text.data ? text.data : "", &words);
-        pg_buf_release(&text);
-    }
-    if (command->run_words) {
-        add_long_options(command->synopsis, &words);
-        add_long_options(command->help ? command->help : "", &words);
-        for (const pg_option *row = command->options; row && row->name; row++) {
-            char option[80];
-            add_word(option, (size_t)snprintf(option, sizeof option, "--%s", row->name), &words);
-        }
-    }
     fprintf(out, "    %s) words='%s' ;;\n", command->name, words.data ? words.data : "");
     pg_buf_release(&words);
 }

@@ -16,6 +16,6 @@ bool pg_manual_modules(const char *topic, FILE *out);
 
 /* What `help` prints, too (help.c). */
 extern const char pg_help_exit_codes[];
-void pg_help_matrix(pg_buf *out);
+void pg_help_matrix(size_t width, pg_buf *out);
 
 #endif

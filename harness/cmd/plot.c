@@ -105,27 +105,21 @@ static int run(const pg_context *context, void *given)
     return code;
 }
 
+static void help_figures(size_t width, pg_buf *out)
+{
+    pg_buf_puts(out, "figures:\n");
+    for (size_t i = 0; pg_figures[i] != NULL; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "  %-20s  %s\n", pg_figures[i]->name, pg_figures[i]->summary);
+        pg_cli_prose(line, width, out);
+    }
+}
+
 const pg_command pg_command_plot = {
     .name = "plot",
     .synopsis = "plot FIGURE|all MATRIX.toml [-o DIR] [options]",
     .summary = "draw figures from the cells of a matrix (gnuplot; SVG, PNG and PDF)",
     .help =
-        "Figures:\n"
-        "  accuracy             clean and certified accuracy by defense and patch size, with 95% intervals\n"
-        "  certified-attacked   certified accuracy, accuracy under attack and clean accuracy of every cell with an attack\n"
-        "  clip                 accuracy against the upper bound of a feature\n"
-        "  failure-cases        failure cases of the published certificate by threshold, stacked\n"
-        "  patch-size           accuracy against the size of the patch\n"
-        "  receptive-field      accuracy against the receptive field of the network, or the width of its bands\n"
-        "  receptive-field-map  what a position of each network listens to: its gradients by pixel (runs the networks)\n"
-        "  success-steps        accuracy under attack against the steps of the attack, and the certified accuracy below it\n"
-        "  threshold            accuracy against the threshold of a masking defense\n"
-        "  time                 time an image by network and device: reading, network, certificates\n"
-        "  trade-off            clean against certified accuracy, with the Pareto front of each patch size\n"
-        "  training             training loss and validation accuracy by epoch, from the weights files of the matrix\n"
-        "  vulnerability        share of broken images by the place of the patch, one map for each cell with an attack\n"
-        "\n"
-
         "`all` draws every one that the database has data for, and says which it leaves out and why. Figures with a number on "
         "their x axis (clip, patch-size, receptive-field, threshold) want a matrix with several values of it; other settings "
         "that vary make lines; where a figure sets the columns itself, --cols counts for nothing. receptive-field-map runs the "
@@ -138,6 +132,7 @@ const pg_command pg_command_plot = {
     .examples = "  patchgauge plot accuracy experiments/demo.toml -o figures\n"
                 "  patchgauge plot patch-size experiments/demo.toml --rows weights -S defense=robust-masking\n"
                 "  patchgauge plot receptive-field-map experiments/demo.toml\n",
+    .more = help_figures,
     .rows = options,
     .request_size = sizeof(arguments),
     .run = run,

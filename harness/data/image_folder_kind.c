@@ -85,11 +85,11 @@ const pg_dataset_kind pg_dataset_kind_image_folder = {
                .version = 1,
                .options = pg_image_folder_option_table,
                .config_size = sizeof(pg_image_folder_options)},
-    .help = "`import NAME` takes photographs DIR/SPLIT/CLASS/FILE, or an archive (tar, plain or compressed, or zip) with\n"
-            "SPLIT/CLASS/FILE at its top or in one folder. Splits are the folders train, val and test, classes the sorted\n"
-            "names of the folders in them, files JPEG or PNG; hidden files, __MACOSX and Thumbs.db are left out. Pixels are\n"
-            "those of Pillow's convert(\"RGB\") (orientation in EXIF is ignored, alpha dropped), made to fit as torchvision's\n"
-            "Resize and CenterCrop do, byte for byte. The order of images is that of their SHA-256: the first n are a random\n"
+    .help = "`import NAME` takes photographs DIR/SPLIT/CLASS/FILE, or an archive (tar, plain or compressed, or zip) with "
+            "SPLIT/CLASS/FILE at its top or in one folder. Splits are the folders train, val and test, classes the sorted "
+            "names of the folders in them, files JPEG or PNG; hidden files, __MACOSX and Thumbs.db are left out. Pixels are "
+            "those of Pillow's convert(\"RGB\") (orientation in EXIF is ignored, alpha dropped), made to fit as torchvision's "
+            "Resize and CenterCrop do, byte for byte. The order of images is that of their SHA-256: the first n are a random "
             "sample. Files of other kinds, grayscale PNG of 16 bits and damaged files are named, and cancel the import.\n",
     .user_named = true,
     .splits = pg_image_folder_splits,

@@ -1,6 +1,5 @@
-/* Help, the tables of options and the program agree, in both directions, for every command and each of its actions: a library
- * that is loaded before the C library's takes the place of getopt_long and prints the table that a command hands to it. Needs a
- * C compiler. With these tables every option is given twice as well. */
+/* Pages of help, the tables of options and the program agree, in both directions, for every command and each of its actions.
+ * With these tables every option is given twice as well. */
 #include "harness/base/file.h"
 #include "harness/cmd/command.h"
 #include "tests/support/terminal.h"
@@ -62,24 +61,6 @@ static void add_options(words *w, const char *text, size_t size)
 
 /* ---- What the program takes ---- */
 
-static const char shim[] =
-    "#include <getopt.h>\n#include <stdio.h>\n#include <stdlib.h>\n"
-    "int getopt_long(int n, char *const *v, const char *s, const struct option *o, int *i)\n"
-    "{ (void)n, (void)v, (void)i;\n"
-    "  for (; *s; s++) if (*s != ':' && *s != '+' && *s != '-') printf(\"OPTION -%c %d %d 0\\n\", *s, s[1] == ':', *s);\n"
-    "  for (; o->name; o++) printf(\"OPTION --%s %d %d %d\\n\", o->name, o->has_arg, o->val, !!o->flag);\n"
-    "  fflush(stdout); _Exit(0); }\n";
-
-static int setup(void **state)
-{
-    char line[2048];
-    if (scratch_make(state) != 0)
-        return -1;
-    scratch_write("shim.c", shim, sizeof shim - 1);
-    snprintf(line, sizeof line, "cc -shared -fPIC -o %s/shim.so %s/shim.c", scratch_folder, scratch_folder);
-    return system(line);
-}
-
 /* A command by its name, "run" or "data fetch". */
 static const pg_command *find_command(const char *name)
 {
@@ -90,18 +71,18 @@ static const pg_command *find_command(const char *name)
             continue;
         if (!name[size] || !command->actions)
             return command;
-        for (command = command->actions; command->name; command++)
-            if (strcmp(command->name, name + size + 1) == 0)
-                return command;
+        for (int k = 0; command->actions[k]; k++)
+            if (strcmp(command->actions[k]->name, name + size + 1) == 0)
+                return command->actions[k];
     }
     fail_msg("no command %s", name);
     return NULL;
 }
 
-/* A row of a table, or a letter; `flag`: the row sets one and has no value of its own. */
+/* An option of a table by one of its names; those of one option have one `value`. `argument`: 0 none, 1 required, 2 joined. */
 typedef struct row {
     char name[LENGTH];
-    int argument, value, flag;
+    int argument, value;
     bool many;
 } row;
 
@@ -110,6 +91,8 @@ static int table_rows(const pg_command *command, row rows[MOST])
 {
     int n = 0, value = 0;
     for (const pg_cli_row *r = command->rows; r && r->kind != PG_CLI_NONE; r++, value++) {
+        if (r->name && !r->help) /* a former name */
+            continue;
         bool flag = r->kind == PG_CLI_FLAG || r->kind == PG_CLI_UNFLAG;
         row here = {.argument = flag ? 0 : r->bare ? 2 : 1, .value = value, .many = r->kind == PG_CLI_TEXTS};
         assert_true(n + 2 < MOST);
@@ -121,9 +104,10 @@ static int table_rows(const pg_command *command, row rows[MOST])
             rows[n] = here;
             snprintf(rows[n++].name, LENGTH, "--%s", r->name);
         }
-        for (const pg_option *sub = r->table; sub && sub->name; sub++) {
+        const pg_option *sub;
+        for (size_t i = 0; (sub = pg_cli_sub(r, i)); i++) {
             assert_true(n + 2 < MOST);
-            rows[n] = (row){.argument = 1, .value = ++value};
+            rows[n] = (row){.argument = r->kind == PG_CLI_TABLE || sub->type != PG_OPTION_BOOL, .value = ++value};
             snprintf(rows[n++].name, LENGTH, "--%s", sub->name);
         }
     }
@@ -132,19 +116,9 @@ static int table_rows(const pg_command *command, row rows[MOST])
 
 static void add_table(words *w, const char *command)
 {
-    char line[4096];
     row rows[MOST];
-    if (!find_command(command)->run_words) {
-        for (int i = 0, n = table_rows(find_command(command), rows); i < n; i++)
-            add(w, rows[i].name, strlen(rows[i].name));
-        return;
-    }
-    snprintf(line, sizeof line,
-             "ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s/shim.so %s --db %s/db %s </dev/null 2>/dev/null",
-             scratch_folder, program_path(), scratch_folder, command);
-    (void)program_shell(line);
-    for (const char *at = program_output; (at = strstr(at, "OPTION ")) != NULL; at += 7)
-        add(w, at + 7, strcspn(at + 7, " "));
+    for (int i = 0, n = table_rows(find_command(command), rows); i < n; i++)
+        add(w, rows[i].name, strlen(rows[i].name));
 }
 
 /* ---- What the pages say ---- */
@@ -179,32 +153,21 @@ static void add_told(words *w, const char *page)
         }
 }
 
-/* A command and each of its actions, which the synopsis names: "data fetch ... | data import ...". */
-static void add_lines(words *w, const char *command, const char *page)
+/* A command, or each of its actions. */
+static void add_lines(words *w, const char *command)
 {
-    char start[LENGTH + 1], action[2 * LENGTH];
-    snprintf(start, sizeof start, "%s ", command);
-    if (!find_command(command)->actions)
+    char action[2 * LENGTH];
+    const pg_command *const *actions = find_command(command)->actions;
+    if (!actions)
         add(w, command, strlen(command));
-    size_t synopsis = strcspn(page, "\n");
-    if (find_command(command)->actions) {
-        for (const pg_command *each = find_command(command)->actions; each->name; each++)
-            add(w, action, (size_t)snprintf(action, sizeof action, "%s%s", start, each->name));
-        return;
-    }
-    for (const char *at = strstr(page, start); at != NULL && at < page + synopsis; at = strstr(at + 1, start)) {
-        size_t length = strspn(at + strlen(start), "abcdefghijklmnopqrstuvwxyz");
-        if (length == 0 || !strchr(" \n", at[strlen(start) + length]))
-            continue;
-        snprintf(action, sizeof action, "%s%.*s", start, (int)length, at + strlen(start));
-        add(w, action, strlen(action));
-    }
+    for (; actions && *actions; actions++)
+        add(w, action, (size_t)snprintf(action, sizeof action, "%s %s", command, (*actions)->name));
 }
 
-static void add_tables(words *w, const char *command, const char *page)
+static void add_tables(words *w, const char *command)
 {
     words lines = {.n = 0};
-    add_lines(&lines, command, page);
+    add_lines(&lines, command);
     for (int i = 0; i < lines.n; i++)
         add_table(w, lines.items[i]);
 }
@@ -226,7 +189,7 @@ static void every_option_is_told_and_every_one_told_is_there(void **state)
         assert_int_equal(program_run("db", "help %s", command), 0);
         assert_true(strlen(program_output) < sizeof pages[c]);
         strcpy(pages[c], program_output);
-        add_tables(&tables[c], command, pages[c]);
+        add_tables(&tables[c], command);
         for (int i = 0; i < tables[c].n; i++)
             add(&any, tables[c].items[i], strlen(tables[c].items[i]));
         memset(&told, 0, sizeof told);
@@ -250,21 +213,6 @@ static void every_option_is_told_and_every_one_told_is_there(void **state)
 }
 
 /* ---- Options that are given twice ---- */
-
-static int read_rows(const char *command, row rows[MOST])
-{
-    words unused = {.n = 0};
-    int n = 0;
-    if (!find_command(command)->run_words)
-        return table_rows(find_command(command), rows);
-    add_table(&unused, command);
-    for (const char *at = program_output; (at = strstr(at, "OPTION ")) != NULL; at += 7, n++) {
-        assert_true(n < MOST);
-        assert_int_equal(sscanf(at, "OPTION %47s %d %d %d", rows[n].name, &rows[n].argument, &rows[n].value, &rows[n].flag), 4);
-        rows[n].many = rows[n].name[1] == '-' ? rows[n].value & PG_COMMAND_MANY : rows[n].value == 'S';
-    }
-    return n;
-}
 
 static const char *spelled(const row *r, const char *value, char out[2 * LENGTH])
 {
@@ -317,12 +265,12 @@ static int give_twice(const char *command, const row *a, const row *b)
 static int give_all_twice(const char *command, const char *page)
 {
     row rows[MOST];
-    int n = read_rows(command, rows), bad = 0;
+    int n = table_rows(find_command(command), rows), bad = 0;
     for (int i = 0; i < n; i++) {
         if (page_says_many(page, rows[i].name) != rows[i].many)
             bad += complain(command, rows[i].name, "the page and the table differ on whether it may be given several times");
         for (int j = 0; j < n; j++)
-            if (i == j || (!rows[i].flag && !rows[j].flag && rows[i].value == rows[j].value))
+            if (i == j || rows[i].value == rows[j].value)
                 bad += give_twice(command, &rows[i], &rows[j]);
     }
     print_message("%s: %d options\n", command, n);
@@ -340,7 +288,7 @@ static void an_option_is_given_once(void **state)
         assert_true(strlen(program_output) < sizeof page);
         strcpy(page, program_output);
         lines.n = 0;
-        add_lines(&lines, commands.items[c], page);
+        add_lines(&lines, commands.items[c]);
         for (int i = 0; i < lines.n; i++)
             bad += give_all_twice(lines.items[i], page);
     }
@@ -436,14 +384,14 @@ static void pages_fit_the_terminal(void **state)
         "help", "help matrix", "list", "help defense robust-masking", "help attack universal", "help model torchscript"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         check_fit(i % 2 ? 100 : 80, others[i]);
-    assert_int_equal(program_run("db", "help data"), 0);
-    assert_non_null(strstr(
-        program_output, "  --side         the archive whose images have a shorter side of so many pixels;")); /* as it stands */
+    assert_int_equal(program_run("db", "help data"), 0); /* in a file, lines are as wide as a page */
+    assert_non_null(strstr(program_output, "  --name NAME           fetch URL: an archive, as import takes it under a name\n"
+                                           "                        of your own, becomes this data set\n"));
 }
 
 static int start(void **state)
 {
-    int status = setup(state);
+    int status = scratch_make(state);
     if (status == 0)
         read_overview();
     return status;

@@ -102,12 +102,12 @@ static void names_are_corrected(void **state)
     expect_usage("$P data", "data fetch NAME");
     expect_usage("$P data fetch --ulr x cifar10", "did you mean '--url'?");
     expect_usage("$P data fetch cifar10 --url", "'--url' wants a value");
-    expect_usage("$P data fetch", "data fetch cifar10");
+    expect_usage("$P data fetch", "NAME|URL is missing; usage: patchgauge data fetch");
     expect_usage("$P data fetch cifar10 --sha256 12", "64 lower-case hexadecimal digits");
-    expect_usage("$P data fetch cifar10 --size -1", "size in bytes");
+    expect_usage("$P data fetch cifar10 --size -1", "--size -1: right would be a whole number, 1 or more");
     expect_usage("$P data fetch synthetic", "built in");
     expect_usage("$P data import cifar01 x", "did you mean 'cifar10'?");
-    expect_usage("$P data import cifar10", "data import cifar10 DIR");
+    expect_usage("$P data import cifar10", "DIR|ARCHIVE is missing; usage: patchgauge data import NAME");
     expect_usage("$P data verify", "data verify NAME");
     expect_usage("$P data verify mnist", "unknown data set");
 }
