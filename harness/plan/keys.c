@@ -32,7 +32,7 @@ void pg_plan_keys_help(pg_buf *text)
     for (const pg_key *key = pg_keys; key->name; key++) {
         pg_buf_printf(text, "  %-11s %s ", key->name, key->help);
         if (!key->fallback)
-            pg_buf_puts(text, "(has to be given)\n");
+            pg_buf_puts(text, "(required)\n");
         else
             pg_buf_printf(text, "(default %s)\n", *key->fallback ? key->fallback : "all");
     }

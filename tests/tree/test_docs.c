@@ -193,16 +193,12 @@ static void matrix_keys_are_told(void **state)
     for (const pg_key *key = pg_keys; key->name != NULL; key++) {
         const char *value = key->fallback, *quote = value != NULL && *value != '\0' ? "`" : "";
         snprintf(start, sizeof start, "| `%s` |", key->name);
-        snprintf(fallback, sizeof fallback, "| %s%s%s |", quote,
-                 value == NULL ? "none, has to be given"
-                 : *value      ? value
-                               : "all",
-                 quote);
+        snprintf(fallback, sizeof fallback, "| %s%s%s |", quote, value == NULL ? "required" : *value ? value : "all", quote);
         line_at(manual, start, line, sizeof line);
         if (strstr(line, fallback) == NULL)
             complain("harness/MANUAL.md", "no row of this key with its default", key->name);
         snprintf(start, sizeof start, "  %s ", key->name);
-        snprintf(fallback, sizeof fallback, "(%s%s)", value != NULL ? "default " : "has to be given",
+        snprintf(fallback, sizeof fallback, "(%s%s)", value != NULL ? "default " : "required",
                  value == NULL ? ""
                  : *value      ? value
                                : "all");

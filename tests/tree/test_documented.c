@@ -316,6 +316,14 @@ static void examples_of_help_work(void **state)
     run_commands("help", "help");
 }
 
+static bool was_printed(const char *text)
+{
+    bool found = false;
+    for (int block = 0; block < block_count; block++)
+        found |= strstr(printed[block], text) != NULL;
+    return found;
+}
+
 static double number(const char *start)
 {
     const char *at = strstr(program_output, start);
@@ -343,9 +351,13 @@ static void the_tutorial_works(void **state)
     static const char *const files[] = {"net.pt",        "data/stripes/manifest.json", "net.safetensors",
                                         "patchgauge.db", "attacked/sheet.svg",         "figures/accuracy.svg",
                                         "stripes.html"};
+    static const char *const said[] = {"delta 0 grid units", "no pixel changes a position outside its stated field"};
     if (!make_python())
         skip();
     run_page("experiments/TUTORIAL.md", "tutorial");
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (!was_printed(said[i]))
+            fail_msg("nowhere: %s", said[i]);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char name[128];
         snprintf(name, sizeof name, "tutorial/%s", files[i]);
