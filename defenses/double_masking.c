@@ -137,12 +137,6 @@ static int shift_of(const pg_window_axis *axis, int a, int b) { return axis->wra
 #define ARGMAX  pg_argmax
 #define NAME(x) x##_grid
 #include "defenses/double_masking_sums.h"
-#undef SUM
-#undef VALUE
-#undef SOURCE
-#undef PLANES
-#undef ARGMAX
-#undef NAME
 
 #define SUM     double
 #define VALUE   double
@@ -151,12 +145,6 @@ static int shift_of(const pg_window_axis *axis, int a, int b) { return axis->wra
 #define ARGMAX  pg_argmax_f64
 #define NAME(x) x##_real
 #include "defenses/double_masking_sums.h"
-#undef SUM
-#undef VALUE
-#undef SOURCE
-#undef PLANES
-#undef ARGMAX
-#undef NAME
 
 static void prepare(masked_map *m, const pg_evidence *evidence, pg_window window, const double_config *config, void *memory)
 {

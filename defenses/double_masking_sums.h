@@ -1,5 +1,6 @@
 /* Sums of double-masking, once for the integers that certify and once for the values before rounding: included twice, with SUM
- * (the type of a sum), VALUE (of a value), SOURCE (the field of pg_evidence), ARGMAX and NAME(x) defined. */
+ * (the type of a sum), VALUE (of a value), SOURCE (the field of pg_evidence), PLANES, ARGMAX and NAME(x) defined, which end
+ * with it. */
 
 static void NAME(add_up)(masked_map *m)
 {
@@ -69,3 +70,10 @@ static int NAME(class_of)(const void *of, int first, int second)
     NAME(outside_both)(m, first, second, m->PLANES.outside, m->PLANES.both);
     return ARGMAX(m->PLANES.both, m->evidence->classes);
 }
+
+#undef SUM
+#undef VALUE
+#undef SOURCE
+#undef PLANES
+#undef ARGMAX
+#undef NAME

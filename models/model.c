@@ -77,10 +77,10 @@ int pg_model_trace(const pg_model *model, const void *config, int height, int wi
 int pg_model_traced_geometry(const pg_model *model, const void *config, int height, int width, int classes, pg_geometry *out)
 {
     pg_parameters parameters;
-    int e = pg_model_trace(model, config, height, width, classes, &parameters, out);
-    if (!e)
+    int code = pg_model_trace(model, config, height, width, classes, &parameters, out);
+    if (code == PG_OK)
         pg_parameters_release(&parameters, NULL);
-    return e;
+    return code;
 }
 
 /* u8 pixels to [0, 1]; floats as they are. */

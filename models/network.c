@@ -69,11 +69,11 @@ int pg_device_choose(const pg_torch *t, const char *asked, int place, char devic
 
 static int open_torch(pg_network *n, const char *weights)
 {
-    int e = pg_torch_load(n->options.threads, &n->torch);
-    if (!e)
-        e = pg_device_choose(n->torch, n->options.device, n->options.place, n->device);
-    if (e)
-        return e;
+    int code = pg_torch_load(n->options.threads, &n->torch);
+    if (code == PG_OK)
+        code = pg_device_choose(n->torch, n->options.device, n->options.place, n->device);
+    if (code != PG_OK)
+        return code;
     bool cuda = strncmp(n->device, "cuda", 4) == 0;
     if (n->options.dtype == PG_DTYPE_BF16 && !cuda && !pg_cpu_has_fast_bf16())
         return pg_fail(PG_EUNSUPPORTED, "dtype bf16 needs a CPU with AMX or AVX-512 bf16, or a GPU; use fp32");
@@ -87,10 +87,10 @@ static int open_torch(pg_network *n, const char *weights)
     snprintf(n->scope->device, sizeof n->scope->device, "%s", n->device);
     const pg_geometry *g = &n->info.geometry;
     pg_geometry traced;
-    e = pg_model_trace(n->model, n->info.config, g->input_height, g->input_width, g->classes, &n->parameters, &traced);
-    if (!e)
-        e = pg_weights_load(weights, n->scope, &n->parameters);
-    return e ? e : fold(n->scope, &n->parameters);
+    code = pg_model_trace(n->model, n->info.config, g->input_height, g->input_width, g->classes, &n->parameters, &traced);
+    if (code == PG_OK)
+        code = pg_weights_load(weights, n->scope, &n->parameters);
+    return code != PG_OK ? code : fold(n->scope, &n->parameters);
 }
 
 int pg_network_open(const char *weights, const char *const *pairs, size_t n_pairs, const pg_network_options *options,
@@ -103,25 +103,25 @@ int pg_network_open(const char *weights, const char *const *pairs, size_t n_pair
     n->options = *options;
     n->images = options->batch;
     snprintf(n->device, sizeof n->device, "cpu");
-    int e = options->batch >= 1 ? PG_OK : pg_fail(PG_EINPUT, "batch %d: at least 1", options->batch);
-    if (!e)
-        e = pg_weights_describe(weights, pairs, n_pairs, &n->info);
-    if (!e) {
+    int code = options->batch >= 1 ? PG_OK : pg_fail(PG_EINPUT, "batch %d: at least 1", options->batch);
+    if (code == PG_OK)
+        code = pg_weights_describe(weights, pairs, n_pairs, &n->info);
+    if (code == PG_OK) {
         n->model = pg_model_find(n->info.model);
         if (n->model->needs_torch)
-            e = open_torch(n, weights);
+            code = open_torch(n, weights);
     }
-    if (!e) {
+    if (code == PG_OK) {
         const pg_geometry *g = &n->info.geometry;
         n->padded = calloc((size_t)options->batch * 3 * g->input_height * g->input_width, 1);
         if (!n->padded)
-            e = pg_fail(PG_ENOMEM, "out of memory");
+            code = pg_fail(PG_ENOMEM, "out of memory");
     }
-    if (e)
+    if (code != PG_OK)
         pg_network_close(n);
     else
         *out = n;
-    return e;
+    return code;
 }
 
 void pg_network_close(pg_network *n)
@@ -176,10 +176,10 @@ static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int
     pg_tensor *u = pg_model_forward(n->model, n->info.config, PG_PASS_EVAL, s, &n->parameters, g->classes, x);
     if (bf16)
         n->torch->autocast(s, n->device, false);
-    int e = read_logits(n, u, count, logits);
+    int code = read_logits(n, u, count, logits);
     n->torch->scope_clear(s);
     n->torch->grad_mode(recorded);
-    return e;
+    return code;
 }
 
 /* ---- Copies ---- */
@@ -220,15 +220,15 @@ static int run_masked(pg_network *n, int64_t first, int count, float *logits)
 {
     const pg_geometry *g = &n->base->info.geometry;
     size_t positions = (size_t)g->rows.positions * (size_t)g->columns.positions, classes = (size_t)g->classes;
-    int e = pg_network_forward(n->base, n->masked_pixels, first, count, n->local);
-    for (int i = 0; !e && i < count; i++)
+    int code = pg_network_forward(n->base, n->masked_pixels, first, count, n->local);
+    for (int i = 0; code == PG_OK && i < count; i++)
         for (size_t c = 0; c < classes; c++) {
             double sum = 0;
             for (size_t p = 0; p < positions; p++)
                 sum += n->local[((size_t)i * positions + p) * classes + c];
             logits[(size_t)n->place[i] * classes + c] = (float)(sum / (double)positions);
         }
-    return e;
+    return code;
 }
 
 /* One image: every masked image once, then those that are the same. They make whole batches and a last one that is
@@ -238,28 +238,28 @@ static int run_masked(pg_network *n, int64_t first, int count, float *logits)
 static int forward_masked(pg_network *n, const uint8_t *pixels, int64_t image, float *logits)
 {
     const pg_geometry *g = &n->info.geometry;
-    int rows = g->rows.positions, columns = g->columns.positions, all = rows * columns, waiting = 0, run = 0, e = PG_OK;
+    int rows = g->rows.positions, columns = g->columns.positions, all = rows * columns, waiting = 0, run = 0, code = PG_OK;
     size_t size = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width, vector = (size_t)g->classes * sizeof *logits;
     if (n->watch && !n->passes)
         for (int i = 0; i < all; i++)
             n->passes += n->masked.mask_image(n->masked.context, i / columns, i % columns, pixels, n->masked_pixels) == i;
-    for (int i = 0; !e && i < all; i++) {
+    for (int i = 0; code == PG_OK && i < all; i++) {
         uint8_t *out = n->masked_pixels + (size_t)waiting * size;
         n->like[i] = n->masked.mask_image(n->masked.context, i / columns, i % columns, pixels, out);
         if (n->like[i] == i)
             n->place[waiting++] = i;
         if (waiting == 0 || (waiting < n->options.batch && i + 1 < all))
             continue;
-        e = run_masked(n, image * all + run, waiting, logits);
+        code = run_masked(n, image * all + run, waiting, logits);
         run += waiting;
         waiting = 0;
-        if (!e && n->watch && !n->watch(n->watcher, run, n->passes) && run < n->passes)
-            e = pg_fail(PG_EINTERRUPTED, "stopped between two passes of an image");
+        if (code == PG_OK && n->watch && !n->watch(n->watcher, run, n->passes) && run < n->passes)
+            code = pg_fail(PG_EINTERRUPTED, "stopped between two passes of an image");
     }
-    for (int i = 0; !e && i < all; i++)
+    for (int i = 0; code == PG_OK && i < all; i++)
         if (n->like[i] != i)
             memcpy(logits + (size_t)i * (size_t)g->classes, logits + (size_t)n->like[i] * (size_t)g->classes, vector);
-    return e;
+    return code;
 }
 
 void pg_network_watch(pg_network *n, bool (*watch)(void *context, int64_t pass, int64_t passes), void *context)
@@ -273,15 +273,15 @@ int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int 
     const pg_geometry *g = &n->info.geometry;
     size_t image = (size_t)3 * g->input_height * g->input_width;
     size_t map = (size_t)g->rows.positions * g->columns.positions * g->classes;
-    int e = PG_OK;
+    int code = PG_OK;
     assert(count >= 1 && count <= n->options.batch);
-    for (int i = 0; n->base && !e && i < count; i++)
-        e = forward_masked(n, pixels + (size_t)i * image, first + i, logits + (size_t)i * map);
-    for (int at = 0; !n->base && !e && at < count; at += n->images) {
+    for (int i = 0; n->base && code == PG_OK && i < count; i++)
+        code = forward_masked(n, pixels + (size_t)i * image, first + i, logits + (size_t)i * map);
+    for (int at = 0; !n->base && code == PG_OK && at < count; at += n->images) {
         int some = count - at < n->images ? count - at : n->images;
-        e = forward_pass(n, pixels + (size_t)at * image, first + at, some, logits + (size_t)at * map);
+        code = forward_pass(n, pixels + (size_t)at * image, first + at, some, logits + (size_t)at * map);
     }
-    return e;
+    return code;
 }
 
 void pg_network_set_batch(pg_network *network, int images)

@@ -43,7 +43,7 @@ static int check_last(pg_pickle *p, size_t n)
 static int small_tuple(pg_pickle *p, size_t n)
 {
     int code = check_last(p, n);
-    return code ? code : gather(p, PG_PICKLE_TUPLE, p->n_stack - n, n, 0);
+    return code != PG_OK ? code : gather(p, PG_PICKLE_TUPLE, p->n_stack - n, n, 0);
 }
 
 /* Appends stack[first..first + n) to the container below them, or to an object that is one; `below`: what else to take away
@@ -72,7 +72,7 @@ static int extend_marked(pg_pickle *p, pg_pickle_kind kind)
 static int extend_last(pg_pickle *p, pg_pickle_kind kind, size_t n)
 {
     int code = check_last(p, n);
-    return code ? code : extend(p, kind, p->n_stack - n, n, 0);
+    return code != PG_OK ? code : extend(p, kind, p->n_stack - n, n, 0);
 }
 
 static int containers(pg_pickle *p, int opcode, bool *mine)

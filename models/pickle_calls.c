@@ -118,7 +118,7 @@ static int push_name(pg_pickle *p, const char *module, const char *name)
         if (strcmp(names[i].name, name) == 0 && strcmp(names[i].module, names[i].known == STORAGE ? plain : module) == 0)
             return pg_pickle_push_integer(p, PG_PICKLE_NAME, (int64_t)i);
     int code = foreign_name(p, module, name, &full);
-    return code ? code : pg_pickle_push_opaque(p, full, NULL, 0);
+    return code != PG_OK ? code : pg_pickle_push_opaque(p, full, NULL, 0);
 }
 
 /* Two lines: module and name. */

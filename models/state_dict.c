@@ -86,7 +86,7 @@ static int add_tensors(pg_state_file *f, const pg_pickle_value *v, const char *p
         return PG_OK;
     pg_state_dict *d = NULL;
     int code = add_dict(f, path, n, &d);
-    for (size_t i = 0; !code && i < v->n; i += 2) {
+    for (size_t i = 0; code == PG_OK && i < v->n; i += 2) {
         const pg_pickle_value *key = v->items[i], *x = v->items[i + 1];
         if (key->kind != PG_PICKLE_TEXT || !is_tensor(x))
             continue;
@@ -100,7 +100,7 @@ static int add_tensors(pg_state_file *f, const pg_pickle_value *v, const char *p
         *t = (pg_state_tensor){.name = key->text, .rank = x->tensor.rank, .view = &x->tensor};
         memcpy(t->shape, x->tensor.shape, sizeof t->shape);
     }
-    return code ? code : seal_dict(d);
+    return code != PG_OK ? code : seal_dict(d);
 }
 
 static void describe(const pg_pickle_value *v, char *out, size_t size)

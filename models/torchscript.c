@@ -97,7 +97,7 @@ static pg_value forward(pg_builder *b, const void *config, pg_value pixels)
     int code = geometry(config, height, width, b->classes, &g);
     if (b->pass != PG_PASS_TRACE)
         x.tensor = numbers_of(b->scope, x.tensor);
-    if (code && !b->error)
+    if (code != PG_OK && !b->error)
         b->error = code;
     x.channels = b->classes;
     x.rows = g.rows;

@@ -285,7 +285,7 @@ int pg_npy_next(pg_npy *npy, void *to, size_t n)
         code = read_all(npy);
     if (code == PG_OK && npy->memory)
         memcpy(to, (unsigned char *)npy->memory + npy->taken * item, n * item);
-    npy->taken += code ? 0 : n;
+    npy->taken += code == PG_OK ? n : 0;
     return code;
 }
 

@@ -107,9 +107,9 @@ static int read_tensor(const char *name, const json_t *entry, size_t data_size, 
     if (!dtype || !shape || !offsets || json_object_size(entry) != 3)
         return pg_fail(PG_EDAMAGED, "tensor '%s': right would be exactly dtype, shape and data_offsets", name);
     int code = read_dtype(dtype, name, &tensor->dtype);
-    if (!code)
+    if (code == PG_OK)
         code = read_shape(shape, tensor);
-    return code ? code : read_offsets(offsets, tensor, data_size, begin);
+    return code != PG_OK ? code : read_offsets(offsets, tensor, data_size, begin);
 }
 
 static int check_metadata(json_t *metadata)

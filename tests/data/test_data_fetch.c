@@ -66,7 +66,7 @@ static int64_t part_size(const pg_fetch *fetch)
 static void expect_fetched(const pg_fetch *fetch)
 {
     int code = fetch_into(fetch);
-    if (code)
+    if (code != PG_OK)
         print_message("%s\n", pg_error_message());
     assert_int_equal(code, PG_OK);
     assert_int_equal(scratch_count(scratch_path("data")), 1 + 8); /* the data, the manifest and nothing else */
