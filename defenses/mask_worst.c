@@ -14,7 +14,7 @@ typedef struct scene {
     const pg_evidence *evidence;
     pg_windows windows;
     const pg_worst *which;
-    pg_reach reach;
+    pg_value_range range;
     int64_t threshold_ppm;
     pg_mask_worst *room;
     int32_t *contents;
@@ -26,7 +26,7 @@ static scene scene_of(pg_mask_worst *room, const pg_evidence *evidence, pg_windo
     scene s = {.evidence = evidence,
                .windows = pg_windows_of(evidence, window),
                .which = which,
-               .reach = pg_reach_of(evidence->spec),
+               .range = pg_value_range_of(evidence->spec),
                .threshold_ppm = threshold_ppm,
                .room = room,
                .contents = contents};
@@ -114,9 +114,9 @@ static int64_t cell_plane(const scene *s, cell_set some)
 /* A value that can be written, at most `value`. */
 static int32_t reachable(const scene *s, int64_t value)
 {
-    if (value >= s->reach.hi)
-        return s->reach.hi;
-    return value < 0 || s->reach.votes ? 0 : (int32_t)value;
+    if (value >= s->range.hi)
+        return s->range.hi;
+    return value < 0 || s->range.votes ? 0 : (int32_t)value;
 }
 
 static bool exceeds(const scene *s, int64_t window, int64_t total)
@@ -147,7 +147,7 @@ static void pour(const scene *s, int class, int64_t amount, int x)
  * every window, h what it holds outside, m the raised cells that it holds. 0 if there is none. */
 static int32_t unmasked_level(const scene *s, int64_t outside, int64_t cells)
 {
-    int64_t level = s->reach.hi;
+    int64_t level = s->range.hi;
     for (int x = 0; x < s->windows.count; x++) {
         pg_int128 slope = (pg_int128)s->room->cells.sum[x] * PG_PPM - (pg_int128)s->threshold_ppm * cells;
         pg_int128 room = (pg_int128)s->threshold_ppm * outside - (pg_int128)s->room->held.sum[x] * PG_PPM;
@@ -190,7 +190,7 @@ static void raise_unmasked(const scene *s, int way)
     }
     count = cell_plane(s, some);
     int32_t level = unmasked_level(s, outside, count);
-    while (s->reach.votes && level == 0 && some.end - some.first > 1) {
+    while (s->range.votes && level == 0 && some.end - some.first > 1) {
         some.end--;
         count = cell_plane(s, some);
         level = unmasked_level(s, outside, count);
@@ -203,7 +203,7 @@ static void raise_unmasked(const scene *s, int way)
 static void feed_label(const scene *s)
 {
     int best = -1;
-    int64_t most = 0, hi = s->reach.hi, outside = class_plane(s, s->which->label, &s->room->held);
+    int64_t most = 0, hi = s->range.hi, outside = class_plane(s, s->which->label, &s->room->held);
     (void)cell_plane(s, all_cells(s));
     for (int x = 0; x < s->windows.count; x++) {
         int64_t held = s->room->held.sum[x], fed = s->room->cells.sum[x] * hi;
@@ -213,7 +213,7 @@ static void feed_label(const scene *s)
         }
     }
     for (int i = 0; i < s->windows.k && best >= 0; i++)
-        *content(s, i, s->which->label) = holds(s, best, i) ? s->reach.hi : 0;
+        *content(s, i, s->which->label) = holds(s, best, i) ? s->range.hi : 0;
 }
 
 bool pg_mask_worst_per_class(pg_mask_worst *room, const pg_evidence *evidence, pg_window window, int64_t threshold_ppm,
@@ -227,7 +227,7 @@ bool pg_mask_worst_per_class(pg_mask_worst *room, const pg_evidence *evidence, p
     if (which->variant >= RIVALS)
         feed_label(&s);
     if (way == FILLED)
-        fill(&s, which->rival, s.reach.hi);
+        fill(&s, which->rival, s.range.hi);
     else
         raise_unmasked(&s, way);
     return true;
@@ -253,7 +253,7 @@ static void keep(const scene *s)
 static int feeding_window(const scene *s, int64_t label, int64_t rival)
 {
     int best = -1;
-    int64_t most = 0, k = s->windows.k, hi = s->reach.hi;
+    int64_t most = 0, k = s->windows.k, hi = s->range.hi;
     for (int x = 0; x < s->windows.count; x++) {
         int64_t held = s->room->held.sum[x], cells = s->room->cells.sum[x];
         if (cells == 0 || cells == k || !exceeds(s, held + cells * hi, label + cells * hi))
@@ -275,7 +275,7 @@ static void keep_fed(const scene *s)
     (void)cell_plane(s, all_cells(s));
     int x = feeding_window(s, label, rival);
     for (int i = 0; i < s->windows.k && x >= 0; i++)
-        *content(s, i, s->which->label) = holds(s, x, i) ? s->reach.hi : 0;
+        *content(s, i, s->which->label) = holds(s, x, i) ? s->range.hi : 0;
     label = class_plane(s, s->which->label, &s->room->held);
     int masked = pg_argmax(s->room->held.sum, s->windows.count);
     pour(s, s->which->rival, just_below(s, s->which->label, label) - rival, masked);
@@ -284,7 +284,7 @@ static void keep_fed(const scene *s)
 /* Raises a class evenly, as far as its heaviest window stays one that the malicious window does not meet. */
 static void raise_elsewhere(const scene *s, int class)
 {
-    int64_t most = PG_NONE, level = s->reach.hi;
+    int64_t most = PG_NONE, level = s->range.hi;
     (void)class_plane(s, class, &s->room->held);
     (void)cell_plane(s, all_cells(s));
     for (int x = 0; x < s->windows.count; x++)
@@ -329,7 +329,7 @@ bool pg_mask_worst_predicted(pg_mask_worst *room, const pg_evidence *evidence, p
     else if (which->variant == KEEP_FED)
         keep_fed(&s);
     else if (which->variant == FILL)
-        fill(&s, which->rival, s.reach.hi);
+        fill(&s, which->rival, s.range.hi);
     else if (which->variant == ELSEWHERE)
         raise_elsewhere(&s, which->rival);
     else if (which->variant == THIRD)

@@ -1,10 +1,10 @@
 #include "defenses/worst.h"
 
-pg_reach pg_reach_of(const pg_evidence_spec *spec)
+pg_value_range pg_value_range_of(const pg_evidence_spec *spec)
 {
     int64_t lo, hi;
     (void)pg_evidence_range(spec, &lo, &hi); /* unbounded: where the grid ends */
-    return (pg_reach){(int32_t)lo, (int32_t)hi, spec->feature == PG_FEATURE_PREDICTION};
+    return (pg_value_range){(int32_t)lo, (int32_t)hi, spec->feature == PG_FEATURE_PREDICTION};
 }
 
 int pg_worst_position(const pg_evidence *evidence, const pg_windows *windows, const pg_worst *which, int cell)
@@ -21,10 +21,10 @@ bool pg_worst_extreme(const pg_evidence *evidence, pg_window window, const void 
     (void)scratch;
     if (which->variant > 0)
         return false;
-    pg_reach reach = pg_reach_of(evidence->spec);
+    pg_value_range range = pg_value_range_of(evidence->spec);
     int64_t cells = pg_windows_of(evidence, window).k;
     for (int64_t i = 0; i < cells; i++)
         for (int c = 0; c < evidence->classes; c++)
-            *contents++ = c == which->rival ? reach.hi : reach.lo;
+            *contents++ = c == which->rival ? range.hi : range.lo;
     return true;
 }

@@ -8,11 +8,11 @@
 #include "defenses/windows.h"
 
 /* What an attacker can write as one value: all of [lo, hi] on the grid, or, where features are votes, lo and hi alone. */
-typedef struct pg_reach {
+typedef struct pg_value_range {
     int32_t lo, hi; /* +-PG_EVIDENCE_MAX where there is no bound */
     bool votes;
-} pg_reach;
-pg_reach pg_reach_of(const pg_evidence_spec *spec);
+} pg_value_range;
+pg_value_range pg_value_range_of(const pg_evidence_spec *spec);
 
 /* The position (row * width + column) of a cell of the window at (top, left). */
 int pg_worst_position(const pg_evidence *evidence, const pg_windows *windows, const pg_worst *which, int cell);
