@@ -215,14 +215,14 @@ static void spans_join(const spans *s, int out, int start, int length, int *from
     }
 }
 
-int pg_resize_affected(int in, int out, pg_filter filter, int length, int *reach)
+int pg_resize_affected(int in, int out, pg_filter filter, int length, int *affected)
 {
     spans s;
     int code = spans_init(&s, in, out, filter);
-    *reach = 0;
+    *affected = 0;
     for (int start = 0, from, to; code == PG_OK && start + length <= in; start++) {
         spans_join(&s, out, start, length, &from, &to);
-        *reach = to - from > *reach ? to - from : *reach;
+        *affected = to - from > *affected ? to - from : *affected;
     }
     spans_release(&s);
     return code;

@@ -27,7 +27,7 @@ int pg_resize_planes(const pg_resizing *how, const uint8_t *planes, uint8_t *out
 
 /* Along one axis that is resized from `in` to `out` pixels: the most neighbouring pixels of the result that can change when
  * `length` neighbouring pixels of the image do, wherever these lie. 1 <= length <= in. PG_ENOMEM. */
-int pg_resize_affected(int in, int out, pg_filter filter, int length, int *reach) PG_MUST_USE;
+int pg_resize_affected(int in, int out, pg_filter filter, int length, int *affected) PG_MUST_USE;
 /* Along both axes, of a patch of height x width pixels wherever it lies. PG_ENOMEM. */
 int pg_resize_affected_pixels(const pg_resizing *how, int height, int width, int *affected_height,
                               int *affected_width) PG_MUST_USE;

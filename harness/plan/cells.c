@@ -41,10 +41,10 @@ static int resolve_defense(pg_cell_builder *s, const pg_toml_value **values, pg_
 
 /* What a patch changes of an axis that is resized to `out` pixels behind the attacker. An axis of the same size is not touched,
  * as with every filter of weight 1 at the pixel itself. */
-static int affected_pixels(int in, int out, pg_filter filter, int patch, int *reach)
+static int affected_pixels(int in, int out, pg_filter filter, int patch, int *affected)
 {
-    *reach = patch;
-    return in == out ? PG_OK : pg_resize_affected(in, out, filter, patch, reach);
+    *affected = patch;
+    return in == out ? PG_OK : pg_resize_affected(in, out, filter, patch, affected);
 }
 
 /* Certificates with room for a change want a measurement of it. */

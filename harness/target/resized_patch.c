@@ -171,10 +171,10 @@ static int fill_base(const pg_resized_patch *s, resized_slot *x, int top, const 
 }
 
 /* Where the region begins along an axis: it has room for all that a patch changes anywhere. */
-static int begin(int in, int out, pg_filter filter, int start, int length, int reach, int *from)
+static int begin(int in, int out, pg_filter filter, int start, int length, int affected, int *from)
 {
     int count, code = pg_resize_touched(in, out, filter, start, length, from, &count);
-    *from = *from > out - reach ? out - reach : *from;
+    *from = *from > out - affected ? out - affected : *from;
     return code;
 }
 

@@ -41,7 +41,7 @@ typedef struct size {
     int from_height, from_width, height, width, patch_height, patch_width;
 } size;
 
-/* One patch of random bytes on a random image: whether it stays within the reach. */
+/* One patch of random bytes on a random image: whether it changes affected pixels only. */
 static void try_one(const size *s, pg_filter filter, uint32_t trial, int *rows, int *columns)
 {
     pg_rng rng = pg_rng_make(17, PG_STREAM_TEST, trial);
@@ -63,7 +63,7 @@ static void try_one(const size *s, pg_filter filter, uint32_t trial, int *rows, 
     changed(s->height, s->width, before, patched, rows, columns);
 }
 
-static void patches_change_no_more_than_their_reach(void **state)
+static void patches_change_no_more_than_the_affected_pixels(void **state)
 {
     (void)state;
     static const size sizes[] = {
@@ -75,35 +75,36 @@ static void patches_change_no_more_than_their_reach(void **state)
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
         for (int filter = PG_FILTER_BILINEAR; filter <= PG_FILTER_BICUBIC; filter++) {
             const size *s = &sizes[k];
-            int reach[2] = {0}, most[2] = {0};
-            assert_int_equal(pg_resize_affected(s->from_height, s->height, (pg_filter)filter, s->patch_height, &reach[0]),
+            int affected[2] = {0}, most[2] = {0};
+            assert_int_equal(pg_resize_affected(s->from_height, s->height, (pg_filter)filter, s->patch_height, &affected[0]),
                              PG_OK);
-            assert_int_equal(pg_resize_affected(s->from_width, s->width, (pg_filter)filter, s->patch_width, &reach[1]), PG_OK);
+            assert_int_equal(pg_resize_affected(s->from_width, s->width, (pg_filter)filter, s->patch_width, &affected[1]),
+                             PG_OK);
             for (uint32_t trial = 0; trial < 150; trial++) {
                 int rows, columns;
                 try_one(s, (pg_filter)filter, trial, &rows, &columns);
-                assert_true(rows <= reach[0] && columns <= reach[1]);
+                assert_true(rows <= affected[0] && columns <= affected[1]);
                 most[0] = rows > most[0] ? rows : most[0];
                 most[1] = columns > most[1] ? columns : most[1];
             }
-            print_message("%3dx%-3d to %3dx%-3d, %-8s patch %dx%d: reach %dx%d, seen %dx%d\n", s->from_height, s->from_width,
-                          s->height, s->width, pg_filter_names[filter], s->patch_height, s->patch_width, reach[0], reach[1],
-                          most[0], most[1]);
-            assert_true(most[0] >= reach[0] - 1 &&
-                        most[1] >= reach[1] - 1); /* the last pixel may have too small a weight to show */
+            print_message("%3dx%-3d to %3dx%-3d, %-8s patch %dx%d: affected %dx%d, seen %dx%d\n", s->from_height, s->from_width,
+                          s->height, s->width, pg_filter_names[filter], s->patch_height, s->patch_width, affected[0],
+                          affected[1], most[0], most[1]);
+            assert_true(most[0] >= affected[0] - 1 &&
+                        most[1] >= affected[1] - 1); /* the last pixel may have too small a weight to show */
         }
 }
 
 /* Every place of every patch along one axis, each pixel of it against the weights themselves: a grey image with one pixel. */
-static void reach_is_attained(void **state)
+static void affected_pixels_change(void **state)
 {
     (void)state;
     static const int pairs[][2] = {{32, 192}, {32, 224}, {224, 299}, {48, 20}, {13, 13}, {5, 33}};
     for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++)
         for (int filter = PG_FILTER_BILINEAR; filter <= PG_FILTER_BICUBIC; filter++)
             for (int length = 1; length <= pairs[k][0]; length += length < 6 ? 1 : 7) {
-                int in = pairs[k][0], out = pairs[k][1], reach, longest = 0;
-                assert_int_equal(pg_resize_affected(in, out, (pg_filter)filter, length, &reach), PG_OK);
+                int in = pairs[k][0], out = pairs[k][1], affected, longest = 0;
+                assert_int_equal(pg_resize_affected(in, out, (pg_filter)filter, length, &affected), PG_OK);
                 for (int start = 0; start + length <= in; start++) {
                     bool touched[SIDE_MAX] = {false};
                     for (int p = start; p < start + length; p++)
@@ -125,14 +126,14 @@ static void reach_is_attained(void **state)
                         }
                     longest = end - first > longest ? end - first : longest;
                 }
-                if (longest > reach || longest < reach - 2)
-                    fail_msg("%d to %d, %s, %d pixels: reach %d, seen %d", in, out, pg_filter_names[filter], length, reach,
-                             longest);
-                assert_true(in != out || reach == length);
+                if (longest > affected || longest < affected - 2)
+                    fail_msg("%d to %d, %s, %d pixels: affected %d, seen %d", in, out, pg_filter_names[filter], length,
+                             affected, longest);
+                assert_true(in != out || affected == length);
             }
-    int reach;
-    assert_int_equal(pg_resize_affected(32, 192, PG_FILTER_BICUBIC, 5, &reach), PG_OK);
-    assert_int_equal(reach, 48);
+    int affected;
+    assert_int_equal(pg_resize_affected(32, 192, PG_FILTER_BICUBIC, 5, &affected), PG_OK);
+    assert_int_equal(affected, 48);
 }
 
 /* For every place of a patch: pixels of the result in which one of its pixels has a weight, and no others. */
@@ -152,8 +153,8 @@ static void touched_pixels_are_those_with_a_weight(void **state)
                 assert_true(sum > 1 - 1e-5 && sum < 1 + 1e-5);
             }
             for (int length = 1; length <= 6; length++) {
-                int reach, most = 0;
-                assert_int_equal(pg_resize_affected(in, out, filter, length, &reach), PG_OK);
+                int affected, most = 0;
+                assert_int_equal(pg_resize_affected(in, out, filter, length, &affected), PG_OK);
                 for (int start = 0; start + length <= in; start++) {
                     int from, count, first = out, last = -1;
                     assert_int_equal(pg_resize_touched(in, out, filter, start, length, &from, &count), PG_OK);
@@ -166,7 +167,7 @@ static void touched_pixels_are_those_with_a_weight(void **state)
                     assert_true(from == first && count == last - first + 1);
                     most = count > most ? count : most;
                 }
-                assert_int_equal(most, reach);
+                assert_int_equal(most, affected);
             }
         }
 }
@@ -190,10 +191,11 @@ static void windows_hold_what_a_patch_before_the_resize_touches(void **state)
         pg_network *net = random_net_open(t, nets[k].model, s->height, s->width, CLASSES, 4, nets[k].pairs,
                                           &(pg_network_options){.device = "cpu", .batch = BATCH, .threads = 1});
         const pg_geometry *g = &pg_network_info(net)->geometry;
-        int reach[2], H = g->rows.positions, W = g->columns.positions, most[2] = {0};
-        assert_int_equal(pg_resize_affected(s->from_height, s->height, PG_FILTER_BICUBIC, s->patch_height, &reach[0]), PG_OK);
-        assert_int_equal(pg_resize_affected(s->from_width, s->width, PG_FILTER_BICUBIC, s->patch_width, &reach[1]), PG_OK);
-        int window[2] = {pg_axis_window(&g->rows, s->height, reach[0]), pg_axis_window(&g->columns, s->width, reach[1])};
+        int affected[2], H = g->rows.positions, W = g->columns.positions, most[2] = {0};
+        assert_int_equal(pg_resize_affected(s->from_height, s->height, PG_FILTER_BICUBIC, s->patch_height, &affected[0]),
+                         PG_OK);
+        assert_int_equal(pg_resize_affected(s->from_width, s->width, PG_FILTER_BICUBIC, s->patch_width, &affected[1]), PG_OK);
+        int window[2] = {pg_axis_window(&g->rows, s->height, affected[0]), pg_axis_window(&g->columns, s->width, affected[1])};
         size_t pixels = (size_t)(s->height * s->width), map = (size_t)(H * W * CLASSES);
         uint8_t *planes = malloc(BATCH * 3 * pixels);
         float *u = malloc(BATCH * map * sizeof *u);
@@ -304,8 +306,8 @@ static void what_is_resized_has_a_hash_of_its_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(patches_change_no_more_than_their_reach),
-        cmocka_unit_test(reach_is_attained),
+        cmocka_unit_test(patches_change_no_more_than_the_affected_pixels),
+        cmocka_unit_test(affected_pixels_change),
         cmocka_unit_test(touched_pixels_are_those_with_a_weight),
         cmocka_unit_test(windows_hold_what_a_patch_before_the_resize_touches),
         cmocka_unit_test(resized_data_sets_are_read),

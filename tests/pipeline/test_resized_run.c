@@ -309,9 +309,9 @@ static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
     json_t *meta = read_meta("files");
     assert_string_equal(json_string_value(json_object_get(meta, "patch_space")), "image");
     expect_pair(meta, "patch", PATCH);
-    int reach;
-    assert_int_equal(pg_resize_affected(FROM, SIDE, PG_FILTER_BICUBIC, PATCH, &reach), PG_OK);
-    expect_pair(meta, "affected", reach);
+    int affected;
+    assert_int_equal(pg_resize_affected(FROM, SIDE, PG_FILTER_BICUBIC, PATCH, &affected), PG_OK);
+    expect_pair(meta, "affected", affected);
     json_decref(meta);
     snprintf(path, sizeof path, "%s/patches.npy", scratch_path("files"));
     assert_int_equal(load_npy(path, &patches), PG_OK);

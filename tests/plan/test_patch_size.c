@@ -120,7 +120,7 @@ static void test_patches_before_and_behind_a_resize(void **state)
     "[fixed]\nweights = \"null\"\ndefense = \"mean\"\nnull.height = 22\nnull.width = 22\nnull.field = 17\nnull.stride = 8\n" \
     "null.input_height = 192\nnull.input_width = 192\n"
     static const struct {
-        const char *rest, *window, *reach, *patch;
+        const char *rest, *window, *affected, *patch;
     } cases[] = {
         {"dataset = \"synthetic:test@192\"\npatch = 5\n", "8x8", "48x48", "5x5"},
         {"dataset = \"synthetic:test@192\"\npatch = 5\npatch-space = \"image\"\n", "8x8", "48x48", "5x5"},
@@ -139,7 +139,7 @@ static void test_patches_before_and_behind_a_resize(void **state)
             fail_msg("%s", problems);
         const pg_cell *cell = pg_plan_at(plan, 0);
         assert_string_equal(pg_cell_value(cell, "window"), cases[i].window);
-        assert_string_equal(pg_cell_value(cell, "affected.px"), cases[i].reach);
+        assert_string_equal(pg_cell_value(cell, "affected.px"), cases[i].affected);
         assert_string_equal(pg_cell_value(cell, "patch.px"), cases[i].patch);
         memcpy(ids[i], cell->id, PG_HASH_HEX);
         pg_plan_free(plan);

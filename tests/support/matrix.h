@@ -52,7 +52,7 @@ static pg_plan *must_open(const char *text, const char *const *overrides)
 }
 
 /* The id of the one cell of a matrix. */
-static void id_of(const char *text, char id[PG_HASH_HEX])
+static inline void id_of(const char *text, char id[PG_HASH_HEX])
 {
     pg_plan *plan = must_open(text, NULL);
     assert_int_equal(pg_plan_count(plan), 1);
