@@ -195,26 +195,26 @@ static int predict_predicted(const pg_evidence *evidence, const pg_windows *wind
 typedef struct bounds {
     int64_t threshold_ppm, keep_ppm; /* T and 1 - T */
     bool limited;                    /* c_h is finite */
-    int64_t limit, reach;            /* c_h and k c_h on the grid */
+    int64_t limit, window_bound;     /* c_h and k c_h on the grid */
 } bounds;
 
 /* Whether lb exceeds ub for a rival with t outside the window: it has to beat one of the two upper bounds. */
 static bool beats(const bounds *b, int64_t lb, int64_t t)
 {
-    return (pg_int128)lb * b->keep_ppm > (pg_int128)t * PG_PPM || (b->limited && lb > t + b->reach);
+    return (pg_int128)lb * b->keep_ppm > (pg_int128)t * PG_PPM || (b->limited && lb > t + b->window_bound);
 }
 
 /* Whether lb - ub rounded down is below `margin`; not for an unbounded rival, which certify_per_class turns away. */
 static bool below(const bounds *b, int64_t lb, int64_t t, int64_t margin)
 {
     bool scaled = b->keep_ppm == 0 || (pg_int128)t * PG_PPM > ((pg_int128)lb - margin) * b->keep_ppm;
-    return scaled && !(b->limited && lb - (t + b->reach) >= margin);
+    return scaled && !(b->limited && lb - (t + b->window_bound) >= margin);
 }
 
 /* lb - ub rounded down, saturating at the lower end; not for an unbounded rival. */
 static int64_t difference(const bounds *b, int64_t lb, int64_t t)
 {
-    pg_int128 best = INT64_MIN, plain = (pg_int128)lb - t - b->reach;
+    pg_int128 best = INT64_MIN, plain = (pg_int128)lb - t - b->window_bound;
     if (b->keep_ppm > 0) {
         pg_int128 scaled = lb - ((pg_int128)t * PG_PPM + b->keep_ppm - 1) / b->keep_ppm;
         best = PG_MAX(scaled, best);
@@ -229,7 +229,7 @@ static bool survives(const image *im, const bounds *b, int64_t rest, int64_t hea
     pg_int128 label = (pg_int128)rest - heaviest - leak, rival = (pg_int128)t + leak;
     if (label <= 0)
         return false; /* also keeps the products below small */
-    return label * b->keep_ppm > rival * PG_PPM || (b->limited && label > rival + b->reach);
+    return label * b->keep_ppm > rival * PG_PPM || (b->limited && label > rival + b->window_bound);
 }
 
 /* lb of window w against a rival with t outside it. Where the search for windows that can be fed is needed, it is left out if
@@ -276,7 +276,7 @@ static pg_verdict certify_per_class(const image *im, const masking_config *confi
     bounds b = {.threshold_ppm = config->threshold_ppm, .keep_ppm = PG_PPM - config->threshold_ppm};
     int64_t lo;
     b.limited = pg_evidence_range(im->evidence->spec, &lo, &b.limit);
-    b.reach = im->windows.k * b.limit;
+    b.window_bound = im->windows.k * b.limit;
     if (verdict.prediction != im->label || (b.keep_ppm == 0 && !b.limited))
         return verdict;
     bool certified = im->windows.outside > 0;

@@ -30,8 +30,8 @@ int pg_axis_window_most(const pg_axis *axis, int input_px, int patch_px)
 {
     if (axis->field <= 0 || patch_px >= input_px)
         return axis->positions;
-    int64_t reach = (int64_t)patch_px + axis->field - 1; /* fields start in so many pixels */
-    int64_t most = (reach + axis->stride - 1) / axis->stride;
+    int64_t starts = (int64_t)patch_px + axis->field - 1; /* fields start in so many pixels */
+    int64_t most = (starts + axis->stride - 1) / axis->stride;
     most += axis->wrap && input_px % axis->stride != 0; /* where the ends meet, starts are closer to each other */
     return most < axis->positions ? (int)most : axis->positions;
 }

@@ -32,13 +32,13 @@ static crop crop_of(const pg_table_network *n)
 }
 
 typedef struct weighed {
-    double reach; /* how far out of the field's middle: 1 at its edge */
+    double distance; /* how far out of the field's middle: 1 at its edge */
     double value;
 } weighed;
 
 static int by_affected(const void *a, const void *b)
 {
-    double x = ((const weighed *)a)->reach, y = ((const weighed *)b)->reach;
+    double x = ((const weighed *)a)->distance, y = ((const weighed *)b)->distance;
     return (x > y) - (x < y);
 }
 
@@ -49,9 +49,9 @@ static bool is_band(const pg_table_network *n, bool of_columns)
     return of_columns ? high && !wide : wide && !high;
 }
 
-/* *reach: of the smallest rectangle with the field's middle and shape that holds half of the sum; a band's is as high as the
+/* *distance: of the smallest rectangle with the field's middle and shape that holds half of the sum; a band's is as high as the
  * image. *outside: the share outside the field, in percent. */
-static int weigh(const pg_table_network *n, double *reach, double *outside)
+static int weigh(const pg_table_network *n, double *distance, double *outside)
 {
     size_t size = (size_t)(n->map_height * n->map_width), i = 0;
     weighed *all = malloc(size * sizeof *all);
@@ -63,17 +63,17 @@ static int weigh(const pg_table_network *n, double *reach, double *outside)
         for (int x = 0; x < n->map_width; x++, i++) {
             double up = (fabs(y - middle_y) + 0.5) / (n->field_height / 2.0),
                    side = (fabs(x - middle_x) + 0.5) / (n->field_width / 2.0);
-            all[i] =
-                (weighed){.reach = fmax(is_band(n, true) ? 0 : up, is_band(n, false) ? 0 : side), .value = (double)n->map[i]};
+            all[i] = (weighed){.distance = fmax(is_band(n, true) ? 0 : up, is_band(n, false) ? 0 : side),
+                               .value = (double)n->map[i]};
             sum += all[i].value;
         }
     qsort(all, size, sizeof *all, by_affected);
-    *reach = *outside = 0;
+    *distance = *outside = 0;
     for (i = 0; i < size; i++) {
         if (within < 0.5 * sum)
-            *reach = all[i].reach;
+            *distance = all[i].distance;
         within += all[i].value;
-        *outside += all[i].reach > 1 + 1e-9 ? all[i].value : 0;
+        *outside += all[i].distance > 1 + 1e-9 ? all[i].value : 0;
     }
     *outside = sum > 0 ? 100 * *outside / sum : 0;
     free(all);
@@ -82,13 +82,13 @@ static int weigh(const pg_table_network *n, double *reach, double *outside)
 
 static int write_label(const pg_table_network *n, size_t at, pg_buf *out)
 {
-    double reach = 0, outside = 0;
-    int code = weigh(n, &reach, &outside);
+    double distance = 0, outside = 0;
+    int code = weigh(n, &distance, &outside);
     pg_buf_printf(out, "%zu\t", at);
     pg_figure_text_cut(n->name, LABEL_MAX, out);
     pg_buf_printf(out, "\tfield (frame): %d x %d px\thalf within %.0f x %.0f px; ", n->field_height, n->field_width,
-                  round((is_band(n, true) ? 1 : reach) * n->field_height),
-                  round((is_band(n, false) ? 1 : reach) * n->field_width));
+                  round((is_band(n, true) ? 1 : distance) * n->field_height),
+                  round((is_band(n, false) ? 1 : distance) * n->field_width));
     if (outside > 0)
         pg_buf_printf(out, "outside: %.2g%%\n", outside);
     else
