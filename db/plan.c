@@ -1,7 +1,7 @@
 /* Recording a plan and creating the tasks that are missing. See store.h.
  *
  * A task serves cells that share a forward pass over a run of images. A cell's images that no task of it covers are cut at
- * multiples of the forward's chunk; pieces with equal bounds become one task, unless their cells are to be apart. A pending
+ * multiples of the forward's chunk; pieces with equal bounds become one task, unless their cells differ in group. A pending
  * task that also serves cells of other plans is not run by this plan: its share of this plan's cells is taken out first, so
  * that a worker knows every cell it serves. Plans that come later create such tasks again: see split.c. */
 #include "db/internal.h"

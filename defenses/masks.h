@@ -29,7 +29,7 @@ typedef struct pg_plane {
 void pg_plane_layout(pg_arena *arena, int height, int width, pg_plane *plane);
 void pg_plane_run(pg_plane *plane, const pg_evidence *evidence, const pg_windows *windows, int class);
 
-/* The heaviest window disjoint from each: apart of window (top, left) is the heavier of rows[top] and columns[left]. */
+/* The heaviest window disjoint from each: that of window (top, left) is the heavier of rows[top] and columns[left]. */
 typedef struct pg_disjoint {
     pg_heaviest *rows, *columns; /* [places]: disjoint along that axis */
     pg_heaviest *line, *work;    /* private */

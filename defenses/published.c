@@ -5,7 +5,7 @@ static int64_t outside(const pg_sums *sums, int class, int64_t inside) { return 
 
 static int64_t strongest(const pg_sums *sums, int w) { return PG_MAX(sums->before[w], sums->after[w]); }
 
-/* Case II for one target: its heaviest window apart from w is masked, and the label loses more there than its margin. */
+/* Case II for one target: its heaviest window disjoint from w is masked, and the label loses more there than its margin. */
 static bool case_two(const pg_windows *windows, const pg_sums *sums, int label, int target, const pg_plane *own,
                      const pg_plane *other, const pg_disjoint *disjoint)
 {

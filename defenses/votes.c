@@ -19,7 +19,7 @@ size_t pg_votes_scratch(int classes) { return 3 * (size_t)classes; }
 
 typedef struct votes {
     int label, classes;
-    double apart; /* 2d, in logits */
+    double change; /* 2d, in logits */
     double temperature, theta;
     int32_t none, one;     /* a vote on the grid, behind the clip */
     double *u, *e, *after; /* [classes] logits of a position, their exponentials, sums of those behind a class */
@@ -36,7 +36,7 @@ static votes votes_of(const pg_evidence_spec *spec, int64_t logit_delta, int cla
     double d = (double)PG_MIN(logit_delta, (int64_t)2 * PG_EVIDENCE_MAX) / PG_GRID;
     return (votes){.label = label,
                    .classes = classes,
-                   .apart = 2 * d,
+                   .change = 2 * d,
                    .temperature = spec->temperature > 0 ? spec->temperature : 1,
                    .theta = spec->theta,
                    .none = on_grid(spec, 0),
@@ -58,7 +58,7 @@ static void nothing_known(const votes *v, int32_t *q)
 /* theta = 0. Differences are rounded, and the bound is exact: a rounded difference above it is above it. */
 static void one_vote(const votes *v, int32_t *q)
 {
-    double bound = v->apart + 1.0 / PG_GRID, top = v->u[0], rival = -INFINITY;
+    double bound = v->change + 1.0 / PG_GRID, top = v->u[0], rival = -INFINITY;
     for (int c = 0; c < v->classes; c++) {
         top = PG_MAX(v->u[c], top);
         rival = c != v->label ? PG_MAX(v->u[c], rival) : rival;
@@ -79,7 +79,7 @@ static void add_up_behind(const votes *v)
 }
 
 /* theta > 0. exp((u - m - 2d) / t), for all classes or for one. */
-static double fallen(const votes *v, double u, double top) { return pg_exp((u - top - v->apart) / v->temperature); }
+static double fallen(const votes *v, double u, double top) { return pg_exp((u - top - v->change) / v->temperature); }
 
 static bool sure_above(const votes *v, double top, double room)
 {
@@ -108,7 +108,7 @@ static void votes_above(const votes *v, int32_t *q)
 /* One position, its logits in v->u. */
 static void worst_of(const votes *v, int32_t *q)
 {
-    if (v->apart >= 2.0 * 2 * PG_EVIDENCE_MAX / PG_GRID || (v->theta > 0 && !(v->apart / v->temperature < exponent_max)))
+    if (v->change >= 2.0 * 2 * PG_EVIDENCE_MAX / PG_GRID || (v->theta > 0 && !(v->change / v->temperature < exponent_max)))
         nothing_known(v, q);
     else if (v->theta > 0)
         votes_above(v, q);

@@ -6,7 +6,7 @@
 # their counterparts; a wrap flag that is read to its opposite.
 BEGIN {
     n = split("before after own rival own other rest rival label target lb t lo hi rows columns top left height width " \
-              "wrap_rows wrap_columns true false heaviest touching heaviest total tail head", words, " ")
+              "wrap_rows wrap_columns true false heaviest overlapping heaviest total tail head", words, " ")
     for (i = 1; i <= n; i += 2) {
         roles[words[i]] = roles[words[i]] " " words[i + 1]
         roles[words[i + 1]] = roles[words[i + 1]] " " words[i]

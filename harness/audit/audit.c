@@ -512,16 +512,16 @@ int pg_audit_run(const pg_audit_request *request, pg_audit_row **rows, size_t *n
 {
     size_t cells = pg_plan_count(request->plan);
     audit a = {.request = request, .n_rows = PG_AUDIT_LEVELS * cells};
-    bool apart = false;
+    bool in_children = false;
     for (size_t i = 0; i < cells; i++)
-        apart = apart || rests_on_plugin(request, pg_plan_at(request->plan, i));
+        in_children = in_children || rests_on_plugin(request, pg_plan_at(request->plan, i));
     a.rows = calloc(a.n_rows + 1, sizeof *a.rows);
     a.group = calloc(cells + 1, sizeof *a.group);
     int code = a.rows && a.group ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for an audit of %zu cells", cells);
     if (code == PG_OK && request->levels[PG_AUDIT_PIXEL] && !request->attack)
         code = pg_fail(PG_EINPUT, "an audit at the level of pixels needs an attack");
     if (code == PG_OK)
-        code = apart ? audit_in_children(&a) : audit_all(&a);
+        code = in_children ? audit_in_children(&a) : audit_all(&a);
     free(a.group);
     *rows = a.rows;
     *n = a.rows ? pack(a.rows, a.n_rows) : 0;

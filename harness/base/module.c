@@ -74,9 +74,9 @@ static int check_row(const pg_module *m, const char *kind, const pg_option *row)
 {
     const char *fault = row_fault(row, m->config_size);
     for (const pg_option *other = m->options; !fault && other != row; other++) {
-        bool apart =
+        bool disjoint =
             other->offset + field_size(other->type) <= row->offset || row->offset + field_size(row->type) <= other->offset;
-        fault = strcmp(other->name, row->name) == 0 ? "it is there twice" : !apart ? "it shares memory with another" : NULL;
+        fault = strcmp(other->name, row->name) == 0 ? "it is there twice" : !disjoint ? "it shares memory with another" : NULL;
     }
     if (fault)
         return pg_fail(PG_EINPUT, "%s %s, option %s: %s", kind, m->name, row->name, fault);
