@@ -49,7 +49,7 @@ static void warn_of_kind(const pg_forward *f, const pg_network *network)
                 f->weights, found.kinds, (int)strcspn(device, ":"), device, *isa ? " " : "", isa);
 }
 
-/* After each pass over copies of an image: whether to go on. */
+/* After each pass over masked images: whether to go on. */
 static bool watch_passes(void *state, int64_t pass, int64_t passes)
 {
     forward_state *s = state;

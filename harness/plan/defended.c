@@ -29,7 +29,8 @@ int pg_defended_map(const pg_defended *d, pg_geometry *g, pg_window *window)
 void pg_defended_delta(const pg_defended *d, const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch,
                        pg_locality_result *found, int64_t *delta)
 {
-    bool alone = info->locality.measured && info->locality.batch == 0; /* each image is computed on its own, and so each copy */
+    bool alone =
+        info->locality.measured && info->locality.batch == 0; /* each image is computed on its own, and so each masked image */
     pg_evidence_spec spec;
     pg_locality_find(info, dtype, batch, any_batch, found);
     if (pg_defended_masks_images(d) && !alone)

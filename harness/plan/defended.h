@@ -18,8 +18,8 @@ int pg_defended_map(const pg_defended *defended, pg_geometry *geometry, pg_windo
 
 /* What the measurements of the model's locality say for what the defense rests on, in passes of this type and batch;
  * `any_batch`: of an image at whatever place of whatever batch. *delta: by how much its evidence can change where a patch does
- * not reach, 0 where nothing was measured. Copies are seen whole, of which a measurement of receptive fields says nothing: they
- * count as not measured. */
+ * not reach, 0 where nothing was measured. Masked images are seen whole, of which a measurement of receptive fields says
+ * nothing: they count as not measured. */
 void pg_defended_delta(const pg_defended *defended, const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch,
                        pg_locality_result *found, int64_t *delta);
 

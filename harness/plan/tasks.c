@@ -91,7 +91,7 @@ int pg_plan_explain(const pg_cell *cell, pg_store *store, pg_explained *out)
     return code;
 }
 
-/* Images of a task: whole batches; fewer where each of them takes long, copied or under attack, but whole groups of those that
+/* Images of a task: whole batches; fewer where each of them takes long, masked or under attack, but whole groups of those that
  * are attacked at a time. */
 static int64_t chunk_of(const pg_forward *f, int64_t task_images)
 {

@@ -62,7 +62,7 @@ static int make(void **state)
                  "attack = \"universal\"\nuniversal.steps = 4\nuniversal.batch = 4\nuniversal.training_images = 8\ndefense = "
                  "\"mean\"\n");
     write_matrix(
-        "copies.toml", net,
+        "masked.toml", net,
         "attack = \"lavan\"\nlavan.steps = 3\nlavan.batch = 2\ndefense = \"patchcleanser\"\npatchcleanser.masks = 2\n");
     write_matrix("null.toml", "null",
                  "null.input_height = 28\nnull.input_width = 28\nattack = \"random-search\"\nrandom-search.steps = 2\ndefense "
@@ -201,7 +201,7 @@ static void both_attackers_are_stored_as_they_evaluate(void **state)
 static void other_attacks_and_defenses_work_too(void **state)
 {
     (void)state;
-    static const char *const names[] = {"universal", "copies", "null"}, *const more[] = {"", "-S images=0:3", ""};
+    static const char *const names[] = {"universal", "masked", "null"}, *const more[] = {"", "-S images=0:3", ""};
     for (int i = 0; i < 3; i++) {
         char matrix[32], db[32];
         const char *const few = "images=0:3";

@@ -17,7 +17,7 @@ static const subject subjects[] = {
     {"attack", "1",
      "[fixed]\ndataset = \"synthetic:test\"\nweights = \"models/zoo/synthetic-ds.safetensors\"\nimages = \"3:23\"\nbatch = 16\n"
      "patch = 8\nattack = \"lavan\"\nlavan.steps = 6\nlavan.batch = 5\n[axes]\ndefense = [\"ds\", \"robust-masking\"]\n"},
-    {"copies", "1",
+    {"masked", "1",
      "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"5:13\"\nbatch = 16\nnull.sleep_us = 2000\n"
      "defense = \"patchcleanser\"\n\"patchcleanser.masks\" = 4\n[axes]\npatch = [5]\n"},
     {"plain", "2",
@@ -127,7 +127,7 @@ static void test_attack(void **state)
     play(&subjects[0]);
 }
 
-static void test_copies(void **state)
+static void test_masked_images(void **state)
 {
     (void)state;
     play(&subjects[1]);
@@ -142,7 +142,7 @@ static void test_plain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_attack, clear),
-                                       cmocka_unit_test_teardown(test_copies, clear),
+                                       cmocka_unit_test_teardown(test_masked_images, clear),
                                        cmocka_unit_test_teardown(test_plain, clear)};
     return cmocka_run_group_tests_name("stop", tests, scratch_make, scratch_remove);
 }

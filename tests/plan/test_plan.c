@@ -216,7 +216,7 @@ static void test_any_batch(void **state)
                                     "dtype=fp32 device=cpu isa=avx2 batch=128\n");
     ids_of(matrix, second);
     assert_string_not_equal(first[0], second[0]);
-    /* copies of an image are another matter, but for a model that computes each image on its own */
+    /* masked images are another matter, but for a model that computes each image on its own */
     expect_problem(weights_matrix("n.safetensors", "delta = \"any-batch\"\ndefense = \"patchcleanser\"\npatch = 5\n"),
                    "says nothing of the masked images");
     expect_problem(weights_matrix("n.safetensors", "delta = \"any\"\ndefense = \"mean\"\npatch = 5\n"),

@@ -112,7 +112,7 @@ static void a_model_is_trained_and_measured(void **state)
     assert_int_equal(access(scratch_path("none.db"), F_OK), -1);
 }
 
-/* Votes of copies that show one strip of the image each; a patch of up to a strip's width touches two. */
+/* Votes of masked images that show one strip each; a patch of up to a strip's width touches two. */
 static const char strips[] =
     "#include \"defenses/rule.h\"\n#include \"defenses/worst.h\"\n#include \"harness/plan/plugin.h\"\n#include <math.h>\n"
     "#include <string.h>\nenum { STRIPS = 4 };\nstatic const pg_option none[] = {{0}};\n"

@@ -243,7 +243,7 @@ static int run_of(const bool *marked, int places, bool wrap)
     return least;
 }
 
-/* A patch anywhere, black on white: the positions whose copies it changes lie in one window of the map. */
+/* A patch anywhere, black on white: the positions whose masked images it changes lie in one window of the map. */
 static void check_place(const pg_defense *d, const void *config, const pg_image_patch_size *f, const pg_map *map, int top,
                         int left)
 {
@@ -263,7 +263,7 @@ static void check_place(const pg_defense *d, const void *config, const pg_image_
         int y = i / map->width, x = i % map->width, like = d->mask_image(config, f, y, x, clean, out[0]);
         CHECK(like >= 0 && like <= i, &d->module, "position %d is like %d", i, like);
         CHECK(d->mask_image(config, f, y, x, patched, out[1]) == like, &d->module,
-              "which copies are alike depends on the image");
+              "which masked images are alike depends on the image");
         touched[i] = like == i ? memcmp(out[0], out[1], size) != 0 : touched[like];
         rows[y] |= touched[i];
         columns[x] |= touched[i];
@@ -274,7 +274,7 @@ static void check_place(const pg_defense *d, const void *config, const pg_image_
           left, height, width, map->window.height, map->window.width);
 }
 
-static void copies_keep_to_their_windows(void **state)
+static void masked_images_keep_to_their_windows(void **state)
 {
     (void)state;
     for (size_t i = 0; pg_defenses[i] != NULL; i++) {
@@ -476,12 +476,18 @@ static void help_shows_every_option(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_module_states_what_it_is), cmocka_unit_test(lists_are_sorted_and_names_unique),
-        cmocka_unit_test(option_values_are_checked),      cmocka_unit_test(every_required_hook_is_there),
-        cmocka_unit_test(defaults_make_a_configuration),  cmocka_unit_test(every_defense_answers),
-        cmocka_unit_test(copies_keep_to_their_windows),   cmocka_unit_test(every_attack_knows_its_bounds),
-        cmocka_unit_test(every_model_has_a_geometry),     cmocka_unit_test(list_shows_every_module),
-        cmocka_unit_test(help_shows_every_option),        cmocka_unit_test(every_kind_of_data_set_says_what_is_missing),
+        cmocka_unit_test(every_module_states_what_it_is),
+        cmocka_unit_test(lists_are_sorted_and_names_unique),
+        cmocka_unit_test(option_values_are_checked),
+        cmocka_unit_test(every_required_hook_is_there),
+        cmocka_unit_test(defaults_make_a_configuration),
+        cmocka_unit_test(every_defense_answers),
+        cmocka_unit_test(masked_images_keep_to_their_windows),
+        cmocka_unit_test(every_attack_knows_its_bounds),
+        cmocka_unit_test(every_model_has_a_geometry),
+        cmocka_unit_test(list_shows_every_module),
+        cmocka_unit_test(help_shows_every_option),
+        cmocka_unit_test(every_kind_of_data_set_says_what_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Defenses of images, from matrix to table: a network of copies against copies run one by one, what a run stores, attacks, and
- * the audit of all three levels. On a small network that ships with the program. */
+/* Defenses of images, from matrix to table: a network of masked images against the same images run one by one, what a run
+ * stores, attacks, and the audit of all three levels. On a small network that ships with the program. */
 /* Loads libtorch, also under sanitizers. */
 #include "harness/base/file.h"
 #include "harness/data/dataset.h"
@@ -35,7 +35,7 @@ static int make(void **state)
 
 enum { BATCH = 8, IMAGES = 3, CLASSES = 10 };
 
-static void copies_are_run_as_images(void **state)
+static void masked_images_are_run_as_images(void **state)
 {
     (void)state;
     const pg_defense *defense = pg_defense_find("patchcleanser");
@@ -54,7 +54,7 @@ static void copies_are_run_as_images(void **state)
                 g->classes == CLASSES);
     assert_true(pg_network_base(network) != network && pg_network_base(base) == base);
 
-    static uint8_t pixels[IMAGES][3 * 32 * 32], copies[16][3 * 32 * 32];
+    static uint8_t pixels[IMAGES][3 * 32 * 32], masked[16][3 * 32 * 32];
     static float logits[IMAGES][16][CLASSES], alone[16][CLASSES], one[1 << 16];
     int32_t labels[IMAGES];
     size_t positions = (size_t)local->rows.positions * (size_t)local->columns.positions;
@@ -64,13 +64,13 @@ static void copies_are_run_as_images(void **state)
     for (int i = 0; i < IMAGES; i++) {
         int run = 0;
         for (int p = 0; p < 16; p++) {
-            int like = defense->mask_image(config, &defended.size, p / 4, p % 4, pixels[i], copies[p]);
+            int like = defense->mask_image(config, &defended.size, p / 4, p % 4, pixels[i], masked[p]);
             for (int c = 0; like != p && c < CLASSES; c++)
                 assert_true(logits[i][p][c] == logits[i][like][c]);
             if (like != p)
                 continue;
             run++;
-            assert_int_equal(pg_network_forward(base, copies[p], 0, 1, one), PG_OK);
+            assert_int_equal(pg_network_forward(base, masked[p], 0, 1, one), PG_OK);
             for (int c = 0; c < CLASSES; c++) {
                 double sum = 0;
                 for (size_t k = 0; k < positions; k++)
@@ -155,7 +155,7 @@ static void runs_end_alike(void **state)
 }
 
 /* A measurement of receptive fields says nothing of a copy, which is seen whole. */
-static void locality_of_copies_is_not_measured(void **state)
+static void locality_of_masked_images_is_not_measured(void **state)
 {
     (void)state;
     static const char note[] = "locality not measured for synthetic-bagnet";
@@ -231,9 +231,9 @@ static void an_attack_is_drawn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_are_run_as_images),
+        cmocka_unit_test(masked_images_are_run_as_images),
         cmocka_unit_test(runs_end_alike),
-        cmocka_unit_test(locality_of_copies_is_not_measured),
+        cmocka_unit_test(locality_of_masked_images_is_not_measured),
         cmocka_unit_test(passes_are_told_apart),
         cmocka_unit_test(audits_find_nothing),
         cmocka_unit_test(bad_wishes_are_refused),
