@@ -14,6 +14,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char pg_help_exit_codes[] = "exit codes: 0 done; 1 some cells failed; 2 usage or input error, nothing written; 3 "
+                                  "interrupted; 4 system error; 5 an audit or an "
+                                  "attack broke a sound certificate; 141 the reader of standard output went away\n";
+
+void pg_help_matrix(size_t width, pg_buf *out)
+{
+    pg_buf_puts(out, "matrix files, in TOML: what `plan`, `run`, `table` and `plot` read\n\n"
+                     "  name = \"TEXT\"  above the sections; default: the name of the file\n"
+                     "  [fixed]        one value for a key\n"
+                     "  [axes]         a list for a key; all axes are crossed, the first line changes slowest\n"
+                     "  [[zip]]        lists of equal length, walked together, then crossed with the axes\n"
+                     "  [[exclude]]    leaves out the rows that match all of its keys; a list matches any of its values\n\n"
+                     "keys of [fixed], [axes] and [[zip]]:\n");
+    pg_plan_keys_help(out);
+    pg_cli_prose(
+        "  MODULE.OPTION  an option of a defense, attack or model, in quotes: \"robust-masking.threshold\" = [0, 0.2] "
+        "(`patchgauge help defense NAME`, and so on); other modules ignore it\n\n"
+        "A certificate is about an image at its place of a batch of `batch` images, on the machine and BLAS that computed it: "
+        "elsewhere local logits round otherwise. delta = any-batch leaves room for the largest change at other places and in "
+        "batches of 1, 16, 64 and 128 that `patchgauge model measure` found; measured, not proved. Without that measurement "
+        "it is refused.\n\n"
+        "-S, --set KEY=A,B on the command line replaces or adds a key: one value is fixed, several are an axis; a comma in a "
+        "value is written \\,. Commands without a matrix file take --set KEY=VALUE for options of modules: no axes there.\n",
+        width, out);
+}
+
 /* ---- The man page ---- */
 
 /* Text with nothing in it that roff acts on; lines that begin with a control character are shielded. */

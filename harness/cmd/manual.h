@@ -14,7 +14,7 @@ void pg_manual_completion(FILE *out); /* a script for bash */
  * (manual_modules.c). */
 bool pg_manual_modules(const char *topic, FILE *out);
 
-/* What `help` prints, too (help.c). */
+/* What `help` prints, too. */
 extern const char pg_help_exit_codes[];
 void pg_help_matrix(size_t width, pg_buf *out);
 
