@@ -27,6 +27,7 @@ build libpng-dev              c       png.h
 build zlib1g-dev              c       zlib.h
 build libzip-dev              c       zip.h
 build librandom123-dev        c       Random123/philox.h
+build uthash-dev              c       uthash.h
 build libfontconfig-dev       c       fontconfig/fontconfig.h
 build gnuplot-nox             command gnuplot
 build fonts-dejavu-core       font    DejaVuSans.ttf

@@ -12,52 +12,28 @@
 
 /* ---- Found by name ---- */
 
-static size_t place_of(const pg_cell_builder *s, const char *name)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (const char *c = name; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-    size_t at = (size_t)hash & (s->names_size - 1);
-    while (s->names[at].name && strcmp(s->names[at].name, name) != 0)
-        at = (at + 1) & (s->names_size - 1);
-    return at;
-}
-
 static pg_forward *find(const pg_cell_builder *s, const char *name)
 {
-    return s->names_size ? s->names[place_of(s, name)].forward : NULL;
-}
-
-static int grow(pg_cell_builder *s)
-{
-    if (2 * (s->n_names + 1) <= s->names_size)
-        return PG_OK;
-    pg_cell_builder grown = {.names_size = s->names_size ? 2 * s->names_size : 64};
-    grown.names = calloc(grown.names_size, sizeof *grown.names);
-    if (!grown.names)
-        return pg_fail(PG_ENOMEM, "planning: out of memory");
-    for (size_t i = 0; i < s->names_size; i++)
-        if (s->names[i].name)
-            grown.names[place_of(&grown, s->names[i].name)] = s->names[i];
-    free(s->names);
-    s->names = grown.names;
-    s->names_size = grown.names_size;
-    return PG_OK;
+    pg_forward_name *found = NULL;
+    HASH_FIND_STR(s->names, name, found);
+    return found ? found->forward : NULL;
 }
 
 static int add_to_index(pg_cell_builder *s, const char *name, pg_forward *f)
 {
-    int code = grow(s);
-    char *copy = code == PG_OK ? strdup(name) : NULL;
-    if (code != PG_OK || !copy)
-        return code != PG_OK ? code : pg_fail(PG_ENOMEM, "planning: out of memory");
-    size_t at = place_of(s, name);
-    if (s->names[at].name)
-        free(copy);
-    else
-        s->names[at] = (pg_forward_name){copy, f};
-    s->n_names += s->names[at].name == copy;
-    return PG_OK;
+    if (find(s, name))
+        return PG_OK;
+    size_t size = strlen(name) + 1;
+    pg_forward_name *added = calloc(1, sizeof *added + size);
+    if (added) {
+        added->forward = f;
+        memcpy(added->name, name, size);
+        HASH_ADD_STR(s->names, name, added);
+    }
+    if (added && added->hh.tbl)
+        return PG_OK;
+    free(added);
+    return pg_fail(PG_ENOMEM, "planning: out of memory");
 }
 
 /* Takes the pass over. */

@@ -404,11 +404,14 @@ void pg_cell_builder_release(pg_cell_builder *s)
     }
     for (size_t i = 0; s->forwards && i < s->n_forwards; i++)
         pg_forward_free(s->forwards[i]);
-    for (size_t i = 0; i < s->names_size; i++)
-        free(s->names[i].name);
+    pg_forward_name *name, *next;
+    HASH_ITER(hh, s->names, name, next)
+    {
+        HASH_DEL(s->names, name);
+        free(name);
+    }
     free(s->datasets);
     free(s->weights);
     free(s->forwards);
-    free(s->names);
     *s = (pg_cell_builder){0};
 }

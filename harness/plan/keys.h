@@ -3,6 +3,7 @@
 #define PG_PLAN_KEYS_H
 
 #include "harness/data/dataset.h"
+#include "harness/base/hash_table.h"
 #include "harness/plan/matrix.h"
 #include "harness/plan/modules.h"
 #include "harness/plan/plan.h"
@@ -45,8 +46,9 @@ typedef struct pg_seen_weights {
 /* Forward passes by what they were resolved from (rows with the same text share one without being resolved again), and by id.
  */
 typedef struct pg_forward_name {
-    char *name; /* NULL: free place */
     pg_forward *forward;
+    UT_hash_handle hh;
+    char name[];
 } pg_forward_name;
 
 typedef struct pg_cell_builder {
@@ -60,8 +62,7 @@ typedef struct pg_cell_builder {
     size_t n_weights;
     pg_forward **forwards; /* owned by the plan */
     size_t n_forwards;
-    pg_forward_name *names; /* open addressing */
-    size_t n_names, names_size;
+    pg_forward_name *names; /* hash table */
 } pg_cell_builder;
 
 /* Checks every key and every value of the matrix on its own; all faults go to problems. PG_ENOMEM only. */

@@ -2,6 +2,7 @@
 #include "harness/plan/keys.h"
 
 #include "harness/base/file.h"
+#include "harness/base/hash_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,61 +10,36 @@
 
 enum { MATRIX_BYTES_MAX = 16 << 20 };
 
+/* Where a cell is, by its id. */
+typedef struct cell_place {
+    char id[PG_HASH_HEX];
+    size_t at;
+    UT_hash_handle hh;
+} cell_place;
+
 struct pg_plan {
     char *name, *matrix_text, *overrides;
     pg_cell *cells;
-    size_t n_cells;
+    size_t n_cells, cells_capacity;
     pg_cell *likes; /* rows that resolve to a cell which is there already */
     size_t n_likes, likes_capacity;
     pg_forward **forwards;
     size_t n_forwards;
     char **axes;
     size_t n_axes;
-    size_t *index;     /* open addressing by cell id: position + 1, 0 for free */
-    size_t index_size; /* a power of two */
+    cell_place *places; /* hash table */
 };
 
 /* ---- Cells by id ---- */
 
-static size_t place_of(const pg_plan *plan, const char *id)
+static pg_cell *find(const pg_plan *plan, const char *id)
 {
-    char head[17] = {0};
-    memcpy(head, id, 16);
-    size_t at = (size_t)strtoull(head, NULL, 16) & (plan->index_size - 1);
-    while (plan->index[at] && strcmp(plan->cells[plan->index[at] - 1].id, id) != 0)
-        at = (at + 1) & (plan->index_size - 1);
-    return at;
+    cell_place *place = NULL;
+    HASH_FIND_STR(plan->places, id, place);
+    return place ? &plan->cells[place->at] : NULL;
 }
 
-const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id)
-{
-    if (strlen(cell_id) != PG_HASH_HEX - 1)
-        return NULL;
-    size_t at = plan->index[place_of(plan, cell_id)];
-    return at ? &plan->cells[at - 1] : NULL;
-}
-
-static int grow(pg_plan *plan)
-{
-    size_t capacity = plan->index_size ? plan->index_size : 64;
-    if (plan->index_size && 2 * (plan->n_cells + 1) <= plan->index_size)
-        return PG_OK;
-    capacity = plan->index_size ? 2 * capacity : capacity;
-    pg_cell *cells = realloc(plan->cells, capacity * sizeof *cells);
-    if (cells)
-        plan->cells = cells;
-    size_t *index = calloc(capacity, sizeof *index);
-    if (!cells || !index) {
-        free(index);
-        return pg_fail(PG_ENOMEM, "planning: out of memory");
-    }
-    free(plan->index);
-    plan->index = index;
-    plan->index_size = capacity;
-    for (size_t i = 0; i < plan->n_cells; i++)
-        index[place_of(plan, plan->cells[i].id)] = i + 1;
-    return PG_OK;
-}
+const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id) { return find(plan, cell_id); }
 
 static bool same_values(const pg_cell *a, const pg_cell *b)
 {
@@ -105,14 +81,28 @@ static int keep_like(pg_plan *plan, pg_cell *kept, pg_cell *cell)
 /* Takes the cell over. */
 static int keep_cell(pg_plan *plan, pg_cell *cell)
 {
-    int code = grow(plan);
-    if (code != PG_OK)
-        return code;
-    size_t at = place_of(plan, cell->id);
-    if (plan->index[at])
-        return keep_like(plan, &plan->cells[plan->index[at] - 1], cell);
+    pg_cell *kept = find(plan, cell->id);
+    if (kept)
+        return keep_like(plan, kept, cell);
+    if (plan->n_cells == plan->cells_capacity) {
+        size_t capacity = plan->cells_capacity ? 2 * plan->cells_capacity : 64;
+        pg_cell *cells = realloc(plan->cells, capacity * sizeof *cells);
+        if (!cells)
+            return pg_fail(PG_ENOMEM, "planning: out of memory");
+        plan->cells = cells;
+        plan->cells_capacity = capacity;
+    }
+    cell_place *place = calloc(1, sizeof *place);
+    if (place) {
+        memcpy(place->id, cell->id, sizeof place->id);
+        place->at = plan->n_cells;
+        HASH_ADD_STR(plan->places, id, place);
+    }
+    if (!place || !place->hh.tbl) {
+        free(place);
+        return pg_fail(PG_ENOMEM, "planning: out of memory");
+    }
     plan->cells[plan->n_cells++] = *cell;
-    plan->index[at] = plan->n_cells;
     return PG_OK;
 }
 
@@ -238,7 +228,12 @@ void pg_plan_free(pg_plan *plan)
     free(plan->forwards);
     free(plan->cells);
     free(plan->likes);
-    free(plan->index);
+    cell_place *place, *next;
+    HASH_ITER(hh, plan->places, place, next)
+    {
+        HASH_DEL(plan->places, place);
+        free(place);
+    }
     free(plan->name);
     free(plan->matrix_text);
     free(plan->overrides);
