@@ -5,17 +5,15 @@ int pg_store_each_attack(pg_store *store, const char *cell_id, int (*each)(const
                          void *context)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_check_outcomes(store, cell_id);
     if (code == PG_OK)
         code = pg_db_get(store, pg_db_select_attacks, &row, PG_BIND(PG_V(cell_id, cell_id)));
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading attacks")) == 1) {
+    while (pg_db_next(store, row, "reading attacks", &code)) {
         pg_attack_row attack;
         pg_db_read_attack(row, &attack);
         code = each(&attack, context);
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 int pg_store_broken(pg_store *store, const char *cell_id, int64_t *broken, int64_t *first)

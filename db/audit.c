@@ -29,12 +29,11 @@ int pg_store_each_audit(pg_store *store, const char *cell_id, int (*each)(const 
 {
     sqlite3_stmt *row = NULL;
     pg_buf settings;
-    int step = 0;
     int code = pg_db_check_copies(store);
     pg_buf_init(&settings);
     if (code == PG_OK)
         code = pg_db_get(store, pg_db_select_audits, &row, PG_BIND(PG_V(cell_id, cell_id)));
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading audits")) == 1) {
+    while (pg_db_next(store, row, "reading audits", &code)) {
         pg_audit_record record;
         pg_db_read_audit(row, &record);
         pg_buf_clear(&settings);
@@ -45,6 +44,5 @@ int pg_store_each_audit(pg_store *store, const char *cell_id, int (*each)(const 
             code = each(&record, context);
     }
     pg_buf_release(&settings);
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }

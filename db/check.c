@@ -10,11 +10,10 @@ int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int6
 {
     sqlite3_stmt *row = NULL;
     uint64_t hash = pg_fnv_start;
-    int step = 0;
     *n = 0;
     int code = pg_db_get(store, pg_db_select_outcomes, &row,
                          PG_BIND(PG_V(cell_id, cell_id), PG_V(first, first), PG_V(last, first + count - 1)));
-    while (code == PG_OK && (step = pg_db_step(store, row, "checking outcomes")) == 1) {
+    while (pg_db_next(store, row, "checking outcomes", &code)) {
         pg_outcome o;
         pg_attack_row attack;
         bool attacked = pg_db_read_outcome(row, &o, &attack);
@@ -23,8 +22,7 @@ int pg_db_sum_outcomes(pg_store *store, const char *cell_id, int64_t first, int6
         ++*n;
     }
     *sum = (int64_t)hash;
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 /* Outcomes of one summary row. */
@@ -42,12 +40,11 @@ static int check_outcomes(pg_store *store, const char *cell_id, int64_t first, i
 /* Outcomes of all summaries of a statement that gives cell_id, first, count, outcomes. */
 static int check_summaries(pg_store *store, sqlite3_stmt *row)
 {
-    int code = PG_OK, step = 0;
-    while (code == PG_OK && (step = pg_db_step(store, row, "checking summaries")) == 1)
+    int code = PG_OK;
+    while (pg_db_next(store, row, "checking summaries", &code))
         code = check_outcomes(store, pg_db_text(row, 0), sqlite3_column_int64(row, 1), sqlite3_column_int64(row, 2),
                               sqlite3_column_int64(row, 3));
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 int pg_db_check_outcomes(pg_store *store, const char *cell_id)
@@ -92,12 +89,10 @@ static int fault_of(const pg_store *store, const char *what, const char *text)
 static int expect_nothing(checker *c, const char *sql, const char *what)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_get(c->store, sql, &row, NULL);
-    while (code == PG_OK && (step = pg_db_step(c->store, row, "checking")) == 1)
+    while (pg_db_next(c->store, row, "checking", &code))
         code = found(c, fault_of(c->store, what, pg_db_text(row, 0)));
-    pg_db_done(row);
-    return found(c, code == PG_OK && step < 0 ? step : code);
+    return found(c, code);
 }
 
 int pg_db_check_copies(pg_store *store)
@@ -114,9 +109,8 @@ int pg_db_check_copies(pg_store *store)
 static int check_ids(checker *c, const char *sql, const char *what)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_get(c->store, sql, &row, NULL);
-    while (code == PG_OK && (step = pg_db_step(c->store, row, "checking ids")) == 1) {
+    while (pg_db_next(c->store, row, "checking ids", &code)) {
         char id[PG_HASH_HEX];
         const char *text = pg_db_text(row, 1);
         code = pg_hash_bytes(text, strlen(text), id);
@@ -124,40 +118,35 @@ static int check_ids(checker *c, const char *sql, const char *what)
             code = found(c, pg_fail(PG_EDAMAGED, "%s: %s %.16s is not the hash of its text; restore a backup", c->store->path,
                                     what, pg_db_text(row, 0)));
     }
-    pg_db_done(row);
-    return found(c, code == PG_OK && step < 0 ? step : code);
+    return found(c, code);
 }
 
 /* Reading a cell checks the sums of its row and of its summaries. */
 static int check_cells(checker *c)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_get(c->store, "SELECT cell_id FROM cell ORDER BY cell", &row, NULL);
-    while (code == PG_OK && (step = pg_db_step(c->store, row, "checking cells")) == 1) {
+    while (pg_db_next(c->store, row, "checking cells", &code)) {
         pg_cell_result result;
         code = pg_store_cell(c->store, pg_db_text(row, 0), &result);
         if (code == PG_OK)
             pg_cell_result_release(&result);
         code = found(c, code);
     }
-    pg_db_done(row);
-    return found(c, code == PG_OK && step < 0 ? step : code);
+    return found(c, code);
 }
 
 static int check_all_outcomes(checker *c)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_get(c->store,
                          "SELECT c.cell_id, t.first, t.count, s.outcomes FROM summary s JOIN task t ON t.task = s.task"
                          " JOIN cell c ON c.cell = s.cell ORDER BY s.cell, t.first",
                          &row, NULL);
-    while (code == PG_OK && (step = pg_db_step(c->store, row, "checking summaries")) == 1)
+    while (pg_db_next(c->store, row, "checking summaries", &code))
         code = found(c, check_outcomes(c->store, pg_db_text(row, 0), sqlite3_column_int64(row, 1), sqlite3_column_int64(row, 2),
                                        sqlite3_column_int64(row, 3)));
-    pg_db_done(row);
-    return found(c, code == PG_OK && step < 0 ? step : code);
+    return found(c, code);
 }
 
 /* Tables, indexes and triggers against those of an empty store of this version. */

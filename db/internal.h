@@ -115,9 +115,15 @@ int pg_db_get(pg_store *store, const char *sql, sqlite3_stmt **out, const pg_db_
 void pg_db_read(sqlite3_stmt *row, int first, const pg_db_column *columns, void *out);
 /* 1: a row, 0: the end, negative: an error code. */
 int pg_db_step(pg_store *store, sqlite3_stmt *statement, const char *doing) PG_MUST_USE;
+/* True: a row. False, and the statement is done: the end, or *code is an error, maybe one of before. To be called to the end.
+ */
+bool pg_db_next(pg_store *store, sqlite3_stmt *row, const char *doing, int *code) PG_MUST_USE;
 void pg_db_done(sqlite3_stmt *statement); /* resets; NULL is fine */
 /* Get, step to the end, done. */
 int pg_db_run(pg_store *store, const char *doing, const char *sql, const pg_db_value *values) PG_MUST_USE;
+
+/* The number that the first row holds; PG_EDB where there is none. */
+int pg_db_one(pg_store *store, const char *doing, const char *sql, const pg_db_value *values, int64_t *out) PG_MUST_USE;
 
 int pg_db_begin(pg_store *store) PG_MUST_USE; /* BEGIN IMMEDIATE */
 int pg_db_end(pg_store *store,
@@ -163,7 +169,8 @@ extern const char pg_db_select_audits[], pg_db_select_all_audits[]; /* of :cell_
 void pg_db_read_audit(sqlite3_stmt *row, pg_audit_record *out);
 int pg_db_store_audit(pg_store *store, const char *cell_id, const pg_audit_record *record, bool replace) PG_MUST_USE;
 
-extern const char pg_db_select_cell[], pg_db_select_cell_by_id[];            /* :cell, :cell_id; the first column is the key */
+extern const char pg_db_select_cell[], pg_db_select_cell_by_id[]; /* :cell, :cell_id; the first column is the key */
+int64_t pg_db_cell_checksum(const pg_store_cell_row *row);
 bool pg_db_read_cell(sqlite3_stmt *row, pg_store_cell_row *out) PG_MUST_USE; /* false: it does not match its checksum */
 extern const char pg_db_select_plan_cells[];                                 /* all of them, with their forward passes */
 void pg_db_read_plan_cell(sqlite3_stmt *row, pg_store_cell_row *cell, pg_store_forward_row *forward);
@@ -215,8 +222,6 @@ bool pg_db_same_piece(const pg_db_piece *a, const pg_db_piece *b);
 /* Adds what no task of the cell covers (`done`: no task that is done) within a piece, cut at multiples of chunk. */
 int pg_db_find_gaps(pg_store *store, const char *cell_id, bool done, int64_t chunk, const pg_db_piece *within,
                     pg_db_pieces *out) PG_MUST_USE;
-/* The number that the statement's first row holds; PG_EDB where there is none. */
-int pg_db_one(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *out) PG_MUST_USE;
 /* Before a plan is recorded, in its transaction: makes the store a shard of it (NULL: leaves what it is), or refuses. *cut: it
  * is one whose tasks are there, and no others come. */
 int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_id, bool *cut) PG_MUST_USE;

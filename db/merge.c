@@ -30,9 +30,8 @@ typedef struct shard_task { /* as the shard has it; `cells` are keys of the stor
 static int copy_cells(merge *m)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_get(m->from, pg_db_select_plan_cells, &row, NULL);
-    while (code == PG_OK && (step = pg_db_step(m->from, row, "reading the plan")) == 1) {
+    while (pg_db_next(m->from, row, "reading the plan", &code)) {
         pg_store_cell_row cell;
         pg_store_forward_row f;
         pg_db_read_plan_cell(row, &cell, &f);
@@ -47,8 +46,7 @@ static int copy_cells(merge *m)
                           " :plan FROM plan p",
                           PG_BIND(PG_V(plan, key)));
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 static int copy_plan(merge *m)
@@ -73,18 +71,13 @@ static int copy_plan(merge *m)
 static int find_plan(merge *m, const char *plan_id, int64_t *plan)
 {
     static const char doing[] = "looking for the plan";
-    sqlite3_stmt *row = NULL;
     int64_t plans = 0;
-    int code = pg_db_get(m->to, "SELECT count(*) FROM plan", &row, NULL);
-    if (code == PG_OK)
-        code = pg_db_one(m->to, row, doing, &plans);
+    int code = pg_db_one(m->to, doing, "SELECT count(*) FROM plan", NULL, &plans);
     if (code == PG_OK && plans == 0)
         code = copy_plan(m);
     if (code == PG_OK)
-        code = pg_db_get(m->to, "SELECT ifnull(max(plan), 0) FROM plan WHERE plan_id = :plan_id", &row,
-                         PG_BIND(PG_V(plan_id, plan_id)));
-    if (code == PG_OK)
-        code = pg_db_one(m->to, row, doing, plan);
+        code = pg_db_one(m->to, doing, "SELECT ifnull(max(plan), 0) FROM plan WHERE plan_id = :plan_id",
+                         PG_BIND(PG_V(plan_id, plan_id)), plan);
     if (code == PG_OK && *plan == 0)
         code = pg_fail(PG_EINPUT,
                        "%s: is a shard of plan %.12s, which %s does not know; name the database it was submitted from, or a new"
@@ -107,9 +100,8 @@ static int read_cells(merge *m, shard_task *t)
     sqlite3_stmt *row = NULL, *cell = NULL;
     int64_t n = 0;
     int step = 0;
-    int code = pg_db_get(m->from, "SELECT count(*) FROM task_cell WHERE task = :task", &row, PG_BIND(PG_V(task, t->task)));
-    if (code == PG_OK)
-        code = pg_db_one(m->from, row, "reading the cells of a task", &n);
+    int code = pg_db_one(m->from, "reading the cells of a task", "SELECT count(*) FROM task_cell WHERE task = :task",
+                         PG_BIND(PG_V(task, t->task)), &n);
     t->cells = calloc((size_t)n + 1, sizeof *t->cells);
     t->cell_ids = calloc((size_t)n + 1, sizeof *t->cell_ids);
     if (code == PG_OK && (!t->cells || !t->cell_ids))
@@ -145,13 +137,11 @@ static int copy_worker(merge *m, int64_t attempt, int64_t *worker)
     int step = code == PG_OK ? pg_db_step(m->from, row, "reading a worker") : code;
     if (step == 1) {
         pg_db_worker w;
-        sqlite3_stmt *key = NULL;
         pg_db_read_worker(row, &w);
         code = pg_db_store_worker(m->to, &w);
         if (code == PG_OK)
-            code = pg_db_get(m->to, "SELECT worker FROM worker WHERE token = :token", &key, PG_BIND(PG_V(token, w.token)));
-        if (code == PG_OK)
-            code = pg_db_one(m->to, key, "recording a worker", worker);
+            code = pg_db_one(m->to, "recording a worker", "SELECT worker FROM worker WHERE token = :token",
+                             PG_BIND(PG_V(token, w.token)), worker);
     } else if (code == PG_OK) {
         code = step < 0 ? step : pg_fail(PG_EDAMAGED, "%s: an attempt without a worker", m->from->path);
     }
@@ -162,11 +152,10 @@ static int copy_worker(merge *m, int64_t attempt, int64_t *worker)
 /* The attempts of a task, those that are not there yet. *done: the one that counted; *copied: how many are new. */
 static int copy_attempts(merge *m, const shard_task *t, int64_t task, int64_t *done, int64_t *copied)
 {
-    sqlite3_stmt *row = NULL, *key = NULL;
-    int step = 0;
+    sqlite3_stmt *row = NULL;
     *done = *copied = 0;
     int code = pg_db_get(m->from, pg_db_select_attempts_of_task, &row, PG_BIND(PG_V(task, t->task)));
-    while (code == PG_OK && (step = pg_db_step(m->from, row, "reading attempts")) == 1) {
+    while (pg_db_next(m->from, row, "reading attempts", &code)) {
         pg_attempt_record a;
         int64_t worker = 0;
         pg_db_read_attempt(row, 1, &a);
@@ -176,16 +165,13 @@ static int copy_attempts(merge *m, const shard_task *t, int64_t task, int64_t *d
         if (code == PG_OK)
             *copied += sqlite3_changes(m->to->db);
         if (code == PG_OK && strcmp(a.result, "done") == 0) {
-            code = pg_db_get(m->to,
+            code = pg_db_one(m->to, "recording an attempt",
                              "SELECT attempt FROM attempt WHERE task = :task AND worker = :worker AND epoch = :epoch"
                              " AND result = 'done'",
-                             &key, PG_BIND(PG_V(task, task), PG_V(worker, worker), PG_V(epoch, a.epoch)));
-            if (code == PG_OK)
-                code = pg_db_one(m->to, key, "recording an attempt", done);
+                             PG_BIND(PG_V(task, task), PG_V(worker, worker), PG_V(epoch, a.epoch)), done);
         }
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 /* ---- What is done ---- */
@@ -276,9 +262,8 @@ static int make_task(merge *m, const pg_db_piece *pieces, size_t n, int64_t *tas
         code = pg_db_run(m->to, doing, "DELETE FROM task_cell WHERE task = :task AND cell = :cell",
                          PG_BIND(PG_V(task, p->task), PG_V(cell, pieces[i].cell)));
     if (code == PG_OK)
-        code = pg_db_get(m->to, "SELECT count(*) FROM task_cell WHERE task = :task", &row, PG_BIND(PG_V(task, p->task)));
-    if (code == PG_OK)
-        code = pg_db_one(m->to, row, doing, &left);
+        code =
+            pg_db_one(m->to, doing, "SELECT count(*) FROM task_cell WHERE task = :task", PG_BIND(PG_V(task, p->task)), &left);
     *task = p->task;
     if (code == PG_OK && p->task && left == 0) {
         code = pg_db_run(m->to, doing,
@@ -371,14 +356,13 @@ static int record_failure(merge *m, const shard_task *t, pg_db_pieces *missing)
 static int find_missing(merge *m, const char *cell_id, const pg_db_piece *p, pg_db_pieces *out)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int64_t end = p->first + p->count;
     int code =
         pg_db_get(m->to,
                   "SELECT t.task, t.first, t.count FROM task_cell tc JOIN task t ON t.task = tc.task WHERE tc.cell = :cell"
                   " AND t.state <> 'done' AND t.first < :end AND t.first + t.count > :first",
                   &row, PG_BIND(PG_V(cell, p->cell), PG_V(first, p->first), PG_V(end, end)));
-    while (code == PG_OK && (step = pg_db_step(m->to, row, "reading the tasks of a cell")) == 1) {
+    while (pg_db_next(m->to, row, "reading the tasks of a cell", &code)) {
         int64_t first = sqlite3_column_int64(row, 1), last = first + sqlite3_column_int64(row, 2);
         pg_db_piece open = *p;
         open.task = sqlite3_column_int64(row, 0);
@@ -386,9 +370,6 @@ static int find_missing(merge *m, const char *cell_id, const pg_db_piece *p, pg_
         open.count = (last < end ? last : end) - open.first;
         code = pg_db_add_piece(out, open);
     }
-    pg_db_done(row);
-    if (code == PG_OK && step < 0)
-        code = step;
     return code == PG_OK ? pg_db_find_gaps(m->to, cell_id, false, INT64_MAX / 2, p, out) : code;
 }
 
@@ -409,9 +390,8 @@ static int merge_task(merge *m, const shard_task *t)
 static int merge_tasks(merge *m)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_get(m->from, "SELECT task, first, count, state, attempts, error FROM task ORDER BY task", &row, NULL);
-    while (code == PG_OK && (step = pg_db_step(m->from, row, "reading tasks")) == 1) {
+    while (pg_db_next(m->from, row, "reading tasks", &code)) {
         const char *state = pg_db_text(row, 3);
         shard_task t = {.task = sqlite3_column_int64(row, 0),
                         .first = sqlite3_column_int64(row, 1),
@@ -428,22 +408,19 @@ static int merge_tasks(merge *m)
             code = merge_task(m, &t);
         release_task(&t);
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 static int merge_audits(merge *m)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_get(m->from, pg_db_select_all_audits, &row, NULL);
-    while (code == PG_OK && (step = pg_db_step(m->from, row, "reading audits")) == 1) {
+    while (pg_db_next(m->from, row, "reading audits", &code)) {
         pg_audit_record record;
         pg_db_read_audit(row, &record);
         code = pg_db_store_audit(m->to, pg_db_text(row, 0), &record, false);
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 static int merge_all(merge *m, const pg_shard_info *info)
@@ -469,11 +446,9 @@ static int merge_all(merge *m, const pg_shard_info *info)
 
 static int check_target(pg_store *store)
 {
-    sqlite3_stmt *row = NULL;
     int64_t shard = 0;
-    int code = pg_db_get(store, "SELECT count(*) FROM meta WHERE key = 'shard_plan'", &row, NULL);
-    if (code == PG_OK)
-        code = pg_db_one(store, row, "reading what the store is", &shard);
+    int code =
+        pg_db_one(store, "reading what the store is", "SELECT count(*) FROM meta WHERE key = 'shard_plan'", NULL, &shard);
     if (code == PG_OK && shard)
         code = pg_fail(PG_EINPUT, "%s: is itself a shard; name another database with --db", store->path);
     return code;
@@ -526,14 +501,12 @@ int pg_store_plan_broken(pg_store *store, const char *plan_id, pg_store_broken_r
                          " AND o.certified = 1 AND o.attacked IS NOT NULL AND o.attacked <> l.label"
                          " GROUP BY pc.position ORDER BY pc.position",
                          &row, PG_BIND(PG_V(plan_id, plan_id)));
-    int step = 0;
-    while (code == PG_OK && (step = pg_db_step(store, row, "looking for broken certificates")) == 1) {
+    while (pg_db_next(store, row, "looking for broken certificates", &code)) {
         if (out->cells++ == 0) {
             snprintf(out->cell_id, sizeof out->cell_id, "%s", pg_db_text(row, 0));
             out->image = sqlite3_column_int64(row, 2);
         }
         out->certificates += sqlite3_column_int64(row, 1);
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }

@@ -66,14 +66,6 @@ bool pg_db_same_piece(const pg_db_piece *a, const pg_db_piece *b)
            a->group == b->group;
 }
 
-int pg_db_one(pg_store *store, sqlite3_stmt *row, const char *doing, int64_t *out)
-{
-    int step = pg_db_step(store, row, doing);
-    *out = step == 1 ? sqlite3_column_int64(row, 0) : 0;
-    pg_db_done(row);
-    return step == 1 ? PG_OK : step < 0 ? step : pg_fail(PG_EDB, "%s: %s: the row is not there", store->path, doing);
-}
-
 /* SHA-256 of the cell ids in order. */
 static int identify_plan(const pg_store_plan_row *plan, char plan_id[PG_HASH_HEX])
 {
@@ -238,7 +230,6 @@ int pg_store_plan(pg_store *store, const pg_store_plan_row *plan)
 /* The tasks of a plan that is recorded. */
 static int want(pg_store *store, const char *plan_id, int64_t *cells)
 {
-    sqlite3_stmt *row = NULL;
     int code = reset_temporary(store);
     if (code == PG_OK)
         code = pg_db_run(store, "joining a plan",
@@ -248,8 +239,8 @@ static int want(pg_store *store, const char *plan_id, int64_t *cells)
     if (code == PG_OK)
         code = pg_db_want(store);
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT count(*) FROM temp.wanted_cell", &row, NULL);
-    return code == PG_OK ? pg_db_one(store, row, "joining a plan", cells) : code;
+        code = pg_db_one(store, "joining a plan", "SELECT count(*) FROM temp.wanted_cell", NULL, cells);
+    return code;
 }
 
 int pg_store_join(pg_store *store, const pg_store_plan_row *plan)

@@ -239,18 +239,16 @@ int pg_store_each_outcome(pg_store *store, const char *cell_id, int (*each)(cons
                           void *context)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_check_outcomes(store, cell_id);
     if (code == PG_OK)
         code = pg_db_get(store, pg_db_select_outcomes, &row,
                          PG_BIND(PG_V(cell_id, cell_id), PG_V(first, 0), PG_V(last, INT64_MAX)));
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading outcomes")) == 1) {
+    while (pg_db_next(store, row, "reading outcomes", &code)) {
         pg_outcome outcome;
         pg_db_read_outcome(row, &outcome, NULL);
         code = each(&outcome, context);
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 int pg_store_same_images(pg_store *store, const char *cell_a, const char *cell_b)
@@ -284,14 +282,14 @@ int pg_store_each_pass(pg_store *store, const char *cell_id, int (*each)(const p
                        void *context)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0, code = pg_db_check_copies(store);
+    int code = pg_db_check_copies(store);
     if (code == PG_OK)
         code = pg_db_get(
             store,
             "SELECT a.device, a.library, a.batch, sum(s.n), sum(s.certified) FROM cell c JOIN summary s ON s.cell = c.cell"
             " JOIN attempt a ON a.attempt = s.attempt WHERE c.cell_id = :cell_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             &row, PG_BIND(PG_V(cell_id, cell_id)));
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading the passes of a cell")) == 1) {
+    while (pg_db_next(store, row, "reading the passes of a cell", &code)) {
         pg_pass_record record = {.device = pg_db_text(row, 0),
                                  .library = pg_db_text(row, 1),
                                  .batch = sqlite3_column_int(row, 2),
@@ -299,19 +297,17 @@ int pg_store_each_pass(pg_store *store, const char *cell_id, int (*each)(const p
                                  .certified = sqlite3_column_int64(row, 4)};
         code = each(&record, context);
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(const pg_attempt_record *record, void *context),
                           void *context)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_check_copies(store);
     if (code == PG_OK)
         code = pg_db_get(store, pg_db_select_attempts, &row, PG_BIND(PG_V(cell_id, cell_id)));
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading attempts")) == 1) {
+    while (pg_db_next(store, row, "reading attempts", &code)) {
         pg_attempt_record record = {.task = sqlite3_column_int64(row, 0),
                                     .first = sqlite3_column_int64(row, 1),
                                     .count = sqlite3_column_int64(row, 2),
@@ -323,6 +319,5 @@ int pg_store_each_attempt(pg_store *store, const char *cell_id, int (*each)(cons
         pg_db_read_attempt(row, PG_DB_ATTEMPT_OF_CELL, &record);
         code = each(&record, context);
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }

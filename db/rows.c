@@ -242,7 +242,7 @@ const char pg_db_select_plan_cells[] = "SELECT f.forward_key, f.canonical" CELL(
                     " JOIN cell c ON c.cell = p.cell JOIN forward f ON f.forward = c.forward"
                     " JOIN dataset d ON d.dataset = f.dataset ORDER BY p.position";
 
-static int64_t cell_checksum(const pg_store_cell_row *row)
+int64_t pg_db_cell_checksum(const pg_store_cell_row *row)
 {
     uint64_t hash = pg_fnv_text(pg_fnv_start, row->cell_id);
     hash = pg_fnv_text(hash, row->canonical);
@@ -255,7 +255,7 @@ static int64_t cell_checksum(const pg_store_cell_row *row)
 bool pg_db_read_cell(sqlite3_stmt *row, pg_store_cell_row *out)
 {
     pg_db_read(row, 2, cell_columns, out);
-    return strlen(out->cell_id) == PG_HASH_HEX - 1 && cell_checksum(out) == sqlite3_column_int64(row, 1);
+    return strlen(out->cell_id) == PG_HASH_HEX - 1 && pg_db_cell_checksum(out) == sqlite3_column_int64(row, 1);
 }
 
 void pg_db_read_plan_cell(sqlite3_stmt *row, pg_store_cell_row *of_cell, pg_store_forward_row *forward)
@@ -270,33 +270,29 @@ int pg_db_record_forward(pg_store *store, const pg_store_forward_row *f, int64_t
 {
     static const char doing[] = "recording a forward pass";
     int64_t set = 0;
-    sqlite3_stmt *row = NULL;
     int code =
         pg_db_run(store, "recording a data set",
                   "INSERT INTO dataset (dataset" DATASET(NAME) ") VALUES (NULL" DATASET(PARAMETER) ")"
                                                                                                    " ON CONFLICT DO NOTHING",
                   PG_BIND(PG_ROW(dataset_columns, f)));
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT dataset FROM dataset WHERE hash = :hash AND split = :split", &row,
-                         PG_BIND(PG_V(hash, f->dataset_hash), PG_V(split, f->dataset_split)));
-    if (code == PG_OK)
-        code = pg_db_one(store, row, doing, &set);
+        code = pg_db_one(store, doing, "SELECT dataset FROM dataset WHERE hash = :hash AND split = :split",
+                         PG_BIND(PG_V(hash, f->dataset_hash), PG_V(split, f->dataset_split)), &set);
     if (code == PG_OK)
         code = pg_db_run(store, doing,
                          "INSERT INTO forward (forward_key, canonical, dataset) VALUES (:forward_key, :canonical, :dataset)"
                          " ON CONFLICT DO NOTHING",
                          PG_BIND(PG_V(forward_key, f->forward_key), PG_V(canonical, f->canonical), PG_V(dataset, set)));
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT forward FROM forward WHERE forward_key = :forward_key", &row,
-                         PG_BIND(PG_V(forward_key, f->forward_key)));
-    return code == PG_OK ? pg_db_one(store, row, doing, key) : code;
+        code = pg_db_one(store, doing, "SELECT forward FROM forward WHERE forward_key = :forward_key",
+                         PG_BIND(PG_V(forward_key, f->forward_key)), key);
+    return code;
 }
 
 /* Names and details follow the newest plan; identity never changes. */
 int pg_db_record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forward, int64_t *key)
 {
     char settings_id[PG_HASH_HEX];
-    sqlite3_stmt *row = NULL;
     int code = pg_hash_bytes(c->settings, strlen(c->settings), settings_id);
     if (code == PG_OK)
         code = pg_db_run(
@@ -305,12 +301,12 @@ int pg_db_record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forwa
                 PARAMETER) ") ON CONFLICT (cell_id) DO UPDATE SET settings = :settings, settings_id = :settings_id, details = "
                            ":details,"
                            " checksum = :checksum WHERE checksum <> :checksum AND canonical = :canonical",
-            PG_BIND(PG_V(forward, forward), PG_V(settings_id, settings_id), PG_V(checksum, cell_checksum(c)),
+            PG_BIND(PG_V(forward, forward), PG_V(settings_id, settings_id), PG_V(checksum, pg_db_cell_checksum(c)),
                     PG_ROW(cell_columns, c)));
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT cell FROM cell WHERE cell_id = :cell_id AND canonical = :canonical", &row,
-                         PG_BIND(PG_V(cell_id, c->cell_id), PG_V(canonical, c->canonical)));
-    return code == PG_OK ? pg_db_one(store, row, "recording a cell", key) : code;
+        code = pg_db_one(store, "recording a cell", "SELECT cell FROM cell WHERE cell_id = :cell_id AND canonical = :canonical",
+                         PG_BIND(PG_V(cell_id, c->cell_id), PG_V(canonical, c->canonical)), key);
+    return code;
 }
 
 /* ---- Workers and attempts ---- */

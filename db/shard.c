@@ -33,7 +33,6 @@ static int write_meta(pg_store *store, const char *key, const char *value)
 int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_id, bool *cut)
 {
     char of_plan[PG_HASH_HEX], was[48], is[48] = "";
-    sqlite3_stmt *row = NULL;
     int64_t plans = 0;
     if (shard && shard->count)
         snprintf(is, sizeof is, "%" PRId64 "/%" PRId64, shard->index, shard->count);
@@ -41,9 +40,7 @@ int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_i
     if (code == PG_OK)
         code = read_meta(store, "shard", was, sizeof was);
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT count(*) FROM plan", &row, NULL);
-    if (code == PG_OK)
-        code = pg_db_one(store, row, "reading what the store is", &plans);
+        code = pg_db_one(store, "reading what the store is", "SELECT count(*) FROM plan", NULL, &plans);
     if (code != PG_OK)
         return code;
     *cut = *of_plan != 0;
@@ -107,16 +104,12 @@ static int hash_plan(pg_store *store, char plan_id[PG_HASH_HEX])
 {
     sqlite3_stmt *row = NULL;
     pg_hash *hash = NULL;
-    int step = 0;
     int code = pg_hash_new(&hash);
     if (code == PG_OK)
         code = pg_db_get(store, "SELECT c.cell_id FROM plan_cell p JOIN cell c ON c.cell = p.cell ORDER BY p.position", &row,
                          NULL);
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading the plan")) == 1)
+    while (pg_db_next(store, row, "reading the plan", &code))
         code = pg_hash_add(hash, pg_db_text(row, 0), PG_HASH_HEX);
-    pg_db_done(row);
-    if (code == PG_OK && step < 0)
-        code = step;
     if (code == PG_OK)
         code = pg_hash_finish(hash, plan_id);
     pg_hash_free(hash);
@@ -126,7 +119,6 @@ static int hash_plan(pg_store *store, char plan_id[PG_HASH_HEX])
 int pg_store_shard(pg_store *store, pg_shard_info *out)
 {
     char name[48], plan_id[PG_HASH_HEX];
-    sqlite3_stmt *row = NULL;
     *out = (pg_shard_info){.index = 0};
     int code = read_meta(store, "shard_plan", out->plan_id, sizeof out->plan_id);
     if (code == PG_OK)
@@ -142,8 +134,8 @@ int pg_store_shard(pg_store *store, pg_shard_info *out)
     if (code == PG_OK && strcmp(plan_id, out->plan_id) != 0)
         code = pg_fail(PG_EDAMAGED, "%s: its cells are not those of its plan; delete it and run its shard again", store->path);
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT count(*) FROM task WHERE task <= " LAST_CUT, &row, NULL);
-    return code == PG_OK ? pg_db_one(store, row, "counting tasks", &out->tasks) : code;
+        code = pg_db_one(store, "counting tasks", "SELECT count(*) FROM task WHERE task <= " LAST_CUT, NULL, &out->tasks);
+    return code;
 }
 
 int pg_store_submit(pg_store *store, const char *folder)
@@ -157,15 +149,13 @@ int pg_store_each_submission(pg_store *store, const char *but, int (*each)(const
                              void *context)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_get(store,
                          "SELECT substr(m.key, 12), count(*) FROM meta m JOIN plan p ON p.plan_id = m.value"
                          " JOIN plan_cell pc ON pc.plan = p.plan JOIN total t ON t.cell = pc.cell"
                          " WHERE m.key LIKE 'submission %' AND m.key <> 'submission ' || :but AND t.n < t.images"
                          " AND t.cell IN (SELECT cell FROM temp.wanted_cell) GROUP BY m.key",
                          &row, PG_BIND(PG_V(but, but)));
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading submissions")) == 1)
+    while (pg_db_next(store, row, "reading submissions", &code))
         code = each(pg_db_text(row, 0), sqlite3_column_int64(row, 1), context);
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }

@@ -31,11 +31,9 @@ int pg_db_want(pg_store *store)
 static int take_cells(pg_store *store, int64_t task)
 {
     static const char doing[] = "taking cells out of a task";
-    sqlite3_stmt *row = NULL;
     int64_t failed = 0;
-    int code = pg_db_get(store, "SELECT state = 'failed' FROM task WHERE task = :task", &row, PG_BIND(PG_V(task, task)));
-    if (code == PG_OK)
-        code = pg_db_one(store, row, doing, &failed);
+    int code =
+        pg_db_one(store, doing, "SELECT state = 'failed' FROM task WHERE task = :task", PG_BIND(PG_V(task, task)), &failed);
     if (code == PG_OK && failed) /* failures are counted cell by cell when the state changes */
         code = pg_db_run(store, doing, "UPDATE task SET state = 'pending' WHERE task = :task", PG_BIND(PG_V(task, task)));
     if (code == PG_OK)
@@ -54,7 +52,6 @@ int pg_db_take(pg_store *store, const char *forward_key, int64_t most, bool *tak
 {
     static const char doing[] = "taking cells out of tasks";
     sqlite3_stmt *row = NULL;
-    int step = 0;
     *taken = false;
     int code = pg_db_run(store, doing, "DELETE FROM temp.shared", NULL);
     if (code == PG_OK)
@@ -67,13 +64,10 @@ int pg_db_take(pg_store *store, const char *forward_key, int64_t most, bool *tak
                          PG_BIND(PG_V(forward_key, forward_key), PG_V(most, most)));
     if (code == PG_OK)
         code = pg_db_get(store, "SELECT task FROM temp.shared", &row, NULL);
-    while (code == PG_OK && (step = pg_db_step(store, row, doing)) == 1) {
+    while (pg_db_next(store, row, doing, &code)) {
         *taken = true;
         code = take_cells(store, sqlite3_column_int64(row, 0));
     }
-    pg_db_done(row);
-    if (code == PG_OK && step < 0)
-        code = step;
     return code == PG_OK && *taken ? pg_db_want(store) : code;
 }
 
@@ -82,7 +76,6 @@ int pg_store_take(pg_store *store, bool *more)
     static const char doing[] = "looking for tasks of other plans";
     bool taken = false;
     int64_t pending = 0;
-    sqlite3_stmt *row = NULL;
     *more = false;
     int code = pg_db_begin(store);
     if (code != PG_OK)
@@ -91,9 +84,7 @@ int pg_store_take(pg_store *store, bool *more)
     if (code == PG_OK && !taken) /* others may have taken what was theirs, and left what is of this plan alone */
         code = pg_db_want(store);
     if (code == PG_OK)
-        code = pg_db_get(store, "SELECT EXISTS (SELECT 1 " PG_DB_NEXT_PENDING ")", &row, NULL);
-    if (code == PG_OK)
-        code = pg_db_one(store, row, doing, &pending);
+        code = pg_db_one(store, doing, "SELECT EXISTS (SELECT 1 " PG_DB_NEXT_PENDING ")", NULL, &pending);
     *more = code == PG_OK && pending;
     return pg_db_end(store, code);
 }

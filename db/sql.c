@@ -173,6 +173,15 @@ void pg_db_done(sqlite3_stmt *statement)
         sqlite3_reset(statement);
 }
 
+bool pg_db_next(pg_store *store, sqlite3_stmt *row, const char *doing, int *code)
+{
+    int step = *code == PG_OK ? pg_db_step(store, row, doing) : 0;
+    if (step != 1)
+        pg_db_done(row);
+    *code = step < 0 ? step : *code;
+    return step == 1;
+}
+
 int pg_db_run(pg_store *store, const char *doing, const char *sql, const pg_db_value *values)
 {
     sqlite3_stmt *statement = NULL;
@@ -185,6 +194,18 @@ int pg_db_run(pg_store *store, const char *doing, const char *sql, const pg_db_v
     }
     pg_db_done(statement);
     return code;
+}
+
+int pg_db_one(pg_store *store, const char *doing, const char *sql, const pg_db_value *values, int64_t *out)
+{
+    sqlite3_stmt *row = NULL;
+    *out = 0;
+    int code = pg_db_get(store, sql, &row, values);
+    int step = code == PG_OK ? pg_db_step(store, row, doing) : code;
+    if (step == 1)
+        *out = sqlite3_column_int64(row, 0);
+    pg_db_done(row);
+    return step == 1 ? PG_OK : step < 0 ? step : pg_fail(PG_EDB, "%s: %s: the row is not there", store->path, doing);
 }
 
 int pg_db_begin(pg_store *store)

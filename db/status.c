@@ -100,7 +100,6 @@ int pg_store_status_of(pg_store *store, pg_store_status *out)
 int pg_store_each_worker(pg_store *store, int (*each)(const pg_worker_record *record, void *context), void *context)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_get(store,
                          "WITH held AS (SELECT owner, count(*) AS n, min(task) AS task FROM task WHERE state = 'running'"
                          "  AND state <> 'done' GROUP BY owner)"
@@ -111,7 +110,7 @@ int pg_store_each_worker(pg_store *store, int (*each)(const pg_worker_record *re
                          " FROM worker w LEFT JOIN held h ON h.owner = w.worker LEFT JOIN task t ON t.task = h.task"
                          " WHERE w.ended IS NULL OR h.n > 0 ORDER BY w.worker",
                          &row, NULL);
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading workers")) == 1) {
+    while (pg_db_next(store, row, "reading workers", &code)) {
         pg_worker_record record = {
             .lives = pg_db_worker_lives(store, pg_db_text(row, 0)),
             .host = pg_db_text(row, 1),
@@ -128,15 +127,13 @@ int pg_store_each_worker(pg_store *store, int (*each)(const pg_worker_record *re
         if (record.lives || record.tasks > 0)
             code = each(&record, context);
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 int pg_store_each_failure(pg_store *store, int64_t most, int (*each)(const pg_failure_record *record, void *context),
                           void *context)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code =
         pg_db_get(store,
                   "SELECT t.first, t.count, t.attempts, t.error, (SELECT count(*) FROM task_cell tc WHERE tc.task = t.task),"
@@ -144,7 +141,7 @@ int pg_store_each_failure(pg_store *store, int64_t most, int (*each)(const pg_fa
                   "  ORDER BY tc.cell LIMIT 1)"
                   " FROM task t WHERE t.state = 'failed' AND t.state <> 'done' ORDER BY t.forward, t.first LIMIT :most",
                   &row, PG_BIND(PG_V(most, most)));
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading failures")) == 1) {
+    while (pg_db_next(store, row, "reading failures", &code)) {
         pg_failure_record record = {
             .first = sqlite3_column_int64(row, 0),
             .count = sqlite3_column_int64(row, 1),
@@ -155,22 +152,20 @@ int pg_store_each_failure(pg_store *store, int64_t most, int (*each)(const pg_fa
         };
         code = each(&record, context);
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 int pg_store_each_open_task(pg_store *store, const char *cell_id, int (*each)(const pg_task_record *record, void *context),
                             void *context)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code =
         pg_db_get(store,
                   "SELECT t.first, t.count, t.state, t.attempts, t.error, w.host, w.pid FROM cell c"
                   " JOIN task_cell tc ON tc.cell = c.cell JOIN task t ON t.task = tc.task"
                   " LEFT JOIN worker w ON w.worker = t.owner WHERE c.cell_id = :cell_id AND t.state <> 'done' ORDER BY t.first",
                   &row, PG_BIND(PG_V(cell_id, cell_id)));
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
+    while (pg_db_next(store, row, "reading the tasks of a cell", &code)) {
         pg_task_record record = {
             .first = sqlite3_column_int64(row, 0),
             .count = sqlite3_column_int64(row, 1),
@@ -182,23 +177,20 @@ int pg_store_each_open_task(pg_store *store, const char *cell_id, int (*each)(co
         };
         code = each(&record, context);
     }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }
 
 int pg_store_each_plan(pg_store *store, const char *cell_id, int (*each)(const char *name, const char *created, void *context),
                        void *context)
 {
     sqlite3_stmt *row = NULL;
-    int step = 0;
     int code = pg_db_check_copies(store);
     if (code == PG_OK)
         code = pg_db_get(store,
                          "SELECT p.name, p.created FROM plan p WHERE EXISTS (SELECT 1 FROM plan_cell pc JOIN cell c"
                          " ON c.cell = pc.cell WHERE pc.plan = p.plan AND c.cell_id = :cell_id) ORDER BY p.plan",
                          &row, PG_BIND(PG_V(cell_id, cell_id)));
-    while (code == PG_OK && (step = pg_db_step(store, row, "reading plans")) == 1)
+    while (pg_db_next(store, row, "reading plans", &code))
         code = each(pg_db_text(row, 0), pg_db_text(row, 1), context);
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
+    return code;
 }

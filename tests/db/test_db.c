@@ -131,8 +131,7 @@ static void test_values_are_bound_by_name(void **state)
     sqlite3_stmt *row = NULL;
     static const char two[] = "SELECT :first + :count, :first", misspelled[] = "SELECT :frist";
     int64_t sum = 0;
-    assert_int_equal(pg_db_get(store, two, &row, PG_BIND(PG_V(count, 2), PG_V(first, 40))), PG_OK);
-    assert_int_equal(pg_db_one(store, row, "adding", &sum), PG_OK);
+    assert_int_equal(pg_db_one(store, "adding", two, PG_BIND(PG_V(count, 2), PG_V(first, 40)), &sum), PG_OK);
     assert_int_equal(sum, 42);
     assert_int_equal(pg_db_get(store, two, &row, PG_BIND(PG_V(first, 40))), PG_EDB);
     assert_int_equal(pg_db_get(store, two, &row, NULL), PG_EDB);
