@@ -15,20 +15,6 @@ value() { sed -n "s/^$1 *= *\"\(.*\)\"\$/\1/p" "$matrix"; }
 [ -f "$folder/local/meta.json" ] ||
     "$program" --quiet features --weights "$(value weights)" --dataset "$(value dataset)" -o "$folder/local" >&2
 
-# float32 values of an .npy file, rounded half to even to multiples of 2^-K; its header, of 10 bytes and the length they state, stays.
-rounded() { # K, file
-    perl -e '
-        my ($k, $file) = @ARGV;
-        open(my $in, "<:raw", $file) or die "$file: $!\n";
-        read($in, my $head, 10) == 10 or die "$file: too short\n";
-        read($in, $head, unpack("v", substr($head, 8, 2)), 10);
-        print $head;
-        my $big = 1.5 * 2 ** 52;
-        while (read($in, my $piece, 1 << 20)) {
-            print pack("f<*", map { (($_ * 2 ** $k + $big) - $big) / 2 ** $k } unpack("f<*", $piece));
-        }' "$1" "$2"
-}
-
 echo "| rule | grid | n | clean, % | certified, % | other predictions | certified at a tie | refused for a tie alone |"
 echo "|:-----|:-----|--:|---------:|-------------:|------------------:|-------------------:|------------------------:|"
 directive rule | while read -r rule; do
@@ -36,10 +22,9 @@ directive rule | while read -r rule; do
     for k in $(directive grids); do
         of=$folder/$(echo "$name" | tr -c 'a-z0-9.\n' -)-$k.csv
         if [ ! -s "$of" ]; then
-            rounded "$k" "$folder/local/features.npy" >"$folder/rounded.npy"
             # shellcheck disable=SC2046,SC2086 # the options are several words
-            "$program" --quiet certify "$folder/rounded.npy" "$folder/local/labels.npy" $rule --window $(directive window) >"$of.part"
-            rm -f "$folder/rounded.npy"
+            "$program" --quiet certify "$folder/local/features.npy" "$folder/local/labels.npy" $rule --grid "$k" \
+                --window $(directive window) >"$of.part"
             mv "$of.part" "$of"
         fi
         finest=${finest:-$of}

@@ -96,10 +96,10 @@ run_masks() { # matrix
     [ -f "$work/$name/meta.json" ] || patchgauge features --weights "$(weights_of "$1")" \
         --dataset "$(sed -n 's/^dataset *= *"\(.*\)"$/\1/p' "$1")" -o "$work/$name"
     for window in $(directive "$1" masks); do
-        [ -s "$work/$name/$window.csv" ] && continue
-        patchgauge certify "$work/$name/features.npy" "$work/$name/labels.npy" --defense mean --window "$window" --masked \
+        [ -s "$work/$name/$window.shares" ] && continue
+        patchgauge certify "$work/$name/features.npy" "$work/$name/labels.npy" --defense mean --window "$window" --masked --summary \
             >"$work/$name/$window.part"
-        mv "$work/$name/$window.part" "$work/$name/$window.csv"
+        mv "$work/$name/$window.part" "$work/$name/$window.shares"
     done
 }
 
@@ -168,25 +168,21 @@ masks() { # matrix
     echo "| window | n | masked accuracy, % | paper | images, % | paper | windows, % | paper |"
     echo "|:-------|--:|-------------------:|------:|----------:|------:|-----------:|------:|"
     for window in 0x0 $(directive "$1" masks); do
-        file=$work/$name/$window.csv
-        [ "$window" != 0x0 ] || file=$work/$name/$(directive "$1" masks | cut -d " " -f 1).csv
+        file=$work/$name/$window.shares
+        [ "$window" != 0x0 ] || file=$work/$name/$(directive "$1" masks | cut -d " " -f 1).shares
         [ -s "$file" ] || continue
         awk -F, -v window="$window" -v table="$(directive "$1" paper | cut -d " " -f 1)" '
-            function wilson(share, n,    z, middle, half) {
-                z = 1.959964
-                middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-                half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-                return sprintf("%.1f (%.1f-%.1f)", 100 * share, 100 * (middle - half), 100 * (middle + half))
-            }
+            function tenth(x) { return sprintf("%.1f", int(10 * x + 0.500001) / 10) } # halves up, as the tables
             FILENAME == "plots/paper.csv" { if ($1 == table && $7 == "window=" window) paper[$8] = $9; next }
-            FNR > 1 {
-                n++
-                if (window == "0x0") { right += $2 == $3; wrong += $2 != $3 }
-                else { right += 1 - $5 / $4; wrong += $5 > 0; changed += $6 / $4 }
+            FNR > 1 { share[$1] = $5 / $6; lo[$1] = $3; hi[$1] = $4 }
+            $1 == "clean" {
+                n = $6
+                if (window == "0x0") { share["masked"] = $5 / n; share["wrong"] = 1 - $5 / n; lo["wrong"] = 100 - $4; hi["wrong"] = 100 - $3; nextfile }
             }
             END {
-                printf "| %s | %d | %.1f | %s | %s | %s | %.2f | %s |\n", window, n, int(1000 * right / n + 0.500001) / 10, paper["masked_accuracy"],
-                    wilson(wrong / n, n), paper["images_with_wrong_masked_prediction"], 100 * changed / n, paper["wrong_windows_per_image"]
+                printf "| %s | %d | %s | %s | %.1f (%.1f-%.1f) | %s | %.2f | %s |\n", window, n, tenth(100 * share["masked"]), paper["masked_accuracy"],
+                    100 * share["wrong"], lo["wrong"], hi["wrong"], paper["images_with_wrong_masked_prediction"], 100 * share["changed"],
+                    paper["wrong_windows_per_image"]
             }' plots/paper.csv "$file"
     done
     echo
@@ -238,7 +234,7 @@ lacking() { # matrix
     if [ -n "$(directive "$1" script)" ]; then
         [ "$(cat "$locals/$(basename "$1" .toml)/cells" 2>/dev/null)" = "$(cells_hash "$1")" ] || echo "what its script leaves"
     elif [ -n "$(directive "$1" masks)" ]; then
-        for window in $(directive "$1" masks); do [ -s "$work/$(basename "$1" .toml)/$window.csv" ] || echo "$window"; done
+        for window in $(directive "$1" masks); do [ -s "$work/$(basename "$1" .toml)/$window.shares" ] || echo "$window"; done
     elif [ -n "$(directive "$1" histograms)" ]; then
         ls "$locals"/*/*-lavan/local-logits.svg >/dev/null 2>&1 || echo "attacked images"
     elif [ -n "$(directive "$1" table)$(directive "$1" time)" ] && ! cells_done "$1"; then
@@ -307,8 +303,7 @@ audit() { # matrix
     echo
 }
 
-# The best certificate with a proof for each patch on CIFAR-10, beside the publication's: of all networks and defenses under "Audits" the
-# row that certifies most validation images.
+# The best certificate with a proof for each patch on CIFAR-10, beside the publication's; `patchgauge best` chooses it.
 best() {
     cat <<'END'
 The best certificate with a proof, for each patch on CIFAR-10: the row under "Audits" that certifies most of the validation images, and what it
@@ -318,41 +313,21 @@ only the first of them, all rows are compared on those.
 | patch, px | certified, % | clean, % | by | n | certified in validation, % | of | publication, its own without a proof | publication, of others | its later revision |
 |----------:|-------------:|---------:|:---|--:|---------------------------:|---:|-------------------------------------:|-----------------------:|-------------------:|
 END
+    set --
     for matrix in experiments/audits/*.toml; do
-        chosen "$matrix" || continue
-        for split in val common test; do
-            case $split in
-            val) options=$(validation "$matrix") ;;
-            common) options=$(common) && [ -n "$options" ] || continue ;;
-            test) options= ;;
-            esac
-            # shellcheck disable=SC2086 # several options
-            patchgauge table "$matrix" $options --rows weights,defense --metrics clean,certified -f csv 2>/dev/null |
-                tail -n +2 | tr -d '"' | sed "s/^/$split,/" || true
-        done
-    done | awk -F, '
-        function tenth(x) { return sprintf("%.1f", int(10 * x + 0.500001) / 10) } # halves up, as the tables
+        images=$(directive "$matrix" validation)
+        if chosen "$matrix" && [ -z "$(obstacle "$matrix")" ]; then set -- "$@" "$matrix" --by "dataset=cifar10:val${images:+ images=$images}"; fi
+    done
+    patchgauge best "$@" --rows weights,defense -f csv 2>/dev/null | awk -F, '
         FILENAME == "plots/paper.csv" {
             patch = $6 == "0.4%" ? 2 : $6 == "2.4%" ? 5 : 8
             kind = $1 == "revision" ? "later" : $8
             if ($2 == "cifar10" && $8 ~ /^certified/ && $9 > paper[kind, patch]) paper[kind, patch] = $9
             next
         }
-        ($1 == "val" || $1 == "common") && $4 == "certified" {
-            row[++rows] = $1 SUBSEP $2 SUBSEP $3 SUBSEP $5 SUBSEP $8
-            if ($1 == "val" && $3 in all && all[$3] != $8) few[$3] = 1
-            if ($1 == "val") all[$3] = $8
-        }
-        $1 == "test" && $4 == "clean" { clean[$2, $3] = $5 }
-        $1 == "test" && $4 == "certified" { shown[$2, $3] = sprintf("%s (%.1f-%.1f)", tenth($5), $6, $7); n[$2, $3] = $8 }
-        END {
-            for (i = 1; i <= rows; i++) {
-                split(row[i], r, SUBSEP) # split, row, patch, certified, images
-                if (r[1] == (few[r[3]] ? "common" : "val") && r[4] > best[r[3]]) { best[r[3]] = r[4]; by[r[3]] = r[2]; of[r[3]] = r[5] }
-            }
-            for (p = 1; p <= 32; p++) if (p in best)
-                printf "| %d | %s | %s | %s | %d | %s | %d | %s | %s | %s |\n", p, shown[by[p], p], tenth(clean[by[p], p]), by[p], n[by[p], p],
-                    tenth(best[p]), of[p], paper["certified_published", p], paper["certified", p], paper["later", p]
+        FNR > 1 {
+            printf "| %s | %s (%s-%s) | %s | %s | %s | %s | %s | %s | %s | %s |\n", $1, $3, $4, $5, $7, $2, $6, $8, $9,
+                paper["certified_published", $1], paper["certified", $1], paper["later", $1]
         }' plots/paper.csv -
     echo
     locality_notes

@@ -22,27 +22,19 @@ minutes() { # weights file
               printf "%d epochs in %.0f minutes, %s thread%s\n", n, s / 60, threads, threads == "1" ? "" : "s" }' "$1.log.csv"
 }
 
-# Cells of the database with this network, clean images: defense,patch,metric,value,lo,hi,n.
-cells() { # weights file
-    for matrix in $(grep -l "\"$1\"" experiments/audits/*.toml experiments/paper/table15.toml || true); do
-        "$program" --db "$database" --quiet table "$matrix" -S weights="$1" --rows defense --metrics clean,certified -f csv \
-            2>/dev/null | tail -n +2
-    done
+# Of all matrices with this network the best row for each patch.
+best() { # weights file, options
+    weights=$1
+    shift
+    # shellcheck disable=SC2046 # several files
+    "$program" --db "$database" --quiet best $(grep -l "\"$weights\"" experiments/audits/*.toml experiments/paper/table15.toml) \
+        -S weights="$weights" -f csv "$@" 2>/dev/null | tail -n +2
 }
 
 results() { # weights file
-    cells "$1" | tr -d '"' | awk -F, '
-        function tenth(x) { return sprintf("%.1f", int(10 * x + 0.500001) / 10) } # halves up, as the tables
-        $3 == "clean" { clean[$1, $2] = $4; n = $7; if ($1 ~ /^mean/ && $4 > plain) plain = $4 }
-        $3 == "certified" && $4 > best[$2] { best[$2] = $4; by[$2] = $1 }
-        END {
-            if (plain) printf "- accuracy without a defense: %s%% of %d test images\n", tenth(plain), n
-            for (p = 1; p <= 64; p++) if (best[p]) {
-                name = by[p]
-                sub(" ", ", ", name)
-                printf "- best certificate, patch of %d px: %s%% by %s (clean %s%%)\n", p, tenth(best[p]), name, tenth(clean[by[p], p])
-            }
-        }'
+    best "$1" -S defense=mean --metric clean | sort -t , -k 3nr | head -1 |
+        awk -F, '{ printf "- accuracy without a defense: %s%% of %d test images\n", $3, $6 }'
+    best "$1" | awk -F, '{ sub(" ", ", ", $2); printf "- best certificate, patch of %d px: %s%% by %s (clean %s%%)\n", $1, $3, $2, $7 }'
 }
 
 # What the page says of results already, where it is of the same file.

@@ -313,11 +313,10 @@ static char *meta_text(const work *w)
         f->info.hash, "model", f->info.model, "dataset", r->dataset, "dataset_sha256", data->hash, "split", data->split,
         "first", (json_int_t)c->first, "end", (json_int_t)(c->first + c->count), "patch_space",
         r->behind_resize ? "network" : "image", "patch", c->patch_height, c->patch_width, "affected", c->affected_height,
-        c->affected_width, "window", c->window.height, c->window.width, "dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32",
-        "batch", (int)r->batch, "device", pg_network_device(w->network), "seed", (json_int_t)r->seed, "gradient",
-        pg_forward_gradient(f), "attack", options_json(&f->attack->module, f->attack_config), "defense",
-        options_json(&c->defense->module, c->config), "delta", c->has_delta ? json_integer(c->delta) : json_null(), "classes",
-        names_json(data), "counts", counts);
+        c->affected_width, "window", c->window.height, c->window.width, "dtype", pg_dtype_names[r->dtype], "batch",
+        (int)r->batch, "device", pg_network_device(w->network), "seed", (json_int_t)r->seed, "gradient", pg_forward_gradient(f),
+        "attack", options_json(&f->attack->module, f->attack_config), "defense", options_json(&c->defense->module, c->config),
+        "delta", c->has_delta ? json_integer(c->delta) : json_null(), "classes", names_json(data), "counts", counts);
     char *text = meta ? pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(meta);
     if (!text)

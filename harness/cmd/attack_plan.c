@@ -111,7 +111,7 @@ static int write_matrix(const pg_attack_request *r, pg_buf *out)
                                      {"attack", r->attack},
                                      {"patch", r->patch},
                                      {"patch-space", r->behind_resize ? "network" : "image"},
-                                     {"dtype", r->dtype == PG_DTYPE_BF16 ? "bf16" : "fp32"}};
+                                     {"dtype", pg_dtype_names[r->dtype]}};
     int code = PG_OK;
     pg_buf_puts(out, "name = \"attack\"\n[fixed]\n");
     for (size_t i = 0; code == PG_OK && i < sizeof values / sizeof *values; i++)

@@ -7,6 +7,7 @@
 #include "harness/plan/keys.h"
 #include "models/model.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,7 +145,7 @@ static void say_what_was_read(const pg_dump_request *r, const pg_dump *d)
 
 int pg_dump_open(const pg_dump_request *request, pg_dump *out)
 {
-    *out = (pg_dump){0};
+    *out = (pg_dump){.grid = (int)request->grid};
     int code = open_features(request, out);
     if (!code)
         code = open_labels(request, out);
@@ -164,18 +165,10 @@ void pg_dump_close(pg_dump *d)
     *d = (pg_dump){0};
 }
 
-int pg_dump_next(pg_dump *d, const void **image)
+/* From the layout and the type of the file to [height][width][classes] of float or double. */
+static void rearrange(pg_dump *d)
 {
-    size_t positions = (size_t)d->height * (size_t)d->width, classes = (size_t)d->classes;
-    int code = pg_npy_next(&d->features, d->stored, positions * classes);
-    *image = d->image;
-    if (code)
-        return code;
-    if (!d->nchw && d->features.dtype != PG_NPY_F2) {
-        *image = d->stored;
-        return PG_OK;
-    }
-    size_t i = 0;
+    size_t positions = (size_t)d->height * (size_t)d->width, classes = (size_t)d->classes, i = 0;
     for (size_t p = 0; p < positions; p++)
         for (size_t c = 0; c < classes; c++, i++) {
             size_t from = d->nchw ? c * positions + p : i;
@@ -185,7 +178,28 @@ int pg_dump_next(pg_dump *d, const void **image)
                 ((float *)d->image)[i] = d->features.dtype == PG_NPY_F4 ? ((const float *)d->stored)[from]
                                                                         : pg_half_to_float(((const uint16_t *)d->stored)[from]);
         }
-    return PG_OK;
+}
+
+static void round_values(const pg_dump *d, void *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (d->wide)
+            ((double *)values)[i] = ldexp(rint(ldexp(((double *)values)[i], d->grid)), -d->grid);
+        else
+            ((float *)values)[i] = (float)ldexp(rint(ldexp((double)((float *)values)[i], d->grid)), -d->grid);
+}
+
+int pg_dump_next(pg_dump *d, const void **image)
+{
+    size_t values = (size_t)d->height * (size_t)d->width * (size_t)d->classes;
+    bool as_stored = !d->nchw && d->features.dtype != PG_NPY_F2;
+    *image = as_stored ? d->stored : d->image;
+    int code = pg_npy_next(&d->features, d->stored, values);
+    if (code == PG_OK && !as_stored)
+        rearrange(d);
+    if (code == PG_OK && d->grid >= 0)
+        round_values(d, as_stored ? d->stored : d->image, values);
+    return code;
 }
 
 /* ---- Windows ---- */

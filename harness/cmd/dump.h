@@ -12,6 +12,7 @@ typedef struct pg_dump_request {
     const char *features, *labels;         /* files */
     const char *features_key, *labels_key; /* members of .npz archives; NULL: not named */
     pg_dump_layout layout;                 /* assumed: nhwc, unless the shape or a label speaks against it */
+    int64_t grid;                          /* values are rounded to multiples of 2^-grid, half to even; -1: they are not */
 } pg_dump_request;
 
 typedef struct pg_dump {
@@ -21,6 +22,7 @@ typedef struct pg_dump {
     int *labels;  /* [n] */
     bool wide;    /* images are double, else float */
     bool nchw;    /* as stored */
+    int grid;     /* of the request */
     void *stored; /* private: one image as it lies in the file, */
     void *image;  /* and as it is handed out */
 } pg_dump;

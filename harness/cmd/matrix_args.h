@@ -2,6 +2,7 @@
 #ifndef PG_CMD_MATRIX_ARGS_H
 #define PG_CMD_MATRIX_ARGS_H
 
+#include "harness/base/text.h"
 #include "harness/cmd/command.h"
 #include "harness/plan/plan.h"
 
@@ -34,9 +35,9 @@ int pg_device_set(const char *text, void *field); /* for that row */
     {                                                                                    \
         0, "threads", "N", "cores of a forward pass; 0: all", "0", (at), PG_INT(0, 1024) \
     }
-#define PG_BATCH_ROW(at)                                                          \
-    {                                                                             \
-        0, "batch", "N", "images of a forward pass", "128", (at), PG_INT(1, 4096) \
+#define PG_BATCH_ROW(at)                                                                                \
+    {                                                                                                   \
+        0, "batch", "N", "images of a forward pass", PG_STRING(PG_BATCH_DEFAULT), (at), PG_INT(1, 4096) \
     }
 #define PG_JOBS_ROW(at)                                                                           \
     {                                                                                             \

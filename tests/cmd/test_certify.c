@@ -87,6 +87,43 @@ static int set_up(void **state)
     return 0;
 }
 
+static void a_summary_counts_the_rows(void **state)
+{
+    (void)state;
+    assert_int_equal(certify("f4.npy i8.npy --defense robust-masking --window 1x1 --summary"), 0);
+    assert_string_equal(output, "metric,value,lo,hi,count,n\n"
+                                "clean,33.333333,6.149194,79.234040,1,3\n"
+                                "certified,33.333333,6.149194,79.234040,1,3\n");
+    /* of image 0 every window leaves class 0, of image 1 a tie, which is class 0; image 2 has no prediction */
+    assert_int_equal(certify("f4.npy i8.npy --defense mean --window 1x2 --masked --summary"), 0);
+    assert_non_null(strstr(output, "\nclean,33.333333,6.149194,79.234040,1,3\nwrong,66.666667,20.765960,93.850806,2,3\n"));
+    assert_non_null(strstr(output, "\nmasked,33.333333,,,3,9\nchanged,0.000000,,,0,9\n"));
+    assert_int_equal(certify("f4.npy i8.npy --defense mean --window 1x2 --masked --summary -f json"), 0);
+    assert_non_null(strstr(output, "\"metric\": \"masked\""));
+}
+
+static void logits_are_rounded_to_coarser_grids(void **state)
+{
+    (void)state;
+    static const float fine[2] = {0.375f, 0.5f};
+    write_npy("fine.npy", PG_NPY_F4, 4, (int64_t[]){1, 1, 1, 2}, fine);
+    write_npy("fine8.npy", PG_NPY_F8, 4, (int64_t[]){1, 1, 1, 2}, (double[]){0.375, 0.5});
+    write_npy("label.npy", PG_NPY_I8, 1, (int64_t[]){1}, (int64_t[]){1});
+    static const char *const files[] = {"fine.npy", "fine8.npy"};
+    static const struct {
+        const char *grid, *row;
+    } cases[] = {
+        {"", "0,1,1,"}, {"--grid 3", "0,1,1,"}, {"--grid 2", "0,1,0,"} /* 1.5 of a quarter is 2 */, {"--grid 0", "0,1,0,"}};
+    for (size_t f = 0; f < 2; f++)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            char line[128];
+            snprintf(line, sizeof line, "%s label.npy --defense mean --window 1x1 %s", files[f], cases[i].grid);
+            assert_int_equal(certify(line), 0);
+            assert_non_null(strstr(output, cases[i].row));
+        }
+    assert_int_equal(certify("fine.npy label.npy --defense mean --window 1x1 --grid 21"), 2);
+}
+
 static void csv_is_the_contract(void **state)
 {
     (void)state;
@@ -455,6 +492,8 @@ static void bad_input_is_one_clear_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_summary_counts_the_rows),
+        cmocka_unit_test(logits_are_rounded_to_coarser_grids),
         cmocka_unit_test(csv_is_the_contract),
         cmocka_unit_test(json_has_the_same_keys),
         cmocka_unit_test(margins_have_nine_decimals),
