@@ -1,5 +1,5 @@
-/* Where a patch may lie: every place is one of the (H - h + 1) x (W - w + 1) at which an h x w patch is inside an H x W image.
- */
+/* Where a patch may lie: every place is one of the (H - h + 1) x (W - w + 1) at which an h x w patch is inside an
+ * H x W image. */
 #ifndef PG_ATTACKS_LOCATION_H
 #define PG_ATTACKS_LOCATION_H
 

@@ -48,8 +48,7 @@ bool pg_objective_met(int label, int target, int prediction);
 /* Leads [n][1] of scores [n][classes]; differentiable. targets[i] is a class or PG_TARGET_NONE. */
 pg_tensor *pg_objective_margins(pg_scope *s, pg_tensor *scores, int n, const int64_t *labels, const int64_t *targets, int loss);
 /* sigmoid(margins), or its logarithm without underflow, [n][1]: with cross-entropy, the share of softmax that counts as
- * success.
- */
+ * success. */
 pg_tensor *pg_objective_success(pg_scope *s, pg_tensor *margins, bool logarithm);
 /* The loss of a margin, as users read it. */
 double pg_objective_loss(int loss, int target, double margin);

@@ -53,8 +53,8 @@ struct pg_search {
     int (*begin)(pg_search *search, pg_trial *trial, bool *more);
     /* The next patch after a pass that was not the last of the attempt; NULL where steps is 0. */
     void (*move)(pg_search *search, pg_trial *trial);
-    /* optional: one pass that yields other scores [n][classes] than the victim's; NULL after a failure of the scope or of *code
-     */
+    /* optional: one pass that yields other scores [n][classes] than the victim's; NULL after a failure of the
+     * scope or of *code */
     pg_tensor *(*scores)(pg_search *search, int n, pg_trial *const *trials, const int *slots, const float *patches, int *code);
     /* optional: takes note of a pass in trial->outcome, and says whether image or attempt are done; the rule told above without
      * it */

@@ -1,7 +1,7 @@
 /* How a store stands as a whole: cells, tasks, workers, failures, and how long the rest takes. See store.h.
  *
- * What is asked here does not grow with images: totals of cells (db/migrate-2.sql), the index of open tasks, the last attempts.
- */
+ * What is asked here does not grow with images: totals of cells (db/migrate-2.sql), the index of open tasks, the
+ * last attempts. */
 #include "db/internal.h"
 
 #include <math.h>

@@ -86,8 +86,8 @@ typedef struct pg_cell_result {
     pg_setting *settings;
 } pg_cell_result;
 
-/* Result of one cell by full id. `out` is *new* inside, pg_cell_result_release; also valid (known = false) for an absent cell.
- */
+/* Result of one cell by full id. `out` is *new* inside, pg_cell_result_release; also valid (known = false) for an
+ * absent cell. */
 int pg_store_cell(pg_store *store, const char *cell_id, pg_cell_result *out) PG_MUST_USE;
 /* The same for who shows it: what the sums are of, outcomes, labels and attacks, is read and compared with the checksums first;
  * a microsecond for each image. PG_EDAMAGED. */
@@ -311,8 +311,7 @@ typedef struct pg_reaped {
     char cell_id[PG_HASH_HEX]; /* the first of its cells */
 } pg_reaped;
 /* Ends a dead worker: the task in its hands has failed once more, the others that it had claimed are pending again, without
- * one.
- */
+ * one. */
 int pg_store_reap_worker(pg_store *store, const pg_death *death, pg_reaped *out) PG_MUST_USE;
 
 typedef struct pg_task {

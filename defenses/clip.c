@@ -2,8 +2,8 @@
  *
  * Source: PatchGuard, section VI-B and Table XXI (logits clipped to [0, 15]); defenses/CERTIFICATES.md, section 7: the label
  * must win with every position of a window at the lower bound for it and at the upper bound for a rival. The bounds of a
- * confidence or a vote are cut to [0, 1], which is all that an attacker can reach. With an infinite bound nothing is certified.
- */
+ * confidence or a vote are cut to [0, 1], which is all that an attacker can reach. With an infinite bound nothing
+ * is certified. */
 #include "defenses/rule.h"
 #include "defenses/surrogate.h"
 #include "defenses/worst.h"

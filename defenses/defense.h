@@ -119,8 +119,7 @@ typedef struct pg_defense {
     int (*check)(const void *config, int height, int width, int classes);
     /* required at image level, and only there: the map of the masked images: height, width, wrap, and as its window the
      * most positions whose masked images such a patch changes, wherever it lies. PG_EINPUT with a message where there is no
-     * such map.
-     */
+     * such map. */
     int (*masked_map)(const void *config, const pg_image_patch_size *size, pg_map *map);
     /* required at image level, and only there: the masked image at a position of that map, out[3][height][width] of pixels
      * alike. Returns the first position, row * map width + column, whose masked image is the same for every image, and writes

@@ -55,8 +55,8 @@ static pg_certificate ds_certificate(const void *config)
     return ((const ds_config *)config)->rule == DS_WINDOW ? PG_CERTIFICATE_EXACT : PG_CERTIFICATE_SOUND;
 }
 
-/* The margins of the label over its strongest rivals before and after it, less what a window is worth; smallest over all cases.
- */
+/* The margins of the label over its strongest rivals before and after it, less what a window is worth; smallest
+ * over all cases. */
 typedef struct margins {
     int64_t before, after; /* INT64_MAX: no such rival */
 } margins;

@@ -2,8 +2,8 @@
  *
  * Source: PatchGuard, section III-D (windows) and Eq. 2; defenses/CERTIFICATES.md, section 1. Windows are numbered
  * row-major by (top, left). On a wrapping axis they wrap; a window that covers an axis has one place on it. Sums are int64 and
- * exact: maps of at most PG_POSITIONS_MAX positions keep every sum below 2^53. Pure functions over caller's memory, any thread.
- */
+ * exact: maps of at most PG_POSITIONS_MAX positions keep every sum below 2^53. Pure functions over caller's
+ * memory, any thread. */
 #ifndef PG_DEFENSES_WINDOWS_H
 #define PG_DEFENSES_WINDOWS_H
 

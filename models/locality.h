@@ -52,8 +52,8 @@ int pg_locality_read(const char *weights, pg_weights_info *info) PG_MUST_USE;
  * for a NaN. Not taken of the rounded values: confidences read logits where the grid saturates, too. */
 int64_t pg_locality_units(double change);
 
-/* "DELTA:TRIALS:DTYPE:DEVICE:BATCH" and ":ISA" where it is known, as metadata has it; TRIALS are those with a position outside.
- */
+/* "DELTA:TRIALS:DTYPE:DEVICE:BATCH" and ":ISA" where it is known, as metadata has it; TRIALS are those with a
+ * position outside. */
 enum { PG_LOCALITY_TEXT = 144 };
 void pg_locality_format(const pg_locality *locality, char text[PG_LOCALITY_TEXT]);
 int pg_locality_parse(const char *text, pg_locality *out) PG_MUST_USE; /* PG_EDAMAGED */

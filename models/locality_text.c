@@ -196,8 +196,8 @@ static bool is_same_kind(const pg_locality *a, const pg_locality *b)
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* One that had no position outside says nothing of delta, nor one at its place of other places: what was known of them stays.
- */
+/* One that had no position outside says nothing of delta, nor one at its place of other places: what was known
+ * of them stays. */
 static void keep_larger(pg_locality *l, const pg_locality *before)
 {
     l->delta_grid = larger(l->delta_grid, before->delta_grid);

@@ -233,8 +233,8 @@ static int run_masked(pg_network *n, int64_t first, int count, float *logits)
 
 /* One image: every masked image once, then those that are the same. They make whole batches and a last one that is
  * padded, so that no image depends on another. The null model takes masked image i of image m for image m * (positions of the
- * map) + i.
- */
+ * map) +
+ * i. */
 static int forward_masked(pg_network *n, const uint8_t *pixels, int64_t image, float *logits)
 {
     const pg_geometry *g = &n->info.geometry;

@@ -224,8 +224,8 @@ static int push_stated_integer(pg_pickle *p, size_t bytes_of_size)
     return code != PG_OK ? code : push_bytes_integer(p, n, true);
 }
 
-/* INT and LONG, in decimal; 00 and 01 are how protocol 0 writes False and True, and an L may stand behind a number of Python 2.
- */
+/* INT and LONG, in decimal; 00 and 01 are how protocol 0 writes False and True, and an L may stand behind a number
+ * of Python 2. */
 static int push_decimal(pg_pickle *p, bool booleans)
 {
     const char *line = NULL;

@@ -45,8 +45,8 @@ static void tell(void *context, int64_t done, int64_t total)
     send(*(const int *)context, &(note){.done = done, .total = total});
 }
 
-/* Bytes of memory that the process has (its data, as the limit counts it) and can have without pushing others out; 0: unknown.
- */
+/* Bytes of memory that the process has (its data, as the limit counts it) and can have without pushing others
+ * out; 0: unknown. */
 static rlim_t most_memory(void)
 {
     char line[128];

@@ -209,8 +209,8 @@ static line half_of(const line *l, bool second)
     return h;
 }
 
-/* Local logits of one list of cells, of all images: in halves, of images, then of rows, then of columns, until a part is small.
- */
+/* Local logits of one list of cells, of all images: in halves, of images, then of rows, then of columns, until a
+ * part is small. */
 static pg_tensor *parts(pg_builder *b, const pg_smoothed *s, const choice *a, pg_tensor *x)
 {
     const pg_torch *t = b->scope->torch;

@@ -174,8 +174,8 @@ static pg_tensor *hardest(training *r, pg_tensor *x, pg_tensor *labels, int64_t 
     return t->index_select(s, x, 0, t->reshape(s, chosen, 1, &n));
 }
 
-/* What can be done about it. The epochs before have left a checkpoint, with which the same command would come to the same end.
- */
+/* What can be done about it. The epochs before have left a checkpoint, with which the same command would come to
+ * the same end. */
 static int diverged(const training *r, const char *what)
 {
     char kept[4200] = "";

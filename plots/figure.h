@@ -3,8 +3,8 @@
  * A figure is one C file that writes the data and one script (plots/NAME.gp; figures of one kind share theirs), which make
  * embeds into the program behind plots/common.gp. Make gathers the PG_FIGURE(...) lines into the list. Nothing that a user
  * wrote (names, labels, paths) ever stands in a script or on gnuplot's command line: text reaches gnuplot as data, numbers as
- * a prelude that the driver writes. One thread.
- */
+ * a prelude that the driver
+ * writes. One thread. */
 #ifndef PG_PLOTS_FIGURE_H
 #define PG_PLOTS_FIGURE_H
 

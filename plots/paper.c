@@ -14,8 +14,8 @@ typedef struct row {
     char field[COLUMNS][FIELD_MAX];
 } row;
 
-/* The row at `*at`, which moves on to the next; false at the end. The file is ours: no quotes, no field longer than FIELD_MAX.
- */
+/* The row at `*at`, which moves on to the next; false at the end. The file is ours: no quotes, no field longer
+ * than FIELD_MAX. */
 static bool read_row(const char **at, row *out)
 {
     if (**at == '\0')

@@ -12,8 +12,8 @@ typedef struct pg_interval {
     double value, lo, hi; /* shares in [0, 1]; all NaN where n = 0 */
 } pg_interval;
 
-/* The share count / n with its 95% Wilson interval. 0 <= count <= n. lo is exactly 0 for count = 0, hi exactly 1 for count = n.
- */
+/* The share count / n with its 95% Wilson interval. 0 <= count <= n. lo is exactly 0 for count = 0, hi exactly 1
+ * for count = n. */
 pg_interval pg_wilson(int64_t count, int64_t n);
 
 /* count / n in percent, rounded to so many decimals (0 to 6): of the exact ratio, halves up, so that every table shows the same

@@ -29,8 +29,8 @@ bool pg_sweep_column(const pg_table_entry *entry, double *x)
     return pg_parse_double(entry->column, x) == PG_OK && isfinite(*x);
 }
 
-/* The count of a panel; negative where the cell has none. A certificate that is only published is no certified accuracy of 0.
- */
+/* The count of a panel; negative where the cell has none. A certificate that is only published is no certified
+ * accuracy of 0. */
 static int64_t count_of(size_t panel, const pg_table_entry *e)
 {
     const pg_metric *metric = NULL;

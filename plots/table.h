@@ -138,8 +138,8 @@ void pg_table_notes(const pg_table *table, pg_table_format format, pg_buf *out);
 
 /* The labels of one side in the order of their first appearance; *new* array of borrowed strings, free(). PG_ENOMEM. */
 int pg_table_labels(const pg_table *table, bool columns, const char ***labels, size_t *n) PG_MUST_USE;
-/* The entries by row and column; *new* array of borrowed pointers, free(). PG_EINPUT where two share row and column; PG_ENOMEM.
- */
+/* The entries by row and column; *new* array of borrowed pointers, free(). PG_EINPUT where two share row and
+ * column; PG_ENOMEM. */
 int pg_table_sort(const pg_table *table, const pg_table_entry ***sorted) PG_MUST_USE;
 /* The entry of a row and column among the sorted ones, NULL if there is none. */
 const pg_table_entry *pg_table_at(const pg_table *table, const pg_table_entry *const *sorted, const char *row,

@@ -290,8 +290,8 @@ static int print_text(const pg_tabular *g, bool markdown, pg_buf *out)
     return PG_OK;
 }
 
-/* ---- LaTeX, for \usepackage{booktabs} --------------------------------------------------------------------------------------
- */
+/* ---- LaTeX, for \usepackage{booktabs}
+ * -------------------------------------------------------------------------------------- */
 
 static void print_latex(const pg_tabular *g, pg_buf *out)
 {

@@ -373,8 +373,7 @@ static int end_shift(int32_t largest, size_t positions)
 /* Whether the end of the grid alone keeps contents from breaking a refused image: rules without bounds do not change where all
  * evidence is scaled, and scaled down there is room for larger contents beside it. Asked only where evidence is so large that
  * it may outweigh a window, and scaled by no more than that takes: what rounding makes of margins below that counts for the
- * rule.
- */
+ * rule. */
 static int try_scaled(pg_auditor *a, pg_evidence *base, int rivals, pg_rng *rng)
 {
     size_t n = values_of(a);

@@ -14,8 +14,8 @@ typedef struct pg_folder {
 
 /* Makes DATA and in it a fresh folder ".NAME.PURPOSE.PID", beside what it shall replace. *new*, pg_folder_end. PG_EIO. */
 int pg_folder_make(const char *data_dir, const char *name, const char *purpose, pg_folder *out) PG_MUST_USE;
-/* A fresh folder "patchgauge-PURPOSE.PID" in $TMPDIR, else /tmp, that nobody else may look into. *new*, pg_folder_end. PG_EIO.
- */
+/* A fresh folder "patchgauge-PURPOSE.PID" in $TMPDIR, else /tmp, that nobody else may look into. *new*,
+ * pg_folder_end. PG_EIO. */
 int pg_scratch_make(const char *purpose, pg_folder *out) PG_MUST_USE;
 /* Removes it with what is in it, unless it has been moved. Harmless on {0} and a second time. */
 void pg_folder_end(pg_folder *folder);

@@ -40,8 +40,8 @@ int pg_module_check_hooks(const pg_module *module, const char *kind, const pg_ho
 enum { PG_MODULES_ROOM = 32 };
 int pg_module_place(const pg_module *module, const char *kind, const pg_module *(*at)(int i), size_t max);
 
-/* Defaults, then `n` "key=value" pairs, each key once, then normalize. `kind` is "defense", "attack" or "model", for messages.
- */
+/* Defaults, then `n` "key=value" pairs, each key once, then normalize. `kind` is "defense", "attack" or "model",
+ * for messages. */
 int pg_module_configure(const pg_module *module, const char *kind, const char *const *pairs, size_t n,
                         void *config) PG_MUST_USE;
 

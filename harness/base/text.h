@@ -13,8 +13,8 @@
 #define PG_STRING_(number) #number
 
 /* Appends the character that `text` begins with and returns its bytes. Control characters become "?", bytes that are no UTF-8
- * and the code points that XML forbids become U+FFFD, so that neither terminals nor readers of files act on or trip over them.
- */
+ * and the code points that XML forbids become U+FFFD, so that neither terminals nor readers of files act on or
+ * trip over them. */
 size_t pg_text_add(const char *text, pg_buf *out);
 /* The same for a whole text, with `newline` for every "\n"; escaped where `markdown`. */
 void pg_text_flat(const char *text, const char *newline, bool markdown, pg_buf *out);

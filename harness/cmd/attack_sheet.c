@@ -153,8 +153,8 @@ int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_row *attack, const u
     return outline(cell, attack, image);
 }
 
-/* A position's cell is as wide as the stride, in the middle of its field; where no field is known, the cells share the image.
- */
+/* A position's cell is as wide as the stride, in the middle of its field; where no field is known, the cells
+ * share the image. */
 static pg_sheet_axis axis_of(const pg_axis *a, int size)
 {
     pg_sheet_axis axis = {

@@ -12,8 +12,8 @@ int pg_audit_stored(const pg_plan *plan, pg_store *store, const bool levels[PG_A
                     size_t *n) PG_MUST_USE;
 
 /* Appends the table in any format but LaTeX; text and md with notes below it. Cells are told apart by defense, patch and what
- * else the plan lets vary.
- */
+ * else the
+ * plan lets vary. */
 int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_table_format format, pg_buf *out) PG_MUST_USE;
 
 #endif

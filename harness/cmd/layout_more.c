@@ -95,8 +95,8 @@ int pg_layout_networks(const pg_context *context, const pg_plan *plan, unsigned 
 
 /* ---- Times ---- */
 
-/* Attempts with the same of all this are one entry: the network, one cell where there was one, else how many, and the device.
- */
+/* Attempts with the same of all this are one entry: the network, one cell where there was one, else how many,
+ * and the device. */
 typedef struct time_key {
     const pg_forward *forward;
     const pg_cell *cell; /* NULL: several at once */

@@ -164,8 +164,8 @@ static int finish(int code)
 
 static int work(void *request) { return finish(dispatch(request)); }
 
-/* Plug-ins may end the process that runs them: a command that has some runs in a child, which says itself what it has to say.
- */
+/* Plug-ins may end the process that runs them: a command that has some runs in a child, which says itself what
+ * it has to say. */
 static int run_in_child(invocation *request)
 {
     bool died = false;

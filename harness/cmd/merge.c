@@ -22,8 +22,8 @@ static const pg_cli_row options[] = {
     PG_CLI_END,
 };
 
-/* Reads all of a shard: damaged ones, and those of another plan or cut than the first, are refused before anything is written.
- */
+/* Reads all of a shard: damaged ones, and those of another plan or cut than the first, are refused before
+ * anything is written. */
 static int check_shard(const char *path, const char *first_path, const pg_shard_info *first, pg_shard_info *info)
 {
     pg_store *shard = NULL;

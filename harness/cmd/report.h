@@ -1,5 +1,5 @@
-/* What the parts of `patchgauge report` share: the page as it grows, and the copy of the database that all of it is read from.
- */
+/* What the parts of `patchgauge report` share: the page as it grows, and the copy of the database that all of it
+ * is read from. */
 #ifndef PG_CMD_REPORT_H
 #define PG_CMD_REPORT_H
 

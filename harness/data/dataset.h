@@ -2,8 +2,8 @@
  * "NAME:SPLIT@SIZE[:FILTER]" ("cifar10:test@192"; harness/data/resized.h).
  *
  * A data set is what its manifest says: one SHA-256 per file, class order included. Opening checks the manifest and sizes;
- * `data verify` rehashes the files. The built-in synthetic set has no files: its manifest is its generator's version and seed.
- */
+ * `data verify` rehashes the files. The built-in synthetic set has no files: its manifest is its generator's
+ * version and seed. */
 #ifndef PG_DATA_DATASET_H
 #define PG_DATA_DATASET_H
 

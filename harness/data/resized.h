@@ -6,8 +6,8 @@
 
 #include "harness/data/dataset.h"
 
-/* *new*; `inner` is taken over, and closed where this fails. `suffix` is what follows the '@': SIZE or SIZE:FILTER. PG_EINPUT.
- */
+/* *new*; `inner` is taken over, and closed where this fails. `suffix` is what follows the '@': SIZE or
+ * SIZE:FILTER. PG_EINPUT. */
 int pg_resized_open(pg_dataset *inner, const char *suffix, pg_dataset **out) PG_MUST_USE;
 
 #endif

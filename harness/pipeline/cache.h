@@ -20,8 +20,8 @@ typedef struct pg_cache pg_cache;
 pg_cache *pg_cache_new(const char *folder, int64_t max_bytes);
 void pg_cache_free(pg_cache *cache);
 
-/* What the following entries depend on: lines of text. The processor and this program are added. False: off, or out of memory.
- */
+/* What the following entries depend on: lines of text. The processor and this program are added. False: off, or
+ * out of memory. */
 bool pg_cache_key(pg_cache *cache, const char *forward_id, const char *device, const char *library, int threads);
 
 /* floats values of images first .. first+count-1 of the key: all of an entry, or the first ones of a longer one. `first` is the

@@ -43,8 +43,8 @@ typedef struct pg_seen_weights {
     pg_weights_info info; /* with default options */
 } pg_seen_weights;
 
-/* Forward passes by what they were resolved from (rows with the same text share one without being resolved again), and by id.
- */
+/* Forward passes by what they were resolved from (rows with the same text share one without being resolved
+ * again), and by id. */
 typedef struct pg_forward_name {
     pg_forward *forward;
     UT_hash_handle hh;

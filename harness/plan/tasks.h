@@ -25,8 +25,8 @@ typedef struct pg_explained {
 int pg_plan_explain(const pg_cell *cell, pg_store *store, pg_explained *out) PG_MUST_USE;
 
 /* Records the plan and creates the tasks that are missing, of about `task_images` images each (rounded up to whole batches; of
- * attacked passes and of masked images at most PG_TASK_SLOW, rounded up to whole groups of those that are attacked at a time).
- */
+ * attacked passes and of masked images at most PG_TASK_SLOW, rounded up to whole groups of those that are
+ * attacked at a time). */
 int pg_plan_record(const pg_plan *plan, pg_store *store, int64_t task_images) PG_MUST_USE;
 /* The same without tasks: for an audit, which asks for no outcomes. */
 int pg_plan_record_cells(const pg_plan *plan, pg_store *store) PG_MUST_USE;

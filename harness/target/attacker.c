@@ -155,8 +155,8 @@ static int check_outcome(const pg_attacker *a, const pg_example *example, const 
     return PG_OK;
 }
 
-/* Images [first, end) lie in one batch of the data set, in its order: evaluated as `run` does it, image i at place i % batch.
- */
+/* Images [first, end) lie in one batch of the data set, in its order: evaluated as `run` does it, image i at
+ * place i % batch. */
 static int evaluate_batch(pg_attacker *a, const pg_example *examples, pg_attack_result *results, size_t first, size_t end)
 {
     const pg_geometry *g = &a->geometry;

@@ -26,8 +26,8 @@ bool pg_cpu_has_avx512(void) { return false; }
 static bool multiplies_bf16(void) { return false; }
 #endif
 
-/* oneDNN uses no more than ONEDNN_MAX_CPU_ISA (DNNL_MAX_CPU_ISA where that is not set) allows, and refuses bf16 below AVX-512.
- */
+/* oneDNN uses no more than ONEDNN_MAX_CPU_ISA (DNNL_MAX_CPU_ISA where that is not set) allows, and refuses bf16
+ * below AVX-512. */
 static bool onednn_may_use_bf16(void)
 {
     static const char *const without[] = {"SSE41",           "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE",

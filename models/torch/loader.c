@@ -66,8 +66,8 @@ static int load(int threads)
         pg_info("libtorch shim: %s, SHA-256 %s", path, hash);
     if (threads <= 0)
         threads = cores();
-    /* Bound threads take the first cores: only where all are taken, or two programs of one thread would share the first core.
-     */
+    /* Bound threads take the first cores: only where all are taken, or two programs of one thread would share
+     * the first core. */
     if (threads >= cores())
         setenv("OMP_PROC_BIND", "true", 0);
     setenv("OPENBLAS_NUM_THREADS", "1", 0);

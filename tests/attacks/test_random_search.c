@@ -2,8 +2,8 @@
 /* Loads libtorch. */
 #include "tests/support/attack_fixture.h"
 
-/* The masked-gradient trap: the gradient says nothing, so LaVAN does not get beyond its start; the search finds what there is.
- */
+/* The masked-gradient trap: the gradient says nothing, so LaVAN does not get beyond its start; the search finds
+ * what there is. */
 static void a_masked_gradient_is_found_out(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Rows and their copies in indexes (db/migrate-3.sql): nothing is without one, and a row that differs from its copy is found.
- */
+/* Rows and their copies in indexes (db/migrate-3.sql): nothing is without one, and a row that differs from its
+ * copy is found. */
 #include "tests/support/store_fixture.h"
 
 /* Columns that need no copy: under a checksum, hashed again, or counted again by `db check`. */

@@ -365,8 +365,8 @@ static void kinds_of_surrogates(void **state)
     assert_int_equal(b.defense->surrogates(b.config), 1);
     bench_open(&b, "double-masking", "", b.map);
     assert_int_equal(b.defense->surrogates(b.config), 2);
-    /* outside each position: 6 to 10, 7 to 5, 7 to 9, 10 to 6; the label holds the second and the last, and that most clearly
-     */
+    /* outside each position: 6 to 10, 7 to 5, 7 to 9, 10 to 6; the label holds the second and the last, and that
+     * most clearly */
     memcpy(b.logits, (float[]){4, 0, 3, 5, 3, 1, 0, 4}, 8 * sizeof(float));
     scores_of(&b, s, 0, got);
     assert_true(fabsf(got[0] - 10) < 1e-6f && fabsf(got[1] - 10) < 1e-6f);

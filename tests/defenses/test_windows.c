@@ -150,8 +150,8 @@ static void sums_are_those_of_the_sets(void **state)
     each_scene(check_sums, -(1 << 25), 1u << 26);       /* about the limit of the narrow ones */
 }
 
-/* The narrow lanes at their limit: one class so far ahead that another's lag does not fit, and totals that do not fit either.
- */
+/* The narrow lanes at their limit: one class so far ahead that another's lag does not fit, and totals that do
+ * not fit either. */
 static void lanes_do_not_overflow(void **state)
 {
     (void)state;

@@ -7,8 +7,8 @@
  *
  * Of allocations that are made from the same place, by the same chain of calls, the first one fails; PG_FAULTS=all: each one.
  *
- * The whole program is linked in as pg_main and runs in a child for each allocation, so that one failure cannot hide another.
- */
+ * The whole program is linked in as pg_main and runs in a child for each allocation, so that one failure cannot
+ * hide another. */
 #include "tests/faults/faults.h"
 
 #include <dlfcn.h>

@@ -108,8 +108,7 @@ static const victim victims[] = {
      .kinds = 1 << WRITE | 1 << SYNC | 1 << RENAME},
 };
 
-/* ---- Parts of this program as victims -------------------------------------------------------------------------------------
- */
+/* ---- Parts of this program as victims ---- */
 
 enum { FLOATS = 300 };
 
@@ -452,8 +451,7 @@ static void test_a_full_disk_under_gnuplot(void **state)
     assert_true(untold > 0);
 }
 
-/* ---- What they work on ----------------------------------------------------------------------------------------------------
- */
+/* ---- What they work on ---- */
 
 static void write_image(const char *source, const char *class, int seed)
 {

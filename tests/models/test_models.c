@@ -1,5 +1,5 @@
-/* Geometry from the layers against the table of experiments/PROTOCOL.md, section 3; descriptors and option errors. No libtorch.
- */
+/* Geometry from the layers against the table of experiments/PROTOCOL.md, section 3; descriptors and option errors.
+ * No libtorch. */
 #include "models/layers.h"
 
 #include <setjmp.h>

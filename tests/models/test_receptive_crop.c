@@ -305,8 +305,8 @@ static void views_have_the_logits_of_the_full_image(void **state)
     }
 }
 
-/* A loss with a gradient everywhere: the sum of weights (a function of class and position in the map) times tanh of the logits.
- */
+/* A loss with a gradient everywhere: the sum of weights (a function of class and position in the map) times tanh
+ * of the logits. */
 static pg_tensor *loss_of(const stage *x, pg_tensor *u, const pg_crop *crops, int n)
 {
     int h = crops->positions.height, w = crops->positions.width, H = x->g->rows.positions, W = x->g->columns.positions;
@@ -339,8 +339,8 @@ static double gradients(const stage *x, const pg_crop *crops, int n, float *out)
     return value;
 }
 
-/* The gradient of a crop at pixel (c, row, column) of the image; 0 where the crop has no such pixel, since no position sees it.
- */
+/* The gradient of a crop at pixel (c, row, column) of the image; 0 where the crop has no such pixel, since no
+ * position sees it. */
 static double gradient_at(const stage *x, const float *gradient, pg_rect r, int c, int row, int column)
 {
     int i = (row - r.top + x->g->input_height) % x->g->input_height,

@@ -1,7 +1,6 @@
 /* TorchScript modules that loop, take memory, raise, print, answer with something else, keep a state or lie about their
  * geometry, and files that are none (tests/models/script_hostile.py): each ends with one line and its exit code, and leaves
- * nothing.
- */
+ * nothing. */
 /* Loads libtorch. */
 #include "harness/base/file.h"
 #include "tests/support/program.h"

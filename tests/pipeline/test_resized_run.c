@@ -291,8 +291,8 @@ static void expect_pair(json_t *meta, const char *key, int value)
         assert_int_equal(json_integer_value(json_array_get(pair, i)), value);
 }
 
-/* Rows of results.csv, whose predictions are those of an own evaluator of patches.npy; the sheet has the pixels of the network.
- */
+/* Rows of results.csv, whose predictions are those of an own evaluator of patches.npy; the sheet has the pixels of
+ * the network. */
 static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
 {
     (void)state;

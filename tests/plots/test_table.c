@@ -282,8 +282,8 @@ static void notes_say_what_certificates_assume(void **state)
     assert_true(has(e, 1, PG_TABLE_TEXT, "of up to 2 images a cell"));
 }
 
-/* What the grid did is told of the cells in which it did something; nothing is said of images that nobody looked at but that.
- */
+/* What the grid did is told of the cells in which it did something; nothing is said of images that nobody looked
+ * at but that. */
 static void notes_say_what_the_grid_did(void **state)
 {
     (void)state;

@@ -253,8 +253,8 @@ static inline int count_broken(const gallery *g)
     return broken;
 }
 
-/* What every attack owes its caller: a patch inside the image and in range, and a claim that the deployed classifier confirms.
- */
+/* What every attack owes its caller: a patch inside the image and in range, and a claim that the deployed
+ * classifier confirms. */
 static inline void check_claims(toy *x, const gallery *g)
 {
     for (int i = 0; i < g->n; i++) {

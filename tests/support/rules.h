@@ -1,5 +1,5 @@
-/* Every rule there is, as options of its defense and as a rule of the oracle; random evidence in the range that the rule reads.
- */
+/* Every rule there is, as options of its defense and as a rule of the oracle; random evidence in the range that
+ * the rule reads. */
 #ifndef PG_TESTS_RULES_H
 #define PG_TESTS_RULES_H
 

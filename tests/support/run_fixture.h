@@ -127,8 +127,8 @@ static inline void expect_undisturbed(const char *db)
 
 static inline void sleep_s(double s) { nanosleep(&(struct timespec){(time_t)s, (long)((s - (double)(time_t)s) * 1e9)}, NULL); }
 
-/* Waits until the store answers this question with a number above 0, for ten minutes: other programs may keep the machine busy.
- */
+/* Waits until the store answers this question with a number above 0, for ten minutes: other programs may keep the
+ * machine busy. */
 static inline void wait_for(const char *db, const char *sql)
 {
     for (int tries = 0; tries < 60000; tries++) {

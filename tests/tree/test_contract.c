@@ -80,8 +80,7 @@ static void lists_are_sorted_and_names_unique(void **state)
         assert_ptr_equal(pg_model_find(pg_models[i]->module.name), pg_models[i]);
 }
 
-/* ---- Option tables ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Option tables ---- */
 
 /* Defaults and every choice are accepted, print as they were set, and what is out of range is refused by name. */
 static void check_values(const pg_module *m, const char *kind)
@@ -405,8 +404,7 @@ static void every_model_has_a_geometry(void **state)
     }
 }
 
-/* ---- What users see
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- What users see ---- */
 
 /* Standard output of the program; fails the test where it does not end well. *new*. */
 static char *run_program(const char *arguments)

@@ -156,8 +156,8 @@ static void check_commands(const char *page)
     assert_int_equal(bad, 0);
 }
 
-/* What stands beside a user who follows a page: the program, networks, matrix files, and photographs. Relative names stay good.
- */
+/* What stands beside a user who follows a page: the program, networks, matrix files, and photographs. Relative
+ * names stay good. */
 static void make_folder(const char *name)
 {
     char line[4 * PATH_MAX], program[PATH_MAX], root[1024];
