@@ -27,12 +27,12 @@ typedef struct pg_dataset_kind {
     /* required: the range is checked already */
     int (*read)(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels);
     void (*close)(pg_dataset *dataset); /* required */
-    /* optional, all of them or, for a data set without files, none but fetch: `config` is the struct of the options */
-    /* checks what `source` names and puts it to DATA/NAME, all or nothing */
+    /* What follows is optional; a kind that imports or fetches has `verify`. `config` is the struct of the options. */
+    /* checks what `source` names and puts it to DATA/NAME, all or nothing; without it, the data set has no files */
     int (*import)(const char *data_dir, const char *name, const char *source, const void *config);
-    /* rehashes every file; `report` is told of each one that is damaged */
+    /* rehashes every file and reports each; PG_EDAMAGED, PG_EMISSING */
     int (*verify)(const char *data_dir, const char *name, pg_manifest_report *report, void *context);
-    /* optional: downloads an archive and imports it; `given` is what the user says of it, in place of the official one */
+    /* downloads an archive and imports it; `given` is what the user says of it, in place of the official one */
     int (*fetch)(const char *data_dir, const char *name, const pg_fetch *given, const void *config);
 } pg_dataset_kind;
 
