@@ -1,5 +1,6 @@
 /* Data sets that are resized, and what a patch before the resize changes behind it: never more than pg_resize_affected says, by
  * resizing images with and without a patch. */
+/* Loads libtorch, also under sanitizers. */
 #include "harness/base/rng.h"
 #include "harness/data/dataset.h"
 #include "tests/support/random_net.h"

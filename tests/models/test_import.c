@@ -1,5 +1,6 @@
 /* Weights of other programs: local logits of networks that Debian's PyTorch wrote and ran (tests/models/import_reference.py),
  * and files that have to be refused (tests/models/import_hostile.py). */
+/* Loads libtorch, also under sanitizers. */
 #include "models/state_dict.h"
 
 #include "harness/base/file.h"

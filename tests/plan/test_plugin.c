@@ -1,5 +1,6 @@
 /* Plug-ins: the one that `new defense` writes is built and used as if it were built in; what is not whole is refused; one that
  * crashes costs its own tasks. Needs a C compiler. */
+/* Loads libtorch, also under sanitizers. */
 #include "tests/support/program.h"
 #include "tests/support/scratch.h"
 

@@ -1,6 +1,7 @@
 /* Patches before a resize: what a victim sees of them is what pg_resize makes of the image with the patch, its gradients are
  * those of that, and attackers evaluator what is deployed. The networks take 32 px: images of other sizes are resized to that.
  * Needs libtorch. */
+/* Loads libtorch. */
 #include "harness/base/rng.h"
 #include "harness/data/dataset.h"
 #include "harness/target/attacker.h"

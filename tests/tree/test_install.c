@@ -1,4 +1,5 @@
 /* What `make install` puts where: the program finds its shim there, the man page is roff without complaint, bash completes. */
+/* Loads libtorch, also under sanitizers. */
 #include "tests/support/program.h"
 #include "tests/support/scratch.h"
 
