@@ -336,8 +336,8 @@ void pg_task_release(pg_task *task);
 int pg_store_take(pg_store *store, bool *more) PG_MUST_USE;
 
 typedef struct pg_attempt {
-    const char *device,
-        *library;               /* used: "libtorch 1.13.1; OpenBLAS 0.3.21 pthread Haswell; ...; isa avx2"; "" for no library */
+    /* used: "libtorch 1.13.1; OpenBLAS 0.3.21 pthread Haswell; ...; isa avx2"; "" for no library */
+    const char *device, *library;
     int threads, batch, cached; /* cached: images whose features came from the cache */
     double wall_s, read_s, forward_s, certify_s;
     int64_t peak_bytes;

@@ -41,10 +41,10 @@ typedef struct pg_state_file pg_state_file;
 int pg_state_open(const char *path, pg_state_file **out) PG_MUST_USE;
 void pg_state_close(pg_state_file *file);
 const pg_state_dict *pg_state_at(const pg_state_file *file, size_t i); /* NULL behind the last */
-const pg_state_beside *pg_state_beside_at(const pg_state_file *file,
-                                          size_t i); /* what lies beside tensors; NULL behind the last */
-const char *pg_state_foreign(const pg_state_file *file,
-                             size_t i); /* classes and functions that the file names and nobody ran; NULL behind the last */
+/* What lies beside tensors; NULL behind the last. */
+const pg_state_beside *pg_state_beside_at(const pg_state_file *file, size_t i);
+/* Classes and functions that the file names and nobody ran; NULL behind the last. */
+const char *pg_state_foreign(const pg_state_file *file, size_t i);
 /* What the file is as a whole where it is no dictionary: "models.ResNet" of a whole model, NULL otherwise. */
 const char *pg_state_object(const pg_state_file *file);
 const char *pg_state_hash(const pg_state_file *file); /* SHA-256 of the file */

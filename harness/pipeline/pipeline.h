@@ -21,11 +21,11 @@ typedef struct pg_work {
     pg_task task;
     const pg_forward *forward;
     pg_job *jobs; /* one per cell of the task, in its order */
-    int64_t start,
-        images;       /* read and forwarded: from a multiple of at_once on, so that image i is always at place i % at_once */
-    uint8_t *pixels;  /* [images][3][height][width] */
-    uint8_t *sources; /* the same before their resize, where an attack puts patches on there; else NULL */
-    int32_t *labels;  /* [images] */
+    /* read and forwarded: from a multiple of at_once on, so that image i is always at place i % at_once */
+    int64_t start, images;
+    uint8_t *pixels;      /* [images][3][height][width] */
+    uint8_t *sources;     /* the same before their resize, where an attack puts patches on there; else NULL */
+    int32_t *labels;      /* [images] */
     pg_outcome *outcomes; /* [cells][task.count] */
     /* under attack only, each [task.count]: */
     float *logits;          /* of the clean images, [H][W][N] each */

@@ -51,8 +51,8 @@ typedef struct pg_forward {
     const pg_defense *defense;
     void *config; /* of the defense, resolved */
     pg_window window;
-    int patch_height,
-        patch_width; /* under attack: of the patch as it is put on; else what it changes of what the network takes */
+    /* under attack: of the patch as it is applied; else the pixels that it affects of what the network takes */
+    int patch_height, patch_width;
     uint64_t seed;
     pg_defended masked_images; /* of an image-level defense, with the above; else its defense is NULL */
 } pg_forward;
@@ -67,15 +67,15 @@ typedef struct pg_cell {
     const pg_forward *forward;
     const pg_defense *defense;
     void *config;                  /* resolved options of the defense */
-    int image_height, image_width; /* that the attacker sees: before or after a resize, */
-    int patch_height, patch_width; /* pixels of it, */
-    int affected_height,
-        affected_width;  /* and pixels that such a patch changes of what the network takes: the patch, or more of them */
-    pg_window window;    /* positions that see so many */
-    bool any_batch;      /* certificates hold wherever an image stands in a batch, as far as that was measured */
-    bool has_delta;      /* the locality was measured */
-    int64_t delta;       /* of the evidence, grid units; 0 where it was not */
-    int64_t logit_delta; /* of a logit, likewise */
+    int image_height, image_width; /* that the attacker sees: before or after a resize */
+    int patch_height, patch_width; /* pixels of it */
+    /* pixels that such a patch affects of what the network takes: the patch, or more of them */
+    int affected_height, affected_width;
+    pg_window window;            /* positions that see so many */
+    bool any_batch;              /* certificates hold wherever an image stands in a batch, as far as that was measured */
+    bool has_delta;              /* the locality was measured */
+    int64_t delta;               /* of the evidence, grid units; 0 where it was not */
+    int64_t logit_delta;         /* of a logit, likewise */
     pg_locality_result locality; /* whence these are */
     int64_t first, count;        /* images */
     size_t row;                  /* of the matrix: the order of cells and of those like them */

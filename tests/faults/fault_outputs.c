@@ -153,8 +153,7 @@ static int be_victim(char **argv)
     return code == PG_OK ? 0 : pg_error_exit_code(code);
 }
 
-/* ---- Folders --------------------------------------------------------------------------------------------------------------
- */
+/* ---- Folders ---- */
 
 typedef struct listing {
     char names[256][150]; /* of files, below the folder */
@@ -229,8 +228,7 @@ static bool same(const victim *v, const char *a, const char *b, const char *name
     return equal;
 }
 
-/* ---- Disturbing -----------------------------------------------------------------------------------------------------------
- */
+/* ---- Disturbing ---- */
 
 typedef struct fault {
     const victim *v;

@@ -141,8 +141,7 @@ static void defaults_make_a_configuration(void **state)
     each_module(check_defaults_normalize);
 }
 
-/* ---- Hooks ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Hooks ---- */
 
 static void every_required_hook_is_there(void **state)
 {
