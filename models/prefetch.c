@@ -57,7 +57,7 @@ static void *work(void *arg)
         pthread_mutex_lock(&f->mutex);
         f->busy--;
         f->made[place]++;
-        if (code && !f->error) {
+        if (code != PG_OK && !f->error) {
             f->error = code;
             snprintf(f->message, sizeof f->message, "%s", pg_error_message());
         }

@@ -41,9 +41,9 @@ static int run_import(const pg_context *context, void *request)
     if (!kind->import)
         return pg_fail(PG_EINPUT, "data import: %s is built in and needs no files", name);
     int code = pg_data_options_configure(&a->options, false, kind, config);
-    if (!code)
+    if (code == PG_OK)
         code = explain_import(kind->import(context->data_dir, name, a->source, config), kind, name);
-    return code ? code : pg_data_report(context, name);
+    return code != PG_OK ? code : pg_data_report(context, name);
 }
 
 static void print_fault(void *unused, const char *file, const char *fault)
@@ -61,7 +61,7 @@ static int run_verify(const pg_context *context, void *request)
 {
     const char *name = *(const char **)request;
     int code = pg_dataset_verify(context->data_dir, name, print_fault, NULL);
-    return code ? code : pg_data_report(context, name);
+    return code != PG_OK ? code : pg_data_report(context, name);
 }
 
 /* ---- Help ---- */

@@ -40,15 +40,15 @@ static int fetch_set(const pg_context *context, const request *r, const pg_datas
 {
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     int code = pg_data_options_configure(&r->options, true, kind, config);
-    if (!code)
+    if (code == PG_OK)
         code = kind->fetch(context->data_dir, name, &r->given, config);
-    return code ? code : pg_data_report(context, name);
+    return code != PG_OK ? code : pg_data_report(context, name);
 }
 
 static int fetch_file(const request *r)
 {
     int code = pg_fetch_file(&r->given, r->output);
-    if (!code)
+    if (code == PG_OK)
         pg_info("%s: SHA-256 as expected", r->output);
     return code;
 }

@@ -121,7 +121,7 @@ static const pg_cli_row options[] = {
 static int run(const pg_context *context, void *request)
 {
     int asked = ((const arguments *)request)->topic, code = PG_OK;
-    for (int i = 0; topics[i] && !code; i++) {
+    for (int i = 0; topics[i] && code == PG_OK; i++) {
         if (asked >= 0 && i != asked)
             continue;
         if (asked < 0)

@@ -49,9 +49,9 @@ static int train(const pg_context *context, void *request)
     if (!model->needs_torch || model->hooks->opaque)
         return pg_fail(PG_EINPUT, "model %s has nothing to train", model->module.name);
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
-    int e = pg_module_configure(&model->module, "model", a->pairs.items, a->pairs.n, config);
-    if (e)
-        return e;
+    int code = pg_module_configure(&model->module, "model", a->pairs.items, a->pairs.n, config);
+    if (code != PG_OK)
+        return code;
     return pg_train(&(pg_train_job){.model = model,
                                     .config = config,
                                     .data_dir = context->data_dir,
@@ -114,19 +114,19 @@ static int import(const pg_context *context, void *request)
                                .time_limit_s = (int)a->time_limit_s,
                                .force = a->force};
     (void)context;
-    int e = pg_output_check(job.out, true, (const char *const[]){job.from, NULL});
-    if (!e)
-        e = pg_weights_check_output(job.out, job.force, NULL);
-    if (e)
-        return e;
+    int code = pg_output_check(job.out, true, (const char *const[]){job.from, NULL});
+    if (code == PG_OK)
+        code = pg_weights_check_output(job.out, job.force, NULL);
+    if (code != PG_OK)
+        return code;
     pg_buf report;
     pg_buf_init(&report);
-    e = pg_import(&job, &report);
+    code = pg_import(&job, &report);
     fputs(report.data, stdout);
-    if (!e)
+    if (code == PG_OK)
         printf("%-12s %s\n", "wrote", job.out);
     pg_buf_release(&report);
-    return e;
+    return code;
 }
 
 static void print_axis(const char *name, const pg_axis *a)
@@ -179,9 +179,9 @@ static int inspect(const pg_context *context, void *request)
     const char *file = *(const char **)request;
     (void)context;
     pg_weights_info info;
-    int e = pg_weights_describe(file, NULL, 0, &info);
-    if (e)
-        return e;
+    int code = pg_weights_describe(file, NULL, 0, &info);
+    if (code != PG_OK)
+        return code;
     const pg_geometry *g = &info.geometry;
     pg_buf options;
     pg_buf_init(&options);
@@ -189,10 +189,10 @@ static int inspect(const pg_context *context, void *request)
     for (size_t i = 0; i < options.size; i++)
         if (options.data[i] == '\n')
             options.data[i] = i + 1 < options.size ? ' ' : 0;
-    e = pg_buf_check(&options);
-    if (e) {
+    code = pg_buf_check(&options);
+    if (code != PG_OK) {
         pg_buf_release(&options);
-        return e;
+        return code;
     }
     printf("%-12s %s (version %d)\n%-12s %s\n%-12s %s\n", "model", info.model, info.model_version, "options", options.data,
            "sha256", info.hash);
@@ -204,13 +204,13 @@ static int inspect(const pg_context *context, void *request)
     if (strcmp(file, "null") == 0)
         return PG_OK;
     pg_st_file *f = NULL;
-    e = pg_st_open_header(file, &f);
+    code = pg_st_open_header(file, &f);
     static const char *const keys[] = {"dataset", "dataset_hash", "source", "seed", "command", "training"};
-    for (size_t i = 0; !e && i < sizeof keys / sizeof *keys; i++)
+    for (size_t i = 0; code == PG_OK && i < sizeof keys / sizeof *keys; i++)
         if (pg_st_metadata(f, keys[i]))
             printf("%-12s %s\n", keys[i], pg_st_metadata(f, keys[i]));
     pg_st_close(f);
-    return e;
+    return code;
 }
 
 typedef struct measure_arguments {
@@ -246,14 +246,14 @@ static int measure(const pg_context *context, void *request)
     if (strcmp(a->file, "null") == 0)
         return pg_fail(PG_EINPUT, "the null model computes every position on its own: there is nothing to measure");
     pg_locality found;
-    int e = pg_locality_measure(a->file, &r, &found);
-    if (!e)
-        e = pg_locality_add(a->file, &found);
-    if (!e) {
+    int code = pg_locality_measure(a->file, &r, &found);
+    if (code == PG_OK)
+        code = pg_locality_add(a->file, &found);
+    if (code == PG_OK) {
         print_locality(&found, false);
         printf("%-12s %s.locality\n", "wrote", a->file);
     }
-    return e;
+    return code;
 }
 
 static const pg_command *const actions[] = {

@@ -22,7 +22,7 @@ int pg_image_folder_fetch(const char *data_dir, const char *name, const pg_fetch
 {
     request r = {data_dir, name, fit, left_out};
     int code = pg_image_folder_check(data_dir, name, fit);
-    return code ? code : pg_fetch_archive(data_dir, name, fetch, import_archive, &r);
+    return code != PG_OK ? code : pg_fetch_archive(data_dir, name, fetch, import_archive, &r);
 }
 
 /* ---- The kind ---- */
