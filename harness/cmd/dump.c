@@ -46,7 +46,7 @@ static int keep_labels(const pg_dump_request *r, pg_npy *labels, pg_dump *d)
 {
     const int64_t *shape = d->features.shape;
     int code = pg_npy_load(labels);
-    if (code)
+    if (code != PG_OK)
         return code;
     d->labels = malloc(((size_t)d->n + 1) * sizeof *d->labels);
     if (!d->labels)
@@ -75,7 +75,7 @@ static int open_labels(const pg_dump_request *r, pg_dump *d)
     static const char *const usual[] = {"labels", "label", "targets", "y", NULL};
     pg_npy labels;
     int code = pg_npy_open(r->labels, r->labels_key, usual, &labels);
-    if (code)
+    if (code != PG_OK)
         return code;
     if (is_float(&labels))
         code = pg_fail(PG_EINPUT, "%s: floating point; labels are integers", r->labels);
@@ -115,9 +115,9 @@ static int open_features(const pg_dump_request *r, pg_dump *d)
     static const char *const usual[] = {"features", "logits", "local_logits", NULL};
     pg_npy *f = &d->features;
     int code = pg_npy_open(r->features, r->features_key, usual, f);
-    if (!code)
+    if (code == PG_OK)
         code = check_features(r, f);
-    if (code)
+    if (code != PG_OK)
         return code;
     d->nchw = r->layout == PG_LAYOUT_NCHW;
     d->n = f->shape[0];
@@ -147,9 +147,9 @@ int pg_dump_open(const pg_dump_request *request, pg_dump *out)
 {
     *out = (pg_dump){.grid = (int)request->grid};
     int code = open_features(request, out);
-    if (!code)
+    if (code == PG_OK)
         code = open_labels(request, out);
-    if (code)
+    if (code != PG_OK)
         pg_dump_close(out);
     else
         say_what_was_read(request, out);
@@ -234,25 +234,25 @@ int pg_dump_window(const pg_dump *d, const pg_dump_patch *p, bool wrap_rows, boo
         p->patch
             ? PG_OK
             : pg_fail(PG_EUSAGE, "certify: --patch is missing: --patch, --field, --stride and --pixels make a window together");
-    if (!code)
+    if (code == PG_OK)
         code = size_of("--pixels", p->pixels, pixels);
-    if (!code)
+    if (code == PG_OK)
         code = size_of("--field", p->field, field);
-    if (!code)
+    if (code == PG_OK)
         code = size_of("--stride", p->stride, stride);
-    if (!code && (pixels[0] > PG_SIDE_MAX || pixels[1] > PG_SIDE_MAX))
+    if (code == PG_OK && (pixels[0] > PG_SIDE_MAX || pixels[1] > PG_SIDE_MAX))
         code = pg_fail(PG_EUSAGE, "--pixels %s: at most %d along either axis", p->pixels, PG_SIDE_MAX);
-    if (!code)
+    if (code == PG_OK)
         code = pg_patch_parse(p->patch, pixels[0], pixels[1], &patch[0], &patch[1]);
-    if (code)
+    if (code != PG_OK)
         return code;
     pg_axis rows = {.positions = d->height, .field = field[0], .stride = stride[0], .wrap = wrap_rows};
     pg_axis columns = {.positions = d->width, .field = field[1], .stride = stride[1], .wrap = wrap_columns};
     code = check_axis(&rows, pixels[0], "rows");
-    if (!code)
+    if (code == PG_OK)
         code = check_axis(&columns, pixels[1], "columns");
     *out = (pg_window){pg_axis_window_most(&rows, pixels[0], patch[0]), pg_axis_window_most(&columns, pixels[1], patch[1])};
-    if (!code)
+    if (code == PG_OK)
         pg_info(
             "window %dx%d of the %dx%d positions: a patch of %dx%d px, fields of %dx%d px at a stride of %dx%d on %dx%d px%s",
             out->height, out->width, d->height, d->width, patch[0], patch[1], field[0], field[1], stride[0], stride[1],

@@ -26,7 +26,7 @@ static size_t width_of(FILE *stream)
 static int print_page(pg_buf *text, FILE *stream)
 {
     int code = pg_buf_check(text);
-    if (!code)
+    if (code == PG_OK)
         pg_print_fitted(text->data, stream);
     pg_buf_release(text);
     return code;
