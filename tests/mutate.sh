@@ -12,7 +12,7 @@ work=${MUTATE_FOLDER:-build/mutate}
 cc=${CC:-gcc}
 flags="-std=c17 -Werror=uninitialized -ffp-contract=off -pthread -D_GNU_SOURCE -DPG_PLAIN -I$work/include -I."
 sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all"
-libraries="-lcmocka -ljansson -lcrypto -lm -ldl"
+libraries="-lcmocka -ljansson -lcrypto -lzip -lm -ldl"
 tests="windows rules defenses certifier vectors evidence bruteforce worst surrogate patchcleanser double_masking votes"
 PATCHGAUGE_TORCH=${PATCHGAUGE_TORCH:-$PWD/build/patchgauge-torch.so}
 export PATCHGAUGE_TORCH

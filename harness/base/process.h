@@ -2,7 +2,7 @@
  * does, ends nothing else, and is told.
  *
  * Whoever has such work forks before any thread is started. The child dies with its parent. Signals that ask to stop go to the
- * parent (run.h); the child sees the flag, and leaves the default action to its parent until it calls pg_signals_catch. */
+ * parent (signals.h); the child sees the flag, and leaves the default action to its parent until it calls pg_signals_catch. */
 #ifndef PG_BASE_PROCESS_H
 #define PG_BASE_PROCESS_H
 

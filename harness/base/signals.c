@@ -1,4 +1,4 @@
-/* Asking a run to stop, and what a crash leaves behind: all that signal handlers touch. See run.h. */
+/* Asking a run to stop, and what a crash leaves behind: all that signal handlers touch. See signals.h. */
 #include "harness/base/signals.h"
 
 #include "harness/base/log.h"

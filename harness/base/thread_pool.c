@@ -1,4 +1,4 @@
-/* See pool.h. */
+/* See thread_pool.h. */
 #include "harness/base/thread_pool.h"
 
 #include "harness/base/process.h"

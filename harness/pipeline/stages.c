@@ -1,4 +1,4 @@
-/* The reader and the certify threads of a worker. See run.h. */
+/* The reader and the certify threads of a worker. See worker.h. */
 #include "harness/pipeline/pipeline.h"
 
 #include "harness/base/log.h"

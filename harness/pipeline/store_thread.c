@@ -1,4 +1,4 @@
-/* The store thread: the one thread of a worker that talks to the store. See run.h. */
+/* The store thread: the one thread of a worker that talks to the store. See worker.h. */
 #include "harness/pipeline/pipeline.h"
 
 #include "harness/base/log.h"

@@ -1,4 +1,4 @@
-/* A worker: starts the stages, and is itself the one that runs the network. See run.h. */
+/* A worker: starts the stages, and is itself the one that runs the network. See worker.h. */
 #include "harness/pipeline/cache.h"
 #include "harness/target/open.h"
 #include "harness/pipeline/pipeline.h"

@@ -1,4 +1,4 @@
-/* What a worker shows of the work in its hands. See run.h. */
+/* What a worker shows of the work in its hands. See worker.h. */
 #include "harness/pipeline/worker.h"
 
 #include "harness/base/log.h"

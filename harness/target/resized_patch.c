@@ -1,4 +1,4 @@
-/* See victim_resized.h. Values are 0 to 255 here, as pg_resize has them. */
+/* See resized_patch.h. Values are 0 to 255 here, as pg_resize has them. */
 #include "harness/target/resized_patch.h"
 
 #include <math.h>

@@ -6,7 +6,7 @@
  *
  * With `resize` the patch is put on before a resize: images, patches and places are those before it, and examples bring the
  * resized image along (`resized`). What the patch changes of that image is then the patch that the rest works with
- * (victim_resized.h). */
+ * (resized_patch.h). */
 #ifndef PG_TARGET_VICTIM_H
 #define PG_TARGET_VICTIM_H
 
