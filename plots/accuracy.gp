@@ -16,7 +16,7 @@ set label 1 title at screen 0.5, screen 1 - 22.0 / height center font ",14" noen
 set label 2 note . "; bars: 95% Wilson intervals" at screen 0.5, screen 1 - 46.0 / height center textcolor rgb pale noenhanced
 set label 3 "open: clean;  filled: certified" . (published ? ";  cross: published certificate, no proof" : "") \
     at screen 0.5, screen 1 - 68.0 / height center textcolor rgb pale noenhanced
-set xlabel "images, %"
+set xlabel "images (%)"
 set xrange [0:100]
 set xtics 10
 set yrange [rows + 0.6:0.4]

@@ -1,4 +1,4 @@
-# Figure certified-attacked: a line for each cell, from certified (filled) over right under attack (square) to clean (open).
+# Figure certified-attacked: a line for each cell, from certified (filled) over correct under attack (square) to clean (open).
 # Data file: block 0 title and note, 1 labels, 2 certified, 3 under attack, 4 clean, 5 the lines, 6 broken certificates.
 left = 24 + 9 * label_width
 width = left + 480
@@ -10,7 +10,7 @@ set tmargin at screen 1 - 74.0 / height
 set bmargin at screen 126.0 / height
 set label 1 title at screen 0.5, screen 1 - 22.0 / height center font ",14" noenhanced
 set label 2 note at screen 0.5, screen 1 - 46.0 / height center textcolor rgb pale noenhanced
-set xlabel "images, %"
+set xlabel "images (%)"
 set xrange [0:100]
 set xtics 10
 set yrange [rows + 0.6:0.4]
@@ -28,7 +28,7 @@ do for [picture in pictures] {
     plot file index 1 using (-1000):1:ytic(2) with points pt 0 notitle, \
          file index 5 using 2:1:($3 - $2):(0) with vectors nohead lw 1 dt 3 lc rgb "#888888" notitle, \
          file index 2 using 2:1:3:4 with xerrorbars pt filled[1] ps 1 lw 1.2 lc rgb colour[1] title "certified", \
-         file index 3 using 2:1:3:4 with xerrorbars pt filled[2] ps 0.7 lw 1.2 lc rgb colour[2] title "right under attack", \
+         file index 3 using 2:1:3:4 with xerrorbars pt filled[2] ps 0.7 lw 1.2 lc rgb colour[2] title "correct under attack", \
          file index 4 using 2:1:3:4 with xerrorbars pt open[1] ps 1.2 lw 1.2 lc rgb "#444444" title "clean", \
          file index 6 using 2:1 with points pt 2 ps 2 lw 2.5 lc rgb "#000000" notitle
     unset output

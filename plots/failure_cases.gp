@@ -48,7 +48,7 @@ do for [picture in pictures] {
         set label 3 label[p] at graph 0.5, graph 1.06 center font ",10" noenhanced
         set xlabel "threshold T" offset 0, 0.4
         if (x == 0) {
-            set ylabel "images, %" offset 0.5, 0
+            set ylabel "images (%)" offset 0.5, 0
             set format y "%g"
         } else {
             unset ylabel

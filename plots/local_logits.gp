@@ -7,7 +7,7 @@ set tmargin 5
 set label 1 title at screen 0.5, graph 1 center offset 0, 3.1 font ",14" noenhanced
 set label 2 note at screen 0.5, graph 1 center offset 0, 1.6 textcolor rgb pale noenhanced
 set xlabel "largest logit of a local vector"
-set ylabel "local vectors, %"
+set ylabel "local vectors (%)"
 set xrange [lo - 1.5 * bin:hi + 1.5 * bin]
 floor = least / 2
 set yrange [floor:100]

@@ -19,7 +19,7 @@ static int write(const pg_table *table, pg_figure_data *out)
         square &= table->entries[i].patch_height == table->entries[i].patch_width;
     const pg_sweep sweep = {
         .figure = "patch-size",
-        .axis = square ? "side of the patch, pixels" : "side of the patch, pixels (not square: of a square as large)",
+        .axis = square ? "patch side (px)" : "patch side (px; not square: of a square of equal area)",
         .remedy = "give the matrix several values of patch",
         .number = side,
     };

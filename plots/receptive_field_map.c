@@ -1,4 +1,4 @@
-/* Figure `receptive-field-map`: what the position in the middle of the map listens to, a panel for each network: the mean size
+/* Figure `receptive-field-map`: what the position in the middle of the map depends on, a panel for each network: the mean size
  * of the gradient of its largest local logit with respect to each pixel, as a share of the largest, with the frame of its
  * receptive field.
  *
@@ -126,7 +126,7 @@ static int write(const pg_table *table, pg_figure_data *out)
         return pg_fail(PG_EINPUT,
                        "figure receptive-field-map shows at most %d networks, not %zu: leave some out with -S weights=...",
                        PANELS_MAX, panels);
-    size_t title = pg_figure_title(&(pg_table){0}, "what a position of the map listens to", &out->data), at = 0;
+    size_t title = pg_figure_title(&(pg_table){0}, "what a position of the map depends on", &out->data), at = 0;
     pg_buf_printf(
         &out->data,
         "size of the gradient of the middle position's largest local logit by pixel, mean of %lld images, 1: the largest\n\n\n",
@@ -150,7 +150,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 
 const pg_figure pg_figure_receptive_field_map = {
     .name = "receptive-field-map",
-    .summary = "what a position of each network listens to: its gradients by pixel (runs the networks)",
+    .summary = "the pixels that a position of each network depends on, by gradients (runs the networks)",
     .script = pg_script_receptive_field_map,
     .reads = PG_READS_MAPS,
     .computes = true,

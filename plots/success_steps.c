@@ -3,7 +3,7 @@
  *
  * An image counts as lost from the step on at which the attack found its patch; images that are wrong without one are lost
  * from the start. Data file: block 0: title and note; then for each curve two blocks: its label and (steps, percent of the
- * images still right), one line a step at which that changes, the last one at the end of the longest attack with lo and hi of
+ * images still correct), one line a step at which that changes, the last one at the end of the longest attack with lo and hi of
  * the interval; (certified accuracy) or nan. */
 #include "plots/figure.h"
 

@@ -1,4 +1,4 @@
-# Figure success-steps: percent of the images still right against the steps of an image's attack; dotted: certified.
+# Figure success-steps: percent of the images still correct against the steps of an image's attack; dotted: certified.
 # Behind the last step, at "end": what is left, with its interval (filled), over what is certified (open).
 # Data file: block 0 title and note; curve c: block 2c - 1 (its label first) and block 2c (certified).
 
@@ -14,7 +14,7 @@ set tmargin 5
 set label 1 title at screen 0.5, graph 1 center offset 0, 3.1 font ",14" noenhanced
 set label 2 note at screen 0.5, graph 1 center offset 0, 1.6 textcolor rgb pale noenhanced
 set xlabel "steps"
-set ylabel "images still right, %"
+set ylabel "images still correct (%)"
 last = most < 10 ? 10 : most
 logarithmic = last > 50
 if (logarithmic) { set logscale x }

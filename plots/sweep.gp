@@ -2,7 +2,7 @@
 # its dashes. Data file: block 0 title, note and x axis; 1 + (p - 1) * rows + (r - 1): panel p, row r: x, value, lo, hi (percent), n.
 axis = ""
 stats file index 0 every ::0::0 using (axis = strcol(3), 0) nooutput
-array heading[4] = ["clean", "certified", "certified as published, no proof", "right under attack"]
+array heading[4] = ["clean", "certified", "certified as published, no proof", "correct under attack"]
 
 panel_width = 300
 left = 72
@@ -50,7 +50,7 @@ do for [picture in pictures] {
         set rmargin at screen (left + p * each - 26.0) / width
         set label 4 heading[kind[p]] at graph 0.5, graph 1.06 center font ",12"
         if (p == 1) {
-            set ylabel "images, %"
+            set ylabel "images (%)"
             set format y "%g"
             set key at screen 0.5, screen 4.0 / height center bottom vertical maxcols 1 Left reverse samplen 4 noenhanced
         } else {

@@ -13,7 +13,7 @@ set tmargin at screen 1 - 70.0 / height
 set bmargin at screen 62.0 / height
 set label 1 title at screen 0.5, screen 1 - 22.0 / height center font ",14" noenhanced
 set label 2 note at screen 0.5, screen 1 - 46.0 / height center textcolor rgb pale noenhanced
-set xlabel "milliseconds an image"
+set xlabel "time (ms per image)"
 set logscale x
 set format x "%g"
 set xrange [lo:hi]

@@ -51,9 +51,9 @@ do for [picture in pictures] {
         set tmargin at screen 1 - (top + y * line_height + 26.0) / height
         set bmargin at screen 1 - (top + y * line_height + 26.0 + plot_height) / height
         set label 3 label[p] at graph 0.5, graph 1.05 center noenhanced
-        set xlabel "clean accuracy, %" offset 0, 0.3
+        set xlabel "clean accuracy (%)" offset 0, 0.3
         if (x == 0) {
-            set ylabel "certified accuracy, %"
+            set ylabel "certified accuracy (%)"
             set format y "%g"
         } else {
             unset ylabel
@@ -71,7 +71,7 @@ do for [picture in pictures] {
     }
     @key_panel
     set key center center vertical maxcols 1 Left reverse samplen 2.4 noenhanced
-    plot for [f = 1:(fronts > 0)] NaN with lines lw 1.6 dt 2 lc rgb "#333333" title "Pareto front: nothing else is better in both", \
+    plot for [f = 1:(fronts > 0)] NaN with lines lw 1.6 dt 2 lc rgb "#333333" title "Pareto front", \
          for [r = 1:rows] file index point(1, r) using (NaN):(NaN) with points pt mark(r, proof[r]) ps size(r) lc rgb hue(r) \
              title columnheader(1)
     unset multiplot

@@ -32,7 +32,7 @@ do for [picture in pictures] {
     do for [p = 1:2] {
         set lmargin at screen (left + (p - 1) * each) / width
         set rmargin at screen (left + p * each - 44.0) / width
-        set label 3 p == 1 ? "training loss" : "validation accuracy, %" at graph 0.5, graph 1.06 center
+        set label 3 p == 1 ? "training loss" : "validation accuracy (%)" at graph 0.5, graph 1.06 center
         if (p == 1) {
             set yrange [0:high * 1.05]
             set ytics auto

@@ -152,7 +152,7 @@ static int add_image(const pg_attack_row *a, void *context)
              s->width, a->top, a->left);
     snprintf(caption, sizeof caption, "%" PRId64 ": %.60s%s%.60s, %" PRId64 " steps", a->image, label,
              broken                 ? ", broken: seen as "
-             : a->after == a->label ? ", right under attack"
+             : a->after == a->label ? ", correct under attack"
                                     : ", wrong before: seen as ",
              a->after == a->label ? "" : after, a->steps);
     if (code == PG_OK) {

@@ -88,7 +88,7 @@ static int print_attack(pg_store *store, const pg_cell_result *r)
         return code;
     pg_interval share = pg_wilson(r->attacked, r->attacked_n);
     pg_print("attack %s, through the %s\n", pg_cell_result_setting(r, "attack"), pg_cell_result_setting(r, "attack.gradient"));
-    pg_print("  %-20s %" PRId64 " of %" PRId64 " (%.2f%%, 95%% interval %.2f-%.2f)\n", "right under attack", r->attacked,
+    pg_print("  %-20s %" PRId64 " of %" PRId64 " (%.2f%%, 95%% interval %.2f-%.2f)\n", "correct under attack", r->attacked,
              r->attacked_n, 100 * share.value, 100 * share.lo, 100 * share.hi);
     print_count("made wrong by it", sums.changed, sums.n);
     print_count("needed no patch", sums.untouched, sums.n);

@@ -218,7 +218,7 @@ static char *clean_half(const char *db)
 }
 
 /* A real network: the same bytes again, killed or not; predictions and certificates as without the attack; nothing certified
- * breaks, and right under attack is no more than right. */
+ * breaks, and correct under attack is no more than right. */
 static void test_a_real_network(void **state)
 {
     (void)state;

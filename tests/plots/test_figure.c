@@ -120,7 +120,7 @@ static void small_and_wide_tables_have_room(void **state)
     free(svg);
     assert_int_equal(draw("mean", 6, scratch_folder), PG_OK);
     svg = read_file("accuracy.svg");
-    assert_true(height_of(svg, "<text>patch 2<") > height_of(svg, ">images, %<") + 20);
+    assert_true(height_of(svg, "<text>patch 2<") > height_of(svg, ">images (%)<") + 20);
     free(svg);
 }
 

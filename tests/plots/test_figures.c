@@ -112,7 +112,7 @@ static void lines_go_by_the_number(void **state)
     assert_non_null(strstr(script, "panels = 4\narray kind[4] = [1, 2, 3, 4]"));
     assert_non_null(strstr(script, "tics = 3\narray tic[3] = [0, 0.1, 0.5]\n"));
     assert_non_null(strstr(script, "high = 80\n"));
-    assert_non_null(strstr(svg, ">right under attack<"));
+    assert_non_null(strstr(svg, ">correct under attack<"));
     free(data);
     free(script);
     free(svg);
@@ -168,12 +168,12 @@ static void axes_say_what_they_count(void **state)
     e[1].patch_height = e[1].patch_width = 3;
     assert_int_equal(draw("patch-size", e, 2, "patch"), PG_OK);
     char *data = read_file("patch-size", "tsv");
-    assert_non_null(strstr(data, "\tside of the patch, pixels\n"));
+    assert_non_null(strstr(data, "\tpatch side (px)\n"));
     free(data);
     e[1].patch_width = 8;
     assert_int_equal(draw("patch-size", e, 2, "patch"), PG_OK);
     data = read_file("patch-size", "tsv");
-    assert_non_null(strstr(data, "\tside of the patch, pixels (not square: of a square as large)\n"));
+    assert_non_null(strstr(data, "\tpatch side (px; not square: of a square of equal area)\n"));
     free(data);
 }
 
