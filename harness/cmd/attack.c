@@ -239,7 +239,7 @@ const pg_command pg_command_attack = {
         "\"NAME\"` keeps such results in its database, and shows them in tables.\n",
     .examples =
         "  patchgauge attack --weights models/zoo/synthetic-bagnet.safetensors --dataset synthetic:test --images 0:20 \\\n"
-        "      --attack lavan --patch 5 --defense robust-masking --set steps=20 --set threshold=0.2 -o attacked\n",
+        "      --attack lavan --patch 5 --defense robust-masking -S steps=20 -S threshold=0.2 -o attacked\n",
     .rows = options,
     .request_size = sizeof(pg_attack_request),
     .run = run,

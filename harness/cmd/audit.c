@@ -313,7 +313,7 @@ const pg_command pg_command_audit = {
         "breaks "
         "ends with exit code 1.\n",
     .examples = "  patchgauge audit experiments/demo.toml -S images=0:100\n"
-                "  patchgauge audit --weights null --dataset synthetic:test --patch 5 --defense ds --set null.wrap=w\n",
+                "  patchgauge audit --weights null --dataset synthetic:test --patch 5 --defense ds -S null.wrap=w\n",
     .rows = options,
     .request_size = sizeof(arguments),
     .run = run,

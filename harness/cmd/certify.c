@@ -395,7 +395,7 @@ const pg_command pg_command_certify = {
     .help =
         "Prints index, label, prediction, certified (0 or 1), margin (empty where there is none) and case (robust-masking with "
         "scope=predicted alone: 4 is certified as published). Notes go to standard error.\n",
-    .examples = "  patchgauge certify dump/features.npy dump/labels.npy --defense ds --window 1x8 --wrap --set rule=window\n"
+    .examples = "  patchgauge certify dump/features.npy dump/labels.npy --defense ds --window 1x8 --wrap -S rule=window\n"
                 "  patchgauge certify dump/features.npy dump/labels.npy --defense robust-masking --window 1x8 --wrap -f json\n"
                 "  patchgauge certify dump/features.npy dump/labels.npy --defense mean --window 1x8 --wrap --masked\n",
     .rows = options,
