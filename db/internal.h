@@ -115,7 +115,7 @@ int pg_db_get(pg_store *store, const char *sql, sqlite3_stmt **out, const pg_db_
 void pg_db_read(sqlite3_stmt *row, int first, const pg_db_column *columns, void *out);
 /* 1: a row, 0: the end, negative: an error code. */
 int pg_db_step(pg_store *store, sqlite3_stmt *statement, const char *doing) PG_MUST_USE;
-/* True: a row. False, and the statement is done: the end, or *code is an error, maybe one of before. To be called to the end.
+/* True: a row. False, and the statement is done: the end, or *code is an error, maybe an earlier one. To be called to the end.
  */
 bool pg_db_next(pg_store *store, sqlite3_stmt *row, const char *doing, int *code) PG_MUST_USE;
 void pg_db_done(sqlite3_stmt *statement); /* resets; NULL is fine */

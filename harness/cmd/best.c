@@ -1,5 +1,4 @@
-/* patchgauge best: of the rows of several matrices the best one for each patch, chosen on other images where --by names some.
- */
+/* patchgauge best: the best row of several matrices for each patch, chosen on other images where --by names some. */
 #include "harness/cmd/layout.h"
 #include "harness/cmd/print.h"
 #include "plots/tabular.h"

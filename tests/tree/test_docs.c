@@ -206,7 +206,7 @@ static void matrix_keys_are_told(void **state)
         if (strstr(line, key->help) == NULL || strstr(line, fallback) == NULL)
             complain("help matrix", "no line of this key with its default", key->name);
     }
-    static const char *const sections[] = {"[fixed]", "[axes]", "[[zip]]", "[[exclude]]", "MODULE.OPTION", "-S"};
+    static const char *const sections[] = {"[fixed]", "[axes]", "[[zip]]", "[[exclude]]", "MODULE.OPTION", "-S, --set "};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         if (strstr(help, sections[i]) == NULL)
             complain("help matrix", "not told", sections[i]);
