@@ -1,7 +1,7 @@
-/* What a position of the map listens to: the size of the gradient of its largest local logit with respect to each pixel, the
- * mean over images and the sum over the three channels. Inside the receptive field it says how much of the field counts;
- * outside it is 0 unless the network is not local. Source: Luo et al. 2016 ("effective receptive field");
- * PatchGuard, Figure 7. */
+/* The pixels that a position of the map depends on: the size of the gradient of its largest local logit with respect to each
+ * pixel, the mean over images and the sum over the three channels. Inside the receptive field it says how much of the field
+ * counts; outside it is 0 unless the network is not local. Source: Luo et al. 2016 ("effective receptive field"); PatchGuard,
+ * Figure 7. */
 #ifndef PG_MODELS_FIELD_MAP_H
 #define PG_MODELS_FIELD_MAP_H
 
