@@ -309,16 +309,7 @@ static void test_cells_without_tasks(void **state)
 {
     (void)state;
     pg_store *store = fill();
-    static char key[PG_HASH_HEX];
-    assert_int_equal(pg_hash_bytes("f\n", 2, key), PG_OK);
-    pg_store_forward_row forward = {.forward_key = key,
-                                    .canonical = "f\n",
-                                    .dataset_hash = hash_a,
-                                    .dataset_split = "test",
-                                    .dataset_name = "d:test",
-                                    .dataset_images = 100,
-                                    .dataset_classes = 10,
-                                    .chunk = CHUNK};
+    pg_store_forward_row forward = forward_row(CHUNK);
     pg_store_cell_row rows[] = {cell_row(0, 0, IMAGES), cell_row(5, 0, IMAGES)};
     pg_store_plan_row audited = {.name = "audit",
                                  .matrix = "",

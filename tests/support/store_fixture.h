@@ -57,19 +57,24 @@ static inline pg_store_cell_row cell_row(int i, int64_t first, int64_t count)
                                .delta = 5};
 }
 
-static inline int with_plan(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count, int64_t chunk,
-                            const pg_shard *shard, int (*call)(pg_store *store, const pg_store_plan_row *row))
+static inline pg_store_forward_row forward_row(int64_t chunk)
 {
     static char key[PG_HASH_HEX];
     assert_int_equal(pg_hash_bytes("f\n", 2, key), PG_OK);
-    pg_store_forward_row forward = {.forward_key = key,
-                                    .canonical = "f\n",
-                                    .dataset_hash = hash_a,
-                                    .dataset_split = "test",
-                                    .dataset_name = "d:test",
-                                    .dataset_images = 100,
-                                    .dataset_classes = 10,
-                                    .chunk = chunk};
+    return (pg_store_forward_row){.forward_key = key,
+                                  .canonical = "f\n",
+                                  .dataset_hash = hash_a,
+                                  .dataset_split = "test",
+                                  .dataset_name = "d:test",
+                                  .dataset_images = 100,
+                                  .dataset_classes = 10,
+                                  .chunk = chunk};
+}
+
+static inline int with_plan(pg_store *store, const int *cells, size_t n, int64_t first, int64_t count, int64_t chunk,
+                            const pg_shard *shard, int (*call)(pg_store *store, const pg_store_plan_row *row))
+{
+    pg_store_forward_row forward = forward_row(chunk);
     pg_store_cell_row rows[8];
     for (size_t i = 0; i < n; i++)
         rows[i] = cell_row(cells[i], first, count);
