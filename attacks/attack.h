@@ -63,7 +63,7 @@ typedef struct pg_victim_ops {
      * pixel|, out[image_height][image_width]. NULL without gradients. */
     int (*saliency)(pg_victim *victim, const pg_example *example, float *out);
     bool (*stopping)(pg_victim *victim); /* optional; a signal asked to stop: run returns PG_EINTERRUPTED */
-    void (*close)(pg_victim *victim);    /* of whoever opened it, never of an attack */
+    void (*close)(pg_victim *victim);    /* the owner calls it, an attack never does */
 } pg_victim_ops;
 
 struct pg_victim {

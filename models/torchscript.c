@@ -124,7 +124,7 @@ int pg_script_trusted(const char *what)
     const char *trust = getenv("PATCHGAUGE_TRUST");
     return trust && *trust
                ? PG_OK
-               : pg_fail(PG_EINPUT, "%s holds a TorchScript module, a program of whoever made it: --trust lets it run", what);
+               : pg_fail(PG_EINPUT, "%s holds a TorchScript module, a program of its author: --trust lets it run", what);
 }
 
 /* libtorch reads files: the module is one in memory. */

@@ -29,7 +29,7 @@ typedef struct scanner {
     const pg_cli *cli;
     char **argv;
     int argc, at;
-    const char *letters; /* what is left of a word of bundled letters, NULL: none */
+    const char *letters; /* the letters of a bundle that are not yet parsed; NULL: none */
     bool closed;         /* "--" went by */
 } scanner;
 
@@ -206,7 +206,7 @@ static int take_value(scanner *s, const char *joined, item *out)
         return joined ? fail_form(s->cli, out, "takes no value") : PG_OK;
     if (!joined && !out->row->bare && s->at < s->argc)
         out->value = s->argv[s->at++];
-    return out->value || out->row->bare ? PG_OK : fail_form(s->cli, out, "wants a value");
+    return out->value || out->row->bare ? PG_OK : fail_form(s->cli, out, "requires a value");
 }
 
 static int next_letter(scanner *s, item *out)

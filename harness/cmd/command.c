@@ -51,7 +51,7 @@ const pg_cli_row pg_global_rows[] = {
      "$PATCHGAUGE_PLUGIN_PATH",
      NULL, AT(plugins), PG_TEXTS},
     {0, "quiet", NULL, "no information and no progress on standard error", NULL, AT(quiet), PG_FLAG},
-    {0, "trust", NULL, "runs TorchScript modules in weights files, which are programs of whoever made them", NULL, AT(trust),
+    {0, "trust", NULL, "run TorchScript modules in weights files; a module is a program of its author", NULL, AT(trust),
      PG_FLAG},
     {0, "version", NULL, "print the version", NULL, AT(version), PG_FLAG, .again = true},
     {'h', "help", NULL, "print the overview, or the page of the command", NULL, AT(help), PG_FLAG, .again = true},

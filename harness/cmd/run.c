@@ -156,7 +156,7 @@ const pg_command pg_command_run = {
         "processes: one that crashes costs its task one attempt, and another takes its place. Where memory runs out, a task "
         "goes "
         "on with half the batch; its results may differ in their last bits, and tables say so.\n"
-        "A certified image that an attack of the matrix breaks is told at once, with its witness (exit code 5).\n",
+        "A certified image that an attack of the matrix breaks is reported at once, with its witness (exit code 5).\n",
     .examples = "  patchgauge run experiments/demo.toml\n"
                 "  patchgauge run experiments/demo.toml -j 4\n"
                 "  patchgauge run experiments/demo.toml -S images=0:100 --db try.db\n",

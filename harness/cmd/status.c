@@ -234,7 +234,7 @@ const pg_command pg_command_status = {
     .help =
         "Looks at the whole database, also while runs go on, and holds none of them up. The time left is that of the tasks not "
         "done at the speed of the last thousand tasks, forward pass by forward pass, shared by the workers that live. Cells "
-        "that were audited and not run are counted apart: they wait for nobody.\n",
+        "that were audited and not run are counted separately: no run is going to compute them.\n",
     .examples = "  patchgauge status --watch\n  patchgauge status --json --db try.db\n",
     .rows = options,
     .request_size = sizeof(arguments),

@@ -151,8 +151,8 @@ static void errors_say_what_would_be_right(void **state)
     expect_error("x -x", "paint it: unknown option '-x': `patchgauge help paint` lists the options");
     expect_error("x --zzzzzz=1", "paint it: unknown option '--zzzzzz=1': `patchgauge help paint` lists the options");
     expect_error("x --ou d", "paint it: unknown option '--ou': did you mean '--out'?"); /* or --outer */
-    expect_error("x --out", "paint it: option '--out' wants a value: see `patchgauge help paint`");
-    expect_error("x -fo", "paint it: option '-o' wants a value: see `patchgauge help paint`");
+    expect_error("x --out", "paint it: option '--out' requires a value: see `patchgauge help paint`");
+    expect_error("x -fo", "paint it: option '-o' requires a value: see `patchgauge help paint`");
     expect_error("x --force=1", "paint it: option '--force' takes no value: see `patchgauge help paint`");
     expect_error("x -n 3 --most=4", "paint it: one option is given twice, as '-n 3' and '--most 4': leave one of them out");
     expect_error("x -ff", "paint it: one option is given twice, as '-f' and '-f': leave one of them out");
@@ -216,7 +216,7 @@ static void options_of_all_commands_are_taken_out(void **state)
     assert_int_equal(pg_cli_take(all, (n = 2, &n), first, &r), PG_OK);
     assert_true(r.force && n == 1 && strcmp(first[0], "run") == 0);
     assert_int_equal(pg_cli_take(all, (n = 2, &n), open, &r), PG_EUSAGE);
-    assert_string_equal(pg_error_message(), "option '--out' wants a value: see `patchgauge help`");
+    assert_string_equal(pg_error_message(), "option '--out' requires a value: see `patchgauge help`");
     assert_int_equal(pg_cli_take(all, (n = 4, &n), twice, &r), PG_EUSAGE);
     assert_string_equal(pg_error_message(), "one option is given twice, as '--out 1' and '--out 2': leave one of them out");
 }

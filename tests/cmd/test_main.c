@@ -101,7 +101,7 @@ static void names_are_corrected(void **state)
     expect_usage("$P data ftch", "did you mean 'fetch'?");
     expect_usage("$P data", "data fetch NAME");
     expect_usage("$P data fetch --ulr x cifar10", "did you mean '--url'?");
-    expect_usage("$P data fetch cifar10 --url", "'--url' wants a value");
+    expect_usage("$P data fetch cifar10 --url", "'--url' requires a value");
     expect_usage("$P data fetch", "NAME|URL is missing; usage: patchgauge data fetch");
     expect_usage("$P data fetch cifar10 --sha256 12", "64 lower-case hexadecimal digits");
     expect_usage("$P data fetch cifar10 --size -1", "--size -1: right would be a whole number, 1 or more");
@@ -134,7 +134,7 @@ static void global_options_stand_anywhere(void **state)
         snprintf(line, sizeof line, "$P list --cache-size %s", bad[i]);
         expect_usage(line, "right would be a number of bytes");
     }
-    expect_usage("$P list --db", "option '--db' wants a value");
+    expect_usage("$P list --db", "option '--db' requires a value");
     expect_usage("$P list --data=", "--data : right would be a text that is not empty");
     expect_usage("$P list -- --version",
                  "list: TOPIC --version: right would be models, attacks, defenses or datasets"); /* behind -- nothing is ours */
