@@ -222,6 +222,12 @@ bool pg_db_same_piece(const pg_db_piece *a, const pg_db_piece *b);
 /* Adds what no task of the cell covers (`done`: no task that is done) within a piece, cut at multiples of chunk. */
 int pg_db_find_gaps(pg_store *store, const char *cell_id, bool done, int64_t chunk, const pg_db_piece *within,
                     pg_db_pieces *out) PG_MUST_USE;
+/* Within the transaction that records a plan, its cells in temp.wanted_cell: failed tasks get new attempts, and pending tasks
+ * that other plans share lose the cells of this one. */
+int pg_db_free_tasks(pg_store *store) PG_MUST_USE;
+/* Then: creates tasks for what no task covers yet. forwards, cells: the keys of the plan's rows. */
+int pg_db_create_tasks(pg_store *store, const pg_store_plan_row *plan, const int64_t *forwards,
+                       const int64_t *cells) PG_MUST_USE;
 /* Before a plan is recorded, in its transaction: makes the store a shard of it (NULL: leaves what it is), or refuses. *cut: it
  * is one whose tasks are there, and no others come. */
 int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_id, bool *cut) PG_MUST_USE;
@@ -245,6 +251,9 @@ int pg_db_take(pg_store *store, const char *forward_key, int64_t most, bool *tak
 int pg_db_split_off(pg_store *store, const pg_task *task, int64_t whole, int64_t *part) PG_MUST_USE;
 /* Within a transaction, before a task is split: its parts stay those of the shard that has it. */
 int pg_db_shard_freeze(pg_store *store) PG_MUST_USE;
+/* Within a transaction: all tasks that a dead worker holds are pending again, without a failed attempt; *requeued grows by
+ * their number. */
+int pg_db_requeue(pg_store *store, int64_t worker, int64_t *requeued) PG_MUST_USE;
 /* Labels of a task, checked against those that are there; outcomes, attacks and summary of one of its cells. */
 int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *outcomes) PG_MUST_USE;
 int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes,

@@ -1,70 +1,8 @@
-/* Recording a plan and creating the tasks that are missing. See store.h.
- *
- * A task serves cells that share a forward pass over a run of images. A cell's images that no task of it covers are cut at
- * multiples of the forward's chunk; pieces with equal bounds become one task, unless their cells differ in group. A pending
- * task that also serves cells of other plans is not run by this plan: its share of this plan's cells is taken out first, so
- * that a worker knows every cell it serves. Plans that come later create such tasks again: see split.c. */
+/* Recording plans, and joining recorded ones. See store.h; tasks.c creates the tasks that are missing. */
 #include "db/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int pg_db_add_piece(pg_db_pieces *list, pg_db_piece item)
-{
-    if (list->n == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 256;
-        pg_db_piece *items = realloc(list->items, capacity * sizeof *items);
-        if (!items)
-            return pg_fail(PG_ENOMEM, "planning: out of memory for %zu pieces", capacity);
-        list->items = items;
-        list->capacity = capacity;
-    }
-    list->items[list->n++] = item;
-    return PG_OK;
-}
-
-/* [first, end) cut at multiples of chunk. */
-static int add_range(pg_db_pieces *list, const pg_db_piece *of, int64_t first, int64_t end, int64_t chunk)
-{
-    int code = PG_OK;
-    while (code == PG_OK && first < end) {
-        int64_t next = (first / chunk + 1) * chunk;
-        next = next < end ? next : end;
-        code = pg_db_add_piece(
-            list,
-            (pg_db_piece){.forward = of->forward, .first = first, .count = next - first, .cell = of->cell, .group = of->group});
-        first = next;
-    }
-    return code;
-}
-
-static int by_place(const void *a, const void *b)
-{
-    const pg_db_piece *x = a, *y = b;
-    if (x->forward != y->forward)
-        return x->forward < y->forward ? -1 : 1;
-    if (x->first != y->first)
-        return x->first < y->first ? -1 : 1;
-    if (x->count != y->count)
-        return x->count < y->count ? -1 : 1;
-    if (x->task != y->task)
-        return x->task < y->task ? -1 : 1;
-    if (x->group != y->group)
-        return x->group < y->group ? -1 : 1;
-    return x->cell < y->cell ? -1 : x->cell > y->cell;
-}
-
-void pg_db_sort_pieces(pg_db_pieces *list)
-{
-    if (list->n > 1)
-        qsort(list->items, list->n, sizeof *list->items, by_place);
-}
-
-bool pg_db_same_piece(const pg_db_piece *a, const pg_db_piece *b)
-{
-    return a->forward == b->forward && a->first == b->first && a->count == b->count && a->task == b->task &&
-           a->group == b->group;
-}
 
 /* SHA-256 of the cell ids in order. */
 static int identify_plan(const pg_store_plan_row *plan, char plan_id[PG_HASH_HEX])
@@ -98,68 +36,6 @@ static int record_plan(pg_store *store, const pg_store_plan_row *plan, const cha
     return code;
 }
 
-/* Failed tasks get a new chance; cells of this plan leave pending tasks that serve strangers. */
-static int free_tasks(pg_store *store)
-{
-    static const char doing[] = "sorting out tasks";
-    int code = pg_db_run(store, doing,
-                         "UPDATE task SET state = 'pending', attempts = 0 WHERE state = 'failed' AND task IN"
-                         " (SELECT tc.task FROM temp.wanted_cell w JOIN task_cell tc ON tc.cell = w.cell)",
-                         NULL);
-    if (code == PG_OK)
-        code = pg_db_run(store, doing, "DELETE FROM temp.shared", NULL);
-    if (code == PG_OK)
-        code = pg_db_run(store, doing,
-                         "INSERT INTO temp.shared SELECT t.task FROM task t WHERE t.state = 'pending' AND t.state <> 'done'"
-                         " AND " PG_DB_IS_MIXED,
-                         NULL);
-    if (code == PG_OK)
-        code = pg_db_run(store, doing, "DELETE FROM task_cell WHERE task IN temp.shared AND cell IN temp.wanted_cell", NULL);
-    return code;
-}
-
-int pg_db_find_gaps(pg_store *store, const char *cell_id, bool done, int64_t chunk, const pg_db_piece *within,
-                    pg_db_pieces *out)
-{
-    sqlite3_stmt *row = NULL;
-    int step = 0;
-    int64_t at = within->first, end = within->first + within->count;
-    int code = pg_db_get(store,
-                         "SELECT t.first, t.count FROM cell c JOIN task_cell tc ON tc.cell = c.cell JOIN task t"
-                         " ON t.task = tc.task WHERE c.cell_id = :cell_id AND (t.state = 'done' OR NOT :done) ORDER BY t.first",
-                         &row, PG_BIND(PG_V(cell_id, cell_id), PG_V(done, (int)done)));
-    while (code == PG_OK && at < end && (step = pg_db_step(store, row, "reading the tasks of a cell")) == 1) {
-        int64_t first = sqlite3_column_int64(row, 0), next = first + sqlite3_column_int64(row, 1);
-        if (first > at)
-            code = add_range(out, within, at, first < end ? first : end, chunk);
-        at = next > at ? next : at;
-    }
-    pg_db_done(row);
-    if (code == PG_OK && step < 0)
-        code = step;
-    return code == PG_OK ? add_range(out, within, at, end, chunk) : code;
-}
-
-static int create_tasks(pg_store *store, pg_db_pieces *list)
-{
-    int code = PG_OK;
-    int64_t task = 0;
-    pg_db_sort_pieces(list);
-    for (size_t i = 0; code == PG_OK && i < list->n; i++) {
-        const pg_db_piece *p = &list->items[i];
-        if (i == 0 || !pg_db_same_piece(p, p - 1)) {
-            code = pg_db_run(store, "creating a task",
-                             "INSERT INTO task (forward, first, count) VALUES (:forward, :first, :count)",
-                             PG_BIND(PG_V(forward, p->forward), PG_V(first, p->first), PG_V(count, p->count)));
-            task = sqlite3_last_insert_rowid(store->db);
-        }
-        if (code == PG_OK)
-            code = pg_db_run(store, "creating a task", "INSERT INTO task_cell (task, cell) VALUES (:task, :cell)",
-                             PG_BIND(PG_V(task, task), PG_V(cell, p->cell)));
-    }
-    return code;
-}
-
 static int reset_temporary(pg_store *store)
 {
     static const char sql[] = "CREATE TEMP TABLE IF NOT EXISTS wanted_cell (cell INTEGER PRIMARY KEY);"
@@ -171,22 +47,7 @@ static int reset_temporary(pg_store *store)
     return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? PG_OK : pg_db_fail(store, "preparing to plan");
 }
 
-/* Tasks for what none covers yet. */
-static int find_missing(pg_store *store, const pg_store_plan_row *plan, const int64_t *forwards, const int64_t *cells,
-                        pg_db_pieces *list)
-{
-    pg_store *done = plan->shard ? plan->shard->done : NULL; /* a shard has no tasks of its own yet */
-    int code = PG_OK;
-    for (size_t i = 0; code == PG_OK && i < plan->n_cells; i++) {
-        const pg_store_cell_row *c = &plan->cells[i];
-        pg_db_piece whole = {
-            .forward = forwards[c->forward], .first = c->first, .count = c->count, .cell = cells[i], .group = c->group};
-        code = pg_db_find_gaps(done ? done : store, c->cell_id, done != NULL, plan->forwards[c->forward].chunk, &whole, list);
-    }
-    return code;
-}
-
-static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *forwards, int64_t *cells, pg_db_pieces *list)
+static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *forwards, int64_t *cells)
 {
     bool cut = false; /* a shard whose tasks are there */
     int code = reset_temporary(store);
@@ -204,24 +65,20 @@ static int plan_all(pg_store *store, const pg_store_plan_row *plan, int64_t *for
     if (code == PG_OK)
         code = record_plan(store, plan, store->plan_id, cells);
     if (code == PG_OK && !plan->cells_only)
-        code = free_tasks(store);
+        code = pg_db_free_tasks(store);
     if (code == PG_OK && !cut && !plan->cells_only)
-        code = find_missing(store, plan, forwards, cells, list);
-    if (code == PG_OK)
-        code = create_tasks(store, list);
+        code = pg_db_create_tasks(store, plan, forwards, cells);
     return code == PG_OK ? pg_db_want(store) : code;
 }
 
 int pg_store_plan(pg_store *store, const pg_store_plan_row *plan)
 {
-    pg_db_pieces list = {0};
     int64_t *forwards = calloc(plan->n_forwards + 1, sizeof *forwards);
     int64_t *cells = calloc(plan->n_cells + 1, sizeof *cells);
     int code = forwards && cells ? pg_db_begin(store) : pg_fail(PG_ENOMEM, "planning: out of memory");
     if (code == PG_OK)
-        code = pg_db_end(store, plan_all(store, plan, forwards, cells, &list));
+        code = pg_db_end(store, plan_all(store, plan, forwards, cells));
     store->wanted = code == PG_OK;
-    free(list.items);
     free(forwards);
     free(cells);
     return code;

@@ -1,9 +1,10 @@
-/* Claiming, finishing and failing tasks. See store.h.
+/* Claiming, finishing and failing tasks, and requeueing those of dead workers. See store.h.
  *
  * A claim is one UPDATE that raises the task's epoch; a finish is one UPDATE that names epoch and owner, inside the transaction
  * that stores the outcomes. A worker whose task was given away meanwhile changes no row and its outcomes are dropped. */
 #include "db/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,17 +200,21 @@ int pg_store_finish(pg_store *store, const pg_task *task, int64_t whole, const p
     return code;
 }
 
-int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max,
+/* An attempt failed: the task is pending again, or failed with the last one. */
+#define FAIL_ONCE_MORE                                                                \
+    "UPDATE task SET attempts = attempts + 1, owner = NULL, error = :error, state = " \
+    "CASE WHEN attempts + 1 >= :attempts_max THEN 'failed' ELSE 'pending' END"
+
+int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, bool retry,
                   bool *given_up)
 {
+    int attempts_max = retry ? PG_ATTEMPTS_MAX : 1;
     *given_up = false;
     int code = pg_db_begin(store);
     if (code != PG_OK)
         return code;
     code = pg_db_run(store, "recording a failure",
-                     "UPDATE task SET attempts = attempts + 1, owner = NULL, error = :error,"
-                     " state = CASE WHEN attempts + 1 >= :attempts_max THEN 'failed' ELSE 'pending' END"
-                     " WHERE task = :task AND epoch = :epoch AND owner = :worker AND state = 'running'",
+                     FAIL_ONCE_MORE " WHERE task = :task AND epoch = :epoch AND owner = :worker AND state = 'running'",
                      PG_BIND(PG_V(task, task->task), PG_V(epoch, task->epoch), PG_V(worker, store->worker), PG_V(error, error),
                              PG_V(attempts_max, attempts_max)));
     bool mine = code == PG_OK && sqlite3_changes(store->db) == 1;
@@ -218,6 +223,74 @@ int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attemp
     code = pg_db_end(store, code);
     *given_up = code == PG_OK && mine && task->attempts + 1 >= attempts_max;
     return code;
+}
+
+int pg_db_requeue(pg_store *store, int64_t worker, int64_t *requeued)
+{
+    char now[32];
+    pg_db_time(now);
+    int code = pg_db_store_lost(store, worker, 0, "lost", NULL);
+    if (code == PG_OK)
+        code = pg_db_run(store, "taking tasks back",
+                         "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1"
+                         " WHERE state = 'running' AND state <> 'done' AND owner = :worker",
+                         PG_BIND(PG_V(worker, worker)));
+    if (code == PG_OK) {
+        *requeued += sqlite3_changes(store->db);
+        code = pg_db_run(store, "recording a dead worker",
+                         "UPDATE worker SET ended = :now WHERE worker = :worker AND ended IS NULL",
+                         PG_BIND(PG_V(worker, worker), PG_V(now, now)));
+    }
+    return code;
+}
+
+/* Within a transaction: the task that killed its worker, if it is still that worker's. */
+static int fail_attempt(pg_store *store, const pg_death *death)
+{
+    int code = pg_db_store_lost(store, death->worker, death->task, "failed", death->reason);
+    if (code == PG_OK)
+        code = pg_db_run(store, "recording a failure",
+                         FAIL_ONCE_MORE ", epoch = epoch + 1 WHERE task = :task AND owner = :worker AND state = 'running'",
+                         PG_BIND(PG_V(task, death->task), PG_V(worker, death->worker), PG_V(error, death->reason),
+                                 PG_V(attempts_max, (int)PG_ATTEMPTS_MAX)));
+    return code;
+}
+
+static int read_failed_attempt(pg_store *store, int64_t task, pg_reaped *out)
+{
+    sqlite3_stmt *row = NULL;
+    int step = 0,
+        code = pg_db_get(
+            store,
+            "SELECT t.first, t.count, t.state = 'failed', (SELECT c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell"
+            " WHERE tc.task = t.task ORDER BY tc.cell LIMIT 1) FROM task t WHERE t.task = :task",
+            &row, PG_BIND(PG_V(task, task)));
+    if (code == PG_OK && (step = pg_db_step(store, row, "reading a task")) == 1) {
+        out->first = sqlite3_column_int64(row, 0);
+        out->count = sqlite3_column_int64(row, 1);
+        out->given_up = out->attempt_failed && sqlite3_column_int(row, 2) != 0;
+        snprintf(out->cell_id, sizeof out->cell_id, "%s", pg_db_text(row, 3));
+    }
+    pg_db_done(row);
+    return code == PG_OK && step < 0 ? step : code;
+}
+
+int pg_store_reap_worker(pg_store *store, const pg_death *death, pg_reaped *out)
+{
+    int64_t requeued = 0;
+    *out = (pg_reaped){0};
+    int code = pg_db_begin(store);
+    if (code != PG_OK)
+        return code;
+    if (death->task) {
+        code = fail_attempt(store, death);
+        out->attempt_failed = code == PG_OK && sqlite3_changes(store->db) == 1;
+        if (code == PG_OK)
+            code = read_failed_attempt(store, death->task, out);
+    }
+    if (code == PG_OK)
+        code = pg_db_requeue(store, death->worker, &requeued);
+    return pg_db_end(store, code);
 }
 
 int pg_store_return(pg_store *store, const pg_task *task)

@@ -282,7 +282,7 @@ int pg_store_time_left(pg_store *store, double *left_s) PG_MUST_USE;
 
 /* ---- Running: workers and tasks ---- */
 
-enum { PG_ATTEMPTS_MAX = 3 };
+enum { PG_ATTEMPTS_MAX = 3 }; /* failed attempts after which a task has failed */
 
 typedef struct pg_store_worker_row {
     const char *revision, *versions, *device;
@@ -302,7 +302,6 @@ typedef struct pg_death {
     int64_t worker;     /* its key */
     int64_t task;       /* was in its hands: charged with a failed attempt; 0: none was */
     const char *reason; /* "the worker died of SIGSEGV" */
-    int attempts_max;
 } pg_death;
 typedef struct pg_reaped {
     int64_t first, count;      /* images of the task in its hands */
@@ -349,8 +348,9 @@ typedef struct pg_attempt {
  * else meanwhile (the epoch is stale); then nothing but the attempt is recorded. */
 int pg_store_finish(pg_store *store, const pg_task *task, int64_t whole, const pg_attempt *attempt, const pg_outcome *outcomes,
                     const pg_attack_row *attacks, bool *counted) PG_MUST_USE;
-/* Records a failed attempt; the task becomes pending again, or failed where it was number attempts_max (*given_up). */
-int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, int attempts_max,
+/* Records a failed attempt; the task becomes pending again, or failed (*given_up) after PG_ATTEMPTS_MAX of them, or at once
+ * without `retry`. */
+int pg_store_fail(pg_store *store, const pg_task *task, const pg_attempt *attempt, const char *error, bool retry,
                   bool *given_up) PG_MUST_USE;
 /* Gives a claimed task back untouched. */
 int pg_store_return(pg_store *store, const pg_task *task) PG_MUST_USE;

@@ -166,77 +166,6 @@ static void sweep(const pg_store *store)
 
 int64_t pg_store_worker(const pg_store *store) { return store->worker; }
 
-/* Within a transaction: all that a dead worker holds becomes pending. */
-static int requeue(pg_store *store, int64_t worker, int64_t *requeued)
-{
-    char now[32];
-    pg_db_time(now);
-    int code = pg_db_store_lost(store, worker, 0, "lost", NULL);
-    if (code == PG_OK)
-        code = pg_db_run(store, "taking tasks back",
-                         "UPDATE task SET state = 'pending', owner = NULL, epoch = epoch + 1"
-                         " WHERE state = 'running' AND state <> 'done' AND owner = :worker",
-                         PG_BIND(PG_V(worker, worker)));
-    if (code == PG_OK) {
-        *requeued += sqlite3_changes(store->db);
-        code = pg_db_run(store, "recording a dead worker",
-                         "UPDATE worker SET ended = :now WHERE worker = :worker AND ended IS NULL",
-                         PG_BIND(PG_V(worker, worker), PG_V(now, now)));
-    }
-    return code;
-}
-
-/* Within a transaction: the task that killed its worker, if it is still that worker's. */
-static int fail_attempt(pg_store *store, const pg_death *death)
-{
-    int code = pg_db_store_lost(store, death->worker, death->task, "failed", death->reason);
-    if (code == PG_OK)
-        code = pg_db_run(store, "recording a failure",
-                         "UPDATE task SET attempts = attempts + 1, epoch = epoch + 1, owner = NULL, error = :reason,"
-                         " state = CASE WHEN attempts + 1 >= :attempts_max THEN 'failed' ELSE 'pending' END"
-                         " WHERE task = :task AND owner = :worker AND state = 'running'",
-                         PG_BIND(PG_V(task, death->task), PG_V(worker, death->worker), PG_V(reason, death->reason),
-                                 PG_V(attempts_max, death->attempts_max)));
-    return code;
-}
-
-static int read_failed_attempt(pg_store *store, int64_t task, pg_reaped *out)
-{
-    sqlite3_stmt *row = NULL;
-    int step = 0,
-        code = pg_db_get(
-            store,
-            "SELECT t.first, t.count, t.state = 'failed', (SELECT c.cell_id FROM task_cell tc JOIN cell c ON c.cell = tc.cell"
-            " WHERE tc.task = t.task ORDER BY tc.cell LIMIT 1) FROM task t WHERE t.task = :task",
-            &row, PG_BIND(PG_V(task, task)));
-    if (code == PG_OK && (step = pg_db_step(store, row, "reading a task")) == 1) {
-        out->first = sqlite3_column_int64(row, 0);
-        out->count = sqlite3_column_int64(row, 1);
-        out->given_up = out->attempt_failed && sqlite3_column_int(row, 2) != 0;
-        snprintf(out->cell_id, sizeof out->cell_id, "%s", pg_db_text(row, 3));
-    }
-    pg_db_done(row);
-    return code == PG_OK && step < 0 ? step : code;
-}
-
-int pg_store_reap_worker(pg_store *store, const pg_death *death, pg_reaped *out)
-{
-    int64_t requeued = 0;
-    *out = (pg_reaped){0};
-    int code = pg_db_begin(store);
-    if (code != PG_OK)
-        return code;
-    if (death->task) {
-        code = fail_attempt(store, death);
-        out->attempt_failed = code == PG_OK && sqlite3_changes(store->db) == 1;
-        if (code == PG_OK)
-            code = read_failed_attempt(store, death->task, out);
-    }
-    if (code == PG_OK)
-        code = requeue(store, death->worker, &requeued);
-    return pg_db_end(store, code);
-}
-
 int pg_store_reap(pg_store *store, int64_t *requeued)
 {
     int64_t dead[64];
@@ -260,7 +189,7 @@ int pg_store_reap(pg_store *store, int64_t *requeued)
         for (size_t i = 0; code == PG_OK && i < n; i++) {
             code = pg_db_begin(store);
             if (code == PG_OK)
-                code = pg_db_end(store, requeue(store, dead[i], requeued));
+                code = pg_db_end(store, pg_db_requeue(store, dead[i], requeued));
         }
         if (code != PG_OK)
             return code;

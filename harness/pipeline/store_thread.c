@@ -28,8 +28,7 @@ static void keep_error(pg_pipeline *p, int code)
 static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt *attempt)
 {
     bool given_up = false, input = pg_error_exit_code(work->code) == pg_error_exit_code(PG_EINPUT);
-    int most = input ? 1 : PG_ATTEMPTS_MAX; /* bad input stays bad */
-    int code = pg_store_fail(p->store, &work->task, attempt, work->message, most, &given_up);
+    int code = pg_store_fail(p->store, &work->task, attempt, work->message, !input, &given_up); /* bad input stays bad */
     if (code != PG_OK)
         return code;
     p->status->report.failed += given_up;

@@ -255,8 +255,7 @@ static int reap(supervisor *s, int place, int64_t task, const char *reason, int6
     pg_store *store = NULL;
     pg_store_progress now = {0};
     pg_reaped reaped = {0};
-    pg_death death = {
-        .worker = atomic_load(&s->slots[place].worker), .task = task, .reason = reason, .attempts_max = PG_ATTEMPTS_MAX};
+    pg_death death = {.worker = atomic_load(&s->slots[place].worker), .task = task, .reason = reason};
     int code = open_store(s->request, &store);
     if (code == PG_OK && death.worker)
         code = pg_store_reap_worker(store, &death, &reaped);

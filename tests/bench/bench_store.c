@@ -125,7 +125,7 @@ static void work(pg_store *store)
         for (int i = 0; got && i < EACH * CHUNK; i++)
             outcomes[i].label = outcomes[i].prediction = (int)(outcomes[i].image % 10);
         if (got && n % 500 == 499)
-            must(pg_store_fail(store, &task, &attempt, "no luck at all", 1, &flag), "fail");
+            must(pg_store_fail(store, &task, &attempt, "no luck at all", false, &flag), "fail");
         else if (got && n % 500 != 250) /* those stay with this worker */
             must(pg_store_finish(store, &task, task.count, &attempt, outcomes, NULL, &flag), "finish");
         pg_task_release(&task);

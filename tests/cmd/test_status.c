@@ -33,7 +33,7 @@ static void expect_text(const char *text)
 static void fail_task(pg_store *store, pg_task *task, const char *error)
 {
     bool given_up = false;
-    assert_int_equal(pg_store_fail(store, task, &some_attempt, error, 1, &given_up), PG_OK);
+    assert_int_equal(pg_store_fail(store, task, &some_attempt, error, false, &given_up), PG_OK);
     assert_true(given_up);
     pg_task_release(task);
 }
@@ -369,7 +369,7 @@ static void test_log_is_in_order(void **state)
     bool given_up;
     plan(store, (const int[]){0}, 1, 0, IMAGES);
     assert_true(claim(store, &task));
-    assert_int_equal(pg_store_fail(store, &task, &some_attempt, "a first reason", PG_ATTEMPTS_MAX, &given_up), PG_OK);
+    assert_int_equal(pg_store_fail(store, &task, &some_attempt, "a first reason", true, &given_up), PG_OK);
     pg_task_release(&task);
     assert_true(claim(store, &task));
     assert_true(finish(store, &task));
@@ -377,7 +377,7 @@ static void test_log_is_in_order(void **state)
     pg_audit_record audit = {.level = "feature", .settings = "seed=1\n", .n = 10, .certified = 3};
     assert_int_equal(pg_store_audit(store, ids[0], &audit), PG_OK);
     assert_true(claim(store, &task));
-    assert_int_equal(pg_store_fail(store, &task, &some_attempt, "another reason", PG_ATTEMPTS_MAX, &given_up), PG_OK);
+    assert_int_equal(pg_store_fail(store, &task, &some_attempt, "another reason", true, &given_up), PG_OK);
     pg_task_release(&task);
     assert_true(claim(store, &task));
     pg_task_release(&task);

@@ -40,7 +40,7 @@ static void fail_task(pg_store *store, const char *reason)
     bool given_up = false;
     for (int i = 0; i < 3; i++) {
         assert_true(claim(store, &task));
-        assert_int_equal(pg_store_fail(store, &task, &some_attempt, reason, 3, &given_up), PG_OK);
+        assert_int_equal(pg_store_fail(store, &task, &some_attempt, reason, true, &given_up), PG_OK);
         pg_task_release(&task);
     }
     assert_true(given_up);

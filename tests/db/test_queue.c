@@ -235,7 +235,7 @@ static void test_failed_task_of_another_plan(void **state)
     plan(b, plan_b, 2, 0, CHUNK);
     assert_true(claim(b, &task));
     assert_int_equal(task.n_cells, 2);
-    assert_int_equal(pg_store_fail(b, &task, &some_attempt, "broken", 1, &given_up), PG_OK);
+    assert_int_equal(pg_store_fail(b, &task, &some_attempt, "broken", false, &given_up), PG_OK);
     assert_true(given_up);
     pg_task_release(&task);
     assert_int_equal(run_all(a), CHUNK);
@@ -316,7 +316,7 @@ static void test_late_writer(void **state)
     assert_true(theirs.epoch > mine.epoch);
     assert_false(finish(late, &mine)); /* while it runs elsewhere */
     bool given_up = true;
-    assert_int_equal(pg_store_fail(late, &mine, &some_attempt, "late", PG_ATTEMPTS_MAX, &given_up), PG_OK);
+    assert_int_equal(pg_store_fail(late, &mine, &some_attempt, "late", true, &given_up), PG_OK);
     assert_false(given_up);
     assert_int_equal(pg_store_return(late, &mine), PG_OK);
     assert_int_equal(number(late, "SELECT count(*) FROM outcome"), 0);
@@ -353,7 +353,7 @@ static void test_three_attempts(void **state)
     for (int i = 1; i <= 3; i++) {
         assert_true(claim(store, &task));
         assert_int_equal(task.attempts, i - 1);
-        assert_int_equal(pg_store_fail(store, &task, &some_attempt, "broken", PG_ATTEMPTS_MAX, &given_up), PG_OK);
+        assert_int_equal(pg_store_fail(store, &task, &some_attempt, "broken", true, &given_up), PG_OK);
         assert_int_equal(given_up, i == 3);
         pg_task_release(&task);
     }
@@ -366,6 +366,12 @@ static void test_three_attempts(void **state)
     plan(store, (const int[]){0}, 1, 0, CHUNK); /* asked for again: tried again */
     assert_true(claim(store, &task));
     assert_int_equal(task.attempts, 0);
+    assert_int_equal(pg_store_fail(store, &task, &some_attempt, "bad input", false, &given_up), PG_OK);
+    assert_true(given_up); /* at once */
+    pg_task_release(&task);
+    assert_false(claim(store, &task));
+    plan(store, (const int[]){0}, 1, 0, CHUNK);
+    assert_true(claim(store, &task));
     assert_true(finish(store, &task));
     pg_task_release(&task);
     assert_int_equal(pg_store_cell(store, ids[0], &result), PG_OK);
@@ -611,10 +617,7 @@ static void test_burial(void **state)
         if (attempt == 2) /* failed ones are pending again when planned: the number of attempts stays */
             assert_int_equal(number(store, "SELECT max(attempts) FROM task"), 1);
         assert_true(claim(dying, &first) && claim(dying, &second));
-        pg_death death = {.worker = pg_store_worker(dying),
-                          .task = first.task,
-                          .reason = "its worker died of SIGSEGV",
-                          .attempts_max = PG_ATTEMPTS_MAX};
+        pg_death death = {.worker = pg_store_worker(dying), .task = first.task, .reason = "its worker died of SIGSEGV"};
         dying->worker = 0; /* it cannot sign off any more */
         pg_store_close(dying);
         assert_int_equal(pg_store_reap_worker(store, &death, &reaped), PG_OK);
@@ -632,7 +635,7 @@ static void test_burial(void **state)
     assert_int_equal(number(store, "SELECT count(*) FROM attempt WHERE result = 'failed'"), PG_ATTEMPTS_MAX);
     assert_int_equal(number(store, "SELECT count(*) FROM attempt WHERE result = 'lost'"), PG_ATTEMPTS_MAX);
     assert_true(claim(other, &first));
-    pg_death late = {.worker = pg_store_worker(other), .task = first.task, .reason = "late", .attempts_max = 1};
+    pg_death late = {.worker = pg_store_worker(other), .task = first.task, .reason = "late"};
     other->worker = 0;
     pg_store_close(other);
     assert_int_equal(pg_store_reap(store, &requeued), PG_OK);

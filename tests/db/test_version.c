@@ -264,7 +264,7 @@ static void test_totals_follow(void **state)
     for (int i = 0; i < PG_ATTEMPTS_MAX; i++) {
         assert_int_equal(total(store, "failed"), 0);
         assert_true(claim(store, &task));
-        assert_int_equal(pg_store_fail(store, &task, &some_attempt, "no luck", PG_ATTEMPTS_MAX, &given_up), PG_OK);
+        assert_int_equal(pg_store_fail(store, &task, &some_attempt, "no luck", true, &given_up), PG_OK);
         pg_task_release(&task);
     }
     assert_true(given_up);

@@ -72,7 +72,7 @@ static void prepare_store(void)
     exec(store, "INSERT INTO shard VALUES ('0123456789abcdef', 1, '0/2', 3, '2024-01-01T00:00:00Z')");
     plan(store, (const int[]){3}, 1, 0, IMAGES);
     assert_true(claim(store, &task));
-    assert_int_equal(pg_store_fail(store, &task, &some_attempt, "no luck", 1, &given_up), PG_OK);
+    assert_int_equal(pg_store_fail(store, &task, &some_attempt, "no luck", false, &given_up), PG_OK);
     pg_task_release(&task);
     assert_true(given_up);
     assert_true(claim(store, &task));

@@ -236,7 +236,7 @@ static void run_store(void)
         code = pg_store_claim(store, 0, &task, &got);
         if (code != PG_OK || !got)
             break;
-        code = pg_store_fail(store, &task, &some_attempt, "fuzz", 2, &given_up);
+        code = pg_store_fail(store, &task, &some_attempt, "fuzz", true, &given_up);
         pg_task_release(&task);
     }
     pg_store_close(store);
