@@ -31,6 +31,8 @@ void pg_help_matrix(size_t width, pg_buf *out)
     pg_cli_prose(
         "  MODULE.OPTION  an option of a defense, attack or model, in quotes: \"robust-masking.threshold\" = [0, 0.2] "
         "(`patchgauge help defense NAME`, and so on); other modules ignore it\n\n"
+        "{range = [1, 5]} in a list stands for its numbers, the first and the last included; a third number is the step. Only "
+        "attacks draw at random: without one, rows that differ in the seed alone are one cell.\n\n"
         "A certificate is about an image at its place of a batch of `batch` images, on the machine and BLAS that computed it: "
         "elsewhere local logits round otherwise. delta = any-batch leaves room for the largest change at other places and in "
         "batches of 1, 16, 64 and 128 that `patchgauge model measure` found; measured, not proved. Without that measurement "

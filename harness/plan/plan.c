@@ -10,7 +10,7 @@
 
 enum { MATRIX_BYTES_MAX = 16 << 20 };
 
-/* Where a cell is, by its id. */
+/* Where a cell is, by its id, or by its text without the seed. */
 typedef struct cell_place {
     char id[PG_HASH_HEX];
     size_t at;
@@ -78,12 +78,64 @@ static int keep_like(pg_plan *plan, pg_cell *kept, pg_cell *cell)
     return PG_OK;
 }
 
-/* Takes the cell over. */
-static int keep_cell(pg_plan *plan, pg_cell *cell)
+static int add_place(pg_plan *plan, const char *id, size_t at)
 {
+    cell_place *place = calloc(1, sizeof *place);
+    if (place) {
+        memcpy(place->id, id, sizeof place->id);
+        place->at = at;
+        HASH_ADD_STR(plan->places, id, place);
+    }
+    if (place && place->hh.tbl)
+        return PG_OK;
+    free(place);
+    return pg_fail(PG_ENOMEM, "planning: out of memory");
+}
+
+/* SHA-256 of what a cell is but for its seed. */
+static int identify_without_seed(const pg_cell *cell, char id[PG_HASH_HEX])
+{
+    static const char line[] = "\nseed=";
+    const char *seed = strstr(cell->canonical, line), *rest = seed ? strchr(seed + 1, '\n') : NULL;
+    pg_hash *hash = NULL;
+    int code = pg_hash_new(&hash);
+    if (code == PG_OK)
+        code = pg_hash_add(hash, cell->canonical, rest ? (size_t)(seed - cell->canonical) : strlen(cell->canonical));
+    if (code == PG_OK && rest)
+        code = pg_hash_add(hash, rest, strlen(rest));
+    if (code == PG_OK)
+        code = pg_hash_finish(hash, id);
+    pg_hash_free(hash);
+    return code;
+}
+
+/* Only attacks draw at random: without one, a cell of another seed is a repetition of a cell that is there. Remembers the cell
+ * that is none. */
+static int check_repetition(pg_plan *plan, const pg_cell *cell, bool *repeats)
+{
+    char id[PG_HASH_HEX];
+    *repeats = false;
+    if (cell->forward->attack)
+        return PG_OK;
+    int code = identify_without_seed(cell, id);
+    *repeats = code == PG_OK && find(plan, id);
+    return code == PG_OK && !*repeats ? add_place(plan, id, plan->n_cells) : code;
+}
+
+/* Takes the cell over. `seeds`: the matrix has several. */
+static int keep_cell(pg_plan *plan, pg_cell *cell, bool seeds)
+{
+    bool repeats = false;
     pg_cell *kept = find(plan, cell->id);
     if (kept)
         return keep_like(plan, kept, cell);
+    int code = seeds ? check_repetition(plan, cell, &repeats) : PG_OK;
+    if (code != PG_OK)
+        return code;
+    if (repeats) {
+        pg_cell_release(cell);
+        return PG_OK;
+    }
     if (plan->n_cells == plan->cells_capacity) {
         size_t capacity = plan->cells_capacity ? 2 * plan->cells_capacity : 64;
         pg_cell *cells = realloc(plan->cells, capacity * sizeof *cells);
@@ -92,18 +144,10 @@ static int keep_cell(pg_plan *plan, pg_cell *cell)
         plan->cells = cells;
         plan->cells_capacity = capacity;
     }
-    cell_place *place = calloc(1, sizeof *place);
-    if (place) {
-        memcpy(place->id, cell->id, sizeof place->id);
-        place->at = plan->n_cells;
-        HASH_ADD_STR(plan->places, id, place);
-    }
-    if (!place || !place->hh.tbl) {
-        free(place);
-        return pg_fail(PG_ENOMEM, "planning: out of memory");
-    }
-    plan->cells[plan->n_cells++] = *cell;
-    return PG_OK;
+    code = add_place(plan, cell->id, plan->n_cells);
+    if (code == PG_OK)
+        plan->cells[plan->n_cells++] = *cell;
+    return code;
 }
 
 /* ---- Reading ---- */
@@ -111,6 +155,8 @@ static int keep_cell(pg_plan *plan, pg_cell *cell)
 static int expand(pg_plan *plan, pg_cell_builder *builder, const pg_matrix *matrix)
 {
     const pg_toml_value **values = calloc(matrix->n_keys + 1, sizeof *values);
+    int seed = builder->key_of[PG_KEY_SEED];
+    bool seeds = seed >= 0 && matrix->keys[seed].n > 1;
     int code = values ? PG_OK : pg_fail(PG_ENOMEM, "planning: out of memory");
     for (size_t i = 0; code == PG_OK && i < matrix->rows; i++) {
         pg_cell cell;
@@ -121,7 +167,7 @@ static int expand(pg_plan *plan, pg_cell_builder *builder, const pg_matrix *matr
         if (code != PG_OK || !ok)
             continue;
         cell.row = i;
-        code = keep_cell(plan, &cell);
+        code = keep_cell(plan, &cell, seeds);
         if (code != PG_OK)
             pg_cell_release(&cell);
     }

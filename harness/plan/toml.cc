@@ -26,11 +26,13 @@ extern "C" {
 namespace
 {
 
+using value_list = std::vector<std::pair<std::string, int>>; // texts and lines
+
 struct item {
     std::string section, key;
     int table, line, column;
     bool array;
-    std::vector<std::pair<std::string, int>> values;
+    value_list values;
 };
 
 struct problem {
@@ -66,9 +68,66 @@ std::string scalar_text(const toml::node &node)
     throw problem{line_of(node), "expected a string, a number, true or false, or a list of them"};
 }
 
+// {range = [FIRST, LAST]}, an inline table of this one key; NULL: something else.
+const toml::node *range_of(const toml::node &node)
+{
+    const toml::table *table = node.as_table();
+    return table && table->is_inline() && table->size() == 1 ? table->get("range") : nullptr;
+}
+
+// In units of `scale`: 1, or the millionth where a number of the range is no whole one, as options have six decimals.
+int64_t range_number(const toml::node &node, int64_t scale)
+{
+    int64_t whole;
+    if (auto integer = node.as_integer()) {
+        if (!__builtin_mul_overflow(integer->get(), scale, &whole))
+            return whole;
+    } else if (auto decimal = node.as_floating_point()) {
+        double units = decimal->get() * static_cast<double>(scale);
+        if (std::fabs(units) < 1e15 && std::fabs(units - std::round(units)) < 1e-3)
+            return std::llround(units);
+    }
+    throw problem{line_of(node), "a range takes numbers with at most 6 decimals"};
+}
+
+// The numbers of a range, the first and the last included.
+void add_range(value_list &values, const toml::node &node)
+{
+    static const char right[] = "a range is {range = [FIRST, LAST]}, or {range = [FIRST, LAST, STEP]}";
+    const toml::array *ends = node.as_array();
+    int line = line_of(node);
+    if (!ends || ends->size() < 2 || ends->size() > 3)
+        throw problem{line, right};
+    int64_t scale = 1;
+    for (auto &&end : *ends)
+        scale = end.is_floating_point() ? 1000000 : scale;
+    int64_t first = range_number(*ends->get(0), scale), last = range_number(*ends->get(1), scale), length, value;
+    int64_t step = ends->size() == 3 ? range_number(*ends->get(2), scale) : scale;
+    if (first > last || step <= 0)
+        throw problem{line, std::string(right) + ", with FIRST <= LAST and STEP > 0"};
+    if (__builtin_sub_overflow(last, first, &length) || length / step >= PG_TOML_RANGE_MAX)
+        throw problem{line, "a range of more than " + std::to_string(PG_TOML_RANGE_MAX) + " numbers"};
+    if (length % step != 0)
+        throw problem{line, "the steps of a range end at its last number; these pass it"};
+    for (int64_t i = 0; i <= length / step; i++) {
+        value = first + i * step;
+        values.emplace_back(value % scale ? number_text(static_cast<double>(value) / static_cast<double>(scale))
+                                          : number_text(value / scale),
+                            line);
+    }
+}
+
 void add_value(std::vector<item> &items, const std::string &section, int table, const std::string &name, const toml::key &key,
                const toml::node &node)
 {
+    const toml::node *range = range_of(node);
+    if (range) {
+        item made{section, name, table, static_cast<int>(key.source().begin.line), static_cast<int>(key.source().begin.column),
+                  true,    {}};
+        add_range(made.values, *range);
+        items.push_back(std::move(made));
+        return;
+    }
     if (auto nested = node.as_table()) { // robust-masking.threshold = 0 without quotes
         for (auto &&[k, v] : *nested)
             add_value(items, section, table, name + "." + std::string(k.str()), k, v);
@@ -79,7 +138,10 @@ void add_value(std::vector<item> &items, const std::string &section, int table, 
         node.is_array(), {}};
     if (auto list = node.as_array()) {
         for (auto &&element : *list)
-            made.values.emplace_back(scalar_text(element), line_of(element));
+            if (auto inner = range_of(element))
+                add_range(made.values, *inner);
+            else
+                made.values.emplace_back(scalar_text(element), line_of(element));
     } else {
         made.values.emplace_back(scalar_text(node), line_of(node));
     }

@@ -17,6 +17,8 @@ typedef struct pg_toml_value {
     int line;
 } pg_toml_value;
 
+enum { PG_TOML_RANGE_MAX = 1000000 }; /* numbers of {range = [FIRST, LAST]}, which reads as a list */
+
 typedef struct pg_toml_entry {
     char *section; /* "" at the top, "axes" in [axes], "zip" in [[zip]] */
     int table;     /* which [[...]] of its section, from 0; -1: not in an array of tables */
@@ -33,7 +35,7 @@ typedef struct pg_toml {
 } pg_toml;
 
 /* Parses text; *new* inside, pg_toml_release. `path` is for messages. PG_EINPUT with the line for a syntax error and for values
- * that are no string, number, boolean or array of them. */
+ * that are no string, number, boolean, range of numbers or array of them. */
 int pg_toml_parse(const char *path, const char *text, size_t size, pg_toml *out) PG_MUST_USE;
 void pg_toml_release(pg_toml *toml);
 

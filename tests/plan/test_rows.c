@@ -92,7 +92,8 @@ static void test_the_page_example(void **state)
         "[[exclude]]\ndefense = \"mean\"\npatch = \"2.4%\"\n";
     pg_plan *plan = must_open(text, NULL);
     assert_string_equal(pg_plan_name(plan), "threshold");
-    assert_int_equal(pg_plan_count(plan), (1 + 1 + 3) * 3 * 2); /* 2.4% of 32 px is 5: the same cells */
+    assert_int_equal(pg_plan_count(plan),
+                     (1 + 1 + 3) * 3); /* 2.4% of 32 px is 5, and the seed is of no matter: the same cells */
     assert_int_equal(pg_plan_axes(plan), 5);
     assert_string_equal(pg_plan_axis(plan, 0), "defense");
     assert_string_equal(pg_plan_axis(plan, 2), "robust-masking.threshold");
@@ -107,9 +108,12 @@ static void test_overrides(void **state)
         HEAD "defense = \"mean\"\n[axes]\npatch = [2, 5]\n[[zip]]\nseed = [1, 2]\npatch-space = [\"image\", \"network\"]\n";
     expect_rows(text, (const char *[]){"patch=8", NULL}, "mean/8//1 mean/8//2");
     expect_rows(text, (const char *[]){"patch=8", "defense=ds,mean", "seed=4,5", NULL}, "ds/8//4 ds/8//5 mean/8//4 mean/8//5");
+    expect_rows(text, (const char *[]){"patch=8", "patch-space=image", "seed=4,5", NULL}, "mean/8//4");
     expect_rows(text, (const char *[]){"patch=8", "seed=7", NULL}, "mean/8//7 mean/8//7");
     expect_rows(text, (const char *[]){"patch=8", "seed=7", "patch-space=image", NULL}, "mean/8//7");
     expect_rows(text, (const char *[]){"images=0:10,10:20", "patch=8", NULL}, "mean/8//1 mean/8//1 mean/8//2 mean/8//2");
+    expect_rows(text, (const char *[]){"images=0:10,10:20", "patch=8", "patch-space=image", "seed=3", NULL},
+                "mean/8//3 mean/8//3");
     pg_plan *plan = NULL;
     assert_int_equal(open_matrix(text, (const char *[]){"patch=8,x", NULL}, &plan), PG_EINPUT);
     assert_non_null(strstr(problems, "-S patch: patch \"x\""));
@@ -121,6 +125,19 @@ static void test_overrides(void **state)
     assert_int_equal(open_matrix(text, (const char *[]){"patch=2", "seed=1", "patch=5", NULL}, &plan), PG_EUSAGE);
     assert_non_null(strstr(pg_error_message(), "given twice"));
     expect_rows(text, (const char *[]){"patch=8", "seed=7", "patch-space=image", "images=0:10", NULL}, "mean/8//7");
+}
+
+/* What draws nothing at random is there once, whatever the seeds; what differs in more than the seed, and attacks, each. */
+static void test_seeds_repeat_attacks_only(void **state)
+{
+    (void)state;
+    static const char text[] = HEAD "patch = 5\n\"random-search.steps\" = 2\n[axes]\ndefense = [\"mean\", \"ds\"]\n"
+                                    "attack = [\"none\", \"random-search\"]\nseed = {range = [3, 5]}\n";
+    expect_rows(text, NULL, "mean/5//3 mean/5//3 mean/5//4 mean/5//5 ds/5//3 ds/5//3 ds/5//4 ds/5//5");
+    expect_rows(text, (const char *[]){"attack=none", NULL}, "mean/5//3 ds/5//3");
+    expect_rows(text, (const char *[]){"attack=none", "defense=ds", "seed=4", NULL}, "ds/5//4");
+    static const char excluded[] = HEAD "patch = 5\ndefense = \"ds\"\n[axes]\nseed = [1, 2, 3]\n[[exclude]]\nseed = 1\n";
+    expect_rows(excluded, NULL, "ds/5//2");
 }
 
 /* -S: a comma between values, a backslash before one within a value. */
@@ -200,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_options_that_do_not_fit_the_map),
         cmocka_unit_test(test_the_page_example),
         cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_seeds_repeat_attacks_only),
         cmocka_unit_test(test_commas_in_values),
         cmocka_unit_test(test_rows_like_others),
     };

@@ -136,9 +136,56 @@ static void test_numbers_are_decimals(void **state)
     expect_rows(
         HEAD "[axes]\ndefense = [\"robust-masking\"]\npatch = [2]\nrobust-masking.threshold = [0.0001, 1e-4, 0.000001, 1.0]\n",
         NULL, "robust-masking/2/0.0001/0 robust-masking/2/0.000001/0 robust-masking/2/1/0");
-    expect_rows(HEAD "[axes]\ndefense = [\"mean\"]\npatch = [2]\nseed = [100000.0, 1e6, 12345678901]\n", NULL,
-                "mean/2//100000 mean/2//1000000 mean/2//12345678901");
+    expect_rows(HEAD
+                "attack = \"random-search\"\n[axes]\ndefense = [\"mean\"]\npatch = [2]\nseed = [100000.0, 1e6, 12345678901]\n",
+                NULL, "mean/2//100000 mean/2//1000000 mean/2//12345678901");
     expect_problem("[fixed]\nseed = 1e300\n", "seed");
+}
+
+/* A range is the list of its numbers. */
+static void test_ranges(void **state)
+{
+    (void)state;
+    static const char head[] = HEAD "[axes]\ndefense = [\"robust-masking\"]\n";
+    static const struct {
+        const char *rest, *want;
+    } cases[] = {
+        {"patch = {range = [2, 4]}\n", "robust-masking/2/0/0 robust-masking/3/0/0 robust-masking/4/0/0"},
+        {"patch = [8, {range = [2, 6, 4]}]\n", "robust-masking/8/0/0 robust-masking/2/0/0 robust-masking/6/0/0"},
+        {"patch = { range = [5, 5] }\n", "robust-masking/5/0/0"},
+        {"patch = [2]\nrobust-masking.threshold = {range = [0.1, 0.4, 0.1]}\n",
+         "robust-masking/2/0.1/0 robust-masking/2/0.2/0 robust-masking/2/0.3/0 robust-masking/2/0.4/0"},
+        {"patch = [2]\nrobust-masking.threshold = {range = [0, 1.0, 0.5]}\n",
+         "robust-masking/2/0/0 robust-masking/2/0.5/0 robust-masking/2/1/0"},
+    };
+    static const struct {
+        const char *value, *want;
+    } bad[] = {
+        {"{range = [5, 2]}", "with FIRST <= LAST"},
+        {"{range = [1, 5, 0]}", "STEP > 0"},
+        {"{range = [1, 5, -1]}", "STEP > 0"},
+        {"{range = [1]}", "a range is {range = [FIRST, LAST]}"},
+        {"{range = 5}", "a range is {range = [FIRST, LAST]}"},
+        {"{range = [1, 2, 3, 4]}", "a range is {range = [FIRST, LAST]}"},
+        {"{range = [1, \"5\"]}", "a range takes numbers"},
+        {"{range = [0.0000001, 1]}", "a range takes numbers"},
+        {"{range = [1, 1e300]}", "a range takes numbers"},
+        {"{range = [1, inf]}", "a range takes numbers"},
+        {"{range = [0, 1, 0.3]}", "end at its last number"},
+        {"{range = [1, 9223372036854775807]}", "more than 1000000 numbers"},
+        {"{range = [-9223372036854775808, 9223372036854775807]}", "more than 1000000 numbers"},
+        {"{range = [0.5, 9223372036854775807]}", "a range takes numbers"},
+    };
+    char text[1024];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text, "%s%s", head, cases[i].rest);
+        expect_rows(text, NULL, cases[i].want);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, HEAD "defense = \"ds\"\n[axes]\npatch = %s\n", bad[i].value);
+        expect_problem(text, bad[i].want);
+    }
+    expect_problem(HEAD "defense = \"ds\"\npatch = {range = [1, 2]}\n", "lists stand under [axes]");
 }
 
 int main(void)
@@ -148,6 +195,7 @@ int main(void)
         cmocka_unit_test(test_single_problems),
         cmocka_unit_test(test_keys_of_many_parts),
         cmocka_unit_test(test_numbers_are_decimals),
+        cmocka_unit_test(test_ranges),
     };
     return cmocka_run_group_tests_name("toml", tests, scratch_make, scratch_remove);
 }
