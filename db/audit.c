@@ -5,14 +5,13 @@
 int pg_store_audit(pg_store *store, const char *cell_id, const pg_audit_record *r)
 {
     char now[32];
-    pg_buf settings;
+    pg_buf settings = PG_BUF_EMPTY;
     pg_db_time(now);
     pg_audit_record record = *r;
     record.finished = now;
     int code = pg_db_begin(store);
     if (code != PG_OK)
         return code;
-    pg_buf_init(&settings);
     pg_lines_stored(r->settings, &settings);
     record.settings = settings.data;
     code = pg_buf_check(&settings);
@@ -28,9 +27,8 @@ int pg_store_each_audit(pg_store *store, const char *cell_id, int (*each)(const 
                         void *context)
 {
     sqlite3_stmt *row = NULL;
-    pg_buf settings;
+    pg_buf settings = PG_BUF_EMPTY;
     int code = pg_db_check_copies(store);
-    pg_buf_init(&settings);
     if (code == PG_OK)
         code = pg_db_get(store, pg_db_select_audits, &row, PG_BIND(PG_V(cell_id, cell_id)));
     while (pg_db_next(store, row, "reading audits", &code)) {

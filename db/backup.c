@@ -11,8 +11,7 @@ static int check_journals(const char *to)
 {
     static const char *const suffixes[] = {"-journal", "-wal"};
     for (size_t i = 0; i < 2; i++) {
-        pg_buf path;
-        pg_buf_init(&path);
+        pg_buf path = PG_BUF_EMPTY;
         pg_buf_printf(&path, "%s%s", to, suffixes[i]);
         int code = pg_buf_check(&path);
         if (code == PG_OK && access(path.data, F_OK) == 0)

@@ -298,8 +298,8 @@ static int merge_pieces(merge *m, const shard_task *t, const pg_db_piece *pieces
     int64_t attempt = 0, copied = 0;
     pg_task task = {.first = pieces->first, .count = pieces->count};
     cell_results results = {.outcomes = calloc((size_t)pieces->count, sizeof *results.outcomes),
-                            .attacks = calloc((size_t)pieces->count, sizeof *results.attacks)};
-    pg_buf_init(&results.patches);
+                            .attacks = calloc((size_t)pieces->count, sizeof *results.attacks),
+                            .patches = PG_BUF_EMPTY};
     int code = results.outcomes && results.attacks ? make_task(m, pieces, n, &task.task)
                                                    : pg_fail(PG_ENOMEM, "%s: out of memory", m->from->path);
     if (code == PG_OK)

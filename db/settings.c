@@ -52,8 +52,7 @@ static void sort(pg_setting *settings, size_t n)
 
 int pg_settings_parse(const char *const *texts, size_t n_texts, pg_setting **out, size_t *n)
 {
-    pg_buf today;
-    pg_buf_init(&today);
+    pg_buf today = PG_BUF_EMPTY;
     for (size_t t = 0; t < n_texts; t++)
         pg_lines_today(texts[t], &today);
     size_t lines = 0, found = 0;

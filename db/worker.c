@@ -25,8 +25,7 @@ static bool is_token(const char *text)
 
 static char *lock_path_of(const pg_store *store, const char *token)
 {
-    pg_buf path;
-    pg_buf_init(&path);
+    pg_buf path = PG_BUF_EMPTY;
     pg_buf_printf(&path, "%s.worker-%s", store->real, token);
     return pg_buf_take(&path);
 }

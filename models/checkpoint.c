@@ -19,9 +19,7 @@ static void checkpoint_path(char path[4096], const char *out) { snprintf(path, 4
 /* The command in canonical form: every option that changes results, the data and the weights it starts from by hash. */
 static char *canonical_command(const pg_train_job *job, const pg_dataset_info *data, const char *from_hash, bool bf16)
 {
-    pg_buf b, options;
-    pg_buf_init(&b);
-    pg_buf_init(&options);
+    pg_buf b = PG_BUF_EMPTY, options = PG_BUF_EMPTY;
     pg_buf_printf(&b, "patchgauge model train %s --dataset %s", job->model->module.name, job->data);
     if (job->val)
         pg_buf_printf(&b, " --val %s", job->val);
@@ -229,8 +227,7 @@ static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, p
                     "--set gives them",
                     job->from, start->model);
     if (code == PG_OK && memcmp(start->config, job->config, job->model->module.config_size) != 0) {
-        pg_buf options;
-        pg_buf_init(&options);
+        pg_buf options = PG_BUF_EMPTY;
         pg_options_canonical(job->model->module.options, start->config, "", true, &options);
         for (size_t i = 0; i < options.size; i++)
             options.data[i] = options.data[i] == '\n' ? ' ' : options.data[i];
@@ -315,8 +312,7 @@ int pg_checkpoint_save(const pg_checkpoint *c, pg_scope *scope, const char *out)
     checkpoint_path(path, out);
     pg_st_tensor *tensors = calloc(n, sizeof *tensors);
     char(*names)[96] = calloc(n, sizeof *names);
-    pg_buf curve;
-    pg_buf_init(&curve);
+    pg_buf curve = PG_BUF_EMPTY;
     pg_checkpoint_curve(c, &curve);
     int code = tensors && names ? pg_buf_check(&curve) : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK)

@@ -110,8 +110,7 @@ static const pg_model *recognise(const candidate *c)
 {
     const pg_shapes shapes = {.of = c, .shape = shape_of};
     const pg_model *found = NULL;
-    pg_buf pairs;
-    pg_buf_init(&pairs);
+    pg_buf pairs = PG_BUF_EMPTY;
     for (const pg_model *const *m = pg_models; *m && !found; m++)
         if ((*m)->hooks->derive && (*m)->hooks->derive(&shapes, &pairs))
             found = *m;
@@ -181,8 +180,7 @@ static int configure(const pg_import_job *job, match *m)
 static int normalize(const pg_import_job *job, const candidate *c, match *m)
 {
     const pg_shapes shapes = {.of = c, .shape = shape_of};
-    *m = (match){.at = *c};
-    pg_buf_init(&m->derived);
+    *m = (match){.at = *c, .derived = PG_BUF_EMPTY};
     m->model = job->model ? pg_model_find(job->model) : recognise(c);
     if (!m->model)
         return PG_EINPUT;
@@ -221,8 +219,7 @@ static void name_choices(const candidate *c, size_t n, pg_buf *out)
 /* c[n] fit alike. */
 static int ambiguous(const candidate *c, size_t n)
 {
-    pg_buf names;
-    pg_buf_init(&names);
+    pg_buf names = PG_BUF_EMPTY;
     name_choices(c, n, &names);
     int code = pg_fail(PG_EINPUT, "%zu networks of the file fit alike; choose one:%s", n, names.data);
     pg_buf_release(&names);
@@ -246,8 +243,7 @@ static int none_found(const pg_import_job *job, const pg_state_file *file)
                        "model.state_dict(); %s",
                        object, script);
     if (n && (job->key || job->prefix)) {
-        pg_buf names;
-        pg_buf_init(&names);
+        pg_buf names = PG_BUF_EMPTY;
         for (size_t i = 0; i < n && i < SHOWN_MAX; i++)
             pg_buf_printf(&names, "%s --key '%s' --prefix '%s'", i ? "," : "", all[i].dict->path, all[i].prefix);
         pg_fail(PG_EINPUT, "no network is where --key or --prefix says; the file has:%s%s", names.data,
@@ -494,8 +490,7 @@ static int read_one(pg_state_file *file, const match *m, const pg_parameter *p, 
 /* The command without paths, so that equal imports are equal bytes. */
 static void command_text(const pg_import_job *job, const match *m, const char *base, pg_buf *out)
 {
-    pg_buf options;
-    pg_buf_init(&options);
+    pg_buf options = PG_BUF_EMPTY;
     pg_options_canonical(m->model->module.options, m->config, " --set ", false, &options);
     pg_buf_printf(out, "patchgauge model import %s %s --input %dx%d", m->model->module.name, base, job->input_height,
                   job->input_width);
@@ -516,9 +511,7 @@ static int write_weights(const pg_import_job *job, pg_state_file *file, const ma
     const char *slash = strrchr(job->from, '/'), *base = slash ? slash + 1 : job->from;
     size_t n = m->parameters.n;
     pg_st_tensor *tensors = calloc(n + 1, sizeof *tensors);
-    pg_buf command, source;
-    pg_buf_init(&command);
-    pg_buf_init(&source);
+    pg_buf command = PG_BUF_EMPTY, source = PG_BUF_EMPTY;
     command_text(job, m, base, &command);
     pg_buf_printf(&source, "%s sha256 %s", base, pg_state_hash(file));
     int code = tensors ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");

@@ -236,8 +236,7 @@ int pg_locality_add(const char *weights, pg_locality *l)
     else
         info.n_measured++;
     info.measured[at] = *l;
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "%s\nsha256=%s\n", first_line, info.hash);
     for (int i = 0; i < info.n_measured; i++)
         write_line(&info.measured[i], &text);

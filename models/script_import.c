@@ -76,8 +76,7 @@ static int write_module(const pg_import_job *job, const char *command, const cha
     const pg_geometry *g = &setup->geometry;
     pg_st_tensor tensor = {
         .name = "script.module", .dtype = PG_ST_U8, .rank = 1, .shape = {(int64_t)size}, .data = bytes, .size = size};
-    pg_buf source;
-    pg_buf_init(&source);
+    pg_buf source = PG_BUF_EMPTY;
     pg_buf_printf(&source, "%s sha256 %s", base_of(job->from), hash);
     int code = pg_buf_check(&source);
     if (code == PG_OK)
@@ -114,8 +113,7 @@ int pg_script_import(const pg_import_job *job, pg_buf *report)
     pg_script_setup setup = {0};
     char *bytes = NULL, hash[PG_HASH_HEX];
     size_t size = 0;
-    pg_buf command;
-    pg_buf_init(&command);
+    pg_buf command = PG_BUF_EMPTY;
     int code = pg_script_trusted(job->from);
     if (code == PG_OK)
         code = check_given(job);

@@ -117,8 +117,7 @@ static int ask_shape(trial *x, int64_t shape[4])
         shape[i] = x->t->size(answer, i);
     if (code == PG_OK && (rank != 4 || shape[0] != 1 || shape[1] < 2 || shape[1] > 100000 || shape[2] < 1 || shape[2] > 4096 ||
                           shape[3] < 1 || shape[3] > 4096)) {
-        pg_buf text;
-        pg_buf_init(&text);
+        pg_buf text = PG_BUF_EMPTY;
         for (int i = 0; i < rank && i < 4; i++)
             pg_buf_printf(&text, "[%lld]", (long long)shape[i]);
         code = pg_fail(PG_EINPUT,

@@ -443,8 +443,7 @@ static int finish(training *r)
 {
     const pg_train_job *job = r->job;
     const pg_dataset_info *info = r->fit.info;
-    pg_buf curve;
-    pg_buf_init(&curve);
+    pg_buf curve = PG_BUF_EMPTY;
     pg_checkpoint_curve(&r->state, &curve);
     pg_weights_record record = {.model = job->model,
                                 .config = job->config,

@@ -123,8 +123,7 @@ static int describe_null(const char *const *pairs, size_t n, pg_weights_info *ou
     int code = pg_module_configure(&model->module, "model", pairs, n, out->config);
     if (code == PG_OK)
         code = model->geometry(out->config, 0, 0, 0, &out->geometry);
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_options_canonical(model->module.options, out->config, "null.", true, &text);
     if (code == PG_OK)
         code = pg_buf_check(&text);
@@ -267,8 +266,7 @@ int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, co
     snprintf(classes, sizeof classes, "%d", r->classes);
     snprintf(input, sizeof input, "%dx%d", r->input_height, r->input_width);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seed);
-    pg_buf options;
-    pg_buf_init(&options);
+    pg_buf options = PG_BUF_EMPTY;
     pg_options_canonical(r->model->module.options, r->config, "", true, &options);
     for (size_t i = 0; i < options.size; i++)
         if (options.data[i] == '\n')

@@ -317,8 +317,7 @@ static void describe(const pg_audit_group *g, pg_audit_level level, pg_buf *out)
 
 static int store_row(audit *a, const pg_audit_group *g, const pg_audit_row *row)
 {
-    pg_buf settings;
-    pg_buf_init(&settings);
+    pg_buf settings = PG_BUF_EMPTY;
     describe(g, row->level, &settings);
     int code = pg_buf_check(&settings);
     pg_audit_record record = {.level = pg_audit_level_names[row->level],
@@ -541,8 +540,7 @@ int pg_audit_conclude(const pg_audit_row *rows, size_t n)
         const pg_audit_row *r = &rows[i];
         if (r->broken == 0 || r->certificate == PG_CERTIFICATE_NONE)
             continue;
-        pg_buf witness;
-        pg_buf_init(&witness);
+        pg_buf witness = PG_BUF_EMPTY;
         for (const char *c = r->witness ? r->witness : ""; *c; c++)
             pg_buf_printf(&witness, *c == '\n' ? "%s" : "%.1s", *c == '\n' ? (c[1] ? ", " : "") : c);
         int code = pg_fail(PG_EBROKEN, "defense %s, patch %s, cell %.12s, level %s: %lld certified images broke; the first: %s",

@@ -69,8 +69,7 @@ static int write_witness(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level 
     pg_audit_row *row = cell->rows[level];
     const char *folder = g->request->folder;
     bool written = folder || row->certificate != PG_CERTIFICATE_NONE;
-    pg_buf path;
-    pg_buf_init(&path);
+    pg_buf path = PG_BUF_EMPTY;
     pg_buf_printf(&path, "%s/audit-%.12s-%s-%lld.npy", folder ? folder : ".", cell->cell->id, pg_audit_level_names[level],
                   (long long)image);
     int code = pg_buf_check(&path);
@@ -169,8 +168,7 @@ static int witness_feature(pg_audit_group *g, pg_audit_cell *cell, int i)
         const pg_audit_break *h = &found.how;
         pg_window window = pg_auditor_window(auditor);
         const int64_t shape[] = {h->contents ? window.height : 0, window.width, g->forward->info.geometry.classes};
-        pg_buf text;
-        pg_buf_init(&text);
+        pg_buf text = PG_BUF_EMPTY;
         pg_buf_printf(&text, "by=%s\nlabel=%d\nclass=%d\nprediction=%d\ntie=%s\nwindow.top=%d\nwindow.left=%d\nwindow=%dx%d\n",
                       h->by, g->chunk.labels[i], h->rival, h->prediction, h->tie ? "true" : "false", h->top, h->left,
                       window.height, window.width);
@@ -354,8 +352,7 @@ static int witness_patch(pg_audit_group *g, pg_audit_cell *cell, pg_audit_level 
                          int left, const uint8_t *patch)
 {
     const int64_t shape[] = {3, cell->cell->affected_height, cell->cell->affected_width};
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "label=%d\nprediction=%d\npatch.top=%d\npatch.left=%d\n", g->chunk.labels[image - g->chunk.first],
                   prediction, top, left);
     int code = write_witness(g, cell, level, image, &text, PG_NPY_U1, patch, 3, shape);

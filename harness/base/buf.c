@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char empty[1];
+char pg_buf_no_bytes[1];
 
-void pg_buf_init(pg_buf *buf) { *buf = (pg_buf){.data = empty}; }
+void pg_buf_init(pg_buf *buf) { *buf = PG_BUF_EMPTY; }
 
 void pg_buf_release(pg_buf *buf)
 {
-    if (buf->data != empty)
+    if (buf->data != pg_buf_no_bytes)
         free(buf->data);
     pg_buf_init(buf);
 }
@@ -21,7 +21,7 @@ void pg_buf_clear(pg_buf *buf)
 {
     buf->size = 0;
     buf->failed = false;
-    if (buf->data != empty)
+    if (buf->data != pg_buf_no_bytes)
         buf->data[0] = 0;
 }
 
@@ -29,14 +29,14 @@ static bool reserve(pg_buf *buf, size_t more)
 {
     if (buf->failed)
         return false;
-    if (more < buf->capacity - buf->size && buf->data != empty)
+    if (more < buf->capacity - buf->size && buf->data != pg_buf_no_bytes)
         return true;
     size_t need = buf->size + more + 1, capacity = buf->capacity ? buf->capacity : 64;
     if (need < buf->size)
         return !(buf->failed = true);
     while (capacity < need)
         capacity = capacity > need / 2 ? need : 2 * capacity;
-    char *data = realloc(buf->data == empty ? NULL : buf->data, capacity);
+    char *data = realloc(buf->data == pg_buf_no_bytes ? NULL : buf->data, capacity);
     if (!data)
         return !(buf->failed = true);
     buf->data = data;
@@ -77,10 +77,10 @@ int pg_buf_check(const pg_buf *buf) { return buf->failed ? pg_fail(PG_ENOMEM, "o
 char *pg_buf_take(pg_buf *buf)
 {
     char *text = NULL;
-    if (!buf->failed && (buf->data != empty || reserve(buf, 0))) {
+    if (!buf->failed && (buf->data != pg_buf_no_bytes || reserve(buf, 0))) {
         text = buf->data;
         text[buf->size] = 0;
-        buf->data = empty;
+        buf->data = pg_buf_no_bytes;
     }
     pg_buf_release(buf);
     return text;

@@ -1,7 +1,8 @@
 /* A growable byte buffer that always ends in a zero byte, so that it is a C string as well.
  *
- * Invariants: `data` is never NULL after pg_buf_init; data[size] == 0. A failed allocation sets `failed`, leaves the
- * contents as they are and makes later appends do nothing, so that a builder checks once at the end with pg_buf_check. */
+ * Invariants: `data` is never NULL after PG_BUF_EMPTY or pg_buf_init; data[size] == 0. A failed allocation sets `failed`,
+ * leaves the contents as they are and makes later appends do nothing, so that a builder checks once at the end with
+ * pg_buf_check. */
 #ifndef PG_BASE_BUF_H
 #define PG_BASE_BUF_H
 
@@ -16,6 +17,9 @@ typedef struct pg_buf {
     bool failed;
 } pg_buf;
 
+/* What a buffer starts as. */
+#define PG_BUF_EMPTY ((pg_buf){.data = pg_buf_no_bytes})
+extern char pg_buf_no_bytes[1]; /* a zero byte that nobody changes */
 void pg_buf_init(pg_buf *buf);
 void pg_buf_release(pg_buf *buf);
 void pg_buf_clear(pg_buf *buf); /* keeps the memory */

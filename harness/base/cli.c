@@ -155,8 +155,7 @@ static int fail_value(const pg_cli *cli, const item *x)
 {
     char given[GIVEN_MAX];
     const char *near = x->row->kind == PG_CLI_CHOICE ? pg_nearest(x->value, x->row->choices) : NULL;
-    pg_buf right;
-    pg_buf_init(&right);
+    pg_buf right = PG_BUF_EMPTY;
     add_expected(x->row, &right);
     spell_given(x, given);
     int code = fail(cli, "%s: right would be %s%s%s%s", given, right.data, near ? "; did you mean '" : "", near ? near : "",
@@ -551,9 +550,7 @@ static size_t hang_in(size_t width) { return width < 60 ? 8 : 24; }
 void pg_cli_help_table(const pg_option *table, const char *prefix, size_t width, pg_buf *out)
 {
     for (; table->name; table++) {
-        pg_buf name, text;
-        pg_buf_init(&name);
-        pg_buf_init(&text);
+        pg_buf name = PG_BUF_EMPTY, text = PG_BUF_EMPTY;
         pg_buf_printf(&name, "%s%s", prefix, table->name);
         pg_option_note(table, &text);
         add_entry(name.data, text.data, hang_in(width), width, out);
@@ -566,13 +563,11 @@ void pg_cli_help_table(const pg_option *table, const char *prefix, size_t width,
 void pg_cli_help(const pg_cli_row *rows, size_t width, pg_buf *out)
 {
     for (const pg_cli_row *row; (row = row_at(rows, 0)); rows++) {
-        pg_buf name, text;
+        pg_buf name = PG_BUF_EMPTY, text = PG_BUF_EMPTY;
         if (row->kind == PG_CLI_TABLE)
             pg_cli_help_table(row->table, "--", width, out);
         if (!row->help || has_subs(row))
             continue;
-        pg_buf_init(&name);
-        pg_buf_init(&text);
         pg_cli_spell(row, &name);
         pg_cli_describe(row, &text);
         add_entry(name.data, text.data, hang_in(width), width, out);

@@ -44,8 +44,7 @@ char *pg_json_dump(const json_t *value, size_t flags)
 
 json_t *pg_json_text(const char *text)
 {
-    pg_buf flat;
-    pg_buf_init(&flat);
+    pg_buf flat = PG_BUF_EMPTY;
     pg_text_flat(text, "\n", false, &flat);
     json_t *string = flat.failed ? NULL : json_string(flat.data);
     pg_buf_release(&flat);

@@ -63,8 +63,7 @@ static bool is_among(const char *const *names, const char *key, int length)
 /* "there are: a, b, ..." */
 static int no_choice(const pg_npy_source *s, zip_int64_t entries, const char *what)
 {
-    pg_buf list;
-    pg_buf_init(&list);
+    pg_buf list = PG_BUF_EMPTY;
     int n = 0;
     for (zip_int64_t i = 0; i < entries; i++) {
         const char *key;

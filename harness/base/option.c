@@ -186,8 +186,7 @@ static int fail_unknown(const pg_option *table, const char *owner, const char *k
     const char *near = pg_nearest(key, names);
     if (near)
         return pg_fail(PG_EINPUT, "%s: unknown option '%s': did you mean '%s'?", owner, key, near);
-    pg_buf list;
-    pg_buf_init(&list);
+    pg_buf list = PG_BUF_EMPTY;
     for (size_t i = 0; i < n; i++)
         pg_buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
     int code = pg_fail(PG_EINPUT, "%s: unknown option '%s': known are %s", owner, key, list.data);
@@ -203,8 +202,7 @@ int pg_options_set(const pg_option *table, void *config, const char *owner, cons
     if (parse_field(row, value, field_of(row, config)))
         return PG_OK;
     const char *near = row->type == PG_OPTION_CHOICE ? pg_nearest(value, row->choices) : NULL;
-    pg_buf right;
-    pg_buf_init(&right);
+    pg_buf right = PG_BUF_EMPTY;
     pg_option_describe(row, &right);
     int code = pg_fail(PG_EINPUT, "%s: option %s=%.200s: right would be %s%s%s%s", owner, key, value, right.data,
                        near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -287,8 +285,7 @@ bool pg_option_left_out(const pg_option *row, const void *config, pg_buf *out)
 {
     if (!row->later)
         return false;
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_option_format(row, config, &text);
     bool same = strcmp(text.data, row->fallback) == 0;
     out->failed |= text.failed;

@@ -192,8 +192,7 @@ int pg_st_write(const char *path, const pg_st_tensor *tensors, size_t n, const c
                 size_t n_metadata)
 {
     pg_file_writer writer = {0};
-    pg_buf header;
-    pg_buf_init(&header);
+    pg_buf header = PG_BUF_EMPTY;
     int code = checked_header(&header, tensors, n, keys, values, n_metadata);
     if (code != PG_OK) {
         pg_fail_at(code, "%s", path);

@@ -269,8 +269,7 @@ static json_t *whole(json_t *made, bool failed)
 
 static json_t *options_json(const pg_module *module, const void *config)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_options_canonical(module->options, config, "", false, &text);
     json_t *object = json_object();
     bool failed = text.failed;
@@ -326,7 +325,7 @@ static char *meta_text(const work *w)
 
 static int path_of(const work *w, const char *name, pg_buf *path)
 {
-    pg_buf_init(path);
+    *path = PG_BUF_EMPTY;
     pg_buf_printf(path, "%s/%s", w->request->folder, name);
     return pg_buf_check(path);
 }
@@ -394,10 +393,8 @@ static void write_title(const work *w, pg_buf *out)
 static int draw(work *w)
 {
     const tally *t = &w->tally;
-    pg_buf title, sheet, logits;
+    pg_buf title = PG_BUF_EMPTY, sheet = PG_BUF_EMPTY, logits = PG_BUF_EMPTY;
     pg_buf *texts[] = {&title, &sheet, &logits};
-    for (int i = 0; i < 3; i++)
-        pg_buf_init(texts[i]);
     write_title(w, &title);
     pg_buf_printf(&sheet, "%lld of %lld images broken; the first ones that were attacked, through %s", (long long)t->broken,
                   (long long)t->clean, strcmp(pg_forward_gradient(w->forward), "mean") == 0 ? "the mean" : "the defense");
@@ -463,8 +460,7 @@ static int check_certificates(const work *w)
 
 int pg_attack_export(const pg_attack_request *request, const pg_cell *cell, const char *db_path)
 {
-    work w = {.request = request, .cell = cell, .forward = cell->forward};
-    pg_buf_init(&w.csv);
+    work w = {.request = request, .cell = cell, .forward = cell->forward, .csv = PG_BUF_EMPTY};
     pg_buf_puts(&w.csv, "image,label,before,after,broken,certified,top,left,target,loss,steps,largest_clean,largest_attacked,"
                         "local_wrong_clean,local_wrong_attacked\n");
     int code = make_work(&w);

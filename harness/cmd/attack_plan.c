@@ -126,8 +126,7 @@ static int write_matrix(const pg_attack_request *r, pg_buf *out)
 
 int pg_attack_plan_open(const pg_attack_request *r, pg_plan **out)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     int code = write_matrix(r, &text);
     pg_plan_request request = {.matrix_path = "attack", .options = true, .matrix_text = text.data, .data_dir = r->data_dir};
     if (code == PG_OK)

@@ -172,8 +172,7 @@ static int open_plan(const pg_context *context, const arguments *a, pg_plan **ou
 {
     if (a->matrix.matrix)
         return pg_matrix_args_open(context, &a->matrix, out);
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     write_matrix(a, &text);
     int code = pg_buf_check(&text);
     pg_plan_request request = {.matrix_path = "audit",
@@ -208,8 +207,7 @@ static int begin(void *context, pg_store **store)
 
 static int print(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_table_format format)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     int code = pg_audit_table(plan, rows, n, format, &text);
     if (code == PG_OK && (fwrite(text.data, 1, text.size, stdout) != text.size || fflush(stdout) != 0))
         code = pg_fail(PG_EIO, "cannot write the table to standard output");

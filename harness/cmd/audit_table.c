@@ -236,8 +236,7 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
         if (!rows[i].witness || rows[i].broken == 0) /* published ones that break are told by the JSON and the store */
             continue;
         pg_buf_printf(out, "witness, cell %.12s, level %s:", rows[i].cell->id, pg_audit_level_names[rows[i].level]);
-        pg_buf line;
-        pg_buf_init(&line);
+        pg_buf line = PG_BUF_EMPTY;
         pg_text_flat(rows[i].witness, " ", false, &line);
         pg_buf_printf(out, " %s\n", line.data);
         pg_buf_release(&line);

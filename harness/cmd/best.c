@@ -49,10 +49,9 @@ static const pg_layout *layout_of(const search *s, size_t by, size_t matrix)
 
 static int read_source(const pg_context *context, const arguments *a, size_t by, size_t matrix, source *out)
 {
-    pg_buf metrics;
-    pg_buf_init(&metrics);
+    pg_buf metrics = PG_BUF_EMPTY;
     pg_buf_printf(&metrics, "clean,%s", a->metric);
-    pg_buf_init(&out->settings);
+    out->settings = PG_BUF_EMPTY;
     pg_buf_puts(&out->settings, by > 0 ? a->by.items[by - 1] : "");
     int code = pg_buf_check(&metrics) == PG_OK ? pg_buf_check(&out->settings) : PG_ENOMEM;
     const char **items = calloc(a->set.n + out->settings.size + 1, sizeof *items);
@@ -201,8 +200,7 @@ static int print(const search *s)
 {
     static const char *const numbers[] = {NULL, "lo", "hi", "n", "clean", "by", "of"};
     pg_tabular g;
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_tabular_init(&g, (pg_table_format)s->a->format, 9, 1);
     pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), "patch");
     pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), "row");

@@ -68,8 +68,7 @@ static int run_verify(const pg_context *context, void *request)
 
 static void put_kind(const pg_dataset_kind *kind, size_t width, pg_buf *out)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "  %-13s  %s\n", kind->user_named ? "NAME" : kind->module.name, kind->module.summary);
     for (const char *line = kind->help; line && *line; line += strcspn(line, "\n") + (strchr(line, '\n') != NULL))
         pg_buf_printf(&text, "      %.*s\n", (int)strcspn(line, "\n"), line);

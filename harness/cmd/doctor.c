@@ -190,8 +190,7 @@ static void look_at_cache(report *r, const pg_context *context)
 static void look_at_data(report *r, const pg_context *context)
 {
     char path[4096 + 300];
-    pg_buf found;
-    pg_buf_init(&found);
+    pg_buf found = PG_BUF_EMPTY;
     DIR *folder = opendir(context->data_dir);
     for (const struct dirent *entry; folder && (entry = readdir(folder));) {
         snprintf(path, sizeof path, "%s/%s/manifest.json", context->data_dir, entry->d_name);

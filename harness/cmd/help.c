@@ -22,7 +22,7 @@ static size_t width_of(FILE *stream)
     return width ? width : PAGE;
 }
 
-/* Ends what was begun with pg_buf_init. */
+/* Ends what was begun with PG_BUF_EMPTY. */
 static int print_page(pg_buf *text, FILE *stream)
 {
     int code = pg_buf_check(text);
@@ -34,8 +34,7 @@ static int print_page(pg_buf *text, FILE *stream)
 
 int pg_help_overview(FILE *stream)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text,
                   "patchgauge %s: how well image classifiers stand up to adversarial patches\n\n"
                   "usage: patchgauge [global options] COMMAND [arguments]\n\ncommands:\n",
@@ -63,8 +62,7 @@ static void add_body(const pg_command *command, size_t width, pg_buf *out)
         pg_buf_puts(out, "\n");
         command->more(width, out);
     }
-    pg_buf rows;
-    pg_buf_init(&rows);
+    pg_buf rows = PG_BUF_EMPTY;
     pg_cli_help(command->rows, width, &rows);
     pg_buf_printf(out, "%s%s", rows.size ? "\n" : "", rows.data);
     out->failed |= rows.failed;
@@ -76,8 +74,7 @@ static void add_body(const pg_command *command, size_t width, pg_buf *out)
 int pg_help_command(const pg_command *command, FILE *stream)
 {
     size_t width = width_of(stream);
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "usage: patchgauge %s\n\n", command->synopsis);
     pg_cli_prose(command->summary, width, &text);
     for (int i = 0; command->actions && command->actions[i]; i++) {
@@ -91,8 +88,7 @@ int pg_help_command(const pg_command *command, FILE *stream)
 
 static int print_module(const pg_module *module, const char *kind)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     const pg_plugin_file *origin = pg_modules_origin(module);
     pg_buf_printf(&text, "%s %s (version %d)\n%s\nsource: %s\n", kind, module->name, module->version, module->summary,
                   module->source);
@@ -108,8 +104,7 @@ static int print_module(const pg_module *module, const char *kind)
 
 static int print_matrix(void)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_help_matrix(width_of(stdout), &text);
     return print_page(&text, stdout);
 }
@@ -138,8 +133,7 @@ static int help_topic(const char *topic)
 static int print_dataset_kind(const pg_dataset_kind *kind)
 {
     const pg_module *module = &kind->module;
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "dataset %s\n%s\nsource: %s\n", module->name, module->summary, module->source);
     if (kind->help)
         pg_buf_printf(&text, "\n%s", kind->help);

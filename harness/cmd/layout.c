@@ -133,9 +133,7 @@ static void stem(const char *path, pg_buf *out)
 void pg_layout_weights(const pg_plan *plan, const char *path, pg_buf *out)
 {
     bool clash = false;
-    pg_buf mine, other;
-    pg_buf_init(&mine);
-    pg_buf_init(&other);
+    pg_buf mine = PG_BUF_EMPTY, other = PG_BUF_EMPTY;
     stem(path, &mine);
     const char *before = path;
     size_t forwards = pg_plan_forwards(plan);
@@ -169,8 +167,7 @@ static void add_value(const pg_plan *plan, const pg_cell *cell, const char *key,
 /* "robust-masking\nthreshold=0.2": the named keys by value, the others as key=value, one part each. */
 static int make_label(const pg_plan *plan, const pg_cell *cell, const keys *named, const keys *others, char **out)
 {
-    pg_buf label;
-    pg_buf_init(&label);
+    pg_buf label = PG_BUF_EMPTY;
     for (size_t i = 0; i < named->n; i++) {
         pg_buf_puts(&label, i > 0 ? "\n" : "");
         add_value(plan, cell, named->text[i], &label);
@@ -191,8 +188,7 @@ static int make_label(const pg_plan *plan, const pg_cell *cell, const keys *name
 /* "demo: synthetic:test, synthetic-ds": what all cells have in common. */
 static int make_title(const pg_plan *plan, char **out)
 {
-    pg_buf title;
-    pg_buf_init(&title);
+    pg_buf title = PG_BUF_EMPTY;
     pg_buf_puts(&title, pg_plan_name(plan));
     const char *separator = ": ";
     static const char *const shown[] = {"dataset", "weights"};
@@ -319,8 +315,7 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
     char *row = NULL, *column = NULL;
     pg_measured measured = {cell->has_delta, cell->forward->info.model, cell->locality.kinds, cell->forward->batch};
     pg_passes passes = {0};
-    pg_buf weights;
-    pg_buf_init(&weights);
+    pg_buf weights = PG_BUF_EMPTY;
     pg_cell_result result = {0};
     int code = pg_store_cell_checked(store, cell->id, &result);
     if (code == PG_OK) {
@@ -448,8 +443,7 @@ static int choose_keys(const pg_plan *plan, const pg_layout_request *request, ke
 
 static int join_keys(const keys *list, char **out)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     for (size_t i = 0; i < list->n; i++)
         pg_buf_printf(&text, "%s%s", i ? "," : "", list->text[i]);
     *out = pg_buf_take(&text);

@@ -79,8 +79,7 @@ int pg_layout_networks(const pg_context *context, const pg_plan *plan, unsigned 
             known = strcmp(pg_plan_forward(plan, k)->weights, f->weights) == 0;
         if (known)
             continue;
-        pg_buf name;
-        pg_buf_init(&name);
+        pg_buf name = PG_BUF_EMPTY;
         pg_layout_weights(plan, f->weights, &name);
         pg_table_network *network = &out->networks[out->table.n_networks++];
         network->name = pg_buf_take(&name);
@@ -146,8 +145,7 @@ static int new_time(times *t, const time_key *key)
     out->times = list != NULL ? list : out->times;
     if (keys == NULL || list == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for %zu times", n + 1);
-    pg_buf label;
-    pg_buf_init(&label);
+    pg_buf label = PG_BUF_EMPTY;
     pg_layout_weights(t->plan, key->forward->weights, &label);
     for (size_t i = 0; i < key->forward->n_model_pairs; i++) /* of the null model */
         pg_buf_printf(&label, "\n%s", key->forward->model_pairs[i]);

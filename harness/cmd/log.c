@@ -91,8 +91,7 @@ static int run(const pg_context *context, void *request)
     const arguments *a = request;
     char cell_id[PG_HASH_HEX];
     pg_store *store = NULL;
-    pg_buf lines;
-    pg_buf_init(&lines);
+    pg_buf lines = PG_BUF_EMPTY;
     int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
     if (code == PG_OK)
         code = pg_store_resolve(store, a->cell, cell_id);

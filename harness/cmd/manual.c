@@ -92,9 +92,7 @@ static void roff_entry(const char *name, const char *text, FILE *out)
 
 static void roff_rows(const pg_cli_row *rows, FILE *out)
 {
-    pg_buf name, text;
-    pg_buf_init(&name);
-    pg_buf_init(&text);
+    pg_buf name = PG_BUF_EMPTY, text = PG_BUF_EMPTY;
     for (; rows && rows->kind != PG_CLI_NONE; rows++) {
         pg_buf_clear(&name);
         pg_buf_clear(&text);
@@ -127,8 +125,7 @@ static void roff_command(const pg_command *command, const char *of, FILE *out)
     if (command->help)
         roff_prose(command->help, out);
     if (command->more) {
-        pg_buf text;
-        pg_buf_init(&text);
+        pg_buf text = PG_BUF_EMPTY;
         command->more(78, &text);
         fputs(".PP\n", out);
         roff_lines(text.data, out);
@@ -147,8 +144,7 @@ static void roff_command(const pg_command *command, const char *of, FILE *out)
 
 static void roff_module(const pg_module *module, FILE *out)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     fputs(".SS ", out);
     roff(module->name, out);
     fputs("\n", out);
@@ -174,8 +170,7 @@ void pg_manual_page(FILE *out)
     for (int i = 0; pg_commands[i]; i++)
         roff_command(pg_commands[i], "", out);
     fputs(".SH MATRIX FILES\n", out);
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_help_matrix(78, &text);
     roff_lines(text.data ? text.data : "", out);
     pg_buf_release(&text);
@@ -220,8 +215,7 @@ static void add_rows(const pg_command *command, pg_buf *words)
 
 static void complete_command(const pg_command *command, FILE *out)
 {
-    pg_buf words;
-    pg_buf_init(&words);
+    pg_buf words = PG_BUF_EMPTY;
     add_rows(command, &words);
     fprintf(out, "    %s) words='%s' ;;\n", command->name, words.data ? words.data : "");
     pg_buf_release(&words);

@@ -25,8 +25,7 @@ static void put_options(const pg_option *row, FILE *out)
     if (row->name)
         fputs("\n| option | what it is | values | default |\n|---|---|---|---|\n", out);
     for (; row->name; row++) {
-        pg_buf values;
-        pg_buf_init(&values);
+        pg_buf values = PG_BUF_EMPTY;
         pg_option_describe(row, &values);
         fprintf(out, "| `%s` | ", row->name);
         put(row->help, out);

@@ -119,8 +119,7 @@ static int import(const pg_context *context, void *request)
         code = pg_weights_check_output(job.out, job.force, NULL);
     if (code != PG_OK)
         return code;
-    pg_buf report;
-    pg_buf_init(&report);
+    pg_buf report = PG_BUF_EMPTY;
     code = pg_import(&job, &report);
     fputs(report.data, stdout);
     if (code == PG_OK)
@@ -183,8 +182,7 @@ static int inspect(const pg_context *context, void *request)
     if (code != PG_OK)
         return code;
     const pg_geometry *g = &info.geometry;
-    pg_buf options;
-    pg_buf_init(&options);
+    pg_buf options = PG_BUF_EMPTY;
     pg_options_canonical(pg_model_find(info.model)->module.options, info.config, "", false, &options);
     for (size_t i = 0; i < options.size; i++)
         if (options.data[i] == '\n')

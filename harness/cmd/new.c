@@ -105,8 +105,7 @@ static void fill_in(const char *text, const char *const *pairs, pg_buf *out)
 static int write_one(const char *folder, const char *name, const char *text, const char *const *pairs)
 {
     char path[PATH_MAX];
-    pg_buf out;
-    pg_buf_init(&out);
+    pg_buf out = PG_BUF_EMPTY;
     fill_in(text, pairs, &out);
     int code = pg_buf_check(&out);
     if (code == PG_OK && snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
@@ -121,8 +120,7 @@ static int write_one(const char *folder, const char *name, const char *text, con
 static int write_makefile(const kind *k, const char *folder, const char *const *pairs)
 {
     const char *const lines[] = {"@TEST@\n", k->test, NULL};
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     fill_in(pg_new_makefile, lines, &text);
     int code = pg_buf_check(&text);
     if (code == PG_OK)

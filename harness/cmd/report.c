@@ -209,8 +209,7 @@ static int write_page(const pg_buf *page, const arguments *a)
 /* Everything is read from a copy, which was checked: what runs on meanwhile makes no two numbers disagree. */
 static int make_page(pg_report_work *work, const arguments *a, const char *db_path, pg_buf *page)
 {
-    pg_buf all;
-    pg_buf_init(&all);
+    pg_buf all = PG_BUF_EMPTY;
     int code = pg_store_backup(db_path, work->context.db_path, false);
     if (code == PG_OK)
         code = pg_store_open(work->context.db_path, PG_STORE_READ, &work->store);
@@ -234,12 +233,9 @@ static int run(const pg_context *context, void *request)
 {
     const arguments *a = request;
     pg_folder scratch = {0};
-    pg_report_work work = {.context = *context};
+    pg_report_work work = {.context = *context, .body = PG_BUF_EMPTY, .nav = PG_BUF_EMPTY};
     char *copy = NULL;
-    pg_buf page;
-    pg_buf_init(&page);
-    pg_buf_init(&work.body);
-    pg_buf_init(&work.nav);
+    pg_buf page = PG_BUF_EMPTY;
     int code = check(a);
     if (code == PG_OK)
         code = check_output(a, context->db_path);

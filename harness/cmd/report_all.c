@@ -65,7 +65,7 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
 {
     const pg_cell_result *r = &a->cells[i];
     const char *gradient = pg_cell_result_setting(r, "attack.gradient");
-    pg_buf row;
+    pg_buf row = PG_BUF_EMPTY;
     pg_passes passes;
     *e = (pg_table_entry){.column = pg_cell_result_setting(r, "patch"),
                           .weights = pg_cell_result_setting(r, "weights"),
@@ -89,7 +89,6 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
     snprintf(e->measured_on, sizeof e->measured_on, "%s", pg_cell_result_setting(r, "locality.on"));
     for (size_t c = 0; c < PG_TABLE_CASES; c++)
         e->cases[c] = r->has_published ? r->cases[c] : -1;
-    pg_buf_init(&row);
     pg_buf_puts(&row, pg_cell_result_setting(r, "defense"));
     for (size_t k = 0; k < r->n_settings; k++) {
         const pg_setting *s = &r->settings[k];

@@ -115,8 +115,7 @@ typedef struct attempts {
 /* "patchgauge REVISION; LIBRARY; DEVICE on HOST", each once and at most PG_REPORT_ORIGINS. */
 static int keep_origin(pg_report_work *work, const pg_attempt_record *a)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "patchgauge %s%s%s, %s%son %s", a->revision, *a->library ? ", " : "", a->library, a->device,
                   *a->device ? " " : "", a->host);
     int code = pg_buf_check(&text);
@@ -197,11 +196,10 @@ static int add_audit(const pg_audit_record *a, void *context)
     audits *list = context;
     const pg_table_entry *e = &list->part->table->entries[list->entry];
     char anchor[PG_REPORT_ANCHOR], n[6][24];
-    pg_buf *out = &list->work->body, cell;
+    pg_buf *out = &list->work->body, cell = PG_BUF_EMPTY;
     const int64_t counts[6] = {a->n, a->certified, a->broken, a->unbroken, a->published_broken, a->delta};
     for (size_t i = 0; i < 6; i++)
         snprintf(n[i], sizeof n[i], "%" PRId64, counts[i]);
-    pg_buf_init(&cell);
     pg_buf_printf(&cell, "%s / %s", e->row, e->column);
     const char *const texts[AUDIT_HEADS] = {cell.data,   a->level,
                                             n[0],        n[1],
@@ -224,9 +222,8 @@ static int add_audit(const pg_audit_record *a, void *context)
 static int add_cell(pg_report_work *work, const pg_report_part *part, size_t i)
 {
     char anchor[PG_REPORT_ANCHOR];
-    pg_buf details;
+    pg_buf details = PG_BUF_EMPTY;
     pg_cell_result result;
-    pg_buf_init(&details);
     int code = pg_store_cell(work->store, part->ids[i], &result);
     if (code != PG_OK)
         return code;

@@ -16,10 +16,9 @@ enum { FIGURE_BYTES = 1 << 24 };
 /* Draws one into the scratch folder and puts its SVG into the page. */
 static int draw(pg_report_work *work, const pg_table *table, const pg_figure *figure)
 {
-    pg_buf path;
+    pg_buf path = PG_BUF_EMPTY;
     char *svg = NULL;
     size_t size = 0;
-    pg_buf_init(&path);
     pg_buf_printf(&path, "%s/%s.svg", work->scratch, figure->name);
     int code = pg_figure_draw(figure, table, work->scratch);
     if (code == PG_OK)
@@ -67,10 +66,9 @@ static int draw_table(pg_report_work *work, const void *of, const pg_figure *fig
 static int add_figures(pg_report_work *work, int (*one)(pg_report_work *, const void *, const pg_figure *), const void *of)
 {
     int code = PG_OK;
-    pg_buf left_out;
+    pg_buf left_out = PG_BUF_EMPTY;
     if (!work->figures)
         return PG_OK;
-    pg_buf_init(&left_out);
     pg_report_heading("Figures", &work->body);
     pg_report_pictures_begin(false, &work->body);
     for (size_t i = 0; code == PG_OK && pg_figures[i] != NULL; i++) {
@@ -218,13 +216,11 @@ static int make_sheet(pg_report_work *work, const pg_cell_result *r, sheet *s)
 static int add_sheet(pg_report_work *work, const pg_report_part *part, size_t entry, size_t *sheets)
 {
     pg_cell_result r;
-    sheet s = {.work = work};
-    pg_buf title;
+    sheet s = {.work = work, .out = PG_BUF_EMPTY};
+    pg_buf title = PG_BUF_EMPTY;
     int code = pg_store_cell(work->store, part->ids[entry], &r);
     if (code != PG_OK)
         return code;
-    pg_buf_init(&s.out);
-    pg_buf_init(&title);
     if (r.attacked_n > 0)
         code = make_sheet(work, &r, &s);
     if (code == PG_OK)

@@ -99,8 +99,7 @@ static int check_broken(const pg_plan *plan, pg_store *store)
 
 static int compute(const pg_context *context, const arguments *a, const pg_plan *plan, pg_store **store)
 {
-    pg_buf explain;
-    pg_buf_init(&explain);
+    pg_buf explain = PG_BUF_EMPTY;
     same_request(context, &a->matrix, &explain);
     pg_compute_request request = {.plan = plan,
                                   .db_path = context->db_path,

@@ -193,8 +193,7 @@ static int write_in(const session *x, const char *name, const char *text, size_t
 
 static int write_script(const session *x, const char *name, void (*script)(const pg_submission *, pg_buf *))
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     script(&x->s, &text);
     int code = pg_buf_check(&text);
     if (code == PG_OK)
@@ -286,9 +285,7 @@ static int check_sbatch(void)
 {
     static const char words[] = "sbatch\0--version";
     sending what;
-    pg_buf buf, said;
-    pg_buf_init(&buf);
-    pg_buf_init(&said);
+    pg_buf buf = PG_BUF_EMPTY, said = PG_BUF_EMPTY;
     pg_buf_add(&buf, words, sizeof words);
     int code = run_command(&buf, 2, &said, &what);
     pg_buf_release(&buf);
@@ -331,9 +328,7 @@ static void find_number(const pg_buf *said, char job[JOB_MAX])
 /* job "": sbatch took the job and did not say its number. */
 static int sbatch(const session *x, const char *after, char job[JOB_MAX], sending *what)
 {
-    pg_buf words, said;
-    pg_buf_init(&words);
-    pg_buf_init(&said);
+    pg_buf words = PG_BUF_EMPTY, said = PG_BUF_EMPTY;
     job[0] = 0;
     size_t n = pg_submission_sbatch(&x->s, after, &words);
     int code = run_command(&words, n, &said, what);
@@ -402,9 +397,7 @@ static int submit_all(session *x)
 
 static void print_command(const session *x, const char *after)
 {
-    pg_buf words, line;
-    pg_buf_init(&words);
-    pg_buf_init(&line);
+    pg_buf words = PG_BUF_EMPTY, line = PG_BUF_EMPTY;
     size_t n = pg_submission_sbatch(&x->s, after, &words);
     const char *at = words.data;
     for (size_t i = 0; i < n; i++, at += strlen(at) + 1) {
@@ -418,8 +411,7 @@ static void print_command(const session *x, const char *after)
 
 static void print_script(const session *x, const char *name, void (*script)(const pg_submission *, pg_buf *))
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     script(&x->s, &text);
     pg_print_verbatim("==> %s <==\n%s\n", name, text.data);
     pg_buf_release(&text);

@@ -115,8 +115,7 @@ static int check_classes(const pg_manifest *manifest, const char *folder)
 /* The identity: content of the parts in order, class order, split. No file names, no times. */
 static int hash_split(const state *s, pg_dataset_info *info)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "format=%d\ndataset=%s\nsplit=%s\nshape=3x%dx%d\n", PG_MANIFEST_FORMAT, info->name, info->split,
                   info->height, info->width);
     for (int i = 0; i < info->classes; i++)

@@ -54,8 +54,7 @@ int pg_image_folder_manifest(const char *data_dir, const char *name, pg_manifest
 /* The identity: contents with their labels in order, class order, how they are made to fit, split. No file names, no times. */
 static int hash_split(const state *s, pg_dataset_info *info)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "image-folder=%d\nsplit=%s\nshape=3x%dx%d\nresize=%d\nfilter=%s\n", VERSION, info->split, info->height,
                   info->width, s->manifest.resize_px, pg_filter_names[s->manifest.filter]);
     for (int i = 0; i < info->classes; i++)

@@ -105,8 +105,7 @@ static int refuse(import *m, const char *path, int code)
     size_t above = strlen(m->source) + 1, whole = strlen(path);
     const char *message = pg_error_message(), /* which may begin with the path */
         *fault = strlen(message) > whole && strncmp(message + whole, ": ", 2) == 0 ? message + whole + 2 : message;
-    pg_buf name;
-    pg_buf_init(&name);
+    pg_buf name = PG_BUF_EMPTY;
     put_name(&name, path + above);
     if (m->refused == 0)
         snprintf(m->first_fault, sizeof m->first_fault, "%s: %s", name.data, fault);
@@ -411,7 +410,7 @@ static int import_folder(import *m, const pg_image_fit *fit)
     m->manifest.height = m->manifest.width = fit->crop_px;
     m->manifest.resize_px = fit->resize_px;
     m->manifest.filter = fit->filter;
-    pg_buf_init(&m->skipped);
+    m->skipped = PG_BUF_EMPTY;
     int code = path_of(&target, m->data_dir, m->name);
     if (code == PG_OK)
         code = read_source(m);

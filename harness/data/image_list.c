@@ -64,9 +64,8 @@ static int by_hash(const void *left, const void *right)
 
 int pg_image_list_write(pg_image_list *list, const char *folder, const char *name, pg_manifest_file *file)
 {
-    pg_buf text;
+    pg_buf text = PG_BUF_EMPTY;
     char *path = NULL;
-    pg_buf_init(&text);
     if (list->n)
         qsort(list->entries, (size_t)list->n, sizeof *list->entries, by_hash);
     for (int64_t i = 0; i < list->n; i++) {

@@ -238,8 +238,7 @@ int pg_manifest_check_target(const char *folder)
 int pg_manifest_write(const char *folder, pg_manifest *manifest)
 {
     qsort(manifest->files, (size_t)manifest->n_files, sizeof *manifest->files, by_name);
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "{\n  \"format\": %d,\n  \"name\": \"%s\",\n  \"shape\": [3, %d, %d],\n", PG_MANIFEST_FORMAT,
                   manifest->name, manifest->height, manifest->width);
     if (manifest->resize_px)

@@ -54,8 +54,7 @@ static int parse(const char *suffix, pg_dataset_info *info)
 /* The hash of the data set and of what is done to its images. */
 static int seal(pg_dataset_info *info)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "resized=1\ndataset=%s\nsize=%dx%d\nfilter=%s\n", info->hash, info->height, info->width,
                   pg_filter_names[info->filter]);
     int code = pg_buf_check(&text);

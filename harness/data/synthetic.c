@@ -160,8 +160,7 @@ static int synthetic_open(const char *data_dir, pg_dataset *dataset)
     info->height = info->width = SIDE;
     info->classes = CLASSES;
     info->class_names = class_names;
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "dataset=%s\nsplit=%s\nimages=%lld\nshape=3x%dx%d\n", info->name, info->split, (long long)info->images,
                   SIDE, SIDE);
 #define AS_TEXT(name, value) pg_buf_printf(&text, #name "=%d\n", name);

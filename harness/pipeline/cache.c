@@ -184,8 +184,7 @@ bool pg_cache_key(pg_cache *cache, const char *forward_id, const char *device, c
 {
     if (!cache || cache->complained || !prepare(cache))
         return false;
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "patchgauge features 2; forward %s; device %s; %s; shim %s; program %s; threads %d;%s", forward_id,
                   device, library, pg_torch_hash(), cache->program, threads, cache->processor);
     free(cache->key_text);

@@ -151,10 +151,9 @@ static int supervise(session *s, const pg_forward *const *missing, size_t n_miss
 {
     const pg_compute_request *r = s->request;
     char hash[PG_HASH_HEX], revision[64];
-    pg_buf versions;
+    pg_buf versions = PG_BUF_EMPTY;
     pg_run_report report = {0};
     pg_store_progress left;
-    pg_buf_init(&versions);
     int code = describe_program(hash, &versions);
     if (code == PG_OK) {
         snprintf(revision, sizeof revision, "%s-%.12s", PG_VERSION, hash);

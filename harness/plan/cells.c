@@ -145,8 +145,7 @@ static void locality_text(const pg_cell *c, pg_buf *out)
 
 static int make_canonical(const pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
 {
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     pg_buf_puts(&text, "cell=1\n"); /* version of this form */
     pg_buf_puts(&text, c->forward->canonical);
     images_text(c, &text);
@@ -167,8 +166,7 @@ static int make_canonical(const pg_cell_builder *s, const pg_toml_value **values
 static int make_settings(const pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
 {
     static const pg_key_id ids[] = {PG_KEY_ATTACK, PG_KEY_BATCH, PG_KEY_DATASET, PG_KEY_DTYPE, PG_KEY_WEIGHTS};
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         pg_settings_add(&text, pg_keys[ids[i]].name, pg_row_value(s, values, ids[i]));
     images_text(c, &text);
@@ -205,8 +203,7 @@ static int make_details(pg_cell *c)
 {
     const pg_forward *f = c->forward;
     const pg_geometry *g = &f->info.geometry;
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     if (f->attack) {
         pg_buf_printf(&text, "attack.gradient=%s\n", pg_forward_gradient(f));
         pg_modules_identity("attack", &f->attack->module, &text);
@@ -240,8 +237,7 @@ static int make_details(pg_cell *c)
 /* As written comes first, so that a table shows "2.4%" where the user wrote it, and a default that the settings leave out. */
 static int make_values(const pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
 {
-    pg_buf written;
-    pg_buf_init(&written);
+    pg_buf written = PG_BUF_EMPTY;
     pg_settings_add(&written, "patch", pg_row_value(s, values, PG_KEY_PATCH));
     pg_settings_add(&written, "delta", c->any_batch ? "any-batch" : "place");
     int code = pg_buf_check(&written);

@@ -142,8 +142,7 @@ static int fill_forward(pg_cell_builder *s, const pg_toml_value **values, pg_for
 static char *forward_name(const pg_cell_builder *s, const pg_toml_value **values)
 {
     static const pg_key_id ids[] = {PG_KEY_DATASET, PG_KEY_WEIGHTS, PG_KEY_DTYPE, PG_KEY_BATCH};
-    pg_buf name;
-    pg_buf_init(&name);
+    pg_buf name = PG_BUF_EMPTY;
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         pg_settings_add(&name, pg_keys[ids[i]].name, pg_row_value(s, values, ids[i]));
     for (size_t k = 0; k < s->matrix->n_keys; k++) { /* options of models */
@@ -175,8 +174,7 @@ int pg_cell_builder_forward(pg_cell_builder *s, const pg_toml_value **values, co
     f = calloc(1, sizeof *f);
     int code = f ? fill_forward(s, values, f, ok) : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK && *ok) {
-        pg_buf text;
-        pg_buf_init(&text);
+        pg_buf text = PG_BUF_EMPTY;
         forward_text(f, &text);
         code = seal_forward(f, &text);
         memcpy(f->clean_id, f->id, sizeof f->clean_id);
@@ -354,8 +352,7 @@ int pg_cell_builder_masked(pg_cell_builder *s, const pg_toml_value **values, pg_
         pg_forward_free(f);
         return code;
     }
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     forward_text(f, &text);
     defended_text(s, values, c, &text);
     return intern(s, f, &text, c);
@@ -380,8 +377,7 @@ int pg_cell_builder_attack(pg_cell_builder *s, const pg_toml_value **values, pg_
         pg_forward_free(f);
         return code;
     }
-    pg_buf text;
-    pg_buf_init(&text);
+    pg_buf text = PG_BUF_EMPTY;
     f->seed = (uint64_t)seed;
     attack_text(s, values, c, f, &text);
     return intern(s, f, &text, c);

@@ -100,8 +100,7 @@ int pg_patch_parse(const char *text, int height, int width, int *patch_height, i
 
 static void check_choice(pg_cell_builder *s, const pg_toml_value *v, const char *key, const char *const *choices)
 {
-    pg_buf list;
-    pg_buf_init(&list);
+    pg_buf list = PG_BUF_EMPTY;
     for (int i = 0; choices[i]; i++) {
         if (strcmp(choices[i], v->text) == 0) {
             pg_buf_release(&list);

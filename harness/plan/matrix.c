@@ -14,8 +14,7 @@ enum { PROBLEMS_MAX = 100 };
 
 void pg_problems_init(pg_problems *problems, const char *path)
 {
-    *problems = (pg_problems){.path = path};
-    pg_buf_init(&problems->text);
+    *problems = (pg_problems){.path = path, .text = PG_BUF_EMPTY};
 }
 
 void pg_problems_release(pg_problems *problems) { pg_buf_release(&problems->text); }
@@ -27,8 +26,7 @@ void pg_problem(pg_problems *problems, int line, const char *key, const char *fo
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    pg_buf made;
-    pg_buf_init(&made);
+    pg_buf made = PG_BUF_EMPTY;
     if (line > 0 && problems->options)
         pg_buf_printf(&made, "--%s%s: %s\n", strchr(key, '.') ? "set " : "", key, text);
     else if (line > 0)

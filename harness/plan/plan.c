@@ -188,8 +188,7 @@ static int keep_names(pg_plan *plan, const pg_matrix *matrix, const pg_plan_requ
     for (size_t i = 0; !failed && i < matrix->n_keys; i++)
         if (pg_matrix_varies(matrix, i))
             failed = !(plan->axes[plan->n_axes++] = strdup(matrix->keys[i].key));
-    pg_buf overrides;
-    pg_buf_init(&overrides);
+    pg_buf overrides = PG_BUF_EMPTY;
     for (size_t i = 0; i < request->n_overrides; i++)
         pg_buf_printf(&overrides, "%s\n", request->overrides[i]);
     plan->overrides = pg_buf_take(&overrides);

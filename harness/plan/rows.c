@@ -40,8 +40,7 @@ static int by_text(const void *a, const void *b) { return strcmp(*(const char *c
 
 int pg_lines_canonical(pg_buf *text)
 {
-    pg_buf stored;
-    pg_buf_init(&stored);
+    pg_buf stored = PG_BUF_EMPTY;
     pg_lines_stored(text->data, &stored);
     size_t n = 0, at = 0;
     for (size_t i = 0; i < stored.size; i++)

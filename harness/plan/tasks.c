@@ -59,8 +59,7 @@ int pg_plan_explain(const pg_cell *cell, pg_store *store, pg_explained *out)
 {
     *out = (pg_explained){.reason = PG_REASON_NEW, .images = cell->count};
     pg_cell_result result = {.known = false};
-    pg_buf why;
-    pg_buf_init(&why);
+    pg_buf why = PG_BUF_EMPTY;
     int code = store ? pg_store_cell(store, cell->id, &result) : PG_OK;
     if (code == PG_OK) {
         out->done = result.n;
