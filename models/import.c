@@ -117,8 +117,7 @@ static const pg_model *recognise(const candidate *c)
     pg_buf_release(&pairs);
     if (!found)
         pg_fail(PG_EINPUT, "no architecture of this program has these shapes; `patchgauge list models` names them, and naming "
-                           "one tells what differs; "
-                           "any other network comes as TorchScript, see `patchgauge help model`");
+                           "one tells what differs; any other network comes as TorchScript, see `patchgauge help model`");
     return found;
 }
 
@@ -239,8 +238,7 @@ static int none_found(const pg_import_job *job, const pg_state_file *file)
     if (object)
         return pg_fail(PG_EINPUT,
                        "it is an object of %s, perhaps a whole model, whose program is not in the file; right would be a file "
-                       "that torch.save made of "
-                       "model.state_dict(); %s",
+                       "that torch.save made of model.state_dict(); %s",
                        object, script);
     if (n && (job->key || job->prefix)) {
         pg_buf names = PG_BUF_EMPTY;

@@ -175,8 +175,7 @@ static int check_state(trial *x)
     if (code == PG_OK && differ(x->logits, again, x->values, least_change(x->logits, x->values)))
         code = pg_fail(PG_EINPUT,
                        "%s: the module answers the same image with other logits when it is asked again: it keeps a state, or "
-                       "chance is in it (dropout?). "
-                       "Certificates need the same answer every time",
+                       "chance is in it (dropout?). Certificates need the same answer every time",
                        x->job->from);
     return code;
 }
@@ -205,8 +204,7 @@ static int try_company(trial *x)
                                         differ(alone, other + (COMPANY - 1) * values, values, least)));
     return mixed ? pg_fail(PG_EINPUT,
                            "%s: the logits of an image are others when another image is in its batch: normalisation by the "
-                           "batch in the module? Certificates "
-                           "need an answer to each image on its own",
+                           "batch in the module? Certificates need an answer to each image on its own",
                            x->job->from)
                  : code;
 }
@@ -268,8 +266,7 @@ static int refuse_place(trial *x, const place *p, int row, int column)
                  p->kind == ROWS ? "rows" : "columns");
     return pg_fail(PG_EINPUT,
                    "%s: %s changes the logits of position (%d, %d), which does not see it with the stated geometry: field, "
-                   "stride or padding are "
-                   "others",
+                   "stride or padding are others",
                    x->job->from, what, row, column);
 }
 

@@ -65,8 +65,7 @@ static int axis_of(const char *name, const script_axis *a, bool wrap, int size, 
     return good ? PG_OK
                 : pg_fail(PG_EINPUT,
                           "%lld %s: a field of %lld px, stride %lld and padding %lld on %d px %s %lld; state others, or a "
-                          "field of 0 "
-                          "(every position sees all)",
+                          "field of 0 (every position sees all)",
                           (long long)a->positions, name, (long long)a->field, (long long)a->stride, (long long)a->padding, size,
                           wrap ? "that wrap make" : "make", (long long)positions);
 }

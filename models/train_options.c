@@ -116,8 +116,7 @@ const pg_option pg_train_option_table[] = {
      .choices = maskings,
      .later = true,
      .help = "label: the label's heaviest window, for the label alone; twice: for all classes, the window that costs the most, "
-             "and then "
-             "the one that costs the most of what is left"},
+             "and then the one that costs the most of what is left"},
     {.name = "dtype",
      .type = PG_OPTION_CHOICE,
      AT(dtype),

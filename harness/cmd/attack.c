@@ -38,8 +38,7 @@ static const pg_cli_row options[] = {
      PG_REQUIRED},
     {0, "patch-space", "S",
      "image or network: the patch is applied before or after a resize. The patch, its places and patches.npy are in pixels of "
-     "the "
-     "images there; the sheet shows images as the network takes them, and outlines the affected pixels",
+     "the images there; the sheet shows images as the network takes them, and outlines the affected pixels",
      "image", AT(behind_resize), PG_CALL(set_patch_space, "image or network")},
     {0, "attacker", "S", NULL, NULL, AT(behind_resize), PG_CALL(set_patch_space, "image or network")}, /* its former name */
     {0, "defense", "NAME", "see `patchgauge list defenses`; mean is no defense", "mean", AT(defense), PG_TEXT},
@@ -229,14 +228,11 @@ const pg_command pg_command_attack = {
     .summary = "attack images with a patch; results as files, with pictures",
     .help =
         "Attacks the images as `run` does a cell, into the database DIR/attack.db, and writes from it: DIR/results.csv (one "
-        "line an "
-        "image: label, predictions before and after, place, target, loss, steps, largest local logit), DIR/patches.npy (uint8, "
-        "[n][3][height][width]), DIR/meta.json (settings, hashes, counts), and as SVG, PNG and PDF DIR/sheet (a contact sheet) "
-        "and "
-        "DIR/local-logits (a histogram); prints a summary. Every patch is rounded to 8 bits and evaluated by the deployed "
-        "path. The "
-        "first Ctrl-C keeps the images that are done: the same command goes on, and writes the files. A matrix with `attack = "
-        "\"NAME\"` keeps such results in its database, and shows them in tables.\n",
+        "line an image: label, predictions before and after, place, target, loss, steps, largest local logit), DIR/patches.npy "
+        "(uint8, [n][3][height][width]), DIR/meta.json (settings, hashes, counts), and as SVG, PNG and PDF DIR/sheet (a "
+        "contact sheet) and DIR/local-logits (a histogram); prints a summary. Every patch is rounded to 8 bits and evaluated "
+        "by the deployed path. The first Ctrl-C keeps the images that are done: the same command goes on, and writes the "
+        "files. A matrix with `attack = \"NAME\"` keeps such results in its database, and shows them in tables.\n",
     .examples =
         "  patchgauge attack --weights models/zoo/synthetic-bagnet.safetensors --dataset synthetic:test --images 0:20 \\\n"
         "      --attack lavan --patch 5 --defense robust-masking -S steps=20 -S threshold=0.2 -o attacked\n",

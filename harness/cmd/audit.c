@@ -68,8 +68,7 @@ static const pg_cli_row options[] = {
     {0, "attack", "NAME", "attack of the level pixel, see `patchgauge list attacks`", NULL, AT(attack), PG_TEXT},
     {'S', "set", "KEY=VALUE",
      "attack.OPTION=VALUE for --attack; else replace or add a key of the matrix, or an option as MODULE.OPTION; values with "
-     "commas "
-     "between them are an axis, a comma in a value is written \\,",
+     "commas between them are an axis, a comma in a value is written \\,",
      NULL, AT(set), PG_TEXTS},
     {0, "images", "A:B", "images A to B - 1", NULL, AT(images), PG_TEXT},
     {0, "tries", "N", "windows and classes tried on an image, at random where there are more; 0: all", "0", AT(tries),
@@ -78,8 +77,7 @@ static const pg_cli_row options[] = {
     {0, "seed", "N", "of places and contents", "0", AT(seed), PG_INT(0, INT64_MAX)},
     {'o', "output", "DIR",
      "folder of witness files; without it they go to the current one, and there are none for certificates that are published "
-     "and no "
-     "proof",
+     "and no proof",
      NULL, AT(folder), PG_TEXT_FULL},
     PG_DEVICE_ROW(AT(device)),
     PG_THREADS_ROW(AT(threads)),
@@ -306,10 +304,8 @@ const pg_command pg_command_audit = {
         "  pixel     the certified images are attacked through the deployed model; only with --attack\n"
         "\n"
         "Prints one table and stores it. A broken certificate of a sound rule ends with exit code 5 and a witness: image, "
-        "window, "
-        "class and a file of the contents (int32, units of 2^-20) or pixels. A refused image of an exact rule that nothing "
-        "breaks "
-        "ends with exit code 1.\n",
+        "window, class and a file of the contents (int32, units of 2^-20) or pixels. A refused image of an exact rule that "
+        "nothing breaks ends with exit code 1.\n",
     .examples = "  patchgauge audit experiments/demo.toml -S images=0:100\n"
                 "  patchgauge audit --weights null --dataset synthetic:test --patch 5 --defense ds -S null.wrap=w\n",
     .rows = options,

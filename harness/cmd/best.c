@@ -22,8 +22,7 @@ static const pg_cli_row rows[] = {
     {0, "metric", "NAME", "what is best, as in `table --metrics`", "certified", AT(metric), PG_TEXT_FULL},
     {0, "by", "SETTINGS",
      "choose by the cells that have these settings instead, KEY=VALUE with blanks between them; may be given several times, "
-     "for "
-     "other numbers of images",
+     "for other numbers of images",
      NULL, AT(by), PG_TEXTS},
     {'S', "set", "KEY=VALUE", "as in `table`, for all matrices", NULL, AT(set), PG_TEXTS},
     {'f', "format", "F", "of the output", "text", AT(format), PG_CHOICE(pg_table_formats)},
@@ -243,11 +242,9 @@ const pg_command pg_command_best = {
     .summary = "name the best row of several matrices for each patch",
     .help =
         "One line for each patch: of all rows whose cells are complete the one with the best share, its 95% Wilson interval, "
-        "the "
-        "number of its images and its clean accuracy. `by` and `of` are the share that it was chosen by, and of how many "
-        "images. "
-        "With --by a row is chosen on other images, as those of validation: rows are compared on the largest number of images "
-        "that all of them have in one of the --by; rows without such cells are left out.\n",
+        "the number of its images and its clean accuracy. `by` and `of` are the share that it was chosen by, and of how many "
+        "images. With --by a row is chosen on other images, as those of validation: rows are compared on the largest number of "
+        "images that all of them have in one of the --by; rows without such cells are left out.\n",
     .examples = "  patchgauge best experiments/demo.toml\n"
                 "  patchgauge best experiments/demo.toml --by dataset=synthetic:val --metric clean -f csv\n",
     .rows = rows,

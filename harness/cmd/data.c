@@ -113,8 +113,7 @@ static const pg_command *const actions[] = {
     &(const pg_command){.name = "import",
                         .synopsis = "data import NAME DIR|ARCHIVE [options]",
                         .summary = "Checks the files in DIR and puts them into the --data folder, as hard links where the file "
-                                   "system allows them, all or "
-                                   "nothing.",
+                                   "system allows them, all or nothing.",
                         .rows = import_rows,
                         .request_size = sizeof(import_arguments),
                         .run = run_import},

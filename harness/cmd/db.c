@@ -99,11 +99,10 @@ static const pg_command *const actions[] = {
         .synopsis = "db check",
         .summary =
             "Reads everything: SQLite's own structure, rows against their copies in indexes, every reference between tables, "
-            "that "
-            "ids are the hashes of what they name, the checksums of cells, sums, outcomes and attacks, half-written tasks, and "
-            "every entry of the feature cache (--cache). Each fault is a line on standard output. Exit code 0: all is well; 2: "
-            "something is damaged. A run may go on meanwhile: what is checked is a copy in SQLite's temporary folder "
-            "(SQLITE_TMPDIR, TMPDIR), as large as the file.",
+            "that ids are the hashes of what they name, the checksums of cells, sums, outcomes and attacks, half-written "
+            "tasks, and every entry of the feature cache (--cache). Each fault is a line on standard output. Exit code 0: all "
+            "is well; 2: something is damaged. A run may go on meanwhile: what is checked is a copy in SQLite's temporary "
+            "folder (SQLITE_TMPDIR, TMPDIR), as large as the file.",
         .examples = "  patchgauge db check\n",
         .run = run_check},
     &(const pg_command){

@@ -67,11 +67,9 @@ const pg_command pg_command_features = {
     .summary = "write the local logits of a model as .npy files",
     .help =
         "Writes DIR/features.npy (float32, [n][H][W][N]), DIR/labels.npy (int32, [n]) and DIR/meta.json (geometry, hashes, and "
-        "the "
-        "measured locality: delta of images at their places, delta_any_batch wherever they stand in a batch; null: not "
-        "measured "
-        "here; `certify --delta-grid` takes either). `certify` on these files gives the verdicts of a run with the same batch "
-        "and dtype. Files appear whole or not at all.\n",
+        "the measured locality: delta of images at their places, delta_any_batch wherever they stand in a batch; null: not "
+        "measured here; `certify --delta-grid` takes either). `certify` on these files gives the verdicts of a run with the "
+        "same batch and dtype. Files appear whole or not at all.\n",
     .examples =
         "  patchgauge features --weights models/zoo/synthetic-ds.safetensors --dataset synthetic:test --images 0:100 -o dump\n"
         "  patchgauge certify dump/features.npy dump/labels.npy --defense robust-masking --window 1x8 --wrap\n",

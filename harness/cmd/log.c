@@ -112,9 +112,8 @@ const pg_command pg_command_log = {
     .summary = "show what happened to one cell: plans, attempts, failures, audits",
     .help =
         "Prints the plans that asked for the cell, every attempt at its images with its end, worker, machine, library, times "
-        "and "
-        "reason of failure, its audits, and what is pending, running or failed now. A result is done, failed, lost (its worker "
-        "died), or stale (it came too late to count).\n",
+        "and reason of failure, its audits, and what is pending, running or failed now. A result is done, failed, lost (its "
+        "worker died), or stale (it came too late to count).\n",
     .examples = "  patchgauge log 2269\n",
     .rows = options,
     .request_size = sizeof(arguments),

@@ -261,9 +261,7 @@ void pg_manual_completion(FILE *out)
     fputs("'\n        [ -z \"$command\" ] && words+='", out);
     for (const pg_cli_row *row = pg_global_rows; row->name; row++)
         fprintf(out, "--%s ", row->name);
-    fputs("' || "
-          "words+='matrix defenses attacks models man completion' ;;\n",
-          out);
+    fputs("' || words+='matrix defenses attacks models man completion' ;;\n", out);
     for (int i = 0; pg_commands[i]; i++)
         if (strcmp(pg_commands[i]->name, "help") != 0)
             complete_command(pg_commands[i], out);

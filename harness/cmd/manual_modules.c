@@ -58,8 +58,7 @@ static const char *worth_of(const pg_defense *defense)
     switch (defense->certificate(config)) {
     case PG_CERTIFICATE_EXACT:
         return " With its defaults the certificate is exact: a proof, and some contents of a window break every image that is "
-               "refused (features, not "
-               "pixels), up to ties and the end of the grid at +-1024.";
+               "refused (features, not pixels), up to ties and the end of the grid at +-1024.";
     case PG_CERTIFICATE_SOUND:
         return " With its defaults the certificate is a proof; some images that no attack breaks are refused.";
     default:

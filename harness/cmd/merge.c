@@ -112,8 +112,7 @@ const pg_command pg_command_merge = {
         "A shard is a database that `patchgauge run --shard I/N` made, by hand or in a job of `patchgauge submit`. What it has "
         "done is copied into the database that --db names: outcomes, attacks, attempts, audits, and the reasons of tasks that "
         "failed (exit code 1). A certificate that an attack broke is an error here as well (exit code 5). Merging again "
-        "changes "
-        "nothing, and a shard that got further since brings what is new.\n"
+        "changes nothing, and a shard that got further since brings what is new.\n"
         "Every shard is checked first. One that is damaged, of a newer format, or of a plan that the database does not know is "
         "refused, and nothing is written; a new database takes over the plan of its shards.\n",
     .examples = "  patchgauge run experiments/demo.toml --shard 0/2 --db a.db    # on one machine\n"

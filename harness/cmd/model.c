@@ -258,8 +258,7 @@ static const pg_command *const actions[] = {
     &(const pg_command){.name = "train",
                         .synopsis = "model train ARCHITECTURE --dataset NAME:SPLIT -o FILE [options]",
                         .summary = "The state is kept after every epoch: the same command goes on where it was stopped or "
-                                   "killed, and ends in the same "
-                                   "bytes as an undisturbed run with the same number of threads.",
+                                   "killed, and ends in the same bytes as an undisturbed run with the same number of threads.",
                         .rows = train_rows,
                         .request_size = sizeof(train_arguments),
                         .run = train},
@@ -267,29 +266,24 @@ static const pg_command *const actions[] = {
         .name = "import",
         .synopsis = "model import [ARCHITECTURE] FILE --input HxW -o OUT [options]",
         .summary = "Takes weights from a file of torch.save (.pth, .pt) or a safetensors file, and says what fits, what is "
-                   "missing and "
-                   "what is left over.",
+                   "missing and what is left over.",
         .help =
             "Files of torch.save are read in all pickle protocols (0 to 5), in the zip container and in that before torch 1.6, "
-            "also "
-            "as torch 0.1.2 to 0.3 wrote them. The file is read as data: nothing in it is run. What lies beside the weights "
-            "(epochs, optimizers, arguments, objects of any class) is listed and left out; a weight that only a function of "
-            "others "
-            "could make is refused by name. Without ARCHITECTURE the shapes tell it, and its options as far as they can.\n"
+            "also as torch 0.1.2 to 0.3 wrote them. The file is read as data: nothing in it is run. What lies beside the "
+            "weights (epochs, optimizers, arguments, objects of any class) is listed and left out; a weight that only a "
+            "function of others could make is refused by name. Without ARCHITECTURE the shapes tell it, and its options as far "
+            "as they can.\n"
             "\n"
             "Layouts: ResNet-18 and -50 of torchvision and their form with a 3 x 3 stem for small images (resnet18, resnet50), "
             "BagNet of bags-of-local-features (bagnet9, 17, 33), De-randomized Smoothing (ds-resnet18, ds-resnet50: six "
-            "channels "
-            "are encoding=ablation). Any prefix and any dictionary round it is seen through; shortcut and linear stand for "
-            "downsample and fc. Batch norms are taken to have PyTorch's epsilon of 1e-5.\n"
+            "channels are encoding=ablation). Any prefix and any dictionary round it is seen through; shortcut and linear "
+            "stand for downsample and fc. Batch norms are taken to have PyTorch's epsilon of 1e-5.\n"
             "\n"
             "A TorchScript module is a program: `model import torchscript FILE --trust --input HxW --set row_field=N --set "
             "column_field=N ... -o OUT` runs it, takes it for a network that gives local logits [n][classes][rows][columns] "
-            "with "
-            "the geometry that is stated, tries that by changing pixels outside the fields, and writes it into OUT, which "
-            "every "
-            "command runs with --trust only. A trusted module can do what you can, write files among it; what it prints is "
-            "dropped.\n",
+            "with the geometry that is stated, tries that by changing pixels outside the fields, and writes it into OUT, which "
+            "every command runs with --trust only. A trusted module can do what you can, write files among it; what it prints "
+            "is dropped.\n",
         .rows = import_rows,
         .request_size = sizeof(import_arguments),
         .run = import},
@@ -305,10 +299,8 @@ static const pg_command *const actions[] = {
         .summary =
             "Writes a line into FILE.locality beside FILE, which stays as it is: the largest change of a logit outside the "
             "receptive fields of random patches, and of all logits at other places and in batches of 1, 16, 64 and 128 (delta "
-            "in "
-            "`patchgauge help matrix`). It counts for its type, batch, kind of device and instruction set; a larger change "
-            "that "
-            "was found before stays.",
+            "in `patchgauge help matrix`). It counts for its type, batch, kind of device and instruction set; a larger change "
+            "that was found before stays.",
         .rows = measure_rows,
         .request_size = sizeof(measure_arguments),
         .run = measure},

@@ -33,20 +33,17 @@ static const kind kinds[] = {
     /* in the order of kind_names */
     {"defense", pg_new_defense,
      "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so --db audit.db audit --weights null --dataset synthetic:test --images 0:200 "
-     "--patch 3 "
-     "--defense my-module\n",
+     "--patch 3 --defense my-module\n",
      "attacks its certificates"},
     {"attack", pg_new_attack,
      "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so attack --weights \"$(WEIGHTS)\" --dataset synthetic:test --images 0:50 "
-     "--patch 5 "
-     "--attack my-module --sheet 0 -o attacked --force\n\nWEIGHTS ?= null\n",
+     "--patch 5 --attack my-module --sheet 0 -o attacked --force\n\nWEIGHTS ?= null\n",
      "attacks 50 images (of WEIGHTS=FILE, where you name a network)"},
     {"model", pg_new_model,
      "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so model train my-module --dataset synthetic:val --epochs 1 -o "
      "my_module.safetensors\n"
      "\t\"$(PATCHGAUGE)\" --plugin ./my_module.so audit --level locality --weights my_module.safetensors --dataset "
-     "synthetic:test "
-     "--images 0:50 --patch 5 --defense mean\n",
+     "synthetic:test --images 0:50 --patch 5 --defense mean\n",
      "trains it for an epoch and tries its geometry with random patches"},
 };
 
@@ -188,11 +185,10 @@ const pg_command pg_command_new = {
     .summary = "a module of your own: a plug-in that works, to be changed",
     .help =
         "Writes DIR/NAME.c, a whole module that works, and a Makefile: `make` builds the plug-in, `make test` tries it: a "
-        "defense "
-        "has its certificates attacked on random tensors, an attack attacks, a model is trained for an epoch and has its "
-        "geometry tried with random patches. Needs a C compiler, and the headers that `make install` puts beside the program. "
-        "Every command then takes --plugin DIR/NAME.so and treats the module as its own. Cells carry the hash of the file: "
-        "another build makes them stale.\n",
+        "defense has its certificates attacked on random tensors, an attack attacks, a model is trained for an epoch and has "
+        "its geometry tried with random patches. Needs a C compiler, and the headers that `make install` puts beside the "
+        "program. Every command then takes --plugin DIR/NAME.so and treats the module as its own. Cells carry the hash of the "
+        "file: another build makes them stale.\n",
     .examples = "  patchgauge new defense soft-vote && make -C soft-vote test\n"
                 "  patchgauge --plugin soft-vote/soft_vote.so run experiments/demo.toml -S defense=soft-vote -S images=0:100\n"
                 "  patchgauge new attack dots && make -C dots test\n",

@@ -149,12 +149,10 @@ const pg_command pg_command_run = {
     .help =
         "Cells that share a forward pass are computed together; images with outcomes are not computed again. Work is committed "
         "task by task: after an interruption, a crash or kill -9 the same command goes on where it stopped. The first Ctrl-C "
-        "or "
-        "TERM, or USR1, stops at the next batch of images or pass of an attack and keeps the images that are whole; the second "
-        "ends at once. A task that fails is tried three times, then left out while the rest goes on (exit code 1). Workers are "
-        "processes: one that crashes costs its task one attempt, and another takes its place. Where memory runs out, a task "
-        "goes "
-        "on with half the batch; its results may differ in their last bits, and tables say so.\n"
+        "or TERM, or USR1, stops at the next batch of images or pass of an attack and keeps the images that are whole; the "
+        "second ends at once. A task that fails is tried three times, then left out while the rest goes on (exit code 1). "
+        "Workers are processes: one that crashes costs its task one attempt, and another takes its place. Where memory runs "
+        "out, a task goes on with half the batch; its results may differ in their last bits, and tables say so.\n"
         "A certified image that an attack of the matrix breaks is reported at once, with its witness (exit code 5).\n",
     .examples = "  patchgauge run experiments/demo.toml\n"
                 "  patchgauge run experiments/demo.toml -j 4\n"

@@ -45,8 +45,7 @@ static const pg_cli_row options[] = {
     {0, "max-parallel", "M", "of them at a time", NULL, AT(s.parallel), PG_INT(1, TASKS_MAX)},
     {0, "sbatch-arg", "ARG",
      "an option of sbatch, for both jobs, as --sbatch-arg=--time=2:00:00; --sbatch-arg=--signal=B:USR1@900 drains a quarter of "
-     "an "
-     "hour before the limit",
+     "an hour before the limit",
      NULL, AT(s.args), PG_TEXTS},
     {0, "print", NULL, "show the scripts and the commands; write and submit nothing", NULL, AT(print), PG_FLAG},
     {'o', "output", "DIR", "folder of the submission, a new one; default NAME.slurm, NAME.slurm-2, ...", NULL, AT(folder),
@@ -484,8 +483,7 @@ const pg_command pg_command_submit = {
         "when it has ended. Each task of the array runs its share of the plan into a database on the disk of its node "
         "($TMPDIR), and puts it into the folder of the submission, now and then and at the end. Two minutes before its time "
         "limit a task lets the work in hand finish and puts itself into the queue again; a task that Slurm requeues goes on "
-        "with "
-        "what is in place. Submitting again takes up what is missing, and warns of a job that is still at it.\n"
+        "with what is in place. Submitting again takes up what is missing, and warns of a job that is still at it.\n"
         "All nodes need to see the program, the data, the weights, the current folder and that of the submission. The database "
         "has to be seen by the node that merges; on a network file system it is copied and replaced whole. Where it cannot be "
         "seen, `patchgauge merge FOLDER/shard-*.db` does it later.\n",

@@ -44,8 +44,7 @@ static int parse(const char *suffix, pg_dataset_info *info)
         info->width > PG_MANIFEST_SIDE || filter < 0)
         return pg_fail(PG_EINPUT,
                        "data set %s:%s@%s: behind the @ stands the size that its images are resized to, 192 or 192x224, at "
-                       "most %d, and perhaps the filter, "
-                       ":bicubic (the default) or :bilinear",
+                       "most %d, and perhaps the filter, :bicubic (the default) or :bilinear",
                        info->name, info->split, suffix, PG_MANIFEST_SIDE);
     info->filter = (pg_filter)filter;
     return PG_OK;

@@ -59,8 +59,7 @@ static bool refuse_any_batch(pg_cell_builder *s, const pg_toml_value **values, c
     else
         pg_problem(s->problems, line, "delta",
                    "delta \"any-batch\": how far the logits of %s move with place and batch was not measured%s for %s in "
-                   "batches of %d; "
-                   "`patchgauge model measure` does so",
+                   "batches of %d; `patchgauge model measure` does so",
                    f->weights, c->locality.none_outside ? " (no position lies outside a patch's reach)" : "",
                    pg_dtype_names[f->dtype], f->batch);
     return false;
