@@ -14,17 +14,17 @@ typedef struct pg_ascent {
 } pg_ascent;
 
 /* clang-format off */
-#define PG_ASCENT_OPTIONS(config_type, steps_default)                                                                          \
-    {.name = "steps", .type = PG_OPTION_INT, .offset = offsetof(config_type, ascent.steps), .fallback = steps_default,         \
-     .min = 0, .max = 1000000, .help = "steps of an attempt; 0: the start alone"},                                             \
-    {.name = "step", .type = PG_OPTION_DECIMAL, .offset = offsetof(config_type, ascent.step), .fallback = "0.05", .min = 0,    \
-     .max = 1, .help = "size of a step, where pixels are 0 to 1"},                                                             \
-    {.name = "schedule", .type = PG_OPTION_CHOICE, .offset = offsetof(config_type, ascent.schedule), .fallback = "constant",   \
-     .choices = pg_schedule_names, .help = "how the size of the steps falls towards the last one"},                            \
-    {.name = "momentum", .type = PG_OPTION_DECIMAL, .offset = offsetof(config_type, ascent.momentum), .fallback = "0",         \
-     .min = 0, .max = 1, .help = "share of the steps before in the direction of a step; 0: the gradient alone"},               \
-    {.name = "start", .type = PG_OPTION_CHOICE, .offset = offsetof(config_type, ascent.start), .fallback = "uniform",          \
-     .choices = pg_start_names, .help = "what the first attempts start from; restarts start uniform"}
+#define PG_ASCENT_OPTIONS(config_type, steps_default)                                                                \
+    {"steps", PG_OPTION_INT, offsetof(config_type, ascent.steps), steps_default, 0, 1000000,                         \
+     .help = "steps of an attempt; 0: the start alone"},                                                             \
+    {"step", PG_OPTION_DECIMAL, offsetof(config_type, ascent.step), "0.05", 0, 1,                                    \
+     .help = "size of a step, where pixels are 0 to 1"},                                                             \
+    {"schedule", PG_OPTION_CHOICE, offsetof(config_type, ascent.schedule), "constant", .choices = pg_schedule_names, \
+     .help = "how the size of the steps falls towards the last one"},                                                \
+    {"momentum", PG_OPTION_DECIMAL, offsetof(config_type, ascent.momentum), "0", 0, 1,                               \
+     .help = "share of the steps before in the direction of a step; 0: the gradient alone"},                         \
+    {"start", PG_OPTION_CHOICE, offsetof(config_type, ascent.start), "uniform", .choices = pg_start_names,           \
+     .help = "what the first attempts start from; restarts start uniform"}
 /* clang-format on */
 
 /* The first patch of trial->attempt; `first`: as the option says, else uniform. */

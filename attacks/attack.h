@@ -87,19 +87,14 @@ typedef struct pg_attack_common {
     int gradient;  /* of what the loss is computed and differentiated: the defense's surrogate (adaptive), or the mean of the
                       local logits */
 } pg_attack_common;
-#define PG_ATTACK_COMMON_OPTIONS(config_type, batch_default)                                                                   \
-    {.name = "batch",                                                                                                          \
-     .type = PG_OPTION_INT,                                                                                                    \
-     .offset = offsetof(config_type, common.batch),                                                                            \
-     .fallback = batch_default,                                                                                                \
-     .min = 1,                                                                                                                 \
-     .max = 4096,                                                                                                              \
-     .help = "images attacked at a time"},                                                                                     \
-    {                                                                                                                          \
-        .name = "gradient", .type = PG_OPTION_CHOICE, .offset = offsetof(config_type, common.gradient), .fallback = "defense", \
-        .choices = pg_attack_gradient_names,                                                                                   \
-        .help = "what is differentiated: the defense (adaptive) or the mean of the local logits"                               \
-    }
+/* clang-format off */
+#define PG_ATTACK_COMMON_OPTIONS(config_type, batch_default)                                   \
+    {"batch", PG_OPTION_INT, offsetof(config_type, common.batch), batch_default, 1, 4096,      \
+     .help = "images attacked at a time"},                                                     \
+    {"gradient", PG_OPTION_CHOICE, offsetof(config_type, common.gradient), "defense",          \
+     .choices = pg_attack_gradient_names,                                                      \
+     .help = "what is differentiated: the defense (adaptive) or the mean of the local logits"}
+/* clang-format on */
 
 /* Images that an attack may learn from before it is run (universal patches). */
 typedef struct pg_training_images {

@@ -18,18 +18,16 @@ typedef struct lavan {
     pg_objective objective;
 } lavan;
 
-/* clang-format off */
 static const pg_option options[] = {
     PG_ATTACK_COMMON_OPTIONS(lavan, "64"),
     PG_LOCATION_OPTIONS(lavan),
     PG_TARGET_OPTION(lavan),
     PG_LOSS_OPTION(lavan, "cross-entropy"),
     PG_ASCENT_OPTIONS(lavan, "500"),
-    {.name = "restarts", .type = PG_OPTION_INT, .offset = offsetof(lavan, restarts), .fallback = "1", .min = 1, .max = 100000,
+    {"restarts", PG_OPTION_INT, offsetof(lavan, restarts), "1", 1, 100000,
      .help = "attempts at each place; at least one for each objective against the defense"},
     {0},
 };
-/* clang-format on */
 
 static int normalize(void *config)
 {

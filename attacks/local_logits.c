@@ -21,17 +21,14 @@ typedef struct local_logits {
     pg_objective objective; /* the target is always "none" */
 } local_logits;
 
-/* clang-format off */
 static const pg_option options[] = {
     PG_ATTACK_COMMON_OPTIONS(local_logits, "64"),
     PG_LOCATION_OPTIONS(local_logits),
     PG_LOSS_OPTION(local_logits, "cross-entropy"),
     PG_ASCENT_OPTIONS(local_logits, "500"),
-    {.name = "restarts", .type = PG_OPTION_INT, .offset = offsetof(local_logits, restarts), .fallback = "1", .min = 1,
-     .max = 100000, .help = "attempts at each local vector"},
+    {"restarts", PG_OPTION_INT, offsetof(local_logits, restarts), "1", 1, 100000, .help = "attempts at each local vector"},
     {0},
 };
-/* clang-format on */
 
 /* An image's positions below the patch; trial->own. */
 typedef struct positions {

@@ -20,17 +20,17 @@ typedef struct pg_location {
 enum { PG_PLACES_MAX = 1024 }; /* the most that `places` can be */
 
 /* clang-format off */
-#define PG_LOCATION_OPTIONS(config_type)                                                                                       \
-    {.name = "location", .type = PG_OPTION_CHOICE, .offset = offsetof(config_type, location.mode), .fallback = "random",       \
-     .choices = pg_location_names, .help = "where the patch lies; gradient: where the clean image is most sensitive"},         \
-    {.name = "top", .type = PG_OPTION_INT, .offset = offsetof(config_type, location.top), .fallback = "0", .min = 0,           \
-     .max = 100000, .help = "location fixed: first row of the patch, pixels"},                                                 \
-    {.name = "left", .type = PG_OPTION_INT, .offset = offsetof(config_type, location.left), .fallback = "0", .min = 0,         \
-     .max = 100000, .help = "location fixed: first column of the patch, pixels"},                                              \
-    {.name = "places", .type = PG_OPTION_INT, .offset = offsetof(config_type, location.places), .fallback = "1", .min = 1,     \
-     .max = PG_PLACES_MAX, .help = "location random or gradient: places tried, one after the other"},                          \
-    {.name = "grid", .type = PG_OPTION_INT, .offset = offsetof(config_type, location.grid), .fallback = "3", .min = 1,         \
-     .max = 1000, .help = "location grid: places along each side, from edge to edge"}
+#define PG_LOCATION_OPTIONS(config_type)                                                                         \
+    {"location", PG_OPTION_CHOICE, offsetof(config_type, location.mode), "random", .choices = pg_location_names, \
+     .help = "where the patch lies; gradient: where the clean image is most sensitive"},                         \
+    {"top", PG_OPTION_INT, offsetof(config_type, location.top), "0", 0, 100000,                                  \
+     .help = "location fixed: first row of the patch, pixels"},                                                  \
+    {"left", PG_OPTION_INT, offsetof(config_type, location.left), "0", 0, 100000,                                \
+     .help = "location fixed: first column of the patch, pixels"},                                               \
+    {"places", PG_OPTION_INT, offsetof(config_type, location.places), "1", 1, PG_PLACES_MAX,                     \
+     .help = "location random or gradient: places tried, one after the other"},                                  \
+    {"grid", PG_OPTION_INT, offsetof(config_type, location.grid), "3", 1, 1000,                                  \
+     .help = "location grid: places along each side, from edge to edge"}
 /* clang-format on */
 
 typedef struct pg_place {

@@ -20,12 +20,12 @@ typedef struct pg_objective {
 } pg_objective;
 
 /* clang-format off */
-#define PG_TARGET_OPTION(config_type)                                                                                          \
-    {.name = "target", .type = PG_OPTION_TEXT, .offset = offsetof(config_type, objective.target), .fallback = "none",                \
+#define PG_TARGET_OPTION(config_type)                                                                 \
+    {"target", PG_OPTION_TEXT, offsetof(config_type, objective.target), "none",                       \
      .help = "the class to reach: none (any wrong one), random, runner-up, or the number of a class"}
-#define PG_LOSS_OPTION(config_type, fallback_)                                                                                 \
-    {.name = "loss", .type = PG_OPTION_CHOICE, .offset = offsetof(config_type, objective.loss), .fallback = fallback_,               \
-     .choices = pg_loss_names, .help = "what is raised: cross-entropy, or the margin over the best other class"}
+#define PG_LOSS_OPTION(config_type, fallback_)                                                             \
+    {"loss", PG_OPTION_CHOICE, offsetof(config_type, objective.loss), fallback_, .choices = pg_loss_names, \
+     .help = "what is raised: cross-entropy, or the margin over the best other class"}
 /* clang-format on */
 
 /* Writes the target in one way; PG_EINPUT where it is none of the four. */

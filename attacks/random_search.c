@@ -21,23 +21,20 @@ typedef struct random_search {
     pg_objective objective;
 } random_search;
 
-/* clang-format off */
 static const pg_option options[] = {
     PG_ATTACK_COMMON_OPTIONS(random_search, "64"),
     PG_LOCATION_OPTIONS(random_search),
     PG_TARGET_OPTION(random_search),
     PG_LOSS_OPTION(random_search, "margin"),
-    {.name = "steps", .type = PG_OPTION_INT, .offset = offsetof(random_search, steps), .fallback = "1000", .min = 0,
-     .max = 1000000, .help = "squares tried in an attempt; 0: the start alone"},
-    {.name = "share", .type = PG_OPTION_DECIMAL, .offset = offsetof(random_search, share), .fallback = "0.4", .min = 0, .max = 1,
+    {"steps", PG_OPTION_INT, offsetof(random_search, steps), "1000", 0, 1000000,
+     .help = "squares tried in an attempt; 0: the start alone"},
+    {"share", PG_OPTION_DECIMAL, offsetof(random_search, share), "0.4", 0, 1,
      .help = "share of the patch that the first squares cover"},
-    {.name = "restarts", .type = PG_OPTION_INT, .offset = offsetof(random_search, restarts), .fallback = "1", .min = 1,
-     .max = 100000, .help = "attempts at each place"},
-    {.name = "feedback", .type = PG_OPTION_CHOICE, .offset = offsetof(random_search, feedback), .fallback = "scores",
-     .choices = feedbacks, .help = "what a query tells: the scores, or the decision alone"},
+    {"restarts", PG_OPTION_INT, offsetof(random_search, restarts), "1", 1, 100000, .help = "attempts at each place"},
+    {"feedback", PG_OPTION_CHOICE, offsetof(random_search, feedback), "scores", .choices = feedbacks,
+     .help = "what a query tells: the scores, or the decision alone"},
     {0},
 };
-/* clang-format on */
 
 static int normalize(void *config)
 {

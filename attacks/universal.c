@@ -28,29 +28,25 @@ typedef struct universal {
     pg_objective objective;
 } universal;
 
-/* clang-format off */
 static const pg_option options[] = {
     PG_ATTACK_COMMON_OPTIONS(universal, "64"),
     PG_LOCATION_OPTIONS(universal),
     PG_TARGET_OPTION(universal),
     PG_LOSS_OPTION(universal, "cross-entropy"),
-    {.name = "steps", .type = PG_OPTION_INT, .offset = offsetof(universal, steps), .fallback = "1000", .min = 0, .max = 1000000,
+    {"steps", PG_OPTION_INT, offsetof(universal, steps), "1000", 0, 1000000,
      .help = "steps of the training, each over one batch of training images"},
-    {.name = "step", .type = PG_OPTION_DECIMAL, .offset = offsetof(universal, step), .fallback = "0.02", .min = 0, .max = 1,
-     .help = "size of a step, where pixels are 0 to 1"},
-    {.name = "schedule", .type = PG_OPTION_CHOICE, .offset = offsetof(universal, schedule), .fallback = "cosine",
-     .choices = pg_schedule_names, .help = "how the size of the steps falls towards the last one"},
-    {.name = "training_images", .type = PG_OPTION_INT, .offset = offsetof(universal, training_images), .fallback = "1000", .min = 1,
-     .max = 1000000000, .help = "training images it learns from, from the first on"},
-    {.name = "scale", .type = PG_OPTION_RANGE, .offset = offsetof(universal, scale), .fallback = "0.6:1", .min = 0.05, .max = 1,
+    {"step", PG_OPTION_DECIMAL, offsetof(universal, step), "0.02", 0, 1, .help = "size of a step, where pixels are 0 to 1"},
+    {"schedule", PG_OPTION_CHOICE, offsetof(universal, schedule), "cosine", .choices = pg_schedule_names,
+     .help = "how the size of the steps falls towards the last one"},
+    {"training_images", PG_OPTION_INT, offsetof(universal, training_images), "1000", 1, 1000000000,
+     .help = "training images it learns from, from the first on"},
+    {"scale", PG_OPTION_RANGE, offsetof(universal, scale), "0.6:1", 0.05, 1,
      .help = "size of the pasted patch, as a share of its rectangle"},
-    {.name = "rotation", .type = PG_OPTION_DECIMAL, .offset = offsetof(universal, rotation), .fallback = "45", .min = 0,
-     .max = 180, .help = "largest rotation to either side, degrees"},
-    {.name = "shape", .type = PG_OPTION_CHOICE, .offset = offsetof(universal, shape), .fallback = "circle", .choices = shapes,
-     .help = "of the patch"},
+    {"rotation", PG_OPTION_DECIMAL, offsetof(universal, rotation), "45", 0, 180,
+     .help = "largest rotation to either side, degrees"},
+    {"shape", PG_OPTION_CHOICE, offsetof(universal, shape), "circle", .choices = shapes, .help = "of the patch"},
     {0},
 };
-/* clang-format on */
 
 /* What was learnt: texture[3][height][width] in [0, 1]. */
 typedef struct learnt {

@@ -15,10 +15,7 @@ typedef struct clip_config {
 
 static const pg_option clip_options[] = {
     PG_FEATURE_OPTIONS(clip_config),
-    {.name = "clip",
-     .type = PG_OPTION_RANGE,
-     .offset = offsetof(clip_config, clip),
-     .fallback = "0:15",
+    {"clip", PG_OPTION_RANGE, offsetof(clip_config, clip), "0:15",
      .help = "bounds of a feature; inf for none, which certifies nothing"},
     {0},
 };

@@ -30,12 +30,7 @@ typedef struct double_config {
 
 static const pg_option options[] = {
     PG_FEATURE_OPTIONS(double_config),
-    {.name = "stride",
-     .type = PG_OPTION_INT,
-     .offset = offsetof(double_config, stride),
-     .fallback = "1",
-     .min = 1,
-     .max = 1024,
+    {"stride", PG_OPTION_INT, offsetof(double_config, stride), "1", 1, 1024,
      .help = "positions between masks; 1: every window is one, more: fewer and larger masks"},
     {0},
 };

@@ -21,24 +21,11 @@ typedef struct ds_config {
 } ds_config;
 
 static const pg_option ds_options[] = {
-    {.name = "rule",
-     .type = PG_OPTION_CHOICE,
-     .offset = offsetof(ds_config, rule),
-     .fallback = "votes",
-     .choices = rules,
+    {"rule", PG_OPTION_CHOICE, offsetof(ds_config, rule), "votes", .choices = rules,
      .help = "certificate: votes counts them (Levine & Feizi), window also where they lie"},
-    {.name = "feature",
-     .type = PG_OPTION_CHOICE,
-     .offset = offsetof(ds_config, feature),
-     .fallback = "prediction",
-     .choices = features,
+    {"feature", PG_OPTION_CHOICE, offsetof(ds_config, feature), "prediction", .choices = features,
      .help = "votes are all that ds reads"},
-    {.name = "theta",
-     .type = PG_OPTION_DECIMAL,
-     .offset = offsetof(ds_config, theta),
-     .fallback = "0.2",
-     .min = 0,
-     .max = 1,
+    {"theta", PG_OPTION_DECIMAL, offsetof(ds_config, theta), "0.2", 0, 1,
      .help = "a vote for every class of at least this confidence; 0: one vote, for the largest"},
     {0},
 };

@@ -16,19 +16,8 @@ typedef struct cleanser_config {
 } cleanser_config;
 
 static const pg_option options[] = {
-    {.name = "fill",
-     .type = PG_OPTION_INT,
-     .offset = offsetof(cleanser_config, fill),
-     .fallback = "128",
-     .min = 0,
-     .max = 255,
-     .help = "what stands under a mask, in all colours"},
-    {.name = "masks",
-     .type = PG_OPTION_INT,
-     .offset = offsetof(cleanser_config, masks),
-     .fallback = "6",
-     .min = 2,
-     .max = 16,
+    {"fill", PG_OPTION_INT, offsetof(cleanser_config, fill), "128", 0, 255, .help = "what stands under a mask, in all colours"},
+    {"masks", PG_OPTION_INT, offsetof(cleanser_config, masks), "6", 2, 16,
      .help = "masks along either axis, at most; the model runs once for each pair of all masks"},
     {0},
 };

@@ -29,24 +29,12 @@ typedef struct masking_config {
 } masking_config;
 
 static const pg_option masking_options[] = {
-    {.name = "scope",
-     .type = PG_OPTION_CHOICE,
-     .offset = offsetof(masking_config, scope),
-     .fallback = "per-class",
-     .choices = scopes,
+    {"scope", PG_OPTION_CHOICE, offsetof(masking_config, scope), "per-class", .choices = scopes,
      .help = "per-class: every class masked on its own, certified; predicted: as published, no proof"},
     PG_FEATURE_OPTIONS(masking_config),
-    {.name = "clip",
-     .type = PG_OPTION_RANGE,
-     .offset = offsetof(masking_config, clip),
-     .fallback = "auto",
+    {"clip", PG_OPTION_RANGE, offsetof(masking_config, clip), "auto",
      .help = "bounds of a feature, the lower one 0; auto: 0:inf for logits, else 0:1"},
-    {.name = "threshold",
-     .type = PG_OPTION_PPM,
-     .offset = offsetof(masking_config, threshold_ppm),
-     .fallback = "0",
-     .min = 0,
-     .max = 1,
+    {"threshold", PG_OPTION_PPM, offsetof(masking_config, threshold_ppm), "0", 0, 1,
      .help = "share T of a class's evidence above which its heaviest window is masked"},
     {0},
 };

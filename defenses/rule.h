@@ -21,25 +21,15 @@ pg_evidence_spec pg_feature_spec(const pg_feature_choice *choice, double clip_lo
 void pg_feature_normalize(pg_feature_choice *choice);
 
 /* The option rows of it; `config_type` has a pg_feature_choice named `feature`. */
+/* clang-format off */
 #define PG_FEATURE_OPTIONS(config_type)                                                                           \
-    {.name = "feature",                                                                                           \
-     .type = PG_OPTION_CHOICE,                                                                                    \
-     .offset = offsetof(config_type, feature.type),                                                               \
-     .fallback = "logits",                                                                                        \
-     .choices = pg_feature_names,                                                                                 \
+    {"feature", PG_OPTION_CHOICE, offsetof(config_type, feature.type), "logits", .choices = pg_feature_names,     \
      .help = "what a position says about a class"},                                                               \
-        {.name = "theta",                                                                                         \
-         .type = PG_OPTION_DECIMAL,                                                                               \
-         .offset = offsetof(config_type, feature.theta),                                                          \
-         .fallback = "0",                                                                                         \
-         .min = 0,                                                                                                \
-         .max = 1,                                                                                                \
-         .help = "prediction: a vote for every class of at least this confidence; 0: one vote, for the largest"}, \
-    {                                                                                                             \
-        .name = "temperature", .type = PG_OPTION_DECIMAL, .offset = offsetof(config_type, feature.temperature),   \
-        .fallback = "1", .min = 0.01, .max = 100, .later = true,                                                  \
-        .help = "of confidences: logits are divided by it before the softmax; below 1 they come closer to votes"  \
-    }
+    {"theta", PG_OPTION_DECIMAL, offsetof(config_type, feature.theta), "0", 0, 1,                                 \
+     .help = "prediction: a vote for every class of at least this confidence; 0: one vote, for the largest"},     \
+    {"temperature", PG_OPTION_DECIMAL, offsetof(config_type, feature.temperature), "1", 0.01, 100, .later = true, \
+     .help = "of confidences: logits are divided by it before the softmax; below 1 they come closer to votes"}
+/* clang-format on */
 
 /* A verdict with nothing but its prediction. */
 pg_verdict pg_verdict_of(int prediction);

@@ -17,12 +17,7 @@ typedef struct trimmed_config {
 
 static const pg_option trimmed_options[] = {
     PG_FEATURE_OPTIONS(trimmed_config),
-    {.name = "trim",
-     .type = PG_OPTION_INT,
-     .offset = offsetof(trimmed_config, trim),
-     .fallback = "4",
-     .min = 0,
-     .max = PG_POSITIONS_MAX,
+    {"trim", PG_OPTION_INT, offsetof(trimmed_config, trim), "4", 0, PG_POSITIONS_MAX,
      .help = "values dropped at either end; certifies windows of at most this many positions"},
     {0},
 };

@@ -21,32 +21,19 @@ typedef struct bagnet {
     char kernel3[PG_OPTION_TEXT_MAX], strides[PG_OPTION_TEXT_MAX], blocks[PG_OPTION_TEXT_MAX];
 } bagnet;
 
-#define BAGNET_OPTIONS(kernel3_default)                                                                  \
-    {                                                                                                    \
-        {.name = "width",                                                                                \
-         .type = PG_OPTION_INT,                                                                          \
-         .offset = offsetof(bagnet, width),                                                              \
-         .fallback = "64",                                                                               \
-         .min = 4,                                                                                       \
-         .max = 512,                                                                                     \
-         .help = "channels of the stem; the stages end in 4, 8, 16, 32 times as many"},                  \
-            {.name = "kernel3",                                                                          \
-             .type = PG_OPTION_TEXT,                                                                     \
-             .offset = offsetof(bagnet, kernel3),                                                        \
-             .fallback = kernel3_default,                                                                \
-             .help = "one digit a stage: 1 where its first block has a 3 x 3 kernel"},                   \
-            {.name = "strides",                                                                          \
-             .type = PG_OPTION_TEXT,                                                                     \
-             .offset = offsetof(bagnet, strides),                                                        \
-             .fallback = "2,2,2,1",                                                                      \
-             .help = "stride of each stage, 1 to 4, separated by commas"},                               \
-            {.name = "blocks",                                                                           \
-             .type = PG_OPTION_TEXT,                                                                     \
-             .offset = offsetof(bagnet, blocks),                                                         \
-             .fallback = "3,4,6,3",                                                                      \
-             .help = "bottlenecks of each stage, 0 to 36, separated by commas; 0 leaves the stage out"}, \
-            PG_NORMALISATION_OPTIONS(bagnet, pixels), {0},                                               \
-    }
+/* clang-format off */
+#define BAGNET_OPTIONS(kernel3_default) {                                                       \
+    {"width", PG_OPTION_INT, offsetof(bagnet, width), "64", 4, 512,                             \
+     .help = "channels of the stem; the stages end in 4, 8, 16, 32 times as many"},             \
+    {"kernel3", PG_OPTION_TEXT, offsetof(bagnet, kernel3), kernel3_default,                     \
+     .help = "one digit a stage: 1 where its first block has a 3 x 3 kernel"},                  \
+    {"strides", PG_OPTION_TEXT, offsetof(bagnet, strides), "2,2,2,1",                           \
+     .help = "stride of each stage, 1 to 4, separated by commas"},                              \
+    {"blocks", PG_OPTION_TEXT, offsetof(bagnet, blocks), "3,4,6,3",                             \
+     .help = "bottlenecks of each stage, 0 to 36, separated by commas; 0 leaves the stage out"},\
+    PG_NORMALISATION_OPTIONS(bagnet, pixels), {0},                                              \
+}
+/* clang-format on */
 
 static const pg_option options9[] = BAGNET_OPTIONS("1100");
 static const pg_option options17[] = BAGNET_OPTIONS("1110");

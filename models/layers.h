@@ -21,19 +21,12 @@ pg_value pg_layer_input(pg_builder *b, pg_tensor *pixels, int channels, int heig
 typedef struct pg_normalisation {
     pg_rgb mean, std;
 } pg_normalisation;
-#define PG_NORMALISATION_OPTIONS(config_of, field)                                                                        \
-    {.name = "mean",                                                                                                      \
-     .type = PG_OPTION_RGB,                                                                                               \
-     .offset = offsetof(config_of, field.mean),                                                                           \
-     .fallback = "0.5",                                                                                                   \
-     .min = -1000,                                                                                                        \
-     .max = 1000,                                                                                                         \
-     .later = true,                                                                                                       \
-     .help = "of pixels in [0, 1], for each channel: the network sees (pixel - mean) / std"},                             \
-    {                                                                                                                     \
-        .name = "std", .type = PG_OPTION_RGB, .offset = offsetof(config_of, field.std), .fallback = "0.25", .min = 0.001, \
-        .max = 1000, .later = true, .help = "see mean"                                                                    \
-    }
+/* clang-format off */
+#define PG_NORMALISATION_OPTIONS(config_of, field)                                                                 \
+    {"mean", PG_OPTION_RGB, offsetof(config_of, field.mean), "0.5", -1000, 1000, .later = true,                    \
+     .help = "of pixels in [0, 1], for each channel: the network sees (pixel - mean) / std"},                      \
+    {"std", PG_OPTION_RGB, offsetof(config_of, field.std), "0.25", 0.001, 1000, .later = true, .help = "see mean"}
+/* clang-format on */
 pg_value pg_layer_normalise(pg_builder *b, pg_value pixels, const pg_normalisation *n);
 
 /* Convolution without bias, then batch norm (none where `bn` is NULL); `conv` and `bn` are the names. Where the map is one row

@@ -18,40 +18,30 @@ typedef struct null_config {
 
 PG_MODEL(null)
 
-/* clang-format off */
 #define AT(field_) offsetof(null_config, field_)
 static const pg_option options[] = {
-    {.name = "classes", .type = PG_OPTION_INT, .offset = AT(classes), .fallback = "10", .min = 2, .max = 100000, .help = "classes"},
-    {.name = "crash_image", .type = PG_OPTION_INT, .offset = AT(crash_image), .fallback = "-1", .min = -1, .max = 1e9,
-     .recorded_only = true, .help = "the forward pass that holds this image aborts the process; -1: none"},
-    {.name = "fail_image", .type = PG_OPTION_INT, .offset = AT(fail_image), .fallback = "-1", .min = -1, .max = 1e9,
-     .recorded_only = true, .help = "the forward pass that holds this image fails; -1: none"},
-    {.name = "field", .type = PG_OPTION_INT, .offset = AT(field), .fallback = "7", .min = 1, .max = 4096,
-     .help = "receptive field it claims, pixels"},
-    {.name = "height", .type = PG_OPTION_INT, .offset = AT(height), .fallback = "6", .min = 1, .max = 1024, .help = "rows of the map"},
-    {.name = "input_height", .type = PG_OPTION_INT, .offset = AT(input_height), .fallback = "32", .min = 1, .max = 4096,
-     .help = "height of the images, pixels"},
-    {.name = "input_width", .type = PG_OPTION_INT, .offset = AT(input_width), .fallback = "32", .min = 1, .max = 4096,
-     .help = "width of the images, pixels"},
-    {.name = "large_every", .type = PG_OPTION_INT, .offset = AT(large_every), .fallback = "0", .min = 0, .max = 1e9, .later = true,
+    {"classes", PG_OPTION_INT, AT(classes), "10", 2, 100000, .help = "classes"},
+    {"crash_image", PG_OPTION_INT, AT(crash_image), "-1", -1, 1e9, .recorded_only = true,
+     .help = "the forward pass that holds this image aborts the process; -1: none"},
+    {"fail_image", PG_OPTION_INT, AT(fail_image), "-1", -1, 1e9, .recorded_only = true,
+     .help = "the forward pass that holds this image fails; -1: none"},
+    {"field", PG_OPTION_INT, AT(field), "7", 1, 4096, .help = "receptive field it claims, pixels"},
+    {"height", PG_OPTION_INT, AT(height), "6", 1, 1024, .help = "rows of the map"},
+    {"input_height", PG_OPTION_INT, AT(input_height), "32", 1, 4096, .help = "height of the images, pixels"},
+    {"input_width", PG_OPTION_INT, AT(input_width), "32", 1, 4096, .help = "width of the images, pixels"},
+    {"large_every", PG_OPTION_INT, AT(large_every), "0", 0, 1e9, .later = true,
      .help = "a logit of 5000 in one image of so many; 0: never"},
-    {.name = "memory_images", .type = PG_OPTION_INT, .offset = AT(memory_images), .fallback = "0", .min = 0, .max = 1e9,
-     .recorded_only = true, .help = "a forward pass of more images is out of memory; 0: never"},
-    {.name = "nan_every", .type = PG_OPTION_INT, .offset = AT(nan_every), .fallback = "0", .min = 0, .max = 1e9,
-     .help = "a NaN in one image of so many; 0: never"},
-    {.name = "padding", .type = PG_OPTION_INT, .offset = AT(padding), .fallback = "0", .min = 0, .max = 4096,
-     .help = "pixels before the first field"},
-    {.name = "seed", .type = PG_OPTION_INT, .offset = AT(seed), .fallback = "0", .min = 0, .max = 1e15, .help = "seed of the hash"},
-    {.name = "sleep_us", .type = PG_OPTION_INT, .offset = AT(sleep_us), .fallback = "0", .min = 0, .max = 1e7, .recorded_only = true,
-     .help = "time an image takes, microseconds"},
-    {.name = "stride", .type = PG_OPTION_INT, .offset = AT(stride), .fallback = "5", .min = 1, .max = 4096,
-     .help = "stride it claims, pixels"},
-    {.name = "width", .type = PG_OPTION_INT, .offset = AT(width), .fallback = "6", .min = 1, .max = 1024, .help = "columns of the map"},
-    {.name = "wrap", .type = PG_OPTION_CHOICE, .offset = AT(wrap), .fallback = "none", .choices = pg_wraps,
-     .help = "axes on which the map wraps"},
+    {"memory_images", PG_OPTION_INT, AT(memory_images), "0", 0, 1e9, .recorded_only = true,
+     .help = "a forward pass of more images is out of memory; 0: never"},
+    {"nan_every", PG_OPTION_INT, AT(nan_every), "0", 0, 1e9, .help = "a NaN in one image of so many; 0: never"},
+    {"padding", PG_OPTION_INT, AT(padding), "0", 0, 4096, .help = "pixels before the first field"},
+    {"seed", PG_OPTION_INT, AT(seed), "0", 0, 1e15, .help = "seed of the hash"},
+    {"sleep_us", PG_OPTION_INT, AT(sleep_us), "0", 0, 1e7, .recorded_only = true, .help = "time an image takes, microseconds"},
+    {"stride", PG_OPTION_INT, AT(stride), "5", 1, 4096, .help = "stride it claims, pixels"},
+    {"width", PG_OPTION_INT, AT(width), "6", 1, 1024, .help = "columns of the map"},
+    {"wrap", PG_OPTION_CHOICE, AT(wrap), "none", .choices = pg_wraps, .help = "axes on which the map wraps"},
     {0},
 };
-/* clang-format on */
 
 static pg_axis axis_of(const null_config *c, int64_t positions, bool wrap)
 {

@@ -18,17 +18,13 @@ typedef struct pg_resnet {
 } pg_resnet;
 
 /* Rows of the option tables; `channels` says what width counts. */
-#define PG_RESNET_WIDTH(config_of, field, channels)                                                                           \
-    {                                                                                                                         \
-        .name = "width", .type = PG_OPTION_INT, .offset = offsetof(config_of, field), .fallback = "64", .min = 4, .max = 512, \
-        .help = channels                                                                                                      \
-    }
-#define PG_RESNET_STEM(config_of, field, stem_of, added_later)                                               \
-    {                                                                                                        \
-        .name = "stem", .type = PG_OPTION_CHOICE, .offset = offsetof(config_of, field), .fallback = stem_of, \
-        .choices = pg_stems, .later = added_later,                                                           \
-        .help = "small: 3 x 3, for 32 px; imagenet: 7 x 7 and a maximum, a quarter of the side"              \
-    }
+/* clang-format off */
+#define PG_RESNET_WIDTH(config_of, field, channels)                                      \
+    {"width", PG_OPTION_INT, offsetof(config_of, field), "64", 4, 512, .help = channels}
+#define PG_RESNET_STEM(config_of, field, stem_of, added_later)                                                 \
+    {"stem", PG_OPTION_CHOICE, offsetof(config_of, field), stem_of, .choices = pg_stems, .later = added_later, \
+     .help = "small: 3 x 3, for 32 px; imagenet: 7 x 7 and a maximum, a quarter of the side"}
+/* clang-format on */
 #define PG_RESNET18_CHANNELS "channels of the first stage; each stage doubles them"
 #define PG_RESNET50_CHANNELS "channels of the stem; the stages end in 4, 8, 16, 32 times as many"
 

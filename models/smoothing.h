@@ -17,32 +17,17 @@ typedef enum pg_cells { PG_CELLS_COLUMN, PG_CELLS_ROW, PG_CELLS_BLOCK } pg_cells
 extern const char *const pg_smoothing_encodings[], *const pg_smoothing_shapes[]; /* for options; NULL-terminated */
 
 /* The rows of the option table; defaults are texts. */
-#define PG_SMOOTHING_OPTIONS(config_of, field, band_px, encoded)                                                     \
-    {.name = "band",                                                                                                 \
-     .type = PG_OPTION_INT,                                                                                          \
-     .offset = offsetof(config_of, field.band),                                                                      \
-     .fallback = band_px,                                                                                            \
-     .min = 1,                                                                                                       \
-     .max = 512,                                                                                                     \
-     .help = "columns in a band (or its rows, or the side of a block), pixels"},                                     \
-        {.name = "stride",                                                                                           \
-         .type = PG_OPTION_INT,                                                                                      \
-         .offset = offsetof(config_of, field.stride),                                                                \
-         .fallback = "1",                                                                                            \
-         .min = 1,                                                                                                   \
-         .max = 512,                                                                                                 \
-         .help = "pixels between bands, or blocks on either axis"},                                                  \
-        {.name = "encoding",                                                                                         \
-         .type = PG_OPTION_CHOICE,                                                                                   \
-         .offset = offsetof(config_of, field.encoding),                                                              \
-         .fallback = encoded,                                                                                        \
-         .choices = pg_smoothing_encodings,                                                                          \
-         .help = "band: the band alone with its place; ablation: the full image, zero outside the band"},            \
-    {                                                                                                                \
-        .name = "shape", .type = PG_OPTION_CHOICE, .offset = offsetof(config_of, field.shape), .fallback = "column", \
-        .choices = pg_smoothing_shapes, .later = true,                                                               \
-        .help = "what the network sees at a time: a band of columns, a band of rows, a square block"                 \
-    }
+/* clang-format off */
+#define PG_SMOOTHING_OPTIONS(config_of, field, band_px, encoded)                                                    \
+    {"band", PG_OPTION_INT, offsetof(config_of, field.band), band_px, 1, 512,                                       \
+     .help = "columns in a band (or its rows, or the side of a block), pixels"},                                    \
+    {"stride", PG_OPTION_INT, offsetof(config_of, field.stride), "1", 1, 512,                                       \
+     .help = "pixels between bands, or blocks on either axis"},                                                     \
+    {"encoding", PG_OPTION_CHOICE, offsetof(config_of, field.encoding), encoded, .choices = pg_smoothing_encodings, \
+     .help = "band: the band alone with its place; ablation: the full image, zero outside the band"},               \
+    {"shape", PG_OPTION_CHOICE, offsetof(config_of, field.shape), "column", .choices = pg_smoothing_shapes,         \
+     .later = true, .help = "what the network sees at a time: a band of columns, a band of rows, a square block"}
+/* clang-format on */
 
 /* An architecture with its resolved options. */
 typedef struct pg_smoothed {

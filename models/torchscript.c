@@ -22,31 +22,25 @@ typedef struct torchscript {
 
 PG_MODEL(torchscript)
 
-/* clang-format off */
 #define AT(field_) offsetof(torchscript, field_)
 static const pg_option options[] = {
-    {.name = "bytes", .type = PG_OPTION_INT, .offset = AT(bytes), .fallback = "1", .min = 1, .max = 1e10, .help = "size of the module; set by import"},
-    {.name = "rows", .type = PG_OPTION_INT, .offset = AT(rows.positions), .fallback = "1", .min = 1, .max = 4096, .help = "of the map; set by import"},
-    {.name = "columns", .type = PG_OPTION_INT, .offset = AT(columns.positions), .fallback = "1", .min = 1, .max = 4096, .help = "of the map; set by import"},
-    {.name = "row_field", .type = PG_OPTION_INT, .offset = AT(rows.field), .fallback = "0", .min = 0, .max = 4096,
-     .help = "rows of pixels that a position sees; 0: all"},
-    {.name = "row_stride", .type = PG_OPTION_INT, .offset = AT(rows.stride), .fallback = "1", .min = 1, .max = 4096,
-     .help = "rows of pixels between neighbouring positions"},
-    {.name = "row_padding", .type = PG_OPTION_INT, .offset = AT(rows.padding), .fallback = "0", .min = 0, .max = 4096,
+    {"bytes", PG_OPTION_INT, AT(bytes), "1", 1, 1e10, .help = "size of the module; set by import"},
+    {"rows", PG_OPTION_INT, AT(rows.positions), "1", 1, 4096, .help = "of the map; set by import"},
+    {"columns", PG_OPTION_INT, AT(columns.positions), "1", 1, 4096, .help = "of the map; set by import"},
+    {"row_field", PG_OPTION_INT, AT(rows.field), "0", 0, 4096, .help = "rows of pixels that a position sees; 0: all"},
+    {"row_stride", PG_OPTION_INT, AT(rows.stride), "1", 1, 4096, .help = "rows of pixels between neighbouring positions"},
+    {"row_padding", PG_OPTION_INT, AT(rows.padding), "0", 0, 4096,
      .help = "rows of pixels by which the first field stands out of the image"},
-    {.name = "column_field", .type = PG_OPTION_INT, .offset = AT(columns.field), .fallback = "0", .min = 0, .max = 4096,
-     .help = "columns of pixels that a position sees; 0: all"},
-    {.name = "column_stride", .type = PG_OPTION_INT, .offset = AT(columns.stride), .fallback = "1", .min = 1, .max = 4096,
+    {"column_field", PG_OPTION_INT, AT(columns.field), "0", 0, 4096, .help = "columns of pixels that a position sees; 0: all"},
+    {"column_stride", PG_OPTION_INT, AT(columns.stride), "1", 1, 4096,
      .help = "columns of pixels between neighbouring positions"},
-    {.name = "column_padding", .type = PG_OPTION_INT, .offset = AT(columns.padding), .fallback = "0", .min = 0, .max = 4096,
+    {"column_padding", PG_OPTION_INT, AT(columns.padding), "0", 0, 4096,
      .help = "columns of pixels by which the first field stands out of the image"},
-    {.name = "wrap", .type = PG_OPTION_CHOICE, .offset = AT(wrap), .fallback = "none", .choices = pg_wraps,
-     .help = "axes on which fields wrap round the image"},
+    {"wrap", PG_OPTION_CHOICE, AT(wrap), "none", .choices = pg_wraps, .help = "axes on which fields wrap round the image"},
     PG_NORMALISATION_OPTIONS(torchscript, pixels),
     {0},
 };
 #undef AT
-/* clang-format on */
 
 static int axis_of(const char *name, const script_axis *a, bool wrap, int size, pg_axis *out)
 {

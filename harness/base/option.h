@@ -1,7 +1,13 @@
 /* Option tables: one table drives parsing, range errors, help, the recorded configuration and the docs.
  *
  * A table is a const array that ends with a row whose name is NULL. Each row names a field of a plain struct by offset. The
- * C type of the field follows from the row's type (see pg_option_type). */
+ * C type of the field follows from the row's type (see pg_option_type).
+ *
+ *     static const pg_option options[] = {
+ *         {"steps", PG_OPTION_INT, offsetof(config, steps), "100", 1, 10000, .help = "steps of an attempt"},
+ *         {"loss", PG_OPTION_CHOICE, offsetof(config, loss), "margin", .choices = losses, .help = "what is raised"},
+ *         {0},
+ *     }; */
 #ifndef PG_BASE_OPTION_H
 #define PG_BASE_OPTION_H
 

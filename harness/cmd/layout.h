@@ -22,30 +22,23 @@ typedef struct pg_layout_request {
 } pg_layout_request;
 
 /* Options that commands share, for a pg_layout_request at an offset of the request. */
-#define PG_LAYOUT_ROWS_ROW(at)                                                        \
-    {                                                                                 \
-        0, "rows", "KEYS", "settings that make the rows, comma-separated", "defense", \
-            (at) + offsetof(pg_layout_request, rows), PG_TEXT                         \
-    }
-#define PG_LAYOUT_COLS_ROW(at)                                                                                          \
-    {                                                                                                                   \
-        0, "cols", "KEYS", "settings that make the columns; what else varies becomes part of the row's label", "patch", \
-            (at) + offsetof(pg_layout_request, cols), PG_TEXT                                                           \
-    }
-#define PG_LAYOUT_METRICS_ROW(at, text)                                                                  \
-    {                                                                                                    \
-        0, "metrics", "NAMES", (text), "clean,attacked,certified,certified_published,published_audited", \
-            (at) + offsetof(pg_layout_request, metrics), PG_TEXT                                         \
-    }
-#define PG_LAYOUT_PAPER_ROW(at)                                                                                             \
-    {                                                                                                                       \
-        0, "paper", "TABLE",                                                                                                \
-            "the publication's numbers beside ours, with the difference: II, IV to XXI, or revision (the per-class "        \
-            "certificates "                                                                                                 \
-            "of its later revision); cells of the same data set, family of networks, defense, feature type, threshold and " \
-            "share of the patch are compared",                                                                              \
-            NULL, (at) + offsetof(pg_layout_request, paper), PG_TEXT                                                        \
-    }
+/* clang-format off */
+#define PG_LAYOUT_ROWS_ROW(at)                                                     \
+    {0, "rows", "KEYS", "settings that make the rows, comma-separated", "defense", \
+     (at) + offsetof(pg_layout_request, rows), PG_TEXT}
+#define PG_LAYOUT_COLS_ROW(at)                                                                                       \
+    {0, "cols", "KEYS", "settings that make the columns; what else varies becomes part of the row's label", "patch", \
+     (at) + offsetof(pg_layout_request, cols), PG_TEXT}
+#define PG_LAYOUT_METRICS_ROW(at, text)                                                               \
+    {0, "metrics", "NAMES", (text), "clean,attacked,certified,certified_published,published_audited", \
+     (at) + offsetof(pg_layout_request, metrics), PG_TEXT}
+#define PG_LAYOUT_PAPER_ROW(at)                                                                                     \
+    {0, "paper", "TABLE",                                                                                           \
+     "the publication's numbers beside ours, with the difference: II, IV to XXI, or revision (the per-class "       \
+     "certificates of its later revision); cells of the same data set, family of networks, defense, feature type, " \
+     "threshold and share of the patch are compared",                                                               \
+     NULL, (at) + offsetof(pg_layout_request, paper), PG_TEXT}
+/* clang-format on */
 
 typedef struct pg_layout {
     pg_table table; /* ready to print; its strings belong to the layout */

@@ -11,55 +11,31 @@ typedef struct pg_matrix_args {
     pg_texts overrides;
 } pg_matrix_args;
 
+/* clang-format off */
 /* Rows for a pg_matrix_args at an offset of the request. */
-#define PG_MATRIX_ROW(at)                                                                                      \
-    {                                                                                                          \
-        0, NULL, "MATRIX.toml", NULL, NULL, (at) + offsetof(pg_matrix_args, matrix), PG_TEXT_FULL, PG_REQUIRED \
-    }
-#define PG_MATRIX_SET_ROW(at)                                                                                            \
-    {                                                                                                                    \
-        'S', "set", "KEY=VALUE",                                                                                         \
-            "replace or add a key of the matrix, or an option as MODULE.OPTION; values with commas between them are an " \
-            "axis, a comma in a value is written \\,",                                                                   \
-            NULL, (at) + offsetof(pg_matrix_args, overrides), PG_TEXTS                                                   \
-    }
-#define PG_DEVICE_ROW(at)                                                                        \
-    {                                                                                            \
-        0, "device", "D", "auto, cpu, cuda:N, or cuda: all GPUs, one to a worker", "auto", (at), \
-            PG_CALL(pg_device_set, "auto, cpu, cuda or cuda:N")                                  \
-    }
-int pg_device_set(const char *text, void *field); /* for that row */
-
+#define PG_MATRIX_ROW(at)                                                                                    \
+    {0, NULL, "MATRIX.toml", NULL, NULL, (at) + offsetof(pg_matrix_args, matrix), PG_TEXT_FULL, PG_REQUIRED}
+#define PG_MATRIX_SET_ROW(at)                                                                                     \
+    {'S', "set", "KEY=VALUE",                                                                                     \
+     "replace or add a key of the matrix, or an option as MODULE.OPTION; values with commas between them are an " \
+     "axis, a comma in a value is written \\,", NULL, (at) + offsetof(pg_matrix_args, overrides), PG_TEXTS}
+#define PG_DEVICE_ROW(at)                                                                     \
+    {0, "device", "D", "auto, cpu, cuda:N, or cuda: all GPUs, one to a worker", "auto", (at), \
+     PG_CALL(pg_device_set, "auto, cpu, cuda or cuda:N")}
 /* Of what computes; int64_t each. */
-#define PG_THREADS_ROW(at)                                                               \
-    {                                                                                    \
-        0, "threads", "N", "cores of a forward pass; 0: all", "0", (at), PG_INT(0, 1024) \
-    }
-#define PG_BATCH_ROW(at)                                                                                \
-    {                                                                                                   \
-        0, "batch", "N", "images of a forward pass", PG_STRING(PG_BATCH_DEFAULT), (at), PG_INT(1, 4096) \
-    }
-#define PG_JOBS_ROW(at)                                                                           \
-    {                                                                                             \
-        'j', "jobs", "N", "workers, each with its share of the cores", "1", (at), PG_INT(1, 1024) \
-    }
-#define PG_TASK_IMAGES_ROW(at)                                                                                             \
-    {                                                                                                                      \
-        0, "task-images", "N",                                                                                             \
-            "images of a task, rounded up to whole batches; under attack at most 64, rounded up to whole groups of those " \
-            "that are attacked at a time",                                                                                 \
-            "256", (at), PG_INT(1, 1000000)                                                                                \
-    }
-#define PG_DTYPE_ROW(at)                                                           \
-    {                                                                              \
-        0, "dtype", "T", "of the network", "fp32", (at), PG_CHOICE(pg_dtype_names) \
-    }
-
+#define PG_THREADS_ROW(at) {0, "threads", "N", "cores of a forward pass; 0: all", "0", (at), PG_INT(0, 1024)}
+#define PG_BATCH_ROW(at) {0, "batch", "N", "images of a forward pass", PG_STRING(PG_BATCH_DEFAULT), (at), PG_INT(1, 4096)}
+#define PG_JOBS_ROW(at) {'j', "jobs", "N", "workers, each with its share of the cores", "1", (at), PG_INT(1, 1024)}
+#define PG_TASK_IMAGES_ROW(at)                                                                                      \
+    {0, "task-images", "N",                                                                                         \
+     "images of a task, rounded up to whole batches; under attack at most 64, rounded up to whole groups of those " \
+     "that are attacked at a time", "256", (at), PG_INT(1, 1000000)}
+#define PG_DTYPE_ROW(at) {0, "dtype", "T", "of the network", "fp32", (at), PG_CHOICE(pg_dtype_names)}
 /* Options of modules, where there is no matrix: no axes, commas belong to the value. */
-#define PG_SET_ROW(at, text)                                  \
-    {                                                         \
-        'S', "set", "KEY=VALUE", (text), NULL, (at), PG_TEXTS \
-    }
+#define PG_SET_ROW(at, text) {'S', "set", "KEY=VALUE", (text), NULL, (at), PG_TEXTS}
+/* clang-format on */
+
+int pg_device_set(const char *text, void *field); /* for PG_DEVICE_ROW */
 
 int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, pg_plan **out) PG_MUST_USE;
 

@@ -9,10 +9,9 @@ typedef struct kind {
     const char *magic, *name;
 } kind;
 
-#define MAGIC(at, text, name)            \
-    {                                    \
-        at, sizeof(text) - 1, text, name \
-    }
+/* clang-format off */
+#define MAGIC(at, text, name) {at, sizeof(text) - 1, text, name}
+/* clang-format on */
 static const kind others[] = {
     MAGIC(0, "GIF8", "a GIF image"),
     MAGIC(8, "WEBP", "a WebP image"),

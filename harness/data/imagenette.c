@@ -16,11 +16,7 @@ static const pg_fetch archives[] = {
 static const char *const sides[] = {"320", "160", "full", NULL};
 
 static const pg_option fetch_options[] = {
-    {.name = "side",
-     .type = PG_OPTION_CHOICE,
-     .offset = offsetof(options, side),
-     .fallback = "320",
-     .choices = sides,
+    {"side", PG_OPTION_CHOICE, offsetof(options, side), "320", .choices = sides,
      .help = "the archive whose images have a shorter side of so many pixels; full: as they were taken"},
     {0}};
 

@@ -20,12 +20,7 @@ static const pg_option my_attack_options[] = {
     PG_LOCATION_OPTIONS(my_attack_config),
     PG_TARGET_OPTION(my_attack_config),
     PG_LOSS_OPTION(my_attack_config, "margin"),
-    {.name = "steps",
-     .type = PG_OPTION_INT,
-     .offset = offsetof(my_attack_config, steps),
-     .fallback = "20",
-     .min = 0,
-     .max = 1000000,
+    {"steps", PG_OPTION_INT, offsetof(my_attack_config, steps), "20", 0, 1000000,
      .help = "patches tried at a place, besides the first"},
     {0},
 };

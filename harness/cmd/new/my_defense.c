@@ -16,12 +16,7 @@ typedef struct my_defense_config {
 } my_defense_config;
 
 static const pg_option my_defense_options[] = {
-    {.name = "theta",
-     .type = PG_OPTION_DECIMAL,
-     .offset = offsetof(my_defense_config, theta),
-     .fallback = "0.5",
-     .min = 0.05,
-     .max = 1,
+    {"theta", PG_OPTION_DECIMAL, offsetof(my_defense_config, theta), "0.5", 0.05, 1,
      .help = "a position votes for every class of at least this confidence"},
     {0},
 };

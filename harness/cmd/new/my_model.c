@@ -14,12 +14,7 @@ typedef struct my_model_config {
 } my_model_config;
 
 static const pg_option my_model_options[] = {
-    {.name = "width",
-     .type = PG_OPTION_INT,
-     .offset = offsetof(my_model_config, width),
-     .fallback = "16",
-     .min = 1,
-     .max = 512,
+    {"width", PG_OPTION_INT, offsetof(my_model_config, width), "16", 1, 512,
      .help = "channels of the first layer; the third has four times as many"},
     PG_NORMALISATION_OPTIONS(my_model_config, pixels),
     {0},
