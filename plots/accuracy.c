@@ -116,7 +116,8 @@ out:
 
 const pg_figure pg_figure_accuracy = {
     .name = "accuracy",
-    .summary = "clean and certified accuracy by defense and patch size, with 95% intervals",
+    .summary = "clean and certified accuracy by row and column, with 95% intervals",
+    .requires = "results",
     .script = pg_script_accuracy,
     .write = write,
 };

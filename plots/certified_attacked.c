@@ -102,6 +102,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 const pg_figure pg_figure_certified_attacked = {
     .name = "certified-attacked",
     .summary = "certified accuracy, accuracy under attack and clean accuracy of every cell with an attack",
+    .requires = "an attack",
     .script = pg_script_certified_attacked,
     .write = write,
 };

@@ -30,6 +30,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 const pg_figure pg_figure_clip = {
     .name = "clip",
     .summary = "accuracy against the upper bound of a feature",
+    .requires = "several values of clip",
     .script = pg_script_sweep,
     .columns = "clip",
     .write = write,

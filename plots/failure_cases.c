@@ -97,6 +97,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 const pg_figure pg_figure_failure_cases = {
     .name = "failure-cases",
     .summary = "failure cases of the published certificate by threshold, stacked",
+    .requires = "robust-masking.scope = \"predicted\"",
     .script = pg_script_failure_cases,
     .columns = "threshold",
     .write = write,

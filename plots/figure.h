@@ -26,12 +26,13 @@ typedef enum pg_figure_reads {
 } pg_figure_reads;
 
 typedef struct pg_figure {
-    const char *name;    /* required: as in `patchgauge plot NAME`, and of the files */
-    const char *summary; /* required: one line */
-    const char *script;  /* required: text of the gnuplot script beside the figure's file */
-    const char *columns; /* optional: the setting that makes the columns of its table; NULL: as the user likes */
-    unsigned reads;      /* optional: pg_figure_reads: what its table holds besides counts */
-    bool computes;       /* optional: not only read from the database, so only drawn when asked for by name */
+    const char *name;     /* required: as in `patchgauge plot NAME`, and of the files */
+    const char *summary;  /* required: what it shows, one line; users read it in `patchgauge help plot` */
+    const char *requires; /* required: what the matrix or its results must have for it, a few words, read there too */
+    const char *script;   /* required: text of the gnuplot script beside the figure's file */
+    const char *columns;  /* optional: the setting that makes the columns of its table; NULL: as the user likes */
+    unsigned reads;       /* optional: pg_figure_reads: what its table holds besides counts */
+    bool computes;        /* optional: not only read from the database, so only drawn when asked for by name */
     /* required: fills both buffers from the cells of a matrix; PG_EINPUT where this figure cannot show them */
     int (*write)(const pg_table *table, pg_figure_data *out);
 } pg_figure;

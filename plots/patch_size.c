@@ -29,6 +29,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 const pg_figure pg_figure_patch_size = {
     .name = "patch-size",
     .summary = "accuracy against the size of the patch",
+    .requires = "several patch sizes",
     .script = pg_script_sweep,
     .columns = "patch",
     .write = write,

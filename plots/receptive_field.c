@@ -17,7 +17,8 @@ static int write(const pg_table *table, pg_figure_data *out)
 
 const pg_figure pg_figure_receptive_field = {
     .name = "receptive-field",
-    .summary = "accuracy against the receptive field of the network, or the width of its bands",
+    .summary = "accuracy against the receptive field of the network, or the width of its column or row ablations",
+    .requires = "networks of several receptive fields",
     .script = pg_script_sweep,
     .columns = "receptive-field",
     .write = write,

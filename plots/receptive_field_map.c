@@ -150,7 +150,8 @@ static int write(const pg_table *table, pg_figure_data *out)
 
 const pg_figure pg_figure_receptive_field_map = {
     .name = "receptive-field-map",
-    .summary = "the pixels that a position of each network depends on, by gradients (runs the networks)",
+    .summary = "the pixels that a position of each network depends on, by gradients on 64 images",
+    .requires = "libtorch; runs the networks, so `all` leaves it out",
     .script = pg_script_receptive_field_map,
     .reads = PG_READS_MAPS,
     .computes = true,

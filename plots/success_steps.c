@@ -106,6 +106,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 const pg_figure pg_figure_success_steps = {
     .name = "success-steps",
     .summary = "accuracy under attack against the steps of the attack, and the certified accuracy below it",
+    .requires = "an attack",
     .script = pg_script_success_steps,
     .reads = PG_READS_ATTACKS,
     .write = write,

@@ -18,6 +18,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 const pg_figure pg_figure_threshold = {
     .name = "threshold",
     .summary = "accuracy against the threshold of a masking defense",
+    .requires = "several values of robust-masking.threshold",
     .script = pg_script_sweep,
     .columns = "threshold",
     .write = write,

@@ -78,7 +78,8 @@ static int write(const pg_table *table, pg_figure_data *out)
 
 const pg_figure pg_figure_time = {
     .name = "time",
-    .summary = "time an image by network and device: reading, network, certificates",
+    .summary = "milliseconds an image by network and device: reading, network, certificates",
+    .requires = "tasks that ran without the feature cache",
     .script = pg_script_time,
     .reads = PG_READS_TIMES,
     .write = write,

@@ -184,6 +184,7 @@ out:
 const pg_figure pg_figure_trade_off = {
     .name = "trade-off",
     .summary = "clean against certified accuracy, with the Pareto front of each patch size",
+    .requires = "certified images",
     .script = pg_script_trade_off,
     .write = write,
 };

@@ -59,7 +59,8 @@ static int write(const pg_table *table, pg_figure_data *out)
 
 const pg_figure pg_figure_training = {
     .name = "training",
-    .summary = "training loss and validation accuracy by epoch, from the weights files of the matrix",
+    .summary = "training loss and validation accuracy by epoch",
+    .requires = "weights files with a record of their training",
     .script = pg_script_training,
     .reads = PG_READS_TRAINING,
     .write = write,

@@ -110,7 +110,8 @@ static void help_figures(size_t width, pg_buf *out)
     pg_buf_puts(out, "figures:\n");
     for (size_t i = 0; pg_figures[i] != NULL; i++) {
         char line[256];
-        snprintf(line, sizeof line, "  %-20s  %s\n", pg_figures[i]->name, pg_figures[i]->summary);
+        snprintf(line, sizeof line, "  %-20s  %s; requires %s\n", pg_figures[i]->name, pg_figures[i]->summary,
+                 pg_figures[i]->requires);
         pg_cli_prose(line, width, out);
     }
 }
@@ -120,11 +121,9 @@ const pg_command pg_command_plot = {
     .synopsis = "plot FIGURE|all MATRIX.toml [-o DIR] [options]",
     .summary = "draw figures from the cells of a matrix (gnuplot; SVG, PNG and PDF)",
     .help =
-        "`all` draws every one that the database has data for, and says which it leaves out and why. Figures with a number on "
-        "their x axis (clip, patch-size, receptive-field, threshold) want a matrix with several values of it; other settings "
-        "that vary make lines; where a figure sets the columns itself, --cols counts for nothing. receptive-field-map runs the "
-        "networks of the matrix on the first 64 images of its data set (libtorch); it is no part of `all`. Histograms of local "
-        "logits come from `patchgauge attack`: the database does not keep local logits.\n"
+        "`all` draws every figure that the database has data for, and says which it leaves out and why. Figures of accuracy "
+        "against a number draw a line for each combination of the other settings that vary, and ignore --cols. Histograms of "
+        "local logits come from `patchgauge attack`: the database does not keep local logits.\n"
         "\n"
         "DIR/FIGURE.gp draws the same pictures again from DIR/FIGURE.tsv: gnuplot -d FIGURE.gp. Font: DejaVu Sans; a character "
         "that no font of the machine has is drawn as \"?\", and told. gnuplot has 300 s for a figure "

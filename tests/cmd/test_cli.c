@@ -229,6 +229,8 @@ static void help_names_every_metric_figure_and_format(void **state)
     for (size_t i = 0; pg_figures[i] != NULL; i++) {
         expect(pg_figures[i]->name);
         expect(pg_figures[i]->summary);
+        assert_non_null(pg_figures[i]->requires);
+        expect(pg_figures[i]->requires);
     }
 }
 
