@@ -60,6 +60,11 @@ test_names = $(patsubst test_%.c,%,$(notdir $(1)))
 TORCH_TESTS := $(call test_names,$(shell grep -l '^/\* Loads libtorch' $(TEST_C)))
 TESTS_asan  := $(if $(ALL),,$(call test_names,$(shell grep -L '^/\* Loads libtorch\. \*/' $(TEST_C))))
 TESTS_tsan  := cache prefetch log merge null queue run store workers
+ifneq ($(filter test tests,$(MAKECMDGOALS)),)
+ifneq ($(filter-out $(call test_names,$(TEST_C)),$(ONLY)),)
+$(error ONLY: no such test: $(filter-out $(call test_names,$(TEST_C)),$(ONLY)); right would be NAME of a tests/*/test_NAME.c)
+endif
+endif
 TESTS   := $(addprefix $(B)/tests/test_,$(or $(ONLY),$(TESTS_$(MODE)),$(call test_names,$(TEST_C))))
 tests/test_%.c: ; # dependencies of an earlier build may name the place of a test before it moved
 ifneq ($(wildcard tests/test_*.c)$(words $(TEST_C)),$(words $(sort $(notdir $(TEST_C)))))

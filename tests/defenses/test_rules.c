@@ -17,6 +17,11 @@ static void prepare(const rule_case *rule, setup *s)
     s->defense = pg_defense_find(rule->defense);
     assert_non_null(s->defense);
     rule_configure(s->defense, rule->options, s->config);
+    if (!s->defense->predict_double)
+        fail_msg(
+            "%s: defense %s has no predict_double; a row of tests/support/rules.h requires it: write the rule of `predict` "
+            "once more on doubles, as in defenses/clip.c, and name it in the descriptor",
+            rule->id, rule->defense);
     s->defense->evidence(s->config, &s->spec);
 }
 

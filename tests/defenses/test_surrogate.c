@@ -50,6 +50,10 @@ static void bench_open(bench *b, const char *defense, const char *options, pg_ma
 {
     *b = (bench){.defense = pg_defense_find(defense), .map = map, .positions = map.height * map.width};
     rule_configure(b->defense, options, b->config);
+    if (!b->defense->surrogate)
+        fail_msg("defense %s has no surrogate; a row of tests/support/rules.h requires it: write differentiable scores "
+                 "(defenses/surrogate.h), as in defenses/clip.c, and name them and surrogate_version in the descriptor",
+                 defense);
 }
 
 /* Scores [classes] of the logits. */

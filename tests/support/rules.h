@@ -104,6 +104,8 @@ static inline void rule_configure(const pg_defense *defense, const char *options
     char text[256];
     const char *pairs[8];
     size_t n = 0;
+    if (!defense)
+        fail_msg("a row of tests/support/rules.h names no defense: %s", pg_error_message());
     snprintf(text, sizeof text, "%s", options);
     for (char *save, *pair = strtok_r(text, " ", &save); pair; pair = strtok_r(NULL, " ", &save))
         pairs[n++] = pair;

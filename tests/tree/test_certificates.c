@@ -44,6 +44,27 @@ static bool has_heading(const char *page, const char *a, const char *b)
     return false;
 }
 
+/* Section 5 lists the rules that are marked so: its sentence "...marked `monotone`; `mean`, `clip` and `ds` are." */
+static void section_5_lists_the_monotone_rules(void **state)
+{
+    (void)state;
+    char *page = text_of(pages[CERTIFICATES]), list[512], name[NAME_MAX_BYTES];
+    const char *sentence = strstr(page, "is marked `monotone`; ");
+    assert_int_equal(sscanf(sentence ? sentence : "", "is marked `monotone`; %511[^.]", list), 1);
+    int listed = 0, marked = 0;
+    for (const char *at = list; *at; at++)
+        listed += *at == '`';
+    for (size_t i = 0; pg_defenses[i]; i++) {
+        snprintf(name, sizeof name, "`%s`", pg_defenses[i]->module.name);
+        marked += pg_defenses[i]->monotone;
+        if (pg_defenses[i]->monotone != (strstr(list, name) != NULL))
+            fail_msg("%s, section 5: %s is %smarked monotone, and the list says otherwise", pages[CERTIFICATES],
+                     pg_defenses[i]->module.name, pg_defenses[i]->monotone ? "" : "not ");
+    }
+    assert_int_equal(listed, 2 * marked);
+    free(page);
+}
+
 /* A defense, and each value of an option of fixed choices, such as rule=votes; the feature types have one section for all. */
 static void every_rule_has_a_section(void **state)
 {
@@ -189,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rule_has_a_section),
+        cmocka_unit_test(section_5_lists_the_monotone_rules),
         cmocka_unit_test(sections_name_tests_that_exist),
         cmocka_unit_test(cited_sections_exist),
         cmocka_unit_test(the_counterexample_of_the_page_breaks),

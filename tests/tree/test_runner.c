@@ -98,6 +98,14 @@ static void failures_show_the_whole_output(void **state)
     expect("why it failed\n");
 }
 
+static void unknown_names_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(sh("env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -n test ONLY='runner nonsense'"), 2);
+    expect("ONLY: no such test: nonsense; right would be NAME of a tests/*/test_NAME.c.");
+    assert_int_equal(sh("env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -n test ONLY='runner rules' >/dev/null"), 0);
+}
+
 /* Each of these leaves no line for the test that was running. */
 static void programs_that_break_off_are_failures(void **state)
 {
@@ -204,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passed_and_skipped_are_counted),
         cmocka_unit_test(failures_show_the_whole_output),
+        cmocka_unit_test(unknown_names_are_refused),
         cmocka_unit_test(programs_that_break_off_are_failures),
         cmocka_unit_test(ci_fails_on_unexpected_skips_only),
         cmocka_unit_test(ci_looks_for_skips_in_every_step),
