@@ -2,6 +2,7 @@
 #include "harness/cmd/matrix_args.h"
 
 #include "harness/base/option.h"
+#include "harness/cmd/only.h"
 
 #include <string.h>
 
@@ -21,5 +22,13 @@ int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, p
                                .overrides = args->overrides.items,
                                .n_overrides = args->overrides.n,
                                .data_dir = context->data_dir};
-    return pg_plan_open(&request, out);
+    *out = NULL;
+    int code = pg_plan_open(&request, out);
+    if (code == PG_OK)
+        code = pg_only_choose(&args->only, *out);
+    if (code != PG_OK) {
+        pg_plan_free(*out);
+        *out = NULL;
+    }
+    return code;
 }

@@ -8,7 +8,7 @@
 
 typedef struct pg_matrix_args {
     const char *matrix;
-    pg_texts overrides;
+    pg_texts overrides, only; /* --set, --only */
 } pg_matrix_args;
 
 /* clang-format off */
@@ -19,6 +19,12 @@ typedef struct pg_matrix_args {
     {'S', "set", "KEY=VALUE",                                                                                     \
      "replace or add a key of the matrix, or an option as MODULE.OPTION; values with commas between them are an " \
      "axis, a comma in a value is written \\,", NULL, (at) + offsetof(pg_matrix_args, overrides), PG_TEXTS}
+/* --only, see only.h: for a pg_texts at an offset of the request, and for that of a pg_matrix_args. */
+#define PG_ONLY_ROW(at)                                                                                                    \
+    {0, "only", "KEY=VALUE",                                                                                               \
+     "only cells with this setting; may be given several times: any of the values of one key, and each of several keys",  \
+     NULL, (at), PG_TEXTS}
+#define PG_MATRIX_ONLY_ROW(at) PG_ONLY_ROW((at) + offsetof(pg_matrix_args, only))
 #define PG_DEVICE_ROW(at)                                                                     \
     {0, "device", "D", "auto, cpu, cuda:N, or cuda: all GPUs, one to a worker", "auto", (at), \
      PG_CALL(pg_device_set, "auto, cpu, cuda or cuda:N")}
@@ -37,6 +43,7 @@ typedef struct pg_matrix_args {
 
 int pg_device_set(const char *text, void *field); /* for PG_DEVICE_ROW */
 
+/* The plan, with the cells that --only chooses. */
 int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, pg_plan **out) PG_MUST_USE;
 
 #endif

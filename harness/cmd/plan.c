@@ -88,6 +88,7 @@ static const pg_cli_row options[] = {
     PG_MATRIX_ROW(AT(matrix)),
     {0, "explain", NULL, "one line a cell: state, id, what varies, reason", NULL, AT(explain), PG_FLAG},
     PG_MATRIX_SET_ROW(AT(matrix)),
+    PG_MATRIX_ONLY_ROW(AT(matrix)),
     PG_CLI_END,
 };
 

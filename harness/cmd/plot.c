@@ -31,6 +31,7 @@ static const pg_cli_row options[] = {
     PG_LAYOUT_ROWS_ROW(AT(layout)),
     PG_LAYOUT_COLS_ROW(AT(layout)),
     PG_MATRIX_SET_ROW(AT(layout.matrix)),
+    PG_MATRIX_ONLY_ROW(AT(layout.matrix)),
     PG_CLI_END,
 };
 

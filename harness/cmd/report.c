@@ -39,6 +39,7 @@ static const pg_cli_row options[] = {
      PG_INT(0, PG_SHEET_MAX)},
     {0, "no-figures", NULL, "tables only, no gnuplot", NULL, AT(no_figures), PG_FLAG},
     PG_MATRIX_SET_ROW(AT(request.matrix)),
+    PG_MATRIX_ONLY_ROW(AT(request.matrix)),
     PG_CLI_END,
 };
 
@@ -46,6 +47,8 @@ static int check(const arguments *a)
 {
     if (a->matrices.n == 0 && a->request.matrix.overrides.n > 0)
         return pg_fail(PG_EUSAGE, "report: -S, --set replaces a key of a matrix file, and there is none");
+    if (a->matrices.n == 0 && a->request.matrix.only.n > 0)
+        return pg_fail(PG_EUSAGE, "report: --only chooses cells of a matrix file, and there is none");
     if (a->matrices.n == 0 && a->request.paper != NULL)
         return pg_fail(PG_EUSAGE, "report: --paper stands beside the cells of a matrix file, and there is none");
     return PG_OK;

@@ -32,6 +32,7 @@ static const pg_cli_row options[] = {
     {0, "best", NULL, "the best complete cell of each column: bold in md and latex, a + in text", NULL, AT(layout.best),
      PG_FLAG},
     PG_MATRIX_SET_ROW(AT(layout.matrix)),
+    PG_MATRIX_ONLY_ROW(AT(layout.matrix)),
     PG_CLI_END,
 };
 

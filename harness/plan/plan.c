@@ -285,6 +285,105 @@ void pg_plan_free(pg_plan *plan)
     free(plan);
 }
 
+/* ---- Choosing ---- */
+
+static int by_row(const void *a, const void *b)
+{
+    size_t x = ((const pg_cell *)a)->row, y = ((const pg_cell *)b)->row;
+    return (x > y) - (x < y);
+}
+
+/* Of the rows like a cell, the first that is chosen lends it its settings as written; whether there is one. */
+static bool borrow_settings(pg_plan *plan, pg_cell *cell, bool (*chosen)(const pg_setting *, size_t, void *), void *context)
+{
+    pg_cell *first = NULL;
+    for (size_t i = cell->like; i; i = plan->likes[i - 1].like) {
+        pg_cell *like = &plan->likes[i - 1];
+        if (chosen(like->values, like->n_values, context) && (!first || like->row < first->row))
+            first = like;
+    }
+    if (!first)
+        return false;
+    pg_cell before = *cell;
+    cell->values = first->values;
+    cell->n_values = first->n_values;
+    cell->row = first->row;
+    first->values = before.values;
+    first->n_values = before.n_values;
+    first->row = before.row;
+    return true;
+}
+
+/* The places of the cells that are left, and the rows like them that are chosen. */
+static void keep_likes(pg_plan *plan, bool (*chosen)(const pg_setting *, size_t, void *), void *context)
+{
+    cell_place *place, *next;
+    HASH_ITER(hh, plan->places, place, next) { place->at = SIZE_MAX; }
+    for (size_t i = 0; i < plan->n_cells; i++) {
+        HASH_FIND_STR(plan->places, plan->cells[i].id, place);
+        place->at = i;
+        plan->cells[i].like = 0;
+    }
+    HASH_ITER(hh, plan->places, place, next)
+    {
+        if (place->at == SIZE_MAX) {
+            HASH_DEL(plan->places, place);
+            free(place);
+        }
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < plan->n_likes; i++) {
+        pg_cell like = plan->likes[i], *kept = find(plan, like.id);
+        if (!kept || !chosen(like.values, like.n_values, context)) {
+            pg_cell_release(&like);
+            continue;
+        }
+        like.like = kept->like;
+        plan->likes[n++] = like;
+        kept->like = n;
+    }
+    plan->n_likes = n;
+}
+
+/* Forward passes that serve no cell any more go. */
+static void keep_forwards(pg_plan *plan)
+{
+    size_t n = 0, all = plan->n_forwards;
+    for (size_t i = 0; i < plan->n_cells + plan->n_likes; i++) {
+        size_t at = (i < plan->n_cells ? &plan->cells[i] : &plan->likes[i - plan->n_cells])->forward->index;
+        if (at < all) /* not seen yet */
+            plan->forwards[at]->index = all;
+    }
+    for (size_t i = 0; i < all; i++) {
+        pg_forward *f = plan->forwards[i];
+        if (f->index < all) {
+            pg_forward_free(f);
+            continue;
+        }
+        plan->forwards[n++] = f;
+    }
+    for (size_t i = 0; i < n; i++)
+        plan->forwards[i]->index = i;
+    plan->n_forwards = n;
+}
+
+void pg_plan_choose(pg_plan *plan, bool (*chosen)(const pg_setting *values, size_t n, void *context), void *context)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < plan->n_cells; i++) {
+        pg_cell *cell = &plan->cells[i];
+        if (chosen(cell->values, cell->n_values, context) || borrow_settings(plan, cell, chosen, context))
+            plan->cells[n++] = *cell;
+        else
+            pg_cell_release(cell);
+    }
+    plan->n_cells = n;
+    if (n > 0)
+        qsort(plan->cells, n, sizeof *plan->cells, by_row);
+    keep_likes(plan, chosen, context);
+    keep_forwards(plan);
+}
+
 /* ---- Asking ---- */
 
 const char *pg_plan_name(const pg_plan *plan) { return plan->name; }

@@ -98,6 +98,11 @@ const pg_cell *pg_plan_find(const pg_plan *plan, const char *cell_id); /* NULL i
 size_t pg_plan_likes(const pg_plan *plan);
 const pg_cell *pg_plan_like(const pg_plan *plan, size_t i);
 
+/* Leaves in the plan the cells whose values, sorted by key, are chosen, and of the rows like them those whose values are. A
+ * cell for which only such a row is chosen takes its settings as written. Forward passes that serve no cell any more are freed.
+ */
+void pg_plan_choose(pg_plan *plan, bool (*chosen)(const pg_setting *values, size_t n, void *context), void *context);
+
 /* Value of a key in a cell, as a table shows it: "patch" as written ("2.4%"), options in canonical form, defaults included; ""
  * where the cell has no such key. Keys without a dot fall back to an option of the cell's defense, then of its attack.
  * Borrowed. */

@@ -1,0 +1,108 @@
+/* --only: which cells of a matrix are chosen, and what is refused. The cells are read from `plan --explain`. */
+#include "tests/support/program.h"
+#include "tests/support/scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+/* Ten cells: mean and ds without a threshold, robust-masking with two; "2.4%" of 32 px is 5 px, written in two ways. */
+static int setup(void **state)
+{
+    static const char matrix[] = "name = \"m\"\n[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:20\"\nweights = \"null\"\n"
+                                 "[axes]\ndefense = [\"mean\", \"ds\", \"robust-masking\"]\npatch = [\"2.4%\", 5, \"4x8\"]\n"
+                                 "\"robust-masking.threshold\" = [0, 0.2]\nseed = [0, 1]\n"
+                                 "[[exclude]]\ndefense = \"mean\"\nseed = 1\n[[exclude]]\ndefense = \"ds\"\nseed = 1\n"
+                                 "[[exclude]]\ndefense = \"robust-masking\"\npatch = \"4x8\"\n";
+    if (scratch_make(state) != 0)
+        return -1;
+    scratch_write("m.toml", matrix, sizeof matrix - 1);
+    return 0;
+}
+
+static int plan(const char *options) { return program_run("db", "plan %s --explain %s", scratch_path("m.toml"), options); }
+
+/* How many rows are left: cells, and rows like them; each line of them holds `text`. */
+static void expect(const char *options, int cells, int likes, const char *text)
+{
+    int found[2] = {0};
+    assert_int_equal(plan(options), 0);
+    for (const char *line = program_output; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        bool new = strncmp(line, "new ", 4) == 0, same = strncmp(line, "same ", 5) == 0;
+        found[0] += new;
+        found[1] += same;
+        const char *at = strstr(line, text), *end = strchr(line, '\n');
+        if ((new || same) && (!at || at > end))
+            fail_msg("%s: '%s' is not in each line of\n%s", options, text, program_output);
+    }
+    if (found[0] != cells || found[1] != likes)
+        fail_msg("%s: %d cells and %d like them, not %d and %d:\n%s", options, found[0], found[1], cells, likes,
+                 program_output);
+}
+
+static void a_setting_chooses(void **state)
+{
+    (void)state;
+    expect("", 8, 6, "");
+    expect("--only defense=ds", 2, 1, " ds ");
+    expect("--only defense=ds --only defense=mean", 4, 2, "");
+    expect("--only defense=robust-masking --only threshold=0.2", 2, 2, "robust-masking.threshold=0.2");
+    expect("--only seed=1", 2, 2, " seed=1");
+}
+
+static void keys_and_values_have_several_names(void **state)
+{
+    (void)state;
+    expect("--only threshold=0.20", 2, 2, "robust-masking.threshold=0.2");
+    expect("--only robust-masking.threshold=0.2", 2, 2, "robust-masking.threshold=0.2");
+    expect("--only patch-space=image --only attacker=input --only delta=place --only weights=null", 8, 6, "");
+    expect("--only patch=4x8", 2, 0, "patch=4x8");
+    expect("--only patch=5x5", 6, 6, "");
+}
+
+/* Both rows of a cell that is written in two ways are its own; a choice by one way leaves that one. */
+static void rows_like_a_cell_are_chosen_by_what_they_say(void **state)
+{
+    (void)state;
+    expect("--only patch=2.4%", 6, 0, "patch=2.4% = 5x5 px");
+    expect("--only patch=5", 6, 6, "");
+    assert_int_equal(plan("--only patch=2.4%"), 0);
+    char first[32];
+    snprintf(first, sizeof first, "%.20s", program_output);
+    assert_int_equal(plan("--only patch=5"), 0);
+    assert_memory_equal(first, program_output, 20); /* the same cell */
+}
+
+static void expect_refused(const char *options, const char *why)
+{
+    assert_int_equal(plan(options), 2);
+    if (!strstr(program_output, why))
+        fail_msg("%s: no '%s' in %s", options, why, program_output);
+}
+
+static void what_no_cell_has_is_refused(void **state)
+{
+    (void)state;
+    expect_refused("--only threshhold=0.2", "no cell has a setting 'threshhold'; did you mean 'threshold'?");
+    expect_refused("--only robust-masking.treshold=0.2", "did you mean 'robust-masking.threshold'?");
+    expect_refused("--only patch=7", "no cell has this value; of patch there is 2.4%, 4x8, 5");
+    expect_refused("--only defense=robust-maskin",
+                   "of defense there is ds, mean, robust-masking; did you mean 'robust-masking'?");
+    expect_refused("--only defense=mean --only threshold=0.2", "m: no cell has all of what --only asks for");
+    expect_refused("--only defense", "--only defense: right would be KEY=VALUE");
+    expect_refused("--only =1", "right would be KEY=VALUE");
+    expect_refused("--only seed=", "right would be KEY=VALUE");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_setting_chooses),
+        cmocka_unit_test(keys_and_values_have_several_names),
+        cmocka_unit_test(rows_like_a_cell_are_chosen_by_what_they_say),
+        cmocka_unit_test(what_no_cell_has_is_refused),
+    };
+    return cmocka_run_group_tests(tests, setup, scratch_remove);
+}
