@@ -13,8 +13,8 @@ static int setup(void **state)
 {
     static const char matrix[] = "name = \"m\"\n[fixed]\ndataset = \"synthetic:test\"\nimages = \"0:20\"\nweights = \"null\"\n"
                                  "[axes]\ndefense = [\"mean\", \"ds\", \"robust-masking\"]\npatch = [\"2.4%\", 5, \"4x8\"]\n"
-                                 "\"robust-masking.threshold\" = [0, 0.2]\nseed = [0, 1]\n"
-                                 "[[exclude]]\ndefense = \"mean\"\nseed = 1\n[[exclude]]\ndefense = \"ds\"\nseed = 1\n"
+                                 "\"robust-masking.threshold\" = [0, 0.2]\nbatch = [8, 16]\n"
+                                 "[[exclude]]\ndefense = \"mean\"\nbatch = 16\n[[exclude]]\ndefense = \"ds\"\nbatch = 16\n"
                                  "[[exclude]]\ndefense = \"robust-masking\"\npatch = \"4x8\"\n";
     if (scratch_make(state) != 0)
         return -1;
@@ -49,7 +49,7 @@ static void a_setting_chooses(void **state)
     expect("--only defense=ds", 2, 1, " ds ");
     expect("--only defense=ds --only defense=mean", 4, 2, "");
     expect("--only defense=robust-masking --only threshold=0.2", 2, 2, "robust-masking.threshold=0.2");
-    expect("--only seed=1", 2, 2, " seed=1");
+    expect("--only batch=16", 2, 2, " batch=16");
 }
 
 static void keys_and_values_have_several_names(void **state)
