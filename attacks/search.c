@@ -1,6 +1,8 @@
 /* The loop over images, attempts and passes. See search.h. */
 #include "attacks/search.h"
 
+#include "harness/base/memory.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,7 @@ typedef struct batch {
     double *margins;            /* [slots] of the pass */
     float *values;              /* patches, gradients and memories of the trials */
     float *patches, *gradients; /* of the pass */
+    pg_memory memory;           /* of all these */
 } batch;
 
 size_t pg_search_patch_size(const pg_search *s)
@@ -21,30 +24,17 @@ size_t pg_search_patch_size(const pg_search *s)
     return (size_t)3 * (size_t)s->victim->patch_height * (size_t)s->victim->patch_width;
 }
 
-static void batch_release(batch *b)
-{
-    free(b->trials);
-    free(b->members);
-    free(b->slots);
-    free(b->labels);
-    free(b->margins);
-    free(b->values);
-    *b = (batch){0};
-}
-
 static int batch_init(const pg_search *search, batch *b)
 {
     size_t slots = (size_t)search->victim->slots, size = pg_search_patch_size(search);
-    *b = (batch){.trials = calloc(slots, sizeof *b->trials),
-                 .members = calloc(slots, sizeof *b->members),
-                 .slots = calloc(slots, sizeof *b->slots),
-                 .labels = calloc(2 * slots, sizeof *b->labels),
-                 .margins = calloc(2 * slots, sizeof *b->margins),
-                 .values = calloc(5 * slots * size, sizeof *b->values)};
-    if (!b->trials || !b->members || !b->slots || !b->labels || !b->margins || !b->values) {
-        batch_release(b);
-        return pg_fail(PG_ENOMEM, "out of memory for %zu patches", slots);
-    }
+    b->trials = pg_memory_take(&b->memory, slots, sizeof *b->trials);
+    b->members = pg_memory_take(&b->memory, slots, sizeof *b->members);
+    b->slots = pg_memory_take(&b->memory, slots, sizeof *b->slots);
+    b->labels = pg_memory_take(&b->memory, 2 * slots, sizeof *b->labels);
+    b->margins = pg_memory_take(&b->memory, 2 * slots, sizeof *b->margins);
+    b->values = pg_memory_take(&b->memory, 5 * slots * size, sizeof *b->values);
+    if (b->memory.failed)
+        return pg_memory_check(&b->memory, "%zu patches", slots);
     b->targets = b->labels + slots;
     b->patches = b->values + 3 * slots * size;
     b->gradients = b->values + 4 * slots * size;
@@ -342,7 +332,7 @@ static int work(pg_search *search, batch *b, const pg_example *examples, size_t 
 int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_attack_outcome *outcome)
 {
     pg_victim *v = search->victim;
-    batch b;
+    batch b = {0};
     if (search->gradients && !v->scope)
         return pg_fail(PG_EUNSUPPORTED, "this attack needs gradients, and the model has none: random-search needs none");
     int target, code = PG_OK;
@@ -350,8 +340,10 @@ int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_at
         code = pg_objective_target(search->objective, search->seed, &examples[i], v->classes, &target);
     if (code == PG_OK)
         code = batch_init(search, &b);
-    if (code != PG_OK)
+    if (code != PG_OK) {
+        pg_memory_free(&b.memory);
         return code;
+    }
     search->margins = b.margins + v->slots;
     bool before = v->scope ? v->scope->torch->grad_mode(false) : false;
     code = work(search, &b, examples, n, outcome);
@@ -359,6 +351,6 @@ int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_at
         (void)v->scope->torch->grad_mode(before);
     for (int i = 0; i < v->slots; i++)
         retire(&b.trials[i]);
-    batch_release(&b);
+    pg_memory_free(&b.memory);
     return code;
 }

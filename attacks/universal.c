@@ -10,6 +10,7 @@
  * the first paste that the evaluator calls broken. Images whose label is the target are left alone. */
 #include "attacks/ascent.h"
 #include "attacks/warp.h"
+#include "harness/base/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -99,30 +100,19 @@ typedef struct training {
     int *slots;
     float *patches, *gradients; /* [slots][patch] */
     double *sum;                /* [patch] */
+    pg_memory memory;           /* of these arrays */
 } training;
-
-static void training_release(training *s)
-{
-    free(s->samples);
-    free(s->slots);
-    free(s->patches);
-    free(s->gradients);
-    free(s->sum);
-}
 
 static int training_init(training *s, const universal *config, uint64_t seed, pg_victim *victim)
 {
     *s = (training){.config = config, .seed = seed, .search = {.config = config, .seed = seed, .victim = victim}};
     size_t slots = (size_t)victim->slots, size = pg_search_patch_size(&s->search);
-    s->samples = calloc(slots, sizeof *s->samples);
-    s->slots = calloc(slots, sizeof *s->slots);
-    s->patches = calloc(slots * size, sizeof *s->patches);
-    s->gradients = calloc(slots * size, sizeof *s->gradients);
-    s->sum = calloc(size, sizeof *s->sum);
-    if (s->samples && s->slots && s->patches && s->gradients && s->sum)
-        return PG_OK;
-    training_release(s);
-    return pg_fail(PG_ENOMEM, "out of memory for %zu patches", slots);
+    s->samples = pg_memory_take(&s->memory, slots, sizeof *s->samples);
+    s->slots = pg_memory_take(&s->memory, slots, sizeof *s->slots);
+    s->patches = pg_memory_take(&s->memory, slots * size, sizeof *s->patches);
+    s->gradients = pg_memory_take(&s->memory, slots * size, sizeof *s->gradients);
+    s->sum = pg_memory_take(&s->memory, size, sizeof *s->sum);
+    return pg_memory_check(&s->memory, "%zu patches", slots);
 }
 
 /* Reads a batch of training images for this step, and pastes the texture into each. */
@@ -204,7 +194,7 @@ static int prepare(const void *config, uint64_t seed, pg_victim *victim, const p
                    void **state)
 {
     const universal *c = config;
-    training s;
+    training s = {0};
     *state = NULL;
     int code =
         check(config, victim->image_height, victim->image_width, victim->patch_height, victim->patch_width, victim->classes);
@@ -214,8 +204,10 @@ static int prepare(const void *config, uint64_t seed, pg_victim *victim, const p
         code = pg_fail(PG_EINPUT, "no images to learn from");
     if (code == PG_OK)
         code = training_init(&s, c, seed, victim);
-    if (code != PG_OK)
+    if (code != PG_OK) {
+        pg_memory_free(&s.memory);
         return code;
+    }
     size_t size = pg_search_patch_size(&s.search);
     learnt *l = malloc(sizeof *l + size * sizeof *l->texture);
     if (l) {
@@ -226,7 +218,7 @@ static int prepare(const void *config, uint64_t seed, pg_victim *victim, const p
         code = train(&s, training_images, l->texture);
     } else
         code = pg_fail(PG_ENOMEM, "out of memory for a patch");
-    training_release(&s);
+    pg_memory_free(&s.memory);
     if (code == PG_OK)
         *state = l;
     else

@@ -1,6 +1,8 @@
 /* Results: what tables, figures, `ls` and `show` read. See store.h. */
 #include "db/internal.h"
 
+#include "harness/base/memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,15 +153,12 @@ static int list_keys(pg_store *store, int state, int64_t **out, size_t *n)
                    "as the statement says");
     *n = 0;
     while (code == PG_OK && (step = pg_db_step(store, row, "listing cells")) == 1) {
-        if (*n == capacity) {
-            capacity = capacity ? 2 * capacity : 1024;
-            int64_t *grown = realloc(keys, capacity * sizeof *grown);
-            if (!grown) {
-                code = pg_fail(PG_ENOMEM, "listing cells: out of memory");
-                break;
-            }
-            keys = grown;
+        int64_t *grown = pg_grow(keys, *n, &capacity, sizeof *grown);
+        if (!grown) {
+            code = PG_ENOMEM;
+            break;
         }
+        keys = grown;
         keys[(*n)++] = sqlite3_column_int64(row, 0);
     }
     pg_db_done(row);

@@ -4,6 +4,7 @@
 #include "defenses/rule.h"
 #include "defenses/votes.h"
 #include "defenses/windows.h"
+#include "harness/base/memory.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ struct pg_certifier {
     double *values;   /* before rounding */
     int *predictions; /* in double, in the order of the batches */
     void *scratch;
+    pg_memory memory; /* of all arrays */
 };
 
 static int check_job(const pg_job *job, size_t i, int height, int width, int classes)
@@ -129,17 +131,16 @@ static size_t largest_scratch(const pg_certifier *c)
 }
 
 /* Room for the worst votes, where a batch needs them. */
-static bool allocate_worst(pg_certifier *c, size_t values)
+static void allocate_worst(pg_certifier *c, size_t values)
 {
     bool needed = false;
     for (size_t b = 0; b < c->n_batches; b++)
         needed |= c->batches[b].logit_delta > 0;
     if (!needed)
-        return true;
-    c->worst = aligned_alloc(64, (values * sizeof *c->worst + 63) & ~(size_t)63);
-    c->worst_row = calloc(pg_votes_scratch(c->classes), sizeof *c->worst_row);
-    c->room = calloc(c->n_jobs, sizeof *c->room);
-    return c->worst && c->worst_row && c->room;
+        return;
+    c->worst = pg_memory_take(&c->memory, values, sizeof *c->worst);
+    c->worst_row = pg_memory_take(&c->memory, pg_votes_scratch(c->classes), sizeof *c->worst_row);
+    c->room = pg_memory_take(&c->memory, c->n_jobs, sizeof *c->room);
 }
 
 int pg_certifier_new(const pg_job *jobs, size_t n, int height, int width, int classes, bool wrap_rows, bool wrap_columns,
@@ -152,58 +153,48 @@ int pg_certifier_new(const pg_job *jobs, size_t n, int height, int width, int cl
     if (code != PG_OK)
         return code;
     size_t values = (size_t)height * (size_t)width * (size_t)classes, slots = n ? n : 1;
-    pg_evidence_spec *specs = calloc(slots, sizeof *specs);
-    bool *taken = calloc(slots, sizeof *taken);
     pg_certifier *c = calloc(1, sizeof *c);
-    if (!specs || !taken || !c)
-        goto out;
+    if (!c)
+        return pg_fail(PG_ENOMEM, "out of memory for feature maps of %dx%dx%d", height, width, classes);
     *c = (pg_certifier){.height = height,
                         .width = width,
                         .classes = classes,
                         .wrap_rows = wrap_rows,
                         .wrap_columns = wrap_columns,
                         .n_jobs = n};
-    c->groups = calloc(slots, sizeof *c->groups);
-    c->batches = calloc(slots, sizeof *c->batches);
-    c->configs = calloc(slots, sizeof *c->configs);
-    c->job = calloc(slots, sizeof *c->job);
-    c->verdicts = calloc(slots, sizeof *c->verdicts);
-    c->predictions = calloc(slots, sizeof *c->predictions);
-    c->values = malloc(values * sizeof *c->values);
-    c->q = aligned_alloc(64, (values * sizeof *c->q + 63) & ~(size_t)63);
-    if (!c->groups || !c->batches || !c->configs || !c->job || !c->verdicts || !c->predictions || !c->values || !c->q)
-        goto out;
-    for (size_t i = 0; i < n; i++)
-        jobs[i].defense->evidence(jobs[i].config, &specs[i]);
-    arrange(c, jobs, specs, taken);
-    c->scratch = aligned_alloc(64, largest_scratch(c));
-    if (allocate_worst(c, values) && c->scratch) {
-        *out = c;
-        c = NULL;
+    pg_memory passing = {0}; /* for the arrangement alone */
+    pg_evidence_spec *specs = pg_memory_take(&passing, slots, sizeof *specs);
+    bool *taken = pg_memory_take(&passing, slots, sizeof *taken);
+    c->groups = pg_memory_take(&c->memory, slots, sizeof *c->groups);
+    c->batches = pg_memory_take(&c->memory, slots, sizeof *c->batches);
+    c->configs = pg_memory_take(&c->memory, slots, sizeof *c->configs);
+    c->job = pg_memory_take(&c->memory, slots, sizeof *c->job);
+    c->verdicts = pg_memory_take(&c->memory, slots, sizeof *c->verdicts);
+    c->predictions = pg_memory_take(&c->memory, slots, sizeof *c->predictions);
+    c->values = pg_memory_take(&c->memory, values, sizeof *c->values);
+    c->q = pg_memory_take(&c->memory, values, sizeof *c->q);
+    if (!passing.failed && !c->memory.failed) {
+        for (size_t i = 0; i < n; i++)
+            jobs[i].defense->evidence(jobs[i].config, &specs[i]);
+        arrange(c, jobs, specs, taken);
+        c->scratch = pg_memory_take(&c->memory, largest_scratch(c), 1);
+        allocate_worst(c, values);
     }
-out:
-    free(specs);
-    free(taken);
-    pg_certifier_free(c);
-    return *out ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for feature maps of %dx%dx%d", height, width, classes);
+    c->memory.failed |= passing.failed;
+    pg_memory_free(&passing);
+    code = pg_memory_check(&c->memory, "feature maps of %dx%dx%d", height, width, classes);
+    if (code == PG_OK)
+        *out = c;
+    else
+        pg_certifier_free(c);
+    return code;
 }
 
 void pg_certifier_free(pg_certifier *c)
 {
     if (!c)
         return;
-    free(c->groups);
-    free(c->batches);
-    free(c->configs);
-    free(c->job);
-    free(c->verdicts);
-    free(c->room);
-    free(c->predictions);
-    free(c->values);
-    free(c->worst_row);
-    free(c->q);
-    free(c->worst);
-    free(c->scratch);
+    pg_memory_free(&c->memory);
     free(c);
 }
 

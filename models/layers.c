@@ -1,8 +1,9 @@
 #include "models/layers.h"
 
+#include "harness/base/memory.h"
+
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const double bn_epsilon = 1e-5, bn_momentum = 0.1;
@@ -11,14 +12,10 @@ void pg_layer_name(char out[64], const char *prefix, const char *suffix) { snpri
 
 static int add_parameter(pg_parameters *ps, const pg_parameter *p)
 {
-    if (ps->n == ps->capacity) {
-        size_t capacity = ps->capacity ? 2 * ps->capacity : 64;
-        pg_parameter *items = realloc(ps->items, capacity * sizeof *items);
-        if (!items)
-            return pg_fail(PG_ENOMEM, "out of memory");
-        ps->items = items;
-        ps->capacity = capacity;
-    }
+    pg_parameter *items = pg_grow(ps->items, ps->n, &ps->capacity, sizeof *items);
+    if (!items)
+        return PG_ENOMEM;
+    ps->items = items;
     ps->items[ps->n++] = *p;
     return PG_OK;
 }

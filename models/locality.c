@@ -4,12 +4,12 @@
 
 #include "harness/base/grid.h"
 #include "harness/base/log.h"
+#include "harness/base/memory.h"
 #include "harness/base/rng.h"
 #include "harness/data/dataset.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct patch {
@@ -51,6 +51,7 @@ typedef struct group {
     float *own;                       /* [n][map] of the clean images at their own places */
     float *before, *after;            /* [n][map] of a pass, without and with patches */
     patch *patches;
+    pg_memory memory; /* of all arrays */
     pg_progress progress;
 } group;
 
@@ -72,29 +73,17 @@ static int64_t largest_change(const pg_geometry *g, const patch *p, const float 
     return worst;
 }
 
-static void release(group *s)
-{
-    free(s->clean);
-    free(s->patched);
-    free(s->moved);
-    free(s->own);
-    free(s->before);
-    free(s->after);
-    free(s->patches);
-}
-
 static int make_room(group *s)
 {
     size_t n = (size_t)s->n;
-    s->clean = malloc(n * s->image);
-    s->patched = malloc(n * s->image);
-    s->moved = malloc(n * s->image);
-    s->own = malloc(n * s->map * sizeof *s->own);
-    s->before = malloc(n * s->map * sizeof *s->before);
-    s->after = malloc(n * s->map * sizeof *s->after);
-    s->patches = malloc(n * sizeof *s->patches);
-    bool room = s->clean && s->patched && s->moved && s->own && s->before && s->after && s->patches;
-    return room ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images", s->n);
+    s->clean = pg_memory_take(&s->memory, n, s->image);
+    s->patched = pg_memory_take(&s->memory, n, s->image);
+    s->moved = pg_memory_take(&s->memory, n, s->image);
+    s->own = pg_memory_take(&s->memory, n * s->map, sizeof *s->own);
+    s->before = pg_memory_take(&s->memory, n * s->map, sizeof *s->before);
+    s->after = pg_memory_take(&s->memory, n * s->map, sizeof *s->after);
+    s->patches = pg_memory_take(&s->memory, n, sizeof *s->patches);
+    return pg_memory_check(&s->memory, "%d images", s->n);
 }
 
 /* Images and patches of trials first .. first + n - 1. */
@@ -255,7 +244,7 @@ int pg_locality_measure(const char *weights, const pg_locality_request *r, pg_lo
             code = measure(&s, data, r, out);
     }
     out->measured = code == PG_OK && out->outside > 0;
-    release(&s);
+    pg_memory_free(&s.memory);
     pg_network_close(s.net);
     pg_dataset_close(data);
     return code;

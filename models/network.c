@@ -1,5 +1,7 @@
 /* Networks: weights on a device and forward passes. See model.h and network.h. */
 #include "models/network.h"
+
+#include "harness/base/memory.h"
 #include "models/layers.h"
 #include "models/weights.h"
 
@@ -28,6 +30,7 @@ struct pg_network {
     int passes;                                                 /* masked images that differ; 0: not counted yet */
     bool (*watch)(void *context, int64_t pass, int64_t passes); /* NULL: nobody watches */
     void *watcher;
+    pg_memory memory; /* of all arrays */
 };
 
 /* Convolution followed by batch norm in evaluation: weight * scale / sqrt(var + eps), and a bias. */
@@ -113,9 +116,8 @@ int pg_network_open(const char *weights, const char *const *pairs, size_t n_pair
     }
     if (code == PG_OK) {
         const pg_geometry *g = &n->info.geometry;
-        n->padded = calloc((size_t)options->batch * 3 * g->input_height * g->input_width, 1);
-        if (!n->padded)
-            code = pg_fail(PG_ENOMEM, "out of memory");
+        n->padded = pg_memory_take(&n->memory, (size_t)options->batch * 3, (size_t)g->input_height * (size_t)g->input_width);
+        code = pg_memory_check(&n->memory, "a batch of %d images", options->batch);
     }
     if (code != PG_OK)
         pg_network_close(n);
@@ -129,14 +131,10 @@ void pg_network_close(pg_network *n)
     if (!n)
         return;
     pg_network_close(n->base);
-    free(n->masked_pixels);
-    free(n->place);
-    free(n->like);
-    free(n->local);
     pg_parameters_release(&n->parameters, n->torch);
     if (n->torch)
         n->torch->scope_free(n->scope);
-    free(n->padded);
+    pg_memory_free(&n->memory);
     free(n);
 }
 
@@ -202,16 +200,16 @@ int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_netwo
     n->info.geometry.columns = masked->columns;
     memcpy(n->device, base->device, sizeof n->device);
     memcpy(n->isa, base->isa, sizeof n->isa);
-    n->masked_pixels = malloc(batch * 3 * (size_t)g->input_height * (size_t)g->input_width);
-    n->place = malloc(batch * sizeof *n->place);
-    n->like = malloc((size_t)masked->rows.positions * (size_t)masked->columns.positions * sizeof *n->like);
-    n->local = malloc(batch * map * sizeof *n->local);
-    if (!n->masked_pixels || !n->place || !n->like || !n->local) {
+    n->masked_pixels = pg_memory_take(&n->memory, batch * 3, (size_t)g->input_height * (size_t)g->input_width);
+    n->place = pg_memory_take(&n->memory, batch, sizeof *n->place);
+    n->like = pg_memory_take(&n->memory, (size_t)masked->rows.positions * (size_t)masked->columns.positions, sizeof *n->like);
+    n->local = pg_memory_take(&n->memory, batch * map, sizeof *n->local);
+    int code = pg_memory_check(&n->memory, "%d masked images", base->options.batch);
+    if (code == PG_OK)
+        *out = n;
+    else
         pg_network_close(n);
-        return pg_fail(PG_ENOMEM, "out of memory for %d masked images", base->options.batch);
-    }
-    *out = n;
-    return PG_OK;
+    return code;
 }
 
 /* Masked images that wait in n->masked_pixels, to their positions of logits [rows][columns][classes]: the mean over the

@@ -1,6 +1,7 @@
 /* The pickle machine: its values, stack and memo, and the opcodes that push numbers and texts. Source: Python's pickletools. */
 #include "models/pickle_machine.h"
 
+#include "harness/base/memory.h"
 #include "harness/base/option.h"
 
 #include <errno.h>
@@ -63,14 +64,10 @@ int pg_pickle_add_items(pg_pickle_value *to, pg_pickle_value *const *items, size
 
 int pg_pickle_push(pg_pickle *p, pg_pickle_value *v)
 {
-    if (p->n_stack == p->stack_room) {
-        size_t room = p->stack_room ? 2 * p->stack_room : 64;
-        pg_pickle_value **stack = realloc(p->stack, room * sizeof *stack);
-        if (!stack)
-            return pg_fail(PG_ENOMEM, "out of memory");
-        p->stack = stack;
-        p->stack_room = room;
-    }
+    pg_pickle_value **stack = pg_grow(p->stack, p->n_stack, &p->stack_room, sizeof *stack);
+    if (!stack)
+        return PG_ENOMEM;
+    p->stack = stack;
     p->stack[p->n_stack++] = v;
     return PG_OK;
 }

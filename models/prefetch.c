@@ -2,6 +2,8 @@
  * after it. */
 #include "models/prefetch.h"
 
+#include "harness/base/memory.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -28,7 +30,8 @@ struct pg_prefetch {
     bool ends;
     int error; /* the first */
     char message[PG_MESSAGE_MAX];
-    int started; /* threads that have taken their scratch */
+    int started;      /* threads that have taken their scratch */
+    pg_memory memory; /* of all arrays */
 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -84,14 +87,12 @@ int pg_prefetch_new(int64_t batch, size_t image_bytes, pg_prefetch **out)
     pthread_mutex_init(&f->mutex, NULL);
     pthread_cond_init(&f->changed, NULL);
     f->image_bytes = image_bytes;
-    f->scratch = malloc((size_t)threads * image_bytes);
-    bool good = f->scratch;
-    for (int i = 0; i < AHEAD && good; i++) {
-        f->pixels[i] = malloc((size_t)batch * image_bytes);
-        f->labels[i] = malloc((size_t)batch * sizeof *f->labels[i]);
-        good = f->pixels[i] && f->labels[i];
+    f->scratch = pg_memory_take(&f->memory, (size_t)threads, image_bytes);
+    for (int i = 0; i < AHEAD; i++) {
+        f->pixels[i] = pg_memory_take(&f->memory, (size_t)batch, image_bytes);
+        f->labels[i] = pg_memory_take(&f->memory, (size_t)batch, sizeof *f->labels[i]);
     }
-    while (good && f->n_threads < threads && pthread_create(&f->threads[f->n_threads], NULL, work, f) == 0)
+    while (!f->memory.failed && f->n_threads < threads && pthread_create(&f->threads[f->n_threads], NULL, work, f) == 0)
         f->n_threads++;
     if (f->n_threads == 0) {
         pg_prefetch_free(f);
@@ -113,11 +114,7 @@ void pg_prefetch_free(pg_prefetch *f)
         pthread_join(f->threads[i], NULL);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->mutex);
-    for (int i = 0; i < AHEAD; i++) {
-        free(f->pixels[i]);
-        free(f->labels[i]);
-    }
-    free(f->scratch);
+    pg_memory_free(&f->memory);
     free(f);
 }
 

@@ -98,9 +98,9 @@ static bool same_audit(const pg_cell *a, const pg_cell *b)
 static int take_cells(audit *a, pg_audit_group *g)
 {
     size_t n = pg_plan_count(a->request->plan);
-    g->cells = calloc(n, sizeof *g->cells);
+    g->cells = pg_memory_take(&g->memory, n, sizeof *g->cells);
     if (!g->cells)
-        return pg_fail(PG_ENOMEM, "out of memory for %zu cells", n);
+        return pg_memory_check(&g->memory, "%zu cells", n);
     for (size_t i = 0; i < n; i++) {
         const pg_cell *cell = pg_plan_at(a->request->plan, i);
         if (a->group[i] || is_finished(a, i) || !same_network(cell->forward, g->forward))
@@ -144,16 +144,15 @@ static int allocate_chunk(pg_audit_group *g, int64_t images)
     const pg_geometry *m = &g->forward->info.geometry;
     size_t n = (size_t)images, image = (size_t)3 * (size_t)g->forward->dataset_height * (size_t)g->forward->dataset_width;
     size_t tensor = (size_t)m->rows.positions * (size_t)m->columns.positions * (size_t)m->classes * sizeof(float);
-    bool patched = g->request->levels[PG_AUDIT_LOCALITY], good = true;
-    g->chunk.pixels = malloc(n * image);
-    g->chunk.labels = malloc(n * sizeof *g->chunk.labels);
-    g->chunk.logits = malloc(n * tensor);
-    g->chunk.patched = malloc(patched ? n * image : 1);
-    g->chunk.after = malloc(patched ? n * tensor : 1);
+    bool patched = g->request->levels[PG_AUDIT_LOCALITY];
+    g->chunk.pixels = pg_memory_take(&g->memory, n, image);
+    g->chunk.labels = pg_memory_take(&g->memory, n, sizeof *g->chunk.labels);
+    g->chunk.logits = pg_memory_take(&g->memory, n, tensor);
+    g->chunk.patched = pg_memory_take(&g->memory, patched ? n : 0, image);
+    g->chunk.after = pg_memory_take(&g->memory, patched ? n : 0, tensor);
     for (size_t c = 0; c < g->n_cells; c++)
-        good = (g->cells[c].audited = calloc(n, sizeof *g->cells[c].audited)) && good;
-    good = good && g->chunk.pixels && g->chunk.labels && g->chunk.logits && g->chunk.patched && g->chunk.after;
-    return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %lld images of an audit", (long long)images);
+        g->cells[c].audited = pg_memory_take(&g->memory, n, sizeof *g->cells[c].audited);
+    return pg_memory_check(&g->memory, "%lld images of an audit", (long long)images);
 }
 
 static int open_group(audit *a, pg_audit_group *g)
@@ -173,18 +172,11 @@ static int open_group(audit *a, pg_audit_group *g)
 
 static void close_group(pg_audit_group *g)
 {
-    for (size_t c = 0; c < g->n_cells; c++) {
+    for (size_t c = 0; c < g->n_cells; c++)
         pg_attacker_close(g->cells[c].attacker);
-        free(g->cells[c].audited);
-    }
     pg_network_close(g->network);
     pg_dataset_close(g->dataset);
-    free(g->cells);
-    free(g->chunk.pixels);
-    free(g->chunk.labels);
-    free(g->chunk.logits);
-    free(g->chunk.patched);
-    free(g->chunk.after);
+    pg_memory_free(&g->memory);
 }
 
 /* ---- Chunks ---- */
@@ -195,7 +187,6 @@ static void drop_cell(pg_audit_group *g, size_t c)
         if (g->cells[c].rows[level])
             g->cells[c].rows[level]->cell = NULL; /* not finished: no row */
     pg_attacker_close(g->cells[c].attacker);
-    free(g->cells[c].audited);
     memmove(&g->cells[c], &g->cells[c + 1], (--g->n_cells - c) * sizeof *g->cells);
 }
 

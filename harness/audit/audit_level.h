@@ -4,6 +4,7 @@
 
 #include "harness/data/dataset.h"
 #include "harness/audit/audit.h"
+#include "harness/base/memory.h"
 #include "harness/base/thread_pool.h"
 
 #include <stdatomic.h>
@@ -44,6 +45,7 @@ typedef struct pg_audit_group {
     pg_audit_cell *cells;
     size_t n_cells;
     pg_audit_chunk chunk;
+    pg_memory memory; /* of the cells and the chunk */
     /* where plug-ins may end the process, else NULL: the number + 1 of the cell in hand, and what is called where one cannot go
      * on */
     atomic_llong *in_hand;

@@ -3,6 +3,7 @@
 
 #include "defenses/votes.h"
 #include "harness/audit/contents.h"
+#include "harness/base/memory.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ struct pg_auditor {
     int64_t *total;
     int *rivals; /* wrong classes as `base` has them, the strongest first */
     void *scratch;
+    pg_memory memory; /* of these arrays */
     /* the image in hand */
     int64_t image;
     int label, evaluated; /* the label's place in `clean` and in `base` */
@@ -52,28 +54,27 @@ static int check(const pg_job *job, int height, int width, int classes)
     return code != PG_OK ? pg_fail_at(code, "defense %s", d->module.name) : PG_OK;
 }
 
-static bool allocate(pg_auditor *a)
+static int allocate(pg_auditor *a)
 {
     const pg_evidence *e = &a->evidence;
     size_t classes = (size_t)e->classes, values = (size_t)e->height * (size_t)e->width * classes;
     size_t inside = (size_t)a->windows.k * classes;
     size_t scratch = a->job.defense->scratch_size(e->height, e->width, e->classes, 1);
-    a->clean = aligned_alloc(64, (values * sizeof *a->clean + 63) & ~(size_t)63);
-    a->base = aligned_alloc(64, (values * sizeof *a->base + 63) & ~(size_t)63);
-    a->now = aligned_alloc(64, (values * sizeof *a->now + 63) & ~(size_t)63);
+    a->clean = pg_memory_take(&a->memory, values, sizeof *a->clean);
+    a->base = pg_memory_take(&a->memory, values, sizeof *a->base);
+    a->now = pg_memory_take(&a->memory, values, sizeof *a->now);
     if (a->sure) {
-        a->worst = aligned_alloc(64, (values * sizeof *a->worst + 63) & ~(size_t)63);
-        a->worst_row = malloc(pg_votes_scratch(e->classes) * sizeof *a->worst_row);
+        a->worst = pg_memory_take(&a->memory, values, sizeof *a->worst);
+        a->worst_row = pg_memory_take(&a->memory, pg_votes_scratch(e->classes), sizeof *a->worst_row);
     }
-    a->contents = malloc(inside * sizeof *a->contents);
-    a->first = malloc(inside * sizeof *a->first);
-    a->row = malloc(classes * sizeof *a->row);
-    a->total = malloc(classes * sizeof *a->total);
-    a->rivals = malloc(classes * sizeof *a->rivals);
-    a->scratch = aligned_alloc(64, (scratch + 127) & ~(size_t)63);
+    a->contents = pg_memory_take(&a->memory, inside, sizeof *a->contents);
+    a->first = pg_memory_take(&a->memory, inside, sizeof *a->first);
+    a->row = pg_memory_take(&a->memory, classes, sizeof *a->row);
+    a->total = pg_memory_take(&a->memory, classes, sizeof *a->total);
+    a->rivals = pg_memory_take(&a->memory, classes, sizeof *a->rivals);
+    a->scratch = pg_memory_take(&a->memory, scratch, 1);
     a->evidence.q = a->clean;
-    return a->clean && a->base && a->now && a->contents && a->first && a->row && a->total && a->rivals && a->scratch &&
-           (!a->sure || (a->worst && a->worst_row));
+    return pg_memory_check(&a->memory, "the audit of maps of %dx%dx%d", e->height, e->width, e->classes);
 }
 
 int pg_auditor_new(const pg_job *job, const pg_audit_effort *effort, int height, int width, int classes, bool wrap_rows,
@@ -101,29 +102,19 @@ int pg_auditor_new(const pg_job *job, const pg_audit_effort *effort, int height,
     a->votes = a->spec.feature == PG_FEATURE_PREDICTION;
     a->sure = pg_votes_sure(job->defense, &a->spec, job->logit_delta);
     a->unbounded = !pg_evidence_range(&a->spec, &a->lo, &a->hi);
-    if (!allocate(a)) {
+    code = allocate(a);
+    if (code == PG_OK)
+        *out = a;
+    else
         pg_auditor_free(a);
-        return pg_fail(PG_ENOMEM, "out of memory for the audit of maps of %dx%dx%d", height, width, classes);
-    }
-    *out = a;
-    return PG_OK;
+    return code;
 }
 
 void pg_auditor_free(pg_auditor *a)
 {
     if (!a)
         return;
-    free(a->clean);
-    free(a->base);
-    free(a->now);
-    free(a->worst);
-    free(a->contents);
-    free(a->first);
-    free(a->row);
-    free(a->worst_row);
-    free(a->total);
-    free(a->rivals);
-    free(a->scratch);
+    pg_memory_free(&a->memory);
     free(a);
 }
 

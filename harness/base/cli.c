@@ -1,6 +1,7 @@
 /* See cli.h. */
 #include "harness/base/cli.h"
 
+#include "harness/base/memory.h"
 #include "harness/base/option.h"
 #include "harness/base/text.h"
 
@@ -249,14 +250,10 @@ static int add_item(const pg_cli *cli, line *l, const item *x)
             spell_given(x, again);
             return fail(cli, "one option is given twice, as '%s' and '%s': leave one of them out", first, again);
         }
-    if (l->n == l->room) {
-        size_t room = 2 * l->room + 16;
-        item *items = realloc(l->items, room * sizeof *items);
-        if (!items)
-            return pg_fail(PG_ENOMEM, "out of memory");
-        l->items = items;
-        l->room = room;
-    }
+    item *items = pg_grow(l->items, l->n, &l->room, sizeof *items);
+    if (!items)
+        return PG_ENOMEM;
+    l->items = items;
     l->items[l->n++] = *x;
     return PG_OK;
 }

@@ -5,6 +5,7 @@
 #include "harness/base/file.h"
 #include "harness/base/json.h"
 #include "harness/base/log.h"
+#include "harness/base/memory.h"
 #include "harness/base/npy.h"
 #include "harness/base/signals.h"
 #include "harness/base/version.h"
@@ -53,6 +54,7 @@ typedef struct work {
     pg_paste paste;
     float *logits, *after; /* [at_once] */
     float *largest[2];     /* [all images][positions], clean and attacked: what the figure shows */
+    pg_memory memory;      /* of these arrays */
     pg_buf csv;
 } work;
 
@@ -67,29 +69,25 @@ static int make_work(work *w)
     w->positions = (size_t)g->rows.positions * (size_t)g->columns.positions;
     w->map = w->positions * (size_t)g->classes;
     w->patch = (size_t)3 * (size_t)f->patch_height * (size_t)f->patch_width;
-    w->attacks = calloc(n, sizeof *w->attacks);
-    w->certified = calloc(n, sizeof *w->certified);
-    w->patches = malloc(n * w->patch);
-    w->pixels = malloc(batch * w->image);
-    w->attacked = malloc(batch * w->image);
-    w->sources = malloc(batch * w->source + 1);
-    w->logits = malloc(batch * w->map * sizeof *w->logits);
-    w->after = malloc(batch * w->map * sizeof *w->after);
+    w->attacks = pg_memory_take(&w->memory, n, sizeof *w->attacks);
+    w->certified = pg_memory_take(&w->memory, n, sizeof *w->certified);
+    w->patches = pg_memory_take(&w->memory, n, w->patch);
+    w->pixels = pg_memory_take(&w->memory, batch, w->image);
+    w->attacked = pg_memory_take(&w->memory, batch, w->image);
+    w->sources = pg_memory_take(&w->memory, batch, w->source);
+    w->logits = pg_memory_take(&w->memory, batch * w->map, sizeof *w->logits);
+    w->after = pg_memory_take(&w->memory, batch * w->map, sizeof *w->after);
     for (int i = 0; i < 2; i++)
-        w->largest[i] = malloc(n * w->positions * sizeof *w->largest[i]);
-    bool there = w->attacks && w->certified && w->patches && w->pixels && w->attacked && w->sources && w->logits && w->after &&
-                 w->largest[0] && w->largest[1];
-    if (!there)
-        return pg_fail(PG_ENOMEM, "out of memory for %zu patches and a batch of %zu images", n, batch);
+        w->largest[i] = pg_memory_take(&w->memory, n * w->positions, sizeof *w->largest[i]);
+    int code = pg_memory_check(&w->memory, "%zu patches and a batch of %zu images", n, batch);
+    if (code != PG_OK)
+        return code;
     return pg_paste_init(&w->paste, f->before_resize ? &f->resize : NULL, g, f->patch_height, f->patch_width);
 }
 
 static void free_work(work *w)
 {
-    void *const memory[] = {w->attacks, w->certified, w->patches, w->pixels,     w->attacked,
-                            w->sources, w->logits,    w->after,   w->largest[0], w->largest[1]};
-    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
-        free(memory[i]);
+    pg_memory_free(&w->memory);
     pg_paste_release(&w->paste);
     pg_attack_sheet_free(w->sheet);
     pg_buf_release(&w->csv);

@@ -1,6 +1,7 @@
 /* The contact sheet of `patchgauge attack`: which images, their evidence, and where it lies on them. See plots/sheet.h. */
 #include "defenses/evidence.h"
 #include "harness/base/log.h"
+#include "harness/base/memory.h"
 #include "harness/cmd/attack_export.h"
 #include "plots/sheet.h"
 
@@ -20,6 +21,7 @@ struct pg_attack_sheet {
     double *row;
     void *scratch;
     pg_sheet_image *images;
+    pg_memory memory; /* of these arrays */
 };
 
 int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int most, pg_attack_sheet **out)
@@ -36,26 +38,20 @@ int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int
                            .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
                            .positions = (size_t)height * (size_t)width};
     size_t size = cell->defense->scratch_size(height, width, g->classes, 1);
-    s->pixels = malloc((size_t)most * 2 * s->image + 1);
-    s->values = malloc((size_t)most * 2 * s->positions * sizeof *s->values + 1);
-    s->q = malloc(s->positions * (size_t)g->classes * sizeof *s->q);
-    s->row = malloc((size_t)g->classes * sizeof *s->row);
-    s->scratch = aligned_alloc(64, (size + 64) & ~(size_t)63);
-    s->images = calloc((size_t)most + 1, sizeof *s->images);
-    bool there = s->pixels && s->values && s->q && s->row && s->scratch && s->images;
-    return there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a contact sheet of %d images", most);
+    s->pixels = pg_memory_take(&s->memory, (size_t)most * 2, s->image);
+    s->values = pg_memory_take(&s->memory, (size_t)most * 2 * s->positions, sizeof *s->values);
+    s->q = pg_memory_take(&s->memory, s->positions * (size_t)g->classes, sizeof *s->q);
+    s->row = pg_memory_take(&s->memory, (size_t)g->classes, sizeof *s->row);
+    s->scratch = pg_memory_take(&s->memory, size, 1);
+    s->images = pg_memory_take(&s->memory, (size_t)most, sizeof *s->images);
+    return pg_memory_check(&s->memory, "a contact sheet of %d images", most);
 }
 
 void pg_attack_sheet_free(pg_attack_sheet *s)
 {
     if (!s)
         return;
-    free(s->pixels);
-    free(s->values);
-    free(s->q);
-    free(s->row);
-    free(s->scratch);
-    free(s->images);
+    pg_memory_free(&s->memory);
     free(s);
 }
 

@@ -2,6 +2,7 @@
 #include "harness/cmd/audit_table.h"
 
 #include "defenses/windows.h"
+#include "harness/base/memory.h"
 #include "harness/base/option.h"
 #include "harness/base/text.h"
 
@@ -147,14 +148,10 @@ static int gather(const pg_audit_record *record, void *context)
         level++;
     if (!pg_audit_level_names[level] || !g->levels[level])
         return PG_OK;
-    if (g->n == g->capacity) {
-        size_t capacity = g->capacity ? 2 * g->capacity : 64;
-        pg_audit_row *rows = realloc(g->rows, capacity * sizeof *rows);
-        if (!rows)
-            return pg_fail(PG_ENOMEM, "out of memory for %zu audits", capacity);
-        g->rows = rows;
-        g->capacity = capacity;
-    }
+    pg_audit_row *rows = pg_grow(g->rows, g->n, &g->capacity, sizeof *rows);
+    if (!rows)
+        return PG_ENOMEM;
+    g->rows = rows;
     bool run = g->result.n == g->cell->count, sampled = false;
     int code = was_sampled(g->cell, record->settings, &sampled);
     if (code != PG_OK)

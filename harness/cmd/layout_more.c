@@ -1,5 +1,6 @@
 /* What figures show besides counts: the training of networks and their maps of gradients, measured times. See layout.h. */
 #include "db/store.h"
+#include "harness/base/memory.h"
 #include "harness/base/safetensors.h"
 #include "harness/cmd/layout.h"
 #include "models/field_map.h"
@@ -122,14 +123,10 @@ static int see(times *t, const pg_attempt_record *record, bool *before)
         *before = t->seen[i].task == record->task && t->seen[i].epoch == record->epoch;
     if (*before)
         return PG_OK;
-    if (t->n_seen == t->seen_capacity) {
-        size_t capacity = 2 * t->seen_capacity + 64;
-        void *seen = realloc(t->seen, capacity * sizeof *t->seen);
-        if (seen == NULL)
-            return pg_fail(PG_ENOMEM, "out of memory for %zu attempts", capacity);
-        t->seen = seen;
-        t->seen_capacity = capacity;
-    }
+    void *seen = pg_grow(t->seen, t->n_seen, &t->seen_capacity, sizeof *t->seen);
+    if (seen == NULL)
+        return PG_ENOMEM;
+    t->seen = seen;
     t->seen[t->n_seen].task = record->task;
     t->seen[t->n_seen++].epoch = record->epoch;
     return PG_OK;

@@ -1,5 +1,7 @@
 /* The report without a matrix: the cells of the database in one table. See report.h. */
 #include "harness/cmd/report.h"
+
+#include "harness/base/memory.h"
 #include "harness/cmd/passes.h"
 #include "harness/plan/plan.h"
 #include "harness/plan/keys.h"
@@ -22,14 +24,10 @@ typedef struct all {
 static int keep_id(const pg_cell_result *result, void *context)
 {
     all *a = context;
-    if (a->n_wanted == a->capacity) {
-        size_t capacity = 2 * a->capacity + 64;
-        void *more = realloc(a->wanted, capacity * sizeof *a->wanted);
-        if (more == NULL)
-            return pg_fail(PG_ENOMEM, "out of memory for %zu cells", capacity);
-        a->wanted = more;
-        a->capacity = capacity;
-    }
+    void *more = pg_grow(a->wanted, a->n_wanted, &a->capacity, sizeof *a->wanted);
+    if (more == NULL)
+        return PG_ENOMEM;
+    a->wanted = more;
     memcpy(a->wanted[a->n_wanted++], result->cell_id, PG_HASH_HEX);
     return PG_OK;
 }

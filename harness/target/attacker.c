@@ -1,6 +1,7 @@
 /* See attacker.h. */
 #include "harness/target/attacker.h"
 
+#include "harness/base/memory.h"
 #include "harness/plan/modules.h"
 #include "harness/target/evaluator.h"
 #include "harness/target/training_images.h"
@@ -19,9 +20,10 @@ struct pg_attacker {
     pg_victim *victim;
     pg_evaluator *evaluator;
     pg_paste paste;
-    void *state;     /* of the attack, where it learns first */
-    uint8_t *pixels; /* [batch][3][height][width] */
-    float *logits;   /* [batch][H][W][classes] */
+    void *state;      /* of the attack, where it learns first */
+    uint8_t *pixels;  /* [batch][3][height][width] */
+    float *logits;    /* [batch][H][W][classes] */
+    pg_memory memory; /* of both */
 };
 
 static const pg_attack_common *common_of(const pg_attack_job *job) { return job->attack_config; }
@@ -91,10 +93,10 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
         code = pg_paste_init(&a->paste, job->resize, g, job->patch_height, job->patch_width);
     if (code == PG_OK) {
         size_t images = (size_t)job->batch;
-        a->pixels = malloc(images * 3 * (size_t)g->input_height * (size_t)g->input_width);
-        a->logits =
-            malloc(images * (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes * sizeof(float));
-        code = a->pixels && a->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a batch of %d images", job->batch);
+        size_t positions = (size_t)g->rows.positions * (size_t)g->columns.positions;
+        a->pixels = pg_memory_take(&a->memory, images * 3, (size_t)g->input_height * (size_t)g->input_width);
+        a->logits = pg_memory_take(&a->memory, images * positions * (size_t)g->classes, sizeof *a->logits);
+        code = pg_memory_check(&a->memory, "a batch of %d images", job->batch);
     }
     if (code == PG_OK && job->attack->prepare)
         code = learn(a);
@@ -114,8 +116,7 @@ void pg_attacker_close(pg_attacker *a)
     pg_victim_close(a->victim);
     pg_evaluator_free(a->evaluator);
     pg_paste_release(&a->paste);
-    free(a->pixels);
-    free(a->logits);
+    pg_memory_free(&a->memory);
     free(a);
 }
 

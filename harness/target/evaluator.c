@@ -3,6 +3,7 @@
 
 #include "defenses/certifier.h"
 #include "defenses/evidence.h"
+#include "harness/base/memory.h"
 #include "harness/plan/modules.h"
 
 #include <stdlib.h>
@@ -15,6 +16,7 @@ struct pg_evaluator {
     int32_t *q;  /* [H][W][classes] */
     double *row; /* [classes] */
     void *scratch;
+    pg_memory memory; /* of these arrays */
 };
 
 int pg_evaluator_new(const pg_geometry *g, const pg_defense *defense, const void *config, pg_window window, pg_evaluator **out)
@@ -34,24 +36,22 @@ int pg_evaluator_new(const pg_geometry *g, const pg_defense *defense, const void
                                 .window = {PG_MIN(window.height, height), PG_MIN(window.width, width)}}};
     defense->evidence(config, &j->spec);
     size_t size = defense->scratch_size(height, width, g->classes, 1);
-    j->q = malloc((size_t)height * (size_t)width * (size_t)g->classes * sizeof *j->q);
-    j->row = malloc((size_t)g->classes * sizeof *j->row);
-    j->scratch = aligned_alloc(64, (PG_MAX(size, (size_t)64) + 63) & ~(size_t)63);
-    if (!j->q || !j->row || !j->scratch) {
+    j->q = pg_memory_take(&j->memory, (size_t)height * (size_t)width * (size_t)g->classes, sizeof *j->q);
+    j->row = pg_memory_take(&j->memory, (size_t)g->classes, sizeof *j->row);
+    j->scratch = pg_memory_take(&j->memory, size, 1);
+    int code = pg_memory_check(&j->memory, "feature maps of %dx%dx%d", height, width, g->classes);
+    if (code == PG_OK)
+        *out = j;
+    else
         pg_evaluator_free(j);
-        return pg_fail(PG_ENOMEM, "out of memory for feature maps of %dx%dx%d", height, width, g->classes);
-    }
-    *out = j;
-    return PG_OK;
+    return code;
 }
 
 void pg_evaluator_free(pg_evaluator *j)
 {
     if (!j)
         return;
-    free(j->q);
-    free(j->row);
-    free(j->scratch);
+    pg_memory_free(&j->memory);
     free(j);
 }
 

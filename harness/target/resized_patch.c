@@ -1,6 +1,8 @@
 /* See resized_patch.h. Values are 0 to 255 here, as pg_resize has them. */
 #include "harness/target/resized_patch.h"
 
+#include "harness/base/memory.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +26,7 @@ struct pg_resized_patch {
     pg_scope *scope;                           /* borrowed */
     int n;                                     /* slots of the batch, */
     pg_tensor *columns, *beside, *rows, *base; /* theirs, one behind the other */
+    pg_memory memory;                          /* of all arrays */
 };
 
 /* ---- Opening and closing ---- */
@@ -41,18 +44,8 @@ void pg_resized_patch_free(pg_resized_patch *s)
 {
     if (!s)
         return;
-    for (int i = 0; s->slots && i < s->n_slots; i++) {
-        free(s->slots[i].columns);
-        free(s->slots[i].beside);
-        free(s->slots[i].rows);
-        free(s->slots[i].base);
-    }
     drop_batch(s);
-    free(s->row_weights);
-    free(s->column_weights);
-    free(s->slots);
-    free(s->image);
-    free(s->narrow);
+    pg_memory_free(&s->memory);
     free(s);
 }
 
@@ -62,11 +55,12 @@ static int make_weights(pg_resized_patch *s)
     int code = pg_resize_affected_pixels(how, s->patch_height, s->patch_width, &s->height, &s->width);
     if (code != PG_OK)
         return code;
-    s->row_weights = malloc((size_t)how->height * (size_t)how->from_height * sizeof *s->row_weights);
-    s->column_weights = malloc((size_t)how->width * (size_t)how->from_width * sizeof *s->column_weights);
-    if (!s->row_weights || !s->column_weights)
-        return pg_fail(PG_ENOMEM, "out of memory for a resize to %d x %d pixels", how->width, how->height);
-    code = pg_resize_weights(how->from_height, how->height, how->filter, s->row_weights);
+    size_t rows = (size_t)how->height * (size_t)how->from_height, columns = (size_t)how->width * (size_t)how->from_width;
+    s->row_weights = pg_memory_take(&s->memory, rows, sizeof *s->row_weights);
+    s->column_weights = pg_memory_take(&s->memory, columns, sizeof *s->column_weights);
+    code = pg_memory_check(&s->memory, "a resize to %d x %d pixels", how->width, how->height);
+    if (code == PG_OK)
+        code = pg_resize_weights(how->from_height, how->height, how->filter, s->row_weights);
     return code == PG_OK ? pg_resize_weights(how->from_width, how->width, how->filter, s->column_weights) : code;
 }
 
@@ -74,19 +68,15 @@ static int make_slots(pg_resized_patch *s)
 {
     size_t h = (size_t)s->height, w = (size_t)s->width, p = (size_t)s->patch_height, q = (size_t)s->patch_width;
     size_t rows = (size_t)s->how.from_height, columns = (size_t)s->how.from_width;
-    s->slots = calloc((size_t)s->n_slots, sizeof *s->slots);
-    s->image = malloc(rows * columns * 3);
-    s->narrow = malloc(rows * w * 3);
-    bool good = s->slots && s->image && s->narrow;
-    for (int i = 0; good && i < s->n_slots; i++) {
-        resized_slot *x = &s->slots[i];
-        *x = (resized_slot){.columns = calloc(q * w, sizeof(double)),
-                            .beside = calloc(3 * p * w, sizeof(double)),
-                            .rows = calloc(h * p, sizeof(double)),
-                            .base = calloc(3 * h * w, sizeof(double))};
-        good = x->columns && x->beside && x->rows && x->base;
-    }
-    return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images under attack", s->n_slots);
+    s->slots = pg_memory_take(&s->memory, (size_t)s->n_slots, sizeof *s->slots);
+    s->image = pg_memory_take(&s->memory, rows * columns, 3);
+    s->narrow = pg_memory_take(&s->memory, rows * w, 3);
+    for (int i = 0; s->slots && i < s->n_slots; i++)
+        s->slots[i] = (resized_slot){.columns = pg_memory_take(&s->memory, q * w, sizeof(double)),
+                                     .beside = pg_memory_take(&s->memory, 3 * p * w, sizeof(double)),
+                                     .rows = pg_memory_take(&s->memory, h * p, sizeof(double)),
+                                     .base = pg_memory_take(&s->memory, 3 * h * w, sizeof(double))};
+    return pg_memory_check(&s->memory, "%d images under attack", s->n_slots);
 }
 
 int pg_resized_patch_new(const pg_resizing *how, int patch_height, int patch_width, int slots, pg_scope *scope,

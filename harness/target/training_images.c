@@ -1,6 +1,7 @@
 /* See training_images.h. */
 #include "harness/target/training_images.h"
 
+#include "harness/base/memory.h"
 #include "harness/data/dataset.h"
 
 #include <stdlib.h>
@@ -30,6 +31,7 @@ struct pg_training_loader {
     uint8_t *pixels;  /* [slots][image] */
     uint8_t *sources; /* [slots][source] */
     float *logits;    /* [slots][map] */
+    pg_memory memory; /* of all arrays */
 };
 
 static int fill_page(pg_training_loader *b, page *p, int64_t first)
@@ -38,14 +40,13 @@ static int fill_page(pg_training_loader *b, page *p, int64_t first)
     int n = left < b->batch ? (int)left : b->batch;
     p->first = -1;
     if (!p->pixels) {
-        p->pixels = malloc((size_t)b->batch * b->image);
-        p->sources = malloc((size_t)b->batch * b->source + 1);
-        p->logits = malloc((size_t)b->batch * b->map * sizeof *p->logits);
-        p->labels = malloc((size_t)b->batch * sizeof *p->labels);
-        p->predictions = malloc((size_t)b->batch * sizeof *p->predictions);
+        p->pixels = pg_memory_take(&b->memory, (size_t)b->batch, b->image);
+        p->sources = pg_memory_take(&b->memory, (size_t)b->batch, b->source);
+        p->logits = pg_memory_take(&b->memory, (size_t)b->batch * b->map, sizeof *p->logits);
+        p->labels = pg_memory_take(&b->memory, (size_t)b->batch, sizeof *p->labels);
+        p->predictions = pg_memory_take(&b->memory, (size_t)b->batch, sizeof *p->predictions);
     }
-    bool there = p->pixels && p->sources && p->logits && p->labels && p->predictions;
-    int code = there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for training images");
+    int code = pg_memory_check(&b->memory, "training images");
     if (code == PG_OK)
         code = pg_dataset_read(b->dataset, first, n, p->pixels, p->labels);
     if (code == PG_OK && b->source)
@@ -102,13 +103,13 @@ static int make_pages(pg_training_loader *b)
     int64_t room = BYTES_MAX / (int64_t)((size_t)b->batch * (b->image + b->source + b->map * sizeof(float)));
     b->n_pages = batches < room ? batches : room;
     b->n_pages = b->n_pages > 0 ? b->n_pages : 1;
-    b->pages = calloc((size_t)b->n_pages, sizeof *b->pages);
-    b->pixels = malloc((size_t)b->slots * b->image);
-    b->sources = malloc((size_t)b->slots * b->source + 1);
-    b->logits = malloc((size_t)b->slots * b->map * sizeof *b->logits);
+    b->pages = pg_memory_take(&b->memory, (size_t)b->n_pages, sizeof *b->pages);
+    b->pixels = pg_memory_take(&b->memory, (size_t)b->slots, b->image);
+    b->sources = pg_memory_take(&b->memory, (size_t)b->slots, b->source);
+    b->logits = pg_memory_take(&b->memory, (size_t)b->slots * b->map, sizeof *b->logits);
     for (int64_t i = 0; b->pages && i < b->n_pages; i++)
         b->pages[i].first = -1;
-    return b->pages && b->pixels && b->sources && b->logits ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for training images");
+    return pg_memory_check(&b->memory, "training images");
 }
 
 int pg_training_images_open(const char *data_dir, const char *dataset, pg_network *network, int batch, pg_evaluator *evaluator,
@@ -145,17 +146,7 @@ void pg_training_images_close(pg_training_loader *b)
 {
     if (!b)
         return;
-    for (int64_t i = 0; b->pages && i < b->n_pages; i++) {
-        free(b->pages[i].pixels);
-        free(b->pages[i].sources);
-        free(b->pages[i].logits);
-        free(b->pages[i].labels);
-        free(b->pages[i].predictions);
-    }
-    free(b->pages);
-    free(b->pixels);
-    free(b->sources);
-    free(b->logits);
+    pg_memory_free(&b->memory);
     pg_dataset_close(b->dataset);
     free(b);
 }

@@ -2,6 +2,7 @@
  * pass then uploads patches, and downloads gradients and the local logits of the crops. */
 #include "harness/target/victim_crop.h"
 
+#include "harness/base/memory.h"
 #include "harness/target/resized_patch.h"
 #include "models/torch/torch.h"
 
@@ -39,6 +40,7 @@ typedef struct stage {
     float *values;    /* [n][positions][classes]: `local` on the host, if local_read */
     uint8_t *rounded; /* [n_slots][3][own] */
     pg_crop *crops;   /* [n_slots] */
+    pg_memory memory; /* of all arrays */
 } stage;
 
 typedef struct defended {
@@ -65,21 +67,9 @@ static void stage_drop(const pg_torch *t, stage *s)
 
 static void stage_release(const pg_torch *t, stage *s)
 {
-    for (int i = 0; s->slots && i < s->n_slots; i++) {
-        free(s->slots[i].logits);
-        free(s->slots[i].q);
-        free(s->slots[i].pixels);
-        free(s->slots[i].patch_at);
-        free(s->slots[i].position_at);
-    }
     stage_drop(t, s);
     pg_resized_patch_free(s->resized_patch);
-    free(s->slots);
-    free(s->order);
-    free(s->held);
-    free(s->values);
-    free(s->rounded);
-    free(s->crops);
+    pg_memory_free(&s->memory);
     *s = (stage){0};
 }
 
@@ -104,24 +94,20 @@ static int stage_init(const defended *d, pg_rect patch, const pg_resizing *resiz
                  .positions = crop.positions.height * crop.positions.width,
                  .n_slots = n_slots};
     size_t pixels = (size_t)s->crop_height * (size_t)s->crop_width, positions = (size_t)s->positions;
-    s->slots = calloc((size_t)n_slots, sizeof *s->slots);
-    s->order = calloc((size_t)n_slots, sizeof *s->order);
-    s->held = calloc((size_t)n_slots, sizeof *s->held);
-    s->values = malloc((size_t)n_slots * positions * (size_t)g->classes * sizeof *s->values);
-    s->rounded = malloc((size_t)n_slots * 3 * own);
-    s->crops = calloc((size_t)n_slots, sizeof *s->crops);
-    bool good = s->slots && s->order && s->held && s->values && s->rounded && s->crops;
-    for (int i = 0; good && i < n_slots; i++) {
-        slot *x = &s->slots[i];
-        x->label = -1;
-        x->logits = malloc(map * sizeof *x->logits);
-        x->q = malloc(map * sizeof *x->q);
-        x->pixels = malloc(3 * pixels);
-        x->patch_at = malloc(pixels * sizeof *x->patch_at);
-        x->position_at = malloc(positions * sizeof *x->position_at);
-        good = x->logits && x->q && x->pixels && x->patch_at && x->position_at;
-    }
-    return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images under attack", n_slots);
+    s->slots = pg_memory_take(&s->memory, (size_t)n_slots, sizeof *s->slots);
+    s->order = pg_memory_take(&s->memory, (size_t)n_slots, sizeof *s->order);
+    s->held = pg_memory_take(&s->memory, (size_t)n_slots, sizeof *s->held);
+    s->values = pg_memory_take(&s->memory, (size_t)n_slots * positions * (size_t)g->classes, sizeof *s->values);
+    s->rounded = pg_memory_take(&s->memory, (size_t)n_slots * 3, own);
+    s->crops = pg_memory_take(&s->memory, (size_t)n_slots, sizeof *s->crops);
+    for (int i = 0; s->slots && i < n_slots; i++)
+        s->slots[i] = (slot){.label = -1,
+                             .logits = pg_memory_take(&s->memory, map, sizeof(float)),
+                             .q = pg_memory_take(&s->memory, map, sizeof(int32_t)),
+                             .pixels = pg_memory_take(&s->memory, pixels, 3),
+                             .patch_at = pg_memory_take(&s->memory, pixels, sizeof(int64_t)),
+                             .position_at = pg_memory_take(&s->memory, positions, sizeof(int64_t))};
+    return pg_memory_check(&s->memory, "%d images under attack", n_slots);
 }
 
 /* Pixels of the crop, and which of them are the patch's. */
@@ -426,7 +412,6 @@ static void close_defended(pg_victim *victim)
     defended *d = (defended *)victim;
     stage_release(d->torch, &d->stage);
     stage_release(d->torch, &d->whole);
-    free(d->q);
     free(d);
 }
 
@@ -452,10 +437,9 @@ int pg_victim_crop_open(const pg_victim_request *r, const pg_geometry *g, pg_vic
     scope->error = PG_OK;
     pg_rect patch = {.height = r->patch_height, .width = r->patch_width};
     int code = stage_init(d, patch, r->resize, r->slots, &d->stage);
-    if (code == PG_OK) {
-        d->q = malloc((size_t)d->stage.positions * (size_t)g->classes * sizeof *d->q);
-        code = d->q ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
-    }
+    d->q = pg_memory_take(&d->stage.memory, (size_t)d->stage.positions * (size_t)g->classes, sizeof *d->q);
+    if (code == PG_OK)
+        code = pg_memory_check(&d->stage.memory, "the evidence of a crop");
     if (code == PG_OK)
         *out = &d->victim;
     else

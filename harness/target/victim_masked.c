@@ -1,6 +1,7 @@
 /* See victim_masked.h. */
 #include "harness/target/victim_masked.h"
 
+#include "harness/base/memory.h"
 #include "harness/target/paste.h"
 #include "harness/target/victim_crop.h"
 
@@ -24,9 +25,10 @@ typedef struct masked {
     int *order;       /* [slots] in which slots they are, */
     uint8_t *patches; /* [slots][3][patch_height][patch_width] and the patches on them */
     pg_paste paste;
-    uint8_t *pixels; /* one image */
-    float *logits;   /* its map of masked images */
-    float *clean;    /* the undefended network's map of one image */
+    uint8_t *pixels;  /* one image */
+    float *logits;    /* its map of masked images */
+    float *clean;     /* the undefended network's map of one image */
+    pg_memory memory; /* of all arrays */
 } masked;
 
 static size_t patch_of(const pg_victim *v) { return (size_t)3 * (size_t)v->patch_height * (size_t)v->patch_width; }
@@ -110,17 +112,10 @@ static bool masked_stopping(pg_victim *victim)
 static void masked_close(pg_victim *victim)
 {
     masked *d = (masked *)victim;
-    for (int i = 0; d->slots && i < d->r.slots; i++)
-        free(d->slots[i].logits);
     pg_victim_close(d->bare);
     pg_evaluator_free(d->bare_evaluator);
-    free(d->slots);
-    free(d->order);
-    free(d->patches);
     pg_paste_release(&d->paste);
-    free(d->pixels);
-    free(d->logits);
-    free(d->clean);
+    pg_memory_free(&d->memory);
     free(d);
 }
 
@@ -150,16 +145,15 @@ static int make_room(masked *d, const pg_geometry *bare, const pg_geometry *map)
     size_t slots = (size_t)d->r.slots, patch = (size_t)3 * (size_t)d->r.patch_height * (size_t)d->r.patch_width;
     size_t values = (size_t)map->rows.positions * (size_t)map->columns.positions * (size_t)map->classes;
     size_t local = (size_t)bare->rows.positions * (size_t)bare->columns.positions * (size_t)bare->classes;
-    bool good = (d->slots = calloc(slots, sizeof *d->slots)) != NULL;
-    for (size_t i = 0; good && i < slots; i++)
-        good = (d->slots[i].logits = malloc(local * sizeof(float))) != NULL;
-    d->clean = malloc(local * sizeof *d->clean);
-    d->order = malloc(slots * sizeof *d->order);
-    d->patches = malloc(slots * patch);
-    d->pixels = malloc((size_t)3 * (size_t)bare->input_height * (size_t)bare->input_width);
-    d->logits = malloc(values * sizeof *d->logits);
-    good = good && d->order && d->patches && d->pixels && d->logits && d->clean;
-    return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d images under attack", d->r.slots);
+    d->slots = pg_memory_take(&d->memory, slots, sizeof *d->slots);
+    for (size_t i = 0; d->slots && i < slots; i++)
+        d->slots[i].logits = pg_memory_take(&d->memory, local, sizeof(float));
+    d->clean = pg_memory_take(&d->memory, local, sizeof *d->clean);
+    d->order = pg_memory_take(&d->memory, slots, sizeof *d->order);
+    d->patches = pg_memory_take(&d->memory, slots, patch);
+    d->pixels = pg_memory_take(&d->memory, (size_t)bare->input_height * (size_t)bare->input_width, 3);
+    d->logits = pg_memory_take(&d->memory, values, sizeof *d->logits);
+    return pg_memory_check(&d->memory, "%d images under attack", d->r.slots);
 }
 
 static const pg_victim_ops masked_ops = {.hold = masked_hold,

@@ -1,6 +1,7 @@
 /* See victim_plain.h. */
 #include "harness/target/victim_plain.h"
 
+#include "harness/base/memory.h"
 #include "harness/target/paste.h"
 
 #include <stdlib.h>
@@ -21,6 +22,7 @@ typedef struct plain {
     float *logits;           /* one map */
     int code;                /* of the last pass, and its message */
     char message[PG_MESSAGE_MAX];
+    pg_memory memory; /* of all arrays */
 } plain;
 
 static int plain_hold(pg_victim *victim, int index, const pg_example *example, int top, int left)
@@ -73,12 +75,8 @@ static bool plain_stopping(pg_victim *victim)
 static void plain_close(pg_victim *victim)
 {
     plain *p = (plain *)victim;
-    free(p->slots);
-    free(p->predictions);
     pg_paste_release(&p->paste);
-    free(p->patch);
-    free(p->pixels);
-    free(p->logits);
+    pg_memory_free(&p->memory);
     free(p);
 }
 
@@ -92,13 +90,13 @@ int pg_victim_plain_open(const pg_victim_request *r, const pg_geometry *g, pg_vi
         return pg_fail(PG_ENOMEM, "out of memory");
     p->r = *r;
     p->victim = (pg_victim){.ops = &plain_ops};
-    p->slots = calloc((size_t)r->slots, sizeof *p->slots);
-    p->predictions = calloc((size_t)r->slots, sizeof *p->predictions);
-    p->patch = malloc((size_t)3 * (size_t)r->patch_height * (size_t)r->patch_width);
-    p->pixels = malloc((size_t)3 * (size_t)g->input_height * (size_t)g->input_width);
-    p->logits = malloc((size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes * sizeof *p->logits);
-    bool there = p->slots && p->predictions && p->patch && p->pixels && p->logits;
-    int code = there ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    p->slots = pg_memory_take(&p->memory, (size_t)r->slots, sizeof *p->slots);
+    p->predictions = pg_memory_take(&p->memory, (size_t)r->slots, sizeof *p->predictions);
+    p->patch = pg_memory_take(&p->memory, (size_t)r->patch_height * (size_t)r->patch_width, 3);
+    p->pixels = pg_memory_take(&p->memory, (size_t)g->input_height * (size_t)g->input_width, 3);
+    size_t positions = (size_t)g->rows.positions * (size_t)g->columns.positions;
+    p->logits = pg_memory_take(&p->memory, positions * (size_t)g->classes, sizeof *p->logits);
+    int code = pg_memory_check(&p->memory, "%d images under attack", r->slots);
     if (code == PG_OK)
         code = pg_paste_init(&p->paste, r->resize, g, r->patch_height, r->patch_width);
     if (code == PG_OK)
