@@ -218,7 +218,7 @@ static void add_labels(view *v, const pg_table_entry *entry, const char *metric,
     const char *const labels[] = {entry->row, entry->column};
     for (int i = 0; i < 2; i++) {
         pg_buf *out = pg_tabular_add(&v->cells, PG_TABULAR_WORDS);
-        if (v->cells.format == PG_TABLE_JSON)
+        if (v->cells.format != PG_TABLE_CSV)
             pg_text_flat(labels[i], " ", false, out);
         else
             pg_buf_puts(out, labels[i]);
@@ -276,7 +276,7 @@ int pg_table_print(const pg_table *table, pg_table_format format, pg_buf *out)
 {
     assert(table->n_metrics > 0);
     view v = {.table = table, .latex = format == PG_TABLE_LATEX};
-    bool people = format != PG_TABLE_CSV && format != PG_TABLE_JSON;
+    bool people = !pg_format_is_rows(format);
     int code = pg_table_sort(table, &v.sorted);
     if (code == PG_OK)
         code = pg_table_labels(table, false, &v.rows, &v.n_rows);

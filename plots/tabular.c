@@ -1,7 +1,7 @@
 /* See tabular.h. */
 #include "plots/tabular.h"
 
-#include "harness/base/json.h"
+#include "harness/base/option.h"
 #include "harness/base/text.h"
 
 #include <assert.h>
@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const pg_table_formats[] = {"text", "md", "csv", "json", "latex", NULL};
+const char *const pg_table_formats[] = {"text", "csv", "json", "json-lines", "md", "latex", NULL};
+const char *const pg_row_formats[] = {"text", "csv", "json", "json-lines", NULL};
+
+bool pg_format_is_rows(pg_table_format format) { return format >= PG_TABLE_CSV && format <= PG_TABLE_JSON_LINES; }
 
 void pg_tabular_init(pg_tabular *t, pg_table_format format, size_t columns, size_t fixed)
 {
@@ -52,18 +55,35 @@ pg_buf *pg_tabular_add(pg_tabular *t, pg_tabular_kind kind)
 
 void pg_tabular_number(pg_tabular *t, int64_t value)
 {
-    pg_buf *text = pg_tabular_add(t, value < 0 ? PG_TABULAR_ABSENT : PG_TABULAR_NUMBER);
     if (value >= 0)
-        pg_buf_printf(text, "%lld", (long long)value);
+        pg_tabular_integer(t, value);
+    else
+        pg_tabular_add(t, PG_TABULAR_ABSENT);
+}
+
+void pg_tabular_integer(pg_tabular *t, int64_t value)
+{
+    pg_buf_printf(pg_tabular_add(t, PG_TABULAR_NUMBER), "%lld", (long long)value);
 }
 
 void pg_tabular_real(pg_tabular *t, double value)
 {
-    pg_buf *text = pg_tabular_add(t, isnan(value) ? PG_TABULAR_ABSENT : PG_TABULAR_REAL);
-    if (!isnan(value))
-        pg_buf_printf(text, "%.6f", value); /* finer than one image of any data set */
-    if (!text->failed)
-        t->cells[t->n - 1].value = value;
+    if (isfinite(value))
+        pg_format_double(value, pg_tabular_add(t, PG_TABULAR_NUMBER));
+    else
+        pg_tabular_add(t, PG_TABULAR_ABSENT);
+}
+
+void pg_tabular_bool(pg_tabular *t, bool value)
+{
+    const char *const names[][2] = {{"no", "yes"}, {"0", "1"}, {"false", "true"}};
+    int kind = t->format == PG_TABLE_CSV ? 1 : pg_format_is_rows(t->format) ? 2 : 0;
+    pg_buf_puts(pg_tabular_add(t, PG_TABULAR_BOOL), names[kind][value]);
+}
+
+void pg_tabular_words(pg_tabular *t, const char *text)
+{
+    pg_buf_puts(pg_tabular_add(t, text != NULL ? PG_TABULAR_WORDS : PG_TABULAR_ABSENT), text != NULL ? text : "");
 }
 
 static const pg_tabular_cell *cell_at(const pg_tabular *g, size_t row, size_t column)
@@ -337,56 +357,89 @@ void pg_tabular_escape(pg_table_format format, const char *text, const char *new
     pg_buf_release(&flat);
 }
 
-/* ---- CSV and JSON -------------------------------------------------------------------------------------------------------- */
+/* ---- CSV and JSON, a row a line ------------------------------------------------------------------------------------------ */
 
-static void print_csv(const pg_tabular *g, pg_buf *out)
+/* The inside of a quoted text: CSV doubles quotes, JSON puts a backslash before them; line ends stay in JSON only. */
+static void put_quoted(const char *text, bool json, pg_buf *out)
 {
-    for (size_t i = 0; i < g->n; i++) {
-        const char *text = text_at(g, 0, i), *quote = strpbrk(text, ",\"\r\n") != NULL ? "\"" : "";
-        pg_buf_printf(out, "%s%s", i % g->columns > 0 ? "," : "", quote);
-        while (*text != '\0') {
-            pg_buf_puts(out, *text == '"' ? "\"" : "");
-            if (*text == '\n')
-                pg_buf_puts(out, " ");
-            text += *text == '\n' ? 1 : pg_text_add(text, out);
+    while (*text != '\0') {
+        size_t plain = 0;
+        while (text[plain] >= ' ' && text[plain] <= '~' && text[plain] != '"' && text[plain] != '\\')
+            plain++;
+        pg_buf_add(out, text, plain);
+        text += plain;
+        if (*text == '\n')
+            pg_buf_puts(out, json ? "\\n" : " ");
+        else if (*text == '"')
+            pg_buf_puts(out, json ? "\\\"" : "\"\"");
+        else if (*text == '\\')
+            pg_buf_puts(out, json ? "\\\\" : "\\");
+        else if (*text != '\0') {
+            text += pg_text_add(text, out);
+            continue;
         }
-        pg_buf_printf(out, "%s%s", quote, (i + 1) % g->columns > 0 ? "" : "\n");
+        text += *text != '\0';
     }
 }
 
-static json_t *json_of(const pg_tabular *g, const pg_tabular_cell *cell)
+static void put_csv_row(const pg_tabular *g, size_t row, pg_buf *out)
 {
-    switch (cell->kind) {
-    case PG_TABULAR_WORDS:
-        return pg_json_text(g->text.data + cell->at);
-    case PG_TABULAR_NUMBER:
-        return json_integer(strtoll(g->text.data + cell->at, NULL, 10));
-    case PG_TABULAR_REAL:
-        return json_real(round(cell->value * 1e6) / 1e6);
-    default:
-        return json_null();
+    for (size_t c = 0; c < g->columns; c++) {
+        const char *text = text_at(g, row, c), *quote = strpbrk(text, ",\"\r\n") != NULL ? "\"" : "";
+        pg_buf_printf(out, "%s%s", c > 0 ? "," : "", quote);
+        put_quoted(text, false, out);
+        pg_buf_puts(out, quote);
     }
+    pg_buf_puts(out, "\n");
 }
 
-static int print_json(const pg_tabular *g, pg_buf *out)
+static void put_json_row(const pg_tabular *g, size_t row, pg_buf *out)
 {
-    json_t *list = json_array();
-    bool failed = list == NULL;
-    for (size_t r = 1; !failed && r < g->n / g->columns; r++) {
-        json_t *row = json_object();
-        for (size_t c = 0; c < g->columns; c++)
-            failed |= json_object_set_new(row, text_at(g, 0, c), json_of(g, cell_at(g, r, c))) != 0;
-        failed |= json_array_append_new(list, row) != 0;
+    for (size_t c = 0; c < g->columns; c++) {
+        const pg_tabular_cell *cell = cell_at(g, row, c);
+        pg_buf_puts(out, c > 0 ? ", \"" : "{\"");
+        put_quoted(text_at(g, 0, c), true, out);
+        pg_buf_puts(out, cell->kind == PG_TABULAR_WORDS ? "\": \"" : "\": ");
+        if (cell->kind == PG_TABULAR_WORDS)
+            put_quoted(g->text.data + cell->at, true, out);
+        else
+            pg_buf_puts(out, cell->kind == PG_TABULAR_ABSENT ? "null" : g->text.data + cell->at);
+        pg_buf_puts(out, cell->kind == PG_TABULAR_WORDS ? "\"" : "");
     }
-    char *text = failed ? NULL : pg_json_dump(list, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
-    json_decref(list);
-    if (text != NULL)
-        pg_buf_printf(out, "%s\n", text);
-    free(text);
-    return text != NULL ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a table");
+    pg_buf_puts(out, "}");
 }
 
-int pg_tabular_print(const pg_tabular *g, pg_buf *out)
+void pg_tabular_flush(pg_tabular *g, pg_buf *out)
+{
+    bool csv = g->format == PG_TABLE_CSV, json = g->format == PG_TABLE_JSON;
+    if (!pg_format_is_rows(g->format) || g->text.failed)
+        return;
+    assert(g->n > 0 && g->n % g->columns == 0);
+    if (g->written == 0 && csv)
+        put_csv_row(g, 0, out);
+    if (g->written == 0 && json && g->form != NULL)
+        pg_buf_printf(out, "{\"form\": \"%s\", \"version\": 1, \"rows\": ", g->form);
+    if (g->written == 0 && json)
+        pg_buf_puts(out, "[");
+    g->written += g->written == 0;
+    for (size_t row = 1; row < g->n / g->columns; row++, g->written++) {
+        if (json)
+            pg_buf_puts(out, g->written > 1 ? ",\n" : "\n");
+        if (csv)
+            put_csv_row(g, row, out);
+        else
+            put_json_row(g, row, out);
+        if (!csv && !json)
+            pg_buf_puts(out, "\n");
+    }
+    if (g->n > g->columns) {
+        g->text.size = g->cells[g->columns].at - 1;
+        g->text.data[g->text.size] = '\0';
+        g->n = g->columns;
+    }
+}
+
+int pg_tabular_print(pg_tabular *g, pg_buf *out)
 {
     int code = g->head.failed || g->notes.failed ? pg_fail(PG_ENOMEM, "out of memory for a table") : pg_buf_check(&g->text);
     if (code != PG_OK)
@@ -396,9 +449,8 @@ int pg_tabular_print(const pg_tabular *g, pg_buf *out)
         code = print_text(g, g->format == PG_TABLE_MD, out);
     else if (g->format == PG_TABLE_LATEX)
         print_latex(g, out);
-    else if (g->format == PG_TABLE_CSV)
-        print_csv(g, out);
-    else
-        code = print_json(g, out);
+    pg_tabular_flush(g, out);
+    if (g->format == PG_TABLE_JSON)
+        pg_buf_printf(out, "%s]%s\n", g->written > 1 ? "\n" : "", g->form != NULL ? "}" : "");
     return code == PG_OK ? pg_buf_check(out) : code;
 }

@@ -31,11 +31,9 @@ typedef struct arguments {
 } arguments;
 
 static const char *const format_names[] = {/* of those that pg_audit_table writes */
-                                           [PG_TABLE_TEXT] = "text",
-                                           [PG_TABLE_MD] = "md",
-                                           [PG_TABLE_CSV] = "csv",
-                                           [PG_TABLE_JSON] = "json",
-                                           NULL};
+                                           [PG_TABLE_TEXT] = "text", [PG_TABLE_CSV] = "csv",
+                                           [PG_TABLE_JSON] = "json", [PG_TABLE_JSON_LINES] = "json-lines",
+                                           [PG_TABLE_MD] = "md",     NULL};
 
 static int set_levels(const char *text, void *field)
 {

@@ -93,6 +93,8 @@ static bool has_value(const pg_audit_row *rows, size_t n, const keys *k, size_t 
 
 static const char *title(const keys *k, size_t i) { return i < k->n ? k->names[i] : titles[i - k->n]; }
 
+static bool is_json(pg_table_format format) { return format == PG_TABLE_JSON || format == PG_TABLE_JSON_LINES; }
+
 static void add_field(const pg_audit_row *r, const keys *k, size_t i, pg_tabular *g)
 {
     if (i > k->n + LEVEL) {
@@ -102,10 +104,10 @@ static void add_field(const pg_audit_row *r, const keys *k, size_t i, pg_tabular
     pg_buf *out = pg_tabular_add(g, PG_TABULAR_WORDS);
     if (i >= k->n)
         pg_buf_puts(out, text_of(r, (column)(i - k->n)));
-    else if (strcmp(k->names[i], "patch") == 0 && g->format != PG_TABLE_JSON)
+    else if (strcmp(k->names[i], "patch") == 0 && !is_json(g->format))
         pg_patch_add(NULL, r->cell, out);
     else
-        pg_tabular_escape(g->format, pg_cell_value(r->cell, k->names[i]), g->format == PG_TABLE_JSON ? "\n" : " ", out);
+        pg_tabular_escape(g->format, pg_cell_value(r->cell, k->names[i]), is_json(g->format) ? "\n" : " ", out);
 }
 
 /* ---- Stored audits ---- */
@@ -244,7 +246,7 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
 int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_table_format format, pg_buf *out)
 {
     keys k = keys_of(plan);
-    bool json = format == PG_TABLE_JSON, all = json || format == PG_TABLE_CSV;
+    bool json = is_json(format), all = pg_format_is_rows(format);
     size_t shown[KEYS_MAX + COLUMNS], columns = 0;
     pg_tabular g;
     for (size_t i = 0; i < k.n + COLUMNS; i++)

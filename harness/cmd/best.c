@@ -1,7 +1,6 @@
 /* patchgauge best: the best row of several matrices for each patch, chosen on other images where --by names some. */
 #include "harness/cmd/layout.h"
-#include "harness/cmd/print.h"
-#include "plots/tabular.h"
+#include "harness/cmd/output.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +11,7 @@ PG_COMMAND(best)
 typedef struct arguments {
     pg_texts matrices, set, by; /* by: each "KEY=VALUE KEY=VALUE", for all matrices */
     const char *rows, *metric;
-    int format; /* pg_table_format */
+    pg_output output;
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
@@ -25,7 +24,9 @@ static const pg_cli_row rows[] = {
      "for other numbers of images",
      NULL, AT(by), PG_TEXTS},
     {'S', "set", "KEY=VALUE", "as in `table`, for all matrices", NULL, AT(set), PG_TEXTS},
-    {'f', "format", "F", "of the output", "text", AT(format), PG_CHOICE(pg_table_formats)},
+    PG_OUTPUT_FORMAT_ROW(AT(output), pg_table_formats),
+    PG_OUTPUT_FILE_ROW(AT(output)),
+    PG_OUTPUT_FORCE_ROW(AT(output)),
     PG_CLI_END,
 };
 
@@ -199,35 +200,46 @@ static int print(const search *s)
 {
     static const char *const numbers[] = {NULL, "lo", "hi", "n", "clean", "by", "of"};
     pg_tabular g;
-    pg_buf text = PG_BUF_EMPTY;
-    pg_tabular_init(&g, (pg_table_format)s->a->format, 9, 1);
+    pg_tabular_init(&g, (pg_table_format)s->a->output.format, 9, 1);
     pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), "patch");
     pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), "row");
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_NUMBER), numbers[i] ? numbers[i] : s->metric->name);
     int code = add_columns(s, &g);
     if (code == PG_OK)
-        code = pg_tabular_print(&g, &text);
-    if (code == PG_OK && (fwrite(text.data, 1, text.size, stdout) != text.size || fflush(stdout) != 0))
-        code = pg_fail(PG_EIO, "cannot write to standard output");
+        code = pg_output_table(&s->a->output, &g);
     pg_tabular_release(&g);
-    pg_buf_release(&text);
+    return code;
+}
+
+static int begin(const pg_context *context, arguments *a)
+{
+    const char **inputs = calloc(a->matrices.n + 2, sizeof *inputs);
+    if (inputs == NULL)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    memcpy(inputs, a->matrices.items, a->matrices.n * sizeof *inputs);
+    inputs[a->matrices.n] = context->db_path;
+    int code = pg_output_begin(&a->output, inputs);
+    free(inputs);
     return code;
 }
 
 static int run(const pg_context *context, void *request)
 {
-    const arguments *a = request;
+    arguments *a = request;
     size_t n = (1 + a->by.n) * a->matrices.n;
     search s = {.a = a, .sources = calloc(n, sizeof *s.sources)};
     int code = s.sources ? pg_metric_find(a->metric, &s.metric) : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK && (s.metric->kind != PG_METRIC_SHARE || s.metric->better == 0))
         code = pg_fail(PG_EUSAGE, "best: --metric %s: right would be a share of images of which more or less is better",
                        a->metric);
+    if (code == PG_OK)
+        code = begin(context, a);
     for (size_t i = 0; code == PG_OK && i < n; i++)
         code = read_source(context, a, i / a->matrices.n, i % a->matrices.n, &s.sources[i]);
     if (code == PG_OK)
         code = print(&s);
+    code = pg_output_end(&a->output, code);
     for (size_t i = 0; s.sources && i < n; i++) {
         pg_layout_release(&s.sources[i].layout);
         pg_buf_release(&s.sources[i].settings);

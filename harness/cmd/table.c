@@ -2,6 +2,7 @@
 #include "harness/base/log.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/layout.h"
+#include "harness/cmd/output.h"
 #include "harness/cmd/print.h"
 
 #include <stdio.h>
@@ -11,7 +12,7 @@ PG_COMMAND(table)
 
 typedef struct arguments {
     pg_layout_request layout;
-    int format; /* pg_table_format */
+    pg_output output;
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
@@ -26,8 +27,9 @@ static const pg_cli_row options[] = {
         "differs and unmeasured (counts of images: with a NaN or infinity, with values beyond the grid's end, predicted "
         "otherwise "
         "in double, certified on no measured locality), smallest_margin and delta (units of evidence)"),
-    {'f', "format", "F", "latex is for the package booktabs; csv has the columns ROWS,COLS,metric,value,lo,hi,n", "text",
-     AT(format), PG_CHOICE(pg_table_formats)},
+    PG_OUTPUT_FORMAT_ROW(AT(output), pg_table_formats),
+    PG_OUTPUT_FILE_ROW(AT(output)),
+    PG_OUTPUT_FORCE_ROW(AT(output)),
     PG_LAYOUT_PAPER_ROW(AT(layout)),
     {0, "best", NULL, "the best complete cell of each column: bold in md and latex, a + in text", NULL, AT(layout.best),
      PG_FLAG},
@@ -36,22 +38,21 @@ static const pg_cli_row options[] = {
     PG_CLI_END,
 };
 
-/* Standard output for the table; notes that the format has no place for go to standard error. */
-static int print(const pg_table *table, pg_table_format format)
+/* Notes that the format has no place for go to standard error. */
+static int print(const pg_table *table, const pg_output *output)
 {
-    pg_buf text, notes;
-    pg_buf_init(&text);
-    pg_buf_init(&notes);
+    pg_buf text = PG_BUF_EMPTY;
+    pg_table_format format = (pg_table_format)output->format;
     int code = pg_table_print(table, format, &text);
-    if (code == PG_OK && (fwrite(text.data, 1, text.size, stdout) != text.size || fflush(stdout) != 0))
-        code = pg_fail(PG_EIO, "cannot write the table to standard output");
-    if (code == PG_OK && (format == PG_TABLE_CSV || format == PG_TABLE_JSON)) {
-        pg_table_notes(table, format, &notes);
-        for (char *line = strtok(notes.data, "\n"); line != NULL; line = strtok(NULL, "\n"))
+    if (code == PG_OK)
+        code = pg_output_text(output, &text);
+    pg_buf_clear(&text);
+    if (code == PG_OK && pg_format_is_rows(format)) {
+        pg_table_notes(table, format, &text);
+        for (char *line = strtok(text.data, "\n"); line != NULL; line = strtok(NULL, "\n"))
             pg_info("%s", line);
     }
     pg_buf_release(&text);
-    pg_buf_release(&notes);
     return code;
 }
 
@@ -60,12 +61,14 @@ static int run(const pg_context *context, void *request)
     arguments *a = request;
     pg_layout layout = {0};
     a->layout.likes = true;
-    int code = pg_layout_make(context, &a->layout, &layout);
+    int code = pg_output_begin(&a->output, (const char *const[]){a->layout.matrix.matrix, context->db_path, NULL});
+    if (code == PG_OK)
+        code = pg_layout_make(context, &a->layout, &layout);
     layout.table.text_width = pg_print_width(stdout);
     if (code == PG_OK)
-        code = print(&layout.table, (pg_table_format)a->format);
+        code = print(&layout.table, &a->output);
     pg_layout_release(&layout);
-    return code;
+    return pg_output_end(&a->output, code);
 }
 
 const pg_command pg_command_table = {

@@ -173,7 +173,7 @@ static void numbers_stand_beside_ours(void **state)
     expect_in(PG_TABLE_TEXT, false,
               "mean_1        clean          90.0 (82.6-94.5)\n                paper        80.0\n                difference  "
               "+10.0\n");
-    expect_in(PG_TABLE_CSV, false, "mean_1,5,clean_paper,80.000000,,,\nmean_1,5,clean_difference,10.000000,,,\n");
+    expect_in(PG_TABLE_CSV, false, "mean_1,5,clean_paper,80,,,\nmean_1,5,clean_difference,10,,,\n");
     expect_in(PG_TABLE_LATEX, false, " & \\quad paper (difference) & 80.0 ($+10.0$) \\\\\n");
     expect_in(PG_TABLE_TEXT, false, "table V of the publication");
     char *text = print(PG_TABLE_JSON, false, "V");
