@@ -50,8 +50,8 @@ int64_t pg_location_count(const pg_location *l, int rows, int columns)
     }
 }
 
-/* Number i of n places spread evenly over 0 .. places - 1, both ends among them; one alone lies in the middle. */
-static int spread(int64_t i, int64_t n, int places)
+/* Number i of n places, evenly over 0 .. places - 1, both ends among them; one alone lies in the middle. */
+static int evenly_placed(int64_t i, int64_t n, int places)
 {
     return n == 1 ? (places - 1) / 2 : (int)((2 * i * (places - 1) + n - 1) / (2 * (n - 1)));
 }
@@ -70,7 +70,7 @@ pg_place pg_location_at(const pg_location *l, uint64_t seed, int64_t image, int 
         return (pg_place){(int)l->top, (int)l->left};
     case PG_LOCATION_GRID:
         across = along(l->grid, columns);
-        return (pg_place){spread(i / across, along(l->grid, rows), rows), spread(i % across, across, columns)};
+        return (pg_place){evenly_placed(i / across, along(l->grid, rows), rows), evenly_placed(i % across, across, columns)};
     case PG_LOCATION_ALL:
         return (pg_place){(int)(i / columns), (int)(i % columns)};
     case PG_LOCATION_RANDOM:

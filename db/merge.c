@@ -221,7 +221,7 @@ static int read_results(merge *m, const char *cell_id, const pg_db_piece *p, cel
 }
 
 /* The images before or behind the pieces, which were in the open task that they lie in: a pending task. */
-static int keep_rest(merge *m, const pg_db_piece *pieces, size_t n, int64_t first, int64_t end)
+static int requeue_rest(merge *m, const pg_db_piece *pieces, size_t n, int64_t first, int64_t end)
 {
     static const char doing[] = "keeping the rest of a task";
     if (first >= end)
@@ -280,8 +280,8 @@ static int make_task(merge *m, const pg_db_piece *pieces, size_t n, int64_t *tas
         code = pg_db_run(m->to, doing, "INSERT INTO task_cell (task, cell) VALUES (:task, :cell)",
                          PG_BIND(PG_V(task, *task), PG_V(cell, pieces[i].cell)));
     if (code == PG_OK)
-        code = keep_rest(m, pieces, n, first, p->first);
-    return code == PG_OK ? keep_rest(m, pieces, n, p->first + p->count, end) : code;
+        code = requeue_rest(m, pieces, n, first, p->first);
+    return code == PG_OK ? requeue_rest(m, pieces, n, p->first + p->count, end) : code;
 }
 
 static const char *id_of(const shard_task *t, int64_t cell)

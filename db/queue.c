@@ -119,7 +119,7 @@ int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *o
     return code;
 }
 
-/* Right under attack is what is right without a patch and stays so. */
+/* Accuracy under attack counts images that are correct without a patch and under attack. */
 static void add_to_summary(const pg_outcome *o, pg_db_summary *s)
 {
     s->n++;

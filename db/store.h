@@ -74,7 +74,7 @@ typedef struct pg_cell_result {
     int64_t cases[PG_CASES];        /* how many images ended in each failure case */
     int64_t nonfinite;              /* prediction -1 */
     int64_t masked;                 /* something is masked on the clean image: false positives of a masking defense */
-    int64_t attacked_n, attacked;   /* images with an attack, and still right under it */
+    int64_t attacked_n, attacked;   /* images with an attack, and still correct under it */
     int64_t saturated_n, saturated; /* images of which it is known, and those that had values beyond the grid's end */
     int64_t differs_n, differs;     /* likewise: those that the same rule in double predicts otherwise */
     bool has_smallest_margin;
@@ -137,7 +137,8 @@ typedef struct pg_attack_row {
 int pg_store_each_attack(pg_store *store, const char *cell_id, int (*each)(const pg_attack_row *attack, void *context),
                          void *context) PG_MUST_USE;
 
-/* Certificates of a cell that its attack broke: certified images that are wrong under it. *first: the first one, -1 if none. */
+/* Certificates of a cell that its attack broke: certified images that are misclassified under it. *first: the first one, -1 if
+ * none. */
 int pg_store_broken(pg_store *store, const char *cell_id, int64_t *broken, int64_t *first) PG_MUST_USE;
 
 /* The forward passes that count for a cell, of one kind each: device, library and images of a pass. Strings are valid during
@@ -253,7 +254,7 @@ typedef struct pg_store_merged {
 int pg_store_merge(pg_store *store, pg_store *shard, pg_store_merged *report) PG_MUST_USE;
 /* Cells of a plan, and how many of them have all their outcomes. */
 int pg_store_complete(pg_store *store, const char *plan_id, int64_t *complete, int64_t *cells) PG_MUST_USE;
-/* Certificates of a plan that an attack broke, and the first: certified images that are wrong under it. */
+/* Certificates of a plan that an attack broke, and the first: certified images that are misclassified under it. */
 typedef struct pg_store_broken_report {
     int64_t certificates, cells, image;
     char cell_id[PG_HASH_HEX];

@@ -1,8 +1,8 @@
 /* How far a prediction depends on single windows: every window once without its evidence, 0 for every class, and the defense
  * predicts from what remains.
  *
- * Source: PatchGuard, Tables VII and XIV, there for the sum of logits. A window whose absence changes a right prediction is one
- * that a patch breaks by adding nothing. One object per thread. */
+ * Source: PatchGuard, Tables VII and XIV, there for the sum of logits. A window whose absence changes a correct prediction is
+ * one that a patch breaks by adding nothing. One object per thread. */
 #ifndef PG_DEFENSES_INVARIANCE_H
 #define PG_DEFENSES_INVARIANCE_H
 

@@ -199,15 +199,15 @@ static void raise_unmasked(const scene *s, int way)
         *content(s, i, s->which->rival) = among(s, i, &some) ? level : 0;
 }
 
-/* Feeds the label in the window that then is masked and holds the most of it outside; nothing where no window can be fed. */
-static void feed_label(const scene *s)
+/* Raises the label in the window that then is masked and holds the most of it outside; nothing where no window can be. */
+static void raise_label(const scene *s)
 {
     int best = -1;
     int64_t most = 0, hi = s->range.hi, outside = class_plane(s, s->which->label, &s->room->held);
     (void)cell_plane(s, all_cells(s));
     for (int x = 0; x < s->windows.count; x++) {
-        int64_t held = s->room->held.sum[x], fed = s->room->cells.sum[x] * hi;
-        if (fed > 0 && held > most && exceeds(s, held + fed, outside + fed)) {
+        int64_t held = s->room->held.sum[x], added = s->room->cells.sum[x] * hi;
+        if (added > 0 && held > most && exceeds(s, held + added, outside + added)) {
             best = x;
             most = held;
         }
@@ -225,7 +225,7 @@ bool pg_mask_worst_per_class(pg_mask_worst *room, const pg_evidence *evidence, p
     scene s = scene_of(room, evidence, window, threshold_ppm, which, contents);
     int way = (which->variant + FILLED) % RIVALS; /* filled comes first */
     if (which->variant >= RIVALS)
-        feed_label(&s);
+        raise_label(&s);
     if (way == FILLED)
         fill(&s, which->rival, s.range.hi);
     else
@@ -240,7 +240,7 @@ bool pg_mask_worst_per_class(pg_mask_worst *room, const pg_evidence *evidence, p
 static int64_t just_below(const scene *s, int class, int64_t total) { return total - (s->which->rival < class); }
 
 /* The label emptied, and the rival just below it: the label loses its heaviest window. */
-static void keep(const scene *s)
+static void rival_just_below(const scene *s)
 {
     int64_t rival = class_plane(s, s->which->rival, &s->room->held);
     int64_t label = class_plane(s, s->which->label, &s->room->held);
@@ -248,9 +248,10 @@ static void keep(const scene *s)
     pour(s, s->which->rival, just_below(s, s->which->label, label) - rival, masked);
 }
 
-/* The window x that it pays most to feed the label in: what x holds of the label outside is lost, what it holds of the rival is
- * too, and the rival may rise in the other cells by as much as the label is fed. -1 if masking cannot be made to choose any. */
-static int feeding_window(const scene *s, int64_t label, int64_t rival)
+/* The window x that it pays most to raise the label in: what x holds of the label outside is lost, what it holds of the rival
+ * is too, and the rival may rise in the other cells by as much as the label is raised. -1 if masking cannot be made to choose
+ * any. */
+static int window_to_raise(const scene *s, int64_t label, int64_t rival)
 {
     int best = -1;
     int64_t most = 0, k = s->windows.k, hi = s->range.hi;
@@ -268,12 +269,12 @@ static int feeding_window(const scene *s, int64_t label, int64_t rival)
     return best;
 }
 
-static void keep_fed(const scene *s)
+static void rival_just_below_raised(const scene *s)
 {
     int64_t rival = class_plane(s, s->which->rival, &s->room->rival);
     int64_t label = class_plane(s, s->which->label, &s->room->held);
     (void)cell_plane(s, all_cells(s));
-    int x = feeding_window(s, label, rival);
+    int x = window_to_raise(s, label, rival);
     for (int i = 0; i < s->windows.k && x >= 0; i++)
         *content(s, i, s->which->label) = holds(s, x, i) ? s->range.hi : 0;
     label = class_plane(s, s->which->label, &s->room->held);
@@ -320,14 +321,14 @@ static void win_by_third(const scene *s)
 bool pg_mask_worst_predicted(pg_mask_worst *room, const pg_evidence *evidence, pg_window window, int64_t threshold_ppm,
                              const pg_worst *which, int32_t *contents)
 {
-    enum { KEEP, KEEP_FED, FILL, ELSEWHERE, THIRD, UNMASKED };
+    enum { BELOW, BELOW_RAISED, FILL, ELSEWHERE, THIRD, UNMASKED };
     if (which->variant >= (threshold_ppm == 0 ? UNMASKED : UNMASKED + WAYS))
         return false;
     scene s = scene_of(room, evidence, window, threshold_ppm, which, contents);
-    if (which->variant == KEEP)
-        keep(&s);
-    else if (which->variant == KEEP_FED)
-        keep_fed(&s);
+    if (which->variant == BELOW)
+        rival_just_below(&s);
+    else if (which->variant == BELOW_RAISED)
+        rival_just_below_raised(&s);
     else if (which->variant == FILL)
         fill(&s, which->rival, s.range.hi);
     else if (which->variant == ELSEWHERE)

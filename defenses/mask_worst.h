@@ -1,10 +1,10 @@
 /* The worst contents of a window under robust masking, as several variants: which of them does the most harm depends on where
  * the benign evidence lies.
  *
- * Source: defenses/CERTIFICATES.md, sections 12 and 13. Per class: the label is emptied, or fed where that gets a window masked
- * that holds benign evidence of it besides; the rival fills the window, or stays at most as high as masking allows. Scope
- * predicted: the rival stays just below the label, so that the mask falls on the label's heaviest window; with the label fed
- * inside that window, the rival may rise as far as the feed; and the same with a third class in the part of the label. */
+ * Source: defenses/CERTIFICATES.md, sections 12 and 13. Per class: the label is emptied, or raised where that gets a window
+ * masked that holds benign evidence of it besides; the rival fills the window, or stays at most as high as masking allows.
+ * Scope predicted: the rival stays just below the label, so that the mask falls on the label's heaviest window; with the label
+ * raised inside that window, the rival may rise by as much; and the same with a third class in the part of the label. */
 #ifndef PG_DEFENSES_MASK_WORST_H
 #define PG_DEFENSES_MASK_WORST_H
 

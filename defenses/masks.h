@@ -41,7 +41,7 @@ void pg_disjoint_run(pg_disjoint *disjoint, const pg_windows *windows, const int
 size_t pg_overlapping_work_size(int height, int width);
 void pg_overlapping_run(const pg_plane *plane, void *work, int64_t *overlapping);
 
-/* The same over those windows x alone that masking can be made to choose by feeding the class inside w up to `limit` a
+/* The same over those windows x alone that masking can be made to choose by raising the class inside w up to `limit` a
  * position: held + n limit > T (rest + n limit), n the positions x and w share, rest the sum outside w. 0 if there is none. */
 int64_t pg_overlapping_feasible(const pg_plane *plane, int top, int left, int64_t limit, int64_t threshold_ppm, int64_t rest);
 

@@ -220,15 +220,15 @@ static bool survives(const image *im, const bounds *b, int64_t rest, int64_t hea
     return label * b->keep_ppm > rival * PG_PPM || (b->limited && label > rival + b->window_bound);
 }
 
-/* lb of window w against a rival with t outside it. Where the search for windows that can be fed is needed, it is left out if
- * even the least lb beats the rival and does not lower the margin: the result is then that least lb, with which both still
+/* lb of window w against a rival with t outside it. Where the search for windows that can be raised is needed, it is left out
+ * if even the least lb beats the rival and does not lower the margin: the result is then that least lb, with which both still
  * hold. */
 static int64_t lower_bound(const image *im, const bounds *b, int w, int64_t t, int64_t margin)
 {
     int64_t rest = im->rest[w];
     if (exceeds(im->heaviest[w], b->threshold_ppm, rest))
         return rest - im->heaviest[w];
-    /* Nothing is masked with w empty; the attacker may feed a window that overlaps w until it is. */
+    /* Nothing is masked with w empty; the attacker may raise a window that overlaps w until it is. */
     int64_t least = rest - im->overlapping[w];
     if (!b->limited || (beats(b, least, t) && !below(b, least, t, margin)))
         return least;

@@ -198,7 +198,7 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* One that had no position outside says nothing of delta, nor one at its place of other places: what was known
  * of them stays. */
-static void keep_larger(pg_locality *l, const pg_locality *before)
+static void merge_measurement(pg_locality *l, const pg_locality *before)
 {
     l->delta_grid = larger(l->delta_grid, before->delta_grid);
     l->elsewhere_grid = larger(l->elsewhere_grid, before->elsewhere_grid);
@@ -232,7 +232,7 @@ int pg_locality_add(const char *weights, pg_locality *l)
     if (at == PG_LOCALITY_LINES)
         return pg_fail(PG_EINPUT, "%s holds %d measurements already; delete a line of it", path, at);
     if (at < info.n_measured)
-        keep_larger(l, &info.measured[at]);
+        merge_measurement(l, &info.measured[at]);
     else
         info.n_measured++;
     info.measured[at] = *l;

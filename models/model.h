@@ -44,15 +44,15 @@ extern const char *const pg_dtype_names[]; /* "fp32", "bf16", then NULL */
 /* One measurement of a network's locality; see models/locality.h. Changes are of logits, in units of 2^-20. */
 typedef struct pg_locality {
     bool measured;
-    int64_t delta_grid;     /* largest change outside the reach of a patch, at the same place of the same batch */
-    int64_t trials;         /* patches, */
-    int64_t outside;        /* and those with a position outside their reach; -1: not recorded */
-    pg_dtype dtype;         /* of the forward passes that were measured, */
-    char device[8];         /* "cpu" or "cuda", */
-    char isa[48];           /* the kind of its instruction set, "avx512"; "": not recorded, */
-    int batch;              /* and their batch; 0: the model computes each position on its own, whatever these are */
-    bool moved;             /* images were also run at other places of the batch and in the batches of `batches`: */
-    int64_t elsewhere_grid; /* largest change outside the reach of a patch there, */
+    int64_t delta_grid; /* largest change at positions that do not depend on the patch, at the same place of the same batch */
+    int64_t trials;     /* patches, */
+    int64_t outside;    /* and those that some position does not depend on; -1: not recorded */
+    pg_dtype dtype;     /* of the forward passes that were measured, */
+    char device[8];     /* "cpu" or "cuda", */
+    char isa[48];       /* the kind of its instruction set, "avx512"; "": not recorded, */
+    int batch;          /* and their batch; 0: the model computes each position on its own, whatever these are */
+    bool moved;         /* images were also run at other places of the batch and in the batches of `batches`: */
+    int64_t elsewhere_grid; /* the first one there, */
     int64_t moved_grid;     /* and of an image without a patch, at any position, from what it has at its own place */
     int64_t images;
     char batches[48]; /* "1,16,64,128" */
@@ -78,7 +78,7 @@ typedef struct pg_weights_info {
  * machine it was made on, so that all machines plan the same cells. */
 typedef struct pg_locality_result {
     bool measured;
-    bool none_outside;  /* not measured, since no trial had a position outside the reach of its patch */
+    bool none_outside;  /* not measured, since all positions depended on the patch in every trial */
     bool differs;       /* from what the metadata alone says */
     int64_t delta_grid; /* any_batch: with room for both changes */
     int64_t moved_grid; /* any_batch only */

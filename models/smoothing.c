@@ -292,7 +292,7 @@ pg_value pg_smoothing_crop(pg_builder *b, const pg_smoothed *s, pg_value pixels,
 }
 
 /* Evenly spaced cells of a line, for each image from a random one on. */
-static void spread(pg_builder *b, const line *l, int64_t *cell)
+static void space_evenly(pg_builder *b, const line *l, int64_t *cell)
 {
     int64_t all = cells_of(l), first = all > 1 ? pg_rng_below(&b->rng, (uint32_t)all) : 0;
     for (int64_t j = 0; j < l->m; j++)
@@ -310,8 +310,8 @@ pg_value pg_smoothing_train(pg_builder *b, const pg_smoothed *s, pg_value pixels
     int64_t wide = b->positions / tall < all_columns ? b->positions / tall : all_columns;
     int64_t *row = lists_of(b, &a, &a.rows, tall), *column = lists_of(b, &a, &a.columns, wide);
     for (int64_t i = 0; row && column && i < a.lists; i++) {
-        spread(b, &a.rows, row + i * tall);
-        spread(b, &a.columns, column + i * wide);
+        space_evenly(b, &a.rows, row + i * tall);
+        space_evenly(b, &a.columns, column + i * wide);
     }
     pg_value out = row && column ? map_of(b, s, &a, pixels) : pixels;
     if (!a.rows.spans)

@@ -21,7 +21,7 @@ pg_interval pg_wilson(int64_t count, int64_t n);
 double pg_percent(int64_t count, int64_t n, int decimals);
 
 /* McNemar's exact test, two-sided: the probability of counts at least as uneven as these, of images where only the one or only
- * the other of two classifiers is right, if each such image were a fair coin. 1 where there are none. */
+ * the other of two classifiers is correct, if each such image were a fair coin. 1 where there are none. */
 double pg_mcnemar(int64_t only_a, int64_t only_b);
 
 #endif

@@ -94,7 +94,7 @@ static void write_ranges(const pg_table *table, pg_buf *out)
 }
 
 /* Rows with something to show move to the front; their number. */
-static size_t keep_shown(const pg_table *table, const char **labels, size_t n, bool columns)
+static size_t select_shown(const pg_table *table, const char **labels, size_t n, bool columns)
 {
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
@@ -155,8 +155,8 @@ static int write(const pg_table *table, pg_figure_data *out)
         code = pg_table_labels(table, true, &columns, &n_columns);
     if (code != PG_OK)
         goto out;
-    n_rows = keep_shown(table, rows, n_rows, false);
-    n_columns = keep_shown(table, columns, n_columns, true);
+    n_rows = select_shown(table, rows, n_rows, false);
+    n_columns = select_shown(table, columns, n_columns, true);
     if (n_rows == 0)
         code = pg_fail(PG_EINPUT, "figure trade-off: no cell of this matrix has certified images");
     else if (n_rows > ROWS_MAX || n_columns > PANELS_MAX)

@@ -23,17 +23,17 @@ typedef struct pg_audit_row {
     pg_audit_level level;
     pg_certificate certificate;
     int64_t n;                /* images */
-    int64_t right;            /* without a patch */
+    int64_t correct;          /* without a patch */
     int64_t certified;        /* locality: that survive the measured delta as well */
     int64_t broken;           /* certified and broken: 0 for a sound rule */
-    int64_t unbroken;         /* right, not certified, not broken: 0 for an exact rule; feature level */
+    int64_t unbroken;         /* correct, not certified, not broken: 0 for an exact rule; feature level */
     int64_t at_end;           /* the same, for want of values beyond the end of the grid: not in `unbroken` */
     int64_t published;        /* certified as published, where the rule has that */
     int64_t published_broken; /* of these */
     int64_t contents;         /* evaluated; pixel: images attacked; locality: patches */
     int64_t sampled;          /* images on which not every window and class was tried */
-    int64_t delta; /* locality: largest change, grid units of the evidence, for votes of logits; else, and where no image has a
-                    * position outside the reach of its patch, -1 */
+    int64_t delta;   /* locality: largest change, grid units of the evidence, for votes of logits; else, and where every
+                      * position of every image depends on its patch, -1 */
     int64_t outside; /* locality: images that have one */
     char *witness;   /* of the first image that broke; key=value lines; NULL: none. Owned */
 } pg_audit_row;

@@ -191,10 +191,10 @@ int pg_audit_features(pg_audit_group *g, pg_audit_cell *cell)
         if (!pg_audit_wants(cell->cell, g->chunk.first + i))
             continue;
         row->n++;
-        row->right += a->right;
+        row->correct += a->correct;
         row->certified += a->verdict.certified;
         row->broken += a->claimed && a->broken;
-        row->unbroken += a->right && !a->claimed && !a->broken && !a->at_end;
+        row->unbroken += a->correct && !a->claimed && !a->broken && !a->at_end;
         row->at_end += a->at_end;
         row->published += a->verdict.certified_published;
         row->published_broken += a->verdict.certified_published && a->broken;
@@ -389,7 +389,7 @@ static int add_changes(pg_audit_group *g, pg_audit_cell *cell, const change *cha
         bool broken = changes[i].prediction != g->chunk.labels[i], published = a->verdict.certified_published;
         row->n++;
         row->contents++;
-        row->right += a->right;
+        row->correct += a->correct;
         row->certified += a->verdict.certified;
         row->broken += a->verdict.certified && broken;
         row->published += published;
@@ -542,7 +542,7 @@ int pg_audit_pixels(pg_audit_group *g, pg_audit_cell *cell)
         if (!pg_audit_wants(cell->cell, g->chunk.first + i))
             continue;
         row->n++;
-        row->right += cell->audited[i].right;
+        row->correct += cell->audited[i].correct;
         row->certified += cell->audited[i].verdict.certified;
         row->published += cell->audited[i].verdict.certified_published;
     }

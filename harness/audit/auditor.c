@@ -433,12 +433,12 @@ int pg_auditor_image(pg_auditor *a, const float *logits, int64_t image, int labe
     }
     if (code != PG_OK)
         return code;
-    out->right = predict(a, a->clean) == label;
+    out->correct = predict(a, a->clean) == label;
     out->claimed = out->verdict.certified || plain.certified;
     /* A certificate of an image that is wrong already is broken without a patch. */
-    out->broken = !out->right;
+    out->broken = !out->correct;
     if (out->broken && (out->claimed || out->verdict.certified_published))
         out->how = (pg_audit_break){.by = "no patch", .rival = predict(a, a->clean), .prediction = predict(a, a->clean)};
-    code = attack && out->right ? attack_image(a) : PG_OK;
+    code = attack && out->correct ? attack_image(a) : PG_OK;
     return code == PG_OK ? pg_prediction_check(a->worst_prediction, a->evidence.classes) : code;
 }

@@ -30,7 +30,7 @@ typedef struct pg_audit_break {
 
 typedef struct pg_audited {
     pg_verdict verdict; /* as the cell has it, with its delta */
-    bool right;         /* the prediction is the label */
+    bool correct;       /* the prediction is the label */
     bool claimed;       /* certified, by the cell or without locality: must not break */
     bool broken;        /* `how` says by what; also true where the prediction is wrong already (then without `how`) */
     bool at_end;        /* nothing broke it for want of larger values: the grid ends; see auditor.c */

@@ -9,7 +9,7 @@ enum {
     BOTH_UP,        /* label and rival at the top */
     BELOW_KEEPING,  /* the rival's total just below the label's, all else as it is */
     BELOW_EMPTYING, /* the same with the label at the bottom */
-    LEVELS,         /* tenths of its total for the rival, or the top; the label fed nowhere or along an edge */
+    LEVELS,         /* tenths of its total for the rival, or the top; the label raised nowhere or along an edge */
 };
 enum { TENTHS = 9 };
 
@@ -61,8 +61,8 @@ static int64_t inside_of(const pg_contents_case *c, int class)
     return sum;
 }
 
-/* Spreads `sum` of a class evenly over the window, cut to the range. */
-static void spread(const pg_contents_case *c, int class, int64_t sum, int32_t *contents)
+/* The total of a class over the window becomes `sum`, evenly, cut to the range. */
+static void set_total(const pg_contents_case *c, int class, int64_t sum, int32_t *contents)
 {
     int64_t k = c->windows->k, range = c->hi - c->lo, rest = sum - k * c->lo;
     rest = rest < 0 ? 0 : rest > k * range ? k * range : rest;
@@ -85,7 +85,7 @@ static void set_class(const pg_contents_case *c, int class, int64_t value, int32
         contents[i * c->evidence->classes + class] = (int32_t)value;
 }
 
-static void keep(const pg_contents_case *c, int32_t *contents)
+static void copy_clean(const pg_contents_case *c, int32_t *contents)
 {
     for (int r = 0; r < c->windows->rows.length; r++)
         for (int s = 0; s < c->windows->columns.length; s++) {
@@ -96,7 +96,7 @@ static void keep(const pg_contents_case *c, int32_t *contents)
         }
 }
 
-static void feed(const pg_contents_case *c, int strip, int64_t value, int32_t *contents)
+static void set_label_in_strip(const pg_contents_case *c, int strip, int64_t value, int32_t *contents)
 {
     for (int r = 0; r < c->windows->rows.length; r++)
         for (int s = 0; s < c->windows->columns.length; s++)
@@ -109,7 +109,7 @@ static void raise_below(const pg_contents_case *c, int64_t own, int32_t *content
 {
     int64_t label = total_of(c->evidence, c->label) - inside_of(c, c->label) + own;
     int64_t rival = total_of(c->evidence, c->rival) - inside_of(c, c->rival);
-    spread(c, c->rival, label - rival - 1, contents);
+    set_total(c, c->rival, label - rival - 1, contents);
 }
 
 /* The rival holds `tenths` of its total in the window: a rule that masks above that share leaves it alone. 10: the top. */
@@ -119,13 +119,13 @@ static void raise_to_share(const pg_contents_case *c, int tenths, int32_t *conte
     if (tenths > TENTHS)
         set_class(c, c->rival, c->hi, contents);
     else
-        spread(c, c->rival, outside * tenths / (10 - tenths), contents);
+        set_total(c, c->rival, outside * tenths / (10 - tenths), contents);
 }
 
 void pg_contents_fill(const pg_contents_case *c, int variant, int32_t *contents)
 {
     if (variant == RIVAL_ALONE || variant == BELOW_KEEPING)
-        keep(c, contents);
+        copy_clean(c, contents);
     else
         set_all(c, variant == ALL_UP ? c->hi : c->lo, contents);
     if (variant == RIVAL_ALONE)
@@ -143,7 +143,7 @@ void pg_contents_fill(const pg_contents_case *c, int variant, int32_t *contents)
     int tenths = (variant - LEVELS) % (TENTHS + 1) + 1, strip = (variant - LEVELS) / (TENTHS + 1) - 1;
     raise_to_share(c, tenths, contents);
     if (strip >= 0)
-        feed(c, strip, c->hi, contents);
+        set_label_in_strip(c, strip, c->hi, contents);
 }
 
 /* A level for all of a class: an end of the range, or anything up to a few times what stands outside. */
@@ -176,7 +176,7 @@ void pg_contents_random(const pg_contents_case *c, pg_rng *rng, int32_t *content
         make_noise(c, rng, contents);
         break;
     case 1:
-        keep(c, contents);
+        copy_clean(c, contents);
         break;
     default:
         set_all(c, c->lo, contents);
@@ -184,7 +184,7 @@ void pg_contents_random(const pg_contents_case *c, pg_rng *rng, int32_t *content
     if (pg_rng_below(rng, 2))
         set_class(c, c->label, level(c, c->label, rng), contents);
     if (n && pg_rng_below(rng, 2))
-        feed(c, (int)pg_rng_below(rng, (uint32_t)n), level(c, c->label, rng), contents);
+        set_label_in_strip(c, (int)pg_rng_below(rng, (uint32_t)n), level(c, c->label, rng), contents);
     if (pg_rng_below(rng, 4))
         set_class(c, c->rival, level(c, c->rival, rng), contents);
     else {

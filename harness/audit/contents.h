@@ -1,6 +1,6 @@
 /* Contents of a window that an audit tries on every rule, besides those that the rule's own hook names: an audit must not rest
  * on what a defense says of itself. They are made of the evidence alone: rival up, label down, a rival just below the label's
- * total (defenses/CERTIFICATES.md, section 13), the label fed along an edge of the window (section 12, overlapping windows),
+ * total (defenses/CERTIFICATES.md, section 13), the label raised along an edge of the window (section 12, overlapping windows),
  * noise. Pure functions, any thread. */
 #ifndef PG_AUDIT_CONTENTS_H
 #define PG_AUDIT_CONTENTS_H

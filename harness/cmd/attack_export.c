@@ -27,7 +27,7 @@ const char *const pg_attack_names[] = {"results.csv",      "patches.npy",       
 
 /* What is counted over all images. Positions: local vectors whose largest class is not the label. */
 typedef struct tally {
-    int64_t n, clean, certified, right, broken, targeted, hit, steps, longest;
+    int64_t n, clean, certified, attacked, broken, targeted, hit, steps, longest;
     int64_t positions, wrong[2]; /* clean, attacked */
     double loss;                 /* sum, and of how many images */
     int64_t losses, broken_certificates;
@@ -97,7 +97,7 @@ static void free_work(work *w)
 
 /* ---- From the database ---- */
 
-static int keep_attack(const pg_attack_row *row, void *context)
+static int copy_attack(const pg_attack_row *row, void *context)
 {
     work *w = context;
     const pg_paste *p = &w->paste;
@@ -112,7 +112,7 @@ static int keep_attack(const pg_attack_row *row, void *context)
     return PG_OK;
 }
 
-static int keep_outcome(const pg_outcome *outcome, void *context)
+static int copy_certified(const pg_outcome *outcome, void *context)
 {
     work *w = context;
     if (w->n_outcomes < w->cell->count)
@@ -125,9 +125,9 @@ static int read_store(work *w, const char *db_path)
     pg_store *store = NULL;
     int code = pg_store_open(db_path, PG_STORE_READ, &store);
     if (code == PG_OK)
-        code = pg_store_each_attack(store, w->cell->id, keep_attack, w);
+        code = pg_store_each_attack(store, w->cell->id, copy_attack, w);
     if (code == PG_OK)
-        code = pg_store_each_outcome(store, w->cell->id, keep_outcome, w);
+        code = pg_store_each_outcome(store, w->cell->id, copy_certified, w);
     pg_store_close(store);
     if (code == PG_OK && (w->n_attacks != w->cell->count || w->n_outcomes != w->cell->count))
         code = pg_fail(PG_EDAMAGED, "%s: has %lld of %lld images of the attack", db_path, (long long)w->n_attacks,
@@ -197,12 +197,12 @@ static int64_t scan(const work *w, const float *logits, int label, float *larges
 static void count(tally *t, const pg_attack_row *r, bool certified)
 {
     int label = r->label;
-    bool right = r->before == label, targeted = r->target >= 0 && r->target != label; /* else there is nothing to reach */
+    bool correct = r->before == label, targeted = r->target >= 0 && r->target != label; /* else there is nothing to reach */
     t->n++;
-    t->clean += right;
+    t->clean += correct;
     t->certified += certified;
-    t->right += right && r->after == label;
-    t->broken += right && r->after != label;
+    t->attacked += correct && r->after == label;
+    t->broken += correct && r->after != label;
     t->targeted += targeted;
     t->hit += targeted && r->after == r->target;
     t->steps += r->steps;
@@ -214,7 +214,7 @@ static void count(tally *t, const pg_attack_row *r, bool certified)
 }
 
 /* Image number `number` of the cell, at place i of the batch. */
-static int keep_image(work *w, size_t i, int64_t number)
+static int export_image(work *w, size_t i, int64_t number)
 {
     const pg_attack_row *a = &w->attacks[number];
     float most[2];
@@ -235,7 +235,7 @@ static int keep_image(work *w, size_t i, int64_t number)
     return w->sheet ? pg_attack_sheet_add(w->sheet, a, w->pixels + i * w->image, w->attacked + i * w->image, logits[1]) : PG_OK;
 }
 
-static int keep_all(work *w)
+static int export_images(work *w)
 {
     int64_t first = w->cell->first, end = first + w->cell->count, batch = w->forward->at_once;
     int code = PG_OK;
@@ -247,7 +247,7 @@ static int keep_all(work *w)
         if (code == PG_EINTERRUPTED)
             code = pg_fail(code, "interrupted; the attack is kept, and the same command writes its files");
         for (int64_t i = from; code == PG_OK && i < stop; i++)
-            code = keep_image(w, (size_t)(i - at), i - first);
+            code = export_image(w, (size_t)(i - at), i - first);
         if (code == PG_OK)
             pg_progress_update(&progress, stop - first, NULL);
     }
@@ -300,7 +300,7 @@ static char *meta_text(const work *w)
     const tally *t = &w->tally;
     json_t *counts =
         json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "images", (json_int_t)t->n, "clean", (json_int_t)t->clean,
-                  "attacked", (json_int_t)t->right, "broken", (json_int_t)t->broken, "certified", (json_int_t)t->certified,
+                  "attacked", (json_int_t)t->attacked, "broken", (json_int_t)t->broken, "certified", (json_int_t)t->certified,
                   "steps", (json_int_t)t->steps, "local_vectors", (json_int_t)t->positions, "local_wrong_clean",
                   (json_int_t)t->wrong[0], "local_wrong_attacked", (json_int_t)t->wrong[1]);
     json_t *meta = json_pack(
@@ -427,13 +427,13 @@ static void say(const work *w)
     const tally *t = &w->tally;
     const pg_cell *c = w->cell;
     say_share("clean accuracy", t->clean, t->n, "images");
-    say_share("accuracy under attack", t->right, t->n, "images");
+    say_share("accuracy under attack", t->attacked, t->n, "images");
     if (c->defense->certificate(c->config) != PG_CERTIFICATE_NONE)
         say_share("certified accuracy", t->certified, t->n, "images");
     if (t->targeted > 0)
         say_share("target reached", t->hit, t->targeted, "images of another class");
     if (t->clean > 0)
-        say_share("broken", t->broken, t->clean, "images that were right");
+        say_share("broken", t->broken, t->clean, "correct images");
     say_share("local vectors wrong, clean", t->wrong[0], t->positions, "local vectors");
     say_share("local vectors wrong, after", t->wrong[1], t->positions, "local vectors");
     if (t->losses > 0)
@@ -450,7 +450,7 @@ static int check_certificates(const work *w)
         return PG_OK;
     return pg_fail(
         PG_EBROKEN,
-        "%lld certified images are wrong under attack; the first is image %lld of class %d, which a patch at row %d, "
+        "%lld certified images are misclassified under attack; the first is image %lld of class %d, which a patch at row %d, "
         "column %d makes %d: its row in %s/patches.npy is %lld",
         (long long)t->broken_certificates, (long long)t->witness->image, t->witness->label, t->witness->top, t->witness->left,
         t->witness->after, w->request->folder, (long long)(t->witness->image - w->cell->first));
@@ -469,7 +469,7 @@ int pg_attack_export(const pg_attack_request *request, const pg_cell *cell, cons
     if (code == PG_OK && request->sheet > 0)
         code = pg_attack_sheet_new(cell, pg_dataset_info_of(w.dataset), (int)request->sheet, &w.sheet);
     if (code == PG_OK)
-        code = keep_all(&w);
+        code = export_images(&w);
     if (code == PG_OK)
         code = write_files(&w);
     if (code == PG_OK)

@@ -33,7 +33,7 @@ typedef enum column {
     CERTIFICATE,
     LEVEL,
     IMAGES,
-    RIGHT,
+    CORRECT,
     CERTIFIED,
     BROKEN,
     UNBROKEN,
@@ -45,8 +45,8 @@ typedef enum column {
     COLUMNS
 } column;
 
-static const char *const titles[COLUMNS] = {"certificate", "level",     "images",           "right", "certified", "broken",
-                                            "unbroken",    "published", "published_broken", "delta", "tried",     "sampled"};
+static const char *const titles[COLUMNS] = {"certificate", "level",     "images",           "correct", "certified", "broken",
+                                            "unbroken",    "published", "published_broken", "delta",   "tried",     "sampled"};
 
 static const char *text_of(const pg_audit_row *r, column c)
 {
@@ -60,8 +60,8 @@ static int64_t number_of(const pg_audit_row *r, column c)
     switch (c) {
     case IMAGES:
         return r->n;
-    case RIGHT:
-        return r->right;
+    case CORRECT:
+        return r->correct;
     case CERTIFIED:
         return published ? -1 : r->certified;
     case BROKEN:
@@ -162,7 +162,7 @@ static int gather(const pg_audit_record *record, void *context)
                                    .level = (pg_audit_level)level,
                                    .certificate = g->cell->defense->certificate(g->cell->config),
                                    .n = record->n,
-                                   .right = run ? g->result.clean : -1,
+                                   .correct = run ? g->result.clean : -1,
                                    .certified = record->certified,
                                    .broken = record->broken,
                                    .unbroken = record->unbroken,
@@ -201,7 +201,7 @@ int pg_audit_stored(const pg_plan *plan, pg_store *store, const bool levels[PG_A
 static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
 {
     pg_buf_puts(out, "broken: certified images whose prediction was changed or tied; 0 for every sound rule\n"
-                     "unbroken: right images that are not certified and that nothing broke; 0 for every exact rule\n");
+                     "unbroken: correct images that are not certified and that nothing broke; 0 for every exact rule\n");
     bool locality = false, moved = false, sampled = false, published = false;
     int64_t at_end = 0;
     for (size_t i = 0; i < n; i++) {
@@ -222,9 +222,10 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
     for (size_t i = 0; i < n; i++)
         moved |= rows[i].level == PG_AUDIT_LOCALITY && rows[i].cell->any_batch;
     if (locality)
-        pg_buf_puts(out, "locality: one random patch an image; certified counts the certificates that survive delta\n"
-                         "delta: the largest change of evidence outside the reach of a patch, in units of 2^-20; -: no "
-                         "position is outside\n");
+        pg_buf_puts(out,
+                    "locality: one random patch an image; certified counts the certificates that survive delta\n"
+                    "delta: the largest change of evidence at positions that do not depend on the patch, in units of 2^-20; "
+                    "-: there is no such position\n");
     if (moved)
         pg_buf_puts(
             out,

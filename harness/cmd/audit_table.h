@@ -6,7 +6,7 @@
 #include "plots/tabular.h"
 
 /* The audits of the plan's cells that a store holds, at the levels asked for: rows[0..*n), *new*, pg_audit_rows_free, also
- * after a failure. What a store does not keep is -1: contents, sampled, and where the cell was not run also right and
+ * after a failure. What a store does not keep is -1: contents, sampled, and where the cell was not run also correct and
  * published. */
 int pg_audit_stored(const pg_plan *plan, pg_store *store, const bool levels[PG_AUDIT_LEVELS], pg_audit_row **rows,
                     size_t *n) PG_MUST_USE;

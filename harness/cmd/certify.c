@@ -111,7 +111,7 @@ static const pg_cli_row options[] = {
     {0, "summary", NULL,
      "no rows, but shares of the images in percent with 95% Wilson intervals: clean and certified; with --masked clean, wrong "
      "(for "
-     "some window), and masked (right) and changed, which are shares of all windows and have no interval",
+     "some window), and masked (correct) and changed, which are shares of all windows and have no interval",
      NULL, AT(summary), PG_FLAG},
     {'f', "format", "F", "of the rows", "csv", AT(format), PG_CHOICE(format_names)},
     PG_CLI_END,
@@ -198,9 +198,9 @@ static void print_row(row_format format, size_t index, int label, const pg_verdi
 /* What is told of all images. */
 typedef struct counts {
     int64_t nonfinite, saturated, differs;
-    int64_t right, certified;
+    int64_t correct, certified;
     int64_t wrong;                  /* images that some masked window makes wrong */
-    int64_t windows, kept, changed; /* of all images: all, right when masked, with another prediction when masked */
+    int64_t windows, kept, changed; /* of all images: all, correct when masked, with another prediction when masked */
 } counts;
 
 static void begin_rows(const request *r, const char *columns, pg_buf *out)
@@ -233,7 +233,7 @@ static int summarize(const request *r, const counts *n, int64_t images, pg_buf *
     pg_tabular_init(&g, r->format == FORMAT_JSON ? PG_TABLE_JSON : PG_TABLE_CSV, 6, 1);
     for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
         pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), titles[i]);
-    add_share("clean", n->right, images, true, &g);
+    add_share("clean", n->correct, images, true, &g);
     if (!r->masked)
         add_share("certified", n->certified, images, true, &g);
     else {
@@ -277,7 +277,7 @@ static int certify(const request *r, pg_dump *d, pg_buf *out, counts *n)
         n->nonfinite += verdict.prediction < 0;
         n->saturated += verdict.saturated;
         n->differs += verdict.differs;
-        n->right += verdict.prediction == d->labels[i];
+        n->correct += verdict.prediction == d->labels[i];
         n->certified += verdict.certified;
         if (!r->summary)
             print_row(r->format, (size_t)i, d->labels[i], &verdict, out);
@@ -321,7 +321,7 @@ static int mask(const request *r, pg_dump *d, pg_buf *out, counts *n)
             break;
         }
         n->nonfinite += m.prediction < 0;
-        n->right += m.prediction == d->labels[i];
+        n->correct += m.prediction == d->labels[i];
         n->wrong += m.wrong > 0;
         n->windows += pg_invariance_windows(masks);
         n->kept += pg_invariance_windows(masks) - m.wrong;

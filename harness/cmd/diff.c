@@ -26,7 +26,7 @@ typedef struct side {
     size_t n;
 } side;
 
-static int keep_recorded(const pg_attempt_record *a, void *context)
+static int copy_origin(const pg_attempt_record *a, void *context)
 {
     recorded *r = context;
     if (strcmp(a->result, "done") != 0)
@@ -39,7 +39,7 @@ static int keep_recorded(const pg_attempt_record *a, void *context)
     return PG_OK;
 }
 
-static int keep_outcome(const pg_outcome *outcome, void *context)
+static int add_outcome(const pg_outcome *outcome, void *context)
 {
     side *s = context;
     s->outcomes[s->n++] = *outcome;
@@ -52,7 +52,7 @@ static int read_side(pg_store *store, const char *prefix, side *s)
     if (code == PG_OK)
         code = pg_store_cell_checked(store, s->id, &s->result);
     if (code == PG_OK)
-        code = pg_store_each_attempt(store, s->id, keep_recorded, &s->recorded);
+        code = pg_store_each_attempt(store, s->id, copy_origin, &s->recorded);
     return code;
 }
 
@@ -62,7 +62,7 @@ static int read_outcomes(pg_store *store, side *s)
     s->outcomes = calloc((size_t)s->result.images + 1, sizeof *s->outcomes);
     if (!s->outcomes)
         return pg_fail(PG_ENOMEM, "out of memory for %" PRId64 " images", s->result.images);
-    return pg_store_each_outcome(store, s->id, keep_outcome, s);
+    return pg_store_each_outcome(store, s->id, add_outcome, s);
 }
 
 static void release_side(side *s)

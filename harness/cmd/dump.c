@@ -42,7 +42,7 @@ static bool is_float(const pg_npy *npy)
     return npy->dtype == PG_NPY_F2 || npy->dtype == PG_NPY_F4 || npy->dtype == PG_NPY_F8;
 }
 
-static int keep_labels(const pg_dump_request *r, pg_npy *labels, pg_dump *d)
+static int copy_labels(const pg_dump_request *r, pg_npy *labels, pg_dump *d)
 {
     const int64_t *shape = d->features.shape;
     int code = pg_npy_load(labels);
@@ -83,7 +83,7 @@ static int open_labels(const pg_dump_request *r, pg_dump *d)
         code = pg_fail(PG_EINPUT, "%s: rank %d with %zu entries; %lld features need labels of rank 1 with as many", r->labels,
                        labels.rank, labels.count, (long long)d->n);
     else
-        code = keep_labels(r, &labels, d);
+        code = copy_labels(r, &labels, d);
     pg_npy_release(&labels);
     return code;
 }

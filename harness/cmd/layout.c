@@ -239,7 +239,7 @@ typedef struct attack_list {
     size_t n, capacity;
 } attack_list;
 
-static int keep_attack(const pg_attack_row *row, void *context)
+static int add_attack(const pg_attack_row *row, void *context)
 {
     attack_list *list = context;
     if (list->n == list->capacity)
@@ -265,14 +265,14 @@ static int fill_attacks(pg_store *store, const pg_cell *cell, int64_t attacked, 
     entry->attacks = list.items;
     if (list.items == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for %lld attacked images", (long long)attacked);
-    int code = pg_store_each_attack(store, cell->id, keep_attack, &list);
+    int code = pg_store_each_attack(store, cell->id, add_attack, &list);
     entry->n_attacks = list.n;
     entry->several_places = tries_several_places(cell);
     return code;
 }
 
 /* Of the published certificates those that no stored audit of all images broke by features; nothing where there is no audit. */
-static int keep_audit(const pg_audit_record *record, void *context)
+static int subtract_broken(const pg_audit_record *record, void *context)
 {
     pg_table_entry *entry = context;
     int64_t left = entry->published - record->published_broken;
@@ -330,7 +330,7 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
         entry->elsewhere = passes.images;
         memcpy(entry->elsewhere_on, passes.on, sizeof entry->elsewhere_on);
         if (code == PG_OK && entry->published >= 0)
-            code = pg_store_each_audit(store, cell->id, keep_audit, entry);
+            code = pg_store_each_audit(store, cell->id, subtract_broken, entry);
         if (code == PG_OK && cell->forward->attack)
             code = pg_store_broken(store, cell->id, &entry->broken, &(int64_t){0});
     }
@@ -369,7 +369,7 @@ static bool same_labels(const pg_table_entry *a, const pg_table_entry *b)
 }
 
 /* A row like a cell stays where its labels are its own; else the table shows it already. */
-static void keep_like(const pg_plan *plan, const places *p, size_t i, pg_layout *out)
+static void add_like(const pg_plan *plan, const places *p, size_t i, pg_layout *out)
 {
     pg_table_entry *entry = &out->entries[out->table.n_entries];
     const pg_cell *kept = pg_plan_find(plan, entry->cell_id);
@@ -402,7 +402,7 @@ static int make_entries(const pg_plan *plan, pg_store *store, const keys sides[3
             p.of[i] = entry;
             out->table.n_entries++;
         } else {
-            keep_like(plan, &p, i, out);
+            add_like(plan, &p, i, out);
         }
     }
     free(p.of);

@@ -21,7 +21,7 @@ typedef struct all {
     size_t n_wanted;
 } all;
 
-static int keep_id(const pg_cell_result *result, void *context)
+static int add_id(const pg_cell_result *result, void *context)
 {
     all *a = context;
     void *more = pg_grow(a->wanted, a->n_wanted, &a->capacity, sizeof *a->wanted);
@@ -146,7 +146,7 @@ int pg_report_add_all(pg_report_work *work, int64_t most, bool best)
     char heading[128] = "All cells";
     int64_t matching = 0;
     all a = {0};
-    int code = pg_store_list(work->store, -1, most, keep_id, &a, &matching);
+    int code = pg_store_list(work->store, -1, most, add_id, &a, &matching);
     if (code == PG_OK)
         code = read_cells(&a, work->store);
     for (size_t m = 0; code == PG_OK && m < 4; m++)

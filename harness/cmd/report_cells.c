@@ -113,7 +113,7 @@ typedef struct attempts {
 } attempts;
 
 /* "patchgauge REVISION; LIBRARY; DEVICE on HOST", each once and at most PG_REPORT_ORIGINS. */
-static int keep_origin(pg_report_work *work, const pg_attempt_record *a)
+static int add_origin(pg_report_work *work, const pg_attempt_record *a)
 {
     pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "patchgauge %s%s%s, %s%son %s", a->revision, *a->library ? ", " : "", a->library, a->device,
@@ -145,7 +145,7 @@ static int add_attempt(const pg_attempt_record *a, void *context)
         pg_report_list_begin(attempt_heads, ATTEMPT_HEADS, list->out);
     }
     pg_report_list_row(texts, ATTEMPT_HEADS, NULL, list->out);
-    return keep_origin(list->work, a);
+    return add_origin(list->work, a);
 }
 
 /* Everything that is known of one cell. */

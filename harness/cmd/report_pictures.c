@@ -149,9 +149,9 @@ static int add_image(const pg_attack_row *a, void *context)
     snprintf(name, sizeof name, "image %" PRId64 " with a patch of %d x %d pixels at row %d, column %d", a->image, s->height,
              s->width, a->top, a->left);
     snprintf(caption, sizeof caption, "%" PRId64 ": %.60s%s%.60s, %" PRId64 " steps", a->image, label,
-             broken                 ? ", broken: seen as "
+             broken                 ? ", broken: predicted as "
              : a->after == a->label ? ", correct under attack"
-                                    : ", wrong before: seen as ",
+                                    : ", misclassified without a patch: ",
              a->after == a->label ? "" : after, a->steps);
     if (code == PG_OK) {
         pg_report_picture_add(&(pg_report_picture){.type = "image/png",

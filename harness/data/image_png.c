@@ -139,7 +139,7 @@ static int join_data(work *w, chunk c)
 
 /* ---- Pixels ---- */
 
-static void keep_fault(png_structp png, const char *text)
+static void record_fault(png_structp png, const char *text)
 {
     work *w = png_get_error_ptr(png);
     snprintf(w->fault, sizeof w->fault, "%s", text);
@@ -257,7 +257,7 @@ static int read_pixels(work *w)
     int channels = channels_of(w), code = pg_image_room(w->height, w->width, channels < 3 ? 3 : channels, w->image);
     if (code != PG_OK)
         return code;
-    w->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, w, keep_fault, ignore);
+    w->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, w, record_fault, ignore);
     w->info = w->png ? png_create_info_struct(w->png) : NULL;
     if (!w->info)
         return pg_fail(PG_ENOMEM, "out of memory for a PNG decoder");

@@ -36,7 +36,7 @@ static int describe_program(char hash[PG_HASH_HEX], pg_buf *versions)
     return pg_buf_check(versions);
 }
 
-static int keep_reason(const pg_failure_record *record, void *context)
+static int copy_reason(const pg_failure_record *record, void *context)
 {
     snprintf(context, PG_MESSAGE_MAX, "images %" PRId64 " to %" PRId64 ": %s", record->first, record->first + record->count - 1,
              record->error);
@@ -49,7 +49,7 @@ static int fail_tasks(const pg_store_progress *left, const session *s)
     if (s->request->explain)
         return pg_fail(PG_ECELLS, "%" PRId64 " of %" PRId64 " tasks failed; `patchgauge %s --explain` says why", left->failed,
                        left->tasks, s->request->explain);
-    int code = pg_store_each_failure(s->store, 1, keep_reason, reason);
+    int code = pg_store_each_failure(s->store, 1, copy_reason, reason);
     return code == PG_OK ? pg_fail(PG_ECELLS, "%s", reason) : code;
 }
 

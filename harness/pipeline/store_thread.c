@@ -17,7 +17,7 @@ static int64_t peak_bytes(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
 }
 
-static void keep_error(pg_pipeline *p, int code)
+static void record_error(pg_pipeline *p, int code)
 {
     if (p->code == PG_OK) {
         p->code = code;
@@ -40,7 +40,7 @@ static int record_failure(pg_pipeline *p, const pg_work *work, const pg_attempt 
     return PG_OK;
 }
 
-/* A certified image that is wrong under attack: the certificate is no proof, whatever the reason. Told at once. */
+/* A certified image that is misclassified under attack: the certificate is no proof, whatever the reason. Told at once. */
 static void tell_broken(pg_pipeline *p, const pg_work *work, size_t c)
 {
     const pg_outcome *outcomes = work->outcomes + (int64_t)c * work->whole;
@@ -57,7 +57,7 @@ static void tell_broken(pg_pipeline *p, const pg_work *work, size_t c)
 }
 
 /* Only the first images of the task are whole: their outcomes, one cell behind the other. */
-static void keep_whole(pg_work *work)
+static void compact_outcomes(pg_work *work)
 {
     for (size_t c = 1; c < work->task.n_cells; c++)
         memmove(work->outcomes + (int64_t)c * work->whole, work->outcomes + (int64_t)c * work->task.count,
@@ -90,7 +90,7 @@ static int finish(pg_pipeline *p, pg_work *work)
         return record_failure(p, work, &attempt);
     bool counted = false;
     if (work->whole < work->task.count)
-        keep_whole(work);
+        compact_outcomes(work);
     int code = pg_store_finish(store, &work->task, work->whole, &attempt, work->outcomes, work->attacks, &counted);
     if (code == PG_OK && counted) {
         p->status->report.tasks += work->whole == work->task.count;
@@ -146,13 +146,13 @@ void *pg_store_thread_main(void *context)
             got = true;
         }
         if (code != PG_OK)
-            keep_error(p, code);
+            record_error(p, code);
         /* who was busy left tasks to others, and asks again with empty hands before it goes */
         more = in_flight > 0 || (got && code == PG_OK && !pg_signals_stopping());
         if (!more && code == PG_OK && !pg_signals_stopping()) {
             code = pg_store_take(p->store, &more);
             if (code != PG_OK)
-                keep_error(p, code);
+                record_error(p, code);
         }
     }
     p->status->report.interrupted = pg_signals_stopping();

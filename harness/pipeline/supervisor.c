@@ -194,7 +194,7 @@ static int fill_slots(supervisor *s, int64_t tasks)
 
 /* ---- Ends and deaths ---- */
 
-static void keep_failure(supervisor *s, int code, const char *message)
+static void record_failure(supervisor *s, int code, const char *message)
 {
     if (s->code == PG_OK) {
         s->code = code;
@@ -324,7 +324,7 @@ static int end_worker(supervisor *s, int place)
         w->retired = true;
         pg_warn("a worker has no network: %s", left->message);
     } else if (left->code != PG_OK) {
-        keep_failure(s, left->code, left->message);
+        record_failure(s, left->code, left->message);
     }
     s->idle_deaths = 0;
     return PG_OK;

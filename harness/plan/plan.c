@@ -50,7 +50,7 @@ static bool same_values(const pg_cell *a, const pg_cell *b)
 }
 
 /* Takes over a cell that is one of the plan written in another way; drops it where it is written as one that is there. */
-static int keep_like(pg_plan *plan, pg_cell *kept, pg_cell *cell)
+static int add_like(pg_plan *plan, pg_cell *kept, pg_cell *cell)
 {
     bool known = same_values(kept, cell);
     for (size_t i = kept->like; i && !known; i = plan->likes[i - 1].like)
@@ -123,12 +123,12 @@ static int check_repetition(pg_plan *plan, const pg_cell *cell, bool *repeats)
 }
 
 /* Takes the cell over. `seeds`: the matrix has several. */
-static int keep_cell(pg_plan *plan, pg_cell *cell, bool seeds)
+static int add_cell(pg_plan *plan, pg_cell *cell, bool seeds)
 {
     bool repeats = false;
     pg_cell *kept = find(plan, cell->id);
     if (kept)
-        return keep_like(plan, kept, cell);
+        return add_like(plan, kept, cell);
     int code = seeds ? check_repetition(plan, cell, &repeats) : PG_OK;
     if (code != PG_OK)
         return code;
@@ -167,7 +167,7 @@ static int expand(pg_plan *plan, pg_cell_builder *builder, const pg_matrix *matr
         if (code != PG_OK || !ok)
             continue;
         cell.row = i;
-        code = keep_cell(plan, &cell, seeds);
+        code = add_cell(plan, &cell, seeds);
         if (code != PG_OK)
             pg_cell_release(&cell);
     }
@@ -175,7 +175,7 @@ static int expand(pg_plan *plan, pg_cell_builder *builder, const pg_matrix *matr
     return code;
 }
 
-static int keep_names(pg_plan *plan, const pg_matrix *matrix, const pg_plan_request *request)
+static int set_names(pg_plan *plan, const pg_matrix *matrix, const pg_plan_request *request)
 {
     const char *slash = strrchr(request->matrix_path, '/');
     const char *base = slash ? slash + 1 : request->matrix_path;
@@ -219,7 +219,7 @@ static int resolve(pg_plan *plan, const pg_plan_request *request, const pg_matri
     if (code == PG_OK && plan->n_cells == 0)
         code = pg_fail(PG_EINPUT, "%s: no rows are left after [[exclude]]", request->matrix_path);
     if (code == PG_OK)
-        code = keep_names(plan, matrix, request);
+        code = set_names(plan, matrix, request);
     return code;
 }
 

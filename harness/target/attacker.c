@@ -81,7 +81,7 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
                                  .patch_height = job->patch_height,
                                  .patch_width = job->patch_width,
                                  .slots = (int)common_of(job)->batch,
-                                 .through_mean = common_of(job)->gradient == PG_GRADIENT_MEAN,
+                                 .gradient_of_mean = common_of(job)->gradient == PG_GRADIENT_MEAN,
                                  .stopping = job->stopping};
     if (code == PG_OK)
         code = pg_victim_open(&request, &a->victim);

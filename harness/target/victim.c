@@ -9,7 +9,7 @@ int pg_victim_open(const pg_victim_request *r, pg_victim **out)
 {
     const pg_geometry *g = &pg_network_info(r->network)->geometry;
     const pg_defense *defense = pg_evaluator_defense(r->evaluator);
-    bool adaptive = defense->surrogate && !r->through_mean;
+    bool adaptive = defense->surrogate && !r->gradient_of_mean;
     int height = r->resize ? r->resize->from_height : g->input_height;
     int width = r->resize ? r->resize->from_width : g->input_width;
     *out = NULL;

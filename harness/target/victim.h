@@ -23,11 +23,12 @@ static inline uint8_t pg_pixel_round(float value) { return value >= 1 ? 255 : va
 static inline const uint8_t *pg_example_input(const pg_example *e) { return e->resized ? e->resized : e->pixels; }
 
 typedef struct pg_victim_request {
-    pg_network *network;       /* borrowed until close; its scope is used */
-    pg_evaluator *evaluator;   /* borrowed until close; the surrogate is its defense's, unless `through_mean` or it has none */
+    pg_network *network; /* borrowed until close; its scope is used */
+    pg_evaluator
+        *evaluator; /* borrowed until close; the surrogate is its defense's, unless `gradient_of_mean` or it has none */
     const pg_resizing *resize; /* between the patch and the network, borrowed until close; NULL: none */
     int patch_height, patch_width, slots;
-    bool through_mean;
+    bool gradient_of_mean;
     bool (*stopping)(void); /* optional */
 } pg_victim_request;
 

@@ -286,7 +286,7 @@ static pg_tensor *score(const defended *d, const stage *s, pg_tensor *local, int
     pg_tensor *x = t->scatter(scope, s->map, 2, s->position_at, local);
     x = t->reshape(scope, x, 4, (int64_t[]){s->n, map->classes, map->height, map->width});
     const pg_defense *defense = pg_evaluator_defense(d->r.evaluator);
-    if (defense->surrogate && !d->r.through_mean)
+    if (defense->surrogate && !d->r.gradient_of_mean)
         return defense->surrogate(scope, pg_evaluator_config(d->r.evaluator), kind, map, x, s->labels);
     return t->mean(scope, x, 2, (int64_t[]){2, 3}, false);
 }

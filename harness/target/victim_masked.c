@@ -50,7 +50,7 @@ static int masked_hold(pg_victim *victim, int index, const pg_example *example, 
     return d->bare->ops->hold(d->bare, index, &x->example, top, left);
 }
 
-static void keep_patches(masked *d, int n, const int *slots, const float *patches)
+static void round_patches(masked *d, int n, const int *slots, const float *patches)
 {
     size_t values = (size_t)n * patch_of(&d->victim);
     d->n = n;
@@ -62,14 +62,14 @@ static void keep_patches(masked *d, int n, const int *slots, const float *patche
 static struct pg_tensor *masked_scores(pg_victim *victim, int n, const int *slots, const float *patches, int kind)
 {
     masked *d = (masked *)victim;
-    keep_patches(d, n, slots, patches);
+    round_patches(d, n, slots, patches);
     return d->bare->ops->scores(d->bare, n, slots, patches, kind);
 }
 
 static struct pg_tensor *masked_local_logits(pg_victim *victim, int n, const int *slots, const float *patches)
 {
     masked *d = (masked *)victim;
-    keep_patches(d, n, slots, patches);
+    round_patches(d, n, slots, patches);
     return d->bare->ops->local_logits(d->bare, n, slots, patches);
 }
 

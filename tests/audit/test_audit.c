@@ -79,7 +79,7 @@ static void a_matrix_is_audited(void **state)
         assert_int_equal(number(row, "images"), 120);
         assert_int_equal(number(row, "broken"), none ? -1 : 0);
         assert_int_equal(number(row, "delta"), feature ? -1 : 0);
-        assert_true(number(row, "right") > 0 && number(row, "right") < 120);
+        assert_true(number(row, "correct") > 0 && number(row, "correct") < 120);
         if (feature && strcmp(certificate, "exact") == 0)
             assert_int_equal(number(row, "unbroken"), 0);
         if (feature && none) {
@@ -109,7 +109,7 @@ static void threads_do_not_matter(void **state)
     char *one = csv_of("--threads 1"), *three = csv_of("--threads 3"), *other = csv_of("--seed 1 --tries 5");
     assert_string_equal(one, three);
     assert_string_not_equal(one, other); /* "sampled" */
-    assert_non_null(strstr(one, "cell,defense,patch,robust-masking.scope,certificate,level,images,right,certified,broken,"));
+    assert_non_null(strstr(one, "cell,defense,patch,robust-masking.scope,certificate,level,images,correct,certified,broken,"));
     free(one);
     free(three);
     free(other);
@@ -121,7 +121,7 @@ static void stored_audits_are_printed(void **state)
     (void)state;
     const char *file = scratch_path("m.toml");
     static const char *const kept[] = {"images", "certified", "broken", "unbroken", "published_broken", "delta"};
-    static const char *const of_run[] = {"right", "published"};
+    static const char *const of_run[] = {"correct", "published"};
     expect(program_run("k.db", "--quiet audit %s --stored", file), 2);
     expect(program_run("k.db", "--quiet audit %s -f json", file), 0);
     json_t *rows = json_of(program_output), *row;
@@ -146,7 +146,7 @@ static void stored_audits_are_printed(void **state)
     }
     json_decref(rows);
     expect(program_run("k.db", "--quiet audit %s --stored --level feature -f md", file), 0);
-    expect_text("| defense | patch | robust-masking.scope | certificate | level | images | right | certified |");
+    expect_text("| defense | patch | robust-masking.scope | certificate | level | images | correct | certified |");
     expect_text("- broken: certified images");
     assert_null(strstr(program_output, "locality"));
     assert_null(strstr(program_output, "tried"));

@@ -50,8 +50,8 @@ static void add(const pg_audited *a, tally *t)
 {
     t->claimed += a->claimed;
     t->broken += a->claimed && a->broken;
-    t->refused += a->right && !a->claimed;
-    t->unbroken += a->right && !a->claimed && !a->broken;
+    t->refused += a->correct && !a->claimed;
+    t->unbroken += a->correct && !a->claimed && !a->broken;
     t->published += a->verdict.certified_published;
     t->published_broken += a->verdict.certified_published && a->broken;
 }
@@ -215,11 +215,11 @@ static void the_end_of_the_grid_is_told(void **state)
         assert_int_equal(open_auditor(&job, &effort, &s, &auditor), PG_OK);
         if (pg_auditor_image(auditor, logits, 3, 1, true, &found) != PG_OK)
             fail_msg("%s", pg_error_message());
-        assert_true(found.right && !found.claimed && !found.broken && found.at_end);
+        assert_true(found.correct && !found.claimed && !found.broken && found.at_end);
         for (int p = 0; p < 27; p++)
             logits[p] /= 1000; /* the same with room: broken */
         assert_int_equal(pg_auditor_image(auditor, logits, 3, 1, true, &found), PG_OK);
-        assert_true(found.right && !found.claimed && found.broken && !found.at_end);
+        assert_true(found.correct && !found.claimed && found.broken && !found.at_end);
         pg_auditor_free(auditor);
     }
     _Alignas(16) unsigned char config[PG_CONFIG_MAX];
@@ -234,11 +234,11 @@ static void the_end_of_the_grid_is_told(void **state)
         logits[p] = p % 3 == 1 ? 900 : -900;
     assert_int_equal(open_auditor(&job, &effort, &s, &auditor), PG_OK);
     assert_int_equal(pg_auditor_image(auditor, logits, 3, 1, true, &found), PG_OK);
-    assert_true(found.right && !found.claimed && !found.broken && !found.at_end);
+    assert_true(found.correct && !found.claimed && !found.broken && !found.at_end);
     for (int p = 0; p < 27; p++)
         logits[p] = p % 3 != 1 ? 100.0F : p / 3 % 2 == 1 ? 100.01F : 101.0F; /* a small margin of large logits is no excuse */
     assert_int_equal(pg_auditor_image(auditor, logits, 3, 1, true, &found), PG_OK);
-    assert_true(found.right && !found.claimed && !found.broken && !found.at_end);
+    assert_true(found.correct && !found.claimed && !found.broken && !found.at_end);
     pg_auditor_free(auditor);
 }
 
@@ -265,9 +265,9 @@ static void the_end_of_the_grid_and_masks(void **state)
         if (pg_auditor_image(auditor, logits, round, 1, true, &found) != PG_OK)
             fail_msg("%s", pg_error_message());
         assert_false(found.claimed && found.broken);
-        assert_true(!found.right || found.claimed || found.broken || found.at_end);
+        assert_true(!found.correct || found.claimed || found.broken || found.at_end);
         at_end += found.at_end;
-        refused += found.right && !found.claimed;
+        refused += found.correct && !found.claimed;
     }
     pg_auditor_free(auditor);
     print_message("%ld of %ld refused maps do not break for want of larger values\n", at_end, refused);
@@ -355,7 +355,7 @@ static void what_broke_is_told(void **state)
     pg_job job = {.defense = d, .config = config, .window = s.window};
     assert_int_equal(open_auditor(&job, &effort, &s, &auditor), PG_OK);
     assert_int_equal(pg_auditor_image(auditor, logits, 7, 0, true, &found), PG_OK);
-    assert_true(found.right && found.broken && !found.claimed && !found.sampled);
+    assert_true(found.correct && found.broken && !found.claimed && !found.sampled);
     assert_int_equal(found.how.rival, 1);
     assert_int_equal(found.how.left, 0);
     assert_int_equal(found.how.prediction, 0);
@@ -365,7 +365,7 @@ static void what_broke_is_told(void **state)
     /* label 2: the same window leaves nothing to it */
     const float others[] = {1, 0, 1, 0, 0, 0, 0, 0, .5f};
     assert_int_equal(pg_auditor_image(auditor, others, 8, 2, true, &found), PG_OK);
-    assert_true(found.right && found.broken && !found.how.tie);
+    assert_true(found.correct && found.broken && !found.how.tie);
     assert_int_equal(found.how.rival, 0);
     assert_int_equal(found.how.prediction, 0);
     assert_int_equal(found.how.left, 0);
@@ -388,7 +388,7 @@ static void a_nan_breaks_nothing_that_was_claimed(void **state)
     assert_int_equal(open_auditor(&job, &effort, &shapes[0], &auditor), PG_OK);
     assert_int_equal(pg_auditor_image(auditor, logits, 0, 0, true, &found), PG_OK);
     assert_int_equal(found.verdict.prediction, -1);
-    assert_true(found.broken && !found.claimed && !found.right);
+    assert_true(found.broken && !found.claimed && !found.correct);
     pg_auditor_free(auditor);
 }
 
@@ -486,7 +486,7 @@ static void contents_do_what_they_say(void **state)
     pg_windows windows = pg_windows_of(&e, (pg_window){1, 3});
     pg_contents_case c = {.evidence = &e, .windows = &windows, .label = 0, .rival = 1, .left = 2, .hi = 1000};
     const int64_t own = 90 + 80 + 40, other = 10 + 20 + 60; /* outside the window */
-    bool below = false, emptied = false, share = false, fed[2][2] = {{false}};
+    bool below = false, emptied = false, share = false, added[2][2] = {{false}};
     for (int v = 0; v < pg_contents_variants(&windows); v++) {
         int32_t in[6];
         pg_contents_fill(&c, v, in);
@@ -494,12 +494,12 @@ static void contents_do_what_they_say(void **state)
         below |= label - rival == 1 && in[0] == 70 && in[2] == 60 && in[4] == 50;
         emptied |= label - rival == 1 && label == own;
         share |= rival == 180 && label == own; /* half of it inside */
-        fed[0][0] |= rival == 180 && in[0] == 1000 && in[2] == 0 && in[4] == 0;
-        fed[0][1] |= rival == 180 && in[0] == 1000 && in[2] == 1000 && in[4] == 0;
-        fed[1][0] |= rival == other + 3000 && in[0] == 0 && in[2] == 0 && in[4] == 1000;
-        fed[1][1] |= rival == other + 3000 && in[0] == 0 && in[2] == 1000 && in[4] == 1000;
+        added[0][0] |= rival == 180 && in[0] == 1000 && in[2] == 0 && in[4] == 0;
+        added[0][1] |= rival == 180 && in[0] == 1000 && in[2] == 1000 && in[4] == 0;
+        added[1][0] |= rival == other + 3000 && in[0] == 0 && in[2] == 0 && in[4] == 1000;
+        added[1][1] |= rival == other + 3000 && in[0] == 0 && in[2] == 1000 && in[4] == 1000;
     }
-    assert_true(below && emptied && share && fed[0][0] && fed[0][1] && fed[1][0] && fed[1][1]);
+    assert_true(below && emptied && share && added[0][0] && added[0][1] && added[1][0] && added[1][1]);
 }
 
 /* ---- Pool ---- */

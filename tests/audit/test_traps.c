@@ -83,13 +83,13 @@ static bool mask_certified(const pg_evidence *e, pg_window window, int label, co
     for (int at = 0; at < count; at++) {
         unsigned char bad[ORACLE_POSITIONS];
         memcpy(bad, oracle_windows_of(&m)->has[at], sizeof bad);
-        int64_t rest = oracle_sum(&m, label, NULL, bad), heaviest = overlap_of(&m, bad, label, f), fed = heaviest;
+        int64_t rest = oracle_sum(&m, label, NULL, bad), heaviest = overlap_of(&m, bad, label, f), added = heaviest;
         const oracle_windows *w = oracle_windows_of(&m);
         for (int x = 0; x < w->count; x++) {
             int64_t held = oracle_sum(&m, label, w->has[x], bad);
             heaviest = !oracle_shared(&m, w->has[x], bad) && held > heaviest ? held : heaviest;
         }
-        int64_t lb = heaviest * 1000000 > MASK_PPM * rest ? rest - heaviest : rest - fed;
+        int64_t lb = heaviest * 1000000 > MASK_PPM * rest ? rest - heaviest : rest - added;
         for (int c = 0; c < m.classes; c++)
             if (c != label)
                 good = good && lb * (1000000 - MASK_PPM) > oracle_sum(&m, c, NULL, bad) * 1000000;
@@ -327,8 +327,8 @@ static void every_trap_is_seen(void **state)
         if (naive_audit_breaks(&s) && !flips_without_shortcuts)
             fail_msg("%s: a naive audit sees it", t->name);
         pg_audited ours = audit(&s, pg_defense_find(t->defense), t->true_window, &effort);
-        if (ours.claimed || !ours.right)
-            fail_msg("%s: our rule certifies (%d)", t->name, ours.right);
+        if (ours.claimed || !ours.correct)
+            fail_msg("%s: our rule certifies (%d)", t->name, ours.correct);
         pg_audited seen = audit(&s, &s.naive, t->true_window, &effort);
         if (t->window == t->true_window && (!naive.broken || naive.how.tie != t->ties))
             fail_msg("%s: our audit does not break the mistaken certificate", t->name);

@@ -392,9 +392,9 @@ static void the_loneliest_cell(void **state)
     trial_close(&t);
 }
 
-/* The label is fed in the cells that the malicious window shares with one other, and nowhere else. `heavy`: 4 positions of the
- * label, outside the malicious window. */
-static void expect_fed(const char *rule, oracle_map map, const int *heavy, int variant, int top, int left, unsigned cells)
+/* The label is raised in the cells that the malicious window shares with one other, and nowhere else. `heavy`: 4 positions of
+ * the label, outside the malicious window. */
+static void expect_raised(const char *rule, oracle_map map, const int *heavy, int variant, int top, int left, unsigned cells)
 {
     static trial t;
     pg_worst which = {0, 1, top, left, variant};
@@ -413,17 +413,17 @@ static void cells_that_are_fed(void **state)
     static const oracle_map plain = {4, 6, 2, false, false, 2, 3, NULL}, ring = {4, 6, 2, true, true, 2, 3, NULL},
                             tall = {6, 4, 2, true, true, 3, 2, NULL};
     for (int variant = 0; variant < 8; variant++) {
-        bool fed = variant >= 4;
-        expect_fed("mask-0.2", plain, (int[]){8, 9, 10, 14}, variant, 2, 3, fed ? 0x03 : 0); /* the window at (1, 2) */
-        expect_fed("mask-0.2", ring, (int[]){2, 3, 8, 9}, variant, 3, 5, fed ? 0x20 : 0);    /* (0, 1) */
-        expect_fed("mask-0.2", ring, (int[]){23, 18, 19, 5}, variant, 0, 0, fed ? 0x03 : 0); /* (3, 5) */
-        expect_fed("mask-0.2", tall, (int[]){23, 20, 3, 7}, variant, 0, 0, fed ? 0x05 : 0);  /* (5, 3) */
+        bool added = variant >= 4;
+        expect_raised("mask-0.2", plain, (int[]){8, 9, 10, 14}, variant, 2, 3, added ? 0x03 : 0); /* the window at (1, 2) */
+        expect_raised("mask-0.2", ring, (int[]){2, 3, 8, 9}, variant, 3, 5, added ? 0x20 : 0);    /* (0, 1) */
+        expect_raised("mask-0.2", ring, (int[]){23, 18, 19, 5}, variant, 0, 0, added ? 0x03 : 0); /* (3, 5) */
+        expect_raised("mask-0.2", tall, (int[]){23, 20, 3, 7}, variant, 0, 0, added ? 0x05 : 0);  /* (5, 3) */
     }
-    /* without bounds half of the window feeds the label, and the rival rises in the other: (1, 3), (3, 0), (0, 3), (1, 3) */
-    expect_fed("predicted-0", plain, (int[]){8, 9, 10, 14}, 1, 2, 3, 0x07);
-    expect_fed("predicted-0", ring, (int[]){23, 18, 19, 5}, 1, 0, 0, 0x07);
-    expect_fed("predicted-0", tall, (int[]){23, 20, 3, 7}, 1, 0, 0, 0x15);
-    expect_fed("predicted-0", plain, (int[]){13, 14, 19, 20}, 1, 2, 3, 0x07);
+    /* without bounds half of the window raises the label, and the rival rises in the other: (1, 3), (3, 0), (0, 3), (1, 3) */
+    expect_raised("predicted-0", plain, (int[]){8, 9, 10, 14}, 1, 2, 3, 0x07);
+    expect_raised("predicted-0", ring, (int[]){23, 18, 19, 5}, 1, 0, 0, 0x07);
+    expect_raised("predicted-0", tall, (int[]){23, 20, 3, 7}, 1, 0, 0, 0x15);
+    expect_raised("predicted-0", plain, (int[]){13, 14, 19, 20}, 1, 2, 3, 0x07);
 }
 
 enum { LINE = 10, LINE_CLASSES = 3 };
@@ -440,7 +440,7 @@ typedef struct line_case {
 enum { FULL = 3000 }; /* where the rule clips */
 
 static const line_case line_cases[] = {
-    /* fed: the window that holds the most outside, of several the first, and none where the share is only reached */
+    /* raised: the window that holds the most outside, of several the first, and none where the share is only reached */
     {"mask-clip-0.2", 4, 1, {5, 0, 0, 3}, {0}, {0}, {{FULL, 0}, {FULL, FULL}}, {0}},
     {"mask-clip-0.2", 4, 1, {3, 0, 0, 3}, {0}, {0}, {{FULL, 0}, {FULL, FULL}}, {0}},
     {"mask-clip-0.2", 4, 1, {3, 0, 0, 4}, {0}, {0}, {{0, FULL}, {FULL, FULL}}, {0}},
@@ -461,7 +461,7 @@ static const line_case line_cases[] = {
     /* predicted, the rival below the label: level with it, but where the tie would be the rival's */
     {"predicted-0", 0, 1, {9, 0, 0, 0}, {0}, {0}, {{0, 0}, {0, 9000}}, {0}},
     {"predicted-0", 0, 1, {1, 0, 0, 9}, {0, 1}, {0}, {{0, 0}, {10000, 0}}, {0}},
-    /* fed in the window that gains most: its share of the label, less that of the rival */
+    /* raised in the window that gains most: its share of the label, less that of the rival */
     {"predicted-0.6", 1, 1, {5, 0, 0, 3}, {0}, {0}, {{-1, 0}, {0, -1}}, {0}},
     {"predicted-0.6", 1, 1, {3, 0, 0, 3}, {0}, {0}, {{-1, 0}, {0, -1}}, {0}},
     {"predicted-0.6", 1, 1, {3, 0, 0, 4}, {0}, {0}, {{0, -1}, {-1, 0}}, {0}},

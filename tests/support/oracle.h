@@ -185,15 +185,15 @@ static inline bool oracle_mask(const oracle_rule *r, const oracle_map *m, const 
         int64_t held = oracle_sum(m, y, w->has[x], bad);
         heaviest = held > heaviest ? held : heaviest;
     }
-    int64_t fed = 0;
+    int64_t added = 0;
     for (int x = 0; x < w->count; x++) {
         int n = oracle_shared(m, w->has[x], bad);
         int64_t held = oracle_sum(m, y, w->has[x], bad);
         bool can = n && (r->bounded ? (oracle_wide)(held + n * r->hi) * 1000000 > (oracle_wide)r->ppm * (rest + n * r->hi)
                                     : r->ppm < 1000000);
-        fed = can && held > fed ? held : fed;
+        added = can && held > added ? held : added;
     }
-    int64_t lb = (oracle_wide)heaviest * 1000000 > (oracle_wide)r->ppm * rest ? rest - heaviest : rest - fed;
+    int64_t lb = (oracle_wide)heaviest * 1000000 > (oracle_wide)r->ppm * rest ? rest - heaviest : rest - added;
     int64_t keep = 1000000 - r->ppm, n = m->height * m->width - w->k;
     if (keep == 0 && !r->bounded)
         return false;

@@ -295,7 +295,7 @@ static pg_evaluator *make_evaluator(void)
     return *evaluator;
 }
 
-static pg_victim *open_victim(int patch_height, int patch_width, bool through_mean)
+static pg_victim *open_victim(int patch_height, int patch_width, bool gradient_of_mean)
 {
     pg_victim *victim = NULL;
     set_window(patch_height, patch_width);
@@ -305,7 +305,7 @@ static pg_victim *open_victim(int patch_height, int patch_width, bool through_me
                                  .patch_height = patch_height,
                                  .patch_width = patch_width,
                                  .slots = SLOTS,
-                                 .through_mean = through_mean};
+                                 .gradient_of_mean = gradient_of_mean};
     if (pg_victim_open(&request, &victim) != PG_OK)
         fail_msg("%s", pg_error_message());
     victim->scope->torch->grad_mode(true);

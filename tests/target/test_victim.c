@@ -121,7 +121,7 @@ static pg_evaluator *make_evaluator(void)
     return *evaluator;
 }
 
-static pg_victim *open_victim(bool through_mean)
+static pg_victim *open_victim(bool gradient_of_mean)
 {
     pg_victim *victim = NULL;
     pg_victim_request request = {.network = b.network,
@@ -129,7 +129,7 @@ static pg_victim *open_victim(bool through_mean)
                                  .patch_height = b.patch_height,
                                  .patch_width = b.patch_width,
                                  .slots = SLOTS,
-                                 .through_mean = through_mean};
+                                 .gradient_of_mean = gradient_of_mean};
     if (pg_victim_open(&request, &victim) != PG_OK)
         fail_msg("%s", pg_error_message());
     if (victim->scope)
