@@ -164,7 +164,7 @@ static check check_cell(const char *db, const pg_cell *cell)
     return c;
 }
 
-static void both_attackers_are_stored_as_they_evaluate(void **state)
+static void both_patch_spaces_are_stored_as_they_evaluate(void **state)
 {
     (void)state;
     run_quietly("both.db", "both.toml", "");
@@ -354,7 +354,7 @@ static void files_are_in_pixels_of_what_the_patch_is_put_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_attackers_are_stored_as_they_evaluate),
+        cmocka_unit_test(both_patch_spaces_are_stored_as_they_evaluate),
         cmocka_unit_test(other_attacks_and_defenses_work_too),
         cmocka_unit_test(an_unsound_defense_is_caught),
         cmocka_unit_test(files_are_in_pixels_of_what_the_patch_is_put_on),
