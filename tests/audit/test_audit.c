@@ -295,7 +295,7 @@ static void bad_input_is_one_error(void **state)
         {"%s --attack lavan --set attack.stepps=4", "stepps"},
         {"%s --set attack.steps=4", "there is no attack"},
         {"%s --tries -1", "--tries -1: right would be"},
-        {"m.toml -f latex", "text, md, csv or json"},
+        {"m.toml -f latex", "right would be text, csv, json, json-lines or md"},
         {"m.toml -o ''", "-o : right would be a text that is not empty"},
         {"%s -o /dev/full", "/dev/full: is a device"},
         {"%s --weights null", "not both"},
