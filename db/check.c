@@ -121,7 +121,7 @@ static int check_ids(checker *c, const char *sql, const char *what)
     return found(c, code);
 }
 
-/* Reading a cell checks the sums of its row and of its summaries. */
+/* Reading a cell checks the sums of its row and of its summaries; then its settings against those in rows of their own. */
 static int check_cells(checker *c)
 {
     sqlite3_stmt *row = NULL;
@@ -130,7 +130,8 @@ static int check_cells(checker *c)
         pg_cell_result result;
         code = pg_store_cell(c->store, pg_db_text(row, 0), &result);
         if (code == PG_OK)
-            pg_cell_result_release(&result);
+            code = pg_db_check_settings(c->store, &result);
+        pg_cell_result_release(&result);
         code = found(c, code);
     }
     return found(c, code);
@@ -191,11 +192,7 @@ static const struct {
     {"outcomes without a task in cell",
      "SELECT c.cell_id FROM cell c WHERE (SELECT count(*) FROM outcome o WHERE o.cell = c.cell) <>"
      " (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell = c.cell)"},
-    {"wrong totals of cell",
-     "SELECT c.cell_id FROM cell c LEFT JOIN total t ON t.cell = c.cell WHERE t.cell IS NULL OR t.images <> c.count"
-     " OR t.n <> (SELECT ifnull(sum(s.n), 0) FROM summary s WHERE s.cell = c.cell)"
-     " OR t.failed <> (SELECT count(*) FROM task_cell tc JOIN task k ON k.task = tc.task WHERE tc.cell = c.cell"
-     " AND k.state = 'failed')"},
+    {"wrong totals of cell", pg_db_wrong_totals},
     {"gaps in plan",
      "SELECT substr(p.plan_id, 1, 16) FROM plan p WHERE (SELECT count(*) FROM plan_cell c WHERE c.plan = p.plan) <>"
      " (SELECT ifnull(max(position) + 1, 0) FROM plan_cell c WHERE c.plan = p.plan)"},

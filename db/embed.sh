@@ -11,7 +11,12 @@ while [ -f "db/migrate-$n.sql" ]; do
     n=$((n + 1))
 done
 echo "const pg_migration pg_migrations[] = {"
-i=1
-while [ "$i" -lt "$n" ]; do echo "    {$i, schema_$i},"; i=$((i + 1)); done
-echo "    {0, NULL},"
+echo "    {1, schema_1, NULL},"
+i=2
+while [ "$i" -lt "$n" ]; do
+    fill=$(sed -n 's/^-- filled by: //p' "db/migrate-$i.sql")
+    echo "    {$i, schema_$i, ${fill:-NULL}},"
+    i=$((i + 1))
+done
+echo "    {0, NULL, NULL},"
 echo "};"

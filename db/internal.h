@@ -19,6 +19,7 @@ enum {
 typedef struct pg_migration {
     int version;
     const char *sql;
+    int (*fill)(pg_store *store); /* afterwards, in the same transaction; NULL: nothing. "-- filled by: NAME" in the file */
 } pg_migration;
 extern const pg_migration pg_migrations[];
 
@@ -204,6 +205,19 @@ int pg_db_check_outcomes(pg_store *store, const char *cell_id) PG_MUST_USE;
 /* Audits, attempts, workers and plans, all of them, against their copies in indexes (db/migrate-3.sql): once a connection,
  * before anything is read from them. PG_EDAMAGED. */
 int pg_db_check_copies(pg_store *store) PG_MUST_USE;
+
+/* ---- What is kept beside other rows (derived.c, db/migrate-5.sql) ---- */
+
+/* The functions of our statements that SQL does not have. SQLite's code. */
+int pg_db_add_functions(sqlite3 *db);
+/* Fills all of it from the rows of version 4. Within a transaction. */
+int pg_db_derive(pg_store *store) PG_MUST_USE;
+/* Settings and details of a cell, in the place of earlier ones. */
+int pg_db_store_settings(pg_store *store, int64_t cell, const char *cell_settings, const char *details) PG_MUST_USE;
+/* PG_EDAMAGED: what is stored of them is not what the cell says. */
+int pg_db_check_settings(pg_store *store, const pg_cell_result *result) PG_MUST_USE;
+int pg_db_add_total(pg_store *store, int64_t cell, const pg_db_summary *summary) PG_MUST_USE;
+extern const char pg_db_wrong_totals[]; /* a statement: ids of cells whose totals are not the sums of their summaries */
 
 /* ---- Planning and merging ---- */
 

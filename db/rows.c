@@ -170,11 +170,12 @@ bool pg_db_read_summary(sqlite3_stmt *row, pg_db_summary *out)
 
 int pg_db_store_summary(pg_store *store, int64_t cell, int64_t task, int64_t attempt, const pg_db_summary *s)
 {
-    return pg_db_run(store, "storing a summary",
-                     "INSERT INTO summary (cell, task, attempt, checksum" SUMMARY(
-                         NAME) ") VALUES (:cell, :task, :attempt, :checksum" SUMMARY(PARAMETER) ")",
-                     PG_BIND(PG_V(cell, cell), PG_V(task, task), PG_V(attempt, attempt),
-                             PG_V(checksum, pg_db_summary_checksum(s)), PG_ROW(summary_columns, s)));
+    int code = pg_db_run(store, "storing a summary",
+                         "INSERT INTO summary (cell, task, attempt, checksum" SUMMARY(
+                             NAME) ") VALUES (:cell, :task, :attempt, :checksum" SUMMARY(PARAMETER) ")",
+                         PG_BIND(PG_V(cell, cell), PG_V(task, task), PG_V(attempt, attempt),
+                                 PG_V(checksum, pg_db_summary_checksum(s)), PG_ROW(summary_columns, s)));
+    return code == PG_OK ? pg_db_add_total(store, cell, s) : code;
 }
 
 /* ---- Audits ---- */
@@ -229,7 +230,9 @@ enum { CELLS = sizeof cell_columns / sizeof *cell_columns - 1 };
     X(split, TEXT, dataset_split, PLAIN)    \
     X(name, TEXT, dataset_name, PLAIN)      \
     X(images, INT64, dataset_images, PLAIN) \
-    X(classes, INT, dataset_classes, PLAIN)
+    X(classes, INT, dataset_classes, PLAIN) \
+    X(height, INT, dataset_height, ZERO)    \
+    X(width, INT, dataset_width, ZERO)
 #define ROW pg_store_forward_row
 static const pg_db_column dataset_columns[] = {DATASET(COLUMN){NULL}};
 #undef ROW
@@ -272,8 +275,9 @@ int pg_db_record_forward(pg_store *store, const pg_store_forward_row *f, int64_t
     int64_t set = 0;
     int code =
         pg_db_run(store, "recording a data set",
-                  "INSERT INTO dataset (dataset" DATASET(NAME) ") VALUES (NULL" DATASET(PARAMETER) ")"
-                                                                                                   " ON CONFLICT DO NOTHING",
+                  "INSERT INTO dataset (dataset" DATASET(NAME) ") VALUES (NULL" DATASET(
+                      PARAMETER) ") ON CONFLICT (hash, split) DO UPDATE SET height = excluded.height, width = excluded.width"
+                                 " WHERE height IS NULL AND excluded.height IS NOT NULL",
                   PG_BIND(PG_ROW(dataset_columns, f)));
     if (code == PG_OK)
         code = pg_db_one(store, doing, "SELECT dataset FROM dataset WHERE hash = :hash AND split = :split",
@@ -303,10 +307,11 @@ int pg_db_record_cell(pg_store *store, const pg_store_cell_row *c, int64_t forwa
                            " checksum = :checksum WHERE checksum <> :checksum AND canonical = :canonical",
             PG_BIND(PG_V(forward, forward), PG_V(settings_id, settings_id), PG_V(checksum, pg_db_cell_checksum(c)),
                     PG_ROW(cell_columns, c)));
+    bool changed = code == PG_OK && sqlite3_changes(store->db) == 1;
     if (code == PG_OK)
         code = pg_db_one(store, "recording a cell", "SELECT cell FROM cell WHERE cell_id = :cell_id AND canonical = :canonical",
                          PG_BIND(PG_V(cell_id, c->cell_id), PG_V(canonical, c->canonical)), key);
-    return code;
+    return code == PG_OK && changed ? pg_db_store_settings(store, *key, c->settings, c->details) : code;
 }
 
 /* ---- Workers and attempts ---- */

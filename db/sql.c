@@ -280,6 +280,8 @@ int pg_db_configure(pg_store *store)
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    if (pg_db_add_functions(store->db) != SQLITE_OK)
+        return pg_db_fail(store, "opening");
     int code = pg_db_execute(store,
                              "PRAGMA foreign_keys = ON; PRAGMA synchronous = EXTRA; PRAGMA temp_store = MEMORY;"
                              "PRAGMA cell_size_check = ON; PRAGMA cache_size = -65536;",

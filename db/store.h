@@ -199,7 +199,8 @@ typedef struct pg_store_forward_row {
     const char *dataset_hash, *dataset_split, *dataset_name;
     int64_t dataset_images;
     int dataset_classes;
-    int64_t chunk; /* images of a task; tasks start at multiples of it */
+    int dataset_height, dataset_width; /* pixels of an image, as the network takes it; 0: not known */
+    int64_t chunk;                     /* images of a task; tasks start at multiples of it */
 } pg_store_forward_row;
 
 typedef struct pg_store_cell_row {

@@ -83,6 +83,8 @@ static int apply(pg_store *store, const pg_migration *list)
             continue;
         snprintf(pragma, sizeof pragma, "PRAGMA user_version = %d", m->version);
         code = pg_db_execute(store, m->sql, "bringing the format up to date");
+        if (code == PG_OK && m->fill)
+            code = m->fill(store);
         if (code == PG_OK)
             code = pg_db_execute(store, pragma, "bringing the format up to date");
     }

@@ -9,7 +9,7 @@
 
 #include "harness/base/hash.h"
 #include "plots/tabular.h"
-#include "plots/stats.h"
+#include "harness/base/stats.h"
 
 #include <stdbool.h>
 #include <stddef.h>

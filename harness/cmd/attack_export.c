@@ -12,7 +12,7 @@
 #include "harness/target/open.h"
 #include "harness/target/paste.h"
 #include "plots/local_logits.h"
-#include "plots/stats.h"
+#include "harness/base/stats.h"
 
 #include <math.h>
 #include <stdio.h>

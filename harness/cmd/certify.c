@@ -11,7 +11,7 @@
 #include "harness/cmd/matrix_args.h"
 #include "harness/base/process.h"
 #include "harness/plan/modules.h"
-#include "plots/stats.h"
+#include "harness/base/stats.h"
 #include "plots/tabular.h"
 
 #include <math.h>

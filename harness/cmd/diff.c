@@ -3,7 +3,7 @@
 #include "harness/base/option.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"
-#include "plots/stats.h"
+#include "harness/base/stats.h"
 
 #include <inttypes.h>
 #include <stdio.h>

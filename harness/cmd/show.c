@@ -5,7 +5,7 @@
 #include "harness/cmd/passes.h"
 #include "harness/cmd/print.h"
 #include "db/store.h"
-#include "plots/stats.h"
+#include "harness/base/stats.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -130,6 +130,8 @@ static void fill_rows(const pg_plan *plan, int64_t task_images, pg_store_forward
             .dataset_name = f->dataset,
             .dataset_images = f->dataset_images,
             .dataset_classes = f->dataset_classes,
+            .dataset_height = f->dataset_height,
+            .dataset_width = f->dataset_width,
             .chunk = chunk_of(f, task_images),
         };
     }

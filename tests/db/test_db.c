@@ -68,7 +68,7 @@ static void test_every_fault_is_told(void **state)
            "UPDATE outcome SET margin = 17 WHERE image = 4 AND cell = 1;"
            "UPDATE cell SET details = 'window=2x2' WHERE cell = 2;"
            "UPDATE cell SET canonical = 'other' WHERE cell = 3;"
-           "UPDATE total SET n = 9 WHERE cell = 3;"
+           "UPDATE total SET clean = 4 WHERE cell = 3;"
            "INSERT INTO task (forward, first, count) VALUES (1, 0, 4);"
            "INSERT INTO audit SELECT 77, 'feature', '', 1, 1, 0, 0, 0, NULL, NULL, '';"
            "UPDATE attempt SET result = 'lost' WHERE attempt = 1");
@@ -450,7 +450,8 @@ static void test_backups_while_a_worker_writes(void **state)
             }
             exec(store,
                  "BEGIN IMMEDIATE; DELETE FROM summary; DELETE FROM outcome; UPDATE task SET state = 'pending', owner = NULL;"
-                 "DELETE FROM attempt; UPDATE total SET n = 0; COMMIT");
+                 "DELETE FROM attempt; DELETE FROM total; INSERT INTO total (cell, images) SELECT cell, count FROM cell; "
+                 "COMMIT");
         }
     }
     int taken = 0;

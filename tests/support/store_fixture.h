@@ -68,6 +68,8 @@ static inline pg_store_forward_row forward_row(int64_t chunk)
                                   .dataset_name = "d:test",
                                   .dataset_images = 100,
                                   .dataset_classes = 10,
+                                  .dataset_height = 6,
+                                  .dataset_width = 7,
                                   .chunk = chunk};
 }
 

@@ -3,8 +3,8 @@
  * Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927, Eq. for the score
  * interval. Q. McNemar, "Note on the sampling error of the difference between correlated proportions", 1947, with the binomial
  * distribution in place of its approximation. Pure functions; thread-safe. */
-#ifndef PG_PLOTS_STATS_H
-#define PG_PLOTS_STATS_H
+#ifndef PG_BASE_STATS_H
+#define PG_BASE_STATS_H
 
 #include <stdint.h>
 

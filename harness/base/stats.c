@@ -1,5 +1,5 @@
 /* See stats.h. */
-#include "plots/stats.h"
+#include "harness/base/stats.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,5 +1,5 @@
-/* Unit tests of plots/stats: intervals against values computed by hand from Wilson's formula. */
-#include "plots/stats.h"
+/* Unit tests of harness/base/stats: intervals against values computed by hand from Wilson's formula. */
+#include "harness/base/stats.h"
 
 #include <math.h>
 #include <stdio.h>
