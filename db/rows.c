@@ -245,6 +245,10 @@ const char pg_db_select_plan_cells[] = "SELECT f.forward_key, f.canonical" CELL(
                     " JOIN cell c ON c.cell = p.cell JOIN forward f ON f.forward = c.forward"
                     " JOIN dataset d ON d.dataset = f.dataset ORDER BY p.position";
 
+const char pg_db_select_known_cell[] = "SELECT c.cell, c.checksum" CELL(C_NAME)
+    DATASET(D_NAME) " FROM cell c"
+                    " JOIN forward f ON f.forward = c.forward JOIN dataset d ON d.dataset = f.dataset WHERE c.cell = :cell";
+
 int64_t pg_db_cell_checksum(const pg_store_cell_row *row)
 {
     uint64_t hash = pg_fnv_text(pg_fnv_start, row->cell_id);
@@ -259,6 +263,12 @@ bool pg_db_read_cell(sqlite3_stmt *row, pg_store_cell_row *out)
 {
     pg_db_read(row, 2, cell_columns, out);
     return strlen(out->cell_id) == PG_HASH_HEX - 1 && pg_db_cell_checksum(out) == sqlite3_column_int64(row, 1);
+}
+
+bool pg_db_read_known_cell(sqlite3_stmt *row, pg_store_cell_row *of_cell, pg_store_forward_row *forward)
+{
+    pg_db_read(row, 2 + CELLS, dataset_columns, forward);
+    return pg_db_read_cell(row, of_cell);
 }
 
 void pg_db_read_plan_cell(sqlite3_stmt *row, pg_store_cell_row *of_cell, pg_store_forward_row *forward)

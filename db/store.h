@@ -273,6 +273,20 @@ int pg_store_each_submission(pg_store *store, const char *but, int (*each)(const
 int pg_store_stale(pg_store *store, const char *settings, const char *cell_id, char stale_id[PG_HASH_HEX],
                    char **canonical) PG_MUST_USE;
 
+/* A cell with outcomes, for a plan whose files are not on this machine. Everything borrowed. */
+typedef struct pg_known_cell {
+    int64_t key; /* larger: recorded later */
+    pg_store_cell_row cell;
+    pg_store_forward_row forward; /* of this only what says the data set */
+} pg_known_cell;
+/* Cells with outcomes whose settings hold this value of this key, as the store names them: of each forward pass the newest, and
+ * how many there are. */
+int pg_store_each_named(pg_store *store, const char *key, const char *value,
+                        int (*each)(const pg_known_cell *cell, int64_t cells, void *context), void *context) PG_MUST_USE;
+/* Cells with outcomes of these settings, oldest first: one, unless contents or versions changed under the same names. */
+int pg_store_each_alike(pg_store *store, const char *settings, int (*each)(const pg_known_cell *cell, void *context),
+                        void *context) PG_MUST_USE;
+
 /* Tasks of the last pg_store_plan or pg_store_join on this connection. */
 typedef struct pg_store_progress {
     int64_t tasks, pending, running, done, failed; /* pending without those set aside */

@@ -95,6 +95,20 @@ static bool key_varies(const pg_plan *plan, const char *key)
     return false;
 }
 
+/* Fields follow from the size of the images, which older databases do not have. */
+static int check_fields(const pg_plan *plan, const char *key)
+{
+    for (size_t i = 0; strcmp(key, field_key) == 0 && i < pg_plan_forwards(plan); i++) {
+        const pg_forward *f = pg_plan_forward(plan, i);
+        if (f->weights_place != PG_PLACE_HERE && f->info.geometry.input_height == 0)
+            return pg_fail(PG_EINPUT,
+                           "%s of %s: it is not on this machine, and the database does not know the size of its images: plan "
+                           "the matrix again where it is",
+                           field_key, f->weights);
+    }
+    return PG_OK;
+}
+
 /* Every key must exist in some cell; otherwise the nearest of those that the matrix lets vary is offered. */
 static int check_keys(const pg_plan *plan, const char *option, const char *figure, const keys *list)
 {
@@ -104,6 +118,9 @@ static int check_keys(const pg_plan *plan, const char *option, const char *figur
             known = value_of(pg_plan_at(plan, j), list->text[i], (char[DERIVED_MAX]){0})[0] != '\0';
         if (known)
             continue;
+        int code = check_fields(plan, list->text[i]);
+        if (code != PG_OK)
+            return code;
         const char *names[KEYS_MAX + 4] = {"defense", "patch", "weights"};
         for (size_t j = 0; j < pg_plan_axes(plan) && j < KEYS_MAX; j++)
             names[3 + j] = pg_plan_axis(plan, j);
@@ -479,7 +496,7 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
     if (code == PG_OK)
         code = find_metrics(request->metrics, out);
     if (code == PG_OK && request->plan == NULL)
-        code = pg_matrix_args_open(context, &request->matrix, &opened);
+        code = pg_matrix_args_show(context, &request->matrix, &opened);
     const pg_plan *plan = request->plan != NULL ? request->plan : opened;
     if (code == PG_OK)
         code = choose_keys(plan, request, sides);

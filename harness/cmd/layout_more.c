@@ -72,9 +72,12 @@ int pg_layout_networks(const pg_context *context, const pg_plan *plan, unsigned 
     out->networks = calloc(n + 1, sizeof *out->networks);
     if (out->networks == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for %zu networks", n);
+    const char *elsewhere = NULL;
     int code = PG_OK;
     for (size_t i = 0; code == PG_OK && i < n; i++) {
         const pg_forward *f = pg_plan_forward(plan, i);
+        bool here = f->weights_place == PG_PLACE_HERE;
+        elsewhere = here ? elsewhere : f->weights;
         bool known = strcmp(f->weights, "null") == 0;
         for (size_t k = 0; k < i && !known; k++)
             known = strcmp(pg_plan_forward(plan, k)->weights, f->weights) == 0;
@@ -85,11 +88,17 @@ int pg_layout_networks(const pg_context *context, const pg_plan *plan, unsigned 
         pg_table_network *network = &out->networks[out->table.n_networks++];
         network->name = pg_buf_take(&name);
         code = network->name != NULL ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a name");
-        if (code == PG_OK && (reads & PG_READS_TRAINING))
+        if (code == PG_OK && here && (reads & PG_READS_TRAINING))
             code = read_training(f->weights, network);
         if (code == PG_OK && (reads & PG_READS_MAPS))
             code = measure_map(context, f, network);
     }
+    bool curves = false;
+    for (size_t i = 0; i < out->table.n_networks; i++)
+        curves |= out->networks[i].n_epochs > 0;
+    if (code == PG_OK && elsewhere && !curves && (reads & PG_READS_TRAINING))
+        code =
+            pg_fail(PG_EINPUT, "figure training reads the record in weights files, and %s is not on this machine", elsewhere);
     return code;
 }
 

@@ -1,6 +1,7 @@
 /* See matrix_args.h. */
 #include "harness/cmd/matrix_args.h"
 
+#include "db/store.h"
 #include "harness/base/option.h"
 #include "harness/cmd/only.h"
 
@@ -16,12 +17,13 @@ int pg_device_set(const char *text, void *field)
                : PG_EUSAGE;
 }
 
-int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, pg_plan **out)
+static int open_plan(const pg_context *context, const pg_matrix_args *args, pg_store *store, pg_plan **out)
 {
     pg_plan_request request = {.matrix_path = args->matrix,
                                .overrides = args->overrides.items,
                                .n_overrides = args->overrides.n,
-                               .data_dir = context->data_dir};
+                               .data_dir = context->data_dir,
+                               .store = store};
     *out = NULL;
     int code = pg_plan_open(&request, out);
     if (code == PG_OK)
@@ -30,5 +32,20 @@ int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, p
         pg_plan_free(*out);
         *out = NULL;
     }
+    return code;
+}
+
+int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, pg_plan **out)
+{
+    return open_plan(context, args, NULL, out);
+}
+
+int pg_matrix_args_show(const pg_context *context, const pg_matrix_args *args, pg_plan **out)
+{
+    pg_store *store = NULL;
+    int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
+    if (code == PG_OK || code == PG_EMISSING) /* what is wrong with the matrix comes first */
+        code = open_plan(context, args, store, out);
+    pg_store_close(store);
     return code;
 }

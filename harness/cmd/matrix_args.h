@@ -45,5 +45,7 @@ int pg_device_set(const char *text, void *field); /* for PG_DEVICE_ROW */
 
 /* The plan, with the cells that --only chooses. */
 int pg_matrix_args_open(const pg_context *context, const pg_matrix_args *args, pg_plan **out) PG_MUST_USE;
+/* The same for who shows results alone: weights and data sets need not be on this machine (pg_plan_request). */
+int pg_matrix_args_show(const pg_context *context, const pg_matrix_args *args, pg_plan **out) PG_MUST_USE;
 
 #endif

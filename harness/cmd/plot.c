@@ -93,7 +93,7 @@ static int run(const pg_context *context, void *given)
     pg_plan *plan = NULL;
     int code = strcmp(a->figure, "all") != 0 ? pg_figure_find(a->figure, &figure) : PG_OK;
     if (code == PG_OK)
-        code = pg_matrix_args_open(context, &request->matrix, &plan);
+        code = pg_matrix_args_show(context, &request->matrix, &plan);
     request->metrics = "clean,certified,certified_published";
     request->plan = plan;
     a->to.inputs[0] = context->db_path;

@@ -91,7 +91,7 @@ static int add_matrix(pg_report_work *work, const arguments *a, const char *matr
     pg_layout layout = {0};
     pg_plan *plan = NULL;
     request.matrix.matrix = matrix;
-    int code = pg_matrix_args_open(&work->context, &request.matrix, &plan), number = ++work->sections;
+    int code = pg_matrix_args_show(&work->context, &request.matrix, &plan), number = ++work->sections;
     request.plan = plan;
     request.likes = true;
     if (code == PG_OK)

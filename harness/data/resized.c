@@ -31,8 +31,7 @@ static void resized_close(pg_dataset *dataset) { (void)dataset; }
 /* Only what an open data set needs. */
 static const pg_dataset_kind resized = {.module.name = "resized", .read = resized_read, .close = resized_close};
 
-/* SIZE[:FILTER] into the info. */
-static int parse(const char *suffix, pg_dataset_info *info)
+int pg_resized_parse(const char *suffix, pg_dataset_info *info)
 {
     const char *colon = strchr(suffix, ':');
     char size[16];
@@ -71,7 +70,7 @@ int pg_resized_open(pg_dataset *inner, const char *suffix, pg_dataset **out)
         return pg_fail(PG_ENOMEM, "out of memory");
     }
     *dataset = (pg_dataset){.kind = &resized, .info = inner->info, .source = inner};
-    int code = parse(suffix, &dataset->info);
+    int code = pg_resized_parse(suffix, &dataset->info);
     if (code == PG_OK)
         code = seal(&dataset->info);
     if (code != PG_OK)

@@ -6,8 +6,11 @@
 
 #include "harness/data/dataset.h"
 
-/* *new*; `inner` is taken over, and closed where this fails. `suffix` is what follows the '@': SIZE or
- * SIZE:FILTER. PG_EINPUT. */
+/* What follows the '@', SIZE or SIZE:FILTER, into height, width and filter of the info; its names are for messages. PG_EINPUT.
+ */
+int pg_resized_parse(const char *suffix, pg_dataset_info *info) PG_MUST_USE;
+
+/* *new*; `inner` is taken over, and closed where this fails. PG_EINPUT. */
 int pg_resized_open(pg_dataset *inner, const char *suffix, pg_dataset **out) PG_MUST_USE;
 
 #endif

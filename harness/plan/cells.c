@@ -65,6 +65,30 @@ static bool refuse_any_batch(pg_cell_builder *s, const pg_toml_value **values, c
     return false;
 }
 
+/* Where size or geometry is not known: the pixels are as written, and what follows from them is left to the stored cell. */
+static void patch_of_unknown(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c, bool *ok)
+{
+    const pg_forward *f = c->forward;
+    const char *patch = pg_row_value(s, values, PG_KEY_PATCH);
+    bool sized = c->image_height > 0, share = strchr(patch, '%') != NULL;
+    int height = sized ? c->image_height : PG_SIDE_MAX, width = sized ? c->image_width : PG_SIDE_MAX;
+    c->any_batch = strcmp(pg_row_value(s, values, PG_KEY_DELTA), "any-batch") == 0;
+    if (share && !sized && f->data_place == PG_PLACE_NOWHERE)
+        return;
+    if (share && !sized) {
+        pg_problem(s->problems, pg_row_line(s, values, PG_KEY_PATCH), "patch",
+                   "patch \"%s\": %s is not here, and the database does not know the size of its images; write the patch in "
+                   "pixels",
+                   patch, f->dataset);
+        *ok = false;
+    } else if (pg_patch_parse(patch, height, width, &c->patch_height, &c->patch_width) != PG_OK) {
+        pg_problem(s->problems, pg_row_line(s, values, PG_KEY_PATCH), "patch", "%s", pg_error_message());
+        *ok = false;
+    }
+    c->affected_height = c->patch_height;
+    c->affected_width = c->patch_width;
+}
+
 static void resolve_patch(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
     const pg_forward *f = c->forward;
@@ -72,6 +96,10 @@ static void resolve_patch(pg_cell_builder *s, const pg_toml_value **values, pg_c
     bool before = strcmp(pg_row_value(s, values, PG_KEY_PATCH_SPACE), "image") == 0;
     c->image_height = before ? f->resize.from_height : f->dataset_height;
     c->image_width = before ? f->resize.from_width : f->dataset_width;
+    if (!pg_forward_is_here(f) && (c->image_height == 0 || g.rows.positions == 0)) {
+        patch_of_unknown(s, values, c, ok);
+        return;
+    }
     if (pg_patch_parse(pg_row_value(s, values, PG_KEY_PATCH), c->image_height, c->image_width, &c->patch_height,
                        &c->patch_width) != PG_OK ||
         affected_pixels(c->image_height, f->dataset_height, f->resize.filter, c->patch_height, &c->affected_height) != PG_OK ||
@@ -93,7 +121,7 @@ static void resolve_patch(pg_cell_builder *s, const pg_toml_value **values, pg_c
     pg_defended_delta(&defended, &f->info, f->dtype, f->batch, c->any_batch, &c->locality, &c->delta);
     c->has_delta = c->locality.measured;
     c->logit_delta = c->has_delta ? c->locality.delta_grid : 0;
-    if (c->any_batch && !c->has_delta)
+    if (c->any_batch && !c->has_delta && f->weights_place == PG_PLACE_HERE)
         *ok = refuse_any_batch(s, values, c);
 }
 
@@ -108,7 +136,7 @@ static void resolve_images(pg_cell_builder *s, const pg_toml_value **values, pg_
         if (colon)
             *colon = 0;
         if (!colon || pg_parse_int(copy, &first) != PG_OK || pg_parse_int(colon + 1, &end) != PG_OK ||
-            end > c->forward->dataset_images) {
+            (end > c->forward->dataset_images && c->forward->data_place != PG_PLACE_NOWHERE)) {
             pg_problem(s->problems, pg_row_line(s, values, PG_KEY_IMAGES), "images", "images \"%s\": %s has the images 0:%lld",
                        text, c->forward->dataset, (long long)c->forward->dataset_images);
             *ok = false;
@@ -142,7 +170,8 @@ static void locality_text(const pg_cell *c, pg_buf *out)
         pg_buf_printf(out, "delta=place:%lld\n", (long long)c->locality.delta_grid);
 }
 
-static int make_canonical(const pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
+int pg_cell_canonical(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, char **canonical,
+                      char id[PG_HASH_HEX])
 {
     pg_buf text = PG_BUF_EMPTY;
     pg_buf_puts(&text, "cell=1\n"); /* version of this form */
@@ -156,10 +185,10 @@ static int make_canonical(const pg_cell_builder *s, const pg_toml_value **values
     locality_text(c, &text);
     int code = pg_lines_canonical(&text);
     if (code == PG_OK)
-        code = pg_hash_bytes(text.data, text.size, c->id);
-    c->canonical = pg_buf_take(&text);
+        code = pg_hash_bytes(text.data, text.size, id);
+    *canonical = pg_buf_take(&text);
     pg_buf_release(&text);
-    return code == PG_OK && !c->canonical ? pg_fail(PG_ENOMEM, "out of memory") : code;
+    return code == PG_OK && !*canonical ? pg_fail(PG_ENOMEM, "out of memory") : code;
 }
 
 static int make_settings(const pg_cell_builder *s, const pg_toml_value **values, pg_cell *c)
@@ -216,16 +245,20 @@ static int make_details(pg_cell *c)
     pg_settings_add(&text, "model", f->info.model);
     pg_buf_printf(&text, "model.version=%d\n", f->info.model_version);
     pg_buf_printf(&text, "patch.px=%dx%d\nweights.hash=%s\n", c->patch_height, c->patch_width, f->info.hash);
+    pg_buf_printf(&text, "image.px=%dx%d\n", f->resize.from_height, f->resize.from_width);
+    if (f->resize.from_height != f->dataset_height || f->resize.from_width != f->dataset_width)
+        pg_buf_printf(&text, "input.px=%dx%d\n", f->dataset_height, f->dataset_width);
     if (c->affected_height != c->patch_height || c->affected_width != c->patch_width)
         pg_buf_printf(&text, "affected.px=%dx%d\n", c->affected_height, c->affected_width);
     pg_buf_printf(&text, "window=%dx%d\n", c->window.height, c->window.width);
     for (const pg_option *row = c->defense->module.options; row->name; row++)
         if (pg_option_left_out(row, c->config, &text)) /* of the settings too, since it is no part of identity */
             pg_buf_printf(&text, "%s.%s=%s\n", c->defense->module.name, row->name, row->fallback);
-    if (strcmp(f->weights, "null") != 0) {
+    const pg_model *model = pg_model_find(f->info.model);
+    if (strcmp(f->weights, "null") != 0 && model) {
         char prefix[80];
         snprintf(prefix, sizeof prefix, "%s.", f->info.model);
-        pg_options_canonical(pg_model_find(f->info.model)->module.options, f->info.config, prefix, true, &text);
+        pg_options_canonical(model->module.options, f->info.config, prefix, true, &text);
     }
     int code = pg_lines_canonical(&text);
     c->details = pg_buf_take(&text);
@@ -239,6 +272,10 @@ static int make_values(const pg_cell_builder *s, const pg_toml_value **values, p
     pg_buf written = PG_BUF_EMPTY;
     pg_settings_add(&written, "patch", pg_row_value(s, values, PG_KEY_PATCH));
     pg_settings_add(&written, "delta", c->any_batch ? "any-batch" : "place");
+    static const pg_key_id hashes[] = {PG_KEY_DATASET_HASH, PG_KEY_WEIGHTS_HASH};
+    for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++)
+        if (*pg_row_value(s, values, hashes[i]))
+            pg_settings_add(&written, pg_keys[hashes[i]].name, pg_row_value(s, values, hashes[i]));
     int code = pg_buf_check(&written);
     const char *texts[] = {written.data, c->settings, c->details};
     if (code == PG_OK)
@@ -263,10 +300,14 @@ int pg_cell_builder_cell(pg_cell_builder *s, const pg_toml_value **values, pg_ce
     if (code == PG_OK && *ok)
         code = pg_cell_builder_attack(s, values, out, ok);
     if (code == PG_OK && *ok)
-        code = make_canonical(s, values, out);
-    if (code == PG_OK && *ok)
         code = make_settings(s, values, out);
-    if (code == PG_OK && *ok)
+    bool stored = false;
+    if (code == PG_OK && *ok && !pg_forward_is_here(out->forward))
+        code = pg_cell_builder_stored(s, values, out, &stored);
+    out->absent = code == PG_OK && *ok && !pg_forward_is_here(out->forward) && !stored;
+    if (code == PG_OK && *ok && !stored)
+        code = pg_cell_canonical(s, values, out, &out->canonical, out->id);
+    if (code == PG_OK && *ok && !stored)
         code = make_details(out);
     if (code == PG_OK && *ok)
         code = make_values(s, values, out);

@@ -55,6 +55,10 @@ static int add(pg_cell_builder *s, pg_forward *f)
 static void forward_text(const pg_forward *f, pg_buf *out)
 {
     const pg_model *model = pg_model_find(f->info.model);
+    if (f->data_place == PG_PLACE_NOWHERE) /* names, where nobody knows the hashes */
+        pg_settings_add(out, "dataset", f->dataset);
+    if (f->weights_place == PG_PLACE_NOWHERE)
+        pg_settings_add(out, "weights", f->weights);
     pg_settings_add(out, "attack", f->attack ? f->attack->module.name : "none");
     pg_buf_printf(out, "batch=%d\n", f->batch);
     pg_buf_printf(out, "dataset.hash=%s\n", f->dataset_hash);
@@ -84,6 +88,8 @@ static int seal_forward(pg_forward *f, pg_buf *lines)
 static bool check_fit(pg_cell_builder *s, const pg_toml_value **values, const pg_forward *f)
 {
     const pg_geometry *g = &f->info.geometry;
+    if (f->dataset_height == 0 || g->input_height == 0) /* one of them is not here, and nobody knows */
+        return true;
     if (g->input_height != f->dataset_height || g->input_width != f->dataset_width) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_WEIGHTS), "weights",
                    "%s takes images of %d x %d pixels, %s has %d x %d; dataset = \"%.*s@%dx%d\" resizes them", f->weights,
@@ -99,14 +105,47 @@ static bool check_fit(pg_cell_builder *s, const pg_toml_value **values, const pg
     return true;
 }
 
+/* Most files were looked at before; those that a hash chooses were not. The message is recorded. */
+static int refuse(pg_cell_builder *s, int line, const char *key, bool *ok)
+{
+    pg_problem(s->problems, line, key, "%s", pg_error_message());
+    *ok = false;
+    return pg_buf_check(&s->problems->text);
+}
+
+/* Sizes that the file which is here knows of the other; the geometry follows from size and options. */
+static int fill_sizes(pg_forward *f)
+{
+    pg_geometry *g = &f->info.geometry;
+    const pg_model *model = *f->info.model ? pg_model_find(f->info.model) : NULL;
+    if (f->data_place != PG_PLACE_HERE && f->dataset_height == 0 && g->input_height > 0) {
+        f->dataset_height = f->resize.height = g->input_height;
+        f->dataset_width = f->resize.width = g->input_width;
+        if (!strchr(f->dataset, '@')) {
+            f->resize.from_height = f->dataset_height;
+            f->resize.from_width = f->dataset_width;
+        }
+    }
+    if (f->data_place == PG_PLACE_NOWHERE)
+        f->dataset_classes = g->classes;
+    if (f->weights_place != PG_PLACE_STORE || !model || f->dataset_height == 0)
+        return PG_OK;
+    return model->geometry(f->info.config, f->dataset_height, f->dataset_width, g->classes, g);
+}
+
 static int fill_forward(pg_cell_builder *s, const pg_toml_value **values, pg_forward *f, bool *ok)
 {
     const char *weights = pg_row_value(s, values, PG_KEY_WEIGHTS), *dataset = pg_row_value(s, values, PG_KEY_DATASET);
-    const pg_dataset_info *data = pg_cell_builder_dataset(s, dataset);
-    const pg_weights_info *info = pg_cell_builder_weights(s, weights);
     int64_t batch = 0;
-    if (!data || !info || pg_parse_int(pg_row_value(s, values, PG_KEY_BATCH), &batch) != PG_OK)
-        return PG_ENOMEM; /* both were opened before; the message is recorded */
+    int parsed = pg_parse_int(pg_row_value(s, values, PG_KEY_BATCH), &batch);
+    const pg_seen_file *set = pg_cell_builder_dataset(s, dataset, pg_row_value(s, values, PG_KEY_DATASET_HASH));
+    if (!set || parsed != PG_OK)
+        return refuse(s, pg_row_line(s, values, PG_KEY_DATASET), "dataset", ok);
+    const pg_seen_file *network = pg_cell_builder_weights(s, weights, pg_row_value(s, values, PG_KEY_WEIGHTS_HASH));
+    if (!network)
+        return refuse(s, pg_row_line(s, values, PG_KEY_WEIGHTS), "weights", ok);
+    const pg_dataset_info *data = &set->dataset;
+    const pg_weights_info *info = &network->weights;
     f->model_pairs = calloc(PG_PAIRS_MAX, sizeof *f->model_pairs);
     f->weights = strdup(weights);
     f->dataset = strdup(dataset);
@@ -134,14 +173,18 @@ static int fill_forward(pg_cell_builder *s, const pg_toml_value **values, pg_for
     f->dataset_width = data->width;
     f->dataset_classes = data->classes;
     f->resize = pg_dataset_resizing(data);
-    *ok = *ok && check_fit(s, values, f);
-    return PG_OK;
+    f->data_place = set->place;
+    f->weights_place = network->place;
+    code = fill_sizes(f);
+    *ok = *ok && code == PG_OK && check_fit(s, values, f);
+    return code;
 }
 
 /* What the forward pass of a row depends on, as written: rows with the same text share it without being resolved again. */
 static char *forward_name(const pg_cell_builder *s, const pg_toml_value **values)
 {
-    static const pg_key_id ids[] = {PG_KEY_DATASET, PG_KEY_WEIGHTS, PG_KEY_DTYPE, PG_KEY_BATCH};
+    static const pg_key_id ids[] = {PG_KEY_DATASET,      PG_KEY_DATASET_HASH, PG_KEY_WEIGHTS,
+                                    PG_KEY_WEIGHTS_HASH, PG_KEY_DTYPE,        PG_KEY_BATCH};
     pg_buf name = PG_BUF_EMPTY;
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         pg_settings_add(&name, pg_keys[ids[i]].name, pg_row_value(s, values, ids[i]));
@@ -245,7 +288,7 @@ static int check_labels(const pg_dataset *dataset, int64_t first, int64_t count,
 static bool target_fits(pg_cell_builder *s, int line, const pg_cell *c, const pg_forward *f)
 {
     int target = f->attack->fixed_target ? f->attack->fixed_target(f->attack_config) : -1;
-    if (target < 0)
+    if (target < 0 || f->data_place != PG_PLACE_HERE)
         return true;
     pg_dataset *dataset = NULL;
     int code = pg_dataset_open(s->data_dir, f->dataset, &dataset);
@@ -278,8 +321,9 @@ static int configure(pg_cell_builder *s, const pg_toml_value **values, const pg_
                pg_module_configure(&attack->module, "attack", (const char *const *)pairs, n, f->attack_config) != PG_OK) {
         pg_problem(s->problems, line, "attack", "%s", pg_error_message());
         fits = false;
-    } else if (code == PG_OK && attack->check(f->attack_config, c->image_height, c->image_width, c->patch_height,
-                                              c->patch_width, f->info.geometry.classes) != PG_OK) {
+    } else if (code == PG_OK && c->image_height > 0 &&
+               attack->check(f->attack_config, c->image_height, c->image_width, c->patch_height, c->patch_width,
+                             f->info.geometry.classes) != PG_OK) {
         pg_problem(s->problems, line, "attack", "attack %s: %s", attack->module.name, pg_error_message());
         fits = false;
     } else if (code == PG_OK) {
@@ -346,7 +390,8 @@ int pg_cell_builder_masked(pg_cell_builder *s, const pg_toml_value **values, pg_
         f->at_once = 1;
         f->masked_images =
             (pg_defended){f->defense, f->config, {f->dataset_height, f->dataset_width, f->patch_height, f->patch_width}};
-        code = pg_defended_map(&f->masked_images, &f->info.geometry, &f->window);
+        if (f->dataset_height > 0)
+            code = pg_defended_map(&f->masked_images, &f->info.geometry, &f->window);
     }
     if (code != PG_OK) {
         pg_forward_free(f);

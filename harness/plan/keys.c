@@ -13,6 +13,7 @@ const pg_key pg_keys[PG_KEYS + 1] = {
     [PG_KEY_ATTACK] = {"attack", "none", "none (clean images and certificates), or a name of `patchgauge list attacks`"},
     [PG_KEY_BATCH] = {"batch", PG_STRING(PG_BATCH_DEFAULT), "images of a forward pass, 1 to 4096"},
     [PG_KEY_DATASET] = {"dataset", NULL, "NAME:SPLIT, as in `patchgauge list datasets`; NAME:SPLIT@SIZE resizes its images"},
+    [PG_KEY_DATASET_HASH] = {"dataset.hash", "", "the first digits of the hash of the data set that is meant, at least 4"},
     [PG_KEY_DEFENSE] = {"defense", NULL, "a name of `patchgauge list defenses`"},
     [PG_KEY_DELTA] = {"delta", "place",
                       "place or any-batch: certificates for an image at its place of a batch, or wherever it stands in one"},
@@ -22,6 +23,7 @@ const pg_key pg_keys[PG_KEYS + 1] = {
     [PG_KEY_PATCH_SPACE] = {"patch-space", "image", "image or network: the patch is applied before or after a resize"},
     [PG_KEY_SEED] = {"seed", "0", "a whole number from 0"},
     [PG_KEY_WEIGHTS] = {"weights", NULL, "a weights file, or null for the built-in null model"},
+    [PG_KEY_WEIGHTS_HASH] = {"weights.hash", "", "the same of the weights file"},
 };
 
 static const char *const deltas[] = {"place", "any-batch", NULL};
@@ -30,11 +32,11 @@ static const char *const patch_spaces[] = {"image", "network", NULL};
 void pg_plan_keys_help(pg_buf *text)
 {
     for (const pg_key *key = pg_keys; key->name; key++) {
-        pg_buf_printf(text, "  %-11s %s ", key->name, key->help);
+        pg_buf_printf(text, "  %-12s %s ", key->name, key->help);
         if (!key->fallback)
             pg_buf_puts(text, "(required)\n");
         else
-            pg_buf_printf(text, "(default %s)\n", *key->fallback ? key->fallback : "all");
+            pg_buf_printf(text, "(default %s)\n", *key->fallback ? key->fallback : strchr(key->name, '.') ? "any" : "all");
     }
 }
 
@@ -143,6 +145,21 @@ static void check_defense(pg_cell_builder *s, const pg_toml_value *v)
         pg_problem(s->problems, v->line, "defense", "%s", pg_error_message());
 }
 
+static void check_hash(pg_cell_builder *s, const char *key, const pg_toml_value *v)
+{
+    size_t length = strlen(v->text);
+    if (length < 4 || length >= PG_HASH_HEX || strspn(v->text, "0123456789abcdef") != length)
+        pg_problem(s->problems, v->line, key, "%s \"%s\": 4 to 64 of the digits 0 to 9 and a to f are needed", key, v->text);
+}
+
+static bool is_given(const pg_cell_builder *s, pg_key_id id)
+{
+    bool given = false;
+    for (size_t k = 0; k < s->matrix->n_keys && !given; k++)
+        given = strcmp(s->matrix->keys[k].key, pg_keys[id].name) == 0;
+    return given;
+}
+
 static void check_known_value(pg_cell_builder *s, pg_key_id id, const pg_toml_value *v)
 {
     int height, width;
@@ -176,13 +193,17 @@ static void check_known_value(pg_cell_builder *s, pg_key_id id, const pg_toml_va
     case PG_KEY_SEED:
         check_int(s, v, "seed", INT64_MAX, 0);
         break;
-    case PG_KEY_DATASET:
-        if (!pg_cell_builder_dataset(s, v->text))
+    case PG_KEY_DATASET: /* with a hash it is looked at with its row */
+        if (!is_given(s, PG_KEY_DATASET_HASH) && !pg_cell_builder_dataset(s, v->text, ""))
             pg_problem(s->problems, v->line, "dataset", "%s", pg_error_message());
         break;
     case PG_KEY_WEIGHTS:
-        if (!pg_cell_builder_weights(s, v->text))
+        if (!is_given(s, PG_KEY_WEIGHTS_HASH) && !pg_cell_builder_weights(s, v->text, ""))
             pg_problem(s->problems, v->line, "weights", "%s", pg_error_message());
+        break;
+    case PG_KEY_DATASET_HASH:
+    case PG_KEY_WEIGHTS_HASH:
+        check_hash(s, pg_keys[id].name, v);
         break;
     default:
         break;
@@ -304,9 +325,9 @@ static void check_excludes(pg_cell_builder *s)
     }
 }
 
-int pg_cell_builder_init(pg_cell_builder *s, const char *data_dir, const pg_matrix *matrix, pg_problems *problems)
+int pg_cell_builder_init(pg_cell_builder *s, const pg_plan_request *request, const pg_matrix *matrix, pg_problems *problems)
 {
-    *s = (pg_cell_builder){.data_dir = data_dir, .matrix = matrix, .problems = problems};
+    *s = (pg_cell_builder){.data_dir = request->data_dir, .store = request->store, .matrix = matrix, .problems = problems};
     for (int i = 0; i < PG_KEYS; i++)
         s->key_of[i] = -1;
     for (size_t i = 0; i < matrix->n_keys; i++)
@@ -318,57 +339,100 @@ int pg_cell_builder_init(pg_cell_builder *s, const char *data_dir, const pg_matr
     return pg_buf_check(&problems->text);
 }
 
-const pg_dataset_info *pg_cell_builder_dataset(pg_cell_builder *s, const char *spec)
+/* ---- Files ---- */
+
+static pg_seen_file *find_file(const pg_cell_builder *s, bool network, const char *name, const char *hash)
 {
-    for (size_t i = 0; i < s->n_datasets; i++)
-        if (strcmp(s->datasets[i]->spec, spec) == 0)
-            return &s->datasets[i]->info;
-    pg_dataset *dataset = NULL;
-    if (pg_dataset_open(s->data_dir, spec, &dataset) != PG_OK)
-        return NULL;
-    pg_seen_dataset **grown = realloc(s->datasets, (s->n_datasets + 1) * sizeof *grown);
-    pg_seen_dataset *seen = calloc(1, sizeof *seen);
-    char *copy = strdup(spec);
-    if (grown)
-        s->datasets = grown;
-    if (!grown || !seen || !copy) {
-        free(seen);
-        free(copy);
-        pg_dataset_close(dataset);
-        pg_fail(PG_ENOMEM, "out of memory");
-        return NULL;
-    }
-    seen->spec = copy;
-    seen->info = *pg_dataset_info_of(dataset);
-    seen->info.class_names = NULL;
-    s->datasets[s->n_datasets++] = seen;
-    pg_dataset_close(dataset);
-    return &seen->info;
+    for (size_t i = 0; i < s->n_files; i++)
+        if (s->files[i]->network == network && strcmp(s->files[i]->name, name) == 0 && strcmp(s->files[i]->hash, hash) == 0)
+            return s->files[i];
+    return NULL;
 }
 
-const pg_weights_info *pg_cell_builder_weights(pg_cell_builder *s, const char *weights)
+static void free_file(pg_seen_file *f)
 {
-    for (size_t i = 0; i < s->n_weights; i++)
-        if (strcmp(s->weights[i]->weights, weights) == 0)
-            return &s->weights[i]->info;
-    pg_seen_weights **grown = realloc(s->weights, (s->n_weights + 1) * sizeof *grown);
-    pg_seen_weights *seen = calloc(1, sizeof *seen);
-    char *copy = strdup(weights);
-    if (grown)
-        s->weights = grown;
-    if (!grown || !seen || !copy)
-        pg_fail(PG_ENOMEM, "out of memory");
-    if (!grown || !seen || !copy || pg_weights_describe(weights, NULL, 0, &seen->info) != PG_OK) {
-        free(seen);
-        free(copy);
+    if (!f)
+        return;
+    free(f->name);
+    free(f->hash);
+    free(f->why);
+    free(f);
+}
+
+static int open_file(const pg_cell_builder *s, pg_seen_file *f)
+{
+    if (f->network) {
+        int code = pg_weights_describe(f->name, NULL, 0, &f->weights);
+        if (code == PG_OK && f->weights.measured_of_another)
+            pg_warn("%s.locality is of other weights: nothing is taken from it; `patchgauge model measure` writes a new one",
+                    f->name);
+        return code;
+    }
+    pg_dataset *dataset = NULL;
+    int code = pg_dataset_open(s->data_dir, f->name, &dataset);
+    if (code == PG_OK) {
+        f->dataset = *pg_dataset_info_of(dataset);
+        f->dataset.class_names = NULL;
+    }
+    pg_dataset_close(dataset);
+    return code;
+}
+
+/* One that is here, but with another hash than is asked for, is not the one. */
+static int check_hash_of(const pg_seen_file *f)
+{
+    const char *hash = f->network ? f->weights.hash : f->dataset.hash;
+    if (strncmp(hash, f->hash, strlen(f->hash)) == 0)
+        return PG_OK;
+    return pg_fail(PG_EMISSING, "%s: its hash is %.16s, and %s is asked for", f->name, hash, f->hash);
+}
+
+/* Whether the store knows it, where it could not be opened for this reason: the message is recorded. A name that is wrong
+ * everywhere is no file that lies elsewhere. */
+static int look_in_store(const pg_cell_builder *s, int opening, pg_seen_file *f)
+{
+    bool found = false;
+    f->place = PG_PLACE_NOWHERE;
+    f->why = strdup(pg_error_message());
+    if (!s->store || !f->why || (opening != PG_EMISSING && opening != PG_EINPUT))
+        return opening;
+    int code = f->network ? pg_stored_weights(s->store, f->name, f->hash, &f->weights, &found)
+                          : pg_stored_dataset(s->store, f->name, f->hash, &f->dataset, &found);
+    if (code == PG_OK && found)
+        f->place = PG_PLACE_STORE;
+    return code != PG_OK || found || opening == PG_EMISSING ? code : pg_fail(opening, "%s", f->why);
+}
+
+static const pg_seen_file *look_at(pg_cell_builder *s, bool network, const char *name, const char *hash)
+{
+    pg_seen_file *f = find_file(s, network, name, hash);
+    if (f)
+        return f;
+    pg_seen_file **grown = realloc(s->files, (s->n_files + 1) * sizeof *grown);
+    s->files = grown ? grown : s->files;
+    f = calloc(1, sizeof *f);
+    if (f)
+        *f = (pg_seen_file){.name = strdup(name), .hash = strdup(hash), .network = network};
+    int code = grown && f && f->name && f->hash ? open_file(s, f) : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK && !(network && strcmp(name, "null") == 0))
+        code = check_hash_of(f);
+    if (code == PG_EMISSING || code == PG_EINPUT)
+        code = look_in_store(s, code, f);
+    if (code != PG_OK) {
+        free_file(f);
         return NULL;
     }
-    if (seen->info.measured_of_another)
-        pg_warn("%s.locality is of other weights: nothing is taken from it; `patchgauge model measure` writes a new one",
-                weights);
-    seen->weights = copy;
-    s->weights[s->n_weights++] = seen;
-    return &seen->info;
+    return s->files[s->n_files++] = f;
+}
+
+const pg_seen_file *pg_cell_builder_dataset(pg_cell_builder *s, const char *spec, const char *hash)
+{
+    return look_at(s, false, spec, hash);
+}
+
+const pg_seen_file *pg_cell_builder_weights(pg_cell_builder *s, const char *weights, const char *hash)
+{
+    return look_at(s, true, weights, hash);
 }
 
 void pg_pairs_free(char **pairs, size_t n)
@@ -393,14 +457,8 @@ void pg_forward_free(pg_forward *f)
 
 void pg_cell_builder_release(pg_cell_builder *s)
 {
-    for (size_t i = 0; i < s->n_datasets; i++) {
-        free(s->datasets[i]->spec);
-        free(s->datasets[i]);
-    }
-    for (size_t i = 0; i < s->n_weights; i++) {
-        free(s->weights[i]->weights);
-        free(s->weights[i]);
-    }
+    for (size_t i = 0; i < s->n_files; i++)
+        free_file(s->files[i]);
     for (size_t i = 0; s->forwards && i < s->n_forwards; i++)
         pg_forward_free(s->forwards[i]);
     pg_forward_name *name, *next;
@@ -409,8 +467,7 @@ void pg_cell_builder_release(pg_cell_builder *s)
         HASH_DEL(s->names, name);
         free(name);
     }
-    free(s->datasets);
-    free(s->weights);
+    free(s->files);
     free(s->forwards);
     *s = (pg_cell_builder){0};
 }

@@ -13,6 +13,7 @@ typedef enum pg_key_id {
     PG_KEY_ATTACK,
     PG_KEY_BATCH,
     PG_KEY_DATASET,
+    PG_KEY_DATASET_HASH,
     PG_KEY_DEFENSE,
     PG_KEY_DELTA,
     PG_KEY_DTYPE,
@@ -21,6 +22,7 @@ typedef enum pg_key_id {
     PG_KEY_PATCH_SPACE,
     PG_KEY_SEED,
     PG_KEY_WEIGHTS,
+    PG_KEY_WEIGHTS_HASH,
     PG_KEYS
 } pg_key_id;
 
@@ -33,15 +35,15 @@ extern const pg_key pg_keys[PG_KEYS + 1]; /* by name; ends with a NULL name */
 
 enum { PG_SIDE_MAX = 1 << 14 }; /* pixels: shares of larger images would not fit 64 bits */
 
-/* Data sets and weights that were looked at, so that each is looked at once. */
-typedef struct pg_seen_dataset {
-    char *spec;
-    pg_dataset_info info; /* without class_names */
-} pg_seen_dataset;
-typedef struct pg_seen_weights {
-    char *weights;
-    pg_weights_info info; /* with default options */
-} pg_seen_weights;
+/* A data set or weights that were looked at, so that each is looked at once. */
+typedef struct pg_seen_file {
+    char *name, *hash; /* as given; of the hash the first digits, "" for any. Owned */
+    bool network;      /* weights, else a data set */
+    pg_place place;
+    char *why;               /* of one that is not here: what opening it said. Owned */
+    pg_dataset_info dataset; /* without class_names */
+    pg_weights_info weights; /* with default options; of one that is not here without geometry but for its classes */
+} pg_seen_file;
 
 /* Forward passes by what they were resolved from (rows with the same text share one without being resolved
  * again), and by id. */
@@ -53,27 +55,47 @@ typedef struct pg_forward_name {
 
 typedef struct pg_cell_builder {
     const char *data_dir;
+    pg_store *store; /* NULL: files have to be there */
     pg_problems *problems;
     const pg_matrix *matrix;
     int key_of[PG_KEYS]; /* index into matrix->keys, -1: not given */
-    pg_seen_dataset **datasets;
-    size_t n_datasets;
-    pg_seen_weights **weights;
-    size_t n_weights;
+    pg_seen_file **files;
+    size_t n_files;
     pg_forward **forwards; /* owned by the plan */
     size_t n_forwards;
     pg_forward_name *names; /* hash table */
 } pg_cell_builder;
 
 /* Checks every key and every value of the matrix on its own; all faults go to problems. PG_ENOMEM only. */
-int pg_cell_builder_init(pg_cell_builder *builder, const char *data_dir, const pg_matrix *matrix,
+int pg_cell_builder_init(pg_cell_builder *builder, const pg_plan_request *request, const pg_matrix *matrix,
                          pg_problems *problems) PG_MUST_USE;
 /* Forwards are handed to the plan first. */
 void pg_cell_builder_release(pg_cell_builder *builder);
 
-/* Looked at once, then remembered. NULL with the message recorded. Borrowed. */
-const pg_dataset_info *pg_cell_builder_dataset(pg_cell_builder *builder, const char *spec);
-const pg_weights_info *pg_cell_builder_weights(pg_cell_builder *builder, const char *weights);
+/* Looked at once, then remembered. `hash`: the first digits of the one that is meant, "" for any. NULL with the message
+ * recorded. Borrowed. */
+const pg_seen_file *pg_cell_builder_dataset(pg_cell_builder *builder, const char *spec, const char *hash);
+const pg_seen_file *pg_cell_builder_weights(pg_cell_builder *builder, const char *weights, const char *hash);
+
+/* ---- In the place of files that are not here (stored.c) ---- */
+
+/* What the store knows of the data set or the weights of this name: *found, or nothing. PG_EINPUT where it knows several
+ * contents under this name. */
+int pg_stored_dataset(pg_store *store, const char *spec, const char *hash, pg_dataset_info *out, bool *found) PG_MUST_USE;
+int pg_stored_weights(pg_store *store, const char *weights, const char *hash, pg_weights_info *out, bool *found) PG_MUST_USE;
+/* The cell becomes the stored one with these settings, these contents and these versions of modules; where there is none it is
+ * left as it is, and *found is false. Of several, which differ by what was measured of the weights, the one with the largest
+ * delta. For a cell with settings, some file of which is not here. */
+int pg_cell_builder_stored(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *cell, bool *found) PG_MUST_USE;
+/* Says which files are not here. PG_EINPUT, all of them among the problems, where `nothing` of the matrix is stored. */
+int pg_cell_builder_tell(const pg_cell_builder *builder, size_t absent, bool nothing) PG_MUST_USE;
+static inline bool pg_forward_is_here(const pg_forward *f)
+{
+    return f->data_place == PG_PLACE_HERE && f->weights_place == PG_PLACE_HERE;
+}
+/* The identity of a cell as far as its files are known: sorted lines, and their SHA-256. */
+int pg_cell_canonical(const pg_cell_builder *builder, const pg_toml_value **values, const pg_cell *cell, char **canonical,
+                      char id[PG_HASH_HEX]) PG_MUST_USE;
 
 /* One row; *new* inside `out`, pg_cell_release. Faults go to problems (*ok = false); the code is for failures of the system. */
 int pg_cell_builder_cell(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *out, bool *ok) PG_MUST_USE;

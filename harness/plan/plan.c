@@ -92,15 +92,16 @@ static int add_place(pg_plan *plan, const char *id, size_t at)
     return pg_fail(PG_ENOMEM, "planning: out of memory");
 }
 
-/* SHA-256 of what a cell is but for its seed. */
+/* SHA-256 of what a cell is but for its seed; by its settings where its files are not here. */
 static int identify_without_seed(const pg_cell *cell, char id[PG_HASH_HEX])
 {
     static const char line[] = "\nseed=";
-    const char *seed = strstr(cell->canonical, line), *rest = seed ? strchr(seed + 1, '\n') : NULL;
+    const char *text = pg_forward_is_here(cell->forward) ? cell->canonical : cell->settings;
+    const char *seed = strstr(text, line), *rest = seed ? strchr(seed + 1, '\n') : NULL;
     pg_hash *hash = NULL;
     int code = pg_hash_new(&hash);
     if (code == PG_OK)
-        code = pg_hash_add(hash, cell->canonical, rest ? (size_t)(seed - cell->canonical) : strlen(cell->canonical));
+        code = pg_hash_add(hash, text, rest ? (size_t)(seed - text) : strlen(text));
     if (code == PG_OK && rest)
         code = pg_hash_add(hash, rest, strlen(rest));
     if (code == PG_OK)
@@ -204,12 +205,23 @@ static int report(const pg_problems *problems)
     return pg_fail(PG_EINPUT, "%s: %zu problem%s; nothing was done", problems->path, problems->n, problems->n == 1 ? "" : "s");
 }
 
+/* What is not here, once. Where none of it is stored, there is nothing to show. */
+static int tell_absent(const pg_plan *plan, const pg_cell_builder *builder)
+{
+    size_t absent = 0;
+    for (size_t i = 0; i < plan->n_cells; i++)
+        absent += plan->cells[i].absent;
+    return pg_cell_builder_tell(builder, absent, absent > 0 && absent == plan->n_cells);
+}
+
 static int resolve(pg_plan *plan, const pg_plan_request *request, const pg_matrix *matrix, pg_problems *problems)
 {
     pg_cell_builder builder = {0};
-    int code = pg_cell_builder_init(&builder, request->data_dir, matrix, problems);
+    int code = pg_cell_builder_init(&builder, request, matrix, problems);
     if (code == PG_OK && problems->n == 0)
         code = expand(plan, &builder, matrix);
+    if (code == PG_OK && problems->n == 0)
+        code = tell_absent(plan, &builder);
     plan->forwards = builder.forwards;
     plan->n_forwards = builder.n_forwards;
     builder.forwards = NULL;

@@ -2,7 +2,8 @@
  *
  * A matrix is expanded (fixed, axes, zip, exclude, -S), every row is resolved against the registries, the data set's manifest
  * and the header of the weights, and becomes a cell with an identity that no file name, key order or spelling of a default can
- * change. No libtorch, no database: what is done already is asked of the store (harness/plan/tasks.h). One thread. */
+ * change. No libtorch. What is done already is asked of the store (harness/plan/tasks.h); for who only shows results, the store
+ * also stands in for files that are not there. One thread. */
 #ifndef PG_PLAN_PLAN_H
 #define PG_PLAN_PLAN_H
 
@@ -22,7 +23,17 @@ typedef struct pg_plan_request {
     const char *const *overrides; /* "key=a,b", each replaces one key of the file; n_overrides of them */
     size_t n_overrides;
     const char *data_dir;
+    /* optional: what it knows of weights and data sets that are not on this machine counts in their place, with a note, and a
+     * cell of which it knows nothing is `absent`; NULL: every file has to be there. Borrowed for the call */
+    pg_store *store;
 } pg_plan_request;
+
+/* Where a data set or a weights file was found. */
+typedef enum pg_place {
+    PG_PLACE_HERE,   /* on this machine */
+    PG_PLACE_STORE,  /* not here: what is known of it comes from cells of the store */
+    PG_PLACE_NOWHERE /* the store knows nothing of it either */
+} pg_place;
 
 /* Forward passes that cells share: everything a network needs, and where an attack runs or a defense works on images, all that
  * these depend on. Borrowed by its cells from the plan. */
@@ -44,9 +55,11 @@ typedef struct pg_forward {
     int64_t dataset_images;
     int dataset_height, dataset_width, dataset_classes; /* images as the network takes them, */
     pg_resizing resize;                                 /* and from what; the same size twice where there is no resize */
-    const pg_attack *attack;                            /* NULL: none */
-    void *attack_config;                                /* resolved */
-    bool before_resize; /* the attack puts its patch on before the resize, which changes the size */
+    /* where the file is; of one that is not on this machine sizes, options and geometry may be 0: not known */
+    pg_place data_place, weights_place;
+    const pg_attack *attack; /* NULL: none */
+    void *attack_config;     /* resolved */
+    bool before_resize;      /* the attack puts its patch on before the resize, which changes the size */
     /* of a pass under attack or of an image-level defense; else defense is NULL, and nothing below is set */
     const pg_defense *defense;
     void *config; /* of the defense, resolved */
@@ -77,9 +90,10 @@ typedef struct pg_cell {
     int64_t delta;               /* of the evidence, grid units; 0 where it was not */
     int64_t logit_delta;         /* of a logit, likewise */
     pg_locality_result locality; /* whence these are */
-    int64_t first, count;        /* images */
-    size_t row;                  /* of the matrix: the order of cells and of those like them */
-    size_t like;                 /* pg_plan_like: 1 + the next that is the same cell, 0 for none */
+    bool absent; /* a file is not here, and the store has no outcomes of such a cell: it shows as new; its id may be another */
+    int64_t first, count; /* images */
+    size_t row;           /* of the matrix: the order of cells and of those like them */
+    size_t like;          /* pg_plan_like: 1 + the next that is the same cell, 0 for none */
 } pg_cell;
 
 /* Reads a matrix and resolves it; *new*, pg_plan_free. All problems of the file are printed to standard error, one line each
