@@ -100,7 +100,7 @@ static int check_fields(const pg_plan *plan, const char *key)
 {
     for (size_t i = 0; strcmp(key, field_key) == 0 && i < pg_plan_forwards(plan); i++) {
         const pg_forward *f = pg_plan_forward(plan, i);
-        if (f->weights_place != PG_PLACE_HERE && f->info.geometry.input_height == 0)
+        if (f->weights_where != PG_WHERE_HERE && f->info.geometry.input_height == 0)
             return pg_fail(PG_EINPUT,
                            "%s of %s: it is not on this machine, and the database does not know the size of its images: plan "
                            "the matrix again where it is",

@@ -76,7 +76,7 @@ int pg_layout_networks(const pg_context *context, const pg_plan *plan, unsigned 
     int code = PG_OK;
     for (size_t i = 0; code == PG_OK && i < n; i++) {
         const pg_forward *f = pg_plan_forward(plan, i);
-        bool here = f->weights_place == PG_PLACE_HERE;
+        bool here = f->weights_where == PG_WHERE_HERE;
         elsewhere = here ? elsewhere : f->weights;
         bool known = strcmp(f->weights, "null") == 0;
         for (size_t k = 0; k < i && !known; k++)

@@ -73,7 +73,7 @@ static void patch_of_unknown(pg_cell_builder *s, const pg_toml_value **values, p
     bool sized = c->image_height > 0, share = strchr(patch, '%') != NULL;
     int height = sized ? c->image_height : PG_SIDE_MAX, width = sized ? c->image_width : PG_SIDE_MAX;
     c->any_batch = strcmp(pg_row_value(s, values, PG_KEY_DELTA), "any-batch") == 0;
-    if (share && !sized && f->data_place == PG_PLACE_NOWHERE)
+    if (share && !sized && f->data_where == PG_WHERE_NOWHERE)
         return;
     if (share && !sized) {
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_PATCH), "patch",
@@ -121,7 +121,7 @@ static void resolve_patch(pg_cell_builder *s, const pg_toml_value **values, pg_c
     pg_defended_delta(&defended, &f->info, f->dtype, f->batch, c->any_batch, &c->locality, &c->delta);
     c->has_delta = c->locality.measured;
     c->logit_delta = c->has_delta ? c->locality.delta_grid : 0;
-    if (c->any_batch && !c->has_delta && f->weights_place == PG_PLACE_HERE)
+    if (c->any_batch && !c->has_delta && f->weights_where == PG_WHERE_HERE)
         *ok = refuse_any_batch(s, values, c);
 }
 
@@ -136,7 +136,7 @@ static void resolve_images(pg_cell_builder *s, const pg_toml_value **values, pg_
         if (colon)
             *colon = 0;
         if (!colon || pg_parse_int(copy, &first) != PG_OK || pg_parse_int(colon + 1, &end) != PG_OK ||
-            (end > c->forward->dataset_images && c->forward->data_place != PG_PLACE_NOWHERE)) {
+            (end > c->forward->dataset_images && c->forward->data_where != PG_WHERE_NOWHERE)) {
             pg_problem(s->problems, pg_row_line(s, values, PG_KEY_IMAGES), "images", "images \"%s\": %s has the images 0:%lld",
                        text, c->forward->dataset, (long long)c->forward->dataset_images);
             *ok = false;

@@ -55,9 +55,9 @@ static int add(pg_cell_builder *s, pg_forward *f)
 static void forward_text(const pg_forward *f, pg_buf *out)
 {
     const pg_model *model = pg_model_find(f->info.model);
-    if (f->data_place == PG_PLACE_NOWHERE) /* names, where nobody knows the hashes */
+    if (f->data_where == PG_WHERE_NOWHERE) /* names, where nobody knows the hashes */
         pg_settings_add(out, "dataset", f->dataset);
-    if (f->weights_place == PG_PLACE_NOWHERE)
+    if (f->weights_where == PG_WHERE_NOWHERE)
         pg_settings_add(out, "weights", f->weights);
     pg_settings_add(out, "attack", f->attack ? f->attack->module.name : "none");
     pg_buf_printf(out, "batch=%d\n", f->batch);
@@ -118,7 +118,7 @@ static int fill_sizes(pg_forward *f)
 {
     pg_geometry *g = &f->info.geometry;
     const pg_model *model = *f->info.model ? pg_model_find(f->info.model) : NULL;
-    if (f->data_place != PG_PLACE_HERE && f->dataset_height == 0 && g->input_height > 0) {
+    if (f->data_where != PG_WHERE_HERE && f->dataset_height == 0 && g->input_height > 0) {
         f->dataset_height = f->resize.height = g->input_height;
         f->dataset_width = f->resize.width = g->input_width;
         if (!strchr(f->dataset, '@')) {
@@ -126,9 +126,9 @@ static int fill_sizes(pg_forward *f)
             f->resize.from_width = f->dataset_width;
         }
     }
-    if (f->data_place == PG_PLACE_NOWHERE)
+    if (f->data_where == PG_WHERE_NOWHERE)
         f->dataset_classes = g->classes;
-    if (f->weights_place != PG_PLACE_STORE || !model || f->dataset_height == 0)
+    if (f->weights_where != PG_WHERE_STORE || !model || f->dataset_height == 0)
         return PG_OK;
     return model->geometry(f->info.config, f->dataset_height, f->dataset_width, g->classes, g);
 }
@@ -173,8 +173,8 @@ static int fill_forward(pg_cell_builder *s, const pg_toml_value **values, pg_for
     f->dataset_width = data->width;
     f->dataset_classes = data->classes;
     f->resize = pg_dataset_resizing(data);
-    f->data_place = set->place;
-    f->weights_place = network->place;
+    f->data_where = set->where;
+    f->weights_where = network->where;
     code = fill_sizes(f);
     *ok = *ok && code == PG_OK && check_fit(s, values, f);
     return code;
@@ -288,7 +288,7 @@ static int check_labels(const pg_dataset *dataset, int64_t first, int64_t count,
 static bool target_fits(pg_cell_builder *s, int line, const pg_cell *c, const pg_forward *f)
 {
     int target = f->attack->fixed_target ? f->attack->fixed_target(f->attack_config) : -1;
-    if (target < 0 || f->data_place != PG_PLACE_HERE)
+    if (target < 0 || f->data_where != PG_WHERE_HERE)
         return true;
     pg_dataset *dataset = NULL;
     int code = pg_dataset_open(s->data_dir, f->dataset, &dataset);

@@ -13,7 +13,7 @@ const pg_key pg_keys[PG_KEYS + 1] = {
     [PG_KEY_ATTACK] = {"attack", "none", "none (clean images and certificates), or a name of `patchgauge list attacks`"},
     [PG_KEY_BATCH] = {"batch", PG_STRING(PG_BATCH_DEFAULT), "images of a forward pass, 1 to 4096"},
     [PG_KEY_DATASET] = {"dataset", NULL, "NAME:SPLIT, as in `patchgauge list datasets`; NAME:SPLIT@SIZE resizes its images"},
-    [PG_KEY_DATASET_HASH] = {"dataset.hash", "", "the first digits of the hash of the data set that is meant, at least 4"},
+    [PG_KEY_DATASET_HASH] = {"dataset.hash", "", "the content that is meant, by the first digits of its hash, 4 or more"},
     [PG_KEY_DEFENSE] = {"defense", NULL, "a name of `patchgauge list defenses`"},
     [PG_KEY_DELTA] = {"delta", "place",
                       "place or any-batch: certificates for an image at its place of a batch, or wherever it stands in one"},
@@ -36,7 +36,7 @@ void pg_plan_keys_help(pg_buf *text)
         if (!key->fallback)
             pg_buf_puts(text, "(required)\n");
         else
-            pg_buf_printf(text, "(default %s)\n", *key->fallback ? key->fallback : strchr(key->name, '.') ? "any" : "all");
+            pg_buf_printf(text, "(default %s)\n", *key->fallback ? key->fallback : "all");
     }
 }
 
@@ -392,14 +392,14 @@ static int check_hash_of(const pg_seen_file *f)
 static int look_in_store(const pg_cell_builder *s, int opening, pg_seen_file *f)
 {
     bool found = false;
-    f->place = PG_PLACE_NOWHERE;
+    f->where = PG_WHERE_NOWHERE;
     f->why = strdup(pg_error_message());
     if (!s->store || !f->why || (opening != PG_EMISSING && opening != PG_EINPUT))
         return opening;
     int code = f->network ? pg_stored_weights(s->store, f->name, f->hash, &f->weights, &found)
                           : pg_stored_dataset(s->store, f->name, f->hash, &f->dataset, &found);
     if (code == PG_OK && found)
-        f->place = PG_PLACE_STORE;
+        f->where = PG_WHERE_STORE;
     return code != PG_OK || found || opening == PG_EMISSING ? code : pg_fail(opening, "%s", f->why);
 }
 

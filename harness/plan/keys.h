@@ -39,7 +39,7 @@ enum { PG_SIDE_MAX = 1 << 14 }; /* pixels: shares of larger images would not fit
 typedef struct pg_seen_file {
     char *name, *hash; /* as given; of the hash the first digits, "" for any. Owned */
     bool network;      /* weights, else a data set */
-    pg_place place;
+    pg_where where;
     char *why;               /* of one that is not here: what opening it said. Owned */
     pg_dataset_info dataset; /* without class_names */
     pg_weights_info weights; /* with default options; of one that is not here without geometry but for its classes */
@@ -91,7 +91,7 @@ int pg_cell_builder_stored(pg_cell_builder *builder, const pg_toml_value **value
 int pg_cell_builder_tell(const pg_cell_builder *builder, size_t absent, bool nothing) PG_MUST_USE;
 static inline bool pg_forward_is_here(const pg_forward *f)
 {
-    return f->data_place == PG_PLACE_HERE && f->weights_place == PG_PLACE_HERE;
+    return f->data_where == PG_WHERE_HERE && f->weights_where == PG_WHERE_HERE;
 }
 /* The identity of a cell as far as its files are known: sorted lines, and their SHA-256. */
 int pg_cell_canonical(const pg_cell_builder *builder, const pg_toml_value **values, const pg_cell *cell, char **canonical,

@@ -29,11 +29,11 @@ typedef struct pg_plan_request {
 } pg_plan_request;
 
 /* Where a data set or a weights file was found. */
-typedef enum pg_place {
-    PG_PLACE_HERE,   /* on this machine */
-    PG_PLACE_STORE,  /* not here: what is known of it comes from cells of the store */
-    PG_PLACE_NOWHERE /* the store knows nothing of it either */
-} pg_place;
+typedef enum pg_where {
+    PG_WHERE_HERE,   /* on this machine */
+    PG_WHERE_STORE,  /* not here: what is known of it comes from cells of the store */
+    PG_WHERE_NOWHERE /* the store knows nothing of it either */
+} pg_where;
 
 /* Forward passes that cells share: everything a network needs, and where an attack runs or a defense works on images, all that
  * these depend on. Borrowed by its cells from the plan. */
@@ -56,7 +56,7 @@ typedef struct pg_forward {
     int dataset_height, dataset_width, dataset_classes; /* images as the network takes them, */
     pg_resizing resize;                                 /* and from what; the same size twice where there is no resize */
     /* where the file is; of one that is not on this machine sizes, options and geometry may be 0: not known */
-    pg_place data_place, weights_place;
+    pg_where data_where, weights_where;
     const pg_attack *attack; /* NULL: none */
     void *attack_config;     /* resolved */
     bool before_resize;      /* the attack puts its patch on before the resize, which changes the size */

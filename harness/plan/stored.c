@@ -298,7 +298,7 @@ static int try_cell(const pg_known_cell *known, void *context)
 int pg_cell_builder_stored(pg_cell_builder *s, const pg_toml_value **values, pg_cell *cell, bool *found)
 {
     search of = {.builder = s, .values = values, .cell = cell};
-    bool nowhere = cell->forward->data_place == PG_PLACE_NOWHERE || cell->forward->weights_place == PG_PLACE_NOWHERE;
+    bool nowhere = cell->forward->data_where == PG_WHERE_NOWHERE || cell->forward->weights_where == PG_WHERE_NOWHERE;
     int code = nowhere ? PG_OK : pg_store_each_alike(s->store, cell->settings, try_cell, &of);
     *found = code == PG_OK && of.found;
     return code;
@@ -319,12 +319,12 @@ static int line_of(const pg_cell_builder *s, const pg_seen_file *f)
 enum { NAMED = 3 };
 
 /* "data set cifar10:test, weights a.safetensors and 4 more" */
-static void name_files(const pg_cell_builder *s, pg_place place, pg_buf *out)
+static void name_files(const pg_cell_builder *s, pg_where where, pg_buf *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < s->n_files; i++) {
         const pg_seen_file *f = s->files[i];
-        if (f->place == place && n++ < NAMED)
+        if (f->where == where && n++ < NAMED)
             pg_buf_printf(out, "%s%s %s", n > 1 ? ", " : "", f->network ? "weights" : "data set", f->name);
     }
     if (n > NAMED)
@@ -334,14 +334,14 @@ static void name_files(const pg_cell_builder *s, pg_place place, pg_buf *out)
 int pg_cell_builder_tell(const pg_cell_builder *s, size_t absent, bool nothing)
 {
     for (size_t i = 0; nothing && i < s->n_files; i++)
-        if (s->files[i]->place != PG_PLACE_HERE)
+        if (s->files[i]->where != PG_WHERE_HERE)
             pg_problem(s->problems, line_of(s, s->files[i]), s->files[i]->network ? "weights" : "dataset",
                        "%s; nor has the database results of these cells", s->files[i]->why);
     if (nothing)
         return pg_buf_check(&s->problems->text);
     pg_buf stored = PG_BUF_EMPTY, nowhere = PG_BUF_EMPTY;
-    name_files(s, PG_PLACE_STORE, &stored);
-    name_files(s, PG_PLACE_NOWHERE, &nowhere);
+    name_files(s, PG_WHERE_STORE, &stored);
+    name_files(s, PG_WHERE_NOWHERE, &nowhere);
     int code = pg_buf_check(&stored) != PG_OK ? PG_ENOMEM : pg_buf_check(&nowhere);
     if (code == PG_OK && (stored.size || nowhere.size))
         pg_info("not on this machine%s%s%s%s%s", stored.size ? ", taken from the database: " : "",
