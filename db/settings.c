@@ -27,26 +27,36 @@ static int split_line(char *line, pg_setting *out)
     if (!value)
         return pg_fail(PG_EDAMAGED, "settings: line \"%.60s\" has no '='", line);
     *value++ = 0;
-    char *to = value;
-    for (const char *from = value; *from; from++) {
+    char *to = strchr(value, '\\');
+    for (const char *from = to; from && *from; from++) {
         if (*from == '\\' && (from[1] == 'n' || from[1] == '\\'))
             *to++ = *++from == 'n' ? '\n' : '\\';
         else
             *to++ = *from;
     }
-    *to = 0;
+    if (to)
+        *to = 0;
     *out = (pg_setting){.key = line, .value = value};
     return PG_OK;
 }
 
-static void sort(pg_setting *settings, size_t n)
+/* Settings that ascend from `at` on end here. */
+static size_t run_of(const pg_setting *settings, size_t at, size_t n)
 {
-    for (size_t i = 1; i < n; i++) { /* insertion: short, nearly sorted lists, and stable */
-        pg_setting moved = settings[i];
-        size_t k = i;
-        for (; k > 0 && strcmp(settings[k - 1].key, moved.key) > 0; k--)
-            settings[k] = settings[k - 1];
-        settings[k] = moved;
+    while (++at < n && strcmp(settings[at - 1].key, settings[at].key) <= 0)
+        ;
+    return at < n ? at : n;
+}
+
+/* Merges ascending runs until there is one: stable, and quick for the few sorted texts that there are. `room`: for n. */
+static void sort(pg_setting *settings, size_t n, pg_setting *room)
+{
+    for (size_t middle = run_of(settings, 0, n); middle < n; middle = run_of(settings, 0, n)) {
+        size_t end = run_of(settings, middle, n), a = 0, b = middle, k = 0;
+        while (k < end)
+            room[k++] =
+                b == end || (a < middle && strcmp(settings[a].key, settings[b].key) <= 0) ? settings[a++] : settings[b++];
+        memcpy(settings, room, end * sizeof *settings);
     }
 }
 
@@ -58,22 +68,22 @@ int pg_settings_parse(const char *const *texts, size_t n_texts, pg_setting **out
     size_t lines = 0, found = 0;
     for (const char *c = today.data; *c; c++)
         lines += *c == '\n';
-    pg_setting *settings = pg_buf_check(&today) == PG_OK ? malloc(lines * sizeof *settings + today.size + 1) : NULL;
+    pg_setting *settings = pg_buf_check(&today) == PG_OK ? malloc(2 * lines * sizeof *settings + today.size + 1) : NULL;
     if (!settings) {
         pg_buf_release(&today);
         return pg_fail(PG_ENOMEM, "settings: out of memory");
     }
-    char *at = memcpy(settings + lines, today.data, today.size + 1);
+    char *at = memcpy(settings + 2 * lines, today.data, today.size + 1);
     pg_buf_release(&today);
     for (char *line = at, *end; *line; line = end) {
-        end = line + strcspn(line, "\n");
+        end = strchr(line, '\n'); /* pg_lines_today ends every line */
         *end++ = 0;
         if (split_line(line, &settings[found++]) != PG_OK) {
             free(settings);
             return PG_EDAMAGED;
         }
     }
-    sort(settings, found);
+    sort(settings, found, settings + lines);
     *out = settings;
     *n = found;
     return PG_OK;

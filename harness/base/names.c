@@ -53,20 +53,38 @@ static const char *translate_value(const char *key_today, const char *value, boo
 
 const char *pg_value_today(const char *key, const char *value) { return translate_value(key, value, false); }
 
+/* Whether key[0..size) is a name of the table, of the store or of today: whatever else is written as it is. */
+static bool is_listed(const char *key, size_t size, const char *dot)
+{
+    for (int i = 0; i < NAMES; i++)
+        for (int k = 0; k < 2; k++) {
+            const char *listed = k ? names[i].today : names[i].stored, *at = *listed == '.' && dot ? dot : key;
+            size_t length = size - (size_t)(at - key);
+            listed += *listed == '.' && !dot;
+            if (*listed == *at && strncmp(listed, at, length) == 0 && listed[length] == '\0')
+                return true;
+        }
+    return false;
+}
+
 static void add_lines(const char *lines, bool to_store, pg_buf *out)
 {
     for (const char *end; *lines; lines = *end ? end + 1 : end) {
+        const char *equals = lines, *dot = NULL;
+        for (; *equals && *equals != '=' && *equals != '\n'; equals++)
+            if (*equals == '.')
+                dot = equals;
+        end = strchrnul(equals, '\n');
+        size_t length = (size_t)(equals - lines);
         char key[PG_KEY_MAX], room[PG_KEY_MAX], value[PG_KEY_MAX];
-        end = lines + strcspn(lines, "\n");
-        size_t length = strcspn(lines, "=\n");
-        if (lines[length] != '=' || length >= sizeof key) {
+        if (*equals != '=' || length >= sizeof key || !is_listed(lines, length, dot)) {
             pg_buf_add(out, lines, (size_t)(end - lines));
             pg_buf_puts(out, "\n");
             continue;
         }
         memcpy(key, lines, length);
         key[length] = 0;
-        const char *other = translate(key, to_store, room), *text = lines + length + 1;
+        const char *other = translate(key, to_store, room), *text = equals + 1;
         pg_buf_printf(out, "%s=", other);
         if ((size_t)(end - text) < sizeof value) {
             memcpy(value, text, (size_t)(end - text));
