@@ -3,6 +3,7 @@
 #include "tests/support/program.h"
 #include "tests/support/scratch.h"
 
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -137,12 +138,160 @@ static void what_cannot_be_compared_is_refused(void **state)
     assert_int_equal(program_run("db", "diff %s 00000000", mean), 2);
 }
 
+/* ---- Pairs ---- */
+
+static json_t *rows_of(const char *arguments)
+{
+    json_error_t error;
+    if (program_run("db", "--quiet diff %s -f json", arguments) != 0)
+        fail_msg("%s", program_output);
+    json_t *root = json_loads(program_output, 0, &error), *rows = json_object_get(root, "rows");
+    if (!rows)
+        fail_msg("%s in %s", error.text, program_output);
+    assert_string_equal(json_string_value(json_object_get(root, "form")), "diff");
+    json_incref(rows);
+    json_decref(root);
+    return rows;
+}
+
+static const char *text_at(const json_t *rows, size_t i, const char *key)
+{
+    const json_t *value = json_object_get(json_array_get(rows, i), key);
+    if (!value)
+        fail_msg("row %zu has no %s", i, key);
+    return json_is_null(value) ? "null" : json_string_value(value);
+}
+
+static double number_at(const json_t *rows, size_t i, const char *key)
+{
+    const json_t *value = json_object_get(json_array_get(rows, i), key);
+    assert_true(json_is_number(value));
+    return json_number_value(value);
+}
+
+static void numbers_of_a_pair_are_those_for_people(void **state)
+{
+    (void)state;
+    char ids[160], line[32];
+    double share[3], p;
+    int got[3];
+    snprintf(ids, sizeof ids, "%s %s", mean, median);
+    json_t *rows = rows_of(ids);
+    assert_int_equal(json_array_size(rows), 2);
+    assert_int_equal(program_run("db", "diff %s", ids), 0);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(line, sizeof line, "\n  %s ", text_at(rows, i, "metric"));
+        assert_int_equal(
+            sscanf(line_of(line), "%lf %lf %lf %d %d %d %lf", &share[0], &share[1], &share[2], &got[0], &got[1], &got[2], &p),
+            7);
+        assert_string_equal(text_at(rows, i, "cell_a"), mean);
+        assert_string_equal(text_at(rows, i, "cell_b"), median);
+        assert_string_equal(text_at(rows, i, "defense_b"), "median");
+        assert_string_equal(text_at(rows, i, "patch"), "3");
+        assert_int_equal(number_at(rows, i, "n"), IMAGES);
+        assert_int_equal(number_at(rows, i, "both"), got[0]);
+        assert_int_equal(number_at(rows, i, "only_a"), got[1]);
+        assert_int_equal(number_at(rows, i, "only_b"), got[2]);
+        assert_int_equal(number_at(rows, i, "neither"), IMAGES - got[0] - got[1] - got[2]);
+        assert_true(fabs(number_at(rows, i, "difference") - share[2]) < 0.006);
+        assert_true(fabs(number_at(rows, i, "p") - p) <= 0.006 * p);
+    }
+    json_decref(rows);
+}
+
+static const char wide[] =
+    "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\nimages = \"0:40\"\n[axes]\n"
+    "defense = [\"mean\", \"robust-masking\"]\npatch = [2, 3]\n\"robust-masking.threshold\" = [0, 0.2]\n";
+
+/* Six cells: for each patch one of mean, which is paired with both thresholds of robust-masking. */
+static void settings_of_a_matrix_are_paired(void **state)
+{
+    (void)state;
+    char arguments[300];
+    scratch_write("wide.toml", wide, sizeof wide - 1);
+    assert_int_equal(program_run("db", "--quiet run %s", scratch_path("wide.toml")), 0);
+    snprintf(arguments, sizeof arguments, "%s defense=mean defense=robust-masking", scratch_path("wide.toml"));
+    json_t *rows = rows_of(arguments);
+    assert_int_equal(json_array_size(rows), 2 * 2 * 2);
+    for (size_t i = 0; i < 8; i++) {
+        assert_string_equal(text_at(rows, i, "patch"), i < 4 ? "2" : "3");
+        assert_string_equal(text_at(rows, i, "robust-masking.threshold_b"), i % 4 < 2 ? "0" : "0.2");
+        assert_string_equal(text_at(rows, i, "metric"), i % 2 ? "certified" : "clean");
+        assert_string_equal(text_at(rows, i, "feature"), "logits"); /* of both defenses */
+        assert_int_equal(number_at(rows, i, "n"), 40);
+    }
+    json_decref(rows);
+    snprintf(arguments, sizeof arguments, "%s defense=mean 'defense=robust-masking threshold=0.2' --only patch=3",
+             scratch_path("wide.toml"));
+    rows = rows_of(arguments);
+    assert_int_equal(json_array_size(rows), 2);
+    json_decref(rows);
+    assert_int_equal(program_run("db", "--quiet diff %s defense=mean defense=robust-masking", scratch_path("wide.toml")), 0);
+    line_of("4 pairs, equal in all settings that both have but defense\n");
+    line_of("\npatch  B threshold  metric ");
+    line_of("\n3      0.2          certified ");
+}
+
+/* Files that differ in the batch; patches that only one of them has stay alone. */
+static void two_files_are_paired(void **state)
+{
+    (void)state;
+    char text[sizeof wide + 64], arguments[300], wide_path[200];
+    snprintf(text, sizeof text, "%.*sbatch = 8\n%s", (int)(strstr(wide, "[axes]") - wide), wide, strstr(wide, "[axes]"));
+    memcpy(strstr(text, "[2, 3]"), "[3, 4]", 6);
+    scratch_write("other.toml", text, strlen(text));
+    snprintf(wide_path, sizeof wide_path, "%s", scratch_path("wide.toml"));
+    assert_int_equal(program_run("db", "--quiet run %s -S patch=3", scratch_path("other.toml")), 0);
+    snprintf(arguments, sizeof arguments, "%s %s", wide_path, scratch_path("other.toml"));
+    json_t *rows = rows_of(arguments);
+    assert_int_equal(json_array_size(rows), 3 * 2 + 3 + 3);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        assert_string_equal(text_at(rows, i, "batch_a"), i < 9 ? "128" : "null");
+        assert_string_equal(text_at(rows, i, "batch_b"), i < 6 || i > 8 ? "8" : "null");
+        assert_string_equal(text_at(rows, i, "patch"), i < 6 ? "3" : i < 9 ? "2" : "4");
+        assert_string_equal(text_at(rows, i, "metric"), i >= 6 ? "null" : i % 2 ? "certified" : "clean");
+        assert_true(i < 6 ? number_at(rows, i, "only_a") == 0 && number_at(rows, i, "p") == 1
+                          : json_is_null(json_object_get(json_array_get(rows, i), "p")));
+    }
+    json_decref(rows);
+    assert_int_equal(program_run("db", "--quiet diff %s", arguments), 0);
+    line_of("3 pairs, equal in all settings that both have but batch\n");
+    line_of("\nonly in A: ");
+    line_of(" defense=robust-masking patch=4 threshold=0.2\n");
+    assert_int_equal(program_run("db", "diff %s -S patch=3 --only defense=mean -o %s", arguments, scratch_path("out")), 0);
+    FILE *out = fopen(scratch_path("out"), "r");
+    size_t size = out ? fread(program_output, 1, sizeof program_output - 1, out) : 0;
+    assert_true(size > 0 && fclose(out) == 0);
+    program_output[size] = 0;
+    line_of("1 pair, equal in all settings that both have but batch\n");
+    /* a pair without results is told, and not compared */
+    assert_int_equal(program_run("db", "--quiet diff %s -S patch=4", arguments), 0);
+    line_of("3 pairs are not compared: not complete, or of other images\n");
+}
+
+static void what_makes_no_pairs_is_refused(void **state)
+{
+    (void)state;
+    char path[200];
+    snprintf(path, sizeof path, "%s", scratch_path("wide.toml"));
+    assert_int_equal(program_run("db", "diff %s %s", path, path), 2);
+    line_of("no cell of A has a counterpart in B");
+    assert_int_equal(program_run("db", "diff %s defense=mean %s", path, path), 2);
+    line_of("right would be two cells, two matrix files, or a matrix file and two settings");
+    assert_int_equal(program_run("db", "diff %s defense=mean defense=robustmasking", path), 2);
+    line_of("B defense=robustmasking: no cell has this value; of defense there is mean, robust-masking");
+    assert_int_equal(program_run("db", "diff %s images=0:40 images=0:20", path), 2);
+    assert_int_equal(program_run("db", "diff %s %s --only patch=3", mean, median), 2);
+    line_of("-S and --only are for cells of a matrix");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_are_those_of_the_outcomes),
-        cmocka_unit_test(a_cell_is_equal_to_itself),
-        cmocka_unit_test(what_cannot_be_compared_is_refused),
+        cmocka_unit_test(counts_are_those_of_the_outcomes),   cmocka_unit_test(a_cell_is_equal_to_itself),
+        cmocka_unit_test(what_cannot_be_compared_is_refused), cmocka_unit_test(numbers_of_a_pair_are_those_for_people),
+        cmocka_unit_test(settings_of_a_matrix_are_paired),    cmocka_unit_test(two_files_are_paired),
+        cmocka_unit_test(what_makes_no_pairs_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, scratch_remove);
 }
