@@ -62,7 +62,7 @@ static int split_side(const char *text, pg_memory *memory, pg_texts *out)
 static int open_plan(const pg_context *context, const arguments *a, const char *matrix, pg_plan **out)
 {
     pg_matrix_args args = {.matrix = matrix, .overrides = a->set, .only = a->only};
-    return pg_matrix_args_open(context, &args, out);
+    return pg_matrix_args_show(context, &args, out);
 }
 
 /* Both sides are cells of one matrix. */
