@@ -43,7 +43,7 @@ static size_t write_series(const pg_table *table, const pg_table_entry **sorted,
         int64_t count = entry != NULL && entry->n > 0 ? pg_metric_of(metric, entry) : -1;
         if (count < 0)
             continue;
-        pg_interval share = pg_wilson(count, entry->n);
+        pg_interval share = pg_table_share(metric, entry);
         pg_buf_printf(out, "%zu\t%.4f\t%.4f\t%.4f\t%lld\n", r + 1, 100 * share.value, 100 * share.lo, 100 * share.hi,
                       (long long)entry->n);
         points++;

@@ -33,7 +33,11 @@ static void write_mark(const pg_table *table, int which, pg_buf *out)
         const pg_table_entry *e = &table->entries[i];
         if (!is_attacked(e))
             continue;
-        pg_interval share = pg_wilson(which == 0 ? e->certified : which == 1 ? e->attacked : e->clean, e->n);
+        pg_interval share = which == 1 && e->seeds.n > 0 ? e->seeds.attacked
+                                                         : pg_wilson(which == 0   ? e->certified
+                                                                     : which == 1 ? e->attacked
+                                                                                  : e->clean,
+                                                                     e->n);
         pg_buf_printf(out, "%zu\t%.4f\t%.4f\t%.4f\t%lld\n", ++at, 100 * share.value, 100 * share.lo, 100 * share.hi,
                       (long long)e->n);
     }

@@ -57,6 +57,16 @@ int64_t pg_metric_of(const pg_metric *metric, const pg_table_entry *entry)
     return value;
 }
 
+bool pg_table_is_mean(const pg_metric *metric, const pg_table_entry *entry)
+{
+    return metric->offset == AT(attacked) && entry->seeds.n > 0;
+}
+
+pg_interval pg_table_share(const pg_metric *metric, const pg_table_entry *entry)
+{
+    return pg_table_is_mean(metric, entry) ? entry->seeds.attacked : pg_wilson(pg_metric_of(metric, entry), entry->n);
+}
+
 typedef struct label {
     const char *text;
     size_t entry;
@@ -144,7 +154,8 @@ static bool may_be_best(const pg_metric *metric, const pg_table_entry *entry)
 
 static double share_of(const pg_metric *metric, const pg_table_entry *entry)
 {
-    return (double)pg_metric_of(metric, entry) / (double)entry->n;
+    return pg_table_is_mean(metric, entry) ? entry->seeds.attacked.value
+                                           : (double)pg_metric_of(metric, entry) / (double)entry->n;
 }
 
 int pg_table_best(const pg_table *table, const pg_table_entry *const *sorted, const char *const *rows, size_t n_rows,

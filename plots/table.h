@@ -25,6 +25,14 @@ typedef struct pg_table_attack {
     bool broken;   /* right without the patch, wrong with it */
 } pg_table_attack;
 
+/* Cells that differ in their seed alone and are shown as one: those that are complete. */
+typedef struct pg_table_seeds {
+    int64_t n;            /* 0: one cell; else the counts below are those of the first */
+    int64_t left_out;     /* not complete */
+    pg_interval attacked; /* mean accuracy under attack, with its interval over images (pg_mean_of_shares) */
+    double deviation;     /* standard deviation of the accuracies, shares; NaN for one seed */
+} pg_table_seeds;
+
 /* One cell of the matrix with the sums of its outcomes. Strings are borrowed and outlive the table. Counts are negative where
  * the cell has no such number: certified as published only where the rule has such a certificate, and so on. */
 typedef struct pg_table_entry {
@@ -36,14 +44,15 @@ typedef struct pg_table_entry {
     int64_t n;                            /* images it has */
     int64_t clean, certified;             /* of n */
     int64_t attacked;                     /* right without a patch and under attack */
-    int64_t broken;                       /* certified and wrong under attack; more than 0: the certificate is no proof */
-    bool smaller_batch;                   /* memory ran out: computed with fewer images at a time than the cell asks for */
-    bool through_mean;                    /* the attack differentiates the mean of the local logits, not the defense */
-    int64_t published;                    /* certified as published */
-    int64_t published_audited;            /* of these, what an audit of all images by features did not break */
-    int64_t cases[PG_TABLE_CASES];        /* failure cases of the published certificate */
-    int64_t masked;                       /* clean images on which a masking rule masks something */
-    int64_t nonfinite;                    /* images with a NaN or an infinity */
+    pg_table_seeds seeds;
+    int64_t broken;                 /* certified and wrong under attack; more than 0: the certificate is no proof */
+    bool smaller_batch;             /* memory ran out: computed with fewer images at a time than the cell asks for */
+    bool through_mean;              /* the attack differentiates the mean of the local logits, not the defense */
+    int64_t published;              /* certified as published */
+    int64_t published_audited;      /* of these, what an audit of all images by features did not break */
+    int64_t cases[PG_TABLE_CASES];  /* failure cases of the published certificate */
+    int64_t masked;                 /* clean images on which a masking rule masks something */
+    int64_t nonfinite;              /* images with a NaN or an infinity */
     int64_t saturated, differs;     /* images with values beyond the grid's end; predicted otherwise by the rule in double.
                                        Negative:     not counted of all n */
     int64_t smallest_margin;        /* grid units (2^-20) */
@@ -109,6 +118,10 @@ extern const pg_metric pg_metrics[]; /* ends with name NULL */
 /* PG_EINPUT with the nearest name. */
 int pg_metric_find(const char *name, const pg_metric **out) PG_MUST_USE;
 int64_t pg_metric_of(const pg_metric *metric, const pg_table_entry *entry);
+/* A share with its interval, of an entry that has the metric: Wilson's, or over the seeds. All NaN without images. */
+pg_interval pg_table_share(const pg_metric *metric, const pg_table_entry *entry);
+/* Whether this metric of this entry is a mean over seeds. */
+bool pg_table_is_mean(const pg_metric *metric, const pg_table_entry *entry);
 
 /* Rows and columns appear in the order of their first entry. Everything is borrowed. */
 typedef struct pg_table {

@@ -171,6 +171,28 @@ static void note_same(const pg_table *table, pg_table_format format, pg_buf *out
         pg_buf_printf(out, "and %zu more that are the same as others\n", same - LISTED);
 }
 
+static bool has_seeds_left_out(const pg_table_entry *e) { return e->seeds.left_out > 0; }
+
+static void note_seeds(const pg_table *table, pg_table_format format, pg_buf *out)
+{
+    int64_t least = INT64_MAX, most = 0;
+    for (size_t i = 0; i < table->n_entries; i++) {
+        int64_t n = table->entries[i].seeds.n;
+        least = n > 0 && n < least ? n : least;
+        most = n > most ? n : most;
+    }
+    if (most == 0)
+        return;
+    pg_buf_puts(out, "under attack: mean \u00b1 standard deviation over ");
+    if (least < most)
+        pg_buf_printf(out, "%lld to ", (long long)least);
+    pg_buf_printf(out,
+                  "%lld seeds; the interval is over images, of each image's mean over the seeds: n counts images, which recur "
+                  "with every seed\n",
+                  (long long)most);
+    note_cells(table, has_seeds_left_out, "seeds that are not complete are left out", format, out);
+}
+
 static void note_attacks(const pg_table *table, pg_table_format format, pg_buf *out)
 {
     note_cells(table, is_broken, "CERTIFICATES BROKEN by the attack, so they are no proofs", format, out);
@@ -197,6 +219,7 @@ void pg_table_notes(const pg_table *table, pg_table_format format, pg_buf *out)
     note_incomplete(table, format, out);
     note_same(table, format, out);
     note_attacks(table, format, out);
+    note_seeds(table, format, out);
     note_locality(table, format, out);
     note_elsewhere(table, format, out);
     if (published)

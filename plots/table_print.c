@@ -43,7 +43,8 @@ static double paper_of(const view *v, size_t m, const pg_table_entry *entry)
 
 static double percent_of(const view *v, size_t m, const pg_table_entry *entry)
 {
-    return pg_percent(count_of(v, m, entry), entry->n, 1);
+    return pg_table_is_mean(v->table->metrics[m], entry) ? 100 * entry->seeds.attacked.value
+                                                         : pg_percent(count_of(v, m, entry), entry->n, 1);
 }
 
 /* ---- For people ---------------------------------------------------------------------------------------------------------- */
@@ -64,8 +65,10 @@ static void put_value(const view *v, size_t m, const pg_table_entry *entry, bool
     else if (kind == PG_METRIC_GRID)
         pg_buf_printf(out, "%.6f", pg_grid_value(count));
     else {
-        pg_interval share = pg_wilson(count, entry->n);
+        pg_interval share = pg_table_share(v->table->metrics[m], entry);
         pg_buf_printf(out, v->latex && best ? "\\textbf{%*.1f}" : "%*.1f", digits, percent_of(v, m, entry));
+        if (pg_table_is_mean(v->table->metrics[m], entry) && !isnan(entry->seeds.deviation))
+            pg_buf_printf(out, v->latex ? " $\\pm$ %.1f" : " \u00b1 %.1f", 100 * entry->seeds.deviation);
         pg_buf_printf(out, v->latex ? " (%.1f--%.1f)" : " (%.1f-%.1f)", 100 * share.lo, 100 * share.hi);
     }
     pg_buf_puts(out, entry->n >= entry->expected ? "" : v->latex ? "\\textsuperscript{*}" : "*");
@@ -242,7 +245,7 @@ static void add_metric(view *v, size_t m, const pg_table_entry *e)
     int64_t count = count_of(v, m, e);
     pg_interval share = {NAN, NAN, NAN};
     if (e->n > 0 && metric->kind == PG_METRIC_SHARE)
-        share = pg_wilson(count, e->n);
+        share = pg_table_share(metric, e);
     double value = e->n == 0                         ? NAN
                    : metric->kind == PG_METRIC_SHARE ? 100 * share.value
                    : metric->kind == PG_METRIC_GRID  ? pg_grid_value(count)

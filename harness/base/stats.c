@@ -7,20 +7,41 @@
 /* The 97.5% quantile of the standard normal distribution. */
 static const double z = 1.959963984540054;
 
-pg_interval pg_wilson(int64_t count, int64_t n)
+/* Of `total` draws, which need not be a whole number. */
+static pg_interval wilson(double share, double total)
 {
-    assert(count >= 0 && count <= n);
-    if (n == 0)
-        return (pg_interval){NAN, NAN, NAN};
-    double total = (double)n, share = (double)count / total;
     double centre = share + z * z / (2 * total);
     double half = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total));
     double scale = 1 + z * z / total;
     return (pg_interval){
         .value = share,
-        .lo = count == 0 ? 0.0 : (centre - half) / scale,
-        .hi = count == n ? 1.0 : (centre + half) / scale,
+        .lo = share <= 0 ? 0.0 : (centre - half) / scale,
+        .hi = share >= 1 ? 1.0 : (centre + half) / scale,
     };
+}
+
+pg_interval pg_wilson(int64_t count, int64_t n)
+{
+    assert(count >= 0 && count <= n);
+    return n == 0 ? (pg_interval){NAN, NAN, NAN} : wilson((double)count / (double)n, (double)n);
+}
+
+pg_interval pg_mean_of_shares(const int32_t *counts, int64_t n, int32_t of)
+{
+    int64_t sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) {
+        assert(counts[i] >= 0 && counts[i] <= of);
+        sum += counts[i];
+        squares += (int64_t)counts[i] * counts[i];
+    }
+    if (n == 0)
+        return (pg_interval){NAN, NAN, NAN};
+    double images = (double)n, mean = (double)sum / (images * of);
+    double variance = (double)squares / (images * of * of) - mean * mean;
+    double draws = images * mean * (1 - mean) / variance;
+    return wilson(mean, variance > 0                ? fmin(fmax(draws, images), images * of)
+                        : sum == 0 || sum == n * of ? images
+                                                    : images * of);
 }
 
 double pg_percent(int64_t count, int64_t n, int decimals)

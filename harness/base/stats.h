@@ -16,6 +16,12 @@ typedef struct pg_interval {
  * for count = n. */
 pg_interval pg_wilson(int64_t count, int64_t n);
 
+/* The mean of n images' shares counts[i] / of, with a 95% interval over images: Wilson's, with the images that as many
+ * independent draws of the same variance would be (E. L. Korn, B. I. Graubard, "Confidence intervals for proportions with small
+ * expected number of positive counts estimated from survey data", 1998), from n, where the draws of an image all agree, to
+ * n * of. 0 <= counts[i] <= of, of >= 1. */
+pg_interval pg_mean_of_shares(const int32_t *counts, int64_t n, int32_t of);
+
 /* count / n in percent, rounded to so many decimals (0 to 6): of the exact ratio, halves up, so that every table shows the same
  * digits. 0 <= count <= n, 1 <= n <= 10^10. */
 double pg_percent(int64_t count, int64_t n, int decimals);

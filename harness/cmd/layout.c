@@ -365,7 +365,7 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
     return code;
 }
 
-static void release_entry(pg_table_entry *entry)
+void pg_layout_release_entry(pg_table_entry *entry)
 {
     free((char *)entry->row);
     free((char *)entry->column);
@@ -396,7 +396,7 @@ static void add_like(const pg_plan *plan, const places *p, size_t i, pg_layout *
     for (size_t k = kept->like; k && !shown; k = pg_plan_like(plan, k - 1)->like)
         shown = same_labels(p->of[cells + k - 1], entry);
     if (shown) {
-        release_entry(entry);
+        pg_layout_release_entry(entry);
         return;
     }
     p->of[i] = entry;
@@ -435,6 +435,12 @@ static int find_metrics(const char *list, pg_layout *out)
     return code;
 }
 
+/* Figures that show images under attack have those of each seed. */
+static bool merges_seeds(const pg_layout_request *request)
+{
+    return !request->each_seed && !(request->reads & PG_READS_ATTACKS);
+}
+
 /* Named keys of both sides, then the others that vary, in the order of the matrix file. */
 static int choose_keys(const pg_plan *plan, const pg_layout_request *request, keys sides[3])
 {
@@ -451,7 +457,8 @@ static int choose_keys(const pg_plan *plan, const pg_layout_request *request, ke
         code = add_key(family_key, strlen(family_key), &sides[2]);
     for (size_t i = 0; code == PG_OK && i < pg_plan_axes(plan); i++) {
         const char *key = pg_plan_axis(plan, i);
-        bool covered = by_field && (strcmp(key, "weights") == 0 || strcmp(key, "null.field") == 0);
+        bool covered = (by_field && (strcmp(key, "weights") == 0 || strcmp(key, "null.field") == 0)) ||
+                       (strcmp(key, "seed") == 0 && merges_seeds(request));
         if (!covered && !has_key(&sides[0], key) && !has_key(&sides[1], key) && key_varies(plan, key))
             code = add_key(key, strlen(key), &sides[2]);
     }
@@ -476,6 +483,9 @@ static int fill(const pg_context *context, const pg_layout_request *request, con
     int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
     if (code == PG_OK)
         code = make_entries(plan, store, sides, attacks, request->likes, out);
+    if (code == PG_OK && merges_seeds(request) && !has_key(&sides[0], "seed") && !has_key(&sides[1], "seed") &&
+        key_varies(plan, "seed"))
+        code = pg_layout_merge_seeds(store, plan, out);
     for (size_t i = 0; code == PG_OK && request->paper && i < out->table.n_entries; i++)
         code = fill_paper(request->paper, pg_plan_find(plan, out->entries[i].cell_id), out->metrics, out->table.n_metrics,
                           &out->entries[i]);
@@ -522,7 +532,7 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
 void pg_layout_release(pg_layout *layout)
 {
     for (size_t i = 0; layout->entries != NULL && i < layout->table.n_entries; i++)
-        release_entry(&layout->entries[i]);
+        pg_layout_release_entry(&layout->entries[i]);
     free(layout->entries);
     free(layout->title);
     free(layout->heads[0]);

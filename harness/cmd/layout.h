@@ -18,7 +18,8 @@ typedef struct pg_layout_request {
     const pg_plan *plan;     /* the matrix, resolved already; NULL: opened here */
     const char *paper;       /* the publication's table that stands beside; NULL: none */
     bool best;
-    bool likes; /* rows that are written otherwise and resolve to a cell which is there stay, beside it */
+    bool each_seed; /* cells that differ in the seed alone are entries of their own, as where rows or cols name it */
+    bool likes;     /* rows that are written otherwise and resolve to a cell which is there stay, beside it */
 } pg_layout_request;
 
 /* Options that commands share, for a pg_layout_request at an offset of the request. */
@@ -53,12 +54,20 @@ typedef struct pg_layout {
  * width of a band.
  *
  * Reads the matrix, looks every cell up in the store (read only, no libtorch) and lays the cells out. Settings that vary and
- * are named neither by rows nor by cols become part of the row's label, so that no two cells are ever merged. *new* inside,
- * pg_layout_release, also after a failure. PG_EINPUT, PG_EMISSING (no matrix, no database), ... */
+ * are named neither by rows nor by cols become part of the row's label, so that no two cells are ever merged, but for the seeds
+ * of attacked cells (each_seed, and reads without attacks). *new* inside, pg_layout_release, also after a failure. PG_EINPUT,
+ * PG_EMISSING (no matrix, no database), ... */
 int pg_layout_make(const pg_context *context, const pg_layout_request *request, pg_layout *out) PG_MUST_USE;
 void pg_layout_release(pg_layout *layout);
 
-/* ---- The inside: what some figures show besides counts (layout_more.c) ---- */
+/* ---- The inside ---- */
+
+/* Entries of attacked cells that differ in their seed alone become one, the first of them, with the mean of those that are
+ * complete (layout_seeds.c). */
+int pg_layout_merge_seeds(pg_store *store, const pg_plan *plan, pg_layout *out) PG_MUST_USE;
+void pg_layout_release_entry(pg_table_entry *entry);
+
+/* What some figures show besides counts (layout_more.c). */
 
 /* The networks of the matrix, each once, with what `reads` asks for: the record of their training, the map of a position's
  * gradients. */

@@ -94,6 +94,7 @@ static int add_matrix(pg_report_work *work, const arguments *a, const char *matr
     int code = pg_matrix_args_show(&work->context, &request.matrix, &plan), number = ++work->sections;
     request.plan = plan;
     request.likes = true;
+    request.each_seed = true; /* a row is a cell, with its origin */
     if (code == PG_OK)
         code = pg_layout_make(&work->context, &request, &layout);
     if (code == PG_OK) {

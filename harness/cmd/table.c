@@ -61,6 +61,7 @@ static int run(const pg_context *context, void *request)
     arguments *a = request;
     pg_layout layout = {0};
     a->layout.likes = true;
+    a->layout.each_seed = pg_format_is_rows((pg_table_format)a->output.format);
     int code = pg_output_begin(&a->output, (const char *const[]){a->layout.matrix.matrix, context->db_path, NULL});
     if (code == PG_OK)
         code = pg_layout_make(context, &a->layout, &layout);

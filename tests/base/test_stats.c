@@ -106,12 +106,46 @@ static void mcnemar_counts_every_outcome(void **state)
     assert_true(fabs(pg_mcnemar(4900, 5100) - 0.0466) < 2e-4); /* the normal approximation with continuity: 0.0466 */
 }
 
+/* Shares of images over several draws: one draw, or draws that agree, are Wilson's of the images; draws that are independent of
+ * the images are those of all of them; between, the interval narrows as the images agree less among themselves than a coin. */
+static void test_mean_of_shares(void **state)
+{
+    (void)state;
+    enum { N = 50 };
+    int32_t counts[N];
+    for (int64_t right = 0; right <= N; right++) {
+        for (int32_t of = 1; of <= 5; of += 4) {
+            for (int i = 0; i < N; i++)
+                counts[i] = i < right ? of : 0;
+            pg_interval got = pg_mean_of_shares(counts, N, of), want = pg_wilson(right, N);
+            assert_true(fabs(got.value - want.value) < 1e-12);
+            assert_true(fabs(got.lo - want.lo) < 1e-9);
+            assert_true(fabs(got.hi - want.hi) < 1e-9);
+        }
+    }
+    for (int i = 0; i < N; i++)
+        counts[i] = 2;
+    pg_interval same = pg_mean_of_shares(counts, N, 5), draws = pg_wilson(2 * N, 5 * N);
+    assert_true(fabs(same.lo - draws.lo) < 1e-12);
+    assert_true(fabs(same.hi - draws.hi) < 1e-12);
+    double before = 0;
+    for (int32_t spread = 0; spread <= 2; spread++) { /* half of the images 2 + spread, half 2 - spread, of 4 */
+        for (int i = 0; i < N; i++)
+            counts[i] = i % 2 ? 2 + spread : 2 - spread;
+        pg_interval got = pg_mean_of_shares(counts, N, 4);
+        assert_true(fabs(got.value - 0.5) < 1e-12);
+        assert_true(got.hi - got.lo > before + (spread == 1 ? -1e-12 : 1e-6));
+        before = got.hi - got.lo;
+    }
+    assert_true(isnan(pg_mean_of_shares(counts, 0, 4).value));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(percents_are_of_the_exact_ratio), cmocka_unit_test(wilson_matches_newcombe),
-        cmocka_unit_test(wilson_is_exact_in_its_formula),  cmocka_unit_test(wilson_at_the_ends),
-        cmocka_unit_test(mcnemar_counts_every_outcome),
+        cmocka_unit_test(test_mean_of_shares),     cmocka_unit_test(percents_are_of_the_exact_ratio),
+        cmocka_unit_test(wilson_matches_newcombe), cmocka_unit_test(wilson_is_exact_in_its_formula),
+        cmocka_unit_test(wilson_at_the_ends),      cmocka_unit_test(mcnemar_counts_every_outcome),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
