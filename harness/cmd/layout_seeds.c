@@ -26,11 +26,12 @@ typedef struct merging {
 static char *key_of(const pg_cell *cell)
 {
     static const char line[] = "\nseed=";
-    const char *seed = strstr(cell->canonical, line), *rest = seed ? strchr(seed + 1, '\n') : "";
-    size_t size = seed ? (size_t)(seed - cell->canonical) : strlen(cell->canonical);
+    const char *text = cell->canonical ? cell->canonical : cell->settings; /* of files that are not here */
+    const char *seed = strstr(text, line), *rest = seed ? strchr(seed + 1, '\n') : "";
+    size_t size = seed ? (size_t)(seed - text) : strlen(text);
     char *key = malloc(size + strlen(rest) + 1);
     if (key) {
-        memcpy(key, cell->canonical, size);
+        memcpy(key, text, size);
         strcpy(key + size, rest);
     }
     return key;
