@@ -13,7 +13,7 @@
 
 extern const char pg_script_sheet[];
 
-enum { TILES = 4, SIDE_MIN = 128, TEXT_MAX = 17, TITLE_MAX = 120 };
+enum { TILES = 4, SIDE_MIN = 128, TEXT_MAX = 17, NEXT_MAX = 22, TITLE_MAX = 120 };
 static const double tile_pitch = 1.08, block_gap = 0.3, label_height = 0.36;
 static const double first = 0.08, next = 0.20; /* lines of text below a picture */
 
@@ -55,10 +55,10 @@ static double top_of(const page *p, size_t image)
 
 /* ---- Texts and outlines ---- */
 
-static void write_text(double x, double y, const char *text, pg_buf *out)
+static void write_text(double x, double y, const char *text, size_t most, pg_buf *out)
 {
     pg_buf_printf(out, "%.4f\t%.4f\t", x, y);
-    pg_figure_text_cut(text, TEXT_MAX, out);
+    pg_figure_text_cut(text, most, out);
     pg_buf_puts(out, "\n");
 }
 
@@ -68,14 +68,24 @@ static void write_below(const page *p, size_t image, int tile, double lower, con
     pg_buf text;
     pg_buf_init(&text);
     pg_buf_printf(&text, "%s%s", what, name);
-    write_text(left_of(p, image, tile) + p->tile_width / 2, top_of(p, image) + p->tile_height + lower, text.data, out);
+    write_text(left_of(p, image, tile) + p->tile_width / 2, top_of(p, image) + p->tile_height + lower, text.data,
+               lower == next ? NEXT_MAX : TEXT_MAX, out);
     pg_buf_release(&text);
+}
+
+/* What the second map of every image shows. */
+static const char *rival_heading(const pg_sheet *s)
+{
+    size_t won = 0;
+    for (size_t i = 0; i < s->n; i++)
+        won += s->images[i].won;
+    return won == 0 ? "evidence, runner-up" : won == s->n ? "evidence, winner" : "evidence, rival";
 }
 
 /* Blocks 1 to 4. */
 static void write_labels(const pg_sheet *s, const page *p, pg_buf *out)
 {
-    static const char *const headings[TILES] = {"clean", "attacked, seen as", "evidence, true", "evidence, winner"};
+    const char *const headings[TILES] = {"clean", "attacked, seen as", "evidence, true", rival_heading(s)};
     pg_buf plain, broken, second;
     pg_buf_init(&plain);
     pg_buf_init(&broken);
@@ -83,7 +93,7 @@ static void write_labels(const pg_sheet *s, const page *p, pg_buf *out)
     pg_buf_puts(out, "\n\n");
     for (int b = 0; b < p->blocks; b++)
         for (int t = 0; t < TILES; t++)
-            write_text(left_of(p, (size_t)b, t) + p->tile_width / 2, -0.08, headings[t], out);
+            write_text(left_of(p, (size_t)b, t) + p->tile_width / 2, -0.08, headings[t], NEXT_MAX, out);
     for (size_t i = 0; i < s->n; i++) {
         const pg_sheet_image *im = &s->images[i];
         char number[32];
@@ -96,7 +106,7 @@ static void write_labels(const pg_sheet *s, const page *p, pg_buf *out)
         for (int m = 0; m < 2; m++) {
             snprintf(number, sizeof number, "%.2f", im->maps[m].score);
             write_below(p, i, 2 + m, first, "", im->maps[m].class_name, &plain);
-            write_below(p, i, 2 + m, next, "sum ", number, &second);
+            write_below(p, i, 2 + m, next, m == 0 ? "sum " : im->won ? "winner " : "runner-up ", number, &second);
         }
     }
     const pg_buf *blocks[] = {&plain, &broken, &second};
@@ -144,8 +154,8 @@ static void write_mask(const pg_sheet *s, const page *p, size_t image, int m, pg
             write_box(p, image, 2 + m, rows[i][0], columns[j][0], rows[i][1], columns[j][1], out);
 }
 
-/* Blocks 5 and 6. */
-static void write_outlines(const pg_sheet *s, const page *p, pg_buf *out)
+/* Blocks 5 and 6; whether there is a masked window. */
+static bool write_outlines(const pg_sheet *s, const page *p, pg_buf *out)
 {
     pg_buf_puts(out, "\n\n");
     for (size_t i = 0; i < s->n; i++) {
@@ -159,8 +169,10 @@ static void write_outlines(const pg_sheet *s, const page *p, pg_buf *out)
         for (int m = 0; m < 2; m++)
             if (s->images[i].maps[m].masked)
                 write_mask(s, p, i, m, out);
-    if (out->size == before)
+    bool masked = out->size > before;
+    if (!masked)
         pg_buf_puts(out, "nan\tnan\n");
+    return masked;
 }
 
 /* ---- Arrays ---- */
@@ -204,20 +216,20 @@ static int write_map(const pg_sheet *s, const page *p, const float *values, floa
     return code;
 }
 
-/* The largest size of a value of both maps; 1 where all are 0. */
-static float scale_of(const pg_sheet *s, const pg_sheet_image *im)
+/* The largest size of a value of all maps; 1 where all are 0. */
+static float scale_of(const pg_sheet *s)
 {
     float largest = 0;
     size_t positions = (size_t)s->rows.positions * (size_t)s->columns.positions;
-    for (int m = 0; m < 2; m++)
+    for (size_t k = 0; k < 2 * s->n; k++)
         for (size_t i = 0; i < positions; i++)
-            if (fabsf(im->maps[m].values[i]) > largest)
-                largest = fabsf(im->maps[m].values[i]);
+            if (fabsf(s->images[k / 2].maps[k % 2].values[i]) > largest)
+                largest = fabsf(s->images[k / 2].maps[k % 2].values[i]);
     return largest > 0 ? largest : 1;
 }
 
 /* sheet-pixels.npy [images][2][height][width][3], sheet-evidence.npy [images][2][rows][columns]; the bytes of their headers. */
-static int write_arrays(const pg_sheet *s, const page *p, const char *folder, long head[2])
+static int write_arrays(const pg_sheet *s, const page *p, float scale, const char *folder, long head[2])
 {
     static const char *const names[2] = {"sheet-pixels.npy", "sheet-evidence.npy"};
     int64_t n = (int64_t)s->n;
@@ -239,7 +251,7 @@ static int write_arrays(const pg_sheet *s, const page *p, const char *folder, lo
             for (int k = 0; k < 2 && code == PG_OK; k++) {
                 const pg_sheet_image *im = &s->images[i];
                 code = a == 0 ? write_pixels(p, k == 0 ? im->clean : im->attacked, writer.stream)
-                              : write_map(s, p, im->maps[k].values, scale_of(s, im), writer.stream);
+                              : write_map(s, p, im->maps[k].values, scale, writer.stream);
             }
         if (code == PG_OK)
             code = pg_file_commit(&writer);
@@ -271,6 +283,7 @@ static void write_prelude(const pg_sheet *s, const page *p, const long head[2], 
 int pg_sheet_draw(const pg_sheet *sheet, const char *folder)
 {
     page p = page_of(sheet);
+    float scale = scale_of(sheet);
     long head[2] = {0};
     pg_figure_data parts;
     pg_figure_data_init(&parts);
@@ -278,14 +291,15 @@ int pg_sheet_draw(const pg_sheet *sheet, const char *folder)
     if (code == PG_OK)
         code = pg_make_folders(folder);
     if (code == PG_OK)
-        code = write_arrays(sheet, &p, folder, head);
+        code = write_arrays(sheet, &p, scale, folder, head);
     pg_figure_text_cut(sheet->title, TITLE_MAX, &parts.data);
     pg_buf_puts(&parts.data, "\t");
     pg_figure_text_cut(sheet->subtitle, TITLE_MAX, &parts.data);
     pg_buf_puts(&parts.data, "\n");
     write_labels(sheet, &p, &parts.data);
-    write_outlines(sheet, &p, &parts.data);
+    bool masked = write_outlines(sheet, &p, &parts.data);
     write_prelude(sheet, &p, head, &parts.prelude);
+    pg_buf_printf(&parts.prelude, "scale = %.9g\nmasked = %d\n", (double)scale, masked);
     if (code == PG_OK)
         code = pg_figure_save("sheet", pg_script_sheet, &parts, folder);
     pg_figure_data_release(&parts);

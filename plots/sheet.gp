@@ -12,11 +12,12 @@ map_size = 4 * map_width * map_height
 
 unit = 118.0
 left = 0.12
-top = 0.85
+top = 1.1
 total_x = blocks * block - gap - (pitch - tile_width)
 total_y = lines * (tile_height + labels)
 width = unit * (total_x + 2 * left)
-legend = "evidence on the attacked image: red for the class, blue against it, one scale an image;  orange: patch;  black: masked window"
+legend = "evidence on the attacked image: red for the class, blue against it;  orange: patch"
+if (masked) legend = legend . ";  black: masked window"
 legend_width = 40 + 7 * strlen(legend)
 title_width = 40 + 11 * strlen(title)
 width = width < title_width ? title_width : width
@@ -33,12 +34,16 @@ set bmargin at screen 0
 unset key
 unset tics
 unset border
-unset colorbox
 set palette defined (-1 "#2166ac", -0.5 "#92c5de", 0 "#f7f7f7", 0.5 "#f4a582", 1 "#b2182b")
 set cbrange [-1:1]
-set label 1 title at first total_x / 2, first -0.68 center font ",14" noenhanced
-set label 2 note at first total_x / 2, first -0.45 center textcolor rgb pale noenhanced
-set label 3 legend at first total_x / 2, first -0.27 center font ",10" textcolor rgb pale noenhanced
+bar = 2.0 # long, in units
+set colorbox horizontal user origin screen 0.5 - unit * bar / 2 / width, screen 1 - unit * (top - 0.39) / height \
+    size screen unit * bar / width, screen unit * 0.06 / height noborder
+set cbtics (sprintf("%.3g", -scale) -1, sprintf("%.3g", -scale / 2) -0.5, "0" 0, sprintf("%.3g", scale / 2) 0.5, \
+    sprintf("%.3g", scale) 1) scale 0 offset 0, 0.4 font ",9" textcolor rgb pale
+set label 1 title at first total_x / 2, first -0.93 center font ",14" noenhanced
+set label 2 note at first total_x / 2, first -0.70 center textcolor rgb pale noenhanced
+set label 3 legend at first total_x / 2, first -0.52 center font ",10" textcolor rgb pale noenhanced
 do for [i = 0:images - 1] { do for [k = 0:3] {
     set object 10 + 4 * i + k rectangle from first X(i) + k * pitch, first Y(i) to first X(i) + k * pitch + tile_width, \
         first Y(i) + tile_height behind fillstyle solid noborder fillcolor rgb "#e4e4e4"

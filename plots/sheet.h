@@ -1,9 +1,10 @@
 /* The contact sheet: attacked images, one beside the other, with what the classifier saw of them.
  *
  * Each image has four pictures: as it was, with the patch (outlined), and the evidence on the attacked image for the true class
- * and for the winner, red for and blue against the class, on one scale for both; where the defense masks, the masked window is
- * outlined. Evidence lies where its fields are centred on the image. Drawn by gnuplot as every figure is: texts as data in
- * sheet.tsv, pixels and evidence in sheet-pixels.npy and sheet-evidence.npy. One thread. */
+ * and for its strongest rival, the winner where the patch breaks the image and else the runner-up: red for and blue against
+ * the class, on one scale for all images, with a colour bar; where the defense masks, the masked window is outlined. Evidence
+ * lies where its fields are centred on the image. Drawn by gnuplot as every figure is: texts as data in sheet.tsv, pixels and
+ * evidence in sheet-pixels.npy and sheet-evidence.npy. One thread. */
 #ifndef PG_PLOTS_SHEET_H
 #define PG_PLOTS_SHEET_H
 
@@ -36,9 +37,10 @@ typedef struct pg_sheet_image {
     int64_t index, steps;
     const char *label, *after; /* names of classes: the true one, the one seen with the patch */
     bool broken;
+    bool won; /* the class of the second map is the one seen with the patch; false: it is the runner-up */
     const uint8_t *clean, *attacked; /* [3][height][width] */
     int patch_top, patch_left, patch_height, patch_width;
-    pg_sheet_map maps[2]; /* of the true class, of the winner */
+    pg_sheet_map maps[2]; /* of the true class, of its rival */
 } pg_sheet_image;
 
 typedef struct pg_sheet {

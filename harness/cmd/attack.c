@@ -51,6 +51,7 @@ static const pg_cli_row options[] = {
      PG_FLAG},
     {0, "seed", "N", "of places, starts and targets", "0", AT(seed), PG_INT(0, INT64_MAX)},
     {0, "sheet", "N", "images of the contact sheet; 0: no pictures, no gnuplot", "16", AT(sheet), PG_INT(0, PG_SHEET_MAX)},
+    {0, "broken-only", NULL, "only broken images on the contact sheet", NULL, AT(broken_only), PG_FLAG},
     PG_BATCH_ROW(AT(batch)),
     PG_DTYPE_ROW(AT(dtype)),
     PG_DEVICE_ROW(AT(device)),

@@ -394,8 +394,9 @@ static int draw(work *w)
     pg_buf title = PG_BUF_EMPTY, sheet = PG_BUF_EMPTY, logits = PG_BUF_EMPTY;
     pg_buf *texts[] = {&title, &sheet, &logits};
     write_title(w, &title);
-    pg_buf_printf(&sheet, "%lld of %lld images broken; the first ones that were attacked, through %s", (long long)t->broken,
-                  (long long)t->clean, strcmp(pg_forward_gradient(w->forward), "mean") == 0 ? "the mean" : "the defense");
+    pg_buf_printf(&sheet, "%lld of %lld images broken; the first %s, through %s", (long long)t->broken, (long long)t->clean,
+                  w->request->broken_only ? "of these" : "ones that were attacked",
+                  strcmp(pg_forward_gradient(w->forward), "mean") == 0 ? "the mean" : "the defense");
     pg_buf_printf(&logits, "%lld local vectors of %lld image%s", (long long)t->positions, (long long)t->n,
                   t->n == 1 ? "" : "s");
     pg_local_logits histogram = {.title = title.data,
@@ -467,7 +468,7 @@ int pg_attack_export(const pg_attack_request *request, const pg_cell *cell, cons
     if (code == PG_OK)
         code = open_inputs(&w);
     if (code == PG_OK && request->sheet > 0)
-        code = pg_attack_sheet_new(cell, pg_dataset_info_of(w.dataset), (int)request->sheet, &w.sheet);
+        code = pg_attack_sheet_new(cell, pg_dataset_info_of(w.dataset), (int)request->sheet, request->broken_only, &w.sheet);
     if (code == PG_OK)
         code = export_images(&w);
     if (code == PG_OK)

@@ -21,16 +21,17 @@ int pg_attack_export(const pg_attack_request *request, const pg_cell *cell, cons
 
 /* ---- Private to the files of `attack` ---- */
 
-/* Images kept for the contact sheet: the first ones on which the attack took a step. */
+/* Images kept for the contact sheet: the first ones on which the attack took a step, or that it broke. */
 typedef struct pg_attack_sheet pg_attack_sheet;
 /* *new*, pg_attack_sheet_free, also after a failure. Cell and data set are borrowed. */
-int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int most, pg_attack_sheet **out) PG_MUST_USE;
+int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int most, bool broken_only,
+                        pg_attack_sheet **out) PG_MUST_USE;
 void pg_attack_sheet_free(pg_attack_sheet *sheet);
 /* clean, attacked: pixels as the network takes them, of which what the patch changes is outlined; logits: of the attacked
  * image. PG_ENOMEM. */
 int pg_attack_sheet_add(pg_attack_sheet *sheet, const pg_attack_row *attack, const uint8_t *clean, const uint8_t *attacked,
                         const float *logits) PG_MUST_USE;
-/* Nothing is drawn where no image was attacked. */
+/* Nothing is drawn where the sheet has no image. */
 int pg_attack_sheet_draw(pg_attack_sheet *sheet, const char *title, const char *subtitle, const char *folder) PG_MUST_USE;
 
 #endif

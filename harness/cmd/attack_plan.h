@@ -15,7 +15,8 @@ typedef struct pg_attack_request {
     const char *device;
     int64_t threads, batch; /* batch: of the network, as in `run` */
     int64_t seed;
-    int64_t sheet; /* images of the contact sheet, 0 to PG_SHEET_MAX; 0: no pictures */
+    int64_t sheet;    /* images of the contact sheet, 0 to PG_SHEET_MAX; 0: no pictures */
+    bool broken_only; /* of those that the attack broke */
     const char *folder;
     bool force; /* into a folder that holds something else */
 } pg_attack_request;

@@ -14,6 +14,7 @@ struct pg_attack_sheet {
     const pg_cell *cell;
     const pg_dataset_info *dataset;
     int n, most;
+    bool broken_only;
     size_t image, positions;
     uint8_t *pixels; /* [most][2][image] */
     float *values;   /* [most][2][positions] */
@@ -24,7 +25,7 @@ struct pg_attack_sheet {
     pg_memory memory; /* of these arrays */
 };
 
-int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int most, pg_attack_sheet **out)
+int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int most, bool broken_only, pg_attack_sheet **out)
 {
     const pg_geometry *g = &cell->forward->info.geometry;
     pg_attack_sheet *s = calloc(1, sizeof *s);
@@ -35,6 +36,7 @@ int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int
     *s = (pg_attack_sheet){.cell = cell,
                            .dataset = dataset,
                            .most = most,
+                           .broken_only = broken_only,
                            .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
                            .positions = (size_t)height * (size_t)width};
     size_t size = cell->defense->scratch_size(height, width, g->classes, 1);
@@ -116,7 +118,7 @@ int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_row *attack, const u
     const pg_cell *cell = s->cell;
     const pg_geometry *g = &cell->forward->info.geometry;
     int label = attack->label;
-    if (s->n == s->most || attack->steps == 0)
+    if (s->n == s->most || attack->steps == 0 || (s->broken_only && attack->after == label))
         return PG_OK;
     size_t at = (size_t)s->n++;
     uint8_t *pixels = s->pixels + at * 2 * s->image;
@@ -142,6 +144,7 @@ int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_row *attack, const u
                               .label = names[label],
                               .after = attack->after < 0 ? "not finite" : names[attack->after],
                               .broken = attack->after != label,
+                              .won = attack->after == rival,
                               .clean = pixels,
                               .attacked = pixels + s->image};
     for (int m = 0; m < 2; m++)
@@ -173,6 +176,8 @@ int pg_attack_sheet_draw(pg_attack_sheet *s, const char *title, const char *subt
                       .images = s->images,
                       .n = (size_t)s->n};
     if (s->n == 0)
-        pg_info("no contact sheet: no image was attacked, all of them are as the attack wants them without a patch");
+        pg_info("no contact sheet: %s",
+                s->broken_only ? "no image is broken"
+                               : "no image was attacked, all of them are as the attack wants them without a patch");
     return s->n > 0 ? pg_sheet_draw(&sheet, folder) : PG_OK;
 }

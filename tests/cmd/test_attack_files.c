@@ -147,6 +147,22 @@ static void pictures_stand_beside(void **state)
     free(svg);
 }
 
+/* Images on the sheet with `--broken-only`: those that results.csv calls broken. */
+static void broken_images_alone_are_shown(void **state)
+{
+    (void)state;
+    int shown = 0;
+    attack("broken", "--broken-only --sheet 64");
+    int broken = (int)count_of("broken", "broken");
+    assert_true(broken > 0 && broken < count_of("broken", "clean"));
+    char *text = read_text("broken", "sheet.tsv");
+    for (const char *at = text; (at = strstr(at, "\timage ")) != NULL; at++)
+        shown++;
+    assert_int_equal(shown, broken);
+    assert_null(strstr(text, "runner-up"));
+    free(text);
+}
+
 enum { BLACK_IMAGES = 100 };
 
 /* Sums of the evidence for the label on the sheet, by image; 0 for images that are not there. */
@@ -448,6 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_files_agree),
         cmocka_unit_test(pictures_stand_beside),
+        cmocka_unit_test(broken_images_alone_are_shown),
         cmocka_unit_test(what_is_masked_is_not_in_the_sums),
         cmocka_unit_test(the_same_command_gives_the_same_bytes),
         cmocka_unit_test(black_boxes_run_without_gradients),

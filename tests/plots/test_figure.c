@@ -538,6 +538,8 @@ static void local_logits_are_counted(void **state)
 /* ---- The contact sheet ---- */
 
 /* Up to seven images of 24 x 32 on a map of one row that wraps, or of 5 x 7. */
+static bool sheet_masked = true;
+static size_t sheet_won; /* of the images, the first ones */
 static int draw_sheet(bool wrap, const char *name, size_t n)
 {
     enum { H = 24, W = 32, N = 7 };
@@ -558,6 +560,7 @@ static int draw_sheet(bool wrap, const char *name, size_t n)
                                      .label = name,
                                      .after = "a_class^{x}",
                                      .broken = i % 2,
+                                     .won = (size_t)i < sheet_won,
                                      .clean = pixels[0],
                                      .attacked = pixels[1],
                                      .patch_top = 3,
@@ -565,9 +568,9 @@ static int draw_sheet(bool wrap, const char *name, size_t n)
                                      .patch_height = 5,
                                      .patch_width = 5};
         for (int m = 0; m < 2; m++)
-            images[i].maps[m] = (pg_sheet_map){.class_name = m ? "winner" : name,
+            images[i].maps[m] = (pg_sheet_map){.class_name = m ? "another" : name,
                                                .values = values[m],
-                                               .masked = true,
+                                               .masked = sheet_masked,
                                                .left = wrap ? 28 : 2,
                                                .top = wrap ? 0 : 1,
                                                .height = 1 + !wrap,
@@ -625,6 +628,54 @@ static void small_sheets_are_explained(void **state)
     free(svg);
 }
 
+/* The class of the second map is the winner's where the patch breaks the image, else the runner-up's. */
+static void the_rival_is_named_for_what_it_is(void **state)
+{
+    (void)state;
+    static const char *const headings[] = {">evidence, runner-up<", ">evidence, rival<", ">evidence, winner<"};
+    const size_t won[] = {0, 2, 7};
+    for (int i = 0; i < 3; i++) {
+        sheet_won = won[i];
+        assert_int_equal(draw_sheet(false, "cat", 7), PG_OK);
+        char *svg = read_file("sheet.svg");
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(strstr(svg, headings[k]) != NULL, i == k);
+        size_t winners = 0, others = 0;
+        for (const char *at = svg; (at = strstr(at, ">winner ")) != NULL; at++)
+            winners++;
+        for (const char *at = svg; (at = strstr(at, ">runner-up ")) != NULL; at++)
+            others++;
+        assert_int_equal(winners, won[i]);
+        assert_int_equal(others, 7 - won[i]);
+        free(svg);
+    }
+    sheet_won = 0;
+}
+
+/* The largest evidence of a map is 34. */
+static void sheets_have_a_colour_bar(void **state)
+{
+    (void)state;
+    assert_int_equal(draw_sheet(false, "cat", 2), PG_OK);
+    char *svg = read_file("sheet.svg");
+    assert_non_null(strstr(svg, ">34<"));
+    assert_non_null(strstr(svg, ">-34<"));
+    assert_non_null(strstr(svg, ">0<"));
+    free(svg);
+}
+
+static void the_legend_names_a_mask_only_where_there_is_one(void **state)
+{
+    (void)state;
+    for (int masked = 0; masked < 2; masked++) {
+        sheet_masked = masked;
+        assert_int_equal(draw_sheet(false, "cat", 2), PG_OK);
+        char *svg = read_file("sheet.svg");
+        assert_int_equal(strstr(svg, "masked window") != NULL, masked);
+        free(svg);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -650,6 +701,9 @@ int main(void)
         cmocka_unit_test(local_logits_are_counted),
         cmocka_unit_test(sheets_show_pixels_and_texts),
         cmocka_unit_test(small_sheets_are_explained),
+        cmocka_unit_test(the_rival_is_named_for_what_it_is),
+        cmocka_unit_test(sheets_have_a_colour_bar),
+        cmocka_unit_test(the_legend_names_a_mask_only_where_there_is_one),
     };
     return cmocka_run_group_tests(tests, scratch_make, keep_or_remove);
 }
