@@ -180,6 +180,20 @@ int pg_store_each_open_task(pg_store *store, const char *cell_id, int (*each)(co
     return code;
 }
 
+int pg_store_each_changed(pg_store *store, const char *matrix, int (*each)(const char *cell_id, void *context), void *context)
+{
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_check_copies(store);
+    if (code == PG_OK)
+        code = pg_db_get(store,
+                         "SELECT c.cell_id FROM plan p JOIN plan_cell pc ON pc.plan = p.plan JOIN cell c ON c.cell = pc.cell"
+                         " WHERE p.matrix = :matrix AND p.overrides <> '' GROUP BY c.cell ORDER BY c.cell",
+                         &row, PG_BIND(PG_V(matrix, matrix)));
+    while (pg_db_next(store, row, "reading plans", &code))
+        code = each(pg_db_text(row, 0), context);
+    return code;
+}
+
 int pg_store_each_plan(pg_store *store, const char *cell_id, int (*each)(const char *name, const char *created, void *context),
                        void *context)
 {

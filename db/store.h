@@ -429,6 +429,10 @@ typedef struct pg_task_record {
 int pg_store_each_open_task(pg_store *store, const char *cell_id, int (*each)(const pg_task_record *record, void *context),
                             void *context) PG_MUST_USE;
 
+/* Cells of plans of a matrix file, by its text, whose keys -S replaced: each once, the oldest first. */
+int pg_store_each_changed(pg_store *store, const char *matrix, int (*each)(const char *cell_id, void *context),
+                          void *context) PG_MUST_USE;
+
 /* Plans that asked for a cell, oldest first. */
 int pg_store_each_plan(pg_store *store, const char *cell_id, int (*each)(const char *name, const char *created, void *context),
                        void *context) PG_MUST_USE;

@@ -77,7 +77,7 @@ void pg_report_fold_begin(const char *summary, bool open, pg_buf *out)
 }
 void pg_report_fold_end(pg_buf *out) { pg_buf_puts(out, "</details>\n"); }
 
-void pg_report_facts_begin(pg_buf *out) { pg_buf_puts(out, "<dl>\n"); }
+void pg_report_facts_begin(bool settings, pg_buf *out) { pg_buf_puts(out, settings ? "<dl class=\"settings\">\n" : "<dl>\n"); }
 void pg_report_facts_end(pg_buf *out) { pg_buf_puts(out, "</dl>\n"); }
 void pg_report_fact(const char *key, const char *value, pg_buf *out)
 {
@@ -94,17 +94,26 @@ static void box_begin(const char *class, const char *name, pg_buf *out)
     pg_buf_printf(out, "\"><table class=\"%s\">\n", class);
 }
 
-void pg_report_cells_begin(const pg_table *table, pg_buf *out)
+static bool is_shown(const pg_report_cells *cells, size_t m) { return cells->shown >> m & 1; }
+
+void pg_report_cells_begin(const pg_table *table, pg_report_cells *cells, pg_buf *out)
 {
+    *cells = (pg_report_cells){.table = table};
+    for (size_t i = 0; i < table->n_entries; i++)
+        for (size_t m = 0; m < table->n_metrics; m++)
+            if (table->entries[i].n > 0 && pg_metric_of(table->metrics[m], &table->entries[i]) >= 0)
+                cells->shown |= (uint64_t)1 << m;
     box_begin("sortable cells", table->title != NULL ? table->title : "cells", out);
     wrapped("<thead><tr><th scope=\"col\">", table->row_key, "</th>", out);
-    wrapped("<th scope=\"col\">", table->column_key, "</th><th scope=\"col\">images</th>", out);
+    wrapped("<th scope=\"col\">", table->column_key, "</th>", out);
     for (size_t m = 0; m < table->n_metrics; m++) {
+        if (!is_shown(cells, m))
+            continue;
         wrapped("<th scope=\"col\" title=\"", table->metrics[m]->summary, "\">", out);
         wrapped("", table->metrics[m]->label, table->metrics[m]->kind == PG_METRIC_SHARE ? " %" : "", out);
         pg_buf_puts(out, "</th>");
     }
-    pg_buf_puts(out, "</tr></thead>\n");
+    pg_buf_puts(out, "<th scope=\"col\">images</th></tr></thead>\n");
 }
 
 /* The first part of a label, and the others smaller below it. */
@@ -128,58 +137,77 @@ static void add_share(int64_t count, int64_t n, bool best, double paper, pg_buf 
 {
     pg_interval share = pg_wilson(count, n);
     double value = 100 * share.value, lo = 100 * share.lo, hi = 100 * share.hi;
-    pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%s%.2f%s <small>%.2f&#8211;%.2f</small>", value, best ? "<b>" : "",
-                  pg_percent(count, n, 2), best ? "</b>" : "", lo, hi);
+    pg_buf_printf(out, "%s%.2f%s <small>%.2f&#8211;%.2f</small>", best ? "<b>" : "", pg_percent(count, n, 2),
+                  best ? "</b>" : "", lo, hi);
     if (!isnan(paper))
         pg_buf_printf(out, " <small>paper %.1f, %+.1f</small>", paper, pg_percent(count, n, 1) - paper);
     pg_buf_printf(
         out,
         "<svg class=\"bar\" viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect width=\"100\" "
         "height=\"6\" class=\"all\"/><rect width=\"%.2f\" height=\"6\"/><rect x=\"%.2f\" y=\"2\" width=\"%.2f\" "
-        "height=\"2\" class=\"range\"/></svg></td>",
+        "height=\"2\" class=\"range\"/></svg>",
         value, lo, hi - lo);
+}
+
+/* A cell with a number by which it sorts, and its heading, which a phone shows beside it. */
+static void number_begin(const char *label, const char *value, pg_buf *out)
+{
+    wrapped("<td class=\"n\" data-l=\"", label, "\"", out);
+    pg_buf_printf(out, " data-v=\"%s\">", value);
 }
 
 static void add_metric(const pg_table *table, size_t m, const pg_table_entry *entry, pg_buf *out)
 {
     const pg_metric *metric = table->metrics[m];
     int64_t count = pg_metric_of(metric, entry);
-    if (entry->n == 0 || count < 0)
-        pg_buf_puts(out, "<td class=\"n\" data-v=\"\">&#8211;</td>");
-    else if (metric->kind == PG_METRIC_SHARE)
+    bool there = entry->n > 0 && count >= 0, share = metric->kind == PG_METRIC_SHARE;
+    char value[32] = "";
+    if (there && metric->kind == PG_METRIC_COUNT)
+        snprintf(value, sizeof value, "%" PRId64, count);
+    else if (there)
+        snprintf(value, sizeof value, "%.6f", share ? 100 * pg_wilson(count, entry->n).value : pg_grid_value(count));
+    number_begin(metric->label, value, out);
+    if (there && share)
         add_share(count, entry->n, table->best && pg_table_leads(table, m, entry), entry->paper ? entry->paper[m] : NAN, out);
-    else if (metric->kind == PG_METRIC_GRID)
-        pg_buf_printf(out, "<td class=\"n\" data-v=\"%.6f\">%.6f</td>", pg_grid_value(count), pg_grid_value(count));
     else
-        pg_buf_printf(out, "<td class=\"n\" data-v=\"%" PRId64 "\">%" PRId64 "</td>", count, count);
+        pg_buf_puts(out, there ? value : "&#8211;");
+    pg_buf_puts(out, "</td>");
 }
 
-void pg_report_cell(const pg_table *table, const pg_table_entry *entry, const char *anchor, const char *id, const char *state,
-                    const pg_buf *details, pg_buf *out)
+void pg_report_cell(const pg_report_cells *cells, const pg_table_entry *entry, const char *anchor, const char *id,
+                    const char *state, const pg_buf *details, pg_buf *out)
 {
+    const pg_table *table = cells->table;
+    char n[24];
+    size_t columns = 3;
     pg_buf_puts(out, "<tbody><tr><th scope=\"row\">");
     add_label(entry->row, out);
-    pg_buf_puts(out, "</th><td>");
+    wrapped("</th><td data-l=\"", table->column_key, "\">", out);
     add_label(entry->column, out);
-    pg_buf_printf(out, "</td><td class=\"n\" data-v=\"%" PRId64 "\">%" PRId64, entry->n, entry->n);
-    if (entry->n < entry->expected)
-        pg_buf_printf(out, "* <small>of %" PRId64 "</small>", entry->expected);
     pg_buf_puts(out, "</td>");
     for (size_t m = 0; m < table->n_metrics; m++)
-        add_metric(table, m, entry, out);
-    pg_buf_printf(out, "</tr>\n<tr class=\"more\"><td colspan=\"%zu\"><details id=\"%s\"><summary><code>%.12s</code> ",
-                  table->n_metrics + 3, anchor, id);
+        if (is_shown(cells, m)) {
+            add_metric(table, m, entry, out);
+            columns++;
+        }
+    snprintf(n, sizeof n, "%" PRId64, entry->n);
+    number_begin("images", n, out);
+    pg_buf_puts(out, n);
+    if (entry->n < entry->expected)
+        pg_buf_printf(out, "* <small>of %" PRId64 "</small>", entry->expected);
+    pg_buf_printf(out, "</td></tr>\n<tr class=\"more\"><td colspan=\"%zu\"><details id=\"%s\"><summary><code>%.12s</code> ",
+                  columns, anchor, id);
     wrapped("<span class=\"", state, "\">", out);
     wrapped("", state, "</span></summary>\n<div class=\"origin\">", out);
     pg_buf_add(out, details->data, details->size);
     pg_buf_puts(out, "</div></details></td></tr></tbody>\n");
 }
 
-int pg_report_cells_end(const pg_table *table, pg_buf *out)
+int pg_report_cells_end(const pg_report_cells *cells, pg_buf *out)
 {
     pg_buf notes;
     pg_buf_init(&notes);
-    pg_table_notes(table, PG_TABLE_TEXT, &notes);
+    pg_table_notes(cells->table, PG_TABLE_TEXT, &notes);
     int code = pg_buf_check(&notes);
     pg_buf_puts(
         out, "</table></div>\n<ul class=\"notes\">\n<li>small numbers: 95% Wilson intervals; open a row for the origin of its "
@@ -197,15 +225,6 @@ int pg_report_cells_end(const pg_table *table, pg_buf *out)
 
 /* ---- Lists --------------------------------------------------------------------------------------------------------------- */
 
-void pg_report_list_begin(const char *const *heads, size_t n, pg_buf *out)
-{
-    box_begin("sortable", n > 0 ? heads[0] : "list", out);
-    pg_buf_puts(out, "<thead><tr>");
-    for (size_t i = 0; i < n; i++)
-        wrapped("<th scope=\"col\">", heads[i], "</th>", out);
-    pg_buf_puts(out, "</tr></thead>\n");
-}
-
 /* A decimal number and nothing else. */
 static bool is_number(const char *text)
 {
@@ -215,22 +234,73 @@ static bool is_number(const char *text)
     return whole > 0 && (!point || part > 0) && text[whole + point + part] == '\0';
 }
 
-void pg_report_list_row(const char *const *texts, size_t n, const char *anchor, pg_buf *out)
+void pg_report_list_begin(pg_report_list *list, const char *const *heads, size_t n)
 {
+    *list = (pg_report_list){.heads = heads, .n = n, .texts = PG_BUF_EMPTY};
+}
+
+void pg_report_list_row(pg_report_list *list, const char *const *texts, const char *anchor)
+{
+    list->rows++;
+    for (size_t i = 0; i <= list->n; i++) {
+        const char *text = i > 0 ? texts[i - 1] : anchor != NULL ? anchor : "";
+        pg_buf_add(&list->texts, text, strlen(text) + 1);
+    }
+}
+
+/* The next of the texts in a row. */
+static const char *next_text(const char **at)
+{
+    const char *text = *at;
+    *at += strlen(text) + 1;
+    return text;
+}
+
+static void write_row(const pg_report_list *list, const bool *shown, const char **at, pg_buf *out)
+{
+    const char *anchor = next_text(at);
     pg_buf_puts(out, "<tbody><tr>");
-    for (size_t i = 0; i < n; i++) {
-        if (is_number(texts[i]))
-            pg_buf_printf(out, "<td class=\"n\" data-v=\"%s\">", texts[i]);
+    for (size_t i = 0; i < list->n; i++) {
+        const char *text = next_text(at);
+        bool link = i == 0 && *anchor;
+        if (!shown[i])
+            continue;
+        if (is_number(text))
+            pg_buf_printf(out, "<td class=\"n\" data-v=\"%s\">", text);
         else
             pg_buf_puts(out, "<td>");
-        if (i == 0 && anchor != NULL)
+        if (link)
             pg_buf_printf(out, "<a href=\"#%s\">", anchor);
-        wrapped("", texts[i], i == 0 && anchor != NULL ? "</a></td>" : "</td>", out);
+        wrapped("", text, link ? "</a></td>" : "</td>", out);
     }
     pg_buf_puts(out, "</tr></tbody>\n");
 }
 
-void pg_report_list_end(pg_buf *out) { pg_buf_puts(out, "</table></div>\n"); }
+void pg_report_list_end(pg_report_list *list, pg_buf *out)
+{
+    bool shown[PG_REPORT_COLUMNS] = {false};
+    const char *at = list->texts.data;
+    out->failed |= list->texts.failed;
+    for (size_t row = 0; row < list->rows && !out->failed; row++) {
+        next_text(&at);
+        for (size_t i = 0; i < list->n; i++)
+            shown[i] |= *next_text(&at) != '\0';
+    }
+    if (list->rows > 0 && !out->failed) {
+        box_begin("sortable", list->heads[0], out);
+        pg_buf_puts(out, "<thead><tr>");
+        for (size_t i = 0; i < list->n; i++)
+            if (shown[i])
+                wrapped("<th scope=\"col\">", list->heads[i], "</th>", out);
+        pg_buf_puts(out, "</tr></thead>\n");
+        at = list->texts.data;
+        for (size_t row = 0; row < list->rows; row++)
+            write_row(list, shown, &at, out);
+        pg_buf_puts(out, "</table></div>\n");
+    }
+    pg_buf_release(&list->texts);
+    list->rows = 0;
+}
 
 /* ---- Pictures ------------------------------------------------------------------------------------------------------------ */
 
@@ -253,7 +323,10 @@ void pg_report_pictures_end(pg_buf *out) { pg_buf_puts(out, "</div>\n"); }
 
 void pg_report_picture_add(const pg_report_picture *p, pg_buf *out)
 {
-    pg_buf_puts(out, p->marked ? "<figure class=\"marked\"><div class=\"frame\">" : "<figure><div class=\"frame\">");
+    pg_buf_puts(out, p->marked ? "<figure class=\"marked\"" : "<figure");
+    if (p->file != NULL)
+        wrapped(" data-file=\"", p->file, "\"", out);
+    pg_buf_puts(out, "><div class=\"frame\">");
     wrapped("<img alt=\"", p->name, "\"", out);
     if (p->width > 0)
         pg_buf_printf(out, " width=\"%d\" height=\"%d\"", p->width, p->height);

@@ -38,11 +38,73 @@ for (const table of document.querySelectorAll("table.sortable")) {
         button.addEventListener("click", () => sort(column));
     });
 }
+/* Filters: a menu for each setting by which the cells of a table differ. Their settings are those that their details list. */
+const element = (name, text) => Object.assign(document.createElement(name), { textContent: text });
+const menu = (name, values, change) => {
+    const label = element("label", name), select = document.createElement("select");
+    select.append(new Option("all", ""), ...values.map((value) => new Option(value, "=" + value)));
+    select.addEventListener("change", change);
+    label.append(select);
+    return { label, select };
+};
+const sorted = (values) => [...values].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+/* Shows those of the items whose values (a Map each) are what the menus say; `unit`: what they are. */
+const filter = (before, items, keys, unit) => {
+    const bar = element("div", ""), count = element("span", "");
+    const update = () => {
+        let shown = 0;
+        for (const { node, values } of items) {
+            node.hidden = menus.some(({ key, select }) => select.value !== "" && select.value !== "=" + values.get(key));
+            shown += !node.hidden;
+        }
+        count.textContent = shown === items.length ? "" : `${shown} of ${items.length} ${unit}`;
+    };
+    const menus = keys.map((key) => {
+        const values = new Set(items.map((item) => item.values.get(key)).filter((value) => value !== undefined));
+        return { key, values, ...menu(key, sorted(values), update) };
+    }).filter((one) => one.values.size > 1);
+    if (menus.length === 0)
+        return;
+    bar.className = "filter";
+    count.setAttribute("role", "status");
+    bar.append(...menus.map((one) => one.label), count);
+    before.before(bar);
+};
+for (const table of document.querySelectorAll("table.cells")) {
+    const items = [...table.tBodies].map((node) => {
+        const terms = [...node.querySelectorAll("dl.settings > dt")];
+        return { node, values: new Map(terms.map((dt) => [dt.textContent, dt.nextElementSibling.textContent])) };
+    });
+    const keys = sorted(new Set(items.flatMap((item) => [...item.values.keys()])));
+    const order = (key) => ["defense", "patch", "attack"].indexOf(key) + 1 || 9;
+    filter(table.parentElement, items, keys.sort((a, b) => order(a) - order(b)), "cells");
+}
+/* Figures are saved as the SVG that the page has, or as a PNG twice as large. */
+const save = (href, name) => Object.assign(element("a", ""), { href, download: name });
+for (const figure of document.querySelectorAll("figure[data-file]")) {
+    const line = element("div", ""), image = figure.querySelector("img"), name = figure.dataset.file;
+    const svg = Object.assign(save(image.src, name + ".svg"), { textContent: "save SVG" }), png = element("button", "save PNG");
+    png.type = "button";
+    png.addEventListener("click", () => {
+        const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+        canvas.width = 2 * image.naturalWidth;
+        canvas.height = 2 * image.naturalHeight;
+        context.fillStyle = "#fff";
+        context.fillRect(0, 0, canvas.width, canvas.height);
+        context.drawImage(image, 0, 0, canvas.width, canvas.height);
+        save(canvas.toDataURL("image/png"), name + ".png").click();
+    });
+    line.className = "save";
+    line.append(svg, png);
+    figure.append(line);
+}
 /* A link to a cell opens it. */
 const open = () => {
     const found = document.getElementById(location.hash.slice(1));
-    if (found instanceof HTMLDetailsElement)
+    if (found instanceof HTMLDetailsElement) {
+        found.closest("tbody").hidden = false;
         found.open = true;
+    }
 };
 addEventListener("hashchange", open);
 open();

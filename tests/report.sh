@@ -1,9 +1,9 @@
 #!/bin/sh
 # report.sh PROGRAM [FOLDER]: the page of `report` in Debian's Chromium, headless and driven by chromedriver: no errors on its
-# console, nothing loaded, sorting by mouse and keyboard, a width of 390 pixels. Screenshots are left in FOLDER. PAGE in the environment:
-# another page to look at, without the checks of its contents. The last line counts like tests/run.sh.
+# console, nothing loaded, sorting by mouse and keyboard, filters, figures saved, a width of 390 pixels. Screenshots are left in
+# FOLDER. PAGE in the environment: another page to look at, without the checks of its contents. The last line counts like tests/run.sh.
 set -u
-[ $# -ge 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
 program=$(realpath "$1")
 base=$(mktemp -d "${TMPDIR:-/tmp}/patchgauge-report-XXXXXX") || exit 4
 out=${2:-$base}
@@ -48,7 +48,8 @@ browse() { # width, mobile, colours: a new session
     args="\"--headless=new\",\"--disable-gpu\",\"--hide-scrollbars\",\"--user-data-dir=$base/profile.$1\",\"--window-size=$1,1800\"$3"
     [ "$(id -u)" != 0 ] || args="$args,\"--no-sandbox\""
     id=$(curl -s -H 'Content-Type: application/json' "$session" -d "{\"capabilities\":{\"alwaysMatch\":{\"goog:loggingPrefs\":
-        {\"browser\":\"ALL\"},\"goog:chromeOptions\":{$2\"args\":[$args]}}}}" | sed -nE 's/.*"sessionId":"([0-9a-f]+)".*/\1/p')
+        {\"browser\":\"ALL\"},\"goog:chromeOptions\":{\"prefs\":{
+        \"download.default_directory\":\"$base/saved\",\"profile.default_content_setting_values.automatic_downloads\":1},$2\"args\":[$args]}}}}" | sed -nE 's/.*"sessionId":"([0-9a-f]+)".*/\1/p')
     [ -n "$id" ] || { echo "FAILED  report: Chromium does not start"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
     session="$session/$id"
     post url "{\"url\":\"file://$page\"}" >"$base/opened"
@@ -71,7 +72,9 @@ attack = ["none", "random-search"]
 "robust-masking.threshold" = [0, 0.2]
 "robust-masking.scope" = ["per-class", "predicted"]
 END
-    "$program" run m.toml --quiet && "$program" report m.toml -o page.html || exit 1
+    "$program" run m.toml --quiet && "$program" run m.toml -S patch=3 -S attack=none --quiet || exit 1
+    "$program" audit m.toml -S images=0:8 -S patch=2 -S attack=none --quiet >"$base/end" || exit 1
+    "$program" report m.toml -o page.html || exit 1
     cd - >"$base/end" || exit 4
     page=$base/run/page.html
 }
@@ -80,6 +83,17 @@ column() { # number of a heading: the values below it in the first table, in ord
     js "return [...document.querySelector('table.cells').tBodies].map(b=>b.rows[0].cells[$1].dataset.v).filter(v=>v).join(' ')"
 }
 sort_state() { js "return document.querySelector('table.cells').tHead.rows[0].cells[$1].getAttribute('aria-sort')"; }
+saved() { # name of a file: its first bytes, when it has come
+    for _ in $(seq 100); do
+        [ -s "$base/saved/$1" ] && break
+        sleep 0.1
+    done
+    head -c 5 "$base/saved/$1" 2>"$base/end" | tail -c 4
+}
+shown() { js "return [...document.querySelector('table.cells').tBodies].filter(b=>b.getBoundingClientRect().height>0).length"; }
+choose() { # key, value: in the menus of the first table
+    js "for (const l of document.querySelector('.filter').querySelectorAll('label')) if (l.firstChild.textContent==='$1') { const s=l.querySelector('select'); s.value='$2'; s.dispatchEvent(new Event('change')); }" >"$base/clicked"
+}
 button="document.querySelectorAll('table.cells thead button')[3]"
 numbers() { tr ' ' '\n' | sort -g "$@" | tr '\n' ' ' | sed 's/ $//'; }
 
@@ -100,6 +114,20 @@ if [ -z "${PAGE:-}" ]; then
     check "a hostile name is text" "$(js "return document.querySelector('h2').textContent.startsWith('<img src=x onerror=alert(1)><script>alert(2)</script>')")" true
     check "and no element" "$(js "return document.querySelectorAll('img[src=x],h2 script').length")" 0
     check "there are pictures" "$(js "return document.images.length > 8")" true
+    check "a row each at first" "$(shown)" 28
+    choose defense =robust-masking
+    check "a menu filters by a setting" "$(shown)" 16
+    choose robust-masking.threshold =0.2
+    check "and another one, too" "$(shown)" 8
+    check "and counts" "$(js "return document.querySelector('.filter [role=status]').textContent")" "8 of 28 cells"
+    shot filtered
+    choose defense ''
+    choose robust-masking.threshold ''
+    check "all are shown again" "$(shown)" 28
+    click "document.querySelector('.figures a[download]')"
+    check "a figure is saved as SVG" "$(saved accuracy.svg)" "?xml"
+    click "document.querySelector('.figures .save button')"
+    check "and as PNG" "$(saved accuracy.png)" "PNG$(printf '\r')"
 fi
 all=$(column 3)
 check "not sorted at first" "$(sort_state 3)" none
@@ -123,12 +151,14 @@ check "390 pixels wide" "$(js "return innerWidth+' '+document.documentElement.sc
 shot phone
 js "for (const d of document.querySelectorAll('details')) d.open = true" >"$base/clicked"
 check "with all rows open too" "$(js "return innerWidth+' '+document.documentElement.scrollWidth")" "390 390"
-check "a table scrolls in its own box" "$(js "const b=document.querySelector('.box'); return b.scrollWidth > b.clientWidth")" true
+check "a wide table scrolls in its own box" "$(js "return [...document.querySelectorAll('.origin .box')].some(b => b.scrollWidth > b.clientWidth)")" true
+check "accuracies are on the screen of a phone" "$(js "return [...document.querySelectorAll('table.cells td.n')].every(c=>c.getBoundingClientRect().right<=390)")" true
+check "before anything else of their cell" "$(js "const r=document.querySelector('table.cells tbody tr'); return r.querySelector('[data-l=clean]').getBoundingClientRect().bottom <= r.lastElementChild.getBoundingClientRect().top")" true
 check "what a row opens to is no wider than the page" "$(js "return [...document.querySelectorAll('.origin')].every(o=>o.getBoundingClientRect().width<=390)")" true
 shot phone-open
 check "no complaint on a phone" "$(complaints)" "[]"
 check "dark where the system is" "$(js "return getComputedStyle(document.body).backgroundColor")" "rgb(22, 24, 27)"
 
-echo "screenshots: $out/desktop.png phone.png phone-open.png"
+echo "screenshots: $out/desktop.png filtered.png phone.png phone-open.png"
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" = 0 ]

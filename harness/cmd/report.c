@@ -20,7 +20,7 @@ typedef struct arguments {
     pg_layout_request request; /* of every matrix */
     pg_texts matrices;
     const char *output;
-    bool force, no_figures;
+    bool force, no_figures, broken_only;
     int64_t sheet;
 } arguments;
 
@@ -37,6 +37,7 @@ static const pg_cli_row options[] = {
     {0, "best", NULL, "the best complete cell of each column in bold", NULL, AT(request.best), PG_FLAG},
     {0, "sheet", "N", "images under attack for each cell; they need the data set (--data)", "8", AT(sheet),
      PG_INT(0, PG_SHEET_MAX)},
+    {0, "broken-only", NULL, "of these only broken ones", NULL, AT(broken_only), PG_FLAG},
     {0, "no-figures", NULL, "tables only, no gnuplot", NULL, AT(no_figures), PG_FLAG},
     PG_MATRIX_SET_ROW(AT(request.matrix)),
     PG_MATRIX_ONLY_ROW(AT(request.matrix)),
@@ -70,6 +71,14 @@ static int check_output(const arguments *a, const char *db_path)
 
 /* ---- Sections ------------------------------------------------------------------------------------------------------------ */
 
+void pg_report_begin_section(pg_report_work *work, const char *name, const char *heading)
+{
+    pg_buf_printf(&work->nav, "<li><a href=\"#s%d\">", ++work->sections);
+    pg_report_text(name, &work->nav);
+    pg_buf_puts(&work->nav, "</a></li>\n");
+    pg_report_section_begin(work->sections, heading, &work->body);
+}
+
 static int add_layout(pg_report_work *work, const pg_layout *layout)
 {
     const char **ids = calloc(layout->table.n_entries + 1, sizeof *ids);
@@ -85,38 +94,47 @@ static int add_layout(pg_report_work *work, const pg_layout *layout)
     return code;
 }
 
+/* What -S replaced in the matrix file, which the page shows below. */
+static void add_overrides(pg_report_work *work, const pg_plan *plan)
+{
+    pg_buf text = PG_BUF_EMPTY;
+    pg_buf_printf(&text, "With keys replaced by -S: %s", pg_plan_overrides(plan));
+    if (*pg_plan_overrides(plan))
+        pg_report_paragraph(text.data, &work->body);
+    work->body.failed |= text.failed;
+    pg_buf_release(&text);
+}
+
 static int add_matrix(pg_report_work *work, const arguments *a, const char *matrix)
 {
     pg_layout_request request = a->request;
     pg_layout layout = {0};
     pg_plan *plan = NULL;
     request.matrix.matrix = matrix;
-    int code = pg_matrix_args_show(&work->context, &request.matrix, &plan), number = ++work->sections;
+    int code = pg_matrix_args_show(&work->context, &request.matrix, &plan);
     request.plan = plan;
     request.likes = true;
     request.each_seed = true; /* a row is a cell, with its origin */
     if (code == PG_OK)
         code = pg_layout_make(&work->context, &request, &layout);
     if (code == PG_OK) {
-        pg_buf_printf(&work->nav, "<li><a href=\"#s%d\">", number);
-        pg_report_text(pg_plan_name(plan), &work->nav);
-        pg_buf_puts(&work->nav, "</a></li>\n");
-        pg_report_section_begin(number, layout.title, &work->body);
+        pg_report_begin_section(work, pg_plan_name(plan), layout.title);
+        add_overrides(work, plan);
         code = add_layout(work, &layout);
     }
     if (code == PG_OK)
         code = pg_report_add_figures(work, &request);
     if (code == PG_OK) {
         pg_report_fold_begin("the matrix file", false, &work->body);
-        pg_report_facts_begin(&work->body);
+        pg_report_facts_begin(false, &work->body);
         pg_report_fact("file", matrix, &work->body);
-        if (*pg_plan_overrides(plan))
-            pg_report_fact("replaced keys", pg_plan_overrides(plan), &work->body);
         pg_report_facts_end(&work->body);
         pg_report_preformatted(pg_plan_matrix_text(plan), &work->body);
         pg_report_fold_end(&work->body);
     }
     pg_report_section_end(&work->body);
+    if (code == PG_OK && request.matrix.only.n == 0)
+        code = pg_report_add_changed(work, plan, CELLS, request.best);
     pg_layout_release(&layout);
     pg_plan_free(plan);
     return code;
@@ -125,41 +143,32 @@ static int add_matrix(pg_report_work *work, const arguments *a, const char *matr
 static const char *const failure_heads[] = {"cell", "images", "cells of the task", "attempts", "reason"};
 enum { FAILURE_HEADS = sizeof failure_heads / sizeof *failure_heads };
 
-typedef struct failures {
-    pg_report_work *work;
-    int64_t n;
-} failures;
-
 static int add_failure(const pg_failure_record *f, void *context)
 {
-    failures *list = context;
-    pg_buf *out = &list->work->body;
+    pg_report_list *list = context;
     char id[16], images[64], cells[24], attempts[16];
     snprintf(id, sizeof id, "%.12s", f->cell_id);
     snprintf(images, sizeof images, "%" PRId64 ":%" PRId64, f->first, f->first + f->count);
     snprintf(cells, sizeof cells, "%" PRId64, f->cells);
     snprintf(attempts, sizeof attempts, "%d", f->attempts);
     const char *const texts[FAILURE_HEADS] = {id, images, cells, attempts, f->error};
-    if (list->n++ == 0) {
-        int number = ++list->work->sections;
-        pg_buf_printf(&list->work->nav, "<li><a href=\"#s%d\">Failed</a></li>\n", number);
-        pg_report_section_begin(number, "Failed", out);
-        pg_report_list_begin(failure_heads, FAILURE_HEADS, out);
-    }
-    pg_report_list_row(texts, FAILURE_HEADS, NULL, out);
+    pg_report_list_row(list, texts, NULL);
     return PG_OK;
 }
 
 static int add_failures(pg_report_work *work)
 {
-    failures list = {.work = work};
+    pg_report_list list;
+    pg_report_list_begin(&list, failure_heads, FAILURE_HEADS);
     int code = pg_store_each_failure(work->store, FAILURES, add_failure, &list);
-    if (list.n > 0) {
-        pg_report_list_end(&work->body);
-        if (list.n == FAILURES)
-            pg_report_paragraph("There may be more: the first 200 tasks are listed.", &work->body);
+    size_t n = list.rows;
+    if (n > 0)
+        pg_report_begin_section(work, "Failed", "Failed");
+    pg_report_list_end(&list, &work->body);
+    if (n == FAILURES)
+        pg_report_paragraph("There may be more: the first 200 tasks are listed.", &work->body);
+    if (n > 0)
         pg_report_section_end(&work->body);
-    }
     return code;
 }
 
@@ -172,7 +181,7 @@ static int add_summary(pg_report_work *work, const char *db_path, pg_buf *out)
     int code = pg_store_status_of(work->store, &status);
     if (code == PG_OK)
         code = pg_store_sizes_of(work->store, &sizes);
-    pg_report_facts_begin(out);
+    pg_report_facts_begin(false, out);
     pg_report_fact("database", db_path, out);
     snprintf(text, sizeof text, "%" PRId64 " done, %" PRId64 " partial, %" PRId64 " new, %" PRId64 " failed",
              status.cells[PG_CELL_DONE], status.cells[PG_CELL_PARTIAL], status.cells[PG_CELL_NEW],
@@ -251,6 +260,7 @@ static int run(const pg_context *context, void *request)
     work.context.db_path = copy;
     work.figures = !a->no_figures;
     work.sheet = (int)a->sheet;
+    work.broken_only = a->broken_only;
     if (code == PG_OK)
         code = make_page(&work, a, context->db_path, &page);
     if (code == PG_OK)
@@ -275,10 +285,14 @@ const pg_command pg_command_report = {
     .synopsis = "report [MATRIX.toml...] -o FILE.html [options]",
     .summary = "write the database as one HTML page that needs nothing else",
     .help =
-        "A summary, a sortable table for each matrix, the figures that there are data for, images under attack, audits, failed "
-        "tasks with their reasons, and for every number its origin: a row opens to the cell's id, settings and hashes, and the "
-        "attempts with machine, library and revision. Without a matrix: one table of the newest 500 cells of the database, and "
-        "the figures that counts alone make. The page is one file without any link to a network; mail it, or open it on a "
+        "A summary, a table for each matrix that readers sort and filter by settings, the figures that there are data for, to "
+        "be saved as SVG or PNG, images under attack, audits, failed tasks with their reasons, and for every number its "
+        "origin: "
+        "a row opens to the cell's id, settings and hashes, and the attempts with machine, library and revision. A second "
+        "table "
+        "has the cells that `run` or `audit` made of the same matrix file with other values for -S, unless --only is given. "
+        "Without a matrix: one table of the newest 500 cells of the database, and the figures that counts alone make. The page "
+        "is one file without any link to a network; mail it, or open it on a "
         "phone.\n"
         "\n"
         "Everything is read from a copy of one moment, whose checksums are checked first. Equal databases make equal pages.\n",

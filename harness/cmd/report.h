@@ -15,7 +15,8 @@ typedef struct pg_report_work {
     pg_store *store;
     const char *scratch; /* folder for what figures leave */
     bool figures;        /* draw them */
-    int sheet;           /* images of a contact sheet */
+    int sheet;           /* images of a contact sheet, */
+    bool broken_only;    /* of those that the attack broke */
     pg_buf body, nav;
     int sections;
     size_t picture_bytes;             /* of contact sheets, so far */
@@ -41,7 +42,13 @@ int pg_report_add_figures(pg_report_work *work, const pg_layout_request *request
 int pg_report_add_sheets(pg_report_work *work, const pg_report_part *part) PG_MUST_USE;
 /* Appends the figures that a table alone makes: of counts, whose columns are as they are. */
 int pg_report_add_table_figures(pg_report_work *work, const pg_table *table) PG_MUST_USE;
-/* The section of all cells of the database, the newest `most` of them (report_all.c). */
+/* Begins the next section, named in the page's list of them. */
+void pg_report_begin_section(pg_report_work *work, const char *name, const char *heading);
+/* A key that a user chooses: one of a matrix file, or an option of the cell's modules (report_all.c). */
+bool pg_report_is_choice(const pg_cell_result *result, const char *key);
+/* The section of all cells of the database, the newest `most` of them. */
 int pg_report_add_all(pg_report_work *work, int64_t most, bool best) PG_MUST_USE;
+/* The section of the cells of a matrix file that -S added: those that are not in the plan. None: nothing is added. */
+int pg_report_add_changed(pg_report_work *work, const pg_plan *plan, int64_t most, bool best) PG_MUST_USE;
 
 #endif

@@ -1,4 +1,4 @@
-/* The report without a matrix: the cells of the database in one table. See report.h. */
+/* Cells of the database in one table, whatever matrix they are of. See report.h. */
 #include "harness/cmd/report.h"
 
 #include "harness/base/memory.h"
@@ -19,16 +19,34 @@ typedef struct all {
     size_t n, capacity;
     char (*wanted)[PG_HASH_HEX]; /* as listed */
     size_t n_wanted;
+    const pg_plan *plan; /* whose cells stand elsewhere; NULL: none */
 } all;
 
-static int add_id(const pg_cell_result *result, void *context)
+static int add_id(const char *id, void *context)
 {
     all *a = context;
+    if (a->plan != NULL && pg_plan_find(a->plan, id) != NULL)
+        return PG_OK;
     void *more = pg_grow(a->wanted, a->n_wanted, &a->capacity, sizeof *a->wanted);
     if (more == NULL)
         return PG_ENOMEM;
     a->wanted = more;
-    memcpy(a->wanted[a->n_wanted++], result->cell_id, PG_HASH_HEX);
+    memcpy(a->wanted[a->n_wanted++], id, PG_HASH_HEX);
+    return PG_OK;
+}
+
+static int add_listed(const pg_cell_result *result, void *context) { return add_id(result->cell_id, context); }
+
+/* Of the published certificates those that no stored audit of all images broke by features. A cell that was only audited asks
+ * for no images. */
+static int add_audit(const pg_audit_record *record, void *context)
+{
+    pg_table_entry *e = context;
+    e->expected = e->n == 0 ? 0 : e->expected;
+    int64_t left = e->published - record->published_broken;
+    bool whole = strcmp(record->level, "feature") == 0 && record->n == e->n;
+    if (whole && (e->published_audited < 0 || left < e->published_audited))
+        e->published_audited = left;
     return PG_OK;
 }
 
@@ -45,14 +63,13 @@ static bool varies(const all *a, const char *key, const char *value)
     return false;
 }
 
-/* A key that a user chooses, and that is not a column of its own: one of a matrix file, or an option of the cell's modules. */
-static bool is_choice(const pg_cell_result *r, const char *key)
+bool pg_report_is_choice(const pg_cell_result *r, const char *key)
 {
     const char *dot = strchr(key, '.'), *const modules[] = {pg_cell_result_setting(r, "defense"),
                                                             pg_cell_result_setting(r, "attack")};
     for (size_t i = 0; dot == NULL && i < PG_KEYS; i++)
         if (strcmp(pg_keys[i].name, key) == 0)
-            return i != PG_KEY_DEFENSE && i != PG_KEY_PATCH;
+            return true;
     for (size_t i = 0; dot != NULL && i < 2; i++)
         if (strlen(modules[i]) == (size_t)(dot - key) && strncmp(modules[i], key, (size_t)(dot - key)) == 0)
             return strcmp(dot, ".version") != 0;
@@ -91,7 +108,8 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
     for (size_t k = 0; k < r->n_settings; k++) {
         const pg_setting *s = &r->settings[k];
         const char *dot = strrchr(s->key, '.');
-        if (is_choice(r, s->key) && varies(a, s->key, s->value))
+        bool column = strcmp(s->key, "defense") == 0 || strcmp(s->key, "patch") == 0;
+        if (!column && pg_report_is_choice(r, s->key) && varies(a, s->key, s->value))
             pg_buf_printf(&row, "\n%s=%s", dot != NULL ? dot + 1 : s->key, s->value);
     }
     pg_measured measured = pg_measured_of(r);
@@ -100,6 +118,8 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
     e->unmeasured = r->has_delta ? passes.certified : r->certified;
     e->elsewhere = passes.images;
     memcpy(e->elsewhere_on, passes.on, sizeof e->elsewhere_on);
+    if (code == PG_OK && (r->has_published || r->n == 0))
+        code = pg_store_each_audit(store, r->cell_id, add_audit, e);
     if (code == PG_OK)
         code = pg_store_broken(store, r->cell_id, &e->broken, &(int64_t){0});
     if (code == PG_OK)
@@ -139,36 +159,70 @@ static void release(all *a)
     free(a->wanted);
 }
 
+/* The cells as a section, the newest of `matching`: table, audits, contact sheets, and figures of counts where `figures`. */
+static int add_section(pg_report_work *work, all *a, const char *name, int64_t matching, bool best, bool figures)
+{
+    static const char *const names[] = {"clean", "attacked", "certified", "certified_published", "published_audited"};
+    enum { METRICS = sizeof names / sizeof *names };
+    const pg_metric *metrics[METRICS];
+    pg_buf heading = PG_BUF_EMPTY;
+    pg_buf_puts(&heading, name);
+    if (a->n_wanted < (size_t)matching)
+        pg_buf_printf(&heading, ": the newest %zu of %" PRId64, a->n_wanted, matching);
+    int code = pg_buf_check(&heading);
+    if (code == PG_OK)
+        code = read_cells(a, work->store);
+    for (size_t m = 0; code == PG_OK && m < METRICS; m++)
+        code = pg_metric_find(names[m], &metrics[m]);
+    if (code == PG_OK) {
+        pg_table table = {.title = heading.data,
+                          .row_key = "defense",
+                          .column_key = "patch",
+                          .entries = a->entries,
+                          .n_entries = a->n,
+                          .metrics = metrics,
+                          .n_metrics = METRICS,
+                          .best = best};
+        pg_report_begin_section(work, name, heading.data);
+        pg_report_part part = {&table, a->ids, work->sections};
+        code = pg_report_add_cells(work, &part);
+        if (code == PG_OK)
+            code = pg_report_add_sheets(work, &part);
+        if (code == PG_OK && figures)
+            code = pg_report_add_table_figures(work, &table);
+        pg_report_section_end(&work->body);
+    }
+    pg_buf_release(&heading);
+    return code;
+}
+
 int pg_report_add_all(pg_report_work *work, int64_t most, bool best)
 {
-    static const char *const names[] = {"clean", "attacked", "certified", "certified_published"};
-    const pg_metric *metrics[4];
-    char heading[128] = "All cells";
-    int64_t matching = 0;
     all a = {0};
-    int code = pg_store_list(work->store, -1, most, add_id, &a, &matching);
+    int64_t matching = 0;
+    int code = pg_store_list(work->store, -1, most, add_listed, &a, &matching);
     if (code == PG_OK)
-        code = read_cells(&a, work->store);
-    for (size_t m = 0; code == PG_OK && m < 4; m++)
-        code = pg_metric_find(names[m], &metrics[m]);
-    pg_table table = {.title = heading, .row_key = "defense", .column_key = "patch", .entries = a.entries};
-    table.n_entries = a.n;
-    table.metrics = metrics;
-    table.n_metrics = 4;
-    table.best = best;
-    pg_report_part part = {&table, a.ids, ++work->sections};
-    if (a.n_wanted < (size_t)matching)
-        snprintf(heading, sizeof heading, "The newest %zu of %" PRId64 " cells", a.n_wanted, matching);
-    if (code == PG_OK) {
-        pg_buf_printf(&work->nav, "<li><a href=\"#s%d\">%s</a></li>\n", part.section, heading);
-        pg_report_section_begin(part.section, heading, &work->body);
-        code = pg_report_add_cells(work, &part);
+        code = add_section(work, &a, "All cells", matching, best, true);
+    release(&a);
+    return code;
+}
+
+int pg_report_add_changed(pg_report_work *work, const pg_plan *plan, int64_t most, bool best)
+{
+    all a = {.plan = plan};
+    pg_buf name = PG_BUF_EMPTY;
+    pg_buf_printf(&name, "%s with other values for -S", pg_plan_name(plan));
+    int code = pg_store_each_changed(work->store, pg_plan_matrix_text(plan), add_id, &a);
+    if (code == PG_OK)
+        code = pg_buf_check(&name);
+    int64_t matching = (int64_t)a.n_wanted;
+    if (code == PG_OK && matching > most) {
+        memmove(a.wanted, a.wanted + (matching - most), (size_t)most * sizeof *a.wanted);
+        a.n_wanted = (size_t)most;
     }
-    if (code == PG_OK)
-        code = pg_report_add_sheets(work, &part);
-    if (code == PG_OK)
-        code = pg_report_add_table_figures(work, &table);
-    pg_report_section_end(&work->body);
+    if (code == PG_OK && matching > 0)
+        code = add_section(work, &a, name.data, matching, best, false);
+    pg_buf_release(&name);
     release(&a);
     return code;
 }

@@ -58,7 +58,7 @@ static void add_known(pg_buf *out, const char *key, int64_t count, int64_t known
 
 static void add_results(const pg_cell_result *r, pg_buf *out)
 {
-    pg_report_facts_begin(out);
+    pg_report_facts_begin(false, out);
     pg_report_fact("cell", r->cell_id, out);
     pg_report_fact("state", pg_cell_state_name(r->state), out);
     if (r->error != NULL)
@@ -89,13 +89,17 @@ static void add_results(const pg_cell_result *r, pg_buf *out)
     pg_report_facts_end(out);
 }
 
+/* What was chosen, then what follows from it. */
 static void add_settings(const pg_cell_result *r, pg_buf *out)
 {
     pg_report_fold_begin("settings and hashes", false, out);
-    pg_report_facts_begin(out);
-    for (size_t i = 0; i < r->n_settings; i++)
-        pg_report_fact(r->settings[i].key, r->settings[i].value, out);
-    pg_report_facts_end(out);
+    for (int chosen = 1; chosen >= 0; chosen--) {
+        pg_report_facts_begin(chosen, out);
+        for (size_t i = 0; i < r->n_settings; i++)
+            if (pg_report_is_choice(r, r->settings[i].key) == chosen)
+                pg_report_fact(r->settings[i].key, r->settings[i].value, out);
+        pg_report_facts_end(out);
+    }
     pg_report_fold_end(out);
 }
 
@@ -108,8 +112,7 @@ enum { ATTEMPT_HEADS = sizeof attempt_heads / sizeof *attempt_heads };
 
 typedef struct attempts {
     pg_report_work *work;
-    pg_buf *out;
-    int64_t n;
+    pg_report_list list;
 } attempts;
 
 /* "patchgauge REVISION; LIBRARY; DEVICE on HOST", each once and at most PG_REPORT_ORIGINS. */
@@ -140,18 +143,14 @@ static int add_attempt(const pg_attempt_record *a, void *context)
     snprintf(cached, sizeof cached, "%d", a->cached);
     const char *const texts[ATTEMPT_HEADS] = {images,      a->result, a->finished, machine, a->device, a->library, a->revision,
                                               a->versions, threads,   batch,       seconds, cached,    a->error};
-    if (list->n++ == 0) {
-        pg_report_fold_begin("attempts: machine, library, revision", false, list->out);
-        pg_report_list_begin(attempt_heads, ATTEMPT_HEADS, list->out);
-    }
-    pg_report_list_row(texts, ATTEMPT_HEADS, NULL, list->out);
+    pg_report_list_row(&list->list, texts, NULL);
     return add_origin(list->work, a);
 }
 
 /* Everything that is known of one cell. */
 static int add_details(pg_report_work *work, const pg_cell_result *r, pg_buf *out)
 {
-    attempts list = {work, out, 0};
+    attempts list = {.work = work};
     pg_passes passes;
     if (!r->known) {
         pg_report_paragraph("The database does not have this cell: it was never run.", out);
@@ -169,12 +168,15 @@ static int add_details(pg_report_work *work, const pg_cell_result *r, pg_buf *ou
                       "certificates rest on no measurement.",
                       passes.images, passes.certified, passes.on);
     add_settings(r, out);
+    pg_report_list_begin(&list.list, attempt_heads, ATTEMPT_HEADS);
     if (code == PG_OK)
         code = pg_store_each_attempt(work->store, r->cell_id, add_attempt, &list);
-    if (list.n > 0) {
-        pg_report_list_end(out);
+    bool any = list.list.rows > 0;
+    if (any)
+        pg_report_fold_begin("attempts: machine, library, revision", false, out);
+    pg_report_list_end(&list.list, out);
+    if (any)
         pg_report_fold_end(out);
-    }
     return code;
 }
 
@@ -185,10 +187,9 @@ static const char *const audit_heads[] = {"audited cell",     "level",        "i
 enum { AUDIT_HEADS = sizeof audit_heads / sizeof *audit_heads };
 
 typedef struct audits {
-    pg_report_work *work;
     const pg_report_part *part;
     size_t entry;
-    int64_t n;
+    pg_report_list list;
 } audits;
 
 static int add_audit(const pg_audit_record *a, void *context)
@@ -196,44 +197,59 @@ static int add_audit(const pg_audit_record *a, void *context)
     audits *list = context;
     const pg_table_entry *e = &list->part->table->entries[list->entry];
     char anchor[PG_REPORT_ANCHOR], n[6][24];
-    pg_buf *out = &list->work->body, cell = PG_BUF_EMPTY;
+    pg_buf cell = PG_BUF_EMPTY;
     const int64_t counts[6] = {a->n, a->certified, a->broken, a->unbroken, a->published_broken, a->delta};
+    bool published = e->published >= 0 || a->published_broken > 0;
     for (size_t i = 0; i < 6; i++)
         snprintf(n[i], sizeof n[i], "%" PRId64, counts[i]);
     pg_buf_printf(&cell, "%s / %s", e->row, e->column);
-    const char *const texts[AUDIT_HEADS] = {cell.data,   a->level,
-                                            n[0],        n[1],
-                                            n[2],        n[3],
-                                            n[4],        a->has_delta ? n[5] : "",
-                                            a->settings, a->witness != NULL ? a->witness : "",
+    const char *const texts[AUDIT_HEADS] = {cell.data,
+                                            a->level,
+                                            n[0],
+                                            n[1],
+                                            n[2],
+                                            n[3],
+                                            published ? n[4] : "",
+                                            a->has_delta ? n[5] : "",
+                                            a->settings,
+                                            a->witness != NULL ? a->witness : "",
                                             a->finished};
-    if (list->n++ == 0) {
-        pg_report_heading("Audits", out);
-        pg_report_list_begin(audit_heads, AUDIT_HEADS, out);
-    }
     pg_report_anchor(list->part, list->entry, anchor);
-    pg_report_list_row(texts, AUDIT_HEADS, anchor, out);
+    int code = pg_buf_check(&cell);
+    if (code == PG_OK)
+        pg_report_list_row(&list->list, texts, anchor);
     pg_buf_release(&cell);
-    return PG_OK;
+    return code;
 }
 
 /* ---- Both ---------------------------------------------------------------------------------------------------------------- */
 
-static int add_cell(pg_report_work *work, const pg_report_part *part, size_t i)
+static int count_audit(const pg_audit_record *a, void *context)
 {
+    (void)a;
+    ++*(int64_t *)context;
+    return PG_OK;
+}
+
+static int add_cell(pg_report_work *work, const pg_report_part *part, const pg_report_cells *cells, size_t i)
+{
+    int64_t audited = 0;
     char anchor[PG_REPORT_ANCHOR];
     pg_buf details = PG_BUF_EMPTY;
     pg_cell_result result;
     int code = pg_store_cell(work->store, part->ids[i], &result);
     if (code != PG_OK)
         return code;
-    code = add_details(work, &result, &details);
+    if (result.n == 0)
+        code = pg_store_each_audit(work->store, part->ids[i], count_audit, &audited);
+    if (code == PG_OK)
+        code = add_details(work, &result, &details);
     if (code == PG_OK)
         code = pg_buf_check(&details);
     pg_report_anchor(part, i, anchor);
     if (code == PG_OK)
-        pg_report_cell(part->table, &part->table->entries[i], anchor, part->ids[i], pg_cell_state_name(result.state), &details,
-                       &work->body);
+        pg_report_cell(cells, &part->table->entries[i], anchor, part->ids[i],
+                       audited > 0 ? "audited" : pg_cell_state_name(result.state), &details, &work->body);
     pg_cell_result_release(&result);
     pg_buf_release(&details);
     return code;
@@ -241,16 +257,19 @@ static int add_cell(pg_report_work *work, const pg_report_part *part, size_t i)
 
 int pg_report_add_cells(pg_report_work *work, const pg_report_part *part)
 {
-    audits list = {.work = work, .part = part};
+    audits list = {.part = part};
+    pg_report_cells cells;
     int code = PG_OK;
-    pg_report_cells_begin(part->table, &work->body);
+    pg_report_list_begin(&list.list, audit_heads, AUDIT_HEADS);
+    pg_report_cells_begin(part->table, &cells, &work->body);
     for (size_t i = 0; code == PG_OK && i < part->table->n_entries; i++)
-        code = add_cell(work, part, i);
+        code = add_cell(work, part, &cells, i);
     if (code == PG_OK)
-        code = pg_report_cells_end(part->table, &work->body);
+        code = pg_report_cells_end(&cells, &work->body);
     for (; code == PG_OK && list.entry < part->table->n_entries; list.entry++)
         code = pg_store_each_audit(work->store, part->ids[list.entry], add_audit, &list);
-    if (list.n > 0)
-        pg_report_list_end(&work->body);
+    if (list.list.rows > 0)
+        pg_report_heading("Audits", &work->body);
+    pg_report_list_end(&list.list, &work->body);
     return code;
 }

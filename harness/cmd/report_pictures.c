@@ -26,10 +26,13 @@ static int draw(pg_report_work *work, const pg_table *table, const pg_figure *fi
     if (code == PG_OK)
         code = pg_file_read(path.data, FIGURE_BYTES, &svg, &size);
     if (code == PG_OK)
-        pg_report_picture_add(
-            &(pg_report_picture){
-                .type = "image/svg+xml", .bytes = svg, .size = size, .name = figure->summary, .caption = figure->summary},
-            &work->body);
+        pg_report_picture_add(&(pg_report_picture){.type = "image/svg+xml",
+                                                   .bytes = svg,
+                                                   .size = size,
+                                                   .name = figure->summary,
+                                                   .caption = figure->summary,
+                                                   .file = figure->name},
+                              &work->body);
     free(svg);
     pg_buf_release(&path);
     return code;
@@ -89,7 +92,7 @@ static int add_figures(pg_report_work *work, int (*one)(pg_report_work *, const 
     pg_report_pictures_end(&work->body);
     if (code == PG_OK && left_out.size > 0) {
         pg_report_fold_begin("figures that are left out", false, &work->body);
-        pg_report_facts_begin(&work->body);
+        pg_report_facts_begin(false, &work->body);
         pg_buf_add(&work->body, left_out.data, left_out.size);
         pg_report_facts_end(&work->body);
         pg_report_fold_end(&work->body);
@@ -134,7 +137,9 @@ static int add_image(const pg_attack_row *a, void *context)
     char name[300], caption[300];
     bool fits = a->patch != NULL && a->patch_size == 3 * (size_t)s->height * (size_t)s->width && a->top >= 0 && a->left >= 0 &&
                 a->top + s->height <= s->image_height && a->left + s->width <= s->image_width;
-    if (s->n >= s->work->sheet || a->steps == 0 || !fits || s->work->picture_bytes > PG_REPORT_PICTURE_BYTES)
+    bool broken = a->before == a->label && a->after != a->label;
+    if (s->n >= s->work->sheet || a->steps == 0 || !fits || s->work->picture_bytes > PG_REPORT_PICTURE_BYTES ||
+        (s->work->broken_only && !broken))
         return PG_OK;
     int code = s->before ? pg_dataset_read_source(s->work->dataset, a->image, 1, s->pixels)
                          : pg_dataset_read(s->work->dataset, a->image, 1, s->pixels, NULL);
@@ -144,7 +149,6 @@ static int add_image(const pg_attack_row *a, void *context)
                    a->patch + (c * (size_t)s->height + y) * (size_t)s->width, (size_t)s->width);
     if (code == PG_OK)
         code = pg_image_encode(s->pixels, s->image_height, s->image_width, &png, &png_size);
-    bool broken = a->before == a->label && a->after != a->label;
     const char *label = class_name(s->info, a->label), *after = class_name(s->info, a->after);
     snprintf(name, sizeof name, "image %" PRId64 " with a patch of %d x %d pixels at row %d, column %d", a->image, s->height,
              s->width, a->top, a->left);
@@ -228,8 +232,9 @@ static int add_sheet(pg_report_work *work, const pg_report_part *part, size_t en
     if (code == PG_OK && s.n > 0) {
         if (*sheets == 0)
             pg_report_heading("Images under attack", &work->body);
-        pg_buf_printf(&title, "%s / %s: the first %d that %s worked on", part->table->entries[entry].row,
-                      part->table->entries[entry].column, s.n, pg_cell_result_setting(&r, "attack"));
+        pg_buf_printf(&title, "%s / %s: the first %d that %s %s", part->table->entries[entry].row,
+                      part->table->entries[entry].column, s.n, pg_cell_result_setting(&r, "attack"),
+                      work->broken_only ? "broke" : "worked on");
         pg_report_fold_begin(title.data, (*sheets)++ == 0, &work->body);
         pg_report_pictures_begin(true, &work->body);
         pg_buf_add(&work->body, s.out.data, s.out.size);

@@ -101,6 +101,8 @@ static void hostile_text_is_escaped_everywhere(void **state)
                       .metrics = &metric,
                       .n_metrics = 1};
     const char *const texts[2] = {hostile, hostile};
+    pg_report_cells cells;
+    pg_report_list list;
     pg_buf body, page, nothing;
     pg_buf_init(&body);
     pg_buf_init(&page);
@@ -111,17 +113,19 @@ static void hostile_text_is_escaped_everywhere(void **state)
     pg_report_heading(hostile, &body);
     pg_report_fold_begin(hostile, true, &body);
     pg_report_fold_end(&body);
-    pg_report_facts_begin(&body);
+    pg_report_facts_begin(true, &body);
     pg_report_fact(hostile, hostile, &body);
     pg_report_facts_end(&body);
-    pg_report_cells_begin(&table, &body);
-    pg_report_cell(&table, &entry, "a1", "0123456789abcdef", "new", &nothing, &body);
-    assert_int_equal(pg_report_cells_end(&table, &body), PG_OK);
-    pg_report_list_begin(texts, 2, &body);
-    pg_report_list_row(texts, 2, "a1", &body);
-    pg_report_list_end(&body);
+    pg_report_cells_begin(&table, &cells, &body);
+    pg_report_cell(&cells, &entry, "a1", "0123456789abcdef", "new", &nothing, &body);
+    assert_int_equal(pg_report_cells_end(&cells, &body), PG_OK);
+    pg_report_list_begin(&list, texts, 2);
+    pg_report_list_row(&list, texts, "a1");
+    pg_report_list_end(&list, &body);
     pg_report_picture_add(
-        &(pg_report_picture){.type = "image/png", .bytes = "x", .size = 1, .name = hostile, .caption = hostile}, &body);
+        &(pg_report_picture){
+            .type = "image/png", .bytes = "x", .size = 1, .name = hostile, .caption = hostile, .file = hostile},
+        &body);
     pg_report_section_end(&body);
     assert_int_equal(pg_report_page(hostile, &body, &page), PG_OK);
     assert_null(strstr(page.data, "<script>alert"));
@@ -157,9 +161,9 @@ static void every_number_of_the_table_is_in_the_page(void **state)
     }
     assert_true(numbers >= 16);
     /* and each row has its origin: id, hashes, attempt */
-    assert_int_equal(count(page, "<tr class=\"more\">"), 8);
-    assert_int_equal(count(page, "<dt>dataset.hash</dt>"), 8);
-    assert_true(count(page, "<th scope=\"col\">revision</th>") == 8);
+    assert_int_equal(count(page, "<tr class=\"more\">"), 16); /* the second table's cells, too */
+    assert_int_equal(count(page, "<dt>dataset.hash</dt>"), 16);
+    assert_true(count(page, "<th scope=\"col\">revision</th>") == 16);
     free(csv);
     free(page);
 }
@@ -177,6 +181,7 @@ static void the_best_and_the_publication_stand_beside(void **state)
     };
     const pg_metric *metrics[2];
     pg_buf out, nothing;
+    pg_report_cells cells;
     assert_int_equal(pg_metric_find("clean", &metrics[0]), PG_OK);
     assert_int_equal(pg_metric_find("certified", &metrics[1]), PG_OK);
     pg_table table = {
@@ -186,8 +191,9 @@ static void the_best_and_the_publication_stand_beside(void **state)
     for (int best = 0; best < 2; best++) {
         table.best = best;
         pg_buf_init(&out);
+        pg_report_cells_begin(&table, &cells, &out);
         for (size_t i = 0; i < 4; i++)
-            pg_report_cell(&table, &entries[i], "x", "0123456789abcdef", "done", &nothing, &out);
+            pg_report_cell(&cells, &entries[i], "x", "0123456789abcdef", "done", &nothing, &out);
         assert_int_equal(pg_buf_check(&out), PG_OK);
         assert_int_equal(count(out.data, "<b>"), best ? 4 : 0);
         assert_int_equal(count(out.data, "<b>20.00</b>") + count(out.data, "<b>9.00</b>") + count(out.data, "<b>5.00</b>") +
@@ -198,6 +204,77 @@ static void the_best_and_the_publication_stand_beside(void **state)
         pg_buf_release(&out);
     }
     pg_buf_release(&nothing);
+}
+
+/* A metric that no cell has, a column of a list without a text; a cell that has no number keeps its place in a shown one. */
+static void empty_columns_are_left_out(void **state)
+{
+    (void)state;
+    const pg_metric *metrics[3];
+    const pg_table_entry entries[] = {
+        {.row = "a", .column = "2", .expected = 9, .n = 9, .clean = 7, .attacked = -1, .certified = 3, .published = -1},
+        {.row = "b", .column = "2", .expected = 9, .n = 9, .clean = 7, .attacked = 5, .certified = 3, .published = -1},
+        {.row = "c", .column = "2", .expected = 9, .published = 8}, /* of no image */
+    };
+    static const char *const heads[] = {"first", "never", "last"}, *const row[] = {"1", "", "z"},
+                             *const other[] = {"", "", "y"};
+    pg_report_cells cells;
+    pg_report_list list;
+    pg_buf out = PG_BUF_EMPTY, nothing = PG_BUF_EMPTY;
+    assert_int_equal(pg_metric_find("clean", &metrics[0]), PG_OK);
+    assert_int_equal(pg_metric_find("attacked", &metrics[1]), PG_OK);
+    assert_int_equal(pg_metric_find("certified_published", &metrics[2]), PG_OK);
+    pg_table table = {
+        .row_key = "r", .column_key = "c", .entries = entries, .n_entries = 3, .metrics = metrics, .n_metrics = 3};
+    pg_report_cells_begin(&table, &cells, &out);
+    for (size_t i = 0; i < 3; i++)
+        pg_report_cell(&cells, &entries[i], "x", "0123456789abcdef", "done", &nothing, &out);
+    assert_int_equal(count(out.data, "data-l=\"clean\""), 3);
+    assert_int_equal(count(out.data, "data-l=\"under attack\""), 3);
+    assert_int_equal(count(out.data, "data-l=\"published\""), 0);
+    assert_int_equal(count(out.data, "<th scope=\"col\""), 5);
+    assert_int_equal(count(out.data, "colspan=\"5\""), 3);
+    assert_int_equal(pg_report_cells_end(&cells, &out), PG_OK);
+    pg_buf_clear(&out);
+    pg_report_list_begin(&list, heads, 3);
+    pg_report_list_row(&list, row, NULL);
+    pg_report_list_row(&list, other, NULL);
+    pg_report_list_end(&list, &out);
+    assert_null(strstr(out.data, "never"));
+    assert_int_equal(count(out.data, "<th scope=\"col\">"), 2);
+    assert_non_null(strstr(out.data, "<tr><td class=\"n\" data-v=\"1\">1</td><td>z</td></tr>"));
+    assert_non_null(strstr(out.data, "<tr><td></td><td>y</td></tr>"));
+    pg_buf_clear(&out);
+    pg_report_list_begin(&list, heads, 3);
+    pg_report_list_end(&list, &out); /* of no row */
+    assert_int_equal(out.size, 0);
+    pg_buf_release(&out);
+    pg_buf_release(&nothing);
+}
+
+/* Cells that -S made of the matrix file stand in a table of their own, once; those of the first table do not. */
+static void cells_of_other_values_are_there(void **state)
+{
+    (void)state;
+    char *page = report(scratch_path("m.toml"), "more.html"), *more = strstr(page, "with other values for -S</h2>");
+    assert_non_null(more);
+    assert_int_equal(count(more, "<tr class=\"more\">"), 8);
+    assert_int_equal(count(more, "<dt>seed</dt><dd>1</dd>"), 8);
+    assert_int_equal(count(page, "<dt>seed</dt><dd>1</dd>"), 8);
+    free(page);
+    run_matrix();
+    ok(program_run("t.db", "report %s --only patch=2 --force --no-figures -o %s", scratch_path("m.toml"),
+                   scratch_path("more.html")));
+    page = read_page("more.html");
+    assert_null(strstr(page, "with other values"));
+    assert_int_equal(count(page, "<tr class=\"more\">"), 4);
+    free(page);
+    ok(program_run("t.db", "report %s -S attack=random-search -S random-search.steps=2 -S seed=1 --force --no-figures -o %s",
+                   scratch_path("m.toml"), scratch_path("more.html")));
+    page = read_page("more.html");
+    assert_null(strstr(page, "with other values"));
+    assert_non_null(strstr(page, "<p>With keys replaced by -S: attack=random-search random-search.steps=2 seed=1"));
+    free(page);
 }
 
 /* The whole database has the figures that its table makes; the others say what they want. */
@@ -278,6 +355,11 @@ static void attacked_images_are_shown(void **state)
     pg_image_release(&image);
     free(png);
     free(page);
+    page = report("--sheet 3 --broken-only --no-figures", "sheet.html");
+    size_t shown = count(page, "src=\"data:image/png;base64,"), broken = count(page, ", broken: seen as ");
+    assert_int_equal(shown, broken);
+    assert_int_equal(count(page, "that random-search worked on"), 0);
+    free(page);
     page = report("--sheet 0 --no-figures", "sheet.html");
     assert_null(strstr(page, "<img"));
     free(page);
@@ -353,6 +435,17 @@ static void audits_are_listed(void **state)
     assert_non_null(strstr(page, "<a href=\"#s1c0\">mean / 2</a></td><td>feature</td><td class=\"n\" data-v=\"8\">8</td>"));
     assert_non_null(strstr(page, "<details id=\"s1c0\">"));
     free(page);
+    /* of cells that were audited only: of the matrix by -S, and in the whole database */
+    ok(program_run("a.db", "--quiet audit %s -S images=0:5 -S defense=mean -S patch=2", scratch_path("m.toml")));
+    for (int whole = 0; whole < 2; whole++) {
+        ok(program_run("a.db", "report %s --no-figures --force -o %s", whole ? "" : scratch_path("m.toml"),
+                       scratch_path("a.html")));
+        page = read_page("a.html");
+        assert_int_equal(count(page, "<span class=\"audited\">audited</span>"), 1);
+        assert_non_null(strstr(page, "</a></td><td>feature</td><td class=\"n\" data-v=\"5\">5</td>"));
+        assert_null(strstr(page, "(0 of 5)")); /* it is not called incomplete */
+        free(page);
+    }
 }
 
 static void nothing_is_overwritten_or_half_written(void **state)
@@ -385,6 +478,8 @@ int main(void)
         cmocka_unit_test(hostile_text_is_escaped_everywhere),
         cmocka_unit_test(every_number_of_the_table_is_in_the_page),
         cmocka_unit_test(the_best_and_the_publication_stand_beside),
+        cmocka_unit_test(empty_columns_are_left_out),
+        cmocka_unit_test(cells_of_other_values_are_there),
         cmocka_unit_test(the_whole_database_has_figures),
         cmocka_unit_test(the_policy_allows_what_stands_in_the_page_and_no_more),
         cmocka_unit_test(attacked_images_are_shown),
