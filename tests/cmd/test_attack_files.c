@@ -31,7 +31,7 @@ typedef struct row {
 static void attack(const char *out, const char *more)
 {
     int code = program_run("none.db", COMMON " --images %d:%d --attack lavan %s %s -o %s", FIRST, END,
-                           strstr(more, " steps=") ? "" : "--set steps=15", more, scratch_path(out));
+                           strstr(more, " steps=") ? "" : "--set steps=8", more, scratch_path(out));
     if (code != 0)
         print_error("%s\n", program_output);
     assert_int_equal(code, 0);
@@ -217,7 +217,7 @@ static void the_same_command_gives_the_same_bytes(void **state)
 static void black_boxes_run_without_gradients(void **state)
 {
     (void)state;
-    attack_null("null", "--images 0:20 --sheet 4");
+    attack_null("null", "--images 0:20 --sheet 1");
     assert_non_null(strstr(program_output, "accuracy under attack"));
     assert_int_equal(count_of("null", "broken"), 0);
 }
