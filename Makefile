@@ -59,7 +59,7 @@ vpath faults/%.c tests
 test_names = $(patsubst test_%.c,%,$(notdir $(1)))
 TORCH_TESTS := $(call test_names,$(shell grep -l '^/\* Loads libtorch' $(TEST_C)))
 TESTS_asan  := $(if $(ALL),,$(call test_names,$(shell grep -L '^/\* Loads libtorch\. \*/' $(TEST_C))))
-TESTS_tsan  := cache prefetch log merge null queue run store workers
+TESTS_tsan  := cache prefetch log merge null queue run store tasks workers
 ifneq ($(filter test tests,$(MAKECMDGOALS)),)
 ifneq ($(filter-out $(call test_names,$(TEST_C)),$(ONLY)),)
 $(error ONLY: no such test: $(filter-out $(call test_names,$(TEST_C)),$(ONLY)); right would be NAME of a tests/*/test_NAME.c)
