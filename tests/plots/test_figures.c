@@ -1,16 +1,13 @@
 /* Tests of what the figures show: the data of each from tables whose numbers are known, what they refuse, and names that would
  * be code elsewhere. The driver and the first figures: test_figure.c. */
-#include "harness/base/file.h"
 #include "plots/figure.h"
-#include "tests/support/scratch.h"
+#include "tests/support/figure_files.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
-
-static int keep_or_remove(void **state) { return getenv("PG_TEST_KEEP") != NULL ? 0 : scratch_remove(state); }
 
 static const pg_figure *figure_of(const char *name)
 {
@@ -19,13 +16,11 @@ static const pg_figure *figure_of(const char *name)
     return figure;
 }
 
-static char *read_file(const char *name, const char *end)
+static char *read_end(const char *name, const char *end)
 {
-    char path[600], *data;
-    size_t size;
-    snprintf(path, sizeof path, "%s/%s.%s", scratch_folder, name, end);
-    assert_int_equal(pg_file_read(path, 1 << 24, &data, &size), PG_OK);
-    return data;
+    char path[128];
+    snprintf(path, sizeof path, "%s.%s", name, end);
+    return read_file(path);
 }
 
 /* Block `index` of a data file, as gnuplot counts them: up to the next two blank lines, or the end. */
@@ -96,7 +91,7 @@ static void lines_go_by_the_number(void **state)
     };
     e[1].attacked = 400;
     assert_int_equal(draw("threshold", e, 6, "threshold"), PG_OK);
-    char *data = read_file("threshold", "tsv"), *script = read_file("threshold", "gp"), *svg = read_file("threshold", "svg");
+    char *data = read_end("threshold", "tsv"), *script = read_end("threshold", "gp"), *svg = read_end("threshold", "svg");
     expect_block(data, 0, "a title\tn = 1000 images;  bars: 95% Wilson intervals\tthreshold T, share of a class's evidence\n");
     /* clean: both rows, by the number; a cell without a number has no place */
     expect_block(data, 1,
@@ -141,7 +136,7 @@ static void bounds_and_sides_are_numbers(void **state)
     pg_table_entry e[] = {entry("clip", "0:15", 600, 100), entry("clip", "0:2.5", 500, 200), entry("clip", "-1:4", 550, 150),
                           entry("clip", "0:inf", 700, 0)};
     assert_int_equal(draw("clip", e, 4, "clip"), PG_OK);
-    char *data = read_file("clip", "tsv");
+    char *data = read_end("clip", "tsv");
     expect_block(data, 2, "clip\n2.5\t20.0000\t17.6377\t22.5919\t1000\n15\t10.0000\t8.2909\t12.0152\t1000\n");
     free(data);
     pg_table_entry p[] = {entry("mean", "5", 600, 100), entry("mean", "2.4%", 500, 200), entry("mean", "2x8", 400, 300)};
@@ -149,7 +144,7 @@ static void bounds_and_sides_are_numbers(void **state)
     p[2].patch_height = 2;
     p[2].patch_width = 8;
     assert_int_equal(draw("patch-size", p, 3, "patch"), PG_OK);
-    data = read_file("patch-size", "tsv");
+    data = read_end("patch-size", "tsv");
     char *clean = block(data, 1);
     assert_non_null(strstr(clean, "mean\n4\t40.0"));
     assert_non_null(strstr(clean, "\n5\t60.0"));
@@ -167,12 +162,12 @@ static void axes_say_what_they_count(void **state)
     pg_table_entry e[] = {entry("mean", "5", 600, 100), entry("mean", "3", 500, 200)};
     e[1].patch_height = e[1].patch_width = 3;
     assert_int_equal(draw("patch-size", e, 2, "patch"), PG_OK);
-    char *data = read_file("patch-size", "tsv");
+    char *data = read_end("patch-size", "tsv");
     assert_non_null(strstr(data, "\tpatch side (px)\n"));
     free(data);
     e[1].patch_width = 8;
     assert_int_equal(draw("patch-size", e, 2, "patch"), PG_OK);
-    data = read_file("patch-size", "tsv");
+    data = read_end("patch-size", "tsv");
     assert_non_null(strstr(data, "\tpatch side (px; not square: of a square of equal area)\n"));
     free(data);
 }
@@ -183,7 +178,7 @@ static char *script_of_bounds(const char *const *bounds, size_t n)
     for (size_t i = 0; i < n; i++)
         e[i] = entry("clip", bounds[i], 600, 100);
     assert_int_equal(draw("clip", e, n, "clip"), PG_OK);
-    return read_file("clip", "gp");
+    return read_end("clip", "gp");
 }
 
 /* Tics are where the values are, and their numbers do not cover each other. */
@@ -218,7 +213,7 @@ static double grey(long rgb)
 
 static void expect_greys_apart(const char *figure)
 {
-    char *script = read_file(figure, "gp"), *at = strstr(script, "array shade[");
+    char *script = read_end(figure, "gp"), *at = strstr(script, "array shade[");
     assert_non_null(at);
     at = strstr(at, "] = [") + 5;
     double greys[8];
@@ -240,7 +235,7 @@ static void notes_are_not_cut(void **state)
     pg_table_entry e[] = {entry("a", "5", 900, 100), published("b", "5", 700, 400)};
     e[1].n = 999;
     assert_int_equal(draw("trade-off", e, 2, "patch"), PG_OK);
-    char *data = read_file("trade-off", "tsv"), *svg = read_file("trade-off", "svg"), *note = strchr(data, '\t') + 1;
+    char *data = read_end("trade-off", "tsv"), *svg = read_end("trade-off", "svg"), *note = strchr(data, '\t') + 1;
     int width = 0;
     assert_int_equal(sscanf(strstr(svg, "width=\""), "width=\"%d\"", &width), 1);
     assert_true(strcspn(note, "\n") > 90);
@@ -256,7 +251,7 @@ static void equal_points_stand_side_by_side(void **state)
     pg_table_entry e[] = {entry("a", "5", 900, 100), entry("b", "5", 900, 100), entry("c", "5", 800, 100),
                           entry("a", "8", 900, 100)};
     assert_int_equal(draw("trade-off", e, 4, "patch"), PG_OK);
-    char *data = read_file("trade-off", "tsv");
+    char *data = read_end("trade-off", "tsv");
     static const char *const places[] = {"\t1\t0\n", "\t1\t1\n", "\t1\t0\n", "\t1\t0\n"};
     for (int i = 0; i < 4; i++) {
         char *point = block(data, 4 + i);
@@ -266,7 +261,7 @@ static void equal_points_stand_side_by_side(void **state)
     assert_non_null(strstr(data, ";  equal points side by side\n"));
     free(data);
     assert_int_equal(draw("trade-off", &e[1], 3, "patch"), PG_OK);
-    data = read_file("trade-off", "tsv");
+    data = read_end("trade-off", "tsv");
     assert_null(strstr(data, "side by side"));
     free(data);
 }
@@ -276,7 +271,7 @@ static void failure_cases_make_the_whole(void **state)
     (void)state;
     pg_table_entry e[] = {published("one", "0.3", 900, 100), published("one", "0", 900, 400), entry("proof", "0", 900, 100)};
     assert_int_equal(draw("failure-cases", e, 3, "threshold"), PG_OK);
-    char *data = read_file("failure-cases", "tsv"), *svg = read_file("failure-cases", "svg");
+    char *data = read_end("failure-cases", "tsv"), *svg = read_end("failure-cases", "svg");
     expect_block(data, 1, "1\tone\n");
     expect_block(data, 2,
                  "1\t0\t40.0000\t0.0000\t15.0000\t30.0000\t15.0000\t1000\n"
@@ -296,7 +291,7 @@ static void the_front_is_what_nothing_beats(void **state)
     pg_table_entry e[] = {entry("a", "5", 900, 100), entry("b", "5", 700, 400),     entry("c", "5", 650, 350),
                           entry("d", "5", 500, 600), published("e", "5", 800, 700), entry("none", "5", 950, 0)};
     assert_int_equal(draw("trade-off", e, 6, "patch"), PG_OK);
-    char *data = read_file("trade-off", "tsv"), *script = read_file("trade-off", "gp");
+    char *data = read_end("trade-off", "tsv"), *script = read_end("trade-off", "gp");
     expect_block(data, 1, "1\tpatch 5\n");
     expect_block(data, 2,
                  "90.0000\t0.0000\n90.0000\t10.0000\n70.0000\t10.0000\n70.0000\t40.0000\n50.0000\t40.0000\n50.0000\t60.0000\n"
@@ -320,7 +315,7 @@ static void broken_certificates_stand_out(void **state)
     e[0].attacked = 150;
     e[2].attacked = 310;
     assert_int_equal(draw("certified-attacked", e, 3, "patch"), PG_OK);
-    char *data = read_file("certified-attacked", "tsv");
+    char *data = read_end("certified-attacked", "tsv");
     assert_non_null(strstr(data, "no certificate is broken"));
     expect_block(data, 1, "1\tmean, patch 5\n2\tclip, patch 5\n");
     expect_block(data, 5, "1\t10.0000\t90.0000\n2\t30.0000\t80.0000\n");
@@ -329,7 +324,7 @@ static void broken_certificates_stand_out(void **state)
     e[2].attacked = 290; /* fewer than are certified: there is one that is broken, counted or not */
     e[0].broken = 1;
     assert_int_equal(draw("certified-attacked", e, 3, "patch"), PG_OK);
-    data = read_file("certified-attacked", "tsv");
+    data = read_end("certified-attacked", "tsv");
     assert_non_null(strstr(data, "BROKEN certificates in 2 of 2 lines"));
     expect_block(data, 6, "1\t10.0000\n2\t30.0000\n");
     assert_int_equal(draw("certified-attacked", &e[1], 1, "patch"), PG_EINPUT);
@@ -346,7 +341,7 @@ static void training_is_drawn_by_epoch(void **state)
     pg_table table = {.title = "other", .networks = nets, .n_networks = 2};
     assert_true(figure_of("training")->reads & PG_READS_TRAINING);
     assert_int_equal(pg_figure_draw(figure_of("training"), &table, scratch_folder), PG_OK);
-    char *data = read_file("training", "tsv");
+    char *data = read_end("training", "tsv");
     expect_block(data, 1, "one: 75.0% after 3 epochs\n1\t2.5\t25.0000\t0\n2\t1.5\tnan\t0\n3\t1\t75.0000\t1\n");
     assert_null(strstr(data, "imported"));
     table.networks = &nets[1];
@@ -376,7 +371,7 @@ static void times_are_those_of_an_image(void **state)
     pg_table table = {.title = "a title", .times = times, .n_times = 2};
     assert_true(figure_of("time")->reads & PG_READS_TIMES);
     assert_int_equal(pg_figure_draw(figure_of("time"), &table, scratch_folder), PG_OK);
-    char *data = read_file("time", "tsv");
+    char *data = read_end("time", "tsv");
     expect_block(data, 1, "1\tnet\tcpu, 2 threads, 12 cells at once\n2\tnull, mean\tcpu, 1 thread, one defense\n");
     expect_block(data, 2, "1\t0.01\t20\t2.5\t200\n2\t0\t1\t0.1\t100\n");
     expect_greys_apart("time");
@@ -409,7 +404,7 @@ static void maps_say_how_much_of_the_field_counts(void **state)
     const pg_figure *figure = figure_of("receptive-field-map");
     assert_true(figure->computes && figure->reads == PG_READS_MAPS);
     assert_int_equal(pg_figure_draw(figure, &table, scratch_folder), PG_OK);
-    char *data = read_file(figure->name, "tsv"), *script = read_file(figure->name, "gp");
+    char *data = read_end(figure->name, "tsv"), *script = read_end(figure->name, "gp");
     expect_block(data, 1,
                  "1\tsquare\tfield (frame): 3 x 3 px\thalf within 1 x 1 px; outside: 8.3%\n"
                  "2\tband\tfield (frame): 5 x 4 px\thalf within 5 x 2 px; outside: nothing\n");
@@ -486,8 +481,8 @@ static void names_are_never_code_in_any_figure(void **state)
             char path[600];
             snprintf(path, sizeof path, "%s/pwned", scratch_folder);
             assert_int_not_equal(access(path, F_OK), 0);
-            char *svg = read_file(figure->name, "svg"), *script = read_file(figure->name, "gp"),
-                 *pdf = read_file(figure->name, "pdf");
+            char *svg = read_end(figure->name, "svg"), *script = read_end(figure->name, "gp"),
+                 *pdf = read_end(figure->name, "pdf");
             assert_null(strstr(script, "pwned"));
             assert_null(strstr(script, "script>x"));
             assert_null(strstr(svg, "<script>x"));
