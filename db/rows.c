@@ -239,6 +239,9 @@ static const pg_db_column dataset_columns[] = {DATASET(COLUMN){NULL}};
 
 #define SELECT_CELL "SELECT c.cell, c.checksum" CELL(C_NAME) " FROM cell c WHERE "
 const char pg_db_select_cell[] = SELECT_CELL "c.cell = :cell";
+const char pg_db_select_line[] = "SELECT c.cell, c.checksum" CELL(
+    C_NAME) ", t.n, t.failed, t.clean, t.certified, t.attacked_n, t.attacked, t.published, t.cases"
+            " FROM cell c JOIN total t ON t.cell = c.cell WHERE c.cell = :cell";
 const char pg_db_select_cell_by_id[] = SELECT_CELL "c.cell_id = :cell_id";
 const char pg_db_select_plan_cells[] = "SELECT f.forward_key, f.canonical" CELL(C_NAME)
     DATASET(D_NAME) " FROM plan_cell p"
@@ -263,6 +266,32 @@ bool pg_db_read_cell(sqlite3_stmt *row, pg_store_cell_row *out)
 {
     pg_db_read(row, 2, cell_columns, out);
     return strlen(out->cell_id) == PG_HASH_HEX - 1 && pg_db_cell_checksum(out) == sqlite3_column_int64(row, 1);
+}
+
+bool pg_db_read_line(sqlite3_stmt *row, pg_cell_line *out)
+{
+    pg_store_cell_row of_cell;
+    int64_t totals[8];
+    bool good = pg_db_read_cell(row, &of_cell);
+    for (int i = 0; i < 8; i++)
+        totals[i] = sqlite3_column_int64(row, 2 + CELLS + i);
+    *out = (pg_cell_line){.cell_id = of_cell.cell_id,
+                          .settings = of_cell.settings,
+                          .details = of_cell.details,
+                          .first = of_cell.first,
+                          .images = of_cell.count,
+                          .has_delta = of_cell.has_delta,
+                          .n = totals[0],
+                          .clean = totals[2],
+                          .certified = totals[3],
+                          .attacked_n = totals[4],
+                          .attacked = totals[5],
+                          .certified_published = totals[7] > 0 ? totals[6] : -1};
+    out->state = out->n == out->images ? PG_CELL_DONE
+                 : totals[1] > 0       ? PG_CELL_FAILED
+                 : out->n > 0          ? PG_CELL_PARTIAL
+                                       : PG_CELL_NEW;
+    return good;
 }
 
 bool pg_db_read_known_cell(sqlite3_stmt *row, pg_store_cell_row *of_cell, pg_store_forward_row *forward)

@@ -20,13 +20,9 @@ void pg_settings_add(pg_buf *text, const char *key, const char *value)
     pg_buf_puts(text, "\n");
 }
 
-/* Undoes the escapes of one line in place and cuts it at its "=". */
-static int split_line(char *line, pg_setting *out)
+/* Undoes the escapes of a value in place. */
+static void unescape(char *value)
 {
-    char *value = strchr(line, '=');
-    if (!value)
-        return pg_fail(PG_EDAMAGED, "settings: line \"%.60s\" has no '='", line);
-    *value++ = 0;
     char *to = strchr(value, '\\');
     for (const char *from = to; from && *from; from++) {
         if (*from == '\\' && (from[1] == 'n' || from[1] == '\\'))
@@ -36,8 +32,6 @@ static int split_line(char *line, pg_setting *out)
     }
     if (to)
         *to = 0;
-    *out = (pg_setting){.key = line, .value = value};
-    return PG_OK;
 }
 
 /* Settings that ascend from `at` on end here. */
@@ -60,29 +54,42 @@ static void sort(pg_setting *settings, size_t n, pg_setting *room)
     }
 }
 
+/* Room for the lines of texts, and how many there are. */
+static size_t measure(const char *const *texts, size_t n_texts, size_t *lines)
+{
+    size_t size = 0;
+    for (size_t t = 0; t < n_texts; t++)
+        for (const char *at = texts[t], *end; *at; at = *end ? end + 1 : end) {
+            end = strchrnul(at, '\n');
+            size += (size_t)(end - at) + 1 + PG_KEY_LONGER;
+            ++*lines;
+        }
+    return size;
+}
+
 int pg_settings_parse(const char *const *texts, size_t n_texts, pg_setting **out, size_t *n)
 {
-    pg_buf today = PG_BUF_EMPTY;
-    for (size_t t = 0; t < n_texts; t++)
-        pg_lines_today(texts[t], &today);
-    size_t lines = 0, found = 0;
-    for (const char *c = today.data; *c; c++)
-        lines += *c == '\n';
-    pg_setting *settings = pg_buf_check(&today) == PG_OK ? malloc(2 * lines * sizeof *settings + today.size + 1) : NULL;
-    if (!settings) {
-        pg_buf_release(&today);
+    size_t lines = 0, found = 0, size = measure(texts, n_texts, &lines);
+    pg_setting *settings = malloc(2 * lines * sizeof *settings + size + 1);
+    if (!settings)
         return pg_fail(PG_ENOMEM, "settings: out of memory");
-    }
-    char *at = memcpy(settings + 2 * lines, today.data, today.size + 1);
-    pg_buf_release(&today);
-    for (char *line = at, *end; *line; line = end) {
-        end = strchr(line, '\n'); /* pg_lines_today ends every line */
-        *end++ = 0;
-        if (split_line(line, &settings[found++]) != PG_OK) {
-            free(settings);
-            return PG_EDAMAGED;
+    char *to = (char *)(settings + 2 * lines);
+    for (size_t t = 0; t < n_texts; t++)
+        for (const char *at = texts[t], *end; *at; at = *end ? end + 1 : end) {
+            end = strchrnul(at, '\n');
+            char *line = to;
+            to = pg_line_today(at, end, to);
+            *to++ = 0;
+            char *value = strchr(line, '=');
+            if (!value) {
+                int code = pg_fail(PG_EDAMAGED, "settings: line \"%.60s\" has no '='", line);
+                free(settings);
+                return code;
+            }
+            *value++ = 0;
+            unescape(value);
+            settings[found++] = (pg_setting){.key = line, .value = value};
         }
-    }
     sort(settings, found, settings + lines);
     *out = settings;
     *n = found;

@@ -102,6 +102,44 @@ const char *pg_cell_result_setting(const pg_cell_result *result, const char *key
 int pg_store_list(pg_store *store, int state, int64_t most, int (*each)(const pg_cell_result *result, void *context),
                   void *context, int64_t *matching) PG_MUST_USE;
 
+/* The keys of settings and details that cells have (value ""), those of one cell, and the values of one key; without a dot and
+ * no key of its own, it is an option of the defense or the attack, and comes as the full keys that there are. Sorted. */
+int pg_store_each_key(pg_store *store, int (*each)(const char *key, const char *value, void *context),
+                      void *context) PG_MUST_USE;
+int pg_store_keys_of(pg_store *store, int64_t cell, int (*each)(const char *key, const char *value, void *context),
+                     void *context) PG_MUST_USE;
+int pg_store_each_value(pg_store *store, const char *key, int (*each)(const char *key, const char *value, void *context),
+                        void *context) PG_MUST_USE;
+
+/* What a cell has to have: any of these settings, or no such key. */
+typedef struct pg_cell_term {
+    const pg_setting *any;
+    size_t n;
+    const char *or_without; /* NULL: it has to have one */
+} pg_cell_term;
+/* Numbers of cells in a store, ascending: in the order of creation. Begins as zero. */
+typedef struct pg_cell_set {
+    int64_t *cells;
+    size_t n, room;
+} pg_cell_set;
+/* The cells in a state (-1: any) that have all of the terms; *new* inside, pg_cell_set_release, also after a failure. */
+int pg_store_choose(pg_store *store, int state, const pg_cell_term *terms, size_t n, pg_cell_set *out) PG_MUST_USE;
+void pg_cell_set_release(pg_cell_set *set);
+
+/* A cell as a list shows it: totals instead of sums, which `db check` compares. Texts are as they are stored, for
+ * pg_settings_parse. */
+typedef struct pg_cell_line {
+    const char *cell_id;
+    pg_cell_state state;
+    int64_t first, images, n, clean, certified, attacked_n, attacked; /* as in pg_cell_result */
+    int64_t certified_published;                                      /* -1: the rule has none */
+    bool has_delta;
+    const char *settings, *details;
+} pg_cell_line;
+/* Lines of cells; borrowed during the call, which is to be short: the store is locked. PG_EDAMAGED. */
+int pg_store_each_line(pg_store *store, const int64_t *cells, size_t n, int (*each)(const pg_cell_line *line, void *context),
+                       void *context) PG_MUST_USE;
+
 /* Full id of the one cell whose id starts with `prefix` (at least 4 digits). PG_EMISSING, or PG_EINPUT where several do. */
 int pg_store_resolve(pg_store *store, const char *prefix, char cell_id[PG_HASH_HEX]) PG_MUST_USE;
 

@@ -20,6 +20,7 @@ void pg_tabular_init(pg_tabular *t, pg_table_format format, size_t columns, size
     pg_buf_init(&t->head);
     pg_buf_init(&t->notes);
     pg_buf_init(&t->text);
+    pg_buf_init(&t->heads);
 }
 
 void pg_tabular_release(pg_tabular *t)
@@ -27,6 +28,7 @@ void pg_tabular_release(pg_tabular *t)
     pg_buf_release(&t->head);
     pg_buf_release(&t->notes);
     pg_buf_release(&t->text);
+    pg_buf_release(&t->heads);
     free(t->cells);
     *t = (pg_tabular){.columns = 0};
 }
@@ -393,18 +395,32 @@ static void put_csv_row(const pg_tabular *g, size_t row, pg_buf *out)
     pg_buf_puts(out, "\n");
 }
 
+/* What stands before a value: ", \"head\": ", of each column, made once. */
+static void make_json_heads(pg_tabular *g)
+{
+    pg_buf_clear(&g->heads);
+    for (size_t c = 0; c < g->columns; c++) {
+        pg_buf_puts(&g->heads, c > 0 ? ", \"" : "{\"");
+        put_quoted(text_at(g, 0, c), true, &g->heads);
+        pg_buf_add(&g->heads, "\": ", sizeof "\": "); /* with the zero byte */
+    }
+    g->text.failed |= g->heads.failed;
+}
+
 static void put_json_row(const pg_tabular *g, size_t row, pg_buf *out)
 {
+    const char *head = g->heads.data;
     for (size_t c = 0; c < g->columns; c++) {
         const pg_tabular_cell *cell = cell_at(g, row, c);
-        pg_buf_puts(out, c > 0 ? ", \"" : "{\"");
-        put_quoted(text_at(g, 0, c), true, out);
-        pg_buf_puts(out, cell->kind == PG_TABULAR_WORDS ? "\": \"" : "\": ");
-        if (cell->kind == PG_TABULAR_WORDS)
+        size_t size = strlen(head);
+        pg_buf_add(out, head, size);
+        head += size + 1;
+        if (cell->kind == PG_TABULAR_WORDS) {
+            pg_buf_add(out, "\"", 1);
             put_quoted(g->text.data + cell->at, true, out);
-        else
+            pg_buf_add(out, "\"", 1);
+        } else
             pg_buf_puts(out, cell->kind == PG_TABULAR_ABSENT ? "null" : g->text.data + cell->at);
-        pg_buf_puts(out, cell->kind == PG_TABULAR_WORDS ? "\"" : "");
     }
     pg_buf_puts(out, "}");
 }
@@ -421,6 +437,8 @@ void pg_tabular_flush(pg_tabular *g, pg_buf *out)
         pg_buf_printf(out, "{\"form\": \"%s\", \"version\": 1, \"rows\": ", g->form);
     if (g->written == 0 && json)
         pg_buf_puts(out, "[");
+    if (g->written == 0 && !csv)
+        make_json_heads(g);
     g->written += g->written == 0;
     for (size_t row = 1; row < g->n / g->columns; row++, g->written++) {
         if (json)

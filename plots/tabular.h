@@ -52,7 +52,8 @@ typedef struct pg_tabular {
     const char *absent;    /* what text has for an absent cell */
     pg_buf head, notes;    /* lines; of notes in text, Markdown and LaTeX only */
     /* the inside */
-    pg_buf text; /* of all cells, each behind a zero byte */
+    pg_buf text;  /* of all cells, each behind a zero byte */
+    pg_buf heads; /* as JSON has them before values, each with a zero byte behind it */
     pg_tabular_cell *cells;
     size_t n, capacity;
     pg_tabular_row_kind next; /* kind of the row that begins */

@@ -67,33 +67,45 @@ static bool is_listed(const char *key, size_t size, const char *dot)
     return false;
 }
 
+/* Appends the line from..end, without its line end, with the names of today or of the store; behind it. */
+static char *translate_line(const char *from, const char *end, bool to_store, char *to)
+{
+    const char *equals = from, *dot = NULL;
+    for (; equals < end && *equals != '='; equals++)
+        if (*equals == '.')
+            dot = equals;
+    size_t length = (size_t)(equals - from);
+    char key[PG_KEY_MAX], room[PG_KEY_MAX], value[PG_KEY_MAX];
+    if (equals == end || length >= sizeof key || !is_listed(from, length, dot))
+        return mempcpy(to, from, (size_t)(end - from));
+    memcpy(key, from, length);
+    key[length] = 0;
+    const char *other = translate(key, to_store, room), *text = equals + 1;
+    size_t size = (size_t)(end - text);
+    to = stpcpy(stpcpy(to, other), "=");
+    if (size >= sizeof value)
+        return mempcpy(to, text, size);
+    memcpy(value, text, size);
+    value[size] = 0;
+    return stpcpy(to, translate_value(to_store ? key : other, value, to_store));
+}
+
+char *pg_line_today(const char *from, const char *end, char *to) { return translate_line(from, end, false, to); }
+
 static void add_lines(const char *lines, bool to_store, pg_buf *out)
 {
+    static const char longer[PG_KEY_LONGER + 1];
     for (const char *end; *lines; lines = *end ? end + 1 : end) {
-        const char *equals = lines, *dot = NULL;
-        for (; *equals && *equals != '=' && *equals != '\n'; equals++)
-            if (*equals == '.')
-                dot = equals;
-        end = strchrnul(equals, '\n');
-        size_t length = (size_t)(equals - lines);
-        char key[PG_KEY_MAX], room[PG_KEY_MAX], value[PG_KEY_MAX];
-        if (*equals != '=' || length >= sizeof key || !is_listed(lines, length, dot)) {
-            pg_buf_add(out, lines, (size_t)(end - lines));
-            pg_buf_puts(out, "\n");
-            continue;
-        }
-        memcpy(key, lines, length);
-        key[length] = 0;
-        const char *other = translate(key, to_store, room), *text = equals + 1;
-        pg_buf_printf(out, "%s=", other);
-        if ((size_t)(end - text) < sizeof value) {
-            memcpy(value, text, (size_t)(end - text));
-            value[end - text] = 0;
-            pg_buf_puts(out, translate_value(to_store ? key : other, value, to_store));
-        } else {
-            pg_buf_add(out, text, (size_t)(end - text));
-        }
-        pg_buf_puts(out, "\n");
+        end = strchrnul(lines, '\n');
+        size_t size = out->size;
+        pg_buf_add(out, lines, (size_t)(end - lines)); /* room for the line, */
+        pg_buf_add(out, longer, PG_KEY_LONGER + 1);    /* and for longer names */
+        if (out->failed)
+            return;
+        char *behind = translate_line(lines, end, to_store, out->data + size);
+        *behind++ = '\n';
+        *behind = 0;
+        out->size = (size_t)(behind - out->data);
     }
 }
 

@@ -89,6 +89,22 @@ static int keys_of_plan(const pg_plan *plan, list *out)
     return code;
 }
 
+/* The cells that are chosen from: of one of the two. */
+typedef struct source {
+    const pg_plan *plan;
+    pg_store *store;
+} source;
+
+static int values_of(const source *from, const char *key, list *out)
+{
+    return from->plan ? values_of_plan(from->plan, key, out) : pg_store_each_value(from->store, key, add, out);
+}
+
+static int keys_of(const source *from, list *out)
+{
+    return from->plan ? keys_of_plan(from->plan, out) : pg_store_each_key(from->store, add, out);
+}
+
 /* ---- Resolving ---- */
 
 static bool ends_with(const char *text, const char *end)
@@ -145,12 +161,12 @@ static void add_near(const char *name, const list *l, bool of_keys, pg_buf *out)
 
 enum { SHOWN = 12 };
 
-static int fail_key(const char *option, const char *given, const char *key, const pg_plan *plan)
+static int fail_key(const char *option, const char *given, const char *key, const source *from)
 {
     list keys = {0};
     pg_buf near;
     pg_buf_init(&near);
-    int code = keys_of_plan(plan, &keys);
+    int code = keys_of(from, &keys);
     if (code == PG_OK) {
         add_near(key, &keys, true, &near);
         code = pg_fail(PG_EINPUT, "%s %s: no cell has a setting '%s'%s", option, given, key, near.data);
@@ -191,7 +207,7 @@ static int term_of(const char *key, pg_only *only, pg_only_term **out)
     return PG_OK;
 }
 
-static int resolve_one(const char *option, const char *given, const pg_plan *plan, pg_only *out)
+static int resolve_one(const char *option, const char *given, const source *from, pg_only *out)
 {
     char key[PG_KEY_MAX], room[PG_KEY_MAX];
     const char *equals = strchr(given, '=');
@@ -203,9 +219,9 @@ static int resolve_one(const char *option, const char *given, const pg_plan *pla
     const pg_key *of_matrix = key_of_matrix(key);
     list values = {0}, pixels = {0};
     pg_only_term *term = NULL;
-    int code = values_of_plan(plan, key, &values);
+    int code = values_of(from, key, &values);
     if (code == PG_OK && strcmp(key, "patch") == 0)
-        code = values_of_plan(plan, "patch.px", &pixels);
+        code = values_of(from, "patch.px", &pixels);
     if (code == PG_OK)
         code = term_of(key, out, &term);
     bool found = code == PG_OK && of_matrix && of_matrix->fallback && strcmp(of_matrix->fallback, equals + 1) == 0;
@@ -226,19 +242,24 @@ static int resolve_one(const char *option, const char *given, const pg_plan *pla
         term->n = chosen.n;
     }
     if (code == PG_OK && !found)
-        code = values.n > 0 ? fail_value(option, given, key, equals + 1, &values) : fail_key(option, given, key, plan);
+        code = values.n > 0 ? fail_value(option, given, key, equals + 1, &values) : fail_key(option, given, key, from);
     release_list(&values);
     release_list(&pixels);
     return code;
 }
 
-int pg_only_resolve(const char *option, const pg_texts *given, const pg_plan *plan, pg_only *out)
+static int resolve(const char *option, const pg_texts *given, const source *from, pg_only *out)
 {
     int code = PG_OK;
     *out = (pg_only){0};
     for (size_t i = 0; code == PG_OK && i < given->n; i++)
-        code = resolve_one(option, given->items[i], plan, out);
+        code = resolve_one(option, given->items[i], from, out);
     return code;
+}
+
+int pg_only_resolve(const char *option, const pg_texts *given, const pg_plan *plan, pg_only *out)
+{
+    return resolve(option, given, &(source){.plan = plan}, out);
 }
 
 void pg_only_release(pg_only *only)
@@ -280,5 +301,61 @@ int pg_only_choose(const pg_texts *given, pg_plan *plan)
     if (code == PG_OK && pg_plan_count(plan) == 0)
         code = pg_fail(PG_EINPUT, "%s: no cell has all of what --only asks for", pg_plan_name(plan));
     pg_only_release(&only);
+    return code;
+}
+
+int pg_only_choose_stored(const char *option, const pg_texts *given, pg_store *store, int state, pg_cell_set *out)
+{
+    pg_only only;
+    *out = (pg_cell_set){0};
+    int code = resolve(option, given, &(source){.store = store}, &only);
+    pg_cell_term *terms = calloc(only.n + 1, sizeof *terms);
+    if (code == PG_OK && !terms)
+        code = no_memory();
+    for (size_t i = 0; code == PG_OK && i < only.n; i++)
+        terms[i] = (pg_cell_term){only.terms[i].of, only.terms[i].n, only.terms[i].absent ? only.terms[i].key : NULL};
+    if (code == PG_OK)
+        code = pg_store_choose(store, state, terms, only.n, out);
+    if (code == PG_OK && given->n > 0 && state < 0 && out->n == 0)
+        code = pg_fail(PG_EINPUT, "no cell has all of what %s asks for", option);
+    free(terms);
+    pg_only_release(&only);
+    return code;
+}
+
+typedef struct ids {
+    char (*of)[PG_HASH_HEX];
+    size_t n;
+} ids;
+
+static int add_id(const pg_cell_line *line, void *context)
+{
+    ids *out = context;
+    memcpy(out->of[out->n++], line->cell_id, PG_HASH_HEX);
+    return PG_OK;
+}
+
+int pg_only_each(const char *command, const char *cell, const pg_texts *only, pg_store *store,
+                 int (*each)(pg_store *store, const char *cell_id, void *context), void *context)
+{
+    if (!cell == (only->n == 0))
+        return pg_fail(PG_EUSAGE, "%s: %s", command,
+                       cell ? "CELL and --only: leave one of them out" : "CELL is missing, or --only");
+    char one[PG_HASH_HEX];
+    if (cell) {
+        int code = pg_store_resolve(store, cell, one);
+        return code == PG_OK ? each(store, one, context) : code;
+    }
+    pg_cell_set set = {0};
+    ids chosen = {0};
+    int code = pg_only_choose_stored("--only", only, store, -1, &set);
+    if (code == PG_OK && !(chosen.of = calloc(set.n + 1, sizeof *chosen.of)))
+        code = no_memory();
+    if (code == PG_OK)
+        code = pg_store_each_line(store, set.cells, set.n, add_id, &chosen);
+    for (size_t i = 0; code == PG_OK && i < chosen.n; i++)
+        code = each(store, chosen.of[i], context);
+    free(chosen.of);
+    pg_cell_set_release(&set);
     return code;
 }

@@ -32,5 +32,16 @@ bool pg_only_holds(const pg_only *only, const pg_setting *settings, size_t n);
 /* Leaves in the plan the cells that are chosen; all where nothing was given. Errors as above, and where no cell has all of it.
  */
 int pg_only_choose(const pg_texts *given, pg_plan *plan) PG_MUST_USE;
+/* The same of the cells of a store in a state (-1: any); `out` is *new* inside, pg_cell_set_release, also after a failure. */
+int pg_only_choose_stored(const char *option, const pg_texts *given, pg_store *store, int state, pg_cell_set *out) PG_MUST_USE;
+/* Calls `each` for the cell whose id begins with `cell`, or for all that --only chooses, in the order of creation: one of the
+ * two is given, else PG_EUSAGE in the name of the command. */
+int pg_only_each(const char *command, const char *cell, const pg_texts *only, pg_store *store,
+                 int (*each)(pg_store *store, const char *cell_id, void *context), void *context) PG_MUST_USE;
+/* The operand for it. */
+/* clang-format off */
+#define PG_CELL_ROW(at)                                                                                                   \
+    {0, NULL, "CELL", "a cell id or its first digits, at least four; `patchgauge ls` lists them", NULL, (at), PG_TEXT}
+/* clang-format on */
 
 #endif

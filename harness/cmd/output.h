@@ -7,6 +7,7 @@
 
 #include "harness/base/cli.h"
 #include "harness/base/file.h"
+#include "harness/base/json.h"
 #include "plots/tabular.h"
 
 typedef struct pg_output {
@@ -40,6 +41,9 @@ int pg_output_begin(pg_output *output, const char *const *inputs) PG_MUST_USE;
 int pg_output_rows(const pg_output *output, pg_tabular *rows) PG_MUST_USE;
 int pg_output_table(const pg_output *output, pg_tabular *table) PG_MUST_USE;
 int pg_output_text(const pg_output *output, const pg_buf *text) PG_MUST_USE; /* as it is */
+/* Prints a JSON array of objects in a format for programs. CSV has a column for each key that occurs, in the order in which
+ * keys come; an object within a row is spread into the row, a list is left out. Takes `rows` over; NULL: PG_ENOMEM. */
+int pg_output_json(const pg_output *output, const char *form, json_t *rows) PG_MUST_USE;
 /* Puts the file in its place, or, after a failure `code`, removes what there is of it. The code, or PG_EIO; harmless where
  * begin failed or was not called. */
 int pg_output_end(pg_output *output, int code) PG_MUST_USE;

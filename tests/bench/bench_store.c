@@ -38,7 +38,7 @@ static char *text_of(const char *lines, size_t size)
     pg_buf_init(&text);
     pg_buf_puts(&text, lines);
     for (int i = 0; text.size < size; i++)
-        pg_buf_printf(&text, "lavan.option%d=%d\n", i, i * 7);
+        pg_buf_printf(&text, "lavan.option%02d=%d\n", i, i * 7); /* sorted, as all texts are */
     must(pg_buf_check(&text), "text");
     return pg_buf_take(&text);
 }

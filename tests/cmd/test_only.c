@@ -96,6 +96,67 @@ static void what_no_cell_has_is_refused(void **state)
     expect_refused("--only seed=", "right would be KEY=VALUE");
 }
 
+/* ---- Cells of a database ---- */
+
+/* `ls` finds so many cells, each line with the text; the same `log` tells of. */
+static void expect_stored(const char *options, int cells, const char *text)
+{
+    int lines = 0, logs = 0;
+    assert_int_equal(program_run("db", "--quiet ls %s -f csv", options), 0);
+    for (const char *line = strchr(program_output, '\n') + 1; *line; line = strchr(line, '\n') + 1, lines++) {
+        const char *at = strstr(line, text);
+        if (!at || at > strchr(line, '\n'))
+            fail_msg("%s: '%s' is not in each line of\n%s", options, text, program_output);
+    }
+    if (lines != cells)
+        fail_msg("%s: %d cells, not %d:\n%s", options, lines, cells, program_output);
+    assert_int_equal(program_run("db", "--quiet log %s", options), 0);
+    for (const char *at = program_output; (at = strstr(at, "cell ")); at++)
+        logs += at == program_output || at[-1] == '\n';
+    assert_int_equal(logs, cells);
+}
+
+static void stored_cells_are_chosen_alike(void **state)
+{
+    (void)state;
+    assert_int_equal(program_run("db", "--quiet run %s", scratch_path("m.toml")), 0);
+    expect_stored("--only patch-space=image", 8, "");
+    expect_stored("--only defense=ds", 2, ",ds,");
+    expect_stored("--only defense=ds --only defense=mean", 4, "");
+    expect_stored("--only threshold=0.20", 2, ",robust-masking,");
+    expect_stored("--only robust-masking.threshold=0.2 --only batch=8", 1, ",8,");
+    expect_stored("--only patch=5x5 --only attacker=input --only delta=place", 6, ",5,");
+    expect_stored("--only patch=4x8", 2, ",4x8,");
+    assert_int_equal(program_run("db", "ls --only threshhold=0.2"), 2);
+    assert_non_null(strstr(program_output, "no cell has a setting 'threshhold'; did you mean 'threshold'?"));
+    assert_int_equal(program_run("db", "ls --only robust-masking.treshold=0.2"), 2);
+    assert_non_null(strstr(program_output, "did you mean 'robust-masking.threshold'?"));
+    assert_int_equal(program_run("db", "ls --only threshold=0.3"), 2);
+    assert_non_null(strstr(program_output, "of threshold there is 0, 0.2; did you mean '0.2'?"));
+    assert_int_equal(program_run("db", "log --only defense=mean --only threshold=0.2"), 2);
+    assert_non_null(strstr(program_output, "no cell has all of what --only asks for"));
+    assert_int_equal(program_run("db", "log"), 2);
+    assert_non_null(strstr(program_output, "log: CELL is missing, or --only"));
+    assert_int_equal(program_run("db", "--quiet ls --state failed --only defense=ds -f csv"), 0); /* none is */
+    assert_null(strchr(strchr(program_output, '\n') + 1, '\n'));
+}
+
+/* Only columns of what is listed; the default of a key that a store leaves out is no column. */
+static void columns_are_the_settings_that_occur(void **state)
+{
+    (void)state;
+    assert_int_equal(program_run("db", "--quiet ls --only defense=ds -f csv"), 0);
+    const char head[] =
+        "cell,state,asked,n,clean,certified,certified_published,attacked_n,attacked,attack,batch,dataset,defense,"
+        "ds.feature,ds.rule,ds.theta,dtype,images,";
+    assert_memory_equal(program_output, head, sizeof head - 1);
+    assert_null(strstr(program_output, "threshold"));
+    assert_int_equal(program_run("db", "--quiet ls --most 0 -f csv"), 0);
+    assert_non_null(strstr(program_output, ",robust-masking.threshold,"));
+    assert_null(strstr(program_output, ".version"));
+    assert_null(strstr(program_output, "window"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +164,8 @@ int main(void)
         cmocka_unit_test(keys_and_values_have_several_names),
         cmocka_unit_test(rows_like_a_cell_are_chosen_by_what_they_say),
         cmocka_unit_test(what_no_cell_has_is_refused),
+        cmocka_unit_test(stored_cells_are_chosen_alike),
+        cmocka_unit_test(columns_are_the_settings_that_occur),
     };
     return cmocka_run_group_tests(tests, setup, scratch_remove);
 }

@@ -95,6 +95,42 @@ static void test_status_counts(void **state)
     pg_store_close(store);
 }
 
+/* Rows of `ls` are the cells, with what the text says in percent. */
+static void test_rows_of_ls(void **state)
+{
+    (void)state;
+    json_error_t error;
+    pg_store_close(fill_all_states("no luck"));
+    assert_int_equal(program_run("t.db", "--quiet ls --most 0 -f json"), 0);
+    json_t *root = json_loads(program_output, 0, &error), *rows = json_object_get(root, "rows"), *row;
+    size_t i;
+    assert_string_equal(json_string_value(json_object_get(root, "form")), "ls");
+    assert_int_equal(json_array_size(rows), CELLS + 3);
+    static const char *const states[] = {"done", "done", "done", "partial", "failed", "new"};
+    json_array_foreach(rows, i, row)
+    {
+        int64_t n = at(row, NULL, "n");
+        char patch[8], defense[8];
+        snprintf(patch, sizeof patch, "%zu", i);
+        snprintf(defense, sizeof defense, "d%zu", i % 2);
+        assert_string_equal(json_string_value(json_object_get(row, "cell")), ids[i]);
+        assert_string_equal(json_string_value(json_object_get(row, "state")), states[i]);
+        assert_string_equal(json_string_value(json_object_get(row, "patch")), patch);
+        assert_string_equal(json_string_value(json_object_get(row, "defense")), defense);
+        assert_int_equal(n, i < 3 ? IMAGES : i < 5 ? CHUNK : 0);
+        assert_int_equal(at(row, NULL, "asked"), IMAGES);
+        const json_t *clean = json_object_get(row, "clean");
+        assert_true(n > 0 ? json_number_value(clean) == 50 : json_is_null(clean)); /* even images are right */
+    }
+    json_decref(root);
+    assert_int_equal(program_run("t.db", "--quiet ls --most 2 -f json-lines"), 0);
+    assert_non_null(strstr(program_output, ids[5]));
+    assert_null(strstr(program_output, ids[3]));
+    assert_int_equal(program_run("t.db", "--quiet ls --state failed -f csv"), 0);
+    assert_non_null(strstr(program_output, ids[4]));
+    assert_null(strstr(program_output, ids[0]));
+}
+
 /* The states that status counts are those that each cell has by its own sums. */
 static int count_state(const pg_cell_result *r, void *context)
 {
@@ -537,6 +573,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_status_counts, clean),
+        cmocka_unit_test_teardown(test_rows_of_ls, clean),
         cmocka_unit_test_teardown(test_states_agree, clean),
         cmocka_unit_test_teardown(test_time_left, clean),
         cmocka_unit_test_teardown(test_dead_workers, clean),
