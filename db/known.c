@@ -29,18 +29,12 @@ int pg_store_each_named(pg_store *store, const char *key, const char *value,
                         int (*each)(const pg_known_cell *cell, int64_t cells, void *context), void *context)
 {
     sqlite3_stmt *row = NULL;
-    pg_buf line = PG_BUF_EMPTY;
-    pg_buf_puts(&line, "\n");
-    pg_settings_add(&line, key, value);
-    int code = pg_buf_check(&line);
-    if (code == PG_OK)
-        code = pg_db_get(store,
-                         "SELECT max(c.cell), count(*) FROM cell c WHERE instr(char(10) || c.settings, :line)"
-                         " AND " HAS_OUTCOMES " GROUP BY c.forward ORDER BY 1",
-                         &row, PG_BIND(PG_V(line, (const char *)line.data)));
+    int code = pg_db_get(store,
+                         "SELECT max(c.cell), count(*) FROM cell_setting n JOIN cell c ON c.cell = n.cell"
+                         " WHERE n.key = :key AND n.value = :value AND " HAS_OUTCOMES " GROUP BY c.forward ORDER BY 1",
+                         &row, PG_BIND(PG_V(key, key), PG_V(value, value)));
     while (pg_db_next(store, row, "looking for cells by a name", &code))
         code = read_known(store, sqlite3_column_int64(row, 0), each, sqlite3_column_int64(row, 1), context);
-    pg_buf_release(&line);
     return code;
 }
 

@@ -317,8 +317,7 @@ typedef struct pg_known_cell {
     pg_store_cell_row cell;
     pg_store_forward_row forward; /* of this only what says the data set */
 } pg_known_cell;
-/* Cells with outcomes whose settings hold this value of this key, as the store names them: of each forward pass the newest, and
- * how many there are. */
+/* Cells with outcomes that have this value of this setting: of each forward pass the newest, and how many there are. */
 int pg_store_each_named(pg_store *store, const char *key, const char *value,
                         int (*each)(const pg_known_cell *cell, int64_t cells, void *context), void *context) PG_MUST_USE;
 /* Cells with outcomes of these settings, oldest first: one, unless contents or versions changed under the same names. */

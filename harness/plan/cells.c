@@ -245,9 +245,8 @@ static int make_details(pg_cell *c)
     pg_settings_add(&text, "model", f->info.model);
     pg_buf_printf(&text, "model.version=%d\n", f->info.model_version);
     pg_buf_printf(&text, "patch.px=%dx%d\nweights.hash=%s\n", c->patch_height, c->patch_width, f->info.hash);
-    pg_buf_printf(&text, "image.px=%dx%d\n", f->resize.from_height, f->resize.from_width);
     if (f->resize.from_height != f->dataset_height || f->resize.from_width != f->dataset_width)
-        pg_buf_printf(&text, "input.px=%dx%d\n", f->dataset_height, f->dataset_width);
+        pg_buf_printf(&text, "image.px=%dx%d\n", f->resize.from_height, f->resize.from_width);
     if (c->affected_height != c->patch_height || c->affected_width != c->patch_width)
         pg_buf_printf(&text, "affected.px=%dx%d\n", c->affected_height, c->affected_width);
     pg_buf_printf(&text, "window=%dx%d\n", c->window.height, c->window.width);

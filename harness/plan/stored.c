@@ -121,18 +121,18 @@ static void read_size(const char *text, int *height, int *width)
     }
 }
 
-/* Cells that were planned by an older program do not say the size. */
+/* 0 where the store was written by an older program. */
 static void fill_dataset_sizes(const content *c, const char *spec, pg_dataset_info *out)
 {
     const char *at = strchr(spec, '@');
+    out->height = out->source_height = c->dataset.dataset_height;
+    out->width = out->source_width = c->dataset.dataset_width;
+    if (!at)
+        return;
+    out->source_height = out->source_width = 0;
     read_size(fact(c, "image.px"), &out->source_height, &out->source_width);
-    if (at) { /* what is said behind it was read when the cell was planned */
-        if (pg_resized_parse(at + 1, out) != PG_OK)
-            out->height = out->width = 0;
-    } else {
-        out->height = out->source_height;
-        out->width = out->source_width;
-    }
+    if (pg_resized_parse(at + 1, out) != PG_OK) /* it was read when the cell was planned */
+        out->height = out->width = 0;
 }
 
 int pg_stored_dataset(pg_store *store, const char *spec, const char *hash, pg_dataset_info *out, bool *found)
