@@ -65,3 +65,17 @@ int pg_store_each_alike(pg_store *store, const char *settings, int (*each)(const
         code = read_known(store, sqlite3_column_int64(row, 0), pass_on, 1, &a);
     return code;
 }
+
+int pg_store_each_with(pg_store *store, const char *key, const char *value,
+                       int (*each)(const pg_known_cell *cell, void *context), void *context)
+{
+    alike a = {each, context};
+    sqlite3_stmt *row = NULL;
+    int code = pg_db_get(store,
+                         "SELECT c.cell FROM cell_setting n JOIN cell c ON c.cell = n.cell"
+                         " WHERE n.key = :key AND n.value = :value AND " HAS_OUTCOMES " ORDER BY 1",
+                         &row, PG_BIND(PG_V(key, key), PG_V(value, value)));
+    while (pg_db_next(store, row, "looking for cells by a name", &code))
+        code = read_known(store, sqlite3_column_int64(row, 0), pass_on, 1, &a);
+    return code;
+}

@@ -320,6 +320,9 @@ typedef struct pg_known_cell {
 /* Cells with outcomes that have this value of this setting: of each forward pass the newest, and how many there are. */
 int pg_store_each_named(pg_store *store, const char *key, const char *value,
                         int (*each)(const pg_known_cell *cell, int64_t cells, void *context), void *context) PG_MUST_USE;
+/* All of them, oldest first. */
+int pg_store_each_with(pg_store *store, const char *key, const char *value,
+                       int (*each)(const pg_known_cell *cell, void *context), void *context) PG_MUST_USE;
 /* Cells with outcomes of these settings, oldest first: one, unless contents or versions changed under the same names. */
 int pg_store_each_alike(pg_store *store, const char *settings, int (*each)(const pg_known_cell *cell, void *context),
                         void *context) PG_MUST_USE;

@@ -229,7 +229,7 @@ static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_ta
     entry->clean = result->clean;
     entry->certified = result->certified;
     entry->attacked = cell->forward->attack ? result->attacked : -1;
-    entry->through_mean = cell->forward->attack && strcmp(pg_forward_gradient(cell->forward), "mean") == 0;
+    entry->through_mean = cell->forward->attack && strcmp(pg_cell_value(cell, "attack.gradient"), "mean") == 0;
     entry->published = result->has_published ? result->certified_published : -1;
     entry->published_audited = -1;
     for (size_t i = 0; i < PG_TABLE_CASES; i++)

@@ -23,12 +23,14 @@ void pg_cell_release(pg_cell *c)
 
 static int resolve_defense(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
-    c->defense = pg_defense_find(pg_row_value(s, values, PG_KEY_DEFENSE));
+    c->defense = pg_cell_builder_defense(s, pg_row_value(s, values, PG_KEY_DEFENSE));
     char *pairs[PG_PAIRS_MAX];
     size_t n = 0, size = c->defense ? c->defense->module.config_size : 0;
     c->config = calloc(1, size ? size : 1);
     if (!c->defense || !c->config)
         return pg_fail(PG_ENOMEM, "out of memory");
+    if (pg_module_stands_in(&c->defense->module))
+        return PG_OK;
     int code = pg_row_pairs(s, values, c->defense->module.name, pairs, &n);
     if (code == PG_OK &&
         pg_module_configure(&c->defense->module, "defense", (const char *const *)pairs, n, c->config) != PG_OK) {
@@ -65,7 +67,8 @@ static bool refuse_any_batch(pg_cell_builder *s, const pg_toml_value **values, c
     return false;
 }
 
-/* Where size or geometry is not known: the pixels are as written, and what follows from them is left to the stored cell. */
+/* Where size, geometry or defense is not known: the pixels are as written, and what follows from them is left to the stored
+ * cell. */
 static void patch_of_unknown(pg_cell_builder *s, const pg_toml_value **values, pg_cell *c, bool *ok)
 {
     const pg_forward *f = c->forward;
@@ -96,7 +99,8 @@ static void resolve_patch(pg_cell_builder *s, const pg_toml_value **values, pg_c
     bool before = strcmp(pg_row_value(s, values, PG_KEY_PATCH_SPACE), "image") == 0;
     c->image_height = before ? f->resize.from_height : f->dataset_height;
     c->image_width = before ? f->resize.from_width : f->dataset_width;
-    if (!pg_forward_is_here(f) && (c->image_height == 0 || g.rows.positions == 0)) {
+    if (pg_module_stands_in(&c->defense->module) ||
+        (!pg_forward_is_here(f) && (c->image_height == 0 || g.rows.positions == 0))) {
         patch_of_unknown(s, values, c, ok);
         return;
     }
@@ -170,6 +174,12 @@ static void locality_text(const pg_cell *c, pg_buf *out)
         pg_buf_printf(out, "delta=place:%lld\n", (long long)c->locality.delta_grid);
 }
 
+static int stand_in_settings(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
+{
+    int code = pg_stand_in_settings(s, values, &c->defense->module, out);
+    return code == PG_OK && c->forward->attack ? pg_stand_in_settings(s, values, &c->forward->attack->module, out) : code;
+}
+
 int pg_cell_canonical(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, char **canonical,
                       char id[PG_HASH_HEX])
 {
@@ -183,7 +193,9 @@ int pg_cell_canonical(const pg_cell_builder *s, const pg_toml_value **values, co
         pg_cell_defended_text(s, values, c, &text);
     }
     locality_text(c, &text);
-    int code = pg_lines_canonical(&text);
+    int code = stand_in_settings(s, values, c, &text);
+    if (code == PG_OK)
+        code = pg_lines_canonical(&text);
     if (code == PG_OK)
         code = pg_hash_bytes(text.data, text.size, id);
     *canonical = pg_buf_take(&text);
@@ -208,7 +220,9 @@ static int make_settings(const pg_cell_builder *s, const pg_toml_value **values,
     }
     if (strcmp(c->forward->weights, "null") == 0) /* the null model has no file: its options are settings */
         pg_options_canonical(pg_model_find("null")->module.options, c->forward->info.config, "null.", true, &text);
-    int code = pg_lines_canonical(&text);
+    int code = stand_in_settings(s, values, c, &text);
+    if (code == PG_OK)
+        code = pg_lines_canonical(&text);
     c->settings = pg_buf_take(&text);
     pg_buf_release(&text);
     return code == PG_OK && !c->settings ? pg_fail(PG_ENOMEM, "out of memory") : code;
@@ -301,9 +315,9 @@ int pg_cell_builder_cell(pg_cell_builder *s, const pg_toml_value **values, pg_ce
     if (code == PG_OK && *ok)
         code = make_settings(s, values, out);
     bool stored = false;
-    if (code == PG_OK && *ok && !pg_forward_is_here(out->forward))
-        code = pg_cell_builder_stored(s, values, out, &stored);
-    out->absent = code == PG_OK && *ok && !pg_forward_is_here(out->forward) && !stored;
+    if (code == PG_OK && *ok && !pg_cell_is_here(out))
+        code = pg_cell_builder_stored(s, values, out, ok, &stored);
+    out->absent = code == PG_OK && *ok && !pg_cell_is_here(out) && !stored;
     if (code == PG_OK && *ok && !stored)
         code = pg_cell_canonical(s, values, out, &out->canonical, out->id);
     if (code == PG_OK && *ok && !stored)

@@ -128,6 +128,8 @@ static int fill_sizes(pg_forward *f)
     }
     if (f->data_where == PG_WHERE_NOWHERE)
         f->dataset_classes = g->classes;
+    if (f->weights_where == PG_WHERE_NOWHERE)
+        g->classes = f->dataset_classes;
     if (f->weights_where != PG_WHERE_STORE || !model || f->dataset_height == 0)
         return PG_OK;
     return model->geometry(f->info.config, f->dataset_height, f->dataset_width, g->classes, g);
@@ -303,7 +305,7 @@ static bool target_fits(pg_cell_builder *s, int line, const pg_cell *c, const pg
 /* Options of the attack, and whether it can work on this cell. */
 static int configure(pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_forward *f, bool *ok)
 {
-    const pg_attack *attack = pg_attack_find(pg_row_value(s, values, PG_KEY_ATTACK));
+    const pg_attack *attack = pg_cell_builder_attack_named(s, pg_row_value(s, values, PG_KEY_ATTACK));
     const pg_model *model = pg_model_find(f->info.model);
     char *pairs[PG_PAIRS_MAX];
     size_t n = 0;
@@ -317,11 +319,11 @@ static int configure(pg_cell_builder *s, const pg_toml_value **values, const pg_
         pg_problem(s->problems, line, "attack", "attack %s needs gradients, which model %s has not", attack->module.name,
                    f->info.model);
         fits = false;
-    } else if (code == PG_OK &&
+    } else if (code == PG_OK && !pg_module_stands_in(&attack->module) &&
                pg_module_configure(&attack->module, "attack", (const char *const *)pairs, n, f->attack_config) != PG_OK) {
         pg_problem(s->problems, line, "attack", "%s", pg_error_message());
         fits = false;
-    } else if (code == PG_OK && c->image_height > 0 &&
+    } else if (code == PG_OK && c->image_height > 0 && f->info.geometry.classes > 0 &&
                attack->check(f->attack_config, c->image_height, c->image_width, c->patch_height, c->patch_width,
                              f->info.geometry.classes) != PG_OK) {
         pg_problem(s->problems, line, "attack", "attack %s: %s", attack->module.name, pg_error_message());

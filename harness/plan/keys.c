@@ -140,8 +140,7 @@ static void check_images(pg_cell_builder *s, const pg_toml_value *v)
 
 static void check_defense(pg_cell_builder *s, const pg_toml_value *v)
 {
-    const pg_defense *defense = pg_defense_find(v->text);
-    if (!defense)
+    if (!pg_cell_builder_defense(s, v->text))
         pg_problem(s->problems, v->line, "defense", "%s", pg_error_message());
 }
 
@@ -165,7 +164,7 @@ static void check_known_value(pg_cell_builder *s, pg_key_id id, const pg_toml_va
     int height, width;
     switch (id) {
     case PG_KEY_ATTACK:
-        if (strcmp(v->text, "none") != 0 && !pg_attack_find(v->text))
+        if (strcmp(v->text, "none") != 0 && !pg_cell_builder_attack_named(s, v->text))
             pg_problem(s->problems, v->line, "attack", "%s", pg_error_message());
         break;
     case PG_KEY_BATCH:
@@ -217,6 +216,10 @@ static void check_option(pg_cell_builder *s, const pg_matrix_key *key)
     char *name = strndup(key->key, (size_t)(dot - key->key));
     const pg_module *module = name ? pg_modules_find(name, &kind) : NULL;
     _Alignas(max_align_t) unsigned char config[PG_CONFIG_MAX] = {0};
+    if (!module && name && pg_cell_builder_stands_in(s, name)) { /* what it takes is not known */
+        free(name);
+        return;
+    }
     if (!module) {
         module_names(names);
         const char *near = name ? pg_nearest(name, names) : NULL;

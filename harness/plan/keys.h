@@ -45,6 +45,15 @@ typedef struct pg_seen_file {
     pg_weights_info weights; /* with default options; of one that is not here without geometry but for its classes */
 } pg_seen_file;
 
+/* A defense or an attack that is not in this program, while the store has cells of it: it has a name, and version 0. Its
+ * options are not known, only those that the matrix and the stored cells name. */
+typedef struct pg_stand_in {
+    char *name; /* owned */
+    pg_defense defense;
+    pg_attack attack;
+} pg_stand_in;
+static inline bool pg_module_stands_in(const pg_module *module) { return module->version == 0; }
+
 /* Forward passes by what they were resolved from (rows with the same text share one without being resolved
  * again), and by id. */
 typedef struct pg_forward_name {
@@ -61,6 +70,8 @@ typedef struct pg_cell_builder {
     int key_of[PG_KEYS]; /* index into matrix->keys, -1: not given */
     pg_seen_file **files;
     size_t n_files;
+    pg_stand_in **stand_ins; /* owned by the plan */
+    size_t n_stand_ins;
     pg_forward **forwards; /* owned by the plan */
     size_t n_forwards;
     pg_forward_name *names; /* hash table */
@@ -69,13 +80,23 @@ typedef struct pg_cell_builder {
 /* Checks every key and every value of the matrix on its own; all faults go to problems. PG_ENOMEM only. */
 int pg_cell_builder_init(pg_cell_builder *builder, const pg_plan_request *request, const pg_matrix *matrix,
                          pg_problems *problems) PG_MUST_USE;
-/* Forwards are handed to the plan first. */
+/* Forwards and stand-ins are handed to the plan first. */
 void pg_cell_builder_release(pg_cell_builder *builder);
 
 /* Looked at once, then remembered. `hash`: the first digits of the one that is meant, "" for any. NULL with the message
  * recorded. Borrowed. */
 const pg_seen_file *pg_cell_builder_dataset(pg_cell_builder *builder, const char *spec, const char *hash);
 const pg_seen_file *pg_cell_builder_weights(pg_cell_builder *builder, const char *weights, const char *hash);
+
+/* The defense or the attack of this name, in this program or standing in (stand_in.c). NULL with the message recorded. */
+const pg_defense *pg_cell_builder_defense(pg_cell_builder *builder, const char *name);
+const pg_attack *pg_cell_builder_attack_named(pg_cell_builder *builder, const char *name);
+/* Whether the store has cells of a module of this name, and this program has none. */
+bool pg_cell_builder_stands_in(pg_cell_builder *builder, const char *name);
+void pg_stand_ins_free(pg_stand_in **stand_ins, size_t n);
+/* Options of a module that stands in, as the row gives them. */
+int pg_stand_in_settings(const pg_cell_builder *builder, const pg_toml_value **values, const pg_module *module,
+                         pg_buf *out) PG_MUST_USE;
 
 /* ---- In the place of files that are not here (stored.c) ---- */
 
@@ -86,12 +107,19 @@ int pg_stored_weights(pg_store *store, const char *weights, const char *hash, pg
 /* The cell becomes the stored one with these settings, these contents and these versions of modules; where there is none it is
  * left as it is, and *found is false. Of several, which differ by what was measured of the weights, the one with the largest
  * delta. For a cell with settings, some file of which is not here. */
-int pg_cell_builder_stored(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *cell, bool *found) PG_MUST_USE;
+int pg_cell_builder_stored(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *cell, bool *ok,
+                           bool *found) PG_MUST_USE;
 /* Says which files are not here. PG_EINPUT, all of them among the problems, where `nothing` of the matrix is stored. */
 int pg_cell_builder_tell(const pg_cell_builder *builder, size_t absent, bool nothing) PG_MUST_USE;
 static inline bool pg_forward_is_here(const pg_forward *f)
 {
     return f->data_where == PG_WHERE_HERE && f->weights_where == PG_WHERE_HERE;
+}
+/* All that the identity of the cell depends on is here, modules as well. */
+static inline bool pg_cell_is_here(const pg_cell *c)
+{
+    return pg_forward_is_here(c->forward) && !pg_module_stands_in(&c->defense->module) &&
+           !(c->forward->attack && pg_module_stands_in(&c->forward->attack->module));
 }
 /* The identity of a cell as far as its files are known: sorted lines, and their SHA-256. */
 int pg_cell_canonical(const pg_cell_builder *builder, const pg_toml_value **values, const pg_cell *cell, char **canonical,

@@ -28,6 +28,8 @@ struct pg_plan {
     char **axes;
     size_t n_axes;
     cell_place *places; /* hash table */
+    pg_stand_in **stand_ins;
+    size_t n_stand_ins;
 };
 
 /* ---- Cells by id ---- */
@@ -96,7 +98,7 @@ static int add_place(pg_plan *plan, const char *id, size_t at)
 static int identify_without_seed(const pg_cell *cell, char id[PG_HASH_HEX])
 {
     static const char line[] = "\nseed=";
-    const char *text = pg_forward_is_here(cell->forward) ? cell->canonical : cell->settings;
+    const char *text = pg_cell_is_here(cell) ? cell->canonical : cell->settings;
     const char *seed = strstr(text, line), *rest = seed ? strchr(seed + 1, '\n') : NULL;
     pg_hash *hash = NULL;
     int code = pg_hash_new(&hash);
@@ -225,6 +227,8 @@ static int resolve(pg_plan *plan, const pg_plan_request *request, const pg_matri
     plan->forwards = builder.forwards;
     plan->n_forwards = builder.n_forwards;
     builder.forwards = NULL;
+    plan->stand_ins = builder.stand_ins;
+    plan->n_stand_ins = builder.n_stand_ins;
     pg_cell_builder_release(&builder);
     if (code == PG_OK && problems->n > 0)
         code = report(problems);
@@ -291,6 +295,7 @@ void pg_plan_free(pg_plan *plan)
         HASH_DEL(plan->places, place);
         free(place);
     }
+    pg_stand_ins_free(plan->stand_ins, plan->n_stand_ins);
     free(plan->name);
     free(plan->matrix_text);
     free(plan->overrides);

@@ -194,43 +194,110 @@ int pg_stored_weights(pg_store *store, const char *weights, const char *hash, pg
 
 /* ---- Cells ---- */
 
+static bool is_among(const char *key, const char *const *keys)
+{
+    while (*keys && strcmp(*keys, key) != 0)
+        keys++;
+    return *keys;
+}
+
 typedef struct search {
     const pg_cell_builder *builder;
     const pg_toml_value **values;
     pg_cell *cell;
-    bool found;
+    const char *settings; /* of the row: the cell's own become those of what is found */
+    bool found, window_known;
+    pg_buf several; /* a line of a module that stands in, and values of it that fit */
 } search;
 
-/* Whether a line of the identity says what cannot be known here. */
-static bool is_unknown(const pg_cell *c, const char *key)
+static bool is_option_of(const pg_module *module, const char *key)
 {
-    const pg_forward *f = c->forward;
-    bool options = !pg_model_find(f->info.model) && strncmp(key, "model.", strlen("model.")) == 0;
-    return options || (strcmp(key, "window") == 0 && c->window.height == 0);
+    size_t length = strlen(module->name);
+    return pg_module_stands_in(module) && strncmp(key, module->name, length) == 0 && key[length] == '.';
 }
 
-/* Equal lines of both identities, but for those. */
-static int compare(const pg_cell *c, const char *ours, const char *theirs, bool *same)
+/* A line of settings or identity that a module which is not here would say. */
+static bool is_of_stand_in(const pg_cell *c, const char *key)
 {
-    pg_setting *a = NULL, *b = NULL;
-    size_t n_a = 0, n_b = 0, i = 0, k = 0;
-    int code = pg_settings_parse(&ours, 1, &a, &n_a);
-    if (code == PG_OK)
-        code = pg_settings_parse(&theirs, 1, &b, &n_b);
-    *same = code == PG_OK;
-    while (*same && (i < n_a || k < n_b)) {
-        if (i < n_a && is_unknown(c, a[i].key)) {
+    static const char *const of_attack[] = {"attack.plugin", "attack.version", NULL};
+    static const char *const of_defense[] = {"defense.plugin", "defense.version", "votes", NULL};
+    static const char *const of_both[] = {"attack.gradient", "attack.surrogate", NULL};
+    const pg_attack *attack = c->forward->attack;
+    bool no_defense = pg_module_stands_in(&c->defense->module), no_attack = attack && pg_module_stands_in(&attack->module);
+    return is_option_of(&c->defense->module, key) || (attack && is_option_of(&attack->module, key)) ||
+           (no_attack && is_among(key, of_attack)) || (no_defense && is_among(key, of_defense)) ||
+           ((no_attack || no_defense) && is_among(key, of_both));
+}
+
+/* Whether a line of the identity says what cannot be known here. */
+static bool is_unknown(const search *s, const char *key)
+{
+    const pg_cell *c = s->cell;
+    bool options = !pg_model_find(c->forward->info.model) && strncmp(key, "model.", strlen("model.")) == 0;
+    return options || (strcmp(key, "window") == 0 && !s->window_known) || is_of_stand_in(c, key);
+}
+
+static bool identities_agree(const search *s, const pg_setting *a, size_t n_a, const pg_setting *b, size_t n_b)
+{
+    size_t i = 0, k = 0;
+    bool same = true;
+    while (same && (i < n_a || k < n_b)) {
+        if (i < n_a && is_unknown(s, a[i].key)) {
             i++;
-        } else if (k < n_b && is_unknown(c, b[k].key)) {
+        } else if (k < n_b && is_unknown(s, b[k].key)) {
             k++;
         } else {
-            *same = i < n_a && k < n_b && strcmp(a[i].key, b[k].key) == 0 && strcmp(a[i].value, b[k].value) == 0;
+            same = i < n_a && k < n_b && strcmp(a[i].key, b[k].key) == 0 && strcmp(a[i].value, b[k].value) == 0;
             i++;
             k++;
         }
     }
+    return same;
+}
+
+/* Of a module that stands in, options that the row leaves out may be whatever they are. */
+static bool settings_agree(const search *s, const pg_setting *row, size_t n_row, const pg_setting *cell, size_t n_cell)
+{
+    const pg_cell *c = s->cell;
+    bool same = true;
+    size_t shared = 0;
+    for (size_t i = 0; same && i < n_cell; i++) {
+        const char *key = cell[i].key, *value = pg_settings_value(row, n_row, key);
+        bool option =
+            is_option_of(&c->defense->module, key) || (c->forward->attack && is_option_of(&c->forward->attack->module, key));
+        shared += *value != '\0' || *cell[i].value == '\0';
+        same = option ? !*value || pg_matrix_same_value(value, cell[i].value) : strcmp(value, cell[i].value) == 0;
+    }
+    return same && shared == n_row;
+}
+
+static int agree(const search *s, bool (*lists)(const search *, const pg_setting *, size_t, const pg_setting *, size_t),
+                 const char *ours, const char *theirs, bool *same)
+{
+    pg_setting *a = NULL, *b = NULL;
+    size_t n_a = 0, n_b = 0;
+    int code = pg_settings_parse(&ours, 1, &a, &n_a);
+    if (code == PG_OK)
+        code = pg_settings_parse(&theirs, 1, &b, &n_b);
+    *same = code == PG_OK && lists(s, a, n_a, b, n_b);
     free(a);
     free(b);
+    return code;
+}
+
+/* What a second cell of other options, or of another build, has in a line of a module that stands in. */
+static int tell_apart(search *s, const pg_setting *facts, size_t n)
+{
+    pg_setting *first = NULL;
+    size_t n_first = 0;
+    const char *text = s->cell->canonical;
+    int code = pg_settings_parse(&text, 1, &first, &n_first);
+    for (size_t i = 0; code == PG_OK && s->several.size == 0 && i < n_first; i++) {
+        const char *key = first[i].key, *other = pg_settings_value(facts, n, key);
+        if (is_of_stand_in(s->cell, key) && strcmp(first[i].value, other) != 0)
+            pg_buf_printf(&s->several, "%s %.12s and %.12s", key, first[i].value, other);
+    }
+    free(first);
     return code;
 }
 
@@ -252,19 +319,23 @@ static void take_locality(const pg_setting *facts, size_t n, const pg_known_cell
 }
 
 /* Texts and sizes of the stored cell. */
-static int take_texts(const pg_setting *facts, size_t n, const pg_known_cell *known, pg_cell *c)
+static int take_texts(const pg_setting *facts, size_t n, const pg_known_cell *known, bool window_known, pg_cell *c)
 {
-    char *canonical = strdup(known->cell.canonical), *details = strdup(known->cell.details);
-    free(c->canonical);
-    free(c->details);
-    c->canonical = canonical;
-    c->details = details;
+    const char *const from[] = {known->cell.canonical, known->cell.settings, known->cell.details};
+    char **const to[] = {&c->canonical, &c->settings, &c->details};
+    bool good = true;
+    for (int i = 0; i < 3; i++) {
+        char *copy = strdup(from[i]);
+        good = good && copy;
+        free(*to[i]);
+        *to[i] = copy;
+    }
     memcpy(c->id, known->cell.cell_id, sizeof c->id);
-    if (c->window.height == 0) {
+    if (!window_known) {
         read_size(pg_settings_value(facts, n, "window"), &c->window.height, &c->window.width);
         read_size(pg_settings_value(facts, n, "affected.px"), &c->affected_height, &c->affected_width);
     }
-    return canonical && details ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
 }
 
 static int try_cell(const pg_known_cell *known, void *context)
@@ -276,31 +347,62 @@ static int try_cell(const pg_known_cell *known, void *context)
     pg_setting *facts = NULL;
     size_t n = 0;
     bool same = false;
-    if (s->found && (!known->cell.has_delta || (c->has_delta && known->cell.delta < c->delta)))
-        return PG_OK;
     int code = pg_settings_parse(texts, 2, &facts, &n);
-    if (code == PG_OK) {
+    if (code == PG_OK)
+        code = agree(s, settings_agree, s->settings, known->cell.settings, &same);
+    if (code == PG_OK && same) {
         take_locality(facts, n, known, &trial);
         code = pg_cell_canonical(s->builder, s->values, &trial, &canonical, id);
     }
-    if (code == PG_OK)
-        code = compare(&trial, canonical, known->cell.canonical, &same);
-    if (code == PG_OK && same) {
+    if (code == PG_OK && same)
+        code = agree(s, identities_agree, canonical, known->cell.canonical, &same);
+    if (code == PG_OK && same && s->found)
+        code = tell_apart(s, facts, n);
+    bool larger = known->cell.has_delta && (!c->has_delta || known->cell.delta >= c->delta);
+    if (code == PG_OK && same && (!s->found || larger || !c->has_delta)) {
         *c = trial;
         s->found = true;
-        code = take_texts(facts, n, known, c);
+        code = take_texts(facts, n, known, s->window_known, c);
     }
     free(canonical);
     free(facts);
     return code;
 }
 
-int pg_cell_builder_stored(pg_cell_builder *s, const pg_toml_value **values, pg_cell *cell, bool *found)
+/* A module that stands in has options that the row does not give, so that its cells are not found by their settings. */
+static int each_candidate(search *of)
 {
-    search of = {.builder = s, .values = values, .cell = cell};
+    const pg_cell *c = of->cell;
+    const pg_attack *attack = c->forward->attack;
+    if (pg_module_stands_in(&c->defense->module))
+        return pg_store_each_with(of->builder->store, "defense", c->defense->module.name, try_cell, of);
+    if (attack && pg_module_stands_in(&attack->module))
+        return pg_store_each_with(of->builder->store, "attack", attack->module.name, try_cell, of);
+    return pg_store_each_alike(of->builder->store, of->settings, try_cell, of);
+}
+
+int pg_cell_builder_stored(pg_cell_builder *s, const pg_toml_value **values, pg_cell *cell, bool *ok, bool *found)
+{
+    search of = {
+        .builder = s, .values = values, .cell = cell, .window_known = cell->window.height > 0, .several = PG_BUF_EMPTY};
     bool nowhere = cell->forward->data_where == PG_WHERE_NOWHERE || cell->forward->weights_where == PG_WHERE_NOWHERE;
-    int code = nowhere ? PG_OK : pg_store_each_alike(s->store, cell->settings, try_cell, &of);
+    char *settings = strdup(cell->settings);
+    of.settings = settings;
+    int code = !settings ? pg_fail(PG_ENOMEM, "out of memory") : nowhere ? PG_OK : each_candidate(&of);
     *found = code == PG_OK && of.found;
+    if (code == PG_OK && of.several.size > 0) {
+        pg_problem(s->problems, pg_row_line(s, values, PG_KEY_DEFENSE), "defense",
+                   "%s is not in this program, and the database has cells of it with %s: choose an option by -S, or load the "
+                   "plug-in with --plugin FILE",
+                   pg_module_stands_in(&cell->defense->module) ? cell->defense->module.name
+                                                               : cell->forward->attack->module.name,
+                   of.several.data);
+        *ok = false;
+    }
+    if (code == PG_OK)
+        code = pg_buf_check(&of.several);
+    pg_buf_release(&of.several);
+    free(settings);
     return code;
 }
 
@@ -327,6 +429,9 @@ static void name_files(const pg_cell_builder *s, pg_where where, pg_buf *out)
         if (f->where == where && n++ < NAMED)
             pg_buf_printf(out, "%s%s %s", n > 1 ? ", " : "", f->network ? "weights" : "data set", f->name);
     }
+    for (size_t i = 0; where == PG_WHERE_STORE && i < s->n_stand_ins; i++)
+        if (n++ < NAMED)
+            pg_buf_printf(out, "%splug-in of %s", n > 1 ? ", " : "", s->stand_ins[i]->name);
     if (n > NAMED)
         pg_buf_printf(out, " and %zu more", n - NAMED);
 }

@@ -11,10 +11,9 @@
 #include <stdarg.h>
 #include <sys/wait.h>
 
-/* A weights file of a narrow resnet18 for 32 px and ten classes; `note` changes its content. It describes, but does not open: a
- * value is not finite. */
-static inline void write_weights_of(const char *of, const char *option, const char *name, const char *note,
-                                    const char *locality)
+/* A weights file for 32 px; `note` changes its content. It describes, but does not open: a value is not finite. */
+static inline void write_weights_for(int n_classes, const char *of, const char *option, const char *name, const char *note,
+                                     const char *locality)
 {
     static const char *const keys[] = {"format",  "model", "model_version", "options",
                                        "classes", "input", "command",       "locality"};
@@ -24,12 +23,13 @@ static inline void write_weights_of(const char *of, const char *option, const ch
     pg_geometry geometry;
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
     const pg_model *model = pg_model_find(of);
-    char version[16], options[64];
+    char version[16], options[64], number[16];
+    snprintf(number, sizeof number, "%d", n_classes);
     snprintf(options, sizeof options, "%s;", option);
     snprintf(version, sizeof version, "%d", model->module.version);
-    const char *texts[] = {"patchgauge.weights", of, version, options, "10", "32x32", note, locality};
+    const char *texts[] = {"patchgauge.weights", of, version, options, number, "32x32", note, locality};
     if (pg_module_configure(&model->module, "model", &option, 1, config) != PG_OK ||
-        pg_model_trace(model, config, 32, 32, 10, &parameters, &geometry) != PG_OK || parameters.n > 128)
+        pg_model_trace(model, config, 32, 32, n_classes, &parameters, &geometry) != PG_OK || parameters.n > 128)
         abort();
     values[0] = NAN;
     for (size_t i = 0; i < parameters.n; i++) {
@@ -41,6 +41,12 @@ static inline void write_weights_of(const char *of, const char *option, const ch
     if (pg_st_write(scratch_path(name), tensors, parameters.n, keys, texts, locality ? 8 : 7) != PG_OK)
         abort();
     pg_parameters_release(&parameters, NULL);
+}
+/* For ten classes, and of these a narrow resnet18. */
+static inline void write_weights_of(const char *of, const char *option, const char *name, const char *note,
+                                    const char *locality)
+{
+    write_weights_for(10, of, option, name, note, locality);
 }
 static inline void write_weights_as(const char *name, const char *note, const char *locality)
 {
