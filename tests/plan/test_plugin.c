@@ -457,22 +457,53 @@ static void names_and_folders_are_checked(void **state)
     expect("NAME is missing; usage: patchgauge new defense|attack|model NAME");
 }
 
+/* Results are shown where the plug-in is not, byte for byte; what the program cannot know of its options is asked for. */
+static void results_are_shown_without_it(void **state)
+{
+    (void)state;
+    char *with = NULL;
+    static const char *const formats[] = {"text", "csv", "json"};
+    static const char choice[] = "-S attack=none,random-search -S random-search.steps=2 -S images=0:16 -S patch=2,2.4%";
+    assert_int_equal(program_run("shown.db", "--quiet --plugin %s/mine/soft_vote.so run %s/m.toml %s", scratch_folder,
+                                 scratch_folder, choice),
+                     0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(program_run("shown.db", "--plugin %s/mine/soft_vote.so table %s/m.toml %s -f %s 2>/dev/null",
+                                     scratch_folder, scratch_folder, choice, formats[i]),
+                         0);
+        with = strdup(program_output);
+        assert_int_equal(program_run("shown.db", "table %s/m.toml %s -f %s 2>/dev/null", scratch_folder, choice, formats[i]),
+                         0);
+        assert_string_equal(program_output, with);
+        free(with);
+    }
+    assert_int_equal(program_run("shown.db", "table %s/m.toml %s", scratch_folder, choice), 0);
+    expect("taken from the database: plug-in of soft-vote");
+    assert_int_equal(program_run("shown.db", "--quiet --plugin %s/mine/soft_vote.so run %s/m.toml %s -S soft-vote.theta=0.7",
+                                 scratch_folder, scratch_folder, choice),
+                     0);
+    assert_int_equal(program_run("shown.db", "table %s/m.toml %s", scratch_folder, choice), 2);
+    expect("soft-vote is not in this program, and the database has cells of it with soft-vote.theta 0.5 and 0.7");
+    assert_int_equal(program_run("shown.db", "table %s/m.toml %s -S soft-vote.theta=0.70,0.9 -f csv --metrics clean",
+                                 scratch_folder, choice),
+                     0);
+    expect("4 cells of these have no results in the database");
+    assert_int_equal(program_run("shown.db", "run %s/m.toml %s", scratch_folder, choice), 2);
+    expect("unknown defense 'soft-vote'");
+    assert_int_equal(program_run("shown.db", "table %s/m.toml -S defense=soft-voter", scratch_folder), 2);
+    expect("unknown defense 'soft-voter'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_template_passes_its_own_test),
-        cmocka_unit_test(it_is_listed_with_path_and_hash),
-        cmocka_unit_test(it_runs_like_a_defense_of_our_own),
-        cmocka_unit_test(what_is_not_whole_is_refused),
-        cmocka_unit_test(a_rule_that_means_nothing_is_refused),
-        cmocka_unit_test(a_crash_costs_its_own_tasks),
-        cmocka_unit_test(certify_survives_any_end),
-        cmocka_unit_test(a_run_keeps_built_in_cells),
-        cmocka_unit_test(an_attack_survives_any_end),
-        cmocka_unit_test(an_audit_keeps_built_in_cells),
-        cmocka_unit_test(a_loop_without_end_can_be_stopped),
-        cmocka_unit_test(a_surrogate_of_no_numbers_is_named),
-        cmocka_unit_test(what_ends_the_process_early_is_told),
+        cmocka_unit_test(the_template_passes_its_own_test),   cmocka_unit_test(it_is_listed_with_path_and_hash),
+        cmocka_unit_test(it_runs_like_a_defense_of_our_own),  cmocka_unit_test(results_are_shown_without_it),
+        cmocka_unit_test(what_is_not_whole_is_refused),       cmocka_unit_test(a_rule_that_means_nothing_is_refused),
+        cmocka_unit_test(a_crash_costs_its_own_tasks),        cmocka_unit_test(certify_survives_any_end),
+        cmocka_unit_test(a_run_keeps_built_in_cells),         cmocka_unit_test(an_attack_survives_any_end),
+        cmocka_unit_test(an_audit_keeps_built_in_cells),      cmocka_unit_test(a_loop_without_end_can_be_stopped),
+        cmocka_unit_test(a_surrogate_of_no_numbers_is_named), cmocka_unit_test(what_ends_the_process_early_is_told),
         cmocka_unit_test(names_and_folders_are_checked),
     };
     return cmocka_run_group_tests(tests, setup, scratch_remove);
