@@ -26,7 +26,7 @@ typedef struct merging {
 static char *key_of(const pg_cell *cell)
 {
     static const char line[] = "\nseed=";
-    const char *text = cell->canonical ? cell->canonical : cell->settings; /* of files that are not here */
+    const char *text = cell->here ? cell->canonical : cell->settings; /* which are all that is known of some that are not */
     const char *seed = strstr(text, line), *rest = seed ? strchr(seed + 1, '\n') : "";
     size_t size = seed ? (size_t)(seed - text) : strlen(text);
     char *key = malloc(size + strlen(rest) + 1);

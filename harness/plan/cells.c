@@ -297,6 +297,12 @@ static int make_values(const pg_cell_builder *s, const pg_toml_value **values, p
     return code;
 }
 
+static bool is_here(const pg_cell *c)
+{
+    return pg_forward_is_here(c->forward) && !pg_module_stands_in(&c->defense->module) &&
+           !(c->forward->attack && pg_module_stands_in(&c->forward->attack->module));
+}
+
 int pg_cell_builder_cell(pg_cell_builder *s, const pg_toml_value **values, pg_cell *out, bool *ok)
 {
     *out = (pg_cell){0};
@@ -315,9 +321,10 @@ int pg_cell_builder_cell(pg_cell_builder *s, const pg_toml_value **values, pg_ce
     if (code == PG_OK && *ok)
         code = make_settings(s, values, out);
     bool stored = false;
-    if (code == PG_OK && *ok && !pg_cell_is_here(out))
+    out->here = code == PG_OK && *ok && is_here(out);
+    if (code == PG_OK && *ok && !out->here)
         code = pg_cell_builder_stored(s, values, out, ok, &stored);
-    out->absent = code == PG_OK && *ok && !pg_cell_is_here(out) && !stored;
+    out->absent = code == PG_OK && *ok && !out->here && !stored;
     if (code == PG_OK && *ok && !stored)
         code = pg_cell_canonical(s, values, out, &out->canonical, out->id);
     if (code == PG_OK && *ok && !stored)

@@ -115,12 +115,6 @@ static inline bool pg_forward_is_here(const pg_forward *f)
 {
     return f->data_where == PG_WHERE_HERE && f->weights_where == PG_WHERE_HERE;
 }
-/* All that the identity of the cell depends on is here, modules as well. */
-static inline bool pg_cell_is_here(const pg_cell *c)
-{
-    return pg_forward_is_here(c->forward) && !pg_module_stands_in(&c->defense->module) &&
-           !(c->forward->attack && pg_module_stands_in(&c->forward->attack->module));
-}
 /* The identity of a cell as far as its files are known: sorted lines, and their SHA-256. */
 int pg_cell_canonical(const pg_cell_builder *builder, const pg_toml_value **values, const pg_cell *cell, char **canonical,
                       char id[PG_HASH_HEX]) PG_MUST_USE;

@@ -98,7 +98,7 @@ static int add_place(pg_plan *plan, const char *id, size_t at)
 static int identify_without_seed(const pg_cell *cell, char id[PG_HASH_HEX])
 {
     static const char line[] = "\nseed=";
-    const char *text = pg_cell_is_here(cell) ? cell->canonical : cell->settings;
+    const char *text = cell->here ? cell->canonical : cell->settings;
     const char *seed = strstr(text, line), *rest = seed ? strchr(seed + 1, '\n') : NULL;
     pg_hash *hash = NULL;
     int code = pg_hash_new(&hash);

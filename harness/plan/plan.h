@@ -90,7 +90,8 @@ typedef struct pg_cell {
     int64_t delta;               /* of the evidence, grid units; 0 where it was not */
     int64_t logit_delta;         /* of a logit, likewise */
     pg_locality_result locality; /* whence these are */
-    bool absent; /* a file is not here, and the store has no outcomes of such a cell: it shows as new; its id may be another */
+    bool here;                   /* all that its identity depends on is on this machine: weights, data set, modules */
+    bool absent;          /* it is not, and the store has no outcomes of it: the cell shows as new, and its id may be another */
     int64_t first, count; /* images */
     size_t row;           /* of the matrix: the order of cells and of those like them */
     size_t like;          /* pg_plan_like: 1 + the next that is the same cell, 0 for none */

@@ -11,9 +11,9 @@ static const char matrix[] =
     "safetensors\", \"%s/two.safetensors\"]\nattack = [\"none\", \"random-search\"]\ndefense = [\"mean\", "
     "\"ds\", \"robust-masking\", \"patchcleanser\"]\npatch = [3, \"9%%\"]\npatch-space = [\"image\", "
     "\"network\"]\n";
-/* No resize. */
-static const char plain[] = "[fixed]\ndataset = \"large:val\"\nweights = \"%s/one.safetensors\"\nattack = "
-                            "\"random-search\"\n[axes]\ndefense = [\"mean\", \"ds\"]\npatch = [%s]\n";
+/* No resize; several seeds, which are one entry of a table, and one cell without an attack. */
+static const char plain[] = "[fixed]\ndataset = \"large:val\"\nweights = \"%s/one.safetensors\"\n[axes]\nattack = [\"none\", "
+                            "\"random-search\"]\ndefense = [\"mean\", \"ds\"]\npatch = [%s]\nseed = [0, 1]\n";
 
 static char data_dir[300];
 
@@ -303,12 +303,17 @@ static void test_a_missing_fact(void **state)
     write_matrix("share.toml", plain, scratch_folder, "\"0.9%\"");
     fill("plain.db", "plain.toml");
     show_all("plain.db", "plain.toml", figures, "", "plain-with");
+    assert_int_equal(print("plain.db", "table", "plain.toml", "-f csv -S seed=0,1,2"), 0); /* one that did not run */
+    char *seeds = strdup(program_output);
     hide_data();
     hide("one.safetensors");
     show_all("plain.db", "plain.toml", figures, "", "plain-without");
     expect_same("plain-with", "plain-without");
+    assert_int_equal(print("plain.db", "table", "plain.toml", "-f csv -S seed=0,1,2"), 0);
+    assert_string_equal(program_output, seeds);
+    free(seeds);
     assert_int_equal(print("plain.db", "table", "share.toml", "-f csv"), 0);
-    assert_non_null(strstr(program_output, "mean,0.9% = 3x3 px,clean,"));
+    assert_non_null(strstr(program_output, ",0.9% = 3x3 px,clean,"));
     snprintf(line, sizeof line, "-o %s/figures --rows receptive-field", scratch_folder);
     assert_int_equal(print("plain.db", "plot accuracy", "plain.toml", line), 0);
     assert_int_equal(pg_store_open(scratch_path("plain.db"), PG_STORE_WRITE, &store), PG_OK);
