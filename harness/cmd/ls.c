@@ -55,14 +55,15 @@ static void add_attack_options(const pg_cell_result *r, const char *name, pg_buf
 /* What tells a cell from others and is not the default: " batch=8 seed=1 images=8:16". */
 static void add_others(const pg_cell_result *r, pg_buf *out)
 {
-    static const pg_key_id ids[] = {PG_KEY_ATTACK, PG_KEY_PATCH_SPACE, PG_KEY_BATCH, PG_KEY_DELTA, PG_KEY_DTYPE, PG_KEY_SEED};
-    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-        const char *value = pg_cell_result_setting(r, pg_keys[ids[i]].name);
-        bool number = ids[i] == PG_KEY_DELTA && strcmp(value, "any-batch") != 0; /* cells of before have one of that name */
-        if (!*value || number || strcmp(value, pg_keys[ids[i]].fallback) == 0)
+    for (int i = 0; i < PG_KEYS; i++) {
+        const pg_key *key = &pg_keys[i];
+        const char *value = pg_cell_result_setting(r, key->name);
+        bool number = i == PG_KEY_DELTA && strcmp(value, "any-batch") != 0; /* cells of before have one of that name */
+        bool elsewhere = !key->fallback || !*key->fallback;                 /* in the line, as far as they tell cells apart */
+        if (elsewhere || !*value || number || strcmp(value, key->fallback) == 0)
             continue;
-        pg_buf_printf(out, " %s=%s", pg_keys[ids[i]].name, value);
-        if (ids[i] == PG_KEY_ATTACK)
+        pg_buf_printf(out, " %s=%s", key->name, value);
+        if (i == PG_KEY_ATTACK)
             add_attack_options(r, value, out);
     }
     if (r->first > 0) /* from the start on, the number of images says it */

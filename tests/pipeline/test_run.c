@@ -255,15 +255,16 @@ static void test_ls_tells_cells_apart(void **state)
     (void)state;
     static const char many[] =
         "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\ndefense = \"ds\"\npatch = 2\n[axes]\n"
-        "images = [\"0:8\", \"8:16\"]\nseed = [0, 1]\nbatch = [128, 8]\ndtype = [\"fp32\", \"bf16\"]\n"
+        "images = [\"0:8\", \"8:16\"]\nbatch = [128, 8]\ndtype = [\"fp32\", \"bf16\"]\n"
         "patch-space = [\"image\", \"network\"]\n";
     scratch_write("many.toml", many, strlen(many));
     assert_int_equal(program_run("many.db", "run %s --quiet", scratch_path("many.toml")), 0);
+    assert_int_equal(program_run("many.db", "run %s --quiet -S seed=1", scratch_path("many.toml")), 0);
     assert_int_equal(program_run("many.db", "ls | tail -n +2 | cut -c 13- | sort | uniq -d | wc -l"), 0);
     assert_int_equal(atoi(program_output), 0);
     assert_int_equal(program_run("many.db", "ls"), 0);
     assert_int_equal(count_text("\n"), 1 + 32);
-    assert_int_equal(count_text(" patch-space=network batch=8 dtype=bf16 seed=1 images=8:16 "), 1);
+    assert_int_equal(count_text(" batch=8 dtype=bf16 patch-space=network seed=1 images=8:16 "), 1);
     assert_int_equal(count_text("=fp32") + count_text("=128") + count_text("seed=0") + count_text("=input"), 0);
 }
 
