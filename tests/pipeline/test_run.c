@@ -417,7 +417,7 @@ static void test_a_cached_pass_serves_any_range(void **state)
             if (program_run(cached ? with : without, "run %s -S images=%s --quiet --device cpu --cache %s --cache-size %s",
                             scratch_path("part.toml"), runs[i].images, scratch_path("part"), cached ? "10MiB" : "0") != 0)
                 fail_msg("%s", program_output);
-        assert_int_equal(program_run(with, "ls --most 1"), 0);
+        assert_int_equal(program_run(with, "ls --most 1 --quiet"), 0);
         snprintf(id, sizeof id, "%.12s", strchr(program_output, '\n') + 1);
         assert_int_equal(program_run(with, "show %s", id), 0);
         if (runs[i].say ? !strstr(program_output, runs[i].say) : strstr(program_output, "from the cache") != NULL)
@@ -481,7 +481,7 @@ static void test_instruction_sets_are_kept_apart(void **state)
         if (program_run("isa.db", "run %s -S defense=%s --quiet --device cpu --cache %s", scratch_path("isa.toml"),
                         runs[i].defense, scratch_path("isa")) != 0)
             fail_msg("%s", program_output);
-        assert_int_equal(program_run("isa.db", "ls --most 1"), 0);
+        assert_int_equal(program_run("isa.db", "ls --most 1 --quiet"), 0);
         snprintf(id[i], sizeof id[i], "%.12s", strchr(program_output, '\n') + 1);
         assert_int_equal(program_run("isa.db", "show %s", id[i]), 0);
         assert_int_equal(strstr(program_output, "16 images from the cache") != NULL, runs[i].cached);
