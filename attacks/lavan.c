@@ -72,6 +72,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .state = state,
                         .seed = seed,
                         .victim = victim,
+                        .check = check,
                         .objective = &c->objective,
                         .steps = c->ascent.steps,
                         .attempts =
@@ -80,9 +81,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .gradients = true,
                         .begin = begin,
                         .move = move};
-    int code =
-        check(config, victim->image_height, victim->image_width, victim->patch_height, victim->patch_width, victim->classes);
-    return code == PG_OK ? pg_search_run(&search, examples, n, outcome) : code;
+    return pg_search_run(&search, examples, n, outcome);
 }
 
 static int fixed_target(const void *config) { return pg_objective_class(&((const lavan *)config)->objective); }

@@ -206,6 +206,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .state = state,
                         .seed = seed,
                         .victim = victim,
+                        .check = check,
                         .objective = &c->objective,
                         .steps = c->ascent.steps,
                         .gradients = true,
@@ -214,9 +215,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
                         .move = move,
                         .scores = scores,
                         .note = note};
-    int code =
-        check(config, victim->image_height, victim->image_width, victim->patch_height, victim->patch_width, victim->classes);
-    return code == PG_OK ? pg_search_run(&search, examples, n, outcome) : code;
+    return pg_search_run(&search, examples, n, outcome);
 }
 
 PG_ATTACK(local_logits)

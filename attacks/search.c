@@ -333,9 +333,10 @@ int pg_search_run(pg_search *search, const pg_example *examples, size_t n, pg_at
 {
     pg_victim *v = search->victim;
     batch b = {0};
-    if (search->gradients && !v->scope)
-        return pg_fail(PG_EUNSUPPORTED, "this attack needs gradients, and the model has none: random-search needs none");
-    int target, code = PG_OK;
+    int target,
+        code = search->check(search->config, v->image_height, v->image_width, v->patch_height, v->patch_width, v->classes);
+    if (code == PG_OK && search->gradients && !v->scope)
+        code = pg_fail(PG_EUNSUPPORTED, "this attack needs gradients, and the model has none: random-search needs none");
     for (size_t i = 0; i < n && code == PG_OK && !search->pass_over; i++) /* before any work */
         code = pg_objective_target(search->objective, search->seed, &examples[i], v->classes, &target);
     if (code == PG_OK)

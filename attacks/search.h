@@ -37,10 +37,12 @@ typedef struct pg_trial {
 
 typedef struct pg_search pg_search;
 struct pg_search {
-    const void *config; /* of the attack */
-    const void *state;
+    /* what `run` of the attack is given */
+    const void *config, *state;
     uint64_t seed;
     pg_victim *victim;
+    /* of the attack: asked before any work */
+    int (*check)(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes);
     const pg_objective *objective;
     int64_t steps;
     int64_t attempts; /* of an image, at most; 0: not known. For progress alone */

@@ -73,13 +73,12 @@ static int my_attack_run(const void *config, const void *state, uint64_t seed, p
                         .state = state,
                         .seed = seed,
                         .victim = victim,
+                        .check = my_attack_check,
                         .objective = &c->objective,
                         .steps = c->steps,
                         .begin = my_attack_begin,
                         .move = my_attack_move};
-    int code = my_attack_check(config, victim->image_height, victim->image_width, victim->patch_height, victim->patch_width,
-                               victim->classes);
-    return code == PG_OK ? pg_search_run(&search, examples, n, outcome) : code;
+    return pg_search_run(&search, examples, n, outcome);
 }
 
 static int my_attack_target(const void *config) { return pg_objective_class(&((const my_attack_config *)config)->objective); }
