@@ -12,37 +12,53 @@
 
 enum { START = 512 };
 
+/* clang-format off */
+#define MAGIC(at, text, name) {at, text, sizeof(text) - 1, name}
+/* clang-format on */
 static const struct {
     size_t at;
     const char *bytes;
     size_t size;
     const char *kind;
 } magics[] = {
-    {0, "\x89PNG", 4, "a PNG image"},
-    {0, "\xff\xd8\xff", 3, "a JPEG image"},
-    {0, "GIF8", 4, "a GIF image"},
-    {8, "WEBP", 4, "a WebP image"},
-    {0, "%PDF", 4, "a PDF"},
-    {0, "\x1f\x8b", 2, "compressed by gzip"},
-    {0, "BZh", 3, "compressed by bzip2"},
-    {0,
-     "\xfd"
-     "7zXZ",
-     5, "compressed by xz"},
-    {0, "\x28\xb5\x2f\xfd", 4, "compressed by zstd"},
-    {257, "ustar", 5, "a tar archive"},
-    {0, "\x93NUMPY", 6, "an array of NumPy"},
-    {0, "\x89HDF", 4, "an HDF5 file"},
-    {4, "TFL3", 4, "a model of TensorFlow Lite"},
-    {0, "GGUF", 4, "a GGUF file"},
-    {0,
-     "\x7f"
-     "ELF",
-     4, "a program"},
-    {0, "SQLite format 3", 15, "an SQLite database"},
-    {0, "version https://git-lfs", 23, "a Git LFS pointer: `git lfs pull` fetches the file itself"},
-    {0, "L119547037146038801333356L\n", 27, "a file of torch.save"}, /* protocols 0 and 1 */
-    {0, "PK\5\6", 4, "an empty zip archive"},
+    MAGIC(0, "\x89PNG", "a PNG image"),
+    MAGIC(0, "\xff\xd8\xff", "a JPEG image"),
+    MAGIC(0, "GIF8", "a GIF image"),
+    MAGIC(8, "WEBP", "a WebP image"),
+    MAGIC(0, "II*\0", "a TIFF image"),
+    MAGIC(0, "MM\0*", "a TIFF image"),
+    MAGIC(0, "II+\0", "a TIFF image"),
+    MAGIC(0, "MM\0+", "a TIFF image"),
+    MAGIC(0, "BM", "a BMP image"),
+    MAGIC(4, "ftypavi", "an AVIF image"),
+    MAGIC(4, "ftyphe", "a HEIC image"),
+    MAGIC(4, "ftypm", "a HEIF image or a video"),
+    MAGIC(4, "ftyp", "a video"),
+    MAGIC(0, "\xff\x0a", "a JPEG XL image"),
+    MAGIC(0, "\0\0\0\x0cJXL ", "a JPEG XL image"),
+    MAGIC(0, "\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    MAGIC(0, "\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    MAGIC(0, "8BPS", "a Photoshop file"),
+    MAGIC(0, "\0\0\1\0", "an icon"),
+    MAGIC(0, "\x8aMNG", "a MNG animation"),
+    MAGIC(0, "<svg", "an SVG image"),
+    MAGIC(0, "<?xml", "an XML file"),
+    MAGIC(0, "%PDF", "a PDF"),
+    MAGIC(0, "\x1f\x8b", "compressed by gzip"),
+    MAGIC(0, "BZh", "compressed by bzip2"),
+    MAGIC(0, "\xfd\x37zXZ", "compressed by xz"),
+    MAGIC(0, "\x28\xb5\x2f\xfd", "compressed by zstd"),
+    MAGIC(257, "ustar", "a tar archive"),
+    MAGIC(0, "\x93NUMPY", "an array of NumPy"),
+    MAGIC(0, "\x89HDF", "an HDF5 file"),
+    MAGIC(4, "TFL3", "a model of TensorFlow Lite"),
+    MAGIC(0, "GGUF", "a GGUF file"),
+    MAGIC(0, "\x7f\x45LF", "a program"),
+    MAGIC(0, "SQLite format 3", "an SQLite database"),
+    MAGIC(0, "version https://git-lfs", "a Git LFS pointer: `git lfs pull` fetches the file itself"),
+    MAGIC(0, "PK\5\6", "an empty zip archive"),
+    MAGIC(0, "\0\5\x16\7", "what macOS keeps beside a file"),
+    MAGIC(0, "L119547037146038801333356L\n", "a file of torch.save"), /* protocols 0 and 1 */
 };
 
 static const char *zip_kind(const void *start, size_t size)
@@ -76,14 +92,12 @@ const char *pg_bytes_kind(const void *start, size_t size)
     if (size >= 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5)
         return memmem(start, size, "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 13) ? "a file of torch.save"
                                                                                             : "a pickle";
-    if (!is_text(b, size))
-        return "of no known kind";
     size_t space = 0;
     while (space < size && strchr(" \t\n\r", b[space]))
         space++;
     bool html = size - space >= 6 && (strncasecmp((const char *)b + space, "<!doct", 6) == 0 ||
                                       strncasecmp((const char *)b + space, "<html", 5) == 0);
-    return html ? "an HTML page" : "text";
+    return html ? "an HTML page" : is_text(b, size) ? "text" : "of no known kind";
 }
 
 const char *pg_file_kind(const char *path)

@@ -19,6 +19,9 @@ size_t pg_text_add(const char *text, pg_buf *out);
 /* The same for a whole text, with `newline` for every "\n"; escaped where `markdown`. */
 void pg_text_flat(const char *text, const char *newline, bool markdown, pg_buf *out);
 
+/* Appends one word that a POSIX shell takes as exactly this text, whatever bytes it holds; quoted only where it has to be. */
+void pg_shell_word(pg_buf *out, const char *text);
+
 /* The end of a noun that is counted: "1 task", "2 tasks". */
 static inline const char *pg_plural(int64_t n) { return n == 1 ? "" : "s"; }
 

@@ -3,8 +3,8 @@
  * Text of the user stands in single quotes only, behind the first command: in no comment and in no line that sbatch reads. What
  * sbatch has to know goes to it as arguments. */
 #include "harness/cmd/submission.h"
+#include "harness/base/text.h"
 
-#include "harness/cmd/shell.h"
 #include "harness/plan/modules.h"
 
 #include <inttypes.h>

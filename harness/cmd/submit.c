@@ -5,7 +5,6 @@
 #include "harness/base/option.h"
 #include "harness/base/text.h"
 #include "harness/cmd/print.h"
-#include "harness/cmd/shell.h"
 #include "harness/cmd/submission.h"
 #include "harness/plan/tasks.h"
 

@@ -5,6 +5,7 @@
 #include "harness/data/fetch.h"
 
 #include "harness/base/file.h"
+#include "harness/base/file_kind.h"
 #include "harness/base/hash.h"
 #include "harness/base/log.h"
 
@@ -256,26 +257,16 @@ static int download(transfer *t)
     return PG_OK;
 }
 
-/* A page of a login or of an error that came with 200 says what happened better than its hash. */
-static bool is_page(const char *path)
-{
-    char head[512] = "";
-    FILE *stream = fopen(path, "rbe");
-    size_t size = stream ? fread(head, 1, sizeof head - 1, stream) : 0;
-    if (stream)
-        fclose(stream);
-    const char *text = head + strspn(head, " \t\r\n");
-    return size > 0 && (strncasecmp(text, "<!doctype", 9) == 0 || strncasecmp(text, "<html", 5) == 0);
-}
-
 static int check_hash(const pg_fetch *fetch, const char *path)
 {
     char hash[PG_HASH_HEX];
     bool md5 = strlen(fetch->hash) == 32;
     int code = md5 ? pg_hash_file_md5(path, hash) : pg_hash_file(path, hash);
+    const char *kind = code == PG_OK ? pg_file_kind(path) : NULL;
+    bool page = kind && strcmp(kind, "an HTML page") == 0; /* of a login or of an error: says more than its hash */
     if (code == PG_OK && strcmp(hash, fetch->hash) != 0)
         code = pg_fail(PG_EDAMAGED, "%s: the download %shas %s %s, right would be %s", fetch->url,
-                       is_page(path) ? "is a page of HTML and " : "", md5 ? "MD5" : "SHA-256", hash, fetch->hash);
+                       page ? "is a page of HTML and " : "", md5 ? "MD5" : "SHA-256", hash, fetch->hash);
     return code;
 }
 

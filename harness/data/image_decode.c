@@ -1,56 +1,38 @@
-/* Which decoder reads a file, and the names of those that none reads. See image.h. */
+/* Which decoder reads a file, the names of those that none reads, and memory for images. See image.h, image_decode.h. */
 #include "harness/data/image_decode.h"
 
+#include "harness/base/file_kind.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Files that are found in folders of photographs, by what stands at a place near their beginning. */
-typedef struct kind {
-    size_t at, size;
-    const char *magic, *name;
-} kind;
+int pg_image_room(int64_t height, int64_t width, int bytes_a_pixel, pg_image *out)
+{
+    if (height < 1 || width < 1 || height > PG_IMAGE_SIDE || width > PG_IMAGE_SIDE || height * width > PG_IMAGE_PIXELS)
+        return pg_fail(PG_EINPUT, "%lld x %lld pixels: right would be at most %d a side and %d in all", (long long)width,
+                       (long long)height, PG_IMAGE_SIDE, PG_IMAGE_PIXELS);
+    out->height = (int)height;
+    out->width = (int)width;
+    out->pixels = malloc((size_t)height * (size_t)width * (size_t)bytes_a_pixel);
+    return out->pixels ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d x %d pixels", out->width, out->height);
+}
 
-/* clang-format off */
-#define MAGIC(at, text, name) {at, sizeof(text) - 1, text, name}
-/* clang-format on */
-static const kind others[] = {
-    MAGIC(0, "GIF8", "a GIF image"),
-    MAGIC(8, "WEBP", "a WebP image"),
-    MAGIC(0, "II*\0", "a TIFF image"),
-    MAGIC(0, "MM\0*", "a TIFF image"),
-    MAGIC(0, "II+\0", "a TIFF image"),
-    MAGIC(0, "MM\0+", "a TIFF image"),
-    MAGIC(0, "BM", "a BMP image"),
-    MAGIC(4, "ftypavi", "an AVIF image"),
-    MAGIC(4, "ftyphe", "a HEIC image"),
-    MAGIC(4, "ftypm", "a HEIF image or a video"),
-    MAGIC(4, "ftyp", "a video"),
-    MAGIC(0, "\xff\x0a", "a JPEG XL image"),
-    MAGIC(0, "\0\0\0\x0cJXL ", "a JPEG XL image"),
-    MAGIC(0, "\0\0\0\x0cjP  ", "a JPEG 2000 image"),
-    MAGIC(0, "\xff\x4f\xff\x51", "a JPEG 2000 image"),
-    MAGIC(0, "8BPS", "a Photoshop file"),
-    MAGIC(0, "\0\0\1\0", "an icon"),
-    MAGIC(0, "\x8aMNG", "a MNG animation"),
-    MAGIC(0, "%PDF", "a PDF file"),
-    MAGIC(0, "<svg", "an SVG image"),
-    MAGIC(0, "<?xml", "an XML file"),
-    MAGIC(0, "<!DOCTYPE", "a page of HTML"),
-    MAGIC(0, "<!doctype", "a page of HTML"),
-    MAGIC(0, "<html", "a page of HTML"),
-    MAGIC(0, "PK\3\4", "a zip archive"),
-    MAGIC(0, "\x1f\x8b", "a gzip file"),
-    MAGIC(0, "\0\5\x16\7", "what macOS keeps beside a file"),
-    MAGIC(0, "version https://git-lfs", "a pointer of Git LFS (`git lfs pull` puts the file there)"),
-};
+void pg_image_release(pg_image *image)
+{
+    free(image->pixels);
+    *image = (pg_image){0};
+}
 
 static int refuse(const char *bytes, size_t size)
 {
-    if (size == 0)
-        return pg_fail(PG_EINPUT, "neither a JPEG nor a PNG file, but empty");
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (size >= others[i].at + others[i].size && memcmp(bytes + others[i].at, others[i].magic, others[i].size) == 0)
-            return pg_fail(PG_EINPUT, "%s: right would be a JPEG or PNG file", others[i].name);
-    return pg_fail(PG_EINPUT, "neither a JPEG nor a PNG file");
+    static const char *const vague[] = {"empty", "text", "of no known kind", "a JPEG image", "a PNG image"};
+    const char *kind = pg_bytes_kind(bytes, size);
+    bool told = kind != NULL;
+    for (size_t i = 0; told && i < sizeof vague / sizeof *vague; i++)
+        told = strcmp(kind, vague[i]) != 0;
+    return told ? pg_fail(PG_EINPUT, "%s: right would be a JPEG or PNG file", kind)
+                : pg_fail(PG_EINPUT, "neither a JPEG nor a PNG file%s", size ? "" : ", but empty");
 }
 
 int pg_image_decode(const void *bytes, size_t size, pg_image *out)

@@ -381,10 +381,10 @@ static void other_kinds_are_named(void **state)
                  {"\xff\x0a\xff", "a JPEG XL image"},
                  {"\0\0\0\x0cjP  \r\n", "a JPEG 2000 image"},
                  {"8BPS\0\1", "a Photoshop file"},
-                 {"%PDF-1.4", "a PDF file"},
-                 {"<!DOCTYPE html>", "a page of HTML"},
+                 {"%PDF-1.4", "a PDF"},
+                 {"<!DOCTYPE html>", "an HTML page"},
                  {"PK\3\4", "a zip archive"},
-                 {"version https://git-lfs.github.c", "a pointer of Git LFS"}};
+                 {"version https://git-lfs.github.c", "a Git LFS pointer"}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         pg_buf file;
         pg_buf_init(&file);

@@ -281,7 +281,7 @@ static void bad_images_are_named(void **state)
         pg_buf file;
         const char *reason;
     } bad[] = {{text_file(""), "neither a JPEG nor a PNG file, but empty"},
-               {text_file("<html>not found</html>"), "a page of HTML"},
+               {text_file("<html>not found</html>"), "an HTML page"},
                {text_file("GIF89a"), "a GIF image: right would be a JPEG or PNG file"},
                {cut(make_file(1)), "damaged JPEG"},
                {cut(make_file(0)), "damaged PNG"},
