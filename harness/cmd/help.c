@@ -1,6 +1,4 @@
 /* `patchgauge help`: the overview, the page of a command, the options of a module. */
-#include "attacks/attack.h"
-#include "defenses/defense.h"
 #include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
@@ -8,7 +6,6 @@
 #include "harness/cmd/print.h"
 #include "harness/data/kind.h"
 #include "harness/plan/modules.h"
-#include "models/model.h"
 
 #include <string.h>
 
@@ -152,18 +149,11 @@ static const pg_module *dataset_kind_at(int i) { return pg_dataset_kinds[i] ? &p
 
 static int help_module(const char *kind, const char *name)
 {
-    if (strcmp(kind, "defense") == 0) {
-        const pg_defense *defense = pg_defense_find(name);
-        return defense ? print_module(&defense->module, kind) : PG_EINPUT;
-    }
-    if (strcmp(kind, "attack") == 0) {
-        const pg_attack *attack = pg_attack_find(name);
-        return attack ? print_module(&attack->module, kind) : PG_EINPUT;
-    }
-    if (strcmp(kind, "model") == 0) {
-        const pg_model *model = pg_model_find(name);
-        return model ? print_module(&model->module, kind) : PG_EINPUT;
-    }
+    for (const pg_module_kind *k = pg_module_kinds; k->name; k++)
+        if (strcmp(kind, k->name) == 0) {
+            int place = pg_module_find(kind, name, k->at);
+            return place >= 0 ? print_module(k->at(place), kind) : PG_EINPUT;
+        }
     if (strcmp(kind, "dataset") == 0) {
         int place = pg_module_find(kind, name, dataset_kind_at);
         return place >= 0 ? print_dataset_kind(pg_dataset_kinds[place]) : PG_EINPUT;

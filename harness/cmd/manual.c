@@ -1,15 +1,13 @@
 /* See manual.h. Both texts are made from the tables that `help` prints, so that they cannot differ from the program. */
 #include "harness/cmd/manual.h"
 
-#include "attacks/attack.h"
-#include "defenses/defense.h"
 #include "harness/base/buf.h"
 #include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
 #include "harness/data/kind.h"
+#include "harness/plan/modules.h"
 #include "harness/plan/plan.h"
-#include "models/model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -174,15 +172,12 @@ void pg_manual_page(FILE *out)
     pg_help_matrix(78, &text);
     roff_lines(text.data ? text.data : "", out);
     pg_buf_release(&text);
-    fputs(".SH DEFENSES\n", out);
-    for (int i = 0; pg_defenses[i]; i++)
-        roff_module(&pg_defenses[i]->module, out);
-    fputs(".SH ATTACKS\n", out);
-    for (int i = 0; pg_attacks[i]; i++)
-        roff_module(&pg_attacks[i]->module, out);
-    fputs(".SH MODELS\n", out);
-    for (int i = 0; pg_models[i]; i++)
-        roff_module(&pg_models[i]->module, out);
+    static const char *const heads[] = {"DEFENSES", "ATTACKS", "MODELS"}; /* of pg_module_kinds */
+    for (int k = 0; pg_module_kinds[k].name; k++) {
+        fprintf(out, ".SH %s\n", heads[k]);
+        for (int i = 0; pg_module_kinds[k].at(i); i++)
+            roff_module(pg_module_kinds[k].at(i), out);
+    }
     fputs(".SH EXIT STATUS\n", out);
     roff_prose(pg_help_exit_codes, out);
 }
@@ -236,12 +231,11 @@ void pg_manual_completion(FILE *out)
           "    COMPREPLY=()\n"
           "    case $before in\n",
           out);
-    fputs("    --defense) words='", out);
-    for (int i = 0; pg_defenses[i]; i++)
-        fprintf(out, "%s ", pg_defenses[i]->module.name);
-    fputs("' ;;\n    --attack) words='", out);
-    for (int i = 0; pg_attacks[i]; i++)
-        fprintf(out, "%s ", pg_attacks[i]->module.name);
+    for (int k = 0; k < 2; k++) { /* defenses and attacks */
+        fprintf(out, "%s    --%s) words='", k ? "' ;;\n" : "", pg_module_kinds[k].name);
+        for (int i = 0; pg_module_kinds[k].at(i); i++)
+            fprintf(out, "%s ", pg_module_kinds[k].at(i)->name);
+    }
     fputs("' ;;\n    train) words='", out);
     for (int i = 0; pg_models[i]; i++)
         if (pg_models[i]->needs_torch)

@@ -17,20 +17,20 @@ const pg_plugin_file *pg_plugin_at(size_t i) { return i < n_plugins ? &plugins[i
 
 /* ---- Looking up ---- */
 
+static const pg_module *defense_at(int i) { return pg_defenses[i] ? &pg_defenses[i]->module : NULL; }
+static const pg_module *attack_at(int i) { return pg_attacks[i] ? &pg_attacks[i]->module : NULL; }
+static const pg_module *model_at(int i) { return pg_models[i] ? &pg_models[i]->module : NULL; }
+const pg_module_kind pg_module_kinds[] = {{"defense", defense_at}, {"attack", attack_at}, {"model", model_at}, {NULL, NULL}};
+
 const pg_module *pg_modules_find(const char *name, const char **kind)
 {
-    *kind = "defense";
-    for (size_t i = 0; pg_defenses[i]; i++)
-        if (strcmp(pg_defenses[i]->module.name, name) == 0)
-            return &pg_defenses[i]->module;
-    *kind = "attack";
-    for (size_t i = 0; pg_attacks[i]; i++)
-        if (strcmp(pg_attacks[i]->module.name, name) == 0)
-            return &pg_attacks[i]->module;
-    *kind = "model";
-    for (size_t i = 0; pg_models[i]; i++)
-        if (strcmp(pg_models[i]->module.name, name) == 0)
-            return &pg_models[i]->module;
+    const pg_module *module;
+    for (const pg_module_kind *k = pg_module_kinds; k->name; k++)
+        for (int i = 0; (module = k->at(i)); i++)
+            if (strcmp(module->name, name) == 0) {
+                *kind = k->name;
+                return module;
+            }
     return NULL;
 }
 

@@ -31,6 +31,13 @@ const pg_plugin_file *pg_plugin_at(size_t i); /* NULL behind the last; borrowed 
 
 /* ---- Looking up ---- */
 
+/* The kinds of modules that plug-ins bring, each with its list; NULL-terminated by name. */
+typedef struct pg_module_kind {
+    const char *name;              /* "defense", "attack", "model" */
+    const pg_module *(*at)(int i); /* NULL behind the last */
+} pg_module_kind;
+extern const pg_module_kind pg_module_kinds[];
+
 /* The module of this name, and its kind: "defense", "attack" or "model". NULL, without a message. */
 const pg_module *pg_modules_find(const char *name, const char **kind);
 const pg_plugin_file *pg_modules_origin(const pg_module *module); /* NULL: built in */

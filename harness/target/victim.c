@@ -1,10 +1,6 @@
 /* Which kind of victim a network and a defense make. See victim.h. */
 #include "harness/target/victim.h"
 
-#include "harness/target/victim_crop.h"
-#include "harness/target/victim_masked.h"
-#include "harness/target/victim_plain.h"
-
 int pg_victim_open(const pg_victim_request *r, pg_victim **out)
 {
     const pg_geometry *g = &pg_network_info(r->network)->geometry;

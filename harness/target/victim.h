@@ -40,7 +40,19 @@ static inline void pg_victim_close(pg_victim *victim)
         victim->ops->close(victim);
 }
 
-/* For the files that open victims: the sizes of one, of the geometry of its network. */
+/* ---- For the files of the three kinds: sizes, classes, slots and kinds are left to the caller ---- */
+
+/* Of models without gradients: the whole image is forwarded for each pass, and evaluated as soon as it is scored. */
+int pg_victim_plain_open(const pg_victim_request *request, const pg_geometry *geometry, pg_victim **out) PG_MUST_USE;
+/* Of networks with gradients: a pass computes what a patch affects of an image, its crop, and the rest of the map is that of
+ * the clean image. */
+int pg_victim_crop_open(const pg_victim_request *request, const pg_geometry *geometry, pg_victim **out) PG_MUST_USE;
+/* Behind a defense of images, whose network is one of masked images: the gradient is that of the undefended network, since a
+ * pass through all masked images would cost hundreds of passes a step; the evaluator is the defense itself, on all masked
+ * images, asked wherever the undefended network errs. */
+int pg_victim_masked_open(const pg_victim_request *request, pg_victim **out) PG_MUST_USE;
+
+/* The sizes of a victim, of the geometry of its network. */
 static inline void pg_victim_set_sizes(pg_victim *victim, const pg_victim_request *r, const pg_geometry *g)
 {
     victim->image_height = r->resize ? r->resize->from_height : g->input_height;

@@ -1,6 +1,6 @@
-/* See victim_crop.h. Images in slots are put together into tensors once (a batch) and serve every pass over the same slots; a
- * pass then uploads patches, and downloads gradients and the local logits of the crops. */
-#include "harness/target/victim_crop.h"
+/* Victims of networks with gradients. See victim.h. Images in slots are put together into tensors once (a batch) and serve
+ * every pass over the same slots; a pass then uploads patches, and downloads gradients and the local logits of the crops. */
+#include "harness/target/victim.h"
 
 #include "harness/base/memory.h"
 #include "harness/target/resized_patch.h"

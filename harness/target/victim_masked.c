@@ -1,9 +1,8 @@
-/* See victim_masked.h. */
-#include "harness/target/victim_masked.h"
+/* Victims behind a defense of images. See victim.h. */
+#include "harness/target/victim.h"
 
 #include "harness/base/memory.h"
 #include "harness/target/paste.h"
-#include "harness/target/victim_crop.h"
 
 #include <stdlib.h>
 #include <string.h>

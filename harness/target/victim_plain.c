@@ -1,5 +1,5 @@
-/* See victim_plain.h. */
-#include "harness/target/victim_plain.h"
+/* Victims of models without gradients. See victim.h. */
+#include "harness/target/victim.h"
 
 #include "harness/base/memory.h"
 #include "harness/target/paste.h"
