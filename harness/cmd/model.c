@@ -18,7 +18,8 @@
 PG_COMMAND(model)
 
 typedef struct train_arguments {
-    const char *model, *data, *val, *from, *out, *device;
+    const char *model;
+    pg_train_job job;
     pg_texts pairs;
     pg_train_options options;
 } train_arguments;
@@ -26,14 +27,14 @@ typedef struct train_arguments {
 #define AT(field) offsetof(train_arguments, field)
 static const pg_cli_row train_rows[] = {
     {0, NULL, "ARCHITECTURE", "`patchgauge list models` shows them", NULL, AT(model), PG_TEXT, PG_REQUIRED},
-    {0, "dataset", "NAME:SPLIT", "images to learn from (cifar10:fit leaves out the last 5,000 training images)", NULL, AT(data),
-     PG_TEXT, PG_REQUIRED},
-    {0, "val", "NAME:SPLIT", "images to validate on after every epoch (cifar10:val: those 5,000)", NULL, AT(val), PG_TEXT},
+    {0, "dataset", "NAME:SPLIT", "images to learn from (cifar10:fit leaves out the last 5,000 training images)", NULL,
+     AT(job.data), PG_TEXT, PG_REQUIRED},
+    {0, "val", "NAME:SPLIT", "images to validate on after every epoch (cifar10:val: those 5,000)", NULL, AT(job.val), PG_TEXT},
     {0, "from", "FILE", "weights to start from, of the same architecture and of the same shapes; without it from the seed",
-     NULL, AT(from), PG_TEXT},
-    {'o', "out", "FILE", "weights file; FILE.checkpoint and FILE.log.csv stand beside it while training", NULL, AT(out),
+     NULL, AT(job.from), PG_TEXT},
+    {'o', "out", "FILE", "weights file; FILE.checkpoint and FILE.log.csv stand beside it while training", NULL, AT(job.out),
      PG_TEXT, PG_REQUIRED},
-    PG_DEVICE_ROW(AT(device)),
+    PG_DEVICE_ROW(AT(job.device)),
     PG_SET_ROW(AT(pairs), "an option of the architecture (`patchgauge help model NAME`)"),
     {.offset = AT(options), PG_TABLE(pg_train_option_table)},
     PG_CLI_END,
@@ -42,53 +43,46 @@ static const pg_cli_row train_rows[] = {
 
 static int train(const pg_context *context, void *request)
 {
-    const train_arguments *a = request;
-    const pg_model *model = pg_model_find(a->model);
-    if (!model)
-        return PG_EINPUT;
-    if (!model->needs_torch || model->hooks->opaque)
-        return pg_fail(PG_EINPUT, "model %s has nothing to train", model->module.name);
+    train_arguments *a = request;
     _Alignas(16) uint8_t config[PG_CONFIG_MAX];
-    int code = pg_module_configure(&model->module, "model", a->pairs.items, a->pairs.n, config);
-    if (code != PG_OK)
-        return code;
-    return pg_train(&(pg_train_job){.model = model,
-                                    .config = config,
-                                    .data_dir = context->data_dir,
-                                    .data = a->data,
-                                    .val = a->val,
-                                    .from = a->from,
-                                    .out = a->out,
-                                    .device = a->device,
-                                    .options = &a->options});
+    pg_train_job *job = &a->job;
+    job->model = pg_model_find(a->model);
+    if (!job->model)
+        return PG_EINPUT;
+    if (!job->model->needs_torch || job->model->hooks->opaque)
+        return pg_fail(PG_EINPUT, "model %s has nothing to train", job->model->module.name);
+    job->config = config;
+    job->data_dir = context->data_dir;
+    job->options = &a->options;
+    int code = pg_module_configure(&job->model->module, "model", a->pairs.items, a->pairs.n, config);
+    return code == PG_OK ? pg_train(job) : code;
 }
 
 typedef struct import_arguments {
-    const char *model, *from, *out, *key, *prefix;
+    pg_import_job job;
     int input[2]; /* height, width */
     pg_texts pairs;
-    bool ignore_rest, half, force;
     int64_t time_limit_s;
 } import_arguments;
 
 #define AT(field) offsetof(import_arguments, field)
 static const pg_cli_row import_rows[] = {
-    {0, NULL, "ARCHITECTURE", NULL, NULL, AT(model), PG_TEXT},
-    {0, NULL, "FILE", NULL, NULL, AT(from), PG_TEXT, PG_REQUIRED},
+    {0, NULL, "ARCHITECTURE", NULL, NULL, AT(job.model), PG_TEXT},
+    {0, NULL, "FILE", NULL, NULL, AT(job.from), PG_TEXT, PG_REQUIRED},
     {0, "input", "HxW", "pixels of the images the network will see", NULL, AT(input), PG_SIZE(4096), PG_REQUIRED},
-    {'o', "out", "OUT", "weights file", NULL, AT(out), PG_TEXT, PG_REQUIRED},
+    {'o', "out", "OUT", "weights file", NULL, AT(job.out), PG_TEXT, PG_REQUIRED},
     PG_SET_ROW(
         AT(pairs),
         "an option of the architecture. The file does not tell the pixels it wants, (x - mean) / std of x in [0, 1]: --set "
         "mean=0.485,0.456,0.406 --set std=0.229,0.224,0.225 for torchvision's; nor what a smoothed network sees at a time "
         "(band=, shape=column, row or block, stride=, else columns, 1) or the strides of a BagNet (strides=, else 2,2,2,1)"),
     {0, "key", "NAME", "the dictionary in the file that has the weights, where several fit alike (state_dict_ema)", NULL,
-     AT(key), PG_TEXT},
+     AT(job.key), PG_TEXT},
     {0, "prefix", "PREFIX", "what stands before all names of the network, where several are in one dictionary (module.model)",
-     NULL, AT(prefix), PG_TEXT},
-    {0, "ignore-rest", NULL, "import although tensors of the file are left over", NULL, AT(ignore_rest), PG_FLAG},
-    {0, "half", NULL, "write float16", NULL, AT(half), PG_FLAG},
-    {0, "force", NULL, "replace OUT, whatever file it is; without it only what the same import wrote", NULL, AT(force),
+     NULL, AT(job.prefix), PG_TEXT},
+    {0, "ignore-rest", NULL, "import although tensors of the file are left over", NULL, AT(job.ignore_rest), PG_FLAG},
+    {0, "half", NULL, "write float16", NULL, AT(job.half), PG_FLAG},
+    {0, "force", NULL, "replace OUT, whatever file it is; without it only what the same import wrote", NULL, AT(job.force),
      PG_FLAG},
     {0, "time-limit", "SECONDS", "for loading a TorchScript module and for each of its answers to one to three images", "300",
      AT(time_limit_s), PG_INT(1, 1000000)},
@@ -99,31 +93,24 @@ static const pg_cli_row import_rows[] = {
 /* model import [ARCHITECTURE] FILE: the report, also of what did not fit. */
 static int import(const pg_context *context, void *request)
 {
-    const import_arguments *a = request;
-    const pg_import_job job = {.from = a->from,
-                               .out = a->out,
-                               .model = a->model,
-                               .pairs = a->pairs.items,
-                               .n_pairs = a->pairs.n,
-                               .key = a->key,
-                               .prefix = a->prefix,
-                               .input_height = a->input[0],
-                               .input_width = a->input[1],
-                               .ignore_rest = a->ignore_rest,
-                               .half = a->half,
-                               .time_limit_s = (int)a->time_limit_s,
-                               .force = a->force};
+    import_arguments *a = request;
+    pg_import_job *job = &a->job;
     (void)context;
-    int code = pg_output_check(job.out, true, (const char *const[]){job.from, NULL});
+    job->pairs = a->pairs.items;
+    job->n_pairs = a->pairs.n;
+    job->input_height = a->input[0];
+    job->input_width = a->input[1];
+    job->time_limit_s = (int)a->time_limit_s;
+    int code = pg_output_check(job->out, true, (const char *const[]){job->from, NULL});
     if (code == PG_OK)
-        code = pg_weights_check_output(job.out, job.force, NULL);
+        code = pg_weights_check_output(job->out, job->force, NULL);
     if (code != PG_OK)
         return code;
     pg_buf report = PG_BUF_EMPTY;
-    code = pg_import(&job, &report);
+    code = pg_import(job, &report);
     fputs(report.data, stdout);
     if (code == PG_OK)
-        printf("%-12s %s\n", "wrote", job.out);
+        printf("%-12s %s\n", "wrote", job->out);
     pg_buf_release(&report);
     return code;
 }
@@ -212,19 +199,21 @@ static int inspect(const pg_context *context, void *request)
 }
 
 typedef struct measure_arguments {
-    const char *file, *dataset, *device;
+    const char *file;
+    pg_locality_request request;
     int dtype;
-    int64_t batch, trials;
+    int64_t batch;
 } measure_arguments;
 
 #define AT(field) offsetof(measure_arguments, field)
 static const pg_cli_row measure_rows[] = {
     {0, NULL, "FILE", NULL, NULL, AT(file), PG_TEXT, PG_REQUIRED},
-    {0, "dataset", "NAME:SPLIT", "images to put patches on", NULL, AT(dataset), PG_TEXT, PG_REQUIRED},
-    PG_DEVICE_ROW(AT(device)),
+    {0, "dataset", "NAME:SPLIT", "images to put patches on", NULL, AT(request.dataset), PG_TEXT, PG_REQUIRED},
+    PG_DEVICE_ROW(AT(request.device)),
     PG_DTYPE_ROW(AT(dtype)),
     {0, "batch", "N", "images of a forward pass", "128", AT(batch), PG_INT(1, 65536)},
-    {0, "trials", "N", "random patches, one an image, rounded up to whole batches", "256", AT(trials), PG_INT(1, 1000000)},
+    {0, "trials", "N", "random patches, one an image, rounded up to whole batches", "256", AT(request.trials),
+     PG_INT(1, 1000000)},
     PG_CLI_END,
 };
 #undef AT
@@ -232,19 +221,17 @@ static const pg_cli_row measure_rows[] = {
 /* Measures locality here and writes it beside the file. */
 static int measure(const pg_context *context, void *request)
 {
-    const measure_arguments *a = request;
-    const pg_locality_request r = {.data_dir = context->data_dir,
-                                   .dataset = a->dataset,
-                                   .device = a->device,
-                                   .dtype = (pg_dtype)a->dtype,
-                                   .batch = (int)a->batch,
-                                   .trials = a->trials,
-                                   .seed = 1,
-                                   .moved = true};
+    measure_arguments *a = request;
+    pg_locality_request *r = &a->request;
+    r->data_dir = context->data_dir;
+    r->dtype = (pg_dtype)a->dtype;
+    r->batch = (int)a->batch;
+    r->seed = 1;
+    r->moved = true;
     if (strcmp(a->file, "null") == 0)
         return pg_fail(PG_EINPUT, "the null model computes every position on its own: there is nothing to measure");
     pg_locality found;
-    int code = pg_locality_measure(a->file, &r, &found);
+    int code = pg_locality_measure(a->file, r, &found);
     if (code == PG_OK)
         code = pg_locality_add(a->file, &found);
     if (code == PG_OK) {

@@ -15,9 +15,7 @@ PG_COMMAND(run)
 
 typedef struct arguments {
     pg_matrix_args matrix;
-    const char *device;
-    int64_t workers, threads, task_images;
-    bool fail_fast;
+    pg_compute_request compute;
     pg_shard shard; /* count 0: the whole plan */
 } arguments;
 
@@ -39,13 +37,14 @@ static int set_shard(const char *text, void *field)
 static const pg_cli_row options[] = {
     PG_MATRIX_ROW(AT(matrix)),
     PG_MATRIX_SET_ROW(AT(matrix)),
-    PG_JOBS_ROW(AT(workers)),
-    PG_DEVICE_ROW(AT(device)),
-    PG_THREADS_ROW(AT(threads)),
-    {0, "keep-going", NULL, "a task that is given up does not stop the others; default", NULL, AT(fail_fast), PG_UNFLAG},
+    PG_JOBS_ROW(AT(compute.workers)),
+    PG_DEVICE_ROW(AT(compute.device)),
+    PG_THREADS_ROW(AT(compute.threads)),
+    {0, "keep-going", NULL, "a task that is given up does not stop the others; default", NULL, AT(compute.fail_fast),
+     PG_UNFLAG},
     {0, "fail-fast", NULL, "the first task that is given up stops the run, whole images are kept; of the two the last counts",
-     NULL, AT(fail_fast), PG_FLAG},
-    PG_TASK_IMAGES_ROW(AT(task_images)),
+     NULL, AT(compute.fail_fast), PG_FLAG},
+    PG_TASK_IMAGES_ROW(AT(compute.task_images)),
     {0, "shard", "I/N",
      "run every N-th task of the plan from task I on, into a database of its own (--db), for `patchgauge merge`; `patchgauge "
      "submit` does this on a Slurm cluster",
@@ -99,19 +98,15 @@ static int check_broken(const pg_plan *plan, pg_store *store)
 static int compute(const pg_context *context, const arguments *a, const pg_plan *plan, pg_store **store)
 {
     pg_buf explain = PG_BUF_EMPTY;
+    pg_compute_request request = a->compute;
     same_request(context, &a->matrix, &explain);
-    pg_compute_request request = {.plan = plan,
-                                  .db_path = context->db_path,
-                                  .data_dir = context->data_dir,
-                                  .cache_dir = context->cache_dir,
-                                  .cache_bytes = context->cache_bytes,
-                                  .device = a->device,
-                                  .workers = a->workers,
-                                  .threads = a->threads,
-                                  .task_images = a->task_images,
-                                  .fail_fast = a->fail_fast,
-                                  .shard = a->shard.count ? &a->shard : NULL,
-                                  .explain = explain.data};
+    request.plan = plan;
+    request.db_path = context->db_path;
+    request.data_dir = context->data_dir;
+    request.cache_dir = context->cache_dir;
+    request.cache_bytes = context->cache_bytes;
+    request.shard = a->shard.count ? &a->shard : NULL;
+    request.explain = explain.data;
     int code = pg_buf_check(&explain);
     if (code == PG_OK)
         code = pg_compute(&request, store);
