@@ -1,4 +1,3 @@
-/* See votes.h. */
 #include "defenses/votes.h"
 
 #include "defenses/evidence.h"

@@ -1,4 +1,3 @@
-/* See auditor.h. */
 #include "harness/audit/auditor.h"
 
 #include "defenses/votes.h"

@@ -1,4 +1,3 @@
-/* See contents.h. */
 #include "harness/audit/contents.h"
 
 enum {

@@ -1,4 +1,3 @@
-/* See cli.h. */
 #include "harness/base/cli.h"
 
 #include "harness/base/memory.h"

@@ -1,4 +1,3 @@
-/* See leftover.h. */
 #include "harness/base/leftover.h"
 
 #include <dirent.h>

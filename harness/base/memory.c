@@ -1,4 +1,3 @@
-/* See memory.h. */
 #include "harness/base/memory.h"
 
 #include <stdint.h>

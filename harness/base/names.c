@@ -1,4 +1,3 @@
-/* See names.h. */
 #include "harness/base/names.h"
 
 #include <stdio.h>

@@ -1,4 +1,3 @@
-/* See process.h. */
 #include "harness/base/process.h"
 
 #include "harness/base/log.h"

@@ -1,4 +1,3 @@
-/* See text.h. */
 #include "harness/base/text.h"
 
 #include <string.h>

@@ -1,4 +1,3 @@
-/* See thread_pool.h. */
 #include "harness/base/thread_pool.h"
 
 #include "harness/base/process.h"

@@ -1,4 +1,3 @@
-/* See utf8.h. */
 #include "harness/base/utf8.h"
 
 #include <locale.h>

@@ -1,4 +1,3 @@
-/* See attack_plan.h. */
 #include "harness/cmd/attack_plan.h"
 
 #include "harness/base/option.h"

@@ -1,4 +1,3 @@
-/* See audit_table.h. */
 #include "harness/cmd/audit_table.h"
 
 #include "defenses/windows.h"

@@ -1,4 +1,3 @@
-/* See dump.h. */
 #include "harness/cmd/dump.h"
 
 #include "harness/base/log.h"

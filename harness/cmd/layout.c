@@ -1,4 +1,3 @@
-/* See layout.h. */
 #include "harness/cmd/layout.h"
 #include "harness/cmd/passes.h"
 

@@ -1,4 +1,3 @@
-/* See matrix_args.h. */
 #include "harness/cmd/matrix_args.h"
 
 #include "db/store.h"

@@ -1,4 +1,3 @@
-/* See only.h. */
 #include "harness/cmd/only.h"
 
 #include "harness/base/names.h"

@@ -1,4 +1,3 @@
-/* See output.h. */
 #include "harness/cmd/output.h"
 
 #include <errno.h>

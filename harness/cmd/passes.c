@@ -1,4 +1,3 @@
-/* See passes.h. */
 #include "harness/cmd/passes.h"
 
 #include "models/model.h"

@@ -1,4 +1,3 @@
-/* See print.h. */
 #include "harness/cmd/print.h"
 
 #include "harness/base/buf.h"

@@ -1,4 +1,3 @@
-/* See resized.h. */
 #include "harness/data/resized.h"
 
 #include "harness/base/buf.h"

@@ -1,4 +1,3 @@
-/* See compute.h. */
 #include "harness/pipeline/compute.h"
 
 #include "harness/base/log.h"

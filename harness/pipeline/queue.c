@@ -1,4 +1,3 @@
-/* See queue.h. */
 #include "harness/pipeline/queue.h"
 
 #include <time.h>

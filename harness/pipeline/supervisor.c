@@ -1,4 +1,3 @@
-/* See supervisor.h. */
 #include "harness/pipeline/supervisor.h"
 
 #include "harness/base/log.h"

@@ -1,4 +1,3 @@
-/* See defended.h. */
 #include "harness/plan/defended.h"
 
 int pg_defended_map(const pg_defended *d, pg_geometry *g, pg_window *window)

@@ -1,4 +1,3 @@
-/* See attacker.h. */
 #include "harness/target/attacker.h"
 
 #include "harness/base/memory.h"

@@ -1,4 +1,3 @@
-/* See evaluator.h. */
 #include "harness/target/evaluator.h"
 
 #include "defenses/certifier.h"

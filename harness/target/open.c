@@ -1,4 +1,3 @@
-/* See open.h. */
 #include "harness/target/open.h"
 
 #include <string.h>

@@ -1,4 +1,3 @@
-/* See paste.h. */
 #include "harness/target/paste.h"
 
 #include <stdlib.h>

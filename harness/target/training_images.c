@@ -1,4 +1,3 @@
-/* See training_images.h. */
 #include "harness/target/training_images.h"
 
 #include "harness/base/memory.h"
