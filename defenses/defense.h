@@ -54,6 +54,12 @@ typedef struct pg_map {
     pg_window window; /* cut to the map */
 } pg_map;
 
+/* The evidence of a map: q and spec are borrowed. */
+static inline pg_evidence pg_evidence_of(const pg_map *map, const int32_t *q, const pg_evidence_spec *spec)
+{
+    return (pg_evidence){q, map->height, map->width, map->classes, map->wrap_rows, map->wrap_columns, spec, NULL};
+}
+
 /* One worst case that an audit asks for: the window at (top, left), for a rival of the label. */
 typedef struct pg_worst {
     int label, rival, top, left;

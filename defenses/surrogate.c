@@ -91,12 +91,7 @@ static pg_tensor *squashed(pg_scope *s, pg_tensor *u)
 pg_soft pg_soft_of(pg_scope *s, const pg_evidence_spec *spec, const pg_map *map, pg_tensor *logits, pg_tensor *labels)
 {
     const pg_torch *t = s->torch;
-    pg_evidence shape = {.height = map->height,
-                         .width = map->width,
-                         .classes = map->classes,
-                         .wrap_rows = map->wrap_rows,
-                         .wrap_columns = map->wrap_columns,
-                         .spec = spec};
+    pg_evidence shape = pg_evidence_of(map, NULL, spec);
     pg_soft soft = {.scope = s,
                     .windows = pg_windows_of(&shape, map->window),
                     .height = map->height,

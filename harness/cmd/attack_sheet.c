@@ -126,13 +126,8 @@ int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_row *attack, const u
     memcpy(pixels + s->image, attacked, s->image);
     pg_evidence_spec spec;
     cell->defense->evidence(cell->config, &spec);
-    pg_evidence evidence = {.q = s->q,
-                            .height = g->rows.positions,
-                            .width = g->columns.positions,
-                            .classes = g->classes,
-                            .wrap_rows = g->rows.wrap,
-                            .wrap_columns = g->columns.wrap,
-                            .spec = &spec};
+    pg_map map = pg_defended_map_of(g, cell->window);
+    pg_evidence evidence = pg_evidence_of(&map, s->q, &spec);
     bool finite = pg_evidence_f32(&spec, logits, s->positions, g->classes, s->row, s->q);
     int rival = !finite                                        ? (label == 0)
                 : attack->after != label && attack->after >= 0 ? attack->after

@@ -131,13 +131,9 @@ static int was_sampled(const pg_cell *cell, const char *settings, bool *out)
     if (*text)
         code = pg_parse_int(text, &tries);
     free(list);
-    pg_evidence map = {.height = g->rows.positions,
-                       .width = g->columns.positions,
-                       .classes = g->classes,
-                       .wrap_rows = g->rows.wrap,
-                       .wrap_columns = g->columns.wrap};
-    pg_window window = {PG_MIN(cell->window.height, map.height), PG_MIN(cell->window.width, map.width)};
-    *out = code == PG_OK && tries > 0 && (int64_t)pg_windows_of(&map, window).count * (g->classes - 1) > tries;
+    pg_map map = pg_defended_map_of(g, cell->window);
+    pg_evidence shape = pg_evidence_of(&map, NULL, NULL);
+    *out = code == PG_OK && tries > 0 && (int64_t)pg_windows_of(&shape, map.window).count * (g->classes - 1) > tries;
     return code;
 }
 

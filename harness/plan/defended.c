@@ -25,6 +25,13 @@ int pg_defended_map(const pg_defended *d, pg_geometry *g, pg_window *window)
     return code;
 }
 
+pg_map pg_defended_map_of(const pg_geometry *g, pg_window window)
+{
+    int height = g->rows.positions, width = g->columns.positions;
+    pg_window cut = {window.height < height ? window.height : height, window.width < width ? window.width : width};
+    return (pg_map){height, width, g->classes, g->rows.wrap, g->columns.wrap, cut};
+}
+
 void pg_defended_delta(const pg_defended *d, const pg_weights_info *info, pg_dtype dtype, int batch, bool any_batch,
                        pg_locality_result *found, int64_t *delta)
 {

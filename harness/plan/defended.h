@@ -16,6 +16,9 @@ typedef struct pg_defended {
 /* From the geometry of the model to that of the defended one, and the window. PG_EINPUT where the defense cannot work on it. */
 int pg_defended_map(const pg_defended *defended, pg_geometry *geometry, pg_window *window) PG_MUST_USE;
 
+/* The map of a geometry; the window is cut to it. */
+pg_map pg_defended_map_of(const pg_geometry *geometry, pg_window window);
+
 /* What the measurements of the model's locality say for what the defense rests on, in passes of this type and batch;
  * `any_batch`: of an image at whatever place of whatever batch. *delta: by how much its evidence can change where a patch does
  * not reach, 0 where nothing was measured. Masked images are seen whole, of which a measurement of receptive fields says

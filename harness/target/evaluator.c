@@ -3,6 +3,7 @@
 #include "defenses/certifier.h"
 #include "defenses/evidence.h"
 #include "harness/base/memory.h"
+#include "harness/plan/defended.h"
 #include "harness/plan/modules.h"
 
 #include <stdlib.h>
@@ -24,15 +25,8 @@ int pg_evaluator_new(const pg_geometry *g, const pg_defense *defense, const void
     pg_evaluator *j = calloc(1, sizeof *j);
     if (!j)
         return pg_fail(PG_ENOMEM, "out of memory");
-    int height = g->rows.positions, width = g->columns.positions;
-    *j = (pg_evaluator){.defense = defense,
-                        .config = config,
-                        .map = {.height = height,
-                                .width = width,
-                                .classes = g->classes,
-                                .wrap_rows = g->rows.wrap,
-                                .wrap_columns = g->columns.wrap,
-                                .window = {PG_MIN(window.height, height), PG_MIN(window.width, width)}}};
+    *j = (pg_evaluator){.defense = defense, .config = config, .map = pg_defended_map_of(g, window)};
+    int height = j->map.height, width = j->map.width;
     defense->evidence(config, &j->spec);
     size_t size = defense->scratch_size(height, width, g->classes, 1);
     j->q = pg_memory_take(&j->memory, (size_t)height * (size_t)width * (size_t)g->classes, sizeof *j->q);
@@ -65,13 +59,7 @@ bool pg_evaluator_evidence(pg_evaluator *j, const float *logits, size_t position
 
 int pg_evaluator_predict(pg_evaluator *j, const int32_t *q)
 {
-    pg_evidence evidence = {.q = q,
-                            .height = j->map.height,
-                            .width = j->map.width,
-                            .classes = j->map.classes,
-                            .wrap_rows = j->map.wrap_rows,
-                            .wrap_columns = j->map.wrap_columns,
-                            .spec = &j->spec};
+    pg_evidence evidence = pg_evidence_of(&j->map, q, &j->spec);
     int prediction = j->defense->predict(&evidence, j->map.window, j->config, j->scratch);
     return prediction == -1 ? PG_UNPREDICTED : prediction;
 }
