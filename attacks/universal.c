@@ -72,11 +72,7 @@ static int check(const void *config, int image_height, int image_width, int patc
     return code == PG_OK ? pg_objective_check(&c->objective, classes) : code;
 }
 
-static const char *training_images_of(const void *config)
-{
-    (void)config;
-    return "train";
-}
+static const char *training_images_of(const void *config PG_UNUSED) { return "train"; }
 
 static pg_warp draw_warp(const universal *c, pg_rng *rng)
 {

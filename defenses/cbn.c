@@ -10,22 +10,16 @@
 
 static const pg_option cbn_options[] = {{0}};
 
-static void cbn_evidence(const void *config, pg_evidence_spec *out)
+static void cbn_evidence(const void *config PG_UNUSED, pg_evidence_spec *out)
 {
-    (void)config;
     *out = (pg_evidence_spec){.feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY, .tanh_cbn = true};
 }
 
-static pg_certificate cbn_certificate(const void *config)
-{
-    (void)config;
-    return PG_CERTIFICATE_EXACT;
-}
+static pg_certificate cbn_certificate(const void *config PG_UNUSED) { return PG_CERTIFICATE_EXACT; }
 
-static pg_tensor *cbn_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+static pg_tensor *cbn_surrogate(pg_scope *s, const void *config, int kind PG_UNUSED, const pg_map *map, pg_tensor *logits,
                                 pg_tensor *labels)
 {
-    (void)kind;
     pg_evidence_spec spec;
     cbn_evidence(config, &spec);
     pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);

@@ -55,9 +55,8 @@ static pg_certificate double_certificate(const void *config)
 
 enum { MASKS_MAX = 4096 };
 
-static int double_check(const void *config, int height, int width, int classes)
+static int double_check(const void *config, int height, int width, int classes PG_UNUSED)
 {
-    (void)classes;
     int64_t stride = ((const double_config *)config)->stride;
     int64_t down = (height + stride - 1) / stride, across = (width + stride - 1) / stride, least = stride;
     if (down * across <= MASKS_MAX)
@@ -103,9 +102,8 @@ static void lay_out(pg_arena *arena, int height, int width, int classes, masked_
     pg_agreement_layout(arena, height * width, classes, &m->agreement);
 }
 
-static size_t double_scratch(int height, int width, int classes, size_t n)
+static size_t double_scratch(int height, int width, int classes, size_t n PG_UNUSED)
 {
-    (void)n;
     pg_arena arena = {0};
     masked_map m;
     lay_out(&arena, height, width, classes, &m);
@@ -217,11 +215,7 @@ static void double_certify(const pg_evidence *evidence, pg_window window, int64_
 
 /* The rule has no scores. Kind 0: the sums over all positions, which most masks follow; kind 1: those outside the masks that do
  * not follow yet. */
-static int double_surrogates(const void *config)
-{
-    (void)config;
-    return 2;
-}
+static int double_surrogates(const void *config PG_UNUSED) { return 2; }
 
 static pg_tensor *double_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
                                    pg_tensor *labels)

@@ -106,10 +106,9 @@ static void ds_certify(const pg_evidence *evidence, pg_window window, int64_t de
     }
 }
 
-static pg_tensor *ds_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+static pg_tensor *ds_surrogate(pg_scope *s, const void *config, int kind PG_UNUSED, const pg_map *map, pg_tensor *logits,
                                pg_tensor *labels)
 {
-    (void)kind;
     pg_evidence_spec spec;
     ds_evidence(config, &spec);
     pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);

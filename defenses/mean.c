@@ -27,16 +27,11 @@ static int mean_normalize(void *config)
     return PG_OK;
 }
 
-static pg_certificate mean_certificate(const void *config)
-{
-    (void)config;
-    return PG_CERTIFICATE_EXACT;
-}
+static pg_certificate mean_certificate(const void *config PG_UNUSED) { return PG_CERTIFICATE_EXACT; }
 
-static pg_tensor *mean_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+static pg_tensor *mean_surrogate(pg_scope *s, const void *config, int kind PG_UNUSED, const pg_map *map, pg_tensor *logits,
                                  pg_tensor *labels)
 {
-    (void)kind;
     pg_evidence_spec spec;
     mean_evidence(config, &spec);
     pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);

@@ -29,11 +29,7 @@ static int median_normalize(void *config)
     return PG_OK;
 }
 
-static pg_certificate median_certificate(const void *config)
-{
-    (void)config;
-    return PG_CERTIFICATE_EXACT;
-}
+static pg_certificate median_certificate(const void *config PG_UNUSED) { return PG_CERTIFICATE_EXACT; }
 
 typedef struct scratch {
     pg_order order;
@@ -53,9 +49,8 @@ static void lay_out(pg_arena *arena, int height, int width, int classes, scratch
     s->medians = pg_arena_take(arena, (size_t)classes, sizeof *s->medians);
 }
 
-static size_t median_scratch(int height, int width, int classes, size_t n)
+static size_t median_scratch(int height, int width, int classes, size_t n PG_UNUSED)
 {
-    (void)n;
     pg_arena arena = {0};
     scratch s;
     lay_out(&arena, height, width, classes, &s);
@@ -74,10 +69,9 @@ static void raise_to_outside(const pg_order *order, int r, int64_t *to)
         }
 }
 
-static void median_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
-                           size_t n, void *memory, pg_verdict *out)
+static void median_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label,
+                           const void *const *configs PG_UNUSED, size_t n, void *memory, pg_verdict *out)
 {
-    (void)configs;
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = memory};
     scratch s;
@@ -104,9 +98,8 @@ static void median_certify(const pg_evidence *evidence, pg_window window, int64_
         out[i] = verdict;
 }
 
-static int median_predict(const pg_evidence *evidence, pg_window window, const void *config, void *memory)
+static int median_predict(const pg_evidence *evidence, pg_window window, const void *config PG_UNUSED, void *memory)
 {
-    (void)config;
     pg_windows windows = pg_windows_of(evidence, window);
     pg_arena arena = {.base = memory};
     scratch s;
@@ -118,11 +111,9 @@ static int median_predict(const pg_evidence *evidence, pg_window window, const v
     return pg_argmax(s.score, evidence->classes);
 }
 
-static void median_predict_double(const pg_evidence *evidence, pg_window window, const void *const *configs, size_t n,
-                                  void *memory, int *out)
+static void median_predict_double(const pg_evidence *evidence, pg_window window PG_UNUSED, const void *const *configs PG_UNUSED,
+                                  size_t n, void *memory, int *out)
 {
-    (void)window;
-    (void)configs;
     pg_arena arena = {.base = memory};
     scratch s;
     lay_out(&arena, evidence->height, evidence->width, evidence->classes, &s);
@@ -135,10 +126,9 @@ static void median_predict_double(const pg_evidence *evidence, pg_window window,
         out[i] = prediction;
 }
 
-static pg_tensor *median_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+static pg_tensor *median_surrogate(pg_scope *s, const void *config, int kind PG_UNUSED, const pg_map *map, pg_tensor *logits,
                                    pg_tensor *labels)
 {
-    (void)kind;
     pg_evidence_spec spec;
     median_evidence(config, &spec);
     pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);

@@ -76,32 +76,27 @@ static int cleanser_mask(const void *config, const pg_image_patch_size *f, int r
 
 /* ---- The rule ---- */
 
-static int cleanser_check(const void *config, int height, int width, int classes)
+static int cleanser_check(const void *config PG_UNUSED, int height, int width, int classes PG_UNUSED)
 {
-    (void)config;
-    (void)classes;
     return height == width && height >= 3
                ? PG_OK
                : pg_fail(PG_EINPUT, "a map of %dx%d; pairs of masks make a square one, of at least 3x3", height, width);
 }
 
-static void cleanser_evidence(const void *config, pg_evidence_spec *out)
+static void cleanser_evidence(const void *config PG_UNUSED, pg_evidence_spec *out)
 {
-    (void)config;
     *out = (pg_evidence_spec){.feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY};
     pg_evidence_normalize(out);
 }
 
-static pg_certificate cleanser_certificate(const void *config)
+static pg_certificate cleanser_certificate(const void *config PG_UNUSED)
 {
-    (void)config;
     return PG_CERTIFICATE_EXACT; /* of predictions that a patch may choose freely for each pair it touches; pixels may not allow
                                     it */
 }
 
-static size_t cleanser_scratch(int height, int width, int classes, size_t n)
+static size_t cleanser_scratch(int height, int width, int classes, size_t n PG_UNUSED)
 {
-    (void)n;
     pg_arena arena = {0};
     pg_agreement a;
     pg_agreement_layout(&arena, PG_MAX(height, width), classes, &a);
@@ -118,10 +113,8 @@ static int class_of(const void *of, int first, int second)
     return best;
 }
 
-static int cleanser_predict(const pg_evidence *e, pg_window window, const void *config, void *memory)
+static int cleanser_predict(const pg_evidence *e, pg_window window PG_UNUSED, const void *config PG_UNUSED, void *memory)
 {
-    (void)window;
-    (void)config;
     pg_arena arena = {.base = memory};
     pg_agreement a = {.class = class_of, .of = e};
     pg_agreement_layout(&arena, e->height, e->classes, &a);
@@ -134,11 +127,9 @@ static int class_of_values(const void *of, int first, int second)
     return pg_argmax_f64(e->values + (size_t)(first * e->width + second) * (size_t)e->classes, e->classes);
 }
 
-static void cleanser_predict_double(const pg_evidence *e, pg_window window, const void *const *configs, size_t n, void *memory,
-                                    int *out)
+static void cleanser_predict_double(const pg_evidence *e, pg_window window PG_UNUSED, const void *const *configs PG_UNUSED,
+                                    size_t n, void *memory, int *out)
 {
-    (void)window;
-    (void)configs;
     pg_arena arena = {.base = memory};
     pg_agreement a = {.class = class_of_values, .of = e};
     pg_agreement_layout(&arena, e->height, e->classes, &a);
@@ -177,11 +168,9 @@ static void cleanser_certify(const pg_evidence *e, pg_window window, int64_t del
 }
 
 /* All pairs that the patch touches give the rival. */
-static bool cleanser_worst(const pg_evidence *e, pg_window window, const void *config, const pg_worst *which, void *memory,
-                           int32_t *contents)
+static bool cleanser_worst(const pg_evidence *e, pg_window window, const void *config PG_UNUSED, const pg_worst *which,
+                           void *memory PG_UNUSED, int32_t *contents)
 {
-    (void)config;
-    (void)memory;
     pg_windows windows = pg_windows_of(e, window);
     for (int64_t i = 0; i < windows.k * e->classes; i++)
         contents[i] = i % e->classes == which->rival ? PG_EVIDENCE_MAX : -PG_EVIDENCE_MAX;

@@ -127,9 +127,8 @@ static void lay_out_unrounded(pg_arena *arena, int height, int width, int classe
     u->place = pg_arena_take(arena, n, sizeof *u->place);
 }
 
-static size_t masking_scratch(int height, int width, int classes, size_t n)
+static size_t masking_scratch(int height, int width, int classes, size_t n PG_UNUSED)
 {
-    (void)n;
     pg_arena arena = {0}, worst = {0}, real = {0};
     image im;
     pg_mask_worst room;

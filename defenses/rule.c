@@ -51,9 +51,8 @@ void pg_verdict_evaluate(pg_verdict *verdict, int64_t margin, int64_t values, in
     verdict->certified = !verdict->has_margin || pg_survives(margin, values, delta);
 }
 
-size_t pg_sum_rule_scratch(int height, int width, int classes, size_t n)
+size_t pg_sum_rule_scratch(int height, int width, int classes, size_t n PG_UNUSED)
 {
-    (void)n;
     pg_arena arena = {0};
     pg_sums sums;
     pg_sums_layout(&arena, height, width, classes, &sums);
@@ -83,19 +82,16 @@ static pg_verdict certify_one(const pg_evidence *evidence, pg_window window, int
     return verdict;
 }
 
-void pg_sum_rule_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label, const void *const *configs,
-                         size_t n, void *scratch, pg_verdict *out)
+void pg_sum_rule_certify(const pg_evidence *evidence, pg_window window, int64_t delta, int label,
+                         const void *const *configs PG_UNUSED, size_t n, void *scratch, pg_verdict *out)
 {
-    (void)configs;
     pg_verdict verdict = certify_one(evidence, window, delta, label, scratch);
     for (size_t i = 0; i < n; i++)
         out[i] = verdict;
 }
 
-int pg_sum_rule_predict(const pg_evidence *evidence, pg_window window, const void *config, void *scratch)
+int pg_sum_rule_predict(const pg_evidence *evidence, pg_window window PG_UNUSED, const void *config PG_UNUSED, void *scratch)
 {
-    (void)window;
-    (void)config;
     int64_t *total = scratch;
     pg_totals(evidence, total);
     return pg_argmax(total, evidence->classes);
@@ -113,11 +109,9 @@ PG_CLONES static void totals_double(const pg_evidence *evidence, double *restric
             total[c] += values[c];
 }
 
-void pg_sum_rule_predict_double(const pg_evidence *evidence, pg_window window, const void *const *configs, size_t n,
-                                void *scratch, int *out)
+void pg_sum_rule_predict_double(const pg_evidence *evidence, pg_window window PG_UNUSED, const void *const *configs PG_UNUSED,
+                                size_t n, void *scratch, int *out)
 {
-    (void)window;
-    (void)configs;
     double *total = scratch; /* as much room as that of an integer sum */
     totals_double(evidence, total);
     int prediction = pg_argmax_f64(total, evidence->classes);

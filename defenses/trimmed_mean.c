@@ -35,9 +35,8 @@ static int trimmed_normalize(void *config)
     return PG_OK;
 }
 
-static int trimmed_check(const void *config, int height, int width, int classes)
+static int trimmed_check(const void *config, int height, int width, int classes PG_UNUSED)
 {
-    (void)classes;
     long long trim = (long long)((const trimmed_config *)config)->trim, positions = (long long)height * width;
     if (2 * trim < positions)
         return PG_OK;
@@ -145,10 +144,9 @@ static int trimmed_predict(const pg_evidence *evidence, pg_window window, const 
     return pg_argmax(s.score, evidence->classes);
 }
 
-static void trimmed_predict_double(const pg_evidence *evidence, pg_window window, const void *const *configs, size_t n,
-                                   void *memory, int *out)
+static void trimmed_predict_double(const pg_evidence *evidence, pg_window window PG_UNUSED, const void *const *configs,
+                                   size_t n, void *memory, int *out)
 {
-    (void)window;
     pg_arena arena = {.base = memory};
     scratch s;
     lay_out(&arena, evidence->height, evidence->width, evidence->classes, n, &s);
@@ -167,10 +165,9 @@ static void trimmed_predict_double(const pg_evidence *evidence, pg_window window
         out[i] = pg_argmax_f64(s.sums + i * classes, evidence->classes);
 }
 
-static pg_tensor *trimmed_surrogate(pg_scope *s, const void *config, int kind, const pg_map *map, pg_tensor *logits,
+static pg_tensor *trimmed_surrogate(pg_scope *s, const void *config, int kind PG_UNUSED, const pg_map *map, pg_tensor *logits,
                                     pg_tensor *labels)
 {
-    (void)kind;
     pg_evidence_spec spec;
     trimmed_evidence(config, &spec);
     pg_soft soft = pg_soft_of(s, &spec, map, logits, labels);

@@ -14,11 +14,9 @@ int pg_worst_position(const pg_evidence *evidence, const pg_windows *windows, co
     return row * evidence->width + column;
 }
 
-bool pg_worst_extreme(const pg_evidence *evidence, pg_window window, const void *config, const pg_worst *which, void *scratch,
-                      int32_t *contents)
+bool pg_worst_extreme(const pg_evidence *evidence, pg_window window, const void *config PG_UNUSED, const pg_worst *which,
+                      void *scratch PG_UNUSED, int32_t *contents)
 {
-    (void)config;
-    (void)scratch;
     if (which->variant > 0)
         return false;
     pg_value_range range = pg_value_range_of(evidence->spec);

@@ -53,9 +53,8 @@ static pg_axis convolve_axis(pg_builder *b, pg_axis a, int kernel, int stride, i
     return a;
 }
 
-pg_value pg_layer_input(pg_builder *b, pg_tensor *pixels, int channels, int height, int width)
+pg_value pg_layer_input(pg_builder *b PG_UNUSED, pg_tensor *pixels, int channels, int height, int width)
 {
-    (void)b;
     pg_axis rows = {.positions = height, .field = 1, .stride = 1}, columns = {.positions = width, .field = 1, .stride = 1};
     return (pg_value){.tensor = pixels, .channels = channels, .rows = rows, .columns = columns};
 }

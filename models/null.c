@@ -90,11 +90,11 @@ static void image_logits(const null_config *c, int64_t image, float *logits)
         logits[image % positions * c->classes] = 5000.0f;
 }
 
-static int compute(const void *config, const pg_geometry *g, const uint8_t *pixels, int64_t first, int count, float *logits)
+static int compute(const void *config, const pg_geometry *g, const uint8_t *pixels PG_UNUSED, int64_t first, int count,
+                   float *logits)
 {
     const null_config *c = config;
     size_t size = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
-    (void)pixels;
     if (c->memory_images && count > c->memory_images)
         return pg_fail(PG_ENOMEM, "the null model has memory for %d images, not for %d", (int)c->memory_images, count);
     for (int i = 0; i < count; i++) {

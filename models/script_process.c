@@ -26,11 +26,7 @@ typedef struct note {
 _Static_assert(sizeof(note) <= PIPE_BUF, "a note is written whole");
 
 static volatile sig_atomic_t stop_asked;
-static void on_signal(int signal_number)
-{
-    (void)signal_number;
-    stop_asked = 1;
-}
+static void on_signal(int signal_number PG_UNUSED) { stop_asked = 1; }
 
 /* ---- In the process ---- */
 

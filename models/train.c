@@ -47,11 +47,7 @@ typedef struct training {
 } training;
 
 static volatile sig_atomic_t stop_asked;
-static void on_signal(int signal_number)
-{
-    (void)signal_number;
-    stop_asked = 1;
-}
+static void on_signal(int signal_number PG_UNUSED) { stop_asked = 1; }
 
 static int open_images(const char *data_dir, const char *spec, images *out)
 {
@@ -119,11 +115,10 @@ static int make_fit(const void *context, int64_t i, uint8_t *scratch, uint8_t *p
     return PG_OK;
 }
 
-static int make_val(const void *context, int64_t i, uint8_t *scratch, uint8_t *pixels, int64_t *label)
+static int make_val(const void *context, int64_t i, uint8_t *scratch PG_UNUSED, uint8_t *pixels, int64_t *label)
 {
     const training *r = context;
     int32_t right = 0;
-    (void)scratch;
     int code = pg_dataset_read(r->val.dataset, i, 1, pixels, &right);
     *label = right;
     return code;

@@ -30,6 +30,7 @@ typedef enum pg_error { PG_ERRORS(PG_ERROR_ENUM) } pg_error;
 #undef PG_ERROR_ENUM
 
 #define PG_MUST_USE          __attribute__((warn_unused_result))
+#define PG_UNUSED            __attribute__((unused)) /* a parameter that a hook has and does not need */
 #define PG_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 enum { PG_MESSAGE_MAX = 1024 };

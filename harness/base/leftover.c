@@ -1,5 +1,7 @@
 #include "harness/base/leftover.h"
 
+#include "harness/base/error.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,9 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *walk)
+static int remove_entry(const char *path, const struct stat *status PG_UNUSED, int kind PG_UNUSED, struct FTW *walk PG_UNUSED)
 {
-    (void)status, (void)kind, (void)walk;
     remove(path);
     return 0;
 }

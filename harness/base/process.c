@@ -64,11 +64,7 @@ void *pg_process_memory(size_t size)
 
 bool pg_process_follow(int parent) { return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent; }
 
-void pg_process_thread_lost(void *unused)
-{
-    (void)unused;
-    abort();
-}
+void pg_process_thread_lost(void *unused PG_UNUSED) { abort(); }
 
 static void work_in_child(legacy *left, int (*work)(void *context), void *context)
 {

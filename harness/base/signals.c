@@ -41,9 +41,8 @@ static void on_crash(int number)
 }
 
 /* exit() by a thread that has a task in hand: the rest of the process is not waited for. */
-static void on_exit_of_task(int status, void *unused)
+static void on_exit_of_task(int status, void *unused PG_UNUSED)
 {
-    (void)unused;
     if (!in_hand)
         return;
     atomic_store(crash_note, in_hand);

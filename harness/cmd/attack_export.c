@@ -135,11 +135,7 @@ static int read_store(work *w, const char *db_path)
     return code;
 }
 
-static bool go_on(void *context, int64_t pass, int64_t passes)
-{
-    (void)context, (void)pass, (void)passes;
-    return !pg_signals_stopping();
-}
+static bool go_on(void *context PG_UNUSED, int64_t pass PG_UNUSED, int64_t passes PG_UNUSED) { return !pg_signals_stopping(); }
 
 static int open_inputs(work *w)
 {

@@ -46,9 +46,8 @@ static int run_import(const pg_context *context, void *request)
     return code != PG_OK ? code : pg_data_report(context, name);
 }
 
-static void print_fault(void *unused, const char *file, const char *fault)
+static void print_fault(void *unused PG_UNUSED, const char *file, const char *fault)
 {
-    (void)unused;
     if (fault)
         pg_print("%s: DAMAGED: %s\n", file, fault);
     else

@@ -66,11 +66,7 @@ static int check(const pg_context *context)
     return PG_OK;
 }
 
-static int run_check(const pg_context *context, void *request)
-{
-    (void)request;
-    return check(context);
-}
+static int run_check(const pg_context *context, void *request PG_UNUSED) { return check(context); }
 
 typedef struct arguments {
     const char *file;

@@ -211,9 +211,8 @@ static void look_at_slurm(report *r)
     say(r, "Slurm", "", "%s", first_line("sbatch --version 2>/dev/null", line) ? line : "none; `run` does without");
 }
 
-static int run(const pg_context *context, void *request)
+static int run(const pg_context *context, void *request PG_UNUSED)
 {
-    (void)request;
     report r = {0};
     pg_print("patchgauge %s\n", PG_VERSION);
     look_at_torch(&r);

@@ -171,10 +171,9 @@ static const pg_cli_row options[] = {
     PG_CLI_END,
 };
 
-static int run(const pg_context *context, void *request)
+static int run(const pg_context *context PG_UNUSED, void *request)
 {
     const arguments *a = request;
-    (void)context;
     return a->name ? help_module(a->topic, a->name) : a->topic ? help_topic(a->topic) : pg_help_overview(stdout);
 }
 

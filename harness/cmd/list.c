@@ -41,27 +41,24 @@ static void PG_PRINTF(2, 3) print_row(const char *name, const char *format, ...)
     pg_print_fitted(line, stdout);
 }
 
-static int list_models(const pg_context *context)
+static int list_models(const pg_context *context PG_UNUSED)
 {
-    (void)context;
     for (int i = 0; pg_models[i]; i++)
         print_row(pg_models[i]->module.name, "%s%s%s", pg_models[i]->module.summary,
                   pg_models[i]->needs_torch ? "" : " (needs no libtorch)", origin_of(&pg_models[i]->module));
     return PG_OK;
 }
 
-static int list_attacks(const pg_context *context)
+static int list_attacks(const pg_context *context PG_UNUSED)
 {
-    (void)context;
     for (int i = 0; pg_attacks[i]; i++)
         print_row(pg_attacks[i]->module.name, "%s%s%s", pg_attacks[i]->module.summary,
                   pg_attacks[i]->needs_gradients ? "" : " (needs no gradients)", origin_of(&pg_attacks[i]->module));
     return PG_OK;
 }
 
-static int list_defenses(const pg_context *context)
+static int list_defenses(const pg_context *context PG_UNUSED)
 {
-    (void)context;
     for (int i = 0; pg_defenses[i]; i++)
         print_row(pg_defenses[i]->module.name, "%s%s", pg_defenses[i]->module.summary, origin_of(&pg_defenses[i]->module));
     return PG_OK;

@@ -91,11 +91,10 @@ static const pg_cli_row import_rows[] = {
 #undef AT
 
 /* model import [ARCHITECTURE] FILE: the report, also of what did not fit. */
-static int import(const pg_context *context, void *request)
+static int import(const pg_context *context PG_UNUSED, void *request)
 {
     import_arguments *a = request;
     pg_import_job *job = &a->job;
-    (void)context;
     job->pairs = a->pairs.items;
     job->n_pairs = a->pairs.n;
     job->input_height = a->input[0];
@@ -160,10 +159,9 @@ static void print_localities(const char *weights, const pg_weights_info *info)
 
 static const pg_cli_row inspect_rows[] = {{0, NULL, "FILE", NULL, NULL, 0, PG_TEXT, PG_REQUIRED}, PG_CLI_END};
 
-static int inspect(const pg_context *context, void *request)
+static int inspect(const pg_context *context PG_UNUSED, void *request)
 {
     const char *file = *(const char **)request;
-    (void)context;
     pg_weights_info info;
     int code = pg_weights_describe(file, NULL, 0, &info);
     if (code != PG_OK)

@@ -171,10 +171,9 @@ static const pg_cli_row options[] = {
     PG_CLI_END,
 };
 
-static int run(const pg_context *context, void *request)
+static int run(const pg_context *context PG_UNUSED, void *request)
 {
     const arguments *a = request;
-    (void)context;
     int code = check_name(&kinds[a->kind], a->name);
     return code == PG_OK ? write_module(&kinds[a->kind], a->name, a->folder ? a->folder : a->name) : code;
 }

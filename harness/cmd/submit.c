@@ -97,9 +97,8 @@ static int freeze(session *x, int64_t *open)
 /* ---- The plan in the database, so that it takes the shards ---- */
 
 /* A submission is open while its folder is there and its last job, the one that merges, has not begun to write there. */
-static int warn_of(const char *folder, int64_t cells, void *context)
+static int warn_of(const char *folder, int64_t cells, void *context PG_UNUSED)
 {
-    (void)context;
     char path[PATH_MAX + 16], *job = NULL;
     size_t size = 0;
     snprintf(path, sizeof path, "%s/merge.txt", folder);

@@ -233,15 +233,13 @@ static int cifar10_read(const pg_dataset *dataset, int64_t first, int64_t count,
 
 /* ---- The kind ---- */
 
-static int cifar10_import(const char *data_dir, const char *name, const char *source, const void *config)
+static int cifar10_import(const char *data_dir, const char *name PG_UNUSED, const char *source, const void *config PG_UNUSED)
 {
-    (void)name, (void)config;
     return pg_cifar10_import(data_dir, source, PG_CIFAR10_IMAGES);
 }
 
-static int cifar10_fetch(const char *data_dir, const char *name, const pg_fetch *given, const void *config)
+static int cifar10_fetch(const char *data_dir, const char *name PG_UNUSED, const pg_fetch *given, const void *config PG_UNUSED)
 {
-    (void)name, (void)config;
     const pg_fetch fetch = pg_fetch_merge(&pg_cifar10_official, given);
     return pg_cifar10_fetch(data_dir, &fetch, PG_CIFAR10_IMAGES);
 }

@@ -154,9 +154,8 @@ static int check_address(const char *url)
 
 /* Before each connection, one for a redirection too; an address of this machine has no proxy, so that its host is asked for
  * here. */
-static curl_socket_t on_connection(void *context, curlsocktype purpose, struct curl_sockaddr *to)
+static curl_socket_t on_connection(void *context, curlsocktype purpose PG_UNUSED, struct curl_sockaddr *to)
 {
-    (void)purpose;
     transfer *t = context;
     char *url = NULL;
     curl_easy_getinfo(t->curl, CURLINFO_EFFECTIVE_URL, &url);

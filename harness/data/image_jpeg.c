@@ -45,11 +45,7 @@ static void count_scans(j_common_ptr decoder)
 }
 
 /* The source is the whole file, so that a decoder that asks for more has met its end. */
-static boolean no_more(j_decompress_ptr decoder)
-{
-    (void)decoder;
-    return FALSE;
-}
+static boolean no_more(j_decompress_ptr decoder PG_UNUSED) { return FALSE; }
 
 static void skip(j_decompress_ptr decoder, long n)
 {

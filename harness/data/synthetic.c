@@ -152,9 +152,8 @@ static int split_of(const pg_dataset *dataset)
     return split;
 }
 
-static int synthetic_open(const char *data_dir, pg_dataset *dataset)
+static int synthetic_open(const char *data_dir PG_UNUSED, pg_dataset *dataset)
 {
-    (void)data_dir;
     pg_dataset_info *info = &dataset->info;
     info->images = split_images[split_of(dataset)];
     info->height = info->width = SIDE;

@@ -44,11 +44,10 @@ static int plain_predict(plain *p, const plain_slot *x, const float *patch, int 
     return code;
 }
 
-static struct pg_tensor *plain_scores(pg_victim *victim, int n, const int *slots, const float *patches, int kind)
+static struct pg_tensor *plain_scores(pg_victim *victim, int n, const int *slots, const float *patches, int kind PG_UNUSED)
 {
     plain *p = (plain *)victim;
     size_t patch = (size_t)3 * (size_t)victim->patch_height * (size_t)victim->patch_width;
-    (void)kind;
     p->code = PG_OK;
     for (int i = 0; p->code == PG_OK && i < n; i++)
         p->code = plain_predict(p, &p->slots[slots[i]], patches + (size_t)i * patch, &p->predictions[i]);

@@ -29,11 +29,7 @@ static void my_defense_evidence(const void *config, pg_evidence_spec *out)
 }
 
 /* What the certificate is worth. Do not round up: an audit attacks it. */
-static pg_certificate my_defense_certificate(const void *config)
-{
-    (void)config;
-    return PG_CERTIFICATE_SOUND;
-}
+static pg_certificate my_defense_certificate(const void *config PG_UNUSED) { return PG_CERTIFICATE_SOUND; }
 
 static const pg_defense my_defense = {
     .module = {.name = "my-defense",
