@@ -85,3 +85,13 @@ char *pg_buf_take(pg_buf *buf)
     pg_buf_release(buf);
     return text;
 }
+
+int pg_format(char **out, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    bool made = vasprintf(out, format, args) >= 0;
+    va_end(args);
+    *out = made ? *out : NULL;
+    return made ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+}

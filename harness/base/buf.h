@@ -33,4 +33,7 @@ int pg_buf_check(const pg_buf *buf) PG_MUST_USE;
 /* Gives the string away: *new*, release with free(); NULL if an append failed. The buffer is empty afterwards. */
 char *pg_buf_take(pg_buf *buf);
 
+/* One string: *out is *new*, free(). PG_ENOMEM with a message, and *out NULL. */
+int pg_format(char **out, const char *format, ...) PG_PRINTF(2, 3) PG_MUST_USE;
+
 #endif

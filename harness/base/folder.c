@@ -1,6 +1,7 @@
 /* Temporary folders. See folder.h. */
 #include "harness/base/folder.h"
 
+#include "harness/base/buf.h"
 #include "harness/base/file.h"
 
 #include <errno.h>
@@ -16,10 +17,9 @@ static int make(const char *parent, const char *prefix, mode_t mode, pg_folder *
 {
     pg_leftovers_remove(parent, prefix, true);
     for (long number = getpid();; number++) { /* of another machine or user, the same number may be there */
-        if (asprintf(&out->path, "%s/%s%ld", parent, prefix, number) < 0) {
-            out->path = NULL;
-            return pg_fail(PG_ENOMEM, "out of memory");
-        }
+        int code = pg_format(&out->path, "%s/%s%ld", parent, prefix, number);
+        if (code != PG_OK)
+            return code;
         bool made = mkdir(out->path, mode) == 0;
         if (!made && errno != EEXIST)
             break;
@@ -44,12 +44,11 @@ int pg_folder_make(const char *data_dir, const char *name, const char *purpose, 
     char *parent = strdup(data_dir), *made = NULL;
     *out = (pg_folder){0};
     int code = parent ? pg_folders_begin(data_dir, &made) : pg_fail(PG_ENOMEM, "out of memory");
-    if (code == PG_OK && asprintf(&prefix, ".%s.%s.", name, purpose) < 0)
-        code = pg_fail(PG_ENOMEM, "out of memory");
-    if (code == PG_OK) {
+    if (code == PG_OK)
+        code = pg_format(&prefix, ".%s.%s.", name, purpose);
+    if (code == PG_OK)
         code = make(data_dir, prefix, 0777, out);
-        free(prefix);
-    }
+    free(prefix);
     if (code != PG_OK) {
         pg_folders_end(data_dir, made, false);
         free(parent);

@@ -71,6 +71,15 @@ int pg_hash_bytes(const void *bytes, size_t size, char hex[PG_HASH_HEX])
     return code;
 }
 
+int pg_hash_text(pg_buf *text, char hex[PG_HASH_HEX])
+{
+    int code = pg_buf_check(text);
+    if (code == PG_OK)
+        code = pg_hash_bytes(text->data, text->size, hex);
+    pg_buf_release(text);
+    return code;
+}
+
 static int hash_file(const char *path, const EVP_MD *kind, char hex[PG_HASH_HEX])
 {
     enum { CHUNK = 1 << 17 };

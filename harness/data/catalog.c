@@ -46,7 +46,6 @@ int pg_dataset_kind_check(const pg_dataset_kind *kind)
     const pg_hook hooks[] = {{"splits", kind->splits && kind->splits[0]},
                              {"open", kind->open != NULL},
                              {"read", kind->read != NULL},
-                             {"close", kind->close != NULL},
                              {"import", kind->import || (!kind->verify && !kind->user_named)},
                              {"verify", kind->verify || (!kind->import && !kind->fetch)},
                              {NULL, false}};

@@ -34,11 +34,10 @@ static int open_part(state *s, const char *folder, const char *name, int64_t fir
     p->file = pg_manifest_find(&s->manifest, name);
     p->first = first;
     p->count = count;
-    if (asprintf(&p->path, "%s/%s", folder, name) < 0) {
-        p->path = NULL;
-        return pg_fail(PG_ENOMEM, "out of memory");
-    }
     uint64_t size;
+    int code = pg_format(&p->path, "%s/%s", folder, name);
+    if (code != PG_OK)
+        return code;
     if (pg_file_open(p->path, &p->fd, &size) != PG_OK)
         return pg_fail(PG_EDAMAGED, "%s: cannot be opened: `patchgauge data fetch cifar10` brings it again", p->path);
     int64_t bytes = (int64_t)size;
@@ -123,11 +122,7 @@ static int hash_split(const state *s, pg_dataset_info *info)
     for (int i = 0; i < s->n_parts; i++)
         pg_buf_printf(&text, "part=%s:%lld:%lld\n", s->parts[i].file->hash, (long long)s->parts[i].first,
                       (long long)s->parts[i].count);
-    int code = pg_buf_check(&text);
-    if (code == PG_OK)
-        code = pg_hash_bytes(text.data, text.size, info->hash);
-    pg_buf_release(&text);
-    return code;
+    return pg_hash_text(&text, info->hash);
 }
 
 static int cifar10_open(const char *data_dir, pg_dataset *dataset)

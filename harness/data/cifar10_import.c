@@ -69,14 +69,6 @@ static int check_source(const char *path, int64_t images)
     return PG_OK;
 }
 
-static int join(const char *folder, const char *name, char **out)
-{
-    if (asprintf(out, "%s/%s", folder, name) >= 0)
-        return PG_OK;
-    *out = NULL;
-    return pg_fail(PG_ENOMEM, "out of memory");
-}
-
 /* Everything that can be wrong with the source is found here, before anything is written. */
 static int check_all(const char *source, int64_t images, pg_manifest *manifest)
 {
@@ -88,7 +80,7 @@ static int check_all(const char *source, int64_t images, pg_manifest *manifest)
         for (int i = 0; pg_cifar10_files[i] && code == PG_OK; i++) {
             char *path = NULL;
             bool batch = strcmp(pg_cifar10_files[i], PG_CIFAR10_META) != 0;
-            code = join(source, pg_cifar10_files[i], &path);
+            code = pg_format(&path, "%s/%s", source, pg_cifar10_files[i]);
             if (code == PG_OK && pass == 0)
                 code = check_source(path, batch ? images : 0);
             if (code == PG_OK && pass == 0 && !batch)
@@ -103,9 +95,9 @@ static int check_all(const char *source, int64_t images, pg_manifest *manifest)
 static int take_file(const char *source, const char *target, const char *name, int64_t images, pg_manifest_file *file)
 {
     char *from = NULL, *to = NULL;
-    int code = join(source, name, &from);
+    int code = pg_format(&from, "%s/%s", source, name);
     if (code == PG_OK)
-        code = join(target, name, &to);
+        code = pg_format(&to, "%s/%s", target, name);
     if (code == PG_OK)
         code = pg_link_or_copy(from, to);
     if (code == PG_OK)
@@ -129,7 +121,7 @@ int pg_cifar10_import(const char *data_dir, const char *source, int64_t images_p
     pg_manifest manifest = {.name = "cifar10", .height = 32, .width = 32};
     int code = check_all(source, images_per_file, &manifest);
     if (code == PG_OK)
-        code = join(data_dir, "cifar10", &target);
+        code = pg_format(&target, "%s/cifar10", data_dir);
     if (code == PG_OK)
         code = pg_manifest_check_target(target);
     if (code == PG_OK)

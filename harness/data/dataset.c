@@ -7,7 +7,8 @@ void pg_dataset_close(pg_dataset *dataset)
 {
     if (!dataset)
         return;
-    dataset->kind->close(dataset);
+    if (dataset->kind->close)
+        dataset->kind->close(dataset);
     pg_dataset_close(dataset->source);
     free(dataset);
 }

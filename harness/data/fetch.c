@@ -4,6 +4,7 @@
  * replaces the part; an answer with another start or total size is refused before a byte of it is kept. */
 #include "harness/data/fetch.h"
 
+#include "harness/base/buf.h"
 #include "harness/base/file.h"
 #include "harness/base/file_kind.h"
 #include "harness/base/hash.h"
@@ -230,11 +231,10 @@ static int attempt(transfer *t)
 /* The last message, and that this is the end. */
 static int give_up(const transfer *t)
 {
-    char last[PG_MESSAGE_MAX], kept[100] = "";
-    snprintf(last, sizeof last, "%s", pg_error_message());
+    char kept[100] = "";
     if (t->have)
         snprintf(kept, sizeof kept, "; the %lld bytes that arrived are kept for another try", (long long)t->have);
-    return pg_fail(PG_EIO, "%s; given up, since %d answers brought no new byte%s", last, FRUITLESS_TRIES, kept);
+    return pg_fail(PG_EIO, "%s; given up, since %d answers brought no new byte%s", pg_error_message(), FRUITLESS_TRIES, kept);
 }
 
 /* Another try for as long as tries bring bytes that no earlier one brought. */
@@ -350,10 +350,7 @@ int pg_fetch_archive(const char *data_dir, const char *name, const pg_fetch *fet
     if (code != PG_OK)
         return code;
     /* Named by the hash: what is left of another archive is never gone on with. */
-    if (asprintf(&path, "%s/.%s.%.16s.part", data_dir, name, fetch->hash) < 0) {
-        path = NULL;
-        code = pg_fail(PG_ENOMEM, "out of memory");
-    }
+    code = pg_format(&path, "%s/.%s.%.16s.part", data_dir, name, fetch->hash);
     if (code == PG_OK)
         code = pg_fetch_run(fetch, path);
     if (code == PG_OK) {

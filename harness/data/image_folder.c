@@ -61,11 +61,7 @@ static int hash_split(const state *s, pg_dataset_info *info)
         pg_buf_printf(&text, "class=%s\n", info->class_names[i]);
     for (int64_t i = 0; i < s->list.n; i++)
         pg_buf_printf(&text, "%s %d\n", s->list.entries[i].hash, s->list.entries[i].label);
-    int code = pg_buf_check(&text);
-    if (code == PG_OK)
-        code = pg_hash_bytes(text.data, text.size, info->hash);
-    pg_buf_release(&text);
-    return code;
+    return pg_hash_text(&text, info->hash);
 }
 
 int pg_image_folder_open(const char *data_dir, pg_dataset *dataset)
@@ -80,10 +76,8 @@ int pg_image_folder_open(const char *data_dir, pg_dataset *dataset)
     if (code == PG_OK)
         code = file ? pg_image_list_read(folder, &s->manifest, file, &s->list)
                     : pg_fail(PG_EINPUT, "%s has no split '%s'", info->name, info->split);
-    if (code == PG_OK && asprintf(&s->folder, "%s/%s", folder, info->split) < 0) {
-        s->folder = NULL;
-        code = pg_fail(PG_ENOMEM, "out of memory");
-    }
+    if (code == PG_OK)
+        code = pg_format(&s->folder, "%s/%s", folder, info->split);
     if (code == PG_OK) {
         info->images = s->list.n;
         info->height = s->manifest.height;
@@ -112,11 +106,9 @@ static int read_entry(const char *folder, const pg_manifest *manifest, const pg_
 {
     char hash[PG_HASH_HEX];
     size_t size = 0;
-    if (asprintf(path, "%s/%s/%s", folder, manifest->classes[entry->label], entry->file) < 0) {
-        *path = NULL;
-        return pg_fail(PG_ENOMEM, "out of memory");
-    }
-    int code = pg_file_read(*path, (size_t)entry->bytes, bytes, &size);
+    int code = pg_format(path, "%s/%s/%s", folder, manifest->classes[entry->label], entry->file);
+    if (code == PG_OK)
+        code = pg_file_read(*path, (size_t)entry->bytes, bytes, &size);
     if (code == PG_EMISSING || code == PG_EINPUT)
         return pg_fail(PG_EDAMAGED, "%s: `patchgauge data import %s FOLDER` makes it again", pg_error_message(),
                        manifest->name);
@@ -183,10 +175,8 @@ static int verify_split(const char *folder, const pg_manifest *manifest, const c
     char *under = NULL;
     int64_t before = *damaged;
     int code = pg_image_list_read(folder, manifest, pg_image_folder_list(manifest, split), &list);
-    if (code == PG_OK && asprintf(&under, "%s/%s", folder, split) < 0) {
-        under = NULL;
-        code = pg_fail(PG_ENOMEM, "out of memory");
-    }
+    if (code == PG_OK)
+        code = pg_format(&under, "%s/%s", folder, split);
     for (int64_t i = 0; i < list.n && code == PG_OK; i++) {
         char *path = NULL, *bytes = NULL;
         code = read_entry(under, manifest, &list.entries[i], &path, &bytes);

@@ -38,21 +38,9 @@ static int by_bytes(const struct dirent **left, const struct dirent **right)
     return strcmp((*left)->d_name, (*right)->d_name); /* alphasort would follow the locale */
 }
 
-static int path_of(char **out, const char *folder, const char *name)
-{
-    if (asprintf(out, "%s/%s", folder, name) >= 0)
-        return PG_OK;
-    *out = NULL;
-    return pg_fail(PG_ENOMEM, "out of memory");
-}
-
 static int image_path(char **out, const import *m, const char *folder, int split, const pg_image_entry *entry)
 {
-    if (asprintf(out, "%s/%s/%s/%s", folder, pg_image_folder_splits[split], m->manifest.classes[entry->label], entry->file) >=
-        0)
-        return PG_OK;
-    *out = NULL;
-    return pg_fail(PG_ENOMEM, "out of memory");
+    return pg_format(out, "%s/%s/%s/%s", folder, pg_image_folder_splits[split], m->manifest.classes[entry->label], entry->file);
 }
 
 static bool is_folder(const char *path)
@@ -71,7 +59,7 @@ static int each_entry(const char *folder, int (*take)(void *context, const char 
     for (int i = 0; i < n; i++) {
         char *path = NULL;
         if (code == PG_OK)
-            code = path_of(&path, folder, entries[i]->d_name);
+            code = pg_format(&path, "%s/%s", folder, entries[i]->d_name);
         if (code == PG_OK)
             code = take(context, path, entries[i]->d_name);
         free(path);
@@ -196,7 +184,7 @@ static int find_splits(import *m)
     int code = PG_OK;
     for (int i = 0; pg_image_folder_splits[i] && code == PG_OK; i++) {
         char *folder = NULL;
-        code = path_of(&folder, m->source, pg_image_folder_splits[i]);
+        code = pg_format(&folder, "%s/%s", m->source, pg_image_folder_splits[i]);
         if (code == PG_OK && (m->has[i] = is_folder(folder)))
             code = read_classes(m, folder);
         any = any || m->has[i];
@@ -231,9 +219,9 @@ static int list_split(import *m, int split)
         class_files c = {m, &m->lists[split], i};
         char *folder = NULL;
         int64_t before = m->files;
-        if (asprintf(&folder, "%s/%s/%s", m->source, pg_image_folder_splits[split], m->manifest.classes[i]) < 0)
-            return pg_fail(PG_ENOMEM, "out of memory");
-        code = each_entry(folder, take_file, &c);
+        code = pg_format(&folder, "%s/%s/%s", m->source, pg_image_folder_splits[split], m->manifest.classes[i]);
+        if (code == PG_OK)
+            code = each_entry(folder, take_file, &c);
         if (code == PG_OK && m->files == before)
             code = pg_fail(PG_EINPUT, "%s: no images in it", folder);
         free(folder);
@@ -334,9 +322,9 @@ static int place_split(import *m, const char *folder, int split)
     int code = PG_OK;
     for (int i = 0; i < m->manifest.n_classes && code == PG_OK; i++) {
         char *under = NULL;
-        if (asprintf(&under, "%s/%s/%s", folder, of, m->manifest.classes[i]) < 0)
-            return pg_fail(PG_ENOMEM, "out of memory");
-        code = pg_make_folders(under);
+        code = pg_format(&under, "%s/%s/%s", folder, of, m->manifest.classes[i]);
+        if (code == PG_OK)
+            code = pg_make_folders(under);
         free(under);
     }
     for (int64_t i = 0; i < m->lists[split].n && code == PG_OK; i++)
@@ -350,7 +338,7 @@ static int place_split(import *m, const char *folder, int split)
 static int write_skipped(const import *m, const char *folder)
 {
     char *path = NULL;
-    int code = m->refused ? path_of(&path, folder, PG_IMAGE_FOLDER_SKIPPED) : PG_OK;
+    int code = m->refused ? pg_format(&path, "%s/%s", folder, PG_IMAGE_FOLDER_SKIPPED) : PG_OK;
     if (path)
         code = pg_file_write(path, m->skipped.data, m->skipped.size);
     free(path);
@@ -388,7 +376,7 @@ int pg_image_folder_check(const char *data_dir, const char *name, const pg_image
     if (fit->crop_px < 1 || fit->crop_px > fit->resize_px || fit->resize_px > PG_MANIFEST_SIDE)
         return pg_fail(PG_EINPUT, "resize to %d and crop to %d: right would be 1 <= crop <= resize <= %d", fit->resize_px,
                        fit->crop_px, PG_MANIFEST_SIDE);
-    int code = path_of(&target, data_dir, name);
+    int code = pg_format(&target, "%s/%s", data_dir, name);
     if (code == PG_OK && lstat(target, &status) == 0) { /* what was not imported is not ours to replace */
         pg_manifest manifest;
         code = pg_image_folder_manifest(data_dir, name, &manifest);
@@ -411,7 +399,7 @@ static int import_folder(import *m, const pg_image_fit *fit)
     m->manifest.resize_px = fit->resize_px;
     m->manifest.filter = fit->filter;
     m->skipped = PG_BUF_EMPTY;
-    int code = path_of(&target, m->data_dir, m->name);
+    int code = pg_format(&target, "%s/%s", m->data_dir, m->name);
     if (code == PG_OK)
         code = read_source(m);
     if (code == PG_OK)
@@ -437,7 +425,7 @@ static int descend(char **folder)
         char *down = NULL;
         int code = PG_OK;
         for (int i = 0; pg_image_folder_splits[i] && code == PG_OK; i++) {
-            code = path_of(&down, *folder, pg_image_folder_splits[i]);
+            code = pg_format(&down, "%s/%s", *folder, pg_image_folder_splits[i]);
             bool found = code == PG_OK && is_folder(down);
             free(down);
             if (found)
@@ -446,7 +434,7 @@ static int descend(char **folder)
         int n = code != PG_OK ? 0 : scandir(*folder, &entries, visible, NULL);
         down = NULL;
         if (n == 1)
-            code = path_of(&down, *folder, entries[0]->d_name);
+            code = pg_format(&down, "%s/%s", *folder, entries[0]->d_name);
         for (int i = 0; i < n; i++)
             free(entries[i]);
         free(entries);
@@ -462,9 +450,7 @@ static int descend(char **folder)
 /* A message about a temporary folder tells of it by the name of the archive. */
 static int name_archive(int code, const char *folder, const char *archive)
 {
-    char text[PG_MESSAGE_MAX];
-    snprintf(text, sizeof text, "%s", pg_error_message());
-    const char *at = strstr(text, folder);
+    const char *text = pg_error_message(), *at = strstr(text, folder);
     return at ? pg_fail(code, "%.*s%s%s", (int)(at - text), text, archive, at + strlen(folder)) : code;
 }
 

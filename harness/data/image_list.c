@@ -45,14 +45,6 @@ int pg_image_list_add(pg_image_list *list, const pg_image_entry *entry)
     return PG_OK;
 }
 
-static int path_of(const char *folder, const char *name, char **out)
-{
-    if (asprintf(out, "%s/%s", folder, name) >= 0)
-        return PG_OK;
-    *out = NULL;
-    return pg_fail(PG_ENOMEM, "out of memory");
-}
-
 static int by_hash(const void *left, const void *right)
 {
     const pg_image_entry *a = left, *b = right;
@@ -76,7 +68,7 @@ int pg_image_list_write(pg_image_list *list, const char *folder, const char *nam
     snprintf(file->name, sizeof file->name, "%s", name);
     int code = pg_buf_check(&text);
     if (code == PG_OK)
-        code = path_of(folder, name, &path);
+        code = pg_format(&path, "%s/%s", folder, name);
     if (code == PG_OK)
         code = pg_hash_bytes(text.data, text.size, file->hash);
     if (code == PG_OK)
@@ -127,7 +119,7 @@ int pg_image_list_read(const char *folder, const pg_manifest *manifest, const pg
     char *path = NULL, *text = NULL, hash[PG_HASH_HEX];
     size_t size = 0;
     *out = (pg_image_list){0};
-    int code = path_of(folder, file->name, &path);
+    int code = pg_format(&path, "%s/%s", folder, file->name);
     if (code == PG_OK)
         code = pg_file_read(path, (size_t)file->bytes, &text, &size);
     if (code == PG_OK) {

@@ -26,7 +26,7 @@ typedef struct pg_dataset_kind {
     int (*open)(const char *data_dir, pg_dataset *dataset);
     /* required: the range is checked already */
     int (*read)(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels);
-    void (*close)(pg_dataset *dataset); /* required */
+    void (*close)(pg_dataset *dataset); /* optional: releases what open made */
     /* What follows is optional; a kind that imports or fetches has `verify`. `config` is the struct of the options. */
     /* checks what `source` names and puts it to DATA/NAME, all or nothing; without it, the data set has no files */
     int (*import)(const char *data_dir, const char *name, const char *source, const void *config);

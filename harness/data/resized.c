@@ -25,10 +25,8 @@ static int resized_read(const pg_dataset *dataset, int64_t first, int64_t count,
     return code;
 }
 
-static void resized_close(pg_dataset *dataset) { (void)dataset; }
-
 /* Only what an open data set needs. */
-static const pg_dataset_kind resized = {.module.name = "resized", .read = resized_read, .close = resized_close};
+static const pg_dataset_kind resized = {.module.name = "resized", .read = resized_read};
 
 int pg_resized_parse(const char *suffix, pg_dataset_info *info)
 {
@@ -54,11 +52,7 @@ static int seal(pg_dataset_info *info)
     pg_buf text = PG_BUF_EMPTY;
     pg_buf_printf(&text, "resized=1\ndataset=%s\nsize=%dx%d\nfilter=%s\n", info->hash, info->height, info->width,
                   pg_filter_names[info->filter]);
-    int code = pg_buf_check(&text);
-    if (code == PG_OK)
-        code = pg_hash_bytes(text.data, text.size, info->hash);
-    pg_buf_release(&text);
-    return code;
+    return pg_hash_text(&text, info->hash);
 }
 
 int pg_resized_open(pg_dataset *inner, const char *suffix, pg_dataset **out)

@@ -167,11 +167,7 @@ static int synthetic_open(const char *data_dir PG_UNUSED, pg_dataset *dataset)
 #undef AS_TEXT
     for (int i = 0; i < CLASSES; i++)
         pg_buf_printf(&text, "class=%s:%04x\n", class_names[i], glyphs[i]);
-    int code = pg_buf_check(&text);
-    if (code == PG_OK)
-        code = pg_hash_bytes(text.data, text.size, info->hash);
-    pg_buf_release(&text);
-    return code;
+    return pg_hash_text(&text, info->hash);
 }
 
 static int synthetic_read(const pg_dataset *dataset, int64_t first, int64_t count, uint8_t *pixels, int32_t *labels)
@@ -181,8 +177,6 @@ static int synthetic_read(const pg_dataset *dataset, int64_t first, int64_t coun
         make_image(split, first + i, pixels ? pixels + i * 3 * PLANE : NULL, labels ? labels + i : NULL);
     return PG_OK;
 }
-
-static void synthetic_close(pg_dataset *dataset) { (void)dataset; }
 
 static const pg_option no_options[] = {{0}};
 PG_DATASET(synthetic)
@@ -195,5 +189,4 @@ const pg_dataset_kind pg_dataset_kind_synthetic = {
     .splits = splits,
     .open = synthetic_open,
     .read = synthetic_read,
-    .close = synthetic_close,
 };
