@@ -19,30 +19,25 @@ static void checkpoint_path(char path[4096], const char *out) { snprintf(path, 4
 /* The command in canonical form: every option that changes results, the data and the weights it starts from by hash. */
 static char *canonical_command(const pg_train_job *job, const pg_dataset_info *data, const char *from_hash, bool bf16)
 {
-    pg_buf b = PG_BUF_EMPTY, options = PG_BUF_EMPTY;
+    pg_buf b = PG_BUF_EMPTY;
     pg_buf_printf(&b, "patchgauge model train %s --dataset %s", job->model->module.name, job->data);
     if (job->val)
         pg_buf_printf(&b, " --val %s", job->val);
     if (job->from)
         pg_buf_printf(&b, " --from %s", job->from);
-    pg_options_canonical(job->model->module.options, job->config, " --set ", true, &options);
+    pg_options_line(job->model->module.options, job->config, " --set ", "", true, &b);
     for (const pg_option *row = pg_train_option_table; row->name; row++) {
-        if (row->recorded_only || pg_option_left_out(row, job->options, &options))
+        if (row->recorded_only || pg_option_left_out(row, job->options, &b))
             continue;
-        pg_buf_printf(&options, " --%s ", row->name);
+        pg_buf_printf(&b, " --%s ", row->name);
         if (strcmp(row->name, "dtype") == 0)
-            pg_buf_puts(&options, bf16 ? "bf16" : "fp32");
+            pg_buf_puts(&b, bf16 ? "bf16" : "fp32");
         else
-            pg_option_format(row, job->options, &options);
+            pg_option_format(row, job->options, &b);
     }
-    b.failed |= options.failed;
-    for (size_t i = 0; i < options.size; i++)
-        if (options.data[i] != '\n')
-            pg_buf_add(&b, &options.data[i], 1);
     pg_buf_printf(&b, " # data %s", data->hash);
     if (from_hash)
         pg_buf_printf(&b, " from %s", from_hash);
-    pg_buf_release(&options);
     return pg_buf_take(&b);
 }
 
@@ -115,8 +110,7 @@ static int load_part(const pg_st_file *f, pg_scope *s, const char *prefix, pg_pa
         char name[96];
         snprintf(name, sizeof name, "%s%s", prefix, p->name);
         const pg_st_tensor *st = pg_st_find(f, name);
-        if (!st || st->dtype != PG_ST_F32 || st->rank != p->rank ||
-            memcmp(st->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0)
+        if (!st || st->dtype != PG_ST_F32 || !pg_parameter_has_shape(p, st->rank, st->shape))
             return pg_fail(PG_EDAMAGED, "tensor '%s' is missing or of the wrong shape", name);
         s->torch->copy(s, p->tensor, s->torch->from_data(s, st->data, PG_T_F32, st->rank, st->shape));
         s->torch->scope_clear(s);
@@ -197,8 +191,7 @@ static int fit_options(const pg_train_job *job, const pg_weights_info *start, bo
     *fit = have.n == want.n;
     for (size_t i = 0; code == PG_OK && *fit && i < want.n; i++) {
         const pg_parameter *a = &have.items[i], *b = &want.items[i];
-        *fit = strcmp(a->name, b->name) == 0 && a->rank == b->rank &&
-               memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+        *fit = strcmp(a->name, b->name) == 0 && pg_parameter_has_shape(a, b->rank, b->shape);
     }
     pg_parameters_release(&have, NULL);
     pg_parameters_release(&want, NULL);
@@ -228,9 +221,7 @@ static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, p
                     job->from, start->model);
     if (code == PG_OK && memcmp(start->config, job->config, job->model->module.config_size) != 0) {
         pg_buf options = PG_BUF_EMPTY;
-        pg_options_canonical(job->model->module.options, start->config, "", true, &options);
-        for (size_t i = 0; i < options.size; i++)
-            options.data[i] = options.data[i] == '\n' ? ' ' : options.data[i];
+        pg_options_line(job->model->module.options, start->config, "", " ", true, &options);
         pg_info("--from %s: was trained with other options: %s", job->from, options.data ? options.data : "");
         pg_buf_release(&options);
     }
@@ -291,9 +282,7 @@ static int save_tensors(const pg_checkpoint *c, pg_scope *s, pg_st_tensor *tenso
         const pg_parameter *p = &part((pg_checkpoint *)c, which)->items[i % n];
         size_t count = (size_t)pg_parameter_elements(p);
         snprintf(names[i], sizeof names[i], "%s%s", prefixes[which], p->name);
-        tensors[i] =
-            (pg_st_tensor){.name = names[i], .dtype = PG_ST_F32, .rank = p->rank, .size = 4 * count, .data = malloc(4 * count)};
-        memcpy(tensors[i].shape, p->shape, sizeof p->shape);
+        tensors[i] = pg_weights_tensor(p, names[i], malloc(4 * count));
         if (!tensors[i].data)
             return pg_fail(PG_ENOMEM, "out of memory");
         s->torch->read(s, p->tensor, (void *)tensors[i].data, PG_T_F32, (int64_t)count);

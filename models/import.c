@@ -67,14 +67,6 @@ static int shape_of(const void *of, const char *name, int64_t shape[PG_SHAPE_DIM
     return t ? t->rank : -1;
 }
 
-static bool same_shape(const pg_state_tensor *t, const pg_parameter *p)
-{
-    bool same = t->rank == p->rank;
-    for (int i = 0; same && i < p->rank; i++)
-        same = t->shape[i] == p->shape[i];
-    return same;
-}
-
 /* Whether a prefix is the one that was asked for, with or without its dot. */
 static bool is_prefix(const char *asked, const char *prefix)
 {
@@ -121,7 +113,7 @@ static const pg_model *recognise(const candidate *c)
     return found;
 }
 
-static bool asked_for(const pg_import_job *job, const char *option)
+bool pg_import_asked(const pg_import_job *job, const char *option)
 {
     size_t n = strlen(option);
     for (size_t i = 0; i < job->n_pairs; i++)
@@ -144,7 +136,7 @@ static int check_asked(const pg_import_job *job, const pg_model *model)
 {
     static const char *const needed[] = {"mean", "std", "band"};
     for (size_t i = 0; i < 3; i++)
-        if (pg_option_find(model->module.options, needed[i]) && !asked_for(job, needed[i]))
+        if (pg_option_find(model->module.options, needed[i]) && !pg_import_asked(job, needed[i]))
             return pg_fail(PG_EINPUT,
                            i < 2 ? "a file does not tell how its network wants pixels: --set %s=... is missing (torchvision's "
                                    "networks have mean=0.485,0.456,0.406 "
@@ -194,7 +186,7 @@ static int normalize(const pg_import_job *job, const candidate *c, match *m)
                               &m->geometry);
     for (size_t i = 0; code == PG_OK && i < m->parameters.n; i++) {
         const pg_state_tensor *t = lookup(c, m->parameters.items[i].name);
-        m->fits += t && same_shape(t, &m->parameters.items[i]);
+        m->fits += t && pg_parameter_has_shape(&m->parameters.items[i], t->rank, t->shape);
     }
     return code;
 }
@@ -316,7 +308,7 @@ static void report_options(const pg_import_job *job, const match *m, pg_buf *out
         pg_buf_printf(out, "  %s=", row->name);
         pg_option_format(row, m->config, out);
         pg_buf_printf(out, "  (%s)\n",
-                      asked_for(job, row->name)          ? "as asked"
+                      pg_import_asked(job, row->name)    ? "as asked"
                       : line_for(&m->derived, row->name) ? "from the shapes"
                                                          : "default: the file does not tell");
     }
@@ -335,7 +327,7 @@ static size_t report_missing(const match *m, pg_buf *out)
     for (size_t i = 0; i < m->parameters.n; i++) {
         const pg_parameter *p = &m->parameters.items[i];
         const pg_state_tensor *t = lookup(&m->at, p->name);
-        if (t && same_shape(t, p))
+        if (t && pg_parameter_has_shape(p, t->rank, t->shape))
             continue;
         list(out, ++n, "missing", p->name);
         if (n < SHOWN_MAX) {
@@ -464,49 +456,32 @@ static int read_one(pg_state_file *file, const match *m, const pg_parameter *p, 
 {
     size_t count = (size_t)pg_parameter_elements(p);
     float *values = malloc(count * sizeof *values);
-    *out = (pg_st_tensor){.name = p->name,
-                          .dtype = half ? PG_ST_F16 : PG_ST_F32,
-                          .rank = p->rank,
-                          .data = values,
-                          .size = count * (half ? 2 : 4)};
-    memcpy(out->shape, p->shape, sizeof p->shape);
+    *out = pg_weights_tensor(p, p->name, values);
     if (!values)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_state_read(file, lookup(&m->at, p->name), values, count);
     for (size_t i = 0; code == PG_OK && p->kind == PG_PARAMETER_VAR && i < count; i++)
         if (values[i] < 0)
             code = pg_fail(PG_EDAMAGED, "tensor '%s' holds a variance below 0", p->name);
-    if (code == PG_OK && half) {
-        void *data = NULL;
-        code = pg_weights_to_half(p->name, values, count, &data);
-        free(values);
-        out->data = data;
-    }
-    return code;
+    return code == PG_OK && half ? pg_weights_to_half(out) : code;
 }
 
 /* The command without paths, so that equal imports are equal bytes. */
 static void command_text(const pg_import_job *job, const match *m, const char *base, pg_buf *out)
 {
-    pg_buf options = PG_BUF_EMPTY;
-    pg_options_canonical(m->model->module.options, m->config, " --set ", false, &options);
     pg_buf_printf(out, "patchgauge model import %s %s --input %dx%d", m->model->module.name, base, job->input_height,
                   job->input_width);
-    for (size_t i = 0; i < options.size; i++)
-        if (options.data[i] != '\n')
-            pg_buf_add(out, &options.data[i], 1);
+    pg_options_line(m->model->module.options, m->config, " --set ", "", false, out);
     if (*m->at.dict->path)
         pg_buf_printf(out, " --key %s", m->at.dict->path);
     if (job->prefix)
         pg_buf_printf(out, " --prefix '%s'", m->at.prefix);
     pg_buf_printf(out, "%s%s", job->ignore_rest ? " --ignore-rest" : "", job->half ? " --half" : "");
-    out->failed |= options.failed;
-    pg_buf_release(&options);
 }
 
 static int write_weights(const pg_import_job *job, pg_state_file *file, const match *m)
 {
-    const char *slash = strrchr(job->from, '/'), *base = slash ? slash + 1 : job->from;
+    const char *base = basename(job->from);
     size_t n = m->parameters.n;
     pg_st_tensor *tensors = calloc(n + 1, sizeof *tensors);
     pg_buf command = PG_BUF_EMPTY, source = PG_BUF_EMPTY;

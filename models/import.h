@@ -28,5 +28,6 @@ typedef struct pg_import_job {
 /* Appends to `report` what fits, what is missing, what is left over and what else the file has, also where it fails; nothing is
  * written then. PG_EINPUT where something is missing, left over or ambiguous; the errors of pg_state_open. */
 int pg_import(const pg_import_job *job, pg_buf *report) PG_MUST_USE;
+bool pg_import_asked(const pg_import_job *job, const char *option); /* whether `pairs` have it */
 
 #endif

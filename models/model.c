@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *const pg_dtype_names[] = {[PG_DTYPE_F32] = "fp32", [PG_DTYPE_BF16] = "bf16", NULL};
 const char *const pg_wraps[] = {"none", [PG_WRAP_COLUMNS] = "w", [PG_WRAP_ROWS] = "h", [PG_WRAP_COLUMNS | PG_WRAP_ROWS] = "hw",
@@ -49,6 +50,11 @@ void pg_parameters_release(pg_parameters *ps, const pg_torch *torch)
     }
     free(ps->items);
     *ps = (pg_parameters){0};
+}
+
+bool pg_parameter_has_shape(const pg_parameter *p, int rank, const int64_t *shape)
+{
+    return p->rank == rank && memcmp(p->shape, shape, (size_t)rank * sizeof *shape) == 0;
 }
 
 int64_t pg_parameter_elements(const pg_parameter *p)

@@ -39,6 +39,7 @@ typedef struct pg_parameters {
 } pg_parameters;
 
 void pg_parameters_release(pg_parameters *parameters, const pg_torch *torch /* NULL if never loaded */);
+bool pg_parameter_has_shape(const pg_parameter *parameter, int rank, const int64_t *shape);
 int64_t pg_parameter_elements(const pg_parameter *parameter);
 static inline bool pg_parameter_trained(const pg_parameter *p) { return p->kind < PG_PARAMETER_MEAN; }
 

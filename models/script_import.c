@@ -16,27 +16,18 @@ static const pg_model *model(void) { return pg_model_find("torchscript"); }
 
 /* ---- Options ---- */
 
-static bool given(const pg_import_job *job, const char *option)
-{
-    size_t n = strlen(option);
-    for (size_t i = 0; i < job->n_pairs; i++)
-        if (strncmp(job->pairs[i], option, n) == 0 && job->pairs[i][n] == '=')
-            return true;
-    return false;
-}
-
 static int check_given(const pg_import_job *job)
 {
     static const char *const needed[] = {"row_field", "column_field", "mean", "std"}, *const found[] = {"bytes", "rows",
                                                                                                         "columns"};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (!given(job, needed[i]))
+        if (!pg_import_asked(job, needed[i]))
             return pg_fail(PG_EINPUT,
                            "a module does not tell its geometry nor how it wants pixels: --set %s=... is missing (`patchgauge "
                            "help model torchscript`)",
                            needed[i]);
     for (size_t i = 0; i < sizeof found / sizeof *found; i++)
-        if (given(job, found[i]))
+        if (pg_import_asked(job, found[i]))
             return pg_fail(PG_EINPUT, "--set %s: the module itself tells", found[i]);
     return job->half || job->key || job->prefix || job->ignore_rest
                ? pg_fail(PG_EUSAGE,
@@ -55,15 +46,9 @@ static void report_axis(const char *name, const pg_axis *a, pg_buf *out)
                       a->stride, a->padding, a->wrap ? ", wraps" : "");
 }
 
-static const char *base_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static int command_text(const pg_import_job *job, pg_buf *out)
 {
-    pg_buf_printf(out, "patchgauge model import torchscript %s --input %dx%d --trust", base_of(job->from), job->input_height,
+    pg_buf_printf(out, "patchgauge model import torchscript %s --input %dx%d --trust", basename(job->from), job->input_height,
                   job->input_width);
     for (size_t i = 0; i < job->n_pairs; i++)
         pg_buf_printf(out, " --set %s", job->pairs[i]);
@@ -77,7 +62,7 @@ static int write_module(const pg_import_job *job, const char *command, const cha
     pg_st_tensor tensor = {
         .name = "script.module", .dtype = PG_ST_U8, .rank = 1, .shape = {(int64_t)size}, .data = bytes, .size = size};
     pg_buf source = PG_BUF_EMPTY;
-    pg_buf_printf(&source, "%s sha256 %s", base_of(job->from), hash);
+    pg_buf_printf(&source, "%s sha256 %s", basename(job->from), hash);
     int code = pg_buf_check(&source);
     if (code == PG_OK)
         code = pg_weights_write(job->out, &tensor, 1,

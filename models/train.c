@@ -3,6 +3,7 @@
 
 #include "harness/base/file.h"
 #include "harness/base/log.h"
+#include "harness/base/signals.h"
 #include "harness/data/dataset.h"
 #include "models/checkpoint.h"
 #include "models/prefetch.h"
@@ -14,7 +15,6 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,9 +45,6 @@ typedef struct training {
     double *decays;
     int n_trained;
 } training;
-
-static volatile sig_atomic_t stop_asked;
-static void on_signal(int signal_number PG_UNUSED) { stop_asked = 1; }
 
 static int open_images(const char *data_dir, const char *spec, images *out)
 {
@@ -296,7 +293,7 @@ static int one_epoch(training *r, int64_t epoch)
         int code = one_step(r, epoch * steps + i, steps, &loss);
         if (code != PG_OK)
             return code;
-        if (stop_asked)
+        if (pg_signals_stopping())
             return pg_fail(PG_EINTERRUPTED, "interrupted in epoch %ld; the same command goes on from the last whole epoch",
                            (long)epoch + 1);
         double left = (pg_now_s() - start) / (double)(i + 1) * (double)((r->o->epochs - epoch) * steps - i - 1);
@@ -512,10 +509,7 @@ static int check_options(const pg_train_job *job)
 int pg_train(const pg_train_job *job)
 {
     training r = {.job = job, .o = job->options};
-    struct sigaction action = {.sa_handler = on_signal}, before_int, before_term;
-    stop_asked = 0;
-    sigaction(SIGINT, &action, &before_int);
-    sigaction(SIGTERM, &action, &before_term);
+    pg_signals_catch();
     int lock = -1, code = check_options(job);
     if (code == PG_OK)
         code = claim_out(job->out, &lock);
@@ -536,7 +530,5 @@ int pg_train(const pg_train_job *job)
         unclaim_out(job->out, lock);
     else if (lock >= 0)
         close(lock);
-    sigaction(SIGINT, &before_int, NULL);
-    sigaction(SIGTERM, &before_term, NULL);
     return code;
 }

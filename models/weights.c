@@ -38,14 +38,6 @@ static int metadata_int(const pg_st_file *f, const char *key, int64_t lo, int64_
     return PG_OK;
 }
 
-static bool same_shape(const pg_st_tensor *st, const pg_parameter *p)
-{
-    bool same = st->rank == p->rank;
-    for (int i = 0; same && i < p->rank; i++)
-        same = st->shape[i] == p->shape[i];
-    return same;
-}
-
 /* Names, number and shapes of the tensors against those of the architecture. */
 static int check_tensors(const pg_st_file *f, const pg_model *model, const pg_weights_info *info)
 {
@@ -61,7 +53,7 @@ static int check_tensors(const pg_st_file *f, const pg_model *model, const pg_we
         const pg_st_tensor *st = pg_st_find(f, ps.items[i].name);
         if (!st)
             code = pg_fail(PG_EDAMAGED, "tensor '%s' is missing", ps.items[i].name);
-        else if (!same_shape(st, &ps.items[i]))
+        else if (!pg_parameter_has_shape(&ps.items[i], st->rank, st->shape))
             code = pg_fail(PG_EDAMAGED, "tensor '%s' has another shape than the architecture and its options say",
                            ps.items[i].name);
     }
@@ -125,11 +117,8 @@ static int describe_null(const char *const *pairs, size_t n, pg_weights_info *ou
         code = model->geometry(out->config, 0, 0, 0, &out->geometry);
     pg_buf text = PG_BUF_EMPTY;
     pg_options_canonical(model->module.options, out->config, "null.", true, &text);
-    if (code == PG_OK)
-        code = pg_buf_check(&text);
-    if (code == PG_OK)
-        code = pg_hash_bytes(text.data, text.size, out->hash);
-    pg_buf_release(&text);
+    int hashed = pg_hash_text(&text, out->hash);
+    code = code == PG_OK ? hashed : code;
     snprintf(out->model, sizeof out->model, "null");
     out->model_version = model->module.version;
     out->locality = (pg_locality){.measured = true, .outside = -1}; /* logits of a position depend on nothing else */
@@ -158,7 +147,7 @@ int pg_weights_describe(const char *weights, const char *const *pairs, size_t n,
 static int load_one(const pg_st_file *f, pg_scope *s, pg_parameter *p)
 {
     const pg_st_tensor *st = pg_st_find(f, p->name);
-    if (!st || !same_shape(st, p) || (p->kind == PG_PARAMETER_SCRIPT && st->dtype != PG_ST_U8))
+    if (!st || !pg_parameter_has_shape(p, st->rank, st->shape) || (p->kind == PG_PARAMETER_SCRIPT && st->dtype != PG_ST_U8))
         return pg_fail(PG_EDAMAGED, "tensor '%s' is missing or of another shape than the architecture's", p->name);
     if (p->kind == PG_PARAMETER_SCRIPT) {
         int code = pg_script_trusted("it");
@@ -197,18 +186,30 @@ int pg_weights_load(const char *path, pg_scope *scope, pg_parameters *parameters
     return code != PG_OK ? pg_fail_at(code, "%s", path) : PG_OK;
 }
 
-int pg_weights_to_half(const char *name, const float *values, size_t count, void **out)
+pg_st_tensor pg_weights_tensor(const pg_parameter *p, const char *name, float *values)
 {
+    pg_st_tensor t = {
+        .name = name, .dtype = PG_ST_F32, .rank = p->rank, .data = values, .size = 4 * (size_t)pg_parameter_elements(p)};
+    memcpy(t.shape, p->shape, sizeof p->shape);
+    return t;
+}
+
+int pg_weights_to_half(pg_st_tensor *t)
+{
+    const float *values = t->data;
+    size_t count = t->size / sizeof *values;
     uint16_t *half = malloc(count * sizeof *half);
-    if (!half)
-        return pg_fail(PG_ENOMEM, "out of memory");
-    *out = half;
-    for (size_t i = 0; i < count; i++) {
+    int code = half ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+    for (size_t i = 0; code == PG_OK && i < count; i++) {
         half[i] = pg_half_from_float(values[i]);
         if (!isfinite(pg_half_to_float(half[i])))
-            return pg_fail(PG_EINPUT, "tensor '%s' holds %g, which half precision cannot hold", name, (double)values[i]);
+            code = pg_fail(PG_EINPUT, "tensor '%s' holds %g, which half precision cannot hold", t->name, (double)values[i]);
     }
-    return PG_OK;
+    free((void *)t->data);
+    t->data = half;
+    t->dtype = PG_ST_F16;
+    t->size = count * sizeof *half;
+    return code;
 }
 
 /* Reads one parameter back; *new* bytes in out->data, row-major. */
@@ -216,22 +217,13 @@ static int save_one(pg_scope *s, const pg_parameter *p, bool half, pg_st_tensor 
 {
     size_t count = (size_t)pg_parameter_elements(p);
     float *values = malloc(count * sizeof *values);
-    *out =
-        (pg_st_tensor){.name = p->name, .dtype = half ? PG_ST_F16 : PG_ST_F32, .rank = p->rank, .size = count * (half ? 2 : 4)};
-    memcpy(out->shape, p->shape, sizeof p->shape);
+    *out = pg_weights_tensor(p, p->name, values);
     if (!values)
         return pg_fail(PG_ENOMEM, "out of memory");
     s->torch->read(s, p->tensor, values, PG_T_F32, (int64_t)count);
     s->torch->scope_clear(s);
     int code = pg_scope_check(s);
-    void *data = values;
-    if (code == PG_OK && half) {
-        code = pg_weights_to_half(p->name, values, count, &data);
-        if (data != values)
-            free(values);
-    }
-    out->data = data;
-    return code;
+    return code == PG_OK && half ? pg_weights_to_half(out) : code;
 }
 
 typedef struct metadata {
@@ -267,10 +259,7 @@ int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, co
     snprintf(input, sizeof input, "%dx%d", r->input_height, r->input_width);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seed);
     pg_buf options = PG_BUF_EMPTY;
-    pg_options_canonical(r->model->module.options, r->config, "", true, &options);
-    for (size_t i = 0; i < options.size; i++)
-        if (options.data[i] == '\n')
-            options.data[i] = ';';
+    pg_options_line(r->model->module.options, r->config, "", ";", true, &options);
     metadata m = {0};
     put(&m, "format", format_name);
     put(&m, "model", r->model->module.name);

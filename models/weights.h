@@ -38,8 +38,10 @@ int pg_weights_save(const char *path, pg_scope *scope, const pg_parameters *para
 
 /* The same from tensors in memory; needs no libtorch. */
 int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, const pg_weights_record *record) PG_MUST_USE;
-/* *new* halves of values[count]; PG_EINPUT where one overflows. */
-int pg_weights_to_half(const char *name, const float *values, size_t count, void **out) PG_MUST_USE;
+/* A parameter as a tensor of such a file: its values as float32, owned by the tensor. */
+pg_st_tensor pg_weights_tensor(const pg_parameter *parameter, const char *name, float *values);
+/* Its values become halves; PG_EINPUT where one overflows. */
+int pg_weights_to_half(pg_st_tensor *tensor) PG_MUST_USE;
 
 /* The device for "auto", "cpu" or "cuda:N". */
 int pg_device_choose(const pg_torch *torch, const char *asked, int place, char device[16]) PG_MUST_USE;

@@ -293,15 +293,21 @@ bool pg_option_left_out(const pg_option *row, const void *config, pg_buf *out)
     return same;
 }
 
-void pg_options_canonical(const pg_option *table, const void *config, const char *prefix, bool identity_only, pg_buf *out)
+void pg_options_line(const pg_option *table, const void *config, const char *prefix, const char *end, bool identity_only,
+                     pg_buf *out)
 {
     for (; table->name; table++) {
         if (identity_only && (table->recorded_only || pg_option_left_out(table, config, out)))
             continue;
         pg_buf_printf(out, "%s%s=", prefix, table->name);
         pg_option_format(table, config, out);
-        pg_buf_puts(out, "\n");
+        pg_buf_puts(out, end);
     }
+}
+
+void pg_options_canonical(const pg_option *table, const void *config, const char *prefix, bool identity_only, pg_buf *out)
+{
+    pg_options_line(table, config, prefix, "\n", identity_only, out);
 }
 
 void pg_option_note(const pg_option *row, pg_buf *out)

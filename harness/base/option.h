@@ -64,7 +64,10 @@ void pg_option_format(const pg_option *row, const void *config, pg_buf *out);
 /* Whether a row is no part of identity since it is newer than its module and has its fallback. Where memory runs out that
  * cannot be told: `out`, to which the row would be added, has failed then. */
 bool pg_option_left_out(const pg_option *row, const void *config, pg_buf *out);
-/* Appends "PREFIXkey=value\n" for every row in the table's order; identity_only leaves out what is no part of identity. */
+/* Appends "PREFIXkey=value" and `end` for every row in the table's order; identity_only leaves out what is no part of identity.
+ * pg_options_canonical: one line each, "\n" its end. */
+void pg_options_line(const pg_option *table, const void *config, const char *prefix, const char *end, bool identity_only,
+                     pg_buf *out);
 void pg_options_canonical(const pg_option *table, const void *config, const char *prefix, bool identity_only, pg_buf *out);
 
 /* Appends what would be right: "an integer from 1 to 8", "one of a, b". */

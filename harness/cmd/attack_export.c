@@ -378,7 +378,7 @@ static int write_files(const work *w)
 static void write_title(const work *w, pg_buf *out)
 {
     const pg_cell *c = w->cell;
-    const char *slash = strrchr(w->request->weights, '/'), *name = slash ? slash + 1 : w->request->weights;
+    const char *name = basename(w->request->weights);
     const char *end = strstr(name, ".safetensors");
     pg_buf_printf(out, "%s on %s, %.*s, %s, patch %d x %d", c->forward->attack->module.name, c->defense->module.name,
                   end ? (int)(end - name) : (int)strlen(name), name, w->request->dataset, c->patch_height, c->patch_width);

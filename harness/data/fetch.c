@@ -318,7 +318,7 @@ int pg_fetch_run(const pg_fetch *fetch, const char *path)
 
 int pg_fetch_file(const pg_fetch *fetch, const char *path)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *name = basename(path);
     char *part = NULL;
     int code = pg_output_check(path, true, NULL);
     if (code != PG_OK)
