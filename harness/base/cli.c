@@ -78,8 +78,7 @@ static void spell_given(const item *x, char out[GIVEN_MAX])
              x->value ? x->value : "");
 }
 
-static int fail(const pg_cli *cli, const char *format, ...) PG_PRINTF(2, 3);
-static int fail(const pg_cli *cli, const char *format, ...)
+static PG_PRINTF(2, 3) int fail(const pg_cli *cli, const char *format, ...)
 {
     char text[PG_MESSAGE_MAX];
     va_list args;

@@ -20,32 +20,20 @@ void pg_log_quiet(bool quiet) { quiet_mode = quiet; }
 bool pg_log_is_quiet(void) { return quiet_mode; }
 void pg_log_share(atomic_bool *shared) { bar_open = shared; }
 
-static void say(const char *prefix, const char *format, va_list args)
+void pg_say(bool warning, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
-    int at = snprintf(line, sizeof line, "%s%s", atomic_exchange(bar_open, false) ? "\r\033[K" : "", prefix);
+    va_list args;
+    if (quiet_mode && !warning)
+        return;
+    int at =
+        snprintf(line, sizeof line, "%s%s", atomic_exchange(bar_open, false) ? "\r\033[K" : "", warning ? "warning: " : "");
+    va_start(args, format);
     vsnprintf(line + at, sizeof line - (size_t)at - 1, format, args);
+    va_end(args);
     pg_text_clean(line + at);
     strcat(line, "\n");
     fputs(line, stderr);
-}
-
-void pg_info(const char *format, ...)
-{
-    if (quiet_mode)
-        return;
-    va_list args;
-    va_start(args, format);
-    say("", format, args);
-    va_end(args);
-}
-
-void pg_warn(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    say("warning: ", format, args);
-    va_end(args);
 }
 
 double pg_now_s(void)

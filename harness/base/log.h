@@ -11,8 +11,9 @@
 void pg_log_quiet(bool quiet); /* set once by main before threads start: drops info and progress, keeps warnings and errors */
 /* Before a fork: where processes that share a terminal note whether a bar stands on it, so that a message wipes it first. */
 void pg_log_share(atomic_bool *bar_open);
-void pg_info(const char *format, ...) PG_PRINTF(1, 2);
-void pg_warn(const char *format, ...) PG_PRINTF(1, 2);
+void pg_say(bool warning, const char *format, ...) PG_PRINTF(2, 3);
+#define pg_info(...) pg_say(false, __VA_ARGS__)
+#define pg_warn(...) pg_say(true, __VA_ARGS__)
 
 bool pg_log_is_quiet(void);
 

@@ -26,8 +26,7 @@ typedef struct report {
     int findings, problems;
 } report;
 
-static void say(report *r, const char *subject, const char *advice, const char *format, ...) PG_PRINTF(4, 5);
-static void say(report *r, const char *subject, const char *advice, const char *format, ...)
+static PG_PRINTF(4, 5) void say(report *r, const char *subject, const char *advice, const char *format, ...)
 {
     char found[512];
     va_list args;

@@ -32,7 +32,6 @@ typedef struct pg_report_part {
     const char *const *ids; /* [n_entries] */
     int section;
 } pg_report_part;
-void pg_report_anchor(const pg_report_part *part, size_t entry, char anchor[PG_REPORT_ANCHOR]);
 
 /* Appends the cells with their origin, then their audits where there are any (report_cells.c). */
 int pg_report_add_cells(pg_report_work *work, const pg_report_part *part) PG_MUST_USE;

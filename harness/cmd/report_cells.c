@@ -8,15 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-void pg_report_anchor(const pg_report_part *part, size_t entry, char anchor[PG_REPORT_ANCHOR])
+static void anchor_of(const pg_report_part *part, size_t entry, char anchor[PG_REPORT_ANCHOR])
 {
     snprintf(anchor, PG_REPORT_ANCHOR, "s%dc%zu", part->section, entry);
 }
 
 /* ---- Facts --------------------------------------------------------------------------------------------------------------- */
 
-static void add_fact(pg_buf *out, const char *key, const char *format, ...) PG_PRINTF(3, 4);
-static void add_fact(pg_buf *out, const char *key, const char *format, ...)
+static PG_PRINTF(3, 4) void add_fact(pg_buf *out, const char *key, const char *format, ...)
 {
     char value[256];
     va_list args;
@@ -26,8 +25,7 @@ static void add_fact(pg_buf *out, const char *key, const char *format, ...)
     pg_report_fact(key, value, out);
 }
 
-static void add_paragraph(pg_buf *out, const char *format, ...) PG_PRINTF(2, 3);
-static void add_paragraph(pg_buf *out, const char *format, ...)
+static PG_PRINTF(2, 3) void add_paragraph(pg_buf *out, const char *format, ...)
 {
     char text[512];
     va_list args;
@@ -214,7 +212,7 @@ static int add_audit(const pg_audit_record *a, void *context)
                                             a->settings,
                                             a->witness != NULL ? a->witness : "",
                                             a->finished};
-    pg_report_anchor(list->part, list->entry, anchor);
+    anchor_of(list->part, list->entry, anchor);
     int code = pg_buf_check(&cell);
     if (code == PG_OK)
         pg_report_list_row(&list->list, texts, anchor);
@@ -246,7 +244,7 @@ static int add_cell(pg_report_work *work, const pg_report_part *part, const pg_r
         code = add_details(work, &result, &details);
     if (code == PG_OK)
         code = pg_buf_check(&details);
-    pg_report_anchor(part, i, anchor);
+    anchor_of(part, i, anchor);
     if (code == PG_OK)
         pg_report_cell(cells, &part->table->entries[i], anchor, part->ids[i],
                        audited > 0 ? "audited" : pg_cell_state_name(result.state), &details, &work->body);

@@ -275,8 +275,6 @@ static bool is_whole(const transfer *t, const char *path)
     return t->size == 0 && t->have > 0 && check_hash(t->fetch, path) == PG_OK;
 }
 
-int pg_fetch_check(const pg_fetch *fetch) { return check_address(fetch->url); }
-
 int pg_fetch_run(const pg_fetch *fetch, const char *path)
 {
     transfer t = {.fetch = fetch, .size = fetch->size};
@@ -344,7 +342,7 @@ int pg_fetch_archive(const char *data_dir, const char *name, const pg_fetch *fet
                      int (*take)(void *context, const char *archive), void *context)
 {
     char *path = NULL, *made = NULL;
-    int code = pg_fetch_check(fetch);
+    int code = check_address(fetch->url);
     if (code == PG_OK)
         code = pg_folders_begin(data_dir, &made);
     if (code != PG_OK)

@@ -20,9 +20,6 @@ typedef struct pg_fetch {
  * (another size or hash), PG_EIO (network, disk). One process at a time. */
 int pg_fetch_run(const pg_fetch *fetch, const char *path) PG_MUST_USE;
 
-/* Whether the address may be fetched from: PG_EINPUT. */
-int pg_fetch_check(const pg_fetch *fetch) PG_MUST_USE;
-
 /* Downloads to a hidden file beside `path`, whose name holds the hash, and moves it there. A file with the right contents is
  * left as it is, another one is never replaced: PG_EINPUT. Errors of pg_fetch_run. */
 int pg_fetch_file(const pg_fetch *fetch, const char *path) PG_MUST_USE;

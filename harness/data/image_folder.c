@@ -19,7 +19,8 @@ typedef struct state {
     char *folder; /* of the split */
 } state;
 
-const pg_manifest_file *pg_image_folder_list(const pg_manifest *manifest, const char *split)
+/* NULL: has no such split. */
+static const pg_manifest_file *list_of(const pg_manifest *manifest, const char *split)
 {
     char name[32];
     snprintf(name, sizeof name, "%s.list", split);
@@ -72,7 +73,7 @@ int pg_image_folder_open(const char *data_dir, pg_dataset *dataset)
     if (!s || asprintf(&folder, "%s/%s", data_dir, info->name) < 0)
         return pg_fail(PG_ENOMEM, "out of memory");
     int code = pg_image_folder_manifest(data_dir, info->name, &s->manifest);
-    const pg_manifest_file *file = code != PG_OK ? NULL : pg_image_folder_list(&s->manifest, info->split);
+    const pg_manifest_file *file = code != PG_OK ? NULL : list_of(&s->manifest, info->split);
     if (code == PG_OK)
         code = file ? pg_image_list_read(folder, &s->manifest, file, &s->list)
                     : pg_fail(PG_EINPUT, "%s has no split '%s'", info->name, info->split);
@@ -161,7 +162,7 @@ int pg_image_folder_find_splits(const char *data_dir, const char *name, bool *ha
     pg_manifest manifest;
     int code = pg_image_folder_manifest(data_dir, name, &manifest);
     for (int i = 0; code == PG_OK && pg_image_folder_splits[i]; i++)
-        has[i] = pg_image_folder_list(&manifest, pg_image_folder_splits[i]) != NULL;
+        has[i] = list_of(&manifest, pg_image_folder_splits[i]) != NULL;
     pg_manifest_release(&manifest);
     return code;
 }
@@ -174,7 +175,7 @@ static int verify_split(const char *folder, const pg_manifest *manifest, const c
     pg_image_list list;
     char *under = NULL;
     int64_t before = *damaged;
-    int code = pg_image_list_read(folder, manifest, pg_image_folder_list(manifest, split), &list);
+    int code = pg_image_list_read(folder, manifest, list_of(manifest, split), &list);
     if (code == PG_OK)
         code = pg_format(&under, "%s/%s", folder, split);
     for (int64_t i = 0; i < list.n && code == PG_OK; i++) {
@@ -206,7 +207,7 @@ int pg_image_folder_verify(const char *data_dir, const char *name, pg_manifest_r
     if (code == PG_OK)
         code = pg_manifest_verify(folder, &manifest, report, context);
     for (int i = 0; pg_image_folder_splits[i] && code == PG_OK; i++)
-        if (pg_image_folder_list(&manifest, pg_image_folder_splits[i]))
+        if (list_of(&manifest, pg_image_folder_splits[i]))
             code = verify_split(folder, &manifest, pg_image_folder_splits[i], report, context, &damaged);
     if (code == PG_OK && damaged)
         code = pg_fail(PG_EDAMAGED, "%s: %lld images damaged: `patchgauge data import %s FOLDER` makes it again", folder,

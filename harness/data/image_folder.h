@@ -59,6 +59,5 @@ int pg_image_folder_manifest(const char *data_dir, const char *name, pg_manifest
 int pg_image_folder_verify(const char *data_dir, const char *name, pg_manifest_report *report, void *context) PG_MUST_USE;
 
 extern const char *const pg_image_folder_splits[]; /* all there may be; NULL-terminated */
-const pg_manifest_file *pg_image_folder_list(const pg_manifest *manifest, const char *split); /* NULL: has no such split */
 
 #endif
