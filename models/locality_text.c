@@ -4,7 +4,6 @@
 #include "harness/base/buf.h"
 #include "harness/base/file.h"
 #include "harness/base/option.h"
-#include "models/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -528,19 +528,20 @@ void pg_cli_prose(const char *text, size_t width, pg_buf *out)
     }
 }
 
-/* Appends one entry: a name at the left, what it means behind it, or below where the name is long. */
-static void add_entry(const char *name, const char *text, size_t hang, size_t width, pg_buf *out)
+/* Appends one entry and releases its texts: a name at the left, what it means behind it, or below where the name is long. */
+static void add_entry(pg_buf *name, pg_buf *text, size_t width, pg_buf *out)
 {
-    size_t at = 2 + strlen(name);
-    pg_buf_printf(out, "  %s", name);
+    size_t at = 2 + name->size, hang = width < 60 ? 8 : 24;
+    pg_buf_printf(out, "  %s", name->data);
     if (at + 2 > hang)
         pg_buf_printf(out, "\n%*s", (int)hang, "");
     else
         pg_buf_printf(out, "%*s", (int)(hang - at), "");
-    add_words(text, strlen(text), hang, hang, width, out);
+    add_words(text->data, text->size, hang, hang, width, out);
+    out->failed |= name->failed || text->failed;
+    pg_buf_release(name);
+    pg_buf_release(text);
 }
-
-static size_t hang_in(size_t width) { return width < 60 ? 8 : 24; }
 
 void pg_cli_help_table(const pg_option *table, const char *prefix, size_t width, pg_buf *out)
 {
@@ -548,10 +549,7 @@ void pg_cli_help_table(const pg_option *table, const char *prefix, size_t width,
         pg_buf name = PG_BUF_EMPTY, text = PG_BUF_EMPTY;
         pg_buf_printf(&name, "%s%s", prefix, table->name);
         pg_option_note(table, &text);
-        add_entry(name.data, text.data, hang_in(width), width, out);
-        out->failed |= name.failed || text.failed;
-        pg_buf_release(&name);
-        pg_buf_release(&text);
+        add_entry(&name, &text, width, out);
     }
 }
 
@@ -565,9 +563,6 @@ void pg_cli_help(const pg_cli_row *rows, size_t width, pg_buf *out)
             continue;
         pg_cli_spell(row, &name);
         pg_cli_describe(row, &text);
-        add_entry(name.data, text.data, hang_in(width), width, out);
-        out->failed |= name.failed || text.failed;
-        pg_buf_release(&name);
-        pg_buf_release(&text);
+        add_entry(&name, &text, width, out);
     }
 }

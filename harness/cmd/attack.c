@@ -1,7 +1,6 @@
 /* patchgauge attack: one attack on a run of images; results as files, with pictures. */
 #include "harness/base/file.h"
 #include "harness/base/names.h"
-#include "harness/base/option.h"
 #include "harness/base/process.h"
 #include "harness/base/signals.h"
 #include "harness/cmd/attack_export.h"

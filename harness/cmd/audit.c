@@ -1,6 +1,5 @@
 /* patchgauge audit: tries to break the certificates of a matrix, or of one network. */
 #include "harness/base/file.h"
-#include "harness/base/option.h"
 #include "harness/cmd/audit_table.h"
 #include "harness/cmd/matrix_args.h"
 #include "harness/plan/matrix.h"

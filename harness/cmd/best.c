@@ -2,7 +2,6 @@
 #include "harness/cmd/layout.h"
 #include "harness/cmd/output.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

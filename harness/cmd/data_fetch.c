@@ -1,6 +1,5 @@
 /* `patchgauge data fetch`: official archives, and files and folders of images from anywhere. */
 #include "harness/base/log.h"
-#include "harness/base/option.h"
 #include "harness/cmd/data.h"
 #include "harness/data/catalog.h"
 

@@ -9,7 +9,6 @@
 #include "models/torch/torch.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

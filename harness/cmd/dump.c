@@ -14,26 +14,13 @@
 
 static int64_t label_at(const pg_npy *labels, size_t i)
 {
-    switch (labels->dtype) {
-    case PG_NPY_I1:
-        return ((const int8_t *)labels->data)[i];
-    case PG_NPY_I2:
-        return ((const int16_t *)labels->data)[i];
-    case PG_NPY_I4:
-        return ((const int32_t *)labels->data)[i];
-    case PG_NPY_U1:
-        return ((const uint8_t *)labels->data)[i];
-    case PG_NPY_U2:
-        return ((const uint16_t *)labels->data)[i];
-    case PG_NPY_U4:
-        return ((const uint32_t *)labels->data)[i];
-    case PG_NPY_U8: {
-        uint64_t label = ((const uint64_t *)labels->data)[i];
-        return label > INT64_MAX ? INT64_MAX : (int64_t)label;
-    }
-    default:
-        return ((const int64_t *)labels->data)[i];
-    }
+    size_t size = pg_npy_item_size(labels->dtype);
+    int rest = 64 - 8 * (int)size;
+    uint64_t bits = 0;
+    memcpy(&bits, (const char *)labels->data + i * size, size);
+    if (labels->dtype < PG_NPY_U1) /* with a sign, which goes on to the left */
+        return (int64_t)(bits << rest) >> rest;
+    return bits > INT64_MAX ? INT64_MAX : (int64_t)bits;
 }
 
 static bool is_float(const pg_npy *npy)

@@ -2,7 +2,6 @@
 #include "harness/cmd/passes.h"
 
 #include "db/store.h"
-#include "harness/base/log.h"
 #include "harness/base/names.h"
 #include "harness/base/option.h"
 #include "harness/plan/plan.h"

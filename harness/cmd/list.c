@@ -1,7 +1,6 @@
 /* `patchgauge list`: the modules and data sets there are. */
 #include "attacks/attack.h"
 #include "defenses/defense.h"
-#include "harness/base/option.h"
 #include "harness/base/text.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/print.h"

@@ -2,7 +2,6 @@
 #include "harness/cmd/matrix_args.h"
 
 #include "harness/base/file.h"
-#include "harness/base/log.h"
 #include "harness/base/safetensors.h"
 #include "models/import.h"
 #include "models/locality.h"
@@ -12,7 +11,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 PG_COMMAND(model)

@@ -3,7 +3,6 @@
 #include "harness/base/file.h"
 #include "harness/base/folder.h"
 #include "harness/base/log.h"
-#include "harness/base/option.h"
 #include "harness/cmd/command.h"
 #include "harness/plan/modules.h"
 
@@ -13,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 PG_COMMAND(new)

@@ -2,7 +2,6 @@
 #include "harness/base/file.h"
 #include "harness/base/folder.h"
 #include "harness/base/log.h"
-#include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/cmd/report.h"
 #include "plots/sheet.h"

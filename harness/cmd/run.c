@@ -3,7 +3,6 @@
 #include "harness/base/option.h"
 #include "harness/base/text.h"
 #include "harness/cmd/matrix_args.h"
-#include "harness/plan/tasks.h"
 #include "harness/pipeline/compute.h"
 #include "harness/base/signals.h"
 

@@ -2,7 +2,6 @@
 #include "harness/base/file.h"
 #include "harness/base/folder.h"
 #include "harness/base/log.h"
-#include "harness/base/option.h"
 #include "harness/base/text.h"
 #include "harness/cmd/print.h"
 #include "harness/cmd/submission.h"

@@ -5,7 +5,6 @@
 #include "harness/base/folder.h"
 #include "harness/data/manifest.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,7 +9,6 @@
 #include "harness/base/rng.h"
 #include "harness/data/kind.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define CONSTANTS(X)                                                                                \

@@ -6,7 +6,6 @@
 #include "harness/base/json.h"
 #include "harness/base/log.h"
 #include "harness/base/npy.h"
-#include "harness/base/option.h"
 #include "harness/base/version.h"
 #include "harness/data/dataset.h"
 #include "harness/base/signals.h"
