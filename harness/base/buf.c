@@ -2,6 +2,7 @@
 #include "harness/base/buf.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +35,8 @@ static bool reserve(pg_buf *buf, size_t more)
     size_t need = buf->size + more + 1, capacity = buf->capacity ? buf->capacity : 64;
     if (need < buf->size)
         return !(buf->failed = true);
-    while (capacity < need)
-        capacity = capacity > need / 2 ? need : 2 * capacity;
+    if (capacity < need) /* at least twice what it was, so that appending costs the same however long it is */
+        capacity = capacity > need / 2 && capacity <= SIZE_MAX / 2 ? 2 * capacity : need;
     char *data = realloc(buf->data == pg_buf_no_bytes ? NULL : buf->data, capacity);
     if (!data)
         return !(buf->failed = true);

@@ -55,12 +55,18 @@ const char *pg_value_today(const char *key, const char *value) { return translat
 /* Whether key[0..size) is a name of the table, of the store or of today: whatever else is written as it is. */
 static bool is_listed(const char *key, size_t size, const char *dot)
 {
+    const char *option = dot ? dot + 1 : key;
     for (int i = 0; i < NAMES; i++)
         for (int k = 0; k < 2; k++) {
-            const char *listed = k ? names[i].today : names[i].stored, *at = *listed == '.' && dot ? dot : key;
+            const char *listed = k ? names[i].today : names[i].stored, *at = key;
+            if (*listed == '.') {
+                listed++;
+                at = option;
+            }
+            if (listed[0] != at[0] || listed[1] != at[1])
+                continue;
             size_t length = size - (size_t)(at - key);
-            listed += *listed == '.' && !dot;
-            if (*listed == *at && strncmp(listed, at, length) == 0 && listed[length] == '\0')
+            if (strncmp(listed, at, length) == 0 && listed[length] == '\0')
                 return true;
         }
     return false;

@@ -102,7 +102,8 @@ typedef struct columns {
     pg_memory memory;
     char **names; /* sorted */
     size_t n, room;
-    char **modules; /* defenses and attacks, whose options are settings; other keys with a dot are details */
+    const char **fallbacks; /* of each: what a cell has that is written without it, NULL: nothing */
+    char **modules;         /* defenses and attacks, whose options are settings; other keys with a dot are details */
     size_t n_modules, modules_room;
     size_t last; /* the place of the key before: those of a cell come in order */
 } columns;
@@ -158,6 +159,24 @@ static int add_column(const char *key, const char *value, void *context)
     return code;
 }
 
+/* The default of a key of matrix files, or of an option of a defense or attack that is there. */
+static const char *fallback_of(const char *key)
+{
+    const char *dot = strchr(key, '.');
+    const pg_option *option = NULL;
+    for (const pg_key *k = pg_keys; !dot && k->name; k++)
+        if (strcmp(k->name, key) == 0)
+            return k->fallback;
+    size_t size = dot ? (size_t)(dot - key) : 0;
+    for (size_t i = 0; dot && pg_defenses[i] && !option; i++)
+        if (strlen(pg_defenses[i]->module.name) == size && strncmp(pg_defenses[i]->module.name, key, size) == 0)
+            option = pg_option_find(pg_defenses[i]->module.options, dot + 1);
+    for (size_t i = 0; dot && pg_attacks[i] && !option; i++)
+        if (strlen(pg_attacks[i]->module.name) == size && strncmp(pg_attacks[i]->module.name, key, size) == 0)
+            option = pg_option_find(pg_attacks[i]->module.options, dot + 1);
+    return option && option->later ? option->fallback : NULL;
+}
+
 static int find_columns(pg_store *store, const pg_cell_set *set, bool all, columns *out)
 {
     int code = add_module("", "null", out);
@@ -166,10 +185,13 @@ static int find_columns(pg_store *store, const pg_cell_set *set, bool all, colum
     if (code == PG_OK)
         code = pg_store_each_value(store, "attack", add_module, out);
     if (code == PG_OK && all)
-        return pg_store_each_key(store, add_column, out);
-    for (size_t i = 0; code == PG_OK && i < set->n; i++)
+        code = pg_store_each_key(store, add_column, out);
+    for (size_t i = 0; code == PG_OK && !all && i < set->n; i++)
         code = pg_store_keys_of(store, set->cells[i], add_column, out);
-    return code;
+    out->fallbacks = pg_memory_take(&out->memory, out->n + 1, sizeof *out->fallbacks);
+    for (size_t i = 0; code == PG_OK && out->fallbacks && i < out->n; i++)
+        out->fallbacks[i] = fallback_of(out->names[i]);
+    return code == PG_OK ? pg_memory_check(&out->memory, "the columns of a list") : code;
 }
 
 /* ---- Lists ---- */
@@ -221,14 +243,22 @@ static void begin_rows(list *l, const pg_output *output)
         pg_tabular_words(&l->g, l->columns.names[i]);
 }
 
+/* Whether an option is one of a module. */
+static bool is_of(const char *option, const char *module)
+{
+    size_t size = strlen(module);
+    return strncmp(option, module, size) == 0 && option[size] == '.';
+}
+
+/* Details are not read: of those that are settings, too, newer options at their default, the default is known. */
 static int add_row(list *l, const pg_cell_line *line)
 {
     pg_setting *settings = NULL;
     size_t n = 0, at = 0;
-    const char *texts[] = {line->settings, line->details};
-    int code = pg_settings_parse(texts, 2, &settings, &n);
+    int code = pg_settings_parse(&line->settings, 1, &settings, &n);
     if (code != PG_OK)
         return code;
+    const char *defense = pg_settings_value(settings, n, "defense"), *attack = pg_settings_value(settings, n, "attack");
     pg_tabular_words(&l->g, line->cell_id);
     pg_tabular_words(&l->g, pg_cell_state_name(line->state));
     pg_tabular_number(&l->g, line->images);
@@ -239,10 +269,15 @@ static int add_row(list *l, const pg_cell_line *line)
     pg_tabular_number(&l->g, line->attacked_n);
     add_percent(line->attacked, line->attacked_n, &l->g);
     for (size_t i = 0; i < l->columns.n; i++) { /* both are sorted */
+        const char *name = l->columns.names[i], *value = l->columns.fallbacks[i];
         int order = -1;
-        while (at < n && (order = strcmp(settings[at].key, l->columns.names[i])) < 0)
+        while (at < n && (order = strcmp(settings[at].key, name)) < 0)
             at++;
-        pg_tabular_words(&l->g, at < n && order == 0 ? settings[at].value : NULL);
+        if (at < n && order == 0)
+            value = settings[at].value;
+        else if (value && strchr(name, '.') && !is_of(name, defense) && !is_of(name, attack))
+            value = NULL;
+        pg_tabular_words(&l->g, value);
     }
     free(settings);
     return PG_OK;

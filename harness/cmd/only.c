@@ -138,6 +138,16 @@ static const pg_key *key_of_matrix(const char *name)
     return NULL;
 }
 
+bool pg_only_is_setting(const char *key, const pg_setting *settings, size_t n)
+{
+    const char *dot = strchr(key, '.'), *const modules[] = {pg_settings_value(settings, n, "defense"),
+                                                            pg_settings_value(settings, n, "attack"), "null"};
+    bool is = !dot && key_of_matrix(key);
+    for (size_t i = 0; dot && !is && i < sizeof modules / sizeof *modules; i++)
+        is = strlen(modules[i]) == (size_t)(dot - key) && strncmp(key, modules[i], (size_t)(dot - key)) == 0;
+    return is;
+}
+
 /* "did you mean 'NEAR'?" where one of the names is near. */
 static void add_near(const char *name, const list *l, bool of_keys, pg_buf *out)
 {

@@ -29,6 +29,10 @@ void pg_only_release(pg_only *only);
 /* Whether settings, sorted by key, are chosen. */
 bool pg_only_holds(const pg_only *only, const pg_setting *settings, size_t n);
 
+/* Whether a key is what people set: one of matrix files, or an option of the defense, the attack or the null model of these
+ * settings; else it is a detail. */
+bool pg_only_is_setting(const char *key, const pg_setting *settings, size_t n);
+
 /* Leaves in the plan the cells that are chosen; all where nothing was given. Errors as above, and where no cell has all of it.
  */
 int pg_only_choose(const pg_texts *given, pg_plan *plan) PG_MUST_USE;

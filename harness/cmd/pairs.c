@@ -1,7 +1,7 @@
 /* See pairs.h. */
 #include "harness/cmd/pairs.h"
 
-#include "harness/base/names.h"
+#include "harness/cmd/only.h"
 #include "harness/plan/keys.h"
 
 #include <stdlib.h>
@@ -52,16 +52,10 @@ static int add_name(const char *name, names *out)
 /* The name of a stored key as a setting; NULL for details. */
 static const char *name_of(const pg_side_cell *cell, const pg_setting *s)
 {
-    const char *dot = strchr(s->key, '.'), *const modules[] = {pg_settings_value(cell->settings, cell->n, "defense"),
-                                                               pg_settings_value(cell->settings, cell->n, "attack"), "null"};
-    if (!dot)
-        return key_of_matrix(s->key) ? s->key : NULL;
-    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
-        size_t size = strlen(modules[i]);
-        if (size == (size_t)(dot - s->key) && strncmp(s->key, modules[i], size) == 0 && strcmp(dot, ".version") != 0)
-            return pg_settings_value(cell->settings, cell->n, dot + 1) == s->value ? dot + 1 : s->key;
-    }
-    return NULL;
+    const char *dot = strchr(s->key, '.');
+    if (!pg_only_is_setting(s->key, cell->settings, cell->n))
+        return NULL;
+    return dot && pg_settings_value(cell->settings, cell->n, dot + 1) == s->value ? dot + 1 : s->key;
 }
 
 /* Keys of matrix files first, in their order, then options as cells have them. */

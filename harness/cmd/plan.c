@@ -1,6 +1,8 @@
 /* patchgauge plan: what a matrix asks for and what of it is done. Writes nothing. */
-#include "harness/cmd/matrix_args.h"
 #include "harness/base/text.h"
+#include "harness/cmd/matrix_args.h"
+#include "harness/cmd/only.h"
+#include "harness/cmd/output.h"
 #include "harness/cmd/print.h"
 #include "harness/plan/tasks.h"
 
@@ -43,7 +45,33 @@ static int print_cell(const pg_plan *plan, const pg_cell *cell, const char *stat
     return code;
 }
 
-static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
+/* For programs: a cell a row, in CSV and JSON with all its settings as they are written. */
+static int add_row(const pg_cell *cell, const char *state, const pg_explained *e, json_t *rows)
+{
+    json_t *settings = json_object();
+    bool good = settings != NULL;
+    for (size_t i = 0; good && i < cell->n_values; i++) { /* of equal keys the first */
+        const pg_setting *s = &cell->values[i];
+        if ((i == 0 || strcmp(s->key, s[-1].key) != 0) && pg_only_is_setting(s->key, cell->values, cell->n_values))
+            good = json_object_set_new(settings, s->key, pg_json_text(s->value)) == 0;
+    }
+    json_t *row = json_pack("{s:s, s:s, s:o, s:o, s:o}", "cell", cell->id, "state", state, "why", pg_json_text(e->why), "asked",
+                            e->images > 0 ? json_integer(e->images) : json_null(), "n",
+                            e->images > 0 ? json_integer(e->done) : json_null());
+    good = good && row && json_object_update(row, settings) == 0;
+    json_decref(settings);
+    good = json_array_append_new(rows, row) == 0 && good;
+    return good ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a plan");
+}
+
+/* `rows` NULL: for people, a line a cell where they ask for it. */
+static int show_cell(const pg_plan *plan, const pg_cell *cell, const char *state, const pg_explained *e, bool explain,
+                     json_t *rows)
+{
+    return rows ? add_row(cell, state, e, rows) : explain ? print_cell(plan, cell, state, e) : PG_OK;
+}
+
+static int show_plan(const pg_plan *plan, pg_store *store, bool explain, json_t *rows)
 {
     size_t counts[PG_REASONS] = {0};
     int64_t left = 0;
@@ -55,19 +83,19 @@ static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
             return code;
         counts[e.reason]++;
         left += e.images - e.done;
-        if (explain)
-            code = print_cell(plan, cell, pg_reason_name(e.reason), &e);
+        code = show_cell(plan, cell, pg_reason_name(e.reason), &e, explain, rows);
         free(e.why);
         if (code != PG_OK)
             return code;
     }
-    for (size_t i = 0; explain && i < pg_plan_likes(plan); i++) {
-        const pg_cell *like = pg_plan_like(plan, i);
+    for (size_t i = 0; i < pg_plan_likes(plan); i++) {
         const pg_explained same = {.why = "a row of this cell, which is listed above"};
-        int code = print_cell(plan, like, "same", &same);
+        int code = show_cell(plan, pg_plan_like(plan, i), "same", &same, explain, rows);
         if (code != PG_OK)
             return code;
     }
+    if (rows)
+        return PG_OK;
     size_t cells = pg_plan_count(plan), likes = pg_plan_likes(plan);
     pg_print("%s: %zu cell%s: %zu new, %zu partial, %zu done, %zu stale, %zu failed; %" PRId64 " outcome%s to compute\n",
              pg_plan_name(plan), cells, pg_plural((int64_t)cells), counts[PG_REASON_NEW], counts[PG_REASON_PARTIAL],
@@ -75,18 +103,22 @@ static int print_plan(const pg_plan *plan, pg_store *store, bool explain)
     if (likes > 0)
         pg_print("%zu more row%s resolve%s to a cell that is there already\n", likes, pg_plural((int64_t)likes),
                  likes == 1 ? "s" : "");
-    return ferror(stdout) || fflush(stdout) != 0 ? pg_fail(PG_EIO, "cannot write to standard output") : PG_OK;
+    return PG_OK;
 }
 
 typedef struct arguments {
     pg_matrix_args matrix;
     bool explain;
+    pg_output output;
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
 static const pg_cli_row options[] = {
     PG_MATRIX_ROW(AT(matrix)),
     {0, "explain", NULL, "one line a cell: state, id, what varies, reason", NULL, AT(explain), PG_FLAG},
+    PG_OUTPUT_FORMAT_ROW(AT(output), pg_row_formats),
+    PG_OUTPUT_FILE_ROW(AT(output)),
+    PG_OUTPUT_FORCE_ROW(AT(output)),
     PG_MATRIX_SET_ROW(AT(matrix)),
     PG_MATRIX_ONLY_ROW(AT(matrix)),
     PG_CLI_END,
@@ -94,24 +126,31 @@ static const pg_cli_row options[] = {
 
 static int run(const pg_context *context, void *request)
 {
-    const arguments *a = request;
+    arguments *a = request;
+    json_t *rows = pg_format_is_rows((pg_table_format)a->output.format) ? json_array() : NULL;
     pg_plan *plan = NULL;
     pg_store *store = NULL;
-    int code = pg_matrix_args_open(context, &a->matrix, &plan);
+    int code = pg_output_begin(&a->output, (const char *const[]){a->matrix.matrix, context->db_path, NULL});
+    if (code == PG_OK)
+        code = pg_matrix_args_open(context, &a->matrix, &plan);
     if (code == PG_OK)
         code = open_store(context, &store);
     if (code == PG_OK)
-        code = print_plan(plan, store, a->explain);
+        code = show_plan(plan, store, a->explain, rows);
     pg_store_close(store);
     pg_plan_free(plan);
-    return code;
+    if (code == PG_OK && rows)
+        code = pg_output_json(&a->output, "plan", json_incref(rows));
+    json_decref(rows);
+    return pg_output_end(&a->output, code);
 }
 
 const pg_command pg_command_plan = {
     .name = "plan",
     .synopsis = "plan MATRIX.toml [options]",
     .summary = "say what a matrix asks for and what of it is done",
-    .help = "Checks the matrix file: all problems are reported with line numbers. Writes nothing.\n"
+    .help = "Checks the matrix file: all problems are reported with line numbers. Writes nothing. CSV and JSON have a row a "
+            "cell, with a column for each setting.\n"
             "A cell's state is one of\n"
             "  new      no image has an outcome\n"
             "  partial  some have\n"

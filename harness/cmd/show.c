@@ -1,7 +1,9 @@
 /* patchgauge show: all that is known of one cell. */
 #include "harness/base/grid.h"
-#include "harness/cmd/command.h"
 #include "harness/base/text.h"
+#include "harness/cmd/matrix_args.h"
+#include "harness/cmd/only.h"
+#include "harness/cmd/output.h"
 #include "harness/cmd/passes.h"
 #include "harness/cmd/print.h"
 #include "db/store.h"
@@ -166,7 +168,7 @@ static int print_passes(pg_store *store, const pg_cell_result *r)
     return code;
 }
 
-static int show(pg_store *store, const char *cell_id)
+static int print_cell(pg_store *store, const char *cell_id)
 {
     pg_cell_result result;
     pg_buf audits, attempts;
@@ -199,40 +201,195 @@ static int show(pg_store *store, const char *cell_id)
     return code;
 }
 
+/* ---- For programs: a cell a row, with lists inside ---- */
+
+static json_t *number_or_null(bool is, int64_t value) { return is ? json_integer(value) : json_null(); }
+static json_t *real_or_null(bool is, double value) { return is ? json_real(value) : json_null(); }
+
+/* "NAME_count", and its share in percent with the ends of its interval. */
+static bool set_share(json_t *row, const char *name, int64_t count, int64_t n)
+{
+    static const char *const ends[] = {"", "_lo", "_hi"};
+    bool is = count >= 0 && n > 0;
+    pg_interval share = is ? pg_wilson(count, n) : (pg_interval){0};
+    const double values[] = {share.value, share.lo, share.hi};
+    char key[64];
+    snprintf(key, sizeof key, "%s_count", name);
+    bool good = json_object_set_new(row, key, number_or_null(count >= 0, count)) == 0;
+    for (int i = 0; i < 3; i++) {
+        snprintf(key, sizeof key, "%s%s", name, ends[i]);
+        good = json_object_set_new(row, key, real_or_null(is, 100 * values[i])) == 0 && good;
+    }
+    return good;
+}
+
+static json_t *lines_of(const char *text)
+{
+    pg_setting *list = NULL;
+    size_t n = 0;
+    json_t *object = json_object();
+    int code = pg_settings_parse(&text, 1, &list, &n);
+    for (size_t i = 0; code == PG_OK && i < n; i++)
+        code = json_object_set_new(object, list[i].key, pg_json_text(list[i].value)) == 0 ? PG_OK : PG_ENOMEM;
+    free(list);
+    if (code == PG_OK)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static int add_row(json_t *list, json_t *row)
+{
+    return json_array_append_new(list, row) == 0 ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for a cell");
+}
+
+static int add_audit_row(const pg_audit_record *a, void *context)
+{
+    return add_row(context, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:s, s:o, s:o}", "level", a->level, "n",
+                                      (json_int_t)a->n, "certified", (json_int_t)a->certified, "broken", (json_int_t)a->broken,
+                                      "unbroken", (json_int_t)a->unbroken, "published_broken", (json_int_t)a->published_broken,
+                                      "delta", number_or_null(a->has_delta, a->delta), "finished", a->finished, "settings",
+                                      lines_of(a->settings), "witness", a->witness ? lines_of(a->witness) : json_null()));
+}
+
+static int add_attempt_row(const pg_attempt_record *a, void *context)
+{
+    return add_row(context,
+                   json_pack("{s:I, s:I, s:s, s:I, s:s, s:o, s:I, s:o, s:o, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:I, s:o, s:o}",
+                             "first", (json_int_t)a->first, "count", (json_int_t)a->count, "result", a->result, "epoch",
+                             (json_int_t)a->epoch, "finished", a->finished, "host", pg_json_text(a->host), "pid",
+                             (json_int_t)a->pid, "device", pg_json_text(a->device), "library", pg_json_text(a->library),
+                             "threads", a->threads, "batch", a->batch, "cached", a->cached, "wall_s", a->wall_s, "read_s",
+                             a->read_s, "forward_s", a->forward_s, "certify_s", a->certify_s, "peak_bytes",
+                             (json_int_t)a->peak_bytes, "revision", pg_json_text(a->revision), "error",
+                             *a->error ? pg_json_text(a->error) : json_null()));
+}
+
+static bool set_counts(json_t *row, const pg_cell_result *r)
+{
+    static const char *const cases[] = {"case_0", "case_1", "case_2", "case_3", "case_4"};
+    _Static_assert(PG_CASES == 5, "as named");
+    bool under_attack = r->attacked_n > 0;
+    bool good = set_share(row, "clean", r->clean, r->n) && set_share(row, "certified", r->certified, r->n) &&
+                set_share(row, "certified_published", r->has_published ? r->certified_published : -1, r->n) &&
+                set_share(row, "attacked", under_attack ? r->attacked : -1, r->attacked_n);
+    for (int i = 0; i < PG_CASES; i++)
+        good = json_object_set_new(row, cases[i], number_or_null(r->has_published, r->cases[i])) == 0 && good;
+    json_t *others = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o}", "false_positive_count", (json_int_t)r->masked, "nonfinite",
+                               (json_int_t)r->nonfinite, "saturated", number_or_null(r->saturated_n == r->n, r->saturated),
+                               "differs", number_or_null(r->differs_n == r->n, r->differs), "smallest_margin",
+                               real_or_null(r->has_smallest_margin, pg_grid_value(r->smallest_margin)), "measured_delta",
+                               real_or_null(r->has_delta, pg_grid_value(r->delta)));
+    good = others && json_object_update(row, others) == 0 && good;
+    json_decref(others);
+    return good;
+}
+
+/* What the attack and the passes did. */
+static int set_facts(pg_store *store, const pg_cell_result *r, json_t *row)
+{
+    attack_sums sums = {0};
+    int64_t broken = 0, first = -1, attacked = 0;
+    pg_passes passes = {0};
+    pg_measured measured = pg_measured_of(r);
+    bool under_attack = r->attacked_n > 0;
+    int code = pg_store_each_attack(store, r->cell_id, add_attack, &sums);
+    if (code == PG_OK)
+        code = pg_store_broken(store, r->cell_id, &broken, &first);
+    if (code == PG_OK)
+        code = pg_passes_of(store, r->cell_id, &measured, &passes);
+    attacked = sums.n - sums.untouched;
+    json_t *facts = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "attack_changed", number_or_null(under_attack, sums.changed),
+        "attack_needless", number_or_null(under_attack, sums.untouched), "attack_mean_steps",
+        real_or_null(under_attack && attacked > 0, (double)sums.steps / (double)(attacked > 0 ? attacked : 1)),
+        "certificates_broken", number_or_null(under_attack, broken), "first_broken", number_or_null(broken > 0, first),
+        "smallest_batch", number_or_null(passes.smallest_batch > 0, passes.smallest_batch), "unmeasured_images",
+        (json_int_t)passes.images, "unmeasured_certified", (json_int_t)passes.certified);
+    if (code == PG_OK && (!facts || json_object_update(row, facts) != 0))
+        code = pg_fail(PG_ENOMEM, "out of memory for a cell");
+    json_decref(facts);
+    return code;
+}
+
+static int add_cell(pg_store *store, const char *cell_id, json_t *rows)
+{
+    pg_cell_result r;
+    json_t *settings = json_object(), *audits = json_array(), *attempts = json_array();
+    int code = pg_store_cell_checked(store, cell_id, &r);
+    if (code != PG_OK)
+        r = (pg_cell_result){0};
+    json_t *row = json_pack("{s:s, s:s, s:o, s:I, s:I, s:I}", "cell", cell_id, "state", pg_cell_state_name(r.state), "error",
+                            r.error ? pg_json_text(r.error) : json_null(), "first", (json_int_t)r.first, "asked",
+                            (json_int_t)r.images, "n", (json_int_t)r.n);
+    bool good = row && settings && audits && attempts && set_counts(row, &r);
+    for (size_t i = 0; good && i < r.n_settings; i++) /* of equal keys the first */
+        if (i == 0 || strcmp(r.settings[i].key, r.settings[i - 1].key) != 0)
+            good = json_object_set_new(settings, r.settings[i].key, pg_json_text(r.settings[i].value)) == 0;
+    if (code == PG_OK && !good)
+        code = pg_fail(PG_ENOMEM, "out of memory for a cell");
+    if (code == PG_OK)
+        code = set_facts(store, &r, row);
+    if (code == PG_OK)
+        code = pg_store_each_audit(store, cell_id, add_audit_row, audits);
+    if (code == PG_OK)
+        code = pg_store_each_attempt(store, cell_id, add_attempt_row, attempts);
+    if (code == PG_OK && (json_object_set(row, "settings", settings) != 0 || json_object_set(row, "audits", audits) != 0 ||
+                          json_object_set(row, "attempts", attempts) != 0 || json_array_append(rows, row) != 0))
+        code = pg_fail(PG_ENOMEM, "out of memory for a cell");
+    json_decref(row);
+    json_decref(settings);
+    json_decref(audits);
+    json_decref(attempts);
+    pg_cell_result_release(&r);
+    return code;
+}
+
+/* ---- The command ---- */
+
 typedef struct arguments {
     const char *cell;
+    pg_texts only;
+    pg_output output;
 } arguments;
 
+#define AT(field) offsetof(arguments, field)
 static const pg_cli_row options[] = {
-    {0, NULL, "CELL", "a cell id or its first digits, at least four; `patchgauge ls` lists them", NULL,
-     offsetof(arguments, cell), PG_TEXT, PG_REQUIRED},
-    PG_CLI_END,
+    PG_CELL_ROW(AT(cell)),          PG_ONLY_ROW(AT(only)),           PG_OUTPUT_FORMAT_ROW(AT(output), pg_row_formats),
+    PG_OUTPUT_FILE_ROW(AT(output)), PG_OUTPUT_FORCE_ROW(AT(output)), PG_CLI_END,
 };
+
+static int show(pg_store *store, const char *cell_id, void *rows)
+{
+    return rows ? add_cell(store, cell_id, rows) : print_cell(store, cell_id);
+}
 
 static int run(const pg_context *context, void *request)
 {
-    const arguments *a = request;
-    char cell_id[PG_HASH_HEX];
+    arguments *a = request;
+    json_t *rows = pg_format_is_rows((pg_table_format)a->output.format) ? json_array() : NULL;
     pg_store *store = NULL;
-    int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
+    int code = pg_output_begin(&a->output, (const char *const[]){context->db_path, NULL});
     if (code == PG_OK)
-        code = pg_store_resolve(store, a->cell, cell_id);
+        code = pg_store_open(context->db_path, PG_STORE_READ, &store);
     if (code == PG_OK)
-        code = show(store, cell_id);
+        code = pg_only_each("show", a->cell, &a->only, store, show, rows);
     pg_store_close(store);
-    if (code == PG_OK && (ferror(stdout) || fflush(stdout) != 0))
-        code = pg_fail(PG_EIO, "cannot write to standard output");
-    return code;
+    if (code == PG_OK && rows)
+        code = pg_output_json(&a->output, "show", json_incref(rows));
+    json_decref(rows);
+    return pg_output_end(&a->output, code);
 }
 
 const pg_command pg_command_show = {
     .name = "show",
-    .synopsis = "show CELL",
-    .summary = "show all that is known of one cell",
+    .synopsis = "show CELL | --only KEY=VALUE [options]",
+    .summary = "show all that is known of one cell, or of those chosen",
     .help =
         "Prints settings and content hashes, results so far with failure cases, smallest margin and locality, its audits, and "
-        "every attempt with machine, library and times.\n",
-    .examples = "  patchgauge show 2269\n",
+        "every attempt with machine, library and times. In CSV a cell is a row with a column for each setting and detail, and "
+        "JSON has its audits and attempts as well.\n",
+    .examples = "  patchgauge show 2269\n  patchgauge show --only defense=ds --only patch=5 -f json\n",
     .rows = options,
     .request_size = sizeof(arguments),
     .run = run,

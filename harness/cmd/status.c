@@ -1,5 +1,6 @@
 /* patchgauge status: how the database stands as a whole, while runs go on. */
 #include "harness/cmd/command.h"
+#include "harness/cmd/output.h"
 #include "harness/base/text.h"
 #include "harness/cmd/print.h"
 #include "db/store.h"
@@ -19,7 +20,8 @@ PG_COMMAND(status)
 enum { FAILURES_SHOWN = 10, SECONDS_BETWEEN = 2 };
 
 typedef struct arguments {
-    bool watch, json;
+    bool watch;
+    pg_output output;
 } arguments;
 
 /* One look at the store, gathered before it is printed: a slow reader of ours holds no lock. */
@@ -135,25 +137,19 @@ static void format_text(const pg_context *context, const view *v, pg_buf *out)
                       s->failed - v->failures, pg_plural(s->failed - v->failures));
 }
 
-static int format_json(const pg_context *context, const view *v, pg_buf *out)
+static int print_rows(const pg_context *context, const view *v, const pg_output *output)
 {
     const pg_store_status *s = &v->status;
-    json_t *root =
-        json_pack("{s:o, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:I, s:O, s:O}",
-                  "database", pg_json_text(context->db_path), "cells", "new", (json_int_t)s->cells[PG_CELL_NEW], "partial",
-                  (json_int_t)s->cells[PG_CELL_PARTIAL], "done", (json_int_t)s->cells[PG_CELL_DONE], "failed",
-                  (json_int_t)s->cells[PG_CELL_FAILED], "audited", (json_int_t)s->audited, "outcomes", "done",
-                  (json_int_t)s->outcomes, "asked", (json_int_t)s->outcomes_asked, "tasks", "all", (json_int_t)s->tasks, "done",
-                  (json_int_t)s->done, "running", (json_int_t)s->running, "pending", (json_int_t)s->pending, "failed",
-                  (json_int_t)s->failed, "left_s", isnan(s->left_s) ? json_null() : json_real(left_of(v)), "live_workers",
-                  (json_int_t)v->live, "workers", v->worker_list, "failures", v->failure_list);
-    char *text = pg_json_dump(root, JSON_REAL_PRECISION(6));
-    json_decref(root);
-    if (!text)
-        return pg_fail(PG_ENOMEM, "out of memory for the status");
-    pg_buf_printf(out, "%s\n", text);
-    free(text);
-    return PG_OK;
+    json_t *row = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:O, s:O}", "database",
+                            pg_json_text(context->db_path), "cells_new", (json_int_t)s->cells[PG_CELL_NEW], "cells_partial",
+                            (json_int_t)s->cells[PG_CELL_PARTIAL], "cells_done", (json_int_t)s->cells[PG_CELL_DONE],
+                            "cells_failed", (json_int_t)s->cells[PG_CELL_FAILED], "cells_audited", (json_int_t)s->audited,
+                            "outcomes", (json_int_t)s->outcomes, "outcomes_asked", (json_int_t)s->outcomes_asked, "tasks",
+                            (json_int_t)s->tasks, "tasks_done", (json_int_t)s->done, "tasks_running", (json_int_t)s->running,
+                            "tasks_pending", (json_int_t)s->pending, "tasks_failed", (json_int_t)s->failed, "left_s",
+                            isnan(s->left_s) ? json_null() : json_real(left_of(v)), "live_workers", (json_int_t)v->live,
+                            "workers", v->worker_list, "failures", v->failure_list);
+    return pg_output_json(output, "status", row ? json_pack("[o]", row) : NULL);
 }
 
 /* *status and *live: what was shown. */
@@ -165,16 +161,17 @@ static int show(const pg_context *context, const arguments *a, pg_store_status *
     int code = look(context->db_path, &v);
     *status = v.status;
     *live = v.live;
-    if (code == PG_OK && a->json)
-        code = format_json(context, &v, &text);
+    bool rows = pg_format_is_rows((pg_table_format)a->output.format);
+    if (code == PG_OK && rows)
+        code = print_rows(context, &v, &a->output);
     else if (code == PG_OK)
         format_text(context, &v, &text);
     if (code == PG_OK)
         code = pg_buf_check(&text);
-    if (code == PG_OK && a->watch && !a->json && isatty(STDOUT_FILENO))
+    if (code == PG_OK && a->watch && !rows && isatty(STDOUT_FILENO))
         fputs("\033[H\033[2J", stdout);
-    if (code == PG_OK)
-        (a->json ? pg_print_verbatim : pg_print)("%s", text.data);
+    if (code == PG_OK && !rows)
+        pg_print("%s", text.data);
     if (code == PG_OK && (ferror(stdout) || fflush(stdout) != 0))
         code = pg_fail(PG_EIO, "cannot write to standard output");
     pg_buf_release(&text);
@@ -210,32 +207,38 @@ static const pg_cli_row options[] = {
      "in "
      "that state: 0 done, 1 tasks failed, 3 the run stopped; 0 after Ctrl-C",
      NULL, AT(watch), PG_FLAG},
-    {0, "json", NULL,
-     "one JSON object a line: cells, outcomes, tasks, left_s (null: not known), live_workers, workers, failures", NULL,
-     AT(json), PG_FLAG},
+    PG_OUTPUT_FORMAT_ROW(AT(output), pg_row_formats),
+    PG_OUTPUT_FILE_ROW(AT(output)),
+    PG_OUTPUT_FORCE_ROW(AT(output)),
     PG_CLI_END,
 };
 
 static int run(const pg_context *context, void *request)
 {
-    const arguments *a = request;
+    arguments *a = request;
     pg_store_status status;
     int64_t live;
+    if (a->watch && (a->output.format == PG_TABLE_CSV || a->output.format == PG_TABLE_JSON))
+        return pg_fail(PG_EUSAGE, "status: --watch prints one look after another: right would be -f text or -f json-lines");
     if (a->watch)
         pg_signals_catch();
-    int code = show(context, a, &status, &live);
-    return code == PG_OK && a->watch ? watch(context, a, &status, live) : code;
+    int code = pg_output_begin(&a->output, (const char *const[]){context->db_path, NULL});
+    if (code == PG_OK)
+        code = show(context, a, &status, &live);
+    if (code == PG_OK && a->watch)
+        code = watch(context, a, &status, live);
+    return pg_output_end(&a->output, code);
 }
 
 const pg_command pg_command_status = {
     .name = "status",
-    .synopsis = "status [--watch] [--json]",
+    .synopsis = "status [--watch] [options]",
     .summary = "show how the database stands: cells, tasks, workers, failures, time left",
     .help =
         "Looks at the whole database, also while runs go on, and holds none of them up. The time left is that of the tasks not "
         "done at the speed of the last thousand tasks, forward pass by forward pass, shared by the workers that live. Cells "
         "that were audited and not run are counted separately: no run is going to compute them.\n",
-    .examples = "  patchgauge status --watch\n  patchgauge status --json --db try.db\n",
+    .examples = "  patchgauge status --watch\n  patchgauge status -f json --db try.db\n",
     .rows = options,
     .request_size = sizeof(arguments),
     .run = run,

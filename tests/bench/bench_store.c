@@ -205,7 +205,15 @@ int main(void)
     stat(path, &about);
     printf("%d cells, %d tasks, %.0f MB: planned in %.1f s, outcomes stored in %.1f s (not synchronised)\n", (int)CELLS,
            (int)TASKS, (double)about.st_size / 1e6, planned - start, worked - planned);
-    static const char *const commands[] = {"--version", "ls", "ls --state failed", "status", "status --json", "ls --most 0"};
+    static const char *const commands[] = {"--version",
+                                           "ls",
+                                           "ls --state failed",
+                                           "status",
+                                           "status -f json",
+                                           "ls --most 0",
+                                           "ls --most 0 -f json",
+                                           "ls --only patch=5 -f csv",
+                                           "ls --only threshold=0.3 --only seed=7"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         measure(path, commands[i]);
     pg_store_close(store);

@@ -140,19 +140,21 @@ static void what_cannot_be_compared_is_refused(void **state)
 
 /* ---- Pairs ---- */
 
-static json_t *rows_of(const char *arguments)
+static json_t *rows_of_form(const char *form, const char *arguments)
 {
     json_error_t error;
-    if (program_run("db", "--quiet diff %s -f json", arguments) != 0)
+    if (program_run("db", "--quiet %s %s -f json", form, arguments) != 0)
         fail_msg("%s", program_output);
     json_t *root = json_loads(program_output, 0, &error), *rows = json_object_get(root, "rows");
     if (!rows)
         fail_msg("%s in %s", error.text, program_output);
-    assert_string_equal(json_string_value(json_object_get(root, "form")), "diff");
+    assert_string_equal(json_string_value(json_object_get(root, "form")), form);
     json_incref(rows);
     json_decref(root);
     return rows;
 }
+
+static json_t *rows_of(const char *arguments) { return rows_of_form("diff", arguments); }
 
 static const char *text_at(const json_t *rows, size_t i, const char *key)
 {
@@ -269,6 +271,50 @@ static void two_files_are_paired(void **state)
     line_of("3 pairs are not compared: not complete, or of other images\n");
 }
 
+/* `show` and `plan` of the same cells: rows for programs, the one with results, the other with what is done. */
+static void cells_are_shown_and_planned_in_rows(void **state)
+{
+    (void)state;
+    static outcomes a;
+    int clean = 0, certified = 0;
+    read_cell(mean, &a);
+    for (int i = 0; i < IMAGES; i++) {
+        clean += is_clean(&a.items[i]);
+        certified += is_certified(&a.items[i]);
+    }
+    json_t *rows = rows_of_form("show", "--only defense=mean --only images=0:200");
+    assert_int_equal(json_array_size(rows), 1);
+    const json_t *settings = json_object_get(json_array_get(rows, 0), "settings");
+    assert_string_equal(text_at(rows, 0, "cell"), mean);
+    assert_string_equal(text_at(rows, 0, "state"), "done");
+    assert_int_equal(number_at(rows, 0, "clean_count"), clean);
+    assert_int_equal(number_at(rows, 0, "certified_count"), certified);
+    assert_true(fabs(number_at(rows, 0, "clean") - 100.0 * clean / IMAGES) < 1e-9);
+    assert_true(number_at(rows, 0, "clean_lo") < number_at(rows, 0, "clean"));
+    assert_string_equal(json_string_value(json_object_get(settings, "patch")), "3");
+    assert_int_equal(json_array_size(json_object_get(json_array_get(rows, 0), "attempts")), 1);
+    json_decref(rows);
+    assert_int_equal(program_run("db", "--quiet show --only images=0:200 -f csv"), 0);
+    assert_memory_equal(program_output, "cell,state,error,first,asked,n,clean_count,clean,clean_lo,clean_hi,", 67);
+    line_of("\n");
+    line_of(median);
+    rows = rows_of_form("plan", scratch_path("m.toml"));
+    assert_int_equal(json_array_size(rows), 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(text_at(rows, i, "state"), "done");
+        assert_string_equal(text_at(rows, i, "defense"), i == 1 ? "median" : "mean");
+        assert_int_equal(number_at(rows, i, "n"), i == 2 ? 100 : 200);
+    }
+    assert_string_equal(text_at(rows, 0, "cell"), mean);
+    json_decref(rows);
+    assert_int_equal(program_run("db", "--quiet plan %s -f csv -S patch=9", scratch_path("m.toml")), 0);
+    line_of(",new,no results,100,0,none,");
+    assert_int_equal(program_run("db", "show %s --only defense=mean", mean), 2);
+    line_of("show: CELL and --only: leave one of them out");
+    assert_int_equal(program_run("db", "log --only defense=median -f csv"), 0);
+    line_of(",attempt,,0,200,done,1,");
+}
+
 static void what_makes_no_pairs_is_refused(void **state)
 {
     (void)state;
@@ -288,10 +334,10 @@ static void what_makes_no_pairs_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_are_those_of_the_outcomes),   cmocka_unit_test(a_cell_is_equal_to_itself),
-        cmocka_unit_test(what_cannot_be_compared_is_refused), cmocka_unit_test(numbers_of_a_pair_are_those_for_people),
-        cmocka_unit_test(settings_of_a_matrix_are_paired),    cmocka_unit_test(two_files_are_paired),
-        cmocka_unit_test(what_makes_no_pairs_is_refused),
+        cmocka_unit_test(counts_are_those_of_the_outcomes),    cmocka_unit_test(a_cell_is_equal_to_itself),
+        cmocka_unit_test(what_cannot_be_compared_is_refused),  cmocka_unit_test(numbers_of_a_pair_are_those_for_people),
+        cmocka_unit_test(settings_of_a_matrix_are_paired),     cmocka_unit_test(two_files_are_paired),
+        cmocka_unit_test(cells_are_shown_and_planned_in_rows), cmocka_unit_test(what_makes_no_pairs_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, scratch_remove);
 }

@@ -17,7 +17,7 @@ static int64_t at(json_t *root, const char *object, const char *key)
 static json_t *status_json(void)
 {
     json_error_t error;
-    assert_int_equal(program_run("t.db", "status --json"), 0);
+    assert_int_equal(program_run("t.db", "status -f json-lines"), 0);
     json_t *root = json_loads(program_output, 0, &error);
     if (!root)
         fail_msg("%s in %s", error.text, program_output);
@@ -68,17 +68,17 @@ static void test_status_counts(void **state)
     (void)state;
     pg_store *store = fill_all_states("no luck");
     json_t *root = status_json();
-    assert_int_equal(at(root, "cells", "new"), 1);
-    assert_int_equal(at(root, "cells", "partial"), 1);
-    assert_int_equal(at(root, "cells", "done"), CELLS);
-    assert_int_equal(at(root, "cells", "failed"), 1);
-    assert_int_equal(at(root, "outcomes", "done"), CELLS * IMAGES + 2 * CHUNK);
-    assert_int_equal(at(root, "outcomes", "asked"), (CELLS + 3) * IMAGES);
-    assert_int_equal(at(root, "tasks", "all"), 12);
-    assert_int_equal(at(root, "tasks", "done"), 5);
-    assert_int_equal(at(root, "tasks", "running"), 1);
-    assert_int_equal(at(root, "tasks", "pending"), 5);
-    assert_int_equal(at(root, "tasks", "failed"), 1);
+    assert_int_equal(at(root, NULL, "cells_new"), 1);
+    assert_int_equal(at(root, NULL, "cells_partial"), 1);
+    assert_int_equal(at(root, NULL, "cells_done"), CELLS);
+    assert_int_equal(at(root, NULL, "cells_failed"), 1);
+    assert_int_equal(at(root, NULL, "outcomes"), CELLS * IMAGES + 2 * CHUNK);
+    assert_int_equal(at(root, NULL, "outcomes_asked"), (CELLS + 3) * IMAGES);
+    assert_int_equal(at(root, NULL, "tasks"), 12);
+    assert_int_equal(at(root, NULL, "tasks_done"), 5);
+    assert_int_equal(at(root, NULL, "tasks_running"), 1);
+    assert_int_equal(at(root, NULL, "tasks_pending"), 5);
+    assert_int_equal(at(root, NULL, "tasks_failed"), 1);
     assert_int_equal(at(root, NULL, "live_workers"), 1);
     json_decref(root);
     assert_int_equal(program_run("t.db", "status"), 0);
@@ -357,19 +357,19 @@ static void test_cells_without_tasks(void **state)
                                  .n_cells = 2};
     assert_int_equal(pg_store_plan(store, &audited), PG_OK);
     json_t *root = status_json();
-    assert_int_equal(at(root, "cells", "new"), 0);
-    assert_int_equal(at(root, "cells", "audited"), 1);
-    assert_int_equal(at(root, "outcomes", "asked"), CELLS * IMAGES);
-    assert_int_equal(at(root, "tasks", "pending"), 0);
+    assert_int_equal(at(root, NULL, "cells_new"), 0);
+    assert_int_equal(at(root, NULL, "cells_audited"), 1);
+    assert_int_equal(at(root, NULL, "outcomes_asked"), CELLS * IMAGES);
+    assert_int_equal(at(root, NULL, "tasks_pending"), 0);
     json_decref(root);
     assert_int_equal(program_run("t.db", "status --watch"), 0); /* ends at once */
     expect_text("3 cells: 0 new, 0 partial, 3 done, 0 failed; 1 more only audited\n");
     plan(store, (const int[]){5}, 1, 0, IMAGES);
     root = status_json();
-    assert_int_equal(at(root, "cells", "new"), 1);
-    assert_int_equal(at(root, "cells", "audited"), 0);
-    assert_int_equal(at(root, "outcomes", "asked"), (CELLS + 1) * IMAGES);
-    assert_int_equal(at(root, "tasks", "pending"), 3);
+    assert_int_equal(at(root, NULL, "cells_new"), 1);
+    assert_int_equal(at(root, NULL, "cells_audited"), 0);
+    assert_int_equal(at(root, NULL, "outcomes_asked"), (CELLS + 1) * IMAGES);
+    assert_int_equal(at(root, NULL, "tasks_pending"), 3);
     json_decref(root);
     pg_store_close(store);
 }

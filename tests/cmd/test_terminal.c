@@ -183,7 +183,7 @@ static void what_programs_read_is_not_broken(void **state)
 {
     static char text[ROOM];
     (void)state;
-    assert_int_equal(terminal_run(60, line_of("status --json", ""), text, sizeof text), 0);
+    assert_int_equal(terminal_run(60, line_of("status -f json-lines", ""), text, sizeof text), 0);
     assert_true(text[0] == '{' && strchr(text, '\n') == text + strlen(text) - 1 && strlen(text) > 300);
     assert_int_equal(terminal_run(60,
                                   line_of("submit $S/m.toml --tasks 2 --print -S images=0:96 --sbatch-arg=--comment=" ZOO, ""),
