@@ -32,6 +32,9 @@ ifeq ($(OPT),)
 $(error MODE=$(MODE) is not one of release debug asan tsan cov fuzz arm64)
 endif
 CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE
+ifeq ($(MODE)$(findstring clang,$(CC)),fuzz)
+$(error fuzzing requires clang, and CC is $(CC); right would be CC="ccache clang" CXX="ccache clang++", or neither of them)
+endif
 ALL_CFLAGS   = -std=c17 $(OPT) $(WARN) -ffp-contract=off -fPIC -pthread -MMD -MP $(CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(OPT) -Wall -Wextra -fPIC -pthread -MMD -MP $(CXXFLAGS)
 # Libraries in lib/ beside the program come first, and for libraries of libraries too: what `make bundle` rests on.
@@ -265,11 +268,12 @@ $(B)/fuzz/%: $(B)/o/tests/fuzz/%.o $(B)/libpatchgauge.a
 	@mkdir -p $(@D)
 	$(call say,ld,$@)
 	$(Q)$(CXX) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ -lcmocka $(LDFLAGS) $(LDLIBS)
-fuzz-programs: $(FUZZ_C:tests/fuzz/%.c=$(B)/fuzz/%)
+FUZZ_NAMES := $(or $(ONLY),$(FUZZ_C:tests/fuzz/%.c=%))
+fuzz-programs: $(FUZZ_NAMES:%=$(B)/fuzz/%)
 fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=60) with clang; the last line counts (ONLY="npy matrix" for some)
 	@sh harness/deps.sh build test fuzz
 	@$(MAKE) MODE=fuzz fuzz-programs
-	@sh tests/fuzz.sh build/fuzz $(if $(ONLY),$(ONLY:%=build/fuzz/fuzz/%),$(FUZZ_C:tests/fuzz/%.c=build/fuzz/fuzz/%))
+	@sh tests/fuzz.sh build/fuzz $(FUZZ_NAMES:%=build/fuzz/fuzz/%)
 
 bench: test-deps ## speed of the certifiers, of the forward pass, of steps of attacks, and of lists of a large store
 	@$(MAKE) all $(BENCHES)

@@ -13,7 +13,7 @@ if ! "$program" --version 2>/dev/null | grep -q "version $version\."; then
     echo "0 passed, 0 failed, 1 skipped"
     exit 0
 fi
-files=$(git ls-files -- '*.c' '*.h' '*.cc' '*.cpp')
+files=$(git ls-files --cached --others --exclude-standard -- '*.c' '*.h' '*.cc' '*.cpp')
 # shellcheck disable=SC2086 # lists; no name in the tree has a space
 case $1 in
 write) exec "$program" -i $files ;;

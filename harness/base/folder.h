@@ -20,7 +20,8 @@ int pg_scratch_make(const char *purpose, pg_folder *out) PG_MUST_USE;
 /* Removes it with what is in it, unless it has been moved. Harmless on {0} and a second time. */
 void pg_folder_end(pg_folder *folder);
 
-/* Puts `from` in the place of `to`; what was there is removed. Atomic where the file system can exchange names. PG_EIO. */
+/* Puts `from`, whose files are synced (pg_file_commit does so), in the place of `to`; what was there is removed. Atomic where
+ * the file system can exchange names. PG_EIO. */
 int pg_folder_replace(const char *from, const char *to) PG_MUST_USE;
 /* `to`, in a temporary folder, becomes a hard link to the file `from`, links followed, or a copy where there can be none; half
  * of one where that fails. PG_EIO. */

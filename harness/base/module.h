@@ -1,4 +1,4 @@
-/* What every module (defense, attack, model) states about itself: the first member of each descriptor. */
+/* What every module (defense, attack, model, data set kind) states about itself: the first member of each descriptor. */
 #ifndef PG_BASE_MODULE_H
 #define PG_BASE_MODULE_H
 

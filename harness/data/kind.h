@@ -1,8 +1,10 @@
 /* A kind of data set: how "NAME:SPLIT" is found, opened and read, and how its files get into the --data folder.
  *
- * A kind is one `const pg_dataset_kind` in a file of harness/data, behind a line PG_DATASET(id); make gathers these lines into
- * pg_dataset_kinds, and from there come `list datasets`, `data fetch|import|verify`, their options, `help` and completion.
- * Hooks are called from any thread; open data sets are read by several at once. */
+ * A kind is a data set of a fixed name, or all those that users name; it is no file format. Kinds whose files have one format
+ * share hooks, as imagenette.c does with image_folder.h, and may share a file. A new kind takes its name from data sets that
+ * users gave it. A kind is one `const pg_dataset_kind` in a file of harness/data, behind a line PG_DATASET(id); make gathers
+ * these lines into pg_dataset_kinds, and from there come `list datasets`, `data fetch|import|verify`, their options, `help` and
+ * completion. Hooks are called from any thread; open data sets are read by several at once. */
 #ifndef PG_DATA_KIND_H
 #define PG_DATA_KIND_H
 
@@ -43,7 +45,7 @@ struct pg_dataset {
     pg_dataset *source; /* the data set before a resize, owned; NULL: this one is not resized */
 };
 
-extern const pg_dataset_kind *const pg_dataset_kinds[]; /* NULL-terminated, sorted by name */
+extern const pg_dataset_kind *const pg_dataset_kinds[]; /* NULL-terminated, sorted by identifier */
 #define PG_DATASET(id) extern const pg_dataset_kind pg_dataset_kind_##id;
 
 #endif
