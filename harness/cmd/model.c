@@ -166,17 +166,14 @@ static int inspect(const pg_context *context PG_UNUSED, void *request)
         return code;
     const pg_geometry *g = &info.geometry;
     pg_buf options = PG_BUF_EMPTY;
-    pg_options_canonical(pg_model_find(info.model)->module.options, info.config, "", false, &options);
-    for (size_t i = 0; i < options.size; i++)
-        if (options.data[i] == '\n')
-            options.data[i] = i + 1 < options.size ? ' ' : 0;
+    pg_options_line(pg_model_find(info.model)->module.options, info.config, "", " ", false, &options);
     code = pg_buf_check(&options);
     if (code != PG_OK) {
         pg_buf_release(&options);
         return code;
     }
-    printf("%-12s %s (version %d)\n%-12s %s\n%-12s %s\n", "model", info.model, info.model_version, "options", options.data,
-           "sha256", info.hash);
+    printf("%-12s %s (version %d)\n%-12s %.*s\n%-12s %s\n", "model", info.model, info.model_version, "options",
+           options.size ? (int)options.size - 1 : 0, options.data, "sha256", info.hash);
     pg_buf_release(&options);
     printf("%-12s 3 x %d x %d pixels, %d classes\n", "input", g->input_height, g->input_width, g->classes);
     print_axis("rows", &g->rows);

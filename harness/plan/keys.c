@@ -3,6 +3,7 @@
 
 #include "harness/base/log.h"
 #include "harness/base/text.h"
+#include "harness/plan/modules.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -47,12 +48,9 @@ enum { NAMES_MAX = 256 };
 static size_t module_names(const char **names)
 {
     size_t n = 0;
-    for (size_t i = 0; pg_defenses[i] && n < NAMES_MAX; i++)
-        names[n++] = pg_defenses[i]->module.name;
-    for (size_t i = 0; pg_attacks[i] && n < NAMES_MAX; i++)
-        names[n++] = pg_attacks[i]->module.name;
-    for (size_t i = 0; pg_models[i] && n < NAMES_MAX; i++)
-        names[n++] = pg_models[i]->module.name;
+    for (const pg_module_kind *k = pg_module_kinds; k->name; k++)
+        for (int i = 0; k->at(i) && n < NAMES_MAX; i++)
+            names[n++] = k->at(i)->name;
     names[n] = NULL;
     return n;
 }
