@@ -252,8 +252,8 @@ int pg_db_shard_begin(pg_store *store, const pg_shard *shard, const char *plan_i
 /* Leaves in temp.wanted what the shard runs; a store that is none keeps all. */
 int pg_db_shard_narrow(pg_store *store) PG_MUST_USE;
 /* A task t has cells of the connection's plan (temp.wanted_cell), and others. */
-#define PG_DB_IS_MIXED                                                                        \
-    "EXISTS (SELECT 1 FROM task_cell a WHERE a.task = t.task AND a.cell IN temp.wanted_cell)" \
+#define PG_DB_IS_MIXED                                                                         \
+    "EXISTS (SELECT 1 FROM task_cell a WHERE a.task = t.task AND +a.cell IN temp.wanted_cell)" \
     " AND EXISTS (SELECT 1 FROM task_cell b WHERE b.task = t.task AND b.cell NOT IN temp.wanted_cell)"
 /* The next task for this connection. */
 #define PG_DB_NEXT_PENDING                                                                                               \

@@ -138,6 +138,15 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Seconds of the processor that this process has used. */
+static double own_cpu_s(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
 /* One run of the program: wall and processor seconds, and the bytes that it printed. */
 static bool run_once(const char *line, double *wall_s, double *cpu_s, size_t *bytes)
 {
@@ -196,15 +205,15 @@ int main(void)
     snprintf(path, sizeof path, "%s/bench.db", folder.path);
     must(pg_store_open(path, PG_STORE_WRITE, &store), "open");
     sqlite3_exec(store->db, "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY", NULL, NULL, NULL); /* to build it soon */
-    double start = pg_now_s();
+    double start = own_cpu_s();
     plan(store);
-    double planned = pg_now_s();
+    double planned = own_cpu_s();
     must(pg_store_worker_start(store, &worker), "worker");
     work(store);
-    double worked = pg_now_s();
+    double worked = own_cpu_s();
     stat(path, &about);
-    printf("%d cells, %d tasks, %.0f MB: planned in %.1f s, outcomes stored in %.1f s (not synchronised)\n", (int)CELLS,
-           (int)TASKS, (double)about.st_size / 1e6, planned - start, worked - planned);
+    printf("%d cells, %d tasks, %.0f MB: planned in %.1f s, outcomes stored in %.1f s of the processor (not synchronised)\n",
+           (int)CELLS, (int)TASKS, (double)about.st_size / 1e6, planned - start, worked - planned);
     static const char *const commands[] = {"--version",
                                            "ls",
                                            "ls --state failed",
