@@ -326,8 +326,12 @@ void pg_report_picture_add(const pg_report_picture *p, pg_buf *out)
     pg_buf_puts(out, p->marked ? "<figure class=\"marked\"" : "<figure");
     if (p->file != NULL)
         wrapped(" data-file=\"", p->file, "\"", out);
+    if (p->verdict != NULL) {
+        wrapped(" data-verdict=\"", p->verdict, "\" data-class=\"", out);
+        wrapped("", p->class, "\"", out);
+    }
     pg_buf_puts(out, "><div class=\"frame\">");
-    wrapped("<img alt=\"", p->name, "\"", out);
+    wrapped("<img decoding=\"async\" alt=\"", p->name, "\"", out);
     if (p->width > 0)
         pg_buf_printf(out, " width=\"%d\" height=\"%d\"", p->width, p->height);
     pg_buf_printf(out, " src=\"data:%s;base64,", p->type);

@@ -64,6 +64,8 @@ typedef struct pg_report_picture {
     size_t size;
     const char *name, *caption; /* for who cannot see it; below it, may be NULL */
     const char *file;           /* readers may save it by this name, without its ending; NULL: no link to do so */
+    const char *verdict;        /* of a gallery, where readers filter by it and by class; NULL: of none */
+    const char *class;          /* name of the true class, with verdict */
     bool marked;                /* the caption stands out */
     int width, height;          /* shown, pixels; 0: its own */
 } pg_report_picture;

@@ -48,8 +48,8 @@ const menu = (name, values, change) => {
     return { label, select };
 };
 const sorted = (values) => [...values].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-/* Shows those of the items whose values (a Map each) are what the menus say; `unit`: what they are. */
-const filter = (before, items, keys, unit) => {
+/* Shows those of the items whose values (a Map each) are what the menus say, then calls `after`; `unit`: what they are. */
+const filter = (before, items, keys, unit, after) => {
     const bar = element("div", ""), count = element("span", "");
     const update = () => {
         let shown = 0;
@@ -58,6 +58,7 @@ const filter = (before, items, keys, unit) => {
             shown += !node.hidden;
         }
         count.textContent = shown === items.length ? "" : `${shown} of ${items.length} ${unit}`;
+        after();
     };
     const menus = keys.map((key) => {
         const values = new Set(items.map((item) => item.values.get(key)).filter((value) => value !== undefined));
@@ -70,14 +71,30 @@ const filter = (before, items, keys, unit) => {
     bar.append(...menus.map((one) => one.label), count);
     before.before(bar);
 };
+const settings = (node) =>
+    [...node.querySelectorAll("dl.settings > dt")].map((dt) => [dt.textContent, dt.nextElementSibling.textContent]);
+const first = ["verdict", "class", "cell", "defense", "patch", "attack"];
+const keys = (items) => {
+    const order = (key) => first.indexOf(key) + 1 || first.length + 1;
+    return sorted(new Set(items.flatMap((item) => [...item.values.keys()]))).sort((a, b) => order(a) - order(b));
+};
 for (const table of document.querySelectorAll("table.cells")) {
-    const items = [...table.tBodies].map((node) => {
-        const terms = [...node.querySelectorAll("dl.settings > dt")];
-        return { node, values: new Map(terms.map((dt) => [dt.textContent, dt.nextElementSibling.textContent])) };
+    const items = [...table.tBodies].map((node) => ({ node, values: new Map(settings(node)) }));
+    filter(table.parentElement, items, keys(items), "cells", () => {});
+}
+/* A gallery: a section for each cell, hidden where none of its images is shown. */
+const sections = [...document.querySelectorAll("section")].filter((one) => one.querySelector("figure[data-verdict]"));
+if (sections.length > 0) {
+    const items = sections.flatMap((section) => {
+        const shared = [...settings(section), ["cell", section.querySelector("h2").textContent]];
+        return [...section.querySelectorAll("figure")].map((node) => {
+            return { node, values: new Map([...shared, ["verdict", node.dataset.verdict], ["class", node.dataset.class]]) };
+        });
     });
-    const keys = sorted(new Set(items.flatMap((item) => [...item.values.keys()])));
-    const order = (key) => ["defense", "patch", "attack"].indexOf(key) + 1 || 9;
-    filter(table.parentElement, items, keys.sort((a, b) => order(a) - order(b)), "cells");
+    filter(sections[0], items, keys(items), "images", () => {
+        for (const section of sections)
+            section.hidden = !section.querySelector("figure:not([hidden])");
+    });
 }
 /* Figures are saved as the SVG that the page has, or as a PNG twice as large. */
 const save = (href, name) => Object.assign(element("a", ""), { href, download: name });

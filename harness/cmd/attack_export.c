@@ -1,5 +1,4 @@
-/* See attack_export.h. Images are forwarded in the batches of `run`, image i at place i % at_once, so local logits are those
- * that the attack and the deployed path saw. */
+/* See attack_export.h. */
 #include "harness/cmd/attack_export.h"
 
 #include "harness/base/file.h"
@@ -7,10 +6,8 @@
 #include "harness/base/log.h"
 #include "harness/base/memory.h"
 #include "harness/base/npy.h"
-#include "harness/base/signals.h"
 #include "harness/base/version.h"
-#include "harness/target/open.h"
-#include "harness/target/paste.h"
+#include "harness/cmd/cell_pass.h"
 #include "plots/local_logits.h"
 #include "harness/base/stats.h"
 
@@ -34,141 +31,36 @@ typedef struct tally {
     const pg_attack_row *witness; /* the first of them */
 } tally;
 
-/* One batch of images at a time, and what the database has of all. */
 typedef struct work {
     const pg_attack_request *request;
     const pg_cell *cell;
     const pg_forward *forward;
-    pg_dataset *dataset;
-    pg_network *network;
+    pg_cell_pass pass;
     pg_attack_sheet *sheet;
     tally tally;
-    size_t image, map, patch, positions; /* values of one */
-    size_t source;                       /* values of an image before a resize, where patches are put on there; else 0 */
-    int64_t n_attacks, n_outcomes;       /* read from the database so far */
-    pg_attack_row *attacks;              /* of all images; their patches lie in `patches` */
-    bool *certified;
-    uint8_t *patches;
-    uint8_t *pixels, *attacked; /* [at_once] as the network takes them */
-    uint8_t *sources;           /* [at_once] before the resize; NULL where source is 0 */
-    pg_paste paste;
-    float *logits, *after; /* [at_once] */
-    float *largest[2];     /* [all images][positions], clean and attacked: what the figure shows */
-    pg_memory memory;      /* of these arrays */
+    float *largest[2]; /* [all images][positions], clean and attacked: what the figure shows */
+    pg_memory memory;  /* of these */
     pg_buf csv;
 } work;
 
-static int make_work(work *w)
+static int make_work(work *w, const char *db_path)
 {
-    const pg_forward *f = w->forward;
-    const pg_geometry *g = &f->info.geometry;
-    size_t n = (size_t)w->cell->count, batch = (size_t)f->at_once;
-    w->image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
-    if (f->before_resize)
-        w->source = (size_t)3 * (size_t)f->resize.from_height * (size_t)f->resize.from_width;
-    w->positions = (size_t)g->rows.positions * (size_t)g->columns.positions;
-    w->map = w->positions * (size_t)g->classes;
-    w->patch = (size_t)3 * (size_t)f->patch_height * (size_t)f->patch_width;
-    w->attacks = pg_memory_take(&w->memory, n, sizeof *w->attacks);
-    w->certified = pg_memory_take(&w->memory, n, sizeof *w->certified);
-    w->patches = pg_memory_take(&w->memory, n, w->patch);
-    w->pixels = pg_memory_take(&w->memory, batch, w->image);
-    w->attacked = pg_memory_take(&w->memory, batch, w->image);
-    w->sources = pg_memory_take(&w->memory, batch, w->source);
-    w->logits = pg_memory_take(&w->memory, batch * w->map, sizeof *w->logits);
-    w->after = pg_memory_take(&w->memory, batch * w->map, sizeof *w->after);
-    for (int i = 0; i < 2; i++)
-        w->largest[i] = pg_memory_take(&w->memory, n * w->positions, sizeof *w->largest[i]);
-    int code = pg_memory_check(&w->memory, "%zu patches and a batch of %zu images", n, batch);
+    const pg_attack_request *r = w->request;
+    size_t n = (size_t)w->cell->count;
+    int code = pg_cell_pass_open(w->cell, db_path, r->data_dir, r->device, (int)r->threads, &w->pass);
     if (code != PG_OK)
         return code;
-    return pg_paste_init(&w->paste, f->before_resize ? &f->resize : NULL, g, f->patch_height, f->patch_width);
+    for (int i = 0; i < 2; i++)
+        w->largest[i] = pg_memory_take(&w->memory, n * w->pass.positions, sizeof *w->largest[i]);
+    return pg_memory_check(&w->memory, "the local logits of %zu images", n);
 }
 
 static void free_work(work *w)
 {
     pg_memory_free(&w->memory);
-    pg_paste_release(&w->paste);
     pg_attack_sheet_free(w->sheet);
     pg_buf_release(&w->csv);
-    pg_network_close(w->network);
-    pg_dataset_close(w->dataset);
-}
-
-/* ---- From the database ---- */
-
-static int copy_attack(const pg_attack_row *row, void *context)
-{
-    work *w = context;
-    const pg_paste *p = &w->paste;
-    bool fits = w->n_attacks < w->cell->count && row->image == w->cell->first + w->n_attacks && row->patch_size == w->patch &&
-                row->top <= p->image_height - p->patch_height && row->left <= p->image_width - p->patch_width;
-    if (!fits)
-        return pg_fail(PG_EDAMAGED, "the database has no whole attack on image %lld", (long long)row->image);
-    uint8_t *patch = w->patches + (size_t)w->n_attacks * w->patch;
-    memcpy(patch, row->patch, w->patch);
-    w->attacks[w->n_attacks] = *row;
-    w->attacks[w->n_attacks++].patch = patch;
-    return PG_OK;
-}
-
-static int copy_certified(const pg_outcome *outcome, void *context)
-{
-    work *w = context;
-    if (w->n_outcomes < w->cell->count)
-        w->certified[w->n_outcomes++] = outcome->certified;
-    return PG_OK;
-}
-
-static int read_store(work *w, const char *db_path)
-{
-    pg_store *store = NULL;
-    int code = pg_store_open(db_path, PG_STORE_READ, &store);
-    if (code == PG_OK)
-        code = pg_store_each_attack(store, w->cell->id, copy_attack, w);
-    if (code == PG_OK)
-        code = pg_store_each_outcome(store, w->cell->id, copy_certified, w);
-    pg_store_close(store);
-    if (code == PG_OK && (w->n_attacks != w->cell->count || w->n_outcomes != w->cell->count))
-        code = pg_fail(PG_EDAMAGED, "%s: has %lld of %lld images of the attack", db_path, (long long)w->n_attacks,
-                       (long long)w->cell->count);
-    return code;
-}
-
-static bool go_on(void *context PG_UNUSED, int64_t pass PG_UNUSED, int64_t passes PG_UNUSED) { return !pg_signals_stopping(); }
-
-static int open_inputs(work *w)
-{
-    const pg_forward *f = w->forward;
-    const pg_attack_request *r = w->request;
-    pg_network_options options = {.device = r->device, .dtype = f->dtype, .batch = f->batch, .threads = (int)r->threads};
-    int code = pg_dataset_open(r->data_dir, f->dataset, &w->dataset);
-    if (code == PG_OK && strcmp(pg_dataset_info_of(w->dataset)->hash, f->dataset_hash) != 0)
-        code = pg_fail(PG_EINPUT, "%s changed since it was attacked", f->dataset);
-    if (code == PG_OK)
-        code = pg_forward_open(f, &options, &w->network);
-    if (code == PG_OK)
-        pg_network_watch(w->network, go_on, NULL);
-    return code;
-}
-
-/* ---- Local logits of one batch: images from `at` (a multiple of it) to `stop`; those before `from` only fill it ---- */
-
-static int forward_batch(work *w, int64_t at, int64_t from, int64_t stop)
-{
-    size_t skip = (size_t)(from - at);
-    int code = pg_dataset_read(w->dataset, at, stop - at, w->pixels, NULL);
-    if (code == PG_OK && w->source)
-        code = pg_dataset_read_source(w->dataset, at, stop - at, w->sources);
-    if (code == PG_OK)
-        code = pg_network_forward(w->network, w->pixels, at, (int)(stop - at), w->logits);
-    memset(w->attacked, 0, skip * w->image);
-    for (size_t i = skip; code == PG_OK && i < (size_t)(stop - at); i++) {
-        const pg_attack_row *a = &w->attacks[at + (int64_t)i - w->cell->first];
-        const uint8_t *image = w->source ? w->sources + i * w->source : w->pixels + i * w->image;
-        code = pg_paste_patch(&w->paste, image, a->patch, a->top, a->left, w->attacked + i * w->image);
-    }
-    return code == PG_OK ? pg_network_forward(w->network, w->attacked, at, (int)(stop - at), w->after) : code;
+    pg_cell_pass_close(&w->pass);
 }
 
 /* ---- What came of it ---- */
@@ -179,7 +71,7 @@ static int64_t scan(const work *w, const float *logits, int label, float *larges
     int classes = w->forward->info.geometry.classes;
     int64_t wrong = 0;
     *most = -INFINITY;
-    for (size_t p = 0; p < w->positions; p++, logits += classes) {
+    for (size_t p = 0; p < w->pass.positions; p++, logits += classes) {
         int best = 0;
         for (int c = 1; c < classes; c++)
             best = logits[c] > logits[best] ? c : best;
@@ -209,46 +101,34 @@ static void count(tally *t, const pg_attack_row *r, bool certified)
         t->witness = r;
 }
 
-/* Image number `number` of the cell, at place i of the batch. */
-static int export_image(work *w, size_t i, int64_t number)
+static int export_image(const pg_pass_image *image, void *context)
 {
-    const pg_attack_row *a = &w->attacks[number];
+    work *w = context;
+    const pg_attack_row *a = &w->pass.attacks[image->number];
+    bool certified = w->pass.outcomes[image->number].certified;
     float most[2];
     int64_t wrong[2];
-    const float *logits[2] = {w->logits + i * w->map, w->after + i * w->map};
+    const float *logits[2] = {image->logits, image->after};
     for (int k = 0; k < 2; k++) {
-        wrong[k] = scan(w, logits[k], a->label, w->largest[k] + (size_t)number * w->positions, &most[k]);
+        wrong[k] = scan(w, logits[k], a->label, w->largest[k] + (size_t)image->number * w->pass.positions, &most[k]);
         w->tally.wrong[k] += wrong[k];
     }
-    w->tally.positions += (int64_t)w->positions;
-    count(&w->tally, a, w->certified[number]);
+    w->tally.positions += (int64_t)w->pass.positions;
+    count(&w->tally, a, certified);
     pg_buf_printf(&w->csv, "%lld,%d,%d,%d,%d,%d,%d,%d,", (long long)a->image, a->label, a->before, a->after,
-                  a->before == a->label && a->after != a->label, w->certified[number], a->top, a->left);
+                  a->before == a->label && a->after != a->label, certified, a->top, a->left);
     if (a->target >= 0)
         pg_buf_printf(&w->csv, "%d", a->target);
     pg_buf_printf(&w->csv, ",%.6g,%lld,%.6g,%.6g,%lld,%lld\n", a->loss, (long long)a->steps, (double)most[0], (double)most[1],
                   (long long)wrong[0], (long long)wrong[1]);
-    return w->sheet ? pg_attack_sheet_add(w->sheet, a, w->pixels + i * w->image, w->attacked + i * w->image, logits[1]) : PG_OK;
+    return w->sheet ? pg_attack_sheet_add(w->sheet, a, image->pixels, image->attacked, logits[1]) : PG_OK;
 }
 
 static int export_images(work *w)
 {
-    int64_t first = w->cell->first, end = first + w->cell->count, batch = w->forward->at_once;
-    int code = PG_OK;
-    pg_progress progress;
-    pg_progress_start(&progress, "local logits of images", 0, end - first);
-    for (int64_t at = first / batch * batch; code == PG_OK && at < end; at += batch) {
-        int64_t from = at > first ? at : first, stop = at + batch < end ? at + batch : end;
-        code = pg_signals_stopping() ? PG_EINTERRUPTED : forward_batch(w, at, from, stop);
-        if (code == PG_EINTERRUPTED)
-            code = pg_fail(code, "interrupted; the attack is kept, and the same command writes its files");
-        for (int64_t i = from; code == PG_OK && i < stop; i++)
-            code = export_image(w, (size_t)(i - at), i - first);
-        if (code == PG_OK)
-            pg_progress_update(&progress, stop - first, NULL);
-    }
-    pg_progress_finish(&progress);
-    return code;
+    int code = pg_cell_pass_run(&w->pass, export_image, w);
+    return code == PG_EINTERRUPTED ? pg_fail(code, "interrupted; the attack is kept, and the same command writes its files")
+                                   : code;
 }
 
 /* ---- Files ---- */
@@ -292,7 +172,7 @@ static char *meta_text(const work *w)
     const pg_attack_request *r = w->request;
     const pg_cell *c = w->cell;
     const pg_forward *f = w->forward;
-    const pg_dataset_info *data = pg_dataset_info_of(w->dataset);
+    const pg_dataset_info *data = pg_dataset_info_of(w->pass.dataset);
     const tally *t = &w->tally;
     json_t *counts =
         json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "images", (json_int_t)t->n, "clean", (json_int_t)t->clean,
@@ -307,9 +187,10 @@ static char *meta_text(const work *w)
         "first", (json_int_t)c->first, "end", (json_int_t)(c->first + c->count), "patch_space",
         r->behind_resize ? "network" : "image", "patch", c->patch_height, c->patch_width, "affected", c->affected_height,
         c->affected_width, "window", c->window.height, c->window.width, "dtype", pg_dtype_names[r->dtype], "batch",
-        (int)r->batch, "device", pg_network_device(w->network), "seed", (json_int_t)r->seed, "gradient", pg_forward_gradient(f),
-        "attack", options_json(&f->attack->module, f->attack_config), "defense", options_json(&c->defense->module, c->config),
-        "delta", c->has_delta ? json_integer(c->delta) : json_null(), "classes", names_json(data), "counts", counts);
+        (int)r->batch, "device", pg_network_device(w->pass.network), "seed", (json_int_t)r->seed, "gradient",
+        pg_forward_gradient(f), "attack", options_json(&f->attack->module, f->attack_config), "defense",
+        options_json(&c->defense->module, c->config), "delta", c->has_delta ? json_integer(c->delta) : json_null(), "classes",
+        names_json(data), "counts", counts);
     char *text = meta ? pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(meta);
     if (!text)
@@ -342,8 +223,8 @@ static int remove_pictures(const work *w)
 static int write_data(const work *w, int which, const char *meta, pg_file_writer *file)
 {
     const int64_t shape[] = {w->cell->count, 3, w->forward->patch_height, w->forward->patch_width};
-    const char *const data[PG_ATTACK_DATA] = {w->csv.data, (const char *)w->patches, meta};
-    size_t size = which == 1 ? (size_t)shape[0] * w->patch : strlen(data[which]);
+    const char *const data[PG_ATTACK_DATA] = {w->csv.data, (const char *)w->pass.patches, meta};
+    size_t size = which == 1 ? (size_t)shape[0] * w->pass.patch : strlen(data[which]);
     pg_buf path;
     int code = path_of(w, pg_attack_names[which], &path);
     if (code == PG_OK)
@@ -458,13 +339,10 @@ int pg_attack_export(const pg_attack_request *request, const pg_cell *cell, cons
     work w = {.request = request, .cell = cell, .forward = cell->forward, .csv = PG_BUF_EMPTY};
     pg_buf_puts(&w.csv, "image,label,before,after,broken,certified,top,left,target,loss,steps,largest_clean,largest_attacked,"
                         "local_wrong_clean,local_wrong_attacked\n");
-    int code = make_work(&w);
-    if (code == PG_OK)
-        code = read_store(&w, db_path);
-    if (code == PG_OK)
-        code = open_inputs(&w);
+    int code = make_work(&w, db_path);
     if (code == PG_OK && request->sheet > 0)
-        code = pg_attack_sheet_new(cell, pg_dataset_info_of(w.dataset), (int)request->sheet, request->broken_only, &w.sheet);
+        code =
+            pg_attack_sheet_new(cell, pg_dataset_info_of(w.pass.dataset), (int)request->sheet, request->broken_only, &w.sheet);
     if (code == PG_OK)
         code = export_images(&w);
     if (code == PG_OK)

@@ -1,8 +1,8 @@
 /* The contact sheet of `patchgauge attack`: which images, their evidence, and where it lies on them. See plots/sheet.h. */
-#include "defenses/evidence.h"
 #include "harness/base/log.h"
 #include "harness/base/memory.h"
 #include "harness/cmd/attack_export.h"
+#include "harness/cmd/cell_pass.h"
 #include "plots/sheet.h"
 
 #include <math.h>
@@ -18,11 +18,9 @@ struct pg_attack_sheet {
     size_t image, positions;
     uint8_t *pixels; /* [most][2][image] */
     float *values;   /* [most][2][positions] */
-    int32_t *q;      /* one image's evidence */
-    double *row;
-    void *scratch;
     pg_sheet_image *images;
     pg_memory memory; /* of these arrays */
+    pg_cell_evidence evidence;
 };
 
 int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int most, bool broken_only, pg_attack_sheet **out)
@@ -32,21 +30,17 @@ int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int
     *out = s;
     if (!s)
         return pg_fail(PG_ENOMEM, "out of memory for a contact sheet");
-    int height = g->rows.positions, width = g->columns.positions;
     *s = (pg_attack_sheet){.cell = cell,
                            .dataset = dataset,
                            .most = most,
                            .broken_only = broken_only,
                            .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
-                           .positions = (size_t)height * (size_t)width};
-    size_t size = cell->defense->scratch_size(height, width, g->classes, 1);
+                           .positions = (size_t)g->rows.positions * (size_t)g->columns.positions};
     s->pixels = pg_memory_take(&s->memory, (size_t)most * 2, s->image);
     s->values = pg_memory_take(&s->memory, (size_t)most * 2 * s->positions, sizeof *s->values);
-    s->q = pg_memory_take(&s->memory, s->positions * (size_t)g->classes, sizeof *s->q);
-    s->row = pg_memory_take(&s->memory, (size_t)g->classes, sizeof *s->row);
-    s->scratch = pg_memory_take(&s->memory, size, 1);
     s->images = pg_memory_take(&s->memory, (size_t)most, sizeof *s->images);
-    return pg_memory_check(&s->memory, "a contact sheet of %d images", most);
+    int code = pg_memory_check(&s->memory, "a contact sheet of %d images", most);
+    return code == PG_OK ? pg_cell_evidence_init(cell, &s->evidence) : code;
 }
 
 void pg_attack_sheet_free(pg_attack_sheet *s)
@@ -54,6 +48,7 @@ void pg_attack_sheet_free(pg_attack_sheet *s)
     if (!s)
         return;
     pg_memory_free(&s->memory);
+    pg_cell_evidence_release(&s->evidence);
     free(s);
 }
 
@@ -75,23 +70,20 @@ static int rival_of(const pg_evidence *e, int label)
 }
 
 /* One map; without evidence (something is not finite) it is blank. */
-static pg_sheet_map map_of(const pg_attack_sheet *s, const pg_evidence *e, bool finite, int c, float *values)
+static pg_sheet_map map_of(const pg_attack_sheet *s, int c, float *values)
 {
-    const pg_cell *cell = s->cell;
-    const pg_window *w = &cell->window;
-    pg_sheet_map map = {.class_name = s->dataset->class_names[c],
-                        .values = values,
-                        .height = PG_MIN(w->height, e->height),
-                        .width = PG_MIN(w->width, e->width)};
+    const pg_evidence *e = &s->evidence.evidence;
+    pg_window window = s->evidence.window;
+    bool finite = s->evidence.finite;
+    pg_sheet_map map = {
+        .class_name = s->dataset->class_names[c], .values = values, .height = window.height, .width = window.width};
     for (size_t p = 0; p < s->positions; p++) {
         values[p] = finite ? (float)e->q[p * (size_t)e->classes + (size_t)c] / PG_GRID : NAN;
         map.score += finite ? (double)e->q[p * (size_t)e->classes + (size_t)c] / PG_GRID : 0;
     }
-    pg_window cut = {map.height, map.width};
-    if (finite && cell->defense->masked)
-        map.masked = cell->defense->masked(e, cut, cell->config, c, s->scratch, &map.top, &map.left);
-    for (int i = 0; map.masked && i < cut.height * cut.width; i++)
-        map.score -= values[(map.top + i / cut.width) % e->height * e->width + (map.left + i % cut.width) % e->width];
+    map.masked = pg_cell_evidence_masked(&s->evidence, c, &map.top, &map.left);
+    for (int i = 0; map.masked && i < window.height * window.width; i++)
+        map.score -= values[(map.top + i / window.width) % e->height * e->width + (map.left + i % window.width) % e->width];
     return map;
 }
 
@@ -116,7 +108,6 @@ int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_row *attack, const u
                         const float *logits)
 {
     const pg_cell *cell = s->cell;
-    const pg_geometry *g = &cell->forward->info.geometry;
     int label = attack->label;
     if (s->n == s->most || attack->steps == 0 || (s->broken_only && attack->after == label))
         return PG_OK;
@@ -124,14 +115,11 @@ int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_row *attack, const u
     uint8_t *pixels = s->pixels + at * 2 * s->image;
     memcpy(pixels, clean, s->image);
     memcpy(pixels + s->image, attacked, s->image);
-    pg_evidence_spec spec;
-    cell->defense->evidence(cell->config, &spec);
-    pg_map map = pg_defended_map_of(g, cell->window);
-    pg_evidence evidence = pg_evidence_of(&map, s->q, &spec);
-    bool finite = pg_evidence_f32(&spec, logits, s->positions, g->classes, s->row, s->q);
+    pg_cell_evidence_of(&s->evidence, logits);
+    bool finite = s->evidence.finite;
     int rival = !finite                                        ? (label == 0)
                 : attack->after != label && attack->after >= 0 ? attack->after
-                                                               : rival_of(&evidence, label);
+                                                               : rival_of(&s->evidence.evidence, label);
     const char *const *names = s->dataset->class_names;
     pg_sheet_image *image = &s->images[at];
     *image = (pg_sheet_image){.index = attack->image,
@@ -143,7 +131,7 @@ int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_row *attack, const u
                               .clean = pixels,
                               .attacked = pixels + s->image};
     for (int m = 0; m < 2; m++)
-        image->maps[m] = map_of(s, &evidence, finite, m == 0 ? label : rival, s->values + (at * 2 + (size_t)m) * s->positions);
+        image->maps[m] = map_of(s, m == 0 ? label : rival, s->values + (at * 2 + (size_t)m) * s->positions);
     return outline(cell, attack, image);
 }
 

@@ -259,6 +259,7 @@ static int run(const pg_context *context, void *request)
     work.context.db_path = copy;
     work.figures = !a->no_figures;
     work.sheet = (int)a->sheet;
+    work.pictures.data_dir = context->data_dir;
     work.broken_only = a->broken_only;
     if (code == PG_OK)
         code = make_page(&work, a, context->db_path, &page);
@@ -267,8 +268,7 @@ static int run(const pg_context *context, void *request)
     if (code == PG_OK)
         pg_info("%s: %.1f MB", a->output, (double)page.size / 1e6);
     pg_store_close(work.store);
-    pg_dataset_close(work.dataset);
-    free(work.dataset_spec);
+    pg_pictures_close(&work.pictures);
     for (size_t i = 0; i < work.n_origins; i++)
         free(work.origins[i]);
     pg_buf_release(&work.body);

@@ -5,7 +5,7 @@
 
 #include "db/store.h"
 #include "harness/cmd/layout.h"
-#include "harness/data/dataset.h"
+#include "harness/cmd/pictures.h"
 #include "plots/report.h"
 
 enum { PG_REPORT_ORIGINS = 64, PG_REPORT_ANCHOR = 32, PG_REPORT_PICTURE_BYTES = 16 << 20 };
@@ -22,8 +22,7 @@ typedef struct pg_report_work {
     size_t picture_bytes;             /* of contact sheets, so far */
     char *origins[PG_REPORT_ORIGINS]; /* revision, library and machine of attempts, each once; owned */
     size_t n_origins;
-    pg_dataset *dataset; /* read last, NULL: none */
-    char *dataset_spec;  /* that was tried last */
+    pg_pictures pictures;
 } pg_report_work;
 
 /* One table with the ids of its entries' cells, "s1c0" being the anchor of the first entry of section 1. */

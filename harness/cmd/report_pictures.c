@@ -2,7 +2,6 @@
 #include "harness/base/file.h"
 #include "harness/base/log.h"
 #include "harness/cmd/report.h"
-#include "harness/data/image.h"
 #include "plots/figure.h"
 
 #include <inttypes.h>
@@ -115,105 +114,45 @@ int pg_report_add_table_figures(pg_report_work *work, const pg_table *table) { r
 /* The sheet of one cell as it grows. */
 typedef struct sheet {
     pg_report_work *work;
-    const pg_dataset_info *info;
-    bool before;                   /* patches are put on before a resize, and shown there */
-    int image_height, image_width; /* of what they are put on */
-    int height, width;             /* of the patch */
-    uint8_t *pixels;               /* [3][image_height][image_width] */
     pg_buf out;
     int n;
 } sheet;
 
-static const char *class_name(const pg_dataset_info *info, int class)
-{
-    return class >= 0 && class < info->classes ? info->class_names[class] : "nothing finite";
-}
-
 static int add_image(const pg_attack_row *a, void *context)
 {
     sheet *s = context;
-    size_t height = (size_t)s->image_height, width = (size_t)s->image_width, png_size = 0;
+    const pg_pictures *p = &s->work->pictures;
+    size_t size = 0;
     void *png = NULL;
     char name[300], caption[300];
-    bool fits = a->patch != NULL && a->patch_size == 3 * (size_t)s->height * (size_t)s->width && a->top >= 0 && a->left >= 0 &&
-                a->top + s->height <= s->image_height && a->left + s->width <= s->image_width;
     bool broken = a->before == a->label && a->after != a->label;
-    if (s->n >= s->work->sheet || a->steps == 0 || !fits || s->work->picture_bytes > PG_REPORT_PICTURE_BYTES ||
+    if (s->n >= s->work->sheet || a->steps == 0 || s->work->picture_bytes > PG_REPORT_PICTURE_BYTES ||
         (s->work->broken_only && !broken))
         return PG_OK;
-    int code = s->before ? pg_dataset_read_source(s->work->dataset, a->image, 1, s->pixels)
-                         : pg_dataset_read(s->work->dataset, a->image, 1, s->pixels, NULL);
-    for (size_t c = 0; code == PG_OK && c < 3; c++)
-        for (size_t y = 0; y < (size_t)s->height; y++)
-            memcpy(s->pixels + (c * height + (size_t)a->top + y) * width + (size_t)a->left,
-                   a->patch + (c * (size_t)s->height + y) * (size_t)s->width, (size_t)s->width);
-    if (code == PG_OK)
-        code = pg_image_encode(s->pixels, s->image_height, s->image_width, &png, &png_size);
-    const char *label = class_name(s->info, a->label), *after = class_name(s->info, a->after);
-    snprintf(name, sizeof name, "image %" PRId64 " with a patch of %d x %d pixels at row %d, column %d", a->image, s->height,
-             s->width, a->top, a->left);
+    int code = pg_pictures_png(&s->work->pictures, a->image, a, &png, &size);
+    const char *label = pg_pictures_class(p, a->label), *after = pg_pictures_class(p, a->after);
+    snprintf(name, sizeof name, "image %" PRId64 " with a patch of %d x %d pixels at row %d, column %d", a->image,
+             p->patch_height, p->patch_width, a->top, a->left);
     snprintf(caption, sizeof caption, "%" PRId64 ": %.60s%s%.60s, %" PRId64 " steps", a->image, label,
              broken                 ? ", broken: predicted as "
              : a->after == a->label ? ", correct under attack"
                                     : ", misclassified without a patch: ",
              a->after == a->label ? "" : after, a->steps);
-    if (code == PG_OK) {
+    if (png != NULL) {
         pg_report_picture_add(&(pg_report_picture){.type = "image/png",
                                                    .bytes = png,
-                                                   .size = png_size,
+                                                   .size = size,
                                                    .name = name,
                                                    .caption = caption,
                                                    .marked = broken,
-                                                   .width = s->image_width,
-                                                   .height = s->image_height},
+                                                   .width = p->image_width,
+                                                   .height = p->image_height},
                               &s->out);
-        s->work->picture_bytes += png_size;
+        s->work->picture_bytes += size;
         s->n++;
     }
     free(png);
     return code;
-}
-
-/* The data set of a cell, if it is here and the same: else NULL, which is no failure. The last one stays open. */
-static int open_dataset(pg_report_work *work, const pg_cell_result *r, const pg_dataset_info **out)
-{
-    const char *spec = pg_cell_result_setting(r, "dataset");
-    *out = NULL;
-    if (work->dataset_spec == NULL || strcmp(work->dataset_spec, spec) != 0) {
-        pg_dataset_close(work->dataset);
-        work->dataset = NULL;
-        free(work->dataset_spec);
-        work->dataset_spec = strdup(spec);
-        if (work->dataset_spec == NULL)
-            return pg_fail(PG_ENOMEM, "out of memory for the name of a data set");
-        int code = pg_dataset_open(work->context.data_dir, spec, &work->dataset);
-        if (code == PG_ENOMEM)
-            return code;
-        if (code != PG_OK) {
-            pg_warn("no contact sheets of %s: %s", spec, pg_error_message());
-            work->dataset = NULL;
-        }
-    }
-    if (work->dataset != NULL &&
-        strcmp(pg_dataset_info_of(work->dataset)->hash, pg_cell_result_setting(r, "dataset.hash")) == 0)
-        *out = pg_dataset_info_of(work->dataset);
-    return PG_OK;
-}
-
-static int make_sheet(pg_report_work *work, const pg_cell_result *r, sheet *s)
-{
-    int code = open_dataset(work, r, &s->info);
-    if (code != PG_OK || s->info == NULL || sscanf(pg_cell_result_setting(r, "patch.px"), "%dx%d", &s->height, &s->width) != 2)
-        return code;
-    s->before = strcmp(pg_cell_result_setting(r, "patch-space"), "image") == 0;
-    s->image_height = s->before ? s->info->source_height : s->info->height;
-    s->image_width = s->before ? s->info->source_width : s->info->width;
-    if (s->height < 1 || s->width < 1 || s->height > s->image_height || s->width > s->image_width)
-        return PG_OK;
-    s->pixels = malloc((size_t)3 * (size_t)s->image_height * (size_t)s->image_width);
-    if (s->pixels == NULL)
-        return pg_fail(PG_ENOMEM, "out of memory for an image of a contact sheet");
-    return pg_store_each_attack(work->store, r->cell_id, add_image, s);
 }
 
 /* The first images of a cell that its attack worked on. */
@@ -225,8 +164,11 @@ static int add_sheet(pg_report_work *work, const pg_report_part *part, size_t en
     int code = pg_store_cell(work->store, part->ids[entry], &r);
     if (code != PG_OK)
         return code;
+    bool there = false;
     if (r.attacked_n > 0)
-        code = make_sheet(work, &r, &s);
+        code = pg_pictures_choose(&work->pictures, &r, &there);
+    if (code == PG_OK && there)
+        code = pg_store_each_attack(work->store, r.cell_id, add_image, &s);
     if (code == PG_OK)
         code = pg_buf_check(&s.out);
     if (code == PG_OK && s.n > 0) {
@@ -243,7 +185,6 @@ static int add_sheet(pg_report_work *work, const pg_report_part *part, size_t en
     }
     pg_buf_release(&title);
     pg_buf_release(&s.out);
-    free(s.pixels);
     pg_cell_result_release(&r);
     return code;
 }
