@@ -258,7 +258,7 @@ test-slurm: deps ## `submit` before a real Slurm of two nodes, started in a scra
 	@$(MAKE) $(B)/patchgauge
 	@PATH="$$PATH:/usr/sbin" sh tests/slurm.sh $(B)/patchgauge
 
-test-browser: deps ## the page of `report` in a headless Chromium; screenshots in build/report; the last line counts
+test-browser: deps ## the pages of `report` and `gallery` in a headless Chromium; screenshots in build/report; the last line counts
 	@sh harness/deps.sh browser
 	@$(MAKE) $(B)/patchgauge
 	@sh tests/report.sh $(B)/patchgauge build/report

@@ -1,5 +1,5 @@
 #!/bin/sh
-# report.sh PROGRAM [FOLDER]: the page of `report` in Debian's Chromium, headless and driven by chromedriver: no errors on its
+# report.sh PROGRAM [FOLDER]: the pages of `report` and `gallery` in Debian's Chromium, headless and driven by chromedriver: no errors on its
 # console, nothing loaded, sorting by mouse and keyboard, filters, figures saved, a width of 390 pixels. Screenshots are left in
 # FOLDER. PAGE in the environment: another page to look at, without the checks of its contents. The last line counts like tests/run.sh.
 set -u
@@ -91,7 +91,7 @@ saved() { # name of a file: its first bytes, when it has come
     head -c 5 "$base/saved/$1" 2>"$base/end" | tail -c 4
 }
 shown() { js "return [...document.querySelector('table.cells').tBodies].filter(b=>b.getBoundingClientRect().height>0).length"; }
-choose() { # key, value: in the menus of the first table
+choose() { # key, value: in the first bar of menus
     js "for (const l of document.querySelector('.filter').querySelectorAll('label')) if (l.firstChild.textContent==='$1') { const s=l.querySelector('select'); s.value='$2'; s.dispatchEvent(new Event('change')); }" >"$base/clicked"
 }
 button="document.querySelectorAll('table.cells thead button')[3]"
@@ -159,6 +159,30 @@ shot phone-open
 check "no complaint on a phone" "$(complaints)" "[]"
 check "dark where the system is" "$(js "return getComputedStyle(document.body).backgroundColor")" "rgb(22, 24, 27)"
 
-echo "screenshots: $out/desktop.png filtered.png phone.png phone-open.png"
+if [ -z "${PAGE:-}" ]; then
+    "$program" --db "$base/run/patchgauge.db" gallery --only patch=5 --only defense=robust-masking --only defense=ds --most 20 \
+        -o "$base/run/gallery.html" || exit 1
+    page=$base/run/gallery.html
+    all="[...document.querySelectorAll('figure')]"
+    seen="$all.filter(f=>f.getBoundingClientRect().height>0)"
+    browse 1280 '' ''
+    check "gallery: no complaint of the browser" "$(complaints)" "[]"
+    check "gallery: every picture can be shown" "$(js "return Promise.all([...document.images].map(i=>i.decode())).then(()=>$all.length===$seen.length && document.images.length>100)")" true
+    certified=$(js "return $all.filter(f=>f.dataset.verdict==='certified').length")
+    choose verdict =certified
+    check "gallery: certified images alone" "$(js "return $seen.length+' '+$seen.every(f=>f.dataset.verdict==='certified')")" "$certified true"
+    class=$(js "return $seen[0].dataset.class")
+    choose class "=$class"
+    check "gallery: of one class" "$(js "return $seen.length>0 && $seen.every(f=>f.dataset.verdict==='certified' && f.dataset.class==='$class')")" true
+    choose defense =ds
+    check "gallery: of one defense" "$(js "return [...document.querySelectorAll('section')].filter(s=>s.getBoundingClientRect().height>0).every(s=>s.querySelector('h2').textContent.startsWith('ds'))")" true
+    shot gallery
+    browse 390 "$phone" ''
+    check "gallery: 390 pixels wide" "$(js "return innerWidth+' '+document.documentElement.scrollWidth")" "390 390"
+    shot gallery-phone
+    check "gallery: no complaint on a phone" "$(complaints)" "[]"
+fi
+
+echo "screenshots: $out/desktop.png filtered.png phone.png phone-open.png gallery.png gallery-phone.png"
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" = 0 ]

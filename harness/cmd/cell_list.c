@@ -2,19 +2,31 @@
 #include "harness/cmd/cell_list.h"
 
 #include "harness/base/memory.h"
+#include "harness/cmd/only.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int add_id(const pg_cell_result *result, void *context)
+static int add_id(const char *id, pg_cell_list *out)
 {
-    pg_cell_list *list = context;
-    void *more = pg_grow(list->ids, list->n, &list->room, sizeof *list->ids);
+    void *more = pg_grow(out->ids, out->n, &out->room, sizeof *out->ids);
     if (more == NULL)
         return PG_ENOMEM;
-    list->ids = more;
-    memcpy(list->ids[list->n++], result->cell_id, PG_HASH_HEX);
+    out->ids = more;
+    memcpy(out->ids[out->n++], id, PG_HASH_HEX);
     return PG_OK;
+}
+
+static int add_line(const pg_cell_line *line, void *context) { return add_id(line->cell_id, context); }
+
+static int add_stored(const pg_texts *only, pg_store *store, pg_cell_list *out)
+{
+    pg_cell_set set = {0};
+    int code = pg_only_choose_stored("--only", only, store, -1, &set);
+    if (code == PG_OK)
+        code = pg_store_each_line(store, set.cells, set.n, add_line, out);
+    pg_cell_set_release(&set);
+    return code;
 }
 
 static int add_known(pg_store *store, const char *id, pg_cell_list *out)
@@ -22,7 +34,7 @@ static int add_known(pg_store *store, const char *id, pg_cell_list *out)
     pg_cell_result result;
     int code = pg_store_cell(store, id, &result);
     if (code == PG_OK && result.known)
-        code = add_id(&result, out);
+        code = add_id(id, out);
     pg_cell_result_release(&result);
     return code;
 }
@@ -32,10 +44,8 @@ int pg_cell_list_of(const pg_context *context, const pg_matrix_args *args, bool 
     *out = (pg_cell_list){0};
     if (args->matrix == NULL && args->overrides.n > 0)
         return pg_fail(PG_EUSAGE, "-S, --set replaces a key of a matrix file, and there is none");
-    if (args->matrix == NULL && args->only.n > 0)
-        return pg_fail(PG_EUSAGE, "--only chooses cells of a matrix file, and there is none");
     if (args->matrix == NULL)
-        return pg_store_list(store, -1, 0, add_id, out, NULL);
+        return add_stored(&args->only, store, out);
     int code = shown ? pg_matrix_args_show(context, args, &out->plan) : pg_matrix_args_open(context, args, &out->plan);
     for (size_t i = 0; code == PG_OK && i < pg_plan_count(out->plan); i++)
         code = add_known(store, pg_plan_at(out->plan, i)->id, out);

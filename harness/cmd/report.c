@@ -47,8 +47,6 @@ static int check(const arguments *a)
 {
     if (a->matrices.n == 0 && a->request.matrix.overrides.n > 0)
         return pg_fail(PG_EUSAGE, "report: -S, --set replaces a key of a matrix file, and there is none");
-    if (a->matrices.n == 0 && a->request.matrix.only.n > 0)
-        return pg_fail(PG_EUSAGE, "report: --only chooses cells of a matrix file, and there is none");
     if (a->matrices.n == 0 && a->request.paper != NULL)
         return pg_fail(PG_EUSAGE, "report: --paper stands beside the cells of a matrix file, and there is none");
     return PG_OK;
@@ -228,7 +226,7 @@ static int make_page(pg_report_work *work, const arguments *a, const char *db_pa
     for (size_t i = 0; code == PG_OK && i < a->matrices.n; i++)
         code = add_matrix(work, a, a->matrices.items[i]);
     if (code == PG_OK && a->matrices.n == 0)
-        code = pg_report_add_all(work, CELLS, a->request.best);
+        code = pg_report_add_all(work, &a->request.matrix.only, CELLS, a->request.best);
     if (code == PG_OK)
         code = add_failures(work);
     if (code == PG_OK)
@@ -290,7 +288,8 @@ const pg_command pg_command_report = {
         "a row opens to the cell's id, settings and hashes, and the attempts with machine, library and revision. A second "
         "table "
         "has the cells that `run` or `audit` made of the same matrix file with other values for -S, unless --only is given. "
-        "Without a matrix: one table of the newest 500 cells of the database, and the figures that counts alone make. The page "
+        "Without a matrix: one table of the newest 500 cells of the database, or of those that --only chooses, and the figures "
+        "that counts alone make. The page "
         "is one file without any link to a network; mail it, or open it on a "
         "phone.\n"
         "\n"

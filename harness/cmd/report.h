@@ -44,8 +44,8 @@ int pg_report_add_table_figures(pg_report_work *work, const pg_table *table) PG_
 void pg_report_begin_section(pg_report_work *work, const char *name, const char *heading);
 /* A key that a user chooses: one of a matrix file, or an option of the cell's modules (report_all.c). */
 bool pg_report_is_choice(const pg_cell_result *result, const char *key);
-/* The section of all cells of the database, the newest `most` of them. */
-int pg_report_add_all(pg_report_work *work, int64_t most, bool best) PG_MUST_USE;
+/* The section of all cells of the database, or of those that --only chooses, the newest `most` of them. */
+int pg_report_add_all(pg_report_work *work, const pg_texts *only, int64_t most, bool best) PG_MUST_USE;
 /* The section of the cells of a matrix file that -S added: those that are not in the plan. None: nothing is added. */
 int pg_report_add_changed(pg_report_work *work, const pg_plan *plan, int64_t most, bool best) PG_MUST_USE;
 

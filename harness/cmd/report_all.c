@@ -2,6 +2,7 @@
 #include "harness/cmd/report.h"
 
 #include "harness/base/memory.h"
+#include "harness/cmd/cell_list.h"
 #include "harness/cmd/passes.h"
 #include "harness/plan/plan.h"
 #include "harness/plan/keys.h"
@@ -34,8 +35,6 @@ static int add_id(const char *id, void *context)
     memcpy(a->wanted[a->n_wanted++], id, PG_HASH_HEX);
     return PG_OK;
 }
-
-static int add_listed(const pg_cell_result *result, void *context) { return add_id(result->cell_id, context); }
 
 /* Of the published certificates those that no stored audit of all images broke by features. A cell that was only audited asks
  * for no images. */
@@ -159,16 +158,19 @@ static void release(all *a)
     free(a->wanted);
 }
 
-/* The cells as a section, the newest of `matching`: table, audits, contact sheets, and figures of counts where `figures`. */
-static int add_section(pg_report_work *work, all *a, const char *name, int64_t matching, bool best, bool figures)
+/* The newest `most` of the cells as a section: table, audits, contact sheets, and figures of counts where `figures`. */
+static int add_section(pg_report_work *work, all *a, const char *name, int64_t most, bool best, bool figures)
 {
     static const char *const names[] = {"clean", "attacked", "certified", "certified_published", "published_audited"};
     enum { METRICS = sizeof names / sizeof *names };
     const pg_metric *metrics[METRICS];
     pg_buf heading = PG_BUF_EMPTY;
     pg_buf_puts(&heading, name);
-    if (a->n_wanted < (size_t)matching)
-        pg_buf_printf(&heading, ": the newest %zu of %" PRId64, a->n_wanted, matching);
+    if (a->n_wanted > (size_t)most) {
+        pg_buf_printf(&heading, ": the newest %" PRId64 " of %zu", most, a->n_wanted);
+        memmove(a->wanted, a->wanted + (a->n_wanted - (size_t)most), (size_t)most * sizeof *a->wanted);
+        a->n_wanted = (size_t)most;
+    }
     int code = pg_buf_check(&heading);
     if (code == PG_OK)
         code = read_cells(a, work->store);
@@ -196,13 +198,17 @@ static int add_section(pg_report_work *work, all *a, const char *name, int64_t m
     return code;
 }
 
-int pg_report_add_all(pg_report_work *work, int64_t most, bool best)
+int pg_report_add_all(pg_report_work *work, const pg_texts *only, int64_t most, bool best)
 {
+    const pg_matrix_args args = {.only = *only};
     all a = {0};
-    int64_t matching = 0;
-    int code = pg_store_list(work->store, -1, most, add_listed, &a, &matching);
+    pg_cell_list list;
+    int code = pg_cell_list_of(&work->context, &args, true, work->store, &list);
+    for (size_t i = 0; code == PG_OK && i < list.n; i++)
+        code = add_id(list.ids[i], &a);
     if (code == PG_OK)
-        code = add_section(work, &a, "All cells", matching, best, true);
+        code = add_section(work, &a, only->n > 0 ? "Chosen cells" : "All cells", most, best, true);
+    pg_cell_list_release(&list);
     release(&a);
     return code;
 }
@@ -215,13 +221,8 @@ int pg_report_add_changed(pg_report_work *work, const pg_plan *plan, int64_t mos
     int code = pg_store_each_changed(work->store, pg_plan_matrix_text(plan), add_id, &a);
     if (code == PG_OK)
         code = pg_buf_check(&name);
-    int64_t matching = (int64_t)a.n_wanted;
-    if (code == PG_OK && matching > most) {
-        memmove(a.wanted, a.wanted + (matching - most), (size_t)most * sizeof *a.wanted);
-        a.n_wanted = (size_t)most;
-    }
-    if (code == PG_OK && matching > 0)
-        code = add_section(work, &a, name.data, matching, best, false);
+    if (code == PG_OK && a.n_wanted > 0)
+        code = add_section(work, &a, name.data, most, best, false);
     pg_buf_release(&name);
     release(&a);
     return code;

@@ -110,6 +110,9 @@ static void choices_and_limits_hold(void **state)
     page = gallery(""); /* the whole database */
     assert_int_equal(count(page, "<section"), CELLS);
     free(page);
+    page = gallery("--only defense=mean --only attack=lavan");
+    assert_int_equal(count(page, "<section"), 1);
+    free(page);
 }
 
 static void bad_input_leaves_nothing(void **state)

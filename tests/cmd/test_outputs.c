@@ -35,6 +35,7 @@ typedef struct writer {
 static const writer writers[] = {
     {"report ../m.toml -o %s", NULL, "db", true},
     {"report ../m.toml --no-figures -o %s", NULL, "m.toml", true},
+    {"gallery ../m.toml -o %s", NULL, "m.toml", true},
     {"db backup %s", NULL, "db", true},
     {IMPORT, NULL, "w.safetensors", true},
     {TRAIN, NULL, NULL, false},

@@ -262,7 +262,10 @@ static void cells_of_other_values_are_there(void **state)
     assert_int_equal(count(more, "<dt>seed</dt><dd>1</dd>"), 8);
     assert_int_equal(count(page, "<dt>seed</dt><dd>1</dd>"), 8);
     free(page);
-    run_matrix();
+    page = report("--only patch=2 --only seed=1 --no-figures", "more.html"); /* of the whole database */
+    assert_non_null(strstr(page, ">Chosen cells</h2>"));
+    assert_int_equal(count(page, "<tr class=\"more\">"), 4);
+    free(page);
     ok(program_run("t.db", "report %s --only patch=2 --force --no-figures -o %s", scratch_path("m.toml"),
                    scratch_path("more.html")));
     page = read_page("more.html");
