@@ -265,7 +265,7 @@ const pg_command pg_command_gallery = {
         "have their patch on them. Readers filter by verdict, class and settings. The data sets have to be here (--data), "
         "weights do not. Pictures take at most 32 MiB; the page says how many are left out.\n",
     .examples = "  patchgauge gallery experiments/demo.toml -o images.html\n"
-                "  patchgauge gallery --broken-only -o broken.html\n",
+                "  patchgauge gallery --only defense=ds --most 16 -o ds.html\n",
     .rows = options,
     .request_size = sizeof(arguments),
     .run = run,
