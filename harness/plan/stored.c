@@ -436,18 +436,66 @@ static void name_files(const pg_cell_builder *s, pg_where where, pg_buf *out)
         pg_buf_printf(out, " and %zu more", n - NAMED);
 }
 
+/* Weights of the store whose file has the same name as one that nobody knows. */
+typedef struct namesakes {
+    const char *name;
+    pg_buf found;
+} namesakes;
+
+static const char *base_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static int keep_namesake(const char *key, const char *value, void *context)
+{
+    namesakes *n = context;
+    (void)key;
+    if (strcmp(base_of(value), base_of(n->name)) == 0)
+        pg_buf_printf(&n->found, "%s%s", n->found.size ? ", " : "", value);
+    return PG_OK;
+}
+
+/* "; it has results of a/net.safetensors: -S weights=a/net.safetensors shows them" */
+static int add_namesakes(const pg_cell_builder *s, const pg_seen_file *f, pg_buf *out)
+{
+    namesakes n = {f->name, PG_BUF_EMPTY};
+    int code = f->network ? pg_store_each_value(s->store, "weights", keep_namesake, &n) : PG_OK;
+    if (code == PG_OK && n.found.size)
+        pg_buf_printf(out, "; it has results of %s, which -S weights=... shows", n.found.data);
+    if (code == PG_OK)
+        code = pg_buf_check(&n.found);
+    pg_buf_release(&n.found);
+    return code;
+}
+
+/* A file that is not here, and of which nothing is stored, is among the problems. */
+static int refuse_file(const pg_cell_builder *s, const pg_seen_file *f)
+{
+    pg_buf more = PG_BUF_EMPTY;
+    int code = f->where == PG_WHERE_NOWHERE ? add_namesakes(s, f, &more) : PG_OK;
+    if (code == PG_OK)
+        code = pg_buf_check(&more);
+    if (code == PG_OK)
+        pg_problem(s->problems, line_of(s, f), f->network ? "weights" : "dataset",
+                   "%s, and the database has no results of these cells%s", f->why, more.data ? more.data : "");
+    pg_buf_release(&more);
+    return code;
+}
+
 int pg_cell_builder_tell(const pg_cell_builder *s, size_t absent, bool nothing)
 {
-    for (size_t i = 0; nothing && i < s->n_files; i++)
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && nothing && i < s->n_files; i++)
         if (s->files[i]->where != PG_WHERE_HERE)
-            pg_problem(s->problems, line_of(s, s->files[i]), s->files[i]->network ? "weights" : "dataset",
-                       "%s; nor has the database results of these cells", s->files[i]->why);
-    if (nothing)
-        return pg_buf_check(&s->problems->text);
+            code = refuse_file(s, s->files[i]);
+    if (code != PG_OK || nothing)
+        return code != PG_OK ? code : pg_buf_check(&s->problems->text);
     pg_buf stored = PG_BUF_EMPTY, nowhere = PG_BUF_EMPTY;
     name_files(s, PG_WHERE_STORE, &stored);
     name_files(s, PG_WHERE_NOWHERE, &nowhere);
-    int code = pg_buf_check(&stored) != PG_OK ? PG_ENOMEM : pg_buf_check(&nowhere);
+    code = pg_buf_check(&stored) != PG_OK ? PG_ENOMEM : pg_buf_check(&nowhere);
     if (code == PG_OK && (stored.size || nowhere.size))
         pg_info("not on this machine%s%s%s%s%s", stored.size ? ", taken from the database: " : "",
                 stored.size ? stored.data : "",

@@ -235,7 +235,9 @@ static void test_rows_without_results(void **state)
     expect_said("8 cells of these have no results");
     write_matrix("none.toml", matrix, "nowhere", "elsewhere");
     assert_int_equal(print("all.db", "table", "none.toml", ""), 2);
-    expect_said("nowhere/one.safetensors: No such file or directory; nor has the database results of these cells");
+    expect_said("nowhere/one.safetensors: No such file or directory, and the database has no results of these cells; it has "
+                "results of /");
+    expect_said("/one.safetensors, which -S weights=... shows");
     expect_said("elsewhere/two.safetensors: No such file");
     assert_int_equal(print("all.db", "table", "m.toml", "-S dataset=pest:val"), 2);
     expect_said("unknown data set 'pest': did you mean 'pets'?");
