@@ -93,16 +93,18 @@ static bool key_varies(const pg_plan *plan, const char *key)
     return false;
 }
 
-/* Fields follow from the size of the images, which older databases do not have. */
+/* Fields follow from the model and the size of the images, which older databases do not have. */
 static int check_fields(const pg_plan *plan, const char *key)
 {
     for (size_t i = 0; strcmp(key, field_key) == 0 && i < pg_plan_forwards(plan); i++) {
         const pg_forward *f = pg_plan_forward(plan, i);
-        if (f->weights_where != PG_WHERE_HERE && f->info.geometry.input_height == 0)
-            return pg_fail(PG_EINPUT,
-                           "%s of %s: it is not on this machine, and the database does not know the size of its images: plan "
-                           "the matrix again where it is",
-                           field_key, f->weights);
+        if (f->weights_where == PG_WHERE_HERE || f->info.geometry.input_height > 0)
+            continue;
+        bool sized = f->dataset_height > 0;
+        return pg_fail(PG_EINPUT, "%s of %s: it is not on this machine, and %s%s%s", field_key, f->weights,
+                       sized ? "its model "
+                             : "the database does not know the size of its images: plan the matrix again where it is",
+                       sized ? f->info.model : "", sized ? " is not in this program: load it with --plugin FILE" : "");
     }
     return PG_OK;
 }
