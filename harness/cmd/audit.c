@@ -23,7 +23,7 @@ typedef struct arguments {
     } levels;
     bool stored;
     int64_t tries, random, seed, threads;
-    int format;     /* pg_table_format */
+    pg_output output;
     char owned[64]; /* "images=A:B" */
     pg_texts attack_pairs;
     _Alignas(max_align_t) unsigned char attack_config[PG_CONFIG_MAX];
@@ -72,14 +72,17 @@ static const pg_cli_row options[] = {
      PG_INT(0, 1000000000)},
     {0, "random", "N", "further contents tried on an image", "64", AT(random), PG_INT(0, 1000000000)},
     {0, "seed", "N", "of places and contents", "0", AT(seed), PG_INT(0, INT64_MAX)},
-    {'o', "output", "DIR",
+    {0, "witnesses", "DIR",
      "folder of witness files; without it they go to the current one, and there are none for certificates that are published "
      "and no proof",
      NULL, AT(folder), PG_TEXT_FULL},
     PG_DEVICE_ROW(AT(device)),
     PG_THREADS_ROW(AT(threads)),
     {0, "stored", NULL, "audits nothing: prints what the database holds of these cells", NULL, AT(stored), PG_FLAG},
-    {'f', "format", "F", "of the table", "text", AT(format), PG_CHOICE(format_names)},
+    PG_MATRIX_ONLY_ROW(AT(matrix)),
+    PG_OUTPUT_FORMAT_ROW(AT(output), format_names),
+    PG_OUTPUT_FILE_ROW(AT(output)),
+    PG_OUTPUT_FORCE_ROW(AT(output)),
     PG_CLI_END,
 };
 
@@ -100,6 +103,8 @@ static int check(arguments *a)
         return pg_fail(PG_EUSAGE,
                        "audit: it takes a matrix file (%s), or --weights, --dataset, --patch and --defense: not both",
                        a->matrix.matrix);
+    if (single && a->matrix.only.n > 0)
+        return pg_fail(PG_EUSAGE, "audit: --only chooses cells of a matrix file, and there is none");
     const char *missing = !a->weights ? "--weights" : !a->dataset ? "--dataset" : a->patches.n == 0 ? "--patch" : NULL;
     return single && missing
                ? pg_fail(PG_EUSAGE, "audit: %s is missing; usage: patchgauge %s", missing, pg_command_audit.synopsis)
@@ -200,18 +205,24 @@ static int begin(void *context, pg_store **store)
     return code;
 }
 
-static int print(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_table_format format)
+/* What is written over nothing of this; the program computes long before it prints. */
+static int check_output(const pg_context *context, const arguments *a)
 {
-    pg_buf text = PG_BUF_EMPTY;
-    int code = pg_audit_table(plan, rows, n, format, &text);
-    if (code == PG_OK && (fwrite(text.data, 1, text.size, stdout) != text.size || fflush(stdout) != 0))
-        code = pg_fail(PG_EIO, "cannot write the table to standard output");
-    pg_buf_release(&text);
-    return code;
+    const char *const inputs[] = {context->db_path, a->matrix.matrix ? a->matrix.matrix : a->weights, NULL};
+    return a->output.file ? pg_output_check(a->output.file, a->output.force, inputs) : PG_OK;
+}
+
+static int print(const session *s, arguments *a, const pg_audit_row *rows, size_t n)
+{
+    const char *const inputs[] = {s->context->db_path, a->matrix.matrix ? a->matrix.matrix : a->weights, NULL};
+    int code = pg_output_begin(&a->output, inputs);
+    if (code == PG_OK)
+        code = pg_audit_table(s->plan, rows, n, &a->output);
+    return pg_output_end(&a->output, code);
 }
 
 /* What earlier audits found; evaluated again. */
-static int audit_stored(session *s, const arguments *a)
+static int audit_stored(session *s, arguments *a)
 {
     pg_audit_row *rows = NULL;
     size_t n = 0;
@@ -222,7 +233,7 @@ static int audit_stored(session *s, const arguments *a)
         code = pg_fail(PG_EMISSING, "%s: holds no audit of these cells; `patchgauge audit` without --stored makes them",
                        s->context->db_path);
     if (code == PG_OK)
-        code = print(s->plan, rows, n, (pg_table_format)a->format);
+        code = print(s, a, rows, n);
     if (code == PG_OK)
         code = pg_audit_conclude(rows, n);
     pg_audit_rows_free(rows, n);
@@ -230,7 +241,7 @@ static int audit_stored(session *s, const arguments *a)
 }
 
 /* What was finished is printed also where the rest was interrupted or failed; that code is then the result. */
-static int audit(session *s, const arguments *a, const pg_attack *attack)
+static int audit(session *s, arguments *a, const pg_attack *attack)
 {
     pg_audit_row *rows = NULL;
     size_t n = 0;
@@ -251,7 +262,7 @@ static int audit(session *s, const arguments *a, const pg_attack *attack)
     int code = pg_audit_run(&request, &rows, &n);
     char message[PG_MESSAGE_MAX];
     snprintf(message, sizeof message, "%s", pg_error_message());
-    int printed = n > 0 ? print(s->plan, rows, n, (pg_table_format)a->format) : PG_OK;
+    int printed = n > 0 ? print(s, a, rows, n) : PG_OK;
     int evaluated = printed == PG_OK ? pg_audit_conclude(rows, n) : printed;
     pg_audit_rows_free(rows, n);
     if (code == PG_EINTERRUPTED && evaluated != PG_EBROKEN)
@@ -268,6 +279,8 @@ static int run(const pg_context *context, void *request)
     pg_plan *plan = NULL;
     const pg_attack *attack = NULL;
     int code = check(a);
+    if (code == PG_OK)
+        code = check_output(context, a);
     if (code == PG_OK)
         code = share_out(a);
     if (code == PG_OK && a->attack && !(attack = pg_attack_find(a->attack)))

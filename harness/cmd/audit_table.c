@@ -100,13 +100,14 @@ static void add_field(const pg_audit_row *r, const keys *k, size_t i, pg_tabular
         pg_tabular_number(g, number_of(r, (column)(i - k->n)));
         return;
     }
-    pg_buf *out = pg_tabular_add(g, PG_TABULAR_WORDS);
-    if (i >= k->n)
-        pg_buf_puts(out, text_of(r, (column)(i - k->n)));
-    else if (strcmp(k->names[i], "patch") == 0 && !is_json(g->format))
-        pg_patch_add(NULL, r->cell, out);
+    const char *value = i >= k->n ? text_of(r, (column)(i - k->n)) : pg_cell_value(r->cell, k->names[i]);
+    bool rows = pg_format_is_rows(g->format);
+    if (rows)
+        pg_tabular_words(g, *value ? value : NULL);
+    else if (i < k->n && strcmp(k->names[i], "patch") == 0)
+        pg_patch_add(NULL, r->cell, pg_tabular_add(g, PG_TABULAR_WORDS));
     else
-        pg_tabular_escape(g->format, pg_cell_value(r->cell, k->names[i]), is_json(g->format) ? "\n" : " ", out);
+        pg_tabular_escape(g->format, value, " ", pg_tabular_add(g, PG_TABULAR_WORDS));
 }
 
 /* ---- Stored audits ---- */
@@ -239,9 +240,10 @@ static void notes(const pg_audit_row *rows, size_t n, pg_buf *out)
 }
 
 /* JSON and CSV have every column, and the cell; JSON the witness, too. People see the columns in which something stands. */
-int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_table_format format, pg_buf *out)
+int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, const pg_output *output)
 {
     keys k = keys_of(plan);
+    pg_table_format format = (pg_table_format)output->format;
     bool json = is_json(format), all = pg_format_is_rows(format);
     size_t shown[KEYS_MAX + COLUMNS], columns = 0;
     pg_tabular g;
@@ -249,6 +251,7 @@ int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_t
         if (all || has_value(rows, n, &k, i))
             shown[columns++] = i;
     pg_tabular_init(&g, format, columns + all + json, 1);
+    g.form = "audit";
     g.absent = format == PG_TABLE_TEXT ? "-" : "";
     if (all)
         pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), "cell");
@@ -266,7 +269,7 @@ int pg_audit_table(const pg_plan *plan, const pg_audit_row *rows, size_t n, pg_t
                         rows[r].witness ? rows[r].witness : "");
     }
     notes(rows, n, &g.notes);
-    int code = pg_tabular_print(&g, out);
+    int code = pg_output_table(output, &g);
     pg_tabular_release(&g);
     return code;
 }

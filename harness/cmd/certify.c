@@ -9,10 +9,10 @@
 #include "harness/cmd/command.h"
 #include "harness/cmd/dump.h"
 #include "harness/cmd/matrix_args.h"
+#include "harness/cmd/output.h"
 #include "harness/base/process.h"
 #include "harness/plan/modules.h"
 #include "harness/base/stats.h"
-#include "plots/tabular.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,8 +21,6 @@
 
 PG_COMMAND(certify)
 
-typedef enum row_format { FORMAT_CSV, FORMAT_JSON } row_format;
-static const char *const format_names[] = {"csv", "json", NULL};
 static const char *const layout_names[] = {[PG_LAYOUT_NHWC - 1] = "nhwc", [PG_LAYOUT_NCHW - 1] = "nchw", NULL};
 
 /* Along which axes the map wraps. */
@@ -39,8 +37,9 @@ typedef struct request {
     bool has_patch, masked, summary;
     int64_t delta, delta_grid; /* -1: not given */
     wrap wrap;
-    int format, layout; /* row_format; pg_dump_layout - 1 */
-    pg_texts pairs;     /* --set */
+    int layout; /* pg_dump_layout - 1 */
+    pg_output output;
+    pg_texts pairs; /* --set */
     _Alignas(max_align_t) unsigned char config[PG_CONFIG_MAX];
 } request;
 
@@ -113,7 +112,9 @@ static const pg_cli_row options[] = {
      "(for "
      "some window), and masked (correct) and changed, which are shares of all windows and have no interval",
      NULL, AT(summary), PG_FLAG},
-    {'f', "format", "F", "of the rows", "csv", AT(format), PG_CHOICE(format_names)},
+    PG_OUTPUT_FORMAT_ROW_OF(AT(output), pg_row_formats, "csv"),
+    PG_OUTPUT_FILE_ROW(AT(output)),
+    PG_OUTPUT_FORCE_ROW(AT(output)),
     PG_CLI_END,
 };
 
@@ -176,23 +177,21 @@ static void print_margin(int64_t margin, pg_buf *out)
                   (unsigned long long)(nano % 1000000000u));
 }
 
-static void print_row(row_format format, size_t index, int label, const pg_verdict *v, pg_buf *out)
+static const char *const row_heads[] = {"index", "label", "prediction", "certified", "margin", "case"};
+static const char *const masked_heads[] = {"index", "label", "prediction", "windows", "wrong", "changed"};
+enum { HEADS = 6 };
+
+static void add_row(int64_t index, int label, const pg_verdict *v, pg_tabular *g)
 {
-    bool json = format == FORMAT_JSON;
-    const char *absent = json ? "null" : "";
-    pg_buf_printf(
-        out, json ? "%s{\"index\": %zu, \"label\": %d, \"prediction\": %d, \"certified\": %d, \"margin\": " : "%s%zu,%d,%d,%d,",
-        json && index ? ",\n " : "", index, label, v->prediction, v->certified);
+    pg_tabular_number(g, index);
+    pg_tabular_number(g, label);
+    pg_tabular_integer(g, v->prediction);
+    pg_tabular_bool(g, v->certified);
     if (v->has_margin)
-        print_margin(v->margin, out);
+        print_margin(v->margin, pg_tabular_add(g, PG_TABULAR_NUMBER));
     else
-        pg_buf_puts(out, absent);
-    pg_buf_puts(out, json ? ", \"case\": " : ",");
-    if (v->failure_case >= 0)
-        pg_buf_printf(out, "%d", v->failure_case);
-    else
-        pg_buf_puts(out, absent);
-    pg_buf_puts(out, json ? "}" : "\n");
+        pg_tabular_words(g, NULL);
+    pg_tabular_number(g, v->failure_case);
 }
 
 /* What is told of all images. */
@@ -202,18 +201,6 @@ typedef struct counts {
     int64_t wrong;                  /* images that some masked window makes wrong */
     int64_t windows, kept, changed; /* of all images: all, correct when masked, with another prediction when masked */
 } counts;
-
-static void begin_rows(const request *r, const char *columns, pg_buf *out)
-{
-    if (!r->summary)
-        pg_buf_puts(out, r->format == FORMAT_JSON ? "[" : columns);
-}
-
-static void end_rows(const request *r, pg_buf *out)
-{
-    if (!r->summary)
-        pg_buf_puts(out, r->format == FORMAT_JSON ? "]\n" : "");
-}
 
 static void add_share(const char *name, int64_t count, int64_t n, bool interval, pg_tabular *g)
 {
@@ -226,28 +213,20 @@ static void add_share(const char *name, int64_t count, int64_t n, bool interval,
     pg_tabular_number(g, n);
 }
 
-static int summarize(const request *r, const counts *n, int64_t images, pg_buf *out)
+static void add_shares(const request *r, const counts *n, int64_t images, pg_tabular *g)
 {
-    static const char *const titles[] = {"metric", "value", "lo", "hi", "count", "n"};
-    pg_tabular g;
-    pg_tabular_init(&g, r->format == FORMAT_JSON ? PG_TABLE_JSON : PG_TABLE_CSV, 6, 1);
-    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
-        pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), titles[i]);
-    add_share("clean", n->correct, images, true, &g);
+    add_share("clean", n->correct, images, true, g);
     if (!r->masked)
-        add_share("certified", n->certified, images, true, &g);
+        add_share("certified", n->certified, images, true, g);
     else {
-        add_share("wrong", n->wrong, images, true, &g);
-        add_share("masked", n->kept, n->windows, false, &g);
-        add_share("changed", n->changed, n->windows, false, &g);
+        add_share("wrong", n->wrong, images, true, g);
+        add_share("masked", n->kept, n->windows, false, g);
+        add_share("changed", n->changed, n->windows, false, g);
     }
-    int code = pg_tabular_print(&g, out);
-    pg_tabular_release(&g);
-    return code;
 }
 
-/* All rows into `out`. */
-static int certify(const request *r, pg_dump *d, pg_buf *out, counts *n)
+/* All rows into `g`. */
+static int certify(const request *r, pg_dump *d, pg_tabular *g, counts *n)
 {
     char name[PG_MODULE_LABEL_MAX];
     pg_certifier *certifier;
@@ -255,7 +234,6 @@ static int certify(const request *r, pg_dump *d, pg_buf *out, counts *n)
     int code = pg_certifier_new(&r->job, 1, d->height, d->width, d->classes, r->wrap.rows, r->wrap.columns, &certifier);
     if (code)
         return code;
-    begin_rows(r, "index,label,prediction,certified,margin,case\n", out);
     pg_modules_label("defense", &r->defense->module, name);
     pg_progress_start(&progress, "certify", 0, d->n);
     for (int64_t i = 0; i < d->n && !code; i++) {
@@ -280,34 +258,29 @@ static int certify(const request *r, pg_dump *d, pg_buf *out, counts *n)
         n->correct += verdict.prediction == d->labels[i];
         n->certified += verdict.certified;
         if (!r->summary)
-            print_row(r->format, (size_t)i, d->labels[i], &verdict, out);
+            add_row(i, d->labels[i], &verdict, g);
         pg_progress_update(&progress, i + 1, NULL);
     }
     pg_progress_finish(&progress);
     pg_certifier_free(certifier);
-    end_rows(r, out);
-    return code ? code : pg_buf_check(out);
+    return code;
 }
 
-static void print_masked(row_format format, int64_t index, int label, const pg_masked *m, int windows, pg_buf *out)
+static void add_masked(int64_t index, int label, const pg_masked *m, int windows, pg_tabular *g)
 {
-    bool json = format == FORMAT_JSON;
-    pg_buf_printf(out,
-                  json ? "%s{\"index\": %lld, \"label\": %d, \"prediction\": %d, \"windows\": %d, \"wrong\": %d, "
-                         "\"changed\": %d}"
-                       : "%s%lld,%d,%d,%d,%d,%d\n",
-                  json && index ? ",\n " : "", (long long)index, label, m->prediction, windows, m->wrong, m->changed);
+    const int64_t numbers[] = {index, label, m->prediction, windows, m->wrong, m->changed};
+    for (size_t i = 0; i < HEADS; i++)
+        pg_tabular_integer(g, numbers[i]);
 }
 
 /* The same for --masked: windows that change a prediction, instead of certificates. */
-static int mask(const request *r, pg_dump *d, pg_buf *out, counts *n)
+static int mask(const request *r, pg_dump *d, pg_tabular *g, counts *n)
 {
     pg_invariance *masks;
     pg_progress progress;
     int code = pg_invariance_new(&r->job, d->height, d->width, d->classes, r->wrap.rows, r->wrap.columns, &masks);
     if (code)
         return code;
-    begin_rows(r, "index,label,prediction,windows,wrong,changed\n", out);
     pg_progress_start(&progress, "mask", 0, d->n);
     for (int64_t i = 0; i < d->n && !code; i++) {
         const void *image;
@@ -327,13 +300,12 @@ static int mask(const request *r, pg_dump *d, pg_buf *out, counts *n)
         n->kept += pg_invariance_windows(masks) - m.wrong;
         n->changed += m.changed;
         if (!r->summary)
-            print_masked(r->format, i, d->labels[i], &m, pg_invariance_windows(masks), out);
+            add_masked(i, d->labels[i], &m, pg_invariance_windows(masks), g);
         pg_progress_update(&progress, i + 1, NULL);
     }
     pg_progress_finish(&progress);
     pg_invariance_free(masks);
-    end_rows(r, out);
-    return code ? code : pg_buf_check(out);
+    return code;
 }
 
 static const char *images(int64_t n) { return n == 1 ? "image" : "images"; }
@@ -364,27 +336,35 @@ static void say_what_it_is_worth(const request *r, const counts *n)
 
 static int run(const pg_context *context, void *given)
 {
+    static const char *const share_heads[] = {"metric", "value", "lo", "hi", "count", "n"};
     request *r = given;
+    const char *const *heads = r->summary ? share_heads : r->masked ? masked_heads : row_heads;
     pg_dump dump = {0};
     counts n = {0};
-    pg_buf out;
+    pg_tabular g;
     (void)context;
-    pg_buf_init(&out);
+    pg_tabular_init(&g, (pg_table_format)r->output.format, HEADS, 1);
+    g.form = "certify";
+    for (size_t i = 0; i < HEADS; i++)
+        pg_buf_puts(pg_tabular_add(&g, r->summary && i == 0 ? PG_TABULAR_WORDS : PG_TABULAR_NUMBER), heads[i]);
     int code = resolve(r);
+    if (!code)
+        code = pg_output_begin(&r->output, (const char *const[]){r->dump.features, r->dump.labels, NULL});
     if (!code)
         code = pg_dump_open(&r->dump, &dump);
     if (!code && r->has_patch)
         code = pg_dump_window(&dump, &r->patch, r->wrap.rows, r->wrap.columns, &r->job.window);
     if (!code)
-        code = (r->masked ? mask : certify)(r, &dump, &out, &n);
+        code = (r->masked ? mask : certify)(r, &dump, &g, &n);
     if (!code && r->summary)
-        code = summarize(r, &n, dump.n, &out);
-    if (!code && (fwrite(out.data, 1, out.size, stdout) != out.size || fflush(stdout) != 0))
-        code = pg_fail(PG_EIO, "cannot write the rows to standard output");
+        add_shares(r, &n, dump.n, &g);
+    if (!code)
+        code = pg_output_table(&r->output, &g);
+    code = pg_output_end(&r->output, code);
     if (!code)
         say_what_it_is_worth(r, &n);
     pg_dump_close(&dump);
-    pg_buf_release(&out);
+    pg_tabular_release(&g);
     return code;
 }
 
@@ -392,9 +372,9 @@ const pg_command pg_command_certify = {
     .name = "certify",
     .synopsis = "certify FEATURES LABELS --defense NAME (--window HxW | --patch P --field F --stride S --pixels P) [options]",
     .summary = "certify dumped features with any defense, without a model",
-    .help =
-        "Prints index, label, prediction, certified (0 or 1), margin (empty where there is none) and case (robust-masking with "
-        "scope=predicted alone: 4 is certified as published). Notes go to standard error.\n",
+    .help = "Prints index, label, prediction, certified (0 or 1, in JSON false or true), margin (empty where there is none) "
+            "and case "
+            "(robust-masking with scope=predicted alone: 4 is certified as published). Notes go to standard error.\n",
     .examples = "  patchgauge certify dump/features.npy dump/labels.npy --defense ds --window 1x8 --wrap -S rule=window\n"
                 "  patchgauge certify dump/features.npy dump/labels.npy --defense robust-masking --window 1x8 --wrap -f json\n"
                 "  patchgauge certify dump/features.npy dump/labels.npy --defense mean --window 1x8 --wrap --masked\n",

@@ -21,9 +21,10 @@ typedef struct pg_output {
 } pg_output;
 
 /* Rows for a pg_output at an offset of the request. `formats`: pg_row_formats or pg_table_formats. */
-#define PG_OUTPUT_FORMAT_ROW(at, formats)                                                                        \
-    {                                                                                                            \
-        'f', "format", "FORMAT", "of the output", "text", (at) + offsetof(pg_output, format), PG_CHOICE(formats) \
+#define PG_OUTPUT_FORMAT_ROW(at, formats) PG_OUTPUT_FORMAT_ROW_OF(at, formats, "text")
+#define PG_OUTPUT_FORMAT_ROW_OF(at, formats, usual)                                                             \
+    {                                                                                                           \
+        'f', "format", "FORMAT", "of the output", usual, (at) + offsetof(pg_output, format), PG_CHOICE(formats) \
     }
 #define PG_OUTPUT_FILE_ROW(at)                                                                                                 \
     {                                                                                                                          \

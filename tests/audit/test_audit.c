@@ -53,13 +53,18 @@ static int64_t number(const json_t *row, const char *key)
     return json_is_integer(value) ? (int64_t)json_integer_value(value) : -1;
 }
 
+/* The rows of a document; *new*. */
 static json_t *json_of(const char *text)
 {
     json_error_t error;
-    const char *start = strchr(text, '[');
-    json_t *rows = start ? json_loads(start, 0, &error) : NULL;
-    if (!rows)
+    const char *start = strpbrk(text, "{[");
+    json_t *root = start ? json_loads(start, 0, &error) : NULL, *rows = json_object_get(root, "rows");
+    if (!root)
         fail_msg("no JSON: %s", text);
+    if (!rows)
+        return root;
+    json_incref(rows);
+    json_decref(root);
     return rows;
 }
 
@@ -225,12 +230,29 @@ static void a_network_is_audited_without_a_matrix(void **state)
     (void)state;
     expect(program_run("c.db",
                        "audit --weights null --dataset synthetic:test --patch 5 --patch 3 --defense ds --defense median "
-                       "--images 0:40 --set null.wrap=w --set ds.rule=window -o %s",
+                       "--images 0:40 --set null.wrap=w --set ds.rule=window --witnesses %s",
                        scratch_path("w")),
            0);
     expect_text("median");
     expect_text("exact");
     expect_text("broken: certified images");
+    /* -o FILE is the table; --only needs a matrix */
+    expect(program_run("c.db", "--quiet audit %s --only defense=ds --only patch=3 --stored -o %s", scratch_path("m.toml"),
+                       scratch_path("audit.txt")),
+           2);
+    expect_text("holds no audit of these cells");
+    assert_int_equal(access(scratch_path("audit.txt"), F_OK), -1);
+    expect(program_run("c.db", "--quiet audit %s --only defense=ds --only patch=3 --level feature -f csv -o %s",
+                       scratch_path("m.toml"), scratch_path("audit.txt")),
+           0);
+    assert_string_equal(program_output, "");
+    char line[512];
+    snprintf(line, sizeof line, "cat %s", scratch_path("audit.txt"));
+    assert_int_equal(program_shell(line), 0);
+    expect_text("cell,defense,patch,");
+    expect_text(",ds,3,");
+    expect(program_run("c.db", "audit --weights null --dataset synthetic:test --patch 5 --only defense=ds"), 2);
+    expect_text("--only chooses cells of a matrix file");
     expect(program_run("c.db", "--quiet audit --weights null --dataset synthetic:test --patch 5 --images 0:10 --level feature"),
            0);
     for (size_t i = 0; pg_defenses[i]; i++) /* all, where none is named */
@@ -306,7 +328,7 @@ static void bad_input_is_one_error(void **state)
         {"--weights null --dataset synthetic:test --patch 5 --defense dss", "--defense: unknown defense 'dss'; did you mean"},
         {"--weights null --dataset synthetic:test --patch 5 --images 0:999999", "has the images"},
         {"--weights 'no\"thing\\' --dataset synthetic:test --patch 5", "no\"thing"},
-        {"%s --witness x", "unknown option"},
+        {"%s --broken x", "unknown option"},
     };
     for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
         char arguments[1024]; /* "%s" is the matrix file */

@@ -147,11 +147,13 @@ static void json_has_the_same_keys(void **state)
     (void)state;
     assert_int_equal(certify("f4.npy i8.npy --defense robust-masking --window 1x1 -f json"), 0);
     assert_string_equal(
-        output, "[{\"index\": 0, \"label\": 0, \"prediction\": 0, \"certified\": 1, \"margin\": 3.000000000, \"case\": null},\n"
-                " {\"index\": 1, \"label\": 1, \"prediction\": 0, \"certified\": 0, \"margin\": null, \"case\": null},\n"
-                " {\"index\": 2, \"label\": 0, \"prediction\": -1, \"certified\": 0, \"margin\": null, \"case\": null}]\n");
+        output,
+        "{\"form\": \"certify\", \"version\": 1, \"rows\": [\n"
+        "{\"index\": 0, \"label\": 0, \"prediction\": 0, \"certified\": true, \"margin\": 3.000000000, \"case\": null},\n"
+        "{\"index\": 1, \"label\": 1, \"prediction\": 0, \"certified\": false, \"margin\": null, \"case\": null},\n"
+        "{\"index\": 2, \"label\": 0, \"prediction\": -1, \"certified\": false, \"margin\": null, \"case\": null}\n]}\n");
     assert_int_equal(certify("empty.npy empty-labels.npy --defense mean --window 1x1 -f json"), 0);
-    assert_string_equal(output, "[]\n");
+    assert_string_equal(output, "{\"form\": \"certify\", \"version\": 1, \"rows\": []}\n");
     assert_int_equal(certify("empty.npy empty-labels.npy --defense mean --window 1x1"), 0);
     assert_string_equal(output, "index,label,prediction,certified,margin,case\n");
 }
@@ -246,7 +248,8 @@ static void windows_that_change_a_prediction_are_counted(void **state)
     assert_string_equal(output, "index,label,prediction,windows,wrong,changed\n0,0,0,3,0,0\n");
     assert_int_equal(certify("row.npy one.npy --defense mean --window 5 --masked -f json"), 0); /* all: a tie, class 0 */
     assert_string_equal(output,
-                        "[{\"index\": 0, \"label\": 0, \"prediction\": 0, \"windows\": 1, \"wrong\": 0, \"changed\": 0}]\n");
+                        "{\"form\": \"certify\", \"version\": 1, \"rows\": [\n{\"index\": 0, \"label\": 0, \"prediction\": 0, "
+                        "\"windows\": 1, \"wrong\": 0, \"changed\": 0}\n]}\n");
     assert_int_equal(certify("f4.npy i8.npy --defense mean --window 1x1 --masked"),
                      0); /* the second is wrong, the third a NaN */
     assert_string_equal(output, "index,label,prediction,windows,wrong,changed\n0,0,0,4,0,0\n1,1,0,4,4,0\n2,0,-1,4,4,0\n");

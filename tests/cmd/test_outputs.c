@@ -56,7 +56,7 @@ enum { WRITERS = sizeof writers / sizeof *writers };
 static const char *const folder_writers[] = {FEATURES,
                                              ATTACK,
                                              "plot accuracy ../m.toml -o %s",
-                                             "audit ../m.toml -S images=0:2 -o %s",
+                                             "audit ../m.toml -S images=0:2 --witnesses %s",
                                              "new defense mine -o %s",
                                              "submit ../m2.toml --tasks 2 --print -o %s"};
 enum { FOLDER_WRITERS = sizeof folder_writers / sizeof *folder_writers, NEW_FOLDERS = 2 };
@@ -317,7 +317,7 @@ static void what_fails_leaves_no_folder(void **state)
         "attack --weights null --dataset synthetic:test --attack random-search --patch 99 --sheet 0 -o %s",
         "plot accuracy ../m2.toml -o %s",
         "plot threshold ../m.toml -o %s",
-        "audit ../m.toml -S images=0:2 --level pixel --attack lavan --set lavan.steps=-1 -o %s",
+        "audit ../m.toml -S images=0:2 --level pixel --attack lavan --set lavan.steps=-1 --witnesses %s",
         "new defense Mine -o %s",
         "data import pets ../db --data %s",
         "data import cifar10 .. --data %s",
