@@ -31,6 +31,9 @@ typedef struct sides {
     pg_cell_result cells[2]; /* two ids */
     pg_side of[2];
     pg_memory memory;
+    int filled;          /* the side that add_stored fills, */
+    pg_setting **parsed; /* and the settings of its cells */
+    size_t n_parsed, parsed_room;
 } sides;
 
 static int take_cells(const pg_plan *plan, const pg_only *only, pg_memory *memory, pg_side *out)
@@ -84,6 +87,59 @@ static int sides_of_matrix(const pg_context *context, const arguments *a, const 
     return code;
 }
 
+static int add_stored(const pg_cell_line *line, void *context)
+{
+    sides *s = context;
+    pg_side *side = &s->of[s->filled];
+    const char *texts[] = {line->settings, line->details};
+    pg_setting *settings = NULL;
+    size_t n = 0;
+    int code = pg_settings_parse(texts, 2, &settings, &n);
+    if (code != PG_OK)
+        return code;
+    pg_setting **kept = pg_grow(s->parsed, s->n_parsed, &s->parsed_room, sizeof *kept);
+    if (!kept) {
+        free(settings);
+        return PG_ENOMEM;
+    }
+    s->parsed = kept;
+    s->parsed[s->n_parsed++] = settings;
+    char *id = pg_memory_take(&s->memory, PG_HASH_HEX, 1);
+    if (!id)
+        return pg_memory_check(&s->memory, "a cell");
+    memcpy(id, line->cell_id, PG_HASH_HEX);
+    side->cells[side->n++] = (pg_side_cell){id, settings, n};
+    return PG_OK;
+}
+
+/* Both sides are cells of the database; --only counts for each. */
+static int sides_of_store(const arguments *a, pg_store *store, sides *out)
+{
+    int code = a->set.n == 0 ? PG_OK : pg_fail(PG_EUSAGE, "diff: -S replaces a key of a matrix file, and there is none");
+    for (int i = 0; code == PG_OK && i < 2; i++) {
+        pg_texts given = {0}, all = {0};
+        pg_cell_set set = {0};
+        code = split_side(out->name[i], &out->memory, &given);
+        all.items = code == PG_OK ? pg_memory_take(&out->memory, given.n + a->only.n, sizeof *all.items) : NULL;
+        if (code == PG_OK && !all.items)
+            code = pg_memory_check(&out->memory, "a side");
+        for (size_t k = 0; code == PG_OK && k < given.n; k++)
+            all.items[all.n++] = given.items[k];
+        for (size_t k = 0; code == PG_OK && k < a->only.n; k++)
+            all.items[all.n++] = a->only.items[k];
+        if (code == PG_OK)
+            code = pg_only_choose_stored(i ? "B" : "A", &all, store, -1, &set);
+        out->filled = i;
+        out->of[i].cells = code == PG_OK ? pg_memory_take(&out->memory, set.n + 1, sizeof *out->of[i].cells) : NULL;
+        if (code == PG_OK && !out->of[i].cells)
+            code = pg_memory_check(&out->memory, "%zu cells", set.n);
+        if (code == PG_OK)
+            code = pg_store_each_line(store, set.cells, set.n, add_stored, out);
+        pg_cell_set_release(&set);
+    }
+    return code;
+}
+
 static int sides_of_files(const pg_context *context, const arguments *a, sides *out)
 {
     int code = PG_OK;
@@ -129,9 +185,10 @@ static int classify(const arguments *a, kind *out)
     const char *const *given = a->what.items, *const *last = given + n - 2;
     bool same = n >= 2 && kind_of(last[0]) == kind_of(last[1]);
     *out = same ? kind_of(last[0]) : IDS;
-    if (!same || n != (*out == SETTINGS ? 3 : 2) || (*out == SETTINGS && kind_of(given[0]) != FILES))
+    if (!same || n > 3 || (n == 3 && (*out != SETTINGS || kind_of(given[0]) != FILES)))
         return pg_fail(PG_EUSAGE, "diff: %s; usage: patchgauge %s",
-                       n < 2 ? "B is missing" : "right would be two cells, two matrix files, or a matrix file and two settings",
+                       n < 2 ? "B is missing"
+                             : "right would be two cells, two matrix files, or two settings, of a matrix or not",
                        pg_command_diff.synopsis);
     return PG_OK;
 }
@@ -141,7 +198,7 @@ static int open_sides(const pg_context *context, const arguments *a, kind what, 
     *out = (sides){.name = {a->what.items[a->what.n - 2], a->what.items[a->what.n - 1]}};
     switch (what) {
     case SETTINGS:
-        return sides_of_matrix(context, a, a->what.items[0], out);
+        return a->what.n == 3 ? sides_of_matrix(context, a, a->what.items[0], out) : sides_of_store(a, store, out);
     case FILES:
         return sides_of_files(context, a, out);
     default:
@@ -155,6 +212,9 @@ static void release_sides(sides *s)
         pg_plan_free(s->plans[i]);
         pg_cell_result_release(&s->cells[i]);
     }
+    for (size_t i = 0; i < s->n_parsed; i++)
+        free(s->parsed[i]);
+    free(s->parsed);
     pg_memory_free(&s->memory);
 }
 
@@ -183,7 +243,7 @@ typedef struct listing {
 /* Whether a matrix lets a setting vary, rather than that cells of several defenses have several defaults. */
 static bool is_axis(const sides *s, const char *name)
 {
-    bool is = false;
+    bool is = !s->plans[0]; /* cells of the database: whatever varies */
     for (int i = 0; i < 2; i++)
         for (size_t k = 0; s->plans[i] && k < pg_plan_axes(s->plans[i]); k++) {
             const char *axis = pg_plan_axis(s->plans[i], k), *dot = strchr(axis, '.');
@@ -416,7 +476,7 @@ static int run(const pg_context *context, void *request)
 
 const pg_command pg_command_diff = {
     .name = "diff",
-    .synopsis = "diff A B | A.toml B.toml | MATRIX.toml KEY=VALUE KEY=VALUE [options]",
+    .synopsis = "diff A B | A.toml B.toml | [MATRIX.toml] KEY=VALUE KEY=VALUE [options]",
     .summary = "compare two cells, or all pairs of two sides of cells, image by image",
     .help =
         "Two cells: prints the settings that differ, what was recorded of the machines where it differs, and for clean, "

@@ -234,6 +234,26 @@ static void settings_of_a_matrix_are_paired(void **state)
     line_of("\n3      0.2          certified ");
 }
 
+/* The same of the database as a whole: cells of all matrices, as --only leaves them. */
+static void settings_of_the_database_are_paired(void **state)
+{
+    (void)state;
+    json_t *rows = rows_of("defense=mean defense=robust-masking --only images=0:40 --only batch=128");
+    assert_int_equal(json_array_size(rows), 2 * 2 * 2);
+    assert_string_equal(text_at(rows, 0, "robust-masking.threshold_b"), "0");
+    json_decref(rows);
+    rows = rows_of("defense=mean defense=median --only images=0:200");
+    assert_int_equal(json_array_size(rows), 2);
+    assert_string_equal(text_at(rows, 0, "cell_a"), mean);
+    assert_string_equal(text_at(rows, 0, "cell_b"), median);
+    json_decref(rows);
+    assert_int_equal(program_run("db", "diff defense=mean defense=median -S patch=3"), 2);
+    line_of("-S replaces a key of a matrix file, and there is none");
+    assert_int_equal(program_run("db", "diff defense=mean defense=medium"), 2);
+    line_of(
+        "B defense=medium: no cell has this value; of defense there is mean, median, robust-masking; did you mean 'median'?");
+}
+
 /* Files that differ in the batch; patches that only one of them has stay alone. */
 static void two_files_are_paired(void **state)
 {
@@ -323,7 +343,7 @@ static void what_makes_no_pairs_is_refused(void **state)
     assert_int_equal(program_run("db", "diff %s %s", path, path), 2);
     line_of("no cell of A has a counterpart in B");
     assert_int_equal(program_run("db", "diff %s defense=mean %s", path, path), 2);
-    line_of("right would be two cells, two matrix files, or a matrix file and two settings");
+    line_of("right would be two cells, two matrix files, or two settings, of a matrix or not");
     assert_int_equal(program_run("db", "diff %s defense=mean defense=robustmasking", path), 2);
     line_of("B defense=robustmasking: no cell has this value; of defense there is mean, robust-masking");
     assert_int_equal(program_run("db", "diff %s images=0:40 images=0:20", path), 2);
@@ -334,10 +354,15 @@ static void what_makes_no_pairs_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_are_those_of_the_outcomes),    cmocka_unit_test(a_cell_is_equal_to_itself),
-        cmocka_unit_test(what_cannot_be_compared_is_refused),  cmocka_unit_test(numbers_of_a_pair_are_those_for_people),
-        cmocka_unit_test(settings_of_a_matrix_are_paired),     cmocka_unit_test(two_files_are_paired),
-        cmocka_unit_test(cells_are_shown_and_planned_in_rows), cmocka_unit_test(what_makes_no_pairs_is_refused),
+        cmocka_unit_test(counts_are_those_of_the_outcomes),
+        cmocka_unit_test(a_cell_is_equal_to_itself),
+        cmocka_unit_test(what_cannot_be_compared_is_refused),
+        cmocka_unit_test(numbers_of_a_pair_are_those_for_people),
+        cmocka_unit_test(settings_of_a_matrix_are_paired),
+        cmocka_unit_test(settings_of_the_database_are_paired),
+        cmocka_unit_test(two_files_are_paired),
+        cmocka_unit_test(cells_are_shown_and_planned_in_rows),
+        cmocka_unit_test(what_makes_no_pairs_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, scratch_remove);
 }
