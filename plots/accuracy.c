@@ -6,6 +6,7 @@
  * file has no comments: a text may start with any character. */
 #include "plots/figure.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,26 +16,25 @@ PG_FIGURE(accuracy)
 enum { COLUMNS_MAX = 6, METRICS = 3 };
 /* Characters of a row's label, and of a column's, that the picture has room for. */
 enum { LABEL_MAX = 72, LEGEND_MAX = 60 };
-/* The PNG is twice as high as this, and no picture can have more than 32767 lines. */
+/* No picture is higher than 32767 pixels. */
 enum { HEIGHT_MAX = 16000, HEIGHT_FRAME = 200, HEIGHT_ROW = 14, HEIGHT_POINT = 11 };
 
 static const char *const series[METRICS] = {"clean", "certified", "certified_published"};
 
 /* One block; returns the number of its points. */
 static size_t write_series(const pg_table *table, const pg_table_entry **sorted, const char **rows, size_t n_rows,
-                           const char *column, size_t which, size_t *legend_width, pg_buf *out)
+                           const char *column, size_t which, double *high, pg_figure_data *parts)
 {
+    pg_buf *out = &parts->data;
     const pg_metric *metric = NULL;
     if (pg_metric_find(series[which], &metric) != PG_OK)
         return 0;
     size_t points = 0;
     pg_buf_puts(out, "\n\n");
     if (which == 1) {
-        pg_buf legend;
-        pg_buf_init(&legend);
+        pg_buf legend = PG_BUF_EMPTY;
         pg_buf_printf(&legend, "%.*s %s", (int)strcspn(table->column_key, ","), table->column_key, column);
-        size_t n = pg_figure_text_cut(legend.data, LEGEND_MAX, out);
-        *legend_width = n > *legend_width ? n : *legend_width;
+        pg_figure_label(parts, column[0] != '\0' ? legend.data : "", LEGEND_MAX, out);
         pg_buf_puts(out, "\n");
         pg_buf_release(&legend);
     }
@@ -46,6 +46,7 @@ static size_t write_series(const pg_table *table, const pg_table_entry **sorted,
         pg_interval share = pg_table_share(metric, entry);
         pg_buf_printf(out, "%zu\t%.4f\t%.4f\t%.4f\t%lld\n", r + 1, 100 * share.value, 100 * share.lo, 100 * share.hi,
                       (long long)entry->n);
+        *high = fmax(*high, 100 * share.hi);
         points++;
     }
     if (points == 0) /* gnuplot counts only blocks that hold something */
@@ -54,15 +55,16 @@ static size_t write_series(const pg_table *table, const pg_table_entry **sorted,
 }
 
 /* Blocks 0 and 1; returns the length of the longest label. */
-static size_t write_rows(const pg_table *table, const char **rows, size_t n_rows, size_t *title, pg_buf *out)
+static size_t write_rows(const pg_table *table, const char **rows, size_t n_rows, pg_figure_data *parts)
 {
+    pg_buf *out = &parts->data;
     size_t longest = 0;
-    *title = pg_figure_title(table, "accuracy", out);
+    pg_figure_title(table, "accuracy", parts);
     pg_figure_count(table, NULL, out);
-    pg_buf_puts(out, "\n\n\n");
+    pg_buf_puts(out, "; bars: 95% Wilson intervals\n\n\n");
     for (size_t r = 0; r < n_rows; r++) {
         pg_buf_printf(out, "%zu\t", r + 1);
-        size_t n = pg_figure_row(table->row_key, rows[r], LABEL_MAX, out);
+        size_t n = pg_figure_row(parts, table->row_key, rows[r], LABEL_MAX, out);
         longest = n > longest ? n : longest;
         pg_buf_puts(out, "\n");
     }
@@ -93,20 +95,18 @@ static int write(const pg_table *table, pg_figure_data *out)
                     rows_max, n_columns, n_rows, table->row_key);
         goto out;
     }
-    size_t title = 0, legend = 0, longest = write_rows(table, rows, n_rows, &title, &out->data);
+    size_t longest = write_rows(table, rows, n_rows, out);
+    double high = 1;
     for (size_t c = 0; c < n_columns; c++)
         for (size_t which = 0; which < METRICS; which++) {
-            size_t n = write_series(table, sorted, rows, n_rows, columns[c], which, &legend, &out->data);
+            size_t n = write_series(table, sorted, rows, n_rows, columns[c], which, &high, out);
             points += n;
             published += which == 2 ? n : 0;
         }
     if (points == 0)
         code = pg_fail(PG_EINPUT, "figure accuracy: no cell of this matrix has results yet: run `patchgauge run` on it first");
-    pg_buf_printf(
-        &out->prelude,
-        "rows = %zu\ncolumns = %zu\npublished = %d\nlabel_width = %zu\nlegend_width = %zu\ntitle_width = %zu\nheight = %zu\n",
-        n_rows, n_columns, published > 0, longest, legend, title,
-        HEIGHT_FRAME + n_rows * (HEIGHT_ROW + HEIGHT_POINT * n_columns));
+    pg_buf_printf(&out->prelude, "rows = %zu\ncolumns = %zu\npublished = %d\nlabel_width = %zu\nhigh = %.0f\n", n_rows,
+                  n_columns, published > 0, longest, high > 50 ? 100 : fmin(100, 10 * ceil(high / 10)));
 out:
     free(rows);
     free(columns);

@@ -14,17 +14,6 @@ enum { ROWS_MAX = 120, LABEL_MAX = 120, MARKS = 3 };
 
 static bool is_attacked(const pg_table_entry *e) { return e->n > 0 && e->attacked >= 0; }
 
-/* "robust-masking, patch 5" */
-static size_t write_label(const pg_table *table, const pg_table_entry *e, pg_buf *out)
-{
-    pg_buf label;
-    pg_buf_init(&label);
-    pg_buf_printf(&label, "%s\n%.*s %s", e->row, (int)strcspn(table->column_key, ","), table->column_key, e->column);
-    size_t n = pg_figure_row(table->row_key, label.data, LABEL_MAX, out);
-    pg_buf_release(&label);
-    return n;
-}
-
 static void write_mark(const pg_table *table, int which, pg_buf *out)
 {
     size_t at = 0;
@@ -80,9 +69,9 @@ static int write(const pg_table *table, pg_figure_data *out)
             PG_EINPUT,
             "figure certified-attacked shows at most %d cells with an attack, not %zu: leave some out with -S %s=...", ROWS_MAX,
             rows, table->row_key);
-    size_t title = pg_figure_title(table, "certified-attacked", &out->data);
+    pg_figure_title(table, "certified-attacked", out);
     pg_figure_count(table, is_attacked, &out->data);
-    pg_buf_puts(&out->data, ";  bars: 95% Wilson intervals;  ");
+    pg_buf_puts(&out->data, "; bars: 95% Wilson intervals; ");
     if (faults == 0)
         pg_buf_puts(&out->data, "no certificate is broken\n\n\n");
     else
@@ -92,14 +81,14 @@ static int write(const pg_table *table, pg_figure_data *out)
         if (!is_attacked(&table->entries[i]))
             continue;
         pg_buf_printf(&out->data, "%zu\t", ++at);
-        size_t n = write_label(table, &table->entries[i], &out->data);
+        size_t n = pg_figure_cell(out, table, &table->entries[i], LABEL_MAX, &out->data);
         longest = n > longest ? n : longest;
         pg_buf_puts(&out->data, "\n");
     }
     for (int which = 0; which < MARKS; which++)
         write_mark(table, which, &out->data);
     write_lines(table, &out->data);
-    pg_buf_printf(&out->prelude, "rows = %zu\nlabel_width = %zu\ntitle_width = %zu\n", rows, longest, title);
+    pg_buf_printf(&out->prelude, "rows = %zu\nlabel_width = %zu\n", rows, longest);
     return PG_OK;
 }
 

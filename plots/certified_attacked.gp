@@ -1,35 +1,60 @@
-# Figure certified-attacked: a line for each cell, from certified (filled) over correct under attack (square) to clean (open).
+# Figure certified-attacked: a line for each cell, from certified (filled) over under attack (square) to clean (open).
 # Data file: block 0 title and note, 1 labels, 2 certified, 3 under attack, 4 clean, 5 the lines, 6 broken certificates.
-left = 24 + 9 * label_width
-width = left + 480
-width = width < title_width ? title_width : width
-width = width < 760 ? 760 : width
-set lmargin at screen (left + 0.0) / width
-height = 200 + 24 * (rows < 4 ? 4 : rows)
-set tmargin at screen 1 - 74.0 / height
-set bmargin at screen 126.0 / height
-set label 1 title at screen 0.5, screen 1 - 22.0 / height center font ",14" noenhanced
-set label 2 note at screen 0.5, screen 1 - 46.0 / height center textcolor rgb pale noenhanced
-set xlabel "images (%)"
-set xrange [0:100]
-set xtics 10
-set yrange [rows + 0.6:0.4]
-set ytics scale 0 noenhanced
+left = 22 + long(label_width)
+width = given ? given : left + 480 < 640 ? 640 : left + 480
+above = left > 0.42 * width # long names stand above their points
+left = above ? 16 : left
+
+array label[rows]
+do for [r = 1:rows] { stats file index 1 every ::r - 1::r - 1 using (label[r] = strcol(2), 0) nooutput }
+texts = 0
+do for [r = 1:rows] { texts = above && lines(wrap(label[r], room(width - 40, 12))) > texts ? lines(wrap(label[r], room(width - 40, 12))) : texts }
+pitch = 24 + 17 * texts
+lower = 8.5 * texts / pitch
+entries = 3
+entry[1] = renamed("certified", 1)
+entry[2] = renamed("under attack", 1)
+entry[3] = renamed("clean", 1)
+@legend
+body = (rows < 3 ? 3 : rows) * pitch + 62 + key_height
+@header
+set tmargin at screen 1 - head / height
+set bmargin at screen (key_height + 54) / height
+set lmargin at screen left / width
+set rmargin at screen 1 - 22.0 / width
+set xrange [-2:102]
+set xtics width > 500 ? 10 : 20
+set yrange [rows + 0.5:0.5]
 set grid xtics lt 1 lc rgb "#dddddd" lw 0.6
 set border 3 lc rgb "#444444"
 set tics nomirror
-set rmargin at screen 1 - 34.0 / width
-set key at screen 0.5, screen 5.0 / height center bottom vertical maxcols 1 Left reverse samplen 1.2 noenhanced
 set bars 0.4
+array shape[3] = [7, 5, 6]
+array tint[3] = [0x0072b2, 0xd55e00, 0x444444]
 
 do for [picture in pictures] {
     eval terminal(picture)
     set output output(picture)
-    plot file index 1 using (-1000):1:ytic(2) with points pt 0 notitle, \
-         file index 5 using 2:1:($3 - $2):(0) with vectors nohead lw 1 dt 3 lc rgb "#888888" notitle, \
-         file index 2 using 2:1:3:4 with xerrorbars pt filled[1] ps 1 lw 1.2 lc rgb colour[1] title "certified", \
-         file index 3 using 2:1:3:4 with xerrorbars pt filled[2] ps 0.7 lw 1.2 lc rgb colour[2] title "correct under attack", \
-         file index 4 using 2:1:3:4 with xerrorbars pt open[1] ps 1.2 lw 1.2 lc rgb "#444444" title "clean", \
-         file index 6 using 2:1 with points pt 2 ps 2 lw 2.5 lc rgb "#000000" notitle
+    @header
+    set xlabel say("Accuracy (%)")
+    if (above) {
+        unset ytics
+        do for [r = 1:rows] { do for [i = 1:lines(wrap(label[r], room(width - 40, 12)))] {
+            set label 200 + 8 * r + i text(line(wrap(label[r], room(width - 40, 12)), i)) at graph 0, first r - 0.5 + (17.0 * i - 7) / pitch \
+                left offset character 0.6, 0 font font(12) noenhanced
+        } }
+    } else {
+        set ytics scale 0 noenhanced
+        set ytics ("" 0)
+        do for [r = 1:rows] { set ytics add (text(label[r]) r) }
+    }
+    @show_legend
+    plot file index 5 using 2:($1 + lower):($3 - $2):(0) with vectors nohead lw 1 dt 3 lc rgb "#888888" notitle, \
+         file index 2 using 2:($1 + lower):3:4 with xerrorbars pt shape[1] ps ps(1) lw 1.2 lc rgb tint[1] notitle, \
+         file index 3 using 2:($1 + lower):3:4 with xerrorbars pt shape[2] ps ps(0.7) lw 1.2 lc rgb tint[2] notitle, \
+         file index 4 using 2:($1 + lower):3:4 with xerrorbars pt shape[3] ps ps(1.2) lw 1.2 lc rgb tint[3] notitle, \
+         file index 6 using 2:($1 + lower) with points pt 2 ps ps(2) lw 2.5 lc rgb "#000000" notitle, \
+         for [k = 1:key_lines] keyentry with points pt shape[of(k)] ps ps(1) lw 1.2 \
+             lc rgb ink(k, tint[of(k)]) title text(key_text[k])
     unset output
 }

@@ -20,7 +20,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 {
     static const pg_sweep sweep = {
         .figure = "clip",
-        .axis = "upper bound of a feature",
+        .axis = "Upper bound of a feature",
         .remedy = "give the matrix several values of clip.clip, as \"0:5\", \"0:15\"",
         .number = upper_bound,
     };

@@ -51,7 +51,7 @@ static int write_panels(const pg_table *table, const char **rows, size_t n_rows,
         panels++;
         most = n > most ? n : most;
         pg_buf_printf(&out->data, "%zu\t", panels);
-        size_t length = pg_figure_row(table->row_key, rows[r], LABEL_MAX, &out->data);
+        size_t length = pg_figure_row(out, table->row_key, rows[r], LABEL_MAX, &out->data);
         label = length > label ? length : label;
         pg_buf_puts(&out->data, "\n");
         pg_buf_puts(&blocks, "\n\n");
@@ -83,12 +83,11 @@ static int write(const pg_table *table, pg_figure_data *out)
     size_t n_rows = 0;
     bar *bars = malloc((table->n_entries + 1) * sizeof *bars);
     int code = bars != NULL ? pg_table_labels(table, false, &rows, &n_rows) : pg_fail(PG_ENOMEM, "out of memory");
-    size_t title = pg_figure_title(table, "failure-cases", &out->data);
+    pg_figure_title(table, "failure-cases", out);
     pg_figure_count(table, has_cases, &out->data);
     pg_buf_puts(&out->data, ", by what becomes of the certificate as published\n\n\n");
     if (code == PG_OK)
         code = write_panels(table, rows, n_rows, bars, out);
-    pg_buf_printf(&out->prelude, "title_width = %zu\n", title);
     free(bars);
     free(rows);
     return code;

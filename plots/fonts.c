@@ -1,8 +1,12 @@
 /* See fonts.h. Fontconfig is what gnuplot's libraries find their fonts by. */
 #include "plots/fonts.h"
 
+#include "harness/base/option.h"
+
 #include <fontconfig/fontconfig.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* The characters of all fonts that are installed; *new*. NULL: memory ran out. */
 static FcCharSet *all_characters(void)
@@ -69,4 +73,33 @@ int pg_fonts_replace(pg_buf *text, pg_buf *missing)
     FcCharSetDestroy(fonts);
     FcFini();
     return pg_buf_check(missing);
+}
+
+int pg_fonts_check(const char *family)
+{
+    FcPattern *any = FcPatternCreate();
+    FcObjectSet *what = FcObjectSetBuild(FC_FAMILY, (char *)NULL);
+    FcFontSet *fonts = any && what ? FcFontList(NULL, any, what) : NULL;
+    const char **names = fonts ? calloc((size_t)fonts->nfont + 1, sizeof *names) : NULL;
+    bool there = false;
+    for (int i = 0, n = 0; names && i < fonts->nfont; i++) {
+        FcChar8 *name;
+        if (FcPatternGetString(fonts->fonts[i], FC_FAMILY, 0, &name) == FcResultMatch)
+            names[n++] = (const char *)name;
+        there |= n > 0 && strcasecmp(names[n - 1], family) == 0;
+    }
+    const char *near = names && !there ? pg_nearest(family, names) : NULL;
+    int code = !names  ? pg_fail(PG_ENOMEM, "out of memory for the fonts of this machine")
+               : there ? PG_OK
+                       : pg_fail(PG_EINPUT, "no font '%s' is installed here%s%s%s; `fc-list : family` lists those that are",
+                                 family, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    free(names);
+    if (fonts)
+        FcFontSetDestroy(fonts);
+    if (what)
+        FcObjectSetDestroy(what);
+    if (any)
+        FcPatternDestroy(any);
+    FcFini();
+    return code;
 }

@@ -8,4 +8,7 @@
  * with blanks between them. PG_ENOMEM. */
 int pg_fonts_replace(pg_buf *text, pg_buf *missing) PG_MUST_USE;
 
+/* PG_EINPUT where no font of this family is installed, with the nearest; case does not count. */
+int pg_fonts_check(const char *family) PG_MUST_USE;
+
 #endif

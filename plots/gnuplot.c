@@ -1,4 +1,4 @@
-/* The gnuplot driver, and what all figures share. See figure.h. */
+/* The gnuplot driver: from the data of a figure to its files. See figure.h. */
 #include "harness/base/file.h"
 #include "harness/base/folder.h"
 #include "harness/base/log.h"
@@ -22,99 +22,7 @@
 
 extern const char pg_script_common[];
 
-enum { CANNOT_START = 127, SAID_MAX = 600, TITLE_MAX = 90, GNUPLOT_SECONDS = 300, PICTURE_MAX = 1 << 28 };
-
-int pg_figure_find(const char *name, const pg_figure **out)
-{
-    const char *names[64] = {NULL};
-    for (size_t i = 0; pg_figures[i] != NULL && i + 1 < sizeof names / sizeof *names; i++) {
-        if (strcmp(pg_figures[i]->name, name) == 0) {
-            *out = pg_figures[i];
-            return PG_OK;
-        }
-        names[i] = pg_figures[i]->name;
-    }
-    const char *near = pg_nearest(name, names);
-    return pg_fail(PG_EINPUT, "unknown figure '%s'%s%s%s; `patchgauge help plot` lists them", name,
-                   near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
-}
-
-void pg_figure_text(const char *label, pg_buf *out)
-{
-    for (const char *c = label; *c != '\0';) {
-        if (*c == '>' && c >= label + 2 && c[-1] == ']' && c[-2] == ']')
-            pg_buf_puts(out, " "); /* the three together end a section of an XML file */
-        if (strchr("\n\"\\", *c) == NULL) {
-            c += pg_text_add(c, out);
-            continue;
-        }
-        pg_buf_puts(out, *c == '\n' ? ", " : *c == '"' ? "'" : "/");
-        c++;
-    }
-}
-
-size_t pg_figure_text_cut(const char *label, size_t max, pg_buf *out)
-{
-    pg_buf text;
-    pg_buf_init(&text);
-    pg_figure_text(label, &text);
-    size_t n = 0, cut = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        n += ((unsigned char)text.data[i] & 0xc0) != 0x80;
-        cut = n <= max - 3 ? i + 1 : cut;
-    }
-    if (n > max)
-        pg_buf_printf(out, "%.*s...", (int)cut, text.data);
-    else
-        pg_buf_puts(out, text.data);
-    pg_buf_release(&text);
-    return n > max ? max : n;
-}
-
-size_t pg_figure_row(const char *keys, const char *label, size_t max, pg_buf *out)
-{
-    pg_buf text;
-    pg_buf_init(&text);
-    for (;;) {
-        size_t key = strcspn(keys, ","), part = strcspn(label, "\n");
-        bool plain = key == 0 || (key == 7 && (memcmp(keys, "defense", 7) == 0 || memcmp(keys, "weights", 7) == 0 ||
-                                               memcmp(keys, "dataset", 7) == 0));
-        if (!plain)
-            pg_buf_printf(&text, "%.*s ", (int)key, keys);
-        pg_buf_add(&text, label, part);
-        keys += key + (keys[key] != '\0');
-        label += part;
-        if (*label == '\0')
-            break;
-        pg_buf_add(&text, label++, 1);
-    }
-    size_t n = pg_figure_text_cut(text.data, max, out);
-    pg_buf_release(&text);
-    return n;
-}
-
-size_t pg_figure_title(const pg_table *table, const char *fallback, pg_buf *out)
-{
-    size_t n = pg_figure_text_cut(table->title != NULL ? table->title : fallback, TITLE_MAX, out);
-    pg_buf_puts(out, "\t");
-    return 40 + 11 * n;
-}
-
-void pg_figure_count(const pg_table *table, bool (*taken)(const pg_table_entry *entry), pg_buf *out)
-{
-    int64_t least = INT64_MAX, most = 0;
-    for (size_t i = 0; i < table->n_entries; i++) {
-        const pg_table_entry *e = &table->entries[i];
-        if (taken != NULL && !taken(e))
-            continue;
-        least = e->n < least ? e->n : least;
-        most = e->n > most ? e->n : most;
-    }
-    if (least >= most)
-        pg_buf_printf(out, "n = %lld image%s", (long long)most, most == 1 ? "" : "s");
-    else
-        pg_buf_printf(out, "n = %lld to %lld images: not all cells are complete", (long long)least, (long long)most);
-}
+enum { CANNOT_START = 127, SAID_MAX = 600, GNUPLOT_SECONDS = 300, PICTURE_MAX = 1 << 28 };
 
 /* The child: gnuplot in `folder`, its messages into `out`, without anything of the user's that would change the picture. */
 static void exec_gnuplot(const char *folder, const char *script, int out)
@@ -209,6 +117,14 @@ int pg_gnuplot_run(const char *folder, const char *script)
     return PG_OK;
 }
 
+/* The files of a figure behind its name: how a picture ends, and whether only LaTeX asks for it. */
+static const struct {
+    const char *end, *last;
+    bool tex;
+} files[] = {{".tsv", NULL, false},    {".gp", NULL, false},        {".svg", "</svg>", false},       {".png", "IEND", false},
+             {".pdf", "%%EOF", false}, {"-tex.pdf", "%%EOF", true}, {"-tex.tex", "\\endgroup", true}};
+enum { ENDS = sizeof files / sizeof *files, SCRIPT_MAX = 1 << 24 };
+
 static int write_beside(const char *folder, const char *name, const char *end, const pg_buf *text)
 {
     pg_buf path;
@@ -253,11 +169,37 @@ static int undate(const char *path)
     return code;
 }
 
-/* Makes FROM/NAME.END durable and moves it into a folder. */
+/* LaTeX finds the picture beside the text: its path loses the scratch folder. */
+static int unplace(const char *path, const char *scratch)
+{
+    char *data;
+    size_t size, length = strlen(scratch) + 2;
+    pg_buf place = PG_BUF_EMPTY, out = PG_BUF_EMPTY;
+    int code = pg_file_read(path, PICTURE_MAX, &data, &size);
+    if (code != PG_OK)
+        return code;
+    pg_buf_printf(&place, "{%s/", scratch);
+    code = pg_buf_check(&place);
+    for (const char *at = data, *end; code == PG_OK && at < data + size; at = end) {
+        const char *found = memmem(at, size - (size_t)(at - data), place.data, length);
+        end = found != NULL ? found + length : data + size;
+        pg_buf_add(&out, at, (size_t)((found != NULL ? found + 1 : end) - at));
+    }
+    if (code == PG_OK)
+        code = pg_buf_check(&out);
+    if (code == PG_OK)
+        code = pg_file_write(path, out.data, out.size);
+    pg_buf_release(&place);
+    pg_buf_release(&out);
+    free(data);
+    return code;
+}
+
+/* Makes FROM/NAMEEND durable and moves it into a folder. */
 static int move_into(const char *folder, const char *from, const char *name, const char *end)
 {
     char *old = NULL, *new = NULL;
-    if (asprintf(&old, "%s/%s.%s", from, name, end) < 0 || asprintf(&new, "%s/%s.%s", folder, name, end) < 0) {
+    if (asprintf(&old, "%s/%s%s", from, name, end) < 0 || asprintf(&new, "%s/%s%s", folder, name, end) < 0) {
         free(old);
         return pg_fail(PG_ENOMEM, "out of memory");
     }
@@ -293,9 +235,8 @@ int pg_figure_check(const char *folder)
 }
 
 /* gnuplot stays in `folder`, where other files of the figure may be; what it draws goes to `scratch`, a folder in it. */
-static int draw(const char *name, const char *folder, const char *scratch)
+static int draw(const char *name, const char *folder, const char *scratch, bool tex)
 {
-    static const char *const pictures[][2] = {{"svg", "</svg>"}, {"png", "IEND"}, {"pdf", "%%EOF"}};
     const char *below = strrchr(scratch, '/') + 1;
     pg_buf text, path;
     pg_buf_init(&text);
@@ -309,14 +250,18 @@ static int draw(const char *name, const char *folder, const char *scratch)
         code = write_beside(scratch, "draw", "gp", &text);
     if (code == PG_OK)
         code = pg_gnuplot_run(folder, path.data);
-    for (size_t i = 0; code == PG_OK && i < sizeof pictures / sizeof *pictures; i++) {
+    for (size_t i = 0; code == PG_OK && i < ENDS; i++) {
         pg_buf_clear(&path);
-        pg_buf_printf(&path, "%s/%s.%s", scratch, name, pictures[i][0]);
+        pg_buf_printf(&path, "%s/%s%s", scratch, name, files[i].end);
+        if (files[i].last == NULL || (files[i].tex && !tex))
+            continue;
         code = pg_buf_check(&path);
         if (code == PG_OK)
-            code = check_picture(path.data, pictures[i][1]);
-        if (code == PG_OK && strcmp(pictures[i][0], "pdf") == 0)
+            code = check_picture(path.data, files[i].last);
+        if (code == PG_OK && strcmp(files[i].last, "%%EOF") == 0)
             code = undate(path.data);
+        if (code == PG_OK && strcmp(files[i].end, "-tex.tex") == 0)
+            code = unplace(path.data, below);
     }
     pg_buf_release(&path);
     pg_buf_release(&text);
@@ -342,9 +287,6 @@ static int write_drawable(const char *folder, const char *name, const pg_buf *da
     pg_buf_release(&missing);
     return code;
 }
-
-static const char *const ends[] = {"tsv", "gp", "svg", "png", "pdf"};
-enum { ENDS = sizeof ends / sizeof *ends, SCRIPT_MAX = 1 << 24 };
 
 /* The first words of a script, by which a figure of before is known. */
 static int begin_script(const char *name, pg_buf *out)
@@ -375,7 +317,7 @@ int pg_figure_check_files(const char *name, const char *folder, bool force, cons
     bool replace = code == PG_OK && (force || is_ours(path.data, &begin));
     for (size_t i = 0; code == PG_OK && i < ENDS; i++) {
         pg_buf_clear(&path);
-        pg_buf_printf(&path, "%s/%s.%s", folder, name, ends[i]);
+        pg_buf_printf(&path, "%s/%s%s", folder, name, files[i].end);
         code = pg_buf_check(&path);
         if (code == PG_OK)
             code = pg_output_check(path.data, replace, inputs);
@@ -389,6 +331,7 @@ int pg_figure_check_files(const char *name, const char *folder, bool force, cons
 static int save_files(const char *name, const pg_figure_data *parts, const pg_buf *script, const char *folder)
 {
     pg_folder scratch;
+    bool tex = parts->style != NULL && parts->style->tex;
     int code = pg_folder_make(folder, name, "plot", &scratch);
     if (code != PG_OK)
         return code;
@@ -396,13 +339,31 @@ static int save_files(const char *name, const pg_figure_data *parts, const pg_bu
     if (code == PG_OK)
         code = write_beside(scratch.path, name, "gp", script);
     if (code == PG_OK)
-        code = draw(name, folder, scratch.path);
+        code = draw(name, folder, scratch.path, tex);
     if (code == PG_OK)
         code = write_beside(scratch.path, name, "tsv", &parts->data);
     for (size_t i = 0; code == PG_OK && i < ENDS; i++)
-        code = move_into(folder, scratch.path, name, ends[i]);
+        if (tex || !files[i].tex)
+            code = move_into(folder, scratch.path, name, files[i].end);
     pg_folder_end(&scratch);
     return code;
+}
+
+/* The style as numbers, for common.gp: a unit is 1/12 of the text's height. */
+static void write_style(const pg_figure_data *parts, pg_buf *out)
+{
+    static const pg_figure_style screen;
+    const pg_figure_style *style = parts->style != NULL ? parts->style : &screen;
+    double scale = (style->font_pt > 0 ? style->font_pt
+                    : style->paper     ? 7
+                                       : 9) /
+                   9,
+           width_mm = style->width_mm > 0 ? style->width_mm
+                      : style->paper      ? 85
+                                          : 0;
+    pg_buf_printf(out, "paper = %d\ntitled = %d\ntex = %d\nscale = %.9g\ngiven = %.9g\nfont_name = \"%s\"\nrenames = %zu\n",
+                  style->paper, !style->untitled, style->tex, scale, width_mm / 25.4 * 96 / scale,
+                  style->font[0] != '\0' ? style->font : "DejaVu Sans", parts->renames);
 }
 
 int pg_figure_save(const char *name, const char *script, const pg_figure_data *parts, const char *folder)
@@ -411,6 +372,7 @@ int pg_figure_save(const char *name, const char *script, const pg_figure_data *p
     pg_buf_init(&text);
     int code = begin_script(name, &text);
     pg_buf_printf(&text, "gnuplot -d %s.gp\nname = \"%s\"\n", name, name);
+    write_style(parts, &text);
     pg_buf_puts(&text, parts->prelude.data);
     pg_buf_puts(&text, pg_script_common);
     pg_buf_puts(&text, script);
@@ -428,23 +390,12 @@ int pg_figure_save(const char *name, const char *script, const pg_figure_data *p
     return code;
 }
 
-void pg_figure_data_init(pg_figure_data *parts)
-{
-    pg_buf_init(&parts->data);
-    pg_buf_init(&parts->prelude);
-}
-
-void pg_figure_data_release(pg_figure_data *parts)
-{
-    pg_buf_release(&parts->data);
-    pg_buf_release(&parts->prelude);
-}
-
-int pg_figure_draw(const pg_figure *figure, const pg_table *table, const char *folder)
+int pg_figure_draw(const pg_figure *figure, const pg_table *table, const pg_figure_style *style, const char *folder)
 {
     pg_figure_data parts;
-    pg_figure_data_init(&parts);
-    int code = figure->write(table, &parts);
+    int code = pg_figure_make(figure, table, style, &parts);
+    if (code == PG_OK && style != NULL)
+        code = pg_figure_check_labels(style, &parts, 1);
     if (code == PG_OK)
         code = pg_figure_save(figure->name, figure->script, &parts, folder);
     pg_figure_data_release(&parts);

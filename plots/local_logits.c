@@ -58,15 +58,14 @@ int pg_local_logits_draw(const pg_local_logits *logits, const char *folder)
     fill(logits->attacked, logits->n, &histograms[1]);
     pg_figure_data parts;
     pg_figure_data_init(&parts);
-    size_t title = pg_figure_text_cut(logits->title, TITLE_MAX, &parts.data);
+    pg_figure_text_cut(logits->title, TITLE_MAX, &parts.data);
     pg_buf_puts(&parts.data, "\t");
-    size_t subtitle = pg_figure_text_cut(logits->subtitle, SUBTITLE_MAX, &parts.data);
+    pg_figure_text_cut(logits->subtitle, SUBTITLE_MAX, &parts.data);
     pg_buf_puts(&parts.data, "\n");
     for (int i = 0; i < 2; i++)
         write_block(&histograms[i], &parts.data);
     double least = 100.0 / (double)(histograms[0].n > histograms[1].n ? histograms[0].n : histograms[1].n);
-    pg_buf_printf(&parts.prelude, "bin = %.9f\nlo = %.9f\nhi = %.9f\nleast = %.9g\ntext_width = %zu\n", histograms[0].width, lo,
-                  hi, least, 11 * title > 8 * subtitle ? 11 * title : 8 * subtitle);
+    pg_buf_printf(&parts.prelude, "bin = %.9f\nlo = %.9f\nhi = %.9f\nleast = %.9g\n", histograms[0].width, lo, hi, least);
     int code = pg_figure_save("local-logits", pg_script_local_logits, &parts, folder);
     pg_figure_data_release(&parts);
     return code;

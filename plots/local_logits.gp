@@ -1,29 +1,36 @@
 # Figure local-logits: share of local vectors (percent, logarithmic) by their largest logit, clean and attacked.
 # Data file: block 0 title and subtitle, 1 clean, 2 attacked: left edge of a bin, percent, count.
-
-width = text_width + 60 > 720 ? text_width + 60 : 720
-height = 440
-set tmargin 5
-set label 1 title at screen 0.5, graph 1 center offset 0, 3.1 font ",14" noenhanced
-set label 2 note at screen 0.5, graph 1 center offset 0, 1.6 textcolor rgb pale noenhanced
-set xlabel "largest logit of a local vector"
-set ylabel "local vectors (%)"
+width = given ? given : 720
+entries = 2
+entry[1] = renamed("clean", 1)
+entry[2] = renamed("under attack", 1)
+@legend
+body = (width < 500 ? 0.6 * width : 320) + 54 + key_height
+@header
+set tmargin at screen 1 - (head + 0.0) / height
+set bmargin at screen (key_height + 54) / height
+set lmargin at screen 74.0 / width
+set rmargin at screen 1 - 20.0 / width
 set xrange [lo - 1.5 * bin:hi + 1.5 * bin]
-floor = least / 2
-set yrange [floor:100]
+floor_ = least / 2
+set yrange [floor_:100]
 set logscale y
-set format y "%g"
 set border 3 lc rgb "#444444"
 set tics nomirror
 set grid ytics lt 1 lc rgb "#dddddd" lw 0.6
-set key top right Left reverse samplen 2 noenhanced
-set style fill solid 1 noborder # an area and a line, which grey tells apart
-y(v) = v > floor ? v : floor
+y(v) = v > floor_ ? v : floor_
+array tint[2] = [0x0072b2, 0xa63c00]
+array dashed[2] = [1, 2]
 
 do for [picture in pictures] {
     eval terminal(picture)
     set output output(picture)
-    plot file index 1 using 1:(y($2)) with fillsteps lc rgb "#9ad1f5" title "clean", \
-         file index 2 using 1:(y($2)) with steps lw 2 lc rgb "#a63c00" title "attacked"
+    @header
+    set xlabel say("Largest logit of a local vector")
+    set ylabel say("Local vectors (%)")
+    @show_legend
+    plot file index 1 using 1:(y($2)) with steps lw 2.4 lc rgb tint[1] dt dashed[1] notitle, \
+         file index 2 using 1:(y($2)) with steps lw 2 lc rgb tint[2] dt dashed[2] notitle, \
+         for [k = 1:key_lines] keyentry with lines lw 2 dt dashed[of(k)] lc rgb ink(k, tint[of(k)]) title text(key_text[k])
     unset output
 }

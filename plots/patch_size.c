@@ -1,13 +1,23 @@
-/* Figure `patch-size`: accuracy against the size of the patch: its side where it is square, else the side of the
- * square of as many pixels. */
+/* Figure `patch-size`: accuracy against the size of the patch: its side, where all patches are square; else one place for each
+ * size, "4x8" and "8x4" among them, in the order of their areas. */
 #include "plots/sweep.h"
-
-#include <math.h>
 
 static bool side(const pg_table_entry *entry, double *x)
 {
-    *x = sqrt((double)entry->patch_height * entry->patch_width);
+    *x = entry->patch_height;
     return *x > 0;
+}
+
+/* Different for different sizes. */
+static bool area(const pg_table_entry *entry, double *x)
+{
+    *x = (double)entry->patch_height * entry->patch_width + entry->patch_height / 1e6;
+    return *x > 0;
+}
+
+static void size_name(const pg_table_entry *entry, pg_buf *out)
+{
+    pg_buf_printf(out, "%dx%d", entry->patch_height, entry->patch_width);
 }
 
 PG_FIGURE(patch_size)
@@ -19,9 +29,10 @@ static int write(const pg_table *table, pg_figure_data *out)
         square &= table->entries[i].patch_height == table->entries[i].patch_width;
     const pg_sweep sweep = {
         .figure = "patch-size",
-        .axis = square ? "patch side (px)" : "patch side (px; not square: of a square of equal area)",
+        .axis = square ? "Patch side (px)" : "Patch height x width (px), by area",
         .remedy = "give the matrix several values of patch",
-        .number = side,
+        .number = square ? side : area,
+        .name = square ? NULL : size_name,
     };
     return pg_sweep_write(&sweep, table, out);
 }

@@ -8,7 +8,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 {
     static const pg_sweep sweep = {
         .figure = "receptive-field",
-        .axis = "receptive field (px; of ablations: their width)",
+        .axis = "Receptive field, or width of an ablation (px)",
         .remedy = "give the matrix several weights with different fields",
         .number = pg_sweep_column,
     };

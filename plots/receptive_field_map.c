@@ -80,12 +80,13 @@ static int weigh(const pg_table_network *n, double *distance, double *outside)
     return PG_OK;
 }
 
-static int write_label(const pg_table_network *n, size_t at, pg_buf *out)
+static int write_label(const pg_table_network *n, size_t at, pg_figure_data *parts)
 {
+    pg_buf *out = &parts->data;
     double distance = 0, outside = 0;
     int code = weigh(n, &distance, &outside);
     pg_buf_printf(out, "%zu\t", at);
-    pg_figure_text_cut(n->name, LABEL_MAX, out);
+    pg_figure_label(parts, n->name, LABEL_MAX, out);
     pg_buf_printf(out, "\tfield (frame): %d x %d px\thalf within %.0f x %.0f px; ", n->field_height, n->field_width,
                   round((is_band(n, true) ? 1 : distance) * n->field_height),
                   round((is_band(n, false) ? 1 : distance) * n->field_width));
@@ -126,15 +127,16 @@ static int write(const pg_table *table, pg_figure_data *out)
         return pg_fail(PG_EINPUT,
                        "figure receptive-field-map shows at most %d networks, not %zu: leave some out with -S weights=...",
                        PANELS_MAX, panels);
-    size_t title = pg_figure_title(&(pg_table){0}, "what a position of the map depends on", &out->data), at = 0;
+    size_t at = 0;
+    pg_figure_title(&(pg_table){0}, "what a position of the map depends on", out);
     pg_buf_printf(
         &out->data,
         "size of the gradient of the middle position's largest local logit by pixel, mean of %lld images, 1: the largest\n\n\n",
         (long long)images);
     for (size_t i = 0; code == PG_OK && i < table->n_networks; i++)
         if (table->networks[i].map != NULL)
-            code = write_label(&table->networks[i], ++at, &out->data);
-    pg_buf_printf(&out->prelude, "panels = %zu\ntitle_width = %zu\narray box[%zu] = [", panels, title, 4 * panels);
+            code = write_label(&table->networks[i], ++at, out);
+    pg_buf_printf(&out->prelude, "panels = %zu\narray box[%zu] = [", panels, 4 * panels);
     const char *separator = "";
     for (size_t i = 0; i < table->n_networks; i++) {
         if (table->networks[i].map == NULL)

@@ -3,7 +3,6 @@
 # sheet-pixels.npy and sheet-evidence.npy: two pictures an image behind a header of *_head bytes.
 # Colours: ColorBrewer RdBu.
 
-font_size = 11
 block = 4 * pitch + gap
 X(i) = (i % blocks) * block
 Y(i) = (i / blocks) * (tile_height + labels)
@@ -20,6 +19,7 @@ legend = "evidence on the attacked image: red for the class, blue against it;  o
 if (masked) legend = legend . ";  black: masked window"
 legend_width = 40 + 7 * strlen(legend)
 title_width = 40 + 11 * strlen(title)
+note_width = 40 + 8 * strlen(note)
 width = width < title_width ? title_width : width
 width = width < note_width ? note_width : width
 width = width < legend_width ? legend_width : width

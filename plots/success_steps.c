@@ -20,17 +20,6 @@ static int by_steps(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* "robust-masking, scope=predicted, patch 5" */
-static size_t write_label(const pg_table *table, const pg_table_entry *e, pg_buf *out)
-{
-    pg_buf label;
-    pg_buf_init(&label);
-    pg_buf_printf(&label, "%s\n%.*s %s", e->row, (int)strcspn(table->column_key, ","), table->column_key, e->column);
-    size_t n = pg_figure_text_cut(label.data, LABEL_MAX, out);
-    pg_buf_release(&label);
-    return n;
-}
-
 /* Points of one curve. `broken`: the steps of the lost images, sorted. */
 static void write_curve(const pg_table_entry *e, int64_t right, const int64_t *broken, size_t n_broken, int64_t most,
                         pg_buf *out)
@@ -47,8 +36,9 @@ static void write_curve(const pg_table_entry *e, int64_t right, const int64_t *b
 }
 
 /* Both blocks of one cell; the steps of its longest attack go to *most. */
-static int write_cell(const pg_table *table, const pg_table_entry *e, size_t *label, int64_t *most, pg_buf *out)
+static int write_cell(const pg_table *table, const pg_table_entry *e, int64_t *most, pg_figure_data *parts)
 {
+    pg_buf *out = &parts->data;
     int64_t *broken = malloc(e->n_attacks * sizeof *broken), right = 0, longest = 0;
     size_t n = 0;
     if (broken == NULL)
@@ -61,16 +51,15 @@ static int write_cell(const pg_table *table, const pg_table_entry *e, size_t *la
     }
     qsort(broken, n, sizeof *broken, by_steps);
     pg_buf_puts(out, "\n\n");
-    size_t size = write_label(table, e, out);
+    pg_figure_cell(parts, table, e, LABEL_MAX, out);
     pg_buf_puts(out, "\n");
     write_curve(e, right, broken, n, longest, out);
     free(broken);
     pg_buf_puts(out, "\n\n");
-    if (e->n > 0 && e->certified > 0)
+    if (e->n > 0)
         pg_buf_printf(out, "%.4f\n", 100.0 * (double)e->certified / (double)e->n);
     else
         pg_buf_puts(out, "nan\n");
-    *label = size > *label ? size : *label;
     *most = longest > *most ? longest : *most;
     return PG_OK;
 }
@@ -79,12 +68,12 @@ static bool is_attacked(const pg_table_entry *e) { return e->n_attacks > 0; }
 
 static int write(const pg_table *table, pg_figure_data *out)
 {
-    size_t curves = 0, label = 0;
+    size_t curves = 0;
     int64_t most = 1;
     int code = PG_OK;
-    size_t title = pg_figure_title(table, "success-steps", &out->data);
+    pg_figure_title(table, "success-steps", out);
     pg_figure_count(table, is_attacked, &out->data);
-    pg_buf_puts(&out->data, ";  at the end: 95% Wilson intervals;  dotted, open: certified\n");
+    pg_buf_puts(&out->data, "; at the end: 95% Wilson intervals; dotted, open: certified\n");
     for (size_t i = 0; code == PG_OK && i < table->n_entries; i++) {
         if (table->entries[i].n_attacks == 0)
             continue;
@@ -92,14 +81,13 @@ static int write(const pg_table *table, pg_figure_data *out)
             return pg_fail(PG_EINPUT,
                            "figure success-steps shows at most %d cells with an attack: leave some out with -S %s=...",
                            CURVES_MAX, table->row_key);
-        code = write_cell(table, &table->entries[i], &label, &most, &out->data);
+        code = write_cell(table, &table->entries[i], &most, out);
     }
     if (code == PG_OK && curves == 0)
         code =
             pg_fail(PG_EINPUT,
                     "figure success-steps: no cell of this matrix has images under attack: give it an attack and run it first");
-    pg_buf_printf(&out->prelude, "curves = %zu\nlabel_width = %zu\ntitle_width = %zu\nmost = %lld\n", curves, label, title,
-                  (long long)most);
+    pg_buf_printf(&out->prelude, "curves = %zu\nmost = %lld\n", curves, (long long)most);
     return code;
 }
 

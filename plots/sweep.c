@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 12, PANELS = 4, TICS_MAX = 14, ORDER = 10, LABEL_MAX = 120 };
+enum { ROWS_MAX = 12, PANELS = 4, ORDER = 10, LABEL_MAX = 120 };
 
 /* Names of metrics in the order of the panels, whose titles the script has. */
 static const char *const panels[PANELS] = {"clean", "certified", "certified_published", "attacked"};
@@ -71,40 +71,45 @@ static void write_line(size_t panel, const point *points, size_t n, double *high
         pg_buf_puts(out, "nan\tnan\tnan\tnan\t0\n");
 }
 
-/* Whether two tics side by side leave room for their numbers. `apart`: as a share of the axis. */
-static bool tics_fit(double apart, double a, double b)
+/* The numbers of the axis, each once, as tics of which the script shows those that there is room for; it is logarithmic where
+ * they are of different orders. `points` are sorted, and there are two numbers at least. */
+static void write_tics(const pg_sweep *sweep, const point *points, size_t n, pg_figure_data *parts)
 {
-    enum { AXIS_PX = 245, CHARACTER_PX = 8, GAP_PX = 8 };
-    int characters = snprintf(NULL, 0, "%.4g%.4g", a, b); /* half of either stands between the two */
-    return apart * AXIS_PX >= CHARACTER_PX * characters / 2.0 + GAP_PX;
+    double lo = points[0].x, hi = points[n - 1].x;
+    size_t tics = 0;
+    pg_buf places = PG_BUF_EMPTY, names = PG_BUF_EMPTY, *out = &parts->prelude;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && points[i].x == points[i - 1].x)
+            continue;
+        const char *separator = tics > 0 ? ", " : "";
+        pg_buf_printf(&places, "%s%.9g", separator, sweep->name != NULL ? (double)tics + 1 : points[i].x);
+        pg_buf_printf(&names, "%s\"", separator);
+        if (sweep->name != NULL)
+            sweep->name(points[i].entry, &names);
+        else
+            pg_buf_printf(&names, "%.4g", points[i].x);
+        pg_buf_puts(&names, "\"");
+        tics++;
+    }
+    bool logarithmic = sweep->name == NULL && lo > 0 && hi >= ORDER * lo;
+    if (sweep->name != NULL) {
+        lo = 1;
+        hi = (double)tics;
+    }
+    pg_buf_printf(out, "lo = %.9g\nhi = %.9g\nlogarithmic = %d\ntics = %zu\n", lo, hi, logarithmic, tics);
+    pg_buf_printf(out, "array tic[%zu] = [%s]\narray tic_name[%zu] = [%s]\n", tics, places.data, tics, names.data);
+    out->failed |= places.failed || names.failed;
+    pg_buf_release(&places);
+    pg_buf_release(&names);
 }
 
-/* The axis is logarithmic where its numbers are of different orders. The values themselves are the tics: on a logarithmic axis
- * those that there is room for, else all or none. `points` are sorted, and there are two numbers at least. */
-static void write_tics(const point *points, size_t n, pg_buf *out)
+/* The place of a number on an axis without a scale: how many smaller ones there are, from 1. */
+static double place_of(const point *points, size_t n, double x)
 {
-    double tics[TICS_MAX], lo = points[0].x, hi = points[n - 1].x;
-    bool logarithmic = lo > 0 && hi >= ORDER * lo, all = true;
-    size_t n_tics = 0;
-    for (size_t i = 0; i < n; i++) {
-        double x = points[i].x, before = n_tics > 0 ? tics[n_tics - 1] : NAN;
-        if (x == before)
-            continue;
-        double apart = logarithmic ? log(x / before) / log(hi / lo) : (x - before) / (hi - lo);
-        if (n_tics < TICS_MAX && (n_tics == 0 || tics_fit(apart, before, x)))
-            tics[n_tics++] = x;
-        else
-            all = false;
-    }
-    if (!all && !logarithmic)
-        n_tics = 0;
-    pg_buf_printf(out, "lo = %.9g\nhi = %.9g\nlogarithmic = %d\ntics = %zu\n", lo, hi, logarithmic, n_tics);
-    if (n_tics == 0)
-        return;
-    pg_buf_printf(out, "array tic[%zu] = [", n_tics);
-    for (size_t i = 0; i < n_tics; i++)
-        pg_buf_printf(out, "%s%.9g", i > 0 ? ", " : "", tics[i]);
-    pg_buf_puts(out, "]\n");
+    double place = 1;
+    for (size_t i = 1; i < n && points[i - 1].x < x; i++)
+        place += points[i].x > points[i - 1].x;
+    return place;
 }
 
 /* Which rows have something to show, and which panels: `used` in the order of panels. */
@@ -171,25 +176,26 @@ int pg_sweep_write(const pg_sweep *sweep, const pg_table *table, pg_figure_data 
         code = pg_fail(PG_ENOMEM, "out of memory for %zu cells", c.n_points);
     if (code != PG_OK)
         goto out;
-    size_t title = pg_figure_title(table, sweep->figure, &out->data), label = 0;
+    pg_figure_title(table, sweep->figure, out);
     double high = 1;
+    qsort(c.points, c.n_points, sizeof *c.points, by_x);
     pg_figure_count(table, has_results, &out->data);
-    pg_buf_printf(&out->data, ";  bars: 95%% Wilson intervals\t%s\n", sweep->axis);
+    pg_buf_printf(&out->data, "; bars: 95%% Wilson intervals\t%s\n", sweep->axis);
     pg_buf_printf(&out->prelude, "rows = %zu\npanels = %zu\narray kind[%zu] = [", c.n_rows, c.n_panels, c.n_panels);
     for (size_t p = 0; p < c.n_panels; p++) {
         pg_buf_printf(&out->prelude, "%s%zu", p > 0 ? ", " : "", c.used[p] + 1);
         for (size_t r = 0; r < c.n_rows; r++) {
             pg_buf_puts(&out->data, "\n\n");
-            size_t n = pg_figure_row(table->row_key, c.rows[r], LABEL_MAX, &out->data);
-            label = n > label ? n : label;
+            pg_figure_row(out, table->row_key, c.rows[r], LABEL_MAX, &out->data);
             pg_buf_puts(&out->data, "\n");
-            write_line(c.used[p], mine, points_of(sweep, table, c.rows[r], mine), &high, &out->data);
+            size_t n = points_of(sweep, table, c.rows[r], mine);
+            for (size_t i = 0; sweep->name != NULL && i < n; i++)
+                mine[i].x = place_of(c.points, c.n_points, mine[i].x);
+            write_line(c.used[p], mine, n, &high, &out->data);
         }
     }
-    pg_buf_printf(&out->prelude, "]\nlabel_width = %zu\ntitle_width = %zu\nhigh = %.0f\n", label, title,
-                  fmin(100, 20 * ceil(high / 20)));
-    qsort(c.points, c.n_points, sizeof *c.points, by_x);
-    write_tics(c.points, c.n_points, &out->prelude);
+    pg_buf_printf(&out->prelude, "]\nhigh = %.0f\n", fmin(100, high > 50 ? 20 * ceil(high / 20) : 10 * ceil(high / 10)));
+    write_tics(sweep, c.points, c.n_points, out);
 out:
     free(mine);
     free(c.rows);

@@ -1,36 +1,60 @@
-# Accuracy against a number: a panel for each kind of accuracy, a line for each row: its colour, its shape and, from the seventh on,
-# its dashes. Data file: block 0 title, note and x axis; 1 + (p - 1) * rows + (r - 1): panel p, row r: x, value, lo, hi (percent), n.
+# Accuracy against a number: a panel for each kind of accuracy, a line for each row: its colour, its shape and its dashes.
+# Data file: block 0 title, note and x axis; 1 + (p - 1) * rows + (r - 1): panel p, row r: x, value, lo, hi (percent), n.
 axis = ""
 stats file index 0 every ::0::0 using (axis = strcol(3), 0) nooutput
-array heading[4] = ["clean", "certified", "certified as published, no proof", "correct under attack"]
+array heading[4] = ["clean", "certified", "certified as published (no proof)", "under attack"]
 
-panel_width = 300
-left = 72
-right = 24
-key_line = 19
-width = left + panels * panel_width + right
-key_width = 110 + 8 * label_width
-width = width < title_width ? title_width : width
-width = width < key_width ? key_width : width
-top = 92
-plot_height = 300
-foot = 58
-height = top + plot_height + foot + rows * key_line + 8
-each = (width - left - right + 0.0) / panels
+left = 62
+right = 14
+width = given ? given : left + right + (panels < 2 ? 2 : panels) * 290
+across = floor((width - left - right) / 150)
+across = across < 1 ? 1 : across > panels ? panels : across
+across = across == 3 && panels == 4 ? 2 : across
+downwards = (panels + across - 1) / across
+each = (width - left - right + 0.0) / across
+plot_width = each - 20
+plot_height = plot_width < 260 ? 0.8 * plot_width + 40 : 270
+array heading_lines[4]
+tallest = 1
+do for [p = 1:panels] {
+    heading_lines[p] = wrap(renamed(heading[kind[p]], 1), room(plot_width + 12, 12))
+    tallest = lines(heading_lines[p]) > tallest ? lines(heading_lines[p]) : tallest
+}
+above = 8 + 17 * tallest
 
-hue(r) = colour[(r - 1) % 6 + 1]
-mark(r) = filled[(r - 1) % 6 + 1]
-dashes(r) = r > 6 ? 2 : 1
+entries = 0
+do for [r = 1:rows] {
+    called = ""
+    stats file index r every ::0::0 using (called = strcol(1), 0) nooutput
+    if (rows > 1 || called ne "") { entries = entries + 1; entry[entries] = called }
+}
+@legend
+axis_lines = wrap(renamed(axis, 1), room(width - 24, 12))
+foot = 30 + 17 * lines(axis_lines) + key_height
+body = downwards * (above + plot_height) + (downwards - 1) * 26 + foot
+@header
+
 span = hi - lo
 # x, moved by a share of the axis
 moved(x, share) = logarithmic ? x * (1.0 * hi / lo) ** share : x + share * span
-beside_others(x, r) = moved(x, (r - (rows + 1) / 2.0) * 0.007)
-set xrange [moved(lo, -0.06):moved(hi, 0.06)]
+nudge = 0.08 / rows > 0.014 ? 0.014 : 0.08 / rows
+beside_others(x, r) = moved(x, (r - (rows + 1) / 2.0) * nudge)
+set xrange [moved(lo, -0.07):moved(hi, 0.07)]
 if (logarithmic) { set logscale x }
-set format x "%.4g"
-set yrange [0:high]
-set ytics high > 40 ? 20 : 5
-if (tics > 0) { set xtics (tic[1]); do for [i = 2:tics] { set xtics add (tic[i]) } }
+set yrange [-0.03 * high:1.03 * high]
+set ytics high > 50 ? 20 : high > 20 ? 10 : 5
+# The numbers that there is room for, the last one among them.
+at(k) = logarithmic ? log(tic[k] / lo) / log(1.0 * hi / lo) : (tic[k] - lo) / span
+apart(i, k) = (at(k) - at(i)) * plot_width / 1.14 - long(strlen(tic_name[i]) + strlen(tic_name[k])) / 2 >= 4
+set xtics (tic_name[1] tic[1])
+last = 1
+do for [i = 2:tics] {
+    if (apart(last, i) && (i == tics || apart(i, tics))) {
+        set xtics add (tic_name[i] tic[i])
+        last = i
+    }
+}
+if (last < tics) { set xtics add (tic_name[tics] tic[tics]) }
 set border 3 lc rgb "#444444"
 set tics nomirror
 set grid lt 1 lc rgb "#e4e4e4" lw 0.6
@@ -40,33 +64,36 @@ do for [picture in pictures] {
     eval terminal(picture)
     set output output(picture)
     set multiplot
-    set label 1 title at screen 0.5, screen 1 - 22.0 / height center font ",14" noenhanced
-    set label 2 note at screen 0.5, screen 1 - 46.0 / height center textcolor rgb pale noenhanced
-    set label 3 axis at screen 0.5, screen (rows * key_line + 22.0) / height center noenhanced
-    set tmargin at screen 1 - (top + 0.0) / height
-    set bmargin at screen 1 - (top + plot_height + 0.0) / height
+    @header
+    do for [i = 1:lines(axis_lines)] {
+        set label 90 + i text(line(axis_lines, i)) at screen (left + (width - left - right - 20.0) / 2) / width, \
+            screen (foot - 23.0 - 17 * i) / height center noenhanced
+    }
     do for [p = 1:panels] {
-        set lmargin at screen (left + (p - 1) * each) / width
-        set rmargin at screen (left + p * each - 26.0) / width
-        set label 4 heading[kind[p]] at graph 0.5, graph 1.06 center font ",12"
-        if (p == 1) {
-            set ylabel "images (%)"
-            set format y "%g"
-            set key at screen 0.5, screen 4.0 / height center bottom vertical maxcols 1 Left reverse samplen 4 noenhanced
-        } else {
-            unset label 1
-            unset label 2
-            unset label 3
-            unset ylabel
-            set format y ""
-            unset key
+        x = (p - 1) % across
+        y = (p - 1) / across
+        top = head + above + y * (above + plot_height + 26)
+        set lmargin at screen (left + x * each) / width
+        set rmargin at screen (left + x * each + plot_width) / width
+        set tmargin at screen 1 - (top + 0.0) / height
+        set bmargin at screen 1 - (top + plot_height + 0.0) / height
+        do for [i = 1:tallest] {
+            set label 3 + i i <= lines(heading_lines[p]) ? text(line(heading_lines[p], i)) : "" \
+                at screen (left + x * each + plot_width / 2) / width, screen 1 - (top - above + 17.0 * i - 5) / height center font font(12) noenhanced
         }
-        plot for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):2 with lines lw 1.6 dt dashes(r) \
-                 lc rgb hue(r) notitle, \
-             for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):2:3:4 with yerrorbars pt mark(r) ps 0.8 \
+        if (x == 0) { set ylabel say("Accuracy (%)") offset 0.8, 0; set format y "%g" } else { unset ylabel; set format y "" }
+        if (p == 1) { @show_legend
+        } else { unset key }
+        if (p == 2) {
+            @hide_header
+            do for [i = 1:lines(axis_lines)] { unset label 90 + i }
+        }
+        plot for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):2 with lines lw (rows > 1 && r == 1 ? 2.4 : 1.6) \
+                 dt dash(r) lc rgb hue(r) notitle, \
+             for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):2:3:4 with yerrorbars pt mark(r) ps ps(0.8) \
                  lw 1.2 lc rgb hue(r) notitle, \
-             for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (NaN):(NaN) with linespoints pt mark(r) ps 0.8 lw 1.6 \
-                 dt dashes(r) lc rgb hue(r) title columnheader(1)
+             for [k = 1:key_lines] keyentry with linespoints pt mark(of(k)) ps ps(0.8) lw 1.6 \
+                 dt dash(of(k)) lc rgb ink(k, hue(of(k))) title text(key_text[k])
     }
     unset multiplot
     unset output

@@ -16,6 +16,9 @@ typedef struct pg_sweep {
     const char *remedy; /* "give the matrix several values of ...": what to do where there are fewer than two */
     /* The number of a cell; false: it has none, and the cell is left out. */
     bool (*number)(const pg_table_entry *entry, double *x);
+    /* Appends the name of a cell's place on an axis without a scale: the places are in the order of their numbers, one beside
+     * the other, each with its name. NULL: the number is its place and its name. */
+    void (*name)(const pg_table_entry *entry, pg_buf *out);
 } pg_sweep;
 
 /* The columns of the table are the values of the number. PG_EINPUT where no row has two of them. */

@@ -125,7 +125,8 @@ bool pg_table_is_mean(const pg_metric *metric, const pg_table_entry *entry);
 
 /* Rows and columns appear in the order of their first entry. Everything is borrowed. */
 typedef struct pg_table {
-    const char *title;                /* one line above text and Markdown; may be NULL */
+    const char *title; /* one line above text and Markdown; may be NULL */
+    const char *fixed; /* settings that all cells share, not at their default: "feature=confidence"; may be NULL */
     const char *row_key, *column_key; /* headings: "defense", "patch" */
     const pg_table_entry *entries;    /* at most one per row and column */
     size_t n_entries;

@@ -8,7 +8,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 {
     static const pg_sweep sweep = {
         .figure = "threshold",
-        .axis = "threshold T, share of a class's evidence",
+        .axis = "Threshold T (share of a class's evidence)",
         .remedy = "give the matrix several values of robust-masking.threshold",
         .number = pg_sweep_column,
     };

@@ -13,28 +13,28 @@ PG_FIGURE(time)
 
 enum { BARS_MAX = 40, LABEL_MAX = 60, NOTE_MAX = 96 };
 
-static size_t write_label(const pg_table_time *t, size_t at, pg_buf *out)
+static void write_label(const pg_table_time *t, size_t at, pg_figure_data *parts)
 {
+    pg_buf *out = &parts->data;
     pg_buf label, note;
     pg_buf_init(&label);
     pg_buf_init(&note);
-    size_t n = pg_figure_text_cut(t->label, LABEL_MAX, &label);
+    pg_figure_label(parts, t->label, LABEL_MAX, &label);
     pg_buf_printf(&note, "%s, ", t->device);
     if (t->cells == 1)
         pg_buf_puts(&note, "one defense");
     else
         pg_buf_printf(&note, "%lld cells at once", (long long)t->cells);
     pg_buf_printf(out, "%zu\t%s\t", at, label.data);
-    size_t m = pg_figure_text_cut(note.data, NOTE_MAX, out);
+    pg_figure_text_cut(note.data, NOTE_MAX, out);
     pg_buf_puts(out, "\n");
     pg_buf_release(&label);
     pg_buf_release(&note);
-    return n > m ? n : m;
 }
 
 static int write(const pg_table *table, pg_figure_data *out)
 {
-    size_t bars = 0, longest = 0;
+    size_t bars = 0;
     double least = INFINITY, most = 0;
     for (size_t i = 0; i < table->n_times; i++)
         bars += table->times[i].images > 0;
@@ -46,16 +46,16 @@ static int write(const pg_table *table, pg_figure_data *out)
         return pg_fail(PG_EINPUT,
                        "figure time shows at most %d networks and devices, not %zu: leave some out with -S weights=...",
                        BARS_MAX, bars);
-    size_t title = pg_figure_title(table, "time", &out->data), at = 0;
-    pg_buf_puts(&out->data, "work an image takes, measured in the run;  certificates: of all cells at once\n\n\n");
+    size_t at = 0;
+    pg_figure_title(table, "time", out);
+    pg_buf_puts(&out->data, "work an image takes, measured in the run; certificates: of all cells at once\n\n\n");
     pg_buf values;
     pg_buf_init(&values);
     for (size_t i = 0; i < table->n_times; i++) {
         const pg_table_time *t = &table->times[i];
         if (t->images == 0)
             continue;
-        size_t n = write_label(t, ++at, &out->data);
-        longest = n > longest ? n : longest;
+        write_label(t, ++at, out);
         double ms[3] = {t->read_s, t->forward_s, t->certify_s};
         pg_buf_printf(&values, "%zu", at);
         for (int k = 0; k < 3; k++) {
@@ -71,8 +71,8 @@ static int write(const pg_table *table, pg_figure_data *out)
     pg_buf_release(&values);
     if (!(least <= most)) /* nothing took a measurable time */
         least = most = 1;
-    pg_buf_printf(&out->prelude, "bars = %zu\nlabel_width = %zu\ntitle_width = %zu\nlo = %.6g\nhi = %.6g\n", bars, longest,
-                  title, pow(10, floor(log10(least) - 0.2)), pow(10, ceil(log10(most) + 0.3)));
+    pg_buf_printf(&out->prelude, "bars = %zu\nlo = %.6g\nhi = %.6g\n", bars, pow(10, floor(log10(least) - 0.2)),
+                  pow(10, ceil(log10(most) + 0.3)));
     return PG_OK;
 }
 

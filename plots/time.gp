@@ -1,39 +1,53 @@
-# Figure time: milliseconds an image on a logarithmic axis, three bars for each network and device, each with its number and name.
+# Figure time: milliseconds an image on a logarithmic axis, three points for each network and device, each with its number and name.
 # Data file: block 0 title and note, 1 position, label, note; 2 position, read, forward, certify (ms), images.
-array shade[3] = [0x9ad1f5, 0x0072b2, 0xe69f00]
+array shade[3] = [0x56b4e9, 0x0072b2, 0xd55e00]
+array shape[3] = [9, 7, 5]
 array part[3] = ["reading", "network", "certificates"]
-left = 30 + 7 * label_width
-width = left + 540
-width = width < title_width ? title_width : width
-width = width < 760 ? 760 : width
-height = 132 + 66 * (bars < 2 ? 2 : bars)
-set lmargin at screen (left + 0.0) / width
-set rmargin at screen 1 - 130.0 / width
-set tmargin at screen 1 - 70.0 / height
-set bmargin at screen 62.0 / height
-set label 1 title at screen 0.5, screen 1 - 22.0 / height center font ",14" noenhanced
-set label 2 note at screen 0.5, screen 1 - 46.0 / height center textcolor rgb pale noenhanced
-set xlabel "time (ms per image)"
+width = given ? given : 760
+array label[bars]
+array small[bars]
+tallest = 0
+do for [b = 1:bars] {
+    stats file index 1 every ::b - 1::b - 1 using (label[b] = strcol(2), small[b] = strcol(3), 0) nooutput
+    label[b] = wrap(label[b], room(width - 40, 12))
+    small[b] = wrap(small[b], room(width - 40, 12))
+    tallest = lines(label[b]) + lines(small[b]) > tallest ? lines(label[b]) + lines(small[b]) : tallest
+}
+pitch = 17.0 * tallest + 3 * 19 + 12
+body = bars * pitch + 62
+@header
+set lmargin at screen 18.0 / width
+set rmargin at screen 1 - 20.0 / width
+set tmargin at screen 1 - (head + 0.0) / height
+set bmargin at screen 54.0 / height
 set logscale x
-set format x "%g"
-set xrange [lo:hi]
-set yrange [bars + 0.6:0.4]
+set xrange [lo:hi * (hi / lo) ** (width < 500 ? 0.42 : 0.2)] # and the last number's text
+set xtics 10
+set yrange [bars + 0.5:0.5]
 unset ytics
 set border 1 lc rgb "#444444"
 set xtics nomirror
 set grid xtics lt 1 lc rgb "#dddddd" lw 0.6
 unset key
-set style fill solid 1 noborder
-y(k) = (k - 2) * 0.24
+y(b, k) = b - 0.5 + (17.0 * tallest + 19 * k - 4) / pitch
+do for [b = 1:bars - 1] { set arrow from graph 0, first b + 0.5 to graph 1, first b + 0.5 nohead lt 1 lc rgb "#dddddd" lw 0.6 back }
 
 do for [picture in pictures] {
     eval terminal(picture)
     set output output(picture)
-    plot for [k = 1:3] file index 2 using (column(k + 1) > 0 ? column(k + 1) : NaN):($1 + y(k)):(lo):(column(k + 1)):($1 + y(k) - 0.1):($1 + y(k) + 0.1) \
-             with boxxyerror lc rgb shade[k], \
-         for [k = 1:3] file index 2 using (column(k + 1) > 0 ? column(k + 1) : NaN):($1 + y(k)):(sprintf("%.3g  %s", column(k + 1), part[k])) with labels \
-             left offset 0.5, 0 font ",9" textcolor rgb "#333333", \
-         file index 1 using (lo):1:2 with labels right offset -1, 0.55 noenhanced, \
-         file index 1 using (lo):1:3 with labels right offset -1, -0.65 font ",9" textcolor rgb pale noenhanced
+    @header
+    set xlabel say("Time per image (ms)")
+    do for [b = 1:bars] {
+        do for [i = 1:lines(label[b])] {
+            set label 200 + 20 * b + i text(line(label[b], i)) at graph 0, first b - 0.5 + (17.0 * i - 5) / pitch left noenhanced
+        }
+        do for [i = 1:lines(small[b])] {
+            set label 210 + 20 * b + i text(line(small[b], i)) at graph 0, first b - 0.5 + (17.0 * (lines(label[b]) + i) - 5) / pitch left \
+                font font(10) textcolor rgb pale noenhanced
+        }
+    }
+    plot for [k = 1:3] file index 2 using (column(k + 1) > 0 ? column(k + 1) : NaN):(y($1, k)) with points pt shape[k] ps ps(1.1) lc rgb shade[k], \
+         for [k = 1:3] file index 2 using (column(k + 1) > 0 ? column(k + 1) : lo):(y($1, k)):(sprintf("%.3g  %s", column(k + 1), say(part[k]))) \
+             with labels left offset character 1, 0 font font(10) textcolor rgb "#333333" noenhanced
     unset output
 }

@@ -26,7 +26,8 @@ static int by_clean(const void *a, const void *b)
     return p->x != q->x ? (p->x < q->x) - (p->x > q->x) : (p->y < q->y) - (p->y > q->y);
 }
 
-static bool shown(const pg_table_entry *e) { return e->n > 0 && (e->certified > 0 || e->published > 0); }
+static bool certifies(const pg_table_entry *e) { return e->n > 0 && (e->certified > 0 || e->published > 0); }
+static bool shown(const pg_table_entry *e) { return e->n > 0; }
 static bool proof(const pg_table_entry *e) { return e->published < 0 || e->certified > 0; }
 
 /* The corners of the front, from the right edge of what is shown down to the left. */
@@ -62,11 +63,11 @@ static int place(const pg_table *table, const pg_table_entry *e)
     return before;
 }
 
-static void write_point(const pg_table *table, const pg_table_entry *e, const char *row, size_t *label, pg_buf *out)
+static void write_point(const pg_table *table, const pg_table_entry *e, const char *row, pg_figure_data *parts)
 {
+    pg_buf *out = &parts->data;
     pg_buf_puts(out, "\n\n");
-    size_t n = pg_figure_row(table->row_key, row, LABEL_MAX, out);
-    *label = n > *label ? n : *label;
+    pg_figure_row(parts, table->row_key, row, LABEL_MAX, out);
     if (e == NULL || !shown(e)) {
         pg_buf_puts(out, "\nnan\tnan\tnan\tnan\tnan\tnan\t0\t0\n");
         return;
@@ -93,19 +94,30 @@ static void write_ranges(const pg_table *table, pg_buf *out)
                   fmin(100, 10 * ceil((right + 1) / 10)), fmin(100, 10 * ceil((high + 1) / 10)));
 }
 
-/* Rows with something to show move to the front; their number. */
-static size_t select_shown(const pg_table *table, const char **labels, size_t n, bool columns)
+/* The cells with results of rows that certify something in some column; of these also the cells that certify nothing. *new*,
+ * free(). */
+static int keep_shown(const pg_table *table, pg_table_entry **out, size_t *n)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
+    const char **rows = NULL;
+    size_t n_rows = 0;
+    int code = pg_table_labels(table, false, &rows, &n_rows);
+    bool *kept = calloc(table->n_entries + 1, sizeof *kept);
+    *out = malloc((table->n_entries + 1) * sizeof **out);
+    if (code == PG_OK && (kept == NULL || *out == NULL))
+        code = pg_fail(PG_ENOMEM, "out of memory for %zu cells", table->n_entries);
+    for (size_t r = 0; code == PG_OK && r < n_rows; r++) {
         bool any = false;
-        for (size_t k = 0; k < table->n_entries; k++)
-            any |=
-                shown(&table->entries[k]) && strcmp(columns ? table->entries[k].column : table->entries[k].row, labels[i]) == 0;
-        if (any)
-            labels[kept++] = labels[i];
+        for (size_t i = 0; i < table->n_entries; i++)
+            any |= certifies(&table->entries[i]) && strcmp(table->entries[i].row, rows[r]) == 0;
+        for (size_t i = 0; any && i < table->n_entries; i++)
+            kept[i] |= shown(&table->entries[i]) && strcmp(table->entries[i].row, rows[r]) == 0;
     }
-    return kept;
+    for (size_t i = 0; code == PG_OK && i < table->n_entries; i++)
+        if (kept[i])
+            (*out)[(*n)++] = table->entries[i];
+    free(kept);
+    free(rows);
+    return code;
 }
 
 static bool has_proof(const pg_table *table, const char *row)
@@ -119,22 +131,23 @@ static bool has_proof(const pg_table *table, const char *row)
 static int write_panels(const pg_table *table, const char **rows, size_t n_rows, const char **columns, size_t n_columns,
                         const pg_table_entry **sorted, pg_figure_data *out)
 {
-    size_t label = 0;
     spot *spots = malloc((table->n_entries + 1) * sizeof *spots);
     if (spots == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for %zu cells", table->n_entries);
     for (size_t c = 0; c < n_columns; c++) {
-        pg_buf_printf(&out->data, "%zu\t%.*s ", c + 1, (int)strcspn(table->column_key, ","), table->column_key);
-        pg_figure_text_cut(columns[c], PANEL_MAX, &out->data);
+        pg_buf panel = PG_BUF_EMPTY;
+        pg_buf_printf(&panel, "%.*s %s", (int)strcspn(table->column_key, ","), table->column_key, columns[c]);
+        pg_buf_printf(&out->data, "%zu\t", c + 1);
+        pg_figure_label(out, columns[c][0] != '\0' ? panel.data : "", PANEL_MAX, &out->data);
         pg_buf_puts(&out->data, "\n");
+        pg_buf_release(&panel);
     }
     for (size_t c = 0; c < n_columns; c++)
         write_front(table, columns[c], spots, &out->data);
     for (size_t c = 0; c < n_columns; c++)
         for (size_t r = 0; r < n_rows; r++)
-            write_point(table, pg_table_at(table, sorted, rows[r], columns[c]), rows[r], &label, &out->data);
-    pg_buf_printf(&out->prelude, "panels = %zu\nrows = %zu\nlabel_width = %zu\narray proof[%zu] = [", n_columns, n_rows, label,
-                  n_rows);
+            write_point(table, pg_table_at(table, sorted, rows[r], columns[c]), rows[r], out);
+    pg_buf_printf(&out->prelude, "panels = %zu\nrows = %zu\narray proof[%zu] = [", n_columns, n_rows, n_rows);
     for (size_t r = 0; r < n_rows; r++) /* the key's mark */
         pg_buf_printf(&out->prelude, "%s%d", r > 0 ? ", " : "", has_proof(table, rows[r]));
     pg_buf_puts(&out->prelude, "]\n");
@@ -143,20 +156,24 @@ static int write_panels(const pg_table *table, const char **rows, size_t n_rows,
     return PG_OK;
 }
 
-static int write(const pg_table *table, pg_figure_data *out)
+static int write(const pg_table *all, pg_figure_data *out)
 {
     const char **rows = NULL, **columns = NULL;
     size_t n_rows = 0, n_columns = 0;
     const pg_table_entry **sorted = NULL;
-    int code = pg_table_sort(table, &sorted);
+    pg_table some = *all, *table = &some;
+    pg_table_entry *kept = NULL;
+    some.n_entries = 0;
+    int code = keep_shown(all, &kept, &some.n_entries);
+    some.entries = kept;
+    if (code == PG_OK)
+        code = pg_table_sort(table, &sorted);
     if (code == PG_OK)
         code = pg_table_labels(table, false, &rows, &n_rows);
     if (code == PG_OK)
         code = pg_table_labels(table, true, &columns, &n_columns);
     if (code != PG_OK)
         goto out;
-    n_rows = select_shown(table, rows, n_rows, false);
-    n_columns = select_shown(table, columns, n_columns, true);
     if (n_rows == 0)
         code = pg_fail(PG_EINPUT, "figure trade-off: no cell of this matrix has certified images");
     else if (n_rows > ROWS_MAX || n_columns > PANELS_MAX)
@@ -165,19 +182,19 @@ static int write(const pg_table *table, pg_figure_data *out)
                        ROWS_MAX, PANELS_MAX, n_rows, n_columns, n_rows > ROWS_MAX ? table->row_key : table->column_key);
     if (code != PG_OK)
         goto out;
-    size_t title = pg_figure_title(table, "trade-off", &out->data);
+    pg_figure_title(table, "trade-off", out);
     pg_figure_count(table, shown, &out->data);
-    pg_buf_puts(&out->data, ";  bars: 95% Wilson intervals;  open: published, no proof");
+    pg_buf_puts(&out->data, "; bars: 95% Wilson intervals");
     bool equals = false;
     for (size_t i = 0; i < table->n_entries; i++)
         equals |= shown(&table->entries[i]) && place(table, &table->entries[i]) > 0;
-    pg_buf_puts(&out->data, equals ? ";  equal points side by side\n\n\n" : "\n\n\n");
+    pg_buf_puts(&out->data, equals ? "; equal points side by side\n\n\n" : "\n\n\n");
     code = write_panels(table, rows, n_rows, columns, n_columns, sorted, out);
-    pg_buf_printf(&out->prelude, "title_width = %zu\n", title);
 out:
     free(rows);
     free(columns);
     free(sorted);
+    free(kept);
     return code;
 }
 

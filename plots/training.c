@@ -11,27 +11,26 @@ PG_FIGURE(training)
 
 enum { CURVES_MAX = 12, LABEL_MAX = 60 };
 
-/* "resnet18: 89.7% after 12 epochs"; its length. Beside the curves the numbers of similar networks would cover each other. */
-static size_t write_label(const pg_table_network *net, pg_buf *out)
+/* "resnet18: 89.7% after 12 epochs". Beside the curves the numbers of similar networks would cover each other. */
+static void write_label(const pg_table_network *net, pg_figure_data *parts)
 {
+    pg_buf *out = &parts->data;
     double val = net->epochs[net->n_epochs - 1].val;
     const char *s = net->n_epochs == 1 ? "" : "s";
-    size_t n = pg_figure_text_cut(net->name, LABEL_MAX, out), before = out->size;
+    pg_figure_label(parts, net->name, LABEL_MAX, out);
     if (isfinite(val))
         pg_buf_printf(out, ": %.1f%% after %zu epoch%s", 100 * val, net->n_epochs, s);
     else
         pg_buf_printf(out, ": %zu epoch%s", net->n_epochs, s);
-    n += out->size - before;
     pg_buf_puts(out, "\n");
-    return n;
 }
 
 static int write(const pg_table *table, pg_figure_data *out)
 {
-    size_t curves = 0, label = 0, most = 1;
+    size_t curves = 0, most = 1;
     double high = 0;
-    size_t title = pg_figure_title(&(pg_table){0}, "training of the networks", &out->data);
-    pg_buf_puts(&out->data, "from the record in each weights file;  mark: the last epoch\n");
+    pg_figure_title(&(pg_table){0}, "training of the networks", out);
+    pg_buf_puts(&out->data, "from the record in each weights file; mark: the last epoch\n");
     for (size_t i = 0; i < table->n_networks; i++) {
         const pg_table_network *net = &table->networks[i];
         if (net->n_epochs == 0)
@@ -39,8 +38,7 @@ static int write(const pg_table *table, pg_figure_data *out)
         curves++;
         most = net->n_epochs > most ? net->n_epochs : most;
         pg_buf_puts(&out->data, "\n\n");
-        size_t n = write_label(net, &out->data);
-        label = n > label ? n : label;
+        write_label(net, out);
         for (size_t k = 0; k < net->n_epochs; k++) {
             high = isfinite(net->epochs[k].loss) ? fmax(high, net->epochs[k].loss) : high;
             pg_buf_printf(&out->data, "%zu\t%.6g\t%.4f\t%d\n", k + 1, net->epochs[k].loss, 100 * net->epochs[k].val,
@@ -52,8 +50,7 @@ static int write(const pg_table *table, pg_figure_data *out)
     if (curves > CURVES_MAX)
         return pg_fail(PG_EINPUT, "figure training shows at most %d networks, not %zu: leave some out with -S weights=...",
                        CURVES_MAX, curves);
-    pg_buf_printf(&out->prelude, "curves = %zu\nlabel_width = %zu\ntitle_width = %zu\nmost = %zu\nhigh = %.6g\n", curves, label,
-                  title, most, high > 0 ? high : 1);
+    pg_buf_printf(&out->prelude, "curves = %zu\nmost = %zu\nhigh = %.6g\n", curves, most, high > 0 ? high : 1);
     return PG_OK;
 }
 

@@ -19,7 +19,7 @@ static int draw(pg_report_work *work, const pg_table *table, const pg_figure *fi
     char *svg = NULL;
     size_t size = 0;
     pg_buf_printf(&path, "%s/%s.svg", work->scratch, figure->name);
-    int code = pg_figure_draw(figure, table, work->scratch);
+    int code = pg_figure_draw(figure, table, NULL, work->scratch);
     if (code == PG_OK)
         code = pg_buf_check(&path);
     if (code == PG_OK)
