@@ -1,12 +1,12 @@
 # Figure certified-attacked: a line for each cell, from certified (filled) over under attack (square) to clean (open).
 # Data file: block 0 title and note, 1 labels, 2 certified, 3 under attack, 4 clean, 5 the lines, 6 broken certificates.
 left = 22 + long(label_width)
-width = given ? given : left + 480 < 640 ? 640 : left + 480
+width = given > 0 ? given : left + 480 < 640 ? 640 : left + 480
 above = left > 0.42 * width # long names stand above their points
 left = above ? 16 : left
 
 array label[rows]
-do for [r = 1:rows] { stats file index 1 every ::r - 1::r - 1 using (label[r] = strcol(2), 0) nooutput }
+do for [r = 1:rows] { stats file index 1 every ::r - 1::r - 1 using (label[r] = plain(strcol(2)), 0) nooutput }
 texts = 0
 do for [r = 1:rows] { texts = above && lines(wrap(label[r], room(width - 40, 12))) > texts ? lines(wrap(label[r], room(width - 40, 12))) : texts }
 pitch = 24 + 17 * texts
@@ -28,33 +28,31 @@ set yrange [rows + 0.5:0.5]
 set grid xtics lt 1 lc rgb "#dddddd" lw 0.6
 set border 3 lc rgb "#444444"
 set tics nomirror
-set bars 0.4
+unset ytics
 array shape[3] = [7, 5, 6]
 array tint[3] = [0x0072b2, 0xd55e00, 0x444444]
+key_pt(k) = shape[k]
+key_rgb(k) = tint[k]
+key_lw(k) = 0
+key_dt(k) = 1
+key_ps(k) = 1
+unset key
 
 do for [picture in pictures] {
     eval terminal(picture)
     set output output(picture)
     @header
     set xlabel say("Accuracy (%)")
-    if (above) {
-        unset ytics
-        do for [r = 1:rows] { do for [i = 1:lines(wrap(label[r], room(width - 40, 12)))] {
-            set label 200 + 8 * r + i text(line(wrap(label[r], room(width - 40, 12)), i)) at graph 0, first r - 0.5 + (17.0 * i - 7) / pitch \
+    do for [r = 1:rows] { do for [i = 1:(above ? lines(wrap(label[r], room(width - 40, 12))) : 1)] {
+        if (above) {
+            set label 200 + 8 * r + i put(line(wrap(label[r], room(width - 40, 12)), i)) at graph 0, first r - 0.5 + (17.0 * i - 7) / pitch \
                 left offset character 0.6, 0 font font(12) noenhanced
-        } }
-    } else {
-        set ytics scale 0 noenhanced
-        set ytics ("" 0)
-        do for [r = 1:rows] { set ytics add (text(label[r]) r) }
-    }
+        } else { set label 200 + 8 * r put(label[r]) at graph 0, first r right offset character -0.8, 0 font font(12) noenhanced }
+    } }
     @show_legend
-    plot file index 5 using 2:($1 + lower):($3 - $2):(0) with vectors nohead lw 1 dt 3 lc rgb "#888888" notitle, \
-         file index 2 using 2:($1 + lower):3:4 with xerrorbars pt shape[1] ps ps(1) lw 1.2 lc rgb tint[1] notitle, \
-         file index 3 using 2:($1 + lower):3:4 with xerrorbars pt shape[2] ps ps(0.7) lw 1.2 lc rgb tint[2] notitle, \
-         file index 4 using 2:($1 + lower):3:4 with xerrorbars pt shape[3] ps ps(1.2) lw 1.2 lc rgb tint[3] notitle, \
-         file index 6 using 2:($1 + lower) with points pt 2 ps ps(2) lw 2.5 lc rgb "#000000" notitle, \
-         for [k = 1:key_lines] keyentry with points pt shape[of(k)] ps ps(1) lw 1.2 \
-             lc rgb ink(k, tint[of(k)]) title text(key_text[k])
+    plot file index 5 using 2:($1 + lower):($3 - $2):(0) with vectors nohead lw 1 dt 3 lc rgb "#888888", \
+         for [k = 1:3] file index k + 1 using 3:($1 + lower):($4 - $3):(0) with vectors nohead lw 1.2 lc rgb tint[k], \
+         for [k = 1:3] file index k + 1 using 2:($1 + lower) with points pt shape[k] ps ps(k == 2 ? 0.8 : 1.1) lw 1.2 lc rgb tint[k], \
+         file index 6 using 2:($1 + lower) with points pt 2 ps ps(2) lw 2.5 lc rgb "#000000"
     unset output
 }

@@ -6,7 +6,7 @@ array shade[5] = [0x0072b2, 0x9ad1f5, 0xe69f00, 0xf7ec7a, 0x222222]
 left = 62
 right = 12
 least = 60 + 26 * (bars < 6 ? 6 : bars)
-width = given ? given : left + right + (panels < 3 ? (panels < 2 ? 2 : panels) : 3) * (least < 290 ? 290 : least)
+width = given > 0 ? given : left + right + (panels < 3 ? (panels < 2 ? 2 : panels) : 3) * (least < 290 ? 290 : least)
 across = floor((width - left - right) / (least < 160 ? 160 : least))
 across = across < 1 ? 1 : across > 3 ? 3 : across
 across = across > panels ? panels : across
@@ -18,7 +18,7 @@ plot_height = plot_width < 260 ? 0.7 * plot_width + 50 : 220
 array label[panels]
 tallest = 1
 do for [p = 1:panels] {
-    stats file index 1 every ::p - 1::p - 1 using (label[p] = strcol(2), 0) nooutput
+    stats file index 1 every ::p - 1::p - 1 using (label[p] = plain(strcol(2)), 0) nooutput
     label[p] = wrap(label[p], room(plot_width + 16, 12))
     tallest = lines(label[p]) > tallest ? lines(label[p]) : tallest
 }
@@ -41,6 +41,9 @@ if (plot_width < 34 * bars) { set xtics rotate by 60 right }
 set border 3 lc rgb "#444444"
 set tics nomirror
 set grid ytics lt 1 lc rgb "#e4e4e4" lw 0.6
+swatches = 1 # from top to bottom, as the parts lie in a bar
+key_rgb(k) = shade[6 - k]
+unset key
 
 do for [picture in pictures] {
     eval terminal(picture)
@@ -49,6 +52,9 @@ do for [picture in pictures] {
     @header
     set label 99 say("Threshold T") at screen (left + (width - left - right - 20.0) / 2) / width, screen (key_height + 12) / height center noenhanced
     do for [p = 1:panels] {
+        if (p == 1) { @show_legend
+        } else { @bare
+        }
         x = (p - 1) % across
         y = (p - 1) / across
         top = head + above + y * (above + plot_height + foot)
@@ -57,19 +63,12 @@ do for [picture in pictures] {
         set tmargin at screen 1 - (top + 0.0) / height
         set bmargin at screen 1 - (top + plot_height + 0.0) / height
         do for [i = 1:tallest] {
-            set label 3 + i i <= lines(label[p]) ? text(line(label[p], i)) : "" at graph 0.5, screen 1 - (top - above + 17.0 * i - 5) / height \
+            set label 3 + i i <= lines(label[p]) ? put(line(label[p], i)) : "" at graph 0.5, screen 1 - (top - above + 17.0 * i - 5) / height \
                 center font font(12) noenhanced
         }
-        if (x == 0) { set ylabel say("Images (%)") offset 0.8, 0; set format y "%g" } else { unset ylabel; set format y "" }
-        if (p == 1) { @show_legend
-        } else { unset key }
-        if (p == 2) {
-            @hide_header
-            unset label 99
-        }
-        # the whole first, then what lies in front of it; the legend from top to bottom, as the parts lie in a bar
-        plot for [k = 5:1:-1] file index 1 + p using 1:(upto(k)):xtic(2) with boxes lc rgb shade[k] notitle, \
-             for [k = 1:key_lines] keyentry with boxes lc rgb ink(k, shade[6 - of(k)]) title text(key_text[k])
+        if (x == 0) { set ylabel say("Images (%)"); set format y "%g" } else { unset ylabel; set format y "" }
+        # the whole first, then what lies in front of it
+        plot for [k = 5:1:-1] file index 1 + p using 1:(upto(k)):xtic(2) with boxes lc rgb shade[k]
     }
     unset multiplot
     unset output

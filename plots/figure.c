@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* An empty text: a line without anything would end a block of the data file. */
+#define NOTHING "\"\""
+
 enum { TITLE_MAX = 160, FIXED_MAX = 240, LISTED_MAX = 40 };
 
 int pg_figure_find(const char *name, const pg_figure **out)
@@ -99,6 +102,8 @@ size_t pg_figure_label(pg_figure_data *parts, const char *label, size_t max, pg_
         pg_buf_puts(&renamed, comma != NULL ? ", " : "");
     }
     size_t n = pg_figure_text_cut(renamed.data, max, out);
+    if (renamed.size == 0)
+        pg_buf_puts(out, NOTHING);
     out->failed |= text.failed || renamed.failed;
     pg_buf_release(&text);
     pg_buf_release(&renamed);

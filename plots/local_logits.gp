@@ -1,6 +1,6 @@
 # Figure local-logits: share of local vectors (percent, logarithmic) by their largest logit, clean and attacked.
 # Data file: block 0 title and subtitle, 1 clean, 2 attacked: left edge of a bin, percent, count.
-width = given ? given : 720
+width = given > 0 ? given : 720
 entries = 2
 entry[1] = renamed("clean", 1)
 entry[2] = renamed("under attack", 1)
@@ -21,6 +21,12 @@ set grid ytics lt 1 lc rgb "#dddddd" lw 0.6
 y(v) = v > floor_ ? v : floor_
 array tint[2] = [0x0072b2, 0xa63c00]
 array dashed[2] = [1, 2]
+key_pt(k) = 0
+key_rgb(k) = tint[k]
+key_lw(k) = 2
+key_dt(k) = dashed[k]
+key_ps(k) = 1
+unset key
 
 do for [picture in pictures] {
     eval terminal(picture)
@@ -29,8 +35,7 @@ do for [picture in pictures] {
     set xlabel say("Largest logit of a local vector")
     set ylabel say("Local vectors (%)")
     @show_legend
-    plot file index 1 using 1:(y($2)) with steps lw 2.4 lc rgb tint[1] dt dashed[1] notitle, \
-         file index 2 using 1:(y($2)) with steps lw 2 lc rgb tint[2] dt dashed[2] notitle, \
-         for [k = 1:key_lines] keyentry with lines lw 2 dt dashed[of(k)] lc rgb ink(k, tint[of(k)]) title text(key_text[k])
+    plot file index 1 using 1:(y($2)) with steps lw 2.4 lc rgb tint[1] dt dashed[1], \
+         file index 2 using 1:(y($2)) with steps lw 2 lc rgb tint[2] dt dashed[2]
     unset output
 }

@@ -3,7 +3,7 @@
 # box: first and last column and row that a panel shows. Colours: ColorBrewer Blues.
 left = 56
 bar = 74
-width = given ? given : left + bar + 270 * (panels < 2 ? 2 : panels < 3 ? panels : 3)
+width = given > 0 ? given : left + bar + 270 * (panels < 2 ? 2 : panels < 3 ? panels : 3)
 across = floor((width - left - bar) / 190)
 across = across < 1 ? 1 : across > 3 ? 3 : across
 across = across > panels ? panels : across
@@ -16,7 +16,7 @@ array small[panels]
 array smaller[panels]
 above = 0
 do for [p = 1:panels] {
-    stats file index 1 every ::p - 1::p - 1 using (label[p] = strcol(2), small[p] = strcol(3), smaller[p] = strcol(4), 0) nooutput
+    stats file index 1 every ::p - 1::p - 1 using (label[p] = plain(strcol(2)), small[p] = strcol(3), smaller[p] = strcol(4), 0) nooutput
     label[p] = wrap(label[p], room(each - 8, 12))
     small[p] = wrap(small[p], room(each - 8, paper ? 12 : 10)) . "\n" . wrap(smaller[p], room(each - 8, paper ? 12 : 10))
     above = lines(label[p]) + lines(small[p]) > above ? lines(label[p]) + lines(small[p]) : above
@@ -38,15 +38,17 @@ do for [picture in pictures] {
     set multiplot
     @header
     do for [p = 1:panels] {
+        if (p > 1) { @bare
+        }
         x = (p - 1) % across
         y = (p - 1) / across
         middle = left + (x + 0.5) * each
         top = head + y * (above + plot_height + foot)
         do for [i = 1:7] {
             shown = i <= lines(label[p]) ? line(label[p], i) : ""
-            set label 200 + i text(shown) at screen middle / width, screen 1 - (top + 17.0 * i - 3) / height center font font(12) noenhanced
+            set label 200 + i put(shown) at screen middle / width, screen 1 - (top + 17.0 * i - 3) / height center font font(12) noenhanced
             shown = i <= lines(small[p]) ? line(small[p], i) : ""
-            set label 220 + i text(shown) at screen middle / width, screen 1 - (top + 17.0 * (lines(label[p]) + i) - 3) / height center \
+            set label 220 + i put(shown) at screen middle / width, screen 1 - (top + 17.0 * (lines(label[p]) + i) - 3) / height center \
                 font font(10) textcolor rgb pale noenhanced
         }
         columns = box[4 * p - 2] - box[4 * p - 3]
@@ -63,8 +65,6 @@ do for [picture in pictures] {
                 size screen 12.0 / width, screen plot_height / (height + 0.0)
         } else {
             unset colorbox
-        }
-        if (p == 2) { @hide_header
         }
         set xlabel say("Column (px)") offset 0, 0.4 font font(10) textcolor rgb pale
         if (x == 0) { set ylabel say("Row (px)") font font(10) textcolor rgb pale } else { unset ylabel }

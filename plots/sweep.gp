@@ -6,7 +6,7 @@ array heading[4] = ["clean", "certified", "certified as published (no proof)", "
 
 left = 62
 right = 14
-width = given ? given : left + right + (panels < 2 ? 2 : panels) * 290
+width = given > 0 ? given : left + right + (panels < 2 ? 2 : panels) * 290
 across = floor((width - left - right) / 150)
 across = across < 1 ? 1 : across > panels ? panels : across
 across = across == 3 && panels == 4 ? 2 : across
@@ -25,12 +25,12 @@ above = 8 + 17 * tallest
 entries = 0
 do for [r = 1:rows] {
     called = ""
-    stats file index r every ::0::0 using (called = strcol(1), 0) nooutput
+    stats file index r every ::0::0 using (called = plain(strcol(1)), 0) nooutput
     if (rows > 1 || called ne "") { entries = entries + 1; entry[entries] = called }
 }
 @legend
 axis_lines = wrap(renamed(axis, 1), room(width - 24, 12))
-foot = 30 + 17 * lines(axis_lines) + key_height
+foot = 36 + 17 * lines(axis_lines) + key_height
 body = downwards * (above + plot_height) + (downwards - 1) * 26 + foot
 @header
 
@@ -44,7 +44,7 @@ if (logarithmic) { set logscale x }
 set yrange [-0.03 * high:1.03 * high]
 set ytics high > 50 ? 20 : high > 20 ? 10 : 5
 # The numbers that there is room for, the last one among them.
-at(k) = logarithmic ? log(tic[k] / lo) / log(1.0 * hi / lo) : (tic[k] - lo) / span
+at(k) = logarithmic ? log(tic[k] / lo) / log(1.0 * hi / lo) : 1.0 * (tic[k] - lo) / span
 apart(i, k) = (at(k) - at(i)) * plot_width / 1.14 - long(strlen(tic_name[i]) + strlen(tic_name[k])) / 2 >= 4
 set xtics (tic_name[1] tic[1])
 last = 1
@@ -58,7 +58,12 @@ if (last < tics) { set xtics add (tic_name[tics] tic[tics]) }
 set border 3 lc rgb "#444444"
 set tics nomirror
 set grid lt 1 lc rgb "#e4e4e4" lw 0.6
-set bars 0.4
+key_pt(k) = mark(k)
+key_rgb(k) = hue(k)
+key_lw(k) = stroke(k, rows)
+key_dt(k) = dash(k)
+key_ps(k) = 0.8
+unset key
 
 do for [picture in pictures] {
     eval terminal(picture)
@@ -66,10 +71,13 @@ do for [picture in pictures] {
     set multiplot
     @header
     do for [i = 1:lines(axis_lines)] {
-        set label 90 + i text(line(axis_lines, i)) at screen (left + (width - left - right - 20.0) / 2) / width, \
-            screen (foot - 23.0 - 17 * i) / height center noenhanced
+        set label 90 + i put(line(axis_lines, i)) at screen (left + (width - left - right - 20.0) / 2) / width, \
+            screen (foot - 20.0 - 17 * i) / height center noenhanced
     }
     do for [p = 1:panels] {
+        if (p == 1) { @show_legend
+        } else { @bare
+        }
         x = (p - 1) % across
         y = (p - 1) / across
         top = head + above + y * (above + plot_height + 26)
@@ -78,22 +86,14 @@ do for [picture in pictures] {
         set tmargin at screen 1 - (top + 0.0) / height
         set bmargin at screen 1 - (top + plot_height + 0.0) / height
         do for [i = 1:tallest] {
-            set label 3 + i i <= lines(heading_lines[p]) ? text(line(heading_lines[p], i)) : "" \
+            set label 3 + i i <= lines(heading_lines[p]) ? put(line(heading_lines[p], i)) : "" \
                 at screen (left + x * each + plot_width / 2) / width, screen 1 - (top - above + 17.0 * i - 5) / height center font font(12) noenhanced
         }
-        if (x == 0) { set ylabel say("Accuracy (%)") offset 0.8, 0; set format y "%g" } else { unset ylabel; set format y "" }
-        if (p == 1) { @show_legend
-        } else { unset key }
-        if (p == 2) {
-            @hide_header
-            do for [i = 1:lines(axis_lines)] { unset label 90 + i }
-        }
-        plot for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):2 with lines lw (rows > 1 && r == 1 ? 2.4 : 1.6) \
-                 dt dash(r) lc rgb hue(r) notitle, \
-             for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):2:3:4 with yerrorbars pt mark(r) ps ps(0.8) \
-                 lw 1.2 lc rgb hue(r) notitle, \
-             for [k = 1:key_lines] keyentry with linespoints pt mark(of(k)) ps ps(0.8) lw 1.6 \
-                 dt dash(of(k)) lc rgb ink(k, hue(of(k))) title text(key_text[k])
+        if (x == 0) { set ylabel say("Accuracy (%)"); set format y "%g" } else { unset ylabel; set format y "" }
+        plot for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):2 with lines lw stroke(r, rows) \
+                 dt dash(r) lc rgb hue(r), \
+             for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):3:(0):($4 - $3) with vectors nohead lw 1.2 lc rgb hue(r), \
+             for [r = 1:rows] file index 1 + (p - 1) * rows + r - 1 using (beside_others($1, r)):2 with points pt mark(r) ps ps(0.8) lc rgb hue(r)
     }
     unset multiplot
     unset output

@@ -3,12 +3,12 @@
 array shade[3] = [0x56b4e9, 0x0072b2, 0xd55e00]
 array shape[3] = [9, 7, 5]
 array part[3] = ["reading", "network", "certificates"]
-width = given ? given : 760
+width = given > 0 ? given : 760
 array label[bars]
 array small[bars]
 tallest = 0
 do for [b = 1:bars] {
-    stats file index 1 every ::b - 1::b - 1 using (label[b] = strcol(2), small[b] = strcol(3), 0) nooutput
+    stats file index 1 every ::b - 1::b - 1 using (label[b] = plain(strcol(2)), small[b] = strcol(3), 0) nooutput
     label[b] = wrap(label[b], room(width - 40, 12))
     small[b] = wrap(small[b], room(width - 40, 12))
     tallest = lines(label[b]) + lines(small[b]) > tallest ? lines(label[b]) + lines(small[b]) : tallest
@@ -16,7 +16,7 @@ do for [b = 1:bars] {
 pitch = 17.0 * tallest + 3 * 19 + 12
 body = bars * pitch + 62
 @header
-set lmargin at screen 18.0 / width
+set lmargin at screen 26.0 / width
 set rmargin at screen 1 - 20.0 / width
 set tmargin at screen 1 - (head + 0.0) / height
 set bmargin at screen 54.0 / height
@@ -39,10 +39,10 @@ do for [picture in pictures] {
     set xlabel say("Time per image (ms)")
     do for [b = 1:bars] {
         do for [i = 1:lines(label[b])] {
-            set label 200 + 20 * b + i text(line(label[b], i)) at graph 0, first b - 0.5 + (17.0 * i - 5) / pitch left noenhanced
+            set label 200 + 20 * b + i put(line(label[b], i)) at graph 0, first b - 0.5 + (17.0 * i - 5) / pitch left noenhanced
         }
         do for [i = 1:lines(small[b])] {
-            set label 210 + 20 * b + i text(line(small[b], i)) at graph 0, first b - 0.5 + (17.0 * (lines(label[b]) + i) - 5) / pitch left \
+            set label 210 + 20 * b + i put(line(small[b], i)) at graph 0, first b - 0.5 + (17.0 * (lines(label[b]) + i) - 5) / pitch left \
                 font font(10) textcolor rgb pale noenhanced
         }
     }

@@ -109,6 +109,17 @@ static int check_fields(const pg_plan *plan, const char *key)
     return PG_OK;
 }
 
+/* One value in all cells, those without the key among them. */
+static bool key_is_fixed(const pg_plan *plan, const char *key)
+{
+    char rooms[2][DERIVED_MAX];
+    size_t n = pg_plan_count(plan) + pg_plan_likes(plan);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(value_of(cell_or_like(plan, 0), key, rooms[0]), value_of(cell_or_like(plan, i), key, rooms[1])) != 0)
+            return false;
+    return n > 0;
+}
+
 /* Every key must exist in some cell; otherwise the nearest of those that the matrix lets vary is offered. */
 static int check_keys(const pg_plan *plan, const char *option, const char *figure, const keys *list)
 {
@@ -193,7 +204,7 @@ static int make_label(const pg_plan *plan, const pg_cell *cell, const keys *name
         const char *key = others->text[i], *dot = strrchr(key, '.');
         if (value_of(cell, key, (char[DERIVED_MAX]){0})[0] == '\0')
             continue;
-        pg_buf_puts(&label, "\n");
+        pg_buf_puts(&label, label.size > 0 ? "\n" : "");
         if (strcmp(key, "weights") != 0 && strcmp(key, "dataset") != 0 && strcmp(key, family_key) != 0)
             pg_buf_printf(&label, "%s=", dot != NULL ? dot + 1 : key);
         add_value(plan, cell, key, &label);
@@ -465,6 +476,37 @@ static int choose_keys(const pg_plan *plan, const pg_layout_request *request, ke
     return code;
 }
 
+/* Keys of one side that do not vary leave the labels; what they are goes to `fixed`. */
+static void drop_fixed(const pg_plan *plan, keys *side, pg_buf *fixed)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < side->n; i++) {
+        if (!key_is_fixed(plan, side->text[i])) {
+            memmove(side->text[kept++], side->text[i], KEY_MAX);
+            continue;
+        }
+        if (strcmp(side->text[i], "dataset") == 0 || strcmp(side->text[i], "weights") == 0) /* the title has them */
+            continue;
+        pg_buf_printf(fixed, "%s%s ", fixed->size > 0 ? ", " : "", side->text[i]);
+        add_value(plan, pg_plan_at(plan, 0), side->text[i], fixed);
+    }
+    side->n = kept;
+}
+
+/* Labels lose what does not vary, and `fixed` says what that is, with all other settings that are not at their default. */
+static int fix(const pg_plan *plan, const pg_layout_request *request, keys sides[3], pg_layout *out)
+{
+    pg_buf fixed = PG_BUF_EMPTY;
+    if (!request->varying)
+        return PG_OK;
+    drop_fixed(plan, &sides[0], &fixed);
+    if (request->figure == NULL) /* a figure's own columns are numbers */
+        drop_fixed(plan, &sides[1], &fixed);
+    pg_layout_fixed(plan, &fixed);
+    out->fixed = pg_buf_take(&fixed);
+    return out->fixed ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for what is fixed");
+}
+
 static int join_keys(const keys *list, char **out)
 {
     pg_buf text = PG_BUF_EMPTY;
@@ -510,6 +552,8 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
     const pg_plan *plan = request->plan != NULL ? request->plan : opened;
     if (code == PG_OK)
         code = choose_keys(plan, request, sides);
+    if (code == PG_OK)
+        code = fix(plan, request, sides, out);
     for (int i = 0; code == PG_OK && i < 2; i++)
         code = join_keys(&sides[i], &out->heads[i]);
     if (code == PG_OK)
@@ -519,6 +563,7 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
     out->table.paper = request->paper;
     out->table.best = request->best;
     out->table.title = out->title;
+    out->table.fixed = out->fixed;
     out->table.row_key = out->heads[0];
     out->table.column_key = out->heads[1];
     out->table.entries = out->entries;
@@ -535,6 +580,7 @@ void pg_layout_release(pg_layout *layout)
         pg_layout_release_entry(&layout->entries[i]);
     free(layout->entries);
     free(layout->title);
+    free(layout->fixed);
     free(layout->heads[0]);
     free(layout->heads[1]);
     pg_layout_more_release(layout);

@@ -19,7 +19,8 @@ typedef struct pg_layout_request {
     const char *paper;       /* the publication's table that stands beside; NULL: none */
     bool best;
     bool each_seed; /* cells that differ in the seed alone are entries of their own, as where rows or cols name it */
-    bool likes;     /* rows that are written otherwise and resolve to a cell which is there stay, beside it */
+    bool varying; /* settings that do not vary are no part of labels: the table's `fixed` names them */
+    bool likes;   /* rows that are written otherwise and resolve to a cell which is there stay, beside it */
 } pg_layout_request;
 
 /* Options that commands share, for a pg_layout_request at an offset of the request. */
@@ -45,8 +46,8 @@ typedef struct pg_layout {
     pg_table table; /* ready to print; its strings belong to the layout */
     pg_table_entry *entries;
     const pg_metric *metrics[PG_LAYOUT_METRICS];
-    char *title, *heads[2];     /* heads of rows and columns: their keys, comma-separated */
-    pg_table_network *networks; /* owned, as their strings and lists */
+    char *title, *fixed, *heads[2]; /* heads of rows and columns: their keys, comma-separated */
+    pg_table_network *networks;     /* owned, as their strings and lists */
     pg_table_time *times;
 } pg_layout;
 
@@ -75,6 +76,10 @@ int pg_layout_networks(const pg_context *context, const pg_plan *plan, unsigned 
 /* The times of the tasks that ran without an attack and without the feature cache. */
 int pg_layout_times(pg_store *store, const pg_plan *plan, pg_layout *out) PG_MUST_USE;
 void pg_layout_more_release(pg_layout *layout);
+/* Appends "attack lavan, steps=20, feature=confidence": options and keys that have one value in all cells that have them,
+ * another one than they would have if nobody had set them; an option with its module's name where other modules have another
+ * value of it. */
+void pg_layout_fixed(const pg_plan *plan, pg_buf *out);
 /* Appends a weights file's name as tables show it: its stem, unless another file of the matrix has the same one. */
 void pg_layout_weights(const pg_plan *plan, const char *path, pg_buf *out);
 

@@ -1,4 +1,5 @@
-/* What figures show besides counts: the training of networks and their maps of gradients, measured times. See layout.h. */
+/* What figures show besides counts: settings that are fixed, the training of networks and their maps of gradients, measured
+ * times. See layout.h. */
 #include "db/store.h"
 #include "harness/base/memory.h"
 #include "harness/base/safetensors.h"
@@ -8,10 +9,129 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAP_IMAGES = 64 };
+
+/* ---- Fixed settings ---- */
+
+/* An option of a module over all cells that have it. */
+typedef struct setting {
+    const pg_module *module;
+    const pg_option *row;
+    pg_buf value; /* of the first cell */
+    bool varies, set;
+} setting;
+
+typedef struct settings {
+    setting *items;
+    size_t n;
+    bool failed;
+} settings;
+
+/* Whether the value differs from the one that the option has where nobody sets it. */
+static bool is_set(const pg_module *module, const pg_option *row, const void *config, const char *value)
+{
+    _Alignas(max_align_t) char copy[PG_CONFIG_MAX];
+    pg_buf text = PG_BUF_EMPTY;
+    memcpy(copy, config, module->config_size);
+    bool set = pg_options_set(module->options, copy, module->name, row->name, row->fallback) != PG_OK ||
+               (module->normalize != NULL && module->normalize(copy) != PG_OK);
+    if (!set)
+        pg_option_format(row, copy, &text);
+    set |= strcmp(text.data, value) != 0;
+    pg_buf_release(&text);
+    return set;
+}
+
+static void add_option(settings *s, const pg_module *module, const pg_option *row, const void *config)
+{
+    pg_buf value = PG_BUF_EMPTY;
+    pg_option_format(row, config, &value);
+    setting *known = NULL;
+    for (size_t i = 0; i < s->n && known == NULL; i++)
+        known = s->items[i].row == row ? &s->items[i] : NULL;
+    if (known != NULL) {
+        known->varies |= strcmp(known->value.data, value.data) != 0;
+        pg_buf_release(&value);
+        return;
+    }
+    setting *items = realloc(s->items, (s->n + 1) * sizeof *items);
+    if (items == NULL) {
+        s->failed = true;
+        pg_buf_release(&value);
+        return;
+    }
+    s->items = items;
+    s->items[s->n++] = (setting){.module = module, .row = row, .value = value, .set = is_set(module, row, config, value.data)};
+}
+
+static void add_module(settings *s, const pg_module *module, const void *config)
+{
+    for (const pg_option *row = module->options; row->name != NULL; row++)
+        if (!row->recorded_only)
+            add_option(s, module, row, config);
+}
+
+/* Another module of the matrix has this option with another value: the first one's name stands with it. */
+static bool is_contested(const settings *s, const setting *one)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->items[i].row->name, one->row->name) == 0 &&
+            (s->items[i].varies || strcmp(s->items[i].value.data, one->value.data) != 0))
+            return true;
+    return false;
+}
+
+static bool is_told(const settings *s, const setting *one)
+{
+    for (const setting *before = s->items; before < one; before++)
+        if (strcmp(before->row->name, one->row->name) == 0)
+            return true;
+    return false;
+}
+
+/* Keys of the matrix that are no options, with their defaults. */
+static void add_key(const pg_plan *plan, const char *key, const char *fallback, pg_buf *out)
+{
+    const char *value = pg_cell_value(pg_plan_at(plan, 0), key);
+    for (size_t i = 1; i < pg_plan_count(plan); i++)
+        if (strcmp(pg_cell_value(pg_plan_at(plan, i), key), value) != 0)
+            return;
+    if (value[0] != '\0' && strcmp(value, fallback) != 0)
+        pg_buf_printf(out, "%s%s %s", out->size > 0 ? ", " : "", key, value);
+}
+
+void pg_layout_fixed(const pg_plan *plan, pg_buf *out)
+{
+    settings s = {0};
+    if (pg_plan_count(plan) == 0)
+        return;
+    add_key(plan, "attack", "none", out);
+    add_key(plan, "delta", "place", out);
+    add_key(plan, "dtype", "fp32", out);
+    add_key(plan, "patch-space", "image", out);
+    for (size_t i = 0; i < pg_plan_count(plan); i++) {
+        const pg_cell *cell = pg_plan_at(plan, i);
+        add_module(&s, &cell->defense->module, cell->config);
+        if (cell->forward->attack != NULL)
+            add_module(&s, &cell->forward->attack->module, cell->forward->attack_config);
+    }
+    for (size_t i = 0; i < s.n; i++) {
+        const setting *one = &s.items[i];
+        bool contested = is_contested(&s, one);
+        if (!one->varies && one->set && (contested || !is_told(&s, one)))
+            pg_buf_printf(out, "%s%s%s%s=%s", out->size > 0 ? ", " : "", contested ? one->module->name : "",
+                          contested ? "." : "", one->row->name, one->value.data);
+        s.failed |= one->value.failed;
+    }
+    out->failed |= s.failed;
+    for (size_t i = 0; i < s.n; i++)
+        pg_buf_release(&s.items[i].value);
+    free(s.items);
+}
 
 /* ---- Networks ---- */
 

@@ -44,6 +44,7 @@ static int draw_matrix(pg_report_work *work, const void *of, const pg_figure *fi
     pg_layout layout;
     request.reads = figure->reads;
     request.likes = figure->columns == NULL && figure->reads == 0; /* names beside each other, no numbers */
+    request.varying = true;
     if (figure->columns != NULL) {
         request.cols = figure->columns;
         request.figure = figure->name;
