@@ -2,7 +2,7 @@
 # Block 0 of the data file: title, note and perhaps an axis; then the words that the user renames, old and new, one a line.
 # Colours: Okabe and Ito, with a shape and a dash each, so that grey tells them apart as well. Text in the data is never enhanced and
 # never code; `put` escapes it for LaTeX.
-# Lengths are in units of 1/12 of the text's height: pixels of a screen, where it is 12 pixels high; times `scale` on paper. `given`: the
+# Lengths are in units of 1/12 of the text's height: pixels of a screen, where it is 12 pixels high; times `zoom` on paper. `given`: the
 # width that the user asks for, 0: as the contents like.
 if (!exists("beside")) beside = "" # the folder that data and pictures are in, while the program draws
 file = beside . name . ".tsv"
@@ -37,9 +37,9 @@ hue(r) = colour[(r - 1) % 6 + 1]
 mark(r) = filled[(r - 1) % 6 + 1]
 dash(r) = r
 stroke(r, series) = r == 1 && series > 1 ? 2.6 : 1.6
-ps(size) = size * scale * (vector ? 0.75 : 1) # the points of an SVG are larger
+ps(size) = size * zoom * (vector ? 0.75 : 1) # the points of an SVG are larger
 # On paper all text is of one size and more.
-font(size) = sprintf(",%.4g", (paper && size < 12 ? 12 : size) * scale)
+font(size) = sprintf(",%.4g", (paper && size < 12 ? 12 : size) * zoom)
 
 # ---- Text
 latex = 0
@@ -65,20 +65,20 @@ room(units, size) = floor(units / (0.633 * size)) > 8 ? floor(units / (0.633 * s
 pictures = tex ? "svg png pdf tex" : "svg png pdf"
 dots = paper ? 4 : 2 # of the PNG for each pixel of the SVG, as long as gnuplot has memory for them
 # What each terminal makes of a font of 12, a line of 1 and a point of 1 differs: the factors below make pixels of all of them.
-inches(length) = floor(length * scale * 0.75 + 0.5) / 72.0 + 1e-5 # whole points, as gnuplot makes them
-finest(height) = height * scale * dots > 32000 ? 32000 / (height * scale) : dots
+inches(length) = floor(length * zoom * 0.75 + 0.5) / 72.0 + 1e-5 # whole points, as gnuplot makes them
+finest(height) = height * zoom * dots > 32000 ? 32000 / (height * zoom) : dots
 vector = 0
 terminal(picture) = (vector = picture eq "svg", latex = picture eq "tex") \
     ? sprintf("set terminal cairolatex pdf size %.6f in, %.6f in font '%s%s' fontscale 0.5625 linewidth %g pointscale 0.75 header '\\fontsize{%.4g}{%.4g}\\selectfont'", \
-              inches(width), inches(height), font_name, font(12), 1.5 * scale, 9 * scale, 10.8 * scale) \
+              inches(width), inches(height), font_name, font(12), 1.5 * zoom, 9 * zoom, 10.8 * zoom) \
     : vector \
     ? sprintf("set terminal svg standalone size %.2f, %.2f font '%s%s' linewidth %g background '#ffffff'", \
-              width * scale, height * scale, font_name, font(12), scale) \
+              width * zoom, height * zoom, font_name, font(12), zoom) \
     : picture eq "png" \
-    ? sprintf("set terminal pngcairo size %d, %d font '%s%s' fontscale %g linewidth %g pointscale %g", finest(height) * width * scale, \
-              finest(height) * height * scale, font_name, font(12), 0.75 * finest(height), finest(height) * scale, finest(height)) \
+    ? sprintf("set terminal pngcairo size %d, %d font '%s%s' fontscale %g linewidth %g pointscale %g", finest(height) * width * zoom, \
+              finest(height) * height * zoom, font_name, font(12), 0.75 * finest(height), finest(height) * zoom, finest(height)) \
     : sprintf("set terminal pdfcairo size %.6f in, %.6f in font '%s%s' fontscale 0.5625 linewidth %g pointscale 0.75", inches(width), \
-              inches(height), font_name, font(12), 1.5 * scale)
+              inches(height), font_name, font(12), 1.5 * zoom)
 output(picture) = beside . name . (picture eq "tex" ? "-tex.tex" : "." . picture)
 
 # ---- Title and note, above `body` units of a picture of `width`: sets `head` and `height` and draws both. In a multiplot the first panel

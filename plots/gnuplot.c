@@ -361,7 +361,7 @@ static void write_style(const pg_figure_data *parts, pg_buf *out)
            width_mm = style->width_mm > 0 ? style->width_mm
                       : style->paper      ? 85
                                           : 0;
-    pg_buf_printf(out, "paper = %d\ntitled = %d\ntex = %d\nscale = %.9g\ngiven = %.9g\nfont_name = \"%s\"\nrenames = %zu\n",
+    pg_buf_printf(out, "paper = %d\ntitled = %d\ntex = %d\nzoom = %.9g\ngiven = %.9g\nfont_name = \"%s\"\nrenames = %zu\n",
                   style->paper, !style->untitled, style->tex, scale, width_mm / 25.4 * 96 / scale,
                   style->font[0] != '\0' ? style->font : "DejaVu Sans", parts->renames);
 }

@@ -29,7 +29,8 @@ set palette defined (0 "#f7fbff", 0.25 "#c6dbef", 0.5 "#6baed6", 0.75 "#2171b5",
 set cbrange [0:1]
 set cbtics 0.25
 set border 15 back lc rgb "#bbbbbb" # behind the frame of a field that ends with the image
-set tics out nomirror scale 0.5 font font(10) textcolor rgb pale
+small_font = font(10)
+set tics out nomirror scale 0.5 font small_font textcolor rgb pale
 unset key
 
 do for [picture in pictures] {

@@ -58,10 +58,10 @@ static void write_line(size_t panel, const point *points, size_t n, double *high
 {
     size_t written = 0;
     for (size_t i = 0; i < n; i++) {
-        int64_t count = count_of(panel, points[i].entry);
-        if (count < 0)
+        const pg_metric *metric = NULL;
+        if (count_of(panel, points[i].entry) < 0 || pg_metric_find(panels[panel], &metric) != PG_OK)
             continue;
-        pg_interval share = pg_wilson(count, points[i].entry->n);
+        pg_interval share = pg_table_share(metric, points[i].entry);
         pg_buf_printf(out, "%.9g\t%.4f\t%.4f\t%.4f\t%lld\n", points[i].x, 100 * share.value, 100 * share.lo, 100 * share.hi,
                       (long long)points[i].entry->n);
         *high = fmax(*high, 100 * share.hi);

@@ -96,7 +96,7 @@ static void write_ranges(const pg_table *table, pg_buf *out)
 
 /* The cells with results of rows that certify something in some column; of these also the cells that certify nothing. *new*,
  * free(). */
-static int keep_shown(const pg_table *table, pg_table_entry **out, size_t *n)
+static int select_rows(const pg_table *table, pg_table_entry **out, size_t *n)
 {
     const char **rows = NULL;
     size_t n_rows = 0;
@@ -164,7 +164,7 @@ static int write(const pg_table *all, pg_figure_data *out)
     pg_table some = *all, *table = &some;
     pg_table_entry *kept = NULL;
     some.n_entries = 0;
-    int code = keep_shown(all, &kept, &some.n_entries);
+    int code = select_rows(all, &kept, &some.n_entries);
     some.entries = kept;
     if (code == PG_OK)
         code = pg_table_sort(table, &sorted);

@@ -18,7 +18,7 @@ plot_height = plot_width < 260 ? 0.8 * plot_width + 40 : 260
 array crosses[3] = [2, 1, 3]
 shade(r) = colour[(r - 1 + 2 * ((r - 1) / 6)) % 6 + 1]
 shape(r, proof) = proof && r > 6 && r < 10 ? crosses[r - 6] : proof ? filled[(r - 1) % 6 + 1] : open[(r - 1) % 6 + 1]
-size(r) = ps(r > 12 ? 0.6 : r > 9 ? 0.85 : 1.15)
+size(r) = r > 12 ? 0.6 : r > 9 ? 0.85 : 1.15
 # equal points stand beside the first one, towards the middle
 beside_equals(x, place) = x + place * 0.03 * (hi - lo) * (2 * x > lo + hi ? -1 : 1)
 point(p, r) = 2 + panels + (p - 1) * rows + r - 1
@@ -56,7 +56,7 @@ key_pt(k) = k <= named ? shape(k, proof[k]) : k == front ? 0 : 6
 key_rgb(k) = k <= named ? shade(k) : 0x333333
 key_lw(k) = k == front ? 1.6 : 0
 key_dt(k) = 2
-key_ps(k) = k <= named ? size(k) / scale : 1
+key_ps(k) = k <= named ? size(k) : 1
 unset key
 
 do for [picture in pictures] {
@@ -81,8 +81,8 @@ do for [picture in pictures] {
         plot for [r = 1:rows] file index point(p, r) using 2:4:($3 - $2):(0) with vectors nohead lw 0.9 lc rgb "#aaaaaa", \
              for [r = 1:rows] file index point(p, r) using 1:5:(0):($6 - $5) with vectors nohead lw 0.9 lc rgb "#aaaaaa", \
              file index 1 + p using 1:2 with lines lw 1.6 dt 2 lc rgb "#333333", \
-             for [r = 1:rows] file index point(p, r) using (beside_equals($1, $8)):($7 == 1 ? $4 : NaN) with points pt shape(r, 1) ps size(r) lw 1.4 lc rgb shade(r), \
-             for [r = 1:rows] file index point(p, r) using (beside_equals($1, $8)):($7 == 0 ? $4 : NaN) with points pt shape(r, 0) ps size(r) lw 1.4 lc rgb shade(r)
+             for [r = 1:rows] file index point(p, r) using (beside_equals($1, $8)):($7 == 1 ? $4 : NaN) with points pt shape(r, 1) ps ps(size(r)) lw 1.4 lc rgb shade(r), \
+             for [r = 1:rows] file index point(p, r) using (beside_equals($1, $8)):($7 == 0 ? $4 : NaN) with points pt shape(r, 0) ps ps(size(r)) lw 1.4 lc rgb shade(r)
     }
     unset multiplot
     unset output
