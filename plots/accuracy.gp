@@ -17,9 +17,9 @@ step = (0.8 - 0.8 * share) / columns
 shift(c) = share / 2 + (c - (columns + 1) / 2.0) * step
 # The kinds of points in black, then the columns, unless there is only one.
 entries = published ? 3 : 2
-entry[1] = renamed("clean", 1)
-entry[2] = renamed("certified", 1)
-entry[3] = renamed("certified as published (no proof)", 1)
+entry[1] = say("clean")
+entry[2] = say("certified")
+entry[3] = say("certified as published (no proof)")
 kinds = entries
 do for [c = 1:columns] {
     called = ""

@@ -12,9 +12,9 @@ do for [r = 1:rows] { texts = above && lines(wrap(label[r], room(width - 40, 12)
 pitch = 24 + 17 * texts
 lower = 8.5 * texts / pitch
 entries = 3
-entry[1] = renamed("certified", 1)
-entry[2] = renamed("under attack", 1)
-entry[3] = renamed("clean", 1)
+entry[1] = say("certified")
+entry[2] = say("under attack")
+entry[3] = say("clean")
 @legend
 body = (rows < 3 ? 3 : rows) * pitch + 62 + key_height
 @header

@@ -46,8 +46,6 @@ static int write_panels(const pg_table *table, const char **rows, size_t n_rows,
     pg_buf_init(&blocks);
     for (size_t r = 0; r < n_rows; r++) {
         size_t n = bars_of(table, rows[r], bars);
-        if (n == 0)
-            continue;
         panels++;
         most = n > most ? n : most;
         pg_buf_printf(&out->data, "%zu\t", panels);
@@ -83,7 +81,13 @@ static int write(const pg_table *table, pg_figure_data *out)
     size_t n_rows = 0;
     bar *bars = malloc((table->n_entries + 1) * sizeof *bars);
     int code = bars != NULL ? pg_table_labels(table, false, &rows, &n_rows) : pg_fail(PG_ENOMEM, "out of memory");
+    size_t n_all = n_rows;
+    n_rows = 0;
+    for (size_t r = 0; code == PG_OK && r < n_all; r++)
+        if (bars_of(table, rows[r], bars) > 0)
+            rows[n_rows++] = rows[r];
     pg_figure_title(table, "failure-cases", out);
+    pg_figure_share(out, table->row_key, rows, n_rows);
     pg_figure_count(table, has_cases, &out->data);
     pg_buf_puts(&out->data, ", by what becomes of the certificate as published\n\n\n");
     if (code == PG_OK)

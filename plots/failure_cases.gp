@@ -1,6 +1,6 @@
 # Figure failure-cases: a stacked bar for each threshold; colours that stand beside each other differ in lightness as well.
 # Data file: block 0 title and note, 1 label of every panel, 1 + p: position, threshold, five shares (percent), n.
-array part[5] = ["certified as published (no proof)", "case III", "case II", "case I or IV", "wrong without a patch"]
+array part[5] = [say("certified as published (no proof)"), say("case III"), say("case II"), say("case I or IV"), say("wrong without a patch")]
 array shade[5] = [0x0072b2, 0x9ad1f5, 0xe69f00, 0xf7ec7a, 0x222222]
 
 left = 62
@@ -24,7 +24,7 @@ do for [p = 1:panels] {
 }
 above = 8 + 17 * tallest
 entries = 5
-do for [k = 1:5] { entry[k] = renamed(part[6 - k], 1) }
+do for [k = 1:5] { entry[k] = part[6 - k] }
 @legend
 foot = 50
 body = downwards * (above + plot_height + foot) + key_height

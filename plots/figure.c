@@ -110,9 +110,50 @@ size_t pg_figure_label(pg_figure_data *parts, const char *label, size_t max, pg_
     return n;
 }
 
+/* Behind the first n parts of a text. */
+static const char *skip(const char *text, char separator, size_t n)
+{
+    for (; n > 0; n--) {
+        const char *end = strchr(text, separator);
+        text = end != NULL ? end + 1 : text + strlen(text);
+    }
+    return text;
+}
+
+static bool share(const char *const *rows, size_t n, size_t part)
+{
+    const char *first = skip(rows[0], '\n', part);
+    size_t size = strcspn(first, "\n");
+    bool all = size > 0;
+    for (size_t i = 1; all && i < n; i++) {
+        const char *other = skip(rows[i], '\n', part);
+        all = strcspn(other, "\n") == size && memcmp(other, first, size) == 0;
+    }
+    return all;
+}
+
+void pg_figure_share(pg_figure_data *parts, const char *keys, const char *const *rows, size_t n)
+{
+    size_t shared = 0;
+    while (n > 0 && share(rows, n, shared))
+        shared++;
+    if (shared == 0)
+        return;
+    const char *rest = skip(rows[0], '\n', shared);
+    pg_buf text = PG_BUF_EMPTY;
+    pg_buf_add(&text, rows[0], (size_t)(rest - rows[0]) - (rest[0] != '\0'));
+    pg_figure_row(parts, keys, text.data, FIXED_MAX, &parts->data);
+    pg_buf_puts(&parts->data, "; ");
+    parts->data.failed |= text.failed;
+    pg_buf_release(&text);
+    parts->shared = shared;
+}
+
 size_t pg_figure_row(pg_figure_data *parts, const char *keys, const char *label, size_t max, pg_buf *out)
 {
     pg_buf text = PG_BUF_EMPTY;
+    keys = skip(keys, ',', parts->shared);
+    label = skip(label, '\n', parts->shared);
     for (;;) {
         size_t key = strcspn(keys, ","), part = strcspn(label, "\n");
         bool plain = key == 0 || (key == 7 && (memcmp(keys, "defense", 7) == 0 || memcmp(keys, "weights", 7) == 0 ||

@@ -31,6 +31,7 @@ typedef struct pg_figure_data {
     pg_buf prelude;               /* "name = number" lines; numbers only */
     const pg_figure_style *style; /* NULL: as on a screen */
     size_t renames;               /* lines behind the first of the data file: words of the script and what is put for them */
+    size_t shared;                /* parts at the beginning of rows' labels that pg_figure_row leaves out */
     pg_buf seen;                  /* labels before they are renamed, one a line, for messages */
     bool used[PG_FIGURE_LABELS];  /* the style's labels that rename something here */
 } pg_figure_data;
@@ -98,6 +99,9 @@ size_t pg_figure_text_cut(const char *text, size_t max, pg_buf *out);
 size_t pg_figure_label(pg_figure_data *parts, const char *label, size_t max, pg_buf *out);
 /* The label of a row in the same way; keys whose values do not speak for themselves stand before them: "mean", "patch 2". */
 size_t pg_figure_row(pg_figure_data *parts, const char *keys, const char *label, size_t max, pg_buf *out);
+/* Leaves out the parts at the beginning of rows' labels that all n rows of the figure have; "robust-masking; " goes to the note
+ * instead, behind pg_figure_title. */
+void pg_figure_share(pg_figure_data *parts, const char *keys, const char *const *rows, size_t n);
 /* The label of a cell: of its row, and of its column where columns vary. */
 size_t pg_figure_cell(pg_figure_data *parts, const pg_table *table, const pg_table_entry *entry, size_t max, pg_buf *out);
 /* Begins a data file: the title of the table, or `fallback`, a tab, and what is fixed in all cells ("feature=confidence; "). */

@@ -2,8 +2,8 @@
 # Data file: block 0 title and subtitle, 1 clean, 2 attacked: left edge of a bin, percent, count.
 width = given > 0 ? given : 720
 entries = 2
-entry[1] = renamed("clean", 1)
-entry[2] = renamed("under attack", 1)
+entry[1] = say("clean")
+entry[2] = say("under attack")
 @legend
 body = (width < 500 ? 0.6 * width : 320) + 54 + key_height
 @header

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 12, PANELS = 4, ORDER = 10, LABEL_MAX = 120 };
+enum { ROWS_MAX = 12, PANELS = 4, ORDER = 10, LABEL_MAX = 120, AXIS_MAX = 200 };
 
 /* Names of metrics in the order of the panels, whose titles the script has. */
 static const char *const panels[PANELS] = {"clean", "certified", "certified_published", "attacked"};
@@ -177,10 +177,13 @@ int pg_sweep_write(const pg_sweep *sweep, const pg_table *table, pg_figure_data 
     if (code != PG_OK)
         goto out;
     pg_figure_title(table, sweep->figure, out);
+    pg_figure_share(out, table->row_key, c.rows, c.n_rows);
     double high = 1;
     qsort(c.points, c.n_points, sizeof *c.points, by_x);
     pg_figure_count(table, has_results, &out->data);
-    pg_buf_printf(&out->data, "; bars: 95%% Wilson intervals\t%s\n", sweep->axis);
+    pg_buf_puts(&out->data, "; bars: 95% Wilson intervals\t");
+    pg_figure_label(out, sweep->axis, AXIS_MAX, &out->data);
+    pg_buf_puts(&out->data, "\n");
     pg_buf_printf(&out->prelude, "rows = %zu\npanels = %zu\narray kind[%zu] = [", c.n_rows, c.n_panels, c.n_panels);
     for (size_t p = 0; p < c.n_panels; p++) {
         pg_buf_printf(&out->prelude, "%s%zu", p > 0 ? ", " : "", c.used[p] + 1);

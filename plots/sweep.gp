@@ -2,7 +2,7 @@
 # Data file: block 0 title, note and x axis; 1 + (p - 1) * rows + (r - 1): panel p, row r: x, value, lo, hi (percent), n.
 axis = ""
 stats file index 0 every ::0::0 using (axis = strcol(3), 0) nooutput
-array heading[4] = ["clean", "certified", "certified as published (no proof)", "under attack"]
+array heading[4] = [say("clean"), say("certified"), say("certified as published (no proof)"), say("under attack")]
 
 left = 62
 right = 14
@@ -17,7 +17,7 @@ plot_height = plot_width < 260 ? 0.8 * plot_width + 40 : 270
 array heading_lines[4]
 tallest = 1
 do for [p = 1:panels] {
-    heading_lines[p] = wrap(renamed(heading[kind[p]], 1), room(plot_width + 12, 12))
+    heading_lines[p] = wrap(heading[kind[p]], room(plot_width + 12, 12))
     tallest = lines(heading_lines[p]) > tallest ? lines(heading_lines[p]) : tallest
 }
 above = 8 + 17 * tallest
@@ -29,7 +29,7 @@ do for [r = 1:rows] {
     if (rows > 1 || called ne "") { entries = entries + 1; entry[entries] = called }
 }
 @legend
-axis_lines = wrap(renamed(axis, 1), room(width - 24, 12))
+axis_lines = wrap(axis, room(width - 24, 12))
 foot = 36 + 17 * lines(axis_lines) + key_height
 body = downwards * (above + plot_height) + (downwards - 1) * 26 + foot
 @header

@@ -2,7 +2,7 @@
 # Data file: block 0 title and note, 1 position, label, note; 2 position, read, forward, certify (ms), images.
 array shade[3] = [0x56b4e9, 0x0072b2, 0xd55e00]
 array shape[3] = [9, 7, 5]
-array part[3] = ["reading", "network", "certificates"]
+array part[3] = [say("reading"), say("network"), say("certificates")]
 width = given > 0 ? given : 760
 array label[bars]
 array small[bars]
@@ -47,7 +47,7 @@ do for [picture in pictures] {
         }
     }
     plot for [k = 1:3] file index 2 using (column(k + 1) > 0 ? column(k + 1) : NaN):(y($1, k)) with points pt shape[k] ps ps(1.1) lc rgb shade[k], \
-         for [k = 1:3] file index 2 using (column(k + 1) > 0 ? column(k + 1) : lo):(y($1, k)):(sprintf("%.3g  %s", column(k + 1), say(part[k]))) \
+         for [k = 1:3] file index 2 using (column(k + 1) > 0 ? column(k + 1) : lo):(y($1, k)):(sprintf("%.3g  %s", column(k + 1), put(part[k]))) \
              with labels left offset character 1, 0 font font(10) textcolor rgb "#333333" noenhanced
     unset output
 }

@@ -39,8 +39,8 @@ do for [r = 1:rows] {
 }
 named = entries
 front = proofs > 0 ? entries + 1 : 0
-if (front) { entries = entries + 1; entry[entries] = renamed("Pareto front", 1) }
-if (proofs < rows) { entries = entries + 1; entry[entries] = renamed("open: as published (no proof)", 1) }
+if (front) { entries = entries + 1; entry[entries] = say("Pareto front") }
+if (proofs < rows) { entries = entries + 1; entry[entries] = say("open: as published (no proof)") }
 @legend
 foot = 50
 body = downwards * (above + plot_height + foot) + key_height

@@ -254,7 +254,8 @@ static void figures_of_attacks_are_drawn_where_there_are_some(void **state)
     ok("$P plot all " ATTACKED
        " -o $DIR/attacked && cd $DIR/attacked && test -s accuracy.svg && test -s vulnerability.png && cat "
        "success-steps.tsv");
-    expect("mean, patch 8\n1\t");
+    expect("\tdefense mean, patch 8, attack random-search"); /* what does not vary is no part of labels */
+    expect("\n\"\"\n1\t");
     expect("\n3\t"); /* the start and two steps */
     ok("$P --quiet run " ATTACKED " -S random-search.places=2");
     assert_int_equal(run("$P plot vulnerability " ATTACKED " -S random-search.places=2 -o $DIR/places"), 2);
@@ -263,6 +264,39 @@ static void figures_of_attacks_are_drawn_where_there_are_some(void **state)
     expect("left out: figure vulnerability cannot show 'mean'");
     expect("success-steps.png");
 #undef ATTACKED
+}
+
+/* Options of pictures: what they change, and what would be right. */
+static void pictures_are_as_the_user_wants(void **state)
+{
+    (void)state;
+    ok("$P plot accuracy $DIR/m.toml -o $DIR/paper --style paper --order clip,mean --label clip=Clipping --title 'A title' "
+       "--font 'DejaVu Sans,8' --width 9cm --tex && cd $DIR/paper && ls && cat accuracy.tsv && grep -o 'width=\"[0-9]*\"' "
+       "accuracy.svg && "
+       "grep -c fontsize{8} accuracy-tex.tex");
+    expect("accuracy-tex.pdf");
+    expect("A title\t");
+    expect("\n1\tClipping\n2\tmean\n");
+    expect("width=\"340\"");
+    static const char *const wrong[][2] = {
+        {"--label clip", "--label clip: right would be OLD=NEW"},
+        {"--label clop=x", "--label clop=x: nothing in the figure is called so; there are "},
+        {"--width 85", "--width 85: right would be a length from 40mm to 1000mm with its unit"},
+        {"--font 'No Such Font'", "no font 'No Such Font' is installed here"},
+        {"--font 'x;y'", "right would be the family of a font"},
+        {"--style papre", "did you mean 'paper'?"},
+        {"--order clop", "no row, column or network is called 'clop'"},
+        {"--title x --no-title", "--title and --no-title exclude each other"},
+    };
+    static const char *const figures[] = {"accuracy", "all"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        for (size_t k = 0; k < 2; k++) {
+            char command[300];
+            snprintf(command, sizeof command, "$P plot %s $DIR/m.toml -o $DIR/wrong %s", figures[k], wrong[i][0]);
+            assert_int_equal(run(command), 2);
+            expect(wrong[i][1]);
+            ok("test ! -e $DIR/wrong");
+        }
 }
 
 /* `all` draws what there are data for, and says of every other figure why not; numbers that are no settings are columns as
@@ -313,6 +347,7 @@ int main(void)
         cmocka_unit_test(help_names_every_metric_figure_and_format),
         cmocka_unit_test(a_full_disk_is_a_system_error),
         cmocka_unit_test(figures_of_attacks_are_drawn_where_there_are_some),
+        cmocka_unit_test(pictures_are_as_the_user_wants),
         cmocka_unit_test(all_figures_are_drawn_or_explained),
     };
     return cmocka_run_group_tests(tests, run_matrix, remove_folder);
