@@ -84,15 +84,15 @@ static int write(const pg_table *table, pg_figure_data *out)
     if (code != PG_OK)
         goto out;
     if (n_columns > COLUMNS_MAX) {
-        code = pg_fail(PG_EINPUT, "figure accuracy shows at most %d columns, not %zu: leave some out with -S %s=...",
-                       COLUMNS_MAX, n_columns, table->column_key);
+        code = pg_fail(PG_EINPUT, "figure accuracy shows at most %d columns, not %zu: choose fewer with --only KEY=VALUE",
+                       COLUMNS_MAX, n_columns);
         goto out;
     }
     size_t rows_max = (HEIGHT_MAX - HEIGHT_FRAME) / (HEIGHT_ROW + HEIGHT_POINT * n_columns);
     if (n_rows > rows_max) {
-        code =
-            pg_fail(PG_EINPUT, "figure accuracy shows at most %zu rows of %zu columns, not %zu: leave some out with -S %s=...",
-                    rows_max, n_columns, n_rows, table->row_key);
+        code = pg_fail(PG_EINPUT,
+                       "figure accuracy shows at most %zu rows of %zu columns, not %zu: choose fewer with --only KEY=VALUE",
+                       rows_max, n_columns, n_rows);
         goto out;
     }
     size_t longest = write_rows(table, rows, n_rows, out);

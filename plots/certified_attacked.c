@@ -67,8 +67,8 @@ static int write(const pg_table *table, pg_figure_data *out)
     if (rows > ROWS_MAX)
         return pg_fail(
             PG_EINPUT,
-            "figure certified-attacked shows at most %d cells with an attack, not %zu: leave some out with -S %s=...", ROWS_MAX,
-            rows, table->row_key);
+            "figure certified-attacked shows at most %d cells with an attack, not %zu: choose fewer with --only KEY=VALUE",
+            ROWS_MAX, rows);
     pg_figure_title(table, "certified-attacked", out);
     pg_figure_count(table, is_attacked, &out->data);
     pg_buf_puts(&out->data, "; bars: 95% Wilson intervals; ");

@@ -69,9 +69,10 @@ static int write_panels(const pg_table *table, const char **rows, size_t n_rows,
         return pg_fail(PG_EINPUT, "figure failure-cases: no cell with results has the published certificate; it belongs to "
                                   "robust-masking with scope=predicted");
     if (panels > PANELS_MAX || most > BARS_MAX)
-        return pg_fail(PG_EINPUT,
-                       "figure failure-cases shows at most %d panels of %d bars, not %zu of %zu: leave some out with -S %s=...",
-                       PANELS_MAX, BARS_MAX, panels, most, panels > PANELS_MAX ? table->row_key : "threshold");
+        return pg_fail(
+            PG_EINPUT,
+            "figure failure-cases shows at most %d panels of %d bars, not %zu of %zu: choose fewer with --only KEY=VALUE",
+            PANELS_MAX, BARS_MAX, panels, most);
     return PG_OK;
 }
 

@@ -125,7 +125,7 @@ static int write(const pg_table *table, pg_figure_data *out)
         return pg_fail(PG_EINPUT, "figure receptive-field-map: no network of this matrix has gradients");
     if (panels > PANELS_MAX)
         return pg_fail(PG_EINPUT,
-                       "figure receptive-field-map shows at most %d networks, not %zu: leave some out with -S weights=...",
+                       "figure receptive-field-map shows at most %d networks, not %zu: choose fewer with --only KEY=VALUE",
                        PANELS_MAX, panels);
     size_t at = 0;
     pg_figure_title(&(pg_table){0}, "what a position of the map depends on", out);

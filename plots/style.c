@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH_MIN = 40, WIDTH_MAX = 1000, POINTS_MIN = 5, POINTS_MAX = 40, NAMES_MAX = 64, PART_MAX = 200 };
+enum { WIDTH_MIN = 40, WIDTH_MAX = 1000, POINTS_MIN = 5, POINTS_MAX = 40, NAMES_MAX = 64, LIST_MAX = 400 };
 
 int pg_figure_width(const char *text, double *mm)
 {
@@ -125,15 +125,17 @@ static int check_used(const ranks *r, const pg_table *table)
         if (r->used[i])
             continue;
         pg_buf there = PG_BUF_EMPTY;
-        const char *before = "";
-        for (size_t k = 0; k < table->n_entries; k++) {
+        for (size_t k = 0; k < table->n_entries && there.size < LIST_MAX; k++) {
             const char *row = table->entries[k].row;
-            if (strcmp(row, before) != 0 && there.size < 400)
+            bool told = false;
+            for (size_t before = 0; before < k && !told; before++)
+                told = strcspn(table->entries[before].row, "\n") == strcspn(row, "\n") &&
+                       memcmp(table->entries[before].row, row, strcspn(row, "\n")) == 0;
+            if (!told)
                 pg_buf_printf(&there, "%s%.*s", there.size > 0 ? ", " : "", (int)strcspn(row, "\n"), row);
-            before = row;
         }
-        int code = pg_fail(PG_EINPUT, "--order: no row, column or network is called '%.*s'; the rows are %s", (int)r->size[i],
-                           r->name[i], there.data);
+        int code = pg_fail(PG_EINPUT, "--order: no row, column or network is called '%.*s'; the rows begin with %s",
+                           (int)r->size[i], r->name[i], there.data);
         pg_buf_release(&there);
         return code;
     }

@@ -79,8 +79,8 @@ static int write(const pg_table *table, pg_figure_data *out)
             continue;
         if (++curves > CURVES_MAX)
             return pg_fail(PG_EINPUT,
-                           "figure success-steps shows at most %d cells with an attack: leave some out with -S %s=...",
-                           CURVES_MAX, table->row_key);
+                           "figure success-steps shows at most %d cells with an attack: choose fewer with --only KEY=VALUE",
+                           CURVES_MAX);
         code = write_cell(table, &table->entries[i], &most, out);
     }
     if (code == PG_OK && curves == 0)

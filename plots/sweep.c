@@ -158,8 +158,8 @@ static int check(const pg_sweep *sweep, const pg_table *table, const content *c)
         return pg_fail(PG_EINPUT, "figure %s wants two values on a line, and no row has them: %s", sweep->figure,
                        sweep->remedy);
     if (c->n_rows > ROWS_MAX)
-        return pg_fail(PG_EINPUT, "figure %s shows at most %d lines, not %zu: leave some out with -S %s=...", sweep->figure,
-                       ROWS_MAX, c->n_rows, table->row_key);
+        return pg_fail(PG_EINPUT, "figure %s shows at most %d lines, not %zu: choose fewer with --only KEY=VALUE",
+                       sweep->figure, ROWS_MAX, c->n_rows);
     return PG_OK;
 }
 

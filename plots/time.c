@@ -44,7 +44,7 @@ static int write(const pg_table *table, pg_figure_data *out)
                        "--cache-size 0 run` into a fresh database measures one");
     if (bars > BARS_MAX)
         return pg_fail(PG_EINPUT,
-                       "figure time shows at most %d networks and devices, not %zu: leave some out with -S weights=...",
+                       "figure time shows at most %d networks and devices, not %zu: choose fewer with --only KEY=VALUE",
                        BARS_MAX, bars);
     size_t at = 0;
     pg_figure_title(table, "time", out);

@@ -177,9 +177,10 @@ static int write(const pg_table *all, pg_figure_data *out)
     if (n_rows == 0)
         code = pg_fail(PG_EINPUT, "figure trade-off: no cell of this matrix has certified images");
     else if (n_rows > ROWS_MAX || n_columns > PANELS_MAX)
-        code = pg_fail(PG_EINPUT,
-                       "figure trade-off shows at most %d rows and %d columns, not %zu and %zu: leave some out with -S %s=...",
-                       ROWS_MAX, PANELS_MAX, n_rows, n_columns, n_rows > ROWS_MAX ? table->row_key : table->column_key);
+        code = pg_fail(
+            PG_EINPUT,
+            "figure trade-off shows at most %d rows and %d columns, not %zu and %zu: choose fewer with --only KEY=VALUE",
+            ROWS_MAX, PANELS_MAX, n_rows, n_columns);
     if (code != PG_OK)
         goto out;
     pg_figure_title(table, "trade-off", out);

@@ -48,7 +48,7 @@ static int write(const pg_table *table, pg_figure_data *out)
     if (curves == 0)
         return pg_fail(PG_EINPUT, "figure training: no weights file of this matrix has a record of its training");
     if (curves > CURVES_MAX)
-        return pg_fail(PG_EINPUT, "figure training shows at most %d networks, not %zu: leave some out with -S weights=...",
+        return pg_fail(PG_EINPUT, "figure training shows at most %d networks, not %zu: choose fewer with --only KEY=VALUE",
                        CURVES_MAX, curves);
     pg_buf_printf(&out->prelude, "curves = %zu\nmost = %zu\nhigh = %.6g\n", curves, most, high > 0 ? high : 1);
     return PG_OK;

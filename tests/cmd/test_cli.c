@@ -261,7 +261,7 @@ static void figures_of_attacks_are_drawn_where_there_are_some(void **state)
     assert_int_equal(run("$P plot vulnerability " ATTACKED " -S random-search.places=2 -o $DIR/places"), 2);
     expect("its attack tries several places on an image");
     ok("$P plot all " ATTACKED " -S random-search.places=2 -o $DIR/places && cd $DIR/places && ls");
-    expect("left out: figure vulnerability cannot show 'mean'");
+    expect("left out: figure vulnerability cannot show the cell");
     expect("success-steps.png");
 #undef ATTACKED
 }
@@ -270,13 +270,13 @@ static void figures_of_attacks_are_drawn_where_there_are_some(void **state)
 static void pictures_are_as_the_user_wants(void **state)
 {
     (void)state;
-    ok("$P plot accuracy $DIR/m.toml -o $DIR/paper --style paper --order clip,mean --label clip=Clipping --title 'A title' "
+    ok("$P plot accuracy $DIR/m.toml -o $DIR/paper --style paper --order ds,mean --label ds=Smoothing --title 'A title' "
        "--font 'DejaVu Sans,8' --width 9cm --tex && cd $DIR/paper && ls && cat accuracy.tsv && grep -o 'width=\"[0-9]*\"' "
        "accuracy.svg && "
        "grep -c fontsize{8} accuracy-tex.tex");
     expect("accuracy-tex.pdf");
     expect("A title\t");
-    expect("\n1\tClipping\n2\tmean\n");
+    expect("\n1\tSmoothing\n2\tmean\n3\trobust-masking, ");
     expect("width=\"340\"");
     static const char *const wrong[][2] = {
         {"--label clip", "--label clip: right would be OLD=NEW"},

@@ -96,7 +96,7 @@ static void lines_are_called_by_what_varies(void **state)
         .title = "a title", .row_key = "defense,weights,patch", .column_key = "clip", .entries = e, .n_entries = 4};
     assert_int_equal(pg_figure_draw(figure_of("clip"), &table, NULL, scratch_folder), PG_OK);
     char *data = read_end("clip", "tsv"), *first = block(data, 1), *second = block(data, 2);
-    assert_memory_equal(data, "a title\tclip, net; n = 1000 images", 35);
+    assert_memory_equal(data, "a title\tclip, net; n = 1000 images", 34);
     assert_memory_equal(first, "patch 2\n", 8);
     assert_memory_equal(second, "patch 4\n", 8);
     free(data);

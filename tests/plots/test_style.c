@@ -74,7 +74,7 @@ static void order_moves_rows_and_columns(void **state)
         assert_int_equal(e[i].clean, want[i]);
     assert_ptr_equal(e[0].same_as, &e[2]);
     assert_int_equal(pg_figure_order("c,d", e, NULL, NULL, &table), PG_EINPUT);
-    assert_non_null(strstr(pg_error_message(), "called 'd'; the rows are c, b, a"));
+    assert_non_null(strstr(pg_error_message(), "called 'd'; the rows begin with c, b, a"));
     assert_int_equal(pg_figure_order("c,,a", e, NULL, NULL, &table), PG_EUSAGE);
 }
 
