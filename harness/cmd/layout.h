@@ -19,8 +19,8 @@ typedef struct pg_layout_request {
     const char *paper;       /* the publication's table that stands beside; NULL: none */
     bool best;
     bool each_seed; /* cells that differ in the seed alone are entries of their own, as where rows or cols name it */
-    bool varying; /* settings that do not vary are no part of labels: the table's `fixed` names them */
-    bool likes;   /* rows that are written otherwise and resolve to a cell which is there stay, beside it */
+    bool varying;   /* settings that do not vary are no part of labels: the table's `fixed` names them */
+    bool likes;     /* rows that are written otherwise and resolve to a cell which is there stay, beside it */
 } pg_layout_request;
 
 /* Options that commands share, for a pg_layout_request at an offset of the request. */
