@@ -1,4 +1,4 @@
-/* Result tables: cells laid out by row and column, several metrics each, as text, Markdown, CSV or JSON.
+/* Result tables for people: cells laid out by row and column, several metrics each, as text, Markdown or LaTeX.
  *
  * A table is built from plain entries, one per cell of the matrix, so that it knows nothing of matrices or databases. Shares
  * are printed in percent with their 95% Wilson interval and with n, the number of images behind them. Below a text or Markdown
@@ -40,6 +40,7 @@ typedef struct pg_table_entry {
     const struct pg_table_entry *same_as; /* the entry of the same cell that is written in another way; NULL: none before it */
     const char *row, *column;             /* labels; "\n" separates the parts of a label */
     const char *weights;                  /* short name, for notes */
+    const char *state;                    /* "new", "partial", "done", "failed"; static */
     int64_t expected;                     /* images the cell is to have */
     int64_t n;                            /* images it has */
     int64_t clean, certified;             /* of n */
@@ -105,7 +106,7 @@ typedef enum pg_metric_kind {
 } pg_metric_kind;
 
 typedef struct pg_metric {
-    const char *name;    /* as in --metrics and in the CSV */
+    const char *name;    /* as in --metrics and in rows for programs */
     const char *label;   /* as tables for people show it */
     const char *summary; /* one line */
     pg_metric_kind kind;
@@ -141,11 +142,11 @@ typedef struct pg_table {
     size_t n_times;
 } pg_table;
 
-/* Appends the whole table, with its notes but in CSV and JSON (table_print.c). PG_EINPUT where two entries share row and
+/* Appends the whole table with its notes, in a format for people (table_print.c). PG_EINPUT where two entries share row and
  * column; PG_ENOMEM. */
 int pg_table_print(const pg_table *table, pg_table_format format, pg_buf *out) PG_MUST_USE;
 
-/* Appends the notes alone, one a line; Markdown's are escaped. CSV and JSON have no place for them (table_notes.c). */
+/* Appends the notes alone, one a line; Markdown's are escaped (table_notes.c). */
 void pg_table_notes(const pg_table *table, pg_table_format format, pg_buf *out);
 
 /* ---- Shared by the writers -------------------------------------------------------------------------------------------- */

@@ -1,6 +1,5 @@
-/* Result tables as rows and columns. For people a line per row and metric, with the parts of the row's label beside them: text
- * for terminals, of 80 columns unless the table says otherwise, Markdown for pages that show about 100, LaTeX. For programs
- * (CSV, JSON) a line per row, column and metric. See table.h. */
+/* Result tables as rows and columns: a line per row and metric, with the parts of the row's label beside them. Text for
+ * terminals, of 80 columns unless the table says otherwise, Markdown for pages that show about 100, LaTeX. See table.h. */
 #include "harness/base/grid.h"
 #include "plots/table.h"
 
@@ -46,8 +45,6 @@ static double percent_of(const view *v, size_t m, const pg_table_entry *entry)
     return pg_table_is_mean(v->table->metrics[m], entry) ? 100 * entry->seeds.attacked.value
                                                          : pg_percent(count_of(v, m, entry), entry->n, 1);
 }
-
-/* ---- For people ---------------------------------------------------------------------------------------------------------- */
 
 static void put_value(const view *v, size_t m, const pg_table_entry *entry, bool best, pg_buf *out)
 {
@@ -181,7 +178,7 @@ static void put_n(const view *v, int64_t least, int64_t most)
     }
 }
 
-static int print_for_people(view *v, pg_buf *out)
+static int fill(view *v, pg_buf *out)
 {
     const pg_table *t = v->table;
     bool markdown = v->cells.format == PG_TABLE_MD;
@@ -214,82 +211,18 @@ static int print_for_people(view *v, pg_buf *out)
     return PG_OK;
 }
 
-/* ---- For programs -------------------------------------------------------------------------------------------------------- */
-
-static void add_labels(view *v, const pg_table_entry *entry, const char *metric, const char *suffix)
-{
-    const char *const labels[] = {entry->row, entry->column};
-    for (int i = 0; i < 2; i++) {
-        pg_buf *out = pg_tabular_add(&v->cells, PG_TABULAR_WORDS);
-        if (v->cells.format != PG_TABLE_CSV)
-            pg_text_flat(labels[i], " ", false, out);
-        else
-            pg_buf_puts(out, labels[i]);
-    }
-    pg_buf_printf(pg_tabular_add(&v->cells, PG_TABULAR_WORDS), "%s%s", metric, suffix);
-}
-
-static void add_reals(view *v, double value, double lo, double hi, int64_t n)
-{
-    pg_tabular_real(&v->cells, value);
-    pg_tabular_real(&v->cells, lo);
-    pg_tabular_real(&v->cells, hi);
-    pg_tabular_number(&v->cells, n);
-}
-
-/* Shares in percent, nothing where no image is done yet; the publication's number as a metric of its own, "clean_paper", and
- * ours less theirs, "clean_difference". */
-static void add_metric(view *v, size_t m, const pg_table_entry *e)
-{
-    const pg_metric *metric = v->table->metrics[m];
-    int64_t count = count_of(v, m, e);
-    pg_interval share = {NAN, NAN, NAN};
-    if (e->n > 0 && metric->kind == PG_METRIC_SHARE)
-        share = pg_table_share(metric, e);
-    double value = e->n == 0                         ? NAN
-                   : metric->kind == PG_METRIC_SHARE ? 100 * share.value
-                   : metric->kind == PG_METRIC_GRID  ? pg_grid_value(count)
-                                                     : (double)count;
-    double paper = paper_of(v, m, e);
-    add_labels(v, e, metric->name, "");
-    add_reals(v, value, 100 * share.lo, 100 * share.hi, e->n);
-    if (isnan(paper))
-        return;
-    add_labels(v, e, metric->name, "_paper");
-    add_reals(v, paper, NAN, NAN, -1);
-    if (isnan(value))
-        return;
-    add_labels(v, e, metric->name, "_difference");
-    add_reals(v, value - paper, NAN, NAN, -1);
-}
-
-static void print_for_programs(view *v)
-{
-    const char *const headings[] = {v->table->row_key, v->table->column_key, "metric", "value", "lo", "hi", "n"};
-    for (size_t i = 0; i < sizeof headings / sizeof *headings; i++)
-        pg_buf_puts(pg_tabular_add(&v->cells, PG_TABULAR_WORDS), headings[i]);
-    for (size_t r = 0; r < v->n_rows; r++)
-        for (size_t c = 0; c < v->n_columns; c++)
-            for (size_t m = 0; m < v->table->n_metrics; m++)
-                if (count_of(v, m, entry_at(v, r, c)) >= 0)
-                    add_metric(v, m, entry_at(v, r, c));
-}
-
 int pg_table_print(const pg_table *table, pg_table_format format, pg_buf *out)
 {
-    assert(table->n_metrics > 0);
+    assert(table->n_metrics > 0 && !pg_format_is_rows(format));
     view v = {.table = table, .latex = format == PG_TABLE_LATEX};
-    bool people = !pg_format_is_rows(format);
     int code = pg_table_sort(table, &v.sorted);
     if (code == PG_OK)
         code = pg_table_labels(table, false, &v.rows, &v.n_rows);
     if (code == PG_OK)
         code = pg_table_labels(table, true, &v.columns, &v.n_columns);
-    pg_tabular_init(&v.cells, format, people ? 2 + v.n_columns : 7, 2);
-    if (code == PG_OK && people)
-        code = print_for_people(&v, out);
-    else if (code == PG_OK)
-        print_for_programs(&v);
+    pg_tabular_init(&v.cells, format, 2 + v.n_columns, 2);
+    if (code == PG_OK)
+        code = fill(&v, out);
     if (code == PG_OK)
         code = pg_tabular_print(&v.cells, out);
     pg_tabular_release(&v.cells);

@@ -233,23 +233,33 @@ static int make_title(const pg_plan *plan, char **out)
 
 /* ---- Cells --------------------------------------------------------------------------------------------------------------- */
 
-static void fill_counts(const pg_cell *cell, const pg_cell_result *result, pg_table_entry *entry)
+void pg_layout_counts(const pg_cell_result *result, bool attacked, bool masks, pg_table_entry *entry)
 {
-    entry->expected = cell->count;
+    memcpy(entry->cell_id, result->cell_id, sizeof entry->cell_id);
+    entry->state = pg_cell_state_name(result->state);
+    entry->expected = result->images;
     entry->n = result->n;
     entry->clean = result->clean;
     entry->certified = result->certified;
-    entry->attacked = cell->forward->attack ? result->attacked : -1;
-    entry->through_mean = cell->forward->attack && strcmp(pg_cell_value(cell, "attack.gradient"), "mean") == 0;
+    entry->attacked = attacked ? result->attacked : -1;
     entry->published = result->has_published ? result->certified_published : -1;
     entry->published_audited = -1;
     for (size_t i = 0; i < PG_TABLE_CASES; i++)
         entry->cases[i] = result->has_published ? result->cases[i] : -1;
-    entry->masked = cell->defense->masks ? result->masked : -1;
+    entry->masked = masks ? result->masked : -1;
     entry->nonfinite = result->nonfinite;
     entry->saturated = result->saturated_n == result->n ? result->saturated : -1;
     entry->differs = result->differs_n == result->n ? result->differs : -1;
     entry->smallest_margin = result->has_smallest_margin ? result->smallest_margin : -1;
+    entry->delta = result->has_delta ? result->delta : -1;
+}
+
+/* What the plan knows of a cell that the store may not have. */
+static void fill_cell(const pg_cell *cell, pg_table_entry *entry)
+{
+    memcpy(entry->cell_id, cell->id, sizeof entry->cell_id);
+    entry->expected = cell->count;
+    entry->through_mean = cell->forward->attack && strcmp(pg_cell_value(cell, "attack.gradient"), "mean") == 0;
     entry->delta = cell->has_delta ? cell->delta : -1;
     entry->any_batch = cell->any_batch;
     entry->moved = cell->locality.moved_grid;
@@ -310,6 +320,11 @@ static int subtract_broken(const pg_audit_record *record, void *context)
     return PG_OK;
 }
 
+int pg_layout_audited(pg_store *store, const char *cell_id, pg_table_entry *entry)
+{
+    return entry->published >= 0 ? pg_store_each_audit(store, cell_id, subtract_broken, entry) : PG_OK;
+}
+
 /* The publication's numbers beside those of a cell. */
 static int fill_paper(const char *table, const pg_cell *cell, const pg_metric *const *metrics, size_t n, pg_table_entry *entry)
 {
@@ -347,7 +362,8 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
     pg_cell_result result = {0};
     int code = pg_store_cell_checked(store, cell->id, &result);
     if (code == PG_OK) {
-        fill_counts(cell, &result, entry);
+        pg_layout_counts(&result, cell->forward->attack != NULL, cell->defense->masks, entry);
+        fill_cell(cell, entry);
         if (attacks && result.attacked_n > 0)
             code = fill_attacks(store, cell, result.attacked_n, entry);
         pg_cell_result_release(&result);
@@ -357,8 +373,8 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
         entry->unmeasured = cell->has_delta ? passes.certified : entry->certified;
         entry->elsewhere = passes.images;
         memcpy(entry->elsewhere_on, passes.on, sizeof entry->elsewhere_on);
-        if (code == PG_OK && entry->published >= 0)
-            code = pg_store_each_audit(store, cell->id, subtract_broken, entry);
+        if (code == PG_OK)
+            code = pg_layout_audited(store, cell->id, entry);
         if (code == PG_OK && cell->forward->attack)
             code = pg_store_broken(store, cell->id, &entry->broken, &(int64_t){0});
     }
@@ -372,7 +388,6 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
     entry->row = row;
     entry->column = column;
     entry->weights = pg_buf_take(&weights);
-    memcpy(entry->cell_id, cell->id, sizeof entry->cell_id);
     return code;
 }
 
@@ -420,11 +435,13 @@ static int make_entries(const pg_plan *plan, pg_store *store, const keys sides[3
     size_t cells = pg_plan_count(plan), total = cells + (likes ? pg_plan_likes(plan) : 0), cell = 0, like = cells;
     places p = {.of = calloc(total + 1, sizeof(pg_table_entry *))};
     out->entries = calloc(total + 1, sizeof *out->entries);
-    int code = p.of && out->entries ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %zu cells", total);
+    out->cells = calloc(total + 1, sizeof *out->cells);
+    int code = p.of && out->entries && out->cells ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %zu cells", total);
     while (code == PG_OK && (cell < cells || like < total)) {
         bool is_like = like < total && (cell == cells || cell_or_like(plan, like)->row < pg_plan_at(plan, cell)->row);
         size_t i = is_like ? like++ : cell++;
         pg_table_entry *entry = &out->entries[out->table.n_entries];
+        out->cells[out->table.n_entries] = cell_or_like(plan, i);
         code = make_entry(plan, store, cell_or_like(plan, i), sides, attacks, entry);
         if (code != PG_OK || !is_like) {
             p.of[i] = entry;
@@ -437,12 +454,12 @@ static int make_entries(const pg_plan *plan, pg_store *store, const keys sides[3
     return code;
 }
 
-static int find_metrics(const char *list, pg_layout *out)
+int pg_layout_metrics(const char *list, const pg_metric *metrics[PG_LAYOUT_METRICS], size_t *n)
 {
     keys names = {.n = 0};
     int code = split_keys(list, &names);
-    for (size_t i = 0; code == PG_OK && i < names.n; i++)
-        code = pg_metric_find(names.text[i], &out->metrics[out->table.n_metrics++]);
+    for (*n = 0; code == PG_OK && *n < names.n; ++*n)
+        code = pg_metric_find(names.text[*n], &metrics[*n]);
     return code;
 }
 
@@ -543,13 +560,12 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
 {
     *out = (pg_layout){0};
     keys sides[3] = {0};
-    pg_plan *opened = NULL;
     int code = request->paper ? pg_paper_check(request->paper) : PG_OK;
     if (code == PG_OK)
-        code = find_metrics(request->metrics, out);
+        code = pg_layout_metrics(request->metrics, out->metrics, &out->table.n_metrics);
     if (code == PG_OK && request->plan == NULL)
-        code = pg_matrix_args_show(context, &request->matrix, &opened);
-    const pg_plan *plan = request->plan != NULL ? request->plan : opened;
+        code = pg_matrix_args_show(context, &request->matrix, &out->plan);
+    const pg_plan *plan = request->plan != NULL ? request->plan : out->plan;
     if (code == PG_OK)
         code = choose_keys(plan, request, sides);
     if (code == PG_OK)
@@ -570,7 +586,6 @@ int pg_layout_make(const pg_context *context, const pg_layout_request *request, 
     out->table.metrics = out->metrics;
     out->table.networks = out->networks;
     out->table.times = out->times;
-    pg_plan_free(opened);
     return code;
 }
 
@@ -579,10 +594,12 @@ void pg_layout_release(pg_layout *layout)
     for (size_t i = 0; layout->entries != NULL && i < layout->table.n_entries; i++)
         pg_layout_release_entry(&layout->entries[i]);
     free(layout->entries);
+    free(layout->cells);
     free(layout->title);
     free(layout->fixed);
     free(layout->heads[0]);
     free(layout->heads[1]);
     pg_layout_more_release(layout);
+    pg_plan_free(layout->plan);
     *layout = (pg_layout){0};
 }

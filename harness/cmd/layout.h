@@ -45,6 +45,8 @@ typedef struct pg_layout_request {
 typedef struct pg_layout {
     pg_table table; /* ready to print; its strings belong to the layout */
     pg_table_entry *entries;
+    const pg_cell **cells; /* of the entries with each_seed, with the settings as the row is written; borrowed from the plan */
+    pg_plan *plan;         /* NULL: the request's */
     const pg_metric *metrics[PG_LAYOUT_METRICS];
     char *title, *fixed, *heads[2]; /* heads of rows and columns: their keys, comma-separated */
     pg_table_network *networks;     /* owned, as their strings and lists */
@@ -60,6 +62,13 @@ typedef struct pg_layout {
  * PG_EMISSING (no matrix, no database), ... */
 int pg_layout_make(const pg_context *context, const pg_layout_request *request, pg_layout *out) PG_MUST_USE;
 void pg_layout_release(pg_layout *layout);
+
+/* The names of metrics, comma-separated, at most PG_LAYOUT_METRICS. PG_EUSAGE, PG_EINPUT. */
+int pg_layout_metrics(const char *list, const pg_metric *metrics[PG_LAYOUT_METRICS], size_t *n) PG_MUST_USE;
+/* Fills the metrics of an entry but `unmeasured` and `published_audited` from what the store knows of the cell, and that one.
+ * `attacked`: the cell has an attack; `masks`: its defense does. */
+void pg_layout_counts(const pg_cell_result *result, bool attacked, bool masks, pg_table_entry *entry);
+int pg_layout_audited(pg_store *store, const char *cell_id, pg_table_entry *entry) PG_MUST_USE;
 
 /* ---- The inside ---- */
 

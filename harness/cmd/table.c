@@ -1,18 +1,16 @@
 /* patchgauge table: the cells of a matrix as a table. */
-#include "harness/base/log.h"
 #include "harness/cmd/command.h"
 #include "harness/cmd/layout.h"
 #include "harness/cmd/output.h"
 #include "harness/cmd/print.h"
-
-#include <stdio.h>
-#include <string.h>
+#include "harness/cmd/tidy.h"
 
 PG_COMMAND(table)
 
 typedef struct arguments {
     pg_layout_request layout;
     pg_output output;
+    bool wide;
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
@@ -28,6 +26,7 @@ static const pg_cli_row options[] = {
         "otherwise "
         "in double, certified on no measured locality), smallest_margin and delta (units of evidence)"),
     PG_OUTPUT_FORMAT_ROW(AT(output), pg_table_formats),
+    PG_TIDY_WIDE_ROW(AT(wide)),
     PG_OUTPUT_FILE_ROW(AT(output)),
     PG_OUTPUT_FORCE_ROW(AT(output)),
     PG_LAYOUT_PAPER_ROW(AT(layout)),
@@ -38,20 +37,12 @@ static const pg_cli_row options[] = {
     PG_CLI_END,
 };
 
-/* Notes that the format has no place for go to standard error. */
 static int print(const pg_table *table, const pg_output *output)
 {
     pg_buf text = PG_BUF_EMPTY;
-    pg_table_format format = (pg_table_format)output->format;
-    int code = pg_table_print(table, format, &text);
+    int code = pg_table_print(table, (pg_table_format)output->format, &text);
     if (code == PG_OK)
         code = pg_output_text(output, &text);
-    pg_buf_clear(&text);
-    if (code == PG_OK && pg_format_is_rows(format)) {
-        pg_table_notes(table, format, &text);
-        for (char *line = strtok(text.data, "\n"); line != NULL; line = strtok(NULL, "\n"))
-            pg_info("%s", line);
-    }
     pg_buf_release(&text);
     return code;
 }
@@ -61,13 +52,16 @@ static int run(const pg_context *context, void *request)
     arguments *a = request;
     pg_layout layout = {0};
     a->layout.likes = true;
-    a->layout.each_seed = pg_format_is_rows((pg_table_format)a->output.format);
+    bool rows = pg_format_is_rows((pg_table_format)a->output.format);
+    a->layout.each_seed = rows;
+    if (a->wide && !rows)
+        return pg_fail(PG_EUSAGE, "table: --wide is for -f csv, json and json-lines");
     int code = pg_output_begin(&a->output, (const char *const[]){a->layout.matrix.matrix, context->db_path, NULL});
     if (code == PG_OK)
         code = pg_layout_make(context, &a->layout, &layout);
     layout.table.text_width = pg_print_width(stdout);
     if (code == PG_OK)
-        code = print(&layout.table, &a->output);
+        code = rows ? pg_tidy_layout(&layout, &a->output, "table", a->wide) : print(&layout.table, &a->output);
     pg_layout_release(&layout);
     return pg_output_end(&a->output, code);
 }

@@ -103,47 +103,17 @@ static void table_is_complete_and_readable(void **state)
         assert_true(strlen(line) <= 80);
 }
 
-/* 1 mean, 1 ds, 2 x 2 robust-masking, at 2 patches: 12 cells; of these 4 have the published certificate. */
-static void csv_and_json_hold_the_same_numbers(void **state)
-{
-    (void)state;
-    ok("$P --quiet table $DIR/m.toml --rows defense --cols patch -f csv");
-    size_t lines = 0;
-    for (const char *c = output; *c != '\0'; c++)
-        lines += *c == '\n';
-    assert_int_equal(lines, 1 + 12 * 2 + 4);
-    assert_int_equal(strncmp(output, "defense,patch,metric,value,lo,hi,n\n", 35), 0);
-    expect("mean,2,certified,0,0,");
-    double csv = 0;
-    assert_int_equal(sscanf(strstr(output, "mean,8,clean,"), "mean,8,clean,%lf", &csv), 1);
-    ok("$P --quiet table $DIR/m.toml --rows defense --cols patch -f json");
-    json_t *list = json_loads(output, 0, NULL);
-    assert_non_null(list);
-    assert_int_equal(json_array_size(list), lines - 1);
-    double json = -1;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *row = json_array_get(list, i);
-        if (strcmp(json_string_value(json_object_get(row, "defense")), "mean") == 0 &&
-            strcmp(json_string_value(json_object_get(row, "patch")), "8") == 0 &&
-            strcmp(json_string_value(json_object_get(row, "metric")), "clean") == 0)
-            json = json_real_value(json_object_get(row, "value"));
-        assert_int_equal(json_integer_value(json_object_get(row, "n")), 96);
-    }
-    assert_true(json == csv);
-    json_decref(list);
-}
-
 static void rows_columns_and_overrides_are_free(void **state)
 {
     (void)state;
     ok("$P --quiet table $DIR/m.toml -S defense=robust-masking -S robust-masking.scope=per-class --rows threshold --cols patch "
-       "-f csv --metrics clean");
-    expect("threshold,patch,metric,value,lo,hi,n\n0,2,clean,");
-    expect("\n0.2,8,clean,");
+       "--metrics clean");
+    expect("threshold  metric  patch 2");
+    expect("\n0.2        clean");
     assert_null(strstr(output, "scope"));
-    ok("$P --quiet table $DIR/m.toml --metrics false_positive -f csv");
+    ok("$P --quiet table $DIR/m.toml --metrics false_positive -f json-lines");
     expect("robust-masking");
-    assert_null(strstr(output, "mean"));
+    assert_null(strstr(output, "\"defense\": \"mean\""));
     ok("$P --quiet table $DIR/m.toml --rows patch --cols defense -S defense=mean,ds -f md");
     expect("| defense mean");
 }
@@ -326,8 +296,8 @@ static void all_figures_are_drawn_or_explained(void **state)
     expect("\nrobust-masking, threshold=0.2\n3\t");
     expect("1\tnull, field=3\tcpu, ");
     expect(", batch 128, 3 cells at once\n");
-    ok("$P --quiet table " FIELDS " --cols receptive-field -f csv --metrics clean");
-    expect("mean,3,clean,");
+    ok("$P --quiet table " FIELDS " --cols receptive-field --metrics clean");
+    expect("receptive-field 3");
     assert_int_equal(run("$P plot clip $DIR/m.toml -S defense=mean -o $DIR/none"), 2);
     expect("figure clip: no cell of this matrix has a setting 'clip'");
 #undef FIELDS
@@ -339,7 +309,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_is_complete_and_readable),
-        cmocka_unit_test(csv_and_json_hold_the_same_numbers),
         cmocka_unit_test(rows_columns_and_overrides_are_free),
         cmocka_unit_test(cells_without_results_are_marked),
         cmocka_unit_test(the_figure_is_drawn),

@@ -2,6 +2,7 @@
 /* Loads libtorch. */
 #include "harness/base/file.h"
 #include "tests/support/program.h"
+#include "tests/support/tidy.h"
 
 #include <sqlite3.h>
 #include <setjmp.h>
@@ -59,14 +60,12 @@ static void expect(const char *said)
 static const char both[] =
     "[axes]\ndefense = [\"clip\", \"robust-masking\", \"double-masking\"]\ndelta = [\"place\", \"any-batch\"]\n";
 
-/* The value of a metric of a row in the CSV of the last table. */
-static long value_of(const char *row, const char *metric)
+/* The images of a metric of a defense and delta in the last table. */
+static long value_of(const char *defense, const char *delta, const char *metric)
 {
-    for (const char *line = program_output; *line; line += strcspn(line, "\n") + 1)
-        if (strncmp(line, row, strlen(row)) == 0 && strncmp(strstr(line, ",2,") + 3, metric, strlen(metric)) == 0)
-            return (long)(atof(strstr(line, metric) + strlen(metric) + 1) * 128 / 100 + 0.5);
-    fail_msg("no %s of %s in\n%s", metric, row, program_output);
-    return -1;
+    char where[128];
+    snprintf(where, sizeof where, "defense=%s delta=%s patch=2 metric=%s", defense, delta, metric);
+    return (long)tidy_number(where, "count");
 }
 
 static void room_costs_certificates_and_no_predictions(void **state)
@@ -77,18 +76,16 @@ static void room_costs_certificates_and_no_predictions(void **state)
     write_matrix("m.toml", both);
     snprintf(table, sizeof table, "run %s --quiet --threads 1", scratch_path("m.toml"));
     run(0, table);
-    snprintf(table, sizeof table, "table %s --rows defense,delta --cols patch --metrics clean,certified -f csv --quiet",
+    snprintf(table, sizeof table, "table %s --rows defense,delta --cols patch --metrics clean,certified -f json --quiet",
              scratch_path("m.toml"));
     run(0, table);
     static const char *const rules[] = {"clip", "robust-masking", "double-masking"};
     long lost = 0;
     for (int i = 0; i < 3; i++) {
-        char place[64], any[64];
-        snprintf(place, sizeof place, "\"%s place\"", rules[i]);
-        snprintf(any, sizeof any, "\"%s any-batch\"", rules[i]);
-        assert_int_equal(value_of(place, "clean"), value_of(any, "clean"));
-        assert_true(value_of(place, "certified") >= value_of(any, "certified"));
-        lost += value_of(place, "certified") - value_of(any, "certified");
+        long place = value_of(rules[i], "place", "certified"), any = value_of(rules[i], "any-batch", "certified");
+        assert_int_equal(value_of(rules[i], "place", "clean"), value_of(rules[i], "any-batch", "clean"));
+        assert_true(place >= any);
+        lost += place - any;
     }
     assert_true(lost > 0);
     snprintf(table, sizeof table, "table %s --rows defense,delta --cols patch --quiet", scratch_path("m.toml"));
@@ -114,37 +111,37 @@ static void change_attempts(const char *sql)
 static void another_machine_counts_as_not_measured(void **state)
 {
     (void)state;
-    char table[1024], csv[1200];
+    char table[1024], rows[1200];
     write_measured(2, "avx2");
     write_matrix("m.toml", both);
     snprintf(table, sizeof table, "run %s --quiet --threads 1", scratch_path("m.toml"));
     run(0, table);
     snprintf(table, sizeof table, "table %s --rows defense,delta --cols patch --quiet", scratch_path("m.toml"));
-    snprintf(csv, sizeof csv, "%s --metrics unmeasured -f csv", table);
+    snprintf(rows, sizeof rows, "%s --metrics unmeasured -f json", table);
     change_attempts("UPDATE attempt SET library = 'libtorch; isa avx2'");
     run(0, table);
     assert_null(strstr(program_output, "counts as not measured"));
-    run(0, csv);
-    assert_true(value_of("\"clip place\"", "unmeasured") == 0 && value_of("\"clip any-batch\"", "unmeasured") == 0);
+    run(0, rows);
+    assert_true(value_of("clip", "place", "unmeasured") == 0 && value_of("clip", "any-batch", "unmeasured") == 0);
     /* AVX-512 does not take over what AVX2 measured; the older measurement, which names no instruction set, it does */
     change_attempts("UPDATE attempt SET library = 'libtorch; isa avx512'");
     run(0, table);
     expect("locality of net counts as not measured where images ran on cpu avx512 (it");
     assert_null(strstr(program_output, "on cpu)"));
-    run(0, csv);
-    assert_true(value_of("\"clip place\"", "unmeasured") == 0 && value_of("\"clip any-batch\"", "unmeasured") > 0);
+    run(0, rows);
+    assert_true(value_of("clip", "place", "unmeasured") == 0 && value_of("clip", "any-batch", "unmeasured") > 0);
     /* a GPU takes over neither */
     change_attempts("UPDATE attempt SET device = 'cuda:1', library = 'libtorch; isa sm_90'");
     run(0, table);
     expect("ran on cuda sm_90");
-    run(0, csv);
-    assert_true(value_of("\"clip place\"", "unmeasured") > 0);
+    run(0, rows);
+    assert_true(value_of("clip", "place", "unmeasured") > 0);
     /* nor does a smaller batch */
     change_attempts("UPDATE attempt SET device = 'cpu', library = 'libtorch; isa avx2', batch = 64");
     run(0, table);
     expect("cpu avx2 in");
-    run(0, csv);
-    assert_true(value_of("\"clip place\"", "unmeasured") > 0 && value_of("\"clip any-batch\"", "unmeasured") > 0);
+    run(0, rows);
+    assert_true(value_of("clip", "place", "unmeasured") > 0 && value_of("clip", "any-batch", "unmeasured") > 0);
     char show[64];
     run(0, "ls --most 1 --quiet");
     snprintf(show, sizeof show, "show %.12s --quiet", strchr(program_output, '\n') + 1);

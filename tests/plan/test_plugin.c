@@ -2,6 +2,7 @@
  * crashes costs its own tasks. Needs a C compiler. */
 /* Loads libtorch, also under sanitizers. */
 #include "tests/support/program.h"
+#include "tests/support/tidy.h"
 #include "tests/support/scratch.h"
 
 #include <setjmp.h>
@@ -84,14 +85,10 @@ static void it_runs_like_a_defense_of_our_own(void **state)
     expect("soft-vote");
     assert_int_equal(program_run("db", "--plugin %s/mine/soft_vote.so run %s/m.toml", scratch_folder, scratch_folder), 0);
     assert_int_equal(
-        program_run("db", "--quiet --plugin %s/mine/soft_vote.so table %s/m.toml -f csv", scratch_folder, scratch_folder), 0);
-    const char *ours = strstr(program_output, "mean,3,certified,"), *theirs = strstr(program_output, "soft-vote,3,certified,");
-    assert_true(ours && theirs);
-    ours += strlen("mean,3,certified,");
-    theirs += strlen("soft-vote,3,certified,");
-    assert_int_equal(strcspn(ours, "\n"), strcspn(theirs, "\n"));
-    assert_memory_equal(ours, theirs, strcspn(ours, "\n"));
-    assert_true(atof(ours) > 0);
+        program_run("db", "--quiet --plugin %s/mine/soft_vote.so table %s/m.toml -f json", scratch_folder, scratch_folder), 0);
+    double ours = tidy_number("defense=mean metric=certified", "count"),
+           theirs = tidy_number("defense=soft-vote metric=certified", "count");
+    assert_true(ours > 0 && !(ours < theirs) && !(ours > theirs));
     compile("mine", "soft_vote", "-O1 -g");
     assert_int_equal(
         program_run("db", "--plugin %s/mine/soft_vote.so plan %s/m.toml --explain", scratch_folder, scratch_folder), 0);
@@ -197,9 +194,9 @@ static void a_crash_costs_its_own_tasks(void **state)
     expect("SIGABRT");
     expect("given up");
     assert_int_equal(
-        program_run("crash.db", "--quiet --plugin %s/bad/crash.so table %s/crash.toml -f csv", scratch_folder, scratch_folder),
+        program_run("crash.db", "--quiet --plugin %s/bad/crash.so table %s/crash.toml -f json", scratch_folder, scratch_folder),
         0);
-    expect("\"mean seed=0\",3,clean,1");
+    assert_true(tidy_number("defense=mean seed=0 metric=clean", "value") >= 10);
 }
 
 /* ---- Code that ends the process, or lies ---- */
@@ -310,13 +307,13 @@ static void a_run_keeps_built_in_cells(void **state)
         expect(strcmp(f->name, "thread") == 0 ? "died of SIGABRT" : f->reason);
         expect("given up");
         expect("1 of 2 tasks failed");
-        assert_int_equal(program_run("mixed.db", "--quiet --plugin %s/bad/%s.so table %s/mixed.toml -f csv", scratch_folder,
+        assert_int_equal(program_run("mixed.db", "--quiet --plugin %s/bad/%s.so table %s/mixed.toml -f json", scratch_folder,
                                      f->name, scratch_folder),
                          0);
-        expect("\nds,2,clean,17.5");
-        expect("\nds,3,clean,17.5");
-        snprintf(named, sizeof named, "\n%s,2,clean,,,,0", f->name);
-        expect(named);
+        assert_true(fabs(tidy_number("defense=ds patch=2 metric=clean", "value") - 17.5) < 1e-9);
+        assert_true(fabs(tidy_number("defense=ds patch=3 metric=clean", "value") - 17.5) < 1e-9);
+        snprintf(named, sizeof named, "defense=%s patch=2 metric=clean n=0", f->name);
+        assert_true(isnan(tidy_number(named, "value")));
     }
 }
 

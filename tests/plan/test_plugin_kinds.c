@@ -2,6 +2,7 @@
  * compiler. */
 /* Loads libtorch. */
 #include "tests/support/program.h"
+#include "tests/support/tidy.h"
 
 #include <setjmp.h>
 #include <stddef.h>
@@ -55,13 +56,12 @@ static void make_test(const char *folder, const char *variables)
     ok(program_shell(line));
 }
 
-/* The number behind "ROW,COLUMN,METRIC," in the last output. */
-static double number(const char *start)
+/* Of a defense and patch in the last table. */
+static double number(const char *cell, const char *metric)
 {
-    const char *at = strstr(program_output, start);
-    if (!at)
-        fail_msg("no %s in %s", start, program_output);
-    return atof(at + strlen(start));
+    char where[128];
+    snprintf(where, sizeof where, "%s metric=%s", cell, metric);
+    return tidy_number(where, "value");
 }
 
 static void an_attack_is_used_as_if_it_were_built_in(void **state)
@@ -75,14 +75,15 @@ static void an_attack_is_used_as_if_it_were_built_in(void **state)
     expect("dots");
     ok(program_run("a.db", "--plugin %s/attack/dots.so run %s/m.toml -S attack=dots -S dots.steps=4", scratch_folder,
                    scratch_folder));
-    ok(program_run("a.db", "--quiet --plugin %s/attack/dots.so table %s/m.toml -f csv -S attack=dots -S dots.steps=4",
+    ok(program_run("a.db", "--quiet --plugin %s/attack/dots.so table %s/m.toml -f json -S attack=dots -S dots.steps=4",
                    scratch_folder, scratch_folder));
-    double clean = number("mean,7,clean,"), attacked = number("mean,7,attacked,");
+    double clean = number("defense=mean patch=7", "clean"), attacked = number("defense=mean patch=7", "attacked");
     assert_true(clean > 0 && attacked < clean && attacked > 0);
     /* random pixels in five patches are weaker than a search of forty steps, which is an attack of our own */
     ok(program_run("a.db", "run %s/m.toml -S attack=random-search -S random-search.steps=40 --quiet", scratch_folder));
-    ok(program_run("a.db", "--quiet table %s/m.toml -f csv -S attack=random-search -S random-search.steps=40", scratch_folder));
-    assert_true(number("mean,7,attacked,") <= attacked);
+    ok(program_run("a.db", "--quiet table %s/m.toml -f json -S attack=random-search -S random-search.steps=40",
+                   scratch_folder));
+    assert_true(number("defense=mean patch=7", "attacked") <= attacked);
     compile("attack", "dots", "-O1 -g");
     ok(program_run("a.db", "--plugin %s/attack/dots.so plan %s/m.toml --explain -S attack=dots -S dots.steps=4", scratch_folder,
                    scratch_folder));
@@ -103,9 +104,9 @@ static void a_model_is_trained_and_measured(void **state)
     ok(program_run("m.db", "--plugin %s/model/tiny_net.so --quiet run %s/m.toml -S weights=%s/model/tiny_net.safetensors",
                    scratch_folder, scratch_folder, scratch_folder));
     ok(program_run("m.db",
-                   "--plugin %s/model/tiny_net.so --quiet table %s/m.toml -S weights=%s/model/tiny_net.safetensors -f csv",
+                   "--plugin %s/model/tiny_net.so --quiet table %s/m.toml -S weights=%s/model/tiny_net.safetensors -f json",
                    scratch_folder, scratch_folder, scratch_folder));
-    assert_true(number("mean,7,clean,") >= 0);
+    assert_true(number("defense=mean patch=7", "clean") >= 0);
     assert_int_equal(
         program_run("none.db", "run %s/m.toml -S weights=%s/model/tiny_net.safetensors", scratch_folder, scratch_folder), 2);
     expect("tiny-net");
@@ -153,11 +154,11 @@ static void a_defense_of_images_is_run_attacked_and_audited(void **state)
         scratch_folder, scratch_folder));
     ok(program_run(
         "s.db",
-        "--plugin %s/strips/strips.so --quiet table %s/m.toml -f csv -S defense=strips -S patch=1 -S attack=random-search "
+        "--plugin %s/strips/strips.so --quiet table %s/m.toml -f json -S defense=strips -S patch=1 -S attack=random-search "
         "-S random-search.steps=3",
         scratch_folder, scratch_folder));
-    double clean = number("strips,1,clean,"), certified = number("strips,1,certified,"),
-           attacked = number("strips,1,attacked,");
+    double clean = number("defense=strips patch=1", "clean"), certified = number("defense=strips patch=1", "certified"),
+           attacked = number("defense=strips patch=1", "attacked");
     assert_true(clean > 0 && certified > 0 && certified <= attacked && attacked <= clean);
     assert_int_equal(program_run("s.db", "--plugin %s/strips/strips.so audit %s/m.toml -S defense=strips -S patch=1",
                                  scratch_folder, scratch_folder),

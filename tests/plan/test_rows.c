@@ -1,5 +1,6 @@
 /* Matrix files to rows: their order, zip, exclude, overrides, rows that are one cell. */
 #include "tests/support/matrix.h"
+#include "tests/support/tidy.h"
 
 static void test_order_of_rows(void **state)
 {
@@ -193,14 +194,21 @@ static void test_rows_like_others(void **state)
     assert_non_null(strstr(program_output, "4 cells: 4 new"));
     assert_non_null(strstr(program_output, "4 more rows resolve to a cell that is there already"));
     assert_int_equal(program_run("like.db", "--quiet run %s", scratch_path("like.toml")), 0);
-    assert_int_equal(program_run("like.db", "table %s -f csv --metrics clean", scratch_path("like.toml")), 0);
-    static const char *const rows[] = {"mean,2.4%", "mean,2,", "mean,5,", "mean,2.5%", "ds,2.4%", "ds,2,", "ds,5,", "ds,2.5%"};
+    assert_int_equal(program_run("like.db", "table %s -f json --metrics clean", scratch_path("like.toml")), 0);
+    static const char *const patches[] = {"2.4%", "2", "5", "2.5%", "2.4%", "2", "5", "2.5%"};
     const char *at = program_output;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) { /* in the order of the matrix, each once */
-        at = strstr(at, rows[i]);
+    for (size_t i = 0; i < sizeof patches / sizeof *patches; i++) { /* in the order of the matrix, each once */
+        char want[32];
+        snprintf(want, sizeof want, "\"%s\",", patches[i]);
+        at = strstr(at, "\"patch\": ");
         assert_non_null(at);
-        assert_null(strstr(at + 1, rows[i]));
+        at += strlen("\"patch\": ");
+        assert_int_equal(strncmp(at, want, strlen(want)), 0);
     }
+    assert_null(strstr(at, "\"patch\": "));
+    double value;
+    assert_int_equal(tidy_find("defense=ds same_as=", "value", &value), 2); /* the others are the same as one of these */
+    assert_int_equal(tidy_find("defense=ds patch=2.4% same_as=", "value", &value), 1);
     assert_int_equal(program_run("like.db", "table %s", scratch_path("like.toml")), 0);
     assert_non_null(strstr(program_output, "mean / 5: same as mean / 2.4% = 5x5 px"));
     assert_non_null(strstr(program_output, "ds / 2.5% = 5x5 px: same as ds / 2.4% = 5x5 px"));

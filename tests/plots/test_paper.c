@@ -2,7 +2,6 @@
 #include "plots/paper.h"
 #include "plots/table.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -173,23 +172,8 @@ static void numbers_stand_beside_ours(void **state)
     expect_in(PG_TABLE_TEXT, false,
               "mean_1        clean          90.0 (82.6-94.5)\n                paper        80.0\n                difference  "
               "+10.0\n");
-    expect_in(PG_TABLE_CSV, false, "mean_1,5,clean_paper,80,,,\nmean_1,5,clean_difference,10,,,\n");
     expect_in(PG_TABLE_LATEX, false, " & \\quad paper (difference) & 80.0 ($+10.0$) \\\\\n");
     expect_in(PG_TABLE_TEXT, false, "table V of the publication");
-    char *text = print(PG_TABLE_JSON, false, "V");
-    json_t *list = json_loads(text, 0, NULL);
-    int found = 0;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *row = json_array_get(list, i);
-        if (strcmp(json_string_value(json_object_get(row, "metric")), "clean_difference") != 0)
-            continue;
-        assert_float_equal(json_number_value(json_object_get(row, "value")), 10, 1e-9);
-        assert_true(json_is_null(json_object_get(row, "n")));
-        found++;
-    }
-    assert_int_equal(found, 1);
-    json_decref(list);
-    free(text);
 }
 
 /* The best complete cell: the one of ten images is better and does not count. */

@@ -109,10 +109,61 @@ static void tables_have_their_bytes(void **state)
 {
     (void)state;
     fill();
-    for (int format = PG_TABLE_TEXT; format <= PG_TABLE_LATEX; format++) {
+    for (int format = PG_TABLE_TEXT; format <= PG_TABLE_LATEX; format += format < PG_TABLE_MD ? PG_TABLE_MD : 1) {
         print_table((pg_table_format)format, false, true, "V", "table");
         print_table((pg_table_format)format, true, false, NULL, "sparse"); /* labels on lines of their own */
     }
+}
+
+/* ---- Rows for programs ---- */
+
+static void fill_row(pg_tabular *t, int64_t i)
+{
+    pg_tabular_integer(t, i - 1);
+    pg_tabular_real(t, i == 2 ? NAN : 0.1 * (double)i);
+    pg_tabular_bool(t, i % 2 == 1);
+    pg_tabular_words(t, i == 0 ? "a, \"b\"\\" : i == 1 ? "two\nlines\x1b\xff \xc3\xa4" : NULL);
+    pg_tabular_number(t, i - 1);
+}
+
+static void rows_are_typed(void **state)
+{
+    (void)state;
+    static const struct {
+        pg_table_format format;
+        const char *form, *want;
+    } cases[] = {
+        {PG_TABLE_CSV, NULL,
+         "integer,real,bool,words,\"count, n\"\n-1,0,0,\"a, \"\"b\"\"\\\",\n0,0.1,1,\"two lines?\xef\xbf\xbd "
+         "\xc3\xa4\",0\n1,,0,,1\n"},
+        {PG_TABLE_JSON, "test",
+         "{\"form\": \"test\", \"version\": 1, \"rows\": [\n"
+         "{\"integer\": -1, \"real\": 0, \"bool\": false, \"words\": \"a, \\\"b\\\"\\\\\", \"count, n\": null},\n"
+         "{\"integer\": 0, \"real\": 0.1, \"bool\": true, \"words\": \"two\\nlines?\xef\xbf\xbd \xc3\xa4\", \"count, n\": 0},\n"
+         "{\"integer\": 1, \"real\": null, \"bool\": false, \"words\": null, \"count, n\": 1}\n]}\n"},
+        {PG_TABLE_JSON_LINES, "test",
+         "{\"integer\": -1, \"real\": 0, \"bool\": false, \"words\": \"a, \\\"b\\\"\\\\\", \"count, n\": null}\n"
+         "{\"integer\": 0, \"real\": 0.1, \"bool\": true, \"words\": \"two\\nlines?\xef\xbf\xbd \xc3\xa4\", \"count, n\": 0}\n"
+         "{\"integer\": 1, \"real\": null, \"bool\": false, \"words\": null, \"count, n\": 1}\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int flush = 0; flush < 2; flush++) {
+            pg_tabular t;
+            pg_buf out = PG_BUF_EMPTY;
+            pg_tabular_init(&t, cases[i].format, 5, 1);
+            t.form = cases[i].form;
+            for (size_t k = 0; k < 5; k++)
+                pg_tabular_words(&t, (const char *const[]){"integer", "real", "bool", "words", "count, n"}[k]);
+            for (int64_t row = 0; row < 3; row++) {
+                fill_row(&t, row);
+                if (flush)
+                    pg_tabular_flush(&t, &out);
+            }
+            assert_int_equal(pg_tabular_print(&t, &out), PG_OK);
+            assert_string_equal(out.data, cases[i].want);
+            pg_tabular_release(&t);
+            pg_buf_release(&out);
+        }
 }
 
 /* ---- Audits: by the program, on the null model, so that numbers are the same everywhere ---- */
@@ -141,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_have_their_bytes),
+        cmocka_unit_test(rows_are_typed),
         cmocka_unit_test(audits_have_their_bytes),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -10,6 +10,7 @@
 #include "tests/support/command_options.h"
 #include "tests/support/image_fixture.h"
 #include "tests/support/program.h"
+#include "tests/support/tidy.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -324,14 +325,6 @@ static bool was_printed(const char *text)
     return found;
 }
 
-static double number(const char *start)
-{
-    const char *at = strstr(program_output, start);
-    if (!at)
-        fail_msg("no %s in %s", start, program_output);
-    return atof(at + strlen(start));
-}
-
 /* A "python3" with PyTorch and Pillow in front of PATH; false where there is none. */
 static bool make_python(void)
 {
@@ -367,11 +360,11 @@ static void the_tutorial_works(void **state)
     /* the table: right on clean images, and a defense certifies what the mean cannot */
     char line[2048];
     snprintf(line, sizeof line,
-             "cd %s/tutorial && unset PATCHGAUGE_DATA && ../bin/patchgauge --quiet table stripes.toml -f csv", scratch_folder);
+             "cd %s/tutorial && unset PATCHGAUGE_DATA && ../bin/patchgauge --quiet table stripes.toml -f json", scratch_folder);
     assert_int_equal(program_shell(line), 0);
-    assert_true(number("mean,2,clean,") > 80);
-    assert_true(number("mean,2,certified,") < 20);
-    assert_true(number("robust-masking,2,certified,") > 60);
+    assert_true(tidy_number("defense=mean patch=2 metric=clean", "value") > 80);
+    assert_true(tidy_number("defense=mean patch=2 metric=certified", "value") < 20);
+    assert_true(tidy_number("defense=robust-masking patch=2 metric=certified", "value") > 60);
 }
 
 /* After the others: each line of the list stands for a command of some page. */
