@@ -173,9 +173,11 @@ demo: deps ## a small matrix on the built-in synthetic data: table and figure in
 # The database of the publication's tables, ours beside theirs.
 PAPER_DB ?= build/paper.db
 paper: all ## run what is missing of experiments/{paper,ablations,audits} (hours), then `make results`
+	@sh harness/deps.sh results
 	sh experiments/paper.sh run $(B)/patchgauge $(PAPER_DB)
 	@$(MAKE) results
 results: all ## experiments/RESULTS.md and models/ZOO.md, from the database of `make paper`
+	@sh harness/deps.sh results
 	sh experiments/paper.sh write $(B)/patchgauge $(PAPER_DB)
 	sh models/zoo.sh $(B)/patchgauge $(PAPER_DB)
 

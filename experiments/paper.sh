@@ -242,10 +242,9 @@ lacking() { # matrix
     elif [ -n "$(directive "$1" audit)" ]; then
         for weights in $(weights_of "$1"); do ! audit_missing "$1" "$weights" || echo "the audit of $weights"; done
     elif [ -n "$(directive "$1" table)" ]; then # published certificates stand beside what audits left of them
-        patchgauge table "$1" --metrics certified_published,published_audited -f csv 2>/dev/null | awk -F, '
-            $(NF - 4) == "certified_published" { n++ }
-            $(NF - 4) == "published_audited" { n-- }
-            END { if (n) print "audits of published certificates" }'
+        patchgauge table "$1" --metrics certified_published,published_audited -f json 2>/dev/null | jq -r '
+            def count($metric): [.rows[] | select(.metric == $metric)] | length;
+            if count("certified_published") == count("published_audited") then empty else "audits of published certificates" end'
     fi
 }
 
@@ -318,17 +317,19 @@ END
         images=$(directive "$matrix" validation)
         if chosen "$matrix" && [ -z "$(obstacle "$matrix")" ]; then set -- "$@" "$matrix" --by "dataset=cifar10:val${images:+ images=$images}"; fi
     done
-    patchgauge best "$@" --rows weights,defense -f csv 2>/dev/null | awk -F, '
+    patchgauge best "$@" --rows weights,defense -f json 2>/dev/null | jq -r '
+        def one: 10 * . | round | "\(. / 10 | floor).\(. % 10)";
+        .rows[] | [.patch, .row, (.value, .lo, .hi | one), .n, (.clean, .by | one), .of] | @tsv' | awk '
         FILENAME == "plots/paper.csv" {
             patch = $6 == "0.4%" ? 2 : $6 == "2.4%" ? 5 : 8
             kind = $1 == "revision" ? "later" : $8
             if ($2 == "cifar10" && $8 ~ /^certified/ && $9 > paper[kind, patch]) paper[kind, patch] = $9
             next
         }
-        FNR > 1 {
+        {
             printf "| %s | %s (%s-%s) | %s | %s | %s | %s | %s | %s | %s | %s |\n", $1, $3, $4, $5, $7, $2, $6, $8, $9,
                 paper["certified_published", $1], paper["certified", $1], paper["later", $1]
-        }' plots/paper.csv -
+        }' FS=, plots/paper.csv FS='\t' -
     echo
     locality_notes
 }

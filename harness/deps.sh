@@ -1,7 +1,7 @@
 #!/bin/sh
 # deps.sh GROUP...: makes sure that what patchgauge needs to build (`build`), to test (`test`, `fault`, `valgrind`, `arm64`, `slurm`,
-# `browser`), to fuzz (`fuzz`), to format (`format`) or to unpack the development data (`data`) is there, by the names of packages in
-# Debian 12 and 13.
+# `browser`), to fuzz (`fuzz`), to format (`format`), to write the pages of results (`results`) or to unpack the development data
+# (`data`) is there, by the names of packages in Debian 12 and 13.
 # deps.sh --list GROUP...: prints the packages, one a line.
 #
 # Something is there when its package is installed or when a probe finds it (a command, a header that compiles), so that this also
@@ -34,6 +34,8 @@ build fonts-dejavu-core       font    DejaVuSans.ttf
 test  libcmocka-dev           cmocka  cmocka.h
 test  python3-pil             python  PIL
 test  python3-torch           python  torch
+test  python3-pandas          python  pandas
+test  sqlite3                 command sqlite3
 arm64 gcc-aarch64-linux-gnu   command aarch64-linux-gnu-gcc
 arm64 g++-aarch64-linux-gnu   command aarch64-linux-gnu-g++
 arm64 qemu-user-static        command qemu-aarch64-static
@@ -53,6 +55,7 @@ browser curl            command curl
 data  libjxl-tools            command djxl
 data  zstd                    command zstd
 data  python3                 command python3
+results jq                    command jq
 '
 
 installed() { # package
@@ -93,7 +96,7 @@ list=''
 found='' missing=''
 for group in "$@"; do
     rows=$(echo "$table" | awk -v g="$group" '$1 == g { print $2 " " $3 " " $4 }')
-    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, valgrind, arm64, slurm, browser, fault, fuzz or data)" >&2; exit 2; }
+    [ -n "$rows" ] || { echo "deps.sh: unknown group '$group' (build, test, valgrind, arm64, slurm, browser, fault, fuzz, results or data)" >&2; exit 2; }
     while read -r package kind what; do
         if [ -n "$list" ]; then
             echo "$package"

@@ -28,13 +28,15 @@ best() { # weights file, options
     shift
     # shellcheck disable=SC2046 # several files
     "$program" --db "$database" --quiet best $(grep -l "\"$weights\"" experiments/audits/*.toml experiments/paper/table15.toml) \
-        -S weights="$weights" -f csv "$@" 2>/dev/null | tail -n +2
+        -S weights="$weights" -f json "$@" 2>/dev/null
 }
 
 results() { # weights file
-    best "$1" -S defense=mean --metric clean | sort -t , -k 3nr | head -1 |
-        awk -F, '{ printf "- accuracy without a defense: %s%% of %d test images\n", $3, $6 }'
-    best "$1" | awk -F, '{ sub(" ", ", ", $2); printf "- best certificate, patch of %d px: %s%% by %s (clean %s%%)\n", $1, $3, $2, $7 }'
+    one='def one: 10 * . | round | "\(. / 10 | floor).\(. % 10)";'
+    best "$1" -S defense=mean --metric clean | jq -r "$one"' .rows | max_by(.value) // empty |
+        "- accuracy without a defense: \(.value | one)% of \(.n) test images"'
+    best "$1" | jq -r "$one"' .rows[] |
+        "- best certificate, patch of \(.patch) px: \(.value | one)% by \(.row | sub(" "; ", ")) (clean \(.clean | one)%)"'
 }
 
 # What the page says of results already, where it is of the same file.

@@ -142,9 +142,18 @@ static bool is_better(const search *s, const pg_table_entry *x, const pg_table_e
     return s->metric->better > 0 ? left > right : left < right;
 }
 
+/* In percent; for people with one decimal, of a share the nearest one. */
+static void add_percent(double value, double shown, pg_tabular *g)
+{
+    if (pg_format_is_rows(g->format))
+        pg_tabular_real(g, value);
+    else
+        pg_buf_printf(pg_tabular_add(g, PG_TABULAR_NUMBER), "%.1f", shown);
+}
+
 static void add_share(int64_t count, int64_t n, pg_tabular *g)
 {
-    pg_buf_printf(pg_tabular_add(g, PG_TABULAR_NUMBER), "%.1f", pg_percent(count, n, 1));
+    add_percent(100.0 * (double)count / (double)n, pg_percent(count, n, 1), g);
 }
 
 static void add_column(const search *s, const char *column, pg_tabular *g)
@@ -164,9 +173,11 @@ static void add_column(const search *s, const char *column, pg_tabular *g)
     pg_interval share = pg_wilson(pg_metric_of(s->metric, best), best->n);
     pg_tabular_escape(g->format, best->column, " ", pg_tabular_add(g, PG_TABULAR_WORDS));
     pg_tabular_escape(g->format, best->row, " ", pg_tabular_add(g, PG_TABULAR_WORDS));
+    if (pg_format_is_rows(g->format))
+        pg_tabular_words(g, s->metric->name);
     add_share(pg_metric_of(s->metric, best), best->n, g);
-    pg_buf_printf(pg_tabular_add(g, PG_TABULAR_NUMBER), "%.1f", 100 * share.lo);
-    pg_buf_printf(pg_tabular_add(g, PG_TABULAR_NUMBER), "%.1f", 100 * share.hi);
+    add_percent(100 * share.lo, 100 * share.lo, g);
+    add_percent(100 * share.hi, 100 * share.hi, g);
     pg_tabular_number(g, best->n);
     add_share(best->clean, best->n, g);
     add_share(pg_metric_of(s->metric, best_by), best_by->n, g);
@@ -199,11 +210,15 @@ static int print(const search *s)
 {
     static const char *const numbers[] = {NULL, "lo", "hi", "n", "clean", "by", "of"};
     pg_tabular g;
-    pg_tabular_init(&g, (pg_table_format)s->a->output.format, 9, 1);
+    bool typed = pg_format_is_rows((pg_table_format)s->a->output.format);
+    pg_tabular_init(&g, (pg_table_format)s->a->output.format, typed ? 10 : 9, 1);
+    g.form = "best";
     pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), "patch");
     pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_WORDS), "row");
+    if (typed)
+        pg_tabular_words(&g, "metric");
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_NUMBER), numbers[i] ? numbers[i] : s->metric->name);
+        pg_buf_puts(pg_tabular_add(&g, PG_TABULAR_NUMBER), numbers[i] ? numbers[i] : typed ? "value" : s->metric->name);
     int code = add_columns(s, &g);
     if (code == PG_OK)
         code = pg_output_table(&s->a->output, &g);

@@ -46,17 +46,18 @@ static int best(const char *matrices, const char *options)
     return program_run("db", "best %s -f csv %s", files, options);
 }
 
-#define HEAD "patch,row,certified,lo,hi,n,clean,by,of\n"
+#define HEAD "patch,row,metric,value,lo,hi,n,clean,by,of\n"
 
 static void the_row_that_certifies_most(void **state)
 {
     (void)state;
     assert_int_equal(best("ab", "-S patch=2"), 0);
-    assert_string_equal(program_output, HEAD "2,robust-masking,11.0,7.4,16.1,200,11.5,11.0,200\n");
+    assert_string_equal(program_output,
+                        HEAD "2,robust-masking,certified,11,7.377244460125302,16.092690997301492,200,11.5,11,200\n");
     assert_int_equal(best("a", "-S patch=2"), 0);
-    assert_string_equal(program_output, HEAD "2,median,8.5,5.4,13.2,200,11.0,8.5,200\n");
+    assert_string_equal(program_output, HEAD "2,median,certified,8.5,5.374575017747561,13.189587071565567,200,11,8.5,200\n");
     assert_int_equal(best("a", "-S patch=2 --metric clean"), 0); /* the first of several */
-    assert_string_equal(program_output, "patch,row,clean,lo,hi,n,clean,by,of\n2,mean,11.5,7.8,16.7,200,11.5,11.5,200\n");
+    assert_string_equal(program_output, HEAD "2,mean,clean,11.5,7.786373232561955,16.664716898487573,200,11.5,11.5,200\n");
     assert_int_equal(best("ab", ""), 0); /* patches by their numbers */
     const char *two = strstr(program_output, "\n2,"), *three = strstr(program_output, "\n3,");
     assert_true(two && three && two < three);
@@ -67,7 +68,7 @@ static void rows_are_chosen_on_images_that_all_of_them_have(void **state)
     (void)state;
 #define BY(images) "--by 'dataset=synthetic:val images=0:" #images "' "
     assert_int_equal(best("ab", "-S patch=2 " BY(20) BY(100) BY(50)), 0); /* not 100: only the first matrix has them */
-    assert_string_equal(program_output, HEAD "2,median,8.5,5.4,13.2,200,11.0,4.0,50\n");
+    assert_string_equal(program_output, HEAD "2,median,certified,8.5,5.374575017747561,13.189587071565567,200,11,4,50\n");
     assert_int_equal(best("a", "-S patch=2 " BY(20) BY(100) BY(50)), 0);
     assert_non_null(strstr(program_output, ",100\n"));
     assert_int_equal(best("b", "-S patch=2 " BY(100)), 0); /* nobody has those */
@@ -80,7 +81,7 @@ static void what_is_incomplete_is_left_out(void **state)
     assert_int_equal(best("ab", "-S patch=2 -S images=0:300"), 0);
     assert_string_equal(program_output, HEAD);
     assert_int_equal(best("ab", "-S patch=2 --metric attacked"), 0); /* no cell has an attack */
-    assert_string_equal(program_output, "patch,row,attacked,lo,hi,n,clean,by,of\n");
+    assert_string_equal(program_output, HEAD);
 }
 
 static void requests_without_an_answer_are_refused(void **state)
