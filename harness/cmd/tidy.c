@@ -175,16 +175,33 @@ static int begin(pg_tidy *t)
     return PG_OK;
 }
 
+/* What a value is by its option. Of a module that is not in this program, it is by how it looks. */
+static pg_option_type type_of(const pg_tidy_column *column)
+{
+    int64_t integer;
+    double real;
+    if (column->option != NULL)
+        return column->option->type;
+    if (strcmp(column->key, "batch") == 0 || strcmp(column->key, "seed") == 0)
+        return PG_OPTION_INT;
+    if (strchr(column->key, '.') == NULL)
+        return PG_OPTION_TEXT;
+    return pg_parse_int(column->value, &integer) == PG_OK   ? PG_OPTION_INT
+           : pg_parse_double(column->value, &real) == PG_OK ? PG_OPTION_DECIMAL
+                                                            : PG_OPTION_BOOL;
+}
+
 static void add_setting(pg_tidy *t, const pg_tidy_column *column)
 {
     const char *value = column->value;
-    bool number = strcmp(column->key, "batch") == 0 || strcmp(column->key, "seed") == 0;
-    pg_option_type type = column->option != NULL ? column->option->type : number ? PG_OPTION_INT : PG_OPTION_TEXT;
     int64_t integer;
     double real;
-    if (value == NULL || *value == '\0')
+    if (value == NULL || *value == '\0') {
         pg_tabular_words(&t->rows, NULL);
-    else if (type == PG_OPTION_INT && pg_parse_int(value, &integer) == PG_OK)
+        return;
+    }
+    pg_option_type type = type_of(column);
+    if (type == PG_OPTION_INT && pg_parse_int(value, &integer) == PG_OK)
         pg_tabular_integer(&t->rows, integer);
     else if ((type == PG_OPTION_DECIMAL || type == PG_OPTION_PPM) && pg_parse_double(value, &real) == PG_OK && isfinite(real))
         pg_tabular_real(&t->rows, real);

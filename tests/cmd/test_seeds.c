@@ -4,6 +4,7 @@
 #include "db/store.h"
 #include "tests/support/program.h"
 #include "tests/support/scratch.h"
+#include "tests/support/tidy.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -136,11 +137,14 @@ static void test_each_seed(void **state)
     expect_output("seed 1");
     assert_null(strstr(program_output, "\u00b1"));
     assert_int_equal(
-        program_run("db", "table %s/m.toml -S seed=1,2,3 -S attack=lavan -f csv --metrics attacked", scratch_folder), 0);
-    int lines = 0;
-    for (const char *c = program_output; *c; c++)
-        lines += strncmp(c, "\"mean", 5) == 0 || strncmp(c, "\nmean", 5) == 0;
-    assert_int_equal(lines, SEEDS);
+        program_run("db", "table %s/m.toml -S seed=1,2,3 -S attack=lavan -f json --metrics attacked", scratch_folder), 0);
+    double value;
+    for (int seed = 1; seed <= SEEDS; seed++) {
+        char where[64];
+        snprintf(where, sizeof where, "defense=mean seed=%d", seed);
+        assert_int_equal(tidy_find(where, "value", &value), 1);
+    }
+    assert_int_equal(tidy_find("defense=mean", "value", &value), SEEDS);
 }
 
 int main(void)

@@ -54,7 +54,7 @@ static inline void write_weights_as(const char *name, const char *note, const ch
 }
 static inline void write_weights(const char *name, const char *note) { write_weights_as(name, note, NULL); }
 
-static char program_output[1 << 18]; /* both streams of the last program_run */
+static char program_output[1 << 20]; /* both streams of the last program_run */
 
 static inline const char *program_path(void)
 {
