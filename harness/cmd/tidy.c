@@ -219,7 +219,7 @@ static void add_cell(pg_tidy *t, const pg_table_entry *entry)
     const int sizes[SIZES] = {entry->patch_height, entry->patch_width, entry->image_height, entry->image_width};
     for (size_t i = 0; i < SIZES; i++)
         pg_tabular_number(&t->rows, sizes[i] > 0 ? sizes[i] : -1);
-    pg_tabular_words(&t->rows, entry->cell_id);
+    pg_tabular_words(&t->rows, *entry->cell_id != '\0' ? entry->cell_id : NULL);
     pg_tabular_words(&t->rows, entry->state);
 }
 
@@ -312,8 +312,12 @@ int pg_tidy_layout(const pg_layout *layout, const pg_output *output, const char 
     int code = PG_OK;
     for (size_t i = 0; code == PG_OK && i < table->n_entries; i++)
         code = pg_tidy_keys(&tidy, layout->cells[i]->values, layout->cells[i]->n_values);
-    for (size_t i = 0; code == PG_OK && i < table->n_entries; i++)
-        code = pg_tidy_cell(&tidy, layout->cells[i]->values, layout->cells[i]->n_values, &layout->entries[i]);
+    for (size_t i = 0; code == PG_OK && i < table->n_entries; i++) {
+        pg_table_entry entry = layout->entries[i];
+        if (layout->cells[i]->absent) /* its id is not known */
+            *entry.cell_id = '\0';
+        code = pg_tidy_cell(&tidy, layout->cells[i]->values, layout->cells[i]->n_values, &entry);
+    }
     if (code == PG_OK)
         code = pg_tidy_end(&tidy);
     pg_tidy_release(&tidy);
