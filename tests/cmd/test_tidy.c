@@ -138,9 +138,7 @@ static void the_whole_database_is_exported(void **state)
     (void)state;
     assert_int_equal(program_run("db", "--quiet export -f json --wide --metrics clean,delta"), 0);
     double of_matrix, delta;
-    assert_int_equal(
-        tidy_find("images=0:8 null.padding=1 defense=ds patch=3 state=done delta=place", "clean", &of_matrix),
-        1);
+    assert_int_equal(tidy_find("images=0:8 null.padding=1 defense=ds patch=3 state=done delta=place", "clean", &of_matrix), 1);
     assert_int_equal(tidy_find("defense=ds", "delta_value", &delta), 1); /* `delta` is the setting */
     assert_true(of_matrix >= 0 && fabs(delta) < 1e-12);
     double clean = tidy_number("defense=mean patch=2", "clean");
