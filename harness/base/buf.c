@@ -60,16 +60,21 @@ void pg_buf_puts(pg_buf *buf, const char *text) { pg_buf_add(buf, text, strlen(t
 void pg_buf_printf(pg_buf *buf, const char *format, ...)
 {
     va_list args, again;
+    size_t room = buf->failed || buf->data == pg_buf_no_bytes ? 0 : buf->capacity - buf->size;
     va_start(args, format);
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
+    int length = vsnprintf(room > 0 ? buf->data + buf->size : NULL, room, format, args); /* mostly there is room */
     va_end(args);
     if (length < 0)
         buf->failed = true;
+    else if ((size_t)length < room)
+        buf->size += (size_t)length;
     else if (reserve(buf, (size_t)length)) {
         vsnprintf(buf->data + buf->size, (size_t)length + 1, format, again);
         buf->size += (size_t)length;
     }
+    if (buf->data != pg_buf_no_bytes)
+        buf->data[buf->size] = 0; /* also where a text was cut */
     va_end(again);
 }
 

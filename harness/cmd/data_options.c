@@ -48,7 +48,7 @@ int pg_data_options_configure(const pg_texts *given, bool fetch, const pg_datase
     return code == PG_OK && kind->module.normalize ? kind->module.normalize(config) : code;
 }
 
-static int report_split(const pg_dataset_info *info)
+static int report_split(const pg_dataset_info *info, void *context PG_UNUSED)
 {
     printf("%s:%s %lld images %s\n", info->name, info->split, (long long)info->images, info->hash);
     return PG_OK;
@@ -56,5 +56,5 @@ static int report_split(const pg_dataset_info *info)
 
 int pg_data_report(const pg_context *context, const char *name)
 {
-    return pg_dataset_each_split(context->data_dir, name, report_split);
+    return pg_dataset_each_split(context->data_dir, name, report_split, NULL);
 }

@@ -217,7 +217,8 @@ int pg_dataset_open(const char *data_dir, const char *spec, pg_dataset **out)
     return code != PG_OK ? code : pg_resized_open(inner, at + 1, out);
 }
 
-int pg_dataset_each_split(const char *data_dir, const char *name, int (*each)(const pg_dataset_info *info))
+int pg_dataset_each_split(const char *data_dir, const char *name, int (*each)(const pg_dataset_info *info, void *context),
+                          void *context)
 {
     pg_dataset_entry set;
     int code = pg_dataset_find(data_dir, name, &set);
@@ -227,7 +228,7 @@ int pg_dataset_each_split(const char *data_dir, const char *name, int (*each)(co
         snprintf(spec, sizeof spec, "%s:%s", name, set.splits[i]);
         code = pg_dataset_open(data_dir, spec, &dataset);
         if (code == PG_OK)
-            code = each(&dataset->info);
+            code = each(&dataset->info, context);
         pg_dataset_close(dataset);
     }
     return code;

@@ -21,7 +21,8 @@ const pg_dataset_kind *pg_dataset_kind_nearest(const char *name, bool fetch);
 /* PG_EINPUT with the nearest name, PG_EMISSING with the command that brings it, PG_EDAMAGED (manifest). */
 int pg_dataset_find(const char *data_dir, const char *name, pg_dataset_entry *out) PG_MUST_USE;
 /* Calls `each` for every split of a data set, opened; its code is passed on. As pg_dataset_find and pg_dataset_open. */
-int pg_dataset_each_split(const char *data_dir, const char *name, int (*each)(const pg_dataset_info *info)) PG_MUST_USE;
+int pg_dataset_each_split(const char *data_dir, const char *name, int (*each)(const pg_dataset_info *info, void *context),
+                          void *context) PG_MUST_USE;
 /* All names there are, those that users gave last and sorted: *new*, pg_dataset_names_free. */
 int pg_dataset_names(const char *data_dir, char ***out) PG_MUST_USE;
 void pg_dataset_names_free(char **names);

@@ -1,4 +1,5 @@
 /* --only: which cells of a matrix are chosen, and what is refused. The cells are read from `plan --explain`. */
+#include "defenses/defense.h"
 #include "tests/support/program.h"
 #include "tests/support/scratch.h"
 
@@ -157,6 +158,25 @@ static void columns_are_the_settings_that_occur(void **state)
     assert_null(strstr(program_output, "window"));
 }
 
+/* `list` as rows: modules with their topic, splits with their sizes. */
+static void modules_and_data_sets_are_rows(void **state)
+{
+    (void)state;
+    const char head[] = "topic,name,summary,version,plugin,plugin_sha256,error,images,height,width,classes,hash\n";
+    assert_int_equal(program_run(NULL, "list -f csv --data %s", scratch_folder), 0);
+    assert_memory_equal(program_output, head, sizeof head - 1);
+    for (size_t i = 0; pg_defenses[i]; i++) {
+        char line[128];
+        snprintf(line, sizeof line, "\ndefenses,%s,", pg_defenses[i]->module.name);
+        assert_non_null(strstr(program_output, line));
+    }
+    assert_non_null(strstr(program_output, "\ndatasets,synthetic:test,,,,,,2000,32,32,10,dca5036221c0"));
+    assert_non_null(strstr(program_output, "\ndatasets,cifar10,,,,,cifar10 is not in "));
+    assert_int_equal(program_run(NULL, "list attacks -f json"), 0);
+    assert_non_null(strstr(program_output, "{\"form\": \"list\", \"version\": 1, \"rows\": [\n{\"topic\": \"attacks\", "));
+    assert_null(strstr(program_output, "defenses"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +186,7 @@ int main(void)
         cmocka_unit_test(what_no_cell_has_is_refused),
         cmocka_unit_test(stored_cells_are_chosen_alike),
         cmocka_unit_test(columns_are_the_settings_that_occur),
+        cmocka_unit_test(modules_and_data_sets_are_rows),
     };
     return cmocka_run_group_tests(tests, setup, scratch_remove);
 }
