@@ -207,11 +207,18 @@ const pg_command pg_command_plot = {
         "against a number draw a line for each combination of the other settings that vary, and ignore --cols. Histograms of "
         "local logits come from `patchgauge attack`: the database does not keep local logits.\n"
         "\n"
-        "DIR/FIGURE.gp draws the same pictures again from DIR/FIGURE.tsv: gnuplot -d FIGURE.gp. Font: DejaVu Sans; a character "
-        "that no font of the machine has is drawn as \"?\", and told. gnuplot has 300 s for a figure "
-        "(PATCHGAUGE_GNUPLOT_SECONDS=N: N s). A PDF holds no date: the same data give the same bytes.\n",
+        "--label renames a label or a part of it (scope=predicted), a word of the picture (certified) or of an axis, as "
+        "\"Accuracy "
+        "(%)=Correct (%)\"; OLD is as the picture has it. An unknown one fails with the list of those there are.\n"
+        "\n"
+        "DIR/FIGURE.gp draws the same pictures again from DIR/FIGURE.tsv: gnuplot -d FIGURE.gp. A character that no font of "
+        "the "
+        "machine has is drawn as \"?\", with a warning. gnuplot has 300 s for a figure (PATCHGAUGE_GNUPLOT_SECONDS=N: N s). A "
+        "PDF "
+        "holds no date: the same data give the same bytes.\n",
     .examples = "  patchgauge plot accuracy experiments/demo.toml -o figures\n"
                 "  patchgauge plot patch-size experiments/demo.toml --rows weights -S defense=robust-masking\n"
+                "  patchgauge plot accuracy experiments/demo.toml --style paper --no-title --tex\n"
                 "  patchgauge plot receptive-field-map experiments/demo.toml\n",
     .more = help_figures,
     .rows = options,

@@ -224,7 +224,8 @@ static void figures_of_attacks_are_drawn_where_there_are_some(void **state)
     ok("$P plot all " ATTACKED
        " -o $DIR/attacked && cd $DIR/attacked && test -s accuracy.svg && test -s vulnerability.png && cat "
        "success-steps.tsv");
-    expect("\tdefense mean, patch 8, attack random-search"); /* what does not vary is no part of labels */
+    expect(
+        "\tdefense mean, patch 8, attack random-search, steps=2; n = 40 images"); /* what does not vary is no part of labels */
     expect("\n\"\"\n1\t");
     expect("\n3\t"); /* the start and two steps */
     ok("$P --quiet run " ATTACKED " -S random-search.places=2");
@@ -234,6 +235,23 @@ static void figures_of_attacks_are_drawn_where_there_are_some(void **state)
     expect("left out: figure vulnerability cannot show the cell");
     expect("success-steps.png");
 #undef ATTACKED
+}
+
+/* What is fixed and not the default stands below the title, with its module where another one has another value. */
+static void subtitles_name_what_is_not_the_default(void **state)
+{
+    (void)state;
+#define CONFIDENT "$DIR/m.toml -S mean.feature=confidence -S patch=2 -S robust-masking.scope=per-class"
+    ok("$P --quiet run " CONFIDENT);
+    ok("$P plot accuracy " CONFIDENT " --only defense=mean -o $DIR/one && cat $DIR/one/accuracy.tsv");
+    expect("\tdefense mean, patch 2, feature=confidence; n = 96 images");
+    ok("$P plot accuracy " CONFIDENT " -o $DIR/three && cat $DIR/three/accuracy.tsv");
+    expect("\tpatch 2, mean.feature=confidence; n = 96 images");
+    expect("\n1\tmean\n2\tds\n3\trobust-masking, threshold=0\n");
+    ok("$P plot accuracy " CONFIDENT
+       " -S robust-masking.feature=confidence --only defense=mean -o $DIR/one && cat $DIR/one/accuracy.tsv");
+    expect("\tdefense mean, patch 2, feature=confidence; n = 96 images");
+#undef CONFIDENT
 }
 
 /* Options of pictures: what they change, and what would be right. */
@@ -316,6 +334,7 @@ int main(void)
         cmocka_unit_test(help_names_every_metric_figure_and_format),
         cmocka_unit_test(a_full_disk_is_a_system_error),
         cmocka_unit_test(figures_of_attacks_are_drawn_where_there_are_some),
+        cmocka_unit_test(subtitles_name_what_is_not_the_default),
         cmocka_unit_test(pictures_are_as_the_user_wants),
         cmocka_unit_test(all_figures_are_drawn_or_explained),
     };
