@@ -142,6 +142,31 @@ static void stored_cells_are_chosen_alike(void **state)
     assert_null(strchr(strchr(program_output, '\n') + 1, '\n'));
 }
 
+/* A row like a cell names its own cell, wherever that is among those chosen. */
+static void rows_like_a_cell_find_it(void **state)
+{
+    (void)state;
+    int likes = 0;
+    assert_int_equal(program_run("db",
+                                 "--quiet table %s --only defense=ds --only threshold=0.2 --only threshold=0 --metrics clean "
+                                 "-f csv",
+                                 scratch_path("m.toml")),
+                     2); /* no cell of ds has a threshold */
+    assert_int_equal(program_run("db",
+                                 "--quiet table %s --only defense=ds --only defense=robust-masking --metrics clean -f csv",
+                                 scratch_path("m.toml")),
+                     0);
+    for (char *rest = NULL, *line = strtok_r(program_output, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        char *same_as = strrchr(line, ',');
+        if (strlen(same_as) != 65)
+            continue;
+        likes++;
+        *same_as++ = 0;
+        assert_non_null(strstr(line, same_as));
+    }
+    assert_int_equal(likes, 1 + 4);
+}
+
 /* Only columns of what is listed; the default of a key that a store leaves out is no column. */
 static void columns_are_the_settings_that_occur(void **state)
 {
@@ -185,6 +210,7 @@ int main(void)
         cmocka_unit_test(rows_like_a_cell_are_chosen_by_what_they_say),
         cmocka_unit_test(what_no_cell_has_is_refused),
         cmocka_unit_test(stored_cells_are_chosen_alike),
+        cmocka_unit_test(rows_like_a_cell_find_it),
         cmocka_unit_test(columns_are_the_settings_that_occur),
         cmocka_unit_test(modules_and_data_sets_are_rows),
     };
