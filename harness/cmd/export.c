@@ -1,6 +1,7 @@
 /* patchgauge export: results for other programs. */
 #include "defenses/defense.h"
 #include "harness/base/option.h"
+#include "harness/cmd/export_images.h"
 #include "harness/cmd/passes.h"
 #include "harness/cmd/tidy.h"
 
@@ -11,7 +12,8 @@ PG_COMMAND(export)
 typedef struct arguments {
     pg_layout_request layout; /* without a matrix: the whole database */
     pg_output output;
-    bool wide;
+    bool wide, images;
+    pg_images_files files;
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
@@ -20,10 +22,15 @@ static const pg_cli_row options[] = {
     PG_LAYOUT_METRICS_ROW(AT(layout), "as in `table`"),
     {'f', "format", "FORMAT", "of the output", "csv", AT(output.format), PG_CHOICE(pg_row_formats + PG_TABLE_CSV)},
     PG_TIDY_WIDE_ROW(AT(wide)),
+    {0, "images", NULL, "a row for each image of each cell, in place of a row for each metric", NULL, AT(images), PG_FLAG},
+    PG_IMAGES_FILES_ROW(AT(files)),
+    PG_IMAGES_EVIDENCE_ROW(AT(files)),
     PG_OUTPUT_FILE_ROW(AT(output)),
     PG_OUTPUT_FORCE_ROW(AT(output)),
     PG_MATRIX_SET_ROW(AT(layout.matrix)),
     PG_MATRIX_ONLY_ROW(AT(layout.matrix)),
+    PG_DEVICE_ROW(AT(files.device)),
+    PG_THREADS_ROW(AT(files.threads)),
     PG_CLI_END,
 };
 
@@ -118,6 +125,12 @@ static int run(const pg_context *context, void *request)
     if (matrix->matrix == NULL && matrix->overrides.n > 0)
         return pg_fail(PG_EUSAGE, "export: -S is for a matrix; name its file, or choose cells of the database with --only");
     a->output.format += PG_TABLE_CSV;
+    if (!a->images && (a->files.folder != NULL || a->files.evidence))
+        return pg_fail(PG_EUSAGE, "export: --files and --evidence are of --images");
+    if (a->images && a->wide)
+        return pg_fail(PG_EUSAGE, "export: --wide has a column for each metric, and --images has none");
+    if (a->images)
+        return pg_images_export(context, matrix, &a->output, &a->files);
     int code = pg_output_begin(&a->output, (const char *const[]){context->db_path, matrix->matrix, NULL});
     if (code == PG_OK)
         code = matrix->matrix != NULL ? export_matrix(context, a) : export_database(context, a);
@@ -128,9 +141,14 @@ const pg_command pg_command_export = {
     .name = "export",
     .synopsis = "export [MATRIX.toml] [options]",
     .summary = "write results for other programs, as CSV or JSON",
-    .help = "The cells of a matrix, as `table -f csv` has them, or all cells of the database.\n",
+    .help =
+        "The cells of a matrix, as `table -f csv` has them, or all cells of the database. With --images all their images: "
+        "label, "
+        "prediction, certificate, margin (units of evidence), and of an attack the prediction under it, place, loss and steps. "
+        "--files writes patches as well; it needs neither weights nor data set. --evidence needs both.\n",
     .examples = "  patchgauge export experiments/demo.toml -o demo.csv\n"
-                "  patchgauge export --wide -f json\n",
+                "  patchgauge export --wide -f json\n"
+                "  patchgauge export --images experiments/demo.toml --only defense=ds -o images.csv\n",
     .rows = options,
     .request_size = sizeof(arguments),
     .run = run,

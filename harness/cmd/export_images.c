@@ -81,7 +81,7 @@ static int add_outcome(const pg_outcome *o, void *context)
     add_integer(t, o->has_attack, o->attacked);
     add_integer(t, a != NULL, a != NULL ? a->top : 0);
     add_integer(t, a != NULL, a != NULL ? a->left : 0);
-    add_integer(t, a != NULL, a != NULL ? a->target : 0);
+    add_integer(t, a != NULL && a->target >= 0, a != NULL ? a->target : 0);
     add_integer(t, a != NULL, a != NULL ? a->steps : 0);
     pg_tabular_real(t, a != NULL ? a->loss : NAN);
     if (++r->waiting < ROWS_AT_ONCE)
@@ -240,7 +240,6 @@ typedef struct patches {
     size_t size; /* bytes of a patch */
     bool all;    /* images without an attack count, too */
     pg_npy_file images, pixels;
-    int64_t n;
 } patches;
 
 static int write_png(const patches *p, const pg_attack_row *a)
@@ -298,13 +297,18 @@ static int export_patches(pg_store *store, const pg_cell_result *r, patches *p)
     return pg_npy_file_end(&p->pixels, code);
 }
 
+static int fail_not_done(const char *id)
+{
+    return pg_fail(PG_EINPUT, "cell %.12s is not done, and evidence is of all its images: run its matrix first", id);
+}
+
 static int export_cell(pg_store *store, const char *id, bool evidence, const char *folder)
 {
     pg_cell_result result;
     patches p = {.all = evidence};
     int code = pg_store_cell(store, id, &result);
     if (code == PG_OK && evidence && result.state != PG_CELL_DONE)
-        code = pg_fail(PG_EINPUT, "cell %.12s is not done, and evidence is of all its images: run its matrix first", id);
+        code = fail_not_done(id);
     snprintf(p.path, sizeof p.path, "%s/%.*s", folder, FOLDER_DIGITS, id);
     if (code == PG_OK && (evidence || result.attacked_n > 0))
         code = export_patches(store, &result, &p);
@@ -356,7 +360,7 @@ static int export_files(pg_store *store, const pg_cell_list *cells, int format, 
     return code;
 }
 
-/* In a folder beside `place`, which then takes its place. The store is closed before a process begins. */
+/* In a folder beside `to`, which then takes its place. The store is closed before a process begins. */
 static int export_folder(const pg_context *context, const pg_cell_list *cells, int format, const pg_images_files *files,
                          const place *to, pg_store **store)
 {
@@ -375,6 +379,17 @@ static int export_folder(const pg_context *context, const pg_cell_list *cells, i
         code = pg_folder_replace(made.path, to->path);
     pg_folder_end(&made);
     return code;
+}
+
+/* That the database has cells of a matrix, all of them for evidence. */
+static int check_cells(const pg_cell_list *cells, const char *matrix, bool all)
+{
+    if (cells->n == 0)
+        return pg_fail(PG_EINPUT, "%s: the database has none of its cells: run it first", matrix);
+    for (size_t i = 0; all && cells->n < pg_plan_count(cells->plan); i++)
+        if (i == cells->n || strcmp(cells->ids[i], pg_plan_at(cells->plan, i)->id) != 0)
+            return fail_not_done(pg_plan_at(cells->plan, i)->id);
+    return PG_OK;
 }
 
 int pg_images_export(const pg_context *context, const pg_matrix_args *args, pg_output *output, const pg_images_files *files)
@@ -398,10 +413,14 @@ int pg_images_export(const pg_context *context, const pg_matrix_args *args, pg_o
         code = pg_store_open(context->db_path, PG_STORE_SNAPSHOT, &store);
     if (code == PG_OK)
         code = pg_cell_list_of(context, args, !files->evidence, store, &cells);
+    if (code == PG_OK && cells.plan != NULL)
+        code = check_cells(&cells, args->matrix, files->evidence);
     if (code == PG_OK && files->folder != NULL)
         code = export_folder(context, &cells, output->format, files, &to, &store);
     else if (code == PG_OK)
         code = print_to(store, &cells, output, context->db_path);
+    if (code == PG_OK && files->folder != NULL)
+        pg_info("%s: images of %zu cell%s", to.path, cells.n, cells.n == 1 ? "" : "s");
     pg_cell_list_release(&cells);
     pg_store_close(store);
     return code;
