@@ -100,7 +100,7 @@ static const victim victims[] = {
     {.name = "gallery",
      .arguments = "--db ../whole.db gallery ../m.toml -o page.html --force",
      .before = "$P --db ../whole.db gallery --only patch=2 -o page.html --quiet",
-     .kinds = 1 << WRITE | 1 << SYNC | 1 << RENAME | 1 << UNLINK},
+     .kinds = 1 << WRITE | 1 << SYNC | 1 << RENAME},
     {.name = "export --files",
      .arguments = "--db i.db export --images --files out",
      .before = "$P --db i.db run ../m.toml -S attack=random-search -S images=0:4 --quiet && "
