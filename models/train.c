@@ -267,7 +267,7 @@ static void log_epoch(const training *r, double wall_s, double images_per_s)
     if (!f)
         return;
     const pg_epoch *last = &r->state.epochs[r->state.n_epochs - 1];
-    if (fresh)
+    if (fseek(f, 0, SEEK_END) == 0 && ftell(f) == 0) /* also where a kill came between the first checkpoint and its line */
         fputs(log_header, f);
     fprintf(f, "%ld,%.6f,%.4f,%.1f,%.0f,%d,%s,%s\n", (long)r->state.n_epochs, last->loss, last->val_accuracy, wall_s,
             images_per_s, r->t->threads(), r->bf16 ? "bf16" : "fp32", r->device);
@@ -377,8 +377,8 @@ static int prepare(training *r)
     return code != PG_OK || r->state.done ? code : collect_trained(r);
 }
 
-/* What stands beside OUT while it is trained is taken for ours where it looks like it: a log by its first line, a lock by being
- * empty. A checkpoint says itself whose it is. */
+/* What stands beside OUT while it is trained is taken for ours where it looks like it: a log by its first line, or what was
+ * written of it before a kill, a lock by being empty. A checkpoint says itself whose it is. */
 static int check_beside(const char *out)
 {
     static const char *const ends[] = {".checkpoint", ".log.csv", ".lock"};
@@ -389,7 +389,7 @@ static int check_beside(const char *out)
         snprintf(path, sizeof path, "%s%s", out, ends[i]);
         bool ours = i == 0 || (i == 2 && pg_file_size(path) == 0);
         if (i == 1 && pg_file_read(path, 1 << 26, &log, &size) == PG_OK)
-            ours = strncmp(log, log_header, sizeof log_header - 1) == 0;
+            ours = strncmp(log, log_header, size < sizeof log_header - 1 ? size : sizeof log_header - 1) == 0;
         free(log);
         code = pg_output_check(path, ours, NULL);
         if (code != PG_OK)

@@ -168,6 +168,14 @@ static void finished_weights_are_kept(void **state)
     assert_string_equal(before, after);
 }
 
+static void write_log(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
 /* Before any work: no epoch is trained for a file that cannot be written. */
 static void bad_outputs_are_refused(void **state)
 {
@@ -180,6 +188,11 @@ static void bad_outputs_are_refused(void **state)
     char log[96];
     snprintf(log, sizeof log, "%s.log.csv", folder);
     assert_int_equal(pg_file_size(log), -1);
+    char foreign[64];
+    snprintf(foreign, sizeof foreign, "%s/foreign", folder);
+    snprintf(log, sizeof log, "%s.log.csv", foreign);
+    write_log(log, "epoch,notes of mine\n");
+    assert_int_equal(train(foreign, 4, "0.1"), PG_EINPUT);
 }
 
 /* Loss of the first epoch, from the log beside the weights. */
@@ -201,6 +214,9 @@ static void training_starts_from_other_weights(void **state)
     char plain[64], on[64];
     snprintf(plain, sizeof plain, "%s/plain", folder);
     snprintf(on, sizeof on, "%s/on", folder);
+    char log[96];
+    snprintf(log, sizeof log, "%s.log.csv", on);
+    write_log(log, ""); /* as a kill leaves it before the first line is written */
     assert_int_equal(train_from(plain, on, 1, "width=4", "rate", "0.001"), PG_OK);
     print_message("loss of the first epoch: %.3f from the seed, %.3f from trained weights\n", first_loss(plain),
                   first_loss(on));
