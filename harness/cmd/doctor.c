@@ -4,6 +4,7 @@
 #include "harness/base/file.h"
 #include "harness/base/version.h"
 #include "harness/cmd/command.h"
+#include "harness/cmd/output.h"
 #include "harness/cmd/print.h"
 #include "harness/base/thread_pool.h"
 #include "models/torch/torch.h"
@@ -23,6 +24,8 @@ static const double gib = 1.0 / (1 << 30);
 /* One finding: `advice` is empty where all is well. */
 typedef struct report {
     int findings, problems;
+    json_t *rows; /* NULL: for people */
+    bool failed;  /* out of memory for rows */
 } report;
 
 static PG_PRINTF(4, 5) void say(report *r, const char *subject, const char *advice, const char *format, ...)
@@ -34,6 +37,12 @@ static PG_PRINTF(4, 5) void say(report *r, const char *subject, const char *advi
     va_end(args);
     r->findings++;
     r->problems += *advice != 0;
+    if (r->rows) {
+        json_t *row = json_pack("{s:s, s:s, s:o, s:o}", "state", *advice ? "todo" : "ok", "subject", subject, "found",
+                                pg_json_text(found), "advice", *advice ? pg_json_text(advice) : json_null());
+        r->failed |= json_array_append_new(r->rows, row) != 0;
+        return;
+    }
     pg_print_hanging(18, "%-4s %-12s %s\n", *advice ? "todo" : "ok", subject, found);
     if (*advice)
         pg_print_hanging(21, "%-17s -> %s\n", "", advice);
@@ -209,10 +218,24 @@ static void look_at_slurm(report *r)
     say(r, "Slurm", "", "%s", first_line("sbatch --version 2>/dev/null", line) ? line : "none; `run` does without");
 }
 
-static int run(const pg_context *context, void *request PG_UNUSED)
+static const pg_cli_row options[] = {
+    PG_OUTPUT_FORMAT_ROW(0, pg_row_formats),
+    PG_OUTPUT_FILE_ROW(0),
+    PG_OUTPUT_FORCE_ROW(0),
+    PG_CLI_END,
+};
+
+static int run(const pg_context *context, void *request)
 {
-    report r = {0};
-    pg_print("patchgauge %s\n", PG_VERSION);
+    pg_output *output = request;
+    report r = {.rows = pg_format_is_rows((pg_table_format)output->format) ? json_array() : NULL};
+    int code = pg_output_begin(output, (const char *const[]){context->db_path, NULL});
+    if (code != PG_OK) {
+        json_decref(r.rows);
+        return code;
+    }
+    if (!r.rows)
+        pg_print("patchgauge %s\n", PG_VERSION);
     look_at_torch(&r);
     look_at_memory(&r);
     look_at_gnuplot(&r);
@@ -220,16 +243,24 @@ static int run(const pg_context *context, void *request PG_UNUSED)
     look_at_database(&r, context);
     look_at_cache(&r, context);
     look_at_slurm(&r);
-    pg_print(r.problems ? "%d of %d findings want something done\n" : "nothing to do\n", r.problems, r.findings);
-    return PG_OK;
+    if (r.failed)
+        code = pg_fail(PG_ENOMEM, "out of memory for the findings");
+    else if (r.rows)
+        code = pg_output_json(output, "doctor", json_incref(r.rows));
+    else
+        pg_print(r.problems ? "%d of %d findings want something done\n" : "nothing to do\n", r.problems, r.findings);
+    json_decref(r.rows);
+    return pg_output_end(output, code);
 }
 
 const pg_command pg_command_doctor = {
     .name = "doctor",
-    .synopsis = "doctor",
+    .synopsis = "doctor [options]",
     .summary = "what this machine has, and what to do about what it has not",
     .help =
         "Looks at libtorch, BLAS, cores, GPU, memory, gnuplot, data sets, the places of database and cache, and Slurm. A line "
         "that begins with todo is followed by what to do about it. Changes nothing; exit code 0 whatever it finds.\n",
+    .rows = options,
+    .request_size = sizeof(pg_output),
     .run = run,
 };

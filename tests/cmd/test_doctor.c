@@ -46,6 +46,11 @@ static void what_is_missing_comes_with_advice(void **state)
     expect("\ntodo cache ");
     expect("a smaller --cache-size");
     expect("findings want something done\n");
+    assert_int_equal(program_run("x.db", "doctor --data %s/none -f csv", scratch_folder), 0);
+    expect("state,subject,found,advice\n");
+    expect("\nok,gnuplot,gnuplot ");
+    expect("\ntodo,data,");
+    expect(",`patchgauge data fetch cifar10` or ");
     assert_int_equal(program_run("x.db", "doctor now"), 2);
     expect("one argument too many");
 }
