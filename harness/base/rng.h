@@ -17,6 +17,7 @@ typedef enum pg_stream {
     PG_STREAM_TEST,
     PG_STREAM_AUDIT,  /* contents and places of an audit */
     PG_STREAM_CUTOUT, /* grey squares of training */
+    PG_STREAM_VERIFY, /* the sample of a submission */
 } pg_stream;
 
 typedef struct pg_rng {
