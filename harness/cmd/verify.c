@@ -5,6 +5,7 @@
 #include "harness/base/signals.h"
 #include "harness/cmd/leaderboard.h"
 #include "harness/cmd/matrix_args.h"
+#include "harness/cmd/output.h"
 #include "harness/cmd/print.h"
 #include "harness/pipeline/compute.h"
 #include "harness/plan/matrix.h"
@@ -12,6 +13,7 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@ PG_COMMAND(verify)
 typedef struct arguments {
     const char *file, *weights, *device;
     int64_t images, seed, workers, threads;
+    pg_output output;
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
@@ -35,6 +38,9 @@ static const pg_cli_row options[] = {
     PG_JOBS_ROW(AT(workers)),
     PG_DEVICE_ROW(AT(device)),
     PG_THREADS_ROW(AT(threads)),
+    PG_OUTPUT_FORMAT_ROW(AT(output), pg_row_formats),
+    PG_OUTPUT_FILE_ROW(AT(output)),
+    PG_OUTPUT_FORCE_ROW(AT(output)),
     PG_CLI_END,
 };
 
@@ -142,7 +148,6 @@ typedef struct comparison {
     const pg_leaderboard *file;
     pg_outcome *here[MODES]; /* [count] by the submission's images; NULL: not computed */
     int64_t room;            /* the most that a margin was measured to move, grid units; 0: not measured, or votes */
-    int64_t compared, agree, near, disagree;
 } comparison;
 
 typedef struct destination {
@@ -186,32 +191,44 @@ static bool is_near(const comparison *c, int64_t i)
            (c->room > 0 && here->has_margin && llabs(here->margin) <= c->room);
 }
 
-static void print_image(const comparison *c, const char *what, int64_t i)
+typedef enum agreement { AGREES, NEAR, DISAGREES, AGREEMENTS } agreement;
+static const char *const agreements[AGREEMENTS] = {"agrees", "near", "disagrees"};
+
+static agreement compare(const comparison *c, int64_t i)
+{
+    const pg_leaderboard_image *there = &c->file->images[i];
+    const pg_outcome *here = outcome_of(c, i);
+    if (here->prediction == there->prediction && here->certified == there->certified)
+        return AGREES;
+    return is_near(c, i) ? NEAR : DISAGREES;
+}
+
+static void print_image(const comparison *c, agreement how, int64_t i)
 {
     const pg_leaderboard_image *there = &c->file->images[i];
     const pg_outcome *here = outcome_of(c, i);
     char margin[64] = "";
     if (here->has_margin)
         snprintf(margin, sizeof margin, ", margin %.9f", pg_grid_value(here->margin));
-    pg_print("%-9s image %" PRId64 ": prediction %d, %scertified in the submission; %d, %scertified here%s\n", what,
+    pg_print("%-9s image %" PRId64 ": prediction %d, %scertified in the submission; %d, %scertified here%s\n", agreements[how],
              c->file->first + i, there->prediction, there->certified ? "" : "not ", here->prediction,
              here->certified ? "" : "not ", margin);
 }
 
-static void compare(comparison *c, int64_t i)
+static void add_margin(pg_tabular *rows, bool has, int64_t margin) { pg_tabular_real(rows, has ? pg_grid_value(margin) : NAN); }
+
+static void add_row(const comparison *c, agreement how, int64_t i, pg_tabular *rows)
 {
     const pg_leaderboard_image *there = &c->file->images[i];
     const pg_outcome *here = outcome_of(c, i);
-    c->compared++;
-    if (here->prediction == there->prediction && here->certified == there->certified) {
-        c->agree++;
-    } else if (is_near(c, i)) {
-        c->near++;
-        print_image(c, "near", i);
-    } else {
-        c->disagree++;
-        print_image(c, "disagrees", i);
-    }
+    pg_tabular_integer(rows, c->file->first + i);
+    pg_tabular_words(rows, agreements[how]);
+    pg_tabular_integer(rows, here->prediction);
+    pg_tabular_bool(rows, here->certified);
+    add_margin(rows, here->has_margin, here->margin);
+    pg_tabular_integer(rows, there->prediction);
+    pg_tabular_bool(rows, there->certified);
+    add_margin(rows, there->has_margin, there->margin);
 }
 
 static int read_cells(const pg_plan *plan, pg_store *store, comparison *c)
@@ -227,20 +244,58 @@ static int read_cells(const pg_plan *plan, pg_store *store, comparison *c)
     return code;
 }
 
-static int report(const arguments *a, const sample *s, comparison *c)
+static const char *const columns[] = {"image",
+                                      "state",
+                                      "prediction",
+                                      "certified",
+                                      "margin",
+                                      "submission_prediction",
+                                      "submission_certified",
+                                      "submission_margin"};
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+/* All images of the sample: as rows, or for people those that do not agree, and the counts. */
+static int print(const arguments *a, const sample *s, const comparison *c, int64_t counts[AGREEMENTS])
 {
+    bool text = a->output.format == PG_TABLE_TEXT;
+    int64_t all = 0;
+    pg_tabular rows;
+    pg_tabular_init(&rows, (pg_table_format)a->output.format, COLUMNS, 1);
+    rows.form = "verify";
+    for (size_t i = 0; i < COLUMNS; i++)
+        pg_tabular_words(&rows, columns[i]);
     for (uint32_t b = 0; b < s->n; b++)
-        for (int64_t i = range_start(c->file, s->batches[b]); i < range_end(c->file, s->batches[b]); i++)
-            compare(c, i - c->file->first);
-    pg_print("%s: %" PRId64 " of %" PRId64 " images computed again: %" PRId64 " agree, %" PRId64 " near, %" PRId64
-             " disagree%s\n",
-             a->file, c->compared, c->file->count, c->agree, c->near, c->disagree,
-             c->here[AT_PLACE] && c->here[ANY_BATCH] ? "" : "; the change at other places is not measured: none can be near");
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return pg_fail(PG_EIO, "cannot write to standard output");
-    return c->disagree == 0
-               ? PG_OK
-               : pg_fail(PG_ECELLS, "%s: %" PRId64 " of %" PRId64 " images disagree", a->file, c->disagree, c->compared);
+        for (int64_t i = range_start(c->file, s->batches[b]); i < range_end(c->file, s->batches[b]); i++, all++) {
+            agreement how = compare(c, i - c->file->first);
+            counts[how]++;
+            if (!text)
+                add_row(c, how, i - c->file->first, &rows);
+            else if (how != AGREES)
+                print_image(c, how, i - c->file->first);
+        }
+    int code = text ? PG_OK : pg_output_table(&a->output, &rows);
+    pg_tabular_release(&rows);
+    if (text)
+        pg_print("%s: %" PRId64 " of %" PRId64 " images computed again: %" PRId64 " agree, %" PRId64 " near, %" PRId64
+                 " disagree%s\n",
+                 a->file, all, c->file->count, counts[AGREES], counts[NEAR], counts[DISAGREES],
+                 c->here[AT_PLACE] && c->here[ANY_BATCH] ? ""
+                                                         : "; the change at other places is not measured: none can be near");
+    return code;
+}
+
+static int report(arguments *a, const sample *s, const comparison *c)
+{
+    const char *const inputs[] = {a->file, a->weights, NULL};
+    int64_t counts[AGREEMENTS] = {0};
+    int code = pg_output_begin(&a->output, inputs);
+    if (code == PG_OK)
+        code = print(a, s, c, counts);
+    code = pg_output_end(&a->output, code);
+    return code != PG_OK || counts[DISAGREES] == 0
+               ? code
+               : pg_fail(PG_ECELLS, "%s: %" PRId64 " of %" PRId64 " images disagree", a->file, counts[DISAGREES],
+                         counts[AGREES] + counts[NEAR] + counts[DISAGREES]);
 }
 
 /* ---- Computing, in a database that is gone afterwards ---- */
@@ -300,7 +355,7 @@ static int plan_sample(const pg_context *context, const arguments *a, const pg_l
     return open_plan(context, a, file, s, true, out);
 }
 
-static int verify(const pg_context *context, const arguments *a, const pg_leaderboard *file)
+static int verify(const pg_context *context, arguments *a, const pg_leaderboard *file)
 {
     sample s = {0};
     pg_plan *plan = NULL;
@@ -325,10 +380,13 @@ static int verify(const pg_context *context, const arguments *a, const pg_leader
 
 static int run(const pg_context *context, void *request)
 {
-    const arguments *a = request;
+    arguments *a = request;
     pg_leaderboard file;
+    const char *const inputs[] = {a->file, a->weights, NULL};
     pg_signals_catch();
-    int code = pg_leaderboard_read(a->file, &file);
+    int code = a->output.file ? pg_output_check(a->output.file, a->output.force, inputs) : PG_OK;
+    if (code == PG_OK)
+        code = pg_leaderboard_read(a->file, &file);
     if (code != PG_OK)
         return code;
     code = verify(context, a, &file);

@@ -44,7 +44,7 @@ static int setup(void **state)
 
 static json_t *submission(const char *cell)
 {
-    assert_int_equal(program_run("db", "export --submission %.12s > %s/whole.json", cell, scratch_folder), 0);
+    assert_int_equal(program_run("db", "export --submission %.12s -o %s/whole.json --force", cell, scratch_folder), 0);
     json_t *root = json_load_file(scratch_path("whole.json"), 0, NULL);
     assert_non_null(root);
     return root;
@@ -164,7 +164,7 @@ static void test_what_rounding_explains_is_near(void **state)
         assert_int_equal(program_run("near", "ls --most 1"), 0);
         char id[13];
         snprintf(id, sizeof id, "%.12s", strchr(program_output, '\n') + 1);
-        assert_int_equal(program_run("near", "export --submission %s > %s/whole.json", id, scratch_folder), 0);
+        assert_int_equal(program_run("near", "export --submission %s -o %s/whole.json --force", id, scratch_folder), 0);
         json_t *root = json_load_file(scratch_path("whole.json"), 0, NULL), *images = json_object_get(root, "images");
         json_t *certified = json_object_get(images, "certified"), *margins = json_object_get(images, "margin");
         int within = 0, beyond = 0;
