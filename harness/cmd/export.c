@@ -2,6 +2,7 @@
 #include "defenses/defense.h"
 #include "harness/base/option.h"
 #include "harness/cmd/export_images.h"
+#include "harness/cmd/leaderboard.h"
 #include "harness/cmd/passes.h"
 #include "harness/cmd/tidy.h"
 
@@ -14,6 +15,7 @@ typedef struct arguments {
     pg_output output;
     bool wide, images;
     pg_images_files files;
+    const char *submission; /* a cell; NULL: rows */
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
@@ -25,6 +27,8 @@ static const pg_cli_row options[] = {
     {0, "images", NULL, "a row for each image of each cell, in place of a row for each metric", NULL, AT(images), PG_FLAG},
     PG_IMAGES_FILES_ROW(AT(files)),
     PG_IMAGES_EVIDENCE_ROW(AT(files)),
+    {0, "submission", "CELL", "this cell alone, by the first digits of its id, as a JSON file that `patchgauge verify` checks",
+     NULL, AT(submission), PG_TEXT},
     PG_OUTPUT_FILE_ROW(AT(output)),
     PG_OUTPUT_FORCE_ROW(AT(output)),
     PG_MATRIX_SET_ROW(AT(layout.matrix)),
@@ -118,10 +122,30 @@ static int export_matrix(const pg_context *context, arguments *a)
     return code;
 }
 
+static int export_submission(const pg_context *context, const arguments *a)
+{
+    char cell_id[PG_HASH_HEX];
+    pg_store *store = NULL;
+    pg_buf text = PG_BUF_EMPTY;
+    int code = pg_store_open(context->db_path, PG_STORE_READ, &store);
+    if (code == PG_OK)
+        code = pg_store_resolve(store, a->submission, cell_id);
+    if (code == PG_OK)
+        code = pg_leaderboard_write(store, cell_id, &text);
+    if (code == PG_OK)
+        code = pg_output_text(&a->output, &text);
+    pg_buf_release(&text);
+    pg_store_close(store);
+    return code;
+}
+
 static int run(const pg_context *context, void *request)
 {
     arguments *a = request;
     const pg_matrix_args *matrix = &a->layout.matrix;
+    if (a->submission != NULL && (matrix->matrix != NULL || a->wide || a->images || matrix->only.n > 0))
+        return pg_fail(PG_EUSAGE,
+                       "export: --submission is one cell of the database: no matrix, --only, --wide or --images with it");
     if (matrix->matrix == NULL && matrix->overrides.n > 0)
         return pg_fail(PG_EUSAGE, "export: -S is for a matrix; name its file, or choose cells of the database with --only");
     a->output.format += PG_TABLE_CSV;
@@ -133,7 +157,9 @@ static int run(const pg_context *context, void *request)
         return pg_images_export(context, matrix, &a->output, &a->files);
     int code = pg_output_begin(&a->output, (const char *const[]){context->db_path, matrix->matrix, NULL});
     if (code == PG_OK)
-        code = matrix->matrix != NULL ? export_matrix(context, a) : export_database(context, a);
+        code = a->submission != NULL    ? export_submission(context, a)
+               : matrix->matrix != NULL ? export_matrix(context, a)
+                                        : export_database(context, a);
     return pg_output_end(&a->output, code);
 }
 
@@ -149,6 +175,11 @@ const pg_command pg_command_export = {
     .examples = "  patchgauge export experiments/demo.toml -o demo.csv\n"
                 "  patchgauge export --wide -f json\n"
                 "  patchgauge export --images experiments/demo.toml --only defense=ds -o images.csv\n",
+    .help = "The cells of a matrix, as `table -f csv` has them, or all cells of the database. A submission holds settings, "
+            "hashes, threat model, counts, audits, cost and every image of one cell that is done.\n",
+    .examples = "  patchgauge export experiments/demo.toml -o demo.csv\n"
+                "  patchgauge export --wide -f json\n"
+                "  patchgauge export --submission 2269 -o submission.json\n",
     .rows = options,
     .request_size = sizeof(arguments),
     .run = run,

@@ -6,10 +6,10 @@
 #include "harness/base/file.h"
 #include "harness/base/grid.h"
 #include "harness/base/option.h"
+#include "harness/base/stats.h"
 #include "harness/base/utf8.h"
 #include "harness/base/version.h"
 #include "harness/plan/keys.h"
-#include "plots/stats.h"
 
 #include <jansson.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* patchgauge verify: computes a sample of a submission again and compares prediction and certificate, image by image. */
-#include "harness/base/file.h"
+#include "harness/base/folder.h"
 #include "harness/base/grid.h"
 #include "harness/base/rng.h"
 #include "harness/base/signals.h"
@@ -10,14 +10,12 @@
 #include "harness/pipeline/compute.h"
 #include "harness/plan/matrix.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 PG_COMMAND(verify)
 
@@ -317,26 +315,17 @@ static int compute(const pg_context *context, const arguments *a, const pg_plan 
     return code;
 }
 
-static void remove_folder(const char *folder)
-{
-    DIR *list = opendir(folder);
-    for (struct dirent *entry; list && (entry = readdir(list)) != NULL;)
-        unlinkat(dirfd(list), entry->d_name, 0);
-    if (list)
-        closedir(list);
-    rmdir(folder);
-}
-
 static int compute_aside(const pg_context *context, const arguments *a, const pg_plan *plan, comparison *c)
 {
-    const char *temporary = getenv("TMPDIR");
-    char folder[PATH_MAX], db[PATH_MAX + 16];
-    snprintf(folder, sizeof folder, "%s/patchgauge-verify-XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(folder))
-        return pg_fail(PG_EIO, "%s: cannot make a temporary folder; name another place in TMPDIR", folder);
-    snprintf(db, sizeof db, "%s/verify.db", folder);
-    int code = compute(context, a, plan, db, c);
-    remove_folder(folder);
+    pg_folder folder = {0};
+    char db[PATH_MAX];
+    int code = pg_scratch_make("verify", &folder);
+    if (code == PG_OK && snprintf(db, sizeof db, "%s/verify.db", folder.path) >= (int)sizeof db)
+        code =
+            pg_fail(PG_EINPUT, "%s: the name of the temporary folder is too long; name another place in TMPDIR", folder.path);
+    if (code == PG_OK)
+        code = compute(context, a, plan, db, c);
+    pg_folder_end(&folder);
     return code;
 }
 
