@@ -171,14 +171,12 @@ const pg_command pg_command_export = {
         "The cells of a matrix, as `table -f csv` has them, or all cells of the database. With --images all their images: "
         "label, "
         "prediction, certificate, margin (units of evidence), and of an attack the prediction under it, place, loss and steps. "
-        "--files writes patches as well; it needs neither weights nor data set. --evidence needs both.\n",
+        "--files writes patches as well; it needs neither weights nor data set. --evidence needs both. A submission holds "
+        "settings, "
+        "hashes, threat model, counts, audits, cost and every image of one cell that is done.\n",
     .examples = "  patchgauge export experiments/demo.toml -o demo.csv\n"
                 "  patchgauge export --wide -f json\n"
-                "  patchgauge export --images experiments/demo.toml --only defense=ds -o images.csv\n",
-    .help = "The cells of a matrix, as `table -f csv` has them, or all cells of the database. A submission holds settings, "
-            "hashes, threat model, counts, audits, cost and every image of one cell that is done.\n",
-    .examples = "  patchgauge export experiments/demo.toml -o demo.csv\n"
-                "  patchgauge export --wide -f json\n"
+                "  patchgauge export --images experiments/demo.toml --only defense=ds -o images.csv\n"
                 "  patchgauge export --submission 2269 -o submission.json\n",
     .rows = options,
     .request_size = sizeof(arguments),
