@@ -266,6 +266,9 @@ static void pictures_are_as_the_user_wants(void **state)
     expect("A title\t");
     expect("\n1\tSmoothing\n2\tmean\n3\trobust-masking, ");
     expect("width=\"340\"");
+    ok("$P plot all $DIR/m.toml --order 8,ds -o $DIR/ordered && cat $DIR/ordered/accuracy.tsv");
+    expect("/ordered/threshold.svg"); /* which has no column 8 */
+    expect("\n1\tds\n");
     static const char *const wrong[][2] = {
         {"--label clip", "--label clip: right would be OLD=NEW"},
         {"--label clop=x", "--label clop=x: nothing in the figure is called so; there are "},
