@@ -154,6 +154,8 @@ int pg_figure_order(const char *names, pg_table_entry *entries, pg_table_network
     if (code == PG_OK && order == NULL)
         code = pg_fail(PG_ENOMEM, "out of memory for %zu labels", most);
     for (int kind = 0; code == PG_OK && kind < 3; kind++) {
+        if (n[kind] == 0)
+            continue;
         for (size_t i = 0; i < n[kind]; i++) {
             const char *label = kind == 0 ? entries[i].row : kind == 1 ? networks[i].name : times[i].label;
             order[i] = (ranked){.rank = {rank_of(&r, label), kind == 0 ? rank_of(&r, entries[i].column) : 0}, .at = i};

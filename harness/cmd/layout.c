@@ -516,9 +516,15 @@ static int fix(const pg_plan *plan, const pg_layout_request *request, keys sides
     pg_buf fixed = PG_BUF_EMPTY;
     if (!request->varying)
         return PG_OK;
+    keys unnamed = {0}; /* what no side names, and has no default */
+    static const char *const always[] = {"defense", "patch"};
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        if (!has_key(&sides[0], always[i]) && !has_key(&sides[1], always[i]))
+            snprintf(unnamed.text[unnamed.n++], KEY_MAX, "%s", always[i]);
     drop_fixed(plan, &sides[0], &fixed);
     if (request->figure == NULL) /* a figure's own columns are numbers */
         drop_fixed(plan, &sides[1], &fixed);
+    drop_fixed(plan, &unnamed, &fixed);
     pg_layout_fixed(plan, &fixed);
     out->fixed = pg_buf_take(&fixed);
     return out->fixed ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for what is fixed");

@@ -314,6 +314,7 @@ static void all_figures_are_drawn_or_explained(void **state)
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         expect(reasons[i]);
     ok("cat $DIR/fields/receptive-field.tsv $DIR/fields/time.tsv");
+    expect("\tpatch 2; n = 96 images"); /* which no label names */
     expect("\nrobust-masking, threshold=0.2\n3\t");
     expect("1\tnull, field=3\tcpu, ");
     expect(", batch 128, 3 cells at once\n");
