@@ -15,7 +15,7 @@ static int read_known(pg_store *store, int64_t key, int (*each)(const pg_known_c
         code = step < 0 ? step : step == 0 ? pg_fail(PG_EDAMAGED, "%s: a cell has no forward pass", store->path) : PG_OK;
     if (code == PG_OK) {
         pg_known_cell cell = {.key = key};
-        if (!pg_db_read_known_cell(row, &cell.cell, &cell.forward))
+        if (!pg_db_read_known_cell(row, &cell))
             code = pg_fail(PG_EDAMAGED, "%s: cell %.16s: its row does not match its checksum; restore a backup", store->path,
                            cell.cell.cell_id);
         else

@@ -249,7 +249,8 @@ const char pg_db_select_plan_cells[] = "SELECT f.forward_key, f.canonical" CELL(
                     " JOIN dataset d ON d.dataset = f.dataset ORDER BY p.position";
 
 const char pg_db_select_known_cell[] = "SELECT c.cell, c.checksum" CELL(C_NAME)
-    DATASET(D_NAME) " FROM cell c"
+    DATASET(D_NAME) ", (SELECT max(a.finished) FROM summary s JOIN attempt a ON a.attempt = s.attempt WHERE s.cell = c.cell) "
+                    "FROM cell c"
                     " JOIN forward f ON f.forward = c.forward JOIN dataset d ON d.dataset = f.dataset WHERE c.cell = :cell";
 
 int64_t pg_db_cell_checksum(const pg_store_cell_row *row)
@@ -294,10 +295,11 @@ bool pg_db_read_line(sqlite3_stmt *row, pg_cell_line *out)
     return good;
 }
 
-bool pg_db_read_known_cell(sqlite3_stmt *row, pg_store_cell_row *of_cell, pg_store_forward_row *forward)
+bool pg_db_read_known_cell(sqlite3_stmt *row, pg_known_cell *out)
 {
-    pg_db_read(row, 2 + CELLS, dataset_columns, forward);
-    return pg_db_read_cell(row, of_cell);
+    pg_db_read(row, 2 + CELLS, dataset_columns, &out->forward);
+    out->finished = pg_db_text(row, 2 + CELLS + (int)(sizeof dataset_columns / sizeof *dataset_columns) - 1);
+    return pg_db_read_cell(row, &out->cell);
 }
 
 void pg_db_read_plan_cell(sqlite3_stmt *row, pg_store_cell_row *of_cell, pg_store_forward_row *forward)

@@ -316,6 +316,7 @@ typedef struct pg_known_cell {
     int64_t key; /* larger: recorded later */
     pg_store_cell_row cell;
     pg_store_forward_row forward; /* of this only what says the data set */
+    const char *finished;         /* when its last task was, UTC */
 } pg_known_cell;
 /* Cells with outcomes that have this value of this setting: of each forward pass the newest, and how many there are. */
 int pg_store_each_named(pg_store *store, const char *key, const char *value,

@@ -20,6 +20,7 @@
 typedef struct content {
     char hash[PG_HASH_HEX];
     int64_t cells, key;
+    char finished[32]; /* the last of its cells */
     pg_setting *facts; /* identity and details; owned */
     size_t n_facts;
     pg_store_forward_row dataset; /* numbers alone */
@@ -55,6 +56,8 @@ static int keep_content(const pg_known_cell *known, int64_t cells, void *context
     if (i == list->n)
         grown[list->n++] = (content){.key = -1};
     c->cells += cells;
+    if (strcmp(known->finished, c->finished) > 0) /* the same form throughout */
+        snprintf(c->finished, sizeof c->finished, "%s", known->finished);
     if (known->key < c->key) {
         free(facts);
         return PG_OK;
@@ -89,7 +92,7 @@ static int refuse_several(const contents *list, const char *name, bool network)
             pg_buf_printf(&text, "%s, %s classes", fact(c, "model"), fact(c, "classes"));
         else
             pg_buf_printf(&text, "%" PRId64 " images, %d classes", c->dataset.dataset_images, c->dataset.dataset_classes);
-        pg_buf_printf(&text, ", %" PRId64 " cell%s)", c->cells, pg_plural(c->cells));
+        pg_buf_printf(&text, ", %" PRId64 " cell%s, the last of %.10s)", c->cells, pg_plural(c->cells), c->finished);
     }
     int code = pg_fail(PG_EINPUT,
                        "%s is not here, and the database has results of %zu contents of that name: %s; choose one, as -S "
@@ -427,7 +430,8 @@ static void name_files(const pg_cell_builder *s, pg_where where, pg_buf *out)
     for (size_t i = 0; i < s->n_files; i++) {
         const pg_seen_file *f = s->files[i];
         if (f->where == where && n++ < NAMED)
-            pg_buf_printf(out, "%s%s %s", n > 1 ? ", " : "", f->network ? "weights" : "data set", f->name);
+            pg_buf_printf(out, "%s%s %s%s%s%s", n > 1 ? ", " : "", f->network ? "weights" : "data set", f->name,
+                          *f->hash ? " (" : "", f->hash, *f->hash ? ")" : "");
     }
     for (size_t i = 0; where == PG_WHERE_STORE && i < s->n_stand_ins; i++)
         if (n++ < NAMED)

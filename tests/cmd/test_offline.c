@@ -266,7 +266,7 @@ static void test_several_contents(void **state)
     assert_int_equal(print("two.db", "table", "m.toml", table), 2);
     expect_said("one.safetensors is not here, and the database has results of 2 contents of that name: ");
     for (int i = 0; i < 2; i++) {
-        snprintf(option, sizeof option, "%.12s (ds-resnet18, 3 classes, 32 cells)", hashes[i]);
+        snprintf(option, sizeof option, "%.12s (ds-resnet18, 3 classes, 32 cells, the last of 20", hashes[i]);
         expect_said(option);
     }
     for (int here = 0; here < 2; here++) { /* a file of another hash counts as missing */
