@@ -186,24 +186,34 @@ static int read_cells(pg_store *store, const int64_t *keys, size_t n, pg_cell_re
     return pg_db_end(store, code);
 }
 
-int pg_store_list(pg_store *store, int state, int64_t most, int (*each)(const pg_cell_result *result, void *context),
-                  void *context, int64_t *matching)
+int pg_store_each_cell(pg_store *store, const int64_t *cells, size_t n,
+                       int (*each)(const pg_cell_result *result, void *context), void *context)
 {
     pg_cell_result *results = calloc(CELLS_AT_ONCE, sizeof *results);
-    int64_t *keys = NULL;
-    size_t n = 0;
-    int code = results ? list_keys(store, state, &keys, &n) : pg_fail(PG_ENOMEM, "listing cells: out of memory");
-    if (matching)
-        *matching = (int64_t)n;
-    for (size_t at = most > 0 && (size_t)most < n ? n - (size_t)most : 0; code == PG_OK && at < n; at += CELLS_AT_ONCE) {
+    int code = results ? PG_OK : pg_fail(PG_ENOMEM, "reading cells: out of memory");
+    for (size_t at = 0; code == PG_OK && at < n; at += CELLS_AT_ONCE) {
         size_t count = n - at < CELLS_AT_ONCE ? n - at : CELLS_AT_ONCE;
-        code = read_cells(store, keys + at, count, results);
+        code = read_cells(store, cells + at, count, results);
         for (size_t i = 0; code == PG_OK && i < count; i++)
             code = each(&results[i], context);
         for (size_t i = 0; i < count; i++)
             pg_cell_result_release(&results[i]);
     }
     free(results);
+    return code;
+}
+
+int pg_store_list(pg_store *store, int state, int64_t most, int (*each)(const pg_cell_result *result, void *context),
+                  void *context, int64_t *matching)
+{
+    int64_t *keys = NULL;
+    size_t n = 0;
+    int code = list_keys(store, state, &keys, &n);
+    size_t first = most > 0 && (size_t)most < n ? n - (size_t)most : 0;
+    if (matching)
+        *matching = (int64_t)n;
+    if (code == PG_OK && n > 0)
+        code = pg_store_each_cell(store, keys + first, n - first, each, context);
     free(keys);
     return code;
 }

@@ -125,6 +125,9 @@ typedef struct pg_cell_set {
 /* The cells in a state (-1: any) that have all of the terms; *new* inside, pg_cell_set_release, also after a failure. */
 int pg_store_choose(pg_store *store, int state, const pg_cell_term *terms, size_t n, pg_cell_set *out) PG_MUST_USE;
 void pg_cell_set_release(pg_cell_set *set);
+/* As pg_store_list, of these cells. */
+int pg_store_each_cell(pg_store *store, const int64_t *cells, size_t n,
+                       int (*each)(const pg_cell_result *result, void *context), void *context) PG_MUST_USE;
 
 /* A cell as a list shows it: totals instead of sums, which `db check` compares. Texts are as they are stored, for
  * pg_settings_parse. */

@@ -3,6 +3,7 @@
 #include "harness/base/option.h"
 #include "harness/cmd/export_images.h"
 #include "harness/cmd/leaderboard.h"
+#include "harness/cmd/only.h"
 #include "harness/cmd/passes.h"
 #include "harness/cmd/tidy.h"
 
@@ -43,15 +44,21 @@ static const pg_cli_row options[] = {
 typedef struct listing {
     pg_store *store;
     pg_tidy tidy;
-    int64_t cells, shown; /* cells that are planned while this runs are left out: columns for their settings may be missing */
     bool unmeasured;
 } listing;
 
-static int see_keys(const pg_cell_result *result, void *context)
+static int see_key(const char *key, const char *value, void *context)
 {
-    listing *l = context;
-    l->cells++;
-    return pg_tidy_keys(&l->tidy, result->settings, result->n_settings);
+    return pg_tidy_keys(context, &(pg_setting){.key = key, .value = value}, 1);
+}
+
+/* All keys of the database, or those of the cells that were chosen. */
+static int see_keys(listing *l, const pg_cell_set *set, bool chosen)
+{
+    int code = chosen ? PG_OK : pg_store_each_key(l->store, see_key, &l->tidy);
+    for (size_t i = 0; code == PG_OK && chosen && i < set->n; i++)
+        code = pg_store_keys_of(l->store, set->cells[i], see_key, &l->tidy);
+    return code;
 }
 
 static void fill_size(const pg_cell_result *result, const char *key, int *height, int *width)
@@ -77,8 +84,6 @@ static int show_cell(const pg_cell_result *result, void *context)
     pg_table_entry entry = {.unmeasured = -1};
     pg_measured measured = pg_measured_of(result);
     pg_passes passes = {.certified = result->certified};
-    if (l->shown++ == l->cells)
-        return PG_OK;
     pg_layout_counts(result, *attack != '\0' && strcmp(attack, "none") != 0,
                      defense != NULL ? defense->masks : result->masked > 0, &entry);
     fill_sizes(result, &entry);
@@ -92,19 +97,24 @@ static int show_cell(const pg_cell_result *result, void *context)
 static int export_database(const pg_context *context, const arguments *a)
 {
     const pg_metric *metrics[PG_LAYOUT_METRICS];
+    const pg_texts *only = &a->layout.matrix.only;
     listing l = {.tidy = {.output = &a->output, .form = "export", .metrics = metrics, .wide = a->wide}};
+    pg_cell_set set = {0};
     int code = pg_layout_metrics(a->layout.metrics, metrics, &l.tidy.n_metrics);
     for (size_t m = 0; code == PG_OK && m < l.tidy.n_metrics; m++)
         l.unmeasured |= strcmp(metrics[m]->name, "unmeasured") == 0;
     if (code == PG_OK)
         code = pg_store_open(context->db_path, PG_STORE_READ, &l.store);
     if (code == PG_OK)
-        code = pg_store_list(l.store, -1, 0, see_keys, &l, NULL);
+        code = pg_only_choose_stored("--only", only, l.store, -1, &set);
     if (code == PG_OK)
-        code = pg_store_list(l.store, -1, 0, show_cell, &l, NULL);
+        code = see_keys(&l, &set, only->n > 0);
+    if (code == PG_OK)
+        code = pg_store_each_cell(l.store, set.cells, set.n, show_cell, &l);
     if (code == PG_OK)
         code = pg_tidy_end(&l.tidy);
     pg_tidy_release(&l.tidy);
+    pg_cell_set_release(&set);
     pg_store_close(l.store);
     return code;
 }

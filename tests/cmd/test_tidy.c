@@ -146,6 +146,10 @@ static void the_whole_database_is_exported(void **state)
     assert_true(fabs(tidy_number("defense=mean patch=2", "clean") - clean) < 1e-12);
     assert_int_equal(program_run("db", "export -S patch=2"), 2);
     assert_int_equal(program_run("none", "export"), 2);
+    assert_int_equal(program_run("db", "--quiet export --only defense=ds -f json"), 0);
+    assert_null(strstr(program_output, "robust-masking")); /* columns of the cells that are chosen */
+    assert_int_equal(tidy_find("defense=ds", "value", &delta), 2);
+    assert_int_equal(program_run("db", "--quiet export --only defense=none"), 2);
     assert_int_equal(program_run("db", "--quiet export --metrics certified,unmeasured | wc -l"), 0);
     assert_true(atoi(program_output) > 10);
 }
