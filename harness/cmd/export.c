@@ -185,7 +185,7 @@ const pg_command pg_command_export = {
         "settings, "
         "hashes, threat model, counts, audits, cost and every image of one cell that is done.\n",
     .examples = "  patchgauge export experiments/demo.toml -o demo.csv\n"
-                "  patchgauge export --wide -f json\n"
+                "  patchgauge export --wide -f json -o all.json\n"
                 "  patchgauge export --images experiments/demo.toml --only defense=ds -o images.csv\n"
                 "  patchgauge export --submission 2269 -o submission.json\n",
     .rows = options,

@@ -154,12 +154,71 @@ static void the_whole_database_is_exported(void **state)
     assert_true(atoi(program_output) > 10);
 }
 
+/* ---- Other programs ---- */
+
+/* Whether a python3 has a module: the one in PATH, else Debian's own, linked as "python" in the scratch folder. */
+static bool has_python(const char *module)
+{
+    char line[1024];
+    snprintf(
+        line, sizeof line,
+        "for p in $(command -v python3) /usr/bin/python3; do $p -c 'import %s' 2>/dev/null && ln -sf $p %s/python && exit; "
+        "done; exit 1",
+        module, scratch_folder);
+    return program_shell(line) == 0;
+}
+
+/* The lines of the manual read the CSV, the JSON is the same data, and sums that both programs make are ours. */
+static void pandas_reads_it_back(void **state)
+{
+    (void)state;
+    static const char lines[] =
+        "import json, re\n"
+        "manual = open('harness/MANUAL.md').read()\n"
+        "code = re.search(r'```python\\n(import pandas.*?)```', manual, re.S).group(1)\n"
+        "exec(code.replace('thresholds.csv', FOLDER + '/all.csv'))\n"
+        "document = json.load(open(FOLDER + '/all.json'))\n"
+        "assert document['form'] == 'export' and document['version'] == 1\n"
+        "other = pandas.DataFrame(document['rows'])\n"
+        "assert list(results.columns) == list(other.columns) and len(results) == len(other) > 20\n"
+        "for name in results.columns:\n"
+        "    for a, b in zip(results[name], other[name]):\n"
+        "        assert (pandas.isna(a) and pandas.isna(b)) or a == b or str(a) == str(b), (name, a, b)\n"
+        "assert results['value'].dtype == 'float64' and results['n'].dtype == 'int64' and results['count'].dtype == 'int64'\n"
+        "assert results['robust-masking.threshold'].dtype == 'float64' and set(results['weights']) == {'null'}\n"
+        "done = results[results['n'] > 0]\n"
+        "assert ((done['value'] - 100 * done['count'] / done['n']).abs() < 1e-9).all() and (done['lo'] <= "
+        "done['value']).all()\n"
+        "print('sum', results[results['metric'] == 'certified']['count'].sum())\n";
+    if (!has_python("pandas"))
+        skip();
+    assert_int_equal(program_run("db", "--quiet export --force -o %s", scratch_path("all.csv")), 0);
+    assert_int_equal(program_run("db", "--quiet export --force -f json -o %s", scratch_path("all.json")), 0);
+    char line[4096];
+    snprintf(line, sizeof line, "FOLDER = '%s'\n%s", scratch_folder, lines);
+    scratch_write("read.py", line, strlen(line));
+    snprintf(line, sizeof line, "%s/python %s/read.py 2>&1", scratch_folder, scratch_folder);
+    if (program_shell(line) != 0)
+        fail_msg("%s", program_output);
+    int of_pandas = atoi(strstr(program_output, "sum ") + 4);
+    snprintf(
+        line, sizeof line,
+        "sqlite3 :memory: '.import --csv %s/all.csv result' \"SELECT sum(count) FROM result WHERE metric = 'certified'\" 2>&1",
+        scratch_folder);
+    assert_int_equal(program_shell(line), 0);
+    assert_int_equal(atoi(program_output), of_pandas);
+    snprintf(line, sizeof line, "sqlite3 %s/db 'SELECT sum(certified) FROM outcome' 2>&1", scratch_folder);
+    assert_int_equal(program_shell(line), 0);
+    assert_int_equal(atoi(program_output), of_pandas);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(csv_and_json_hold_the_same),
         cmocka_unit_test(rows_have_their_form),
         cmocka_unit_test(the_whole_database_is_exported),
+        cmocka_unit_test(pandas_reads_it_back),
     };
     return cmocka_run_group_tests(tests, setup, scratch_remove);
 }
