@@ -243,7 +243,8 @@ static int run(const pg_context *context, void *request)
         code = print_page(&w, context->db_path);
     code = pg_output_end(&a->output, code);
     if (code == PG_OK)
-        pg_info("%s: %d cells, %.1f MB of pictures", a->output.file, w.sections, (double)w.bytes / 1e6);
+        pg_info("%s: %d cell%s, %.1f MB of pictures", a->output.file, w.sections, w.sections == 1 ? "" : "s",
+                (double)w.bytes / 1e6);
     pg_cell_list_release(&cells);
     pg_store_close(w.store);
     pg_pictures_close(&w.pictures);
