@@ -29,6 +29,7 @@ static int write(const pg_table *table, pg_figure_data *out)
 {
     size_t curves = 0, most = 1;
     double high = 0;
+    bool measured = false;
     pg_figure_title(&(pg_table){0}, "training of the networks", out);
     pg_buf_puts(&out->data, "from the record in each weights file; mark: the last epoch\n");
     for (size_t i = 0; i < table->n_networks; i++) {
@@ -40,6 +41,7 @@ static int write(const pg_table *table, pg_figure_data *out)
         pg_buf_puts(&out->data, "\n\n");
         write_label(net, out);
         for (size_t k = 0; k < net->n_epochs; k++) {
+            measured |= isfinite(net->epochs[k].val);
             high = isfinite(net->epochs[k].loss) ? fmax(high, net->epochs[k].loss) : high;
             pg_buf_printf(&out->data, "%zu\t%.6g\t%.4f\t%d\n", k + 1, net->epochs[k].loss, 100 * net->epochs[k].val,
                           k + 1 == net->n_epochs);
@@ -50,7 +52,8 @@ static int write(const pg_table *table, pg_figure_data *out)
     if (curves > CURVES_MAX)
         return pg_fail(PG_EINPUT, "figure training shows at most %d networks, not %zu: choose fewer with --only KEY=VALUE",
                        CURVES_MAX, curves);
-    pg_buf_printf(&out->prelude, "curves = %zu\nmost = %zu\nhigh = %.6g\n", curves, most, high > 0 ? high : 1);
+    pg_buf_printf(&out->prelude, "curves = %zu\nmeasured = %d\nmost = %zu\nhigh = %.6g\n", curves, measured, most,
+                  high > 0 ? high : 1);
     return PG_OK;
 }
 

@@ -1,9 +1,9 @@
-# Figure training: the loss and the validation accuracy against the epoch.
+# Figure training: the loss and, where some epoch has it, the validation accuracy against the epoch.
 # Data file: block 0 title and note, c: name of a network with its accuracy, then epoch, loss, accuracy (percent), 1 for the last epoch.
 left = 62
 right = 14
 width = given > 0 ? given : 780
-across = width > 560 ? 2 : 1
+across = width > 560 && measured ? 2 : 1
 each = (width - left - right + 0.0) / across
 plot_width = across == 2 ? each - 60 : each
 plot_height = plot_width < 320 ? 0.62 * plot_width + 40 : 0.5 * plot_width + 60
@@ -12,7 +12,7 @@ foot = 54
 entries = curves
 do for [c = 1:curves] { stats file index c every ::0::0 using (entry[c] = plain(strcol(1)), 0) nooutput }
 @legend
-body = (2 / across) * (above + plot_height + foot) + key_height
+body = (measured ? 2 / across : 1) * (above + plot_height + foot) + key_height
 @header
 set xrange [0:most * 1.04 + 0.2]
 set border 3 lc rgb "#444444"
@@ -32,7 +32,7 @@ do for [picture in pictures] {
     set multiplot
     @header
     set xlabel say("Epoch") offset 0, 0.3
-    do for [p = 1:2] {
+    do for [p = 1:1 + measured] {
         if (p == 1) { @show_legend
         } else { @bare
         }

@@ -347,6 +347,16 @@ static void training_is_drawn_by_epoch(void **state)
     char *data = read_end("training", "tsv");
     expect_block(data, 1, "one: 75.0% after 3 epochs\n1\t2.5\t25.0000\t0\n2\t1.5\tnan\t0\n3\t1\t75.0000\t1\n");
     assert_null(strstr(data, "imported"));
+    char *svg = read_end("training", "svg");
+    assert_non_null(strstr(svg, ">Validation accuracy (%)<"));
+    free(svg);
+    const pg_table_epoch lost[] = {{2.5, NAN}, {1.5, NAN}};
+    table.networks = &(pg_table_network){.name = "two", .epochs = lost, .n_epochs = 2};
+    table.n_networks = 1;
+    assert_int_equal(pg_figure_draw(figure_of("training"), &table, NULL, scratch_folder), PG_OK);
+    svg = read_end("training", "svg");
+    assert_null(strstr(svg, ">Validation accuracy (%)<")); /* no empty panel */
+    free(svg);
     table.networks = &nets[1];
     table.n_networks = 1;
     assert_int_equal(pg_figure_draw(figure_of("training"), &table, NULL, scratch_folder), PG_EINPUT);
