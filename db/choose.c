@@ -137,22 +137,23 @@ void pg_cell_set_release(pg_cell_set *set)
 
 /* ---- What a list shows of them ---- */
 
-static int read_line(pg_store *store, int64_t cell, int (*each)(const pg_cell_line *line, void *context), void *context)
+/* Cells whose numbers follow each other, first to last. */
+static int read_lines(pg_store *store, int64_t first, int64_t last, int (*each)(const pg_cell_line *line, void *context),
+                      void *context)
 {
     sqlite3_stmt *row = NULL;
-    int code = pg_db_get(store, pg_db_select_line, &row, PG_BIND(PG_V(cell, cell)));
-    int step = code == PG_OK ? pg_db_step(store, row, "reading a cell") : 0;
-    pg_cell_line line = {0};
-    if (code == PG_OK && step <= 0)
-        code =
-            step < 0 ? step : pg_fail(PG_EDAMAGED, "%s: a cell has no totals; `patchgauge db check` tells more", store->path);
-    if (code == PG_OK && !pg_db_read_line(row, &line))
-        code = pg_fail(PG_EDAMAGED, "%s: cell %.16s: its row does not match its checksum; restore a backup", store->path,
-                       line.cell_id);
-    if (code == PG_OK)
-        code = each(&line, context);
-    pg_db_done(row);
-    return code;
+    int64_t n = 0;
+    int code = pg_db_get(store, pg_db_select_lines, &row, PG_BIND(PG_V(first, first), PG_V(last, last)));
+    for (; pg_db_next(store, row, "reading cells", &code); n++) {
+        pg_cell_line line;
+        pg_db_read_line(row, &line);
+        code = strlen(line.cell_id) == PG_HASH_HEX - 1
+                   ? each(&line, context)
+                   : pg_fail(PG_EDAMAGED, "%s: a cell has no id; `patchgauge db check` tells more", store->path);
+    }
+    return code == PG_OK && n != last - first + 1
+               ? pg_fail(PG_EDAMAGED, "%s: a cell has no totals; `patchgauge db check` tells more", store->path)
+               : code;
 }
 
 int pg_store_each_line(pg_store *store, const int64_t *cells, size_t n, int (*each)(const pg_cell_line *line, void *context),
@@ -160,13 +161,10 @@ int pg_store_each_line(pg_store *store, const int64_t *cells, size_t n, int (*ea
 {
     enum { AT_ONCE = 256 }; /* of one moment, so that writers wait for no more */
     int code = PG_OK;
-    for (size_t at = 0; code == PG_OK && at < n; at += AT_ONCE) {
-        code = pg_db_execute(store, "BEGIN", "reading cells");
-        if (code != PG_OK)
-            break;
-        for (size_t i = at; code == PG_OK && i < n && i < at + AT_ONCE; i++)
-            code = read_line(store, cells[i], each, context);
-        code = pg_db_end(store, code);
+    for (size_t at = 0, end; code == PG_OK && at < n; at = end) {
+        for (end = at + 1; end < n && end < at + AT_ONCE && cells[end] == cells[end - 1] + 1;)
+            end++;
+        code = read_lines(store, cells[at], cells[end - 1], each, context);
     }
     return code;
 }

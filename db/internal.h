@@ -172,9 +172,9 @@ int pg_db_store_audit(pg_store *store, const char *cell_id, const pg_audit_recor
 
 extern const char pg_db_select_cell[], pg_db_select_cell_by_id[]; /* :cell, :cell_id; the first column is the key */
 int64_t pg_db_cell_checksum(const pg_store_cell_row *row);
-bool pg_db_read_cell(sqlite3_stmt *row, pg_store_cell_row *out) PG_MUST_USE;   /* false: it does not match its checksum */
-extern const char pg_db_select_line[];                                         /* :cell, with its totals */
-bool pg_db_read_line(sqlite3_stmt *row, pg_cell_line *out) PG_MUST_USE;        /* false: likewise */
+bool pg_db_read_cell(sqlite3_stmt *row, pg_store_cell_row *out) PG_MUST_USE; /* false: it does not match its checksum */
+extern const char pg_db_select_lines[];                                      /* from :first to :last, with their totals */
+void pg_db_read_line(sqlite3_stmt *row, pg_cell_line *out);
 extern const char pg_db_select_known_cell[];                                   /* :cell, with its data set */
 bool pg_db_read_known_cell(sqlite3_stmt *row, pg_known_cell *out) PG_MUST_USE; /* false: as above */
 extern const char pg_db_select_plan_cells[];                                   /* all of them, with their forward passes */

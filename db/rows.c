@@ -239,9 +239,10 @@ static const pg_db_column dataset_columns[] = {DATASET(COLUMN){NULL}};
 
 #define SELECT_CELL "SELECT c.cell, c.checksum" CELL(C_NAME) " FROM cell c WHERE "
 const char pg_db_select_cell[] = SELECT_CELL "c.cell = :cell";
-const char pg_db_select_line[] = "SELECT c.cell, c.checksum" CELL(
-    C_NAME) ", t.n, t.failed, t.clean, t.certified, t.attacked_n, t.attacked, t.published, t.cases"
-            " FROM cell c JOIN total t ON t.cell = c.cell WHERE c.cell = :cell";
+const char pg_db_select_lines[] =
+    "SELECT c.cell_id, c.first, c.count, c.settings, c.details, c.delta, t.n, t.failed, t.clean, t.certified, t.attacked_n,"
+    " t.attacked, t.published, t.cases FROM cell c JOIN total t ON t.cell = c.cell"
+    " WHERE c.cell BETWEEN :first AND :last ORDER BY c.cell";
 const char pg_db_select_cell_by_id[] = SELECT_CELL "c.cell_id = :cell_id";
 const char pg_db_select_plan_cells[] = "SELECT f.forward_key, f.canonical" CELL(C_NAME)
     DATASET(D_NAME) " FROM plan_cell p"
@@ -269,19 +270,18 @@ bool pg_db_read_cell(sqlite3_stmt *row, pg_store_cell_row *out)
     return strlen(out->cell_id) == PG_HASH_HEX - 1 && pg_db_cell_checksum(out) == sqlite3_column_int64(row, 1);
 }
 
-bool pg_db_read_line(sqlite3_stmt *row, pg_cell_line *out)
+void pg_db_read_line(sqlite3_stmt *row, pg_cell_line *out)
 {
-    pg_store_cell_row of_cell;
-    int64_t totals[8];
-    bool good = pg_db_read_cell(row, &of_cell);
-    for (int i = 0; i < 8; i++)
-        totals[i] = sqlite3_column_int64(row, 2 + CELLS + i);
-    *out = (pg_cell_line){.cell_id = of_cell.cell_id,
-                          .settings = of_cell.settings,
-                          .details = of_cell.details,
-                          .first = of_cell.first,
-                          .images = of_cell.count,
-                          .has_delta = of_cell.has_delta,
+    enum { TOTALS = 6, OF_TOTALS = 8 };
+    int64_t totals[OF_TOTALS];
+    for (int i = 0; i < OF_TOTALS; i++)
+        totals[i] = sqlite3_column_int64(row, TOTALS + i);
+    *out = (pg_cell_line){.cell_id = pg_db_text(row, 0),
+                          .first = sqlite3_column_int64(row, 1),
+                          .images = sqlite3_column_int64(row, 2),
+                          .settings = pg_db_text(row, 3),
+                          .details = pg_db_text(row, 4),
+                          .has_delta = sqlite3_column_type(row, 5) != SQLITE_NULL,
                           .n = totals[0],
                           .clean = totals[2],
                           .certified = totals[3],
@@ -292,7 +292,6 @@ bool pg_db_read_line(sqlite3_stmt *row, pg_cell_line *out)
                  : totals[1] > 0       ? PG_CELL_FAILED
                  : out->n > 0          ? PG_CELL_PARTIAL
                                        : PG_CELL_NEW;
-    return good;
 }
 
 bool pg_db_read_known_cell(sqlite3_stmt *row, pg_known_cell *out)

@@ -129,8 +129,8 @@ void pg_cell_set_release(pg_cell_set *set);
 int pg_store_each_cell(pg_store *store, const int64_t *cells, size_t n,
                        int (*each)(const pg_cell_result *result, void *context), void *context) PG_MUST_USE;
 
-/* A cell as a list shows it: totals instead of sums, which `db check` compares. Texts are as they are stored, for
- * pg_settings_parse. */
+/* A cell as a list shows it: totals instead of sums. Nothing is compared with checksums, which would take a list as long again;
+ * `db check` does. Texts are as they are stored, for pg_settings_parse. */
 typedef struct pg_cell_line {
     const char *cell_id;
     pg_cell_state state;
