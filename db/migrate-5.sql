@@ -113,9 +113,35 @@ SELECT c.cell_id AS cell,
   JOIN label l ON l.dataset = f.dataset AND l.image = o.image
   LEFT JOIN attack a ON a.cell = o.cell AND a.image = o.image;
 
+-- Attempts that made the results of a cell; several cells share one.
+CREATE VIEW work AS
+SELECT c.cell_id AS cell,
+       k.first AS first_image,
+       k.count AS images,
+       a.cached AS cached,
+       (SELECT count(*) FROM task_cell tc WHERE tc.task = k.task) AS cells,
+       a.read_s AS read_s,
+       a.forward_s AS forward_s,
+       a.certify_s AS certify_s,
+       a.wall_s AS wall_s,
+       a.peak_bytes AS peak_bytes,
+       a.device AS device,
+       a.library AS library,
+       a.threads AS threads,
+       a.batch AS batch,
+       w.host AS host,
+       w.revision AS revision,
+       a.finished AS finished
+  FROM summary s
+  JOIN cell c ON c.cell = s.cell
+  JOIN task k ON k.task = s.task
+  JOIN attempt a ON a.attempt = s.attempt
+  LEFT JOIN worker w ON w.worker = a.worker;
+
 CREATE VIEW audit_result AS
 SELECT c.cell_id AS cell,
        a.level AS level,
+       replace(replace(a.settings, '.through=', '.gradient='), '.lessons=', '.training_images=') AS settings, -- names of today
        a.n AS images,
        a.certified AS certified,
        a.broken AS broken,

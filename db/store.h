@@ -220,6 +220,29 @@ int pg_store_check(pg_store *store) PG_MUST_USE;
 int pg_store_check_all(pg_store *store, void (*tell)(const char *fault, void *context), void *context,
                        int64_t *faults) PG_MUST_USE;
 
+/* ---- SQL of users: one statement that reads ---- */
+
+typedef enum pg_sql_type { PG_SQL_NULL, PG_SQL_INTEGER, PG_SQL_REAL, PG_SQL_TEXT, PG_SQL_BLOB } pg_sql_type;
+typedef struct pg_sql_value {
+    pg_sql_type type;
+    int64_t integer;
+    double real;
+    const char *bytes; /* of a TEXT, with a zero byte behind it, or of a BLOB; borrowed during the call */
+    size_t size;
+} pg_sql_value;
+typedef struct pg_sql_reader {
+    /* The names of the columns, before the first row; once more where the statement starts over, and earlier rows are void.
+     * `last`: it does not start over any more, so rows may be passed on at once. */
+    int (*begin)(const char *const *names, size_t n, bool last, void *context);
+    int (*row)(const pg_sql_value *values, size_t n, void *context);
+    bool (*stopping)(void); /* asked now and then; true ends the statement */
+    void *context;
+} pg_sql_reader;
+/* Runs a statement of a user: SELECT, VALUES, WITH or EXPLAIN, which may read all tables and views and change nothing, not
+ * even this connection. One that takes longer than two seconds starts over on a private copy of the database, so that whoever
+ * writes is not held up. PG_EINPUT with SQLite's message; PG_EINTERRUPTED; codes of the callbacks; as pg_store_open. */
+int pg_store_select(const char *path, const char *sql, const pg_sql_reader *reader) PG_MUST_USE;
+
 /* Whether a store lies, or would lie, where it cannot be opened for writing: on a network file system. */
 bool pg_store_is_remote(const char *path);
 

@@ -299,13 +299,15 @@ static int print_text(const pg_tabular *g, bool markdown, pg_buf *out)
     measure(&l);
     put_lines(l.page, g->head.data, out);
     pg_buf_puts(out, g->head.size > 0 ? "\n" : "");
-    for (size_t first = g->fixed, end; first < g->columns; first = end) {
+    size_t first = g->fixed, end;
+    do {
         end = block_end(&l, first);
         put_heading(&l, first, end, out);
         for (size_t row = 1; row < l.rows;)
             row = put_group(&l, row, first, end, out);
         pg_buf_puts(out, end < g->columns ? "\n" : "");
-    }
+        first = end;
+    } while (first < g->columns);
     pg_buf_puts(out, g->notes.size > 0 ? "\n" : "");
     put_notes(g, markdown || g->page ? "- " : "", l.page, out);
     free(l.width);

@@ -1,7 +1,7 @@
-/* patchgauge db: checks and backs up the database. */
+/* patchgauge db: checks, backs up and queries the database. */
 #include "harness/base/log.h"
 #include "harness/base/text.h"
-#include "harness/cmd/command.h"
+#include "harness/cmd/db_sql.h"
 #include "harness/cmd/print.h"
 #include "harness/pipeline/cache.h"
 #include "db/store.h"
@@ -111,12 +111,13 @@ static const pg_command *const actions[] = {
         .rows = backup_rows,
         .request_size = sizeof(arguments),
         .run = run_backup},
+    &pg_db_sql,
     NULL,
 };
 
 const pg_command pg_command_db = {
     .name = "db",
-    .synopsis = "db check | db backup FILE [--force]",
-    .summary = "check the database and the feature cache, or back the database up",
+    .synopsis = "db check | db backup FILE [--force] | db sql [SQL] [options]",
+    .summary = "check the database and the feature cache, back the database up, or query it with SQL",
     .actions = actions,
 };

@@ -10,7 +10,7 @@ static const struct {
     {"db/migrate-2.sql", "1ec7dc27886f80b8e6f8c133293429570bdcb982faf0f1b4e2946b78639124f9"},
     {"db/migrate-3.sql", "8e60aa26344cc1fa60b919d31687210f02852a8b0574e8d6efcfe726fbc96627"},
     {"db/migrate-4.sql", "e262f67189a9f98f5182cbd0db4b8454edc82462f25def08e2f29d9ed74e4318"},
-    {"db/migrate-5.sql", "df4cc468f3600dacacb08165ef07bd6e49f239465de9f0051ef3e77867567c13"},
+    {"db/migrate-5.sql", "5f004ad401ca7c3319bd57c97b5927f9f6c66306eb53f313ebcf07532735ebec"},
 };
 enum { VERSIONS = sizeof released / sizeof *released };
 
