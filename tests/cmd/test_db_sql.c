@@ -41,7 +41,7 @@ static void test_formats(void **state)
     (void)state;
     pg_store_close(fill());
     assert_int_equal(program_run("t.db", "db sql " VALUES), 0);
-    expect_output("words     i   j    r  none  bytes\n"
+    expect_output("words    i   j    r  none  bytes\n"
                   "a,\"b\" c  1  -3  0.3  -     00ff\n");
     assert_int_equal(program_run("t.db", "db sql -f csv " VALUES), 0);
     expect_output("words,i,j,r,none,bytes\n\"a,\"\"b\"\" c\",1,-3,0.30000000000000004,,00ff\n");
@@ -65,7 +65,7 @@ static void test_formats(void **state)
     expect_output("{\"form\": \"sql\", \"version\": 1, \"rows\": []}\n");
     assert_int_equal(program_run("t.db", "db sql -f csv \"SELECT defense, clean, certified_lo FROM result WHERE patch = 1\""),
                      0);
-    expect_output("defense,clean,certified_lo\nd1,50,10.779126740630088\n");
+    expect_output("defense,clean,certified_lo\nd1,50,10.7791267406301\n");
 }
 
 /* Errors are the user's: exit code 2, with what SQLite says. */

@@ -308,6 +308,30 @@ static void test_sizes_of_images(void **state)
     }
 }
 
+/* Work is shared by the cells of a task, and audits have the names of today. */
+static void test_work_and_audits(void **state)
+{
+    (void)state;
+    static const pg_audit_record audit = {.level = "pixel",
+                                          .settings = "attack=lavan\nlavan.gradient=mean\n",
+                                          .n = IMAGES,
+                                          .certified = 3,
+                                          .broken = 1,
+                                          .has_delta = true,
+                                          .delta = 1 << 19};
+    pg_store *store = fill();
+    assert_int_equal(pg_store_audit(store, ids[1], &audit), PG_OK);
+    assert_string_equal(text_of(store,
+                                "SELECT count(*) || ' ' || sum(images) || ' ' || sum(wall_s) || ' ' || min(cells) || ' ' ||"
+                                " max(cells) || ' ' || max(device) || ' ' || max(revision) FROM work"),
+                        "9 90 9.0 3 3 cpu test"); /* three tasks of three cells */
+    assert_string_equal(text_of(store,
+                                "SELECT substr(cell, 1, 4) || level || ' ' || settings || images || certified || broken ||"
+                                " ' ' || delta FROM audit_result"),
+                        "1643pixel attack=lavan\nlavan.gradient=mean\n1031 0.5");
+    pg_store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +340,7 @@ int main(void)
         cmocka_unit_test_teardown(test_settings_have_the_names_of_today, clean),
         cmocka_unit_test_teardown(test_settings_follow_the_newest_plan, clean),
         cmocka_unit_test_teardown(test_sizes_of_images, clean),
+        cmocka_unit_test_teardown(test_work_and_audits, clean),
     };
     return cmocka_run_group_tests_name("derived", tests, make, scratch_remove);
 }

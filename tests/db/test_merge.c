@@ -77,24 +77,31 @@ static void expect_merged(pg_store *store, const char *name, int64_t tasks, int6
         fail_msg("%s", pg_error_message());
 }
 
-/* Outcomes, attacks and the numbers of cells as text, in the order of ids and images. */
+/* Outcomes, attacks and the numbers of cells as text, in the order of ids and images; then what is kept for SQL. */
 static char *dump(pg_store *store)
 {
-    static const char sql[] =
+    static const char *const queries[] = {
+        "SELECT cell || ' ' || state || ' ' || n || ' ' || clean || ' ' || clean_lo || ' ' || certified_hi || ' ' ||"
+        " ifnull(certified_published, '-') || ' ' || ifnull(attacked_lo, '-') || ' ' || masked_count || ' ' || nonfinite_count"
+        " || ' ' || ifnull(smallest_margin, '-') FROM result ORDER BY 1",
+        "SELECT cell || ' ' || key || ' ' || value FROM setting ORDER BY 1",
+        "SELECT name || ' ' || height || ' ' || width FROM dataset",
         "SELECT c.cell_id || ' ' || o.image || ' ' || l.label || ' ' || o.prediction || o.certified || o.published || o.masked"
         " || ' ' || ifnull(o.margin, '-') || ' ' || ifnull(o.failure_case, '-') || ' ' || ifnull(o.attacked, '-') || ' ' ||"
         " ifnull(a.top || ' ' || a.\"left\" || ' ' || ifnull(a.target, '-') || ' ' || ifnull(a.loss, '-') || ' ' || a.steps ||"
         " ' ' || a.before || ' ' || a.after || ' ' || ifnull(hex(a.patch), '-'), '-') || ' ' || (SELECT sum(n) || ' ' ||"
         " sum(clean) || ' ' || sum(certified) || ' ' || sum(attacked) FROM summary s WHERE s.cell = c.cell)"
         " FROM cell c JOIN outcome o ON o.cell = c.cell JOIN forward f ON f.forward = c.forward JOIN label l ON l.dataset ="
-        " f.dataset AND l.image = o.image LEFT JOIN attack a ON a.cell = o.cell AND a.image = o.image ORDER BY 1";
+        " f.dataset AND l.image = o.image LEFT JOIN attack a ON a.cell = o.cell AND a.image = o.image ORDER BY 1"};
     pg_buf text;
-    sqlite3_stmt *row = NULL;
     pg_buf_init(&text);
-    assert_int_equal(sqlite3_prepare_v2(store->db, sql, -1, &row, NULL), SQLITE_OK);
-    while (sqlite3_step(row) == SQLITE_ROW)
-        pg_buf_printf(&text, "%s\n", (const char *)sqlite3_column_text(row, 0));
-    sqlite3_finalize(row);
+    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
+        sqlite3_stmt *row = NULL;
+        assert_int_equal(sqlite3_prepare_v2(store->db, queries[i], -1, &row, NULL), SQLITE_OK);
+        while (sqlite3_step(row) == SQLITE_ROW)
+            pg_buf_printf(&text, "%s\n", (const char *)sqlite3_column_text(row, 0));
+        sqlite3_finalize(row);
+    }
     char *result = pg_buf_take(&text);
     assert_non_null(result);
     return result;
