@@ -324,7 +324,7 @@ static void test_work_and_audits(void **state)
     assert_string_equal(text_of(store,
                                 "SELECT count(*) || ' ' || sum(images) || ' ' || sum(wall_s) || ' ' || min(cells) || ' ' ||"
                                 " max(cells) || ' ' || max(device) || ' ' || max(revision) FROM work"),
-                        "9 90 9.0 3 3 cpu test"); /* three tasks of three cells */
+                        "9 30 9.0 3 3 cpu test"); /* three tasks of three cells */
     assert_string_equal(text_of(store,
                                 "SELECT substr(cell, 1, 4) || level || ' ' || settings || images || certified || broken ||"
                                 " ' ' || delta FROM audit_result"),
