@@ -1,6 +1,7 @@
 /* Numbers as text, independent of the locale: strict readers and the shortest writer. Declared in option.h. */
 #include "harness/base/option.h"
 
+#include <float.h>
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>
@@ -145,7 +146,8 @@ void pg_format_double(double value, pg_buf *out)
     }
     pthread_once(&c_locale_once, make_c_locale);
     locale_t before = uselocale(c_locale);
-    for (int precision = 1; precision <= 17; precision++) {
+    /* Fifteen digits tell all that a decimal number of so few has, without its zeros; of numbers below DBL_MIN fewer do. */
+    for (int precision = fabs(value) < DBL_MIN ? 1 : DBL_DIG; precision <= 17; precision++) {
         snprintf(text, sizeof text, "%.*g", precision, value);
         if (read_double(text) == value)
             break;

@@ -225,13 +225,43 @@ static void test_output_file(void **state)
     unlink(scratch_path("rows.csv"));
 }
 
+/* The lines of the manual give a user of pandas a data frame with the numbers of the views. */
+static void test_pandas_reads_it(void **state)
+{
+    (void)state;
+    char *manual, line[700], python[64];
+    size_t size;
+    static const char fence[] = "```python\n";
+    if (program_shell(
+            "for p in python3 /usr/bin/python3; do $p -c 'import pandas' 2>/dev/null && { echo $p; exit; }; done; exit 1") != 0)
+        skip();
+    program_output[strcspn(program_output, "\n")] = 0;
+    snprintf(python, sizeof python, "%s", program_output);
+    assert_int_equal(pg_file_read("harness/MANUAL.md", 1 << 20, &manual, &size), PG_OK);
+    char *code = strstr(manual, "```python\nimport sqlite3, pandas\n"), *end = code ? strstr(code + sizeof fence, "```") : NULL;
+    assert_non_null(end);
+    code += sizeof fence - 1;
+    snprintf(end, size - (size_t)(end - manual), "%s",
+             "print(len(result), list(result.columns[:3]), result.n.sum(), result.clean.mean(), result.seed.isna().sum())\n");
+    scratch_write("frame.py", code, strlen(code));
+    free(manual);
+    pg_store_close(fill());
+    snprintf(line, sizeof line,
+             "cd '%s' && mv t.db patchgauge.db && %s frame.py 2>&1; code=$?; rm -f patchgauge.db frame.py;"
+             " exit $code",
+             scratch_folder, python);
+    if (program_shell(line) != 0)
+        fail_msg("%s", program_output);
+    expect_output("3 ['cell', 'state', 'dataset'] 30 50.0 3\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_views_are_listed, clean), cmocka_unit_test_teardown(test_formats, clean),
         cmocka_unit_test_teardown(test_errors, clean),           cmocka_unit_test_teardown(test_nothing_is_changed, clean),
         cmocka_unit_test_teardown(test_older_databases, clean),  cmocka_unit_test_teardown(test_a_long_statement, clean),
-        cmocka_unit_test_teardown(test_output_file, clean),
+        cmocka_unit_test_teardown(test_output_file, clean),      cmocka_unit_test_teardown(test_pandas_reads_it, clean),
     };
     return cmocka_run_group_tests_name("db_sql", tests, make, scratch_remove);
 }
