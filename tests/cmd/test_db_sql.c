@@ -236,7 +236,7 @@ static void test_pandas_reads_it(void **state)
             "for p in python3 /usr/bin/python3; do $p -c 'import pandas' 2>/dev/null && { echo $p; exit; }; done; exit 1") != 0)
         skip();
     program_output[strcspn(program_output, "\n")] = 0;
-    snprintf(python, sizeof python, "%s", program_output);
+    snprintf(python, sizeof python, "%.60s", program_output);
     assert_int_equal(pg_file_read("harness/MANUAL.md", 1 << 20, &manual, &size), PG_OK);
     char *code = strstr(manual, "```python\nimport sqlite3, pandas\n"), *end = code ? strstr(code + sizeof fence, "```") : NULL;
     assert_non_null(end);
