@@ -136,6 +136,8 @@ typedef struct pg_table {
     const char *paper;                /* the publication's table whose numbers stand beside; NULL: none */
     size_t text_width;                /* characters in a line of text; 0: 80 */
     bool best;                        /* the best share of a column in bold, in text with a + behind it */
+    const char *caption, *label;      /* LaTeX: of a table environment; NULL: none */
+    bool siunitx;                     /* LaTeX: columns of numbers for the package siunitx */
     const pg_table_network *networks; /* for figures, where they ask for them */
     size_t n_networks;
     const pg_table_time *times;

@@ -18,7 +18,7 @@ typedef struct view {
     const pg_table_entry **sorted;
     size_t n_rows, n_columns;
     double *best; /* [metrics][columns], or NULL */
-    bool latex;
+    bool latex, siunitx;
     int digits; /* width of a share: 4, or 5 where one is 100.0; 0: as it is */
     pg_tabular cells;
 } view;
@@ -55,19 +55,28 @@ static void put_value(const view *v, size_t m, const pg_table_entry *entry, bool
     pg_metric_kind kind = v->table->metrics[m]->kind;
     int digits = markdown && best ? 0 : v->digits;
     pg_buf_puts(out, markdown && best ? "**" : "");
+    const char *gap = v->siunitx ? "\t" : " ";
+    size_t start = out->size;
     if (entry->n == 0)
-        pg_buf_printf(out, "%*s", digits, v->latex ? "--" : "-");
+        pg_buf_printf(out, "%*s", digits, v->siunitx ? "{--}" : v->latex ? "--" : "-");
     else if (kind == PG_METRIC_COUNT)
         pg_buf_printf(out, "%*lld", digits, (long long)count);
     else if (kind == PG_METRIC_GRID)
         pg_buf_printf(out, "%.6f", pg_grid_value(count));
     else {
         pg_interval share = pg_table_share(v->table->metrics[m], entry);
-        pg_buf_printf(out, v->latex && best ? "\\textbf{%*.1f}" : "%*.1f", digits, percent_of(v, m, entry));
+        pg_buf_printf(out,
+                      v->siunitx && best ? "\\bfseries %*.1f"
+                      : v->latex && best ? "\\textbf{%*.1f}"
+                                         : "%*.1f",
+                      digits, percent_of(v, m, entry));
         if (pg_table_is_mean(v->table->metrics[m], entry) && !isnan(entry->seeds.deviation))
-            pg_buf_printf(out, v->latex ? " $\\pm$ %.1f" : " \u00b1 %.1f", 100 * entry->seeds.deviation);
-        pg_buf_printf(out, v->latex ? " (%.1f--%.1f)" : " (%.1f-%.1f)", 100 * share.lo, 100 * share.hi);
+            pg_buf_printf(out, v->latex ? "%s$\\pm$ %.1f" : "%s\u00b1 %.1f", gap, 100 * entry->seeds.deviation);
+        pg_buf_printf(out, v->latex ? "%s(%.1f--%.1f)" : "%s(%.1f-%.1f)", strchr(out->data + start, '\t') ? " " : gap,
+                      100 * share.lo, 100 * share.hi);
     }
+    if (entry->n < entry->expected && v->siunitx && strchr(out->data + start, '\t') == NULL)
+        pg_buf_puts(out, "\t");
     pg_buf_puts(out, entry->n >= entry->expected ? "" : v->latex ? "\\textsuperscript{*}" : "*");
     pg_buf_puts(out, !best ? "" : markdown ? "**" : text ? " +" : "");
 }
@@ -90,7 +99,11 @@ static void put_cell(const view *v, line_kind kind, size_t m, size_t c, const pg
     else if (entry->n == 0)
         pg_buf_puts(out, " "); /* a blank keeps the line */
     if (entry != NULL && entry->n > 0 && !isnan(paper) && (kind == LINE_DIFFERENCE || v->latex))
-        pg_buf_printf(out, v->latex ? " ($%+*.1f$)" : "%+*.1f", v->digits, percent_of(v, m, entry) - paper);
+        pg_buf_printf(out,
+                      v->siunitx ? "\t($%+*.1f$)"
+                      : v->latex ? " ($%+*.1f$)"
+                                 : "%+*.1f",
+                      v->digits, percent_of(v, m, entry) - paper);
 }
 
 static void put_label(const view *v, const char *label, pg_buf *out)
@@ -214,13 +227,17 @@ static int fill(view *v, pg_buf *out)
 int pg_table_print(const pg_table *table, pg_table_format format, pg_buf *out)
 {
     assert(table->n_metrics > 0 && !pg_format_is_rows(format));
-    view v = {.table = table, .latex = format == PG_TABLE_LATEX};
+    bool latex = format == PG_TABLE_LATEX;
+    view v = {.table = table, .latex = latex, .siunitx = latex && table->siunitx};
     int code = pg_table_sort(table, &v.sorted);
     if (code == PG_OK)
         code = pg_table_labels(table, false, &v.rows, &v.n_rows);
     if (code == PG_OK)
         code = pg_table_labels(table, true, &v.columns, &v.n_columns);
     pg_tabular_init(&v.cells, format, 2 + v.n_columns, 2);
+    v.cells.caption = table->caption;
+    v.cells.label = table->label;
+    v.cells.siunitx = v.siunitx;
     if (code == PG_OK)
         code = fill(&v, out);
     if (code == PG_OK)

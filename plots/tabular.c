@@ -317,20 +317,46 @@ static int print_text(const pg_tabular *g, bool markdown, pg_buf *out)
 /* ---- LaTeX, for \usepackage{booktabs}
  * -------------------------------------------------------------------------------------- */
 
+static void escape_latex(const char *text, pg_buf *out);
+
+/* One cell; of siunitx two, and a heading stands over both. */
+static void put_latex_cell(const pg_tabular *g, size_t row, size_t column, pg_buf *out)
+{
+    const char *text = text_at(g, row, column), *tab = strchr(text, '\t');
+    if (!g->siunitx || column < g->fixed)
+        pg_buf_puts(out, text);
+    else if (row == 0)
+        pg_buf_printf(out, "\\multicolumn{2}{c}{%s}", text);
+    else
+        pg_buf_printf(out, "%.*s & %s", (int)strcspn(text, "\t"), text, tab != NULL ? tab + 1 : "");
+}
+
 static void print_latex(const pg_tabular *g, pg_buf *out)
 {
+    bool floats = g->caption != NULL || g->label != NULL;
+    pg_buf_puts(out, floats ? "\\begin{table}\n\\centering\n" : "");
+    if (g->caption != NULL) {
+        pg_buf_puts(out, "\\caption{");
+        escape_latex(g->caption, out);
+        pg_buf_puts(out, "}\n");
+    }
+    if (g->label != NULL)
+        pg_buf_printf(out, "\\label{%s}\n", g->label);
     pg_buf_puts(out, "\\begin{tabular}{");
     for (size_t c = 0; c < g->columns; c++)
-        pg_buf_puts(out, c < g->fixed ? "l" : "r");
+        pg_buf_puts(out, c < g->fixed ? "l" : g->siunitx ? "S[table-format=3.1]@{\\,}l" : "r");
     pg_buf_puts(out, "}\n\\toprule\n");
     for (size_t r = 0; r < g->n / g->columns; r++) {
         if (is_left_out(g, r, g->fixed, g->columns))
             continue;
-        for (size_t c = 0; c < g->columns; c++)
-            pg_buf_printf(out, "%s%s", c > 0 ? " & " : "", text_at(g, r, c));
+        for (size_t c = 0; c < g->columns; c++) {
+            pg_buf_puts(out, c > 0 ? " & " : "");
+            put_latex_cell(g, r, c, out);
+        }
         pg_buf_puts(out, r > 0 ? " \\\\\n" : " \\\\\n\\midrule\n");
     }
     pg_buf_puts(out, "\\bottomrule\n\\end{tabular}\n");
+    pg_buf_puts(out, floats ? "\\end{table}\n" : "");
     put_notes(g, "% ", SIZE_MAX, out);
 }
 

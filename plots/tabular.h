@@ -50,7 +50,12 @@ typedef struct pg_tabular {
     size_t columns, fixed; /* the first `fixed` columns stand in every block, and are words in LaTeX; at least 1 */
     size_t page;           /* characters of a line; 0: as wide as the cells, nothing padded or ruled that need not be */
     const char *absent;    /* what text has for an absent cell */
-    pg_buf head, notes;    /* lines; of notes in text, Markdown and LaTeX only */
+    /* LaTeX: texts for \\caption and \\label, escaped here, around which a table environment stands; NULL: none. `siunitx`:
+     * each column behind the fixed ones is two, numbers of the package siunitx, and behind a tab in a cell what follows its
+     * number */
+    const char *caption, *label;
+    bool siunitx;
+    pg_buf head, notes; /* lines; of notes in text, Markdown and LaTeX only */
     /* the inside */
     pg_buf text;  /* of all cells, each behind a zero byte */
     pg_buf heads; /* as JSON has them before values, each with a zero byte behind it */

@@ -5,12 +5,15 @@
 #include "harness/cmd/print.h"
 #include "harness/cmd/tidy.h"
 
+#include <string.h>
+
 PG_COMMAND(table)
 
 typedef struct arguments {
     pg_layout_request layout;
     pg_output output;
-    bool wide;
+    bool wide, siunitx;
+    const char *caption, *label;
 } arguments;
 
 #define AT(field) offsetof(arguments, field)
@@ -32,10 +35,16 @@ static const pg_cli_row options[] = {
     PG_LAYOUT_PAPER_ROW(AT(layout)),
     {0, "best", NULL, "the best complete cell of each column: bold in md and latex, a + in text", NULL, AT(layout.best),
      PG_FLAG},
+    {0, "caption", "TEXT", "in latex: a table environment with this caption", NULL, AT(caption), PG_TEXT_FULL},
+    {0, "label", "NAME", "in latex: a table environment with this label, as \"tab:certified\"", NULL, AT(label), PG_TEXT_FULL},
+    {0, "siunitx", NULL, "in latex: columns of numbers that the package siunitx aligns, with their intervals beside them", NULL,
+     AT(siunitx), PG_FLAG},
     PG_MATRIX_SET_ROW(AT(layout.matrix)),
     PG_MATRIX_ONLY_ROW(AT(layout.matrix)),
     PG_CLI_END,
 };
+
+#define LABEL_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:._/+-"
 
 static int print(const pg_table *table, const pg_output *output)
 {
@@ -56,10 +65,17 @@ static int run(const pg_context *context, void *request)
     a->layout.each_seed = rows;
     if (a->wide && !rows)
         return pg_fail(PG_EUSAGE, "table: --wide is for -f csv, json and json-lines");
+    if ((a->caption || a->label || a->siunitx) && a->output.format != PG_TABLE_LATEX)
+        return pg_fail(PG_EUSAGE, "table: --caption, --label and --siunitx are for -f latex");
+    if (a->label && strspn(a->label, LABEL_LETTERS) != strlen(a->label))
+        return pg_fail(PG_EUSAGE, "table: --label %s: right would be letters, digits and any of :._/+-", a->label);
     int code = pg_output_begin(&a->output, (const char *const[]){a->layout.matrix.matrix, context->db_path, NULL});
     if (code == PG_OK)
         code = pg_layout_make(context, &a->layout, &layout);
     layout.table.text_width = pg_print_width(stdout);
+    layout.table.caption = a->caption;
+    layout.table.label = a->label;
+    layout.table.siunitx = a->siunitx;
     if (code == PG_OK)
         code = rows ? pg_tidy_layout(&layout, &a->output, "table", a->wide) : print(&layout.table, &a->output);
     pg_layout_release(&layout);

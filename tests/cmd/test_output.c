@@ -85,12 +85,85 @@ static void a_failure_leaves_no_file(void **state)
     assert_int_equal(program_shell(line), 1); /* no temporary file */
 }
 
+/* ---- LaTeX ---- */
+
+static int count_of(const char *text, const char *piece)
+{
+    int n = 0;
+    for (; (text = strstr(text, piece)) != NULL; text += strlen(piece))
+        n++;
+    return n;
+}
+
+/* Braces and environments close, and every line of a tabular has the columns that its head states. */
+static void expect_balanced(const char *text, int columns)
+{
+    int depth = 0;
+    for (const char *c = text; *c; c++) {
+        depth += *c == '{' && (c == text || c[-1] != '\\');
+        depth -= *c == '}' && (c == text || c[-1] != '\\');
+        assert_true(depth >= 0);
+    }
+    assert_int_equal(depth, 0);
+    assert_int_equal(count_of(text, "\\begin{"), count_of(text, "\\end{"));
+    for (const char *line = strstr(text, "\\midrule\n") + 9; *line != '\\' || line[1] == 'q'; line = strchr(line, '\n') + 1) {
+        int gaps = 0;
+        for (const char *c = line; *c != '\n'; c++)
+            gaps += *c == '&' && c[-1] != '\\';
+        assert_int_equal(gaps, columns - 1);
+    }
+}
+
+static void latex_has_what_papers_need(void **state)
+{
+    (void)state;
+    const char *file = scratch_path("m.toml");
+    assert_int_equal(program_run("db", "--quiet table %s -f latex", file), 0);
+    assert_null(strstr(program_output, "{table}"));
+    expect_balanced(program_output, 3);
+    assert_int_equal(
+        program_run("db", "--quiet table %s -f latex --caption '100%% of {a} & b' --label tab:one -S patch=3,5", file), 0);
+    assert_ptr_equal(strstr(program_output, "\\begin{table}\n\\centering\n\\caption{100\\% of \\{a\\} \\& b}\n"
+                                            "\\label{tab:one}\n\\begin{tabular}{llrr}\n"),
+                     program_output);
+    assert_non_null(strstr(program_output, "\\end{tabular}\n\\end{table}\n"));
+    expect_balanced(program_output, 4);
+    assert_int_equal(program_run("db", "--quiet table %s -f latex --siunitx --best -S patch=3,5", file), 0);
+    assert_non_null(strstr(program_output, "{llS[table-format=3.1]@{\\,}lS[table-format=3.1]@{\\,}l}"));
+    assert_non_null(strstr(program_output, " & \\multicolumn{2}{c}{patch 3} & \\multicolumn{2}{c}{patch 5} \\\\\n"));
+    assert_non_null(strstr(program_output, " & {--} & \\textsuperscript{*} \\\\\n")); /* no images yet */
+    expect_balanced(program_output, 6);
+    assert_int_equal(program_run("db", "table %s --caption a", file), 2);
+    assert_non_null(strstr(program_output, "for -f latex"));
+    assert_int_equal(program_run("db", "table %s -f latex --label 'a}'", file), 2);
+}
+
+/* The best of a column over all rows: one of both rules has it, unless they are equal. */
+static void the_best_is_that_of_all_rows(void **state)
+{
+    (void)state;
+    assert_int_equal(program_run("db", "--quiet table %s -f md --best --metrics certified", scratch_path("m.toml")), 0);
+    double shares[2];
+    int bold[2], rows = 0;
+    for (char *line = strtok(program_output, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        char *cell = strstr(line, "| certified | ");
+        if (cell == NULL)
+            continue;
+        cell += strlen("| certified | ");
+        assert_true(rows < 2);
+        bold[rows] = strncmp(cell, "**", 2) == 0;
+        shares[rows++] = atof(cell + 2 * (size_t)(strncmp(cell, "**", 2) == 0));
+    }
+    assert_int_equal(rows, 2);
+    assert_true(bold[0] == (shares[0] >= shares[1]) && bold[1] == (shares[1] >= shares[0]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_file_is_what_would_be_printed),
-        cmocka_unit_test(a_file_that_is_there_stays_without_force),
-        cmocka_unit_test(a_failure_leaves_no_file),
+        cmocka_unit_test(a_file_is_what_would_be_printed), cmocka_unit_test(a_file_that_is_there_stays_without_force),
+        cmocka_unit_test(a_failure_leaves_no_file),        cmocka_unit_test(latex_has_what_papers_need),
+        cmocka_unit_test(the_best_is_that_of_all_rows),
     };
     return cmocka_run_group_tests(tests, setup, scratch_remove);
 }
