@@ -2,6 +2,7 @@
  * forward passes, 10,000 tasks, of which some are open, running and failed. Prints the median wall time of the program
  * ($PATCHGAUGE, else build/patchgauge) from its start to its end, with its output in a pipe that is read. */
 #include "db/internal.h"
+#include "harness/base/file.h"
 #include "harness/base/folder.h"
 #include "harness/base/log.h"
 
@@ -177,7 +178,8 @@ static bool run_once(const char *line, double *wall_s, double *cpu_s, size_t *by
     return status == 0;
 }
 
-static void measure(const char *path, const char *arguments)
+/* `shown`: what the line says it measures. */
+static void measure(const char *path, const char *shown, const char *arguments)
 {
     const char *program = getenv("PATCHGAUGE");
     char line[1024];
@@ -190,8 +192,33 @@ static void measure(const char *path, const char *arguments)
         good &= run_once(line, &wall[i], &cpu[i], &bytes);
     qsort(wall, ROUNDS, sizeof *wall, ascending);
     qsort(cpu, ROUNDS, sizeof *cpu, ascending);
-    printf("  %-20s %8.1f ms, of the processor %8.1f ms (fastest %8.1f and %8.1f), %9zu bytes%s\n", arguments,
+    printf("  %-20s %8.1f ms, of the processor %8.1f ms (fastest %8.1f and %8.1f), %9zu bytes%s\n", shown,
            1e3 * wall[ROUNDS / 2], 1e3 * cpu[ROUNDS / 2], 1e3 * wall[0], 1e3 * cpu[0], bytes, good ? "" : ", and FAILED");
+}
+
+/* Tables of 2,400 cells of a matrix among the others, which are run first. */
+static void measure_tables(const char *path, const char *folder)
+{
+    static const char text[] =
+        "fixed = { dataset = \"synthetic:test\", weights = \"null\", images = \"0:8\", batch = 8, defense = \"robust-masking\" "
+        "}\n"
+        "[axes]\npatch = [1, 2, 3, 4, 5, 6]\n\"robust-masking.threshold\" = { range = [0, 0.49, 0.01] }\n"
+        "\"null.seed\" = { range = [0, 7] }\n";
+    const char *program = getenv("PATCHGAUGE");
+    char matrix[700], line[1600];
+    snprintf(matrix, sizeof matrix, "%s/table.toml", folder);
+    must(pg_file_write(matrix, text, sizeof text - 1), "matrix");
+    snprintf(line, sizeof line, "%s --quiet --db '%s' run '%s'", program && *program ? program : "build/patchgauge", path,
+             matrix);
+    if (system(line) != 0)
+        must(pg_fail(PG_EINPUT, "its exit code is not 0"), line);
+    for (int i = 0; i < 3; i++) {
+        const char *format = (const char *const[]){"text", "csv", "json"}[i];
+        char shown[64];
+        snprintf(shown, sizeof shown, "table -f %s, of 2,400 cells", format);
+        snprintf(line, sizeof line, "table '%s' -f %s", matrix, format);
+        measure(path, shown, line);
+    }
 }
 
 int main(void)
@@ -228,7 +255,8 @@ int main(void)
         "db sql \"SELECT patch, max(certified) FROM result WHERE defense = 'ds' GROUP BY patch\"",
         "db sql \"SELECT count(*) FROM result WHERE certified > 30\""};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        measure(path, commands[i]);
+        measure(path, commands[i], commands[i]);
+    measure_tables(path, folder.path);
     pg_store_close(store);
     pg_folder_end(&folder);
     return 0;
