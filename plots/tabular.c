@@ -461,10 +461,8 @@ void pg_tabular_flush(pg_tabular *g, pg_buf *out)
     assert(g->n > 0 && g->n % g->columns == 0);
     if (g->written == 0 && csv)
         put_csv_row(g, 0, out);
-    if (g->written == 0 && json && g->form != NULL)
-        pg_buf_printf(out, "{\"form\": \"%s\", \"version\": 1, \"rows\": ", g->form);
     if (g->written == 0 && json)
-        pg_buf_puts(out, "[");
+        pg_buf_printf(out, "{\"form\": \"%s\", \"version\": 1, \"rows\": [", g->form);
     if (g->written == 0 && !csv)
         make_json_heads(g);
     g->written += g->written == 0;
@@ -497,6 +495,6 @@ int pg_tabular_print(pg_tabular *g, pg_buf *out)
         print_latex(g, out);
     pg_tabular_flush(g, out);
     if (g->format == PG_TABLE_JSON)
-        pg_buf_printf(out, "%s]%s\n", g->written > 1 ? "\n" : "", g->form != NULL ? "}" : "");
+        pg_buf_printf(out, "%s]}\n", g->written > 1 ? "\n" : "");
     return code == PG_OK ? pg_buf_check(out) : code;
 }

@@ -46,7 +46,7 @@ typedef struct pg_tabular_cell {
 
 typedef struct pg_tabular {
     pg_table_format format;
-    const char *form; /* what the rows are, in JSON: {"form": "table", "version": 1, "rows": [...]}; NULL: the rows alone */
+    const char *form;      /* what the rows are, in JSON: {"form": "table", "version": 1, "rows": [...]} */
     size_t columns, fixed; /* the first `fixed` columns stand in every block, and are words in LaTeX; at least 1 */
     size_t page;           /* characters of a line; 0: as wide as the cells, nothing padded or ruled that need not be */
     const char *absent;    /* what text has for an absent cell */
