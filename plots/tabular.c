@@ -465,6 +465,8 @@ void pg_tabular_flush(pg_tabular *g, pg_buf *out)
         pg_buf_printf(out, "{\"form\": \"%s\", \"version\": 1, \"rows\": [", g->form);
     if (g->written == 0 && !csv)
         make_json_heads(g);
+    if (g->text.failed)
+        return;
     g->written += g->written == 0;
     for (size_t row = 1; row < g->n / g->columns; row++, g->written++) {
         if (json)
@@ -496,5 +498,7 @@ int pg_tabular_print(pg_tabular *g, pg_buf *out)
     pg_tabular_flush(g, out);
     if (g->format == PG_TABLE_JSON)
         pg_buf_printf(out, "%s]}\n", g->written > 1 ? "\n" : "");
+    if (code == PG_OK)
+        code = pg_buf_check(&g->text);
     return code == PG_OK ? pg_buf_check(out) : code;
 }

@@ -132,6 +132,7 @@ static const struct {
     {"run", "rm -f m.db*", {"run", "m.toml", "--db", "m.db", "--quiet", NULL}},
     {"table", "true", {"table", "m.toml", "--db", "done.db", "-f", "json", NULL}},
     {"ls", "true", {"ls", "--db", "done.db", NULL}},
+    {"export", "true", {"export", "--db", "done.db", "-f", "json", NULL}},
     {"features",
      "rm -rf out",
      {"features", "--weights", "null", "--dataset", "synthetic:test", "--images", "0:4", "-o", "out", "--quiet", NULL}},
