@@ -36,6 +36,7 @@ test  python3-pil             python  PIL
 test  python3-torch           python  torch
 test  python3-pandas          python  pandas
 test  sqlite3                 command sqlite3
+test  jq                      command jq
 arm64 gcc-aarch64-linux-gnu   command aarch64-linux-gnu-gcc
 arm64 g++-aarch64-linux-gnu   command aarch64-linux-gnu-g++
 arm64 qemu-user-static        command qemu-aarch64-static

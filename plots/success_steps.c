@@ -21,16 +21,16 @@ static int by_steps(const void *a, const void *b)
 }
 
 /* Points of one curve. `broken`: the steps of the lost images, sorted. */
-static void write_curve(const pg_table_entry *e, int64_t right, const int64_t *broken, size_t n_broken, int64_t most,
+static void write_curve(const pg_table_entry *e, int64_t correct, const int64_t *broken, size_t n_broken, int64_t most,
                         pg_buf *out)
 {
     double n = (double)e->n_attacks;
-    pg_buf_printf(out, "1\t%.4f\tnan\tnan\n", 100.0 * (double)right / n);
+    pg_buf_printf(out, "1\t%.4f\tnan\tnan\n", 100.0 * (double)correct / n);
     for (size_t i = 0; i < n_broken; i++)
         if (i + 1 == n_broken || broken[i + 1] != broken[i])
             pg_buf_printf(out, "%lld\t%.4f\tnan\tnan\n", (long long)(broken[i] > 1 ? broken[i] : 1),
-                          100.0 * (double)(right - (int64_t)i - 1) / n);
-    pg_interval left = pg_wilson(right - (int64_t)n_broken, (int64_t)e->n_attacks);
+                          100.0 * (double)(correct - (int64_t)i - 1) / n);
+    pg_interval left = pg_wilson(correct - (int64_t)n_broken, (int64_t)e->n_attacks);
     pg_buf_printf(out, "%lld\t%.4f\t%.4f\t%.4f\n", (long long)(most > 1 ? most : 1), 100 * left.value, 100 * left.lo,
                   100 * left.hi);
 }
@@ -39,12 +39,12 @@ static void write_curve(const pg_table_entry *e, int64_t right, const int64_t *b
 static int write_cell(const pg_table *table, const pg_table_entry *e, int64_t *most, pg_figure_data *parts)
 {
     pg_buf *out = &parts->data;
-    int64_t *broken = malloc(e->n_attacks * sizeof *broken), right = 0, longest = 0;
+    int64_t *broken = malloc(e->n_attacks * sizeof *broken), correct = 0, longest = 0;
     size_t n = 0;
     if (broken == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for %zu images", e->n_attacks);
     for (size_t i = 0; i < e->n_attacks; i++) {
-        right += e->attacks[i].right;
+        correct += e->attacks[i].correct;
         longest = e->attacks[i].steps > longest ? e->attacks[i].steps : longest;
         if (e->attacks[i].broken)
             broken[n++] = e->attacks[i].steps;
@@ -53,7 +53,7 @@ static int write_cell(const pg_table *table, const pg_table_entry *e, int64_t *m
     pg_buf_puts(out, "\n\n");
     pg_figure_cell(parts, table, e, LABEL_MAX, out);
     pg_buf_puts(out, "\n");
-    write_curve(e, right, broken, n, longest, out);
+    write_curve(e, correct, broken, n, longest, out);
     free(broken);
     pg_buf_puts(out, "\n\n");
     if (e->n > 0)

@@ -8,10 +8,10 @@
 
 #define AT(field) offsetof(pg_table_entry, field)
 const pg_metric pg_metrics[] = {
-    {"clean", "clean", "prediction of the defense on the clean image is right", PG_METRIC_SHARE, AT(clean), 1},
-    {"attacked", "under attack", "right without a patch, and with the patch that the attack of this cell finds",
+    {"clean", "clean", "the defense predicts the label of the clean image", PG_METRIC_SHARE, AT(clean), 1},
+    {"attacked", "under attack", "predicts the label without a patch, and with the patch that the attack of this cell finds",
      PG_METRIC_SHARE, AT(attacked), 1},
-    {"certified", "certified", "no patch of this size can change the right prediction", PG_METRIC_SHARE, AT(certified), 1},
+    {"certified", "certified", "no patch of this size can change the correct prediction", PG_METRIC_SHARE, AT(certified), 1},
     {"certified_published", "published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE,
      AT(published), 1},
     {"published_audited", "published, audited",

@@ -21,8 +21,8 @@ enum { PG_TABLE_CASES = 5 };
 typedef struct pg_table_attack {
     int64_t steps;
     int top, left; /* of the patch, pixels */
-    bool right;    /* without the patch */
-    bool broken;   /* right without the patch, wrong with it */
+    bool correct;  /* without the patch */
+    bool broken;   /* correct without the patch, misclassified with it */
 } pg_table_attack;
 
 /* Cells that differ in their seed alone and are shown as one: those that are complete. */
@@ -44,11 +44,11 @@ typedef struct pg_table_entry {
     int64_t expected;                     /* images the cell is to have */
     int64_t n;                            /* images it has */
     int64_t clean, certified;             /* of n */
-    int64_t attacked;                     /* right without a patch and under attack */
+    int64_t attacked;                     /* correct without a patch and under attack */
     pg_table_seeds seeds;
     int64_t broken;                 /* certified and wrong under attack; more than 0: the certificate is no proof */
     bool smaller_batch;             /* memory ran out: computed with fewer images at a time than the cell asks for */
-    bool through_mean;              /* the attack differentiates the mean of the local logits, not the defense */
+    bool gradient_is_of_mean;       /* the attack differentiates the mean of the local logits, not the defense */
     int64_t published;              /* certified as published */
     int64_t published_audited;      /* of these, what an audit of all images by features did not break */
     int64_t cases[PG_TABLE_CASES];  /* failure cases of the published certificate */

@@ -259,7 +259,7 @@ static void fill_cell(const pg_cell *cell, pg_table_entry *entry)
 {
     memcpy(entry->cell_id, cell->id, sizeof entry->cell_id);
     entry->expected = cell->count;
-    entry->through_mean = cell->forward->attack && strcmp(pg_cell_value(cell, "attack.gradient"), "mean") == 0;
+    entry->gradient_is_of_mean = cell->forward->attack && strcmp(pg_cell_value(cell, "attack.gradient"), "mean") == 0;
     entry->delta = cell->has_delta ? cell->delta : -1;
     entry->any_batch = cell->any_batch;
     entry->moved = cell->locality.moved_grid;
@@ -282,9 +282,12 @@ static int add_attack(const pg_attack_row *row, void *context)
     attack_list *list = context;
     if (list->n == list->capacity)
         return pg_fail(PG_EDAMAGED, "a cell has more than the %zu attacks it is said to have", list->capacity);
-    bool right = row->before == row->label;
-    list->items[list->n++] = (pg_table_attack){
-        .steps = row->steps, .top = row->top, .left = row->left, .right = right, .broken = right && row->after != row->label};
+    bool correct = row->before == row->label;
+    list->items[list->n++] = (pg_table_attack){.steps = row->steps,
+                                               .top = row->top,
+                                               .left = row->left,
+                                               .correct = correct,
+                                               .broken = correct && row->after != row->label};
     return PG_OK;
 }
 

@@ -98,7 +98,7 @@ static int make_entry(const all *a, size_t i, pg_store *store, pg_table_entry *e
                           .delta = r->has_delta ? r->delta : -1,
                           .any_batch = strcmp(pg_cell_result_setting(r, "delta"), "any-batch") == 0,
                           .moved = atoll(pg_cell_result_setting(r, "locality.moved")),
-                          .through_mean = strcmp(gradient, "mean") == 0};
+                          .gradient_is_of_mean = strcmp(gradient, "mean") == 0};
     snprintf(e->batches, sizeof e->batches, "%s", pg_cell_result_setting(r, "locality.batches"));
     snprintf(e->measured_on, sizeof e->measured_on, "%s", pg_cell_result_setting(r, "locality.on"));
     for (size_t c = 0; c < PG_TABLE_CASES; c++)

@@ -360,10 +360,10 @@ static void make_attacks(uint32_t strength, pg_table_attack *out)
     for (uint32_t i = 0; i < ATTACKED; i++) {
         pg_rng rng = pg_rng_make(1, PG_STREAM_TEST, i);
         pg_table_attack a = {
-            .top = (int)pg_rng_below(&rng, 28), .left = (int)pg_rng_below(&rng, 28), .right = pg_rng_below(&rng, 10) > 0};
+            .top = (int)pg_rng_below(&rng, 28), .left = (int)pg_rng_below(&rng, 28), .correct = pg_rng_below(&rng, 10) > 0};
         uint32_t far = (uint32_t)((a.top - 14) * (a.top - 14) + (a.left - 14) * (a.left - 14));
-        a.broken = a.right && pg_rng_below(&rng, 100) < strength * 200 / (200 + far);
-        a.steps = !a.right ? 0 : a.broken ? 1 + (int64_t)pg_rng_below(&rng, 20) * (int64_t)pg_rng_below(&rng, 20) : 500;
+        a.broken = a.correct && pg_rng_below(&rng, 100) < strength * 200 / (200 + far);
+        a.steps = !a.correct ? 0 : a.broken ? 1 + (int64_t)pg_rng_below(&rng, 20) * (int64_t)pg_rng_below(&rng, 20) : 500;
         out[i] = a;
     }
 }
@@ -405,8 +405,8 @@ static void accuracy_falls_with_the_steps(void **state)
     make_attacks(95, attacks);
     int right = 0, left = 0, lines = 0;
     for (size_t i = 0; i < ATTACKED; i++) {
-        right += attacks[i].right;
-        left += attacks[i].right && !attacks[i].broken;
+        right += attacks[i].correct;
+        left += attacks[i].correct && !attacks[i].broken;
     }
     double before = 100.0 * right / ATTACKED, steps, value;
     for (char *line = strstr(data, "mean, patch 5\n") + 14; *line != '\n'; line = strchr(line, '\n') + 1) {
@@ -435,7 +435,7 @@ static void squares_hold_every_attacked_image(void **state)
     for (int cell = 0; cell < 2; cell++) {
         make_attacks(cell == 0 ? 95 : 40, attacks);
         for (size_t i = 0; i < ATTACKED; i++)
-            right += attacks[i].right;
+            right += attacks[i].correct;
     }
     char *line = data;
     for (int block = 0; block < 2; block++)

@@ -84,7 +84,7 @@ static void attacks_stand_between_clean_and_certified(void **state)
     pg_table_entry e[] = {entry("mean", "2"), entry("clip", "2"), entry("ds", "2")};
     e[0].attacked = 100;
     e[1].attacked = 500;
-    e[0].through_mean = e[2].through_mean = true; /* that of a cell without an attack says nothing */
+    e[0].gradient_is_of_mean = e[2].gradient_is_of_mean = true; /* that of a cell without an attack says nothing */
     expect(e, 3, "clean,attacked,certified", PG_TABLE_TEXT,
            "demo\n"
            "% of images, 95% Wilson interval in parentheses; n = 1000 images in every cell\n"

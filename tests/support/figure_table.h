@@ -39,8 +39,8 @@ static inline int draw_with_all(const pg_figure *figure, const char *name, const
     char row[2][200];
     snprintf(row[0], sizeof row[0], "%s", name);
     snprintf(row[1], sizeof row[1], "%s 2", name);
-    const pg_table_attack attacks[] = {{.steps = 3, .top = 2, .left = 5, .right = true, .broken = true},
-                                       {.steps = 9, .top = 12, .left = 15, .right = true}};
+    const pg_table_attack attacks[] = {{.steps = 3, .top = 2, .left = 5, .correct = true, .broken = true},
+                                       {.steps = 9, .top = 12, .left = 15, .correct = true}};
     static const char *const numbers[2][2] = {{"0.1", "0.2"}, {"0:1", "0:2"}};
     bool clip = strcmp(figure->name, "clip") == 0;
     pg_table_entry e[4];
