@@ -30,7 +30,8 @@ int pg_output_begin(pg_output *o, const char *const *inputs)
 
 static int fail_write(const pg_output *o)
 {
-    return pg_fail(PG_EIO, "cannot write to %s", o->file != NULL ? o->file : "standard output");
+    return pg_fail(PG_EIO, "%s cannot be written: %s", o->file != NULL ? o->file : "standard output",
+                   strerror(errno ? errno : EIO));
 }
 
 int pg_output_text(const pg_output *o, const pg_buf *text)
