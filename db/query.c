@@ -137,35 +137,6 @@ const char *pg_cell_result_setting(const pg_cell_result *result, const char *key
     return pg_settings_value(result->settings, result->n_settings, key);
 }
 
-/* Keys of the cells in a state, oldest first; *new*. */
-static int list_keys(pg_store *store, int state, int64_t **out, size_t *n)
-{
-    sqlite3_stmt *row = NULL;
-    size_t capacity = 0;
-    int64_t *keys = NULL;
-    int step = 0;
-    int code =
-        pg_db_get(store,
-                  "SELECT cell FROM total WHERE :state = -1 OR :state = CASE WHEN n = images THEN 2 WHEN failed > 0 THEN 3"
-                  " WHEN n > 0 THEN 1 ELSE 0 END ORDER BY cell",
-                  &row, PG_BIND(PG_V(state, state)));
-    _Static_assert(PG_CELL_NEW == 0 && PG_CELL_PARTIAL == 1 && PG_CELL_DONE == 2 && PG_CELL_FAILED == 3,
-                   "as the statement says");
-    *n = 0;
-    while (code == PG_OK && (step = pg_db_step(store, row, "listing cells")) == 1) {
-        int64_t *grown = pg_grow(keys, *n, &capacity, sizeof *grown);
-        if (!grown) {
-            code = PG_ENOMEM;
-            break;
-        }
-        keys = grown;
-        keys[(*n)++] = sqlite3_column_int64(row, 0);
-    }
-    pg_db_done(row);
-    *out = keys;
-    return code == PG_OK && step < 0 ? step : code;
-}
-
 enum { CELLS_AT_ONCE = 256 };
 
 /* At most CELLS_AT_ONCE cells of one moment. All of `out` is to be released. */
@@ -200,21 +171,6 @@ int pg_store_each_cell(pg_store *store, const int64_t *cells, size_t n,
             pg_cell_result_release(&results[i]);
     }
     free(results);
-    return code;
-}
-
-int pg_store_list(pg_store *store, int state, int64_t most, int (*each)(const pg_cell_result *result, void *context),
-                  void *context, int64_t *matching)
-{
-    int64_t *keys = NULL;
-    size_t n = 0;
-    int code = list_keys(store, state, &keys, &n);
-    size_t first = most > 0 && (size_t)most < n ? n - (size_t)most : 0;
-    if (matching)
-        *matching = (int64_t)n;
-    if (code == PG_OK && n > 0)
-        code = pg_store_each_cell(store, keys + first, n - first, each, context);
-    free(keys);
     return code;
 }
 

@@ -96,12 +96,6 @@ void pg_cell_result_release(pg_cell_result *result);
 /* Value of a setting of the cell, as pg_settings_value. */
 const char *pg_cell_result_setting(const pg_cell_result *result, const char *key);
 
-/* The newest `most` cells (0: all) in a state (-1: any), in the order of creation. `each` returns PG_OK to go on; its code is
- * passed on. No lock is held while it is called: a reader that takes its time holds up nobody who writes. *matching: how many
- * there are; NULL: not asked. */
-int pg_store_list(pg_store *store, int state, int64_t most, int (*each)(const pg_cell_result *result, void *context),
-                  void *context, int64_t *matching) PG_MUST_USE;
-
 /* The keys of settings and details that cells have (value ""), those of one cell, and the values of one key; without a dot and
  * no key of its own, it is an option of the defense or the attack, and comes as the full keys that there are. Sorted. */
 int pg_store_each_key(pg_store *store, int (*each)(const char *key, const char *value, void *context),
@@ -125,7 +119,8 @@ typedef struct pg_cell_set {
 /* The cells in a state (-1: any) that have all of the terms; *new* inside, pg_cell_set_release, also after a failure. */
 int pg_store_choose(pg_store *store, int state, const pg_cell_term *terms, size_t n, pg_cell_set *out) PG_MUST_USE;
 void pg_cell_set_release(pg_cell_set *set);
-/* As pg_store_list, of these cells. */
+/* Results of these cells. `each` returns PG_OK to go on; its code is passed on. No lock is held while it is called, so a slow
+ * reader blocks no writer. */
 int pg_store_each_cell(pg_store *store, const int64_t *cells, size_t n,
                        int (*each)(const pg_cell_result *result, void *context), void *context) PG_MUST_USE;
 
@@ -239,8 +234,8 @@ typedef struct pg_sql_reader {
     void *context;
 } pg_sql_reader;
 /* Runs a statement of a user: SELECT, VALUES, WITH or EXPLAIN, which may read all tables and views and change nothing, not
- * even this connection. One that takes longer than two seconds starts over on a private copy of the database, so that whoever
- * writes is not held up. PG_EINPUT with SQLite's message; PG_EINTERRUPTED; codes of the callbacks; as pg_store_open. */
+ * even this connection. After two seconds the statement restarts on a private copy of the database, so that it blocks no
+ * writer. PG_EINPUT with SQLite's message; PG_EINTERRUPTED; codes of the callbacks; as pg_store_open. */
 int pg_store_select(const char *path, const char *sql, const pg_sql_reader *reader) PG_MUST_USE;
 
 /* Whether a store lies, or would lie, where it cannot be opened for writing: on a network file system. */

@@ -181,7 +181,7 @@ int pg_db_want(pg_store *store)
     return code == PG_OK ? pg_db_shard_narrow(store) : code;
 }
 
-/* The plan's cells of a mixed task, into a task of their own. What is left of a failed task stays failed. */
+/* Moves the plan's cells of a task that also serves other plans to a new task. The old task keeps its state. */
 static int take_cells(pg_store *store, int64_t task)
 {
     static const char doing[] = "taking cells out of a task";

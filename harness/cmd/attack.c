@@ -231,7 +231,7 @@ const pg_command pg_command_attack = {
         "line an image: label, predictions before and after, place, target, loss, steps, largest local logit), DIR/patches.npy "
         "(uint8, [n][3][height][width]), DIR/meta.json (settings, hashes, counts), and as SVG, PNG and PDF DIR/sheet (a "
         "contact sheet) and DIR/local-logits (a histogram); prints a summary. Every patch is rounded to 8 bits and evaluated "
-        "by the deployed path. The first Ctrl-C keeps the images that are done: the same command goes on, and writes the "
+        "by the deployed path. The first Ctrl-C keeps the images that are done: the same command resumes, and writes the "
         "files. A matrix with `attack = \"NAME\"` keeps such results in its database, and shows them in tables.\n",
     .examples =
         "  patchgauge attack --weights models/zoo/synthetic-bagnet.safetensors --dataset synthetic:test --images 0:20 \\\n"

@@ -109,7 +109,7 @@ const pg_command pg_data_fetch = {
     .synopsis = "data fetch NAME|URL [options]",
     .summary =
         "Downloads an official archive into the --data folder, checks its hash, and imports it as `import` does, with its "
-        "options. An interrupted download goes on where it stopped, until three answers have brought nothing new. `fetch URL` "
+        "options. An interrupted download resumes; it fails after three answers in a row without a new byte. `fetch URL` "
         "takes a file or a data set from anywhere. Addresses are https:// (http:// for this machine only).",
     .rows = options,
     .request_size = sizeof(request),

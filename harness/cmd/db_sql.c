@@ -265,7 +265,7 @@ const pg_command pg_db_sql = {
         "Runs one SELECT over the results and prints its rows. The views result (a cell a row), setting, image_result, work "
         "and audit_result have what people ask for; tables may be read, too. Nothing can be changed. A database of an older "
         "version is read in a private copy, and so is one that a statement takes longer than two seconds to read, so that "
-        "a run is not held up; the copy is in SQLite's temporary folder (SQLITE_TMPDIR, TMPDIR). Text rounds numbers to six "
+        "it blocks no run; the copy is in SQLite's temporary folder (SQLITE_TMPDIR, TMPDIR). Text rounds numbers to six "
         "digits, and has - for NULL.",
     .examples = "  patchgauge db sql\n"
                 "  patchgauge db sql \"SELECT defense, patch, round(certified, 1) AS certified FROM result ORDER BY 1, 2\"\n",

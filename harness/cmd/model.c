@@ -245,8 +245,8 @@ static const pg_command *const actions[] = {
     &(const pg_command){
         .name = "import",
         .synopsis = "model import [ARCHITECTURE] FILE --input HxW -o OUT [options]",
-        .summary = "Takes weights from a file of torch.save (.pth, .pt) or a safetensors file, and says what fits, what is "
-                   "missing and what is left over.",
+        .summary = "Takes weights from a file of torch.save (.pth, .pt) or a safetensors file, and lists matched, missing "
+                   "and unused tensors.",
         .help =
             "Files of torch.save are read in all pickle protocols (0 to 5), in the zip container and in that before torch 1.6, "
             "also as torch 0.1.2 to 0.3 wrote them. The file is read as data: nothing in it is run. What lies beside the "

@@ -18,7 +18,8 @@ typedef struct pg_pictures {
     uint8_t *pixels;     /* [3][image_height][image_width] */
 } pg_pictures;
 
-/* Goes on with the images of a cell. *there = false: its data set is not here, or another one by now; that is told once. */
+/* Opens the data set of a cell, whose images are read next. *there = false: the data set is missing or has changed since the
+ * run, which a warning says once. */
 int pg_pictures_choose(pg_pictures *pictures, const pg_cell_result *cell, bool *there) PG_MUST_USE;
 /* *new* bytes of image number `image`, with the patch of an attack, which may be NULL, on it; *png NULL where the patch does
  * not fit or was not kept. PG_EIO, PG_EDAMAGED, PG_ENOMEM. */

@@ -29,7 +29,7 @@ static int resolve_defense(pg_cell_builder *s, const pg_toml_value **values, pg_
     c->config = calloc(1, size ? size : 1);
     if (!c->defense || !c->config)
         return pg_fail(PG_ENOMEM, "out of memory");
-    if (pg_module_stands_in(&c->defense->module))
+    if (pg_module_is_placeholder(&c->defense->module))
         return PG_OK;
     int code = pg_row_pairs(s, values, c->defense->module.name, pairs, &n);
     if (code == PG_OK &&
@@ -99,7 +99,7 @@ static void resolve_patch(pg_cell_builder *s, const pg_toml_value **values, pg_c
     bool before = strcmp(pg_row_value(s, values, PG_KEY_PATCH_SPACE), "image") == 0;
     c->image_height = before ? f->resize.from_height : f->dataset_height;
     c->image_width = before ? f->resize.from_width : f->dataset_width;
-    if (pg_module_stands_in(&c->defense->module) ||
+    if (pg_module_is_placeholder(&c->defense->module) ||
         (!pg_forward_is_here(f) && (c->image_height == 0 || g.rows.positions == 0))) {
         patch_of_unknown(s, values, c, ok);
         return;
@@ -174,10 +174,10 @@ static void locality_text(const pg_cell *c, pg_buf *out)
         pg_buf_printf(out, "delta=place:%lld\n", (long long)c->locality.delta_grid);
 }
 
-static int stand_in_settings(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
+static int placeholder_settings(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
 {
-    int code = pg_stand_in_settings(s, values, &c->defense->module, out);
-    return code == PG_OK && c->forward->attack ? pg_stand_in_settings(s, values, &c->forward->attack->module, out) : code;
+    int code = pg_placeholder_settings(s, values, &c->defense->module, out);
+    return code == PG_OK && c->forward->attack ? pg_placeholder_settings(s, values, &c->forward->attack->module, out) : code;
 }
 
 int pg_cell_canonical(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, char **canonical,
@@ -193,7 +193,7 @@ int pg_cell_canonical(const pg_cell_builder *s, const pg_toml_value **values, co
         pg_cell_defended_text(s, values, c, &text);
     }
     locality_text(c, &text);
-    int code = stand_in_settings(s, values, c, &text);
+    int code = placeholder_settings(s, values, c, &text);
     if (code == PG_OK)
         code = pg_lines_canonical(&text);
     if (code == PG_OK)
@@ -220,7 +220,7 @@ static int make_settings(const pg_cell_builder *s, const pg_toml_value **values,
     }
     if (strcmp(c->forward->weights, "null") == 0) /* the null model has no file: its options are settings */
         pg_options_canonical(pg_model_find("null")->module.options, c->forward->info.config, "null.", true, &text);
-    int code = stand_in_settings(s, values, c, &text);
+    int code = placeholder_settings(s, values, c, &text);
     if (code == PG_OK)
         code = pg_lines_canonical(&text);
     c->settings = pg_buf_take(&text);
@@ -299,8 +299,8 @@ static int make_values(const pg_cell_builder *s, const pg_toml_value **values, p
 
 static bool is_here(const pg_cell *c)
 {
-    return pg_forward_is_here(c->forward) && !pg_module_stands_in(&c->defense->module) &&
-           !(c->forward->attack && pg_module_stands_in(&c->forward->attack->module));
+    return pg_forward_is_here(c->forward) && !pg_module_is_placeholder(&c->defense->module) &&
+           !(c->forward->attack && pg_module_is_placeholder(&c->forward->attack->module));
 }
 
 int pg_cell_builder_cell(pg_cell_builder *s, const pg_toml_value **values, pg_cell *out, bool *ok)

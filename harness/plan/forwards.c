@@ -319,7 +319,7 @@ static int configure(pg_cell_builder *s, const pg_toml_value **values, const pg_
         pg_problem(s->problems, line, "attack", "attack %s needs gradients, which model %s has not", attack->module.name,
                    f->info.model);
         fits = false;
-    } else if (code == PG_OK && !pg_module_stands_in(&attack->module) &&
+    } else if (code == PG_OK && !pg_module_is_placeholder(&attack->module) &&
                pg_module_configure(&attack->module, "attack", (const char *const *)pairs, n, f->attack_config) != PG_OK) {
         pg_problem(s->problems, line, "attack", "%s", pg_error_message());
         fits = false;

@@ -214,7 +214,7 @@ static void check_option(pg_cell_builder *s, const pg_matrix_key *key)
     char *name = strndup(key->key, (size_t)(dot - key->key));
     const pg_module *module = name ? pg_modules_find(name, &kind) : NULL;
     _Alignas(max_align_t) unsigned char config[PG_CONFIG_MAX] = {0};
-    if (!module && name && pg_cell_builder_stands_in(s, name)) { /* what it takes is not known */
+    if (!module && name && pg_cell_builder_has_placeholder(s, name)) { /* what it takes is not known */
         free(name);
         return;
     }

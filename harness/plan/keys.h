@@ -47,12 +47,12 @@ typedef struct pg_seen_file {
 
 /* A defense or an attack that is not in this program, while the store has cells of it: it has a name, and version 0. Its
  * options are not known, only those that the matrix and the stored cells name. */
-typedef struct pg_stand_in {
+typedef struct pg_placeholder {
     char *name; /* owned */
     pg_defense defense;
     pg_attack attack;
-} pg_stand_in;
-static inline bool pg_module_stands_in(const pg_module *module) { return module->version == 0; }
+} pg_placeholder;
+static inline bool pg_module_is_placeholder(const pg_module *module) { return module->version == 0; }
 
 /* Forward passes by what they were resolved from (rows with the same text share one without being resolved
  * again), and by id. */
@@ -70,8 +70,8 @@ typedef struct pg_cell_builder {
     int key_of[PG_KEYS]; /* index into matrix->keys, -1: not given */
     pg_seen_file **files;
     size_t n_files;
-    pg_stand_in **stand_ins; /* owned by the plan */
-    size_t n_stand_ins;
+    pg_placeholder **placeholders; /* owned by the plan */
+    size_t n_placeholders;
     pg_forward **forwards; /* owned by the plan */
     size_t n_forwards;
     pg_forward_name *names; /* hash table */
@@ -80,7 +80,7 @@ typedef struct pg_cell_builder {
 /* Checks every key and every value of the matrix on its own; all faults go to problems. PG_ENOMEM only. */
 int pg_cell_builder_init(pg_cell_builder *builder, const pg_plan_request *request, const pg_matrix *matrix,
                          pg_problems *problems) PG_MUST_USE;
-/* Forwards and stand-ins are handed to the plan first. */
+/* Forwards and placeholders are handed to the plan first. */
 void pg_cell_builder_release(pg_cell_builder *builder);
 
 /* Looked at once, then remembered. `hash`: the first digits of the one that is meant, "" for any. NULL with the message
@@ -88,15 +88,15 @@ void pg_cell_builder_release(pg_cell_builder *builder);
 const pg_seen_file *pg_cell_builder_dataset(pg_cell_builder *builder, const char *spec, const char *hash);
 const pg_seen_file *pg_cell_builder_weights(pg_cell_builder *builder, const char *weights, const char *hash);
 
-/* The defense or the attack of this name, in this program or standing in (stand_in.c). NULL with the message recorded. */
+/* The defense or the attack of this name, in this program or a placeholder (placeholder.c). NULL with the message recorded. */
 const pg_defense *pg_cell_builder_defense(pg_cell_builder *builder, const char *name);
 const pg_attack *pg_cell_builder_attack_named(pg_cell_builder *builder, const char *name);
 /* Whether the store has cells of a module of this name, and this program has none. */
-bool pg_cell_builder_stands_in(pg_cell_builder *builder, const char *name);
-void pg_stand_ins_free(pg_stand_in **stand_ins, size_t n);
-/* Options of a module that stands in, as the row gives them. */
-int pg_stand_in_settings(const pg_cell_builder *builder, const pg_toml_value **values, const pg_module *module,
-                         pg_buf *out) PG_MUST_USE;
+bool pg_cell_builder_has_placeholder(pg_cell_builder *builder, const char *name);
+void pg_placeholders_free(pg_placeholder **placeholders, size_t n);
+/* Options of a placeholder, as the row gives them. */
+int pg_placeholder_settings(const pg_cell_builder *builder, const pg_toml_value **values, const pg_module *module,
+                            pg_buf *out) PG_MUST_USE;
 
 /* ---- In the place of files that are not here (stored.c) ---- */
 

@@ -28,8 +28,8 @@ struct pg_plan {
     char **axes;
     size_t n_axes;
     cell_place *places; /* hash table */
-    pg_stand_in **stand_ins;
-    size_t n_stand_ins;
+    pg_placeholder **placeholders;
+    size_t n_placeholders;
 };
 
 /* ---- Cells by id ---- */
@@ -227,8 +227,8 @@ static int resolve(pg_plan *plan, const pg_plan_request *request, const pg_matri
     plan->forwards = builder.forwards;
     plan->n_forwards = builder.n_forwards;
     builder.forwards = NULL;
-    plan->stand_ins = builder.stand_ins;
-    plan->n_stand_ins = builder.n_stand_ins;
+    plan->placeholders = builder.placeholders;
+    plan->n_placeholders = builder.n_placeholders;
     pg_cell_builder_release(&builder);
     if (code == PG_OK && problems->n > 0)
         code = report(problems);
@@ -295,7 +295,7 @@ void pg_plan_free(pg_plan *plan)
         HASH_DEL(plan->places, place);
         free(place);
     }
-    pg_stand_ins_free(plan->stand_ins, plan->n_stand_ins);
+    pg_placeholders_free(plan->placeholders, plan->n_placeholders);
     free(plan->name);
     free(plan->matrix_text);
     free(plan->overrides);

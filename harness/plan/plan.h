@@ -2,8 +2,8 @@
  *
  * A matrix is expanded (fixed, axes, zip, exclude, -S), every row is resolved against the registries, the data set's manifest
  * and the header of the weights, and becomes a cell with an identity that no file name, key order or spelling of a default can
- * change. No libtorch. What is done already is asked of the store (harness/plan/tasks.h); for who only shows results, the store
- * also stands in for files that are not there. One thread. */
+ * change. No libtorch. What is done already is asked of the store (harness/plan/tasks.h); commands that only
+ * show results take the facts of missing files from the store, too. One thread. */
 #ifndef PG_PLAN_PLAN_H
 #define PG_PLAN_PLAN_H
 

@@ -210,23 +210,24 @@ typedef struct search {
     pg_cell *cell;
     const char *settings; /* of the row: the cell's own become those of what is found */
     bool found, window_known;
-    pg_buf several; /* a line of a module that stands in, and values of it that fit */
+    pg_buf several; /* a line of a placeholder, and the values of it that match */
 } search;
 
 static bool is_option_of(const pg_module *module, const char *key)
 {
     size_t length = strlen(module->name);
-    return pg_module_stands_in(module) && strncmp(key, module->name, length) == 0 && key[length] == '.';
+    return pg_module_is_placeholder(module) && strncmp(key, module->name, length) == 0 && key[length] == '.';
 }
 
 /* A line of settings or identity that a module which is not here would say. */
-static bool is_of_stand_in(const pg_cell *c, const char *key)
+static bool is_of_placeholder(const pg_cell *c, const char *key)
 {
     static const char *const of_attack[] = {"attack.plugin", "attack.version", NULL};
     static const char *const of_defense[] = {"defense.plugin", "defense.version", "votes", NULL};
     static const char *const of_both[] = {"attack.gradient", "attack.surrogate", NULL};
     const pg_attack *attack = c->forward->attack;
-    bool no_defense = pg_module_stands_in(&c->defense->module), no_attack = attack && pg_module_stands_in(&attack->module);
+    bool no_defense = pg_module_is_placeholder(&c->defense->module),
+         no_attack = attack && pg_module_is_placeholder(&attack->module);
     return is_option_of(&c->defense->module, key) || (attack && is_option_of(&attack->module, key)) ||
            (no_attack && is_among(key, of_attack)) || (no_defense && is_among(key, of_defense)) ||
            ((no_attack || no_defense) && is_among(key, of_both));
@@ -237,7 +238,7 @@ static bool is_unknown(const search *s, const char *key)
 {
     const pg_cell *c = s->cell;
     bool options = !pg_model_find(c->forward->info.model) && strncmp(key, "model.", strlen("model.")) == 0;
-    return options || (strcmp(key, "window") == 0 && !s->window_known) || is_of_stand_in(c, key);
+    return options || (strcmp(key, "window") == 0 && !s->window_known) || is_of_placeholder(c, key);
 }
 
 static bool identities_agree(const search *s, const pg_setting *a, size_t n_a, const pg_setting *b, size_t n_b)
@@ -258,7 +259,7 @@ static bool identities_agree(const search *s, const pg_setting *a, size_t n_a, c
     return same;
 }
 
-/* Of a module that stands in, options that the row leaves out may be whatever they are. */
+/* Options of a placeholder that the row leaves out match any value. */
 static bool settings_agree(const search *s, const pg_setting *row, size_t n_row, const pg_setting *cell, size_t n_cell)
 {
     const pg_cell *c = s->cell;
@@ -288,7 +289,7 @@ static int agree(const search *s, bool (*lists)(const search *, const pg_setting
     return code;
 }
 
-/* What a second cell of other options, or of another build, has in a line of a module that stands in. */
+/* Records a line of a placeholder in which a second cell, of other options or another build, differs. */
 static int tell_apart(search *s, const pg_setting *facts, size_t n)
 {
     pg_setting *first = NULL;
@@ -297,7 +298,7 @@ static int tell_apart(search *s, const pg_setting *facts, size_t n)
     int code = pg_settings_parse(&text, 1, &first, &n_first);
     for (size_t i = 0; code == PG_OK && s->several.size == 0 && i < n_first; i++) {
         const char *key = first[i].key, *other = pg_settings_value(facts, n, key);
-        if (is_of_stand_in(s->cell, key) && strcmp(first[i].value, other) != 0)
+        if (is_of_placeholder(s->cell, key) && strcmp(first[i].value, other) != 0)
             pg_buf_printf(&s->several, "%s %.12s and %.12s", key, first[i].value, other);
     }
     free(first);
@@ -372,14 +373,14 @@ static int try_cell(const pg_known_cell *known, void *context)
     return code;
 }
 
-/* A module that stands in has options that the row does not give, so that its cells are not found by their settings. */
+/* The row may lack options of a placeholder, so settings do not find its cells. */
 static int each_candidate(search *of)
 {
     const pg_cell *c = of->cell;
     const pg_attack *attack = c->forward->attack;
-    if (pg_module_stands_in(&c->defense->module))
+    if (pg_module_is_placeholder(&c->defense->module))
         return pg_store_each_with(of->builder->store, "defense", c->defense->module.name, try_cell, of);
-    if (attack && pg_module_stands_in(&attack->module))
+    if (attack && pg_module_is_placeholder(&attack->module))
         return pg_store_each_with(of->builder->store, "attack", attack->module.name, try_cell, of);
     return pg_store_each_alike(of->builder->store, of->settings, try_cell, of);
 }
@@ -397,8 +398,8 @@ int pg_cell_builder_stored(pg_cell_builder *s, const pg_toml_value **values, pg_
         pg_problem(s->problems, pg_row_line(s, values, PG_KEY_DEFENSE), "defense",
                    "%s is not in this program, and the database has cells of it with %s: choose an option by -S, or load the "
                    "plug-in with --plugin FILE",
-                   pg_module_stands_in(&cell->defense->module) ? cell->defense->module.name
-                                                               : cell->forward->attack->module.name,
+                   pg_module_is_placeholder(&cell->defense->module) ? cell->defense->module.name
+                                                                    : cell->forward->attack->module.name,
                    of.several.data);
         *ok = false;
     }
@@ -409,7 +410,7 @@ int pg_cell_builder_stored(pg_cell_builder *s, const pg_toml_value **values, pg_
     return code;
 }
 
-/* ---- What is told ---- */
+/* ---- Messages ---- */
 
 /* The line that names a file. */
 static int line_of(const pg_cell_builder *s, const pg_seen_file *f)
@@ -433,9 +434,9 @@ static void name_files(const pg_cell_builder *s, pg_where where, pg_buf *out)
             pg_buf_printf(out, "%s%s %s%s%s%s", n > 1 ? ", " : "", f->network ? "weights" : "data set", f->name,
                           *f->hash ? " (" : "", f->hash, *f->hash ? ")" : "");
     }
-    for (size_t i = 0; where == PG_WHERE_STORE && i < s->n_stand_ins; i++)
+    for (size_t i = 0; where == PG_WHERE_STORE && i < s->n_placeholders; i++)
         if (n++ < NAMED)
-            pg_buf_printf(out, "%splug-in of %s", n > 1 ? ", " : "", s->stand_ins[i]->name);
+            pg_buf_printf(out, "%splug-in of %s", n > 1 ? ", " : "", s->placeholders[i]->name);
     if (n > NAMED)
         pg_buf_printf(out, " and %zu more", n - NAMED);
 }

@@ -10,6 +10,7 @@
 #include "models/locality.h"
 #include "models/torch/torch.h"
 #include "tests/support/program.h"
+#include "tests/support/store_list.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -214,7 +215,7 @@ static void stored_audits_set_the_exit_code(void **state)
         pg_store *store;
         char id[PG_HASH_HEX] = "";
         assert_int_equal(pg_store_open(scratch_path("j.db"), PG_STORE_WRITE, &store), PG_OK);
-        assert_int_equal(pg_store_list(store, -1, 0, first_cell, id, NULL), PG_OK);
+        assert_int_equal(store_list(store, -1, first_cell, id, NULL), PG_OK);
         pg_audit_record record = {.level = "feature", .settings = settings[sampled], .n = 120, .certified = 9, .unbroken = 2};
         assert_int_equal(pg_store_audit(store, id, &record), PG_OK);
         pg_store_close(store);
@@ -291,7 +292,7 @@ static void audits_are_stored(void **state)
     for (int again = 0; again < 2; again++) /* in the place of the first */
         expect(program_run("d.db", "--quiet audit %s", scratch_path("m.toml")), 0);
     assert_int_equal(pg_store_open(scratch_path("d.db"), PG_STORE_READ, &s.store), PG_OK);
-    assert_int_equal(pg_store_list(s.store, -1, 0, count_cell, &s, NULL), PG_OK);
+    assert_int_equal(store_list(s.store, -1, count_cell, &s, NULL), PG_OK);
     assert_int_equal(s.rows, 12);
     assert_int_equal(s.feature, 6);
     assert_true(s.published >= 2);

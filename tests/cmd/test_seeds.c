@@ -5,6 +5,7 @@
 #include "tests/support/program.h"
 #include "tests/support/scratch.h"
 #include "tests/support/tidy.h"
+#include "tests/support/store_list.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -54,7 +55,7 @@ static void read_store(attacked *out)
 {
     *out = (attacked){0};
     assert_int_equal(pg_store_open(scratch_path("db"), PG_STORE_READ, &out->store), PG_OK);
-    assert_int_equal(pg_store_list(out->store, -1, 0, keep_cell, out, NULL), PG_OK);
+    assert_int_equal(store_list(out->store, -1, keep_cell, out, NULL), PG_OK);
     pg_store_close(out->store);
     assert_int_equal(out->cells, SEEDS);
 }

@@ -1,6 +1,7 @@
 /* `status`, `log` and `ls`: the store as a whole, one cell's history, and lists, while others write. */
 #include "tests/support/program.h"
 #include "tests/support/store_fixture.h"
+#include "tests/support/store_list.h"
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -143,12 +144,12 @@ static void test_states_agree(void **state)
     pg_store *store = fill_all_states("no luck");
     int64_t states[PG_CELL_STATES] = {0}, matching = 0;
     pg_store_status status;
-    assert_int_equal(pg_store_list(store, -1, 0, count_state, states, NULL), PG_OK);
+    assert_int_equal(store_list(store, -1, count_state, states, NULL), PG_OK);
     assert_int_equal(pg_store_status_of(store, &status), PG_OK);
     for (int i = 0; i < PG_CELL_STATES; i++) {
         int64_t of_state[PG_CELL_STATES] = {0};
         assert_int_equal(status.cells[i], states[i]);
-        assert_int_equal(pg_store_list(store, i, 0, count_state, of_state, &matching), PG_OK);
+        assert_int_equal(store_list(store, i, count_state, of_state, &matching), PG_OK);
         assert_int_equal(of_state[i], states[i]);
         assert_int_equal(matching, states[i]);
     }
@@ -505,7 +506,7 @@ static void test_lists_hold_no_lock(void **state)
     pg_store *reader = open_store(PG_STORE_READ);
     sqlite3_busy_timeout(store->db, 0);
     walk w = {.writer = store};
-    assert_int_equal(pg_store_list(reader, -1, 0, write_meanwhile, &w, NULL), PG_OK);
+    assert_int_equal(store_list(reader, -1, write_meanwhile, &w, NULL), PG_OK);
     assert_int_equal(w.seen, MADE + 1);
     pg_store_close(reader);
     pg_store_close(store);

@@ -5,6 +5,7 @@
 #include "harness/base/file.h"
 #include "tests/support/program.h"
 #include "tests/support/scratch.h"
+#include "tests/support/store_list.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -36,7 +37,7 @@ static int setup(void **state)
     scratch_write("m.toml", matrix, sizeof matrix - 1);
     if (program_run("db", "--quiet run %s/m.toml", scratch_folder) != 0 ||
         pg_store_open(scratch_path("db"), PG_STORE_READ, &store) != PG_OK ||
-        pg_store_list(store, -1, 0, keep_id, NULL, NULL) != PG_OK)
+        store_list(store, -1, keep_id, NULL, NULL) != PG_OK)
         return -1;
     pg_store_close(store);
     return *masking && *roomy ? 0 : -1;

@@ -8,6 +8,7 @@
 #include "tests/fuzz/folder.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/store_fixture.h"
+#include "tests/support/store_list.h"
 
 enum { CHANGE = 12, TABLES = 32, COLUMNS = 32, FILE_MAX = 1 << 20 };
 
@@ -190,7 +191,7 @@ static bool read_store(const sound *base, const char *name)
     FUZZ_CHECK(code == PG_OK || *pg_error_message());
     if (code != PG_OK)
         return false;
-    bool checked = pg_store_list(store, -1, 0, read_settings, NULL, NULL) == PG_OK;
+    bool checked = store_list(store, -1, read_settings, NULL, NULL) == PG_OK;
     checked = pg_store_check(store) == PG_OK && checked;
     for (int i = 0; i < CELLS; i++)
         read_cell(base, store, i, checked);

@@ -7,6 +7,7 @@
 #include "harness/plan/tasks.h"
 #include "harness/pipeline/worker.h"
 #include "tests/support/program.h"
+#include "tests/support/store_list.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -81,7 +82,7 @@ static char *dump(const char *db)
     if (pg_store_open(scratch_path(db), PG_STORE_READ, &store) != PG_OK || pg_store_check(store) != PG_OK)
         fail_msg("%s", pg_error_message());
     dump_state d = {store, &text};
-    assert_int_equal(pg_store_list(store, -1, 0, add_cell, &d, NULL), PG_OK);
+    assert_int_equal(store_list(store, -1, add_cell, &d, NULL), PG_OK);
     pg_store_close(store);
     return pg_buf_take(&text);
 }
@@ -212,7 +213,7 @@ static char *clean_half(const char *db)
     pg_buf_init(&text);
     assert_int_equal(pg_store_open(scratch_path(db), PG_STORE_READ, &store), PG_OK);
     dump_state d = {store, &text};
-    assert_int_equal(pg_store_list(store, -1, 0, add_clean_cell, &d, NULL), PG_OK);
+    assert_int_equal(store_list(store, -1, add_clean_cell, &d, NULL), PG_OK);
     pg_store_close(store);
     return pg_buf_take(&text);
 }

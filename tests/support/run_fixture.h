@@ -5,6 +5,7 @@
 #include "db/store.h"
 #include "harness/base/buf.h"
 #include "tests/support/program.h"
+#include "tests/support/store_list.h"
 
 #include <setjmp.h>
 #include <stddef.h>
@@ -57,7 +58,7 @@ static inline char *dump(const char *db)
     if (pg_store_open(scratch_path(db), PG_STORE_READ, &store) != PG_OK || pg_store_check(store) != PG_OK)
         fail_msg("%s", pg_error_message());
     dump_state d = {store, &text};
-    assert_int_equal(pg_store_list(store, -1, 0, add_cell, &d, NULL), PG_OK);
+    assert_int_equal(store_list(store, -1, add_cell, &d, NULL), PG_OK);
     pg_store_close(store);
     char *result = pg_buf_take(&text);
     assert_non_null(result);
@@ -91,7 +92,7 @@ static inline void count_attempts(const char *db, int counts[4])
 {
     attempts_state s = {0};
     assert_int_equal(pg_store_open(scratch_path(db), PG_STORE_READ, &s.store), PG_OK);
-    assert_int_equal(pg_store_list(s.store, -1, 0, add_attempts, &s, NULL), PG_OK);
+    assert_int_equal(store_list(s.store, -1, add_attempts, &s, NULL), PG_OK);
     pg_store_close(s.store);
     memcpy(counts, s.counts, sizeof s.counts);
 }

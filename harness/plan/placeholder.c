@@ -39,23 +39,23 @@ static bool has_cells(pg_cell_builder *s, const char *kind, const char *name)
     return s->store && pg_store_each_named(s->store, kind, name, count, &cells) == PG_OK && cells > 0;
 }
 
-static const pg_stand_in *find(const pg_cell_builder *s, const char *name)
+static const pg_placeholder *find(const pg_cell_builder *s, const char *name)
 {
-    for (size_t i = 0; i < s->n_stand_ins; i++)
-        if (strcmp(s->stand_ins[i]->name, name) == 0)
-            return s->stand_ins[i];
+    for (size_t i = 0; i < s->n_placeholders; i++)
+        if (strcmp(s->placeholders[i]->name, name) == 0)
+            return s->placeholders[i];
     return NULL;
 }
 
 /* `kind` is "defense" or "attack". NULL: it is not known, or memory is out, which the message says. */
-static const pg_stand_in *stand_in(pg_cell_builder *s, const char *kind, const char *name)
+static const pg_placeholder *placeholder(pg_cell_builder *s, const char *kind, const char *name)
 {
-    const pg_stand_in *found = find(s, name);
+    const pg_placeholder *found = find(s, name);
     if (found || !has_cells(s, kind, name))
         return found;
-    pg_stand_in **grown = realloc(s->stand_ins, (s->n_stand_ins + 1) * sizeof *grown);
-    s->stand_ins = grown ? grown : s->stand_ins;
-    pg_stand_in *made = calloc(1, sizeof *made);
+    pg_placeholder **grown = realloc(s->placeholders, (s->n_placeholders + 1) * sizeof *grown);
+    s->placeholders = grown ? grown : s->placeholders;
+    pg_placeholder *made = calloc(1, sizeof *made);
     char *copy = strdup(name);
     if (!grown || !made || !copy) {
         free(made);
@@ -68,43 +68,43 @@ static const pg_stand_in *stand_in(pg_cell_builder *s, const char *kind, const c
     made->defense = (pg_defense){.module = module, .certificate = no_certificate, .evidence = no_evidence};
     made->attack = (pg_attack){.module = module, .check = no_check};
     made->attack.module.config_size = sizeof(pg_attack_common);
-    return s->stand_ins[s->n_stand_ins++] = made;
+    return s->placeholders[s->n_placeholders++] = made;
 }
 
 const pg_defense *pg_cell_builder_defense(pg_cell_builder *s, const char *name)
 {
     const pg_defense *defense = pg_defense_find(name);
-    const pg_stand_in *other = defense ? NULL : stand_in(s, "defense", name);
+    const pg_placeholder *other = defense ? NULL : placeholder(s, "defense", name);
     return other ? &other->defense : defense;
 }
 
 const pg_attack *pg_cell_builder_attack_named(pg_cell_builder *s, const char *name)
 {
     const pg_attack *attack = pg_attack_find(name);
-    const pg_stand_in *other = attack ? NULL : stand_in(s, "attack", name);
+    const pg_placeholder *other = attack ? NULL : placeholder(s, "attack", name);
     return other ? &other->attack : attack;
 }
 
-bool pg_cell_builder_stands_in(pg_cell_builder *s, const char *name)
+bool pg_cell_builder_has_placeholder(pg_cell_builder *s, const char *name)
 {
     const char *kind;
-    return !pg_modules_find(name, &kind) && (stand_in(s, "defense", name) || stand_in(s, "attack", name));
+    return !pg_modules_find(name, &kind) && (placeholder(s, "defense", name) || placeholder(s, "attack", name));
 }
 
-void pg_stand_ins_free(pg_stand_in **stand_ins, size_t n)
+void pg_placeholders_free(pg_placeholder **placeholders, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        free(stand_ins[i]->name);
-        free(stand_ins[i]);
+        free(placeholders[i]->name);
+        free(placeholders[i]);
     }
-    free(stand_ins);
+    free(placeholders);
 }
 
-int pg_stand_in_settings(const pg_cell_builder *s, const pg_toml_value **values, const pg_module *module, pg_buf *out)
+int pg_placeholder_settings(const pg_cell_builder *s, const pg_toml_value **values, const pg_module *module, pg_buf *out)
 {
     char *pairs[PG_PAIRS_MAX];
     size_t n = 0;
-    if (!pg_module_stands_in(module))
+    if (!pg_module_is_placeholder(module))
         return PG_OK;
     int code = pg_row_pairs(s, values, module->name, pairs, &n);
     for (size_t i = 0; code == PG_OK && i < n; i++) {
