@@ -8,12 +8,23 @@
 #include <string.h>
 #include <strings.h>
 
+/* All fonts that are installed, each with this property; *new*, FcFontSetDestroy. NULL: memory ran out. */
+static FcFontSet *list_fonts(const char *property)
+{
+    FcPattern *any = FcPatternCreate();
+    FcObjectSet *what = FcObjectSetBuild(property, (char *)NULL);
+    FcFontSet *fonts = any && what ? FcFontList(NULL, any, what) : NULL;
+    if (what)
+        FcObjectSetDestroy(what);
+    if (any)
+        FcPatternDestroy(any);
+    return fonts;
+}
+
 /* The characters of all fonts that are installed; *new*. NULL: memory ran out. */
 static FcCharSet *all_characters(void)
 {
-    FcPattern *any = FcPatternCreate();
-    FcObjectSet *what = FcObjectSetBuild(FC_CHARSET, (char *)NULL);
-    FcFontSet *fonts = any && what ? FcFontList(NULL, any, what) : NULL;
+    FcFontSet *fonts = list_fonts(FC_CHARSET);
     FcCharSet *all = fonts ? FcCharSetCreate() : NULL;
     for (int i = 0; all && i < fonts->nfont; i++) {
         FcCharSet *one;
@@ -24,10 +35,6 @@ static FcCharSet *all_characters(void)
     }
     if (fonts)
         FcFontSetDestroy(fonts);
-    if (what)
-        FcObjectSetDestroy(what);
-    if (any)
-        FcPatternDestroy(any);
     return all;
 }
 
@@ -77,9 +84,7 @@ int pg_fonts_replace(pg_buf *text, pg_buf *missing)
 
 int pg_fonts_check(const char *family)
 {
-    FcPattern *any = FcPatternCreate();
-    FcObjectSet *what = FcObjectSetBuild(FC_FAMILY, (char *)NULL);
-    FcFontSet *fonts = any && what ? FcFontList(NULL, any, what) : NULL;
+    FcFontSet *fonts = list_fonts(FC_FAMILY);
     const char **names = fonts ? calloc((size_t)fonts->nfont + 1, sizeof *names) : NULL;
     bool there = false;
     for (int i = 0, n = 0; names && i < fonts->nfont; i++) {
@@ -96,10 +101,6 @@ int pg_fonts_check(const char *family)
     free(names);
     if (fonts)
         FcFontSetDestroy(fonts);
-    if (what)
-        FcObjectSetDestroy(what);
-    if (any)
-        FcPatternDestroy(any);
     FcFini();
     return code;
 }

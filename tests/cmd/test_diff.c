@@ -27,15 +27,11 @@ static int setup(void **state)
 {
     static const char matrix[] = "[fixed]\ndataset = \"synthetic:test\"\nweights = \"null\"\npatch = 3\n[[zip]]\n"
                                  "defense = [\"mean\", \"median\", \"mean\"]\nimages = [\"0:200\", \"0:200\", \"0:100\"]\n";
-    pg_store *store = NULL;
     if (scratch_make(state) != 0)
         return -1;
     scratch_write("m.toml", matrix, sizeof matrix - 1);
-    if (program_run("db", "--quiet run %s/m.toml", scratch_folder) != 0 ||
-        pg_store_open(scratch_path("db"), PG_STORE_READ, &store) != PG_OK ||
-        store_list(store, -1, keep_id, NULL, NULL) != PG_OK)
+    if (program_run("db", "--quiet run %s/m.toml", scratch_folder) != 0 || store_list_of("db", keep_id, NULL) != PG_OK)
         return -1;
-    pg_store_close(store);
     return *mean && *median && *fewer ? 0 : -1;
 }
 
