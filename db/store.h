@@ -226,7 +226,7 @@ typedef struct pg_sql_value {
     size_t size;
 } pg_sql_value;
 typedef struct pg_sql_reader {
-    /* The names of the columns, before the first row; once more where the statement starts over, and earlier rows are void.
+    /* The names of the columns, before the first row; again if the statement restarts, which voids earlier rows.
      * `last`: it does not start over any more, so rows may be passed on at once. */
     int (*begin)(const char *const *names, size_t n, bool last, void *context);
     int (*row)(const pg_sql_value *values, size_t n, void *context);
