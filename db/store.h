@@ -227,7 +227,7 @@ typedef struct pg_sql_value {
 } pg_sql_value;
 typedef struct pg_sql_reader {
     /* The names of the columns, before the first row; again if the statement restarts, which voids earlier rows.
-     * `last`: it does not start over any more, so rows may be passed on at once. */
+     * `last`: it will not restart, so rows may be passed on at once. */
     int (*begin)(const char *const *names, size_t n, bool last, void *context);
     int (*row)(const pg_sql_value *values, size_t n, void *context);
     bool (*stopping)(void); /* asked now and then; true ends the statement */
