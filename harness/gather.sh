@@ -1,8 +1,9 @@
 #!/bin/sh
 # Prints the C source of the lists that make gathers from the PG_...(id) lines of the sources: `modules`, `commands` and
-# `figures`; or a text file as a C string: `text SYMBOL FILE`. A line counts only when it starts with the macro.
+# `figures`; or a text file as a C string: `text SYMBOL FILE`. A line counts only when it starts with the macro. Lists are sorted by
+# name, which has `-` where the id has `_`.
 set -eu
-ids() { grep -hoE "^$1\([a-z0-9_]+\)" $2 2>/dev/null | sed -E 's/.*\((.*)\)/\1/' | LC_ALL=C sort; }
+ids() { grep -hoE "^$1\([a-z0-9_]+\)" $2 2>/dev/null | sed -E 's/.*\((.*)\)/\1/' | tr _ - | LC_ALL=C sort | tr - _; }
 list() { # macro, type, prefix, array, files
     found=$(ids "$1" "$5")
     for id in $found; do echo "extern const $2 $3$id;"; done

@@ -69,9 +69,7 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
     int strides[STAGES] = {0}, blocks[STAGES] = {0};
     parse_list(c->strides, 1, 4, strides); /* resolved before */
     parse_list(c->blocks, 0, 36, blocks);
-    x = pg_layer_normalise(b, x, &c->pixels);
-    if (b->pass != PG_PASS_TRACE)
-        x.tensor = b->scope->torch->channels_last(b->scope, x.tensor);
+    x = pg_layer_channels_last(b, pg_layer_normalise(b, x, &c->pixels));
     x = pg_layer_conv_bn(b, "conv1", NULL, x, (pg_conv){(int)c->width, 1, 1, 0});
     x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv2", "bn1", x, (pg_conv){(int)c->width, 3, 1, 0}));
     for (int stage = 0; stage < STAGES; stage++)

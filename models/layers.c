@@ -143,6 +143,13 @@ pg_value pg_layer_normalise(pg_builder *b, pg_value x, const pg_normalisation *n
     return x;
 }
 
+pg_value pg_layer_channels_last(pg_builder *b, pg_value x)
+{
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = b->scope->torch->channels_last(b->scope, x.tensor);
+    return x;
+}
+
 /* What a position of the sum sees is what either term sees: both start at the same pixel up to padding. */
 static pg_axis add_axis(pg_axis x, pg_axis y)
 {
@@ -209,10 +216,29 @@ static pg_value step(pg_builder *b, const char *prefix, int i, pg_value x, pg_co
     return pg_layer_conv_bn(b, conv, bn, x, shape);
 }
 
-/* relu(y + x); x by a 1 x 1 convolution where a block changes stride or channels. */
-static pg_value shortcut(pg_builder *b, const char *prefix, pg_value x, pg_value y, int stride)
+/* Every stride-th position of x, with zero channels on both sides up to `channels`. */
+static pg_value thin(pg_builder *b, pg_value x, int stride, int channels)
 {
-    if (stride != 1 || x.channels != y.channels) {
+    int more = channels - x.channels;
+    if (b->pass != PG_PASS_TRACE) {
+        const pg_torch *t = b->scope->torch;
+        for (int axis = 2; axis < 4; axis++)
+            x.tensor = t->slice(b->scope, x.tensor, axis, 0, t->size(x.tensor, axis), stride);
+        x.tensor = t->pad(b->scope, x.tensor, 6, (const int64_t[]){0, 0, 0, 0, more / 2, more - more / 2}, 0);
+    }
+    x.channels = channels;
+    x.rows = convolve_axis(b, x.rows, 1, stride, 0);
+    x.columns = convolve_axis(b, x.columns, 1, stride, 0);
+    return x;
+}
+
+/* relu(y + x), where a block changes stride or channels by a shortcut of this kind. */
+static pg_value shortcut(pg_builder *b, const char *prefix, pg_value x, pg_value y, int stride, pg_shortcut kind)
+{
+    bool changes = stride != 1 || x.channels != y.channels;
+    if (changes && kind == PG_SHORTCUT_PAD)
+        x = thin(b, x, stride, y.channels);
+    if (changes && kind == PG_SHORTCUT_CONV) {
         char conv[64], bn[64];
         pg_layer_name(conv, prefix, "downsample.0");
         pg_layer_name(bn, prefix, "downsample.1");
@@ -221,17 +247,17 @@ static pg_value shortcut(pg_builder *b, const char *prefix, pg_value x, pg_value
     return pg_layer_relu(b, pg_layer_add(b, y, x));
 }
 
-pg_value pg_layer_basic_block(pg_builder *b, const char *prefix, pg_value x, int out, int stride)
+pg_value pg_layer_basic_block(pg_builder *b, const char *prefix, pg_value x, int out, int stride, pg_shortcut kind)
 {
     pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){out, 3, stride, 1}));
-    return shortcut(b, prefix, x, step(b, prefix, 2, y, (pg_conv){out, 3, 1, 1}), stride);
+    return shortcut(b, prefix, x, step(b, prefix, 2, y, (pg_conv){out, 3, 1, 1}), stride, kind);
 }
 
 pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, pg_conv middle)
 {
     pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){middle.out, 1, 1, 0}));
     y = pg_layer_relu(b, step(b, prefix, 2, y, middle));
-    return shortcut(b, prefix, x, step(b, prefix, 3, y, (pg_conv){4 * middle.out, 1, 1, 0}), middle.stride);
+    return shortcut(b, prefix, x, step(b, prefix, 3, y, (pg_conv){4 * middle.out, 1, 1, 0}), middle.stride, PG_SHORTCUT_CONV);
 }
 
 pg_value pg_layer_script(pg_builder *b, int64_t bytes, pg_value x)

@@ -28,6 +28,8 @@ typedef struct pg_normalisation {
     {"std", PG_OPTION_RGB, offsetof(config_of, field.std), "0.25", 0.001, 1000, .later = true, .help = "see mean"}
 /* clang-format on */
 pg_value pg_layer_normalise(pg_builder *b, pg_value pixels, const pg_normalisation *n);
+/* Channels as the fastest axis in memory, as oneDNN computes convolutions of few channels fastest; layers keep it. */
+pg_value pg_layer_channels_last(pg_builder *b, pg_value x);
 
 /* Convolution without bias, then batch norm (none where `bn` is NULL); `conv` and `bn` are the names. Where the map is one row
  * high, only the middle row of a 3 x 3 kernel with padding 1 can meet anything but zeros, and only that row is used (exact). */
@@ -36,8 +38,11 @@ pg_value pg_layer_relu(pg_builder *b, pg_value x);
 pg_value pg_layer_max_pool(pg_builder *b, pg_value x, int kernel, int stride, int padding);
 /* x + y; the larger map is cropped at the bottom and the right. */
 pg_value pg_layer_add(pg_builder *b, pg_value x, pg_value y);
-/* A basic block of ResNet-18: two 3 x 3 convolutions and the shortcut, each with its batch norm. */
-pg_value pg_layer_basic_block(pg_builder *b, const char *prefix, pg_value x, int out, int stride);
+/* The shortcut of a block that changes stride or channels: a 1 x 1 convolution with its batch norm, or, without weights, every
+ * stride-th position with zeros in the new channels, half of them before the old ones. */
+typedef enum pg_shortcut { PG_SHORTCUT_CONV, PG_SHORTCUT_PAD } pg_shortcut;
+/* A basic block of ResNet-18: two 3 x 3 convolutions, each with its batch norm, and the shortcut. */
+pg_value pg_layer_basic_block(pg_builder *b, const char *prefix, pg_value x, int out, int stride, pg_shortcut shortcut);
 /* A bottleneck of ResNet-50: 1 x 1, `middle`, 1 x 1 to four times its channels, and the shortcut, each with its batch norm. */
 pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, pg_conv middle);
 /* The mean over all positions: a 1 x 1 map that sees the whole input. */

@@ -30,7 +30,7 @@ pg_value pg_resnet_blocks(pg_builder *b, const pg_resnet *net, pg_value x)
             char prefix[32];
             snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
             int out = (int)net->width << stage, stride = stage > 0 && block == 0 ? 2 : 1;
-            x = net->depth == 18 ? pg_layer_basic_block(b, prefix, x, out, stride)
+            x = net->depth == 18 ? pg_layer_basic_block(b, prefix, x, out, stride, PG_SHORTCUT_CONV)
                                  : pg_layer_bottleneck(b, prefix, x, (pg_conv){out, 3, stride, 1});
         }
     return x;

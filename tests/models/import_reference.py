@@ -1,7 +1,8 @@
 """The reference of tests/models/test_import.c: small networks in PyTorch, written by torch.save in the public layouts, with their local logits.
 
-    import_reference.py DIR    one line for each case on standard output: NAME IMAGES HEIGHT WIDTH ROWS COLUMNS CLASSES ARGUMENTS
+    import_reference.py DIR          one line for each case on standard output: NAME IMAGES HEIGHT WIDTH ROWS COLUMNS CLASSES ARGUMENTS
     of `model import`; DIR/NAME has the weights, DIR/NAME.pixels uint8 [n][3][h][w], DIR/NAME.logits float32 [n][H][W][N].
+    import_reference.py DIR FOLDER   the same for the published weights in FOLDER, to which DIR/NAME is a link.
 
 The networks are written after the papers and the published layouts (names of parameters); none of their code is copied.
 """
@@ -37,6 +38,18 @@ class Basic(nn.Module):
         return torch.relu(y + getattr(self, self.side)(x))
 
 
+class Pad(nn.Module):
+    """The shortcut without weights: every second pixel, new channels of zeros on both sides."""
+
+    def __init__(self, new):
+        super().__init__()
+        self.new = new
+
+    def forward(self, x):
+        zeros = torch.zeros_like(x[:, : self.new // 2, ::2, ::2])
+        return torch.cat((zeros, x[:, :, ::2, ::2], zeros), 1)
+
+
 class ResNet18(nn.Module):
     """torchvision's names, or ("shortcut", "linear") the names usual at 32 px."""
 
@@ -59,6 +72,27 @@ class ResNet18(nn.Module):
         for stage in range(4):
             x = getattr(self, "layer%d" % (stage + 1))(x)
         return getattr(self, self.last)(x.permute(0, 2, 3, 1))
+
+
+class ResNetCifar(nn.Module):
+    def __init__(self, width, depth, names):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
+        inside, self.last = width, names[1]
+        for stage in range(3):
+            blocks = []
+            for block in range((depth - 2) // 6):
+                out = width << stage
+                blocks.append(Basic(inside, out, 2 if stage and block == 0 else 1, names[0]))
+                if names[0] == "pad" and out != inside:
+                    blocks[-1].pad = Pad(out - inside)
+                inside = out
+            setattr(self, "layer%d" % (stage + 1), nn.Sequential(*blocks))
+        setattr(self, names[1], nn.Linear(inside, CLASSES))
+
+    def local(self, x):
+        x = torch.relu(self.bn1(self.conv1(x)))
+        return getattr(self, self.last)(self.layer3(self.layer2(self.layer1(x))).permute(0, 2, 3, 1))
 
 
 class Bottleneck(nn.Module):
@@ -198,6 +232,7 @@ def main(folder):
     torch.set_num_threads(1)
     at = lambda name: os.path.join(folder, name)
     small = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    odd = torch.randint(0, 256, (2, 3, 33, 29), dtype=torch.uint8)
     large = torch.randint(0, 256, (2, 3, 65, 97), dtype=torch.uint8)
 
     net = lived(ResNet18(8))
@@ -222,6 +257,13 @@ def main(folder):
         coarse = ResNet18(8)
         coarse.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in short.items()})
         emit(folder, "resnet18-%s.pth" % name, small, coarse.eval().local(normalised(small, CIFAR)), how)
+
+    net = lived(ResNetCifar(4, 20, ("pad", "linear")))
+    torch.save({"state_dict": behind("module.", net.state_dict()), "best_prec1": 91.5}, at("resnet20.th"))
+    emit(folder, "resnet20.th", small, net.local(normalised(small, IMAGENET)), option(IMAGENET))
+    net = lived(ResNetCifar(4, 8, ("downsample", "fc")))
+    torch.save(net.state_dict(), at("resnet8-conv.pt"))
+    emit(folder, "resnet8-conv.pt", odd, net.local(normalised(odd, CIFAR)), option(CIFAR))
 
     net = lived(ResNet18(8, imagenet=True))
     torch.save(net.state_dict(), at("resnet18-torchvision.pth"), _use_new_zipfile_serialization=False)
@@ -257,4 +299,16 @@ def main(folder):
     emit(folder, "ds-resnet18-imagenet.pth", wide, cells(net, wide.float().div(255), "column", 25, 7), "--set band=25 --set stride=7")
 
 
-main(sys.argv[1])
+@torch.no_grad()
+def published(folder, weights):
+    torch.set_num_threads(1)
+    for depth, name in ((20, "resnet20-12fca82f.th"), (56, "resnet56-4bfd9763.th")):
+        os.symlink(os.path.abspath(os.path.join(weights, name)), os.path.join(folder, name))
+        state = torch.load(os.path.join(folder, name), map_location="cpu")["state_dict"]
+        net = ResNetCifar(16, depth, ("pad", "linear")).eval()
+        net.load_state_dict({key[len("module.") :]: value for key, value in state.items()}, strict=False)
+        pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+        emit(folder, name, pixels, net.local(normalised(pixels, IMAGENET)), option(IMAGENET))
+
+
+published(*sys.argv[1:]) if len(sys.argv) > 2 else main(sys.argv[1])
