@@ -16,8 +16,22 @@ static const char format_name[] = "patchgauge.checkpoint.1";
 
 static void checkpoint_path(char path[4096], const char *out) { snprintf(path, 4096, "%s.checkpoint", out); }
 
+/* The weights that training starts from. */
+typedef struct origin {
+    pg_weights_info info;
+    pg_classes classes; /* that they store */
+    int *outputs;       /* the output of each label; NULL: the head starts from the seed */
+    bool same;          /* label i is output i, and there are no others */
+} origin;
+
+static void release_origin(origin *f)
+{
+    pg_classes_release(&f->classes);
+    free(f->outputs);
+}
+
 /* The command in canonical form: every option that changes results, the data and the weights it starts from by hash. */
-static char *canonical_command(const pg_train_job *job, const pg_dataset_info *data, const char *from_hash, bool bf16)
+static char *canonical_command(const pg_train_job *job, const pg_dataset_info *data, const origin *from, bool bf16)
 {
     pg_buf b = PG_BUF_EMPTY;
     pg_buf_printf(&b, "patchgauge model train %s --dataset %s", job->model->module.name, job->data);
@@ -36,8 +50,15 @@ static char *canonical_command(const pg_train_job *job, const pg_dataset_info *d
             pg_option_format(row, job->options, &b);
     }
     pg_buf_printf(&b, " # data %s", data->hash);
-    if (from_hash)
-        pg_buf_printf(&b, " from %s", from_hash);
+    if (job->from)
+        pg_buf_printf(&b, " from %s", from->info.hash);
+    if (job->from && !from->same) {
+        pg_buf_puts(&b, " outputs ");
+        if (from->outputs)
+            pg_outputs_text(from->outputs, data->classes, &b);
+        else
+            pg_buf_puts(&b, "new");
+    }
     return pg_buf_take(&b);
 }
 
@@ -81,14 +102,33 @@ static int clone_parameters(pg_scope *s, const pg_parameters *from, double scale
     return pg_scope_check(s);
 }
 
-static int start_fresh(pg_checkpoint *c, pg_scope *s, const pg_train_job *job, const pg_dataset_info *data)
+/* The weights to start from; of their head the rows of the labels, or rows from the seed. */
+static int load_start(pg_scope *s, const pg_train_job *job, const pg_dataset_info *data, const origin *from, pg_parameters *ps)
+{
+    int code = pg_weights_load(job->from, s, ps);
+    if (code == PG_OK && from->outputs && !from->same)
+        code = pg_parameters_select(ps, s, from->outputs, data->classes);
+    for (size_t i = 0; code == PG_OK && !from->outputs && i < ps->n; i++) {
+        pg_parameter *p = &ps->items[i];
+        if (!p->head)
+            continue;
+        s->torch->tensor_free(p->tensor);
+        p->tensor = NULL;
+        p->shape[0] = data->classes;
+        code = init_one(s, p, (uint64_t)job->options->seed, (uint32_t)i);
+    }
+    return code;
+}
+
+static int start_fresh(pg_checkpoint *c, pg_scope *s, const pg_train_job *job, const pg_dataset_info *data, const origin *from)
 {
     pg_geometry geometry;
+    int classes = job->from ? from->info.geometry.classes : data->classes;
     int code = job->model->geometry(job->config, data->height, data->width, data->classes, &geometry);
     if (code == PG_OK)
-        code = pg_model_trace(job->model, job->config, data->height, data->width, data->classes, &c->current, &geometry);
+        code = pg_model_trace(job->model, job->config, data->height, data->width, classes, &c->current, &geometry);
     if (code == PG_OK && job->from)
-        code = pg_weights_load(job->from, s, &c->current);
+        code = load_start(s, job, data, from, &c->current);
     for (size_t i = 0; code == PG_OK && !job->from && i < c->current.n; i++)
         code = init_one(s, &c->current.items[i], (uint64_t)job->options->seed, (uint32_t)i);
     if (code == PG_OK)
@@ -198,19 +238,44 @@ static int fit_options(const pg_train_job *job, const pg_weights_info *start, bo
     return code;
 }
 
+/* The output of each label, where the head does not start from the seed. */
+static int find_outputs(const pg_train_job *job, const pg_dataset_info *data, const pg_classes *labels, origin *from)
+{
+    const char *given = job->outputs ? job->outputs : "";
+    int code = pg_classes_of(job->from, &from->classes), outputs = from->info.geometry.classes;
+    if (code != PG_OK || strcmp(given, "new") == 0)
+        return code;
+    from->outputs = malloc((size_t)labels->n * sizeof *from->outputs);
+    if (!from->outputs)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    code = pg_outputs_find(&(pg_outputs_request){.network = job->from,
+                                                 .outputs = outputs,
+                                                 .classes = &from->classes,
+                                                 .dataset = data->name,
+                                                 .labels = labels,
+                                                 .given = given,
+                                                 .how = "--outputs 0,217,... or a file of them; --outputs new starts the head "
+                                                        "from the seed"},
+                           from->outputs);
+    if (code == PG_OK)
+        from->same = pg_outputs_are_labels(from->outputs, labels->n, outputs);
+    return code != PG_OK ? pg_fail_at(code, "--from %s", job->from) : PG_OK;
+}
+
 /* Whether the weights to start from are of the network that is to be trained; options that leave the shapes alone, as the width
  * of bands, may differ. */
-static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, pg_weights_info *start)
+static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, const pg_classes *labels, origin *from)
 {
+    pg_weights_info *start = &from->info;
     int code = pg_weights_describe(job->from, NULL, 0, start);
     if (code != PG_OK)
         return code;
     const pg_geometry *g = &start->geometry;
     if (strcmp(start->model, job->model->module.name) != 0)
         return pg_fail(PG_EINPUT, "--from %s: is of %s, not of %s", job->from, start->model, job->model->module.name);
-    if (g->classes != data->classes || g->input_height != data->height || g->input_width != data->width)
-        return pg_fail(PG_EINPUT, "--from %s: is for %d classes of %dx%d px, the images have %d of %dx%d px", job->from,
-                       g->classes, g->input_height, g->input_width, data->classes, data->height, data->width);
+    if (g->input_height != data->height || g->input_width != data->width)
+        return pg_fail(PG_EINPUT, "--from %s: is for images of %dx%d px, those of %s have %dx%d px", job->from, g->input_height,
+                       g->input_width, job->data, data->height, data->width);
     bool fit = false;
     code = fit_options(job, start, &fit);
     if (code == PG_OK && !fit)
@@ -225,18 +290,16 @@ static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, p
         pg_info("--from %s: was trained with other options: %s", job->from, options.data ? options.data : "");
         pg_buf_release(&options);
     }
-    return code;
+    return code == PG_OK ? find_outputs(job, data, labels, from) : code;
 }
 
-int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data, bool bf16)
+static int start_from(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data, bool bf16,
+                      const origin *from)
 {
     char path[4096];
     checkpoint_path(path, job->out);
-    pg_weights_info start;
-    int code = job->from ? look_at_start(job, data, &start) : PG_OK;
-    if (code != PG_OK)
-        return code;
-    c->command = canonical_command(job, data, job->from ? start.hash : NULL, bf16);
+    int code = PG_OK;
+    c->command = canonical_command(job, data, from, bf16);
     if (!c->command)
         return pg_fail(PG_ENOMEM, "out of memory");
     bool resumed = pg_file_size(path) >= 0;
@@ -245,8 +308,29 @@ int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *j
         c->done = false;
     if (code != PG_OK || c->done)
         return code;
-    code = start_fresh(c, scope, job, data);
+    code = start_fresh(c, scope, job, data, from);
     return code != PG_OK || !resumed ? code : resume(c, scope, path);
+}
+
+int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data, bool bf16)
+{
+    origin from = {0};
+    pg_classes labels = {0};
+    int code = pg_classes_of_dataset(data, &labels);
+    if (code == PG_OK && job->from)
+        code = look_at_start(job, data, &labels, &from);
+    else if (code == PG_OK && job->outputs && *job->outputs)
+        code = pg_fail(PG_EINPUT, "--outputs are those of the weights to start from: --from FILE is missing");
+    if (code == PG_OK)
+        code = start_from(c, scope, job, data, bf16, &from);
+    /* names of the file that training starts from tell more than those of folders */
+    if (code == PG_OK && from.outputs && from.classes.n)
+        code = pg_classes_select(&from.classes, from.outputs, labels.n, &c->classes);
+    else if (code == PG_OK)
+        c->classes = labels, labels = (pg_classes){0};
+    pg_classes_release(&labels);
+    release_origin(&from);
+    return code;
 }
 
 int pg_checkpoint_add_epoch(pg_checkpoint *c, double loss, double val_accuracy)
@@ -331,5 +415,6 @@ void pg_checkpoint_release(pg_checkpoint *c, const pg_torch *torch)
     pg_parameters_release(&c->momenta, torch);
     free(c->epochs);
     free(c->command);
+    pg_classes_release(&c->classes);
     *c = (pg_checkpoint){0};
 }

@@ -2,7 +2,7 @@
 #ifndef PG_MODELS_CHECKPOINT_H
 #define PG_MODELS_CHECKPOINT_H
 
-#include "harness/data/dataset.h"
+#include "models/classes.h"
 #include "models/network.h"
 #include "models/train.h"
 
@@ -14,8 +14,9 @@ typedef struct pg_checkpoint {
     pg_parameters current, averaged, momenta; /* the same names and shapes */
     pg_epoch *epochs;
     int64_t n_epochs;
-    bool done;     /* OUT holds the weights of this very command: nothing is left to do */
-    char *command; /* canonical: what has to be equal for a run to go on, and what the weights record */
+    bool done;          /* OUT holds the weights of this very command: nothing is left to do */
+    char *command;      /* canonical: what has to be equal for a run to go on, and what the weights record */
+    pg_classes classes; /* that the weights record */
 } pg_checkpoint;
 
 /* A fresh start (initial weights from the seed), or the state in OUT.checkpoint. PG_EINPUT where that file belongs to another

@@ -1,5 +1,6 @@
 #include "models/import.h"
 
+#include "models/classes.h"
 #include "models/state_dict.h"
 #include "models/torchscript.h"
 #include "models/weights.h"
@@ -466,6 +467,19 @@ static int read_one(pg_state_file *file, const match *m, const pg_parameter *p, 
     return code == PG_OK && half ? pg_weights_to_half(out) : code;
 }
 
+int pg_import_classes(const pg_import_job *job, int outputs, char **text, pg_buf *report)
+{
+    pg_classes classes;
+    *text = NULL;
+    int code = pg_classes_read(job->classes, outputs, &classes);
+    if (code != PG_OK)
+        return code;
+    pg_classes_describe(&classes, report);
+    *text = pg_classes_text(&classes);
+    pg_classes_release(&classes);
+    return *text ? PG_OK : pg_fail(PG_ENOMEM, "out of memory");
+}
+
 /* The command without paths, so that equal imports are equal bytes. */
 static void command_text(const pg_import_job *job, const match *m, const char *base, pg_buf *out)
 {
@@ -476,10 +490,12 @@ static void command_text(const pg_import_job *job, const match *m, const char *b
         pg_buf_printf(out, " --key %s", m->at.dict->path);
     if (job->prefix)
         pg_buf_printf(out, " --prefix '%s'", m->at.prefix);
+    if (job->classes)
+        pg_buf_printf(out, " --classes %s", basename(job->classes));
     pg_buf_printf(out, "%s%s", job->ignore_rest ? " --ignore-rest" : "", job->half ? " --half" : "");
 }
 
-static int write_weights(const pg_import_job *job, pg_state_file *file, const match *m)
+static int write_weights(const pg_import_job *job, pg_state_file *file, const match *m, const char *class_names)
 {
     const char *base = basename(job->from);
     size_t n = m->parameters.n;
@@ -499,6 +515,7 @@ static int write_weights(const pg_import_job *job, pg_state_file *file, const ma
                                                      .input_height = job->input_height,
                                                      .input_width = job->input_width,
                                                      .classes = m->geometry.classes,
+                                                     .class_names = class_names,
                                                      .command = command.data,
                                                      .source = source.data});
     for (size_t i = 0; tensors && i < n; i++)
@@ -513,6 +530,7 @@ int pg_import(const pg_import_job *job, pg_buf *out)
 {
     pg_state_file *file = NULL;
     match best = {0};
+    char *class_names = NULL;
     const pg_model *asked = job->model ? pg_model_find(job->model) : NULL;
     if (asked && asked->hooks->opaque)
         return pg_script_import(job, out);
@@ -524,8 +542,11 @@ int pg_import(const pg_import_job *job, pg_buf *out)
         code = report(job, file, &best, out);
     if (code == PG_OK)
         code = check_asked(job, best.model);
+    if (code == PG_OK && job->classes)
+        code = pg_import_classes(job, best.geometry.classes, &class_names, out);
     if (code == PG_OK)
-        code = write_weights(job, file, &best);
+        code = write_weights(job, file, &best, class_names);
+    free(class_names);
     match_release(&best);
     pg_state_close(file);
     return code != PG_OK ? code : pg_buf_check(out);

@@ -16,8 +16,9 @@ typedef struct pg_import_job {
     const char *const
         *pairs; /* its options, "key=value"; those that are not given are told by the shapes, or keep their defaults */
     size_t n_pairs;
-    const char *key;    /* the dictionary, as the report names it; NULL: the one that fits best */
-    const char *prefix; /* what stands before all names of the network, where several are in one dictionary; NULL: found */
+    const char *key;     /* the dictionary, as the report names it; NULL: the one that fits best */
+    const char *prefix;  /* what stands before all names of the network, where several are in one dictionary; NULL: found */
+    const char *classes; /* a file with the classes (models/classes.h), which `out` stores; NULL: none */
     int input_height, input_width;
     bool ignore_rest; /* write although tensors of the file are left over */
     bool half;        /* as float16 */
@@ -28,6 +29,8 @@ typedef struct pg_import_job {
 /* Appends to `report` what fits, what is missing, what is left over and what else the file has, also where it fails; nothing is
  * written then. PG_EINPUT where something is missing, left over or ambiguous; the errors of pg_state_open. */
 int pg_import(const pg_import_job *job, pg_buf *report) PG_MUST_USE;
+/* Reads job->classes for a network of so many outputs; *text is *new*, as weights files store them. */
+int pg_import_classes(const pg_import_job *job, int outputs, char **text, pg_buf *report) PG_MUST_USE;
 bool pg_import_asked(const pg_import_job *job, const char *option); /* whether `pairs` have it */
 
 #endif

@@ -195,6 +195,8 @@ pg_value pg_layer_classifier(pg_builder *b, const char *name, pg_value x)
     int64_t shape[2] = {b->classes, x.channels};
     pg_parameter *weight = parameter(b, name, "weight", PG_PARAMETER_WEIGHT, 2, shape);
     pg_parameter *bias = parameter(b, name, "bias", PG_PARAMETER_BIAS, 1, shape);
+    for (size_t i = 1; b->pass == PG_PASS_TRACE && !b->error && i <= 2; i++)
+        b->parameters->items[b->parameters->n - i].head = true;
     if (b->pass != PG_PASS_TRACE) {
         const pg_torch *t = b->scope->torch;
         pg_tensor *nhwc = t->permute(b->scope, x.tensor, 4, (const int64_t[]){0, 2, 3, 1});

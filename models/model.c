@@ -65,6 +65,26 @@ int64_t pg_parameter_elements(const pg_parameter *p)
     return n;
 }
 
+int pg_parameters_select(pg_parameters *ps, pg_scope *s, const int *outputs, int n)
+{
+    const pg_torch *t = s->torch;
+    const int64_t count = n;
+    size_t heads = 0;
+    for (size_t i = 0; i < ps->n; i++) {
+        pg_parameter *p = &ps->items[i];
+        if (!p->head)
+            continue;
+        pg_tensor *index = t->from_data(s, outputs, PG_T_I32, 1, &count);
+        pg_tensor *rows = t->keep(s, t->index_select(s, p->tensor, 0, t->to_type(s, index, PG_T_I64)));
+        t->scope_clear(s);
+        t->tensor_free(p->tensor);
+        p->tensor = rows;
+        p->shape[0] = n;
+        heads++;
+    }
+    return heads ? pg_scope_check(s) : pg_fail(PG_EINPUT, "the architecture has no head whose rows are its outputs");
+}
+
 int pg_model_trace(const pg_model *model, const void *config, int height, int width, int classes, pg_parameters *parameters,
                    pg_geometry *geometry)
 {

@@ -28,6 +28,7 @@ typedef struct pg_parameter {
     pg_parameter_kind kind;
     int rank;
     int64_t shape[4];
+    bool head;                       /* its first axis is that of the classes */
     pg_tensor *tensor;               /* owned; NULL while traced */
     pg_tensor *folded, *folded_bias; /* owned, optional: convolution weight with its batch norm folded in */
     pg_module_script *script;        /* owned; of a script only */
@@ -41,6 +42,9 @@ typedef struct pg_parameters {
 void pg_parameters_release(pg_parameters *parameters, const pg_torch *torch /* NULL if never loaded */);
 bool pg_parameter_has_shape(const pg_parameter *parameter, int rank, const int64_t *shape);
 int64_t pg_parameter_elements(const pg_parameter *parameter);
+/* Of the head, the rows of these outputs in this order, in the place of all. PG_EINPUT where the architecture has no head made
+ * of pg_layer_classifier. */
+int pg_parameters_select(pg_parameters *parameters, pg_scope *scope, const int *outputs, int n) PG_MUST_USE;
 static inline bool pg_parameter_trained(const pg_parameter *p) { return p->kind < PG_PARAMETER_MEAN; }
 
 /* A value on its way through the layers: [n][channels][rows][columns] and how it sees the input. */

@@ -52,11 +52,13 @@ static int command_text(const pg_import_job *job, pg_buf *out)
                   job->input_width);
     for (size_t i = 0; i < job->n_pairs; i++)
         pg_buf_printf(out, " --set %s", job->pairs[i]);
+    if (job->classes)
+        pg_buf_printf(out, " --classes %s", basename(job->classes));
     return pg_buf_check(out);
 }
 
 static int write_module(const pg_import_job *job, const char *command, const char *bytes, size_t size, const char *hash,
-                        const pg_script_setup *setup)
+                        const pg_script_setup *setup, const char *class_names)
 {
     const pg_geometry *g = &setup->geometry;
     pg_st_tensor tensor = {
@@ -71,6 +73,7 @@ static int write_module(const pg_import_job *job, const char *command, const cha
                                                      .input_height = g->input_height,
                                                      .input_width = g->input_width,
                                                      .classes = g->classes,
+                                                     .class_names = class_names,
                                                      .command = command,
                                                      .source = source.data});
     pg_buf_release(&source);
@@ -96,7 +99,7 @@ int pg_script_import(const pg_import_job *job, pg_buf *report)
 {
     pg_script_findings found = {0};
     pg_script_setup setup = {0};
-    char *bytes = NULL, hash[PG_HASH_HEX];
+    char *class_names = NULL, *bytes = NULL, hash[PG_HASH_HEX];
     size_t size = 0;
     pg_buf command = PG_BUF_EMPTY;
     int code = pg_script_trusted(job->from);
@@ -116,11 +119,14 @@ int pg_script_import(const pg_import_job *job, pg_buf *report)
         code = pg_script_try_in_child(job, bytes, size, &found);
     if (code == PG_OK)
         code = pg_script_configure(job, size, found.shape, &setup);
+    if (code == PG_OK && job->classes)
+        code = pg_import_classes(job, setup.geometry.classes, &class_names, report);
     if (code == PG_OK)
-        code = write_module(job, command.data, bytes, size, hash, &setup);
+        code = write_module(job, command.data, bytes, size, hash, &setup, class_names);
     if (code == PG_OK)
         report_module(job, hash, &setup.geometry, &found, report);
     free(bytes);
+    free(class_names);
     pg_buf_release(&command);
     return code != PG_OK ? code : pg_buf_check(report);
 }

@@ -436,19 +436,21 @@ static int finish(training *r)
     const pg_train_job *job = r->job;
     const pg_dataset_info *info = r->fit.info;
     pg_buf curve = PG_BUF_EMPTY;
+    char *class_names = pg_classes_text(&r->state.classes);
     pg_checkpoint_curve(&r->state, &curve);
     pg_weights_record record = {.model = job->model,
                                 .config = job->config,
                                 .input_height = info->height,
                                 .input_width = info->width,
                                 .classes = info->classes,
+                                .class_names = class_names,
                                 .dataset = job->data,
                                 .dataset_hash = info->hash,
                                 .command = r->state.command,
                                 .training = curve.data,
                                 .seed = (uint64_t)r->o->seed};
     const pg_parameters *weights = r->o->ema > 0 ? &r->state.averaged : &r->state.current;
-    int code = pg_buf_check(&curve);
+    int code = class_names ? pg_buf_check(&curve) : pg_fail(PG_ENOMEM, "out of memory");
     if (code == PG_OK)
         code = pg_weights_save(job->out, r->s, weights, &record, r->o->half);
     if (code == PG_EINPUT && r->o->half) {
@@ -470,6 +472,7 @@ static int finish(training *r)
     if (code == PG_OK && locality.measured)
         code = pg_locality_record(job->out, &locality);
     pg_buf_release(&curve);
+    free(class_names);
     return code != PG_OK ? code : pg_checkpoint_remove(job->out);
 }
 

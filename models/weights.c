@@ -11,8 +11,9 @@
 
 static const char format_name[] = "patchgauge.weights";
 
-const char *const pg_weights_keys[] = {"format",       "model",   "model_version", "options", "classes", "input", "dataset",
-                                       "dataset_hash", "command", "training",      "seed",    "source",  NULL};
+const char *const pg_weights_keys[] = {"format", "model",   "model_version", "options", "classes",  "class_names",
+                                       "input",  "dataset", "dataset_hash",  "command", "training", "seed",
+                                       "source", NULL};
 
 /* "key=value;key=value" -> resolved config. */
 static int parse_options(const pg_model *model, const char *text, void *config)
@@ -266,6 +267,7 @@ int pg_weights_write(const char *path, const pg_st_tensor *tensors, size_t n, co
     put(&m, "model_version", version);
     put(&m, "options", options.data);
     put(&m, "classes", classes);
+    put(&m, "class_names", r->class_names);
     put(&m, "input", input);
     put(&m, "dataset", r->dataset);
     put(&m, "dataset_hash", r->dataset_hash);

@@ -1,8 +1,8 @@
 /* Weights files: safetensors with a record of what they are and how they came to be.
  *
- * Metadata keys: format ("patchgauge.weights"), model, model_version, options (canonical "key=value;..."), classes, input
- * ("HxW"), dataset, dataset_hash, command, seed, training (JSON: one entry an epoch), source (of imported ones), locality
- * (models/locality.h). */
+ * Metadata keys: format ("patchgauge.weights"), model, model_version, options (canonical "key=value;..."), classes,
+ * class_names (models/classes.h), input ("HxW"), dataset, dataset_hash, command, seed, training (JSON: one entry an epoch),
+ * source (of imported ones), locality (models/locality.h). */
 #ifndef PG_MODELS_WEIGHTS_H
 #define PG_MODELS_WEIGHTS_H
 
@@ -19,6 +19,7 @@ typedef struct pg_weights_record {
     const pg_model *model;
     const void *config;
     int input_height, input_width, classes;
+    const char *class_names; /* pg_classes_text */
     const char *dataset, *dataset_hash, *command, *training;
     const char *source; /* the file of another program that it was made of; such weights have no seed */
     uint64_t seed;

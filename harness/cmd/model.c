@@ -3,6 +3,7 @@
 
 #include "harness/base/file.h"
 #include "harness/base/safetensors.h"
+#include "models/classes.h"
 #include "models/import.h"
 #include "models/locality.h"
 #include "models/network.h"
@@ -28,8 +29,14 @@ static const pg_cli_row train_rows[] = {
     {0, "dataset", "NAME:SPLIT", "images to learn from (cifar10:fit leaves out the last 5,000 training images)", NULL,
      AT(job.data), PG_TEXT, PG_REQUIRED},
     {0, "val", "NAME:SPLIT", "images to validate on after every epoch (cifar10:val: those 5,000)", NULL, AT(job.val), PG_TEXT},
-    {0, "from", "FILE", "weights to start from, of the same architecture and of the same shapes; without it from the seed",
+    {0, "from", "FILE",
+     "weights to start from, of the same architecture and, but for the head, of the same shapes; without it from the seed",
      NULL, AT(job.from), PG_TEXT},
+    {0, "outputs", "LIST",
+     "the output of --from for each label: its rows of the head are kept. Numbers, 0,217,482, or a file with a line for each "
+     "label: a number, an id or a name; new: the head starts from the seed. Without it labels are found among the classes that "
+     "the weights store, by id or name",
+     NULL, AT(job.outputs), PG_TEXT},
     {'o', "out", "FILE", "weights file; FILE.checkpoint and FILE.log.csv stand beside it while training", NULL, AT(job.out),
      PG_TEXT, PG_REQUIRED},
     PG_DEVICE_ROW(AT(job.device)),
@@ -79,6 +86,11 @@ static const pg_cli_row import_rows[] = {
     {0, "prefix", "PREFIX", "what stands before all names of the network, where several are in one dictionary (module.model)",
      NULL, AT(job.prefix), PG_TEXT},
     {0, "ignore-rest", NULL, "import although tensors of the file are left over", NULL, AT(job.ignore_rest), PG_FLAG},
+    {0, "classes", "FILE",
+     "names of the outputs, which OUT stores: lines with a name, or with a WordNet id and a name; or JSON: a list, or an "
+     "object "
+     "of \"0\", \"1\", ..., of names or [id, name]. A first line `background` is left out where there is one more than outputs",
+     NULL, AT(job.classes), PG_TEXT},
     {0, "half", NULL, "write float16", NULL, AT(job.half), PG_FLAG},
     {0, "force", NULL, "replace OUT, whatever file it is; without it only what the same import wrote", NULL, AT(job.force),
      PG_FLAG},
@@ -98,7 +110,7 @@ static int import(const pg_context *context PG_UNUSED, void *request)
     job->input_height = a->input[0];
     job->input_width = a->input[1];
     job->time_limit_s = (int)a->time_limit_s;
-    int code = pg_output_check(job->out, true, (const char *const[]){job->from, NULL});
+    int code = pg_output_check(job->out, true, (const char *const[]){job->from, job->classes, NULL});
     if (code == PG_OK)
         code = pg_weights_check_output(job->out, job->force, NULL);
     if (code != PG_OK)
@@ -161,21 +173,31 @@ static int inspect(const pg_context *context PG_UNUSED, void *request)
 {
     const char *file = *(const char **)request;
     pg_weights_info info;
+    pg_classes classes;
     int code = pg_weights_describe(file, NULL, 0, &info);
+    if (code == PG_OK)
+        code = pg_classes_of(file, &classes);
     if (code != PG_OK)
         return code;
     const pg_geometry *g = &info.geometry;
-    pg_buf options = PG_BUF_EMPTY;
+    pg_buf options = PG_BUF_EMPTY, names = PG_BUF_EMPTY;
+    pg_classes_describe(&classes, &names);
+    pg_classes_release(&classes);
     pg_options_line(pg_model_find(info.model)->module.options, info.config, "", " ", false, &options);
     code = pg_buf_check(&options);
+    if (code == PG_OK)
+        code = pg_buf_check(&names);
     if (code != PG_OK) {
         pg_buf_release(&options);
+        pg_buf_release(&names);
         return code;
     }
     printf("%-12s %s (version %d)\n%-12s %.*s\n%-12s %s\n", "model", info.model, info.model_version, "options",
            options.size ? (int)options.size - 1 : 0, options.data, "sha256", info.hash);
     pg_buf_release(&options);
     printf("%-12s 3 x %d x %d pixels, %d classes\n", "input", g->input_height, g->input_width, g->classes);
+    fputs(names.data, stdout);
+    pg_buf_release(&names);
     print_axis("rows", &g->rows);
     print_axis("columns", &g->columns);
     print_localities(file, &info);

@@ -1,5 +1,9 @@
 /* ImageNette: a folder of images (image_folder.h) with official archives. */
+#include "harness/data/imagenette.h"
+
 #include "harness/data/image_folder.h"
+
+#include <string.h>
 
 typedef struct options {
     pg_image_folder_options images;
@@ -25,6 +29,20 @@ static int imagenette_fetch(const char *data_dir, const char *name, const pg_fet
     const options *o = config;
     const pg_fetch fetch = pg_fetch_merge(&archives[o->side], given);
     return pg_image_folder_fetch_with(data_dir, name, &fetch, &o->images);
+}
+
+const char *pg_imagenette_name(const char *id)
+{
+    static const char *const names[][2] = {
+        {"n01440764", "tench"},         {"n02102040", "English springer"}, {"n02979186", "cassette player"},
+        {"n03000684", "chain saw"},     {"n03028079", "church"},           {"n03394916", "French horn"},
+        {"n03417042", "garbage truck"}, {"n03425413", "gas pump"},         {"n03445777", "golf ball"},
+        {"n03888257", "parachute"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i][0], id) == 0)
+            return names[i][1];
+    return NULL;
 }
 
 PG_DATASET(imagenette)

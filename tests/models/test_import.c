@@ -230,6 +230,33 @@ static void provenance_is_recorded(void **state)
     assert_int_equal(pg_file_size(scratch_path("c.safetensors")), -1);
 }
 
+/* Names of the outputs come from a file of others. */
+static void classes_are_stored(void **state)
+{
+    (void)state;
+    char list[400] = "background\n", command[LINE];
+    if (pg_file_size(scratch_path("a.safetensors")) < 0)
+        skip();
+    snprintf(command, sizeof command, "model import '%s' --input 32x32 -o '%s' --set mean=0 --set std=1 --classes '%s'",
+             scratch_path("sound"), scratch_path("c.safetensors"), scratch_path("classes"));
+    assert_int_equal(program_run("db", "model inspect '%s'", scratch_path("a.safetensors")), 0);
+    int classes = atoi(strstr(program_output, "pixels, ") + 8);
+    assert_null(strstr(program_output, "class names"));
+    for (int i = 0; i < classes - 1; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "n0144%04d bird %d\n", i, i);
+    scratch_write("classes", list + sizeof "background", strlen(list) - sizeof "background"); /* one too few */
+    assert_int_equal(program_run("db", "%s", command), 2);
+    assert_non_null(strstr(program_output, "also one for an output of the background"));
+    snprintf(list + strlen(list), sizeof list - strlen(list), "last, crane\n");
+    scratch_write("classes", list, strlen(list));
+    assert_int_equal(program_run("db", "%s", command), 0);
+    assert_non_null(strstr(program_output, "class names  0 bird 0 (n01440000), "));
+    assert_int_equal(program_run("db", "model inspect '%s'", scratch_path("c.safetensors")), 0);
+    assert_non_null(strstr(program_output, "class names  0 bird 0 (n01440000), "));
+    assert_non_null(strstr(program_output, "last, crane"));
+    assert_non_null(strstr(program_output, "--classes classes"));
+}
+
 /* Two networks in one dictionary: the message says how to choose, and the one that is chosen is whole. */
 static void a_prefix_chooses(void **state)
 {
@@ -265,11 +292,9 @@ static void a_prefix_chooses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hostile_files_are_refused),
-        cmocka_unit_test(damaged_files_are_read_or_refused),
-        cmocka_unit_test(provenance_is_recorded),
-        cmocka_unit_test(a_prefix_chooses),
-        cmocka_unit_test(local_logits_are_those_of_pytorch),
+        cmocka_unit_test(hostile_files_are_refused),  cmocka_unit_test(damaged_files_are_read_or_refused),
+        cmocka_unit_test(provenance_is_recorded),     cmocka_unit_test(classes_are_stored),
+        cmocka_unit_test(a_prefix_chooses),           cmocka_unit_test(local_logits_are_those_of_pytorch),
         cmocka_unit_test(published_weights_are_read),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

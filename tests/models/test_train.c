@@ -26,6 +26,7 @@ static char folder[] = "/tmp/pg-train-XXXXXX";
 static const char *strides = "strides=1,2,1,1"; /* no matter of the weights' shapes */
 
 /* set: name, value, name, value, ..., NULL */
+static const char *outputs; /* of the weights that training starts from */
 static int train_by(const char *from, const char *out, int64_t epochs, const char *width, const char *const *set)
 {
     const pg_model *model = pg_model_find("bagnet17");
@@ -48,6 +49,7 @@ static int train_by(const char *from, const char *out, int64_t epochs, const cha
                                                     .data = "synthetic:val",
                                                     .val = "synthetic:test",
                                                     .from = from,
+                                                    .outputs = outputs,
                                                     .out = out,
                                                     .device = "cpu",
                                                     .options = &options});
@@ -365,6 +367,122 @@ static void scale_weights(const char *from, const char *name, float scale, const
     pg_st_close(f);
 }
 
+enum { WIDE = 14 };
+
+/* A copy of weights of ten classes with the rows of the head among those of WIDE outputs: row i is that of output at[i]. The
+ * other rows are large. */
+static void widen_head(const char *from, const int *at, const char *class_names, const char *to)
+{
+    pg_st_file *f = NULL;
+    pg_st_tensor tensors[128];
+    const char *keys[PG_WEIGHTS_KEYS_MAX], *values[PG_WEIGHTS_KEYS_MAX];
+    static float rows[2][WIDE * 512], ten[10 * 512];
+    size_t n = 0, heads = 0;
+    assert_int_equal(pg_st_open(from, &f), PG_OK);
+    for (const char *const *key = pg_weights_keys; *key; key++) {
+        bool names = strcmp(*key, "class_names") == 0;
+        const char *value = names ? class_names : strcmp(*key, "classes") == 0 ? "14" : pg_st_metadata(f, *key);
+        if (value) {
+            keys[n] = *key;
+            values[n++] = value;
+        }
+    }
+    for (size_t i = 0; i < pg_st_count(f); i++) {
+        tensors[i] = *pg_st_at(f, i);
+        if (strncmp(tensors[i].name, "fc.", 3) != 0)
+            continue;
+        size_t columns = tensors[i].rank == 2 ? (size_t)tensors[i].shape[1] : 1;
+        float *wide = rows[heads++];
+        assert_true(columns <= 512);
+        assert_int_equal(pg_st_to_float(&tensors[i], ten, 10 * columns), PG_OK);
+        for (size_t k = 0; k < WIDE * columns; k++)
+            wide[k] = 50;
+        for (size_t k = 0; k < 10; k++)
+            memcpy(wide + (size_t)at[k] * columns, ten + k * columns, columns * sizeof *ten);
+        tensors[i].shape[0] = WIDE;
+        tensors[i].dtype = PG_ST_F32;
+        tensors[i].data = wide;
+        tensors[i].size = 4 * WIDE * columns;
+    }
+    assert_int_equal(heads, 2);
+    assert_int_equal(pg_st_write(to, tensors, pg_st_count(f), keys, values, n), PG_OK);
+    pg_st_close(f);
+}
+
+static bool same_tensors(const char *a, const char *b)
+{
+    pg_st_file *f = NULL, *g = NULL;
+    assert_int_equal(pg_st_open(a, &f), PG_OK);
+    assert_int_equal(pg_st_open(b, &g), PG_OK);
+    bool same = pg_st_count(f) == pg_st_count(g);
+    for (size_t i = 0; same && i < pg_st_count(f); i++) {
+        const pg_st_tensor *x = pg_st_at(f, i), *y = pg_st_find(g, x->name);
+        same = y && x->size == y->size && memcmp(x->data, y->data, x->size) == 0;
+    }
+    pg_st_close(f);
+    pg_st_close(g);
+    return same;
+}
+
+/* The value of a key of a weights file's metadata. */
+static void assert_metadata(const char *path, const char *key, const char *wanted)
+{
+    pg_st_file *f = NULL;
+    assert_int_equal(pg_st_open(path, &f), PG_OK);
+    assert_non_null(pg_st_metadata(f, key));
+    if (!strstr(pg_st_metadata(f, key), wanted))
+        fail_msg("%s: %s", key, pg_st_metadata(f, key));
+    pg_st_close(f);
+}
+
+static void the_rows_of_the_labels_are_taken_from_a_larger_head(void **state)
+{
+    (void)state;
+    static const int at[] = {3, 0, 13, 12, 4, 5, 9, 8, 7, 1};
+    static const char names[] = "[\"glyph-1\",\"glyph-9\",\"x\",\"GLYPH-0\",\"glyph-4\",\"glyph-5\",\"x\",\"glyph-8\","
+                                "\"glyph-7\",\"glyph-6\",\"x\",\"x\",[\"g3\",\"a, glyph-3\"],\"glyph-2\"]";
+    char ten[64], wide[64], named[64], want[64], got[64];
+    snprintf(ten, sizeof ten, "%s/ten", folder);
+    snprintf(wide, sizeof wide, "%s/wide", folder);
+    snprintf(named, sizeof named, "%s/named", folder);
+    snprintf(want, sizeof want, "%s/want", folder);
+    snprintf(got, sizeof got, "%s/got", folder);
+    assert_int_equal(train_from(NULL, ten, 1, "width=4", "half", "false"), PG_OK);
+    assert_metadata(ten, "class_names", "[\"glyph-0\",\"glyph-1\",");
+    widen_head(ten, at, NULL, wide);
+    widen_head(ten, at, names, named);
+    assert_int_equal(train_from(ten, want, 1, "width=4", "batch", "500"), PG_OK);
+
+    assert_int_equal(train_from(wide, got, 1, "width=4", "batch", "500"), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "has 14 outputs, synthetic 10 labels, and the weights store no classes"));
+    assert_int_equal(pg_file_size(got), -1);
+    outputs = "3,0,13,12,4,5,9,8,7,1";
+    assert_int_equal(train_from(wide, got, 1, "width=4", "batch", "500"), PG_OK);
+    assert_true(same_tensors(want, got));
+    assert_metadata(got, "command", " outputs 3,0,13,12,4,5,9,8,7,1");
+    assert_metadata(got, "classes", "10");
+    assert_metadata(got, "class_names", "\"glyph-0\"");
+    unlink(got);
+    outputs = "3,0,13,12,4,5,9,8,1,7";
+    assert_int_equal(train_from(wide, got, 1, "width=4", "batch", "500"), PG_OK);
+    assert_false(same_tensors(want, got));
+    unlink(got);
+    outputs = NULL;
+    assert_int_equal(train_from(named, got, 1, "width=4", "batch", "500"), PG_OK);
+    assert_true(same_tensors(want, got));
+    assert_metadata(got, "class_names", "[\"GLYPH-0\",\"glyph-1\",\"glyph-2\",[\"g3\",\"a, glyph-3\"],");
+    unlink(got);
+    outputs = "new";
+    assert_int_equal(train_from(named, got, 1, "width=4", "batch", "500"), PG_OK);
+    assert_metadata(got, "command", " outputs new");
+    assert_metadata(got, "class_names", "\"glyph-0\"");
+    assert_false(same_tensors(want, got));
+    unlink(got);
+    assert_int_equal(train_from(NULL, got, 1, "width=4", "batch", "500"), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "--from FILE is missing"));
+    outputs = NULL;
+}
+
 /* A variance that overflows makes finite numbers of everything, so that the loss does not tell. */
 static void weights_that_overflow_are_not_written(void **state)
 {
@@ -407,6 +525,7 @@ int main(void)
         cmocka_unit_test(finished_weights_are_kept),
         cmocka_unit_test(bad_outputs_are_refused),
         cmocka_unit_test(training_starts_from_other_weights),
+        cmocka_unit_test(the_rows_of_the_labels_are_taken_from_a_larger_head),
         cmocka_unit_test(squares_hide_the_image),
         cmocka_unit_test(the_hardest_squares_are_learned_from),
         cmocka_unit_test(a_warmup_longer_than_the_run_is_refused),
