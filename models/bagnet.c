@@ -4,7 +4,7 @@
  * Stem: 1 x 1, then 3 x 3. Four stages of bottlenecks; the first block of a stage carries its stride, and has a 3 x 3 kernel
  * where `kernel3` has a 1. The shortcut is cropped at the bottom and the right to fit. Options make small-field nets for
  * images of 32 px: kernel3=1100, strides=1,2,1,1 sees 7 px at every second pixel. */
-#include "models/layers.h"
+#include "models/resnet.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -107,9 +107,9 @@ static bool derive9(const pg_shapes *s, pg_buf *pairs) { return derive_as("1100"
 static bool derive17(const pg_shapes *s, pg_buf *pairs) { return derive_as("1110", s, pairs); }
 static bool derive33(const pg_shapes *s, pg_buf *pairs) { return derive_as("1111", s, pairs); }
 
-static const pg_model_hooks hooks9 = {.forward = forward, .derive = derive9};
-static const pg_model_hooks hooks17 = {.forward = forward, .derive = derive17};
-static const pg_model_hooks hooks33 = {.forward = forward, .derive = derive33};
+static const pg_model_hooks hooks9 = {.forward = forward, .derive = derive9, .layout = &pg_resnet_layout};
+static const pg_model_hooks hooks17 = {.forward = forward, .derive = derive17, .layout = &pg_resnet_layout};
+static const pg_model_hooks hooks33 = {.forward = forward, .derive = derive33, .layout = &pg_resnet_layout};
 
 /* The three differ in defaults only, so any of them traces all. */
 static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)

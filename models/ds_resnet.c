@@ -71,7 +71,7 @@ static pg_value crop(pg_builder *b, const void *config, pg_value pixels, const p
 
 static bool derive(int depth, const pg_shapes *s, pg_buf *pairs)
 {
-    return pg_resnet_shapes(depth, s) && pg_smoothing_derive(s, pairs) && pg_resnet_derive(s, pairs);
+    return pg_resnet_shapes(depth, s) && pg_smoothing_derive(s, "conv1.weight", pairs) && pg_resnet_derive(s, pairs);
 }
 
 /* The depth is in the config, so either of the two traces both. */
@@ -83,7 +83,8 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
 
 #define DS_RESNET(n)                                                                                                        \
     static bool derive##n(const pg_shapes *s, pg_buf *pairs) { return derive(n, s, pairs); }                                \
-    static const pg_model_hooks hooks##n = {.forward = forward, .train = train, .crop = crop, .derive = derive##n};         \
+    static const pg_model_hooks hooks##n = {                                                                                \
+        .forward = forward, .train = train, .crop = crop, .derive = derive##n, .layout = &pg_resnet_layout};                \
     const pg_model pg_model_ds_resnet##n = {                                                                                \
         .module = {.name = "ds-resnet" #n,                                                                                  \
                    .summary = "ResNet-" #n " on bands or blocks that wrap round the image",                                 \

@@ -9,11 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CANDIDATES_MAX = 64, SHOWN_MAX = 12, PREFIX_MAX = 200 };
+enum { CANDIDATES_MAX = 64, LAYOUTS_MAX = 16, SHOWN_MAX = 12, PREFIX_MAX = 200 };
 
-/* A place in the file where a network may be: a dictionary and what stands before all its names. */
+/* A place in the file where a network may be: a dictionary, the layout whose marks it has, and what stands before all its
+ * names.
+ */
 typedef struct candidate {
     const pg_state_dict *dict;
+    const pg_file_layout *layout;
     char prefix[PREFIX_MAX];
 } candidate;
 
@@ -42,14 +45,14 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* The tensor of one of our names: itself, or as the public De-randomized Smoothing layout calls it. */
+/* The tensor of one of our names: itself, or an alias. */
 static const pg_state_tensor *lookup(const candidate *c, const char *name)
 {
-    static const char *const aliases[][2] = {{"downsample", "shortcut"}, {"fc.", "linear."}};
+    const char *const(*aliases)[2] = c->layout->aliases;
     char full[PREFIX_MAX + 128];
     snprintf(full, sizeof full, "%s%s", c->prefix, name);
     const pg_state_tensor *t = pg_state_find(c->dict, full);
-    for (size_t i = 0; !t && i < sizeof aliases / sizeof *aliases; i++) {
+    for (size_t i = 0; !t && aliases[i][0]; i++) {
         const char *at = strstr(name, aliases[i][0]);
         if (!at)
             continue;
@@ -75,23 +78,38 @@ static bool is_prefix(const char *asked, const char *prefix)
     return !asked || strcmp(asked, prefix) == 0 || (n && strncmp(asked, prefix, n) == 0 && strcmp(prefix + n, ".") == 0);
 }
 
-/* Every network of the file starts with conv1 and layer1: what stands before both is the prefix. `asked`: that one only, or
- * NULL. */
-static size_t find_candidates(const pg_state_file *file, const char *key, const char *asked, candidate out[CANDIDATES_MAX])
+/* The layouts that are looked for, each once: that of the model asked for, or all. */
+static size_t find_layouts(const char *model, const pg_file_layout *out[LAYOUTS_MAX])
 {
-    static const char first[] = "conv1.weight";
-    const pg_state_dict *d;
     size_t n = 0;
+    for (const pg_model *const *m = pg_models; *m && n < LAYOUTS_MAX; m++) {
+        const pg_file_layout *layout = (*m)->hooks->layout;
+        bool known = !layout || (model && strcmp(model, (*m)->module.name) != 0);
+        for (size_t i = 0; !known && i < n; i++)
+            known = out[i] == layout;
+        if (!known)
+            out[n++] = layout;
+    }
+    return n;
+}
+
+/* Where the marks of a layout stand behind one prefix; `asked`: that one only, or NULL. */
+static size_t find_candidates(const pg_import_job *job, const pg_state_file *file, const char *key, const char *asked,
+                              candidate out[CANDIDATES_MAX])
+{
+    const pg_file_layout *layouts[LAYOUTS_MAX];
+    const pg_state_dict *d;
+    size_t n = 0, n_layouts = find_layouts(job->model, layouts);
     for (size_t i = 0; (d = pg_state_at(file, i)); i++)
-        for (size_t k = 0; k < d->n && n < CANDIDATES_MAX && (!key || strcmp(key, d->path) == 0); k++) {
-            const char *name = d->tensors[k].name;
+        for (size_t k = 0; k < d->n * n_layouts && n < CANDIDATES_MAX && (!key || strcmp(key, d->path) == 0); k++) {
             candidate *c = &out[n];
+            *c = (candidate){.dict = d, .layout = layouts[k % n_layouts]};
+            const char *name = d->tensors[k / n_layouts].name, *first = c->layout->marks[0];
             size_t prefix = ends_with(name, first) ? strlen(name) - strlen(first) : PREFIX_MAX;
             if (prefix >= PREFIX_MAX || (prefix && name[prefix - 1] != '.'))
                 continue;
-            c->dict = d;
             snprintf(c->prefix, sizeof c->prefix, "%.*s", (int)prefix, name);
-            n += is_prefix(asked, c->prefix) && lookup(c, "layer1.0.conv1.weight") != NULL;
+            n += is_prefix(asked, c->prefix) && lookup(c, c->layout->marks[1]) != NULL;
         }
     return n;
 }
@@ -105,7 +123,7 @@ static const pg_model *recognise(const candidate *c)
     const pg_model *found = NULL;
     pg_buf pairs = PG_BUF_EMPTY;
     for (const pg_model *const *m = pg_models; *m && !found; m++)
-        if ((*m)->hooks->derive && (*m)->hooks->derive(&shapes, &pairs))
+        if ((*m)->hooks->layout == c->layout && (*m)->hooks->derive && (*m)->hooks->derive(&shapes, &pairs))
             found = *m;
     pg_buf_release(&pairs);
     if (!found)
@@ -176,12 +194,12 @@ static int normalize(const pg_import_job *job, const candidate *c, match *m)
     m->model = job->model ? pg_model_find(job->model) : recognise(c);
     if (!m->model)
         return PG_EINPUT;
-    if (!m->model->hooks->forward)
-        return pg_fail(PG_EINPUT, "model %s has no weights", m->model->module.name);
     int code = configure(job, m);
-    int64_t classes = pg_shape_size(&shapes, "fc.weight", 0);
+    char head[128];
+    snprintf(head, sizeof head, "%s.weight", c->layout->head);
+    int64_t classes = pg_shape_size(&shapes, head, 0);
     if (code == PG_OK && (classes < 2 || classes > 100000))
-        code = pg_fail(PG_EINPUT, "its classifier, fc.weight or linear.weight, is not there or has no 2 to 100000 classes");
+        code = pg_fail(PG_EINPUT, "its classifier, %s, is not there or has no 2 to 100000 classes", head);
     if (code == PG_OK)
         code = pg_model_trace(m->model, m->config, job->input_height, job->input_width, (int)classes, &m->parameters,
                               &m->geometry);
@@ -223,7 +241,7 @@ static int none_found(const pg_import_job *job, const pg_state_file *file)
 {
     static const char script[] = "a network of another architecture comes as TorchScript, see `patchgauge help model`";
     candidate all[CANDIDATES_MAX];
-    size_t n = find_candidates(file, NULL, NULL, all);
+    size_t n = find_candidates(job, file, NULL, NULL, all);
     const char *object = pg_state_object(file);
     const pg_state_beside *b = pg_state_beside_at(file, 0);
     for (size_t i = 0; b && !(b->object && b->tensors); b = pg_state_beside_at(file, ++i))
@@ -242,10 +260,15 @@ static int none_found(const pg_import_job *job, const pg_state_file *file)
         pg_buf_release(&names);
         return PG_EINPUT;
     }
-    return pg_fail(
-        PG_EINPUT,
-        "no network is in it: tensors conv1.weight and layer1.0.conv1.weight, behind any prefix, are looked for%s%s%s; %s",
-        b ? ", and what lies in an object of " : "", b ? b->what : "", b ? " is not read" : "", script);
+    const pg_file_layout *layouts[LAYOUTS_MAX];
+    size_t n_layouts = find_layouts(job->model, layouts);
+    pg_buf marks = PG_BUF_EMPTY;
+    for (size_t i = 0; i < n_layouts; i++)
+        pg_buf_printf(&marks, "%s%s with %s", i ? ", or " : "", layouts[i]->marks[0], layouts[i]->marks[1]);
+    pg_fail(PG_EINPUT, "no network is in it: tensors %s, behind any prefix, are looked for%s%s%s; %s", marks.data,
+            b ? ", and what lies in an object of " : "", b ? b->what : "", b ? " is not read" : "", script);
+    pg_buf_release(&marks);
+    return PG_EINPUT;
 }
 
 /* A tensor of a candidate that only a function or class of others can make; NULL where there is none. */
@@ -268,7 +291,7 @@ static int fail_made_elsewhere(const pg_state_tensor *t)
 static int choose(const pg_import_job *job, const pg_state_file *file, match *best)
 {
     candidate candidates[CANDIDATES_MAX], tied[CANDIDATES_MAX];
-    size_t n = find_candidates(file, job->key, job->prefix, candidates), n_tied = 0;
+    size_t n = find_candidates(job, file, job->key, job->prefix, candidates), n_tied = 0;
     int code = n ? PG_EINPUT : none_found(job, file);
     for (size_t i = 0; i < n && code != PG_ENOMEM; i++) {
         match other;
@@ -362,7 +385,7 @@ static size_t report_rest(const pg_import_job *job, const pg_state_file *file, c
                           pg_buf *out)
 {
     candidate all[CANDIDATES_MAX];
-    size_t n = 0, n_all = find_candidates(file, NULL, NULL, all);
+    size_t n = 0, n_all = find_candidates(job, file, NULL, NULL, all);
     *counted = *others = 0;
     for (size_t i = 0; i < m->at.dict->n; i++) {
         const pg_state_tensor *t = &m->at.dict->tensors[i];
@@ -532,8 +555,12 @@ int pg_import(const pg_import_job *job, pg_buf *out)
     match best = {0};
     char *class_names = NULL;
     const pg_model *asked = job->model ? pg_model_find(job->model) : NULL;
+    if (job->model && !asked)
+        return PG_EINPUT;
     if (asked && asked->hooks->opaque)
         return pg_script_import(job, out);
+    if (asked && !asked->hooks->layout)
+        return pg_fail(PG_EINPUT, "model %s has no weights that files of other programs hold", asked->module.name);
     int code = pg_state_open(job->from, &file);
     if (code != PG_OK)
         return code;

@@ -37,9 +37,23 @@ static pg_parameter *parameter(pg_builder *b, const char *layer, const char *suf
     return &b->parameters->items[at];
 }
 
-static pg_axis convolve_axis(pg_builder *b, pg_axis a, int kernel, int stride, int padding)
+/* Zeros before the first position and behind the last one. */
+typedef struct margin {
+    int before, after;
+} margin;
+
+static margin margin_of(pg_conv c, int positions)
 {
-    int span = a.positions + 2 * padding - kernel;
+    if (c.padding != PG_PADDING_SAME)
+        return (margin){c.padding, c.padding};
+    int covered = ((positions + c.stride - 1) / c.stride - 1) * c.stride + c.kernel,
+        zeros = covered > positions ? covered - positions : 0;
+    return (margin){zeros / 2, zeros - zeros / 2};
+}
+
+static pg_axis convolve_axis(pg_builder *b, pg_axis a, int kernel, int stride, margin m)
+{
+    int span = a.positions + m.before + m.after - kernel;
     if (span < 0) {
         if (!b->error)
             b->error = pg_fail(PG_EINPUT, "the input is too small for this architecture: a kernel of %d meets %d positions",
@@ -47,7 +61,7 @@ static pg_axis convolve_axis(pg_builder *b, pg_axis a, int kernel, int stride, i
         span = 0;
     }
     a.field += (kernel - 1) * a.stride;
-    a.padding += padding * a.stride;
+    a.padding += m.before * a.stride;
     a.stride *= stride;
     a.positions = span / stride + 1;
     return a;
@@ -74,35 +88,65 @@ static void norm_parameters(pg_builder *b, const char *bn, int64_t channels, pg_
     norm[3] = parameter(b, bn, "running_var", PG_PARAMETER_VAR, 1, &channels);
 }
 
-pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv c)
+/* The convolution itself: only the middle row of a kernel that meets one row between zeros, and so for columns; zeros that
+ * differ on two sides are laid round the map before. */
+static pg_tensor *convolve(pg_builder *b, pg_value x, pg_tensor *w, pg_tensor *bias, pg_conv c, int groups, margin rows,
+                           margin columns)
+{
+    const pg_torch *t = b->scope->torch;
+    int stride = c.stride;
+    if (c.kernel == 3 && rows.before == 1 && x.rows.positions == 1) {
+        w = t->slice(b->scope, w, 2, 1, 2, 1);
+        rows = (margin){0, 0};
+    }
+    if (c.kernel == 3 && columns.before == 1 && x.columns.positions == 1) {
+        w = t->slice(b->scope, w, 3, 1, 2, 1);
+        columns = (margin){0, 0};
+    }
+    if (rows.before != rows.after || columns.before != columns.after) {
+        x.tensor = t->pad(b->scope, x.tensor, 4, (const int64_t[]){columns.before, columns.after, rows.before, rows.after}, 0);
+        rows = columns = (margin){0, 0};
+    }
+    /* Strided 1 x 1 kernels meet every stride-th pixel. libtorch 1.13 writes past its memory in the gradient of their weights.
+     */
+    bool thinned = b->pass == PG_PASS_TRAIN && c.kernel == 1 && stride > 1 && c.padding == 0;
+    for (int axis = 2; thinned && axis < 4; axis++)
+        x.tensor = t->slice(b->scope, x.tensor, axis, 0, t->size(x.tensor, axis), stride);
+    if (thinned)
+        stride = 1;
+    return t->conv2d(b->scope, x.tensor, w, bias, stride, stride, rows.before, columns.before, groups);
+}
+
+static pg_value grouped_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv c, int groups)
 {
     pg_parameter *weight =
-        parameter(b, conv, "weight", PG_PARAMETER_WEIGHT, 4, (const int64_t[]){c.out, x.channels, c.kernel, c.kernel});
+        parameter(b, conv, "weight", PG_PARAMETER_WEIGHT, 4, (const int64_t[]){c.out, x.channels / groups, c.kernel, c.kernel});
     pg_parameter *norm[4] = {0};
+    margin rows = margin_of(c, x.rows.positions), columns = margin_of(c, x.columns.positions);
     if (bn)
         norm_parameters(b, bn, c.out, norm);
-    bool middle_row = c.kernel == 3 && c.padding == 1 && x.rows.positions == 1;
     if (b->pass != PG_PASS_TRACE) {
-        const pg_torch *t = b->scope->torch;
         bool folded = b->pass == PG_PASS_EVAL && weight->folded;
-        pg_tensor *w = folded ? weight->folded : weight->tensor;
-        if (middle_row)
-            w = t->slice(b->scope, w, 2, 1, 2, 1);
-        /* Strided 1 x 1 kernels meet every stride-th pixel. libtorch 1.13 writes past its memory in the gradient of their
-         * weights. */
-        bool thinned = b->pass == PG_PASS_TRAIN && c.kernel == 1 && c.stride > 1 && c.padding == 0;
-        for (int axis = 2; thinned && axis < 4; axis++)
-            x.tensor = t->slice(b->scope, x.tensor, axis, 0, t->size(x.tensor, axis), c.stride);
-        int stride = thinned ? 1 : c.stride;
-        x.tensor = t->conv2d(b->scope, x.tensor, w, folded ? weight->folded_bias : NULL, stride, stride,
-                             middle_row ? 0 : c.padding, c.padding, 1);
+        x.tensor = convolve(b, x, folded ? weight->folded : weight->tensor, folded ? weight->folded_bias : NULL, c, groups,
+                            rows, columns);
         if (bn && !folded)
             x.tensor = batch_norm(b, x.tensor, norm);
     }
     x.channels = c.out;
-    x.rows = convolve_axis(b, x.rows, c.kernel, c.stride, c.padding);
-    x.columns = convolve_axis(b, x.columns, c.kernel, c.stride, c.padding);
+    x.rows = convolve_axis(b, x.rows, c.kernel, c.stride, rows);
+    x.columns = convolve_axis(b, x.columns, c.kernel, c.stride, columns);
     return x;
+}
+
+pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape)
+{
+    return grouped_conv_bn(b, conv, bn, x, shape, 1);
+}
+
+pg_value pg_layer_depthwise_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape)
+{
+    assert(shape.out == x.channels);
+    return grouped_conv_bn(b, conv, bn, x, shape, x.channels);
 }
 
 pg_value pg_layer_relu(pg_builder *b, pg_value x)
@@ -112,12 +156,20 @@ pg_value pg_layer_relu(pg_builder *b, pg_value x)
     return x;
 }
 
+pg_value pg_layer_relu6(pg_builder *b, pg_value x)
+{
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = b->scope->torch->relu6(b->scope, x.tensor);
+    return x;
+}
+
 pg_value pg_layer_max_pool(pg_builder *b, pg_value x, int kernel, int stride, int padding)
 {
     if (b->pass != PG_PASS_TRACE)
         x.tensor = b->scope->torch->max_pool2d(b->scope, x.tensor, kernel, stride, padding);
-    x.rows = convolve_axis(b, x.rows, kernel, stride, padding);
-    x.columns = convolve_axis(b, x.columns, kernel, stride, padding);
+    margin zeros = {padding, padding};
+    x.rows = convolve_axis(b, x.rows, kernel, stride, zeros);
+    x.columns = convolve_axis(b, x.columns, kernel, stride, zeros);
     return x;
 }
 
@@ -171,6 +223,24 @@ static pg_tensor *crop(pg_builder *b, pg_value x, pg_axis rows, pg_axis columns)
     if (x.columns.positions > columns.positions)
         x.tensor = t->slice(b->scope, x.tensor, 3, 0, columns.positions, 1);
     return x.tensor;
+}
+
+static pg_axis trim_axis(pg_axis a, int n)
+{
+    a.positions -= 2 * n;
+    a.padding -= n * a.stride;
+    return a;
+}
+
+pg_value pg_layer_trim(pg_builder *b, pg_value x, int n)
+{
+    const pg_torch *t = b->pass == PG_PASS_TRACE ? NULL : b->scope->torch;
+    x.rows = trim_axis(x.rows, n);
+    x.columns = trim_axis(x.columns, n);
+    if (t)
+        x.tensor =
+            t->slice(b->scope, t->slice(b->scope, x.tensor, 2, n, n + x.rows.positions, 1), 3, n, n + x.columns.positions, 1);
+    return x;
 }
 
 pg_value pg_layer_add(pg_builder *b, pg_value x, pg_value y)
@@ -229,8 +299,8 @@ static pg_value thin(pg_builder *b, pg_value x, int stride, int channels)
         x.tensor = t->pad(b->scope, x.tensor, 6, (const int64_t[]){0, 0, 0, 0, more / 2, more - more / 2}, 0);
     }
     x.channels = channels;
-    x.rows = convolve_axis(b, x.rows, 1, stride, 0);
-    x.columns = convolve_axis(b, x.columns, 1, stride, 0);
+    x.rows = convolve_axis(b, x.rows, 1, stride, (margin){0, 0});
+    x.columns = convolve_axis(b, x.columns, 1, stride, (margin){0, 0});
     return x;
 }
 

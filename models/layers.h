@@ -8,10 +8,13 @@
 
 #include "models/network.h"
 
+/* A padding as TensorFlow's SAME: ceil(n / stride) positions of n, the smaller half of the zeros before them. */
+enum { PG_PADDING_SAME = -1 };
+
 typedef struct pg_conv {
     int out;             /* channels */
     int kernel;          /* square */
-    int stride, padding; /* zero padding */
+    int stride, padding; /* zeros on each side, or PG_PADDING_SAME */
 } pg_conv;
 
 /* The input of an architecture: geometry of single pixels. */
@@ -32,10 +35,16 @@ pg_value pg_layer_normalise(pg_builder *b, pg_value pixels, const pg_normalisati
 pg_value pg_layer_channels_last(pg_builder *b, pg_value x);
 
 /* Convolution without bias, then batch norm (none where `bn` is NULL); `conv` and `bn` are the names. Where the map is one row
- * high, only the middle row of a 3 x 3 kernel with padding 1 can meet anything but zeros, and only that row is used (exact). */
+ * high, only the middle row of a 3 x 3 kernel with padding 1 can meet anything but zeros, and only that row is used (exact);
+ * the same for columns. */
 pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape);
+/* The same with a kernel for each channel; shape.out is the channels of x. */
+pg_value pg_layer_depthwise_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape);
 pg_value pg_layer_relu(pg_builder *b, pg_value x);
+pg_value pg_layer_relu6(pg_builder *b, pg_value x); /* min(max(x, 0), 6) */
 pg_value pg_layer_max_pool(pg_builder *b, pg_value x, int kernel, int stride, int padding);
+/* Without the first n and the last n positions on both axes. */
+pg_value pg_layer_trim(pg_builder *b, pg_value x, int n);
 /* x + y; the larger map is cropped at the bottom and the right. */
 pg_value pg_layer_add(pg_builder *b, pg_value x, pg_value y);
 /* The shortcut of a block that changes stride or channels: a 1 x 1 convolution with its batch norm, or, without weights, every

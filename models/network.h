@@ -72,6 +72,13 @@ typedef struct pg_shapes {
                  int64_t shape[PG_SHAPE_DIMS]); /* its rank; -1 where there is no such tensor */
 } pg_shapes;
 
+/* How the public files of an architecture name its tensors, for `model import`. */
+typedef struct pg_file_layout {
+    const char *marks[2];      /* a dictionary that has both behind one prefix may be such a network */
+    const char *head;          /* the classifier: HEAD.weight [classes][channels], HEAD.bias */
+    const char *aliases[4][2]; /* a part of a name, and what files may have in its place; up to NULL */
+} pg_file_layout;
+
 typedef struct pg_model_hooks {
     bool opaque; /* somebody else's program: it is not trained, and its crops are the whole image */
     /* Models over libtorch. pixels [n][3][h][w] in [0, 1] -> local logits [n][classes][H][W]. */
@@ -86,6 +93,7 @@ typedef struct pg_model_hooks {
     /* optional, for `model import`: whether these are weights of this architecture, and the options that their shapes tell,
      * appended as "key=value\n" lines */
     bool (*derive)(const pg_shapes *shapes, pg_buf *pairs);
+    const pg_file_layout *layout; /* of those files; NULL: none are read */
     /* Models without libtorch have only this: logits[count][H][W][N] of images first .. first+count-1 of their data set. */
     int (*compute)(const void *config, const pg_geometry *geometry, const uint8_t *pixels, int64_t first, int count,
                    float *logits);

@@ -11,6 +11,9 @@
 PG_MODEL(resnet18)
 PG_MODEL(resnet50)
 
+const pg_file_layout pg_resnet_layout = {.marks = {"conv1.weight", "layer1.0.conv1.weight"},
+                                         .head = "fc",
+                                         .aliases = {{"downsample", "shortcut"}, {"fc.", "linear."}}};
 const char *const pg_stems[] = {"small", "imagenet", NULL};
 
 static pg_value stem(pg_builder *b, const pg_resnet *net, pg_value x)
@@ -92,25 +95,25 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
     return pg_model_traced_geometry(&pg_model_resnet18, config, height, width, classes, out);
 }
 
-#define RESNET(n, its_version)                                                               \
-    static int normalize##n(void *config)                                                    \
-    {                                                                                        \
-        ((pg_resnet *)config)->depth = n;                                                    \
-        return PG_OK;                                                                        \
-    }                                                                                        \
-    static bool derive##n(const pg_shapes *s, pg_buf *pairs) { return derive(n, s, pairs); } \
-    static const pg_model_hooks hooks##n = {.forward = forward, .derive = derive##n};        \
-    const pg_model pg_model_resnet##n = {                                                    \
-        .module = {.name = "resnet" #n,                                                      \
-                   .summary = "ResNet-" #n ", every position sees the whole image",          \
-                   .source = "He et al. 2016, Deep Residual Learning",                       \
-                   .version = its_version,                                                   \
-                   .options = options##n,                                                    \
-                   .config_size = sizeof(pg_resnet),                                         \
-                   .normalize = normalize##n},                                               \
-        .needs_torch = true,                                                                 \
-        .geometry = geometry,                                                                \
-        .hooks = &hooks##n,                                                                  \
+#define RESNET(n, its_version)                                                                                     \
+    static int normalize##n(void *config)                                                                          \
+    {                                                                                                              \
+        ((pg_resnet *)config)->depth = n;                                                                          \
+        return PG_OK;                                                                                              \
+    }                                                                                                              \
+    static bool derive##n(const pg_shapes *s, pg_buf *pairs) { return derive(n, s, pairs); }                       \
+    static const pg_model_hooks hooks##n = {.forward = forward, .derive = derive##n, .layout = &pg_resnet_layout}; \
+    const pg_model pg_model_resnet##n = {                                                                          \
+        .module = {.name = "resnet" #n,                                                                            \
+                   .summary = "ResNet-" #n ", every position sees the whole image",                                \
+                   .source = "He et al. 2016, Deep Residual Learning",                                             \
+                   .version = its_version,                                                                         \
+                   .options = options##n,                                                                          \
+                   .config_size = sizeof(pg_resnet),                                                               \
+                   .normalize = normalize##n},                                                                     \
+        .needs_torch = true,                                                                                       \
+        .geometry = geometry,                                                                                      \
+        .hooks = &hooks##n,                                                                                        \
     }
 RESNET(18, 2);
 RESNET(50, 1);

@@ -33,6 +33,7 @@ pg_value pg_resnet_blocks(pg_builder *b, const pg_resnet *net, pg_value x);
 /* With the global mean and the classifier "fc": logits of the whole image. */
 pg_value pg_resnet_trunk(pg_builder *b, const pg_resnet *net, pg_value x);
 
+extern const pg_file_layout pg_resnet_layout; /* torchvision's, and the names usual at 32 px */
 /* For `derive`: whether these are the weights of a ResNet of this depth; and the options width and stem from the shape of the
  * first layer, of any number of channels (false where it is neither stem). */
 bool pg_resnet_shapes(int depth, const pg_shapes *shapes);

@@ -3,7 +3,7 @@
  * new channels, half of them before the old ones. Another usual shortcut is a 1 x 1 convolution with its batch norm.
  *
  * Mean and classifier are exchanged and every position counts as one that sees everything, as in resnet.c. */
-#include "models/layers.h"
+#include "models/resnet.h"
 
 #include <stdio.h>
 
@@ -81,7 +81,7 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
     return pg_model_traced_geometry(&pg_model_resnet_cifar, config, height, width, classes, out);
 }
 
-static const pg_model_hooks hooks = {.forward = forward, .derive = derive};
+static const pg_model_hooks hooks = {.forward = forward, .derive = derive, .layout = &pg_resnet_layout};
 
 const pg_model pg_model_resnet_cifar = {
     .module = {.name = "resnet-cifar",

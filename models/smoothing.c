@@ -4,7 +4,8 @@
  * Two encodings. "ablation" is the publication's: six channels [x, 1 - x] inside the cell, zero elsewhere, the image's full
  * size. "band" feeds only the cell, with its place on each axis as sine and cosine channels: an eighth of the work for bands at
  * 32 px. A band of columns is turned, so that its short side is the height: three quarters of a ResNet-18 then run on maps of
- * one row, where only the middle row of each kernel matters. */
+ * one row, where only the middle row of each kernel matters. A trunk whose weights come from whole images keeps them upright.
+ */
 #include "models/smoothing.h"
 
 #include <assert.h>
@@ -39,8 +40,9 @@ typedef struct choice {
 static int64_t cells_of(const line *l) { return l->spans ? 1 : (l->px + l->stride - 1) / l->stride; }
 
 /* The lines of an image; which cells of them is still to be said. */
-static choice choice_of(const pg_smoothing *c, int height, int width)
+static choice choice_of(const pg_smoothed *s, int height, int width)
 {
+    const pg_smoothing *c = s->cells;
     line rows = {.spans = c->shape == PG_CELLS_COLUMN,
                  .px = height,
                  .side = (int)c->band,
@@ -50,8 +52,11 @@ static choice choice_of(const pg_smoothing *c, int height, int width)
     line columns = {
         .spans = c->shape == PG_CELLS_ROW, .px = width, .side = (int)c->band, .stride = (int)c->stride, .seen = width, .m = 1};
     bool ablation = c->encoding == PG_ENCODING_ABLATION;
-    return (choice){
-        .ablation = ablation, .turned = !ablation && c->shape == PG_CELLS_COLUMN, .lists = 1, .rows = rows, .columns = columns};
+    return (choice){.ablation = ablation,
+                    .turned = !ablation && !s->upright && c->shape == PG_CELLS_COLUMN,
+                    .lists = 1,
+                    .rows = rows,
+                    .columns = columns};
 }
 
 /* Pixels of an encoded cell along an axis. */
@@ -251,7 +256,7 @@ static int64_t *lists_of(pg_builder *b, choice *a, line *l, int64_t m)
 
 pg_value pg_smoothing_forward(pg_builder *b, const pg_smoothed *s, pg_value pixels)
 {
-    choice a = choice_of(s->cells, pixels.rows.positions, pixels.columns.positions);
+    choice a = choice_of(s, pixels.rows.positions, pixels.columns.positions);
     int64_t *row = lists_of(b, &a, &a.rows, cells_of(&a.rows)), *column = lists_of(b, &a, &a.columns, cells_of(&a.columns));
     for (int64_t j = 0; row && j < a.rows.m; j++)
         row[j] = j;
@@ -271,7 +276,7 @@ pg_value pg_smoothing_forward(pg_builder *b, const pg_smoothed *s, pg_value pixe
 pg_value pg_smoothing_crop(pg_builder *b, const pg_smoothed *s, pg_value pixels, const pg_geometry *g, const pg_crop *crops,
                            int n)
 {
-    choice a = choice_of(s->cells, g->input_height, g->input_width);
+    choice a = choice_of(s, g->input_height, g->input_width);
     a.lists = n;
     a.rows.seen = crops->pixels.height;
     a.columns.seen = crops->pixels.width;
@@ -301,7 +306,7 @@ static void space_evenly(pg_builder *b, const line *l, int64_t *cell)
 
 pg_value pg_smoothing_train(pg_builder *b, const pg_smoothed *s, pg_value pixels)
 {
-    choice a = choice_of(s->cells, pixels.rows.positions, pixels.columns.positions);
+    choice a = choice_of(s, pixels.rows.positions, pixels.columns.positions);
     a.lists = b->scope->torch->size(pixels.tensor, 0);
     int64_t all_rows = cells_of(&a.rows), all_columns = cells_of(&a.columns), tall = a.columns.spans ? b->positions : 1;
     for (; s->cells->shape == PG_CELLS_BLOCK && (tall + 1) * (tall + 1) <= b->positions; tall++)
@@ -323,9 +328,9 @@ pg_value pg_smoothing_train(pg_builder *b, const pg_smoothed *s, pg_value pixels
     return out;
 }
 
-bool pg_smoothing_derive(const pg_shapes *shapes, pg_buf *pairs)
+bool pg_smoothing_derive(const pg_shapes *shapes, const char *first, pg_buf *pairs)
 {
-    int64_t channels = pg_shape_size(shapes, "conv1.weight", 1); /* as in encode */
+    int64_t channels = pg_shape_size(shapes, first, 1); /* as in encode */
     if (channels < 5 || channels > 7)
         return false;
     pg_buf_printf(pairs, "encoding=%s\n%s", pg_smoothing_encodings[channels == 6 ? PG_ENCODING_ABLATION : PG_ENCODING_BAND],

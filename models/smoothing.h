@@ -33,14 +33,16 @@ extern const char *const pg_smoothing_encodings[], *const pg_smoothing_shapes[];
 typedef struct pg_smoothed {
     const pg_smoothing *cells;
     pg_normalisation pixels;                                          /* before the encoding */
+    bool upright;                                                     /* bands of columns are not turned */
     pg_value (*trunk)(pg_builder *b, const void *config, pg_value x); /* cells as images -> logits, one position */
     const void *config;                                               /* of the trunk */
 } pg_smoothed;
 
 /* PG_EINPUT where cells do not fit into the image. */
 int pg_smoothing_check(const pg_smoothing *cells, int height, int width) PG_MUST_USE;
-/* For `derive`: the options that the first layer tells, encoding, and shape where it does; false where it takes no cells. */
-bool pg_smoothing_derive(const pg_shapes *shapes, pg_buf *pairs);
+/* For `derive`: the options that the first layer tells, encoding, and shape where it does; false where it takes no cells.
+ * `first`: the weight of that layer. */
+bool pg_smoothing_derive(const pg_shapes *shapes, const char *first, pg_buf *pairs);
 
 /* The hooks of pg_model_hooks. A forward pass runs in parts of bounded size, so that memory does not grow with cells and batch.
  * Training looks at evenly spaced cells of each image, from a random one on; of blocks, at a grid of them. */

@@ -289,6 +289,7 @@ pg_tensor *sign(pg_scope *s, pg_tensor *x) { BUILD(at::sign(in(x))); }
 pg_tensor *round(pg_scope *s, pg_tensor *x) { BUILD(at::round(in(x))); }
 pg_tensor *clamp(pg_scope *s, pg_tensor *x, double lo, double hi) { BUILD(at::clamp(in(x), lo, hi)); }
 pg_tensor *relu(pg_scope *s, pg_tensor *x) { BUILD(at::relu(in(x))); }
+pg_tensor *relu6(pg_scope *s, pg_tensor *x) { BUILD(at::hardtanh(in(x), 0, 6)); }
 pg_tensor *tanh(pg_scope *s, pg_tensor *x) { BUILD(at::tanh(in(x))); }
 pg_tensor *sigmoid(pg_scope *s, pg_tensor *x) { BUILD(at::sigmoid(in(x))); }
 pg_tensor *softmax(pg_scope *s, pg_tensor *x, int dim) { BUILD(at::softmax(in(x), dim)); }
@@ -575,6 +576,7 @@ const pg_torch table = {
     .round = round,
     .clamp = clamp,
     .relu = relu,
+    .relu6 = relu6,
     .tanh = tanh,
     .sigmoid = sigmoid,
     .softmax = softmax,

@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-enum { PG_TORCH_VERSION = 3 }; /* raised whenever the table changes */
+enum { PG_TORCH_VERSION = 4 }; /* raised whenever the table changes */
 
 typedef enum pg_tensor_type { PG_T_F32, PG_T_F64, PG_T_F16, PG_T_BF16, PG_T_I64, PG_T_I32, PG_T_U8, PG_T_BOOL } pg_tensor_type;
 
@@ -102,6 +102,7 @@ struct pg_torch {
     pg_tensor *(*round)(pg_scope *s, pg_tensor *x); /* half to even */
     pg_tensor *(*clamp)(pg_scope *s, pg_tensor *x, double lo, double hi);
     pg_tensor *(*relu)(pg_scope *s, pg_tensor *x);
+    pg_tensor *(*relu6)(pg_scope *s, pg_tensor *x); /* min(max(x, 0), 6) */
     pg_tensor *(*tanh)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*sigmoid)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*softmax)(pg_scope *s, pg_tensor *x, int dim);

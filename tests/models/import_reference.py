@@ -8,6 +8,7 @@ The networks are written after the papers and the published layouts (names of pa
 """
 import collections
 import json
+import math
 import os
 import struct
 import sys
@@ -151,6 +152,63 @@ class BagNet(nn.Module):
         return self.fc(x.permute(0, 2, 3, 1))
 
 
+class Padded(nn.Conv2d):
+    """TensorFlow's SAME: ceil(n / stride) positions, the smaller half of the zeros before them."""
+
+    def forward(self, x):
+        k, s, zeros = self.kernel_size[0], self.stride[0], []
+        for n in (x.size(3), x.size(2)):
+            most = max((-(-n // s) - 1) * s + k - n, 0)
+            zeros += [most // 2, most - most // 2]
+        return super().forward(nn.functional.pad(x, zeros))
+
+
+class Inverted(nn.Module):
+    """A block of MobileNetV2. Without padding its shortcut loses the edge."""
+
+    def __init__(self, inside, out, stride, expand, kernel, conv):
+        super().__init__()
+        wide = inside * expand
+        layers = [] if expand == 1 else [nn.Sequential(nn.Conv2d(inside, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6())]
+        middle = conv(wide, wide, 3, stride) if kernel == 3 else nn.Conv2d(wide, wide, 1, groups=wide, bias=False)
+        layers += [nn.Sequential(middle, nn.BatchNorm2d(wide), nn.ReLU6()), nn.Conv2d(wide, out, 1, bias=False), nn.BatchNorm2d(out)]
+        self.conv, self.shortcut = nn.Sequential(*layers), stride == 1 and inside == out
+
+    def forward(self, x):
+        y = self.conv(x)
+        edge = (x.size(2) - y.size(2)) // 2
+        return y + x[:, :, edge : x.size(2) - edge, edge : x.size(3) - edge] if self.shortcut else y
+
+
+class MobileNetV2(nn.Module):
+    def __init__(self, width, padding, channels=3, cut=18, classes=CLASSES):
+        super().__init__()
+
+        def of(n):
+            wanted = n * width
+            rounded = max(8, int(wanted + 4) // 8 * 8)
+            return rounded if rounded >= 0.9 * wanted else rounded + 8
+
+        def conv(inside, out, kernel, stride):
+            groups = inside if inside == out else 1
+            kind = Padded if padding == "same" else nn.Conv2d
+            return kind(inside, out, kernel, stride, 1 if padding == "torch" else 0, groups=groups, bias=False)
+
+        inside = of(32)
+        blocks = [nn.Sequential(conv(channels, inside, 3, 2), nn.BatchNorm2d(inside), nn.ReLU6())]
+        for expand, out, n, stride in ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
+            for k in range(n):
+                kept = len(blocks) <= cut
+                blocks.append(Inverted(inside, of(out), stride if k == 0 and kept else 1, expand, 3 if kept else 1, conv))
+                inside = of(out)
+        last = int(1280 * max(1, width))
+        blocks.append(nn.Sequential(nn.Conv2d(inside, last, 1, bias=False), nn.BatchNorm2d(last), nn.ReLU6()))
+        self.features, self.classifier = nn.Sequential(*blocks), nn.Sequential(nn.Dropout(0.2), nn.Linear(last, classes))
+
+    def local(self, x):
+        return self.classifier(self.features(x).permute(0, 2, 3, 1))
+
+
 def lived(net):
     """Weights that no default has: statistics, scales and shifts as after training."""
     for module in net.modules():
@@ -181,6 +239,18 @@ def cells(net, x, shape, band, stride=1):
             logits.append(net.local(torch.cat((x * inside, (1 - x) * inside), 1)).mean((1, 2)))
         across = len(logits) if top == 0 else across
     return torch.stack(logits, 1).view(x.size(0), -1, across, CLASSES)
+
+
+def bands(net, x, band, stride):
+    """[n][1][columns][classes]: each band of columns alone, with cosine and sine of each column's angle round the image."""
+    height, width = x.shape[2:]
+    logits = []
+    for left in range(0, width, stride):
+        columns = torch.tensor([(left + k) % width for k in range(band)])
+        angle = 2 * math.pi * (columns.double() + 0.5) / width
+        places = torch.stack((angle.cos(), angle.sin())).float().view(1, 2, 1, band).expand(x.size(0), 2, height, band)
+        logits.append(net.local(torch.cat((x[:, :, :, columns], places), 1)).mean((1, 2)))
+    return torch.stack(logits, 1).unsqueeze(1)
 
 
 def behind(prefix, state):
@@ -298,6 +368,27 @@ def main(folder):
     torch.save({"net": net.state_dict()}, at("ds-resnet18-imagenet.pth"))
     emit(folder, "ds-resnet18-imagenet.pth", wide, cells(net, wide.float().div(255), "column", 25, 7), "--set band=25 --set stride=7")
 
+    # MobileNetV2: even, odd, and so small that the last maps have one row
+    sizes = [torch.randint(0, 256, (2, 3, h, w), dtype=torch.uint8) for h, w in ((64, 48), (33, 75), (30, 31))]
+    for padding in ("torch", "same"):
+        net = lived(MobileNetV2(0.25, padding))
+        for pixels in sizes:
+            name = "mobilenet-%s-%d.pth" % (padding, pixels.size(2))
+            torch.save(net.state_dict(), at(name))
+            emit(folder, name, pixels, net.local(normalised(pixels, IMAGENET)), option(IMAGENET) + " --set padding=" + padding)
+    net = lived(MobileNetV2(1.3, "torch"))
+    torch.save({"state_dict": behind("module.", net.state_dict())}, at("mobilenet-wide.pth"))
+    emit(folder, "mobilenet-wide.pth", small, net.local(normalised(small, IMAGENET)), option(IMAGENET))
+    for cut in (3, 4, 5):
+        net, name = lived(MobileNetV2(0.1, "none", cut=cut)), "mobilenet-local%d.pth" % cut
+        torch.save(net.state_dict(), at(name))
+        emit(folder, name, large, net.local(normalised(large, IMAGENET)), option(IMAGENET))
+    for padding, encode, channels in (("same", "band", 5), ("torch", "ablation", 6)):
+        net, name, x = lived(MobileNetV2(0.1, padding, channels)), "ds-mobilenet-%s.pth" % encode, normalised(sizes[1], IMAGENET)
+        torch.save(net.state_dict(), at(name))
+        logits = bands(net, x, 25, 9) if encode == "band" else cells(net, x, "column", 25, 9)
+        emit(folder, name, sizes[1], logits, option(IMAGENET) + " --set band=25 --set stride=9 --set padding=" + padding)
+
 
 @torch.no_grad()
 def published(folder, weights):
@@ -309,6 +400,14 @@ def published(folder, weights):
         net.load_state_dict({key[len("module.") :]: value for key, value in state.items()}, strict=False)
         pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
         emit(folder, name, pixels, net.local(normalised(pixels, IMAGENET)), option(IMAGENET))
+    # smooth, as photographs are
+    name, coarse = "mobilenet_v2-imagenet.pth", torch.rand(2, 3, 14, 14)
+    pixels = (255 * nn.functional.interpolate(coarse, size=(224, 224), mode="bilinear")).to(torch.uint8)
+    os.symlink(os.path.abspath(os.path.join(weights, name)), os.path.join(folder, name))
+    net = MobileNetV2(1, "same", classes=1000).eval()
+    net.load_state_dict(torch.load(os.path.join(folder, name), map_location="cpu"))
+    half = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    emit(folder, name, pixels, net.local(normalised(pixels, half)), option(half) + " --set padding=same")
 
 
 published(*sys.argv[1:]) if len(sys.argv) > 2 else main(sys.argv[1])

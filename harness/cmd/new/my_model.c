@@ -32,7 +32,9 @@ static pg_value my_model_forward(pg_builder *b, const void *config, pg_value x)
     return pg_layer_classifier(b, "fc", x);
 }
 
-static const pg_model_hooks my_model_hooks = {.forward = my_model_forward};
+/* Files of PyTorch that have both tensors behind one prefix may be of this network; its classifier is fc. */
+static const pg_file_layout my_model_layout = {.marks = {"conv1.weight", "conv3.weight"}, .head = "fc"};
+static const pg_model_hooks my_model_hooks = {.forward = my_model_forward, .layout = &my_model_layout};
 static const pg_model my_model;
 
 static int my_model_geometry(const void *config, int height, int width, int classes, pg_geometry *out)
