@@ -23,5 +23,8 @@ typedef struct pg_agreement {
 
 void pg_agreement_layout(pg_arena *arena, int masks, int classes, pg_agreement *agreement);
 int pg_agreement_predict(const pg_agreement *agreement);
+/* The mask whose second masks have to be known, known[first * masks + second], before the prediction is; -1: it is what it will
+ * be, whatever the others are. All masks alone are known. */
+int pg_agreement_open(const pg_agreement *agreement, const bool *known);
 
 #endif

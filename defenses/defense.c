@@ -26,6 +26,7 @@ int pg_defense_check(const pg_defense *d)
         {"level, of features or images", (images || d->level == PG_LEVEL_FEATURE)},
         {"masked_map, at image level and only there", images == (d->masked_map != NULL)},
         {"mask_image, at image level and only there", images == (d->mask_image != NULL)},
+        {"wanted, at image level only", (images || !d->wanted)},
         {"masked, with masks and only then", d->masks == (d->masked != NULL)},
         {"surrogate_version, with surrogate and only then", (d->surrogate != NULL) == (d->surrogate_version >= 1)},
         {.name = NULL}};

@@ -132,6 +132,12 @@ typedef struct pg_defense {
      * `out` where it is this one. */
     int (*mask_image)(const void *config, const pg_image_patch_size *size, int row, int column, const uint8_t *pixels,
                       uint8_t *out);
+    /* optional, at image level only: the positions whose masked images have to be run next, next[], in the order of need.
+     * Returns how many, fewer than all that it may come to want where some of them may settle the rest; 0: prediction and
+     * certificate are what they would be with all positions, `evidence` being 0 where it is not `known`. label -1: for the
+     * prediction alone. `next` has room for all positions; those whose masked images are the same are known together, and one
+     * of them is enough. `scratch` as for certify, n = 1. NULL: all positions. */
+    int (*wanted)(const pg_evidence *evidence, const bool *known, int label, const void *config, void *scratch, int *next);
     /* required: one image, `n` resolved configurations that share the evidence. label in [0, classes).
      * delta >= 0: measured locality in grid units. Writes out[n]. `scratch` has the bytes that scratch_size stated
      * and is aligned to 64 bytes. Cannot fail; what it says is checked (pg_verdict_check). */

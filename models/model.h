@@ -119,6 +119,10 @@ pg_network_isa(const pg_network *network); /* the kind of instruction set in eff
 /* Local logits of count <= batch images: pixels[count][3][input_height][input_width] as read from the data set, result
  * logits[count][H][W][N]. `first` is the index of the first image in its data set (only the null model looks at it). */
 int pg_network_forward(pg_network *network, const uint8_t *pixels, int64_t first, int count, float *logits) PG_MUST_USE;
+/* The same; of masked images only those that are wanted (pg_masked_images), for the certificates of labels[count], or for
+ * predictions alone where labels is NULL. Local logits at positions that are not are 0. */
+int pg_network_forward_wanted(pg_network *network, const uint8_t *pixels, int64_t first, int count, const int32_t *labels,
+                              float *logits) PG_MUST_USE;
 /* From here on at most this many images, 1 to batch, run at a time: where memory ran out. Fewer than the batch change the last
  * bits of local logits. Frees what a pass that failed left on the device. */
 void pg_network_set_batch(pg_network *network, int images);
@@ -144,20 +148,25 @@ typedef struct pg_masked_images {
     pg_axis rows, columns; /* of the map that results, one masked image a position; of these positions and wrap */
     /* The masked image [3][input_height][input_width] at a position. Returns the first position, row * columns.positions +
      * column, with the same masked image for every image; `out` is written where that is this one. */
-    int (*mask_image)(const void *context, int row, int column, const uint8_t *pixels, uint8_t *out);
-    const void *context; /* borrowed until the network is closed */
+    int (*mask_image)(void *context, int row, int column, const uint8_t *pixels, uint8_t *out);
+    /* optional: the positions to run next, as `wanted` of a defense, from logits[positions][classes] that are 0 where they are
+     * not known. label -1: for the prediction alone. NULL: all are wanted. */
+    int (*wanted)(void *context, const float *logits, const bool *known, int label, int *next);
+    void (*release)(void *context); /* optional: when the network is closed */
+    void *context;                  /* the network's from pg_network_masked on */
 } pg_masked_images;
 
 /* *new*: a network whose local logits at a position are those of the masked image there, averaged over the positions of `base`.
- * It takes base over, also where it fails, and runs as many masked images at a time as base has images. PG_ENOMEM. */
+ * It takes base and context over, also where it fails. Those that are wanted run in as few passes as the batch allows, all of
+ * one size up to one image. PG_ENOMEM. */
 int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_network **out) PG_MUST_USE;
 /* The network that runs the masked images; without masked images the network itself. Borrowed. */
 pg_network *pg_network_base(pg_network *network);
 
 struct pg_scope;
 struct pg_tensor;
-/* A network of masked images: `watch` is called after each pass with how many masked images were run, of how many; where it
- * says false before the last of them, pg_network_forward ends with PG_EINTERRUPTED. NULL: nobody watches. */
+/* A network of masked images: `watch` is called after each pass with how many masked images were run, of how many there are;
+ * where it says false and more are wanted, the forward pass ends with PG_EINTERRUPTED. NULL: nobody watches. */
 void pg_network_watch(pg_network *network, bool (*watch)(void *context, int64_t pass, int64_t passes), void *context);
 
 /* The scope of this network's tensors, on its device; pg_network_forward clears it. NULL: a model without libtorch has no

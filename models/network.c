@@ -23,11 +23,13 @@ struct pg_network {
     int images;       /* of a pass: the batch, or fewer */
     pg_network *base; /* that runs masked images; NULL: there are none, and nothing below is set */
     pg_masked_images masked;
-    uint8_t *masked_pixels;                                     /* one full batch of masked images */
-    int *place;                                                 /* [batch] their positions */
-    int *like;                                                  /* [positions] the first one with the same masked image */
-    float *local;                                               /* their local logits */
-    int passes;                                                 /* masked images that differ; 0: not counted yet */
+    uint8_t *masked_pixels;                                     /* one full batch of masked images, */
+    float *local;                                               /* and their local logits */
+    int *like;                                                  /* [positions] the first one with the same masked image, */
+    int *number;                                                /* and how many others come before that */
+    int *next;                                                  /* [positions] that are wanted */
+    bool *known;                                                /* [positions] of the image in hand */
+    int passes;                                                 /* masked images that differ */
     bool (*watch)(void *context, int64_t pass, int64_t passes); /* NULL: nobody watches */
     void *watcher;
     pg_memory memory; /* of all arrays */
@@ -130,6 +132,8 @@ void pg_network_close(pg_network *n)
 {
     if (!n)
         return;
+    if (n->masked.release)
+        n->masked.release(n->masked.context);
     pg_network_close(n->base);
     pg_parameters_release(&n->parameters, n->torch);
     if (n->torch)
@@ -154,23 +158,22 @@ static int read_logits(pg_network *n, pg_tensor *logits, int count, float *out)
     return pg_scope_check(s);
 }
 
-/* count <= n->images */
-static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int count, float *logits)
+/* count images, and black ones behind them up to `images`. */
+static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int count, int images, float *logits)
 {
     const pg_geometry *g = &n->info.geometry;
     if (!n->model->needs_torch)
         return n->model->hooks->compute(n->info.config, g, pixels, first, count, logits);
     size_t image = (size_t)3 * g->input_height * g->input_width;
     memcpy(n->padded, pixels, (size_t)count * image);
-    memset(n->padded + (size_t)count * image, 0, (size_t)(n->images - count) * image);
+    memset(n->padded + (size_t)count * image, 0, (size_t)(images - count) * image);
     pg_scope *s = n->scope;
     s->error = PG_OK;
     bool bf16 = n->options.dtype == PG_DTYPE_BF16;
     bool recorded = n->torch->grad_mode(false);
     if (bf16)
         n->torch->autocast(s, n->device, true);
-    pg_tensor *x =
-        n->torch->from_data(s, n->padded, PG_T_U8, 4, (const int64_t[]){n->images, 3, g->input_height, g->input_width});
+    pg_tensor *x = n->torch->from_data(s, n->padded, PG_T_U8, 4, (const int64_t[]){images, 3, g->input_height, g->input_width});
     pg_tensor *u = pg_model_forward(n->model, n->info.config, PG_PASS_EVAL, s, &n->parameters, g->classes, x);
     if (bf16)
         n->torch->autocast(s, n->device, false);
@@ -180,18 +183,31 @@ static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int
     return code;
 }
 
-/* ---- Copies ---- */
+/* ---- Masked images ---- */
 
 pg_network *pg_network_base(pg_network *n) { return n->base ? n->base : n; }
+
+/* Which masked images are the same; no image tells. */
+static void count_masked(pg_network *n)
+{
+    int columns = n->masked.columns.positions, all = n->masked.rows.positions * columns;
+    for (int i = 0; i < all; i++) {
+        n->like[i] = n->masked.mask_image(n->masked.context, i / columns, i % columns, n->padded, n->masked_pixels);
+        n->number[i] = n->like[i] == i ? n->passes++ : n->number[n->like[i]];
+    }
+}
 
 int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_network **out)
 {
     const pg_geometry *g = &base->info.geometry;
-    size_t batch = (size_t)base->options.batch,
+    size_t batch = (size_t)base->options.batch, positions = (size_t)masked->rows.positions * (size_t)masked->columns.positions,
+           image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
            map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
     pg_network *n = calloc(1, sizeof *n);
     *out = NULL;
     if (!n) {
+        if (masked->release)
+            masked->release(masked->context);
         pg_network_close(base);
         return pg_fail(PG_ENOMEM, "out of memory");
     }
@@ -200,63 +216,98 @@ int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_netwo
     n->info.geometry.columns = masked->columns;
     memcpy(n->device, base->device, sizeof n->device);
     memcpy(n->isa, base->isa, sizeof n->isa);
-    n->masked_pixels = pg_memory_take(&n->memory, batch * 3, (size_t)g->input_height * (size_t)g->input_width);
-    n->place = pg_memory_take(&n->memory, batch, sizeof *n->place);
-    n->like = pg_memory_take(&n->memory, (size_t)masked->rows.positions * (size_t)masked->columns.positions, sizeof *n->like);
+    n->padded = pg_memory_take(&n->memory, 1, image);
+    n->masked_pixels = pg_memory_take(&n->memory, batch, image);
     n->local = pg_memory_take(&n->memory, batch * map, sizeof *n->local);
+    n->like = pg_memory_take(&n->memory, positions, sizeof *n->like);
+    n->number = pg_memory_take(&n->memory, positions, sizeof *n->number);
+    n->next = pg_memory_take(&n->memory, positions, sizeof *n->next);
+    n->known = pg_memory_take(&n->memory, positions, sizeof *n->known);
     int code = pg_memory_check(&n->memory, "%d masked images", base->options.batch);
-    if (code == PG_OK)
+    if (code == PG_OK) {
+        count_masked(n);
         *out = n;
-    else
+    } else {
         pg_network_close(n);
+    }
     return code;
 }
 
-/* Masked images that wait in n->masked_pixels, to their positions of logits [rows][columns][classes]: the mean over the
- * positions of the base. */
-static int run_masked(pg_network *n, int64_t first, int count, float *logits)
+/* Masked images of these positions of the map, at once, to logits [rows][columns][classes]: the mean over the positions of the
+ * base. The null model takes masked image i of image m for image m * (positions of the map) + i. */
+static int run_masked(pg_network *n, const uint8_t *pixels, int64_t image, const int *positions, int count, float *logits)
 {
     const pg_geometry *g = &n->base->info.geometry;
-    size_t positions = (size_t)g->rows.positions * (size_t)g->columns.positions, classes = (size_t)g->classes;
-    int code = pg_network_forward(n->base, n->masked_pixels, first, count, n->local);
+    int columns = n->masked.columns.positions, all = n->masked.rows.positions * columns, code = PG_OK;
+    size_t size = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width, classes = (size_t)g->classes;
+    size_t map = (size_t)g->rows.positions * (size_t)g->columns.positions;
+    for (int i = 0; i < count; i++)
+        n->masked.mask_image(n->masked.context, positions[i] / columns, positions[i] % columns, pixels,
+                             n->masked_pixels + (size_t)i * size);
+    int at_once = n->model->needs_torch ? count : 1; /* the null model goes by the number of each */
+    for (int i = 0; code == PG_OK && i < count; i += at_once)
+        code = forward_pass(n->base, n->masked_pixels + (size_t)i * size, image * all + n->number[positions[i]], at_once,
+                            at_once, n->local + (size_t)i * map * classes);
     for (int i = 0; code == PG_OK && i < count; i++)
         for (size_t c = 0; c < classes; c++) {
             double sum = 0;
-            for (size_t p = 0; p < positions; p++)
-                sum += n->local[((size_t)i * positions + p) * classes + c];
-            logits[(size_t)n->place[i] * classes + c] = (float)(sum / (double)positions);
+            for (size_t p = 0; p < map; p++)
+                sum += n->local[((size_t)i * map + p) * classes + c];
+            logits[(size_t)positions[i] * classes + c] = (float)(sum / (double)map);
         }
     return code;
 }
 
-/* One image: every masked image once, then those that are the same. They make whole batches and a last one that is
- * padded, so that no image depends on another. The null model takes masked image i of image m for image m * (positions of the
- * map) +
- * i. */
-static int forward_masked(pg_network *n, const uint8_t *pixels, int64_t image, float *logits)
+/* What an image wants. */
+typedef struct wish {
+    bool all;
+    int label; /* where not all; -1: the prediction alone */
+} wish;
+
+/* Into n->next: masked images that have not run, each once. */
+static int next_masked(pg_network *n, const wish *w, const float *logits)
+{
+    int all = n->masked.rows.positions * n->masked.columns.positions, wanted = all, count = 0;
+    if (w->all || !n->masked.wanted)
+        for (int i = 0; i < all; i++)
+            n->next[i] = i;
+    else
+        wanted = n->masked.wanted(n->masked.context, logits, n->known, w->label, n->next);
+    for (int i = 0; i < wanted; i++) {
+        int first = n->like[n->next[i]];
+        if (!n->known[first])
+            n->next[count++] = first;
+        n->known[first] = true;
+    }
+    for (int i = 0; i < count; i++)
+        n->known[n->next[i]] = false;
+    return count;
+}
+
+/* Each masked image that is wanted once, and those that are the same. No image depends on another. */
+static int forward_masked(pg_network *n, const uint8_t *pixels, int64_t image, const wish *w, float *logits)
 {
     const pg_geometry *g = &n->info.geometry;
-    int rows = g->rows.positions, columns = g->columns.positions, all = rows * columns, waiting = 0, run = 0, code = PG_OK;
-    size_t size = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width, vector = (size_t)g->classes * sizeof *logits;
-    if (n->watch && !n->passes)
+    int all = g->rows.positions * g->columns.positions, run = 0, code = PG_OK;
+    size_t classes = (size_t)g->classes;
+    bool stopping = false;
+    memset(logits, 0, (size_t)all * classes * sizeof *logits);
+    memset(n->known, 0, (size_t)all * sizeof *n->known);
+    for (int wanted; code == PG_OK && (wanted = next_masked(n, w, logits)) > 0;) {
+        int passes = (wanted + n->base->images - 1) / n->base->images, count = (wanted + passes - 1) / passes;
+        if (stopping)
+            return pg_fail(PG_EINTERRUPTED, "stopped between two passes of an image");
+        code = run_masked(n, pixels, image, n->next, count, logits);
+        for (int i = 0; i < count; i++)
+            n->known[n->next[i]] = true;
         for (int i = 0; i < all; i++)
-            n->passes += n->masked.mask_image(n->masked.context, i / columns, i % columns, pixels, n->masked_pixels) == i;
-    for (int i = 0; code == PG_OK && i < all; i++) {
-        uint8_t *out = n->masked_pixels + (size_t)waiting * size;
-        n->like[i] = n->masked.mask_image(n->masked.context, i / columns, i % columns, pixels, out);
-        if (n->like[i] == i)
-            n->place[waiting++] = i;
-        if (waiting == 0 || (waiting < n->options.batch && i + 1 < all))
-            continue;
-        code = run_masked(n, image * all + run, waiting, logits);
-        run += waiting;
-        waiting = 0;
-        if (code == PG_OK && n->watch && !n->watch(n->watcher, run, n->passes) && run < n->passes)
-            code = pg_fail(PG_EINTERRUPTED, "stopped between two passes of an image");
+            if (n->like[i] != i && n->known[n->like[i]] && !n->known[i]) {
+                memcpy(logits + (size_t)i * classes, logits + (size_t)n->like[i] * classes, classes * sizeof *logits);
+                n->known[i] = true;
+            }
+        run += count;
+        stopping = code == PG_OK && n->watch && !n->watch(n->watcher, run, n->passes);
     }
-    for (int i = 0; code == PG_OK && i < all; i++)
-        if (n->like[i] != i)
-            memcpy(logits + (size_t)i * (size_t)g->classes, logits + (size_t)n->like[i] * (size_t)g->classes, vector);
     return code;
 }
 
@@ -266,7 +317,8 @@ void pg_network_watch(pg_network *n, bool (*watch)(void *context, int64_t pass, 
     n->watcher = context;
 }
 
-int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int count, float *logits)
+static int forward(pg_network *n, const uint8_t *pixels, int64_t first, int count, bool all, const int32_t *labels,
+                   float *logits)
 {
     const pg_geometry *g = &n->info.geometry;
     size_t image = (size_t)3 * g->input_height * g->input_width;
@@ -274,12 +326,24 @@ int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int 
     int code = PG_OK;
     assert(count >= 1 && count <= n->options.batch);
     for (int i = 0; n->base && code == PG_OK && i < count; i++)
-        code = forward_masked(n, pixels + (size_t)i * image, first + i, logits + (size_t)i * map);
+        code = forward_masked(n, pixels + (size_t)i * image, first + i, &(wish){all, labels ? labels[i] : -1},
+                              logits + (size_t)i * map);
     for (int at = 0; !n->base && code == PG_OK && at < count; at += n->images) {
         int some = count - at < n->images ? count - at : n->images;
-        code = forward_pass(n, pixels + (size_t)at * image, first + at, some, logits + (size_t)at * map);
+        code = forward_pass(n, pixels + (size_t)at * image, first + at, some, n->images, logits + (size_t)at * map);
     }
     return code;
+}
+
+int pg_network_forward(pg_network *n, const uint8_t *pixels, int64_t first, int count, float *logits)
+{
+    return forward(n, pixels, first, count, true, NULL, logits);
+}
+
+int pg_network_forward_wanted(pg_network *n, const uint8_t *pixels, int64_t first, int count, const int32_t *labels,
+                              float *logits)
+{
+    return forward(n, pixels, first, count, false, labels, logits);
 }
 
 void pg_network_set_batch(pg_network *network, int images)

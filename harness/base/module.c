@@ -67,6 +67,7 @@ static const char *row_fault(const pg_option *row, size_t config_size)
            : row->offset > config_size || size > config_size - row->offset ? "it lies outside the configuration"
            : (row->type == PG_OPTION_CHOICE) != (row->choices != NULL)     ? "choices belong to choices, and only to them"
            : row->min > row->max                                           ? "its range is empty"
+           : row->before && !row->later                                    ? "what was before belongs to later options"
                                                                            : NULL;
 }
 
@@ -81,7 +82,8 @@ static int check_row(const pg_module *m, const char *kind, const pg_option *row)
     if (fault)
         return pg_fail(PG_EINPUT, "%s %s, option %s: %s", kind, m->name, row->name, fault);
     _Alignas(16) uint8_t config[PG_CONFIG_MAX] = {0};
-    return pg_options_set(m->options, config, kind, row->name, row->fallback);
+    int code = pg_options_set(m->options, config, kind, row->name, row->fallback);
+    return code == PG_OK ? pg_options_set(m->options, config, kind, row->name, pg_option_before(row)) : code;
 }
 
 int pg_module_check(const pg_module *m, const char *kind)

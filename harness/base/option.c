@@ -287,7 +287,7 @@ bool pg_option_left_out(const pg_option *row, const void *config, pg_buf *out)
         return false;
     pg_buf text = PG_BUF_EMPTY;
     pg_option_format(row, config, &text);
-    bool same = strcmp(text.data, row->fallback) == 0;
+    bool same = strcmp(text.data, pg_option_before(row)) == 0;
     out->failed |= text.failed;
     pg_buf_release(&text);
     return same;

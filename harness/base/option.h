@@ -44,8 +44,9 @@ typedef struct pg_option {
     double min, max;            /* INT, DECIMAL, PPM, RANGE, RGB: inclusive limits; both 0: none */
     const char *const *choices; /* CHOICE: NULL-terminated */
     bool recorded_only;         /* true: does not change results, not part of identity */
-    bool later;       /* true: newer than its module: where it has its fallback it is no part of identity, so that ids stay */
-    const char *help; /* one line */
+    bool later;         /* true: newer than its module: where it has its fallback it is no part of identity, so that ids stay */
+    const char *before; /* with later, optional: what results from before the option have, in the place of its fallback */
+    const char *help;   /* one line */
 } pg_option;
 
 /* Fills `config` with the fallbacks. Table errors are our own bugs (assert). */
@@ -61,8 +62,10 @@ int pg_options_set_pair(const pg_option *table, void *config, const char *owner,
 /* Appends the value of one row in canonical form: decimals shortest that read back the same, bool true|false. */
 void pg_option_format(const pg_option *row, const void *config, pg_buf *out);
 
-/* Whether a row is no part of identity since it is newer than its module and has its fallback. Where memory runs out that
- * cannot be told: `out`, to which the row would be added, has failed then. */
+/* What results from before a later option have: `before`, else its fallback. */
+static inline const char *pg_option_before(const pg_option *row) { return row->before ? row->before : row->fallback; }
+/* Whether a row is no part of identity since it is newer than its module and has the value of results from before it. Where
+ * memory runs out that cannot be told: `out`, to which the row would be added, has failed then. */
 bool pg_option_left_out(const pg_option *row, const void *config, pg_buf *out);
 /* Appends "PREFIXkey=value" and `end` for every row in the table's order; identity_only leaves out what is no part of identity.
  * pg_options_canonical: one line each, "\n" its end. */

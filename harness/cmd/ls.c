@@ -174,7 +174,7 @@ static const char *fallback_of(const char *key)
     for (size_t i = 0; dot && pg_attacks[i] && !option; i++)
         if (strlen(pg_attacks[i]->module.name) == size && strncmp(pg_attacks[i]->module.name, key, size) == 0)
             option = pg_option_find(pg_attacks[i]->module.options, dot + 1);
-    return option && option->later ? option->fallback : NULL;
+    return option && option->later ? pg_option_before(option) : NULL;
 }
 
 static int find_columns(pg_store *store, const pg_cell_set *set, bool all, columns *out)

@@ -163,7 +163,8 @@ static int compute(forward_state *s, pg_work *work, const pg_batch *batch, const
         work->cached += batch->count - batch->skip;
         return PG_OK;
     }
-    int code = pg_network_forward(s->network, pixels, batch->first, batch->count, batch->logits);
+    const int32_t *labels = work->labels + (batch->first - work->start);
+    int code = pg_network_forward_wanted(s->network, pixels, batch->first, batch->count, labels, batch->logits);
     if (code == PG_OK && s->cacheable && work->batch == work->forward->batch)
         pg_cache_write(s->cache, batch->first, batch->count, batch->logits, floats);
     return code;

@@ -266,7 +266,7 @@ static int make_details(pg_cell *c)
     pg_buf_printf(&text, "window=%dx%d\n", c->window.height, c->window.width);
     for (const pg_option *row = c->defense->module.options; row->name; row++)
         if (pg_option_left_out(row, c->config, &text)) /* of the settings too, since it is no part of identity */
-            pg_buf_printf(&text, "%s.%s=%s\n", c->defense->module.name, row->name, row->fallback);
+            pg_buf_printf(&text, "%s.%s=%s\n", c->defense->module.name, row->name, pg_option_before(row));
     const pg_model *model = pg_model_find(f->info.model);
     if (strcmp(f->weights, "null") != 0 && model) {
         char prefix[80];

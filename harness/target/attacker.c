@@ -170,7 +170,7 @@ static int evaluate_batch(pg_attacker *a, const pg_example *examples, pg_attack_
         code = pg_paste_patch(&a->paste, examples[i].pixels, results[i].patch, results[i].top, results[i].left,
                               a->pixels + (size_t)(examples[i].index - start) * image);
     if (code == PG_OK)
-        code = pg_network_forward(a->job.network, a->pixels, start, count, a->logits);
+        code = pg_network_forward_wanted(a->job.network, a->pixels, start, count, NULL, a->logits);
     for (size_t i = first; code == PG_OK && i < end; i++) {
         const float *logits = a->logits + (size_t)(examples[i].index - start) * map;
         code = pg_attacker_predict(a, logits, examples[i].index, &results[i].after);

@@ -1,11 +1,65 @@
 #include "harness/target/open.h"
 
+#include "defenses/evidence.h"
+#include "harness/base/memory.h"
+
+#include <stdlib.h>
 #include <string.h>
 
-static int mask_image(const void *context, int row, int column, const uint8_t *pixels, uint8_t *out)
+/* What a network asks of a defense of images. */
+typedef struct masked_images {
+    const pg_defended *defended;
+    pg_map map;
+    pg_evidence_spec spec;
+    int32_t *q;
+    double *row;
+    void *scratch;
+    pg_memory memory; /* of these arrays */
+} masked_images;
+
+static int mask_image(void *context, int row, int column, const uint8_t *pixels, uint8_t *out)
 {
-    const pg_defended *d = context;
+    const pg_defended *d = ((masked_images *)context)->defended;
     return d->defense->mask_image(d->config, &d->size, row, column, pixels, out);
+}
+
+/* No masked image changes the prediction of an image with a logit that is not finite. */
+static int wanted(void *context, const float *logits, const bool *known, int label, int *next)
+{
+    masked_images *m = context;
+    const pg_defended *d = m->defended;
+    if (!pg_evidence_f32(&m->spec, logits, (size_t)m->map.height * (size_t)m->map.width, m->map.classes, m->row, m->q))
+        return 0;
+    pg_evidence evidence = pg_evidence_of(&m->map, m->q, &m->spec);
+    return d->defense->wanted(&evidence, known, label, d->config, m->scratch, next);
+}
+
+static void release(void *context)
+{
+    masked_images *m = context;
+    pg_memory_free(&m->memory);
+    free(m);
+}
+
+static int make_masked(const pg_defended *d, const pg_geometry *g, pg_window window, masked_images **out)
+{
+    masked_images *m = calloc(1, sizeof *m);
+    if (!m)
+        return pg_fail(PG_ENOMEM, "out of memory");
+    *m = (masked_images){.defended = d, .map = pg_defended_map_of(g, window)};
+    d->defense->evidence(d->config, &m->spec);
+    int height = m->map.height, width = m->map.width;
+    if (d->defense->wanted) {
+        m->q = pg_memory_take(&m->memory, (size_t)height * (size_t)width * (size_t)g->classes, sizeof *m->q);
+        m->row = pg_memory_take(&m->memory, (size_t)g->classes, sizeof *m->row);
+        m->scratch = pg_memory_take(&m->memory, d->defense->scratch_size(height, width, g->classes, 1), 1);
+    }
+    int code = pg_memory_check(&m->memory, "feature maps of %dx%dx%d", height, width, g->classes);
+    if (code == PG_OK)
+        *out = m;
+    else
+        release(m);
+    return code;
 }
 
 int pg_defended_open(const pg_defended *d, const char *weights, const char *const *pairs, size_t n,
@@ -16,9 +70,13 @@ int pg_defended_open(const pg_defended *d, const char *weights, const char *cons
         return code;
     pg_geometry g = pg_network_info(*out)->geometry;
     pg_window window;
+    masked_images *m = NULL;
     code = pg_defended_map(d, &g, &window);
     if (code == PG_OK)
-        return pg_network_masked(*out, &(pg_masked_images){g.rows, g.columns, mask_image, d}, out);
+        code = make_masked(d, &g, window, &m);
+    if (code == PG_OK)
+        return pg_network_masked(
+            *out, &(pg_masked_images){g.rows, g.columns, mask_image, d->defense->wanted ? wanted : NULL, release, m}, out);
     pg_network_close(*out);
     *out = NULL;
     return code;

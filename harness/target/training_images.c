@@ -51,7 +51,7 @@ static int fill_page(pg_training_loader *b, page *p, int64_t first)
     if (code == PG_OK && b->source)
         code = pg_dataset_read_source(b->dataset, first, n, p->sources);
     if (code == PG_OK)
-        code = pg_network_forward(b->network, p->pixels, first, n, p->logits);
+        code = pg_network_forward_wanted(b->network, p->pixels, first, n, NULL, p->logits);
     for (int i = 0; code == PG_OK && i < n; i++) {
         p->predictions[i] = pg_evaluator_logits(b->evaluator, p->logits + (size_t)i * b->map);
         code = pg_evaluator_check(b->evaluator, p->predictions[i], first + i);

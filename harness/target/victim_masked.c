@@ -96,7 +96,7 @@ static int masked_evaluate(pg_victim *victim, int i, int *prediction)
         return code;
     code = pg_paste_patch(&d->paste, x->example.pixels, d->patches + (size_t)i * patch_of(victim), x->top, x->left, d->pixels);
     if (code == PG_OK)
-        code = pg_network_forward(d->r.network, d->pixels, x->example.index, 1, d->logits);
+        code = pg_network_forward_wanted(d->r.network, d->pixels, x->example.index, 1, NULL, d->logits);
     if (code == PG_OK)
         *prediction = pg_evaluator_logits(d->r.evaluator, d->logits);
     return code;

@@ -24,9 +24,11 @@ typedef struct config {
     pg_range clip, limits;
     char text[PG_OPTION_TEXT_MAX];
     pg_rgb colour;
+    int pairs;
 } config;
 
 static const char *const rules[] = {"votes", "window", NULL};
+static const char *const pairs[] = {"all", "some", NULL};
 static const pg_option table[] = {
     {.name = "flag", .type = PG_OPTION_BOOL, .offset = offsetof(config, flag), .fallback = "no", .help = "a flag"},
     {.name = "count",
@@ -78,6 +80,14 @@ static const pg_option table[] = {
      .max = 1,
      .later = true,
      .help = "a colour"},
+    {.name = "pairs",
+     .type = PG_OPTION_CHOICE,
+     .offset = offsetof(config, pairs),
+     .fallback = "some",
+     .choices = pairs,
+     .later = true,
+     .before = "all",
+     .help = "pairs"},
     {0},
 };
 
@@ -230,7 +240,7 @@ static void errors_say_what_would_be_right(void **state)
     set("qqqq", "1");
     assert_string_equal(
         pg_error_message(),
-        "defense test: unknown option 'qqqq': known are flag, count, rate, threshold, rule, clip, limits, text, colour");
+        "defense test: unknown option 'qqqq': known are flag, count, rate, threshold, rule, clip, limits, text, colour, pairs");
     config c;
     pg_options_defaults(table, &c);
     assert_int_equal(pg_options_set_pair(table, &c, "defense test", "count"), PG_EINPUT);
@@ -249,14 +259,18 @@ static void canonical_form_and_help(void **state)
     pg_options_canonical(table, &c, "test.", true, &out);
     assert_string_equal(out.data,
                         "test.flag=false\ntest.count=3\ntest.rate=0.1\ntest.threshold=0.2\ntest.rule=votes\ntest.clip=auto\n"
-                        "test.limits=0:15\n");
+                        "test.limits=0:15\ntest.pairs=some\n");
     pg_buf_clear(&out);
     pg_options_canonical(table, &c, "", false, &out);
-    assert_non_null(strstr(out.data, "\ntext=\ncolour=0.5\n"));
+    assert_non_null(strstr(out.data, "\ntext=\ncolour=0.5\npairs=some\n"));
     pg_buf_clear(&out);
     assert_int_equal(pg_options_set_pair(table, &c, "test", "colour=0.5,0.5,0.6"), PG_OK); /* later, and not at its fallback */
     pg_options_canonical(table, &c, "test.", true, &out);
-    assert_non_null(strstr(out.data, "test.limits=0:15\ntest.colour=0.5,0.5,0.6\n"));
+    assert_non_null(strstr(out.data, "test.limits=0:15\ntest.colour=0.5,0.5,0.6\ntest.pairs=some\n"));
+    pg_buf_clear(&out);
+    assert_int_equal(pg_options_set_pair(table, &c, "test", "pairs=all"), PG_OK); /* later, and as it was before */
+    pg_options_canonical(table, &c, "test.", true, &out);
+    assert_null(strstr(out.data, "pairs"));
     pg_buf_clear(&out);
     pg_options_help(table, "--", &out);
     for (const pg_option *row = table; row->name; row++) {

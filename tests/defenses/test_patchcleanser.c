@@ -23,7 +23,8 @@ static int make(void **state)
 {
     subject *s = aligned_alloc(64, (sizeof *s + 63) & ~(size_t)63);
     s->defense = pg_defense_find("patchcleanser");
-    if (!s->defense || pg_module_configure(&s->defense->module, "defense", NULL, 0, s->config) != PG_OK)
+    const char *all = "pairs=all";
+    if (!s->defense || pg_module_configure(&s->defense->module, "defense", &all, 1, s->config) != PG_OK)
         return -1;
     s->defense->evidence(s->config, &s->spec);
     s->scratch = aligned_alloc(64, (s->defense->scratch_size(MOST, MOST, WIDEST, 1) + 127) & ~(size_t)63);
@@ -233,6 +234,184 @@ static void worst_contents_are_the_extremes(void **state)
     assert_false(s->defense->worst(&e, (pg_window){2, 2}, s->config, &which, s->scratch, contents));
 }
 
+/* ---- Few masked images ---- */
+
+/* An image: its pairs, and what is known of them. */
+typedef struct few {
+    int masks, classes;
+    int32_t q[MOST * MOST * WIDEST], seen[MOST * MOST * WIDEST];
+    bool known[MOST * MOST];
+    int run; /* masked images that were run */
+} few;
+
+/* Logits of masked images that differ by few grid units, or by many; mostly for one class. */
+static void draw(pg_rng *rng, few *f)
+{
+    uint32_t spread = pg_rng_below(rng, 2) ? 4 : 1000;
+    int own = (int)pg_rng_below(rng, (uint32_t)f->classes), lead = (int)(pg_rng_below(rng, 3) * spread);
+    for (int i = 0; i < f->masks; i++)
+        for (int j = i; j < f->masks; j++)
+            for (int c = 0; c < f->classes; c++) {
+                int32_t value = (int32_t)pg_rng_below(rng, spread) + (c == own ? lead : 0);
+                f->q[(i * f->masks + j) * f->classes + c] = f->q[(j * f->masks + i) * f->classes + c] = value;
+            }
+}
+
+/* Asks until nothing is wanted; every masked image that is wanted runs. */
+static void run_wanted(const subject *s, const void *config, int label, few *f)
+{
+    int next[MOST * MOST], positions = f->masks * f->masks, wanted;
+    memset(f->seen, 0, sizeof f->seen);
+    memset(f->known, 0, sizeof f->known);
+    f->run = 0;
+    pg_evidence e = evidence_of(s, f->seen, f->masks, f->classes);
+    while ((wanted = s->defense->wanted(&e, f->known, label, config, s->scratch, next)) > 0) {
+        assert_true(wanted <= positions);
+        for (int i = 0; i < wanted; i++) {
+            int at = next[i], like = at % f->masks * f->masks + at / f->masks;
+            assert_true(at >= 0 && at < positions && !f->known[at]);
+            f->known[at] = f->known[like] = true;
+            for (int c = 0; c < f->classes; c++)
+                f->seen[at * f->classes + c] = f->seen[like * f->classes + c] = f->q[at * f->classes + c];
+            f->run++;
+        }
+    }
+}
+
+static int in_double(const subject *s, const void *config, const int32_t *q, const few *f)
+{
+    double values[MOST * MOST * WIDEST];
+    for (int i = 0; i < f->masks * f->masks * f->classes; i++) /* what rounds to q, and what is not known stays 0 */
+        values[i] = q == f->seen && !f->known[i / f->classes] ? 0 : f->q[i] + 0.49 - 0.98 * (i % 2);
+    pg_evidence e = evidence_of(s, q, f->masks, f->classes);
+    e.values = values;
+    int prediction;
+    s->defense->predict_double(&e, (pg_window){f->masks - 1, f->masks - 1}, &config, 1, s->scratch, &prediction);
+    return prediction;
+}
+
+static pg_verdict verdict_of(const subject *s, const void *config, const int32_t *q, const few *f, int label)
+{
+    pg_evidence e = evidence_of(s, q, f->masks, f->classes);
+    pg_verdict v;
+    s->defense->certify(&e, (pg_window){f->masks - 1, f->masks - 1}, 0, label, &config, 1, s->scratch, &v);
+    return v;
+}
+
+/* With what is wanted alone, prediction, certificate and its margin are those of all pairs, and so is the rule in double. */
+static void few_pairs_say_what_all_say(void **state)
+{
+    const subject *s = *state;
+    static const char *const pairs[] = {"pairs=all", "pairs=certificate", "pairs=prediction"};
+    _Alignas(16) uint8_t configs[3][PG_CONFIG_MAX];
+    int64_t run[3] = {0}, alone = 0, images = 0, certified = 0, refuted = 0, few_of_refuted = 0;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pg_module_configure(&s->defense->module, "defense", &pairs[i], 1, configs[i]), PG_OK);
+    for (uint32_t round = 0; round < 30000; round++) {
+        pg_rng rng = pg_rng_make(4, PG_STREAM_TEST, round);
+        few f = {.masks = 3 + (int)pg_rng_below(&rng, MOST - 2), .classes = 1 + (int)pg_rng_below(&rng, WIDEST)};
+        draw(&rng, &f);
+        int all = f.masks * (f.masks + 1) / 2;
+        for (int label = 0; label < f.classes; label++) {
+            pg_verdict whole = verdict_of(s, configs[0], f.q, &f, label);
+            for (int i = 0; i < 3; i++) {
+                run_wanted(s, configs[i], label, &f);
+                pg_verdict v = verdict_of(s, configs[i], f.seen, &f, label);
+                assert_int_equal(v.prediction, whole.prediction);
+                assert_int_equal(v.certified, i < 2 && whole.certified);
+                assert_int_equal(v.has_margin, i == 0 ? whole.has_margin : v.certified && whole.has_margin);
+                assert_true(!v.has_margin || v.margin == whole.margin);
+                assert_int_equal(in_double(s, configs[i], f.seen, &f), in_double(s, configs[i], f.q, &f));
+                run[i] += f.run;
+                assert_true(i > 0 || f.run == all);
+            }
+            certified += whole.certified;
+            refuted += whole.prediction == label && !whole.certified;
+            run_wanted(s, configs[1], label, &f);
+            few_of_refuted += whole.prediction == label && !whole.certified && f.run < all;
+            run_wanted(s, configs[0], -1, &f); /* where no certificate is wanted, none of the options matters */
+            assert_int_equal(verdict_of(s, configs[0], f.seen, &f, label).prediction, whole.prediction);
+            alone += f.run;
+            images++;
+        }
+    }
+    assert_true(certified > 1000 && refuted > 1000 && few_of_refuted > 1000);
+    assert_true(alone == run[2] && run[2] < run[1] && run[1] < run[0] && images > 0);
+}
+
+/* Which positions are wanted, in order. */
+static void expect_wanted(const subject *s, const few *f, const char *pairs, int label, const char *expected)
+{
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    int next[MOST * MOST];
+    char text[256] = "";
+    assert_int_equal(pg_module_configure(&s->defense->module, "defense", &pairs, 1, config), PG_OK);
+    pg_evidence e = evidence_of(s, f->q, f->masks, f->classes);
+    int n = s->defense->wanted(&e, f->known, label, config, s->scratch, next);
+    for (int i = 0; i < n; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d%d", i ? " " : "", next[i] / f->masks,
+                 next[i] % f->masks);
+    assert_string_equal(text, expected);
+}
+
+static void tell(few *f, int first, int second, int32_t margin)
+{
+    int at = first * f->masks + second, like = second * f->masks + first;
+    f->known[at] = f->known[like] = true;
+    f->q[at * 2] = f->q[like * 2] = margin;
+    f->q[at * 2 + 1] = f->q[like * 2 + 1] = 0;
+}
+
+/* Four masks, two classes. */
+static void the_hardest_pairs_come_first(void **state)
+{
+    const subject *s = *state;
+    few f = {.masks = 4, .classes = 2};
+    expect_wanted(s, &f, "pairs=certificate", 0, "00 11 22 33");
+    expect_wanted(s, &f, "pairs=all", -1, "00 11 22 33");
+    expect_wanted(s, &f, "pairs=all", 0, "00 01 02 03 11 12 13 22 23 33");
+    tell(&f, 0, 0, 50), tell(&f, 1, 1, 10), tell(&f, 2, 2, 40), tell(&f, 3, 3, 20);
+    expect_wanted(s, &f, "pairs=certificate", 0, "13 12 01 23"); /* as many as have run; equal sums in their order */
+    expect_wanted(s, &f, "pairs=certificate", 1, "");            /* refuted, and the prediction is known */
+    expect_wanted(s, &f, "pairs=certificate", -1, "");
+    expect_wanted(s, &f, "pairs=prediction", 0, "");
+    tell(&f, 1, 3, 2), tell(&f, 1, 2, 3), tell(&f, 0, 1, 3), tell(&f, 2, 3, 3);
+    expect_wanted(s, &f, "pairs=certificate", 0, "03 02");
+    tell(&f, 0, 3, 1); /* close: rounding may decide */
+    expect_wanted(s, &f, "pairs=certificate", 0, "02");
+    expect_wanted(s, &f, "pairs=prediction", 0, "02");
+    tell(&f, 0, 3, -2); /* refuted */
+    expect_wanted(s, &f, "pairs=certificate", 0, "");
+}
+
+static void a_prediction_wants_rows_of_those_who_disagree(void **state)
+{
+    const subject *s = *state;
+    few f = {.masks = 4, .classes = 2};
+    tell(&f, 0, 0, 50), tell(&f, 1, 1, -10), tell(&f, 2, 2, -40), tell(&f, 3, 3, 20);
+    expect_wanted(s, &f, "pairs=prediction", 0, "10 12 13"); /* two and two: class 0, so that mask 1 may decide */
+    expect_wanted(s, &f, "pairs=certificate", 0, "10 12 13");
+    tell(&f, 0, 1, -7);
+    expect_wanted(s, &f, "pairs=prediction", 0, "12 13");
+    tell(&f, 1, 3, 7); /* mask 1 does not, whatever the pair of 1 and 2 gives */
+    expect_wanted(s, &f, "pairs=prediction", 0, "20 21 23");
+    tell(&f, 1, 2, 7); /* nor does mask 2 */
+    expect_wanted(s, &f, "pairs=prediction", 0, "");
+    tell(&f, 1, 2, -7), tell(&f, 1, 3, -7); /* mask 1 decides */
+    expect_wanted(s, &f, "pairs=prediction", 0, "");
+}
+
+static void predictions_have_no_certificate(void **state)
+{
+    const subject *s = *state;
+    static const char *const pairs[] = {"pairs=all", "pairs=certificate", "pairs=prediction"};
+    for (int i = 0; i < 3; i++) {
+        _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+        assert_int_equal(pg_module_configure(&s->defense->module, "defense", &pairs[i], 1, config), PG_OK);
+        assert_int_equal(s->defense->certificate(config), i < 2 ? PG_CERTIFICATE_EXACT : PG_CERTIFICATE_NONE);
+    }
+}
+
 /* A patch that no mask hides leaves nothing to go by. */
 static void a_window_of_all_masks_proves_nothing(void **state)
 {
@@ -362,10 +541,18 @@ static void masks_are_those_of_the_publication(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_tables_are_evaluated_alike),  cmocka_unit_test(certificates_of_all_tables_hold),
-        cmocka_unit_test(margins_are_the_smallest),           cmocka_unit_test(the_lower_class_wins_a_tie),
-        cmocka_unit_test(worst_contents_are_the_extremes),    cmocka_unit_test(a_window_of_all_masks_proves_nothing),
-        cmocka_unit_test(maps_that_are_no_pairs_are_refused), cmocka_unit_test(every_place_is_hidden),
+        cmocka_unit_test(random_tables_are_evaluated_alike),
+        cmocka_unit_test(certificates_of_all_tables_hold),
+        cmocka_unit_test(margins_are_the_smallest),
+        cmocka_unit_test(the_lower_class_wins_a_tie),
+        cmocka_unit_test(few_pairs_say_what_all_say),
+        cmocka_unit_test(the_hardest_pairs_come_first),
+        cmocka_unit_test(a_prediction_wants_rows_of_those_who_disagree),
+        cmocka_unit_test(predictions_have_no_certificate),
+        cmocka_unit_test(worst_contents_are_the_extremes),
+        cmocka_unit_test(a_window_of_all_masks_proves_nothing),
+        cmocka_unit_test(maps_that_are_no_pairs_are_refused),
+        cmocka_unit_test(every_place_is_hidden),
         cmocka_unit_test(masks_are_those_of_the_publication),
     };
     return cmocka_run_group_tests(tests, make, drop);

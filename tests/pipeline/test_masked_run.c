@@ -1,6 +1,7 @@
 /* Defenses of images, from matrix to table: a network of masked images against the same images run one by one, what a run
  * stores, attacks, and the audit of all three levels. On a small network that ships with the program. */
 /* Loads libtorch, also under sanitizers. */
+#include "defenses/certifier.h"
 #include "harness/base/file.h"
 #include "harness/data/dataset.h"
 #include "harness/target/open.h"
@@ -89,6 +90,79 @@ static void masked_images_are_run_as_images(void **state)
             assert_true(fabsf(alone[p][c] - logits[0][p][c]) < 1e-4f);
     pg_network_close(network);
     pg_network_close(base);
+    pg_dataset_close(dataset);
+}
+
+/* Counts masked images; stops after `most` passes. */
+typedef struct watcher {
+    int64_t run, passes;
+    int most;
+} watcher;
+
+static bool watch(void *context, int64_t run, int64_t passes)
+{
+    watcher *w = context;
+    w->run = run;
+    w->passes = passes;
+    return --w->most != 0;
+}
+
+/* The verdicts of images on the masked images that are wanted are those on all of them, and fewer run. */
+static void few_masked_images_say_what_all_say(void **state)
+{
+    (void)state;
+    enum { MANY = 48, MAP = 81, LABELS = 10 };
+    const pg_defense *defense = pg_defense_find("patchcleanser");
+    const char *pairs[] = {"masks=3", "pairs=certificate"};
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    static uint8_t pixels[MANY][3 * 32 * 32];
+    static float few[MAP * LABELS], all[MAP * LABELS];
+    int32_t labels[MANY];
+    pg_network *network = NULL;
+    pg_dataset *dataset = NULL;
+    pg_certifier *certifier = NULL;
+    assert_int_equal(pg_module_configure(&defense->module, "defense", pairs, 2, config), PG_OK);
+    pg_defended defended = {defense, config, {32, 32, 5, 5}};
+    assert_int_equal(
+        pg_defended_open(&defended, ZOO, NULL, 0, &(pg_network_options){.device = "cpu", .batch = 16, .threads = 1}, &network),
+        PG_OK);
+    assert_int_equal(pg_dataset_open("", "synthetic:test", &dataset), PG_OK);
+    assert_int_equal(pg_dataset_read(dataset, 0, MANY, pixels[0], labels), PG_OK);
+    pg_job job = {.defense = defense, .config = config, .window = {8, 8}};
+    assert_int_equal(pg_certifier_new(&job, 1, 9, 9, LABELS, true, true, &certifier), PG_OK);
+    int64_t certified = 0, refuted = 0, run[3] = {0};
+    watcher w = {0};
+    pg_network_watch(network, watch, &w);
+    for (int i = 0; i < MANY; i++) {
+        pg_verdict of_all, of_few, of_prediction;
+        assert_int_equal(pg_network_forward(network, pixels[i], i, 1, all), PG_OK);
+        pg_certifier_image_f32(certifier, all, labels[i], &of_all);
+        assert_int_equal(w.run, 45);
+        assert_int_equal(w.passes, 45);
+        assert_int_equal(pg_network_forward_wanted(network, pixels[i], i, 1, &labels[i], few), PG_OK);
+        pg_certifier_image_f32(certifier, few, labels[i], &of_few);
+        run[of_all.certified] += w.run;
+        assert_true(of_few.prediction == of_all.prediction && of_few.certified == of_all.certified);
+        assert_int_equal(of_few.has_margin, of_few.certified);
+        assert_true(!of_few.certified || llabs(of_few.margin - of_all.margin) < 256);
+        assert_int_equal(pg_network_forward_wanted(network, pixels[i], i, 1, NULL, few), PG_OK);
+        pg_certifier_image_f32(certifier, few, labels[i], &of_prediction);
+        run[2] += w.run;
+        assert_int_equal(of_prediction.prediction, of_all.prediction);
+        certified += of_all.certified;
+        refuted += !of_all.certified;
+    }
+    assert_true(certified > 0 && refuted > 0);
+    assert_int_equal(run[1], 45 * certified);
+    assert_true(run[0] < 30 * refuted && run[2] < 30 * MANY);
+    w.most = 2; /* 45 masked images are three passes of 15 */
+    assert_int_equal(pg_network_forward(network, pixels[0], 0, 1, all), PG_EINTERRUPTED);
+    assert_int_equal(w.run, 30);
+    w.most = 3;
+    assert_int_equal(pg_network_forward(network, pixels[0], 0, 1, all), PG_OK); /* nothing is left */
+    assert_int_equal(w.run, 45);
+    pg_certifier_free(certifier);
+    pg_network_close(network);
     pg_dataset_close(dataset);
 }
 
@@ -232,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(masked_images_are_run_as_images),
+        cmocka_unit_test(few_masked_images_say_what_all_say),
         cmocka_unit_test(runs_end_alike),
         cmocka_unit_test(locality_of_masked_images_is_not_measured),
         cmocka_unit_test(passes_are_told_apart),
