@@ -1,5 +1,5 @@
 /* model import torchscript. See torchscript.h. */
-#include "models/pth.h"
+#include "harness/base/pth.h"
 #include "models/script_trial.h"
 #include "models/torchscript.h"
 #include "models/weights.h"

@@ -2,7 +2,7 @@
 
 #include "harness/base/file.h"
 #include "harness/base/file_kind.h"
-#include "models/pth.h"
+#include "harness/base/pth.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -315,7 +315,8 @@ const pg_state_tensor *pg_state_find(const pg_state_dict *d, const char *name)
     return d->n ? bsearch(&wanted, d->tensors, d->n, sizeof wanted, by_name) : NULL;
 }
 
-/* Elements of a view in row-major order, each `item` bytes, into out. The view lies within its storage (models/pickle.h). */
+/* Elements of a view in row-major order, each `item` bytes, into out. The view lies within its storage (harness/base/pickle.h).
+ */
 static void gather(const pg_pickle_tensor *view, const char *storage, size_t item, size_t count, char *out)
 {
     int64_t place[PG_ST_MAX_DIM] = {0};

@@ -1,10 +1,10 @@
-/* Named tensors in files of other programs: what torch.save writes (models/pth.h) and safetensors. Reads no libtorch and runs
- * nothing. */
+/* Named tensors in files of other programs: what torch.save writes (harness/base/pth.h) and safetensors. Reads no libtorch and
+ * runs nothing. */
 #ifndef PG_MODELS_STATE_DICT_H
 #define PG_MODELS_STATE_DICT_H
 
 #include "harness/base/hash.h"
-#include "models/pickle.h"
+#include "harness/base/pickle.h"
 
 #include <stdbool.h>
 

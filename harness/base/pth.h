@@ -1,9 +1,9 @@
 /* What torch.save writes: a zip archive with a pickle and one entry for each storage, or, before torch 1.6, pickles and
  * storages in a row. Entries are read as they are stored, never unpacked to disk, and their names are only compared. */
-#ifndef PG_MODELS_PTH_H
-#define PG_MODELS_PTH_H
+#ifndef PG_BASE_PTH_H
+#define PG_BASE_PTH_H
 
-#include "models/pickle.h"
+#include "harness/base/pickle.h"
 
 typedef struct pg_pth pg_pth;
 

@@ -1,5 +1,5 @@
 /* The pickle machine: containers, and the loop over opcodes. Source: Python's pickletools, which documents every opcode. */
-#include "models/pickle_machine.h"
+#include "harness/base/pickle_machine.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

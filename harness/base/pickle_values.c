@@ -1,5 +1,5 @@
 /* The pickle machine: its values, stack and memo, and the opcodes that push numbers and texts. Source: Python's pickletools. */
-#include "models/pickle_machine.h"
+#include "harness/base/pickle_machine.h"
 
 #include "harness/base/memory.h"
 #include "harness/base/option.h"

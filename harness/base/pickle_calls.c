@@ -1,6 +1,6 @@
 /* The pickle machine: names, what stands for calls of them, storages and tensors. Source: torch/_utils.py and
  * torch/serialization.py of PyTorch 0.3 to 2. */
-#include "models/pickle_machine.h"
+#include "harness/base/pickle_machine.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Files of torch.save, tensor by tensor against what Debian's PyTorch reads of them (tests/models/pickle_reference.py):
+/* Files of torch.save, tensor by tensor against what Debian's PyTorch reads of them (tests/base/pickle_reference.py):
  * protocols 0 to 5, the container of today and the one before torch 1.6, files as torch 0.3 wrote them, and all kinds of values
  * beside the tensors. */
 #include "models/state_dict.h"
@@ -93,7 +93,7 @@ static void tensors_are_those_of_pytorch(void **state)
     size_t files = 0, tensors = 0;
     snprintf(line, sizeof line,
              "for p in python3 /usr/bin/python3; do $p -c 'import torch, numpy' 2>/dev/null && { echo ready; exec $p -W ignore "
-             "tests/models/pickle_reference.py '%s'; }; done; echo none",
+             "tests/base/pickle_reference.py '%s'; }; done; echo none",
              scratch_folder);
     FILE *answer = popen(line, "r");
     assert_non_null(answer);

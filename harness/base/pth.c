@@ -1,5 +1,5 @@
 /* Source: torch/serialization.py of PyTorch 1.13 and 2: _save and _legacy_save. */
-#include "models/pth.h"
+#include "harness/base/pth.h"
 
 #include "harness/base/file_kind.h"
 

@@ -5,8 +5,8 @@
  * calls nothing: whatever else is named in a pickle becomes an opaque value, which has that name and the values that were given
  * to it, and which nobody can use. Pickles are untrusted: size and number of values are bounded. Containers may hold themselves
  * (objects of Python do): who walks them keeps count. */
-#ifndef PG_MODELS_PICKLE_H
-#define PG_MODELS_PICKLE_H
+#ifndef PG_BASE_PICKLE_H
+#define PG_BASE_PICKLE_H
 
 #include "harness/base/error.h"
 #include "harness/base/safetensors.h"

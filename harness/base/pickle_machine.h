@@ -1,8 +1,8 @@
 /* Inside the pickle reader: the state of a machine, and what its files (pickle_values.c, pickle_calls.c, pickle.c) share. */
-#ifndef PG_MODELS_PICKLE_MACHINE_H
-#define PG_MODELS_PICKLE_MACHINE_H
+#ifndef PG_BASE_PICKLE_MACHINE_H
+#define PG_BASE_PICKLE_MACHINE_H
 
-#include "models/pickle.h"
+#include "harness/base/pickle.h"
 
 enum { PG_PICKLE_BLOCK = 256 }; /* values that are allocated together */
 
