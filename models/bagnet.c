@@ -77,9 +77,9 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
             char prefix[32];
             snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
             bool first = block == 0;
-            x = pg_layer_bottleneck(
-                b, prefix, x,
-                (pg_conv){(int)c->width << stage, first && c->kernel3[stage] == '1' ? 3 : 1, first ? strides[stage] : 1, 0});
+            int middle = (int)c->width << stage;
+            pg_conv conv = {middle, first && c->kernel3[stage] == '1' ? 3 : 1, first ? strides[stage] : 1, 0};
+            x = pg_layer_bottleneck(b, prefix, x, 1, conv, 4 * middle);
         }
     return pg_layer_classifier(b, "fc", x);
 }
@@ -92,9 +92,7 @@ static bool derive_as(const char *kernel3_wanted, const pg_shapes *s, pg_buf *pa
         return false;
     for (int stage = 0; stage < STAGES; stage++) {
         char name[64];
-        int n = 0;
-        for (snprintf(name, sizeof name, "layer%d.0.conv3.weight", stage + 1); n < 100 && pg_shape_size(s, name, 0) > 0;)
-            snprintf(name, sizeof name, "layer%d.%d.conv3.weight", stage + 1, ++n);
+        int n = pg_shape_blocks(s, stage + 1);
         snprintf(name, sizeof name, "layer%d.0.conv2.weight", stage + 1);
         kernel3[stage] = pg_shape_size(s, name, 2) == 3 ? '1' : '0';
         snprintf(blocks + strlen(blocks), sizeof blocks - strlen(blocks), "%s%d", stage ? "," : "", n);

@@ -31,7 +31,7 @@ static const pg_option options50[] = {
 static int normalize18(void *config)
 {
     ds_resnet *c = config;
-    c->net.depth = 18;
+    c->net.depth = PG_RESNET_18;
     c->net.pixels = c->cells.encoding == PG_ENCODING_ABLATION
                         ? (pg_normalisation){.mean = {{0, 0, 0}}, .std = {{1, 1, 1}}}
                         : (pg_normalisation){.mean = {{0.5, 0.5, 0.5}}, .std = {{0.25, 0.25, 0.25}}};
@@ -40,7 +40,7 @@ static int normalize18(void *config)
 
 static int normalize50(void *config)
 {
-    ((ds_resnet *)config)->net.depth = 50;
+    ((ds_resnet *)config)->net.depth = PG_RESNET_50;
     return PG_OK;
 }
 
@@ -71,7 +71,8 @@ static pg_value crop(pg_builder *b, const void *config, pg_value pixels, const p
 
 static bool derive(int depth, const pg_shapes *s, pg_buf *pairs)
 {
-    return pg_resnet_shapes(depth, s) && pg_smoothing_derive(s, "conv1.weight", pairs) && pg_resnet_derive(s, pairs);
+    return pg_resnet_depth_of(s) == depth && !pg_resnet_is_wide(s) && pg_smoothing_derive(s, "conv1.weight", pairs) &&
+           pg_resnet_derive(s, pairs);
 }
 
 /* The depth is in the config, so either of the two traces both. */
@@ -82,7 +83,7 @@ static int geometry(const void *config, int height, int width, int classes, pg_g
 }
 
 #define DS_RESNET(n)                                                                                                        \
-    static bool derive##n(const pg_shapes *s, pg_buf *pairs) { return derive(n, s, pairs); }                                \
+    static bool derive##n(const pg_shapes *s, pg_buf *pairs) { return derive(PG_RESNET_##n, s, pairs); }                    \
     static const pg_model_hooks hooks##n = {                                                                                \
         .forward = forward, .train = train, .crop = crop, .derive = derive##n, .layout = &pg_resnet_layout};                \
     const pg_model pg_model_ds_resnet##n = {                                                                                \

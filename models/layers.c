@@ -325,11 +325,12 @@ pg_value pg_layer_basic_block(pg_builder *b, const char *prefix, pg_value x, int
     return shortcut(b, prefix, x, step(b, prefix, 2, y, (pg_conv){out, 3, 1, 1}), stride, kind);
 }
 
-pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, pg_conv middle)
+pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, int stride, pg_conv middle, int out)
 {
-    pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){middle.out, 1, 1, 0}));
+    pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){middle.out, 1, stride, 0}));
     y = pg_layer_relu(b, step(b, prefix, 2, y, middle));
-    return shortcut(b, prefix, x, step(b, prefix, 3, y, (pg_conv){4 * middle.out, 1, 1, 0}), middle.stride, PG_SHORTCUT_CONV);
+    y = step(b, prefix, 3, y, (pg_conv){out, 1, 1, 0});
+    return shortcut(b, prefix, x, y, stride * middle.stride, PG_SHORTCUT_CONV);
 }
 
 pg_value pg_layer_script(pg_builder *b, int64_t bytes, pg_value x)

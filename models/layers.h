@@ -52,8 +52,9 @@ pg_value pg_layer_add(pg_builder *b, pg_value x, pg_value y);
 typedef enum pg_shortcut { PG_SHORTCUT_CONV, PG_SHORTCUT_PAD } pg_shortcut;
 /* A basic block of ResNet-18: two 3 x 3 convolutions, each with its batch norm, and the shortcut. */
 pg_value pg_layer_basic_block(pg_builder *b, const char *prefix, pg_value x, int out, int stride, pg_shortcut shortcut);
-/* A bottleneck of ResNet-50: 1 x 1, `middle`, 1 x 1 to four times its channels, and the shortcut, each with its batch norm. */
-pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, pg_conv middle);
+/* A bottleneck of ResNet-50: 1 x 1 at `stride`, `middle`, 1 x 1 to `out` channels, and the shortcut at both strides, each with
+ * its batch norm. */
+pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, int stride, pg_conv middle, int out);
 /* The mean over all positions: a 1 x 1 map that sees the whole input. */
 pg_value pg_layer_global_mean(pg_builder *b, pg_value x);
 /* Logits at every position: a 1 x 1 convolution with bias, named like a linear layer (weight [classes][channels]). */

@@ -148,3 +148,14 @@ int64_t pg_shape_size(const pg_shapes *shapes, const char *name, int axis)
     int64_t shape[PG_SHAPE_DIMS];
     return axis < shapes->shape(shapes->of, name, shape) ? shape[axis] : -1;
 }
+
+int pg_shape_blocks(const pg_shapes *shapes, int stage)
+{
+    for (int n = 0;; n++) {
+        char conv[64], bn[64];
+        snprintf(conv, sizeof conv, "layer%d.%d.conv1.weight", stage, n);
+        snprintf(bn, sizeof bn, "layer%d.%d.bn1.weight", stage, n);
+        if (pg_shape_size(shapes, conv, 0) < 0 && pg_shape_size(shapes, bn, 0) < 0)
+            return n;
+    }
+}

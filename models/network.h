@@ -101,6 +101,9 @@ typedef struct pg_model_hooks {
 
 /* The size of one axis of a tensor; -1 where there is no such tensor or axis. */
 int64_t pg_shape_size(const pg_shapes *shapes, const char *name, int axis);
+/* How many blocks a stage of a ResNet has: layer<stage>.0, layer<stage>.1 and so on, by the name of their first convolution or
+ * batch norm. */
+int pg_shape_blocks(const pg_shapes *shapes, int stage);
 
 /* Runs the architecture without libtorch: its parameters (released by the caller) and the geometry of its output. */
 int pg_model_trace(const pg_model *model, const void *config, int input_height, int input_width, int classes,

@@ -52,23 +52,12 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
     return pg_layer_classifier(b, "fc", x);
 }
 
-/* Blocks of a stage. */
-static int blocks_of(const pg_shapes *s, int stage)
-{
-    char name[64];
-    for (int n = 0;; n++) {
-        snprintf(name, sizeof name, "layer%d.%d.conv2.weight", stage, n);
-        if (n == 200 || pg_shape_size(s, name, 2) != 3)
-            return n;
-    }
-}
-
 static bool derive(const pg_shapes *s, pg_buf *pairs)
 {
     int64_t width = pg_shape_size(s, "conv1.weight", 0);
-    int n = blocks_of(s, 1);
+    int n = pg_shape_blocks(s, 1);
     if (pg_shape_size(s, "conv1.weight", 1) != 3 || pg_shape_size(s, "conv1.weight", 2) != 3 || n == 0 ||
-        blocks_of(s, 2) != n || blocks_of(s, 3) != n || blocks_of(s, 4) != 0 ||
+        pg_shape_blocks(s, 2) != n || pg_shape_blocks(s, 3) != n || pg_shape_blocks(s, 4) != 0 ||
         pg_shape_size(s, "layer1.0.conv3.weight", 0) > 0 || pg_shape_size(s, "layer2.0.conv1.weight", 0) != 2 * width)
         return false;
     pg_buf_printf(pairs, "depth=%d\nwidth=%lld\nshortcut=%s\n", 6 * n + 2, (long long)width,

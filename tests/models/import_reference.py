@@ -97,17 +97,19 @@ class ResNetCifar(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    def __init__(self, inside, planes, stride, kernel, padding=0):
+    def __init__(self, inside, planes, stride, kernel, padding=0, out=0, strided="3x3"):
         super().__init__()
-        self.conv1 = nn.Conv2d(inside, planes, 1, bias=False)
+        out = out or 4 * planes
+        first, middle = (stride, 1) if strided == "1x1" else (1, stride)
+        self.conv1 = nn.Conv2d(inside, planes, 1, first, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, kernel, stride, padding, bias=False)
+        self.conv2 = nn.Conv2d(planes, planes, kernel, middle, padding, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * planes)
+        self.conv3 = nn.Conv2d(planes, out, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out)
         self.downsample = None
-        if stride != 1 or inside != 4 * planes:
-            self.downsample = nn.Sequential(nn.Conv2d(inside, 4 * planes, 1, stride, bias=False), nn.BatchNorm2d(4 * planes))
+        if stride != 1 or inside != out:
+            self.downsample = nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
     def forward(self, x):
         y = torch.relu(self.bn1(self.conv1(x)))
@@ -116,15 +118,19 @@ class Bottleneck(nn.Module):
         return torch.relu(y + x[:, :, : y.size(2), : y.size(3)])
 
 
-class ResNet50(ResNet18):
-    def __init__(self, width, channels=3):
+class ResNet(ResNet18):
+    """Of any depth, in torchvision's layout; wide where `middle` is more than `width`."""
+
+    def __init__(self, width, blocks=(3, 4, 6, 3), channels=3, middle=0, basic=False, strided="3x3"):
         super().__init__(width, channels, imagenet=True)
         inside = width
-        for stage, blocks in enumerate((3, 4, 6, 3)):
+        for stage in range(4):
             layers = []
-            for block in range(blocks):
-                layers.append(Bottleneck(inside, width << stage, 2 if stage and block == 0 else 1, 3, 1))
-                inside = 4 * (width << stage)
+            for block in range(blocks[stage]):
+                stride, out = 2 if stage and block == 0 else 1, (width if basic else 4 * width) << stage
+                layers.append(Basic(inside, out, stride, "downsample") if basic else
+                              Bottleneck(inside, (middle or width) << stage, stride, 3, 1, out, strided))
+                inside = out
             setattr(self, "layer%d" % (stage + 1), nn.Sequential(*layers))
         self.fc = nn.Linear(inside, CLASSES)
 
@@ -339,9 +345,20 @@ def main(folder):
     torch.save(net.state_dict(), at("resnet18-torchvision.pth"), _use_new_zipfile_serialization=False)
     emit(folder, "resnet18-torchvision.pth", large, net.local(normalised(large, IMAGENET)), option(IMAGENET))
 
-    net = lived(ResNet50(4))
+    net = lived(ResNet(4))
     torch.save({"model_state": net.state_dict(), "epoch": 90}, at("resnet50.pth"))
     emit(folder, "resnet50.pth", large, net.local(normalised(large, IMAGENET)), option(IMAGENET))
+
+    for name, arguments, net in (
+        ("resnet34.pth", "", ResNet(4, basic=True)),
+        ("resnet101.pth", "", ResNet(4, (3, 4, 23, 3))),
+        ("resnet152.pth", "", ResNet(4, (3, 8, 36, 3))),
+        ("wide_resnet50.pth", "", ResNet(4, middle=8)),
+        ("wide_resnet101-v1.pth", " --set strided=1x1", ResNet(4, (3, 4, 23, 3), middle=8, strided="1x1")),
+        ("resnet50-v1.pth", " --set strided=1x1", ResNet(4, strided="1x1")),
+    ):
+        torch.save(lived(net).state_dict(), at(name))
+        emit(folder, name, large, net.local(normalised(large, IMAGENET)), option(IMAGENET) + arguments)
 
     net, ema = lived(BagNet(8, (1, 1, 1, 0), (1, 2, 1, 1))), lived(BagNet(8, (1, 1, 1, 0), (1, 2, 1, 1)))
     states = {"epoch": 3, "arch": "bagnet17", "state_dict": net.state_dict(), "state_dict_ema": behind("module.", ema.state_dict()),
@@ -361,7 +378,7 @@ def main(folder):
         emit(folder, name, small, cells(net, small.float().div(255), shape, band, stride),
              "--set shape=%s --set band=%d --set stride=%d" % (shape, band, stride))
 
-    net, wide = lived(ResNet50(4, 6)), torch.randint(0, 256, (2, 3, 40, 75), dtype=torch.uint8)
+    net, wide = lived(ResNet(4, channels=6)), torch.randint(0, 256, (2, 3, 40, 75), dtype=torch.uint8)
     torch.save({"net": behind("module.", net.state_dict()), "epoch": 60}, at("ds-resnet50.pth"))
     emit(folder, "ds-resnet50.pth", wide, cells(net, normalised(wide, IMAGENET), "column", 25), option(IMAGENET) + " --set band=25")
     net = lived(ResNet18(8, 6, imagenet=True))
@@ -392,6 +409,7 @@ def main(folder):
 
 @torch.no_grad()
 def published(folder, weights):
+    torch.manual_seed(1)
     torch.set_num_threads(1)
     for depth, name in ((20, "resnet20-12fca82f.th"), (56, "resnet56-4bfd9763.th")):
         os.symlink(os.path.abspath(os.path.join(weights, name)), os.path.join(folder, name))

@@ -121,6 +121,29 @@ static void positions_of_global_models_see_everything(void **state)
     assert_int_equal(g.rows.field, 0);
 }
 
+/* Equal ResNets have equal options: a bottleneck that is not given is as wide as the stem, and basic blocks have none. */
+static void options_of_resnets_are_resolved(void **state)
+{
+    (void)state;
+    static const char *const same[][3] = {{"depth=101", "bottleneck=64", "strided=1x1"},
+                                          {"depth=101", "strided=1x1", "width=64"}},
+                             *const basic[][3] = {{"depth=34", "bottleneck=7", "strided=1x1"},
+                                                  {"depth=34", "width=64", "stem=imagenet"}};
+    _Alignas(16) uint8_t a[PG_CONFIG_MAX] = {0}, b[PG_CONFIG_MAX] = {0};
+    const pg_model *model = pg_model_find("resnet"), *cifar = pg_model_find("resnet-cifar");
+    for (int i = 0; i < 2; i++) {
+        const char *const(*pairs)[3] = i ? basic : same;
+        assert_int_equal(pg_module_configure(&model->module, "model", pairs[0], 3, a), PG_OK);
+        assert_int_equal(pg_module_configure(&model->module, "model", pairs[1], 3, b), PG_OK);
+        assert_memory_equal(a, b, model->module.config_size);
+    }
+    const char *const depth = "depth=21";
+    assert_int_equal(pg_module_configure(&cifar->module, "model", &depth, 1, a), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "6 n + 2"));
+    pg_geometry g = geometry_of("resnet-cifar", 32, 30, 0, NULL);
+    assert_true(g.rows.positions == 8 && g.columns.positions == 8 && g.rows.field == 0 && g.columns.padding == 0);
+}
+
 static void options_make_small_fields(void **state)
 {
     (void)state;
@@ -181,6 +204,7 @@ int main(void)
         cmocka_unit_test(blocks_and_rows_wrap_round_the_image),
         cmocka_unit_test(windows_are_counted_where_the_stride_does_not_divide),
         cmocka_unit_test(positions_of_global_models_see_everything),
+        cmocka_unit_test(options_of_resnets_are_resolved),
         cmocka_unit_test(options_make_small_fields),
         cmocka_unit_test(bad_options_and_sizes_are_refused),
         cmocka_unit_test(parameters_are_named_like_the_public_layouts),

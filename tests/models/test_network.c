@@ -143,7 +143,8 @@ static void transposed_bands_are_the_plain_ones(void **state)
                 }
         pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &x.parameters, .classes = CLASSES};
         pg_tensor *batch = t->from_data(s, band, PG_T_F32, 4, (const int64_t[]){1, 5, SIDE, 4});
-        pg_value logits = pg_resnet_trunk(&b, &(pg_resnet){.depth = 18, .width = 8}, pg_layer_input(&b, batch, 5, SIDE, 4));
+        pg_value logits =
+            pg_resnet_trunk(&b, &(pg_resnet){.depth = PG_RESNET_18, .width = 8}, pg_layer_input(&b, batch, 5, SIDE, 4));
         t->read(s, logits.tensor, one, PG_T_F32, CLASSES);
         worst = fmax(worst, largest_difference(one, all + j * CLASSES, CLASSES));
     }
@@ -198,8 +199,8 @@ static void blocks_are_cut_round_both_edges(void **state)
             cut_block(pixels + i / (SIDE * SIDE) * IMAGE, e, BAND, i / SIDE % SIDE, i % SIDE, block);
             pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &x.parameters, .classes = CLASSES};
             pg_tensor *batch = t->from_data(s, block, PG_T_F32, 4, (const int64_t[]){1, channels, size, size});
-            pg_value logits =
-                pg_resnet_trunk(&b, &(pg_resnet){.depth = 18, .width = 4}, pg_layer_input(&b, batch, channels, size, size));
+            pg_value logits = pg_resnet_trunk(&b, &(pg_resnet){.depth = PG_RESNET_18, .width = 4},
+                                              pg_layer_input(&b, batch, channels, size, size));
             t->read(s, logits.tensor, one, PG_T_F32, CLASSES);
             t->scope_clear(s);
             worst = fmax(worst, largest_difference(one, all + i * CLASSES, CLASSES));

@@ -478,9 +478,9 @@ static void local_logits_of_resnet18_average_to_its_score(void **state)
     cut(&x, whole.pixels, crop);
     pg_tensor *pixels = t->from_data(plain.scope, crop, PG_T_F32, 4, (const int64_t[]){1, 3, sub->height, sub->width});
     pg_value v = pg_layer_input(&b, t->affine(plain.scope, pixels, 4, -2), 3, sub->height, sub->width);
-    assert_int_equal(
-        t->read(plain.scope, pg_resnet_trunk(&b, &(pg_resnet){.depth = 18, .width = 4}, v).tensor, score, PG_T_F32, CLASSES),
-        PG_OK);
+    assert_int_equal(t->read(plain.scope, pg_resnet_trunk(&b, &(pg_resnet){.depth = PG_RESNET_18, .width = 4}, v).tensor, score,
+                             PG_T_F32, CLASSES),
+                     PG_OK);
     double worst = 0;
     int positions = x.g->rows.positions * x.g->columns.positions;
     for (int c = 0; c < CLASSES; c++) {
