@@ -16,6 +16,7 @@ int pg_attack_check(const pg_attack *a)
     const pg_hook hooks[] = {{"check", a->check},
                              {"run", a->run},
                              {"training_images and release, with prepare", !a->prepare || (a->training_images && a->release)},
+                             {"check_patches and no prepare, with patches", !a->patches || (a->check_patches && !a->prepare)},
                              {NULL, false}};
     return pg_module_check_hooks(&a->module, "attack", hooks);
 }

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct pg_patches; /* harness/data/patches.h */
 struct pg_scope;
 struct pg_tensor;
 
@@ -118,6 +119,14 @@ typedef struct pg_attack {
     int (*check)(const void *config, int image_height, int image_width, int patch_height, int patch_width, int classes);
     /* optional: the class that no attacked image may have, where the options name one as the target of every image; -1: none */
     int (*fixed_target)(const void *config);
+    /* optional: the file of patches that the attack puts on images, as the user wrote its name ("": none was given). The
+     * harness reads it, makes its contents a part of identity, and hands it to `run` as the state. Such an attack asks no
+     * victim (`run` gets one of sizes alone, and what it writes into `broken` does not count), has no prepare, and its
+     * normalize sets `common` */
+    const char *(*patches)(const void *config);
+    /* required with patches: refuses what cannot work on images [first, first + count); 0 x 0 pixels: not known. PG_EINPUT */
+    int (*check_patches)(const void *config, const struct pg_patches *patches, int image_height, int image_width,
+                         int patch_height, int patch_width, int64_t first, int64_t count);
     /* required: attacks examples[n], in any order and any grouping; writes outcome[n]. An image that needs no patch
      * (untargeted: wrong already; targeted: the target already) is left alone: broken, 0 steps, and a patch of its own pixels;
      * not so where the objective is another than the prediction (local-logits). What is found for an image does not depend on n

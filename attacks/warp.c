@@ -2,6 +2,7 @@
 #include "attacks/warp.h"
 
 #include <math.h>
+#include <stddef.h>
 
 /* Where one pixel reads: four texels and their weights. */
 typedef struct reading {
@@ -11,10 +12,9 @@ typedef struct reading {
 
 static double within(double x, double most) { return x < 0 ? 0 : x > most ? most : x; }
 
-/* false: the pixel (y, x) is not painted. */
-static bool read_at(int h, int w, pg_warp warp, double sine, double cosine, int y, int x, reading *r)
+/* (dy, dx): from the middle, pixels. false: this point is not painted. */
+static bool read_at(int h, int w, pg_warp warp, double sine, double cosine, double dy, double dx, reading *r)
 {
-    double dy = y + 0.5 - 0.5 * h, dx = x + 0.5 - 0.5 * w;
     double ty = (cosine * dy - sine * dx) / warp.scale, tx = (sine * dy + cosine * dx) / warp.scale;
     double vy = ty / (0.5 * h), vx = tx / (0.5 * w); /* -1 to 1 across the texture */
     bool inside = warp.whole ? fabs(vy) <= 1 && fabs(vx) <= 1 : vy * vy + vx * vx <= 1;
@@ -29,21 +29,36 @@ static bool read_at(int h, int w, pg_warp warp, double sine, double cosine, int 
     return true;
 }
 
-void pg_warp_paint(const float *texture, int h, int w, pg_warp warp, float *out)
+/* The texel that a point lies in. */
+static bool is_masked(const uint8_t *mask, const reading *r)
+{
+    int most = 0;
+    for (int k = 1; k < 4; k++)
+        most = r->weight[k] > r->weight[most] ? k : most;
+    return mask && !mask[r->at[most]];
+}
+
+void pg_warp_place(const float *texture, const uint8_t *mask, int h, int w, pg_warp warp, double y, double x, float *out,
+                   int out_h, int out_w)
 {
     double sine = sin(warp.angle), cosine = cos(warp.angle);
     reading r;
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++) {
-            if (!read_at(h, w, warp, sine, cosine, y, x, &r))
+    for (int i = 0; i < out_h; i++)
+        for (int j = 0; j < out_w; j++) {
+            if (!read_at(h, w, warp, sine, cosine, i + 0.5 - y, j + 0.5 - x, &r) || is_masked(mask, &r))
                 continue;
             for (int c = 0; c < 3; c++) {
                 double value = 0;
                 for (int k = 0; k < 4; k++)
                     value += r.weight[k] * (double)texture[c * h * w + r.at[k]];
-                out[(c * h + y) * w + x] = (float)within(value, 1);
+                out[(c * out_h + i) * out_w + j] = (float)within(value, 1);
             }
         }
+}
+
+void pg_warp_paint(const float *texture, int h, int w, pg_warp warp, float *out)
+{
+    pg_warp_place(texture, NULL, h, w, warp, 0.5 * h, 0.5 * w, out, h, w);
 }
 
 void pg_warp_adjoint(const float *gradient, int h, int w, pg_warp warp, double *sum)
@@ -52,7 +67,7 @@ void pg_warp_adjoint(const float *gradient, int h, int w, pg_warp warp, double *
     reading r;
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++) {
-            if (!read_at(h, w, warp, sine, cosine, y, x, &r))
+            if (!read_at(h, w, warp, sine, cosine, y + 0.5 - 0.5 * h, x + 0.5 - 0.5 * w, &r))
                 continue;
             for (int c = 0; c < 3; c++)
                 for (int k = 0; k < 4; k++)

@@ -7,6 +7,7 @@
 #define PG_ATTACKS_WARP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct pg_warp {
     double scale; /* 1: as large as the rectangle */
@@ -14,7 +15,11 @@ typedef struct pg_warp {
     bool whole;   /* the rectangle; else the ellipse */
 } pg_warp;
 
-/* Paints texture[3][h][w] over out[3][h][w]. */
+/* Paints texture[3][h][w] over out[3][out_h][out_w], the middle of the texture at (y, x), pixels from the upper left corner of
+ * out. mask[h][w] (NULL: all 1): where the texel that is nearest to a point has 0, the point is not painted. */
+void pg_warp_place(const float *texture, const uint8_t *mask, int h, int w, pg_warp warp, double y, double x, float *out,
+                   int out_h, int out_w);
+/* The same in the middle of a rectangle of its own size: paints texture[3][h][w] over out[3][h][w]. */
 void pg_warp_paint(const float *texture, int h, int w, pg_warp warp, float *out);
 /* Adds to sum[3][h][w] what d / d out[3][h][w] means for the texture: the transpose of pg_warp_paint. */
 void pg_warp_adjoint(const float *gradient, int h, int w, pg_warp warp, double *sum);

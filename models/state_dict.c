@@ -315,56 +315,12 @@ const pg_state_tensor *pg_state_find(const pg_state_dict *d, const char *name)
     return d->n ? bsearch(&wanted, d->tensors, d->n, sizeof wanted, by_name) : NULL;
 }
 
-/* Elements of a view in row-major order, each `item` bytes, into out. The view lies within its storage (harness/base/pickle.h).
- */
-static void gather(const pg_pickle_tensor *view, const char *storage, size_t item, size_t count, char *out)
-{
-    int64_t place[PG_ST_MAX_DIM] = {0};
-    int64_t at = view->offset;
-    for (size_t i = 0; i < count; i++) {
-        memcpy(out + i * item, storage + (size_t)at * item, item);
-        for (int axis = view->rank - 1; axis >= 0; axis--) {
-            if (view->shape[axis] == 1)
-                continue; /* its stride means nothing */
-            at += view->stride[axis];
-            if (++place[axis] < view->shape[axis])
-                break;
-            at -= view->stride[axis] * view->shape[axis];
-            place[axis] = 0;
-        }
-    }
-}
-
-static int read_view(pg_state_file *f, const pg_pickle_tensor *view, float *out, size_t count)
-{
-    static const pg_st_dtype types[] = {[PG_ELEMENT_F16] = PG_ST_F16,
-                                        [PG_ELEMENT_BF16] = PG_ST_BF16,
-                                        [PG_ELEMENT_F32] = PG_ST_F32,
-                                        [PG_ELEMENT_F64] = PG_ST_F64};
-    pg_element element = view->storage->element;
-    if (element > PG_ELEMENT_F64)
-        return pg_fail(PG_EUNSUPPORTED, "holds %s; weights are floating point",
-                       element <= PG_ELEMENT_BOOL ? "integers" : "complex or quantized numbers");
-    size_t item = pg_element_size(element);
-    const void *storage = NULL;
-    char *bytes = malloc(count * item + 1);
-    int code = bytes ? pg_pth_storage(f->pth, view->storage, &storage) : pg_fail(PG_ENOMEM, "out of memory");
-    if (code == PG_OK) {
-        gather(view, storage, item, count, bytes);
-        pg_st_tensor t = {
-            .name = "", .dtype = types[element], .rank = 1, .shape = {(int64_t)count}, .data = bytes, .size = count * item};
-        code = pg_st_to_float(&t, out, count);
-    }
-    free(bytes);
-    return code;
-}
-
 int pg_state_read(pg_state_file *f, const pg_state_tensor *t, float *out, size_t count)
 {
     if (t->made_by)
         return pg_fail(PG_EUNSUPPORTED, "tensor '%s' is given as %s, which is not read here; nothing of it was run", t->name,
                        t->made_by);
-    int code = t->view ? read_view(f, t->view, out, count) : pg_st_to_float(t->whole, out, count);
+    int code = t->view ? pg_pth_floats(f->pth, t->view, out, count) : pg_st_to_float(t->whole, out, count);
     for (size_t i = 0; code == PG_OK && i < count; i++)
         if (!isfinite(out[i]))
             code = pg_fail(PG_EDAMAGED, "holds a value that is not finite, as element %zu", i);

@@ -12,6 +12,7 @@
 #include "harness/base/safetensors.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef enum pg_element { /* types of elements that torch has */
                           PG_ELEMENT_F16,
@@ -91,6 +92,13 @@ void pg_pickle_free(pg_pickle *pickle);
 const pg_pickle_value *pg_pickle_root(const pg_pickle *pickle); /* borrowed */
 const pg_pickle_value *pg_pickle_at(const pg_pickle *pickle,
                                     size_t i); /* all values in the order they were made; NULL behind the last */
+/* The contents of a value that is bytes, *borrowed* from the data that was read; false where it is anything else. */
+bool pg_pickle_bytes(const pg_pickle *pickle, const pg_pickle_value *value, const uint8_t **bytes, size_t *size);
+/* The view of a storage that offset, shape and strides state; *repeats: it has more elements than the storage, so that its size
+ * is not one of the file. PG_EDAMAGED where these are no numbers, or an element lies outside the storage; PG_EUNSUPPORTED
+ * beyond PG_ST_MAX_DIM axes. */
+int pg_pickle_view(const pg_pickle_storage *storage, const pg_pickle_value *offset, const pg_pickle_value *shape,
+                   const pg_pickle_value *stride, pg_pickle_tensor *out, bool *repeats) PG_MUST_USE;
 /* The names of the pickle that the machine does not know, each once, printable; NULL behind the last. Borrowed. */
 const char *pg_pickle_foreign(const pg_pickle *pickle, size_t i);
 

@@ -231,9 +231,8 @@ static bool integers(const pg_pickle_value *v)
     return right;
 }
 
-/* Whether every element lies in the storage; *repeats: the view has more elements than it, so that its size is not one of the
- * file. */
-static int check_view(pg_pickle *p, const pg_pickle_tensor *t, bool *repeats)
+/* Whether every element lies in the storage; *repeats as for pg_pickle_view. */
+static int check_view(const pg_pickle_tensor *t, bool *repeats)
 {
     int64_t count = 1, last = t->offset, step, room = t->storage->count_shown;
     bool fits = true;
@@ -242,10 +241,26 @@ static int check_view(pg_pickle *p, const pg_pickle_tensor *t, bool *repeats)
     for (int i = 0; fits && count > 0 && i < t->rank; i++)
         fits = !__builtin_mul_overflow(t->shape[i] - 1, t->stride[i], &step) && !__builtin_add_overflow(last, step, &last);
     if (!fits || (count > 0 && last >= room) || t->offset > room)
-        return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a tensor reaches behind its storage '%s' of %" PRId64 " elements",
-                                t->storage->key, room);
+        return pg_fail(PG_EDAMAGED, "a tensor reaches behind its storage '%s' of %" PRId64 " elements", t->storage->key, room);
     *repeats = count > room;
     return PG_OK;
+}
+
+int pg_pickle_view(const pg_pickle_storage *storage, const pg_pickle_value *offset, const pg_pickle_value *shape,
+                   const pg_pickle_value *stride, pg_pickle_tensor *out, bool *repeats)
+{
+    if (offset->kind != PG_PICKLE_INT || offset->integer < 0 || !integers(shape) || !integers(stride) || shape->n != stride->n)
+        return pg_fail(PG_EDAMAGED, "a tensor that is not made of storage, offset, shape and strides");
+    if (shape->n > PG_ST_MAX_DIM)
+        return pg_fail(PG_EUNSUPPORTED, "a tensor of more than %d axes", PG_ST_MAX_DIM);
+    *out = (pg_pickle_tensor){.storage = storage, .offset = offset->integer, .rank = (int)shape->n};
+    for (size_t i = 0; i < shape->n; i++) {
+        out->shape[i] = shape->items[i]->integer;
+        out->stride[i] = stride->items[i]->integer;
+    }
+    int code = check_view(out, repeats);
+    out->offset += storage->first;
+    return code;
 }
 
 /* (storage, offset, shape, stride), and from torch 0.4 on requires_grad, hooks and metadata */
@@ -259,19 +274,16 @@ static int rebuild_tensor(pg_pickle *p, pg_pickle_value *const *x, size_t n)
         return PG_PICKLE_REFUSE(p, PG_EDAMAGED, "a tensor that is not made of storage, offset, shape and strides");
     if (x[2]->n > PG_ST_MAX_DIM)
         return pg_pickle_push_opaque(p, "a tensor of more than 8 axes", x, n);
-    pg_pickle_tensor t = {.storage = &x[0]->storage, .offset = x[1]->integer, .rank = (int)x[2]->n};
-    for (size_t i = 0; i < x[2]->n; i++) {
-        t.shape[i] = x[2]->items[i]->integer;
-        t.stride[i] = x[3]->items[i]->integer;
-    }
+    pg_pickle_tensor t;
     bool repeats = false;
     pg_pickle_value *v = NULL;
-    int code = check_view(p, &t, &repeats);
-    if (code != PG_OK || repeats)
-        return code != PG_OK ? code : pg_pickle_push_opaque(p, "a tensor that repeats elements of its storage", x, n);
+    int code = pg_pickle_view(&x[0]->storage, x[1], x[2], x[3], &t, &repeats);
+    if (code != PG_OK)
+        return pg_fail_at(code, "pickle, byte %zu", p->opcode);
+    if (repeats)
+        return pg_pickle_push_opaque(p, "a tensor that repeats elements of its storage", x, n);
     if ((code = pg_pickle_push_new(p, PG_PICKLE_TENSOR, &v)))
         return code;
-    t.offset += t.storage->first;
     v->tensor = t;
     return PG_OK;
 }

@@ -305,6 +305,23 @@ static int push_stated(pg_pickle *p, size_t bytes_of_size, bool text)
     return text ? push_text(p, b, (size_t)length) : pg_pickle_push_opaque(p, bytes_name, NULL, 0);
 }
 
+/* Opcodes that push bytes, and in how many bytes their length stands. */
+static size_t bytes_of_length(int opcode)
+{
+    return opcode == 'C' ? 1 : opcode == 'B' ? 4 : opcode == 0x8e || opcode == 0x96 ? 8 : 0;
+}
+
+/* Again from the opcode that made the value, whose length was checked then. */
+bool pg_pickle_bytes(const pg_pickle *p, const pg_pickle_value *v, const uint8_t **bytes, size_t *size)
+{
+    size_t n = v->kind == PG_PICKLE_OPAQUE && v->name == bytes_name ? bytes_of_length(p->data[v->at]) : 0;
+    *size = 0;
+    for (size_t i = 0; i < n; i++)
+        *size |= (size_t)p->data[v->at + 1 + i] << 8 * i;
+    *bytes = p->data + v->at + 1 + n;
+    return n > 0;
+}
+
 static size_t put_utf8(char *out, uint32_t c)
 {
     size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
@@ -408,12 +425,10 @@ int pg_pickle_scalars(pg_pickle *p, int opcode, bool *mine)
     case 0x8d:
         return push_stated(p, 8, true);
     case 'B': /* BINBYTES, SHORT_BINBYTES, BINBYTES8, BYTEARRAY8 */
-        return push_stated(p, 4, false);
     case 'C':
-        return push_stated(p, 1, false);
     case 0x8e:
     case 0x96:
-        return push_stated(p, 8, false);
+        return push_stated(p, bytes_of_length(opcode), false);
     case 'V':
         return push_unicode_line(p);
     case 'S':

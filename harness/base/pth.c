@@ -379,6 +379,78 @@ int pg_pth_storage(pg_pth *p, const pg_pickle_storage *s, const void **out)
     return p->zip ? zip_storage(p, s, out) : legacy_storage(p, s, out);
 }
 
+/* Elements of a view in row-major order, each `item` bytes, into out. The view lies within its storage (harness/base/pickle.h).
+ */
+static void gather(const pg_pickle_tensor *view, const char *storage, size_t item, size_t count, char *out)
+{
+    int64_t place[PG_ST_MAX_DIM] = {0};
+    int64_t at = view->offset;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(out + i * item, storage + (size_t)at * item, item);
+        for (int axis = view->rank - 1; axis >= 0; axis--) {
+            if (view->shape[axis] == 1)
+                continue; /* its stride means nothing */
+            at += view->stride[axis];
+            if (++place[axis] < view->shape[axis])
+                break;
+            at -= view->stride[axis] * view->shape[axis];
+            place[axis] = 0;
+        }
+    }
+}
+
+int pg_pth_floats(pg_pth *p, const pg_pickle_tensor *view, float *out, size_t count)
+{
+    static const pg_st_dtype types[] = {[PG_ELEMENT_F16] = PG_ST_F16,
+                                        [PG_ELEMENT_BF16] = PG_ST_BF16,
+                                        [PG_ELEMENT_F32] = PG_ST_F32,
+                                        [PG_ELEMENT_F64] = PG_ST_F64};
+    pg_element element = view->storage->element;
+    if (element > PG_ELEMENT_F64)
+        return pg_fail(PG_EUNSUPPORTED, "holds %s, no floating-point numbers",
+                       element <= PG_ELEMENT_BOOL ? "integers" : "complex or quantized numbers");
+    size_t item = pg_element_size(element);
+    const void *storage = NULL;
+    char *bytes = malloc(count * item + 1);
+    int code = bytes ? pg_pth_storage(p, view->storage, &storage) : pg_fail(PG_ENOMEM, "out of memory");
+    if (code == PG_OK) {
+        gather(view, storage, item, count, bytes);
+        pg_st_tensor t = {
+            .name = "", .dtype = types[element], .rank = 1, .shape = {(int64_t)count}, .data = bytes, .size = count * item};
+        code = pg_st_to_float(&t, out, count);
+    }
+    free(bytes);
+    return code;
+}
+
+/* torch.storage._load_from_bytes(bytes) in the place of a storage, which pickle.dump of a tensor writes: the bytes are a file
+ * of torch.save whose root is the storage. */
+int pg_pth_embedded(const pg_pickle *pickle, const pg_pickle_value *v, pg_pth **out, pg_pickle_tensor *view)
+{
+    static const char loader[] = "torch.storage._load_from_bytes";
+    const uint8_t *bytes = NULL;
+    size_t size = 0;
+    bool repeats = false;
+    *out = NULL;
+    const pg_pickle_value *storage = v->kind == PG_PICKLE_OPAQUE && v->n >= 4 ? v->items[0] : NULL;
+    if (!storage || storage->kind != PG_PICKLE_OPAQUE || strcmp(storage->name, loader) != 0 || storage->n != 1 ||
+        !pg_pickle_bytes(pickle, storage->items[0], &bytes, &size))
+        return pg_fail(PG_EUNSUPPORTED, "pickle, byte %zu: no tensor with its elements, as pickle.dump writes it", v->at);
+    int code = pg_pth_open(bytes, size, out);
+    const pg_pickle_value *root = code == PG_OK ? pg_pickle_root((*out)->pickle) : NULL;
+    if (root && root->kind != PG_PICKLE_STORAGE)
+        code = pg_fail(PG_EDAMAGED, "its elements are not those of a storage");
+    if (code == PG_OK)
+        code = pg_pickle_view(&root->storage, v->items[1], v->items[2], v->items[3], view, &repeats);
+    if (code == PG_OK && repeats)
+        code = pg_fail(PG_EUNSUPPORTED, "a tensor that repeats elements of its storage");
+    if (code == PG_OK)
+        return PG_OK;
+    pg_pth_close(*out);
+    *out = NULL;
+    return pg_fail_at(code, "tensor at byte %zu of the pickle", v->at);
+}
+
 int pg_pth_check_script(const void *data, size_t size)
 {
     static const char right[] = "right would be what torch.jit.script(module).save(FILE) writes";

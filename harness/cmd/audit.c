@@ -285,6 +285,9 @@ static int run(const pg_context *context, void *request)
         code = share_out(a);
     if (code == PG_OK && a->attack && !(attack = pg_attack_find(a->attack)))
         code = PG_EINPUT;
+    if (attack && attack->patches)
+        code = pg_fail(PG_EUSAGE, "audit: attack %s searches for nothing: a matrix with it checks certificates as well",
+                       attack->module.name);
     if (code == PG_OK && attack)
         code = pg_module_configure(&attack->module, "attack", a->attack_pairs.items, a->attack_pairs.n, a->attack_config);
     if (code == PG_OK) {

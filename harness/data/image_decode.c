@@ -45,9 +45,21 @@ int pg_image_decode(const void *bytes, size_t size, pg_image *out)
     else if (size >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0)
         code = pg_image_decode_jpeg(bytes, size, out);
     else if (size >= sizeof png && memcmp(bytes, png, sizeof png) == 0)
-        code = pg_image_decode_png(bytes, size, out);
+        code = pg_image_decode_png(bytes, size, out, NULL);
     else
         code = refuse(bytes, size);
+    if (code != PG_OK)
+        pg_image_release(out);
+    return code;
+}
+
+int pg_image_decode_alpha(const void *bytes, size_t size, pg_image *out, uint8_t **alpha)
+{
+    *out = (pg_image){0};
+    *alpha = NULL;
+    int code = size > PG_IMAGE_BYTES ? pg_fail(PG_EINPUT, "%zu bytes: at most %d are read", size, PG_IMAGE_BYTES)
+               : size < 8            ? refuse(bytes, size)
+                                     : pg_image_decode_png(bytes, size, out, alpha);
     if (code != PG_OK)
         pg_image_release(out);
     return code;

@@ -1,8 +1,9 @@
 /* PNG by libpng. See image.h.
  *
- * Pillow's pixels depend on the header, the palette and the image data alone: no transparency, gamma or profile. So chunks are
- * sorted here, and libpng only unpacks the data: it is given a header that names palettes grayscale, and one IDAT chunk.
- * Checksums are held against chunks in front of the data; damage in the data shows when they are unpacked. */
+ * Pillow's pixels depend on the header, the palette and the image data alone: no gamma or profile, and transparency only where
+ * it is asked for. So chunks are sorted here, and libpng only unpacks the data: it is given a header that names palettes
+ * grayscale, and one IDAT chunk. Checksums are held against chunks in front of the data; damage in the data shows when they are
+ * unpacked. */
 #include "harness/data/image_decode.h"
 
 #include <png.h>
@@ -22,7 +23,10 @@ typedef struct work {
     bool interlaced;
     const uint8_t *palette; /* within the file, of RGB entries; NULL: none */
     size_t entries;
-    uint8_t *data; /* the contents of all IDAT chunks, owned */
+    const uint8_t *opacities; /* within the file, of the first n_opacities entries; NULL: all are opaque */
+    size_t n_opacities;
+    uint8_t **alpha; /* NULL: nobody asks */
+    uint8_t *data;   /* the contents of all IDAT chunks, owned */
     size_t data_size;
 
     png_structp png;
@@ -95,6 +99,14 @@ static int take_palette(work *w, const chunk *c)
     return PG_OK;
 }
 
+static void take_opacities(work *w, const chunk *c)
+{
+    if (w->color != PNG_COLOR_TYPE_PALETTE)
+        return;
+    w->opacities = c->data;
+    w->n_opacities = c->size;
+}
+
 /* Up to the first IDAT, which becomes `first`. */
 static int read_front(work *w, chunk *first)
 {
@@ -111,6 +123,8 @@ static int read_front(work *w, chunk *first)
             code = take_header(w, first);
         else if (memcmp(first->name, "PLTE", 4) == 0)
             code = take_palette(w, first);
+        else if (memcmp(first->name, "tRNS", 4) == 0)
+            take_opacities(w, first);
         if (code != PG_OK)
             return code;
         w->at += first->size + CRC;
@@ -250,6 +264,21 @@ static void to_rgb(const work *w, int channels, const uint8_t *samples, pg_image
         memmove(to, channels < 3 ? colors[*samples] : samples, 3);
 }
 
+/* Before the samples are written over. */
+static int take_alpha(work *w, int channels, const uint8_t *samples)
+{
+    size_t n = (size_t)w->height * w->width;
+    if (!w->alpha || (channels % 2 == 1 && !w->opacities))
+        return PG_OK;
+    if (!(*w->alpha = malloc(n)))
+        return pg_fail(PG_ENOMEM, "out of memory for the alpha of a PNG");
+    for (size_t i = 0; i < n; i++) {
+        uint8_t sample = samples[(i + 1) * (size_t)channels - 1];
+        (*w->alpha)[i] = channels % 2 == 0 ? sample : sample < w->n_opacities ? w->opacities[sample] : 255;
+    }
+    return PG_OK;
+}
+
 static int read_pixels(work *w)
 {
     if (w->color == PNG_COLOR_TYPE_GRAY && w->depth == 16)
@@ -265,13 +294,15 @@ static int read_pixels(work *w)
     size_t behind = channels < 3 ? (size_t)(3 - channels) * w->height * w->width : 0;
     code = guard_png(w, channels, w->image->pixels + behind);
     if (code == PG_OK)
+        code = take_alpha(w, channels, w->image->pixels + behind);
+    if (code == PG_OK)
         to_rgb(w, channels, w->image->pixels + behind, w->image);
     return code;
 }
 
-int pg_image_decode_png(const uint8_t *bytes, size_t size, pg_image *out)
+int pg_image_decode_png(const uint8_t *bytes, size_t size, pg_image *out, uint8_t **alpha)
 {
-    work w = {.at = bytes + MAGIC, .left = size - MAGIC, .color = -1, .image = out};
+    work w = {.at = bytes + MAGIC, .left = size - MAGIC, .color = -1, .image = out, .alpha = alpha};
     chunk first;
     int code = read_front(&w, &first);
     if (code == PG_OK)

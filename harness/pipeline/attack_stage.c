@@ -25,6 +25,7 @@ static int open_stage(pg_attack_stage *stage, const pg_pipeline *p, pg_network *
                          .resize = f->before_resize ? &f->resize : NULL,
                          .patch_height = f->patch_height,
                          .patch_width = f->patch_width,
+                         .patches_hash = *f->patches_hash ? f->patches_hash : NULL,
                          .seed = f->seed,
                          .data_dir = p->request->data_dir,
                          .dataset = f->dataset,

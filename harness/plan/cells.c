@@ -217,6 +217,7 @@ static int make_settings(const pg_cell_builder *s, const pg_toml_value **values,
         char prefix[80];
         snprintf(prefix, sizeof prefix, "%s.", c->forward->attack->module.name);
         pg_options_canonical(c->forward->attack->module.options, c->forward->attack_config, prefix, true, &text);
+        pg_patches_setting(c->forward, &text);
     }
     if (strcmp(c->forward->weights, "null") == 0) /* the null model has no file: its options are settings */
         pg_options_canonical(pg_model_find("null")->module.options, c->forward->info.config, "null.", true, &text);
@@ -247,8 +248,11 @@ static int make_details(pg_cell *c)
     const pg_geometry *g = &f->info.geometry;
     pg_buf text = PG_BUF_EMPTY;
     if (f->attack) {
-        pg_buf_printf(&text, "attack.gradient=%s\n", pg_forward_gradient(f));
+        if (!f->attack->patches) /* which differentiates nothing */
+            pg_buf_printf(&text, "attack.gradient=%s\n", pg_forward_gradient(f));
         pg_modules_identity("attack", &f->attack->module, &text);
+        if (*f->patches_hash)
+            pg_buf_printf(&text, "%s.file.hash=%s\n", f->attack->module.name, f->patches_hash);
     }
     pg_settings_add(&text, "certificate", pg_certificate_names[c->defense->certificate(c->config)]);
     pg_buf_printf(&text, "classes=%d\ndataset.hash=%s\n", g->classes, f->dataset_hash);

@@ -302,6 +302,29 @@ static bool target_fits(pg_cell_builder *s, int line, const pg_cell *c, const pg
     return code == PG_OK;
 }
 
+/* The file of patches that the attack puts on, and whether they can be put on the images of the cell. */
+static int take_patches(pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_forward *f, bool *ok)
+{
+    const pg_attack *attack = f->attack;
+    int line = pg_row_line(s, values, PG_KEY_ATTACK), code = PG_EINPUT;
+    const char *path = attack->patches(f->attack_config);
+    if (!*path)
+        pg_fail(code, "file: the name of a file of patches is missing");
+    const pg_seen_file *file = *path ? pg_cell_builder_patches(s, path, c->image_height, c->image_width) : NULL;
+    if (file && file->patches)
+        code = attack->check_patches(f->attack_config, file->patches, c->image_height, c->image_width, c->patch_height,
+                                     c->patch_width, c->first, c->count);
+    if (!file || (file->patches && code != PG_OK)) {
+        pg_problem(s->problems, line, "attack", "attack %s: %s", attack->module.name, pg_error_message());
+        *ok = false;
+        return pg_buf_check(&s->problems->text);
+    }
+    f->patches_where = file->where;
+    if (file->patches)
+        memcpy(f->patches_hash, file->patches->hash, sizeof f->patches_hash);
+    return PG_OK;
+}
+
 /* Options of the attack, and whether it can work on this cell. */
 static int configure(pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_forward *f, bool *ok)
 {
@@ -333,7 +356,7 @@ static int configure(pg_cell_builder *s, const pg_toml_value **values, const pg_
     }
     *ok = *ok && fits;
     pg_pairs_free(pairs, n);
-    return code;
+    return code == PG_OK && *ok && attack->patches ? take_patches(s, values, c, f, ok) : code;
 }
 
 const char *pg_forward_gradient(const pg_forward *f)
@@ -355,10 +378,13 @@ static void attack_text(const pg_cell_builder *s, const pg_toml_value **values, 
     forward_text(f, out);
     snprintf(prefix, sizeof prefix, "%s.", f->attack->module.name);
     pg_modules_identity("attack", &f->attack->module, out);
-    pg_buf_printf(out, "attack.gradient=%s\n", pg_forward_gradient(f));
-    if (strcmp(pg_forward_gradient(f), "defense") == 0)
+    if (!f->attack->patches)
+        pg_buf_printf(out, "attack.gradient=%s\n", pg_forward_gradient(f));
+    if (!f->attack->patches && strcmp(pg_forward_gradient(f), "defense") == 0)
         pg_buf_printf(out, "attack.surrogate=%d\n", f->defense->surrogate_version);
     pg_options_canonical(f->attack->module.options, f->attack_config, prefix, true, out);
+    if (*f->patches_hash)
+        pg_buf_printf(out, "%sfile.hash=%s\n", prefix, f->patches_hash);
     pg_buf_printf(out, "window=%dx%d\n", f->window.height, f->window.width);
     defended_text(s, values, c, out);
 }

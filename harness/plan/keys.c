@@ -342,11 +342,15 @@ int pg_cell_builder_init(pg_cell_builder *s, const pg_plan_request *request, con
 
 /* ---- Files ---- */
 
-static pg_seen_file *find_file(const pg_cell_builder *s, bool network, const char *name, const char *hash)
+/* The one that was looked at; `like` has role, name, hash and size of images. */
+static pg_seen_file *find_file(const pg_cell_builder *s, const pg_seen_file *like)
 {
-    for (size_t i = 0; i < s->n_files; i++)
-        if (s->files[i]->network == network && strcmp(s->files[i]->name, name) == 0 && strcmp(s->files[i]->hash, hash) == 0)
-            return s->files[i];
+    for (size_t i = 0; i < s->n_files; i++) {
+        pg_seen_file *f = s->files[i];
+        if (f->role == like->role && f->image_height == like->image_height && f->image_width == like->image_width &&
+            strcmp(f->name, like->name) == 0 && strcmp(f->hash, like->hash) == 0)
+            return f;
+    }
     return NULL;
 }
 
@@ -357,12 +361,15 @@ static void free_file(pg_seen_file *f)
     free(f->name);
     free(f->hash);
     free(f->why);
+    pg_patches_free(f->patches);
     free(f);
 }
 
 static int open_file(const pg_cell_builder *s, pg_seen_file *f)
 {
-    if (f->network) {
+    if (f->role == PG_FILE_PATCHES)
+        return pg_patches_open(f->name, f->image_height, f->image_width, &f->patches);
+    if (f->role == PG_FILE_WEIGHTS) {
         int code = pg_weights_describe(f->name, NULL, 0, &f->weights);
         if (code == PG_OK && f->weights.measured_of_another)
             pg_warn("%s.locality is of other weights: nothing is taken from it; `patchgauge model measure` writes a new one",
@@ -382,7 +389,7 @@ static int open_file(const pg_cell_builder *s, pg_seen_file *f)
 /* One that is here, but with another hash than is asked for, is not the one. */
 static int check_hash_of(const pg_seen_file *f)
 {
-    const char *hash = f->network ? f->weights.hash : f->dataset.hash;
+    const char *hash = f->role == PG_FILE_WEIGHTS ? f->weights.hash : f->dataset.hash;
     if (strncmp(hash, f->hash, strlen(f->hash)) == 0)
         return PG_OK;
     return pg_fail(PG_EMISSING, "%s: its hash is %.16s, and %s is asked for", f->name, hash, f->hash);
@@ -397,25 +404,34 @@ static int look_in_store(const pg_cell_builder *s, int opening, pg_seen_file *f)
     f->why = strdup(pg_error_message());
     if (!s->store || !f->why || (opening != PG_EMISSING && opening != PG_EINPUT))
         return opening;
-    int code = f->network ? pg_stored_weights(s->store, f->name, f->hash, &f->weights, &found)
-                          : pg_stored_dataset(s->store, f->name, f->hash, &f->dataset, &found);
+    if (f->role ==
+        PG_FILE_PATCHES) { /* the stored cell with these settings tells their hash; other faults are of a file that is here */
+        f->where = PG_WHERE_STORE;
+        return opening == PG_EMISSING ? PG_OK : opening;
+    }
+    int code = f->role == PG_FILE_WEIGHTS ? pg_stored_weights(s->store, f->name, f->hash, &f->weights, &found)
+                                          : pg_stored_dataset(s->store, f->name, f->hash, &f->dataset, &found);
     if (code == PG_OK && found)
         f->where = PG_WHERE_STORE;
     return code != PG_OK || found || opening == PG_EMISSING ? code : pg_fail(opening, "%s", f->why);
 }
 
-static const pg_seen_file *look_at(pg_cell_builder *s, bool network, const char *name, const char *hash)
+static const pg_seen_file *look_at(pg_cell_builder *s, pg_seen_file like)
 {
-    pg_seen_file *f = find_file(s, network, name, hash);
+    pg_seen_file *f = find_file(s, &like);
     if (f)
         return f;
     pg_seen_file **grown = realloc(s->files, (s->n_files + 1) * sizeof *grown);
     s->files = grown ? grown : s->files;
     f = calloc(1, sizeof *f);
-    if (f)
-        *f = (pg_seen_file){.name = strdup(name), .hash = strdup(hash), .network = network};
+    if (f) {
+        *f = like;
+        f->name = strdup(like.name);
+        f->hash = strdup(like.hash);
+    }
     int code = grown && f && f->name && f->hash ? open_file(s, f) : pg_fail(PG_ENOMEM, "out of memory");
-    if (code == PG_OK && !(network && strcmp(name, "null") == 0))
+    bool null = like.role == PG_FILE_WEIGHTS && strcmp(like.name, "null") == 0;
+    if (code == PG_OK && !null && like.role != PG_FILE_PATCHES)
         code = check_hash_of(f);
     if (code == PG_EMISSING || code == PG_EINPUT)
         code = look_in_store(s, code, f);
@@ -428,12 +444,21 @@ static const pg_seen_file *look_at(pg_cell_builder *s, bool network, const char 
 
 const pg_seen_file *pg_cell_builder_dataset(pg_cell_builder *s, const char *spec, const char *hash)
 {
-    return look_at(s, false, spec, hash);
+    return look_at(s, (pg_seen_file){.name = (char *)spec, .hash = (char *)hash, .role = PG_FILE_DATASET});
 }
 
 const pg_seen_file *pg_cell_builder_weights(pg_cell_builder *s, const char *weights, const char *hash)
 {
-    return look_at(s, true, weights, hash);
+    return look_at(s, (pg_seen_file){.name = (char *)weights, .hash = (char *)hash, .role = PG_FILE_WEIGHTS});
+}
+
+const pg_seen_file *pg_cell_builder_patches(pg_cell_builder *s, const char *path, int image_height, int image_width)
+{
+    return look_at(s, (pg_seen_file){.name = (char *)path,
+                                     .hash = "",
+                                     .role = PG_FILE_PATCHES,
+                                     .image_height = image_height,
+                                     .image_width = image_width});
 }
 
 void pg_pairs_free(char **pairs, size_t n)

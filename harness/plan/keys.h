@@ -3,6 +3,7 @@
 #define PG_PLAN_KEYS_H
 
 #include "harness/data/dataset.h"
+#include "harness/data/patches.h"
 #include "harness/base/hash_table.h"
 #include "harness/plan/matrix.h"
 #include "harness/plan/modules.h"
@@ -35,14 +36,18 @@ extern const pg_key pg_keys[PG_KEYS + 1]; /* by name; ends with a NULL name */
 
 enum { PG_SIDE_MAX = 1 << 14 }; /* pixels: shares of larger images would not fit 64 bits */
 
-/* A data set or weights that were looked at, so that each is looked at once. */
+typedef enum pg_file_role { PG_FILE_DATASET, PG_FILE_WEIGHTS, PG_FILE_PATCHES } pg_file_role;
+
+/* A data set, weights or patches that were looked at, so that each is looked at once. */
 typedef struct pg_seen_file {
     char *name, *hash; /* as given; of the hash the first digits, "" for any. Owned */
-    bool network;      /* weights, else a data set */
+    pg_file_role role;
     pg_where where;
-    char *why;               /* of one that is not here: what opening it said. Owned */
-    pg_dataset_info dataset; /* without class_names */
-    pg_weights_info weights; /* with default options; of one that is not here without geometry but for its classes */
+    char *why;                     /* of one that is not here: what opening it said. Owned */
+    pg_dataset_info dataset;       /* without class_names */
+    int image_height, image_width; /* of patches: pixels that they are for, */
+    pg_patches *patches;           /* and what they are; NULL where the file is not here. Owned */
+    pg_weights_info weights;       /* with default options; of one that is not here without geometry but for its classes */
 } pg_seen_file;
 
 /* A defense or an attack that is not in this program, while the store has cells of it: it has a name, and version 0. Its
@@ -88,6 +93,9 @@ void pg_cell_builder_release(pg_cell_builder *builder);
 const pg_seen_file *pg_cell_builder_dataset(pg_cell_builder *builder, const char *spec, const char *hash);
 const pg_seen_file *pg_cell_builder_weights(pg_cell_builder *builder, const char *weights, const char *hash);
 
+/* A file of patches for images of this size; where the file is not here, without them. */
+const pg_seen_file *pg_cell_builder_patches(pg_cell_builder *builder, const char *path, int image_height, int image_width);
+
 /* The defense or the attack of this name, in this program or a placeholder (placeholder.c). NULL with the message recorded. */
 const pg_defense *pg_cell_builder_defense(pg_cell_builder *builder, const char *name);
 const pg_attack *pg_cell_builder_attack_named(pg_cell_builder *builder, const char *name);
@@ -113,7 +121,7 @@ int pg_cell_builder_stored(pg_cell_builder *builder, const pg_toml_value **value
 int pg_cell_builder_tell(const pg_cell_builder *builder, size_t absent, bool nothing) PG_MUST_USE;
 static inline bool pg_forward_is_here(const pg_forward *f)
 {
-    return f->data_where == PG_WHERE_HERE && f->weights_where == PG_WHERE_HERE;
+    return f->data_where == PG_WHERE_HERE && f->weights_where == PG_WHERE_HERE && f->patches_where == PG_WHERE_HERE;
 }
 /* The identity of a cell as far as its files are known: sorted lines, and their SHA-256. */
 int pg_cell_canonical(const pg_cell_builder *builder, const pg_toml_value **values, const pg_cell *cell, char **canonical,
@@ -143,6 +151,11 @@ int pg_row_line(const pg_cell_builder *builder, const pg_toml_value **values, pg
 int pg_row_pairs(const pg_cell_builder *builder, const pg_toml_value **values, const char *module, char **pairs,
                  size_t *n) PG_MUST_USE;
 void pg_pairs_free(char **pairs, size_t n);
+
+/* Appends MODULE.file=PATH of an attack that puts patches of a file on; nothing of another. */
+void pg_patches_setting(const pg_forward *forward, pg_buf *out);
+/* Whether a key of an identity is the hash of these patches. */
+bool pg_is_patches_hash(const pg_forward *forward, const char *key);
 
 /* What a defended classifier is, but for its forward pass and its images: attacker, defense with options, patch, seed. */
 void pg_cell_defended_text(const pg_cell_builder *builder, const pg_toml_value **values, const pg_cell *cell, pg_buf *out);

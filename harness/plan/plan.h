@@ -57,9 +57,11 @@ typedef struct pg_forward {
     pg_resizing resize;                                 /* and from what; the same size twice where there is no resize */
     /* where the file is; of one that is not on this machine sizes, options and geometry may be 0: not known */
     pg_where data_where, weights_where;
-    const pg_attack *attack; /* NULL: none */
-    void *attack_config;     /* resolved */
-    bool before_resize;      /* the attack puts its patch on before the resize, which changes the size */
+    const pg_attack *attack;        /* NULL: none */
+    void *attack_config;            /* resolved */
+    char patches_hash[PG_HASH_HEX]; /* of the file of patches that it puts on; "": it has none, or the file is not here */
+    pg_where patches_where;         /* HERE also where it has none */
+    bool before_resize;             /* the attack puts its patch on before the resize, which changes the size */
     /* of a pass under attack or of an image-level defense; else defense is NULL, and nothing below is set */
     const pg_defense *defense;
     void *config; /* of the defense, resolved */

@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-enum { PG_PLUGIN_ABI = 4 }; /* raised whenever descriptors or the functions they use change their meaning */
+enum { PG_PLUGIN_ABI = 5 }; /* raised whenever descriptors or the functions they use change their meaning */
 
 typedef struct pg_plugin {
     uint32_t abi;                                                             /* PG_PLUGIN_ABI, */

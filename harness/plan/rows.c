@@ -75,6 +75,27 @@ static void patch_text(const pg_cell *c, char out[32])
         snprintf(out, 32, "%dx%d", c->patch_height, c->patch_width);
 }
 
+static const char *patches_of(const pg_forward *f)
+{
+    bool has = f->attack && f->attack->patches;
+    return has ? f->attack->patches(f->attack_config) : NULL;
+}
+
+void pg_patches_setting(const pg_forward *f, pg_buf *out)
+{
+    char key[80];
+    if (!patches_of(f))
+        return;
+    snprintf(key, sizeof key, "%s.file", f->attack->module.name);
+    pg_settings_add(out, key, patches_of(f));
+}
+
+bool pg_is_patches_hash(const pg_forward *f, const char *key)
+{
+    size_t length = patches_of(f) ? strlen(f->attack->module.name) : 0;
+    return length > 0 && strncmp(key, f->attack->module.name, length) == 0 && strcmp(key + length, ".file.hash") == 0;
+}
+
 void pg_cell_defended_text(const pg_cell_builder *s, const pg_toml_value **values, const pg_cell *c, pg_buf *out)
 {
     char patch[32], prefix[80];

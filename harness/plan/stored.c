@@ -238,7 +238,8 @@ static bool is_unknown(const search *s, const char *key)
 {
     const pg_cell *c = s->cell;
     bool options = !pg_model_find(c->forward->info.model) && strncmp(key, "model.", strlen("model.")) == 0;
-    return options || (strcmp(key, "window") == 0 && !s->window_known) || is_of_placeholder(c, key);
+    bool patches = c->forward->patches_where != PG_WHERE_HERE && pg_is_patches_hash(c->forward, key);
+    return options || patches || (strcmp(key, "window") == 0 && !s->window_known) || is_of_placeholder(c, key);
 }
 
 static bool identities_agree(const search *s, const pg_setting *a, size_t n_a, const pg_setting *b, size_t n_b)
@@ -298,7 +299,8 @@ static int tell_apart(search *s, const pg_setting *facts, size_t n)
     int code = pg_settings_parse(&text, 1, &first, &n_first);
     for (size_t i = 0; code == PG_OK && s->several.size == 0 && i < n_first; i++) {
         const char *key = first[i].key, *other = pg_settings_value(facts, n, key);
-        if (is_of_placeholder(s->cell, key) && strcmp(first[i].value, other) != 0)
+        if ((is_of_placeholder(s->cell, key) || pg_is_patches_hash(s->cell->forward, key)) &&
+            strcmp(first[i].value, other) != 0)
             pg_buf_printf(&s->several, "%s %.12s and %.12s", key, first[i].value, other);
     }
     free(first);
@@ -395,12 +397,19 @@ int pg_cell_builder_stored(pg_cell_builder *s, const pg_toml_value **values, pg_
     int code = !settings ? pg_fail(PG_ENOMEM, "out of memory") : nowhere ? PG_OK : each_candidate(&of);
     *found = code == PG_OK && of.found;
     if (code == PG_OK && of.several.size > 0) {
-        pg_problem(s->problems, pg_row_line(s, values, PG_KEY_DEFENSE), "defense",
-                   "%s is not in this program, and the database has cells of it with %s: choose an option by -S, or load the "
-                   "plug-in with --plugin FILE",
-                   pg_module_is_placeholder(&cell->defense->module) ? cell->defense->module.name
-                                                                    : cell->forward->attack->module.name,
-                   of.several.data);
+        const pg_forward *f = cell->forward;
+        if (f->attack && f->patches_where != PG_WHERE_HERE && !pg_module_is_placeholder(&cell->defense->module))
+            pg_problem(s->problems, pg_row_line(s, values, PG_KEY_ATTACK), "attack",
+                       "%s is not here, and the database has results of several contents of that name: %s; bring the file here",
+                       f->attack->patches(f->attack_config), of.several.data);
+        else
+            pg_problem(
+                s->problems, pg_row_line(s, values, PG_KEY_DEFENSE), "defense",
+                "%s is not in this program, and the database has cells of it with %s: choose an option by -S, or load the "
+                "plug-in with --plugin FILE",
+                pg_module_is_placeholder(&cell->defense->module) ? cell->defense->module.name
+                                                                 : cell->forward->attack->module.name,
+                of.several.data);
         *ok = false;
     }
     if (code == PG_OK)
@@ -415,7 +424,9 @@ int pg_cell_builder_stored(pg_cell_builder *s, const pg_toml_value **values, pg_
 /* The line that names a file. */
 static int line_of(const pg_cell_builder *s, const pg_seen_file *f)
 {
-    int k = s->key_of[f->network ? PG_KEY_WEIGHTS : PG_KEY_DATASET];
+    static const pg_key_id keys[] = {
+        [PG_FILE_DATASET] = PG_KEY_DATASET, [PG_FILE_WEIGHTS] = PG_KEY_WEIGHTS, [PG_FILE_PATCHES] = PG_KEY_ATTACK};
+    int k = s->key_of[keys[f->role]];
     for (size_t i = 0; k >= 0 && i < s->matrix->keys[k].n; i++)
         if (strcmp(s->matrix->keys[k].values[i].text, f->name) == 0)
             return s->matrix->keys[k].values[i].line;
@@ -424,6 +435,8 @@ static int line_of(const pg_cell_builder *s, const pg_seen_file *f)
 
 enum { NAMED = 3 };
 
+static const char *const roles[] = {"data set", "weights", "patches"};
+
 /* "data set cifar10:test, weights a.safetensors and 4 more" */
 static void name_files(const pg_cell_builder *s, pg_where where, pg_buf *out)
 {
@@ -431,8 +444,8 @@ static void name_files(const pg_cell_builder *s, pg_where where, pg_buf *out)
     for (size_t i = 0; i < s->n_files; i++) {
         const pg_seen_file *f = s->files[i];
         if (f->where == where && n++ < NAMED)
-            pg_buf_printf(out, "%s%s %s%s%s%s", n > 1 ? ", " : "", f->network ? "weights" : "data set", f->name,
-                          *f->hash ? " (" : "", f->hash, *f->hash ? ")" : "");
+            pg_buf_printf(out, "%s%s %s%s%s%s", n > 1 ? ", " : "", roles[f->role], f->name, *f->hash ? " (" : "", f->hash,
+                          *f->hash ? ")" : "");
     }
     for (size_t i = 0; where == PG_WHERE_STORE && i < s->n_placeholders; i++)
         if (n++ < NAMED)
@@ -466,7 +479,7 @@ static int keep_namesake(const char *key, const char *value, void *context)
 static int add_namesakes(const pg_cell_builder *s, const pg_seen_file *f, pg_buf *out)
 {
     namesakes n = {f->name, PG_BUF_EMPTY};
-    int code = f->network ? pg_store_each_value(s->store, "weights", keep_namesake, &n) : PG_OK;
+    int code = f->role == PG_FILE_WEIGHTS ? pg_store_each_value(s->store, "weights", keep_namesake, &n) : PG_OK;
     if (code == PG_OK && n.found.size)
         pg_buf_printf(out, "; it has results of %s, which -S weights=... shows", n.found.data);
     if (code == PG_OK)
@@ -474,6 +487,8 @@ static int add_namesakes(const pg_cell_builder *s, const pg_seen_file *f, pg_buf
     pg_buf_release(&n.found);
     return code;
 }
+
+static const char *const roles_of_keys[] = {"dataset", "weights", "attack"};
 
 /* A file that is not here, and of which nothing is stored, is among the problems. */
 static int refuse_file(const pg_cell_builder *s, const pg_seen_file *f)
@@ -483,8 +498,8 @@ static int refuse_file(const pg_cell_builder *s, const pg_seen_file *f)
     if (code == PG_OK)
         code = pg_buf_check(&more);
     if (code == PG_OK)
-        pg_problem(s->problems, line_of(s, f), f->network ? "weights" : "dataset",
-                   "%s, and the database has no results of these cells%s", f->why, more.data ? more.data : "");
+        pg_problem(s->problems, line_of(s, f), roles_of_keys[f->role], "%s, and the database has no results of these cells%s",
+                   f->why, more.data ? more.data : "");
     pg_buf_release(&more);
     return code;
 }

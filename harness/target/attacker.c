@@ -1,6 +1,7 @@
 #include "harness/target/attacker.h"
 
 #include "harness/base/memory.h"
+#include "harness/data/patches.h"
 #include "harness/plan/modules.h"
 #include "harness/target/evaluator.h"
 #include "harness/target/training_images.h"
@@ -19,10 +20,11 @@ struct pg_attacker {
     pg_victim *victim;
     pg_evaluator *evaluator;
     pg_paste paste;
-    void *state;      /* of the attack, where it learns first */
-    uint8_t *pixels;  /* [batch][3][height][width] */
-    float *logits;    /* [batch][H][W][classes] */
-    pg_memory memory; /* of both */
+    void *state;         /* of the attack, where it learns first */
+    pg_patches *patches; /* where it puts patches of a file on */
+    uint8_t *pixels;     /* [batch][3][height][width] */
+    float *logits;       /* [batch][H][W][classes] */
+    pg_memory memory;    /* of both */
 };
 
 static const pg_attack_common *common_of(const pg_attack_job *job) { return job->attack_config; }
@@ -62,6 +64,18 @@ static int learn(pg_attacker *a)
     return code;
 }
 
+/* The file of patches, whose contents are those that were planned. */
+static int read_patches(pg_attacker *a)
+{
+    const pg_attack_job *job = &a->job;
+    const char *path = job->attack->patches(job->attack_config);
+    int height = a->victim->image_height, width = a->victim->image_width;
+    int code = pg_patches_open(path, height, width, &a->patches);
+    if (code == PG_OK && job->patches_hash && strcmp(a->patches->hash, job->patches_hash) != 0)
+        code = pg_fail(PG_EINPUT, "%s changed since it was planned; start again", path);
+    return code;
+}
+
 int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
 {
     *out = NULL;
@@ -80,6 +94,7 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
                                  .patch_height = job->patch_height,
                                  .patch_width = job->patch_width,
                                  .slots = (int)common_of(job)->batch,
+                                 .sizes_only = job->attack->patches != NULL,
                                  .gradient_of_mean = common_of(job)->gradient == PG_GRADIENT_MEAN,
                                  .stopping = job->stopping};
     if (code == PG_OK)
@@ -99,6 +114,8 @@ int pg_attacker_open(const pg_attack_job *job, pg_attacker **out)
     }
     if (code == PG_OK && job->attack->prepare)
         code = learn(a);
+    if (code == PG_OK && job->attack->patches)
+        code = read_patches(a);
     if (code == PG_OK)
         *out = a;
     else
@@ -112,6 +129,7 @@ void pg_attacker_close(pg_attacker *a)
         return;
     if (a->state)
         a->job.attack->release(a->state);
+    pg_patches_free(a->patches);
     pg_victim_close(a->victim);
     pg_evaluator_free(a->evaluator);
     pg_paste_release(&a->paste);
@@ -205,7 +223,8 @@ int pg_attacker_run(pg_attacker *a, const pg_example *examples, size_t n, pg_att
         a->victim->scope->error = PG_OK;
     bool before = record(a, true);
     if (code == PG_OK && n > 0)
-        code = a->job.attack->run(a->job.attack_config, a->state, a->job.seed, a->victim, examples, n, outcome);
+        code = a->job.attack->run(a->job.attack_config, a->patches ? a->patches : a->state, a->job.seed, a->victim, examples, n,
+                                  outcome);
     record(a, before);
     for (size_t i = 0; code == PG_OK && i < n; i++)
         code = check_outcome(a, &examples[i], &outcome[i]);

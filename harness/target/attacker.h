@@ -21,6 +21,9 @@ typedef struct pg_attack_job {
     pg_window window;
     const pg_resizing *resize;     /* between the patch and the network, borrowed until close; NULL: none */
     int patch_height, patch_width; /* pixels of what it is put on */
+    /* of an attack that puts patches of a file on (attacks/attack.h): the hash of what was planned, borrowed for the call;
+     * NULL: any */
+    const char *patches_hash;
     uint64_t seed;
     const char *data_dir, *dataset; /* "cifar10:test", "cifar10:test@192": where training images come from */
     bool (*stopping)(void);         /* optional */

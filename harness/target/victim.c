@@ -1,6 +1,19 @@
 /* Which kind of victim a network and a defense make. See victim.h. */
 #include "harness/target/victim.h"
 
+#include <stdlib.h>
+
+static void close_sizes(pg_victim *victim) { free(victim); }
+
+static int open_sizes(pg_victim **out)
+{
+    static const pg_victim_ops ops = {.close = close_sizes};
+    if (!(*out = calloc(1, sizeof **out)))
+        return pg_fail(PG_ENOMEM, "out of memory");
+    (*out)->ops = &ops;
+    return PG_OK;
+}
+
 int pg_victim_open(const pg_victim_request *r, pg_victim **out)
 {
     const pg_geometry *g = &pg_network_info(r->network)->geometry;
@@ -15,9 +28,10 @@ int pg_victim_open(const pg_victim_request *r, pg_victim **out)
     if (r->slots < 1)
         return pg_fail(PG_EINPUT, "%d images under attack at a time; at least 1", r->slots);
     bool gradients = pg_network_scope(pg_network_base(r->network)) != NULL, masked = pg_network_base(r->network) != r->network;
-    int code = !gradients ? pg_victim_plain_open(r, g, out)
-               : masked   ? pg_victim_masked_open(r, out)
-                          : pg_victim_crop_open(r, g, out);
+    int code = r->sizes_only ? open_sizes(out)
+               : !gradients  ? pg_victim_plain_open(r, g, out)
+               : masked      ? pg_victim_masked_open(r, out)
+                             : pg_victim_crop_open(r, g, out);
     if (code != PG_OK)
         return code;
     pg_victim *v = *out;

@@ -29,6 +29,7 @@ typedef struct pg_victim_request {
     const pg_resizing *resize; /* between the patch and the network, borrowed until close; NULL: none */
     int patch_height, patch_width, slots;
     bool gradient_of_mean;
+    bool sizes_only;        /* of an attack that asks nothing: images are held by nobody, and only `close` is there */
     bool (*stopping)(void); /* optional */
 } pg_victim_request;
 
