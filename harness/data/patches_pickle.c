@@ -7,7 +7,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { UNPACKED_MAX = 1 << 28 };
+enum { UNPACKED_MAX = 16 << 20 }; /* as much as a pickle may have */
 
 /* ---- gzip ---- */
 

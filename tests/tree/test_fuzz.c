@@ -14,7 +14,8 @@ enum { INPUT_MAX = 1 << 20, NAME_MAX_BYTES = 300 };
 #define TARGETS(X) \
     X(cifar10)     \
     X(database)    \
-    X(image) X(image_list) X(locality) X(manifest) X(matrix) X(npy) X(options) X(pth) X(safetensors) X(unpack) X(weights)
+    X(image)       \
+    X(image_list) X(locality) X(manifest) X(matrix) X(npy) X(options) X(patches) X(pth) X(safetensors) X(unpack) X(weights)
 
 #define DECLARE(name) int pg_fuzz_##name(const uint8_t *data, size_t size);
 TARGETS(DECLARE)
