@@ -44,7 +44,10 @@ static int normalize50(void *config)
     return PG_OK;
 }
 
-static pg_value trunk(pg_builder *b, const void *net, pg_value x) { return pg_resnet_trunk(b, net, x); }
+static pg_value trunk(pg_builder *b, const void *net, pg_value x, const pg_cell_tokens *tokens PG_UNUSED)
+{
+    return pg_resnet_trunk(b, net, x);
+}
 
 static pg_smoothed smoothed(const ds_resnet *c)
 {

@@ -3,6 +3,7 @@
 #include "harness/base/memory.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,12 +21,16 @@ static int add_parameter(pg_parameters *ps, const pg_parameter *p)
     return PG_OK;
 }
 
-/* The next parameter: declared while traced (NULL is returned), looked up in the same order otherwise. */
+/* The next parameter, "layer.suffix" or "layer": declared while traced (NULL is returned), looked up in the same order
+ * otherwise. */
 static pg_parameter *parameter(pg_builder *b, const char *layer, const char *suffix, pg_parameter_kind kind, int rank,
                                const int64_t *shape)
 {
     pg_parameter p = {.kind = kind, .rank = rank};
-    pg_layer_name(p.name, layer, suffix);
+    if (suffix)
+        pg_layer_name(p.name, layer, suffix);
+    else
+        snprintf(p.name, sizeof p.name, "%s", layer);
     memcpy(p.shape, shape, (size_t)rank * sizeof *shape);
     size_t at = b->next++;
     if (b->pass == PG_PASS_TRACE) {
@@ -338,5 +343,147 @@ pg_value pg_layer_script(pg_builder *b, int64_t bytes, pg_value x)
     pg_parameter *p = parameter(b, "script", "module", PG_PARAMETER_SCRIPT, 1, &bytes);
     if (p)
         x.tensor = b->scope->torch->script_call(b->scope, p->script, x.tensor);
+    return x;
+}
+
+/* ---- Tokens ---- */
+
+pg_value pg_layer_tokens(pg_builder *b, const char *name, pg_value x, int side, int width)
+{
+    pg_parameter *weight =
+        parameter(b, name, "weight", PG_PARAMETER_WEIGHT, 4, (const int64_t[]){width, x.channels, side, side});
+    pg_parameter *bias = parameter(b, name, "bias", PG_PARAMETER_BIAS, 1, (const int64_t[]){width});
+    if (b->pass != PG_PASS_TRACE) {
+        const pg_torch *t = b->scope->torch;
+        pg_tensor *y = t->conv2d(b->scope, x.tensor, weight->tensor, bias->tensor, side, side, 0, 0, 1);
+        y = t->permute(b->scope, y, 4, (const int64_t[]){0, 2, 3, 1});
+        x.tensor = t->reshape(b->scope, y, 3, (const int64_t[]){t->size(y, 0), t->size(y, 1) * t->size(y, 2), width});
+    }
+    x.channels = width;
+    return x;
+}
+
+pg_value pg_layer_linear(pg_builder *b, const char *name, pg_value x, int out)
+{
+    pg_parameter *weight = parameter(b, name, "weight", PG_PARAMETER_WEIGHT, 2, (const int64_t[]){out, x.channels});
+    pg_parameter *bias = parameter(b, name, "bias", PG_PARAMETER_BIAS, 1, (const int64_t[]){out});
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = b->scope->torch->linear(b->scope, x.tensor, weight->tensor, bias->tensor);
+    x.channels = out;
+    return x;
+}
+
+pg_value pg_layer_norm(pg_builder *b, const char *name, pg_value x, double epsilon)
+{
+    pg_parameter *weight = parameter(b, name, "weight", PG_PARAMETER_SCALE, 1, (const int64_t[]){x.channels});
+    pg_parameter *bias = parameter(b, name, "bias", PG_PARAMETER_SHIFT, 1, (const int64_t[]){x.channels});
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = b->scope->torch->layer_norm(b->scope, x.tensor, weight->tensor, bias->tensor, epsilon);
+    return x;
+}
+
+pg_value pg_layer_gelu(pg_builder *b, pg_value x)
+{
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = b->scope->torch->gelu(b->scope, x.tensor);
+    return x;
+}
+
+/* [n][heads][tokens][d] of queries (0), keys (1) or values (2) in qkv [n][tokens][3][heads][d], of its first `tokens`. */
+static pg_tensor *third(pg_scope *s, pg_tensor *qkv, int which, int64_t tokens)
+{
+    const pg_torch *t = s->torch;
+    pg_tensor *x = t->slice(s, t->slice(s, qkv, 2, which, which + 1, 1), 1, 0, tokens, 1);
+    x = t->permute(s, x, 5, (const int64_t[]){0, 3, 1, 4, 2});
+    return t->reshape(s, x, 4, (const int64_t[]){t->size(x, 0), t->size(x, 1), tokens, t->size(x, 3)});
+}
+
+static pg_tensor *attend(pg_scope *s, pg_tensor *x, int heads, int queries, pg_tensor *bias)
+{
+    const pg_torch *t = s->torch;
+    int64_t n = t->size(x, 0), tokens = t->size(x, 1), width = t->size(x, 2) / 3, d = width / heads;
+    x = t->reshape(s, x, 5, (const int64_t[]){n, tokens, 3, heads, d});
+    pg_tensor *q = t->affine(s, third(s, x, 0, queries), 1 / sqrt((double)d), 0), *k = third(s, x, 1, tokens);
+    pg_tensor *scores = t->matmul(s, q, t->permute(s, k, 4, (const int64_t[]){0, 1, 3, 2}));
+    if (bias)
+        scores = t->add(s, scores, bias);
+    pg_tensor *mixed = t->matmul(s, t->softmax(s, scores, 3), third(s, x, 2, tokens));
+    mixed = t->permute(s, mixed, 4, (const int64_t[]){0, 2, 1, 3});
+    return t->reshape(s, mixed, 3, (const int64_t[]){n, queries, width});
+}
+
+pg_value pg_layer_attention(pg_builder *b, const char *prefix, pg_value x, int heads, int queries, pg_tensor *bias)
+{
+    char qkv[64], proj[64];
+    pg_layer_name(qkv, prefix, "qkv");
+    pg_layer_name(proj, prefix, "proj");
+    int width = x.channels;
+    x = pg_layer_linear(b, qkv, x, 3 * width);
+    if (b->pass != PG_PASS_TRACE)
+        x.tensor = attend(b->scope, x.tensor, heads, queries, bias);
+    x.channels = width;
+    return pg_layer_linear(b, proj, x, width);
+}
+
+pg_tensor *pg_layer_vectors(pg_builder *b, const char *name, int tokens, int channels)
+{
+    pg_parameter *p = parameter(b, name, NULL, PG_PARAMETER_BIAS, 3, (const int64_t[]){1, tokens, channels});
+    return p ? p->tensor : NULL;
+}
+
+/* ---- Memory ---- */
+
+/* A tensor that another scope made, in this one; takes it over. */
+static pg_tensor *adopt(pg_scope *s, pg_tensor *kept)
+{
+    int64_t shape[PG_SHAPE_DIMS];
+    int rank = s->torch->rank(kept);
+    for (int i = 0; i < rank; i++)
+        shape[i] = s->torch->size(kept, i);
+    pg_tensor *x = s->torch->reshape(s, kept, rank, shape);
+    s->torch->tensor_free(kept);
+    return x;
+}
+
+pg_value pg_layer_within(pg_builder *b, pg_layer_part *part, const void *context, pg_value x)
+{
+    if (b->pass == PG_PASS_TRACE)
+        return part(b, context, x);
+    pg_scope *outer = b->scope;
+    const pg_torch *t = outer->torch;
+    pg_scope *inner = outer->error ? NULL : t->scope_new();
+    if (!inner) {
+        outer->error = outer->error ? outer->error : PG_ENOMEM;
+        x.tensor = NULL;
+        return x;
+    }
+    memcpy(inner->device, outer->device, sizeof inner->device);
+    b->scope = inner;
+    x = part(b, context, x);
+    pg_tensor *kept = t->keep(inner, x.tensor);
+    b->scope = outer;
+    outer->error = inner->error;
+    memcpy(outer->message, inner->message, sizeof outer->message);
+    t->scope_free(inner);
+    x.tensor = adopt(outer, kept);
+    return x;
+}
+
+pg_value pg_layer_by_images(pg_builder *b, pg_layer_part *part, const void *context, pg_value x, int64_t images)
+{
+    const pg_torch *t = b->scope ? b->scope->torch : NULL;
+    int64_t n = t ? t->size(x.tensor, 0) : 0;
+    if (n <= images)
+        return pg_layer_within(b, part, context, x);
+    size_t next = b->next;
+    pg_value half[2];
+    for (int i = 0; i < 2; i++) {
+        pg_value y = x;
+        b->next = next; /* both ask for the same parameters */
+        y.tensor = t->slice(b->scope, x.tensor, 0, i ? n / 2 : 0, i ? n : n / 2, 1);
+        half[i] = pg_layer_by_images(b, part, context, y, images);
+    }
+    x = half[0];
+    x.tensor = t->cat(b->scope, 2, (pg_tensor *[]){half[0].tensor, half[1].tensor}, 0);
     return x;
 }

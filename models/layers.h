@@ -60,6 +60,27 @@ pg_value pg_layer_global_mean(pg_builder *b, pg_value x);
 /* Logits at every position: a 1 x 1 convolution with bias, named like a linear layer (weight [classes][channels]). */
 pg_value pg_layer_classifier(pg_builder *b, const char *name, pg_value x);
 
+/* ---- Tokens: values [n][tokens][channels], whose axes mean nothing ---- */
+
+/* Squares of `side` pixels as tokens, row by row: a convolution with bias whose kernels do not overlap. */
+pg_value pg_layer_tokens(pg_builder *b, const char *name, pg_value x, int side, int width);
+pg_value pg_layer_linear(pg_builder *b, const char *name, pg_value x, int out);
+pg_value pg_layer_norm(pg_builder *b, const char *name, pg_value x, double epsilon); /* of each token */
+pg_value pg_layer_gelu(pg_builder *b, pg_value x);
+/* The first `queries` tokens attend to all ("prefix.qkv", then "prefix.proj"): softmax(q k / sqrt(d) + bias) v for each of
+ * `heads` parts of the channels. bias: [n][1][1][tokens], or NULL. */
+pg_value pg_layer_attention(pg_builder *b, const char *prefix, pg_value x, int heads, int queries, pg_tensor *bias);
+/* A parameter as it is, which starts at 0 and does not decay: [1][tokens][channels]. NULL while traced. */
+pg_tensor *pg_layer_vectors(pg_builder *b, const char *name, int tokens, int channels);
+
+/* ---- Memory ---- */
+
+/* `part` of x, in a scope of its own, whose temporaries are gone when it returns. */
+typedef pg_value pg_layer_part(pg_builder *b, const void *context, pg_value x);
+pg_value pg_layer_within(pg_builder *b, pg_layer_part *part, const void *context, pg_value x);
+/* The same for at most so many images of x at a time. `part` computes each image on its own. */
+pg_value pg_layer_by_images(pg_builder *b, pg_layer_part *part, const void *context, pg_value x, int64_t images);
+
 /* The answer of a TorchScript module of so many bytes; its channels and axes are the caller's to set. */
 pg_value pg_layer_script(pg_builder *b, int64_t bytes, pg_value x);
 

@@ -206,7 +206,7 @@ static const pg_option ds_options[] = {
 
 static int ds_normalize(void *config) { return normalize(&((ds_mobilenet *)config)->net); }
 
-static pg_value trunk(pg_builder *b, const void *net, pg_value x)
+static pg_value trunk(pg_builder *b, const void *net, pg_value x, const pg_cell_tokens *tokens PG_UNUSED)
 {
     return pg_layer_classifier(b, layout.head, pg_layer_global_mean(b, blocks(b, net, x)));
 }

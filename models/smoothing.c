@@ -5,6 +5,10 @@
  * size. "band" feeds only the cell, with its place on each axis as sine and cosine channels: an eighth of the work for bands at
  * 32 px. A band of columns is turned, so that its short side is the height: three quarters of a ResNet-18 then run on maps of
  * one row, where only the middle row of each kernel matters. A trunk whose weights come from whole images keeps them upright.
+ *
+ * A trunk of tokens (Salman et al. 2022) sees the whole tokens that a cell touches, with their places in the image. Pixels
+ * outside the cell are black in them. Cells that touch equally many run together; where a list has others, the missing tokens
+ * are marked.
  */
 #include "models/smoothing.h"
 
@@ -25,6 +29,8 @@ typedef struct line {
     bool spans; /* one cell, the whole axis: nothing below but px, and m = 1 */
     int px;     /* of the image */
     int side, stride;
+    int token;      /* 0: pixels count, not tokens */
+    int64_t length; /* pixels of an encoded cell; the largest of the lists */
     int seen;
     int64_t m;           /* cells of a list */
     const int64_t *cell; /* [lists][m] */
@@ -33,6 +39,7 @@ typedef struct line {
 
 typedef struct choice {
     bool ablation, turned;
+    int token; /* of both lines */
     int64_t lists;
     line rows, columns;
 } choice;
@@ -47,30 +54,57 @@ static choice choice_of(const pg_smoothed *s, int height, int width)
                  .px = height,
                  .side = (int)c->band,
                  .stride = (int)c->stride,
+                 .token = s->token,
                  .seen = height,
                  .m = 1};
-    line columns = {
-        .spans = c->shape == PG_CELLS_ROW, .px = width, .side = (int)c->band, .stride = (int)c->stride, .seen = width, .m = 1};
-    bool ablation = c->encoding == PG_ENCODING_ABLATION;
+    line columns = rows;
+    columns.spans = c->shape == PG_CELLS_ROW;
+    columns.px = columns.seen = width;
+    bool ablation = c->encoding == PG_ENCODING_ABLATION && !s->token;
     return (choice){.ablation = ablation,
+                    .token = s->token,
                     .turned = !ablation && !s->upright && c->shape == PG_CELLS_COLUMN,
                     .lists = 1,
                     .rows = rows,
                     .columns = columns};
 }
 
-/* Pixels of an encoded cell along an axis. */
-static int64_t length_of(const choice *a, const line *l) { return a->ablation || l->spans ? l->px : l->side; }
+/* Tokens that a cell touches. Where its ends touch one token, that counts once. */
+static int64_t tokens_of(const line *l, int64_t cell)
+{
+    int64_t n = (cell * l->stride % l->token + l->side + l->token - 1) / l->token, all = l->px / l->token;
+    return n < all ? n : all;
+}
+
+/* Says how long encoded cells are, once the lists are complete. */
+static void settle(choice *a)
+{
+    for (line *l = &a->rows; l; l = l == &a->rows ? &a->columns : NULL) {
+        l->length = a->ablation || l->spans ? l->px : l->side;
+        if (a->token && !l->spans)
+            l->length = 0;
+        for (int64_t i = 0; a->token && !l->spans && i < a->lists * l->m; i++)
+            if (tokens_of(l, l->cell[i]) * l->token > l->length)
+                l->length = tokens_of(l, l->cell[i]) * l->token;
+    }
+}
+
+/* The pixel of the image with which an encoded cell begins. */
+static int64_t first_of(const choice *a, const line *l, int64_t cell)
+{
+    int64_t first = cell * l->stride;
+    return a->ablation ? 0 : l->token ? first / l->token * l->token : first;
+}
 
 /* Pixel k of a cell, as a pixel of the axis. */
 static int64_t pixel_of(const line *l, int64_t cell, int64_t k) { return (cell * l->stride + k) % l->px; }
 
 /* One-hot: what pixels [..][seen] are multiplied with to give the cells. [lists][seen][m * length], with every pixel at its
- * place in the image where `ablation`. A selection as a product is exact, and its gradient is a product too, which repeats to
+ * place in the encoded cell. A selection as a product is exact, and its gradient is a product too, which repeats to
  * the last bit on a GPU. */
 static pg_tensor *selection(pg_scope *s, const choice *a, const line *l)
 {
-    int64_t length = length_of(a, l), shape[3] = {a->lists, l->seen, l->m * length};
+    int64_t shape[3] = {a->lists, l->seen, l->m * l->length};
     float *one = calloc((size_t)(shape[0] * shape[1] * shape[2]), sizeof *one);
     if (!one) {
         s->error = PG_ENOMEM;
@@ -79,9 +113,10 @@ static pg_tensor *selection(pg_scope *s, const choice *a, const line *l)
     for (int64_t i = 0; i < a->lists; i++)
         for (int64_t j = 0; j < l->m; j++)
             for (int64_t k = 0; k < l->side; k++) {
-                int64_t pixel = pixel_of(l, l->cell[i * l->m + j], k), from = (pixel - l->left[i] + l->px) % l->px;
-                assert(from < l->seen);
-                one[(i * l->seen + from) * shape[2] + j * length + (a->ablation ? pixel : k)] = 1;
+                int64_t cell = l->cell[i * l->m + j], pixel = pixel_of(l, cell, k);
+                int64_t from = (pixel - l->left[i] + l->px) % l->px, to = (pixel - first_of(a, l, cell) + l->px) % l->px;
+                assert(from < l->seen && to < l->length);
+                one[(i * l->seen + from) * shape[2] + j * l->length + to] = 1;
             }
     pg_tensor *x = s->torch->from_data(s, one, PG_T_F32, a->lists == 1 ? 2 : 3, a->lists == 1 ? shape + 1 : shape);
     free(one);
@@ -96,7 +131,7 @@ static pg_tensor *select_cells(pg_scope *s, const choice *a, const line *l, pg_t
         return x;
     int64_t n = t->size(x, 0), channels = t->size(x, 1), height = t->size(x, 2);
     x = t->matmul(s, t->reshape(s, x, 3, (const int64_t[]){n, channels * height, l->seen}), selection(s, a, l));
-    return t->reshape(s, x, 4, (const int64_t[]){n, channels, height, l->m * length_of(a, l)});
+    return t->reshape(s, x, 4, (const int64_t[]){n, channels, height, l->m * l->length});
 }
 
 static pg_tensor *transpose(pg_scope *s, pg_tensor *x) { return s->torch->permute(s, x, 4, (const int64_t[]){0, 1, 3, 2}); }
@@ -131,8 +166,8 @@ static pg_tensor *with_places(pg_scope *s, const choice *a, const line *l, pg_te
 /* Channels and size of encoded cells, as the trunk sees them. */
 static pg_value shape_of(pg_builder *b, const choice *a, pg_tensor *batch)
 {
-    int tall = (int)length_of(a, &a->rows), wide = (int)length_of(a, &a->columns);
-    int channels = a->ablation ? 6 : 3 + 2 * !a->rows.spans + 2 * !a->columns.spans;
+    int tall = (int)a->rows.length, wide = (int)a->columns.length;
+    int channels = a->token ? 3 : a->ablation ? 6 : 3 + 2 * !a->rows.spans + 2 * !a->columns.spans;
     return a->turned ? pg_layer_input(b, batch, channels, wide, tall) : pg_layer_input(b, batch, channels, tall, wide);
 }
 
@@ -141,7 +176,7 @@ static pg_value shape_of(pg_builder *b, const choice *a, pg_tensor *batch)
 static pg_tensor *encode(pg_scope *s, const choice *a, pg_tensor *x)
 {
     const pg_torch *t = s->torch;
-    int64_t n = t->size(x, 0), tall = length_of(a, &a->rows), wide = length_of(a, &a->columns);
+    int64_t n = t->size(x, 0), tall = a->rows.length, wide = a->columns.length;
     if (a->ablation)
         x = t->cat(s, 2, (pg_tensor *[]){x, t->affine(s, x, -1, 1)}, 1);
     if (!a->rows.spans)
@@ -149,11 +184,45 @@ static pg_tensor *encode(pg_scope *s, const choice *a, pg_tensor *x)
     x = select_cells(s, a, &a->columns, x);
     x = t->reshape(s, x, 6, (const int64_t[]){n, a->ablation ? 6 : 3, a->rows.m, tall, a->columns.m, wide});
     x = t->permute(s, x, 6, (const int64_t[]){0, 2, 4, 1, 3, 5});
-    if (!a->ablation)
+    if (!a->ablation && !a->token)
         x = with_places(s, a, &a->columns, with_places(s, a, &a->rows, x));
     if (a->turned)
         x = t->permute(s, x, 6, (const int64_t[]){0, 1, 2, 3, 5, 4});
     return t->reshape(s, x, 4, (const int64_t[]){n * a->rows.m * a->columns.m, t->size(x, 3), t->size(x, 4), t->size(x, 5)});
+}
+
+/* The token of the image that token k of a cell is, along one axis; -1 where the cell touches fewer. */
+static int64_t token_of(const choice *a, const line *l, int64_t i, int64_t k)
+{
+    if (l->spans)
+        return k;
+    int64_t cell = l->cell[i];
+    return k < tokens_of(l, cell) ? (first_of(a, l, cell) / l->token + k) % (l->px / l->token) : -1;
+}
+
+/* See pg_cell_tokens, whose `places` these are; of n images. */
+static pg_tensor *places_of(pg_scope *s, const choice *a, int64_t n, bool *ragged)
+{
+    int64_t tall = a->rows.length / a->token, wide = a->columns.length / a->token, across = a->columns.px / a->token,
+            all = a->rows.px / a->token * across, m = a->rows.m * a->columns.m, cells = a->lists * m, k = tall * wide;
+    float *one = calloc((size_t)(cells * k * all), sizeof *one);
+    if (!one) {
+        s->error = PG_ENOMEM;
+        return NULL;
+    }
+    *ragged = false;
+    for (int64_t i = 0; i < cells * k; i++) {
+        int64_t cell = i / k, row_cell = cell / a->columns.m, column_cell = cell / m * a->columns.m + cell % a->columns.m;
+        int64_t row = token_of(a, &a->rows, row_cell, i % k / wide), column = token_of(a, &a->columns, column_cell, i % wide);
+        if (row >= 0 && column >= 0)
+            one[i * all + row * across + column] = 1;
+        else
+            *ragged = true;
+    }
+    pg_tensor *x = s->torch->from_data(s, one, PG_T_F32, 4, (const int64_t[]){a->lists, m, k, all});
+    free(one);
+    x = s->torch->expand(s, x, 4, (const int64_t[]){n, m, k, all});
+    return s->torch->reshape(s, x, 3, (const int64_t[]){n * m, k, all});
 }
 
 static pg_axis axis_of(const line *l)
@@ -167,42 +236,37 @@ static pg_axis axis_of(const line *l)
 static pg_value map_of(pg_builder *b, const pg_smoothed *s, const choice *a, pg_value pixels)
 {
     pg_value out = {.channels = b->classes, .rows = axis_of(&a->rows), .columns = axis_of(&a->columns)}, x = pixels;
+    pg_cell_tokens tokens = {0};
+    if (a->token)
+        tokens = (pg_cell_tokens){.rows = a->rows.px / a->token, .columns = a->columns.px / a->token};
     if (b->pass == PG_PASS_TRACE) {
-        s->trunk(b, s->config, shape_of(b, a, NULL));
+        s->trunk(b, s->config, shape_of(b, a, NULL), &tokens);
         return out;
     }
     const pg_torch *t = b->scope->torch;
     int64_t n = t->size(pixels.tensor, 0);
-    x = pg_layer_normalise(b, pixels, &s->pixels);
-    x = s->trunk(b, s->config, shape_of(b, a, t->channels_last(b->scope, encode(b->scope, a, x.tensor))));
+    if (!a->token)
+        x = pg_layer_normalise(b, x, &s->pixels);
+    x = shape_of(b, a, t->channels_last(b->scope, encode(b->scope, a, x.tensor)));
+    if (a->token) {
+        x = pg_layer_normalise(b, x, &s->pixels);
+        tokens.places = places_of(b->scope, a, n, &tokens.ragged);
+    }
+    x = s->trunk(b, s->config, x, &tokens);
     out.tensor = t->reshape(b->scope, x.tensor, 4, (const int64_t[]){n, a->rows.m, a->columns.m, b->classes});
     out.tensor = t->permute(b->scope, out.tensor, 4, (const int64_t[]){0, 3, 1, 2});
     return out;
 }
 
-/* map_of in a scope of its own, whose temporaries are gone when it returns. */
-static pg_tensor *small_part(pg_builder *b, const pg_smoothed *s, const choice *a, pg_tensor *x)
+typedef struct piece {
+    const pg_smoothed *s;
+    const choice *a;
+} piece;
+
+static pg_value map_of_piece(pg_builder *b, const void *context, pg_value x)
 {
-    pg_scope *outer = b->scope;
-    const pg_torch *t = outer->torch;
-    pg_scope *inner = outer->error ? NULL : t->scope_new();
-    if (!inner) {
-        outer->error = outer->error ? outer->error : PG_ENOMEM;
-        return NULL;
-    }
-    memcpy(inner->device, outer->device, sizeof inner->device);
-    size_t next = b->next;
-    b->scope = inner;
-    pg_tensor *kept = t->keep(inner, map_of(b, s, a, (pg_value){.tensor = x}).tensor);
-    b->scope = outer;
-    b->next = next; /* the next part asks for the same parameters */
-    outer->error = inner->error;
-    memcpy(outer->message, inner->message, sizeof outer->message);
-    t->scope_free(inner);
-    const int64_t shape[4] = {t->size(x, 0), b->classes, a->rows.m, a->columns.m};
-    pg_tensor *out = t->reshape(outer, kept, 4, shape);
-    t->tensor_free(kept);
-    return out;
+    const piece *p = context;
+    return map_of(b, p->s, p->a, x);
 }
 
 /* A half of a line of one list. */
@@ -219,17 +283,19 @@ static line half_of(const line *l, bool second)
 static pg_tensor *parts(pg_builder *b, const pg_smoothed *s, const choice *a, pg_tensor *x)
 {
     const pg_torch *t = b->scope->torch;
-    int64_t n = t->size(x, 0), px = length_of(a, &a->rows) * length_of(a, &a->columns);
+    int64_t n = t->size(x, 0), px = a->rows.length * a->columns.length;
+    size_t next = b->next;
     pg_tensor *half[2];
     int along = n > 1 ? 0 : a->rows.m > 1 ? 2 : 3;
     if (n * a->rows.m * a->columns.m * px <= PART_PX || (along == 3 && a->columns.m == 1))
-        return small_part(b, s, a, x);
+        return pg_layer_within(b, map_of_piece, &(piece){s, a}, (pg_value){.tensor = x}).tensor;
     for (int i = 0; i < 2; i++) {
         choice c = *a;
         if (along == 2)
             c.rows = half_of(&a->rows, i);
         else if (along == 3)
             c.columns = half_of(&a->columns, i);
+        b->next = next; /* each part asks for the same parameters */
         half[i] = parts(b, s, &c, along == 0 ? t->slice(b->scope, x, 0, i ? n / 2 : 0, i ? n : n / 2, 1) : x);
     }
     return t->cat(b->scope, 2, half, along);
@@ -242,6 +308,40 @@ static int64_t *numbers(pg_builder *b, int64_t n)
     if (!x)
         *(b->scope ? &b->scope->error : &b->error) = pg_fail(PG_ENOMEM, "out of memory");
     return x;
+}
+
+/* `parts` of each number of tokens that cells of one list touch along an axis, 2 or 3; of them all without tokens. */
+static pg_tensor *alike(pg_builder *b, const pg_smoothed *s, choice a, int along, pg_tensor *x)
+{
+    const pg_torch *t = b->scope->torch;
+    line *l = along == 2 ? &a.rows : &a.columns, all = *l;
+    if (along > 3)
+        return parts(b, s, &a, x);
+    if (l->spans || !a.token)
+        return alike(b, s, a, along + 1, x);
+    size_t next = b->next;
+    int64_t *cell = numbers(b, 2 * all.m), *place = cell + all.m, done = 0;
+    pg_tensor *some[2] = {NULL}, *out;
+    int n = 0;
+    l->cell = cell;
+    for (int64_t tokens = 1; cell && done < all.m; tokens++) {
+        l->m = 0;
+        for (int64_t j = 0; j < all.m; j++)
+            if (tokens_of(&all, all.cell[j]) == tokens) {
+                place[j] = done++;
+                cell[l->m++] = all.cell[j];
+            }
+        if (l->m == 0)
+            continue;
+        assert(n < 2);
+        settle(&a);
+        b->next = next;
+        some[n++] = alike(b, s, a, along + 1, x);
+    }
+    out = t->cat(b->scope, n, some, along);
+    out = t->index_select(b->scope, out, along, t->from_data(b->scope, place, PG_T_I64, 1, &all.m));
+    free(cell);
+    return out;
 }
 
 /* Lists of m cells and where the pixels start: *new* in one piece, or NULL. */
@@ -263,8 +363,10 @@ pg_value pg_smoothing_forward(pg_builder *b, const pg_smoothed *s, pg_value pixe
     for (int64_t j = 0; column && j < a.columns.m; j++)
         column[j] = j;
     pg_value out = {.channels = b->classes, .rows = axis_of(&a.rows), .columns = axis_of(&a.columns)};
+    if (row && column)
+        settle(&a);
     if (row && column && b->pass == PG_PASS_EVAL)
-        out.tensor = parts(b, s, &a, pixels.tensor);
+        out.tensor = alike(b, s, a, 2, pixels.tensor);
     else if (row && column)
         out = map_of(b, s, &a, pixels);
     free(row);
@@ -290,6 +392,8 @@ pg_value pg_smoothing_crop(pg_builder *b, const pg_smoothed *s, pg_value pixels,
         for (int64_t j = 0; j < a.columns.m; j++)
             column[i * a.columns.m + j] = (crops[i].positions.left + j) % g->columns.positions;
     }
+    if (row && column)
+        settle(&a);
     pg_value out = row && column ? map_of(b, s, &a, pixels) : pixels;
     free(row);
     free(column);
@@ -318,6 +422,8 @@ pg_value pg_smoothing_train(pg_builder *b, const pg_smoothed *s, pg_value pixels
         space_evenly(b, &a.rows, row + i * tall);
         space_evenly(b, &a.columns, column + i * wide);
     }
+    if (row && column)
+        settle(&a);
     pg_value out = row && column ? map_of(b, s, &a, pixels) : pixels;
     if (!a.rows.spans)
         out.rows.stride = (int)(all_rows / tall * a.rows.stride);

@@ -18,24 +18,39 @@ extern const char *const pg_smoothing_encodings[], *const pg_smoothing_shapes[];
 
 /* The rows of the option table; defaults are texts. */
 /* clang-format off */
-#define PG_SMOOTHING_OPTIONS(config_of, field, band_px, encoded)                                                    \
+#define PG_SMOOTHING_BANDS(config_of, field, band_px)                                                               \
     {"band", PG_OPTION_INT, offsetof(config_of, field.band), band_px, 1, 512,                                       \
      .help = "columns in a band (or its rows, or the side of a block), pixels"},                                    \
     {"stride", PG_OPTION_INT, offsetof(config_of, field.stride), "1", 1, 512,                                       \
-     .help = "pixels between bands, or blocks on either axis"},                                                     \
-    {"encoding", PG_OPTION_CHOICE, offsetof(config_of, field.encoding), encoded, .choices = pg_smoothing_encodings, \
-     .help = "band: the band alone with its place; ablation: the full image, zero outside the band"},               \
+     .help = "pixels between bands, or blocks on either axis"}
+#define PG_SMOOTHING_SHAPE(config_of, field)                                                                        \
     {"shape", PG_OPTION_CHOICE, offsetof(config_of, field.shape), "column", .choices = pg_smoothing_shapes,         \
      .later = true, .help = "what the network sees at a time: a band of columns, a band of rows, a square block"}
+#define PG_SMOOTHING_OPTIONS(config_of, field, band_px, encoded)                                                    \
+    PG_SMOOTHING_BANDS(config_of, field, band_px),                                                                  \
+    {"encoding", PG_OPTION_CHOICE, offsetof(config_of, field.encoding), encoded, .choices = pg_smoothing_encodings, \
+     .help = "band: the band alone with its place; ablation: the full image, zero outside the band"},               \
+    PG_SMOOTHING_SHAPE(config_of, field)
 /* clang-format on */
+
+/* The tokens of cells, for a trunk that has any. */
+typedef struct pg_cell_tokens {
+    int rows, columns; /* of the image */
+    /* [cells][tokens of a cell][tokens of the image], one-hot; of zeros where a cell touches fewer tokens than others. NULL
+     * while traced: a cell has all tokens of the image */
+    pg_tensor *places;
+    bool ragged; /* there are such tokens */
+} pg_cell_tokens;
 
 /* An architecture with its resolved options. */
 typedef struct pg_smoothed {
     const pg_smoothing *cells;
-    pg_normalisation pixels;                                          /* before the encoding */
-    bool upright;                                                     /* bands of columns are not turned */
-    pg_value (*trunk)(pg_builder *b, const void *config, pg_value x); /* cells as images -> logits, one position */
-    const void *config;                                               /* of the trunk */
+    pg_normalisation pixels; /* before the encoding; with tokens behind it, since pixels outside a cell are black */
+    bool upright;            /* bands of columns are not turned */
+    int token; /* pixels: the trunk sees squares of this side, and the encoding of `cells` means nothing; 0: pixels */
+    /* cells as images -> logits, one position */
+    pg_value (*trunk)(pg_builder *b, const void *config, pg_value x, const pg_cell_tokens *tokens);
+    const void *config; /* of the trunk */
 } pg_smoothed;
 
 /* PG_EINPUT where cells do not fit into the image. */

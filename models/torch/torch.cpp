@@ -290,6 +290,7 @@ pg_tensor *round(pg_scope *s, pg_tensor *x) { BUILD(at::round(in(x))); }
 pg_tensor *clamp(pg_scope *s, pg_tensor *x, double lo, double hi) { BUILD(at::clamp(in(x), lo, hi)); }
 pg_tensor *relu(pg_scope *s, pg_tensor *x) { BUILD(at::relu(in(x))); }
 pg_tensor *relu6(pg_scope *s, pg_tensor *x) { BUILD(at::hardtanh(in(x), 0, 6)); }
+pg_tensor *gelu(pg_scope *s, pg_tensor *x) { BUILD(at::gelu(in(x))); }
 pg_tensor *tanh(pg_scope *s, pg_tensor *x) { BUILD(at::tanh(in(x))); }
 pg_tensor *sigmoid(pg_scope *s, pg_tensor *x) { BUILD(at::sigmoid(in(x))); }
 pg_tensor *softmax(pg_scope *s, pg_tensor *x, int dim) { BUILD(at::softmax(in(x), dim)); }
@@ -395,6 +396,10 @@ pg_tensor *batch_norm(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *b
                       double momentum, double epsilon)
 {
     BUILD(at::batch_norm(in(x), maybe(weight), maybe(bias), maybe(m), maybe(v), training, momentum, epsilon, true));
+}
+pg_tensor *layer_norm(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, double epsilon)
+{
+    BUILD(at::layer_norm(in(x), in(weight).sizes(), maybe(weight), maybe(bias), epsilon));
 }
 pg_tensor *max_pool2d(pg_scope *s, pg_tensor *x, int kernel, int stride, int padding)
 {
@@ -577,6 +582,7 @@ const pg_torch table = {
     .clamp = clamp,
     .relu = relu,
     .relu6 = relu6,
+    .gelu = gelu,
     .tanh = tanh,
     .sigmoid = sigmoid,
     .softmax = softmax,
@@ -607,6 +613,7 @@ const pg_torch table = {
     .linear = linear,
     .conv2d = conv2d,
     .batch_norm = batch_norm,
+    .layer_norm = layer_norm,
     .max_pool2d = max_pool2d,
     .cross_entropy = cross_entropy,
     .grad_mode = grad_mode,

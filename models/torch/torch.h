@@ -103,6 +103,7 @@ struct pg_torch {
     pg_tensor *(*clamp)(pg_scope *s, pg_tensor *x, double lo, double hi);
     pg_tensor *(*relu)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*relu6)(pg_scope *s, pg_tensor *x); /* min(max(x, 0), 6) */
+    pg_tensor *(*gelu)(pg_scope *s, pg_tensor *x); /* x times the normal distribution at x: not its approximation by tanh */
     pg_tensor *(*tanh)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*sigmoid)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*softmax)(pg_scope *s, pg_tensor *x, int dim);
@@ -145,6 +146,8 @@ struct pg_torch {
     /* training: statistics of the batch, and mean and var are updated in place by momentum */
     pg_tensor *(*batch_norm)(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, pg_tensor *mean, pg_tensor *var,
                              bool training, double momentum, double epsilon);
+    /* over the last dim; weight and bias have its size */
+    pg_tensor *(*layer_norm)(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, double epsilon);
     pg_tensor *(*max_pool2d)(pg_scope *s, pg_tensor *x, int kernel, int stride, int padding);
     /* mean over the batch; logits [n][classes], labels i64 [n]; smoothing in [0, 1) */
     pg_tensor *(*cross_entropy)(pg_scope *s, pg_tensor *logits, pg_tensor *labels, double smoothing);

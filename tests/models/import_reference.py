@@ -1,7 +1,7 @@
 """The reference of tests/models/test_import.c: small networks in PyTorch, written by torch.save in the public layouts, with their local logits.
 
-    import_reference.py DIR          one line for each case on standard output: NAME IMAGES HEIGHT WIDTH ROWS COLUMNS CLASSES ARGUMENTS
-    of `model import`; DIR/NAME has the weights, DIR/NAME.pixels uint8 [n][3][h][w], DIR/NAME.logits float32 [n][H][W][N].
+    import_reference.py DIR          one line for each case on standard output: NAME IMAGES HEIGHT WIDTH ROWS COLUMNS CLASSES MODEL
+    ARGUMENTS of `model import`, MODEL "-" where shapes tell; DIR/NAME has the weights, DIR/NAME.pixels uint8 [n][3][h][w], DIR/NAME.logits float32 [n][H][W][N].
     import_reference.py DIR FOLDER   the same for the published weights in FOLDER, to which DIR/NAME is a link.
 
 The networks are written after the papers and the published layouts (names of parameters); none of their code is copied.
@@ -215,9 +215,79 @@ class MobileNetV2(nn.Module):
         return self.classifier(self.features(x).permute(0, 2, 3, 1))
 
 
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads, self.qkv, self.proj = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x):
+        out = []
+        for head in zip(*(part.chunk(self.heads, 2) for part in self.qkv(x).chunk(3, 2))):
+            query, key, value = head
+            out.append(torch.softmax(query @ key.transpose(1, 2) / query.size(2) ** 0.5, 2) @ value)
+        return self.proj(torch.cat(out, 2))
+
+
+class TransformerBlock(nn.Module):
+    def __init__(self, width, heads, hidden, epsilon):
+        super().__init__()
+        self.norm1, self.attn, self.norm2 = nn.LayerNorm(width, epsilon), Attention(width, heads), nn.LayerNorm(width, epsilon)
+        self.mlp = nn.Sequential(collections.OrderedDict(fc1=nn.Linear(width, hidden), act=nn.GELU(), fc2=nn.Linear(hidden, width)))
+
+    def forward(self, x):
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class ViT(nn.Module):
+    """The names of timm and DeiT; distilled as DeiT is, for evaluation."""
+
+    def __init__(self, size, width, depth, heads, patch=16, hidden=0, epsilon=1e-6, distilled=False, classes=CLASSES):
+        super().__init__()
+        self.rows, self.columns, self.patch, self.distilled = size[0] // patch, size[1] // patch, patch, distilled
+        self.cls_token = nn.Parameter(torch.randn(1, 1, width))
+        if distilled:
+            self.dist_token = nn.Parameter(torch.randn(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.randn(1, self.rows * self.columns + 1 + distilled, width))
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads, hidden or 4 * width, epsilon) for _ in range(depth)))
+        self.norm, self.head = nn.LayerNorm(width, epsilon), nn.Linear(width, classes)
+        if distilled:
+            self.head_dist = nn.Linear(width, classes)
+
+    def local(self, x, kept=None):
+        """Of the tokens whose numbers are `kept`; NULL: of all."""
+        first = 1 + self.distilled
+        tokens = self.patch_embed["proj"](x).flatten(2).transpose(1, 2) + self.pos_embed[:, first:]
+        tokens = tokens if kept is None else tokens[:, kept]
+        own = torch.cat((self.cls_token, self.dist_token), 1) if self.distilled else self.cls_token
+        tokens = torch.cat(((own + self.pos_embed[:, :first]).expand(x.size(0), -1, -1), tokens), 1)
+        y = self.norm(self.blocks(tokens))
+        logits = (self.head(y[:, 0]) + self.head_dist(y[:, 1])) / 2 if self.distilled else self.head(y[:, 0])
+        return logits.view(x.size(0), 1, 1, -1)
+
+
+def token_cells(net, pixels, how, shape, band, stride=1):
+    """[n][rows][columns][classes]: each band or block alone, black elsewhere, and of its tokens those that it touches."""
+    height, width = pixels.shape[2:]
+    logits = []
+    for top in range(0, 1 if shape == "column" else height, stride):
+        for left in range(0, 1 if shape == "row" else width, stride):
+            inside = torch.ones(height, width, dtype=torch.bool)
+            inside &= True if shape == "column" else ((torch.arange(height) - top) % height < band).unsqueeze(1)
+            inside &= True if shape == "row" else (torch.arange(width) - left) % width < band
+            touched = nn.functional.max_pool2d(inside.float().view(1, 1, height, width), net.patch).flatten() > 0
+            logits.append(net.local(normalised(pixels * inside, how), touched.nonzero().flatten()).flatten(1))
+        across = len(logits) if top == 0 else across
+    return torch.stack(logits, 1).view(pixels.size(0), -1, across, logits[0].size(1))
+
+
 def lived(net):
     """Weights that no default has: statistics, scales and shifts as after training."""
     for module in net.modules():
+        if isinstance(module, nn.LayerNorm):
+            nn.init.uniform_(module.weight, 0.5, 1.2)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.2)
             nn.init.uniform_(module.bias, -0.2, 0.2)
@@ -291,11 +361,11 @@ def safetensors(state, path):
         f.write(struct.pack("<Q", len(text)) + text + data)
 
 
-def emit(folder, name, pixels, logits, arguments):
+def emit(folder, name, pixels, logits, arguments, model="-"):
     pixels.numpy().tofile(os.path.join(folder, name + ".pixels"))
     logits.contiguous().numpy().tofile(os.path.join(folder, name + ".logits"))
     n, _, h, w = pixels.shape
-    print(name, n, h, w, *logits.shape[1:], arguments, flush=True)
+    print(name, n, h, w, *logits.shape[1:], model, arguments, flush=True)
 
 
 def option(how):
@@ -359,6 +429,22 @@ def main(folder):
     ):
         torch.save(lived(net).state_dict(), at(name))
         emit(folder, name, large, net.local(normalised(large, IMAGENET)), option(IMAGENET) + arguments)
+
+    tokens = torch.randint(0, 256, (2, 3, 48, 64), dtype=torch.uint8)
+    net, arguments = lived(ViT((48, 64), 24, 3, 3)), option(IMAGENET) + " --set heads=3"
+    torch.save({"model": net.state_dict()}, at("vit.pth"))
+    emit(folder, "vit.pth", tokens, net.local(normalised(tokens, IMAGENET)), arguments)
+    for shape, band, stride in (("column", 19, 1), ("column", 61, 1), ("row", 5, 7), ("block", 21, 5)):
+        name = "smoothed-vit-%s-%d.pth" % (shape, band)
+        torch.save({"state_dict": behind("module.", net.state_dict())}, at(name))
+        emit(folder, name, tokens, token_cells(net, tokens, IMAGENET, shape, band, stride),
+             arguments + " --set shape=%s --set band=%d --set stride=%d" % (shape, band, stride), "smoothed-vit")
+    net = lived(ViT((32, 32), 128, 2, 2, 8, 40, 0.125, True))
+    torch.save({"model": net.state_dict()}, at("deit-distilled.pth"))
+    emit(folder, "deit-distilled.pth", small, net.local(normalised(small, CIFAR)), option(CIFAR) + " --set epsilon=0.125")
+    torch.save({"model": net.state_dict()}, at("smoothed-deit.pth"))
+    emit(folder, "smoothed-deit.pth", small, token_cells(net, small, CIFAR, "column", 4), option(CIFAR) + " --set epsilon=0.125 --set band=4",
+         "smoothed-vit")
 
     net, ema = lived(BagNet(8, (1, 1, 1, 0), (1, 2, 1, 1))), lived(BagNet(8, (1, 1, 1, 0), (1, 2, 1, 1)))
     states = {"epoch": 3, "arch": "bagnet17", "state_dict": net.state_dict(), "state_dict_ema": behind("module.", ema.state_dict()),
