@@ -131,7 +131,7 @@ typedef struct subject {
     const char *name, *model;
     int height, width, patch_height, patch_width;
     size_t n;
-    const char *pairs[5];
+    const char *pairs[7];
 } subject;
 
 static const subject subjects[] = {
@@ -182,6 +182,24 @@ static const subject subjects[] = {
      3,
      5,
      {"width=4", "encoding=band", "band=6", "stride=4", "shape=block"}},
+    {"tokens of 4 in bands of 5", "smoothed-vit", 12, 20, 5, 4, 5, {"width=8", "heads=2", "depth=2", "patch=4", "band=5"}},
+    {"tokens of 4 in blocks of 6 at stride 3",
+     "smoothed-vit",
+     12,
+     16,
+     3,
+     2,
+     7,
+     {"width=8", "heads=2", "depth=2", "patch=4", "band=6", "stride=3", "shape=block"}},
+    {"tokens of 8 in 11 of 16 columns",
+     "smoothed-vit",
+     8,
+     16,
+     2,
+     3,
+     5,
+     {"width=8", "heads=1", "depth=1", "patch=8", "band=11"}},
+    {"vit", "vit", 12, 16, 3, 3, 5, {"width=8", "heads=2", "depth=2", "patch=4", "distilled=true"}},
     {"resnet18", "resnet18", 32, 32, 8, 8, 1, {"width=4"}},
 };
 enum { SUBJECTS = sizeof subjects / sizeof *subjects };
