@@ -103,7 +103,7 @@ struct pg_torch {
     pg_tensor *(*clamp)(pg_scope *s, pg_tensor *x, double lo, double hi);
     pg_tensor *(*relu)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*relu6)(pg_scope *s, pg_tensor *x); /* min(max(x, 0), 6) */
-    pg_tensor *(*gelu)(pg_scope *s, pg_tensor *x); /* x times the normal distribution at x: not its approximation by tanh */
+    pg_tensor *(*gelu)(pg_scope *s, pg_tensor *x);  /* x times the normal distribution at x: not its approximation by tanh */
     pg_tensor *(*tanh)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*sigmoid)(pg_scope *s, pg_tensor *x);
     pg_tensor *(*softmax)(pg_scope *s, pg_tensor *x, int dim);
