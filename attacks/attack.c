@@ -11,6 +11,14 @@ const pg_attack *pg_attack_find(const char *name)
     return i < 0 ? NULL : pg_attacks[i];
 }
 
+int pg_victim_class(const pg_victim *v, int64_t output)
+{
+    for (int i = 0; v->outputs && i < v->classes; i++)
+        if (v->outputs[i] == output)
+            return i;
+    return !v->outputs && output >= 0 && output < v->classes ? (int)output : -1;
+}
+
 int pg_attack_check(const pg_attack *a)
 {
     const pg_hook hooks[] = {{"check", a->check},

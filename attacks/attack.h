@@ -73,12 +73,16 @@ struct pg_victim {
     struct pg_scope *scope;
     int image_height, image_width, patch_height, patch_width; /* pixels of what the patch is put on */
     int classes;
-    int slots; /* >= 1 */
+    const int *outputs; /* the output of the network that each class is; NULL: class i is output i */
+    int slots;          /* >= 1 */
     int kinds; /* >= 1: ways to score, each another objective of an attacker who knows the defense; kind 0 is the plain one */
     /* optional: told after each pass how many there were for the images in hand, and at most will be; 0: not known */
     void (*progress)(void *watcher, int64_t pass, int64_t passes);
     void *watcher;
 };
+
+/* The class that is this output of the network; -1: none is. */
+int pg_victim_class(const pg_victim *victim, int64_t output);
 
 /* What every attack lets its user choose; the first member of every attack's config. */
 enum { PG_GRADIENT_DEFENSE, PG_GRADIENT_MEAN };

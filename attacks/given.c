@@ -205,12 +205,14 @@ static void own_pixels(const pg_victim *v, const uint8_t *pixels, const placed *
                     (float)pixels[((size_t)c * (size_t)v->image_height + (size_t)y) * (size_t)v->image_width + (size_t)x] / 255;
 }
 
-/* A class that the network does not have is reached by no image: it is none. */
-static int target_of(const given *c, const pg_patches *p, int patch, int classes)
+/* A class that the victim does not have is reached by no image: it is none. Files of others name outputs of a network. */
+static int target_of(const given *c, const pg_patches *p, int patch, const pg_victim *victim)
 {
     if (c->target_class != TARGET_OF_FILE)
         return c->target_class;
-    return p->targets && p->targets[patch] < classes ? (int)p->targets[patch] : TARGET_NONE;
+    if (p->targets && p->targets_are_classes)
+        return p->targets[patch] < victim->classes ? (int)p->targets[patch] : TARGET_NONE;
+    return p->targets ? pg_victim_class(victim, p->targets[patch]) : TARGET_NONE;
 }
 
 static int run(const void *config, const void *state, uint64_t seed, pg_victim *victim, const pg_example *examples, size_t n,
@@ -227,7 +229,7 @@ static int run(const void *config, const void *state, uint64_t seed, pg_victim *
         placed at = place(c, p, patch, victim, seed, e->index);
         pg_attack_outcome *o = &outcome[i];
         *o = (pg_attack_outcome){
-            .top = at.top, .left = at.left, .target = target_of(c, p, patch, victim->classes), .steps = 1, .patch = o->patch};
+            .top = at.top, .left = at.left, .target = target_of(c, p, patch, victim), .steps = 1, .patch = o->patch};
         own_pixels(victim, e->pixels, &at, o->patch);
         pg_warp_place(p->pixels + (size_t)patch * 3 * size, p->masks ? p->masks + (size_t)patch * size : NULL, p->height,
                       p->width, at.warp, at.y, at.x, o->patch, victim->patch_height, victim->patch_width);

@@ -241,7 +241,7 @@ static int fit_options(const pg_train_job *job, const pg_weights_info *start, bo
 /* The output of each label, where the head does not start from the seed. */
 static int find_outputs(const pg_train_job *job, const pg_dataset_info *data, const pg_classes *labels, origin *from)
 {
-    const char *given = job->outputs ? job->outputs : "";
+    const char *given = job->outputs ? job->outputs : "names";
     int code = pg_classes_of(job->from, &from->classes), outputs = from->info.geometry.classes;
     if (code != PG_OK || strcmp(given, "new") == 0)
         return code;
@@ -319,7 +319,7 @@ int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *j
     int code = pg_classes_of_dataset(data, &labels);
     if (code == PG_OK && job->from)
         code = look_at_start(job, data, &labels, &from);
-    else if (code == PG_OK && job->outputs && *job->outputs)
+    else if (code == PG_OK && job->outputs)
         code = pg_fail(PG_EINPUT, "--outputs are those of the weights to start from: --from FILE is missing");
     if (code == PG_OK)
         code = start_from(c, scope, job, data, bf16, &from);

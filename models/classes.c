@@ -257,11 +257,8 @@ void pg_classes_describe(const pg_classes *c, pg_buf *out)
         const pg_class *at = &c->items[i];
         if (i >= 2 && i < c->n - 1)
             continue;
-        pg_buf_printf(out, i ? "%s%d %s" : "%-12s %d %s",
-                      i == 0                   ? "class names"
-                      : i == c->n - 1 && i > 2 ? ", ..., "
-                                               : ", ",
-                      i, at->name);
+        pg_buf_printf(out, i == 0 ? "%-12s " : "%s", i == 0 ? "class names" : i == c->n - 1 && i > 2 ? "; ...; " : "; ");
+        pg_buf_printf(out, "%d %s", i, at->name);
         if (*at->id && strcmp(at->id, at->name) != 0)
             pg_buf_printf(out, " (%s)", at->id);
     }
@@ -455,19 +452,19 @@ static int check_different(const pg_outputs_request *r, const int *out)
 
 int pg_outputs_find(const pg_outputs_request *r, int *out)
 {
-    bool list = *r->given && !r->given[strspn(r->given, "0123456789, ")];
+    bool named = !r->given || strcmp(r->given, "names") == 0, list = !named && !r->given[strspn(r->given, "0123456789, ")];
     if (r->labels->n > r->outputs)
         return pg_fail(PG_EINPUT, "%s has %d labels, %s only %d outputs", r->dataset, r->labels->n, r->network, r->outputs);
-    if (!*r->given && !r->classes->n && r->labels->n != r->outputs)
+    if (named && !r->classes->n && r->labels->n != r->outputs)
         return pg_fail(PG_EINPUT,
                        "%s has %d outputs, %s %d labels, and the weights store no classes; right would be the output of each "
                        "label, %s, or an import with --classes FILE",
                        r->network, r->outputs, r->dataset, r->labels->n, r->how);
     int code = PG_OK;
-    if (!*r->given && !r->classes->n)
+    if (named && !r->classes->n)
         for (int i = 0; i < r->labels->n; i++)
             out[i] = i;
-    else if (!*r->given)
+    else if (named)
         code = by_names(r, out);
     else
         code = list ? read_list(r, out) : read_output_file(r, out);
@@ -480,6 +477,33 @@ bool pg_outputs_are_labels(const int *outputs, int labels, int n_outputs)
     for (int i = 0; same && i < labels; i++)
         same = outputs[i] == i;
     return same;
+}
+
+void pg_outputs_complete(int *outputs, int n_labels, int n_outputs)
+{
+    int n = n_labels;
+    for (int output = 0; output < n_outputs; output++) {
+        bool label = false;
+        for (int i = 0; i < n_labels && !label; i++)
+            label = outputs[i] == output;
+        if (!label)
+            outputs[n++] = output;
+    }
+}
+
+int pg_outputs_choose(const pg_outputs_request *r, bool labels_only, int **out, int *classes)
+{
+    int labels = r->labels->n, n = r->outputs;
+    *out = malloc((size_t)(n > labels ? n : labels) * sizeof **out);
+    int code = *out ? pg_outputs_find(r, *out) : pg_fail(PG_ENOMEM, "out of memory for %d outputs", n);
+    if (code == PG_OK && !labels_only)
+        pg_outputs_complete(*out, labels, n);
+    if (code != PG_OK || pg_outputs_are_labels(*out, labels, n)) {
+        free(*out);
+        *out = NULL;
+    }
+    *classes = labels_only ? labels : n;
+    return code;
 }
 
 void pg_outputs_text(const int *outputs, int n, pg_buf *text)

@@ -101,18 +101,22 @@ typedef struct pg_network_options {
     const char *device; /* "auto", "cpu", "cuda", "cuda:N" */
     int place;          /* of this process among its like: "auto" and "cuda" take the GPU of this number, modulo those there */
     pg_dtype dtype;
-    int batch;   /* images per forward pass; a smaller last batch is padded to it, so that results are reproducible */
-    int threads; /* 0: all cores this process may use */
+    int batch;          /* images per forward pass; a smaller last batch is padded to it, so that results are reproducible */
+    int threads;        /* 0: all cores this process may use */
+    const int *outputs; /* of the network, n_outputs of them: these are its classes, in this order; NULL: all outputs are */
+    int n_outputs;
 } pg_network_options;
 
 typedef struct pg_network pg_network;
 
-/* *new*, pg_network_close. Weights as in pg_weights_describe. */
+/* *new*, pg_network_close. Weights as in pg_weights_describe; options are borrowed for the call. */
 int pg_network_open(const char *weights, const char *const *pairs, size_t n, const pg_network_options *options,
                     pg_network **out) PG_MUST_USE;
 void pg_network_close(pg_network *network);
 const pg_weights_info *pg_network_info(const pg_network *network); /* borrowed */
-const char *pg_network_device(const pg_network *network);          /* "cpu", "cuda:0"; borrowed */
+/* The output that each class is; NULL: class i is output i. Borrowed. */
+const int *pg_network_outputs(const pg_network *network);
+const char *pg_network_device(const pg_network *network); /* "cpu", "cuda:0"; borrowed */
 const char *
 pg_network_isa(const pg_network *network); /* the kind of instruction set in effect, "avx512"; "": not known; borrowed */
 

@@ -19,6 +19,11 @@ struct pg_network {
     const pg_torch *torch; /* NULL for models without libtorch */
     pg_scope *scope;
     pg_parameters parameters;
+    int computed;     /* classes that a pass computes: of the whole head, or those of options.outputs */
+    int *outputs;     /* of the network, that are its classes; NULL: all are */
+    bool behind;      /* they are taken behind the head */
+    pg_tensor *index; /* the same; owned */
+    float *whole;     /* of a model without libtorch: local logits of a batch with all that are computed */
     uint8_t *padded;  /* one full batch */
     int images;       /* of a pass: the batch, or fewer */
     pg_network *base; /* that runs masked images; NULL: there are none, and nothing below is set */
@@ -72,6 +77,39 @@ int pg_device_choose(const pg_torch *t, const char *asked, int place, char devic
     return PG_OK;
 }
 
+static bool has_head(const pg_parameters *ps)
+{
+    for (size_t i = 0; i < ps->n; i++)
+        if (ps->items[i].head)
+            return true;
+    return false;
+}
+
+/* The rows of the head where every position sees everything. Where positions have fields, the outputs are taken behind the
+ * head, so that what was measured of the network's locality holds bit for bit. */
+static int select_outputs(pg_network *n)
+{
+    const pg_geometry *g = &n->info.geometry;
+    const int64_t count = g->classes;
+    if (g->rows.field == 0 && g->columns.field == 0 && has_head(&n->parameters)) {
+        int code = pg_parameters_select(&n->parameters, n->scope, n->outputs, g->classes);
+        n->computed = g->classes;
+        n->behind = false;
+        return code;
+    }
+    const pg_torch *t = n->torch;
+    pg_tensor *index = t->to_type(n->scope, t->from_data(n->scope, n->outputs, PG_T_I32, 1, &count), PG_T_I64);
+    n->index = t->keep(n->scope, index);
+    t->scope_clear(n->scope);
+    return pg_scope_check(n->scope);
+}
+
+/* Of logits [n][computed][H][W] those of the classes. */
+static pg_tensor *take_outputs(pg_network *n, pg_tensor *logits)
+{
+    return n->index ? n->torch->index_select(n->scope, logits, 1, n->index) : logits;
+}
+
 static int open_torch(pg_network *n, const char *weights)
 {
     int code = pg_torch_load(n->options.threads, &n->torch);
@@ -92,10 +130,31 @@ static int open_torch(pg_network *n, const char *weights)
     snprintf(n->scope->device, sizeof n->scope->device, "%s", n->device);
     const pg_geometry *g = &n->info.geometry;
     pg_geometry traced;
-    code = pg_model_trace(n->model, n->info.config, g->input_height, g->input_width, g->classes, &n->parameters, &traced);
+    code = pg_model_trace(n->model, n->info.config, g->input_height, g->input_width, n->computed, &n->parameters, &traced);
     if (code == PG_OK)
         code = pg_weights_load(weights, n->scope, &n->parameters);
+    if (code == PG_OK && n->outputs)
+        code = select_outputs(n);
     return code != PG_OK ? code : fold(n->scope, &n->parameters);
+}
+
+/* Takes over which outputs are the classes. */
+static int choose_outputs(pg_network *n, const pg_network_options *o)
+{
+    n->computed = n->info.geometry.classes;
+    n->options.outputs = NULL;
+    if (!o->outputs)
+        return PG_OK;
+    n->outputs = pg_memory_take(&n->memory, (size_t)o->n_outputs, sizeof *n->outputs);
+    int code = pg_memory_check(&n->memory, "%d outputs", o->n_outputs);
+    for (int i = 0; code == PG_OK && i < o->n_outputs; i++) {
+        n->outputs[i] = o->outputs[i];
+        if (o->outputs[i] < 0 || o->outputs[i] >= n->computed)
+            code = pg_fail(PG_EINPUT, "output %d: the network has 0 to %d", o->outputs[i], n->computed - 1);
+    }
+    n->info.geometry.classes = o->n_outputs;
+    n->behind = true;
+    return code;
 }
 
 int pg_network_open(const char *weights, const char *const *pairs, size_t n_pairs, const pg_network_options *options,
@@ -111,6 +170,8 @@ int pg_network_open(const char *weights, const char *const *pairs, size_t n_pair
     int code = options->batch >= 1 ? PG_OK : pg_fail(PG_EINPUT, "batch %d: at least 1", options->batch);
     if (code == PG_OK)
         code = pg_weights_describe(weights, pairs, n_pairs, &n->info);
+    if (code == PG_OK)
+        code = choose_outputs(n, options);
     if (code == PG_OK) {
         n->model = pg_model_find(n->info.model);
         if (n->model->needs_torch)
@@ -119,6 +180,9 @@ int pg_network_open(const char *weights, const char *const *pairs, size_t n_pair
     if (code == PG_OK) {
         const pg_geometry *g = &n->info.geometry;
         n->padded = pg_memory_take(&n->memory, (size_t)options->batch * 3, (size_t)g->input_height * (size_t)g->input_width);
+        if (n->behind && !n->model->needs_torch)
+            n->whole = pg_memory_take(&n->memory, (size_t)options->batch * (size_t)n->computed * sizeof *n->whole,
+                                      (size_t)g->rows.positions * (size_t)g->columns.positions);
         code = pg_memory_check(&n->memory, "a batch of %d images", options->batch);
     }
     if (code != PG_OK)
@@ -136,13 +200,16 @@ void pg_network_close(pg_network *n)
         n->masked.release(n->masked.context);
     pg_network_close(n->base);
     pg_parameters_release(&n->parameters, n->torch);
-    if (n->torch)
+    if (n->torch) {
+        n->torch->tensor_free(n->index);
         n->torch->scope_free(n->scope);
+    }
     pg_memory_free(&n->memory);
     free(n);
 }
 
 const pg_weights_info *pg_network_info(const pg_network *n) { return &n->info; }
+const int *pg_network_outputs(const pg_network *n) { return n->base ? n->base->outputs : n->outputs; }
 const char *pg_network_device(const pg_network *n) { return n->device; }
 const char *pg_network_isa(const pg_network *n) { return n->isa; }
 
@@ -158,12 +225,25 @@ static int read_logits(pg_network *n, pg_tensor *logits, int count, float *out)
     return pg_scope_check(s);
 }
 
+/* Of a model without libtorch. */
+static int compute(pg_network *n, const uint8_t *pixels, int64_t first, int count, float *logits)
+{
+    pg_geometry g = n->info.geometry;
+    size_t positions = (size_t)count * (size_t)g.rows.positions * (size_t)g.columns.positions, classes = (size_t)g.classes;
+    g.classes = n->computed;
+    int code = n->model->hooks->compute(n->info.config, &g, pixels, first, count, n->behind ? n->whole : logits);
+    for (size_t p = 0; code == PG_OK && n->behind && p < positions; p++)
+        for (size_t c = 0; c < classes; c++)
+            logits[p * classes + c] = n->whole[p * (size_t)n->computed + (size_t)n->outputs[c]];
+    return code;
+}
+
 /* count images, and black ones behind them up to `images`. */
 static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int count, int images, float *logits)
 {
     const pg_geometry *g = &n->info.geometry;
     if (!n->model->needs_torch)
-        return n->model->hooks->compute(n->info.config, g, pixels, first, count, logits);
+        return compute(n, pixels, first, count, logits);
     size_t image = (size_t)3 * g->input_height * g->input_width;
     memcpy(n->padded, pixels, (size_t)count * image);
     memset(n->padded + (size_t)count * image, 0, (size_t)(images - count) * image);
@@ -174,7 +254,8 @@ static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int
     if (bf16)
         n->torch->autocast(s, n->device, true);
     pg_tensor *x = n->torch->from_data(s, n->padded, PG_T_U8, 4, (const int64_t[]){images, 3, g->input_height, g->input_width});
-    pg_tensor *u = pg_model_forward(n->model, n->info.config, PG_PASS_EVAL, s, &n->parameters, g->classes, x);
+    pg_tensor *u = pg_model_forward(n->model, n->info.config, PG_PASS_EVAL, s, &n->parameters, n->computed, x);
+    u = take_outputs(n, u);
     if (bf16)
         n->torch->autocast(s, n->device, false);
     int code = read_logits(n, u, count, logits);
@@ -379,7 +460,7 @@ pg_tensor *pg_network_crop_logits(pg_network *n, pg_tensor *pixels, const pg_cro
     const pg_torch *t = n->torch;
     const pg_geometry *g = &n->info.geometry;
     pg_rect seen = crops->pixels, map = crops->positions;
-    pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &n->parameters, .classes = g->classes};
+    pg_builder b = {.pass = PG_PASS_EVAL, .scope = s, .parameters = &n->parameters, .classes = n->computed};
     if (!s->error && !has_shape(t, pixels, (const int64_t[]){count, 3, seen.height, seen.width})) {
         s->error = PG_ESHAPE;
         snprintf(s->message, sizeof s->message, "the crops want pixels of shape [%d][3][%d][%d]", count, seen.height,
@@ -393,6 +474,7 @@ pg_tensor *pg_network_crop_logits(pg_network *n, pg_tensor *pixels, const pg_cro
     pg_value x = pg_layer_input(&b, pixels, 3, seen.height, seen.width);
     x = n->model->hooks->crop ? n->model->hooks->crop(&b, n->info.config, x, g, crops, count)
                               : n->model->hooks->forward(&b, n->info.config, x);
+    x.tensor = take_outputs(n, x.tensor);
     if (bf16)
         t->autocast(s, n->device, false);
     if (!s->error && !has_shape(t, x.tensor, (const int64_t[]){count, g->classes, map.height, map.width})) {

@@ -30,8 +30,8 @@ typedef struct pg_train_job {
     const char *data, *val; /* data sets; val NULL: none */
     const char *from; /* weights file to start from, of the same architecture and, but for the head, of the same shapes; NULL:
                          from the seed */
-    const char *outputs; /* of `from`, the output of each label (models/classes.h); "new": the head starts from the seed; "" or
-                            NULL: found by the classes that the file stores */
+    const char *outputs; /* of `from`, the output of each label (models/classes.h); "new": the head starts from the seed; NULL:
+                            found by the classes that the file stores */
     const char *out;     /* weights file; OUT.checkpoint and OUT.log.csv beside it while training */
     const char *device;
     const pg_train_options *options;

@@ -32,6 +32,8 @@ static const pg_cli_row options[] = {
     {0, "weights", "F", "weights file, or null", NULL, AT(weights), PG_TEXT, PG_REQUIRED},
     {0, "dataset", "D", "NAME:SPLIT; NAME:SPLIT@SIZE resizes its images", NULL, AT(dataset), PG_TEXT, PG_REQUIRED},
     {0, "images", "A:B", "images A to B - 1; default all", NULL, AT(images), PG_TEXT},
+    PG_OUTPUTS_ROW(AT(outputs)),
+    PG_PREDICT_ROW(AT(predict)),
     {0, "attack", "NAME", "see `patchgauge list attacks`", NULL, AT(attack), PG_TEXT, PG_REQUIRED},
     {0, "patch", "P", "pixels (5), height x width (5x8) or a share of the image (2.4%, a square)", NULL, AT(patch), PG_TEXT,
      PG_REQUIRED},

@@ -36,6 +36,7 @@ typedef struct work {
     const pg_cell *cell;
     const pg_forward *forward;
     pg_cell_pass pass;
+    pg_class_names names;
     pg_attack_sheet *sheet;
     tally tally;
     float *largest[2]; /* [all images][positions], clean and attacked: what the figure shows */
@@ -59,6 +60,7 @@ static void free_work(work *w)
 {
     pg_memory_free(&w->memory);
     pg_attack_sheet_free(w->sheet);
+    pg_class_names_release(&w->names);
     pg_buf_release(&w->csv);
     pg_cell_pass_close(&w->pass);
 }
@@ -157,12 +159,12 @@ static json_t *options_json(const pg_module *module, const void *config)
     return json_pack("{s:s, s:i, s:o}", "name", module->name, "version", module->version, "options", whole(object, failed));
 }
 
-static json_t *names_json(const pg_dataset_info *info)
+static json_t *names_json(const pg_class_names *names)
 {
     json_t *list = json_array();
     bool failed = false;
-    for (int i = 0; i < info->classes; i++)
-        failed |= json_array_append_new(list, json_string(info->class_names[i])) != 0;
+    for (int i = 0; i < names->n; i++)
+        failed |= json_array_append_new(list, json_string(names->names[i])) != 0;
     return whole(list, failed);
 }
 
@@ -190,7 +192,7 @@ static char *meta_text(const work *w)
         (int)r->batch, "device", pg_network_device(w->pass.network), "seed", (json_int_t)r->seed, "gradient",
         pg_forward_gradient(f), "attack", options_json(&f->attack->module, f->attack_config), "defense",
         options_json(&c->defense->module, c->config), "delta", c->has_delta ? json_integer(c->delta) : json_null(), "classes",
-        names_json(data), "counts", counts);
+        names_json(&w->names), "counts", counts);
     char *text = meta ? pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(meta);
     if (!text)
@@ -340,9 +342,10 @@ int pg_attack_export(const pg_attack_request *request, const pg_cell *cell, cons
     pg_buf_puts(&w.csv, "image,label,before,after,broken,certified,top,left,target,loss,steps,largest_clean,largest_attacked,"
                         "local_wrong_clean,local_wrong_attacked\n");
     int code = make_work(&w, db_path);
+    if (code == PG_OK)
+        code = pg_class_names_make(cell->values, cell->n_values, pg_dataset_info_of(w.pass.dataset), &w.names);
     if (code == PG_OK && request->sheet > 0)
-        code =
-            pg_attack_sheet_new(cell, pg_dataset_info_of(w.pass.dataset), (int)request->sheet, request->broken_only, &w.sheet);
+        code = pg_attack_sheet_new(cell, &w.names, (int)request->sheet, request->broken_only, &w.sheet);
     if (code == PG_OK)
         code = export_images(&w);
     if (code == PG_OK)

@@ -4,7 +4,7 @@
 
 #include "db/store.h"
 #include "harness/cmd/attack_plan.h"
-#include "harness/data/dataset.h"
+#include "harness/cmd/class_names.h"
 
 /* Names of all files in the folder, results.csv first, but for the database; ends with NULL. The first PG_ATTACK_DATA are data,
  * the others pictures. */
@@ -23,8 +23,8 @@ int pg_attack_export(const pg_attack_request *request, const pg_cell *cell, cons
 
 /* Images kept for the contact sheet: the first ones on which the attack took a step, or that it broke. */
 typedef struct pg_attack_sheet pg_attack_sheet;
-/* *new*, pg_attack_sheet_free, also after a failure. Cell and data set are borrowed. */
-int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int most, bool broken_only,
+/* *new*, pg_attack_sheet_free, also after a failure. Cell and names are borrowed. */
+int pg_attack_sheet_new(const pg_cell *cell, const pg_class_names *names, int most, bool broken_only,
                         pg_attack_sheet **out) PG_MUST_USE;
 void pg_attack_sheet_free(pg_attack_sheet *sheet);
 /* clean, attacked: pixels as the network takes them, of which what the patch changes is outlined; logits: of the attacked

@@ -110,6 +110,7 @@ static int write_matrix(const pg_attack_request *r, pg_buf *out)
                                      {"attack", r->attack},
                                      {"patch", r->patch},
                                      {"patch-space", r->behind_resize ? "network" : "image"},
+                                     {"predict", pg_predicts[r->predict]},
                                      {"dtype", pg_dtype_names[r->dtype]}};
     int code = PG_OK;
     pg_buf_puts(out, "name = \"attack\"\n[fixed]\n");
@@ -118,6 +119,8 @@ static int write_matrix(const pg_attack_request *r, pg_buf *out)
     pg_buf_printf(out, "batch = %" PRId64 "\nseed = %" PRId64 "\n", r->batch, r->seed);
     if (code == PG_OK && r->images)
         code = add_value(out, "images", r->images);
+    if (code == PG_OK && r->outputs)
+        code = add_value(out, "outputs", r->outputs);
     for (size_t i = 0; code == PG_OK && i < r->pairs.n; i++)
         code = add_pair(r, i, out);
     return code == PG_OK ? pg_buf_check(out) : code;

@@ -9,6 +9,8 @@ typedef struct pg_attack_request {
     const char *data_dir, *dataset, *weights;
     const char *attack, *defense, *patch; /* names; "5", "5x8", "2.4%" */
     const char *images;                   /* "FIRST:END"; NULL: the whole split */
+    const char *outputs;                  /* as the key of a matrix; NULL: not given */
+    int predict;                          /* index into pg_predicts */
     pg_texts pairs;                       /* "option=value" or "module.option=value" of attack, defense or the null model */
     bool behind_resize; /* the patch is put on what the network takes, also where the data set is resized to that */
     int dtype;          /* pg_dtype */

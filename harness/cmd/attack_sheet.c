@@ -12,7 +12,7 @@
 /* What one image keeps; pointers go into the memory of the sheet. */
 struct pg_attack_sheet {
     const pg_cell *cell;
-    const pg_dataset_info *dataset;
+    const pg_class_names *names;
     int n, most;
     bool broken_only;
     size_t image, positions;
@@ -23,7 +23,7 @@ struct pg_attack_sheet {
     pg_cell_evidence evidence;
 };
 
-int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int most, bool broken_only, pg_attack_sheet **out)
+int pg_attack_sheet_new(const pg_cell *cell, const pg_class_names *names, int most, bool broken_only, pg_attack_sheet **out)
 {
     const pg_geometry *g = &cell->forward->info.geometry;
     pg_attack_sheet *s = calloc(1, sizeof *s);
@@ -31,7 +31,7 @@ int pg_attack_sheet_new(const pg_cell *cell, const pg_dataset_info *dataset, int
     if (!s)
         return pg_fail(PG_ENOMEM, "out of memory for a contact sheet");
     *s = (pg_attack_sheet){.cell = cell,
-                           .dataset = dataset,
+                           .names = names,
                            .most = most,
                            .broken_only = broken_only,
                            .image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
@@ -76,7 +76,7 @@ static pg_sheet_map map_of(const pg_attack_sheet *s, int c, float *values)
     pg_window window = s->evidence.window;
     bool finite = s->evidence.finite;
     pg_sheet_map map = {
-        .class_name = s->dataset->class_names[c], .values = values, .height = window.height, .width = window.width};
+        .class_name = pg_class_name(s->names, c), .values = values, .height = window.height, .width = window.width};
     for (size_t p = 0; p < s->positions; p++) {
         values[p] = finite ? (float)e->q[p * (size_t)e->classes + (size_t)c] / PG_GRID : NAN;
         map.score += finite ? (double)e->q[p * (size_t)e->classes + (size_t)c] / PG_GRID : 0;
@@ -120,12 +120,11 @@ int pg_attack_sheet_add(pg_attack_sheet *s, const pg_attack_row *attack, const u
     int rival = !finite                                        ? (label == 0)
                 : attack->after != label && attack->after >= 0 ? attack->after
                                                                : rival_of(&s->evidence.evidence, label);
-    const char *const *names = s->dataset->class_names;
     pg_sheet_image *image = &s->images[at];
     *image = (pg_sheet_image){.index = attack->image,
                               .steps = attack->steps,
-                              .label = names[label],
-                              .after = attack->after < 0 ? "not finite" : names[attack->after],
+                              .label = pg_class_name(s->names, label),
+                              .after = attack->after < 0 ? "not finite" : pg_class_name(s->names, attack->after),
                               .broken = attack->after != label,
                               .won = attack->after == rival,
                               .clean = pixels,

@@ -13,7 +13,7 @@ typedef struct arguments {
     pg_features_request request;
     pg_texts pairs;
     int64_t batch, threads;
-    int dtype;
+    int dtype, predict;
 } arguments;
 
 static int set_images(const char *text, void *field)
@@ -34,6 +34,8 @@ static const pg_cli_row options[] = {
     {0, "dataset", "D", "NAME:SPLIT", NULL, AT(request.dataset), PG_TEXT, PG_REQUIRED},
     {0, "images", "A:B", "images A to B - 1; default all", NULL, AT(request),
      PG_CALL(set_images, "FIRST:END with 0 <= FIRST < END")},
+    PG_OUTPUTS_ROW(AT(request.outputs)),
+    PG_PREDICT_ROW(AT(predict)),
     {'o', "output", "DIR", "folder, made where it is missing; what `features` wrote there before is replaced", NULL,
      AT(request.folder), PG_TEXT, PG_REQUIRED},
     {0, "force", NULL, "replace files of these names that are not from `features`", NULL, AT(request.force), PG_FLAG},
@@ -56,6 +58,7 @@ static int run(const pg_context *context, void *given)
     r.batch = (int)a->batch;
     r.threads = (int)a->threads;
     r.dtype = (pg_dtype)a->dtype;
+    r.predicts_labels = a->predict == PG_PREDICT_DATASET;
     pg_signals_catch();
     pg_signals_answer();
     return pg_features_write(&r);

@@ -101,8 +101,8 @@ static int add_picture(work *w, const pg_outcome *o, const pg_attack_row *a)
     }
     int code = pg_pictures_png(&w->pictures, o->image, a, &png, &size);
     snprintf(name, sizeof name, a != NULL ? "image %" PRId64 " with a patch" : "image %" PRId64, o->image);
-    snprintf(caption, sizeof caption, "%" PRId64 ": %.60s%s%.60s, %s%s", o->image, pg_pictures_class(p, o->label),
-             seen != o->label ? ", predicted as " : "", seen != o->label ? pg_pictures_class(p, seen) : "", verdicts[what],
+    snprintf(caption, sizeof caption, "%" PRId64 ": %.60s%s%.60s, %s%s", o->image, pg_class_name(&p->names, o->label),
+             seen != o->label ? ", predicted as " : "", seen != o->label ? pg_class_name(&p->names, seen) : "", verdicts[what],
              what == BROKEN && o->certified ? " although certified" : "");
     if (png != NULL) {
         pg_report_picture_add(&(pg_report_picture){.type = "image/png",
@@ -111,7 +111,7 @@ static int add_picture(work *w, const pg_outcome *o, const pg_attack_row *a)
                                                    .name = name,
                                                    .caption = caption,
                                                    .verdict = verdicts[what],
-                                                   .class = pg_pictures_class(p, o->label),
+                                                   .class = pg_class_name(&p->names, o->label),
                                                    .marked = what == BROKEN,
                                                    .width = p->image_width,
                                                    .height = p->image_height},

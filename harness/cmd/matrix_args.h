@@ -36,6 +36,14 @@ typedef struct pg_matrix_args {
     {0, "task-images", "N",                                                                                         \
      "images of a task, rounded up to whole batches; under attack at most 64, rounded up to whole groups of those " \
      "that are attacked at a time", "256", (at), PG_INT(1, 1000000)}
+/* As keys of a matrix: text, and an index into pg_predicts. */
+#define PG_OUTPUTS_ROW(at)                                                                                            \
+    {0, "outputs", "LIST",                                                                                            \
+     "the output of the network for each label: numbers, \"0 217 482\", or a file with a line for each label: a number, " \
+     "an id or a name; without it labels are found among the classes that the weights store", NULL, (at), PG_TEXT_FULL}
+#define PG_PREDICT_ROW(at)                                                                                  \
+    {0, "predict", "P", "one of all outputs of the network is predicted, or one of those that are labels", \
+     "all", (at), PG_CHOICE(pg_predicts)}
 #define PG_DTYPE_ROW(at) {0, "dtype", "T", "of the network", "fp32", (at), PG_CHOICE(pg_dtype_names)}
 /* Options of modules, where there is no matrix: no axes, commas belong to the value. */
 #define PG_SET_ROW(at, text) {'S', "set", "KEY=VALUE", (text), NULL, (at), PG_TEXTS}

@@ -1,5 +1,6 @@
-/* patchgauge model train | import | inspect | measure. */
+/* patchgauge model train | import | inspect | classes | measure. */
 #include "harness/cmd/matrix_args.h"
+#include "harness/cmd/output.h"
 
 #include "harness/base/file.h"
 #include "harness/base/safetensors.h"
@@ -12,6 +13,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 PG_COMMAND(model)
@@ -213,6 +215,89 @@ static int inspect(const pg_context *context PG_UNUSED, void *request)
     return code;
 }
 
+typedef struct classes_arguments {
+    const char *file, *dataset, *outputs;
+    int predict;
+    pg_output output;
+} classes_arguments;
+
+static const pg_cli_row classes_rows[] = {
+    {0, NULL, "FILE", NULL, NULL, offsetof(classes_arguments, file), PG_TEXT, PG_REQUIRED},
+    {0, "dataset", "NAME:SPLIT", "classes of cells on this data set, instead of outputs", NULL,
+     offsetof(classes_arguments, dataset), PG_TEXT_FULL},
+    PG_OUTPUTS_ROW(offsetof(classes_arguments, outputs)),
+    PG_PREDICT_ROW(offsetof(classes_arguments, predict)),
+    PG_OUTPUT_FORMAT_ROW(offsetof(classes_arguments, output), pg_row_formats),
+    PG_OUTPUT_FILE_ROW(offsetof(classes_arguments, output)),
+    PG_OUTPUT_FORCE_ROW(offsetof(classes_arguments, output)),
+    PG_CLI_END,
+};
+
+static void print_class(pg_tabular *t, int class, int output, const pg_class *names)
+{
+    pg_tabular_integer(t, class);
+    pg_tabular_integer(t, output);
+    pg_tabular_words(t, names->id);
+    pg_tabular_words(t, names->name);
+}
+
+/* The classes of cells on a data set: *outputs is *new*, or NULL for all in their order. */
+static int choose_classes(const pg_context *context, const classes_arguments *a, const pg_classes *stored, int **outputs,
+                          int *n)
+{
+    pg_dataset *dataset = NULL;
+    pg_classes labels = {0};
+    int code = pg_dataset_open(context->data_dir, a->dataset, &dataset);
+    if (code == PG_OK)
+        code = pg_classes_of_dataset(pg_dataset_info_of(dataset), &labels);
+    if (code == PG_OK)
+        code = pg_outputs_choose(&(pg_outputs_request){.network = a->file,
+                                                       .outputs = *n,
+                                                       .classes = stored,
+                                                       .dataset = a->dataset,
+                                                       .labels = &labels,
+                                                       .given = a->outputs,
+                                                       .how = PG_OUTPUTS_HOW},
+                                 a->predict == PG_PREDICT_DATASET, outputs, n);
+    pg_classes_release(&labels);
+    pg_dataset_close(dataset);
+    return code;
+}
+
+static int print_classes(const pg_context *context, const classes_arguments *a)
+{
+    static const char *const heads[] = {"class", "output", "id", "name"};
+    pg_classes stored;
+    pg_tabular table;
+    int *outputs = NULL, code = pg_classes_of(a->file, &stored), n = stored.n;
+    if (code == PG_OK && n == 0)
+        code =
+            pg_fail(PG_EINPUT, "%s: stores no names of classes; `patchgauge model import --classes FILE` stores them", a->file);
+    if (code == PG_OK && a->dataset)
+        code = choose_classes(context, a, &stored, &outputs, &n);
+    pg_tabular_init(&table, a->output.format, sizeof heads / sizeof *heads, 1);
+    table.form = "classes";
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        pg_tabular_words(&table, heads[i]);
+    for (int i = 0; code == PG_OK && i < n; i++)
+        print_class(&table, i, outputs ? outputs[i] : i, &stored.items[outputs ? outputs[i] : i]);
+    if (code == PG_OK)
+        code = pg_output_table(&a->output, &table);
+    pg_tabular_release(&table);
+    pg_classes_release(&stored);
+    free(outputs);
+    return code;
+}
+
+static int show_classes(const pg_context *context, void *request)
+{
+    classes_arguments *a = request;
+    int code = pg_output_begin(&a->output, (const char *const[]){a->file, NULL});
+    if (code == PG_OK)
+        code = print_classes(context, a);
+    return pg_output_end(&a->output, code);
+}
+
 typedef struct measure_arguments {
     const char *file;
     pg_locality_request request;
@@ -295,6 +380,13 @@ static const pg_command *const actions[] = {
                         .rows = inspect_rows,
                         .request_size = sizeof(const char *),
                         .run = inspect},
+    &(const pg_command){.name = "classes",
+                        .synopsis = "model classes FILE [options]",
+                        .summary = "Prints the classes that a weights file stores; with --dataset those of cells on this data "
+                                   "set, in the order of their numbers.",
+                        .rows = classes_rows,
+                        .request_size = sizeof(classes_arguments),
+                        .run = show_classes},
     &(const pg_command){
         .name = "measure",
         .synopsis = "model measure FILE --dataset NAME:SPLIT [options]",
@@ -311,7 +403,7 @@ static const pg_command *const actions[] = {
 
 const pg_command pg_command_model = {
     .name = "model",
-    .synopsis = "model train | import | inspect | measure [arguments]",
+    .synopsis = "model train | import | inspect | classes | measure [arguments]",
     .summary = "train an architecture; import weights of PyTorch; show what a weights file holds; measure locality",
     .actions = actions,
 };

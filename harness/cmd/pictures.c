@@ -43,8 +43,10 @@ int pg_pictures_choose(pg_pictures *p, const pg_cell_result *cell, bool *there)
     p->pixels = malloc((size_t)3 * (size_t)p->image_height * (size_t)p->image_width);
     if (p->pixels == NULL)
         return pg_fail(PG_ENOMEM, "out of memory for an image");
-    *there = true;
-    return PG_OK;
+    pg_class_names_release(&p->names);
+    code = pg_class_names_make(cell->settings, cell->n_settings, p->info, &p->names);
+    *there = code == PG_OK;
+    return code;
 }
 
 int pg_pictures_png(pg_pictures *p, int64_t image, const pg_attack_row *a, void **png, size_t *size)
@@ -64,15 +66,11 @@ int pg_pictures_png(pg_pictures *p, int64_t image, const pg_attack_row *a, void 
     return code == PG_OK ? pg_image_encode(p->pixels, p->image_height, p->image_width, png, size) : code;
 }
 
-const char *pg_pictures_class(const pg_pictures *p, int class)
-{
-    return class >= 0 && class < p->info->classes ? p->info->class_names[class] : "nothing finite";
-}
-
 void pg_pictures_close(pg_pictures *p)
 {
     pg_dataset_close(p->dataset);
     free(p->dataset_spec);
     free(p->pixels);
+    pg_class_names_release(&p->names);
     *p = (pg_pictures){.data_dir = p->data_dir};
 }

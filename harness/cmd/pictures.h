@@ -3,7 +3,7 @@
 #define PG_CMD_PICTURES_H
 
 #include "db/store.h"
-#include "harness/data/dataset.h"
+#include "harness/cmd/class_names.h"
 
 /* Begins with data_dir alone; the data set that was read last stays open. */
 typedef struct pg_pictures {
@@ -11,7 +11,8 @@ typedef struct pg_pictures {
     const pg_dataset_info *info;   /* of the cell that was chosen, */
     int image_height, image_width; /* pixels of its images where the patch is put on, before or after a resize, */
     int patch_height, patch_width;
-    bool before; /* it is put on before the resize */
+    bool before;          /* it is put on before the resize */
+    pg_class_names names; /* of its classes */
     /* the inside */
     pg_dataset *dataset; /* NULL: none, or it is not here */
     char *dataset_spec;  /* that was tried last */
@@ -24,8 +25,6 @@ int pg_pictures_choose(pg_pictures *pictures, const pg_cell_result *cell, bool *
 /* *new* bytes of image number `image`, with the patch of an attack, which may be NULL, on it; *png NULL where the patch does
  * not fit or was not kept. PG_EIO, PG_EDAMAGED, PG_ENOMEM. */
 int pg_pictures_png(pg_pictures *pictures, int64_t image, const pg_attack_row *attack, void **png, size_t *size) PG_MUST_USE;
-/* The name of a class, "nothing finite" of -1. Borrowed. */
-const char *pg_pictures_class(const pg_pictures *pictures, int class);
 void pg_pictures_close(pg_pictures *pictures);
 
 #endif

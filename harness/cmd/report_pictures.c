@@ -131,7 +131,7 @@ static int add_image(const pg_attack_row *a, void *context)
         (s->work->broken_only && !broken))
         return PG_OK;
     int code = pg_pictures_png(&s->work->pictures, a->image, a, &png, &size);
-    const char *label = pg_pictures_class(p, a->label), *after = pg_pictures_class(p, a->after);
+    const char *label = pg_class_name(&p->names, a->label), *after = pg_class_name(&p->names, a->after);
     snprintf(name, sizeof name, "image %" PRId64 " with a patch of %d x %d pixels at row %d, column %d", a->image,
              p->patch_height, p->patch_width, a->top, a->left);
     snprintf(caption, sizeof caption, "%" PRId64 ": %.60s%s%.60s, %" PRId64 " steps", a->image, label,

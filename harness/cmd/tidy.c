@@ -31,11 +31,15 @@ static const char *const size_names[SIZES] = {"patch_height", "patch_width", "im
 /* Whether a key is no setting but a fact about a cell that has no column: hashes, versions, what was measured. */
 static bool is_derived(const char *key)
 {
-    static const char *const facts[] = {"affected", "attack",   "dataset", "defense", "delta",  "image",
-                                        "input",    "locality", "model",   "patch",   "weights"};
+    static const char *const facts[] = {"affected", "attack", "dataset",  "defense", "delta", "image",
+                                        "input",    "label",  "locality", "model",   "patch", "weights"};
+    static const char *const where_given[] = {"outputs", "predict"}; /* settings that most cells do not have */
     size_t size = strcspn(key, ".");
     for (size_t i = 0; key[size] == '\0' && i < FIRST; i++)
         if (strcmp(key, first_keys[i]) == 0)
+            return false;
+    for (size_t i = 0; i < sizeof where_given / sizeof *where_given; i++)
+        if (strcmp(key, where_given[i]) == 0)
             return false;
     for (size_t i = 0; key[size] == '.' && i < sizeof facts / sizeof *facts; i++)
         if (strlen(facts[i]) == size && memcmp(key, facts[i], size) == 0)

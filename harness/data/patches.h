@@ -26,7 +26,8 @@ typedef struct pg_patches {
     int count, height, width; /* each at least 1 */
     float *pixels;            /* [count][3][height][width] in 0 to 1; owned, as all below */
     uint8_t *masks;           /* [count][height][width], 1 where the patch covers the image, else 0; NULL: everywhere */
-    int64_t *targets;         /* [count] classes, -1: none; NULL: the file names none */
+    int64_t *targets;         /* [count] outputs of a network, -1: none; NULL: the file names none */
+    bool targets_are_classes; /* they are classes of the cell that the patches were made for (harness/plan/plan.h) instead */
     int64_t *images;          /* [count] the image that each was made for, increasing; NULL: the file names none */
     int *tops, *lefts;        /* [count] their own places in an image, pixels; NULL: they have none */
     char hash[PG_HASH_HEX];   /* SHA-256 of the file; of a folder, of those of its files */

@@ -146,6 +146,7 @@ int pg_patches_read_places(const char *folder, pg_patches *p)
     }
     p->images = malloc(n * sizeof *p->images);
     p->targets = malloc(n * sizeof *p->targets);
+    p->targets_are_classes = true;
     p->tops = malloc(n * sizeof *p->tops);
     p->lefts = malloc(n * sizeof *p->lefts);
     if (code == PG_OK && (!p->images || !p->targets || !p->tops || !p->lefts || (of_export && !cell)))

@@ -8,6 +8,7 @@
 #include "harness/base/npy.h"
 #include "harness/base/version.h"
 #include "harness/data/dataset.h"
+#include "models/classes.h"
 #include "harness/base/signals.h"
 
 #include <errno.h>
@@ -21,6 +22,27 @@ static const char format_name[] = "patchgauge.features.1";
 typedef struct output {
     pg_file_writer features, labels, meta;
 } output;
+
+/* The outputs that are the classes, as a cell has them: *out is *new* or NULL. */
+static int find_outputs(const pg_features_request *r, const pg_dataset_info *data, int n, int **out, int *classes)
+{
+    pg_classes labels = {0}, stored = {0};
+    int code = pg_classes_of_dataset(data, &labels);
+    if (code == PG_OK)
+        code = pg_classes_of(r->weights, &stored);
+    if (code == PG_OK)
+        code = pg_outputs_choose(&(pg_outputs_request){.network = r->weights,
+                                                       .outputs = n,
+                                                       .classes = &stored,
+                                                       .dataset = r->dataset,
+                                                       .labels = &labels,
+                                                       .given = r->outputs,
+                                                       .how = PG_OUTPUTS_HOW},
+                                 r->predicts_labels, out, classes);
+    pg_classes_release(&labels);
+    pg_classes_release(&stored);
+    return code;
+}
 
 static int write_all(FILE *stream, const void *data, size_t size)
 {
@@ -91,19 +113,32 @@ static json_t *delta_json(pg_network *network, const pg_features_request *r, boo
     return here ? json_integer(found.delta_grid) : json_null();
 }
 
-static int write_meta(const pg_features_request *r, const pg_dataset_info *data, pg_network *network, FILE *stream)
+/* Of each class; null: class i is output i. */
+static json_t *outputs_json(const int *outputs, int n)
+{
+    json_t *list = outputs ? json_array() : json_null();
+    bool failed = !list;
+    for (int i = 0; outputs && !failed && i < n; i++)
+        failed = json_array_append_new(list, json_integer(outputs[i])) != 0;
+    if (failed)
+        json_decref(list);
+    return failed ? NULL : list;
+}
+
+static int write_meta(const pg_features_request *r, const pg_dataset_info *data, const int *outputs, pg_network *network,
+                      FILE *stream)
 {
     const pg_weights_info *info = pg_network_info(network);
     const pg_geometry *g = &info->geometry;
     json_t *delta = delta_json(network, r, false), *anywhere = delta_json(network, r, true);
     json_t *meta = json_pack(
-        "{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:o, s:[ii], s:i, s:o, s:o}",
+        "{s:s, s:s, s:s%, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:o, s:o, s:[ii], s:i, s:o, s:o, s:o}",
         "format", format_name, "version", PG_VERSION, "weights", r->weights, strlen(r->weights), "weights_sha256", info->hash,
         "model", info->model, "model_version", info->model_version, "dataset", r->dataset, "dataset_sha256", data->hash,
         "split", data->split, "delta_unit", "2^-20", "first", (json_int_t)r->first, "images", (json_int_t)(r->end - r->first),
         "batch", r->batch, "dtype", pg_dtype_names[r->dtype], "device", pg_network_device(network), "delta", delta,
-        "delta_any_batch", anywhere, "input", g->input_height, g->input_width, "classes", g->classes, "rows",
-        axis_json(&g->rows), "columns", axis_json(&g->columns));
+        "delta_any_batch", anywhere, "input", g->input_height, g->input_width, "classes", g->classes, "outputs",
+        outputs_json(outputs, g->classes), "rows", axis_json(&g->rows), "columns", axis_json(&g->columns));
     if (!meta)
         return pg_fail(PG_ENOMEM, "out of memory for meta.json");
     char *text = pg_json_dump(meta, JSON_INDENT(2) | JSON_SORT_KEYS);
@@ -158,7 +193,7 @@ static int check_outputs(const pg_features_request *r)
     return code;
 }
 
-static int write_files(const pg_features_request *r, const pg_dataset *dataset, pg_network *network)
+static int write_files(const pg_features_request *r, const pg_dataset *dataset, const int *outputs, pg_network *network)
 {
     output out = {0};
     char *made = NULL;
@@ -172,7 +207,7 @@ static int write_files(const pg_features_request *r, const pg_dataset *dataset, 
     if (code == PG_OK)
         code = write_arrays(r, dataset, network, &out);
     if (code == PG_OK)
-        code = write_meta(r, pg_dataset_info_of(dataset), network, out.meta.stream);
+        code = write_meta(r, pg_dataset_info_of(dataset), outputs, network, out.meta.stream);
     if (code == PG_OK) /* first: it says whose files these are, should the next one fail */
         code = pg_file_commit(&out.meta);
     if (code == PG_OK)
@@ -216,8 +251,6 @@ static int check_fit(const pg_dataset_info *data, const char *dataset, int64_t f
         return pg_fail(PG_EINPUT, "%s takes images of %d x %d pixels, %s has %d x %d; %.*s@%dx%d resizes them", weights,
                        g->input_height, g->input_width, dataset, data->height, data->width, (int)strcspn(dataset, "@"), dataset,
                        g->input_height, g->input_width);
-    if (g->classes != data->classes)
-        return pg_fail(PG_EINPUT, "%s has %d classes, %s has %d", weights, g->classes, dataset, data->classes);
     return PG_OK;
 }
 
@@ -227,6 +260,7 @@ int pg_features_write(const pg_features_request *request)
     pg_weights_info info;
     pg_dataset *dataset = NULL;
     pg_network *network = NULL;
+    int *outputs = NULL, classes = 0;
     int code = check_request(&r);
     if (code == PG_OK)
         code = pg_dataset_open(r.data_dir, r.dataset, &dataset);
@@ -238,11 +272,15 @@ int pg_features_write(const pg_features_request *request)
         code = pg_weights_describe(r.weights, r.pairs, r.n_pairs, &info);
     if (code == PG_OK)
         code = check_fit(pg_dataset_info_of(dataset), r.dataset, r.first, r.end, &info.geometry, r.weights);
-    pg_network_options options = {.device = r.device, .dtype = r.dtype, .batch = r.batch, .threads = r.threads};
+    if (code == PG_OK)
+        code = find_outputs(&r, pg_dataset_info_of(dataset), info.geometry.classes, &outputs, &classes);
+    pg_network_options options = {
+        .device = r.device, .dtype = r.dtype, .batch = r.batch, .threads = r.threads, .outputs = outputs, .n_outputs = classes};
     if (code == PG_OK)
         code = pg_network_open(r.weights, r.pairs, r.n_pairs, &options, &network);
     if (code == PG_OK)
-        code = write_files(&r, dataset, network);
+        code = write_files(&r, dataset, outputs, network);
+    free(outputs);
     pg_network_close(network);
     pg_dataset_close(dataset);
     return code;

@@ -13,8 +13,10 @@ typedef struct pg_features_request {
     const char *device;
     int threads, batch;
     pg_dtype dtype;
-    bool all;           /* the whole split; else: */
-    int64_t first, end; /* images first to end - 1 */
+    bool all;             /* the whole split; else: */
+    int64_t first, end;   /* images first to end - 1 */
+    const char *outputs;  /* the output of each label (models/classes.h); NULL: found by the classes that the weights store */
+    bool predicts_labels; /* classes are the outputs that are labels, else all outputs */
     const char *folder;
     bool force; /* over files of the same names that are not from `features` */
 } pg_features_request;

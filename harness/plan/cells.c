@@ -212,6 +212,12 @@ static int make_settings(const pg_cell_builder *s, const pg_toml_value **values,
     images_text(c, &text);
     if (c->any_batch)
         pg_settings_add(&text, "delta", "any-batch");
+    static const pg_key_id of_classes[] = {PG_KEY_OUTPUTS, PG_KEY_PREDICT};
+    for (size_t i = 0; i < sizeof of_classes / sizeof *of_classes; i++) {
+        const char *value = pg_row_value(s, values, of_classes[i]);
+        if (strcmp(value, pg_keys[of_classes[i]].fallback) != 0)
+            pg_settings_add(&text, pg_keys[of_classes[i]].name, value);
+    }
     pg_cell_defended_text(s, values, c, &text);
     if (c->forward->attack) {
         char prefix[80];
@@ -268,6 +274,7 @@ static int make_details(pg_cell *c)
     if (c->affected_height != c->patch_height || c->affected_width != c->patch_width)
         pg_buf_printf(&text, "affected.px=%dx%d\n", c->affected_height, c->affected_width);
     pg_buf_printf(&text, "window=%dx%d\n", c->window.height, c->window.width);
+    pg_forward_outputs_text(f, &text);
     for (const pg_option *row = c->defense->module.options; row->name; row++)
         if (pg_option_left_out(row, c->config, &text)) /* of the settings too, since it is no part of identity */
             pg_buf_printf(&text, "%s.%s=%s\n", c->defense->module.name, row->name, pg_option_before(row));
@@ -289,6 +296,8 @@ static int make_values(const pg_cell_builder *s, const pg_toml_value **values, p
     pg_buf written = PG_BUF_EMPTY;
     pg_settings_add(&written, "patch", pg_row_value(s, values, PG_KEY_PATCH));
     pg_settings_add(&written, "delta", c->any_batch ? "any-batch" : "place");
+    if (s->key_of[PG_KEY_PREDICT] >= 0)
+        pg_settings_add(&written, "predict", pg_row_value(s, values, PG_KEY_PREDICT));
     static const pg_key_id hashes[] = {PG_KEY_DATASET_HASH, PG_KEY_WEIGHTS_HASH};
     for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++)
         if (*pg_row_value(s, values, hashes[i]))

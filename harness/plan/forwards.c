@@ -52,6 +52,16 @@ static int add(pg_cell_builder *s, pg_forward *f)
 
 /* ---- Forward passes ---- */
 
+void pg_forward_outputs_text(const pg_forward *f, pg_buf *out)
+{
+    if (!f->outputs)
+        return;
+    pg_buf_puts(out, "label.outputs=");
+    pg_outputs_text(f->outputs, f->dataset_classes, out);
+    pg_buf_printf(out, "\npredict=%s\n",
+                  pg_predicts[f->info.geometry.classes == f->dataset_classes ? PG_PREDICT_DATASET : PG_PREDICT_ALL]);
+}
+
 static void forward_text(const pg_forward *f, pg_buf *out)
 {
     const pg_model *model = pg_model_find(f->info.model);
@@ -71,6 +81,7 @@ static void forward_text(const pg_forward *f, pg_buf *out)
     pg_buf_printf(out, "weights.hash=%s\n", f->info.hash);
     if (model)
         pg_options_canonical(model->module.options, f->info.config, "model.", true, out);
+    pg_forward_outputs_text(f, out);
 }
 
 /* The sorted lines are the identity of the pass; releases them. */
@@ -84,7 +95,7 @@ static int seal_forward(pg_forward *f, pg_buf *lines)
     return code == PG_OK && !f->canonical ? pg_fail(PG_ENOMEM, "out of memory") : code;
 }
 
-/* Sizes and classes of model and data set have to agree: nothing is resized that is not said. */
+/* Sizes of model and data set have to agree: nothing is resized that is not said. */
 static bool check_fit(pg_cell_builder *s, const pg_toml_value **values, const pg_forward *f)
 {
     const pg_geometry *g = &f->info.geometry;
@@ -97,12 +108,32 @@ static bool check_fit(pg_cell_builder *s, const pg_toml_value **values, const pg
                    (int)strcspn(f->dataset, "@"), f->dataset, g->input_height, g->input_width);
         return false;
     }
-    if (g->classes != f->dataset_classes) {
-        pg_problem(s->problems, pg_row_line(s, values, PG_KEY_WEIGHTS), "weights", "%s has %d classes, %s has %d", f->weights,
-                   g->classes, f->dataset, f->dataset_classes);
-        return false;
-    }
     return true;
+}
+
+/* The output of each class: those of the labels, and behind them the others, where these are predicted, too. */
+static int find_outputs(pg_cell_builder *s, const pg_toml_value **values, const pg_seen_file *set, const pg_seen_file *network,
+                        pg_forward *f, bool *ok)
+{
+    const char *given = pg_row_value(s, values, PG_KEY_OUTPUTS);
+    if (f->data_where != PG_WHERE_HERE || f->weights_where != PG_WHERE_HERE)
+        return PG_OK;
+    bool labels_only = strcmp(pg_row_value(s, values, PG_KEY_PREDICT), pg_predicts[PG_PREDICT_DATASET]) == 0;
+    int code = pg_outputs_choose(
+        &(pg_outputs_request){.network = f->weights,
+                              .outputs = f->info.geometry.classes,
+                              .classes = &network->classes,
+                              .dataset = f->dataset,
+                              .labels = &set->classes,
+                              .given = given,
+                              .how = s->problems->options ? PG_OUTPUTS_HOW : "outputs = \"0 217 ...\" or a file"},
+        labels_only, &f->outputs, &f->info.geometry.classes);
+    if (code == PG_OK || code == PG_ENOMEM)
+        return code;
+    pg_key_id key = strcmp(given, pg_keys[PG_KEY_OUTPUTS].fallback) != 0 ? PG_KEY_OUTPUTS : PG_KEY_WEIGHTS;
+    pg_problem(s->problems, pg_row_line(s, values, key), pg_keys[key].name, "%s", pg_error_message());
+    *ok = false;
+    return PG_OK;
 }
 
 /* Most files were looked at before; those that a hash chooses were not. The message is recorded. */
@@ -179,14 +210,14 @@ static int fill_forward(pg_cell_builder *s, const pg_toml_value **values, pg_for
     f->weights_where = network->where;
     code = fill_sizes(f);
     *ok = *ok && code == PG_OK && check_fit(s, values, f);
-    return code;
+    return *ok ? find_outputs(s, values, set, network, f, ok) : code;
 }
 
 /* What the forward pass of a row depends on, as written: rows with the same text share it without being resolved again. */
 static char *forward_name(const pg_cell_builder *s, const pg_toml_value **values)
 {
-    static const pg_key_id ids[] = {PG_KEY_DATASET,      PG_KEY_DATASET_HASH, PG_KEY_WEIGHTS,
-                                    PG_KEY_WEIGHTS_HASH, PG_KEY_DTYPE,        PG_KEY_BATCH};
+    static const pg_key_id ids[] = {PG_KEY_DATASET, PG_KEY_DATASET_HASH, PG_KEY_WEIGHTS, PG_KEY_WEIGHTS_HASH,
+                                    PG_KEY_DTYPE,   PG_KEY_BATCH,        PG_KEY_OUTPUTS, PG_KEY_PREDICT};
     pg_buf name = PG_BUF_EMPTY;
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         pg_settings_add(&name, pg_keys[ids[i]].name, pg_row_value(s, values, ids[i]));
@@ -256,6 +287,7 @@ static int copy_forward(const pg_forward *from, const pg_cell *c, pg_forward *f)
     *f = *from;
     f->canonical = NULL;
     f->attack_config = NULL;
+    f->outputs = from->outputs ? copy_of(from->outputs, (size_t)from->info.geometry.classes * sizeof *f->outputs) : NULL;
     f->dataset = strdup(from->dataset);
     f->weights = strdup(from->weights);
     f->model_pairs = calloc(PG_PAIRS_MAX, sizeof *f->model_pairs);
@@ -266,7 +298,7 @@ static int copy_forward(const pg_forward *from, const pg_cell *c, pg_forward *f)
     f->window = c->window;
     f->patch_height = c->affected_height;
     f->patch_width = c->affected_width;
-    bool good = f->dataset && f->weights && f->model_pairs && f->config;
+    bool good = f->dataset && f->weights && f->model_pairs && f->config && (f->outputs || !from->outputs);
     for (size_t i = 0; good && i < from->n_model_pairs; i++)
         good = (f->model_pairs[f->n_model_pairs++] = strdup(from->model_pairs[i])) != NULL;
     return good ? PG_OK : pg_fail(PG_ENOMEM, "planning: out of memory");

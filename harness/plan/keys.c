@@ -20,14 +20,20 @@ const pg_key pg_keys[PG_KEYS + 1] = {
                       "place or any-batch: certificates for an image at its place of a batch, or wherever it stands in one"},
     [PG_KEY_DTYPE] = {"dtype", "fp32", "fp32 or bf16"},
     [PG_KEY_IMAGES] = {"images", "", "FIRST:END, images FIRST to END - 1 of the split"},
+    [PG_KEY_OUTPUTS] = {"outputs", "names",
+                        "the output of the network for each label: names (by the classes that the weights store), numbers (\"0 "
+                        "217 482\"), or a file with a line for each label"},
     [PG_KEY_PATCH] = {"patch", NULL, "pixels (5), height x width (5x8) or a share of the image (2.4%, a square: of 32 px 5x5)"},
     [PG_KEY_PATCH_SPACE] = {"patch-space", "image", "image or network: the patch is applied before or after a resize"},
+    [PG_KEY_PREDICT] = {"predict", "all",
+                        "all or dataset: one of all outputs of the network is predicted, or one of those that are labels"},
     [PG_KEY_SEED] = {"seed", "0", "a whole number from 0"},
     [PG_KEY_WEIGHTS] = {"weights", NULL, "a weights file, or null for the built-in null model"},
     [PG_KEY_WEIGHTS_HASH] = {"weights.hash", "", "the same of the weights file"},
 };
 
 static const char *const deltas[] = {"place", "any-batch", NULL};
+const char *const pg_predicts[] = {"all", [PG_PREDICT_DATASET] = "dataset", NULL};
 static const char *const patch_spaces[] = {"image", "network", NULL};
 
 void pg_plan_keys_help(pg_buf *text)
@@ -186,6 +192,9 @@ static void check_known_value(pg_cell_builder *s, pg_key_id id, const pg_toml_va
         break;
     case PG_KEY_PATCH_SPACE:
         check_choice(s, v, "patch-space", patch_spaces);
+        break;
+    case PG_KEY_PREDICT:
+        check_choice(s, v, "predict", pg_predicts);
         break;
     case PG_KEY_SEED:
         check_int(s, v, "seed", INT64_MAX, 0);
@@ -362,6 +371,7 @@ static void free_file(pg_seen_file *f)
     free(f->hash);
     free(f->why);
     pg_patches_free(f->patches);
+    pg_classes_release(&f->classes);
     free(f);
 }
 
@@ -371,6 +381,8 @@ static int open_file(const pg_cell_builder *s, pg_seen_file *f)
         return pg_patches_open(f->name, f->image_height, f->image_width, &f->patches);
     if (f->role == PG_FILE_WEIGHTS) {
         int code = pg_weights_describe(f->name, NULL, 0, &f->weights);
+        if (code == PG_OK)
+            code = pg_classes_of(f->name, &f->classes);
         if (code == PG_OK && f->weights.measured_of_another)
             pg_warn("%s.locality is of other weights: nothing is taken from it; `patchgauge model measure` writes a new one",
                     f->name);
@@ -380,6 +392,7 @@ static int open_file(const pg_cell_builder *s, pg_seen_file *f)
     int code = pg_dataset_open(s->data_dir, f->name, &dataset);
     if (code == PG_OK) {
         f->dataset = *pg_dataset_info_of(dataset);
+        code = pg_classes_of_dataset(&f->dataset, &f->classes);
         f->dataset.class_names = NULL;
     }
     pg_dataset_close(dataset);
@@ -476,6 +489,7 @@ void pg_forward_free(pg_forward *f)
     free(f->weights);
     pg_pairs_free(f->model_pairs, f->n_model_pairs);
     free(f->model_pairs);
+    free(f->outputs);
     free(f->attack_config);
     free(f->config);
     free(f);

@@ -19,8 +19,10 @@ typedef enum pg_key_id {
     PG_KEY_DELTA,
     PG_KEY_DTYPE,
     PG_KEY_IMAGES,
+    PG_KEY_OUTPUTS,
     PG_KEY_PATCH,
     PG_KEY_PATCH_SPACE,
+    PG_KEY_PREDICT,
     PG_KEY_SEED,
     PG_KEY_WEIGHTS,
     PG_KEY_WEIGHTS_HASH,
@@ -48,6 +50,7 @@ typedef struct pg_seen_file {
     int image_height, image_width; /* of patches: pixels that they are for, */
     pg_patches *patches;           /* and what they are; NULL where the file is not here. Owned */
     pg_weights_info weights;       /* with default options; of one that is not here without geometry but for its classes */
+    pg_classes classes;            /* of the data set, or that the weights store; of one that is not here none. Owned */
 } pg_seen_file;
 
 /* A defense or an attack that is not in this program, while the store has cells of it: it has a name, and version 0. Its
@@ -142,6 +145,8 @@ int pg_cell_builder_masked(pg_cell_builder *builder, const pg_toml_value **value
  * nothing where the attack is none. */
 int pg_cell_builder_attack(pg_cell_builder *builder, const pg_toml_value **values, pg_cell *cell, bool *ok) PG_MUST_USE;
 void pg_forward_free(pg_forward *forward);
+/* Lines of the outputs that the labels are, and of what is predicted; none where label i is output i. */
+void pg_forward_outputs_text(const pg_forward *forward, pg_buf *out);
 
 /* The value of a known key in this row, or its default, and its line; "option=value" for every key "MODULE.option" of the row:
  * *new* strings, at most PG_PAIRS_MAX, pg_pairs_free. */

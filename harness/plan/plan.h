@@ -12,9 +12,14 @@
 #include "defenses/defense.h"
 #include "harness/data/resize.h"
 #include "harness/plan/defended.h"
+#include "models/classes.h"
 #include "models/model.h"
 
 typedef struct pg_plan pg_plan;
+
+/* What is predicted: one of all outputs, or one of those that are labels. */
+enum { PG_PREDICT_ALL, PG_PREDICT_DATASET };
+extern const char *const pg_predicts[]; /* "all", "dataset", then NULL */
 
 typedef struct pg_plan_request {
     const char *matrix_path;      /* of the file; with matrix_text only its name in messages */
@@ -53,6 +58,9 @@ typedef struct pg_forward {
     char dataset_hash[PG_HASH_HEX];
     char dataset_split[16];
     int64_t dataset_images;
+    /* the output of the network for each class, of which the first dataset_classes are the labels; owned; NULL: class i is
+     * output i */
+    int *outputs;
     int dataset_height, dataset_width, dataset_classes; /* images as the network takes them, */
     pg_resizing resize;                                 /* and from what; the same size twice where there is no resize */
     /* where the file is; of one that is not on this machine sizes, options and geometry may be 0: not known */

@@ -239,7 +239,8 @@ static bool is_unknown(const search *s, const char *key)
     const pg_cell *c = s->cell;
     bool options = !pg_model_find(c->forward->info.model) && strncmp(key, "model.", strlen("model.")) == 0;
     bool patches = c->forward->patches_where != PG_WHERE_HERE && pg_is_patches_hash(c->forward, key);
-    return options || patches || (strcmp(key, "window") == 0 && !s->window_known) || is_of_placeholder(c, key);
+    bool outputs = !pg_forward_is_here(c->forward) && (strcmp(key, "label.outputs") == 0 || strcmp(key, "predict") == 0);
+    return options || patches || outputs || (strcmp(key, "window") == 0 && !s->window_known) || is_of_placeholder(c, key);
 }
 
 static bool identities_agree(const search *s, const pg_setting *a, size_t n_a, const pg_setting *b, size_t n_b)

@@ -84,8 +84,11 @@ int pg_defended_open(const pg_defended *d, const char *weights, const char *cons
 
 int pg_forward_open(const pg_forward *f, const pg_network_options *options, pg_network **out)
 {
+    pg_network_options chosen = *options;
+    chosen.outputs = f->outputs;
+    chosen.n_outputs = f->info.geometry.classes;
     int code =
-        pg_defended_open(&f->masked_images, f->weights, (const char *const *)f->model_pairs, f->n_model_pairs, options, out);
+        pg_defended_open(&f->masked_images, f->weights, (const char *const *)f->model_pairs, f->n_model_pairs, &chosen, out);
     if (code != PG_OK || strcmp(pg_network_info(*out)->hash, f->info.hash) == 0)
         return code;
     pg_network_close(*out);

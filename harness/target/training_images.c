@@ -90,7 +90,7 @@ static int check_fit(const pg_training_loader *b, const char *dataset, const pg_
     if (resize && (info->source_height != resize->from_height || info->source_width != resize->from_width))
         return pg_fail(PG_EINPUT, "%s has images of %dx%d pixels before the resize, those under attack have %dx%d", dataset,
                        info->source_height, info->source_width, resize->from_height, resize->from_width);
-    if (info->height == g->input_height && info->width == g->input_width && info->classes == g->classes)
+    if (info->height == g->input_height && info->width == g->input_width && info->classes <= g->classes)
         return PG_OK;
     return pg_fail(PG_EINPUT, "%s has images of %dx%d pixels and %d classes, the model takes %dx%d and %d", dataset,
                    info->height, info->width, info->classes, g->input_height, g->input_width, g->classes);

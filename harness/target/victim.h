@@ -61,6 +61,7 @@ static inline void pg_victim_set_sizes(pg_victim *victim, const pg_victim_reques
     victim->patch_height = r->patch_height;
     victim->patch_width = r->patch_width;
     victim->classes = g->classes;
+    victim->outputs = pg_network_outputs(r->network);
     victim->slots = r->slots;
 }
 

@@ -120,26 +120,26 @@ static void labels_are_found_by_id_and_name(void **state)
                                &network_classes),
                      PG_OK);
     /* ImageNette's folders, and its names */
-    assert_int_equal(find((const char *const[]){"n02102040", "n01440764", "n03028079"}, 3, "", out), PG_OK);
+    assert_int_equal(find((const char *const[]){"n02102040", "n01440764", "n03028079"}, 3, "names", out), PG_OK);
     assert_memory_equal(out, ((int[]){4, 1, 3}), 3 * sizeof *out);
-    assert_int_equal(find((const char *const[]){"english_springer", "Tinca tinca", "church, church building"}, 3, "", out),
+    assert_int_equal(find((const char *const[]){"english_springer", "Tinca tinca", "church, church building"}, 3, "names", out),
                      PG_OK);
     assert_memory_equal(out, ((int[]){4, 1, 3}), 3 * sizeof *out);
-    assert_int_equal(find((const char *const[]){"tench", "springer"}, 2, "", out), PG_EINPUT);
+    assert_int_equal(find((const char *const[]){"tench", "springer"}, 2, "names", out), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "label 1 of birds:val: no class of net has the name \"springer\""));
     assert_non_null(strstr(pg_error_message(), "right would be the output of each label, --outputs 0,217"));
-    assert_int_equal(find((const char *const[]){"tench", "n02097047"}, 2, "", out), PG_EINPUT);
+    assert_int_equal(find((const char *const[]){"tench", "n02097047"}, 2, "names", out), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "has the id \"n02097047\";"));
-    assert_int_equal(find((const char *const[]){"tench", "n03000684"}, 2, "", out), PG_EINPUT);
+    assert_int_equal(find((const char *const[]){"tench", "n03000684"}, 2, "names", out), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "has the id \"n03000684\" or the name \"chain saw\";"));
-    assert_int_equal(find((const char *const[]){"crane"}, 1, "", out), PG_EINPUT);
+    assert_int_equal(find((const char *const[]){"crane"}, 1, "names", out), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "\"crane\" is the name of the outputs 2 and 5"));
-    assert_int_equal(find((const char *const[]){"tench", "tinca tinca"}, 2, "", out), PG_EINPUT);
+    assert_int_equal(find((const char *const[]){"tench", "tinca tinca"}, 2, "names", out), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "the labels 0 and 1 of birds:val are both output 1"));
     /* an id counts more than a name */
     pg_classes_release(&network_classes);
     assert_int_equal(read_text("[[\"a1\", \"b1\"], [\"b1\", \"a1\"]]", 2, &network_classes), PG_OK);
-    assert_int_equal(find((const char *const[]){"b1", "a1"}, 2, "", out), PG_OK);
+    assert_int_equal(find((const char *const[]){"b1", "a1"}, 2, "names", out), PG_OK);
     assert_memory_equal(out, ((int[]){1, 0}), 2 * sizeof *out);
     pg_classes_release(&network_classes);
 }
@@ -164,13 +164,13 @@ static void outputs_are_given(void **state)
         if (!strstr(pg_error_message(), wrong[i][1]))
             fail_msg("case %zu: %s", i, pg_error_message());
     }
-    assert_int_equal(find(names, 3, "", out), PG_EINPUT); /* more outputs than labels */
+    assert_int_equal(find(names, 3, "names", out), PG_EINPUT); /* more outputs than labels */
     assert_non_null(strstr(pg_error_message(), "net has 6 outputs, birds:val 3 labels, and the weights store no classes"));
-    assert_int_equal(find(six, 6, "", out), PG_OK);
+    assert_int_equal(find(six, 6, "names", out), PG_OK);
     assert_memory_equal(out, ((int[]){0, 1, 2, 3, 4, 5}), 6 * sizeof *out);
     assert_true(pg_outputs_are_labels(out, 6, 6));
     assert_false(pg_outputs_are_labels(out, 6, 7));
-    assert_int_equal(find(seven, 7, "", out), PG_EINPUT);
+    assert_int_equal(find(seven, 7, "names", out), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "birds:val has 7 labels, net only 6 outputs"));
     /* a file: numbers, ids and names */
     assert_int_equal(read_text("[[\"n00000001\", \"q\"], \"r\", \"s\", \"t\", \"u\", \"v\"]", 6, &network_classes), PG_OK);
@@ -210,7 +210,7 @@ static void imagenette_is_found_in_the_list_of_imagenet(void **state)
                                    .classes = &network_classes,
                                    .dataset = "imagenette:val",
                                    .labels = &labels,
-                                   .given = "",
+                                   .given = "names",
                                    .how = ""};
     assert_int_equal(pg_outputs_find(&request, out), PG_OK);
     assert_memory_equal(out, ((int[]){0, 217, 482, 491, 497, 566, 569, 571, 574, 701}), sizeof out);

@@ -251,9 +251,9 @@ static void classes_are_stored(void **state)
     snprintf(list + strlen(list), sizeof list - strlen(list), "last, crane\n");
     scratch_write("classes", list, strlen(list));
     assert_int_equal(program_run("db", "%s", command), 0);
-    assert_non_null(strstr(program_output, "class names  0 bird 0 (n01440000), "));
+    assert_non_null(strstr(program_output, "class names  0 bird 0 (n01440000); "));
     assert_int_equal(program_run("db", "model inspect '%s'", scratch_path("c.safetensors")), 0);
-    assert_non_null(strstr(program_output, "class names  0 bird 0 (n01440000), "));
+    assert_non_null(strstr(program_output, "class names  0 bird 0 (n01440000); "));
     assert_non_null(strstr(program_output, "last, crane"));
     assert_non_null(strstr(program_output, "--classes classes"));
 }

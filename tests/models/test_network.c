@@ -470,6 +470,72 @@ static void damaged_weights_are_refused(void **state)
     assert_int_equal(pg_network_open(good, NULL, 0, &o, &n), PG_EINPUT);
 }
 
+/* Logits of these outputs, in this order, by whole images and by crops: as those of the whole network, bit for bit where
+ * positions have fields. */
+static void check_selection(const char *model, size_t n_pairs, const char *const *pairs, bool exact)
+{
+    enum { CHOSEN = 4, OUTPUTS = 13 };
+    static const int outputs[CHOSEN] = {11, 0, 12, 5};
+    char path[128];
+    path_of(path, "bagnet.safetensors");
+    net x = random_net_new(t, model, SIDE, SIDE, OUTPUTS, n_pairs, pairs);
+    save(&x, path, false);
+    pg_network *all = open_net(path, 2), *some = NULL;
+    pg_network_options options = {.device = "cpu", .batch = 2, .outputs = outputs, .n_outputs = CHOSEN};
+    assert_int_equal(pg_network_open(path, NULL, 0, &options, &some), PG_OK);
+    const pg_geometry *g = &pg_network_info(some)->geometry;
+    size_t positions = (size_t)(g->rows.positions * g->columns.positions);
+    assert_int_equal(g->classes, CHOSEN);
+    assert_int_equal(pg_network_info(all)->geometry.classes, OUTPUTS);
+    uint8_t pixels[2 * IMAGE];
+    random_pixels(pixels, 2, 7);
+    float *want = malloc(2 * positions * OUTPUTS * sizeof *want), *got = malloc(2 * positions * CHOSEN * sizeof *got);
+    assert_int_equal(pg_network_forward(all, pixels, 0, 2, want), PG_OK);
+    assert_int_equal(pg_network_forward(some, pixels, 0, 2, got), PG_OK);
+    for (size_t p = 0; p < 2 * positions; p++)
+        for (size_t c = 0; c < CHOSEN; c++) {
+            float a = want[p * OUTPUTS + (size_t)outputs[c]], b = got[p * CHOSEN + c];
+            assert_true(exact ? a == b : fabsf(a - b) < 1e-5f);
+        }
+    pg_scope *s = pg_network_scope(some);
+    pg_crop crop = pg_network_crop(some, (pg_rect){3, 3, 4, 4});
+    pg_rect seen = crop.pixels, map = crop.positions;
+    uint8_t cut[IMAGE];
+    for (int i = 0; i < 3 * seen.height * seen.width; i++)
+        cut[i] = pixels[(i / (seen.height * seen.width) * SIDE + seen.top + i / seen.width % seen.height) * SIDE + seen.left +
+                        i % seen.width];
+    pg_tensor *in = t->from_data(s, cut, PG_T_U8, 4, (const int64_t[]){1, 3, seen.height, seen.width});
+    in = t->affine(s, t->to_type(s, in, PG_T_F32), 1.0 / 255, 0);
+    pg_tensor *logits = pg_network_crop_logits(some, in, &crop, 1);
+    float *part = malloc((size_t)(map.height * map.width * CHOSEN) * sizeof *part);
+    t->read(s, t->permute(s, logits, 4, (const int64_t[]){0, 2, 3, 1}), part, PG_T_F32, map.height * map.width * CHOSEN);
+    assert_int_equal(pg_scope_check(s), PG_OK);
+    for (int i = 0; i < map.height * map.width * CHOSEN; i++) {
+        int row = map.top + i / CHOSEN / map.width, column = map.left + i / CHOSEN % map.width;
+        assert_true(fabsf(part[i] - got[(row * g->columns.positions + column) * CHOSEN + i % CHOSEN]) < 1e-4f);
+    }
+    free(want);
+    free(got);
+    free(part);
+    pg_network_close(all);
+    pg_network_close(some);
+    options.outputs = (const int[]){13};
+    options.n_outputs = 1;
+    assert_int_equal(pg_network_open(path, NULL, 0, &options, &some), PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "output 13: the network has 0 to 12"));
+    assert_null(some);
+    release(&x);
+}
+
+static void outputs_are_chosen(void **state)
+{
+    (void)state;
+    static const char *const bagnet[] = {"width=8", "kernel3=1100", "strides=1,2,1,1", "blocks=1,1,1,1"}, *const resnet[] = {
+                                                                                                              "width=4"};
+    check_selection("bagnet17", 4, bagnet, true);
+    check_selection("resnet18", 1, resnet, false);
+}
+
 /* Strided 1 x 1 convolutions on maps of 222 positions, with gradients of all weights. */
 static void large_images_can_be_learnt_from(void **state)
 {
@@ -537,6 +603,7 @@ int main(void)
         cmocka_unit_test(pixels_reach_their_fields_only),
         cmocka_unit_test(damaged_weights_are_refused),
         cmocka_unit_test(large_images_can_be_learnt_from),
+        cmocka_unit_test(outputs_are_chosen),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -83,7 +83,7 @@ static void test_single_problems(void **state)
     expect_problem(HEAD "defense = \"mean\"\npatch = 3\nimages = \"0:2001\"\n", "synthetic:test has the images 0:2000");
     expect_problem(HEAD "defense = \"mean\"\npatch = 3\nimages = \"5:5\"\n", "write FIRST:END");
     expect_problem(HEAD "defense = \"mean\"\npatch = 3\nnull.classes = 7\n",
-                   "m.toml:3: null has 7 classes, synthetic:test has 10");
+                   "m.toml:3: synthetic:test has 10 labels, null only 7 outputs");
     expect_problem(HEAD "defense = \"mean\"\npatch = 3\nnull.input_width = 64\n",
                    "dataset = \"synthetic:test@32x64\" resizes them");
     expect_problem(HEAD "defense = \"robust-masking\"\npatch = 3\nrobust-masking.clip = \"1:5\"\n",

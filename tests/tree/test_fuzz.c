@@ -13,6 +13,7 @@ enum { INPUT_MAX = 1 << 20, NAME_MAX_BYTES = 300 };
 
 #define TARGETS(X) \
     X(cifar10)     \
+    X(classes)     \
     X(database)    \
     X(image)       \
     X(image_list) X(locality) X(manifest) X(matrix) X(npy) X(options) X(patches) X(pth) X(safetensors) X(unpack) X(weights)
