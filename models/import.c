@@ -201,6 +201,8 @@ static int normalize(const pg_import_job *job, const candidate *c, match *m)
     if (code == PG_OK && (classes < 2 || classes > 100000))
         code = pg_fail(PG_EINPUT, "its classifier, %s, is not there or has no 2 to 100000 classes", head);
     if (code == PG_OK)
+        code = m->model->geometry(m->config, job->input_height, job->input_width, (int)classes, &m->geometry);
+    if (code == PG_OK)
         code = pg_model_trace(m->model, m->config, job->input_height, job->input_width, (int)classes, &m->parameters,
                               &m->geometry);
     for (size_t i = 0; code == PG_OK && i < m->parameters.n; i++) {
@@ -440,6 +442,16 @@ static const pg_state_tensor *needed_elsewhere(const match *m)
     return NULL;
 }
 
+/* Whether one tensor alone does not fit, since images of training had another size. */
+static bool only_size_differs(const match *m, size_t missing)
+{
+    const pg_state_tensor *t = missing == 1 && m->at.layout->sized ? lookup(&m->at, m->at.layout->sized) : NULL;
+    for (size_t i = 0; t && i < m->parameters.n; i++)
+        if (strcmp(m->parameters.items[i].name, m->at.layout->sized) == 0)
+            return !pg_parameter_has_shape(&m->parameters.items[i], t->rank, t->shape);
+    return false;
+}
+
 static int report(const pg_import_job *job, const pg_state_file *file, const match *m, pg_buf *out)
 {
     size_t counted = 0, others = 0;
@@ -459,6 +471,9 @@ static int report(const pg_import_job *job, const pg_state_file *file, const mat
     report_beside(file, m, out);
     if (needed_elsewhere(m))
         return pg_fail_at(fail_made_elsewhere(needed_elsewhere(m)), "%s", job->from);
+    if (only_size_differs(m, missing))
+        return pg_fail(PG_EINPUT, "%s: %s is of images of another size than %dx%d: right would be the --input of its training",
+                       job->from, m->at.layout->sized, job->input_height, job->input_width);
     if (missing)
         return pg_fail(
             PG_EINPUT,

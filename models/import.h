@@ -1,10 +1,8 @@
 /* Weights of other programs as weights files of this one. Tensors are matched by name and shape, values are taken as they are
- * (as float32): what differs between implementations, the size of the stem and the normalisation of pixels, is an option of the
- * architecture.
+ * (as float32): what differs between implementations, such as the normalisation of pixels, is an option of the architecture.
  *
- * Layouts: torchvision's ResNet, the public BagNet and De-randomized Smoothing ones. A prefix before all names ("module.",
- * "1.") and dictionaries round the state dict are seen through; "shortcut" and "linear" stand for "downsample" and "fc";
- * num_batches_tracked is not needed. */
+ * Each architecture states its layout (pg_file_layout). A prefix before all names ("module.", "1.") and dictionaries round the
+ * state dict are seen through; num_batches_tracked is not needed. */
 #ifndef PG_MODELS_IMPORT_H
 #define PG_MODELS_IMPORT_H
 

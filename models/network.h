@@ -76,6 +76,7 @@ typedef struct pg_shapes {
 typedef struct pg_file_layout {
     const char *marks[2];      /* a dictionary that has both behind one prefix may be such a network */
     const char *head;          /* the classifier: HEAD.weight [classes][channels], HEAD.bias */
+    const char *sized;         /* optional: a tensor whose shape depends on the size of images */
     const char *aliases[4][2]; /* a part of a name, and what files may have in its place; up to NULL */
 } pg_file_layout;
 

@@ -183,7 +183,7 @@ static bool has_whole_tokens(pg_builder *b, const vit *net, pg_value x)
 
 /* ---- Files of other programs ---- */
 
-static const pg_file_layout layout = {.marks = {"cls_token", "blocks.0.attn.qkv.weight"}, .head = "head"};
+static const pg_file_layout layout = {.marks = {"cls_token", "blocks.0.attn.qkv.weight"}, .head = "head", .sized = "pos_embed"};
 
 static bool derive_net(const pg_shapes *s, pg_buf *pairs)
 {

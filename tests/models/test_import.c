@@ -99,6 +99,38 @@ static int compare_with_pytorch(const char *folder)
     return cases;
 }
 
+/* What the shapes of a transformer do not tell is stated, or one error says what would be right. */
+static void options_of_transformers_are_checked(void **state)
+{
+    (void)state;
+    static const char *const wrong[][2] = {
+        {"vit '%s' --input 48x64", "a width of 24 is no multiple of 64: right would be heads=N"},
+        {"vit '%s' --input 48x64 --set heads=5", "a width of 24 is no multiple of its 5 heads"},
+        {"'%s' --input 48x63 --set heads=3", "images of 48 x 63 pixels are no whole tokens: right would be multiples of 16"},
+        {"'%s' --input 64x64 --set heads=3", "pos_embed is of images of another size than 64x64: right would be the --input"},
+        {"smoothed-vit '%s' --input 48x64 --set heads=3", "the width of its bands: --set band=... is missing"},
+        {"smoothed-vit '%s' --input 48x64 --set heads=3 --set band=65", "a band of 65 columns is wider than the image of 64"},
+    };
+    if (pg_file_size(scratch_path("vit.pth")) < 0)
+        skip();
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char command[LINE], line[LINE];
+        snprintf(command, sizeof command, "model import %s --set mean=0 --set std=1 -o '%%s'", wrong[i][0]);
+        snprintf(line, sizeof line, "%s", scratch_path("vit.pth"));
+        assert_int_equal(program_run("db", command, line, scratch_path("out.safetensors")), 2);
+        if (!strstr(program_output, wrong[i][1]))
+            fail_msg("%s", program_output);
+        assert_true(pg_file_size(scratch_path("out.safetensors")) < 0);
+    }
+    assert_int_equal(program_run("db", "model import '%s' --input 48x64 --set heads=3 --set mean=0 --set std=1 -o '%s'",
+                                 scratch_path("vit.pth"), scratch_path("out.safetensors")),
+                     0);
+    assert_non_null(strstr(program_output, "epsilon=1e-06  (default: the file does not tell)"));
+    assert_int_equal(program_run("db", "model inspect '%s'", scratch_path("out.safetensors")), 0);
+    assert_non_null(strstr(program_output, "heads=3 hidden=96 patch=16 epsilon=1e-06"));
+    assert_int_equal(remove(scratch_path("out.safetensors")), 0);
+}
+
 /* Networks as their authors published them, which are no part of the tree. */
 static void published_weights_are_read(void **state)
 {
@@ -293,9 +325,13 @@ static void a_prefix_chooses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hostile_files_are_refused),  cmocka_unit_test(damaged_files_are_read_or_refused),
-        cmocka_unit_test(provenance_is_recorded),     cmocka_unit_test(classes_are_stored),
-        cmocka_unit_test(a_prefix_chooses),           cmocka_unit_test(local_logits_are_those_of_pytorch),
+        cmocka_unit_test(hostile_files_are_refused),
+        cmocka_unit_test(damaged_files_are_read_or_refused),
+        cmocka_unit_test(provenance_is_recorded),
+        cmocka_unit_test(classes_are_stored),
+        cmocka_unit_test(a_prefix_chooses),
+        cmocka_unit_test(local_logits_are_those_of_pytorch),
+        cmocka_unit_test(options_of_transformers_are_checked),
         cmocka_unit_test(published_weights_are_read),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

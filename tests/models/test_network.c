@@ -309,21 +309,24 @@ static void changes_are_counted_in_full(void **state)
 static void locality_is_measured(void **state)
 {
     (void)state;
-    char bands[128], bagnet[128], square[128], global[128];
+    char bands[128], bagnet[128], square[128], global[128], smoothed[128];
     path_of(bands, "ds.safetensors");
     path_of(bagnet, "bagnet.safetensors");
     path_of(global, "resnet.safetensors");
-    const char *const width[] = {"width=8"}, *const blocks[] = {"width=4", "shape=block", "stride=2", "band=5"};
+    const char *const width[] = {"width=8"}, *const blocks[] = {"width=4", "shape=block", "stride=2", "band=5"},
+                      *const tokens[] = {"width=8", "heads=2", "depth=2", "patch=4", "band=5"};
     net ds = random_32px("ds-resnet18", 1, width), block = random_32px("ds-resnet18", 4, blocks),
-        resnet = random_32px("resnet18", 1, width);
+        resnet = random_32px("resnet18", 1, width), vit = random_32px("smoothed-vit", 5, tokens);
     save(&ds, bands, true);
     save(&resnet, global, true);
     path_of(square, "blocks.safetensors");
     save(&block, square, true);
-    const char *const files[] = {bands, bagnet, square};
+    path_of(smoothed, "smoothed-vit.safetensors");
+    save(&vit, smoothed, true);
+    const char *const files[] = {bands, bagnet, square, smoothed};
     pg_locality_request request = {
         .data_dir = "unused", .dataset = "synthetic:val", .device = "cpu", .batch = 8, .threads = 1, .trials = 20, .seed = 1};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         pg_locality found;
         pg_weights_info info;
         assert_int_equal(pg_locality_measure(files[i], &request, &found), PG_OK);
@@ -350,6 +353,7 @@ static void locality_is_measured(void **state)
     release(&ds);
     release(&block);
     release(&resnet);
+    release(&vit);
 }
 
 /* Images at other places and in other batches differ in their last bits at most; the file beside the weights keeps what was
@@ -579,8 +583,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    static const char *const names[] = {"ds", "bagnet", "blocks", "resnet", "bad"};
-    for (size_t i = 0; i < 5; i++) {
+    static const char *const names[] = {"ds", "bagnet", "blocks", "resnet", "smoothed-vit", "bad"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[160];
         snprintf(path, sizeof path, "%s/%s.safetensors", folder, names[i]);
         unlink(path);
