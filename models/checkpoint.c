@@ -4,6 +4,7 @@
 #include "harness/base/json.h"
 #include "harness/base/log.h"
 #include "harness/base/safetensors.h"
+#include "models/start.h"
 #include "models/weights.h"
 
 #include <math.h>
@@ -102,10 +103,17 @@ static int clone_parameters(pg_scope *s, const pg_parameters *from, double scale
     return pg_scope_check(s);
 }
 
-/* The weights to start from; of their head the rows of the labels, or rows from the seed. */
-static int load_start(pg_scope *s, const pg_train_job *job, const pg_dataset_info *data, const origin *from, pg_parameters *ps)
+static pg_start_target target_of(const pg_train_job *job, const pg_dataset_info *data)
 {
-    int code = pg_weights_load(job->from, s, ps);
+    return (pg_start_target){.model = job->model, .config = job->config, .height = data->height, .width = data->width};
+}
+
+/* The weights to start from; of their head the rows of the labels, or rows from the seed. */
+static int load_start(pg_scope *s, const pg_train_job *job, pg_dataset *images, const origin *from, pg_parameters *ps)
+{
+    const pg_dataset_info *data = pg_dataset_info_of(images);
+    const pg_start_target target = target_of(job, data);
+    int code = pg_start_load(job->from, &from->info, &target, s, images, ps);
     if (code == PG_OK && from->outputs && !from->same)
         code = pg_parameters_select(ps, s, from->outputs, data->classes);
     for (size_t i = 0; code == PG_OK && !from->outputs && i < ps->n; i++) {
@@ -120,15 +128,15 @@ static int load_start(pg_scope *s, const pg_train_job *job, const pg_dataset_inf
     return code;
 }
 
-static int start_fresh(pg_checkpoint *c, pg_scope *s, const pg_train_job *job, const pg_dataset_info *data, const origin *from)
+static int start_fresh(pg_checkpoint *c, pg_scope *s, const pg_train_job *job, pg_dataset *images, const origin *from)
 {
+    const pg_dataset_info *data = pg_dataset_info_of(images);
     pg_geometry geometry;
-    int classes = job->from ? from->info.geometry.classes : data->classes;
     int code = job->model->geometry(job->config, data->height, data->width, data->classes, &geometry);
-    if (code == PG_OK)
-        code = pg_model_trace(job->model, job->config, data->height, data->width, classes, &c->current, &geometry);
     if (code == PG_OK && job->from)
-        code = load_start(s, job, data, from, &c->current);
+        code = load_start(s, job, images, from, &c->current);
+    else if (code == PG_OK)
+        code = pg_model_trace(job->model, job->config, data->height, data->width, data->classes, &c->current, &geometry);
     for (size_t i = 0; code == PG_OK && !job->from && i < c->current.n; i++)
         code = init_one(s, &c->current.items[i], (uint64_t)job->options->seed, (uint32_t)i);
     if (code == PG_OK)
@@ -219,25 +227,6 @@ static int look_at_out(const char *command, const char *out, bool *done)
     return code;
 }
 
-/* Whether weights trained with other options are weights of these: one by one of the same names and shapes. */
-static int fit_options(const pg_train_job *job, const pg_weights_info *start, bool *fit)
-{
-    const pg_geometry *g = &start->geometry;
-    pg_parameters have = {0}, want = {0};
-    pg_geometry traced;
-    int code = pg_model_trace(job->model, start->config, g->input_height, g->input_width, g->classes, &have, &traced);
-    if (code == PG_OK)
-        code = pg_model_trace(job->model, job->config, g->input_height, g->input_width, g->classes, &want, &traced);
-    *fit = have.n == want.n;
-    for (size_t i = 0; code == PG_OK && *fit && i < want.n; i++) {
-        const pg_parameter *a = &have.items[i], *b = &want.items[i];
-        *fit = strcmp(a->name, b->name) == 0 && pg_parameter_has_shape(a, b->rank, b->shape);
-    }
-    pg_parameters_release(&have, NULL);
-    pg_parameters_release(&want, NULL);
-    return code;
-}
-
 /* The output of each label, where the head does not start from the seed. */
 static int find_outputs(const pg_train_job *job, const pg_dataset_info *data, const pg_classes *labels, origin *from)
 {
@@ -262,29 +251,18 @@ static int find_outputs(const pg_train_job *job, const pg_dataset_info *data, co
     return code != PG_OK ? pg_fail_at(code, "--from %s", job->from) : PG_OK;
 }
 
-/* Whether the weights to start from are of the network that is to be trained; options that leave the shapes alone, as the width
- * of bands, may differ. */
+/* Whether the weights to start from become those of the network that is to be trained; options that leave the shapes alone, as
+ * the width of bands, may differ. */
 static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, const pg_classes *labels, origin *from)
 {
     pg_weights_info *start = &from->info;
     int code = pg_weights_describe(job->from, NULL, 0, start);
     if (code != PG_OK)
         return code;
-    const pg_geometry *g = &start->geometry;
-    if (strcmp(start->model, job->model->module.name) != 0)
-        return pg_fail(PG_EINPUT, "--from %s: is of %s, not of %s", job->from, start->model, job->model->module.name);
-    if (g->input_height != data->height || g->input_width != data->width)
-        return pg_fail(PG_EINPUT, "--from %s: is for images of %dx%d px, those of %s have %dx%d px", job->from, g->input_height,
-                       g->input_width, job->data, data->height, data->width);
-    bool fit = false;
-    code = fit_options(job, start, &fit);
-    if (code == PG_OK && !fit)
-        code =
-            pg_fail(PG_EINPUT,
-                    "--from %s: has weights of other shapes, from other options of %s; `patchgauge model inspect` shows them, "
-                    "--set gives them",
-                    job->from, start->model);
-    if (code == PG_OK && memcmp(start->config, job->config, job->model->module.config_size) != 0) {
+    const pg_start_target target = target_of(job, data);
+    bool same = strcmp(start->model, job->model->module.name) == 0;
+    code = pg_start_check(job->from, start, &target);
+    if (code == PG_OK && same && memcmp(start->config, job->config, job->model->module.config_size) != 0) {
         pg_buf options = PG_BUF_EMPTY;
         pg_options_line(job->model->module.options, start->config, "", " ", true, &options);
         pg_info("--from %s: was trained with other options: %s", job->from, options.data ? options.data : "");
@@ -293,13 +271,13 @@ static int look_at_start(const pg_train_job *job, const pg_dataset_info *data, c
     return code == PG_OK ? find_outputs(job, data, labels, from) : code;
 }
 
-static int start_from(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data, bool bf16,
+static int start_from(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, pg_dataset *images, bool bf16,
                       const origin *from)
 {
     char path[4096];
     checkpoint_path(path, job->out);
     int code = PG_OK;
-    c->command = canonical_command(job, data, from, bf16);
+    c->command = canonical_command(job, pg_dataset_info_of(images), from, bf16);
     if (!c->command)
         return pg_fail(PG_ENOMEM, "out of memory");
     bool resumed = pg_file_size(path) >= 0;
@@ -308,12 +286,13 @@ static int start_from(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job
         c->done = false;
     if (code != PG_OK || c->done)
         return code;
-    code = start_fresh(c, scope, job, data, from);
+    code = start_fresh(c, scope, job, images, from);
     return code != PG_OK || !resumed ? code : resume(c, scope, path);
 }
 
-int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data, bool bf16)
+int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, pg_dataset *images, bool bf16)
 {
+    const pg_dataset_info *data = pg_dataset_info_of(images);
     origin from = {0};
     pg_classes labels = {0};
     int code = pg_classes_of_dataset(data, &labels);
@@ -322,7 +301,7 @@ int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *j
     else if (code == PG_OK && job->outputs)
         code = pg_fail(PG_EINPUT, "--outputs are those of the weights to start from: --from FILE is missing");
     if (code == PG_OK)
-        code = start_from(c, scope, job, data, bf16, &from);
+        code = start_from(c, scope, job, images, bf16, &from);
     /* names of the file that training starts from tell more than those of folders */
     if (code == PG_OK && from.outputs && from.classes.n)
         code = pg_classes_select(&from.classes, from.outputs, labels.n, &c->classes);

@@ -19,10 +19,9 @@ typedef struct pg_checkpoint {
     pg_classes classes; /* that the weights record */
 } pg_checkpoint;
 
-/* A fresh start (initial weights from the seed), or the state in OUT.checkpoint. PG_EINPUT where that file belongs to another
- * command, PG_EDAMAGED where it is not whole. */
-int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, const pg_dataset_info *data,
-                        bool bf16) PG_MUST_USE;
+/* A fresh start on images to train on (weights from the seed, or those of job->from), or the state in OUT.checkpoint. PG_EINPUT
+ * where that file belongs to another command, PG_EDAMAGED where it is not whole. */
+int pg_checkpoint_start(pg_checkpoint *c, pg_scope *scope, const pg_train_job *job, pg_dataset *images, bool bf16) PG_MUST_USE;
 /* PG_EINPUT, and nothing written, where a value is not finite. */
 int pg_checkpoint_save(const pg_checkpoint *c, pg_scope *scope, const char *out) PG_MUST_USE;
 int pg_checkpoint_add_epoch(pg_checkpoint *c, double loss, double val_accuracy) PG_MUST_USE;

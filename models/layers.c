@@ -122,6 +122,30 @@ static pg_tensor *convolve(pg_builder *b, pg_value x, pg_tensor *w, pg_tensor *b
     return t->conv2d(b->scope, x.tensor, w, bias, stride, stride, rows.before, columns.before, groups);
 }
 
+/* The norm of a convolution that it was folded into is only a bias. It gets the statistics of y, the convolution's output, and
+ * the scale and bias with which the two compute what they did; kernels get the length that a norm makes up for, 1. Returns the
+ * output of both. */
+static pg_tensor *settle(pg_builder *b, pg_tensor *y, pg_parameter *weight, pg_parameter *const norm[4])
+{
+    pg_scope *s = b->scope;
+    const pg_torch *t = s->torch;
+    const int64_t out = weight->shape[0], column[4] = {out, 1, 1, 1}, row[4] = {1, out, 1, 1};
+    pg_tensor *w = weight->tensor, *bias = norm[1]->tensor;
+    pg_tensor *length = t->sqrt(s, t->sum(s, t->mul(s, w, w), 3, (const int64_t[]){1, 2, 3}, false));
+    length = t->clamp(s, length, 1e-6, 1e6);
+    pg_tensor *mean = t->mean(s, y, 3, (const int64_t[]){0, 2, 3}, false), *away = t->sub(s, y, t->reshape(s, mean, 4, row)),
+              *var = t->mean(s, t->mul(s, away, away), 3, (const int64_t[]){0, 2, 3}, false);
+    pg_tensor *result = t->add(s, y, t->reshape(s, bias, 4, row));
+    var = t->div(s, var, t->mul(s, length, length));
+    t->copy(s, weight->tensor, t->div(s, w, t->reshape(s, length, 4, column)));
+    t->copy(s, norm[0]->tensor, t->mul(s, length, t->sqrt(s, t->affine(s, var, 1, bn_epsilon))));
+    t->copy(s, norm[1]->tensor, t->add(s, bias, mean));
+    t->copy(s, norm[2]->tensor, t->div(s, mean, length));
+    t->copy(s, norm[3]->tensor, var);
+    weight->unsettled = false;
+    return result;
+}
+
 static pg_value grouped_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv c, int groups)
 {
     pg_parameter *weight =
@@ -134,7 +158,9 @@ static pg_value grouped_conv_bn(pg_builder *b, const char *conv, const char *bn,
         bool folded = b->pass == PG_PASS_EVAL && weight->folded;
         x.tensor = convolve(b, x, folded ? weight->folded : weight->tensor, folded ? weight->folded_bias : NULL, c, groups,
                             rows, columns);
-        if (bn && !folded)
+        if (bn && b->pass == PG_PASS_SETTLE && weight->unsettled)
+            x.tensor = settle(b, x.tensor, weight, norm);
+        else if (bn && !folded)
             x.tensor = batch_norm(b, x.tensor, norm);
     }
     x.channels = c.out;

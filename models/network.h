@@ -1,7 +1,7 @@
 /* The inside of models/: how an architecture is written, how its parameters are kept.
  *
- * An architecture is one function over layers (models/layers.h). It is run in one of three passes: traced without libtorch,
- * which yields the list of parameters and the geometry from the layers themselves; for training; for evaluation. */
+ * An architecture is one function over layers (models/layers.h). It is run in one of four passes: traced without libtorch,
+ * which yields the list of parameters and the geometry from the layers themselves; for training; for evaluation; to settle. */
 #ifndef PG_MODELS_NETWORK_H
 #define PG_MODELS_NETWORK_H
 
@@ -11,7 +11,12 @@
 
 enum { PG_SHAPE_DIMS = 8 };
 
-typedef enum pg_pass { PG_PASS_TRACE, PG_PASS_TRAIN, PG_PASS_EVAL } pg_pass;
+typedef enum pg_pass {
+    PG_PASS_TRACE,
+    PG_PASS_TRAIN,
+    PG_PASS_EVAL,
+    PG_PASS_SETTLE, /* evaluation, in which norms that were folded get their statistics back (models/start.h) */
+} pg_pass;
 
 typedef enum pg_parameter_kind {
     PG_PARAMETER_WEIGHT, /* convolution or linear: decayed, Kaiming-normal start */
@@ -29,6 +34,7 @@ typedef struct pg_parameter {
     int rank;
     int64_t shape[4];
     bool head;                       /* its first axis is that of the classes */
+    bool unsettled;                  /* a convolution into which its norm was folded, before PG_PASS_SETTLE */
     pg_tensor *tensor;               /* owned; NULL while traced */
     pg_tensor *folded, *folded_bias; /* owned, optional: convolution weight with its batch norm folded in */
     pg_module_script *script;        /* owned; of a script only */

@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VALIDATED = 250 }; /* images of a forward pass of validation */
+enum { VALIDATED = 250, VALIDATED_PX = 1 << 20 }; /* images of a forward pass of validation, and pixels of larger ones */
 
 typedef struct images {
     pg_dataset *dataset;
@@ -52,6 +52,13 @@ static int open_images(const char *data_dir, const char *spec, images *out)
     if (code == PG_OK)
         out->info = pg_dataset_info_of(out->dataset);
     return code;
+}
+
+/* Images of a forward pass of validation: its memory grows with them. */
+static int64_t validated(const pg_dataset_info *info)
+{
+    int64_t most = VALIDATED_PX / (info->height * info->width);
+    return most > VALIDATED ? VALIDATED : most > 1 ? most : 1;
 }
 
 static size_t image_bytes(const images *i) { return i->info ? (size_t)3 * (size_t)(i->info->height * i->info->width) : 0; }
@@ -229,7 +236,7 @@ static int validate(training *r, double *accuracy)
     const uint8_t *pixels;
     const int64_t *right;
     int64_t correct = 0, n, chosen[VALIDATED];
-    pg_prefetch_start(r->prefetch, &(pg_prefetch_pass){info->images, VALIDATED, image_bytes(&r->val), make_val, r});
+    pg_prefetch_start(r->prefetch, &(pg_prefetch_pass){info->images, validated(info), image_bytes(&r->val), make_val, r});
     for (int64_t first = 0; first < info->images; first += n) {
         int code = pg_prefetch_next(r->prefetch, &pixels, &right, &n);
         if (code != PG_OK)
@@ -373,7 +380,7 @@ static int prepare(training *r)
     r->order = malloc((size_t)info->images * sizeof *r->order);
     if (!r->order)
         return pg_fail(PG_ENOMEM, "out of memory");
-    code = pg_checkpoint_start(&r->state, r->s, job, info, r->bf16);
+    code = pg_checkpoint_start(&r->state, r->s, job, r->fit.dataset, r->bf16);
     return code != PG_OK || r->state.done ? code : collect_trained(r);
 }
 

@@ -28,8 +28,7 @@ typedef struct pg_train_job {
     const void *config; /* resolved */
     const char *data_dir;
     const char *data, *val; /* data sets; val NULL: none */
-    const char *from; /* weights file to start from, of the same architecture and, but for the head, of the same shapes; NULL:
-                         from the seed */
+    const char *from;       /* weights file to start from (models/start.h); NULL: from the seed */
     const char *outputs; /* of `from`, the output of each label (models/classes.h); "new": the head starts from the seed; NULL:
                             found by the classes that the file stores */
     const char *out;     /* weights file; OUT.checkpoint and OUT.log.csv beside it while training */

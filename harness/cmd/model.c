@@ -8,6 +8,7 @@
 #include "models/import.h"
 #include "models/locality.h"
 #include "models/network.h"
+#include "models/start.h"
 #include "models/train.h"
 #include "models/weights.h"
 
@@ -32,7 +33,8 @@ static const pg_cli_row train_rows[] = {
      AT(job.data), PG_TEXT, PG_REQUIRED},
     {0, "val", "NAME:SPLIT", "images to validate on after every epoch (cifar10:val: those 5,000)", NULL, AT(job.val), PG_TEXT},
     {0, "from", "FILE",
-     "weights to start from, of the same architecture and, but for the head, of the same shapes; without it from the seed",
+     "weights to start from, of the same architecture or of one with the same names of tensors: shapes may differ in the head, "
+     "in channels of the image and in depthwise kernels that become 1 x 1. Without it from the seed",
      NULL, AT(job.from), PG_TEXT},
     {0, "outputs", "LIST",
      "the output of --from for each label: its rows of the head are kept. Numbers, 0,217,482, or a file with a line for each "
@@ -61,7 +63,8 @@ static int train(const pg_context *context, void *request)
     job->config = config;
     job->data_dir = context->data_dir;
     job->options = &a->options;
-    int code = pg_module_configure(&job->model->module, "model", a->pairs.items, a->pairs.n, config);
+    int code = job->from ? pg_start_configure(job->from, job->model, a->pairs.items, a->pairs.n, config)
+                         : pg_module_configure(&job->model->module, "model", a->pairs.items, a->pairs.n, config);
     return code == PG_OK ? pg_train(job) : code;
 }
 

@@ -289,8 +289,12 @@ pg_tensor *sign(pg_scope *s, pg_tensor *x) { BUILD(at::sign(in(x))); }
 pg_tensor *round(pg_scope *s, pg_tensor *x) { BUILD(at::round(in(x))); }
 pg_tensor *clamp(pg_scope *s, pg_tensor *x, double lo, double hi) { BUILD(at::clamp(in(x), lo, hi)); }
 pg_tensor *relu(pg_scope *s, pg_tensor *x) { BUILD(at::relu(in(x))); }
-pg_tensor *relu6(pg_scope *s, pg_tensor *x) { BUILD(at::hardtanh(in(x), 0, 6)); }
 pg_tensor *gelu(pg_scope *s, pg_tensor *x) { BUILD(at::gelu(in(x))); }
+// libtorch 1.13 has no gradient of hardtanh in bf16.
+pg_tensor *relu6(pg_scope *s, pg_tensor *x)
+{
+    BUILD(in(x).scalar_type() == at::kFloat ? at::hardtanh(in(x), 0, 6) : at::clamp(in(x), 0, 6));
+}
 pg_tensor *tanh(pg_scope *s, pg_tensor *x) { BUILD(at::tanh(in(x))); }
 pg_tensor *sigmoid(pg_scope *s, pg_tensor *x) { BUILD(at::sigmoid(in(x))); }
 pg_tensor *softmax(pg_scope *s, pg_tensor *x, int dim) { BUILD(at::softmax(in(x), dim)); }
