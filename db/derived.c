@@ -1,5 +1,5 @@
-/* What version 5 keeps beside other rows, for filters, lists and SQL (db/migrate-5.sql): settings one a row, sums of cells with
- * the ends of their intervals, sizes of images. See internal.h. */
+/* What is kept beside other rows since version 5, for filters, lists and SQL (db/migrate-5.sql, db/migrate-6.sql): settings one
+ * a row, sums of cells with the ends of their intervals, sizes of images. See internal.h. */
 #include "db/internal.h"
 
 #include "harness/base/option.h"
@@ -32,41 +32,46 @@ int pg_db_add_functions(sqlite3 *db)
 
 /* ---- Totals ---- */
 
-/* Sums of summaries, a row for each cell that has any. */
-#define SUMS                                                                                                    \
+/* Sums of summaries, a row for each cell that has any; `more`: of columns that came after version 5. */
+#define SUMS(more)                                                                                              \
     "SELECT cell, sum(n) AS n, sum(clean) AS clean, sum(certified) AS certified, sum(published) AS published,"  \
     " sum(case0 + case1 + case2 + case3 + case4) AS cases, sum(masked) AS masked, sum(nonfinite) AS nonfinite," \
-    " sum(attacked_n) AS attacked_n, sum(attacked) AS attacked, min(margin) AS margin FROM summary GROUP BY cell"
-#define SHARES(X) X(clean, n) X(certified, n) X(published, n) X(attacked, attacked_n)
+    " sum(attacked_n) AS attacked_n, sum(attacked) AS attacked, min(margin) AS margin" more " FROM summary GROUP BY cell"
+#define TARGETED      ", sum(targeted) AS targeted, sum(reached) AS reached"
+#define SHARES(X)     X(clean, n) X(certified, n) X(published, n) X(attacked, attacked_n)
+#define ALL_SHARES(X) SHARES(X) X(reached, targeted)
 
 int pg_db_add_total(pg_store *store, int64_t cell, const pg_db_summary *s)
 {
     int64_t cases = 0;
+    int64_t targeted = s->targeted >= 0 ? s->targeted : 0, reached = s->reached >= 0 ? s->reached : 0;
     for (int i = 0; i < PG_CASES; i++)
         cases += s->cases[i];
 #define ENDS(count, of)                                                                                                        \
     ", " #count "_lo = share_lo(" #count " + :" #count ", " #of " + :" #of "), " #count "_hi = share_hi(" #count " + :" #count \
     ", " #of " + :" #of ")"
-    return pg_db_run(
-        store, "adding up a cell",
-        "UPDATE total SET n = n + :n, clean = clean + :clean, certified = certified + :certified, published ="
-        " published + :published, cases = cases + :cases, masked = masked + :masked, nonfinite = nonfinite +"
-        " :nonfinite, attacked_n = attacked_n + :attacked_n, attacked = attacked + :attacked, margin ="
-        " CASE WHEN :margin = 0 THEN margin ELSE min(ifnull(margin, :margin), :margin) END" SHARES(ENDS) " WHERE cell = :cell",
-        PG_BIND(PG_V(n, s->n), PG_V(clean, s->clean), PG_V(certified, s->certified), PG_V(published, s->published),
-                PG_V(cases, cases), PG_V(masked, s->masked), PG_V(nonfinite, s->nonfinite), PG_V(attacked_n, s->attacked_n),
-                PG_V(attacked, s->attacked), PG_V(margin, s->margin), PG_V(cell, cell)));
+    return pg_db_run(store, "adding up a cell",
+                     "UPDATE total SET n = n + :n, clean = clean + :clean, certified = certified + :certified, published ="
+                     " published + :published, cases = cases + :cases, masked = masked + :masked, nonfinite = nonfinite +"
+                     " :nonfinite, attacked_n = attacked_n + :attacked_n, attacked = attacked + :attacked, targeted ="
+                     " targeted + :targeted, reached = reached + :reached, margin ="
+                     " CASE WHEN :margin = 0 THEN margin ELSE min(ifnull(margin, :margin), :margin) END" ALL_SHARES(
+                         ENDS) " WHERE cell = :cell",
+                     PG_BIND(PG_V(n, s->n), PG_V(clean, s->clean), PG_V(certified, s->certified), PG_V(published, s->published),
+                             PG_V(cases, cases), PG_V(masked, s->masked), PG_V(nonfinite, s->nonfinite),
+                             PG_V(attacked_n, s->attacked_n), PG_V(attacked, s->attacked), PG_V(targeted, targeted),
+                             PG_V(reached, reached), PG_V(margin, s->margin), PG_V(cell, cell)));
 #undef ENDS
 }
 
-/* All of them: sums of summaries, then their ends. */
+/* All of them, of the columns of version 5: sums of summaries, then their ends. */
 static int derive_totals(pg_store *store)
 {
 #define ENDS(count, of) ", " #count "_lo = share_lo(" #count ", " #of "), " #count "_hi = share_hi(" #count ", " #of ")"
     int code = pg_db_execute(store,
                              "UPDATE total SET clean = s.clean, certified = s.certified, published = s.published, cases ="
                              " s.cases, masked = s.masked, nonfinite = s.nonfinite, attacked_n = s.attacked_n, attacked ="
-                             " s.attacked, margin = s.margin FROM (" SUMS ") s WHERE s.cell = total.cell",
+                             " s.attacked, margin = s.margin FROM (" SUMS("") ") s WHERE s.cell = total.cell",
                              "adding up cells");
     return code == PG_OK ? pg_db_execute(store, "UPDATE total SET n = n" SHARES(ENDS) " WHERE n > 0", "adding up cells") : code;
 #undef ENDS
@@ -74,14 +79,16 @@ static int derive_totals(pg_store *store)
 
 #define DIFFERS(count, of) \
     " OR t." #count "_lo IS NOT share_lo(t." #count ", t." #of ") OR t." #count "_hi IS NOT share_hi(t." #count ", t." #of ")"
-const char pg_db_wrong_totals[] =
-    "SELECT c.cell_id FROM cell c LEFT JOIN total t ON t.cell = c.cell LEFT JOIN (" SUMS ") s ON s.cell = c.cell"
-    " WHERE t.cell IS NULL OR t.images <> c.count OR t.n <> ifnull(s.n, 0) OR t.clean <> ifnull(s.clean, 0)"
-    " OR t.certified <> ifnull(s.certified, 0) OR t.published <> ifnull(s.published, 0) OR t.cases <> ifnull(s.cases, 0)"
-    " OR t.masked <> ifnull(s.masked, 0) OR t.nonfinite <> ifnull(s.nonfinite, 0)"
-    " OR t.attacked_n <> ifnull(s.attacked_n, 0) OR t.attacked <> ifnull(s.attacked, 0) OR t.margin IS NOT s.margin"
-    " OR t.failed <> (SELECT count(*) FROM task_cell tc JOIN task k ON k.task = tc.task WHERE tc.cell = c.cell"
-    " AND k.state = 'failed')" SHARES(DIFFERS);
+const char pg_db_wrong_totals[] = "SELECT c.cell_id FROM cell c LEFT JOIN total t ON t.cell = c.cell LEFT JOIN (" SUMS(
+    TARGETED) ") s ON s.cell = c.cell"
+              " WHERE t.cell IS NULL OR t.images <> c.count OR t.n <> ifnull(s.n, 0) OR t.clean <> ifnull(s.clean, 0)"
+              " OR t.certified <> ifnull(s.certified, 0) OR t.published <> ifnull(s.published, 0) OR t.cases <> "
+              "ifnull(s.cases, 0)"
+              " OR t.masked <> ifnull(s.masked, 0) OR t.nonfinite <> ifnull(s.nonfinite, 0)"
+              " OR t.attacked_n <> ifnull(s.attacked_n, 0) OR t.attacked <> ifnull(s.attacked, 0)"
+              " OR t.targeted <> ifnull(s.targeted, 0) OR t.reached <> ifnull(s.reached, 0) OR t.margin IS NOT s.margin"
+              " OR t.failed <> (SELECT count(*) FROM task_cell tc JOIN task k ON k.task = tc.task WHERE tc.cell = c.cell"
+              " AND k.state = 'failed')" ALL_SHARES(DIFFERS);
 
 /* ---- Settings ---- */
 

@@ -160,6 +160,7 @@ typedef struct pg_db_summary {
     int64_t margin;             /* the smallest positive one; 0: none */
     int64_t outcomes;           /* their checksum */
     int64_t saturated, differs; /* -1: not counted */
+    int64_t targeted, reached;  /* attacked images whose label is not the target, and those that predict it; -1: no attack */
 } pg_db_summary;
 extern const char pg_db_select_summaries[]; /* of :cell */
 int64_t pg_db_summary_checksum(const pg_db_summary *summary);
@@ -210,7 +211,7 @@ int pg_db_check_outcomes(pg_store *store, const char *cell_id) PG_MUST_USE;
  * before anything is read from them. PG_EDAMAGED. */
 int pg_db_check_copies(pg_store *store) PG_MUST_USE;
 
-/* ---- What is kept beside other rows (derived.c, db/migrate-5.sql) ---- */
+/* ---- What is kept beside other rows (derived.c, db/migrate-5.sql, db/migrate-6.sql) ---- */
 
 /* The functions of our statements that SQL does not have. SQLite's code. */
 int pg_db_add_functions(sqlite3 *db);

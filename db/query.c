@@ -46,6 +46,8 @@ static int add_summary(pg_store *store, sqlite3_stmt *row, pg_cell_result *out)
     }
     out->attacked_n += s.attacked_n;
     out->attacked += s.attacked;
+    out->targeted += s.targeted >= 0 ? s.targeted : 0;
+    out->reached += s.reached >= 0 ? s.reached : 0;
     out->saturated_n += s.saturated >= 0 ? s.n : 0;
     out->saturated += s.saturated >= 0 ? s.saturated : 0;
     out->differs_n += s.differs >= 0 ? s.n : 0;

@@ -120,8 +120,9 @@ int pg_db_store_labels(pg_store *store, const pg_task *task, const pg_outcome *o
 }
 
 /* Accuracy under attack counts images that are correct without a patch and under attack. */
-static void add_to_summary(const pg_outcome *o, pg_db_summary *s)
+static void add_to_summary(const pg_outcome *o, const pg_attack_row *attack, pg_db_summary *s)
 {
+    bool targeted = attack && attack->target >= 0 && attack->target != o->label;
     s->n++;
     s->clean += o->prediction == o->label;
     s->certified += o->certified;
@@ -136,19 +137,21 @@ static void add_to_summary(const pg_outcome *o, pg_db_summary *s)
         s->margin = o->margin;
     s->saturated = o->has_saturated && s->saturated >= 0 ? s->saturated + o->saturated : -1;
     s->differs = o->has_differs && s->differs >= 0 ? s->differs + o->differs : -1;
+    s->targeted += targeted;
+    s->reached += targeted && o->attacked == attack->target;
 }
 
 int pg_db_store_outcomes(pg_store *store, const pg_task *task, int64_t cell, int64_t attempt, const pg_outcome *outcomes,
                          const pg_attack_row *attacks)
 {
-    pg_db_summary summary = {.n = 0};
+    pg_db_summary summary = {.targeted = attacks ? 0 : -1, .reached = attacks ? 0 : -1};
     uint64_t hash = pg_fnv_start;
     int code = PG_OK;
     for (int64_t i = 0; code == PG_OK && i < task->count; i++) {
         pg_outcome o = outcomes[i];
         o.has_attack = attacks != NULL;
         o.attacked = attacks ? attacks[i].after : 0;
-        add_to_summary(&o, &summary);
+        add_to_summary(&o, attacks ? &attacks[i] : NULL, &summary);
         hash = pg_db_outcome_checksum(hash, &o);
         code = pg_db_store_outcome(store, cell, &o);
         if (code == PG_OK && attacks) {

@@ -128,7 +128,8 @@ uint64_t pg_db_attack_checksum(uint64_t hash, const pg_attack_row *a)
 
 /* ---- Summaries ---- */
 
-/* In the order of the checksum, whose last two are left out where neither was counted: none in rows of before. */
+/* In the order of the checksum. Of its last four, the grid's two are left out where neither was counted and an attack's two
+ * where there was none: none in rows of before. */
 #define SUMMARY(X)                           \
     X(n, INT64, n, PLAIN)                    \
     X(clean, INT64, clean, PLAIN)            \
@@ -146,7 +147,9 @@ uint64_t pg_db_attack_checksum(uint64_t hash, const pg_attack_row *a)
     X(margin, INT64, margin, ZERO)           \
     X(outcomes, INT64, outcomes, PLAIN)      \
     X(saturated, INT64, saturated, NEGATIVE) \
-    X(differs, INT64, differs, NEGATIVE)
+    X(differs, INT64, differs, NEGATIVE)     \
+    X(targeted, INT64, targeted, NEGATIVE)   \
+    X(reached, INT64, reached, NEGATIVE)
 #define ROW pg_db_summary
 static const pg_db_column summary_columns[] = {SUMMARY(COLUMN){NULL}};
 #undef ROW
@@ -157,7 +160,8 @@ int64_t pg_db_summary_checksum(const pg_db_summary *s)
 {
     uint64_t hash = pg_fnv_start;
     for (const pg_db_column *c = summary_columns; c->name; c++)
-        if (c->offset <= offsetof(pg_db_summary, outcomes) || s->saturated >= 0 || s->differs >= 0)
+        if (c->offset <= offsetof(pg_db_summary, outcomes) ||
+            (c->offset < offsetof(pg_db_summary, targeted) ? s->saturated >= 0 || s->differs >= 0 : s->targeted >= 0))
             hash = pg_fnv_int(hash, *(const int64_t *)((const char *)s + c->offset));
     return (int64_t)hash;
 }

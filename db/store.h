@@ -64,17 +64,18 @@ typedef struct pg_cell_result {
     char cell_id[PG_HASH_HEX];
     bool known; /* false: the store has no such cell; all else is zero */
     pg_cell_state state;
-    char *error;                    /* PG_CELL_FAILED: the reason; else NULL */
-    int64_t first, images;          /* the cell asks for this many images from `first` on */
-    int64_t n;                      /* have an outcome */
-    int64_t clean;                  /* defended prediction is the label, no patch */
-    int64_t certified;              /* counted certificates */
-    int64_t certified_published;    /* the paper's own certificate, where the rule has one */
-    bool has_published;             /* the rule has a published certificate: cases[] is filled */
-    int64_t cases[PG_CASES];        /* how many images ended in each failure case */
-    int64_t nonfinite;              /* prediction -1 */
-    int64_t masked;                 /* something is masked on the clean image: false positives of a masking defense */
-    int64_t attacked_n, attacked;   /* images with an attack, and still correct under it */
+    char *error;                  /* PG_CELL_FAILED: the reason; else NULL */
+    int64_t first, images;        /* the cell asks for this many images from `first` on */
+    int64_t n;                    /* have an outcome */
+    int64_t clean;                /* defended prediction is the label, no patch */
+    int64_t certified;            /* counted certificates */
+    int64_t certified_published;  /* the paper's own certificate, where the rule has one */
+    bool has_published;           /* the rule has a published certificate: cases[] is filled */
+    int64_t cases[PG_CASES];      /* how many images ended in each failure case */
+    int64_t nonfinite;            /* prediction -1 */
+    int64_t masked;               /* something is masked on the clean image: false positives of a masking defense */
+    int64_t attacked_n, attacked; /* images with an attack, and still correct under it */
+    int64_t targeted, reached;    /* of them, those whose label is not the target, and those that predict it; 0: not counted */
     int64_t saturated_n, saturated; /* images of which it is known, and those that had values beyond the grid's end */
     int64_t differs_n, differs;     /* likewise: those that the same rule in double predicts otherwise */
     bool has_smallest_margin;

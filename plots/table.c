@@ -11,6 +11,8 @@ const pg_metric pg_metrics[] = {
     {"clean", "clean", "the defense predicts the label of the clean image", PG_METRIC_SHARE, AT(clean), 1},
     {"attacked", "under attack", "predicts the label without a patch, and with the patch that the attack of this cell finds",
      PG_METRIC_SHARE, AT(attacked), 1},
+    {"target_reached", "target reached", "with a target: predicts it under attack, of the images of other classes",
+     PG_METRIC_SHARE, AT(reached), -1},
     {"certified", "certified", "no patch of this size can change the correct prediction", PG_METRIC_SHARE, AT(certified), 1},
     {"certified_published", "published", "the certificate as the paper publishes it; not a proof", PG_METRIC_SHARE,
      AT(published), 1},
@@ -50,11 +52,16 @@ int pg_metric_find(const char *name, const pg_metric **out)
                    near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 
+int64_t pg_metric_base(const pg_metric *metric, const pg_table_entry *entry)
+{
+    return metric->offset == AT(reached) ? entry->targeted : entry->n;
+}
+
 int64_t pg_metric_of(const pg_metric *metric, const pg_table_entry *entry)
 {
     int64_t value;
     memcpy(&value, (const char *)entry + metric->offset, sizeof value);
-    return value;
+    return pg_metric_base(metric, entry) > 0 || metric->offset != AT(reached) ? value : -1; /* without a target */
 }
 
 bool pg_table_is_mean(const pg_metric *metric, const pg_table_entry *entry)
@@ -64,7 +71,8 @@ bool pg_table_is_mean(const pg_metric *metric, const pg_table_entry *entry)
 
 pg_interval pg_table_share(const pg_metric *metric, const pg_table_entry *entry)
 {
-    return pg_table_is_mean(metric, entry) ? entry->seeds.attacked : pg_wilson(pg_metric_of(metric, entry), entry->n);
+    return pg_table_is_mean(metric, entry) ? entry->seeds.attacked
+                                           : pg_wilson(pg_metric_of(metric, entry), pg_metric_base(metric, entry));
 }
 
 typedef struct label {
@@ -155,7 +163,7 @@ static bool may_be_best(const pg_metric *metric, const pg_table_entry *entry)
 static double share_of(const pg_metric *metric, const pg_table_entry *entry)
 {
     return pg_table_is_mean(metric, entry) ? entry->seeds.attacked.value
-                                           : (double)pg_metric_of(metric, entry) / (double)entry->n;
+                                           : (double)pg_metric_of(metric, entry) / (double)pg_metric_base(metric, entry);
 }
 
 int pg_table_best(const pg_table *table, const pg_table_entry *const *sorted, const char *const *rows, size_t n_rows,

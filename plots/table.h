@@ -45,6 +45,7 @@ typedef struct pg_table_entry {
     int64_t n;                            /* images it has */
     int64_t clean, certified;             /* of n */
     int64_t attacked;                     /* correct without a patch and under attack */
+    int64_t targeted, reached;            /* attacked images of another class than the target, and those that predict it */
     pg_table_seeds seeds;
     int64_t broken;                 /* certified and wrong under attack; more than 0: the certificate is no proof */
     bool smaller_batch;             /* memory ran out: computed with fewer images at a time than the cell asks for */
@@ -119,6 +120,8 @@ extern const pg_metric pg_metrics[]; /* ends with name NULL */
 /* PG_EINPUT with the nearest name. */
 int pg_metric_find(const char *name, const pg_metric **out) PG_MUST_USE;
 int64_t pg_metric_of(const pg_metric *metric, const pg_table_entry *entry);
+/* The images that a share is of: n, or fewer. */
+int64_t pg_metric_base(const pg_metric *metric, const pg_table_entry *entry);
 /* A share with its interval, of an entry that has the metric: Wilson's, or over the seeds. All NaN without images. */
 pg_interval pg_table_share(const pg_metric *metric, const pg_table_entry *entry);
 /* Whether this metric of this entry is a mean over seeds. */

@@ -42,8 +42,9 @@ static double paper_of(const view *v, size_t m, const pg_table_entry *entry)
 
 static double percent_of(const view *v, size_t m, const pg_table_entry *entry)
 {
-    return pg_table_is_mean(v->table->metrics[m], entry) ? 100 * entry->seeds.attacked.value
-                                                         : pg_percent(count_of(v, m, entry), entry->n, 1);
+    return pg_table_is_mean(v->table->metrics[m], entry)
+               ? 100 * entry->seeds.attacked.value
+               : pg_percent(count_of(v, m, entry), pg_metric_base(v->table->metrics[m], entry), 1);
 }
 
 static void put_value(const view *v, size_t m, const pg_table_entry *entry, bool best, pg_buf *out)
@@ -208,7 +209,8 @@ static int fill(view *v, pg_buf *out)
         least = e->n < least ? e->n : least;
         most = e->n > most ? e->n : most;
         for (size_t m = 0; m < t->n_metrics; m++)
-            if (!v->latex && e->n > 0 && t->metrics[m]->kind == PG_METRIC_SHARE && 2000 * count_of(v, m, e) >= 1999 * e->n)
+            if (!v->latex && e->n > 0 && t->metrics[m]->kind == PG_METRIC_SHARE &&
+                2000 * count_of(v, m, e) >= 1999 * pg_metric_base(t->metrics[m], e))
                 v->digits = 5;
     }
     if (t->title != NULL && !v->latex) {

@@ -138,7 +138,8 @@ static bool is_better(const search *s, const pg_table_entry *x, const pg_table_e
         return false;
     if (!than)
         return true;
-    int64_t left = count * than->n, right = pg_metric_of(s->metric, than) * x->n;
+    int64_t left = count * pg_metric_base(s->metric, than),
+            right = pg_metric_of(s->metric, than) * pg_metric_base(s->metric, x);
     return s->metric->better > 0 ? left > right : left < right;
 }
 
@@ -170,17 +171,17 @@ static void add_column(const search *s, const char *column, pg_tabular *g)
     }
     if (!best)
         return;
-    pg_interval share = pg_wilson(pg_metric_of(s->metric, best), best->n);
+    pg_interval share = pg_wilson(pg_metric_of(s->metric, best), pg_metric_base(s->metric, best));
     pg_tabular_escape(g->format, best->column, " ", pg_tabular_add(g, PG_TABULAR_WORDS));
     pg_tabular_escape(g->format, best->row, " ", pg_tabular_add(g, PG_TABULAR_WORDS));
     if (pg_format_is_rows(g->format))
         pg_tabular_words(g, s->metric->name);
-    add_share(pg_metric_of(s->metric, best), best->n, g);
+    add_share(pg_metric_of(s->metric, best), pg_metric_base(s->metric, best), g);
     add_percent(100 * share.lo, 100 * share.lo, g);
     add_percent(100 * share.hi, 100 * share.hi, g);
     pg_tabular_number(g, best->n);
     add_share(best->clean, best->n, g);
-    add_share(pg_metric_of(s->metric, best_by), best_by->n, g);
+    add_share(pg_metric_of(s->metric, best_by), pg_metric_base(s->metric, best_by), g);
     pg_tabular_number(g, best_by->n);
 }
 

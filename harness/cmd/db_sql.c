@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- The views: db/migrate-5.sql; tests/cmd/test_db_sql.c compares the two ---- */
+/* ---- The views: db/migrate-5.sql, db/migrate-6.sql; tests/cmd/test_db_sql.c compares the two ---- */
 
 static const struct {
     const char *view, *column, *meaning;
@@ -50,6 +50,11 @@ static const struct {
     {"result", "attacked", "percent of attacked_n"},
     {"result", "attacked_lo", "interval, percent"},
     {"result", "attacked_hi", "interval, percent"},
+    {"result", "targeted_n", "of them, images of another class than the attack's target; NULL: none"},
+    {"result", "reached_count", "of these, predicted as the target under attack"},
+    {"result", "reached", "percent of targeted_n"},
+    {"result", "reached_lo", "interval, percent"},
+    {"result", "reached_hi", "interval, percent"},
     {"result", "masked_count", "images with a masked window"},
     {"result", "nonfinite_count", "images with NaN or infinity in the local logits"},
     {"result", "smallest_margin", "of a certified image, in units of evidence"},

@@ -242,6 +242,8 @@ void pg_layout_counts(const pg_cell_result *result, bool attacked, bool masks, p
     entry->clean = result->clean;
     entry->certified = result->certified;
     entry->attacked = attacked ? result->attacked : -1;
+    entry->targeted = result->targeted;
+    entry->reached = result->reached;
     entry->published = result->has_published ? result->certified_published : -1;
     entry->published_audited = -1;
     for (size_t i = 0; i < PG_TABLE_CASES; i++)

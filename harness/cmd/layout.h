@@ -32,7 +32,7 @@ typedef struct pg_layout_request {
     {0, "cols", "KEYS", "settings that make the columns; what else varies becomes part of the row's label", "patch", \
      (at) + offsetof(pg_layout_request, cols), PG_TEXT}
 #define PG_LAYOUT_METRICS_ROW(at, text)                                                               \
-    {0, "metrics", "NAMES", (text), "clean,attacked,certified,certified_published,published_audited", \
+    {0, "metrics", "NAMES", (text), "clean,attacked,target_reached,certified,certified_published,published_audited", \
      (at) + offsetof(pg_layout_request, metrics), PG_TEXT}
 #define PG_LAYOUT_PAPER_ROW(at)                                                                                     \
     {0, "paper", "TABLE",                                                                                           \

@@ -93,6 +93,8 @@ static int print_attack(pg_store *store, const pg_cell_result *r)
     pg_print("  %-20s %" PRId64 " of %" PRId64 " (%.2f%%, 95%% interval %.2f-%.2f)\n", "correct under attack", r->attacked,
              r->attacked_n, 100 * share.value, 100 * share.lo, 100 * share.hi);
     print_count("broken by it", sums.changed, sums.n);
+    if (r->targeted > 0)
+        print_count("target reached", r->reached, r->targeted);
     print_count("needed no patch", sums.untouched, sums.n);
     if (sums.n > sums.untouched)
         pg_print("  %-20s %.1f\n", "steps, mean", (double)sums.steps / (double)(sums.n - sums.untouched));

@@ -23,7 +23,8 @@ static const pg_cli_row options[] = {
     PG_LAYOUT_COLS_ROW(AT(layout)),
     PG_LAYOUT_METRICS_ROW(
         AT(layout),
-        "of clean, attacked, certified, certified_published, published_audited (what `patchgauge audit` left of those), "
+        "of clean, attacked, target_reached, certified, certified_published, published_audited (what `patchgauge audit` left "
+        "of those), "
         "false_positive, case_0 to case_4 (shares of the images, in percent with 95% Wilson intervals), nonfinite, saturated, "
         "differs and unmeasured (counts of images: with a NaN or infinity, with values beyond the grid's end, predicted "
         "otherwise "

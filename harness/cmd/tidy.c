@@ -231,20 +231,20 @@ static void add_cell(pg_tidy *t, const pg_table_entry *entry)
 static void add_metric(pg_tidy *t, size_t m, const pg_table_entry *entry)
 {
     const pg_metric *metric = t->metrics[m];
-    int64_t count = pg_metric_of(metric, entry);
+    int64_t count = pg_metric_of(metric, entry), n = pg_metric_base(metric, entry);
     bool there = count >= 0 && entry->n > 0, share = is_share(metric);
     double value = !there                           ? NAN
-                   : share                          ? 100.0 * (double)count / (double)entry->n
+                   : share                          ? 100.0 * (double)count / (double)n
                    : metric->kind == PG_METRIC_GRID ? pg_grid_value(count)
                                                     : (double)count;
     double paper = entry->paper != NULL && count >= 0 ? entry->paper[m] : NAN;
     pg_tabular_real(&t->rows, value);
     if (share || !t->wide) {
-        pg_interval interval = there && share ? pg_wilson(count, entry->n) : (pg_interval){NAN, NAN, NAN};
+        pg_interval interval = there && share ? pg_wilson(count, n) : (pg_interval){NAN, NAN, NAN};
         pg_tabular_real(&t->rows, 100 * interval.lo);
         pg_tabular_real(&t->rows, 100 * interval.hi);
         if (!t->wide)
-            pg_tabular_number(&t->rows, entry->n);
+            pg_tabular_number(&t->rows, n);
         pg_tabular_number(&t->rows, metric->kind == PG_METRIC_GRID ? -1 : count);
     }
     if (t->paper) {

@@ -41,13 +41,15 @@ static int expect_views(pg_store *store)
     sqlite3_stmt *row = NULL;
     int cells = 0;
     assert_int_equal(
-        sqlite3_prepare_v2(store->db,
-                           "SELECT cell, state, first_image, images, n, clean_count, clean, clean_lo, clean_hi,"
-                           " certified_count, certified, certified_lo, certified_hi, certified_published_count,"
-                           " certified_published, certified_published_lo, certified_published_hi, attacked_n, attacked_count,"
-                           " attacked, attacked_lo, attacked_hi, masked_count, nonfinite_count, smallest_margin, delta, defense"
-                           " FROM result",
-                           -1, &row, NULL),
+        sqlite3_prepare_v2(
+            store->db,
+            "SELECT cell, state, first_image, images, n, clean_count, clean, clean_lo, clean_hi,"
+            " certified_count, certified, certified_lo, certified_hi, certified_published_count,"
+            " certified_published, certified_published_lo, certified_published_hi, attacked_n, attacked_count,"
+            " attacked, attacked_lo, attacked_hi, masked_count, nonfinite_count, smallest_margin, delta, defense, targeted_n,"
+            " reached_count, reached, reached_lo, reached_hi"
+            " FROM result",
+            -1, &row, NULL),
         SQLITE_OK);
     while (sqlite3_step(row) == SQLITE_ROW) {
         pg_cell_result r;
@@ -75,6 +77,10 @@ static int expect_views(pg_store *store)
         assert_true(is_null(row, 25) == !r.has_delta);
         assert_true(sqlite3_column_double(row, 25) == (double)r.delta / 1048576);
         assert_string_equal(pg_db_text(row, 26), pg_cell_result_setting(&r, "defense"));
+        assert_true(is_null(row, 27) == (r.targeted == 0) && is_null(row, 28) == (r.targeted == 0));
+        assert_int_equal(sqlite3_column_int64(row, 27), r.targeted);
+        assert_int_equal(sqlite3_column_int64(row, 28), r.reached);
+        expect_share(row, 29, r.reached, r.targeted, true);
         pg_cell_result_release(&r);
         cells++;
     }

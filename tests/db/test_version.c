@@ -11,6 +11,7 @@ static const struct {
     {"db/migrate-3.sql", "8e60aa26344cc1fa60b919d31687210f02852a8b0574e8d6efcfe726fbc96627"},
     {"db/migrate-4.sql", "e262f67189a9f98f5182cbd0db4b8454edc82462f25def08e2f29d9ed74e4318"},
     {"db/migrate-5.sql", "5f004ad401ca7c3319bd57c97b5927f9f6c66306eb53f313ebcf07532735ebec"},
+    {"db/migrate-6.sql", "f9be239c996f0c8ad17ee4136567a94ff22d8dab43ca0192658a9aceb51595e0"},
 };
 enum { VERSIONS = sizeof released / sizeof *released };
 
