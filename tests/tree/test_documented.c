@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-enum { COMMANDS_MAX = 160, TEXT_MAX = 6000, REASONS_MAX = 40, LINE_SIZE = 512 };
+enum { COMMANDS_MAX = 160, TEXT_MAX = 7000, REASONS_MAX = 40, LINE_SIZE = 512 };
 
 /* One command with its continuation lines and its here-document; `block` counts the blocks of its page. */
 typedef struct {
