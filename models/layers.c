@@ -350,18 +350,38 @@ static pg_value shortcut(pg_builder *b, const char *prefix, pg_value x, pg_value
     return pg_layer_relu(b, pg_layer_add(b, y, x));
 }
 
+/* The arguments of a block. */
+typedef struct block {
+    const char *prefix;
+    int stride, out;
+    pg_conv middle; /* of a bottleneck */
+    pg_shortcut kind;
+} block;
+
+static pg_value basic_block(pg_builder *b, const void *context, pg_value x)
+{
+    const block *c = context;
+    pg_value y = pg_layer_relu(b, step(b, c->prefix, 1, x, (pg_conv){c->out, 3, c->stride, 1}));
+    return shortcut(b, c->prefix, x, step(b, c->prefix, 2, y, (pg_conv){c->out, 3, 1, 1}), c->stride, c->kind);
+}
+
+static pg_value bottleneck(pg_builder *b, const void *context, pg_value x)
+{
+    const block *c = context;
+    pg_value y = pg_layer_relu(b, step(b, c->prefix, 1, x, (pg_conv){c->middle.out, 1, c->stride, 0}));
+    y = pg_layer_relu(b, step(b, c->prefix, 2, y, c->middle));
+    y = step(b, c->prefix, 3, y, (pg_conv){c->out, 1, 1, 0});
+    return shortcut(b, c->prefix, x, y, c->stride * c->middle.stride, PG_SHORTCUT_CONV);
+}
+
 pg_value pg_layer_basic_block(pg_builder *b, const char *prefix, pg_value x, int out, int stride, pg_shortcut kind)
 {
-    pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){out, 3, stride, 1}));
-    return shortcut(b, prefix, x, step(b, prefix, 2, y, (pg_conv){out, 3, 1, 1}), stride, kind);
+    return pg_layer_within(b, basic_block, &(block){.prefix = prefix, .stride = stride, .out = out, .kind = kind}, x);
 }
 
 pg_value pg_layer_bottleneck(pg_builder *b, const char *prefix, pg_value x, int stride, pg_conv middle, int out)
 {
-    pg_value y = pg_layer_relu(b, step(b, prefix, 1, x, (pg_conv){middle.out, 1, stride, 0}));
-    y = pg_layer_relu(b, step(b, prefix, 2, y, middle));
-    y = step(b, prefix, 3, y, (pg_conv){out, 1, 1, 0});
-    return shortcut(b, prefix, x, y, stride * middle.stride, PG_SHORTCUT_CONV);
+    return pg_layer_within(b, bottleneck, &(block){.prefix = prefix, .stride = stride, .out = out, .middle = middle}, x);
 }
 
 pg_value pg_layer_script(pg_builder *b, int64_t bytes, pg_value x)
