@@ -27,6 +27,7 @@ int pg_defense_check(const pg_defense *d)
         {"masked_map, at image level and only there", images == (d->masked_map != NULL)},
         {"mask_image, at image level and only there", images == (d->mask_image != NULL)},
         {"wanted, at image level only", (images || !d->wanted)},
+        {"mask_parts, at image level only", (images || !d->mask_parts)},
         {"masked, with masks and only then", d->masks == (d->masked != NULL)},
         {"surrogate_version, with surrogate and only then", (d->surrogate != NULL) == (d->surrogate_version >= 1)},
         {.name = NULL}};

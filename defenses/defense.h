@@ -71,6 +71,12 @@ typedef struct pg_image_patch_size {
     int height, width, patch_height, patch_width;
 } pg_image_patch_size;
 
+/* A rectangle of pixels in which a masked image differs from its image, and the position of the masked image that differs there
+ * alone. */
+typedef struct pg_mask_part {
+    int position, top, left, height, width;
+} pg_mask_part;
+
 /* ---- Votes with measured locality (defenses/votes.h) ---- */
 
 struct pg_defense;
@@ -132,6 +138,11 @@ typedef struct pg_defense {
      * `out` where it is this one. */
     int (*mask_image)(const void *config, const pg_image_patch_size *size, int row, int column, const uint8_t *pixels,
                       uint8_t *out);
+    /* optional, at image level only: the pixels in which the masked image at a position differs from the image, as at most two
+     * rectangles, each with the position whose masked image differs in that one alone, and there in the same way. Returns how
+     * many; 0: not stated. Where they are stated, early features of masked images are put together from those of the image and
+     * of the parts (defenses/CERTIFICATES.md, section 16). */
+    int (*mask_parts)(const void *config, const pg_image_patch_size *size, int row, int column, pg_mask_part parts[2]);
     /* optional, at image level only: the positions whose masked images have to be run next, next[], in the order of need.
      * Returns how many, fewer than all that it may come to want where some of them may settle the rest; 0: prediction and
      * certificate are what they would be with all positions, `evidence` being 0 where it is not `known`. label -1: for the

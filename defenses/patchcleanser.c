@@ -46,14 +46,24 @@ static mask_axis masks_of(const cleanser_config *c, int size, int patch)
     return (mask_axis){.size = size, .length = patch + step - 1, .step = step, .count = (places + step - 1) / step};
 }
 
-static void fill_mask(const cleanser_config *c, const pg_image_patch_size *f, int mask, uint8_t *pixels)
+/* The pixels of a mask of `masks`. */
+static pg_mask_part mask_at(const cleanser_config *c, const pg_image_patch_size *f, int mask, int masks)
 {
     mask_axis y = masks_of(c, f->height, f->patch_height), x = masks_of(c, f->width, f->patch_width);
-    int top = PG_MIN(mask / x.count * y.step, y.size - y.length), left = PG_MIN(mask % x.count * x.step, x.size - x.length);
+    return (pg_mask_part){.position = mask * (masks + 1),
+                          .top = PG_MIN(mask / x.count * y.step, y.size - y.length),
+                          .left = PG_MIN(mask % x.count * x.step, x.size - x.length),
+                          .height = y.length,
+                          .width = x.length};
+}
+
+static void fill_mask(const cleanser_config *c, const pg_image_patch_size *f, int mask, uint8_t *pixels)
+{
+    pg_mask_part m = mask_at(c, f, mask, 0);
     for (int plane = 0; plane < 3; plane++)
-        for (int row = top; row < top + y.length; row++)
-            memset(pixels + ((size_t)plane * (size_t)f->height + (size_t)row) * (size_t)f->width + left, (int)c->fill,
-                   (size_t)x.length);
+        for (int row = m.top; row < m.top + m.height; row++)
+            memset(pixels + ((size_t)plane * (size_t)f->height + (size_t)row) * (size_t)f->width + m.left, (int)c->fill,
+                   (size_t)m.width);
 }
 
 static int cleanser_map(const void *config, const pg_image_patch_size *f, pg_map *map)
@@ -85,6 +95,20 @@ static int cleanser_mask(const void *config, const pg_image_patch_size *f, int r
     return row * masks + column;
 }
 
+static int pairs_of(const void *config) { return ((const cleanser_config *)config)->pairs; }
+
+/* With all pairs, networks run on whole masked images, as results from before the other choices have it. */
+static int cleanser_parts(const void *config, const pg_image_patch_size *f, int row, int column, pg_mask_part parts[2])
+{
+    mask_axis y = masks_of(config, f->height, f->patch_height), x = masks_of(config, f->width, f->patch_width);
+    int masks = y.count * x.count;
+    if (pairs_of(config) == PAIRS_ALL)
+        return 0;
+    parts[0] = mask_at(config, f, row, masks);
+    parts[1] = mask_at(config, f, column, masks);
+    return row == column ? 1 : 2;
+}
+
 /* ---- The rule ---- */
 
 static int cleanser_check(const void *config PG_UNUSED, int height, int width, int classes PG_UNUSED)
@@ -99,8 +123,6 @@ static void cleanser_evidence(const void *config PG_UNUSED, pg_evidence_spec *ou
     *out = (pg_evidence_spec){.feature = PG_FEATURE_LOGITS, .clip_lo = -INFINITY, .clip_hi = INFINITY};
     pg_evidence_normalize(out);
 }
-
-static int pairs_of(const void *config) { return ((const cleanser_config *)config)->pairs; }
 
 static pg_certificate cleanser_certificate(const void *config)
 {
@@ -306,6 +328,7 @@ const pg_defense pg_defense_patchcleanser = {
     .check = cleanser_check,
     .masked_map = cleanser_map,
     .mask_image = cleanser_mask,
+    .mask_parts = cleanser_parts,
     .wanted = cleanser_wanted,
     .certify = cleanser_certify,
     .scratch_size = cleanser_scratch,

@@ -6,6 +6,7 @@
  * images of 32 px: kernel3=1100, strides=1,2,1,1 sees 7 px at every second pixel. */
 #include "models/resnet.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,7 +72,7 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
     parse_list(c->blocks, 0, 36, blocks);
     x = pg_layer_channels_last(b, pg_layer_normalise(b, x, &c->pixels));
     x = pg_layer_conv_bn(b, "conv1", NULL, x, (pg_conv){(int)c->width, 1, 1, 0});
-    x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv2", "bn1", x, (pg_conv){(int)c->width, 3, 1, 0}));
+    x = pg_layer_relu_over(b, pg_layer_conv_bn(b, "conv2", "bn1", x, (pg_conv){(int)c->width, 3, 1, 0}), INFINITY);
     for (int stage = 0; stage < STAGES; stage++)
         for (int block = 0; block < blocks[stage]; block++) {
             char prefix[32];

@@ -72,6 +72,13 @@ static pg_axis convolve_axis(pg_builder *b, pg_axis a, int kernel, int stride, m
     return a;
 }
 
+/* Counts the values of a new tensor. */
+static pg_value made(pg_builder *b, pg_value x)
+{
+    b->values += (int64_t)x.channels * x.rows.positions * x.columns.positions;
+    return x;
+}
+
 pg_value pg_layer_input(pg_builder *b PG_UNUSED, pg_tensor *pixels, int channels, int height, int width)
 {
     pg_axis rows = {.positions = height, .field = 1, .stride = 1}, columns = {.positions = width, .field = 1, .stride = 1};
@@ -91,6 +98,16 @@ static void norm_parameters(pg_builder *b, const char *bn, int64_t channels, pg_
     norm[1] = parameter(b, bn, "bias", PG_PARAMETER_SHIFT, 1, &channels);
     norm[2] = parameter(b, bn, "running_mean", PG_PARAMETER_MEAN, 1, &channels);
     norm[3] = parameter(b, bn, "running_var", PG_PARAMETER_VAR, 1, &channels);
+}
+
+/* A 1 x 1 convolution as a product. One thread of libtorch 1.13 computes convolutions of 1 x 1 of less than 16 images several
+ * times slower. */
+static pg_tensor *product(pg_builder *b, pg_value x, pg_tensor *w, pg_tensor *bias)
+{
+    const pg_torch *t = b->scope->torch;
+    pg_tensor *rows = t->permute(b->scope, x.tensor, 4, (const int64_t[]){0, 2, 3, 1});
+    w = t->reshape(b->scope, w, 2, (const int64_t[]){t->size(w, 0), t->size(w, 1)});
+    return t->permute(b->scope, t->linear(b->scope, rows, w, bias), 4, (const int64_t[]){0, 3, 1, 2});
 }
 
 /* The convolution itself: only the middle row of a kernel that meets one row between zeros, and so for columns; zeros that
@@ -119,6 +136,8 @@ static pg_tensor *convolve(pg_builder *b, pg_value x, pg_tensor *w, pg_tensor *b
         x.tensor = t->slice(b->scope, x.tensor, axis, 0, t->size(x.tensor, axis), stride);
     if (thinned)
         stride = 1;
+    if (b->section == PG_SECTION_EARLY && c.kernel == 1 && stride == 1)
+        return product(b, x, w, bias);
     return t->conv2d(b->scope, x.tensor, w, bias, stride, stride, rows.before, columns.before, groups);
 }
 
@@ -154,7 +173,7 @@ static pg_value grouped_conv_bn(pg_builder *b, const char *conv, const char *bn,
     margin rows = margin_of(c, x.rows.positions), columns = margin_of(c, x.columns.positions);
     if (bn)
         norm_parameters(b, bn, c.out, norm);
-    if (b->pass != PG_PASS_TRACE) {
+    if (pg_builder_runs(b)) {
         bool folded = b->pass == PG_PASS_EVAL && weight->folded;
         x.tensor = convolve(b, x, folded ? weight->folded : weight->tensor, folded ? weight->folded_bias : NULL, c, groups,
                             rows, columns);
@@ -166,7 +185,7 @@ static pg_value grouped_conv_bn(pg_builder *b, const char *conv, const char *bn,
     x.channels = c.out;
     x.rows = convolve_axis(b, x.rows, c.kernel, c.stride, rows);
     x.columns = convolve_axis(b, x.columns, c.kernel, c.stride, columns);
-    return x;
+    return made(b, x);
 }
 
 pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape)
@@ -182,26 +201,49 @@ pg_value pg_layer_depthwise_bn(pg_builder *b, const char *conv, const char *bn, 
 
 pg_value pg_layer_relu(pg_builder *b, pg_value x)
 {
-    if (b->pass != PG_PASS_TRACE)
+    if (pg_builder_runs(b))
         x.tensor = b->scope->torch->relu(b->scope, x.tensor);
-    return x;
+    return made(b, x);
 }
 
 pg_value pg_layer_relu6(pg_builder *b, pg_value x)
 {
-    if (b->pass != PG_PASS_TRACE)
+    if (pg_builder_runs(b))
         x.tensor = b->scope->torch->relu6(b->scope, x.tensor);
+    return made(b, x);
+}
+
+pg_value pg_layer_relu_over(pg_builder *b, pg_value x, double most)
+{
+    if (!pg_builder_runs(b))
+        return x;
+    if (!b->overwrites)
+        return isinf(most) ? pg_layer_relu(b, x) : pg_layer_relu6(b, x);
+    b->scope->torch->clamp_over(b->scope, x.tensor, 0, most);
+    return x;
+}
+
+pg_value pg_layer_cut(pg_builder *b, pg_value x)
+{
+    if (b->section == PG_SECTION_LATE) {
+        x.tensor = b->cut.tensor;
+        b->idle = false;
+    } else {
+        b->cut = x;
+        b->early = b->values;
+        b->idle = b->section == PG_SECTION_EARLY;
+    }
     return x;
 }
 
 pg_value pg_layer_max_pool(pg_builder *b, pg_value x, int kernel, int stride, int padding)
 {
-    if (b->pass != PG_PASS_TRACE)
+    if (pg_builder_runs(b))
         x.tensor = b->scope->torch->max_pool2d(b->scope, x.tensor, kernel, stride, padding);
     margin zeros = {padding, padding};
     x.rows = convolve_axis(b, x.rows, kernel, stride, zeros);
     x.columns = convolve_axis(b, x.columns, kernel, stride, zeros);
-    return x;
+    return made(b, x);
 }
 
 /* [1][3][1][1] */
@@ -215,7 +257,7 @@ static bool grey(const pg_rgb *rgb) { return rgb->value[0] == rgb->value[1] && r
 
 pg_value pg_layer_normalise(pg_builder *b, pg_value x, const pg_normalisation *n)
 {
-    if (b->pass == PG_PASS_TRACE)
+    if (!pg_builder_runs(b))
         return x;
     const pg_torch *t = b->scope->torch;
     if (grey(&n->mean) && grey(&n->std))
@@ -228,7 +270,7 @@ pg_value pg_layer_normalise(pg_builder *b, pg_value x, const pg_normalisation *n
 
 pg_value pg_layer_channels_last(pg_builder *b, pg_value x)
 {
-    if (b->pass != PG_PASS_TRACE)
+    if (pg_builder_runs(b))
         x.tensor = b->scope->torch->channels_last(b->scope, x.tensor);
     return x;
 }
@@ -265,7 +307,7 @@ static pg_axis trim_axis(pg_axis a, int n)
 
 pg_value pg_layer_trim(pg_builder *b, pg_value x, int n)
 {
-    const pg_torch *t = b->pass == PG_PASS_TRACE ? NULL : b->scope->torch;
+    const pg_torch *t = pg_builder_runs(b) ? b->scope->torch : NULL;
     x.rows = trim_axis(x.rows, n);
     x.columns = trim_axis(x.columns, n);
     if (t)
@@ -278,14 +320,26 @@ pg_value pg_layer_add(pg_builder *b, pg_value x, pg_value y)
 {
     assert(x.channels == y.channels);
     pg_value sum = {.channels = x.channels, .rows = add_axis(x.rows, y.rows), .columns = add_axis(x.columns, y.columns)};
-    if (b->pass != PG_PASS_TRACE)
+    if (pg_builder_runs(b))
         sum.tensor = b->scope->torch->add(b->scope, crop(b, x, sum.rows, sum.columns), crop(b, y, sum.rows, sum.columns));
-    return sum;
+    return made(b, sum);
+}
+
+pg_value pg_layer_add_over(pg_builder *b, pg_value x, pg_value y)
+{
+    bool same = x.rows.positions == y.rows.positions && x.columns.positions == y.columns.positions;
+    if (!same || (pg_builder_runs(b) && !b->overwrites))
+        return pg_layer_add(b, x, y);
+    if (pg_builder_runs(b))
+        b->scope->torch->add_over(b->scope, x.tensor, y.tensor);
+    x.rows = add_axis(x.rows, y.rows);
+    x.columns = add_axis(x.columns, y.columns);
+    return x;
 }
 
 pg_value pg_layer_global_mean(pg_builder *b, pg_value x)
 {
-    if (b->pass != PG_PASS_TRACE)
+    if (pg_builder_runs(b))
         x.tensor = b->scope->torch->mean(b->scope, x.tensor, 2, (const int64_t[]){2, 3}, true);
     x.rows = x.columns = (pg_axis){.positions = 1, .field = 0, .stride = 1};
     return x;
@@ -298,7 +352,7 @@ pg_value pg_layer_classifier(pg_builder *b, const char *name, pg_value x)
     pg_parameter *bias = parameter(b, name, "bias", PG_PARAMETER_BIAS, 1, shape);
     for (size_t i = 1; b->pass == PG_PASS_TRACE && !b->error && i <= 2; i++)
         b->parameters->items[b->parameters->n - i].head = true;
-    if (b->pass != PG_PASS_TRACE) {
+    if (pg_builder_runs(b)) {
         const pg_torch *t = b->scope->torch;
         pg_tensor *nhwc = t->permute(b->scope, x.tensor, 4, (const int64_t[]){0, 2, 3, 1});
         pg_tensor *logits = t->linear(b->scope, nhwc, weight->tensor, bias->tensor);
@@ -323,7 +377,7 @@ static pg_value step(pg_builder *b, const char *prefix, int i, pg_value x, pg_co
 static pg_value thin(pg_builder *b, pg_value x, int stride, int channels)
 {
     int more = channels - x.channels;
-    if (b->pass != PG_PASS_TRACE) {
+    if (pg_builder_runs(b)) {
         const pg_torch *t = b->scope->torch;
         for (int axis = 2; axis < 4; axis++)
             x.tensor = t->slice(b->scope, x.tensor, axis, 0, t->size(x.tensor, axis), stride);
@@ -332,7 +386,7 @@ static pg_value thin(pg_builder *b, pg_value x, int stride, int channels)
     x.channels = channels;
     x.rows = convolve_axis(b, x.rows, 1, stride, (margin){0, 0});
     x.columns = convolve_axis(b, x.columns, 1, stride, (margin){0, 0});
-    return x;
+    return made(b, x);
 }
 
 /* relu(y + x), where a block changes stride or channels by a shortcut of this kind. */
@@ -347,7 +401,7 @@ static pg_value shortcut(pg_builder *b, const char *prefix, pg_value x, pg_value
         pg_layer_name(bn, prefix, "downsample.1");
         x = pg_layer_conv_bn(b, conv, bn, x, (pg_conv){y.channels, 1, stride, 0});
     }
-    return pg_layer_relu(b, pg_layer_add(b, y, x));
+    return pg_layer_relu_over(b, pg_layer_add_over(b, y, x), INFINITY);
 }
 
 /* The arguments of a block. */
@@ -361,15 +415,15 @@ typedef struct block {
 static pg_value basic_block(pg_builder *b, const void *context, pg_value x)
 {
     const block *c = context;
-    pg_value y = pg_layer_relu(b, step(b, c->prefix, 1, x, (pg_conv){c->out, 3, c->stride, 1}));
+    pg_value y = pg_layer_relu_over(b, step(b, c->prefix, 1, x, (pg_conv){c->out, 3, c->stride, 1}), INFINITY);
     return shortcut(b, c->prefix, x, step(b, c->prefix, 2, y, (pg_conv){c->out, 3, 1, 1}), c->stride, c->kind);
 }
 
 static pg_value bottleneck(pg_builder *b, const void *context, pg_value x)
 {
     const block *c = context;
-    pg_value y = pg_layer_relu(b, step(b, c->prefix, 1, x, (pg_conv){c->middle.out, 1, c->stride, 0}));
-    y = pg_layer_relu(b, step(b, c->prefix, 2, y, c->middle));
+    pg_value y = pg_layer_relu_over(b, step(b, c->prefix, 1, x, (pg_conv){c->middle.out, 1, c->stride, 0}), INFINITY);
+    y = pg_layer_relu_over(b, step(b, c->prefix, 2, y, c->middle), INFINITY);
     y = step(b, c->prefix, 3, y, (pg_conv){c->out, 1, 1, 0});
     return shortcut(b, c->prefix, x, y, c->stride * c->middle.stride, PG_SHORTCUT_CONV);
 }
@@ -493,7 +547,7 @@ static pg_tensor *adopt(pg_scope *s, pg_tensor *kept)
 
 pg_value pg_layer_within(pg_builder *b, pg_layer_part *part, const void *context, pg_value x)
 {
-    if (b->pass == PG_PASS_TRACE)
+    if (!pg_builder_runs(b))
         return part(b, context, x);
     pg_scope *outer = b->scope;
     const pg_torch *t = outer->torch;

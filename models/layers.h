@@ -42,11 +42,19 @@ pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_va
 pg_value pg_layer_depthwise_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape);
 pg_value pg_layer_relu(pg_builder *b, pg_value x);
 pg_value pg_layer_relu6(pg_builder *b, pg_value x); /* min(max(x, 0), 6) */
+/* relu (most INFINITY) or relu6 (6) of x, which nothing else reads: in its memory, where no gradients are recorded. */
+pg_value pg_layer_relu_over(pg_builder *b, pg_value x, double most);
+/* Where a network may be cut in two, at most once: the layers before see a small field of pixels each, so that for an image of
+ * which some pixels are masked only the positions near them have to be computed anew (models/mosaic.h). Nothing but x is taken
+ * over from before the cut to behind it. */
+pg_value pg_layer_cut(pg_builder *b, pg_value x);
 pg_value pg_layer_max_pool(pg_builder *b, pg_value x, int kernel, int stride, int padding);
 /* Without the first n and the last n positions on both axes. */
 pg_value pg_layer_trim(pg_builder *b, pg_value x, int n);
 /* x + y; the larger map is cropped at the bottom and the right. */
 pg_value pg_layer_add(pg_builder *b, pg_value x, pg_value y);
+/* The same where nothing else reads x: in its memory, where no gradients are recorded. */
+pg_value pg_layer_add_over(pg_builder *b, pg_value x, pg_value y);
 /* The shortcut of a block that changes stride or channels: a 1 x 1 convolution with its batch norm, or, without weights, every
  * stride-th position with zeros in the new channels, half of them before the old ones. */
 typedef enum pg_shortcut { PG_SHORTCUT_CONV, PG_SHORTCUT_PAD } pg_shortcut;

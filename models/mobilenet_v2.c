@@ -14,7 +14,7 @@ PG_MODEL(mobilenet_v2)
 PG_MODEL(ds_mobilenet_v2)
 PG_MODEL(local_mobilenet_v2)
 
-enum { STAGES = 7, LAST = 18 };
+enum { STAGES = 7, EARLY = 4, LAST = 18 };
 
 /* Rows of the publication's table 2: bottlenecks that expand their channels so many times; the first one of a stage has its
  * stride. */
@@ -77,26 +77,28 @@ static pg_value bottleneck(pg_builder *b, const mobilenet *net, int block, pg_va
     pg_conv one = {inside, 1, 1, 0}, middle = local ? one : (pg_conv){inside, 3, stride, net->zeros};
     pg_value y = x;
     if (wide)
-        y = pg_layer_relu6(b, step(b, pg_layer_conv_bn, block, "conv.0.0", "conv.0.1", y, one));
+        y = pg_layer_relu_over(b, step(b, pg_layer_conv_bn, block, "conv.0.0", "conv.0.1", y, one), 6);
     y = step(b, pg_layer_depthwise_bn, block, wide ? "conv.1.0" : "conv.0.0", wide ? "conv.1.1" : "conv.0.1", y, middle);
-    y = pg_layer_relu6(b, y);
+    y = pg_layer_relu_over(b, y, 6);
     y = step(b, pg_layer_conv_bn, block, wide ? "conv.2" : "conv.1", wide ? "conv.3" : "conv.2", y, (pg_conv){out, 1, 1, 0});
     if (shortcut && !local && net->zeros == 0)
         x = pg_layer_trim(b, x, 1);
-    return shortcut ? pg_layer_add(b, y, x) : y;
+    return shortcut ? pg_layer_add_over(b, y, x) : y;
 }
 
 static pg_value blocks(pg_builder *b, const mobilenet *net, pg_value x)
 {
     int block = 0;
     pg_conv first = {channels(net->width, 32), 3, 2, net->zeros};
-    x = pg_layer_relu6(b, step(b, pg_layer_conv_bn, block, "0", "1", x, first));
+    x = pg_layer_relu_over(b, step(b, pg_layer_conv_bn, block, "0", "1", x, first), 6);
     for (int i = 0; i < STAGES; i++)
-        for (int k = 0; k < stages[i].blocks; k++)
+        for (int k = 0; k < stages[i].blocks; k++) {
             x = bottleneck(b, net, ++block, x, stages[i].expand, channels(net->width, stages[i].out),
                            k == 0 ? stages[i].stride : 1);
+            x = block == EARLY ? pg_layer_cut(b, x) : x;
+        }
     int last = channels(net->width > 1 ? net->width : 1, 1280);
-    return pg_layer_relu6(b, step(b, pg_layer_conv_bn, ++block, "0", "1", x, (pg_conv){last, 1, 1, 0}));
+    return pg_layer_relu_over(b, step(b, pg_layer_conv_bn, ++block, "0", "1", x, (pg_conv){last, 1, 1, 0}), 6);
 }
 
 /* ---- Files of other programs ---- */

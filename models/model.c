@@ -85,19 +85,37 @@ int pg_parameters_select(pg_parameters *ps, pg_scope *s, const int *outputs, int
     return heads ? pg_scope_check(s) : pg_fail(PG_EINPUT, "the architecture has no head whose rows are its outputs");
 }
 
+static int trace(pg_builder *b, const pg_model *model, const void *config, int height, int width, pg_parameters *parameters,
+                 pg_geometry *geometry)
+{
+    *parameters = (pg_parameters){0};
+    pg_value out = model->hooks->forward(b, config, pg_layer_input(b, NULL, 3, height, width));
+    if (b->error) {
+        pg_parameters_release(parameters, NULL);
+        return b->error;
+    }
+    *geometry = (pg_geometry){
+        .input_height = height, .input_width = width, .rows = out.rows, .columns = out.columns, .classes = b->classes};
+    return PG_OK;
+}
+
 int pg_model_trace(const pg_model *model, const void *config, int height, int width, int classes, pg_parameters *parameters,
                    pg_geometry *geometry)
 {
     pg_builder b = {.pass = PG_PASS_TRACE, .parameters = parameters, .classes = classes};
-    *parameters = (pg_parameters){0};
-    pg_value out = model->hooks->forward(&b, config, pg_layer_input(&b, NULL, 3, height, width));
-    if (b.error) {
-        pg_parameters_release(parameters, NULL);
-        return b.error;
-    }
-    *geometry = (pg_geometry){
-        .input_height = height, .input_width = width, .rows = out.rows, .columns = out.columns, .classes = classes};
-    return PG_OK;
+    return trace(&b, model, config, height, width, parameters, geometry);
+}
+
+int pg_model_footprint(const pg_model *model, const void *config, const pg_geometry *g, pg_footprint *out)
+{
+    pg_parameters parameters;
+    pg_geometry traced;
+    pg_builder b = {.pass = PG_PASS_TRACE, .parameters = &parameters, .classes = g->classes};
+    int code = trace(&b, model, config, g->input_height, g->input_width, &parameters, &traced);
+    *out = (pg_footprint){b.cut, b.values, b.early};
+    if (code == PG_OK)
+        pg_parameters_release(&parameters, NULL);
+    return code;
 }
 
 int pg_model_traced_geometry(const pg_model *model, const void *config, int height, int width, int classes, pg_geometry *out)
@@ -124,12 +142,47 @@ static pg_value input(pg_builder *b, pg_tensor *pixels)
     return pg_layer_input(b, NULL, 3, 1, 1);
 }
 
+/* Layers may overwrite what only they read, unless this thread records gradients. */
+static pg_builder evaluation(pg_pass pass, pg_scope *scope, pg_parameters *parameters, int classes)
+{
+    const pg_torch *t = scope->torch;
+    bool recorded = t->grad_mode(false);
+    t->grad_mode(recorded);
+    return (pg_builder){.pass = pass,
+                        .scope = scope,
+                        .parameters = parameters,
+                        .classes = classes,
+                        .overwrites = pass == PG_PASS_EVAL && !recorded};
+}
+
 pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters,
                             int classes, pg_tensor *pixels)
 {
-    pg_builder b = {.pass = pass, .scope = scope, .parameters = parameters, .classes = classes};
+    pg_builder b = evaluation(pass, scope, parameters, classes);
     pg_value x = input(&b, pixels);
     return scope->error ? NULL : model->hooks->forward(&b, config, x).tensor;
+}
+
+pg_value pg_model_early(const pg_model *model, const void *config, pg_scope *scope, pg_parameters *parameters, int classes,
+                        pg_tensor *pixels)
+{
+    pg_builder b = evaluation(PG_PASS_EVAL, scope, parameters, classes);
+    pg_value x = input(&b, pixels);
+    b.section = PG_SECTION_EARLY;
+    if (!scope->error)
+        model->hooks->forward(&b, config, x);
+    return b.cut;
+}
+
+pg_tensor *pg_model_late(const pg_model *model, const void *config, pg_scope *scope, pg_parameters *parameters,
+                         const pg_geometry *g, pg_tensor *features)
+{
+    pg_builder b = evaluation(PG_PASS_EVAL, scope, parameters, g->classes);
+    pg_value pixels = pg_layer_input(&b, NULL, 3, g->input_height, g->input_width);
+    b.section = PG_SECTION_LATE;
+    b.idle = true;
+    b.cut.tensor = features;
+    return scope->error ? NULL : model->hooks->forward(&b, config, pixels).tensor;
 }
 
 pg_value pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope,

@@ -148,6 +148,12 @@ pg_crop pg_network_crop(const pg_network *network, pg_rect patch);
 
 /* ---- Masked images in the place of an image: what an image-level defense makes of a network ---- */
 
+/* Where a masked image differs from its image: pixels that the one at `position` differs in alone, and in the same way. */
+typedef struct pg_masked_part {
+    int position;
+    pg_rect pixels;
+} pg_masked_part;
+
 typedef struct pg_masked_images {
     pg_axis rows, columns; /* of the map that results, one masked image a position; of these positions and wrap */
     /* The masked image [3][input_height][input_width] at a position. Returns the first position, row * columns.positions +
@@ -156,6 +162,9 @@ typedef struct pg_masked_images {
     /* optional: the positions to run next, as `wanted` of a defense, from logits[positions][classes] that are 0 where they are
      * not known. label -1: for the prediction alone. NULL: all are wanted. */
     int (*wanted)(void *context, const float *logits, const bool *known, int label, int *next);
+    /* optional: where the masked image at a position differs from the image: the number of parts, at most two; 0: anywhere.
+     * Then a network with a cut (models/mosaic.h) computes what lies before it once for each image and part. */
+    int (*parts)(void *context, int row, int column, pg_masked_part parts[2]);
     void (*release)(void *context); /* optional: when the network is closed */
     void *context;                  /* the network's from pg_network_masked on */
 } pg_masked_images;
@@ -164,6 +173,9 @@ typedef struct pg_masked_images {
  * It takes base and context over, also where it fails. Those that are wanted run in as few passes as the batch allows, all of
  * one size up to one image. PG_ENOMEM. */
 int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_network **out) PG_MUST_USE;
+/* How many masked images a network of these weights runs at a time on a processor, with this batch, and the bytes that their
+ * features take, at most; 0: not known. PG_EINPUT where the architecture does not fit. */
+int pg_network_masked_memory(const pg_weights_info *info, int batch, int *images, int64_t *bytes) PG_MUST_USE;
 /* The network that runs the masked images; without masked images the network itself. Borrowed. */
 pg_network *pg_network_base(pg_network *network);
 

@@ -3,6 +3,7 @@
 
 #include "harness/base/memory.h"
 #include "models/layers.h"
+#include "models/mosaic.h"
 #include "models/weights.h"
 
 #include <assert.h>
@@ -28,13 +29,15 @@ struct pg_network {
     int images;       /* of a pass: the batch, or fewer */
     pg_network *base; /* that runs masked images; NULL: there are none, and nothing below is set */
     pg_masked_images masked;
+    pg_mosaic *mosaic;                                          /* NULL: masked images run whole */
     uint8_t *masked_pixels;                                     /* one full batch of masked images, */
     float *local;                                               /* and their local logits */
     int *like;                                                  /* [positions] the first one with the same masked image, */
     int *number;                                                /* and how many others come before that */
     int *next;                                                  /* [positions] that are wanted */
     bool *known;                                                /* [positions] of the image in hand */
-    int passes;                                                 /* masked images that differ */
+    int passes;                                                 /* masked images that differ, */
+    int at_once;                                                /* and how many of them run at a time, at most */
     bool (*watch)(void *context, int64_t pass, int64_t passes); /* NULL: nobody watches */
     void *watcher;
     pg_memory memory; /* of all arrays */
@@ -196,6 +199,7 @@ void pg_network_close(pg_network *n)
 {
     if (!n)
         return;
+    pg_mosaic_free(n->mosaic);
     if (n->masked.release)
         n->masked.release(n->masked.context);
     pg_network_close(n->base);
@@ -278,12 +282,33 @@ static void count_masked(pg_network *n)
     }
 }
 
+/* As many as the batch has, whose values take bounded memory, but at least 16: below that libtorch is slow (models/layers.c).
+ * values 0: not known. */
+static int images_at_once(bool gpu, int64_t values, int64_t batch)
+{
+    static const int64_t most = (int64_t)256 << 20, most_gpu = (int64_t)2 << 30;
+    int64_t images = values > 0 ? (gpu ? most_gpu : most) / (values * (int64_t)sizeof(float)) : batch;
+    images = images < 16 ? 16 : images;
+    return (int)(images < batch ? images : batch);
+}
+
+int pg_network_masked_memory(const pg_weights_info *info, int batch, int *images, int64_t *bytes)
+{
+    const pg_model *model = pg_model_find(info->model);
+    pg_footprint footprint = {0};
+    int code = model && model->needs_torch ? pg_model_footprint(model, info->config, &info->geometry, &footprint) : PG_OK;
+    *images = images_at_once(false, footprint.values, batch);
+    *bytes = *images * footprint.values * (int64_t)sizeof(float);
+    return code;
+}
+
 int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_network **out)
 {
     const pg_geometry *g = &base->info.geometry;
     size_t batch = (size_t)base->options.batch, positions = (size_t)masked->rows.positions * (size_t)masked->columns.positions,
            image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width,
            map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
+    pg_footprint footprint = {0};
     pg_network *n = calloc(1, sizeof *n);
     *out = NULL;
     if (!n) {
@@ -305,7 +330,21 @@ int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_netwo
     n->next = pg_memory_take(&n->memory, positions, sizeof *n->next);
     n->known = pg_memory_take(&n->memory, positions, sizeof *n->known);
     int code = pg_memory_check(&n->memory, "%d masked images", base->options.batch);
+    if (code == PG_OK && base->model->needs_torch)
+        code = pg_model_footprint(base->model, base->info.config, g, &footprint);
+    bool gpu = strcmp(base->device, "cpu") != 0;
+    n->at_once = images_at_once(gpu, footprint.values - footprint.early, base->options.batch);
+    if (code == PG_OK)
+        code = pg_mosaic_new(&(pg_mosaic_network){.model = base->model,
+                                                  .config = base->info.config,
+                                                  .geometry = &base->info.geometry,
+                                                  .footprint = footprint,
+                                                  .parameters = &base->parameters,
+                                                  .scope = base->scope,
+                                                  .bf16 = base->options.dtype == PG_DTYPE_BF16},
+                             masked, n->at_once, &n->mosaic);
     if (code == PG_OK) {
+        n->at_once = n->mosaic ? n->at_once : images_at_once(gpu, footprint.values, base->options.batch);
         count_masked(n);
         *out = n;
     } else {
@@ -314,21 +353,40 @@ int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_netwo
     return code;
 }
 
-/* Masked images of these positions of the map, at once, to logits [rows][columns][classes]: the mean over the positions of the
- * base. The null model takes masked image i of image m for image m * (positions of the map) + i. */
-static int run_masked(pg_network *n, const uint8_t *pixels, int64_t image, const int *positions, int count, float *logits)
+/* Whole masked images at these positions, to n->local. The null model takes masked image i of image m for image m * (positions
+ * of the map) + i. */
+static int run_whole(pg_network *n, const uint8_t *pixels, int64_t image, const int *positions, int count)
 {
     const pg_geometry *g = &n->base->info.geometry;
     int columns = n->masked.columns.positions, all = n->masked.rows.positions * columns, code = PG_OK;
-    size_t size = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width, classes = (size_t)g->classes;
-    size_t map = (size_t)g->rows.positions * (size_t)g->columns.positions;
+    size_t size = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
+    size_t map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
     for (int i = 0; i < count; i++)
         n->masked.mask_image(n->masked.context, positions[i] / columns, positions[i] % columns, pixels,
                              n->masked_pixels + (size_t)i * size);
     int at_once = n->model->needs_torch ? count : 1; /* the null model goes by the number of each */
     for (int i = 0; code == PG_OK && i < count; i += at_once)
         code = forward_pass(n->base, n->masked_pixels + (size_t)i * size, image * all + n->number[positions[i]], at_once,
-                            at_once, n->local + (size_t)i * map * classes);
+                            at_once, n->local + (size_t)i * map);
+    return code;
+}
+
+static int run_mosaic(pg_network *n, const int *positions, int count)
+{
+    pg_scope *s = n->base->scope;
+    s->error = PG_OK;
+    int code = read_logits(n->base, pg_mosaic_logits(n->mosaic, positions, count), count, n->local);
+    s->torch->scope_clear(s);
+    return code;
+}
+
+/* Masked images at these positions of the map, at once, to logits [rows][columns][classes]: the mean over the positions of the
+ * base. */
+static int run_masked(pg_network *n, const uint8_t *pixels, int64_t image, const int *positions, int count, float *logits)
+{
+    const pg_geometry *g = &n->base->info.geometry;
+    size_t map = (size_t)g->rows.positions * (size_t)g->columns.positions, classes = (size_t)g->classes;
+    int code = n->mosaic ? run_mosaic(n, positions, count) : run_whole(n, pixels, image, positions, count);
     for (int i = 0; code == PG_OK && i < count; i++)
         for (size_t c = 0; c < classes; c++) {
             double sum = 0;
@@ -374,8 +432,11 @@ static int forward_masked(pg_network *n, const uint8_t *pixels, int64_t image, c
     bool stopping = false;
     memset(logits, 0, (size_t)all * classes * sizeof *logits);
     memset(n->known, 0, (size_t)all * sizeof *n->known);
+    if (n->mosaic)
+        code = pg_mosaic_begin(n->mosaic, pixels);
     for (int wanted; code == PG_OK && (wanted = next_masked(n, w, logits)) > 0;) {
-        int passes = (wanted + n->base->images - 1) / n->base->images, count = (wanted + passes - 1) / passes;
+        int most = n->at_once < n->base->images ? n->at_once : n->base->images;
+        int passes = (wanted + most - 1) / most, count = (wanted + passes - 1) / passes;
         if (stopping)
             return pg_fail(PG_EINTERRUPTED, "stopped between two passes of an image");
         code = run_masked(n, pixels, image, n->next, count, logits);

@@ -60,9 +60,17 @@ typedef struct pg_value {
     pg_axis rows, columns;
 } pg_value;
 
+/* An evaluation of a network up to its cut (pg_layer_cut), or from there on. */
+typedef enum pg_section { PG_SECTION_WHOLE, PG_SECTION_EARLY, PG_SECTION_LATE } pg_section;
+
 typedef struct pg_builder {
     pg_pass pass;
-    pg_scope *scope; /* NULL while traced */
+    pg_section section;
+    bool idle;             /* layers of the other part: they ask for their parameters, and compute nothing */
+    pg_value cut;          /* what is there at the cut; of no channels where an architecture has none */
+    bool overwrites;       /* evaluation without gradients: layers may overwrite what only they read */
+    int64_t values, early; /* trace: those that layers make of an image, all and before the cut */
+    pg_scope *scope;       /* NULL while traced */
     pg_parameters *parameters;
     size_t next; /* the parameter the next layer asks for */
     int classes;
@@ -70,6 +78,9 @@ typedef struct pg_builder {
     pg_rng rng;    /* train: random choices of the architecture (bands), */
     int positions; /* and how many of them an image */
 } pg_builder;
+
+/* Whether layers compute: not where they are traced. */
+static inline bool pg_builder_runs(const pg_builder *b) { return b->pass != PG_PASS_TRACE && !b->idle; }
 
 /* The shapes of a state dict, by the names that layers use. */
 typedef struct pg_shapes {
@@ -127,6 +138,18 @@ pg_crop pg_geometry_crop(const pg_geometry *g, bool seam, pg_rect patch);
 /* Local logits [n][classes][H][W] of pixels [n][3][h][w], u8 or float in [0, 1]; temporaries in `scope`. */
 pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope, pg_parameters *parameters,
                             int classes, pg_tensor *pixels);
+/* The two parts of a network with a cut (pg_layer_cut): features of pixels [n][3][height][width] of any size, and local logits
+ * of features[n][channels][rows][columns] of whole images. */
+pg_value pg_model_early(const pg_model *model, const void *config, pg_scope *scope, pg_parameters *parameters, int classes,
+                        pg_tensor *pixels);
+pg_tensor *pg_model_late(const pg_model *model, const void *config, pg_scope *scope, pg_parameters *parameters,
+                         const pg_geometry *geometry, pg_tensor *features);
+/* What a pass makes of an image. */
+typedef struct pg_footprint {
+    pg_value cut;          /* what is there at the cut; of no channels where the architecture has none */
+    int64_t values, early; /* that layers make, all and before the cut; 0: not known */
+} pg_footprint;
+int pg_model_footprint(const pg_model *model, const void *config, const pg_geometry *geometry, pg_footprint *out) PG_MUST_USE;
 /* What training looks at: local logits [n][classes][H][W] with their axes; `positions` of them an image where the model sees
  * them one at a time. `rng` for the architecture's random choices. */
 pg_value pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope,

@@ -6,6 +6,7 @@
  * one that sees everything. */
 #include "models/resnet.h"
 
+#include <math.h>
 #include <stdio.h>
 
 PG_MODEL(resnet)
@@ -31,7 +32,7 @@ static pg_value stem(pg_builder *b, const pg_resnet *net, pg_value x)
 {
     int width = (int)net->width;
     pg_conv small = {width, 3, 1, 1}, imagenet = {width, 7, 2, 3};
-    x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv1", "bn1", x, net->stem == PG_STEM_SMALL ? small : imagenet));
+    x = pg_layer_relu_over(b, pg_layer_conv_bn(b, "conv1", "bn1", x, net->stem == PG_STEM_SMALL ? small : imagenet), INFINITY);
     return net->stem == PG_STEM_SMALL ? x : pg_layer_max_pool(b, x, 3, 2, 1);
 }
 
@@ -52,6 +53,7 @@ pg_value pg_resnet_blocks(pg_builder *b, const pg_resnet *net, pg_value x)
             char prefix[32];
             snprintf(prefix, sizeof prefix, "layer%d.%d", stage + 1, block);
             x = block_of(b, net, prefix, x, stage, stage > 0 && block == 0 ? 2 : 1);
+            x = stage == 0 && block == 1 ? pg_layer_cut(b, x) : x;
         }
     return x;
 }

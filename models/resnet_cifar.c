@@ -5,6 +5,7 @@
  * Mean and classifier are exchanged and every position counts as one that sees everything, as in resnet.c. */
 #include "models/resnet.h"
 
+#include <math.h>
 #include <stdio.h>
 
 PG_MODEL(resnet_cifar)
@@ -40,7 +41,7 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
 {
     const resnet_cifar *c = config;
     x = pg_layer_channels_last(b, pg_layer_normalise(b, x, &c->pixels));
-    x = pg_layer_relu(b, pg_layer_conv_bn(b, "conv1", "bn1", x, (pg_conv){(int)c->width, 3, 1, 1}));
+    x = pg_layer_relu_over(b, pg_layer_conv_bn(b, "conv1", "bn1", x, (pg_conv){(int)c->width, 3, 1, 1}), INFINITY);
     for (int stage = 0; stage < 3; stage++)
         for (int block = 0; block < (c->depth - 2) / 6; block++) {
             char prefix[32];

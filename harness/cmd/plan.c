@@ -71,6 +71,30 @@ static int show_cell(const pg_plan *plan, const pg_cell *cell, const char *state
     return rows ? add_row(cell, state, e, rows) : explain ? print_cell(plan, cell, state, e) : PG_OK;
 }
 
+/* The masked images of a pass and what they take, for each network that runs them once. */
+static int print_memory(const pg_plan *plan)
+{
+    int code = PG_OK;
+    for (size_t i = 0; code == PG_OK && i < pg_plan_forwards(plan); i++) {
+        const pg_forward *f = pg_plan_forward(plan, i);
+        bool seen = false;
+        for (size_t k = 0; k < i; k++) {
+            const pg_forward *other = pg_plan_forward(plan, k);
+            seen |= pg_defended_masks_images(&other->masked_images) && strcmp(other->weights, f->weights) == 0 &&
+                    other->batch == f->batch;
+        }
+        if (seen || !pg_defended_masks_images(&f->masked_images) || f->info.geometry.input_height == 0)
+            continue;
+        int images;
+        int64_t bytes;
+        code = pg_network_masked_memory(&f->info, f->batch, &images, &bytes);
+        if (code == PG_OK && bytes > 0)
+            pg_print("%s: masked images in passes of at most %d, with up to %" PRId64 " MiB of features on a processor\n",
+                     f->weights, images, (bytes >> 20) + 1);
+    }
+    return code;
+}
+
 static int show_plan(const pg_plan *plan, pg_store *store, bool explain, json_t *rows)
 {
     size_t counts[PG_REASONS] = {0};
@@ -103,7 +127,7 @@ static int show_plan(const pg_plan *plan, pg_store *store, bool explain, json_t 
     if (likes > 0)
         pg_print("%zu more row%s resolve%s to a cell that is there already\n", likes, pg_plural((int64_t)likes),
                  likes == 1 ? "s" : "");
-    return PG_OK;
+    return print_memory(plan);
 }
 
 typedef struct arguments {

@@ -23,6 +23,16 @@ static int mask_image(void *context, int row, int column, const uint8_t *pixels,
     return d->defense->mask_image(d->config, &d->size, row, column, pixels, out);
 }
 
+static int parts(void *context, int row, int column, pg_masked_part out[2])
+{
+    const pg_defended *d = ((masked_images *)context)->defended;
+    pg_mask_part p[2];
+    int n = d->defense->mask_parts(d->config, &d->size, row, column, p);
+    for (int i = 0; i < n; i++)
+        out[i] = (pg_masked_part){p[i].position, {p[i].top, p[i].left, p[i].height, p[i].width}};
+    return n;
+}
+
 /* No masked image changes the prediction of an image with a logit that is not finite. */
 static int wanted(void *context, const float *logits, const bool *known, int label, int *next)
 {
@@ -75,8 +85,15 @@ int pg_defended_open(const pg_defended *d, const char *weights, const char *cons
     if (code == PG_OK)
         code = make_masked(d, &g, window, &m);
     if (code == PG_OK)
-        return pg_network_masked(
-            *out, &(pg_masked_images){g.rows, g.columns, mask_image, d->defense->wanted ? wanted : NULL, release, m}, out);
+        return pg_network_masked(*out,
+                                 &(pg_masked_images){.rows = g.rows,
+                                                     .columns = g.columns,
+                                                     .mask_image = mask_image,
+                                                     .wanted = d->defense->wanted ? wanted : NULL,
+                                                     .parts = d->defense->mask_parts ? parts : NULL,
+                                                     .release = release,
+                                                     .context = m},
+                                 out);
     pg_network_close(*out);
     *out = NULL;
     return code;

@@ -470,6 +470,23 @@ int copy(pg_scope *s, pg_tensor *to, pg_tensor *from)
         in(to).copy_(in(from));
     });
 }
+int clamp_over(pg_scope *s, pg_tensor *x, double lo, double hi)
+{
+    ACT({
+        c10::NoGradGuard no_grad;
+        if (std::isinf(hi) && lo == 0)
+            in(x).relu_();
+        else
+            in(x).clamp_(lo, hi);
+    });
+}
+int add_over(pg_scope *s, pg_tensor *x, pg_tensor *y)
+{
+    ACT({
+        c10::NoGradGuard no_grad;
+        in(x).add_(in(y));
+    });
+}
 int lerp(pg_scope *s, pg_tensor *x, pg_tensor *to, double weight)
 {
     ACT({
@@ -627,6 +644,8 @@ const pg_torch table = {
     .grad = grad,
     .autocast = autocast,
     .copy = copy,
+    .clamp_over = clamp_over,
+    .add_over = add_over,
     .lerp = lerp,
     .sgd = sgd,
     .script_open = script_open,

@@ -163,6 +163,8 @@ struct pg_torch {
 
     /* ---- in place, without recording */
     int (*copy)(pg_scope *s, pg_tensor *to, pg_tensor *from);             /* same shape; converts type and device */
+    int (*clamp_over)(pg_scope *s, pg_tensor *x, double lo, double hi);   /* x = min(max(x, lo), hi) */
+    int (*add_over)(pg_scope *s, pg_tensor *x, pg_tensor *y);             /* x += y, of the same shape */
     int (*lerp)(pg_scope *s, pg_tensor *x, pg_tensor *to, double weight); /* x += weight * (to - x) */
     /* One step of SGD on n parameters with their gradients, which are cleared: buffers[i] is the momentum of
      * parameters[i]; decay[i] adds decay[i] * parameter to its gradient. torch.optim's convention (first step: the buffer
