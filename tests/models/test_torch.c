@@ -65,6 +65,7 @@ static void arithmetic_and_reductions(void **state)
     expect(s, t->sign(s, x), 4, (float[]){1, -1, 1, 1}, 0);
     expect(s, t->round(s, x), 4, (float[]){1, -2, 3, 0}, 0);
     expect(s, t->tanh(s, t->like(s, x, 0)), 4, (float[]){0, 0, 0, 0}, 0);
+    expect(s, t->gelu(s, x), 4, (float[]){0.8413447f, -0.0455003f, 2.9959502f, 0.3457312f}, 1e-6f); /* x Phi(x) */
     expect(s, t->sigmoid(s, t->like(s, x, 0)), 4, (float[]){.5f, .5f, .5f, .5f}, 0);
     expect(s, t->where(s, t->greater(s, x, y), x, y), 4, (float[]){2, 2, 3, 2}, 0);
     expect(s, t->where(s, t->greater_equal(s, x, y), y, x), 4, (float[]){1, -2, 2, .5f}, 0);
@@ -116,6 +117,9 @@ static void layers(void **state)
     expect(s, t->conv2d(s, x, ones, NULL, 1, 1, 0, 0, 1), 4, (float[]){8, 12, 20, 24}, 0);
     expect(s, t->conv2d(s, t->channels_last(s, x), ones, vector(s, 1, (float[]){1}), 2, 1, 0, 0, 1), 2, (float[]){9, 13}, 0);
     expect(s, t->max_pool2d(s, x, 2, 1, 0), 4, (float[]){4, 5, 7, 8}, 0);
+    pg_tensor *pairs = t->from_data(s, (float[]){1, 3, 10, 6}, PG_T_F32, 2, (const int64_t[]){2, 2});
+    pg_tensor *gain = vector(s, 2, (float[]){2, 4}), *shift = vector(s, 2, (float[]){1, 0});
+    expect(s, t->layer_norm(s, pairs, gain, shift, 3), 4, (float[]){0, 2, 1 + 4 / sqrtf(7), -8 / sqrtf(7)}, 1e-6f);
     expect(s,
            t->linear(s, vector(s, 2, (float[]){1, 2}), t->full(s, 1, PG_T_F32, 2, (const int64_t[]){2, 2}),
                      vector(s, 2, (float[]){0, 1})),
