@@ -182,7 +182,7 @@ static const subject subjects[] = {
      3,
      5,
      {"width=4", "encoding=band", "band=6", "stride=4", "shape=block"}},
-    {"tokens of 4 in bands of 5", "smoothed-vit", 12, 20, 5, 4, 5, {"width=8", "heads=2", "depth=2", "patch=4", "band=5"}},
+    {"tokens of 4 in bands of 6", "smoothed-vit", 12, 20, 5, 4, 5, {"width=8", "heads=2", "depth=2", "patch=4", "band=6"}},
     {"tokens of 4 in blocks of 6 at stride 3",
      "smoothed-vit",
      12,
