@@ -453,7 +453,7 @@ pg_value pg_layer_tokens(pg_builder *b, const char *name, pg_value x, int side, 
     pg_parameter *weight =
         parameter(b, name, "weight", PG_PARAMETER_WEIGHT, 4, (const int64_t[]){width, x.channels, side, side});
     pg_parameter *bias = parameter(b, name, "bias", PG_PARAMETER_BIAS, 1, (const int64_t[]){width});
-    if (b->pass != PG_PASS_TRACE) {
+    if (pg_builder_runs(b)) {
         const pg_torch *t = b->scope->torch;
         pg_tensor *y = t->conv2d(b->scope, x.tensor, weight->tensor, bias->tensor, side, side, 0, 0, 1);
         y = t->permute(b->scope, y, 4, (const int64_t[]){0, 2, 3, 1});
@@ -467,7 +467,7 @@ pg_value pg_layer_linear(pg_builder *b, const char *name, pg_value x, int out)
 {
     pg_parameter *weight = parameter(b, name, "weight", PG_PARAMETER_WEIGHT, 2, (const int64_t[]){out, x.channels});
     pg_parameter *bias = parameter(b, name, "bias", PG_PARAMETER_BIAS, 1, (const int64_t[]){out});
-    if (b->pass != PG_PASS_TRACE)
+    if (pg_builder_runs(b))
         x.tensor = b->scope->torch->linear(b->scope, x.tensor, weight->tensor, bias->tensor);
     x.channels = out;
     return x;
@@ -477,14 +477,14 @@ pg_value pg_layer_norm(pg_builder *b, const char *name, pg_value x, double epsil
 {
     pg_parameter *weight = parameter(b, name, "weight", PG_PARAMETER_SCALE, 1, (const int64_t[]){x.channels});
     pg_parameter *bias = parameter(b, name, "bias", PG_PARAMETER_SHIFT, 1, (const int64_t[]){x.channels});
-    if (b->pass != PG_PASS_TRACE)
+    if (pg_builder_runs(b))
         x.tensor = b->scope->torch->layer_norm(b->scope, x.tensor, weight->tensor, bias->tensor, epsilon);
     return x;
 }
 
 pg_value pg_layer_gelu(pg_builder *b, pg_value x)
 {
-    if (b->pass != PG_PASS_TRACE)
+    if (pg_builder_runs(b))
         x.tensor = b->scope->torch->gelu(b->scope, x.tensor);
     return x;
 }
@@ -519,7 +519,7 @@ pg_value pg_layer_attention(pg_builder *b, const char *prefix, pg_value x, int h
     pg_layer_name(proj, prefix, "proj");
     int width = x.channels;
     x = pg_layer_linear(b, qkv, x, 3 * width);
-    if (b->pass != PG_PASS_TRACE)
+    if (pg_builder_runs(b))
         x.tensor = attend(b->scope, x.tensor, heads, queries, bias);
     x.channels = width;
     return pg_layer_linear(b, proj, x, width);
