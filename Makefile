@@ -146,6 +146,7 @@ build/o/models/torch/%.o: models/torch/%.cpp build/gen/torch-flags
 	@mkdir -p $(@D)
 	$(call say,c++,$<)
 	$(Q)$(CXX) -I. -std=c++17 -O2 -fPIC -fvisibility=hidden -MMD -MP $(TORCH_INC) $(TORCH_CXXFLAGS) -c -o $@ $<
+build/o/models/torch/norm_relu6.o: private TORCH_CXXFLAGS += -O3 -fno-trapping-math
 build/patchgauge-torch.so: $(TORCH_O)
 	$(call say,ld,$@)
 	$(Q)$(CXX) -shared $(RUN_PATH) -o $@ $(TORCH_O) $(TORCH_LIB) $(LDFLAGS)

@@ -110,8 +110,11 @@ static pg_tensor *product(pg_builder *b, pg_value x, pg_tensor *w, pg_tensor *bi
     return t->permute(b->scope, t->linear(b->scope, rows, w, bias), 4, (const int64_t[]){0, 3, 1, 2});
 }
 
-/* The convolution itself: only the middle row of a kernel that meets one row between zeros, and so for columns; zeros that
- * differ on two sides are laid round the map before. */
+static bool only_behind(margin m) { return m.before == 0 && m.after == 1; }
+
+/* The convolution itself: only the middle row of a kernel that meets one row between zeros, and so for columns. Zeros that
+ * differ on two sides are laid round the map before, or where they are only behind it, one before it as well, which meets a
+ * zero of the kernel: that is no copy of the map. */
 static pg_tensor *convolve(pg_builder *b, pg_value x, pg_tensor *w, pg_tensor *bias, pg_conv c, int groups, margin rows,
                            margin columns)
 {
@@ -125,7 +128,11 @@ static pg_tensor *convolve(pg_builder *b, pg_value x, pg_tensor *w, pg_tensor *b
         w = t->slice(b->scope, w, 3, 1, 2, 1);
         columns = (margin){0, 0};
     }
-    if (rows.before != rows.after || columns.before != columns.after) {
+    if (b->pass == PG_PASS_EVAL && c.kernel == 3 && (only_behind(rows) || only_behind(columns))) {
+        w = t->pad(b->scope, w, 4, (const int64_t[]){only_behind(columns), 0, only_behind(rows), 0}, 0);
+        rows.before += only_behind(rows);
+        columns.before += only_behind(columns);
+    } else if (rows.before != rows.after || columns.before != columns.after) {
         x.tensor = t->pad(b->scope, x.tensor, 4, (const int64_t[]){columns.before, columns.after, rows.before, rows.after}, 0);
         rows = columns = (margin){0, 0};
     }
@@ -165,7 +172,18 @@ static pg_tensor *settle(pg_builder *b, pg_tensor *y, pg_parameter *weight, pg_p
     return result;
 }
 
-static pg_value grouped_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv c, int groups)
+/* Convolution and norm in evaluation where the two are not kept folded: they are folded for this pass. */
+static pg_tensor *fold_now(pg_builder *b, const pg_parameter *weight, pg_parameter *const norm[4], pg_tensor **bias)
+{
+    pg_scope *s = b->scope;
+    const pg_torch *t = s->torch;
+    pg_tensor *gain = t->div(s, norm[0]->tensor, t->sqrt(s, t->affine(s, norm[3]->tensor, 1, bn_epsilon)));
+    *bias = t->sub(s, norm[1]->tensor, t->mul(s, norm[2]->tensor, gain));
+    return t->mul(s, weight->tensor, t->reshape(s, gain, 4, (const int64_t[]){weight->shape[0], 1, 1, 1}));
+}
+
+/* `relu6`: with that behind the norm. */
+static pg_value grouped_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv c, int groups, bool relu6)
 {
     pg_parameter *weight =
         parameter(b, conv, "weight", PG_PARAMETER_WEIGHT, 4, (const int64_t[]){c.out, x.channels / groups, c.kernel, c.kernel});
@@ -174,29 +192,42 @@ static pg_value grouped_conv_bn(pg_builder *b, const char *conv, const char *bn,
     if (bn)
         norm_parameters(b, bn, c.out, norm);
     if (pg_builder_runs(b)) {
-        bool folded = b->pass == PG_PASS_EVAL && weight->folded;
-        x.tensor = convolve(b, x, folded ? weight->folded : weight->tensor, folded ? weight->folded_bias : NULL, c, groups,
-                            rows, columns);
+        bool folded = b->pass == PG_PASS_EVAL && (weight->folded || relu6);
+        pg_tensor *w = weight->tensor, *bias = NULL, *y;
+        if (folded && weight->folded)
+            w = weight->folded, bias = weight->folded_bias;
+        else if (folded)
+            w = fold_now(b, weight, norm, &bias);
+        x.tensor = y = convolve(b, x, w, bias, c, groups, rows, columns);
         if (bn && b->pass == PG_PASS_SETTLE && weight->unsettled)
-            x.tensor = settle(b, x.tensor, weight, norm);
+            x.tensor = settle(b, y, weight, norm);
+        else if (relu6 && b->pass == PG_PASS_TRAIN)
+            x.tensor = b->scope->torch->batch_norm_relu6(b->scope, y, norm[0]->tensor, norm[1]->tensor, norm[2]->tensor,
+                                                         norm[3]->tensor, bn_momentum, bn_epsilon);
         else if (bn && !folded)
-            x.tensor = batch_norm(b, x.tensor, norm);
+            x.tensor = batch_norm(b, y, norm);
     }
     x.channels = c.out;
     x.rows = convolve_axis(b, x.rows, c.kernel, c.stride, rows);
     x.columns = convolve_axis(b, x.columns, c.kernel, c.stride, columns);
-    return made(b, x);
+    x = made(b, x);
+    return relu6 && b->pass != PG_PASS_TRAIN ? pg_layer_relu_over(b, x, 6) : x;
 }
 
 pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape)
 {
-    return grouped_conv_bn(b, conv, bn, x, shape, 1);
+    return grouped_conv_bn(b, conv, bn, x, shape, 1, false);
 }
 
-pg_value pg_layer_depthwise_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape)
+pg_value pg_layer_conv_bn_relu6(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape)
+{
+    return grouped_conv_bn(b, conv, bn, x, shape, 1, true);
+}
+
+pg_value pg_layer_depthwise_bn_relu6(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape)
 {
     assert(shape.out == x.channels);
-    return grouped_conv_bn(b, conv, bn, x, shape, x.channels);
+    return grouped_conv_bn(b, conv, bn, x, shape, x.channels, true);
 }
 
 pg_value pg_layer_relu(pg_builder *b, pg_value x)

@@ -38,8 +38,10 @@ pg_value pg_layer_channels_last(pg_builder *b, pg_value x);
  * high, only the middle row of a 3 x 3 kernel with padding 1 can meet anything but zeros, and only that row is used (exact);
  * the same for columns. */
 pg_value pg_layer_conv_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape);
-/* The same with a kernel for each channel; shape.out is the channels of x. */
-pg_value pg_layer_depthwise_bn(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape);
+/* The same, and min(max(x, 0), 6) behind it. */
+pg_value pg_layer_conv_bn_relu6(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape);
+/* That with a kernel for each channel; shape.out is the channels of x. */
+pg_value pg_layer_depthwise_bn_relu6(pg_builder *b, const char *conv, const char *bn, pg_value x, pg_conv shape);
 pg_value pg_layer_relu(pg_builder *b, pg_value x);
 pg_value pg_layer_relu6(pg_builder *b, pg_value x); /* min(max(x, 0), 6) */
 /* relu (most INFINITY) or relu6 (6) of x, which nothing else reads: in its memory, where no gradients are recorded. */

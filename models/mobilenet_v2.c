@@ -70,17 +70,25 @@ static pg_value step(pg_builder *b, convolution *layer, int block, const char *c
     return layer(b, conv_name, norm_name, x, shape);
 }
 
-static pg_value bottleneck(pg_builder *b, const mobilenet *net, int block, pg_value x, int expand, int out, int stride)
+typedef struct block {
+    const mobilenet *net;
+    int index, expand, out, stride;
+} block;
+
+static pg_value bottleneck(pg_builder *b, const void *context, pg_value x)
 {
-    bool local = block > net->cut, shortcut = (local || stride == 1) && x.channels == out, wide = expand > 1;
-    int inside = x.channels * expand;
-    pg_conv one = {inside, 1, 1, 0}, middle = local ? one : (pg_conv){inside, 3, stride, net->zeros};
+    const block *c = context;
+    const mobilenet *net = c->net;
+    bool local = c->index > net->cut, shortcut = (local || c->stride == 1) && x.channels == c->out, wide = c->expand > 1;
+    int inside = x.channels * c->expand;
+    pg_conv one = {inside, 1, 1, 0}, middle = local ? one : (pg_conv){inside, 3, c->stride, net->zeros};
     pg_value y = x;
     if (wide)
-        y = pg_layer_relu_over(b, step(b, pg_layer_conv_bn, block, "conv.0.0", "conv.0.1", y, one), 6);
-    y = step(b, pg_layer_depthwise_bn, block, wide ? "conv.1.0" : "conv.0.0", wide ? "conv.1.1" : "conv.0.1", y, middle);
-    y = pg_layer_relu_over(b, y, 6);
-    y = step(b, pg_layer_conv_bn, block, wide ? "conv.2" : "conv.1", wide ? "conv.3" : "conv.2", y, (pg_conv){out, 1, 1, 0});
+        y = step(b, pg_layer_conv_bn_relu6, c->index, "conv.0.0", "conv.0.1", y, one);
+    y = step(b, pg_layer_depthwise_bn_relu6, c->index, wide ? "conv.1.0" : "conv.0.0", wide ? "conv.1.1" : "conv.0.1", y,
+             middle);
+    y = step(b, pg_layer_conv_bn, c->index, wide ? "conv.2" : "conv.1", wide ? "conv.3" : "conv.2", y,
+             (pg_conv){c->out, 1, 1, 0});
     if (shortcut && !local && net->zeros == 0)
         x = pg_layer_trim(b, x, 1);
     return shortcut ? pg_layer_add_over(b, y, x) : y;
@@ -88,17 +96,18 @@ static pg_value bottleneck(pg_builder *b, const mobilenet *net, int block, pg_va
 
 static pg_value blocks(pg_builder *b, const mobilenet *net, pg_value x)
 {
-    int block = 0;
+    int index = 0;
     pg_conv first = {channels(net->width, 32), 3, 2, net->zeros};
-    x = pg_layer_relu_over(b, step(b, pg_layer_conv_bn, block, "0", "1", x, first), 6);
+    x = step(b, pg_layer_conv_bn_relu6, index, "0", "1", x, first);
     for (int i = 0; i < STAGES; i++)
         for (int k = 0; k < stages[i].blocks; k++) {
-            x = bottleneck(b, net, ++block, x, stages[i].expand, channels(net->width, stages[i].out),
-                           k == 0 ? stages[i].stride : 1);
-            x = block == EARLY ? pg_layer_cut(b, x) : x;
+            const block c = {net, ++index, stages[i].expand, channels(net->width, stages[i].out),
+                             k == 0 ? stages[i].stride : 1};
+            x = pg_layer_within(b, bottleneck, &c, x);
+            x = index == EARLY ? pg_layer_cut(b, x) : x;
         }
     int last = channels(net->width > 1 ? net->width : 1, 1280);
-    return pg_layer_relu_over(b, step(b, pg_layer_conv_bn, ++block, "0", "1", x, (pg_conv){last, 1, 1, 0}), 6);
+    return step(b, pg_layer_conv_bn_relu6, ++index, "0", "1", x, (pg_conv){last, 1, 1, 0});
 }
 
 /* ---- Files of other programs ---- */
@@ -108,13 +117,13 @@ static const pg_file_layout layout = {.marks = {"features.0.0.weight", "features
 /* Whether all layers have the channels of this width. */
 static bool has_width(const pg_shapes *s, double width)
 {
-    int block = 0;
+    int index = 0;
     bool fits = pg_shape_size(s, "features.0.0.weight", 0) == channels(width, 32) &&
                 pg_shape_size(s, "features.18.0.weight", 0) == channels(width > 1 ? width : 1, 1280);
     for (int i = 0; fits && i < STAGES; i++)
         for (int k = 0; fits && k < stages[i].blocks; k++) {
             char name[64];
-            snprintf(name, sizeof name, "features.%d.conv.%d.weight", ++block, stages[i].expand > 1 ? 2 : 1);
+            snprintf(name, sizeof name, "features.%d.conv.%d.weight", ++index, stages[i].expand > 1 ? 2 : 1);
             fits = pg_shape_size(s, name, 0) == channels(width, stages[i].out);
         }
     return fits;
@@ -136,11 +145,11 @@ static bool derive_width(const pg_shapes *s, pg_buf *pairs)
 /* The last block before one whose depthwise kernel is 1 x 1; LAST where all are 3 x 3. */
 static int cut_of(const pg_shapes *s)
 {
-    for (int block = 2; block < LAST; block++) {
+    for (int index = 2; index < LAST; index++) {
         char name[64];
-        snprintf(name, sizeof name, "features.%d.conv.1.0.weight", block);
+        snprintf(name, sizeof name, "features.%d.conv.1.0.weight", index);
         if (pg_shape_size(s, name, 2) == 1)
-            return block - 1;
+            return index - 1;
     }
     return LAST;
 }

@@ -1,5 +1,6 @@
 // libtorch behind the C table of torch.h: every function is one expression inside a guard that turns exceptions into codes.
 #include "models/torch/kernels.h"
+#include "models/torch/norm_relu6.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -290,9 +291,9 @@ pg_tensor *round(pg_scope *s, pg_tensor *x) { BUILD(at::round(in(x))); }
 pg_tensor *clamp(pg_scope *s, pg_tensor *x, double lo, double hi) { BUILD(at::clamp(in(x), lo, hi)); }
 pg_tensor *relu(pg_scope *s, pg_tensor *x) { BUILD(at::relu(in(x))); }
 pg_tensor *gelu(pg_scope *s, pg_tensor *x) { BUILD(at::gelu(in(x))); }
-// libtorch 1.13 has no gradient of hardtanh in bf16.
 pg_tensor *relu6(pg_scope *s, pg_tensor *x)
 {
+    // libtorch 1.13 has no gradient of hardtanh in bf16
     BUILD(in(x).scalar_type() == at::kFloat ? at::hardtanh(in(x), 0, 6) : at::clamp(in(x), 0, 6));
 }
 pg_tensor *tanh(pg_scope *s, pg_tensor *x) { BUILD(at::tanh(in(x))); }
@@ -404,6 +405,11 @@ pg_tensor *batch_norm(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *b
 pg_tensor *layer_norm(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, double epsilon)
 {
     BUILD(at::layer_norm(in(x), in(weight).sizes(), maybe(weight), maybe(bias), epsilon));
+}
+pg_tensor *batch_norm_relu6(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, pg_tensor *m, pg_tensor *v,
+                            double momentum, double epsilon)
+{
+    BUILD(pg_batch_norm_relu6(in(x), in(weight), in(bias), in(m), in(v), momentum, epsilon));
 }
 pg_tensor *max_pool2d(pg_scope *s, pg_tensor *x, int kernel, int stride, int padding)
 {
@@ -634,6 +640,7 @@ const pg_torch table = {
     .linear = linear,
     .conv2d = conv2d,
     .batch_norm = batch_norm,
+    .batch_norm_relu6 = batch_norm_relu6,
     .layer_norm = layer_norm,
     .max_pool2d = max_pool2d,
     .cross_entropy = cross_entropy,

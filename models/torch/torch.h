@@ -147,6 +147,9 @@ struct pg_torch {
     pg_tensor *(*batch_norm)(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, pg_tensor *mean, pg_tensor *var,
                              bool training, double momentum, double epsilon);
     /* over the last dim; weight and bias have its size */
+    /* training, and relu6 behind it: one pass over memory where two operations make several */
+    pg_tensor *(*batch_norm_relu6)(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, pg_tensor *mean,
+                                   pg_tensor *var, double momentum, double epsilon);
     pg_tensor *(*layer_norm)(pg_scope *s, pg_tensor *x, pg_tensor *weight, pg_tensor *bias, double epsilon);
     pg_tensor *(*max_pool2d)(pg_scope *s, pg_tensor *x, int kernel, int stride, int padding);
     /* mean over the batch; logits [n][classes], labels i64 [n]; smoothing in [0, 1) */

@@ -1,5 +1,6 @@
 /* The tensor API: values, errors as codes, ownership, autograd, loading. */
 /* Loads libtorch. */
+#include "harness/base/rng.h"
 #include "models/torch/torch.h"
 
 #include <math.h>
@@ -162,6 +163,53 @@ static void gradients_against_differences(void **state)
 }
 
 /* Two steps by hand: buffer = m * buffer + g + decay * p; nesterov looks one step ahead. */
+/* Values, running statistics and gradients of the one operation and of the two, on maps in either layout. */
+static void norm_and_relu6_in_one_are_the_two(void **state)
+{
+    pg_scope *s = *state;
+    enum { N = 3, C = 5, SIDE = 13, ALL = N * C * SIDE * SIDE };
+    static float values[ALL], up[ALL], line[4][C], out[2][ALL], grads[2][3][ALL], running[2][2][C];
+    pg_rng rng = pg_rng_make(3, PG_STREAM_TEST, 0);
+    for (int i = 0; i < ALL; i++)
+        values[i] = (float)(3 + 2 * pg_rng_normal(&rng)), up[i] = (float)pg_rng_normal(&rng);
+    for (int i = 0; i < 4 * C; i++)
+        line[i / C][i % C] = (float)(i / C == 3 ? 1 : i < C ? 4 + pg_rng_normal(&rng) : pg_rng_normal(&rng));
+    t->grad_mode(true);
+    for (int layout = 0; layout < 2; layout++) {
+        for (int k = 0; k < 6; k++) { /* a graph for each gradient */
+            int way = k / 3;
+            pg_tensor *x = t->from_data(s, values, PG_T_F32, 4, (const int64_t[]){N, C, SIDE, SIDE}), *p[5], *y,
+                      *g = t->from_data(s, up, PG_T_F32, 4, (const int64_t[]){N, C, SIDE, SIDE});
+            p[0] = layout ? t->channels_last(s, x) : x;
+            for (int i = 0; i < 4; i++)
+                p[i + 1] = vector(s, C, line[i]);
+            for (int i = 0; i < 3; i++)
+                t->requires_grad(s, p[i], true);
+            y = way ? t->batch_norm_relu6(s, p[0], p[1], p[2], p[3], p[4], 0.1, 1e-5)
+                    : t->clamp(s, t->batch_norm(s, p[0], p[1], p[2], p[3], p[4], true, 0.1, 1e-5), 0, 6);
+            t->read(s, y, out[way], PG_T_F32, ALL);
+            t->read(s, t->grad(s, t->sum(s, t->mul(s, y, g), 0, NULL, false), p[k % 3]), grads[way][k % 3], PG_T_F32,
+                    k % 3 ? C : ALL);
+            for (int i = 0; i < 2; i++)
+                t->read(s, p[3 + i], running[way][i], PG_T_F32, C);
+            t->scope_clear(s);
+        }
+        assert_int_equal(pg_scope_check(s), PG_OK);
+        bool cut = false;
+        for (int i = 0; i < ALL; i++) {
+            cut |= out[1][i] == 6;
+            assert_true(fabsf(out[0][i] - out[1][i]) < 1e-5f && fabsf(grads[0][0][i] - grads[1][0][i]) < 1e-5f);
+        }
+        assert_true(cut);
+        for (int i = 0; i < 2 * C; i++) {
+            float *one = &grads[0][1 + i / C][i % C], *two = &grads[1][1 + i / C][i % C];
+            assert_true(fabsf(*one - *two) < 1e-3f && fabsf(*one) > 0.1f);
+            assert_true(fabsf(running[0][i / C][i % C] - running[1][i / C][i % C]) < 1e-5f);
+        }
+    }
+    t->grad_mode(false);
+}
+
 static void sgd_is_the_textbooks(void **state)
 {
     pg_scope *s = *state;
@@ -358,6 +406,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(shapes, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(layers, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(gradients_against_differences, scope_setup, scope_teardown),
+        cmocka_unit_test_setup_teardown(norm_and_relu6_in_one_are_the_two, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(sgd_is_the_textbooks, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(errors_become_codes_and_stick, scope_setup, scope_teardown),
         cmocka_unit_test_setup_teardown(out_of_memory_is_a_code, scope_setup, scope_teardown),
