@@ -70,6 +70,9 @@ static json_t *make_settings(const pg_cell_result *r)
     for (size_t i = 0; i < r->n_settings; i++)
         if (is_of_matrix(r, r->settings[i].key))
             (void)json_object_set_new(settings, r->settings[i].key, json_string(r->settings[i].value));
+    const char *outputs = setting(r, "label.outputs"); /* as they were found, since a file may be elsewhere */
+    if (*outputs)
+        (void)json_object_set_new(settings, "outputs", json_string(outputs));
     return settings;
 }
 

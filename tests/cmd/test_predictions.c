@@ -134,6 +134,32 @@ static void both_meanings_are_cells_of_one_matrix(void **state)
     run_well("db", "audit '%s' --level feature", scratch_path("two.toml"));
 }
 
+/* Submissions name the outputs that were found, and are computed again by these. */
+static void submissions_name_outputs(void **state)
+{
+    (void)state;
+    char line[300], *id;
+    run_well("db", "plan '%s' --explain", scratch_path("two.toml"));
+    for (int i = 0; i < 2; i++) {
+        id = strstr(i ? id + 1 : program_output, "done    ");
+        assert_non_null(id);
+        snprintf(line, sizeof line, "export --submission %.12s -o '%s' --force", id + 8, scratch_path("submission.json"));
+        char *rest = strdup(id);
+        run_well("db", "%s", line);
+        char *text = NULL;
+        size_t size = 0;
+        assert_int_equal(pg_file_read(scratch_path("submission.json"), 1 << 24, &text, &size), PG_OK);
+        assert_non_null(strstr(text, "\"outputs\": \"3,0,12,7,4,5,9,8,11,1\""));
+        assert_non_null(strstr(text, i ? "\"predict\": \"dataset\"" : "\"predict\": \"all\""));
+        free(text);
+        run_well(NULL, "verify '%s' --images 20", scratch_path("submission.json"));
+        assert_non_null(strstr(program_output, " agree, 0 near, 0 disagree"));
+        snprintf(program_output, sizeof program_output, "%s", rest);
+        free(rest);
+        id = program_output;
+    }
+}
+
 /* The same outputs by another way are the same cells; others are not. */
 static void what_is_resolved_is_the_identity(void **state)
 {
@@ -294,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(features_have_the_outputs_of_the_labels_first),
         cmocka_unit_test(both_meanings_are_cells_of_one_matrix),
+        cmocka_unit_test(submissions_name_outputs),
         cmocka_unit_test(what_is_resolved_is_the_identity),
         cmocka_unit_test(what_cannot_be_resolved_is_refused),
         cmocka_unit_test(attacks_aim_at_classes_of_the_cell),
