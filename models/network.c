@@ -375,7 +375,7 @@ static int run_mosaic(pg_network *n, const int *positions, int count)
 {
     pg_scope *s = n->base->scope;
     s->error = PG_OK;
-    int code = read_logits(n->base, pg_mosaic_logits(n->mosaic, positions, count), count, n->local);
+    int code = read_logits(n->base, take_outputs(n->base, pg_mosaic_logits(n->mosaic, positions, count)), count, n->local);
     s->torch->scope_clear(s);
     return code;
 }

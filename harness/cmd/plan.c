@@ -4,6 +4,7 @@
 #include "harness/cmd/only.h"
 #include "harness/cmd/output.h"
 #include "harness/cmd/print.h"
+#include "harness/pipeline/worker.h"
 #include "harness/plan/tasks.h"
 
 #include <inttypes.h>
@@ -95,6 +96,26 @@ static int print_memory(const pg_plan *plan)
     return code;
 }
 
+enum { LOGITS_TOLD = 512 << 20 }; /* bytes; of fewer nothing is said */
+
+/* The pass whose local logits take the most memory, where that is much: maps of many positions and classes. */
+static void print_logits(const pg_plan *plan)
+{
+    const pg_forward *largest = NULL;
+    for (size_t i = 0; i < pg_plan_count(plan); i++) {
+        const pg_forward *f = pg_plan_at(plan, i)->forward;
+        if (!largest || pg_worker_logits_bytes(f, 0) > pg_worker_logits_bytes(largest, 0))
+            largest = f;
+    }
+    int64_t bytes = largest ? pg_worker_logits_bytes(largest, 0) : 0;
+    if (bytes <= LOGITS_TOLD)
+        return;
+    const pg_geometry *g = &largest->info.geometry;
+    pg_print("%s: local logits of %d x %d positions and %d classes take up to %" PRId64
+             " MiB in a worker; smaller batches than %d take less\n",
+             largest->weights, g->rows.positions, g->columns.positions, g->classes, bytes >> 20, largest->batch);
+}
+
 static int show_plan(const pg_plan *plan, pg_store *store, bool explain, json_t *rows)
 {
     size_t counts[PG_REASONS] = {0};
@@ -127,6 +148,7 @@ static int show_plan(const pg_plan *plan, pg_store *store, bool explain, json_t 
     if (likes > 0)
         pg_print("%zu more row%s resolve%s to a cell that is there already\n", likes, pg_plural((int64_t)likes),
                  likes == 1 ? "s" : "");
+    print_logits(plan);
     return print_memory(plan);
 }
 

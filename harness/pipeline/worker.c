@@ -1,5 +1,6 @@
 /* A worker: starts the stages, and is itself the one that runs the network. See worker.h. */
 #include "harness/pipeline/cache.h"
+#include "harness/plan/tasks.h"
 #include "harness/target/open.h"
 #include "harness/pipeline/pipeline.h"
 
@@ -33,6 +34,15 @@ static bool is_cacheable(const pg_run_request *request, const pg_forward *f, con
     double bytes = (double)g->rows.positions * g->columns.positions * g->classes * sizeof(float) * (double)f->dataset_images;
     return s->cache && *s->library && strcmp(pg_network_device(s->network), "cpu") == 0 &&
            bytes < 0.5 * (double)request->cache_bytes && pg_cache_key(s->cache, f->clean_id, "cpu", s->library, s->threads);
+}
+
+int64_t pg_worker_logits_bytes(const pg_forward *f, int certify_threads)
+{
+    const pg_geometry *g = &f->info.geometry;
+    int64_t threads = certify_threads > 0 ? certify_threads : pg_cores(), batches = PG_BATCHES_IN_FLIGHT + threads + 1;
+    int64_t tasks = f->attack ? PG_TASKS_IN_FLIGHT : 0;
+    return (batches * f->at_once + tasks * PG_TASK_SLOW) * g->rows.positions * g->columns.positions * g->classes *
+           (int64_t)sizeof(float);
 }
 
 /* The measurement of another kind of machine says nothing of this one. */

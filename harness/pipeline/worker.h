@@ -73,6 +73,10 @@ void pg_worker_status_begin(pg_worker_status *status, int64_t images);
 void pg_worker_status_step(void *status, int64_t pass, int64_t passes); /* a step was made */
 void pg_worker_status_end(pg_worker_status *status);                    /* the last one was */
 
+/* What local logits of a pass take in a worker at most, bytes: of the batches between the network and the certify threads, as
+ * many of these as given (0: as cores), and under attack of the images of a task. */
+int64_t pg_worker_logits_bytes(const pg_forward *forward, int certify_threads);
+
 /* Runs until no task of the plan is pending, or the run is to stop (pg_signals_stopping). PG_OK also where tasks failed (see
  * the report) or it was interrupted; PG_EDB, PG_EIO, ... where the store failed: committed work is kept; the code of the first
  * network where none opened: the store was not touched then. Tasks whose network does not open stay pending. */

@@ -205,6 +205,19 @@ static void what_cannot_be_resolved_is_refused(void **state)
     }
 }
 
+/* Memory grows with the classes: a plan says so where it is much. */
+static void much_memory_is_told(void **state)
+{
+    (void)state;
+    static const char large[] = "plan '%s' -S null.classes=1000 -S null.height=20 -S null.width=20 -S outputs='" LIST "'";
+    write_matrix("plain.toml", "");
+    run_well("db", large, scratch_path("plain.toml"));
+    assert_non_null(strstr(program_output, "null: local logits of 20 x 20 positions and 1000 classes take up to "));
+    assert_non_null(strstr(program_output, "smaller batches than 128 take less"));
+    run_well("db", "plan '%s' -S predict=dataset -S null.classes=1000 -S outputs='" LIST "'", scratch_path("plain.toml"));
+    assert_null(strstr(program_output, "local logits"));
+}
+
 /* Targets are classes of the cell, and those that are no label can be reached. */
 static void attacks_aim_at_classes_of_the_cell(void **state)
 {
@@ -323,6 +336,7 @@ int main(void)
         cmocka_unit_test(submissions_name_outputs),
         cmocka_unit_test(what_is_resolved_is_the_identity),
         cmocka_unit_test(what_cannot_be_resolved_is_refused),
+        cmocka_unit_test(much_memory_is_told),
         cmocka_unit_test(attacks_aim_at_classes_of_the_cell),
         cmocka_unit_test(targets_of_files_are_outputs),
         cmocka_unit_test(classes_of_weights_find_the_labels),

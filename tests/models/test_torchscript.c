@@ -3,6 +3,7 @@
 /* Loads libtorch. */
 #include "harness/base/file.h"
 #include "models/locality.h"
+#include "tests/support/load_npy.h"
 #include "tests/support/program.h"
 
 #include <setjmp.h>
@@ -187,6 +188,41 @@ static void modules_are_networks(void **state)
         fail_msg("%d: %s", code, program_output);
 }
 
+/* Which outputs are the classes is chosen behind the module, also under attack. */
+static void outputs_are_chosen(void **state)
+{
+    (void)state;
+    static const int outputs[] = {7, 1, 2, 0, 4, 5, 6, 3, 9, 8};
+    static const char *const given[] = {"names", "7 1 2 0 4 5 6 3 9 8"}, *const folders[] = {"plain", "chosen"};
+    pg_npy arrays[2];
+    if (!there)
+        skip();
+    for (int i = 0; i < 2; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s/features.npy", folders[i]);
+        int code =
+            program_run("db",
+                        "features --trust --weights '%s/local.safetensors' --dataset synthetic:test --images 0:3 --batch 3 "
+                        "--threads 1 --outputs '%s' -o '%s'",
+                        scratch_folder, given[i], scratch_path(folders[i]));
+        if (code != 0)
+            fail_msg("%d: %s", code, program_output);
+        assert_int_equal(load_npy(scratch_path(path), &arrays[i]), PG_OK);
+    }
+    const float *plain = arrays[0].data, *chosen = arrays[1].data;
+    for (size_t i = 0; i < arrays[0].count; i++)
+        assert_true(chosen[i] == plain[i / 10 * 10 + (size_t)outputs[i % 10]]);
+    for (int i = 0; i < 2; i++)
+        pg_npy_release(&arrays[i]);
+    int code =
+        program_run("db",
+                    "attack --trust --weights '%s/local.safetensors' --dataset synthetic:test --images 0:2 --patch 4 --batch 2 "
+                    "--threads 1 --attack lavan -S steps=1 --sheet 0 --outputs '%s' -o '%s'",
+                    scratch_folder, given[1], scratch_path("chosen-attack"));
+    if (code != 0)
+        fail_msg("%d: %s", code, program_output);
+}
+
 /* A module that adds i / 2^18, 4 units of the grid, at place i of a batch, and leaks in batches of 16: every place and every
  * batch is tried. */
 static void what_moves_with_the_place_is_measured(void **state)
@@ -267,9 +303,13 @@ static void what_is_no_number_breaks_no_certificate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(logits_are_those_of_pytorch),           cmocka_unit_test(nothing_runs_without_trust),
-        cmocka_unit_test(false_geometries_are_refused),          cmocka_unit_test(modules_are_networks),
-        cmocka_unit_test(what_moves_with_the_place_is_measured), cmocka_unit_test(what_is_no_number_breaks_no_certificate),
+        cmocka_unit_test(logits_are_those_of_pytorch),
+        cmocka_unit_test(nothing_runs_without_trust),
+        cmocka_unit_test(false_geometries_are_refused),
+        cmocka_unit_test(modules_are_networks),
+        cmocka_unit_test(outputs_are_chosen),
+        cmocka_unit_test(what_moves_with_the_place_is_measured),
+        cmocka_unit_test(what_is_no_number_breaks_no_certificate),
     };
     return cmocka_run_group_tests(tests, make, scratch_remove);
 }

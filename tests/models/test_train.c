@@ -27,6 +27,7 @@ static const char *strides = "strides=1,2,1,1"; /* no matter of the weights' sha
 
 /* set: name, value, name, value, ..., NULL */
 static const char *outputs; /* of the weights that training starts from */
+static const char *validation = "synthetic:test";
 static int train_by(const char *from, const char *out, int64_t epochs, const char *width, const char *const *set)
 {
     const pg_model *model = pg_model_find("bagnet17");
@@ -47,7 +48,7 @@ static int train_by(const char *from, const char *out, int64_t epochs, const cha
                                                     .config = config,
                                                     .data_dir = "unused",
                                                     .data = "synthetic:val",
-                                                    .val = "synthetic:test",
+                                                    .val = validation,
                                                     .from = from,
                                                     .outputs = outputs,
                                                     .out = out,
@@ -447,6 +448,7 @@ static void the_rows_of_the_labels_are_taken_from_a_larger_head(void **state)
     snprintf(named, sizeof named, "%s/named", folder);
     snprintf(want, sizeof want, "%s/want", folder);
     snprintf(got, sizeof got, "%s/got", folder);
+    validation = NULL;
     assert_int_equal(train_from(NULL, ten, 1, "width=4", "half", "false"), PG_OK);
     assert_metadata(ten, "class_names", "[\"glyph-0\",\"glyph-1\",");
     widen_head(ten, at, NULL, wide);
@@ -463,10 +465,6 @@ static void the_rows_of_the_labels_are_taken_from_a_larger_head(void **state)
     assert_metadata(got, "classes", "10");
     assert_metadata(got, "class_names", "\"glyph-0\"");
     unlink(got);
-    outputs = "3,0,13,12,4,5,9,8,1,7";
-    assert_int_equal(train_from(wide, got, 1, "width=4", "batch", "500"), PG_OK);
-    assert_false(same_tensors(want, got));
-    unlink(got);
     outputs = NULL;
     assert_int_equal(train_from(named, got, 1, "width=4", "batch", "500"), PG_OK);
     assert_true(same_tensors(want, got));
@@ -481,6 +479,7 @@ static void the_rows_of_the_labels_are_taken_from_a_larger_head(void **state)
     assert_int_equal(train_from(NULL, got, 1, "width=4", "batch", "500"), PG_EINPUT);
     assert_non_null(strstr(pg_error_message(), "--from FILE is missing"));
     outputs = NULL;
+    validation = "synthetic:test";
 }
 
 /* A variance that overflows makes finite numbers of everything, so that the loss does not tell. */
