@@ -72,9 +72,10 @@ typedef struct pg_image_patch_size {
 } pg_image_patch_size;
 
 /* A rectangle of pixels in which a masked image differs from its image, and the position of the masked image that differs there
- * alone. */
+ * alone. left_out: a network of tokens is to leave out those that are hidden wholly; the same for all parts. */
 typedef struct pg_mask_part {
     int position, top, left, height, width;
+    bool left_out;
 } pg_mask_part;
 
 /* ---- Votes with measured locality (defenses/votes.h) ---- */

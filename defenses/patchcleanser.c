@@ -17,10 +17,12 @@
 
 typedef struct cleanser_config {
     int64_t masks, fill;
-    int pairs;
+    int pairs, tokens;
 } cleanser_config;
 
 enum { PAIRS_CERTIFICATE, PAIRS_ALL, PAIRS_PREDICTION };
+enum { TOKENS_FILL, TOKENS_DROP };
+static const char *const tokens_names[] = {"fill", "drop", NULL};
 static const char *const pairs_names[] = {"certificate", "all", "prediction", NULL};
 
 static const pg_option options[] = {
@@ -30,6 +32,8 @@ static const pg_option options[] = {
     {"pairs", PG_OPTION_CHOICE, offsetof(cleanser_config, pairs), "certificate", .choices = pairs_names, .later = true,
      .before = "all",
      .help = "that run: until one refutes the certificate, which then has no margin; all; or for the prediction alone"},
+    {"tokens", PG_OPTION_CHOICE, offsetof(cleanser_config, tokens), "fill", .choices = tokens_names, .later = true,
+     .help = "of a vision transformer that a mask hides wholly: filled as other pixels, or dropped"},
     {0},
 };
 
@@ -54,7 +58,8 @@ static pg_mask_part mask_at(const cleanser_config *c, const pg_image_patch_size 
                           .top = PG_MIN(mask / x.count * y.step, y.size - y.length),
                           .left = PG_MIN(mask % x.count * x.step, x.size - x.length),
                           .height = y.length,
-                          .width = x.length};
+                          .width = x.length,
+                          .left_out = c->tokens == TOKENS_DROP};
 }
 
 static void fill_mask(const cleanser_config *c, const pg_image_patch_size *f, int mask, uint8_t *pixels)
@@ -102,7 +107,7 @@ static int cleanser_parts(const void *config, const pg_image_patch_size *f, int 
 {
     mask_axis y = masks_of(config, f->height, f->patch_height), x = masks_of(config, f->width, f->patch_width);
     int masks = y.count * x.count;
-    if (pairs_of(config) == PAIRS_ALL)
+    if (pairs_of(config) == PAIRS_ALL && ((const cleanser_config *)config)->tokens == TOKENS_FILL)
         return 0;
     parts[0] = mask_at(config, f, row, masks);
     parts[1] = mask_at(config, f, column, masks);

@@ -163,6 +163,14 @@ pg_tensor *pg_model_forward(const pg_model *model, const void *config, pg_pass p
     return scope->error ? NULL : model->hooks->forward(&b, config, x).tensor;
 }
 
+pg_tensor *pg_model_forward_masked(const pg_model *model, const void *config, pg_scope *scope, pg_parameters *parameters,
+                                   int classes, pg_tensor *pixels, const uint8_t *hidden)
+{
+    pg_builder b = evaluation(PG_PASS_EVAL, scope, parameters, classes);
+    pg_value x = input(&b, pixels);
+    return scope->error ? NULL : model->hooks->masked(&b, config, x, hidden).tensor;
+}
+
 pg_value pg_model_early(const pg_model *model, const void *config, pg_scope *scope, pg_parameters *parameters, int classes,
                         pg_tensor *pixels)
 {

@@ -152,6 +152,7 @@ pg_crop pg_network_crop(const pg_network *network, pg_rect patch);
 typedef struct pg_masked_part {
     int position;
     pg_rect pixels;
+    bool left_out; /* tokens that are hidden wholly are left out; PG_EINPUT where a network has no tokens */
 } pg_masked_part;
 
 typedef struct pg_masked_images {

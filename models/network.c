@@ -30,6 +30,7 @@ struct pg_network {
     pg_network *base; /* that runs masked images; NULL: there are none, and nothing below is set */
     pg_masked_images masked;
     pg_mosaic *mosaic;                                          /* NULL: masked images run whole */
+    uint8_t *hidden;                                            /* [batch] which pixels are; NULL: no token is left out */
     uint8_t *masked_pixels;                                     /* one full batch of masked images, */
     float *local;                                               /* and their local logits */
     int *like;                                                  /* [positions] the first one with the same masked image, */
@@ -242,8 +243,10 @@ static int compute(pg_network *n, const uint8_t *pixels, int64_t first, int coun
     return code;
 }
 
-/* count images, and black ones behind them up to `images`. */
-static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int count, int images, float *logits)
+/* count images, and black ones behind them up to `images`. `hidden`: their pixels that are, whose tokens are left out; NULL:
+ * nothing is left out. */
+static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int count, int images, const uint8_t *hidden,
+                        float *logits)
 {
     const pg_geometry *g = &n->info.geometry;
     if (!n->model->needs_torch)
@@ -258,7 +261,8 @@ static int forward_pass(pg_network *n, const uint8_t *pixels, int64_t first, int
     if (bf16)
         n->torch->autocast(s, n->device, true);
     pg_tensor *x = n->torch->from_data(s, n->padded, PG_T_U8, 4, (const int64_t[]){images, 3, g->input_height, g->input_width});
-    pg_tensor *u = pg_model_forward(n->model, n->info.config, PG_PASS_EVAL, s, &n->parameters, n->computed, x);
+    pg_tensor *u = hidden ? pg_model_forward_masked(n->model, n->info.config, s, &n->parameters, n->computed, x, hidden)
+                          : pg_model_forward(n->model, n->info.config, PG_PASS_EVAL, s, &n->parameters, n->computed, x);
     u = take_outputs(n, u);
     if (bf16)
         n->torch->autocast(s, n->device, false);
@@ -325,11 +329,16 @@ int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_netwo
     n->padded = pg_memory_take(&n->memory, 1, image);
     n->masked_pixels = pg_memory_take(&n->memory, batch, image);
     n->local = pg_memory_take(&n->memory, batch * map, sizeof *n->local);
+    pg_masked_part part[2];
+    bool left_out = masked->parts && masked->parts(masked->context, 0, 0, part) > 0 && part[0].left_out;
+    n->hidden = left_out ? pg_memory_take(&n->memory, batch, image / 3) : NULL;
     n->like = pg_memory_take(&n->memory, positions, sizeof *n->like);
     n->number = pg_memory_take(&n->memory, positions, sizeof *n->number);
     n->next = pg_memory_take(&n->memory, positions, sizeof *n->next);
     n->known = pg_memory_take(&n->memory, positions, sizeof *n->known);
     int code = pg_memory_check(&n->memory, "%d masked images", base->options.batch);
+    if (code == PG_OK && left_out && !base->model->hooks->masked)
+        code = pg_fail(PG_EINPUT, "model %s has no tokens that could be dropped under a mask", base->info.model);
     if (code == PG_OK && base->model->needs_torch)
         code = pg_model_footprint(base->model, base->info.config, g, &footprint);
     bool gpu = strcmp(base->device, "cpu") != 0;
@@ -353,6 +362,19 @@ int pg_network_masked(pg_network *base, const pg_masked_images *masked, pg_netwo
     return code;
 }
 
+/* The pixels under the masks of a position. */
+static void mark_hidden(pg_network *n, int position, uint8_t *hidden)
+{
+    const pg_geometry *g = &n->info.geometry;
+    int columns = n->masked.columns.positions;
+    pg_masked_part parts[2];
+    int count = n->masked.parts(n->masked.context, position / columns, position % columns, parts);
+    memset(hidden, 0, (size_t)g->input_height * (size_t)g->input_width);
+    for (int i = 0; i < count; i++)
+        for (int y = parts[i].pixels.top; y < parts[i].pixels.top + parts[i].pixels.height; y++)
+            memset(hidden + (size_t)y * (size_t)g->input_width + parts[i].pixels.left, 1, (size_t)parts[i].pixels.width);
+}
+
 /* Whole masked images at these positions, to n->local. The null model takes masked image i of image m for image m * (positions
  * of the map) + i. */
 static int run_whole(pg_network *n, const uint8_t *pixels, int64_t image, const int *positions, int count)
@@ -364,10 +386,12 @@ static int run_whole(pg_network *n, const uint8_t *pixels, int64_t image, const 
     for (int i = 0; i < count; i++)
         n->masked.mask_image(n->masked.context, positions[i] / columns, positions[i] % columns, pixels,
                              n->masked_pixels + (size_t)i * size);
+    for (int i = 0; n->hidden && i < count; i++)
+        mark_hidden(n, positions[i], n->hidden + (size_t)i * size / 3);
     int at_once = n->model->needs_torch ? count : 1; /* the null model goes by the number of each */
     for (int i = 0; code == PG_OK && i < count; i += at_once)
         code = forward_pass(n->base, n->masked_pixels + (size_t)i * size, image * all + n->number[positions[i]], at_once,
-                            at_once, n->local + (size_t)i * map);
+                            at_once, n->hidden, n->local + (size_t)i * map);
     return code;
 }
 
@@ -472,7 +496,7 @@ static int forward(pg_network *n, const uint8_t *pixels, int64_t first, int coun
                               logits + (size_t)i * map);
     for (int at = 0; !n->base && code == PG_OK && at < count; at += n->images) {
         int some = count - at < n->images ? count - at : n->images;
-        code = forward_pass(n, pixels + (size_t)at * image, first + at, some, n->images, logits + (size_t)at * map);
+        code = forward_pass(n, pixels + (size_t)at * image, first + at, some, n->images, NULL, logits + (size_t)at * map);
     }
     return code;
 }

@@ -104,6 +104,9 @@ typedef struct pg_model_hooks {
     /* optional: what training looks at, where that is not `forward`: local logits [n][classes][H][W] of some positions,
      * b->positions of them. */
     pg_value (*train)(pg_builder *b, const void *config, pg_value pixels);
+    /* optional, of networks of tokens: local logits of masked images without the tokens whose pixels are all hidden:
+     * hidden[n][height][width], 1 or 0 */
+    pg_value (*masked)(pg_builder *b, const void *config, pg_value pixels, const uint8_t *hidden);
     /* Local logits of n crops of one size, as pg_network_crop_logits; pixels [n][3][h][w], those of the crops; g: of the whole
      * image. Required where crops run across the seam of an axis that wraps; without it such an axis is always seen whole, and
      * a crop is `forward` of its pixels. */
@@ -150,6 +153,9 @@ typedef struct pg_footprint {
     int64_t values, early; /* that layers make, all and before the cut; 0: not known */
 } pg_footprint;
 int pg_model_footprint(const pg_model *model, const void *config, const pg_geometry *geometry, pg_footprint *out) PG_MUST_USE;
+/* The same of masked images, where the model has the hook `masked`. */
+pg_tensor *pg_model_forward_masked(const pg_model *model, const void *config, pg_scope *scope, pg_parameters *parameters,
+                                   int classes, pg_tensor *pixels, const uint8_t *hidden);
 /* What training looks at: local logits [n][classes][H][W] with their axes; `positions` of them an image where the model sees
  * them one at a time. `rng` for the architecture's random choices. */
 pg_value pg_model_train_logits(const pg_model *model, const void *config, pg_pass pass, pg_scope *scope,

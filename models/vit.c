@@ -10,6 +10,8 @@
 #include "models/smoothing.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 PG_MODEL(vit)
 PG_MODEL(smoothed_vit)
@@ -224,12 +226,74 @@ static pg_value forward(pg_builder *b, const void *config, pg_value x)
     return x;
 }
 
+/* Whether no pixel of a token is seen. */
+static bool is_hidden(const uint8_t *hidden, int columns, int side, int token)
+{
+    const uint8_t *first = hidden + (size_t)(token / columns * side) * (size_t)(columns * side) + token % columns * side;
+    for (int y = 0; y < side; y++)
+        if (memchr(first + (size_t)y * (size_t)(columns * side), 0, (size_t)side))
+            return false;
+    return true;
+}
+
+/* The tokens of n images that are not hidden: places[n][k][rows * columns], one-hot, k the most that an image has; zeros where
+ * one has fewer (*ragged). */
+static pg_tensor *kept_places(pg_scope *s, const uint8_t *hidden, int64_t n, int rows, int columns, int side, bool *ragged)
+{
+    int64_t all = (int64_t)rows * columns, least = all, most = 0;
+    size_t image = (size_t)all * (size_t)(side * side);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t kept = 0;
+        for (int token = 0; token < all; token++)
+            kept += !is_hidden(hidden + (size_t)i * image, columns, side, token);
+        least = kept < least ? kept : least;
+        most = kept > most ? kept : most;
+    }
+    float *values = calloc((size_t)(n * most * all) + 1, sizeof *values);
+    if (!values) {
+        s->error = s->error ? s->error : PG_ENOMEM;
+        return NULL;
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t token = 0, kept = 0; token < all; token++)
+            if (!is_hidden(hidden + (size_t)i * image, columns, side, (int)token))
+                values[(i * most + kept++) * all + token] = 1;
+    pg_tensor *places = s->torch->from_data(s, values, PG_T_F32, 3, (const int64_t[]){n, most, all});
+    *ragged = least < most;
+    free(values);
+    return places;
+}
+
+/* The tokens of `places` side by side, as an image: [n][3][side][tokens * side]. */
+static pg_tensor *kept_pixels(pg_scope *s, pg_tensor *x, pg_tensor *places, int rows, int columns, int side)
+{
+    const pg_torch *t = s->torch;
+    int64_t n = t->size(x, 0), k = t->size(places, 1);
+    x = t->reshape(s, x, 6, (const int64_t[]){n, 3, rows, side, columns, side});
+    x = t->permute(s, x, 6, (const int64_t[]){0, 2, 4, 1, 3, 5});
+    x = t->matmul(s, places, t->reshape(s, x, 3, (const int64_t[]){n, rows * columns, 3 * side * side}));
+    x = t->permute(s, t->reshape(s, x, 5, (const int64_t[]){n, k, 3, side, side}), 5, (const int64_t[]){0, 2, 3, 1, 4});
+    return t->reshape(s, x, 4, (const int64_t[]){n, 3, side, k * side});
+}
+
+static pg_value masked(pg_builder *b, const void *config, pg_value x, const uint8_t *hidden)
+{
+    const vit *net = config;
+    int side = (int)net->patch;
+    pg_scope *s = b->scope;
+    pg_cell_tokens tokens = {.rows = x.rows.positions / side, .columns = x.columns.positions / side};
+    tokens.places = kept_places(s, hidden, s->torch->size(x.tensor, 0), tokens.rows, tokens.columns, side, &tokens.ragged);
+    x = pg_layer_normalise(b, x, &net->pixels);
+    x.tensor = kept_pixels(s, x.tensor, tokens.places, tokens.rows, tokens.columns, side);
+    return trunk(b, net, x, &tokens);
+}
+
 static int geometry(const void *config, int height, int width, int classes, pg_geometry *out)
 {
     return pg_model_traced_geometry(&pg_model_vit, config, height, width, classes, out);
 }
 
-static const pg_model_hooks hooks = {.forward = forward, .derive = derive_net, .layout = &layout};
+static const pg_model_hooks hooks = {.forward = forward, .masked = masked, .derive = derive_net, .layout = &layout};
 const pg_model pg_model_vit = {
     .module = {.name = "vit",
                .summary = "vision transformer, one position that sees the whole image",

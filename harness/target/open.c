@@ -29,7 +29,7 @@ static int parts(void *context, int row, int column, pg_masked_part out[2])
     pg_mask_part p[2];
     int n = d->defense->mask_parts(d->config, &d->size, row, column, p);
     for (int i = 0; i < n; i++)
-        out[i] = (pg_masked_part){p[i].position, {p[i].top, p[i].left, p[i].height, p[i].width}};
+        out[i] = (pg_masked_part){p[i].position, {p[i].top, p[i].left, p[i].height, p[i].width}, p[i].left_out};
     return n;
 }
 

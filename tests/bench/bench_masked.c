@@ -203,7 +203,7 @@ int main(int argc, char **argv)
                         .data = data_folder(),
                         .dataset = import("cifar10:test", "cifar10", "build/data/cifar-10-batches-bin"),
                         .patch = 5,
-                        .images = n ? n : 12,
+                        .images = n ? n : 24,
                         .threads = THREADS});
         char path[512];
         snprintf(path, sizeof path, "%s", scratch_path("mobilenet.safetensors"));
@@ -213,7 +213,7 @@ int main(int argc, char **argv)
                         .data = data_folder(),
                         .dataset = import_photographs(),
                         .patch = 32,
-                        .images = n ? n : 1,
+                        .images = n ? n : 2,
                         .threads = THREADS});
     }
     scratch_remove(NULL);

@@ -223,6 +223,97 @@ static void a_defense_states_its_parts(void **state)
     assert_true(apart < 1e-4 * size && size > 0);
 }
 
+/* ---- Tokens that are dropped ---- */
+
+/* A vision transformer without the tokens of all columns but one is what `smoothed-vit` makes of that column. */
+static void hidden_tokens_are_dropped(void **state)
+{
+    const pg_torch *t = *state;
+    enum { PX = 32, TOKEN = 8, COLUMNS = PX / TOKEN };
+    static const char *const options[] = {"width=16", "heads=2", "depth=2", "hidden=24", "patch=8", "band=8", "stride=8"};
+    static uint8_t pixels[COLUMNS][3][PX][PX], hidden[COLUMNS][PX][PX];
+    float whole[COLUMNS][CLASSES], of_bands[CLASSES][COLUMNS], got[COLUMNS][CLASSES];
+    random_net x = random_net_new(t, "vit", PX, PX, CLASSES, 5, options),
+               bands = random_net_new(t, "smoothed-vit", PX, PX, CLASSES, 7, options);
+    pg_rng rng = pg_rng_make(8, PG_STREAM_TEST, 0);
+    for (int i = 0; i < 3 * PX * PX; i++)
+        (&pixels[0][0][0][0])[i] = (uint8_t)pg_rng_below(&rng, 256);
+    for (int i = 1; i < COLUMNS; i++)
+        memcpy(pixels[i], pixels[0], sizeof pixels[0]);
+    for (int i = 0; i < COLUMNS; i++)
+        for (int y = 0; y < PX; y++)
+            for (int c = 0; c < PX; c++)
+                hidden[i][y][c] = c / TOKEN != i;
+    pg_tensor *images = t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){COLUMNS, 3, PX, PX});
+    pg_tensor *one = t->from_data(bands.scope, pixels[0], PG_T_U8, 4, (const int64_t[]){1, 3, PX, PX});
+    bool recorded = t->grad_mode(false);
+    means(&x, pg_model_forward_masked(x.model, x.config, x.scope, &x.parameters, CLASSES, images, hidden[0][0]), COLUMNS, got);
+    one = pg_model_forward(bands.model, bands.config, PG_PASS_EVAL, bands.scope, &bands.parameters, CLASSES, one);
+    assert_int_equal(t->read(bands.scope, one, of_bands, PG_T_F32, CLASSES * COLUMNS), PG_OK);
+    for (int i = 0; i < COLUMNS; i++)
+        for (int c = 0; c < CLASSES; c++)
+            assert_true(fabsf(got[i][c] - of_bands[c][i]) < 1e-4f);
+
+    /* A token of which one pixel is seen stays, and images that lack fewer tokens than others stand beside them. */
+    memset(hidden, 0, sizeof hidden);
+    memset(hidden[1][0], 1, sizeof hidden[1][0]);
+    for (int y = 0; y < TOKEN; y++)
+        memset(hidden[2][y], 1, TOKEN);
+    memcpy(hidden[3], hidden[2], sizeof hidden[3]);
+    hidden[3][TOKEN - 1][TOKEN - 1] = 0;
+    images = t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){COLUMNS, 3, PX, PX});
+    means(&x, pg_model_forward_masked(x.model, x.config, x.scope, &x.parameters, CLASSES, images, hidden[0][0]), COLUMNS, got);
+    images = t->from_data(x.scope, pixels, PG_T_U8, 4, (const int64_t[]){COLUMNS, 3, PX, PX});
+    means(&x, pg_model_forward(x.model, x.config, PG_PASS_EVAL, x.scope, &x.parameters, CLASSES, images), COLUMNS, whole);
+    t->grad_mode(recorded);
+    assert_true(largest(got, whole, 2) < 1e-4 && largest(got + 3, whole + 3, 1) < 1e-4);
+    assert_true(largest(got + 2, whole + 2, 1) > 1e-3);
+    random_net_release(&x, t);
+    random_net_release(&bands, t);
+}
+
+static pg_network *open_defended(const pg_torch *t, const char *model, size_t n, const char *const *options, const char *tokens,
+                                 pg_defended *defended, uint8_t *config, int *code)
+{
+    const char *pairs[] = {"masks=2", tokens};
+    random_net x = random_net_new(t, model, 32, 32, CLASSES, n, options);
+    pg_network *network = NULL;
+    random_net_save(&x, scratch_path("tokens.safetensors"), false);
+    random_net_release(&x, t);
+    const pg_defense *defense = pg_defense_find("patchcleanser");
+    assert_int_equal(pg_module_configure(&defense->module, "defense", pairs, 2, config), PG_OK);
+    *defended = (pg_defended){defense, config, {32, 32, 5, 5}};
+    *code = pg_defended_open(defended, scratch_path("tokens.safetensors"), NULL, 0,
+                             &(pg_network_options){.device = "cpu", .batch = 16, .threads = 1}, &network);
+    return network;
+}
+
+/* Masks of 18 px at 0 and 14: each hides a token or four of 8 px; masked images are not those of the filled network. */
+static void the_defense_drops_tokens(void **state)
+{
+    const pg_torch *t = *state;
+    static const char *const options[] = {"width=16", "heads=2", "depth=2", "hidden=24", "patch=8"};
+    static uint8_t pixels[3 * 32 * 32];
+    float logits[2][16][CLASSES];
+    _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+    pg_defended defended;
+    int code;
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)(i * 37 % 251);
+    for (int i = 0; i < 2; i++) {
+        pg_network *n = open_defended(t, "vit", 5, options, i ? "tokens=drop" : "tokens=fill", &defended, config, &code);
+        assert_int_equal(code, PG_OK);
+        assert_int_equal(pg_network_forward(n, pixels, 0, 1, logits[i][0]), PG_OK);
+        pg_network_close(n);
+    }
+    for (int i = 0; i < 16; i++)
+        assert_true(largest(&logits[0][i], &logits[1][i], 1) > 1e-5);
+    static const char *const narrow[] = {"width=4"};
+    assert_null(open_defended(t, "resnet18", 1, narrow, "tokens=drop", &defended, config, &code));
+    assert_int_equal(code, PG_EINPUT);
+    assert_non_null(strstr(pg_error_message(), "model resnet18 has no tokens that could be dropped"));
+}
+
 static int make(void **state)
 {
     static const pg_torch *t;
@@ -239,6 +330,8 @@ int main(void)
         cmocka_unit_test(a_patch_under_a_mask_changes_nothing),
         cmocka_unit_test(others_run_whole),
         cmocka_unit_test(a_defense_states_its_parts),
+        cmocka_unit_test(hidden_tokens_are_dropped),
+        cmocka_unit_test(the_defense_drops_tokens),
     };
     return cmocka_run_group_tests(tests, make, scratch_remove);
 }
