@@ -173,7 +173,7 @@ demo: deps ## a small matrix on the built-in synthetic data: table and figure in
 
 # The database of the publication's tables, ours beside theirs.
 PAPER_DB ?= build/paper.db
-paper: all ## run what is missing of experiments/{paper,ablations,audits} (hours), then `make results`
+paper: all ## run what is missing of experiments/{paper,pretrained,ablations,audits} (hours), then `make results`
 	@sh harness/deps.sh results
 	sh experiments/paper.sh run $(B)/patchgauge $(PAPER_DB)
 	@$(MAKE) results

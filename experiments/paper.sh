@@ -4,7 +4,7 @@
 #          stopped.
 #   write: writes experiments/RESULTS.md and experiments/figures/ from what is there. A section of which something is not in the
 #          database stays as it stands, as long as it is of the same cells: a line under its heading holds their hash.
-# Reads experiments/{paper,ablations,audits}/*.toml. In the comment at the top of a matrix a line "# KEY: VALUE" says what is made of it,
+# Reads experiments/{paper,pretrained,ablations,audits}/*.toml. In the comment at the top of a matrix a line "# KEY: VALUE" says what is made of it,
 # the rest is printed above it:
 #   table: OPTIONS        a table (`patchgauge table MATRIX OPTIONS`); several lines: several tables
 #   plot: FIGURE OPTIONS  a figure (`patchgauge plot FIGURE MATRIX OPTIONS`)
@@ -34,7 +34,7 @@ weights_of() { awk '/^weights/ { on = 1 } on { print } on && !/,$/ { exit }' "$1
 patchgauge() { "$program" --db "$database" --quiet "$@"; }
 # Tables before figures, table05 before table05-imagenet.
 in_order() { # folder
-    find "experiments/$1" -name '*.toml' | sed 's/\.toml$//' | sort |
+    find "experiments/$1" -name '*.toml' 2>/dev/null | sed 's/\.toml$//' | sort |
         awk '/figure/ { later[++n] = $0; next } { print $0 ".toml" } END { for (i = 1; i <= n; i++) print later[i] ".toml" }'
 }
 # Why a matrix cannot be run here; nothing where it can.
@@ -353,9 +353,9 @@ best_lacking() {
 missing() {
     echo "| matrix | what is missing |"
     echo "|:-------|:----------------|"
-    for matrix in $(in_order paper) $(in_order ablations) $(in_order audits); do
+    for matrix in $(in_order paper) $(in_order pretrained) $(in_order ablations) $(in_order audits); do
         [ -z "$(obstacle "$matrix")" ] || echo "| $(basename "$matrix" .toml) | $(obstacle "$matrix" |
-            sed "s/unknown data set '\([^']*\)'[^;]*/images of \1/g; s/imagenette is not in [^;]*/images of imagenette/g; s/models.zoo.\([^;]*\).safetensors: No such file[^;]*/network \1/g") |"
+            sed "s/unknown data set '\([^']*\)'[^;]*/images of \1/g; s/imagenette is not in [^;]*/images of imagenette/g; s/models.[a-z]*.\([^;]*\).safetensors: No such file[^;]*/network \1/g") |"
     done
     echo
 }
@@ -393,6 +393,13 @@ END
         echo "## The publication's tables and figures"
         echo
         sections $(in_order paper)
+        echo "## Pretrained networks"
+        echo
+        echo "Networks that others trained, and what was fine-tuned from them; \`models/public.sh\` imports the former, \`experiments/unseen.sh\` makes"
+        echo "the data set \`imagenette-unseen\`, whose test images ImageNet's networks have not seen. Where all of \`imagenette:val\` stands, its images"
+        echo "were seen in pretraining."
+        echo
+        sections $(in_order pretrained)
         echo "## Ablations"
         echo
         echo "The grid of the evidence, 2^-20, is no axis: the integers on it are the classifier."
@@ -413,7 +420,8 @@ END
 
 case $command in
 run)
-    if [ $# -gt 3 ]; then shift 3; else set -- experiments/audits/*.toml experiments/paper/*.toml experiments/ablations/*.toml; fi
+    # shellcheck disable=SC2046 # several files
+    if [ $# -gt 3 ]; then shift 3; else set -- $(in_order audits) $(in_order paper) $(in_order pretrained) $(in_order ablations); fi
     for matrix; do run "$matrix"; done
     ;;
 write)
