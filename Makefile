@@ -278,7 +278,7 @@ fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=60) with clang; the last l
 	@$(MAKE) MODE=fuzz fuzz-programs
 	@sh tests/fuzz.sh build/fuzz $(FUZZ_NAMES:%=build/fuzz/fuzz/%)
 
-bench: test-deps ## speed of the certifiers, of the forward pass, of steps of attacks, and of lists of a large store
+bench: test-deps ## speed of the certifiers, of the forward pass, of PatchCleanser beside its published loop, of steps of attacks, and of lists of a large store
 	@$(MAKE) all $(BENCHES)
 	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
 

@@ -194,6 +194,7 @@ int main(int argc, char **argv)
     const pg_torch *t;
     if (scratch_make(NULL) != 0 || n < 0 || n > MOST)
         return 1;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     must(pg_torch_load(THREADS, &t));
     if (argc > 5) {
         bench((subject){argv[2], argv[2], argv[3], argv[4], atoi(argv[5]), n ? n : 1, THREADS});
