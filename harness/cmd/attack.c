@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 PG_COMMAND(attack)
@@ -104,14 +105,24 @@ static bool is_empty(const char *folder)
     return empty;
 }
 
+static bool is_same_folder(const char *one, const char *two)
+{
+    struct stat a, b;
+    return stat(one, &a) == 0 && stat(two, &b) == 0 && S_ISDIR(a.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 /* This attack's folder, a new or an empty one, or any where the user says so; only regular files are written over, and none
  * that is read. */
 static int check_folder(job *j)
 {
     const pg_attack_request *r = j->request;
-    const char *const inputs[] = {r->weights, NULL};
+    const pg_forward *f = j->cell->forward;
+    const char *patches = f->attack->patches ? f->attack->patches(f->attack_config) : NULL;
+    const char *const inputs[] = {r->weights, patches, NULL};
     char path[PATH_MAX];
     int code = pg_folder_check(r->folder);
+    if (code == PG_OK && patches && is_same_folder(patches, r->folder))
+        code = pg_fail(PG_EINPUT, "%s: the patches are read from there; name another folder", r->folder);
     if (code == PG_OK)
         code = path_in(j, DATABASE, j->db);
     if (code != PG_OK)

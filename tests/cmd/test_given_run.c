@@ -226,6 +226,12 @@ static void patches_of_another_network_are_transferred(void **state)
     assert_int_equal(program_shell("mkdir $S/cell; cp $S/found/patches.npy $S/cell"), 0);
     run("none.db", 2, TRANSFER " --images 12:18 -S file=$S/cell -o %s", scratch_path("fourth"));
     SAYS("has no table of places");
+    run("none.db", 2, TRANSFER " --images 12:18 -S file=$S/found --force -o %s",
+        scratch_path("found")); /* what is read stays */
+    SAYS("the patches are read from there");
+    run("none.db", 2, TRANSFER " --images 2:8 -S file=$S/found/patches.npy --force -o $S/found");
+    SAYS("patches.npy");
+    expect_same_patches("found", "first");
 }
 
 static int make(void **state)

@@ -129,6 +129,9 @@ static const struct {
 } commands[] = {
     {"plan", "true", {"plan", "m.toml", "--explain", "--db", "done.db", NULL}},
     {"plan of bad text", "true", {"plan", "bad.toml", NULL}},
+    {"plan of given patches",
+     "true",
+     {"plan", "m.toml", "-S", "attack=given", "-S", "given.file=p.gz", "-S", "patch=12", "--explain", "--db", "done.db", NULL}},
     {"run", "rm -f m.db*", {"run", "m.toml", "--db", "m.db", "--quiet", NULL}},
     {"table", "true", {"table", "m.toml", "--db", "done.db", "-f", "json", NULL}},
     {"ls", "true", {"ls", "--db", "done.db", NULL}},
@@ -244,19 +247,23 @@ static int make(void **state)
 {
     sweep = mmap(NULL, SWEEPERS * sizeof *sweep, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     places = mmap(NULL, 2 * sizeof *places, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char line[400];
     void *frames[2];
     backtrace(frames, 2); /* loads what it needs */
     if (sweep == MAP_FAILED || places == MAP_FAILED || fault_make(state) != 0)
         return -1;
     write_weights("w.safetensors", "seed=1");
     fault_write("m.toml", matrix);
+    snprintf(line, sizeof line, "cp tests/fuzz/corpus/patches/canvas.gz '%s/p.gz'", scratch_folder);
+    if (system(line) != 0)
+        return -1;
     fault_write("bad.toml",
                 "[fixed]\ndataset = \"synthetic:test\"\nwieghts = \"null\"\npatch = -4\n[axes]\ndefense = [\"dss\"]\n");
     static const char *const run[] = {"run", "m.toml", "--db", "done.db", "--quiet", NULL};
     static const char *const features[] = {"features", "--weights", "null",    "--dataset", "synthetic:test", "--images", "0:4",
                                            "-o",       "f",         "--quiet", NULL};
     return chdir(scratch_folder) == 0 && run_child(run, -1) == 0 && run_child(features, -1) == 0 &&
-                   system("for d in 0 1; do mkdir $d && cp -r *.toml *.safetensors done.db f $d || exit 1; done") == 0
+                   system("for d in 0 1; do mkdir $d && cp -r *.toml *.gz *.safetensors done.db f $d || exit 1; done") == 0
                ? 0
                : -1;
 }
