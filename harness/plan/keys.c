@@ -221,16 +221,20 @@ static void check_option(pg_cell_builder *s, const pg_matrix_key *key)
 {
     const char *dot = strrchr(key->key, '.'), *kind = "", *names[NAMES_MAX + 1];
     char *name = strndup(key->key, (size_t)(dot - key->key));
-    const pg_module *module = name ? pg_modules_find(name, &kind) : NULL;
+    if (!name) { /* which the check of the problems says */
+        s->problems->text.failed = true;
+        return;
+    }
+    const pg_module *module = pg_modules_find(name, &kind);
     _Alignas(max_align_t) unsigned char config[PG_CONFIG_MAX] = {0};
-    if (!module && name && pg_cell_builder_has_placeholder(s, name)) { /* what it takes is not known */
+    if (!module && pg_cell_builder_has_placeholder(s, name)) { /* what it takes is not known */
         free(name);
         return;
     }
     if (!module) {
         module_names(names);
-        const char *near = name ? pg_nearest(name, names) : NULL;
-        pg_problem(s->problems, key->line, key->key, "unknown module \"%s\" in \"%s\"%s%s%s", name ? name : "", key->key,
+        const char *near = pg_nearest(name, names);
+        pg_problem(s->problems, key->line, key->key, "unknown module \"%s\" in \"%s\"%s%s%s", name, key->key,
                    near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
         free(name);
         return;
