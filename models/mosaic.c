@@ -214,6 +214,12 @@ pg_tensor *pg_mosaic_logits(pg_mosaic *m, const int *positions, int n)
 /* Whether positions of the cut lie every `stride` pixels from the first to the last one of the image. */
 static bool divides(const pg_axis *a, int input_px) { return !a->wrap && a->field > 0 && a->positions * a->stride == input_px; }
 
+static bool same_part(const pg_masked_part *a, const pg_masked_part *b)
+{
+    return a->position == b->position && a->pixels.top == b->pixels.top && a->pixels.left == b->pixels.left &&
+           a->pixels.height == b->pixels.height && a->pixels.width == b->pixels.width;
+}
+
 /* Whether every masked image has parts, each of which is the one part of a masked image of its own. */
 static bool has_parts(const pg_mosaic *m)
 {
@@ -224,7 +230,7 @@ static bool has_parts(const pg_mosaic *m)
         for (int k = 0; k < n; k++) {
             int at = parts[k].position;
             if (at < 0 || at >= all || m->masked.parts(m->masked.context, at / columns, at % columns, own) != 1 ||
-                memcmp(&own[0], &parts[k], sizeof *own) != 0)
+                !same_part(&own[0], &parts[k]))
                 return false;
         }
         if (n < 1 || n > 2)

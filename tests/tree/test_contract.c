@@ -272,6 +272,44 @@ static void check_place(const pg_defense *d, const void *config, const pg_image_
           left, height, width, map->window.height, map->window.width);
 }
 
+static bool is_inside(const pg_mask_part *p, int y, int x)
+{
+    return y >= p->top && y < p->top + p->height && x >= p->left && x < p->left + p->width;
+}
+
+/* A masked image differs from its image in its parts alone, and in each as the masked image of that part alone. */
+static void check_parts(const pg_defense *d, const void *config, const pg_image_patch_size *f, int map_width, int position)
+{
+    enum { MOST = 64 * 64 };
+    static uint8_t image[MOST], out[MOST], alone[2][MOST];
+    size_t size = (size_t)3 * (size_t)f->height * (size_t)f->width;
+    pg_mask_part parts[2], own[2];
+    int n = d->mask_parts(config, f, position / map_width, position % map_width, parts);
+    CHECK(n >= 0 && n <= 2, &d->module, "%d parts", n);
+    assert_true(size <= MOST);
+    for (size_t i = 0; i < size; i++)
+        image[i] = (uint8_t)(i * 7 % 101); /* nothing that fills a mask */
+    if (n == 0 || d->mask_image(config, f, position / map_width, position % map_width, image, out) != position)
+        return;
+    for (int k = 0; k < n; k++) {
+        int at = parts[k].position;
+        CHECK(d->mask_parts(config, f, at / map_width, at % map_width, own) == 1, &d->module, "part %d is not alone", k);
+        CHECK(d->mask_image(config, f, at / map_width, at % map_width, image, alone[k]) == at, &d->module,
+              "part %d is another masked image", k);
+        CHECK(own[0].position == at && own[0].top == parts[k].top && own[0].left == parts[k].left &&
+                  own[0].height == parts[k].height && own[0].width == parts[k].width && own[0].left_out == parts[k].left_out,
+              &d->module, "part %d is not where it is alone", k);
+    }
+    for (int i = 0; i < (int)size; i++) {
+        int y = i / f->width % f->height, x = i % f->width;
+        bool first = is_inside(&parts[0], y, x), second = n == 2 && is_inside(&parts[1], y, x);
+        int expected = first ? alone[0][i] : second ? alone[1][i] : image[i];
+        CHECK(out[i] == expected, &d->module, "position %d: pixel (%d, %d) is %d, its parts say %d", position, y, x, out[i],
+              expected);
+        CHECK(first || n == 0 || alone[0][i] == image[i], &d->module, "a part alone changes pixel (%d, %d)", y, x);
+    }
+}
+
 static void masked_images_keep_to_their_windows(void **state)
 {
     (void)state;
@@ -287,6 +325,8 @@ static void masked_images_keep_to_their_windows(void **state)
                 CHECK(d->masked_map(config, &f, &map) == PG_OK, &d->module, "%s", pg_error_message());
                 CHECK(d->check == NULL || d->check(config, map.height, map.width, CLASSES) == PG_OK, &d->module,
                       "refuses its own map");
+                for (int i = 0; d->mask_parts != NULL && i < map.height * map.width; i++)
+                    check_parts(d, config, &f, map.width, i);
                 for (int top = 0; top <= f.height - f.patch_height; top++)
                     for (int left = 0; left <= f.width - f.patch_width; left++)
                         check_place(d, config, &f, &map, top, left);
