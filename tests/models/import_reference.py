@@ -221,11 +221,10 @@ class Attention(nn.Module):
         self.heads, self.qkv, self.proj = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x):
-        out = []
-        for head in zip(*(part.chunk(self.heads, 2) for part in self.qkv(x).chunk(3, 2))):
-            query, key, value = head
-            out.append(torch.softmax(query @ key.transpose(1, 2) / query.size(2) ** 0.5, 2) @ value)
-        return self.proj(torch.cat(out, 2))
+        n, tokens, width = x.shape
+        query, key, value = self.qkv(x).view(n, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        weights = torch.softmax(query @ key.transpose(2, 3) / query.size(3) ** 0.5, 3)
+        return self.proj((weights @ value).transpose(1, 2).reshape(n, tokens, width))
 
 
 class TransformerBlock(nn.Module):
@@ -514,4 +513,5 @@ def published(folder, weights):
     emit(folder, name, pixels, net.local(normalised(pixels, half)), option(half) + " --set padding=same")
 
 
-published(*sys.argv[1:]) if len(sys.argv) > 2 else main(sys.argv[1])
+if __name__ == "__main__":
+    published(*sys.argv[1:]) if len(sys.argv) > 2 else main(sys.argv[1])
