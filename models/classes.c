@@ -32,10 +32,11 @@ static int make_room(pg_classes *c, int n)
     return c->items ? PG_OK : pg_fail(PG_ENOMEM, "out of memory for %d classes", n);
 }
 
+/* As names of data sets are: marks of direction may be in it, which whatever prints it replaces. */
 static bool is_printable(const char *text)
 {
     for (size_t size; *text; text += size)
-        if ((size = pg_utf8_size(text)) == 0 || pg_text_acts(text))
+        if ((size = pg_utf8_size(text)) == 0 || (unsigned char)*text < 0x20 || *text == 0x7f)
             return false;
     return true;
 }
@@ -258,9 +259,13 @@ void pg_classes_describe(const pg_classes *c, pg_buf *out)
         if (i >= 2 && i < c->n - 1)
             continue;
         pg_buf_printf(out, i == 0 ? "%-12s " : "%s", i == 0 ? "class names" : i == c->n - 1 && i > 2 ? "; ...; " : "; ");
-        pg_buf_printf(out, "%d %s", i, at->name);
-        if (*at->id && strcmp(at->id, at->name) != 0)
-            pg_buf_printf(out, " (%s)", at->id);
+        pg_buf_printf(out, "%d ", i);
+        pg_text_flat(at->name, " ", false, out);
+        if (!*at->id || strcmp(at->id, at->name) == 0)
+            continue;
+        pg_buf_puts(out, " (");
+        pg_text_flat(at->id, " ", false, out);
+        pg_buf_puts(out, ")");
     }
     pg_buf_puts(out, c->n ? "\n" : "");
 }

@@ -56,6 +56,15 @@ static void files_as_they_are_published_are_read(void **state)
     check("{\"crane\": 2, \"tench, Tinca tinca\": 0, \"goldfish\": 1}", 3, names);
     static const char *const with[][2] = {{"", "background"}, {"", "a"}};
     check("background\na\n", 2, with);
+    static const char *const turned[][2] = {{"", "a\u202eb"}}; /* as a data set may be named, and cleaned where it is shown */
+    check("a\u202eb\n", 1, turned);
+    pg_classes c;
+    pg_buf shown = PG_BUF_EMPTY;
+    assert_int_equal(read_text("a\u202eb\n", 1, &c), PG_OK);
+    pg_classes_describe(&c, &shown);
+    assert_string_equal(shown.data, "class names  0 a?b\n");
+    pg_buf_release(&shown);
+    pg_classes_release(&c);
 }
 
 static void other_files_are_refused(void **state)
