@@ -49,6 +49,7 @@ typedef struct pg_table_entry {
     pg_table_seeds seeds;
     int64_t broken;                 /* certified and wrong under attack; more than 0: the certificate is no proof */
     bool smaller_batch;             /* memory ran out: computed with fewer images at a time than the cell asks for */
+    bool target_unreachable;        /* the patches have a target, which is none of the classes that are predicted */
     bool gradient_is_of_mean;       /* the attack differentiates the mean of the local logits, not the defense */
     int64_t published;              /* certified as published */
     int64_t published_audited;      /* of these, what an audit of all images by features did not break */

@@ -150,6 +150,7 @@ static void note_grid(const pg_table *table, pg_table_format format, pg_buf *out
 }
 
 static bool attacks_the_mean(const pg_table_entry *e) { return e->attacked >= 0 && e->gradient_is_of_mean; }
+static bool is_unreachable(const pg_table_entry *e) { return e->target_unreachable; }
 static bool is_broken(const pg_table_entry *e) { return e->broken > 0; }
 static bool is_of_smaller_batch(const pg_table_entry *e) { return e->smaller_batch; }
 
@@ -201,6 +202,8 @@ static void note_attacks(const pg_table *table, pg_table_format format, pg_buf *
         attacked |= table->entries[i].attacked >= 0;
     if (attacked)
         pg_buf_puts(out, "under attack: what the attack that ran leaves; a stronger one may leave less\n");
+    note_cells(table, is_unreachable, "target reached: not applicable, the target is none of the classes that are predicted",
+               format, out);
     note_cells(table, attacks_the_mean,
                "attacked through the mean of the local logits, not through the defense, so that the defense may do worse",
                format, out);

@@ -369,6 +369,8 @@ static int make_entry(const pg_plan *plan, pg_store *store, const pg_cell *cell,
     if (code == PG_OK) {
         pg_layout_counts(&result, cell->forward->attack != NULL, cell->defense->masks, entry);
         fill_cell(cell, entry);
+        entry->target_unreachable = cell->forward->patches_targeted && result.attacked_n > 0 && result.targeted == 0 &&
+                                    strcmp(pg_cell_value(cell, "target"), "file") == 0;
         if (attacks && result.attacked_n > 0)
             code = fill_attacks(store, cell, result.attacked_n, entry);
         pg_cell_result_release(&result);

@@ -395,10 +395,10 @@ static int read_file(const char *path, pg_patches *p)
         code = read_npy(path, true, p);
     else if (size >= 4 && memcmp(data, "\x89PNG", 4) == 0)
         code = read_png(data, size, p);
+    else if (!kind) /* before pickles, whose first byte the length of its header may have */
+        code = read_safetensors(path, p);
     else if (size >= 2 && ((start[0] == 0x1f && start[1] == 0x8b) || start[0] == 0x80))
         code = pg_patches_read_pickle(data, size, p);
-    else if (!kind)
-        code = read_safetensors(path, p);
     else
         code = pg_fail(PG_EINPUT, "is %s; %s", kind, right);
     free(data);

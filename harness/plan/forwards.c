@@ -352,6 +352,7 @@ static int take_patches(pg_cell_builder *s, const pg_toml_value **values, const 
         return pg_buf_check(&s->problems->text);
     }
     f->patches_where = file->where;
+    f->patches_targeted = file->patches && file->patches->targets;
     if (file->patches)
         memcpy(f->patches_hash, file->patches->hash, sizeof f->patches_hash);
     return PG_OK;

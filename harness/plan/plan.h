@@ -69,6 +69,7 @@ typedef struct pg_forward {
     void *attack_config;            /* resolved */
     char patches_hash[PG_HASH_HEX]; /* of the file of patches that it puts on; "": it has none, or the file is not here */
     pg_where patches_where;         /* HERE also where it has none */
+    bool patches_targeted;          /* the file is here, and names targets */
     bool before_resize;             /* the attack puts its patch on before the resize, which changes the size */
     /* of a pass under attack or of an image-level defense; else defense is NULL, and nothing below is set */
     const pg_defense *defense;

@@ -128,6 +128,33 @@ static void without_a_target_nothing_is_said(void **state)
     SAYS("\n2,0,0\n");
 }
 
+/* Of a file with targets, of which the network has one. */
+static void a_target_that_is_no_class_is_said(void **state)
+{
+    (void)state;
+    static uint8_t pixels[COUNT * 3 * SIDE * SIDE];
+    static const int64_t targets[COUNT] = {3, 99};
+    const pg_st_tensor tensors[] = {
+        {.name = "targets", .dtype = PG_ST_I64, .rank = 1, .shape = {COUNT}, .data = targets, .size = sizeof targets},
+        {.name = "patches",
+         .dtype = PG_ST_U8,
+         .rank = 4,
+         .shape = {COUNT, 3, SIDE, SIDE},
+         .data = pixels,
+         .size = sizeof pixels}};
+    assert_int_equal(pg_st_write(scratch_path("far.safetensors"), tensors, 2, NULL, NULL, 0), PG_OK);
+    write_matrix("far.toml", "\"given.target\" = \"file\"");
+#define FAR "-S given.file=$S/far.safetensors -S weights=null -S defense=mean -S given.which="
+    run("f.db", 0, "run %s --quiet " FAR "0,1", scratch_path("far.toml"));
+    run("f.db", 0, "db sql -f csv \"SELECT targeted_n > 10, count(*) FROM result GROUP BY 1 ORDER BY 1\"");
+    SAYS(",1\n1,1\n");
+    run("f.db", 0, "table %s " FAR "0", scratch_path("far.toml"));
+    SAYS("target reached");
+    assert_null(strstr(program_output, "not applicable"));
+    run("f.db", 0, "table %s " FAR "1", scratch_path("far.toml"));
+    SAYS("target reached: not applicable");
+}
+
 static void contents_are_identity(void **state)
 {
     (void)state;
@@ -244,11 +271,9 @@ static int make(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(results_are_counted_and_stay),
-        cmocka_unit_test(without_a_target_nothing_is_said),
-        cmocka_unit_test(contents_are_identity),
-        cmocka_unit_test(bad_files_end_in_one_line),
-        cmocka_unit_test(patches_of_another_network_are_transferred),
+        cmocka_unit_test(results_are_counted_and_stay),      cmocka_unit_test(without_a_target_nothing_is_said),
+        cmocka_unit_test(a_target_that_is_no_class_is_said), cmocka_unit_test(contents_are_identity),
+        cmocka_unit_test(bad_files_end_in_one_line),         cmocka_unit_test(patches_of_another_network_are_transferred),
     };
     return cmocka_run_group_tests(tests, make, scratch_remove);
 }
