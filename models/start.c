@@ -76,7 +76,7 @@ int pg_start_configure(const char *path, const pg_model *model, const char *cons
     int code = pg_weights_describe(path, NULL, 0, &from);
     if (code == PG_OK)
         code = pg_module_configure(&model->module, "model", pairs, n, config);
-    const pg_model *other = code == PG_OK && strcmp(from.model, model->module.name) != 0 ? pg_model_find(from.model) : NULL;
+    const pg_model *other = code == PG_OK ? pg_model_find(from.model) : NULL;
     for (const pg_option *row = model->module.options; other && code == PG_OK && row->name; row++) {
         const pg_option *its = pg_option_find(other->module.options, row->name);
         bool given = false;

@@ -15,8 +15,8 @@
 #include "harness/data/dataset.h"
 #include "models/network.h"
 
-/* Options of the architecture to train, as pg_module_configure: those that `pairs` leave out and an other architecture of the
- * file has too (width, padding, mean, std) are the file's. */
+/* Options of the architecture to train, as pg_module_configure: those that `pairs` leave out and the architecture of the file
+ * has too (width, padding, mean, std) are the file's. */
 int pg_start_configure(const char *path, const pg_model *model, const char *const *pairs, size_t n, void *config) PG_MUST_USE;
 
 /* What is trained. */

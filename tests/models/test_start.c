@@ -146,7 +146,7 @@ static void norms_that_were_folded_get_their_statistics_back(void **state)
     random_net_release(&settled, t);
 }
 
-/* Options that are not given are those of the file where both architectures have them. */
+/* Options that are not given are those of the file, where its architecture has them. */
 static void options_come_from_the_file(void **state)
 {
     (void)state;
@@ -162,6 +162,12 @@ static void options_come_from_the_file(void **state)
     assert_non_null(strstr(line.data, "padding=same"));
     assert_non_null(strstr(line.data, "mean=0.2"));
     assert_non_null(strstr(line.data, "std=0.3"));
+    pg_buf_release(&line);
+    assert_int_equal(pg_start_configure(path, from.model, (const char *const[]){"mean=0.2"}, 1, config), PG_OK);
+    line = PG_BUF_EMPTY;
+    pg_options_line(from.model->module.options, config, "", " ", true, &line);
+    assert_non_null(strstr(line.data, "padding=same"));
+    assert_non_null(strstr(line.data, "mean=0.2"));
     pg_buf_release(&line);
     random_net_release(&from, t);
 }
