@@ -2,6 +2,7 @@
  * defense against the mean. The built-in data set is enough. */
 /* Loads libtorch. */
 #include "defenses/defense.h"
+#include "harness/base/npy.h"
 #include "harness/data/dataset.h"
 #include "harness/target/attacker.h"
 #include "harness/target/evaluator.h"
@@ -12,11 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { N = 64, PATCH = 6, VALUES = 3 * PATCH * PATCH };
 static const char weights[] = "models/zoo/synthetic-bagnet.safetensors", dataset[] = "synthetic:test";
 
+static char patches[] = "/tmp/pg-attacks-XXXXXX"; /* one patch of 4 x 4 px, for `given` */
 static pg_network *network;
 static uint8_t *pixels;
 static int32_t labels[N];
@@ -36,9 +39,24 @@ static void must(int code)
         fail_msg("%s", pg_error_message());
 }
 
+static void write_patch(void)
+{
+    static const int64_t shape[] = {3, 4, 4};
+    float values[48];
+    for (int i = 0; i < 48; i++)
+        values[i] = (float)(i * 7 % 48) / 48;
+    int file = mkstemp(patches);
+    FILE *f = file < 0 ? NULL : fdopen(file, "wb");
+    assert_non_null(f);
+    must(pg_npy_write_header(f, PG_NPY_F4, 3, shape));
+    assert_int_equal(fwrite(values, sizeof values, 1, f), 1);
+    assert_int_equal(fclose(f), 0);
+}
+
 static int load(void **state)
 {
     (void)state;
+    write_patch();
     must(pg_network_open(weights, NULL, 0, &(pg_network_options){.device = "cpu", .batch = N, .threads = 1}, &network));
     const pg_geometry *g = &pg_network_info(network)->geometry;
     size_t image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
@@ -56,21 +74,23 @@ static int load(void **state)
 static int unload(void **state)
 {
     (void)state;
+    unlink(patches);
     pg_network_close(network);
     free(pixels);
     free(logits);
     return 0;
 }
 
-/* *new*, free(). Options of the attack: one string, separated by spaces. */
+/* *new*, free(). Options of the attack: one string, separated by spaces; file=PATCHES is the file of patches. */
 static outcome *attack(const char *name, const char *options, const char *defense, int n_images, uint64_t seed)
 {
-    char text[256];
+    char text[256], file[64];
     const char *pairs[16];
     size_t n = 0;
     snprintf(text, sizeof text, "%s", options);
+    snprintf(file, sizeof file, "file=%s", patches);
     for (char *pair = strtok(text, " "); pair; pair = strtok(NULL, " "))
-        pairs[n++] = pair;
+        pairs[n++] = strcmp(pair, "file=PATCHES") == 0 ? file : pair;
     const pg_geometry *g = &pg_network_info(network)->geometry;
     size_t image = (size_t)3 * (size_t)g->input_height * (size_t)g->input_width;
     size_t map = (size_t)g->rows.positions * (size_t)g->columns.positions * (size_t)g->classes;
@@ -141,7 +161,8 @@ static const struct {
              {"random-search", "steps=10", "steps=10 batch=1", N},
              {"universal", "steps=8 training_images=32", "steps=8 training_images=32",
               N}, /* its training images are a batch: another one learns another patch */
-             {"local-logits", "steps=1 step=0.2", "steps=1 step=0.2 batch=1", N / 2}};
+             {"local-logits", "steps=1 step=0.2", "steps=1 step=0.2 batch=1", N / 2},
+             {"given", "file=PATCHES rotation=30", "file=PATCHES rotation=30", N}};
 
 static void every_attack_is_tested_here(void **state)
 {
