@@ -114,7 +114,7 @@ static void bash_completes(void **state)
     completes("patchgauge certify --defense med", 3, "<median>");
     completes("patchgauge attack --attack la", 3, "<lavan>");
     completes("patchgauge table m.toml --met", 3, "<--metrics>");
-    completes("patchgauge model train ds", 3, "<ds-resnet18 ds-resnet50>");
+    completes("patchgauge model train ds", 3, "<ds-mobilenet-v2 ds-resnet18 ds-resnet50>");
     completes("patchgauge model train ds-resnet18 --cutou", 4, "<--cutout --cutouts>");
     completes("patchgauge help matr", 2, "<matrix>");
 }
