@@ -117,6 +117,27 @@ static void later_kernels_of_a_cut_network_start_as_centres(void **state)
     random_net_release(&cut, t);
 }
 
+/* Fields, strides and positions of 224 px, as the layers before each cut have them. */
+static void cuts_see_small_squares(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *cut;
+        int field, stride, positions;
+    } cases[] = {{"cut=3", 19, 4, 52}, {"cut=4", 27, 8, 25}, {"cut=5", 43, 8, 23}};
+    const pg_model *model = pg_model_find("local-mobilenet-v2");
+    for (size_t i = 0; i < 3; i++) {
+        _Alignas(16) uint8_t config[PG_CONFIG_MAX];
+        pg_geometry g;
+        assert_int_equal(pg_module_configure(&model->module, "model", &cases[i].cut, 1, config), PG_OK);
+        assert_int_equal(model->geometry(config, 224, 224, CLASSES, &g), PG_OK);
+        assert_int_equal(g.rows.field, cases[i].field);
+        assert_int_equal(g.columns.stride, cases[i].stride);
+        assert_int_equal(g.rows.positions, cases[i].positions);
+        assert_int_equal(g.columns.padding, 0);
+    }
+}
+
 /* The network computes what it did, and as much with statistics of a batch as with the running ones. */
 static void norms_that_were_folded_get_their_statistics_back(void **state)
 {
@@ -215,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bands_start_as_the_plain_network_on_a_band),
         cmocka_unit_test(later_kernels_of_a_cut_network_start_as_centres),
+        cmocka_unit_test(cuts_see_small_squares),
         cmocka_unit_test(norms_that_were_folded_get_their_statistics_back),
         cmocka_unit_test(options_come_from_the_file),
         cmocka_unit_test(other_weights_are_refused),
