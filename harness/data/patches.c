@@ -462,16 +462,3 @@ int pg_patches_open(const char *path, int image_height, int image_width, pg_patc
         pg_patches_free(p);
     return name_file(code, path);
 }
-
-int pg_patches_hash(const char *path, char hash[PG_HASH_HEX])
-{
-    char *array_path = NULL, *table_path = NULL;
-    if (!is_folder(path))
-        return pg_hash_file(path, hash);
-    int code = pg_patches_folder_files(path, &array_path, &table_path);
-    if (code == PG_OK)
-        code = hash_files(array_path, table_path, hash);
-    free(array_path);
-    free(table_path);
-    return code;
-}

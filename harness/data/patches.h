@@ -39,11 +39,8 @@ typedef struct pg_patches {
  * file and the fault. */
 int pg_patches_open(const char *path, int image_height, int image_width, pg_patches **out) PG_MUST_USE;
 void pg_patches_free(pg_patches *patches);
-/* The hash alone, as pg_patches_open computes it. */
-int pg_patches_hash(const char *path, char hash[PG_HASH_HEX]) PG_MUST_USE;
 
-/* ---- For the files of this reader -------------------------------------------------------------------------------------------
- */
+/* ---- For the files of this reader ---- */
 
 /* Room for `count` patches of this size: PG_EINPUT where they are none or too many, PG_ENOMEM. */
 int pg_patches_room(pg_patches *patches, int64_t count, int64_t height, int64_t width) PG_MUST_USE;

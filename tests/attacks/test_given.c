@@ -3,7 +3,7 @@
 #include "attacks/attack.h"
 #include "attacks/draw.h"
 #include "harness/data/patches.h"
-#include "tests/support/scratch.h"
+#include "tests/support/python.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -168,16 +168,11 @@ static void pixels_are_those_of_the_reference(void **state)
             write_case(cases++, c, i, &f.outcome[i]);
     }
     char line[600];
-    snprintf(line, sizeof line,
-             "for p in python3 /usr/bin/python3; do $p -c 'import numpy' 2>/dev/null && exec $p "
-             "tests/attacks/given_reference.py '%s' 2>&1; done; echo none",
-             scratch_folder);
-    FILE *answer = popen(line, "r");
-    assert_non_null(answer);
+    FILE *answer = python_reference("numpy", "tests/attacks/given_reference.py", "2>&1");
+    if (!answer)
+        skip();
     assert_non_null(fgets(line, sizeof line, answer));
     pclose(answer);
-    if (strcmp(line, "none\n") == 0)
-        skip();
     if (atoi(line) != cases || cases != CHOICES * IMAGES)
         fail_msg("%d cases: %s", cases, line);
 }

@@ -5,6 +5,7 @@
 
 #include "harness/base/file.h"
 #include "tests/support/program.h"
+#include "tests/support/python.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -91,17 +92,9 @@ static void tensors_are_those_of_pytorch(void **state)
     (void)state;
     char line[LINE];
     size_t files = 0, tensors = 0;
-    snprintf(line, sizeof line,
-             "for p in python3 /usr/bin/python3; do $p -c 'import torch, numpy' 2>/dev/null && { echo ready; exec $p -W ignore "
-             "tests/base/pickle_reference.py '%s'; }; done; echo none",
-             scratch_folder);
-    FILE *answer = popen(line, "r");
-    assert_non_null(answer);
-    assert_non_null(fgets(line, sizeof line, answer));
-    if (strcmp(line, "ready\n") != 0) {
-        pclose(answer);
+    FILE *answer = python_reference("torch, numpy", "tests/base/pickle_reference.py", "");
+    if (!answer)
         skip();
-    }
     while (fgets(line, sizeof line, answer)) {
         char *rest = line, *name;
         pg_state_file *f = NULL;

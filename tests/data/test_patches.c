@@ -3,7 +3,7 @@
 #include "harness/data/patches.h"
 
 #include "harness/base/file.h"
-#include "tests/support/scratch.h"
+#include "tests/support/python.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,7 +46,7 @@ static void check_good(char *const *field)
         assert_int_equal(p->lefts ? p->lefts[i] : -1, atoi(field[7]));
     }
     assert_null(p->images);
-    assert_int_equal(pg_patches_hash(scratch_path(field[1]), hash), PG_OK);
+    assert_int_equal(pg_hash_file(scratch_path(field[1]), hash), PG_OK);
     assert_string_equal(hash, p->hash);
     free(wanted);
     pg_patches_free(p);
@@ -72,17 +72,9 @@ static void files_hold_what_others_wrote(void **state)
     (void)state;
     char line[LINE];
     int good = 0, bad = 0;
-    snprintf(line, sizeof line,
-             "for p in python3 /usr/bin/python3; do $p -c 'import torch, numpy, PIL' 2>/dev/null && { echo ready; exec $p -W "
-             "ignore tests/data/patches_reference.py '%s'; }; done; echo none",
-             scratch_folder);
-    FILE *answer = popen(line, "r");
-    assert_non_null(answer);
-    assert_non_null(fgets(line, sizeof line, answer));
-    if (strcmp(line, "ready\n") != 0) {
-        pclose(answer);
+    FILE *answer = python_reference("torch, numpy, PIL", "tests/data/patches_reference.py", "");
+    if (!answer)
         skip();
-    }
     char *lines[200];
     int n = 0;
     while (n < 200 && fgets(line, sizeof line, answer))

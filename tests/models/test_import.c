@@ -5,6 +5,7 @@
 
 #include "harness/base/file.h"
 #include "tests/support/program.h"
+#include "tests/support/python.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,24 +14,6 @@
 #include <cmocka.h>
 
 enum { LINE = 600 };
-
-/* The answer of a script: the first python3 that has `module`. NULL where there is none. `more`: arguments, or "". */
-static FILE *ask(const char *script, const char *module, const char *more)
-{
-    char line[LINE];
-    snprintf(
-        line, sizeof line,
-        "for p in python3 /usr/bin/python3; do $p -c 'import %s' 2>/dev/null && { echo ready; exec $p tests/models/%s '%s' %s; "
-        "}; done; echo none",
-        module, script, scratch_folder, more);
-    FILE *answer = popen(line, "r");
-    if (!answer || !fgets(line, sizeof line, answer))
-        abort();
-    if (strcmp(line, "ready\n") == 0)
-        return answer;
-    pclose(answer);
-    return NULL;
-}
 
 static void *bytes_of(const char *name, const char *suffix, size_t size)
 {
@@ -75,7 +58,7 @@ static int compare_with_pytorch(const char *folder)
 {
     char line[LINE], name[64], model[64], arguments[LINE];
     int n, h, w, rows, columns, classes, cases = 0;
-    FILE *answer = ask("import_reference.py", "torch", folder);
+    FILE *answer = python_reference("torch", "tests/models/import_reference.py", folder);
     if (!answer)
         skip();
     for (; fgets(line, sizeof line, answer); cases++) {
@@ -172,7 +155,7 @@ static void hostile_files_are_refused(void **state)
     (void)state;
     char line[LINE], name[64], wanted[LINE];
     int refused = 0, wrong = 0;
-    FILE *answer = ask("import_hostile.py", "zipfile", "");
+    FILE *answer = python_reference("zipfile", "tests/models/import_hostile.py", "");
     if (!answer)
         skip();
     while (fgets(line, sizeof line, answer)) {

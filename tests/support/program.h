@@ -99,7 +99,8 @@ static inline int program_interrupt(const char *db, const char *busy, const char
     va_end(args);
     snprintf(line, sizeof line,
              "exec 2>&1; %s --db '%s/%s' %s & p=$!\n"
-             "until { grep -q '^SigCgt:.*[2367abef]$' /proc/$p/status && %s; } || grep -q '^State:.*Z' /proc/$p/status; do\n"
+             "until { grep -q '^patchgauge' /proc/$p/comm && grep -q '^SigCgt:.*[2367abef]$' /proc/$p/status && %s; } ||\n"
+             "    grep -q '^State:.*Z' /proc/$p/status; do\n" /* before it is the program, the shell catches what is sent */
              "    sleep 0.02\n"
              "done\n"
              "kill -INT $p; wait $p",

@@ -35,7 +35,7 @@ static inline int scratch_remove(void **state)
 /* FOLDER/name; good until the eighth call after this one */
 static inline const char *scratch_path(const char *name)
 {
-    static char paths[8][512];
+    static char paths[8][600];
     static int next;
     char *path = paths[next++ % 8];
     snprintf(path, sizeof paths[0], "%s/%s", scratch_folder, name);
